@@ -1,0 +1,94 @@
+"""One real PostgreSQL or Valkey for a test: started, ready when `start` returns, gone when `stop` returns.
+
+A stack of all components, supervised, is `supervisor`; both run the same programs (`programs`).
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+from mecapy_jupyter.errors import StackError
+
+from . import answers, programs
+
+_READY_S = 30.0
+_STOP_S = 20.0
+
+
+class _Service:
+    """A running program. A PostgreSQL restarted by `start` on the same directory has the same data and URL."""
+
+    def __init__(self, program: programs.Program, process: subprocess.Popen[bytes], temporary: Path | None) -> None:
+        self.url = program.url
+        self.socket = program.socket
+        self._program, self._process, self._temporary = program, process, temporary
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def stop(self) -> None:
+        """Ends it in order and waits until it is gone. Stopping twice is fine."""
+        if self._process.poll() is None:
+            self._process.send_signal(self._program.stop)
+            try:
+                self._process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        self._process.wait()
+        if self._temporary:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+class Postgres(_Service):
+    """A PostgreSQL server on a unix socket; `url` names its superuser and the database `postgres`."""
+
+    @classmethod
+    def start(cls, directory: Path) -> Postgres:
+        return cls(*_start(directory, programs.postgres, answers.postgres))
+
+
+class Valkey(_Service):
+    """A Valkey (or Redis) server on a unix socket; keeps nothing on disk."""
+
+    @classmethod
+    def start(cls, directory: Path) -> Valkey:
+        return cls(*_start(directory, programs.valkey, answers.valkey))
+
+
+def _start(
+    directory: Path, prepare: Callable[[Path, Path], programs.Program], ready: Callable[[Path], bool]
+) -> tuple[programs.Program, subprocess.Popen[bytes], Path | None]:
+    directory = directory.resolve()
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    run, temporary = programs.sockets(directory)
+    program = prepare(directory, run)
+    log = directory / f"{program.name}.log"
+    # A child is told of the end of the *thread* that made it: only the main thread lives as long as we do.
+    argv = program.launched(with_parent=threading.current_thread() is threading.main_thread())
+    with log.open("ab") as out:
+        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=out, stderr=out, cwd="/", start_new_session=True)
+    assert process.stdin
+    process.stdin.write(program.text)
+    process.stdin.close()
+    until = time.monotonic() + _READY_S
+    assert program.socket
+    while not ready(program.socket):
+        if process.poll() is not None or time.monotonic() > until:
+            process.kill()
+            process.wait()
+            raise StackError(f"{program.name} does not start; its log {log} ends with:\n{log.read_text(errors='replace')[-1500:]}")
+        time.sleep(0.01)
+    return program, process, run if temporary else None
