@@ -11,7 +11,7 @@ HERE := $(shell pwd -P | cksum | cut -d ' ' -f 1)
 DEV := $(VENV)/.dev-$(HERE)
 DEMO := $(VENV)/.demo-$(HERE)
 NEEDS := pyproject.toml constraints.txt $(PY)
-LINTED := mecapy_jupyter backend worker tests notebooks/run_demo.py
+LINTED := mecapy_jupyter backend worker tests .ci notebooks/run_demo.py $(wildcard tests/notebooks/*.py)
 # Called for each candidate: prints its path when it is new enough. pyenv's shims exist without working, so ask each one.
 SUITABLE := import sys; sys.exit(sys.version_info < (3, 11))
 

@@ -1,0 +1,1 @@
+"""The house: what is shipped, documented and promised about the repository itself."""

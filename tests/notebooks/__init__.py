@@ -1,0 +1,1 @@
+"""Notebooks, run as a user would."""
