@@ -19,13 +19,19 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_jupyter import wire
 
+# Passed on, so that callers say `tasks.submit` and `tasks.get`.
+from .lookup import Task as Task
+from .lookup import get as get
+from .lookup import kept_log as kept_log
+from .lookup import pace as pace
+from .lookup import page as page
+from .lookup import waiting as waiting
+from .submission import Conflict as Conflict
+from .submission import MissingBlobs as MissingBlobs
+from .submission import Submitted as Submitted
+from .submission import TooManyQueued as TooManyQueued
+from .submission import submit as submit
 from .tables import blobs, tasks
-
-__all__ = [
-    *("Conflict", "MissingBlobs", "Submitted", "TooManyQueued", "submit"),
-    *("Started", "start", "finish", "requeue", "Held", "renew", "CancelAnswer", "cancel", "Expired", "expired", "lost_outcome", "forget"),
-    *("Task", "get", "page", "kept_log", "waiting", "pace"),
-]
 
 _t = tasks.c
 _now = sa.func.now()
