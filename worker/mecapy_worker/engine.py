@@ -1,0 +1,120 @@
+"""arq's worker, with its heart exchanged: it waits in the queue instead of polling it, and starts what it takes at once.
+
+Of arq stand: signals, slots, the context, the running jobs' book-keeping, start-up. Not used: its polling, job keys, pickles,
+retries and results. Next in the line: `jobs.run_task`. Written against arq 0.26–0.28.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from signal import Signals
+from typing import Any
+
+from arq import func
+from arq.worker import Worker
+from mecapy_backend import keys
+from redis.exceptions import RedisError
+
+from .context import Context, backoff, log
+
+WAIT_S = 4.0  # below the queue's socket timeout
+
+RunTask = Callable[[dict[str, Any], str], Awaitable[None]]
+
+
+class Engine(Worker):
+    """`async_run()` returns after SIGTERM or SIGINT (`stop()`): nothing is claimed any more, tasks have `grace_s` to end, the rest
+    is cancelled, which gives it back. A second signal cuts the grace short."""
+
+    def __init__(self, context: Context, run_task: RunTask, *, grace_s: float = 10.0, handle_signals: bool = True) -> None:
+        self.context, self.grace_s = context, grace_s
+        self._waiting_as: int | None = None
+        self._stopping = asyncio.Event()
+        super().__init__(
+            [func(run_task, name="run_task")],  # pyright: ignore[reportArgumentType]
+            queue_name=keys.QUEUE,
+            redis_pool=context.queue,
+            max_jobs=context.settings.worker_slots,
+            keep_result=0,
+            handle_signals=handle_signals,
+            ctx={"context": context},
+        )
+        self.sem = asyncio.BoundedSemaphore(self.max_jobs)  # arq's own has one place more, for the job it is looking at
+
+    async def main(self) -> None:
+        """Wait for a free slot, then in the queue, then start. Returns when stopped and every task is done or given back."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._leave_the_queue())
+            failures = 0
+            while self.allow_pick_jobs:
+                try:
+                    async with self.context.queue.client() as connection:
+                        self._waiting_as = await connection.client_id()  # pyright: ignore[reportUnknownMemberType]
+                        while self.allow_pick_jobs:
+                            await self._next(connection, group)
+                            failures = 0
+                except (RedisError, OSError) as error:
+                    failures += 1
+                    log.warning("waiting", what="queue", failures=failures, error=repr(error))
+                    await asyncio.sleep(backoff.compute(failures))
+                finally:
+                    self._waiting_as = None
+
+    async def _next(self, connection: Any, group: asyncio.TaskGroup) -> None:
+        """Take one id from the queue, once there is a slot for it, and start it."""
+        await self.sem.acquire()
+        try:
+            popped = await connection.bzpopmin(keys.QUEUE, WAIT_S + random.random()) if self.allow_pick_jobs else None
+        except BaseException:
+            self.sem.release()
+            raise
+        if popped is None:
+            self.sem.release()
+            return
+        job_id = popped[1].decode(errors="replace")
+        self.job_counter += 1
+        task = self.tasks[job_id] = group.create_task(self.run_job(job_id, int(popped[2])))
+        task.add_done_callback(lambda _: self._release_sem_dec_counter_on_complete())
+
+    async def run_job(self, job_id: str, score: int) -> None:
+        """One task from its id to its end. Never raises: whatever goes wrong here, the worker serves on."""
+        try:
+            await self.functions["run_task"].coroutine(self.ctx, job_id)
+            self.jobs_complete += 1
+        except asyncio.CancelledError:
+            self.jobs_retried += 1
+        except Exception:
+            self.jobs_failed += 1
+            log.exception("not carried to an end", task=job_id)
+        finally:
+            if self.tasks.get(job_id) is asyncio.current_task():
+                del self.tasks[job_id]
+
+    def handle_sig(self, signum: Signals) -> None:
+        log.info("stopping", signal=signum.name, running=len(self.tasks))
+        self.stop()
+
+    def stop(self) -> None:
+        """Claim nothing more. The second time: do not wait either."""
+        if self.allow_pick_jobs:
+            self.allow_pick_jobs = False
+            self._stopping.set()
+            self.loop.call_later(self.grace_s, self._give_back)
+        else:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        for task in self.tasks.values():
+            task.cancel()
+
+    async def _leave_the_queue(self) -> None:
+        """Wake our own connection out of BZPOPMIN. Cancelling it instead could lose an id that Redis has just popped for us."""
+        await self._stopping.wait()
+        while self._waiting_as is not None:
+            try:
+                await self.context.queue.client_unblock(self._waiting_as)  # pyright: ignore[reportUnknownMemberType]
+            except (RedisError, OSError) as error:
+                log.warning("waiting", what="to leave the queue", error=repr(error))
+            await asyncio.sleep(0.05)

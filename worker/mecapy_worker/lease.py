@@ -1,0 +1,76 @@
+"""What a worker tells the store every few seconds, and what it learns from it: which tasks are still its own, and which are to stop.
+
+Cancels come twice: at once through Redis, where they may get lost, and for sure with the next renewal. `main` runs both loops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from mecapy_backend import keys
+from mecapy_backend.store import tasks, workers
+from redis.exceptions import RedisError
+
+from .context import Context, Hold, backoff, log, passing
+
+LISTEN_S = 5.0
+
+
+async def renew(ctx: Context, info: dict[str, Any]) -> None:
+    """Renew the leases and say that we live, for ever. PostgreSQL away: go on; what ran meanwhile is still ours when it is back,
+    or it is not, and then the fence keeps us from recording it."""
+    strangers: set[tuple[str, int]] = set()
+    while True:
+        try:
+            mine = dict(ctx.held)  # before asking: what starts meanwhile is not in the answer
+            strangers = await _settle(ctx, mine, await tasks.renew(ctx.db, ctx.worker_id, ctx.settings.lease_s), strangers)
+            await workers.beat(ctx.db, ctx.worker_id, info | {"running": len(ctx.held)})
+        except Exception as error:
+            log.warning("lease not renewed", error=repr(error)) if passing(error) else log.exception("lease not renewed")
+        await asyncio.sleep(ctx.settings.heartbeat_s)
+
+
+async def _settle(ctx: Context, mine: dict[str, Hold], held: list[tasks.Held], strangers: set[tuple[str, int]]) -> set[tuple[str, int]]:
+    """Stop what is cancelled or lost. Returns what the store says is ours and we do not run (an answer to `start` that got lost);
+    the second time it is given back."""
+    theirs = {answer.task_id: answer for answer in held}
+    for task_id, hold in mine.items():
+        answer = theirs.get(task_id)
+        if answer is None or answer.attempt != hold.attempt:
+            hold.stop("lost")
+        elif answer.cancel_requested:
+            hold.stop("cancel")
+    unknown = {(answer.task_id, answer.attempt) for answer in held if answer.task_id not in ctx.held}
+    for task_id, attempt in unknown & strangers:
+        log.warning("given back", task=task_id, attempt=attempt, why="its start was never answered")
+        await tasks.requeue(ctx.db, task_id, attempt)  # the reconciler enqueues it
+    return unknown
+
+
+async def listen(ctx: Context) -> None:
+    """Stop the tasks that are cancelled, within milliseconds, for ever."""
+    failures = 0
+    while True:
+        try:
+            async with ctx.queue.pubsub() as channel:
+                await channel.subscribe(keys.CONTROL)
+                while True:
+                    message = await channel.get_message(timeout=LISTEN_S)
+                    failures = 0
+                    if message and message["type"] == "message":
+                        _obey(ctx, message["data"])
+        except (RedisError, OSError) as error:
+            failures += 1
+            log.warning("not listening", error=repr(error))
+            await asyncio.sleep(backoff.compute(failures))
+
+
+def _obey(ctx: Context, data: bytes) -> None:
+    try:
+        hold = ctx.held.get(json.loads(data)["cancel"])
+    except (ValueError, KeyError, TypeError):
+        return log.warning("not understood", channel=keys.CONTROL)
+    if hold:
+        hold.stop("cancel")

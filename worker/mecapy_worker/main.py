@@ -1,0 +1,126 @@
+"""The worker's process: opens what it needs, runs the engine and the loops beside it, closes all in reverse.
+
+Started by `mecapy worker` (`serve`) or `python -m mecapy_worker.main`. It decides nothing about tasks; `engine` and `jobs` do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import structlog
+from mecapy_backend import queue
+from mecapy_backend.settings import Settings
+from mecapy_backend.store import blobs, database, workers
+
+from .context import Context, log, passing
+from .engine import Engine
+from .jobs import run_task
+from .lease import listen, renew
+from .pool import Pool, PoolOptions
+from .reconciler import reconcile
+
+
+def serve(settings: Settings | None = None) -> None:
+    """Run a worker until SIGTERM or SIGINT."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event", "task"], bool_as_flag=False),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(run(settings or Settings()))
+    else:
+        uvloop.run(run(settings or Settings()))
+
+
+async def run(settings: Settings, *, child_module: str = "mecapy_worker.child", handle_signals: bool = True) -> None:
+    async with opened(settings, child_module) as context:
+        engine = Engine(context, run_task, grace_s=settings.grace_s, handle_signals=handle_signals)
+        await work(engine)
+
+
+async def work(engine: Engine) -> None:
+    """The engine and the loops beside it, until the engine is told to stop."""
+    context = engine.context
+    async with asyncio.TaskGroup() as group:
+        beside = [
+            group.create_task(renew(context, describe(context))),
+            group.create_task(listen(context)),
+            group.create_task(reconcile(context)),
+        ]
+        log.info("ready", worker=context.worker_id, slots=engine.max_jobs)
+        await engine.async_run()
+        for task in beside:
+            task.cancel()
+    try:
+        await workers.leave(context.db, context.worker_id)
+    except Exception as error:
+        if not passing(error):
+            raise
+    log.info("stopped", worker=context.worker_id)
+
+
+@asynccontextmanager
+async def opened(settings: Settings, child_module: str = "mecapy_worker.child") -> AsyncGenerator[Context]:
+    """Everything a worker has in its hands; the folder it works in goes with it."""
+    async with AsyncExitStack() as stack:
+        scratch = Path(tempfile.mkdtemp(prefix="mecapy-worker-"))
+        stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+        db = database.connect(settings.database_url)
+        stack.push_async_callback(db.dispose)
+        express = queue.connect(settings.redis_url)
+        stack.push_async_callback(express.aclose, close_connection_pool=True)
+        store = blobs.open_store(settings.blob_url)
+        pool = await stack.enter_async_context(Pool(pool_options(settings, scratch, child_module)))
+        yield Context(worker_id(), settings, db, express, store, pool, scratch)
+
+
+def pool_options(settings: Settings, scratch: Path, child_module: str) -> PoolOptions:
+    return PoolOptions(
+        spares=settings.worker_slots,
+        preload=settings.preload,
+        sandbox=settings.sandbox,
+        scratch=scratch,
+        memory_bytes=settings.max_memory_bytes,
+        disk_bytes=settings.max_disk_bytes,
+        child_module=child_module,
+    )
+
+
+def worker_id() -> str:
+    """Another one for every process, so that a successor never renews its predecessor's leases."""
+    return f"{platform.node() or 'worker'}-{os.getpid()}-{secrets.token_hex(3)}"
+
+
+def describe(context: Context) -> dict[str, Any]:
+    """What `GET /workers` says of this worker."""
+    report = context.pool.report
+    return {
+        "host": platform.node(),
+        "pid": os.getpid(),
+        "slots": context.settings.worker_slots,
+        "python": report.python,
+        "packages": report.packages,
+        "confinement": {"applied": report.applied, "missing": report.missing},
+    }
+
+
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt):
+        serve()

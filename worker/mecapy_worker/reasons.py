@@ -1,0 +1,87 @@
+"""The sentences a task fails with: what happened, with its number, and what to do next.
+
+It decides nothing; `outcome` and `jobs` choose.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+from mecapy_backend.settings import Settings
+
+from mecapy_jupyter import wire
+
+_SIGNALS = {
+    "SIGSEGV": "crashed in native code (SIGSEGV, a wrong memory access); find the call with faulthandler, or run the cell in steps",
+    "SIGBUS": "crashed in native code (SIGBUS); a mapped file that became shorter is the usual cause",
+    "SIGABRT": "was aborted by native code (SIGABRT); the last lines on stderr most often say why",
+    "SIGFPE": "crashed in native code (SIGFPE, a division by zero or an overflow of integers); check the inputs of the last call",
+    "SIGKILL": "was killed by the system (SIGKILL), most often because the machine ran out of memory; use less, or run it again later",
+    "SIGSYS": "asked the system for something a task may not do (SIGSYS), such as a network connection; take that out of the cell",
+    "SIGXFSZ": "wrote a file larger than a task may (SIGXFSZ); write several smaller ones",
+}
+
+
+def limit(kind: str, settings: Settings) -> wire.ErrorInfo:
+    """A watch had to stop the child."""
+    if kind == "memory":
+        size = amount(settings.max_memory_bytes)
+        text = f"The cell used more than the {size} of memory a task may use; work on smaller pieces, or free arrays no longer needed."
+        return wire.ErrorInfo("memory", "TaskOutOfMemory", text)
+    if kind == "disk":
+        size = amount(settings.max_disk_bytes)
+        text = f"The cell wrote more than the {size} of files a task may keep; remove temporary files earlier."
+        return wire.ErrorInfo("disk", "TaskDiskLimit", text)
+    return wire.ErrorInfo("killed", "TaskKilled", f"The cell went over its limit of {kind[:40]}; start fewer at a time.")
+
+
+def output(settings: Settings) -> wire.ErrorInfo:
+    size = amount(settings.max_output_bytes)
+    text = f"The cell printed and displayed more than the {size} a task may; print less, or write to a file."
+    return wire.ErrorInfo("output", "TaskOutputLimit", text)
+
+
+def timeout(seconds: float) -> wire.ErrorInfo:
+    text = f"The cell was stopped after {seconds:.1f} s, past its timeout; give it more, for instance `%%mecapy --timeout 2h`."
+    return wire.ErrorInfo("timeout", "TaskTimeout", text)
+
+
+def died(exit: dict[str, Any]) -> wire.ErrorInfo:
+    """The child's process ended, and nobody here wanted it to."""
+    number = exit.get("signal")
+    if number is None:
+        why = f"ended by itself with exit code {exit.get('code')} before the cell was done; look for os._exit, or an exit in native code"
+    else:
+        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+        why = _SIGNALS.get(name, f"was ended by {name}; run the cell again, in smaller steps if it happens twice")
+    return wire.ErrorInfo("killed", "TaskKilled", f"The cell's process {why}.")
+
+
+def result_too_large(size: int, settings: Settings) -> wire.ErrorInfo:
+    most = amount(settings.max_result_bytes)
+    text = f"The cell's result is {amount(size)}, a task may return {most}; bring home less with `-o`, or only a part of it."
+    return wire.ErrorInfo("result_too_large", "ResultTooLarge", text)
+
+
+def protocol(said: str) -> wire.ErrorInfo:
+    text = f"The worker did not understand the cell's process ({said[:200]}); do not write to file descriptors the cell did not open."
+    return wire.ErrorInfo("protocol", "ProtocolError", text)
+
+
+def storage(text: str) -> wire.ErrorInfo:
+    return wire.ErrorInfo("storage", "StorageFailed", text)
+
+
+def python(notebook: str, ours: str) -> wire.ErrorInfo:
+    text = f"The notebook runs Python {notebook} and the workers Python {ours}; use a kernel with Python {ours}."
+    return wire.ErrorInfo("python", "PythonMismatch", text)
+
+
+def amount(size: float) -> str:
+    """1500000 → "1.5 MB"."""
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"
