@@ -1,0 +1,179 @@
+"""Keeps a whole stack running on one machine: `mecapy up`. It starts the components in the order they need each other, starts again
+what dies, writes down who runs, and stops everything in order.
+
+Holds the lock of its data directory as long as it lives; only it writes the state file. Before it: `up` (the command).
+After it: `plans` (what the components are), `component` (one process), `state`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mecapy_jupyter.embedded import command
+from mecapy_jupyter.errors import StackError
+from mecapy_jupyter.stackfiles import Files
+
+from . import idle, plans, programs, state
+from .component import Component, Plan
+from .roster import Roster
+from .secret import kept
+
+_READY_S = 45.0
+_MIGRATE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    workers: int = 0  # 0: as many as suit this machine
+    port: int = 0
+    idle_stop_s: float = 0.0  # 0: never
+
+    @property
+    def worker_count(self) -> int:
+        return self.workers or min(2, os.cpu_count() or 1)
+
+
+class Supervisor:
+    """One stack, from `run` to its end. `say` gets one line per thing worth knowing."""
+
+    def __init__(self, place: Files, options: Options, say: Callable[[str], None], ready: Callable[[str, str], None]) -> None:
+        self._place, self._options, self._say, self._tell_ready = place, options, say, ready
+        self._components: list[Component] = []
+        self._stop = asyncio.Event()
+        self._ready = False
+        self._url = ""
+        self._temporary = ""
+        self._roster: Roster | None = None
+
+    async def run(self) -> None:
+        """Until a signal, idleness, or a component that will not start (`StackError`). Nothing is left when it returns."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._asked_to_stop)
+        run, temporary = programs.sockets(self._place.data)
+        self._temporary = str(run) if temporary else ""
+        listener = plans.listen(self._options.port, self._place.port)
+        try:
+            async with asyncio.TaskGroup() as lives:
+                try:
+                    await self._until_stopped(lives, run, listener)
+                finally:
+                    self._ready = False
+                    self._write()
+                    await self._end()
+        except* StackError as group:
+            raise group.exceptions[0] from None
+        finally:
+            listener.close()
+            if temporary:
+                shutil.rmtree(run, ignore_errors=True)
+            self._place.state.unlink(missing_ok=True)
+
+    async def _until_stopped(self, lives: asyncio.TaskGroup, run: Path, listener: socket.socket) -> None:
+        stopping = asyncio.create_task(self._stop.wait())
+        starting = asyncio.create_task(self._start(lives, run, listener))
+        idling: asyncio.Task[None] | None = None
+        try:
+            await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                token, watch = await starting
+                self._ready = True
+                self._write()
+                self._tell_ready(self._url, token)
+                idling = asyncio.create_task(watch.until_idle(self._hide))
+                await asyncio.wait({stopping, idling}, return_when=asyncio.FIRST_COMPLETED)
+                if not self._stop.is_set():
+                    await idling
+                    self._say(f"nothing to do for {self._options.idle_stop_s:g} s: stopping")
+        finally:
+            await _cancelled(starting, stopping, idling)
+
+    async def _start(self, lives: asyncio.TaskGroup, run: Path, listener: socket.socket) -> tuple[str, idle.Watch]:
+        """In the order they need each other; returns the token, and who notices idleness, once a task could run."""
+        place = self._place
+        token = await asyncio.to_thread(kept, place.token)
+        self._url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        database = self._add(lives, plans.postgres(place, run))
+        queue = self._add(lives, plans.valkey(place, run))
+        await asyncio.gather(database.ready(_READY_S), queue.ready(_READY_S))
+        settings = plans.server_settings(place, database.url, queue.url, token)
+        roster = self._roster = Roster(self._url, token)
+        workers = [plans.worker(place, number + 1, roster, settings) for number in range(self._options.worker_count)]
+        first = self._add(lives, workers[0])  # imports the scientific stack while the schema is made
+        await self._migrate(settings)
+        gateway = self._add(lives, plans.gateway(place, listener, self._url, settings))
+        await gateway.ready(_READY_S)
+        await first.ready(_READY_S)
+        for other in workers[1:]:  # one is enough to begin; the others would only have slowed it
+            self._add(lives, other)
+        return token, idle.Watch(database.url, queue.url, self._options.idle_stop_s)
+
+    def _add(self, lives: asyncio.TaskGroup, plan: Plan) -> Component:
+        component = Component(plan, self._say, self._write)
+        self._components.append(component)
+        lives.create_task(component.run())
+        return component
+
+    async def _migrate(self, settings: dict[str, str]) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *programs.Program("migrate", command("migrate")).launched(),
+            env=settings,
+            cwd="/",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            said, _ = await asyncio.wait_for(process.communicate(), _MIGRATE_S)
+        except (TimeoutError, asyncio.CancelledError):
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+            raise
+        if process.returncode:
+            raise StackError(f"the database schema could not be brought up to date:\n{said.decode(errors='replace').strip()[-1500:]}")
+
+    async def _end(self) -> None:
+        """Workers give their tasks back while the database and the queue still stand."""
+        first = [part for part in self._components if part.plan.name in ("worker", "gateway")]
+        await asyncio.gather(*(part.stop() for part in first))
+        await asyncio.gather(*(part.stop() for part in self._components if part not in first))
+
+    def _asked_to_stop(self) -> None:
+        if self._stop.is_set():  # asked twice: somebody is in a hurry
+            for part in self._components:
+                part.kill()
+        self._stop.set()
+
+    def _hide(self, hidden: bool) -> None:
+        """While hidden, no new notebook joins: they wait for the end and start another stack."""
+        self._ready = not hidden
+        self._write()
+
+    def _write(self) -> None:
+        state.write(self._place, self._described())
+
+    def _described(self) -> dict[str, Any]:
+        parts = [part.described() for part in self._components if part.pid]
+        for part in parts:
+            if part["name"] == "worker" and self._roster:
+                part["id"] = self._roster.known(part["pid"])
+        myself = {"pid": os.getpid(), "created": state.created(os.getpid())}
+        return {"supervisor": myself, "url": self._url, "ready": self._ready, "temporary": self._temporary, "components": parts}
+
+
+async def _cancelled(*tasks: asyncio.Task[Any] | None) -> None:
+    there = [task for task in tasks if task]
+    for task in there:
+        task.cancel()
+    await asyncio.gather(*there, return_exceptions=True)

@@ -1,0 +1,96 @@
+"""`mecapy up`: one supervisor per data directory, its lines on standard output. Before it: `mecapy_jupyter.cli`. After it: `supervisor`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from mecapy_jupyter.errors import MecapyError, StackError
+from mecapy_jupyter.stackfiles import Files, running
+
+from . import state
+from .supervisor import Options, Supervisor
+
+ALREADY_RUNNING = 3
+
+
+def up(place: Files, options: Options, ready_fd: int = -1) -> int:
+    """Runs the stack until it is told to stop. Returns the exit code; `ready_fd` gets a line once the stack serves."""
+    with _ready_pipe(ready_fd) as told:
+        try:
+            place.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            place.data.chmod(0o700)
+            place.logs.mkdir(mode=0o700, exist_ok=True)
+            with _locked(place) as mine:
+                if not mine:
+                    return _already(place)
+                if state.sweep(place):
+                    say("ended what an earlier stack left behind")
+                asyncio.run(Supervisor(place, options, say, lambda url, token: _serving(url, token, told)).run())
+        except (MecapyError, OSError) as problem:
+            print(f"mecapy up: {problem}", file=sys.stderr, flush=True)
+            return 1
+    return 0
+
+
+def sweep(place: Files) -> int:
+    """Ends what a killed supervisor left behind, and nothing else."""
+    with _locked(place) as mine:
+        if mine:
+            state.sweep(place)
+    return 0 if mine else ALREADY_RUNNING
+
+
+def say(line: str) -> None:
+    """A line of standard output. Whoever read it may be gone; that stops nothing."""
+    with contextlib.suppress(OSError, ValueError):
+        print(line, flush=True)
+
+
+def _serving(url: str, token: str, told: list[int]) -> None:
+    say(f"URL    {url}")
+    say(f"token  {token}")
+    if told:
+        with contextlib.suppress(OSError):
+            os.write(told[0], b"ready\n")
+
+
+def _already(place: Files) -> int:
+    there = running(place)
+    where = f" at {there['url']} (pid {there['supervisor']['pid']})" if there else ""
+    print(f"mecapy up: a stack already runs on {place.data}{where}; `mecapy down` stops it", file=sys.stderr, flush=True)
+    return ALREADY_RUNNING
+
+
+@contextmanager
+def _locked(place: Files) -> Generator[bool]:
+    """Holds the stack's lock; False when another supervisor does. The kernel frees it however we end."""
+    try:
+        file = place.lock.open("a")
+    except OSError as problem:
+        raise StackError(f"cannot write to {place.data} ({problem.strerror}): choose another folder with --data") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+@contextmanager
+def _ready_pipe(number: int) -> Generator[list[int]]:
+    """The pipe a waiting notebook reads: closed unwritten, it says that we ended. No component inherits it."""
+    if number < 0:
+        yield []
+        return
+    os.set_inheritable(number, False)
+    try:
+        yield [number]
+    finally:
+        os.close(number)

@@ -1,0 +1,186 @@
+"""The `mecapy` command. Light to start: what a command needs is imported when it is called, server code only by name.
+
+Before it: the terminal, and `embedded` (which runs `mecapy up`). After it: `embedded`, `config`, `doctor`, and the servers' `serve`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+from typing import Any
+
+from . import errors
+from .version import __version__
+
+NOT_RUNNING = 3
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = _parser().parse_args(argv)
+    try:
+        return options.run(options) or 0
+    except errors.MecapyError as problem:
+        print(f"mecapy: {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="mecapy", description="Run heavy notebook cells on a pool of workers.")
+    parser.add_argument("--version", action="version", version=f"mecapy {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, run: Any, text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(run=run)
+        return command
+
+    up = add("up", _up, "run the embedded stack in the foreground; prints its URL and token")
+    up.add_argument("--workers", type=_count, default=0, metavar="N", help="how many workers (default: one per core, at most 2)")
+    up.add_argument(
+        "--port", type=int, default=0, metavar="P", help="port of the gateway on 127.0.0.1 (default: the one used last, or a free one)"
+    )
+    up.add_argument("--idle-stop", type=float, metavar="SECONDS", help="end when nothing ran and nobody asked for so long (default: never)")
+    for hidden in ("--detach", "--sweep"):
+        up.add_argument(hidden, action="store_true", help=argparse.SUPPRESS)
+    up.add_argument("--ready-fd", type=int, default=-1, help=argparse.SUPPRESS)
+    down = add("down", _down, "stop the embedded stack")
+    status = add("status", _status, "what runs: every component with its pid, address and health")
+    status.add_argument("--json", action="store_true", help="for programs")
+    for command in (up, down, status):
+        command.add_argument("--data", metavar="DIR", help="data directory of the stack (default: your own)")
+    gateway = add("gateway", _gateway, "run a gateway; settings come from the environment (MECAPY_…)")
+    gateway.add_argument("--host", default="127.0.0.1")
+    gateway.add_argument("--port", type=int, default=8000)
+    gateway.add_argument("--fd", type=int, help=argparse.SUPPRESS)
+    add("worker", _worker, "run a worker; settings come from the environment (MECAPY_…)")
+    add("migrate", _migrate, "bring the database to the newest schema")
+    login = add("login", _login, "ask for a gateway's URL and token, try them, and keep them")
+    login.add_argument("--url", help="do not ask for the URL")
+    tasks = add("tasks", _tasks, "my last tasks")
+    tasks.add_argument("--json", action="store_true", help="for programs")
+    tasks.add_argument("--limit", type=_count, default=20, metavar="N")
+    add("doctor", _doctor, "check the configuration, the gateway and the workers, and say what to do")
+    return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+def _up(options: argparse.Namespace) -> int:
+    if options.detach:
+        _become_daemon()
+    from .stackfiles import files
+
+    place = files(options.data)
+    up = _server("mecapy_backend.stack.up")
+    if options.sweep:
+        return up.sweep(place)
+    idle_s = options.idle_stop if options.idle_stop is not None else float(os.environ.get("MECAPY_IDLE_STOP") or 0)
+    return up.up(place, up.Options(options.workers, options.port, idle_s), options.ready_fd)
+
+
+def _become_daemon() -> None:
+    """A process of its own that no terminal and no notebook takes along, and that none has to reap."""
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+
+
+def _down(options: argparse.Namespace) -> int:
+    from .embedded import down
+
+    print("stopped" if down(options.data) else "no stack was running")
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    from .embedded import status
+
+    found = status(options.data)
+    if options.json:
+        print(json.dumps(found, indent=1))
+    elif not found["url"]:
+        print(f"no stack runs on {found['data']}; `mecapy up` starts one")
+    else:
+        print(f"{found['url']}  ({found['data']}, supervisor {found['supervisor']['pid']})")
+        for part in found["components"]:
+            health = "healthy" if part["healthy"] else "not answering"
+            print(f"  {part['name']:<9} pid {part['pid']:<8} {health:<14} {part['address'] or part.get('id', '')}")
+    return 0 if found["url"] else NOT_RUNNING
+
+
+def _gateway(options: argparse.Namespace) -> None:
+    app, settings = _server("mecapy_backend.app"), _server("mecapy_backend.settings").Settings()
+    app.serve(settings, options.host, options.port, **({"fd": options.fd} if options.fd is not None else {}))
+
+
+def _worker(_: argparse.Namespace) -> None:
+    settings = _server("mecapy_backend.settings").Settings()
+    _server("mecapy_worker.main").serve(settings)
+
+
+def _migrate(_: argparse.Namespace) -> None:
+    settings = _server("mecapy_backend.settings").Settings()
+    _server("mecapy_backend.migrations").upgrade(settings.database_url)
+
+
+def _server(module: str) -> Any:
+    """A module of gateway, worker or stack, by name: this package imports none of them."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as missing:
+        raise errors.ConfigError(
+            f"this command needs the server part, and {missing.name} is not installed: `pip install 'mecapy-jupyter[local]'` "
+            "(or [backend] for `mecapy gateway`, [worker] for `mecapy worker`)"
+        ) from None
+
+
+def _login(options: argparse.Namespace) -> None:
+    import getpass
+
+    from . import config
+    from .http import Gateway
+
+    url = config.checked("url", options.url or input("URL of the gateway: "), "URL")
+    token = config.checked("token", getpass.getpass("token: "), "token")
+    me = Gateway(url, token).get("/me")
+    config.save(config.read() | {"url": url, "token": token})
+    print(f"logged in at {url} as {me.get('owner', 'yourself')}; kept in {config.config_file()}")
+
+
+def _tasks(options: argparse.Namespace) -> None:
+    from . import config
+    from .http import Gateway
+
+    endpoint = config.resolve(start=False)
+    page = Gateway(endpoint.url, endpoint.token).get("/tasks", limit=options.limit)
+    if options.json:
+        print(json.dumps(page, indent=1))
+        return
+    for task in page["tasks"]:
+        print(f"{task['task_id']}  {task['status']:<9}  {task['created_at']}  {task['name']}")
+    if not page["tasks"]:
+        print("no tasks yet")
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    from .doctor import examine
+
+    failed = False
+    for check in examine():
+        print(f"{'✔' if check.good else '✖'} {check.text}")
+        failed = failed or not check.good
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
