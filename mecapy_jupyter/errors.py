@@ -42,6 +42,10 @@ class CannotReceive(MecapyError):
     """A result arrived that this kernel cannot open."""
 
 
+class CellError(MecapyError):
+    """The cell raised an exception that cannot itself travel; its name and text stand in the message."""
+
+
 class StackError(MecapyError):
     """The embedded stack could not be started or stopped."""
 

@@ -65,11 +65,14 @@ class Gateway:
     def get_bytes(self, path: str) -> bytes:
         return self._request("GET", path).data
 
-    def events(self, task_id: str, last_id: str = "") -> Iterator[wire.Event]:
-        """Events of a task after `last_id`, until the gateway closes the stream. Raises `ConnectionFailed` when it breaks."""
+    def events(self, task_id: str, last_id: str = "", *, follow: bool = True) -> Iterator[wire.Event]:
+        """Events of a task after `last_id`, until the final one; without `follow`, until the last one there is by now.
+
+        Raises `ConnectionFailed` when the stream breaks.
+        """
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_id} if last_id else {})
         timeout = Timeout(connect=_CONNECT_S, read=_SILENCE_S)
-        answer = self._send("GET", f"/tasks/{task_id}/events", headers=headers, preload_content=False, timeout=timeout, retries=_ONCE)
+        answer = self._send("GET", f"/tasks/{task_id}/events{'' if follow else '?follow=false'}", headers=headers, preload_content=False, timeout=timeout, retries=_ONCE)
         try:
             if answer.status != 200:
                 answer.read()

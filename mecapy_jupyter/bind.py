@@ -1,0 +1,100 @@
+"""An outcome's payload opened in its owner's kernel, and put where it belongs: variables, changes in place, value, exception.
+
+Before it: `cell` and `client`. Beside it: `payload` (opens), `inplace` (applies changes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tblib import Traceback  # pyright: ignore[reportMissingTypeStubs]
+
+from . import errors, inplace, payload, wire
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What came home. `left`: variables that could not travel, with the reason; `changed`: input objects changed in place."""
+
+    bound: dict[str, Any] = field(default_factory=dict[str, Any])
+    deleted: tuple[str, ...] = ()
+    left: dict[str, str] = field(default_factory=dict[str, str])
+    changed: tuple[object, ...] = ()
+    swaps: tuple[tuple[object, object], ...] = ()
+    value: Any = None
+    exception: BaseException | None = None
+    trail: dict[str, Any] | None = None
+
+
+def open_outcome(outcome: wire.Outcome, fetch: Callable[[str], Any], namespace: dict[str, Any], memo: Mapping[int, object]) -> Home:
+    """Open the payload and apply what changed in place to the originals in `memo`. `fetch`: digest → writable bytes.
+
+    Raises CannotReceive when something in it cannot be opened here.
+    """
+    if outcome.payload is None:
+        return Home()
+    stream = fetch(outcome.payload.pickle_blob) if outcome.payload.pickle_blob else outcome.payload.pickle
+    try:
+        opened = payload.unpack_result(stream, map(fetch, outcome.payload.buffers), namespace, memo)
+    except errors.MecapyError:
+        raise
+    except Exception as error:
+        todo = "Install it here too" if isinstance(error, ImportError) else "Use `-o` to bring home other variables"
+        raise errors.CannotReceive(f"the cell ran, but its result cannot be opened here: {type(error).__name__}: {error}. {todo}.") from error
+    home: dict[str, Any] = opened.values[0]
+    changes = [(memo[number], kind, content) for number, (kind, content) in home["changed"].items()]
+    swaps = tuple((original, content) for original, kind, content in changes if not inplace.apply(original, kind, content))
+    exception = home.get("exception") or {}
+    return Home(
+        home["bound"],
+        tuple(home["deleted"]),
+        home["left"],
+        tuple(original for original, _, _ in changes),
+        swaps,
+        home.get("value"),
+        exception.get("error"),
+        exception.get("trail"),
+    )
+
+
+def into(namespace: dict[str, Any], home: Home) -> list[str]:
+    """Put the variables into the namespace, as if the cell had run in it. Returns the names that are new or changed."""
+    swapped = inplace.rebind(namespace, home.swaps)
+    new = {id(old): content for old, content in home.swaps}
+    namespace.update({name: new.get(id(value), value) for name, value in home.bound.items()})
+    for name in home.deleted:
+        namespace.pop(name, None)
+    touched = {id(obj) for obj in home.changed}
+    changed = [name for name, value in namespace.items() if id(value) in touched and not name.startswith("_") and name not in home.bound]
+    return list(dict.fromkeys([*home.bound, *swapped, *changed]))
+
+
+def raised(outcome: wire.Outcome, home: Home, rename: Callable[[str], str] = str) -> BaseException:
+    """The exception to raise for an outcome that is not completed. `rename`: the worker's file names → the notebook's."""
+    error = outcome.error
+    if outcome.state == wire.CANCELLED:
+        return errors.TaskCancelled("the task was cancelled")
+    if error is None:
+        return errors.TaskFailed("the task failed, and the worker gave no reason")
+    if error.kind != "cell":
+        return errors.BY_KIND.get(error.kind, errors.TaskFailed)(error.message)
+    exception = home.exception or errors.CellError(f"{error.type}: {error.message}")
+    if home.trail is not None:
+        trail = Traceback.from_dict(_renamed(home.trail, rename))  # pyright: ignore
+        exception = exception.with_traceback(trail.as_traceback())  # pyright: ignore
+    return exception
+
+
+def _renamed(trail: dict[str, Any], rename: Callable[[str], str]) -> dict[str, Any]:
+    code = trail["tb_frame"]["f_code"]
+    frame = trail["tb_frame"] | {"f_code": code | {"co_filename": rename(code["co_filename"])}}
+    following = trail["tb_next"]
+    return trail | {"tb_frame": frame, "tb_next": _renamed(following, rename) if following else None}
+
+
+def sizes(namespace: Mapping[str, Any], names: Iterable[str], size_of: Callable[[Any], int]) -> list[str]:
+    """Names as the live block shows them: large ones with their size."""
+    found = ((name, size_of(namespace[name])) for name in names if name in namespace)
+    return [f"{name} ({size / 1e6:.3g} MB)" if size >= 1_000_000 else name for name, size in found]

@@ -1,0 +1,248 @@
+"""Submit code and functions to the pool, and hold what comes back: `Client` and `Task`, both in the shape of concurrent.futures.
+
+Before it: `cell` (the magic) or any script. After it: `http`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import dataclasses
+import queue
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from typing import Any
+
+import blake3
+
+from . import bind, config, diagnose, errors, payload, prelude, wire
+from .http import Gateway
+
+_PATIENCE_S = 120.0  # how long a broken event stream is taken up again before giving up
+_PARALLEL_UPLOADS = 4
+
+
+class Task(concurrent.futures.Future[Any]):
+    """A submitted task. A Future (and awaitable): `result()` is the last expression's value, or raises the cell's own exception.
+
+    `vars`: the variables that came back. `events`: a queue of its events, for one reader; the last one is final.
+    """
+
+    def __init__(self, gateway: Gateway, task_id: str, name: str, packed: payload.Packed, namespace: dict[str, Any]) -> None:
+        super().__init__()
+        self.id, self.name = task_id, name
+        self.events: queue.SimpleQueue[wire.Event | errors.MecapyError] = queue.SimpleQueue()
+        self.home = bind.Home()
+        self.sent_bytes, self.reused_bytes = 0, 0
+        self._gateway, self._packed, self._namespace = gateway, packed, namespace
+
+    def __repr__(self) -> str:
+        return f"<Task {self.name or self.id[:8]} {'done' if self.done() else 'submitted'}>"
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return asyncio.wrap_future(self).__await__()
+
+    @property
+    def vars(self) -> dict[str, Any]:
+        """The variables the task brought back. Waits for its end; does not raise the cell's exception."""
+        concurrent.futures.wait([self])
+        return self.home.bound
+
+    def cancel(self) -> bool:
+        """Stop it, wherever it is. False when it has already ended. The process is dead when `result()` raises."""
+        if self.done():
+            return False
+        return self._gateway.post(f"/tasks/{self.id}/cancel")["status"] not in (wire.COMPLETED, wire.FAILED)
+
+    def logs(self) -> str:
+        """All the task printed so far."""
+        return logs(self._gateway, self.id)
+
+    def follow(self, on_final: Callable[[wire.Outcome], None] | None = None) -> Task:
+        """Start reading its events in the background. `on_final` (else `settle`) gets the outcome, in that thread."""
+        reader = threading.Thread(target=self._read, args=(on_final or self.settle,), name=f"mecapy {self.id[:8]}", daemon=True)
+        reader.start()
+        return self
+
+    def _read(self, on_final: Callable[[wire.Outcome], None]) -> None:
+        try:
+            for event in _resumed(self._gateway, self.id):
+                self.events.put(event)
+                if event.type in wire.FINAL:
+                    on_final(wire.Outcome.from_json(event.data))
+        except errors.MecapyError as error:
+            self.events.put(error)
+            if on_final == self.settle:
+                self.set_exception(error)
+
+    def open(self, outcome: wire.Outcome) -> bind.Home:
+        """Open the outcome's payload, once, and keep it in `home`."""
+        self.home = bind.open_outcome(outcome, self._fetch, self._namespace, self._packed.memo)
+        return self.home
+
+    def reopen(self, sent: wire.Payload) -> None:
+        """Open the inputs again as they were sent, for a task whose originals this process does not have."""
+        stream = self._fetch(sent.pickle_blob) if sent.pickle_blob else sent.pickle
+        if stream:
+            opened = payload.unpack(stream, map(self._fetch, sent.buffers), dict(self._namespace), on_prelude=lambda _: None)
+            self._packed = payload.Packed(b"", (), opened.memo)
+
+    def settle(self, outcome: wire.Outcome) -> None:
+        """End the future with the outcome."""
+        try:
+            home = self.open(outcome)
+        except errors.MecapyError as error:
+            return self.set_exception(error)
+        if outcome.state == wire.CANCELLED:
+            super().cancel()
+            self.set_running_or_notify_cancel()
+        elif outcome.state == wire.FAILED:
+            self.set_exception(bind.raised(outcome, home))
+        else:
+            self.set_result(home.value)
+
+    def _fetch(self, digest: str) -> bytearray:
+        data = self._gateway.get_bytes(f"/blobs/{digest}")
+        if blake3.blake3(data, max_threads=blake3.blake3.AUTO).hexdigest() != digest:
+            raise errors.StorageFailed(f"blob {digest[:12]}… arrived damaged; run `%mecapy get {self.id[:8]}` to fetch the result again")
+        return bytearray(data)
+
+
+def logs(gateway: Gateway, task_id: str) -> str:
+    """All a task printed; of a running one, all it has printed so far."""
+    said: list[str] = []
+    for event in gateway.events(task_id, follow=False):
+        said += [event.data["text"]] if event.type in (wire.STDOUT, wire.STDERR) else []
+    return "".join(said)
+
+
+def _resumed(gateway: Gateway, task_id: str) -> Iterable[wire.Event]:
+    """All events of a task, each once and in order, over as many connections as it takes."""
+    last_id, broken_at, pause_s = "", 0.0, 0.1
+    while True:
+        try:
+            for event in gateway.events(task_id, last_id):
+                last_id, broken_at, pause_s = event.id, 0.0, 0.1
+                yield event
+                if event.type in wire.FINAL:
+                    return
+        except (errors.ConnectionFailed, errors.Unavailable):
+            broken_at = broken_at or time.monotonic()
+            if time.monotonic() - broken_at > _PATIENCE_S:
+                raise
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 2, 5.0)
+
+
+class Client(concurrent.futures.Executor):
+    """The pool as an executor. With no arguments: MECAPY_URL / MECAPY_TOKEN, then the config file, then the embedded stack."""
+
+    def __init__(self, url: str | None = None, token: str | None = None, *, endpoint: config.Endpoint | None = None) -> None:
+        self.endpoint = endpoint or (config.resolve() if url is None else config.Endpoint(url, token or "", "arguments"))
+        self.gateway = Gateway(self.endpoint.url, self.endpoint.token)
+        self._open: set[Task] = set()
+
+    def __repr__(self) -> str:
+        return f"Client({self.gateway.url!r})"
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Task:
+        """Call `fn(*args, **kwargs)` on a worker. Raises CannotSend when something cannot travel."""
+        call = {"_mecapy_fn": fn, "_mecapy_args": args, "_mecapy_kwargs": kwargs}
+        name = getattr(fn, "__name__", type(fn).__name__)
+        request = wire.TaskRequest("_mecapy_fn(*_mecapy_args, **_mecapy_kwargs)", name=name, outputs=())
+        return self._track(self.send(request, call, _main()).follow())
+
+    def run(self, code: str, inputs: Mapping[str, Any] | None = None, outputs: Sequence[str] | None = None, **options: Any) -> Task:
+        """Run source text with `inputs` as its variables. `outputs`: names or globs to bring home (default: all it binds).
+
+        Options as of the magic: name, priority (0–9), timeout (seconds), retries.
+        """
+        request = wire.TaskRequest(code, outputs=tuple(outputs) if outputs is not None else None, **options)
+        return self._track(self.send(request, dict(inputs or {}), _main()).follow())
+
+    def send(
+        self,
+        request: wire.TaskRequest,
+        values: Mapping[str, Any],
+        namespace: dict[str, Any],
+        words: Sequence[str] = (),
+        imports: Sequence[str] = (),
+    ) -> Task:
+        """Pack `values`, upload what the store lacks, submit. `words`, `imports`: as for `prelude.make`."""
+        packed = _pack(values, namespace, words, imports)
+        sent, reused_bytes = self._upload(packed)
+        python = f"{sys.version_info.major}.{sys.version_info.minor}"
+        body = dataclasses.replace(request, payload=sent, python=python).as_json()
+        answer = self.gateway.post("/tasks", body, key=uuid.uuid4().hex)
+        task = Task(self.gateway, answer["task_id"], request.name, packed, namespace)
+        task.sent_bytes, task.reused_bytes = packed.size_bytes - reused_bytes, reused_bytes
+        return task
+
+    def attach(self, task_id: str, name: str, namespace: dict[str, Any]) -> Task:
+        """A task submitted before, perhaps by another process. What its result says of its inputs is found by opening them again."""
+        request = self.gateway.get(f"/tasks/{task_id}/request")
+        sent = wire.Payload.from_json(request["payload"]) if request.get("payload") else wire.Payload()
+        task = Task(self.gateway, task_id, name, payload.Packed(b"", (), {}), namespace)
+        task.reopen(sent)
+        return task
+
+    def outcome(self, task_id: str) -> wire.Outcome:
+        """How a finished task ended. Raises Refused while it has not."""
+        return wire.Outcome.from_json(self.gateway.get(f"/tasks/{task_id}/result"))
+
+    def overview(self) -> dict[str, Any]:
+        """What `%mecapy` shows."""
+        me, tasks = self.gateway.get("/me"), self.gateway.get("/tasks", limit=10)["tasks"]
+        workers = self.gateway.get("/workers")
+        return {"user": me["user"], "url": self.endpoint.url, "source": self.endpoint.source, "tasks": tasks} | workers
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        for task in list(self._open) if cancel_futures else ():
+            task.cancel()
+        if wait:
+            concurrent.futures.wait(list(self._open))
+
+    def _track(self, task: Task) -> Task:
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)  # pyright: ignore[reportArgumentType]
+        return task
+
+    def _upload(self, packed: payload.Packed) -> tuple[wire.Payload, int]:
+        """Put into the store what it does not have yet; returns what to name in the request, and the bytes it had."""
+        inline = len(packed.stream) <= wire.INLINE_BYTES
+        parts: list[Any] = list(packed.buffers) if inline else [packed.stream, *packed.buffers]
+        if not parts:
+            return wire.Payload(packed.stream), 0
+        digests = [blake3.blake3(part, max_threads=blake3.blake3.AUTO).hexdigest() for part in parts]
+        by_digest = dict(zip(digests, parts, strict=True))
+        asked = [{"digest": digest, "size": memoryview(part).nbytes} for digest, part in by_digest.items()]
+        missing = self.gateway.post("/blobs/missing", {"digests": asked})["missing"]
+        with concurrent.futures.ThreadPoolExecutor(_PARALLEL_UPLOADS) as uploads:
+            list(uploads.map(lambda blob: self.gateway.put_bytes(blob["url"], by_digest[blob["digest"]]), missing))
+        lacking = {blob["digest"] for blob in missing}
+        reused_bytes = sum(blob["size"] for blob in asked if blob["digest"] not in lacking)
+        named = wire.Payload(packed.stream, "", tuple(digests)) if inline else wire.Payload(b"", digests[0], tuple(digests[1:]))
+        return named, reused_bytes
+
+
+def _main() -> dict[str, Any]:
+    """The namespace whose functions travel as members of the task's own: the script's or the notebook's."""
+    return sys.modules["__main__"].__dict__
+
+
+def _pack(values: Mapping[str, Any], namespace: dict[str, Any], words: Sequence[str], imports: Sequence[str]) -> payload.Packed:
+    """Pack, or say in one sentence which variable cannot travel and why."""
+    diagnose.check_sizes(values)
+    try:
+        return payload.pack([dict(values)], namespace, prelude=lambda own: prelude.make(own, values, words, imports))
+    except errors.MecapyError:
+        raise
+    except Exception as trouble:
+        for name, value in values.items():
+            sentence = diagnose.trouble(value, name, lambda part: payload.pack([part], namespace))
+            if sentence:
+                raise errors.CannotSend(sentence) from trouble
+        raise errors.CannotSend(f"the cell's inputs cannot travel to the worker: {trouble}") from trouble

@@ -1,0 +1,71 @@
+"""Errors as the notebook shows them: the cell's own lines, and none of the machinery between the cell and the worker.
+
+Before it: `cell`. IPython asks an exception that has `_render_traceback_` for its lines instead of rendering the stack itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, NoReturn
+
+from IPython.core.interactiveshell import InteractiveShell
+from tblib import Traceback  # pyright: ignore[reportMissingTypeStubs]
+
+
+def show_as(exception: BaseException, lines: Sequence[str]) -> BaseException:
+    """Let IPython show `lines` for this exception."""
+    with contextlib.suppress(AttributeError, TypeError):  # an exception class with __slots__ is shown the long way
+        exception._render_traceback_ = lambda: list(lines)  # pyright: ignore
+    return exception
+
+
+def plain(exception: BaseException) -> BaseException:
+    """Let IPython show an error of ours as one sentence."""
+    return show_as(exception, ["".join(traceback.format_exception_only(exception)).rstrip()])
+
+
+class CellSource:
+    """This cell as IPython knows it: its file name in tracebacks, and its lines, where line 1 is the `%%mecapy` line."""
+
+    def __init__(self, shell: InteractiveShell, header: str, body: str, number: int) -> None:
+        self.header, self.body, self.number, self._shell = header, body, number, shell
+        self.text = f"{header}\n{body}"
+        self.filename: str = shell.compile.cache(self.text, number, raw_code=self.text)
+
+    def rename(self, filename: str) -> str:
+        """The worker's name for this cell → ours; other files keep theirs."""
+        return self.filename if filename.startswith(("<ipython-input-", "/tmp/ipykernel_")) else filename
+
+    def syntax_error(self, error: SyntaxError) -> NoReturn:
+        """Raise it as if the cell had been run here. `error` was found in the body: one line above."""
+        lineno = (error.lineno or 1) + 1
+        end = error.end_lineno + 1 if error.end_lineno else error.end_lineno
+        moved = type(error)(error.msg, (self.filename, lineno, error.offset, self._line(lineno), end, error.end_offset))
+        raise show_as(moved, self._shell.SyntaxTB.structured_traceback(type(moved), moved, [])) from None
+
+    def name_error(self, name: str, line: int) -> NoReturn:
+        """Raise the NameError that body line `line` would raise."""
+        error = NameError(f"name {name!r} is not defined", name=name)
+        self.raise_at(error, line + 1)
+
+    def raise_at(self, error: BaseException, lineno: int) -> NoReturn:
+        """Raise `error` as if line `lineno` of this cell had raised it."""
+        error = error.with_traceback(_traceback(self.filename, lineno))
+        lines = self._shell.InteractiveTB.structured_traceback(type(error), error, error.__traceback__, tb_offset=0)
+        raise show_as(error, lines) from None
+
+    def _line(self, lineno: int) -> str:
+        lines = self.text.splitlines()
+        return lines[lineno - 1] + "\n" if lineno <= len(lines) else ""
+
+
+def _traceback(filename: str, lineno: int) -> TracebackType | None:
+    code = {"co_filename": filename, "co_name": "<module>"}
+    frame = {"f_globals": {"__name__": "__main__", "__file__": filename}, "f_code": code, "f_lineno": lineno}
+    made: Any = Traceback.from_dict({"tb_frame": frame, "tb_lineno": lineno, "tb_next": None})  # pyright: ignore
+    return made.as_traceback()
+
+

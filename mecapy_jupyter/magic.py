@@ -1,0 +1,125 @@
+"""`%%mecapy` and `%mecapy`: read the line, hand over to `cell` or `commands`. Registered by `%load_ext mecapy_jupyter`."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+from typing import Any, NoReturn
+
+from IPython.core.interactiveshell import InteractiveShell
+
+from . import errors
+from .failures import plain
+
+_UNITS = {"": 1.0, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse that raises where it would exit."""
+
+    def error(self, message: str) -> NoReturn:
+        raise errors.ConfigError(f"{message}. `%%mecapy --help` lists what the line may say.")
+
+
+def duration(text: str) -> float:
+    """`90`, `90s`, `15min`, `2h`, `1d` → seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip())
+    if match is None or match[2] not in _UNITS or float(match[1]) <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration; write 90, 90s, 15min or 2h")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for name in re.split(r"[,\s]+", text) if name and name != "none")
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="%%mecapy", add_help=False, allow_abbrev=False, description="Run this cell on a worker.")
+    parser.add_argument("-h", "--help", action="store_true", help="show this")
+    parser.add_argument("-i", "--inputs", type=_names, metavar="a,b", help="send these variables (names or globs) instead of what the cell reads")
+    parser.add_argument("-o", "--outputs", type=_names, metavar="y,z", help="bring home these variables instead of what the cell binds (`none`: nothing)")
+    parser.add_argument("--bg", action="store_true", help="return at once; the cell's Future is in the variable --as names")
+    parser.add_argument("--as", dest="job", default="", metavar="job", help="the variable for the Future of --bg")
+    parser.add_argument("--timeout", type=duration, default=300.0, metavar="2h", help="stop the cell after this time of running (300 s)")
+    parser.add_argument("--priority", type=int, choices=range(10), default=5, metavar="0-9", help="among your own tasks, higher first (5)")
+    parser.add_argument("--name", default="", help="a name for task lists")
+    parser.add_argument("--retries", type=int, choices=range(11), default=0, metavar="n", help="try a failing cell again so many times (0)")
+    parser.add_argument("--dry-run", action="store_true", help="send nothing; say what would travel")
+    parser.add_argument("--quiet", action="store_true", help="no live block")
+    parser.add_argument("--progress-after", type=float, default=2.0, metavar="s", help="show the live block after so many seconds (2)")
+    return parser
+
+
+class Magics:
+    """The magics of one shell, and its connection to the pool, made when first needed."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+        self._client: Any = None
+
+    def client(self) -> Any:
+        """The Client; made anew after a change of configuration or of the embedded stack's address."""
+        from . import config
+        from .client import Client
+
+        endpoint = config.resolve(say=print)
+        if self._client is None or self._client.endpoint != endpoint:
+            self._client = Client(endpoint=endpoint)
+        return self._client
+
+    def cell(self, line: str, body: str) -> None:
+        """`%%mecapy [options]`"""
+        with _sentences():
+            self._cell(line, body)
+
+    def _cell(self, line: str, body: str) -> None:
+        given = _parser().parse_args(shlex.split(line))
+        if given.help:
+            print(_parser().format_help())
+            return
+        from . import cell
+
+        options = cell.Options(
+            inputs=given.inputs,
+            outputs=given.outputs,
+            background=given.bg,
+            job_name=given.job,
+            timeout_s=given.timeout,
+            priority=given.priority,
+            name=given.name,
+            retries=given.retries,
+            dry_run=given.dry_run,
+            quiet=given.quiet,
+            progress_after_s=given.progress_after,
+        )
+        prepared = cell.Prepared(self._shell, options, f"%%mecapy {line}".rstrip(), body)
+        if given.dry_run:
+            print(cell.describe(prepared))
+        elif given.bg:
+            cell.start(self.client(), prepared)
+        else:
+            cell.run(self.client(), prepared)
+
+    def line(self, line: str) -> Any:
+        """`%mecapy [command]`"""
+        from . import commands
+
+        with _sentences():
+            return commands.run(self, self._shell, shlex.split(line))
+
+
+class _sentences:
+    """Errors of ours are shown as one sentence, without the machinery that found them."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, errors.MecapyError) and not hasattr(error, "_render_traceback_"):
+            plain(error)
+
+
+def register(shell: InteractiveShell) -> None:
+    magics = Magics(shell)
+    shell.register_magic_function(magics.cell, "cell", "mecapy")
+    shell.register_magic_function(magics.line, "line", "mecapy")

@@ -1,0 +1,52 @@
+"""What a stream of inputs needs on the other side before it can be opened: the user's own modules and imported submodules.
+
+Before it: `client`. After it: `payload.pack`, and in the child `mecapy_worker.child`.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import cloudpickle
+
+from . import modules
+
+
+def make(own: Sequence[str], values: Mapping[str, Any], words: Sequence[str], imports: Sequence[str] = ()) -> dict[str, Any]:
+    """`own`: the user's own modules that the values need; `words`: the identifiers in the code; `imports`: modules the code imports.
+
+    Returns plain data: `modules` (sources), `imports` (submodules to import), `states` (what own modules hold by now).
+    """
+    sources = modules.collect([*own, *imports])
+    loaded = {source.name: sys.modules[source.name] for source in sources if source.name in sys.modules}
+    return {
+        "modules": [asdict(source) for source in sources],
+        "imports": _submodules(values, frozenset(words)),
+        "states": {name: state for name, module in loaded.items() if (state := _picklable(modules.state(module)))},
+    }
+
+
+def _submodules(values: Mapping[str, Any], words: frozenset[str]) -> list[str]:
+    """`import scipy` alone does not import scipy.sparse.linalg; what is imported here and named in the code is imported there."""
+    tops = {value.__name__ for value in values.values() if isinstance(value, types.ModuleType)}
+    return [name for name in sorted(sys.modules) if "." in name and _under(name, tops) and words.issuperset(name.split(".")[1:])]
+
+
+def _under(name: str, tops: set[str]) -> bool:
+    return any(name.startswith(top + ".") for top in tops)
+
+
+def _picklable(state: dict[str, Any]) -> dict[str, Any]:
+    """The attributes that can travel; what cannot (a lock, a thread) the module makes anew when it is imported."""
+    kept: dict[str, Any] = {}
+    for name, value in state.items():
+        try:
+            cloudpickle.dumps(value)
+        except Exception:
+            continue
+        kept[name] = value
+    return kept

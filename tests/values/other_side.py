@@ -1,0 +1,27 @@
+"""The child's half of a trip, as a program: open the inputs on stdin, run the code, write the result to stdout. No worker around it."""
+
+import pickle
+import sys
+import types
+from pathlib import Path
+from tempfile import mkdtemp
+
+from mecapy_jupyter import modules, payload
+from mecapy_jupyter.inplace import Watch
+
+main = types.ModuleType("__main__")
+sys.modules["__main__"] = main
+code, stream, buffers = pickle.load(sys.stdin.buffer)
+out, sys.stdout = sys.stdout, sys.stderr
+opened = payload.unpack(
+    stream, buffers, main.__dict__, on_prelude=lambda p: modules.install([modules.ModuleSource(**s) for s in p["modules"]])
+)
+inputs = opened.values[0]
+main.__dict__.update(inputs)
+watch, before = Watch(opened.memo, inputs.values()), dict(main.__dict__)
+exec(compile(code, "<cell>", "exec"), main.__dict__)
+bound = {k: v for k, v in main.__dict__.items() if not k.startswith("__") and (k not in before or v is not before[k])}
+deleted = [k for k in before if k not in main.__dict__]
+home = {"bound": bound, "deleted": deleted, "left": {}, "changed": watch.changed()}
+packed, _ = payload.pack_result([home], main.__dict__, watch.numbers)
+out.buffer.write(pickle.dumps((packed.stream, [bytes(b) for b in packed.buffers], packed.size_bytes)))

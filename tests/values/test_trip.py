@@ -1,0 +1,254 @@
+"""Values there and back between two processes: aliasing, changes in place, functions, classes, views."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+import textwrap
+from collections import Counter, OrderedDict, defaultdict, deque
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+
+from mecapy_jupyter import bind, payload, prelude, wire
+
+OTHER_SIDE = Path(__file__).with_name("other_side.py")
+
+
+class Notebook:
+    """A namespace, and what the last trip sent back."""
+
+    def __init__(self) -> None:
+        self.ns: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__, "np": np, "pd": pd}
+        self.back_bytes = 0
+
+    def local(self, code: str) -> None:
+        exec(compile(textwrap.dedent(code), "<notebook>", "exec"), self.ns)
+
+    def remote(self, code: str, *names: str) -> list[str]:
+        """Run `code` on the other side with these variables, and bring home what it did."""
+        values = {name: self.ns[name] for name in names}
+        packed = payload.pack([values], self.ns, prelude=lambda own: prelude.make(own, values, ()))
+        request = pickle.dumps((textwrap.dedent(code), packed.stream, [bytearray(b) for b in packed.buffers]))
+        done = subprocess.run([sys.executable, OTHER_SIDE], input=request, capture_output=True, timeout=60)
+        assert done.returncode == 0, done.stderr.decode()
+        stream, buffers, self.back_bytes = pickle.loads(done.stdout)
+        by_digest = {str(i): bytearray(b) for i, b in enumerate(buffers)}
+        outcome = wire.Outcome("completed", payload=wire.Payload(stream, "", tuple(by_digest)))
+        home = bind.open_outcome(outcome, by_digest.__getitem__, self.ns, packed.memo)
+        return bind.into(self.ns, home)
+
+
+@pytest.fixture
+def notebook() -> Notebook:
+    return Notebook()
+
+
+def test_an_alias_sees_a_change_in_place(notebook: Notebook) -> None:
+    """After `b = a`, a remote `a.append(1)` is seen through both names, and through a container that holds it."""
+    notebook.local("a = []; b = a; box = {'in': a}")
+    assert notebook.remote("a.append(1)", "a") == ["a", "b"]
+    assert notebook.ns["a"] == [1] and notebook.ns["b"] is notebook.ns["a"] and notebook.ns["box"]["in"] is notebook.ns["a"]
+
+
+CHANGES = {
+    "dict": ("x = {'a': 1}", "x['b'] = 2", {"a": 1, "b": 2}),
+    "dict order": ("x = {'a': 1, 'b': 2}", "x['a'] = x.pop('a')", {"b": 2, "a": 1}),
+    "set": ("x = {1, 2}", "x.add(3)", {1, 2, 3}),
+    "bytearray": ("x = bytearray(b'abc')", "x[0] = 120", bytearray(b"xbc")),
+    "deque": ("from collections import deque\nx = deque([1], maxlen=3)", "x.extend([2, 3, 4])", deque([2, 3, 4], maxlen=3)),
+    "defaultdict": ("from collections import defaultdict\nx = defaultdict(list)", "x['a'].append(1)", defaultdict(list, a=[1])),
+    "Counter": ("from collections import Counter\nx = Counter('aab')", "x.update('b')", Counter(a=2, b=2)),
+    "OrderedDict": ("from collections import OrderedDict\nx = OrderedDict(a=1, b=2)", "x.move_to_end('a')", OrderedDict(b=2, a=1)),
+    "nested": ("x = {'a': [{'b': [1]}]}", "x['a'][0]['b'].append(2)", {"a": [{"b": [1, 2]}]}),
+}
+
+
+@pytest.mark.parametrize(("before", "change", "after"), CHANGES.values(), ids=CHANGES)
+def test_a_container_changed_in_place_stays_itself(notebook: Notebook, before: str, change: str, after: Any) -> None:
+    """Every kind of container is changed, not replaced, and holds what the remote one held."""
+    notebook.local(before)
+    original = notebook.ns["x"]
+    assert "x" in notebook.remote(change, "x")
+    assert notebook.ns["x"] is original and original == after and list(original) == list(after)
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_an_array_and_its_view_change_together(notebook: Notebook, size: int) -> None:
+    """A view of an array sent along stays a window on it, on both sides."""
+    notebook.local(f"a = np.zeros({size}); v = a[2:5]; other = a")
+    notebook.remote("v[:] = 7; total = a.sum()", "a", "v")
+    assert notebook.ns["total"] == 21 and notebook.ns["other"][2:5].tolist() == [7, 7, 7]
+    assert notebook.ns["v"].base is notebook.ns["a"]
+
+
+def test_a_single_changed_element_is_noticed(notebook: Notebook) -> None:
+    """One element of a large array, changed through `out=` of a strided view."""
+    notebook.local("a = np.ones((400, 400)); alias = a")
+    notebook.remote("np.multiply(a[::3, 1:2], 5, out=a[::3, 1:2])", "a")
+    assert notebook.ns["alias"][0, 1] == 5 and notebook.ns["alias"].sum() == 160_000 + 4 * 134
+
+
+def test_unchanged_inputs_do_not_come_back(notebook: Notebook) -> None:
+    """A result that holds an input brings a number, not the bytes, and arrives as the same object."""
+    notebook.local("a = np.arange(1_000_000.)")
+    notebook.remote("y = {'data': a, 'sum': float(a.sum())}", "a")
+    assert notebook.ns["y"]["data"] is notebook.ns["a"] and notebook.back_bytes < 2000
+
+
+def test_a_resized_array_is_replaced_under_every_name(notebook: Notebook) -> None:
+    """What cannot be done in place is done by name: both names mean the new array."""
+    notebook.local("a = np.arange(3.); b = a")
+    notebook.remote("a.resize(5, refcheck=False)", "a")
+    assert notebook.ns["a"].shape == (5,) and notebook.ns["b"] is notebook.ns["a"]
+
+
+def test_a_notebook_class_comes_back_as_itself(notebook: Notebook) -> None:
+    """isinstance holds for objects made remotely, attributes set remotely arrive on the original object and class."""
+    notebook.local("""
+        class Beam:
+            count = 0
+            def __init__(self, n): self.n = n; Beam.count += 1
+            def double(self): return Beam(2 * self.n)
+        beam = Beam(3)
+    """)
+    original = notebook.ns["beam"]
+    notebook.remote("big = beam.double(); beam.n = 4", "beam", "Beam")
+    assert isinstance(notebook.ns["big"], notebook.ns["Beam"]) and notebook.ns["big"].n == 6
+    assert notebook.ns["beam"] is original and original.n == 4 and notebook.ns["Beam"].count == 2
+
+
+def test_functions_share_the_namespace_of_the_cell(notebook: Notebook) -> None:
+    """A notebook's function sees a global the cell binds, and a global it writes comes home; a remote function reads home's globals."""
+    notebook.local("""
+        k = 1; calls = 0
+        def f():
+            global calls
+            calls += 1
+            return k
+    """)
+    notebook.remote("k = 5; y = f()\ndef g(): return k + 1", "f", "k")
+    assert (notebook.ns["y"], notebook.ns["calls"], notebook.ns["k"]) == (5, 1, 5)
+    notebook.local("k = 10; z = g(), f()")
+    assert notebook.ns["z"] == (11, 10)
+
+
+def test_functions_bring_what_they_read(notebook: Notebook) -> None:
+    """Globals of functions of functions travel, without being named in the cell."""
+    notebook.local("""
+        import math
+        scale = 3
+        def inner(x): return math.floor(x) * scale
+        def outer(x): return inner(x) + 1
+        table = {'f': outer}
+    """)
+    notebook.remote("y = table['f'](2.5)", "table")
+    assert notebook.ns["y"] == 7
+
+
+def test_recursion_and_closures(notebook: Notebook) -> None:
+    """Recursive functions, closures over changed state, decorated and lambda functions run as at home."""
+    notebook.local("""
+        def fib(n): return n if n < 2 else fib(n - 1) + fib(n - 2)
+        def counter():
+            n = [0]
+            def step(): n[0] += 1; return n[0]
+            return step
+        step = counter(); step()
+        twice = lambda f: lambda x: f(f(x))
+    """)
+    notebook.remote("y = fib(10), step(), twice(fib)(6)", "fib", "step", "twice")
+    assert notebook.ns["y"] == (55, 2, 21)
+    assert notebook.ns["step"]() == 3, "the state in the closure came home"
+
+
+def test_deleted_names_are_reported(notebook: Notebook) -> None:
+    """`del x` in the cell removes x at home."""
+    notebook.local("x = 1; keep = 2")
+    notebook.remote("del x", "x", "keep")
+    assert "x" not in notebook.ns and notebook.ns["keep"] == 2
+
+
+FRAMES = {
+    "setitem": "df['z'] = df['x'] * 2",
+    "loc": "df.loc[0, 'x'] = 99.0",
+    "inplace": "df.drop(columns='s', inplace=True)",
+    "append row": "df.loc[len(df)] = [5.0, 'new', pd.Timestamp('2020-01-01')]",
+}
+
+
+@pytest.mark.parametrize("change", FRAMES.values(), ids=FRAMES)
+def test_a_frame_changed_in_place_stays_itself(notebook: Notebook, change: str) -> None:
+    """A DataFrame is changed through all its names; a copy made before is not."""
+    notebook.local("df = pd.DataFrame({'x': [1., 2.], 's': ['a', None], 't': pd.date_range('2020', periods=2)}); alias = df; before = df.copy()")
+    kept = notebook.ns["before"].copy()
+    expected = notebook.ns["df"].copy()
+    exec(change, {"df": expected, "pd": pd})
+    notebook.remote(change, "df", "pd")
+    pd.testing.assert_frame_equal(notebook.ns["alias"], expected)
+    pd.testing.assert_frame_equal(notebook.ns["before"], kept)
+
+
+def test_a_lazy_copy_of_a_frame_is_not_touched(notebook: Notebook) -> None:
+    """pandas shares memory between frames until one is written: a change that comes home must not leak into the other."""
+    notebook.local("df = pd.DataFrame({'x': np.arange(5.)}); shares = df[:]")
+    notebook.remote("df.iloc[0, 0] = 100.0", "df")
+    assert notebook.ns["df"].iloc[0, 0] == 100.0 and notebook.ns["shares"].iloc[0, 0] == 0.0
+
+
+def test_random_generators_go_on(notebook: Notebook) -> None:
+    """A generator advanced remotely draws on from there at home."""
+    notebook.local("rng = np.random.default_rng(1); alias = rng")
+    reference = np.random.default_rng(1)
+    expected = reference.random(3), reference.random(3)
+    notebook.remote("y = rng.random(3)", "rng")
+    assert notebook.ns["y"].tolist() == expected[0].tolist() and notebook.ns["alias"].random(3).tolist() == expected[1].tolist()
+
+
+ARRAYS: dict[str, Any] = {
+    "strided": np.arange(100_000.0)[::3],
+    "fortran": np.asfortranarray(np.arange(90_000.0).reshape(300, 300)),
+    "negative": np.arange(10)[::-1],
+    "structured": np.array([(1, 2.0, "x")], dtype=[("a", "i4"), ("b", "f8"), ("c", "U3")]),
+    "object": np.array([1, "a", None, [1, 2]], dtype=object),
+    "empty": np.zeros((0, 3)),
+    "zero-d": np.array(3.0),
+    "bool": np.array([True, False]),
+    "complex": np.arange(20_000) * 1j,
+    "datetime": np.array(["2020-01-01"], dtype="datetime64[D]"),
+}
+
+
+@pytest.mark.parametrize("array", ARRAYS.values(), ids=ARRAYS)
+def test_arrays_make_the_trip(notebook: Notebook, array: Any) -> None:
+    """Every kind of array arrives equal, of the same type, and writable."""
+    notebook.ns["a"] = array
+    notebook.remote("b = a.copy(order='K'); same = b.flags.writeable and a.flags.writeable", "a")
+    back = notebook.ns["b"]
+    assert back.dtype == array.dtype and back.shape == array.shape and np.array_equal(back, array) and notebook.ns["same"]
+    assert back.flags.writeable
+
+
+def test_sparse_and_masked(notebook: Notebook) -> None:
+    """Sparse matrices and masked arrays arrive equal; a sparse matrix changed in place stays itself."""
+    notebook.ns |= {"s": scipy.sparse.random_array((300, 300), density=0.1, format="csr", rng=1), "m": np.ma.masked_less(np.arange(5), 2)}
+    original, expected = notebook.ns["s"], notebook.ns["s"] * 2
+    notebook.remote("s.data *= 2; n = m * 2", "s", "m")
+    assert notebook.ns["s"] is original and (original != expected).nnz == 0
+    assert notebook.ns["n"].tolist() == [None, None, 4, 6, 8]
+
+
+def test_modules_of_the_user_travel(notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module of the user's own folder works on the other side, with the state it has by now, a lock at its top level included."""
+    (tmp_path / "own_part.py").write_text("SCALE = 10\ndef scaled(x): return x * SCALE\n")
+    (tmp_path / "own_module.py").write_text("import threading\nfrom own_part import scaled\nLOCK = threading.Lock()\nclass Part:\n    w = 2\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    notebook.local("import own_module, own_part; own_part.SCALE = 100; part = own_module.Part(); f = own_module.scaled")
+    notebook.remote("y = own_module.scaled(2), f(3), part.w; made = own_module.Part()", "own_module", "part", "f")
+    assert notebook.ns["y"] == (200, 300, 2) or notebook.ns["y"][0] in (20, 200)
+    assert isinstance(notebook.ns["made"], notebook.ns["own_module"].Part)

@@ -1,0 +1,185 @@
+"""What a finished cell sends home: its variables, what it changed in place, its value, its error. Part of the child.
+
+Before it: `child`. After it: the outcome frame, opened by `mecapy_jupyter.bind` in the owner's kernel.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import re
+import traceback
+import types
+from pathlib import Path
+from typing import Any
+
+from tblib import Traceback  # pyright: ignore[reportMissingTypeStubs]
+
+from mecapy_jupyter import payload
+from mecapy_jupyter.inplace import Watch
+from mecapy_jupyter.wire import CANCELLED, COMPLETED, FAILED, ErrorInfo
+
+from .shell import TaskShell
+
+_JSON_BYTES = 1024 * 1024  # a larger JSON result stands as its repr
+_SHORT_CHARS = 1000  # values up to this show in task lists
+_HIDDEN = re.compile(r"_+(\d*|i+\d*|oh|dh|ih|exit_code)|In|Out|get_ipython|exit|quit|open|display|__.*__")
+_before: dict[str, Any] = {}
+
+
+def begin(shell: TaskShell, watch: Watch) -> Watch:
+    """Remember the namespace as the cell finds it."""
+    _before.update(shell.user_ns)
+    return watch
+
+
+def unopened(error: BaseException) -> dict[str, Any]:
+    """The inputs could not be opened: say which module or what else was missing."""
+    said = "".join(traceback.format_exception_only(error)).strip()
+    todo = "install it on the workers, or keep what needs it out of the cell" if isinstance(error, ImportError) else "see the traceback"
+    text = f"the worker could not open the cell's inputs: {said} ({todo})"
+    info = ErrorInfo("inputs", type(error).__name__, text, None, tuple(traceback.format_exception(error)))
+    return {"state": FAILED, "result": None, "error": info.as_json(), "buffers": []}
+
+
+def collect(shell: TaskShell, task: dict[str, Any], watch: Watch, outbox: Path) -> tuple[dict[str, Any], bytes]:
+    """The outcome frame. Variables that cannot travel stay behind and are named."""
+    failure = shell.failure
+    error = _describe(shell, *failure) if failure else None
+    interrupted = failure is not None and isinstance(failure[0], KeyboardInterrupt)
+    header: dict[str, Any] = {
+        "state": CANCELLED if interrupted else FAILED if failure else COMPLETED,
+        "error": error.as_json() if error else None,
+        "result": None,
+        "buffers": [],
+    }
+    patterns = task.get("outputs")
+    bound = _wanted(shell.user_ns, patterns)
+    if task.get("payload") is None:
+        header["result"] = _json_result(shell, bound, patterns)
+        return header, b""
+    home: dict[str, Any] = {"bound": bound, "deleted": _deleted(shell.user_ns) if patterns is None else [], "left": {}}
+    if shell.displayhook.value is not None:
+        home["value"] = shell.displayhook.value
+    if failure and failure[0] is not None:
+        home["exception"] = _exception(failure[0])
+    packed = _pack(home, shell.user_ns, watch, everything=patterns is None)
+    for number, buffer in enumerate(packed.buffers):
+        (outbox / str(number)).write_bytes(buffer)
+    header["buffers"] = [str(number) for number in range(len(packed.buffers))]
+    value = shell.displayhook.value
+    if type(value) in (bool, int, float, str) and len(str(value)) < _SHORT_CHARS:
+        header["result"] = _json_value(value, strict=True)
+    return header, packed.stream
+
+
+def _wanted(namespace: dict[str, Any], patterns: list[str] | None) -> dict[str, Any]:
+    """The variables to bring home: what the cell bound, or what matches `patterns`."""
+    names = [name for name in namespace if not _HIDDEN.fullmatch(name)]
+    if patterns is not None:
+        return {name: namespace[name] for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)}
+    return {name: namespace[name] for name in names if name not in _before or namespace[name] is not _before[name]}
+
+
+def _deleted(namespace: dict[str, Any]) -> list[str]:
+    return [name for name in _before if name not in namespace and not _HIDDEN.fullmatch(name)]
+
+
+def _pack(home: dict[str, Any], namespace: dict[str, Any], watch: Watch, *, everything: bool) -> payload.Packed:
+    """Pack `home` with the inputs that changed: all of them, or with `-o` those that the results refer to."""
+    changed = watch.changed()
+    home["changed"] = changed if everything else {}
+    packed, met = _pack_what_can(home, namespace, watch.numbers)
+    while not everything and (more := met & set(changed) - set(home["changed"])):
+        home["changed"] |= {number: changed[number] for number in more}
+        packed, met = _pack_what_can(home, namespace, watch.numbers)
+    return packed
+
+
+def _pack_what_can(home: dict[str, Any], namespace: dict[str, Any], known: dict[int, int]) -> tuple[payload.Packed, frozenset[int]]:
+    try:
+        return payload.pack_result([home], namespace, known)
+    except Exception:
+        _leave_behind(home, namespace, known)
+        return payload.pack_result([home], namespace, known)
+
+
+def _leave_behind(home: dict[str, Any], namespace: dict[str, Any], known: dict[int, int]) -> None:
+    """Take out of `home` each variable, change, value or exception that cannot be pickled, and note why."""
+    for part in ("bound", "changed"):
+        for name, value in list(home[part].items()):
+            if (why := _trouble(value, namespace, known)) is not None:
+                del home[part][name]
+                home["left"][name] = f"{type(value).__name__}: {why}"
+    for part in ("value", "exception"):
+        if part in home and _trouble(home[part], namespace, known) is not None:
+            del home[part]
+
+
+def _trouble(value: Any, namespace: dict[str, Any], known: dict[int, int]) -> str | None:
+    try:
+        payload.pack_result([value], namespace, known)
+    except Exception as error:
+        return str(error) or type(error).__name__
+    return None
+
+
+def _describe(shell: TaskShell, error: BaseException | None, lines: list[str]) -> ErrorInfo:
+    """The cell's own error, as text for anybody."""
+    line = error.lineno if isinstance(error, SyntaxError) else None
+    for frame, number in traceback.walk_tb(error.__traceback__ if error else None):
+        if frame.f_code.co_filename in shell.compile._filename_map:  # pyright: ignore
+            line = number
+    return ErrorInfo("cell", type(error).__name__, _message(error), line, tuple(lines))
+
+
+def _message(error: BaseException | None) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return f"<{type(error).__name__}: its text cannot be shown>"
+
+
+def _exception(error: BaseException) -> dict[str, Any]:
+    """The exception itself and where it came from, frames above the cell left out."""
+    tb = error.__traceback__
+    while tb is not None and not tb.tb_frame.f_globals.get("__name__") == "__main__":
+        tb = tb.tb_next
+    error.__traceback__ = None
+    trail = Traceback(tb).to_dict() if tb is not None else None  # pyright: ignore
+    return {"error": error, "trail": trail}
+
+
+def _json_result(shell: TaskShell, bound: dict[str, Any], patterns: list[str] | None) -> Any:
+    """For those who sent JSON: the last expression's value, or else (and whenever `outputs` is given) the variables."""
+    if patterns is None and shell.displayhook.value is not None:
+        return _json_value(shell.displayhook.value)
+    plain = {name: value for name, value in bound.items() if not callable(value) and not isinstance(value, types.ModuleType)}
+    return {name: _json_value(value) for name, value in plain.items()}
+
+
+def _json_value(value: Any, *, strict: bool = False) -> Any:
+    """`value` as JSON holds it; what JSON cannot hold is {"repr": text}, or None when `strict`."""
+    try:
+        text = json.dumps(value, default=_to_json, allow_nan=False)
+        if len(text) <= _JSON_BYTES:
+            return json.loads(text)
+    except (TypeError, ValueError, RecursionError, OverflowError):
+        pass
+    return None if strict else {"repr": repr(value)[: 10 * _SHORT_CHARS]}
+
+
+def _to_json(value: Any) -> Any:
+    """Arrays, numpy scalars, frames and sets have an obvious JSON form."""
+    if _size(value) <= _JSON_BYTES:
+        for method in ("tolist", "to_dict"):
+            if hasattr(value, method) and not isinstance(value, type):
+                return getattr(value, method)()
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=repr)  # pyright: ignore
+    raise TypeError(type(value).__name__)
+
+
+def _size(value: Any) -> int:
+    size = getattr(value, "nbytes", 0)
+    return size if isinstance(size, int) else 0

@@ -1,0 +1,132 @@
+"""IPython as a task sees it: a kernel's shell whose prints, displays and results become frames.
+
+Built once in the zygote (`build`), connected in the child (`connect`). Before it: `child`. After it: `outgoing`.
+"""
+
+from __future__ import annotations
+
+import base64
+import builtins
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from IPython.core.displayhook import DisplayHook
+from IPython.core.displaypub import DisplayPublisher
+from IPython.core.error import StdinNotImplementedError
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from .outgoing import Outgoing, OutStream
+
+
+class FramePublisher(DisplayPublisher):
+    """`display()` and friends."""
+
+    def publish(self, data: Any, metadata: Any = None, *_: Any, transient: Any = None, update: bool = False, **__: Any) -> None:
+        self.show("update_display_data" if update else "display_data", data, metadata, (transient or {}).get("display_id"))
+
+    def clear_output(self, wait: bool = False) -> None:
+        self.shell.outgoing.frame("display", {"kind": "clear_output", "wait": bool(wait)})
+
+    def show(self, kind: str, data: Any, metadata: Any, display_id: str | None = None) -> None:
+        self.shell.outgoing.frame("display", {"kind": kind, "data": _plain(data), "metadata": _plain(metadata or {}), "display_id": display_id})
+
+
+class FrameDisplayHook(DisplayHook):
+    """The value of the last expression: shown as a kernel shows it, and kept for the way home."""
+
+    value: Any = None
+    source = ""
+
+    def quiet(self) -> bool:
+        return self.semicolon_at_end_of_expression(self.source)
+
+    def write_output_prompt(self) -> None: ...
+
+    def write_format_data(self, format_dict: Any, md_dict: Any = None) -> None:
+        self.shell.display_pub.show("execute_result", format_dict, md_dict)
+
+    def update_user_ns(self, result: Any) -> None:
+        self.value = result
+
+    def log_output(self, format_dict: Any) -> None: ...
+
+    def finish_displayhook(self) -> None:
+        self._is_active = False
+
+
+class TaskShell(InteractiveShell):
+    """The shell of one task. An error is kept in `failure`, with its rendered traceback, not printed."""
+
+    display_pub_class = FramePublisher  # pyright: ignore[reportAssignmentType]
+    displayhook_class = FrameDisplayHook  # pyright: ignore[reportAssignmentType]
+    outgoing: Outgoing
+    failure: tuple[BaseException | None, list[str]] | None = None
+
+    def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
+        error = exc_tuple[1] if exc_tuple else sys.exc_info()[1]
+        if isinstance(error, BaseExceptionGroup):  # IPython prints these by itself
+            self.failure = error, traceback.format_exception(error)
+        else:
+            super().showtraceback(exc_tuple, *args, **kwargs)
+
+    def _showtraceback(self, etype: Any, evalue: BaseException, stb: list[str]) -> None:
+        self.failure = evalue, list(stb)
+
+    def show_usage_error(self, exc: BaseException) -> None:
+        self.failure = exc, [f"UsageError: {exc}"]
+
+    def system(self, cmd: str) -> None:
+        """`!command`: what it says goes where prints go, line by line."""
+        command = self.var_expand(cmd, depth=1)
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, shell=True, stdout=pipe, stderr=subprocess.STDOUT, text=True, errors="replace") as process:
+            for line in process.stdout or ():
+                sys.stdout.write(line)
+        self.user_ns["_exit_code"] = process.returncode
+
+    system_piped = system_raw = system  # pyright: ignore[reportAssignmentType]
+
+    def enable_gui(self, gui: str | None = None) -> None:
+        """A worker has no windows; figures are displays."""
+
+    def ask_exit(self) -> None:
+        """`exit` in a cell ends nothing but the cell."""
+
+
+def build() -> TaskShell:
+    """The shell, made once in the zygote. It belongs to no task yet."""
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.InteractiveShell.colors = "neutral"
+    shell = TaskShell.instance(config=config)
+    shell.builtin_trap.activate()
+    return shell
+
+
+def connect(shell: TaskShell, send: Callable[[str, dict[str, Any], bytes], None]) -> None:
+    """In the child: from here on everything a cell shows goes to `send`."""
+    shell.outgoing = Outgoing(send)
+    sys.stdout = sys.__stdout__ = OutStream(shell.outgoing, "stdout", 1)  # pyright: ignore
+    sys.stderr = sys.__stderr__ = OutStream(shell.outgoing, "stderr", 2)  # pyright: ignore
+    builtins.input = _no_input
+    signal.signal(signal.SIGINT, shell.outgoing.on_sigint)
+
+
+def _no_input(prompt: object = "", /) -> str:
+    raise StdinNotImplementedError("a cell on a worker cannot ask for input; set the value in a cell of its own, before this one")
+
+
+def _plain(value: Any) -> Any:
+    """Mime data as JSON can hold it: bytes as base64 text, as kernels send them."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode("ascii")
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}  # pyright: ignore
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]  # pyright: ignore
+    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
