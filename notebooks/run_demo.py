@@ -69,6 +69,7 @@ def first_lines(up: subprocess.Popen[str], log: Path) -> Stack:
         found[name.lower()] = value.strip()
         if {"url", "token"} <= found.keys():
             return Stack(found["url"], found["token"])
+    reason = log.read_text().strip()[-2000:]
     raise DemoFailed(f"The embedded stack did not start:\n{reason}\n`.venv/bin/mecapy doctor` looks for the reason.")
 
 

@@ -2,15 +2,15 @@
 
     python -m tests.notebooks.compare notebook.ipynb … [--steady]
 
-Compared per cell: stdout, the text and the kinds of results and displays, the number of pictures, the error's name. Addresses and timings are
-normalised. It says nothing about speed (see tests.bench). Next in the line: `mecapy_jupyter.magic`, which runs the marked cells.
+Compared per cell: stdout, the text and the kinds of results and displays, the number of pictures, the error's name. Addresses and
+timings are normalised. It says nothing about speed (see tests.bench).
+Next in the line: `mecapy_jupyter.magic`, which runs the marked cells.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -146,9 +146,8 @@ async def compare(
 ) -> list[Row]:
     """The rows of one notebook. `steady`: run it here twice, and set cells aside that do not even agree with themselves."""
     notebook = nbformat.read(path, as_version=4)
-    folder = Path(os.path.abspath(path)).parent  # noqa: PTH100  Path.resolve asks the disk, and this is async
     marks = [("None", ""), (setup, mark)] + [("None", "")] * steady
-    here, there, *again = await asyncio.gather(*(outputs(prepared(notebook, *marked), folder, environment) for marked in marks))
+    here, there, *again = await asyncio.gather(*(outputs(prepared(notebook, *marked), path.parent, environment) for marked in marks))
     sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     return [
         Row(
