@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 _WORD = re.compile(r"[^\W\d]\w*")
 _RUNS_HERE, _RUNS_APART = frozenset({"time", "capture", "debug"}), frozenset({"timeit", "prun", "memit", "mprun", "lprun", "mprof"})
-_SHELL = frozenset(
+_SHELL = {"!", "!!"} | frozenset(
     _WORD.findall("system sx sc ! !! bash sh script ruby perl pip conda mamba micromamba uv cd ls pwd cat env set_env mkdir rm cp mv")
 )
 _SHOWS = frozenset({"who", "who_ls", "whos", "pinfo2", "psearch", "store", "save", "macro", "edit", "run", "reset", "history"})
