@@ -109,7 +109,7 @@ def gave(cell_outputs: Sequence[Any]) -> Gave:
 
 def is_live_block(data: dict[str, Any]) -> bool:
     """MecaPy's own line under a long cell is the one thing that may differ."""
-    return "mecapy-" in str(data.get("text/html", "")) or any("jupyter.widget-view" in kind for kind in data)
+    return 'aria-label="MecaPy ' in str(data.get("text/html", ""))
 
 
 def normal(text: str) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from mecapy_jupyter.blockstate import BlockState, html, line
+
 from .compare import Gave, compare, differences, gave, may_be_marked, normal, table
 
 # A magic as a careless author would write it: it runs the cell in a namespace of its own.
@@ -71,7 +73,8 @@ def test_what_must_not_differ(other: Gave, word: str) -> None:
 
 def test_live_block_is_not_compared() -> None:
     """The line under a long cell is MecaPy's, not the cell's; an HTML result is the cell's."""
-    block = nbformat.v4.new_output("display_data", {"text/plain": "✔ 0:03", "text/html": '<div class="mecapy-block">✔ 0:03</div>'})
+    state = BlockState(name="sweep", phase="completed", seconds=3.0)
+    block = nbformat.v4.new_output("display_data", {"text/plain": line(state, 0), "text/html": html(state, 0)})
     frame = nbformat.v4.new_output("display_data", {"text/plain": "   a\n0  1", "text/html": "<table></table>"})
     assert gave([block]) == Gave()
     assert gave([frame]).results == ("   a\n0  1 [text/html]",)
