@@ -26,11 +26,11 @@ _HASH_BYTES = 64 * 1024  # smaller arrays are compared by their bytes, larger on
 class Watch:
     """The inputs of one run, by number, and what they held before it."""
 
-    def __init__(self, memo: Mapping[int, object], variables: Iterable[object]) -> None:
+    def __init__(self, memo: Mapping[int, object], variables: Iterable[object], namespace: object = None) -> None:
         """`memo`: as unpickled; `variables`: the values of the input variables (watched even when part of a larger object)."""
         tops = {id(value) for value in variables}
-        watched = {number: obj for number, obj in memo.items() if _watchable(obj)}
-        hidden: set[int] = set()
+        watched = {number: obj for number, obj in memo.items() if obj is not namespace and _watchable(obj)}
+        hidden = {id(_memory(obj)) for obj in watched.values() if _kind(obj) == "array"}
         self._before: dict[int, Any] = {}
         opaque = {number: obj for number, obj in watched.items() if _kind(obj) == "opaque"}
         for number, obj in opaque.items():
@@ -50,10 +50,10 @@ class Watch:
 
 def apply(original: Any, kind: str, content: Any) -> bool:
     """Give `original` the `content` its counterpart had at the end. False: it cannot be done in place, use `content` instead."""
-    if kind in ("list", "deque"):
-        _refill(original, content["items"], content["attributes"], "extend")
-    elif kind in ("dict", "set"):
-        _refill(original, content["items"], content["attributes"], "update")
+    if kind in ("list", "deque", "dict", "set"):
+        _refill(original, kind, content["items"], content["attributes"])
+    elif kind == "random":
+        original.bit_generator.state = content
     elif kind == "bytearray":
         original[:] = content
     elif kind == "array":
@@ -67,9 +67,13 @@ def apply(original: Any, kind: str, content: Any) -> bool:
     return True
 
 
-def _refill(original: Any, items: Any, attributes: dict[str, Any] | None, fill: str) -> None:
+def _refill(original: Any, kind: str, items: Any, attributes: dict[str, Any] | None) -> None:
     original.clear()
-    getattr(original, fill)(items)
+    if kind == "dict":
+        for key, value in items:  # not update(): a Counter would count
+            original[key] = value
+    else:
+        original.update(items) if kind == "set" else original.extend(items)
     if attributes is not None:
         _set_attributes(original, attributes)
 
@@ -138,6 +142,8 @@ def _kind(obj: object) -> str:
     numpy = sys.modules.get("numpy")
     if numpy is not None and type(obj) is numpy.ndarray:
         return "array"
+    if numpy is not None and type(obj) is numpy.random.Generator:
+        return "random"
     return "instance" if isinstance(obj, types.FunctionType) or _is_plain_instance(obj) else "opaque"
 
 
@@ -168,6 +174,8 @@ def _content(obj: Any) -> Any:
         return [*attributes, *attributes.values()]
     if kind == "instance":
         return _attribute_list(obj)
+    if kind == "random":
+        return repr(obj.bit_generator.state).encode()
     return _fingerprint(obj, set())
 
 
@@ -201,13 +209,25 @@ def _copy(obj: Any) -> Any:
         return obj.copy() if obj.dtype.hasobject else obj.view()
     if kind == "class":
         return _class_attributes(obj)
+    if kind == "random":
+        return obj.bit_generator.state
     return attributes if kind == "instance" else copy.copy(obj)
+
+
+def _memory(array: Any) -> object:
+    """What holds an array's bytes."""
+    base = array
+    while (below := getattr(base, "base", None)) is not None:
+        base = below
+    return base.obj if isinstance(base, memoryview) else base
 
 
 def _digest(array: Any) -> bytes:
     header = f"{array.shape}{array.strides}{array.dtype.str}".encode()
-    data = array if array.flags.c_contiguous or array.flags.f_contiguous else array.copy()
-    raw = memoryview(pickle.PickleBuffer(data).raw()) if data.nbytes else memoryview(b"")
+    try:
+        raw = memoryview(array.reshape(-1, order="A").view("u1"))
+    except (TypeError, ValueError):  # a dtype that does not show its bytes
+        return _fingerprint(array, set())
     return header + (bytes(raw) if raw.nbytes < _HASH_BYTES else blake3.blake3(raw).digest())
 
 

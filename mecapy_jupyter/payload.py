@@ -120,7 +120,7 @@ class Pickler(cloudpickle.Pickler):
 
 def _array_view(obj: Any, roots: frozenset[int]) -> Any:
     """How to write `obj` as a view of one of `roots`, or None when it is none."""
-    if not roots or (numpy := sys.modules.get("numpy")) is None or type(obj) is not numpy.ndarray or id(obj) in roots:
+    if not roots or (numpy := sys.modules.get("numpy")) is None or type(obj) is not numpy.ndarray:
         return None
     root = obj.base
     while root is not None and id(root) not in roots:

@@ -18,7 +18,7 @@ opened = payload.unpack(
 )
 inputs = opened.values[0]
 main.__dict__.update(inputs)
-watch, before = Watch(opened.memo, inputs.values()), dict(main.__dict__)
+watch, before = Watch(opened.memo, inputs.values(), main.__dict__), dict(main.__dict__)
 exec(compile(code, "<cell>", "exec"), main.__dict__)
 bound = {k: v for k, v in main.__dict__.items() if not k.startswith("__") and (k not in before or v is not before[k])}
 deleted = [k for k in before if k not in main.__dict__]

@@ -91,7 +91,7 @@ def _open_inputs(frame: Frame) -> Watch:
     opened = payload.unpack(stream, maps, namespace, on_prelude=_prelude)
     variables: dict[str, Any] = {name: value for values in opened.values for name, value in values.items()}
     namespace.update(variables)
-    return results.begin(_shell, Watch(opened.memo, variables.values()))
+    return results.begin(_shell, Watch(opened.memo, variables.values(), namespace))
 
 
 def _prelude(prelude: dict[str, Any]) -> None:
