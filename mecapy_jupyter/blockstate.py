@@ -142,9 +142,8 @@ def _try(state: BlockState) -> list[Part]:
 
 
 def _progress(state: BlockState) -> list[Part]:
-    percent = [] if state.fraction is None else [f"{state.fraction * 100:.0f} %"]
-    words = " ".join([*percent, *([state.note] if state.note else [])])
-    return [Part("plain", words)] if words else []
+    percent = [] if state.fraction is None else [Part("plain", f"{state.fraction * 100:.0f} %")]
+    return percent + ([Part("plain", state.note)] if state.note else [])
 
 
 def _usage(state: BlockState) -> list[Part]:
@@ -172,7 +171,7 @@ def view(state: BlockState, now_s: float) -> dict[str, Any]:
 _TEXT = "var(--jp-ui-font-color1, var(--vscode-foreground, inherit))"
 _QUIET = "var(--jp-ui-font-color2, var(--vscode-descriptionForeground, inherit))"
 _ROW = (
-    "display:flex;flex-wrap:wrap;align-items:baseline;gap:0 .5em;padding:2px 0;max-width:100%;"
+    "padding:2px 0 2px calc(1.5em + 5px);text-indent:-1.5em;"
     "font:var(--jp-ui-font-size1, 13px)/1.6 var(--jp-ui-font-family, system-ui, sans-serif);font-variant-numeric:tabular-nums;"
 )
 _ICON_COLOURS: dict[Phase, str] = {
@@ -185,10 +184,9 @@ _ICON_COLOURS: dict[Phase, str] = {
 def html(state: BlockState, now_s: float) -> str:
     """The block as static HTML: what a reopened, converted or published notebook shows."""
     icon = f'<span aria-hidden="true" style="color:{_ICON_COLOURS.get(state.phase, _QUIET)}">{ICONS[state.phase]}&#xFE0E;</span>'
-    pieces = parts(state, now_s)
-    spans = [f'<span style="{_looks(part)}">{escaped(part.text)}{" ·" if part is not pieces[-1] else ""}</span>' for part in pieces]
+    spans = [f'<span style="{_looks(part)}">{escaped(part.text)}</span>' for part in parts(state, now_s)]
     label = escaped(clean(f"MecaPy {state.name}: {state.phase}"))
-    return f'<div role="status" aria-label="{label}" style="{_ROW}color:{_QUIET};">{icon} {" ".join(spans)}</div>'
+    return f'<div role="status" aria-label="{label}" style="{_ROW}color:{_QUIET};">{icon} {" · ".join(spans)}</div>'
 
 
 def _looks(part: Part) -> str:

@@ -1,0 +1,182 @@
+"""The live block in a real JupyterLab: events are synthetic, everything else is what a user has."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+
+if TYPE_CHECKING:
+    from .conftest import Notebook, OpenNotebook
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+EVIL = "<img src=x onerror=window.broken=1>"
+
+PLAY = '''
+import threading
+from mecapy_jupyter import wire
+from mecapy_jupyter.block import LiveBlock
+from mecapy_jupyter.errors import TaskCancelled
+
+def event(type, **data):
+    return wire.Event("", type, data)
+
+def play(events, outcome, came_back=(), *, name="beam", hold_s=0.0, after_s=0.5, tick=threading.Event()):
+    """What a cell does with a block: (seconds, event or text to print) one after another, waiting as the real one waits."""
+    block = LiveBlock(name, after_s=after_s)
+    block.sent(1_200_000, 420_000_000)
+    try:
+        for wait_s, what in [*events, (hold_s, None)]:
+            for _ in range(round(wait_s / 0.1)):
+                tick.wait(0.1)
+                block.tick()
+            if isinstance(what, str):
+                block.event(event("stdout", text=what))
+                print(what)
+            elif what is not None:
+                block.event(what)
+    except KeyboardInterrupt:
+        block.finish(wire.Outcome("cancelled", seconds=1.0), [])
+        raise TaskCancelled("interrupted") from None
+    block.finish(outcome, list(came_back))
+
+RUNNING = [
+    (0.0, event("queued", position=3, of=7, eta_s=25)),
+    (2.0, event("started", worker="w2", attempt=1)),
+    (0.0, event("usage", cpu_percent=780.0, memory_bytes=5.1e9)),
+]
+DONE = wire.Outcome("completed", seconds=218.0)
+'''
+
+
+CLEARING = """
+from IPython.display import clear_output
+block = LiveBlock("frames", after_s=0.0)
+block.event(event("started", worker="w2"))
+for frame in range(5):
+    block.event(event("display", kind="clear_output", wait=True))
+    clear_output(wait=True)
+    block.event(event("stdout", text=f"frame {frame}"))
+    print("frame", frame)
+    for _ in range(3):
+        threading.Event().wait(0.1)
+        block.tick()
+block.finish(DONE, [])
+"""
+
+HOSTILE = f"""
+evil = {EVIL!r}
+error = wire.ErrorInfo("cell", evil, evil, 7)
+events = [(0.0, event("started", worker=evil)), (0.6, event("progress", fraction=0.25, text=evil))]
+play(events, wire.Outcome("failed", error=error), [evil], name=evil, hold_s=1.5)
+"""
+
+CELLS = {
+    "play": PLAY,
+    "short": "play([(0.0, event('started', worker='w1')), (0.3, 'forty-two')], DONE, after_s=2.0)",
+    "whole": "play(RUNNING, DONE, ['T (12 MB)', 'residuals changed'], hold_s=2.0)",
+    "endless": "play(RUNNING, DONE, hold_s=60)",
+    "hostile": HOSTILE,
+    "clearing": CLEARING,
+    "narrow": "play(RUNNING, DONE, hold_s=3)",
+}
+NUMBER = {name: number for number, name in enumerate(CELLS)}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def book(open_notebook: OpenNotebook) -> Notebook:
+    """One notebook for all tests of this file, each with a cell of its own."""
+    book = await open_notebook("live-block", list(CELLS.values()))
+    await book.run(NUMBER["play"])
+    await book.ended(NUMBER["play"])
+    return book
+
+
+async def test_a_short_cell_shows_only_its_own_output(book: Notebook) -> None:
+    """A cell that ends before `after_s` leaves no trace of a block."""
+    number = NUMBER["short"]
+    await book.run(number)
+    await book.ended(number)
+    assert (await book.outputs(number).all_inner_texts()) == ["forty-two\n"]
+
+
+async def test_from_queued_to_done_in_one_place(book: Notebook) -> None:
+    """The block is queued, runs with a clock that ticks in the browser, and is saved as HTML and text that need no widget."""
+    number = NUMBER["whole"]
+    await book.run(number)
+    block = book.cell(number).locator(".mecapy-block")
+    await block.and_(book.page.locator("[data-phase=queued]")).get_by_text("3rd of 7").wait_for()
+    await block.and_(book.page.locator("[data-phase=running]")).get_by_text("780 % cpu").wait_for()
+    await block.locator(".mecapy-clock", has_text="0:01").wait_for()
+    await book.ended(number)
+    await book.outputs(number).get_by_text("3:38").wait_for()
+    assert await block.count() == 0
+    saved: dict[str, Any] = await book.save()
+    [output] = saved["cells"][number]["outputs"]
+    assert set(output["data"]) == {"text/html", "text/plain"}
+    assert "".join(output["data"]["text/plain"]) == "✔ 3:38 · T (12 MB), residuals changed"
+    assert "script" not in json.dumps(output)
+
+
+async def test_cancel_interrupts_the_blocked_kernel(book: Notebook) -> None:
+    """The Cancel button, pressed by keyboard while the cell blocks the kernel, ends the cell as an interrupt does."""
+    number = NUMBER["endless"]
+    await book.run(number)
+    await book.cell(number).get_by_role("button", name="Cancel this task").focus()
+    async with book.page.expect_response("**/api/kernels/*/interrupt") as answer:
+        await book.page.keyboard.press("Enter")
+    assert (await answer.value).status == 204
+    await book.outputs(number).get_by_text("TaskCancelled").first.wait_for()
+    assert "cancelled · 0:01" in await book.outputs(number).first.inner_text()
+
+
+async def test_hostile_text_stays_text(book: Notebook) -> None:
+    """Names, notes and worker ids that are HTML are shown as the text they are, live and afterwards; the bar follows the fraction."""
+    number = NUMBER["hostile"]
+    await book.run(number)
+    bar = book.cell(number).get_by_role("progressbar")
+    await bar.wait_for()
+    assert await bar.get_attribute("aria-valuenow") == "25"
+    assert f"25 % · {EVIL}" in await book.outputs(number).inner_text()
+    await book.ended(number)
+    await book.outputs(number).get_by_text("line 7").wait_for()
+    assert EVIL in await book.outputs(number).inner_text()
+    assert await book.cell(number).locator("img").count() == 0
+    assert await book.page.evaluate("window.broken ?? null") is None
+
+
+async def test_clear_output_brings_the_block_back(book: Notebook) -> None:
+    """A cell that clears its output (an animation) does not lose its block, and keeps its last frame."""
+    number = NUMBER["clearing"]
+    await book.run(number)
+    await book.ended(number)
+    await book.outputs(number).get_by_text("3:38").wait_for()
+    assert [text.split() for text in await book.outputs(number).all_inner_texts()] == [["frame", "4"], ["✔\ufe0e", "3:38"]]
+
+
+async def test_it_fits_narrow_windows_in_both_themes(book: Notebook) -> None:
+    """In a window of 420 px nothing of the block is cut off, and in both themes its text stands out from the ground."""
+    number = NUMBER["narrow"]
+    await book.page.set_viewport_size({"width": 420, "height": 700})
+    await book.run(number)
+    block = book.cell(number).locator(".mecapy-block[data-phase=running]")
+    await block.get_by_text("5.1 GB").wait_for()
+    assert await block.evaluate("block => block.scrollWidth <= block.clientWidth")
+    for theme in ("JupyterLab Dark", "JupyterLab Light"):
+        await book.theme(theme)
+        assert await block.evaluate(CONTRAST) > 4.5
+
+
+CONTRAST = """block => {
+  const luminance = css => {
+    const [r, g, b] = css.match(/[\\d.]+/g).map(Number).map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  let ground = block;
+  while (getComputedStyle(ground).backgroundColor.replace(/\\s/g, "").endsWith(",0)")) ground = ground.parentElement;
+  const pair = [getComputedStyle(block.querySelector(".mecapy-phase")).color, getComputedStyle(ground).backgroundColor].map(luminance);
+  return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+}"""

@@ -1,0 +1,217 @@
+"""When a block is drawn, and what is left of it: on a recording surface, on a terminal, and as the messages a kernel publishes."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+
+from mecapy_jupyter import wire
+from mecapy_jupyter.block import LiveBlock
+from mecapy_jupyter.blockstate import line
+from mecapy_jupyter.surfaces import WIDGET_MIME, Notebook, Terminal
+from mecapy_jupyter.widget import BlockWidget
+
+DONE = wire.Outcome("completed", seconds=218.0)
+
+
+def event(type_: str, **data: Any) -> wire.Event:
+    return wire.Event("1-0", type_, data)
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class Published(list[tuple[dict[str, Any], bool, str]]):
+    """What a kernel published: (mimebundle, is it an update, display id)."""
+
+    def __call__(self, data: dict[str, Any], metadata: dict[str, Any], *, transient: dict[str, str], update: bool) -> None:
+        assert metadata == {}
+        self.append((data, update, transient["display_id"]))
+
+
+def test_nothing_is_shown_of_a_short_task() -> None:
+    """A task that ends within `after_s` publishes nothing at all."""
+    clock, published = Clock(), Published()
+    block = LiveBlock("beam", surface=Notebook(published), now=clock)
+    block.sent(10, 20)
+    block.event(event("started", worker="w2"))
+    clock.now_s += 1.9
+    block.tick()
+    block.finish(DONE, ["T"])
+    assert published == []
+
+
+def test_nothing_is_shown_when_quiet() -> None:
+    """A quiet block stays away however long it takes."""
+    clock, published = Clock(), Published()
+    block = LiveBlock("beam", quiet=True, surface=Notebook(published), now=clock)
+    clock.now_s += 100
+    block.tick()
+    block.finish(DONE, ["T"])
+    assert published == []
+
+
+def test_a_late_block_becomes_static_in_its_place() -> None:
+    """Published once as a widget with its twins, and at the end replaced by the twins alone; the widget is closed."""
+    clock, published = Clock(), Published()
+    notebook = Notebook(published)
+    block = LiveBlock("beam", surface=notebook, now=clock)
+    block.event(event("started", worker="w2"))
+    clock.now_s += 2.0
+    block.tick()
+    widget = notebook.widget
+    assert widget is not None and widget.comm is not None
+    [(first, updates, shown_id)] = published
+    assert not updates and set(first) == {WIDGET_MIME, "text/html", "text/plain"}
+    assert first["text/plain"] == "▶ running on w2 · 0:02"
+    clock.now_s += 1
+    block.finish(DONE, ["T (12 MB)"])
+    last, updates, last_id = published[-1]
+    assert updates and last_id == shown_id and set(last) == {"text/html", "text/plain"}
+    assert last["text/plain"] == "✔ 3:38 · T (12 MB)"
+    assert widget.comm is None
+
+
+def test_at_most_ten_updates_a_second() -> None:
+    """A thousand progress events in a second change the trait at most ten times, and the last of them is shown."""
+    clock = Clock()
+    notebook = Notebook(Published())
+    block = LiveBlock("beam", after_s=0, surface=notebook, now=clock)
+    block.event(event("started", worker="w2"))
+    seen: list[Any] = []
+    widget = notebook.widget
+    assert widget is not None
+    widget.observe(lambda change: seen.append(change["new"]["fraction"]), "view")
+    for step in range(1000):
+        clock.now_s += 0.001
+        block.event(event("progress", fraction=step / 999))
+    clock.now_s += 0.1
+    block.tick()
+    assert 5 <= len(seen) <= 11
+    assert seen[-1] == 1.0
+    block.finish(DONE, [])
+
+
+def test_the_browser_hears_of_an_unchanged_block() -> None:
+    """Without news the widget is fed every five seconds, not every tick."""
+    clock = Clock()
+    notebook = Notebook(Published())
+    block = LiveBlock("beam", after_s=0, surface=notebook, now=clock)
+    block.event(event("started", worker="w2"))
+    elapsed: list[float] = []
+    widget = notebook.widget
+    assert widget is not None
+    widget.observe(lambda change: elapsed.append(change["new"]["elapsed_s"]), "view")
+    for _ in range(60):
+        clock.now_s += 0.2
+        block.tick()
+    assert len(elapsed) == 2
+    block.finish(DONE, [])
+
+
+@pytest.mark.parametrize("wait", [False, True])
+def test_a_cleared_block_comes_back(wait: bool) -> None:
+    """After the cell's `clear_output` the same widget is published again; with `wait` only after the output that clears."""
+    clock, published = Clock(), Published()
+    block = LiveBlock("beam", after_s=0, surface=Notebook(published), now=clock)
+    block.event(event("started", worker="w2"))
+    clock.now_s += 1
+    block.event(event("display", kind="clear_output", wait=wait))
+    clock.now_s += 0.2
+    block.tick()
+    assert len(published) == (1 if wait else 2)
+    block.event(event("stdout", text="frame"))
+    clock.now_s += 0.2
+    block.tick()
+    (first, _, _), (second, updates, _) = published
+    assert not updates and second[WIDGET_MIME] == first[WIDGET_MIME]
+    block.finish(DONE, [])
+
+
+def test_cancel_message_reaches_a_task_in_the_background() -> None:
+    """With `on_cancel` the button sends a message, and exactly that message cancels."""
+    cancelled: list[bool] = []
+    notebook = Notebook(Published(), lambda: cancelled.append(True))
+    block = LiveBlock("beam", after_s=0, surface=notebook, now=Clock())
+    block.tick()
+    widget = notebook.widget
+    assert widget is not None
+    assert widget.kernel_id == ""
+    for content in ({"type": "cancel"}, {"type": "other"}, "cancel", None):
+        widget._handle_custom_msg(content, [])  # pyright: ignore[reportPrivateUsage]  # what ipywidgets calls for a message of the page
+    assert cancelled == [True]
+    block.finish(DONE, [])
+
+
+def test_without_widgets_the_static_twin_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A widget that cannot be made costs the live view only."""
+    monkeypatch.setattr(BlockWidget, "__init__", lambda *_, **__: 1 / 0)
+    clock, published = Clock(), Published()
+    block = LiveBlock("beam", after_s=0, surface=Notebook(published), now=clock)
+    block.tick()
+    clock.now_s += 1
+    block.event(event("started", worker="w2"))
+    block.finish(DONE, [])
+    assert [(set(data), updates) for data, updates, _ in published] == [
+        ({"text/html", "text/plain"}, False),
+        ({"text/html", "text/plain"}, True),
+    ]
+
+
+class Tty(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def screen(written: str) -> str:
+    """What a terminal shows of it (only the controls that Terminal uses)."""
+    return "\n".join(part.split("\x1b[2K")[-1] for part in written.split("\n"))
+
+
+def test_a_terminal_rewrites_one_line_and_steps_aside() -> None:
+    """The line is rewritten in place, erased before the cell's own output, kept off a line the cell has begun, and ends as one line."""
+    clock, stream = Clock(), Tty()
+    block = LiveBlock("beam", after_s=0, surface=Terminal(stream), now=clock)
+    block.event(event("started", worker="w2"))
+    clock.now_s += 1
+    block.tick()
+    assert screen(stream.getvalue()) == "▶ running on w2 · 0:01"
+    block.event(event("stdout", text="half a line"))
+    stream.write("half a line")
+    clock.now_s += 1
+    block.tick()
+    assert screen(stream.getvalue()) == "half a line"
+    block.event(event("stdout", text=", done\n"))
+    stream.write(", done\n")
+    clock.now_s += 1
+    block.tick()
+    assert screen(stream.getvalue()) == "half a line, done\n▶ running on w2 · 0:03"
+    block.finish(DONE, ["T"])
+    assert screen(stream.getvalue()) == "half a line, done\n✔ 3:38 · T\n"
+
+
+def test_a_stderr_that_is_no_terminal_gets_the_last_line_only() -> None:
+    """A log file is not filled with rewritten lines."""
+    clock, stream = Clock(), io.StringIO()
+    block = LiveBlock("beam", after_s=0, surface=Terminal(stream), now=clock)
+    for _ in range(5):
+        clock.now_s += 1
+        block.tick()
+    block.finish(DONE, ["T"])
+    assert stream.getvalue() == "✔ 3:38 · T\n"
+
+
+def test_the_name_is_cleaned_before_it_is_kept() -> None:
+    """A name with escapes is harmless wherever the state goes."""
+    block = LiveBlock("\x1b[2Jbeam\n" + "x" * 100, surface=Terminal(io.StringIO()))
+    assert block.state.name == "beam " + "x" * 34 + "…"
+    assert line(block.state, block.state.since_s) == "◔ sending"
