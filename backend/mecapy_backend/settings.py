@@ -19,39 +19,40 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MECAPY_", frozen=True, extra="ignore")
 
     # Where things are
-    database_url: str = Field("postgresql://localhost/mecapy", description="PostgreSQL; a unix socket as `?host=/directory`")
-    redis_url: str = Field("redis://localhost:6379/0", description="Redis or Valkey; `unix:///path?db=0` for a socket")
-    blob_url: str = Field("file:///var/lib/mecapy/blobs", description="object store: `file:///directory` or `s3://bucket/prefix`")
-    s3_endpoint_url: str = Field("", description="S3 server other than AWS; credentials come from the usual AWS variables")
-    cache_dir: str = Field("", description="where blobs from S3 are kept for the children; default: a folder in the system's temp")
-    cache_bytes: int = Field(20 * GB, gt=0, description="the blob cache drops its oldest files above this size")
-    token: SecretStr = Field(SecretStr(""), description="the one bearer token this gateway accepts")
+    database_url: str = Field(default="postgresql://localhost/mecapy", description="PostgreSQL; a unix socket as `?host=/directory`")
+    redis_url: str = Field(default="redis://localhost:6379/0", description="Redis or Valkey; `unix:///path?db=0` for a socket")
+    blob_url: str = Field(default="file:///var/lib/mecapy/blobs", description="object store: `file:///directory` or `s3://bucket/prefix`")
+    s3_endpoint_url: str = Field(default="", description="S3 server other than AWS; credentials come from the usual AWS variables")
+    cache_dir: str = Field(default="", description="where blobs from S3 are kept for the children; default: a folder in the system's temp")
+    cache_bytes: int = Field(default=20 * GB, gt=0, description="the blob cache drops its oldest files above this size")
+    token: SecretStr = Field(default=SecretStr(""), description="the one bearer token this gateway accepts")
 
     # Worker
-    worker_slots: int = Field(1, ge=1, le=1024, description="tasks one worker runs at once")
-    sandbox: Literal["strict", "best-effort"] = Field("strict", description="strict: refuse to run where children cannot be confined")
+    worker_slots: int = Field(default=1, ge=1, le=1024, description="tasks one worker runs at once")
+    sandbox: Literal["strict", "best-effort"] = Field(default="strict", description="strict: refuse to run unconfined")
     preload: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("numpy", "scipy", "matplotlib", "pandas", "sympy"), description="packages every child has imported already, with commas between"
+        default=("numpy", "scipy", "matplotlib", "pandas", "sympy"),
+        description="packages imported before any task, with commas between",
     )
 
     # Limits of a request
-    max_body_bytes: int = Field(8 * MB, gt=0, description="body of a JSON request; larger values go through /blobs")
-    max_blob_bytes: int = Field(10 * GB, gt=0, description="one uploaded blob")
-    max_code_bytes: int = Field(1 * MB, gt=0, description="code of one task")
-    max_queued_tasks: int = Field(1000, gt=0, description="tasks of one owner that may wait at once")
-    max_timeout_s: float = Field(24 * 3600.0, gt=0, description="longest `timeout` a task may ask for")
+    max_body_bytes: int = Field(default=8 * MB, gt=0, description="body of a JSON request; larger values go through /blobs")
+    max_blob_bytes: int = Field(default=10 * GB, gt=0, description="one uploaded blob")
+    max_code_bytes: int = Field(default=1 * MB, gt=0, description="code of one task")
+    max_queued_tasks: int = Field(default=1000, gt=0, description="tasks of one owner that may wait at once")
+    max_timeout_s: float = Field(default=24 * 3600.0, gt=0, description="longest `timeout` a task may ask for")
 
     # Limits of a running task
-    max_output_bytes: int = Field(20 * MB, gt=0, description="what a task may print and display")
-    max_result_bytes: int = Field(2 * GB, gt=0, description="what a task may return")
-    max_memory_bytes: int = Field(4 * GB, gt=0, description="memory of a task, all its processes together")
-    max_disk_bytes: int = Field(4 * GB, gt=0, description="files of a task")
+    max_output_bytes: int = Field(default=20 * MB, gt=0, description="what a task may print and display")
+    max_result_bytes: int = Field(default=2 * GB, gt=0, description="what a task may return")
+    max_memory_bytes: int = Field(default=4 * GB, gt=0, description="memory of a task, all its processes together")
+    max_disk_bytes: int = Field(default=4 * GB, gt=0, description="files of a task")
 
     # Leases
-    lease_s: float = Field(10.0, gt=0, description="a worker silent for so long has lost its tasks")
-    heartbeat_s: float = Field(3.0, gt=0, description="how often a worker renews its leases")
-    grace_s: float = Field(10.0, ge=0, description="a worker told to stop gives its tasks so long to end, then gives them back")
-    max_losses: int = Field(3, ge=1, description="a task whose worker vanished so often fails with `worker_lost`")
+    lease_s: float = Field(default=10.0, gt=0, description="a worker silent for so long has lost its tasks")
+    heartbeat_s: float = Field(default=3.0, gt=0, description="how often a worker renews its leases")
+    grace_s: float = Field(default=10.0, ge=0, description="a worker told to stop gives its tasks so long to end, then gives them back")
+    max_losses: int = Field(default=3, ge=1, description="a task whose worker vanished so often fails with `worker_lost`")
 
     @field_validator("preload", mode="before")
     @classmethod

@@ -1,0 +1,114 @@
+"""Every error of the REST surface as a problem document (RFC 9457) whose `detail` says what to do.
+
+Routes raise `Problem`; `install` also turns what FastAPI, PostgreSQL, Redis and the object store raise into one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any, cast
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from redis.exceptions import RedisError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+from .store import jsontext
+
+_log = structlog.get_logger()
+_RETRY = {"Retry-After": "1"}
+_UNEXPECTED = "the gateway failed in a way it should not; tell its operator: its log names this request"
+
+
+class Problem(Exception):
+    """An answer that is an error. `name` is stable, for programs; `detail` is for people; `more` are further members."""
+
+    def __init__(self, status: int, name: str, detail: str, *, headers: dict[str, str] | None = None, **more: Any) -> None:
+        super().__init__(detail)
+        self.status, self.name, self.detail, self.headers, self.more = status, name, detail, headers or {}, more
+
+    def response(self) -> Response:
+        body = {
+            "type": f"urn:mecapy:problem:{self.name}",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        return Response(jsontext.dumps(body | self.more), self.status, self.headers, "application/problem+json")
+
+
+def no_such_task(task_id: str) -> Problem:
+    return Problem(404, "no-such-task", f"no task {task_id[:40]!r} of yours; GET /tasks lists those you have")
+
+
+def no_such_blob() -> Problem:
+    return Problem(404, "no-such-blob", "no such blob of yours; POST /blobs/missing tells which ones to upload")
+
+
+def not_understood(errors: Sequence[Any]) -> Problem:
+    """From pydantic's list: the first three places that are wrong."""
+    said = [f"{'.'.join(str(part) for part in error['loc'] if part != 'body') or 'body'}: {error['msg']}"[:300] for error in errors[:3]]
+    rest = f" (and {len(errors) - 3} more)" if len(errors) > 3 else ""
+    return Problem(422, "not-understood", "; ".join(said) + rest + ". See /docs for what this address takes.")
+
+
+def unavailable(what: str) -> Problem:
+    return Problem(503, "unavailable", f"{what} does not answer just now; nothing was lost, try again in a moment", headers=_RETRY)
+
+
+def install(app: FastAPI) -> None:
+    """Give the app these errors."""
+
+    async def problem(_: Request, error: Exception) -> Response:
+        return cast(Problem, error).response()
+
+    async def invalid(_: Request, error: Exception) -> Response:
+        return not_understood(cast(ValidationError | RequestValidationError, error).errors()).response()
+
+    async def http(request: Request, error: Exception) -> Response:
+        error = cast(HTTPException, error)
+        what = {
+            404: f"there is nothing at {request.url.path}; /docs lists the addresses",
+            405: f"{request.method} is not for this address; see /docs",
+        }
+        detail = what.get(error.status_code, str(error.detail))
+        return Problem(error.status_code, "http", detail, headers=dict(error.headers or {})).response()
+
+    async def database(request: Request, error: Exception) -> Response:
+        if isinstance(error, DBAPIError) and not error.connection_invalidated and not _away(error):
+            return await unexpected(request, error)
+        _log.warning("postgres away", path=request.url.path, error=type(error).__name__)
+        return unavailable("the database").response()
+
+    async def redis(request: Request, error: Exception) -> Response:
+        _log.warning("redis away", path=request.url.path, error=type(error).__name__)
+        return unavailable("the event store").response()
+
+    async def unexpected(request: Request, error: Exception) -> Response:
+        _log.error("unexpected", path=request.url.path, exc_info=error)
+        return Problem(
+            500, "unexpected", "the gateway failed in a way it should not; tell its operator, the log names this request"
+        ).response()
+
+    for kind, handler in (
+        (Problem, problem),
+        (RequestValidationError, invalid),
+        (ValidationError, invalid),
+        (HTTPException, http),
+        (DBAPIError, database),
+        (PoolTimeout, database),
+        (OSError, database),  # asyncpg: connection refused; includes TimeoutError
+        (RedisError, redis),
+        (Exception, unexpected),
+    ):
+        app.add_exception_handler(kind, handler)
+
+
+def _away(error: DBAPIError) -> bool:
+    """PostgreSQL starts, stops or has no connection left (SQLSTATE classes 08, 53 and 57)."""
+    return str(getattr(error.orig, "sqlstate", None) or "")[:2] in ("08", "53", "57")

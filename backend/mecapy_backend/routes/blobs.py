@@ -1,0 +1,72 @@
+"""Blobs: which are missing, put, get. Bytes are streamed and never held whole; nothing here opens them.
+
+Before it: clients over HTTP. After it: `store.blobs` (bytes), `store.blob_rows` (which exist).
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse, StreamingResponse
+
+from ..auth import Owner
+from ..problems import Problem, no_such_blob, unavailable
+from ..store import blob_rows
+from ..store.blobs import BadName, WrongDigest
+from . import body
+from .models import MissingBody, MissingView
+from .tasks import json
+
+router = APIRouter(tags=["blobs"])
+_BYTES = {"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}}
+
+
+@router.post("/blobs/missing", response_model=MissingView, openapi_extra=body.described(MissingBody), summary="Which blobs to upload")
+async def missing(request: Request, owner: Owner) -> Response:
+    """Of these blobs, those that are not stored yet, each with the URL to PUT its bytes to."""
+    state, limit = request.app.state, request.app.state.settings.max_blob_bytes
+    wanted = {need.digest: need.size for need in (await body.read(request, MissingBody)).digests}
+    if too_large := [digest for digest, size in wanted.items() if size > limit]:
+        raise Problem(413, "too-large", f"a blob may have {limit} bytes; {len(too_large)} of these have more: split or reduce the value")
+    stored = await blob_rows.stored(state.db, owner, list(wanted)) if wanted else set[str]()
+    answer = list[dict[str, str]]()
+    for digest, size in wanted.items():
+        if digest in stored:
+            continue
+        url = await state.blobs.upload_url(owner, digest, size)
+        if url and await state.blobs.size(owner, digest) == size:  # uploaded past us, to a presigned URL
+            await blob_rows.record(state.db, owner, [(digest, size)])
+            continue
+        answer.append({"digest": digest, "url": url or f"/blobs/{digest}"})
+    return json({"missing": answer})
+
+
+@router.put("/blobs/{digest}", status_code=204, openapi_extra=_BYTES, summary="Upload a blob")
+async def put(request: Request, owner: Owner, digest: str) -> Response:
+    """The bytes as the body. `digest` is their BLAKE3 digest; other bytes are refused and nothing is kept."""
+    state, limit = request.app.state, request.app.state.settings.max_blob_bytes
+    try:
+        size = await state.blobs.write(owner, digest, body.bounded(request, limit, "split the value, or reduce it"))
+    except BadName as wrong:
+        raise Problem(422, "not-understood", str(wrong)) from None
+    except WrongDigest as wrong:
+        raise Problem(422, "wrong-digest", f"{wrong}; they were changed on the way, or the address is wrong: upload again") from None
+    await blob_rows.record(state.db, owner, [(digest, size)])
+    if not await state.blobs.has(owner, digest):  # a delete of the same bytes won the race (see blob_rows.release)
+        raise unavailable("this blob was being deleted; the object store")
+    return Response(status_code=204)
+
+
+@router.get("/blobs/{digest}", response_class=StreamingResponse, summary="Download a blob")
+async def get(request: Request, owner: Owner, digest: str) -> Response:
+    """The bytes. On S3 a redirect to a presigned URL: follow it, without the token."""
+    blobs = request.app.state.blobs
+    try:
+        size = await blobs.size(owner, digest)
+    except BadName:
+        size = None
+    if size is None:
+        raise no_such_blob()
+    if url := await blobs.download_url(owner, digest):
+        return RedirectResponse(url, 307)
+    headers = {"Content-Length": str(size), "Content-Disposition": "attachment", "X-Content-Type-Options": "nosniff"}
+    return StreamingResponse(blobs.read(owner, digest), headers=headers, media_type="application/octet-stream")
