@@ -1,0 +1,163 @@
+"""What each running child uses: processes, memory, disk, processor time. Reads /proc and folders; ends nobody (`pool` does).
+
+Memory is what a child's processes have for themselves (`Pss_Dirty`): pages still shared with the zygote, or among
+the child's own forks, are not counted twice. `Watch.look` blocks and belongs into a thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mecapy_worker import libc
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_O_PATH: int = getattr(os, "O_PATH", 0)  # not on macOS
+_DEEPEST = 100
+ENDLESS = 1 << 62
+"""Reported for a folder nested beyond all reason: what lies below cannot be counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """One look at one child."""
+
+    processes: int
+    memory_bytes: int
+    disk_bytes: int
+    cpu_s: float
+
+
+class Watch:
+    """Remembers from look to look what need not be read again."""
+
+    def __init__(self) -> None:
+        self._groups: dict[int, int] = {}
+        self._folders: dict[Path, tuple[int, float]] = {}
+
+    def look(self, children: Mapping[int, Path], memory_bytes: int, *, exact: bool) -> dict[int, Usage]:
+        """Usage by process group. Unless `exact`, memory is measured only where a cheap upper bound exceeds `memory_bytes`."""
+        members = self._members(children)
+        self._folders = {root: known for root, known in self._folders.items() if root in children.values()}
+        return {group: self._usage(pids, children[group], memory_bytes, exact) for group, pids in members.items()}
+
+    def _members(self, children: Mapping[int, Path]) -> dict[int, list[int]]:
+        """The processes of each group. A process once seen in a group that is none of ours is not read again."""
+        present = libc.pids()
+        self._groups = {pid: group for pid, group in self._groups.items() if pid in present}
+        for pid in present - self._groups.keys():
+            with contextlib.suppress(OSError):
+                self._groups[pid] = os.getpgid(pid)
+        self._groups |= {pid: pid for pid in present & children.keys()}  # seen perhaps before it had its own group
+        members: dict[int, list[int]] = {group: [] for group in children}
+        for pid, group in self._groups.items():
+            if group in members:
+                members[group].append(pid)
+        return members
+
+    def _usage(self, pids: list[int], root: Path, memory_bytes: int, exact: bool) -> Usage:
+        shm = _private_shm_bytes(pids)
+        memory = sum(map(_anonymous_bytes, pids)) + (shm or 0)
+        if exact or memory > memory_bytes:
+            memory = sum(_own_bytes(pid, with_shm=shm is None) for pid in pids) + (shm or 0)
+        return Usage(len(pids), memory, self._disk_bytes(root, pids), sum(map(_cpu_s, pids)))
+
+    def _disk_bytes(self, root: Path, pids: list[int]) -> int:
+        """Looking through many files takes long: then it is done less often, to stay below a tenth of the time."""
+        known_bytes, again_at = self._folders.get(root, (0, 0.0))
+        began = time.monotonic()
+        if began >= again_at:
+            with contextlib.suppress(OSError):
+                known_bytes = tree_bytes(os.open(root, os.O_RDONLY | os.O_DIRECTORY)) + _unlinked_bytes(pids)
+            ended = time.monotonic()
+            self._folders[root] = (known_bytes, ended + 10 * (ended - began))
+        return known_bytes
+
+
+def tree_bytes(folder: int, depth: int = 0) -> int:
+    """Bytes on disk below an open folder, which is closed. Follows no link: its owner may change it meanwhile."""
+    total = 0
+    try:
+        if depth > _DEEPEST:
+            return ENDLESS
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    about = entry.stat(follow_symlinks=False)
+                    total += about.st_blocks * 512
+                    if stat.S_ISDIR(about.st_mode):
+                        total += tree_bytes(_open_folder(entry.name, folder), depth + 1)
+    finally:
+        os.close(folder)
+    return total
+
+
+def _open_folder(name: str, parent: int) -> int:
+    flags = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(name, os.O_RDONLY | flags, dir_fd=parent)
+    except PermissionError:  # hidden from us, who are the same user: make it readable, through a handle that cannot be swapped
+        handle = os.open(name, _O_PATH | flags, dir_fd=parent)
+        try:
+            Path(f"/proc/self/fd/{handle}").chmod(0o700)
+            return os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        finally:
+            os.close(handle)
+
+
+def _unlinked_bytes(pids: list[int]) -> int:
+    """Files that are deleted and still open take space no folder shows."""
+    sizes: dict[tuple[int, int], int] = {}
+    for pid in pids:
+        with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    about = entry.stat()
+                    if about.st_nlink == 0 and stat.S_ISREG(about.st_mode):
+                        sizes[about.st_dev, about.st_ino] = about.st_blocks * 512
+    return sum(sizes.values())
+
+
+def _anonymous_bytes(pid: int) -> int:
+    """An upper bound, cheap to read: resident and no file's, shared with the zygote or not."""
+    with contextlib.suppress(OSError):
+        _size, resident, shared, *_rest = Path("/proc", str(pid), "statm").read_text().split()
+        return max(0, int(resident) - int(shared)) * _PAGE_BYTES
+    return 0
+
+
+def _own_bytes(pid: int, *, with_shm: bool) -> int:
+    try:
+        lines = Path("/proc", str(pid), "smaps_rollup").read_text().splitlines()[1:]
+    except ProcessLookupError:
+        return 0
+    except OSError:
+        return _anonymous_bytes(pid)  # it made itself unreadable
+    sizes = {line.partition(":")[0]: int(line.split()[1]) * 1024 for line in lines}
+    own = sizes.get("Pss_Dirty", sizes.get("Private_Dirty", 0)) + sizes.get("SwapPss", 0)
+    return own if with_shm else max(0, own - sizes.get("Pss_Shmem", 0))
+
+
+def _private_shm_bytes(pids: list[int]) -> int | None:
+    """What lies in the child's own /dev/shm, mapped or not; None when it has none of its own."""
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            place = Path(f"/proc/{pid}/root/dev/shm")
+            if place.stat().st_dev == Path("/dev/shm").stat().st_dev:
+                return None
+            about = os.statvfs(place)
+            return (about.f_blocks - about.f_bfree) * about.f_frsize
+    return None
+
+
+def _cpu_s(pid: int) -> float:
+    with contextlib.suppress(OSError):
+        fields = Path("/proc", str(pid), "stat").read_text(errors="replace").rpartition(")")[2].split()
+        return sum(map(int, fields[11:15])) / _TICKS_PER_S  # its own, and that of its children already reaped
+    return 0.0

@@ -1,0 +1,215 @@
+"""The process children are forked from: the scientific stack imported once, no secret, no user code.
+
+Exec'ed by `nursery` with an empty environment; everything it hears comes over one control socket. It forks children, is the
+parent (or subreaper) of all their offspring, ends a whole process group at once, and reports each end. It stays
+single-threaded, for a fork copies only one thread. When the control socket closes, it ends all and itself. Next: `cradle`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import platform
+import selectors
+import signal
+import socket
+import sys
+import traceback
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from mecapy_worker import landlock, libc, sandbox, seccomp
+from mecapy_worker.cradle import Birth, live
+from mecapy_worker.frames import Channel, Frame
+
+
+@dataclass(slots=True)
+class _Known:
+    """A living child. `status` once its first process is gone and only its offspring is still to be reaped."""
+
+    id: str
+    status: int | None = None
+
+
+class Zygote:
+    """Lives until its control socket closes."""
+
+    def __init__(self, control: Channel, start: dict[str, Any]) -> None:
+        self.control = control
+        self.start = start
+        self.children: dict[int, _Known] = {}
+        self.readable = sandbox.readable_paths(Path(text) for text in start["readable"])
+        self.filter = _filter(int(start["worker_pid"]))
+        self.own_user = _can_change_user(self.readable, [Path(start["base"]), *map(Path, start["python_path"])])
+
+    def serve(self) -> None:
+        wake, written = socket.socketpair()
+        wake.setblocking(False)
+        written.setblocking(False)
+        signal.set_wakeup_fd(written.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, _ignore)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.control.sock, selectors.EVENT_READ, "control")
+            selector.register(wake, selectors.EVENT_READ, "wake")
+            while True:
+                for key, _ in selector.select():
+                    if key.data == "wake":
+                        wake.recv(4096)
+                        self.reap()
+                    elif (frames := self.control.receive_ready()) is None:
+                        return
+                    else:
+                        for frame in frames:
+                            self.obey(frame)
+
+    def obey(self, frame: Frame) -> None:
+        if frame.kind == "fork":
+            self.fork(frame)
+            return
+        pid = next((pid for pid, known in self.children.items() if known.id == frame.header["id"]), None)
+        if pid is None:
+            return  # it ended meanwhile
+        with contextlib.suppress(ProcessLookupError):
+            if frame.kind == "kill":
+                os.killpg(pid, signal.SIGKILL)
+            elif frame.kind == "signal" and self.children[pid].status is None:
+                os.kill(pid, int(frame.header["number"]))
+
+    def fork(self, frame: Frame) -> None:
+        birth = Birth(
+            frame.header["module"],
+            sandbox.Confinement(
+                Path(frame.header["root"]),
+                self.readable,
+                frame.header["uid"] if self.own_user else None,
+                int(self.start["memory_bytes"]),
+                int(self.start["disk_bytes"]),
+                int(self.start["processes"]),
+                self.filter,
+            ),
+            Path(self.start["shared"]),
+            frame.fds,
+        )
+        pid = os.fork()
+        if pid == 0:
+            live(birth)
+        with contextlib.suppress(OSError):  # done by both, for neither can know who is first
+            os.setpgid(pid, pid)
+        for fd in frame.fds:
+            os.close(fd)
+        self.children[pid] = _Known(frame.header["id"])
+        self.control.send("forked", {"id": frame.header["id"], "pid": pid})
+
+    def reap(self) -> None:
+        """Collect whoever died. A child whose first process is gone takes its whole group with it, and only then is reported."""
+        for pid, known in list(self.children.items()):
+            if known.status is None:
+                # Still a zombie while its group is killed, so the group's number cannot belong to anybody else.
+                if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                    continue
+                os.killpg(pid, signal.SIGKILL)
+                known.status = os.waitpid(pid, 0)[1]
+            if self._group_is_gone(pid):
+                del self.children[pid]
+                self.control.send("exit", {"id": known.id, **_ending(known.status)})
+        self._reap_strays()
+
+    def _group_is_gone(self, pgid: int) -> bool:
+        try:
+            while os.waitpid(-pgid, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return True
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pgid, signal.SIGKILL)
+        return False
+
+    def _reap_strays(self) -> None:
+        """Whoever left its group (possible only without seccomp) comes to us, the subreaper, when its parent dies: end it."""
+        try:
+            orphans = Path("/proc/self/task", str(os.getpid()), "children").read_text().split()
+        except OSError:
+            return
+        for pid in map(int, orphans):
+            with contextlib.suppress(OSError):
+                if os.getpgid(pid) not in self.children and pid not in self.children:
+                    os.kill(pid, signal.SIGKILL)
+                    os.waitpid(pid, os.WNOHANG)
+
+    def end(self) -> None:
+        for pid in self.children:
+            with contextlib.suppress(OSError):
+                os.killpg(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                os.wait()
+
+
+def _ignore(_number: int, _frame: object) -> None:
+    """A handler must stand for the wake-up descriptor to be written."""
+
+
+def _ending(status: int) -> dict[str, int]:
+    return {"signal": os.WTERMSIG(status)} if os.WIFSIGNALED(status) else {"code": os.waitstatus_to_exitcode(status)}
+
+
+def _filter(worker_pid: int) -> bytes:
+    """The seccomp program. Where Landlock does not yet keep signals inside, it shields worker and zygote by number."""
+    try:
+        return seccomp.program(() if landlock.version() >= 6 else (worker_pid, os.getpid())) if libc.LINUX else b""
+    except OSError:
+        return b""
+
+
+def _can_change_user(readable: tuple[Path, ...], others: list[Path]) -> bool:
+    """As root: whether an unprivileged user could run the interpreter and reach its folder. Else children stay root without its powers."""
+    if os.geteuid() != 0:
+        return False
+    ours = [path for path in readable if path.is_relative_to(sys.prefix) or path == Path(__file__).parent]
+    return sandbox.usable_by(sandbox.unprivileged_uid(0, 0), [Path(sys.executable).resolve(), Path(os.__file__), *ours, *others])
+
+
+def _prepare(start: dict[str, Any]) -> dict[str, str]:
+    """Import everything children will need; package versions by name. A package that is not there is not an error."""
+    sys.path += start["python_path"]
+    for option, value in ((libc.PR_SET_CHILD_SUBREAPER, 1), (libc.PR_SET_DUMPABLE, 0)):
+        with contextlib.suppress(OSError):  # macOS, old gVisor
+            libc.prctl(option, value)
+    import_module(start["child_module"]).prepare(list(start["preload"]))
+    import_module("mecapy_worker.probe")
+    gc.collect()
+    gc.disable()
+    gc.freeze()
+    # OpenBLAS and its like end their threads before a fork and start them when next needed: one fork makes us single-threaded.
+    if (pid := os.fork()) == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return {name: str(getattr(sys.modules[name], "__version__", "")) for name in start["preload"] if name in sys.modules}
+
+
+def _threads() -> int:
+    return len(list(Path("/proc/self/task").iterdir())) if libc.LINUX else 1
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the worker, which then closes the control socket
+    control = Channel(socket.socket(fileno=int(sys.argv[1])))
+    os.set_inheritable(control.sock.fileno(), False)
+    first = control.receive()
+    if first is None:
+        return
+    try:
+        packages = _prepare(first.header)
+        zygote = Zygote(control, first.header)
+    except BaseException:
+        control.send("failed", {"error": traceback.format_exc()})
+        raise SystemExit(1) from None
+    about = {"python": platform.python_version(), "packages": packages, "threads": _threads(), "own_user": zygote.own_user}
+    control.send("up", about)
+    try:
+        zygote.serve()
+    finally:
+        zygote.end()
