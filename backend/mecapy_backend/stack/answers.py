@@ -7,12 +7,13 @@ import urllib.request
 from pathlib import Path
 
 _ANSWER_S = 2.0
-# PostgreSQL's SSLRequest: any server that can fork a backend answers it with one byte, before any login.
-_SSL_REQUEST = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
+_LOGIN = b"user\0postgres\0database\0postgres\0\0"
+# PostgreSQL's StartupMessage. One that serves asks for a password; one that is recovering, or full, answers with an error.
+_STARTUP = (8 + len(_LOGIN)).to_bytes(4, "big") + (3 << 16).to_bytes(4, "big") + _LOGIN
 
 
 def postgres(path: Path) -> bool:
-    return _ask(path, _SSL_REQUEST)[:1] in (b"S", b"N")
+    return _ask(path, _STARTUP).startswith(b"R")
 
 
 def valkey(path: Path) -> bool:

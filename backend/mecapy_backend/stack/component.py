@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,11 @@ _LOG_BYTES = 5_000_000
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to run one component. `build` and `answers` may block; `answers` is given the pid."""
+    """How to run one component. `build` may block; `answers` is given the pid."""
 
     name: str
     build: Callable[[], Program]
-    answers: Callable[[int], bool]
+    answers: Callable[[int], Awaitable[bool]]
     address: str
     log: Path
     environment: Mapping[str, str] = field(repr=False)
@@ -81,7 +81,7 @@ class Component:
             text = self.plan.log.read_text(errors="replace").strip()
         except OSError:
             text = ""
-        return f"Its log {self.plan.log} ends with:\n{text[-1500:] or '(nothing)'}"
+        return f"Its log {self.plan.log} ends with:\n{last_lines(text)}"
 
     async def run(self) -> None:
         while not self._stopping.is_set():
@@ -163,7 +163,7 @@ class Component:
 
     async def _watch(self, pid: int) -> None:
         while True:
-            answers = await asyncio.to_thread(self.plan.answers, pid)
+            answers = await self.plan.answers(pid)
             if answers != self._answers.is_set():
                 if answers:
                     self._answers.set()
@@ -177,3 +177,7 @@ class Component:
         self._process = None
         self._answers.clear()
         self._changed()
+
+
+def last_lines(text: str) -> str:
+    return "\n".join(text.splitlines()[-12:])[-1500:] or "(nothing)"

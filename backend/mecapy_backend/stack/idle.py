@@ -6,11 +6,11 @@ import asyncio
 import time
 from collections.abc import Callable
 
-import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 import redis
 import redis.asyncio
 
 from .. import keys
+from . import sql
 
 _LOOK_S = 5.0
 _SETTLE_S = 0.3
@@ -48,15 +48,11 @@ class Watch:
             if time.time() - self._last < self._limit_s:
                 return False
             return not await self._busy()
-        except (OSError, ValueError, redis.RedisError, asyncpg.PostgresError):
+        except (OSError, ValueError, redis.RedisError, sql.Unanswered):
             return False
 
     async def _busy(self) -> bool:
-        database = await asyncpg.connect(self._database_url)  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
-        try:
-            busy: bool = await database.fetchval(_BUSY)  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
-            if busy:
-                self._last = time.time()  # the time counts from the end of the last task
-            return busy
-        finally:
-            await database.close()  # pyright: ignore[reportUnknownMemberType]
+        [(busy,)] = await sql.rows(self._database_url, _BUSY)
+        if busy:
+            self._last = time.time()  # the time counts from the end of the last task
+        return bool(busy)

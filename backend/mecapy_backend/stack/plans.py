@@ -6,6 +6,7 @@ socket's queue instead of being refused. Before it: `supervisor`. After it: `com
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import Mapping
@@ -56,7 +57,7 @@ def postgres(place: Files, run: Path) -> Plan:
     return Plan(
         "postgres",
         build=lambda: programs.postgres(place.data, run),
-        answers=lambda _: answers.postgres(path),
+        answers=lambda _: asyncio.to_thread(answers.postgres, path),
         address=str(path.parent),
         log=place.logs / "postgres.log",
         environment=bare_environment(),
@@ -68,7 +69,7 @@ def valkey(place: Files, run: Path) -> Plan:
     return Plan(
         "redis",
         build=lambda: programs.valkey(place.data, run),
-        answers=lambda _: answers.valkey(path),
+        answers=lambda _: asyncio.to_thread(answers.valkey, path),
         address=str(path),
         log=place.logs / "redis.log",
         environment=bare_environment(),
@@ -92,7 +93,7 @@ def gateway(place: Files, listener: socket.socket, url: str, settings: Mapping[s
     return Plan(
         "gateway",
         build=lambda: programs.Program("gateway", command("gateway", "--fd", str(number))),
-        answers=lambda _: answers.http(f"{url}/healthz"),
+        answers=lambda _: asyncio.to_thread(answers.http, f"{url}/healthz"),
         address=url,
         log=place.logs / "gateway.log",
         environment=settings,
@@ -107,7 +108,7 @@ def worker(place: Files, number: int, roster: Roster, settings: Mapping[str, str
     return Plan(
         "worker",
         build=lambda: programs.Program("worker", command("worker")),
-        answers=lambda pid: roster.id(pid) is not None,
+        answers=roster.reported,
         address="",
         log=place.logs / f"worker-{number}.log",
         environment=mine,

@@ -98,6 +98,7 @@ def postgres(directory: Path, run: Path) -> Program:
         "shared_buffers": "64MB",
         "wal_level": "minimal",
         "max_wal_senders": "0",
+        "max_logical_replication_workers": "0",
         "log_min_messages": "warning",
         "jit": "off",
     }

@@ -1,42 +1,43 @@
-"""Which workers have reported to the gateway, by pid: how the supervisor knows that a worker is ready, and its id.
+"""Which workers have reported lately, by pid: how the supervisor knows that a worker is ready, and its id.
 
-Asked through the public `GET /workers`, a blocking call; safe to use from threads. Before it: `plans`, `supervisor`.
+Asked of PostgreSQL and not of the gateway: a request there would look like a user's, and no stack would ever be idle.
+Before it: `plans`, `supervisor`.
 """
 
 from __future__ import annotations
 
-import json
-import threading
+import asyncio
 import time
-import urllib.request
-from typing import Any
+
+from . import sql
 
 _FRESH_S = 0.2
-_ANSWER_S = 2.0
+_REPORTED = "SELECT (info->>'pid')::int AS pid, id FROM workers WHERE seen_at > now() - interval '10 s' AND info ? 'pid' ORDER BY seen_at"
 
 
 class Roster:
-    def __init__(self, url: str, token: str) -> None:
-        self._request = urllib.request.Request(f"{url}/workers", headers={"Authorization": f"Bearer {token}"})
-        self._lock = threading.Lock()
+    """`url` says where PostgreSQL is."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._lock = asyncio.Lock()
         self._ids: dict[int, str] = {}
         self._asked = 0.0
 
-    def id(self, pid: int) -> str | None:
-        """The id of the worker with this pid; None while it has not reported."""
-        with self._lock:
+    async def reported(self, pid: int) -> bool:
+        """Has the worker with this pid said lately that it lives?"""
+        async with self._lock:
             if time.monotonic() - self._asked > _FRESH_S:
-                self._ids, self._asked = self._ask(), time.monotonic()
-            return self._ids.get(pid)
+                self._ids = await self._ask()
+                self._asked = time.monotonic()
+            return pid in self._ids
 
-    def known(self, pid: int) -> str:
+    def id(self, pid: int) -> str:
         """What was last heard, without asking."""
         return self._ids.get(pid, "")
 
-    def _ask(self) -> dict[int, str]:
+    async def _ask(self) -> dict[int, str]:
         try:
-            with urllib.request.urlopen(self._request, timeout=_ANSWER_S) as answer:
-                workers: list[dict[str, Any]] = json.load(answer)["workers"]
-            return {worker["pid"]: worker["id"] for worker in workers if worker.get("pid")}
-        except (OSError, ValueError, KeyError, TypeError):
+            return {pid: worker_id for pid, worker_id in await sql.rows(self._url, _REPORTED)}  # noqa: C416  (the types need it)
+        except sql.Unanswered:
             return self._ids

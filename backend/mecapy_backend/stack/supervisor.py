@@ -106,7 +106,7 @@ class Supervisor:
         queue = self._add(lives, plans.valkey(place, run))
         await asyncio.gather(database.ready(_READY_S), queue.ready(_READY_S))
         settings = plans.server_settings(place, database.url, queue.url, token)
-        roster = self._roster = Roster(self._url, token)
+        roster = self._roster = Roster(database.url)
         workers = [plans.worker(place, number + 1, roster, settings) for number in range(self._options.worker_count)]
         first = self._add(lives, workers[0])  # imports the scientific stack while the schema is made
         await self._migrate(settings)
@@ -167,7 +167,7 @@ class Supervisor:
         parts = [part.described() for part in self._components if part.pid]
         for part in parts:
             if part["name"] == "worker" and self._roster:
-                part["id"] = self._roster.known(part["pid"])
+                part["id"] = self._roster.id(part["pid"])
         myself = {"pid": os.getpid(), "created": state.created(os.getpid())}
         return {"supervisor": myself, "url": self._url, "ready": self._ready, "temporary": self._temporary, "components": parts}
 

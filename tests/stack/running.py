@@ -1,0 +1,122 @@
+"""A real stack, run as a user runs it: `mecapy up` as a process, met through its output and `mecapy status --json`."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+
+from mecapy_jupyter.embedded import command, down
+from mecapy_jupyter.http import Gateway
+
+UP_S = 40.0
+T = TypeVar("T")
+
+
+def until(look: Callable[[], T], within_s: float = 20.0) -> T:
+    """What `look` says once it says anything true; the last answer fails the test."""
+    end = time.monotonic() + within_s
+    while True:
+        seen = look()
+        if seen:
+            return seen
+        assert time.monotonic() < end, f"not within {within_s} s: {seen!r}"
+        time.sleep(0.02)
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Nothing preloaded: these tests are about processes, not about numpy."""
+    mine = {name: value for name, value in os.environ.items() if not name.startswith("MECAPY_")}
+    return mine | {"MECAPY_PRELOAD": "", "PYTHONWARNINGS": "default"} | more
+
+
+def status(data: Path) -> dict[str, Any]:
+    done = subprocess.run(command("status", "--json", "--data", str(data)), capture_output=True, text=True, check=False, timeout=20)
+    return json.loads(done.stdout)
+
+
+@dataclass
+class Stack:
+    data: Path
+    process: subprocess.Popen[bytes]
+    url: str = ""
+    token: str = ""
+
+    @classmethod
+    def up(cls, data: Path, *options: str, launcher: tuple[str, ...] = (), **environ: str) -> Stack:
+        """Started, and serving."""
+        stack = cls(data, start(data, *options, launcher=launcher, **environ))
+        try:
+            stack.url, stack.token = stack.line("URL"), stack.line("token")
+        except BaseException:
+            stack.process.kill()
+            raise
+        return stack
+
+    def line(self, word: str, within_s: float = UP_S) -> str:
+        """The rest of the next line that starts with `word`."""
+        assert self.process.stdout
+        with selectors.DefaultSelector() as ready:
+            ready.register(self.process.stdout, selectors.EVENT_READ)
+            end = time.monotonic() + within_s
+            while ready.select(max(0.0, end - time.monotonic())):
+                line = self.process.stdout.readline().decode()
+                if line.startswith(word):
+                    return line.removeprefix(word).strip()
+                if not line:
+                    assert self.process.stderr
+                    raise AssertionError(f"the stack ended: {self.process.stderr.read().decode()}")
+        raise AssertionError(f"no line {word!r} within {within_s} s")
+
+    def status(self) -> dict[str, Any]:
+        return status(self.data)
+
+    def part(self, name: str) -> dict[str, Any]:
+        return next(part for part in self.status()["components"] if part["name"] == name)
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything that belongs to the stack, the supervisor included."""
+        top = psutil.Process(self.process.pid)
+        return [top, *top.children(recursive=True)]
+
+    def gateway(self) -> Gateway:
+        return Gateway(self.url, self.token)
+
+    def runs_a_task(self, code: str = "6 * 7") -> Any:
+        """The result of a task sent now."""
+        task_id = self.gateway().post("/tasks", {"code": code}, key=os.urandom(8).hex())["task_id"]
+        return until(lambda: self.final(task_id), 30)["result"]
+
+    def final(self, task_id: str) -> dict[str, Any] | None:
+        task = self.gateway().get(f"/tasks/{task_id}")
+        return task if task["status"] in ("completed", "failed", "cancelled") else None
+
+    def down(self) -> None:
+        down(self.data)
+        self.close()
+
+    def close(self) -> None:
+        with suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(40)
+        finally:
+            self.process.kill()
+            for pipe in (self.process.stdout, self.process.stderr):
+                if pipe:
+                    pipe.close()
+
+
+def start(data: Path, *options: str, launcher: tuple[str, ...] = (), **environ: str) -> subprocess.Popen[bytes]:
+    argv = (*launcher, *command("up", "--data", str(data), "--workers", "1", *options))
+    return subprocess.Popen(argv, bufsize=0, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(**environ), cwd="/")

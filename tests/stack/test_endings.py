@@ -1,0 +1,71 @@
+"""How a stack ends when nobody says `mecapy down`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from mecapy_jupyter.embedded import down
+from mecapy_jupyter.stackfiles import files
+
+from .running import Stack, until
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent has died")
+def test_killed_supervisor_takes_all_along(tmp_path: Path) -> None:
+    """After kill -9 of the supervisor its components end by themselves, and the next `up` finds all tasks."""
+    first = Stack.up(tmp_path / "data")
+    assert first.runs_a_task() == 42
+    processes = first.processes()
+    os.kill(first.process.pid, signal.SIGKILL)
+    first.close()
+    _, alive = psutil.wait_procs(processes, 15)
+    assert not alive
+    second = Stack.up(first.data)
+    try:
+        assert [task["status"] for task in second.gateway().get("/tasks")["tasks"]] == ["completed"]
+    finally:
+        second.down()
+
+
+def test_idle_stack_ends(tmp_path: Path) -> None:
+    """With --idle-stop a stack ends by itself, but not while a task runs or somebody asks."""
+    stack = Stack.up(tmp_path / "data", "--idle-stop", "1.5")
+    task_id = stack.gateway().post("/tasks", {"code": "import time; time.sleep(4); 1"})["task_id"]
+    until(lambda: stack.final(task_id), 30)  # it also asked; the next line shows that the task alone was enough
+    stack.line("nothing to do")
+    assert stack.process.wait(20) == 0
+    assert not files(stack.data).state.exists()
+    stack.close()
+
+
+def test_leftovers_are_ended_by_pid_and_birth(tmp_path: Path) -> None:
+    """What a killed supervisor left is ended by `down`; a process that merely has such a pid is not touched."""
+    import json
+    import subprocess
+
+    place = files(tmp_path)
+    left = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
+    stranger = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
+    try:
+        parts = [
+            {"name": "gateway", "pid": left.pid, "created": psutil.Process(left.pid).create_time(), "healthy": True},
+            {"name": "worker", "pid": stranger.pid, "created": 1000.0, "healthy": True},
+        ]
+        place.state.write_text(
+            json.dumps({"supervisor": {"pid": 2**22 + 1, "created": 1.0}, "url": "", "ready": True, "components": parts})
+        )
+        assert down(tmp_path)
+        assert left.wait(15) == -signal.SIGTERM
+        assert stranger.poll() is None
+        assert not place.state.exists()
+        assert not down(tmp_path)
+    finally:
+        for process in (left, stranger):
+            process.kill()
+            process.communicate()
