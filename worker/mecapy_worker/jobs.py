@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
 from typing import Any
 
 from mecapy_backend.store import events, tasks
+from redis.exceptions import RedisError
 
 from mecapy_jupyter import wire
 
@@ -23,6 +24,7 @@ from .relay import Relay
 
 RETRIED = frozenset({"cell", "killed", "memory", "timeout", "disk", "output", "storage", "protocol"})
 LEAVING_S = 5.0
+CHILD_WITHIN_S = 60.0
 
 
 async def run_task(ctx: dict[str, Any], task_id: str) -> None:
@@ -34,50 +36,61 @@ async def run_task(ctx: dict[str, Any], task_id: str) -> None:
     log.info("started", task=task_id, attempt=started.attempt)
     with work.holding(task_id, started.attempt) as hold:
         try:
-            async with Journal(work.queue, task_id, work.settings, work.spool(started)) as journal:
-                outcome = await attempt(work, started, hold, journal)
+            async with AsyncExitStack() as child:  # cleared away after the outcome is known to everybody
+                outcome, journal = await attempt(work, started, hold, child)
+                await conclude(work, started, hold, outcome, journal)
         except asyncio.CancelledError:
-            await to_the_end(give_back(work, started, "the worker leaves"))
+            await to_the_end(leave(work, started))
             raise
-        if hold.reason == "lost":
-            log.warning("lost", task=task_id, attempt=started.attempt, why="the lease ran out, or the task was forgotten")
-        elif not await try_again(work, started, outcome):
-            await to_the_end(record(work, started, outcome, journal))
+        except Exception as error:  # ours; left running, the task would come back to do the same again
+            log.exception("not carried to an end", task=task_id, attempt=started.attempt)
+            await to_the_end(record(work, started, wire.Outcome(wire.FAILED, error=reasons.ours(error)), None))
 
 
-async def attempt(work: Context, started: tasks.Started, hold: Hold, journal: Journal) -> wire.Outcome:
-    """Run the task in a child of its own. When this returns the child is gone and its result is in the object store."""
-    request, ours = started.request, work.pool.report.python
-    journal.add(wire.STARTED, {"worker": work.worker_id, "attempt": started.attempt})
-    if request.get("python") and request["python"] != ours:
-        return wire.Outcome(wire.FAILED, error=reasons.python(request["python"], ours))
+async def attempt(work: Context, started: tasks.Started, hold: Hold, stack: AsyncExitStack) -> tuple[wire.Outcome, Journal]:
+    """Run the task in a child of its own. When this returns the child is dead and its result is in the object store."""
+    request, ours = started.request, ".".join(work.pool.report.python.split(".")[:2])
     payload = wire.Payload.from_json(request["payload"]) if request.get("payload") else wire.Payload()
-    try:
-        async with _opened(work, started.owner, payload) as fds, work.pool.child() as child:
+    async with Journal(work.queue, started.task_id, work.settings, work.spool(started)) as journal:
+        journal.add(wire.STARTED, {"worker": work.worker_id, "attempt": started.attempt})
+        if request.get("python") and request["python"] != ours:
+            return wire.Outcome(wire.FAILED, error=reasons.python(request["python"], ours)), journal
+        try:
+            fds = await _opened(work, started.owner, payload, stack)
+            async with asyncio.timeout(CHILD_WITHIN_S):
+                child = await stack.enter_async_context(work.pool.child())
+        except InputsGone as gone:
+            why = reasons.storage(f"An input could not be read ({gone}); run the cell again.")
+        except TimeoutError:
+            why = reasons.no_child(CHILD_WITHIN_S)
+        else:
             await child.send("task", _header(request, started.attempt, fds), payload.pickle, fds)
             ended = await Relay(child, hold, journal).run(float(request.get("timeout", 300)))
-            return await settle(ended, child.outbox, work.blobs, started.owner, work.settings)
-    except InputsGone as gone:
-        return wire.Outcome(wire.FAILED, error=reasons.storage(f"An input could not be read ({gone}); run the cell again."))
+            return await settle(ended, child.outbox, work.blobs, started.owner, work.settings), journal
+        return wire.Outcome(wire.FAILED, error=why), journal
+
+
+async def conclude(work: Context, started: tasks.Started, hold: Hold, outcome: wire.Outcome, journal: Journal) -> None:
+    """What becomes of an attempt that ended: recorded, tried again, or, where the task is no longer ours, nothing."""
+    if hold.reason == "lost":
+        log.warning("lost", task=started.task_id, attempt=started.attempt, why="the lease ran out, or the task was forgotten")
+    elif not await try_again(work, started, outcome):
+        await to_the_end(record(work, started, outcome, journal))
 
 
 class InputsGone(Exception):
     """A blob of the inputs cannot be opened."""
 
 
-@asynccontextmanager
-async def _opened(work: Context, owner: str, payload: wire.Payload) -> AsyncGenerator[tuple[int, ...]]:
+async def _opened(work: Context, owner: str, payload: wire.Payload, stack: AsyncExitStack) -> tuple[int, ...]:
     fds: list[int] = []
-    try:
-        for digest in payload.digests:
-            try:
-                fds.append(await work.blobs.open(owner, digest))
-            except Exception as error:
-                raise InputsGone(str(error) or type(error).__name__) from error
-        yield tuple(fds)
-    finally:
-        for fd in fds:
-            os.close(fd)
+    for digest in payload.digests:
+        try:
+            fds.append(await work.blobs.open(owner, digest))
+        except Exception as error:
+            raise InputsGone(str(error) or type(error).__name__) from error
+        stack.callback(os.close, fds[-1])
+    return tuple(fds)
 
 
 def _header(request: dict[str, Any], number: int, fds: tuple[int, ...]) -> dict[str, Any]:
@@ -92,18 +105,18 @@ def _header(request: dict[str, Any], number: int, fds: tuple[int, ...]) -> dict[
     }
 
 
-async def record(work: Context, started: tasks.Started, outcome: wire.Outcome, journal: Journal) -> None:
+async def record(work: Context, started: tasks.Started, outcome: wire.Outcome, journal: Journal | None) -> None:
     """The outcome into the row, then the final event. A cancel or a newer attempt that was first has won: then nothing."""
-    entries, spool = journal.kept()
     about: dict[str, Any] = {"task": started.task_id, "attempt": started.attempt}
-    log_blob = ""
+    entries, log_blob = await _log_of(work, started, journal) if journal else ([], "")
     try:
-        if spool:
-            log_blob, _ = await work.blobs.adopt(started.owner, spool)
-    except Exception as error:  # the outcome matters more than its log
-        log.warning("log cut", **about, error=repr(error))
-    rows = [] if log_blob else entries
-    if not await patiently("finish", lambda: tasks.finish(work.db, started.task_id, started.attempt, outcome, rows, log_blob), **about):
+        won = await patiently(
+            "finish", lambda: tasks.finish(work.db, started.task_id, started.attempt, outcome, entries, log_blob), **about
+        )
+    except Exception as error:  # the row does not take it, however often we try
+        log.exception("not recorded", **about)
+        return await record(work, started, wire.Outcome(wire.FAILED, error=reasons.ours(error)), None) if journal else None
+    if not won:
         return log.warning("too late", **about, state=outcome.state)
     log.info(outcome.state, **about, seconds=outcome.seconds, kind=outcome.error.kind if outcome.error else "")
     try:
@@ -113,22 +126,40 @@ async def record(work: Context, started: tasks.Started, outcome: wire.Outcome, j
         log.warning("events dropped", **about, error=repr(error))
 
 
+async def _log_of(work: Context, started: tasks.Started, journal: Journal) -> tuple[list[wire.Event], str]:
+    """What to keep of the log in the row, and the blob that has all of it where that is more."""
+    entries, spool = journal.kept()
+    try:
+        return ([], (await work.blobs.adopt(started.owner, spool))[0]) if spool else (entries, "")
+    except Exception as error:  # the outcome matters more than its log
+        log.warning("log cut", task=started.task_id, error=repr(error))
+        return entries, ""
+
+
 async def try_again(work: Context, started: tasks.Started, outcome: wire.Outcome) -> bool:
-    """Whether the task goes back for another attempt, as its owner asked for."""
-    retries = int(started.request.get("retries", 0))
-    if outcome.error is None or outcome.error.kind not in RETRIED or started.attempt > retries:
-        return False
-    return await give_back(work, started, f"attempt {started.attempt} failed ({outcome.error.kind}: {outcome.error.type})")
+    """Whether the task goes back for another attempt, as its owner asked for; or because its end was our fault."""
+    kind = outcome.error.kind if outcome.error else ""
+    again = int(started.request.get("retries", 0)) if kind in RETRIED else work.settings.max_losses - 1 if kind == "worker_lost" else 0
+    return started.attempt <= again and await give_back(work, started, f"attempt {started.attempt} failed ({kind})")
 
 
 async def give_back(work: Context, started: tasks.Started, why: str) -> bool:
-    """Into the queue again. A task that is to be cancelled ends here instead."""
+    """Into the queue again. False: the task is to be cancelled, or no longer ours."""
     task_id, number = started.task_id, started.attempt
     if not await patiently("requeue", lambda: tasks.requeue(work.db, task_id, number), task=task_id):
         return False
     log.info("given back", task=task_id, attempt=number, why=why)
-    await work.queue.enqueue(task_id, int(started.request.get("priority", 5)))
+    try:
+        await work.queue.enqueue(task_id, int(started.request.get("priority", 5)))
+    except (RedisError, OSError) as error:  # the reconciler enqueues it
+        log.warning("not enqueued", task=task_id, error=repr(error))
     return True
+
+
+async def leave(work: Context, started: tasks.Started) -> None:
+    """The worker ends before the task: somebody else runs it again, unless it was to be cancelled anyway."""
+    if not await give_back(work, started, "the worker leaves"):
+        await record(work, started, wire.Outcome(wire.CANCELLED), None)
 
 
 async def to_the_end(work: Coroutine[Any, Any, Any]) -> None:

@@ -173,6 +173,7 @@ class Journal:
             await asyncio.to_thread(self._spill, b"".join(lines))
 
     def _spill(self, lines: bytes) -> None:
+        """A log that outgrew the row goes on in a file."""
         if self._spool is None:
             self._spool = self._spool_path.open("wb")
             for e in self._row:

@@ -54,7 +54,8 @@ async def listen(ctx: Context) -> None:
     failures = 0
     while True:
         try:
-            async with ctx.queue.pubsub() as channel:
+            channel: Any = ctx.queue.pubsub()  # pyright: ignore[reportUnknownMemberType]
+            async with channel:
                 await channel.subscribe(keys.CONTROL)
                 while True:
                     message = await channel.get_message(timeout=LISTEN_S)

@@ -117,7 +117,7 @@ def describe(context: Context) -> dict[str, Any]:
         "slots": context.settings.worker_slots,
         "python": report.python,
         "packages": report.packages,
-        "confinement": {"applied": report.applied, "missing": report.missing},
+        "confinement": {"level": report.level, "layers": report.layers, "missing": report.missing},
     }
 
 

@@ -73,7 +73,7 @@ def _result(value: Any) -> Any:
 
 def _error(data: Any) -> wire.ErrorInfo:
     match data:
-        case {"kind": str(kind), "type": str(name), "message": str(message), "line": int() | None as line, "traceback": list(lines)} if (
+        case {"kind": str(kind), "type": str(name), "message": str(message), "line": int() | None as line, "traceback": list(lines)} if (  # pyright: ignore[reportUnknownVariableType]
             kind in _KINDS_OF_CHILD and all(isinstance(text, str) for text in lines)  # pyright: ignore[reportUnknownVariableType]
         ):
             traceback = tuple(text[:TEXT_CHARS] for text in cast(list[str], lines)[-1000:])
@@ -96,7 +96,9 @@ class Ended:
 
 async def settle(ended: Ended, outbox: Path, blobs: BlobStore, owner: str, settings: Settings) -> wire.Outcome:
     """The outcome to record. The child is dead when this is called: nothing changes in its outbox any more."""
-    outcome = wire.Outcome(wire.COMPLETED, seconds=round(ended.seconds, 6))
+    outcome = wire.Outcome(wire.CANCELLED, seconds=round(ended.seconds, 6))
+    if ended.reason == "lost":
+        return outcome  # nobody asks for it any more
     error = _why(ended, settings)
     try:
         payload = await _payload(ended.word, outbox, blobs, owner, settings) if ended.word else None
@@ -107,7 +109,7 @@ async def settle(ended: Ended, outbox: Path, blobs: BlobStore, owner: str, setti
     except OSError as problem:
         payload, error = None, error or reasons.storage(f"The result could not be stored ({problem}); run the cell again.")
     if ended.reason == "cancel":
-        return replace(outcome, state=wire.CANCELLED, payload=payload)
+        return replace(outcome, payload=payload)
     if error:
         return replace(outcome, state=wire.FAILED, error=error, payload=payload)
     assert ended.word

@@ -47,9 +47,16 @@ def timeout(seconds: float) -> wire.ErrorInfo:
     return wire.ErrorInfo("timeout", "TaskTimeout", text)
 
 
+def no_child(within_s: float) -> wire.ErrorInfo:
+    text = f"The worker could not start a process for the task within {within_s:g} s; run it again later, and tell the operators."
+    return wire.ErrorInfo("worker_lost", "WorkerLost", text)
+
+
 def died(exit: dict[str, Any]) -> wire.ErrorInfo:
     """The child's process ended, and nobody here wanted it to."""
     number = exit.get("signal")
+    if exit.get("lost"):
+        return wire.ErrorInfo("worker_lost", "WorkerLost", "The process that starts tasks died with this one in it; run it again.")
     if number is None:
         why = f"ended by itself with exit code {exit.get('code')} before the cell was done; look for os._exit, or an exit in native code"
     else:
@@ -66,6 +73,14 @@ def result_too_large(size: int, settings: Settings) -> wire.ErrorInfo:
 
 def protocol(said: str) -> wire.ErrorInfo:
     text = f"The worker did not understand the cell's process ({said[:200]}); do not write to file descriptors the cell did not open."
+    return wire.ErrorInfo("protocol", "ProtocolError", text)
+
+
+def ours(error: Exception) -> wire.ErrorInfo:
+    """Something that must not happen did; the worker's log has it all."""
+    text = (
+        f"The worker could not carry this task to its end ({type(error).__name__}); run it again, and if it fails again tell the operators."
+    )
     return wire.ErrorInfo("protocol", "ProtocolError", text)
 
 

@@ -70,7 +70,7 @@ async def _end(ctx: Context, ended: Sequence[tuple[str, int]], outcome: wire.Out
 async def enqueue_missing(ctx: Context) -> None:
     """Queued rows that are not in Redis (it was emptied, or a worker died between taking an id and starting it)."""
     waiting = await tasks.waiting(ctx.db, BATCH)
-    scores = await ctx.queue.zmscore(keys.QUEUE, [task_id for task_id, _ in waiting]) if waiting else []
+    scores: list[float | None] = await ctx.queue.zmscore(keys.QUEUE, [task_id for task_id, _ in waiting]) if waiting else []
     for (task_id, priority), score in zip(waiting, scores, strict=True):
         if score is None:
             log.info("enqueued again", task=task_id)

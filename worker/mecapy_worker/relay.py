@@ -54,7 +54,7 @@ class Relay:
         except TimeoutError:
             self._hold.stop("timeout")
         if grace_s := GRACE_S.get(self._hold.reason):
-            self._child.interrupt()
+            await self._child.interrupt()
             await asyncio.sleep(grace_s)
         await self._child.kill()
 
@@ -74,6 +74,8 @@ class Relay:
             case "outcome" if self._word is None:
                 self._word = outcome.read(header, frame.body)
                 await self._child.kill()  # what it printed until now still comes, then the exit
+            case "garbage":
+                raise Garbage(str(header.get("detail", "no frame")))
             case "exit":
                 self._exit = header
             case _:

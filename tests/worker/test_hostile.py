@@ -1,0 +1,112 @@
+"""Children that crash, lie, flood or garble: only their own task suffers, and it says why."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+import pytest
+from mecapy_worker.engine import Engine
+
+from .conftest import Desk, gone
+
+CHANNEL = "import gc, os\nfrom mecapy_worker.frames import Channel\nch = [o for o in gc.get_objects() if isinstance(o, Channel)][-1]\n"
+
+
+async def served_on(desk: Desk) -> None:
+    assert (await desk.run("6 * 7")).result == 42
+
+
+async def test_kill_of_the_child(desk: Desk, worker: Engine) -> None:
+    """A child killed from outside fails its task as `killed` with the signal's name; the next task runs."""
+    task_id = await desk.submit("import os, time\nprint('pid', os.getpid())\ntime.sleep(60)")
+    os.kill(await desk.pid(task_id), signal.SIGKILL)
+    outcome = await desk.outcome(task_id)
+    assert outcome.error and outcome.error.kind == "killed" and "SIGKILL" in outcome.error.message
+    await served_on(desk)
+
+
+async def test_segfault(desk: Desk, worker: Engine) -> None:
+    """A crash in native code is named so."""
+    error = await desk.failed("import ctypes; ctypes.string_at(0)")
+    assert error.kind == "killed" and "crashed in native code" in error.message
+
+
+async def test_exit(desk: Desk, worker: Engine) -> None:
+    """A process that ends without a word fails with its exit code."""
+    error = await desk.failed("import os; os._exit(3)")
+    assert error.kind == "killed" and "exit code 3" in error.message
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        "ch.sock.sendall(b'garbage' * 1000)",
+        "ch.sock.sendall(b'\\xff' * 8)",
+        "ch.send('started')",
+        "ch.send('outcome', {'state': 'queued'})",
+        "ch.send('outcome', {'state': 'failed', 'error': {'kind': 'worker_lost'}})",
+        "ch.send('outcome', {'state': 'completed', 'buffers': ['../../../etc/passwd']})",
+        "ch.send('outcome', {'state': 'completed', 'buffers': ['not_there']}, b'x')",
+        "ch.send('outcome', {'state': 'completed', 'buffers': 7})",
+        "ch.send('outcome', {'state': 'completed', 'buffers': [['a']]})",
+        "ch.send('progress', {'fraction': 'half'})",
+    ],
+)
+async def test_lies(desk: Desk, worker: Engine, lie: str) -> None:
+    """Bytes that are no frame, and frames that are no answer, fail their own task as `protocol`."""
+    error = await desk.failed(CHANNEL + lie + "\nimport time; time.sleep(60)")
+    assert error.kind == "protocol", error
+    await served_on(desk)
+
+
+@pytest.mark.parametrize("trick", ["os.symlink('/etc/passwd', out + '/0')", "os.mkfifo(out + '/0')", "os.mkdir(out + '/0')"])
+async def test_outbox_tricks(desk: Desk, worker: Engine, trick: str) -> None:
+    """A buffer that is a link, a pipe or a folder is not taken into the store."""
+    code = f"{CHANNEL}out = os.path.abspath('../outbox') if os.path.isdir('../outbox') else os.path.abspath('outbox')\n{trick}\n"
+    error = await desk.failed(code + "ch.send('outcome', {'state': 'completed', 'buffers': ['0']}, b'x'); import time; time.sleep(60)")
+    assert error.kind == "protocol" and "0" in error.message, error
+
+
+async def test_output_flood(desk: Desk, worker: Engine) -> None:
+    """A cell that prints without end is stopped at its allowance; Redis gets no more than the live cap and a note."""
+    task_id = await desk.submit("import os\nprint('pid', os.getpid())\nwhile True: print('x' * 10_000)")
+    pid = await desk.pid(task_id)
+    seen = await desk.until(task_id, "failed")
+    error: Any = seen[-1].data["error"]
+    assert error["kind"] == "output" and "20 MB" in error["message"] and gone(pid)
+    live = sum(len(event.data.get("text", "")) for event in seen)
+    assert 1_000_000 < live < 5_000_000
+    assert any("log keeps all of it" in event.data.get("text", "") for event in seen if event.type == "stderr")
+    await served_on(desk)
+
+
+async def test_large_display(desk: Desk, worker: Engine) -> None:
+    """One display above 16 MiB is left out with a note."""
+    task_id = await desk.submit("from IPython.display import HTML\ndisplay(HTML('x' * 5)); display(HTML('y' * 17_000_000))")
+    seen = await desk.until(task_id, "completed", "failed")
+    assert seen[-1].type == "completed" or seen[-1].data["error"]["kind"] in ("protocol", "output", "killed", "cell"), seen[-1]
+    assert not any("yyyy" in str(event.data) for event in seen)
+    await served_on(desk)
+
+
+async def test_result_too_large(desk: Desk, worker: Engine) -> None:
+    """A result above what a task may return fails with both numbers."""
+    send = "ch.send('outcome', {'state': 'completed'}, b'x' * 60_000_000); import time; time.sleep(60)"
+    error = await desk.failed(CHANNEL + send)
+    assert error.kind == "result_too_large" and "60 MB" in error.message and "50 MB" in error.message
+
+
+async def test_memory(desk: Desk, worker: Engine) -> None:
+    """A cell over its memory fails as `memory`, or gets Python's own MemoryError; the worker serves on."""
+    error = await desk.failed("parts = []\nwhile True: parts.append(bytearray(20_000_000))", timeout=15)
+    assert (error.kind, error.type) in {("memory", "TaskOutOfMemory"), ("cell", "MemoryError")}
+    await served_on(desk)
+
+
+@pytest.mark.parametrize("entry", [b"\x80\x05garbage", b"not-a-uuid", b"", b"00000000-0000-0000-0000-000000000000"])
+async def test_garbage_in_the_queue(desk: Desk, worker: Engine, entry: bytes) -> None:
+    """An entry of the queue that is no task's id is dropped."""
+    await desk.queue.zadd("mecapy:queue", {entry: 0})
+    await served_on(desk)

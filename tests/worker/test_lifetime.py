@@ -1,0 +1,161 @@
+"""Workers that die, leave, or lose their services: no task is lost, none is recorded twice."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import statistics
+import time
+from typing import Any
+
+import psutil
+import pytest
+from mecapy_backend import keys
+from mecapy_backend.store import tasks, workers
+from mecapy_worker.engine import Engine
+
+from .conftest import Desk, gone, working
+
+SLOW = "import os, time\nprint('pid', os.getpid())\ntime.sleep({})\n'done'"
+
+
+async def test_killed_worker(desk: Desk, start_worker: Any) -> None:
+    """A worker dies by kill -9 in the middle of a task: its children die with it and another worker runs the task to its end."""
+    first = await start_worker()
+    task_id = await desk.submit(
+        "import os, time\nprint('pid', os.getpid())\ntime.sleep(4 if not attempt else 0)\n'done'", inputs={"attempt": 0}
+    )
+    pid = await desk.pid(task_id)
+    second = await start_worker()
+    await asyncio.to_thread(_until, lambda: len(second.offspring()) > 0)
+    first.signal(signal.SIGKILL)
+    assert await asyncio.to_thread(gone, pid)
+    seen = await desk.until(task_id, "completed", "failed")
+    assert [event.data["attempt"] for event in seen if event.type == "started"] == [1, 2]
+    assert seen[-1].data["result"] == "done" and (await desk.row(task_id)).attempt == 2
+
+
+async def test_sigterm_gives_back(desk: Desk, start_worker: Any) -> None:
+    """SIGTERM: a worker gives its running task back without a loss, kills its children, and exits 0."""
+    worker = await start_worker()
+    task_id = await desk.submit(SLOW.format(60))
+    pid = await desk.pid(task_id)
+    offspring = worker.offspring()
+    worker.signal(signal.SIGTERM)
+    assert await worker.ended(8) == 0, worker.log.read_text()
+    assert await asyncio.to_thread(gone, pid)
+    assert not [one for one in offspring if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    assert await desk.state(task_id) == "queued" and await desk.queue.position(task_id) == 1
+    assert await workers.alive(desk.db) == []
+
+
+async def test_sigterm_lets_tasks_end(desk: Desk, start_worker: Any) -> None:
+    """SIGTERM: a task that ends within the grace is recorded as usual, and nothing new is claimed."""
+    worker = await start_worker(grace_s=10.0)
+    task_id = await desk.submit(SLOW.format(0.5))
+    await desk.pid(task_id)
+    worker.signal(signal.SIGTERM)
+    later = await desk.submit("1")
+    assert await worker.ended(8) == 0
+    assert (await desk.outcome(task_id)).result == "done"
+    assert await desk.state(later) == "queued" and await desk.queue.position(later) == 1
+
+
+async def test_idle_worker_stops_at_once(desk: Desk, pool: Any) -> None:
+    """An idle worker that is told to stop leaves the queue without waiting for its timeout, and takes nothing with it."""
+    async with working(desk, pool) as engine:
+        await desk.run("1")
+        since = time.monotonic()
+        engine.stop()
+        await engine.main_task  # pyright: ignore[reportGeneralTypeIssues]
+        assert time.monotonic() - since < 1
+    task_id = await desk.submit("2")
+    assert await desk.queue.position(task_id) == 1
+
+
+async def test_redis_emptied(desk: Desk, worker: Engine) -> None:
+    """Redis loses everything: queued tasks run all the same."""
+    await desk.queue.flushdb()
+    ids = [await desk.submit(str(n), enqueue=False) for n in range(5)]
+    assert [(await desk.outcome(task_id)).result for task_id in ids] == list(range(5))
+
+
+async def test_queue_key_of_the_wrong_kind(desk: Desk, worker: Engine) -> None:
+    """An error from Redis does not end the worker; once it is over the next task starts."""
+    await desk.queue.delete(keys.QUEUE)
+    await desk.queue.set(keys.QUEUE, "nonsense")
+    await desk.queue.client_kill_filter(_type="normal", skipme=True)
+    await asyncio.sleep(0.3)
+    await desk.queue.delete(keys.QUEUE)
+    assert (await desk.run("8")).result == 8
+
+
+async def test_connections_cut(desk: Desk, worker: Engine) -> None:
+    """All connections to Redis and PostgreSQL are cut while a task runs: its outcome is recorded, the next one starts."""
+    import sqlalchemy as sa
+
+    task_id = await desk.submit("import time\nprint('pid', 1)\ntime.sleep(0.5)\n'done'")
+    await desk.until(task_id, "stdout")
+    await desk.queue.client_kill_filter(_type="normal", skipme=True)
+    await desk.queue.client_kill_filter(_type="pubsub", skipme=True)
+    async with desk.db.connect() as connection:
+        cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        await connection.execute(sa.text(cut))
+    assert (await desk.outcome(task_id)).result == "done"
+    assert (await desk.run("9")).result == 9
+
+
+async def test_poison(desk: Desk, worker: Engine) -> None:
+    """A task whose workers keep vanishing ends as `worker_lost`, with a final event."""
+    task_id = await desk.submit("1", enqueue=False)
+    for _ in range(worker.context.settings.max_losses):
+        await desk.eventually(lambda: tasks.start(desk.db, task_id, "ghost", 0.1))
+        await desk.eventually(lambda: _is_not(desk, task_id, "running"))
+        await desk.queue.withdraw(task_id)
+    outcome = await desk.outcome(task_id)
+    assert outcome.error and outcome.error.kind == "worker_lost"
+
+
+async def test_known_to_operators(desk: Desk, worker: Engine) -> None:
+    """A worker says who it is, what it can run, and how its tasks are confined."""
+    found = await desk.eventually(lambda: workers.alive(desk.db))
+    info = found[0].info
+    assert found[0].id == worker.context.worker_id and info["pid"] == os.getpid()
+    assert {"slots", "python", "packages", "confinement", "running"} <= set(info)
+
+
+async def test_start_is_prompt(desk: Desk, worker: Engine) -> None:
+    """From enqueue to start there is no polling delay: the median is a few milliseconds."""
+    await desk.run("1")
+    waits: list[float] = []
+    for _ in range(20):
+        task_id = await desk.submit("None", enqueue=False)
+        since = time.perf_counter()
+        await desk.queue.enqueue(task_id)
+        await desk.until(task_id, "started")
+        waits.append(time.perf_counter() - since)
+        await desk.outcome(task_id)
+    assert statistics.median(waits) < 0.05, waits
+
+
+@pytest.mark.parametrize("count", [40])
+async def test_two_workers_share(desk: Desk, pool: Any, worker: Engine, count: int) -> None:
+    """Two workers with one queue run each task exactly once."""
+    async with working(desk, pool) as other:
+        ids = [await desk.submit(str(n)) for n in range(count)]
+        assert [(await desk.outcome(task_id)).result for task_id in ids] == list(range(count))
+        rows = [await desk.row(task_id) for task_id in ids]
+    assert {row.attempt for row in rows} == {1}
+    assert {row.worker for row in rows} == {worker.context.worker_id, other.context.worker_id}
+
+
+async def _is_not(desk: Desk, task_id: str, state: str) -> bool:
+    return await desk.state(task_id) != state
+
+
+def _until(true: Any, within_s: float = 15.0) -> None:
+    until = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.01)
