@@ -1,0 +1,56 @@
+"""Small helpers to speak to a gateway in tests, and to play a worker in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+from mecapy_backend import queue as queues
+from mecapy_backend.store import database, events, tasks
+
+from mecapy_jupyter import wire
+
+
+def client(gateway: Any, **more: Any) -> httpx.Client:
+    return httpx.Client(base_url=gateway.url, headers={"Authorization": f"Bearer {gateway.token}"}, timeout=20, **more)
+
+
+def events_of(answer: httpx.Response) -> list[wire.Event]:
+    """The events of a whole stream."""
+    import json
+
+    found = list[wire.Event]()
+    for block in answer.text.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
+        if fields:
+            found.append(wire.Event(fields["id"], fields["event"], json.loads(fields["data"])))
+    return found
+
+
+class Worker:
+    """What a worker does to store and queue, without running anything."""
+
+    def __init__(self, gateway: Any) -> None:
+        self.db = database.connect(gateway.settings.database_url)
+        self.redis = queues.connect(gateway.settings.redis_url)
+
+    async def __aenter__(self) -> Worker:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.redis.aclose(close_connection_pool=True)
+        await self.db.dispose()
+
+    async def start(self, task_id: str) -> tasks.Started:
+        started = await tasks.start(self.db, task_id, "w1", 10)
+        assert started
+        await self.redis.withdraw(task_id)
+        await events.append(self.redis, task_id, [(wire.STARTED, {"worker": "w1", "attempt": started.attempt})])
+        return started
+
+    async def finish(self, task_id: str, outcome: wire.Outcome, log: Sequence[wire.Event] = (), *, tell: bool = True) -> None:
+        assert await tasks.finish(self.db, task_id, 1, outcome, log)
+        if tell:
+            await events.append(self.redis, task_id, [(outcome.state, outcome.as_json())])
+            await events.close(self.redis, task_id)

@@ -1,0 +1,201 @@
+"""Tasks over HTTP: a real uvicorn, PostgreSQL and Valkey."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from mecapy_jupyter import wire
+
+from .speak import Worker, client
+
+DONE = wire.Outcome(wire.COMPLETED, result={"y": [1, None, "\ud800\u2028"]}, seconds=0.25)
+
+
+def test_submit_and_look(gateway: Any) -> None:
+    """A submitted task is queued with its position, and can be looked at."""
+    with client(gateway) as http:
+        first = http.post("/tasks", json={"code": "1"})
+        assert first.status_code == 201 and first.json() | {"task_id": ""} == {"task_id": "", "status": "queued", "position": 1}
+        second = http.post("/tasks", json={"code": "2", "priority": 9, "name": "sum", "inputs": {"a": [1.5, None]}})
+        assert second.json()["position"] == 1
+        seen = http.get(first.headers["Location"]).json()
+        assert (seen["status"], seen["position"], seen["attempts"], seen["result"], seen["completed_at"]) == ("queued", 2, 0, None, None)
+        assert [task["task_id"] for task in http.get("/tasks").json()["tasks"]] == [second.json()["task_id"], first.json()["task_id"]]
+        assert [task["name"] for task in http.get("/tasks", params={"name": "s*"}).json()["tasks"]] == ["sum"]
+        page = http.get("/tasks", params={"limit": 1}).json()
+        assert http.get("/tasks", params={"limit": 1, "cursor": page["next"]}).json()["tasks"][0]["task_id"] == first.json()["task_id"]
+        assert http.get("/me").json()["tasks"] == {"queued": 2, "running": 0}
+
+
+async def test_result(gateway: Any) -> None:
+    """409 while a task is not final, then its JSON result, whatever characters it holds."""
+    with client(gateway) as http:
+        task_id = http.post("/tasks", json={"code": "1"}).json()["task_id"]
+        early = http.get(f"/tasks/{task_id}/result")
+        assert early.status_code == 409 and early.json()["type"] == "urn:mecapy:problem:not-final"
+        async with Worker(gateway) as worker:
+            await worker.start(task_id)
+            await worker.finish(task_id, DONE)
+        answer = http.get(f"/tasks/{task_id}/result").json()
+        assert answer == {"task_id": task_id, "status": "completed", "result": DONE.result, "error": None, "seconds": 0.25, "payload": None}
+        assert http.get(f"/tasks/{task_id}").json()["result"] == DONE.result
+
+
+def test_idempotency_key(gateway: Any) -> None:
+    """One key and body make one task, also when sent at once; another body is refused."""
+    with client(gateway) as http, ThreadPoolExecutor(8) as threads:
+        headers = {"Idempotency-Key": "k1"}
+        answers = list(threads.map(lambda _: http.post("/tasks", json={"code": "1"}, headers=headers), range(24)))
+        assert {answer.status_code for answer in answers} == {201}
+        assert len({answer.json()["task_id"] for answer in answers}) == 1
+        other = http.post("/tasks", json={"code": "2"}, headers=headers)
+        assert other.status_code == 422 and other.json()["type"] == "urn:mecapy:problem:key-conflict"
+
+
+async def test_cancel(gateway: Any) -> None:
+    """A queued task is cancelled at once and leaves the queue; a running one is marked and its workers are told."""
+    with client(gateway) as http:
+        waits, runs = (http.post("/tasks", json={"code": "1"}).json()["task_id"] for _ in range(2))
+        async with Worker(gateway) as worker:
+            await worker.start(runs)
+            listening = worker.redis.pubsub(ignore_subscribe_messages=True)
+            await listening.subscribe("mecapy:control")
+            await listening.get_message(timeout=5)
+            assert http.post(f"/tasks/{waits}/cancel").json() == {"task_id": waits, "status": "cancelled"}
+            assert await worker.redis.depth() == 0
+            assert http.post(f"/tasks/{runs}/cancel").json() == {"task_id": runs, "status": "running"}
+            message = await listening.get_message(timeout=5)
+            assert message and json.loads(message["data"]) == {"cancel": runs}
+            await listening.aclose()
+        assert http.get(f"/tasks/{waits}/result").json()["status"] == "cancelled"
+        assert http.get(f"/tasks/{runs}").json()["cancel_requested"] is True
+
+
+def test_forget(gateway: Any) -> None:
+    """A forgotten task is gone; forgetting twice is 404."""
+    with client(gateway) as http:
+        task_id = http.post("/tasks", json={"code": "1"}).json()["task_id"]
+        assert http.delete(f"/tasks/{task_id}").status_code == 204
+        assert http.get(f"/tasks/{task_id}").status_code == 404 and http.delete(f"/tasks/{task_id}").status_code == 404
+        assert http.get("/tasks").json() == {"tasks": [], "next": None}
+
+
+BAD: list[tuple[str, bytes, int]] = [
+    ("no JSON", b"{", 422),
+    ("empty", b"", 422),
+    ("not an object", b"[]", 422),
+    ("no code", b"{}", 422),
+    ("empty code", b'{"code": ""}', 422),
+    ("code of wrong type", b'{"code": 1}', 422),
+    ("priority as text", b'{"code": "1", "priority": "5"}', 422),
+    ("priority too high", b'{"code": "1", "priority": 10}', 422),
+    ("priority huge", b'{"code": "1", "priority": 1' + b"0" * 5000 + b"}", 422),
+    ("timeout NaN", b'{"code": "1", "timeout": NaN}', 422),
+    ("timeout infinite", b'{"code": "1", "timeout": 1e999}', 422),
+    ("timeout too long", b'{"code": "1", "timeout": 1e9}', 422),
+    ("misspelt field", b'{"code": "1", "input": {}}', 422),
+    ("NUL in code", b'{"code": "1\\u0000"}', 422),
+    ("NUL in inputs", b'{"code": "1", "inputs": {"a": ["\\u0000"]}}', 422),
+    ("NUL in name", b'{"code": "1", "name": "\\u0000"}', 422),
+    ("raw NUL", b'{"code": "1\x00"}', 422),
+    ("lone surrogate", b'{"code": "\\ud800"}', 422),
+    ("lone surrogate in inputs", b'{"code": "1", "inputs": {"a": "\\udfff"}}', 422),
+    ("not UTF-8", b'{"code": "\xff"}', 422),
+    ("NaN in inputs", b'{"code": "1", "inputs": {"a": [NaN]}}', 422),
+    ("infinite input", b'{"code": "1", "inputs": {"a": -Infinity}}', 422),
+    ("huge int in inputs", b'{"code": "1", "inputs": {"a": 1' + b"0" * 5000 + b"}}", 422),
+    ("deep inputs", b'{"code": "1", "inputs": {"a": ' + b"[" * 50_000 + b"]" * 50_000 + b"}}", 422),
+    ("bad digest", b'{"code": "1", "payload": {"buffers": ["../../etc/passwd"]}}', 422),
+    ("bad base64", b'{"code": "1", "payload": {"pickle": "!!"}}', 422),
+    ("unpadded base64", b'{"code": "1", "payload": {"pickle": "abcde"}}', 422),
+    ("long code", b'{"code": "' + b"x" * 1_000_001 + b'"}', 413),
+    ("long body", b'{"code": "1", "inputs": {"a": "' + b"x" * 8_000_000 + b'"}}', 413),
+]
+
+
+def test_bad_bodies(gateway: Any) -> None:
+    """Whatever is wrong with a body, the answer is a problem document with a reason, and no task exists."""
+    with client(gateway) as http:
+        for what, content, status in BAD:
+            answer = http.post("/tasks", content=content, headers={"Content-Type": "application/json"})
+            assert (what, answer.status_code, answer.headers["Content-Type"]) == (what, status, "application/problem+json"), answer.text
+            assert len(answer.json()["detail"]) > 10, what
+        assert http.get("/tasks").json()["tasks"] == []
+
+
+def test_fine_bodies(gateway: Any) -> None:
+    """Odd but right bodies are taken: an escaped backslash before u0000, large integers, any Unicode."""
+    with client(gateway) as http:
+        for content in (rb'{"code": "\"\\u0000\"", "inputs": {"a": "\\\\u0000 \u2028"}}', b'{"code": "1", "inputs": {"a": 1' + b"0" * 300 + b"}}"):
+            assert http.post("/tasks", content=content).status_code == (422 if rb'\"\\u0000' in content and rb"\\\\" not in content else 201), content
+
+
+def test_body_in_chunks_is_limited(gateway: Any) -> None:
+    """A body without a length is cut off at the limit too."""
+
+    def chunks() -> Any:
+        for _ in range(200):
+            yield b" " * 100_000
+
+    with client(gateway) as http:
+        answer = http.post("/tasks", content=chunks())
+        assert answer.status_code == 413 and answer.json()["type"] == "urn:mecapy:problem:too-large"
+
+
+@pytest.mark.parametrize("path", ["x", str(uuid4()), "%00", "..%2f..", "\u00e9", "1" * 5000])
+def test_unknown_ids(gateway: Any, path: str) -> None:
+    """An id that is none, or nobody's, is 404 with a problem document at every address."""
+    with client(gateway) as http:
+        for method, address in (("GET", ""), ("GET", "/result"), ("GET", "/events"), ("POST", "/cancel"), ("DELETE", "")):
+            answer = http.request(method, f"/tasks/{path}{address}")
+            assert (answer.status_code, answer.headers["Content-Type"]) == (404, "application/problem+json"), (method, address, answer.text)
+
+
+def test_bad_queries(gateway: Any) -> None:
+    """Filters that make no sense are 422, never 500."""
+    with client(gateway) as http:
+        for query in ("limit=0", "limit=x", "state=x", "since=yesterday", "cursor=x", "cursor=%00", "cursor=YQ==", "name=%00"):
+            answer = http.get(f"/tasks?{query}")
+            assert (query, answer.status_code) == (query, 422) and answer.json()["detail"]
+        assert http.get("/tasks?since=0001-01-01T00:00:00&until=9999-12-31T23:59:59").status_code == 200
+
+
+def test_tokens(gateway: Any) -> None:
+    """Without the right token every address but health is 401 and says what to do."""
+    paths = httpx.get(f"{gateway.url}/openapi.json").json()["paths"]
+    open_paths = {"/healthz", "/readyz"}
+    for path, methods in paths.items():
+        for method in methods:
+            for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic eDp5"}, {"Authorization": "Bearer \u00e9".encode()}):
+                answer = httpx.request(method, gateway.url + path.replace("{", "").replace("}", ""), headers=headers)  # pyright: ignore[reportArgumentType]
+                assert (path, answer.status_code) == (path, 200 if path in open_paths else 401)
+                assert path in open_paths or "Authorization: Bearer" in answer.json()["detail"]
+
+
+def test_curl(gateway: Any) -> None:
+    """Plain curl submits a task and looks at it, as the description in /docs shows."""
+    auth = ["-H", f"Authorization: Bearer {gateway.token}"]
+    body = '{"code": "a + b", "inputs": {"a": 3, "b": 4}}'
+    made = subprocess.run(["curl", "-sS", f"{gateway.url}/tasks", *auth, "-H", "Content-Type: application/json", "-d", body], capture_output=True, check=True)
+    task_id = json.loads(made.stdout)["task_id"]
+    seen = subprocess.run(["curl", "-sS", f"{gateway.url}/tasks/{task_id}", *auth], capture_output=True, check=True)
+    assert json.loads(seen.stdout)["status"] == "queued"
+    without_type = subprocess.run(["curl", "-sS", f"{gateway.url}/tasks", *auth, "-d", body], capture_output=True, check=True)
+    assert json.loads(without_type.stdout)["status"] == "queued"
+
+
+def test_openapi(gateway: Any) -> None:
+    """The OpenAPI document describes every body and answer without dangling references."""
+    document = httpx.get(f"{gateway.url}/openapi.json").json()
+    text = json.dumps(document)
+    for reference in {part.split('"')[0] for part in text.split('"$ref": "#/components/schemas/')[1:]}:
+        assert reference in document["components"]["schemas"]
+    body = document["paths"]["/tasks"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert body["required"] == ["code"] and body["properties"]["timeout"]["default"] == 300.0
