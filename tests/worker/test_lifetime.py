@@ -7,15 +7,18 @@ import os
 import signal
 import statistics
 import time
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from mecapy_backend import keys
 from mecapy_backend.store import tasks, workers
+from mecapy_worker import reconciler
+from mecapy_worker.context import Context
 from mecapy_worker.engine import Engine
 
-from .conftest import Desk, gone, working
+from .conftest import OWNER, Desk, gone, working
 
 SLOW = "import os, time\nprint('pid', os.getpid())\ntime.sleep({})\n'done'"
 
@@ -106,15 +109,17 @@ async def test_connections_cut(desk: Desk, worker: Engine) -> None:
     assert (await desk.run("9")).result == 9
 
 
-async def test_poison(desk: Desk, worker: Engine) -> None:
-    """A task whose workers keep vanishing ends as `worker_lost`, with a final event."""
-    task_id = await desk.submit("1", enqueue=False)
-    for _ in range(worker.context.settings.max_losses):
-        await desk.eventually(lambda: tasks.start(desk.db, task_id, "ghost", 0.1))
-        await desk.eventually(lambda: _is_not(desk, task_id, "running"))
-        await desk.queue.withdraw(task_id)
+async def test_poison(desk: Desk, pool: Any, tmp_path: Path) -> None:
+    """A task whose workers keep vanishing ends as `worker_lost`, with a final event; before that it is queued again each time."""
+    alone = Context("none", desk.settings, desk.db, desk.queue, desk.blobs, pool, tmp_path)
+    task_id = await desk.submit("1")
+    for _ in range(desk.settings.max_losses):
+        assert await desk.queue.withdraw(task_id)
+        assert await tasks.start(desk.db, task_id, "ghost", 0.001)
+        await desk.eventually(lambda: _taken_back(alone, task_id))
     outcome = await desk.outcome(task_id)
     assert outcome.error and outcome.error.kind == "worker_lost"
+    assert (await desk.row(task_id)).attempt == desk.settings.max_losses
 
 
 async def test_known_to_operators(desk: Desk, worker: Engine) -> None:
@@ -150,8 +155,10 @@ async def test_two_workers_share(desk: Desk, pool: Any, worker: Engine, count: i
     assert {row.worker for row in rows} == {worker.context.worker_id, other.context.worker_id}
 
 
-async def _is_not(desk: Desk, task_id: str, state: str) -> bool:
-    return await desk.state(task_id) != state
+async def _taken_back(context: Context, task_id: str) -> bool:
+    await reconciler.take_back(context)
+    row = await tasks.get(context.db, OWNER, task_id)
+    return row is not None and row.state != "running"
 
 
 def _until(true: Any, within_s: float = 15.0) -> None:
