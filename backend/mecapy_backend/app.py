@@ -5,8 +5,11 @@ The routes are in `routes`, who asks in `auth`, errors in `problems`, settings i
 
 from __future__ import annotations
 
+import socket
+import sys
+import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import uvicorn
 from fastapi import FastAPI
@@ -55,17 +58,25 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="MecaPy", version=__version__, description=_DESCRIPTION, lifespan=lifespan)
     app.state.settings = settings
+    app.state.last_used = time.monotonic()  # see `auth`; an embedded stack that nobody uses ends
     problems.install(app)
     for part in (tasks, events, blobs, system):
         app.include_router(part.router)
     return app
 
 
-def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8000) -> None:
-    """Run the gateway until SIGTERM or SIGINT. Open event streams end after two seconds; their clients come back and resume."""
-    uvicorn.run(
-        create_app(settings), host=host, port=port, access_log=False, log_level="warning", server_header=False, timeout_graceful_shutdown=2
+def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8000, fd: int | None = None) -> None:
+    """Run the gateway until SIGTERM or SIGINT, on an address or on a listening socket it was handed (`fd`).
+    Open event streams end after two seconds; their clients come back and resume."""
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app, host=host, port=port, access_log=False, log_level="warning", server_header=False, timeout_graceful_shutdown=2
     )
+    server = uvicorn.Server(config)
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=None if fd is None else [socket.socket(fileno=fd)])
+    if not server.started:
+        sys.exit(3)
 
 
 if __name__ == "__main__":

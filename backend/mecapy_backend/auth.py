@@ -6,6 +6,7 @@ Every route that touches somebody's things depends on `Owner`; all reads and wri
 from __future__ import annotations
 
 import secrets
+import time
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -28,6 +29,7 @@ async def owner_of(request: Request, given: Annotated[HTTPAuthorizationCredentia
         raise _unauthorized(f"this address needs a token: {_HOW}")
     if not token or not secrets.compare_digest(given.credentials.encode(), token.encode()):
         raise _unauthorized(f"this token is not accepted (it may have changed, or be for another gateway): {_HOW}")
+    request.app.state.last_used = time.monotonic()
     return LOCAL
 
 

@@ -9,9 +9,6 @@ QUEUE = "mecapy:queue"
 CONTROL = "mecapy:control"
 """Pub/sub channel: JSON `{"cancel": task_id}` to all workers. A lost message is made good at the next lease renewal."""
 
-LAST_USED = "mecapy:last_used"
-"""String: seconds since 1970 of a user's last request, set at most once a second. An embedded stack ends when it is old."""
-
 
 def events(task_id: str) -> str:
     """Stream: the events of one task."""

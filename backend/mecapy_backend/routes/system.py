@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import sqlalchemy as sa
@@ -33,8 +34,9 @@ async def me(request: Request, owner: Owner) -> Response:
 
 
 @router.get("/healthz", summary="The process lives")
-async def healthz() -> Response:
-    return json({"status": "ok"})
+async def healthz(request: Request) -> Response:
+    """`idle_s`: since the last request that needed a token, or since the start."""
+    return json({"status": "ok", "idle_s": round(time.monotonic() - request.app.state.last_used, 1)})
 
 
 @router.get("/readyz", summary="It can take tasks")

@@ -6,11 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-import redis
-import redis.asyncio
-
-from .. import keys
-from . import sql
+from . import answers, sql
 
 _LOOK_S = 5.0
 _SETTLE_S = 0.3
@@ -18,11 +14,11 @@ _BUSY = "SELECT EXISTS (SELECT FROM tasks WHERE state IN ('queued', 'running'))"
 
 
 class Watch:
-    """Looks now and then; a stack whose database or queue does not answer is not idle."""
+    """Looks now and then; a stack whose gateway or database does not answer is not idle."""
 
-    def __init__(self, database_url: str, redis_url: str, limit_s: float) -> None:
-        self._database_url, self._redis_url, self._limit_s = database_url, redis_url, limit_s
-        self._last = time.time()
+    def __init__(self, gateway_url: str, database_url: str, limit_s: float) -> None:
+        self._gateway_url, self._database_url, self._limit_s = gateway_url, database_url, limit_s
+        self._last_busy = time.monotonic()
 
     async def until_idle(self, hide: Callable[[bool], None]) -> None:
         """Returns when the stack is idle. Hides it first and looks again, so that nobody joins a stack that is about to end."""
@@ -39,20 +35,11 @@ class Watch:
             hide(False)
 
     async def _idle(self) -> bool:
-        """No request for so long, and no task."""
+        unused_s = await asyncio.to_thread(answers.idle_s, self._gateway_url)
         try:
-            async with redis.asyncio.from_url(self._redis_url) as queue:  # pyright: ignore[reportUnknownMemberType]
-                used = await queue.get(keys.LAST_USED)
-            if used is not None:  # Redis forgets when it is started again: keep the latest ever seen
-                self._last = max(self._last, float(used))  # pyright: ignore[reportUnknownArgumentType]
-            if time.time() - self._last < self._limit_s:
-                return False
-            return not await self._busy()
-        except (OSError, ValueError, redis.RedisError, sql.Unanswered):
+            [(busy,)] = await sql.rows(self._database_url, _BUSY)
+        except sql.Unanswered:
             return False
-
-    async def _busy(self) -> bool:
-        [(busy,)] = await sql.rows(self._database_url, _BUSY)
-        if busy:
-            self._last = time.time()  # the time counts from the end of the last task
-        return bool(busy)
+        if busy:  # the time counts from the end of the last task
+            self._last_busy = time.monotonic()
+        return not busy and min(unused_s, time.monotonic() - self._last_busy) >= self._limit_s

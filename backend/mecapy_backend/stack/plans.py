@@ -93,7 +93,7 @@ def gateway(place: Files, listener: socket.socket, url: str, settings: Mapping[s
     return Plan(
         "gateway",
         build=lambda: programs.Program("gateway", command("gateway", "--fd", str(number))),
-        answers=lambda _: asyncio.to_thread(answers.http, f"{url}/healthz"),
+        answers=lambda _: asyncio.to_thread(answers.gateway, url),
         address=url,
         log=place.logs / "gateway.log",
         environment=settings,

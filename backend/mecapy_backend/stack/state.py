@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import psutil
 from mecapy_jupyter.stackfiles import Files, lives, recorded
 
 _GRACE_S = 10.0
+_LOOK_S = 0.02
 _ORDER = {"gateway": 0, "worker": 0, "redis": 1, "postgres": 2}
 
 
@@ -45,7 +47,7 @@ def sweep(place: Files) -> int:
         return 0
     left = [part for part in state["components"] if lives(part["pid"], part["created"])]
     for part in sorted(left, key=lambda part: _ORDER.get(part["name"], 0)):
-        end(part["pid"], signal.SIGINT if part["name"] == "postgres" else signal.SIGTERM)
+        end(part["pid"], part["created"], signal.SIGINT if part["name"] == "postgres" else signal.SIGTERM)
     for part in state["components"]:
         end_session(part["pid"], part["created"])
     if state.get("temporary"):
@@ -54,16 +56,18 @@ def sweep(place: Files) -> int:
     return len(left)
 
 
-def end(pid: int, number: signal.Signals) -> None:
-    """Asks a process to end, makes it end, waits until it has."""
-    with contextlib.suppress(psutil.Error):
-        process = psutil.Process(pid)
-        process.send_signal(number)
-        try:
-            process.wait(_GRACE_S)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait(_GRACE_S)
+def end(pid: int, born: float, number: signal.Signals) -> None:
+    """Asks a process to end, makes it end, waits until it has. (Not until it is reaped: that is for its parent, whoever that is.)"""
+    for attempt in (number, signal.SIGKILL):
+        with contextlib.suppress(OSError):
+            os.kill(pid, attempt)
+        until = time.monotonic() + _GRACE_S
+        while lives(pid, born):
+            if time.monotonic() > until:
+                break
+            time.sleep(_LOOK_S)
+        else:
+            return
 
 
 def end_session(leader: int, born: float) -> None:

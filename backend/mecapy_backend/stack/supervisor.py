@@ -115,7 +115,7 @@ class Supervisor:
         await first.ready(_READY_S)
         for other in workers[1:]:  # one is enough to begin; the others would only have slowed it
             self._add(lives, other)
-        return token, idle.Watch(database.url, queue.url, self._options.idle_stop_s)
+        return token, idle.Watch(self._url, database.url, self._options.idle_stop_s)
 
     def _add(self, lives: asyncio.TaskGroup, plan: Plan) -> Component:
         component = Component(plan, self._say, self._write)
