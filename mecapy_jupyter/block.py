@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from types import TracebackType
+from typing import Self
 
 from . import wire
 from .blockstate import BlockState, advance, finished
@@ -22,7 +24,10 @@ OUTPUT = frozenset({wire.STDOUT, wire.STDERR, wire.DISPLAY})
 
 
 class LiveBlock:
-    """One task's block. Call `event` for each event *before* it is replayed, `tick` about every 0.2 s, `finish` once, last of all."""
+    """One task's block. Call `event` for each event *before* it is replayed, `tick` about every 0.2 s, `finish` once, last of all.
+
+    Used as a context it never stays behind as "running": left by an error before `finish`, its last line names that error.
+    """
 
     def __init__(
         self,
@@ -43,6 +48,15 @@ class LiveBlock:
         self._drawn: BlockState | None = None
         self._drawn_s = 0.0
         self._gone = False  # an output of the cell took it away
+        self._ended = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        if not self._ended:
+            stopped = isinstance(error, KeyboardInterrupt)
+            self.finish(wire.Outcome(wire.CANCELLED if stopped else wire.FAILED), [], "" if kind is None else kind.__name__)
 
     @property
     def state(self) -> BlockState:
@@ -68,10 +82,12 @@ class LiveBlock:
             self._surface.draw(self._state, now_s)
             self._drawn, self._drawn_s, self._gone = self._state, now_s, False
 
-    def finish(self, outcome: wire.Outcome, came_back: list[str]) -> None:
-        """Leave the final line, if there was a block. `came_back`: as they shall read, e.g. "T (12 MB)", "residuals changed"."""
+    def finish(self, outcome: wire.Outcome, came_back: list[str], error: str = "") -> None:
+        """Leave the final line, if there was a block. `came_back`: as they shall read, e.g. "T (12 MB)", "residuals changed".
+        `error`: names what went wrong when the outcome does not."""
         now_s = self._now()
-        self._state = finished(self._state, outcome, came_back, now_s)
+        state = finished(self._state, outcome, came_back, now_s)
+        self._state, self._ended = replace(state, error=state.error or clean(error, 60)), True
         if self._visible(now_s):
             self._surface.end(self._state, now_s)
 

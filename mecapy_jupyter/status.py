@@ -83,10 +83,11 @@ def _aligned(rows: Sequence[Row]) -> list[str]:
 def status_html(status: Mapping[str, Any]) -> str:
     """The same words as two small tables, in the colours of the notebook's theme."""
     head = "".join(
-        f'<tr><th scope="row" style="{_CELL}{_QUIET}font-weight:normal;">{escaped(label)}</th>{_td(text)}</tr>'
+        f'<tr style="background:none;"><th scope="row" style="{_CELL}{_QUIET}font-weight:normal;">{escaped(label)}</th>{_td(text)}</tr>'
         for label, text in facts(status)
     )
-    rows = "".join(f"<tr>{''.join(_td(text, quiet=index != 2) for index, text in enumerate(row))}</tr>" for row in task_rows(status))
+    cells = ["".join(_td(text, quiet=index != 2) for index, text in enumerate(row)) for row in task_rows(status)]
+    rows = "".join(f'<tr style="background:none;">{row}</tr>' for row in cells)
     tasks = f'<table style="border:none;margin:.4em 0 0;" aria-label="Last tasks">{rows}</table>' if rows else ""
     return f'<div style="{_BOX}"><table style="border:none;margin:0;" aria-label="MecaPy status">{head}</table>{tasks}</div>'
 

@@ -118,7 +118,7 @@ async def test_from_queued_to_done_in_one_place(book: Notebook) -> None:
     [output] = saved["cells"][number]["outputs"]
     assert set(output["data"]) == {"text/html", "text/plain"}
     assert "".join(output["data"]["text/plain"]) == "✔ 3:38 · T (12 MB), residuals changed"
-    assert "script" not in json.dumps(output)
+    assert "<script" not in json.dumps(output)
 
 
 async def test_cancel_interrupts_the_blocked_kernel(book: Notebook) -> None:
@@ -140,7 +140,7 @@ async def test_hostile_text_stays_text(book: Notebook) -> None:
     bar = book.cell(number).get_by_role("progressbar")
     await bar.wait_for()
     assert await bar.get_attribute("aria-valuenow") == "25"
-    assert f"25 % · {EVIL}" in await book.outputs(number).inner_text()
+    assert await book.cell(number).locator(".mecapy-line").get_by_text(EVIL, exact=True).count() == 1
     await book.ended(number)
     await book.outputs(number).get_by_text("line 7").wait_for()
     assert EVIL in await book.outputs(number).inner_text()

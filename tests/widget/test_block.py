@@ -167,6 +167,22 @@ def test_without_widgets_the_static_twin_stands(monkeypatch: pytest.MonkeyPatch)
     ]
 
 
+@pytest.mark.parametrize(("error", "text"), [(ConnectionError("gone"), "✖ ConnectionError"), (KeyboardInterrupt(), "■ cancelled · 0:03")])
+def test_a_block_left_by_an_error_does_not_go_on_running(error: BaseException, text: str) -> None:
+    """When following the task fails, the last line says with what."""
+    clock, published = Clock(), Published()
+
+    def lost() -> None:
+        with LiveBlock("beam", after_s=0, surface=Notebook(published), now=clock) as block:
+            block.event(event("started", worker="w2"))
+            clock.now_s += 3
+            raise error
+
+    with pytest.raises(type(error)):
+        lost()
+    assert [data["text/plain"] for data, _, _ in published] == ["▶ running on w2 · 0:00", text]
+
+
 class Tty(io.StringIO):
     def isatty(self) -> bool:
         return True
