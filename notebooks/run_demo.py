@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,7 +78,9 @@ def execute(path: Path, at: Stack) -> tuple[Any, float]:
     """The notebook with its outputs, and the seconds it took; a failing cell ends the demo with that cell's error."""
     notebook = nbformat.read(path, as_version=4)
     environment = without_mecapy() | {"MECAPY_URL": at.url, "MECAPY_TOKEN": at.token, "MECAPY_NONINTERACTIVE": "1"}
-    client = NotebookClient(notebook, timeout=CELL_S, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}})
+    where = {"metadata": {"path": str(path.parent)}}
+    # Quiet: some versions of ipykernel warn about the transport on every start.
+    client = NotebookClient(notebook, timeout=CELL_S, kernel_name="python3", resources=where, extra_arguments=["--log-level=ERROR"])
     begin = time.monotonic()
     try:
         client.execute(env=environment)
@@ -101,8 +104,8 @@ def show(notebook: Any, ran: list[dict[str, Any]], pictures: Path) -> None:
     if len(ran) < len(remote):
         raise DemoFailed(f"{len(remote)} cells start with %%mecapy, but the gateway saw {len(ran)} tasks: a cell ran somewhere else.")
     for cell, task in zip(remote, ran, strict=False):
-        print(f"\nThe cell\n\n{indented(cell.source)}\n\nran as task {task.get('task_id')} on worker {task.get('worker')}: {where(task)}")
-        print(f"and printed, while it ran,\n\n{indented(text(cell))}\n")
+        print(f"\nThe cell\n\n{indented(cell.source)}\n\nran as task {task['task_id']} on worker {task['worker']}: {how(task)}.")
+        print(f"Under it the notebook now shows\n\n{indented(text(cell))}\n")
     saved = save_pictures(cells, pictures)
     print(f"The cells after it read the variables it left; they end with\n\n{indented(text(cells[-1]))}\n")
     for path in saved:
@@ -111,12 +114,15 @@ def show(notebook: Any, ran: list[dict[str, Any]], pictures: Path) -> None:
         raise DemoFailed("The notebook drew no picture.")
 
 
-def where(task: dict[str, Any]) -> str:
-    return f"{task.get('status')}, attempt {task.get('attempts')}, {task.get('started_at')} to {task.get('completed_at')}"
+def how(task: dict[str, Any]) -> str:
+    started, ended = (datetime.fromisoformat(task[when]) for when in ("started_at", "completed_at"))
+    return f"{task['status']} after {(ended - started).total_seconds():.1f} s, attempt {task['attempts']}"
 
 
 def text(cell: Any) -> str:
-    return "".join(output["text"] for output in cell.outputs if output["output_type"] == "stream").strip()
+    """What a reader sees under the cell: what it printed, and the text of what it displayed (the live block says what came back)."""
+    shown = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs]
+    return "\n".join(part.strip() for part in shown)
 
 
 def indented(block: str) -> str:

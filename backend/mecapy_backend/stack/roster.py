@@ -12,7 +12,10 @@ import time
 from . import sql
 
 _FRESH_S = 0.2
-_REPORTED = "SELECT (info->>'pid')::int AS pid, id FROM workers WHERE seen_at > now() - interval '10 s' AND info->>'pid' IS NOT NULL ORDER BY seen_at"
+_REPORTED = """
+    SELECT (info->>'pid')::int AS pid, id FROM workers
+    WHERE seen_at > now() - interval '10 s' AND info->>'pid' IS NOT NULL ORDER BY seen_at
+"""
 
 
 class Roster:
