@@ -191,13 +191,15 @@ class Client(concurrent.futures.Executor):
 
     def outcome(self, task_id: str) -> wire.Outcome:
         """How a finished task ended. Raises Refused while it has not."""
-        return wire.Outcome.from_json(self.gateway.get(f"/tasks/{task_id}/result"))
+        result = self.gateway.get(f"/tasks/{task_id}/result")
+        return wire.Outcome.from_json(result | {"state": result["status"]})
 
     def overview(self) -> dict[str, Any]:
         """What `%mecapy` shows."""
         me, tasks = self.gateway.get("/me"), self.gateway.get("/tasks", limit=10)["tasks"]
-        workers = self.gateway.get("/workers")
-        return {"user": me["user"], "url": self.endpoint.url, "source": self.endpoint.source, "tasks": tasks} | workers
+        workers = [worker["info"] | {"id": worker["id"]} for worker in self.gateway.get("/workers")]
+        about = {"user": me["owner"], "url": self.endpoint.url, "source": self.endpoint.source, "queue": me["tasks"]}
+        return about | {"workers": workers, "tasks": tasks}
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         for task in list(self._open) if cancel_futures else ():

@@ -34,15 +34,16 @@ def run(magics: Magics, shell: InteractiveShell, words: Sequence[str]) -> None:
     if command == "config":
         for pair in rest:
             key, _, value = pair.partition("=")
-            config.set(key, value)
-        print(config.describe())
+            config.set_value(key, value)
+        shown = {key: value if key != "token" else "(kept)" for key, value in config.read().items()}
+        print("\n".join(f"{key} = {value}" for key, value in shown.items()) or "nothing is configured", f"({config.config_file()})")
     elif command == "login":
         _login(rest)
     elif command == "logout":
-        config.forget()
+        config.save({})
         print("The address and the token are forgotten.")
     elif command == "doctor":
-        print(doctor.report())
+        print("\n".join(f"{'✔' if check.good else '✖'} {check.text}" for check in doctor.examine()))
     elif command in _WITH_POOL:
         _WITH_POOL[command](magics.client(), shell, rest)
     else:
@@ -52,9 +53,10 @@ def run(magics: Magics, shell: InteractiveShell, words: Sequence[str]) -> None:
 def _login(rest: Sequence[str]) -> None:
     url = rest[0] if rest else input("Address of the gateway: ")
     token = getpass.getpass("Token (not shown): ")
+    url = config.checked("url", url, "login")
     who = client.Gateway(url, token).get("/me")
-    config.save(url, token)
-    print(f"Logged in at {url} as {who['user']}.")
+    config.save({"url": url, "token": token})
+    print(f"Logged in at {url} as {who['owner']}.")
 
 
 def _status(pool: client.Client, shell: InteractiveShell, _: Sequence[str]) -> None:
@@ -80,7 +82,7 @@ def _find(pool: client.Client, rest: Sequence[str]) -> dict[str, Any]:
 
 def _cancel(pool: client.Client, _: InteractiveShell, rest: Sequence[str]) -> None:
     if list(rest) == ["all"]:
-        alive = [t for state in (wire.QUEUED, wire.RUNNING) for t in pool.gateway.get("/tasks", status=state, limit=100)["tasks"]]
+        alive = [t for state in (wire.QUEUED, wire.RUNNING) for t in pool.gateway.get("/tasks", state=state, limit=100)["tasks"]]
     else:
         alive = [_find(pool, rest)]
     for task in alive:

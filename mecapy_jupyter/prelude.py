@@ -5,6 +5,9 @@ Before it: `client`. After it: `payload.pack`, and in the child `mecapy_worker.c
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import pickle
 import sys
 import types
 from collections.abc import Mapping, Sequence
@@ -19,7 +22,8 @@ from . import modules
 def make(own: Sequence[str], values: Mapping[str, Any], words: Sequence[str], imports: Sequence[str] = ()) -> dict[str, Any]:
     """`own`: the user's own modules that the values need; `words`: the identifiers in the code; `imports`: modules the code imports.
 
-    Returns plain data: `modules` (sources), `imports` (submodules to import), `states` (what own modules hold by now).
+    Returns plain data: `modules` (sources), `imports` (submodules to import), `states` (pickles of what own modules hold by
+    now, opened once the modules are there).
     """
     sources = modules.collect([*own, *imports])
     loaded = {source.name: sys.modules[source.name] for source in sources if source.name in sys.modules}
@@ -28,6 +32,17 @@ def make(own: Sequence[str], values: Mapping[str, Any], words: Sequence[str], im
         "imports": _submodules(values, frozenset(words)),
         "states": {name: state for name, module in loaded.items() if (state := _picklable(modules.state(module)))},
     }
+
+
+def install(prelude: dict[str, Any]) -> None:
+    """On the other side: make the user's own modules importable, with their state, and import submodules."""
+    modules.install([modules.ModuleSource(**source) for source in prelude["modules"]])
+    for name in prelude["imports"]:
+        importlib.import_module(name)
+    for name, attributes in prelude["states"].items():
+        module = importlib.import_module(name)
+        for attribute, pickled in attributes.items():
+            setattr(module, attribute, pickle.loads(pickled))  # noqa: S301 the child opens its own task's inputs
 
 
 def _submodules(values: Mapping[str, Any], words: frozenset[str]) -> list[str]:
@@ -40,13 +55,10 @@ def _under(name: str, tops: set[str]) -> bool:
     return any(name.startswith(top + ".") for top in tops)
 
 
-def _picklable(state: dict[str, Any]) -> dict[str, Any]:
-    """The attributes that can travel; what cannot (a lock, a thread) the module makes anew when it is imported."""
-    kept: dict[str, Any] = {}
+def _picklable(state: dict[str, Any]) -> dict[str, bytes]:
+    """The attributes that can travel, pickled; what cannot (a lock, a thread) the module makes anew when it is imported."""
+    kept: dict[str, bytes] = {}
     for name, value in state.items():
-        try:
-            cloudpickle.dumps(value)
-        except Exception:
-            continue
-        kept[name] = value
+        with contextlib.suppress(Exception):
+            kept[name] = cloudpickle.dumps(value)
     return kept

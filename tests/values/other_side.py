@@ -6,16 +6,14 @@ import types
 from pathlib import Path
 from tempfile import mkdtemp
 
-from mecapy_jupyter import modules, payload
+from mecapy_jupyter import payload, prelude
 from mecapy_jupyter.inplace import Watch
 
 main = types.ModuleType("__main__")
 sys.modules["__main__"] = main
 code, stream, buffers = pickle.load(sys.stdin.buffer)
 out, sys.stdout = sys.stdout, sys.stderr
-opened = payload.unpack(
-    stream, buffers, main.__dict__, on_prelude=lambda p: modules.install([modules.ModuleSource(**s) for s in p["modules"]])
-)
+opened = payload.unpack(stream, buffers, main.__dict__, on_prelude=prelude.install)
 inputs = opened.values[0]
 main.__dict__.update(inputs)
 watch, before = Watch(opened.memo, inputs.values(), main.__dict__), dict(main.__dict__)

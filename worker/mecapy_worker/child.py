@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mecapy_jupyter import modules, payload
+from mecapy_jupyter import payload, prelude
 from mecapy_jupyter.inplace import Watch
 
 from . import results
@@ -88,19 +88,10 @@ def _open_inputs(frame: Frame) -> Watch:
         return results.begin(_shell, Watch({}, ()))
     maps = [_map(fd) for fd in frame.fds]
     stream = maps.pop(0) if frame.header.get("pickle_blob") else frame.body
-    opened = payload.unpack(stream, maps, namespace, on_prelude=_prelude)
+    opened = payload.unpack(stream, maps, namespace, on_prelude=prelude.install)
     variables: dict[str, Any] = {name: value for values in opened.values for name, value in values.items()}
     namespace.update(variables)
     return results.begin(_shell, Watch(opened.memo, variables.values(), namespace))
-
-
-def _prelude(prelude: dict[str, Any]) -> None:
-    """What the inputs need before they can be opened: the user's own modules, and submodules that were imported."""
-    modules.install([modules.ModuleSource(**source) for source in prelude["modules"]])
-    for name in prelude["imports"]:
-        importlib.import_module(name)
-    for name, attributes in prelude["states"].items():
-        vars(importlib.import_module(name)).update(attributes)
 
 
 def _map(fd: int) -> Any:
