@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import socket
 import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,14 +45,26 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield server
 
 
+_free_databases = list[str]()
+_EMPTY = "TRUNCATE tasks, blobs, workers"
+_LEFT = "DO $$ BEGIN ASSERT (SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database()), 'in use'; END $$"
+
+
 @pytest.fixture
 def database_url(postgres: Any) -> Iterator[str]:
-    """A migrated, empty database of this test's own."""
-    name = f"test_{uuid.uuid4().hex}"
-    asyncio.run(_sql(postgres.url, f"CREATE DATABASE {name} TEMPLATE template_mecapy STRATEGY FILE_COPY"))
-    yield named(postgres.url, name)
-    if postgres_runs(postgres):
-        asyncio.run(_sql(postgres.url, f"DROP DATABASE {name} WITH (FORCE)"))
+    """A migrated, empty database of this test's own. Making one takes long, so one that nobody is connected to is used again."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    if _free_databases:
+        url = _free_databases.pop()
+    else:
+        name = f"test_{uuid.uuid4().hex}"
+        asyncio.run(_sql(postgres.url, f"CREATE DATABASE {name} TEMPLATE template_mecapy"))
+        url = named(postgres.url, name)
+    yield url
+    with suppress(SQLAlchemyError, OSError):  # in use, or the test stopped PostgreSQL: left aside
+        asyncio.run(_sql(url, _LEFT, _EMPTY))
+        _free_databases.append(url)
 
 
 @pytest.fixture
@@ -99,8 +111,9 @@ class RunningGateway:
 def gateway(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[RunningGateway]:
     """A gateway on a free port of loopback, with a database, Redis and blob directory of its own."""
     from mecapy_backend.settings import Settings
+    from pydantic import SecretStr
 
-    settings = Settings(database_url=database_url, redis_url=redis_url, blob_url=f"file://{tmp_path}/blobs", token=TOKEN)  # pyright: ignore[reportArgumentType]
+    settings = Settings(database_url=database_url, redis_url=redis_url, blob_url=f"file://{tmp_path}/blobs", token=SecretStr(TOKEN))
     with served(settings) as running:
         yield running
 
@@ -140,21 +153,14 @@ def named(url: str, database: str) -> str:
     return driver_url(url).set(drivername="postgresql", database=database).render_as_string(hide_password=False)
 
 
-def postgres_runs(server: Any) -> bool:
-    try:
-        os.kill(server.pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-async def _sql(url: str, statement: str) -> None:
+async def _sql(url: str, *statements: str) -> None:
     import sqlalchemy as sa
     from mecapy_backend.store import database
 
     engine = database.connect(url)
     try:
         async with engine.connect() as connection:
-            await connection.execute(sa.text(statement))
+            for statement in statements:
+                await connection.execute(sa.text(statement))
     finally:
         await engine.dispose()

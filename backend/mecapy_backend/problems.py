@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any, cast
 
 import structlog
+from botocore.exceptions import BotoCoreError, ClientError  # pyright: ignore[reportMissingTypeStubs]
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
@@ -17,6 +18,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from .store import jsontext
 
@@ -89,6 +91,13 @@ def install(app: FastAPI) -> None:
         _log.warning("redis away", path=request.url.path, error=type(error).__name__)
         return unavailable("the event store").response()
 
+    async def object_store(request: Request, error: Exception) -> Response:
+        _log.warning("object store away", path=request.url.path, error=type(error).__name__)
+        return unavailable("the object store").response()
+
+    async def gone(_: Request, error: Exception) -> Response:
+        return Problem(400, "cut-off", "the request ended before its body did").response()  # nobody reads it
+
     async def unexpected(request: Request, error: Exception) -> Response:
         _log.error("unexpected", path=request.url.path, exc_info=error)
         return Problem(
@@ -104,6 +113,9 @@ def install(app: FastAPI) -> None:
         (PoolTimeout, database),
         (OSError, database),  # asyncpg: connection refused; includes TimeoutError
         (RedisError, redis),
+        (BotoCoreError, object_store),
+        (ClientError, object_store),
+        (ClientDisconnect, gone),
         (Exception, unexpected),
     ):
         app.add_exception_handler(kind, handler)

@@ -50,6 +50,8 @@ async def put(request: Request, owner: Owner, digest: str) -> Response:
         raise Problem(422, "not-understood", str(wrong)) from None
     except WrongDigest as wrong:
         raise Problem(422, "wrong-digest", f"{wrong}; they were changed on the way, or the address is wrong: upload again") from None
+    except OSError as full:
+        raise unavailable(f"the object store ({full.strerror or type(full).__name__})") from None
     await blob_rows.record(state.db, owner, [(digest, size)])
     if not await state.blobs.has(owner, digest):  # a delete of the same bytes won the race (see blob_rows.release)
         raise unavailable("this blob was being deleted; the object store")

@@ -66,7 +66,7 @@ async def submit(request: Request, owner: Owner, idempotency_key: Key = None) ->
     task = await body.read(request, TaskBody)
     _check_limits(task, settings)
     try:
-        done = await tasks.submit(state.db, owner, task.model_dump(), idempotency_key=idempotency_key, max_queued=settings.max_queued_tasks)
+        done = await _admit(state, owner, task.model_dump(), idempotency_key, settings.max_queued_tasks)
     except tasks.Conflict:
         raise Problem(422, "key-conflict", "this Idempotency-Key was used for another body; use a new key for a new task") from None
     except tasks.TooManyQueued:
@@ -80,6 +80,17 @@ async def submit(request: Request, owner: Owner, idempotency_key: Key = None) ->
     position = await or_none(state.queue.enqueue(done.task_id, task.priority)) if done.state == wire.QUEUED else None
     _log.info("submitted", task_id=done.task_id, owner=owner, created=done.created)
     return json({"task_id": done.task_id, "status": done.state, "position": position}, 201, Location=f"/tasks/{done.task_id}")
+
+
+async def _admit(state: Any, owner: str, request: dict[str, Any], key: str | None, max_queued: int) -> tasks.Submitted:
+    try:
+        return await tasks.submit(state.db, owner, request, idempotency_key=key, max_queued=max_queued)
+    except tasks.MissingBlobs as missing:
+        if not state.blobs.direct_uploads:
+            raise
+        found = [(digest, await state.blobs.size(owner, digest)) for digest in missing.args[0]]
+    await blob_rows.record(state.db, owner, [(digest, size) for digest, size in found if size is not None])
+    return await tasks.submit(state.db, owner, request, idempotency_key=key, max_queued=max_queued)
 
 
 def _check_limits(task: TaskBody, settings: Any) -> None:

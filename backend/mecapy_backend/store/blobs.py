@@ -35,6 +35,9 @@ class WrongDigest(ValueError):
 class BlobStore(Protocol):
     """What gateway and worker ask of a store. A blob that is not there raises FileNotFoundError."""
 
+    direct_uploads: bool
+    """Clients put bytes there without the gateway, so a blob may be stored that its table does not know yet."""
+
     async def has(self, owner: str, digest: str) -> bool: ...
     async def size(self, owner: str, digest: str) -> int | None: ...
     async def write(self, owner: str, digest: str, chunks: AsyncIterator[bytes]) -> int:
@@ -80,6 +83,8 @@ def relative(owner: str, digest: str) -> str:
 
 class FileStore:
     """A directory on a local disk, shared by all components of one machine."""
+
+    direct_uploads = False
 
     def __init__(self, root: Path) -> None:
         self.root = root

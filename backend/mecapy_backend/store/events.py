@@ -5,6 +5,7 @@ Written by the worker's relay, read by `routes.events`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ START = "0-0"
 
 MAX_EVENTS = 20_000
 KEPT_S = 3600
+_ID = re.compile(r"([0-9]{1,20})(?:-([0-9]{1,20}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,5 +67,8 @@ async def forget(redis: Redis, task_id: str) -> None:
 
 def order(event_id: str) -> tuple[int, int]:
     """Sorts ids; ValueError for what is none."""
-    ms, _, seq = event_id.partition("-")
-    return int(ms), int(seq or 0)
+    parts = _ID.fullmatch(event_id)
+    ms, seq = (int(part) for part in parts.groups("0")) if parts else (2**64, 0)
+    if max(ms, seq) >= 2**64:
+        raise ValueError(f"not the id of an event: {event_id!r}")
+    return ms, seq

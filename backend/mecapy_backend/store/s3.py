@@ -25,6 +25,8 @@ _PRESIGNED_S = 600
 class S3Store:
     """`<prefix>/<owner>/<ab>/<digest>` in one bucket. Two processes may share the cache directory."""
 
+    direct_uploads = True
+
     def __init__(self, bucket: str, prefix: str, endpoint_url: str, cache: FileStore, cache_bytes: int) -> None:
         self._bucket, self._prefix, self._cache, self._cache_bytes = bucket, prefix, cache, cache_bytes
         self._endpoint_url = endpoint_url

@@ -1,0 +1,88 @@
+"""What the gateway does while PostgreSQL or Redis is away."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mecapy_backend.migrations import upgrade
+from mecapy_backend.settings import Settings
+from mecapy_backend.stack.services import Postgres, Valkey
+from pydantic import SecretStr
+
+from mecapy_jupyter import wire
+
+from ..conftest import TOKEN, served
+from .speak import Worker, client
+
+
+@pytest.fixture
+def own_valkey(tmp_path: Path) -> Iterator[Valkey]:
+    with Valkey.start(tmp_path / "valkey") as server:
+        yield server
+
+
+async def test_redis_away(database_url: str, own_valkey: Valkey, tmp_path: Path) -> None:
+    """Without Redis tasks are still taken, looked at, cancelled and followed to their end from the row; none of it hangs."""
+    settings = Settings(database_url=database_url, redis_url=own_valkey.url, blob_url=f"file://{tmp_path}", token=SecretStr(TOKEN))
+    with served(settings) as gateway, client(gateway) as http:
+        assert http.post("/tasks", json={"code": "1"}).json()["position"] == 1
+        own_valkey.stop()
+        began = time.monotonic()
+        made = http.post("/tasks", json={"code": "1"})
+        assert made.status_code == 201 and made.json() | {"task_id": ""} == {"task_id": "", "status": "queued", "position": None}
+        task_id = made.json()["task_id"]
+        assert http.get(f"/tasks/{task_id}").json()["status"] == "queued"
+        assert http.get("/readyz").json() == {"status": "ok", "parts": {"postgres": "ok", "redis": "away"}}
+        following = asyncio.create_task(asyncio.to_thread(http.get, f"/tasks/{task_id}/events"))
+        assert (await asyncio.to_thread(http.post, f"/tasks/{task_id}/cancel")).json()["status"] == "cancelled"
+        assert "event: cancelled" in (await following).text
+        assert http.delete(f"/tasks/{task_id}").status_code == 204
+        assert time.monotonic() - began < 10
+
+
+def test_postgres_away(valkey: Any, redis_url: str, tmp_path: Path) -> None:
+    """Without PostgreSQL the answer is 503 with Retry-After within seconds; when it is back, so is the gateway."""
+    server = Postgres.start(tmp_path / "pg")
+    try:
+        upgrade(server.url)
+        settings = Settings(database_url=server.url, redis_url=redis_url, blob_url=f"file://{tmp_path}/blobs", token=SecretStr(TOKEN))
+        with served(settings) as gateway, client(gateway) as http:
+            task_id = http.post("/tasks", json={"code": "1"}).json()["task_id"]
+            server.stop()
+            for method, path in (("GET", f"/tasks/{task_id}"), ("POST", "/tasks"), ("GET", "/tasks"), ("GET", f"/tasks/{task_id}/events")):
+                began = time.monotonic()
+                answer = http.request(method, path, json={"code": "1"})
+                assert (path, answer.status_code) == (path, 503) and answer.headers["Retry-After"]
+                assert time.monotonic() - began < 4
+            assert http.get("/readyz").status_code == 503 and http.get("/healthz").status_code == 200
+            server = Postgres.start(tmp_path / "pg")
+            until = time.monotonic() + 10
+            while (answer := http.get(f"/tasks/{task_id}")).status_code == 503:
+                assert time.monotonic() < until
+            assert answer.json()["status"] == "queued"
+    finally:
+        server.stop()
+
+
+async def test_nothing_is_lost_in_redis(gateway: Any) -> None:
+    """After Redis lost the queue, the rows still say what waits, in order, and `enqueue` puts it back once."""
+    with client(gateway) as http:
+        ids = [http.post("/tasks", json={"code": "1", "priority": p}).json()["task_id"] for p in (1, 9)]
+        async with Worker(gateway) as worker:
+            from mecapy_backend.store import tasks
+
+            await worker.redis.flushdb()
+            assert http.get(f"/tasks/{ids[0]}").json()["position"] is None
+            for _ in range(2):
+                for task_id, priority in await tasks.waiting(worker.db):
+                    await worker.redis.enqueue(task_id, priority)
+            assert await worker.redis.depth() == 2
+            assert [http.get(f"/tasks/{task_id}").json()["position"] for task_id in ids] == [2, 1]
+            await worker.start(ids[1])
+            await worker.finish(ids[1], wire.Outcome(wire.COMPLETED))
+            assert http.get(f"/tasks/{ids[0]}").json()["position"] == 1

