@@ -40,6 +40,7 @@ _JUMPS = frozenset(dis.hasjrel) - _ops("END_ASYNC_FOR")  # 3.14 gives it a targe
 _BACKWARD = frozenset(op for op in _JUMPS if "BACKWARD" in dis.opname[op])
 _ALWAYS = frozenset(op for op in _JUMPS if dis.opname[op].startswith("JUMP_") and "_IF_" not in dis.opname[op])
 _ENDS = _ops("RETURN_VALUE", "RETURN_CONST") | _RAISES
+_HANDLING = _JUMPS | _ENDS | _STORES | _DELETES | _ops("PUSH_EXC_INFO")
 
 Event = tuple[int, Any, int]
 """Kind, the name or code object, and the offset of the instruction."""
@@ -110,7 +111,7 @@ def _handlers(code: CodeType, listing: list[Step]) -> Iterator[tuple[int, int, i
         target = 2 * _varint(next(table), table)
         _varint(next(table), table)  # stack depth
         number = index[target]
-        while listing[number][1] not in _JUMPS and listing[number][1] not in _ENDS and dis.opname[listing[number][1]] != "PUSH_EXC_INFO":
+        while listing[number][1] not in _HANDLING:
             number += 1
         yield start, end, target, listing[number][1] not in _RERAISES
 

@@ -76,6 +76,7 @@ def _analyse(source: str, flags: int) -> tuple[Names, frozenset[str]]:
         except SyntaxError:  # code in a string that cannot stand here (await in %timeit): read the cell as it is
             found.dynamic = found.unseen = True
         flow = Flow(read(code))
+        flow.set_by_functions |= found.binds | found.deletes
         flow.uses.reads |= flow.function_reads()  # a string may call them at any time
         flow.uses.binds |= found.binds
         flow.uses.deletes |= found.deletes

@@ -34,7 +34,7 @@ def trouble(value: object, name: str, pickler: Pickle) -> str:
 def why(value: object, name: str, pickler: Pickle) -> str:
     """One sentence about a value that cannot be pickled: the path to the part, what that is, what to do."""
     path, part, kind, failure = _Search(pickler).find(value, name)
-    if kind is None and isinstance(failure, RecursionError):
+    if kind is None and _too_deep(failure):
         kind = Kind("nested too deeply", "flatten it, or build it inside the cell")
     if kind is None and isinstance(failure, MemoryError):
         kind = Kind("too large to be packed in this machine's memory", "send a part of it, or make it inside the cell")
@@ -67,6 +67,10 @@ def _failure(value: object, pickler: Pickle) -> Exception | None:
     return None
 
 
+def _too_deep(failure: Exception | None) -> bool:
+    return isinstance(failure, RecursionError) or isinstance(failure and failure.__cause__, RecursionError)
+
+
 class _Search:
     """Goes from a value that fails into the first part of it that fails, until no part does. Bounded in time and attempts."""
 
@@ -76,7 +80,7 @@ class _Search:
 
     def find(self, value: object, path: str) -> tuple[str, object, Kind | None, Exception | None]:
         failure = _failure(value, self._pickler)
-        for _ in range(_DEPTH):
+        for _ in range(0 if _too_deep(failure) else _DEPTH):
             self._on_path.add(id(value))
             if (kind := kind_of(value)) is not None:
                 return path, value, kind, failure

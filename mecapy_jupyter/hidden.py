@@ -99,9 +99,8 @@ class _Look(ast.NodeVisitor):
                 self._understood.add(node.func)
             case ast.Call(ast.Name("vars" | "dir" | "locals"), [_, *_]):
                 self._understood.add(node.func)
-            case ast.Call(ast.Name("eval" | "exec"), [ast.Constant(str(text))]):
+            case ast.Call(ast.Name("eval" | "exec"), [ast.Constant(str())]):
                 self._understood.add(node.func)
-                self._found.words.update(_WORD.findall(text))
                 self._found.unseen |= self._in_function > 0
             case ast.Call(ast.Name("var") | ast.Attribute(attr="var"), [ast.Constant(str(text)), *_]):
                 self._found.binds.update(_WORD.findall(text))

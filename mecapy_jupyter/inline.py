@@ -11,6 +11,8 @@ from collections.abc import Iterator
 
 _WORD = re.compile(r"[^\W\d]\w*")
 _RUNS_HERE, _RUNS_APART = frozenset({"time", "capture", "debug"}), frozenset({"timeit", "prun", "memit", "mprun", "lprun", "mprof"})
+_RUNS = _RUNS_HERE | {"timeit", "prun", "memit"}
+"""Magics whose line is code and nothing else."""
 _SHELL = {"!", "!!"} | frozenset(
     _WORD.findall("system sx sc ! !! bash sh script ruby perl pip conda mamba micromamba uv cd ls pwd cat env set_env mkdir rm cp mv")
 )
@@ -58,15 +60,21 @@ class Inline(ast.NodeTransformer):
             self.unseen = True
             self.dynamic |= magic in _SHOWS
         if attribute == "run_line_magic":
-            self.words.update(_WORD.findall(options))
-            return self._place(_statements(options, drop_options=True) or _expanded(options), line, apart)
+            code = _statements(options, drop_options=True)
+            if code is None or magic not in _RUNS:
+                self.words.update(_WORD.findall(options))
+            return self._place(code or _expanded(options), line, apart)
         body = texts[1] if len(texts) > 1 else ""
         parsed = _statements(body)
         if parsed is None:
             self.words.update(_WORD.findall(options))
             return self._place(_expanded(options), line, apart=True)
-        first = [] if magic == "capture" else self._place(_statements(options, drop_options=True) or _expanded(options), line, apart=True)
-        return [*first, *self._place(parsed, line, apart)]
+        first = [] if magic == "capture" else _statements(options, drop_options=True) or _expanded(options)
+        return (
+            self._place([*first, *parsed], line, apart)
+            if apart
+            else [*self._place(first, line, apart=True), *self._place(parsed, line, apart)]
+        )
 
     def _place(self, statements: list[ast.stmt] | None, line: int, apart: bool) -> list[ast.stmt]:
         """Line numbers of the cell. `apart`: in a class body, where it may read but binds nothing and promises nothing."""

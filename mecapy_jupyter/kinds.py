@@ -14,6 +14,7 @@ import subprocess
 import threading
 import types
 import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from typing import Any, cast
@@ -36,7 +37,7 @@ _BY_TYPE: tuple[tuple[tuple[Any, ...], str, str], ...] = (
     (
         (types.GeneratorType, types.AsyncGeneratorType),
         "a generator",
-        "it is a paused computation: send a list of it, or make it inside the cell",
+        "send a list of what it yields, or make it inside the cell",
     ),
     ((types.CoroutineType, asyncio.Future), "a running coroutine or asyncio task", "await it first and send what it returned"),
     ((asyncio.AbstractEventLoop,), "an asyncio event loop", "the worker has its own: use `await` in the cell"),
@@ -65,8 +66,8 @@ _OPEN_DATA = Kind("an open data file", "read what the cell needs into arrays fir
 _NATIVE = Kind("a handle to native memory", "send arrays of its data and build it again inside the cell")
 _WIDGET = Kind("a widget", "widgets live in this notebook: send the values they hold")
 
-_BY_MODULE = (
-    dict[str, Kind].fromkeys(("cupy", "pycuda", "pyopencl", "numba_cuda", "cuda", "moderngl", "wgpu"), _GPU)
+_BY_MODULE: Mapping[Any, Kind] = (
+    dict.fromkeys(("cupy", "pycuda", "pyopencl", "numba_cuda", "cuda", "moderngl", "wgpu"), _GPU)
     | dict.fromkeys(("sqlite3", "_sqlite3", "psycopg", "psycopg2", "asyncpg", "pymysql", "MySQLdb", "mysql"), _DATABASE)
     | dict.fromkeys(("sqlalchemy", "duckdb", "_duckdb", "pymongo", "redis", "pyodbc", "oracledb", "cx_Oracle"), _DATABASE)
     | dict.fromkeys(("h5py", "netCDF4", "zipfile", "tarfile", "tables", "rasterio", "_csv"), _OPEN_DATA)

@@ -50,9 +50,10 @@ def nested(code: CodeType) -> Uses:
             (uses.binds if kind == STORE else uses.deletes).add(what)
         elif kind == LEAVE:
             uses.leaves = True
+    own_name = set[str]() if optimized else {code.co_name}  # methods run when their class has its name
     for inner in _inner(body):
         uses.add(found := nested(inner))
-        uses.reads |= found.reads
+        uses.reads |= found.reads - own_name
         uses.leaves |= found.leaves
     return uses
 
@@ -73,7 +74,7 @@ class Flow:
         self.uses = Uses(imports=body.imports, stars=body.stars, mentions=body.attributes | set(body.code.co_names))
         for made in self._made.values():
             self.uses.add(made)
-        self.set_by_functions = frozenset(self.uses.binds | self.uses.deletes)
+        self.set_by_functions = set(self.uses.binds | self.uses.deletes)
         self.uses.binds |= bound_at_end(body.blocks)
         self._collect()
 

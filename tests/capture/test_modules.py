@@ -1,0 +1,199 @@
+"""The user's own modules: which are, what is collected of them, and how another process imports them."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.machinery
+import json
+import subprocess
+import sys
+import textwrap
+import threading
+import types
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy
+import pytest
+
+import mecapy_jupyter
+from mecapy_jupyter import modules
+from mecapy_jupyter.errors import CannotSend
+
+Write = Callable[..., None]
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
+    """Writes files into a folder that is on the path, as a notebook's folder is; forgets what was imported from it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = set(sys.modules)
+
+    def write(**files: str) -> None:
+        for name, text in files.items():
+            path = tmp_path / (name.replace("__SLASH__", "/") + ".py")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(textwrap.dedent(text), encoding="utf-8")
+        importlib.invalidate_caches()
+
+    yield write
+    for name in set(sys.modules) - before:
+        if modules.is_own(sys.modules[name]):
+            del sys.modules[name]
+
+
+PACKAGE = {
+    "mech/__init__": "SCALE = 2\nfrom . import beams\n",
+    "mech/beams": "from .section import area\nimport numpy\ndef stress(f): return f / area()\n",
+    "mech/section": "from . import SCALE\nfrom helper_of_mech import K\ndef area(): return SCALE * K\n",
+    "mech/unused": "raise RuntimeError('never imported')\n",
+    "helper_of_mech": "K = 5\n",
+}
+
+
+def put(write: Write, files: dict[str, str]) -> None:
+    write(**{name.replace("/", "__SLASH__"): text for name, text in files.items()})
+
+
+def elsewhere(sources: list[modules.ModuleSource], code: str, cwd: Path) -> str:
+    """What `code` prints in a process that has the sources and not the files."""
+    before = "import json, sys; from mecapy_jupyter import served as modules\n"
+    before += "modules.install([modules.ModuleSource(**source) for source in json.load(sys.stdin)])\n"
+    fed = json.dumps([asdict(source) for source in sources])
+    ran = subprocess.run(
+        [sys.executable, "-c", before + textwrap.dedent(code)], input=fed, capture_output=True, text=True, cwd=cwd, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.strip()
+
+
+@pytest.fixture
+def away(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("away")
+
+
+@pytest.mark.parametrize("module", [json, sys, numpy, threading, pytest, mecapy_jupyter, modules, types.ModuleType("made_up")])
+def test_installed_modules_are_not_own(module: types.ModuleType) -> None:
+    """Python's, installed packages', MecaPy's and invented modules are not the user's."""
+    assert not modules.is_own(module)
+
+
+def test_modules_of_the_notebooks_folder_are_own(write: Write) -> None:
+    """A file beside the notebook, a package, and a folder without __init__ are."""
+    put(write, {"own_helper": "", "own_package/__init__": "", "own_folder/inner": ""})
+    for name in ("own_helper", "own_package", "own_folder", "own_folder.inner"):
+        assert modules.is_own(importlib.import_module(name))
+
+
+def test_a_module_of_an_environment_in_the_project_is_not_own(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies in a site-packages folder is installed, wherever that folder is."""
+    put(write, {"env/lib/site-packages/third_party_here": ""})
+    monkeypatch.syspath_prepend(str(tmp_path / "env/lib/site-packages"))
+    assert not modules.is_own(importlib.import_module("third_party_here"))
+    assert modules.collect(["third_party_here"]) == []
+
+
+def test_collect_follows_imports_without_executing(write: Write) -> None:
+    """Parents, relative imports and helpers come along; unneeded submodules do not; nothing was imported for it."""
+    put(write, PACKAGE)
+    found = modules.collect(["mech.beams", "json", "numpy.linalg", "no_such_module", "mech.beams.stress"])
+    assert [source.name for source in found] == ["helper_of_mech", "mech", "mech.beams", "mech.section"]
+    assert [source.is_package for source in found] == [False, True, False, False]
+    assert "mech" not in sys.modules
+
+
+def test_collect_takes_loaded_submodules_along(write: Write) -> None:
+    """A submodule that was imported in a way no source shows is needed too."""
+    put(write, {"plugged/__init__": "", "plugged/extra": "X = 1"})
+    importlib.import_module("plugged.extra")
+    assert [source.name for source in modules.collect(["plugged"])] == ["plugged", "plugged.extra"]
+
+
+def test_cycles_end(write: Write) -> None:
+    """Modules that import each other are each collected once."""
+    put(write, {"ping": "import pong", "pong": "import ping"})
+    assert [source.name for source in modules.collect(["ping"])] == ["ping", "pong"]
+
+
+def test_a_module_in_a_zip_is_collected(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its source is read through its own loader."""
+    with zipfile.ZipFile(tmp_path / "bundle.zip", "w") as bundle:
+        bundle.writestr("zipped_helper.py", "V = 1")
+    monkeypatch.syspath_prepend(str(tmp_path / "bundle.zip"))
+    assert [source.source for source in modules.collect(["zipped_helper"])] == ["V = 1"]
+
+
+def test_a_compiled_own_module_is_refused_by_name(write: Write, tmp_path: Path) -> None:
+    """It cannot travel as source, and the sentence says what to do; where it is optional it is left out."""
+    suffix = importlib.machinery.EXTENSION_SUFFIXES[0]
+    (tmp_path / f"fast_part{suffix}").write_bytes(b"\x7fELF")
+    put(write, {"needs": "import fast_part", "tries": "try:\n    import fast_part\nexcept ImportError:\n    fast_part = None"})
+    assert [source.name for source in modules.collect(["tries"])] == ["tries"]
+    with pytest.raises(CannotSend, match=r"your own module 'fast_part'.*install it on the workers"):
+        modules.collect(["tries", "needs"])
+
+
+def test_sources_import_elsewhere(write: Write, away: Path) -> None:
+    """A package imports, from memory, in a process that has none of its files."""
+    put(write, PACKAGE)
+    assert (
+        elsewhere(modules.collect(["mech.beams"]), "import mech.beams; print(mech.beams.stress(20), mech.__path__ != [])", away)
+        == "2.0 True"
+    )
+
+
+def test_locks_and_threads_at_module_level_work(write: Write, away: Path) -> None:
+    """What a pickle could not carry is made anew by importing the source."""
+    put(
+        write,
+        {"guarded": "import threading\nLOCK = threading.Lock()\nT = threading.Thread(target=print, args=('ran',)); T.start(); T.join()"},
+    )
+    assert elsewhere(modules.collect(["guarded"]), "import guarded\nwith guarded.LOCK: print('locked')", away) == "ran\nlocked"
+
+
+def test_pickles_by_reference_open_elsewhere(write: Write, away: Path) -> None:
+    """An instance of an own class is opened where only the source is."""
+    put(write, {"shapes": "class Disc:\n    def __init__(self, r): self.r = r"})
+    code = "import pickle; print(type(pickle.loads(b'cshapes\\nDisc\\n(I4\\ntR.')).__module__)"
+    assert elsewhere(modules.collect(["shapes"]), code, away) == "shapes"
+
+
+def test_tracebacks_show_the_lines(write: Write, away: Path) -> None:
+    """An error in an own module shows its own line there, though the file is not there."""
+    put(write, {"failing": "def f():\n    return 1 / 0  # the line\n"})
+    sources = modules.collect(["failing"])
+    moved = [modules.ModuleSource(s.name, s.is_package, s.source, "/home/nobody/failing.py") for s in sources]
+    code = "import failing, traceback\ntry: failing.f()\nexcept ZeroDivisionError: print(traceback.format_exc())"
+    said = elsewhere(moved, code, away)
+    assert "/home/nobody/failing.py" in said and "# the line" in said
+
+
+def test_own_modules_go_before_the_workers(write: Write, away: Path) -> None:
+    """A module of the user's is found before an installed or loaded one of the same name."""
+    sources = [modules.ModuleSource("calendar", False, "MINE = True", "calendar.py")]
+    assert elsewhere(sources, "import calendar; print(calendar.MINE)", away) == "True"
+
+
+def test_state_is_the_data(write: Write) -> None:
+    """Attributes that are data, without functions, classes, modules and bare sentinels."""
+    put(
+        write,
+        {
+            "stateful": "import os, threading\nX = 1\n_Y = {'a': 2}\nNONE = object()\nL = threading.Lock()\n"
+            "def f(): pass\nclass C:\n    def __call__(self): pass\nc = C()\n"
+        },
+    )
+    assert set(modules.state(importlib.import_module("stateful"))) == {"X", "_Y", "c"}
+
+
+def test_restore_sets_what_changed_in_place(write: Write) -> None:
+    """Functions that hold a module's dict see the restored content; what is equal stays the object it was."""
+    put(write, {"settings_of_mine": "CONFIG = {'n': 1}\nPAIR = [1]\nN = 1\ndef get(c=CONFIG): return c\n"})
+    module = importlib.import_module("settings_of_mine")
+    pair = module.PAIR
+    modules.restore(module, {"CONFIG": {"n": 2}, "PAIR": [1], "N": 3, "NEW": 4})
+    assert (module.get(), module.N, module.NEW) == ({"n": 2}, 3, 4)
+    assert module.PAIR is pair
