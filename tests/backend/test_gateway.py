@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -95,9 +96,8 @@ def test_forget(gateway: Any) -> None:
 
 def test_queue_full(database_url: str, redis_url: str, tmp_path: Path) -> None:
     """Over the limit of queued tasks the answer is 429 with Retry-After, and a cancelled task makes room."""
-    settings = Settings(
-        database_url=database_url, redis_url=redis_url, blob_url=f"file://{tmp_path}", token=SecretStr(TOKEN), max_queued_tasks=1
-    )
+    urls: Any = {"database_url": database_url, "redis_url": redis_url, "blob_url": f"file://{tmp_path}"}
+    settings = Settings(**urls, token=SecretStr(TOKEN), max_queued_tasks=1)
     with served(settings) as gateway, client(gateway) as http:
         made = http.post("/tasks", json={"code": "1"})
         refused = http.post("/tasks", json={"code": "1"})
@@ -208,17 +208,12 @@ def test_bad_queries(gateway: Any) -> None:
 
 def test_tokens(gateway: Any) -> None:
     """Without the right token every address but health is 401 and says what to do."""
-    paths = httpx.get(f"{gateway.url}/openapi.json").json()["paths"]
+    wrong = ("", "Bearer wrong", "Basic eDp5", "Bearer \u00e9")
     open_paths = {"/healthz", "/readyz"}
-    for path, methods in paths.items():
-        for method in methods:
-            for headers in (
-                {},
-                {"Authorization": "Bearer wrong"},
-                {"Authorization": "Basic eDp5"},
-                {"Authorization": "Bearer \u00e9".encode()},
-            ):
-                answer = httpx.request(method, gateway.url + path.replace("{", "").replace("}", ""), headers=headers)  # pyright: ignore[reportArgumentType]
+    with httpx.Client(base_url=gateway.url) as http:
+        for path, methods in http.get("/openapi.json").json()["paths"].items():
+            for method, token in itertools.product(methods, wrong):
+                answer = http.request(method, path.replace("{", "").replace("}", ""), headers={"Authorization": token.encode()})
                 assert (path, answer.status_code) == (path, 200 if path in open_paths else 401)
                 assert path in open_paths or "Authorization: Bearer" in answer.json()["detail"]
 
