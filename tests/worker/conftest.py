@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 import time
@@ -92,8 +93,11 @@ class Desk:
 
     async def pid(self, task_id: str) -> int:
         """The process of a running task, which printed it: `print('pid', os.getpid())`."""
-        said = (await self.until(task_id, "stdout", text="pid"))[-1].data["text"]
-        return int(said.split("pid")[1].split()[0])
+        async with asyncio.timeout(LIMIT_S):
+            seen = await self.until(task_id, "stdout")
+            while not (found := re.search(r"pid (\d+)\n", text_of(seen))):
+                seen += await events.read(self.queue, task_id, seen[-1].id, block_ms=1000)
+            return int(found[1])
 
 
 def text_of(seen: list[wire.Event], kind: str = "stdout") -> str:

@@ -6,6 +6,7 @@ import os
 import signal
 from typing import Any
 
+import psutil
 import pytest
 from mecapy_worker.engine import Engine
 
@@ -110,3 +111,13 @@ async def test_garbage_in_the_queue(desk: Desk, worker: Engine, entry: bytes) ->
     """An entry of the queue that is no task's id is dropped."""
     await desk.queue.zadd("mecapy:queue", {entry: 0})
     await served_on(desk)
+
+
+async def test_kill_of_the_zygote(desk: Desk, worker: Engine) -> None:
+    """The zygote dies with a task's child: that is not the task's fault, so it runs again on the same worker and completes."""
+    task_id = await desk.submit("import os, time\nprint(f'pid {os.getpid()}')\ntime.sleep(1)\n'done'")
+    child = psutil.Process(await desk.pid(task_id))
+    os.kill(child.ppid(), signal.SIGKILL)
+    seen = await desk.until(task_id, "completed", "failed")
+    assert seen[-1].data["result"] == "done"
+    assert [event.data["attempt"] for event in seen if event.type == "started"] == [1, 2]

@@ -92,6 +92,7 @@ class Ended:
     exit: dict[str, Any] | None = None
     garbage: str = ""
     seconds: float = 0.0
+    timeout_s: float = 0.0
 
 
 async def settle(ended: Ended, outbox: Path, blobs: BlobStore, owner: str, settings: Settings) -> wire.Outcome:
@@ -123,7 +124,7 @@ def _why(ended: Ended, settings: Settings) -> wire.ErrorInfo | None:
     if ended.reason == "output":
         return reasons.output(settings)
     if ended.reason == "timeout":
-        return reasons.timeout(ended.seconds)
+        return reasons.timeout(ended.timeout_s)
     if ended.garbage:
         return reasons.protocol(ended.garbage)
     return None if ended.word or ended.reason else reasons.died(ended.exit or {})

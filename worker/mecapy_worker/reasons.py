@@ -42,8 +42,8 @@ def output(settings: Settings) -> wire.ErrorInfo:
     return wire.ErrorInfo("output", "TaskOutputLimit", text)
 
 
-def timeout(seconds: float) -> wire.ErrorInfo:
-    text = f"The cell was stopped after {seconds:.1f} s, past its timeout; give it more, for instance `%%mecapy --timeout 2h`."
+def timeout(timeout_s: float) -> wire.ErrorInfo:
+    text = f"The cell ran past its timeout of {timeout_s:g} s and was stopped; give it more, for instance `%%mecapy --timeout 2h`."
     return wire.ErrorInfo("timeout", "TaskTimeout", text)
 
 

@@ -44,7 +44,7 @@ class Relay:
             seconds = time.monotonic() - since
             watch.cancel()
         await self._child.kill()
-        return Ended(self._word, self._hold.reason, self._limit, self._exit, self._garbage, seconds)
+        return Ended(self._word, self._hold.reason, self._limit, self._exit, self._garbage, seconds, timeout_s)
 
     async def _watch(self, timeout_s: float) -> None:
         """Stop the child when its time is up or somebody wants it stopped."""
