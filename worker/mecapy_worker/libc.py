@@ -15,6 +15,7 @@ LINUX = sys.platform == "linux"
 MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_SECCOMP = 1, 4, 24, 22
+PR_SET_KEEPCAPS, PR_CAP_AMBIENT_RAISE, CAP_DAC_READ_SEARCH = 8, 2, 2
 PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 36, 38, 39, 47
 
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER = 0x00020000, 0x08000000, 0x10000000
@@ -57,16 +58,28 @@ def mount(source: str, target: str, kind: str, flags: int, options: str = "") ->
     _checked(_function("mount").mount(*text, ctypes.c_ulong(flags), options.encode() or None), f"mount {target}")
 
 
-def drop_capabilities() -> None:
-    """Give up every capability, for good: none permitted, none inheritable, none left to gain."""
+def keep_capabilities_once() -> None:
+    """Let the next change of user keep what is permitted, so that `drop_capabilities` can keep one."""
+    prctl(PR_SET_KEEPCAPS, 1)
+
+
+def bound_capabilities(keep: int | None = None) -> None:
+    """Make every capability but `keep` one that can never be gained again. Comes before a change of user, after which it is not allowed."""
     for capability in range(64):
         try:
-            prctl(PR_CAPBSET_DROP, capability)
+            if capability != keep:
+                prctl(PR_CAPBSET_DROP, capability)
         except OSError:
             break  # EINVAL: past the last one this kernel knows; EPERM: we hold none that could drop them
+
+
+def drop_capabilities(keep: int | None = None) -> None:
+    """Give up every capability but `keep`."""
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    data = (ctypes.c_uint32 * 6)()
+    data = (ctypes.c_uint32 * 6)(*[0 if keep is None else 1 << keep] * 3)  # effective, permitted, inheritable
     _checked(_function("capset").capset(ctypes.byref(header), ctypes.byref(data)), "capset")
+    if keep is not None:
+        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, keep)  # programs the child starts have it too
 
 
 def pids() -> set[int]:

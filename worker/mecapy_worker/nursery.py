@@ -18,7 +18,8 @@ from typing import Any
 from mecapy_worker import libc
 from mecapy_worker.frames import AsyncChannel, Frame, FrameError
 
-_START = "from mecapy_worker.zygote import main; main()"  # by -c: a spawned helper of the task then imports no main module
+# By -c: a spawned helper of the task then imports no main module. -I takes no PYTHONPATH, so that is given by hand.
+_START = "import sys; sys.path += sys.argv[2:]; from mecapy_worker.zygote import main; main()"
 _PASSED_ON = (
     "TZ",
     "LANG",
@@ -55,7 +56,7 @@ class Nursery:
     async def start(cls, start: dict[str, Any]) -> Nursery:
         ours, theirs = socket.socketpair()
         with theirs:
-            command = (sys.executable, "-I", "-c", _START, str(theirs.fileno()))
+            command = (sys.executable, "-I", "-c", _START, str(theirs.fileno()), *start["python_path"])
             process = await asyncio.create_subprocess_exec(
                 *command,
                 env=environment(Path(start["shared"])),

@@ -125,6 +125,14 @@ class Pool:
             self._active.discard(child)
             await asyncio.shield(self._keep(self._retire(child)))
 
+    @property
+    def zygote_pid(self) -> int:
+        return self._nursery.process.pid
+
+    async def cleaned(self) -> None:
+        """Until the folders of all children that were given back are removed."""
+        await asyncio.gather(*self._removals)
+
     def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
@@ -166,7 +174,8 @@ class Pool:
     async def _start_zygote(self) -> Nursery:
         options = self.options
         start = {name: getattr(options, name) for name in ("memory_bytes", "disk_bytes", "processes", "child_module")}
-        start |= {"preload": list(options.preload), "python_path": [str(path) for path in options.python_path]}
+        inherited = [os.path.abspath(text) for text in os.environ.get("PYTHONPATH", "").split(os.pathsep) if text]
+        start |= {"preload": list(options.preload), "python_path": [*map(str, options.python_path), *inherited]}
         start |= {"readable": [str(path) for path in (*options.readable, self._scratch.shared)], "worker_pid": os.getpid()}
         return await Nursery.start(start | {"base": str(self._scratch.base), "shared": str(self._scratch.shared)})
 
@@ -245,7 +254,8 @@ class Pool:
                 continue
             report = look % _LOOKS_PER_REPORT == 0
             roots = {pid: child.root for pid, child in active.items()}
-            found = await asyncio.to_thread(watch.look, roots, self.options.memory_bytes, exact=report)
+            limits = (self.options.memory_bytes, self.options.processes)
+            found = await asyncio.to_thread(watch.look, roots, *limits, exact=report)
             for pid, usage in found.items():
                 active[pid].observe(usage, loop.time(), report=report)
                 await self._stop_if_over(active[pid], usage)

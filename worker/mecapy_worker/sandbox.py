@@ -33,7 +33,11 @@ _FIRST_UID, _UIDS = 61184, 4096  # a range no distribution hands to people or se
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
-    """What one child may do. Sizes in bytes; `uid` None: keep the user we are; `filter` empty: no seccomp."""
+    """What one child may do. Sizes in bytes; `uid` None: keep the user we are; `filter` empty: no seccomp.
+
+    `search`: the interpreter lies where that uid may not look (a root's home): it keeps CAP_DAC_READ_SEARCH, bounded by Landlock.
+    `neighbours`: threads our user runs besides, which count against its limit where a child has neither own user nor own namespace.
+    """
 
     root: Path
     readable: tuple[Path, ...]
@@ -42,6 +46,8 @@ class Confinement:
     disk_bytes: int
     processes: int
     filter: bytes
+    search: bool = False
+    neighbours: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +98,12 @@ def confine(rules: Confinement) -> Layers:
 
     _harmless(_visible, _first_to_die)  # the zygote hides itself, and a fork inherits that
     layer("private_shm", lambda: _private_shm(rules.memory_bytes))
-    layer("rlimits", lambda: _limit(rules))
-    layer("user", lambda: _own_user(rules.uid))
-    layer("capabilities", libc.drop_capabilities)
+    alone = "private_shm" in applied or rules.uid is not None
+    layer("rlimits", lambda: _limit(rules, 0 if alone else rules.neighbours))
+    keep = libc.CAP_DAC_READ_SEARCH if rules.search else None
+    _harmless(lambda: libc.bound_capabilities(keep))
+    layer("user", lambda: _own_user(rules))
+    layer("capabilities", lambda: libc.drop_capabilities(keep))
     # A change of user clears both: dying with the zygote, and being visible to the watch.
     _harmless(lambda: libc.prctl(libc.PR_SET_PDEATHSIG, 9), _visible)
     layer("no_new_privs", _no_new_privs)
@@ -133,15 +142,15 @@ def _private_shm(size_bytes: int) -> None:
     libc.mount("tmpfs", "/dev/shm", "tmpfs", flags, f"size={size_bytes},nr_inodes=10000,mode=1777")
 
 
-def _limit(rules: Confinement) -> None:
+def _limit(rules: Confinement, neighbours: int) -> None:
     base_bytes = _data_bytes()
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_DATA, base_bytes + rules.memory_bytes)
     _lower(resource.RLIMIT_AS, 4 * rules.memory_bytes + _ADDRESS_SPACE_SPARE_BYTES)
     _lower(resource.RLIMIT_FSIZE, rules.disk_bytes)
     _lower(resource.RLIMIT_NOFILE, 4096)
-    # Counts threads too, and the user's other processes where there is no own user: a last resort, the watch is precise.
-    _lower(resource.RLIMIT_NPROC, max(1024, 4 * rules.processes))
+    # Counts threads too, so it leaves room for them: what keeps a fork bomb small until the watch, which is precise, sees it.
+    _lower(resource.RLIMIT_NPROC, 4 * rules.processes + (os.cpu_count() or 1) ** 2 + neighbours)
 
 
 def _lower(which: int, value: int) -> None:
@@ -158,10 +167,12 @@ def _data_bytes() -> int:
         return next((int(line.split()[1]) * 1024 for line in status if line.startswith("VmData")), 0)
 
 
-def _own_user(uid: int | None) -> None:
-    if uid is None:
-        raise OSError("the child keeps its worker's user")
-    _become(uid)
+def _own_user(rules: Confinement) -> None:
+    if rules.uid is None:
+        raise OSError("only root can give each child a user of its own" if os.geteuid() else "no other user could read the interpreter")
+    if rules.search:
+        libc.keep_capabilities_once()
+    _become(rules.uid)
 
 
 def _become(uid: int) -> None:

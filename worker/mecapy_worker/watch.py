@@ -41,10 +41,16 @@ class Watch:
         self._groups: dict[int, int] = {}
         self._folders: dict[Path, tuple[int, float]] = {}
 
-    def look(self, children: Mapping[int, Path], memory_bytes: int, *, exact: bool) -> dict[int, Usage]:
-        """Usage by process group. Unless `exact`, memory is measured only where a cheap upper bound exceeds `memory_bytes`."""
+    def look(self, children: Mapping[int, Path], memory_bytes: int, processes: int, *, exact: bool) -> dict[int, Usage]:
+        """Usage by process group. Unless `exact`, memory is measured only where a cheap upper bound exceeds `memory_bytes`.
+
+        Of a group with more than `processes` only these are counted, for all the groups before anything else: a fork bomb grows,
+        and reading its memory takes seconds.
+        """
         members = self._members(children)
         self._folders = {root: known for root, known in self._folders.items() if root in children.values()}
+        if bombs := {group: Usage(len(pids), 0, 0, 0.0) for group, pids in members.items() if len(pids) > processes}:
+            return bombs
         return {group: self._usage(pids, children[group], memory_bytes, exact) for group, pids in members.items()}
 
     def _members(self, children: Mapping[int, Path]) -> dict[int, list[int]]:

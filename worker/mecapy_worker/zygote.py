@@ -43,7 +43,10 @@ class Zygote:
         self.children: dict[int, _Known] = {}
         self.readable = sandbox.readable_paths(Path(text) for text in start["readable"])
         self.filter = _filter(int(start["worker_pid"]))
-        self.own_user = _can_change_user(self.readable, [Path(start["base"]), *map(Path, start["python_path"])])
+        usable = _usable_by_others(self.readable, [Path(start["base"]), *map(Path, start["python_path"])])
+        self.search = not usable and landlock.version() > 0
+        self.own_user = os.geteuid() == 0 and (usable or self.search)
+        self.neighbours = _threads_of(os.getuid())
 
     def serve(self) -> None:
         wake, written = socket.socketpair()
@@ -60,6 +63,7 @@ class Zygote:
                         wake.recv(4096)
                         self.reap()
                     elif (frames := self.control.receive_ready()) is None:
+                        signal.set_wakeup_fd(-1)
                         return
                     else:
                         for frame in frames:
@@ -89,6 +93,8 @@ class Zygote:
                 int(self.start["disk_bytes"]),
                 int(self.start["processes"]),
                 self.filter,
+                self.search and self.own_user,
+                self.neighbours,
             ),
             Path(self.start["shared"]),
             frame.fds,
@@ -164,17 +170,28 @@ def _filter(worker_pid: int) -> bytes:
         return b""
 
 
-def _can_change_user(readable: tuple[Path, ...], others: list[Path]) -> bool:
-    """As root: whether an unprivileged user could run the interpreter and reach its folder. Else children stay root without its powers."""
+def _usable_by_others(readable: tuple[Path, ...], others: list[Path]) -> bool:
+    """As root: whether an unprivileged user could run the interpreter and reach its folder."""
     if os.geteuid() != 0:
         return False
     ours = [path for path in readable if path.is_relative_to(sys.prefix) or path == Path(__file__).parent]
     return sandbox.usable_by(sandbox.unprivileged_uid(0, 0), [Path(sys.executable).resolve(), Path(os.__file__), *ours, *others])
 
 
+def _threads_of(uid: int) -> int:
+    """How many threads this user runs by now."""
+    count = 0
+    for pid in libc.pids():
+        with contextlib.suppress(OSError):
+            status = dict(
+                line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines() if ":" in line
+            )
+            count += int(status["Threads"]) if int(status["Uid"].split()[0]) == uid else 0
+    return count
+
+
 def _prepare(start: dict[str, Any]) -> dict[str, str]:
     """Import everything children will need; package versions by name. A package that is not there is not an error."""
-    sys.path += start["python_path"]
     for option, value in ((libc.PR_SET_CHILD_SUBREAPER, 1), (libc.PR_SET_DUMPABLE, 0)):
         with contextlib.suppress(OSError):  # macOS, old gVisor
             libc.prctl(option, value)

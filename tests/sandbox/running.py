@@ -1,0 +1,71 @@
+"""Run code in a child and gather all it said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mecapy_worker.frames import Frame
+from mecapy_worker.pool import Pool, PoolOptions
+
+HERE = Path(__file__).parent
+
+
+def options(scratch: Path, **changes: Any) -> PoolOptions:
+    return PoolOptions(**({"scratch": scratch, "child_module": "tiny_child", "python_path": (HERE,)} | changes))
+
+
+@dataclass
+class Ran:
+    frames: list[Frame] = field(default_factory=list)
+
+    def headers(self, kind: str) -> list[dict[str, Any]]:
+        return [frame.header for frame in self.frames if frame.kind == kind]
+
+    @property
+    def result(self) -> Any:
+        """The result; fails with the error when there is none."""
+        (outcome,) = self.headers("outcome")
+        assert "error" not in outcome, outcome
+        return outcome["result"]
+
+    @property
+    def error(self) -> str:
+        return "".join(outcome.get("error", "") for outcome in self.headers("outcome"))
+
+    @property
+    def exit(self) -> dict[str, Any]:
+        assert self.frames[-1].kind == "exit"
+        return self.frames[-1].header
+
+    def text(self, name: str) -> str:
+        return b"".join(frame.body for frame in self.frames if frame.kind == "stream" and frame.header["name"] == name).decode()
+
+
+async def run(pool: Pool, code: str, **names: Any) -> Ran:
+    ran = Ran()
+    async with pool.child() as child:
+        await child.send("task", names, code.encode())
+        async for frame in child.frames():
+            ran.frames.append(frame)
+    return ran
+
+
+async def serves(pool: Pool) -> bool:
+    """Whether the pool serves on."""
+    return (await run(pool, "result = 6 * 7")).result == 42
+
+
+def group_members(pgid: int) -> list[int]:
+    """Living processes of a group."""
+    from mecapy_worker.nursery import processes
+
+    return [pid for pid, (group, _session, state) in processes().items() if group == pgid and state != "Z"]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

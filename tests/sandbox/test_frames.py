@@ -1,0 +1,97 @@
+"""The frames themselves, at both ends, without a child."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+
+import pytest
+from mecapy_worker.frames import MAX_HEADER_BYTES, AsyncChannel, Channel, Decoder, Frame, FrameError, encode
+
+
+@pytest.fixture
+def pair():
+    with_closing = socket.socketpair()
+    yield with_closing
+    for sock in with_closing:
+        sock.close()
+
+
+def test_frame_arrives_as_sent(pair):
+    """Kind, header, body and open files arrive, more files than one message of the kernel carries."""
+    left, right = map(Channel, pair)
+    files = [os.open(os.devnull, os.O_RDONLY) for _ in range(600)]
+    body = os.urandom(1 << 20)
+    sender = threading.Thread(target=left.send, args=("task", {"a": [1, "é"]}, body, files))
+    sender.start()
+    frame = right.receive()
+    sender.join()
+    assert frame is not None
+    assert (frame.kind, frame.header, frame.body) == ("task", {"a": [1, "é"]}, body)
+    assert len({os.fstat(fd).st_ino for fd in frame.fds}) == 1 and len(frame.fds) == 600
+    assert not any(map(os.get_inheritable, frame.fds))
+    for fd in (*files, *frame.fds):
+        os.close(fd)
+
+
+def test_end_is_none(pair):
+    """A closed other end is None, not an error."""
+    pair[0].close()
+    assert Channel(pair[1]).receive() is None
+
+
+@pytest.mark.parametrize("size", [1, 7, 8, 9, 100])
+def test_frames_in_pieces(size):
+    """However the bytes are cut, the same frames come out."""
+    frames = [Frame("a", {"n": 1}, b"body"), Frame("b"), Frame("c", {}, b"\0" * 50)]
+    data, decoder, found = b"".join(map(encode, frames)), Decoder(), []
+    for at in range(0, len(data), size):
+        decoder.feed(data[at : at + size])
+        found += decoder.frames()
+    assert found == frames
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        (MAX_HEADER_BYTES + 1).to_bytes(4, "big") + bytes(4),
+        bytes(4) + (2000).to_bytes(4, "big"),
+        b"\0\0\0\1\0\0\0\0x",
+        b"\0\0\0\2\0\0\0\0[]",
+        b"\0\0\0\2\0\0\0\0{}",
+        b"\0\0\0\x15\0\0\0\0" + b'{"kind":"a","fds":1 }',
+        b"\0\0\0\x15\0\0\0\0" + b'{"kind":"a","fds":-1}',
+        (100000).to_bytes(4, "big") + bytes(4) + b"[" * 100000,
+    ],
+)
+def test_garbage_is_a_frame_error(data):
+    """Whatever does not parse, or claims too much, is refused before anything of its size is allocated."""
+    decoder = Decoder(max_body_bytes=1000)
+    decoder.feed(data)
+    with pytest.raises(FrameError):
+        decoder.next()
+
+
+async def test_worker_takes_no_files(pair):
+    """Files a child attaches never reach the worker: the frame is refused and nothing stays open."""
+    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc") else 0
+    with open(os.devnull) as file:
+        Channel(pair[0]).send("a", fds=[file.fileno()])
+    with pytest.raises(FrameError):
+        await AsyncChannel(pair[1]).receive()
+    assert before == (len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc") else 0)
+
+
+def test_fork_may_not_speak(pair):
+    """A fork of the owner cannot write into its frames."""
+    channel = Channel(pair[0])
+    pid = os.fork()
+    if pid == 0:
+        try:
+            channel.send("a")
+        except FrameError:
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(pid, 0)[1] == 0

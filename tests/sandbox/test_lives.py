@@ -1,0 +1,171 @@
+"""How children end, what of them arrives, and that the pool outlives whatever happens to its zygote."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import pytest
+from mecapy_worker.folders import Scratch
+from mecapy_worker.pool import Pool, TooWeak
+from running import Ran, is_alive, options, run, serves
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.mark.parametrize(
+    ("code", "ending"),
+    [
+        ("result = 1", {"code": 0}),
+        ("import os; os._exit(3)", {"code": 3}),
+        ("import ctypes; ctypes.string_at(0)", {"signal": signal.SIGSEGV}),
+        ("import os; os.abort()", {"signal": signal.SIGABRT}),
+        ("import os; os.kill(0, 9)", {"signal": signal.SIGKILL}),
+    ],
+)
+async def test_exit_is_reported(pool, code, ending):
+    """How the child ended is the last thing said, and the next task is served."""
+    assert (await run(pool, code)).exit == ending
+    assert await serves(pool)
+
+
+async def test_output_of_native_code_and_subprocesses(pool):
+    """What C code and subprocesses write to the descriptors arrives, cut characters put together again."""
+    code = """
+import ctypes, os, subprocess, time
+c = ctypes.CDLL(None)
+c.puts(b'from C'); c.fflush(None)
+subprocess.run(['/bin/echo', 'from a subprocess'])
+os.write(2, 'é'.encode()[:1]); time.sleep(0.05); os.write(2, 'é'.encode()[1:])
+"""
+    ran = await run(pool, code)
+    assert ran.text("stdout") == "from C\nfrom a subprocess\n"
+    assert ran.text("stderr") == "é"
+
+
+async def test_last_words_arrive(pool):
+    """All that was written before a sudden end arrives before the exit."""
+    ran = await run(pool, "import os; os.write(1, b'x' * 60000); channel.send('progress', {'fraction': 1}); os.abort()")
+    assert len(ran.text("stdout")) == 60000
+    assert ran.headers("progress") == [{"fraction": 1}]
+
+
+async def test_interrupt(pool):
+    """An interrupt is a KeyboardInterrupt in the child."""
+    async with pool.child() as child:
+        await child.send("task", body=b"import time\nchannel.send('going')\ntime.sleep(1000)")
+        ran = Ran()
+        async for frame in child.frames():
+            ran.frames.append(frame)
+            if frame.kind == "going":
+                await child.interrupt()
+    assert ran.error == "KeyboardInterrupt"
+
+
+async def test_kill_leaves_nothing(pool):
+    """When `kill` returns, the child and what it started are dead."""
+    async with pool.child() as child:
+        await child.send(
+            "task",
+            body=b"import subprocess, time\np = subprocess.Popen(['sleep', '1000'])\nchannel.send('going', {'pid': p.pid})\ntime.sleep(1000)",
+        )
+        async for frame in child.frames():
+            if frame.kind == "going":
+                assert await child.kill() == {"signal": 9}
+                assert not is_alive(frame.header["pid"]) and not is_alive(child.pid)
+                break
+
+
+async def test_files_travel_with_the_task(pool, tmp_path):
+    """A file the child could not open itself can be handed to it, open."""
+    (tmp_path / "input").write_text("inside")
+    with (tmp_path / "input").open() as file:
+        async with pool.child() as child:
+            await child.send("task", body=b"import os; result = os.read(frame.fds[0], 100).decode()", fds=(file.fileno(),))
+            ran = Ran([frame async for frame in child.frames()])
+    assert ran.result == "inside"
+
+
+async def test_garbage_ends_only_its_child(pool):
+    """A child that sends no frames but garbage is ended, and named for it."""
+    for garbage in ("b'x' * 1000", "bytes([255] * 8)", "b'\\0\\0\\0\\2\\0\\0\\0\\0[]'", "b'\\0\\0\\0\\2\\0\\0\\0\\0{}'"):
+        ran = await run(pool, f"import time; channel.sock.sendall({garbage}); time.sleep(1000)")
+        assert [frame.kind for frame in ran.frames if frame.kind != "usage"] == ["garbage", "exit"]
+        assert await serves(pool)
+
+
+async def test_usage_is_reported(pool):
+    """A child that computes reports processor time and its own memory, not the zygote's."""
+    async with pool.child() as child:
+        await child.send("task", body=b"b = bytearray(64 << 20)\nwhile True: pass")
+        found: list[dict[str, float]] = []
+        async for frame in child.frames():
+            if frame.kind == "usage" and frame.header["cpu_percent"] > 0:
+                found.append(frame.header)
+                break
+    assert 64 << 20 <= found[0]["memory_bytes"] < 96 << 20
+    assert found[0]["processes"] == 1
+
+
+async def test_random_numbers_differ(pool):
+    """No two children draw the same random numbers."""
+    code = "import random; result = random.random()"
+    assert (await run(pool, code)).result != (await run(pool, code)).result
+
+
+async def test_zygote_killed(tmp_path):
+    """When the zygote dies, its children and their daemons die, their exit says they were lost, and a new zygote serves on."""
+    async with Pool(options(tmp_path)) as pool:
+        old = pool.zygote_pid
+        async with pool.child() as child:
+            await child.send(
+                "task",
+                body=b"import subprocess, time\np = subprocess.Popen(['sleep', '1000'])\nchannel.send('going', {'pid': p.pid})\ntime.sleep(1000)",
+            )
+            ran = Ran()
+            async for frame in child.frames():
+                ran.frames.append(frame)
+                if frame.kind == "going":
+                    os.kill(old, signal.SIGKILL)
+        assert ran.exit == {"signal": 9, "lost": True}
+        assert not is_alive(child.pid) and not is_alive(ran.headers("going")[0]["pid"])
+        assert await serves(pool)
+        assert pool.zygote_pid != old
+
+
+async def test_nothing_is_left(tmp_path):
+    """A closed pool leaves no process and no folder, running children or not."""
+    async with Pool(options(tmp_path)) as pool, pool.child() as child:
+        await child.send("task", body=b"import time; channel.send('going'); time.sleep(1000)")
+        await anext(child.frames())
+        pids = [pool.zygote_pid, child.pid]
+    assert not any(map(is_alive, pids))
+    assert [path.name for path in tmp_path.iterdir()] == ["shared"]
+
+
+async def test_leftovers_are_swept(tmp_path):
+    """Folders of a pool that crashed are removed by the next one; those of a living pool are not."""
+    living = Scratch(tmp_path)
+    (tmp_path / "pool-crashed" / "child-1").mkdir(parents=True)
+    Scratch(tmp_path).close()
+    assert living.base.exists() and not (tmp_path / "pool-crashed").exists()
+    living.close()
+
+
+async def test_many_at_once(pool):
+    """More tasks than spares at once are all served."""
+    answers = await asyncio.gather(*(run(pool, f"result = {n}") for n in range(6)))
+    assert [ran.result for ran in answers] == list(range(6))
+
+
+async def test_strict_refuses_best_effort_reports(tmp_path):
+    """Without a layer that is needed `strict` does not start; `best-effort` does, and says what is missing and what gets through."""
+    with pytest.raises(TooWeak, match="landlock"):
+        async with Pool(options(tmp_path, child_module="weak_child", sandbox="strict")):
+            pass
+    async with Pool(options(tmp_path, child_module="weak_child")) as pool:
+        assert "landlock" in pool.report.missing
+        assert "read_outside" in pool.report.through
+        assert pool.report.level == "partial"
+        assert await serves(pool)
