@@ -11,7 +11,7 @@ from typing import Any
 
 from tblib import Traceback  # pyright: ignore[reportMissingTypeStubs]
 
-from . import errors, inplace, payload, wire
+from . import ambient, errors, inplace, payload, wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class Home:
     value: Any = None
     exception: BaseException | None = None
     trail: dict[str, Any] | None = None
+    ambient: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 def open_outcome(outcome: wire.Outcome, fetch: Callable[[str], Any], namespace: dict[str, Any], memo: Mapping[int, object]) -> Home:
@@ -56,6 +57,7 @@ def open_outcome(outcome: wire.Outcome, fetch: Callable[[str], Any], namespace: 
         home.get("value"),
         exception.get("error"),
         exception.get("trail"),
+        home["ambient"],
     )
 
 
@@ -64,6 +66,7 @@ def into(namespace: dict[str, Any], home: Home) -> list[str]:
     swapped = inplace.rebind(namespace, home.swaps)
     new = {id(old): content for old, content in home.swaps}
     namespace.update({name: new.get(id(value), value) for name, value in home.bound.items()})
+    ambient.take(home.ambient)
     for name in home.deleted:
         namespace.pop(name, None)
     touched = {id(obj) for obj in home.changed}

@@ -239,7 +239,7 @@ def _pack(values: Mapping[str, Any], namespace: dict[str, Any], words: Sequence[
     """Pack, or say in one sentence which variable cannot travel and why."""
     diagnose.check_sizes(values)
     try:
-        return payload.pack([dict(values)], namespace, prelude=lambda own: prelude.make(own, values, words, imports))
+        return payload.pack([payload.by_name(values)], namespace, prelude=lambda own: prelude.make(own, values, words, imports))
     except errors.MecapyError:
         raise
     except Exception as trouble:

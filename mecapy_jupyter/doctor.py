@@ -33,7 +33,7 @@ def examine() -> Iterator[Check]:
     gateway = Gateway(endpoint.url, endpoint.token)
     try:
         me = gateway.get("/me")
-        workers: list[dict[str, Any]] = gateway.get("/workers")["workers"]
+        workers: list[dict[str, Any]] = [one["info"] | {"id": one["id"]} for one in gateway.get("/workers")]
     except errors.MecapyError as problem:
         yield Check(False, str(problem))
         return

@@ -6,7 +6,6 @@ Before it: `cell`. IPython asks an exception that has `_render_traceback_` for i
 from __future__ import annotations
 
 import contextlib
-import traceback
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, NoReturn
@@ -24,7 +23,7 @@ def show_as(exception: BaseException, lines: Sequence[str]) -> BaseException:
 
 def plain(exception: BaseException) -> BaseException:
     """Let IPython show an error of ours as one sentence."""
-    return show_as(exception, ["".join(traceback.format_exception_only(exception)).rstrip()])
+    return show_as(exception, [f"{type(exception).__name__}: {exception}"])
 
 
 class CellSource:
@@ -44,7 +43,8 @@ class CellSource:
         lineno = (error.lineno or 1) + 1
         end = error.end_lineno + 1 if error.end_lineno else error.end_lineno
         moved = type(error)(error.msg, (self.filename, lineno, error.offset, self._line(lineno), end, error.end_offset))
-        raise show_as(moved, self._shell.SyntaxTB.structured_traceback(type(moved), moved, [])) from None
+        _show_without_stack(self._shell)
+        raise moved from None
 
     def name_error(self, name: str, line: int) -> NoReturn:
         """Raise the NameError that body line `line` would raise."""
@@ -60,6 +60,16 @@ class CellSource:
     def _line(self, lineno: int) -> str:
         lines = self.text.splitlines()
         return lines[lineno - 1] + "\n" if lineno <= len(lines) else ""
+
+
+def _show_without_stack(shell: Any) -> None:
+    """Once: IPython shows a SyntaxError raised while a cell runs with the stack above it, and asks for no other rendering."""
+
+    def show(filename: str | None = None, running_compiled_code: bool = False) -> None:
+        del shell.showsyntaxerror
+        shell.showsyntaxerror(filename)
+
+    shell.showsyntaxerror = show
 
 
 def _traceback(filename: str, lineno: int) -> TracebackType | None:

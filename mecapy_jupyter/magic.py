@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from IPython.core.interactiveshell import InteractiveShell
 
 from . import errors
+from .ambient import begin_environment
 from .failures import plain
 
 _UNITS = {"": 1.0, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -120,6 +121,7 @@ class _sentences:
 
 
 def register(shell: InteractiveShell) -> None:
+    begin_environment()
     magics = Magics(shell)
     shell.register_magic_function(magics.cell, "cell", "mecapy")
     shell.register_magic_function(magics.line, "line", "mecapy")

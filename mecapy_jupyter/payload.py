@@ -9,6 +9,7 @@ Before it: `cell` (kernel) and `mecapy_worker.child`. Beside it: `inplace` (what
 
 from __future__ import annotations
 
+import collections
 import importlib
 import io
 import pickle
@@ -91,15 +92,17 @@ class Pickler(cloudpickle.Pickler):
                 return importlib.import_module, (obj.__name__,)
         elif isinstance(obj, (types.FunctionType, type)):
             self._is_own(getattr(obj, "__module__", None) or "")
-        elif (view := _array_view(obj, self._roots)) is not None:
+        elif self._owners and (view := _array_view(obj, self._owners)) is not None:
             return view
         return super().reducer_override(obj)
 
-    _roots: frozenset[int] = frozenset()
+    def keep_views_of(self, arrays: Iterable[Any]) -> None:
+        """Write arrays that share memory as views of its owner, not as copies: `v = a[2:5]` stays a window on `a`."""
+        arrays = list(arrays)
+        owners = collections.Counter(id(_owner(array)) for array in arrays)
+        self._owners = frozenset(id(owner) for array in arrays if owners[id(owner := _owner(array))] > 1 or owner is array)
 
-    def keep_views_of(self, arrays: Iterable[object]) -> None:
-        """Write a view of one of these arrays as a view of it, not as a copy: `v = a[2:5]` stays a window on `a`."""
-        self._roots = frozenset(id(array) for array in arrays)
+    _owners: frozenset[int] = frozenset()
 
     def _dynamic_function_reduce(self, func: types.FunctionType) -> Any:
         reduced = super()._dynamic_function_reduce(func)  # pyright: ignore
@@ -118,22 +121,60 @@ class Pickler(cloudpickle.Pickler):
         return self._seen_modules[module]
 
 
-def _array_view(obj: Any, roots: frozenset[int]) -> Any:
-    """How to write `obj` as a view of one of `roots`, or None when it is none."""
-    if not roots or (numpy := sys.modules.get("numpy")) is None or type(obj) is not numpy.ndarray:
-        return None
-    root = obj.base
-    while root is not None and id(root) not in roots:
-        root = getattr(root, "base", None)
-    if root is None or obj.dtype.hasobject or not root.flags.c_contiguous:
-        return None
-    offset = obj.__array_interface__["data"][0] - root.__array_interface__["data"][0]
-    return _view, (root, obj.dtype, obj.shape, obj.strides, offset)
+def _owner(array: Any) -> Any:
+    """The array that owns the memory of `array`."""
+    while (below := array.base) is not None and type(below) is type(array):
+        array = below
+    return array
 
 
-def _view(root: Any, dtype: Any, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Any:
+def _array_view(obj: Any, owners: frozenset[int]) -> Any:
+    """How to write `obj` as a view of one of `owners`, or None when it is none."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or type(obj) is not numpy.ndarray or (owner := _owner(obj)) is obj or id(owner) not in owners:
+        return None
+    if obj.dtype.hasobject or not owner.flags.c_contiguous:
+        return None
+    offset = obj.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
+    return _view, (owner, obj.dtype, obj.shape, obj.strides, offset)
+
+
+def _view(owner: Any, dtype: Any, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Any:
     numpy = sys.modules["numpy"]
-    return numpy.ndarray(shape, dtype, buffer=root.view(numpy.uint8).reshape(-1).data if root.size else root, offset=offset, strides=strides)
+    flat = owner.view(numpy.uint8).reshape(-1) if owner.ndim and owner.size else owner
+    return numpy.ndarray(shape, dtype, buffer=flat, offset=offset, strides=strides)
+
+
+class _Attribute:
+    """Stands for a variable that is an attribute of an installed module: it is looked up there, not copied."""
+
+    def __init__(self, module: str, name: str) -> None:
+        self._where = module, name
+
+    def __reduce__(self) -> tuple[Callable[[str, str], Any], tuple[str, str]]:
+        return _look_up, self._where
+
+
+def _look_up(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(module), name)
+
+
+def by_name(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """The variables, with those that a package hands out under the same name (`from sympy import pi, QQ`) as references to it."""
+    return {name: _Attribute(home, name) if (home := _home_of(name, value)) else value for name, value in variables.items()}
+
+
+def _home_of(name: str, value: object) -> str:
+    """The installed module whose attribute `name` is this very object; empty where there is none, or where pickle knows it by name."""
+    where = type(value).__module__
+    if where in ("builtins", "__main__", "numpy") or isinstance(value, (type, types.FunctionType)):
+        return ""
+    parts = where.split(".")
+    for depth in range(1, len(parts) + 1):
+        module = sys.modules.get(".".join(parts[:depth]))
+        if module is not None and vars(module).get(name) is value and not modules.is_own(module):
+            return module.__name__
+    return ""
 
 
 class _ResultPickler(Pickler):

@@ -16,14 +16,14 @@ from typing import Any
 
 import cloudpickle
 
-from . import modules
+from . import ambient, modules
 
 
 def make(own: Sequence[str], values: Mapping[str, Any], words: Sequence[str], imports: Sequence[str] = ()) -> dict[str, Any]:
     """`own`: the user's own modules that the values need; `words`: the identifiers in the code; `imports`: modules the code imports.
 
     Returns plain data: `modules` (sources), `imports` (submodules to import), `states` (pickles of what own modules hold by
-    now, opened once the modules are there).
+    now, opened once the modules are there), `ambient` (see `ambient`; a cell that reads and imports nothing cannot see it).
     """
     sources = modules.collect([*own, *imports])
     loaded = {source.name: sys.modules[source.name] for source in sources if source.name in sys.modules}
@@ -31,6 +31,7 @@ def make(own: Sequence[str], values: Mapping[str, Any], words: Sequence[str], im
         "modules": [asdict(source) for source in sources],
         "imports": _submodules(values, frozenset(words)),
         "states": {name: state for name, module in loaded.items() if (state := _picklable(modules.state(module)))},
+        "ambient": ambient.current() if values or imports else {},
     }
 
 
@@ -43,6 +44,7 @@ def install(prelude: dict[str, Any]) -> None:
         module = importlib.import_module(name)
         for attribute, pickled in attributes.items():
             setattr(module, attribute, pickle.loads(pickled))  # noqa: S301 the child opens its own task's inputs
+    ambient.take(prelude["ambient"])
 
 
 def _submodules(values: Mapping[str, Any], words: frozenset[str]) -> list[str]:

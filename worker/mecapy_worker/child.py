@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mecapy_jupyter import payload, prelude
+from mecapy_jupyter import ambient, payload, prelude
 from mecapy_jupyter.inplace import Watch
 
 from . import results
@@ -59,6 +59,7 @@ def warm(folder: Path) -> None:
     random.seed()
     if (numpy := sys.modules.get("numpy")) is not None:
         numpy.random.seed()  # siblings of one zygote must not draw the same numbers
+    ambient.begin_environment()
     connect(_shell, lambda kind, header, body: None)
     _shell.run_cell("None", store_history=False)
     _shell.displayhook.value = None
@@ -107,7 +108,9 @@ def _run(task: dict[str, Any]) -> None:
     cell = task.get("cell") or {}
     code, header = task["code"], cell.get("header", "")
     # A comment in the place of the `%%mecapy` line keeps the line numbers; a cell magic must stay on the first line.
-    source = f"# {header}\n{code}" if header and not code.lstrip().startswith("%%") else code
+    keeps_lines = header and not code.lstrip().startswith("%%")
+    source = f"# {header}\n{code}" if keeps_lines else code
+    _shell.compile.header = header if keeps_lines else ""
     _shell.execution_count = cell.get("number") or 1
     _shell.displayhook.source = source
     try:

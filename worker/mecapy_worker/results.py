@@ -15,7 +15,7 @@ from typing import Any
 
 from tblib import Traceback  # pyright: ignore[reportMissingTypeStubs]
 
-from mecapy_jupyter import payload
+from mecapy_jupyter import ambient, payload
 from mecapy_jupyter.inplace import Watch
 from mecapy_jupyter.wire import CANCELLED, COMPLETED, FAILED, ErrorInfo
 
@@ -25,11 +25,13 @@ _JSON_BYTES = 1024 * 1024  # a larger JSON result stands as its repr
 _SHORT_CHARS = 1000  # values up to this show in task lists
 _HIDDEN = re.compile(r"_+(\d*|i+\d*|oh|dh|ih|exit_code)|In|Out|get_ipython|exit|quit|open|display|__.*__")
 _before: dict[str, Any] = {}
+_ambient: dict[str, Any] = {}
 
 
 def begin(shell: TaskShell, watch: Watch) -> Watch:
-    """Remember the namespace as the cell finds it."""
+    """Remember the namespace, and what is around it, as the cell finds them."""
     _before.update(shell.user_ns)
+    _ambient.update(ambient.current())
     return watch
 
 
@@ -58,7 +60,8 @@ def collect(shell: TaskShell, task: dict[str, Any], watch: Watch, outbox: Path) 
     if task.get("payload") is None:
         header["result"] = _json_result(shell, bound, patterns)
         return header, b""
-    home: dict[str, Any] = {"bound": bound, "deleted": _deleted(shell.user_ns) if patterns is None else [], "left": {}}
+    home: dict[str, Any] = {"bound": payload.by_name(bound), "deleted": _deleted(shell.user_ns) if patterns is None else [], "left": {}}
+    home["ambient"] = ambient.changed(_ambient, ambient.current())
     if shell.displayhook.value is not None:
         home["value"] = shell.displayhook.value
     if failure and failure[0] is not None:

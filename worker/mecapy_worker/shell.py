@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import builtins
+import linecache
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from IPython.core.compilerop import CachingCompiler
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.error import StdinNotImplementedError
@@ -59,11 +61,24 @@ class FrameDisplayHook(DisplayHook):
         self._is_active = False
 
 
+class TaskCompiler(CachingCompiler):
+    """Shows the cell's first line as its author wrote it: for us it is a comment in the place of `%%mecapy`."""
+
+    header = ""
+
+    def cache(self, *args: Any, **kwargs: Any) -> str:
+        name = super().cache(*args, **kwargs)
+        if self.header and (entry := linecache.cache.get(name)) is not None:
+            linecache.cache[name] = (*entry[:2], [f"{self.header}\n", *entry[2][1:]], *entry[3:])  # pyright: ignore
+        return name
+
+
 class TaskShell(InteractiveShell):
     """The shell of one task. An error is kept in `failure`, with its rendered traceback, not printed."""
 
     display_pub_class = FramePublisher  # pyright: ignore[reportAssignmentType]
     displayhook_class = FrameDisplayHook  # pyright: ignore[reportAssignmentType]
+    compiler_class = TaskCompiler  # pyright: ignore[reportAssignmentType]
     outgoing: Outgoing
     failure: tuple[BaseException | None, list[str]] | None = None
 

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from redis.exceptions import RedisError
 
@@ -45,10 +45,20 @@ async def _after(
 
 
 @router.get("/tasks/{task_id}/events", response_class=EventSourceResponse, summary="Follow a task")
-async def follow(request: Request, owner: Owner, task: Mine, after: Annotated[str, Depends(_after)]) -> AsyncIterator[ServerSentEvent]:
+async def follow(
+    request: Request,
+    owner: Owner,
+    task: Mine,
+    after: Annotated[str, Depends(_after)],
+    follow: Annotated[bool, Query(description="false: end with the last event there is by now")] = True,
+) -> AsyncIterator[ServerSentEvent]:
     """Events `queued`, `started`, `stdout`, `stderr`, `display`, `progress`, `usage`, and last the final one, named
     `completed`, `failed` or `cancelled`, whose data is the outcome. Then the stream ends. `data` is JSON."""
     state = request.app.state
+    if not follow and not task.final:
+        for event in await or_none(events.read_raw(state.streams, task.id, after, None)) or []:
+            yield _sent(event)
+        return
     if task.state == wire.QUEUED:
         position = await or_none(state.queue.position(task.id))
         yield _sent(Raw(after, wire.QUEUED, jsontext.dumps({"position": position})))

@@ -130,6 +130,12 @@ async def look(request: Request, owner: Owner, task: Mine) -> Response:
     return json(view(task) | {"position": position, "eta_s": eta_s})
 
 
+@router.get("/tasks/{task_id}/request", response_model=TaskBody, summary="What was submitted")
+async def submitted(request: Request, owner: Owner, task: Mine) -> Response:
+    """The body it was submitted with. Python clients open its payload again when they take up a task they did not submit."""
+    return json(await tasks.request(request.app.state.db, owner, task.id))
+
+
 @router.get("/tasks/{task_id}/result", response_model=ResultView, summary="The result of a task")
 async def result(task: Mine) -> Response:
     """409 while the task is not final. `result` is plain JSON; `payload` is what Python clients open."""

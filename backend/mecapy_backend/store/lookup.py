@@ -51,6 +51,13 @@ async def get(db: AsyncEngine, owner: str, task_id: str) -> Task | None:
     return Task(*row) if row else None
 
 
+async def request(db: AsyncEngine, owner: str, task_id: str) -> dict[str, Any] | None:
+    """What was submitted."""
+    async with db.connect() as connection:
+        row = (await connection.execute(sa.select(_t.request).where(_t.id == task_id, _t.owner == owner))).first()
+    return row.request if row else None
+
+
 async def page(
     db: AsyncEngine,
     owner: str,
