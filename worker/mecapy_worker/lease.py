@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from .context import Context, Hold, backoff, log, passing
 
 LISTEN_S = 5.0
+_AGAIN_S = 0.5
 
 
 async def renew(ctx: Context, info: dict[str, Any]) -> None:
@@ -29,6 +30,8 @@ async def renew(ctx: Context, info: dict[str, Any]) -> None:
             await workers.beat(ctx.db, ctx.worker_id, info | {"running": len(ctx.held)})
         except Exception as error:
             log.warning("lease not renewed", error=repr(error)) if passing(error) else log.exception("lease not renewed")
+            await asyncio.sleep(min(_AGAIN_S, ctx.settings.heartbeat_s))  # sooner: the lease runs on, and nobody knows of a new worker yet
+            continue
         await asyncio.sleep(ctx.settings.heartbeat_s)
 
 

@@ -8,7 +8,6 @@ After it: `plans` (what the components are), `component` (one process), `state`.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import shutil
 import signal
@@ -18,17 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mecapy_jupyter.embedded import command
 from mecapy_jupyter.errors import StackError
 from mecapy_jupyter.stackfiles import Files
 
-from . import idle, plans, programs, state
+from . import idle, plans, programs, schema, state
 from .component import Component, Plan
 from .roster import Roster
 from .secret import kept
 
 _READY_S = 45.0
-_MIGRATE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +106,8 @@ class Supervisor:
         roster = self._roster = Roster(database.url)
         workers = [plans.worker(place, number + 1, roster, settings) for number in range(self._options.worker_count)]
         first = self._add(lives, workers[0])  # imports the scientific stack while the schema is made
-        await self._migrate(settings)
         gateway = self._add(lives, plans.gateway(place, listener, self._url, settings))
+        await schema.upgrade(place, database.url, settings)
         await gateway.ready(_READY_S)
         await first.ready(_READY_S)
         for other in workers[1:]:  # one is enough to begin; the others would only have slowed it
@@ -122,26 +119,6 @@ class Supervisor:
         self._components.append(component)
         lives.create_task(component.run())
         return component
-
-    async def _migrate(self, settings: dict[str, str]) -> None:
-        process = await asyncio.create_subprocess_exec(
-            *programs.Program("migrate", command("migrate")).launched(),
-            env=settings,
-            cwd="/",
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            said, _ = await asyncio.wait_for(process.communicate(), _MIGRATE_S)
-        except (TimeoutError, asyncio.CancelledError):
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-            raise
-        if process.returncode:
-            raise StackError(f"the database schema could not be brought up to date:\n{said.decode(errors='replace').strip()[-1500:]}")
 
     async def _end(self) -> None:
         """Workers give their tasks back while the database and the queue still stand."""

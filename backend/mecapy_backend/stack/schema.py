@@ -1,0 +1,70 @@
+"""Brings a stack's database to the newest schema, and notices cheaply that it already has it: Alembic takes a second to import.
+
+After an upgrade it writes down which migrations this installation knows and what version the database then had; when both are still
+the same there is nothing to do. Before it: `supervisor`. After it: `mecapy migrate`, as a process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mecapy_jupyter.embedded import command
+from mecapy_jupyter.errors import StackError
+from mecapy_jupyter.stackfiles import Files
+
+from . import sql
+from .programs import Program
+
+_MIGRATE_S = 60.0
+_VERSIONS = Path(__file__).parents[1] / "migrations" / "versions"
+
+
+async def upgrade(place: Files, url: str, settings: Mapping[str, str]) -> None:
+    """Raises `StackError` with what the migration said when it fails."""
+    marker = place.data / "schema.json"
+    if await asyncio.to_thread(_read, marker) == await _present(url):
+        return
+    await _migrate(settings)
+    marker.write_text(json.dumps(await _present(url)))
+
+
+async def _present(url: str) -> dict[str, Any]:
+    known = sorted(path.name for path in _VERSIONS.glob("*.py"))
+    try:
+        version = sorted(str(version) for (version,) in await sql.rows(url, "SELECT version_num FROM alembic_version"))
+    except sql.Unanswered:  # the first start
+        version = []
+    return {"known": known, "version": version}
+
+
+def _read(marker: Path) -> object:
+    try:
+        return json.loads(marker.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+async def _migrate(settings: Mapping[str, str]) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *Program("migrate", command("migrate")).launched(),
+        env=settings,
+        cwd="/",
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        said, _ = await asyncio.wait_for(process.communicate(), _MIGRATE_S)
+    except (TimeoutError, asyncio.CancelledError):
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        raise
+    if process.returncode:
+        raise StackError(f"the database schema could not be brought up to date:\n{said.decode(errors='replace').strip()[-1500:]}")
