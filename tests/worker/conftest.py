@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -22,7 +23,7 @@ pytest.importorskip("mecapy_backend.store.tasks", reason="needs the server parts
 from mecapy_backend import queue as queues
 from mecapy_backend.settings import Settings
 from mecapy_backend.store import blobs, database, events, tasks
-from mecapy_worker import main
+from mecapy_worker import main, reconciler
 from mecapy_worker.context import Context
 from mecapy_worker.engine import Engine
 from mecapy_worker.jobs import run_task
@@ -31,7 +32,7 @@ from mecapy_worker.pool import Pool
 from mecapy_jupyter import wire
 
 OWNER = "ann"
-LIMIT_S = 20.0
+LIMIT_S = 40.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -124,6 +125,8 @@ async def desk(settings: Settings) -> AsyncIterator[Desk]:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def pool(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pool]:
     """One zygote for the folder; every task still gets a child of its own."""
+    main.configure_logs()
+    reconciler.LOOK_S = 0.2
     settings = Settings(  # pyright: ignore[reportCallIssue]
         sandbox="best-effort", preload=(), worker_slots=2, max_memory_bytes=1_000_000_000, max_disk_bytes=200_000_000
     )
@@ -188,10 +191,13 @@ async def start_worker(settings: Settings, tmp_path: Path) -> AsyncIterator[Any]
         return await process.start()
 
     yield start
+    offspring: list[psutil.Process] = []
     for one in started:
         if one.process.returncode is None:
-            offspring = one.offspring()
-            one.process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # the test killed it
+                offspring = one.offspring()
+            with contextlib.suppress(ProcessLookupError):
+                one.process.kill()
             await one.process.wait()
             psutil.wait_procs(offspring, timeout=5)
 

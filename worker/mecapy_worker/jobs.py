@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
@@ -23,6 +24,7 @@ from .outcome import settle
 from .relay import Relay
 
 RETRIED = frozenset({"cell", "killed", "memory", "timeout", "disk", "output", "storage", "protocol"})
+_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 LEAVING_S = 5.0
 CHILD_WITHIN_S = 60.0
 
@@ -30,6 +32,8 @@ CHILD_WITHIN_S = 60.0
 async def run_task(ctx: dict[str, Any], task_id: str) -> None:
     """Carry one task from queued to final."""
     work: Context = ctx["context"]
+    if not _ID.fullmatch(task_id):
+        return log.warning("dropped", task=ascii(task_id[:80]), why="the queue holds something that is no task's id")
     started = await patiently("start", lambda: tasks.start(work.db, task_id, work.worker_id, work.settings.lease_s), task=task_id)
     if started is None:
         return log.info("dropped", task=task_id, why="cancelled, or taken, while it waited")

@@ -32,6 +32,17 @@ from .reconciler import reconcile
 
 def serve(settings: Settings | None = None) -> None:
     """Run a worker until SIGTERM or SIGINT."""
+    configure_logs()
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(run(settings or Settings()))
+    else:
+        uvloop.run(run(settings or Settings()))
+
+
+def configure_logs() -> None:
+    """One line for each transition, on stderr. Plain tracebacks: the values of variables in them could be anybody's data."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -41,12 +52,6 @@ def serve(settings: Settings | None = None) -> None:
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    try:
-        import uvloop
-    except ImportError:
-        asyncio.run(run(settings or Settings()))
-    else:
-        uvloop.run(run(settings or Settings()))
 
 
 async def run(settings: Settings, *, child_module: str = "mecapy_worker.child", handle_signals: bool = True) -> None:

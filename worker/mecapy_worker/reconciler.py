@@ -19,7 +19,7 @@ from mecapy_jupyter import wire
 from .context import Context, log, passing
 
 LOCK = 0x6D656361  # "meca"
-LOOK_S, QUEUE_EVERY, BATCH = 1.0, 5, 1000
+LOOK_S, SURE_AFTER_S, QUEUE_EVERY, BATCH = 1.0, 0.25, 5, 1000
 
 
 async def reconcile(ctx: Context) -> None:
@@ -68,10 +68,18 @@ async def _end(ctx: Context, ended: Sequence[tuple[str, int]], outcome: wire.Out
 
 
 async def enqueue_missing(ctx: Context) -> None:
-    """Queued rows that are not in Redis (it was emptied, or a worker died between taking an id and starting it)."""
-    waiting = await tasks.waiting(ctx.db, BATCH)
-    scores: list[float | None] = await ctx.queue.zmscore(keys.QUEUE, [task_id for task_id, _ in waiting]) if waiting else []
-    for (task_id, priority), score in zip(waiting, scores, strict=True):
-        if score is None:
+    """Queued rows that are not in Redis (it was emptied, or a worker died between taking an id and starting it).
+
+    Looked at twice: between a commit and its enqueue, and between a pop and its start, a row is missing for a moment rightly.
+    """
+    if first := await _missing(ctx):
+        await asyncio.sleep(SURE_AFTER_S)
+        for task_id, priority in (await _missing(ctx)).items() & first.items():
             log.info("enqueued again", task=task_id)
             await ctx.queue.enqueue(task_id, priority)
+
+
+async def _missing(ctx: Context) -> dict[str, int]:
+    waiting = await tasks.waiting(ctx.db, BATCH)
+    scores: list[float | None] = await ctx.queue.zmscore(keys.QUEUE, [task_id for task_id, _ in waiting]) if waiting else []
+    return {task_id: priority for (task_id, priority), score in zip(waiting, scores, strict=True) if score is None}
