@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from IPython.core.getipython import get_ipython
+
 _fresh_environment = dict(os.environ)  # as it was when the extension was loaded
 _BACKENDS = frozenset({"backend", "backend_fallback", "interactive", "toolbar", "webagg.address", "webagg.port"})
 
@@ -98,6 +100,19 @@ def _set_pandas_options(state: Any) -> None:
         config.set_option(name, value)
 
 
+def _sympy_printing() -> Any:
+    """What `init_printing` set up in this shell; None where it was not called."""
+    shell: Any = get_ipython()
+    if shell is None:
+        return None
+    formatters, printable = shell.display_formatter.formatters, sys.modules["sympy.core._print_helpers"].Printable
+    if printable not in formatters["text/plain"].type_printers:
+        return None
+    latex, png = (tuple in formatters[mime].type_printers for mime in ("text/latex", "image/png"))
+    unicode = sys.modules["sympy.printing.pretty.pretty_symbology"]._use_unicode
+    return {"use_latex": (png and latex) or (png and "png") or (latex and "mathjax"), "use_unicode": unicode}
+
+
 def _set_environment(state: Mapping[str, str | None]) -> None:
     for name, value in state.items():
         if value is None:
@@ -142,6 +157,7 @@ KINDS: dict[str, Kind] = {
     ),
     "matplotlib.rcParams": Kind("matplotlib", _rc_params, _set_rc_params),
     "pandas.options": Kind("pandas", _pandas_options, _set_pandas_options),
+    "sympy.printing": Kind("sympy", _sympy_printing, lambda state: sys.modules["sympy"].init_printing(**state)),
     "warnings.filters": Kind("warnings", lambda: list(warnings.filters), _set_warnings),
     "decimal.context": Kind("decimal", _decimal_context, _set_decimal_context),
     "environment": Kind("os", _environment, _set_environment),

@@ -41,7 +41,6 @@ class Watch:
         for number, obj in self.objects.items():
             if number not in opaque:
                 self._before[number] = _content(obj)
-        self.numbers = {id(obj): number for number, obj in self.objects.items()}
 
     def changed(self) -> dict[int, tuple[str, Any]]:
         """Number → (kind, content now) of every watched object that does not hold what it held. Content is a new object."""

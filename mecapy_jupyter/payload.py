@@ -9,7 +9,6 @@ Before it: `cell` (kernel) and `mecapy_worker.child`. Beside it: `inplace` (what
 
 from __future__ import annotations
 
-import collections
 import importlib
 import io
 import pickle
@@ -22,7 +21,7 @@ from typing import Any, cast
 
 import cloudpickle
 
-from . import modules
+from . import arrayviews, modules
 
 BUFFER_BYTES = 64 * 1024
 """Buffers from this size on travel beside the stream, each a blob of its own; smaller ones inside it."""
@@ -92,17 +91,17 @@ class Pickler(cloudpickle.Pickler):
                 return importlib.import_module, (obj.__name__,)
         elif isinstance(obj, (types.FunctionType, type)):
             self._is_own(getattr(obj, "__module__", None) or "")
-        elif self._owners and (view := _array_view(obj, self._owners)) is not None:
+        elif self._roots and id(obj) not in self._whole and (view := arrayviews.reduced(obj, self._roots)) is not None:
             return view
         return super().reducer_override(obj)
 
-    def keep_views_of(self, arrays: Iterable[Any]) -> None:
-        """Write arrays that share memory as views of its owner, not as copies: `v = a[2:5]` stays a window on `a`."""
-        arrays = list(arrays)
-        owners = collections.Counter(id(_owner(array)) for array in arrays)
-        self._owners = frozenset(id(owner) for array in arrays if owners[id(owner := _owner(array))] > 1 or owner is array)
+    def keep_views_of(self, arrays: Iterable[Any], whole: Iterable[object] = ()) -> None:
+        """Write a view of one of these arrays as a view, not as a copy: `v = a[2:5]` stays a window on `a`. `whole`: never as a view."""
+        self._roots = arrayviews.roots(arrays)
+        self._whole = frozenset(map(id, whole))
 
-    _owners: frozenset[int] = frozenset()
+    _roots: Mapping[int, Any] = {}
+    _whole: frozenset[int] = frozenset()
 
     def _dynamic_function_reduce(self, func: types.FunctionType) -> Any:
         reduced = super()._dynamic_function_reduce(func)  # pyright: ignore
@@ -119,30 +118,6 @@ class Pickler(cloudpickle.Pickler):
             if own:
                 self._on_own(module)
         return self._seen_modules[module]
-
-
-def _owner(array: Any) -> Any:
-    """The array that owns the memory of `array`."""
-    while (below := array.base) is not None and type(below) is type(array):
-        array = below
-    return array
-
-
-def _array_view(obj: Any, owners: frozenset[int]) -> Any:
-    """How to write `obj` as a view of one of `owners`, or None when it is none."""
-    numpy = sys.modules.get("numpy")
-    if numpy is None or type(obj) is not numpy.ndarray or (owner := _owner(obj)) is obj or id(owner) not in owners:
-        return None
-    if obj.dtype.hasobject or not owner.flags.c_contiguous:
-        return None
-    offset = obj.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
-    return _view, (owner, obj.dtype, obj.shape, obj.strides, offset)
-
-
-def _view(owner: Any, dtype: Any, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Any:
-    numpy = sys.modules["numpy"]
-    flat = owner.view(numpy.uint8).reshape(-1) if owner.ndim and owner.size else owner
-    return numpy.ndarray(shape, dtype, buffer=flat, offset=offset, strides=strides)
 
 
 class _Attribute:
@@ -198,21 +173,25 @@ def pack(values: Sequence[Any], namespace: dict[str, Any], *, prelude: Callable[
     """
     file, own = io.BytesIO(), list[str]()
     pickler = Pickler(file, namespace, with_globals=True, on_own=own.append)
-    pickler.keep_views_of(_top_arrays(values))
+    pickler.keep_views_of(_variables(values))
     for value in values:
         pickler.dump(value)
     head = cloudpickle.dumps(prelude(own), protocol=5)
     return Packed(head + file.getvalue(), tuple(pickler.buffers), _objects(pickler.memo))
 
 
-def pack_result(values: Sequence[Any], namespace: dict[str, Any], known: Mapping[int, int]) -> tuple[Packed, frozenset[int]]:
-    """Results; objects whose id is in `known` stand as their number. Returns also the numbers that were used."""
+def pack_result(
+    value: Any, namespace: dict[str, Any], known: Mapping[int, object], arrays: Iterable[object] = (), whole: Iterable[object] = ()
+) -> tuple[Packed, frozenset[int]]:
+    """A result, in which objects of `known` (number → object) stand as their number. Returns also the numbers that were used.
+
+    `arrays`: what in it may be a view of each other or of a known array; `whole`: arrays to write in full even so.
+    """
     file = io.BytesIO()
     pickler = _ResultPickler(file, namespace, with_globals=False, on_own=lambda _: None)
-    pickler.known, pickler.met = known, set()
-    pickler.keep_views_of(array for array in _top_arrays(values) if id(array) not in known)
-    for value in values:
-        pickler.dump(value)
+    pickler.known, pickler.met = {id(obj): number for number, obj in known.items()}, set()
+    pickler.keep_views_of([*known.values(), *arrays], whole)
+    pickler.dump(value)
     return Packed(file.getvalue(), tuple(pickler.buffers), {}), frozenset(pickler.met)
 
 
@@ -254,10 +233,5 @@ def _objects(memo: Any) -> dict[int, object]:
     return {number: obj for number, obj in memo.copy().values()}
 
 
-def _top_arrays(values: Sequence[Any]) -> list[object]:
-    """The arrays that are variables themselves: a view of one of these travels as a view."""
-    numpy = sys.modules.get("numpy")
-    if numpy is None:
-        return []
-    tops = [item for value in values for item in (cast("dict[str, object]", value).values() if isinstance(value, dict) else (value,))]
-    return [item for item in tops if type(item) is numpy.ndarray]
+def _variables(values: Sequence[Any]) -> list[object]:
+    return [item for value in values for item in (cast("dict[str, object]", value).values() if isinstance(value, dict) else (value,))]

@@ -87,6 +87,17 @@ def test_an_array_and_its_view_change_together(notebook: Notebook, size: int) ->
     assert notebook.ns["v"].base is notebook.ns["a"]
 
 
+def test_a_view_made_on_the_other_side_is_a_window_at_home(notebook: Notebook) -> None:
+    """`view = a[1:, ::2]` in a cell: writing to it at home writes to `a`, also when a is itself a reshaped array."""
+    notebook.local("a = np.arange(15).reshape(3, 5)")
+    notebook.remote("view = a[1:, ::2]; row = view[0]; fresh = np.arange(6).reshape(2, 3); top = fresh[0]", "a")
+    notebook.local("view[:] = -1; top[:] = 9")
+    assert notebook.ns["a"].tolist()[1] == [-1, 6, -1, 8, -1] and notebook.ns["row"].tolist() == [-1, -1, -1]
+    assert notebook.ns["fresh"].tolist() == [[9, 9, 9], [3, 4, 5]]
+    notebook.remote("same = np.shares_memory(view, a)", "a", "view")
+    assert notebook.ns["same"]
+
+
 def test_a_single_changed_element_is_noticed(notebook: Notebook) -> None:
     """One element of a large array, changed through `out=` of a strided view."""
     notebook.local("a = np.ones((400, 400)); alias = a")

@@ -92,36 +92,42 @@ def _pack(home: dict[str, Any], namespace: dict[str, Any], watch: Watch, *, ever
     """Pack `home` with the inputs that changed: all of them, or with `-o` those that the results refer to."""
     changed = watch.changed()
     home["changed"] = changed if everything else {}
-    packed, met = _pack_what_can(home, namespace, watch.numbers)
+    packed, met = _pack_what_can(home, namespace, watch)
     while not everything and (more := met & set(changed) - set(home["changed"])):
         home["changed"] |= {number: changed[number] for number in more}
-        packed, met = _pack_what_can(home, namespace, watch.numbers)
+        packed, met = _pack_what_can(home, namespace, watch)
     return packed
 
 
-def _pack_what_can(home: dict[str, Any], namespace: dict[str, Any], known: dict[int, int]) -> tuple[payload.Packed, frozenset[int]]:
+def _pack_what_can(home: dict[str, Any], namespace: dict[str, Any], watch: Watch) -> tuple[payload.Packed, frozenset[int]]:
     try:
-        return payload.pack_result([home], namespace, known)
+        return _packed(home, namespace, watch)
     except Exception:
-        _leave_behind(home, namespace, known)
-        return payload.pack_result([home], namespace, known)
+        _leave_behind(home, namespace, watch)
+        return _packed(home, namespace, watch)
 
 
-def _leave_behind(home: dict[str, Any], namespace: dict[str, Any], known: dict[int, int]) -> None:
+def _packed(home: dict[str, Any], namespace: dict[str, Any], watch: Watch) -> tuple[payload.Packed, frozenset[int]]:
+    arrays = [*home["bound"].values(), home.get("value")]
+    whole = [content for kind, content in home["changed"].values() if kind == "array"]
+    return payload.pack_result(home, namespace, watch.objects, arrays, whole)
+
+
+def _leave_behind(home: dict[str, Any], namespace: dict[str, Any], watch: Watch) -> None:
     """Take out of `home` each variable, change, value or exception that cannot be pickled, and note why."""
     for part in ("bound", "changed"):
         for name, value in list(home[part].items()):
-            if (why := _trouble(value, namespace, known)) is not None:
+            if (why := _trouble(value, namespace, watch)) is not None:
                 del home[part][name]
                 home["left"][name] = f"{type(value).__name__}: {why}"
     for part in ("value", "exception"):
-        if part in home and _trouble(home[part], namespace, known) is not None:
+        if part in home and _trouble(home[part], namespace, watch) is not None:
             del home[part]
 
 
-def _trouble(value: Any, namespace: dict[str, Any], known: dict[int, int]) -> str | None:
+def _trouble(value: Any, namespace: dict[str, Any], watch: Watch) -> str | None:
     try:
-        payload.pack_result([value], namespace, known)
+        payload.pack_result(value, namespace, watch.objects)
     except Exception as error:
         return str(error) or type(error).__name__
     return None
