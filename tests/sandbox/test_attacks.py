@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (a line of code to run stands better on one line)
 """What a child must not be able to do, tried for real against targets that are really there."""
 
 from __future__ import annotations

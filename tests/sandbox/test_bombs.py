@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (a line of code to run stands better on one line)
 """Children that take all they can get: each hurts only itself, is named for it, and leaves nothing."""
 
 from __future__ import annotations

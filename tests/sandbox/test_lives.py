@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (a line of code to run stands better on one line)
 """How children end, what of them arrives, and that the pool outlives whatever happens to its zygote."""
 
 from __future__ import annotations

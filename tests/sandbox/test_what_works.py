@@ -14,7 +14,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CODE = {
     "threaded linear algebra": "import numpy as np; a = np.random.rand(600, 600); result = bool(np.allclose(np.linalg.solve(a, a @ np.ones(600)), 1))",
-    "scipy": "from scipy.integrate import solve_ivp; result = abs(solve_ivp(lambda t, y: -y, (0, 1), [1.0]).y[0, -1] - 0.3679) < 0.01",
+    "scipy": "from scipy.integrate import solve_ivp; result = bool(abs(solve_ivp(lambda t, y: -y, (0, 1), [1.0]).y[0, -1] - 0.3679) < 0.01)",
     "threads": "from concurrent.futures import ThreadPoolExecutor as P\nwith P(16) as p: result = sum(p.map(len, ['a'] * 100)) == 100",
     "fork pool": "import multiprocessing as m\nwith m.get_context('fork').Pool(2) as p: result = p.map(abs, [-1, -2]) == [1, 2]",
     "spawn pool": "import multiprocessing as m\nwith m.get_context('spawn').Pool(1) as p: result = p.map(abs, [-1, -2]) == [1, 2]",

@@ -14,15 +14,16 @@ import os
 import random
 import socket
 from collections.abc import AsyncGenerator, Coroutine
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-from mecapy_worker import sandbox
+from mecapy_worker import sandbox, surroundings
 from mecapy_worker.children import Child, ChildFailed
 from mecapy_worker.folders import Scratch, remove
 from mecapy_worker.nursery import Nursery, ZygoteFailed
+from mecapy_worker.terms import PoolOptions, Report, TooWeak
 from mecapy_worker.watch import Usage, Watch
+
+__all__ = ["Child", "Pool", "PoolOptions", "Report", "TooWeak"]
 
 log = logging.getLogger(__name__)
 
@@ -32,43 +33,6 @@ _BIRTH_WITHIN_S = 30.0
 _BIRTH_AT_LATEST_S = 0.05  # a taken child's successor waits for its task to be sent, but not for ever
 _REMOVAL_AWAITED_S = 0.1
 _BACKOFF_S = (0.0, 0.1, 0.5, 2.0, 5.0)
-
-
-class TooWeak(RuntimeError):
-    """`strict` was asked for, and this machine cannot confine a child that far."""
-
-
-@dataclass(frozen=True, slots=True)
-class PoolOptions:
-    """What a pool is to be. Sizes are for one child with all it starts; `readable` and `python_path` are added to what it may read."""
-
-    scratch: Path
-    spares: int = 1
-    preload: tuple[str, ...] = ()
-    sandbox: str = "best-effort"  # or "strict"
-    memory_bytes: int = 4 << 30
-    disk_bytes: int = 8 << 30
-    processes: int = 256
-    child_module: str = "mecapy_worker.child"
-    frame_bytes: int = 128 << 20
-    readable: tuple[Path, ...] = ()
-    python_path: tuple[Path, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What holds a child on this machine. `missing`: layers and why; `through`: attacks of the probe that were not stopped."""
-
-    level: str  # "strict", "partial" or "none"
-    layers: tuple[str, ...]
-    missing: dict[str, str]
-    through: tuple[str, ...]
-    python: str
-    packages: dict[str, str]
-    threads: int  # of the zygote; more than one is a risk at every fork
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 class Pool:
@@ -174,7 +138,7 @@ class Pool:
     async def _start_zygote(self) -> Nursery:
         options = self.options
         start = {name: getattr(options, name) for name in ("memory_bytes", "disk_bytes", "processes", "child_module")}
-        inherited = [os.path.abspath(text) for text in os.environ.get("PYTHONPATH", "").split(os.pathsep) if text]
+        inherited = [text for text in os.environ.get("PYTHONPATH", "").split(os.pathsep) if text.startswith("/")]  # -I takes none
         start |= {"preload": list(options.preload), "python_path": [*map(str, options.python_path), *inherited]}
         start |= {"readable": [str(path) for path in (*options.readable, self._scratch.shared)], "worker_pid": os.getpid()}
         return await Nursery.start(start | {"base": str(self._scratch.base), "shared": str(self._scratch.shared)})
@@ -188,7 +152,7 @@ class Pool:
         """Fork a child and wait until it is confined and warm."""
         number = next(self._names)
         name, nursery = f"child-{number}", self._nursery
-        uid = sandbox.unprivileged_uid(number, self._uid_base) if nursery.about["own_user"] else None
+        uid = surroundings.unprivileged_uid(number, self._uid_base) if nursery.about["own_user"] else None
         root = await asyncio.to_thread(self._scratch.make, name, uid)
         ours, theirs = socket.socketpair()
         (out, out_end), (err, err_end) = os.pipe(), os.pipe()

@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import resource
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from mecapy_worker import landlock, libc, seccomp
@@ -19,16 +18,7 @@ from mecapy_worker import landlock, libc, seccomp
 NEEDED = ("no_new_privs", "landlock", "seccomp", "rlimits")
 """Layers without which `strict` refuses to start. The others are `user` (an own uid), `capabilities` and `private_shm`."""
 
-_SYSTEM_READ = (
-    *("/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin", "/nix/store", "/proc"),
-    *("/sys/devices/system", "/sys/fs/cgroup", "/sys/kernel/mm/transparent_hugepage"),
-    *("/dev/urandom", "/dev/random", "/dev/zero", "/dev/full", "/var/cache/fontconfig", "/var/lib/texmf"),
-    *("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime", "/etc/timezone", "/etc/fonts", "/etc/texmf"),
-    *("/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/etc/alternatives", "/etc/passwd", "/etc/group", "/etc/nsswitch.conf"),
-    *("/etc/hosts", "/etc/os-release", "/etc/mime.types", "/etc/magic", "/etc/matplotlibrc"),
-)
 _ADDRESS_SPACE_SPARE_BYTES = 4 << 30
-_FIRST_UID, _UIDS = 61184, 4096  # a range no distribution hands to people or services for good
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,32 +46,6 @@ class Layers:
 
     applied: tuple[str, ...]
     missing: dict[str, str]
-
-
-def readable_paths(extra: Iterable[Path] = ()) -> tuple[Path, ...]:
-    """What a child may read besides its own folder: the interpreter, its packages, the system's libraries. Never the scratch of others."""
-    paths = [Path(text) for text in (*_SYSTEM_READ, sys.prefix, sys.base_prefix, sys.exec_prefix, *filter(None, sys.path))]
-    for name in ("mecapy_jupyter", "mecapy_worker"):  # an editable install lies outside of every prefix
-        spec = find_spec(name)
-        paths += [Path(place) for place in (spec and spec.submodule_search_locations) or ()]
-    return tuple(dict.fromkeys(path for path in (*paths, *extra) if path != Path("/") and path.exists()))
-
-
-def unprivileged_uid(number: int, base: int) -> int:
-    """The uid of the n-th child; neighbours differ, so that nothing of one is the next one's."""
-    return _FIRST_UID + (base + number) % _UIDS
-
-
-def usable_by(uid: int, paths: Iterable[Path]) -> bool:
-    """Whether a process of that user could read these paths; asked of the kernel by a fork that becomes it."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            _become(uid)
-            os._exit(0 if all(os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)) for path in paths) else 1)
-        finally:
-            os._exit(1)
-    return os.waitpid(pid, 0)[1] == 0
 
 
 def confine(rules: Confinement) -> Layers:
@@ -172,10 +136,11 @@ def _own_user(rules: Confinement) -> None:
         raise OSError("only root can give each child a user of its own" if os.geteuid() else "no other user could read the interpreter")
     if rules.search:
         libc.keep_capabilities_once()
-    _become(rules.uid)
+    become(rules.uid)
 
 
-def _become(uid: int) -> None:
+def become(uid: int) -> None:
+    """Be that user from here on, with no groups but its own."""
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)

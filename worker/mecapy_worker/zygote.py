@@ -21,7 +21,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from mecapy_worker import landlock, libc, sandbox, seccomp
+from mecapy_worker import landlock, libc, sandbox, surroundings
 from mecapy_worker.cradle import Birth, live
 from mecapy_worker.frames import Channel, Frame
 
@@ -41,12 +41,12 @@ class Zygote:
         self.control = control
         self.start = start
         self.children: dict[int, _Known] = {}
-        self.readable = sandbox.readable_paths(Path(text) for text in start["readable"])
-        self.filter = _filter(int(start["worker_pid"]))
-        usable = _usable_by_others(self.readable, [Path(start["base"]), *map(Path, start["python_path"])])
+        self.readable = surroundings.readable_paths(Path(text) for text in start["readable"])
+        self.filter = surroundings.filter_program(int(start["worker_pid"]))
+        usable = surroundings.usable_by_others(self.readable, [Path(start["base"]), *map(Path, start["python_path"])])
         self.search = not usable and landlock.version() > 0
         self.own_user = os.geteuid() == 0 and (usable or self.search)
-        self.neighbours = _threads_of(os.getuid())
+        self.neighbours = surroundings.threads_of(os.getuid())
 
     def serve(self) -> None:
         wake, written = socket.socketpair()
@@ -162,34 +162,6 @@ def _ending(status: int) -> dict[str, int]:
     return {"signal": os.WTERMSIG(status)} if os.WIFSIGNALED(status) else {"code": os.waitstatus_to_exitcode(status)}
 
 
-def _filter(worker_pid: int) -> bytes:
-    """The seccomp program. Where Landlock does not yet keep signals inside, it shields worker and zygote by number."""
-    try:
-        return seccomp.program(() if landlock.version() >= 6 else (worker_pid, os.getpid())) if libc.LINUX else b""
-    except OSError:
-        return b""
-
-
-def _usable_by_others(readable: tuple[Path, ...], others: list[Path]) -> bool:
-    """As root: whether an unprivileged user could run the interpreter and reach its folder."""
-    if os.geteuid() != 0:
-        return False
-    ours = [path for path in readable if path.is_relative_to(sys.prefix) or path == Path(__file__).parent]
-    return sandbox.usable_by(sandbox.unprivileged_uid(0, 0), [Path(sys.executable).resolve(), Path(os.__file__), *ours, *others])
-
-
-def _threads_of(uid: int) -> int:
-    """How many threads this user runs by now."""
-    count = 0
-    for pid in libc.pids():
-        with contextlib.suppress(OSError):
-            status = dict(
-                line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines() if ":" in line
-            )
-            count += int(status["Threads"]) if int(status["Uid"].split()[0]) == uid else 0
-    return count
-
-
 def _prepare(start: dict[str, Any]) -> dict[str, str]:
     """Import everything children will need; package versions by name. A package that is not there is not an error."""
     for option, value in ((libc.PR_SET_CHILD_SUBREAPER, 1), (libc.PR_SET_DUMPABLE, 0)):
@@ -207,10 +179,6 @@ def _prepare(start: dict[str, Any]) -> dict[str, str]:
     return {name: str(getattr(sys.modules[name], "__version__", "")) for name in start["preload"] if name in sys.modules}
 
 
-def _threads() -> int:
-    return len(list(Path("/proc/self/task").iterdir())) if libc.LINUX else 1
-
-
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the worker, which then closes the control socket
     control = Channel(socket.socket(fileno=int(sys.argv[1])))
@@ -224,7 +192,7 @@ def main() -> None:
     except BaseException:
         control.send("failed", {"error": traceback.format_exc()})
         raise SystemExit(1) from None
-    about = {"python": platform.python_version(), "packages": packages, "threads": _threads(), "own_user": zygote.own_user}
+    about = {"python": platform.python_version(), "packages": packages, "threads": surroundings.own_threads(), "own_user": zygote.own_user}
     control.send("up", about)
     try:
         zygote.serve()

@@ -1,0 +1,30 @@
+"""A worker in small: one pool, its report, one task's answer, then `ready` and a task that sleeps until somebody ends this process."""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+from mecapy_worker.pool import Pool
+from running import options, run
+
+
+async def main(scratch: str) -> None:
+    async with Pool(options(Path(scratch), processes=40)) as pool:
+        answer = (await run(pool, "import os; result = [os.getuid(), os.listdir('.'), os.environ['HOME']]")).result
+        bomb = await run(pool, "import os\nwhile True: os.fork()")
+        async with pool.child() as child:
+            await child.send(
+                "task", body=b"import subprocess\np = subprocess.Popen(['sleep', '1000'])\nchannel.send('going', {'pid': p.pid})\np.wait()"
+            )
+            async for frame in child.frames():
+                if frame.kind == "going":
+                    pids = [pool.zygote_pid, child.pid, frame.header["pid"]]
+                    told = {"report": pool.report.as_json(), "answer": answer, "uid": os.getuid(), "pids": pids, "bomb": bomb.exit}
+                    print(json.dumps(told), flush=True)
+                    if sys.stdin.readline():
+                        return
+
+
+asyncio.run(main(sys.argv[1]))

@@ -1,0 +1,85 @@
+"""A pool run by another user, or by a root whose Python everybody may use: confined as well, and gone when its worker is."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import mecapy_worker
+import pytest
+from running import HERE, is_alive
+
+NOBODY = 65534
+
+
+def public_python() -> str:
+    """A Python of at least 3.11 that any user may run."""
+    for found in (sys.executable, *(shutil.which(f"python3.{minor}", path="/usr/local/bin:/usr/bin") for minor in range(11, 16))):
+        with suppress(PermissionError):
+            if found and subprocess.run([found, "-c", ""], user=NOBODY, cwd="/", stderr=subprocess.DEVNULL).returncode == 0:
+                return found
+    pytest.skip("no Python here that an unprivileged user may run")
+
+
+@pytest.fixture
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder outside of root's own, with a copy of the package and a scratch for anybody."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    folder = Path("/tmp", f"mecapy-users-{os.getpid()}")
+    shutil.copytree(HERE, folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(Path(mecapy_worker.__file__).parent, folder / "packages/mecapy_worker", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "scratch").mkdir()
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@contextmanager
+def worker(place: Path, python: str, uid: int) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    os.chown(place / "scratch", uid, uid)
+    command = [python, "tests/one_pool.py", str(place / "scratch")]
+    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": f"{place}/packages:{place}/tests", "PYTHONDONTWRITEBYTECODE": "1"}
+    with subprocess.Popen(
+        command, cwd=place, env=env, user=uid, group=uid, extra_groups=[], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        try:
+            yield process, json.loads(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("uid", [NOBODY, 0], ids=["unprivileged", "root"])
+def test_other_users(place, uid):
+    """An unprivileged worker confines as strictly as root's; root gives each child an own user. A fork bomb ends either way."""
+    with worker(place, public_python(), uid) as (process, told):
+        assert told["report"]["level"] == "strict" and told["report"]["through"] == []
+        assert told["answer"][1] == []
+        assert (told["answer"][0] != 0) if uid == 0 else (told["answer"][0] == uid)
+        assert told["bomb"] in ({"signal": 9}, {"code": 0})
+        process.communicate("end\n", timeout=10)
+        assert process.returncode == 0
+        assert not any(map(is_alive, told["pids"]))
+
+
+def test_worker_killed(place):
+    """When the worker is killed, its zygote ends all children and what they started, and then itself."""
+    with worker(place, public_python(), 0) as (process, told):
+        assert all(map(is_alive, told["pids"]))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        deadline = time.monotonic() + 5
+        while any(map(is_alive, told["pids"])) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not any(map(is_alive, told["pids"]))
