@@ -25,6 +25,7 @@ from .stackfiles import Files, files, lives, recorded, running
 IDLE_STOP_S = 600.0
 _READY_S = 60.0  # a laptop that has other things to do
 _STOP_S = 40.0
+_REAP_S = 1.0
 _LOOK_S = 0.05
 _SERVER_PARTS = ("fastapi", "uvicorn", "alembic", "sqlalchemy", "asyncpg", "arq", "mecapy_backend", "mecapy_worker")
 
@@ -104,6 +105,17 @@ def down(data: Path | str | None = None) -> bool:
             _sweep(place)
             break
         time.sleep(_LOOK_S)
+    reaped_by = time.monotonic() + _REAP_S  # it has ended; whoever counts processes sees it until its parent has looked
+    while _exists(pid) and time.monotonic() < reaped_by:
+        time.sleep(_LOOK_S)
+    return True
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
     return True
 
 

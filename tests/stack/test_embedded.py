@@ -44,7 +44,7 @@ def test_two_notebooks_make_one_stack(tmp_path: Path) -> None:
         assert said + other_said == 1
         endpoint = embedded.joined(data)
         assert endpoint and endpoint.url == url
-        assert "token" not in repr(endpoint) or endpoint.token not in repr(endpoint)
+        assert endpoint.token not in repr(endpoint)
         assert Gateway(endpoint.url, endpoint.token).get("/me")["owner"] == "local"
         found = embedded.status(data)
         supervisor = psutil.Process(found["supervisor"]["pid"])
@@ -52,7 +52,7 @@ def test_two_notebooks_make_one_stack(tmp_path: Path) -> None:
         assert "--idle-stop" in supervisor.cmdline()
     finally:
         embedded.down(data)
-    assert not psutil.wait_procs(everything, 0.1)[1]
+    assert not psutil.wait_procs(everything, 10)[1]  # the supervisor is a daemon: init may take a moment to reap it
     assert embedded.status(data)["components"] == []
     assert embedded.joined(data) is None
 
