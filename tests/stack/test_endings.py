@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -22,12 +24,15 @@ def test_killed_supervisor_takes_all_along(tmp_path: Path) -> None:
     first = Stack.up(tmp_path / "data")
     assert first.runs_a_task() == 42
     processes = first.processes()
+    left = [Path(folder) for folder in json.loads(files(first.data).state.read_text())["temporary"]]
+    assert all(folder.is_dir() for folder in left)
     os.kill(first.process.pid, signal.SIGKILL)
     first.close()
     _, alive = psutil.wait_procs(processes, 15)
     assert not alive
     second = Stack.up(first.data)
     try:
+        assert not [folder for folder in left if folder.exists()]
         assert [task["status"] for task in second.gateway().get("/tasks")["tasks"]] == ["completed"]
     finally:
         second.down()
@@ -46,9 +51,6 @@ def test_idle_stack_ends(tmp_path: Path) -> None:
 
 def test_leftovers_are_ended_by_pid_and_birth(tmp_path: Path) -> None:
     """What a killed supervisor left is ended by `down`; a process that merely has such a pid is not touched."""
-    import json
-    import subprocess
-
     place = files(tmp_path)
     left = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
     stranger = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)

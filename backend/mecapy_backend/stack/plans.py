@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -102,12 +104,26 @@ def gateway(place: Files, listener: socket.socket, url: str, settings: Mapping[s
     )
 
 
-def worker(place: Files, number: int, roster: Roster, settings: Mapping[str, str]) -> Plan:
+def scratch() -> Path:
+    """Where the workers' tasks write. Not in the data directory: a child that is another user than we must get there."""
+    folder = Path(tempfile.mkdtemp(prefix="mecapy-stack-"))
+    folder.chmod(0o711)
+    return folder
+
+
+def worker(place: Files, number: int, scratch: Path, roster: Roster, settings: Mapping[str, str]) -> Plan:
     """The gateway has no part in a worker's work, so it does not need its token."""
-    mine = {name: value for name, value in settings.items() if name != "MECAPY_TOKEN"}
+    folder = scratch / f"worker-{number}"
+    mine = {name: value for name, value in settings.items() if name != "MECAPY_TOKEN"} | {"TMPDIR": str(folder)}
+
+    def build() -> programs.Program:
+        shutil.rmtree(folder, ignore_errors=True)  # what a killed predecessor left
+        folder.mkdir(mode=0o711)
+        return programs.Program("worker", command("worker"))
+
     return Plan(
         "worker",
-        build=lambda: programs.Program("worker", command("worker")),
+        build=build,
         answers=roster.reported,
         address="",
         log=place.logs / f"worker-{number}.log",

@@ -50,8 +50,8 @@ def sweep(place: Files) -> int:
         end(part["pid"], part["created"], signal.SIGINT if part["name"] == "postgres" else signal.SIGTERM)
     for part in state["components"]:
         end_session(part["pid"], part["created"])
-    if state.get("temporary"):
-        shutil.rmtree(state["temporary"], ignore_errors=True)
+    for folder in state.get("temporary", ()):
+        shutil.rmtree(folder, ignore_errors=True)
     place.state.unlink(missing_ok=True)
     return len(left)
 

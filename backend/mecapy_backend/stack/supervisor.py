@@ -48,7 +48,8 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._ready = False
         self._url = ""
-        self._temporary = ""
+        self._temporary: list[Path] = []
+        self._scratch = Path()
         self._roster: Roster | None = None
 
     async def run(self) -> None:
@@ -57,7 +58,8 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._asked_to_stop)
         run, temporary = programs.sockets(self._place.data)
-        self._temporary = str(run) if temporary else ""
+        self._scratch = plans.scratch()
+        self._temporary = [self._scratch, *([run] if temporary else [])]
         listener = plans.listen(self._options.port, self._place.port)
         try:
             async with asyncio.TaskGroup() as lives:
@@ -71,8 +73,8 @@ class Supervisor:
             raise group.exceptions[0] from None
         finally:
             listener.close()
-            if temporary:
-                shutil.rmtree(run, ignore_errors=True)
+            for folder in self._temporary:
+                shutil.rmtree(folder, ignore_errors=True)
             self._place.state.unlink(missing_ok=True)
 
     async def _until_stopped(self, lives: asyncio.TaskGroup, run: Path, listener: socket.socket) -> None:
@@ -104,7 +106,7 @@ class Supervisor:
         await asyncio.gather(database.ready(_READY_S), queue.ready(_READY_S))
         settings = plans.server_settings(place, database.url, queue.url, token)
         roster = self._roster = Roster(database.url)
-        workers = [plans.worker(place, number + 1, roster, settings) for number in range(self._options.worker_count)]
+        workers = [plans.worker(place, number + 1, self._scratch, roster, settings) for number in range(self._options.worker_count)]
         first = self._add(lives, workers[0])  # imports the scientific stack while the schema is made
         gateway = self._add(lives, plans.gateway(place, listener, self._url, settings))
         await schema.upgrade(place, database.url, settings)
@@ -146,7 +148,13 @@ class Supervisor:
             if part["name"] == "worker" and self._roster:
                 part["id"] = self._roster.id(part["pid"])
         myself = {"pid": os.getpid(), "created": state.created(os.getpid())}
-        return {"supervisor": myself, "url": self._url, "ready": self._ready, "temporary": self._temporary, "components": parts}
+        return {
+            "supervisor": myself,
+            "url": self._url,
+            "ready": self._ready,
+            "temporary": [str(folder) for folder in self._temporary],
+            "components": parts,
+        }
 
 
 async def _cancelled(*tasks: asyncio.Task[Any] | None) -> None:
