@@ -63,8 +63,10 @@ class LiveBlock:
         return self._state
 
     def sent(self, sent_bytes: int, reused_bytes: int) -> None:
-        """What the inputs weighed: bytes that travelled, and bytes that the server already had."""
+        """The gateway has the task: from now on it is queued. Bytes of inputs that travelled, and that the server already had."""
         self._state = replace(self._state, sent_bytes=sent_bytes, reused_bytes=reused_bytes)
+        if self._state.phase == "sending":
+            self._state = replace(self._state, phase="queued", since_s=self._now())
         self.tick()
 
     def event(self, event: wire.Event) -> None:

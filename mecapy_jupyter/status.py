@@ -7,6 +7,7 @@ A plain dict in, as the gateway's JSON has it; whatever is missing is left out. 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, cast
 
 from .blockstate import ICONS
@@ -49,23 +50,28 @@ def task_rows(status: Mapping[str, Any]) -> list[Row]:
 
 
 def _task(task: Mapping[str, Any]) -> Row:
-    state, ran = clean(task.get("status") or "", 12), number(task.get("seconds"))
-    return (
-        _ICON_OF.get(state, "·"),
-        state,
-        clean(task.get("name") or "", 40),
-        clock(ran) if ran is not None else "",
-        clean(task.get("task_id") or ""),
-    )
+    state, ran = clean(task.get("status") or "", 12), _ran(task)
+    icon, name, task_id = _ICON_OF.get(state, "·"), clean(task.get("name") or "", 40), clean(task.get("task_id") or "")
+    return (icon, state, name, clock(ran) if ran is not None else "", task_id)
+
+
+def _ran(task: Mapping[str, Any]) -> float | None:
+    """Seconds of running: as given, or between the two times."""
+    try:
+        started, completed = (datetime.fromisoformat(str(task.get(key))) for key in ("started_at", "completed_at"))
+        return (completed - started).total_seconds()
+    except (ValueError, TypeError):  # not there, not a time, or only one with a zone
+        return number(task.get("seconds"))
 
 
 def _workers(workers: Sequence[Mapping[str, Any]]) -> str:
     if not workers:
         return "none: nothing runs until one comes"
     slots, busy = (sum(_count(worker, key) for worker in workers) for key in ("slots", "busy"))
+    said = f"{busy} of {slots} slots busy" if any("busy" in worker for worker in workers) else f"{slots} slots"
     names = ", ".join(clean(worker.get("id") or worker.get("worker_id") or "?", 24) for worker in workers[:6])
     more = f" and {len(workers) - 6} more" if len(workers) > 6 else ""
-    return f"{len(workers)} ({names}{more})" + (f", {busy} of {slots} slots busy" if slots else "")
+    return f"{len(workers)} ({names}{more})" + (f", {said}" if slots else "")
 
 
 def status_text(status: Mapping[str, Any]) -> str:

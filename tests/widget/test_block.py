@@ -81,6 +81,13 @@ def test_a_late_block_becomes_static_in_its_place() -> None:
     assert widget.comm is None
 
 
+def test_a_sent_task_is_queued() -> None:
+    """Once the gateway has the task it is shown as queued, whether or not an event says so."""
+    block = LiveBlock("beam", surface=Terminal(io.StringIO()), now=Clock())
+    block.sent(1_200_000, 0)
+    assert line(block.state, 1000.0) == "◔ queued · sent 1.2 MB"
+
+
 def test_at_most_ten_updates_a_second() -> None:
     """A thousand progress events in a second change the trait at most ten times, and the last of them is shown."""
     clock = Clock()
