@@ -57,10 +57,10 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._asked_to_stop)
+        listener = plans.listen(self._options.port, self._place.port)
         run, temporary = programs.sockets(self._place.data)
         self._scratch = plans.scratch()
         self._temporary = [self._scratch, *([run] if temporary else [])]
-        listener = plans.listen(self._options.port, self._place.port)
         try:
             async with asyncio.TaskGroup() as lives:
                 try:
