@@ -9,7 +9,7 @@ from blake3 import blake3
 from mecapy_backend.store import tasks
 from mecapy_worker.engine import Engine
 
-from mecapy_jupyter import payload, wire
+from mecapy_jupyter import payload, prelude, wire
 
 from .conftest import OWNER, Desk, text_of
 
@@ -62,14 +62,7 @@ async def test_payload_there_and_back(desk: Desk, worker: Engine) -> None:
     import numpy as np
 
     a = np.arange(500_000.0)
-    packed = payload.pack_inputs({"a": a}, {}) if hasattr(payload, "pack_inputs") else None
-    if packed is None:  # the stream by hand: one pickle of a prelude, one of the variables
-        import pickle
-
-        import pytest
-
-        pytest.skip(f"payload packs another way ({pickle.HIGHEST_PROTOCOL})")
-    sent: Any = packed
+    sent = payload.pack([payload.by_name({"a": a})], {}, prelude=lambda own: prelude.make(own, {"a": a}, (), ()))
     digests = [await _stored(desk, bytes(buffer)) for buffer in sent.buffers]
     outcome = await desk.run("a += 1\nb = a[:100_000] * 1", payload=wire.Payload(bytes(sent.stream), "", tuple(digests)))
     assert outcome.state == "completed" and outcome.payload and outcome.payload.buffers, outcome

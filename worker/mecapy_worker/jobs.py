@@ -41,6 +41,7 @@ async def run_task(ctx: dict[str, Any], task_id: str) -> None:
     with work.holding(task_id, started.attempt) as hold:
         try:
             async with AsyncExitStack() as child:  # cleared away after the outcome is known to everybody
+                child.callback(work.spool(started).unlink, missing_ok=True)
                 outcome, journal = await attempt(work, started, hold, child)
                 await conclude(work, started, hold, outcome, journal)
         except asyncio.CancelledError:

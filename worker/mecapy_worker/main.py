@@ -9,9 +9,9 @@ import asyncio
 import os
 import platform
 import secrets
-import shutil
 import sys
 import tempfile
+import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -85,15 +85,14 @@ async def work(engine: Engine) -> None:
 async def opened(settings: Settings, child_module: str = "mecapy_worker.child") -> AsyncGenerator[Context]:
     """Everything a worker has in its hands; the folder it works in goes with it."""
     async with AsyncExitStack() as stack:
-        scratch = Path(tempfile.mkdtemp(prefix="mecapy-worker-"))
-        stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+        scratch = scratch_folder()
         db = database.connect(settings.database_url)
         stack.push_async_callback(db.dispose)
         express = queue.connect(settings.redis_url)
         stack.push_async_callback(express.aclose, close_connection_pool=True)
         store = blobs.open_store(settings.blob_url)
         pool = await stack.enter_async_context(Pool(pool_options(settings, scratch, child_module)))
-        yield Context(worker_id(), settings, db, express, store, pool, scratch)
+        yield Context(worker_id(), settings, db, express, store, pool, spool_folder(scratch, settings.max_timeout_s))
 
 
 def pool_options(settings: Settings, scratch: Path, child_module: str) -> PoolOptions:
@@ -106,6 +105,27 @@ def pool_options(settings: Settings, scratch: Path, child_module: str) -> PoolOp
         disk_bytes=settings.max_disk_bytes,
         child_module=child_module,
     )
+
+
+def scratch_folder() -> Path:
+    """Shared by all workers of this user, so that each clears away what a crash has left of another. Children pass through it."""
+    folder = Path(tempfile.gettempdir()) / f"mecapy-worker-{os.geteuid()}"
+    folder.mkdir(mode=0o711, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.geteuid():  # somebody else was there first
+        return Path(tempfile.mkdtemp(prefix="mecapy-worker-"))
+    folder.chmod(0o711)
+    return folder
+
+
+def spool_folder(scratch: Path, longest_task_s: float) -> Path:
+    """Where long logs grow; without those of tasks that can no longer run."""
+    folder = scratch / "logs"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for left in folder.glob("*.log"):
+        with suppress(FileNotFoundError):
+            if left.stat().st_mtime < time.time() - 2 * longest_task_s:
+                left.unlink()
+    return folder
 
 
 def worker_id() -> str:
