@@ -12,6 +12,9 @@ from typing import Any
 from tblib import Traceback  # pyright: ignore[reportMissingTypeStubs]
 
 from . import ambient, errors, inplace, payload, wire
+from .diagnose import size_estimate
+
+_LARGE_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,13 @@ def _renamed(trail: dict[str, Any], rename: Callable[[str], str]) -> dict[str, A
     return trail | {"tb_frame": frame, "tb_next": _renamed(following, rename) if following else None}
 
 
-def sizes(namespace: Mapping[str, Any], names: Iterable[str], size_of: Callable[[Any], int]) -> list[str]:
-    """Names as the live block shows them: large ones with their size."""
-    found = ((name, size_of(namespace[name])) for name in names if name in namespace)
-    return [f"{name} ({size / 1e6:.3g} MB)" if size >= 1_000_000 else name for name, size in found]
+def came_back(namespace: Mapping[str, Any], home: Home, names: Iterable[str]) -> list[str]:
+    """The names as the live block shows them: large ones with their size, and which were changed in place."""
+    found: list[str] = []
+    for name in names:
+        if name not in home.bound:
+            found.append(f"{name} changed")
+        elif name in namespace:
+            size = size_estimate(namespace[name])
+            found.append(f"{name} ({size / 1e6:.3g} MB)" if size >= _LARGE_BYTES else name)
+    return found

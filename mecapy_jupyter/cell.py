@@ -104,22 +104,28 @@ def _picked(namespace: dict[str, Any], patterns: Sequence[str]) -> dict[str, Any
 def run(client: Client, prepared: Prepared) -> None:
     """Run the cell on the pool and wait: output live, variables at the end, its own exception if it fails."""
     shell, options = prepared.shell, prepared.options
-    block = LiveBlock(options.name, after_s=options.progress_after_s, quiet=options.quiet)
-    task = client.send(prepared.request, prepared.values, shell.user_ns, prepared.words, prepared.names.imports)
-    block.sent(task.sent_bytes, task.reused_bytes)
-    arrived: list[wire.Outcome] = []
-    task.follow(arrived.append)
+    with LiveBlock(options.name, after_s=options.progress_after_s, quiet=options.quiet) as block:
+        task = client.send(prepared.request, prepared.values, shell.user_ns, prepared.words, prepared.names.imports)
+        block.sent(task.sent_bytes, task.reused_bytes)
+        outcome, home = come_home(shell, task.follow(lambda _: None), block)
+    if outcome.state != wire.COMPLETED:
+        raise failure(outcome, home, prepared.source.rename)
+
+
+def come_home(shell: InteractiveShell, task: Task, block: LiveBlock) -> tuple[wire.Outcome, bind.Home]:
+    """Replay the task until its end, and put what it brings where it belongs. An interrupt cancels it."""
     try:
         outcome = replay_until_final(shell, task, block)
     except KeyboardInterrupt:
-        outcome = _interrupted(shell, task, block)
+        task.cancel()
+        outcome = replay_until_final(shell, task, block, time.monotonic() + _LAST_WORDS_S)
     home = task.open(outcome)
     names = bind.into(shell.user_ns, home)
     replay.remember(shell, home.value)
-    block.finish(outcome, bind.sizes(shell.user_ns, names, diagnose.size_estimate))
-    _say_left(home)
-    if outcome.state != wire.COMPLETED:
-        raise failure(outcome, home, prepared.source.rename)
+    block.finish(outcome, bind.came_back(shell.user_ns, home, names))
+    for name, why in home.left.items():
+        print(f"mecapy: {name} stays on the worker, it cannot travel ({why})", file=sys.stderr)
+    return outcome, home
 
 
 def replay_until_final(shell: InteractiveShell, task: Task, block: LiveBlock, deadline: float | None = None) -> wire.Outcome:
@@ -165,20 +171,9 @@ def describe(prepared: Prepared) -> str:
     return "\n".join([head, *lines, f"would bring back: {', '.join(prepared.options.outputs or ()) or binds}, and inputs it changes in place"])
 
 
-def _interrupted(shell: InteractiveShell, task: Task, block: LiveBlock) -> wire.Outcome:
-    """Interrupting the kernel interrupts the task: it is dead when this returns."""
-    task.cancel()
-    return replay_until_final(shell, task, block, time.monotonic() + _LAST_WORDS_S)
-
-
 def failure(outcome: wire.Outcome, home: bind.Home, rename: Callable[[str], str]) -> BaseException:
     """The exception to raise for an outcome, shown as the worker's IPython rendered it."""
     exception = bind.raised(outcome, home, rename)
     if outcome.error is not None and outcome.error.kind == "cell" and outcome.error.traceback:
         return show_as(exception, outcome.error.traceback)
     return plain(exception)
-
-
-def _say_left(home: bind.Home) -> None:
-    for name, why in home.left.items():
-        print(f"mecapy: {name} stays on the worker, it cannot travel ({why})", file=sys.stderr)

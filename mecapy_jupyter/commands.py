@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.interactiveshell import InteractiveShell
 
-from . import bind, cell, client, config, diagnose, doctor, errors, replay, status, wire
+from . import cell, client, config, doctor, errors, status, wire
 from .block import LiveBlock
 
 if TYPE_CHECKING:
@@ -97,12 +97,8 @@ def _logs(pool: client.Client, _: InteractiveShell, rest: Sequence[str]) -> None
 def _attach(pool: client.Client, shell: InteractiveShell, rest: Sequence[str]) -> None:
     found = _find(pool, rest)
     task = pool.attach(found["task_id"], found["name"], shell.user_ns)
-    block = LiveBlock(found["name"])
-    outcome = cell.replay_until_final(shell, task.follow(lambda _: None), block)
-    home = task.open(outcome)
-    names = bind.into(shell.user_ns, home)
-    replay.remember(shell, home.value)
-    block.finish(outcome, bind.sizes(shell.user_ns, names, diagnose.size_estimate))
+    with LiveBlock(found["name"]) as block:
+        outcome, home = cell.come_home(shell, task.follow(lambda _: None), block)
     if outcome.state != wire.COMPLETED:
         raise cell.failure(outcome, home, str)
 

