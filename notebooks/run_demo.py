@@ -25,7 +25,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 HERE = Path(__file__).resolve().parent
-READY_S = 90
+STOP_S = 30
 CELL_S = 300
 
 
@@ -43,17 +43,15 @@ def stack(folder: Path) -> Iterator[Stack]:
     """An embedded stack in `folder`, stopped on leaving."""
     command = [sys.executable, "-m", "mecapy_jupyter.cli", "up", "--data", str(folder / "stack")]
     log = folder / "up.log"
-    with log.open("w") as errors:
-        up = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=without_mecapy())
+    with log.open("w") as errors, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=without_mecapy()) as up:
         try:
             yield first_lines(up, log)
         finally:
             up.terminate()
             try:
-                up.wait(timeout=30)
+                up.wait(timeout=STOP_S)
             except subprocess.TimeoutExpired:
                 up.kill()
-                up.wait()
 
 
 def without_mecapy() -> dict[str, str]:
@@ -121,8 +119,10 @@ def how(task: dict[str, Any]) -> str:
 
 def text(cell: Any) -> str:
     """What a reader sees under the cell: what it printed, and the text of what it displayed (the live block says what came back)."""
-    shown = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs]
-    return "\n".join(part.strip() for part in shown)
+    printed = "".join(output["text"] for output in cell.outputs if output["output_type"] == "stream")
+    displayed = [output["data"] for output in cell.outputs if "data" in output]
+    shown = [data["text/plain"] for data in displayed if "text/plain" in data and "image/png" not in data]
+    return "\n".join([printed.strip(), *shown])
 
 
 def indented(block: str) -> str:

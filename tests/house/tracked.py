@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Assembled, so that this file does not find itself.
 FOREIGN = {
     "a package index": re.compile("--(extra-)?index" + "-url|--find" + "-links|/simp" + "le/?['\"\\s]|files.python" + "hosted"),
-    "a path of one machine": re.compile(r"(?<![\w.:])/(ro" + r"ot|wo" + r"rk|Us" + r"ers|ho" + r"me)/[\w.]+"),
+    "a path of one machine": re.compile(r"(?<![\w.:}])/(ro" + r"ot|wo" + r"rk|Us" + r"ers|ho" + r"me)/(?!nobody\b)[\w.]+"),
 }
 
 
