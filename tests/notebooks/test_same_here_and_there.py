@@ -10,11 +10,8 @@ from .compare import compare, table
 
 NOTEBOOKS = sorted(Path(__file__).parent.glob("*.ipynb"))
 
-KNOWN: dict[str, dict[int, str]] = {
-    "numpy_first_steps": {7: "a view sent with its base arrives as an array of its own"},
-    "language_and_symbols": dict.fromkeys(range(33, 40), "sympy's init_printing sets up the printing of its own process only"),
-}
-"""Cells that are known to differ, by number, and why. One that agrees again fails the test, so that this list only shrinks."""
+KNOWN: dict[str, dict[int, str]] = {}
+"""Cells of a notebook that are known to differ, by number, and why. One that agrees again fails the test, so that this list only shrinks."""
 
 
 @pytest.mark.timeout(240)
