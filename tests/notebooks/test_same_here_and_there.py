@@ -11,7 +11,7 @@ from .compare import compare, table
 NOTEBOOKS = sorted(Path(__file__).parent.glob("*.ipynb"))
 
 KNOWN: dict[str, dict[int, str]] = {}
-"""Cells of a notebook that are known to differ, by number, and why. One that agrees again fails the test, so that this list only shrinks."""
+"""Cells of a notebook that are known to differ, by number, and why. One that agrees again fails the test: the list only shrinks."""
 
 
 @pytest.mark.timeout(240)
