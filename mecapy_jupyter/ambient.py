@@ -90,7 +90,15 @@ def _set_rc_params(state: Any) -> None:
 
 def _pandas_options() -> Any:
     config = sys.modules["pandas._config.config"]
-    return {name: config.get_option(name) for name, option in config._registered_options.items() if config.get_option(name) != option.defval}
+    now, fresh = _flat(config._global_config), {name: option.defval for name, option in config._registered_options.items()}
+    return {name: value for name, value in now.items() if value != fresh.get(name)}
+
+
+def _flat(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in options.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}  # pyright: ignore
+    return found
 
 
 def _set_pandas_options(state: Any) -> None:

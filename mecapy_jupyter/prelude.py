@@ -49,12 +49,8 @@ def install(prelude: dict[str, Any]) -> None:
 
 def _submodules(values: Mapping[str, Any], words: frozenset[str]) -> list[str]:
     """`import scipy` alone does not import scipy.sparse.linalg; what is imported here and named in the code is imported there."""
-    tops = {value.__name__ for value in values.values() if isinstance(value, types.ModuleType)}
-    return [name for name in sorted(sys.modules) if "." in name and _under(name, tops) and words.issuperset(name.split(".")[1:])]
-
-
-def _under(name: str, tops: set[str]) -> bool:
-    return any(name.startswith(top + ".") for top in tops)
+    tops = tuple(f"{value.__name__}." for value in values.values() if isinstance(value, types.ModuleType))
+    return [name for name in sorted(sys.modules) if name.startswith(tops) and words.issuperset(name.split(".")[1:])] if tops else []
 
 
 def _picklable(state: dict[str, Any]) -> dict[str, bytes]:

@@ -6,6 +6,7 @@ only, through the channel; `shell` and `results` are its two hands.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib
 import mmap
@@ -78,6 +79,7 @@ def serve(channel: Channel, folder: Path, outbox: Path) -> None:
     else:
         _run(frame.header)
         header, body = results.collect(_shell, frame.header, watch, outbox)
+    ctypes.CDLL(None).fflush(None)  # what native code has printed comes before the end
     _shell.outgoing.frame("outcome", header, body)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import contextlib
 import os
 import signal
 import socket
@@ -20,6 +21,7 @@ from mecapy_worker.watch import Usage
 
 _QUEUED_FRAMES = 64
 _CHUNK_BYTES = 64 * 1024
+_PRINTED_CHUNKS = 64
 _DRAIN_WITHIN_S = 2.0  # after all its processes are dead, what it had said is still read
 
 
@@ -77,6 +79,19 @@ class Child:
             yield frame
             if frame.kind == "exit":
                 return
+
+    def printed(self) -> list[Frame]:
+        """What native code and subprocesses have written by now and `frames` has not yielded yet. Ends `frames`."""
+        if self._pump is not None:
+            self._pump.cancel()
+        left = [self._frames.get_nowait() for _ in range(self._frames.qsize())]
+        for fd, name in ((self._out, "stdout"), (self._err, "stderr")):
+            with contextlib.suppress(BlockingIOError):
+                for _ in range(_PRINTED_CHUNKS):  # a process it left behind may print on and on
+                    if not (chunk := os.read(fd, _CHUNK_BYTES)):
+                        break
+                    left.append(Frame("stream", {"name": name}, chunk.decode(errors="replace").encode()))
+        return [frame for frame in left if frame.kind == "stream"]
 
     async def interrupt(self) -> None:
         """As Ctrl-C does: SIGINT to the child itself."""

@@ -32,18 +32,24 @@ class Relay:
         self._limit = self._garbage = ""
 
     async def run(self, timeout_s: float) -> Ended:
-        """Returns when the child and everything it started are dead."""
+        """Returns when the child has given its word and left no files, which needs no waiting for its death; or else when it,
+        and everything it started, is dead: files must not change any more, and who stops a task waits for it to be gone."""
         since = time.monotonic()
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(self._watch(timeout_s))
             try:
                 async for frame in self._child.frames():
                     await self._take(frame)
+                    if self._word and not self._word.buffers and not self._hold.reason:
+                        for printed in self._child.printed():
+                            await self._take(printed)
+                        break
             except (FrameError, Garbage, RecursionError, ValueError, TypeError) as error:
                 self._garbage = str(error) or type(error).__name__
             seconds = time.monotonic() - since
             watch.cancel()
-        await self._child.kill()
+        if not self._word or self._word.buffers or self._hold.reason:
+            await self._child.kill()
         return Ended(self._word, self._hold.reason, self._limit, self._exit, self._garbage, seconds, timeout_s)
 
     async def _watch(self, timeout_s: float) -> None:
@@ -73,7 +79,8 @@ class Relay:
                 self._limit = str(header.get("kind", "something"))
             case "outcome" if self._word is None:
                 self._word = outcome.read(header, frame.body)
-                await self._child.kill()  # what it printed until now still comes, then the exit
+                if self._word.buffers:
+                    await self._child.kill()  # what it printed until now still comes, then the exit
             case "garbage":
                 raise Garbage(str(header.get("detail", "no frame")))
             case "exit":
