@@ -31,8 +31,18 @@ class Task(concurrent.futures.Future[Any]):
     `vars`: the variables that came back. `events`: a queue of its events, for one reader; the last one is final.
     """
 
-    def __init__(self, gateway: Gateway, task_id: str, name: str, packed: payload.Packed, namespace: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        task_id: str,
+        name: str,
+        packed: payload.Packed,
+        namespace: dict[str, Any],
+        told: Iterable[wire.Event] | None = None,
+    ) -> None:
+        """`told`: the stream that began with its submission, if this process submitted it."""
         super().__init__()
+        self._told = told
         self.id, self.name = task_id, name
         self.events: queue.SimpleQueue[wire.Event | errors.MecapyError] = queue.SimpleQueue()
         self.home = bind.Home()
@@ -69,7 +79,7 @@ class Task(concurrent.futures.Future[Any]):
 
     def _read(self, on_final: Callable[[wire.Outcome], None]) -> None:
         try:
-            for event in _resumed(self._gateway, self.id):
+            for event in _resumed(self._gateway, self.id, self._told):
                 self.events.put(event)
                 if event.type in wire.FINAL:
                     on_final(wire.Outcome.from_json(event.data))
@@ -119,12 +129,12 @@ def logs(gateway: Gateway, task_id: str) -> str:
     return "".join(said)
 
 
-def _resumed(gateway: Gateway, task_id: str) -> Iterable[wire.Event]:
-    """All events of a task, each once and in order, over as many connections as it takes."""
+def _resumed(gateway: Gateway, task_id: str, told: Iterable[wire.Event] | None = None) -> Iterable[wire.Event]:
+    """All events of a task, each once and in order, over as many connections as it takes. `told`: the first of these."""
     last_id, broken_at, pause_s = "", 0.0, 0.1
     while True:
         try:
-            for event in gateway.events(task_id, last_id):
+            for event in told if told is not None else gateway.events(task_id, last_id):
                 last_id, broken_at, pause_s = event.id, 0.0, 0.1
                 yield event
                 if event.type in wire.FINAL:
@@ -133,6 +143,7 @@ def _resumed(gateway: Gateway, task_id: str) -> Iterable[wire.Event]:
             broken_at = broken_at or time.monotonic()
             if time.monotonic() - broken_at > _PATIENCE_S:
                 raise
+        told = None
         time.sleep(pause_s)
         pause_s = min(pause_s * 2, 5.0)
 
@@ -176,8 +187,9 @@ class Client(concurrent.futures.Executor):
         sent, reused_bytes = self._upload(packed)
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
         body = dataclasses.replace(request, payload=sent, python=python).as_json()
-        answer = self.gateway.post("/tasks", body, key=uuid.uuid4().hex)
-        task = Task(self.gateway, answer["task_id"], request.name, packed, namespace)
+        submitted, told = self.gateway.submit(body, uuid.uuid4().hex)
+        task = Task(self.gateway, submitted["task_id"], request.name, packed, namespace, told)
+        task.events.put(wire.Event("", wire.QUEUED, submitted))
         task.sent_bytes, task.reused_bytes = packed.size_bytes - reused_bytes, reused_bytes
         return task
 

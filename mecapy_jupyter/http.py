@@ -18,6 +18,7 @@ from .version import __version__
 
 _CONNECT_S = 5.0
 _ANSWER_S = 60.0
+_SUBMIT_TRIES = 3
 _SILENCE_S = 45.0  # the gateway pings an idle event stream every 15 s
 
 # Only what may be sent twice is: GET, PUT and DELETE always, POST where its caller gave an Idempotency-Key.
@@ -65,24 +66,49 @@ class Gateway:
     def get_bytes(self, path: str) -> bytes:
         return self._request("GET", path).data
 
+    def submit(self, body: Any, key: str) -> tuple[dict[str, Any], Iterator[wire.Event]]:
+        """Submit a task and follow it, in one request. Returns what the gateway says of it, and the events after that.
+
+        `key`: the idempotency key; the request is repeated with it when the connection breaks before the task is known.
+        """
+        headers = {"Accept": "text/event-stream", "Content-Type": "application/json", "Idempotency-Key": key}
+        text = json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
+        for tries_left in reversed(range(_SUBMIT_TRIES)):
+            told = self._stream("POST", "/tasks", headers=headers, body=text, retries=_RETRY.new(allowed_methods=None))
+            try:
+                return next(told).data, told
+            except (errors.ConnectionFailed, StopIteration):
+                if not tries_left:
+                    raise errors.ConnectionFailed(f"{self.url} broke the connection while it took the task; run the cell again") from None
+        raise AssertionError
+
     def events(self, task_id: str, last_id: str = "", *, follow: bool = True) -> Iterator[wire.Event]:
         """Events of a task after `last_id`, until the final one; without `follow`, until the last one there is by now.
 
         Raises `ConnectionFailed` when the stream breaks.
         """
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_id} if last_id else {})
-        timeout = Timeout(connect=_CONNECT_S, read=_SILENCE_S)
-        answer = self._send("GET", f"/tasks/{task_id}/events{'' if follow else '?follow=false'}", headers=headers, preload_content=False, timeout=timeout, retries=_ONCE)
+        path = f"/tasks/{task_id}/events" + ("" if follow else "?follow=false")
+        return self._stream("GET", path, headers=headers, retries=_ONCE)
+
+    def _stream(self, method: str, path: str, **options: Any) -> Iterator[wire.Event]:
+        timeout, ended = Timeout(connect=_CONNECT_S, read=_SILENCE_S), False
+        answer = self._send(method, path, preload_content=False, timeout=timeout, **options)
         try:
-            if answer.status != 200:
+            if answer.status >= 300:
                 answer.read()
                 raise _problem(answer, self.url)
-            for event in sseclient.SSEClient(answer.stream()).events():  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
-                yield wire.Event(event.id, event.event, json.loads(event.data))  # pyright: ignore[reportUnknownMemberType,reportUnknownArgumentType]
+            for event in _sent_events(answer):
+                ended = event.type in wire.FINAL
+                yield event
         except urllib3.exceptions.HTTPError as broken:
             raise errors.ConnectionFailed(f"the event stream from {self.url} broke: {broken}") from broken
         finally:
-            answer.close()
+            if ended:  # nothing follows: the connection serves the next request
+                answer.drain_conn()
+                answer.release_conn()
+            else:
+                answer.close()
 
     def _json(self, method: str, path: str, **options: Any) -> Any:
         data = self._request(method, path, **options).data
@@ -104,6 +130,11 @@ class Gateway:
                 f"no answer from the gateway at {self.url} ({_reason(broken)}). Is it running? "
                 "`mecapy status` shows the embedded stack; `%mecapy doctor` checks the rest."
             ) from None
+
+
+def _sent_events(answer: urllib3.BaseHTTPResponse) -> Iterator[wire.Event]:
+    for event in sseclient.SSEClient(answer.stream()).events():  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
+        yield wire.Event(event.id or "", event.event, json.loads(event.data))  # pyright: ignore[reportUnknownMemberType,reportUnknownArgumentType]
 
 
 def _reason(broken: Exception) -> str:

@@ -120,3 +120,30 @@ async def test_stream_is_plain_sse(gateway: Any) -> None:
     )
     assert answer.headers["Content-Type"].startswith("text/event-stream") and answer.headers["X-Accel-Buffering"] == "no"
     assert [event.type for event in events_of(answer)] == ["started", "completed"]
+
+
+async def test_a_submission_follows_itself(gateway: Any) -> None:
+    """POST /tasks that accepts an event stream answers with it: the task's id first, the final event last, nothing twice."""
+    told = Gateway(gateway.url, gateway.token)
+    submitted, stream = await asyncio.to_thread(told.submit, {"code": "1"}, "a-key")
+    async with Worker(gateway) as worker:
+        await worker.start(submitted["task_id"])
+        await worker.finish(submitted["task_id"], wire.Outcome(wire.COMPLETED, 1))
+    heard = await asyncio.to_thread(list, stream)
+    assert [event.type for event in heard if event.type != wire.QUEUED] == ["started", "completed"]
+    again, stream = await asyncio.to_thread(told.submit, {"code": "1"}, "a-key")
+    heard = await asyncio.to_thread(list, stream)
+    assert again["task_id"] == submitted["task_id"] and heard[-1].type == "completed"
+
+
+async def test_one_connection_serves_many_tasks(gateway: Any) -> None:
+    """A stream read to its end gives its connection back: the next submission does not connect anew."""
+    told = Gateway(gateway.url, gateway.token)
+    async with Worker(gateway) as worker:
+        for key in ("one", "two", "three"):
+            submitted, stream = await asyncio.to_thread(told.submit, {"code": "1"}, key)
+            await worker.start(submitted["task_id"])
+            await worker.finish(submitted["task_id"], wire.Outcome(wire.COMPLETED, 1))
+            await asyncio.to_thread(list, stream)
+    pool: Any = told._pool.connection_from_url(gateway.url)  # pyright: ignore[reportPrivateUsage]
+    assert pool.num_connections == 1

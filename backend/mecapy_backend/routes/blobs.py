@@ -14,7 +14,7 @@ from ..store import blob_rows
 from ..store.blobs import BadName, WrongDigest
 from . import body
 from .models import MissingBody, MissingView
-from .tasks import json
+from .reply import json
 
 router = APIRouter(tags=["blobs"])
 _BYTES = {"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}}

@@ -13,7 +13,7 @@ from ..auth import Owner
 from ..settings import Settings
 from ..store import lookup, workers
 from .models import MeView, WorkerView
-from .tasks import json, or_none
+from .reply import json, or_none
 
 router = APIRouter(tags=["system"])
 

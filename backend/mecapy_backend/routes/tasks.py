@@ -7,39 +7,25 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 from uuid import UUID
 
 import structlog
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from redis.exceptions import RedisError
 
 from mecapy_jupyter import wire
 
 from ..auth import Owner
 from ..problems import Problem, no_such_task
 from ..store import blob_rows, events, jsontext, tasks, workers
-from . import body
+from . import body, stream
 from .models import CancelView, PageView, ResultView, State, SubmittedView, TaskBody, TaskView
+from .reply import json, or_none
 
 router = APIRouter(tags=["tasks"])
 _log = structlog.get_logger()
-T = TypeVar("T")
-
-
-def json(content: Any, status: int = 200, **headers: str) -> Response:
-    """An answer in JSON that any text a cell made survives."""
-    return Response(jsontext.dumps(content), status, headers, "application/json")
-
-
-async def or_none(redis_says: Awaitable[T]) -> T | None:
-    """What Redis says, or None while it is away: the row is enough, and the reconciler enqueues what it missed."""
-    try:
-        return await redis_says
-    except (RedisError, OSError):
-        return None
 
 
 async def task_of(request: Request, owner: Owner, task_id: str) -> tasks.Task:
@@ -54,14 +40,18 @@ async def task_of(request: Request, owner: Owner, task_id: str) -> tasks.Task:
 
 
 Mine = Annotated[tasks.Task, Depends(task_of)]
+Accept = Annotated[str, Header(max_length=1000, include_in_schema=False)]
 Key = Annotated[
     str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200, description="repeat a request safely: same key, same task")
 ]
 
 
 @router.post("/tasks", status_code=201, response_model=SubmittedView, openapi_extra=body.described(TaskBody), summary="Submit a task")
-async def submit(request: Request, owner: Owner, idempotency_key: Key = None) -> Response:
-    """Queue a task. It exists once this answers; follow it at `/tasks/{task_id}/events` or ask `/tasks/{task_id}`."""
+async def submit(request: Request, owner: Owner, idempotency_key: Key = None, accept: Accept = "") -> Response:
+    """Queue a task. It exists once this answers; follow it at `/tasks/{task_id}/events` or ask `/tasks/{task_id}`.
+
+    With `Accept: text/event-stream` the answer is that event stream itself, its first event `queued` with the task's id.
+    """
     state, settings = request.app.state, request.app.state.settings
     task = await body.read(request, TaskBody)
     _check_limits(task, settings)
@@ -79,7 +69,17 @@ async def submit(request: Request, owner: Owner, idempotency_key: Key = None) ->
         raise Problem(422, "not-understood", "inputs hold a number that JSON cannot carry (NaN, infinite, thousands of digits)") from None
     position = await or_none(state.queue.enqueue(done.task_id, task.priority)) if done.state == wire.QUEUED else None
     _log.info("submitted", task_id=done.task_id, owner=owner, created=done.created)
-    return json({"task_id": done.task_id, "status": done.state, "position": position}, 201, Location=f"/tasks/{done.task_id}")
+    submitted = {"task_id": done.task_id, "status": done.state, "position": position}
+    if "text/event-stream" in accept:
+        return stream.answer(_told(state, owner, submitted), 201, Location=f"/tasks/{done.task_id}")
+    return json(submitted, 201, Location=f"/tasks/{done.task_id}")
+
+
+async def _told(state: Any, owner: str, submitted: dict[str, Any]) -> AsyncIterator[events.Raw | None]:
+    """The submission itself, then what follows."""
+    yield events.Raw(events.START, wire.QUEUED, jsontext.dumps(submitted))
+    async for event in stream.follow(state, owner, submitted["task_id"], events.START):
+        yield event
 
 
 async def _admit(state: Any, owner: str, request: dict[str, Any], key: str | None, max_queued: int) -> tasks.Submitted:

@@ -1,0 +1,26 @@
+"""What routes answer with: JSON that any text a cell made survives, and what Redis says if it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+from fastapi import Response
+from redis.exceptions import RedisError
+
+from ..store import jsontext
+
+T = TypeVar("T")
+
+
+def json(content: Any, status: int = 200, **headers: str) -> Response:
+    """An answer in JSON."""
+    return Response(jsontext.dumps(content), status, headers, "application/json")
+
+
+async def or_none(redis_says: Awaitable[T]) -> T | None:
+    """What Redis says, or None while it is away: the row is enough, and the reconciler enqueues what it missed."""
+    try:
+        return await redis_says
+    except (RedisError, OSError):
+        return None
