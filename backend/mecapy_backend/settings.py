@@ -31,8 +31,11 @@ class Settings(BaseSettings):
     worker_slots: int = Field(default=1, ge=1, le=1024, description="tasks one worker runs at once")
     sandbox: Literal["strict", "best-effort"] = Field(default="strict", description="strict: refuse to run unconfined")
     preload: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=("numpy", "scipy", "matplotlib", "pandas", "sympy"),
-        description="packages imported before any task, with commas between",
+        default=(
+            "numpy", "scipy.integrate", "scipy.interpolate", "scipy.optimize", "scipy.signal", "scipy.sparse.linalg", "scipy.stats",
+            "matplotlib.pyplot", "pandas", "sympy",
+        ),  # fmt: skip
+        description="modules every child has imported already, with commas between",
     )
 
     # Limits of a request
@@ -43,7 +46,7 @@ class Settings(BaseSettings):
     max_timeout_s: float = Field(default=24 * 3600.0, gt=0, description="longest `timeout` a task may ask for")
 
     # Limits of a running task
-    max_output_bytes: int = Field(default=20 * MB, gt=0, description="what a task may print and display")
+    max_output_bytes: int = Field(default=256 * MB, gt=0, description="what a task may print and display")
     max_result_bytes: int = Field(default=2 * GB, gt=0, description="what a task may return")
     max_memory_bytes: int = Field(default=4 * GB, gt=0, description="memory of a task, all its processes together")
     max_disk_bytes: int = Field(default=4 * GB, gt=0, description="files of a task")
