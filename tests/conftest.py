@@ -111,8 +111,9 @@ class RunningGateway:
 @pytest.fixture
 def gateway(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[RunningGateway]:
     """A gateway on a free port of loopback, with a database, Redis and blob directory of its own."""
-    from mecapy_backend.settings import Settings
     from pydantic import SecretStr
+
+    from mecapy_backend.settings import Settings
 
     settings = Settings(database_url=database_url, redis_url=redis_url, blob_url=f"file://{tmp_path}/blobs", token=SecretStr(TOKEN))
     with served(settings) as running:
@@ -124,6 +125,7 @@ class served:
 
     def __init__(self, settings: Any) -> None:
         import uvicorn
+
         from mecapy_backend.app import create_app
 
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -156,6 +158,7 @@ def named(url: str, database: str) -> str:
 
 async def _sql(url: str, *statements: str) -> None:
     import sqlalchemy as sa
+
     from mecapy_backend.store import database
 
     engine = database.connect(url)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import httpx
+
 from mecapy_backend import queue as queues
 from mecapy_backend.store import database, events, tasks
-
 from mecapy_jupyter import wire
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from blake3 import blake3
+
 from mecapy_backend.store.blobs import BadName, FileStore, WrongDigest, open_store
 
 from .speak import client

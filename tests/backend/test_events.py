@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 import httpx
-from mecapy_backend.store import events, tasks
 
+from mecapy_backend.store import events, tasks
 from mecapy_jupyter import wire
 from mecapy_jupyter.http import Gateway
 

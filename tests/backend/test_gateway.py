@@ -13,10 +13,10 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from mecapy_backend.settings import Settings
-from mecapy_backend.store import workers
 from pydantic import SecretStr
 
+from mecapy_backend.settings import Settings
+from mecapy_backend.store import workers
 from mecapy_jupyter import wire
 
 from ..conftest import TOKEN, served

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
+
 from mecapy_backend.migrations import upgrade
 from mecapy_backend.settings import Settings
 from mecapy_backend.stack.services import Postgres, Valkey
-from pydantic import SecretStr
-
 from mecapy_jupyter import wire
 
 from ..conftest import TOKEN, served

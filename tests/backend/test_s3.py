@@ -15,9 +15,10 @@ from typing import Any
 import httpx
 import pytest
 from blake3 import blake3
+from pydantic import SecretStr
+
 from mecapy_backend.settings import Settings
 from mecapy_backend.store.blobs import BlobStore, WrongDigest, open_store
-from pydantic import SecretStr
 
 from ..conftest import TOKEN, served
 from .speak import client

@@ -6,6 +6,7 @@ from typing import Any
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+
 from mecapy_backend.migrations import upgrade
 from mecapy_backend.store.tables import metadata
 

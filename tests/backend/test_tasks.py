@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+
 from mecapy_backend.store import lookup, tasks
 from mecapy_backend.store.tables import blobs
-
 from mecapy_jupyter import wire
 
 DONE = wire.Outcome(wire.COMPLETED, result=1, seconds=0.5)

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
-from mecapy_backend.settings import Settings
 
+from mecapy_backend.settings import Settings
 from mecapy_jupyter import errors
 
 from .tracked import ROOT, findings, tracked

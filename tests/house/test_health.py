@@ -6,6 +6,7 @@ import platform
 from typing import Any
 
 import pytest
+
 from mecapy_backend.settings import Settings
 from mecapy_backend.store import workers
 from mecapy_worker import health

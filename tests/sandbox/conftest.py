@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+
 from mecapy_worker.pool import Pool
 
 HERE = Path(__file__).parent

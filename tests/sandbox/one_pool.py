@@ -6,8 +6,9 @@ import os
 import sys
 from pathlib import Path
 
-from mecapy_worker.pool import Pool
 from running import options, run
+
+from mecapy_worker.pool import Pool
 
 
 async def main(scratch: str) -> None:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mecapy_worker import libc, seccomp
 from running import run, serves
+
+from mecapy_worker import libc, seccomp
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from mecapy_worker.frames import MAX_HEADER_BYTES, AsyncChannel, Channel, Decoder, Frame, FrameError, encode
 
 

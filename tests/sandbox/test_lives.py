@@ -8,9 +8,10 @@ import os
 import signal
 
 import pytest
+from running import Ran, is_alive, options, run, serves
+
 from mecapy_worker.folders import Scratch
 from mecapy_worker.pool import Pool, TooWeak
-from running import Ran, is_alive, options, run, serves
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -14,9 +14,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import mecapy_worker
 import pytest
 from running import HERE, is_alive
+
+import mecapy_worker
 
 NOBODY = 65534
 

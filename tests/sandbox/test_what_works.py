@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from mecapy_worker.pool import Pool
 from running import options, run
+
+from mecapy_worker.pool import Pool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -1,7 +1,8 @@
 """A child module whose zygote believes that this kernel has no Landlock."""
 
-from mecapy_worker import landlock
 from tiny_child import serve, warm
+
+from mecapy_worker import landlock
 
 __all__ = ["prepare", "serve", "warm"]
 

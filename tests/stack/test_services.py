@@ -13,9 +13,9 @@ import asyncpg
 import psutil
 import pytest
 import redis
+
 from mecapy_backend.stack import programs
 from mecapy_backend.stack.services import Postgres, Valkey
-
 from mecapy_jupyter import errors
 
 from .running import Stack

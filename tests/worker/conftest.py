@@ -23,13 +23,12 @@ pytest.importorskip("mecapy_backend.store.tasks", reason="needs the server parts
 from mecapy_backend import queue as queues
 from mecapy_backend.settings import Settings
 from mecapy_backend.store import blobs, database, events, tasks
+from mecapy_jupyter import wire
 from mecapy_worker import main, reconciler
 from mecapy_worker.context import Context
 from mecapy_worker.engine import Engine
 from mecapy_worker.jobs import run_task
 from mecapy_worker.pool import Pool
-
-from mecapy_jupyter import wire
 
 OWNER = "ann"
 LIMIT_S = 40.0

@@ -8,6 +8,7 @@ from typing import Any
 
 import psutil
 import pytest
+
 from mecapy_worker.engine import Engine
 
 from .conftest import Desk, gone

@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
+
 from mecapy_backend import keys
 from mecapy_backend.store import tasks, workers
 from mecapy_worker import reconciler

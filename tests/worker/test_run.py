@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 from blake3 import blake3
-from mecapy_backend.store import tasks
-from mecapy_worker.engine import Engine
 
+from mecapy_backend.store import tasks
 from mecapy_jupyter import payload, prelude, wire
+from mecapy_worker.engine import Engine
 
 from .conftest import OWNER, Desk, text_of
 
@@ -123,6 +123,7 @@ async def _stored(desk: Desk, data: bytes) -> str:
 async def tasks_know(desk: Desk, digest: str) -> None:
     """The store's table of blobs, as the upload route fills it."""
     import sqlalchemy as sa
+
     from mecapy_backend.store.tables import blobs
 
     async with desk.db.connect() as connection:

@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import structlog
-from mecapy_backend.queue import Queue
-from mecapy_backend.settings import Settings
-from mecapy_backend.store.blobs import BlobStore
-from mecapy_backend.store.tasks import Started
 from redis.backoff import EqualJitterBackoff
 from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.typing import FilteringBoundLogger
+
+from mecapy_backend.queue import Queue
+from mecapy_backend.settings import Settings
+from mecapy_backend.store.blobs import BlobStore
+from mecapy_backend.store.tasks import Started
 
 from .pool import Pool
 

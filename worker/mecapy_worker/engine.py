@@ -14,8 +14,9 @@ from typing import Any
 
 from arq import func
 from arq.worker import Worker
-from mecapy_backend import keys
 from redis.exceptions import RedisError
+
+from mecapy_backend import keys
 
 from .context import Context, backoff, log
 

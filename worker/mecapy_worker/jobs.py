@@ -12,9 +12,9 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
-from mecapy_backend.store import events, tasks
 from redis.exceptions import RedisError
 
+from mecapy_backend.store import events, tasks
 from mecapy_jupyter import wire
 
 from . import reasons

@@ -17,7 +17,6 @@ from typing import IO, Any
 from mecapy_backend.queue import Queue
 from mecapy_backend.settings import Settings
 from mecapy_backend.store import events, jsontext
-
 from mecapy_jupyter import wire
 
 from .context import backoff, log, passing

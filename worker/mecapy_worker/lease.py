@@ -9,9 +9,10 @@ import asyncio
 import json
 from typing import Any
 
+from redis.exceptions import RedisError
+
 from mecapy_backend import keys
 from mecapy_backend.store import tasks, workers
-from redis.exceptions import RedisError
 
 from .context import Context, Hold, backoff, log, passing
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+
 from mecapy_backend import queue
 from mecapy_backend.settings import Settings
 from mecapy_backend.store import blobs, database, workers

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from blake3 import blake3
+
 from mecapy_backend.settings import Settings
 from mecapy_backend.store import jsontext
 from mecapy_backend.store.blobs import BlobStore
-
 from mecapy_jupyter import wire
 
 from . import reasons

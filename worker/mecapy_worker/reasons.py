@@ -9,7 +9,6 @@ import signal
 from typing import Any
 
 from mecapy_backend.settings import Settings
-
 from mecapy_jupyter import wire
 
 _SIGNALS = {

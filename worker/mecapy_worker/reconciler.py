@@ -11,9 +11,9 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 import sqlalchemy as sa
+
 from mecapy_backend import keys
 from mecapy_backend.store import events, tasks
-
 from mecapy_jupyter import wire
 
 from .context import Context, log, passing
