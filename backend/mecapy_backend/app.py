@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from mecapy_jupyter.version import __version__
 
 from . import problems, queue
+from .backlog import Backlog
 from .routes import blobs, events, system, tasks
 from .settings import Settings
 from .store import database
@@ -46,6 +47,7 @@ def create_app(settings: Settings) -> FastAPI:
         db = database.connect(settings.database_url, command_timeout_s=_COMMAND_TIMEOUT_S, pool_size=20)
         fast, streams = queue.connect(settings.redis_url), queue.connect(settings.redis_url, max_connections=_EVENT_STREAMS)
         app.state.db, app.state.queue, app.state.streams = db, fast, streams
+        app.state.backlog = Backlog(settings.max_queued_tasks)
         app.state.blobs = open_store(
             settings.blob_url, endpoint_url=settings.s3_endpoint_url, cache_dir=settings.cache_dir, cache_bytes=settings.cache_bytes
         )

@@ -32,9 +32,17 @@ class Settings(BaseSettings):
     sandbox: Literal["strict", "best-effort"] = Field(default="strict", description="strict: refuse to run unconfined")
     preload: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(
-            "numpy", "scipy.integrate", "scipy.interpolate", "scipy.optimize", "scipy.signal", "scipy.sparse.linalg", "scipy.stats",
-            "matplotlib.pyplot", "pandas", "sympy",
-        ),  # fmt: skip
+            "numpy",
+            "scipy.integrate",
+            "scipy.interpolate",
+            "scipy.optimize",
+            "scipy.signal",
+            "scipy.sparse.linalg",
+            "scipy.stats",
+            "matplotlib.pyplot",
+            "pandas",
+            "sympy",
+        ),
         description="modules every child has imported already, with commas between",
     )
 

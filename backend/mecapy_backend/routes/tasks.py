@@ -56,7 +56,7 @@ async def submit(request: Request, owner: Owner, idempotency_key: Key = None, ac
     task = await body.read(request, TaskBody)
     _check_limits(task, settings)
     try:
-        done = await _admit(state, owner, task.model_dump(), idempotency_key, settings.max_queued_tasks)
+        done = await _admit(state, owner, task.model_dump(), idempotency_key)
     except tasks.Conflict:
         raise Problem(422, "key-conflict", "this Idempotency-Key was used for another body; use a new key for a new task") from None
     except tasks.TooManyQueued:
@@ -82,7 +82,8 @@ async def _told(state: Any, owner: str, submitted: dict[str, Any]) -> AsyncItera
         yield event
 
 
-async def _admit(state: Any, owner: str, request: dict[str, Any], key: str | None, max_queued: int) -> tasks.Submitted:
+async def _admit(state: Any, owner: str, request: dict[str, Any], key: str | None) -> tasks.Submitted:
+    max_queued = await state.backlog.limit(state.db, owner)
     try:
         return await tasks.submit(state.db, owner, request, idempotency_key=key, max_queued=max_queued)
     except tasks.MissingBlobs as missing:

@@ -111,13 +111,20 @@ async def pace(db: AsyncEngine, owner: str) -> float | None:
     last = sa.select(sa.extract("epoch", _t.completed_at - _t.started_at).label("seconds"))
     last = (
         last.where(_t.owner == owner, _t.started_at.is_not(None), _t.completed_at.is_not(None))
-        .order_by(_t.created_at.desc())
+        .order_by(_t.completed_at.desc())  # not by creation: a long queue would be read to its end
         .limit(20)
         .subquery()
     )
     async with db.connect() as connection:
         seconds = (await connection.execute(sa.select(sa.func.avg(last.c.seconds)))).scalar()
     return None if seconds is None else float(seconds)
+
+
+async def queued(db: AsyncEngine, owner: str, most: int) -> int:
+    """How many tasks of an owner are queued; stops counting at `most`."""
+    rows = sa.select(sa.literal(1)).where(_t.owner == owner, _t.state == wire.QUEUED).limit(most).subquery()
+    async with db.connect() as connection:
+        return (await connection.execute(sa.select(sa.func.count()).select_from(rows))).scalar_one()
 
 
 async def counts(db: AsyncEngine, owner: str) -> dict[str, int]:

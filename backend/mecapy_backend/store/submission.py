@@ -42,9 +42,9 @@ class Submitted:
 
 
 async def submit(
-    db: AsyncEngine, owner: str, body: dict[str, Any], *, idempotency_key: str | None = None, max_queued: int = 1000
+    db: AsyncEngine, owner: str, body: dict[str, Any], *, idempotency_key: str | None = None, max_queued: int | None = None
 ) -> Submitted:
-    """Commit a new queued task. `body` is `TaskRequest.as_json()`, checked by the caller.
+    """Commit a new queued task. `body` is `TaskRequest.as_json()`, checked by the caller. `max_queued` None: need not be counted.
 
     Raises Conflict, TooManyQueued, MissingBlobs; ValueError for what JSON cannot hold (NaN).
     """
@@ -57,17 +57,17 @@ async def submit(
         "id": task_id, "owner": owner, "name": body.get("name", ""), "priority": body.get("priority", 5), "request": text,
         "request_digest": digest, "idempotency_key": idempotency_key, "digests": digests,
     }  # fmt: skip
-    values = {f"new_{name}": value for name, value in row.items()} | {"max_queued": max_queued}
+    values = {f"new_{name}": value for name, value in row.items()} | ({} if max_queued is None else {"max_queued": max_queued})
     for _ in range(3):
         async with db.connect() as connection:
-            if (await connection.execute(_SUBMIT_WITH_BLOBS if digests else _SUBMIT, values)).first():
+            if (await connection.execute(_SUBMIT[bool(digests), max_queued is not None], values)).first():
                 return Submitted(task_id, True)
             found = (await connection.execute(_WHY_NOT, {"owner": owner, "digests": digests, "idempotency_key": idempotency_key})).one()
         if found.id:
             if found.request_digest != digest:
                 raise Conflict
             return Submitted(found.id, False, found.state)
-        if found.queued >= max_queued:
+        if max_queued is not None and found.queued >= max_queued:
             raise TooManyQueued
         if missing := sorted(set(digests) - set(found.stored)):
             raise MissingBlobs(missing)
@@ -75,7 +75,7 @@ async def submit(
     raise TooManyQueued
 
 
-def _submit_statement(*, with_blobs: bool) -> Any:
+def _submit_statement(*, with_blobs: bool, counted: bool) -> Any:
     def given(name: str) -> Any:
         return sa.bindparam(f"new_{name}", type_=_t[name].type)  # a bare column's name would also become a SET of the update below
 
@@ -85,9 +85,10 @@ def _submit_statement(*, with_blobs: bool) -> Any:
         .limit(sa.bindparam("max_queued", type_=sa.Integer))
     )
     columns = ["id", "owner", "name", "priority", "request", "request_digest", "idempotency_key", "digests"]
-    row = sa.select(*[given(name) for name in columns], sa.literal(wire.QUEUED)).where(
-        sa.select(sa.func.count()).select_from(queued.subquery()).scalar_subquery() < sa.bindparam("max_queued", type_=sa.Integer)
-    )
+    row = sa.select(*[given(name) for name in columns], sa.literal(wire.QUEUED))
+    if counted:
+        count = sa.select(sa.func.count()).select_from(queued.subquery()).scalar_subquery()
+        row = row.where(count < sa.bindparam("max_queued", type_=sa.Integer))
     if with_blobs:  # naming a blob moves its `used_at`, so that a delete on its way spares it
         named = sa.update(blobs).values(used_at=sa.func.clock_timestamp())
         named = (
@@ -97,7 +98,11 @@ def _submit_statement(*, with_blobs: bool) -> Any:
     return insert(tasks).from_select([*columns, "state"], row).on_conflict_do_nothing().returning(_t.id)
 
 
-_SUBMIT, _SUBMIT_WITH_BLOBS = _submit_statement(with_blobs=False), _submit_statement(with_blobs=True)
+_SUBMIT = {
+    (with_blobs, counted): _submit_statement(with_blobs=with_blobs, counted=counted)
+    for with_blobs in (False, True)
+    for counted in (False, True)
+}
 _WHY_NOT = (
     sa.text(
         """SELECT (SELECT count(*) FROM tasks WHERE owner = :owner AND state = 'queued') AS queued,

@@ -55,6 +55,7 @@ sa.Index("tasks_queued", tasks.c.priority.desc(), tasks.c.created_at, postgresql
 sa.Index("tasks_queued_of_owner", tasks.c.owner, postgresql_where=tasks.c.state == wire.QUEUED)
 sa.Index("tasks_running", tasks.c.worker, tasks.c.lease_until, postgresql_where=tasks.c.state == wire.RUNNING)
 sa.Index("tasks_of_owner", tasks.c.owner, tasks.c.created_at.desc(), tasks.c.id)
+sa.Index("tasks_ended_of_owner", tasks.c.owner, tasks.c.completed_at.desc(), postgresql_where=tasks.c.completed_at.is_not(None))
 sa.Index("tasks_digests", tasks.c.digests, postgresql_using="gin")
 
 blobs = sa.Table(

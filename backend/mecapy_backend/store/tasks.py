@@ -25,6 +25,7 @@ from .lookup import get as get
 from .lookup import kept_log as kept_log
 from .lookup import pace as pace
 from .lookup import page as page
+from .lookup import queued as queued
 from .lookup import request as request
 from .lookup import waiting as waiting
 from .submission import Conflict as Conflict

@@ -45,6 +45,8 @@ def upgrade() -> None:
     op.create_index("tasks_queued", "tasks", [sa.text("priority DESC"), "created_at"], postgresql_where=queued)
     op.create_index("tasks_queued_of_owner", "tasks", ["owner"], postgresql_where=queued)
     op.create_index("tasks_running", "tasks", ["worker", "lease_until"], postgresql_where=running)
+    ended = sa.text("completed_at IS NOT NULL")
+    op.create_index("tasks_ended_of_owner", "tasks", ["owner", sa.text("completed_at DESC")], postgresql_where=ended)
     op.create_index("tasks_of_owner", "tasks", ["owner", sa.text("created_at DESC"), "id"])
     op.create_index("tasks_digests", "tasks", ["digests"], postgresql_using="gin")
     op.create_table(
