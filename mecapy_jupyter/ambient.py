@@ -152,8 +152,38 @@ def _set_decimal_context(state: Mapping[str, Any]) -> None:
         setattr(decimal.getcontext(), name, value)
 
 
+class _Named(type):
+    """A warning category that is not loaded here, by its name. Were it sent itself, opening it would import its package for every task."""
+
+    home: tuple[str, str] = ("", "")
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return any((base.__module__, base.__qualname__) == cls.home for base in subclass.__mro__)
+
+
+def _warning_filters() -> Any:
+    found: Any = warnings.filters
+    return [(action, message, _home(category), module, line) for action, message, category, module, line in found]
+
+
+def _home(category: type) -> tuple[str, str]:
+    return category.home if isinstance(category, _Named) else (category.__module__, category.__qualname__)
+
+
+def _category(home: tuple[str, str]) -> Any:
+    found: Any = sys.modules.get(home[0])
+    for name in home[1].split("."):
+        found = getattr(found, name, None)
+    if isinstance(found, type):
+        return found
+    named = _Named(home[1], (Warning,), {})
+    named.home = home
+    return named
+
+
 def _set_warnings(state: Any) -> None:
-    warnings.filters[:] = state  # pyright: ignore
+    filters = [(action, message, _category(home), module, line) for action, message, home, module, line in state]
+    warnings.filters[:] = filters  # pyright: ignore
     warnings._filters_mutated() if hasattr(warnings, "_filters_mutated") else None  # pyright: ignore
 
 
@@ -166,7 +196,7 @@ KINDS: dict[str, Kind] = {
     "matplotlib.rcParams": Kind("matplotlib", _rc_params, _set_rc_params),
     "pandas.options": Kind("pandas", _pandas_options, _set_pandas_options),
     "sympy.printing": Kind("sympy", _sympy_printing, lambda state: sys.modules["sympy"].init_printing(**state)),
-    "warnings.filters": Kind("warnings", lambda: list(warnings.filters), _set_warnings),
+    "warnings.filters": Kind("warnings", _warning_filters, _set_warnings),
     "decimal.context": Kind("decimal", _decimal_context, _set_decimal_context),
     "environment": Kind("os", _environment, _set_environment),
 }
