@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
-    from IPython.core.interactiveshell import InteractiveShell
-
     from .client import Client, Task
     from .errors import MecapyError
+    from .ipython import Shell
 
 __all__ = ["Client", "MecapyError", "Task", "__version__", "load_ipython_extension"]
 
 
-def load_ipython_extension(shell: InteractiveShell) -> None:
+def load_ipython_extension(shell: Shell) -> None:
     """`%load_ext mecapy_jupyter`."""
     from .magic import register  # late: importing the package must not cost what a notebook needs
 

@@ -9,9 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tblib import Traceback  # pyright: ignore[reportMissingTypeStubs]
-
-from . import ambient, errors, inplace, payload, wire
+from . import ambient, errors, inplace, payload, trails, wire
 from .diagnose import size_estimate
 
 _LARGE_BYTES = 1_000_000
@@ -46,11 +44,12 @@ def open_outcome(outcome: wire.Outcome, fetch: Callable[[str], Any], namespace: 
         raise
     except Exception as error:
         todo = "Install it here too" if isinstance(error, ImportError) else "Use `-o` to bring home other variables"
-        raise errors.CannotReceive(f"the cell ran, but its result cannot be opened here: {type(error).__name__}: {error}. {todo}.") from error
+        said = f"{type(error).__name__}: {error}"
+        raise errors.CannotReceive(f"the cell ran, but its result cannot be opened here: {said}. {todo}.") from error
     home: dict[str, Any] = opened.values[0]
     changes = [(memo[number], kind, content) for number, (kind, content) in home["changed"].items()]
     swaps = tuple((original, content) for original, kind, content in changes if not inplace.apply(original, kind, content))
-    exception = home.get("exception") or {}
+    exception: dict[str, Any] = home.get("exception") or {}
     return Home(
         home["bound"],
         tuple(home["deleted"]),
@@ -88,16 +87,8 @@ def raised(outcome: wire.Outcome, home: Home, rename: Callable[[str], str] = str
         return errors.BY_KIND.get(error.kind, errors.TaskFailed)(error.message)
     exception = home.exception or errors.CellError(f"{error.type}: {error.message}")
     if home.trail is not None:
-        trail = Traceback.from_dict(_renamed(home.trail, rename))  # pyright: ignore
-        exception = exception.with_traceback(trail.as_traceback())  # pyright: ignore
+        exception = exception.with_traceback(trails.traceback(trails.renamed(home.trail, rename)))
     return exception
-
-
-def _renamed(trail: dict[str, Any], rename: Callable[[str], str]) -> dict[str, Any]:
-    code = trail["tb_frame"]["f_code"]
-    frame = trail["tb_frame"] | {"f_code": code | {"co_filename": rename(code["co_filename"])}}
-    following = trail["tb_next"]
-    return trail | {"tb_frame": frame, "tb_next": _renamed(following, rename) if following else None}
 
 
 def came_back(namespace: Mapping[str, Any], home: Home, names: Iterable[str]) -> list[str]:

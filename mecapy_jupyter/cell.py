@@ -16,12 +16,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from IPython.core.interactiveshell import InteractiveShell
-
 from . import bind, capture, diagnose, errors, replay, wire
 from .block import LiveBlock
 from .client import Client, Task
 from .failures import CellSource, plain, show_as
+from .ipython import Shell
 
 _TICK_S = 0.1
 _LAST_WORDS_S = 3.0  # how long an interrupted cell waits for the task's end
@@ -48,7 +47,7 @@ class Options:
 class Prepared:
     """A cell that has been checked and captured: `request` and the `values` to send with it. Nothing has been sent."""
 
-    def __init__(self, shell: InteractiveShell, options: Options, header: str, body: str) -> None:
+    def __init__(self, shell: Shell, options: Options, header: str, body: str) -> None:
         self.shell, self.options = shell, options
         self.source = CellSource(shell, header, body, shell.displayhook.prompt_count)
         python = shell.transform_cell(body)
@@ -91,6 +90,10 @@ class Prepared:
         shown = {name: value for name, value in mine.items() if not name.startswith("_") and name not in hidden}
         return {name: value for name, value in shown.items() if diagnose.can_travel(value, namespace)}
 
+    def send(self, client: Client) -> Task:
+        """Pack, upload and submit it."""
+        return client.send(self.request, self.values, self.shell.user_ns, self.words, sorted(self.names.imports))
+
 
 def _picked(namespace: dict[str, Any], patterns: Sequence[str]) -> dict[str, Any]:
     picked = {n: v for n, v in namespace.items() if not n.startswith("_") and any(fnmatch.fnmatchcase(n, p) for p in patterns)}
@@ -105,14 +108,14 @@ def run(client: Client, prepared: Prepared) -> None:
     """Run the cell on the pool and wait: output live, variables at the end, its own exception if it fails."""
     shell, options = prepared.shell, prepared.options
     with LiveBlock(options.name, after_s=options.progress_after_s, quiet=options.quiet) as block:
-        task = client.send(prepared.request, prepared.values, shell.user_ns, prepared.words, prepared.names.imports)
+        task = prepared.send(client)
         block.sent(task.sent_bytes, task.reused_bytes)
         outcome, home = come_home(shell, task.follow(lambda _: None), block)
     if outcome.state != wire.COMPLETED:
         raise failure(outcome, home, prepared.source.rename)
 
 
-def come_home(shell: InteractiveShell, task: Task, block: LiveBlock) -> tuple[wire.Outcome, bind.Home]:
+def come_home(shell: Shell, task: Task, block: LiveBlock) -> tuple[wire.Outcome, bind.Home]:
     """Replay the task until its end, and put what it brings where it belongs. An interrupt cancels it."""
     try:
         outcome = replay_until_final(shell, task, block)
@@ -128,7 +131,7 @@ def come_home(shell: InteractiveShell, task: Task, block: LiveBlock) -> tuple[wi
     return outcome, home
 
 
-def replay_until_final(shell: InteractiveShell, task: Task, block: LiveBlock, deadline: float | None = None) -> wire.Outcome:
+def replay_until_final(shell: Shell, task: Task, block: LiveBlock, deadline: float | None = None) -> wire.Outcome:
     """Show events until the final one."""
     while True:
         try:
@@ -136,7 +139,8 @@ def replay_until_final(shell: InteractiveShell, task: Task, block: LiveBlock, de
         except queue.Empty:
             block.tick()
             if deadline is not None and time.monotonic() > deadline:
-                raise errors.ConnectionFailed("the task was told to stop, but its end was not heard; `%mecapy tasks` shows its state") from None
+                unheard = "the task was told to stop, but its end was not heard; `%mecapy tasks` shows its state"
+                raise errors.ConnectionFailed(unheard) from None
             continue
         if isinstance(event, errors.MecapyError):
             raise plain(event)
@@ -149,7 +153,7 @@ def replay_until_final(shell: InteractiveShell, task: Task, block: LiveBlock, de
 def start(client: Client, prepared: Prepared) -> Task:
     """Send the cell and return at once; when it ends, its variables are bound (`--bg`)."""
     shell, options = prepared.shell, prepared.options
-    task = client.send(prepared.request, prepared.values, shell.user_ns, prepared.words, prepared.names.imports)
+    task = prepared.send(client)
     before = dict(shell.user_ns)
 
     def bind_at_end(outcome: wire.Outcome) -> None:
@@ -157,8 +161,9 @@ def start(client: Client, prepared: Prepared) -> Task:
         unchanged = {n: v for n, v in task.home.bound.items() if shell.user_ns.get(n) is before.get(n)}
         bind.into(shell.user_ns, dataclasses.replace(task.home, bound=unchanged, deleted=()))
 
-    shell.user_ns[options.job_name or "job"] = task.follow(bind_at_end)
-    print(f"{options.job_name or 'job'}: {task.id[:8]} submitted; `.result()` waits for it, `.vars` has its variables, `.cancel()` stops it")
+    job_name = options.job_name or "job"
+    shell.user_ns[job_name] = task.follow(bind_at_end)
+    print(f"{job_name}: {task.id[:8]} submitted; `.result()` waits for it, `.vars` has its variables, `.cancel()` stops it")
     return task
 
 
@@ -167,8 +172,9 @@ def describe(prepared: Prepared) -> str:
     sizes = {name: diagnose.size_estimate(value) for name, value in prepared.values.items()}
     lines = [f"  {name:<20} {type(prepared.values[name]).__name__:<16} {size / 1e6:10.3f} MB" for name, size in sizes.items()]
     head = f"would send {len(sizes)} variable{'s' if len(sizes) != 1 else ''}, about {sum(sizes.values()) / 1e6:.3f} MB:"
-    binds = ", ".join(sorted(prepared.names.binds)) or "nothing"
-    return "\n".join([head, *lines, f"would bring back: {', '.join(prepared.options.outputs or ()) or binds}, and inputs it changes in place"])
+    wanted = prepared.options.outputs
+    back = ", ".join(sorted(prepared.names.binds) if wanted is None else wanted) or "nothing"
+    return "\n".join([head, *lines, f"would bring back: {back}, and inputs it changes in place"])
 
 
 def failure(outcome: wire.Outcome, home: bind.Home, rename: Callable[[str], str]) -> BaseException:

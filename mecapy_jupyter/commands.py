@@ -9,10 +9,9 @@ import getpass
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.interactiveshell import InteractiveShell
-
 from . import cell, client, config, doctor, errors, status, wire
 from .block import LiveBlock
+from .ipython import Shell
 
 if TYPE_CHECKING:
     from .magic import Magics
@@ -28,7 +27,7 @@ _HELP = """%mecapy                      who am I, where, queue, workers, my last
 %mecapy doctor               check the way from here to a worker"""
 
 
-def run(magics: Magics, shell: InteractiveShell, words: Sequence[str]) -> None:
+def run(magics: Magics, shell: Shell, words: Sequence[str]) -> None:
     """Carry out one command."""
     command, *rest = words or ["status"]
     if command == "config":
@@ -59,12 +58,12 @@ def _login(rest: Sequence[str]) -> None:
     print(f"Logged in at {url} as {who['owner']}.")
 
 
-def _status(pool: client.Client, shell: InteractiveShell, _: Sequence[str]) -> None:
+def _status(pool: client.Client, shell: Shell, _: Sequence[str]) -> None:
     known = pool.overview()
     shell.display_pub.publish({"text/plain": status.status_text(known), "text/html": status.status_html(known)})
 
 
-def _tasks(pool: client.Client, _: InteractiveShell, __: Sequence[str]) -> None:
+def _tasks(pool: client.Client, _: Shell, __: Sequence[str]) -> None:
     for task in pool.gateway.get("/tasks", limit=20)["tasks"]:
         print(f"{task['task_id']}  {task['status']:<9}  {task['created_at'][:19].replace('T', ' ')}  {task['name']}")
 
@@ -80,7 +79,7 @@ def _find(pool: client.Client, rest: Sequence[str]) -> dict[str, Any]:
     return found[0]
 
 
-def _cancel(pool: client.Client, _: InteractiveShell, rest: Sequence[str]) -> None:
+def _cancel(pool: client.Client, _: Shell, rest: Sequence[str]) -> None:
     if list(rest) == ["all"]:
         alive = [t for state in (wire.QUEUED, wire.RUNNING) for t in pool.gateway.get("/tasks", state=state, limit=100)["tasks"]]
     else:
@@ -90,11 +89,11 @@ def _cancel(pool: client.Client, _: InteractiveShell, rest: Sequence[str]) -> No
         print(f"{task['task_id'][:8]} {task['name']}: {answer['status']}")
 
 
-def _logs(pool: client.Client, _: InteractiveShell, rest: Sequence[str]) -> None:
+def _logs(pool: client.Client, _: Shell, rest: Sequence[str]) -> None:
     print(client.logs(pool.gateway, _find(pool, rest)["task_id"]), end="")
 
 
-def _attach(pool: client.Client, shell: InteractiveShell, rest: Sequence[str]) -> None:
+def _attach(pool: client.Client, shell: Shell, rest: Sequence[str]) -> None:
     found = _find(pool, rest)
     task = pool.attach(found["task_id"], found["name"], shell.user_ns)
     with LiveBlock(found["name"]) as block:
@@ -103,7 +102,7 @@ def _attach(pool: client.Client, shell: InteractiveShell, rest: Sequence[str]) -
         raise cell.failure(outcome, home, str)
 
 
-def _get(pool: client.Client, shell: InteractiveShell, rest: Sequence[str]) -> None:
+def _get(pool: client.Client, shell: Shell, rest: Sequence[str]) -> None:
     found = _find(pool, rest)
     task = pool.attach(found["task_id"], found["name"], shell.user_ns)
     home = task.open(pool.outcome(found["task_id"]))

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Any, NoReturn
 
-from IPython.core.interactiveshell import InteractiveShell
-from tblib import Traceback  # pyright: ignore[reportMissingTypeStubs]
+from . import trails
+from .ipython import Shell
 
 
 def show_as(exception: BaseException, lines: Sequence[str]) -> BaseException:
     """Let IPython show `lines` for this exception."""
     with contextlib.suppress(AttributeError, TypeError):  # an exception class with __slots__ is shown the long way
-        exception._render_traceback_ = lambda: list(lines)  # pyright: ignore
+        exception._render_traceback_ = lambda: list(lines)  # pyright: ignore[reportAttributeAccessIssue]
     return exception
 
 
@@ -29,7 +28,7 @@ def plain(exception: BaseException) -> BaseException:
 class CellSource:
     """This cell as IPython knows it: its file name in tracebacks, and its lines, where line 1 is the `%%mecapy` line."""
 
-    def __init__(self, shell: InteractiveShell, header: str, body: str, number: int) -> None:
+    def __init__(self, shell: Shell, header: str, body: str, number: int) -> None:
         self.header, self.body, self.number, self._shell = header, body, number, shell
         self.text = f"{header}\n{body}"
         self.filename: str = shell.compile.cache(self.text, number, raw_code=self.text)
@@ -53,7 +52,7 @@ class CellSource:
 
     def raise_at(self, error: BaseException, lineno: int) -> NoReturn:
         """Raise `error` as if line `lineno` of this cell had raised it."""
-        error = error.with_traceback(_traceback(self.filename, lineno))
+        error = error.with_traceback(trails.traceback(trails.at(self.filename, lineno)))
         lines = self._shell.InteractiveTB.structured_traceback(type(error), error, error.__traceback__, tb_offset=0)
         raise show_as(error, lines) from None
 
@@ -70,12 +69,3 @@ def _show_without_stack(shell: Any) -> None:
         shell.showsyntaxerror(filename)
 
     shell.showsyntaxerror = show
-
-
-def _traceback(filename: str, lineno: int) -> TracebackType | None:
-    code = {"co_filename": filename, "co_name": "<module>"}
-    frame = {"f_globals": {"__name__": "__main__", "__file__": filename}, "f_code": code, "f_lineno": lineno}
-    made: Any = Traceback.from_dict({"tb_frame": frame, "tb_lineno": lineno, "tb_next": None})  # pyright: ignore
-    return made.as_traceback()
-
-

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import sseclient  # pyright: ignore[reportMissingTypeStubs]
+import sseclient
 import urllib3
 from urllib3.util import Retry, Timeout
 
@@ -133,8 +133,8 @@ class Gateway:
 
 
 def _sent_events(answer: urllib3.BaseHTTPResponse) -> Iterator[wire.Event]:
-    for event in sseclient.SSEClient(answer.stream()).events():  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
-        yield wire.Event(event.id or "", event.event, json.loads(event.data))  # pyright: ignore[reportUnknownMemberType,reportUnknownArgumentType]
+    for event in sseclient.SSEClient(answer.stream()).events():
+        yield wire.Event(event.id or "", event.event, json.loads(event.data))
 
 
 def _reason(broken: Exception) -> str:

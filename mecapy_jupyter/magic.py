@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
-from typing import Any, NoReturn
-
-from IPython.core.interactiveshell import InteractiveShell
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import errors
 from .ambient import begin_environment
 from .failures import plain
+from .ipython import Shell
+
+if TYPE_CHECKING:
+    from .client import Client
 
 _UNITS = {"": 1.0, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -37,30 +39,31 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _parser() -> _Parser:
     parser = _Parser(prog="%%mecapy", add_help=False, allow_abbrev=False, description="Run this cell on a worker.")
-    parser.add_argument("-h", "--help", action="store_true", help="show this")
-    parser.add_argument("-i", "--inputs", type=_names, metavar="a,b", help="send these variables (names or globs) instead of what the cell reads")
-    parser.add_argument("-o", "--outputs", type=_names, metavar="y,z", help="bring home these variables instead of what the cell binds (`none`: nothing)")
-    parser.add_argument("--bg", action="store_true", help="return at once; the cell's Future is in the variable --as names")
-    parser.add_argument("--as", dest="job", default="", metavar="job", help="the variable for the Future of --bg")
-    parser.add_argument("--timeout", type=duration, default=300.0, metavar="2h", help="stop the cell after this time of running (300 s)")
-    parser.add_argument("--priority", type=int, choices=range(10), default=5, metavar="0-9", help="among your own tasks, higher first (5)")
-    parser.add_argument("--name", default="", help="a name for task lists")
-    parser.add_argument("--retries", type=int, choices=range(11), default=0, metavar="n", help="try a failing cell again so many times (0)")
-    parser.add_argument("--dry-run", action="store_true", help="send nothing; say what would travel")
-    parser.add_argument("--quiet", action="store_true", help="no live block")
-    parser.add_argument("--progress-after", type=float, default=2.0, metavar="s", help="show the live block after so many seconds (2)")
+    add = parser.add_argument
+    add("-h", "--help", action="store_true", help="show this")
+    add("-i", "--inputs", type=_names, metavar="a,b", help="send these variables (names or globs) instead of what the cell reads")
+    add("-o", "--outputs", type=_names, metavar="y,z", help="bring home these variables instead of what the cell binds (`none`: nothing)")
+    add("--bg", action="store_true", help="return at once; the cell's Future is in the variable --as names")
+    add("--as", dest="job", default="", metavar="job", help="the variable for the Future of --bg")
+    add("--timeout", type=duration, default=300.0, metavar="2h", help="stop the cell after this time of running (300 s)")
+    add("--priority", type=int, choices=range(10), default=5, metavar="0-9", help="among your own tasks, higher first (5)")
+    add("--name", default="", help="a name for task lists")
+    add("--retries", type=int, choices=range(11), default=0, metavar="n", help="try a failing cell again so many times (0)")
+    add("--dry-run", action="store_true", help="send nothing; say what would travel")
+    add("--quiet", action="store_true", help="no live block")
+    add("--progress-after", type=float, default=2.0, metavar="s", help="show the live block after so many seconds (2)")
     return parser
 
 
 class Magics:
     """The magics of one shell, and its connection to the pool, made when first needed."""
 
-    def __init__(self, shell: InteractiveShell) -> None:
+    def __init__(self, shell: Shell) -> None:
         self._shell = shell
-        self._client: Any = None
+        self._client: Client | None = None
 
-    def client(self) -> Any:
-        """The Client; made anew after a change of configuration or of the embedded stack's address."""
+    def client(self) -> Client:
+        """Made anew after a change of configuration or of the embedded stack's address."""
         from . import config
         from .client import Client
 
@@ -120,7 +123,7 @@ class _sentences:
             plain(error)
 
 
-def register(shell: InteractiveShell) -> None:
+def register(shell: Shell) -> None:
     begin_environment()
     magics = Magics(shell)
     shell.register_magic_function(magics.cell, "cell", "mecapy")

@@ -8,12 +8,11 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from IPython.core.interactiveshell import InteractiveShell
-
 from . import wire
+from .ipython import ResultHook, Shell
 
 
-def show(shell: InteractiveShell, event: wire.Event) -> None:
+def show(shell: Shell, event: wire.Event) -> None:
     """Show one event; those that are not output show nothing."""
     if event.type == wire.STDOUT:
         sys.stdout.write(event.data["text"])
@@ -25,17 +24,18 @@ def show(shell: InteractiveShell, event: wire.Event) -> None:
         _display(shell, event.data)
 
 
-def _display(shell: InteractiveShell, data: dict[str, Any]) -> None:
+def _display(shell: Shell, data: dict[str, Any]) -> None:
     if data["kind"] == "clear_output":
         shell.display_pub.clear_output(wait=data.get("wait", False))
     elif data["kind"] == "execute_result":
         _result(shell.displayhook, data)
     else:
         transient = {"display_id": data["display_id"]} if data.get("display_id") else {}
-        shell.display_pub.publish(data["data"], data.get("metadata") or {}, transient=transient, update=data["kind"] == "update_display_data")
+        update = data["kind"] == "update_display_data"
+        shell.display_pub.publish(data["data"], data.get("metadata") or {}, transient=transient, update=update)
 
 
-def _result(hook: Any, data: dict[str, Any]) -> None:
+def _result(hook: ResultHook, data: dict[str, Any]) -> None:
     """As Out[n]. The value itself follows when the task has ended (`remember`)."""
     hook.start_displayhook()
     hook.write_output_prompt()
@@ -44,7 +44,7 @@ def _result(hook: Any, data: dict[str, Any]) -> None:
     hook.finish_displayhook()
 
 
-def remember(shell: InteractiveShell, value: Any) -> None:
+def remember(shell: Shell, value: Any) -> None:
     """Let `Out[n]`, `_` and `_n` be the value of the cell."""
     if value is not None:
         shell.displayhook.check_for_underscore()

@@ -13,9 +13,7 @@ import types
 from pathlib import Path
 from typing import Any
 
-from tblib import Traceback  # pyright: ignore[reportMissingTypeStubs]
-
-from mecapy_jupyter import ambient, payload
+from mecapy_jupyter import ambient, payload, trails
 from mecapy_jupyter.inplace import Watch
 from mecapy_jupyter.wire import CANCELLED, COMPLETED, FAILED, ErrorInfo
 
@@ -152,11 +150,10 @@ def _message(error: BaseException | None) -> str:
 def _exception(error: BaseException) -> dict[str, Any]:
     """The exception itself and where it came from, frames above the cell left out."""
     tb = error.__traceback__
-    while tb is not None and not tb.tb_frame.f_globals.get("__name__") == "__main__":
+    while tb is not None and tb.tb_frame.f_globals.get("__name__") != "__main__":
         tb = tb.tb_next
     error.__traceback__ = None
-    trail = Traceback(tb).to_dict() if tb is not None else None  # pyright: ignore
-    return {"error": error, "trail": trail}
+    return {"error": error, "trail": trails.of(tb) if tb is not None else None}
 
 
 def _json_result(shell: TaskShell, bound: dict[str, Any], patterns: list[str] | None) -> Any:

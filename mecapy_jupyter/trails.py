@@ -1,0 +1,40 @@
+"""Where an exception came from, as plain data that travels (a trail), and back. The one place that knows tblib.
+
+Before it: `mecapy_worker.results` (makes trails) and, in the kernel, `bind` and `failures` (make tracebacks of them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from tblib import Traceback
+
+
+def of(traceback: TracebackType) -> dict[str, Any]:
+    """The trail of a traceback: files, lines and names, no code and no variables."""
+    return Traceback(traceback).as_dict()
+
+
+def at(filename: str, lineno: int) -> dict[str, Any]:
+    """The trail of an error at top level of a cell."""
+    frame = {
+        "f_globals": {"__name__": "__main__", "__file__": filename},
+        "f_code": {"co_filename": filename, "co_name": "<module>"},
+        "f_lineno": lineno,
+    }
+    return {"tb_frame": frame, "tb_lineno": lineno, "tb_next": None}
+
+
+def renamed(trail: dict[str, Any], rename: Callable[[str], str]) -> dict[str, Any]:
+    """The trail with its file names as `rename` gives them."""
+    code = trail["tb_frame"]["f_code"]
+    frame = trail["tb_frame"] | {"f_code": code | {"co_filename": rename(code["co_filename"])}}
+    following = trail["tb_next"]
+    return trail | {"tb_frame": frame, "tb_next": renamed(following, rename) if following else None}
+
+
+def traceback(trail: dict[str, Any]) -> TracebackType | None:
+    """A traceback that leads where the trail does."""
+    return Traceback.from_dict(trail).as_traceback()
