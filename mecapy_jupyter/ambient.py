@@ -14,7 +14,7 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from IPython.core.getipython import get_ipython
 
@@ -73,18 +73,22 @@ def _set_numpy_random(state: Any) -> None:
     numpy.random.set_state((name, numpy.frombuffer(keys, dtype=numpy.uint32), *rest))
 
 
+def _styles(params: dict[str, Any]) -> dict[str, Any]:
+    """`params` as they stand: asked in their own way, they warn of old names and choose a back end."""
+    return {name: value for name, value in dict[str, Any].items(params) if name not in _BACKENDS}
+
+
 def _rc_params() -> Any:
     matplotlib = sys.modules["matplotlib"]
-    fresh = matplotlib.rcParamsDefault
-    now = {name: value for name, value in dict.items(matplotlib.rcParams) if name not in _BACKENDS}
-    return {name: value for name, value in now.items() if value != dict.get(fresh, name)}
+    now, fresh = _styles(matplotlib.rcParams), _styles(matplotlib.rcParamsDefault)
+    return {name: value for name, value in now.items() if value != fresh.get(name)}
 
 
 def _set_rc_params(state: Any) -> None:
     matplotlib = sys.modules["matplotlib"]
-    fresh = {name: value for name, value in dict.items(matplotlib.rcParamsDefault) if name not in _BACKENDS}
+    now, fresh = _styles(matplotlib.rcParams), _styles(matplotlib.rcParamsDefault)
     for name, value in (fresh | state).items():
-        if dict.get(matplotlib.rcParams, name) != value:
+        if now.get(name) != value:
             matplotlib.rcParams[name] = value
 
 
@@ -97,7 +101,7 @@ def _pandas_options() -> Any:
 def _flat(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in options.items():
-        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}  # pyright: ignore
+        found |= _flat(cast("dict[str, Any]", value), f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
     return found
 
 
@@ -183,8 +187,9 @@ def _category(home: tuple[str, str]) -> Any:
 
 def _set_warnings(state: Any) -> None:
     filters = [(action, message, _category(home), module, line) for action, message, home, module, line in state]
-    warnings.filters[:] = filters  # pyright: ignore
-    warnings._filters_mutated() if hasattr(warnings, "_filters_mutated") else None  # pyright: ignore
+    cast("list[Any]", warnings.filters)[:] = filters
+    if (mutated := getattr(warnings, "_filters_mutated", None)) is not None:
+        mutated()
 
 
 KINDS: dict[str, Kind] = {

@@ -45,10 +45,10 @@ def _rehearse() -> None:
     connect(_shell, lambda kind, header, body: None)
     cells = ["1 + 1", "1 / 0"]
     if "matplotlib" in sys.modules:
-        _shell.enable_matplotlib("inline")
+        _shell.enable_matplotlib("inline")  # pyright: ignore[reportUnknownMemberType]
         cells.append("import matplotlib.pyplot as p; p.figure(figsize=(1, 1)); p.plot([1, 2]); p.title('$x$')")
     for cell in cells:
-        _shell.run_cell(cell, store_history=False)
+        _shell.run(cell)
     _shell.user_ns.pop("p", None)
     _shell.failure = None
 
@@ -62,7 +62,7 @@ def warm(folder: Path) -> None:
         numpy.random.seed()  # siblings of one zygote must not draw the same numbers
     ambient.begin_environment()
     connect(_shell, lambda kind, header, body: None)
-    _shell.run_cell("None", store_history=False)
+    _shell.run("None")
     _shell.displayhook.value = None
 
 
@@ -107,15 +107,16 @@ def _map(fd: int) -> Any:
 
 def _run(task: dict[str, Any]) -> None:
     """Run the cell as its notebook would: same number, same lines."""
-    cell = task.get("cell") or {}
-    code, header = task["code"], cell.get("header", "")
+    cell: dict[str, Any] = task.get("cell") or {}
+    code: str = task["code"]
+    header: str = cell.get("header", "")
     # A comment in the place of the `%%mecapy` line keeps the line numbers; a cell magic must stay on the first line.
-    keeps_lines = header and not code.lstrip().startswith("%%")
+    keeps_lines = bool(header) and not code.lstrip().startswith("%%")
     source = f"# {header}\n{code}" if keeps_lines else code
     _shell.compile.header = header if keeps_lines else ""
     _shell.execution_count = cell.get("number") or 1
     _shell.displayhook.source = source
     try:
-        _shell.run_cell(source, store_history=False)
+        _shell.run(source)
     except KeyboardInterrupt as interrupt:  # it came between the cell's end and ours
         _shell.failure = interrupt, ["KeyboardInterrupt"]

@@ -9,7 +9,7 @@ import io
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -65,7 +65,7 @@ class Outgoing:
                 self._send("stream", {"name": self._pending_name}, text.encode("utf-8", "backslashreplace"))
 
     @contextmanager
-    def uninterrupted(self) -> Iterator[None]:
+    def uninterrupted(self) -> Generator[None]:
         """Hold back a KeyboardInterrupt until the end of the block (it can only arise in the main thread)."""
         if threading.current_thread() is not threading.main_thread():
             yield

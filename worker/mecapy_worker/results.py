@@ -10,8 +10,9 @@ import json
 import re
 import traceback
 import types
+from collections.abc import Set
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mecapy_jupyter import ambient, payload, trails
 from mecapy_jupyter.inplace import Watch
@@ -135,7 +136,7 @@ def _describe(shell: TaskShell, error: BaseException | None, lines: list[str]) -
     """The cell's own error, as text for anybody."""
     line = error.lineno if isinstance(error, SyntaxError) else None
     for frame, number in traceback.walk_tb(error.__traceback__ if error else None):
-        if frame.f_code.co_filename in shell.compile._filename_map:  # pyright: ignore
+        if shell.compile.format_code_name(frame.f_code.co_filename) is not None:
             line = number
     return ErrorInfo("cell", type(error).__name__, _message(error), line, tuple(lines))
 
@@ -182,7 +183,7 @@ def _to_json(value: Any) -> Any:
             if hasattr(value, method) and not isinstance(value, type):
                 return getattr(value, method)()
     if isinstance(value, (set, frozenset)):
-        return sorted(value, key=repr)  # pyright: ignore
+        return sorted(cast("Set[object]", value), key=repr)
     raise TypeError(type(value).__name__)
 
 

@@ -12,8 +12,8 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 from IPython.core.compilerop import CachingCompiler
 from IPython.core.displayhook import DisplayHook
@@ -28,24 +28,29 @@ from .outgoing import Outgoing, OutStream
 class FramePublisher(DisplayPublisher):
     """`display()` and friends."""
 
+    shell: TaskShell
+
     def publish(self, data: Any, metadata: Any = None, *_: Any, transient: Any = None, update: bool = False, **__: Any) -> None:
-        self.show("update_display_data" if update else "display_data", data, metadata, (transient or {}).get("display_id"))
+        display_id: str | None = transient.get("display_id") if transient else None
+        self.show("update_display_data" if update else "display_data", data, metadata, display_id)
 
     def clear_output(self, wait: bool = False) -> None:
         self.shell.outgoing.frame("display", {"kind": "clear_output", "wait": bool(wait)})
 
     def show(self, kind: str, data: Any, metadata: Any, display_id: str | None = None) -> None:
-        self.shell.outgoing.frame("display", {"kind": kind, "data": _plain(data), "metadata": _plain(metadata or {}), "display_id": display_id})
+        display = {"kind": kind, "data": _plain(data), "metadata": _plain(metadata or {}), "display_id": display_id}
+        self.shell.outgoing.frame("display", display)
 
 
 class FrameDisplayHook(DisplayHook):
     """The value of the last expression: shown as a kernel shows it, and kept for the way home."""
 
+    shell: TaskShell
     value: Any = None
     source = ""
 
     def quiet(self) -> bool:
-        return self.semicolon_at_end_of_expression(self.source)
+        return bool(self.semicolon_at_end_of_expression(self.source))  # pyright: ignore[reportUnknownMemberType]
 
     def write_output_prompt(self) -> None: ...
 
@@ -68,8 +73,10 @@ class TaskCompiler(CachingCompiler):
 
     def cache(self, *args: Any, **kwargs: Any) -> str:
         name = super().cache(*args, **kwargs)
-        if self.header and (entry := linecache.cache.get(name)) is not None:
-            linecache.cache[name] = (*entry[:2], [f"{self.header}\n", *entry[2][1:]], *entry[3:])  # pyright: ignore
+        entry = linecache.cache.get(name)
+        if self.header and entry is not None and len(entry) == 4:
+            size, mtime, lines, path = entry
+            linecache.cache[name] = size, mtime, [f"{self.header}\n", *lines[1:]], path
         return name
 
 
@@ -79,13 +86,22 @@ class TaskShell(InteractiveShell):
     display_pub_class = FramePublisher  # pyright: ignore[reportAssignmentType]
     displayhook_class = FrameDisplayHook  # pyright: ignore[reportAssignmentType]
     compiler_class = TaskCompiler  # pyright: ignore[reportAssignmentType]
+    # What IPython leaves untyped.
+    user_ns: dict[str, Any]  # pyright: ignore[reportIncompatibleMethodOverride]
+    display_pub: FramePublisher
+    displayhook: FrameDisplayHook
+    compile: TaskCompiler
     outgoing: Outgoing
     failure: tuple[BaseException | None, list[str]] | None = None
+
+    def run(self, source: str) -> None:
+        """Run a cell. Its error, if any, is then in `failure`."""
+        self.run_cell(source, store_history=False)  # pyright: ignore[reportUnknownMemberType]
 
     def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
         error = exc_tuple[1] if exc_tuple else sys.exc_info()[1]
         if isinstance(error, BaseExceptionGroup):  # IPython prints these by itself
-            self.failure = error, traceback.format_exception(error)
+            self.failure = error, traceback.format_exception(error)  # pyright: ignore[reportUnknownArgumentType]
         else:
             super().showtraceback(exc_tuple, *args, **kwargs)
 
@@ -97,7 +113,7 @@ class TaskShell(InteractiveShell):
 
     def system(self, cmd: str) -> None:
         """`!command`: what it says goes where prints go, line by line."""
-        command = self.var_expand(cmd, depth=1)
+        command = cast(str, self.var_expand(cmd, depth=1))  # pyright: ignore[reportUnknownMemberType]
         pipe = subprocess.PIPE
         with subprocess.Popen(command, shell=True, stdout=pipe, stderr=subprocess.STDOUT, text=True, errors="replace") as process:
             for line in process.stdout or ():
@@ -126,8 +142,8 @@ def build() -> TaskShell:
 def connect(shell: TaskShell, send: Callable[[str, dict[str, Any], bytes], None]) -> None:
     """In the child: from here on everything a cell shows goes to `send`."""
     shell.outgoing = Outgoing(send)
-    sys.stdout = sys.__stdout__ = OutStream(shell.outgoing, "stdout", 1)  # pyright: ignore
-    sys.stderr = sys.__stderr__ = OutStream(shell.outgoing, "stderr", 2)  # pyright: ignore
+    sys.stdout = sys.__stdout__ = OutStream(shell.outgoing, "stdout", 1)  # pyright: ignore[reportAttributeAccessIssue]
+    sys.stderr = sys.__stderr__ = OutStream(shell.outgoing, "stderr", 2)  # pyright: ignore[reportAttributeAccessIssue]
     builtins.input = _no_input
     signal.signal(signal.SIGINT, shell.outgoing.on_sigint)
 
@@ -141,7 +157,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}  # pyright: ignore
+        return {str(key): _plain(item) for key, item in cast("dict[object, Any]", value).items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]  # pyright: ignore
+        return [_plain(item) for item in cast("Sequence[Any]", value)]
     return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
