@@ -3,15 +3,13 @@
 import pickle
 import sys
 import types
-from pathlib import Path
-from tempfile import mkdtemp
 
 from mecapy_jupyter import payload, prelude
 from mecapy_jupyter.inplace import Watch
 
 main = types.ModuleType("__main__")
 sys.modules["__main__"] = main
-code, stream, buffers = pickle.load(sys.stdin.buffer)
+code, stream, buffers = pickle.load(sys.stdin.buffer)  # noqa: S301 sent by the test
 out, sys.stdout = sys.stdout, sys.stderr
 opened = payload.unpack(stream, buffers, main.__dict__, on_prelude=prelude.install)
 inputs = opened.values[0]

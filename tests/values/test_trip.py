@@ -37,7 +37,7 @@ class Notebook:
         request = pickle.dumps((textwrap.dedent(code), packed.stream, [bytearray(b) for b in packed.buffers]))
         done = subprocess.run([sys.executable, OTHER_SIDE], input=request, capture_output=True, timeout=60)
         assert done.returncode == 0, done.stderr.decode()
-        stream, buffers, self.back_bytes = pickle.loads(done.stdout)
+        stream, buffers, self.back_bytes = pickle.loads(done.stdout)  # noqa: S301 our own process
         by_digest = {str(i): bytearray(b) for i, b in enumerate(buffers)}
         outcome = wire.Outcome("completed", payload=wire.Payload(stream, "", tuple(by_digest)))
         home = bind.open_outcome(outcome, by_digest.__getitem__, self.ns, packed.memo)
@@ -196,7 +196,8 @@ FRAMES = {
 @pytest.mark.parametrize("change", FRAMES.values(), ids=FRAMES)
 def test_a_frame_changed_in_place_stays_itself(notebook: Notebook, change: str) -> None:
     """A DataFrame is changed through all its names; a copy made before is not."""
-    notebook.local("df = pd.DataFrame({'x': [1., 2.], 's': ['a', None], 't': pd.date_range('2020', periods=2)}); alias = df; before = df.copy()")
+    notebook.local("df = pd.DataFrame({'x': [1., 2.], 's': ['a', None], 't': pd.date_range('2020', periods=2)})")
+    notebook.local("alias = df; before = df.copy()")
     kept = notebook.ns["before"].copy()
     expected = notebook.ns["df"].copy()
     exec(change, {"df": expected, "pd": pd})
@@ -257,7 +258,8 @@ def test_sparse_and_masked(notebook: Notebook) -> None:
 def test_modules_of_the_user_travel(notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A module of the user's own folder works on the other side, with the state it has by now, a lock at its top level included."""
     (tmp_path / "own_part.py").write_text("SCALE = 10\ndef scaled(x): return x * SCALE\n")
-    (tmp_path / "own_module.py").write_text("import threading\nfrom own_part import scaled\nLOCK = threading.Lock()\nclass Part:\n    w = 2\n")
+    own = "import threading\nfrom own_part import scaled\nLOCK = threading.Lock()\nclass Part:\n    w = 2\n"
+    (tmp_path / "own_module.py").write_text(own)
     monkeypatch.syspath_prepend(tmp_path)
     notebook.local("import own_module, own_part; own_part.SCALE = 100; part = own_module.Part(); f = own_module.scaled")
     notebook.remote("y = own_module.scaled(2), f(3), part.w; made = own_module.Part()", "own_module", "part", "f")
