@@ -19,6 +19,37 @@ def roots(arrays: Iterable[Any]) -> dict[int, Any]:
     return found
 
 
+def with_spans(values: Iterable[Any]) -> list[Any]:
+    """The arrays, and for those that overlap without one holding the other, the bytes that hold both."""
+    numpy = sys.modules.get("numpy")
+    arrays = [value for value in values if numpy and type(value) is numpy.ndarray and value.nbytes and not value.dtype.hasobject]
+    by_owner: dict[int, list[Any]] = {}
+    for array in {id(array): array for array in arrays}.values():
+        by_owner.setdefault(id(_owner(array)), []).append(array)
+    return arrays + [_span(group) for group in by_owner.values() if len(group) > 1 and _overlap(group)]
+
+
+def _overlap(arrays: list[Any]) -> bool:
+    """Whether two of them share memory and no contiguous one of them holds all."""
+    root = roots(arrays).get(id(_owner(arrays[0])))
+    if root is not None and all(array is root or reduced(array, {id(_owner(array)): root}) for array in arrays):
+        return False
+    shares = sys.modules["numpy"].shares_memory
+    try:
+        return any(shares(one, other, max_work=10_000) for number, one in enumerate(arrays) for other in arrays[:number])
+    except Exception:  # TooHardError: it would take long to tell
+        return False
+
+
+def _span(arrays: list[Any]) -> Any:
+    """The bytes from the first of these arrays to the last, as an array that shares their memory."""
+    numpy = sys.modules["numpy"]
+    base = min(arrays, key=lambda array: _bounds(array)[0])
+    first, last = _bounds(base)[0], max(_bounds(array)[1] for array in arrays)
+    base = base[tuple(slice(None, None, -1 if step < 0 else 1) for step in base.strides)]  # it may run backwards
+    return numpy.lib.stride_tricks.as_strided(base[(slice(0, 1),) * base.ndim].view(numpy.uint8).reshape(-1), (last - first,), (1,))
+
+
 def reduced(obj: Any, of: Mapping[int, Any]) -> Any:
     """How to pickle `obj` as a view of one of the roots `of`, or None when it is none."""
     numpy = sys.modules.get("numpy")
@@ -28,9 +59,9 @@ def reduced(obj: Any, of: Mapping[int, Any]) -> Any:
     if root is None or root is obj or root.dtype.hasobject:
         return None
     offset = _address(obj) - _address(root)
-    reach = [stride * (length - 1) for stride, length in zip(obj.strides, obj.shape, strict=True)]
-    first, last = offset + sum(min(step, 0) for step in reach), offset + sum(max(step, 0) for step in reach) + obj.itemsize
-    return (view, (root, obj.dtype, obj.shape, obj.strides, offset)) if first >= 0 and last <= root.nbytes else None
+    first, last = _bounds(obj)
+    inside = first >= _address(root) and last <= _address(root) + root.nbytes
+    return (view, (root, obj.dtype, obj.shape, obj.strides, offset)) if inside else None
 
 
 def view(root: Any, dtype: Any, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Any:
@@ -40,9 +71,20 @@ def view(root: Any, dtype: Any, shape: tuple[int, ...], strides: tuple[int, ...]
 
 
 def _owner(array: Any) -> Any:
-    while (below := array.base) is not None and type(below) is type(array):
+    while (below := array.base) is not None:
+        if type(below).__name__ == "DummyArray":  # what as_strided and sliding_window_view leave between
+            below = below.base
+        if type(below) is not type(array):
+            break
         array = below
     return array
+
+
+def _bounds(array: Any) -> tuple[int, int]:
+    """The addresses of its first byte, and of the one after its last."""
+    reach = [stride * (length - 1) for stride, length in zip(array.strides, array.shape, strict=True)]
+    start = _address(array)
+    return start + sum(min(step, 0) for step in reach), start + sum(max(step, 0) for step in reach) + array.itemsize
 
 
 def _address(array: Any) -> int:

@@ -155,7 +155,7 @@ def _own_bytes(value: object) -> int | None:
     if isinstance(value, memoryview):
         return value.nbytes
     kind, known = type(value), cast(Any, value)
-    match kind.__module__.partition(".")[0], kind.__name__:
+    match str(kind.__module__).partition(".")[0], kind.__name__:  # sympy makes classes that have None there
         case "numpy" | "cupy" | "jaxlib" | "torch" | "pyarrow" | "dask", _ if hasattr(kind, "nbytes"):
             return int(known.nbytes) if not str(getattr(known, "dtype", "")).startswith("object") else None
         case "pandas", "DataFrame":

@@ -19,6 +19,8 @@ from typing import Any, cast
 import blake3
 import cloudpickle
 
+from . import known
+
 _CONTAINERS = (list, dict, set, bytearray, deque)
 _HASH_BYTES = 64 * 1024  # smaller arrays are compared by their bytes, larger ones by digest
 
@@ -59,6 +61,8 @@ def apply(original: Any, kind: str, content: Any) -> bool:
         return _apply_array(original, content)
     elif kind == "class":
         _apply_class(original, content)
+    elif kind == "cell":
+        _refill_cell(original, content)
     elif kind == "instance":
         _set_attributes(original, content)
     else:
@@ -78,8 +82,22 @@ def _refill(original: Any, kind: str, items: Any, attributes: dict[str, Any] | N
 
 
 def _set_attributes(original: Any, attributes: dict[str, Any]) -> None:
-    original.__dict__.clear()
-    original.__dict__.update(attributes)
+    slots = set(_slots(original))
+    if hasattr(original, "__dict__"):
+        original.__dict__.clear()
+        original.__dict__.update({name: value for name, value in attributes.items() if name not in slots})
+    for name in slots:
+        if name in attributes:
+            object.__setattr__(original, name, attributes[name])
+        elif hasattr(original, name):
+            object.__delattr__(original, name)
+
+
+def _refill_cell(original: types.CellType, content: list[Any]) -> None:
+    if content:
+        original.cell_contents = content[0]
+    else:
+        del original.cell_contents
 
 
 def _apply_array(original: Any, content: Any) -> bool:
@@ -112,9 +130,9 @@ def _watchable(obj: object) -> bool:
     """Whether an object of the memo can change in place and is worth a look. Code, names and numbers cannot."""
     if isinstance(obj, type):
         return obj.__module__ == "__main__"
-    if isinstance(obj, _CONTAINERS):
+    if isinstance(obj, (*_CONTAINERS, types.CellType)):
         return True
-    if isinstance(obj, (str, bytes, tuple, frozenset, types.CodeType, types.CellType, types.ModuleType, types.BuiltinFunctionType)):
+    if isinstance(obj, (str, bytes, tuple, frozenset, types.CodeType, types.ModuleType, types.BuiltinFunctionType)):
         return False
     if isinstance(obj, types.FunctionType):
         return obj.__module__ == "__main__"
@@ -138,8 +156,10 @@ def _kind(obj: object) -> str:
             return plain.__name__
     if isinstance(obj, type):
         return "class"
-    numpy = sys.modules.get("numpy")
-    if numpy is not None and type(obj) is numpy.ndarray:
+    if isinstance(obj, types.CellType):
+        return "cell"
+    numpy: Any = sys.modules.get("numpy")
+    if numpy is not None and type(obj) in (numpy.ndarray, numpy.memmap, numpy.recarray, numpy.matrix):
         return "array"
     if numpy is not None and type(obj) is numpy.random.Generator:
         return "random"
@@ -147,9 +167,9 @@ def _kind(obj: object) -> str:
 
 
 def _is_plain_instance(obj: object) -> bool:
-    """Whether all its state is its `__dict__`, as far as pickle is concerned."""
+    """Whether all its state is its `__dict__` and its slots, as far as pickle is concerned."""
     cls = type(obj)
-    if cls in copyreg.dispatch_table or not hasattr(obj, "__dict__"):
+    if cls in copyreg.dispatch_table or not (hasattr(obj, "__dict__") or all("__slots__" in vars(base) for base in cls.__mro__[:-1])):
         return False
     own = ("__setstate__", "__reduce__", "__getstate__", "__reduce_ex__", "__getnewargs_ex__", "__getnewargs__")
     return all(getattr(cls, name, None) is getattr(object, name, None) for name in own)
@@ -173,14 +193,36 @@ def _content(obj: Any) -> Any:
         return [*attributes, *attributes.values()]
     if kind == "instance":
         return _attribute_list(obj)
+    if kind == "cell":
+        return _cell_list(obj)
     if kind == "random":
         return repr(obj.bit_generator.state).encode()
     return _fingerprint(obj, set())
 
 
 def _attribute_list(obj: Any) -> list[Any]:
-    attributes = getattr(obj, "__dict__", None)
+    attributes = _attributes(obj)
     return [*attributes, *attributes.values()] if attributes else []
+
+
+def _attributes(obj: Any) -> dict[str, Any] | None:
+    """What is in its `__dict__` and its slots; None where it has neither."""
+    stored, slots = getattr(obj, "__dict__", None), _slots(obj)
+    if stored is None and not slots:
+        return None
+    return dict(stored or {}) | {name: getattr(obj, name) for name in slots if hasattr(obj, name)}
+
+
+def _slots(obj: object) -> list[str]:
+    slotted = [vars(base) for base in type(obj).__mro__ if "__slots__" in vars(base)]
+    return [name for names in slotted for name, slot in names.items() if isinstance(slot, types.MemberDescriptorType)]
+
+
+def _cell_list(cell: types.CellType) -> list[Any]:
+    try:
+        return [cell.cell_contents]
+    except ValueError:  # not bound
+        return []
 
 
 def _class_attributes(cls: type) -> dict[str, Any]:
@@ -197,7 +239,9 @@ def _same(before: Any, now: Any) -> bool:
 
 def _copy(obj: Any) -> Any:
     kind = _kind(obj)
-    attributes = dict(obj.__dict__) if hasattr(obj, "__dict__") else None
+    attributes = _attributes(obj)
+    if kind == "cell":
+        return _cell_list(obj)
     if kind == "dict":
         return {"items": [*obj.items()], "attributes": attributes}
     if kind in ("list", "deque", "set"):
@@ -227,7 +271,12 @@ def _digest(array: Any) -> bytes:
         raw = memoryview(array.reshape(-1, order="A").view("u1"))
     except (TypeError, ValueError):  # a dtype that does not show its bytes
         return _fingerprint(array, set())
-    return header + (bytes(raw) if raw.nbytes < _HASH_BYTES else blake3.blake3(raw).digest())
+    return header + (bytes(raw) if raw.nbytes < _HASH_BYTES else _digest_of(raw))
+
+
+def _digest_of(raw: memoryview) -> bytes:
+    """An input that was only read is still the map of its blob, whose name is its digest: nothing is hashed, before or after."""
+    return bytes.fromhex(known.digest_of(raw) or known.hashed(raw))
 
 
 def _fingerprint(obj: object, hidden: set[int]) -> bytes:
@@ -235,7 +284,8 @@ def _fingerprint(obj: object, hidden: set[int]) -> bytes:
     file, hasher = io.BytesIO(), blake3.blake3()
 
     def keep(buffer: pickle.PickleBuffer) -> bool:
-        hasher.update(buffer.raw())
+        raw = buffer.raw()
+        hasher.update(raw if raw.nbytes < _HASH_BYTES else _digest_of(raw))
         return False
 
     pickler = _PartsPickler(file, protocol=5, buffer_callback=keep)

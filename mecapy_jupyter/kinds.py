@@ -85,6 +85,6 @@ def kind_of(value: object) -> Kind | None:
     if issubclass(type(value), (type, types.ModuleType)):
         return None
     for base in type(value).__mro__:
-        if found := _BY_MODULE.get(base.__module__.partition(".")[0]):
+        if found := _BY_MODULE.get(str(base.__module__).partition(".")[0]):
             return found
     return None

@@ -92,7 +92,7 @@ def _global_names(code: types.CodeType) -> Iterator[str]:
 def _of_table(value: object) -> Iterator[Part]:
     """Arrays of objects, and the columns of tables."""
     kind = type(value)
-    module, known = kind.__module__.partition(".")[0], cast(Any, value)
+    module, known = str(kind.__module__).partition(".")[0], cast(Any, value)
     if module == "numpy" and kind.__name__ == "ndarray" and known.dtype.hasobject:
         yield from ((f".flat[{number}]", item) for number, item in enumerate(known.flat))
     elif module == "pandas" and kind.__name__ == "DataFrame":

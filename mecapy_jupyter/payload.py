@@ -21,7 +21,7 @@ from typing import Any, cast
 
 import cloudpickle
 
-from . import arrayviews, modules
+from . import arrayviews, modules, reducers
 
 BUFFER_BYTES = 64 * 1024
 """Buffers from this size on travel beside the stream, each a blob of its own; smaller ones inside it."""
@@ -89,10 +89,18 @@ class Pickler(cloudpickle.Pickler):
         if isinstance(obj, types.ModuleType):
             if self._is_own(obj.__name__):
                 return importlib.import_module, (obj.__name__,)
-        elif isinstance(obj, (types.FunctionType, type)):
+        elif isinstance(obj, type):
+            self._is_own(getattr(obj, "__module__", None) or "")
+            as_reduced = super().reducer_override(obj)
+            return reducers.with_slots(obj, as_reduced) if isinstance(as_reduced, tuple) else as_reduced
+        elif isinstance(obj, types.FunctionType):
             self._is_own(getattr(obj, "__module__", None) or "")
         elif self._roots and id(obj) not in self._whole and (view := arrayviews.reduced(obj, self._roots)) is not None:
             return view
+        elif (reduced := reducers.reduced(obj)) is not None:
+            return reduced
+        elif isinstance(obj, reducers.CACHED):
+            self._is_own(getattr(obj, "__module__", None) or "")
         return super().reducer_override(obj)
 
     def keep_views_of(self, arrays: Iterable[Any], whole: Iterable[object] = ()) -> None:
@@ -107,7 +115,7 @@ class Pickler(cloudpickle.Pickler):
         reduced = super()._dynamic_function_reduce(func)  # pyright: ignore
         if func.__globals__ is self._namespace and not self._with_globals:
             reduced[2][1]["__globals__"] = {}
-        return reduced
+        return reducers.with_cells(func, reduced)
 
     def _is_own(self, module: str) -> bool:
         """Whether `module` is the user's own; told to `on_own` the first time."""
@@ -141,7 +149,7 @@ def by_name(variables: Mapping[str, Any]) -> dict[str, Any]:
 
 def _home_of(name: str, value: object) -> str:
     """The installed module whose attribute `name` is this very object; empty where there is none, or where pickle knows it by name."""
-    where = type(value).__module__
+    where = str(type(value).__module__)  # sympy makes classes that have None there
     if where in ("builtins", "__main__", "numpy") or isinstance(value, (type, types.FunctionType)):
         return ""
     parts = where.split(".")
@@ -173,7 +181,7 @@ def pack(values: Sequence[Any], namespace: dict[str, Any], *, prelude: Callable[
     """
     file, own = io.BytesIO(), list[str]()
     pickler = Pickler(file, namespace, with_globals=True, on_own=own.append)
-    pickler.keep_views_of(_variables(values))
+    pickler.keep_views_of(arrayviews.with_spans(_variables(values)))
     for value in values:
         pickler.dump(value)
     head = cloudpickle.dumps(prelude(own), protocol=5)
@@ -223,7 +231,7 @@ def _load_all(unpickler: pickle.Unpickler, file: io.BytesIO, namespace: dict[str
     values: list[Any] = []
     try:
         while file.tell() < end:
-            values.append(unpickler.load())  # noqa: S301 only its owner's kernel and the child get here
+            values.append(unpickler.load())
     finally:
         _opening.namespace = None
     return Opened(tuple(values), cast(Any, unpickler).memo.copy())
