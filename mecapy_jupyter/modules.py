@@ -169,5 +169,7 @@ def _is_data(value: object) -> bool:
     kind = type(value)
     if isinstance(value, (types.ModuleType, type)) or kind is object or kind.__module__ in ("typing", "_thread", "threading"):
         return False
+    if kind in (list, dict) and any(value is held for held in vars(sys).values()):  # sys.path, sys.modules: each process has its own
+        return False
     defined = sys.modules.get(kind.__module__)
     return not callable(value) or (defined is not None and is_own(defined))

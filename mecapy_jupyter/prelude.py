@@ -41,9 +41,8 @@ def install(prelude: dict[str, Any]) -> None:
     for name in prelude["imports"]:
         importlib.import_module(name)
     for name, attributes in prelude["states"].items():
-        module = importlib.import_module(name)
-        for attribute, pickled in attributes.items():
-            setattr(module, attribute, pickle.loads(pickled))  # noqa: S301 the child opens its own task's inputs
+        opened = {attribute: pickle.loads(pickled) for attribute, pickled in attributes.items()}  # noqa: S301 the child's own inputs
+        modules.restore(importlib.import_module(name), opened)
     ambient.take(prelude["ambient"])
 
 

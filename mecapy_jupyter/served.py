@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-import cloudpickle  # pyright: ignore[reportMissingTypeStubs]
+import cloudpickle
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,10 @@ class ModuleSource:
 
 
 def restore(module: types.ModuleType, attributes: Mapping[str, Any]) -> None:
-    """Give a freshly imported module the state it has at home. What is equal stays the object its functions already know."""
+    """Give a freshly imported module the state it has at home.
+
+    What is equal stays the object it is, and containers keep their identity: functions and other modules know them already.
+    """
     for name, value in attributes.items():
         fresh = vars(module).get(name)
         if name in vars(module) and _pickled(fresh) == _pickled(value):
@@ -44,7 +47,7 @@ def restore(module: types.ModuleType, attributes: Mapping[str, Any]) -> None:
 
 def _pickled(value: object) -> bytes | None:
     try:
-        return cast("Any", cloudpickle).dumps(value)
+        return cloudpickle.dumps(value)
     except Exception:
         return None
 

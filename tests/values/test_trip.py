@@ -265,3 +265,22 @@ def test_modules_of_the_user_travel(notebook: Notebook, tmp_path: Path, monkeypa
     notebook.remote("y = own_module.scaled(2), f(3), part.w; made = own_module.Part()", "own_module", "part", "f")
     assert notebook.ns["y"] == (200, 300, 2)
     assert isinstance(notebook.ns["made"], notebook.ns["own_module"].Part)
+
+
+def test_what_two_own_modules_share_stays_shared(notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dict that one own module imported from another is one dict on the other side, too, with what it holds by now."""
+    (tmp_path / "own_settings.py").write_text("CHOSEN = {'n': 1}\n")
+    (tmp_path / "own_reader.py").write_text("from own_settings import CHOSEN\ndef chosen(): return CHOSEN['n']\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    notebook.local("import own_settings, own_reader; own_settings.CHOSEN['n'] = 2")
+    notebook.remote("seen = own_reader.chosen(); own_settings.CHOSEN['n'] = 3; then = own_reader.chosen()", "own_settings", "own_reader")
+    assert (notebook.ns["seen"], notebook.ns["then"]) == (2, 3)
+
+
+def test_the_process_keeps_its_own_paths(notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An own module that holds sys.path under a name of its own does not bring this machine's paths to the other side."""
+    (tmp_path / "own_paths.py").write_text("import sys\nPATHS = sys.path\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    notebook.local("import own_paths")
+    notebook.remote("import sys; theirs = own_paths.PATHS is sys.path; paths = list(sys.path)", "own_paths")
+    assert notebook.ns["theirs"] and str(tmp_path) not in notebook.ns["paths"]
