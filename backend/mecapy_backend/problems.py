@@ -65,62 +65,70 @@ def unavailable(what: str) -> Problem:
 
 def install(app: FastAPI) -> None:
     """Give the app these errors."""
-
-    async def problem(_: Request, error: Exception) -> Response:
-        return cast(Problem, error).response()
-
-    async def invalid(_: Request, error: Exception) -> Response:
-        return not_understood(cast(ValidationError | RequestValidationError, error).errors()).response()
-
-    async def http(request: Request, error: Exception) -> Response:
-        error = cast(HTTPException, error)
-        what = {
-            404: f"there is nothing at {request.url.path}; /docs lists the addresses",
-            405: f"{request.method} is not for this address; see /docs",
-        }
-        detail = what.get(error.status_code, str(error.detail))
-        return Problem(error.status_code, "http", detail, headers=dict(error.headers or {})).response()
-
-    async def database(request: Request, error: Exception) -> Response:
-        if isinstance(error, DBAPIError) and not error.connection_invalidated and not _away(error):
-            return await unexpected(request, error)
-        _log.warning("postgres away", path=request.url.path, error=type(error).__name__)
-        return unavailable("the database").response()
-
-    async def redis(request: Request, error: Exception) -> Response:
-        _log.warning("redis away", path=request.url.path, error=type(error).__name__)
-        return unavailable("the event store").response()
-
-    async def object_store(request: Request, error: Exception) -> Response:
-        _log.warning("object store away", path=request.url.path, error=type(error).__name__)
-        return unavailable("the object store").response()
-
-    async def gone(_: Request, error: Exception) -> Response:
-        return Problem(400, "cut-off", "the request ended before its body did").response()  # nobody reads it
-
-    async def unexpected(request: Request, error: Exception) -> Response:
-        _log.error("unexpected", path=request.url.path, exc_info=error)
-        return Problem(
-            500, "unexpected", "the gateway failed in a way it should not; tell its operator, the log names this request"
-        ).response()
-
-    for kind, handler in (
-        (Problem, problem),
-        (RequestValidationError, invalid),
-        (ValidationError, invalid),
-        (HTTPException, http),
-        (DBAPIError, database),
-        (PoolTimeout, database),
-        (OSError, database),  # asyncpg: connection refused; includes TimeoutError
-        (RedisError, redis),
-        (BotoCoreError, object_store),
-        (ClientError, object_store),
-        (ClientDisconnect, gone),
-        (Exception, unexpected),
-    ):
+    for kind, handler in _HANDLERS:
         app.add_exception_handler(kind, handler)
+
+
+async def _problem(_: Request, error: Exception) -> Response:
+    return cast(Problem, error).response()
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    return not_understood(cast(ValidationError | RequestValidationError, error).errors()).response()
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    error = cast(HTTPException, error)
+    what = {
+        404: f"there is nothing at {request.url.path}; /docs lists the addresses",
+        405: f"{request.method} is not for this address; see /docs",
+    }
+    detail = what.get(error.status_code, str(error.detail))
+    return Problem(error.status_code, "http", detail, headers=dict(error.headers or {})).response()
+
+
+async def _database(request: Request, error: Exception) -> Response:
+    if isinstance(error, DBAPIError) and not error.connection_invalidated and not _away(error):
+        return await _unexpected(request, error)
+    _log.warning("postgres away", path=request.url.path, error=type(error).__name__)
+    return unavailable("the database").response()
+
+
+async def _redis(request: Request, error: Exception) -> Response:
+    _log.warning("redis away", path=request.url.path, error=type(error).__name__)
+    return unavailable("the event store").response()
+
+
+async def _object_store(request: Request, error: Exception) -> Response:
+    _log.warning("object store away", path=request.url.path, error=type(error).__name__)
+    return unavailable("the object store").response()
+
+
+async def _gone(_: Request, error: Exception) -> Response:
+    return Problem(400, "cut-off", "the request ended before its body did").response()  # nobody reads it
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    _log.error("unexpected", path=request.url.path, exc_info=error)
+    return Problem(500, "unexpected", _UNEXPECTED).response()
 
 
 def _away(error: DBAPIError) -> bool:
     """PostgreSQL starts, stops or has no connection left (SQLSTATE classes 08, 53 and 57)."""
     return str(getattr(error.orig, "sqlstate", None) or "")[:2] in ("08", "53", "57")
+
+
+_HANDLERS = (
+    (Problem, _problem),
+    (RequestValidationError, _invalid),
+    (ValidationError, _invalid),
+    (HTTPException, _http),
+    (DBAPIError, _database),
+    (PoolTimeout, _database),
+    (OSError, _database),  # asyncpg: connection refused; includes TimeoutError
+    (RedisError, _redis),
+    (BotoCoreError, _object_store),
+    (ClientError, _object_store),
+    (ClientDisconnect, _gone),
+    (Exception, _unexpected),
+)
