@@ -1,7 +1,7 @@
 """How numbers, and text that comes from elsewhere, are written for people. Plain functions, standard library only.
 
 Everything the live block and the status show passes through here, so that it reads the same in HTML and in text.
-May not write anything itself; next in the line are `blockstate` and `status`.
+May not write anything itself; next in the line are `blockstate` and `status`, and `mecapy_worker.reasons`.
 """
 
 from __future__ import annotations

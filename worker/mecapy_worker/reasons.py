@@ -9,7 +9,7 @@ import signal
 from typing import Any
 
 from mecapy_backend.settings import Settings
-from mecapy_jupyter import wire
+from mecapy_jupyter import errors, units, wire
 
 _SIGNALS = {
     "SIGSEGV": "crashed in native code (SIGSEGV, a wrong memory access); find the call with faulthandler, or run the cell in steps",
@@ -22,57 +22,61 @@ _SIGNALS = {
 }
 
 
+def _info(kind: wire.ErrorKind, text: str) -> wire.ErrorInfo:
+    return wire.ErrorInfo(kind, errors.BY_KIND[kind].__name__, text)
+
+
 def limit(kind: str, settings: Settings) -> wire.ErrorInfo:
     """A watch had to stop the child."""
     if kind == "memory":
-        size = amount(settings.max_memory_bytes)
+        size = units.size(settings.max_memory_bytes)
         text = f"The cell used more than the {size} of memory a task may use; work on smaller pieces, or free arrays no longer needed."
-        return wire.ErrorInfo("memory", "TaskOutOfMemory", text)
+        return _info("memory", text)
     if kind == "disk":
-        size = amount(settings.max_disk_bytes)
+        size = units.size(settings.max_disk_bytes)
         text = f"The cell wrote more than the {size} of files a task may keep; remove temporary files earlier."
-        return wire.ErrorInfo("disk", "TaskDiskLimit", text)
-    return wire.ErrorInfo("killed", "TaskKilled", f"The cell went over its limit of {kind[:40]}; start fewer at a time.")
+        return _info("disk", text)
+    return _info("killed", f"The cell went over its limit of {kind[:40]}; start fewer at a time.")
 
 
 def output(settings: Settings) -> wire.ErrorInfo:
-    size = amount(settings.max_output_bytes)
+    size = units.size(settings.max_output_bytes)
     text = f"The cell printed and displayed more than the {size} a task may; print less, or write to a file."
-    return wire.ErrorInfo("output", "TaskOutputLimit", text)
+    return _info("output", text)
 
 
 def timeout(timeout_s: float) -> wire.ErrorInfo:
     text = f"The cell ran past its timeout of {timeout_s:g} s and was stopped; give it more, for instance `%%mecapy --timeout 2h`."
-    return wire.ErrorInfo("timeout", "TaskTimeout", text)
+    return _info("timeout", text)
 
 
 def no_child(within_s: float) -> wire.ErrorInfo:
     text = f"The worker could not start a process for the task within {within_s:g} s; run it again later, and tell the operators."
-    return wire.ErrorInfo("worker_lost", "WorkerLost", text)
+    return _info("worker_lost", text)
 
 
 def died(exit: dict[str, Any]) -> wire.ErrorInfo:
     """The child's process ended, and nobody here wanted it to."""
     number = exit.get("signal")
     if exit.get("lost"):
-        return wire.ErrorInfo("worker_lost", "WorkerLost", "The process that starts tasks died with this one in it; run it again.")
+        return _info("worker_lost", "The process that starts tasks died with this one in it; run it again.")
     if number is None:
         why = f"ended by itself with exit code {exit.get('code')} before the cell was done; look for os._exit, or an exit in native code"
     else:
         name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
         why = _SIGNALS.get(name, f"was ended by {name}; run the cell again, in smaller steps if it happens twice")
-    return wire.ErrorInfo("killed", "TaskKilled", f"The cell's process {why}.")
+    return _info("killed", f"The cell's process {why}.")
 
 
 def result_too_large(size: int, settings: Settings) -> wire.ErrorInfo:
-    most = amount(settings.max_result_bytes)
-    text = f"The cell's result is {amount(size)}, a task may return {most}; bring home less with `-o`, or only a part of it."
-    return wire.ErrorInfo("result_too_large", "ResultTooLarge", text)
+    most = units.size(settings.max_result_bytes)
+    text = f"The cell's result is {units.size(size)}, a task may return {most}; bring home less with `-o`, or only a part of it."
+    return _info("result_too_large", text)
 
 
 def protocol(said: str) -> wire.ErrorInfo:
     text = f"The worker did not understand the cell's process ({said[:200]}); do not write to file descriptors the cell did not open."
-    return wire.ErrorInfo("protocol", "ProtocolError", text)
+    return _info("protocol", text)
 
 
 def ours(error: Exception) -> wire.ErrorInfo:
@@ -80,22 +84,13 @@ def ours(error: Exception) -> wire.ErrorInfo:
     text = (
         f"The worker could not carry this task to its end ({type(error).__name__}); run it again, and if it fails again tell the operators."
     )
-    return wire.ErrorInfo("protocol", "ProtocolError", text)
+    return _info("protocol", text)
 
 
 def storage(text: str) -> wire.ErrorInfo:
-    return wire.ErrorInfo("storage", "StorageFailed", text)
+    return _info("storage", text)
 
 
 def python(notebook: str, ours: str) -> wire.ErrorInfo:
     text = f"The notebook runs Python {notebook} and the workers Python {ours}; use a kernel with Python {ours}."
-    return wire.ErrorInfo("python", "PythonMismatch", text)
-
-
-def amount(size: float) -> str:
-    """1500000 → "1.5 MB"."""
-    for unit in ("bytes", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} GB"
+    return _info("python", text)
