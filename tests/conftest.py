@@ -182,7 +182,7 @@ def running_stack() -> Iterator[Any]:
         yield at
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def kernel_environment(running_stack: Any) -> dict[str, str]:
     """The environment of a kernel whose `%%mecapy` cells go to that stack."""
     from notebooks.run_demo import without_mecapy

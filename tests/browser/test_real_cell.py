@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ..stack.running import Stack
+from mecapy_jupyter.http import Gateway
 
 if TYPE_CHECKING:
     from .conftest import Lab, OpenNotebook
@@ -31,18 +30,9 @@ while True:
 """
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    running = Stack.up(tmp_path_factory.mktemp("stack") / "data")
-    try:
-        yield running
-    finally:
-        running.close()
-
-
-async def test_a_cell_runs_and_is_cancelled(stack: Stack, lab: Lab, open_notebook: OpenNotebook) -> None:
+async def test_a_cell_runs_and_is_cancelled(running_stack: Any, lab: Lab, open_notebook: OpenNotebook) -> None:
     """The block shows the worker and what came back of one cell; its Cancel ends the next one, in the notebook and on the worker."""
-    (lab.root / "connect.py").write_text(CONNECT.format(url=stack.url, token=stack.token))
+    (lab.root / "connect.py").write_text(CONNECT.format(url=running_stack.url, token=running_stack.token))
     book = await open_notebook("real-cell", ["%run connect.py\n%load_ext mecapy_jupyter", SLOW, ENDLESS])
     await book.run(0)
     await book.run(1)
@@ -55,4 +45,5 @@ async def test_a_cell_runs_and_is_cancelled(stack: Stack, lab: Lab, open_noteboo
     await book.cell(2).get_by_role("button", name="Cancel this task").click()
     await book.outputs(2).get_by_text("TaskCancelled").first.wait_for()
     assert (await book.outputs(2).first.inner_text()).startswith("■")
-    assert [task["status"] for task in stack.gateway().get("/tasks")["tasks"]] == ["cancelled", "completed"]
+    gateway = Gateway(running_stack.url, running_stack.token)
+    assert [task["status"] for task in gateway.get("/tasks", limit=2)["tasks"]] == ["cancelled", "completed"]

@@ -71,21 +71,14 @@ class Kernel:
 
 
 @pytest.fixture(scope="session")
-def one_kernel(running_stack: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
-    environment = kernel_variables(running_stack)
+def one_kernel(kernel_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
     folder = tmp_path_factory.mktemp("notebook")
-    manager, client = start_new_kernel(env=environment, cwd=str(folder), extra_arguments=["--log-level=ERROR"])
+    manager, client = start_new_kernel(env=kernel_environment, cwd=str(folder), extra_arguments=["--log-level=ERROR"])
     try:
         yield Kernel(manager, client)
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
-
-
-def kernel_variables(stack: Any) -> dict[str, str]:
-    from notebooks.run_demo import without_mecapy
-
-    return without_mecapy() | {"MECAPY_URL": stack.url, "MECAPY_TOKEN": stack.token}
 
 
 @pytest.fixture

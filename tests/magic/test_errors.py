@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 
 import psutil
 import pytest
 
-from .conftest import Kernel, kernel_variables
+from .conftest import Kernel
 
 
 def test_the_cells_own_exception(kernel: Kernel) -> None:
@@ -133,9 +134,9 @@ def test_a_wrong_line(kernel: Kernel, line: str, says: str) -> None:
         ("MECAPY_URL", "ftp://x", "ConfigError"),
     ],
 )
-def test_a_wrong_address_or_token(kernel: Kernel, running_stack: object, variable: str, value: str, error: str) -> None:
+def test_a_wrong_address_or_token(kernel: Kernel, kernel_environment: dict[str, str], variable: str, value: str, error: str) -> None:
     """Each says what is wrong and what to do, in one sentence; set right again, the next cell runs."""
-    right = kernel_variables(running_stack)[variable]
+    right = kernel_environment[variable]
     kernel.run(f"import os; os.environ[{variable!r}] = {value!r}")
     ran = kernel.run("%%mecapy\nx = 1")
     assert ran.error == error and len(ran.text.splitlines()) == 1
@@ -144,6 +145,4 @@ def test_a_wrong_address_or_token(kernel: Kernel, running_stack: object, variabl
 
 
 def strip(text: str) -> str:
-    import re
-
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
