@@ -233,7 +233,7 @@ def _same(before: Any, now: Any) -> bool:
     if isinstance(before, bytes):
         return before == now
     if isinstance(before, tuple):  # a set: ids, and the list that keeps them
-        return before[0] == now[0]
+        return cast("tuple[Any, ...]", before)[0] == now[0]
     return len(before) == len(now) and all(a is b or (type(a) is str and a == b) for a, b in zip(before, now, strict=True))
 
 
@@ -313,4 +313,4 @@ def rebind(namespace: dict[str, Any], swaps: Sequence[tuple[object, object]]) ->
     names = [name for name, value in namespace.items() if id(value) in new and not name.startswith("_")]
     for name in names:
         namespace[name] = new[id(namespace[name])]
-    return cast("list[str]", names)
+    return names

@@ -207,7 +207,7 @@ def unpack(stream: Any, buffers: Iterable[Any], namespace: dict[str, Any], *, on
     """Open what `pack` made. `on_prelude` gets the first object before anything else is opened."""
     file = io.BytesIO(stream)
     on_prelude(pickle.Unpickler(file).load())  # noqa: S301 the child opens its own task's inputs
-    return _load_all(pickle.Unpickler(file, buffers=buffers), file, namespace)
+    return _load_all(pickle.Unpickler(file, buffers=buffers), file, namespace)  # noqa: S301 as above
 
 
 class _ResultUnpickler(pickle.Unpickler):
@@ -238,7 +238,7 @@ def _load_all(unpickler: pickle.Unpickler, file: io.BytesIO, namespace: dict[str
 
 
 def _objects(memo: Any) -> dict[int, object]:
-    return {number: obj for number, obj in memo.copy().values()}
+    return dict(memo.copy().values())
 
 
 def _variables(values: Sequence[Any]) -> list[object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
 from datetime import datetime
@@ -37,7 +38,7 @@ def once(shell: InteractiveShell, client: Client, code: str) -> list[float]:
     row = client.gateway.get(f"/tasks/{task.id}")
     created, started, completed = (datetime.fromisoformat(row[f"{name}_at"]).timestamp() for name in ("created", "started", "completed"))
     moments = [*times, created, started, started + outcome.seconds, completed, heard, bound]
-    return [after - before for before, after in zip(moments, moments[1:], strict=False)]
+    return [after - before for before, after in itertools.pairwise(moments)]
 
 
 def main(url: str, token: str, count: int = 150) -> list[str]:
