@@ -18,6 +18,8 @@ from typing import Any, cast
 
 from IPython.core.getipython import get_ipython
 
+from . import logstate
+
 _fresh_environment = dict(os.environ)  # as it was when the extension was loaded
 _BACKENDS = frozenset({"backend", "backend_fallback", "interactive", "toolbar", "webagg.address", "webagg.port"})
 
@@ -76,6 +78,17 @@ def _set_numpy_random(state: Any) -> None:
 def _styles(params: dict[str, Any]) -> dict[str, Any]:
     """`params` as they stand: asked in their own way, they warn of old names and choose a back end."""
     return {name: value for name, value in dict[str, Any].items(params) if name not in _BACKENDS}
+
+
+def _numpy_errors() -> Any:
+    now = sys.modules["numpy"].geterr()
+    return now if now != {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"} else None
+
+
+def _recursion_limit() -> int | None:
+    """IPython and others raise it to 3000 here and there: only what a notebook wants beyond that counts."""
+    now = sys.getrecursionlimit()
+    return now if now > 3000 else None
 
 
 def _rc_params() -> Any:
@@ -203,6 +216,9 @@ KINDS: dict[str, Kind] = {
     "sympy.printing": Kind("sympy", _sympy_printing, lambda state: sys.modules["sympy"].init_printing(**state)),
     "warnings.filters": Kind("warnings", _warning_filters, _set_warnings),
     "decimal.context": Kind("decimal", _decimal_context, _set_decimal_context),
+    "numpy.errstate": Kind("numpy", _numpy_errors, lambda state: sys.modules["numpy"].seterr(**state)),
+    "logging": Kind("logging", logstate.get, logstate.put),
+    "recursion limit": Kind("sys", _recursion_limit, sys.setrecursionlimit),
     "environment": Kind("os", _environment, _set_environment),
 }
 """What travels. Listed in docs/operating.md."""

@@ -1,4 +1,4 @@
-"""How to pickle what pickle and cloudpickle take apart wrongly: closures' cells, cached functions, slots, exceptions.
+"""How to pickle what pickle and cloudpickle take apart wrongly: closures' cells, cached functions and properties, slots, exceptions.
 
 Part of `payload`, whose pickler asks here first. The functions named in what it returns run on the other side.
 """
@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import functools
 import types
+import weakref
 from typing import Any, cast
 
 import cloudpickle
 
 _internal: Any = cast(Any, cloudpickle).cloudpickle
 CACHED: Any = type(functools.lru_cache(lambda: None))
+_CACHED_PROPERTY: Any = functools.cached_property
+_WEAK: Any = (weakref.WeakKeyDictionary, weakref.WeakValueDictionary)
 
 
 def reduced(obj: Any) -> Any:
@@ -23,6 +26,10 @@ def reduced(obj: Any) -> Any:
         return _cached(obj)
     if isinstance(obj, BaseException):
         return _exception(obj)
+    if type(obj) is _CACHED_PROPERTY:
+        return _cached_property(obj)
+    if type(obj) in _WEAK:  # singledispatch has one
+        return type(obj), (dict(obj),)
     return None
 
 
@@ -35,7 +42,7 @@ def with_cells(function: types.FunctionType, as_reduced: Any) -> Any:
 
 def with_slots(cls: type, as_reduced: Any) -> Any:
     """cloudpickle makes a class with `__slots__` one without; then its objects do not fit the original at home."""
-    if "__slots__" not in vars(cls) or as_reduced[0] is not _internal._make_skeleton_class:
+    if "__slots__" not in vars(cls) or issubclass(cls, tuple) or as_reduced[0] is not _internal._make_skeleton_class:
         return as_reduced
     make, (kind, name, bases, keywords, tracker, extra), (attributes, slots), *rest = as_reduced
     kept = {n: v for n, v in attributes.items() if n != "__slots__" and not isinstance(v, types.MemberDescriptorType)}
@@ -61,6 +68,12 @@ def _cached(function: Any) -> Any:
         return None
     limits = function.cache_parameters()
     return _cache_again, (function.__wrapped__, limits["maxsize"], limits["typed"]), vars(function)
+
+
+def _cached_property(made: Any) -> Any:
+    """Before Python 3.12 it holds a lock."""
+    state: dict[str, Any] = vars(made)
+    return _CACHED_PROPERTY, (made.func,), {name: value for name, value in state.items() if name != "lock"}
 
 
 def _cache_again(function: Any, maxsize: int | None, typed: bool) -> Any:

@@ -7,14 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from tblib import Traceback
+
+_ENDS = 50  # a deep recursion keeps so many of its first and of its last frames
 
 
 def of(traceback: TracebackType) -> dict[str, Any]:
     """The trail of a traceback: files, lines and names, no code and no variables."""
-    return Traceback(traceback).as_dict()
+    steps: list[TracebackType] = []
+    step: TracebackType | None = traceback
+    while step is not None:
+        steps.append(step)
+        step = step.tb_next
+    if len(steps) > 2 * _ENDS:
+        steps = steps[:_ENDS] + steps[-_ENDS:]
+    trail: dict[str, Any] | None = None
+    for step in reversed(steps):
+        trail = Traceback(_alone(step)).as_dict() | {"tb_next": trail}
+    return cast("dict[str, Any]", trail)
+
+
+def _alone(step: TracebackType) -> TracebackType:
+    return TracebackType(None, step.tb_frame, step.tb_lasti, step.tb_lineno)
 
 
 def at(filename: str, lineno: int) -> dict[str, Any]:

@@ -46,6 +46,19 @@ CASES = {
         "x",
         "(twice(4), twice.__name__) == (8, 'twice')",
     ),
+    "a class with a cached property, a function by type": (
+        "x = 0",
+        "from functools import cached_property, singledispatch\nclass K:\n    @cached_property\n    def p(self): return 7\nk = K(); k.p\n"
+        "@singledispatch\ndef kind(x): return 'any'\n@kind.register\ndef _(x: int): return 'int'\nkind(3)",
+        "x",
+        "(k.p, K().p, kind(3), kind('')) == (7, 7, 'int', 'any')",
+    ),
+    "tuples with names": (
+        "from typing import NamedTuple\nclass N(NamedTuple):\n    a: int\n    b: str = 'q'",
+        "n = N(1)\nfrom typing import NamedTuple\nclass M(NamedTuple):\n    c: int\nm = M(2)",
+        "N",
+        "(n.a, n.b, type(n) is N, m.c, hasattr(n, '__dict__')) == (1, 'q', True, 2, False)",
+    ),
     "an object with slots": (
         "class S:\n    __slots__ = ('a', 'b', '__weakref__')\n    def __init__(self): self.a = 1\ns = S(); box = [s]",
         "s.a = 10; s.b = 2; t = S()\ntry: t.c = 1\nexcept AttributeError as no: refused = str(no)",

@@ -78,9 +78,16 @@ def serve(channel: Channel, folder: Path, outbox: Path) -> None:
         header, body = results.unopened(error), b""
     else:
         _run(frame.header)
-        header, body = results.collect(_shell, frame.header, watch, outbox)
+        header, body = _collect(frame, watch, outbox)
     ctypes.CDLL(None).fflush(None)  # what native code has printed comes before the end
     _shell.outgoing.frame("outcome", header, body)
+
+
+def _collect(frame: Frame, watch: Watch, outbox: Path) -> tuple[dict[str, Any], bytes]:
+    try:
+        return results.collect(_shell, frame.header, watch, outbox)
+    except BaseException as error:
+        return results.uncollected(error), b""
 
 
 def _open_inputs(frame: Frame) -> Watch:

@@ -6,21 +6,18 @@ Before it: `child`. After it: the outcome frame, opened by `mecapy_jupyter.bind`
 from __future__ import annotations
 
 import fnmatch
-import json
 import re
 import traceback
-import types
-from collections.abc import Set
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from mecapy_jupyter import ambient, payload, trails
 from mecapy_jupyter.inplace import Watch
 from mecapy_jupyter.wire import CANCELLED, COMPLETED, FAILED, ErrorInfo
 
+from . import jsonvalues
 from .shell import TaskShell
 
-_JSON_BYTES = 1024 * 1024  # a larger JSON result stands as its repr
 _SHORT_CHARS = 1000  # values up to this show in task lists
 _HIDDEN = re.compile(r"_+(\d*|i+\d*|oh|dh|ih|exit_code)|In|Out|get_ipython|exit|quit|open|display|__.*__")
 _before: dict[str, Any] = {}
@@ -43,6 +40,13 @@ def unopened(error: BaseException) -> dict[str, Any]:
     return {"state": FAILED, "result": None, "error": info.as_json(), "buffers": []}
 
 
+def uncollected(error: BaseException) -> dict[str, Any]:
+    """The cell ran, and then what it left behind would not be collected: a class with methods that raise, most often."""
+    text = f"the cell ran, but its results could not be packed: {type(error).__name__}: {_message(error)}"
+    info = ErrorInfo("cell", type(error).__name__, text, None, tuple(traceback.format_exception(error)))
+    return {"state": FAILED, "result": None, "error": info.as_json(), "buffers": []}
+
+
 def collect(shell: TaskShell, task: dict[str, Any], watch: Watch, outbox: Path) -> tuple[dict[str, Any], bytes]:
     """The outcome frame. Variables that cannot travel stay behind and are named."""
     failure = shell.failure
@@ -57,7 +61,8 @@ def collect(shell: TaskShell, task: dict[str, Any], watch: Watch, outbox: Path) 
     patterns = task.get("outputs")
     bound = _wanted(shell.user_ns, patterns)
     if task.get("payload") is None:
-        header["result"] = _json_result(shell, bound, patterns)
+        value = shell.displayhook.value
+        header["result"] = jsonvalues.of(value) if patterns is None and value is not None else jsonvalues.of_variables(bound)
         return header, b""
     home: dict[str, Any] = {"bound": payload.by_name(bound), "deleted": _deleted(shell.user_ns) if patterns is None else [], "left": {}}
     home["ambient"] = ambient.changed(_ambient, ambient.current())
@@ -71,7 +76,7 @@ def collect(shell: TaskShell, task: dict[str, Any], watch: Watch, outbox: Path) 
     header["buffers"] = [str(number) for number in range(len(packed.buffers))]
     value = shell.displayhook.value
     if type(value) in (bool, int, float, str) and len(str(value)) < _SHORT_CHARS:
-        header["result"] = _json_value(value, strict=True)
+        header["result"] = jsonvalues.exact(value)
     return header, packed.stream
 
 
@@ -118,10 +123,27 @@ def _leave_behind(home: dict[str, Any], namespace: dict[str, Any], watch: Watch)
         for name, value in list(home[part].items()):
             if (why := _trouble(value, namespace, watch)) is not None:
                 del home[part][name]
-                home["left"][name] = f"{type(value).__name__}: {why}"
-    for part in ("value", "exception"):
-        if part in home and _trouble(home[part], namespace, watch) is not None:
-            del home[part]
+                if said := name if part == "bound" else _name_of(watch.objects[name], namespace):
+                    home["left"][said] = f"{type(value if part == 'bound' else watch.objects[name]).__name__}: {why}"
+    if "value" in home and _trouble(home["value"], namespace, watch) is not None:
+        del home["value"]
+    if "exception" in home and _trouble(home["exception"], namespace, watch) is not None:
+        _lighten(home["exception"]["error"], namespace, watch)
+        if _trouble(home["exception"], namespace, watch) is not None:
+            del home["exception"]
+
+
+def _name_of(changed: object, namespace: dict[str, Any]) -> str:
+    """What to call an input whose change cannot travel; empty for the inner parts of a library's objects: caches, mostly."""
+    names = [name for name, value in namespace.items() if value is changed and not _HIDDEN.fullmatch(name)]
+    return names[0] if names else f"a {type(changed).__name__}" if type(changed).__module__ == "__main__" else ""
+
+
+def _lighten(error: BaseException, namespace: dict[str, Any], watch: Watch) -> None:
+    """Take from an exception the attributes that cannot travel: its class and its message matter more."""
+    for name, value in list(vars(error).items()):
+        if _trouble(value, namespace, watch) is not None:
+            del vars(error)[name]
 
 
 def _trouble(value: Any, namespace: dict[str, Any], watch: Watch) -> str | None:
@@ -155,38 +177,3 @@ def _exception(error: BaseException) -> dict[str, Any]:
         tb = tb.tb_next
     error.__traceback__ = None
     return {"error": error, "trail": trails.of(tb) if tb is not None else None}
-
-
-def _json_result(shell: TaskShell, bound: dict[str, Any], patterns: list[str] | None) -> Any:
-    """For those who sent JSON: the last expression's value, or else (and whenever `outputs` is given) the variables."""
-    if patterns is None and shell.displayhook.value is not None:
-        return _json_value(shell.displayhook.value)
-    plain = {name: value for name, value in bound.items() if not callable(value) and not isinstance(value, types.ModuleType)}
-    return {name: _json_value(value) for name, value in plain.items()}
-
-
-def _json_value(value: Any, *, strict: bool = False) -> Any:
-    """`value` as JSON holds it; what JSON cannot hold is {"repr": text}, or None when `strict`."""
-    try:
-        text = json.dumps(value, default=_to_json, allow_nan=False)
-        if len(text) <= _JSON_BYTES:
-            return json.loads(text)
-    except (TypeError, ValueError, RecursionError, OverflowError):
-        pass
-    return None if strict else {"repr": repr(value)[: 10 * _SHORT_CHARS]}
-
-
-def _to_json(value: Any) -> Any:
-    """Arrays, numpy scalars, frames and sets have an obvious JSON form."""
-    if _size(value) <= _JSON_BYTES:
-        for method in ("tolist", "to_dict"):
-            if hasattr(value, method) and not isinstance(value, type):
-                return getattr(value, method)()
-    if isinstance(value, (set, frozenset)):
-        return sorted(cast("Set[object]", value), key=repr)
-    raise TypeError(type(value).__name__)
-
-
-def _size(value: Any) -> int:
-    size = getattr(value, "nbytes", 0)
-    return size if isinstance(size, int) else 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import builtins
 import linecache
+import resource
 import signal
 import subprocess
 import sys
@@ -100,6 +101,8 @@ class TaskShell(InteractiveShell):
 
     def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
         error = exc_tuple[1] if exc_tuple else sys.exc_info()[1]
+        if isinstance(error, MemoryError):
+            error.add_note(f"A task here may use about {_memory_bytes() / 1e9:.1f} GB of memory (MECAPY_MAX_MEMORY_BYTES).")
         if isinstance(error, BaseExceptionGroup):  # IPython prints these by itself
             self.failure = error, traceback.format_exception(error)  # pyright: ignore[reportUnknownArgumentType]
         else:
@@ -150,6 +153,10 @@ def connect(shell: TaskShell, send: Callable[[str, dict[str, Any], bytes], None]
 
 def _no_input(prompt: object = "", /) -> str:
     raise StdinNotImplementedError("a cell on a worker cannot ask for input; set the value in a cell of its own, before this one")
+
+
+def _memory_bytes() -> int:
+    return resource.getrlimit(resource.RLIMIT_DATA)[0]
 
 
 def _plain(value: Any) -> Any:
