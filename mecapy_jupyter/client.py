@@ -16,13 +16,10 @@ import uuid
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any
 
-import blake3
-
-from . import bind, config, diagnose, errors, payload, prelude, wire
+from . import bind, config, diagnose, errors, payload, prelude, transfer, wire
 from .http import Gateway
 
 _PATIENCE_S = 120.0  # how long a broken event stream is taken up again before giving up
-_PARALLEL_UPLOADS = 4
 
 
 class Task(concurrent.futures.Future[Any]):
@@ -68,6 +65,57 @@ class Task(concurrent.futures.Future[Any]):
         return self._gateway.post(f"/tasks/{self.id}/cancel")["status"] not in (wire.COMPLETED, wire.FAILED)
 
     def logs(self) -> str:
+        """All the task printed so far."""
+        return logs(self._gateway, self.id)
+
+    def follow(self, on_final: Callable[[wire.Outcome], None] | None = None) -> Task:
+        """Start reading its events in the background. `on_final` (else `settle`) gets the outcome, in that thread."""
+        reader = threading.Thread(target=self._read, args=(on_final or self.settle,), name=f"mecapy {self.id[:8]}", daemon=True)
+        reader.start()
+        return self
+
+    def _read(self, on_final: Callable[[wire.Outcome], None]) -> None:
+        try:
+            for event in _resumed(self._gateway, self.id, self._told):
+                self.events.put(event)
+                if event.type in wire.FINAL:
+                    on_final(wire.Outcome.from_json(event.data))
+        except errors.MecapyError as error:
+            self.events.put(error)
+            if on_final == self.settle:
+                self.set_exception(error)
+
+    def open(self, outcome: wire.Outcome) -> bind.Home:
+        """Open the outcome's payload, once, and keep it in `home`."""
+        self.home = bind.open_outcome(outcome, self._fetch, self._namespace, self._packed.memo)
+        return self.home
+
+    def reopen(self, sent: wire.Payload) -> None:
+        """Open the inputs again as they were sent, for a task whose originals this process does not have."""
+        stream = self._fetch(sent.pickle_blob) if sent.pickle_blob else sent.pickle
+        if stream:
+            opened = payload.unpack(stream, map(self._fetch, sent.buffers), dict(self._namespace), on_prelude=lambda _: None)
+            self._packed = payload.Packed(b"", (), opened.memo)
+
+    def settle(self, outcome: wire.Outcome) -> None:
+        """End the future with the outcome."""
+        try:
+            home = self.open(outcome)
+        except errors.MecapyError as error:
+            return self.set_exception(error)
+        if outcome.state == wire.CANCELLED:
+            super().cancel()
+            self.set_running_or_notify_cancel()
+        elif outcome.state == wire.FAILED:
+            self.set_exception(bind.raised(outcome, home))
+        else:
+            self.set_result(home.value)
+
+    def _fetch(self, digest: str) -> Any:
+        return transfer.fetch(self._gateway, digest)
+
+
+def logs(self) -> str:
         """All the task printed so far."""
         return logs(self._gateway, self.id)
 
@@ -184,13 +232,13 @@ class Client(concurrent.futures.Executor):
     ) -> Task:
         """Pack `values`, upload what the store lacks, submit. `words`, `imports`: as for `prelude.make`."""
         packed = _pack(values, namespace, words, imports)
-        sent, reused_bytes = self._upload(packed)
+        sent, sent_bytes = self._upload(packed)
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
         body = dataclasses.replace(request, payload=sent, python=python).as_json()
         submitted, told = self.gateway.submit(body, uuid.uuid4().hex)
         task = Task(self.gateway, submitted["task_id"], request.name, packed, namespace, told)
         task.events.put(wire.Event("", wire.QUEUED, submitted))
-        task.sent_bytes, task.reused_bytes = packed.size_bytes - reused_bytes, reused_bytes
+        task.sent_bytes, task.reused_bytes = sent_bytes, packed.size_bytes - sent_bytes
         return task
 
     def attach(self, task_id: str, name: str, namespace: dict[str, Any]) -> Task:
@@ -225,21 +273,12 @@ class Client(concurrent.futures.Executor):
         return task
 
     def _upload(self, packed: payload.Packed) -> tuple[wire.Payload, int]:
-        """Put into the store what it does not have yet; returns what to name in the request, and the bytes it had."""
+        """See to it that the store has every buffer; what to name in the request, and the bytes that had to travel."""
         inline = len(packed.stream) <= wire.INLINE_BYTES
-        parts: list[Any] = list(packed.buffers) if inline else [packed.stream, *packed.buffers]
-        if not parts:
-            return wire.Payload(packed.stream), 0
-        digests = [blake3.blake3(part, max_threads=blake3.blake3.AUTO).hexdigest() for part in parts]
-        by_digest = dict(zip(digests, parts, strict=True))
-        asked = [{"digest": digest, "size": memoryview(part).nbytes} for digest, part in by_digest.items()]
-        missing = self.gateway.post("/blobs/missing", {"digests": asked})["missing"]
-        with concurrent.futures.ThreadPoolExecutor(_PARALLEL_UPLOADS) as uploads:
-            list(uploads.map(lambda blob: self.gateway.put_bytes(blob["url"], by_digest[blob["digest"]]), missing))
-        lacking = {blob["digest"] for blob in missing}
-        reused_bytes = sum(blob["size"] for blob in asked if blob["digest"] not in lacking)
-        named = wire.Payload(packed.stream, "", tuple(digests)) if inline else wire.Payload(b"", digests[0], tuple(digests[1:]))
-        return named, reused_bytes
+        sent = transfer.send(self.gateway, packed.buffers if inline else [packed.stream, *packed.buffers])
+        if inline:
+            return wire.Payload(packed.stream, "", sent.digests), sent.sent_bytes + len(packed.stream)
+        return wire.Payload(b"", sent.digests[0], sent.digests[1:]), sent.sent_bytes
 
 
 def _main() -> dict[str, Any]:

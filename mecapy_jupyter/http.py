@@ -19,6 +19,7 @@ from .version import __version__
 _CONNECT_S = 5.0
 _ANSWER_S = 60.0
 _SUBMIT_TRIES = 3
+_PIECE_BYTES = 1 << 20
 _SILENCE_S = 45.0  # the gateway pings an idle event stream every 15 s
 
 # Only what may be sent twice is: GET, PUT and DELETE always, POST where its caller gave an Idempotency-Key.
@@ -63,8 +64,18 @@ class Gateway:
             if answer.status >= 300:
                 raise errors.StorageFailed(f"the object store refused an upload ({answer.status}); try again, or tell the operator")
 
-    def get_bytes(self, path: str) -> bytes:
-        return self._request("GET", path).data
+    def get_pieces(self, path: str) -> Iterator[bytes]:
+        """A body as it arrives, never whole in memory."""
+        answer = self._send("GET", path, preload_content=False)
+        try:
+            if answer.status >= 400:
+                answer.read()
+                raise _problem(answer, self.url)
+            yield from answer.stream(_PIECE_BYTES)
+        except urllib3.exceptions.HTTPError as broken:
+            raise errors.ConnectionFailed(f"a download from {self.url} broke: {broken}. `%mecapy get` fetches it again") from broken
+        finally:
+            answer.close()
 
     def submit(self, body: Any, key: str) -> tuple[dict[str, Any], Iterator[wire.Event]]:
         """Submit a task and follow it, in one request. Returns what the gateway says of it, and the events after that.

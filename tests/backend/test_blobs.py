@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from blake3 import blake3
 
-from mecapy_backend.store.blobs import BadName, FileStore, WrongDigest, open_store
+from mecapy_backend.store.blobs import BadName, WrongDigest, open_store
+from mecapy_backend.store.files import FileStore
 
 from .speak import client
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 import ctypes
 import gc
 import importlib
-import mmap
 import os
 import random
 import sys
 from pathlib import Path
 from typing import Any
 
-from mecapy_jupyter import ambient, payload, prelude
+from mecapy_jupyter import ambient, known, payload, prelude
 from mecapy_jupyter.inplace import Watch
 
 from . import results
@@ -96,20 +95,21 @@ def _open_inputs(frame: Frame) -> Watch:
     namespace.update(frame.header.get("inputs") or {})
     if frame.header.get("payload") is None:
         return results.begin(_shell, Watch({}, ()))
-    maps = [_map(fd) for fd in frame.fds]
-    stream = maps.pop(0) if frame.header.get("pickle_blob") else frame.body
+    bare = frame.header["payload"]
+    digests = [bare["pickle_blob"]] * bool(bare["pickle_blob"]) + bare["buffers"]
+    maps = [_map(fd, digest) for fd, digest in zip(frame.fds, digests, strict=True)]
+    stream = maps.pop(0) if bare["pickle_blob"] else frame.body
     opened = payload.unpack(stream, maps, namespace, on_prelude=prelude.install)
     variables: dict[str, Any] = {name: value for values in opened.values for name, value in values.items()}
     namespace.update(variables)
     return results.begin(_shell, Watch(opened.memo, variables.values(), namespace))
 
 
-def _map(fd: int) -> Any:
-    """A private, writable, copy-on-write view of a blob: nothing is read before it is touched, nothing written goes back."""
-    size = os.fstat(fd).st_size
-    view = mmap.mmap(fd, size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE) if size else bytearray()
-    os.close(fd)
-    return view
+def _map(fd: int, digest: str) -> Any:
+    try:
+        return known.map_blob(fd, digest)
+    finally:
+        os.close(fd)
 
 
 def _run(task: dict[str, Any]) -> None:

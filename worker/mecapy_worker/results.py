@@ -15,7 +15,7 @@ from mecapy_jupyter import ambient, payload, trails
 from mecapy_jupyter.inplace import Watch
 from mecapy_jupyter.wire import CANCELLED, COMPLETED, FAILED, ErrorInfo
 
-from . import jsonvalues
+from . import jsonvalues, outbox
 from .shell import TaskShell
 
 _SHORT_CHARS = 1000  # values up to this show in task lists
@@ -47,7 +47,7 @@ def uncollected(error: BaseException) -> dict[str, Any]:
     return {"state": FAILED, "result": None, "error": info.as_json(), "buffers": []}
 
 
-def collect(shell: TaskShell, task: dict[str, Any], watch: Watch, outbox: Path) -> tuple[dict[str, Any], bytes]:
+def collect(shell: TaskShell, task: dict[str, Any], watch: Watch, folder: Path) -> tuple[dict[str, Any], bytes]:
     """The outcome frame. Variables that cannot travel stay behind and are named."""
     failure = shell.failure
     error = _describe(shell, *failure) if failure else None
@@ -71,12 +71,10 @@ def collect(shell: TaskShell, task: dict[str, Any], watch: Watch, outbox: Path) 
     if failure and failure[0] is not None:
         home["exception"] = _exception(failure[0])
     packed = _pack(home, shell.user_ns, watch, everything=patterns is None)
-    for number, buffer in enumerate(packed.buffers):
-        (outbox / str(number)).write_bytes(buffer)
-    header["buffers"] = [str(number) for number in range(len(packed.buffers))]
     value = shell.displayhook.value
     if type(value) in (bool, int, float, str) and len(str(value)) < _SHORT_CHARS:
         header["result"] = jsonvalues.exact(value)
+    header["buffers"] = outbox.write(folder, packed.buffers)
     return header, packed.stream
 
 

@@ -5,15 +5,17 @@ Before it: clients over HTTP. After it: `store.blobs` (bytes), `store.blob_rows`
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 
 from ..auth import Owner
 from ..problems import Problem, no_such_blob, unavailable
 from ..store import blob_rows
-from ..store.blobs import BadName, WrongDigest
+from ..store.blobs import BadName, TooLong, WrongDigest
 from . import body
-from .models import MissingBody, MissingView
+from .models import MissingBody, MissingView, PlaceView, TakeBody, TakenView
 from .reply import json
 
 router = APIRouter(tags=["blobs"])
@@ -40,6 +42,40 @@ async def missing(request: Request, owner: Owner) -> Response:
     return json({"missing": answer})
 
 
+@router.get("/blobs/place", response_model=PlaceView, summary="Where to leave blobs on this machine's disk")
+async def place(request: Request, owner: Owner) -> Response:
+    """For clients on the gateway's own machine: folders they may reach without HTTP. Null for all others."""
+    local = request.client is not None and request.client.host in ("127.0.0.1", "::1")
+    found = await request.app.state.blobs.place(owner) if local else None
+    return json({"incoming": str(found.incoming) if found else None, "blobs": str(found.blobs) if found else None})
+
+
+@router.post("/blobs/take", response_model=TakenView, openapi_extra=body.described(TakeBody), summary="Take over files left in that place")
+async def take(request: Request, owner: Owner) -> Response:
+    """Each file becomes a blob, named by the digest found in it; the answer has them in the same order."""
+    state, limit = request.app.state, request.app.state.settings.max_blob_bytes
+    taken = list[tuple[str, int]]()
+    for name in (await body.read(request, TakeBody)).files:
+        try:
+            taken.append(await state.blobs.take(owner, name, limit))
+        except TooLong as large:
+            raise Problem(413, "too-large", f"a blob may have {limit} bytes; this has {large}: split or reduce the value") from None
+        except (BadName, FileNotFoundError):
+            raise Problem(404, "no-such-file", "no such file was left for the gateway; PUT the bytes instead") from None
+        except (OSError, ValueError) as wrong:
+            raise unavailable(f"the object store ({wrong})") from None
+    await _recorded(state, owner, taken)
+    return json({"taken": [{"digest": digest, "size": size} for digest, size in taken]})
+
+
+async def _recorded(state: Any, owner: str, sizes: list[tuple[str, int]]) -> None:
+    """Into the table; then look whether a delete of the same bytes won the race (see blob_rows.release)."""
+    await blob_rows.record(state.db, owner, dict(sizes).items())
+    for digest, _ in sizes:
+        if not await state.blobs.has(owner, digest):
+            raise unavailable("this blob was being deleted; the object store")
+
+
 @router.put("/blobs/{digest}", status_code=204, openapi_extra=_BYTES, summary="Upload a blob")
 async def put(request: Request, owner: Owner, digest: str) -> Response:
     """The bytes as the body. `digest` is their BLAKE3 digest; other bytes are refused and nothing is kept."""
@@ -52,9 +88,7 @@ async def put(request: Request, owner: Owner, digest: str) -> Response:
         raise Problem(422, "wrong-digest", f"{wrong}; they were changed on the way, or the address is wrong: upload again") from None
     except OSError as full:
         raise unavailable(f"the object store ({full.strerror or type(full).__name__})") from None
-    await blob_rows.record(state.db, owner, [(digest, size)])
-    if not await state.blobs.has(owner, digest):  # a delete of the same bytes won the race (see blob_rows.release)
-        raise unavailable("this blob was being deleted; the object store")
+    await _recorded(state, owner, [(digest, size)])
     return Response(status_code=204)
 
 

@@ -113,6 +113,19 @@ class MissingView(BaseModel):
     missing: list[MissingBlob]
 
 
+class PlaceView(BaseModel):
+    incoming: Annotated[str | None, Field(description="leave files here, named by 32 random hexadecimal digits, then POST /blobs/take")]
+    blobs: Annotated[str | None, Field(description="a stored blob is the file `ab/abcd…` below this")]
+
+
+class TakeBody(_Request):
+    files: Annotated[list[str], Field(max_length=10_000)]
+
+
+class TakenView(BaseModel):
+    taken: list[BlobNeed]
+
+
 class WorkerView(BaseModel):
     id: str
     info: dict[str, Any]

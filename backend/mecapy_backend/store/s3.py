@@ -17,7 +17,8 @@ import boto3  # pyright: ignore[reportMissingTypeStubs]
 from botocore.config import Config  # pyright: ignore[reportMissingTypeStubs]
 from botocore.exceptions import ClientError  # pyright: ignore[reportMissingTypeStubs]
 
-from .blobs import CHUNK_BYTES, FileStore, Partial, blocks, examine, relative
+from .blobs import CHUNK_BYTES, Place, blocks, relative
+from .files import FileStore, Partial, examine
 
 _PRESIGNED_S = 600
 
@@ -142,6 +143,12 @@ class S3Store:
 
     async def download_url(self, owner: str, digest: str) -> str | None:
         return await asyncio.to_thread(self._presigned, "get_object", self._at(owner, digest))
+
+    async def place(self, owner: str) -> Place | None:
+        return None
+
+    async def take(self, owner: str, name: str, max_bytes: int) -> tuple[str, int]:
+        raise FileNotFoundError(name)
 
     def _presigned(self, method: str, parameters: dict[str, Any]) -> str:
         return str(self._s3.generate_presigned_url(method, Params=parameters, ExpiresIn=_PRESIGNED_S))

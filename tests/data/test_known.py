@@ -1,0 +1,174 @@
+"""Whether memory still holds a blob: every way to write to it is noticed, and reading it is not mistaken for one."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mecapy_jupyter import known, pages
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="asks the Linux kernel")
+
+
+def _by_view(array: Any) -> None:
+    array[5:9][1] += 1
+
+
+def _by_out(array: Any) -> None:
+    np.add(array[-1:], 1, out=array[-1:])
+
+
+def _by_c(array: Any) -> None:
+    ctypes.memset(array.ctypes.data + array.nbytes - 1, 0x41, 1)
+
+
+def _by_read(array: Any) -> None:
+    with Path("/dev/urandom").open("rb", buffering=0) as source:
+        assert source.readinto(memoryview(array)[4096:4104]) == 64
+
+
+def _by_thread(array: Any) -> None:
+    writer = threading.Thread(target=lambda: array.__setitem__(array.size // 2, -1.0))
+    writer.start()
+    writer.join()
+
+
+WRITERS = [_by_view, _by_out, _by_c, _by_read, _by_thread]
+
+
+def raw(array: Any) -> memoryview:
+    return memoryview(array).cast("B")
+
+
+def mapped(content: bytes) -> tuple[Any, str]:
+    """An array in the private map of a file, as results and inputs are."""
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        digest = known.hashed(content)
+        return np.frombuffer(known.map_blob(file.fileno(), digest)), digest
+
+
+@pytest.fixture
+def hashes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Counts what is hashed."""
+    counted: list[int] = []
+    real = known.hashed
+    monkeypatch.setattr(known, "hashed", lambda buffer: counted.append(memoryview(buffer).nbytes) or real(buffer))
+    return counted
+
+
+@linux
+def test_a_map_that_was_only_read_is_not_hashed(hashes: list[int]) -> None:
+    """Its digest is its blob's name, however often it is read."""
+    array, digest = mapped(np.arange(1 << 18, dtype=float).tobytes())
+    hashes.clear()
+    assert array.sum() is not None and known.digest_of(raw(array)) == digest
+    assert hashes == []
+
+
+@linux
+@pytest.mark.parametrize("write", WRITERS)
+def test_a_written_map_is_noticed(write: Callable[[Any], None]) -> None:
+    """A changed element of a mapped array changes its digest, whoever wrote it."""
+    array, digest = mapped(np.ones(1 << 18).tobytes())
+    write(array)
+    assert known.digest_of(raw(array)) == known.hashed(raw(array)) != digest
+
+
+def test_part_of_a_map() -> None:
+    """A slice of a mapped array has a digest of its own, which is right before and after a write elsewhere and in it."""
+    array, _ = mapped(np.arange(1 << 18, dtype=float).tobytes())
+    part = array[1 << 16 : 1 << 17]
+    for index in (0, 70_000):
+        assert known.digest_of(raw(part)) == known.hashed(raw(part))
+        array[index] = -1.0
+    assert known.digest_of(raw(part)) == known.hashed(raw(part))
+
+
+@pytest.fixture
+def guarded() -> None:
+    try:
+        pages.Guard().close()
+    except OSError as why:
+        pytest.skip(f"this kernel guards no memory: {why}")
+
+
+def _sent(array: Any) -> str:
+    """What `transfer` does with an array it does not know."""
+    assert known.begin(raw(array))
+    digest = known.hashed(raw(array))
+    known.remember(raw(array), digest)
+    return digest
+
+
+@pytest.mark.usefixtures("guarded")
+def test_unchanged_memory_is_not_hashed(hashes: list[int]) -> None:
+    """Ordinary memory that was sent and then only read is known without hashing; zeros that were never written, too."""
+    for array in (np.ones(1 << 20), np.zeros(1 << 20)):
+        digest = _sent(array)
+        hashes.clear()
+        assert array.sum() is not None and known.digest_of(raw(array)) == digest
+        assert hashes == []
+
+
+@pytest.mark.usefixtures("guarded")
+@pytest.mark.parametrize("write", WRITERS)
+def test_written_memory_is_noticed(write: Callable[[Any], None]) -> None:
+    """A changed element of an ordinary array makes it unknown, whoever wrote it."""
+    array = np.ones(1 << 20)
+    _sent(array)
+    write(array)
+    assert known.digest_of(raw(array)) is None
+
+
+@pytest.mark.usefixtures("guarded")
+def test_memory_used_again_is_unknown() -> None:
+    """Another array at the address of one that was freed is another array."""
+    map_here = mmap.mmap(-1, 4 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    array = np.frombuffer(map_here, "u1")
+    array[:] = 7
+    _sent(array)
+    address, size_bytes = array.ctypes.data, array.nbytes
+    assert ctypes.CDLL(None).madvise(ctypes.c_void_p(address), ctypes.c_size_t(size_bytes), 4) == 0  # as if given back: reads as zeros
+    assert known.digest_of(raw(array)) is None
+
+
+@pytest.mark.usefixtures("guarded")
+def test_shared_memory_is_never_trusted() -> None:
+    """Another process may write to it unseen, so it is hashed each time."""
+    array = np.frombuffer(mmap.mmap(-1, 4 << 20, flags=mmap.MAP_SHARED | mmap.MAP_ANONYMOUS), "u1")
+    array[:] = 7
+    if known.begin(raw(array)):
+        known.remember(raw(array), known.hashed(raw(array)))
+    assert known.digest_of(raw(array)) is None
+
+
+@pytest.mark.usefixtures("guarded")
+def test_a_fork_knows_nothing() -> None:
+    """What the parent's kernel notes says nothing of the memory of a forked process."""
+    array = np.ones(1 << 20)
+    _sent(array)
+    read_end, write_end = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            array[3] = 2
+            os.write(write_end, b"unknown" if known.digest_of(raw(array)) is None else b"known")
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    assert os.read(read_end, 20) == b"unknown"
+    os.close(read_end)
+    os.close(write_end)
+    assert known.digest_of(raw(array)) is not None

@@ -1,0 +1,105 @@
+"""The disk that client and store share: files taken over, blobs mapped, and the way over HTTP where there is no such disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("mecapy_backend.app", reason="needs the server parts (pip install 'mecapy-jupyter[local]')")
+
+from mecapy_jupyter import errors, known, transfer
+from mecapy_jupyter.http import Gateway
+
+SIZE = 3_000_001
+
+
+@pytest.fixture
+def http(gateway: Any) -> Gateway:
+    return Gateway(gateway.url, gateway.token)
+
+
+@pytest.fixture
+def puts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The uploads made over HTTP."""
+    made: list[str] = []
+    real = Gateway.put_bytes
+    monkeypatch.setattr(Gateway, "put_bytes", lambda self, url, data: made.append(url) or real(self, url, data))
+    return made
+
+
+def files(root: Path) -> Iterator[Path]:
+    return (path for path in root.rglob("*") if path.is_file())
+
+
+def test_there_and_back_by_the_disk(http: Gateway, puts: list[str], tmp_path: Path) -> None:
+    """No byte goes through HTTP; the store names what it took by what is in it; the blob comes back as a private map."""
+    data = os.urandom(SIZE)
+    sent = transfer.send(http, [data])
+    assert sent == transfer.Sent((known.hashed(data),), SIZE) and puts == []
+    back = transfer.fetch(http, sent.digests[0])
+    assert bytes(back) == data
+    back[0] ^= 1
+    assert [path.name for path in files(tmp_path / "blobs")] == list(sent.digests)
+    assert next(files(tmp_path / "blobs")).read_bytes() == data
+
+
+def test_what_came_home_is_not_sent_again(http: Gateway) -> None:
+    """A blob that was fetched and not changed is known by name; changed, it travels."""
+    first = transfer.send(http, [np.ones(1 << 18).tobytes()])
+    array = np.frombuffer(transfer.fetch(http, first.digests[0]))
+    assert transfer.send(http, [array]) == transfer.Sent(first.digests, 0)
+    array[7] = 2.0
+    changed = transfer.send(http, [array])
+    assert changed.sent_bytes == array.nbytes and changed.digests == (known.hashed(array),)
+
+
+def test_a_known_blob_that_is_gone_travels_again(http: Gateway, tmp_path: Path, database_url: str) -> None:
+    """Knowing a digest is not enough: the store is asked."""
+    array = np.frombuffer(transfer.fetch(http, transfer.send(http, [np.ones(1 << 18).tobytes()]).digests[0]))
+    task = http.post("/tasks", {"code": "1", "payload": {"buffers": [known.digest_of(memoryview(array).cast("B"))]}})
+    http.delete(f"/tasks/{task['task_id']}")
+    assert list(files(tmp_path / "blobs")) == []
+    assert transfer.send(http, [array]).sent_bytes == array.nbytes
+
+
+def test_over_http_where_the_disk_is_another(http: Gateway, puts: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway whose folders are not here gets the same bytes by PUT, and gives them by GET."""
+    monkeypatch.setattr(transfer, "_place", lambda gateway: None)
+    data = os.urandom(SIZE)
+    sent = transfer.send(http, [data])
+    assert sent == transfer.Sent((known.hashed(data),), SIZE) and puts == [f"/blobs/{sent.digests[0]}"]
+    assert bytes(transfer.fetch(http, sent.digests[0])) == data
+    assert transfer.send(http, [data]).sent_bytes == 0
+
+
+def test_a_folder_that_looks_like_it(http: Gateway, puts: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Files left in a folder that is not the gateway's are not found there; nothing stays behind and the bytes go by PUT."""
+    monkeypatch.setattr(transfer, "_place", lambda gateway: transfer.Place(tmp_path, tmp_path / "none"))
+    data = os.urandom(SIZE)
+    sent = transfer.send(http, [data])
+    assert puts == [f"/blobs/{sent.digests[0]}"] and [path for path in tmp_path.iterdir() if path.is_file()] == []
+
+
+@pytest.mark.parametrize("name", ["../../x", "", "a/b", "0" * 31, "A" * 32])
+def test_only_plain_names_are_taken(http: Gateway, name: str) -> None:
+    """A name that could lead out of the folder is no file."""
+    with pytest.raises(errors.NotFound):
+        http.post("/blobs/take", {"files": [name]})
+
+
+def test_links_are_not_taken(http: Gateway, tmp_path: Path) -> None:
+    """A link to somebody's file does not make it a blob, and a second name for it does not let anybody change the blob."""
+    incoming, secret = Path(http.get("/blobs/place")["incoming"]), tmp_path / "secret"
+    secret.write_bytes(b"secret")
+    (incoming / ("0" * 32)).symlink_to(secret)
+    with pytest.raises(errors.MecapyError):
+        http.post("/blobs/take", {"files": ["0" * 32]})
+    os.link(secret, incoming / ("1" * 32))
+    [taken] = http.post("/blobs/take", {"files": ["1" * 32]})["taken"]
+    secret.write_bytes(b"changed")
+    assert bytes(transfer.fetch(http, taken["digest"])) == b"secret"
