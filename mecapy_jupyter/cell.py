@@ -14,12 +14,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from . import bind, capture, diagnose, errors, replay, wire
 from .block import LiveBlock
 from .client import Client, Task
-from .failures import CellSource, plain, show_as
+from .failures import CellSource, plain, show_as, show_group_as
 from .ipython import Shell
 
 _TICK_S = 0.1
@@ -112,7 +112,10 @@ def run(client: Client, prepared: Prepared) -> None:
         block.sent(task.sent_bytes, task.reused_bytes)
         outcome, home = come_home(shell, task.follow(lambda _: None), block)
     if outcome.state != wire.COMPLETED:
-        raise failure(outcome, home, prepared.source.rename)
+        error = failure(outcome, home, prepared.source.rename)
+        if outcome.error is not None and isinstance(error, BaseExceptionGroup):
+            show_group_as(shell, cast(BaseException, error), outcome.error.traceback)
+        raise error
 
 
 def come_home(shell: Shell, task: Task, block: LiveBlock) -> tuple[wire.Outcome, bind.Home]:

@@ -6,6 +6,7 @@ Before it: `cell`. IPython asks an exception that has `_render_traceback_` for i
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -18,6 +19,19 @@ def show_as(exception: BaseException, lines: Sequence[str]) -> BaseException:
     with contextlib.suppress(AttributeError, TypeError):  # an exception class with __slots__ is shown the long way
         exception._render_traceback_ = lambda: list(lines)  # pyright: ignore[reportAttributeAccessIssue]
     return exception
+
+
+def show_group_as(shell: Any, group: BaseException, lines: Sequence[str]) -> None:
+    """IPython prints an exception group with the stack above it, and asks for no other rendering: print `lines` instead."""
+
+    def show(*args: Any, **kwargs: Any) -> None:
+        del shell.showtraceback
+        if sys.exc_info()[1] is group:
+            print("".join(lines), file=sys.stderr)
+        else:  # the notebook caught the group; this is another error
+            shell.showtraceback(*args, **kwargs)
+
+    shell.showtraceback = show
 
 
 def plain(exception: BaseException) -> BaseException:

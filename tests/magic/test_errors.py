@@ -146,3 +146,28 @@ def test_a_wrong_address_or_token(kernel: Kernel, kernel_environment: dict[str, 
 
 def strip(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def test_an_exception_group_of_the_cell(kernel: Kernel) -> None:
+    """It is shown as a group, without the machinery; the errors after it are shown as themselves."""
+    ran = kernel.run("%%mecapy\nraise ExceptionGroup('many', [ValueError(1), KeyError('k')])")
+    assert "2 sub-exceptions" in ran.stderr and "KeyError" in ran.stderr and "mecapy_jupyter" not in ran.stderr
+    inside = "get_ipython().run_cell_magic('mecapy', '', 'raise ExceptionGroup(str(), [ValueError(1)])')"
+    assert kernel.run(f"try:\n    {inside}\nexcept* ValueError as group:\n    found = group.exceptions").ok
+    assert kernel.value("found") == "(ValueError(1),)"
+    assert kernel.run("1 / 0").error == "ZeroDivisionError"
+
+
+def test_an_exception_with_arguments_of_its_own(kernel: Kernel) -> None:
+    """Its class, attributes and message come home, without what cannot travel in it; so does what the cell bound before."""
+    kernel.run("class E(Exception):\n    def __init__(self, a, *, b): super().__init__(f'{a}-{b}'); self.a = a")
+    ran = kernel.run("%%mecapy\nimport threading\nz = 1\ne = E(1, b=2)\ne.lock = threading.Lock()\nraise e")
+    assert (ran.error, kernel.value("(type(__import__('sys').last_value) is E, __import__('sys').last_value.a, z)")) == (
+        "E",
+        "(True, 1, 1)",
+    )
+
+
+def test_a_recursion_without_end(kernel: Kernel) -> None:
+    """It is a RecursionError here, too."""
+    assert kernel.run("%%mecapy\ndef f(n): return f(n + 1)\nf(0)").error == "RecursionError"
