@@ -13,19 +13,22 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from . import bind, config, diagnose, errors, payload, prelude, transfer, wire
+from . import bind, config, diagnose, errors, mapping, payload, prelude, transfer, wire
 from .http import Gateway
 
 _PATIENCE_S = 120.0  # how long a broken event stream is taken up again before giving up
+_RESULT = "_mecapy_result"
+_CALL = f"{_RESULT} = _mecapy_fn(*_mecapy_args, **_mecapy_kwargs)"  # bound, not shown: a worker need not render it
 
 
 class Task(concurrent.futures.Future[Any]):
     """A submitted task. A Future (and awaitable): `result()` is the last expression's value, or raises the cell's own exception.
 
     `vars`: the variables that came back. `events`: a queue of its events, for one reader; the last one is final.
+    `outcome`: how it ended; None until it has.
     """
 
     def __init__(
@@ -43,6 +46,8 @@ class Task(concurrent.futures.Future[Any]):
         self.id, self.name = task_id, name
         self.events: queue.SimpleQueue[wire.Event | errors.MecapyError] = queue.SimpleQueue()
         self.home = bind.Home()
+        self.outcome: wire.Outcome | None = None
+        self._started = False
         self.sent_bytes, self.reused_bytes = 0, 0
         self._gateway, self._packed, self._namespace = gateway, packed, namespace
 
@@ -57,6 +62,9 @@ class Task(concurrent.futures.Future[Any]):
         """The variables the task brought back. Waits for its end; does not raise the cell's exception."""
         concurrent.futures.wait([self])
         return self.home.bound
+
+    def running(self) -> bool:
+        return self._started and not self.done()
 
     def cancel(self) -> bool:
         """Stop it, wherever it is. False when it has already ended. The process is dead when `result()` raises."""
@@ -75,15 +83,21 @@ class Task(concurrent.futures.Future[Any]):
         return self
 
     def _read(self, on_final: Callable[[wire.Outcome], None]) -> None:
+        told, self._told = self._told, None
         try:
-            for event in _resumed(self._gateway, self.id, self._told):
+            for event in _resumed(self._gateway, self.id, told):
+                self._started = self._started or event.type == wire.STARTED
+                self.outcome = wire.Outcome.from_json(event.data) if event.type in wire.FINAL else None
                 self.events.put(event)
-                if event.type in wire.FINAL:
-                    on_final(wire.Outcome.from_json(event.data))
-        except errors.MecapyError as error:
-            self.events.put(error)
+                told = None  # then the end of the loop gives the connection back, for the next task
+            if self.outcome is not None:
+                on_final(self.outcome)
+        except Exception as error:  # whatever it is, nobody may wait for ever
+            known = isinstance(error, errors.MecapyError)
+            trouble = error if known else errors.CannotReceive(f"the task's end could not be read: {error!r}")
+            self.events.put(trouble)
             if on_final == self.settle:
-                self.set_exception(error)
+                self.set_exception(trouble)
 
     def open(self, outcome: wire.Outcome) -> bind.Home:
         """Open the outcome's payload, once, and keep it in `home`."""
@@ -108,65 +122,13 @@ class Task(concurrent.futures.Future[Any]):
             self.set_running_or_notify_cancel()
         elif outcome.state == wire.FAILED:
             self.set_exception(bind.raised(outcome, home))
+        elif _RESULT in home.left:
+            self.set_exception(errors.CannotReceive(f"{self.name} ran, but what it returned cannot travel home: {home.left[_RESULT]}"))
         else:
-            self.set_result(home.value)
+            self.set_result(home.bound.pop(_RESULT, home.value))
 
     def _fetch(self, digest: str) -> Any:
         return transfer.fetch(self._gateway, digest)
-
-
-def logs(self) -> str:
-        """All the task printed so far."""
-        return logs(self._gateway, self.id)
-
-    def follow(self, on_final: Callable[[wire.Outcome], None] | None = None) -> Task:
-        """Start reading its events in the background. `on_final` (else `settle`) gets the outcome, in that thread."""
-        reader = threading.Thread(target=self._read, args=(on_final or self.settle,), name=f"mecapy {self.id[:8]}", daemon=True)
-        reader.start()
-        return self
-
-    def _read(self, on_final: Callable[[wire.Outcome], None]) -> None:
-        try:
-            for event in _resumed(self._gateway, self.id, self._told):
-                self.events.put(event)
-                if event.type in wire.FINAL:
-                    on_final(wire.Outcome.from_json(event.data))
-        except errors.MecapyError as error:
-            self.events.put(error)
-            if on_final == self.settle:
-                self.set_exception(error)
-
-    def open(self, outcome: wire.Outcome) -> bind.Home:
-        """Open the outcome's payload, once, and keep it in `home`."""
-        self.home = bind.open_outcome(outcome, self._fetch, self._namespace, self._packed.memo)
-        return self.home
-
-    def reopen(self, sent: wire.Payload) -> None:
-        """Open the inputs again as they were sent, for a task whose originals this process does not have."""
-        stream = self._fetch(sent.pickle_blob) if sent.pickle_blob else sent.pickle
-        if stream:
-            opened = payload.unpack(stream, map(self._fetch, sent.buffers), dict(self._namespace), on_prelude=lambda _: None)
-            self._packed = payload.Packed(b"", (), opened.memo)
-
-    def settle(self, outcome: wire.Outcome) -> None:
-        """End the future with the outcome."""
-        try:
-            home = self.open(outcome)
-        except errors.MecapyError as error:
-            return self.set_exception(error)
-        if outcome.state == wire.CANCELLED:
-            super().cancel()
-            self.set_running_or_notify_cancel()
-        elif outcome.state == wire.FAILED:
-            self.set_exception(bind.raised(outcome, home))
-        else:
-            self.set_result(home.value)
-
-    def _fetch(self, digest: str) -> bytearray:
-        data = self._gateway.get_bytes(f"/blobs/{digest}")
-        if blake3.blake3(data, max_threads=blake3.blake3.AUTO).hexdigest() != digest:
-            raise errors.StorageFailed(f"blob {digest[:12]}… arrived damaged; run `%mecapy get {self.id[:8]}` to fetch the result again")
-        return bytearray(data)
 
 
 def logs(gateway: Gateway, task_id: str) -> str:
@@ -203,6 +165,8 @@ class Client(concurrent.futures.Executor):
         self.endpoint = endpoint or (config.resolve() if url is None else config.Endpoint(url, token or "", "arguments"))
         self.gateway = Gateway(self.endpoint.url, self.endpoint.token)
         self._open: set[Task] = set()
+        self._shut = False
+        self._maps = mapping.Maps(self)
 
     def __repr__(self) -> str:
         return f"Client({self.gateway.url!r})"
@@ -210,9 +174,23 @@ class Client(concurrent.futures.Executor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Task:
         """Call `fn(*args, **kwargs)` on a worker. Raises CannotSend when something cannot travel."""
         call = {"_mecapy_fn": fn, "_mecapy_args": args, "_mecapy_kwargs": kwargs}
-        name = getattr(fn, "__name__", type(fn).__name__)
-        request = wire.TaskRequest("_mecapy_fn(*_mecapy_args, **_mecapy_kwargs)", name=name, outputs=())
-        return self._track(self.send(request, call, _main()).follow())
+        return self.enter(wire.TaskRequest(_CALL, name=mapping.name_of(fn), outputs=(_RESULT,)), call).follow()
+
+    def map(
+        self, fn: Callable[..., Any], *iterables: Iterable[Any], timeout: float | None = None, chunksize: int | None = None
+    ) -> Iterator[Any]:
+        """`fn` of each argument (of one from each iterable, as the built-in `map`), on all workers at once; results in order.
+
+        Many calls travel as one task: as many as take about 0.3 s, or `chunksize`. Arguments are taken from the iterables as needed.
+        A failing call raises its own exception, with the argument (counted from 0) in a note; closing the iterator cancels what runs.
+        """
+        return self._maps.start(fn, iterables, timeout, chunksize, in_order=True)
+
+    def map_unordered(
+        self, fn: Callable[..., Any], *iterables: Iterable[Any], timeout: float | None = None, chunksize: int | None = None
+    ) -> Iterator[Any]:
+        """As `map`, but results as they come."""
+        return self._maps.start(fn, iterables, timeout, chunksize, in_order=False)
 
     def run(self, code: str, inputs: Mapping[str, Any] | None = None, outputs: Sequence[str] | None = None, **options: Any) -> Task:
         """Run source text with `inputs` as its variables. `outputs`: names or globs to bring home (default: all it binds).
@@ -220,7 +198,16 @@ class Client(concurrent.futures.Executor):
         Options as of the magic: name, priority (0–9), timeout (seconds), retries.
         """
         request = wire.TaskRequest(code, outputs=tuple(outputs) if outputs is not None else None, **options)
-        return self._track(self.send(request, dict(inputs or {}), _main()).follow())
+        return self.enter(request, dict(inputs or {})).follow()
+
+    def enter(self, request: wire.TaskRequest, values: Mapping[str, Any]) -> Task:
+        """Send it with the script's own functions, and count it among our futures. Not followed yet."""
+        if self._shut:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        task = self.send(request, values, _main())
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)  # pyright: ignore[reportArgumentType]
+        return task
 
     def send(
         self,
@@ -262,15 +249,12 @@ class Client(concurrent.futures.Executor):
         return about | {"workers": workers, "tasks": tasks}
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._shut = True
         for task in list(self._open) if cancel_futures else ():
             task.cancel()
         if wait:
             concurrent.futures.wait(list(self._open))
-
-    def _track(self, task: Task) -> Task:
-        self._open.add(task)
-        task.add_done_callback(self._open.discard)  # pyright: ignore[reportArgumentType]
-        return task
+            self.gateway.close()
 
     def _upload(self, packed: payload.Packed) -> tuple[wire.Payload, int]:
         """See to it that the store has every buffer; what to name in the request, and the bytes that had to travel."""

@@ -41,6 +41,10 @@ class Gateway:
     def __reduce__(self) -> Any:
         raise TypeError("a connection to the gateway holds a token and does not travel; make a Client where it is needed")
 
+    def close(self) -> None:
+        """Close the connections nobody uses. Another request opens a new one."""
+        self._pool.clear()
+
     def get(self, path: str, **query: Any) -> Any:
         return self._json("GET", path, fields={name: str(value) for name, value in query.items() if value is not None})
 

@@ -119,7 +119,7 @@ def _source(name: str, spec: importlib.machinery.ModuleSpec, optional: bool) -> 
         return ModuleSource(name, True, "", str(next(iter(spec.submodule_search_locations or ()), "")))
     read = getattr(spec.loader, "get_source", None)
     try:
-        text = cast("str | None", read(spec.name)) if read else None
+        text = cast("str | None", read(spec.name)) if read else _written(spec.origin)
     except (ImportError, OSError):
         text = None
     if text is not None:
@@ -130,6 +130,11 @@ def _source(name: str, spec: importlib.machinery.ModuleSpec, optional: bool) -> 
         f"your own module {name!r} ({spec.origin}) has no readable Python source here, so it cannot travel to the worker; "
         "install it on the workers, or let the cell use only its results"
     )
+
+
+def _written(file: str | None) -> str | None:
+    """For loaders that keep their source to themselves, as pytest's does."""
+    return importlib.util.decode_source(Path(file).read_bytes()) if file and file.endswith(".py") else None
 
 
 @lru_cache(maxsize=1024)

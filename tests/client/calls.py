@@ -1,0 +1,32 @@
+"""What the tests call on workers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+
+def double(number: int) -> int:
+    return 2 * number
+
+
+def checked(number: float, text: str) -> float:
+    return number / (number - 3.5)
+
+
+def sleepy(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+def unpicklable(number: int) -> Iterator[int]:
+    return (item for item in (number,))
+
+
+def rosenbrock(x: Any) -> float:
+    return float((1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2)
+
+
+for _function in (double, checked, sleepy, unpicklable, rosenbrock):
+    _function.__module__ = "__main__"  # as a script's: a module of the tests brings its package, and with it pytest, into each task
