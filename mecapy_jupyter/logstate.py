@@ -42,7 +42,8 @@ def _of(logger: logging.Logger) -> tuple[int, tuple[Any, ...], bool]:
 
 def _stream(handler: logging.Handler) -> str:
     """stdout or stderr; empty for any other handler."""
-    stream: object = getattr(handler, "stream", None) if type(handler) is logging.StreamHandler else None
+    kind: object = type(handler)
+    stream: object = getattr(handler, "stream", None) if kind is logging.StreamHandler else None
     return "stdout" if stream in (sys.stdout, sys.__stdout__) else "stderr" if stream in (sys.stderr, sys.__stderr__) else ""
 
 

@@ -40,7 +40,7 @@ def with_cells(function: types.FunctionType, as_reduced: Any) -> Any:
     return make, (code, namespace, name, defaults, function.__closure__), state, *rest
 
 
-def with_slots(cls: type, as_reduced: Any) -> Any:
+def with_slots(cls: Any, as_reduced: Any) -> Any:
     """cloudpickle makes a class with `__slots__` one without; then its objects do not fit the original at home."""
     if "__slots__" not in vars(cls) or issubclass(cls, tuple) or as_reduced[0] is not _internal._make_skeleton_class:
         return as_reduced
@@ -72,8 +72,9 @@ def _cached(function: Any) -> Any:
 
 def _cached_property(made: Any) -> Any:
     """Before Python 3.12 it holds a lock."""
-    state: dict[str, Any] = vars(made)
-    return _CACHED_PROPERTY, (made.func,), {name: value for name, value in state.items() if name != "lock"}
+    state: Any = dict(made.__dict__)
+    state.pop("lock", None)
+    return _CACHED_PROPERTY, (made.func,), state
 
 
 def _cache_again(function: Any, maxsize: int | None, typed: bool) -> Any:
