@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from . import ambient, errors, inplace, payload, trails, wire
+from . import ambient, errors, files, inplace, payload, trails, wire
 from .diagnose import size_estimate
 
 _LARGE_BYTES = 1_000_000
@@ -28,6 +29,7 @@ class Home:
     exception: BaseException | None = None
     trail: dict[str, Any] | None = None
     ambient: dict[str, Any] = field(default_factory=dict[str, Any])
+    files: files.Files = field(default_factory=dict[str, Any])
 
 
 def open_outcome(outcome: wire.Outcome, fetch: Callable[[str], Any], namespace: dict[str, Any], memo: Mapping[int, object]) -> Home:
@@ -60,6 +62,7 @@ def open_outcome(outcome: wire.Outcome, fetch: Callable[[str], Any], namespace: 
         exception.get("error"),
         exception.get("trail"),
         home["ambient"],
+        home["files"],
     )
 
 
@@ -69,6 +72,7 @@ def into(namespace: dict[str, Any], home: Home) -> list[str]:
     new = {id(old): content for old, content in home.swaps}
     namespace.update({name: new.get(id(value), value) for name, value in home.bound.items()})
     ambient.take(home.ambient)
+    files.lay_out(home.files, Path.cwd())
     for name in home.deleted:
         namespace.pop(name, None)
     touched = {id(obj) for obj in home.changed}

@@ -14,9 +14,10 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
-from . import bind, capture, diagnose, errors, replay, wire
+from . import bind, capture, diagnose, errors, files, replay, wire
 from .block import LiveBlock
 from .client import Client, Task
 from .failures import CellSource, plain, show_as, show_group_as
@@ -42,6 +43,8 @@ class Options:
     dry_run: bool = False
     quiet: bool = False
     progress_after_s: float = 2.0
+    files: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
 
 
 class Prepared:
@@ -52,7 +55,11 @@ class Prepared:
         self.source = CellSource(shell, header, body, shell.displayhook.prompt_count)
         python = shell.transform_cell(body)
         self.names = self._analyse(python)
+        for pattern in options.keep:
+            files.inside(pattern)
         self.values = self._captured()
+        if options.files:
+            self.values[files.SLOT] = files.gather(options.files, Path.cwd(), required=True)
         self.words: Sequence[str] = re.findall(r"[^\W\d]\w*", python)
         self.request = wire.TaskRequest(
             code=body,
@@ -61,6 +68,7 @@ class Prepared:
             priority=options.priority,
             timeout=options.timeout_s,
             retries=options.retries,
+            keep=options.keep,
             cell=wire.Cell(self.source.number, header),
         )
 

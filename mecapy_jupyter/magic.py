@@ -49,6 +49,8 @@ def _parser() -> _Parser:
     add("--priority", type=int, choices=range(10), default=5, metavar="0-9", help="among your own tasks, higher first (5)")
     add("--name", default="", help="a name for task lists")
     add("--retries", type=int, choices=range(11), default=0, metavar="n", help="try a failing cell again so many times (0)")
+    add("--files", type=_names, default=(), metavar="mesh.msh,data/*.csv", help="files of this folder that go along")
+    add("--keep", type=_names, default=(), metavar="out/*.vtk", help="files the cell writes that come home into this folder")
     add("--dry-run", action="store_true", help="send nothing; say what would travel")
     add("--quiet", action="store_true", help="no live block")
     add("--progress-after", type=float, default=2.0, metavar="s", help="show the live block after so many seconds (2)")
@@ -96,6 +98,8 @@ class Magics:
             dry_run=given.dry_run,
             quiet=given.quiet,
             progress_after_s=given.progress_after,
+            files=given.files,
+            keep=given.keep,
         )
         prepared = cell.Prepared(self._shell, options, f"%%mecapy {line}".rstrip(), body)
         if given.dry_run:

@@ -74,6 +74,7 @@ class TaskRequest:
 
     `outputs`: names or globs of the variables to bring home; None: everything the code binds or changes.
     `timeout` in seconds of running; `retries`: further attempts after a failing one (a lost worker is always retried).
+    `keep`: globs of files, relative to the task's folder, that come home with the result (Python clients only).
     `python`: "major.minor" the payload was pickled with.
     """
 
@@ -81,6 +82,7 @@ class TaskRequest:
     name: str = ""
     inputs: dict[str, Any] = field(default_factory=dict[str, Any])
     outputs: tuple[str, ...] | None = None
+    keep: tuple[str, ...] = ()
     priority: int = 5
     timeout: float = 300.0
     retries: int = 0
@@ -92,6 +94,7 @@ class TaskRequest:
         body = asdict(self)
         body["payload"] = self.payload.as_json() if self.payload else None
         body["outputs"] = list(self.outputs) if self.outputs is not None else None
+        body["keep"] = list(self.keep)
         return body
 
 

@@ -160,3 +160,29 @@ def test_commands(kernel: Kernel) -> None:
     kernel.run("del gone")
     attached = kernel.run("%mecapy attach last")
     assert attached.stdout == "said\n" and kernel.value("gone") == "[1]"
+
+
+def test_files_go_along_and_come_home(kernel: Kernel, folder: Path) -> None:
+    """`--files` stand in the task's folder under their relative paths; `--keep` brings home what matches, large or small."""
+    (folder / "data").mkdir(exist_ok=True)
+    (folder / "data" / "loads.csv").write_text("1,2,3")
+    (folder / "mesh.bin").write_bytes(bytes(range(256)) * 1000)
+    ran = kernel.run("""%%mecapy --files mesh.bin,data/*.csv --keep out/*.bin,note.txt
+from pathlib import Path
+total = sum(map(int, Path("data/loads.csv").read_text().split(",")))
+Path("out").mkdir()
+Path("out/twice.bin").write_bytes(Path("mesh.bin").read_bytes() * 2)
+Path("note.txt").write_text("kept")
+Path("left.txt").write_text("not kept")
+""")
+    assert ran.ok, ran.text
+    assert kernel.value("total") == "6"
+    assert (folder / "out" / "twice.bin").read_bytes() == bytes(range(256)) * 2000
+    assert (folder / "note.txt").read_text() == "kept" and not (folder / "left.txt").exists()
+
+
+def test_files_stay_inside_the_folder(kernel: Kernel) -> None:
+    """A path that leads out, and a pattern that matches nothing, are refused before anything is sent."""
+    for line in ("--files ../secret", "--files /etc/passwd", "--files nothing_*.csv", "--keep ../../x"):
+        ran = kernel.run(f"%%mecapy {line}\nran = 1")
+        assert ran.error == "ConfigError" and kernel.value("'ran' in globals()") == "False"

@@ -18,7 +18,7 @@ watch, before = Watch(opened.memo, inputs.values(), main.__dict__), dict(main.__
 exec(compile(code, "<cell>", "exec"), main.__dict__)
 bound = {k: v for k, v in main.__dict__.items() if not k.startswith("__") and (k not in before or v is not before[k])}
 deleted = [k for k in before if k not in main.__dict__]
-home = {"bound": bound, "deleted": deleted, "left": {}, "ambient": {}, "changed": watch.changed()}
+home = {"bound": bound, "deleted": deleted, "left": {}, "ambient": {}, "files": {}, "changed": watch.changed()}
 whole = [content for kind, content in home["changed"].values() if kind == "array"]
 packed, _ = payload.pack_result(home, main.__dict__, watch.objects, bound.values(), whole)
 out.buffer.write(pickle.dumps((packed.stream, [bytes(b) for b in packed.buffers], packed.size_bytes)))

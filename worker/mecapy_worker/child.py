@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mecapy_jupyter import ambient, known, payload, prelude
+from mecapy_jupyter import ambient, files, known, payload, prelude
 from mecapy_jupyter.inplace import Watch
 
 from . import results
@@ -101,6 +101,7 @@ def _open_inputs(frame: Frame) -> Watch:
     stream = maps.pop(0) if bare["pickle_blob"] else frame.body
     opened = payload.unpack(stream, maps, namespace, on_prelude=prelude.install)
     variables: dict[str, Any] = {name: value for values in opened.values for name, value in values.items()}
+    files.lay_out(variables.pop(files.SLOT, {}), Path.cwd())
     namespace.update(variables)
     return results.begin(_shell, Watch(opened.memo, variables.values(), namespace))
 

@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from mecapy_jupyter import ambient, payload, trails
+from mecapy_jupyter import ambient, files, payload, trails
 from mecapy_jupyter.inplace import Watch
 from mecapy_jupyter.wire import CANCELLED, COMPLETED, FAILED, ErrorInfo
 
@@ -22,12 +22,14 @@ _SHORT_CHARS = 1000  # values up to this show in task lists
 _HIDDEN = re.compile(r"_+(\d*|i+\d*|oh|dh|ih|exit_code)|In|Out|get_ipython|exit|quit|open|display|__.*__")
 _before: dict[str, Any] = {}
 _ambient: dict[str, Any] = {}
+_started_in: list[Path] = []
 
 
 def begin(shell: TaskShell, watch: Watch) -> Watch:
     """Remember the namespace, and what is around it, as the cell finds them."""
     _before.update(shell.user_ns)
     _ambient.update(ambient.current())
+    _started_in[:] = [Path.cwd()]
     return watch
 
 
@@ -65,6 +67,7 @@ def collect(shell: TaskShell, task: dict[str, Any], watch: Watch, folder: Path) 
         header["result"] = jsonvalues.of(value) if patterns is None and value is not None else jsonvalues.of_variables(bound)
         return header, b""
     home: dict[str, Any] = {"bound": payload.by_name(bound), "deleted": _deleted(shell.user_ns) if patterns is None else [], "left": {}}
+    home["files"] = files.gather(task.get("keep", ()), _started_in[0], required=False)
     home["ambient"] = ambient.changed(_ambient, ambient.current())
     if shell.displayhook.value is not None:
         home["value"] = shell.displayhook.value

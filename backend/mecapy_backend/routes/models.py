@@ -45,6 +45,9 @@ class TaskBody(_Request):
         list[Annotated[str, Field(max_length=200)]] | None,
         Field(max_length=1000, description="names (or globs) of variables to return as an object; none: the last expression"),
     ] = None
+    keep: Annotated[
+        list[Annotated[str, Field(max_length=200)]], Field(max_length=100, description="globs of files that come home (Python clients)")
+    ] = []
     priority: Annotated[int, Field(ge=0, le=9, description="9 starts first")] = 5
     timeout: Annotated[float, Field(gt=0, description="seconds of running after which the task fails")] = 300.0
     retries: Annotated[int, Field(ge=0, le=10, description="further attempts when the code fails")] = 0
