@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import multiprocessing
 import os
 import signal
 import socket
@@ -101,6 +100,5 @@ def _settle(root: Path, shared: Path) -> None:
 def _awake() -> None:
     """Undo what was right for the zygote only; and no two children draw the same random numbers."""
     gc.enable()
-    multiprocessing.set_start_method("fork", force=True)  # forkserver, Python 3.14's default, needs a unix socket
     if random := sys.modules.get("numpy.random"):
         random.seed()

@@ -49,6 +49,11 @@ def syscall(number: int, *arguments: int) -> int:
     )
 
 
+def madvise(address: int, size_bytes: int, advice: int) -> None:
+    arguments = (ctypes.c_void_p(address), ctypes.c_size_t(size_bytes), ctypes.c_int(advice))
+    _checked(_function("madvise").madvise(*arguments), f"madvise({advice})")
+
+
 def unshare(flags: int) -> None:
     _checked(_function("unshare").unshare(ctypes.c_int(flags)), "unshare")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import multiprocessing
 import os
 import platform
 import selectors
@@ -21,7 +22,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from mecapy_worker import landlock, libc, sandbox, surroundings
+from mecapy_worker import hugepages, landlock, libc, sandbox, surroundings
 from mecapy_worker.cradle import Birth, live
 from mecapy_worker.frames import Channel, Frame
 
@@ -169,9 +170,11 @@ def _prepare(start: dict[str, Any]) -> dict[str, str]:
             libc.prctl(option, value)
     import_module(start["child_module"]).prepare(list(start["preload"]))
     import_module("mecapy_worker.probe")
+    multiprocessing.set_start_method("fork", force=True)  # forkserver, Python 3.14's default, needs a unix socket
     gc.collect()
     gc.disable()
     gc.freeze()
+    hugepages.gather()
     # OpenBLAS and its like end their threads before a fork and start them when next needed: one fork makes us single-threaded.
     if (pid := os.fork()) == 0:
         os._exit(0)
