@@ -25,6 +25,7 @@ class Settings(BaseSettings):
     s3_endpoint_url: str = Field(default="", description="S3 server other than AWS; credentials come from the usual AWS variables")
     cache_dir: str = Field(default="", description="where blobs from S3 are kept for the children; default: a folder in the system's temp")
     cache_bytes: int = Field(default=20 * GB, gt=0, description="the blob cache drops its oldest files above this size")
+    blob_grace_s: float = Field(default=3600.0, gt=0, description="a blob that no task names is kept so long after its last use")
     token: SecretStr = Field(default=SecretStr(""), description="the one bearer token this gateway accepts")
 
     # Worker
@@ -49,6 +50,7 @@ class Settings(BaseSettings):
     # Limits of a request
     max_body_bytes: int = Field(default=8 * MB, gt=0, description="body of a JSON request; larger values go through /blobs")
     max_blob_bytes: int = Field(default=10 * GB, gt=0, description="one uploaded blob")
+    quota_bytes: int = Field(default=100 * GB, gt=0, description="blobs of one owner, all together, before more uploads are refused")
     max_code_bytes: int = Field(default=1 * MB, gt=0, description="code of one task")
     max_queued_tasks: int = Field(default=1000, gt=0, description="tasks of one owner that may wait at once")
     max_timeout_s: float = Field(default=24 * 3600.0, gt=0, description="longest `timeout` a task may ask for")

@@ -20,6 +20,7 @@ from mecapy_jupyter import wire
 from . import reasons
 from .context import Context, Hold, log, patiently
 from .journal import Journal
+from .keeping import keeping
 from .outcome import settle
 from .relay import Relay
 
@@ -71,7 +72,7 @@ async def attempt(work: Context, started: tasks.Started, hold: Hold, stack: Asyn
         else:
             await child.send("task", _header(request, started.attempt, fds), payload.pickle, fds)
             ended = await Relay(child, hold, journal).run(float(request.get("timeout", 300)))
-            return await settle(ended, child.outbox, work.blobs, started.owner, work.settings), journal
+            return await settle(ended, child.outbox, work.blobs, started.owner, work.settings, keeping(work, started.owner)), journal
         return wire.Outcome(wire.FAILED, error=why), journal
 
 
@@ -135,7 +136,7 @@ async def _log_of(work: Context, started: tasks.Started, journal: Journal) -> tu
     """What to keep of the log in the row, and the blob that has all of it where that is more."""
     entries, spool = journal.kept()
     try:
-        return ([], (await work.blobs.adopt(started.owner, spool))[0]) if spool else (entries, "")
+        return ([], (await work.blobs.adopt(started.owner, spool, keeping(work, started.owner)))[0]) if spool else (entries, "")
     except Exception as error:  # the outcome matters more than its log
         log.warning("log cut", task=started.task_id, error=repr(error))
         return entries, ""

@@ -91,7 +91,9 @@ async def opened(settings: Settings, child_module: str = "mecapy_worker.child") 
         stack.push_async_callback(db.dispose)
         express = queue.connect(settings.redis_url)
         stack.push_async_callback(express.aclose, close_connection_pool=True)
-        store = blobs.open_store(settings.blob_url)
+        store = blobs.open_store(
+            settings.blob_url, endpoint_url=settings.s3_endpoint_url, cache_dir=settings.cache_dir, cache_bytes=settings.cache_bytes
+        )
         pool = await stack.enter_async_context(Pool(pool_options(settings, scratch, child_module)))
         yield Context(worker_id(), settings, db, express, store, pool, spool_folder(scratch, settings.max_timeout_s))
 

@@ -19,7 +19,7 @@ from blake3 import blake3
 
 from mecapy_backend.settings import Settings
 from mecapy_backend.store import jsontext
-from mecapy_backend.store.blobs import BlobStore
+from mecapy_backend.store.blobs import BlobStore, Within, alone
 from mecapy_jupyter import wire
 
 from . import reasons
@@ -95,14 +95,17 @@ class Ended:
     timeout_s: float = 0.0
 
 
-async def settle(ended: Ended, outbox: Path, blobs: BlobStore, owner: str, settings: Settings) -> wire.Outcome:
-    """The outcome to record. The child is dead when this is called: nothing changes in its outbox any more."""
+async def settle(ended: Ended, outbox: Path, blobs: BlobStore, owner: str, settings: Settings, within: Within = alone) -> wire.Outcome:
+    """The outcome to record. The child is dead when this is called: nothing changes in its outbox any more.
+
+    `within`: entered around each blob's coming to be (`blob_rows.storing`), so that no sweep takes it before its task is recorded.
+    """
     outcome = wire.Outcome(wire.CANCELLED, seconds=round(ended.seconds, 6))
     if ended.reason == "lost":
         return outcome  # nobody asks for it any more
     error = _why(ended, settings)
     try:
-        payload = await _payload(ended.word, outbox, blobs, owner, settings) if ended.word else None
+        payload = await _payload(ended.word, outbox, blobs, owner, settings, within) if ended.word else None
     except TooLarge as large:
         payload, error = None, error or reasons.result_too_large(int(large.args[0]), settings)
     except Garbage as garbage:
@@ -130,18 +133,18 @@ def _why(ended: Ended, settings: Settings) -> wire.ErrorInfo | None:
     return None if ended.word or ended.reason else reasons.died(ended.exit or {})
 
 
-async def _payload(word: Word, outbox: Path, blobs: BlobStore, owner: str, settings: Settings) -> wire.Payload | None:
+async def _payload(word: Word, outbox: Path, blobs: BlobStore, owner: str, settings: Settings, within: Within) -> wire.Payload | None:
     if not word.stream and not word.buffers:
         return None
     with _checked(outbox, word.buffers) as sizes:
         total = sum(sizes) + len(word.stream)
     if total > settings.max_result_bytes:
         raise TooLarge(total)
-    digests = tuple([(await blobs.adopt(owner, outbox / name))[0] for name in word.buffers])
+    digests = tuple([(await blobs.adopt(owner, outbox / name, within))[0] for name in word.buffers])
     if len(word.stream) <= wire.INLINE_BYTES:
         return wire.Payload(word.stream, "", digests)
     digest = blake3(word.stream).hexdigest()
-    await blobs.write(owner, digest, _once(word.stream))
+    await blobs.write(owner, digest, _once(word.stream), within)
     return wire.Payload(b"", digest, digests)
 
 

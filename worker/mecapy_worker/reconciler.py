@@ -1,4 +1,4 @@
-"""Makes good what was lost: tasks whose worker vanished, and queued rows that Redis no longer knows.
+"""Makes good what was lost: tasks whose worker vanished, and queued rows that Redis no longer knows. Sweeps blobs nobody names.
 
 PostgreSQL is the truth; everything here may run twice at once without harm, the advisory lock only spares the work.
 Every worker runs it (`main`); `store.tasks` decides.
@@ -13,13 +13,13 @@ from contextlib import asynccontextmanager
 import sqlalchemy as sa
 
 from mecapy_backend import keys
-from mecapy_backend.store import events, tasks
+from mecapy_backend.store import blob_rows, events, tasks
 from mecapy_jupyter import wire
 
 from .context import Context, log, passing
 
 LOCK = 0x6D656361  # "meca"
-LOOK_S, SURE_AFTER_S, QUEUE_EVERY, BATCH = 1.0, 0.25, 5, 1000
+LOOK_S, SURE_AFTER_S, QUEUE_EVERY, SWEEP_EVERY, BATCH = 1.0, 0.25, 5, 60, 1000
 
 
 async def reconcile(ctx: Context) -> None:
@@ -32,6 +32,8 @@ async def reconcile(ctx: Context) -> None:
                     await take_back(ctx)
                     if turn % QUEUE_EVERY == 0:
                         await enqueue_missing(ctx)
+                    if turn % SWEEP_EVERY == 0:
+                        await sweep(ctx)
             turn += 1
             await asyncio.sleep(LOOK_S)
         except Exception as error:
@@ -77,6 +79,12 @@ async def enqueue_missing(ctx: Context) -> None:
         for task_id, priority in (await _missing(ctx)).items() & first.items():
             log.info("enqueued again", task=task_id)
             await ctx.queue.enqueue(task_id, priority)
+
+
+async def sweep(ctx: Context) -> None:
+    """Blobs that no task names any more go after a time of grace."""
+    if gone := await blob_rows.sweep(ctx.db, ctx.blobs, ctx.settings.blob_grace_s):
+        log.info("swept", blobs=len(gone))
 
 
 async def _missing(ctx: Context) -> dict[str, int]:

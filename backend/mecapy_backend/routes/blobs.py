@@ -30,13 +30,13 @@ async def missing(request: Request, owner: Owner) -> Response:
     if too_large := [digest for digest, size in wanted.items() if size > limit]:
         raise Problem(413, "too-large", f"a blob may have {limit} bytes; {len(too_large)} of these have more: split or reduce the value")
     stored = await blob_rows.stored(state.db, owner, list(wanted)) if wanted else set[str]()
+    await _within_quota(state, owner, sum(size for digest, size in wanted.items() if digest not in stored))
     answer = list[dict[str, str]]()
     for digest, size in wanted.items():
         if digest in stored:
             continue
         url = await state.blobs.upload_url(owner, digest, size)
-        if url and await state.blobs.size(owner, digest) == size:  # uploaded past us, to a presigned URL
-            await blob_rows.record(state.db, owner, [(digest, size)])
+        if url and await blob_rows.found(state.db, state.blobs, owner, digest, size):  # uploaded past us, to a presigned URL
             continue
         answer.append({"digest": digest, "url": url or f"/blobs/{digest}"})
     return json({"missing": answer})
@@ -57,38 +57,44 @@ async def take(request: Request, owner: Owner) -> Response:
     taken = list[tuple[str, int]]()
     for name in (await body.read(request, TakeBody)).files:
         try:
-            taken.append(await state.blobs.take(owner, name, limit))
+            taken.append(await state.blobs.take(owner, name, limit, blob_rows.storing(state.db, owner)))
         except TooLong as large:
             raise Problem(413, "too-large", f"a blob may have {limit} bytes; this has {large}: split or reduce the value") from None
         except (BadName, FileNotFoundError):
             raise Problem(404, "no-such-file", "no such file was left for the gateway; PUT the bytes instead") from None
         except (OSError, ValueError) as wrong:
             raise unavailable(f"the object store ({wrong})") from None
-    await _recorded(state, owner, taken)
+    try:
+        await _within_quota(state, owner, 0)
+    except Problem:
+        await blob_rows.release(state.db, state.blobs, owner, [digest for digest, _ in taken])
+        raise
     return json({"taken": [{"digest": digest, "size": size} for digest, size in taken]})
 
 
-async def _recorded(state: Any, owner: str, sizes: list[tuple[str, int]]) -> None:
-    """Into the table; then look whether a delete of the same bytes won the race (see blob_rows.release)."""
-    await blob_rows.record(state.db, owner, dict(sizes).items())
-    for digest, _ in sizes:
-        if not await state.blobs.has(owner, digest):
-            raise unavailable("this blob was being deleted; the object store")
+async def _within_quota(state: Any, owner: str, more_bytes: int) -> None:
+    quota: int = state.settings.quota_bytes
+    used = await blob_rows.used_bytes(state.db, owner)
+    if used + more_bytes > quota:
+        told = f"your blobs take {used:,} of {quota:,} bytes here and {more_bytes:,} more do not fit"
+        advice = "delete tasks you no longer need (DELETE /tasks/…), or try again once unused blobs were swept"
+        raise Problem(507, "quota", f"{told}: {advice}")
 
 
 @router.put("/blobs/{digest}", status_code=204, openapi_extra=_BYTES, summary="Upload a blob")
 async def put(request: Request, owner: Owner, digest: str) -> Response:
     """The bytes as the body. `digest` is their BLAKE3 digest; other bytes are refused and nothing is kept."""
     state, limit = request.app.state, request.app.state.settings.max_blob_bytes
+    await _within_quota(state, owner, int(request.headers.get("content-length", 0)))
     try:
-        size = await state.blobs.write(owner, digest, body.bounded(request, limit, "split the value, or reduce it"))
+        chunks = body.bounded(request, limit, "split the value, or reduce it")
+        await state.blobs.write(owner, digest, chunks, blob_rows.storing(state.db, owner))
     except BadName as wrong:
         raise Problem(422, "not-understood", str(wrong)) from None
     except WrongDigest as wrong:
         raise Problem(422, "wrong-digest", f"{wrong}; they were changed on the way, or the address is wrong: upload again") from None
     except OSError as full:
         raise unavailable(f"the object store ({full.strerror or type(full).__name__})") from None
-    await _recorded(state, owner, [(digest, size)])
     return Response(status_code=204)
 
 

@@ -89,8 +89,10 @@ async def _admit(state: Any, owner: str, request: dict[str, Any], key: str | Non
     except tasks.MissingBlobs as missing:
         if not state.blobs.direct_uploads:
             raise
-        found = [(digest, await state.blobs.size(owner, digest)) for digest in missing.args[0]]
-    await blob_rows.record(state.db, owner, [(digest, size) for digest, size in found if size is not None])
+        wanted = [(digest, await state.blobs.size(owner, digest)) for digest in missing.args[0]]
+    for digest, size in wanted:
+        if size is not None:
+            await blob_rows.found(state.db, state.blobs, owner, digest, size)
     return await tasks.submit(state.db, owner, request, idempotency_key=key, max_queued=max_queued)
 
 

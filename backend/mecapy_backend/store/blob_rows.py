@@ -5,30 +5,46 @@ Called by `routes.blobs` and `routes.tasks`. The bytes are in `blobs`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, suppress
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, array, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from .blobs import BlobStore
+from .blobs import BlobStore, Within
 from .tables import blobs, tasks
 
 _b = blobs.c
 _clock = sa.func.clock_timestamp()
+_UNFINISHED_S = 3600.0  # a file on its way into the store that nobody has written to for so long belongs to nobody
 
 
-async def record(db: AsyncEngine, owner: str, sizes: Iterable[tuple[str, int | None]]) -> None:
-    """These blobs are stored."""
-    rows = [{"owner": owner, "digest": digest, "size": size} for digest, size in sizes]
-    if not rows:
-        return
-    row = insert(blobs).values(rows)
-    row = row.on_conflict_do_update(
-        index_elements=["owner", "digest"], set_={"used_at": _clock, "size": sa.func.coalesce(row.excluded.size, _b.size)}
-    )
-    async with db.connect() as connection:
-        await connection.execute(row)
+def storing(db: AsyncEngine, owner: str) -> Within:
+    """For the store's `write`, `adopt` and `take`: the row of a blob, locked while its bytes take their place.
+
+    A delete of the same blob comes wholly before that or wholly after; so wherever there is a row, there are the bytes.
+    """
+
+    @asynccontextmanager
+    async def within(digest: str, size: int) -> AsyncGenerator[None]:
+        row = insert(blobs).values(owner=owner, digest=digest, size=size)
+        row = row.on_conflict_do_update(index_elements=["owner", "digest"], set_={"used_at": _clock, "size": row.excluded.size})
+        async with db.execution_options(isolation_level="READ COMMITTED").begin() as transaction:
+            await transaction.execute(row)
+            yield
+
+    return within
+
+
+async def found(db: AsyncEngine, store: BlobStore, owner: str, digest: str, size: int) -> bool:
+    """Whether a blob that a client put into the store past us is there, whole; then it counts as stored."""
+    with suppress(FileNotFoundError):
+        async with storing(db, owner)(digest, size):
+            if await store.size(owner, digest) != size:  # looked at behind the lock: a delete is over, or has not begun
+                raise FileNotFoundError(digest)
+        return True
+    return False
 
 
 async def stored(db: AsyncEngine, owner: str, digests: Sequence[str]) -> set[str]:
@@ -38,23 +54,37 @@ async def stored(db: AsyncEngine, owner: str, digests: Sequence[str]) -> set[str
         return set((await connection.execute(named.values(used_at=_clock).returning(_b.digest))).scalars())
 
 
-async def release(db: AsyncEngine, store: BlobStore, owner: str, digests: Sequence[str]) -> list[str]:
-    """Delete those of an owner's blobs that no task names any more; which went.
-
-    A submit or upload that names one meanwhile moves its `used_at`, and the row no longer matches. The row is locked until
-    the bytes are gone, so an upload of the same bytes records itself after that, and looks whether they are still there.
-    """
-    named = sa.exists().where(tasks.c.owner == owner, tasks.c.digests.contains(array([_b.digest])))
-    unused = sa.select(_b.digest, _b.used_at).where(
-        _b.owner == owner, _b.digest == sa.any_(sa.literal(list(digests), ARRAY(sa.Text))), ~named
-    )
+async def used_bytes(db: AsyncEngine, owner: str) -> int:
+    """What all blobs of an owner take, as far as their sizes are known."""
     async with db.connect() as connection:
-        candidates = (await connection.execute(unused)).all()
-    gone = list[str]()
-    for digest, used_at in candidates:
+        return int((await connection.execute(sa.select(sa.func.coalesce(sa.func.sum(_b.size), 0)).where(_b.owner == owner))).scalar_one())
+
+
+async def release(db: AsyncEngine, store: BlobStore, owner: str, digests: Sequence[str]) -> list[str]:
+    """Delete those of an owner's blobs that no task names any more; which went."""
+    mine = sa.and_(_b.owner == owner, _b.digest == sa.any_(sa.literal(list(digests), ARRAY(sa.Text))))
+    return [digest for _, digest in await _delete_unnamed(db, store, mine, len(digests))]
+
+
+async def sweep(db: AsyncEngine, store: BlobStore, grace_s: float, limit: int = 500) -> list[tuple[str, str]]:
+    """Delete blobs that no task names and nobody used for `grace_s`: (owner, digest) of those that went. Any number may run at once."""
+    old = _b.used_at < _clock - sa.func.make_interval(0, 0, 0, 0, 0, 0, sa.literal(grace_s, sa.Float))
+    await store.tidy(max(grace_s, _UNFINISHED_S))
+    return await _delete_unnamed(db, store, old, limit)
+
+
+async def _delete_unnamed(db: AsyncEngine, store: BlobStore, which: sa.ColumnElement[bool], limit: int) -> list[tuple[str, str]]:
+    """A submit or upload that names one meanwhile moves its `used_at`, and the row no longer matches. The row is locked until the
+    bytes are gone, and an upload of the same bytes waits for that (`storing`).
+    """
+    named = sa.exists().where(tasks.c.owner == _b.owner, tasks.c.digests.contains(array([_b.digest])))
+    async with db.connect() as connection:
+        candidates = (await connection.execute(sa.select(_b.owner, _b.digest, _b.used_at).where(which, ~named).limit(limit))).all()
+    gone = list[tuple[str, str]]()
+    for owner, digest, used_at in candidates:
         row = sa.delete(blobs).where(_b.owner == owner, _b.digest == digest, _b.used_at == used_at).returning(_b.digest)
         async with db.execution_options(isolation_level="READ COMMITTED").begin() as transaction:
             if (await transaction.execute(row)).first():
                 await store.delete(owner, digest)
-                gone.append(digest)
+                gone.append((owner, digest))
     return gone

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -41,6 +42,16 @@ class Place:
     blobs: Path
 
 
+Within = Callable[[str, int], AbstractAsyncContextManager[None]]
+"""Entered with digest and size around the moment in which checked bytes become a blob; see `blob_rows.storing`."""
+
+
+@asynccontextmanager
+async def alone(digest: str, size: int) -> AsyncGenerator[None]:
+    """Nobody else is told."""
+    yield
+
+
 class BlobStore(Protocol):
     """What gateway and worker ask of a store. A blob that is not there raises FileNotFoundError."""
 
@@ -49,7 +60,7 @@ class BlobStore(Protocol):
 
     async def has(self, owner: str, digest: str) -> bool: ...
     async def size(self, owner: str, digest: str) -> int | None: ...
-    async def write(self, owner: str, digest: str, chunks: AsyncIterator[bytes]) -> int:
+    async def write(self, owner: str, digest: str, chunks: AsyncIterator[bytes], within: Within = ...) -> int:
         """Store a stream; its size. WrongDigest, or whatever the stream raises, leaves nothing behind."""
         ...
 
@@ -58,11 +69,15 @@ class BlobStore(Protocol):
         """A read-only file descriptor on the bytes; the caller closes it."""
         ...
 
-    async def adopt(self, owner: str, path: Path) -> tuple[str, int]:
+    async def adopt(self, owner: str, path: Path, within: Within = ...) -> tuple[str, int]:
         """Take over a finished file: (digest, size). Whoever wrote it must be dead, or it could change afterwards."""
         ...
 
     async def delete(self, owner: str, digest: str) -> None: ...
+    async def tidy(self, older_s: float) -> None:
+        """Remove what broken uploads have left on our disk, if it is older than this."""
+        ...
+
     async def upload_url(self, owner: str, digest: str, size: int) -> str | None:
         """A presigned URL to PUT the bytes to; None: through the gateway."""
         ...
@@ -72,7 +87,7 @@ class BlobStore(Protocol):
         """For clients that share a disk with us; None: this store is none."""
         ...
 
-    async def take(self, owner: str, name: str, max_bytes: int) -> tuple[str, int]:
+    async def take(self, owner: str, name: str, max_bytes: int, within: Within = ...) -> tuple[str, int]:
         """Take over a file that a client left in `place`: (digest, size). FileNotFoundError, or TooLong and nothing is kept."""
         ...
 

@@ -11,6 +11,7 @@ import asyncio
 import os
 import stat
 import tempfile
+import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from .blobs import CHUNK_BYTES, Place, TooLong, WrongDigest, blocks, plain_name, relative
+from .blobs import CHUNK_BYTES, Place, TooLong, Within, WrongDigest, alone, blocks, plain_name, relative
 
 
 class FileStore:
@@ -42,13 +43,16 @@ class FileStore:
         except FileNotFoundError:
             return None
 
-    async def write(self, owner: str, digest: str, chunks: AsyncIterator[bytes]) -> int:
+    async def write(self, owner: str, digest: str, chunks: AsyncIterator[bytes], within: Within = alone) -> int:
         target = self.path(owner, digest)
         partial = await asyncio.to_thread(Partial, self.root)
         try:
             async for block in blocks(chunks):
                 await asyncio.to_thread(partial.write, block)
-            return await asyncio.to_thread(partial.keep, target)
+            size = await asyncio.to_thread(partial.check, digest)
+            async with within(digest, size):
+                await asyncio.to_thread(_rename, partial.path, target)
+            return size
         finally:
             await asyncio.to_thread(partial.discard)
 
@@ -63,28 +67,41 @@ class FileStore:
     async def open(self, owner: str, digest: str) -> int:
         return await asyncio.to_thread(os.open, self.path(owner, digest), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
 
-    async def adopt(self, owner: str, path: Path) -> tuple[str, int]:
-        digest, size = await asyncio.to_thread(self._adopt, owner, path)
-        self._to_disk(self.path(owner, digest))
+    async def adopt(self, owner: str, path: Path, within: Within = alone) -> tuple[str, int]:
+        digest, size, ours = await asyncio.to_thread(examine, path, own=True)
+        return await self._keep(owner, path, digest, size, ours, within)
+
+    async def _keep(self, owner: str, path: Path, digest: str, size: int, ours: bool, within: Within) -> tuple[str, int]:
+        target = self.path(owner, digest)
+        partial = await asyncio.to_thread(self._own, path, digest, ours)
+        try:
+            async with within(digest, size):
+                await asyncio.to_thread(_rename, partial.path if isinstance(partial, Partial) else partial, target)
+        finally:
+            if isinstance(partial, Partial):
+                await asyncio.to_thread(partial.discard)
+        self._to_disk(target)
         return digest, size
 
-    def _adopt(self, owner: str, path: Path, max_bytes: int | None = None) -> tuple[str, int]:
-        digest, size, ours = examine(path, max_bytes, own=max_bytes is None)
-        target = self.path(owner, digest)
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if ours:
-            with suppress(OSError):  # another file system: copied below
-                path.chmod(0o400)
-                path.rename(target)
-                return digest, size
+    def _own(self, path: Path, digest: str, ours: bool) -> Path | Partial:
+        """The file itself, ready to be renamed; or a copy, where others could change it or it lies on another disk."""
+        if ours and path.stat().st_dev == self._device():
+            path.chmod(0o400)
+            return path
         partial = Partial(self.root)
         try:
             with path.open("rb") as source:
                 while block := source.read(CHUNK_BYTES):
                     partial.write(block)
-            return digest, partial.keep(target)
-        finally:
+            partial.check(digest)
+        except BaseException:
             partial.discard()
+            raise
+        return partial
+
+    def _device(self) -> int:
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self.root.stat().st_dev
 
     def _to_disk(self, path: Path) -> None:
         """Write it out beside the work: a task does not wait for the disk. Until then a power cut may cost the blob."""
@@ -105,20 +122,25 @@ class FileStore:
         incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
         return Place(incoming, blobs)
 
-    async def take(self, owner: str, name: str, max_bytes: int) -> tuple[str, int]:
-        digest, size = await asyncio.to_thread(self._take, owner, name, max_bytes)
-        self._to_disk(self.path(owner, digest))
-        return digest, size
-
-    def _take(self, owner: str, name: str, max_bytes: int) -> tuple[str, int]:
-        path = self._place(owner).incoming / plain_name(name)
+    async def take(self, owner: str, name: str, max_bytes: int, within: Within = alone) -> tuple[str, int]:
+        path = (await asyncio.to_thread(self._place, owner)).incoming / plain_name(name)
         try:
-            return self._adopt(owner, path, max_bytes)
+            digest, size, ours = await asyncio.to_thread(examine, path, max_bytes)
+            return await self._keep(owner, path, digest, size, ours, within)
         finally:
-            path.unlink(missing_ok=True)
+            await asyncio.to_thread(path.unlink, True)
 
     async def delete(self, owner: str, digest: str) -> None:
         await asyncio.to_thread(self.path(owner, digest).unlink, True)
+
+    async def tidy(self, older_s: float) -> None:
+        await asyncio.to_thread(self._tidy, time.time() - older_s)
+
+    def _tidy(self, before: float) -> None:
+        for path in (*self.root.glob(".partial/*"), *self.root.glob(".incoming/*/*/*")):
+            with suppress(OSError):  # its owner removes it at the same time
+                if path.lstat().st_mtime < before:
+                    path.unlink()
 
     async def upload_url(self, owner: str, digest: str, size: int) -> str | None:
         return None
@@ -151,16 +173,23 @@ class Partial:
         os.fchmod(self._file.fileno(), 0o400)
         return self._size
 
-    def keep(self, target: Path) -> int:
-        size = self.check(target.name)
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.path.rename(target)
-        return size
+    def take(self, written: Path, target: Path) -> None:
+        """Keep what somebody else wrote to our path, perhaps as a new file. WrongDigest if it is not what `target` names."""
+        digest, _, _ = examine(written)
+        if digest != target.name:
+            raise WrongDigest(f"these bytes have the BLAKE3 digest {digest}")
+        written.chmod(0o400)
+        _rename(written, target)
 
     def discard(self) -> None:
         """Close; remove what was not kept."""
         self._file.close()
         self.path.unlink(missing_ok=True)
+
+
+def _rename(path: Path, target: Path) -> None:
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.rename(target)
 
 
 def examine(path: Path, max_bytes: int | None = None, *, own: bool = False) -> tuple[str, int, bool]:

@@ -17,7 +17,7 @@ import boto3  # pyright: ignore[reportMissingTypeStubs]
 from botocore.config import Config  # pyright: ignore[reportMissingTypeStubs]
 from botocore.exceptions import ClientError  # pyright: ignore[reportMissingTypeStubs]
 
-from .blobs import CHUNK_BYTES, Place, blocks, relative
+from .blobs import CHUNK_BYTES, Place, Within, alone, blocks, relative
 from .files import FileStore, Partial, examine
 
 _PRESIGNED_S = 600
@@ -72,14 +72,15 @@ class S3Store:
                 return None
             raise
 
-    async def write(self, owner: str, digest: str, chunks: AsyncIterator[bytes]) -> int:
+    async def write(self, owner: str, digest: str, chunks: AsyncIterator[bytes], within: Within = alone) -> int:
         at = self._at(owner, digest)
         partial = await asyncio.to_thread(Partial, self._cache.root)
         try:
             async for block in blocks(chunks):
                 await asyncio.to_thread(partial.write, block)
             size = await asyncio.to_thread(partial.check, digest)
-            await asyncio.to_thread(self._upload, partial.path, at)
+            async with within(digest, size):
+                await asyncio.to_thread(self._upload, partial.path, at)
             return size
         finally:
             await asyncio.to_thread(partial.discard)
@@ -108,11 +109,24 @@ class S3Store:
         try:
             fd = await self._cache.open(owner, digest)
         except FileNotFoundError:
-            await self._cache.write(owner, digest, self.read(owner, digest))
+            await asyncio.to_thread(self._download, owner, digest)
             fd = await self._cache.open(owner, digest)
             await asyncio.to_thread(self._trim)
         await asyncio.to_thread(os.utime, self._cache.path(owner, digest))  # used now: the last to be dropped
         return fd
+
+    def _download(self, owner: str, digest: str) -> None:
+        """Into the cache, in parts at the same time."""
+        at, partial = self._at(owner, digest), Partial(self._cache.root)
+        try:
+            self._s3.download_file(at["Bucket"], at["Key"], str(partial.path))
+            partial.take(partial.path, self._cache.path(owner, digest))
+        except ClientError as refused:
+            if _status(refused) == 404:
+                raise FileNotFoundError(at["Key"]) from None
+            raise
+        finally:
+            partial.discard()
 
     def _trim(self) -> None:
         """Drop the files used longest ago until the cache is as small as it should be. Open ones live on for their readers."""
@@ -128,15 +142,19 @@ class S3Store:
             path.unlink(missing_ok=True)
             total -= size
 
-    async def adopt(self, owner: str, path: Path) -> tuple[str, int]:
+    async def adopt(self, owner: str, path: Path, within: Within = alone) -> tuple[str, int]:
         digest, size, _ = await asyncio.to_thread(examine, path)
-        await asyncio.to_thread(self._upload, path, self._at(owner, digest))
+        async with within(digest, size):
+            await asyncio.to_thread(self._upload, path, self._at(owner, digest))
         await asyncio.to_thread(path.unlink)
         return digest, size
 
     async def delete(self, owner: str, digest: str) -> None:
         await asyncio.to_thread(lambda: self._s3.delete_object(**self._at(owner, digest)))
         await self._cache.delete(owner, digest)
+
+    async def tidy(self, older_s: float) -> None:
+        await self._cache.tidy(older_s)
 
     async def upload_url(self, owner: str, digest: str, size: int) -> str | None:
         return await asyncio.to_thread(self._presigned, "put_object", self._at(owner, digest) | {"ContentLength": size})
@@ -147,7 +165,7 @@ class S3Store:
     async def place(self, owner: str) -> Place | None:
         return None
 
-    async def take(self, owner: str, name: str, max_bytes: int) -> tuple[str, int]:
+    async def take(self, owner: str, name: str, max_bytes: int, within: Within = alone) -> tuple[str, int]:
         raise FileNotFoundError(name)
 
     def _presigned(self, method: str, parameters: dict[str, Any]) -> str:

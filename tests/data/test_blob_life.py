@@ -1,0 +1,114 @@
+"""How long a blob lives: while a task names it and for a grace time after; never longer, and never shorter in any race."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("mecapy_backend.app", reason="needs the server parts (pip install 'mecapy-jupyter[local]')")
+
+from blake3 import blake3
+from pydantic import SecretStr
+
+from mecapy_backend.settings import Settings
+from mecapy_backend.store import blob_rows, tasks
+from mecapy_backend.store.files import FileStore
+from mecapy_jupyter import errors, transfer
+from mecapy_jupyter.http import Gateway
+
+from ..conftest import TOKEN, served
+
+NOW = 1e-6  # a grace time that is over at once
+
+
+async def once(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+
+
+async def upload(db: Any, store: FileStore, data: bytes) -> str:
+    digest = blake3(data).hexdigest()
+    await store.write("ann", digest, once(data), blob_rows.storing(db, "ann"))
+    return digest
+
+
+def naming(digest: str) -> dict[str, Any]:
+    return {"code": "1", "payload": {"pickle": "", "pickle_blob": "", "buffers": [digest]}}
+
+
+async def test_swept_after_its_grace(db: Any, tmp_path: Path) -> None:
+    """Unnamed blobs go once their grace is over and not before; a named one stays until its task is forgotten."""
+    store = FileStore(tmp_path)
+    named, free = await upload(db, store, b"named"), await upload(db, store, b"free")
+    task = await tasks.submit(db, "ann", naming(named))
+    assert await blob_rows.sweep(db, store, 3600) == []
+    assert await blob_rows.sweep(db, store, NOW) == [("ann", free)]
+    assert await store.has("ann", named) and not await store.has("ann", free)
+    await tasks.forget(db, "ann", task.task_id)
+    assert await blob_rows.sweep(db, store, NOW) == [("ann", named)]
+    assert await blob_rows.used_bytes(db, "ann") == 0
+
+
+async def test_a_sweep_races_uploads_and_submits(db: Any, tmp_path: Path) -> None:
+    """With sweeps all the time and no grace, a task that was taken finds its bytes, whatever was swept on the way."""
+    store, stop = FileStore(tmp_path), asyncio.Event()
+
+    async def sweeping() -> int:
+        count = 0
+        while not stop.is_set():
+            count += len(await blob_rows.sweep(db, store, NOW))
+        return count
+
+    async def submitting(number: int) -> int:
+        taken = 0
+        for turn in range(25):
+            digest = await upload(db, store, b"%d" % (turn % 3))  # the same few blobs for all
+            try:
+                task = await tasks.submit(db, "ann", naming(digest), max_queued=10_000)
+            except tasks.MissingBlobs:
+                continue  # swept before: the client uploads again
+            os.close(await store.open("ann", digest))
+            taken += 1
+            await tasks.forget(db, "ann", task.task_id)
+        return taken
+
+    sweepers = [asyncio.create_task(sweeping()) for _ in range(2)]
+    taken = await asyncio.gather(*[submitting(number) for number in range(4)])
+    stop.set()
+    swept = sum(await asyncio.gather(*sweepers))
+    assert sum(taken) > 0 and swept > 0
+
+
+async def test_what_broken_uploads_leave(tmp_path: Path) -> None:
+    """Old files that no upload will finish are removed; young ones are not."""
+    store = FileStore(tmp_path)
+    place = await store.place("ann")
+    assert place
+    old, young = place.incoming / ("0" * 32), place.incoming / ("1" * 32)
+    for path in (old, young):
+        path.write_bytes(b"x")
+    os.utime(old, (time.time() - 100, time.time() - 100))
+    await store.tidy(50)
+    assert not old.exists() and young.exists()
+
+
+def test_quota(database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past the quota an upload is refused, by the disk and over HTTP, with what to do, and leaves nothing behind."""
+    settings: Any = Settings(
+        database_url=database_url, redis_url=redis_url, blob_url=f"file://{tmp_path}/blobs", token=SecretStr(TOKEN), quota_bytes=300_000
+    )
+    with served(settings) as running:
+        http = Gateway(running.url, running.token)
+        transfer.send(http, [os.urandom(200_000)])
+        with pytest.raises(errors.Refused, match="delete tasks"):
+            transfer.send(http, [os.urandom(200_000)])
+        monkeypatch.setattr(transfer, "_place", lambda gateway: None)
+        with pytest.raises(errors.Refused, match="delete tasks"):
+            transfer.send(http, [os.urandom(200_000)])
+        transfer.send(http, [os.urandom(90_000)])
+    assert sum(path.stat().st_size for path in (tmp_path / "blobs").rglob("*") if path.is_file()) == 290_000
