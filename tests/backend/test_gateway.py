@@ -9,7 +9,6 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -188,7 +187,7 @@ def test_body_in_chunks_is_limited(gateway: Any) -> None:
         assert answer.status_code == 413 and answer.json()["type"] == "urn:mecapy:problem:too-large"
 
 
-@pytest.mark.parametrize("path", ["x", str(uuid4()), "%00", "..%2f..", "\u00e9", "1" * 5000])
+@pytest.mark.parametrize("path", ["x", "0b8f9a58-5a5f-4c52-9c38-3f6d5d2f0c11", "%00", "..%2f..", "\u00e9", "1" * 5000])
 def test_unknown_ids(gateway: Any, path: str) -> None:
     """An id that is none, or nobody's, is 404 with a problem document at every address."""
     with client(gateway) as http:
