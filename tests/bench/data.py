@@ -15,6 +15,7 @@ from mecapy_jupyter.client import Client
 from .__main__ import stack
 
 MIB = 1 << 20
+TRIP = "import time; began = time.perf_counter(); y = x * 2; took = time.perf_counter() - began"
 
 
 def main() -> None:
@@ -33,7 +34,7 @@ def main() -> None:
 
 def measure(client: Client, length: int, rounds: int) -> None:
     """Each round with a new array, so that all of it travels; every figure is the median of the rounds."""
-    found: dict[str, list[float]] = {name: [] for name in ("local", "trip", "first", "again", "next", "empty", "write")}
+    found: dict[str, list[float]] = {name: [] for name in ("local", "trip", "first", "again", "next", "empty", "write", "there")}
 
     def run(name: str, code: str, **inputs: object) -> dict[str, object]:
         began = time.perf_counter()
@@ -46,7 +47,9 @@ def measure(client: Client, length: int, rounds: int) -> None:
         began = time.perf_counter()
         here = one * 2
         found["local"].append(time.perf_counter() - began)
-        there = run("trip", "y = x * 2", x=one)["y"]
+        home = run("trip", TRIP, x=one)
+        there = home["y"]
+        found["there"].append(float(str(home["took"])))
         assert np.array_equal(here, there)
         del here
         run("first", "z = float(x[0])", x=other)
@@ -70,6 +73,9 @@ def show(median: dict[str, float], size_mb: float) -> None:
     beyond, floor = median["trip"] - median["local"], median["empty"]
     first, again, following = (median[name] - floor for name in ("first", "again", "next"))
     print(f"{'there and back, beyond the cell':<36} {beyond * 1e3:8.0f} ms {2 * size_mb / beyond:8.0f} MB/s   (target 1,500)")
+    moving = median["trip"] - median["there"]
+    print(f"{'the same, beyond the cell in its child':<36} {moving * 1e3:8.0f} ms {2 * size_mb / moving:8.0f} MB/s")
+    print(f"{'the cell itself, in its child':<36} {median['there'] * 1e3:8.0f} ms   (touches fresh memory)")
     print(f"{'one plain copy of it into a file':<36} {median['write'] * 1e3:8.0f} ms {size_mb / median['write']:8.0f} MB/s")
     print(f"{'the cell itself, in a local kernel':<36} {median['local'] * 1e3:8.0f} ms")
     print(f"{'a task without any array':<36} {floor * 1e3:8.0f} ms")
