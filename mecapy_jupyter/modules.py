@@ -12,6 +12,7 @@ import importlib.util
 import site
 import sys
 import sysconfig
+import threading
 import types
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -24,6 +25,9 @@ from .served import ModuleSource, install, restore, served
 __all__ = ["ModuleSource", "collect", "install", "is_own", "restore", "state"]
 
 _OURS = frozenset({"__main__", "__mp_main__", "mecapy_jupyter", "mecapy_backend", "mecapy_worker"})
+_parsing = threading.Lock()
+"""CPython 3.11 counts the depth of all threads' parsing together (python/cpython#106905): two at once may fail with a SystemError."""
+
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
@@ -141,7 +145,8 @@ def _written(file: str | None) -> str | None:
 def _imports(source: str, name: str, is_package: bool) -> tuple[tuple[str, bool], ...]:
     """Absolute names a source may import, submodules it may mean included, and whether it can do without (under `try`)."""
     try:
-        tree = ast.parse(source)
+        with _parsing:
+            tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return ()  # the import in the child says so, with its line
     package = name if is_package else name.rpartition(".")[0]

@@ -1,4 +1,5 @@
-"""`make bench`: the round trip of a trivial cell in a real kernel, local and with `%%mecapy`, and the two as a ratio.
+"""`make bench`: the round trip of a trivial cell in a real kernel, local and with `%%mecapy`, and the two as a ratio; then where
+its time goes, what data costs (`data`), and many tasks at once (`throughput`).
 
 Times are of this machine at this moment; the ratio is what to look at. Never run as a test.
 """
@@ -18,6 +19,8 @@ from pathlib import Path
 
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import start_new_kernel
+
+from . import stages
 
 
 @contextmanager
@@ -52,9 +55,9 @@ def row(name: str, seconds: list[float], base: float | None = None) -> None:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("-n", type=int, default=200, help="round trips of each kind")
-    count = arguments.parse_args().n
+    count = arguments.parse_known_args()[0].n
     with tempfile.TemporaryDirectory() as folder, stack(Path(folder)) as environment:
-        manager, kernel = start_new_kernel(env=environment)
+        manager, kernel = start_new_kernel(env=environment, extra_arguments=["--log-level=ERROR"])
         try:
             cell = "x = 1 + 1"
             first_load = run(kernel, "%load_ext mecapy_jupyter")
@@ -63,20 +66,32 @@ def main() -> None:
             for _ in range(count):  # in turn, so that a slow moment of the machine meets both
                 local.append(run(kernel, cell))
                 remote.append(run(kernel, f"%%mecapy\n{cell}"))
-            idle = []
+            idle, local_idle = [], []
             for _ in range(10):
+                time.sleep(1.0)
+                local_idle.append(run(kernel, cell))
                 time.sleep(1.0)
                 idle.append(run(kernel, f"%%mecapy\n{cell}"))
             base = statistics.median(local)
             row("local kernel", local)
             row("%%mecapy, back to back", remote, base)
-            row("%%mecapy, after a second idle", idle, base)
+            row("local kernel, after a second idle", local_idle)
+            row("%%mecapy, after a second idle", idle, statistics.median(local_idle))
             print(f"{'%load_ext mecapy_jupyter':<32}     {first_load * 1e3:7.0f} ms")
             print(f"{'first %%mecapy of a notebook':<32}     {first_cell * 1e3:7.0f} ms")
         finally:
             kernel.stop_channels()
             manager.shutdown_kernel(now=True)
+        print()
+        print("\n".join(stages.main(environment["MECAPY_URL"], environment["MECAPY_TOKEN"])))
+
+
+def everything() -> None:
+    main()
+    for part in ("data", "throughput"):  # each a script of its own, as a user's would be
+        print(flush=True)
+        subprocess.run([sys.executable, "-m", f"tests.bench.{part}"], check=True)
 
 
 if __name__ == "__main__":
-    main()
+    everything()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import importlib
 import importlib.machinery
 import json
@@ -197,3 +198,13 @@ def test_restore_sets_what_changed_in_place(write: Write) -> None:
     modules.restore(module, {"CONFIG": {"n": 2}, "PAIR": [1], "N": 3, "NEW": 4})
     assert (module.get(), module.N, module.NEW) == ({"n": 2}, 3, 4)
     assert module.PAIR is pair
+
+
+def test_many_threads_collect_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Submitting from several threads parses own modules in several threads; none of them fails."""
+    for number in range(40):
+        (tmp_path / f"parsed_{number}.py").write_text("import os\n" + "def f(a):\n    return [a ** 2 for a in (1, (2, 3))]\n" * 60)
+    monkeypatch.syspath_prepend(tmp_path)
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda number: modules.collect([f"parsed_{number}"]), range(40)))
+    assert [sources[0].name for sources in found] == [f"parsed_{number}" for number in range(40)]
