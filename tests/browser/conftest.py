@@ -87,12 +87,8 @@ class Notebook:
 
     async def save(self) -> dict[str, object]:
         """Save, and give back what the file holds."""
-        before = self.path.stat().st_mtime_ns
-        await self.page.keyboard.press("Control+s")
-        deadline = time.monotonic() + WAIT_MS / 1000
-        while self.path.stat().st_mtime_ns == before:
-            assert time.monotonic() < deadline, "the notebook was not saved"
-            await self.page.wait_for_timeout(50)
+        async with self.page.expect_response(lambda one: one.request.method == "PUT" and "/api/contents/" in one.url, timeout=WAIT_MS):
+            await self.page.keyboard.press("Control+s")
         return json.loads(self.path.read_text())
 
 
