@@ -34,7 +34,6 @@ class Options:
 
     inputs: tuple[str, ...] | None = None
     outputs: tuple[str, ...] | None = None
-    background: bool = False
     job_name: str = ""
     timeout_s: float = 300.0
     priority: int = 5

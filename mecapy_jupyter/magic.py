@@ -89,7 +89,6 @@ class Magics:
         options = cell.Options(
             inputs=given.inputs,
             outputs=given.outputs,
-            background=given.bg,
             job_name=given.job,
             timeout_s=given.timeout,
             priority=given.priority,

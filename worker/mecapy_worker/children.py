@@ -97,9 +97,6 @@ class Child:
         """As Ctrl-C does: SIGINT to the child itself."""
         await self._nursery.signal(self.name, signal.SIGINT)
 
-    async def terminate(self) -> None:
-        await self._nursery.signal(self.name, signal.SIGTERM)
-
     async def kill(self) -> Ending:
         """When this returns, the child and all it started are dead and reaped."""
         return await self._nursery.kill(self.name)
