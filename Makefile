@@ -1,7 +1,7 @@
 # Everything a newcomer needs: `make help`. Needs python3 (3.11 or newer) and make; packages come from wherever pip is set up to find them.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lab bench check clean
+.PHONY: help install demo test lab bench bench-peers audit soak check clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -16,7 +16,7 @@ LINTED := mecapy_jupyter backend worker tests .ci notebooks/run_demo.py $(wildca
 SUITABLE := import sys; sys.exit(sys.version_info < (3, 11))
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
 
 install: $(DEV)  ## .venv with everything, in the versions of constraints.txt
 
@@ -28,10 +28,21 @@ test: $(DEV)  ## the whole test suite, against real services
 
 lab: $(DEMO)  ## JupyterLab on the demo notebooks, the stack running
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH"; export PATH; \
-	python -c 'from mecapy_jupyter.embedded import ensure; ensure()' && exec python -m jupyter lab --notebook-dir=notebooks $(LAB_ARGS)
+	python -c 'from mecapy_jupyter.stack.embedded import ensure; ensure()' && exec python -m jupyter lab --notebook-dir=notebooks $(LAB_ARGS)
 
-bench: $(DEV)  ## round trip of a trivial cell: local kernel, %%mecapy, and their ratio
+bench: $(DEV)  ## every figure beside its target, in ten minutes; writes docs/benchmarks.md
 	@$(PY) -m tests.bench
+
+bench-peers: $(DEV)  ## the same beside ipyparallel, Dask, Ray, Celery and arq (installed into .venv-peers), into docs/benchmarks.md
+	@$(PY) -m tests.bench.peers
+
+soak: $(DEV)  ## kill everything at random under load, then check every task: make soak MINUTES=5 SEED=7
+	@$(PY) -m tests.faults.soak --minutes $(or $(MINUTES),2) --seed "$(SEED)"
+
+audit: $(PY)  ## known vulnerabilities of what constraints.txt pins, where a vulnerability service can be reached
+	@test -x .venv-audit/bin/pip-audit || { $(PY) -m venv .venv-audit && .venv-audit/bin/python -m pip install -q pip-audit; }
+	@timeout 60 .venv-audit/bin/pip-audit -s osv --disable-pip --no-deps --progress-spinner off --timeout 10 -r constraints.txt 2>.venv-audit/said \
+	  || { tail -n 1 .venv-audit/said | cut -c 1-200; echo 'make audit: vulnerabilities above, or no vulnerability service to ask; nothing fails for it'; }
 
 check: $(DEV)  ## lint, format, types, architecture, and nothing of one machine in the files
 	@$(PY) -m ruff check $(LINTED)
@@ -41,7 +52,7 @@ check: $(DEV)  ## lint, format, types, architecture, and nothing of one machine 
 	@$(PY) -m tests.house.tracked
 
 clean:  ## remove .venv and what tests and demo wrote
-	rm -rf $(VENV) demo-output test-output build dist .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv-audit demo-output test-output build dist .pytest_cache .ruff_cache .import_linter_cache
 
 $(PY):
 	@set -e; chosen=; \

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .client import Client, Task
+    from .block.tracking import progress, track
+    from .cells.ipython import Shell
+    from .client import Client
     from .errors import MecapyError
-    from .ipython import Shell
+    from .tasks.task import Task
 
-__all__ = ["Client", "MecapyError", "Task", "__version__", "load_ipython_extension"]
+__all__ = ["Client", "MecapyError", "Task", "__version__", "load_ipython_extension", "progress", "track"]
 
 
 def load_ipython_extension(shell: Shell) -> None:
@@ -21,11 +23,20 @@ def load_ipython_extension(shell: Shell) -> None:
     register(shell)
 
 
+def _jupyter_server_extension_points() -> list[dict[str, str]]:  # pyright: ignore[reportUnusedFunction]  (Jupyter calls it)
+    """Where a Jupyter server finds our extension. Only the name: nothing is imported for it here."""
+    return [{"module": "mecapy_jupyter.extension"}]
+
+
 def __getattr__(name: str) -> Any:
     if name in ("Client", "Task"):
         from . import client
 
         return getattr(client, name)
+    if name in ("progress", "track"):
+        from .block import tracking
+
+        return getattr(tracking, name)
     if name == "MecapyError":
         from .errors import MecapyError
 

@@ -19,9 +19,9 @@ from functools import lru_cache
 from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any, cast
 
-from . import hidden
-from .bytecode import read
-from .uses import Flow, nested
+from .analysis import hidden
+from .analysis.bytecode import read
+from .analysis.uses import Flow, nested
 
 _OF_THE_COMPILER = frozenset(
     re.findall(
@@ -32,6 +32,8 @@ _OF_THE_COMPILER = frozenset(
     )
 )
 _OF_IPYTHON = re.compile(r"_+|_i+|_i?\d+|_[iod]h|In|Out|_dh|exit|quit|get_ipython|display|__.*__")
+_LOOKS_UP = frozenset({"eval", "exec", "globals", "get_ipython"})
+"""A function that loads one of these may read any name of the notebook."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +68,13 @@ def analyse(source: str, known: Container[str] = (), flags: int = 0) -> Names:
 def _analyse(source: str, flags: int) -> tuple[Names, frozenset[str]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an invalid escape is reported once, by the cell itself
-        code = _compile(source, flags)
+        code = compiled(source, flags)
         flow = Flow(read(code))
         if hidden.TRIGGERS.isdisjoint(flow.uses.mentions):
             return _names(flow, code, source), frozenset()
         found = hidden.look(source, flags, flow.uses.mentions)
         try:
-            code = _compile(found.tree, flags)
+            code = compiled(found.tree, flags)
         except SyntaxError:  # code in a string that cannot stand here (await in %timeit): read the cell as it is
             found.dynamic = found.unseen = True
         flow = Flow(read(code))
@@ -83,8 +85,17 @@ def _analyse(source: str, flags: int) -> tuple[Names, frozenset[str]]:
         return replace(_names(flow, code, source), dynamic=found.dynamic, unseen=found.unseen), frozenset(found.words)
 
 
-def _compile(source: str | ast.Module, flags: int) -> CodeType:
-    return compile(source, "<cell>", "exec", flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+def compiled(source: str | ast.Module, flags: int, filename: str = "<cell>") -> CodeType:
+    """A cell as IPython takes it, statement by statement: `await` on top, and a `__future__` import anywhere. Raises SyntaxError."""
+    flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    try:
+        return compile(source, filename, "exec", flags, dont_inherit=True)
+    except SyntaxError as error:
+        if "__future__" not in error.msg:
+            raise
+    tree = cast(ast.Module, compile(source, filename, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True))
+    tree.body.sort(key=lambda statement: getattr(statement, "module", "") != "__future__")
+    return compile(tree, filename, "exec", flags, dont_inherit=True)
 
 
 def _names(flow: Flow, code: CodeType, source: str) -> Names:
@@ -139,6 +150,24 @@ def _may_surprise(names: Names, namespace: Mapping[str, object], name: str) -> b
             todo.extend(uses.reads - done)
             done |= uses.reads
     return False
+
+
+def looks_up(names: Names, namespace: Mapping[str, object]) -> bool:
+    """Whether a function of the notebook that the cell may call looks names up at run time, as a `dynamic` cell does itself."""
+    todo, done = list(names.reads), set(names.reads)
+    while todo:
+        for code in _codes(namespace.get(todo.pop())):
+            reads = _read_by(code)
+            if not _LOOKS_UP.isdisjoint(reads):
+                return True
+            todo.extend(reads - done)
+            done |= reads
+    return False
+
+
+@lru_cache(maxsize=4096)
+def _read_by(code: CodeType) -> frozenset[str]:
+    return frozenset(nested(code).reads)
 
 
 def _importable(module: str) -> bool:

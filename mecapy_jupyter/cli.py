@@ -59,8 +59,20 @@ def _parser() -> argparse.ArgumentParser:
     gateway.add_argument("--fd", type=int, help=argparse.SUPPRESS)
     add("worker", _worker, "run a worker; settings come from the environment (MECAPY_…)")
     add("migrate", _migrate, "bring the database to the newest schema")
-    login = add("login", _login, "ask for a gateway's URL and token, try them, and keep them")
-    login.add_argument("--url", help="do not ask for the URL")
+    login = add("login", _login, "log in at a gateway, with a browser on any device, and keep it as the one to use")
+    login.add_argument("gateway", nargs="?", metavar="URL", help="of the gateway; the one in use, if left out")
+    login.add_argument("--url", help=argparse.SUPPRESS)
+    login.add_argument("--token", action="store_true", help="type a token in instead")
+    add("logout", _logout, "forget the gateway and its token, and end the login")
+    token = add("token", _token, "personal API tokens, for scripts and CI").add_subparsers(
+        dest="what", metavar="create | list | revoke", required=True
+    )
+    create = token.add_parser("create", help="make one; it is shown this once")
+    create.add_argument("name", metavar="NAME", help="what it is for")
+    create.add_argument("--scopes", default="tasks,read", help="of tasks, read, admin; default: tasks,read")
+    create.add_argument("--days", type=float, default=90.0, help="until it expires; 0: never; default: 90")
+    token.add_parser("list", help="those I have")
+    token.add_parser("revoke", help="refuse one from now on").add_argument("id", metavar="ID", help="as `list` shows it")
     tasks = add("tasks", _tasks, "my last tasks")
     tasks.add_argument("--json", action="store_true", help="for programs")
     tasks.add_argument("--limit", type=_count, default=20, metavar="N")
@@ -78,7 +90,7 @@ def _count(text: str) -> int:
 def _up(options: argparse.Namespace) -> int:
     if options.detach:
         _become_daemon()
-    from .stackfiles import files
+    from .stack.datadir import files
 
     place = files(options.data)
     up = _server("mecapy_backend.stack.up")
@@ -96,14 +108,14 @@ def _become_daemon() -> None:
 
 
 def _down(options: argparse.Namespace) -> int:
-    from .embedded import down
+    from .stack.embedded import down
 
     print("stopped" if down(options.data) else "no stack was running")
     return 0
 
 
 def _status(options: argparse.Namespace) -> int:
-    from .embedded import status
+    from .stack.embedded import status
 
     found = status(options.data)
     if options.json:
@@ -145,21 +157,36 @@ def _server(module: str) -> Any:
 
 
 def _login(options: argparse.Namespace) -> None:
-    import getpass
+    from .commands import login
 
-    from . import config
-    from .http import Gateway
+    login.log_in(options.url or options.gateway or "", login.Page(), typed=options.token)
 
-    url = config.checked("url", options.url or input("URL of the gateway: "), "URL")
-    token = config.checked("token", getpass.getpass("token: "), "token")
-    me = Gateway(url, token).get("/me")
-    config.save(config.read() | {"url": url, "token": token})
-    print(f"logged in at {url} as {me.get('owner', 'yourself')}; kept in {config.config_file()}")
+
+def _logout(_: argparse.Namespace) -> None:
+    from .commands import login
+
+    print(login.log_out())
+
+
+def _token(options: argparse.Namespace) -> None:
+    from .commands import login
+    from .gateway import config
+    from .gateway.http import Gateway
+
+    endpoint = config.resolve(start=False)
+    gateway = Gateway(endpoint.url, endpoint.token)
+    if options.what == "create":
+        print(login.create_token(gateway, options.name, options.scopes, options.days))
+    elif options.what == "revoke":
+        gateway.delete(f"/tokens/{options.id}")
+        print("revoked")
+    else:
+        print(login.tokens_listed(gateway))
 
 
 def _tasks(options: argparse.Namespace) -> None:
-    from . import config
-    from .http import Gateway
+    from .gateway import config
+    from .gateway.http import Gateway
 
     endpoint = config.resolve(start=False)
     page = Gateway(endpoint.url, endpoint.token).get("/tasks", limit=options.limit)
@@ -173,7 +200,7 @@ def _tasks(options: argparse.Namespace) -> None:
 
 
 def _doctor(_: argparse.Namespace) -> int:
-    from .doctor import examine
+    from .commands.doctor import examine
 
     failed = False
     for check in examine():

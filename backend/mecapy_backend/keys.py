@@ -3,11 +3,14 @@
 Used by `queue` and `store.events`, and by the worker to wait in the queue and to listen for cancels.
 """
 
-QUEUE = "mecapy:queue"
-"""Sorted set: the ids of tasks that wait for a worker. Score: see `queue.score`."""
+QUEUE, SHORT = LANES = "mecapy:queue", "mecapy:queue:short"
+"""Sorted sets, one for each lane: the task that a worker may take next. Who waits behind it, `fair.lua` keeps in keys that begin so."""
 
 CONTROL = "mecapy:control"
 """Pub/sub channel: JSON `{"cancel": task_id}` to all workers. A lost message is made good at the next lease renewal."""
+
+PROBE = "mecapy:probe"
+"""Written and deleted by `health`, to know whether Redis takes writes."""
 
 
 def events(task_id: str) -> str:

@@ -19,12 +19,31 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from structlog.contextvars import get_contextvars
 
+from . import metrics
 from .store import jsontext
+from .store.blobs import BadName
 
 _log = structlog.get_logger()
 _RETRY = {"Retry-After": "1"}
-_UNEXPECTED = "the gateway failed in a way it should not; tell its operator: its log names this request"
+DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "What is wrong, and what to do (RFC 9457)",
+        "content": {
+            "application/problem+json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {name: {"type": "string"} for name in ("type", "title", "detail")} | {"status": {"type": "integer"}},
+                    "required": ["type", "title", "status", "detail"],
+                }
+            }
+        },
+    }
+}
+"""Every route's other answers, for the OpenAPI document."""
+
+_UNEXPECTED = "the gateway failed in a way it should not; tell its operator: its log names this request {}"
 
 
 class Problem(Exception):
@@ -35,6 +54,7 @@ class Problem(Exception):
         self.status, self.name, self.detail, self.headers, self.more = status, name, detail, headers or {}, more
 
     def response(self) -> Response:
+        metrics.problems.labels(self.name).inc()
         body = {
             "type": f"urn:mecapy:problem:{self.name}",
             "title": HTTPStatus(self.status).phrase,
@@ -77,6 +97,10 @@ async def _invalid(_: Request, error: Exception) -> Response:
     return not_understood(cast(ValidationError | RequestValidationError, error).errors()).response()
 
 
+async def _bad_name(_: Request, error: Exception) -> Response:
+    return Problem(422, "not-understood", str(error)).response()
+
+
 async def _http(request: Request, error: Exception) -> Response:
     error = cast(HTTPException, error)
     what = {
@@ -110,18 +134,19 @@ async def _gone(_: Request, error: Exception) -> Response:
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     _log.error("unexpected", path=request.url.path, exc_info=error)
-    return Problem(500, "unexpected", _UNEXPECTED).response()
+    return Problem(500, "unexpected", _UNEXPECTED.format(get_contextvars().get("request", ""))).response()
 
 
 def _away(error: DBAPIError) -> bool:
-    """PostgreSQL starts, stops or has no connection left (SQLSTATE classes 08, 53 and 57)."""
-    return str(getattr(error.orig, "sqlstate", None) or "")[:2] in ("08", "53", "57")
+    """PostgreSQL starts, stops, has no connection left, takes no writes now, or chose us in a deadlock (by the class of SQLSTATE)."""
+    return str(getattr(error.orig, "sqlstate", None) or "")[:2] in ("08", "25", "40", "53", "55", "57", "58")
 
 
 _HANDLERS = (
     (Problem, _problem),
     (RequestValidationError, _invalid),
     (ValidationError, _invalid),
+    (BadName, _bad_name),
     (HTTPException, _http),
     (DBAPIError, _database),
     (PoolTimeout, _database),

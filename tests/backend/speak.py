@@ -52,5 +52,4 @@ class Worker:
     async def finish(self, task_id: str, outcome: wire.Outcome, log: Sequence[wire.Event] = (), *, tell: bool = True) -> None:
         assert await tasks.finish(self.db, task_id, 1, outcome, log)
         if tell:
-            await events.append(self.redis, task_id, [(outcome.state, outcome.as_json())])
-            await events.close(self.redis, task_id)
+            await events.append(self.redis, task_id, [(outcome.state, outcome.as_json())], last=True)

@@ -25,7 +25,7 @@ async def pieces(data: bytes, size: int = 70_000) -> AsyncIterator[bytes]:
 
 
 def files(root: Path) -> list[Path]:
-    return [path for path in root.rglob("*") if path.is_file()]
+    return [path for path in root.rglob("*") if path.is_file() and path.name != ".boot"]
 
 
 def test_up_and_down(gateway: Any) -> None:

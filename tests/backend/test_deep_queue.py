@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 
-from mecapy_backend.backlog import Backlog
+from mecapy_backend.allowance import Allowances
+from mecapy_backend.queue import Queue, score
+from mecapy_backend.settings import Settings
 from mecapy_backend.store import tasks
 from mecapy_jupyter import wire
 
@@ -37,13 +39,13 @@ def count(plan: dict[str, Any]) -> int:
 
 async def test_far_below_the_limit_nothing_is_counted(db: Any) -> None:
     """The first submission looks, the next ones need not; near the limit each one is checked, and the limit holds."""
-    backlog = Backlog(10)
-    seen = [await backlog.limit(db, "ann") for _ in range(10)]
+    settings = Settings(max_queued_tasks=10)
+    allowances = Allowances(settings)
+    seen = [(await allowances.submission(db, "ann")).count_to for _ in range(10)]
     assert seen[:8] == [None] * 8 and seen[8:] == [10, 10]
     await fill(db, 10)
-    assert await Backlog(10).limit(db, "ann") == 10
-    assert await Backlog(10).limit(db, "bob") is None
-    assert await tasks.queued(db, "ann", 3) == 3
+    assert (await Allowances(settings).submission(db, "ann")).count_to == 10
+    assert (await Allowances(settings).submission(db, "bob")).count_to is None
 
 
 async def test_looking_reads_few_rows(db: Any) -> None:
@@ -61,3 +63,27 @@ async def test_starting_reads_one_row(db: Any) -> None:
     submitted = await tasks.submit(db, "ann", wire.TaskRequest("1").as_json())
     update = f"UPDATE tasks SET state = 'running' WHERE id = '{submitted.task_id}' AND state = 'queued'"
     assert await rows_read(db, update) <= 2
+
+
+async def test_a_place_does_not_ask_about_each_user(queue: Queue) -> None:
+    """Where a newcomer stands is said with as many commands among 300 users who wait as among 3: none is looked at who comes after."""
+
+    async def commands(users: int) -> int:
+        for number in range(users):
+            await queue.put_back(f"user-{number}", {f"{number}-{n}": score(5) for n in range(20)})
+        assert await queue.enqueue("mine", "newcomer") is not None
+        before = await _called(queue)
+        position = await queue.position("mine")
+        assert position is not None and position <= users + 2
+        await queue.withdraw("mine")
+        return await _called(queue) - before
+
+    assert await commands(3) == await commands(300)
+
+
+async def _called(queue: Queue) -> int:
+    """How many commands Redis has carried out so far, those of scripts counted each."""
+    stats: dict[str, dict[str, int]] = await cast(Any, queue).info("commandstats")
+    return sum(
+        one["calls"] for name, one in stats.items() if name.split("_")[1].split("|")[0] in ("zcard", "hget", "zrange", "zrank", "zscore")
+    )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import psutil
 
 from mecapy_backend.store import events, tasks
 from mecapy_jupyter import wire
-from mecapy_jupyter.http import Gateway
+from mecapy_jupyter.gateway.http import Gateway
 
 from .speak import Worker, client, events_of
 
@@ -137,13 +139,33 @@ async def test_a_submission_follows_itself(gateway: Any) -> None:
 
 
 async def test_one_connection_serves_many_tasks(gateway: Any) -> None:
-    """A stream read to its end gives its connection back: the next submission does not connect anew."""
-    told = Gateway(gateway.url, gateway.token)
+    """Who leaves a stream at its final event gives its connection back: the next submission does not connect anew."""
+    told, ours = Gateway(gateway.url, gateway.token), set[int]()
+
+    def heard(stream: Iterator[wire.Event]) -> None:
+        assert next(event.type for event in stream if event.type in wire.FINAL) == wire.COMPLETED
+
     async with Worker(gateway) as worker:
         for key in ("one", "two", "three"):
             submitted, stream = await asyncio.to_thread(told.submit, {"code": "1"}, key)
+            ours |= {end.laddr.port for end in psutil.Process().net_connections("tcp") if end.raddr and end.raddr.port == _port(gateway)}
             await worker.start(submitted["task_id"])
             await worker.finish(submitted["task_id"], wire.Outcome(wire.COMPLETED, 1))
-            await asyncio.to_thread(list, stream)
-    pool: Any = told._pool.connection_from_url(gateway.url)  # pyright: ignore[reportPrivateUsage]
-    assert pool.num_connections == 1
+            await asyncio.to_thread(heard, stream)
+            stream.close()  # pyright: ignore
+    assert len(ours) == 1
+
+
+def _port(gateway: Any) -> int:
+    return int(gateway.url.rpartition(":")[2])
+
+
+def test_bites_follow_what_events_have() -> None:
+    """A reader asks for as many events as make some hundred kilobytes, and for few until it knows: it holds no more, should it stop."""
+    bites = events.Bites()
+    assert bites.count <= 8
+    for _ in range(12):
+        bites.had([events.Raw("1-0", "stdout", "x" * 50)])
+    assert bites.count == 500
+    bites.had([events.Raw("1-0", "stdout", "x" * 100_000)])
+    assert bites.count == 1

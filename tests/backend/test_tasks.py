@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from mecapy_backend.store import lookup, tasks
+from mecapy_backend.settings import Settings
+from mecapy_backend.store import shares, tasks
 from mecapy_backend.store.tables import blobs
 from mecapy_jupyter import wire
 
@@ -62,7 +63,7 @@ async def test_stale_attempt_changes_nothing(db: Any) -> None:
     """After its lease ran out, an attempt can neither finish nor requeue the task; the next attempt can."""
     task_id = await submitted(db)
     await tasks.start(db, task_id, "w1", -1)
-    assert (await tasks.expired(db)).requeued == [(task_id, 5)]
+    assert [(task.id, task.priority) for task in (await tasks.expired(db)).requeued] == [(task_id, 5)]
     assert not await tasks.finish(db, task_id, 1, DONE)
     again = await tasks.start(db, task_id, "w2", 10)
     assert again and again.attempt == 2
@@ -78,12 +79,51 @@ async def test_poison_task_fails_after_three_losses(db: Any) -> None:
     assert await tasks.requeue(db, task_id, 1)
     for attempt in (2, 3):
         await tasks.start(db, task_id, "w", -1)
-        assert await tasks.expired(db) == tasks.Expired([(task_id, 5)], [], [])
-        assert attempt < 4
+        found = await tasks.expired(db)
+        assert [task.id for task in found.requeued] == [task_id] and not found.lost and attempt < 4
     await tasks.start(db, task_id, "w", -1)
-    assert await tasks.expired(db) == tasks.Expired([], [(task_id, 4)], [])
+    assert await tasks.expired(db) == tasks.Expired([], [(task_id, 4)], [], [])
     task = await tasks.get(db, "ann", task_id)
     assert task and task.state == "failed" and task.outcome and task.outcome["error"]["kind"] == "worker_lost"
+    assert [(attempt["attempt"], attempt["why"]) for attempt in task.earlier] == [(1, tasks.LEFT), (2, tasks.LOST), (3, tasks.LOST)]
+
+
+@pytest.mark.parametrize("how", ["vanished", "stopped"])
+async def test_what_went_out_runs_once(db: Any, how: str) -> None:
+    """A task that has used the network is not run again when its worker vanishes or is stopped, unless it asked for retries; one that
+    has not is. A stale attempt notes nothing."""
+    quiet, once, asked = await submitted(db), await submitted(db), await submitted(db, retries=1)
+    for task_id in (quiet, once, asked):
+        await tasks.start(db, task_id, "w", -1 if how == "vanished" else 10)
+        assert task_id == quiet or await tasks.went_out(db, task_id, 1)
+    if how == "vanished":
+        found = await tasks.expired(db)
+        assert ({task.id for task in found.requeued}, found.once, found.lost) == ({quiet, asked}, [(once, 1)], [])
+        task = await tasks.get(db, "ann", once)
+        assert task and task.state == "failed" and task.worker == "w" and task.outcome == tasks.once_outcome().as_json()
+    else:
+        answers = {task_id: await tasks.requeue(db, task_id, 1) for task_id in (quiet, once, asked)}
+        assert answers == {quiet: "queued", once: "running", asked: "queued"}
+        task = await tasks.get(db, "ann", once)
+        assert task and (task.state, task.worker, task.earlier) == ("running", "w", [])
+    assert not await tasks.went_out(db, asked, 1)
+    error = tasks.once_outcome().error
+    assert error and "had used the network" in error.message and "`--retries 1`" in error.message
+
+
+async def test_why_attempts_ended(db: Any) -> None:
+    """Each attempt before the present one is kept: its worker, its times, why it ended and what it said, whatever a cell wrote there."""
+    task_id = await submitted(db)
+    for worker in ("w1", "w2"):
+        started = await tasks.start(db, task_id, worker, 10)
+        assert started and await tasks.requeue(db, task_id, started.attempt, "cell", f"\0{worker}: '\u2028\\u0000' {'x' * 1000}")
+    started = await tasks.start(db, task_id, "w3", 10)
+    assert started and started.earlier == ("cell", "cell") and started.losses == 0
+    task = await tasks.get(db, "ann", task_id)
+    assert task and [attempt["worker"] for attempt in task.earlier] == ["w1", "w2"]
+    first, second = task.earlier
+    assert first["said"].startswith("w1: '\u2028") and len(first["said"]) == 300
+    assert first["started_at"] <= first["ended_at"] <= second["started_at"]
 
 
 async def test_cancel_queued_and_running(db: Any) -> None:
@@ -159,8 +199,17 @@ async def test_outcome_that_is_not_json(db: Any) -> None:
 async def test_order_of_waiting(db: Any) -> None:
     """What waits is told in the order it starts: priority first, then first come, first served."""
     low, first, second, high = [await submitted(db, priority=p) for p in (1, 5, 5, 9)]
-    assert await tasks.waiting(db) == [(high, 9), (first, 5), (second, 5), (low, 1)]
-    assert await tasks.waiting(db, 1) == [(high, 9)]
+    assert [(task.id, task.priority) for task in await tasks.waiting(db)] == [(high, 9), (first, 5), (second, 5), (low, 1)]
+    assert [task.id for task in await tasks.heads(db, 1)] == [high]
+
+
+async def test_heads_of_all(db: Any) -> None:
+    """The first few of each owner and lane, however long the others' queues are."""
+    for owner in ("ann", "bob", "cat"):
+        for n in range(4):
+            await tasks.submit(db, owner, wire.TaskRequest("1", priority=n).as_json(), short=n == 0)
+    found = [(task.owner, task.short, task.priority) for task in await tasks.heads(db, 2)]
+    assert found == [(owner, short, n) for owner in ("ann", "bob", "cat") for short, n in ((False, 3), (False, 2), (True, 0))]
 
 
 async def test_pages(db: Any) -> None:
@@ -176,4 +225,5 @@ async def test_pages(db: Any) -> None:
     assert await tasks.page(db, "ann", name="nx*") == []
     await tasks.start(db, ids[0], "w", 10)
     assert [task.id for task in await tasks.page(db, "ann", state="running")] == [ids[0]]
-    assert await lookup.counts(db, "ann") == {"queued": 4, "running": 1}
+    own = (await shares.standing(db, "ann", Settings())).own
+    assert (own["queued"].used, own["running"].used) == (4, 1)

@@ -1,97 +1,65 @@
-"""`make bench`: the round trip of a trivial cell in a real kernel, local and with `%%mecapy`, and the two as a ratio; then where
-its time goes, what data costs (`data`), and many tasks at once (`throughput`).
+"""`make bench`: every figure beside its target, part after part, each a process of its own; the run is kept in docs/benchmarks.md.
 
-Times are of this machine at this moment; the ratio is what to look at. Never run as a test.
+What it prints is put between the markers there, whole; the explanations around it are written by hand. Never run as a test.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import statistics
+import platform
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
-from jupyter_client.blocking.client import BlockingKernelClient
-from jupyter_client.manager import start_new_kernel
-
-from . import stages
-
-
-@contextmanager
-def stack(data: Path) -> Iterator[dict[str, str]]:
-    """`mecapy up` in a folder of its own; yields the environment of a notebook that uses it."""
-    up = subprocess.Popen([sys.executable, "-m", "mecapy_jupyter.cli", "up", "--data", str(data)], stdout=subprocess.PIPE, text=True)
-    assert up.stdout is not None
-    started = time.monotonic()
-    said = dict(line.split(maxsplit=1) for line in (up.stdout.readline(), up.stdout.readline()))
-    print(f"mecapy up: serving after {time.monotonic() - started:.1f} s")
-    try:
-        yield os.environ | {"MECAPY_URL": said["URL"].strip(), "MECAPY_TOKEN": said["token"].strip()}
-    finally:
-        up.terminate()
-        up.wait(30)
+PARTS = {
+    "trip": "Round trip of a trivial cell, durable in PostgreSQL, in a fresh confined process",
+    "before": "Before a cell is sent: the check, in a notebook of 1,000 names and an array of 256 MiB",
+    "throughput": "Many tasks",
+    "child": "A child, from fork to end",
+    "data": "Data: 256 MiB of float64",
+    "s3": "S3, beside bare boto3 on the same server",
+    "deep": "A deep queue",
+    "streams": "Streams",
+    "confinement": "What confinement costs",
+}
+PAGE = Path("docs/benchmarks.md")
+BEGIN, END = "<!-- make bench writes from here -->", "<!-- to here -->"
 
 
-def run(kernel: BlockingKernelClient, code: str) -> float:
-    """Seconds from sending a cell until the kernel is idle again."""
-    started = time.perf_counter()
-    reply = kernel.execute_interactive(code, timeout=60, output_hook=lambda _: None)
-    assert reply["content"]["status"] == "ok", reply["content"]
-    return time.perf_counter() - started
+def part(name: str) -> str:
+    """Runs one part, passing on what it prints; all of that."""
+    said: list[str] = []
+    with subprocess.Popen([sys.executable, "-m", f"tests.bench.{name}"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            said.append(line)
+    if process.returncode:
+        said.append(f"(ended with {process.returncode}: the figures above are not all)\n")
+        print(said[-1], end="")
+    return "".join(said)
 
 
-def row(name: str, seconds: list[float], base: float | None = None) -> None:
-    ordered = sorted(seconds)
-    p50, p99 = statistics.median(ordered), ordered[int(len(ordered) * 0.99)]
-    print(f"{name:<32} p50 {p50 * 1e3:7.2f} ms   p99 {p99 * 1e3:7.2f} ms" + (f"   {p50 / base:5.2f} × local" if base else ""))
+def about() -> str:
+    """Of which run the figures are."""
+    system = f"{platform.system()} {platform.release().split('-')[0]}, Python {platform.python_version()}, {os.cpu_count()} cores"
+    return f"The last run: version {version('mecapy-jupyter')}, {time.strftime('%Y-%m-%d')}, {system}, everything on that one machine."
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("-n", type=int, default=200, help="round trips of each kind")
-    count = arguments.parse_known_args()[0].n
-    with tempfile.TemporaryDirectory() as folder, stack(Path(folder)) as environment:
-        manager, kernel = start_new_kernel(env=environment, extra_arguments=["--log-level=ERROR"])
-        try:
-            cell = "x = 1 + 1"
-            first_load = run(kernel, "%load_ext mecapy_jupyter")
-            first_cell = run(kernel, f"%%mecapy\n{cell}")
-            local, remote = [], []
-            for _ in range(count):  # in turn, so that a slow moment of the machine meets both
-                local.append(run(kernel, cell))
-                remote.append(run(kernel, f"%%mecapy\n{cell}"))
-            idle, local_idle = [], []
-            for _ in range(10):
-                time.sleep(1.0)
-                local_idle.append(run(kernel, cell))
-                time.sleep(1.0)
-                idle.append(run(kernel, f"%%mecapy\n{cell}"))
-            base = statistics.median(local)
-            row("local kernel", local)
-            row("%%mecapy, back to back", remote, base)
-            row("local kernel, after a second idle", local_idle)
-            row("%%mecapy, after a second idle", idle, statistics.median(local_idle))
-            print(f"{'%load_ext mecapy_jupyter':<32}     {first_load * 1e3:7.0f} ms")
-            print(f"{'first %%mecapy of a notebook':<32}     {first_cell * 1e3:7.0f} ms")
-        finally:
-            kernel.stop_channels()
-            manager.shutdown_kernel(now=True)
-        print()
-        print("\n".join(stages.main(environment["MECAPY_URL"], environment["MECAPY_TOKEN"])))
-
-
-def everything() -> None:
-    main()
-    for part in ("data", "throughput"):  # each a script of its own, as a user's would be
-        print(flush=True)
-        subprocess.run([sys.executable, "-m", f"tests.bench.{part}"], check=True)
+    wanted = sys.argv[1:] or list(PARTS)
+    found: list[str] = []
+    for name in wanted:
+        print(f"\n{PARTS[name]}", flush=True)
+        said = part(name)
+        found.append(f"### {PARTS[name]}\n\n```text\n{said.strip()}\n```\n")
+    if wanted == list(PARTS):
+        before, _, rest = PAGE.read_text().partition(BEGIN)
+        after = rest.partition(END)[2]
+        PAGE.write_text(f"{before}{BEGIN}\n\n{about()}\n\n{chr(10).join(found)}\n{END}{after}")
 
 
 if __name__ == "__main__":
-    everything()
+    main()

@@ -1,53 +1,84 @@
-"""Where the time of one trivial `%%mecapy` cell goes, stage by stage, from the clocks of kernel and database on one machine."""
+"""Where the time of a trivial `%%mecapy` cell goes, from the front end and back, by the clocks of all processes on one machine.
+
+`watch` and `noted` run inside the kernel, `table` beside it. Called by `trip`, of whose own round trips this is.
+"""
 
 from __future__ import annotations
 
 import itertools
+import json
 import statistics
 import time
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.getipython import get_ipython
 
-from mecapy_jupyter import bind, cell, wire
+from mecapy_jupyter.cells import cell
 from mecapy_jupyter.client import Client
+from mecapy_jupyter.gateway.http import Gateway
 
 STAGES = (
-    ("capture", "what the cell reads is found and pickled"),
-    ("request", "HTTP to the gateway, and the statement that inserts the row"),
+    ("to the magic", "from the front end into the kernel, as with any cell"),
+    ("capture", "the line is read; what the cell reads is found, checked and pickled"),
+    ("request", "HTTP to the gateway, until the statement that inserts the row begins"),
     ("commit and queue", "the row is on disk, a worker has taken the task"),
     ("run", "hand-over to the waiting child, the cell, its result"),
-    ("record", "the outcome is on disk"),
-    ("tell", "Redis stream, gateway, HTTP, and the kernel's reader"),
+    ("record", "the rest of the worker's part, until the statement with the outcome begins"),
+    ("tell", "the outcome is on disk; Redis stream, gateway, HTTP, and the kernel's reader"),
     ("bind", "variables, value and block in the notebook"),
+    ("to the front end", "the kernel's answer, as with any cell"),
 )
 
-
-def once(shell: InteractiveShell, client: Client, code: str) -> list[float]:
-    """Seconds of each stage of one round trip."""
-    times = [time.time()]
-    prepared = cell.Prepared(shell, cell.Options(), "%%mecapy", code)
-    times.append(time.time())
-    task = client.send(prepared.request, prepared.values, shell.user_ns, prepared.words, prepared.names.imports).follow(lambda _: None)
-    while (event := task.events.get()).type not in wire.FINAL:  # pyright: ignore
-        pass
-    heard = time.time()
-    outcome = wire.Outcome.from_json(event.data)  # pyright: ignore
-    bind.into(shell.user_ns, task.open(outcome))
-    bound = time.time()
-    row = client.gateway.get(f"/tasks/{task.id}")
-    created, started, completed = (datetime.fromisoformat(row[f"{name}_at"]).timestamp() for name in ("created", "started", "completed"))
-    moments = [*times, created, started, started + outcome.seconds, completed, heard, bound]
-    return [after - before for before, after in itertools.pairwise(moments)]
+_noted: list[list[Any]] = []
 
 
-def main(url: str, token: str, count: int = 150) -> list[str]:
-    """Runs the round trips; the lines of a Markdown table."""
-    shell = InteractiveShell.instance()
-    client = Client(url, token)
-    rounds = [once(shell, client, "x = 1 + 1") for _ in range(count)][count // 10 :]
-    lines = ["| stage | p50 ms | share | what happens |", "|---|---:|---:|---|"]
-    middle = [statistics.median(stage) for stage in zip(*rounds, strict=True)]
+def watch() -> None:
+    """From now on, note when each `%%mecapy` of this kernel begins, asks the gateway, hears of its end, and ends."""
+    shell: Any = get_ipython()
+    magics = shell.magics_manager.magics["cell"]
+    magic, submit, until_final = magics["mecapy"], Gateway.submit, cell.until_final
+
+    def whole(line: str, body: str) -> None:
+        _noted.append([time.time()])
+        magic(line, body)
+        _noted[-1].append(time.time())
+
+    def asked(*given: Any) -> Any:
+        _noted[-1].append(time.time())
+        return submit(*given)
+
+    def heard(task: Any, *given: Any) -> Any:
+        outcome = until_final(task, *given)
+        _noted[-1] += [time.time(), outcome.seconds, task.id]
+        return outcome
+
+    magics["mecapy"], Gateway.submit, cell.until_final = whole, asked, heard
+
+
+def noted() -> str:
+    """All of it, for `table`."""
+    return json.dumps(_noted)
+
+
+def table(client: Client, trips: Sequence[tuple[float, float]], said: str) -> list[str]:
+    """The lines of a Markdown table. `trips`: when each cell was sent and the kernel idle again; `said`: the kernel's notes of them."""
+    rounds = sorted((_stages(client, *trip, *notes) for trip, notes in zip(trips, json.loads(said), strict=False)), key=sum)
+    # Medians of stages do not add up to the median of the whole; the means of the trips around that median do.
+    middle = [statistics.mean(stage) for stage in zip(*rounds[2 * len(rounds) // 5 : 3 * len(rounds) // 5 + 1], strict=True)]
+    lines = ["| stage | ms | share | what happens |", "|---|---:|---:|---|"]
     for (name, what), seconds in zip(STAGES, middle, strict=True):
         lines.append(f"| {name} | {seconds * 1e3:.2f} | {100 * seconds / sum(middle):.0f} % | {what} |")
-    return [*lines, f"| together | {sum(middle) * 1e3:.2f} | | |"]
+    whole = statistics.median(map(sum, rounds))
+    return [*lines, f"| together | {sum(middle) * 1e3:.2f} | | means of the middle fifth of the trips; their p50 is {whole * 1e3:.2f} |"]
+
+
+def _stages(
+    client: Client, sent: float, idle: float, begun: float, asked: float, heard: float, run_s: float, task_id: str, ended: float
+) -> list[float]:
+    """Seconds of each stage of one trip."""
+    row = client.gateway.get(f"/tasks/{task_id}")
+    created, started, completed = (datetime.fromisoformat(row[f"{name}_at"]).timestamp() for name in ("created", "started", "completed"))
+    moments = [sent, begun, asked, created, started, started + run_s, completed, heard, ended, idle]
+    return [after - before for before, after in itertools.pairwise(moments)]

@@ -58,10 +58,11 @@ class Lab:
 
 @dataclass(frozen=True, slots=True)
 class Notebook:
-    """A notebook open in a page. Cells are counted from 0."""
+    """A notebook open in a page. Cells are counted from 0. `asked`: every address the page has made a request to."""
 
     page: Page
     path: Path
+    asked: list[str]
 
     def cell(self, number: int = 0) -> Locator:
         return self.page.locator(".jp-Notebook .jp-CodeCell").nth(number)
@@ -171,11 +172,14 @@ async def open_notebook(lab: Lab, browser: Browser) -> OpenNotebook:
         nbformat.write(book, lab.root / f"{name}.ipynb")
         page = await browser.new_page(viewport={"width": width, "height": height}, device_scale_factor=scale)
         page.set_default_timeout(WAIT_MS)
+        asked: list[str] = []
+        page.on("request", lambda one: asked.append(one.url))
+        page.on("websocket", lambda one: asked.append(one.url))
         await page.goto(f"{lab.url}lab/workspaces/{name}/tree/{name}.ipynb?token={TOKEN}&reset")
         await page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
         await page.evaluate(SETTLED)
         await page.locator(".jp-NotebookPanel-toolbar .jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
-        return Notebook(page, lab.root / f"{name}.ipynb")
+        return Notebook(page, lab.root / f"{name}.ipynb", asked)
 
     return opened
 

@@ -4,50 +4,58 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
+from nbconvert import HTMLExporter
 
 if TYPE_CHECKING:
-    from .conftest import Notebook, OpenNotebook
+    from .conftest import Lab, Notebook, OpenNotebook
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+KERNEL = "jupyterapp.shell.currentWidget.context.sessionContext.session.kernel"
 EVIL = "<img src=x onerror=window.broken=1>"
 
 PLAY = '''
 import threading
 from mecapy_jupyter import wire
-from mecapy_jupyter.block import LiveBlock
+from mecapy_jupyter.block.live import LiveBlock
 from mecapy_jupyter.errors import TaskCancelled
 
 def event(type, **data):
     return wire.Event("", type, data)
 
-def play(events, outcome, came_back=(), *, name="beam", hold_s=0.0, after_s=0.5, tick=threading.Event()):
+def play(events, outcome, came_back=(), *, name="beam", hold_s=0.0, after_s=0.5, expected_s=None, tick=threading.Event()):
     """What a cell does with a block: (seconds, event or text to print) one after another, waiting as the real one waits."""
-    block = LiveBlock(name, after_s=after_s)
-    block.sent(1_200_000, 420_000_000)
-    try:
-        for wait_s, what in [*events, (hold_s, None)]:
-            for _ in range(round(wait_s / 0.1)):
-                tick.wait(0.1)
-                block.tick()
-            if isinstance(what, str):
-                block.event(event("stdout", text=what))
-                print(what)
-            elif what is not None:
-                block.event(what)
-    except KeyboardInterrupt:
-        block.finish(wire.Outcome("cancelled", seconds=1.0), [])
-        raise TaskCancelled("interrupted") from None
-    block.finish(outcome, list(came_back))
+    block = LiveBlock(name, after_s=after_s, expected_s=expected_s)
+    block.sent(1_200_000, 420_000_000, "1a2b3c4d-0000-4000-8000-000000000000")
+    with block:
+        try:
+            follow(block, events, hold_s, tick)
+        except KeyboardInterrupt:
+            block.finish(wire.Outcome("cancelled", stopped_s=0.3), list(came_back))
+            raise TaskCancelled("the task was cancelled and stopped after 0.3 s") from None
+        block.finish(outcome, list(came_back))
+
+def follow(block, events, hold_s, tick):
+    for wait_s, what in [*events, (hold_s, None)]:
+        for _ in range(round(wait_s / 0.1)):
+            tick.wait(0.1)
+            block.tick()
+        if isinstance(what, str):
+            block.event(event("stdout", text=what))
+            print(what)
+        elif what is not None:
+            block.event(what)
 
 RUNNING = [
     (0.0, event("queued", position=3, of=7, eta_s=25)),
-    (2.0, event("started", worker="w2", attempt=1)),
-    (0.0, event("usage", cpu_percent=780.0, memory_bytes=5.1e9)),
+    (2.0, event("started", worker="w2", attempt=1, memory_limit_bytes=8e9)),
+    *((0.0, event("usage", cpu_percent=780.0, memory_bytes=used * 1e9)) for used in (0.4, 1.9, 2.2, 3.8, 4.1, 5.1)),
 ]
+BAR = event("progress", fraction=0.62, text="loads 31/50 · 1 min left")
 DONE = wire.Outcome("completed", seconds=218.0)
 '''
 
@@ -74,14 +82,26 @@ events = [(0.0, event("started", worker=evil)), (0.6, event("progress", fraction
 play(events, wire.Outcome("failed", error=error), [evil], name=evil, hold_s=1.5)
 """
 
+LOCAL = """
+import time
+from mecapy_jupyter import track
+for load in track(range(4), "loads"):
+    time.sleep(0.7)
+"""
+
 CELLS = {
     "play": PLAY,
     "short": "play([(0.0, event('started', worker='w1')), (0.3, 'forty-two')], DONE, after_s=2.0)",
     "whole": "play(RUNNING, DONE, ['T (12 MB)', 'residuals changed'], hold_s=2.0)",
     "endless": "play(RUNNING, DONE, hold_s=60)",
+    "left": "play(RUNNING, DONE, hold_s=60)",
+    "left alone": "play(RUNNING, DONE, hold_s=60)",
+    "bar": "play([*RUNNING, (0, BAR), (1.5, event('progress', text='31 loads'))], DONE, hold_s=1.5)",
+    "local": LOCAL,
     "hostile": HOSTILE,
     "clearing": CLEARING,
     "narrow": "play(RUNNING, DONE, hold_s=3)",
+    "still": "play([(0, RUNNING[1][1]), (0, event('progress', text='31 loads'))], DONE, hold_s=1.5)",
 }
 NUMBER = {name: number for number, name in enumerate(CELLS)}
 
@@ -119,6 +139,8 @@ async def test_from_queued_to_done_in_one_place(book: Notebook) -> None:
     assert set(output["data"]) == {"text/html", "text/plain"}
     assert "".join(output["data"]["text/plain"]) == "✔ 3:38 · T (12 MB), residuals changed"
     assert "<script" not in json.dumps(output)
+    page, _ = HTMLExporter(template_name="basic").from_filename(str(book.path))
+    assert page.count("T (12 MB), residuals changed") == 1 and "mecapy-block" not in page
 
 
 async def test_cancel_interrupts_the_blocked_kernel(book: Notebook) -> None:
@@ -130,7 +152,52 @@ async def test_cancel_interrupts_the_blocked_kernel(book: Notebook) -> None:
         await book.page.keyboard.press("Enter")
     assert (await answer.value).status == 204
     await book.outputs(number).get_by_text("TaskCancelled").first.wait_for()
-    assert "cancelled · 0:01" in await book.outputs(number).first.inner_text()
+    assert "cancelled · 0:" in await book.outputs(number).first.inner_text()
+
+
+async def test_detach_frees_the_blocked_kernel(book: Notebook) -> None:
+    """The Detach button, reached with Tab and pressed while the cell blocks the kernel, ends the wait and says how to come back."""
+    number = NUMBER["left"]
+    await book.run(number)
+    await book.cell(number).get_by_role("button", name="Cancel this task").focus()
+    await book.page.keyboard.press("Tab")
+    await book.page.keyboard.press("Enter")
+    await book.outputs(number).get_by_text("TaskDetached").first.wait_for()
+    assert "%mecapy attach 1a2b3c4d" in await book.outputs(number).first.inner_text()
+
+
+async def test_detach_where_the_page_has_no_control_channel(book: Notebook) -> None:
+    """As in VS Code or Colab, where nothing reaches a busy kernel: the button says what to do instead. Cancel still works."""
+    number = NUMBER["left alone"]
+    await book.page.evaluate(f"{KERNEL}.sendControlMessage = null")
+    await book.run(number)
+    await book.cell(number).get_by_role("button", name="Detach").click()
+    await book.cell(number).get_by_text("Restart the kernel, then %mecapy attach 1a2b3c4d").wait_for()
+    await book.page.evaluate(f"delete {KERNEL}.sendControlMessage")
+    await book.cell(number).get_by_role("button", name="Cancel this task").click()
+    await book.outputs(number).get_by_text("TaskCancelled").first.wait_for()
+
+
+async def test_the_bar_follows_the_progress(book: Notebook) -> None:
+    """A bar with what the task says of it, read aloud as a progress bar; without a fraction it promises none."""
+    number = NUMBER["bar"]
+    await book.run(number)
+    bar = book.cell(number).get_by_role("progressbar")
+    await book.cell(number).locator(".mecapy-note", has_text="62 % · loads 31/50 · 1 min left").wait_for()
+    assert (await bar.get_attribute("aria-valuenow"), await bar.get_attribute("aria-valuetext")) == ("62", "62 %, loads 31/50 · 1 min left")
+    await book.cell(number).locator(".mecapy-note").filter(has_text="31 loads").wait_for()
+    assert await bar.get_attribute("aria-valuenow") is None
+    await book.ended(number)
+
+
+async def test_a_local_loop_has_the_same_bar(book: Notebook) -> None:
+    """`track` in a cell that runs here: the block while it runs, and one line that stays."""
+    number = NUMBER["local"]
+    await book.run(number)
+    await book.cell(number).locator(".mecapy-note", has_text="loads 2/4").wait_for()
+    await book.ended(number)
+    await book.outputs(number).get_by_text("loads 4/4").wait_for()
+    assert [text.split()[0] for text in await book.outputs(number).all_inner_texts()] == ["✔\ufe0e"]
 
 
 async def test_hostile_text_stays_text(book: Notebook) -> None:
@@ -140,7 +207,8 @@ async def test_hostile_text_stays_text(book: Notebook) -> None:
     bar = book.cell(number).get_by_role("progressbar")
     await bar.wait_for()
     assert await bar.get_attribute("aria-valuenow") == "25"
-    assert await book.cell(number).locator(".mecapy-line").get_by_text(EVIL, exact=True).count() == 1
+    assert await book.cell(number).locator(".mecapy-note").inner_text() == f"25 % · {EVIL}"
+    assert "running on <img src=x" in await book.cell(number).locator(".mecapy-line").inner_text()
     await book.ended(number)
     await book.outputs(number).get_by_text("line 7").wait_for()
     assert EVIL in await book.outputs(number).inner_text()
@@ -163,11 +231,28 @@ async def test_it_fits_narrow_windows_in_both_themes(book: Notebook) -> None:
     await book.page.set_viewport_size({"width": 420, "height": 700})
     await book.run(number)
     block = book.cell(number).locator(".mecapy-block[data-phase=running]")
-    await block.get_by_text("5.1 GB").wait_for()
+    await block.get_by_text("5.1 of 8 GB").wait_for()
     assert await block.evaluate("block => block.scrollWidth <= block.clientWidth")
     for theme in ("JupyterLab Dark", "JupyterLab Light"):
         await book.theme(theme)
         assert await block.evaluate(CONTRAST) > 4.5
+
+
+async def test_nothing_is_asked_of_other_hosts(book: Notebook, lab: Lab) -> None:
+    """In all these tests the page has spoken to its own Jupyter server only."""
+    hosts = {urlsplit(address).netloc for address in book.asked if address.startswith(("http", "ws"))}
+    assert hosts == {urlsplit(lab.url).netloc}
+
+
+async def test_motion_is_left_out_where_it_is_not_wanted(book: Notebook) -> None:
+    """With `prefers-reduced-motion` neither the ring turns nor a bar without an end wanders."""
+    number = NUMBER["still"]
+    await book.page.emulate_media(reduced_motion="reduce")
+    await book.run(number)
+    block = book.cell(number).locator(".mecapy-block[data-phase=running]")
+    await block.locator(".mecapy-note", has_text="31 loads").wait_for()
+    for part in (".mecapy-icon", ".mecapy-fill"):
+        assert await block.locator(part).evaluate("part => getComputedStyle(part).animationName") == "none"
 
 
 CONTRAST = """block => {

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mecapy_jupyter.http import Gateway
+from mecapy_jupyter.gateway.http import Gateway
 
 if TYPE_CHECKING:
     from .conftest import Lab, OpenNotebook
@@ -23,11 +23,35 @@ print("begun")
 time.sleep(3)
 answer = bytes(2_000_000)
 """
+LOOP = """%%mecapy --progress-after 0.3
+from tqdm.auto import tqdm
+import time
+total = 0
+for load in tqdm(range(40), desc="loads"):
+    time.sleep(0.25)
+    total += load
+print("total is", total)
+"""
 ENDLESS = """%%mecapy --progress-after 0.3
 import time
 while True:
     time.sleep(0.1)
 """
+FLOOD = """%%mecapy --progress-after 0.3
+line = "x" * 99 + "\\n"
+for _ in range(1000):
+    print(line * 1000, end="")
+"""
+FRAMES = """() => new Promise(done => {
+  const began = performance.now();
+  let longest = 0, last = began;
+  const frame = now => {
+    longest = Math.max(longest, now - last);
+    last = now;
+    now - began < 2000 ? requestAnimationFrame(frame) : done(longest);
+  };
+  requestAnimationFrame(frame);
+})"""
 
 
 async def test_a_cell_runs_and_is_cancelled(running_stack: Any, lab: Lab, open_notebook: OpenNotebook) -> None:
@@ -47,3 +71,41 @@ async def test_a_cell_runs_and_is_cancelled(running_stack: Any, lab: Lab, open_n
     assert (await book.outputs(2).first.inner_text()).startswith("■")
     gateway = Gateway(running_stack.url, running_stack.token)
     assert [task["status"] for task in gateway.get("/tasks", limit=2)["tasks"]] == ["cancelled", "completed"]
+
+
+async def test_a_loop_is_left_and_come_back_to(running_stack: Any, lab: Lab, open_notebook: OpenNotebook) -> None:
+    """The cell's own tqdm is the block's bar. Detached, the task goes on; attached to, its bar goes on and it all comes home."""
+    (lab.root / "connect.py").write_text(CONNECT.format(url=running_stack.url, token=running_stack.token))
+    cells = ["%run connect.py\n%load_ext mecapy_jupyter", LOOP, "print('the kernel is free')", "%mecapy attach last", "print(total + 1)"]
+    book = await open_notebook("left-cell", cells)
+    await book.run(0)
+    await book.run(1)
+    await book.cell(1).locator(".mecapy-note", has_text="loads").wait_for()
+    await book.cell(1).get_by_role("button", name="Detach").click()
+    await book.outputs(1).get_by_text("TaskDetached").first.wait_for()
+    await book.run(2)
+    await book.outputs(2).get_by_text("the kernel is free").wait_for()
+    await book.run(3)
+    await book.cell(3).locator(".mecapy-note", has_text="loads").wait_for()
+    await book.ended(3)
+    await book.outputs(3).get_by_text("total is 780").wait_for()
+    shown = "".join(await book.outputs(3).all_inner_texts())
+    assert shown.count("100%|") == 1 and "total (" not in shown
+    await book.run(4)
+    await book.outputs(4).get_by_text("781").wait_for()
+
+
+async def test_a_flood_of_output(running_stack: Any, lab: Lab, open_notebook: OpenNotebook) -> None:
+    """Of 100 MB the page gets the first 2 MiB and a line that says so, and stays usable: it draws, scrolls, and runs the next cell."""
+    (lab.root / "connect.py").write_text(CONNECT.format(url=running_stack.url, token=running_stack.token))
+    book = await open_notebook("flood", ["%run connect.py\n%load_ext mecapy_jupyter", FLOOD, "print('the page', 'is usable')"])
+    await book.run(0)
+    await book.run(1)
+    await book.ended(1)
+    await book.outputs(1).get_by_text("log keeps all of it").wait_for()
+    longest_ms = await book.page.evaluate(FRAMES)
+    await book.run(2)
+    await book.outputs(2).get_by_text("the page is usable").wait_for()
+    shown = await book.outputs(1).evaluate_all("outputs => outputs.reduce((sum, output) => sum + output.textContent.length, 0)")
+    assert 1_000_000 < shown < 6_000_000
+    assert longest_ms < 5_000  # a busy machine draws seldom; a page that hangs does not draw at all

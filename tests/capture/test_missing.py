@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mecapy_jupyter.capture import analyse, missing
+from mecapy_jupyter.capture import analyse, looks_up, missing
 
 # The notebook these cells run in.
 NOTEBOOK = """
@@ -138,3 +138,13 @@ def test_a_certain_name_error_is_found(notebook: dict[str, Any], cell: str, line
 def test_no_alarm_where_a_name_error_is_not_certain(notebook: dict[str, Any], cell: str) -> None:
     """A cell that might run, or fail otherwise, is never stopped."""
     assert missing(analyse(textwrap.dedent(cell), notebook), notebook) is None
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [("opens()", True), ("calls_opens()", True), ("Shows('x')", True), ("plain(x)", False), ("model.run()", False), ("x", False)],
+)
+def test_functions_that_may_read_any_name(notebook: dict[str, Any], cell: str, expected: bool) -> None:
+    """eval in a function of the notebook, called directly or not, may read names that the cell nowhere mentions."""
+    exec("def calls_opens(): opens()\nclass Shows:\n    def __init__(self, name): self.value = eval(name)", notebook)
+    assert looks_up(analyse(cell, notebook), notebook) is expected

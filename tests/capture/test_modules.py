@@ -20,7 +20,7 @@ import numpy
 import pytest
 
 import mecapy_jupyter
-from mecapy_jupyter import modules
+from mecapy_jupyter.environment import modules
 from mecapy_jupyter.errors import CannotSend
 
 Write = Callable[..., None]
@@ -61,7 +61,7 @@ def put(write: Write, files: dict[str, str]) -> None:
 
 def elsewhere(sources: list[modules.ModuleSource], code: str, cwd: Path) -> str:
     """What `code` prints in a process that has the sources and not the files."""
-    before = "import json, sys; from mecapy_jupyter import served as modules\n"
+    before = "import json, sys; from mecapy_jupyter.environment import served as modules\n"
     before += "modules.install([modules.ModuleSource(**source) for source in json.load(sys.stdin)])\n"
     fed = json.dumps([asdict(source) for source in sources])
     ran = subprocess.run(

@@ -228,3 +228,11 @@ def test_a_long_cell_is_read_in_milliseconds() -> None:
     start = time.process_time()
     analyse(cell)
     assert time.process_time() - start < 0.02
+
+
+def test_future_import_in_the_middle() -> None:
+    """IPython compiles each statement alone, so `from __future__` may stand anywhere; an unknown one is still wrong."""
+    names = analyse("import math\nfrom __future__ import division\ny = math.pi / x")
+    assert "x" in names.reads and "y" in names.binds
+    with pytest.raises(SyntaxError, match="not defined"):
+        analyse("x = 1\nfrom __future__ import nothing")

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from mecapy_jupyter import Client, errors, modules
-from mecapy_jupyter.pace import AHEAD, Pace
+from mecapy_jupyter import Client, errors
+from mecapy_jupyter.environment import modules
+from mecapy_jupyter.tasks.pace import AHEAD, Pace
 
 from .calls import checked, double, rosenbrock, sleepy, unpicklable
 

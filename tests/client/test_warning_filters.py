@@ -9,11 +9,11 @@ import warnings
 
 import urllib3
 
-from mecapy_jupyter import ambient
+from mecapy_jupyter.environment import ambient
 
 _OTHER_SIDE = """
 import pickle, sys, warnings
-from mecapy_jupyter import ambient
+from mecapy_jupyter.environment import ambient
 sent = sys.stdin.buffer.read()
 ambient.take({"warnings.filters": pickle.loads(sent)})
 assert "urllib3" not in sys.modules, "opening the filters imported a package"

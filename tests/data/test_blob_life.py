@@ -17,10 +17,12 @@ from blake3 import blake3
 from pydantic import SecretStr
 
 from mecapy_backend.settings import Settings
-from mecapy_backend.store import blob_rows, tasks
+from mecapy_backend.store import blob_rows, files, shares, tasks
+from mecapy_backend.store.blobs import open_store
 from mecapy_backend.store.files import FileStore
-from mecapy_jupyter import errors, transfer
-from mecapy_jupyter.http import Gateway
+from mecapy_jupyter import errors
+from mecapy_jupyter.gateway import transfer
+from mecapy_jupyter.gateway.http import Gateway
 
 from ..conftest import TOKEN, served
 
@@ -51,7 +53,7 @@ async def test_swept_after_its_grace(db: Any, tmp_path: Path) -> None:
     assert await store.has("ann", named) and not await store.has("ann", free)
     await tasks.forget(db, "ann", task.task_id)
     assert await blob_rows.sweep(db, store, NOW) == [("ann", named)]
-    assert await blob_rows.used_bytes(db, "ann") == 0
+    assert (await shares.standing(db, "ann", Settings(), with_bytes=True)).own["bytes"].used == 0
 
 
 async def test_a_sweep_races_uploads_and_submits(db: Any, tmp_path: Path) -> None:
@@ -97,6 +99,34 @@ async def test_what_broken_uploads_leave(tmp_path: Path) -> None:
     assert not old.exists() and young.exists()
 
 
+async def test_bytes_without_a_row_are_swept(db: Any, tmp_path: Path) -> None:
+    """A file whose writer died before its row existed gets one, and goes with it; a file with a row, or a young one, stays."""
+    store = FileStore(tmp_path)
+    lost, kept = blake3(b"lost").hexdigest(), await upload(db, store, b"kept")
+    await store.write("ann", lost, once(b"lost"))
+    await tasks.submit(db, "ann", naming(kept))
+    assert await blob_rows.sweep(db, store, 3600) == []
+    swept = [one for _ in range(3) for one in await blob_rows.sweep(db, store, NOW)]
+    assert swept == [("ann", lost)]
+    assert await store.has("ann", kept) and not await store.has("ann", lost)
+
+
+def test_after_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next start of the machine removes blobs that were not written out, and asks nothing of the old ones."""
+    url, digests = f"file://{tmp_path}", [blake3(b"%d" % n).hexdigest() for n in range(3)]
+    open_store(url)
+    whole, torn, old = [tmp_path / "ann" / digest[:2] / digest for digest in digests]
+    for path, content in ((whole, b"0"), (torn, b""), (old, b"2")):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    os.utime(old, (1, 1))
+    open_store(url)
+    assert torn.exists()  # the machine did not end
+    monkeypatch.setattr(files, "boot_id", lambda: "another")
+    open_store(url)
+    assert whole.exists() and old.exists() and not torn.exists()
+
+
 def test_quota(database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Past the quota an upload is refused, by the disk and over HTTP, with what to do, and leaves nothing behind."""
     settings: Any = Settings(
@@ -111,4 +141,4 @@ def test_quota(database_url: str, redis_url: str, tmp_path: Path, monkeypatch: p
         with pytest.raises(errors.Refused, match="delete tasks"):
             transfer.send(http, [os.urandom(200_000)])
         transfer.send(http, [os.urandom(90_000)])
-    assert sum(path.stat().st_size for path in (tmp_path / "blobs").rglob("*") if path.is_file()) == 290_000
+    assert sum(path.stat().st_size for path in (tmp_path / "blobs").glob("*/??/*")) == 290_000

@@ -15,8 +15,9 @@ import pytest
 
 pytest.importorskip("mecapy_backend.app", reason="needs the server parts (pip install 'mecapy-jupyter[local]')")
 
-from mecapy_jupyter import errors, known
-from mecapy_jupyter.http import Gateway
+from mecapy_jupyter import errors
+from mecapy_jupyter.gateway.http import Gateway
+from mecapy_jupyter.values import known
 
 from ..conftest import TOKEN
 

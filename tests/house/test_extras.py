@@ -50,11 +50,20 @@ def normalised(name: str) -> str:
 @pytest.mark.parametrize(
     ("extra", "modules"),
     [
-        ("", ["mecapy_jupyter.magic", "mecapy_jupyter.cell", "mecapy_jupyter.widget", "mecapy_jupyter.cli", "mecapy_jupyter.embedded"]),
+        (
+            "",
+            [
+                "mecapy_jupyter.magic",
+                "mecapy_jupyter.cells.cell",
+                "mecapy_jupyter.widget",
+                "mecapy_jupyter.cli",
+                "mecapy_jupyter.stack.embedded",
+            ],
+        ),
         ("backend", ["mecapy_backend.app", "mecapy_backend.migrations"]),
         (
             "worker",
-            ["mecapy_worker.main", "mecapy_worker.child", "mecapy_worker.health", "numpy", "scipy", "matplotlib", "pandas", "sympy"],
+            ["mecapy_worker.main", "mecapy_worker.child", "mecapy_worker.port", "numpy", "scipy", "matplotlib", "pandas", "sympy"],
         ),
         ("local", ["mecapy_backend.stack.supervisor", "mecapy_backend.app", "mecapy_worker.main"]),
     ],

@@ -14,7 +14,20 @@ import pytest
 
 from .tracked import ROOT
 
-SERVER_LIBRARIES = ["fastapi", "sqlalchemy", "asyncpg", "arq", "redis", "boto3", "pydantic", "uvicorn", "numpy", "pandas", "matplotlib"]
+SERVER_LIBRARIES = [
+    "fastapi",
+    "sqlalchemy",
+    "asyncpg",
+    "arq",
+    "redis",
+    "boto3",
+    "pydantic",
+    "uvicorn",
+    "structlog",
+    "numpy",
+    "pandas",
+    "matplotlib",
+]
 LOAD = f"""
 import importlib.util, sys
 from IPython.core.interactiveshell import InteractiveShell
@@ -40,7 +53,7 @@ def run(*command: str | Path, cwd: Path | None = None) -> str:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from a copy of the sources, so that nothing is left in the checkout and nothing of it gets in."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for name in ("pyproject.toml", "setup.cfg", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "setup.cfg", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     for name in ("mecapy_jupyter", "backend", "worker"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
@@ -57,7 +70,10 @@ def test_wheel_is_complete(wheel: Path) -> None:
         assert {str(path.relative_to(shelf)) for path in files} <= inside
     assert {"mecapy_jupyter/widget.js", "mecapy_jupyter/widget.css", "mecapy_backend/py.typed"} <= inside
     assert any(name.startswith("mecapy_backend/migrations/versions/0001") for name in inside)
-    assert {name.split("/")[0] for name in inside if ".dist-info/" not in name} == {"mecapy_jupyter", "mecapy_backend", "mecapy_worker"}
+    [enabling] = [name for name in inside if ".data/" in name]
+    assert enabling.endswith("/data/etc/jupyter/jupyter_server_config.d/mecapy_jupyter.json")
+    tops = {name.split("/")[0] for name in inside if ".dist-info/" not in name and ".data/" not in name}
+    assert tops == {"mecapy_jupyter", "mecapy_backend", "mecapy_worker"}
 
 
 def test_version_comes_from_one_place(wheel: Path) -> None:

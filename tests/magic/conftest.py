@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +49,12 @@ class Kernel:
     client: BlockingKernelClient
 
     def run(self, code: str, timeout: float = CELL_S) -> Ran:
+        """To its end. Again while the kernel drops it unread: for a moment after an error it answers `aborted`."""
+        while (ran := self._ran(code, timeout)).reply["status"] == "aborted":
+            pass
+        return ran
+
+    def _ran(self, code: str, timeout: float) -> Ran:
         ran = Ran({})
 
         def hook(message: dict[str, Any]) -> None:
@@ -60,7 +69,7 @@ class Kernel:
             elif kind == "error":
                 ran.errors.append(content)
 
-        ran.reply = self.client.execute_interactive(code, timeout=timeout, output_hook=hook)["content"]
+        ran.reply = self.client.execute_interactive(code, timeout=timeout, output_hook=hook, allow_stdin=False)["content"]
         return ran
 
     def value(self, expression: str) -> str:
@@ -79,6 +88,27 @@ def one_kernel(kernel_environment: dict[str, str], tmp_path_factory: pytest.Temp
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
+
+
+class Gate:
+    """Holds cells back until it is opened: they wait for a file to be gone, beside the interpreter, where a confined child can look."""
+
+    def __init__(self) -> None:
+        descriptor, name = tempfile.mkstemp(prefix=".gate-", dir=sys.prefix)
+        os.close(descriptor)
+        self._file = Path(name)
+        self.wait = f"while __import__('os').path.exists({name!r}): __import__('time').sleep(0.02)\n"
+
+    def open(self) -> None:
+        self._file.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    """`gate.wait` is a line of a cell that ends when the test calls `gate.open()`."""
+    gate = Gate()
+    yield gate
+    gate.open()
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def test_a_semicolon_is_quiet(kernel: Kernel) -> None:
 
 def test_output_keeps_its_order(kernel: Kernel) -> None:
     """Prints, displays, stderr, results and pictures appear in the order they were made."""
-    ran = kernel.run("""%%mecapy
+    ran = kernel.run("""%%mecapy --quiet
 import sys, matplotlib.pyplot as plt
 print("one")
 display({"two": 2})
@@ -181,8 +181,72 @@ Path("left.txt").write_text("not kept")
     assert (folder / "note.txt").read_text() == "kept" and not (folder / "left.txt").exists()
 
 
+def test_what_else_a_cell_wrote(kernel: Kernel, folder: Path) -> None:
+    """It is listed; a small file is fetched when it is asked for, a large one says how to keep it; what was sent does not count."""
+    (folder / "sent.txt").write_text("sent")
+    ran = kernel.run("""%%mecapy --files sent.txt --keep kept.txt --name wrote_files
+from pathlib import Path
+Path("out").mkdir()
+Path("out/log.txt").write_text("small")
+Path("big.bin").write_bytes(bytes(2_000_000))
+Path("kept.txt").write_text("kept")
+Path(".cache").write_text("hidden")
+x = 5
+""")
+    assert ran.ok, ran.text
+    assert "out/log.txt (5 B)" in ran.stderr and "big.bin (2.0 MB)" in ran.stderr and "%mecapy get" in ran.stderr
+    assert "sent.txt" not in ran.stderr and "kept.txt" not in ran.stderr and ".cache" not in ran.stderr
+    assert not (folder / "out" / "log.txt").exists()
+    kernel.run("x = 6")
+    assert kernel.run("%mecapy get last out/log.txt").ok and (folder / "out" / "log.txt").read_text() == "small"
+    ran = kernel.run("%mecapy get last big.bin")
+    assert ran.error == "NotFound" and "--keep big.bin" in ran.text
+    assert kernel.run("%mecapy get last nothing.txt").error == "NotFound" and kernel.value("x") == "6"
+    assert kernel.run("%mecapy get last x").ok and kernel.value("x") == "5"
+
+
 def test_files_stay_inside_the_folder(kernel: Kernel) -> None:
-    """A path that leads out, and a pattern that matches nothing, are refused before anything is sent."""
-    for line in ("--files ../secret", "--files /etc/passwd", "--files nothing_*.csv", "--keep ../../x"):
+    """A path of the machine, one that leads out on its way, and a pattern that matches nothing, are refused before anything is sent."""
+    for line in ("--files data/../../secret", "--files ..", "--files /etc/passwd", "--files nothing_*.csv", "--keep ../x"):
         ran = kernel.run(f"%%mecapy {line}\nran = 1")
         assert ran.error == "ConfigError" and kernel.value("'ran' in globals()") == "False"
+    assert "`--files ../" in kernel.run("%%mecapy --files /etc/passwd\nran = 1").text
+
+
+def test_files_above_the_folder(kernel: Kernel, folder: Path) -> None:
+    """`../data` leads to the same files in the task, beside those of the folder; its own folder is called as the notebook's, what it
+    writes there is listed and kept, and nothing of the machine is above."""
+    for place, text in {"data_above/a.csv": "1", "data_above/b.csv": "2", f"{folder.name}/near.txt": "3"}.items():
+        path = folder.parent / place
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    ran = kernel.run("""%%mecapy --files ../data_above/*.csv,near.txt --keep made.txt
+from pathlib import Path
+read = [Path(name).read_text() for name in ("../data_above/a.csv", "../data_above/b.csv", "near.txt")]
+here = Path.cwd().name
+above = sorted(path.name for path in Path("..").iterdir())
+Path("made.txt").write_text("kept")
+""")
+    assert ran.ok, ran.text
+    assert kernel.value("read") == "['1', '2', '3']"
+    assert kernel.value("here") == repr(folder.name)
+    assert kernel.value("above") == repr(sorted(["data_above", folder.name]))
+    assert (folder / "made.txt").read_text() == "kept"
+    plan = kernel.run("%%mecapy --dry-run --files ../data_above/a.csv\nx = 1").stdout
+    assert f"begins in the task's folder {folder.name}" in plan and "data_above/a.csv (1 B)" in plan
+
+
+def test_a_file_that_was_not_sent(kernel: Kernel, folder: Path) -> None:
+    """A cell that opens a file of this machine is told the option that takes it along; one that is nowhere is left to its own error."""
+    for place in ("left.csv", "../left_above.csv"):
+        (folder / place).write_text("1")
+    for opened, said in {
+        "left.csv": "`%%mecapy --files left.csv`",
+        "../left_above.csv": "`%%mecapy --files ../left_above.csv`",
+        str(folder / "left.csv"): "in the cell it is 'left.csv'",
+    }.items():
+        for call in ("open", "np.loadtxt", "pd.read_csv"):
+            ran = kernel.run(f"%%mecapy\nimport numpy as np, pandas as pd\n{call}({opened!r})")
+            assert ran.error in ("FileNotFoundError", "PermissionError") and said in ran.stderr, (call, ran.stderr)
+    ran = kernel.run("%%mecapy\nopen('nowhere.csv')")
+    assert ran.error == "FileNotFoundError" and "--files" not in ran.stderr

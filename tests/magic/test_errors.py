@@ -9,6 +9,7 @@ import time
 import psutil
 import pytest
 
+from ..outside import leader_in
 from .conftest import Kernel
 
 
@@ -47,7 +48,7 @@ def test_a_missing_name_is_local(kernel: Kernel) -> None:
     """It fails as the NameError it would be, before anything is sent; not so in a branch or under try."""
     started = time.monotonic()
     ran = kernel.run("%%mecapy\na = 1\nprint(not_there)")
-    assert ran.error == "NameError" and "----> 3" in strip(ran.text) and time.monotonic() - started < 5
+    assert ran.error == "NameError" and "----> 3 print(not_there)" in strip(ran.text) and time.monotonic() - started < 5
     assert kernel.value("'a' in globals()") == "False"
     assert kernel.run("%%mecapy\ntry:\n    not_there\nexcept NameError:\n    b = 2\nif False:\n    not_there").ok
 
@@ -86,20 +87,26 @@ def test_a_result_that_cannot_travel_stays(kernel: Kernel) -> None:
 def test_the_timeout(kernel: Kernel) -> None:
     """It ends with a reason, and what was bound before comes home."""
     ran = kernel.run("%%mecapy --timeout 1\npart = 3\nimport time\ntime.sleep(60)")
-    assert ran.error == "TaskTimeout" and "--timeout" in ran.text and kernel.value("part") == "3"
+    assert (
+        ran.error == "TaskTimeout"
+        and "--timeout" in ran.text
+        and "----> 4 time.sleep(60)" in strip(ran.text)
+        and kernel.value("part") == "3"
+    )
 
 
 def test_a_crash_in_native_code(kernel: Kernel) -> None:
     """A segfault fails that cell alone, with the signal's name; the worker serves on."""
     ran = kernel.run("%%mecapy\nimport ctypes\nctypes.string_at(1)")
-    assert ran.error == "TaskKilled" and "SIGSEGV" in ran.text
+    assert ran.error == "TaskKilled" and "SIGSEGV" in ran.text and "----> 3 ctypes.string_at(1)" in strip(ran.text)
+    assert "mecapy_jupyter" not in ran.text
     assert kernel.run("%%mecapy\nalive = 1").ok
 
 
 def test_interrupting_the_kernel(kernel: Kernel) -> None:
     """The task is cancelled and its process dead within a second; a KeyboardInterrupt ends the run; what was bound is here."""
     client = kernel.client
-    message = client.execute("%%mecapy\nimport os, time\nmine = os.getpid()\nprint('running', flush=True)\ntime.sleep(60)")
+    message = client.execute("%%mecapy\nimport os, time\nmine = os.getcwd()\nprint('running', flush=True)\ntime.sleep(60)")
     while True:
         heard = client.get_iopub_msg(timeout=30)
         if heard["msg_type"] == "stream" and heard["parent_header"]["msg_id"] == message:
@@ -109,10 +116,10 @@ def test_interrupting_the_kernel(kernel: Kernel) -> None:
     reply = client.get_shell_msg(timeout=30)["content"]
     assert reply["status"] == "error" and reply["ename"] == "TaskCancelled"
     assert time.monotonic() - started < 3
-    assert kernel.value("isinstance(mine, int)") == "True"
+    assert kernel.value("isinstance(mine, str)") == "True"
     assert kernel.value("issubclass(__import__('mecapy_jupyter').errors.TaskCancelled, KeyboardInterrupt)") == "True"
-    with contextlib.suppress(psutil.NoSuchProcess):
-        psutil.Process(int(kernel.value("mine"))).wait(timeout=1)
+    with contextlib.suppress(ProcessLookupError):
+        psutil.Process(leader_in(kernel.value("mine").strip("'"))).wait(timeout=1)
 
 
 @pytest.mark.parametrize(
@@ -171,3 +178,39 @@ def test_an_exception_with_arguments_of_its_own(kernel: Kernel) -> None:
 def test_a_recursion_without_end(kernel: Kernel) -> None:
     """It is a RecursionError here, too."""
     assert kernel.run("%%mecapy\ndef f(n): return f(n + 1)\nf(0)").error == "RecursionError"
+
+
+def test_out_of_memory(kernel: Kernel) -> None:
+    """What it used by then, what it may use, and the line; said by the worker that had to stop it, or, where the limit on the process
+    itself was hit before the worker looked, by the cell's own error."""
+    fill = "def fill(held):\n    while True:\n        held.append(bytearray(50_000_000))\n"
+    ran = kernel.run(f"%%mecapy\n{fill}fill([])")
+    assert "----> 4         held.append" in strip(ran.text), strip(ran.text)
+    if ran.error == "MemoryError":
+        assert "A task here may use about" in ran.text
+        return
+    assert ran.error == "TaskOutOfMemory"
+    used, most = (float(number) for number in re.findall(r"([\d.]+) GB", ran.text))
+    assert used >= most == 4 and "smaller pieces" in ran.text
+
+
+def test_an_array_larger_than_memory(kernel: Kernel) -> None:
+    """NumPy's own MemoryError, at its line, with what a task may use."""
+    ran = kernel.run("%%mecapy\nimport numpy as np\nnp.ones(10**14)")
+    assert ran.error == "MemoryError" and "----> 3" in strip(ran.text) and "A task here may use about" in ran.text
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [("import os, signal; os.kill(os.getpid(), signal.SIGABRT)", "SIGABRT"), ("import os; os._exit(3)", "exit code 3")],
+)
+def test_a_process_that_ends(kernel: Kernel, code: str, says: str) -> None:
+    """The signal or the exit code, and one thing to do."""
+    ran = kernel.run(f"%%mecapy\n{code}")
+    assert ran.error == "TaskKilled" and says in ran.text and ";" in ran.text
+
+
+def test_sys_exit(kernel: Kernel) -> None:
+    """As at home: SystemExit in one line, and IPython's advice once."""
+    here, there = kernel.run("import sys; sys.exit(2)"), kernel.run("%%mecapy\nimport sys; sys.exit(2)")
+    assert (there.error, there.stderr.count("To exit: use")) == (here.error, here.stderr.count("To exit: use")), there.stderr

@@ -3,7 +3,8 @@
     python -m tests.notebooks.compare notebook.ipynb … [--steady]
 
 Compared per cell: stdout, the text and the kinds of results and displays, the number of pictures, the error's name. Addresses and
-timings are normalised. It says nothing about speed (see tests.bench).
+timings are normalised. It says nothing about speed (see tests.bench). A cell that names a file beside the notebook takes it along with
+`--files`, as its author would; one that opens files takes along those that the cells before it named.
 Next in the line: `mecapy_jupyter.magic`, which runs the marked cells.
 """
 
@@ -26,13 +27,16 @@ from nbclient.exceptions import DeadKernelError
 CELL_S = 300
 LOAD = "%load_ext mecapy_jupyter"
 MARK = "%%mecapy"
+QUOTED = re.compile(r"""(['"])([^'"\n]{1,200})\1""")
+OPENS = re.compile(r"\b(open|read_\w+|load\w*|genfromtxt|imread)\(")
 LINE_MAGIC = re.compile(r"^\s*(%[a-zA-Z_]|[!?]|[\w.]+\?{1,2}\s*$)")
 NORMAL_FORMS = [
     (re.compile(r"\x1b\[[0-9;]*m"), ""),
     (re.compile(r"\b0x[0-9a-fA-F]{4,}\b"), "0x…"),
     (re.compile(r"(?m)^(CPU times|Wall time):.*$"), r"\1: …"),
-    (re.compile(r"\b\d+(\.\d+)?(e-?\d+)?\s?(ns|µs|μs|us|ms|s|sec|secs|seconds|min)\b"), r"… \3"),
+    (re.compile(r"\b\d+(\.\d+)?(e-?\d+)?\s?(ns|µs|μs|us|ms|s|sec|secs|seconds|min)\b"), "… s"),
     (re.compile(r"\S*/ipykernel_\d+/\d+\.py"), "<cell>"),
+    (re.compile(r"\b[\d,]+ loops? each\b"), "… loops each"),
 ]
 
 
@@ -55,6 +59,7 @@ class Row:
     remote: bool
     steady: bool
     differences: tuple[str, ...]
+    fails: bool = False
 
 
 def may_be_marked(source: str) -> bool:
@@ -65,12 +70,22 @@ def may_be_marked(source: str) -> bool:
     return any(not LINE_MAGIC.match(line) for line in lines)
 
 
-def prepared(notebook: Any, setup: str, mark: str) -> Any:
+def files_named(source: str, folder: Path) -> str:
+    """The option that takes along the files beside the notebook which the cell names in its strings."""
+    texts = {text for _, text in QUOTED.findall(source)}
+    names = sorted(text for text in texts if not re.search(r"[\s,*?\[]|^/|\w/\.\.", text) and (folder / text).is_file())
+    return f" --files {','.join(names)}" if names else ""
+
+
+def prepared(notebook: Any, setup: str, mark: str, folder: Path) -> Any:
     """A copy with a first cell `setup` and `mark` in front of the cells that may have it; an empty mark leaves them as they are."""
     marked = deepcopy(notebook)
+    before = ""
     for cell in marked.cells:
         if cell.cell_type == "code" and mark and may_be_marked(cell.source):
-            cell.source = f"{mark}\n{cell.source}"
+            before += f"\n{cell.source}"
+            named = files_named(before if OPENS.search(cell.source) else cell.source, folder)
+            cell.source = f"{mark}{named}\n{cell.source}"
     marked.cells.insert(0, nbformat.v4.new_code_cell(setup))
     return marked
 
@@ -147,7 +162,9 @@ async def compare(
     """The rows of one notebook. `steady`: run it here twice, and set cells aside that do not even agree with themselves."""
     notebook = nbformat.read(path, as_version=4)
     marks = [("None", ""), (setup, mark)] + [("None", "")] * steady
-    here, there, *again = await asyncio.gather(*(outputs(prepared(notebook, *marked), path.parent, environment) for marked in marks))
+    folder = path.parent
+    runs = (outputs(prepared(notebook, *marked, folder), folder, environment) for marked in marks)
+    here, there, *again = await asyncio.gather(*runs)
     sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     return [
         Row(
@@ -156,6 +173,7 @@ async def compare(
             may_be_marked(source),
             all(not differences(here[number], other[number]) for other in again),
             differences(here[number], there[number]),
+            bool(here[number].error),
         )
         for number, source in enumerate(sources)
     ]
@@ -170,8 +188,10 @@ def table(rows: Sequence[Row]) -> str:
         lines.append(f"{row.number:4}  {'there' if row.remote else 'here ':5}  {verdict:6}  {first[:80]}")
         lines += [f"        {difference}" for difference in row.differences]
     counted = [row for row in rows if row.remote and row.steady]
-    agree = sum(not row.differences for row in counted)
-    lines.append(f"{agree} of {len(counted)} marked cells agree ({100 * agree / max(1, len(counted)):.1f} %)")
+    agree = [row for row in counted if not row.differences]
+    fail = sum(row.fails for row in agree)
+    share = f"{len(agree)} of {len(counted)} marked cells agree ({100 * len(agree) / max(1, len(counted)):.1f} %)"
+    lines.append(share + (f", {fail} of them by the same error" if fail else ""))
     return "\n".join(lines)
 
 

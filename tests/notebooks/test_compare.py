@@ -7,9 +7,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from mecapy_jupyter.blockstate import BlockState, html, line
+from mecapy_jupyter.block.line import html, line
+from mecapy_jupyter.block.state import BlockState
 
-from .compare import Gave, compare, differences, gave, may_be_marked, normal, table
+from .compare import Gave, compare, differences, files_named, gave, may_be_marked, normal, table
 
 # A magic as a careless author would write it: it runs the cell in a namespace of its own.
 LOSES_VARIABLES = """
@@ -46,6 +47,10 @@ def test_what_is_marked(source: str, marked: bool) -> None:
         ("CPU times: user 3 ms, sys: 0 ns\nWall time: 3.1 ms", "CPU times: user 40 ms, sys: 1 ns\nWall time: 41 ms"),
         ("done in 1.25 s", "done in 0.9 s"),
         ("\x1b[31mred\x1b[0m", "red"),
+        (
+            "1 ms ± 2 μs per loop (mean ± std. dev. of 7 runs, 1,000 loops each)",
+            "3 ms ± 9 μs per loop (mean ± std. dev. of 7 runs, 1 loop each)",
+        ),
     ],
 )
 def test_what_may_differ(here: str, there: str) -> None:
@@ -69,6 +74,13 @@ def test_what_must_not_differ(other: Gave, word: str) -> None:
     same = Gave("1\n2", ("a",), 1)
     assert differences(same, same) == ()
     assert differences(same, other) == (word,)
+
+
+def test_files_that_a_cell_names_go_along(tmp_path: Path) -> None:
+    """A string that names a file beside the notebook is an option of the mark; others are not."""
+    (tmp_path / "load.csv").touch()
+    assert files_named("read('load.csv'); read('lost.csv'); print('a, b')", tmp_path) == " --files load.csv"
+    assert files_named("x = 1", tmp_path) == ""
 
 
 def test_live_block_is_not_compared() -> None:

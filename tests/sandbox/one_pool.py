@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from running import options, run
+from running import options, run, seen_from_here
 
 from mecapy_worker.pool import Pool
 
@@ -21,7 +21,7 @@ async def main(scratch: str) -> None:
             )
             async for frame in child.frames():
                 if frame.kind == "going":
-                    pids = [pool.zygote_pid, child.pid, frame.header["pid"]]
+                    pids = [pool.zygote_pid, child.pid, seen_from_here(child.pid, frame.header["pid"])]
                     told = {"report": pool.report.as_json(), "answer": answer, "uid": os.getuid(), "pids": pids, "bomb": bomb.exit}
                     print(json.dumps(told), flush=True)
                     if sys.stdin.readline():

@@ -64,6 +64,15 @@ def group_members(pgid: int) -> list[int]:
     return [pid for pid, (group, _session, state) in processes().items() if group == pgid and state != "Z"]
 
 
+def seen_from_here(group: int, number: int) -> int:
+    """The process of a group that calls itself by this number, in whatever PID namespace it is."""
+    for pid in group_members(group):
+        names = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("NSpid:"))
+        if int(names.split()[-1]) == number:
+            return pid
+    raise ProcessLookupError(f"nobody in group {group} is {number}")
+
+
 def is_alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

@@ -39,6 +39,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = Path("/tmp", f"mecapy-users-{os.getpid()}")
     shutil.copytree(HERE, folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(Path(mecapy_worker.__file__).parent, folder / "packages/mecapy_worker", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(HERE.parent / "security/without.py", folder / "tests")
     (folder / "scratch").mkdir()
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o755)
@@ -47,9 +48,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @contextmanager
-def worker(place: Path, python: str, uid: int) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+def worker(place: Path, python: str, uid: int, *launcher: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     os.chown(place / "scratch", uid, uid)
-    command = [python, "tests/one_pool.py", str(place / "scratch")]
+    command = [python, *launcher, "tests/one_pool.py", str(place / "scratch")]
     env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": f"{place}/packages:{place}/tests", "PYTHONDONTWRITEBYTECODE": "1"}
     with subprocess.Popen(
         command, cwd=place, env=env, user=uid, group=uid, extra_groups=[], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -66,8 +67,22 @@ def test_other_users(place, uid):
     """An unprivileged worker confines as strictly as root's; root gives each child an own user. A fork bomb ends either way."""
     with worker(place, public_python(), uid) as (process, told):
         assert told["report"]["level"] == "strict" and told["report"]["through"] == []
+        assert "pid_namespace" in told["report"]["layers"] or "pid_namespace" in told["report"]["missing"]
         assert told["answer"][1] == []
         assert (told["answer"][0] != 0) if uid == 0 else (told["answer"][0] == uid)
+        assert told["bomb"] in ({"signal": 9}, {"code": 0})
+        process.communicate("end\n", timeout=10)
+        assert process.returncode == 0
+        assert not any(map(is_alive, told["pids"]))
+
+
+@pytest.mark.parametrize("uid", [NOBODY, 0], ids=["unprivileged", "root"])
+def test_where_no_namespace_is_allowed(place, uid):
+    """Where unshare(2) is refused, as in Docker's default profile, tasks run, end and are held as strictly, and the report says why."""
+    python = public_python()
+    with worker(place, python, uid, "tests/without.py", "pid_namespace", python) as (process, told):
+        assert told["report"]["level"] == "strict" and told["report"]["through"] == []
+        assert all("Operation not permitted" in told["report"]["missing"][layer] for layer in ("pid_namespace", "private_shm"))
         assert told["bomb"] in ({"signal": 9}, {"code": 0})
         process.communicate("end\n", timeout=10)
         assert process.returncode == 0

@@ -1,6 +1,7 @@
 """A child module that runs the code it is sent and answers with `result`, or with the error."""
 
 import importlib
+from pathlib import Path
 
 
 def prepare(preload):
@@ -8,15 +9,15 @@ def prepare(preload):
         importlib.import_module(name)
 
 
-def warm(folder):
+def warm():
     """Nothing to warm."""
 
 
-def serve(channel, folder, outbox):
+def serve(channel, outbox):
     frame = channel.receive()
     if frame is None:
         return
-    names = {"channel": channel, "folder": folder, "outbox": outbox, "frame": frame, **frame.header}
+    names = {"channel": channel, "folder": Path.cwd(), "outbox": Path(outbox), "frame": frame, **frame.header}
     try:
         exec(frame.body.decode(), names)
         channel.send("outcome", {"result": names.get("result")})

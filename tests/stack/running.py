@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 import psutil
 
-from mecapy_jupyter.embedded import command, down
-from mecapy_jupyter.http import Gateway
+from mecapy_jupyter.gateway.http import Gateway
+from mecapy_jupyter.stack.embedded import command, down
 
 UP_S = 40.0
 T = TypeVar("T")
@@ -88,6 +88,11 @@ class Stack:
         """Everything that belongs to the stack, the supervisor included."""
         top = psutil.Process(self.process.pid)
         return [top, *top.children(recursive=True)]
+
+    def settings(self) -> dict[str, str]:
+        """What an operator would give to another gateway or worker of this stack."""
+        mine = psutil.Process(self.part("gateway")["pid"]).environ()
+        return {name: value for name, value in mine.items() if name.startswith("MECAPY_")}
 
     def gateway(self) -> Gateway:
         return Gateway(self.url, self.token)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mecapy_jupyter import config, embedded, errors
+from mecapy_jupyter import errors
+from mecapy_jupyter.gateway import config
+from mecapy_jupyter.stack import embedded
 
 
 @pytest.fixture(autouse=True)

@@ -10,14 +10,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mecapy_jupyter import embedded, errors
-from mecapy_jupyter.http import Gateway
+from mecapy_jupyter import errors
+from mecapy_jupyter.gateway.http import Gateway
+from mecapy_jupyter.stack import embedded
 
 from .running import environment, until
 
 NOTEBOOK = """
 import sys
-from mecapy_jupyter.embedded import ensure
+from mecapy_jupyter.stack.embedded import ensure
 said = []
 endpoint = ensure(sys.argv[1], said.append)
 print(endpoint.url, len(said))

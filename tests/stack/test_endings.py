@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mecapy_jupyter.embedded import down
-from mecapy_jupyter.stackfiles import files
+from mecapy_jupyter.stack.datadir import files
+from mecapy_jupyter.stack.embedded import down
 
 from .running import Stack, until
 

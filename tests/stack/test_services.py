@@ -14,8 +14,10 @@ import psutil
 import pytest
 import redis
 
+from mecapy_backend import queue as queues
 from mecapy_backend.stack import programs
 from mecapy_backend.stack.services import Postgres, Valkey
+from mecapy_backend.store import events
 from mecapy_jupyter import errors
 
 from .running import Stack
@@ -113,3 +115,21 @@ def test_as_an_unprivileged_user(tmp_path: Path) -> None:
         assert {process.uids().real for process in stack.processes()} == {65534}
     finally:
         stack.close()
+
+
+async def test_valkey_lets_go_of_finished_streams_first(tmp_path: Path) -> None:
+    """Full, it drops streams of finished tasks and takes on; the queue and the stream of a task that runs stay whole."""
+    with Valkey.start(tmp_path) as server:
+        queue = queues.connect(server.url)
+        try:
+            assert (await queue.config_get("maxmemory"))["maxmemory"] == str(512 << 20)
+            await queue.config_set("maxmemory", 12 << 20)
+            await queue.put_back("ann", {f"task-{number}": float(number) for number in range(1000)})
+            await events.append(queue, "runs", [("stdout", {"text": "first"})])
+            for number in range(200):
+                await events.append(queue, f"ended-{number}", [("stdout", {"text": "x" * 200_000})], last=True)
+            assert await queue.depth() == 1000
+            assert [event.data["text"] for event in await events.read(queue, "runs")] == ["first"]
+            assert 0 < len(await queue.keys("mecapy:events:ended-*")) < 100
+        finally:
+            await queue.aclose(close_connection_pool=True)

@@ -4,8 +4,9 @@ import pickle
 import sys
 import types
 
-from mecapy_jupyter import payload, prelude
-from mecapy_jupyter.inplace import Watch
+from mecapy_jupyter.environment import prelude
+from mecapy_jupyter.values import payload
+from mecapy_jupyter.values.inplace import Watch
 
 main = types.ModuleType("__main__")
 sys.modules["__main__"] = main

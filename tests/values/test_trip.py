@@ -15,7 +15,9 @@ import pandas as pd
 import pytest
 import scipy.sparse
 
-from mecapy_jupyter import bind, payload, prelude, wire
+from mecapy_jupyter import wire
+from mecapy_jupyter.environment import prelude
+from mecapy_jupyter.values import bind, payload
 
 OTHER_SIDE = Path(__file__).with_name("other_side.py")
 
@@ -253,6 +255,50 @@ def test_sparse_and_masked(notebook: Notebook) -> None:
     notebook.remote("s.data *= 2; n = m * 2", "s", "m")
     assert notebook.ns["s"] is original and (original != expected).nnz == 0
     assert notebook.ns["n"].tolist() == [None, None, 4, 6, 8]
+
+
+def test_arrow_tables(notebook: Notebook) -> None:
+    """An Arrow table arrives equal and is what the cell computes with: text, dictionaries, times, lists, gaps; large and empty."""
+    arrow = pytest.importorskip("pyarrow")
+    numbers = range(50_000)
+    table = arrow.table({
+        "x": arrow.array(np.arange(50_000.0)), "s": [None if n % 7 == 0 else f"ü{n}" for n in numbers],
+        "c": arrow.array([f"k{n % 5}" for n in numbers]).dictionary_encode(),
+        "t": arrow.array(np.arange(50_000), arrow.timestamp("us", "Europe/Paris")), "l": [[n, n] for n in numbers],
+    })  # fmt: skip
+    notebook.ns |= {"t": table, "part": table.slice(10, 100), "none": table.slice(0, 0), "f": table.to_pandas(types_mapper=pd.ArrowDtype)}
+    notebook.remote("u = t.append_column('y', t['x']); g = f.copy(); g['x'] = g['x'] * 2; same = (t, part, none)", "t", "part", "none", "f")
+    assert notebook.ns["u"].equals(table.append_column("y", table["x"])) and notebook.ns["same"][0] is table
+    assert notebook.ns["g"]["x"].sum() == 2 * np.arange(50_000.0).sum()
+    assert notebook.ns["g"].drop(columns="x").equals(notebook.ns["f"].drop(columns="x"))
+    assert notebook.ns["none"].num_rows == 0 and notebook.ns["part"].equals(table.slice(10, 100))
+
+
+def test_frames_with_every_kind_of_column(notebook: Notebook) -> None:
+    """Text, categories, times with and without a zone, whole numbers with gaps, an index of two levels: equal, and writable."""
+    count = 20_000
+    frame = pd.DataFrame({
+        "s": pd.Series([f"ü{n}" for n in range(count)], dtype="string"), "o": [f"o{n}" for n in range(count)],
+        "c": pd.Categorical([f"k{n % 5}" for n in range(count)], ordered=True), "i": pd.array([1, None] * (count // 2), dtype="Int64"),
+        "t": pd.date_range("2020-01-01", periods=count, freq="s"), "z": pd.date_range("2020-01-01", periods=count, freq="s", tz="UTC"),
+        "d": pd.to_timedelta(np.arange(count), unit="s"),
+    }).set_index(["o", "i"], drop=False)  # fmt: skip
+    notebook.ns |= {"f": frame, "none": frame.iloc[:0]}
+    notebook.remote("g = f.copy(); f.iloc[0, 0] = 'new'; g.iloc[1, 0] = 'other'; h = none.copy()", "f", "none")
+    back = notebook.ns["g"]
+    assert (back.iloc[0, 0], back.iloc[1, 0], frame.iloc[0, 0]) == ("ü0", "other", "new")
+    pd.testing.assert_frame_equal(back.iloc[2:], frame.iloc[2:])
+    back.loc[:, "t"] = back["t"] + pd.Timedelta(days=1)
+    pd.testing.assert_frame_equal(notebook.ns["h"], frame.iloc[:0])
+
+
+def test_memory_mapped_arrays(notebook: Notebook, tmp_path: Path) -> None:
+    """What a memory map shows comes home equal and writable, its file untouched."""
+    np.arange(100_000.0).tofile(tmp_path / "m")
+    notebook.ns["m"] = np.memmap(tmp_path / "m", "f8", mode="r")
+    notebook.remote("b = m * 1; n = m.sum()", "m")
+    notebook.ns["b"][0] = 5
+    assert np.array_equal(notebook.ns["b"][1:], notebook.ns["m"][1:]) and notebook.ns["n"] == np.arange(100_000.0).sum()
 
 
 def test_modules_of_the_user_travel(notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

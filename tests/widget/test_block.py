@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import time
 from typing import Any
 
 import pytest
 
-from mecapy_jupyter import wire
-from mecapy_jupyter.block import LiveBlock
-from mecapy_jupyter.blockstate import line
-from mecapy_jupyter.surfaces import WIDGET_MIME, Notebook, Terminal
+from mecapy_jupyter import errors, wire
+from mecapy_jupyter.block import reach
+from mecapy_jupyter.block.line import line
+from mecapy_jupyter.block.live import LiveBlock
+from mecapy_jupyter.block.surfaces import WIDGET_MIME, BarAlone, Notebook, Terminal
 from mecapy_jupyter.widget import BlockWidget
 
 DONE = wire.Outcome("completed", seconds=218.0)
@@ -58,6 +60,30 @@ def test_nothing_is_shown_when_quiet() -> None:
     block.tick()
     block.finish(DONE, ["T"])
     assert published == []
+
+
+def test_a_quiet_cell_has_its_own_bar() -> None:
+    """With `--quiet` nothing is shown but the cell's progress, once a second in one line of stderr; it makes room for the cell's output,
+    and nothing of it stays."""
+    clock, stream = Clock(), io.StringIO()
+    block = LiveBlock("beam", surface=BarAlone(stream), now=clock)
+    block.event(event("started", worker="w2"))
+    clock.now_s += 5
+    block.tick()
+    assert stream.getvalue() == ""
+    for done in range(31, 41):
+        block.event(event("progress", fraction=done / 50, text=f"loads {done}/50"))
+        clock.now_s += 0.2
+    shown = ["64 % · loads 32/50", "74 % · loads 37/50"]
+    assert stream.getvalue() == "".join(f"\r{text}" for text in shown)
+    gone = f"\r{' ' * len(shown[0])}\r"
+    block.event(event("stdout", text="half way"))
+    assert stream.getvalue().endswith(f"{shown[1]}{gone}")
+    clock.now_s += 2
+    block.tick()
+    assert stream.getvalue().endswith("\r80 % · loads 40/50")
+    block.finish(DONE, ["T"])
+    assert stream.getvalue().endswith(f"loads 40/50{gone}")
 
 
 def test_a_late_block_becomes_static_in_its_place() -> None:
@@ -238,3 +264,51 @@ def test_the_name_is_cleaned_before_it_is_kept() -> None:
     block = LiveBlock("\x1b[2Jbeam\n" + "x" * 100, surface=Terminal(io.StringIO()))
     assert block.state.name == "beam " + "x" * 34 + "…"
     assert line(block.state, block.state.since_s) == "◔ sending"
+
+
+def test_detach_leaves_the_task_and_says_how_to_come_back() -> None:
+    """Detached from another thread, the next tick raises; the last line has the way back, and it is no failure."""
+    clock, published = Clock(), Published()
+    block = LiveBlock("beam", after_s=0, surface=Notebook(published), now=clock)
+
+    def waits() -> None:
+        with block:
+            block.sent(10, 0, "1a2b3c4d-0000-4000-8000-000000000000")
+            block.event(event("started", worker="w2"))
+            block.detach()
+            block.tick()
+
+    with pytest.raises(errors.TaskDetached, match="%mecapy attach 1a2b3c4d"):
+        waits()
+    assert published[-1][0]["text/plain"] == "↗ detached · the task goes on · %mecapy attach 1a2b3c4d brings it home"
+
+
+def test_a_page_reaches_a_busy_kernel() -> None:
+    """What the page says on the control channel comes to the listener it names; anything else is nobody's."""
+
+    class Kernel:
+        control_thread: object = object()
+
+        def __init__(self) -> None:
+            self.control_handlers = dict[str, Any]()
+
+    kernel, heard = Kernel(), list[str]()
+    name = reach.listen(kernel, heard.append)
+    handle = kernel.control_handlers[reach.MESSAGE]
+    for content in ({"listener": name, "word": "detach"}, {"listener": "other", "word": "x"}, {"listener": name, "word": 7}, {}, None, []):
+        handle(None, [], {"content": content})
+    reach.forget(name)
+    handle(None, [], {"content": {"listener": name, "word": "late"}})
+    assert heard == ["detach"]
+    assert reach.listen(object(), heard.append) == ""
+
+
+def test_a_task_come_back_to_shows_how_long_it_has_run() -> None:
+    """The clock of a task that is attached to begins where the task began; that of one just sent begins now."""
+    hour_ago = wire.Event(f"{int((time.time() - 3600) * 1000)}-0", "started", {"worker": "w2"})
+    for sent_bytes, text in ((0, "1:00:00"), (10, "0:00")):
+        clock = Clock()
+        block = LiveBlock("beam", surface=Terminal(io.StringIO()), now=clock)
+        block.sent(sent_bytes, 0, "1a2b3c4d")
+        block.event(hour_ago)
+        assert line(block.state, clock.now_s) == f"▶ running on w2 · {text}"

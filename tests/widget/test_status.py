@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mecapy_jupyter.status import status_html, status_text
+from mecapy_jupyter.commands.status import status_html, status_text
 
-from .test_blockstate import HOSTILE, Read
+from .test_state import HOSTILE, Read
 
 STATUS = {
     "user": "ada",

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from mecapy_jupyter.units import clean, clock, duration, escaped, listed, number, ordinal, size
+from mecapy_jupyter.block.units import clean, clock, duration, escaped, listed, number, ordinal, size
 
 
 @pytest.mark.parametrize(

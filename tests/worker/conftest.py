@@ -20,6 +20,7 @@ import pytest_asyncio
 
 pytest.importorskip("mecapy_backend.store.tasks", reason="needs the server parts (pip install 'mecapy-jupyter[local]')")
 
+from mecapy_backend import logs
 from mecapy_backend import queue as queues
 from mecapy_backend.settings import Settings
 from mecapy_backend.store import blobs, database, events, tasks
@@ -29,6 +30,8 @@ from mecapy_worker.context import Context
 from mecapy_worker.engine import Engine
 from mecapy_worker.jobs import run_task
 from mecapy_worker.pool import Pool
+
+from ..outside import leader_in
 
 OWNER = "ann"
 LIMIT_S = 40.0
@@ -51,7 +54,7 @@ class Desk:
         request = wire.TaskRequest(code, **more)
         task_id = (await tasks.submit(self.db, OWNER, request.as_json())).task_id
         if enqueue:
-            await self.queue.enqueue(task_id, request.priority)
+            await self.queue.enqueue(task_id, OWNER, request.priority)
         return task_id
 
     async def until(self, task_id: str, *kinds: str, text: str = "") -> list[wire.Event]:
@@ -92,12 +95,12 @@ class Desk:
         return task
 
     async def pid(self, task_id: str) -> int:
-        """The process of a running task, which printed it: `print('pid', os.getpid())`."""
+        """The process of a running task, which printed where it is: `print('pid', os.getcwd())`."""
         async with asyncio.timeout(LIMIT_S):
             seen = await self.until(task_id, "stdout")
-            while not (found := re.search(r"pid (\d+)\n", text_of(seen))):
+            while not (found := re.search(r"pid (.+)\n", text_of(seen))):
                 seen += await events.read(self.queue, task_id, seen[-1].id, block_ms=1000)
-            return int(found[1])
+            return leader_in(found[1])
 
 
 def text_of(seen: list[wire.Event], kind: str = "stdout") -> str:
@@ -124,7 +127,7 @@ async def desk(settings: Settings) -> AsyncIterator[Desk]:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def pool(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pool]:
     """One zygote for the folder; every task still gets a child of its own."""
-    main.configure_logs()
+    logs.configure("console")
     reconciler.LOOK_S = 0.2
     settings = Settings(  # pyright: ignore[reportCallIssue]
         sandbox="best-effort", preload=(), worker_slots=2, max_memory_bytes=1_000_000_000, max_disk_bytes=200_000_000
@@ -134,10 +137,10 @@ async def pool(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pool]:
 
 
 @asynccontextmanager
-async def working(desk: Desk, pool: Pool, **changes: Any) -> AsyncIterator[Engine]:
+async def working(desk: Desk, pool: Pool, folder: Path | None = None, **changes: Any) -> AsyncIterator[Engine]:
     """A worker in this process, with the loops beside it; stopped and drained at the end."""
     settings = desk.settings.model_copy(update=changes)
-    scratch = Path(desk.settings.blob_url.removeprefix("file://")).parent / "spool"
+    scratch = (folder or Path(desk.settings.blob_url.removeprefix("file://")).parent) / "spool"
     scratch.mkdir(exist_ok=True)
     context = Context(main.worker_id(), settings, desk.db, desk.queue, desk.blobs, pool, scratch)
     engine = Engine(context, run_task, grace_s=settings.grace_s, handle_signals=False)

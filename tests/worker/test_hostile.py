@@ -13,7 +13,10 @@ from mecapy_worker.engine import Engine
 
 from .conftest import Desk, gone
 
-CHANNEL = "import gc, os\nfrom mecapy_worker.frames import Channel\nch = [o for o in gc.get_objects() if isinstance(o, Channel)][-1]\n"
+CHANNEL = (
+    "import gc, os\nfrom mecapy_worker.frames import Channel\ngc.unfreeze()\n"
+    "ch = [o for o in gc.get_objects() if isinstance(o, Channel) and o.sock.fileno() >= 0][-1]\n"
+)
 
 
 async def served_on(desk: Desk) -> None:
@@ -22,7 +25,7 @@ async def served_on(desk: Desk) -> None:
 
 async def test_kill_of_the_child(desk: Desk, worker: Engine) -> None:
     """A child killed from outside fails its task as `killed` with the signal's name; the next task runs."""
-    task_id = await desk.submit("import os, time\nprint('pid', os.getpid())\ntime.sleep(60)")
+    task_id = await desk.submit("import os, time\nprint('pid', os.getcwd())\ntime.sleep(60)")
     os.kill(await desk.pid(task_id), signal.SIGKILL)
     outcome = await desk.outcome(task_id)
     assert outcome.error and outcome.error.kind == "killed" and "SIGKILL" in outcome.error.message
@@ -73,7 +76,7 @@ async def test_outbox_tricks(desk: Desk, worker: Engine, trick: str) -> None:
 
 async def test_output_flood(desk: Desk, worker: Engine) -> None:
     """A cell that prints without end is stopped at its allowance; Redis gets no more than the live cap and a note."""
-    task_id = await desk.submit("import os\nprint('pid', os.getpid())\nwhile True: print('x' * 10_000)")
+    task_id = await desk.submit("import os\nprint('pid', os.getcwd())\nwhile True: print('x' * 10_000)")
     pid = await desk.pid(task_id)
     seen = await desk.until(task_id, "failed")
     error: Any = seen[-1].data["error"]
@@ -100,13 +103,6 @@ async def test_result_too_large(desk: Desk, worker: Engine) -> None:
     assert error.kind == "result_too_large" and "60 MB" in error.message and "50 MB" in error.message
 
 
-async def test_memory(desk: Desk, worker: Engine) -> None:
-    """Memory beyond what a task may use ends as `memory`, or as Python's own MemoryError; the worker serves on."""
-    error = await desk.failed("block = bytearray(3_000_000_000)", timeout=15)
-    assert (error.kind, error.type) in {("memory", "TaskOutOfMemory"), ("cell", "MemoryError")}, error
-    await served_on(desk)
-
-
 @pytest.mark.parametrize("entry", [b"\x80\x05garbage", b"not-a-uuid", b"", b"00000000-0000-0000-0000-000000000000"])
 async def test_garbage_in_the_queue(desk: Desk, worker: Engine, entry: bytes) -> None:
     """An entry of the queue that is no task's id is dropped."""
@@ -116,7 +112,7 @@ async def test_garbage_in_the_queue(desk: Desk, worker: Engine, entry: bytes) ->
 
 async def test_kill_of_the_zygote(desk: Desk, worker: Engine) -> None:
     """The zygote dies with a task's child: that is not the task's fault, so it runs again on the same worker and completes."""
-    task_id = await desk.submit("import os, time\nprint(f'pid {os.getpid()}')\ntime.sleep(1)\n'done'")
+    task_id = await desk.submit("import os, time\nprint('pid', os.getcwd())\ntime.sleep(1)\n'done'")
     child = psutil.Process(await desk.pid(task_id))
     os.kill(child.ppid(), signal.SIGKILL)
     seen = await desk.until(task_id, "completed", "failed")

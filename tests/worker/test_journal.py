@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mecapy_backend.store import events
-from mecapy_worker import journal
+from mecapy_backend import keys
+from mecapy_backend.store import events, kept
 from mecapy_worker.journal import Journal
 
 from .conftest import Desk, text_of
@@ -16,10 +16,56 @@ async def test_burst_is_joined(desk: Desk, tmp_path: Path) -> None:
     async with Journal(desk.queue, "t1", desk.settings, tmp_path / "log") as written:
         for n in range(100):
             written.text("stdout", b"%d\n" % n)
-    seen = await events.read(desk.queue, "t1")
+    await written.end("completed", {})
+    *seen, _ = await events.read(desk.queue, "t1")
     assert text_of(seen) == "".join(f"{n}\n" for n in range(100)) and len(seen) <= 3
     kept, spool = written.kept()
     assert [(event.id, event.data) for event in kept] == [(event.id, event.data) for event in seen] and spool is None
+
+
+async def test_a_short_attempt_writes_with_its_end(desk: Desk, tmp_path: Path) -> None:
+    """What the first attempt says last goes into the stream with the final event, under the ids it has in the log."""
+    async with Journal(desk.queue, "t5", desk.settings, tmp_path / "log") as written:
+        written.add("started", {})
+        written.text("stdout", b"all\n")
+    assert await events.read(desk.queue, "t5") == []
+    await written.end("completed", {"state": "completed"})
+    told = await events.read(desk.queue, "t5")
+    assert [event.type for event in told] == ["started", "stdout", "completed"] and written.kept() == (told[:-1], None)
+    assert await desk.queue.ttl(keys.events("t5")) <= events.KEPT_S
+
+
+async def test_a_long_attempt_is_written_while_it_runs(desk: Desk, tmp_path: Path) -> None:
+    """What it said before is in the stream, what it says last comes after that."""
+    async with Journal(desk.queue, "t6", desk.settings, tmp_path / "log") as written:
+        written.text("stdout", b"one ")
+        (seen,) = await events.read(desk.queue, "t6", block_ms=7000)
+        written.text("stderr", b"two")
+        written.close()
+    await written.end("completed", {})
+    told = await events.read(desk.queue, "t6")
+    assert told[0] == seen and told[1].data == {"text": "two"} and written.kept() == (told[:-1], None)
+
+
+async def test_the_end_comes_also_where_its_ids_are_taken(desk: Desk, tmp_path: Path) -> None:
+    """By a write whose answer got lost: what was said last still comes before the end."""
+    async with Journal(desk.queue, "t7", desk.settings, tmp_path / "log") as written:
+        written.text("stdout", b"said")
+    await events.append(desk.queue, "t7", [("stdout", {"text": "before "})])
+    await desk.queue.xadd(keys.events("t7"), {"type": "usage", "data": "{}"}, "99999999999999-0")  # pyright: ignore
+    await written.end("completed", {})
+    told = await events.read(desk.queue, "t7")
+    assert text_of(told) == "before said" and told[-1].type == "completed" and len(told) == 4
+
+
+async def test_an_attempt_that_is_tried_again_is_heard(desk: Desk, tmp_path: Path) -> None:
+    """What it said last goes into the stream before the next attempt begins."""
+    async with Journal(desk.queue, "t8", desk.settings, tmp_path / "log") as written:
+        written.text("stdout", b"one")
+    await written.flush()
+    async with Journal(desk.queue, "t8", desk.settings, tmp_path / "log2", 2) as again:
+        again.text("stdout", b" two")
+    assert text_of(await events.read(desk.queue, "t8")) == "one two"
 
 
 async def test_characters_are_not_cut(desk: Desk, tmp_path: Path) -> None:
@@ -27,6 +73,7 @@ async def test_characters_are_not_cut(desk: Desk, tmp_path: Path) -> None:
     async with Journal(desk.queue, "t2", desk.settings, tmp_path / "log") as written:
         for part in (b"gr\xc3", b"\xbc\xc3\x9fe \xff", b"\xe2\x82"):
             written.text("stdout", part)
+    await written.flush()
     assert text_of(await events.read(desk.queue, "t2")) == "grüße \ufffd\ufffd"
 
 
@@ -35,6 +82,7 @@ async def test_last_progress_counts(desk: Desk, tmp_path: Path) -> None:
     async with Journal(desk.queue, "t3", desk.settings, tmp_path / "log") as written:
         for n in range(1000):
             written.add("progress", {"fraction": n / 999, "text": ""})
+    await written.flush()
     seen = await events.read(desk.queue, "t3")
     assert seen[-1].data["fraction"] == 1 and len(seen) < 5 and written.kept() == ([], None)
 
@@ -47,6 +95,6 @@ async def test_live_cap(desk: Desk, tmp_path: Path) -> None:
             written.text("stdout", line)
             await written.room()
     seen = await events.read(desk.queue, "t4")
-    assert len(text_of(seen)) <= journal.LIVE_BYTES and text_of(seen, "stderr").count("log keeps all of it") == 1
+    assert len(text_of(seen)) <= kept.LIVE_BYTES and text_of(seen, "stderr").count("log keeps all of it") == 1
     _, spool = written.kept()
     assert spool and spool.stat().st_size > 10_000_000

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import statistics
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,16 @@ import psutil
 import pytest
 
 from mecapy_backend import keys
+from mecapy_backend.settings import Settings
 from mecapy_backend.store import tasks, workers
-from mecapy_worker import reconciler
+from mecapy_worker import egress, reconciler
 from mecapy_worker.context import Context
 from mecapy_worker.engine import Engine
+from mecapy_worker.main import describe
 
 from .conftest import OWNER, Desk, gone, working
 
-SLOW = "import os, time\nprint('pid', os.getpid())\ntime.sleep({})\n'done'"
+SLOW = "import os, time\nprint('pid', os.getcwd())\ntime.sleep({})\n'done'"
 
 
 async def test_killed_worker(desk: Desk, start_worker: Any) -> None:
@@ -70,7 +72,7 @@ async def test_idle_worker_stops_at_once(desk: Desk, pool: Any) -> None:
         since = time.monotonic()
         engine.stop()
         await engine.main_task  # pyright: ignore[reportGeneralTypeIssues]
-        assert time.monotonic() - since < 1
+        assert time.monotonic() - since < 3  # well below the time it would wait in the queue
     task_id = await desk.submit("2")
     assert await desk.queue.position(task_id) == 1
 
@@ -129,17 +131,13 @@ async def test_known_to_operators(desk: Desk, worker: Engine) -> None:
 
 
 async def test_start_is_prompt(desk: Desk, worker: Engine) -> None:
-    """From enqueue to start there is no polling delay: the median is a few milliseconds."""
-    await desk.run("1")
-    waits: list[float] = []
-    for _ in range(20):
-        task_id = await desk.submit("None", enqueue=False)
-        since = time.perf_counter()
-        await desk.queue.enqueue(task_id)
-        await desk.until(task_id, "started")
-        waits.append(time.perf_counter() - since)
-        await desk.outcome(task_id)
-    assert statistics.median(waits) < 0.05, waits
+    """From enqueue to start there is no polling delay: between tasks the worker stands in Redis itself, which wakes it."""
+    number = str(desk.queue.connection_pool.connection_kwargs["db"])
+    for n in range(3):
+        assert (await desk.run(str(n))).result == n
+        async with asyncio.timeout(10):
+            while not [one for one in await desk.queue.client_list() if one["db"] == number and "b" in one["flags"]]:
+                pass
 
 
 @pytest.mark.parametrize("count", [40])
@@ -161,3 +159,21 @@ async def _taken_back(context: Context, task_id: str) -> bool:
 
 async def _alive(desk: Desk, count: int) -> bool:
     return len(await workers.alive(desk.db)) == count
+
+
+@pytest.mark.parametrize(
+    ("entries", "through", "said"),
+    [
+        ("", (), []),
+        ("a.example.org:443,[2001:db8::7]:80", (), ["a.example.org:443", "[2001:db8::7]:80"]),
+        ("a.example.org:443", ("network",), "open"),
+    ],
+)
+async def test_what_it_says_of_the_network(
+    desk: Desk, pool: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entries: str, through: tuple[str, ...], said: object
+) -> None:
+    """None, the list, or that nothing keeps a task from it, whatever is listed."""
+    listed = egress.of(Settings(egress=entries))  # pyright: ignore[reportCallIssue, reportArgumentType]
+    monkeypatch.setattr(pool, "report", replace(pool.report, through=through))
+    context = Context("one", desk.settings, desk.db, desk.queue, desk.blobs, pool, tmp_path, listed)
+    assert describe(context)["network"] == said

@@ -8,7 +8,9 @@ from typing import Any
 from blake3 import blake3
 
 from mecapy_backend.store import tasks
-from mecapy_jupyter import payload, prelude, wire
+from mecapy_jupyter import wire
+from mecapy_jupyter.environment import prelude
+from mecapy_jupyter.values import payload
 from mecapy_worker.engine import Engine
 
 from .conftest import OWNER, Desk, text_of
@@ -19,7 +21,8 @@ async def test_straight_line(desk: Desk, worker: Engine) -> None:
     task_id = await desk.submit("print('hello')\nx * 2", inputs={"x": 21})
     seen = await desk.until(task_id, *wire.FINAL)
     assert [event.type for event in seen] == ["started", "stdout", "display", "completed"]
-    assert seen[0].data == {"worker": worker.context.worker_id, "attempt": 1}
+    limit = worker.context.settings.max_memory_bytes
+    assert seen[0].data == {"worker": worker.context.worker_id, "attempt": 1, "memory_limit_bytes": limit}
     outcome = wire.Outcome.from_json(seen[-1].data)
     assert (outcome.result, outcome.error, outcome.seconds > 0) == (42, None, True)
     row = await desk.row(task_id)
@@ -75,7 +78,7 @@ async def test_missing_input(desk: Desk, worker: Engine) -> None:
     digest = await _stored(desk, b"x" * 100_000)
     task_id = await desk.submit("1", payload=wire.Payload(b"", "", (digest,)), enqueue=False)
     await desk.blobs.delete(OWNER, digest)
-    await desk.queue.enqueue(task_id)
+    await desk.queue.enqueue(task_id, OWNER)
     outcome = await desk.outcome(task_id)
     assert outcome.error and outcome.error.kind == "storage" and "run the cell again" in outcome.error.message
 
@@ -102,9 +105,11 @@ async def test_long_log_becomes_a_blob(desk: Desk, worker: Engine) -> None:
 
 async def test_priority(desk: Desk, worker: Engine) -> None:
     """While all slots are busy, a later task of higher priority overtakes."""
-    busy = await desk.submit("import time; print('busy'); time.sleep(0.3)")
+    busy = await desk.submit("import time; print('busy'); time.sleep(60)")
     await desk.until(busy, "stdout")
     low, high = await desk.submit("1", priority=1), await desk.submit("2", priority=9)
+    await tasks.cancel(desk.db, OWNER, busy)
+    await desk.queue.announce_cancel(busy)
     await desk.outcome(low)
     first, second = await desk.row(high), await desk.row(low)
     assert first.started_at and second.started_at and first.started_at < second.started_at

@@ -5,17 +5,38 @@ from __future__ import annotations
 import asyncio
 import time
 
+import sqlalchemy as sa
+
 from mecapy_backend.store import tasks
+from mecapy_backend.store.tables import users
+from mecapy_jupyter import wire
+from mecapy_jupyter.environment import prelude
+from mecapy_jupyter.values import payload
 from mecapy_worker.engine import Engine
 
-from .conftest import OWNER, Desk, gone
+from .conftest import OWNER, Desk, gone, text_of
 
-FOREVER = "import os, time\nprint('pid', os.getpid())\nwhile True: time.sleep(0.05)"
+FOREVER = "import os, time\nprint('pid', os.getcwd())\nwhile True: time.sleep(0.05)"
 DEAF = """import os, signal
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-print('pid', os.getpid())
+print('pid', os.getcwd())
 while True: pass"""
+
+# It stops at the interrupt, but what it has takes longer to come home than a cell may take to stop.
+HEAVY = """import os, time
+class Heavy:
+    def __reduce__(self):
+        time.sleep(1)
+        return (int, ())
+found, heavy = 42, Heavy()
+print('pid', os.getcwd())
+while True: time.sleep(0.05)"""
+POLITE = """import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, lambda *_: os.write(1, b'tidied up'))
+print('pid', os.getcwd())
+while True: time.sleep(0.05)"""
 
 
 async def test_cancel_running(desk: Desk, worker: Engine) -> None:
@@ -48,11 +69,35 @@ async def test_cancel_of_a_deaf_cell(desk: Desk, worker: Engine) -> None:
     assert time.monotonic() - since < 1.2 and gone(pid, 0.5)
 
 
+async def test_what_was_bound_comes_home(desk: Desk, worker: Engine) -> None:
+    """A cell that stops at the interrupt gets the time to send its variables home, and how long the stop took is told."""
+    task_id = await desk.submit(HEAVY, payload=_no_inputs())
+    await desk.pid(task_id)
+    await desk.queue.announce_cancel(task_id)
+    outcome = await desk.outcome(task_id)
+    assert outcome.state == "cancelled" and outcome.stopped_s and outcome.stopped_s >= 1
+    assert outcome.payload and b"found" in outcome.payload.pickle
+
+
+def _no_inputs() -> wire.Payload:
+    """As a notebook sends a cell that reads nothing: what it binds comes home pickled."""
+    return wire.Payload(payload.pack([payload.by_name({})], {}, prelude=lambda own: prelude.make(own, {}, (), ())).stream)
+
+
+async def test_sigterm_before_sigkill(desk: Desk, worker: Engine) -> None:
+    """A cell that is deaf to the interrupt hears SIGTERM before it is killed."""
+    task_id = await desk.submit(POLITE)
+    await desk.pid(task_id)
+    await desk.queue.announce_cancel(task_id)
+    seen = await desk.until(task_id, "cancelled")
+    assert "tidied up" in text_of(seen)
+
+
 async def test_cancelled_while_queued(desk: Desk, worker: Engine) -> None:
     """An id that waits in the queue and was cancelled in the row is dropped; the next task runs."""
     task_id = await desk.submit("1", enqueue=False)
     await tasks.cancel(desk.db, OWNER, task_id)
-    await desk.queue.enqueue(task_id)
+    await desk.queue.enqueue(task_id, OWNER)
     assert (await desk.run("2")).result == 2
     assert (await desk.row(task_id)).attempt == 0
 
@@ -98,3 +143,21 @@ async def test_unanswered_start_is_given_back(desk: Desk, worker: Engine) -> Non
     assert await tasks.start(desk.db, task_id, worker.context.worker_id, 60)
     assert (await desk.outcome(task_id)).result == 7
     assert (await desk.row(task_id)).attempt == 2
+
+
+async def test_owner_disabled_while_it_waits(desk: Desk, worker: Engine) -> None:
+    """A worker starts nothing of a disabled owner: the task is cancelled without an attempt, and whoever follows it hears so."""
+    mine = sa.insert(users).values(id=OWNER, issuer="test", subject=OWNER, disabled=True)
+    async with desk.db.connect() as connection:
+        await connection.execute(mine)
+    try:
+        task_id = await desk.submit("print('ran')")
+        assert [event.type for event in await desk.until(task_id, *wire.FINAL)] == ["cancelled"]
+        row = await desk.row(task_id)
+        assert (row.state, row.attempt, row.outcome) == ("cancelled", 0, wire.Outcome(wire.CANCELLED).as_json()) and row.completed_at
+        async with desk.db.connect() as connection:
+            await connection.execute(sa.update(users).where(users.c.id == OWNER).values(disabled=False))
+        assert (await desk.run("6 * 7")).result == 42
+    finally:
+        async with desk.db.connect() as connection:
+            await connection.execute(sa.delete(users).where(users.c.id == OWNER))

@@ -6,40 +6,51 @@ only, through the channel; `shell` and `results` are its two hands.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import importlib
 import os
-import random
+import socket
 import sys
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from mecapy_jupyter import ambient, files, known, payload, prelude
-from mecapy_jupyter.inplace import Watch
+from IPython.core import inputtransformer2
+
+from mecapy_jupyter.environment import ambient, files, prelude
+from mecapy_jupyter.values import known, payload
+from mecapy_jupyter.values.inplace import Watch
 
 from . import results
 from .frames import Channel, Frame
 from .shell import TaskShell, build, connect
 
 _shell: TaskShell
+_REHEARSALS = 10
+_REST_S = 1.0
 
 
 def prepare(preload: list[str]) -> None:
     """In the zygote, once: import what tasks will want and build the shell. Runs no user code."""
     global _shell
+    known.hash_alone()
     _shell = build()
     for name in preload:
         try:
             importlib.import_module(name)
         except ImportError:
             continue  # the pool's report tells which ones are there
+    _try_cells()
+    _forget_fonts()
+    ambient.note()
     _rehearse()
     gc.collect()
     gc.freeze()  # what the zygote made stays shared: collections in a child would touch, and so copy, every page
 
 
-def _rehearse() -> None:
+def _try_cells() -> None:
     """Run cells of our own, so that what IPython and matplotlib load late is loaded before the fork."""
     connect(_shell, lambda kind, header, body: None)
     cells = ["1 + 1", "1 / 0"]
@@ -52,24 +63,62 @@ def _rehearse() -> None:
     _shell.failure = None
 
 
-def warm(folder: Path) -> None:
+def _rehearse() -> None:
+    """Serve tasks of our own, to the end, as often as Python runs code before it makes it fast: a child then finds it so, and in the
+    interpreter's caches what it needs itself, which it would else write anew, page after page."""
+    if sys.version_info < (3, 12):  # later ones keep no count of a name's uses
+        sys._clear_type_cache()  # pyright: ignore[reportPrivateUsage]  # what a child replaces in it is then nothing, and not a name on a page of its own
+    mine = set(_shell.user_ns)
+    numpy: Any = sys.modules.get("numpy")
+    inputs = {"a": 1} | ({"x": numpy.zeros(payload.BUFFER_BYTES, "u1")} if numpy else {})
+    packed = payload.pack([payload.by_name(inputs)], {}, prelude=lambda own: prelude.make(own, inputs, ()))
+    bare: dict[str, Any] = {"pickle_blob": "", "buffers": ["0" * 64 for _ in packed.buffers]}
+    header: dict[str, Any] = {"code": "b = a + 1", "cell": {"header": "%%mecapy", "number": 1}, "payload": bare}
+    ours, theirs = map(Channel, socket.socketpair())
+    with ours.sock, theirs.sock, tempfile.TemporaryFile(buffering=0) as blob:
+        for buffer in packed.buffers:
+            blob.write(buffer)
+        for _ in range(_REHEARSALS):
+            _warm_up()
+            ours.send("task", header, packed.stream, [blob.fileno()] * len(packed.buffers))
+            if (frame := theirs.receive()) is not None:
+                _carry(theirs, frame, "")
+            while (frame := ours.receive()) and frame.kind != "outcome":
+                pass
+            results.forget()
+            for name in set(_shell.user_ns) - mine:
+                del _shell.user_ns[name]
+
+
+def _forget_fonts() -> None:
+    """What matplotlib would else do in every child, right after the fork: throw away the fonts it has open, page after page."""
+    if (manager := sys.modules.get("matplotlib.font_manager")) is not None:
+        with contextlib.suppress(AttributeError):  # not its public face
+            manager._get_font.cache_clear()
+
+
+def warm() -> None:
     """In the confined child, before it has a task: run an empty cell, so that the first real one finds everything in place."""
-    os.chdir(folder)
     sys.path.insert(0, "")
-    random.seed()
-    if (numpy := sys.modules.get("numpy")) is not None:
-        numpy.random.seed()  # siblings of one zygote must not draw the same numbers
     ambient.begin_environment()
+    _warm_up()
+
+
+def _warm_up() -> None:
     connect(_shell, lambda kind, header, body: None)
     _shell.run("None")
     _shell.displayhook.value = None
 
 
-def serve(channel: Channel, folder: Path, outbox: Path) -> None:
-    """Wait for the one task, run it, send its outcome."""
+def serve(channel: Channel, outbox: str) -> None:
+    """Wait for the one task, run it in the working directory, send its outcome. `outbox`: the folder for large results."""
     frame = channel.receive()
-    if frame is None or frame.kind != "task":
-        return
+    if frame is not None and frame.kind == "task":
+        _carry(channel, frame, outbox)
+        _rest(channel)
+
+
+def _carry(channel: Channel, frame: Frame, outbox: str) -> None:
     connect(_shell, channel.send)
     try:
         watch = _open_inputs(frame)
@@ -77,12 +126,22 @@ def serve(channel: Channel, folder: Path, outbox: Path) -> None:
         header, body = results.unopened(error), b""
     else:
         _run(frame.header)
+        if _shell.outgoing.told_to_stop:
+            _shell.outgoing.frame("stopped", {}, b"")  # it obeyed: what it has may take its time to come home
         header, body = _collect(frame, watch, outbox)
     ctypes.CDLL(None).fflush(None)  # what native code has printed comes before the end
     _shell.outgoing.frame("outcome", header, body)
 
 
-def _collect(frame: Frame, watch: Watch, outbox: Path) -> tuple[dict[str, Any], bytes]:
+def _rest(channel: Channel) -> None:
+    """Until the worker ends this process, or a little later. Freeing all its memory now would keep a processor, for milliseconds,
+    from those who carry the outcome home."""
+    channel.sock.settimeout(_REST_S)
+    with contextlib.suppress(OSError):
+        channel.sock.recv(1)
+
+
+def _collect(frame: Frame, watch: Watch, outbox: str) -> tuple[dict[str, Any], bytes]:
     try:
         return results.collect(_shell, frame.header, watch, outbox)
     except BaseException as error:
@@ -101,7 +160,11 @@ def _open_inputs(frame: Frame) -> Watch:
     stream = maps.pop(0) if bare["pickle_blob"] else frame.body
     opened = payload.unpack(stream, maps, namespace, on_prelude=prelude.install)
     variables: dict[str, Any] = {name: value for values in opened.values for name, value in values.items()}
-    files.lay_out(variables.pop(files.SLOT, {}), Path.cwd())
+    if files.SLOT in variables:
+        start, along = cast("files.Along", variables.pop(files.SLOT))
+        files.lay_out(along, Path.cwd())
+        Path(start).mkdir(parents=True, exist_ok=True)
+        os.chdir(start)
     namespace.update(variables)
     return results.begin(_shell, Watch(opened.memo, variables.values(), namespace))
 
@@ -120,6 +183,9 @@ def _run(task: dict[str, Any]) -> None:
     header: str = cell.get("header", "")
     # A comment in the place of the `%%mecapy` line keeps the line numbers; a cell magic must stay on the first line.
     keeps_lines = bool(header) and not code.lstrip().startswith("%%")
+    if keeps_lines:  # IPython forgives a cell that is indented as a whole, by its first line
+        lines = cast("list[str]", inputtransformer2.leading_indent(code.splitlines(keepends=True)))  # pyright: ignore[reportUnknownMemberType]
+        code = "".join(lines)
     source = f"# {header}\n{code}" if keeps_lines else code
     _shell.compile.header = header if keeps_lines else ""
     _shell.execution_count = cell.get("number") or 1

@@ -11,10 +11,11 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mecapy_worker import whereabouts
 from mecapy_worker.frames import AsyncChannel, Frame, FrameError, ready
 from mecapy_worker.nursery import Ending, Nursery
 from mecapy_worker.watch import Usage
@@ -26,17 +27,26 @@ _DRAIN_WITHIN_S = 2.0  # after all its processes are dead, what it had said is s
 
 
 class Child:
-    """A confined process that waits for one task. `folder` is its working directory, `outbox` where it leaves large results."""
+    """A confined process that waits for one task. `folder` is its working directory, `outbox` where it leaves large
+    results, `door` our end of its way out, where the deployment allows hosts."""
 
-    def __init__(self, nursery: Nursery, name: str, root: Path, ends: tuple[socket.socket, int, int], max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        nursery: Nursery,
+        name: str,
+        root: Path,
+        ends: tuple[socket.socket, int, int],
+        max_body_bytes: int,
+        door: socket.socket | None = None,
+    ) -> None:
         self.name = name
         self.root = root
         self.folder = root / "work"
         self.outbox = root / "outbox"
+        self.door = door
         self.pid = 0
         self.applied: tuple[str, ...] = ()
         self.missing: dict[str, str] = {}
-        self.on_sent: Callable[[], object] = lambda: None
         self._nursery = nursery
         sock, self._out, self._err = ends
         self._channel = AsyncChannel(sock, max_body_bytes)
@@ -59,12 +69,8 @@ class Child:
 
     async def send(self, kind: str, header: dict[str, Any] | None = None, body: bytes = b"", fds: Sequence[int] = ()) -> None:
         """Send it a frame. When it is dead this is silent: `frames` then ends with its exit."""
-        try:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             await self._channel.send(kind, header, body, fds)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
-        finally:
-            self.on_sent()
 
     async def receive(self) -> Frame | None:
         """The next frame of the child alone, without output and watch (for the probe)."""
@@ -97,6 +103,14 @@ class Child:
         """As Ctrl-C does: SIGINT to the child itself."""
         await self._nursery.signal(self.name, signal.SIGINT)
 
+    async def terminate(self) -> None:
+        """SIGTERM to the child itself: the last word to code that does not hear the interrupt."""
+        await self._nursery.signal(self.name, signal.SIGTERM)
+
+    async def locate(self) -> None:
+        """Let it say where its code stands, as far as it can."""
+        await self._nursery.signal(self.name, whereabouts.ASK)
+
     async def kill(self) -> Ending:
         """When this returns, the child and all it started are dead and reaped."""
         return await self._nursery.kill(self.name)
@@ -105,8 +119,8 @@ class Child:
         """A look of the watch. Reported when there is room: a reader that is behind misses a usage, not a frame."""
         if report and not self._frames.full():
             then, cpu_s = self._last or (now, usage.cpu_s)
-            percent = 100 * max(0.0, usage.cpu_s - cpu_s) / (now - then) if now > then else 0.0
-            header = {"cpu_percent": round(percent, 1), "memory_bytes": usage.memory_bytes}
+            percent = round(100 * max(0.0, usage.cpu_s - cpu_s) / (now - then), 1) if now > then else None
+            header = {"cpu_percent": percent, "memory_bytes": usage.memory_bytes, "cpu_s": usage.cpu_s}
             self._frames.put_nowait(Frame("usage", header | {"processes": usage.processes, "disk_bytes": usage.disk_bytes}))
         if report or self._last is None:
             self._last = (now, usage.cpu_s)
@@ -114,6 +128,11 @@ class Child:
     async def stop(self, kind: str, used: int, allowed: int) -> None:
         """End it for a limit; `frames` says so before the exit."""
         self._limit = self._limit or Frame("limit", {"kind": kind, "used": used, "allowed": allowed})
+        if kind == "processes":  # a fork bomb is not asked, and leaves the zygote no time to do it
+            self._nursery.kill_now(self.name, self.pid)
+        else:
+            await self.locate()
+            await whereabouts.answered(self.outbox)
         await self.kill()
 
     async def close(self) -> None:
@@ -122,6 +141,8 @@ class Child:
             self._pump.cancel()
             await asyncio.gather(self._pump, return_exceptions=True)
         self._channel.close()
+        if self.door is not None:
+            self.door.close()
         os.close(self._out)
         os.close(self._err)
         self._nursery.forget(self.name)

@@ -6,6 +6,7 @@ Every part of the worker gets this one object; it decides nothing. `main` makes 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from mecapy_backend.settings import Settings
 from mecapy_backend.store.blobs import BlobStore
 from mecapy_backend.store.tasks import Started
 
+from . import metrics
+from .egress import Egress
 from .pool import Pool
 
 Reason = Literal["", "cancel", "timeout", "output", "lost"]
@@ -42,11 +45,20 @@ class Hold:
     task_id: str
     attempt: int
     reason: Reason = ""
+    since_s: float = 0.0  # when that was, of the monotonic clock
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
 
     def stop(self, reason: Reason) -> None:
-        self.reason = self.reason or reason
+        if not self.reason:
+            self.reason, self.since_s = reason, time.monotonic()
         self.stopped.set()
+
+
+@dataclass(slots=True)
+class Pulse:
+    """When this worker's leases were last renewed, of the monotonic clock."""
+
+    renewed_s: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +70,16 @@ class Context:
     blobs: BlobStore
     pool: Pool
     scratch: Path
+    egress: Egress = field(default_factory=Egress)
     held: dict[str, Hold] = field(default_factory=dict[str, Hold])
+    pulse: Pulse = field(default_factory=Pulse)
+    took: dict[str, tuple[float, int]] = field(default_factory=dict[str, tuple[float, int]])  # not yet in the store; see `lease`
+    surplus: set[str] = field(default_factory=set[str])  # the reconciler's, from one look to the next
+
+    def charge(self, owner: str, cpu_s: float, count: int = 1) -> None:
+        """An attempt took so much processor time."""
+        had_s, had = self.took.get(owner, (0.0, 0))
+        self.took[owner] = had_s + cpu_s, had + count
 
     def spool(self, started: Started) -> Path:
         """Where a long log grows while its task runs."""
@@ -93,5 +114,6 @@ async def patiently(what: str, call: Callable[[], Awaitable[T]], **about: object
             if not passing(error):
                 raise
             failures += 1
+            metrics.waits.labels(what).inc()
             log.warning("waiting", what=what, failures=failures, error=repr(error), **about)
             await asyncio.sleep(backoff.compute(failures))

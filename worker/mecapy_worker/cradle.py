@@ -15,23 +15,28 @@ import sys
 import tempfile
 import traceback
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from mecapy_worker import libc, sandbox
+from mecapy_worker import libc, network, sandbox, whereabouts
 from mecapy_worker.frames import Channel
+from mecapy_worker.sandbox import harmless
 
-_CHANNEL_FD = 3
+_CHANNEL_FD, _DOOR_FD = 3, 4
+_PLACES = (_CHANNEL_FD, 1, 2, _DOOR_FD)
+_TWISTER_WORDS = 624
 
 
 @dataclass(frozen=True, slots=True)
 class Birth:
-    """What the zygote gives a child. `fds`: its channel, its stdout, its stderr."""
+    """What the zygote gives a child. `root`: its folder; `uid`: its user (None: the zygote's); `fonts`: matplotlib's lists of them;
+    `fds`: its channel, its stdout, its stderr, and its door where the deployment allows hosts."""
 
     module: str
+    root: str
+    uid: int | None
     rules: sandbox.Confinement
-    shared: Path
+    fonts: tuple[str, ...]
     fds: tuple[int, ...]
 
 
@@ -40,14 +45,16 @@ def live(birth: Birth) -> NoReturn:
     code = 1
     try:
         channel = _let_go(birth.fds)
-        root = birth.rules.root
-        _settle(root, birth.shared)
-        layers = sandbox.confine(birth.rules)
-        module = import_module(birth.module)
+        _settle(birth.root, birth.fonts)
+        layers = sandbox.confine(birth.root, birth.uid, birth.rules)
+        _close_the_rest(max(_PLACES[: len(birth.fds)]))
+        module: Any = sys.modules[birth.module]
         _awake()
-        module.warm(root / "work")
+        module.warm()
+        outbox = f"{birth.root}/outbox"
+        whereabouts.keep(outbox)
         channel.send("ready", {"applied": layers.applied, "missing": layers.missing})
-        module.serve(channel, root / "work", root / "outbox")
+        module.serve(channel, outbox)
         code = 0
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
@@ -61,44 +68,53 @@ def live(birth: Birth) -> NoReturn:
 
 
 def _let_go(fds: tuple[int, ...]) -> Channel:
-    """An own process group, the usual signals, and no open file of the zygote's but the three that are ours."""
-    with contextlib.suppress(OSError):
-        os.setpgid(0, 0)
-    with contextlib.suppress(OSError):
-        libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
+    """An own process group, the usual signals, and the descriptors that are ours where they belong."""
+    harmless(os.setpgid, 0, 0)
+    harmless(libc.prctl, libc.PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+        libc.handle(number, signal.SIG_DFL)
+    libc.handle(signal.SIGINT, signal.default_int_handler)
     # Moved out of the way first: the numbers that came may be the very ones they go to.
-    moved = [os.dup(fd) if fd <= _CHANNEL_FD else fd for fd in fds]
-    while min(moved) <= _CHANNEL_FD:
-        moved = [os.dup(fd) if fd <= _CHANNEL_FD else fd for fd in moved]
+    last = max(_PLACES[: len(fds)])
+    moved = [os.dup(fd) if fd <= last else fd for fd in fds]
+    while min(moved) <= last:
+        moved = [os.dup(fd) if fd <= last else fd for fd in moved]
     null = os.open(os.devnull, os.O_RDWR)
-    for fd, number in ((null, 0), (moved[1], 1), (moved[2], 2), (moved[0], _CHANNEL_FD)):
-        os.dup2(fd, number, inheritable=number != _CHANNEL_FD)
-    for fd in [int(entry.name) for entry in Path("/dev/fd").iterdir()]:  # os.closerange tries a million where close_range is missing
-        if fd > _CHANNEL_FD:
-            with contextlib.suppress(OSError):
-                os.close(fd)
+    for fd, number in ((null, 0), *zip(moved, _PLACES)):  # noqa: B905 (a keyword is a tuple more, and there may be no door)
+        os.dup2(fd, number, inheritable=number < _CHANNEL_FD)
+    if last == _DOOR_FD:
+        network.door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, _DOOR_FD)
     return Channel(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, _CHANNEL_FD))
 
 
-def _settle(root: Path, shared: Path) -> None:
+def _close_the_rest(last: int) -> None:
+    """No open file of the zygote's but those that are ours. After the confinement, which needs what the zygote has opened for it."""
+    try:
+        libc.close_range(last + 1)
+    except OSError:  # before Linux 5.9
+        for fd in [int(entry.name) for entry in Path("/dev/fd").iterdir()]:  # os.closerange would try a million
+            if fd > last:
+                with contextlib.suppress(OSError):
+                    os.close(fd)
+
+
+def _settle(root: str, fonts: tuple[str, ...]) -> None:
     """Its own folder is home, temporary directory and working directory."""
     os.umask(0o077)
-    for name, folder in {"HOME": "home", "TMPDIR": "tmp", "MPLCONFIGDIR": "home/matplotlib", "IPYTHONDIR": "home/ipython"}.items():
-        os.environ[name] = str(root / folder)
-    os.environ.pop("XDG_CACHE_HOME", None)
+    for name, folder in {"HOME": "home", "TMPDIR": "tmp", "MPLCONFIGDIR": "home/matplotlib", "IPYTHONDIR": "home/.ipython"}.items():
+        os.environ[name] = f"{root}/{folder}"
     tempfile.tempdir = None
-    os.chdir(root / "work")
+    os.chdir(f"{root}/work")
     # A Python started by the task would else look for all fonts anew.
-    for fonts in (shared / "matplotlib").glob("fontlist-*.json"):
-        (root / "home/matplotlib" / fonts.name).symlink_to(fonts)
+    for known in fonts:
+        os.symlink(known, f"{root}/home/matplotlib/{known.rpartition('/')[2]}")  # noqa: PTH211 (fewer objects, so fewer pages, than pathlib)
 
 
 def _awake() -> None:
     """Undo what was right for the zygote only; and no two children draw the same random numbers."""
+    gc.freeze()  # what the zygote made since its own
     gc.enable()
-    if random := sys.modules.get("numpy.random"):
-        random.seed()
+    if numpy := sys.modules.get("numpy"):  # as `numpy.random.seed()` does, in a fifth of the time
+        fresh = {"key": numpy.frombuffer(os.urandom(4 * _TWISTER_WORDS), numpy.uint32), "pos": _TWISTER_WORDS}
+        numpy.random.get_bit_generator().state = {"bit_generator": "MT19937", "state": fresh}

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from signal import Signals
-from typing import Any
+from typing import Any, cast
 
 from arq import func
 from arq.worker import Worker
 from redis.exceptions import RedisError
 
 from mecapy_backend import keys
+from mecapy_backend.queue import Taken
 
+from . import metrics, readiness
 from .context import Context, backoff, log
 
 WAIT_S = 4.0  # below the queue's socket timeout
+UNFIT_S = 0.5
 
 RunTask = Callable[[dict[str, Any], str], Awaitable[None]]
 
@@ -31,7 +34,9 @@ class Engine(Worker):
 
     def __init__(self, context: Context, run_task: RunTask, *, grace_s: float = 10.0, handle_signals: bool = True) -> None:
         self.context, self.grace_s = context, grace_s
-        self._waiting_as: int | None = None
+        self._waiting_as = set[int | None]()
+        self.express = asyncio.Semaphore(1)  # one task more than there are slots, as long as it is short
+        self._unfit = ""
         self._stopping = asyncio.Event()
         super().__init__(
             [func(run_task, name="run_task")],  # pyright: ignore[reportArgumentType]
@@ -48,39 +53,75 @@ class Engine(Worker):
         """Wait for a free slot, then in the queue, then start. Returns when stopped and every task is done or given back."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._leave_the_queue())
-            failures = 0
-            while self.allow_pick_jobs:
-                try:
-                    async with self.context.queue.client() as connection:
-                        self._waiting_as = await connection.client_id()  # pyright: ignore[reportUnknownMemberType]
-                        while self.allow_pick_jobs:
-                            await self._next(connection, group)
-                            failures = 0
-                except (RedisError, OSError) as error:
-                    failures += 1
-                    log.warning("waiting", what="queue", failures=failures, error=repr(error))
-                    await asyncio.sleep(backoff.compute(failures))
-                finally:
-                    self._waiting_as = None
+            if self.context.settings.short_s:
+                group.create_task(self._serve(group, self.express, (keys.SHORT,)))
+            await self._serve(group, self.sem, keys.LANES)
 
-    async def _next(self, connection: Any, group: asyncio.TaskGroup) -> None:
+    async def _serve(self, group: asyncio.TaskGroup, slots: asyncio.Semaphore, lanes: Sequence[str]) -> None:
+        failures = 0
+        while self.allow_pick_jobs:
+            waiting_as: int | None = None
+            try:
+                async with self.context.queue.client() as connection:
+                    waiting_as = await connection.client_id()  # pyright: ignore[reportUnknownMemberType]
+                    self._waiting_as.add(waiting_as)
+                    while self.allow_pick_jobs:
+                        await self._next(connection, group, slots, lanes)
+                        lanes = lanes[::-1]  # the lane that is looked into first has the other's turn next
+                        failures = 0
+            except (RedisError, OSError) as error:
+                failures += 1
+                log.warning("waiting", what="queue", failures=failures, error=repr(error))
+                await asyncio.sleep(backoff.compute(failures))
+            finally:
+                self._waiting_as.discard(waiting_as)
+
+    async def _next(self, connection: Any, group: asyncio.TaskGroup, slots: asyncio.Semaphore, lanes: Sequence[str]) -> None:
         """Take one id from the queue, once there is a slot for it, and start it."""
-        await self.sem.acquire()
+        await slots.acquire()
         try:
-            popped = await connection.bzpopmin(keys.QUEUE, WAIT_S + random.random()) if self.allow_pick_jobs else None
+            takes = self.allow_pick_jobs and await self._fit()
+            popped = await connection.bzpopmin(lanes, WAIT_S + random.random()) if takes else None
         except BaseException:
-            self.sem.release()
+            slots.release()
             raise
         if popped is None:
-            self.sem.release()
+            slots.release()
             return
-        job_id = popped[1].decode(errors="replace")
+        taken = Taken.of(popped)
         self.job_counter += 1
-        task = self.tasks[job_id] = group.create_task(self.run_job(job_id, int(popped[2])))
-        task.add_done_callback(lambda _: self._release_sem_dec_counter_on_complete())
+        task = self.tasks[taken.task_id] = group.create_task(self.run_job(taken.task_id, taken))
+        if slots is self.sem:
+            task.add_done_callback(lambda _: self._release_sem_dec_counter_on_complete())
+        else:
+            group.create_task(self._lend(task))
+        if taken.more:
+            group.create_task(_tell(self.context.queue.refill(taken.lane)))
 
-    async def run_job(self, job_id: str, score: int) -> None:
+    async def _lend(self, task: asyncio.Task[None]) -> None:
+        """The extra slot is a short task's for as long as that is short. Then it takes one as all others do, as soon as one is free."""
+        await asyncio.wait([task], timeout=self.context.settings.short_s)
+        own = asyncio.ensure_future(self.sem.acquire())
+        await asyncio.wait([task, own], return_when=asyncio.FIRST_COMPLETED)
+        self.express.release()
+        await asyncio.wait([task])
+        self.job_counter -= 1
+        if not own.cancel():
+            self.sem.release()
+
+    async def _fit(self) -> bool:
+        """Whether to take a task now. A worker that cannot carry it would take it from those that can."""
+        why, before = readiness.unfit(self.context), self._unfit
+        self._unfit = why
+        if bool(why) != bool(before):
+            log.warning("takes no tasks", why=why) if why else log.info("takes tasks again")
+        if why:
+            await asyncio.sleep(UNFIT_S)
+        return not why
+
+    async def run_job(self, job_id: str, score: Taken) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """One task from its id to its end. Never raises: whatever goes wrong here, the worker serves on."""
+        metrics.stage_s["queue"].observe(score.waited_s)
         try:
             await self.functions["run_task"].coroutine(self.ctx, job_id)
             self.jobs_complete += 1
@@ -92,6 +133,8 @@ class Engine(Worker):
         finally:
             if self.tasks.get(job_id) is asyncio.current_task():
                 del self.tasks[job_id]
+            if score.capped:
+                await _tell(self.context.queue.release(job_id))
 
     def handle_sig(self, signum: Signals) -> None:
         log.info("stopping", signal=signum.name, running=len(self.tasks))
@@ -113,9 +156,18 @@ class Engine(Worker):
     async def _leave_the_queue(self) -> None:
         """Wake our own connection out of BZPOPMIN. Cancelling it instead could lose an id that Redis has just popped for us."""
         await self._stopping.wait()
-        while self._waiting_as is not None:
+        while self._waiting_as:
             try:
-                await self.context.queue.client_unblock(self._waiting_as)  # pyright: ignore[reportUnknownMemberType]
+                for waiting in tuple(self._waiting_as):
+                    await self.context.queue.client_unblock(cast(int, waiting))  # pyright: ignore[reportUnknownMemberType]
             except (RedisError, OSError) as error:
                 log.warning("waiting", what="to leave the queue", error=repr(error))
             await asyncio.sleep(0.05)
+
+
+async def _tell(queue: Awaitable[object]) -> None:
+    """Something for the queue beside the work; what gets lost, the reconciler does a second later."""
+    try:
+        await queue
+    except (RedisError, OSError) as error:
+        log.warning("queue not told", error=repr(error))

@@ -23,6 +23,7 @@ MAX_BODY_BYTES = 1024 * 1024 * 1024
 MAX_FDS = 1000
 _FDS_AT_ONCE = 250  # the kernel takes 253 with one message
 _CHUNK_BYTES = 256 * 1024
+_json = json.JSONEncoder(separators=(",", ":"))
 _LENGTHS = struct.Struct("!II")
 _CLOEXEC: int = getattr(socket, "MSG_CMSG_CLOEXEC", 0)  # not on macOS
 _NOSIGNAL: int = getattr(socket, "MSG_NOSIGNAL", 0)
@@ -44,7 +45,7 @@ class Frame:
 
 def encode(frame: Frame) -> bytes:
     """The bytes of a frame; its descriptors travel beside them."""
-    header = json.dumps({"kind": frame.kind, "fds": len(frame.fds), "header": frame.header}, separators=(",", ":")).encode()
+    header = _json.encode({"kind": frame.kind, "fds": len(frame.fds), "header": frame.header}).encode()
     if len(header) > MAX_HEADER_BYTES or len(frame.body) > MAX_BODY_BYTES or len(frame.fds) > MAX_FDS:
         raise FrameError(f"frame {frame.kind!r} is too large: header {len(header)}, body {len(frame.body)} bytes, {len(frame.fds)} files")
     return b"".join((_LENGTHS.pack(len(header), len(frame.body)), header, frame.body))
@@ -97,7 +98,7 @@ class Decoder:
 
 def _parse(data: bytes) -> dict[str, Any]:
     try:
-        header = json.loads(data)
+        header = json.loads(data.decode())
     except (ValueError, RecursionError) as error:
         raise FrameError(f"a frame's header is not JSON: {error}") from None
     return _object(header)

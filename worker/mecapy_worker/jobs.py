@@ -6,6 +6,7 @@ It moves bytes and opens none of them. Before it: `engine`; after it: `relay`, `
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 from collections.abc import Coroutine
@@ -14,13 +15,14 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from mecapy_backend.queue import score
 from mecapy_backend.store import events, tasks
 from mecapy_jupyter import wire
 
-from . import reasons
+from . import door, metrics, reasons
 from .context import Context, Hold, log, patiently
-from .journal import Journal
-from .keeping import keeping
+from .journal import ANSWER_S, Journal
+from .keeping import Keeping, forget_unusable, recorded
 from .outcome import settle
 from .relay import Relay
 
@@ -35,16 +37,21 @@ async def run_task(ctx: dict[str, Any], task_id: str) -> None:
     work: Context = ctx["context"]
     if not _ID.fullmatch(task_id):
         return log.warning("dropped", task=ascii(task_id[:80]), why="the queue holds something that is no task's id")
+    laps = metrics.Laps()
     started = await patiently("start", lambda: tasks.start(work.db, task_id, work.worker_id, work.settings.lease_s), task=task_id)
     if started is None:
         return log.info("dropped", task=task_id, why="cancelled, or taken, while it waited")
+    if started.barred:
+        return await refuse(work, task_id)
+    laps.lap("start")
     log.info("started", task=task_id, attempt=started.attempt)
     with work.holding(task_id, started.attempt) as hold:
         try:
             async with AsyncExitStack() as child:  # cleared away after the outcome is known to everybody
                 child.callback(work.spool(started).unlink, missing_ok=True)
-                outcome, journal = await attempt(work, started, hold, child)
+                outcome, journal = await attempt(work, started, hold, child, laps)
                 await conclude(work, started, hold, outcome, journal)
+                laps.lap("record")
         except asyncio.CancelledError:
             await to_the_end(leave(work, started))
             raise
@@ -53,47 +60,77 @@ async def run_task(ctx: dict[str, Any], task_id: str) -> None:
             await to_the_end(record(work, started, wire.Outcome(wire.FAILED, error=reasons.ours(error)), None))
 
 
-async def attempt(work: Context, started: tasks.Started, hold: Hold, stack: AsyncExitStack) -> tuple[wire.Outcome, Journal]:
+async def refuse(work: Context, task_id: str) -> None:
+    """The store has cancelled it, for its owner is disabled; whoever follows it hears of that."""
+    log.info(wire.CANCELLED, task=task_id, why="its owner is disabled")
+    with contextlib.suppress(RedisError):  # the row says it, too
+        await events.append(work.queue, task_id, [(wire.CANCELLED, wire.Outcome(wire.CANCELLED).as_json())], last=True)
+
+
+async def attempt(
+    work: Context, started: tasks.Started, hold: Hold, stack: AsyncExitStack, laps: metrics.Laps
+) -> tuple[wire.Outcome, Journal]:
     """Run the task in a child of its own. When this returns the child is dead and its result is in the object store."""
     request, ours = started.request, ".".join(work.pool.report.python.split(".")[:2])
     payload = wire.Payload.from_json(request["payload"]) if request.get("payload") else wire.Payload()
-    async with Journal(work.queue, started.task_id, work.settings, work.spool(started)) as journal:
-        journal.add(wire.STARTED, {"worker": work.worker_id, "attempt": started.attempt})
+    async with Journal(work.queue, started.task_id, work.settings, work.spool(started), started.attempt) as journal:
+        keep = Keeping(work, started.owner, hold)
+        about = {"worker": work.worker_id, "attempt": started.attempt, "memory_limit_bytes": work.settings.max_memory_bytes}
+        journal.add(wire.STARTED, about)
         if request.get("python") and request["python"] != ours:
             return wire.Outcome(wire.FAILED, error=reasons.python(request["python"], ours)), journal
         try:
-            fds = await _opened(work, started.owner, payload, stack)
+            fds = await _opened(work, started.owner, payload, keep, stack)
+            laps.lap("inputs")
             async with asyncio.timeout(CHILD_WITHIN_S):
                 child = await stack.enter_async_context(work.pool.child())
+            laps.lap("child")
         except InputsGone as gone:
             why = reasons.storage(f"An input could not be read ({gone}); run the cell again.")
         except TimeoutError:
             why = reasons.no_child(CHILD_WITHIN_S)
         else:
-            await child.send("task", _header(request, started.attempt, fds), payload.pickle, fds)
-            ended = await Relay(child, hold, journal).run(float(request.get("timeout", 300)))
-            return await settle(ended, child.outbox, work.blobs, started.owner, work.settings, keeping(work, started.owner)), journal
-        return wire.Outcome(wire.FAILED, error=why), journal
+            header = _header(request, started.attempt, fds)
+            metrics.input_bytes.inc(sum(header["blob_sizes"]) + len(payload.pickle))
+            log.info("in child", task=started.task_id, attempt=started.attempt, child=child.pid)
+            await child.send("task", header, payload.pickle, fds)
+            async with door.opened(work, started, child):
+                ended = await Relay(child, hold, journal).run(float(request.get("timeout", 300)))
+            laps.lap("run")
+            outcome = await settle(ended, child.outbox, keep, work.settings)
+            laps.lap("result")
+            return _wanted(hold, outcome), journal
+        return _wanted(hold, wire.Outcome(wire.FAILED, error=why)), journal
+
+
+def _wanted(hold: Hold, outcome: wire.Outcome) -> wire.Outcome:
+    """A task that is cancelled while it waits for the object store did not fail over that."""
+    away = outcome.error is not None and outcome.error.kind == "storage"
+    return wire.Outcome(wire.CANCELLED, seconds=outcome.seconds) if away and hold.reason == "cancel" else outcome
 
 
 async def conclude(work: Context, started: tasks.Started, hold: Hold, outcome: wire.Outcome, journal: Journal) -> None:
     """What becomes of an attempt that ended: recorded, tried again, or, where the task is no longer ours, nothing."""
+    metrics.output_bytes.inc(journal.total_bytes)
+    work.charge(started.owner, journal.cpu_s)
     if hold.reason == "lost":
+        metrics.leases_lost.inc()
         log.warning("lost", task=started.task_id, attempt=started.attempt, why="the lease ran out, or the task was forgotten")
-    elif not await try_again(work, started, outcome):
-        await to_the_end(record(work, started, outcome, journal))
+    elif end := await try_again(work, started, outcome, journal):
+        await to_the_end(record(work, started, end, journal))
 
 
 class InputsGone(Exception):
     """A blob of the inputs cannot be opened."""
 
 
-async def _opened(work: Context, owner: str, payload: wire.Payload, stack: AsyncExitStack) -> tuple[int, ...]:
+async def _opened(work: Context, owner: str, payload: wire.Payload, keep: Keeping, stack: AsyncExitStack) -> tuple[int, ...]:
     fds: list[int] = []
     for digest in payload.digests:
         try:
-            fds.append(await work.blobs.open(owner, digest))
+            fds.append(await keep.open(digest))
         except Exception as error:
+            await forget_unusable(work, owner, digest, error)
             raise InputsGone(str(error) or type(error).__name__) from error
         stack.callback(os.close, fds[-1])
     return tuple(fds)
@@ -115,19 +152,29 @@ async def record(work: Context, started: tasks.Started, outcome: wire.Outcome, j
     """The outcome into the row, then the final event. A cancel or a newer attempt that was first has won: then nothing."""
     about: dict[str, Any] = {"task": started.task_id, "attempt": started.attempt}
     entries, log_blob = await _log_of(work, started, journal) if journal else ([], "")
+    cpu_s = journal.cpu_s if journal else 0.0
     try:
         won = await patiently(
-            "finish", lambda: tasks.finish(work.db, started.task_id, started.attempt, outcome, entries, log_blob), **about
+            "finish", lambda: tasks.finish(work.db, started.task_id, started.attempt, outcome, entries, log_blob, cpu_s), **about
         )
     except Exception as error:  # the row does not take it, however often we try
         log.exception("not recorded", **about)
-        return await record(work, started, wire.Outcome(wire.FAILED, error=reasons.ours(error)), None) if journal else None
+        if journal is None:
+            return None
+        await journal.flush()
+        return await record(work, started, wire.Outcome(wire.FAILED, error=reasons.ours(error)), None)
     if not won:
+        metrics.leases_lost.inc()
         return log.warning("too late", **about, state=outcome.state)
-    log.info(outcome.state, **about, seconds=outcome.seconds, kind=outcome.error.kind if outcome.error else "")
+    kind = outcome.error.kind if outcome.error else ""
+    metrics.ended.labels(outcome.state, kind).inc()
+    log.info(outcome.state, **about, seconds=outcome.seconds, kind=kind)
     try:
-        await events.append(work.queue, started.task_id, [(outcome.state, outcome.as_json())])
-        await events.close(work.queue, started.task_id)
+        async with asyncio.timeout(ANSWER_S):
+            if journal:
+                await journal.end(outcome.state, outcome.as_json())
+            else:
+                await events.append(work.queue, started.task_id, [(outcome.state, outcome.as_json())], last=True)
     except Exception as error:  # readers also look at the row
         log.warning("events dropped", **about, error=repr(error))
 
@@ -136,36 +183,51 @@ async def _log_of(work: Context, started: tasks.Started, journal: Journal) -> tu
     """What to keep of the log in the row, and the blob that has all of it where that is more."""
     entries, spool = journal.kept()
     try:
-        return ([], (await work.blobs.adopt(started.owner, spool, keeping(work, started.owner)))[0]) if spool else (entries, "")
+        return ([], (await work.blobs.adopt(started.owner, spool, recorded(work, started.owner)))[0]) if spool else (entries, "")
     except Exception as error:  # the outcome matters more than its log
         log.warning("log cut", task=started.task_id, error=repr(error))
         return entries, ""
 
 
-async def try_again(work: Context, started: tasks.Started, outcome: wire.Outcome) -> bool:
-    """Whether the task goes back for another attempt, as its owner asked for; or because its end was our fault."""
-    kind = outcome.error.kind if outcome.error else ""
-    again = int(started.request.get("retries", 0)) if kind in RETRIED else work.settings.max_losses - 1 if kind == "worker_lost" else 0
-    return started.attempt <= again and await give_back(work, started, f"attempt {started.attempt} failed ({kind})")
+async def try_again(work: Context, started: tasks.Started, outcome: wire.Outcome, journal: Journal) -> wire.Outcome | None:
+    """None where the task goes back for another attempt, as its owner asked for, or because its end was our fault. Else what to record.
+
+    Of the attempts before this one only those count that ended in the same way: what a stopped worker gave back cost nothing.
+    """
+    if outcome.error is None:
+        return outcome
+    kind = outcome.error.kind
+    if kind in RETRIED:
+        again = sum(why in RETRIED for why in started.earlier) < int(started.request.get("retries", 0))
+    else:
+        again = kind == tasks.LOST and started.losses + 1 < work.settings.max_losses
+    if not again:
+        return outcome
+    await journal.flush()
+    return await give_back(work, started, kind, outcome, outcome.error.message)
 
 
-async def give_back(work: Context, started: tasks.Started, why: str) -> bool:
-    """Into the queue again. False: the task is to be cancelled, or no longer ours."""
+async def give_back(work: Context, started: tasks.Started, why: str, otherwise: wire.Outcome, said: str = "") -> wire.Outcome | None:
+    """Into the queue again, at its old place: None. Else what to record: that it must not run twice, or, where it is to be cancelled
+    or no longer ours, `otherwise`."""
     task_id, number = started.task_id, started.attempt
-    if not await patiently("requeue", lambda: tasks.requeue(work.db, task_id, number), task=task_id):
-        return False
+    state = await patiently("requeue", lambda: tasks.requeue(work.db, task_id, number, why, said), task=task_id)
+    if state != wire.QUEUED:
+        return tasks.once_outcome() if state else otherwise
+    metrics.given_back.inc()
     log.info("given back", task=task_id, attempt=number, why=why)
     try:
-        await work.queue.enqueue(task_id, int(started.request.get("priority", 5)))
+        place = {task_id: score(int(started.request.get("priority", 5)), started.created_at.timestamp())}
+        await work.queue.put_back(started.owner, place, short=started.short)
     except (RedisError, OSError) as error:  # the reconciler enqueues it
         log.warning("not enqueued", task=task_id, error=repr(error))
-    return True
+    return None
 
 
 async def leave(work: Context, started: tasks.Started) -> None:
-    """The worker ends before the task: somebody else runs it again, unless it was to be cancelled anyway."""
-    if not await give_back(work, started, "the worker leaves"):
-        await record(work, started, wire.Outcome(wire.CANCELLED), None)
+    """The worker ends before the task: somebody else runs it again, unless it was to be cancelled anyway, or had used the network."""
+    if end := await give_back(work, started, tasks.LEFT, wire.Outcome(wire.CANCELLED)):
+        await record(work, started, end, None)
 
 
 async def to_the_end(work: Coroutine[Any, Any, Any]) -> None:

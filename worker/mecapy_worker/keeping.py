@@ -1,22 +1,78 @@
-"""A result's blobs come to be while PostgreSQL may be away: wait for it, as everywhere in a worker, and fail no task for it.
+"""A task's bytes on their way into the object store and out of it, while that or PostgreSQL may be away: offered again and again,
+for no longer than the operator allows (`MECAPY_STORE_PATIENCE_S`) and the task is wanted. An input that is not what its name says is
+forgotten, so that running the cell again sends it again.
 
-Before it: `jobs`. After it: `blob_rows.storing`.
+Before it: `jobs`, `outcome`. After it: the store's `blobs` and `blob_rows`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError  # pyright: ignore[reportMissingTypeStubs]
 
 from mecapy_backend.store import blob_rows
-from mecapy_backend.store.blobs import Within
+from mecapy_backend.store.blobs import Within, WrongDigest
 
-from .context import Context, log, passing, patiently
+from . import metrics
+from .context import Context, Hold, backoff, log, passing, patiently
+
+T = TypeVar("T")
 
 
-def keeping(work: Context, owner: str) -> Within:
-    """`blob_rows.storing`, patiently."""
+class StoreAway(OSError):
+    """The object store did not take or give these bytes, for as long as anybody wanted to wait."""
+
+
+class Keeping:
+    """The store, for one attempt of a task."""
+
+    def __init__(self, work: Context, owner: str, hold: Hold) -> None:
+        self._work, self._owner, self._hold = work, owner, hold
+        self._within = recorded(work, owner)
+
+    async def adopt(self, path: Path) -> str:
+        """Take over a finished file; its digest."""
+        return (await self._patiently(lambda: self._work.blobs.adopt(self._owner, path, self._within)))[0]
+
+    async def write(self, digest: str, data: bytes) -> None:
+        await self._patiently(lambda: self._work.blobs.write(self._owner, digest, _once(data), self._within))
+
+    async def open(self, digest: str) -> int:
+        """A file descriptor on a blob. FileNotFoundError and WrongDigest at once: waiting makes neither better."""
+        return await self._patiently(lambda: self._work.blobs.open(self._owner, digest))
+
+    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+        until, failures = time.monotonic() + self._work.settings.store_patience_s, 0
+        while True:
+            try:
+                return await call()
+            except FileNotFoundError:
+                raise
+            except (OSError, BotoCoreError, ClientError) as error:
+                left_s = until - time.monotonic()
+                if left_s <= 0 or self._hold.reason:
+                    raise StoreAway(str(error) or type(error).__name__) from error
+                failures += 1
+                metrics.waits.labels("store").inc()
+                log.warning("waiting", what="store", task=self._hold.task_id, failures=failures, error=repr(error))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(backoff.compute(failures), left_s)):
+                    await self._hold.stopped.wait()
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+
+
+def recorded(work: Context, owner: str) -> Within:
+    """`blob_rows.storing`, patiently: a result's blobs come to be while PostgreSQL may be away."""
     storing = blob_rows.storing(work.db, owner)
 
     @asynccontextmanager
@@ -28,6 +84,7 @@ def keeping(work: Context, owner: str) -> Within:
         except BaseException:
             await stack.__aexit__(*sys.exc_info())
             raise
+        metrics.stored_bytes.inc(size)
         try:
             await stack.aclose()
         except Exception as error:  # the bytes are there; `finish` names them again
@@ -36,3 +93,13 @@ def keeping(work: Context, owner: str) -> Within:
             log.warning("blob not recorded", digest=digest, error=repr(error))
 
     return within
+
+
+async def forget_unusable(work: Context, owner: str, digest: str, error: Exception) -> None:
+    """After `error` came of opening this blob: a client put other bytes there, or they are gone."""
+    if isinstance(error, (FileNotFoundError, WrongDigest)):
+        try:
+            await patiently("blob", lambda: blob_rows.discard(work.db, work.blobs, owner, digest), digest=digest)
+            log.warning("blob forgotten", digest=digest, error=str(error))
+        except Exception as again:  # the task fails either way, and says why
+            log.warning("blob not forgotten", digest=digest, error=repr(again))

@@ -7,9 +7,11 @@ Only ever takes rights away from the calling thread, so it is called while the c
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import stat
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from mecapy_worker import libc
@@ -46,28 +48,49 @@ def version() -> int:
         return 0
 
 
-def restrict(rules: Iterable[tuple[Path, int]]) -> None:
-    """From here on this thread and all it starts reach only these paths, each with its rights. Paths that do not exist are skipped."""
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What may be done beneath a path that was opened before (`opened`); `close` it when no child needs it any more."""
+
+    beneath: _Beneath
+    address: int
+
+    def close(self) -> None:
+        os.close(self.beneath.parent)
+
+
+_RULE_FDS_FROM = 16  # a child's own descriptors, 0 to 3, shall not land on these
+
+
+def handled() -> int:
+    """All this kernel's Landlock can take away."""
     known = version()
-    handled = sum(rights for since, rights in _ALL_BY_VERSION if known >= since)
-    attributes = _Attributes(handled, _TCP_BIND_AND_CONNECT if known >= 4 else 0, _SCOPE_ABSTRACT_UNIX_AND_SIGNAL if known >= 6 else 0)
-    size = 24 if known >= 6 else 16 if known >= 4 else 8
-    ruleset = libc.syscall(_CREATE, ctypes.addressof(attributes), size, 0)
-    try:
-        for path, rights in rules:
-            _allow(ruleset, path, rights & handled)
-        libc.syscall(_RESTRICT, ruleset, 0)
-    finally:
-        os.close(ruleset)
+    return sum(rights for since, rights in _ALL_BY_VERSION if known >= since)
 
 
-def _allow(ruleset: int, path: Path, rights: int) -> None:
+def opened(path: str | Path, rights: int) -> Rule | None:
+    """A rule for `path`; None where it does not exist. The zygote opens what all children share, once."""
     try:
         fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
-        return
+        return None
     try:
-        beneath = _Beneath(rights if stat.S_ISDIR(os.fstat(fd).st_mode) else rights & _ON_FILES, fd)
-        libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.addressof(beneath), 0)
+        granted = rights if stat.S_ISDIR(os.fstat(fd).st_mode) else rights & _ON_FILES
+        beneath = _Beneath(granted & handled(), fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _RULE_FDS_FROM))
+        return Rule(beneath, ctypes.addressof(beneath))
     finally:
         os.close(fd)
+
+
+def restrict(rules: Iterable[Rule]) -> None:
+    """From here on this thread and all it starts reach only what these rules name."""
+    known = version()
+    attributes = _Attributes(handled(), _TCP_BIND_AND_CONNECT if known >= 4 else 0, _SCOPE_ABSTRACT_UNIX_AND_SIGNAL if known >= 6 else 0)
+    size = 24 if known >= 6 else 16 if known >= 4 else 8
+    ruleset = libc.syscall(_CREATE, ctypes.addressof(attributes), size)
+    try:
+        for rule in rules:
+            libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, rule.address)
+        libc.syscall(_RESTRICT, ruleset)
+    finally:
+        os.close(ruleset)

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any
 
 from redis.exceptions import RedisError
 
 from mecapy_backend import keys
-from mecapy_backend.store import tasks, workers
+from mecapy_backend.store import events, shares, tasks, workers
+from mecapy_jupyter import wire
 
+from . import metrics
 from .context import Context, Hold, backoff, log, passing
 
 LISTEN_S = 5.0
@@ -28,12 +31,28 @@ async def renew(ctx: Context, info: dict[str, Any]) -> None:
         try:
             mine = dict(ctx.held)  # before asking: what starts meanwhile is not in the answer
             strangers = await _settle(ctx, mine, await tasks.renew(ctx.db, ctx.worker_id, ctx.settings.lease_s), strangers)
+            ctx.pulse.renewed_s = time.monotonic()
             await workers.beat(ctx.db, ctx.worker_id, info | {"running": len(ctx.held)})
+            await tell_usage(ctx)
+            metrics.renewed.set_to_current_time()
         except Exception as error:
             log.warning("lease not renewed", error=repr(error)) if passing(error) else log.exception("lease not renewed")
             await asyncio.sleep(min(_AGAIN_S, ctx.settings.heartbeat_s))  # sooner: the lease runs on, and nobody knows of a new worker yet
             continue
         await asyncio.sleep(ctx.settings.heartbeat_s)
+
+
+async def tell_usage(ctx: Context) -> None:
+    """What the tasks that ended since have taken. A worker that is killed takes the last seconds' with it."""
+    took = dict(ctx.took)
+    ctx.took.clear()
+    try:
+        if took:
+            await shares.add_usage(ctx.db, took)
+    except BaseException:
+        for owner, (cpu_s, count) in took.items():
+            ctx.charge(owner, cpu_s, count)
+        raise
 
 
 async def _settle(ctx: Context, mine: dict[str, Hold], held: list[tasks.Held], strangers: set[tuple[str, int]]) -> set[tuple[str, int]]:
@@ -49,8 +68,14 @@ async def _settle(ctx: Context, mine: dict[str, Hold], held: list[tasks.Held], s
     unknown = {(answer.task_id, answer.attempt) for answer in held if answer.task_id not in ctx.held}
     for task_id, attempt in unknown & strangers:
         log.warning("given back", task=task_id, attempt=attempt, why="its start was never answered")
-        await tasks.requeue(ctx.db, task_id, attempt)  # the reconciler enqueues it
+        if await tasks.requeue(ctx.db, task_id, attempt) == wire.RUNNING:  # else the reconciler enqueues it
+            await _end(ctx, task_id, attempt, tasks.once_outcome())
     return unknown
+
+
+async def _end(ctx: Context, task_id: str, attempt: int, outcome: wire.Outcome) -> None:
+    if await tasks.finish(ctx.db, task_id, attempt, outcome):
+        await events.append(ctx.queue, task_id, [(outcome.state, outcome.as_json())], last=True)
 
 
 async def listen(ctx: Context) -> None:

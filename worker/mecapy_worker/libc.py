@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import inspect
 import os
 import platform
+import signal
 import sys
+from collections.abc import Callable
+from typing import Any
 
 LINUX = sys.platform == "linux"
 MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
@@ -18,49 +22,106 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_SECCOMP = 1, 4, 24, 2
 PR_SET_KEEPCAPS, PR_CAP_AMBIENT_RAISE, CAP_DAC_READ_SEARCH = 8, 2, 2
 PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 36, 38, 47
 
-CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER = 0x00020000, 0x08000000, 0x10000000
+CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x08000000, 0x10000000, 0x20000000
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_SLAVE = 2, 4, 8, 0x4000, 0x80000
+
+_CLOSE_RANGE = 436  # the same on every architecture
+_CLONE = {"x86_64": 56, "aarch64": 220}
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _checked(result: int, what: str) -> int:
-    if result < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, f"{what}: {os.strerror(code)}")
-    return result
+handle: Callable[[int, Any], object] = inspect.unwrap(signal.signal)
+"""Set a signal's handler. What `signal.signal` wraps: that looks its answer up in enums, and a child would copy a hundred pages for it."""
 
 
-def _function(name: str) -> ctypes.CDLL:
-    if not LINUX:
-        raise OSError(errno.ENOSYS, f"{name} exists on Linux only")
-    return _libc
+def _call(name: str, *kinds: Any) -> Callable[..., int]:
+    """That function of the C library with its arguments' types settled; it raises OSError when it fails."""
+    function: Any = getattr(_libc, name) if LINUX else None
+    if LINUX:
+        function.argtypes = kinds
+
+    def call(*arguments: Any) -> int:
+        if not LINUX:
+            raise OSError(errno.ENOSYS, f"{name} exists on Linux only")
+        result: int = function(*arguments)
+        if result < 0:
+            code = ctypes.get_errno()
+            raise OSError(code, f"{name}{arguments}: {os.strerror(code)}")
+        return result
+
+    return call
+
+
+_prctl = _call("prctl", ctypes.c_int, *[ctypes.c_ulong] * 4)
+_syscall = _call("syscall", ctypes.c_long, *[ctypes.c_ulong] * 4)
+_unshare = _call("unshare", ctypes.c_int)
+_setns = _call("setns", ctypes.c_int, ctypes.c_int)
+_mount = _call("mount", ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
+_capset = _call("capset", ctypes.c_void_p, ctypes.c_void_p)
+_madvise = _call("madvise", ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+_mprotect = _call("mprotect", ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+_NOTHING = (0, 0, 0, 0)
 
 
 def prctl(option: int, *arguments: int) -> int:
-    padded = [ctypes.c_ulong(value) for value in (*arguments, 0, 0, 0, 0)[:4]]
-    return _checked(_function("prctl").prctl(ctypes.c_int(option), *padded), f"prctl({option})")
+    return _prctl(option, *arguments, *_NOTHING[len(arguments) :])
 
 
 def syscall(number: int, *arguments: int) -> int:
-    """A raw system call; addresses are passed as numbers (`ctypes.addressof`)."""
-    return _checked(
-        _function("syscall").syscall(ctypes.c_long(number), *(ctypes.c_ulong(value) for value in arguments)), f"syscall {number}"
-    )
+    """A raw system call of up to four arguments; addresses are passed as numbers (`ctypes.addressof`)."""
+    return _syscall(number, *arguments, *_NOTHING[len(arguments) :])
 
 
 def madvise(address: int, size_bytes: int, advice: int) -> None:
-    arguments = (ctypes.c_void_p(address), ctypes.c_size_t(size_bytes), ctypes.c_int(advice))
-    _checked(_function("madvise").madvise(*arguments), f"madvise({advice})")
+    _madvise(address, size_bytes, advice)
+
+
+def mprotect(address: int, size_bytes: int, rights: int) -> None:
+    _mprotect(address, size_bytes, rights)
+
+
+class _Mallinfo(ctypes.Structure):
+    _fields_ = (("others", ctypes.c_size_t * 9), ("keepcost", ctypes.c_size_t))
+
+
+def fill_heap(smallest: int, largest: int) -> None:
+    """Allocate the holes of the C library's heap for good, largest first: what is left lies at its end. Glibc only; see mallinfo2(3)."""
+    if not LINUX or not hasattr(_libc, "mallinfo2"):
+        return
+    malloc, free = _libc.malloc, _libc.free
+    malloc.argtypes = free.argtypes = (ctypes.c_size_t,)
+    malloc.restype = _libc.sbrk.restype = ctypes.c_size_t
+    _libc.mallinfo2.restype = _Mallinfo
+    end = _libc.sbrk(0) - _libc.mallinfo2().keepcost
+    for size in range(largest, smallest - 1, -16):
+        while 0 < (at := malloc(size)) < end:
+            pass
+        free(at)
+
+
+def close_range(first: int) -> None:
+    """Close every descriptor from `first` on."""
+    syscall(_CLOSE_RANGE, first, 0xFFFFFFFF, 0)
 
 
 def unshare(flags: int) -> None:
-    _checked(_function("unshare").unshare(ctypes.c_int(flags)), "unshare")
+    _unshare(flags)
+
+
+def fork_into(namespaces: int) -> int:
+    """Fork into new namespaces (CLONE_NEW…). Python does not learn of it: for a process with one thread, that then does next to nothing."""
+    if MACHINE not in _CLONE:
+        raise OSError(errno.ENOSYS, f"the number of clone(2) on {MACHINE} is not known here")
+    return syscall(_CLONE[MACHINE], namespaces | signal.SIGCHLD)
+
+
+def setns(fd: int, kinds: int) -> None:
+    _setns(fd, kinds)
 
 
 def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
-    text = (source.encode(), target.encode(), kind.encode() or None)
-    _checked(_function("mount").mount(*text, ctypes.c_ulong(flags), options.encode() or None), f"mount {target}")
+    _mount(source.encode(), target.encode(), kind.encode() or None, flags, options.encode() or None)
 
 
 def keep_capabilities_once() -> None:
@@ -78,11 +139,14 @@ def bound_capabilities(keep: int | None = None) -> None:
             break  # EINVAL: past the last one this kernel knows; EPERM: we hold none that could drop them
 
 
+_CAPABILITIES_VERSION = (ctypes.c_uint32 * 2)(0x20080522, 0)
+_capabilities = (ctypes.c_uint32 * 6)()
+
+
 def drop_capabilities(keep: int | None = None) -> None:
     """Give up every capability but `keep`."""
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    data = (ctypes.c_uint32 * 6)(*[0 if keep is None else 1 << keep] * 3)  # effective, permitted, inheritable
-    _checked(_function("capset").capset(ctypes.byref(header), ctypes.byref(data)), "capset")
+    _capabilities[:3] = [0 if keep is None else 1 << keep] * 3  # effective, permitted, inheritable
+    _capset(_CAPABILITIES_VERSION, _capabilities)
     if keep is not None:
         prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, keep)  # programs the child starts have it too
 

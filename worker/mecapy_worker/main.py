@@ -12,47 +12,40 @@ import secrets
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import structlog
-
-from mecapy_backend import queue
+from mecapy_backend import logs, queue
 from mecapy_backend.settings import Settings
 from mecapy_backend.store import blobs, database, workers
+from mecapy_jupyter.version import __version__
 
+from . import egress, hiding, installed, port, readiness
 from .context import Context, log, passing
 from .engine import Engine
 from .jobs import run_task
-from .lease import listen, renew
-from .pool import Pool, PoolOptions
+from .lease import listen, renew, tell_usage
+from .pool import Pool, PoolOptions, TooWeak
 from .reconciler import reconcile
 
 
 def serve(settings: Settings | None = None) -> None:
-    """Run a worker until SIGTERM or SIGINT."""
-    configure_logs()
+    """Run a worker until SIGTERM or SIGINT. Where it must not serve, it ends with the reason."""
+    settings = settings or Settings()
+    hiding.hide()
+    logs.configure(settings.log_format, "worker")
     try:
         import uvloop
     except ImportError:
-        asyncio.run(run(settings or Settings()))
+        start = asyncio.run
     else:
-        uvloop.run(run(settings or Settings()))
-
-
-def configure_logs() -> None:
-    """One line for each transition, on stderr. Plain tracebacks: the values of variables in them could be anybody's data."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event", "task"], bool_as_flag=False),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+        start = uvloop.run
+    try:
+        start(run(settings))
+    except (TooWeak, egress.BadRule) as why:
+        raise SystemExit(f"mecapy worker: {why}") from None
 
 
 async def run(settings: Settings, *, child_module: str = "mecapy_worker.child", handle_signals: bool = True) -> None:
@@ -64,17 +57,23 @@ async def run(settings: Settings, *, child_module: str = "mecapy_worker.child", 
 async def work(engine: Engine) -> None:
     """The engine and the loops beside it, until the engine is told to stop."""
     context = engine.context
+    health, about = readiness.of(context), describe(context)
     async with asyncio.TaskGroup() as group:
         beside = [
-            group.create_task(renew(context, describe(context))),
+            group.create_task(renew(context, about)),
+            group.create_task(readiness.watch(health, about)),
+            group.create_task(port.serve(context, health)),
             group.create_task(listen(context)),
             group.create_task(reconcile(context)),
+            group.create_task(installed.tell(context)),
         ]
         log.info("ready", worker=context.worker_id, slots=engine.max_jobs)
+        if (report := context.pool.report).level != "strict":
+            log.warning("tasks are not fully confined", level=report.level, why=report.lacking())
         await engine.async_run()
-        for task in beside:
-            task.cancel()
+        await _end(beside)
     try:
+        await tell_usage(context)
         await workers.leave(context.db, context.worker_id)
     except Exception as error:
         if not passing(error):
@@ -82,9 +81,18 @@ async def work(engine: Engine) -> None:
     log.info("stopped", worker=context.worker_id)
 
 
+async def _end(loops: Collection[asyncio.Task[None]]) -> None:
+    """Cancel them, again and again: a library below may swallow a cancel that comes at a bad moment, and they run for ever."""
+    while loops:
+        for task in loops:
+            task.cancel()
+        _, loops = await asyncio.wait(loops, timeout=1)
+
+
 @asynccontextmanager
 async def opened(settings: Settings, child_module: str = "mecapy_worker.child") -> AsyncGenerator[Context]:
     """Everything a worker has in its hands; the folder it works in goes with it."""
+    allowed = egress.of(settings)
     async with AsyncExitStack() as stack:
         scratch = scratch_folder()
         db = database.connect(settings.database_url)
@@ -95,18 +103,19 @@ async def opened(settings: Settings, child_module: str = "mecapy_worker.child") 
             settings.blob_url, endpoint_url=settings.s3_endpoint_url, cache_dir=settings.cache_dir, cache_bytes=settings.cache_bytes
         )
         pool = await stack.enter_async_context(Pool(pool_options(settings, scratch, child_module)))
-        yield Context(worker_id(), settings, db, express, store, pool, spool_folder(scratch, settings.max_timeout_s))
+        yield Context(worker_id(), settings, db, express, store, pool, spool_folder(scratch, settings.max_timeout_s), allowed)
 
 
 def pool_options(settings: Settings, scratch: Path, child_module: str) -> PoolOptions:
     return PoolOptions(
-        spares=settings.worker_slots,
+        spares=settings.worker_slots + 1,  # so that the next short task finds one while the last one's successor is born
         preload=settings.preload,
         sandbox=settings.sandbox,
         scratch=scratch,
         memory_bytes=settings.max_memory_bytes,
         disk_bytes=settings.max_disk_bytes,
         child_module=child_module,
+        outward=bool(settings.egress) and sys.platform == "linux",
     )
 
 
@@ -142,10 +151,12 @@ def describe(context: Context) -> dict[str, Any]:
     return {
         "host": platform.node(),
         "pid": os.getpid(),
+        "version": __version__,
         "slots": context.settings.worker_slots,
         "python": report.python,
         "packages": report.packages,
-        "confinement": {"level": report.level, "layers": report.layers, "missing": report.missing},
+        "network": "open" if "network" in report.through else [str(rule) for rule in context.egress.rules],
+        "confinement": {name: getattr(report, name) for name in ("level", "layers", "missing", "through", "landlock")},
     }
 
 

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,12 @@ from mecapy_worker import libc
 from mecapy_worker.frames import AsyncChannel, Frame, FrameError
 
 # By -c: a spawned helper of the task then imports no main module. -I takes no PYTHONPATH, so that is given by hand.
-_START = "import sys; sys.path += sys.argv[2:]; from mecapy_worker.zygote import main; main()"
+# The namespaces' helper is forked before anything else is imported, for it is to be small.
+_START = """import sys; sys.path += sys.argv[2:]
+from mecapy_worker.pid_namespaces import PidNamespaces
+namespaces = PidNamespaces()
+from mecapy_worker.zygote import main
+main(namespaces)"""
 _PASSED_ON = (
     "TZ",
     "LANG",
@@ -53,7 +59,8 @@ class Nursery:
         self._listener: asyncio.Task[None] | None = None
 
     @classmethod
-    async def start(cls, start: dict[str, Any]) -> Nursery:
+    async def start(cls, start: dict[str, Any], enclose: Callable[[int], None]) -> Nursery:
+        """`enclose`: gets the zygote's pid before it has forked anything, to put it where all its children shall be."""
         ours, theirs = socket.socketpair()
         with theirs:
             command = (sys.executable, "-I", "-c", _START, str(theirs.fileno()), *start["python_path"])
@@ -68,7 +75,9 @@ class Nursery:
             )
         nursery = cls(process, AsyncChannel(ours))
         try:
-            await asyncio.wait_for(nursery._greet(start), _START_WITHIN_S)
+            enclose(process.pid)
+            async with asyncio.timeout(_START_WITHIN_S):
+                await nursery._greet(start)
         except BaseException:
             await nursery.close()
             raise
@@ -109,6 +118,12 @@ class Nursery:
         if not self._endings[name].done():
             await self._tell("kill", {"id": name})
         return await self.ended(name)
+
+    def kill_now(self, name: str, group: int) -> None:
+        """The same from here, where it does not wait for a zygote among a thousand processes that want its processor."""
+        if not self.dead.is_set() and not self.has_ended(name):
+            with contextlib.suppress(OSError):
+                os.killpg(group, signal.SIGKILL)
 
     async def signal(self, name: str, number: int) -> None:
         await self._tell("signal", {"id": name, "number": number})

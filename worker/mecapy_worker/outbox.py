@@ -7,27 +7,30 @@ machine would first have to find as many new ones, which takes longer than all t
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
 
-from mecapy_jupyter import known, pages
+from mecapy_jupyter.values import bufferfile, known, pages
 
-_PIECE_BYTES = 256 << 10  # small enough that what one write gives back is there for the next
 _DONTNEED = 4
 
 
-def write(outbox: Path, buffers: Sequence[memoryview]) -> list[str]:
+def write(outbox: str, buffers: Sequence[memoryview]) -> list[str]:
     """Write each buffer into a file of its own; their names, in order. The buffers do not hold their content afterwards."""
     places = [(known.address_of(buffer), buffer.nbytes) for buffer in buffers]
-    give_back = _giver()
     for number, buffer in enumerate(buffers):
-        address, _ = places[number]
-        needed_later = address is None or any(_overlap(places[number], later) for later in places[number + 1 :])
-        _write(outbox / str(number), buffer, None if needed_later else address, give_back)
+        address, size_bytes = places[number]
+        if address is None or any(_overlap(places[number], later) for later in places[number + 1 :]):  # needed later
+            bufferfile.write(f"{outbox}/{number}", buffer)
+        else:
+            bufferfile.write(f"{outbox}/{number}", buffer, _gives_back(address, size_bytes))
     return [str(number) for number in range(len(buffers))]
+
+
+def add(outbox: str, name: str, content: bytes) -> list[str]:
+    """One more file, whose content we keep."""
+    bufferfile.write(f"{outbox}/{name}", memoryview(content))
+    return [name]
 
 
 def _overlap(one: tuple[int | None, int], other: tuple[int | None, int]) -> bool:
@@ -36,25 +39,25 @@ def _overlap(one: tuple[int | None, int], other: tuple[int | None, int]) -> bool
     return one[0] < other[0] + other[1] + pages.PAGE_BYTES and other[0] < one[0] + one[1] + pages.PAGE_BYTES
 
 
-def _write(path: Path, buffer: memoryview, address: int | None, give_back: Callable[[int, int], Any] | None) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        written = 0
-        while written < buffer.nbytes:
-            begun = written
-            written += os.write(fd, buffer[begun : begun + _PIECE_BYTES])
-            if address is not None and give_back is not None:
-                first = -(-(address + begun) // pages.PAGE_BYTES) * pages.PAGE_BYTES
-                last = (address + written) // pages.PAGE_BYTES * pages.PAGE_BYTES
-                if last > first:
-                    give_back(first, last - first)
-    finally:
-        os.close(fd)
+def _gives_back(address: int, size_bytes: int) -> Callable[[int, int], object]:
+    """For `bufferfile.write`: give back what was written, whole pages, and of large pages no part, which would only split them."""
+    given = -(-address // pages.PAGE_BYTES) * pages.PAGE_BYTES
+    give_back = _giver()
+
+    def written(start: int, end: int) -> None:
+        nonlocal given
+        page_bytes = bufferfile.LARGE_PAGE_BYTES if end < size_bytes else pages.PAGE_BYTES
+        upto = (address + end) // page_bytes * page_bytes
+        if upto > given:
+            give_back(given, upto - given)
+            given = upto
+
+    return written
 
 
-def _giver() -> Callable[[int, int], Any] | None:
+def _giver() -> Callable[[int, int], object]:
     """madvise(2), where that gives pages back at once."""
     if sys.platform != "linux":
-        return None
+        return lambda address, size_bytes: None
     madvise = ctypes.CDLL(None).madvise
     return lambda address, size_bytes: madvise(ctypes.c_void_p(address), ctypes.c_size_t(size_bytes), _DONTNEED)

@@ -9,20 +9,19 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import AsyncIterator, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from blake3 import blake3
 
 from mecapy_backend.settings import Settings
 from mecapy_backend.store import jsontext
-from mecapy_backend.store.blobs import BlobStore, Within, alone
 from mecapy_jupyter import wire
 
-from . import reasons
+from . import reasons, whereabouts
 from .context import Reason
 
 RESULT_JSON_BYTES = 4 * 1024 * 1024
@@ -93,19 +92,25 @@ class Ended:
     garbage: str = ""
     seconds: float = 0.0
     timeout_s: float = 0.0
+    stopped_s: float | None = None  # from being told to stop until it was dead
+    used: int = 0  # of what `limit` is about
 
 
-async def settle(ended: Ended, outbox: Path, blobs: BlobStore, owner: str, settings: Settings, within: Within = alone) -> wire.Outcome:
-    """The outcome to record. The child is dead when this is called: nothing changes in its outbox any more.
+class Keeps(Protocol):
+    """Where the outbox goes; see `keeping.Keeping`."""
 
-    `within`: entered around each blob's coming to be (`blob_rows.storing`), so that no sweep takes it before its task is recorded.
-    """
+    async def adopt(self, path: Path) -> str: ...
+    async def write(self, digest: str, data: bytes) -> None: ...
+
+
+async def settle(ended: Ended, outbox: Path, keep: Keeps, settings: Settings) -> wire.Outcome:
+    """The outcome to record. The child is dead when this is called: nothing changes in its outbox any more."""
     outcome = wire.Outcome(wire.CANCELLED, seconds=round(ended.seconds, 6))
     if ended.reason == "lost":
         return outcome  # nobody asks for it any more
     error = _why(ended, settings)
     try:
-        payload = await _payload(ended.word, outbox, blobs, owner, settings, within) if ended.word else None
+        payload = await _payload(ended.word, outbox, keep, settings) if ended.word else None
     except TooLarge as large:
         payload, error = None, error or reasons.result_too_large(int(large.args[0]), settings)
     except Garbage as garbage:
@@ -113,9 +118,10 @@ async def settle(ended: Ended, outbox: Path, blobs: BlobStore, owner: str, setti
     except OSError as problem:
         payload, error = None, error or reasons.storage(f"The result could not be stored ({problem}); run the cell again.")
     if ended.reason == "cancel":
-        return replace(outcome, payload=payload)
+        return replace(outcome, payload=payload, stopped_s=round(ended.stopped_s or 0.0, 3))
     if error:
-        return replace(outcome, state=wire.FAILED, error=error, payload=payload)
+        line = whereabouts.line_of(outbox) if error.kind in ("memory", "disk", "timeout", "killed") else None
+        return replace(outcome, state=wire.FAILED, error=reasons.at(error, line), payload=payload)
     assert ended.word
     return replace(outcome, state=ended.word.state, result=ended.word.result, error=ended.word.error, payload=payload)
 
@@ -123,7 +129,7 @@ async def settle(ended: Ended, outbox: Path, blobs: BlobStore, owner: str, setti
 def _why(ended: Ended, settings: Settings) -> wire.ErrorInfo | None:
     """Why the worker calls this attempt failed; None where the child's own word stands."""
     if ended.limit:
-        return reasons.limit(ended.limit, settings)
+        return reasons.limit(ended.limit, ended.used, settings)
     if ended.reason == "output":
         return reasons.output(settings)
     if ended.reason == "timeout":
@@ -133,18 +139,18 @@ def _why(ended: Ended, settings: Settings) -> wire.ErrorInfo | None:
     return None if ended.word or ended.reason else reasons.died(ended.exit or {})
 
 
-async def _payload(word: Word, outbox: Path, blobs: BlobStore, owner: str, settings: Settings, within: Within) -> wire.Payload | None:
+async def _payload(word: Word, outbox: Path, keep: Keeps, settings: Settings) -> wire.Payload | None:
     if not word.stream and not word.buffers:
         return None
     with _checked(outbox, word.buffers) as sizes:
         total = sum(sizes) + len(word.stream)
     if total > settings.max_result_bytes:
         raise TooLarge(total)
-    digests = tuple([(await blobs.adopt(owner, outbox / name, within))[0] for name in word.buffers])
+    digests = tuple([await keep.adopt(outbox / name) for name in word.buffers])
     if len(word.stream) <= wire.INLINE_BYTES:
         return wire.Payload(word.stream, "", digests)
     digest = blake3(word.stream).hexdigest()
-    await blobs.write(owner, digest, _once(word.stream), within)
+    await keep.write(digest, word.stream)
     return wire.Payload(b"", digest, digests)
 
 
@@ -169,7 +175,3 @@ def _size_of(folder: int, name: str) -> int:
     if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
         raise Garbage(f"a buffer that is no file of its own: {name}")
     return found.st_size
-
-
-async def _once(data: bytes) -> AsyncIterator[bytes]:
-    yield data

@@ -9,8 +9,7 @@ import io
 import os
 import threading
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 _BURST_S = 0.002  # prints closer together than this are joined
@@ -24,11 +23,13 @@ class Outgoing:
     def __init__(self, send: Callable[[str, dict[str, Any], bytes], None]) -> None:
         self._send, self._owner = send, os.getpid()
         self._lock = threading.RLock()
-        self._busy, self._interrupted = 0, False
+        self.busy, self.interrupted = 0, False
+        self.told_to_stop = False
         self._pending: list[str] = []
         self._pending_name, self._pending_chars, self._sent_at = "", 0, 0.0
         self._late: threading.Thread | None = None
         self._wake = threading.Event()
+        self.uninterrupted = _Uninterrupted(self)
 
     @property
     def mine(self) -> bool:
@@ -38,13 +39,13 @@ class Outgoing:
     def frame(self, kind: str, header: dict[str, Any], body: bytes = b"") -> None:
         """Send a frame, after all text written before it."""
         if self.mine:
-            with self.uninterrupted(), self._lock:
+            with self.uninterrupted, self._lock:
                 self.flush()
                 self._send(kind, header, body)
 
     def write(self, name: str, text: str) -> None:
         """Text for stream `name`: a line leaves at once, a burst of lines in one frame."""
-        with self.uninterrupted(), self._lock:
+        with self.uninterrupted, self._lock:
             if name != self._pending_name:
                 self.flush()
             self._pending_name = name
@@ -58,31 +59,17 @@ class Outgoing:
     def flush(self) -> None:
         if not self.mine:
             return
-        with self.uninterrupted(), self._lock:
+        with self.uninterrupted, self._lock:
             text = "".join(self._pending)
             self._pending, self._pending_chars, self._sent_at = [], 0, time.monotonic()
             if text:
                 self._send("stream", {"name": self._pending_name}, text.encode("utf-8", "backslashreplace"))
 
-    @contextmanager
-    def uninterrupted(self) -> Generator[None]:
-        """Hold back a KeyboardInterrupt until the end of the block (it can only arise in the main thread)."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        self._busy += 1
-        try:
-            yield
-        finally:
-            self._busy -= 1
-            if self._interrupted and not self._busy:
-                self._interrupted = False
-                raise KeyboardInterrupt
-
     def on_sigint(self, *_: object) -> None:
         """The child's handler of SIGINT."""
-        if self._busy:
-            self._interrupted = True
+        self.told_to_stop = True
+        if self.busy:
+            self.interrupted = True
         else:
             raise KeyboardInterrupt
 
@@ -90,13 +77,34 @@ class Outgoing:
         if self._late is None:
             self._late = threading.Thread(target=self._flush_loop, name="mecapy output", daemon=True)
             self._late.start()
-        self._wake.set()
+        if not self._wake.is_set():  # setting it takes longer than all the rest of a write
+            self._wake.set()
 
     def _flush_loop(self) -> None:
         while self._wake.wait():
             time.sleep(_LATE_S)
             self._wake.clear()
             self.flush()
+
+
+class _Uninterrupted:
+    """Holds back a KeyboardInterrupt until the end of the block (it can only arise in the main thread). Entered for every print."""
+
+    def __init__(self, outgoing: Outgoing) -> None:
+        self._outgoing, self._main = outgoing, threading.main_thread().ident
+
+    def __enter__(self) -> None:
+        if threading.get_ident() == self._main:
+            self._outgoing.busy += 1
+
+    def __exit__(self, *_: object) -> None:
+        if threading.get_ident() != self._main:
+            return
+        out = self._outgoing
+        out.busy -= 1
+        if out.interrupted and not out.busy:
+            out.interrupted = False
+            raise KeyboardInterrupt
 
 
 class OutStream(io.TextIOBase):
@@ -108,6 +116,10 @@ class OutStream(io.TextIOBase):
     def __init__(self, outgoing: Outgoing, name: str, fd: int) -> None:
         self._outgoing, self.name, self._fd = outgoing, name, fd
         self.buffer = _Bytes(self)
+
+    @property
+    def mine(self) -> bool:
+        return self._outgoing.mine
 
     def writable(self) -> bool:
         return True

@@ -14,11 +14,11 @@ from typing import Any
 from mecapy_worker.frames import Channel
 
 
-def warm(folder: Path) -> None:
+def warm() -> None:
     """Nothing to warm."""
 
 
-def serve(channel: Channel, folder: Path, outbox: Path) -> None:
+def serve(channel: Channel, outbox: str) -> None:
     frame = channel.receive()
     if frame is not None:
         channel.send("probed", {"through": succeeded(frame.header)})

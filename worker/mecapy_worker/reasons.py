@@ -6,10 +6,12 @@ It decides nothing; `outcome` and `jobs` choose.
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from typing import Any
 
 from mecapy_backend.settings import Settings
-from mecapy_jupyter import errors, units, wire
+from mecapy_jupyter import errors, wire
+from mecapy_jupyter.block import units
 
 _SIGNALS = {
     "SIGSEGV": "crashed in native code (SIGSEGV, a wrong memory access); find the call with faulthandler, or run the cell in steps",
@@ -26,11 +28,18 @@ def _info(kind: wire.ErrorKind, text: str) -> wire.ErrorInfo:
     return wire.ErrorInfo(kind, errors.BY_KIND[kind].__name__, text)
 
 
-def limit(kind: str, settings: Settings) -> wire.ErrorInfo:
-    """A watch had to stop the child."""
+def at(error: wire.ErrorInfo, line: int | None) -> wire.ErrorInfo:
+    """The same, with the line the cell was at."""
+    return replace(error, line=line, message=f"{error.message} It was at line {line}.") if line else error
+
+
+def limit(kind: str, used: int, settings: Settings) -> wire.ErrorInfo:
+    """A watch had to stop the child, which used so much by then."""
     if kind == "memory":
-        size = units.size(settings.max_memory_bytes)
-        text = f"The cell used more than the {size} of memory a task may use; work on smaller pieces, or free arrays no longer needed."
+        peak, most = used / 1e9, settings.max_memory_bytes / 1e9
+        text = (
+            f"The cell used {peak:.2f} GB of memory, a task may use {most:.2f} GB; work on smaller pieces, or free arrays no longer needed."
+        )
         return _info("memory", text)
     if kind == "disk":
         size = units.size(settings.max_disk_bytes)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Any
 
 from mecapy_jupyter import wire
@@ -17,9 +18,14 @@ from .frames import Frame, FrameError
 from .journal import Journal
 from .outcome import Ended, Garbage, Word
 from .pool import Child
+from .watch import cpu_s
 
 GRACE_S = {"timeout": 0.5, "cancel": 0.4}
-"""Between SIGINT and SIGKILL: time for the cell to stop where it is, and for what it has computed to come home."""
+"""Between SIGINT and SIGTERM: time for the cell to stop where it is."""
+TERMINATE_S = 0.2
+"""Between SIGTERM and SIGKILL, for a cell that did not hear the interrupt."""
+HOME_S = 3.0
+"""Between SIGINT and SIGKILL for a cell that did stop: time for what it has computed to come home."""
 
 
 class Relay:
@@ -30,11 +36,13 @@ class Relay:
         self._word: Word | None = None
         self._exit: dict[str, Any] | None = None
         self._limit = self._garbage = ""
+        self._used, self._had_cpu_s = 0, 0.0
+        self._obeyed = asyncio.Event()
 
     async def run(self, timeout_s: float) -> Ended:
         """Returns when the child has given its word and left no files, which needs no waiting for its death; or else when it,
         and everything it started, is dead: files must not change any more, and who stops a task waits for it to be gone."""
-        since = time.monotonic()
+        since, self._had_cpu_s = time.monotonic(), cpu_s(self._child.pid)
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(self._watch(timeout_s))
             try:
@@ -50,7 +58,8 @@ class Relay:
             watch.cancel()
         if not self._word or self._word.buffers or self._hold.reason:
             await self._child.kill()
-        return Ended(self._word, self._hold.reason, self._limit, self._exit, self._garbage, seconds, timeout_s)
+        stopped_s = time.monotonic() - self._hold.since_s if self._hold.reason else None
+        return Ended(self._word, self._hold.reason, self._limit, self._exit, self._garbage, seconds, timeout_s, stopped_s, self._used)
 
     async def _watch(self, timeout_s: float) -> None:
         """Stop the child when its time is up or somebody wants it stopped."""
@@ -59,10 +68,23 @@ class Relay:
                 await self._hold.stopped.wait()
         except TimeoutError:
             self._hold.stop("timeout")
+            await self._child.locate()
         if grace_s := GRACE_S.get(self._hold.reason):
             await self._child.interrupt()
-            await asyncio.sleep(grace_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(grace_s):
+                    await self._obeyed.wait()
+            if self._obeyed.is_set():
+                await asyncio.sleep(HOME_S)
+            else:
+                await self._child.terminate()
+                await asyncio.sleep(TERMINATE_S)
+        self._took(cpu_s(self._child.pid))
         await self._child.kill()
+
+    def _took(self, used_s: float) -> None:
+        """Processor time, of which some was before the task came. Not counted: what its other processes took since the last look."""
+        self._journal.cpu_s = max(self._journal.cpu_s, round(used_s - self._had_cpu_s, 3))
 
     async def _take(self, frame: Frame) -> None:
         header = frame.header
@@ -74,13 +96,17 @@ class Relay:
             case "progress":
                 self._journal.add(wire.PROGRESS, _progress(header))
             case "usage":
+                self._took(header["cpu_s"])
                 self._journal.add(wire.USAGE, header)
             case "limit":
-                self._limit = str(header.get("kind", "something"))
+                self._limit, self._used = str(header.get("kind", "something")), int(header.get("used", 0))
             case "outcome" if self._word is None:
+                self._took(cpu_s(self._child.pid))
                 self._word = outcome.read(header, frame.body)
-                if self._word.buffers:
+                if self._word.buffers or self._hold.reason:
                     await self._child.kill()  # what it printed until now still comes, then the exit
+            case "stopped":
+                self._obeyed.set()
             case "garbage":
                 raise Garbage(str(header.get("detail", "no frame")))
             case "exit":

@@ -1,36 +1,48 @@
 """What a finished cell sends home: its variables, what it changed in place, its value, its error. Part of the child.
 
-Before it: `child`. After it: the outcome frame, opened by `mecapy_jupyter.bind` in the owner's kernel.
+Before it: `child`. After it: the outcome frame, opened by `mecapy_jupyter.values.bind` in the owner's kernel.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
+import pickle
 import re
 import traceback
 from pathlib import Path
 from typing import Any
 
-from mecapy_jupyter import ambient, files, payload, trails
-from mecapy_jupyter.inplace import Watch
+from mecapy_jupyter.environment import ambient, files
+from mecapy_jupyter.values import payload, trails
+from mecapy_jupyter.values.inplace import Watch
 from mecapy_jupyter.wire import CANCELLED, COMPLETED, FAILED, ErrorInfo
 
 from . import jsonvalues, outbox
 from .shell import TaskShell
 
 _SHORT_CHARS = 1000  # values up to this show in task lists
-_HIDDEN = re.compile(r"_+(\d*|i+\d*|oh|dh|ih|exit_code)|In|Out|get_ipython|exit|quit|open|display|__.*__")
+_HIDDEN = re.compile(r"_+(\d*|i+\d*|oh|dh|ih|exit_code)|In|Out|get_ipython|__.*__")
+_SHELL_OWN = frozenset({"exit", "quit", "open"})  # unless the user calls something else so
 _before: dict[str, Any] = {}
 _ambient: dict[str, Any] = {}
 _started_in: list[Path] = []
+_found: files.Listing = {}
 
 
 def begin(shell: TaskShell, watch: Watch) -> Watch:
     """Remember the namespace, and what is around it, as the cell finds them."""
     _before.update(shell.user_ns)
-    _ambient.update(ambient.current())
+    _ambient.update(ambient.noted())
     _started_in[:] = [Path.cwd()]
+    _found.update(files.listing(Path.cwd()))
     return watch
+
+
+def forget() -> None:
+    """As before any task (`begin`)."""
+    for kept in (_before, _ambient, _started_in, _found):
+        kept.clear()
 
 
 def unopened(error: BaseException) -> dict[str, Any]:
@@ -49,7 +61,7 @@ def uncollected(error: BaseException) -> dict[str, Any]:
     return {"state": FAILED, "result": None, "error": info.as_json(), "buffers": []}
 
 
-def collect(shell: TaskShell, task: dict[str, Any], watch: Watch, folder: Path) -> tuple[dict[str, Any], bytes]:
+def collect(shell: TaskShell, task: dict[str, Any], watch: Watch, folder: str) -> tuple[dict[str, Any], bytes]:
     """The outcome frame. Variables that cannot travel stay behind and are named."""
     failure = shell.failure
     error = _describe(shell, *failure) if failure else None
@@ -67,8 +79,12 @@ def collect(shell: TaskShell, task: dict[str, Any], watch: Watch, folder: Path) 
         header["result"] = jsonvalues.of(value) if patterns is None and value is not None else jsonvalues.of_variables(bound)
         return header, b""
     home: dict[str, Any] = {"bound": payload.by_name(bound), "deleted": _deleted(shell.user_ns) if patterns is None else [], "left": {}}
-    home["files"] = files.gather(task.get("keep", ()), _started_in[0], required=False)
-    home["ambient"] = ambient.changed(_ambient, ambient.current())
+    home["files"] = files.gather(task.get("keep", ()), _started_in[0])
+    also = files.written(_started_in[0], _found, home["files"])
+    small = files.small(_started_in[0], also)
+    home["also_wrote"] = {name: (size, name in small) for name, size in also.items()}
+    # A function call has no next cell: nobody would take the state.
+    home["ambient"] = ambient.changed(_ambient, ambient.current()) if task.get("cell") else {}
     if shell.displayhook.value is not None:
         home["value"] = shell.displayhook.value
     if failure and failure[0] is not None:
@@ -78,12 +94,15 @@ def collect(shell: TaskShell, task: dict[str, Any], watch: Watch, folder: Path) 
     if type(value) in (bool, int, float, str) and len(str(value)) < _SHORT_CHARS:
         header["result"] = jsonvalues.exact(value)
     header["buffers"] = outbox.write(folder, packed.buffers)
+    if small:  # the last buffer; nothing in the stream needs it, so it is fetched by those only who ask
+        header["buffers"] += outbox.add(folder, "files", pickle.dumps(small))
     return header, packed.stream
 
 
 def _wanted(namespace: dict[str, Any], patterns: list[str] | None) -> dict[str, Any]:
     """The variables to bring home: what the cell bound, or what matches `patterns`."""
-    names = [name for name in namespace if not _HIDDEN.fullmatch(name)]
+    shells = {name for name in _SHELL_OWN if name in namespace and namespace[name] is _before.get(name)}
+    names = [name for name in namespace if name not in shells and not _HIDDEN.fullmatch(name)]
     if patterns is not None:
         return {name: namespace[name] for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)}
     return {name: namespace[name] for name in names if name not in _before or namespace[name] is not _before[name]}
@@ -98,10 +117,26 @@ def _pack(home: dict[str, Any], namespace: dict[str, Any], watch: Watch, *, ever
     changed = watch.changed()
     home["changed"] = changed if everything else {}
     packed, met = _pack_what_can(home, namespace, watch)
-    while not everything and (more := met & set(changed) - set(home["changed"])):
+    while (
+        not everything
+        and set(changed) - set(home["changed"])
+        and (more := _held(met, namespace, watch) & set(changed) - set(home["changed"]))
+    ):
         home["changed"] |= {number: changed[number] for number in more}
         packed, met = _pack_what_can(home, namespace, watch)
     return packed
+
+
+def _held(numbers: frozenset[int], namespace: dict[str, Any], watch: Watch) -> set[int]:
+    """These inputs, and those that they hold, at any depth: a changed array in a list, a matrix, an object that is asked for."""
+    held, new = set[int](), set(numbers)
+    while new:
+        number = new.pop()
+        held.add(number)
+        others = {other: obj for other, obj in watch.objects.items() if other != number}
+        with contextlib.suppress(Exception):  # what cannot be pickled is told of elsewhere
+            new |= payload.pack_result(watch.objects[number], namespace, others)[1] - held
+    return held
 
 
 def _pack_what_can(home: dict[str, Any], namespace: dict[str, Any], watch: Watch) -> tuple[payload.Packed, frozenset[int]]:

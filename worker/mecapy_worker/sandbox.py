@@ -11,33 +11,41 @@ import resource
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-from mecapy_worker import landlock, libc, seccomp
-
-NEEDED = ("no_new_privs", "landlock", "seccomp", "rlimits")
-"""Layers without which `strict` refuses to start. The others are `user` (an own uid), `capabilities` and `private_shm`."""
+from mecapy_worker import landlock, libc, pid_namespaces, seccomp
 
 _ADDRESS_SPACE_SPARE_BYTES = 4 << 30
 
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
-    """What one child may do. Sizes in bytes; `uid` None: keep the user we are; `filter` empty: no seccomp.
+    """What each child may do. Sizes in bytes; `filter` None: no seccomp.
 
-    `search`: the interpreter lies where that uid may not look (a root's home): it keeps CAP_DAC_READ_SEARCH, bounded by Landlock.
+    `shared`: what every child may reach besides its own folder, opened before; `data_bytes`: what a child has of the zygote's.
+    `no_pid_namespace`: why it was not born into one, or empty.
+    `search`: the interpreter lies where a child's uid may not look (a root's home): it keeps CAP_DAC_READ_SEARCH, bounded by Landlock.
     `neighbours`: threads our user runs besides, which count against its limit where a child has neither own user nor own namespace.
     """
 
-    root: Path
-    readable: tuple[Path, ...]
-    uid: int | None
+    shared: tuple[landlock.Rule, ...]
     memory_bytes: int
     disk_bytes: int
     processes: int
-    filter: bytes
+    data_bytes: int
+    filter: seccomp.Filter | None
+    no_pid_namespace: str
     search: bool = False
     neighbours: int = 0
+
+
+@dataclass(slots=True)
+class _Own:
+    """One child: its folder, its user (None: the one we are), what is common to all, and the layers it has by now."""
+
+    root: str
+    uid: int | None
+    rules: Confinement
+    applied: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,40 +56,29 @@ class Layers:
     missing: dict[str, str]
 
 
-def confine(rules: Confinement) -> Layers:
+def confine(root: str, uid: int | None, rules: Confinement) -> Layers:
     """Apply every layer this machine has, in the order in which each still can be applied."""
-    applied: list[str] = []
-    missing: dict[str, str] = {}
-
-    def layer(name: str, apply: Callable[[], None]) -> None:
+    own, missing = _Own(root, uid, rules, []), dict[str, str]()
+    harmless(_visible)  # the zygote hides itself, and a fork inherits that
+    harmless(_first_to_die)
+    for name, apply in _LAYERS:
         try:
-            apply()
-            applied.append(name)
+            apply(own)
+            own.applied.append(name)
         except (OSError, ValueError) as error:
             missing[name] = str(error)
-
-    _harmless(_visible, _first_to_die)  # the zygote hides itself, and a fork inherits that
-    layer("private_shm", lambda: _private_shm(rules.memory_bytes))
-    alone = "private_shm" in applied or rules.uid is not None
-    layer("rlimits", lambda: _limit(rules, 0 if alone else rules.neighbours))
-    keep = libc.CAP_DAC_READ_SEARCH if rules.search else None
-    _harmless(lambda: libc.bound_capabilities(keep))
-    layer("user", lambda: _own_user(rules))
-    layer("capabilities", lambda: libc.drop_capabilities(keep))
-    # A change of user clears both: dying with the zygote, and being visible to the watch.
-    _harmless(lambda: libc.prctl(libc.PR_SET_PDEATHSIG, 9), _visible)
-    layer("no_new_privs", _no_new_privs)
-    layer("landlock", lambda: _landlock(rules, private_shm="private_shm" in applied))
-    layer("seccomp", lambda: _seccomp(rules.filter))
-    return Layers(tuple(applied), missing)
+        if name == "capabilities":  # the change of user cleared both: dying with the zygote, and being visible to the watch
+            harmless(libc.prctl, libc.PR_SET_PDEATHSIG, 9)
+            harmless(_visible)
+    return Layers(tuple(own.applied), missing)
 
 
-def _harmless(*steps: Callable[[], object]) -> None:
-    for step in steps:
-        try:
-            step()
-        except OSError:
-            continue
+def harmless(step: Callable[..., object], *arguments: object) -> None:
+    """Do it if it can be done."""
+    try:  # noqa: SIM105 (a context manager takes a dozen objects, and here each is a page to copy)
+        step(*arguments)
+    except OSError:
+        pass
 
 
 def _visible() -> None:
@@ -90,31 +87,46 @@ def _visible() -> None:
 
 def _first_to_die() -> None:
     """When the machine runs out of memory, the kernel takes a child and not the worker."""
-    Path("/proc/self/oom_score_adj").write_text("600")
+    _write("/proc/self/oom_score_adj", b"600")
 
 
-def _private_shm(size_bytes: int) -> None:
+def _write(path: str, content: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, content)
+    finally:
+        os.close(fd)
+
+
+def _pid_namespace(own: _Own) -> None:
+    """Born into one, it still needs a /proc that shows it."""
+    if own.rules.no_pid_namespace:
+        raise OSError(own.rules.no_pid_namespace)
+    pid_namespaces.mount_proc()
+
+
+def _private_shm(own: _Own) -> None:
     """An own /dev/shm: nobody else sees it, its size is bounded, and it vanishes with the child."""
     uid, gid = os.geteuid(), os.getegid()
-    libc.unshare(libc.CLONE_NEWNS | libc.CLONE_NEWIPC | (libc.CLONE_NEWUSER if uid else 0))
+    own_mounts = "pid_namespace" in own.applied
+    libc.unshare(libc.CLONE_NEWIPC | (libc.CLONE_NEWUSER if uid else 0) | (0 if own_mounts and not uid else libc.CLONE_NEWNS))
     if uid:
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
-        Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+        pid_namespaces.map_user(uid, gid)
     libc.mount("none", "/", "", libc.MS_REC | libc.MS_SLAVE)
     flags = libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC
-    libc.mount("tmpfs", "/dev/shm", "tmpfs", flags, f"size={size_bytes},nr_inodes=10000,mode=1777")
+    libc.mount("tmpfs", "/dev/shm", "tmpfs", flags, f"size={own.rules.memory_bytes},nr_inodes=10000,mode=1777")
 
 
-def _limit(rules: Confinement, neighbours: int) -> None:
-    base_bytes = _data_bytes()
+def _limit(own: _Own) -> None:
+    rules = own.rules
+    neighbours = 0 if "private_shm" in own.applied or own.uid is not None else rules.neighbours
     _lower(resource.RLIMIT_CORE, 0)
-    _lower(resource.RLIMIT_DATA, base_bytes + rules.memory_bytes)
+    _lower(resource.RLIMIT_DATA, rules.data_bytes + rules.memory_bytes)
     _lower(resource.RLIMIT_AS, 4 * rules.memory_bytes + _ADDRESS_SPACE_SPARE_BYTES)
     _lower(resource.RLIMIT_FSIZE, rules.disk_bytes)
     _lower(resource.RLIMIT_NOFILE, 4096)
-    # Counts threads too, so it leaves room for them: what keeps a fork bomb small until the watch, which is precise, sees it.
-    _lower(resource.RLIMIT_NPROC, 4 * rules.processes + (os.cpu_count() or 1) ** 2 + neighbours)
+    # Counts threads too, so it leaves room for those of numeric libraries; no more, for it is what keeps a fork bomb small.
+    _lower(resource.RLIMIT_NPROC, rules.processes + 64 + (os.cpu_count() or 1) ** 2 + neighbours)
 
 
 def _lower(which: int, value: int) -> None:
@@ -123,20 +135,12 @@ def _lower(which: int, value: int) -> None:
     resource.setrlimit(which, (value, value))
 
 
-def _data_bytes() -> int:
-    """What the zygote's image already counts as data, so that the limit is for the task alone."""
-    if not libc.LINUX:
-        return 0
-    with Path("/proc/self/status").open() as status:
-        return next((int(line.split()[1]) * 1024 for line in status if line.startswith("VmData")), 0)
-
-
-def _own_user(rules: Confinement) -> None:
-    if rules.uid is None:
+def _own_user(own: _Own) -> None:
+    if own.uid is None:
         raise OSError("only root can give each child a user of its own" if os.geteuid() else "no other user could read the interpreter")
-    if rules.search:
+    if own.rules.search:
         libc.keep_capabilities_once()
-    become(rules.uid)
+    become(own.uid)
 
 
 def become(uid: int) -> None:
@@ -146,19 +150,35 @@ def become(uid: int) -> None:
     os.setresuid(uid, uid, uid)
 
 
-def _no_new_privs() -> None:
+def _no_capabilities(own: _Own) -> None:
+    libc.drop_capabilities(libc.CAP_DAC_READ_SEARCH if own.rules.search else None)
+
+
+def _no_new_privs(_own: _Own) -> None:
     libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
 
 
-def _landlock(rules: Confinement, *, private_shm: bool) -> None:
+def _landlock(own: _Own) -> None:
     if landlock.version() == 0:
         raise OSError("this kernel has no Landlock")
-    shm = landlock.WRITE if private_shm else landlock.NO_LISTING
-    writable = [(rules.root, landlock.WRITE), (Path("/dev/null"), landlock.WRITE), (Path("/dev/shm"), shm)]
-    landlock.restrict([*((path, landlock.READ) for path in rules.readable), *writable])
+    shm = landlock.WRITE if "private_shm" in own.applied else landlock.NO_LISTING
+    places = [landlock.opened(own.root, landlock.WRITE), landlock.opened("/dev/shm", shm), landlock.opened("/proc", landlock.READ)]
+    landlock.restrict([*own.rules.shared, *filter(None, places)])
 
 
-def _seccomp(code: bytes) -> None:
-    if not code:
+def _seccomp(own: _Own) -> None:
+    if own.rules.filter is None:
         raise OSError(f"no seccomp filter for {sys.platform} on {libc.MACHINE}")
-    seccomp.install(code)
+    seccomp.install(own.rules.filter)
+
+
+_LAYERS: tuple[tuple[str, Callable[[_Own], None]], ...] = (
+    ("pid_namespace", _pid_namespace),
+    ("private_shm", _private_shm),
+    ("rlimits", _limit),
+    ("user", _own_user),
+    ("capabilities", _no_capabilities),
+    ("no_new_privs", _no_new_privs),
+    ("landlock", _landlock),
+    ("seccomp", _seccomp),
+)

@@ -48,6 +48,7 @@ PRETENDED: dict[str, tuple[int, int]] = {"setsid": (112, 157), "setpgid": (109, 
 # "Not on this kernel": their callers then try the older call, whose arguments a filter can see.
 ABSENT = {"io_uring_setup", "io_uring_enter", "io_uring_register", "memfd_create", "memfd_secret", "seccomp"}
 CLONE3 = 435
+SOCKET = (41, 198)
 LAST_KNOWN = 469
 
 _ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
@@ -56,9 +57,15 @@ _LOAD, _JUMP_EQUAL, _JUMP_GREATER, _JUMP_SET, _AND, _RETURN = 0x20, 0x15, 0x25, 
 _NR, _ARCH = 0, 4
 _NEW_NAMESPACES = 0x7E020080  # every CLONE_NEW* flag
 _X32_BIT = 0x40000000
+_SOL_SOCKET, _SO_LINGER, _TCP_ULP, _MSG_FASTOPEN = 1, 13, 31, 0x20000000  # Linux's, wherever this is imported
 _SPEC_ALLOW = 4  # without it older kernels slow all code down against speculation that a process of one task need not fear
 
 Instruction = tuple[int, int, int, int]
+
+
+def known() -> bool:
+    """Whether there is a filter for this machine."""
+    return libc.LINUX and libc.MACHINE in _ARCHITECTURES
 
 
 def _argument(index: int) -> int:
@@ -84,7 +91,29 @@ def _never(index: int, *values: int) -> list[Instruction]:
     return checks
 
 
-def _rules(which: int, protect: Sequence[int]) -> dict[int, list[Instruction]]:
+def _without(index: int, bits: int) -> list[Instruction]:
+    """Refuse when this argument has one of the bits."""
+    return [(_LOAD, 0, 0, _argument(index)), (_JUMP_SET, 0, 1, bits), _refuse(errno.EPERM)]
+
+
+def _not_with(level: int, option: int) -> list[Instruction]:
+    """Refuse to set this option of a socket."""
+    checks: list[Instruction] = [(_LOAD, 0, 0, _argument(1)), (_JUMP_EQUAL, 0, 3, level), (_LOAD, 0, 0, _argument(2))]
+    return [*checks, (_JUMP_EQUAL, 0, 1, option), _refuse(errno.EPERM)]
+
+
+def _outward() -> dict[tuple[int, int], list[Instruction]]:
+    """With allowed hosts: TCP sockets may be made, and none connected, by no call that can (`connect` is refused to all).
+    Nor may one make its close wait (SO_LINGER): whoever closes it last would, and a socket can be sent to the worker; nor let it speak
+    another protocol (TCP_ULP), or set anything of IP's (routes, packet filters), which is much of the kernel for nothing."""
+    tcp = _only(0, socket.AF_INET, socket.AF_INET6) + _only(1, socket.SOCK_STREAM, mask=0xF) + _only(2, 0, socket.IPPROTO_TCP)
+    options = _only(1, _SOL_SOCKET, socket.IPPROTO_TCP)
+    options += _not_with(_SOL_SOCKET, _SO_LINGER) + _not_with(socket.IPPROTO_TCP, _TCP_ULP)
+    sends = {(44, 206): 3, (46, 211): 2, (307, 269): 3}  # sendto, sendmsg, sendmmsg: where their flags stand
+    return {SOCKET: tcp, (54, 208): options} | {call: _without(flags, _MSG_FASTOPEN) for call, flags in sends.items()}
+
+
+def _rules(which: int, protect: Sequence[int], *, outward: bool) -> dict[int, list[Instruction]]:
     """Calls that depend on their arguments. `protect`: processes to shield by number where Landlock cannot (before version 6)."""
     pair = _only(0, socket.AF_UNIX) + _only(1, socket.SOCK_STREAM, socket.SOCK_SEQPACKET, mask=0xF)  # a datagram socket could go elsewhere
     clone: list[Instruction] = [(_LOAD, 0, 0, _argument(0)), (_JUMP_SET, 0, 1, _NEW_NAMESPACES), _refuse(errno.EPERM)]
@@ -106,11 +135,13 @@ def _rules(which: int, protect: Sequence[int]) -> dict[int, list[Instruction]]:
         negative: list[Instruction] = [(_LOAD, 0, 0, _argument(0)), (_JUMP_SET, 0, 1, 0x80000000), _refuse(errno.EPERM)]
         rules |= {(62, 129): negative + _never(0, *protect), (200, 130): _never(0, *protect), (234, 131): _never(0, *protect)}
         rules |= {(129, 138): _never(0, *protect), (297, 240): _never(0, *protect)}
+    if outward:
+        rules |= _outward()
     return {numbers[which]: body for numbers, body in rules.items()}
 
 
-def program(protect: Sequence[int] = (), machine: str = libc.MACHINE) -> bytes:
-    """The filter for this machine. OSError when its calls are not known to us."""
+def program(protect: Sequence[int] = (), machine: str = libc.MACHINE, *, outward: bool = False) -> bytes:
+    """The filter for this machine. `outward`: the child has a door to allowed hosts. OSError when its calls are not known to us."""
     if machine not in _ARCHITECTURES:
         raise OSError(errno.ENOSYS, f"no table of system calls for {machine}")
     arch, which = _ARCHITECTURES[machine]
@@ -121,9 +152,9 @@ def program(protect: Sequence[int] = (), machine: str = libc.MACHINE) -> bytes:
     flat = {number[which]: errno.ENOSYS if name in ABSENT else errno.EPERM for name, number in NUMBERS.items()}
     flat |= {number[which]: 0 for number in PRETENDED.values()} | {CLONE3: errno.ENOSYS}
     for number, answer in flat.items():
-        if number is not None:
+        if number is not None and not (outward and number == SOCKET[which]):
             code += [(_JUMP_EQUAL, 0, 1, number), _refuse(answer)]
-    for number, body in _rules(which, protect).items():
+    for number, body in _rules(which, protect, outward=outward).items():
         code += [(_JUMP_EQUAL, 0, len(body) + 1, number), *body, (_RETURN, 0, 0, _ALLOW)]
     code.append((_RETURN, 0, 0, _ALLOW))
     return b"".join(struct.pack("<HBBI", *instruction) for instruction in code)
@@ -133,14 +164,21 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
 
-def install(code: bytes) -> None:
+class Filter:
+    """A program laid out for the kernel: once, in the zygote."""
+
+    def __init__(self, code: bytes) -> None:
+        self._code = ctypes.create_string_buffer(code, len(code))
+        self._program = _Program(len(code) // 8, ctypes.addressof(self._code))
+        self.address = ctypes.addressof(self._program)
+
+
+def install(filter_: Filter) -> None:
     """Bind this thread, and all it starts, to the filter. Needs no_new_privs."""
-    buffer = ctypes.create_string_buffer(code, len(code))
-    filter_ = _Program(len(code) // 8, ctypes.addressof(buffer))
     number = {"x86_64": 317, "aarch64": 277}[libc.MACHINE]
     try:
-        libc.syscall(number, 1, _SPEC_ALLOW, ctypes.addressof(filter_))
+        libc.syscall(number, 1, _SPEC_ALLOW, filter_.address)
     except OSError as error:
         if error.errno not in (errno.ENOSYS, errno.EINVAL):
             raise
-        libc.prctl(libc.PR_SET_SECCOMP, 2, ctypes.addressof(filter_))
+        libc.prctl(libc.PR_SET_SECCOMP, 2, filter_.address)

@@ -13,9 +13,11 @@ import signal
 import subprocess
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+from IPython.core import interactiveshell
 from IPython.core.compilerop import CachingCompiler
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
@@ -23,6 +25,7 @@ from IPython.core.error import StdinNotImplementedError
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from . import bars, libc
 from .outgoing import Outgoing, OutStream
 
 
@@ -93,11 +96,13 @@ class TaskShell(InteractiveShell):
     displayhook: FrameDisplayHook
     compile: TaskCompiler
     outgoing: Outgoing
+    kernel = None  # by this name pandas knows a notebook from a terminal
     failure: tuple[BaseException | None, list[str]] | None = None
 
     def run(self, source: str) -> None:
         """Run a cell. Its error, if any, is then in `failure`."""
         self.run_cell(source, store_history=False)  # pyright: ignore[reportUnknownMemberType]
+        bars.finish()
 
     def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
         error = exc_tuple[1] if exc_tuple else sys.exc_info()[1]
@@ -137,18 +142,26 @@ def build() -> TaskShell:
     config = Config()
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "neutral"
+    interactiveshell.warn = _warn  # pyright: ignore[reportPrivateImportUsage]
     shell = TaskShell.instance(config=config)
     shell.builtin_trap.activate()
     return shell
 
 
+def _warn(message: Any, *args: Any, **kwargs: Any) -> None:
+    """IPython's own warnings. How to leave a notebook is said there, where the SystemExit arrives."""
+    if not str(message).startswith("To exit:"):
+        warnings.warn(message, *args, **kwargs)
+
+
 def connect(shell: TaskShell, send: Callable[[str, dict[str, Any], bytes], None]) -> None:
     """In the child: from here on everything a cell shows goes to `send`."""
     shell.outgoing = Outgoing(send)
+    bars.connect(shell.outgoing)
     sys.stdout = sys.__stdout__ = OutStream(shell.outgoing, "stdout", 1)  # pyright: ignore[reportAttributeAccessIssue]
     sys.stderr = sys.__stderr__ = OutStream(shell.outgoing, "stderr", 2)  # pyright: ignore[reportAttributeAccessIssue]
     builtins.input = _no_input
-    signal.signal(signal.SIGINT, shell.outgoing.on_sigint)
+    libc.handle(signal.SIGINT, shell.outgoing.on_sigint)
 
 
 def _no_input(prompt: object = "", /) -> str:

@@ -1,7 +1,7 @@
 """What each running child uses: processes, memory, disk, processor time. Reads /proc and folders; ends nobody (`pool` does).
 
 Memory is what a child's processes have for themselves (`Pss_Dirty`): pages still shared with the zygote, or among
-the child's own forks, are not counted twice. `Watch.look` blocks and belongs into a thread.
+the child's own forks, are not counted twice. What `Watch` does blocks and belongs into a thread.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import os
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,8 @@ _O_PATH: int = getattr(os, "O_PATH", 0)  # not on macOS
 _DEEPEST = 100
 ENDLESS = 1 << 62
 """Reported for a folder nested beyond all reason: what lies below cannot be counted."""
+LEAST_BYTES = 4096
+"""What an empty file or folder counts for: a disk can run out of files, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,38 +43,34 @@ class Watch:
         self._groups: dict[int, int] = {}
         self._folders: dict[Path, tuple[int, float]] = {}
 
-    def look(self, children: Mapping[int, Path], memory_bytes: int, processes: int, *, exact: bool) -> dict[int, Usage]:
-        """Usage by process group. Unless `exact`, memory is measured only where a cheap upper bound exceeds `memory_bytes`.
-
-        Of a group with more than `processes` only these are counted, for all the groups before anything else: a fork bomb grows,
-        and reading its memory takes seconds.
-        """
-        members = self._members(children)
-        self._folders = {root: known for root, known in self._folders.items() if root in children.values()}
-        if bombs := {group: Usage(len(pids), 0, 0, 0.0) for group, pids in members.items() if len(pids) > processes}:
-            return bombs
-        return {group: self._usage(pids, children[group], memory_bytes, exact) for group, pids in members.items()}
-
-    def _members(self, children: Mapping[int, Path]) -> dict[int, list[int]]:
-        """The processes of each group. A process once seen in a group that is none of ours is not read again."""
+    def members(self, children: Collection[int]) -> dict[int, list[int]]:
+        """The processes of each group. Cheap, and waits for none of them. One that is none of ours is read once."""
         present = libc.pids()
         self._groups = {pid: group for pid, group in self._groups.items() if pid in present}
         for pid in present - self._groups.keys():
             with contextlib.suppress(OSError):
                 self._groups[pid] = os.getpgid(pid)
-        self._groups |= {pid: pid for pid in present & children.keys()}  # seen perhaps before it had its own group
+        self._groups |= {pid: pid for pid in present.intersection(children)}  # seen perhaps before it had its own group
         members: dict[int, list[int]] = {group: [] for group in children}
         for pid, group in self._groups.items():
             if group in members:
                 members[group].append(pid)
         return members
 
+    def measure(self, members: Mapping[int, list[int]], roots: Mapping[int, Path], memory_bytes: int, *, exact: bool) -> dict[int, Usage]:
+        """Usage by process group. Unless `exact`, memory is measured only where a cheap upper bound exceeds `memory_bytes`.
+
+        May take long: reading a process's memory needs a lock it holds while it forks, and in a fork bomb all wait for a processor.
+        """
+        self._folders = {root: known for root, known in self._folders.items() if root in roots.values()}
+        return {group: self._usage(pids, roots[group], memory_bytes, exact) for group, pids in members.items()}
+
     def _usage(self, pids: list[int], root: Path, memory_bytes: int, exact: bool) -> Usage:
         shm = _private_shm_bytes(pids)
         memory = sum(map(_anonymous_bytes, pids)) + (shm or 0)
         if exact or memory > memory_bytes:
             memory = sum(_own_bytes(pid, with_shm=shm is None) for pid in pids) + (shm or 0)
-        return Usage(len(pids), memory, self._disk_bytes(root, pids), sum(map(_cpu_s, pids)))
+        return Usage(len(pids), memory, self._disk_bytes(root, pids), sum(map(cpu_s, pids)))
 
     def _disk_bytes(self, root: Path, pids: list[int]) -> int:
         """Looking through many files takes long: then it is done less often, to stay below a tenth of the time."""
@@ -96,7 +94,7 @@ def tree_bytes(folder: int, depth: int = 0) -> int:
             for entry in entries:
                 with contextlib.suppress(OSError):
                     about = entry.stat(follow_symlinks=False)
-                    total += about.st_blocks * 512
+                    total += max(about.st_blocks * 512, LEAST_BYTES)
                     if stat.S_ISDIR(about.st_mode):
                         total += tree_bytes(_open_folder(entry.name, folder), depth + 1)
     finally:
@@ -162,8 +160,9 @@ def _private_shm_bytes(pids: list[int]) -> int | None:
     return None
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
+    """Processor time of one process, and of its children already reaped."""
     with contextlib.suppress(OSError):
         fields = Path("/proc", str(pid), "stat").read_text(errors="replace").rpartition(")")[2].split()
-        return sum(map(int, fields[11:15])) / _TICKS_PER_S  # its own, and that of its children already reaped
+        return sum(map(int, fields[11:15])) / _TICKS_PER_S
     return 0.0

@@ -12,6 +12,7 @@ import gc
 import multiprocessing
 import os
 import platform
+import select
 import selectors
 import signal
 import socket
@@ -22,32 +23,55 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from mecapy_worker import hugepages, landlock, libc, sandbox, surroundings
+from mecapy_worker import hugepages, landlock, libc, network, pid_namespaces, sandbox, seccomp, surroundings
 from mecapy_worker.cradle import Birth, live
 from mecapy_worker.frames import Channel, Frame
+
+_CHILDREN_BYTES = 64 << 10
+_RESERVED_BYTES = 128 << 20  # the default preload makes 90 MB of small objects
 
 
 @dataclass(slots=True)
 class _Known:
-    """A living child. `status` once its first process is gone and only its offspring is still to be reaped."""
+    """A living child. `status` once its first process is gone and only its offspring is still to be reaped.
+
+    `init`: pidfd of its PID namespace; -1 where it has none.
+    """
 
     id: str
+    init: int
     status: int | None = None
 
 
 class Zygote:
     """Lives until its control socket closes."""
 
-    def __init__(self, control: Channel, start: dict[str, Any]) -> None:
+    def __init__(self, control: Channel, start: dict[str, Any], namespaces: pid_namespaces.PidNamespaces) -> None:
         self.control = control
         self.start = start
+        self.namespaces = namespaces
+        self.selector = selectors.DefaultSelector()
         self.children: dict[int, _Known] = {}
-        self.readable = surroundings.readable_paths(Path(text) for text in start["readable"])
-        self.filter = surroundings.filter_program(int(start["worker_pid"]))
-        usable = surroundings.usable_by_others(self.readable, [Path(start["base"]), *map(Path, start["python_path"])])
+        readable = surroundings.readable_paths(Path(text) for text in start["readable"])
+        usable = surroundings.usable_by_others(readable, [Path(start["base"]), *map(Path, start["python_path"])])
         self.search = not usable and landlock.version() > 0
         self.own_user = os.geteuid() == 0 and (usable or self.search)
-        self.neighbours = surroundings.threads_of(os.getuid())
+        self.rules = sandbox.Confinement(
+            shared=surroundings.shared_rules(readable),
+            memory_bytes=int(start["memory_bytes"]),
+            disk_bytes=int(start["disk_bytes"]),
+            processes=int(start["processes"]),
+            data_bytes=surroundings.data_bytes(),
+            filter=surroundings.system_calls(int(start["worker_pid"]), inside=not namespaces.missing, outward=bool(start["outward"])),
+            no_pid_namespace=namespaces.missing,
+            search=self.search and self.own_user,
+            neighbours=surroundings.threads_of(os.getuid()),
+        )
+        self.fonts = tuple(map(str, Path(start["shared"], "matplotlib").glob("fontlist-*.json")))
+        self.orphanage = _opened(f"/proc/self/task/{os.getpid()}/children")
+        # For good, and so for every child; what we hold ourselves we keep, to give children a user and a /dev/shm of their own.
+        with contextlib.suppress(OSError):
+            libc.bound_capabilities(libc.CAP_DAC_READ_SEARCH if self.search and self.own_user else None)
 
     def serve(self) -> None:
         wake, written = socket.socketpair()
@@ -55,15 +79,16 @@ class Zygote:
         written.setblocking(False)
         signal.set_wakeup_fd(written.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, _ignore)
-        with selectors.DefaultSelector() as selector:
+        with self.selector as selector:
             selector.register(self.control.sock, selectors.EVENT_READ, "control")
             selector.register(wake, selectors.EVENT_READ, "wake")
             while True:
                 for key, _ in selector.select():
                     if key.data == "wake":
                         wake.recv(4096)
+                    if key.data != "control" and not self.namespaces.over():
                         self.reap()
-                    elif (frames := self.control.receive_ready()) is None:
+                    elif key.data != "control" or (frames := self.control.receive_ready()) is None:
                         signal.set_wakeup_fd(-1)
                         return
                     else:
@@ -79,36 +104,24 @@ class Zygote:
             return  # it ended meanwhile
         with contextlib.suppress(ProcessLookupError):
             if frame.kind == "kill":
-                os.killpg(pid, signal.SIGKILL)
+                self.kill(pid)
             elif frame.kind == "signal" and self.children[pid].status is None:
                 os.kill(pid, int(frame.header["number"]))
 
     def fork(self, frame: Frame) -> None:
-        birth = Birth(
-            frame.header["module"],
-            sandbox.Confinement(
-                Path(frame.header["root"]),
-                self.readable,
-                frame.header["uid"] if self.own_user else None,
-                int(self.start["memory_bytes"]),
-                int(self.start["disk_bytes"]),
-                int(self.start["processes"]),
-                self.filter,
-                self.search and self.own_user,
-                self.neighbours,
-            ),
-            Path(self.start["shared"]),
-            frame.fds,
-        )
+        asked = frame.header
+        birth = Birth(asked["module"], asked["root"], asked["uid"] if self.own_user else None, self.rules, self.fonts, frame.fds)
+        init = -1 if self.namespaces.missing else self.namespaces.enter()
         pid = os.fork()
         if pid == 0:
             live(birth)
-        with contextlib.suppress(OSError):  # done by both, for neither can know who is first
-            os.setpgid(pid, pid)
+        if init >= 0:
+            self.selector.register(init, selectors.EVENT_READ, "init")
+        sandbox.harmless(os.setpgid, pid, pid)  # done by both, for neither can know who is first
         for fd in frame.fds:
             os.close(fd)
-        self.children[pid] = _Known(frame.header["id"])
-        self.control.send("forked", {"id": frame.header["id"], "pid": pid})
+        self.children[pid] = _Known(asked["id"], init)
+        self.control.send("forked", {"id": asked["id"], "pid": pid})
 
     def reap(self) -> None:
         """Collect whoever died. A child whose first process is gone takes its whole group with it, and only then is reported."""
@@ -117,12 +130,26 @@ class Zygote:
                 # Still a zombie while its group is killed, so the group's number cannot belong to anybody else.
                 if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                     continue
-                os.killpg(pid, signal.SIGKILL)
+                self.kill(pid)
                 known.status = os.waitpid(pid, 0)[1]
-            if self._group_is_gone(pid):
+            if self._group_is_gone(pid) and self._namespace_is_gone(known.init):
                 del self.children[pid]
                 self.control.send("exit", {"id": known.id, **_ending(known.status)})
         self._reap_strays()
+
+    def kill(self, pid: int) -> None:
+        """A child, its group, and all in its namespace."""
+        if (init := self.children[pid].init) >= 0:
+            pid_namespaces.end(init)
+        os.killpg(pid, signal.SIGKILL)
+
+    def _namespace_is_gone(self, init: int) -> bool:
+        if init >= 0:
+            if not select.select([init], (), (), 0)[0]:
+                return False
+            self.selector.unregister(init)
+            os.close(init)
+        return True
 
     def _group_is_gone(self, pgid: int) -> bool:
         try:
@@ -136,23 +163,31 @@ class Zygote:
 
     def _reap_strays(self) -> None:
         """Whoever left its group (possible only without seccomp) comes to us, the subreaper, when its parent dies: end it."""
-        try:
-            orphans = Path("/proc/self/task", str(os.getpid()), "children").read_text().split()
-        except OSError:
-            return
+        orphans = os.pread(self.orphanage, _CHILDREN_BYTES, 0).split() if self.orphanage >= 0 else ()
         for pid in map(int, orphans):
+            if pid in self.children or pid == self.namespaces.helper:
+                continue
             with contextlib.suppress(OSError):
-                if os.getpgid(pid) not in self.children and pid not in self.children:
+                if os.getpgid(pid) not in self.children:
                     os.kill(pid, signal.SIGKILL)
                     os.waitpid(pid, os.WNOHANG)
 
     def end(self) -> None:
         for pid in self.children:
             with contextlib.suppress(OSError):
-                os.killpg(pid, signal.SIGKILL)
+                self.kill(pid)
+        self.namespaces.close()
         with contextlib.suppress(ChildProcessError):
             while True:
                 os.wait()
+
+
+def _opened(path: str) -> int:
+    """A descriptor to read from, again and again; -1 where there is no such file."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1
 
 
 def _ignore(_number: int, _frame: object) -> None:
@@ -168,13 +203,19 @@ def _prepare(start: dict[str, Any]) -> dict[str, str]:
     for option, value in ((libc.PR_SET_CHILD_SUBREAPER, 1), (libc.PR_SET_DUMPABLE, 0)):
         with contextlib.suppress(OSError):  # macOS, old gVisor
             libc.prctl(option, value)
-    import_module(start["child_module"]).prepare(list(start["preload"]))
+    if seccomp.known():
+        network.install(allowed=bool(start["outward"]))
+    reserved = hugepages.reserve(_RESERVED_BYTES)
     import_module("mecapy_worker.probe")
     multiprocessing.set_start_method("fork", force=True)  # forkserver, Python 3.14's default, needs a unix socket
+    import_module(start["child_module"]).prepare(list(start["preload"]))
     gc.collect()
     gc.disable()
     gc.freeze()
+    hugepages.fill()
+    del reserved
     hugepages.gather()
+    hugepages.join()
     # OpenBLAS and its like end their threads before a fork and start them when next needed: one fork makes us single-threaded.
     if (pid := os.fork()) == 0:
         os._exit(0)
@@ -182,7 +223,7 @@ def _prepare(start: dict[str, Any]) -> dict[str, str]:
     return {name: str(getattr(sys.modules[name], "__version__", "")) for name in start["preload"] if name in sys.modules}
 
 
-def main() -> None:
+def main(namespaces: pid_namespaces.PidNamespaces) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the worker, which then closes the control socket
     control = Channel(socket.socket(fileno=int(sys.argv[1])))
     os.set_inheritable(control.sock.fileno(), False)
@@ -191,12 +232,12 @@ def main() -> None:
         return
     try:
         packages = _prepare(first.header)
-        zygote = Zygote(control, first.header)
+        zygote = Zygote(control, first.header, namespaces)
     except BaseException:
         control.send("failed", {"error": traceback.format_exc()})
         raise SystemExit(1) from None
-    about = {"python": platform.python_version(), "packages": packages, "threads": surroundings.own_threads(), "own_user": zygote.own_user}
-    control.send("up", about)
+    about = {"python": platform.python_version(), "packages": packages, "threads": surroundings.own_threads()}
+    control.send("up", about | {"own_user": zygote.own_user, "landlock": landlock.version()})
     try:
         zygote.serve()
     finally:

@@ -5,17 +5,18 @@ Before it: clients over HTTP. After it: `store.blobs` (bytes), `store.blob_rows`
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 
 from ..auth import Owner
 from ..problems import Problem, no_such_blob, unavailable
-from ..store import blob_rows
+from ..store import blob_rows, shares
 from ..store.blobs import BadName, TooLong, WrongDigest
+from ..store.shares import Use
 from . import body
-from .models import MissingBody, MissingView, PlaceView, TakeBody, TakenView
+from .models.blobs import MissingBody, MissingView, PlaceView, TakeBody, TakenView
 from .reply import json
 
 router = APIRouter(tags=["blobs"])
@@ -30,7 +31,7 @@ async def missing(request: Request, owner: Owner) -> Response:
     if too_large := [digest for digest, size in wanted.items() if size > limit]:
         raise Problem(413, "too-large", f"a blob may have {limit} bytes; {len(too_large)} of these have more: split or reduce the value")
     stored = await blob_rows.stored(state.db, owner, list(wanted)) if wanted else set[str]()
-    await _within_quota(state, owner, sum(size for digest, size in wanted.items() if digest not in stored))
+    await within_quota(state, owner, sum(size for digest, size in wanted.items() if digest not in stored))
     answer = list[dict[str, str]]()
     for digest, size in wanted.items():
         if digest in stored:
@@ -65,32 +66,37 @@ async def take(request: Request, owner: Owner) -> Response:
         except (OSError, ValueError) as wrong:
             raise unavailable(f"the object store ({wrong})") from None
     try:
-        await _within_quota(state, owner, 0)
+        await within_quota(state, owner, 0)
     except Problem:
         await blob_rows.release(state.db, state.blobs, owner, [digest for digest, _ in taken])
         raise
     return json({"taken": [{"digest": digest, "size": size} for digest, size in taken]})
 
 
-async def _within_quota(state: Any, owner: str, more_bytes: int) -> None:
-    quota: int = state.settings.quota_bytes
-    used = await blob_rows.used_bytes(state.db, owner)
-    if used + more_bytes > quota:
-        told = f"your blobs take {used:,} of {quota:,} bytes here and {more_bytes:,} more do not fit"
-        advice = "delete tasks you no longer need (DELETE /tasks/…), or try again once unused blobs were swept"
-        raise Problem(507, "quota", f"{told}: {advice}")
+async def within_quota(state: Any, owner: str, more_bytes: int) -> int:
+    """How many bytes there is room for. Problem 413 if so many more are too many."""
+    standing = await shares.standing(state.db, owner, state.settings, with_bytes=True)
+    room = 2**62
+    for whose, uses in (("your", standing.own), ("your organisation's", standing.organisation)):
+        use = uses.get("bytes", Use(0, None))
+        if use.limit is None:
+            continue
+        if use.used + more_bytes > use.limit:
+            told = f"{whose} blobs take {use.used:,.0f} of {use.limit:,.0f} bytes here and {more_bytes:,} more do not fit"
+            advice = "delete tasks you no longer need (DELETE /tasks/…), or try again once unused blobs were swept"
+            raise Problem(413, "quota", f"{told}: {advice}; an admin can raise it (`quota_bytes`)", headers={"Retry-After": "60"})
+        room = min(room, int(use.limit - use.used))
+    return room
 
 
 @router.put("/blobs/{digest}", status_code=204, openapi_extra=_BYTES, summary="Upload a blob")
 async def put(request: Request, owner: Owner, digest: str) -> Response:
     """The bytes as the body. `digest` is their BLAKE3 digest; other bytes are refused and nothing is kept."""
     state, limit = request.app.state, request.app.state.settings.max_blob_bytes
-    await _within_quota(state, owner, int(request.headers.get("content-length", 0)))
+    room = await within_quota(state, owner, int(request.headers.get("content-length", 0)))
     try:
-        chunks = body.bounded(request, limit, "split the value, or reduce it")
+        chunks = body.bounded(request, min(limit, room), "split the value, or reduce it")
         await state.blobs.write(owner, digest, chunks, blob_rows.storing(state.db, owner))
-    except BadName as wrong:
-        raise Problem(422, "not-understood", str(wrong)) from None
     except WrongDigest as wrong:
         raise Problem(422, "wrong-digest", f"{wrong}; they were changed on the way, or the address is wrong: upload again") from None
     except OSError as full:
@@ -99,8 +105,8 @@ async def put(request: Request, owner: Owner, digest: str) -> Response:
 
 
 @router.get("/blobs/{digest}", response_class=StreamingResponse, summary="Download a blob")
-async def get(request: Request, owner: Owner, digest: str) -> Response:
-    """The bytes. On S3 a redirect to a presigned URL: follow it, without the token."""
+async def get(request: Request, owner: Owner, digest: str, through: Literal["", "gateway"] = "") -> Response:
+    """The bytes. On S3 a redirect to a presigned URL: follow it, without the token; or ask for them `through` the gateway."""
     blobs = request.app.state.blobs
     try:
         size = await blobs.size(owner, digest)
@@ -108,7 +114,7 @@ async def get(request: Request, owner: Owner, digest: str) -> Response:
         size = None
     if size is None:
         raise no_such_blob()
-    if url := await blobs.download_url(owner, digest):
+    if not through and (url := await blobs.download_url(owner, digest)):
         return RedirectResponse(url, 307)
     headers = {"Content-Length": str(size), "Content-Disposition": "attachment", "X-Content-Type-Options": "nosniff"}
     return StreamingResponse(blobs.read(owner, digest), headers=headers, media_type="application/octet-stream")

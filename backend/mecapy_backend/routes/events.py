@@ -14,7 +14,6 @@ from ..problems import Problem
 from ..store import events
 from ..store.events import Raw
 from . import stream
-from .reply import or_none
 from .tasks import Mine
 
 router = APIRouter(tags=["tasks"])
@@ -34,8 +33,8 @@ async def _after(
     return last_event_id or events.START
 
 
-_TEXT = {"text/event-stream": {"schema": {"type": "string"}}}
-_EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": _TEXT, "description": "Server-Sent Events"}}
+_ONE = {"type": "object", "properties": {name: {"type": "string"} for name in ("event", "id", "data")}, "required": ["event", "data"]}
+_EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": _ONE}}, "description": "Server-Sent Events"}}
 
 
 @router.get("/tasks/{task_id}/events", response_class=Response, responses=_EVENTS, summary="Follow a task")
@@ -44,20 +43,21 @@ async def follow(
     owner: Owner,
     task: Mine,
     after: Annotated[str, Depends(_after)],
-    follow: Annotated[bool, Query(description="false: end with the last event there is by now")] = True,
+    follow: Annotated[bool, Query(description="false: end with the last event there is by now; of a finished task, its whole log")] = True,
 ) -> Response:
     """Events `queued`, `started`, `stdout`, `stderr`, `display`, `progress`, `usage`, and last the final one, named
     `completed`, `failed` or `cancelled`, whose data is the outcome. Then the stream ends. `data` is JSON."""
     state = request.app.state
+    state.open_streams.check(owner)
 
     async def told() -> AsyncIterator[Raw | None]:
         if task.state == wire.QUEUED:
-            yield stream.queued(after, await or_none(state.queue.position(task.id)))
+            yield stream.queued(after, await state.forecast.place(owner, task))
         if follow:
             async for event in stream.follow(state, owner, task.id, after, task):
                 yield event
         else:
-            for event in await stream.by_now(state, owner, task.id, after, task):
+            async for event in stream.by_now(state, owner, task.id, after, task, whole=True):
                 yield event
 
-    return stream.answer(told())
+    return stream.answer(state, owner, told())

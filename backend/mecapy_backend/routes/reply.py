@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
@@ -12,6 +13,9 @@ from ..store import jsontext
 
 T = TypeVar("T")
 
+WITHIN_S = 1.0
+"""Redis answers sooner or is away: nobody waits for it as long as its sockets do."""
+
 
 def json(content: Any, status: int = 200, **headers: str) -> Response:
     """An answer in JSON."""
@@ -21,6 +25,7 @@ def json(content: Any, status: int = 200, **headers: str) -> Response:
 async def or_none(redis_says: Awaitable[T]) -> T | None:
     """What Redis says, or None while it is away: the row is enough, and the reconciler enqueues what it missed."""
     try:
-        return await redis_says
+        async with asyncio.timeout(WITHIN_S):
+            return await redis_says
     except (RedisError, OSError):
         return None

@@ -5,9 +5,9 @@ Before it: clients over HTTP. After it: `store.tasks`, `queue`.
 
 from __future__ import annotations
 
+import asyncio
 import base64
-import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -17,12 +17,20 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from mecapy_jupyter import wire
 
+from .. import metrics
+from ..allowance import Granted, queue_full
 from ..auth import Owner
-from ..problems import Problem, no_such_task
-from ..store import blob_rows, events, jsontext, tasks, workers
+from ..forecast import Place
+from ..problems import Problem, no_such_task, unavailable
+from ..store import blob_rows, events, jsontext, tasks
 from . import body, stream
-from .models import CancelView, PageView, ResultView, State, SubmittedView, TaskBody, TaskView
+from .models.common import State
+from .models.tasks import CancelView, PageView, ResultView, SubmittedView, TaskBody, TaskView
 from .reply import json, or_none
+from .shown import history, iso, view
+
+ADMIT_S = 1.8
+"""So long may PostgreSQL take over a submission: who submits hears within two seconds, whatever is away."""
 
 router = APIRouter(tags=["tasks"])
 _log = structlog.get_logger()
@@ -52,40 +60,65 @@ async def submit(request: Request, owner: Owner, idempotency_key: Key = None, ac
 
     With `Accept: text/event-stream` the answer is that event stream itself, its first event `queued` with the task's id.
     """
-    state, settings = request.app.state, request.app.state.settings
+    state, settings, followed = request.app.state, request.app.state.settings, "text/event-stream" in accept
+    if followed:
+        state.open_streams.check(owner)
     task = await body.read(request, TaskBody)
     _check_limits(task, settings)
+    short = state.paces.short(owner, task.code, task.timeout)
     try:
-        done = await _admit(state, owner, task.model_dump(), idempotency_key)
+        granted, done = await _admitted(_admit(state, owner, task.model_dump(), idempotency_key, short))
     except tasks.Conflict:
         raise Problem(422, "key-conflict", "this Idempotency-Key was used for another body; use a new key for a new task") from None
-    except tasks.TooManyQueued:
-        detail = f"you have {settings.max_queued_tasks} queued tasks, as many as you may; wait until some have started, or cancel some"
-        raise Problem(429, "queue-full", detail, headers={"Retry-After": "5"}) from None
+    except tasks.TooManyQueued as over:
+        raise queue_full("you", over.args[0]) from None
     except tasks.MissingBlobs as missing:
         detail = "blobs named here are not stored (any more); ask POST /blobs/missing, upload what it names, and submit again"
         raise Problem(409, "blobs-missing", detail, missing=missing.args[0]) from None
     except ValueError:
         raise Problem(422, "not-understood", "inputs hold a number that JSON cannot carry (NaN, infinite, thousands of digits)") from None
-    position = await or_none(state.queue.enqueue(done.task_id, task.priority)) if done.state == wire.QUEUED else None
-    _log.info("submitted", task_id=done.task_id, owner=owner, created=done.created)
+    position: int | None = None
+    if done.state == wire.QUEUED:
+        position = await or_none(state.queue.enqueue(done.task_id, owner, task.priority, short=short, share=granted.share))
+    metrics.submitted.inc(done.created)
+    _log.info("submitted", task=done.task_id, owner=owner, created=done.created)
     submitted = {"task_id": done.task_id, "status": done.state, "position": position}
-    if "text/event-stream" in accept:
-        return stream.answer(_told(state, owner, submitted), 201, Location=f"/tasks/{done.task_id}")
+    if followed:
+        return stream.answer(state, owner, _told(state, owner, task.code, submitted), 201, Location=f"/tasks/{done.task_id}")
     return json(submitted, 201, Location=f"/tasks/{done.task_id}")
 
 
-async def _told(state: Any, owner: str, submitted: dict[str, Any]) -> AsyncIterator[events.Raw | None]:
-    """The submission itself, then what follows."""
+async def _told(state: Any, owner: str, code: str, submitted: dict[str, Any]) -> AsyncIterator[events.Raw | None]:
+    """The submission itself, then what follows; how long it took is remembered for the next time."""
     yield events.Raw(events.START, wire.QUEUED, jsontext.dumps(submitted))
     async for event in stream.follow(state, owner, submitted["task_id"], events.START):
+        if event and event.type in wire.FINAL:
+            state.paces.learn(owner, code, event.text)
         yield event
 
 
-async def _admit(state: Any, owner: str, request: dict[str, Any], key: str | None) -> tasks.Submitted:
-    max_queued = await state.backlog.limit(state.db, owner)
+async def _admitted(admitting: Coroutine[Any, Any, tuple[Granted, tasks.Submitted]]) -> tuple[Granted, tasks.Submitted]:
+    """Not longer than ADMIT_S: then 503, and the client asks again with its key. What hangs is left to end by itself: closing a
+    connection that PostgreSQL does not answer on takes as long again."""
+    admitted = asyncio.create_task(admitting)
     try:
-        return await tasks.submit(state.db, owner, request, idempotency_key=key, max_queued=max_queued)
+        done, _ = await asyncio.wait({admitted}, timeout=ADMIT_S)
+    finally:
+        admitted.cancel()
+    if not done:
+        admitted.add_done_callback(lambda late: late.cancelled() or late.exception())  # nobody waits to hear it
+        raise unavailable("the database")
+    return admitted.result()
+
+
+async def _admit(state: Any, owner: str, request: dict[str, Any], key: str | None, short: bool) -> tuple[Granted, tasks.Submitted]:
+    granted: Granted = await state.allowances.submission(state.db, owner)
+    return granted, await _submit(state, owner, request, key, granted.count_to, short)
+
+
+async def _submit(state: Any, owner: str, request: dict[str, Any], key: str | None, max_queued: int | None, short: bool) -> tasks.Submitted:
+    try:
+        return await tasks.submit(state.db, owner, request, idempotency_key=key, max_queued=max_queued, short=short)
     except tasks.MissingBlobs as missing:
         if not state.blobs.direct_uploads:
             raise
@@ -93,7 +126,7 @@ async def _admit(state: Any, owner: str, request: dict[str, Any], key: str | Non
     for digest, size in wanted:
         if size is not None:
             await blob_rows.found(state.db, state.blobs, owner, digest, size)
-    return await tasks.submit(state.db, owner, request, idempotency_key=key, max_queued=max_queued)
+    return await tasks.submit(state.db, owner, request, idempotency_key=key, max_queued=max_queued, short=short)
 
 
 def _check_limits(task: TaskBody, settings: Any) -> None:
@@ -117,20 +150,18 @@ async def page(
     if name and "\0" in name:
         raise Problem(422, "not-understood", "name: holds a NUL character; leave it out")
     after = _open_cursor(cursor) if cursor else None
+    keep_s: float = request.app.state.settings.keep_s
     found = await tasks.page(
         request.app.state.db, owner, limit=limit, after=after, state=state, name=name, since=_aware(since), until=_aware(until)
     )
-    return json({"tasks": [view(task) for task in found], "next": _cursor(found[-1]) if len(found) == limit else None})
+    return json({"tasks": [view(task, keep_s) for task in found], "next": _cursor(found[-1]) if len(found) == limit else None})
 
 
 @router.get("/tasks/{task_id}", response_model=TaskView, summary="Look at a task")
 async def look(request: Request, owner: Owner, task: Mine) -> Response:
-    state, position, eta_s = request.app.state, None, None
-    if task.state == wire.QUEUED and (position := await or_none(state.queue.position(task.id))):
-        slots = sum(int(worker.info.get("slots", 1)) for worker in await workers.alive(state.db))
-        pace_s = await tasks.pace(state.db, owner)
-        eta_s = round(math.floor((position - 1) / slots + 0.5) * pace_s, 1) if slots and pace_s is not None else None
-    return json(view(task) | {"position": position, "eta_s": eta_s})
+    place = await request.app.state.forecast.place(owner, task) if task.state == wire.QUEUED else Place()
+    shown = view(task, request.app.state.settings.keep_s)
+    return json(shown | {"position": place.position, "eta_s": place.eta_s, "history": history(task)})
 
 
 @router.get("/tasks/{task_id}/request", response_model=TaskBody, summary="What was submitted")
@@ -159,17 +190,18 @@ async def cancel(request: Request, owner: Owner, task: Mine) -> Response:
     if answer is None:
         raise no_such_task(task.id)
     if answer.ended:
-        await or_none(_ended(state.queue, task.id))
+        metrics.cancelled.inc()
+        await or_none(ended(state.queue, task.id))
     elif answer.state == wire.RUNNING:
         await or_none(state.queue.announce_cancel(task.id))
-    _log.info("cancel", task_id=task.id, owner=owner, state=answer.state)
+    _log.info("cancel", task=task.id, owner=owner, state=answer.state)
     return json({"task_id": task.id, "status": answer.state})
 
 
-async def _ended(queue: Any, task_id: str) -> None:
+async def ended(queue: Any, task_id: str) -> None:
+    """Tell whoever follows a task that was cancelled while it waited."""
     await queue.withdraw(task_id)
-    await events.append(queue, task_id, [(wire.CANCELLED, wire.Outcome(wire.CANCELLED).as_json())])
-    await events.close(queue, task_id)
+    await events.append(queue, task_id, [(wire.CANCELLED, wire.Outcome(wire.CANCELLED).as_json())], last=True)
 
 
 @router.delete("/tasks/{task_id}", status_code=204, summary="Forget a task")
@@ -183,22 +215,8 @@ async def forget(request: Request, owner: Owner, task: Mine) -> Response:
         await or_none(say)
     if digests:
         await blob_rows.release(state.db, state.blobs, owner, digests)
-    _log.info("forgotten", task_id=task.id, owner=owner)
+    _log.info("forgotten", task=task.id, owner=owner)
     return Response(status_code=204)
-
-
-def view(task: tasks.Task) -> dict[str, Any]:
-    outcome = task.outcome or {}
-    return {
-        "task_id": task.id, "name": task.name, "status": task.state, "position": None, "eta_s": None, "attempts": task.attempt,
-        "priority": task.priority, "created_at": _iso(task.created_at), "started_at": _iso(task.started_at),
-        "completed_at": _iso(task.completed_at), "worker": task.worker, "cancel_requested": task.cancel_requested,
-        "result": outcome.get("result"), "error": outcome.get("error"),
-    }  # fmt: skip
-
-
-def _iso(at: datetime | None) -> str | None:
-    return at.astimezone(UTC).isoformat() if at else None
 
 
 def _aware(at: datetime | None) -> datetime | None:
@@ -206,7 +224,7 @@ def _aware(at: datetime | None) -> datetime | None:
 
 
 def _cursor(task: tasks.Task) -> str:
-    return base64.urlsafe_b64encode(f"{_iso(task.created_at)} {task.id}".encode()).decode()
+    return base64.urlsafe_b64encode(f"{iso(task.created_at)} {task.id}".encode()).decode()
 
 
 def _open_cursor(cursor: str) -> tuple[datetime, str]:

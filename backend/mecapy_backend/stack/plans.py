@@ -14,9 +14,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from mecapy_jupyter.embedded import command
 from mecapy_jupyter.errors import StackError
-from mecapy_jupyter.stackfiles import Files
+from mecapy_jupyter.stack.datadir import Files
+from mecapy_jupyter.stack.embedded import command
 
 from . import answers, programs
 from .component import Plan
@@ -115,6 +115,9 @@ def worker(place: Files, number: int, scratch: Path, roster: Roster, settings: M
     """The gateway has no part in a worker's work, so it does not need its token."""
     folder = scratch / f"worker-{number}"
     mine = {name: value for name, value in settings.items() if name != "MECAPY_TOKEN"} | {"TMPDIR": str(folder)}
+
+    if (first := settings.get("MECAPY_WORKER_PORT", "")).isdigit() and int(first):
+        mine["MECAPY_WORKER_PORT"] = str(int(first) + number - 1)
 
     def build() -> programs.Program:
         shutil.rmtree(folder, ignore_errors=True)  # what a killed predecessor left

@@ -192,6 +192,9 @@ def valkey(directory: Path, run: Path) -> Program:
         "requirepass": password,
         "save": '""',
         "appendonly": "no",
+        # Above this, streams of finished tasks go first (they expire the soonest, and PostgreSQL has their logs), the queue never.
+        "maxmemory": "512mb",
+        "maxmemory-policy": "volatile-ttl",
         "daemonize": "no",
         "loglevel": "warning",
     }

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mecapy_jupyter.embedded import command
 from mecapy_jupyter.errors import StackError
-from mecapy_jupyter.stackfiles import Files
+from mecapy_jupyter.stack.datadir import Files
+from mecapy_jupyter.stack.embedded import command
 
 from . import sql
 from .programs import Program
@@ -60,7 +60,8 @@ async def _migrate(settings: Mapping[str, str]) -> None:
         start_new_session=True,
     )
     try:
-        said, _ = await asyncio.wait_for(process.communicate(), _MIGRATE_S)
+        async with asyncio.timeout(_MIGRATE_S):
+            said, _ = await process.communicate()
     except (TimeoutError, asyncio.CancelledError):
         with contextlib.suppress(ProcessLookupError):
             process.kill()

@@ -1,7 +1,7 @@
 """The state file of a stack: who runs, written whole at every change; and the end of what a killed supervisor left behind.
 
 Only processes whose pid and time of birth were recorded (and what is left of their sessions) are ever signalled, never a name.
-Read by `mecapy_jupyter.stackfiles`. Before it: `supervisor`.
+Read by `mecapy_jupyter.stack.datadir`. Before it: `supervisor`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from mecapy_jupyter.stackfiles import Files, lives, recorded
+from mecapy_jupyter.stack.datadir import Files, lives, recorded
 
 _GRACE_S = 10.0
 _LOOK_S = 0.02

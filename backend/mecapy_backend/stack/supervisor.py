@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mecapy_jupyter.errors import StackError
-from mecapy_jupyter.stackfiles import Files
+from mecapy_jupyter.stack.datadir import Files
 
 from . import idle, plans, programs, schema, state
 from .component import Component, Plan

@@ -11,7 +11,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from mecapy_jupyter.errors import MecapyError, StackError
-from mecapy_jupyter.stackfiles import Files, running
+from mecapy_jupyter.stack.datadir import Files, running
 
 from . import state
 from .supervisor import Options, Supervisor

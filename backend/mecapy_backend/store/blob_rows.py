@@ -5,6 +5,7 @@ Called by `routes.blobs` and `routes.tasks`. The bytes are in `blobs`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 
@@ -17,6 +18,7 @@ from .tables import blobs, tasks
 
 _b = blobs.c
 _clock = sa.func.clock_timestamp()
+_LISTED = 1000
 _UNFINISHED_S = 3600.0  # a file on its way into the store that nobody has written to for so long belongs to nobody
 
 
@@ -54,23 +56,42 @@ async def stored(db: AsyncEngine, owner: str, digests: Sequence[str]) -> set[str
         return set((await connection.execute(named.values(used_at=_clock).returning(_b.digest))).scalars())
 
 
-async def used_bytes(db: AsyncEngine, owner: str) -> int:
-    """What all blobs of an owner take, as far as their sizes are known."""
-    async with db.connect() as connection:
-        return int((await connection.execute(sa.select(sa.func.coalesce(sa.func.sum(_b.size), 0)).where(_b.owner == owner))).scalar_one())
-
-
 async def release(db: AsyncEngine, store: BlobStore, owner: str, digests: Sequence[str]) -> list[str]:
     """Delete those of an owner's blobs that no task names any more; which went."""
     mine = sa.and_(_b.owner == owner, _b.digest == sa.any_(sa.literal(list(digests), ARRAY(sa.Text))))
     return [digest for _, digest in await _delete_unnamed(db, store, mine, len(digests))]
 
 
+async def release_all(db: AsyncEngine, store: BlobStore, owner: str, limit: int = 500) -> None:
+    """The same for everything an owner has."""
+    while await _delete_unnamed(db, store, _b.owner == owner, limit):
+        pass
+
+
 async def sweep(db: AsyncEngine, store: BlobStore, grace_s: float, limit: int = 500) -> list[tuple[str, str]]:
     """Delete blobs that no task names and nobody used for `grace_s`: (owner, digest) of those that went. Any number may run at once."""
     old = _b.used_at < _clock - sa.func.make_interval(0, 0, 0, 0, 0, 0, sa.literal(grace_s, sa.Float))
     await store.tidy(max(grace_s, _UNFINISHED_S))
+    await _name_lost(db, store, grace_s)
     return await _delete_unnamed(db, store, old, limit)
+
+
+async def _name_lost(db: AsyncEngine, store: BlobStore, grace_s: float) -> None:
+    """Bytes whose writer died before their row existed get one, and its time of grace with it; a part of the store at each call."""
+    before = time.time() - grace_s
+    listed = {(blob.owner, blob.digest): blob for blob in await store.listed(_LISTED) if blob.modified_at < before}
+    named = sa.select(_b.owner, _b.digest).where(sa.tuple_(_b.owner, _b.digest).in_(listed))
+    async with db.connect() as connection:
+        known = {(row.owner, row.digest) for row in await connection.execute(named)} if listed else set[tuple[str, str]]()
+    for owner, digest in listed.keys() - known:
+        await found(db, store, owner, digest, listed[owner, digest].size)
+
+
+async def discard(db: AsyncEngine, store: BlobStore, owner: str, digest: str) -> None:
+    """Forget a blob whose bytes are gone or not what its name says, whoever names it: the next upload brings them anew."""
+    async with db.execution_options(isolation_level="READ COMMITTED").begin() as transaction:
+        await transaction.execute(sa.delete(blobs).where(_b.owner == owner, _b.digest == digest))
+        await store.delete(owner, digest)
 
 
 async def _delete_unnamed(db: AsyncEngine, store: BlobStore, which: sa.ColumnElement[bool], limit: int) -> list[tuple[str, str]]:

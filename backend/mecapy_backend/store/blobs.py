@@ -42,6 +42,26 @@ class Place:
     blobs: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A multipart upload that has begun: PUT each `part_bytes` of the blob to the next of the presigned `urls`, within `valid_s`."""
+
+    upload: str
+    part_bytes: int
+    urls: list[str]
+    valid_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A blob as a listing of the store shows it; `modified_at` in seconds since 1970."""
+
+    owner: str
+    digest: str
+    size: int
+    modified_at: float
+
+
 Within = Callable[[str, int], AbstractAsyncContextManager[None]]
 """Entered with digest and size around the moment in which checked bytes become a blob; see `blob_rows.storing`."""
 
@@ -75,11 +95,31 @@ class BlobStore(Protocol):
 
     async def delete(self, owner: str, digest: str) -> None: ...
     async def tidy(self, older_s: float) -> None:
-        """Remove what broken uploads have left on our disk, if it is older than this."""
+        """Remove what broken uploads have left, if it is older than this."""
+        ...
+
+    async def listed(self, limit: int) -> list[Listed]:
+        """The next so many blobs that are in the store, in rounds without end."""
         ...
 
     async def upload_url(self, owner: str, digest: str, size: int) -> str | None:
         """A presigned URL to PUT the bytes to; None: through the gateway."""
+        ...
+
+    async def begin_parts(self, owner: str, digest: str, size: int) -> Parts | None:
+        """The same for a large blob in parts, several at a time; None: not here."""
+        ...
+
+    async def part_urls(self, owner: str, digest: str, size: int, upload: str, first: int) -> Parts | None:
+        """Fresh URLs for an upload that takes longer than they are valid: for its parts from the `first` on, counted from 0."""
+        ...
+
+    async def end_parts(self, owner: str, digest: str, upload: str, etags: list[str]) -> bool:
+        """All parts are there: `etags` are the store's answers to them, in order. False: no such upload, or these are not its parts."""
+        ...
+
+    async def abort_parts(self, owner: str, digest: str, upload: str) -> None:
+        """Forget the upload and its parts."""
         ...
 
     async def download_url(self, owner: str, digest: str) -> str | None: ...
@@ -98,7 +138,9 @@ def open_store(url: str, *, endpoint_url: str = "", cache_dir: str = "", cache_b
     if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
         from .files import FileStore
 
-        return FileStore(Path(unquote(parts.path)))
+        store = FileStore(Path(unquote(parts.path)))
+        store.recover()
+        return store
     if parts.scheme == "s3" and parts.netloc:
         from .files import FileStore
         from .s3 import S3Store
@@ -113,6 +155,13 @@ def relative(owner: str, digest: str) -> str:
     if not _OWNER.fullmatch(owner) or not _DIGEST.fullmatch(digest):
         raise BadName("a blob's digest is 64 hexadecimal digits (BLAKE3), in lower case")
     return f"{owner}/{digest[:2]}/{digest}"
+
+
+def split(below: str) -> tuple[str, str] | None:
+    """Owner and digest of what `relative` made; None for any other name."""
+    owner, _, rest = below.partition("/")
+    digest = rest[3:]
+    return (owner, digest) if _OWNER.fullmatch(owner) and _DIGEST.fullmatch(digest) and rest == f"{digest[:2]}/{digest}" else None
 
 
 def plain_name(name: str) -> str:

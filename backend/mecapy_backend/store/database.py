@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.util.concurrency import greenlet_spawn
 
 from . import jsontext
 
@@ -29,6 +30,7 @@ def connect(url: str, *, command_timeout_s: float = 10.0, pool_size: int = 10) -
         target,
         isolation_level="AUTOCOMMIT",
         connect_args=arguments,
+        hide_parameters=True,  # else an error, and with it the log, quotes somebody's code
         pool_size=pool_size,
         max_overflow=10,
         pool_timeout=1.5,
@@ -36,3 +38,14 @@ def connect(url: str, *, command_timeout_s: float = 10.0, pool_size: int = 10) -
         json_serializer=jsontext.dumps,
         json_deserializer=jsontext.loads,
     )
+
+
+async def first(db: AsyncEngine, statement: sa.Executable, values: dict[str, Any] | None = None) -> Any:
+    """One statement; its first row, or None. All of it in one greenlet: an AsyncConnection begins one for each of its steps,
+    and a task for its end, which took longer than the statement does."""
+
+    def run() -> Any:
+        with db.sync_engine.connect() as connection:
+            return connection.execute(statement, values).first()
+
+    return await greenlet_spawn(run)

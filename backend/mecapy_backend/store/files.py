@@ -2,6 +2,10 @@
 
 Bytes that come over a connection are hashed as they grow (`Partial`). A file that is already on this disk, left by a client of
 the same user or by a dead child, is hashed where it lies and renamed: nothing is copied, and no digest is believed unchecked.
+
+What is promised: killing any process loses no blob, and nobody is ever given other bytes than the digest names. What came over a
+connection is on disk before the answer; what was renamed is written out beside the work, so the machine's own end (a power cut)
+may cost the blobs of its last seconds. `recover` removes these at the next start, before anybody could read zeros from them.
 Made by `blobs.open_store`; S3 uses it as its cache.
 """
 
@@ -9,17 +13,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-import stat
-import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from blake3 import blake3
+from .blobs import CHUNK_BYTES, Listed, Parts, Place, Within, alone, blocks, plain_name, relative, split
+from .partial import Partial, examine, rename
+from .rounds import Rounds
+from .writeout import to_disk
 
-from .blobs import CHUNK_BYTES, Place, TooLong, Within, WrongDigest, alone, blocks, plain_name, relative
+_WRITTEN_OUT_S = 600.0  # far more than the kernel takes to write a file out
 
 
 class FileStore:
@@ -29,7 +34,23 @@ class FileStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._rounds = Rounds(self._all)
         self._syncing: dict[Path, asyncio.Future[None]] = {}
+
+    def recover(self) -> list[str]:
+        """After the machine started anew: remove what its end has left half written; which blobs. Nothing to do otherwise."""
+        boot, seen = boot_id(), self.root / ".boot"
+        if not boot or (seen.exists() and seen.read_text() == boot):
+            return []
+        blobs = list(self._all()) if seen.exists() else []
+        last = max((blob.modified_at for blob in blobs), default=0.0)
+        young = [self.path(blob.owner, blob.digest) for blob in blobs if blob.modified_at > last - _WRITTEN_OUT_S]
+        bad = [path for path in young if examine(path)[0] != path.name]
+        for path in bad:
+            path.unlink(missing_ok=True)
+        self._device()
+        seen.write_text(boot)
+        return [path.name for path in bad]
 
     def path(self, owner: str, digest: str) -> Path:
         return self.root / relative(owner, digest)
@@ -51,7 +72,7 @@ class FileStore:
                 await asyncio.to_thread(partial.write, block)
             size = await asyncio.to_thread(partial.check, digest)
             async with within(digest, size):
-                await asyncio.to_thread(_rename, partial.path, target)
+                await asyncio.to_thread(rename, partial.path, target)
             return size
         finally:
             await asyncio.to_thread(partial.discard)
@@ -76,7 +97,7 @@ class FileStore:
         partial = await asyncio.to_thread(self._own, path, digest, ours)
         try:
             async with within(digest, size):
-                await asyncio.to_thread(_rename, partial.path if isinstance(partial, Partial) else partial, target)
+                await asyncio.to_thread(rename, partial.path if isinstance(partial, Partial) else partial, target)
         finally:
             if isinstance(partial, Partial):
                 await asyncio.to_thread(partial.discard)
@@ -98,6 +119,12 @@ class FileStore:
             partial.discard()
             raise
         return partial
+
+    def keep_if_same_disk(self, path: Path, target: Path) -> None:
+        """A file that is ours and was examined, moved here where that costs nothing."""
+        if path.stat().st_dev == self._device():
+            path.chmod(0o400)
+            rename(path, target)
 
     def _device(self) -> int:
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -142,82 +169,47 @@ class FileStore:
                 if path.lstat().st_mtime < before:
                     path.unlink()
 
+    async def listed(self, limit: int) -> list[Listed]:
+        return await asyncio.to_thread(self._rounds.next, limit)
+
+    def _all(self) -> Iterator[Listed]:
+        for path in self.root.glob("*/??/*"):
+            if named := split(path.relative_to(self.root).as_posix()):
+                with suppress(FileNotFoundError):  # deleted meanwhile
+                    status = path.stat()
+                    yield Listed(*named, status.st_size, status.st_mtime)
+
     async def upload_url(self, owner: str, digest: str, size: int) -> str | None:
+        return None
+
+    async def begin_parts(self, owner: str, digest: str, size: int) -> Parts | None:
+        return None
+
+    async def part_urls(self, owner: str, digest: str, size: int, upload: str, first: int) -> Parts | None:
+        return None
+
+    async def end_parts(self, owner: str, digest: str, upload: str, etags: list[str]) -> bool:
+        return False
+
+    async def abort_parts(self, owner: str, digest: str, upload: str) -> None:
         return None
 
     async def download_url(self, owner: str, digest: str) -> str | None:
         return None
 
 
-class Partial:
-    """A file on its way into a directory: hashed as it grows, kept under its name only if the digest is right."""
-
-    def __init__(self, root: Path) -> None:
-        folder = root / ".partial"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd, name = tempfile.mkstemp(dir=folder)
-        self.path, self._file, self._hash, self._size = Path(name), os.fdopen(fd, "wb", buffering=0), blake3(), 0
-
-    def write(self, block: bytes) -> None:
-        self._hash.update(block)
-        view = memoryview(block)
-        while view:
-            view = view[self._file.write(view) :]
-        self._size += len(block)
-
-    def check(self, digest: str) -> int:
-        """On disk, and what the digest says; its size. WrongDigest else."""
-        if (found := self._hash.hexdigest()) != digest:
-            raise WrongDigest(f"these bytes have the BLAKE3 digest {found}")
-        os.fdatasync(self._file.fileno())
-        os.fchmod(self._file.fileno(), 0o400)
-        return self._size
-
-    def take(self, written: Path, target: Path) -> None:
-        """Keep what somebody else wrote to our path, perhaps as a new file. WrongDigest if it is not what `target` names."""
-        digest, _, _ = examine(written)
-        if digest != target.name:
-            raise WrongDigest(f"these bytes have the BLAKE3 digest {digest}")
-        written.chmod(0o400)
-        _rename(written, target)
-
-    def discard(self) -> None:
-        """Close; remove what was not kept."""
-        self._file.close()
-        self.path.unlink(missing_ok=True)
-
-
-def _rename(path: Path, target: Path) -> None:
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.rename(target)
-
-
-def examine(path: Path, max_bytes: int | None = None, *, own: bool = False) -> tuple[str, int, bool]:
-    """Digest and size of a regular file, and whether it is ours alone, so that moving it is safe. Follows no link.
-
-    `own`: make it ours, where we may: its writer was a user of its own and is dead.
-    """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+def boot_id() -> str:
+    """Another one for each start of this machine; empty where it does not tell."""
     try:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError(f"{path.name} is not a regular file")
-        if max_bytes is not None and status.st_size > max_bytes:
-            raise TooLong(f"{status.st_size} bytes")
-        if own and status.st_nlink == 1 and status.st_uid != os.geteuid():
-            with suppress(PermissionError):
-                os.fchown(fd, os.geteuid(), os.getegid())
-                status = os.fstat(fd)
-        digest = blake3(max_threads=blake3.AUTO).update_mmap(f"/dev/fd/{fd}")
-        return digest.hexdigest(), status.st_size, status.st_nlink == 1 and status.st_uid == os.geteuid()
-    finally:
-        os.close(fd)
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _sync(path: Path) -> None:
     with suppress(FileNotFoundError):  # deleted meanwhile
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            os.fdatasync(fd)
+            to_disk(fd)
         finally:
             os.close(fd)

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_jupyter import wire
 
+from .database import first
 from .tables import tasks
 
 _t = tasks.c
@@ -34,6 +35,8 @@ class Task:
     started_at: datetime | None
     completed_at: datetime | None
     log_blob: str
+    earlier: list[dict[str, Any]]  # the attempts before this one
+    short: bool
     outcome: dict[str, Any] | None = None
 
     @property
@@ -42,19 +45,17 @@ class Task:
 
 
 _COLUMNS = [_t[name] for name in ("id", "name", "state", "priority", "attempt", "worker", "cancel_requested", "created_at", "started_at",
-                                  "completed_at", "log_blob")]  # fmt: skip
+                                  "completed_at", "log_blob", "earlier", "short")]  # fmt: skip
 
 
 async def get(db: AsyncEngine, owner: str, task_id: str) -> Task | None:
-    async with db.connect() as connection:
-        row = (await connection.execute(sa.select(*_COLUMNS, _t.outcome).where(_t.id == task_id, _t.owner == owner))).first()
+    row = await first(db, sa.select(*_COLUMNS, _t.outcome).where(_t.id == task_id, _t.owner == owner))
     return Task(*row) if row else None
 
 
 async def request(db: AsyncEngine, owner: str, task_id: str) -> dict[str, Any] | None:
     """What was submitted."""
-    async with db.connect() as connection:
-        row = (await connection.execute(sa.select(_t.request).where(_t.id == task_id, _t.owner == owner))).first()
+    row = await first(db, sa.select(_t.request).where(_t.id == task_id, _t.owner == owner))
     return row.request if row else None
 
 
@@ -99,11 +100,56 @@ async def kept_log(db: AsyncEngine, owner: str, task_id: str) -> list[wire.Event
     return [wire.Event(**event) for event in log or ()]
 
 
-async def waiting(db: AsyncEngine, limit: int = 1000) -> list[tuple[str, int]]:
-    """(id, priority) of the queued tasks that start next, in that order."""
-    query = sa.select(_t.id, _t.priority).where(_t.state == wire.QUEUED).order_by(_t.priority.desc(), _t.created_at).limit(limit)
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    id: str
+    owner: str
+    short: bool
+    priority: int
+    created_at: datetime
+
+
+_WAITING = [_t[name] for name in ("id", "owner", "short", "priority", "created_at")]
+
+
+async def waiting(db: AsyncEngine) -> list[Waiting]:
+    """All queued tasks; those of one owner and lane together, in the order they start in."""
+    query = sa.select(*_WAITING).where(_t.state == wire.QUEUED).order_by(_t.owner, _t.short, _t.priority.desc(), _t.created_at)
     async with db.connect() as connection:
-        return [(row.id, row.priority) for row in await connection.execute(query)]
+        return [Waiting(*row) for row in await connection.execute(query)]
+
+
+async def heads(db: AsyncEngine, each: int = 20) -> list[Waiting]:
+    """Of every owner and lane the first few queued tasks: whatever Redis lost of a queue, some of it is here.
+
+    Jumps through the index from one owner to the next; how many wait behind a head costs nothing.
+    """
+    async with db.connect() as connection:
+        return [Waiting(*row) for row in await connection.execute(_HEADS, {"each": each})]
+
+
+_HEADS = sa.text(
+    """WITH RECURSIVE lines AS (
+         (SELECT owner, short FROM tasks WHERE state = 'queued' ORDER BY owner, short LIMIT 1)
+         UNION ALL
+         SELECT next.* FROM lines, LATERAL (
+           SELECT owner, short FROM tasks WHERE state = 'queued' AND (owner, short) > (lines.owner, lines.short)
+           ORDER BY owner, short LIMIT 1
+         ) AS next
+       )
+       SELECT head.* FROM lines, LATERAL (
+         SELECT id::text, owner, short, priority, created_at FROM tasks
+         WHERE state = 'queued' AND owner = lines.owner AND short = lines.short ORDER BY priority DESC, created_at LIMIT :each
+       ) AS head"""
+)
+
+
+async def running_for_s(db: AsyncEngine, limit: int = 1000) -> list[float]:
+    """For how many seconds each of the running tasks, of all owners, has run."""
+    elapsed = sa.extract("epoch", sa.func.clock_timestamp() - _t.started_at)
+    async with db.connect() as connection:
+        rows = await connection.execute(sa.select(elapsed).where(_t.state == wire.RUNNING, _t.started_at.is_not(None)).limit(limit))
+        return [max(float(seconds), 0.0) for (seconds,) in rows]
 
 
 async def pace(db: AsyncEngine, owner: str) -> float | None:
@@ -118,18 +164,3 @@ async def pace(db: AsyncEngine, owner: str) -> float | None:
     async with db.connect() as connection:
         seconds = (await connection.execute(sa.select(sa.func.avg(last.c.seconds)))).scalar()
     return None if seconds is None else float(seconds)
-
-
-async def queued(db: AsyncEngine, owner: str, most: int) -> int:
-    """How many tasks of an owner are queued; stops counting at `most`."""
-    rows = sa.select(sa.literal(1)).where(_t.owner == owner, _t.state == wire.QUEUED).limit(most).subquery()
-    async with db.connect() as connection:
-        return (await connection.execute(sa.select(sa.func.count()).select_from(rows))).scalar_one()
-
-
-async def counts(db: AsyncEngine, owner: str) -> dict[str, int]:
-    """How many tasks of an owner are in each state that is not final."""
-    query = sa.select(_t.state, sa.func.count()).where(_t.owner == owner, _t.state.in_([wire.QUEUED, wire.RUNNING])).group_by(_t.state)
-    async with db.connect() as connection:
-        found: dict[str, int] = {row[0]: row[1] for row in await connection.execute(query)}
-    return {state: found.get(state, 0) for state in (wire.QUEUED, wire.RUNNING)}

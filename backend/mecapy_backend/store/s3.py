@@ -1,5 +1,8 @@
-"""Blobs on S3 (or a server that speaks it). boto3 blocks, so every call runs in a thread; bytes for children go through a local cache.
+"""Blobs on S3 (or a server that speaks it). Every call of `bucket` runs in a thread; bytes for children go through a local cache.
 
+What clients bring with signed URLs is whatever they send: S3 knows no BLAKE3. So the first to read a blob checks it, which is the
+worker as it fetches it into its cache, before any child sees a byte, and the owner's own kernel for what it downloads. Checking it
+when it arrives would bring every byte through the gateway, which is there to sign only; and a blob is seen by its owner alone.
 Made by `blobs.open_store` only.
 """
 
@@ -7,124 +10,87 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
-from typing import Any, cast
+from weakref import WeakValueDictionary
 
-import boto3  # pyright: ignore[reportMissingTypeStubs]
-from botocore.config import Config  # pyright: ignore[reportMissingTypeStubs]
-from botocore.exceptions import ClientError  # pyright: ignore[reportMissingTypeStubs]
-
-from .blobs import CHUNK_BYTES, Place, Within, alone, blocks, relative
-from .files import FileStore, Partial, examine
-
-_PRESIGNED_S = 600
+from .blobs import CHUNK_BYTES, Listed, Parts, Place, Within, alone, blocks, relative, split
+from .bucket import PRESIGNED_S, Bucket
+from .files import FileStore
+from .partial import Partial, examine
+from .rounds import Rounds
 
 
 class S3Store:
-    """`<prefix>/<owner>/<ab>/<digest>` in one bucket. Two processes may share the cache directory."""
+    """`<prefix>/<owner>/<ab>/<digest>` in one bucket. Several processes may share the cache directory."""
 
     direct_uploads = True
 
     def __init__(self, bucket: str, prefix: str, endpoint_url: str, cache: FileStore, cache_bytes: int) -> None:
-        self._bucket, self._prefix, self._cache, self._cache_bytes = bucket, prefix, cache, cache_bytes
-        self._endpoint_url = endpoint_url
-        self._made = cast(Any, None)
-        self._making = threading.Lock()
-
-    @property
-    def _s3(self) -> Any:
-        with self._making:  # at first use, in a thread: it reads files
-            if self._made is None:
-                options: dict[str, Any] = {"s3": {"addressing_style": "path"}} if self._endpoint_url else {}
-                config = Config(
-                    signature_version="s3v4",
-                    connect_timeout=3,
-                    read_timeout=30,
-                    retries={"max_attempts": 4, "mode": "standard"},
-                    request_checksum_calculation="when_required",
-                    response_checksum_validation="when_required",
-                    max_pool_connections=32,
-                    **options,
-                )
-                region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-                connect: Any = boto3.client  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
-                self._made = connect("s3", endpoint_url=self._endpoint_url or None, region_name=region, config=config)
-            return self._made
-
-    def _at(self, owner: str, digest: str) -> dict[str, str]:
-        below = relative(owner, digest)
-        return {"Bucket": self._bucket, "Key": f"{self._prefix}/{below}" if self._prefix else below}
+        self._bucket, self._cache, self._cache_bytes = Bucket(bucket, prefix, endpoint_url), cache, cache_bytes
+        self._fetching: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._rounds = Rounds(self._all)
 
     async def has(self, owner: str, digest: str) -> bool:
         return await self.size(owner, digest) is not None
 
     async def size(self, owner: str, digest: str) -> int | None:
-        return await asyncio.to_thread(self._size, self._at(owner, digest))
-
-    def _size(self, at: dict[str, str]) -> int | None:
-        try:
-            return int(self._s3.head_object(**at)["ContentLength"])
-        except ClientError as refused:
-            if _status(refused) == 404:
-                return None
-            raise
+        return await asyncio.to_thread(self._bucket.size, relative(owner, digest))
 
     async def write(self, owner: str, digest: str, chunks: AsyncIterator[bytes], within: Within = alone) -> int:
-        at = self._at(owner, digest)
+        key = relative(owner, digest)
         partial = await asyncio.to_thread(Partial, self._cache.root)
         try:
             async for block in blocks(chunks):
                 await asyncio.to_thread(partial.write, block)
             size = await asyncio.to_thread(partial.check, digest)
-            async with within(digest, size):
-                await asyncio.to_thread(self._upload, partial.path, at)
+            await self._upload(partial.path, key, within(digest, size), size)
             return size
         finally:
             await asyncio.to_thread(partial.discard)
 
-    def _upload(self, path: Path, at: dict[str, str]) -> None:
-        self._s3.upload_file(str(path), at["Bucket"], at["Key"])
+    async def _upload(self, path: Path, key: str, locked: AbstractAsyncContextManager[None], size: int) -> None:
+        """Not under the lock: that is a connection to PostgreSQL, and this may take minutes. A delete in between is rare."""
+        await asyncio.to_thread(self._bucket.upload, path, key)
+        async with locked:
+            if await asyncio.to_thread(self._bucket.size, key) != size:
+                await asyncio.to_thread(self._bucket.upload, path, key)
 
     async def read(self, owner: str, digest: str) -> AsyncIterator[bytes]:
-        body = await asyncio.to_thread(self._get, self._at(owner, digest))
+        body = await asyncio.to_thread(self._bucket.get, relative(owner, digest))
         try:
             while block := await asyncio.to_thread(body.read, CHUNK_BYTES):
                 yield block
         finally:
             body.close()
 
-    def _get(self, at: dict[str, str]) -> Any:
-        try:
-            return self._s3.get_object(**at)["Body"]
-        except ClientError as refused:
-            if _status(refused) == 404:
-                raise FileNotFoundError(at["Key"]) from None
-            raise
-
     async def open(self, owner: str, digest: str) -> int:
-        """From the cache, else fetched into it and checked: what a presigned upload brought may be anything."""
-        try:
-            fd = await self._cache.open(owner, digest)
-        except FileNotFoundError:
-            await asyncio.to_thread(self._download, owner, digest)
-            fd = await self._cache.open(owner, digest)
-            await asyncio.to_thread(self._trim)
-        await asyncio.to_thread(os.utime, self._cache.path(owner, digest))  # used now: the last to be dropped
+        """From the cache, else fetched into it and checked. Those who ask for the same at the same time fetch it once."""
+        key = relative(owner, digest)
+        fetching = self._fetching.setdefault(key, asyncio.Lock())
+        async with fetching:
+            try:
+                fd = await self._cache.open(owner, digest)
+            except FileNotFoundError:
+                fd = await asyncio.to_thread(self._download, key, self._cache.path(owner, digest))
+                await asyncio.to_thread(self._trim)
+        with suppress(FileNotFoundError):  # used now: the last to be dropped; unless another process has just dropped it
+            await asyncio.to_thread(os.utime, self._cache.path(owner, digest))
         return fd
 
-    def _download(self, owner: str, digest: str) -> None:
-        """Into the cache, in parts at the same time."""
-        at, partial = self._at(owner, digest), Partial(self._cache.root)
+    def _download(self, key: str, target: Path) -> int:
+        """Into the cache, in parts at the same time. Open before it has its name: from then on others may drop it."""
+        partial = Partial(self._cache.root)
         try:
-            self._s3.download_file(at["Bucket"], at["Key"], str(partial.path))
-            partial.take(partial.path, self._cache.path(owner, digest))
-        except ClientError as refused:
-            if _status(refused) == 404:
-                raise FileNotFoundError(at["Key"]) from None
-            raise
+            self._bucket.download(key, partial.path)
+            fd = os.open(partial.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                partial.take(partial.path, target)
+            except BaseException:
+                os.close(fd)
+                raise
+            return fd
         finally:
             partial.discard()
 
@@ -143,34 +109,51 @@ class S3Store:
             total -= size
 
     async def adopt(self, owner: str, path: Path, within: Within = alone) -> tuple[str, int]:
-        digest, size, _ = await asyncio.to_thread(examine, path)
-        async with within(digest, size):
-            await asyncio.to_thread(self._upload, path, self._at(owner, digest))
-        await asyncio.to_thread(path.unlink)
+        """Upload it, and keep it in the cache: the next cell that wants this result may run here as well."""
+        digest, size, ours = await asyncio.to_thread(examine, path, own=True)
+        await self._upload(path, relative(owner, digest), within(digest, size), size)
+        if ours and size <= self._cache_bytes:
+            await asyncio.to_thread(self._cache.keep_if_same_disk, path, self._cache.path(owner, digest))
+            await asyncio.to_thread(self._trim)
+        await asyncio.to_thread(path.unlink, True)
         return digest, size
 
     async def delete(self, owner: str, digest: str) -> None:
-        await asyncio.to_thread(lambda: self._s3.delete_object(**self._at(owner, digest)))
+        await asyncio.to_thread(self._bucket.delete, relative(owner, digest))
         await self._cache.delete(owner, digest)
 
     async def tidy(self, older_s: float) -> None:
         await self._cache.tidy(older_s)
+        await asyncio.to_thread(self._bucket.abort_old, older_s)
+
+    async def listed(self, limit: int) -> list[Listed]:
+        return await asyncio.to_thread(self._rounds.next, limit)
+
+    def _all(self) -> Iterator[Listed]:
+        return (Listed(*named, size, at) for key, size, at in self._bucket.objects() if (named := split(key)))
 
     async def upload_url(self, owner: str, digest: str, size: int) -> str | None:
-        return await asyncio.to_thread(self._presigned, "put_object", self._at(owner, digest) | {"ContentLength": size})
+        return await asyncio.to_thread(self._bucket.upload_url, relative(owner, digest), size)
 
     async def download_url(self, owner: str, digest: str) -> str | None:
-        return await asyncio.to_thread(self._presigned, "get_object", self._at(owner, digest))
+        return await asyncio.to_thread(self._bucket.download_url, relative(owner, digest))
+
+    async def begin_parts(self, owner: str, digest: str, size: int) -> Parts | None:
+        upload = await asyncio.to_thread(self._bucket.begin_parts, relative(owner, digest))
+        return await self.part_urls(owner, digest, size, upload, 0)
+
+    async def part_urls(self, owner: str, digest: str, size: int, upload: str, first: int) -> Parts | None:
+        part_bytes, urls = await asyncio.to_thread(self._bucket.part_urls, relative(owner, digest), size, upload, first)
+        return Parts(upload, part_bytes, urls, PRESIGNED_S)
+
+    async def end_parts(self, owner: str, digest: str, upload: str, etags: list[str]) -> bool:
+        return await asyncio.to_thread(self._bucket.end_parts, relative(owner, digest), upload, etags)
+
+    async def abort_parts(self, owner: str, digest: str, upload: str) -> None:
+        await asyncio.to_thread(self._bucket.abort_parts, relative(owner, digest), upload)
 
     async def place(self, owner: str) -> Place | None:
         return None
 
     async def take(self, owner: str, name: str, max_bytes: int, within: Within = alone) -> tuple[str, int]:
         raise FileNotFoundError(name)
-
-    def _presigned(self, method: str, parameters: dict[str, Any]) -> str:
-        return str(self._s3.generate_presigned_url(method, Params=parameters, ExpiresIn=_PRESIGNED_S))
-
-
-def _status(refused: Any) -> int:
-    return int(refused.response["ResponseMetadata"]["HTTPStatusCode"])

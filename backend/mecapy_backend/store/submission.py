@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from mecapy_jupyter import wire
 
 from . import jsontext
+from .database import first
 from .tables import blobs, tasks
 
 _t = tasks.c
@@ -27,7 +28,7 @@ class Conflict(Exception):
 
 
 class TooManyQueued(Exception):
-    """The owner has as many queued tasks as one may."""
+    """The owner has as many queued tasks as one may: `args[0]`."""
 
 
 class MissingBlobs(Exception):
@@ -42,7 +43,13 @@ class Submitted:
 
 
 async def submit(
-    db: AsyncEngine, owner: str, body: dict[str, Any], *, idempotency_key: str | None = None, max_queued: int | None = None
+    db: AsyncEngine,
+    owner: str,
+    body: dict[str, Any],
+    *,
+    idempotency_key: str | None = None,
+    max_queued: int | None = None,
+    short: bool = False,
 ) -> Submitted:
     """Commit a new queued task. `body` is `TaskRequest.as_json()`, checked by the caller. `max_queued` None: need not be counted.
 
@@ -56,23 +63,23 @@ async def submit(
     row = {
         "id": task_id, "owner": owner, "name": body.get("name", ""), "priority": body.get("priority", 5), "request": text,
         "request_digest": digest, "idempotency_key": idempotency_key, "digests": digests,
+        "short": short,
     }  # fmt: skip
     values = {f"new_{name}": value for name, value in row.items()} | ({} if max_queued is None else {"max_queued": max_queued})
     for _ in range(3):
-        async with db.connect() as connection:
-            if (await connection.execute(_SUBMIT[bool(digests), max_queued is not None], values)).first():
-                return Submitted(task_id, True)
-            found = (await connection.execute(_WHY_NOT, {"owner": owner, "digests": digests, "idempotency_key": idempotency_key})).one()
+        if await first(db, _SUBMIT[bool(digests), max_queued is not None], values):
+            return Submitted(task_id, True)
+        found = await first(db, _WHY_NOT, {"owner": owner, "digests": digests, "idempotency_key": idempotency_key})
         if found.id:
             if found.request_digest != digest:
                 raise Conflict
             return Submitted(found.id, False, found.state)
         if max_queued is not None and found.queued >= max_queued:
-            raise TooManyQueued
+            raise TooManyQueued(max_queued)
         if missing := sorted(set(digests) - set(found.stored)):
             raise MissingBlobs(missing)
         # else: what stood in the way has gone meanwhile
-    raise TooManyQueued
+    raise TooManyQueued(max_queued)
 
 
 def _submit_statement(*, with_blobs: bool, counted: bool) -> Any:
@@ -84,7 +91,7 @@ def _submit_statement(*, with_blobs: bool, counted: bool) -> Any:
         .where(_t.owner == given("owner"), _t.state == wire.QUEUED)
         .limit(sa.bindparam("max_queued", type_=sa.Integer))
     )
-    columns = ["id", "owner", "name", "priority", "request", "request_digest", "idempotency_key", "digests"]
+    columns = ["id", "owner", "name", "priority", "request", "request_digest", "idempotency_key", "digests", "short"]
     row = sa.select(*[given(name) for name in columns], sa.literal(wire.QUEUED))
     if counted:
         count = sa.select(sa.func.count()).select_from(queued.subquery()).scalar_subquery()

@@ -1,12 +1,12 @@
 """The tables. Their history stands in `mecapy_backend.migrations`; a test holds both to the same shape.
 
-JSON columns are `json` and not `jsonb`: the order of a user's dictionaries survives, and so does a NUL that a cell printed.
+JSON columns of users are `json` and not `jsonb`: the order of their dictionaries survives, and so does a NUL that a cell printed.
 """
 
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, JSON, TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, TIMESTAMP
 
 from mecapy_jupyter import wire
 
@@ -24,6 +24,17 @@ def _time(name: str, *, required: bool = False) -> sa.Column[object]:
     return sa.Column(name, TIMESTAMP(timezone=True), nullable=not required, server_default=_NOW if required else None)
 
 
+def _share() -> list[sa.Column[object]]:
+    """What somebody may have of the pool; NULL: what the settings say."""
+    return [
+        sa.Column("weight", sa.Float, nullable=False, server_default="1"),
+        sa.Column("max_running", sa.Integer),
+        sa.Column("max_queued", sa.Integer),
+        sa.Column("cpu_hours", sa.Float),  # a month
+        sa.Column("quota_bytes", sa.BigInteger),
+    ]
+
+
 tasks = sa.Table(
     "tasks",
     metadata,
@@ -36,6 +47,7 @@ tasks = sa.Table(
     sa.Column("priority", sa.SmallInteger, nullable=False),
     sa.Column("attempt", sa.Integer, nullable=False, server_default="0"),
     sa.Column("losses", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("earlier", JSONB, nullable=False, server_default="[]"),  # the attempts before this one, see `tasks.ended`
     sa.Column("worker", sa.Text),
     _time("lease_until"),
     sa.Column("cancel_requested", sa.Boolean, nullable=False, server_default=sa.false()),
@@ -49,10 +61,16 @@ tasks = sa.Table(
     sa.Column("outcome", JSON(none_as_null=True)),
     sa.Column("log", JSON(none_as_null=True)),
     sa.Column("log_blob", sa.Text, nullable=False, server_default=""),
+    sa.Column("short", sa.Boolean, nullable=False, server_default=sa.false()),  # waits in the short lane
+    sa.Column("cpu_s", sa.Float, nullable=False, server_default="0"),  # of its last attempt
+    sa.Column("went_out", sa.Boolean, nullable=False, server_default=sa.false()),  # has used the network
     sa.UniqueConstraint("owner", "idempotency_key"),
 )
 sa.Index("tasks_queued", tasks.c.priority.desc(), tasks.c.created_at, postgresql_where=tasks.c.state == wire.QUEUED)
-sa.Index("tasks_queued_of_owner", tasks.c.owner, postgresql_where=tasks.c.state == wire.QUEUED)
+sa.Index(
+    "tasks_queued_of_owner", tasks.c.owner, tasks.c.short, tasks.c.priority.desc(), tasks.c.created_at,
+    postgresql_where=tasks.c.state == wire.QUEUED,
+)  # fmt: skip
 sa.Index("tasks_running", tasks.c.worker, tasks.c.lease_until, postgresql_where=tasks.c.state == wire.RUNNING)
 sa.Index("tasks_of_owner", tasks.c.owner, tasks.c.created_at.desc(), tasks.c.id)
 sa.Index("tasks_ended_of_owner", tasks.c.owner, tasks.c.completed_at.desc(), postgresql_where=tasks.c.completed_at.is_not(None))
@@ -75,4 +93,79 @@ workers = sa.Table(
     sa.Column("info", JSON(none_as_null=True), nullable=False),
     _time("started_at", required=True),
     _time("seen_at", required=True),
+    sa.Column("packages", JSON(none_as_null=True)),  # apart from `info`, which every heartbeat writes
 )
+
+organisations = sa.Table(
+    "organisations",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    *_share(),
+    _time("created_at", required=True),
+)
+
+users = sa.Table(
+    "users",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),  # what `owner` is elsewhere; fit for a folder's name
+    sa.Column("issuer", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False, server_default=""),
+    sa.Column("email", sa.Text, nullable=False, server_default=""),
+    sa.Column("organisation", sa.Text, sa.ForeignKey("organisations.id")),
+    sa.Column("role", sa.Text, sa.CheckConstraint("role IN ('user','manager','admin')", "role"), nullable=False, server_default="user"),
+    sa.Column("disabled", sa.Boolean, nullable=False, server_default=sa.false()),
+    *_share(),
+    _time("created_at", required=True),
+    _time("seen_at", required=True),
+    sa.UniqueConstraint("issuer", "subject"),
+)
+sa.Index("users_organisation", users.c.organisation)
+
+api_tokens = sa.Table(
+    "api_tokens",
+    metadata,
+    sa.Column("id", sa.Uuid(as_uuid=False), primary_key=True),
+    sa.Column("owner", sa.Text, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("digest", sa.LargeBinary, nullable=False, unique=True),  # the token itself is shown once and never stored
+    sa.Column("scopes", ARRAY(sa.Text), nullable=False, server_default="{}"),
+    _time("created_at", required=True),
+    _time("expires_at"),
+    _time("used_at"),
+    _time("revoked_at"),
+)
+sa.Index("api_tokens_owner", api_tokens.c.owner)
+
+usage = sa.Table(  # what an owner's tasks took; stays when they are forgotten
+    "usage",
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("month", sa.Date, primary_key=True),
+    sa.Column("cpu_s", sa.Float, nullable=False),
+    sa.Column("tasks", sa.BigInteger, nullable=False),
+)
+
+counts = sa.Table(  # the tasks whose rows are gone, by the month they ended in; beside the rows that are left
+    "counts",
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("month", sa.Date, primary_key=True),
+    sa.Column("state", sa.Text, primary_key=True),
+    sa.Column("tasks", sa.BigInteger, nullable=False),
+)
+
+audit = sa.Table(  # only ever added to; what is older than its time goes
+    "audit",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("at", TIMESTAMP(timezone=True), nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("act", sa.Text, nullable=False),
+    sa.Column("what", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("request", sa.Text, nullable=False),
+)
+sa.Index("audit_at", audit.c.at)
+sa.Index("audit_who", audit.c.who, audit.c.id)

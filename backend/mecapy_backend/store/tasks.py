@@ -1,7 +1,7 @@
 """The state machine: every change of a task's state is one conditional statement here, and no row back is an answer.
 
     queued ──start──▸ running ──finish──▸ completed | failed | cancelled
-       ▴──── requeue / expired ───┘            queued ──cancel──▸ cancelled
+       ▴──── requeue / expired ───┘            queued ──cancel──▸ cancelled ◂── start, where the owner is disabled
 
 Called by `routes.tasks` (submit, cancel) and by the worker (start, renew, finish, requeue, expired). Its first step is in
 `submission`, reading in `lookup`.
@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
@@ -19,13 +20,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_jupyter import wire
 
+from .database import first
+
 # Passed on, so that callers say `tasks.submit` and `tasks.get`.
 from .lookup import Task as Task
+from .lookup import Waiting as Waiting
 from .lookup import get as get
+from .lookup import heads as heads
 from .lookup import kept_log as kept_log
 from .lookup import pace as pace
 from .lookup import page as page
-from .lookup import queued as queued
 from .lookup import request as request
 from .lookup import waiting as waiting
 from .submission import Conflict as Conflict
@@ -33,10 +37,16 @@ from .submission import MissingBlobs as MissingBlobs
 from .submission import Submitted as Submitted
 from .submission import TooManyQueued as TooManyQueued
 from .submission import submit as submit
-from .tables import blobs, tasks
+from .tables import blobs, counts, tasks, users
 
 _t = tasks.c
 _now = sa.func.now()
+LEFT: Final = "worker_left"
+"""Why an attempt ended whose worker was stopped in order. All other words are those of `wire.ErrorKind`."""
+LOST: Final = "worker_lost"
+_SAID_CHARS = 300
+# What such a task did outside may not be done twice, unless its owner said that it may.
+_once = sa.and_(_t.went_out, sa.func.coalesce(_t.request["retries"].as_integer(), 0) == 0)
 # A lost `start` or lease renewal after a crash of PostgreSQL is made good by the fence, so neither waits for the disk.
 _without_waiting = sa.func.set_config("synchronous_commit", "off", True) == "off"
 
@@ -47,6 +57,11 @@ class Started:
     owner: str
     attempt: int
     request: dict[str, Any]
+    created_at: datetime
+    losses: int = 0
+    earlier: tuple[str, ...] = ()  # why each attempt before this one ended
+    short: bool = False
+    barred: bool = False  # not started at all: its owner is disabled
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,51 +79,72 @@ class CancelAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    requeued: list[tuple[str, int]]  # (task id, priority)
-    lost: list[tuple[str, int]]  # (task id, attempt): failed with `worker_lost`
+    requeued: list[Waiting]
+    lost: list[tuple[str, int]]  # (task id, attempt): failed with `worker_lost`, too often
+    once: list[tuple[str, int]]  # likewise, the first time: it had used the network
     cancelled: list[tuple[str, int]]  # (task id, attempt): its worker vanished while it was to be cancelled
 
 
 async def start(db: AsyncEngine, task_id: str, worker_id: str, lease_s: float) -> Started | None:
-    """queued → running, with the next attempt's number. None: cancelled, forgotten, or taken by another worker."""
-    change = sa.update(tasks).where(_t.id == task_id, _t.state == wire.QUEUED, _without_waiting)
-    change = change.values(state=wire.RUNNING, attempt=_t.attempt + 1, worker=worker_id, lease_until=_in(lease_s), started_at=_now)
-    row = await _first(db, change.returning(_t.owner, _t.attempt, _t.request))
-    return Started(task_id, row.owner, row.attempt, row.request) if row else None
+    """queued → running, with the next attempt's number. None: cancelled, forgotten, or taken by another worker.
+
+    A task of a disabled owner is cancelled instead, and `barred`: whoever disabled them may have missed it on its way here.
+    """
+    row = await first(db, _START, {"task": task_id, "by": worker_id, "lease_s": lease_s})
+    if row is None:
+        return None
+    return Started(task_id, row.owner, row.attempt, row.request, row.created_at, row.losses, _reasons(row.earlier), row.short, row.barred)
 
 
 async def finish(
-    db: AsyncEngine, task_id: str, attempt: int, outcome: wire.Outcome, log: Sequence[wire.Event] = (), log_blob: str = ""
+    db: AsyncEngine,
+    task_id: str,
+    attempt: int,
+    outcome: wire.Outcome,
+    log: Sequence[wire.Event] = (),
+    log_blob: str = "",
+    cpu_s: float = 0.0,
 ) -> bool:
     """running → the outcome's final state. False: this attempt no longer counts (its lease ran out, or the task was forgotten)."""
     digests = list(outcome.payload.digests if outcome.payload else ()) + ([log_blob] if log_blob else [])
+    new = {
+        "state": outcome.state,
+        "outcome": outcome.as_json(),
+        "log": [asdict(event) for event in log],
+        "log_blob": log_blob,
+        "cpu_s": cpu_s,
+    }
+    values = {"task": task_id, "number": attempt} | {f"new_{name}": value for name, value in new.items()}
+    if digests:
+        values |= {"new_digests": digests, "named": sorted(set(digests))}
+    return await first(db, _FINISH[bool(digests)], values) is not None
+
+
+async def went_out(db: AsyncEngine, task_id: str, attempt: int) -> bool:
+    """The attempt is about to use the network. False: it no longer counts."""
     change = sa.update(tasks).where(_t.id == task_id, _t.state == wire.RUNNING, _t.attempt == attempt)
-    change = change.values(
-        state=outcome.state, outcome=outcome.as_json(), log=[asdict(event) for event in log], log_blob=log_blob, completed_at=_now,
-        lease_until=None, digests=sa.func.array_cat(_t.digests, sa.literal(digests, ARRAY(sa.Text))),
-    )  # fmt: skip
-    if not digests:
-        return await _first(db, change.returning(_t.id)) is not None
-    done = change.returning(_t.owner).cte("done")
-    named = insert(blobs).from_select(
-        ["owner", "digest"], sa.select(done.c.owner, sa.func.unnest(sa.literal(sorted(set(digests)), ARRAY(sa.Text))))
-    )
-    named = named.on_conflict_do_update(index_elements=["owner", "digest"], set_={"used_at": sa.func.clock_timestamp()}).returning(
-        blobs.c.digest
-    )
-    return await _first(db, named) is not None
+    return await first(db, change.values(went_out=True).returning(_t.id)) is not None
 
 
-async def requeue(db: AsyncEngine, task_id: str, attempt: int) -> bool:
-    """running → queued, on purpose: the worker leaves, or the task asked for a retry. Counts no loss. The caller enqueues it."""
+async def requeue(db: AsyncEngine, task_id: str, attempt: int, why: str = LEFT, said: str = "") -> str:
+    """running → queued, on purpose: the worker leaves, or the task asked for a retry. Counts a loss only where that is why. `said`: for
+    people. Answers with the state: queued, and the caller enqueues it; still running, for it must not run twice, and the caller ends it
+    (`once_outcome`); or "", for it is to be cancelled, or no longer ours."""
     change = sa.update(tasks).where(_t.id == task_id, _t.state == wire.RUNNING, _t.attempt == attempt, ~_t.cancel_requested)
-    change = change.values(state=wire.QUEUED, worker=None, lease_until=None)
-    return await _first(db, change.returning(_t.id)) is not None
+    new = {"state": wire.QUEUED, "worker": None, "lease_until": None, "earlier": _with_this(why, said)}
+    new["losses"] = _t.losses + int(why == LOST)
+    change = change.values({name: sa.case((_once, _t[name]), else_=value) for name, value in new.items()})
+    row = await first(db, change.returning(_t.state))
+    return row.state if row else ""
 
 
 async def renew(db: AsyncEngine, worker_id: str, lease_s: float) -> list[Held]:
     """Extend all leases of a worker; what it still holds. What it runs and is not named here is no longer its own."""
-    change = sa.update(tasks).where(_t.worker == worker_id, _t.state == wire.RUNNING, _without_waiting).values(lease_until=_in(lease_s))
+    change = (
+        sa.update(tasks)
+        .where(_t.worker == worker_id, _t.state == wire.RUNNING, _without_waiting)
+        .values(lease_until=_in(sa.literal(lease_s, sa.Float)))
+    )
     async with db.connect() as connection:
         rows = await connection.execute(change.returning(_t.id, _t.attempt, _t.cancel_requested))
         return [Held(*row) for row in rows]
@@ -125,36 +161,54 @@ async def cancel(db: AsyncEngine, owner: str, task_id: str) -> CancelAnswer | No
         completed_at=sa.case((queued, _now), else_=None),
         outcome=sa.case((queued, outcome), else_=_t.outcome),
     )
-    if row := await _first(db, change.returning(_t.state)):
+    if row := await first(db, change.returning(_t.state)):
         return CancelAnswer(row.state, row.state == wire.CANCELLED)
-    row = await _first(db, sa.select(_t.state).where(_t.id == task_id, _t.owner == owner))
+    row = await first(db, sa.select(_t.state).where(_t.id == task_id, _t.owner == owner))
     return CancelAnswer(row.state, False) if row else None
 
 
 async def expired(db: AsyncEngine, max_losses: int = 3, limit: int = 500) -> Expired:
-    """Take back what vanished workers held: queued again, failed after `max_losses`, or cancelled if that was asked for."""
+    """Take back what vanished workers held: queued again, failed after `max_losses` or if it must not run twice, or cancelled if that
+    was asked for."""
     over = sa.select(_t.id).where(_t.state == wire.RUNNING, _t.lease_until < _now).limit(limit).with_for_update(skip_locked=True)
     lost = _t.losses + 1 >= max_losses
-    ends = sa.or_(_t.cancel_requested, lost)
-    failed, cancelled = (
-        sa.literal(outcome.as_json(), _t.outcome.type) for outcome in (lost_outcome(max_losses), wire.Outcome(wire.CANCELLED))
+    ends = sa.or_(_t.cancel_requested, _once, lost)
+    failed, at_once, cancelled = (
+        sa.literal(outcome.as_json(), _t.outcome.type)
+        for outcome in (lost_outcome(max_losses), once_outcome(), wire.Outcome(wire.CANCELLED))
     )
     change = sa.update(tasks).where(_t.id.in_(over), _t.state == wire.RUNNING, _t.lease_until < _now)
     change = change.values(
         losses=_t.losses + 1,
-        state=sa.case((_t.cancel_requested, wire.CANCELLED), (lost, wire.FAILED), else_=wire.QUEUED),
-        outcome=sa.case((_t.cancel_requested, cancelled), (lost, failed), else_=None),
+        state=sa.case((_t.cancel_requested, wire.CANCELLED), (ends, wire.FAILED), else_=wire.QUEUED),
+        outcome=sa.case((_t.cancel_requested, cancelled), (_once, at_once), (lost, failed), else_=None),
+        earlier=sa.case((ends, _t.earlier), else_=_with_this(LOST)),
         completed_at=sa.case((ends, _now), else_=None),
         worker=sa.case((ends, _t.worker), else_=None),
         lease_until=None,
     )
     async with db.connect() as connection:
-        rows = (await connection.execute(change.returning(_t.id, _t.state, _t.priority, _t.attempt))).all()
+        changed = change.returning(_t.id, _t.state, _t.attempt, _t.owner, _t.short, _t.priority, _t.created_at, _once.label("once"))
+        rows = (await connection.execute(changed)).all()
     return Expired(
-        [(row.id, row.priority) for row in rows if row.state == wire.QUEUED],
-        [(row.id, row.attempt) for row in rows if row.state == wire.FAILED],
+        [Waiting(row.id, row.owner, row.short, row.priority, row.created_at) for row in rows if row.state == wire.QUEUED],
+        [(row.id, row.attempt) for row in rows if row.state == wire.FAILED and not row.once],
+        [(row.id, row.attempt) for row in rows if row.state == wire.FAILED and row.once],
         [(row.id, row.attempt) for row in rows if row.state == wire.CANCELLED],
     )
+
+
+def _with_this(why: str, said: str = "") -> Any:
+    """`earlier`, with the attempt that ends now. What describes it in the row is written over by the next `start`."""
+    about = {"attempt": _t.attempt, "worker": _t.worker, "started_at": _t.started_at, "ended_at": sa.func.clock_timestamp()}
+    said = said.replace("\0", "")[:_SAID_CHARS]
+    texts = {name: sa.literal(text, sa.Text) for name, text in (("why", why), ("said", said))}
+    pairs = [part for name, value in (about | texts).items() for part in (sa.literal(name, sa.Text), value)]
+    return _t.earlier.op("||")(sa.func.jsonb_build_array(sa.func.jsonb_build_object(*pairs)))
+
+
+def _reasons(earlier: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    return tuple(str(attempt["why"]) for attempt in earlier)
 
 
 def lost_outcome(max_losses: int) -> wire.Outcome:
@@ -162,19 +216,72 @@ def lost_outcome(max_losses: int) -> wire.Outcome:
     times = f"{max_losses} times" if max_losses > 1 else "once"
     advice = "If the code can bring down a machine (memory, native code), change it; else submit it again."
     message = f"the worker that ran this task vanished, {times}. {advice}"
-    return wire.Outcome(wire.FAILED, error=wire.ErrorInfo("worker_lost", "WorkerLost", message))
+    return wire.Outcome(wire.FAILED, error=wire.ErrorInfo(LOST, "WorkerLost", message))
+
+
+def once_outcome() -> wire.Outcome:
+    """How a task ends that lost its worker after it had used the network."""
+    message = (
+        "the worker that ran this task vanished or was stopped, and the task had used the network by then: it was not run again, for what "
+        "it did outside might be done twice. See what it has done there, then run it again; or allow that beforehand, with `--retries 1`."
+    )
+    return wire.Outcome(wire.FAILED, error=wire.ErrorInfo(LOST, "WorkerLost", message))
 
 
 async def forget(db: AsyncEngine, owner: str, task_id: str) -> list[str] | None:
-    """Delete a task in any state; the digests it named. None: no such task. A worker that runs it loses its lease."""
-    row = await _first(db, sa.delete(tasks).where(_t.id == task_id, _t.owner == owner).returning(_t.digests))
+    """Delete a task in any state; the digests it named. None: no such task. A worker that runs it loses its lease. It stays counted."""
+    row = await first(db, _FORGET, {"task": task_id, "by": owner})
     return None if row is None else sorted(set(row.digests))
 
 
-def _in(seconds: float) -> Any:
-    return sa.func.clock_timestamp() + sa.func.make_interval(0, 0, 0, 0, 0, 0, sa.literal(seconds, sa.Float))
+def _in(seconds: Any) -> Any:
+    return sa.func.clock_timestamp() + sa.func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 
 
-async def _first(db: AsyncEngine, statement: Any) -> Any:
-    async with db.connect() as connection:
-        return (await connection.execute(statement)).first()
+# The two statements of every task are built once: building and keying them anew took longer than PostgreSQL does.
+
+
+def _start_statement() -> Any:
+    """Of `task`, by worker `by`, for `lease_s`."""
+    asked = sa.select(users.c.id).join(tasks, _t.owner == users.c.id).where(_t.id == sa.bindparam("task"), users.c.disabled).cte("asked")
+    barred = sa.exists(sa.select(asked.c.id))
+    cancelled = sa.literal(wire.Outcome(wire.CANCELLED).as_json(), _t.outcome.type)
+    change = sa.update(tasks).where(_t.id == sa.bindparam("task"), _t.state == wire.QUEUED, _without_waiting)
+    change = change.values(
+        state=sa.case((barred, wire.CANCELLED), else_=wire.RUNNING), attempt=_t.attempt + sa.case((barred, 0), else_=1),
+        worker=sa.bindparam("by"), started_at=_now, lease_until=_in(sa.bindparam("lease_s", type_=sa.Float)),
+        completed_at=sa.case((barred, _now)), outcome=sa.case((barred, cancelled)),
+    )  # fmt: skip
+    about = _t.owner, _t.attempt, _t.request, _t.created_at, _t.losses, _t.earlier, _t.short
+    return change.returning(*about, (_t.state == wire.CANCELLED).label("barred"))
+
+
+def _finish_statement(*, with_blobs: bool) -> Any:
+    """Of attempt `number` of `task`; with the digests it adds, and the same without doubles as `named`."""
+    new = {name: sa.bindparam(f"new_{name}", type_=_t[name].type) for name in ("state", "outcome", "log", "log_blob", "cpu_s")}
+    change = sa.update(tasks).where(_t.id == sa.bindparam("task"), _t.state == wire.RUNNING, _t.attempt == sa.bindparam("number"))
+    change = change.values(**new, completed_at=_now, lease_until=None)
+    if not with_blobs:
+        return change.returning(_t.id)
+    added, named = (sa.bindparam(name, type_=ARRAY(sa.Text)) for name in ("new_digests", "named"))
+    done = change.values(digests=sa.func.array_cat(_t.digests, added)).returning(_t.owner).cte("done")
+    rows = insert(blobs).from_select(["owner", "digest"], sa.select(done.c.owner, sa.func.unnest(named)))
+    rows = rows.on_conflict_do_update(index_elements=["owner", "digest"], set_={"used_at": sa.func.clock_timestamp()})
+    return rows.returning(blobs.c.digest)
+
+
+def _forget_statement() -> Any:
+    """Of `task`, if `by` owns it. What had not ended counts as cancelled."""
+    gone = sa.delete(tasks).where(_t.id == sa.bindparam("task"), _t.owner == sa.bindparam("by"))
+    gone = gone.returning(_t.owner, _t.state, _t.completed_at, _t.digests).cte("gone")
+    month = sa.cast(sa.func.date_trunc("month", sa.func.timezone("UTC", sa.func.coalesce(gone.c.completed_at, _now))), sa.Date)
+    state = sa.case((gone.c.completed_at.is_(None), wire.CANCELLED), else_=gone.c.state)
+    counted = insert(counts).from_select(["owner", "month", "state", "tasks"], sa.select(gone.c.owner, month, state, 1))
+    more = {"tasks": counts.c.tasks + counted.excluded.tasks}
+    counted = counted.on_conflict_do_update(index_elements=["owner", "month", "state"], set_=more)
+    return sa.select(gone.c.digests).add_cte(counted.cte("counted"))
+
+
+_START = _start_statement()
+_FORGET = _forget_statement()
+_FINISH = {with_blobs: _finish_statement(with_blobs=with_blobs) for with_blobs in (False, True)}

@@ -42,8 +42,32 @@ async def alive(db: AsyncEngine, within_s: float = 10.0) -> list[Worker]:
         return [Worker(*row) for row in rows]
 
 
-async def leave(db: AsyncEngine, worker_id: str) -> None:
-    """I end. Also clears away workers that vanished a day ago without a word."""
-    old = _w.seen_at < sa.func.now() - sa.func.make_interval(0, 0, 0, 1)
+async def has(db: AsyncEngine, worker_id: str, packages: dict[str, list[str]]) -> bool:
+    """What is installed on a worker: top-level module → [distribution, version]. False while the worker is not known."""
     async with db.connect() as connection:
-        await connection.execute(sa.delete(workers).where(sa.or_(_w.id == worker_id, old)))
+        row = await connection.execute(sa.update(workers).where(_w.id == worker_id).values(packages=packages).returning(_w.id))
+        return row.first() is not None
+
+
+async def common_packages(db: AsyncEngine, within_s: float = 10.0) -> tuple[list[str], dict[str, list[str]]]:
+    """Of the workers that live and have told: their Python versions ("3.12"), and module → [distribution, version, …] of what all have."""
+    lately = sa.func.now() - sa.func.make_interval(0, 0, 0, 0, 0, 0, sa.literal(within_s, sa.Float))
+    query = sa.select(_w.info, _w.packages).where(_w.seen_at > lately, _w.packages.is_not(None))
+    async with db.connect() as connection:
+        rows = list(await connection.execute(query))
+    pythons = {".".join(str(row.info.get("python", "")).split(".")[:2]) for row in rows}
+    everywhere = set[str](rows[0].packages).intersection(*(row.packages for row in rows[1:])) if rows else set[str]()
+    versions = {name: sorted({row.packages[name][1] for row in rows}) for name in everywhere}
+    return sorted(pythons), {name: [rows[0].packages[name][0], *versions[name]] for name in sorted(everywhere)}
+
+
+async def leave(db: AsyncEngine, worker_id: str) -> None:
+    """I end."""
+    async with db.connect() as connection:
+        await connection.execute(sa.delete(workers).where(_w.id == worker_id))
+
+
+async def forget_vanished(db: AsyncEngine, days: int = 1) -> None:
+    """Workers that went without a word so long ago."""
+    async with db.connect() as connection:
+        await connection.execute(sa.delete(workers).where(_w.seen_at < sa.func.now() - sa.func.make_interval(0, 0, 0, days)))

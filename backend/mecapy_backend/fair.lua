@@ -1,0 +1,213 @@
+-- The queue's fair shares, each step whole. Called by `queue.py` only; docs/design.md, "The queue", says why it is so.
+--
+-- KEYS: the fronts of both lanes (`keys.LANES`). A front holds at most the one task that a worker may take next, with BZPOPMIN.
+-- Of each lane F, its line stands behind it, in keys made here:
+--   F:waiting    hash: task → its user           F:line:USER    sorted set: the user's tasks, in their own order
+--   F:groups     sorted set: organisations that wait, by virtual time; F:users:GROUP the same for the users of one
+--   F:times      hash: virtual times to go on from; gone once nobody waits
+--   F:first      hash: whose task stands at the front, and its place in that user's order
+-- and of both: P:shares hash: user → JSON share; P:held hash: task → [group, user], of tasks that count against a cap; P:running:X set of them.
+-- A user without an organisation is a group of its own, "~USER".
+-- ARGV: what to do, the lane (1 or 2), and what that needs.
+
+local P, SCAN = KEYS[1], 64
+local act, lane = ARGV[1], tonumber(ARGV[2])
+
+local function share(user)
+  local said = redis.call('HGET', P .. ':shares', user)
+  return said and cjson.decode(said) or {group = '~' .. user, weight = 1, cap = 0, group_weight = 1, group_cap = 0}
+end
+
+local function time(F, name) return tonumber(redis.call('HGET', F .. ':times', name) or '0') end
+
+-- Into a ring, unless there: not before the present, nor before what was had already.
+local function join(F, ring, name, mine, now)
+  if not redis.call('ZSCORE', ring, name) then
+    redis.call('ZADD', ring, string.format('%.17g', math.max(time(F, mine), time(F, now))), name)
+  end
+end
+
+-- One start is charged to a member of a ring; it stays there if it still waits.
+local function charge(F, ring, name, weight, mine, now, waits)
+  local start = math.max(tonumber(redis.call('ZSCORE', ring, name)), time(F, now))
+  local after = string.format('%.17g', start + 1 / weight)
+  redis.call('HSET', F .. ':times', now, string.format('%.17g', start))
+  if waits then redis.call('ZADD', ring, after, name) else redis.call('ZREM', ring, name); redis.call('HSET', F .. ':times', mine, after) end
+end
+
+local function hold(task, group, user)
+  redis.call('HSET', P .. ':held', task, cjson.encode({group, user}))
+  redis.call('SADD', P .. ':running:user:' .. user, task)
+  redis.call('SADD', P .. ':running:group:' .. group, task)
+end
+
+local function release(task)
+  local held = redis.call('HGET', P .. ':held', task)
+  if not held then return end
+  local group, user = unpack(cjson.decode(held))
+  redis.call('HDEL', P .. ':held', task)
+  redis.call('SREM', P .. ':running:user:' .. user, task)
+  redis.call('SREM', P .. ':running:group:' .. group, task)
+end
+
+local function full(name, cap) return cap > 0 and redis.call('SCARD', P .. ':running:' .. name) >= cap end
+
+-- Whose turn it is, of those who may have one more.
+local function turn(F)
+  for _, group in ipairs(redis.call('ZRANGE', F .. ':groups', 0, SCAN - 1)) do
+    for _, user in ipairs(redis.call('ZRANGE', F .. ':users:' .. group, 0, SCAN - 1)) do
+      local s = share(user)
+      if full('group:' .. group, s.group_cap) then break end
+      if not full('user:' .. user, s.cap) then return group, user, s end
+    end
+  end
+end
+
+-- Leaves the rings once nobody waits in them.
+local function leave(F, group, user, s, paid)
+  local waits = redis.call('EXISTS', F .. ':line:' .. user) == 1
+  local users = F .. ':users:' .. group
+  if paid then charge(F, users, user, s.weight, 'u:' .. user, 'now:' .. group, waits)
+  elseif not waits then redis.call('ZREM', users, user) end
+  local others = redis.call('EXISTS', users) == 1
+  if paid then charge(F, F .. ':groups', group, s.group_weight, 'g:' .. group, 'now', others)
+  elseif not others then redis.call('ZREM', F .. ':groups', group) end
+  if redis.call('EXISTS', F .. ':groups') == 0 then redis.call('DEL', F .. ':times') end
+end
+
+-- The next task of whose turn it is: task, its score, group, user, share. Who has gone (to another organisation, say) leaves.
+local function take(F)
+  while true do
+    local group, user, s = turn(F)
+    if not group then return end
+    local popped = redis.call('ZPOPMIN', F .. ':line:' .. user)
+    if popped[1] then return popped[1], popped[2], group, user, s end
+    leave(F, group, user, s)
+  end
+end
+
+-- From the line to the front, if that is empty. A front's score: 4 × the milliseconds it was enqueued at, + 2 if it counts against
+-- a cap, + 1 if more wait behind it, so that whoever takes it knows, without asking, whether to come back here.
+local function promote(F)
+  local first = redis.call('ZRANGE', F, 0, 0, 'WITHSCORES')
+  local more = redis.call('EXISTS', F .. ':groups')
+  if first[1] then
+    if more == 1 and first[2] % 2 == 0 then redis.call('ZADD', F, string.format('%.17g', first[2] + 1), first[1]) end
+    return
+  end
+  local task, score, group, user, s = take(F)
+  if not task then return end
+  redis.call('HDEL', F .. ':waiting', task)
+  leave(F, group, user, s, true)
+  local capped = 0
+  if s.cap > 0 or s.group_cap > 0 then
+    capped = 2
+    hold(task, group, user)
+  end
+  local flags = capped + redis.call('EXISTS', F .. ':groups')
+  redis.call('ZADD', F, string.format('%.17g', 4 * math.floor(score % 1e13) + flags), task)
+  redis.call('HSET', F .. ':first', 'task', task, 'user', user, 'score', score)
+end
+
+-- A task that goes before the one at the front, both the same user's, takes its place: the turn is the user's, not the task's.
+local function overtake(F, user, task, score)
+  local first = redis.call('ZRANGE', F, 0, 0, 'WITHSCORES')
+  local known = redis.call('HMGET', F .. ':first', 'task', 'user', 'score')
+  if not first[1] or known[1] ~= first[1] or known[2] ~= user or tonumber(known[3]) <= tonumber(score) then return end
+  redis.call('ZREM', F, first[1])
+  redis.call('ZADD', F .. ':line:' .. user, known[3], first[1])
+  redis.call('HSET', F .. ':waiting', first[1], user)
+  redis.call('ZREM', F .. ':line:' .. user, task)
+  redis.call('HDEL', F .. ':waiting', task)
+  if redis.call('HEXISTS', P .. ':held', first[1]) == 1 then release(first[1]); hold(task, share(user).group, user) end
+  redis.call('ZADD', F, string.format('%.17g', 4 * math.floor(score % 1e13) + first[2] % 4), task)
+  redis.call('HSET', F .. ':first', 'task', task, 'score', score)
+end
+
+local function add(F, user, task, score)
+  if redis.call('HEXISTS', F .. ':waiting', task) == 1 or redis.call('ZSCORE', F, task) then return end
+  local group = share(user).group
+  redis.call('ZADD', F .. ':line:' .. user, score, task)
+  redis.call('HSET', F .. ':waiting', task, user)
+  join(F, F .. ':users:' .. group, user, 'u:' .. user, 'now:' .. group)
+  join(F, F .. ':groups', group, 'g:' .. group, 'now')
+  overtake(F, user, task, score)
+end
+
+-- How many of a ring start before virtual time `at`; `own` is not counted. Ties go by name, as in the ring itself. Who is not before
+-- `at` is not looked at, and who is by one start at most is not counted: in a ring is who has one to start.
+local function before(F, ring, own, at, weight_of, count_of)
+  local sum, members = 0, redis.call('ZRANGEBYSCORE', ring, '-inf', string.format('%.17g', at), 'WITHSCORES')
+  for i = 1, #members, 2 do
+    local name, since = members[i], at - tonumber(members[i + 1])
+    if name ~= own then
+      local ahead = since == 0 and 0 or since * weight_of(name)
+      local n = math.ceil(ahead - 1e-9)
+      if math.abs(ahead - n) < 1e-9 and name < own then n = n + 1 end
+      sum = sum + (n > 1 and math.min(n, count_of(name)) or n)
+    end
+  end
+  return sum
+end
+
+-- 1 for what starts next in its lane; false for what does not wait.
+local function place(F, task)
+  if redis.call('ZSCORE', F, task) then return 1 end
+  local user = redis.call('HGET', F .. ':waiting', task)
+  if not user then return false end
+  local s = share(user)
+  local group = s.group
+  local users, groups = F .. ':users:' .. group, F .. ':groups'
+  local function length(name) return redis.call('ZCARD', F .. ':line:' .. name) end
+  local function all_of(name)
+    if name:sub(1, 1) == '~' then return length(name:sub(2)) end
+    local sum = 0
+    for _, one in ipairs(redis.call('ZRANGE', F .. ':users:' .. name, 0, -1)) do sum = sum + length(one) end
+    return sum
+  end
+  local function weight(name) return share(name).weight end
+  local function group_weight(name)
+    local one = name:sub(1, 1) == '~' and name:sub(2) or redis.call('ZRANGE', F .. ':users:' .. name, 0, 0)[1] or ''
+    return share(one).group_weight
+  end
+  local mine = redis.call('ZRANK', F .. ':line:' .. user, task)
+  local at = math.max(tonumber(redis.call('ZSCORE', users, user) or '0'), time(F, 'now:' .. group)) + mine / s.weight
+  local within = mine + before(F, users, user, at, weight, length)
+  at = math.max(tonumber(redis.call('ZSCORE', groups, group) or '0'), time(F, 'now')) + within / s.group_weight
+  return redis.call('ZCARD', F) + within + before(F, groups, group, at, group_weight, all_of) + 1
+end
+
+local F = KEYS[lane]
+if act == 'add' then -- user, share or '', then task, score, …
+  local user = ARGV[3]
+  if ARGV[4] ~= '' then redis.call('HSET', P .. ':shares', user, ARGV[4]) end
+  for i = 5, #ARGV, 2 do add(F, user, ARGV[i], ARGV[i + 1]) end
+  promote(F)
+  return #ARGV == 6 and place(F, ARGV[5])
+elseif act == 'next' then
+  promote(F)
+elseif act == 'place' then -- task
+  return {place(F, ARGV[3]), redis.call('ZCARD', F) + redis.call('HLEN', F .. ':waiting')}
+elseif act == 'hold' then -- user, share, tasks that run and count
+  local user = ARGV[3]
+  redis.call('HSET', P .. ':shares', user, ARGV[4])
+  for i = 5, #ARGV do hold(ARGV[i], share(user).group, user) end
+else -- 'remove' from wherever it waits, 'release' what counted against a cap: tasks
+  local done = 0
+  for i = 3, #ARGV do
+    local task = ARGV[i]
+    for _, each in ipairs(act == 'remove' and KEYS or {}) do
+      local user = redis.call('HGET', each .. ':waiting', task)
+      if user then
+        redis.call('ZREM', each .. ':line:' .. user, task)
+        redis.call('HDEL', each .. ':waiting', task)
+        leave(each, share(user).group, user)
+        done = done + 1
+      end
+      done = done + redis.call('ZREM', each, task)
+    end
+    release(task)
+  end
+  for _, each in ipairs(KEYS) do promote(each) end
+  return done
+end

@@ -1,0 +1,31 @@
+"""The headers that keep a browser from making more of an answer than it is. Put on every answer by `traffic`.
+
+The gateway takes bearer tokens and no cookies, so no page can act with a visitor's rights; scripts of other origins are let in only by
+MECAPY_CORS_ORIGINS (`app`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+Header = tuple[bytes, bytes]
+
+_ALWAYS: tuple[Header, ...] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+)
+_NOTHING = b"default-src 'none'; frame-ancestors 'none'"
+# FastAPI's pages, /docs and /redoc, load their scripts from there.
+_PAGE = (
+    b"default-src 'none'; script-src https://cdn.jsdelivr.net 'unsafe-inline'; style-src https://cdn.jsdelivr.net 'unsafe-inline'; "
+    b"img-src https://fastapi.tiangolo.com data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+
+
+def more_headers(headers: Iterable[Header]) -> list[Header]:
+    """What an answer with these headers still needs. What a route set itself stands."""
+    has = {name.lower(): value for name, value in headers}
+    page = has.get(b"content-type", b"").startswith(b"text/html")
+    policy = (b"content-security-policy", _PAGE if page else _NOTHING)
+    return [header for header in (*_ALWAYS, policy) if header[0] not in has]

@@ -1,0 +1,16 @@
+"""What each worker has installed, told once."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import JSON
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    op.add_column("workers", sa.Column("packages", JSON))
+
+
+def downgrade() -> None:
+    op.drop_column("workers", "packages")

@@ -1,0 +1,26 @@
+"""The workers, what is installed on them, and how to log in."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+
+
+class WorkerView(BaseModel):
+    id: str
+    info: dict[str, Any]
+    started_at: datetime
+    seen_at: datetime
+
+
+class PackagesView(BaseModel):
+    python: Annotated[list[str], Field(description="major.minor of the workers that live")]
+    packages: Annotated[dict[str, list[str]], Field(description="module → distribution, then its version (several where workers differ)")]
+
+
+class AuthView(BaseModel):
+    issuer: str | None
+    client_id: str | None
+    scope: str | None

@@ -1,0 +1,168 @@
+"""How the live block reads: as one line of text, as static HTML, as the plain data that `widget.js` draws.
+
+Pure functions over a `BlockState`; all three say the same words. HTML is escaped here. Next in the line: `surfaces`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+from .sparkline import bars, shares
+from .state import BlockState, Phase
+from .units import clean, clock, duration, escaped, listed, of_size, ordinal, size
+
+Kind = Literal["phase", "clock", "plain", "quiet", "progress", "memory", "error"]
+
+
+class Part(NamedTuple):
+    """A piece of the line. `kind` says how it looks; a "clock" goes on ticking in the browser."""
+
+    kind: Kind
+    text: str
+
+
+ICONS: dict[Phase, str] = {
+    "sending": "◔",
+    "queued": "◔",
+    "running": "▶",
+    "returning": "▶",
+    "completed": "✔",
+    "failed": "✖",
+    "cancelled": "■",
+    "detached": "↗",
+}
+
+
+def parts(state: BlockState, now_s: float) -> list[Part]:
+    """The line, piece by piece."""
+    match state.phase:
+        case "sending":
+            return [Part("phase", "sending"), *_bytes(state)]
+        case "queued":
+            return [Part("phase", "queued"), *_place(state), *_bytes(state)]
+        case "running":
+            where = f"running on {state.worker}" if state.worker else "running"
+            passed = Part("clock", clock(now_s - state.since_s) + expected(state, now_s))
+            return [Part("phase", where), *_try(state), passed, *_progress(state), *_usage(state)]
+        case "returning":
+            return [Part("phase", "bringing results home"), Part("plain", clock(state.seconds))]
+        case "completed":
+            return [Part("phase", clock(state.seconds)), *([Part("plain", listed(state.came_back))] if state.came_back else [])]
+        case "cancelled":
+            return [Part("phase", "cancelled"), Part("plain", clock(state.seconds)), *_stopped(state), *_back(state)]
+        case "detached":
+            again = f"%mecapy attach {state.task_id[:8]}" if state.task_id else "%mecapy attach"
+            return [Part("phase", "detached"), Part("plain", "the task goes on"), Part("plain", f"{again} brings it home")]
+        case "failed":
+            line_number = [Part("phase", f"line {state.error_line}")] if state.error_line else []
+            return [*line_number, Part("error", state.error or "failed"), *_back(state)]
+
+
+def _place(state: BlockState) -> list[Part]:
+    again = [Part("plain", f"its worker was lost, {ordinal(state.attempt + 1)} attempt")] if state.worker else []
+    place = "next in line" if state.position == 1 and state.waiting <= 1 else ordinal(state.position)
+    of = f" of {state.waiting}" if state.waiting > 1 else " in line" if state.position > 1 else ""
+    eta = [Part("plain", f"starts in ~{duration(state.eta_s)}")] if state.eta_s is not None else []
+    return again + ([Part("plain", place + of)] if state.position else []) + eta
+
+
+def _bytes(state: BlockState) -> list[Part]:
+    words = [f"{verb} {size(count)}" for verb, count in (("sent", state.sent_bytes), ("reused", state.reused_bytes)) if count]
+    return [Part("quiet", ", ".join(words))] if words else []
+
+
+def _try(state: BlockState) -> list[Part]:
+    return [Part("plain", f"{ordinal(state.attempt)} attempt")] if state.attempt > 1 else []
+
+
+def expected(state: BlockState, now_s: float) -> str:
+    """What follows the clock: how long this cell took the last times."""
+    if not state.expected_s:
+        return ""
+    late = now_s - state.since_s > 1.1 * state.expected_s
+    return f"{', usually' if late else ' of'} ~{clock(max(state.expected_s, 1.0))}"
+
+
+def _progress(state: BlockState) -> list[Part]:
+    percent = [] if state.fraction is None else [Part("progress", f"{state.fraction * 100:.0f} %")]
+    return percent + ([Part("progress", state.note)] if state.note else [])
+
+
+def said(state: BlockState) -> str:
+    """Its progress alone, as text: `62 % · loads 31/50`; empty where nothing was said."""
+    return " · ".join(part.text for part in _progress(state))
+
+
+def _usage(state: BlockState) -> list[Part]:
+    cpu = [] if state.cpu_percent is None else [Part("quiet", f"{state.cpu_percent:.0f} % cpu")]
+    if state.memory_bytes is None:
+        return cpu
+    limit = state.memory_limit_bytes
+    return [*cpu, Part("memory", of_size(state.memory_bytes, limit) if limit else size(state.memory_bytes))]
+
+
+def _curve(state: BlockState) -> list[float]:
+    """The memory over the run so far; nothing while there is too little to see."""
+    return shares(state.memory_trail, state.memory_limit_bytes) if len(state.memory_trail.points) > 2 else []
+
+
+def _stopped(state: BlockState) -> list[Part]:
+    return [] if state.stopped_s is None else [Part("plain", f"stopped after {state.stopped_s:.1f} s")]
+
+
+def _back(state: BlockState) -> list[Part]:
+    return [Part("plain", f"{listed(state.came_back)} came back")] if state.came_back else []
+
+
+def line(state: BlockState, now_s: float) -> str:
+    """The block as one line of text, safe for a terminal."""
+    return f"{ICONS[state.phase]} {' · '.join(_with_curve(part, state) for part in parts(state, now_s))}"
+
+
+def _with_curve(part: Part, state: BlockState) -> str:
+    curve = bars(_curve(state)) if part.kind == "memory" else ""
+    return f"{part.text} {curve}" if curve else part.text
+
+
+def view(state: BlockState, now_s: float) -> dict[str, Any]:
+    """The block as the plain data that `widget.js` draws (as text, never as HTML)."""
+    running = state.phase == "running"
+    shown = [list(part) for part in parts(state, now_s)]
+    return {
+        "name": state.name,
+        "task_id": state.task_id,
+        "phase": state.phase,
+        "parts": shown,
+        "elapsed_s": now_s - state.since_s if running else None,
+        "expected": expected(state, now_s) if running else "",
+        "fraction": state.fraction,
+        "curve": _curve(state) if running else [],
+    }
+
+
+# Inline, because saved notebooks keep no stylesheet. JupyterLab's (and nbconvert's) variables first, then VS Code's, then the page's own.
+_TEXT = "var(--jp-ui-font-color1, var(--vscode-foreground, inherit))"
+_QUIET = "var(--jp-ui-font-color2, var(--vscode-descriptionForeground, inherit))"
+_ROW = (
+    "padding:2px 0 2px calc(1.5em + 5px);text-indent:-1.5em;"
+    "font:var(--jp-ui-font-size1, 13px)/1.6 var(--jp-ui-font-family, system-ui, sans-serif);font-variant-numeric:tabular-nums;"
+)
+_ICON_COLOURS: dict[Phase, str] = {
+    "completed": "var(--jp-success-color1, #388e3c)",
+    "failed": "var(--jp-error-color1, #d32f2f)",
+    "cancelled": "var(--jp-warn-color1, #e65100)",
+    "detached": "var(--jp-brand-color1, #1976d2)",
+}
+
+
+def html(state: BlockState, now_s: float) -> str:
+    """The block as static HTML: what a reopened, converted or published notebook shows."""
+    icon = f'<span aria-hidden="true" style="color:{_ICON_COLOURS.get(state.phase, _QUIET)}">{ICONS[state.phase]}&#xFE0E;</span>'
+    spans = [f'<span style="{_looks(part)}">{escaped(_with_curve(part, state))}</span>' for part in parts(state, now_s)]
+    label = escaped(clean(f"MecaPy {state.name}: {state.phase}"))
+    return f'<div role="status" aria-label="{label}" style="{_ROW}color:{_QUIET};">{icon} {" · ".join(spans)}</div>'
+
+
+def _looks(part: Part) -> str:
+    colour = {"phase": _TEXT, "error": "var(--jp-error-color1, #d32f2f)"}.get(part.kind, _QUIET)
+    return f"color:{colour};overflow-wrap:anywhere;" + ("font-weight:600;" if part.kind == "error" else "")

@@ -1,0 +1,48 @@
+"""How a quantity went over a whole run, in few points: for the small curve at the end of the live block's line.
+
+Plain functions, standard library only. Before it: `state` (notes), `line` (draws).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MOST = 32  # even
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """Peaks, the oldest first. Each point stands for `each` values, the last one so far for `filled`."""
+
+    points: tuple[float, ...] = ()
+    each: int = 1
+    filled: int = 0
+
+
+NOTHING = Trail()
+
+
+def noted(trail: Trail, value: float) -> Trail:
+    """The trail with one value more. When it gets too long, pairs of points become one: it always covers the whole run."""
+    if trail.points and trail.filled < trail.each:
+        return Trail((*trail.points[:-1], max(trail.points[-1], value)), trail.each, trail.filled + 1)
+    points = (*trail.points, value)
+    if len(points) <= MOST:
+        return Trail(points, trail.each, 1)
+    pairs = tuple(max(points[at : at + 2]) for at in range(0, len(points), 2))
+    return Trail(pairs, 2 * trail.each, 1)  # the last of an odd number stands alone
+
+
+def shares(trail: Trail, full: float | None) -> list[float]:
+    """The points as shares of `full` (where that is not known: of the highest), from 0 to 1."""
+    top = full or max(trail.points, default=0.0)
+    return [round(min(point / top, 1.0), 3) if top else 0.0 for point in trail.points]
+
+
+def bars(heights: Sequence[float], most: int = 8) -> str:
+    """Shares as at most so many block characters: `▂▃▅▆`."""
+    step = -(-len(heights) // most) or 1
+    peaks = [max(heights[at : at + step]) for at in range(0, len(heights), step)]
+    return "".join(_BARS[min(int(peak * len(_BARS)), len(_BARS) - 1)] for peak in peaks)

@@ -1,0 +1,196 @@
+"""Where a live block is drawn: in a notebook or on a terminal.
+
+In a kernel it is a widget, and at the end static HTML and text in the same place, so that a saved notebook needs no widget to show it.
+Elsewhere it is one rewritten line on stderr, or on a stderr that is no terminal just the last line. With `--quiet` there is the bar alone.
+A block must never break the cell it reports on: where a widget cannot be made, its static twin stands. `live` opens and feeds a surface.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+from .. import wire
+from . import reach
+from .line import html, line, said, view
+from .state import BlockState
+
+if TYPE_CHECKING:
+    from ..widget import BlockWidget
+
+WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
+
+
+class Surface(Protocol):
+    """Where a block is drawn. `refresh_s`: how often also when nothing has changed."""
+
+    refresh_s: float
+
+    def draw(self, state: BlockState, now_s: float) -> None: ...
+    def before(self, event: wire.Event) -> bool:
+        """Make room for an output of the cell that is about to be replayed; whether that takes the block away."""
+        ...
+
+    def end(self, state: BlockState, now_s: float) -> None: ...
+
+
+def surface_here(on_cancel: Callable[[], object] | None = None, on_detach: Callable[[], object] | None = None) -> Surface:
+    """The surface of this process: a notebook in a kernel, else a terminal."""
+    from IPython.core.getipython import get_ipython
+
+    shell: Any = get_ipython()
+    kernel = getattr(shell, "kernel", None)
+    return Terminal() if kernel is None else Notebook(shell.display_pub.publish, on_cancel, on_detach, kernel)
+
+
+class Notebook:
+    """A widget while the task runs, static HTML and text from then on, in the same place (a display id)."""
+
+    refresh_s = 5.0  # the clock ticks in the browser, which only must know that the kernel is there (SILENT_AFTER_S in widget.js)
+
+    def __init__(
+        self,
+        publish: Callable[..., None],
+        on_cancel: Callable[[], object] | None = None,
+        on_detach: Callable[[], object] | None = None,
+        kernel: object = None,
+    ) -> None:
+        """`on_cancel`: for a task that leaves the kernel free. `on_detach`: for one that does not; called in another thread."""
+        self._publish = publish
+        self._on_cancel, self._on_detach, self._kernel = on_cancel, on_detach, kernel
+        self._display_id = uuid.uuid4().hex
+        self.widget: BlockWidget | None = None
+        self._shown = False
+        self._listener = ""
+        self._clears_next = False  # the cell said clear_output(wait=True)
+
+    def draw(self, state: BlockState, now_s: float) -> None:
+        if not self._shown:
+            self.widget = self.widget or self._open(state, now_s)
+            self._show(state, now_s)
+        elif self.widget is not None:
+            self.widget.view = view(state, now_s)
+
+    def before(self, event: wire.Event) -> bool:
+        """A `clear_output` of the cell takes the block away too; with `wait`, the output after it does."""
+        if event.type == wire.DISPLAY and event.data.get("kind") == "clear_output":
+            self._clears_next = bool(event.data.get("wait"))
+            self._shown = self._shown and self._clears_next
+        elif self._clears_next:
+            self._clears_next = self._shown = False
+        return not self._shown
+
+    def end(self, state: BlockState, now_s: float) -> None:
+        widget, self.widget = self.widget, None
+        self._show(state, now_s)
+        if widget is not None:
+            reach.forget(self._listener)
+            widget.close()
+
+    def _show(self, state: BlockState, now_s: float) -> None:
+        data: dict[str, Any] = {"text/html": html(state, now_s), "text/plain": line(state, now_s)}
+        if self.widget is not None:
+            data[WIDGET_MIME] = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
+        self._publish(data, {}, transient={"display_id": self._display_id}, update=self._shown)
+        self._shown = True
+
+    def _open(self, state: BlockState, now_s: float) -> BlockWidget | None:
+        try:
+            from ..widget import BlockWidget
+
+            widget = BlockWidget(view=view(state, now_s), kernel_id="" if self._on_cancel else kernel_id())
+        except Exception:  # a broken widget installation costs the live view, not the cell
+            return None
+        if self._on_cancel is not None:
+            widget.on_msg(self._message)  # pyright: ignore[reportUnknownMemberType]
+        elif self._on_detach is not None:
+            widget.listener = self._listener = reach.listen(self._kernel, self._hear)
+        return widget
+
+    def _hear(self, word: str) -> None:
+        if word == "detach" and self._on_detach is not None:
+            self._on_detach()
+
+    def _message(self, _widget: object, content: object, _buffers: object) -> None:
+        if content == {"type": "cancel"} and self._on_cancel is not None:
+            self._on_cancel()
+
+
+def kernel_id() -> str:
+    """This kernel's id at its Jupyter server, from the name of its connection file; empty when there is none."""
+    from ipykernel.connect import get_connection_file
+
+    try:
+        name = Path(get_connection_file()).name
+    except RuntimeError:
+        return ""
+    match = re.fullmatch(r"kernel-([\w-]+)\.json", name)
+    return match[1] if match else ""
+
+
+class BarAlone:
+    """What `--quiet` leaves: the cell's own progress, as text on stderr, rewritten in place as `tqdm` would here; gone at the end."""
+
+    refresh_s = 1.0
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._shown, self._shown_s = "", 0.0
+
+    def draw(self, state: BlockState, now_s: float) -> None:
+        text = said(state) if state.phase == "running" else ""
+        if text != self._shown and (not text or now_s - self._shown_s >= self.refresh_s):
+            self._write(text, now_s)
+
+    def before(self, event: wire.Event) -> bool:
+        if self._shown:
+            self._write("", self._shown_s)
+        return True
+
+    def end(self, state: BlockState, now_s: float) -> None:
+        if self._shown:
+            self._write("", now_s)
+
+    def _write(self, text: str, now_s: float) -> None:
+        self._stream.write(f"\r{text:<{len(self._shown)}}" if text else f"\r{' ' * len(self._shown)}\r")
+        self._stream.flush()
+        self._shown, self._shown_s = text, now_s
+
+
+class Terminal:
+    """One line on stderr, rewritten in place; it steps aside for the cell's own output."""
+
+    refresh_s = 0.5  # the clock ticks here
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._live = self._stream.isatty()
+        self._on_screen = False
+        self._mid_line = False  # the cell printed the beginning of a line: do not write over it
+
+    def draw(self, state: BlockState, now_s: float) -> None:
+        if self._live and not self._mid_line:
+            width = shutil.get_terminal_size().columns - 1
+            self._write(f"\r\x1b[2K{line(state, now_s)[:width]}")
+            self._on_screen = True
+
+    def before(self, event: wire.Event) -> bool:
+        if self._on_screen:
+            self._write("\r\x1b[2K")
+            self._on_screen = False
+        self._mid_line = event.type != wire.DISPLAY and not str(event.data.get("text", "\n")).endswith("\n")
+        return True
+
+    def end(self, state: BlockState, now_s: float) -> None:
+        start = "\r\x1b[2K" if self._on_screen else "\n" if self._mid_line else ""
+        self._write(f"{start}{line(state, now_s)}\n")
+        self._on_screen = False
+
+    def _write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()

@@ -1,0 +1,2 @@
+"""One `%%mecapy` cell. `cell` is its whole way; beside it what is checked before, what is shown, and what is done instead of waiting:
+`--bg` (`background`), `--dry-run` (`dryrun`), the same cell again while its task lives (`again`)."""

@@ -1,0 +1,68 @@
+"""The same cell again while its task lives: ask before submitting it twice, and take the task up instead.
+
+After a restart of the kernel this is how one comes back. Before it: `cell` and `background`. After it: `history`, `client`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Container
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import StdinNotImplementedError
+
+from .. import errors, wire
+from ..block.units import clock
+from ..client import Client
+from ..tasks.task import Task
+
+if TYPE_CHECKING:
+    from .cell import Prepared
+
+
+def taken_up(client: Client, prepared: Prepared, mine: Container[str] = ()) -> Task | None:
+    """The cell's living task, if there is one and nobody wants a second; None: submit it.
+
+    `mine`: tasks this kernel itself sends into the background; where nobody can be asked they do not stand in the way.
+    """
+    task_id = prepared.key.last_task()
+    found = _look(client, task_id) if task_id else None
+    if found is None:
+        return None
+    short, since = task_id[:8], _since(found)
+    if found["status"] in wire.FINAL:
+        prepared.key.forget(task_id)
+        if found["status"] == wire.COMPLETED:
+            print(f"mecapy: this cell's last task ended unseen, after {since}; `%mecapy attach {short}` brings it home")
+        return None
+    answer = _ask(f"This cell's task {short} is still {found['status']} ({since}). Submit it a second time? [y/N] ")
+    if answer is None and task_id in mine:
+        return None
+    if answer:
+        return None
+    print(f"mecapy: this cell's task {short} is still {found['status']} ({since}): attached to it, nothing was submitted")
+    return client.attach(task_id, found["name"], prepared.shell.user_ns)
+
+
+def _look(client: Client, task_id: str) -> dict[str, Any] | None:
+    try:
+        return client.gateway.get(f"/tasks/{task_id}")
+    except (errors.NotFound, errors.Refused):  # forgotten, or another gateway's
+        return None
+
+
+def _since(task: dict[str, Any]) -> str:
+    began = datetime.fromisoformat(task["started_at"] or task["created_at"])
+    ended = datetime.fromisoformat(task["completed_at"]) if task["completed_at"] else datetime.now(UTC)
+    return clock((ended - began).total_seconds())
+
+
+def _ask(question: str) -> bool | None:
+    """Yes or no; None where nobody can be asked."""
+    if os.environ.get("MECAPY_NONINTERACTIVE"):
+        return None
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except (StdinNotImplementedError, EOFError, OSError):
+        return None

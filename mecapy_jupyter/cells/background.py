@@ -1,0 +1,121 @@
+"""`--bg`: the cell returns at once, and its task lives on in the cell's output. What comes home is bound where nothing here has changed.
+
+Before it: `magic`. A thread for each task reads its events, shows them where the cell stands, and binds at the end. Beside it: `cell`,
+which waits instead.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .. import errors, wire
+from ..block.live import LiveBlock
+from ..block.surfaces import Notebook
+from ..block.units import listed
+from ..client import Client
+from ..environment import ambient
+from ..tasks.task import Task
+from ..values import bind
+from ..values.inplace import Watch
+from . import again, cell, history, replay
+from .failures import CellSource
+from .ipython import Shell
+
+started: dict[str, Task] = {}
+"""The background tasks of this kernel, by the name of their variable; the newest of a name."""
+
+
+def start(client: Client, prepared: cell.Prepared) -> Task:
+    """Send the cell and return at once with its Future."""
+    shell, options = prepared.shell, prepared.options
+    place = replay.Place(shell)
+    task = again.taken_up(client, prepared, mine=[task.id for task in started.values() if not task.done()]) or prepared.send(client)
+    job_name = options.job_name or "job"
+    before = _Before(shell.user_ns, task, prepared.values.values())
+    shell.user_ns[job_name] = started[job_name] = task
+    print(f"{job_name}: {task.id[:8]} submitted; `.result()` waits for it, `.vars` has its variables, `.cancel()` stops it")
+    surface = Notebook(place.publish, task.cancel) if place.live else None
+    expected_s = history.expected_s(prepared.key.text)
+    block = LiveBlock(options.name or job_name, after_s=0, quiet=options.quiet or surface is None, expected_s=expected_s, surface=surface)
+    block.sent(task.sent_bytes, task.reused_bytes, task.id)
+    task.follow(lambda _: None)
+    carry = _Carry(task, block, place, before, prepared.source, prepared.key)
+    threading.Thread(target=carry.on, args=(shell,), name=f"mecapy job {task.id[:8]}", daemon=True).start()
+    return task
+
+
+class _Before:
+    """What the notebook held when the task was submitted, to tell at its end what has changed here since."""
+
+    def __init__(self, namespace: dict[str, Any], task: Task, sent: Iterable[object]) -> None:
+        self.names = dict(namespace)
+        self.ambient = ambient.current()
+        self._watch = Watch(task.packed.memo, sent, namespace)
+
+    def spared(self) -> frozenset[int]:
+        """The inputs that hold something else by now."""
+        return frozenset(self._watch.changed())
+
+    def same(self, name: str, namespace: Mapping[str, Any]) -> bool:
+        return namespace.get(name) is self.names.get(name)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Carry:
+    """One background task, from its first event to its variables."""
+
+    task: Task
+    block: LiveBlock
+    place: replay.Place
+    before: _Before
+    source: CellSource
+    key: cell.Key
+
+    def on(self, shell: Shell) -> None:
+        """In the task's own thread."""
+        with self.block:
+            try:
+                outcome = cell.until_final(self.task, self.block, self.place.show)
+                home = self.task.open(outcome, self.before.spared())
+                home = bind.with_inputs(home, self.task.inputs, shell.user_ns) if self.task.inputs else home
+                bound, waiting = self._bind(shell, home)
+            except Exception as error:  # whatever it is, nobody may wait for ever
+                known = isinstance(error, errors.MecapyError)
+                self.task.set_exception(error if known else errors.CannotReceive(f"the task's end could not be read: {error!r}"))
+                raise
+            self.block.finish(outcome, bind.came_back(shell.user_ns, home, bound))
+            self.place.update_again(shell)
+            self._say(home, waiting)
+            self.key.ended(self.task.id, outcome)
+            if outcome.state == wire.FAILED:
+                self.place.error(cell.failure(outcome, home, self.source))
+            self.task.end(outcome, home, lambda outcome, home: cell.failure(outcome, home, self.source))
+
+    def _bind(self, shell: Shell, home: bind.Home) -> tuple[list[str], list[str]]:
+        """Bind what is unchanged here. The names that are bound, and those that wait in `job.vars`."""
+        namespace = shell.user_ns
+        free = {name: value for name, value in home.bound.items() if self.before.same(name, namespace)}
+        aside = {name: new for name, value in self.before.names.items() for old, new in home.aside if value is old}
+        waiting = [name for name in (*home.bound, *aside) if name not in free and not name.startswith("_")]
+        here = ambient.current()
+        still = {kind: value for kind, value in home.ambient.items() if not ambient.changed(self.before.ambient, {kind: here.get(kind)})}
+        deleted = tuple(name for name in home.deleted if self.before.same(name, namespace))
+        bound = bind.into(namespace, dataclasses.replace(home, bound=free, deleted=deleted, ambient=still))
+        home.bound.update(aside)
+        return bound, waiting
+
+    def _say(self, home: bind.Home, waiting: Sequence[str]) -> None:
+        said = bind.remarks(home, self.task.id)
+        if waiting:
+            verb = "waits" if len(waiting) == 1 else "wait"
+            said.append(f"{listed(waiting)} {verb} in `.vars` of the job: changed here since it was submitted")
+        for sentence in said:
+            self.place.show(wire.Event("", wire.STDERR, {"text": f"mecapy: {sentence}\n"}))
+
+
+def summary() -> dict[str, str]:
+    """Task id → the name of its variable, for `%mecapy`."""
+    return {task.id: name for name, task in started.items()}

@@ -1,0 +1,63 @@
+"""`%mecapy on`: every cell goes to a worker until `%mecapy off`. Decides which cells do; `magic` runs them.
+
+IPython asks it before it reads a cell. What only this notebook can do stays here: cells with a cell magic of another language, line
+magics, shell commands or help, and what a front end asks in silence. The live block of every cell shows that it is on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+HEADER = "%%mecapy --every"
+_GO_ALONG = ("time", "timeit", "prun", "capture")  # their cells are Python, and mean the same there
+_CELL_MAGIC = re.compile(r"%%(\w+)")
+_STAYS = re.compile(r"\s*(?:%(?!(?:time|timeit|prun)\b)\w|!|\?|[\w.]+\s*=\s*(?:!|%(?!(?:time|timeit|prun)\b)\w)|[\w.%]+\?\??\s*$)")
+
+
+def goes(lines: Sequence[str]) -> bool:
+    """Whether a cell (its lines as written) goes to a worker."""
+    code = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if not code:
+        return False
+    magic = _CELL_MAGIC.match(code[0])
+    if magic:
+        return magic[1] in _GO_ALONG and goes(code[1:])
+    return not any(_STAYS.match(line) for line in code)
+
+
+class EveryCell:
+    """On from its making until `off`."""
+
+    def __init__(self, shell: Any, options: str) -> None:
+        self._shell, self._options = shell, options
+        self._inside = 1  # cells that run now: `%mecapy on` itself
+        shell.events.register("pre_run_cell", self._begin)
+        shell.events.register("post_run_cell", self._end)
+        shell.input_transformers_cleanup.append(self.sends)
+
+    def off(self) -> None:
+        self._shell.input_transformers_cleanup.remove(self.sends)
+        self._shell.events.unregister("pre_run_cell", self._begin)
+        self._shell.events.unregister("post_run_cell", self._end)
+
+    def sends(self, lines: list[str]) -> list[str]:
+        """The cell with our magic above it. A cell that runs reads code as well (`%time`, our own magic): that stays what it is."""
+        if self._inside or self._silent() or not goes(lines):
+            return lines
+        return [f"{HEADER} {self._options}".rstrip() + "\n", *lines]
+
+    def _silent(self) -> bool:
+        kernel = getattr(self._shell, "kernel", None)
+        asked: dict[str, Any] = kernel.get_parent().get("content", {}) if kernel is not None else {}
+        return bool(asked.get("silent")) or not asked.get("store_history", True)
+
+    def _begin(self, *_: object) -> None:
+        self._inside += 1
+
+    def _end(self, *_: object) -> None:
+        self._inside = max(0, self._inside - 1)
+
+
+vars(EveryCell)["sends"].has_side_effects = True  # IPython then leaves it out when it only looks whether a cell is complete

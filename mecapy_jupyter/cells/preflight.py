@@ -1,0 +1,151 @@
+"""Before a cell is sent: does the workers' Python and do their packages fit what it needs? Known here, it need not wait in a queue.
+
+Asks the gateway at most once a minute, and imports nothing. Before it: `cell`, `dryrun`. After it: `GET /workers/packages`.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import importlib.util
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from .. import errors
+from ..environment import modules
+from ..gateway.http import Gateway
+from ..values import payload
+
+_FRESH_S = 60.0
+_OURS = frozenset({"__main__", "mecapy_jupyter", "cloudpickle", "builtins"})
+_LOOSE = frozenset({"sys", "importlib", "__import__", "site", "zipimport"})
+"""A cell that mentions these may make its modules importable by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """What all living workers have: `packages` is module → (distribution, version, …)."""
+
+    python: tuple[str, ...] = ()
+    packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+
+
+_known: dict[str, tuple[float, Workers]] = {}
+_said: set[str] = set()
+
+
+def workers(gateway: Gateway) -> Workers:
+    """As the gateway says; kept for a minute. Nothing where it cannot say."""
+    asked_s, known = _known.get(gateway.url, (0.0, Workers()))
+    if not asked_s or time.monotonic() - asked_s > _FRESH_S:
+        try:
+            answer = gateway.get("/workers/packages")
+            known = Workers(tuple(answer["python"]), {name: tuple(about) for name, about in answer["packages"].items()})
+        except (errors.NotFound, errors.Refused):  # an older gateway
+            known = Workers()
+        if known.python:
+            _known[gateway.url] = time.monotonic(), known
+    return known
+
+
+def check_python(there: Workers) -> None:
+    """Raises PythonMismatch: what is pickled here could not be opened there."""
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if there.python and here not in there.python:
+        theirs = " and ".join(there.python)
+        raise errors.PythonMismatch(f"This notebook runs Python {here} and the workers Python {theirs}; use a kernel with Python {theirs}.")
+
+
+def certain_imports(source: str) -> dict[str, int]:
+    """Top-level module → line, of what the cell imports whatever happens. Empty for a cell that may change what is importable."""
+    tree = ast.parse(source)
+    if any(isinstance(node, ast.Name) and node.id in _LOOSE for node in ast.walk(tree)):
+        return {}
+    found: dict[str, int] = {}
+    for node in tree.body:
+        for name in _imported(node):
+            found.setdefault(name.partition(".")[0], node.lineno)
+    return found
+
+
+def _imported(node: ast.stmt) -> Iterator[str]:
+    match node:
+        case ast.Import(names):
+            yield from (alias.name for alias in names)
+        case ast.ImportFrom(str(module), _, 0):
+            yield module
+        case _:
+            pass
+
+
+def missing(names: Iterable[str], there: Workers) -> list[str]:
+    """Of these modules, top-level, those that are installed here and on the workers not."""
+    if not there.packages:
+        return []
+    wanted = {name.partition(".")[0] for name in names} - _OURS - sys.stdlib_module_names - there.packages.keys()
+    return sorted(name for name in wanted if name and _installed_here(name))
+
+
+def differing(names: Iterable[str], there: Workers) -> dict[str, tuple[str, str]]:
+    """Distribution → (version here, version there), where more than the last part differs."""
+    found: dict[str, tuple[str, str]] = {}
+    for name in sorted({name.partition(".")[0] for name in names} & there.packages.keys()):
+        distribution, *versions = there.packages[name]
+        here = _version(distribution) if distribution else ""
+        if here and any(_series(version) != _series(here) for version in versions):
+            found[distribution] = here, " and ".join(versions)
+    return found
+
+
+def check(packed: payload.Packed, needed: Iterable[str], source: str, there: Workers, above: int, files: bool) -> list[str]:
+    """Raises PackageMissing for what cannot go well. Returns sentences to say, each once in a kernel.
+
+    `needed`: modules the cell imports; `above`: lines of the cell above `source`; `files`: its own files may be modules.
+    """
+    check_python(there)
+    if lacking := missing(packed.modules, there):
+        raise errors.PackageMissing(_sentence(lacking[0], "something that the cell reads is made by it"))
+    certain = {} if files else certain_imports(source)
+    if lacking := missing(certain, there):
+        raise errors.PackageMissing(_sentence(lacking[0], f"line {certain[lacking[0]] + above} imports it"))
+    said = [
+        f"{name} is {here} here and {theirs} on the workers; where results differ or cannot be opened, install that version here"
+        for name, (here, theirs) in differing({*packed.modules, *needed}, there).items()
+    ]
+    new = [sentence for sentence in said if sentence not in _said]
+    _said.update(new)
+    return new
+
+
+def _sentence(name: str, why: str) -> str:
+    return f"the workers do not have the package {name!r}, and {why}; ask for it to be installed there, or keep it out of the cell"
+
+
+@lru_cache(maxsize=1024)
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _series(version: str) -> list[str]:
+    return version.split(".")[:2]
+
+
+@lru_cache(maxsize=1024)
+def _installed_here(name: str) -> bool:
+    """Whether it is an installed package, and not the user's own module, which travels."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError, AttributeError):
+        return False
+    if spec is None:
+        return False
+    try:
+        return not modules.collect([name])
+    except errors.CannotSend:  # the user's own and compiled: packing says so
+        return False

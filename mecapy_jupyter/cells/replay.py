@@ -1,0 +1,110 @@
+"""A task's events as the notebook's own output: prints, displays and results appear as if the cell ran here.
+
+Before it: `cell`. After it: the front end, through IPython.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from .. import wire
+from .ipython import ResultHook, Shell
+
+ANEW = wire.Event("", wire.DISPLAY, {"kind": "clear_output", "wait": False})
+"""Stands before the output of a task that was begun again: what the attempt before had shown goes, for nothing may stand there twice."""
+
+_AGAIN = "\nmecapy: the task was begun again; what stands above this line is of the attempt before\n"
+
+
+def show(shell: Shell, event: wire.Event) -> None:
+    """Show one event; those that are not output show nothing."""
+    if event is ANEW and getattr(shell, "kernel", None) is None:  # a terminal takes nothing back
+        sys.stderr.write(_AGAIN)
+    elif event.type == wire.STDOUT:
+        sys.stdout.write(event.data["text"])
+        sys.stdout.flush()
+    elif event.type == wire.STDERR:
+        sys.stderr.write(event.data["text"])
+        sys.stderr.flush()
+    elif event.type == wire.DISPLAY:
+        _display(shell, event.data)
+
+
+class Place:
+    """The output of the cell that runs now, also for later, from a thread: where a background task shows what it says."""
+
+    def __init__(self, shell: Any) -> None:
+        self._kernel: Any = getattr(shell, "kernel", None)
+        self.live = self._kernel is not None
+        self._parent: Any = self._kernel.get_parent() if self.live else None
+        self._updated: Any = None
+
+    def publish(
+        self, data: dict[str, Any], metadata: dict[str, Any] | None = None, *, transient: Any = None, update: bool = False, **_: Any
+    ) -> None:
+        """As a shell's `display_pub.publish`."""
+        content = {"data": data, "metadata": metadata or {}, "transient": transient or {}}
+        self._updated = content if update else None
+        self._send("update_display_data" if update else "display_data", content)
+
+    def update_again(self, shell: Any) -> None:
+        """Send the last update once more, as an output of the cell that runs now, or next: who executes a notebook without a page
+        (nbclient) takes updates of any display, but from a running cell only."""
+
+        def send(*_: object) -> None:
+            shell.events.unregister("post_run_cell", send)
+            self._send("update_display_data", self._updated, self._kernel.get_parent())
+
+        if self.live and self._updated is not None:
+            shell.events.register("post_run_cell", send)
+
+    def error(self, exception: BaseException) -> None:
+        """As a cell that failed shows it."""
+        lines = getattr(exception, "_render_traceback_", lambda: [f"{type(exception).__name__}: {exception}"])()
+        if self.live:
+            self._send("error", {"ename": type(exception).__name__, "evalue": str(exception), "traceback": lines})
+
+    def show(self, event: wire.Event) -> None:
+        """Show one event. A result shows as a display: its number has gone to another cell by now."""
+        if not self.live:
+            return
+        if event.type in (wire.STDOUT, wire.STDERR):
+            self._send("stream", {"name": event.type, "text": event.data["text"]})
+        elif event.type == wire.DISPLAY and event.data["kind"] == "clear_output":
+            self._send("clear_output", {"wait": event.data.get("wait", False)})
+        elif event.type == wire.DISPLAY:
+            display_id, update = event.data.get("display_id"), event.data["kind"] == "update_display_data"
+            transient = {"display_id": display_id} if display_id else {}
+            self.publish(event.data["data"], event.data.get("metadata"), transient=transient, update=update)
+
+    def _send(self, kind: str, content: Any, parent: Any = None) -> None:
+        self._kernel.session.send(self._kernel.iopub_socket, kind, content, parent=parent or self._parent, ident=kind.encode())
+
+
+def _display(shell: Shell, data: dict[str, Any]) -> None:
+    if data["kind"] == "clear_output":
+        shell.display_pub.clear_output(wait=data.get("wait", False))
+    elif data["kind"] == "execute_result":
+        _result(shell.displayhook, data)
+    else:
+        transient = {"display_id": data["display_id"]} if data.get("display_id") else {}
+        update = data["kind"] == "update_display_data"
+        shell.display_pub.publish(data["data"], data.get("metadata") or {}, transient=transient, update=update)
+
+
+def _result(hook: ResultHook, data: dict[str, Any]) -> None:
+    """As Out[n]. The value itself follows when the task has ended (`remember`)."""
+    hook.start_displayhook()
+    hook.write_output_prompt()
+    hook.write_format_data(data["data"], data.get("metadata") or {})
+    hook.log_output(data["data"])
+    hook.finish_displayhook()
+
+
+def remember(shell: Shell, value: Any) -> None:
+    """Let `Out[n]`, `_` and `_n` be the value of the cell."""
+    if value is not None:
+        shell.displayhook.check_for_underscore()
+        shell.displayhook.update_user_ns(value)
+        shell.displayhook.fill_exec_result(value)

@@ -1,0 +1,139 @@
+"""Logging in and out, and personal API tokens: the same for `mecapy login` in a terminal and `%mecapy login` in a notebook.
+
+No browser is needed on this machine: whoever logs in opens a page on any device, and enters a code. What is shown goes through a
+`Page`, because a notebook shows a link and takes it away again afterwards. Before it: `cli` and `line`. After it: `issuer`, `logins`.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from html import escape
+from typing import Any
+
+from .. import errors
+from ..gateway import config, issuer, logins
+from ..gateway.http import Gateway
+from ..gateway.secret import Secret
+
+
+class Page:
+    """Where the code is shown, in a terminal: a few lines."""
+
+    def invite(self, code: issuer.Code) -> None:
+        print(invitation(code), flush=True)
+
+    def done(self, text: str) -> None:
+        print(text)
+
+
+class NotebookPage(Page):
+    """In a notebook: a link that can be clicked. It is replaced at the end, so that no code stays in a saved notebook."""
+
+    def __init__(self) -> None:
+        self._shown: Any = None
+
+    def invite(self, code: issuer.Code) -> None:
+        from IPython.display import DisplayHandle
+
+        link = escape(code.link or code.where)
+        html = (
+            f'To log in, open <a href="{link}" target="_blank" rel="noopener noreferrer">{link}</a> on any device'
+            f"; the code is <b>{escape(code.user_code)}</b>. Waiting for you…"
+        )
+        self._shown = DisplayHandle()
+        self._shown.display({"text/plain": invitation(code), "text/html": html}, raw=True)
+
+    def done(self, text: str) -> None:
+        if self._shown is None:
+            print(text)
+        else:
+            self._shown.update({"text/plain": text}, raw=True)
+
+
+def invitation(code: issuer.Code) -> str:
+    minutes = max(1, round(code.expires_s / 60))
+    return f"To log in, open {code.link or code.where} on any device; the code is {code.user_code}. Waiting for you ({minutes} minutes)…"
+
+
+def log_in(url: str, page: Page, *, typed: bool = False) -> None:
+    """Log in at a gateway and keep it as the one to use. `typed`: with a token that is typed in, also where one could log in."""
+    url = config.checked("url", url or _asked("Address of the gateway: "), "login")
+    about = _where_to(url)
+    if typed or not about.get("issuer"):
+        _log_in_with_token(url, page)
+        return
+    there = issuer.find(str(about["issuer"]), str(about["client_id"]))
+    code = issuer.ask(there, str(about["scope"]))
+    page.invite(code)
+    try:
+        tokens = issuer.wait(there, code)
+    except BaseException:
+        page.done("The login was not finished.")
+        raise
+    me = Gateway(url, tokens.access).get("/me")
+    logins.keep(url, there, tokens)
+    config.save({"url": url})
+    page.done(f"Logged in at {url} as {_named(me)}.")
+
+
+def _log_in_with_token(url: str, page: Page) -> None:
+    if os.environ.get("MECAPY_NONINTERACTIVE") == "1":
+        raise errors.ConfigError("MECAPY_NONINTERACTIVE is set, and a login asks for a token: set MECAPY_TOKEN instead")
+    token = config.checked("token", Secret(getpass.getpass("Token (not shown): ")), "login")
+    me = Gateway(url, token).get("/me")
+    logins.forget(url)
+    config.save({"url": url, "token": token})
+    page.done(f"Logged in at {url} as {_named(me)}.")
+
+
+def log_out() -> str:
+    """Forget the gateway, the token and the login; what was done, in words."""
+    url = os.environ.get("MECAPY_URL") or config.read().get("url", "")
+    config.save({})
+    if not url or not logins.known(url.rstrip("/")):
+        return "The address and the token are forgotten."
+    revoked = logins.forget(url.rstrip("/"))
+    more = "" if revoked else " The identity provider could not be told; the login ends there by itself."
+    return f"Logged out of {url}: the login is deleted here{' and revoked' if revoked else ''}.{more}"
+
+
+def create_token(gateway: Gateway, name: str, scopes: str, days: float) -> str:
+    """What to print of a new API token. 0 days: it never expires."""
+    made = gateway.post("/tokens", {"name": name, "scopes": [one.strip() for one in scopes.split(",")], "days": days or None})
+    return f"{made['token']}\nKeep it now: it is not shown again. For scripts: MECAPY_URL={gateway.url} MECAPY_TOKEN=… ({_token(made)})"
+
+
+def tokens_listed(gateway: Gateway) -> str:
+    return "\n".join(map(_token, gateway.get("/tokens"))) or "no API tokens; `mecapy token create NAME` makes one"
+
+
+def _token(one: Mapping[str, Any]) -> str:
+    used = f"last used {_day(one['used_at'])}" if one.get("used_at") else "never used"
+    ends = f"until {_day(one['expires_at'])}" if one.get("expires_at") else "without end"
+    return f"{one['id']}  {one['name']}  [{', '.join(one['scopes'])}]  {ends}, {used}"
+
+
+def _day(at: str) -> str:
+    return f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M}"
+
+
+def _where_to(url: str) -> dict[str, Any]:
+    try:
+        return Gateway(url, "none").get("/auth")
+    except errors.NotFound:  # an older gateway
+        return {}
+
+
+def _named(me: Mapping[str, Any]) -> str:
+    return str(me.get("name") or me["owner"])
+
+
+def _asked(question: str) -> str:
+    if known := os.environ.get("MECAPY_URL") or config.read().get("url"):
+        return known
+    if os.environ.get("MECAPY_NONINTERACTIVE") == "1":
+        raise errors.ConfigError("say where to log in: `mecapy login --url https://…`, or set MECAPY_URL")
+    return input(question)

@@ -1,0 +1,34 @@
+"""The embedded stack started together with the Jupyter server, where the deployment says so (`MECAPY_AUTOSTART=1`: Binder does).
+
+In a thread of its own: the server serves meanwhile, and a cell that comes early waits for the same start. The stack is another process and
+outlives the server; it ends by itself when idle. Before it: the extension. After it: `config`, `embedded`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+
+from ..errors import MecapyError
+from ..gateway import config
+
+
+def wanted() -> bool:
+    return os.environ.get("MECAPY_AUTOSTART") == "1"
+
+
+def begin(log: logging.Logger) -> threading.Thread:
+    """Start it in the background. A gateway that is configured is used as it is, and nothing starts."""
+    thread = threading.Thread(target=_start, args=(log,), name="mecapy autostart", daemon=True)
+    thread.start()
+    return thread
+
+
+def _start(log: logging.Logger) -> None:
+    try:
+        endpoint = config.resolve(say=log.info)
+    except (MecapyError, OSError) as problem:
+        log.warning("MecaPy: no stack started with this server: %s", problem)
+    else:
+        log.info("MecaPy: ready at %s", endpoint.url)

@@ -1,0 +1,77 @@
+"""What a notebook's page may ask of the gateway: how one of my tasks is, and stop it. Nothing else passes.
+
+The page speaks to the Jupyter server it came from, with Jupyter's own login, XSRF and origin checks; the token is put on here and never
+leaves the server. What passes is built from the task's id alone, and what comes back is picked field by field.
+Before it: `network.js`. After it: the gateway, as the user whose server this is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from jupyter_server.auth.decorator import authorized
+from jupyter_server.base.handlers import APIHandler
+from jupyter_server.utils import url_path_join
+from tornado import web
+
+from .. import errors
+from ..gateway import config
+from ..gateway.http import Gateway
+
+_ID = "([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+_SHOWN = ("task_id", "name", "status", "position", "eta_s", "attempts", "worker", "started_at", "completed_at")
+
+# Not Jupyter's own pool of threads: a gateway that does not answer must hold up nobody's files and kernels.
+_threads = ThreadPoolExecutor(4, thread_name_prefix="mecapy")
+
+
+def handlers(base_url: str) -> list[tuple[str, type[web.RequestHandler]]]:
+    tasks = url_path_join(base_url, "mecapy", "tasks", _ID)
+    return [(tasks, Look), (url_path_join(tasks, "cancel"), Cancel)]
+
+
+class _Passing(APIHandler):
+    """An authenticated request of the page that becomes one of ours to the gateway."""
+
+    auth_resource = "mecapy"
+    _track_activity = False  # a page that is left open must not keep a server alive that its hub would end
+
+    async def answer(self, ask: Callable[[Gateway], dict[str, Any]]) -> None:
+        self.set_header("Cache-Control", "no-store")
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(_threads, lambda: ask(_gateway(config.resolve(start=False))))
+        except errors.MecapyError as problem:
+            self.set_status(404 if isinstance(problem, errors.NotFound) else 502)
+            found = {"message": str(problem)}
+        self.finish(json.dumps(found))
+
+
+class Look(_Passing):
+    @web.authenticated
+    @authorized
+    async def get(self, task_id: str) -> None:
+        """How the task is. What it printed and returned stays where it is."""
+        await self.answer(lambda gateway: _shown(gateway.get(f"/tasks/{task_id}")))
+
+
+class Cancel(_Passing):
+    @web.authenticated
+    @authorized
+    async def post(self, task_id: str) -> None:
+        """Stop the task: a queued one at once, a running one within a second."""
+        await self.answer(lambda gateway: _shown(gateway.post(f"/tasks/{task_id}/cancel")))
+
+
+@functools.lru_cache(maxsize=1)
+def _gateway(endpoint: config.Endpoint) -> Gateway:
+    """Kept while the endpoint stays the same: a login, or another port of the embedded stack, makes a new one."""
+    return Gateway(endpoint.url, endpoint.token)
+
+
+def _shown(task: dict[str, Any]) -> dict[str, Any]:
+    return {name: task[name] for name in _SHOWN if name in task}

@@ -1,0 +1,177 @@
+"""An outcome's payload opened in its owner's kernel, and put where it belongs: variables, changes in place, value, exception.
+
+Before it: `cell` and `client`. Beside it: `payload` (opens), `inplace` (applies changes).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .. import errors, wire
+from ..block import units
+from ..block.units import size as written
+from ..environment import ambient, files
+from . import inplace, payload, salvage, trails
+from .diagnose import size_estimate
+
+_LARGE_BYTES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What came home. `left`: what did not, by name, with the reason; `changed`: input objects changed in place;
+    `swaps`: those of them that need a new object; `aside`: those that were spared, and new objects with their changes;
+    `also_wrote`: files that stayed, path → (size, whether it can be had)."""
+
+    bound: dict[str, Any] = field(default_factory=dict[str, Any])
+    deleted: tuple[str, ...] = ()
+    left: dict[str, str] = field(default_factory=dict[str, str])
+    changed: tuple[object, ...] = ()
+    swaps: tuple[tuple[object, object], ...] = ()
+    aside: tuple[tuple[object, object], ...] = ()
+    value: Any = None
+    exception: BaseException | None = None
+    trail: dict[str, Any] | None = None
+    ambient: dict[str, Any] = field(default_factory=dict[str, Any])
+    files: files.Files = field(default_factory=dict[str, Any])
+    also_wrote: dict[str, tuple[int, bool]] = field(default_factory=dict[str, tuple[int, bool]])
+
+
+def open_outcome(
+    outcome: wire.Outcome,
+    fetch: Callable[[str], Any],
+    namespace: dict[str, Any],
+    memo: Mapping[int, object],
+    spared: Container[int] = (),
+) -> Home:
+    """Open the payload and apply what changed in place to the originals in `memo`. `fetch`: digest → writable bytes.
+
+    `spared`: originals (by number) that have changed here meanwhile and keep what they hold.
+    Raises CannotReceive when something in it cannot be opened here.
+    """
+    if outcome.payload is None:
+        return Home()
+    stream = fetch(outcome.payload.pickle_blob) if outcome.payload.pickle_blob else outcome.payload.pickle
+    buffers = outcome.payload.buffers
+    home = _opened(stream, lambda: map(fetch, buffers), namespace, memo)
+    changes = [(memo[number], kind, content) for number, (kind, content) in home["changed"].items() if number not in spared]
+    aside = [(memo[number], inplace.twin(memo[number], *change)) for number, change in home["changed"].items() if number in spared]
+    swaps = tuple((original, content) for original, kind, content in changes if not inplace.apply(original, kind, content))
+    exception: dict[str, Any] = home.get("exception") or {}
+    new = {id(original): content for original, content in swaps}
+    return Home(
+        {name: new.get(id(value), value) for name, value in home["bound"].items()},
+        tuple(home["deleted"]),
+        home["left"],
+        tuple(original for original, _, _ in changes),
+        swaps,
+        tuple(aside),
+        home.get("value"),
+        exception.get("error"),
+        exception.get("trail"),
+        home["ambient"],
+        home["files"],
+        home.get("also_wrote") or {},
+    )
+
+
+def _opened(stream: Any, buffers: Callable[[], Iterable[Any]], namespace: dict[str, Any], memo: Mapping[int, object]) -> dict[str, Any]:
+    """The result's dict; where something in it cannot be opened here, without that."""
+    try:
+        return payload.unpack_result(stream, buffers(), namespace, memo).values[0]
+    except errors.MecapyError:
+        raise
+    except Exception as error:
+        trouble = error
+    try:
+        home, why = payload.salvage_result(stream, buffers(), namespace, memo)
+        names = {id(value): name for name, value in namespace.items() if not name.startswith("_")}
+        salvage.keep_what_is_whole(home, why, lambda number: names.get(id(memo[number]), "an input"))
+    except errors.MecapyError:
+        raise
+    except Exception:
+        todo = "Install it here too" if isinstance(trouble, ImportError) else "Use `-o` to bring home other variables"
+        said = f"{type(trouble).__name__}: {trouble}"
+        raise errors.CannotReceive(f"the cell ran, but its result cannot be opened here: {said}. {todo}.") from trouble
+    return home
+
+
+def into(namespace: dict[str, Any], home: Home) -> list[str]:
+    """Put the variables into the namespace, as if the cell had run in it. Returns the names that are new or changed."""
+    swapped = inplace.rebind(namespace, home.swaps)
+    namespace.update(home.bound)
+    ambient.take(home.ambient)
+    files.lay_out(home.files, Path.cwd())
+    for name in home.deleted:
+        namespace.pop(name, None)
+    touched = {id(obj) for obj in home.changed}
+    changed = [name for name, value in namespace.items() if id(value) in touched and not name.startswith("_") and name not in home.bound]
+    return list(dict.fromkeys([*home.bound, *swapped, *changed]))
+
+
+def with_inputs(home: Home, inputs: Mapping[str, Any], namespace: Mapping[str, Any]) -> Home:
+    """What came home where the cell's own inputs are not (a restarted kernel): the inputs it changed in place come as variables.
+
+    Where it changed parts of them only, all inputs come that have no namesake here.
+    """
+    names = {name: value for name, value in inputs.items() if name.isidentifier() and not isinstance(value, types.ModuleType)}
+    touched, tops = {id(obj) for obj in home.changed}, {id(value) for value in names.values()}
+    inner = bool(touched - tops)
+    more = {name: value for name, value in names.items() if id(value) in touched or (inner and name not in namespace)}
+    return dataclasses.replace(home, bound=more | home.bound)
+
+
+def raised(outcome: wire.Outcome, home: Home, rename: Callable[[str], str] = str) -> BaseException:
+    """The exception to raise for an outcome that is not completed. `rename`: the worker's file names → the notebook's."""
+    error = outcome.error
+    if outcome.state == wire.CANCELLED:
+        when = "" if outcome.stopped_s is None else f" and stopped after {outcome.stopped_s:.1f} s"
+        return errors.TaskCancelled(f"the task was cancelled{when}")
+    if error is None:
+        return errors.TaskFailed("the task failed, and its worker gave no reason; run it again, and if it fails again tell the operators")
+    if error.kind != "cell":
+        return errors.BY_KIND.get(error.kind, errors.TaskFailed)(error.message)
+    exception = home.exception or errors.CellError(f"{error.type}: {error.message}")
+    if home.trail is not None:
+        exception = exception.with_traceback(trails.traceback(trails.renamed(home.trail, rename)))
+    return exception
+
+
+def remarks(home: Home, task_id: str) -> list[str]:
+    """What to say of a result besides showing it: what did not come, and what else the cell wrote."""
+    said = [f"{name} did not come home: {why}" for name, why in home.left.items()]
+    if home.also_wrote:
+        here = next((name for name, (_, kept) in home.also_wrote.items() if kept), "")
+        ways = [f"`%mecapy get {task_id[:8]} {here}` brings it here"] if here else []
+        ways += ["`--keep` the large ones"] if not all(kept for _, kept in home.also_wrote.values()) else []
+        listed = units.listed([f"{name} ({units.size(size)})" for name, (size, _) in home.also_wrote.items()])
+        said.append(f"the cell also wrote {listed}; {', '.join(ways)}")
+    return said
+
+
+def came_back(namespace: Mapping[str, Any], home: Home, names: Iterable[str]) -> list[str]:
+    """The names as the live block shows them: large ones first, with their size, and which were changed in place; not what was
+    merely imported."""
+    large, found = list[tuple[int, str]](), list[str]()
+    for name in names:
+        if name not in home.bound:
+            found.append(f"{name} changed")
+        elif name in namespace and not _imported(namespace[name]):
+            size = size_estimate(namespace[name])
+            if size >= _LARGE_BYTES:
+                large.append((size, f"{name} ({written(size).replace('.0 ', ' ')})"))
+            else:
+                found.append(name)
+    return [text for _, text in sorted(large, key=lambda one: -one[0])] + found
+
+
+def _imported(value: object) -> bool:
+    """A module, or a function or class of one."""
+    if isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType, types.MethodType)):
+        return value.__module__ != "__main__"
+    return isinstance(value, types.ModuleType)

@@ -1,0 +1,204 @@
+"""What an object holds, in a form that tells whether it changed: containers by identity of their items, arrays and opaque things by digest.
+
+Part of `inplace`. Looks only; it changes nothing and talks to nobody.
+"""
+
+from __future__ import annotations
+
+import copy
+import copyreg
+import io
+import pickle
+import sys
+import types
+from collections import deque
+from typing import Any, cast
+
+import blake3
+import cloudpickle
+
+from . import known
+
+_CONTAINERS = (list, dict, set, bytearray, deque)
+_HASH_BYTES = 64 * 1024  # smaller arrays are compared by their bytes, larger ones by digest
+
+
+def watchable(obj: object) -> bool:
+    """Whether an object of the memo can change in place and is worth a look. Code, names and numbers cannot."""
+    if isinstance(obj, type):
+        return obj.__module__ == "__main__"
+    if isinstance(obj, (*_CONTAINERS, types.CellType)):
+        return True
+    if isinstance(obj, (str, bytes, tuple, frozenset, types.CodeType, types.ModuleType, types.BuiltinFunctionType)):
+        return False
+    if isinstance(obj, types.FunctionType):
+        return obj.__module__ == "__main__"
+    # A type that hashes by value promises not to change.
+    return type(obj).__hash__ in (None, object.__hash__) or _hash_refuses(obj)
+
+
+def _hash_refuses(obj: object) -> bool:
+    try:
+        hash(obj)
+    except TypeError:
+        return True
+    except Exception:
+        return False
+    return False
+
+
+def kind_of(obj: object) -> str:
+    for plain in _CONTAINERS:
+        if isinstance(obj, plain):
+            return plain.__name__
+    if isinstance(obj, type):
+        return "class"
+    if isinstance(obj, types.CellType):
+        return "cell"
+    numpy: Any = sys.modules.get("numpy")
+    if numpy is not None and type(obj) in (numpy.ndarray, numpy.memmap, numpy.recarray, numpy.matrix):
+        return "array"
+    if numpy is not None and type(obj) is numpy.random.Generator:
+        return "random"
+    return "instance" if isinstance(obj, types.FunctionType) or _is_plain_instance(obj) else "opaque"
+
+
+def _is_plain_instance(obj: object) -> bool:
+    """Whether all its state is its `__dict__` and its slots, as far as pickle is concerned."""
+    cls = type(obj)
+    if cls in copyreg.dispatch_table or not (hasattr(obj, "__dict__") or all("__slots__" in vars(base) for base in cls.__mro__[:-1])):
+        return False
+    own = ("__setstate__", "__reduce__", "__getstate__", "__reduce_ex__", "__getnewargs_ex__", "__getnewargs__")
+    return all(getattr(cls, name, None) is getattr(object, name, None) for name in own)
+
+
+def content_of(obj: Any) -> Any:
+    """What `obj` holds, in a form that `_same` compares by identity. Keeps what it holds alive, so identities stay unique."""
+    kind = kind_of(obj)
+    if kind == "dict":
+        return [*obj.keys(), *obj.values(), *_attribute_list(obj)]
+    if kind in ("list", "deque"):
+        return [*obj, *_attribute_list(obj)]
+    if kind == "set":
+        return set(map(id, obj)), list(obj)
+    if kind == "bytearray":
+        return bytes(obj)
+    if kind == "array":
+        return list(obj.flat) if obj.dtype.hasobject else _digest(obj)
+    if kind == "class":
+        attributes = class_attributes(obj)
+        return [*attributes, *attributes.values()]
+    if kind == "instance":
+        return _attribute_list(obj)
+    if kind == "cell":
+        return _cell_list(obj)
+    if kind == "random":
+        return repr(obj.bit_generator.state).encode()
+    return fingerprint(obj, set())
+
+
+def _attribute_list(obj: Any) -> list[Any]:
+    attributes = _attributes(obj)
+    return [*attributes, *attributes.values()] if attributes else []
+
+
+def _attributes(obj: Any) -> dict[str, Any] | None:
+    """What is in its `__dict__` and its slots; None where it has neither."""
+    stored, slots = getattr(obj, "__dict__", None), slots_of(obj)
+    if stored is None and not slots:
+        return None
+    return dict(stored or {}) | {name: getattr(obj, name) for name in slots if hasattr(obj, name)}
+
+
+def slots_of(obj: object) -> list[str]:
+    slotted = [vars(base) for base in type(obj).__mro__ if "__slots__" in vars(base)]
+    return [name for names in slotted for name, slot in names.items() if isinstance(slot, types.MemberDescriptorType)]
+
+
+def _cell_list(cell: types.CellType) -> list[Any]:
+    try:
+        return [cell.cell_contents]
+    except ValueError:  # not bound
+        return []
+
+
+def class_attributes(cls: type) -> dict[str, Any]:
+    return {name: value for name, value in vars(cls).items() if not (name.startswith("__") and name.endswith("__")) and name != "_abc_impl"}
+
+
+def same(before: Any, now: Any) -> bool:
+    if isinstance(before, bytes):
+        return before == now
+    if isinstance(before, tuple):  # a set: ids, and the list that keeps them
+        return cast("tuple[Any, ...]", before)[0] == now[0]
+    return len(before) == len(now) and all(a is b or (type(a) is str and a == b) for a, b in zip(before, now, strict=True))
+
+
+def copied(obj: Any) -> Any:
+    kind = kind_of(obj)
+    attributes = _attributes(obj)
+    if kind == "cell":
+        return _cell_list(obj)
+    if kind == "dict":
+        return {"items": [*obj.items()], "attributes": attributes}
+    if kind in ("list", "deque", "set"):
+        return {"items": [*obj], "attributes": attributes}
+    if kind == "bytearray":
+        return bytes(obj)
+    if kind == "array":
+        return obj.copy() if obj.dtype.hasobject else obj.view()
+    if kind == "class":
+        return class_attributes(obj)
+    if kind == "random":
+        return obj.bit_generator.state
+    return attributes if kind == "instance" else copy.copy(obj)
+
+
+def memory_of(array: Any) -> object:
+    """What holds an array's bytes."""
+    base = array
+    while (below := getattr(base, "base", None)) is not None:
+        base = below
+    return base.obj if isinstance(base, memoryview) else base
+
+
+def _digest(array: Any) -> bytes:
+    header = f"{array.shape}{array.strides}{array.dtype.str}".encode()
+    try:
+        raw = memoryview(array.reshape(-1, order="A").view("u1"))
+    except (TypeError, ValueError):  # a dtype that does not show its bytes
+        return fingerprint(array, set())
+    return header + (bytes(raw) if raw.nbytes < _HASH_BYTES else _digest_of(raw))
+
+
+def _digest_of(raw: memoryview) -> bytes:
+    """An input that was only read is still the map of its blob, whose name is its digest: nothing is hashed, before or after."""
+    return bytes.fromhex(known.digest(raw))
+
+
+def fingerprint(obj: object, hidden: set[int]) -> bytes:
+    """A digest of how `obj` pickles; the ids of all it is made of are added to `hidden`."""
+    file, hasher = io.BytesIO(), blake3.blake3()
+
+    def keep(buffer: pickle.PickleBuffer) -> bool:
+        raw = buffer.raw()
+        hasher.update(raw if raw.nbytes < _HASH_BYTES else _digest_of(raw))
+        return False
+
+    pickler = _PartsPickler(file, protocol=5, buffer_callback=keep)
+    pickler.parts, pickler.whole = hidden, id(obj)
+    try:
+        pickler.dump(obj)
+    except Exception:
+        return b""  # it came by pickle and will not go by it: nothing to compare, nothing to send
+    hasher.update(file.getbuffer())
+    return hasher.digest()
+
+
+class _PartsPickler(cloudpickle.Pickler):
+    parts: set[int]
+    whole: int
+
+    def persistent_id(self, obj: Any) -> None:
+        if id(obj) != self.whole and not isinstance(obj, (str, int, float, bytes, tuple)):
+            self.parts.add(id(obj))

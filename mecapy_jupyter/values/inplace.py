@@ -1,0 +1,139 @@
+"""Which inputs a cell changed in place, and how to do the same at home.
+
+In the child: `Watch` looks at the opened inputs before the cell runs and again after it. In the kernel: `apply` gives an
+original the content its counterpart ended with, so that every other name for it sees the change. Neither talks to anybody.
+"""
+
+from __future__ import annotations
+
+import copy
+import types
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from . import contents
+
+
+class Watch:
+    """The inputs of one run, by number, and what they held before it."""
+
+    def __init__(self, memo: Mapping[int, object], variables: Iterable[object], namespace: object = None) -> None:
+        """`memo`: as unpickled; `variables`: the values of the input variables (watched even when part of a larger object)."""
+        tops = {id(value) for value in variables}
+        watched = {number: obj for number, obj in memo.items() if obj is not namespace and contents.watchable(obj)}
+        hidden = {id(contents.memory_of(obj)) for obj in watched.values() if contents.kind_of(obj) == "array"}
+        self._before: dict[int, Any] = {}
+        opaque = {number: obj for number, obj in watched.items() if contents.kind_of(obj) == "opaque"}
+        for number, obj in opaque.items():
+            if id(obj) not in hidden or id(obj) in tops:
+                self._before[number] = contents.fingerprint(obj, hidden)
+        # What lies inside an object we cannot look into belongs to it: it changes with it, and not by itself.
+        self.objects = {n: obj for n, obj in watched.items() if id(obj) in tops or id(obj) not in hidden}
+        for number, obj in self.objects.items():
+            if number not in opaque:
+                self._before[number] = contents.content_of(obj)
+
+    def changed(self) -> dict[int, tuple[str, Any]]:
+        """Number → (kind, content now) of every watched object that does not hold what it held. Content is a new object."""
+        return {
+            n: (contents.kind_of(obj), contents.copied(obj))
+            for n, obj in self.objects.items()
+            if not contents.same(self._before[n], contents.content_of(obj))
+        }
+
+
+def apply(original: Any, kind: str, content: Any) -> bool:
+    """Give `original` the `content` its counterpart had at the end. False: it cannot be done in place, use `content` instead."""
+    if kind in ("list", "deque", "dict", "set"):
+        _refill(original, kind, content["items"], content["attributes"])
+    elif kind == "random":
+        original.bit_generator.state = content
+    elif kind == "bytearray":
+        original[:] = content
+    elif kind == "array":
+        return _apply_array(original, content)
+    elif kind == "class":
+        _apply_class(original, content)
+    elif kind == "cell":
+        _refill_cell(original, content)
+    elif kind == "instance":
+        _set_attributes(original, content)
+    else:
+        return _apply_opaque(original, content)
+    return True
+
+
+def twin(original: Any, kind: str, content: Any) -> Any:
+    """A new object that holds what the counterpart of `original` had at the end; the original stays as it is."""
+    if kind in ("array", "random", "class", "cell"):  # an array's content is the whole array; of the others there is only one
+        return content
+    try:
+        other = copy.copy(original)
+        return other if apply(other, kind, content) else content
+    except Exception:  # what cannot be copied
+        return content
+
+
+def _refill(original: Any, kind: str, items: Any, attributes: dict[str, Any] | None) -> None:
+    original.clear()
+    if kind == "dict":
+        for key, value in items:  # not update(): a Counter would count
+            original[key] = value
+    else:
+        original.update(items) if kind == "set" else original.extend(items)
+    if attributes is not None:
+        _set_attributes(original, attributes)
+
+
+def _set_attributes(original: Any, attributes: dict[str, Any]) -> None:
+    slots = set(contents.slots_of(original))
+    if hasattr(original, "__dict__"):
+        original.__dict__.clear()
+        original.__dict__.update({name: value for name, value in attributes.items() if name not in slots})
+    for name in slots:
+        if name in attributes:
+            object.__setattr__(original, name, attributes[name])
+        elif hasattr(original, name):
+            object.__delattr__(original, name)
+
+
+def _refill_cell(original: types.CellType, content: list[Any]) -> None:
+    if content:
+        original.cell_contents = content[0]
+    else:
+        del original.cell_contents
+
+
+def _apply_array(original: Any, content: Any) -> bool:
+    if original.shape != content.shape or original.dtype != content.dtype or not original.flags.writeable:
+        return False
+    original[...] = content
+    return True
+
+
+def _apply_class(original: type, content: dict[str, Any]) -> None:
+    for name in set(contents.class_attributes(original)) - set(content):
+        delattr(original, name)
+    for name, value in content.items():
+        if original.__dict__.get(name) is not value:
+            setattr(original, name, value)
+
+
+def _apply_opaque(original: Any, content: Any) -> bool:
+    """By the object's own pickle protocol: DataFrames, random generators and the like."""
+    if not hasattr(original, "__setstate__") or type(original) is not type(content):
+        return False
+    try:
+        original.__setstate__(content.__getstate__())
+    except Exception:
+        return False  # the caller takes the new object instead, which is right in all but its identity
+    return True
+
+
+def rebind(namespace: dict[str, Any], swaps: Sequence[tuple[object, object]]) -> list[str]:
+    """Where an original could not be changed in place: let every name for it mean the new object. Returns the names."""
+    new = {id(old): replacement for old, replacement in swaps}
+    names = [name for name, value in namespace.items() if id(value) in new and not name.startswith("_")]
+    for name in names:
+        namespace[name] = new[id(namespace[name])]
+    return names

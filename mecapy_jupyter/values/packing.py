@@ -1,0 +1,34 @@
+"""Values packed for the way to a worker, or one sentence about which of them cannot travel and why.
+
+Before it: `client`, and `dryrun`, which packs without sending. After it: `payload`, `prelude`, `diagnose`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .. import errors
+from ..environment import prelude
+from . import diagnose, payload
+
+
+def main_namespace() -> dict[str, Any]:
+    """The namespace whose functions travel as members of the task's own: the script's or the notebook's."""
+    return sys.modules["__main__"].__dict__
+
+
+def pack(values: Mapping[str, Any], namespace: dict[str, Any], words: Sequence[str], imports: Sequence[str]) -> payload.Packed:
+    """Raises CannotSend, which names the variable and the part. `words`, `imports`: as for `prelude.make`."""
+    diagnose.check_sizes(values)
+    try:
+        return payload.pack([payload.by_name(values)], namespace, prelude=lambda own: prelude.make(own, values, words, imports))
+    except errors.MecapyError:
+        raise
+    except Exception as trouble:
+        for name, value in values.items():
+            sentence = diagnose.trouble(value, name, lambda part: payload.pack([part], namespace))
+            if sentence:
+                raise errors.CannotSend(sentence) from trouble
+        raise errors.CannotSend(f"the cell's inputs cannot travel to the worker: {trouble}") from trouble

@@ -1,0 +1,84 @@
+"""The REST surface under schemathesis: requests made from its own OpenAPI document, right and wrong ones, on a real gateway."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
+
+from ..conftest import RunningGateway
+
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+EXAMPLES = int(os.environ.get("MECAPY_EXAMPLES", "6"))
+"""For each operation, of right requests and of wrong ones. The same ones at every run."""
+
+
+class Known:
+    """Tasks and blobs that exist, put in place of made-up names: else nothing but 404 would be tested."""
+
+    def __init__(self, http: httpx.Client) -> None:
+        self._http = http
+        self._turn = itertools.count()
+        http.put(f"/blobs/{EMPTY}", content=b"").raise_for_status()
+
+    def into(self, case: Any) -> None:
+        if case.operation.path.endswith("/events"):  # else it would not end by itself
+            case.query = {"follow": "false"}
+        if next(self._turn) % 3 == 0:
+            return
+        if "task_id" in case.path_parameters:
+            case.path_parameters["task_id"] = self._task()
+        if "digest" in case.path_parameters:
+            case.path_parameters["digest"] = EMPTY
+
+    def _task(self) -> str:
+        """A queued one, or one that has ended."""
+        task_id = self._http.post("/tasks", json={"code": "1"}).json()["task_id"]
+        if next(self._turn) % 2:
+            self._http.post(f"/tasks/{task_id}/cancel").raise_for_status()
+        return task_id
+
+
+EMPTY = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
+
+
+@pytest.fixture
+def http(gateway: RunningGateway) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=gateway.url, headers={"Authorization": f"Bearer {gateway.token}"}, timeout=20) as client:
+        yield client
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["right", "wrong"])
+def test_no_500(gateway: RunningGateway, http: httpx.Client, mode: Any) -> None:
+    """Whatever is asked, the answer is one the document announces, in the shape it announces, and never the gateway's own failure."""
+    schema, known, asked = schemathesis.openapi.from_url(f"{gateway.url}/openapi.json"), Known(http), 0
+
+    for found in schema.get_all_operations():
+        operation = found.ok()
+
+        @settings(
+            max_examples=EXAMPLES, derandomize=True, database=None, deadline=None,
+            phases=[Phase.generate], suppress_health_check=list(HealthCheck),
+        )  # fmt: skip
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def asks(case: Any) -> None:
+            nonlocal asked
+            known.into(case)
+            asked += 1
+            case.call_and_validate(headers={"Authorization": f"Bearer {gateway.token}"}, checks=CHECKS, timeout=20)
+
+        with suppress(Unsatisfiable):  # where nothing can be wrong
+            asks()
+    assert asked > 10 * EXAMPLES

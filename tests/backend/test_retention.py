@@ -1,0 +1,101 @@
+"""How long a finished task is kept, and that this is said."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+import sqlalchemy as sa
+
+from mecapy_backend.settings import Settings
+from mecapy_backend.store import lookup, retention, shares, tasks
+from mecapy_backend.store.tables import counts
+from mecapy_jupyter import wire
+
+from ..conftest import RunningGateway
+from .test_deep_queue import fill
+
+HOUR_S = 3600.0
+_END = sa.text(
+    "UPDATE tasks SET state = 'completed', outcome = '{}', completed_at = now() - make_interval(secs => :ago_s) WHERE id = :task"
+)
+
+
+async def ended(db: Any, owner: str, ago_s: float) -> str:
+    task_id = (await tasks.submit(db, owner, wire.TaskRequest("1").as_json())).task_id
+    async with db.connect() as connection:
+        await connection.execute(_END, {"task": task_id, "ago_s": ago_s})
+    return task_id
+
+
+async def test_old_ones_go_and_no_others(db: Any) -> None:
+    """Of any owner, what ended longer ago goes, in batches; what is younger, queued or running stays, however old."""
+    old = {await ended(db, owner, HOUR_S + 60) for owner in ("ann", "bob", "cleo") for _ in range(3)}
+    young = await ended(db, "bob", HOUR_S - 60)
+    waiting = (await tasks.submit(db, "ann", wire.TaskRequest("1").as_json())).task_id
+    await tasks.start(db, waiting, "w", 10)
+    async with db.connect() as connection:
+        await connection.execute(sa.text("UPDATE tasks SET created_at = now() - interval '1 year' WHERE id = :task"), {"task": waiting})
+    first = await retention.forget_old(db, HOUR_S, limit=5)
+    assert len(first) == 5
+    second = await retention.forget_old(db, HOUR_S, limit=5)
+    assert {*first, *second} == old and await retention.forget_old(db, HOUR_S, limit=5) == []
+    assert await lookup.get(db, "bob", young) and await lookup.get(db, "ann", waiting)
+
+
+async def test_what_goes_stays_counted(db: Any) -> None:
+    """Swept or forgotten, a task counts on under its owner, state and month; one that had not ended, as cancelled; each exactly once."""
+    long_ago = 400 * 24 * HOUR_S
+    for ago_s in (long_ago, long_ago, 2 * HOUR_S):
+        await ended(db, "dora", ago_s)
+    bobs = [await ended(db, "emil", ago_s) for ago_s in (long_ago, 0)]
+    while await retention.forget_old(db, HOUR_S, limit=2):
+        pass
+    assert await tasks.forget(db, "dora", bobs[1]) is None  # not hers
+    queued = (await tasks.submit(db, "emil", wire.TaskRequest("1").as_json())).task_id
+    for task_id in (bobs[1], queued):
+        assert await tasks.forget(db, "emil", task_id) == [] and await tasks.forget(db, "emil", task_id) is None
+    async with db.connect() as connection:
+        rows = (await connection.execute(sa.select(counts).where(counts.c.owner.in_(["dora", "emil"])))).all()
+        (month,) = (await connection.execute(sa.text("SELECT date_trunc('month', now() AT TIME ZONE 'UTC')::date"))).one()
+    told = {(row.owner, row.month >= month - timedelta(days=31), row.state): row.tasks for row in rows}
+    assert told == {
+        ("dora", False, "completed"): 2, ("dora", True, "completed"): 1,
+        ("emil", False, "completed"): 1, ("emil", True, "completed"): 1, ("emil", True, "cancelled"): 1,
+    }  # fmt: skip
+
+
+async def test_a_key_that_expired_with_its_task_is_new(db: Any) -> None:
+    """The idempotency key lives as long as its task: afterwards it makes another one."""
+    body = wire.TaskRequest("1").as_json()
+    first = await tasks.submit(db, "ann", body, idempotency_key="k")
+    async with db.connect() as connection:
+        await connection.execute(_END, {"task": first.task_id, "ago_s": 2 * HOUR_S})
+    assert await retention.forget_old(db, HOUR_S) == [first.task_id]
+    assert (await tasks.submit(db, "ann", body, idempotency_key="k")).created
+
+
+def test_the_api_says_until_when(gateway: RunningGateway) -> None:
+    """`expires_at` once the task is final, null before; `GET /me` has the time as a figure."""
+    with httpx.Client(base_url=gateway.url, headers={"Authorization": f"Bearer {gateway.token}"}) as http:
+        address = f"/tasks/{http.post('/tasks', json={'code': '1'}).json()['task_id']}"
+        assert http.get(address).json()["expires_at"] is None
+        http.post(f"{address}/cancel")
+        said = http.get(address).json()
+        kept = datetime.fromisoformat(said["expires_at"]) - datetime.fromisoformat(said["completed_at"])
+        assert kept == timedelta(seconds=gateway.settings.keep_s) == timedelta(seconds=http.get("/me").json()["limits"]["keep_s"])
+        assert http.get("/tasks").json()["tasks"][0]["expires_at"] == said["expires_at"]
+
+
+async def test_counting_ends(db: Any) -> None:
+    """`GET /me` counts a queue of any length only so far, and says how far; a shorter one is counted exactly."""
+    settings = Settings(max_queued_tasks=500)
+    await fill(db, 510)
+    assert (await shares.standing(db, "ann", settings)).own["queued"].used == 500
+    for _ in range(3):
+        await tasks.submit(db, "bob", wire.TaskRequest("1").as_json())
+    started = (await tasks.submit(db, "bob", wire.TaskRequest("1").as_json())).task_id
+    await tasks.start(db, started, "w", 10)
+    own = (await shares.standing(db, "bob", settings)).own
+    assert (own["queued"].used, own["running"].used) == (3, 1)

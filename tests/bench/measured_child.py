@@ -1,0 +1,59 @@
+"""The child of `tests.bench.child`: a real one that notes CPU and page faults at each step, and says them before its outcome."""
+
+# pyright: reportPrivateUsage=false
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable
+from typing import Any
+
+from mecapy_worker import child
+from mecapy_worker.frames import Channel
+
+_marks: list[tuple[str, float, int]] = []
+
+
+def mark(step: str) -> None:
+    """`step` ends here."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _marks.append((step, used.ru_utime + used.ru_stime, used.ru_minflt))
+
+
+def prepare(preload: list[str]) -> None:
+    child.prepare(preload)
+    child._open_inputs = _then("open", child._open_inputs)
+    child._run = _then("run", child._run)
+    child._collect = _then("collect", child._collect)
+
+
+def _then(step: str, work: Callable[..., Any]) -> Callable[..., Any]:
+    def marked(*arguments: Any) -> Any:
+        try:
+            return work(*arguments)
+        finally:
+            mark(step)
+
+    return marked
+
+
+def warm() -> None:
+    mark("confine")
+    child.warm()
+    mark("warm")
+
+
+class _Telling(Channel):
+    def receive(self) -> Any:
+        frame = super().receive()
+        mark("receive")
+        return frame
+
+    def send(self, kind: str, *rest: Any, **more: Any) -> None:
+        if kind == "outcome":
+            super().send("marks", {"marks": _marks})
+        super().send(kind, *rest, **more)
+
+
+def serve(channel: Channel, outbox: str) -> None:
+    channel.__class__ = _Telling
+    child.serve(channel, outbox)

@@ -1,0 +1,59 @@
+"""What was found, as a markdown table, and its place in the document. A ratio: how many times as long it took as in the local kernel."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, field
+from pathlib import Path
+
+BEGIN, END = "<!-- peers -->", "<!-- /peers -->"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One peer's figures. Without trips it did not run, and `reason` says why; without `bytes_per_s`, why no array came back."""
+
+    name: str
+    trips_s: list[float] = field(default_factory=list[float])
+    calls: int = 0
+    calls_per_s: float = 0.0
+    bytes_per_s: float = 0.0
+    reason: str = ""
+
+    @property
+    def p50_s(self) -> float:
+        return statistics.median(self.trips_s)
+
+    @property
+    def p99_s(self) -> float:
+        return sorted(self.trips_s)[int(len(self.trips_s) * 0.99)]
+
+
+HEAD = (
+    "| | trips | p50 | × local | p99 | × local | calls of a map | calls/s | × local | 256 MiB there and back | × local |",
+    "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+)
+
+
+def table(local: Found, others: list[Found]) -> str:
+    rows = [_row(one, local) if one.trips_s else f"| {one.name} | did not run |" + " |" * 9 for one in others]
+    reasons = [f"- {one.name}: {one.reason}" for one in others if one.reason]
+    return "\n".join([*HEAD, _row(local, local), *rows, *(["", *reasons] if reasons else [])])
+
+
+def _row(one: Found, local: Found) -> str:
+    data = f"{one.bytes_per_s / 1e6:,.0f} MB/s | {local.bytes_per_s / one.bytes_per_s:,.3g}" if one.bytes_per_s else "no | "
+    return (
+        f"| {one.name} | {len(one.trips_s)} | {one.p50_s * 1e3:.1f} ms | {one.p50_s / local.p50_s:.1f} "
+        f"| {one.p99_s * 1e3:.1f} ms | {one.p99_s / local.p99_s:.1f} "
+        f"| {one.calls:,} | {one.calls_per_s:,.0f} | {local.calls_per_s / one.calls_per_s:,.0f} | {data} |"
+    )
+
+
+def write(document: Path, section: str) -> None:
+    """Between the two marks, which are added at the end where missing."""
+    text = document.read_text()
+    before, begin, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2].strip() if begin else ""
+    parts = [before.rstrip(), f"{BEGIN}\n\n{section.strip()}\n\n{END}", after]
+    document.write_text("\n\n".join(part for part in parts if part) + "\n")

@@ -1,0 +1,33 @@
+"""One stack for each file: its tests break it one after the other, and each leaves it whole."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("mecapy_backend.stack.services", reason="needs the server parts (pip install 'mecapy-jupyter[local]')")
+pytest.importorskip("mecapy_worker.main", reason="needs the server parts (pip install 'mecapy-jupyter[local]')")
+
+from .stack import Stack
+
+
+@pytest.fixture(scope="module")
+def bare_stack() -> Iterator[Stack]:
+    """PostgreSQL, Valkey and one gateway; no workers. Not in pytest's own folder, whose path is too long for sockets."""
+    with tempfile.TemporaryDirectory(prefix="mecapy-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o711)
+        with Stack(Path(folder)) as stack:
+            stack.gateway()
+            yield stack
+
+
+@pytest.fixture
+def stack(bare_stack: Stack) -> Iterator[Stack]:
+    """That stack with two workers, whatever the test before has killed. When the test is over, every task must have its end."""
+    while len(bare_stack.of("worker")) < 2:
+        bare_stack.worker()
+    yield bare_stack
+    bare_stack.settle()

@@ -1,0 +1,85 @@
+"""Cancels at every moment of a task's life, also of one whose worker is dead: the end is `cancelled` or the task's own, never both."""
+
+from __future__ import annotations
+
+import signal
+
+from .asking import UP
+from .stack import Stack, Task, gone
+
+FOREVER = "import os, time\nprint('pid', os.getcwd(), flush=True)\nwhile True: time.sleep(0.05)"
+
+
+def cancelled(stack: Stack, task: Task) -> str:
+    with stack.http() as http:
+        return http.post(f"/tasks/{task.id}/cancel").json()["status"]
+
+
+def test_f20_before_it_is_claimed(stack: Stack) -> None:
+    """Queued: it is cancelled at once and never starts."""
+    for worker in stack.of("worker"):
+        worker.signal(signal.SIGSTOP)
+    task = stack.submit("1", state="cancelled")
+    assert cancelled(stack, task) == "cancelled"
+    for worker in stack.of("worker"):
+        worker.signal(signal.SIGCONT)
+    assert stack.final(task)["attempt"] == 0
+
+
+def test_f20_between_claim_and_start(stack: Stack) -> None:
+    """A worker has taken it out of the queue and asks to start it: the cancel is first, and the start finds nothing."""
+    for worker in stack.of("worker"):
+        worker.postgres.mode("hole")
+    task = stack.submit("1", state="cancelled")
+    with stack.redis() as redis:
+        stack.until(lambda: redis.zcard("mecapy:queue") == 0, "a worker has popped it")
+    assert cancelled(stack, task) == "cancelled"
+    for worker in stack.of("worker"):
+        worker.postgres.mode("pass")
+    assert stack.final(task)["attempt"] == 0
+
+
+def test_f20_while_it_runs(stack: Stack) -> None:
+    """Running: its process is gone, and it is cancelled."""
+    task = stack.submit(FOREVER, state="cancelled")
+    pid = stack.pid_of(task)
+    assert cancelled(stack, task) == "running"
+    assert stack.final(task)["attempt"] == 1 and gone(pid)
+
+
+def test_f20_while_its_end_is_recorded(stack: Stack) -> None:
+    """The cancel and the end race for the row: one of both stands."""
+    task = stack.submit(UP.format(0.3, "done"), "done")
+    stack.until_running(task)
+    with stack.locked(task):
+        stack.until(lambda: stack.waiting_for_rows("outcome="), "the worker waits to record")
+    assert cancelled(stack, task) in ("completed", "running")
+    stack.final(task)
+
+
+def test_f20_when_it_is_over(stack: Stack) -> None:
+    """Too late: it stays completed."""
+    task = stack.submit("'done'", "done")
+    stack.final(task)
+    assert cancelled(stack, task) == "completed"
+
+
+def test_f20_of_a_task_whose_worker_is_dead(stack: Stack) -> None:
+    """Its worker was killed, and nobody has noticed yet: it is cancelled when that is found, and not run again."""
+    task = stack.submit(FOREVER, state="cancelled")
+    stack.pid_of(task)
+    stack.worker_of(task).kill()
+    assert cancelled(stack, task) == "running"
+    assert stack.final(task)["attempt"] == 1
+
+
+def test_f20_of_a_stopped_worker(stack: Stack) -> None:
+    """SIGSTOP of its worker: the cancel renews no lease. It is cancelled without it, and nothing it says later counts."""
+    task = stack.submit(FOREVER, state="cancelled")
+    pid = stack.pid_of(task)
+    victim = stack.worker_of(task)
+    victim.signal(signal.SIGSTOP)
+    assert cancelled(stack, task) == "running"
+    assert stack.final(task)["attempt"] == 1
+    victim.signal(signal.SIGCONT)
+    assert gone(pid)

@@ -1,0 +1,183 @@
+"""Redis emptied, gone, replaced, full, read-only, slow, out of reach: it is a wake-up, and everything it had is made good."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import redis
+
+from mecapy_backend.stack import programs
+from mecapy_backend.stack.services import Valkey
+
+from .asking import UP, many
+from .stack import WITHIN_S, Process, Stack, Task
+
+
+def every(stack: Stack) -> list[Process]:
+    return [*stack.of("gateway"), *stack.of("worker")]
+
+
+def running(stack: Stack, count: int = 4, seconds: float = 3.0) -> list[Task]:
+    """So many tasks that are known to run."""
+    tasks = [stack.submit(UP.format(seconds, n), n) for n in range(count)]
+    for task in tasks:
+        stack.until_running(task)
+    return tasks
+
+
+def once(stack: Stack, *tasks: Task) -> None:
+    """Each of them was started once."""
+    assert {stack.final(task)["attempt"] for task in tasks} == {1}
+
+
+def test_f08_redis_flushed(stack: Stack) -> None:
+    """FLUSHALL with 60 tasks queued and 4 running: all end, none was started twice."""
+    busy, waiting = running(stack), many(stack, 60)
+    with stack.redis() as connection:
+        assert connection.zcard("mecapy:queue") + connection.hlen("mecapy:queue:waiting") == 60
+        connection.flushall()
+        assert connection.hlen("mecapy:queue:waiting") < 59
+    once(stack, *busy, *waiting)
+
+
+def test_f09_redis_replaced_by_an_empty_one(stack: Stack) -> None:
+    """kill -9 of Redis, and another in its place that knows nothing: no worker exits, what waited starts, what ran is recorded."""
+    workers = stack.of("worker")
+    busy, waiting = running(stack), many(stack, 10)
+    stack.restart_valkey()
+    with stack.redis() as connection:
+        assert not connection.exists(f"mecapy:events:{busy[0].id}")
+    once(stack, *busy, *waiting)
+    assert stack.of("worker") == workers
+
+
+def test_f09_redis_away(stack: Stack) -> None:
+    """Redis away for longer than a lease: tasks are taken, running ones end, no lease is lost, and all starts when it is back."""
+    workers, busy = stack.of("worker"), running(stack, seconds=1.0)
+    stack.stop_valkey()
+    waiting = [stack.submit(str(n), n) for n in range(5)]
+    once(stack, *busy)
+    assert {stack.row(task)["state"] for task in waiting} == {"queued"}
+    stack.start_valkey()
+    once(stack, *waiting)
+    assert stack.of("worker") == workers
+
+
+def test_f10_redis_full(stack: Stack) -> None:
+    """`maxmemory` reached: tasks are taken and wait, running ones end with their log kept, and with room again all go on."""
+    busy = running(stack, seconds=1.0)
+    with stack.redis() as connection:
+        connection.config_set("maxmemory", "1")
+        try:
+            waiting = [stack.submit(str(n), n) for n in range(3)]
+            once(stack, *busy)
+            with stack.http() as http:
+                answer = http.get("/readyz")
+            assert answer.status_code == 503 and answer.json()["parts"]["redis"] == "full"
+            assert {stack.row(task)["state"] for task in waiting} == {"queued"}
+        finally:
+            connection.config_set("maxmemory", "0")
+    once(stack, *waiting)
+    for task in busy:  # what Redis did not take is in the row's log
+        assert [event["data"]["text"] for event in json.loads(stack.row(task)["log"]) if event["type"] == "stdout"] == ["up\n"]
+
+
+def test_f10_redis_read_only(stack: Stack) -> None:
+    """The address leads to a replica (a failover that went wrong): tasks are taken and wait until there is a primary."""
+    busy = running(stack, seconds=1.0)
+    with stack.redis() as connection:
+        connection.replicaof("127.0.0.1", "1")
+        try:
+            waiting = [stack.submit(str(n), n) for n in range(3)]
+            once(stack, *busy)
+            with stack.http() as http:
+                answer = http.get("/readyz")
+            assert answer.status_code == 503 and answer.json()["parts"]["redis"] == "read-only"
+        finally:
+            connection.replicaof("NO", "ONE")
+    once(stack, *waiting)
+
+
+def test_f10_redis_loads(stack: Stack) -> None:
+    """Redis answers LOADING while it reads its data: nobody exits, and when it is done all goes on."""
+    workers, busy = stack.of("worker"), running(stack, seconds=0.5)
+    stack.stop_valkey()
+    stack.valkey = loading(stack.folder / "vk")
+    waiting = [stack.submit(str(n), n) for n in range(3)]
+    with stack.redis() as connection:
+        stack.until(lambda: _loads(connection), "Redis says LOADING")
+        once(stack, *busy)
+        stack.until(lambda: not _loads(connection), "Redis has loaded")
+    once(stack, *waiting)
+    assert stack.of("worker") == workers
+
+
+def loading(directory: Path) -> Valkey:
+    """A Valkey that reads its data for some seconds, as a large one does for minutes. Returns at once."""
+    program = programs.valkey(directory, programs.sockets(directory)[0])
+    assert program.socket
+    folder = f"dir {directory}\n".encode()
+    with _started(program, folder + b"enable-debug-command yes\n") as full, redis.Redis.from_url(program.url) as connection:
+        while not _answers(connection):
+            time.sleep(0.01)
+        connection.execute_command("DEBUG", "POPULATE", "10000", "filler")
+        connection.save()
+        full.kill()
+    return Valkey(program, _started(program, folder + b"key-load-delay 100\nloading-process-events-interval-bytes 1024\n"), None)
+
+
+def _started(program: programs.Program, more: bytes) -> subprocess.Popen[bytes]:
+    argv = program.launched(with_parent=False)
+    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd="/", start_new_session=True)
+    assert process.stdin
+    process.stdin.write(program.text + more)
+    process.stdin.close()
+    return process
+
+
+def _answers(connection: redis.Redis) -> bool:
+    try:
+        return bool(connection.ping())
+    except redis.exceptions.ConnectionError:
+        return False
+
+
+def _loads(connection: redis.Redis) -> bool:
+    try:
+        connection.get("anything")
+    except redis.exceptions.BusyLoadingError:
+        return True
+    except redis.exceptions.ConnectionError:
+        return False
+    return False
+
+
+def test_f10_redis_slow(stack: Stack) -> None:
+    """200 ms for every command: slower, nothing else."""
+    for process in every(stack):
+        process.redis.mode("pass", delay_s=0.2)
+    tasks = [stack.submit(UP.format(0.1, n), n) for n in range(6)]
+    once(stack, *tasks)
+    assert all(process.redis.hit for process in every(stack))
+    for process in every(stack):
+        process.redis.mode("pass")
+
+
+def test_f11_workers_cannot_reach_redis(stack: Stack) -> None:
+    """A black hole between workers and Redis for longer than any timeout of ours: seconds after it ends tasks start again."""
+    workers, busy = stack.of("worker"), running(stack, seconds=1.0)
+    for worker in workers:
+        worker.redis.mode("hole")
+    waiting = [stack.submit(str(n), n) for n in range(4)]
+    stack.until(lambda: all(worker.redis.hit for worker in workers), "the hole swallows")
+    once(stack, *busy)
+    time.sleep(9)  # longer than `queue.SOCKET_TIMEOUT_S`: the connections are known to be dead
+    for worker in workers:
+        worker.redis.mode("pass")
+    since = time.monotonic()
+    once(stack, *waiting)
+    assert time.monotonic() - since < WITHIN_S
+    assert stack.of("worker") == workers

@@ -1,0 +1,195 @@
+"""Workers, zygotes and children that die or stop at any moment."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import psutil
+import pytest
+
+from .stack import LEASE_S, Process, Stack, Task, gone
+
+SLOW = "import os, time\nprint('pid', os.getcwd(), flush=True)\ntime.sleep({})\n'done'"
+PRINTING = "import time\nfor n in range(10):\n    print('line', n, flush=True)\n    time.sleep(0.05)\ntime.sleep(2)\n'done'"
+
+
+def lines_of(stack: Stack, task: Task) -> list[str]:
+    """What a client shows in the end: the output since the last `started`."""
+    text = ""
+    for event in stack.events(task):
+        text = "" if event.type == "started" else text + event.data["text"] if event.type == "stdout" else text
+    return text.splitlines()
+
+
+def test_f02_worker_killed_after_claim(stack: Stack) -> None:
+    """kill -9 between the pop from the queue and `start`: the reconciler enqueues the row again, and it runs once."""
+    for worker in stack.of("worker"):
+        worker.postgres.mode("hole")
+    task = stack.submit("'once'", "once")
+    with stack.redis() as redis:
+        stack.until(lambda: redis.zcard("mecapy:queue") == 0, "a worker has popped it")
+    assert stack.row(task)["state"] == "queued"
+    for worker in stack.of("worker"):
+        worker.kill()
+    stack.worker()
+    assert stack.final(task)["attempt"] == 1
+
+
+def test_f02_worker_killed_in_mid_run(stack: Stack) -> None:
+    """kill -9 in mid-run: its child dies with it, another worker runs the task again, and the lost attempt's output is told apart."""
+    task = stack.submit("import os, time\nprint('pid', os.getcwd(), flush=True)\n" + PRINTING, "done")
+    pid, victim = stack.pid_of(task), stack.worker_of(task)
+    stack.until_running(task, "line 3")
+    since = time.monotonic()
+    victim.kill()
+    assert gone(pid, 5)
+    row = stack.final(task)
+    assert row["attempt"] == 2 and str(victim.pid) not in row["worker"]
+    assert lines_of(stack, task)[1:] == [f"line {n}" for n in range(10)]
+    assert time.monotonic() - since < LEASE_S + 30
+
+
+def test_f02_worker_killed_between_start_and_run(stack: Stack) -> None:
+    """kill -9 when the row says `running` and no line of the code has run: it runs elsewhere."""
+    for worker in stack.of("worker"):
+        for child in worker.children():
+            child.suspend()
+    task = stack.submit("'begun'", "begun")
+    stack.until(lambda: stack.row(task)["state"] == "running", "it is started")
+    stack.worker_of(task).kill()
+    for worker in stack.of("worker"):
+        worker.kill()
+    stack.worker()
+    row = stack.final(task)
+    assert (row["attempt"], row["losses"]) == (2, 1)
+
+
+def test_f02_worker_killed_between_result_and_row(stack: Stack) -> None:
+    """kill -9 when the result is in the store and not yet in the row: it runs again, and its result is the same blob."""
+    task = stack.submit("print('up', flush=True)\nimport time\ntime.sleep(1)\n'x' * 10", "x" * 10)
+    victim = stack.until_running(task)
+    with stack.locked(task):
+        stack.until(lambda: stack.waiting_for_rows(), "somebody waits to record")
+        victim.kill()
+    assert stack.final(task)["attempt"] == 2
+
+
+def test_f02_worker_killed_after_row_before_cleanup(stack: Stack) -> None:
+    """kill -9 when the row has its end and nobody has been told: it is not run again, and who follows it hears of the end."""
+    task = stack.submit("print('up', flush=True)\nimport time\ntime.sleep(1)\n'kept'", "kept")
+    victim = stack.until_running(task)
+    victim.redis.mode("hole")
+    stack.final(task)
+    assert victim.redis.hit
+    victim.kill()
+    assert stack.row(task)["attempt"] == 1
+
+
+def test_f03_zygote_killed_idle(stack: Stack) -> None:
+    """kill -9 of the idle workers' zygotes: each worker starts another by itself, and the next tasks run."""
+    before = {worker: worker.zygote() for worker in stack.of("worker")}
+    for zygote in before.values():
+        zygote.kill()
+        assert gone(zygote.pid)
+    for worker, zygote in before.items():
+        stack.until(lambda worker=worker, zygote=zygote: _zygote(worker) not in (0, zygote.pid), "a new zygote")
+    for task in [stack.submit(str(n), n) for n in range(4)]:
+        stack.final(task)
+
+
+def test_f03_zygote_killed_in_mid_run(stack: Stack) -> None:
+    """kill -9 of the zygote in mid-run: its child dies with it and the task runs again."""
+    task = stack.submit(PRINTING, "done")
+    worker = stack.until_running(task)
+    worker.zygote().kill()
+    assert stack.final(task)["attempt"] == 2
+    assert lines_of(stack, task) == [f"line {n}" for n in range(10)]
+
+
+def test_f04_spare_child_killed(stack: Stack) -> None:
+    """kill -9 of the children that wait ready: others are made, and no task hears of it."""
+    victims = [child for worker in stack.of("worker") for child in worker.children()]
+    assert victims
+    for child in victims:
+        child.kill()
+    for task in [stack.submit(str(n), n) for n in range(6)]:
+        assert stack.final(task)["attempt"] == 1
+
+
+def test_f04_child_killed_while_its_end_is_recorded(stack: Stack) -> None:
+    """kill -9 of a child that has given its word, while the row is waited for: its word stands."""
+    task = stack.submit("import os, time\nprint('pid', os.getcwd(), flush=True)\ntime.sleep(1)\n'said'", "said")
+    pid = stack.pid_of(task)
+    with stack.locked(task):
+        stack.until(lambda: stack.waiting_for_rows("outcome="), "the worker waits to record")
+        if psutil.pid_exists(pid):
+            os.kill(pid, signal.SIGKILL)
+    assert stack.final(task)["attempt"] == 1
+
+
+def test_f04_child_killed(stack: Stack) -> None:
+    """kill -9 of a child: its task fails as killed, once; the worker serves on."""
+    task = stack.submit(SLOW.format(60), state="failed")
+    psutil.Process(stack.pid_of(task)).kill()
+    row = stack.final(task)
+    assert row["attempt"] == 1 and '"killed"' in row["outcome"]
+    stack.submit("1", 1)
+
+
+def test_f05_reconcilers_race_and_die(stack: Stack) -> None:
+    """All workers die while a task runs, and two new ones reconcile at once: it is taken back once."""
+    task = stack.submit("print('up', flush=True)\nimport time\ntime.sleep(2)\n5", 5)
+    stack.until_running(task)
+    for worker in stack.of("worker"):
+        worker.kill()
+    stack.worker()
+    stack.worker()
+    row = stack.final(task)
+    assert (row["attempt"], row["losses"]) == (2, 1)
+
+
+def test_f07_worker_stopped_past_its_lease(stack: Stack) -> None:
+    """SIGSTOP until another worker has the task, then SIGCONT: the late attempt is killed and changes nothing."""
+    task = stack.submit("print('up', flush=True)\nimport time\ntime.sleep(2)\n7", 7)
+    victim = stack.until_running(task)
+    victim.signal(signal.SIGSTOP)
+    stack.until(lambda: stack.row(task)["attempt"] == 2, "another worker has it")
+    victim.signal(signal.SIGCONT)
+    assert stack.final(task)["attempt"] == 2
+    stack.until(lambda: "lost" in victim.said() or "too late" in victim.said(), "the late worker has noticed")
+    stack.submit("8", 8)
+
+
+def test_poison(stack: Stack) -> None:
+    """P6: a task that kills three workers is put aside with that reason, and not run a fourth time."""
+    task = stack.submit(SLOW.format(60), state="failed")
+    for attempt in (1, 2, 3):
+        stack.until(lambda attempt=attempt: stack.row(task)["attempt"] == attempt and stack.row(task)["state"] == "running", "it runs")
+        stack.worker_of(task).kill()
+        stack.worker()
+    row = stack.final(task)
+    assert (row["attempt"], row["losses"]) == (3, 3) and '"worker_lost"' in row["outcome"]
+
+
+def _zygote(worker: Process) -> int:
+    try:
+        return worker.zygote().pid
+    except (psutil.Error, StopIteration):
+        return 0
+
+
+@pytest.mark.parametrize("count", [20])
+def test_f18_delivered_many_times(stack: Stack, count: int) -> None:
+    """The same id comes through the queue ten times while it runs, and again when it is over: it runs once."""
+    tasks = [stack.submit(f"import time\ntime.sleep(0.02)\n{n}", n) for n in range(count)]
+    with stack.redis() as redis:
+        for _ in range(10):
+            redis.zadd("mecapy:queue", {task.id: 1.0 for task in tasks})
+            time.sleep(0.01)
+        for task in tasks:
+            assert stack.final(task)["attempt"] == 1
+        redis.zadd("mecapy:queue", {task.id: 1.0 for task in tasks})
+        stack.until(lambda: redis.zcard("mecapy:queue") == 0, "all were dropped")
+    assert {stack.row(task)["attempt"] for task in tasks} == {1}

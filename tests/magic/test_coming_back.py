@@ -1,0 +1,118 @@
+"""A notebook is left while its task runs, and taken up again: nothing is lost, nothing runs twice unasked."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_client.manager import start_new_kernel
+
+from .conftest import Gate, Kernel
+
+CELL = "%%mecapy\nprint('one', flush=True)\n{wait}print('two')\ntotal = sum(data)\ndata.append(4)\n"
+
+
+@pytest.fixture
+def kernels(kernel_environment: dict[str, str], tmp_path: Path) -> Iterator[Any]:
+    """Starts kernels in one folder: the same notebook, before and after a restart."""
+    begun = list[Kernel]()
+
+    def start() -> Kernel:
+        state = {"XDG_STATE_HOME": str(tmp_path / "state")}
+        manager, client = start_new_kernel(env=kernel_environment | state, cwd=str(tmp_path), extra_arguments=["--log-level=ERROR"])
+        begun.append(Kernel(manager, client))
+        assert begun[-1].run("%load_ext mecapy_jupyter").ok
+        return begun[-1]
+
+    yield start
+    for kernel in begun:
+        kernel.client.stop_channels()
+        kernel.manager.shutdown_kernel(now=True)
+
+
+def left_behind(kernel: Kernel, cell: str) -> None:
+    """Run a cell until it has printed, then kill the kernel with SIGKILL."""
+    message = kernel.client.execute(cell, allow_stdin=False)
+    while True:
+        heard = kernel.client.get_iopub_msg(timeout=60)
+        if heard["msg_type"] == "stream" and heard["parent_header"]["msg_id"] == message:
+            break
+    os.kill(kernel.manager.provisioner.process.pid, signal.SIGKILL)  # pyright: ignore
+
+
+def running(kernel: Kernel, cell: str, answer: str | None = None) -> Iterator[str]:
+    """Run a cell, answering its question, and give each piece of what it prints; what it asks comes as `? …`."""
+    client = kernel.client
+    message = client.execute(cell, allow_stdin=answer is not None)
+    while True:
+        if answer is not None and client.stdin_channel.msg_ready():
+            yield "? " + client.get_stdin_msg(timeout=60)["content"]["prompt"]
+            client.input(answer)
+        try:
+            heard = client.get_iopub_msg(timeout=0.1)
+        except queue.Empty:
+            continue
+        if heard["parent_header"].get("msg_id") != message:
+            continue
+        if heard["msg_type"] == "stream":
+            yield heard["content"]["text"]
+        if heard["msg_type"] == "status" and heard["content"]["execution_state"] == "idle":
+            client.get_shell_msg(timeout=60)
+            return
+
+
+def opening(gate: Gate, pieces: Iterator[str]) -> str:
+    """All that is printed; the gate opens after the first piece that the waiting cell itself says."""
+    said = ""
+    for piece in pieces:
+        said += piece
+        if "one" in said:
+            gate.open()
+    return said
+
+
+def names(kernel: Kernel, name: str) -> int:
+    return sum(name in line for line in kernel.run("%mecapy tasks").stdout.splitlines())
+
+
+def test_attach_after_the_kernel_was_killed(kernels: Any, gate: Gate) -> None:
+    """The whole output is replayed, it goes on live, and the variables are bound, the changed input too."""
+    first = kernels()
+    first.run("data = [1, 2, 3]")
+    left_behind(first, CELL.format(wait=gate.wait))
+    second = kernels()
+    assert opening(gate, running(second, "%mecapy attach last")) == "one\ntwo\n"
+    assert second.value("(total, data)") == "(6, [1, 2, 3, 4])"
+
+
+def test_the_same_cell_again_does_not_run_twice(kernels: Any, gate: Gate) -> None:
+    """It asks, and attaches unless told otherwise; where nobody can be asked it attaches and says so; a yes submits a second task."""
+    first, name = kernels(), uuid.uuid4().hex
+    cell = CELL.format(wait=gate.wait).replace("%%mecapy", f"%%mecapy --name {name}")
+    first.run("data = [1, 2, 3]")
+    left_behind(first, cell)
+    second = kernels()
+    second.run("data = [1, 2, 3]")
+    left_behind(second, cell)  # not asked: attached, and left again
+    third = kernels()
+    third.run("data = [1, 2, 3]")
+    said = opening(gate, running(third, cell, "n"))
+    assert said.startswith("? This cell's task") and "second time" in said
+    assert "nothing was submitted" in said and said.endswith("one\ntwo\n")
+    assert third.value("(total, data)") == "(6, [1, 2, 3, 4])" and names(third, name) == 1
+    assert "?" not in "".join(running(third, cell, "n")) and names(third, name) == 2
+
+
+def test_a_yes_submits_a_second_task(kernels: Any, gate: Gate) -> None:
+    """Also of a background task of this kernel. Where nobody can be asked, this kernel's own do not stand in each other's way."""
+    kernel, name = kernels(), uuid.uuid4().hex
+    cell = f"%%mecapy --bg --name {name}\n{gate.wait}"
+    assert kernel.run(cell).ok
+    assert "second time" in "".join(running(kernel, cell, "y")) and names(kernel, name) == 2
+    assert kernel.run(cell).ok and names(kernel, name) == 3

@@ -1,0 +1,80 @@
+"""An interrupt ends the cell and its task, whenever it comes: nothing is left that runs and that nobody holds."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any
+
+import pytest
+
+from mecapy_jupyter import wire
+from mecapy_jupyter.gateway.http import Gateway
+
+from .conftest import CELL_S, Kernel
+
+ENDLESS = "import time\nkept = {number}\nwhile True: time.sleep(0.02)"
+
+SAYS_WHEN_IT_BEGINS = """
+magics = get_ipython().magics_manager.magics["cell"]
+plain = magics["mecapy"]
+def begun(line, body, magic=plain):
+    print("begun", flush=True)
+    magic(line, body)
+magics["mecapy"] = begun
+"""
+
+
+def left(stack: Any, name: str) -> list[str]:
+    """How the tasks of that name ended, once all have; one that would run on fails the test by its timeout."""
+    gateway = Gateway(stack.url, stack.token)
+    found: list[dict[str, Any]] = gateway.get("/tasks", name=name, limit=100)["tasks"]
+    return [next(event.type for event in gateway.events(task["task_id"]) if event.type in wire.FINAL) for task in found]
+
+
+def interrupted(kernel: Kernel, code: str, after_s: float) -> dict[str, Any]:
+    """The reply to a cell that is interrupted so long after it has begun. (Before, a kernel ignores interrupts, or loses the cell.)
+
+    The kernel has run `SAYS_WHEN_IT_BEGINS`.
+    """
+    client = kernel.client
+    asked = client.execute(code, stop_on_error=False)  # else what is asked right after an error is not run
+    while (told := client.get_iopub_msg(timeout=CELL_S))["msg_type"] != "stream" or told["parent_header"]["msg_id"] != asked:
+        pass
+    time.sleep(after_s)
+    kernel.manager.interrupt_kernel()
+    while (reply := client.get_shell_msg(timeout=CELL_S))["parent_header"].get("msg_id") != asked:
+        pass
+    return reply["content"]
+
+
+@pytest.mark.parametrize("option", ["", "--bg"])
+def test_between_submission_and_its_answer(kernel: Kernel, running_stack: Any, option: str) -> None:
+    """The task is in the queue and its id not yet known here: the interrupt waits for it, and the task ends."""
+    name = f"caught{option}"
+    kernel.run("""
+import os, signal
+from mecapy_jupyter.gateway.http import Gateway
+submit = Gateway.submit
+def struck(self, body, key):
+    told = submit(self, body, key)
+    os.kill(os.getpid(), signal.SIGINT)
+    return told
+Gateway.submit = struck
+""")
+    ran = kernel.run(f"%%mecapy {option} --name {name} --timeout 60\n{ENDLESS.format(number=1)}")
+    kernel.run("Gateway.submit = submit")
+    assert ran.error == "TaskCancelled" and "run it again" in ran.text
+    assert left(running_stack, name) == [wire.CANCELLED]
+
+
+def test_at_any_moment(kernel: Kernel, running_stack: Any) -> None:
+    """While it is captured, sent, queued, begun or running: the cell ends as cancelled, and so has its task, if there was one by then."""
+    chance = random.Random(4)
+    kernel.run(SAYS_WHEN_IT_BEGINS)
+    for number in range(12):
+        code = f"%%mecapy --name anytime --timeout 60 --progress-after 0.1\n{ENDLESS.format(number=number)}"
+        reply = interrupted(kernel, code, chance.random() ** 2 * 0.4)
+        assert reply["status"] == "error" and reply["ename"] in ("TaskCancelled", "KeyboardInterrupt"), reply
+    kernel.run('magics["mecapy"] = plain')
+    assert set(left(running_stack, "anytime")) == {wire.CANCELLED}

@@ -1,0 +1,109 @@
+# ruff: noqa: E501 (a line of code to run stands better on one line)
+"""Tasks that take all they can get, or that will not end: each is ended for it, is named for it, and nobody else notices."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import psutil
+import pytest
+
+from .ground import Ground, until
+
+# The code, and what its task may end with: the kind of the error, or the type of the exception the cell met.
+BOMBS: dict[str, tuple[str, set[str]]] = {
+    "fork bomb": ("import os\nwhile True:\n    try: os.fork()\n    except OSError: pass", {"killed"}),
+    "fork bomb of daemons": ("import os\nwhile True:\n    try:\n        if os.fork() == 0: os.setsid()\n    except OSError: pass", {"killed"}),
+    "thread bomb": ("import threading\nwhile True: threading.Thread(target=threading.Event().wait).start()", {"RuntimeError", "killed", "memory"}),
+    "memory bomb": ("b = bytearray(3_000_000_000)", {"MemoryError", "memory"}),
+    "memory bomb of many": ("import os, time\nfor _ in range(6):\n    if os.fork() == 0:\n        b = bytearray(os.urandom(1 << 20)) * 100; time.sleep(60)\ntime.sleep(60)", {"memory"}),
+    "memory bomb of a mapped file": ("import mmap, os\nf = open('f', 'wb+'); f.truncate(10 << 30)", {"OSError", "killed"}),
+    "memory bomb in /dev/shm": ("for n in range(100): open(f'/dev/shm/{n}', 'wb').write(bytes(10 << 20))", {"OSError", "memory"}),
+    "disk bomb": ("import time\nfor n in range(99): open(f'f{n}', 'wb').write(bytes(1 << 20))\ntime.sleep(60)", {"disk"}),
+    "disk bomb of one file": ("open('f', 'wb').write(bytes(99 << 20))", {"OSError", "killed", "disk"}),
+    "disk bomb of deleted files": ("import os, time\nfs = []\nfor n in range(99):\n    f = open('f', 'wb'); f.write(bytes(1 << 20)); f.flush(); os.unlink('f'); fs.append(f)\ntime.sleep(60)", {"disk"}),
+    "disk bomb of hidden files": ("import os, time\nos.mkdir('d')\nfor n in range(99): open(f'd/f{n}', 'wb').write(bytes(1 << 20))\nos.chmod('d', 0)\ntime.sleep(60)", {"disk"}),
+    "disk bomb of empty files": ("import os, time\nfor n in range(20_000): os.mknod(f'f{n}')\ntime.sleep(60)", {"disk"}),
+    "zip bomb": ("import io, zipfile\nz = io.BytesIO()\nwith zipfile.ZipFile(z, 'w', zipfile.ZIP_DEFLATED) as f:\n    for n in range(30): f.writestr(str(n), bytes(10 << 20))\nimport time; zipfile.ZipFile(z).extractall('out'); time.sleep(60)", {"disk", "OSError"}),
+    "pickle bomb": ("import pickle\npickle.loads(b'\\x80\\x05\\x8e' + (1 << 60).to_bytes(8, 'little') + b'x')", {"MemoryError", "UnpicklingError", "memory"}),
+    "descriptors without end": ("fs = []\nwhile True: fs.append(open('/dev/null'))", {"OSError"}),
+    "output without end": ("while True: print('x' * 10_000)", {"output"}),
+    "output without end, by a subprocess": ("import subprocess\nsubprocess.run(['yes'])", {"output"}),
+    "output without a line's end": ("import os\nwhile True: os.write(1, b'\\xff' * 65536)", {"output"}),
+    "loop that ignores SIGTERM": ("import signal\nfor n in set(signal.Signals) - {9, 19}: signal.signal(n, signal.SIG_IGN)\nwhile True: pass", {"timeout"}),
+    "loop in native code": ("import re\nre.match('(a+)+$', 'a' * 40 + 'b')", {"timeout"}),
+    "stopped by itself": ("import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)", {"timeout"}),
+    "signal to everybody": ("import os, signal\nos.kill(-1, signal.SIGKILL)\nos.kill(os.getpid(), signal.SIGKILL)", {"killed", "PermissionError", "ProcessLookupError"}),
+    "stack without end": ("import sys\nsys.setrecursionlimit(10**9)\nf = lambda: f()\nf()", {"killed", "RecursionError", "MemoryError", "memory"}),
+    "frame nested without end": ("from mecapy_worker.frames import Channel\nimport gc, struct, time\ngc.unfreeze()\nch = [o for o in gc.get_objects() if isinstance(o, Channel) and o.sock.fileno() >= 0][-1]\nh = b'[' * 900_000\nch.sock.sendall(struct.pack('!II', len(h), 0) + h); time.sleep(60)", {"protocol"}),
+    "frame without end": ("from mecapy_worker.frames import Channel\nimport gc, struct, time\ngc.unfreeze()\nch = [o for o in gc.get_objects() if isinstance(o, Channel) and o.sock.fileno() >= 0][-1]\nch.sock.sendall(struct.pack('!II', 2, 2**32 - 1) + b'{}'); time.sleep(60)", {"protocol"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_bomb(here: Ground, name: str) -> None:
+    """It ends as what it is, leaves no process, and the worker and the neighbour go on."""
+    code, kinds = BOMBS[name]
+    before = settled(here)
+    task = here.run(code, timeout=1 if "timeout" in kinds else 60)
+    error = task["error"]
+    assert task["status"] == "failed" and {error["kind"], error["type"]} & kinds, error
+    here.unharmed()
+    until(lambda: len(family(here)) <= before)
+
+
+def settled(here: Ground) -> int:
+    """How many processes there are, once all spares are born."""
+    seen = family(here)
+    while (now := family(here)) != seen or time.sleep(0.5) or family(here) != seen:
+        seen = now
+    return len(seen)
+
+
+def family(here: Ground) -> list[psutil.Process]:
+    """Every process below the worker: the zygote, the spares, the neighbour."""
+    return here.worker.children(recursive=True)
+
+
+def test_daemon_dies_with_its_task(here: Ground) -> None:
+    """A process that detached twice, asked for its own session and ignores every signal is gone when its task's end is known."""
+    code = """
+import ctypes, os, signal, time
+r, w = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    os.setpgid(0, 0)
+    if os.fork() == 0:
+        for number in set(signal.Signals) - {9, 19}: signal.signal(number, signal.SIG_IGN)
+        ctypes.CDLL(None).prctl(15, b'detached-twice')  # PR_SET_NAME: inside, its number is another
+        os.write(w, open('/proc/self/comm').read().encode())
+        time.sleep(1000)
+    os._exit(0)
+os.wait()
+os.read(r, 100).decode().strip()
+"""
+    task = here.run(code)
+    assert task["status"] == "completed", task
+    here.unharmed()
+    assert task["result"] == "detached-twice" and not [one for one in psutil.process_iter(["name"]) if one.info["name"] == "detached-twice"]
+
+
+BILLION_LAUGHS = """
+lines = ['<!ENTITY a0 "ha">'] + [f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 11)]
+svg = '<?xml version="1.0"?><!DOCTYPE s [' + ''.join(lines) + ']><svg xmlns="http://www.w3.org/2000/svg"><text>&a10;</text></svg>'
+from IPython.display import display
+display({'image/svg+xml': svg, 'text/html': svg, 'text/plain': 'laughs'}, raw=True)
+len(svg)
+"""
+
+
+def test_billion_laughs_display(here: Ground) -> None:
+    """Worker and gateway carry a display as the bytes it is: no entity is expanded, no memory grows."""
+    before = here.worker.memory_info().rss
+    task = here.run(BILLION_LAUGHS)
+    assert task["status"] == "completed", task
+    shown: Any = [event.data for event in here.gateway.events(task["task_id"], follow=False) if event.type == "display"]
+    assert "&a10;" in str(shown[0]) and len(str(shown)) < 10 * task["result"]
+    assert here.worker.memory_info().rss - before < 64 << 20
+    here.unharmed()

@@ -1,0 +1,69 @@
+"""Text from a task, from its names to its errors, is text wherever we make HTML of it; what scripts it brings stay words."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import pytest
+
+from mecapy_jupyter import wire
+from mecapy_jupyter.block import line, state
+from mecapy_jupyter.commands.status import status_html
+
+PWN = "window.__pwned=1"
+CORPUS = [
+    f"<script>{PWN}</script>",
+    f"<img src=x onerror={PWN}>",
+    f'"><svg onload="{PWN}">',
+    f"' onmouseover='{PWN}",
+    f'<a href="javascript:{PWN}">x</a>',
+    f"</span></div><iframe srcdoc='<script>parent.{PWN}</script>'>",
+    f"<style>@import 'javascript:{PWN}'</style>",
+    f"&lt;script&gt;{PWN}&lt;/script&gt;",
+    f"<math><mtext></p><mglyph><style><img src=x onerror={PWN}>",
+    f"{{{{constructor.constructor('{PWN}')()}}}}",
+    f"\x1b]8;;javascript:{PWN}\x07link\x1b]8;;\x07",
+    f"\u202e<scr\x00ipt>{PWN}</scr\x00ipt>",
+    f"<details open ontoggle={PWN}>",
+]
+OURS = {"div", "span", "table", "tbody", "tr", "td", "th", "b", "i", "small", "svg", "path", "polyline"}
+
+
+class Seen(HTMLParser):
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags, self.attributes = set[str](), set[str]()
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+
+def harmless(html: str) -> None:
+    seen = Seen(html)
+    assert seen.tags <= OURS, seen.tags - OURS
+    assert not {name for name in seen.attributes if name.startswith("on") or name in ("href", "src", "srcdoc")}
+    assert not any(ord(c) < 32 and c not in "\n\t" for c in html) and "\u202e" not in html
+
+
+@pytest.mark.parametrize("evil", CORPUS)
+def test_a_block(evil: str) -> None:
+    """Its name, its worker, its progress, its error and what came back."""
+    now = state.BlockState(name=evil)
+    for kind, data in (("started", {"worker": evil, "attempt": 1}), ("progress", {"fraction": 0.5, "text": evil})):
+        now = state.advance(now, wire.Event("", kind, data), 1.0)
+        harmless(line.html(now, 2.0))
+    error = wire.ErrorInfo("cell", evil, evil, 3)
+    for outcome in (wire.Outcome("failed", error=error), wire.Outcome("completed")):
+        harmless(line.html(state.finished(now, outcome, [evil], 3.0), 4.0))
+
+
+@pytest.mark.parametrize("evil", CORPUS)
+def test_a_status(evil: str) -> None:
+    """What `%mecapy` shows of users, workers and tasks."""
+    task = {"task_id": evil, "status": evil, "name": evil, "seconds": 1}
+    quotas = {"queued": {"used": evil, "limit": evil}}
+    about = {"user": evil, "url": evil, "source": evil, "queue": {"queued": 1}, "workers": [{"id": evil, "slots": evil}]}
+    harmless(status_html(about | {"tasks": [task], "quotas": quotas}))

@@ -1,0 +1,49 @@
+"""Which line a task was at when it crashed or had to be stopped: said by the child into a file, read by the worker once it is dead.
+
+`faulthandler` writes it from inside the signal, so it also works in native code. In the child: `keep`, from `cradle`; in the worker:
+`line_of`, from `outcome`. The file is the child's: what stands in it is checked, and a line number is all that is taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import faulthandler
+import os
+import re
+import signal
+from pathlib import Path
+
+ASK = signal.SIGUSR1
+_ASKED_S, _LOOK_S = 0.3, 0.01
+"""A child that is asked has answered after this, or will not. Most do at once; one that waits for memory of a busy machine, later."""
+
+NAME = ".where"
+_MOST_BYTES = 64 * 1024
+_CELL_LINE = re.compile(rb'File "<ipython-input-[^"]*", line (\d{1,9}) ')
+
+
+def keep(outbox: str) -> None:
+    """From here on a crash, or `ASK`, leaves the main thread's stack in the outbox."""
+    fd = os.open(f"{outbox}/{NAME}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)  # open for as long as we live
+    faulthandler.enable(fd, all_threads=False)
+    faulthandler.register(ASK, fd, all_threads=False)
+
+
+async def answered(outbox: Path) -> None:
+    """Until a child that was asked has answered."""
+    for _ in range(round(_ASKED_S / _LOOK_S)):
+        await asyncio.sleep(_LOOK_S)
+        with contextlib.suppress(OSError):
+            if (outbox / NAME).lstat().st_size:
+                return await asyncio.sleep(2 * _LOOK_S)  # it writes frame by frame
+
+
+def line_of(outbox: Path) -> int | None:
+    """The line of the cell that was last seen to run, as the user counts it; None when nothing is known."""
+    with contextlib.suppress(OSError):
+        handle = os.open(outbox / NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(handle, "rb") as file:
+            found = _CELL_LINE.search(file.read(_MOST_BYTES))
+            return int(found[1]) if found else None
+    return None
