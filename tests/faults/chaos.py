@@ -22,9 +22,9 @@ _AWAY_S = (0.0, 2.0)
 
 
 class Chaos:
-    def __init__(self, stack: Stack, rng: random.Random, for_s: float) -> None:
+    def __init__(self, stack: Stack, rng: random.Random, for_s: float, at_least: int = 0) -> None:
         self.kills: Counter[str] = Counter()
-        self._stack, self._rng, self._for_s = stack, rng, for_s
+        self._stack, self._rng, self._for_s, self._at_least = stack, rng, for_s, at_least
         self._faults: dict[str, tuple[int, Callable[[], bool]]] = {
             "worker kill -9": (6, self._worker_killed),
             "worker SIGSTOP": (3, self._worker_stopped),
@@ -39,8 +39,9 @@ class Chaos:
         }
 
     def run(self) -> None:
+        """For so long, and until that many faults have struck."""
         until = time.monotonic() + self._for_s
-        while time.monotonic() < until:
+        while time.monotonic() < until or self.kills.total() < self._at_least:
             name = self._rng.choices(list(self._faults), [weight for weight, _ in self._faults.values()])[0]
             if self._faults[name][1]():
                 self.kills[name] += 1

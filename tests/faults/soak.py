@@ -41,15 +41,15 @@ class Report:
         )
 
 
-def soak(folder: Path, seed: str, seconds: float, *, workers: int = 3, gateways: int = 2) -> Report:
-    """`folder`: a short path."""
+def soak(folder: Path, seed: str, seconds: float, *, workers: int = 3, gateways: int = 2, faults: int = 0) -> Report:
+    """`folder`: a short path; `faults`: at least so many, even if that takes longer."""
     folder.chmod(0o711)
     with Stack(folder, **SETTINGS) as stack:
         for _ in range(gateways):
             stack.gateway()
         for _ in range(workers):
             stack.worker()
-        chaos, since = Chaos(stack, random.Random(seed), seconds), time.monotonic()
+        chaos, since = Chaos(stack, random.Random(seed), seconds, faults), time.monotonic()
         ledger = at_work(stack, seed, chaos=chaos)
         return Report(seed, time.monotonic() - since, ledger, dict(chaos.kills), verdict.of(stack, ledger, seed))
 

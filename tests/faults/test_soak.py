@@ -19,7 +19,7 @@ SECONDS = 20
 def test_soak() -> None:
     """Gateways, workers, zygotes, children, Redis and PostgreSQL are killed at random: no task is lost, doubled, wrong or left behind."""
     with tempfile.TemporaryDirectory(prefix="mecapy-", ignore_cleanup_errors=True) as folder:
-        report = soak(Path(folder), "20", SECONDS, workers=2)
+        report = soak(Path(folder), "20", SECONDS, workers=2, faults=5)
     print(report)
     assert report.verdict.good, str(report)
     assert sum(report.kills.values()) >= 5 and len(report.ledger.orders) >= 20, str(report)

@@ -46,7 +46,10 @@ def own_key_in_the_header(provider: Provider, **header: Any) -> str:
     return provider.token(key=mine, header=header | {"jwk": mine.published})
 
 
-NOW = time.time()
+def now_s() -> int:
+    return int(time.time())
+
+
 BAD: dict[str, Callable[[Provider], str]] = {
     "no algorithm": unsigned,
     "no algorithm, in capitals": lambda p: unsigned(p, "NONE"),
@@ -66,12 +69,12 @@ BAD: dict[str, Callable[[Provider], str]] = {
     "another audience": lambda p: p.token(aud="account"),
     "no audience": lambda p: p.token(aud=None),
     "an empty audience": lambda p: p.token(aud=[]),
-    "expired": lambda p: p.token(iat=int(NOW) - 600, exp=int(NOW) - 300),
-    "not valid yet (nbf)": lambda p: p.token(nbf=int(NOW) + 600),
-    "issued in the future": lambda p: p.token(iat=int(NOW) + 600, exp=int(NOW) + 900),
+    "expired": lambda p: p.token(iat=now_s() - 600, exp=now_s() - 300),
+    "not valid yet (nbf)": lambda p: p.token(nbf=now_s() + 600),
+    "issued in the future": lambda p: p.token(iat=now_s() + 600, exp=now_s() + 900),
     "no expiry": lambda p: p.token(exp=None),
     "no time of issue": lambda p: p.token(iat=None),
-    "ten years of life": lambda p: p.token(exp=int(NOW) + 10 * 365 * 86400),
+    "ten years of life": lambda p: p.token(exp=now_s() + 10 * 365 * 86400),
     "no subject": lambda p: p.token(sub=None),
     "an empty subject": lambda p: p.token(sub=""),
     "an ID token": lambda p: p.token(typ="ID"),
@@ -105,7 +108,7 @@ def test_what_is_accepted(oidc_gateway: Any, provider: Provider) -> None:
     """The ways in which good tokens differ: the audience among others, clocks a few seconds apart, RFC 9068's type, elliptic curves."""
     provider.keys += [Key("curve", "ES256"), Key("unnamed", "RS512")]
     provider.keys[2].named.clear()
-    now = int(time.time())
+    now = now_s()
     good = {
         "plain": provider.token(),
         "one audience of several": provider.token(aud=["account", "mecapy"]),

@@ -15,8 +15,8 @@ import signal
 from pathlib import Path
 
 ASK = signal.SIGUSR1
-_ASKED_S, _LOOK_S = 0.3, 0.01
-"""A child that is asked has answered after this, or will not. Most do at once; one that waits for memory of a busy machine, later."""
+_ASKED_S, _LOOK_S = 1.5, 0.01
+"""A child that is asked has answered after this, or will not. Most do at once; on a busy machine one waits for its turn, or for memory."""
 
 NAME = ".where"
 _MOST_BYTES = 64 * 1024
