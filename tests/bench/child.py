@@ -19,7 +19,7 @@ from mecapy_worker.pool import Pool, PoolOptions
 
 STEPS = {
     "confine": "its share of the fork, letting go, Landlock, seccomp, limits, a user",
-    "warm": "an empty cell, while it waits",
+    "warm": "a task of our own, while it waits",
     "receive": "saying that it is ready, reading the task",
     "open": "the inputs",
     "run": "the cell: x = 1 + 1",

@@ -39,6 +39,7 @@ def _then(step: str, work: Callable[..., Any]) -> Callable[..., Any]:
 def warm() -> None:
     mark("confine")
     child.warm()
+    del _marks[1:]  # the rehearsal's
     mark("warm")
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import gc
 import importlib
 import os
 import socket
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,7 +27,10 @@ from . import results
 from .frames import Channel, Frame
 from .shell import TaskShell, build, connect
 
+Send = Callable[[str, dict[str, Any], bytes], None]
+
 _shell: TaskShell
+_own_task: Frame
 _REHEARSALS = 10
 _REST_S = 1.0
 
@@ -46,8 +49,6 @@ def prepare(preload: list[str]) -> None:
     _forget_fonts()
     ambient.note()
     _rehearse()
-    gc.collect()
-    gc.freeze()  # what the zygote made stays shared: collections in a child would touch, and so copy, every page
 
 
 def _try_cells() -> None:
@@ -57,37 +58,40 @@ def _try_cells() -> None:
     if "matplotlib" in sys.modules:
         _shell.enable_matplotlib("inline")  # pyright: ignore[reportUnknownMemberType]
         cells.append("import matplotlib.pyplot as p; p.figure(figsize=(1, 1)); p.plot([1, 2]); p.title('$x$')")
+    mine = set(_shell.user_ns)
     for cell in cells:
         _shell.run(cell)
-    _shell.user_ns.pop("p", None)
-    _shell.failure = None
+    _forget(mine)
 
 
 def _rehearse() -> None:
     """Serve tasks of our own, to the end, as often as Python runs code before it makes it fast: a child then finds it so, and in the
     interpreter's caches what it needs itself, which it would else write anew, page after page."""
+    global _own_task
     if sys.version_info < (3, 12):  # later ones keep no count of a name's uses
         sys._clear_type_cache()  # pyright: ignore[reportPrivateUsage]  # what a child replaces in it is then nothing, and not a name on a page of its own
-    mine = set(_shell.user_ns)
     numpy: Any = sys.modules.get("numpy")
-    inputs = {"a": 1} | ({"x": numpy.zeros(payload.BUFFER_BYTES, "u1")} if numpy else {})
-    packed = payload.pack([payload.by_name(inputs)], {}, prelude=lambda own: prelude.make(own, inputs, ()))
-    bare: dict[str, Any] = {"pickle_blob": "", "buffers": ["0" * 64 for _ in packed.buffers]}
-    header: dict[str, Any] = {"code": "b = a + 1", "cell": {"header": "%%mecapy", "number": 1}, "payload": bare}
+    task, buffers = _task({"a": 1} | ({"x": numpy.zeros(payload.BUFFER_BYTES, "u1")} if numpy else {}))
+    _own_task = _task({"a": 1})[0]
     ours, theirs = map(Channel, socket.socketpair())
     with ours.sock, theirs.sock, tempfile.TemporaryFile(buffering=0) as blob:
-        for buffer in packed.buffers:
+        for buffer in buffers:
             blob.write(buffer)
         for _ in range(_REHEARSALS):
             _warm_up()
-            ours.send("task", header, packed.stream, [blob.fileno()] * len(packed.buffers))
+            ours.send("task", task.header, task.body, [blob.fileno()] * len(buffers))
             if (frame := theirs.receive()) is not None:
-                _carry(theirs, frame, "")
+                _carry_our_own(theirs.send, frame)
             while (frame := ours.receive()) and frame.kind != "outcome":
                 pass
-            results.forget()
-            for name in set(_shell.user_ns) - mine:
-                del _shell.user_ns[name]
+
+
+def _task(inputs: dict[str, Any]) -> tuple[Frame, tuple[Any, ...]]:
+    """A task of our own with these inputs, and its buffers."""
+    packed = payload.pack([payload.by_name(inputs)], {}, prelude=lambda own: prelude.make(own, inputs, ()))
+    bare: dict[str, Any] = {"pickle_blob": "", "buffers": ["0" * 64 for _ in packed.buffers]}
+    header: dict[str, Any] = {"code": "b = a + 1", "cell": {"header": "%%mecapy", "number": 1}, "payload": bare}
+    return Frame("task", header, packed.stream), packed.buffers
 
 
 def _forget_fonts() -> None:
@@ -98,28 +102,41 @@ def _forget_fonts() -> None:
 
 
 def warm() -> None:
-    """In the confined child, before it has a task: run an empty cell, so that the first real one finds everything in place."""
+    """In the confined child, before it has a task: one of our own, from beginning to end, so that the real one finds in place what it
+    needs, and this process's own pages of it."""
     sys.path.insert(0, "")
     ambient.begin_environment()
     _warm_up()
 
 
 def _warm_up() -> None:
-    connect(_shell, lambda kind, header, body: None)
-    _shell.run("None")
-    _shell.displayhook.value = None
+    _carry_our_own(lambda kind, header, body: None, _own_task)
+
+
+def _carry_our_own(send: Send, frame: Frame) -> None:
+    mine = set(_shell.user_ns)
+    _carry(send, frame, "")
+    _forget(mine)
+
+
+def _forget(mine: set[str]) -> None:
+    """Leave nothing of what has run but the names that are `mine`."""
+    results.forget()
+    _shell.failure = _shell.displayhook.value = None
+    for name in set(_shell.user_ns) - mine:
+        del _shell.user_ns[name]
 
 
 def serve(channel: Channel, outbox: str) -> None:
     """Wait for the one task, run it in the working directory, send its outcome. `outbox`: the folder for large results."""
     frame = channel.receive()
     if frame is not None and frame.kind == "task":
-        _carry(channel, frame, outbox)
+        _carry(channel.send, frame, outbox)
         _rest(channel)
 
 
-def _carry(channel: Channel, frame: Frame, outbox: str) -> None:
-    connect(_shell, channel.send)
+def _carry(send: Send, frame: Frame, outbox: str) -> None:
+    connect(_shell, send)
     try:
         watch = _open_inputs(frame)
     except BaseException as error:
