@@ -23,7 +23,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from mecapy_worker import hugepages, landlock, libc, network, pid_namespaces, sandbox, seccomp, surroundings
+from mecapy_worker import hugepages, immortal, landlock, libc, network, pid_namespaces, sandbox, seccomp, surroundings
 from mecapy_worker.cradle import Birth, live
 from mecapy_worker.frames import Channel, Frame
 
@@ -211,7 +211,8 @@ def _prepare(start: dict[str, Any]) -> dict[str, str]:
     import_module(start["child_module"]).prepare(list(start["preload"]))
     gc.collect()
     gc.disable()
-    gc.freeze()
+    immortal.make()
+    gc.freeze()  # what we made stays shared: collections in a child would touch, and so copy, every page
     hugepages.fill()
     del reserved
     hugepages.gather()
