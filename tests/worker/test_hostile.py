@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from typing import Any
 
 import psutil
@@ -112,7 +113,8 @@ async def test_garbage_in_the_queue(desk: Desk, worker: Engine, entry: bytes) ->
 
 async def test_kill_of_the_zygote(desk: Desk, worker: Engine) -> None:
     """The zygote dies with a task's child: that is not the task's fault, so it runs again on the same worker and completes."""
-    task_id = await desk.submit("import os, time\nprint('pid', os.getcwd())\ntime.sleep(1)\n'done'")
+    until = time.time() + 5  # the second attempt is there at once
+    task_id = await desk.submit(f"import os, time\nprint('pid', os.getcwd())\ntime.sleep(max(0, {until} - time.time()))\n'done'")
     child = psutil.Process(await desk.pid(task_id))
     os.kill(child.ppid(), signal.SIGKILL)
     seen = await desk.until(task_id, "completed", "failed")
