@@ -3,8 +3,8 @@
     queued ──start──▸ running ──finish──▸ completed | failed | cancelled
        ▴──── requeue / expired ───┘            queued ──cancel──▸ cancelled ◂── start, where the owner is disabled
 
-Called by `routes.tasks` (submit, cancel) and by the worker (start, renew, finish, requeue, expired). Its first step is in
-`submission`, reading in `lookup`.
+Called by `routes.tasks` (submit, cancel) and by the worker (start, finish, and what `leases` has). Its first step is in `submission`,
+reading in `lookup`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
@@ -23,6 +23,17 @@ from mecapy_jupyter import wire
 from .database import first
 
 # Passed on, so that callers say `tasks.submit` and `tasks.get`.
+from .leases import LEFT as LEFT
+from .leases import LOST as LOST
+from .leases import Expired as Expired
+from .leases import Held as Held
+from .leases import expired as expired
+from .leases import lost_outcome as lost_outcome
+from .leases import once_outcome as once_outcome
+from .leases import renew as renew
+from .leases import requeue as requeue
+from .leases import run_out, without_waiting
+from .leases import went_out as went_out
 from .lookup import Task as Task
 from .lookup import Waiting as Waiting
 from .lookup import get as get
@@ -41,14 +52,6 @@ from .tables import blobs, counts, tasks, users
 
 _t = tasks.c
 _now = sa.func.now()
-LEFT: Final = "worker_left"
-"""Why an attempt ended whose worker was stopped in order. All other words are those of `wire.ErrorKind`."""
-LOST: Final = "worker_lost"
-_SAID_CHARS = 300
-# What such a task did outside may not be done twice, unless its owner said that it may.
-_once = sa.and_(_t.went_out, sa.func.coalesce(_t.request["retries"].as_integer(), 0) == 0)
-# A lost `start` or lease renewal after a crash of PostgreSQL is made good by the fence, so neither waits for the disk.
-_without_waiting = sa.func.set_config("synchronous_commit", "off", True) == "off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +68,9 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    task_id: str
-    attempt: int
-    cancel_requested: bool
-
-
-@dataclass(frozen=True, slots=True)
 class CancelAnswer:
     state: str  # now: `cancelled` at once for a queued task, `running` while its worker is being told
     ended: bool  # this call ended it
-
-
-@dataclass(frozen=True, slots=True)
-class Expired:
-    requeued: list[Waiting]
-    lost: list[tuple[str, int]]  # (task id, attempt): failed with `worker_lost`, too often
-    once: list[tuple[str, int]]  # likewise, the first time: it had used the network
-    cancelled: list[tuple[str, int]]  # (task id, attempt): its worker vanished while it was to be cancelled
 
 
 async def start(db: AsyncEngine, task_id: str, worker_id: str, lease_s: float) -> Started | None:
@@ -120,36 +108,6 @@ async def finish(
     return await first(db, _FINISH[bool(digests)], values) is not None
 
 
-async def went_out(db: AsyncEngine, task_id: str, attempt: int) -> bool:
-    """The attempt is about to use the network. False: it no longer counts."""
-    change = sa.update(tasks).where(_t.id == task_id, _t.state == wire.RUNNING, _t.attempt == attempt)
-    return await first(db, change.values(went_out=True).returning(_t.id)) is not None
-
-
-async def requeue(db: AsyncEngine, task_id: str, attempt: int, why: str = LEFT, said: str = "") -> str:
-    """running → queued, on purpose: the worker leaves, or the task asked for a retry. Counts a loss only where that is why. `said`: for
-    people. Answers with the state: queued, and the caller enqueues it; still running, for it must not run twice, and the caller ends it
-    (`once_outcome`); or "", for it is to be cancelled, or no longer ours."""
-    change = sa.update(tasks).where(_t.id == task_id, _t.state == wire.RUNNING, _t.attempt == attempt, ~_t.cancel_requested)
-    new = {"state": wire.QUEUED, "worker": None, "lease_until": None, "earlier": _with_this(why, said)}
-    new["losses"] = _t.losses + int(why == LOST)
-    change = change.values({name: sa.case((_once, _t[name]), else_=value) for name, value in new.items()})
-    row = await first(db, change.returning(_t.state))
-    return row.state if row else ""
-
-
-async def renew(db: AsyncEngine, worker_id: str, lease_s: float) -> list[Held]:
-    """Extend all leases of a worker; what it still holds. What it runs and is not named here is no longer its own."""
-    change = (
-        sa.update(tasks)
-        .where(_t.worker == worker_id, _t.state == wire.RUNNING, _without_waiting)
-        .values(lease_until=_in(sa.literal(lease_s, sa.Float)))
-    )
-    async with db.connect() as connection:
-        rows = await connection.execute(change.returning(_t.id, _t.attempt, _t.cancel_requested))
-        return [Held(*row) for row in rows]
-
-
 async def cancel(db: AsyncEngine, owner: str, task_id: str) -> CancelAnswer | None:
     """queued → cancelled at once; a running task is marked, its worker ends it. None: no such task. Final tasks stay as they are."""
     queued = _t.state == wire.QUEUED
@@ -167,75 +125,14 @@ async def cancel(db: AsyncEngine, owner: str, task_id: str) -> CancelAnswer | No
     return CancelAnswer(row.state, False) if row else None
 
 
-async def expired(db: AsyncEngine, max_losses: int = 3, limit: int = 500) -> Expired:
-    """Take back what vanished workers held: queued again, failed after `max_losses` or if it must not run twice, or cancelled if that
-    was asked for."""
-    over = sa.select(_t.id).where(_t.state == wire.RUNNING, _t.lease_until < _now).limit(limit).with_for_update(skip_locked=True)
-    lost = _t.losses + 1 >= max_losses
-    ends = sa.or_(_t.cancel_requested, _once, lost)
-    failed, at_once, cancelled = (
-        sa.literal(outcome.as_json(), _t.outcome.type)
-        for outcome in (lost_outcome(max_losses), once_outcome(), wire.Outcome(wire.CANCELLED))
-    )
-    change = sa.update(tasks).where(_t.id.in_(over), _t.state == wire.RUNNING, _t.lease_until < _now)
-    change = change.values(
-        losses=_t.losses + 1,
-        state=sa.case((_t.cancel_requested, wire.CANCELLED), (ends, wire.FAILED), else_=wire.QUEUED),
-        outcome=sa.case((_t.cancel_requested, cancelled), (_once, at_once), (lost, failed), else_=None),
-        earlier=sa.case((ends, _t.earlier), else_=_with_this(LOST)),
-        completed_at=sa.case((ends, _now), else_=None),
-        worker=sa.case((ends, _t.worker), else_=None),
-        lease_until=None,
-    )
-    async with db.connect() as connection:
-        changed = change.returning(_t.id, _t.state, _t.attempt, _t.owner, _t.short, _t.priority, _t.created_at, _once.label("once"))
-        rows = (await connection.execute(changed)).all()
-    return Expired(
-        [Waiting(row.id, row.owner, row.short, row.priority, row.created_at) for row in rows if row.state == wire.QUEUED],
-        [(row.id, row.attempt) for row in rows if row.state == wire.FAILED and not row.once],
-        [(row.id, row.attempt) for row in rows if row.state == wire.FAILED and row.once],
-        [(row.id, row.attempt) for row in rows if row.state == wire.CANCELLED],
-    )
-
-
-def _with_this(why: str, said: str = "") -> Any:
-    """`earlier`, with the attempt that ends now. What describes it in the row is written over by the next `start`."""
-    about = {"attempt": _t.attempt, "worker": _t.worker, "started_at": _t.started_at, "ended_at": sa.func.clock_timestamp()}
-    said = said.replace("\0", "")[:_SAID_CHARS]
-    texts = {name: sa.literal(text, sa.Text) for name, text in (("why", why), ("said", said))}
-    pairs = [part for name, value in (about | texts).items() for part in (sa.literal(name, sa.Text), value)]
-    return _t.earlier.op("||")(sa.func.jsonb_build_array(sa.func.jsonb_build_object(*pairs)))
-
-
 def _reasons(earlier: Sequence[dict[str, Any]]) -> tuple[str, ...]:
     return tuple(str(attempt["why"]) for attempt in earlier)
-
-
-def lost_outcome(max_losses: int) -> wire.Outcome:
-    """How a task ends whose workers keep vanishing."""
-    times = f"{max_losses} times" if max_losses > 1 else "once"
-    advice = "If the code can bring down a machine (memory, native code), change it; else submit it again."
-    message = f"the worker that ran this task vanished, {times}. {advice}"
-    return wire.Outcome(wire.FAILED, error=wire.ErrorInfo(LOST, "WorkerLost", message))
-
-
-def once_outcome() -> wire.Outcome:
-    """How a task ends that lost its worker after it had used the network."""
-    message = (
-        "the worker that ran this task vanished or was stopped, and the task had used the network by then: it was not run again, for what "
-        "it did outside might be done twice. See what it has done there, then run it again; or allow that beforehand, with `--retries 1`."
-    )
-    return wire.Outcome(wire.FAILED, error=wire.ErrorInfo(LOST, "WorkerLost", message))
 
 
 async def forget(db: AsyncEngine, owner: str, task_id: str) -> list[str] | None:
     """Delete a task in any state; the digests it named. None: no such task. A worker that runs it loses its lease. It stays counted."""
     row = await first(db, _FORGET, {"task": task_id, "by": owner})
     return None if row is None else sorted(set(row.digests))
-
-
-def _in(seconds: Any) -> Any:
-    return sa.func.clock_timestamp() + sa.func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 
 
 # The two statements of every task are built once: building and keying them anew took longer than PostgreSQL does.
@@ -246,10 +143,10 @@ def _start_statement() -> Any:
     asked = sa.select(users.c.id).join(tasks, _t.owner == users.c.id).where(_t.id == sa.bindparam("task"), users.c.disabled).cte("asked")
     barred = sa.exists(sa.select(asked.c.id))
     cancelled = sa.literal(wire.Outcome(wire.CANCELLED).as_json(), _t.outcome.type)
-    change = sa.update(tasks).where(_t.id == sa.bindparam("task"), _t.state == wire.QUEUED, _without_waiting)
+    change = sa.update(tasks).where(_t.id == sa.bindparam("task"), _t.state == wire.QUEUED, without_waiting)
     change = change.values(
         state=sa.case((barred, wire.CANCELLED), else_=wire.RUNNING), attempt=_t.attempt + sa.case((barred, 0), else_=1),
-        worker=sa.bindparam("by"), started_at=_now, lease_until=_in(sa.bindparam("lease_s", type_=sa.Float)),
+        worker=sa.bindparam("by"), started_at=_now, lease_until=run_out(sa.bindparam("lease_s", type_=sa.Float)),
         completed_at=sa.case((barred, _now)), outcome=sa.case((barred, cancelled)),
     )  # fmt: skip
     about = _t.owner, _t.attempt, _t.request, _t.created_at, _t.losses, _t.earlier, _t.short
