@@ -41,11 +41,16 @@ BOMBS: dict[str, tuple[str, set[str]]] = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def before(here: Ground) -> int:
+    """How many processes there are once all spares are born. After no bomb are there more."""
+    return settled(here)
+
+
 @pytest.mark.parametrize("name", BOMBS)
-def test_bomb(here: Ground, name: str) -> None:
+def test_bomb(here: Ground, before: int, name: str) -> None:
     """It ends as what it is, leaves no process, and the worker and the neighbour go on."""
     code, kinds = BOMBS[name]
-    before = settled(here)
     task = here.run(code, timeout=1 if "timeout" in kinds else 60)
     error = task["error"]
     assert task["status"] == "failed" and {error["kind"], error["type"]} & kinds, error
