@@ -7,7 +7,9 @@ import os
 import socket
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +22,27 @@ from .ground import NOBODY, Ground, ground  # noqa: E402
 from .provider import Provider  # noqa: E402
 
 
+@pytest.fixture(scope="session")
+def grounds(postgres: Any, valkey: Any) -> Iterator[Callable[[int], Ground]]:
+    """A user's worker, from the first test that asks for it until the run is over: it takes seconds to start."""
+    with ExitStack() as stack:
+
+        @cache
+        def opened(uid: int) -> Ground:
+            name = f"test_{uuid.uuid4().hex}"
+            asyncio.run(execute(postgres.url, f"CREATE DATABASE {name} TEMPLATE template_mecapy"))
+            return stack.enter_context(ground(named(postgres.url, name), valkey, uid))
+
+        yield opened
+
+
 @pytest.fixture(scope="session", params=["root", "unprivileged"])
-def here(request: pytest.FixtureRequest, postgres: Any, valkey: Any) -> Iterator[Ground]:
+def here(request: pytest.FixtureRequest, grounds: Callable[[int], Ground]) -> Ground:
     if sys.platform != "linux":
         pytest.skip("nothing confines a child here")
     if os.geteuid() != 0:
         pytest.skip("only root can start a worker of its own and of another user")
-    name = f"test_{uuid.uuid4().hex}"
-    asyncio.run(execute(postgres.url, f"CREATE DATABASE {name} TEMPLATE template_mecapy"))
-    with ground(named(postgres.url, name), valkey, 0 if request.param == "root" else NOBODY) as opened:
-        yield opened
+    return grounds(0 if request.param == "root" else NOBODY)
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +62,8 @@ def targets(here: Ground) -> Iterator[dict[str, Any]]:
         ports = {"store": here.ports[0], "redis": here.ports[1], "gateway": int(here.gateway.url.rpartition(":")[2])}
         places = {"blobs": str(here.folder / "blobs"), "shared": str(theirs.parents[2] / "shared")}
         yield at | pids | ports | places
+        for path in (at["unix"], at["datagram"]):
+            Path(path).unlink()
 
 
 @pytest.fixture

@@ -153,7 +153,7 @@ def ground(database_url: str, valkey: Any, uid: int, **more: str) -> Iterator[Gr
         stack.callback(store.close)
         stack.callback(redis.close)
         name, password = (lambda url: (url.database, url.password))(driver_url(database_url))
-        redis_url = f"redis://{urlsplit(valkey.url).netloc}127.0.0.1:{redis.port}/11"
+        redis_url = f"redis://{urlsplit(valkey.url).netloc}127.0.0.1:{redis.port}/{11 if uid else 12}"
         environment = {
             "MECAPY_DATABASE_URL": f"postgresql://postgres:{password}@127.0.0.1:{store.port}/{name}",
             "MECAPY_REDIS_URL": redis_url,
