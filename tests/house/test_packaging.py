@@ -99,7 +99,7 @@ def environment(folder: Path) -> Path:
     if uv := find_uv():
         run(uv, "venv", "--quiet", "--python", sys.executable, folder)
     else:
-        run(sys.executable, "-m", "venv", folder)
+        run(sys.executable, "-m", "venv", "--without-pip", folder)
     return folder / "bin" / "python"
 
 
@@ -108,7 +108,7 @@ def install(python: Path, *what: str | Path) -> None:
     if uv := find_uv():
         run(uv, "pip", "install", "--quiet", "--python", python, *constraints, *what)
     else:
-        run(python, "-m", "pip", "install", "--quiet", *constraints, *what)
+        run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", *constraints, *what)
 
 
 def find_uv() -> str | None:
