@@ -11,15 +11,24 @@ import pytest
 pytest.importorskip("mecapy_backend.stack.services", reason="needs the server parts (pip install 'mecapy-jupyter[local]')")
 pytest.importorskip("mecapy_worker.main", reason="needs the server parts (pip install 'mecapy-jupyter[local]')")
 
-from .stack import Stack
+from .stack import Postgres, Stack, upgrade
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of a PostgreSQL with our tables, made once."""
+    folder = tmp_path_factory.mktemp("cluster") / "pg"
+    with Postgres.start(folder) as server:
+        upgrade(server.url)
+    return folder
 
 
 @pytest.fixture(scope="module")
-def bare_stack() -> Iterator[Stack]:
+def bare_stack(cluster: Path) -> Iterator[Stack]:
     """PostgreSQL, Valkey and one gateway; no workers. Not in pytest's own folder, whose path is too long for sockets."""
     with tempfile.TemporaryDirectory(prefix="mecapy-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o711)
-        with Stack(Path(folder)) as stack:
+        with Stack(Path(folder), cluster) as stack:
             stack.gateway()
             yield stack
 

@@ -14,10 +14,10 @@ from .stack import Stack
 
 
 @pytest.fixture
-def plain_stack() -> Iterator[Stack]:
+def plain_stack(cluster: Path) -> Iterator[Stack]:
     with tempfile.TemporaryDirectory(prefix="mecapy-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o711)
-        with Stack(Path(folder), LEASE_S="10", HEARTBEAT_S="3") as stack:
+        with Stack(Path(folder), cluster, LEASE_S="10", HEARTBEAT_S="3") as stack:
             stack.gateway()
             stack.worker()
             stack.worker()

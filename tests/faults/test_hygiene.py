@@ -29,10 +29,10 @@ MORE_FDS = 16  # connections of a pool that was not yet full
 
 
 @pytest.fixture(scope="module")
-def roomy() -> Iterator[Stack]:
+def roomy(cluster: Path) -> Iterator[Stack]:
     with tempfile.TemporaryDirectory(prefix="mecapy-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o711)
-        with Stack(Path(folder), **SETTINGS, WORKER_SLOTS="4") as stack:
+        with Stack(Path(folder), cluster, **SETTINGS, WORKER_SLOTS="4") as stack:
             stack.gateway()
             stack.worker()
             stack.worker()

@@ -61,11 +61,11 @@ def server(serving: Counted) -> Counted:
 
 
 @pytest.fixture(scope="module")
-def bare_stack(serving: Counted) -> Iterator[Stack]:
+def bare_stack(serving: Counted, cluster: Path) -> Iterator[Stack]:
     """Its workers may reach that server."""
     with tempfile.TemporaryDirectory(prefix="mecapy-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o711)
-        with Stack(Path(folder), EGRESS=f"127.0.0.1:{serving.server_port}") as stack:
+        with Stack(Path(folder), cluster, EGRESS=f"127.0.0.1:{serving.server_port}") as stack:
             stack.gateway()
             yield stack
 

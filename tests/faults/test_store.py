@@ -23,12 +23,12 @@ WHAT = bytes(range(256)) * 2000
 
 
 @pytest.fixture(scope="module")
-def s3_stack(s3_server: str) -> Iterator[tuple[Stack, Proxy]]:
+def s3_stack(s3_server: str, cluster: Path) -> Iterator[tuple[Stack, Proxy]]:
     """A stack whose blobs are in S3, and the way there. Gateway and workers go through it; so do clients, by signed URLs."""
     with tempfile.TemporaryDirectory(prefix="mecapy-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o711)
         host, _, port = s3_server.removeprefix("http://").partition(":")
-        with Stack(Path(folder), BLOB_URL="s3://blobs/faults") as stack:
+        with Stack(Path(folder), cluster, BLOB_URL="s3://blobs/faults") as stack:
             way = Proxy(stack.loop, (host, int(port)))
             stack.settings |= {"S3_ENDPOINT_URL": way.url, "CACHE_DIR": f"{folder}/cache"}
             stack.environment |= weed.KEYS
