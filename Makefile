@@ -24,7 +24,7 @@ demo: $(DEMO)  ## run notebooks/01_first_cell.ipynb on an embedded stack and sho
 	@$(PY) notebooks/run_demo.py
 
 test: $(DEV)  ## the whole test suite, against real services
-	@$(PY) -m pytest $(if $(PYTEST_ARGS),$(PYTEST_ARGS),-n 3 --dist loadfile --no-loadscope-reorder)
+	@$(PY) .ci/nothing_left.py $(PY) -m pytest $(if $(PYTEST_ARGS),$(PYTEST_ARGS),-n 3 --dist loadfile --no-loadscope-reorder)
 
 lab: $(DEMO)  ## JupyterLab on the demo notebooks, the stack running
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH"; export PATH; \

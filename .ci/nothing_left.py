@@ -60,6 +60,7 @@ def main() -> int:
     if sys.platform != "linux":
         return subprocess.call(sys.argv[1:])
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C reaches the command as well, and it is the command that ends for it
     code = ending(subprocess.Popen(sys.argv[1:]))
     until = time.monotonic() + GRACE_S
     while (remaining := left()) and time.monotonic() < until:
