@@ -145,7 +145,7 @@ def track(iterable: Iterable[T], description: str = "", total: float | None = No
     """The same items, with a bar in the live block. `total`: how many there are, where `iterable` does not know it itself."""
     hint: Any = iterable
     bar = Bar(description, (operator.length_hint(hint, 0) or None) if total is None else total)
-    looked_s = 0.0
+    looked_s, said = 0.0, 0.0
     bars.show(bar)
     try:
         for item in iterable:
@@ -153,9 +153,12 @@ def track(iterable: Iterable[T], description: str = "", total: float | None = No
             bar.done += 1
             now_s = time.monotonic()
             if now_s - looked_s > _LOOK_EVERY_S:
-                looked_s = now_s
+                looked_s, said = now_s, bar.done
                 bar.left_s = (now_s - bar.began_s) / bar.done * max(bar.total - bar.done, 0) if bar.total else None
                 bars.show(bar)
+        if bar.done != said:  # the last rounds were quick: without this the bar would stay before its end
+            bar.left_s = None
+            bars.show(bar)
     finally:
         bars.close(bar)
 

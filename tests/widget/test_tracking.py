@@ -107,6 +107,7 @@ print("end")
 """
 SCRIPTS = {
     "for load in track(range(3), 'loads'): time.sleep(0.01)": "✔ 0:00 · loads 3/3\n",
+    "for load in track(range(3), 'loads'): pass": "✔ 0:00 · loads 3/3\n",
     "progress(0.5, 'half'); progress(1, 'all')": "✔ 0:00 · all\n",
     "progress(0.5, 'half')": "✔ 0:00 · half\n",
     "pass": "",
