@@ -22,7 +22,7 @@ from typing import Any, cast
 import cloudpickle
 
 from ..environment import modules
-from . import arrayviews, reducers, salvage
+from . import arrayviews, hints, reducers, salvage
 
 BUFFER_BYTES = 64 * 1024
 """Buffers from this size on travel beside the stream, each a blob of its own; smaller ones inside it."""
@@ -103,7 +103,7 @@ class Pickler(cloudpickle.Pickler):
             self._is_own(getattr(obj, "__module__", None) or "")
         elif self._roots and id(obj) not in self._whole and (view := arrayviews.reduced(obj, self._roots)) is not None:
             return view
-        elif (reduced := reducers.reduced(obj)) is not None:
+        elif (reduced := hints.reduced(obj) or reducers.reduced(obj)) is not None:
             return reduced
         elif isinstance(obj, reducers.CACHED):
             self._is_own(getattr(obj, "__module__", None) or "")
@@ -121,7 +121,7 @@ class Pickler(cloudpickle.Pickler):
         reduced = super()._dynamic_function_reduce(func)  # pyright: ignore
         if func.__globals__ is self._namespace and not self._with_globals:
             reduced[2][1]["__globals__"] = {}
-        return reducers.with_cells(func, reduced)
+        return hints.with_parameters(func, reducers.with_cells(func, reduced))
 
     @property
     def modules(self) -> frozenset[str]:
