@@ -66,6 +66,7 @@ class Cell:
 
     number: int = 0  # execution count, as in "Cell In[5]"; 0: not from a notebook
     header: str = ""  # the `%%mecapy …` line
+    filename: str = ""  # what the notebook's IPython calls it in tracebacks
 
 
 @dataclass(frozen=True, slots=True)

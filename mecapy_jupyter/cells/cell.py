@@ -98,7 +98,7 @@ class Prepared:
             timeout=options.timeout_s,
             retries=options.retries,
             keep=options.keep,
-            cell=wire.Cell(self.source.number, header),
+            cell=wire.Cell(self.source.number, header, self.source.filename),
         )
 
     def _analyse(self, python: str) -> capture.Names:
@@ -180,6 +180,8 @@ def run(client: Client, prepared: Prepared) -> None:
         if outcome.error is not None and isinstance(error, BaseExceptionGroup):
             show_group_as(shell, cast(BaseException, error), outcome.error.traceback)
         raise error
+    for name in bind.not_there(home, options.outputs or ()):
+        print(f"mecapy: -o names {name!r}, but the cell left no such variable", file=sys.stderr)
 
 
 def come_home(shell: Shell, task: Task, block: LiveBlock) -> tuple[wire.Outcome, bind.Home]:

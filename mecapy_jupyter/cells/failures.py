@@ -49,8 +49,8 @@ class CellSource:
         self.filename: str = shell.compile.cache(self.text, number, raw_code=self.text)
 
     def rename(self, filename: str) -> str:
-        """The worker's name for this cell → ours; other files keep theirs."""
-        return self.filename if filename.startswith(("<ipython-input-", "/tmp/ipykernel_")) else filename
+        """The worker's name for a part of this cell that a magic ran → ours; other files keep theirs."""
+        return self.filename if filename.startswith("<ipython-input-") else filename
 
     def syntax_error(self, error: SyntaxError) -> NoReturn:
         """Raise it as if the cell had been run here. `error` was found in the body."""

@@ -9,20 +9,24 @@ import contextlib
 import importlib
 import sys
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import cloudpickle
 
-from . import ambient, modules
+from . import ambient, celltexts, modules
 
 
-def make(own: Sequence[str], values: Mapping[str, Any], words: Sequence[str], imports: Sequence[str] = ()) -> dict[str, Any]:
-    """`own`: the user's own modules that the values need; `words`: the identifiers in the code; `imports`: modules the code imports.
+def make(
+    own: Sequence[str], values: Mapping[str, Any], words: Sequence[str], imports: Sequence[str] = (), cells: Iterable[str] = ()
+) -> dict[str, Any]:
+    """`own`: the user's own modules that the values need; `words`: the identifiers in the code; `imports`: modules the code imports;
+    `cells`: files of the functions that the values hold.
 
     Returns plain data: `modules` (sources), `imports` (submodules to import), `states` (pickles of what own modules hold by
-    now, opened when they are first imported), `ambient` (see `ambient`; a cell that reads and imports nothing cannot see it).
+    now, opened when they are first imported), `ambient` (see `ambient`; a cell that reads and imports nothing cannot see it),
+    `cells` (see `celltexts`).
     """
     sources = modules.collect([*own, *imports])
     loaded = {source.name: sys.modules[source.name] for source in sources if source.name in sys.modules}
@@ -31,6 +35,7 @@ def make(own: Sequence[str], values: Mapping[str, Any], words: Sequence[str], im
         "imports": _submodules(values, frozenset(words)),
         "states": {name: state for name, module in loaded.items() if (state := _picklable(modules.state(module)))},
         "ambient": ambient.current() if values or imports else {},
+        "cells": celltexts.of(cells),
     }
 
 
@@ -39,6 +44,7 @@ def install(prelude: dict[str, Any]) -> None:
     modules.install([modules.ModuleSource(**source) for source in prelude["modules"]], prelude["states"])
     for name in prelude["imports"]:
         importlib.import_module(name)
+    celltexts.put(prelude.get("cells", {}))
     ambient.take(prelude["ambient"])
 
 

@@ -22,8 +22,13 @@ def main_namespace() -> dict[str, Any]:
 def pack(values: Mapping[str, Any], namespace: dict[str, Any], words: Sequence[str], imports: Sequence[str]) -> payload.Packed:
     """Raises CannotSend, which names the variable and the part. `words`, `imports`: as for `prelude.make`."""
     diagnose.check_sizes(values)
+    cells = set[str]()
+
+    def around(own: list[str]) -> dict[str, Any]:
+        return prelude.make(own, values, words, imports, cells)
+
     try:
-        return payload.pack([payload.by_name(values)], namespace, prelude=lambda own: prelude.make(own, values, words, imports))
+        return payload.pack([payload.by_name(values)], namespace, prelude=around, cells=cells)
     except errors.MecapyError:
         raise
     except Exception as trouble:

@@ -82,6 +82,8 @@ class Pickler(cloudpickle.Pickler):
         self._with_globals = with_globals
         self._on_own = on_own
         self._seen_modules: dict[str, bool] = {}
+        self.files = set[str]()
+        """Where the functions it wrote were defined."""
 
     def _keep_buffer(self, buffer: pickle.PickleBuffer) -> bool:
         """True keeps a buffer inside the stream."""
@@ -119,6 +121,7 @@ class Pickler(cloudpickle.Pickler):
 
     def _dynamic_function_reduce(self, func: types.FunctionType) -> Any:
         reduced = super()._dynamic_function_reduce(func)  # pyright: ignore
+        self.files.add(func.__code__.co_filename)
         if func.__globals__ is self._namespace and not self._with_globals:
             reduced[2][1]["__globals__"] = {}
         return hints.with_parameters(func, reducers.with_cells(func, reduced))
@@ -184,9 +187,12 @@ class _ResultPickler(Pickler):
         return number
 
 
-def pack(values: Sequence[Any], namespace: dict[str, Any], *, prelude: Callable[[list[str]], Any] = list) -> Packed:
+def pack(
+    values: Sequence[Any], namespace: dict[str, Any], *, prelude: Callable[[list[str]], Any] = list, cells: set[str] | None = None
+) -> Packed:
     """Inputs, each of `values` a pickle of its own in one stream with one memo. `prelude` makes the first object of the
-    stream, opened before all others, from the names of the own modules that the values need.
+    stream, opened before all others, from the names of the own modules that the values need; before that,
+    `cells` gets the names of the files that their functions were defined in.
 
     Raises what pickling raises: `diagnose.why` turns that into a sentence.
     """
@@ -195,6 +201,8 @@ def pack(values: Sequence[Any], namespace: dict[str, Any], *, prelude: Callable[
     pickler.keep_views_of(arrayviews.with_spans(_variables(values)))
     for value in values:
         pickler.dump(value)
+    if cells is not None:
+        cells |= pickler.files
     first = prelude(own)
     head = cloudpickle.dumps(first, protocol=5)
     return Packed(head + file.getvalue(), tuple(pickler.buffers), _objects(pickler.memo), pickler.modules, first)

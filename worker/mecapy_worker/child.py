@@ -205,6 +205,7 @@ def _run(task: dict[str, Any]) -> None:
         code = "".join(lines)
     source = f"# {header}\n{code}" if keeps_lines else code
     _shell.compile.header = header if keeps_lines else ""
+    _shell.compile.filename, _shell.compile.source = cell.get("filename", ""), source
     _shell.execution_count = cell.get("number") or 1
     _shell.displayhook.source = source
     try:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import io
 import pickle
 import re
 import traceback
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from . import jsonvalues, outbox
 from .shell import TaskShell
 
 _SHORT_CHARS = 1000  # values up to this show in task lists
-_HIDDEN = re.compile(r"_+(\d*|i+\d*|oh|dh|ih|exit_code)|In|Out|get_ipython|__.*__")
+_HIDDEN = re.compile(r"_+(\d*|i+\d*|oh|dh|ih)|In|Out|get_ipython|__.*__")
 _SHELL_OWN = frozenset({"exit", "quit", "open"})  # unless the user calls something else so
 _before: dict[str, Any] = {}
 _ambient: dict[str, Any] = {}
@@ -159,6 +161,8 @@ def _leave_behind(home: dict[str, Any], namespace: dict[str, Any], watch: Watch)
         for name, value in list(home[part].items()):
             if (why := _trouble(value, namespace, watch)) is not None:
                 del home[part][name]
+                if _is_spent(value):
+                    continue
                 if said := name if part == "bound" else _name_of(watch.objects[name], namespace):
                     home["left"][said] = f"{type(value if part == 'bound' else watch.objects[name]).__name__}: {why}"
     if "value" in home and _trouble(home["value"], namespace, watch) is not None:
@@ -167,6 +171,13 @@ def _leave_behind(home: dict[str, Any], namespace: dict[str, Any], watch: Watch)
         _lighten(home["exception"]["error"], namespace, watch)
         if _trouble(home["exception"], namespace, watch) is not None:
             del home["exception"]
+
+
+def _is_spent(value: object) -> bool:
+    """What a `with` block leaves behind, a closed file or an executor that was shut down, nobody misses."""
+    if isinstance(value, io.IOBase):
+        return value.closed
+    return isinstance(value, Executor) and bool(vars(value).get("_shutdown") or vars(value).get("_shutdown_thread"))
 
 
 def _name_of(changed: object, namespace: dict[str, Any]) -> str:
@@ -194,7 +205,7 @@ def _describe(shell: TaskShell, error: BaseException | None, lines: list[str]) -
     """The cell's own error, as text for anybody."""
     line = error.lineno if isinstance(error, SyntaxError) else None
     for frame, number in traceback.walk_tb(error.__traceback__ if error else None):
-        if shell.compile.format_code_name(frame.f_code.co_filename) is not None:
+        if shell.compile.is_cell(frame.f_code.co_filename):
             line = number
     return ErrorInfo("cell", type(error).__name__, _message(error), line, tuple(lines))
 

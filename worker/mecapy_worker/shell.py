@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import builtins
+import getpass
 import linecache
 import resource
 import signal
@@ -15,9 +16,10 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from types import FrameType, TracebackType
 from typing import Any, cast
 
-from IPython.core import interactiveshell
+from IPython.core import interactiveshell, ultratb
 from IPython.core.compilerop import CachingCompiler
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
@@ -71,9 +73,17 @@ class FrameDisplayHook(DisplayHook):
 
 
 class TaskCompiler(CachingCompiler):
-    """Shows the cell's first line as its author wrote it: for us it is a comment in the place of `%%mecapy`."""
+    """Knows the cell by the name it has in its notebook, so that its functions have their lines there, too. Shows the cell's first
+    line as its author wrote it: for us it is a comment in the place of `%%mecapy`."""
 
-    header = ""
+    header = filename = source = ""
+
+    def get_code_name(self, raw_code: str, transformed_code: str, number: int) -> str:
+        return self.filename if self.filename and raw_code == self.source else super().get_code_name(raw_code, transformed_code, number)
+
+    def is_cell(self, name: str) -> bool:
+        """Whether a file's name is this cell's, or that of a part of it which was run by a magic."""
+        return name == self.filename or name.startswith("<ipython-input-")
 
     def cache(self, *args: Any, **kwargs: Any) -> str:
         name = super().cache(*args, **kwargs)
@@ -96,7 +106,7 @@ class TaskShell(InteractiveShell):
     displayhook: FrameDisplayHook
     compile: TaskCompiler
     outgoing: Outgoing
-    kernel = None  # by this name pandas knows a notebook from a terminal
+    kernel = None  # by this attribute pandas knows a notebook from a terminal, and by the class's name, set below
     failure: tuple[BaseException | None, list[str]] | None = None
 
     def run(self, source: str) -> None:
@@ -108,6 +118,8 @@ class TaskShell(InteractiveShell):
         error = exc_tuple[1] if exc_tuple else sys.exc_info()[1]
         if isinstance(error, MemoryError):
             error.add_note(f"A task here may use about {_memory_bytes() / 1e9:.1f} GB of memory (MECAPY_MAX_MEMORY_BYTES).")
+        if isinstance(error, StdinNotImplementedError) and error.__traceback__ is not None:
+            exc_tuple = type(error), error, _above(error.__traceback__)
         if isinstance(error, BaseExceptionGroup):  # IPython prints these by itself
             self.failure = error, traceback.format_exception(error)  # pyright: ignore[reportUnknownArgumentType]
         else:
@@ -137,12 +149,17 @@ class TaskShell(InteractiveShell):
         """`exit` in a cell ends nothing but the cell."""
 
 
+TaskShell.__name__ = TaskShell.__qualname__ = "ZMQInteractiveShell"
+"""As in a notebook: pandas, rich and many a recipe ask for it, to show what a page can show."""
+
+
 def build() -> TaskShell:
     """The shell, made once in the zygote. It belongs to no task yet."""
     config = Config()
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "neutral"
     interactiveshell.warn = _warn  # pyright: ignore[reportPrivateImportUsage]
+    ultratb.get_line_number_of_frame = _lines_of  # pyright: ignore[reportPrivateImportUsage]
     shell = TaskShell.instance(config=config)
     shell.builtin_trap.activate()
     return shell
@@ -154,18 +171,28 @@ def _warn(message: Any, *args: Any, **kwargs: Any) -> None:
         warnings.warn(message, *args, **kwargs)
 
 
+def _lines_of(frame: FrameType) -> int:
+    """How long a frame's file is. IPython looks on the disk, finds no cell there, and renders it without what surrounds the line."""
+    return len(linecache.getlines(frame.f_code.co_filename))
+
+
 def connect(shell: TaskShell, send: Callable[[str, dict[str, Any], bytes], None]) -> None:
     """In the child: from here on everything a cell shows goes to `send`."""
     shell.outgoing = Outgoing(send)
     bars.connect(shell.outgoing)
     sys.stdout = sys.__stdout__ = OutStream(shell.outgoing, "stdout", 1)  # pyright: ignore[reportAttributeAccessIssue]
     sys.stderr = sys.__stderr__ = OutStream(shell.outgoing, "stderr", 2)  # pyright: ignore[reportAttributeAccessIssue]
-    builtins.input = _no_input
+    builtins.input = getpass.getpass = _no_input
     libc.handle(signal.SIGINT, shell.outgoing.on_sigint)
 
 
-def _no_input(prompt: object = "", /) -> str:
+def _no_input(prompt: object = "", /, *_: object, **__: object) -> str:
     raise StdinNotImplementedError("a cell on a worker cannot ask for input; set the value in a cell of its own, before this one")
+
+
+def _above(trace: TracebackType) -> TracebackType | None:
+    """A traceback without its last step: that is ours."""
+    return TracebackType(_above(trace.tb_next), trace.tb_frame, trace.tb_lasti, trace.tb_lineno) if trace.tb_next is not None else None
 
 
 def _memory_bytes() -> int:

@@ -20,7 +20,7 @@ _ASKED_S, _LOOK_S = 1.5, 0.01
 
 NAME = ".where"
 _MOST_BYTES = 64 * 1024
-_CELL_LINE = re.compile(rb'File "<ipython-input-[^"]*", line (\d{1,9}) ')
+_UNNAMED = rb"<ipython-input-[^\"]*"
 
 
 def keep(outbox: str) -> None:
@@ -39,11 +39,12 @@ async def answered(outbox: Path) -> None:
                 return await asyncio.sleep(2 * _LOOK_S)  # it writes frame by frame
 
 
-def line_of(outbox: Path) -> int | None:
-    """The line of the cell that was last seen to run, as the user counts it; None when nothing is known."""
+def line_of(outbox: Path, filename: str) -> int | None:
+    """The line of the cell that was last seen to run, as the user counts it; None when nothing is known. `filename`: the cell's."""
+    name = re.escape(filename.encode("ascii", "backslashreplace")) if filename else _UNNAMED  # as faulthandler writes it
     with contextlib.suppress(OSError):
         handle = os.open(outbox / NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(handle, "rb") as file:
-            found = _CELL_LINE.search(file.read(_MOST_BYTES))
+            found = re.search(rb'File "%b", line (\d{1,9}) ' % name, file.read(_MOST_BYTES))
             return int(found[1]) if found else None
     return None

@@ -23,6 +23,7 @@ class CellBody(Request):
 
     number: Annotated[int, Field(ge=0, le=10**9)] = 0
     header: Annotated[str, Field(max_length=10_000)] = ""
+    filename: Annotated[str, Field(max_length=1_000)] = ""
 
 
 class TaskBody(Request):

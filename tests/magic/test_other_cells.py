@@ -1,0 +1,54 @@
+"""Functions of other cells have their lines everywhere: in tracebacks and warnings, on a worker and back at home."""
+
+from __future__ import annotations
+
+import re
+
+from .conftest import Kernel
+
+DEFINE = "def divide(x):\n    y = 1 / x\n    return y"
+
+
+def plain(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def test_a_function_of_an_earlier_cell_fails_on_a_worker(kernel: Kernel) -> None:
+    """The traceback shows its lines and its cell's number; the line that is told apart from them is the failing cell's own."""
+    number = int(kernel.value("get_ipython().execution_count"))
+    assert kernel.run(DEFINE).ok
+    ran = kernel.run("%%mecapy\na = 1\ndivide(a - 1)")
+    shown = plain(ran.text)
+    assert ran.error == "ZeroDivisionError" and "----> 3 divide(a - 1)" in shown, shown
+    assert f"Cell In[{number}], line 2, in divide(x)" in shown and "----> 2     y = 1 / x" in shown, shown
+    assert "Could not get source" not in shown
+
+
+def test_a_function_defined_on_a_worker_fails_here(kernel: Kernel) -> None:
+    """Its file is the cell that defined it, as if that had run here; and from there it goes to a worker again."""
+    assert kernel.run(f"%%mecapy\n{DEFINE}").ok
+    for call in ("divide(0)", "%%mecapy\ndivide(0)"):
+        shown = plain(kernel.run(call).text)
+        assert re.search(r"Cell In\[\d+\], line 3, in divide\(x\)", shown) and "----> 3     y = 1 / x" in shown, shown
+
+
+def test_the_source_of_a_function(kernel: Kernel) -> None:
+    """`inspect.getsource` finds it where it finds it at home: numba, for one, reads it."""
+    assert kernel.run("def before(x):\n    return x + 1").ok
+    ran = kernel.run("%%mecapy\nimport inspect\ndef here(x): return x\nprint(inspect.getsource(before) + inspect.getsource(here))")
+    assert ran.stdout == "def before(x):\n    return x + 1\ndef here(x): return x\n\n", ran.text
+
+
+def test_a_warning_names_the_cell_as_here(kernel: Kernel) -> None:
+    """The same file, line and text as in the kernel."""
+    assert kernel.run("import warnings\ndef warn(): warnings.warn('thin')").ok
+    here = kernel.run("warn()").stderr
+    assert "UserWarning: thin" in here and "def warn()" in here
+    assert kernel.run("%%mecapy\nwarn()").stderr == here
+
+
+def test_the_line_a_cell_was_at_is_its_own(kernel: Kernel) -> None:
+    """A timeout inside a function of another cell names the line of the cell that called it."""
+    assert kernel.run("def wait():\n    import time\n\n\n\n\n    time.sleep(60)").ok
+    ran = kernel.run("%%mecapy --timeout 1\nx = 1\nwait()")
+    assert ran.error == "TaskTimeout" and "----> 3 wait()" in plain(ran.text), ran.text
