@@ -31,7 +31,7 @@ _OF_THE_COMPILER = frozenset(
         "__builtins__ .defaults .generic_base .type_params __debug__ get_ipython",
     )
 )
-_OF_IPYTHON = re.compile(r"_+|_i+|_i?\d+|_[iod]h|In|Out|_dh|exit|quit|get_ipython|display|__.*__")
+_OF_IPYTHON = re.compile(r"_+|_i+|_i?\d+|_[iod]h|In|Out|_dh|_exit_code|exit|quit|get_ipython|display|__.*__")
 _LOOKS_UP = frozenset({"eval", "exec", "globals", "get_ipython"})
 """A function that loads one of these may read any name of the notebook."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import sys
 from typing import Any, cast
 
@@ -23,6 +25,14 @@ def get() -> dict[str, Any] | None:
     meant = {_SHOWN_AS.get(name, name) for name in made.figure_formats}
     now["figure_formats"] = sorted(made.figure_formats) if meant == set(_registered()) else _registered()
     return now if now != FRESH else None
+
+
+def ready() -> None:
+    """A figure has come home: let this shell show it as after a cell that draws one. Only pyplot's back end, once it is loaded, does so."""
+    pyplot: Any = importlib.import_module("matplotlib.pyplot")
+    if "inline" in str(dict[str, Any].get(sys.modules["matplotlib"].rcParams, "backend")):
+        with contextlib.suppress(Exception):  # not its public face
+            pyplot._get_backend_mod()
 
 
 def _registered() -> list[str]:

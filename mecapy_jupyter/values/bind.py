@@ -15,7 +15,7 @@ from typing import Any
 from .. import errors, wire
 from ..block import units
 from ..block.units import size as written
-from ..environment import ambient, files
+from ..environment import ambient, figureformats, files
 from . import inplace, payload, salvage, trails
 from .diagnose import size_estimate
 
@@ -106,6 +106,8 @@ def into(namespace: dict[str, Any], home: Home) -> list[str]:
     swapped = inplace.rebind(namespace, home.swaps)
     namespace.update(home.bound)
     ambient.take(home.ambient)
+    if any(type(value).__module__.startswith("matplotlib.") for value in (*home.bound.values(), *home.changed, home.value)):
+        figureformats.ready()
     files.lay_out(home.files, Path.cwd())
     for name in home.deleted:
         namespace.pop(name, None)
@@ -140,6 +142,11 @@ def raised(outcome: wire.Outcome, home: Home, rename: Callable[[str], str] = str
     if home.trail is not None:
         exception = exception.with_traceback(trails.traceback(trails.renamed(home.trail, rename)))
     return exception
+
+
+def not_there(home: Home, wanted: Iterable[str]) -> list[str]:
+    """The names (not globs) of `-o` that the cell has left no variable for."""
+    return [name for name in wanted if name.isidentifier() and name not in home.bound and name not in home.left]
 
 
 def remarks(home: Home, task_id: str) -> list[str]:
