@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import keyword
 import re
 import shlex
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -35,6 +36,20 @@ def duration(text: str) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
+def words(line: str) -> list[str]:
+    """A magic's line as a shell would take it apart."""
+    try:
+        return shlex.split(line)
+    except ValueError as trouble:  # a quote without its other
+        raise errors.ConfigError(f"{line!r}: {str(trouble).lower()}; close the quote, or leave it out") from None
+
+
+def _job_name(text: str) -> str:
+    if not text.isidentifier() or keyword.iskeyword(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a variable")
+    return text
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name for name in re.split(r"[,\s]+", text) if name and name != "none")
 
@@ -47,7 +62,7 @@ def _parser() -> _Parser:
     add("-i", "--inputs", type=_names, metavar="a,b", help="send these variables (names or globs) instead of what the cell reads")
     add("-o", "--outputs", type=_names, metavar="y,z", help="bring home these variables instead of what the cell binds (`none`: nothing)")
     add("--bg", action="store_true", help="return at once; the cell's Future is in the variable --as names")
-    add("--as", dest="job", default="", metavar="job", help="the variable for the Future of --bg")
+    add("--as", dest="job", type=_job_name, metavar="job", help="the variable for the Future of --bg")
     add("--timeout", type=duration, default=300.0, metavar="2h", help="stop the cell after this time of running (300 s)")
     add("--priority", type=int, choices=range(10), default=5, metavar="0-9", help="among your own tasks, higher first (5)")
     add("--name", default="", help="a name for task lists")
@@ -85,16 +100,18 @@ class Magics:
             self._cell(line, body)
 
     def _cell(self, line: str, body: str) -> None:
-        given = _parser().parse_args(shlex.split(line))
+        given = _parser().parse_args(words(line))
         if given.help:
             print(_parser().format_help())
             return
+        if given.job and not given.bg:
+            raise errors.ConfigError(f"`--as {given.job}` names the Future of a cell in the background; write `--bg --as {given.job}`")
         from .cells import cell
 
         options = cell.Options(
             inputs=given.inputs,
             outputs=given.outputs,
-            job_name=given.job,
+            job_name=given.job or "",
             timeout_s=given.timeout,
             priority=given.priority,
             name=given.name,
@@ -120,7 +137,7 @@ class Magics:
     def every_cell(self, line: str | None) -> None:
         """`%mecapy on [options]`; None: off."""
         if line is not None:
-            _parser().parse_args(shlex.split(line))
+            _parser().parse_args(words(line))
         if self.every is not None:
             self.every.off()
         self.every = EveryCell(self._shell, line) if line is not None else None
@@ -130,7 +147,7 @@ class Magics:
         from .commands.line import answer
 
         with _sentences():
-            return answer(self, self._shell, shlex.split(line))
+            return answer(self, self._shell, words(line))
 
 
 class _sentences:

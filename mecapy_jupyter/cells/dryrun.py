@@ -23,7 +23,7 @@ def describe(prepared: cell.Prepared) -> str:
     packed = packing.pack(prepared.values, prepared.shell.user_ns, prepared.words, sorted(prepared.names.imports))
     count, total = len(prepared.variables), packed.size_bytes
     plural = "" if count == 1 else "s"
-    lines = [f"would send {count} variable{plural}, {total / 1e6:.3f} MB in all (less what the store has already):"]
+    lines = [f"would send {count} variable{plural}, {units.size(total)} in all (less what the store has already):"]
     lines += [*_variables(prepared.variables), *_around(packed.prelude or {}), *_files(*prepared.values.get(files.SLOT, (".", {})))]
     wanted = prepared.options.outputs
     back = ", ".join(sorted(prepared.names.binds) if wanted is None else wanted) or "nothing"
@@ -36,7 +36,7 @@ def describe(prepared: cell.Prepared) -> str:
 
 def _variables(values: Mapping[str, Any]) -> Iterator[str]:
     for name, value in values.items():
-        size = "by name" if isinstance(value, types.ModuleType) else f"{diagnose.size_estimate(value) / 1e6:.3f} MB"
+        size = "by name" if isinstance(value, types.ModuleType) else units.size(diagnose.size_estimate(value))
         yield f"  {name:<20} {type(value).__name__:<16} {size:>14}"
 
 
@@ -47,7 +47,7 @@ def _around(prelude: Mapping[str, Any]) -> Iterator[str]:
     if prelude.get("imports"):
         yield f"  imported before it starts: {', '.join(prelude['imports'])}"
     if ambient := prelude.get("ambient"):
-        named = [f"{kind} ({', '.join(ambient[kind])})" if kind == "environment" else kind for kind in ambient]
+        named = [f"{kind} ({', '.join(ambient[kind])})" if kind == "environment" else kind for kind in ambient if ambient[kind] != {}]
         yield f"  state: {', '.join(named)}"
 
 

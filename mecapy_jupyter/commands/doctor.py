@@ -45,7 +45,8 @@ def examine() -> Iterator[Check]:
     try:
         endpoint = config.resolve(start=False)
     except errors.MecapyError as problem:
-        yield from _stack() or [Check(False, str(problem))]
+        # Where nothing is configured the stack is what would serve; else what is configured is wrong.
+        yield from (not config.named() and _stack()) or [Check(False, str(problem))]
         return
     yield Check(True, f"gateway {endpoint.url} (from {endpoint.source})")
     health = _health(endpoint.url)

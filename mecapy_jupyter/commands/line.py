@@ -107,6 +107,8 @@ def _cancel(pool: client.Client, _: Shell, rest: Sequence[str]) -> None:
         alive = [t for state in (wire.QUEUED, wire.RUNNING) for t in pool.gateway.get("/tasks", state=state, limit=100)["tasks"]]
     else:
         alive = [_find(pool, rest)]
+    if not alive:
+        print("nothing to cancel: none of your tasks waits or runs")
     for task in alive:
         answer = pool.gateway.post(f"/tasks/{task['task_id']}/cancel")
         said = _how_it_stopped(pool, task["task_id"]) if answer["status"] == wire.RUNNING else answer["status"]
@@ -124,7 +126,9 @@ def _how_it_stopped(pool: client.Client, task_id: str) -> str:
 
 
 def _logs(pool: client.Client, _: Shell, rest: Sequence[str]) -> None:
-    print(logs.show(pool.gateway, _find(pool, rest)["task_id"], Path.cwd()), end="")
+    found = _find(pool, rest)
+    said = logs.show(pool.gateway, found["task_id"], Path.cwd())
+    print(said or f"{found['task_id'][:8]} has printed nothing\n", end="")
 
 
 def _attach(pool: client.Client, shell: Shell, rest: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ from ..stack.embedded import Endpoint, ensure, joined
 from . import logins
 from .secret import Secret
 
-__all__ = ["KEYS", "Endpoint", "config_file", "read", "resolve", "set_value"]
+__all__ = ["KEYS", "Endpoint", "config_file", "named", "read", "resolve", "set_value"]
 
 KEYS = {"url": "address of the gateway, as in https://mecapy.example.org", "token": "your token for it"}
 
@@ -54,6 +54,14 @@ def resolve(start: bool = True, say: Callable[[str], None] = print) -> Endpoint:
     if not start:
         raise ConfigError("no gateway is configured: set MECAPY_URL and MECAPY_TOKEN, run `mecapy login`, or start one with `mecapy up`")
     return ensure(say=say)
+
+
+def named() -> bool:
+    """Whether the environment or the configuration file names a gateway, rightly or wrongly: the embedded stack is then not meant."""
+    try:
+        return bool(os.environ.get("MECAPY_URL") or read().get("url"))
+    except ConfigError:
+        return True
 
 
 def config_file() -> Path:

@@ -1,0 +1,103 @@
+"""What a cell on a worker finds and leaves is what it would find and leave here: found by trying, one difference after another."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import Kernel
+
+WIDE = "import pandas as pd\nprint(pd.DataFrame({f'column{n}': [n] * 2 for n in range(30)}))\nprint(type(get_ipython()).__name__)"
+
+
+def test_a_library_that_asks_finds_a_notebook(kernel: Kernel) -> None:
+    """pandas breaks lines for a page and not for a terminal; rich, pyvista and many a recipe ask for the shell's class."""
+    here = kernel.run(WIDE)
+    assert here.ok and kernel.run(f"%%mecapy\n{WIDE}").stdout == here.stdout
+    cut = "import pandas as pd\npd.cut([1, 5, 9], 3)"
+    assert kernel.run(f"%%mecapy\n{cut}").results[0]["data"] == kernel.run(cut).results[0]["data"]
+
+
+def test_a_figure_that_came_home_shows(kernel: Kernel) -> None:
+    """Also where no cell has drawn here yet, so that nobody has told this shell how figures look."""
+    assert kernel.run("%%mecapy\nimport matplotlib.pyplot as plt\nfig, ax = plt.subplots()\nax.plot([1, 2]);").ok
+    shown = kernel.run("fig")
+    assert shown.results and "image/png" in shown.results[0]["data"], shown
+
+
+def test_the_exit_code_of_a_command(kernel: Kernel) -> None:
+    """`!command` leaves it, for the cell's next line and for the next cell."""
+    assert kernel.run("%%mecapy\n!false\nprint(_exit_code)").stdout == "1\n"
+    assert kernel.value("_exit_code") == "1"
+
+
+@pytest.mark.parametrize("ask", ["input('Name? ')", "__import__('getpass').getpass()"])
+def test_a_question_is_refused_in_one_word(kernel: Kernel, ask: str) -> None:
+    """What to do instead, and no lines of ours or of getpass."""
+    ran = kernel.run(f"%%mecapy\nx = {ask}")
+    assert ran.error == "StdinNotImplementedError" and "in a cell of its own" in ran.text
+    assert "mecapy_worker" not in ran.text and "getpass.py" not in ran.text
+
+
+SPENT = """%%mecapy
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+import io
+with open("a.txt", "w") as out:
+    out.write("x")
+with io.StringIO() as text, ThreadPoolExecutor(1) as threads, ProcessPoolExecutor(1) as processes:
+    done = threads.submit(len, "abc").result() + processes.submit(len, "ab").result()
+import os
+os.remove("a.txt")
+"""
+
+
+def test_what_a_with_block_leaves_behind_is_not_mentioned(kernel: Kernel) -> None:
+    """A closed file and an executor that was shut down are missed by nobody; an open file is named as ever."""
+    ran = kernel.run(SPENT)
+    assert ran.ok and ran.stderr == "" and kernel.value("done") == "5", ran
+    assert "f did not come home" in kernel.run("%%mecapy\nf = open('b.txt', 'w')").stderr
+
+
+def test_an_output_that_is_not_there_is_said(kernel: Kernel) -> None:
+    """A slip in `-o` is not silent; a glob may match nothing."""
+    ran = kernel.run("%%mecapy -o stres,t*,none\nstress = 1")
+    assert ran.ok and "'stres'" in ran.stderr and "t*" not in ran.stderr and "none" not in ran.stderr
+
+
+LINES = {
+    "a quote without its other": ("%%mecapy --name 'my run\n1", "close the quote"),
+    "and in a command": ("%mecapy logs 'x", "close the quote"),
+    "a Future without --bg": ("%%mecapy --as job\n1", "write `--bg --as job`"),
+    "a Future that nobody could name": ("%%mecapy --bg --as 3x\n1", "no name of a variable"),
+    "nor this one": ("%%mecapy --bg --as class\n1", "no name of a variable"),
+}
+
+
+@pytest.mark.parametrize(("line", "said"), LINES.values(), ids=LINES)
+def test_a_slip_in_the_line_is_one_sentence(kernel: Kernel, line: str, said: str) -> None:
+    """What is wrong and what to write instead, and nothing is sent."""
+    ran = kernel.run(line)
+    assert ran.error == "ConfigError" and said in ran.text and "magic.py" not in ran.text, ran.text
+
+
+def test_commands_with_nothing_to_do_say_so(kernel: Kernel) -> None:
+    """Silence would leave open whether they had understood."""
+    assert kernel.run("%%mecapy\nquiet = 1").ok
+    assert "has printed nothing" in kernel.run("%mecapy logs").stdout
+    assert "nothing to cancel" in kernel.run("%mecapy cancel all").stdout
+
+
+def test_a_dry_run_has_sizes_and_no_empty_words(kernel: Kernel) -> None:
+    """A number of some bytes is not 0.000 MB, and an environment as it was is not mentioned."""
+    ran = kernel.run("n = 3")
+    ran = kernel.run("%%mecapy --dry-run\nn + 1")
+    assert "0.0" not in ran.stdout and "()" not in ran.stdout and " B" in ran.stdout, ran.stdout
+
+
+def test_doctor_on_an_address_without_a_token(kernel: Kernel) -> None:
+    """It says what is wrong with what is configured, and not how the embedded stack is."""
+    ran = kernel.run(
+        "import os, subprocess, sys\n"
+        "bare = {k: v for k, v in os.environ.items() if k != 'MECAPY_TOKEN'} | {'MECAPY_URL': 'http://127.0.0.1:9'}\n"
+        "print(subprocess.run([sys.executable, '-m', 'mecapy_jupyter.cli', 'doctor'], env=bare, capture_output=True, text=True).stdout)"
+    )
+    assert "there is no token for it" in ran.stdout and "embedded stack" not in ran.stdout, ran
