@@ -12,11 +12,11 @@ import os
 import random
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from . import figureformats, libraries, logstate
+from . import figureformats, libraries, logstate, shellstate
 
 _fresh_environment = dict(os.environ)  # as it was when the extension was loaded
 _RECURSION = 3000
@@ -32,9 +32,9 @@ class Kind:
     fresh: Any = None
 
 
-def current() -> dict[str, Any]:
-    """The state of this process, by kind."""
-    return {name: state for name in KINDS if (state := _look(name)) is not None}
+def current(kinds: Iterable[str] = ()) -> dict[str, Any]:
+    """The state of this process, by kind: of all, or of these `kinds`."""
+    return {name: state for name in kinds or KINDS if (state := _look(name)) is not None}
 
 
 _noted: dict[str, Any] = {}
@@ -157,6 +157,9 @@ def _set_warnings(state: Any) -> None:
         mutated()
 
 
+ALWAYS = ("shell",)
+"""What also a cell can see that reads and imports nothing."""
+
 KINDS: dict[str, Kind] = {
     "random": Kind("random", random.getstate, random.setstate),
     "numpy.random": Kind("numpy", libraries.numpy_random, libraries.set_numpy_random),
@@ -172,6 +175,7 @@ KINDS: dict[str, Kind] = {
     "numpy.errstate": Kind("numpy", libraries.numpy_errors, lambda state: sys.modules["numpy"].seterr(**state), libraries.NUMPY_ERRORS),
     "logging": Kind("logging", logstate.get, logstate.put),
     "recursion limit": Kind("sys", _recursion_limit, sys.setrecursionlimit, _RECURSION),
+    "shell": Kind("IPython", shellstate.get, shellstate.put, shellstate.FRESH),
     "environment": Kind("os", _environment, _set_environment),
 }
 """What travels. Listed in docs/cells.md."""

@@ -25,7 +25,7 @@ def make(
     `cells`: files of the functions that the values hold.
 
     Returns plain data: `modules` (sources), `imports` (submodules to import), `states` (pickles of what own modules hold by
-    now, opened when they are first imported), `ambient` (see `ambient`; a cell that reads and imports nothing cannot see it),
+    now, opened when they are first imported), `ambient` (see `ambient`; a cell that reads and imports nothing sees little of it),
     `cells` (see `celltexts`).
     """
     sources = modules.collect([*own, *imports])
@@ -34,7 +34,7 @@ def make(
         "modules": [asdict(source) for source in sources],
         "imports": _submodules(values, frozenset(words)),
         "states": {name: state for name, module in loaded.items() if (state := _picklable(modules.state(module)))},
-        "ambient": ambient.current() if values or imports else {},
+        "ambient": ambient.current(() if values or imports else ambient.ALWAYS),
         "cells": celltexts.of(cells),
     }
 

@@ -106,7 +106,7 @@ def into(namespace: dict[str, Any], home: Home) -> list[str]:
     swapped = inplace.rebind(namespace, home.swaps)
     namespace.update(home.bound)
     ambient.take(home.ambient)
-    if any(type(value).__module__.startswith("matplotlib.") for value in (*home.bound.values(), *home.changed, home.value)):
+    if any(str(type(value).__module__).startswith("matplotlib.") for value in (*home.bound.values(), *home.changed, home.value)):
         figureformats.ready()
     files.lay_out(home.files, Path.cwd())
     for name in home.deleted:

@@ -12,6 +12,7 @@ import pickle
 import sys
 import types
 from collections import deque
+from collections.abc import Iterable
 from typing import Any, cast
 
 import blake3
@@ -72,8 +73,19 @@ def _is_plain_instance(obj: object) -> bool:
     return all(getattr(cls, name, None) is getattr(object, name, None) for name in own)
 
 
-def content_of(obj: Any) -> Any:
-    """What `obj` holds, in a form that `_same` compares by identity. Keeps what it holds alive, so identities stay unique."""
+def figures(objects: Iterable[object]) -> frozenset[int]:
+    """The ids of matplotlib's figures and axes among them. All parts of a picture refer to each other, so each of these is watched by
+    itself and stays itself: else a change of `ax` would bring home another figure around it."""
+    homes = (("matplotlib.figure", "FigureBase"), ("matplotlib.axes", "Axes"))
+    kinds = tuple(getattr(sys.modules[module], name) for module, name in homes if module in sys.modules)
+    return frozenset(id(obj) for obj in objects if isinstance(obj, kinds)) if kinds else frozenset()
+
+
+def content_of(obj: Any, apart: frozenset[int] = frozenset()) -> Any:
+    """What `obj` holds, in a form that `_same` compares by identity. Keeps what it holds alive, so identities stay unique.
+
+    `apart`: as for `fingerprint`.
+    """
     kind = kind_of(obj)
     if kind == "dict":
         return [*obj.keys(), *obj.values(), *_attribute_list(obj)]
@@ -94,7 +106,7 @@ def content_of(obj: Any) -> Any:
         return _cell_list(obj)
     if kind == "random":
         return repr(obj.bit_generator.state).encode()
-    return fingerprint(obj, set())
+    return fingerprint(obj, set(), apart)
 
 
 def _attribute_list(obj: Any) -> list[Any]:
@@ -176,8 +188,8 @@ def _digest_of(raw: memoryview) -> bytes:
     return bytes.fromhex(known.digest(raw))
 
 
-def fingerprint(obj: object, hidden: set[int]) -> bytes:
-    """A digest of how `obj` pickles; the ids of all it is made of are added to `hidden`."""
+def fingerprint(obj: object, hidden: set[int], apart: frozenset[int] = frozenset()) -> bytes:
+    """A digest of how `obj` pickles; the ids of all it is made of are added to `hidden`. Objects in `apart` (ids) are no part of it."""
     file, hasher = io.BytesIO(), blake3.blake3()
 
     def keep(buffer: pickle.PickleBuffer) -> bool:
@@ -186,7 +198,7 @@ def fingerprint(obj: object, hidden: set[int]) -> bytes:
         return False
 
     pickler = _PartsPickler(file, protocol=5, buffer_callback=keep)
-    pickler.parts, pickler.whole = hidden, id(obj)
+    pickler.parts, pickler.whole, pickler.apart = hidden, id(obj), apart
     try:
         pickler.dump(obj)
     except Exception:
@@ -198,7 +210,13 @@ def fingerprint(obj: object, hidden: set[int]) -> bytes:
 class _PartsPickler(cloudpickle.Pickler):
     parts: set[int]
     whole: int
+    apart: frozenset[int]
 
-    def persistent_id(self, obj: Any) -> None:
-        if id(obj) != self.whole and not isinstance(obj, (str, int, float, bytes, tuple)):
+    def persistent_id(self, obj: Any) -> bool | None:
+        if id(obj) == self.whole:
+            return None
+        if id(obj) in self.apart:
+            return True
+        if not isinstance(obj, (str, int, float, bytes, tuple)):
             self.parts.add(id(obj))
+        return None

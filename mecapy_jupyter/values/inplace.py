@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import types
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from . import contents
 
@@ -19,26 +19,27 @@ class Watch:
 
     def __init__(self, memo: Mapping[int, object], variables: Iterable[object], namespace: object = None) -> None:
         """`memo`: as unpickled; `variables`: the values of the input variables (watched even when part of a larger object)."""
-        tops = {id(value) for value in variables}
+        self._figures = contents.figures(memo.values())
+        tops = {id(value) for value in variables} | self._figures
         watched = {number: obj for number, obj in memo.items() if obj is not namespace and contents.watchable(obj)}
         hidden = {id(contents.memory_of(obj)) for obj in watched.values() if contents.kind_of(obj) == "array"}
         self._before: dict[int, Any] = {}
         opaque = {number: obj for number, obj in watched.items() if contents.kind_of(obj) == "opaque"}
         for number, obj in opaque.items():
             if id(obj) not in hidden or id(obj) in tops:
-                self._before[number] = contents.fingerprint(obj, hidden)
+                self._before[number] = contents.fingerprint(obj, hidden, self._figures)
         # What lies inside an object we cannot look into belongs to it: it changes with it, and not by itself.
         self.objects = {n: obj for n, obj in watched.items() if id(obj) in tops or id(obj) not in hidden}
         for number, obj in self.objects.items():
             if number not in opaque:
-                self._before[number] = contents.content_of(obj)
+                self._before[number] = contents.content_of(obj, self._figures)
 
     def changed(self) -> dict[int, tuple[str, Any]]:
         """Number → (kind, content now) of every watched object that does not hold what it held. Content is a new object."""
         return {
             n: (contents.kind_of(obj), contents.copied(obj))
             for n, obj in self.objects.items()
-            if not contents.same(self._before[n], contents.content_of(obj))
+            if not contents.same(self._before[n], contents.content_of(obj, self._figures))
         }
 
 
@@ -121,13 +122,26 @@ def _apply_class(original: type, content: dict[str, Any]) -> None:
 
 def _apply_opaque(original: Any, content: Any) -> bool:
     """By the object's own pickle protocol: DataFrames, random generators and the like."""
-    if not hasattr(original, "__setstate__") or type(original) is not type(content):
+    cls = cast("type[Any]", type(original))
+    plainly = not hasattr(original, "__setstate__") and cls.__reduce_ex__ is object.__reduce_ex__ and cls.__reduce__ is object.__reduce__
+    if type(content) is not cls or not (plainly or hasattr(original, "__setstate__")):
         return False
     try:
-        original.__setstate__(content.__getstate__())
+        state = content.__getstate__()
+        if not plainly:
+            original.__setstate__(state)
+        elif isinstance(state, dict):  # an artist of matplotlib: pickle puts its state where it was
+            _put_attributes(original, cast("dict[str, Any]", state))
+        else:
+            return False
     except Exception:
         return False  # the caller takes the new object instead, which is right in all but its identity
     return True
+
+
+def _put_attributes(original: Any, attributes: dict[str, Any]) -> None:
+    original.__dict__.clear()
+    original.__dict__.update(attributes)
 
 
 def rebind(namespace: dict[str, Any], swaps: Sequence[tuple[object, object]]) -> list[str]:

@@ -101,3 +101,61 @@ def test_doctor_on_an_address_without_a_token(kernel: Kernel) -> None:
         "print(subprocess.run([sys.executable, '-m', 'mecapy_jupyter.cli', 'doctor'], env=bare, capture_output=True, text=True).stdout)"
     )
     assert "there is no token for it" in ran.stdout and "embedded stack" not in ran.stdout, ran
+
+
+TOLD = {
+    "which expressions show": ("get_ipython().ast_node_interactivity = {!r}", "all", "last_expr", "1\n2"),
+    "precision": ("get_ipython().run_line_magic('precision', {!r})", "3", "", "3.14159265"),
+}
+
+
+@pytest.mark.parametrize(("tell", "to", "back", "cell"), TOLD.values(), ids=TOLD)
+def test_what_the_notebook_has_told_its_shell(kernel: Kernel, tell: str, to: str, back: str, cell: str) -> None:
+    """A cell shows what it would show here, and again when that is taken back."""
+    try:
+        for value in (to, back):
+            assert kernel.run(tell.format(value)).ok
+            here, there = kernel.run(cell), kernel.run(f"%%mecapy\n{cell}")
+            assert [shown["data"] for shown in there.results] == [shown["data"] for shown in here.results] != []
+    finally:
+        kernel.run(tell.format(back))
+
+
+def test_future_imports_hold_in_later_cells(kernel: Kernel) -> None:
+    """Those of cells here hold there, and those of cells there hold here: annotations are not looked up."""
+    try:
+        assert kernel.run("%%mecapy\nfrom __future__ import annotations").ok
+        for cell in ("def f(x: Load): ...", "%%mecapy\ndef g(x: Load): ..."):
+            assert kernel.run(cell).ok
+    finally:
+        kernel.run("import __future__\nget_ipython().compile.flags &= ~__future__.annotations.compiler_flag\ndel annotations")
+
+
+PICTURE = """
+import io, hashlib
+import matplotlib.pyplot as plt
+def look(figure):
+    file = io.BytesIO()
+    figure.savefig(file, format="raw", dpi=40)
+    return hashlib.md5(file.getvalue()).hexdigest()
+def begin():
+    figure, axes = plt.subplots(1, 2, sharex=True)
+    line, = axes[0].plot([1, 2])
+    plt.close(figure)
+    return figure, axes, line
+fig, (left, right), line = begin()
+"""
+DRAW = "line.set_color('red')\nright.plot([1, 2, 3], [1, 4, 9], label='x')\nright.legend()\nright.set_xlim(0, 5);"
+AFTERWARDS = "fig.set_size_inches(3, 2); left.set_title('t'); look(fig)"
+
+
+def test_drawing_into_axes_that_were_there(kernel: Kernel) -> None:
+    """The figure around them, the other axes and the lines in them stay the same objects, and the picture is that of home."""
+    assert kernel.run(PICTURE).ok
+    ran = kernel.run(f"%%mecapy\n{DRAW}")
+    assert ran.ok, ran.text
+    same = "right.figure is left.figure is fig and fig.axes == [left, right] and left.lines[0] is line and line.axes is left"
+    assert kernel.value(same) == "True"
+    there = kernel.run(AFTERWARDS).results[0]["data"]
+    assert kernel.run(f"{PICTURE}\n{DRAW}").ok
+    assert kernel.run(AFTERWARDS).results[0]["data"] == there
