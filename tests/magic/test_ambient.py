@@ -62,6 +62,12 @@ STATE: dict[str, tuple[str, str, str, str]] = {
         "logging.getLogger('beam').setLevel(logging.ERROR)",
     ),
     "recursion limit": ("import sys", "sys.setrecursionlimit(7000)", "sys.getrecursionlimit()", "sys.setrecursionlimit(9000)"),
+    "shell": (
+        "import os",
+        "get_ipython().ast_node_interactivity = 'last_expr_or_assign'",
+        "get_ipython().ast_node_interactivity",
+        "get_ipython().ast_node_interactivity = 'last_expr'",
+    ),
     "environment": (
         "import os",
         "os.environ['BEAM_MODEL'] = 'fine'",
