@@ -46,8 +46,8 @@ class Bucket:
                     **options,
                 )
                 region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-                connect: Any = boto3.client  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
-                self._made = connect("s3", endpoint_url=self._endpoint_url or None, region_name=region, config=config)
+                session: Any = boto3.Session()  # of our own: boto3's keeps the first credentials that this process had
+                self._made = session.client("s3", endpoint_url=self._endpoint_url or None, region_name=region, config=config)
             return self._made
 
     def _at(self, key: str) -> dict[str, str]:
