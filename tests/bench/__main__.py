@@ -53,8 +53,8 @@ def main() -> None:
     found: list[str] = []
     for name in wanted:
         print(f"\n{PARTS[name]}", flush=True)
-        said = part(name)
-        found.append(f"### {PARTS[name]}\n\n```text\n{said.strip()}\n```\n")
+        said = part(name).strip("\n")
+        found.append(f"### {PARTS[name]}\n\n```text\n{said}\n```\n")
     if wanted == list(PARTS):
         before, _, rest = PAGE.read_text().partition(BEGIN)
         after = rest.partition(END)[2]
