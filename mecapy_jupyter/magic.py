@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .client import Client
 
 _UNITS = {"": 1.0, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_BEFORE_COMMENT = re.compile(r"""(?:'[^']*'|"[^"]*"|(?<=\S)\#|[^'"\#])*""")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -37,7 +38,9 @@ def duration(text: str) -> float:
 
 
 def words(line: str) -> list[str]:
-    """A magic's line as a shell would take it apart."""
+    """A magic's line as a shell would take it apart, without its comment."""
+    before = _BEFORE_COMMENT.match(line)
+    line = before[0] if before and line.startswith("#", before.end()) else line
     try:
         return shlex.split(line)
     except ValueError as trouble:  # a quote without its other

@@ -37,8 +37,8 @@ _local = Caller(LOCAL, role="admin")
 _nobody = Caller("", scopes=frozenset())
 _bearer = HTTPBearer(auto_error=False, description="What `mecapy login` got, a personal API token (`mecapy token create`), or the stack's.")
 _HOW = (
-    "send the header `Authorization: Bearer TOKEN`. `mecapy login` (in a notebook `%mecapy login`) gets a token; `mecapy up` prints the "
-    "embedded stack's; MECAPY_TOKEN sets one."
+    "log in with `mecapy login`, in a notebook `%mecapy login`; or set MECAPY_TOKEN (the embedded stack's is what `mecapy up` prints). "
+    "Over HTTP the token stands in the header `Authorization: Bearer TOKEN`."
 )
 _FORWARDED = ("x-forwarded-for", "x-real-ip", "forwarded")
 

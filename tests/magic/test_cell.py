@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mecapy_jupyter import magic
+
 from .conftest import Kernel
 
 
@@ -250,3 +252,10 @@ def test_a_file_that_was_not_sent(kernel: Kernel, folder: Path) -> None:
             assert ran.error in ("FileNotFoundError", "PermissionError") and said in ran.stderr, (call, ran.stderr)
     ran = kernel.run("%%mecapy\nopen('nowhere.csv')")
     assert ran.error == "FileNotFoundError" and "--files" not in ran.stderr
+
+
+def test_a_comment_on_the_line(kernel: Kernel) -> None:
+    """As on any line of Python; a `#` in quotes or inside a word is none."""
+    ran = kernel.run("%%mecapy --name 'case #7'  # don't wait for it\ny = 1\nprint(y)")
+    assert ran.ok and ran.stdout == "1\n", ran
+    assert magic.words("--files mesh#2.msh --name 'a # b' # it's") == ["--files", "mesh#2.msh", "--name", "a # b"]
