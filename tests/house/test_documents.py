@@ -15,6 +15,7 @@ from .tracked import ROOT, findings, tracked
 
 SETTING = re.compile(r"MECAPY_[A-Z0-9]+(?:_[A-Z0-9]+)*\b(?!_)")
 PLACEHOLDERS = {"MECAPY_X_Y"}
+PACKAGES = ("mecapy_jupyter", "backend/mecapy_backend", "worker/mecapy_worker")
 
 
 def text(name: str) -> str:
@@ -24,7 +25,7 @@ def text(name: str) -> str:
 def settings_in_code() -> set[str]:
     """The fields of Settings, and every name of that form in the code of the three packages."""
     named = {f"MECAPY_{field.upper()}" for field in Settings.model_fields}
-    for package in ("mecapy_jupyter", "backend/mecapy_backend", "worker/mecapy_worker"):
+    for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
             named |= set(SETTING.findall(path.read_text()))
     return named - PLACEHOLDERS
@@ -55,6 +56,17 @@ def test_every_error_says_what_to_do() -> None:
     rows = {name: to_do.strip() for name, to_do in re.findall(r"(?m)^\| `(\w+)` \|[^|]*\|([^|]*)\|$", text("docs/errors.md"))}
     assert rows.keys() == classes
     assert all(rows.values())
+
+
+def test_every_module_has_its_place() -> None:
+    """Under "Where what lies" docs/design.md names each module of the three packages, and no other."""
+    paths = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if path.stem != "__init__"]
+    modules = {path.stem for path in paths if path.parent.name != "versions"}
+    folders = {path.parent.name for path in paths}
+    section = text("docs/design.md").split("\n## Where what lies\n")[1].split("\n## ")[0]
+    named = set(re.findall(r"`([a-z]\w*)`", section))
+    assert modules - named == set()
+    assert named - modules - folders == set()
 
 
 def test_readme_promises_only_targets_of_the_makefile() -> None:
