@@ -70,7 +70,7 @@ def _parser() -> _Parser:
     add("--priority", type=int, choices=range(10), default=5, metavar="0-9", help="among your own tasks, higher first (5)")
     add("--name", default="", help="a name for task lists")
     add("--retries", type=int, choices=range(11), default=0, metavar="n", help="try a failing cell again so many times (0)")
-    add("--files", type=_names, default=(), metavar="mesh.msh,data/*.csv", help="files of this folder that go along")
+    add("--files", type=_names, default=(), metavar="mesh.msh,data/*.csv", help="files that go along, by their paths from here")
     add("--keep", type=_names, default=(), metavar="out/*.vtk", help="files the cell writes that come home into this folder")
     add("--dry-run", action="store_true", help="send nothing; say what would travel")
     add("--quiet", action="store_true", help="no live block; only a progress bar of the cell's own")

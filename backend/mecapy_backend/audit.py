@@ -39,7 +39,6 @@ ACTS = {
     "DELETE /tokens/{token_id}": "revoke token",
     "GET /users": "admin: list users",
     "GET /users/tasks": "admin: list tasks",
-    "POST /users/tasks/{task_id}/cancel": "admin: cancel",
     "PATCH /users/{user_id}": "admin: change user",
     "DELETE /users/{user_id}": "admin: delete user",
     "GET /organisations": "admin: list organisations",

@@ -1,4 +1,4 @@
-"""Who works: each worker says every few seconds that it lives. For people and estimates; leases stand in `tasks`."""
+"""Who works: each worker says every few seconds that it lives. For people and estimates; leases stand in `leases`."""
 
 from __future__ import annotations
 
