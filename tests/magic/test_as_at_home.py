@@ -57,6 +57,13 @@ def test_what_a_with_block_leaves_behind_is_not_mentioned(kernel: Kernel) -> Non
     assert "f did not come home" in kernel.run("%%mecapy\nf = open('b.txt', 'w')").stderr
 
 
+def test_a_stream_that_was_taken_apart(kernel: Kernel) -> None:
+    """It cannot even say whether it is closed. It stays there and is named; all the rest comes home."""
+    ran = kernel.run("%%mecapy\nimport io\ntext = io.TextIOWrapper(io.BytesIO())\nraw = text.detach()\nx = 5")
+    assert ran.ok and "text did not come home" in ran.stderr, ran
+    assert kernel.value("x") == "5"
+
+
 def test_an_output_that_is_not_there_is_said(kernel: Kernel) -> None:
     """A slip in `-o` is not silent; a glob may match nothing."""
     ran = kernel.run("%%mecapy -o stres,t*,none\nstress = 1")

@@ -176,7 +176,10 @@ def _leave_behind(home: dict[str, Any], namespace: dict[str, Any], watch: Watch)
 def _is_spent(value: object) -> bool:
     """What a `with` block leaves behind, a closed file or an executor that was shut down, nobody misses."""
     if isinstance(value, io.IOBase):
-        return value.closed
+        try:
+            return value.closed
+        except Exception:  # one that was taken apart, or is the user's own, may not know
+            return False
     return isinstance(value, Executor) and bool(vars(value).get("_shutdown") or vars(value).get("_shutdown_thread"))
 
 
