@@ -3,6 +3,7 @@
 from __future__ import annotations
 import __future__
 
+import sys
 from typing import Any
 
 from IPython.core.getipython import get_ipython
@@ -27,5 +28,9 @@ def put(state: dict[str, Any]) -> None:
     shell.ast_node_interactivity = state["ast_node_interactivity"]
     formatter = shell.display_formatter.formatters["text/plain"]
     if formatter.float_precision != state["precision"]:
+        numpy: Any = sys.modules.get("numpy")
+        options: Any = numpy.get_printoptions() if numpy is not None else {}
         formatter.float_precision = state["precision"]
+        if numpy is not None:
+            numpy.set_printoptions(**options)  # IPython sets its precision, too; but that travels by itself
     shell.compile.flags = (shell.compile.flags & ~_FUTURE) | state["future"]

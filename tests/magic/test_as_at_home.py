@@ -128,6 +128,18 @@ def test_what_the_notebook_has_told_its_shell(kernel: Kernel, tell: str, to: str
         kernel.run(tell.format(back))
 
 
+def test_precision_and_the_precision_of_arrays(kernel: Kernel) -> None:
+    """`%precision` sets NumPy's, too; what the notebook has said to NumPy afterwards holds there as here."""
+    try:
+        assert kernel.run("import numpy as np\n%precision 3\nnp.set_printoptions(precision=8)\nthird = np.array([1 / 3])").ok
+        cell = "third, 1 / 3"
+        here, there = kernel.run(cell), kernel.run(f"%%mecapy\n{cell}")
+        assert there.results[0]["data"] == here.results[0]["data"]
+        assert "0.33333333" in here.results[0]["data"]["text/plain"] and "0.333)" in here.results[0]["data"]["text/plain"]
+    finally:
+        kernel.run("%precision\nnp.set_printoptions(precision=8)")
+
+
 def test_future_imports_hold_in_later_cells(kernel: Kernel) -> None:
     """Those of cells here hold there, and those of cells there hold here: annotations are not looked up."""
     try:
