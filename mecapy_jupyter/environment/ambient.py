@@ -109,6 +109,8 @@ def begin_environment() -> None:
     """From here on, count changes of the environment."""
     _fresh_environment.clear()
     _fresh_environment.update(os.environ)
+    if "environment" in _noted:  # with what the libraries that were imported before have set
+        _noted["environment"] = _environment()
 
 
 def _decimal_context() -> Any:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from mecapy_jupyter.environment import ambient
@@ -101,6 +104,22 @@ def test_it_travels_both_ways(kernel: Kernel) -> None:
 def test_nothing_changed_nothing_comes_home() -> None:
     """A cell that touches none of it brings none of it home."""
     assert ambient.changed(ambient.current(), ambient.current()) == {}
+
+
+_SETS = """
+import os
+from mecapy_jupyter.environment import ambient
+os.environ["OF_A_LIBRARY"] = "1"
+ambient.note()
+ambient.begin_environment()
+print(ambient.changed(ambient.noted(), ambient.current()))
+"""
+
+
+def test_what_preloaded_libraries_set_is_no_change() -> None:
+    """scikit-learn sets variables when it is imported. Were they a cell's change, the notebook's own variables would be reset for it."""
+    ran = subprocess.run([sys.executable, "-c", _SETS], capture_output=True, text=True, timeout=60, check=False)
+    assert ran.stdout == "{}\n", ran
 
 
 @pytest.mark.parametrize("kind", ["random", "numpy.printoptions"])
