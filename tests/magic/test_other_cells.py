@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from .conftest import Kernel
 
 DEFINE = "def divide(x):\n    y = 1 / x\n    return y"
@@ -52,3 +54,18 @@ def test_the_line_a_cell_was_at_is_its_own(kernel: Kernel) -> None:
     assert kernel.run("def wait():\n    import time\n\n\n\n\n    time.sleep(60)").ok
     ran = kernel.run("%%mecapy --timeout 1\nx = 1\nwait()")
     assert ran.error == "TaskTimeout" and "----> 3 wait()" in plain(ran.text), ran.text
+
+
+WAITS = {
+    "%%time": ("%%time\nx = 1\nwhile x: pass", 4),
+    "a part that IPython runs as a cell": ("%%capture out\nx = 1\nwhile x: pass", 4),
+    "one in the other": ("%%time\n%%capture out\nwhile True: pass", 4),
+    "another program": ("%%bash\nsleep 60", 2),
+}
+
+
+@pytest.mark.parametrize(("cell", "line"), WAITS.values(), ids=WAITS)
+def test_the_line_below_a_magic_of_the_cell(kernel: Kernel, cell: str, line: int) -> None:
+    """Lines are counted from the cell's first one, whoever runs them."""
+    ran = kernel.run(f"%%mecapy --timeout 1\n{cell}")
+    assert ran.error == "TaskTimeout" and f"----> {line} " in plain(ran.text), ran.text

@@ -26,7 +26,6 @@ from .keeping import Keeping, forget_unusable, recorded
 from .outcome import settle
 from .relay import Relay
 
-_NO_CELL = dict[str, str]()
 RETRIED = frozenset({"cell", "killed", "memory", "timeout", "disk", "output", "storage", "protocol"})
 _ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 LEAVING_S = 5.0
@@ -98,7 +97,7 @@ async def attempt(
             async with door.opened(work, started, child):
                 ended = await Relay(child, hold, journal).run(float(request.get("timeout", 300)))
             laps.lap("run")
-            outcome = await settle(ended, child.outbox, keep, work.settings, (request.get("cell") or _NO_CELL).get("filename", ""))
+            outcome = await settle(ended, child.outbox, keep, work.settings, request)
             laps.lap("result")
             return _wanted(hold, outcome), journal
         return _wanted(hold, wire.Outcome(wire.FAILED, error=why)), journal

@@ -103,8 +103,8 @@ class Keeps(Protocol):
     async def write(self, digest: str, data: bytes) -> None: ...
 
 
-async def settle(ended: Ended, outbox: Path, keep: Keeps, settings: Settings, filename: str = "") -> wire.Outcome:
-    """The outcome to record. The child is dead when this is called: nothing changes in its outbox any more. `filename`: the cell's."""
+async def settle(ended: Ended, outbox: Path, keep: Keeps, settings: Settings, request: dict[str, Any]) -> wire.Outcome:
+    """The outcome to record. The child is dead when this is called: nothing changes in its outbox any more. `request`: the task's."""
     outcome = wire.Outcome(wire.CANCELLED, seconds=round(ended.seconds, 6))
     if ended.reason == "lost":
         return outcome  # nobody asks for it any more
@@ -120,7 +120,7 @@ async def settle(ended: Ended, outbox: Path, keep: Keeps, settings: Settings, fi
     if ended.reason == "cancel":
         return replace(outcome, payload=payload, stopped_s=round(ended.stopped_s or 0.0, 3))
     if error:
-        line = whereabouts.line_of(outbox, filename) if error.kind in ("memory", "disk", "timeout", "killed") else None
+        line = whereabouts.line_of(outbox, request) if error.kind in ("memory", "disk", "timeout", "killed") else None
         return replace(outcome, state=wire.FAILED, error=reasons.at(error, line), payload=payload)
     assert ended.word
     return replace(outcome, state=ended.word.state, result=ended.word.result, error=ended.word.error, payload=payload)

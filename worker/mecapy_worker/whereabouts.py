@@ -12,7 +12,9 @@ import faulthandler
 import os
 import re
 import signal
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 ASK = signal.SIGUSR1
 _ASKED_S, _LOOK_S = 1.5, 0.01
@@ -21,6 +23,8 @@ _ASKED_S, _LOOK_S = 1.5, 0.01
 NAME = ".where"
 _MOST_BYTES = 64 * 1024
 _UNNAMED = rb"<ipython-input-[^\"]*"
+_PARTS = rb"<ipython-input-[^\"]*|<timed exec>|<timed eval>"
+"""What IPython calls the part of a cell below its `%%magic`, where it runs that itself."""
 
 
 def keep(outbox: str) -> None:
@@ -39,12 +43,24 @@ async def answered(outbox: Path) -> None:
                 return await asyncio.sleep(2 * _LOOK_S)  # it writes frame by frame
 
 
-def line_of(outbox: Path, filename: str) -> int | None:
-    """The line of the cell that was last seen to run, as the user counts it; None when nothing is known. `filename`: the cell's."""
+def line_of(outbox: Path, request: Mapping[str, Any]) -> int | None:
+    """The line of the cell that was last seen to run, as the user counts it; None when nothing is known. `request`: the task's."""
+    cell: dict[str, Any] = request.get("cell") or {}
+    filename, above, magics = cell.get("filename", ""), int(bool(cell.get("header"))), _magics(request["code"])
     name = re.escape(filename.encode("ascii", "backslashreplace")) if filename else _UNNAMED  # as faulthandler writes it
+    part = _PARTS if filename and magics else b"(?!)"
     with contextlib.suppress(OSError):
         handle = os.open(outbox / NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(handle, "rb") as file:
-            found = re.search(rb'File "%b", line (\d{1,9}) ' % name, file.read(_MOST_BYTES))
-            return int(found[1]) if found else None
+            found = re.search(rb'File "(?:(%b)|%b)", line (\d{1,9}) ' % (part, name), file.read(_MOST_BYTES))
+        if found:  # a cell that begins with a magic was run without the line above it, and the part below without the magics
+            return int(found[2]) + (above if magics else 0) + (magics if found[1] else 0)
     return None
+
+
+def _magics(code: str) -> int:
+    """How many lines at the beginning are `%%magics`, with the empty ones around them; 0 where there are none."""
+    if not code.lstrip().startswith("%%"):
+        return 0
+    lines = code.splitlines()
+    return next((number for number, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("%%")), len(lines))
