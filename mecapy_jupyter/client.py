@@ -95,7 +95,7 @@ class Client(concurrent.futures.Executor):
     ) -> Task:
         """Pack `values`, upload what the store lacks, submit. `words`, `imports`: as for `prelude.make`. `check` may raise before.
         `on_task` gets the task as soon as there is one, so that an interrupt which comes then can end it."""
-        packed = packing.pack(values, namespace, words, imports)
+        packed = packing.pack(values, namespace, words, imports, self.gateway.secret_in)
         check(packed)
         if self.gateway.secret_in(packed.stream):
             named = [name for name, value in values.items() if isinstance(value, str) and self.gateway.secret_in(value.encode())]

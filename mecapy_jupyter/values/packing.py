@@ -6,7 +6,7 @@ Before it: `client`, and `dryrun`, which packs without sending. After it: `paylo
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .. import errors
@@ -19,13 +19,21 @@ def main_namespace() -> dict[str, Any]:
     return sys.modules["__main__"].__dict__
 
 
-def pack(values: Mapping[str, Any], namespace: dict[str, Any], words: Sequence[str], imports: Sequence[str]) -> payload.Packed:
-    """Raises CannotSend, which names the variable and the part. `words`, `imports`: as for `prelude.make`."""
+def pack(
+    values: Mapping[str, Any],
+    namespace: dict[str, Any],
+    words: Sequence[str],
+    imports: Sequence[str],
+    secret_in: Callable[[bytes], bool] = lambda _: False,
+) -> payload.Packed:
+    """Raises CannotSend, which names the variable and the part. `words`, `imports`: as for `prelude.make`. The text of a cell that has a
+    secret in it stays here."""
     diagnose.check_sizes(values)
     cells = set[str]()
 
     def around(own: list[str]) -> dict[str, Any]:
-        return prelude.make(own, values, words, imports, cells)
+        made = prelude.make(own, values, words, imports, cells)
+        return made | {"cells": {name: cell for name, cell in made["cells"].items() if not secret_in("".join(cell[1]).encode())}}
 
     try:
         return payload.pack([payload.by_name(values)], namespace, prelude=around, cells=cells)

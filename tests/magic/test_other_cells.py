@@ -69,3 +69,11 @@ def test_the_line_below_a_magic_of_the_cell(kernel: Kernel, cell: str, line: int
     """Lines are counted from the cell's first one, whoever runs them."""
     ran = kernel.run(f"%%mecapy --timeout 1\n{cell}")
     assert ran.error == "TaskTimeout" and f"----> {line} " in plain(ran.text), ran.text
+
+
+def test_the_text_of_a_cell_that_has_the_token(kernel: Kernel) -> None:
+    """The function travels, the text around it stays here: a token never leaves."""
+    token = kernel.run("import os\nprint(os.environ['MECAPY_TOKEN'])").stdout.strip()
+    assert kernel.run(f"mine = {token!r}\ndef twice(x):\n    return 2 * x").ok
+    ran = kernel.run("%%mecapy\nimport linecache\nfour, text = twice(2), linecache.getlines(twice.__code__.co_filename)")
+    assert ran.ok and kernel.value("four, text") == "(4, [])", ran.text
