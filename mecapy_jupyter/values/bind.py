@@ -20,6 +20,7 @@ from . import inplace, payload, salvage, trails
 from .diagnose import size_estimate
 
 _LARGE_BYTES = 1_000_000
+_OF_THE_SHELL = frozenset({"_exit_code"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,7 @@ def came_back(namespace: Mapping[str, Any], home: Home, names: Iterable[str]) ->
     """The names as the live block shows them: large ones first, with their size, and which were changed in place; not what was
     merely imported."""
     large, found = list[tuple[int, str]](), list[str]()
-    for name in names:
+    for name in (name for name in names if name not in _OF_THE_SHELL):
         if name not in home.bound:
             found.append(f"{name} changed")
         elif name in namespace and not _imported(namespace[name]):

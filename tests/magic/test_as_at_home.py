@@ -28,6 +28,14 @@ def test_the_exit_code_of_a_command(kernel: Kernel) -> None:
     """`!command` leaves it, for the cell's next line and for the next cell."""
     assert kernel.run("%%mecapy\n!false\nprint(_exit_code)").stdout == "1\n"
     assert kernel.value("_exit_code") == "1"
+    shown = kernel.run("%%mecapy --progress-after 0\n!false\nx = 1").displays
+    assert "x" in shown[-1]["data"]["text/plain"] and not any("_exit_code" in str(each["data"]) for each in shown)
+
+
+def test_no_error_was_there_before(kernel: Kernel) -> None:
+    """What a worker has tried for itself is not the cell's last error, to `%debug` or to whoever asks."""
+    ran = kernel.run("%%mecapy\nimport sys\nprint([name for name in vars(sys) if name.startswith('last_')])")
+    assert ran.stdout == "[]\n", ran
 
 
 @pytest.mark.parametrize("ask", ["input('Name? ')", "__import__('getpass').getpass()"])

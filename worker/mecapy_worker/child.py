@@ -62,6 +62,8 @@ def _try_cells() -> None:
     for cell in cells:
         _shell.run(cell)
     _forget(mine)
+    for name in ("last_type", "last_value", "last_traceback", "last_exc"):
+        sys.__dict__.pop(name, None)  # of `1 / 0`
 
 
 def _rehearse() -> None:
