@@ -6,6 +6,7 @@ Before it: `cell`. IPython asks an exception that has `_render_traceback_` for i
 from __future__ import annotations
 
 import contextlib
+import linecache
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -49,8 +50,9 @@ class CellSource:
         self.filename: str = shell.compile.cache(self.text, number, raw_code=self.text)
 
     def rename(self, filename: str) -> str:
-        """The worker's name for a part of this cell that a magic ran → ours; other files keep theirs."""
-        return self.filename if filename.startswith("<ipython-input-") else filename
+        """The worker's name for a part of this cell that a magic ran → ours; other files keep theirs, as the other cells of a terminal,
+        which are called alike."""
+        return self.filename if filename.startswith("<ipython-input-") and filename not in linecache.cache else filename
 
     def syntax_error(self, error: SyntaxError) -> NoReturn:
         """Raise it as if the cell had been run here. `error` was found in the body."""

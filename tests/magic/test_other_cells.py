@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -77,3 +80,22 @@ def test_the_text_of_a_cell_that_has_the_token(kernel: Kernel) -> None:
     assert kernel.run(f"mine = {token!r}\ndef twice(x):\n    return 2 * x").ok
     ran = kernel.run("%%mecapy\nimport linecache\nfour, text = twice(2), linecache.getlines(twice.__code__.co_filename)")
     assert ran.ok and kernel.value("four, text") == "(4, [])", ran.text
+
+
+_IN_A_TERMINAL = """
+import traceback
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+for cell in ("%load_ext mecapy_jupyter", "def divide(x):\\n    return 1 / x"):
+    assert shell.run_cell(cell).success
+ran = shell.run_cell("%%mecapy\\na = 0\\ndivide(a)")
+frames = [frame for frame in traceback.extract_tb(ran.error_in_exec.__traceback__) if frame.filename.startswith("<ipython-input-")]
+print([(frame.lineno, frame.line) for frame in frames][-2:])
+"""
+
+
+def test_files_of_other_cells_in_a_terminal(kernel_environment: dict[str, str], tmp_path: Path) -> None:
+    """There all cells' names look alike, and still each step of a traceback stands in the cell it is of."""
+    command, home = [sys.executable, "-c", _IN_A_TERMINAL], {"IPYTHONDIR": str(tmp_path)}
+    ran = subprocess.run(command, env=kernel_environment | home, capture_output=True, text=True, timeout=120, check=False)
+    assert ran.stdout.splitlines()[-1] == "[(3, 'divide(a)'), (2, 'return 1 / x')]", ran
