@@ -59,6 +59,14 @@ def test_the_line_a_cell_was_at_is_its_own(kernel: Kernel) -> None:
     assert ran.error == "TaskTimeout" and "----> 3 wait()" in plain(ran.text), ran.text
 
 
+def test_a_dry_run_names_the_cells_whose_text_travels(kernel: Kernel) -> None:
+    """It is all that would travel."""
+    number = kernel.value("get_ipython().execution_count")
+    assert kernel.run(DEFINE).ok
+    assert f"In[{number}]" in kernel.run("%%mecapy --dry-run\ndivide(1)").stdout
+    assert "In[" not in kernel.run("%%mecapy --dry-run\n1").stdout
+
+
 WAITS = {
     "%%time": ("%%time\nx = 1\nwhile x: pass", 4),
     "a part that IPython runs as a cell": ("%%capture out\nx = 1\nwhile x: pass", 4),
