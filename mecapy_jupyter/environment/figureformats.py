@@ -29,9 +29,9 @@ def get() -> dict[str, Any] | None:
 
 def ready() -> None:
     """A figure has come home: let this shell show it as after a cell that draws one. Only pyplot's back end, once it is loaded, does so."""
-    pyplot: Any = importlib.import_module("matplotlib.pyplot")
-    if "inline" in str(dict[str, Any].get(sys.modules["matplotlib"].rcParams, "backend")):
-        with contextlib.suppress(Exception):  # not its public face
+    with contextlib.suppress(Exception):  # not its public face
+        pyplot: Any = importlib.import_module("matplotlib.pyplot")
+        if "inline" in str(dict[str, Any].get(sys.modules["matplotlib"].rcParams, "backend")):
             pyplot._get_backend_mod()
 
 

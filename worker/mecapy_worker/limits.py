@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 
 from mecapy_worker.children import Child
 from mecapy_worker.terms import PoolOptions
 from mecapy_worker.watch import Watch
+
+log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.2
 _LOOKS_PER_REPORT = 5
@@ -31,27 +34,31 @@ class Limits:
         self._busy.set()
 
     async def hold(self) -> None:
-        """For ever. Counting processes never waits for measuring them."""
+        """For ever: a look that fails is not the last one."""
         try:
-            await self._look()
+            for number in itertools.count():
+                try:
+                    await self._look(exact=number % _LOOKS_PER_REPORT == 0)
+                except Exception:
+                    log.exception("could not look at the children")
         finally:
             if self._measuring:
                 self._measuring.cancel()
 
-    async def _look(self) -> None:
-        for look in itertools.count():
-            await self._busy.wait()
-            await asyncio.sleep(LOOK_EVERY_S)
-            active = {child.pid: child for child in self.active}
-            if not active:
-                self._busy.clear()
-                continue
-            members = await asyncio.to_thread(self._watch.members, active.keys())
-            bombs = {pid: len(found) for pid, found in members.items() if len(found) > self._options.processes}
-            for pid, count in bombs.items():
-                await self._stop(active[pid], "processes", count, self._options.processes)
-            if not bombs and (self._measuring is None or self._measuring.done()):
-                self._measuring = asyncio.create_task(self._measure(active, members, exact=look % _LOOKS_PER_REPORT == 0))
+    async def _look(self, *, exact: bool) -> None:
+        """Counting processes never waits for measuring them."""
+        await self._busy.wait()
+        await asyncio.sleep(LOOK_EVERY_S)
+        active = {child.pid: child for child in self.active}
+        if not active:
+            return self._busy.clear()
+        members = await asyncio.to_thread(self._watch.members, active.keys())
+        bombs = {pid: len(found) for pid, found in members.items() if len(found) > self._options.processes}
+        for pid, count in bombs.items():
+            await self._stop(active[pid], "processes", count, self._options.processes)
+        if not bombs and (self._measuring is None or self._measuring.done()):
+            self._measuring = asyncio.create_task(self._measure(active, members, exact=exact))
+        return None
 
     async def _measure(self, active: dict[int, Child], members: dict[int, list[int]], *, exact: bool) -> None:
         roots = {pid: child.root for pid, child in active.items()}
