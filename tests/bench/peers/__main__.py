@@ -41,6 +41,7 @@ INTRO = """## Beside its peers
 ({day}, {cores} cores). Peers run the call in a process that stays and keep nothing on disk; MecaPy's is a fresh confined process, durable
 in PostgreSQL. The local kernel was measured before each of them, its row is all of these. Data is 256 MiB of float64 sent and the
 array plus one brought home, best of two, beyond adding one here; in the local row nothing travels, it is that addition.
+Nobody's memory is touched beforehand, so most of it is the machine's fresh pages (`data` above touches them first).
 Ray's array comes home as a read-only view of shared memory. A p99 below the local kernel's is noise of a shared machine: every trip has the
 local kernel in it.
 """
