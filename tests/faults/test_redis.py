@@ -66,18 +66,24 @@ def test_f09_redis_away(stack: Stack) -> None:
     assert stack.of("worker") == workers
 
 
+def held_up(stack: Stack, busy: list[Task], why: str) -> list[Task]:
+    """Tasks that are taken now and wait, while those that run end; the gateway says what is wrong with Redis."""
+    waiting = [stack.submit(str(n), n) for n in range(3)]
+    once(stack, *busy)
+    with stack.http() as http:
+        answer = http.get("/readyz")
+    assert answer.status_code == 503 and answer.json()["parts"]["redis"] == why
+    assert {stack.row(task)["state"] for task in waiting} == {"queued"}
+    return waiting
+
+
 def test_f10_redis_full(stack: Stack) -> None:
     """`maxmemory` reached: tasks are taken and wait, running ones end with their log kept, and with room again all go on."""
     busy = running(stack, seconds=1.0)
     with stack.redis() as connection:
         connection.config_set("maxmemory", "1")
         try:
-            waiting = [stack.submit(str(n), n) for n in range(3)]
-            once(stack, *busy)
-            with stack.http() as http:
-                answer = http.get("/readyz")
-            assert answer.status_code == 503 and answer.json()["parts"]["redis"] == "full"
-            assert {stack.row(task)["state"] for task in waiting} == {"queued"}
+            waiting = held_up(stack, busy, "full")
         finally:
             connection.config_set("maxmemory", "0")
     once(stack, *waiting)
@@ -91,11 +97,7 @@ def test_f10_redis_read_only(stack: Stack) -> None:
     with stack.redis() as connection:
         connection.replicaof("127.0.0.1", "1")
         try:
-            waiting = [stack.submit(str(n), n) for n in range(3)]
-            once(stack, *busy)
-            with stack.http() as http:
-                answer = http.get("/readyz")
-            assert answer.status_code == 503 and answer.json()["parts"]["redis"] == "read-only"
+            waiting = held_up(stack, busy, "read-only")
         finally:
             connection.replicaof("NO", "ONE")
     once(stack, *waiting)

@@ -152,7 +152,7 @@ def _private_shm_bytes(pids: list[int]) -> int | None:
     """What lies in the child's own /dev/shm, mapped or not; None when it has none of its own."""
     for pid in pids:
         with contextlib.suppress(OSError):
-            place = Path(f"/proc/{pid}/root/dev/shm")
+            place = Path("/proc", str(pid), "root", "dev", "shm")
             if place.stat().st_dev == Path("/dev/shm").stat().st_dev:
                 return None
             about = os.statvfs(place)

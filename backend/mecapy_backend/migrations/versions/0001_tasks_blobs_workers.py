@@ -15,6 +15,12 @@ def _time(name: str, *, required: bool = False) -> sa.Column[object]:
 
 
 def upgrade() -> None:
+    _create_tasks()
+    _index_tasks()
+    _create_blobs_and_workers()
+
+
+def _create_tasks() -> None:
     op.create_table(
         "tasks",
         sa.Column("id", sa.Uuid(as_uuid=False), nullable=False),
@@ -41,6 +47,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("owner", "idempotency_key", name="tasks_owner_idempotency_key_key"),
         sa.CheckConstraint("state IN ('queued','running','completed','failed','cancelled')", name="tasks_state"),
     )
+
+
+def _index_tasks() -> None:
     queued, running = sa.text("state = 'queued'"), sa.text("state = 'running'")
     op.create_index("tasks_queued", "tasks", [sa.text("priority DESC"), "created_at"], postgresql_where=queued)
     op.create_index("tasks_queued_of_owner", "tasks", ["owner"], postgresql_where=queued)
@@ -49,6 +58,9 @@ def upgrade() -> None:
     op.create_index("tasks_ended_of_owner", "tasks", ["owner", sa.text("completed_at DESC")], postgresql_where=ended)
     op.create_index("tasks_of_owner", "tasks", ["owner", sa.text("created_at DESC"), "id"])
     op.create_index("tasks_digests", "tasks", ["digests"], postgresql_using="gin")
+
+
+def _create_blobs_and_workers() -> None:
     op.create_table(
         "blobs",
         sa.Column("owner", sa.Text, nullable=False),
