@@ -99,7 +99,8 @@ class Ground:
 
     @property
     def zygote(self) -> psutil.Process:
-        (zygote,) = self.worker.children()
+        """The worker's child that leads a session; what removes a folder nobody may read is its child for a moment, too."""
+        (zygote,) = (child for child in self.worker.children() if os.getsid(child.pid) == child.pid)
         return zygote
 
     def move_in(self) -> None:

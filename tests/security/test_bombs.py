@@ -36,6 +36,8 @@ BOMBS: dict[str, tuple[str, set[str]]] = {
     "stopped by itself": ("import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)", {"timeout"}),
     "signal to everybody": ("import os, signal\nos.kill(-1, signal.SIGKILL)\nos.kill(os.getpid(), signal.SIGKILL)", {"killed", "PermissionError", "ProcessLookupError"}),
     "stack without end": ("import sys\nsys.setrecursionlimit(10**9)\nf = lambda: f()\nf()", {"killed", "RecursionError", "MemoryError", "memory"}),
+    "disk bomb, and a pipe where it says its line": ("import os, time\np = os.readlink('/proc/self/fd/4'); os.unlink(p); os.mkfifo(p); f = os.open(p, os.O_RDWR)\nfor n in range(99): open(f'f{n}', 'wb').write(bytes(1 << 20))\ntime.sleep(60)", {"disk"}),
+    "disk bomb, and a folder where it says its line": ("import os, time\np = os.readlink('/proc/self/fd/4'); os.unlink(p); os.mkdir(p)\nfor n in range(99): open(f'f{n}', 'wb').write(bytes(1 << 20))\ntime.sleep(60)", {"disk"}),
     "frame nested without end": ("from mecapy_worker.frames import Channel\nimport gc, struct, time\ngc.unfreeze()\nch = [o for o in gc.get_objects() if isinstance(o, Channel) and o.sock.fileno() >= 0][-1]\nh = b'[' * 900_000\nch.sock.sendall(struct.pack('!II', len(h), 0) + h); time.sleep(60)", {"protocol"}),
     "frame without end": ("from mecapy_worker.frames import Channel\nimport gc, struct, time\ngc.unfreeze()\nch = [o for o in gc.get_objects() if isinstance(o, Channel) and o.sock.fileno() >= 0][-1]\nch.sock.sendall(struct.pack('!II', 2, 2**32 - 1) + b'{}'); time.sleep(60)", {"protocol"}),
 }  # fmt: skip

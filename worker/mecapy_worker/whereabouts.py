@@ -21,6 +21,8 @@ _ASKED_S, _LOOK_S = 1.5, 0.01
 """A child that is asked has answered after this, or will not. Most do at once; on a busy machine one waits for its turn, or for memory."""
 
 NAME = ".where"
+_WRITTEN = re.compile(rb'File "<string>", line \d+ in <module>|^  \.\.\.$', re.MULTILINE)
+"""The outermost step of every child, which the zygote's own beginning is; or that there are more steps than it writes."""
 _MOST_BYTES = 64 * 1024
 _UNNAMED = rb"<ipython-input-[^\"]*"
 _PARTS = rb"<ipython-input-[^\"]*|<timed exec>|<timed eval>"
@@ -38,9 +40,8 @@ async def answered(outbox: Path) -> None:
     """Until a child that was asked has answered."""
     for _ in range(round(_ASKED_S / _LOOK_S)):
         await asyncio.sleep(_LOOK_S)
-        with contextlib.suppress(OSError):
-            if (outbox / NAME).lstat().st_size:
-                return await asyncio.sleep(2 * _LOOK_S)  # it writes frame by frame
+        if _WRITTEN.search(_said(outbox)):  # it writes step by step, and may have to wait for its turn between two of them
+            return await asyncio.sleep(_LOOK_S)
 
 
 def line_of(outbox: Path, request: Mapping[str, Any]) -> int | None:
@@ -49,13 +50,21 @@ def line_of(outbox: Path, request: Mapping[str, Any]) -> int | None:
     filename, above, magics = cell.get("filename", ""), int(bool(cell.get("header"))), _magics(request["code"])
     name = re.escape(filename.encode("ascii", "backslashreplace")) if filename else _UNNAMED  # as faulthandler writes it
     part = _PARTS if filename and magics else b"(?!)"
-    with contextlib.suppress(OSError):
-        handle = os.open(outbox / NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(handle, "rb") as file:
-            found = re.search(rb'File "(?:(%b)|%b)", line (\d{1,9}) ' % (part, name), file.read(_MOST_BYTES))
-        if found:  # a cell that begins with a magic was run without the line above it, and the part below without the magics
-            return int(found[2]) + (above if magics else 0) + (magics if found[1] else 0)
-    return None
+    found = re.search(rb'File "(?:(%b)|%b)", line (\d{1,9}) ' % (part, name), _said(outbox))
+    if found is None:
+        return None
+    # A cell that begins with a magic was run without the line above it, and the part below without the magics.
+    return int(found[2]) + (above if magics else 0) + (magics if found[1] else 0)
+
+
+def _said(outbox: Path) -> bytes:
+    with contextlib.suppress(OSError):  # what stands there may be anything: a folder, a pipe nobody writes into
+        fd = os.open(outbox / NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            return os.read(fd, _MOST_BYTES)
+        finally:
+            os.close(fd)
+    return b""
 
 
 def _magics(code: str) -> int:

@@ -1,0 +1,52 @@
+"""What a child leaves where it should say its line: anything, and it costs the worker nothing."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mecapy_worker import whereabouts
+
+REQUEST: dict[str, Any] = {"code": "while True: pass", "cell": {"filename": "<cell>"}}
+STEP = 'Current thread 0x1 (most recent call first):\n  File "<cell>", line 7 in f\n'
+
+
+@pytest.mark.parametrize("kind", ["nothing", "a folder", "a pipe nobody writes into", "a pipe held open", "a link", "no text"])
+async def test_what_is_no_answer(tmp_path: Path, kind: str) -> None:
+    """No line, no error, no descriptor kept."""
+    place = tmp_path / whereabouts.NAME
+    held = -1
+    if kind == "a folder":
+        place.mkdir()
+    elif kind.startswith("a pipe"):
+        os.mkfifo(place)
+        held = os.open(place, os.O_RDWR) if kind.endswith("open") else -1
+    elif kind == "a link":
+        (tmp_path / "elsewhere").write_text(STEP)
+        place.symlink_to("elsewhere")
+    elif kind == "no text":
+        place.write_bytes(bytes(range(256)) * 1000)
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    assert whereabouts.line_of(tmp_path, REQUEST) is None
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    if held >= 0:
+        os.close(held)
+
+
+@pytest.mark.parametrize("end", ['  File "<string>", line 1 in <module>\n', "  ...\n"])
+async def test_an_answer_in_two_parts(tmp_path: Path, end: str) -> None:
+    """A child that waits for its turn in mid-answer is waited for; one that has said all is not."""
+    place = tmp_path / whereabouts.NAME
+    place.write_text(STEP)
+    began = time.monotonic()
+    await whereabouts.answered(tmp_path)
+    assert time.monotonic() - began >= 1
+    place.write_text(STEP + end)
+    began = time.monotonic()
+    await whereabouts.answered(tmp_path)
+    assert time.monotonic() - began < 1
+    assert whereabouts.line_of(tmp_path, REQUEST) == 7
