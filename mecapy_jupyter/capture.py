@@ -1,7 +1,7 @@
 """What a cell reads and binds: the compiler's answer, from the bytecode's flow, without running anything.
 
 `uses` follows the code, `hidden` looks into strings (magics, eval). It never imports, and never touches a value of the user
-but its code, to say in `missing` whether a NameError is certain. `cell` is next in the line.
+but its code, to say in `missing` whether a NameError is certain. `prepared` is next in the line.
 """
 
 from __future__ import annotations

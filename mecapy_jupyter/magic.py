@@ -110,8 +110,9 @@ class Magics:
         if given.job and not given.bg:
             raise errors.ConfigError(f"`--as {given.job}` names the Future of a cell in the background; write `--bg --as {given.job}`")
         from .cells import cell
+        from .cells.prepared import Options, Prepared
 
-        options = cell.Options(
+        options = Options(
             inputs=given.inputs,
             outputs=given.outputs,
             job_name=given.job or "",
@@ -125,7 +126,7 @@ class Magics:
             files=given.files,
             keep=given.keep,
         )
-        prepared = cell.Prepared(self._shell, options, "" if given.every else f"%%mecapy {line}".rstrip(), body)
+        prepared = Prepared(self._shell, options, "" if given.every else f"%%mecapy {line}".rstrip(), body)
         if given.dry_run:
             from .cells import dryrun
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Container
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from IPython.core.error import StdinNotImplementedError
 
@@ -16,9 +16,7 @@ from .. import errors, wire
 from ..block.units import clock
 from ..client import Client
 from ..tasks.task import Task
-
-if TYPE_CHECKING:
-    from .cell import Prepared
+from .prepared import Prepared
 
 
 def taken_up(client: Client, prepared: Prepared, mine: Container[str] = ()) -> Task | None:

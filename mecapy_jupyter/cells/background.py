@@ -23,12 +23,13 @@ from ..values.inplace import Watch
 from . import again, cell, history, replay
 from .failures import CellSource
 from .ipython import Shell
+from .prepared import Key, Prepared
 
 started: dict[str, Task] = {}
 """The background tasks of this kernel, by the name of their variable; the newest of a name."""
 
 
-def start(client: Client, prepared: cell.Prepared) -> Task:
+def start(client: Client, prepared: Prepared) -> Task:
     """Send the cell and return at once with its Future."""
     shell, options = prepared.shell, prepared.options
     place = replay.Place(shell)
@@ -72,7 +73,7 @@ class _Carry:
     place: replay.Place
     before: _Before
     source: CellSource
-    key: cell.Key
+    key: Key
 
     def on(self, shell: Shell) -> None:
         """In the task's own thread."""

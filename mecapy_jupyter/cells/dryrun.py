@@ -1,6 +1,6 @@
 """`--dry-run`: exactly what would travel with a cell, and whether it can; nothing is sent and no stack is started.
 
-Before it: `magic`. It packs as `client` does (`packing`) and checks as `cell` does (`preflight`).
+Before it: `magic`. It packs as `client` does (`packing`) and checks as `prepared` does (`preflight`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from ..environment import files
 from ..gateway import config
 from ..gateway.http import Gateway
 from ..values import diagnose, packing, payload
-from . import cell, history, preflight
+from . import history, preflight
+from .prepared import Prepared
 
 
-def describe(prepared: cell.Prepared) -> str:
+def describe(prepared: Prepared) -> str:
     """The lines to print. Raises what sending would raise."""
     packed = packing.pack(prepared.values, prepared.shell.user_ns, prepared.words, sorted(prepared.names.imports))
     count, total = len(prepared.variables), packed.size_bytes
@@ -61,7 +62,7 @@ def _files(start: str, found: files.Files) -> Iterator[str]:
         yield f"  files: {', '.join(f'{name} ({units.size(content.raw().nbytes)})' for name, content in found.items())}"
 
 
-def _fit(prepared: cell.Prepared, packed: payload.Packed) -> Iterator[str]:
+def _fit(prepared: Prepared, packed: payload.Packed) -> Iterator[str]:
     try:
         at = config.resolve(start=False)
         there = preflight.workers(Gateway(at.url, at.token))

@@ -1,6 +1,6 @@
 """Before a cell is sent: does the workers' Python and do their packages fit what it needs? Known here, it need not wait in a queue.
 
-Asks the gateway at most once a minute, and imports nothing. Before it: `cell`, `dryrun`. After it: `GET /workers/packages`.
+Asks the gateway at most once a minute, and imports nothing. Before it: `prepared`, `dryrun`. After it: `GET /workers/packages`.
 """
 
 from __future__ import annotations

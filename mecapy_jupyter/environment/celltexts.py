@@ -1,6 +1,6 @@
 """The text of the cells that define the notebook's functions. Tracebacks, warnings and `inspect.getsource` on the other side read it.
 
-Part of `prelude`. Before it: `payload`, whose pickler notes the files of the functions it writes.
+Part of `prelude`. Before it: `pickler`, which notes the files of the functions it writes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""numpy arrays that share memory, written so that they share it on the other side, too. Part of `payload`; never imports numpy itself."""
+"""numpy arrays that share memory, written so that they share it on the other side, too. Part of `pickler`; never imports numpy itself."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """How to pickle what type hints are made of: type parameters, aliases (`type X = …`, Python 3.12 and newer), NewTypes.
 
-pickle writes all of these as a name to look up, which those of a notebook have on one side only. Part of `payload`; beside it: `reducers`.
+pickle writes all of these as a name to look up, which those of a notebook have on one side only. Part of `pickler`; beside it: `reducers`.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import errors
 from ..environment import prelude
-from . import diagnose, payload
+from . import diagnose, payload, pickler
 
 
 def main_namespace() -> dict[str, Any]:
@@ -36,7 +36,7 @@ def pack(
         return made | {"cells": {name: cell for name, cell in made["cells"].items() if not secret_in("".join(cell[1]).encode())}}
 
     try:
-        return payload.pack([payload.by_name(values)], namespace, prelude=around, cells=cells)
+        return payload.pack([pickler.by_name(values)], namespace, prelude=around, cells=cells)
     except errors.MecapyError:
         raise
     except Exception as trouble:

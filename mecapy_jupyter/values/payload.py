@@ -4,30 +4,21 @@ Both sides number objects alike: the pickler's memo gives each object it writes 
 the same number (MEMOIZE counts on both sides). So a result names an input, or any part of one, by its number, and it arrives in
 the notebook as the very object that was sent. Nothing but the child and the owner's own kernel may import this module.
 
-Before it: `cell` (kernel) and `mecapy_worker.child`. Beside it: `inplace` (what changed), `modules` (the user's own modules).
+Before it: `prepared` (kernel) and `mecapy_worker.child`. After it: `pickler`. Beside it: `inplace` (what changed).
 """
 
 from __future__ import annotations
 
-import importlib
 import io
 import pickle
-import sys
-import threading
-import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import cloudpickle
 
-from ..environment import modules
-from . import arrayviews, hints, reducers, salvage
-
-BUFFER_BYTES = 64 * 1024
-"""Buffers from this size on travel beside the stream, each a blob of its own; smaller ones inside it."""
-
-_opening = threading.local()
+from . import arrayviews, salvage
+from .pickler import Pickler, ResultPickler, ResultUnpickler, opening
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,137 +45,6 @@ class Opened:
 
     values: tuple[Any, ...]
     memo: Mapping[int, object]
-
-
-class _Namespace:
-    """Stands in a stream for the namespace cells run in, so that a notebook's functions find it on the other side."""
-
-    def __reduce__(self) -> tuple[Callable[[], dict[str, Any]], tuple[()]]:
-        return _namespace_here, ()
-
-
-def _namespace_here() -> dict[str, Any]:
-    return _opening.namespace
-
-
-class Pickler(cloudpickle.Pickler):
-    """Writes functions of `namespace` so that they find the other side's namespace, and notes the user's own modules it meets.
-
-    `with_globals`: whether such a function brings along the globals it reads (on the way out; at home they are there).
-    `on_own`: called with the name of each own module that something in the stream needs.
-    """
-
-    def __init__(self, file: io.BytesIO, namespace: dict[str, Any], *, with_globals: bool, on_own: Callable[[str], object]) -> None:
-        self.buffers: list[memoryview] = []
-        super().__init__(file, protocol=5, buffer_callback=self._keep_buffer)
-        self.globals_ref[id(namespace)] = _Namespace()
-        self._namespace = namespace
-        self._with_globals = with_globals
-        self._on_own = on_own
-        self._seen_modules: dict[str, bool] = {}
-        self.files = set[str]()
-        """Where the functions it wrote were defined."""
-
-    def _keep_buffer(self, buffer: pickle.PickleBuffer) -> bool:
-        """True keeps a buffer inside the stream."""
-        raw = buffer.raw()
-        if raw.nbytes < BUFFER_BYTES:
-            return True
-        self.buffers.append(raw)
-        return False
-
-    def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, types.ModuleType):
-            if self._is_own(obj.__name__):
-                return importlib.import_module, (obj.__name__,)
-        elif isinstance(obj, type):
-            self._is_own(getattr(obj, "__module__", None) or "")
-            as_reduced = super().reducer_override(obj)
-            return reducers.with_slots(obj, as_reduced) if isinstance(as_reduced, tuple) else as_reduced
-        elif isinstance(obj, types.FunctionType):
-            self._is_own(getattr(obj, "__module__", None) or "")
-        elif self._roots and id(obj) not in self._whole and (view := arrayviews.reduced(obj, self._roots)) is not None:
-            return view
-        elif (reduced := hints.reduced(obj) or reducers.reduced(obj)) is not None:
-            return reduced
-        elif isinstance(obj, reducers.CACHED):
-            self._is_own(getattr(obj, "__module__", None) or "")
-        return super().reducer_override(obj)
-
-    def keep_views_of(self, arrays: Iterable[Any], whole: Iterable[object] = ()) -> None:
-        """Write a view of one of these arrays as a view, not as a copy: `v = a[2:5]` stays a window on `a`. `whole`: never as a view."""
-        self._roots = arrayviews.roots(arrays)
-        self._whole = frozenset(map(id, whole))
-
-    _roots: Mapping[int, Any] = {}
-    _whole: frozenset[int] = frozenset()
-
-    def _dynamic_function_reduce(self, func: types.FunctionType) -> Any:
-        reduced = super()._dynamic_function_reduce(func)  # pyright: ignore
-        self.files.add(func.__code__.co_filename)
-        if func.__globals__ is self._namespace and not self._with_globals:
-            reduced[2][1]["__globals__"] = {}
-        return hints.with_parameters(func, reducers.with_cells(func, reduced))
-
-    @property
-    def modules(self) -> frozenset[str]:
-        """The modules it met that are not the user's own."""
-        return frozenset(name for name, own in self._seen_modules.items() if name and not own)
-
-    def _is_own(self, module: str) -> bool:
-        """Whether `module` is the user's own; told to `on_own` the first time."""
-        if module not in self._seen_modules:
-            loaded = sys.modules.get(module)
-            own = module != "__main__" and loaded is not None and modules.is_own(loaded)
-            self._seen_modules[module] = own
-            if own:
-                self._on_own(module)
-        return self._seen_modules[module]
-
-
-class _Attribute:
-    """Stands for a variable that is an attribute of an installed module: it is looked up there, not copied."""
-
-    def __init__(self, module: str, name: str) -> None:
-        self._where = module, name
-
-    def __reduce__(self) -> tuple[Callable[[str, str], Any], tuple[str, str]]:
-        return _look_up, self._where
-
-
-def _look_up(module: str, name: str) -> Any:
-    return getattr(importlib.import_module(module), name)
-
-
-def by_name(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """The variables, with those that a package hands out under the same name (`from sympy import pi, QQ`) as references to it."""
-    return {name: _Attribute(home, name) if (home := _home_of(name, value)) else value for name, value in variables.items()}
-
-
-def _home_of(name: str, value: object) -> str:
-    """The installed module whose attribute `name` is this very object; empty where there is none, or where pickle knows it by name."""
-    where = str(type(value).__module__)  # sympy makes classes that have None there
-    if where in ("builtins", "__main__", "numpy") or isinstance(value, (type, types.FunctionType)):
-        return ""
-    parts = where.split(".")
-    for depth in range(1, len(parts) + 1):
-        module = sys.modules.get(".".join(parts[:depth]))
-        if module is not None and vars(module).get(name) is value and not modules.is_own(module):
-            return module.__name__
-    return ""
-
-
-class _ResultPickler(Pickler):
-    """Writes every object of `known` (by id) as its number."""
-
-    known: Mapping[int, int] = {}
-    met: set[int]
-
-    def persistent_id(self, obj: Any) -> int | None:
-        number = self.known.get(id(obj))
-        if number is not None:
-            self.met.add(number)
-        return number
 
 
 def pack(
@@ -216,7 +76,7 @@ def pack_result(
     `arrays`: what in it may be a view of each other or of a known array; `whole`: arrays to write in full even so.
     """
     file = io.BytesIO()
-    pickler = _ResultPickler(file, namespace, with_globals=False, on_own=lambda _: None)
+    pickler = ResultPickler(file, namespace, with_globals=False, on_own=lambda _: None)
     pickler.known, pickler.met = {id(obj): number for number, obj in known.items()}, set()
     pickler.keep_views_of([*known.values(), *arrays], whole)
     pickler.dump(value)
@@ -230,17 +90,10 @@ def unpack(stream: Any, buffers: Iterable[Any], namespace: dict[str, Any], *, on
     return _load_all(pickle.Unpickler(file, buffers=buffers), file, namespace)  # noqa: S301 as above
 
 
-class _ResultUnpickler(pickle.Unpickler):
-    originals: Mapping[int, object] = {}
-
-    def persistent_load(self, pid: Any) -> object:
-        return self.originals[pid]
-
-
 def unpack_result(stream: Any, buffers: Iterable[Any], namespace: dict[str, Any], originals: Mapping[int, object]) -> Opened:
     """Open what `pack_result` made; numbers become the `originals` they stand for."""
     file = io.BytesIO(stream)
-    unpickler = _ResultUnpickler(file, buffers=buffers)
+    unpickler = ResultUnpickler(file, buffers=buffers)
     unpickler.originals = originals
     return _load_all(unpickler, file, namespace)
 
@@ -249,22 +102,16 @@ def salvage_result(
     stream: Any, buffers: Iterable[Any], namespace: dict[str, Any], originals: Mapping[int, object]
 ) -> tuple[dict[str, Any], Callable[[object], str]]:
     """Open what `pack_result` made of a dict as far as it can be opened; see `salvage.load`."""
-    _opening.namespace = namespace
-    try:
+    with opening(namespace):
         return salvage.load(io.BytesIO(stream), buffers, originals)
-    finally:
-        _opening.namespace = None
 
 
 def _load_all(unpickler: pickle.Unpickler, file: io.BytesIO, namespace: dict[str, Any]) -> Opened:
     end = file.getbuffer().nbytes
-    _opening.namespace = namespace
     values: list[Any] = []
-    try:
+    with opening(namespace):
         while file.tell() < end:
             values.append(unpickler.load())
-    finally:
-        _opening.namespace = None
     return Opened(tuple(values), cast(Any, unpickler).memo.copy())
 
 

@@ -1,6 +1,6 @@
 """How to pickle what pickle and cloudpickle take apart wrongly: closures' cells, cached functions and properties, slots, exceptions.
 
-Part of `payload`, whose pickler asks here first. The functions named in what it returns run on the other side.
+Part of `pickler`, which asks here first. The functions named in what it returns run on the other side.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from IPython.core.interactiveshell import InteractiveShell
 
-from mecapy_jupyter.cells import cell, preflight
+from mecapy_jupyter.cells import preflight
+from mecapy_jupyter.cells.prepared import Options, Prepared
 from mecapy_jupyter.client import Client
 from mecapy_jupyter.values import packing
 
@@ -46,7 +47,7 @@ def filled(shell: InteractiveShell) -> None:
 def looked_at(shell: InteractiveShell, client: Client, source: str) -> tuple[float, float]:
     """Milliseconds until it could be sent, and how many of them the processor worked."""
     began, busy = time.perf_counter(), time.process_time()
-    prepared = cell.Prepared(shell, cell.Options(), "%%mecapy", source)
+    prepared = Prepared(shell, Options(), "%%mecapy", source)
     there = preflight.workers(client.gateway)
     packed = packing.pack(prepared.values, shell.user_ns, prepared.words, sorted(prepared.names.imports))
     prepared.fits(packed, there)

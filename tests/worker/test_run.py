@@ -10,7 +10,7 @@ from blake3 import blake3
 from mecapy_backend.store import tasks
 from mecapy_jupyter import wire
 from mecapy_jupyter.environment import prelude
-from mecapy_jupyter.values import payload
+from mecapy_jupyter.values import payload, pickler
 from mecapy_worker.engine import Engine
 
 from .conftest import OWNER, Desk, text_of
@@ -65,7 +65,7 @@ async def test_payload_there_and_back(desk: Desk, worker: Engine) -> None:
     import numpy as np
 
     a = np.arange(500_000.0)
-    sent = payload.pack([payload.by_name({"a": a})], {}, prelude=lambda own: prelude.make(own, {"a": a}, (), ()))
+    sent = payload.pack([pickler.by_name({"a": a})], {}, prelude=lambda own: prelude.make(own, {"a": a}, (), ()))
     digests = [await _stored(desk, bytes(buffer)) for buffer in sent.buffers]
     outcome = await desk.run("a += 1\nb = a[:100_000] * 1", payload=wire.Payload(bytes(sent.stream), "", tuple(digests)))
     assert outcome.state == "completed" and outcome.payload and outcome.payload.buffers, outcome

@@ -15,7 +15,7 @@ from mecapy_backend.settings import Settings
 from mecapy_backend.store import blob_rows, blobs, database
 from mecapy_jupyter import wire
 from mecapy_jupyter.environment import prelude
-from mecapy_jupyter.values import known, payload
+from mecapy_jupyter.values import known, payload, pickler
 from mecapy_worker.pool import Pool
 
 from .conftest import OWNER, Desk, working
@@ -80,7 +80,7 @@ async def _uploaded(desk: Desk, data: bytes, name: str = "") -> str:
 
 
 def _packed(**values: Any) -> payload.Packed:
-    return payload.pack([payload.by_name(values)], {}, prelude=lambda own: prelude.make(own, values, (), ()))
+    return payload.pack([pickler.by_name(values)], {}, prelude=lambda own: prelude.make(own, values, (), ()))
 
 
 def _cached(tmp_path: Path) -> set[str]:

@@ -11,7 +11,7 @@ from mecapy_backend.store import tasks
 from mecapy_backend.store.tables import users
 from mecapy_jupyter import wire
 from mecapy_jupyter.environment import prelude
-from mecapy_jupyter.values import payload
+from mecapy_jupyter.values import payload, pickler
 from mecapy_worker.engine import Engine
 
 from .conftest import OWNER, Desk, gone, text_of
@@ -81,7 +81,7 @@ async def test_what_was_bound_comes_home(desk: Desk, worker: Engine) -> None:
 
 def _no_inputs() -> wire.Payload:
     """As a notebook sends a cell that reads nothing: what it binds comes home pickled."""
-    return wire.Payload(payload.pack([payload.by_name({})], {}, prelude=lambda own: prelude.make(own, {}, (), ())).stream)
+    return wire.Payload(payload.pack([pickler.by_name({})], {}, prelude=lambda own: prelude.make(own, {}, (), ())).stream)
 
 
 async def test_sigterm_before_sigkill(desk: Desk, worker: Engine) -> None:

@@ -20,7 +20,7 @@ from typing import Any, cast
 from IPython.core import inputtransformer2
 
 from mecapy_jupyter.environment import ambient, files, prelude
-from mecapy_jupyter.values import known, payload
+from mecapy_jupyter.values import known, payload, pickler
 from mecapy_jupyter.values.inplace import Watch
 
 from . import results
@@ -73,7 +73,7 @@ def _rehearse() -> None:
     if sys.version_info < (3, 12):  # later ones keep no count of a name's uses
         sys._clear_type_cache()  # pyright: ignore[reportPrivateUsage]  # what a child replaces in it is then nothing, and not a name on a page of its own
     numpy: Any = sys.modules.get("numpy")
-    task, buffers = _task({"a": 1} | ({"x": numpy.zeros(payload.BUFFER_BYTES, "u1")} if numpy else {}))
+    task, buffers = _task({"a": 1} | ({"x": numpy.zeros(pickler.BUFFER_BYTES, "u1")} if numpy else {}))
     _own_task = _task({"a": 1})[0]
     ours, theirs = map(Channel, socket.socketpair())
     with ours.sock, theirs.sock, tempfile.TemporaryFile(buffering=0) as blob:
@@ -90,7 +90,7 @@ def _rehearse() -> None:
 
 def _task(inputs: dict[str, Any]) -> tuple[Frame, tuple[Any, ...]]:
     """A task of our own with these inputs, and its buffers."""
-    packed = payload.pack([payload.by_name(inputs)], {}, prelude=lambda own: prelude.make(own, inputs, ()))
+    packed = payload.pack([pickler.by_name(inputs)], {}, prelude=lambda own: prelude.make(own, inputs, ()))
     bare: dict[str, Any] = {"pickle_blob": "", "buffers": ["0" * 64 for _ in packed.buffers]}
     header: dict[str, Any] = {"code": "b = a + 1", "cell": {"header": "%%mecapy", "number": 1}, "payload": bare}
     return Frame("task", header, packed.stream), packed.buffers

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mecapy_jupyter.environment import ambient, files
-from mecapy_jupyter.values import payload, trails
+from mecapy_jupyter.values import payload, pickler, trails
 from mecapy_jupyter.values.inplace import Watch
 from mecapy_jupyter.wire import CANCELLED, COMPLETED, FAILED, ErrorInfo
 
@@ -80,7 +80,7 @@ def collect(shell: TaskShell, task: dict[str, Any], watch: Watch, folder: str) -
         value = shell.displayhook.value
         header["result"] = jsonvalues.of(value) if patterns is None and value is not None else jsonvalues.of_variables(bound)
         return header, b""
-    home: dict[str, Any] = {"bound": payload.by_name(bound), "deleted": _deleted(shell.user_ns) if patterns is None else [], "left": {}}
+    home: dict[str, Any] = {"bound": pickler.by_name(bound), "deleted": _deleted(shell.user_ns) if patterns is None else [], "left": {}}
     home["files"] = files.gather(task.get("keep", ()), _started_in[0])
     also = files.written(_started_in[0], _found, home["files"])
     small = files.small(_started_in[0], also)

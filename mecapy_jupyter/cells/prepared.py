@@ -1,0 +1,166 @@
+"""A `%%mecapy` cell before it is sent: its options, what it is known by, what it reads; checked and captured.
+
+Before it: `magic`. After it: `capture` (what to send), `preflight` (does it fit), `client` (sends). `cell` runs it, `dryrun` shows it.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from .. import capture, errors, wire
+from ..client import Client
+from ..environment import files
+from ..tasks.task import Task
+from ..values import diagnose, payload
+from . import history, preflight
+from .failures import CellSource, plain
+from .ipython import Shell
+
+_SHELL_OWN = frozenset({"get_ipython", "exit", "quit", "open", "display", "input"})
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The magic's line, read. None means automatic."""
+
+    inputs: tuple[str, ...] | None = None
+    outputs: tuple[str, ...] | None = None
+    job_name: str = ""
+    timeout_s: float = 300.0
+    priority: int = 5
+    name: str = ""
+    retries: int = 0
+    dry_run: bool = False
+    quiet: bool = False
+    progress_after_s: float = 2.0
+    files: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A cell in its history: `text` by its text alone (how long it takes), `here` in this notebook (which task of it lives)."""
+
+    text: str
+    here: str
+
+    @classmethod
+    def of(cls, body: str) -> Key:
+        place = f"{os.environ.get('JPY_SESSION_NAME', '')}\0{Path.cwd()}"
+        return cls(history.key_of(body), history.key_of(body, place))
+
+    def last_task(self) -> str:
+        return history.last_task(self.here)
+
+    def forget(self, task_id: str) -> None:
+        history.ended(self.here, task_id)
+
+    def ended(self, task_id: str, outcome: wire.Outcome) -> None:
+        self.forget(task_id)
+        if outcome.state == wire.COMPLETED:
+            history.record(self.text, outcome.seconds)
+
+
+class Prepared:
+    """A cell that has been checked and captured: `request` and the `values` to send with it. Nothing has been sent."""
+
+    def __init__(self, shell: Shell, options: Options, header: str, body: str) -> None:
+        self.shell, self.options = shell, options
+        self.source = CellSource(shell, header, body, shell.displayhook.prompt_count)
+        self.key = Key.of(body)
+        python = self.python = shell.transform_cell(body)
+        self.names = self._analyse(python)
+        for pattern in options.keep:
+            files.inside(pattern)
+        self.values = self._captured()
+        if options.files:
+            self.values[files.SLOT] = files.along(options.files, Path.cwd())
+        self.words: Sequence[str] = re.findall(r"[^\W\d]\w*", python)
+        self.request = wire.TaskRequest(
+            code=body,
+            name=options.name,
+            outputs=options.outputs,
+            priority=options.priority,
+            timeout=options.timeout_s,
+            retries=options.retries,
+            keep=options.keep,
+            cell=wire.Cell(self.source.number, header, self.source.filename),
+        )
+
+    def _analyse(self, python: str) -> capture.Names:
+        try:
+            capture.compiled(python, self.shell.compile.flags, self.source.filename)
+        except SyntaxError as error:
+            self.source.syntax_error(error)
+        namespace = self.shell.user_ns
+        names = capture.analyse(python, namespace, self.shell.compile.flags)
+        missing = capture.missing(names, namespace) if self.options.inputs is None else None
+        if missing is not None:
+            self.source.name_error(missing[0], missing[1])
+        return replace(names, dynamic=True) if capture.looks_up(names, namespace) else names
+
+    def _captured(self) -> dict[str, Any]:
+        """The variables to send."""
+        namespace, hidden = self.shell.user_ns, self.shell.user_ns_hidden
+        if self.options.inputs is not None:
+            return _picked(namespace, self.options.inputs)
+        wanted = namespace if self.names.dynamic else self.names.reads | self.names.deletes
+        # What the user calls `display` or `open` is theirs, and travels.
+        own = {name for name in _SHELL_OWN if name in hidden and namespace.get(name) is hidden[name]}
+        mine = {name: namespace[name] for name in namespace if name in wanted and name not in own}
+        if not self.names.dynamic:
+            return mine
+        # The cell looks its names up at run time: it gets all that can travel.
+        shown = {name: value for name, value in mine.items() if not name.startswith("_") and name not in hidden}
+        return {name: value for name, value in shown.items() if diagnose.can_travel(value, namespace)}
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """What is sent of the notebook's variables; `values` has the files, too."""
+        return {name: value for name, value in self.values.items() if name != files.SLOT}
+
+    def fits(self, packed: payload.Packed, there: preflight.Workers) -> None:
+        """Raises, or says, what does not fit on the workers."""
+        above = 1 if self.source.header else 0
+        for sentence in preflight.check(packed, self.names.imports, self.python, there, above, bool(self.options.files)):
+            print(f"mecapy: {sentence}", file=sys.stderr)
+
+    def send(self, client: Client) -> Task:
+        """Pack, upload and submit it. An interrupt leaves nothing behind that runs."""
+        imports, born = sorted(self.names.imports), list[Task]()
+        try:
+            there = preflight.workers(client.gateway)
+            fits = partial(self.fits, there=there)
+            task = client.send(self.request, self.values, self.shell.user_ns, self.words, imports, fits, born.append)
+            history.submitted(self.key.here, task.id)
+        except KeyboardInterrupt:
+            for task in born:
+                cancel(task)
+            raise plain(errors.TaskCancelled("the cell was interrupted before it ran; run it again to start it")) from None
+        return task
+
+
+def _picked(namespace: dict[str, Any], patterns: Sequence[str]) -> dict[str, Any]:
+    picked = {n: v for n, v in namespace.items() if not n.startswith("_") and any(fnmatch.fnmatchcase(n, p) for p in patterns)}
+    exact = [pattern for pattern in patterns if not re.search(r"[*?[]", pattern)]
+    for name in exact:
+        if name not in namespace and name != "none":
+            raise plain(errors.ConfigError(f"-i names {name!r}, but there is no such variable; define it first or leave it out"))
+    return picked | {name: namespace[name] for name in exact if name in namespace}
+
+
+def cancel(task: Task) -> None:
+    """Raises `ConnectionFailed` where nobody could be told."""
+    try:
+        task.cancel()
+    except errors.ConnectionFailed as unheard:
+        todo = f"`%mecapy cancel {task.id[:8]}` tries again"
+        raise plain(errors.ConnectionFailed(f"the task goes on, for nobody could be told to stop it ({unheard}); {todo}")) from None
