@@ -6,7 +6,8 @@
 --   F:groups     sorted set: organisations that wait, by virtual time; F:users:GROUP the same for the users of one
 --   F:times      hash: virtual times to go on from; gone once nobody waits
 --   F:first      hash: whose task stands at the front, and its place in that user's order
--- and of both: P:shares hash: user → JSON share; P:held hash: task → [group, user], of tasks that count against a cap; P:running:X set of them.
+-- and of both: P:shares hash: user → JSON share; P:odd:users and P:odd:groups hashes: the weights in them that are not 1, by name;
+-- P:held hash: task → [group, user], of tasks that count against a cap; P:running:X set of them.
 -- A user without an organisation is a group of its own, "~USER".
 -- ARGV: what to do, the lane (1 or 2), and what that needs.
 
@@ -16,6 +17,15 @@ local act, lane = ARGV[1], tonumber(ARGV[2])
 local function share(user)
   local said = redis.call('HGET', P .. ':shares', user)
   return said and cjson.decode(said) or {group = '~' .. user, weight = 1, cap = 0, group_weight = 1, group_cap = 0}
+end
+
+local function set_share(user, said)
+  redis.call('HSET', P .. ':shares', user, said)
+  local s = cjson.decode(said)
+  for key, known in pairs({users = {user, s.weight}, groups = {s.group, s.group_weight}}) do
+    local name, weight = unpack(known)
+    if weight == 1 then redis.call('HDEL', P .. ':odd:' .. key, name) else redis.call('HSET', P .. ':odd:' .. key, name, weight) end
+  end
 end
 
 local function time(F, name) return tonumber(redis.call('HGET', F .. ':times', name) or '0') end
@@ -134,14 +144,21 @@ local function add(F, user, task, score)
   overtake(F, user, task, score)
 end
 
+-- The weights that are not 1, by name: few, so that a look at a thousand users is one question and not a thousand.
+local function odd(key)
+  local weights, flat = {}, redis.call('HGETALL', P .. ':odd:' .. key)
+  for i = 1, #flat, 2 do weights[flat[i]] = tonumber(flat[i + 1]) end
+  return weights
+end
+
 -- How many of a ring start before virtual time `at`; `own` is not counted. Ties go by name, as in the ring itself. Who is not before
 -- `at` is not looked at, and who is by one start at most is not counted: in a ring is who has one to start.
-local function before(F, ring, own, at, weight_of, count_of)
+local function before(ring, own, at, weights, count_of)
   local sum, members = 0, redis.call('ZRANGEBYSCORE', ring, '-inf', string.format('%.17g', at), 'WITHSCORES')
   for i = 1, #members, 2 do
     local name, since = members[i], at - tonumber(members[i + 1])
     if name ~= own then
-      local ahead = since == 0 and 0 or since * weight_of(name)
+      local ahead = since * (weights[name] or 1)
       local n = math.ceil(ahead - 1e-9)
       if math.abs(ahead - n) < 1e-9 and name < own then n = n + 1 end
       sum = sum + (n > 1 and math.min(n, count_of(name)) or n)
@@ -165,22 +182,17 @@ local function place(F, task)
     for _, one in ipairs(redis.call('ZRANGE', F .. ':users:' .. name, 0, -1)) do sum = sum + length(one) end
     return sum
   end
-  local function weight(name) return share(name).weight end
-  local function group_weight(name)
-    local one = name:sub(1, 1) == '~' and name:sub(2) or redis.call('ZRANGE', F .. ':users:' .. name, 0, 0)[1] or ''
-    return share(one).group_weight
-  end
   local mine = redis.call('ZRANK', F .. ':line:' .. user, task)
   local at = math.max(tonumber(redis.call('ZSCORE', users, user) or '0'), time(F, 'now:' .. group)) + mine / s.weight
-  local within = mine + before(F, users, user, at, weight, length)
+  local within = mine + before(users, user, at, odd('users'), length)
   at = math.max(tonumber(redis.call('ZSCORE', groups, group) or '0'), time(F, 'now')) + within / s.group_weight
-  return redis.call('ZCARD', F) + within + before(F, groups, group, at, group_weight, all_of) + 1
+  return redis.call('ZCARD', F) + within + before(groups, group, at, odd('groups'), all_of) + 1
 end
 
 local F = KEYS[lane]
 if act == 'add' then -- user, share or '', then task, score, …
   local user = ARGV[3]
-  if ARGV[4] ~= '' then redis.call('HSET', P .. ':shares', user, ARGV[4]) end
+  if ARGV[4] ~= '' then set_share(user, ARGV[4]) end
   for i = 5, #ARGV, 2 do add(F, user, ARGV[i], ARGV[i + 1]) end
   promote(F)
   return #ARGV == 6 and place(F, ARGV[5])
@@ -190,7 +202,7 @@ elseif act == 'place' then -- task
   return {place(F, ARGV[3]), redis.call('ZCARD', F) + redis.call('HLEN', F .. ':waiting')}
 elseif act == 'hold' then -- user, share, tasks that run and count
   local user = ARGV[3]
-  redis.call('HSET', P .. ':shares', user, ARGV[4])
+  set_share(user, ARGV[4])
   for i = 5, #ARGV do hold(ARGV[i], share(user).group, user) end
 else -- 'remove' from wherever it waits, 'release' what counted against a cap: tasks
   local done = 0
