@@ -56,11 +56,6 @@ class Component:
     def healthy(self) -> bool:
         return self._answers.is_set()
 
-    @property
-    def url(self) -> str:
-        """Of the program, which knows it once it was made."""
-        return self._program.url if self._program else ""
-
     def described(self) -> dict[str, Any]:
         return {"name": self.plan.name, "pid": self.pid, "created": self.created, "address": self.plan.address, "healthy": self.healthy}
 

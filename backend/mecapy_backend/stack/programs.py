@@ -78,6 +78,11 @@ def _takes_sockets(folder: Path) -> bool:
     return True
 
 
+def postgres_url(directory: Path, run: Path) -> str:
+    """Where `postgres` will answer, known before it is ever started."""
+    return f"postgresql://postgres:{kept(directory / 'postgres.secret')}@/postgres?host={quote(str(run / 'pg'))}"
+
+
 def postgres(directory: Path, run: Path) -> Program:
     """PostgreSQL with its cluster in `directory/postgres` (made when missing) and its socket in `run/pg`."""
     binaries = _postgres_binaries()
@@ -106,7 +111,7 @@ def postgres(directory: Path, run: Path) -> Program:
     return Program(
         "postgres",
         (str(binaries / "postgres"), "-D", str(cluster), *options),
-        url=f"postgresql://postgres:{password}@/postgres?host={quote(str(folder))}",
+        url=postgres_url(directory, run),
         socket=folder / ".s.PGSQL.5432",
         user=user,
         group=group,
@@ -180,6 +185,11 @@ def forget_dead_postmaster(cluster: Path) -> None:
         lock.unlink(missing_ok=True)
 
 
+def valkey_url(directory: Path, run: Path) -> str:
+    """Where `valkey` will answer."""
+    return f"unix://:{kept(directory / 'valkey.secret')}@{quote(str(run / 'valkey.sock'))}"
+
+
 def valkey(directory: Path, run: Path) -> Program:
     """Valkey (or Redis) that keeps nothing on disk: PostgreSQL is the truth, the reconciler fills the queue again."""
     password = kept(directory / "valkey.secret")
@@ -199,8 +209,8 @@ def valkey(directory: Path, run: Path) -> Program:
         "loglevel": "warning",
     }
     text = "".join(f"{name} {value}\n" for name, value in lines.items())
-    url = f"unix://:{password}@{quote(str(path))}"
-    return Program("redis", (_valkey_binary(), "-"), url=url, socket=path, text=text.encode(), orphaned=signal.SIGTERM)
+    argv, url = (_valkey_binary(), "-"), valkey_url(directory, run)
+    return Program("redis", argv, url=url, socket=path, text=text.encode(), orphaned=signal.SIGTERM)
 
 
 def _valkey_binary() -> str:

@@ -97,24 +97,29 @@ class Supervisor:
             await _cancelled(starting, stopping, idling)
 
     async def _start(self, lives: asyncio.TaskGroup, run: Path, listener: socket.socket) -> tuple[str, idle.Watch]:
-        """In the order they need each other; returns the token, and who notices idleness, once a task could run."""
+        """In the order they need each other; returns the token, and who notices idleness, once a task could run.
+
+        A worker imports for longer than it takes to make a database and its tables: it is the first to start.
+        """
         place = self._place
         token = await asyncio.to_thread(kept, place.token)
         self._url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        database_url = await asyncio.to_thread(programs.postgres_url, place.data, run)
+        queue_url = await asyncio.to_thread(programs.valkey_url, place.data, run)
+        settings = plans.server_settings(place, database_url, queue_url, token)
+        roster = self._roster = Roster(database_url)
+        workers = [plans.worker(place, number + 1, self._scratch, roster, settings) for number in range(self._options.worker_count)]
+        first = self._add(lives, workers[0])
         database = self._add(lives, plans.postgres(place, run))
         queue = self._add(lives, plans.valkey(place, run))
         await asyncio.gather(database.ready(_READY_S), queue.ready(_READY_S))
-        settings = plans.server_settings(place, database.url, queue.url, token)
-        roster = self._roster = Roster(database.url)
-        workers = [plans.worker(place, number + 1, self._scratch, roster, settings) for number in range(self._options.worker_count)]
-        first = self._add(lives, workers[0])  # imports the scientific stack while the schema is made
         gateway = self._add(lives, plans.gateway(place, listener, self._url, settings))
-        await schema.upgrade(place, database.url, settings)
+        await schema.upgrade(place, database_url, settings)
         await gateway.ready(_READY_S)
         await first.ready(_READY_S)
         for other in workers[1:]:  # one is enough to begin; the others would only have slowed it
             self._add(lives, other)
-        return token, idle.Watch(self._url, database.url, self._options.idle_stop_s)
+        return token, idle.Watch(self._url, database_url, self._options.idle_stop_s)
 
     def _add(self, lives: asyncio.TaskGroup, plan: Plan) -> Component:
         component = Component(plan, self._say, self._write)
