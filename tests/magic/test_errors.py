@@ -194,6 +194,13 @@ def test_out_of_memory(kernel: Kernel) -> None:
     assert used >= most == 4 and "smaller pieces" in ran.text
 
 
+def test_stopped_while_its_error_is_shown(kernel: Kernel) -> None:
+    """The line is where the error arose."""
+    cell = "import functools, time\nclass Slow(Exception):\n    __str__ = functools.partial(time.sleep, 30)\n\nraise Slow"
+    ran = kernel.run(f"%%mecapy --timeout 1\n{cell}")
+    assert ran.error == "TaskTimeout" and "----> 6 raise Slow" in strip(ran.text), ran.text
+
+
 def test_an_array_larger_than_memory(kernel: Kernel) -> None:
     """NumPy's own MemoryError, at its line, with what a task may use."""
     ran = kernel.run("%%mecapy\nimport numpy as np\nnp.ones(10**14)")

@@ -27,6 +27,7 @@ MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_SLAVE = 2, 4, 8, 0x4000, 0x80000
 
 _CLOSE_RANGE = 436  # the same on every architecture
 _CLONE = {"x86_64": 56, "aarch64": 220}
+_TGKILL = {"x86_64": 234, "aarch64": 131}
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -103,6 +104,15 @@ def fill_heap(smallest: int, largest: int) -> None:
 def close_range(first: int) -> None:
     """Close every descriptor from `first` on."""
     syscall(_CLOSE_RANGE, first, 0xFFFFFFFF, 0)
+
+
+def signal_main_thread(pid: int, number: int) -> None:
+    """Where the kernel chooses the thread it may be another: a main thread that waits is then not woken, and `faulthandler` tells of the
+    other one."""
+    if LINUX and MACHINE in _TGKILL:
+        syscall(_TGKILL[MACHINE], pid, pid, number)
+    else:
+        os.kill(pid, number)
 
 
 def unshare(flags: int) -> None:

@@ -27,7 +27,7 @@ from IPython.core.error import StdinNotImplementedError
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from . import bars, libc
+from . import bars, libc, whereabouts
 from .outgoing import Outgoing, OutStream
 
 
@@ -116,6 +116,8 @@ class TaskShell(InteractiveShell):
 
     def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
         error = exc_tuple[1] if exc_tuple else sys.exc_info()[1]
+        if error is not None:
+            whereabouts.note(error)
         if isinstance(error, MemoryError):
             error.add_note(f"A task here may use about {_memory_bytes() / 1e9:.1f} GB of memory (MECAPY_MAX_MEMORY_BYTES).")
         if isinstance(error, StdinNotImplementedError) and error.__traceback__ is not None:

@@ -1,7 +1,8 @@
 """Which line a task was at when it crashed or had to be stopped: said by the child into a file, read by the worker once it is dead.
 
-`faulthandler` writes it from inside the signal, so it also works in native code. In the child: `keep`, from `cradle`; in the worker:
-`line_of`, from `outcome`. The file is the child's: what stands in it is checked, and a line number is all that is taken.
+`faulthandler` writes it from inside the signal, so it also works in native code. In the child: `keep`, from `cradle`, and `note`, from
+`shell`; in the worker: `line_of`, from `outcome`. The file is the child's: what stands in it is checked, and no more than a line number
+is taken.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import faulthandler
 import os
 import re
 import signal
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,10 @@ _ASKED_S, _LOOK_S = 1.5, 0.01
 NAME = ".where"
 _WRITTEN = re.compile(rb'File "<string>", line \d+ in <module>|^  \.\.\.$', re.MULTILINE)
 """The outermost step of every child, which the zygote's own beginning is; or that there are more steps than it writes."""
-_MOST_BYTES = 64 * 1024
+_place = ""
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_trace_of: Any = BaseException.__dict__["__traceback__"].__get__  # the cell's class may have another idea of it
+_MOST_BYTES, _MOST_NOTED_BYTES = 64 * 1024, 16 * 1024
 _UNNAMED = rb"<ipython-input-[^\"]*"
 _PARTS = rb"<ipython-input-[^\"]*|<timed exec>|<timed eval>"
 """What IPython calls the part of a cell below its `%%magic`, where it runs that itself."""
@@ -31,9 +36,22 @@ _PARTS = rb"<ipython-input-[^\"]*|<timed exec>|<timed eval>"
 
 def keep(outbox: str) -> None:
     """From here on a crash, or `ASK`, leaves the main thread's stack in the outbox."""
-    fd = os.open(f"{outbox}/{NAME}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)  # open for as long as we live
+    global _place
+    _place = f"{outbox}/{NAME}"
+    fd = os.open(_place, os.O_CREAT | _APPEND, 0o600)  # open for as long as we live
     faulthandler.enable(fd, all_threads=False)
     faulthandler.register(ASK, fd, all_threads=False)
+
+
+def note(error: BaseException) -> None:
+    """Leave where an error arose. Showing it may take longer than the task still has, most of all one that holds all its memory."""
+    steps = [f'Raised in "{frame.f_code.co_filename}", line {line} \n' for frame, line in traceback.walk_tb(_trace_of(error))]
+    with contextlib.suppress(OSError):  # the cell may have removed it; by its name, for what has our descriptor's number may be the cell's
+        fd = os.open(_place, _APPEND)
+        try:
+            os.write(fd, "".join(reversed(steps)).encode("ascii", "backslashreplace")[:_MOST_NOTED_BYTES])
+        finally:
+            os.close(fd)
 
 
 async def answered(outbox: Path) -> None:
@@ -50,7 +68,8 @@ def line_of(outbox: Path, request: Mapping[str, Any]) -> int | None:
     filename, above, magics = cell.get("filename", ""), int(bool(cell.get("header"))), _magics(request["code"])
     name = re.escape(filename.encode("ascii", "backslashreplace")) if filename else _UNNAMED  # as faulthandler writes it
     part = _PARTS if filename and magics else b"(?!)"
-    found = re.search(rb'File "(?:(%b)|%b)", line (\d{1,9}) ' % (part, name), _said(outbox))
+    step, said = rb'%b "(?:(%b)|%b)", line (\d{1,9}) ', _said(outbox)
+    found = re.search(step % (b"File", part, name), said) or re.search(step % (b"Raised in", part, name), said)
     if found is None:
         return None
     # A cell that begins with a magic was run without the line above it, and the part below without the magics.

@@ -106,7 +106,7 @@ class Zygote:
             if frame.kind == "kill":
                 self.kill(pid)
             elif frame.kind == "signal" and self.children[pid].status is None:
-                os.kill(pid, int(frame.header["number"]))
+                libc.signal_main_thread(pid, int(frame.header["number"]))
 
     def fork(self, frame: Frame) -> None:
         asked = frame.header
