@@ -15,7 +15,7 @@ from alembic.config import Config
 from sqlalchemy import pool
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from ..store.database import driver_url
+from ..store.database import driver_url, opener
 
 _LOCK = 0x6D656361  # "meca": two upgrades at once take turns
 
@@ -27,7 +27,7 @@ def upgrade(url: str) -> None:
 
 
 async def _upgrade(url: str) -> None:
-    engine = create_async_engine(driver_url(url), poolclass=pool.NullPool, connect_args={"timeout": 5})
+    engine = create_async_engine(driver_url(url), poolclass=pool.NullPool, async_creator=opener(url, timeout=5))
     try:
         async with engine.begin() as connection:
             await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))

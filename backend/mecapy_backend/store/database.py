@@ -5,8 +5,11 @@ Used by `tasks`, `blobs` and `workers` beside it; opened by `app` and by the wor
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
+import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util.concurrency import greenlet_spawn
@@ -19,17 +22,19 @@ def driver_url(url: str) -> sa.URL:
     return sa.make_url(url).set(drivername="postgresql+asyncpg")
 
 
+def opener(url: str, **options: Any) -> Callable[[], Awaitable[Any]]:
+    """What opens one connection. The driver reads the URL by itself: it knows what libpq's users write there (`sslmode`, `sslrootcert`,
+    `application_name`, …), SQLAlchemy does not."""
+    plain = sa.make_url(url).set(drivername="postgresql").difference_update_query(["connect_timeout"])  # ours holds
+    return partial(asyncpg.connect, plain.render_as_string(hide_password=False), **options)  # pyright: ignore[reportUnknownMemberType]
+
+
 def connect(url: str, *, command_timeout_s: float = 10.0, pool_size: int = 10) -> AsyncEngine:
     """An engine; nothing is opened before it is used. Close with `await db.dispose()`."""
-    target = driver_url(url)
-    arguments: dict[str, Any] = {"timeout": 1.5, "command_timeout": command_timeout_s}
-    if "sslmode" in target.query:  # libpq's word; asyncpg wants it as an argument
-        arguments["ssl"] = target.query["sslmode"]
-        target = target.difference_update_query(["sslmode"])
     return create_async_engine(
-        target,
+        driver_url(url),
         isolation_level="AUTOCOMMIT",
-        connect_args=arguments,
+        async_creator=opener(url, timeout=1.5, command_timeout=command_timeout_s),
         hide_parameters=True,  # else an error, and with it the log, quotes somebody's code
         pool_size=pool_size,
         max_overflow=10,
