@@ -71,3 +71,17 @@ def test_leftovers_are_ended_by_pid_and_birth(tmp_path: Path) -> None:
         for process in (left, stranger):
             process.kill()
             process.communicate()
+
+
+def test_a_disk_that_is_full_ends_no_stack(tmp_path: Path) -> None:
+    """Where the state file cannot be written that is said once; components are kept running, and `down` ends them in order."""
+    stack = Stack.up(tmp_path / "data")
+    draft = files(stack.data).state.with_suffix(".new")
+    draft.mkdir()  # as good as a full disk: it cannot be written
+    killed = stack.part("gateway")["pid"]
+    os.kill(killed, signal.SIGKILL)
+    stack.line("could not write down who runs")
+    assert stack.runs_a_task() == 42
+    draft.rmdir()
+    stack.down()
+    assert stack.process.returncode == 0 and not files(stack.data).state.exists()

@@ -46,7 +46,7 @@ class Supervisor:
         self._place, self._options, self._say, self._tell_ready = place, options, say, ready
         self._components: list[Component] = []
         self._stop = asyncio.Event()
-        self._ready = False
+        self._ready = self._unwritten = False
         self._url = ""
         self._temporary: list[Path] = []
         self._scratch = Path()
@@ -145,7 +145,15 @@ class Supervisor:
         self._write()
 
     def _write(self) -> None:
-        state.write(self._place, self._described())
+        """A disk that is full ends no stack: what runs goes on, and the file is written at the next change that finds room."""
+        try:
+            state.write(self._place, self._described())
+        except OSError as problem:
+            if not self._unwritten:
+                self._say(f"could not write down who runs ({problem.strerror or problem}): make room on the disk of {self._place.data}")
+            self._unwritten = True
+        else:
+            self._unwritten = False
 
     def _described(self) -> dict[str, Any]:
         parts = [part.described() for part in self._components if part.pid]
