@@ -62,10 +62,20 @@ end
 
 local function full(name, cap) return cap > 0 and redis.call('SCARD', P .. ':running:' .. name) >= cap end
 
+-- A ring's members in their order. Most often the first will do, so they are fetched a few at a time.
+local function members(ring)
+  local page, at, n = nil, 0, SCAN
+  return function()
+    if n == SCAN then page, n = redis.call('ZRANGE', ring, at, at + SCAN - 1), 0; at = at + SCAN end
+    n = n + 1
+    return page[n]
+  end
+end
+
 -- Whose turn it is, of those who may have one more.
 local function turn(F)
-  for _, group in ipairs(redis.call('ZRANGE', F .. ':groups', 0, SCAN - 1)) do
-    for _, user in ipairs(redis.call('ZRANGE', F .. ':users:' .. group, 0, SCAN - 1)) do
+  for group in members(F .. ':groups') do
+    for user in members(F .. ':users:' .. group) do
       local s = share(user)
       if full('group:' .. group, s.group_cap) then break end
       if not full('user:' .. user, s.cap) then return group, user, s end
@@ -200,6 +210,12 @@ elseif act == 'next' then
   promote(F)
 elseif act == 'place' then -- task
   return {place(F, ARGV[3]), redis.call('ZCARD', F) + redis.call('HLEN', F .. ':waiting')}
+elseif act == 'shares' then -- user, share, … as they are now; who is in another organisation by now moves with the next task
+  for i = 3, #ARGV, 2 do
+    local user, said = ARGV[i], ARGV[i + 1]
+    if share(user).group == cjson.decode(said).group then set_share(user, said) end
+  end
+  for _, each in ipairs(KEYS) do promote(each) end
 elseif act == 'hold' then -- user, share, tasks that run and count
   local user = ARGV[3]
   set_share(user, ARGV[4])

@@ -107,6 +107,12 @@ class Queue(ArqRedis):
         """These run, and count."""
         await self._fair("hold", 1, owner, share.text(owner), *task_ids)
 
+    async def know(self, shares: Mapping[str, Share]) -> None:
+        """Owners' shares as they are now, for what waits already."""
+        flat = [part for owner, share in shares.items() for part in (owner, share.text(owner))]
+        for start in range(0, len(flat), 2 * _MANY):
+            await self._fair("shares", 1, *flat[start : start + 2 * _MANY])
+
     async def held(self) -> set[str]:
         """All that count."""
         found: list[bytes] = await cast(Any, self).hkeys(f"{keys.QUEUE}:held")

@@ -100,6 +100,30 @@ async def test_a_cap_of_an_organisation_holds(queue: Queue) -> None:
     assert Counter([str(await take(queue))[0] for _ in range(6)]) == {"a": 3, "b": 2, "N": 1}
 
 
+async def test_many_at_their_caps_hide_nobody(queue: Queue) -> None:
+    """However many wait at a cap, who may have one more is found behind them."""
+    for number in range(200):
+        await flood(queue, f"user-{number:03}-", 2, Share(cap=1))
+    started = [await take(queue) for _ in range(200)]
+    assert None not in started and await take(queue) is None
+    await flood(queue, "zoe", 3)
+    assert await drained(queue) == ["zoe0", "zoe1", "zoe2"]
+
+
+async def test_a_share_that_changed_holds_for_those_who_wait(queue: Queue) -> None:
+    """A cap that is raised lets the next start at once, one that is lowered holds from the next start on; a weight is in positions, too."""
+    await flood(queue, "ann", 9, Share(cap=1))
+    await flood(queue, "bob", 9)
+    assert [await take(queue) for _ in range(3)] == ["ann0", "bob0", "bob1"]
+    await queue.know({"ann": Share(cap=2)})
+    assert "ann1" in [await take(queue) for _ in range(2)]
+    await queue.know({"ann": Share(cap=1), "bob": Share(weight=3.0)})
+    await queue.release("ann0")
+    assert not {str(task)[:3] for task in await drained(queue)} & {"ann"}
+    await queue.release("ann1")
+    assert await take(queue) == "ann2"
+
+
 async def test_waiting_at_a_cap_saves_nothing_up(queue: Queue) -> None:
     """Who could not start for a while has no claim to what others had meanwhile; and a newcomer neither."""
     await flood(queue, "ann", 50, Share(cap=1))

@@ -123,7 +123,7 @@ async def put_back(ctx: Context, waiting: Sequence[tasks.Waiting]) -> None:
 
 
 async def tend(ctx: Context) -> None:
-    """The queue itself: a front that nobody fills, and what counts against the caps.
+    """The queue itself: a front that nobody fills, what counts against the caps, and what an admin has changed for those who wait.
 
     What Redis counts as running is what runs: a worker that died has told nobody that its tasks no longer do."""
     for lane in keys.LANES:  # a worker may have died before it could
@@ -136,7 +136,9 @@ async def tend(ctx: Context) -> None:
         await ctx.queue.release(*(ctx.surplus & gone))
     ctx.surplus.clear()
     ctx.surplus.update(gone)
-    found = await shares.shares(ctx.db, sorted(runs), ctx.settings) if runs else {}
+    owners = {head.owner for head in await tasks.heads(ctx.db, 1)} | runs.keys()
+    found = await shares.shares(ctx.db, sorted(owners), ctx.settings) if owners else {}
+    await ctx.queue.know(found)
     for owner, ids in runs.items():
         if missing := [task_id for task_id in ids if task_id not in held]:
             await ctx.queue.hold(owner, found[owner], missing)

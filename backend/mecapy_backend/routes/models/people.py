@@ -68,7 +68,7 @@ class LimitsBody(Request):
     """What somebody may have of the pool; null: what the settings say."""
 
     weight: Annotated[float, Field(gt=0, le=1000, description="share of the pool beside others'")] = 1.0
-    max_running: Annotated[int | None, Field(ge=0, le=10**6, description="tasks that run at once")] = None
+    max_running: Annotated[int | None, Field(ge=1, le=10**6, description="tasks that run at once")] = None
     max_queued: Annotated[int | None, Field(ge=0, le=10**6, description="tasks that wait at once")] = None
     cpu_hours: Annotated[float | None, Field(ge=0, le=10**9, description="a month")] = None
     quota_bytes: Annotated[int | None, Field(ge=0, le=2**53, description="stored blobs")] = None
