@@ -25,12 +25,13 @@ from .store.tables import audit
 
 _log = structlog.get_logger()
 _EVERY_S, _TIDY_EVERY_S = 1.0, 3600.0
-_MOST, _AT_ONCE = 100_000, 1000
+_MOST, _AT_ONCE, _DROPPED_AT_ONCE = 100_000, 1000, 10_000
 
 ACTS = {
     "POST /tasks": "submit",
     "POST /tasks/{task_id}/cancel": "cancel",
     "DELETE /tasks/{task_id}": "forget",
+    "GET /tasks/{task_id}": "read result",  # once there is one
     "GET /tasks/{task_id}/request": "read request",
     "GET /tasks/{task_id}/result": "read result",
     "GET /tasks/{task_id}/events": "read log",
@@ -61,8 +62,9 @@ class Line:
 def line_of(scope: Scope, status: int, headers: Any, request: str) -> Line | None:
     """What a request is in the audit; None: nothing, or of nobody known."""
     act = ACTS.get(f"{scope['method']} {getattr(scope.get('route'), 'path', '')}")
-    who = scope.get("state", {}).get("owner", "")
-    if act is None or not who:
+    state = scope.get("state", {})
+    who = state.get("owner", "")
+    if act is None or not who or state.get("nothing_read"):
         return None
     made = next((value.decode() for name, value in headers if name == b"location"), "").rpartition("/")[2]
     what = " ".join(map(str, scope.get("path_params", {}).values())) or (made if act == "submit" else "")
@@ -110,8 +112,12 @@ class Audit:
             await self.write()
 
     async def _tidy(self) -> None:
+        """A part at a time: however many there are, no statement takes longer than it may."""
+        old = audit.c.at < datetime.now(UTC) - timedelta(days=self._days)
+        some = sa.delete(audit).where(audit.c.id.in_(sa.select(audit.c.id).where(old).order_by(audit.c.id).limit(_DROPPED_AT_ONCE)))
         async with self._db.connect() as connection:
-            await connection.execute(sa.delete(audit).where(audit.c.at < datetime.now(UTC) - timedelta(days=self._days)))
+            while (await connection.execute(some)).rowcount == _DROPPED_AT_ONCE:
+                pass
 
 
 async def page(

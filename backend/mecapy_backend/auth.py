@@ -107,7 +107,7 @@ class Callers:
 
     async def _by_api_token(self, digest: bytes) -> _Known:
         found = await api_tokens.find(self._db, digest)
-        if found is None:
+        if found is None or (found.user.id == LOCAL and not self._token):  # its user's rights ended with MECAPY_TOKEN
             raise _unauthorized("this API token is unknown, expired or revoked: make another (`mecapy token create`), or log in")
         return _Known(_allowed(found.user, via="api_token", scopes=found.scopes), time.monotonic(), found.expires_s)
 

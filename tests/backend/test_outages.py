@@ -12,8 +12,10 @@ import pytest
 from pydantic import SecretStr
 
 from mecapy_backend.migrations import upgrade
+from mecapy_backend.routes.stream import LOOK_S
 from mecapy_backend.settings import Settings
 from mecapy_backend.stack.services import Postgres, Valkey
+from mecapy_backend.store import events
 from mecapy_jupyter import errors, wire
 from mecapy_jupyter.gateway.http import Gateway
 
@@ -69,6 +71,28 @@ def test_postgres_away(valkey: Any, redis_url: str, tmp_path: Path) -> None:
             while (answer := http.get(f"/tasks/{task_id}")).status_code == 503:
                 assert time.monotonic() < until
             assert answer.json()["status"] == "queued"
+    finally:
+        server.stop()
+
+
+async def test_a_stream_goes_on_without_postgres(valkey: Any, redis_url: str, tmp_path: Path) -> None:
+    """It comes from Redis: what a running task says is heard to its end, while nobody can look at its row."""
+    server = Postgres.start(tmp_path / "pg")
+    try:
+        upgrade(server.url)
+        settings = Settings(database_url=server.url, redis_url=redis_url, blob_url=f"file://{tmp_path}/blobs", token=SecretStr(TOKEN))
+        with served(settings) as gateway, client(gateway) as http:
+            task_id = http.post("/tasks", json={"code": "1"}).json()["task_id"]
+            async with Worker(gateway) as worker:
+                await worker.start(task_id)
+                following = asyncio.create_task(asyncio.to_thread(http.get, f"/tasks/{task_id}/events"))
+                await asyncio.sleep(1)
+                server.stop()
+                await asyncio.sleep(2 * LOOK_S + 1)  # it has looked at the row meanwhile
+                assert not following.done()
+                final = [("stdout", {"text": "hello"}), (wire.COMPLETED, wire.Outcome(wire.COMPLETED).as_json())]
+                await events.append(worker.redis, task_id, final, last=True)
+                assert "hello" in (await following).text and "event: completed" in following.result().text
     finally:
         server.stop()
 

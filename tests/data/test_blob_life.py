@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -111,19 +112,21 @@ async def test_bytes_without_a_row_are_swept(db: Any, tmp_path: Path) -> None:
     assert await store.has("ann", kept) and not await store.has("ann", lost)
 
 
-def test_after_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next start of the machine removes blobs that were not written out, and asks nothing of the old ones."""
-    url, digests = f"file://{tmp_path}", [blake3(b"%d" % n).hexdigest() for n in range(3)]
-    open_store(url)
+@pytest.mark.parametrize("url", ["file://{folder}", "s3://bucket"])
+def test_after_a_power_cut(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next start of the machine removes blobs that were not written out, and asks nothing of the old ones; also from S3's cache."""
+    opened = partial(open_store, url.format(folder=tmp_path), cache_dir=str(tmp_path))
+    digests = [blake3(b"%d" % n).hexdigest() for n in range(3)]
+    opened()
     whole, torn, old = [tmp_path / "ann" / digest[:2] / digest for digest in digests]
     for path, content in ((whole, b"0"), (torn, b""), (old, b"2")):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     os.utime(old, (1, 1))
-    open_store(url)
+    opened()
     assert torn.exists()  # the machine did not end
     monkeypatch.setattr(files, "boot_id", lambda: "another")
-    open_store(url)
+    opened()
     assert whole.exists() and old.exists() and not torn.exists()
 
 
@@ -140,5 +143,8 @@ def test_quota(database_url: str, redis_url: str, tmp_path: Path, monkeypatch: p
         monkeypatch.setattr(transfer, "_place", lambda gateway: None)
         with pytest.raises(errors.Refused, match="delete tasks"):
             transfer.send(http, [os.urandom(200_000)])
-        transfer.send(http, [os.urandom(90_000)])
+        transfer.send(http, [kept := os.urandom(90_000)])
+    with served(settings.model_copy(update={"quota_bytes": 100_000})) as running:
+        asked = {"digests": [{"digest": blake3(kept).hexdigest(), "size": len(kept)}]}
+        assert Gateway(running.url, running.token).post("/blobs/missing", asked) == {"missing": []}  # what is there need not fit again
     assert sum(path.stat().st_size for path in (tmp_path / "blobs").glob("*/??/*")) == 290_000

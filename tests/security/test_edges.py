@@ -150,24 +150,26 @@ async def test_audit(gateway: Any) -> None:
     """A line for each submit, read and cancel, refused ones too: who, what, from where, under which request; newest first, in pages."""
     with client(gateway) as http:
         task_id = http.post("/tasks", json=MAKING).json()["task_id"]
+        http.get(f"/tasks/{task_id}")  # there is nothing to read yet
         async with Worker(gateway) as worker:
             await worker.start(task_id)
             await worker.finish(task_id, wire.Outcome(wire.COMPLETED))
         http.get(f"/tasks/{task_id}/result", headers={"X-Request-ID": "look-1"})
+        http.get(f"/tasks/{task_id}")
         http.post(f"/tasks/{task_id}/cancel")
         http.get(f"/tasks/{task_id}/events?follow=false")
         http.get("/tasks/nothing%0A%00forged/result")
         http.get("/me")
-        found = eventually(http, 5, who="local")
+        found = eventually(http, 6, who="local")
         acts = [line["act"] for line in found if not line["act"].startswith("admin:")]
-        assert acts == ["read result", "read log", "cancel", "read result", "submit"]
+        assert acts == ["read result", "read log", "cancel", "read result", "read result", "submit"]
         refused, *_, read, submit = [line for line in found if not line["act"].startswith("admin:")]
         assert refused["what"] == "nothing??forged (404)"
         assert (read["what"], read["request"], read["source"]) == (task_id, "look-1", "127.0.0.1") and submit["what"] == task_id
         assert [line["id"] for line in found] == sorted([line["id"] for line in found], reverse=True)
         page = http.get("/audit", params={"what": task_id, "limit": 2}).json()
         assert [line["act"] for line in page["lines"]] == ["read log", "cancel"]
-        assert [line["act"] for line in lines(http, what=task_id, before=page["next"])] == ["read result", "submit"]
+        assert [line["act"] for line in lines(http, what=task_id, before=page["next"])] == ["read result", "read result", "submit"]
 
 
 async def test_acts_of_admins_are_written_before_they_are_answered(gateway: Any, db: Any) -> None:
@@ -203,10 +205,12 @@ async def test_the_audit_waits_for_the_database(db: Any, database_url: str) -> N
     assert [line["what"] for line in found] == ["2", "1"]
 
 
-async def test_old_lines_go(db: Any) -> None:
+async def test_old_lines_go(db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are: a part at a time."""
+    monkeypatch.setattr(audit, "_DROPPED_AT_ONCE", 2)
     book = audit.Audit(db, 10)
     async with db.connect() as connection:
-        for days in (20, 5):
+        for days in (20, 20, 20, 20, 20, 5):
             row = {"who": "ann", "act": "submit", "what": str(days), "source": "", "request": ""}
             await connection.execute(sa.insert(tables.audit).values(at=sa.text(f"now() - interval '{days} days'"), **row))
     running = asyncio.create_task(book.run())
@@ -221,7 +225,7 @@ def test_every_route_is_audited_or_needs_not_be() -> None:
     """Who adds a route decides: it is in the audit's table, or here."""
     silent = {
         "GET /healthz", "GET /readyz", "GET /auth", "GET /metrics", "GET /workers", "GET /workers/packages", "GET /me", "GET /tasks",
-        "GET /tasks/{task_id}", "POST /blobs/missing", "GET /blobs/place", "POST /blobs/take", "PUT /blobs/{digest}",
+        "POST /blobs/missing", "GET /blobs/place", "POST /blobs/take", "PUT /blobs/{digest}",
         "POST /blobs/{digest}/parts", "POST /blobs/{digest}/parts/{upload:path}", "DELETE /blobs/{digest}/parts/{upload:path}",
         "GET /tokens",
     }  # fmt: skip

@@ -31,7 +31,8 @@ async def missing(request: Request, owner: Owner) -> Response:
     if too_large := [digest for digest, size in wanted.items() if size > limit]:
         raise Problem(413, "too-large", f"a blob may have {limit} bytes; {len(too_large)} of these have more: split or reduce the value")
     stored = await blob_rows.stored(state.db, owner, list(wanted)) if wanted else set[str]()
-    await within_quota(state, owner, sum(size for digest, size in wanted.items() if digest not in stored))
+    if more := wanted.keys() - stored:
+        await within_quota(state, owner, sum(wanted[digest] for digest in more))
     answer = list[dict[str, str]]()
     for digest, size in wanted.items():
         if digest in stored:
@@ -68,8 +69,8 @@ async def take(request: Request, owner: Owner) -> Response:
     try:
         await within_quota(state, owner, 0)
     except Problem:
-        await blob_rows.release(state.db, state.blobs, owner, [digest for digest, _ in taken])
-        raise
+        if await blob_rows.release(state.db, state.blobs, owner, [digest for digest, _ in taken]):
+            raise  # else they all were there, and in use
     return json({"taken": [{"digest": digest, "size": size} for digest, size in taken]})
 
 

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import structlog
 from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 from redis.exceptions import RedisError
@@ -17,8 +18,11 @@ from mecapy_jupyter import wire
 
 from ..forecast import Place
 from ..store import events, jsontext, kept, tasks
+from ..store.database import AWAY
 from ..store.events import Raw
 from .reply import or_none
+
+_log = structlog.get_logger()
 
 LOOK_S = 2.0
 """How long to wait for Redis before looking at the row: whatever gets lost, nobody waits for ever."""
@@ -60,14 +64,19 @@ async def follow(state: Any, owner: str, task_id: str, after: str, task: tasks.T
         if new:
             quiet = 0
             continue
-        task = await tasks.get(state.db, owner, task_id)
-        if task is None:
-            return
-        fresh.known(task.attempt)
-        if task.state == wire.QUEUED and (now := await state.forecast.place(owner, task)).roughly != place.roughly:
+        quiet += 1
+        try:
+            task = await tasks.get(state.db, owner, task_id)
+            if task is None:
+                return
+            fresh.known(task.attempt)
+            now = await state.forecast.place(owner, task) if task.state == wire.QUEUED else place
+        except AWAY as error:  # what comes from Redis goes on
+            _log.warning("postgres away", task=task_id, error=type(error).__name__)
+            task, now = None, place
+        if now.roughly != place.roughly:
             place = now
             yield queued(after, place)
-        quiet += 1
         if quiet % _PING_EVERY == 0:
             yield None
     async for event in by_now(state, owner, task_id, after, task):

@@ -160,6 +160,7 @@ async def page(
 @router.get("/tasks/{task_id}", response_model=TaskView, summary="Look at a task")
 async def look(request: Request, owner: Owner, task: Mine) -> Response:
     place = await request.app.state.forecast.place(owner, task) if task.state == wire.QUEUED else Place()
+    request.state.nothing_read = not task.final  # so that somebody who waits does not fill the audit
     shown = view(task, request.app.state.settings.keep_s)
     return json(shown | {"position": place.position, "eta_s": place.eta_s, "history": history(task)})
 

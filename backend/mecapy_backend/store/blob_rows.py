@@ -5,6 +5,7 @@ Called by `routes.blobs` and `routes.tasks`. The bytes are in `blobs`.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -19,6 +20,7 @@ from .tables import blobs, tasks
 _b = blobs.c
 _clock = sa.func.clock_timestamp()
 _LISTED = 1000
+_LOOK_S = 2.0  # behind a lock
 _UNFINISHED_S = 3600.0  # a file on its way into the store that nobody has written to for so long belongs to nobody
 
 
@@ -41,9 +43,11 @@ def storing(db: AsyncEngine, owner: str) -> Within:
 
 async def found(db: AsyncEngine, store: BlobStore, owner: str, digest: str, size: int) -> bool:
     """Whether a blob that a client put into the store past us is there, whole; then it counts as stored."""
+    if await store.size(owner, digest) != size:  # before anything is locked: a store that does not answer keeps no connection to PostgreSQL
+        return False
     with suppress(FileNotFoundError):
-        async with storing(db, owner)(digest, size):
-            if await store.size(owner, digest) != size:  # looked at behind the lock: a delete is over, or has not begun
+        async with storing(db, owner)(digest, size), asyncio.timeout(_LOOK_S):
+            if await store.size(owner, digest) != size:  # again, behind the lock: a delete is over, or has not begun
                 raise FileNotFoundError(digest)
         return True
     return False

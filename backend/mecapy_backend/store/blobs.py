@@ -146,7 +146,9 @@ def open_store(url: str, *, endpoint_url: str = "", cache_dir: str = "", cache_b
         from .s3 import S3Store
 
         cache = Path(cache_dir or Path(tempfile.gettempdir()) / f"mecapy-blobs-{os.getuid()}")
-        return S3Store(parts.netloc, parts.path.strip("/"), endpoint_url, FileStore(cache), cache_bytes)
+        local = FileStore(cache)
+        local.recover()
+        return S3Store(parts.netloc, parts.path.strip("/"), endpoint_url, local, cache_bytes)
     raise ValueError(f"MECAPY_BLOB_URL must be file:///directory or s3://bucket/prefix, not {url!r}")
 
 

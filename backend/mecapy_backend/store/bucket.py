@@ -19,6 +19,7 @@ from botocore.config import Config  # pyright: ignore[reportMissingTypeStubs]
 from botocore.exceptions import BotoCoreError, ClientError  # pyright: ignore[reportMissingTypeStubs]
 
 PRESIGNED_S = 600  # until the request begins
+CONNECTIONS = 32
 _PART_BYTES, _MOST_PARTS = 8 << 20, 1000
 
 
@@ -42,7 +43,7 @@ class Bucket:
                     retries={"max_attempts": 4, "mode": "standard"},
                     request_checksum_calculation="when_required",
                     response_checksum_validation="when_required",
-                    max_pool_connections=32,
+                    max_pool_connections=CONNECTIONS,
                     **options,
                 )
                 region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util.concurrency import greenlet_spawn
 
 from . import jsontext
+
+AWAY = (DBAPIError, PoolTimeout, OSError)
+"""What a statement raises where PostgreSQL does not answer; asyncpg's refused connections and time-outs are OSErrors."""
 
 
 def driver_url(url: str) -> sa.URL:
@@ -26,7 +31,7 @@ def opener(url: str, **options: Any) -> Callable[[], Awaitable[Any]]:
     """What opens one connection. The driver reads the URL by itself: it knows what libpq's users write there (`sslmode`, `sslrootcert`,
     `application_name`, …), SQLAlchemy does not."""
     plain = sa.make_url(url).set(drivername="postgresql").difference_update_query(["connect_timeout"])  # ours holds
-    return partial(asyncpg.connect, plain.render_as_string(hide_password=False), **options)  # pyright: ignore[reportUnknownMemberType]
+    return partial(cast(Any, asyncpg).connect, plain.render_as_string(hide_password=False), **options)
 
 
 def connect(url: str, *, command_timeout_s: float = 10.0, pool_size: int = 10) -> AsyncEngine:

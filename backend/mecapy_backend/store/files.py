@@ -45,7 +45,7 @@ class FileStore:
         blobs = list(self._all()) if seen.exists() else []
         last = max((blob.modified_at for blob in blobs), default=0.0)
         young = [self.path(blob.owner, blob.digest) for blob in blobs if blob.modified_at > last - _WRITTEN_OUT_S]
-        bad = [path for path in young if examine(path)[0] != path.name]
+        bad = [path for path in young if not _whole(path)]
         for path in bad:
             path.unlink(missing_ok=True)
         self._device()
@@ -196,6 +196,14 @@ class FileStore:
 
     async def download_url(self, owner: str, digest: str) -> str | None:
         return None
+
+
+def _whole(path: Path) -> bool:
+    """What its name says; or gone, for others that share the directory may recover it, too."""
+    try:
+        return examine(path)[0] == path.name
+    except FileNotFoundError:
+        return True
 
 
 def boot_id() -> str:

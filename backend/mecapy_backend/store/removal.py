@@ -51,7 +51,8 @@ async def empty(db: AsyncEngine, owner: str) -> list[str]:
     alive = _t.state.in_([wire.QUEUED, wire.RUNNING])
     change = sa.update(tasks).where(_t.id.in_(some))
     change = change.values(
-        name="", request={}, request_digest=b"", idempotency_key=None, digests=[], outcome=None, log=None, log_blob="", lease_until=None,
+        name="", request={}, request_digest=b"", idempotency_key=None, digests=[], outcome=None, earlier=[], log=None, log_blob="",
+        lease_until=None,
         state=sa.case((alive, wire.CANCELLED), else_=_t.state), completed_at=sa.func.coalesce(_t.completed_at, sa.func.now()),
     )  # fmt: skip
     async with db.connect() as connection:

@@ -10,16 +10,22 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
 from .blobs import CHUNK_BYTES, Listed, Parts, Place, Within, alone, blocks, relative, split
-from .bucket import PRESIGNED_S, Bucket
+from .bucket import CONNECTIONS, PRESIGNED_S, Bucket
 from .files import FileStore
 from .partial import Partial, examine
 from .rounds import Rounds
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class S3Store:
@@ -31,12 +37,17 @@ class S3Store:
         self._bucket, self._cache, self._cache_bytes = Bucket(bucket, prefix, endpoint_url), cache, cache_bytes
         self._fetching: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._rounds = Rounds(self._all)
+        self._threads = ThreadPoolExecutor(CONNECTIONS, "s3")
+
+    async def _ask(self, call: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T:
+        """In threads of our own: those of the event loop are few, and a store that stalls would keep them from everybody else."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *arguments, **named))
 
     async def has(self, owner: str, digest: str) -> bool:
         return await self.size(owner, digest) is not None
 
     async def size(self, owner: str, digest: str) -> int | None:
-        return await asyncio.to_thread(self._bucket.size, relative(owner, digest))
+        return await self._ask(self._bucket.size, relative(owner, digest))
 
     async def write(self, owner: str, digest: str, chunks: AsyncIterator[bytes], within: Within = alone) -> int:
         key = relative(owner, digest)
@@ -52,15 +63,15 @@ class S3Store:
 
     async def _upload(self, path: Path, key: str, locked: AbstractAsyncContextManager[None], size: int) -> None:
         """Not under the lock: that is a connection to PostgreSQL, and this may take minutes. A delete in between is rare."""
-        await asyncio.to_thread(self._bucket.upload, path, key)
+        await self._ask(self._bucket.upload, path, key)
         async with locked:
-            if await asyncio.to_thread(self._bucket.size, key) != size:
-                await asyncio.to_thread(self._bucket.upload, path, key)
+            if await self._ask(self._bucket.size, key) != size:
+                await self._ask(self._bucket.upload, path, key)
 
     async def read(self, owner: str, digest: str) -> AsyncIterator[bytes]:
-        body = await asyncio.to_thread(self._bucket.get, relative(owner, digest))
+        body = await self._ask(self._bucket.get, relative(owner, digest))
         try:
-            while block := await asyncio.to_thread(body.read, CHUNK_BYTES):
+            while block := await self._ask(body.read, CHUNK_BYTES):
                 yield block
         finally:
             body.close()
@@ -73,7 +84,7 @@ class S3Store:
             try:
                 fd = await self._cache.open(owner, digest)
             except FileNotFoundError:
-                fd = await asyncio.to_thread(self._download, key, self._cache.path(owner, digest))
+                fd = await self._ask(self._download, key, self._cache.path(owner, digest))
                 await asyncio.to_thread(self._trim)
         with suppress(FileNotFoundError):  # used now: the last to be dropped; unless another process has just dropped it
             await asyncio.to_thread(os.utime, self._cache.path(owner, digest))
@@ -119,38 +130,38 @@ class S3Store:
         return digest, size
 
     async def delete(self, owner: str, digest: str) -> None:
-        await asyncio.to_thread(self._bucket.delete, relative(owner, digest))
+        await self._ask(self._bucket.delete, relative(owner, digest))
         await self._cache.delete(owner, digest)
 
     async def tidy(self, older_s: float) -> None:
         await self._cache.tidy(older_s)
-        await asyncio.to_thread(self._bucket.abort_old, older_s)
+        await self._ask(self._bucket.abort_old, older_s)
 
     async def listed(self, limit: int) -> list[Listed]:
-        return await asyncio.to_thread(self._rounds.next, limit)
+        return await self._ask(self._rounds.next, limit)
 
     def _all(self) -> Iterator[Listed]:
         return (Listed(*named, size, at) for key, size, at in self._bucket.objects() if (named := split(key)))
 
     async def upload_url(self, owner: str, digest: str, size: int) -> str | None:
-        return await asyncio.to_thread(self._bucket.upload_url, relative(owner, digest), size)
+        return await self._ask(self._bucket.upload_url, relative(owner, digest), size)
 
     async def download_url(self, owner: str, digest: str) -> str | None:
-        return await asyncio.to_thread(self._bucket.download_url, relative(owner, digest))
+        return await self._ask(self._bucket.download_url, relative(owner, digest))
 
     async def begin_parts(self, owner: str, digest: str, size: int) -> Parts | None:
-        upload = await asyncio.to_thread(self._bucket.begin_parts, relative(owner, digest))
+        upload = await self._ask(self._bucket.begin_parts, relative(owner, digest))
         return await self.part_urls(owner, digest, size, upload, 0)
 
     async def part_urls(self, owner: str, digest: str, size: int, upload: str, first: int) -> Parts | None:
-        part_bytes, urls = await asyncio.to_thread(self._bucket.part_urls, relative(owner, digest), size, upload, first)
+        part_bytes, urls = await self._ask(self._bucket.part_urls, relative(owner, digest), size, upload, first)
         return Parts(upload, part_bytes, urls, PRESIGNED_S)
 
     async def end_parts(self, owner: str, digest: str, upload: str, etags: list[str]) -> bool:
-        return await asyncio.to_thread(self._bucket.end_parts, relative(owner, digest), upload, etags)
+        return await self._ask(self._bucket.end_parts, relative(owner, digest), upload, etags)
 
     async def abort_parts(self, owner: str, digest: str, upload: str) -> None:
-        await asyncio.to_thread(self._bucket.abort_parts, relative(owner, digest), upload)
+        await self._ask(self._bucket.abort_parts, relative(owner, digest), upload)
 
     async def place(self, owner: str) -> Place | None:
         return None
