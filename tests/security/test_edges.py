@@ -15,6 +15,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 from blake3 import blake3
+from pydantic import SecretStr
 
 from mecapy_backend import audit, rights
 from mecapy_backend.paces import Paces
@@ -291,3 +292,15 @@ async def test_quotas_of_an_organisation(gateway: Any, db: Any) -> None:
     finally:
         async with db.connect() as connection:
             await connection.execute(sa.text("UPDATE users SET organisation = NULL WHERE id = 'local'"))
+
+
+def test_tokens_of_a_local_user_end_with_it(gateway: Any) -> None:
+    """Made with MECAPY_TOKEN, refused once that is unset: nobody could revoke them any more."""
+    with client(gateway) as http:
+        made = http.post("/tokens", json={"name": "ci", "scopes": ["tasks", "read", "admin"]}).json()["token"]
+        with_it = {"Authorization": f"Bearer {made}"}
+        assert http.get("/me", headers=with_it).status_code == 200
+    with changed(gateway, token=SecretStr(""), oidc_issuer="http://127.0.0.1:1/") as running, client(running) as http:
+        assert http.get("/me", headers=with_it).status_code == 401
+    with changed(gateway) as running, client(running) as http:
+        assert http.get("/me", headers=with_it).status_code == 200
