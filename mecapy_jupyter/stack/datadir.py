@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,23 +49,44 @@ def files(data: Path | str | None = None) -> Files:
     return Files(Path(os.path.abspath(folder)))  # noqa: PTH100  (not resolve: it must be the same before and after it exists)
 
 
-def lives(pid: int, created: float) -> bool:
-    """Is this still the process that was recorded? A pid comes round again, a pid with its time of birth does not."""
+def born(pid: int) -> float:
+    """When a process was born; 0.0 if it is already gone. On Linux in seconds since the machine's start, which is what the kernel knows:
+    a time of day would be another one whenever somebody sets the clock, as happens when a virtual machine wakes up."""
     import psutil  # late: importing the package must stay cheap
 
     try:
-        process = psutil.Process(pid)
-        return abs(process.create_time() - created) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
+        if sys.platform == "linux":
+            return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+        return psutil.Process(pid).create_time()
+    except (OSError, psutil.Error):
+        return 0.0
+
+
+def boot() -> str:
+    """Another one for each start of this machine; empty where it does not tell."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def lives(pid: int, created: float) -> bool:
+    """Is this still the process that was recorded? A pid comes round again, a pid with its time of birth does not."""
+    import psutil
+
+    try:
+        return abs(born(pid) - created) < 1.0 and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
 
 
 def recorded(place: Files) -> dict[str, Any] | None:
-    """What the last supervisor wrote, whether it still lives or not."""
+    """What the last supervisor wrote, whether it still lives or not. Of a machine that was started anew nobody does."""
     try:
-        return json.loads(place.state.read_text())
+        state = json.loads(place.state.read_text())
     except (OSError, ValueError):
         return None
+    return state if state.get("boot") == boot() else state | {"supervisor": {"pid": 0, "created": 0.0}, "components": []}
 
 
 def running(place: Files) -> dict[str, Any] | None:

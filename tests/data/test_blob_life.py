@@ -125,7 +125,7 @@ def test_after_a_power_cut(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyP
     os.utime(old, (1, 1))
     opened()
     assert torn.exists()  # the machine did not end
-    monkeypatch.setattr(files, "boot_id", lambda: "another")
+    monkeypatch.setattr(files, "boot", lambda: "another")
     opened()
     assert whole.exists() and old.exists() and not torn.exists()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mecapy_jupyter.stack.datadir import files
+from mecapy_jupyter.stack.datadir import boot, born, files
 from mecapy_jupyter.stack.embedded import down
 
 from .running import Stack, until
@@ -56,12 +56,13 @@ def test_leftovers_are_ended_by_pid_and_birth(tmp_path: Path) -> None:
     stranger = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
     try:
         parts = [
-            {"name": "gateway", "pid": left.pid, "created": psutil.Process(left.pid).create_time(), "healthy": True},
+            {"name": "gateway", "pid": left.pid, "created": born(left.pid), "healthy": True},
             {"name": "worker", "pid": stranger.pid, "created": 1000.0, "healthy": True},
         ]
-        place.state.write_text(
-            json.dumps({"supervisor": {"pid": 2**22 + 1, "created": 1.0}, "url": "", "ready": True, "components": parts})
-        )
+        left_behind = {"boot": boot(), "supervisor": {"pid": 2**22 + 1, "created": 1.0}, "url": "", "ready": True, "components": parts}
+        place.state.write_text(json.dumps(left_behind | {"boot": "another"}))  # before this machine was started anew
+        assert not down(tmp_path) and left.poll() is None
+        place.state.write_text(json.dumps(left_behind))
         assert down(tmp_path)
         assert left.wait(15) == -signal.SIGTERM
         assert stranger.poll() is None

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mecapy_jupyter.errors import StackError
+from mecapy_jupyter.stack.datadir import born
 
 from . import state
 from .programs import Program
@@ -100,7 +101,7 @@ class Component:
     async def stop(self) -> None:
         """Asks it to end, and kills it if it does not; its session is gone when this returns."""
         self._stopping.set()
-        process, pid, born = self._process, self.pid, self.created
+        process, pid, since = self._process, self.pid, self.created
         if process and self._program and process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(self._program.stop)
@@ -112,7 +113,7 @@ class Component:
                     process.kill()
                 await process.wait()
         if pid:
-            await asyncio.to_thread(state.end_session, pid, born)
+            await asyncio.to_thread(state.end_session, pid, since)
 
     def kill(self) -> None:
         if self._process and self._process.returncode is None:
@@ -135,7 +136,7 @@ class Component:
                 start_new_session=True,  # ctrl-C in the terminal is for the supervisor, which stops them in order
                 pass_fds=self.plan.sockets,
             )
-        self._process, self.pid, self.created = process, process.pid, state.created(process.pid)
+        self._process, self.pid, self.created = process, process.pid, born(process.pid)
         self._changed()
         await self._feed(process, self._program.text)
         watch = asyncio.create_task(self._watch(process.pid))

@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from mecapy_jupyter.stack.datadir import Files, lives, recorded
+from mecapy_jupyter.stack.datadir import Files, born, lives, recorded
 
 _GRACE_S = 10.0
 _LOOK_S = 0.02
@@ -30,14 +30,6 @@ def write(place: Files, state: dict[str, Any]) -> None:
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump(state, file, indent=1)
     draft.replace(place.state)
-
-
-def created(pid: int) -> float:
-    """When this process was born; 0.0 if it is already gone."""
-    try:
-        return psutil.Process(pid).create_time()
-    except psutil.Error:
-        return 0.0
 
 
 def sweep(place: Files) -> int:
@@ -56,13 +48,13 @@ def sweep(place: Files) -> int:
     return len(left)
 
 
-def end(pid: int, born: float, number: signal.Signals) -> None:
+def end(pid: int, since: float, number: signal.Signals) -> None:
     """Asks a process to end, makes it end, waits until it has. (Not until it is reaped: that is for its parent, whoever that is.)"""
     for attempt in (number, signal.SIGKILL):
         with contextlib.suppress(OSError):
             os.kill(pid, attempt)
         until = time.monotonic() + _GRACE_S
-        while lives(pid, born):
+        while lives(pid, since):
             if time.monotonic() > until:
                 break
             time.sleep(_LOOK_S)
@@ -70,14 +62,13 @@ def end(pid: int, born: float, number: signal.Signals) -> None:
             return
 
 
-def end_session(leader: int, born: float) -> None:
+def end_session(leader: int, since: float) -> None:
     """Kills what is left of a session whose leader has ended. A newer process that got the same pid is left alone."""
-    with contextlib.suppress(psutil.Error):
-        if abs(psutil.Process(leader).create_time() - born) >= 1.0:
-            return
+    if (now := born(leader)) and abs(now - since) >= 1.0:
+        return
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if os.getsid(process.pid) == leader and process.create_time() >= born - 1.0:
+            if os.getsid(process.pid) == leader and born(process.pid) >= since - 1.0:
                 process.kill()
 
 

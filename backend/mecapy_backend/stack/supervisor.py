@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mecapy_jupyter.errors import StackError
-from mecapy_jupyter.stack.datadir import Files
+from mecapy_jupyter.stack.datadir import Files, boot, born
 
 from . import idle, plans, programs, schema, state
 from .component import Component, Plan
@@ -160,8 +160,9 @@ class Supervisor:
         for part in parts:
             if part["name"] == "worker" and self._roster:
                 part["id"] = self._roster.id(part["pid"])
-        myself = {"pid": os.getpid(), "created": state.created(os.getpid())}
+        myself = {"pid": os.getpid(), "created": born(os.getpid())}
         return {
+            "boot": boot(),
             "supervisor": myself,
             "url": self._url,
             "ready": self._ready,

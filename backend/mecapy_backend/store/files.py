@@ -19,6 +19,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from mecapy_jupyter.stack.datadir import boot
+
 from .blobs import CHUNK_BYTES, Listed, Parts, Place, Within, alone, blocks, plain_name, relative, split
 from .partial import Partial, examine, rename
 from .rounds import Rounds
@@ -39,8 +41,8 @@ class FileStore:
 
     def recover(self) -> list[str]:
         """After the machine started anew: remove what its end has left half written; which blobs. Nothing to do otherwise."""
-        boot, seen = boot_id(), self.root / ".boot"
-        if not boot or (seen.exists() and seen.read_text() == boot):
+        start, seen = boot(), self.root / ".boot"
+        if not start or (seen.exists() and seen.read_text() == start):
             return []
         blobs = list(self._all()) if seen.exists() else []
         last = max((blob.modified_at for blob in blobs), default=0.0)
@@ -49,7 +51,7 @@ class FileStore:
         for path in bad:
             path.unlink(missing_ok=True)
         self._device()
-        seen.write_text(boot)
+        seen.write_text(start)
         return [path.name for path in bad]
 
     def path(self, owner: str, digest: str) -> Path:
@@ -204,14 +206,6 @@ def _whole(path: Path) -> bool:
         return examine(path)[0] == path.name
     except FileNotFoundError:
         return True
-
-
-def boot_id() -> str:
-    """Another one for each start of this machine; empty where it does not tell."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
 
 
 def _sync(path: Path) -> None:
