@@ -6,7 +6,6 @@ After a restart of the kernel this is how one comes back. Before it: `cell` and 
 from __future__ import annotations
 
 import os
-from collections.abc import Container
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,13 +15,15 @@ from .. import errors, wire
 from ..block.units import clock
 from ..client import Client
 from ..tasks.task import Task
+from . import submitter
 from .prepared import Prepared
 
 
-def taken_up(client: Client, prepared: Prepared, mine: Container[str] = ()) -> Task | None:
+def taken_up(client: Client, prepared: Prepared) -> Task | None:
     """The cell's living task, if there is one and nobody wants a second; None: submit it.
 
-    `mine`: tasks this kernel itself sends into the background; where nobody can be asked they do not stand in the way.
+    Where nobody can be asked, only what a kernel that is gone left behind is taken up: the same text in the same folder may be
+    another run's, with other inputs.
     """
     task_id = prepared.key.last_task()
     found = _look(client, task_id) if task_id else None
@@ -35,10 +36,9 @@ def taken_up(client: Client, prepared: Prepared, mine: Container[str] = ()) -> T
             print(f"mecapy: this cell's last task ended unseen, after {since}; `%mecapy attach {short}` brings it home")
         return None
     answer = _ask(f"This cell's task {short} is still {found['status']} ({since}). Submit it a second time? [y/N] ")
-    if answer is None and task_id in mine:
+    if answer or (answer is None and not _left_behind(prepared, task_id)):
         return None
-    if answer:
-        return None
+    prepared.key.submitted(task_id, prepared.variables)
     print(f"mecapy: this cell's task {short} is still {found['status']} ({since}): attached to it, nothing was submitted")
     return client.attach(task_id, found["name"], prepared.shell.user_ns)
 
@@ -48,6 +48,12 @@ def _look(client: Client, task_id: str) -> dict[str, Any] | None:
         return client.gateway.get(f"/tasks/{task_id}")
     except (errors.NotFound, errors.Refused):  # forgotten, or another gateway's
         return None
+
+
+def _left_behind(prepared: Prepared, task_id: str) -> bool:
+    """Whether it is this cell's, with the same inputs, of a kernel that is gone."""
+    by = prepared.key.submitter(task_id)
+    return submitter.gone(by) and submitter.same_inputs(by, prepared.variables)
 
 
 def _since(task: dict[str, Any]) -> str:

@@ -33,7 +33,7 @@ def start(client: Client, prepared: Prepared) -> Task:
     """Send the cell and return at once with its Future."""
     shell, options = prepared.shell, prepared.options
     place = replay.Place(shell)
-    task = again.taken_up(client, prepared, mine=[task.id for task in started.values() if not task.done()]) or prepared.send(client)
+    task = again.taken_up(client, prepared) or prepared.send(client)
     job_name = options.job_name or "job"
     before = _Before(shell.user_ns, task, prepared.values.values())
     shell.user_ns[job_name] = started[job_name] = task

@@ -1,7 +1,8 @@
 """How long a cell took the last times, and which of its tasks may still run: a few bytes a cell, in the user's own state directory.
 
 One small file a cell, named by the cell's key, so that notebooks at work at the same time do not disturb each other; nothing in it but
-durations and task ids. A directory that cannot be written costs the history, never the cell. Before it: `cell`, the live block.
+durations, task ids and who submitted them. A directory that cannot be written costs the history, never the cell. Before it: `cell`, the
+live block.
 """
 
 from __future__ import annotations
@@ -55,9 +56,9 @@ def said(seconds: Sequence[float]) -> str:
     return f"{count} {middle}" + (f" ± {around}" if len(seconds) > 1 else "")
 
 
-def submitted(key: str, task_id: str) -> None:
-    """A task of this cell begins to live. The latest is the one that counts."""
-    _add(_folder("tasks") / key, task_id)
+def submitted(key: str, task_id: str, by: str = "") -> None:
+    """A task of this cell begins to live, or another kernel takes it up. The latest is the one that counts. `by`: in one line."""
+    _add(_folder("tasks") / key, f"{task_id} {by}".rstrip())
 
 
 def ended(key: str, task_id: str) -> None:
@@ -68,6 +69,16 @@ def ended(key: str, task_id: str) -> None:
 
 def last_task(key: str) -> str:
     """The cell's task that nobody here has seen end; empty when there is none."""
+    return _last(key).partition(" ")[0]
+
+
+def submitter(key: str, task_id: str) -> str:
+    """What `submitted` was told of who did; empty when nothing was."""
+    last, _, by = _last(key).partition(" ")
+    return by if last == task_id else ""
+
+
+def _last(key: str) -> str:
     with contextlib.suppress(OSError, ValueError, IndexError):
         return (_folder("tasks") / key).read_text("ascii").splitlines()[-1]
     return ""

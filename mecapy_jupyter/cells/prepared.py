@@ -9,7 +9,7 @@ import fnmatch
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from ..client import Client
 from ..environment import files
 from ..tasks.task import Task
 from ..values import diagnose, payload
-from . import history, preflight
+from . import history, preflight, submitter
 from .failures import CellSource, plain
 from .ipython import Shell
 
@@ -59,6 +59,13 @@ class Key:
 
     def last_task(self) -> str:
         return history.last_task(self.here)
+
+    def submitter(self, task_id: str) -> str:
+        return history.submitter(self.here, task_id)
+
+    def submitted(self, task_id: str, variables: Mapping[str, Any]) -> None:
+        """By this kernel, or taken up by it."""
+        history.submitted(self.here, task_id, submitter.mark(variables))
 
     def forget(self, task_id: str) -> None:
         history.ended(self.here, task_id)
@@ -140,7 +147,7 @@ class Prepared:
             there = preflight.workers(client.gateway)
             fits = partial(self.fits, there=there)
             task = client.send(self.request, self.values, self.shell.user_ns, self.words, imports, fits, born.append)
-            history.submitted(self.key.here, task.id)
+            self.key.submitted(task.id, self.variables)
         except KeyboardInterrupt:
             for task in born:
                 cancel(task)

@@ -116,3 +116,28 @@ def test_a_yes_submits_a_second_task(kernels: Any, gate: Gate) -> None:
     assert kernel.run(cell).ok
     assert "second time" in "".join(running(kernel, cell, "y")) and names(kernel, name) == 2
     assert kernel.run(cell).ok and names(kernel, name) == 3
+
+
+def test_a_notebook_run_twice_at_once_without_a_server(kernels: Any, gate: Gate) -> None:
+    """Two runs in one folder, whom nobody tells apart: each gets the result of its own inputs."""
+    cell = f"%%mecapy\nprint('one', flush=True)\n{gate.wait}y = 10 * k"
+    first, second = kernels(), kernels()
+    first.run("k = 1")
+    second.run("k = 2")
+    pieces = running(first, cell)
+    assert next(pieces) == "one\n"
+    said = opening(gate, running(second, cell))
+    assert "".join(pieces) == "" and "attached" not in said
+    assert (first.value("y"), second.value("y")) == ("10", "20")
+
+
+def test_what_a_kernel_left_behind_with_other_inputs(kernels: Any, gate: Gate) -> None:
+    """Where nobody can be asked, it is not taken for this cell's task."""
+    cell = f"%%mecapy\nprint('one', flush=True)\n{gate.wait}y = 10 * k"
+    first = kernels()
+    first.run("k = 1")
+    left_behind(first, cell)
+    second = kernels()
+    second.run("k = 2")
+    assert "attached" not in opening(gate, running(second, cell))
+    assert second.value("y") == "20"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import platformdirs
 import pytest
 
-from mecapy_jupyter.cells import history
+from mecapy_jupyter.cells import history, submitter
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +61,21 @@ def test_the_task_that_may_still_run() -> None:
     assert history.last_task("k") == "two"
     history.ended("k", "two")
     assert history.last_task("k") == ""
+
+
+def test_who_submitted_it() -> None:
+    """A process that lives, one that is gone, another machine's, and a line without a mark; plain inputs are compared."""
+    history.submitted("k", "one", by=submitter.mark({"a": 1, "b": np.arange(3)}))
+    mark = history.submitter("k", "one")
+    assert history.last_task("k") == "one" and history.submitter("k", "two") == ""
+    host, boot, pid, born, told = mark.split()
+    for line in (mark, "", f"{host} {boot} x y z"):
+        assert not submitter.gone(line)
+    assert submitter.gone(f"{host} {boot} {pid} 1.0 {told}") and submitter.gone(f"{host} another {pid} {born} {told}")
+    assert not submitter.gone(f"elsewhere {boot} {pid} 1.0 {told}")
+    assert submitter.same_inputs(mark, {"b": np.arange(3), "a": 1})
+    for other in ({"a": 2, "b": np.arange(3)}, {"a": 1, "b": np.arange(4)}, {"a": 1}, {"a": 1.0, "b": np.arange(3)}):
+        assert not submitter.same_inputs(mark, other)
 
 
 def test_nowhere_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
