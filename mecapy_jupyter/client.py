@@ -39,7 +39,7 @@ class Client(concurrent.futures.Executor):
         self.gateway = Gateway(self.endpoint.url, self.endpoint.token)
         self._open: set[Task] = set()
         self._sent: weakref.WeakValueDictionary[str, Task] = weakref.WeakValueDictionary()
-        self._shut = False
+        self._shut = self._called_off = False
         self._maps = Maps(self)
 
     def __repr__(self) -> str:
@@ -47,6 +47,7 @@ class Client(concurrent.futures.Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Task:
         """Call `fn(*args, **kwargs)` on a worker. Raises CannotSend when something cannot travel."""
+        self.accepts()
         call = {"_mecapy_fn": fn, "_mecapy_args": args, "_mecapy_kwargs": kwargs}
         return self.enter(wire.TaskRequest(_CALL, name=name_of(fn), outputs=(RESULT,)), call).follow()
 
@@ -71,13 +72,22 @@ class Client(concurrent.futures.Executor):
 
         Options as of the magic: name, priority (0–9), timeout (seconds), retries.
         """
+        self.accepts()
         request = wire.TaskRequest(code, outputs=tuple(outputs) if outputs is not None else None, **options)
         return self.enter(request, dict(inputs or {})).follow()
 
-    def enter(self, request: wire.TaskRequest, values: Mapping[str, Any]) -> Task:
-        """Send it with the script's own functions, and count it among our futures. Not followed yet."""
+    def accepts(self) -> None:
+        """Raises where nothing new may begin any more."""
         if self._shut:
             raise RuntimeError("cannot schedule new futures after shutdown")
+
+    def enter(self, request: wire.TaskRequest, values: Mapping[str, Any]) -> Task:
+        """Send it with the script's own functions, and count it among our futures. Not followed yet.
+
+        A map that began before the shutdown goes on: with other executors all its calls are futures by then.
+        """
+        if self._called_off:
+            raise concurrent.futures.CancelledError
         task = self.send(request, values, packing.main_namespace())
         self._open.add(task)
         task.add_done_callback(self._open.discard)  # pyright: ignore[reportArgumentType]
@@ -159,7 +169,7 @@ class Client(concurrent.futures.Executor):
         return about | {"workers": workers, "tasks": tasks}
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        self._shut = True
+        self._shut, self._called_off = True, self._called_off or cancel_futures
         for task in list(self._open) if cancel_futures else ():
             task.cancel()
         if wait:

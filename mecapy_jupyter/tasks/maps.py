@@ -39,6 +39,7 @@ class Maps:
         in_order: bool,
     ) -> Iterator[Any]:
         """Send the first chunks and return the iterator over the results."""
+        self._client.accepts()
         if chunk_calls is not None and chunk_calls < 1:
             raise ValueError("chunksize must be >= 1, or None for chunks by the time a call takes")
         sizes = [len(iterable) for iterable in iterables if isinstance(iterable, Sized)]

@@ -160,3 +160,23 @@ def test_a_module_whose_loader_hides_its_source() -> None:
     """A module that pytest has rewritten, and so one that another hook has, travels as the file it came from."""
     (mine,) = [source for source in modules.collect([__name__]) if source.name == __name__]
     assert "test_a_module_whose_loader_hides_its_source" in repr(mine)
+
+
+def test_results_are_read_after_the_with_block(running_stack: Any) -> None:
+    """A map that began before the shutdown goes on to its end, as with any executor; a new one is refused."""
+    with Client(running_stack.url, running_stack.token) as client:
+        results = client.map(double, range(100), chunksize=1)
+    assert list(results) == list(range(0, 200, 2))
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        client.map(double, [1])
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        client.submit(double, 1)
+
+
+def test_a_shutdown_that_cancels_ends_a_map(running_stack: Any) -> None:
+    """What was not sent by then never is."""
+    client = Client(running_stack.url, running_stack.token)
+    results = client.map(double, range(100), chunksize=1)
+    client.shutdown(cancel_futures=True)
+    with pytest.raises(CancelledError):
+        list(results)
