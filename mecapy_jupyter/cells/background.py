@@ -87,13 +87,15 @@ class _Carry:
                 known = isinstance(error, errors.MecapyError)
                 self.task.set_exception(error if known else errors.CannotReceive(f"the task's end could not be read: {error!r}"))
                 raise
-            self.block.finish(outcome, bind.came_back(shell.user_ns, home, bound))
-            self.place.update_again(shell)
-            self._say(home, waiting)
-            self.key.ended(self.task.id, outcome)
-            if outcome.state == wire.FAILED:
-                self.place.error(cell.failure(outcome, home, self.source))
-            self.task.end(outcome, home, lambda outcome, home: cell.failure(outcome, home, self.source))
+            try:
+                self.block.finish(outcome, bind.came_back(shell.user_ns, home, bound))
+                self.place.update_again(shell)
+                self._say(home, waiting)
+                self.key.ended(self.task.id, outcome)
+                if outcome.state == wire.FAILED:
+                    self.place.error(cell.failure(outcome, home, self.source))
+            finally:
+                self.task.end(outcome, home, lambda outcome, home: cell.failure(outcome, home, self.source))
 
     def _bind(self, shell: Shell, home: bind.Home) -> tuple[list[str], list[str]]:
         """Bind what is unchanged here. The names that are bound, and those that wait in `job.vars`."""

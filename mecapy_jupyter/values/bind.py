@@ -139,10 +139,21 @@ def raised(outcome: wire.Outcome, home: Home, rename: Callable[[str], str] = str
         return errors.TaskFailed("the task failed, and its worker gave no reason; run it again, and if it fails again tell the operators")
     if error.kind != "cell":
         return errors.BY_KIND.get(error.kind, errors.TaskFailed)(error.message)
-    exception = home.exception or errors.CellError(f"{error.type}: {error.message}")
+    exception = home.exception
+    if exception is None or not _tells(exception):
+        exception = errors.CellError(f"{error.type}: {error.message}")
     if home.trail is not None:
         exception = exception.with_traceback(trails.traceback(trails.renamed(home.trail, rename)))
     return exception
+
+
+def _tells(exception: BaseException) -> bool:
+    """Whether it has its text: one that is made from attributes lacks those that could not travel."""
+    try:
+        str(exception)
+    except Exception:
+        return False
+    return True
 
 
 def not_there(home: Home, wanted: Iterable[str]) -> list[str]:

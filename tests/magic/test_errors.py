@@ -221,3 +221,30 @@ def test_sys_exit(kernel: Kernel) -> None:
     """As at home: SystemExit in one line, and IPython's advice once."""
     here, there = kernel.run("import sys; sys.exit(2)"), kernel.run("%%mecapy\nimport sys; sys.exit(2)")
     assert (there.error, there.stderr.count("To exit: use")) == (here.error, here.stderr.count("To exit: use")), there.stderr
+
+
+UNTOLD = """
+class MeshError(Exception):
+    def __str__(self):
+        return f"overlap in {self.mesh.name}"
+
+def failing():
+    class Mesh:
+        name = "wing"
+        lines = (n for n in "abc")
+        def __reduce_ex__(self, _):
+            raise TypeError("stays")
+    error = MeshError()
+    error.mesh = Mesh()
+    raise error
+"""
+
+
+def test_an_error_whose_text_needs_what_cannot_travel(kernel: Kernel) -> None:
+    """It is shown with the text it had, and the Future of a background cell ends with it."""
+    assert kernel.run(UNTOLD).ok
+    ran = kernel.run("%%mecapy\nfailing()")
+    assert "MeshError: overlap in wing" in strip(ran.text) and "---->" in strip(ran.text)
+    assert kernel.run("%%mecapy --bg --as job\nfailing()").ok
+    ran = kernel.run("job.result(30)")
+    assert ran.error == "CellError" and "MeshError: overlap in wing" in strip(ran.text)
