@@ -53,6 +53,11 @@ def _job_name(text: str) -> str:
     return text
 
 
+def _paths(text: str) -> tuple[str, ...]:
+    """Cut at commas alone: quotes are read by now, and a file's name may hold blanks."""
+    return tuple(path for part in text.split(",") if (path := part.strip()))
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name for name in re.split(r"[,\s]+", text) if name and name != "none")
 
@@ -70,8 +75,8 @@ def _parser() -> _Parser:
     add("--priority", type=int, choices=range(10), default=5, metavar="0-9", help="among your own tasks, higher first (5)")
     add("--name", default="", help="a name for task lists")
     add("--retries", type=int, choices=range(11), default=0, metavar="n", help="try a failing cell again so many times (0)")
-    add("--files", type=_names, default=(), metavar="mesh.msh,data/*.csv", help="files that go along, by their paths from here")
-    add("--keep", type=_names, default=(), metavar="out/*.vtk", help="files the cell writes that come home into this folder")
+    add("--files", type=_paths, default=(), metavar="mesh.msh,data/*.csv", help="files that go along, by their paths from here")
+    add("--keep", type=_paths, default=(), metavar="out/*.vtk", help="files the cell writes that come home into this folder")
     add("--dry-run", action="store_true", help="send nothing; say what would travel")
     add("--quiet", action="store_true", help="no live block; only a progress bar of the cell's own")
     add("--progress-after", type=float, metavar="s", help="show the live block after so many seconds (2)")

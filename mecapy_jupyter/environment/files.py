@@ -14,6 +14,7 @@ import mmap
 import os
 import pickle
 import re
+import shlex
 import stat
 from collections.abc import Container, Iterable, Mapping
 from pathlib import Path, PurePosixPath
@@ -36,7 +37,9 @@ Listing = dict[str, tuple[int, int]]
 SMALL_BYTES = 1_000_000
 """A file the cell wrote, and that nobody asked to keep, is kept for `%mecapy get` up to this size."""
 
-_QUOTED = re.compile(r"""['"]([^'"\n]+)['"]""")
+_NOT_THERE = (FileNotFoundError, PermissionError, NotADirectoryError)  # what Landlock hides is forbidden
+_SAID = re.compile(r"""['"]([^'"\n]+)['"]|^(\S.*) not found\.?$""")  # the second is numpy's
+_TO_QUOTE = re.compile(r"""[\s'"\\#]""")
 _SMALL_TOTAL_BYTES, _MOST_LISTED = 8_000_000, 1000
 
 
@@ -48,7 +51,7 @@ def along(patterns: Iterable[str], folder: Path) -> Along:
     found: Files = {}
     for levels, rest in asked:
         base = folder.parents[levels - 1] if levels else folder
-        matches = _matches(base, rest)
+        matches = _matches(base, rest, links=True)  # the user's own folder
         if not matches:
             raise ConfigError(f"--files {rest!r} matches no file in {base}; paths are relative to the notebook's folder")
         found |= {path.relative_to(top).as_posix(): pickle.PickleBuffer(_content(path)) for path in matches}
@@ -65,24 +68,39 @@ def gather(patterns: Iterable[str], folder: Path) -> Files:
 
 
 def unsent(error: BaseException, folder: Path) -> list[str]:
-    """What to say of a cell that failed on a file which is here and not there: how it goes along."""
-    if not isinstance(error, OSError):
-        return []
-    named = [str(error.filename)] if error.filename else [*_QUOTED.findall(str(error)), *str(error).split()]
+    """What to say of a cell that failed on a file which is here and not there: how it goes along. Never raises."""
     said: list[str] = []
-    for name in dict.fromkeys(named):
-        path = folder / name
-        if not path.exists():
-            continue
-        way = os.path.relpath(path, folder).replace(os.sep, "/")
-        option = f"`%%mecapy --files {way if path.is_file() else f'{way}/*'}`"
-        absolute = f"; in the cell it is {way!r}, for a task has no path of this machine's" if Path(name).is_absolute() else ""
-        said.append(f"{name} is on this machine, and was not sent; {option} takes it along{absolute}")
+    for name in dict.fromkeys(_named(error)):
+        with contextlib.suppress(OSError, ValueError):  # no path at all: too long, a NUL in it, another drive
+            said += _way_along(name, folder)
     return said
 
 
-def _matches(base: Path, pattern: str) -> list[Path]:
-    return [path for path in sorted(base.glob(pattern)) if path.is_file() and not path.is_symlink()]
+def _named(error: BaseException) -> list[str]:
+    """The files an error says are not there. The words of others may be anything: `no data received`."""
+    if not isinstance(error, _NOT_THERE):
+        return []
+    if isinstance(error.filename, (str, bytes)):
+        return [os.fsdecode(error.filename)]
+    if not isinstance(error, FileNotFoundError):
+        return []
+    return [name for words in _SAID.findall(str(error)) for name in words if name]
+
+
+def _way_along(name: str, folder: Path) -> list[str]:
+    path = folder / name
+    if not path.exists():
+        return []
+    way = os.path.relpath(path, folder).replace(os.sep, "/")
+    named = way if path.is_file() else f"{way}/*"
+    option = f"`%%mecapy --files {shlex.quote(named) if _TO_QUOTE.search(named) else named}`"
+    absolute = f"; in the cell it is {way!r}, for a task has no path of this machine's" if Path(name).is_absolute() else ""
+    return [f"{name} is on this machine, and was not sent; {option} takes it along{absolute}"]
+
+
+def _matches(base: Path, pattern: str, *, links: bool = False) -> list[Path]:
+    """The files that match. `links`: also those that a link leads to."""
+    return [path for path in sorted(base.glob(pattern)) if path.is_file() and (links or not path.is_symlink())]
 
 
 def _above(pattern: str, folder: Path) -> tuple[int, str]:

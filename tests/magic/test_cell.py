@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 from mecapy_jupyter import magic
+from mecapy_jupyter.environment import files
 
 from .conftest import Kernel
 
@@ -170,6 +172,7 @@ def test_files_go_along_and_come_home(kernel: Kernel, folder: Path) -> None:
     (folder / "data" / "loads.csv").write_text("1,2,3")
     (folder / "mesh.bin").write_bytes(bytes(range(256)) * 1000)
     ran = kernel.run("""%%mecapy --files mesh.bin,data/*.csv --keep out/*.bin,note.txt
+import errno
 from pathlib import Path
 total = sum(map(int, Path("data/loads.csv").read_text().split(",")))
 Path("out").mkdir()
@@ -187,6 +190,7 @@ def test_what_else_a_cell_wrote(kernel: Kernel, folder: Path) -> None:
     """It is listed; a small file is fetched when it is asked for, a large one says how to keep it; what was sent does not count."""
     (folder / "sent.txt").write_text("sent")
     ran = kernel.run("""%%mecapy --files sent.txt --keep kept.txt --name wrote_files
+import errno
 from pathlib import Path
 Path("out").mkdir()
 Path("out/log.txt").write_text("small")
@@ -223,6 +227,7 @@ def test_files_above_the_folder(kernel: Kernel, folder: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     ran = kernel.run("""%%mecapy --files ../data_above/*.csv,near.txt --keep made.txt
+import errno
 from pathlib import Path
 read = [Path(name).read_text() for name in ("../data_above/a.csv", "../data_above/b.csv", "near.txt")]
 here = Path.cwd().name
@@ -252,6 +257,52 @@ def test_a_file_that_was_not_sent(kernel: Kernel, folder: Path) -> None:
             assert ran.error in ("FileNotFoundError", "PermissionError") and said in ran.stderr, (call, ran.stderr)
     ran = kernel.run("%%mecapy\nopen('nowhere.csv')")
     assert ran.error == "FileNotFoundError" and "--files" not in ran.stderr
+
+
+def test_what_an_error_says_of_files(tmp_path: Path) -> None:
+    """Only of one that is missing there; words of other errors, and words that are no path, are left alone."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "my mesh.msh").write_text("1")
+    for error in (
+        OSError("no data received from host"),
+        OSError("x" * 5000),
+        FileNotFoundError(f"'{'x' * 5000}'"),
+        FileNotFoundError("'a\0b'"),
+        FileNotFoundError(errno.ENOENT, "No such file", "y" * 5000),
+        FileExistsError(errno.EEXIST, "File exists", "data"),
+        ValueError("'data'"),
+        FileNotFoundError("no data there"),
+        PermissionError(errno.EACCES, "no", 7),
+    ):
+        assert files.unsent(error, tmp_path) == []
+    assert "--files data/*`" in files.unsent(FileNotFoundError("there is no 'data'"), tmp_path)[0]
+    for error in (FileNotFoundError(errno.ENOENT, "No such file", "my mesh.msh"), FileNotFoundError("my mesh.msh not found.")):
+        assert "--files 'my mesh.msh'`" in files.unsent(error, tmp_path)[0]
+
+
+def test_the_own_error_of_a_cell_with_a_very_long_word(kernel: Kernel) -> None:
+    """It is what the notebook shows."""
+    ran = kernel.run("%%mecapy\nraise OSError('x' * 5000)")
+    assert ran.error == "OSError" and ran.errors[0]["evalue"] == "x" * 5000
+
+
+def test_files_behind_links_and_with_blanks(kernel: Kernel, folder: Path) -> None:
+    """A link goes along as the content it leads to; names with blanks stand in quotes, there and back."""
+    for place in ("store.msh", "my mesh.msh", "data/a b.csv"):
+        (folder / place).parent.mkdir(exist_ok=True)
+        (folder / place).write_text(place)
+    (folder / "mesh.msh").symlink_to(folder / "store.msh")
+    ran = kernel.run("%%mecapy\nopen('mesh.msh')")
+    assert "`%%mecapy --files mesh.msh`" in ran.stderr
+    ran = kernel.run("""%%mecapy --files 'my mesh.msh,data/a b.csv, mesh.msh' --keep 'out dir/*.vtk'
+import pathlib
+read = [pathlib.Path(name).read_text() for name in ("my mesh.msh", "data/a b.csv", "mesh.msh")]
+pathlib.Path("out dir").mkdir()
+_ = pathlib.Path("out dir/one.vtk").write_text("made")
+""")
+    assert ran.ok, ran.text
+    assert kernel.value("read") == "['my mesh.msh', 'data/a b.csv', 'store.msh']"
+    assert (folder / "out dir" / "one.vtk").read_text() == "made"
 
 
 def test_a_comment_on_the_line(kernel: Kernel) -> None:
