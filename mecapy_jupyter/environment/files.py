@@ -166,5 +166,8 @@ def inside(name: str) -> str:
 
 
 def _content(path: Path) -> Any:
+    """Mapped; a small one read, for each map holds a descriptor, and files may be many."""
+    if path.stat().st_size < SMALL_BYTES:
+        return path.read_bytes()
     with path.open("rb") as file:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

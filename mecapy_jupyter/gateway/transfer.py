@@ -1,7 +1,7 @@
 """Blobs between this process and the store: by the disk both share, else over HTTP; what is there is not sent again.
 
-On the gateway's own machine a buffer is written once, into a folder of the store, which hashes it and gives it its name; a blob is
-mapped from its file. Before it: `client`. Beside it: `known` (what need not be hashed). After it: `http`.
+On the gateway's own machine a buffer is written once, into a folder of the store, which hashes it and gives it its name; a blob
+comes from its file. Before it: `client`. Beside it: `known` (what need not be hashed). After it: `http`.
 """
 
 from __future__ import annotations
@@ -129,12 +129,12 @@ def fetch(gateway: Gateway, digest: str) -> Any:
         with suppress(OSError):
             fd = os.open(place.blobs / digest[:2] / digest, os.O_RDONLY)
             try:
-                return known.map_blob(fd, digest)
+                return known.take_blob(fd, digest)
             finally:
                 os.close(fd)
     with tempfile.TemporaryFile() if not hasattr(os, "memfd_create") else os.fdopen(os.memfd_create(digest[:12]), "w+b", 0) as file:
         _download(gateway, f"/blobs/{digest}", file)
-        view = known.map_blob(file.fileno(), digest)
+        view = known.take_blob(file.fileno(), digest)
         if known.hashed(view) != digest:
             raise errors.StorageFailed(f"blob {digest[:12]}… arrived damaged; fetch the result again with `%mecapy get`")
         return view

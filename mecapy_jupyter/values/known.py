@@ -49,6 +49,12 @@ class _Map:
             self.parts[address, size_bytes] = digest
 
 
+_MAP_FIXED = 0x10  # in the place of what is mapped there
+_mmap: Any = ctypes.CDLL(None).mmap if sys.platform == "linux" else None
+if _mmap is not None:
+    _mmap.restype = ctypes.c_void_p
+    _mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long)
+
 _maps: dict[int, _Map] = {}
 _guarded: dict[tuple[int, int], str] = {}
 _guard: pages.Guard | None = None
@@ -61,11 +67,37 @@ def map_blob(fd: int, digest: str) -> Any:
     size_bytes = os.fstat(fd).st_size
     if not size_bytes:
         return bytearray()
-    view = mmap.mmap(fd, size_bytes, access=mmap.ACCESS_COPY)
+    view = _private_map(fd, size_bytes)
     address = address_of(view)
     if address is not None:
         with _lock:
             _maps[address] = _Map(weakref.ref(view), address, size_bytes, digest)
+    return view
+
+
+def take_blob(fd: int, digest: str) -> Any:
+    """As `map_blob`, but a small file is read: of thousands, each map would have to be looked through, and hashing one costs little."""
+    size_bytes = os.fstat(fd).st_size
+    if size_bytes >= GUARDED_BYTES:
+        return map_blob(fd, digest)
+    content = bytearray(size_bytes)
+    with open(fd, "rb", buffering=0, closefd=False) as file:
+        file.seek(0)
+        if file.readinto(content) != size_bytes:
+            raise OSError(f"blob {digest[:12]}… is shorter than it was")
+    return content
+
+
+def _private_map(fd: int, size_bytes: int) -> mmap.mmap:
+    """A private map that keeps no descriptor: Python's own has one of its own until it dies, and a process may have 1,024."""
+    if sys.version_info >= (3, 13):
+        return mmap.mmap(fd, size_bytes, access=mmap.ACCESS_COPY, trackfd=False)
+    if sys.platform != "linux":
+        return mmap.mmap(fd, size_bytes, access=mmap.ACCESS_COPY)
+    view = mmap.mmap(-1, size_bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ | mmap.PROT_WRITE)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(view))
+    if _mmap(address, size_bytes, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | _MAP_FIXED, fd, 0) != address:
+        return mmap.mmap(fd, size_bytes, access=mmap.ACCESS_COPY)
     return view
 
 

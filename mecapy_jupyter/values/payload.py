@@ -17,8 +17,9 @@ from typing import Any, cast
 
 import cloudpickle
 
+from ..errors import CannotSend
 from . import arrayviews, salvage
-from .pickler import Pickler, ResultPickler, ResultUnpickler, opening
+from .pickler import MOST_BUFFERS, Pickler, ResultPickler, ResultUnpickler, opening
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,9 @@ def pack(
     pickler.keep_views_of(arrayviews.with_spans(_variables(values)))
     for value in values:
         pickler.dump(value)
+    if len(pickler.buffers) > MOST_BUFFERS:
+        said = f"{len(pickler.buffers):,} arrays or files of 1 MiB or more cannot travel to one task, which takes {MOST_BUFFERS}"
+        raise CannotSend(f"{said}; stack arrays of one shape into one (`np.stack`), or send them in several cells")
     if cells is not None:
         cells |= pickler.files
     first = prelude(own)

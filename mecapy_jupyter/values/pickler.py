@@ -23,6 +23,12 @@ from . import arrayviews, hints, reducers
 BUFFER_BYTES = 64 * 1024
 """Buffers from this size on travel beside the stream, each a blob of its own; smaller ones inside it."""
 
+MOST_BUFFERS = 999
+"""So many can go to a child beside the stream; each is an open file there, and the stream may be one, too."""
+
+_MANY_BUFFERS, _LARGE_BYTES = 500, 1 << 20
+"""With so many beside the stream, only large ones still go there."""
+
 _opening = threading.local()
 
 
@@ -68,7 +74,7 @@ class Pickler(cloudpickle.Pickler):
     def _keep_buffer(self, buffer: pickle.PickleBuffer) -> bool:
         """True keeps a buffer inside the stream."""
         raw = buffer.raw()
-        if raw.nbytes < BUFFER_BYTES:
+        if raw.nbytes < (BUFFER_BYTES if len(self.buffers) < _MANY_BUFFERS else _LARGE_BYTES):
             return True
         self.buffers.append(raw)
         return False

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mecapy_jupyter import Client
+from mecapy_jupyter import Client, errors
 from mecapy_jupyter.gateway.http import Gateway
 
 MAKE = "import numpy; y = numpy.arange(1 << 18) + 0.5"
@@ -61,3 +61,18 @@ def test_changed_and_changed_back(client: Client, requests: list[str]) -> None:
     task = client.run(USE, {"y": y})
     assert task.vars["z"] == 7.5 and requests == ["POST /blobs/missing", "POST /tasks"]
     assert task.sent_bytes < 10_000 and np.array_equal(y, np.arange(1 << 18) + 0.5)
+
+
+def test_very_many_arrays(client: Client) -> None:
+    """More than a task may have open files; there, home, and there again."""
+    images = [np.full((100, 100), number, dtype=float) for number in range(1001)]
+    task = client.run("made = [image + 1 for image in images]; images[1000][0, 0] = -1", {"images": images})
+    made = task.vars["made"]
+    assert [image[50, 50] for image in made] == list(range(1, 1002)) and images[1000][0, 0] == -1
+    assert client.run("total = sum(image[0, 0] for image in made)", {"made": made}).vars["total"] == 1001 * 1002 / 2
+
+
+def test_too_many_large_arrays(client: Client) -> None:
+    """Said before anything is sent, with what to do."""
+    with pytest.raises(errors.CannotSend, match=r"1,000 arrays .* stack"):
+        client.run("1", {name: [np.zeros(1 << 17) for _ in range(500)] for name in ("first", "second")})

@@ -47,6 +47,10 @@ def _by_thread(array: Any) -> None:
 WRITERS = [_by_view, _by_out, _by_c, _by_read, _by_thread]
 
 
+def _open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def raw(array: Any) -> memoryview:
     return memoryview(array).cast("B")
 
@@ -214,3 +218,19 @@ def test_a_fork_knows_nothing() -> None:
     os.close(read_end)
     os.close(write_end)
     assert known.digest_of(raw(array)) is not None
+
+
+@linux
+@pytest.mark.parametrize("size_bytes", [70_000, 2 << 20])
+def test_what_came_home_keeps_no_descriptor(size_bytes: int) -> None:
+    """A process has a thousand of them, and a result may be as many arrays. It is writable, private, and its file may go."""
+    content = os.urandom(size_bytes)
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        before = _open_files()
+        taken = [known.take_blob(file.fileno(), known.hashed(content)) for _ in range(20)]
+        assert _open_files() == before
+    taken[0][0:4] = b"mine"
+    assert bytes(taken[0]) == b"mine" + content[4:] and bytes(taken[1]) == content
+    assert known.in_map(raw(taken[1])) == (size_bytes >= known.GUARDED_BYTES)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import sys
 from pathlib import Path
+
+import pytest
 
 from mecapy_jupyter import magic
 from mecapy_jupyter.environment import files
@@ -173,7 +176,10 @@ def test_files_go_along_and_come_home(kernel: Kernel, folder: Path) -> None:
     (folder / "mesh.bin").write_bytes(bytes(range(256)) * 1000)
     ran = kernel.run("""%%mecapy --files mesh.bin,data/*.csv --keep out/*.bin,note.txt
 import errno
+import sys
 from pathlib import Path
+
+import pytest
 total = sum(map(int, Path("data/loads.csv").read_text().split(",")))
 Path("out").mkdir()
 Path("out/twice.bin").write_bytes(Path("mesh.bin").read_bytes() * 2)
@@ -191,7 +197,10 @@ def test_what_else_a_cell_wrote(kernel: Kernel, folder: Path) -> None:
     (folder / "sent.txt").write_text("sent")
     ran = kernel.run("""%%mecapy --files sent.txt --keep kept.txt --name wrote_files
 import errno
+import sys
 from pathlib import Path
+
+import pytest
 Path("out").mkdir()
 Path("out/log.txt").write_text("small")
 Path("big.bin").write_bytes(bytes(2_000_000))
@@ -228,7 +237,10 @@ def test_files_above_the_folder(kernel: Kernel, folder: Path) -> None:
         path.write_text(text)
     ran = kernel.run("""%%mecapy --files ../data_above/*.csv,near.txt --keep made.txt
 import errno
+import sys
 from pathlib import Path
+
+import pytest
 read = [Path(name).read_text() for name in ("../data_above/a.csv", "../data_above/b.csv", "near.txt")]
 here = Path.cwd().name
 above = sorted(path.name for path in Path("..").iterdir())
@@ -257,6 +269,17 @@ def test_a_file_that_was_not_sent(kernel: Kernel, folder: Path) -> None:
             assert ran.error in ("FileNotFoundError", "PermissionError") and said in ran.stderr, (call, ran.stderr)
     ran = kernel.run("%%mecapy\nopen('nowhere.csv')")
     assert ran.error == "FileNotFoundError" and "--files" not in ran.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors in /proc")
+def test_very_many_files(tmp_path: Path) -> None:
+    """None holds a descriptor on its way; a process may have no more than 1,024."""
+    for number in range(50):
+        (tmp_path / f"{number}.csv").write_text(f"{number}\n" * 20_000)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    _, along = files.along(["*.csv"], tmp_path)
+    assert len(along) == 50 and bytes(along["7.csv"]) == b"7\n" * 20_000
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_what_an_error_says_of_files(tmp_path: Path) -> None:
