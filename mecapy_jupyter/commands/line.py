@@ -21,7 +21,7 @@ from ..gateway import config
 from ..tasks import logs
 from ..tasks.task import Task
 from ..values import bind
-from . import doctor, login, status
+from . import doctor, login, meant, status
 
 if TYPE_CHECKING:
     from ..magic import Magics
@@ -92,27 +92,33 @@ def _tasks(pool: client.Client, _: Shell, __: Sequence[str]) -> None:
 
 
 def _find(pool: client.Client, rest: Sequence[str]) -> dict[str, Any]:
-    """The task an id, the beginning of one, or `last` means."""
-    tasks: list[dict[str, Any]] = pool.gateway.get("/tasks", limit=100)["tasks"]
-    wanted = rest[0] if rest else "last"
-    found = tasks[:1] if wanted == "last" else [task for task in tasks if task["task_id"].startswith(wanted)]
-    if len(found) != 1:
-        reason = "you have no tasks yet" if not tasks else f"{len(found)} of your last {len(tasks)} tasks begin with {wanted!r}"
-        raise errors.NotFound(f"{reason}; `%mecapy tasks` lists them")
-    return found[0]
+    return meant.one(pool.gateway, *rest[:1])
 
 
 def _cancel(pool: client.Client, _: Shell, rest: Sequence[str]) -> None:
-    if list(rest) == ["all"]:
-        alive = [t for state in (wire.QUEUED, wire.RUNNING) for t in pool.gateway.get("/tasks", state=state, limit=100)["tasks"]]
+    told: dict[str, tuple[str, str]] = {}
+    if list(rest) == ["all"]:  # what is told to stop may stand in the list for a while; what has begun since is told, too
+        while new := [task for task in meant.alive(pool.gateway) if task["task_id"] not in told]:
+            told |= _tell(pool, new)
     else:
-        alive = [_find(pool, rest)]
-    if not alive:
+        told = _tell(pool, [_find(pool, rest)])
+    if not told:
         print("nothing to cancel: none of your tasks waits or runs")
-    for task in alive:
-        answer = pool.gateway.post(f"/tasks/{task['task_id']}/cancel")
-        said = _how_it_stopped(pool, task["task_id"]) if answer["status"] == wire.RUNNING else answer["status"]
-        print(f"{task['task_id'][:8]} {task['name']}: {said}")
+    for task_id, (name, state) in told.items():
+        said = _how_it_stopped(pool, task_id) if state == wire.RUNNING else state
+        print(f"{task_id[:8]} {name}: {said}")
+
+
+def _tell(pool: client.Client, tasks: Sequence[dict[str, Any]]) -> dict[str, tuple[str, str]]:
+    """Tell them all to stop before any is waited for; by their ids, their names and the states this left them in."""
+    told: dict[str, tuple[str, str]] = {}
+    for task in tasks:
+        try:
+            state = pool.gateway.post(f"/tasks/{task['task_id']}/cancel")["status"]
+        except errors.NotFound:
+            state = "gone"
+        told[task["task_id"]] = task["name"], state
+    return told
 
 
 def _how_it_stopped(pool: client.Client, task_id: str) -> str:

@@ -141,3 +141,31 @@ def test_what_a_kernel_left_behind_with_other_inputs(kernels: Any, gate: Gate) -
     second.run("k = 2")
     assert "attached" not in opening(gate, running(second, cell))
     assert second.value("y") == "20"
+
+
+def submitted_by_hundreds(kernel: Kernel, name: str, count: int, code: str) -> None:
+    """So many tasks at once, and none is waited for."""
+    ran = kernel.run(
+        "from mecapy_jupyter import Client\ngateway = Client().gateway\n"
+        f"for _ in range({count}): gateway.post('/tasks', {{'name': {name!r}, 'code': {code!r}}})"
+    )
+    assert ran.ok, ran.text
+
+
+def test_a_task_older_than_the_last_page(kernel: Kernel) -> None:
+    """It is found by its id, and by the beginning of it."""
+    assert kernel.run("%%mecapy --name old\nprint('said long ago')\nold = 1").ok
+    old = kernel.run("%mecapy tasks").stdout.split()[0]
+    submitted_by_hundreds(kernel, "newer", 101, "1")
+    for wanted in (old, old[:13]):
+        assert kernel.run(f"%mecapy logs {wanted}").stdout == "said long ago\n"
+    ran = kernel.run("%mecapy logs 00000000-0000-0000-0000-000000000000")
+    assert ran.error == "NotFound" and kernel.run("%mecapy logs zebra").error == "NotFound"
+
+
+def test_cancel_all_leaves_none(kernel: Kernel, gate: Gate) -> None:
+    """However many wait and run."""
+    submitted_by_hundreds(kernel, "held", 130, gate.wait)
+    ran = kernel.run("%mecapy cancel all")
+    assert ran.ok and ran.stdout.count(" held: cancelled") == 130, ran
+    assert "nothing to cancel" in kernel.run("%mecapy cancel all").stdout
