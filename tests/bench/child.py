@@ -34,7 +34,7 @@ async def one(pool: Pool, stream: bytes) -> list[Any]:
         await child.send("task", TASK, stream)
         marks: list[Any] = []
         async for frame in child.frames():
-            if frame.kind == "marks":
+            if frame.kind == "progress":
                 marks = frame.header["marks"]
             if frame.kind == "outcome":
                 assert frame.header["state"] == "completed", frame

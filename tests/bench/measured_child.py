@@ -51,7 +51,7 @@ class _Telling(Channel):
 
     def send(self, kind: str, *rest: Any, **more: Any) -> None:
         if kind == "outcome":
-            super().send("marks", {"marks": _marks})
+            super().send("progress", {"marks": _marks})
         super().send(kind, *rest, **more)
 
 

@@ -17,10 +17,11 @@ async def main(scratch: str) -> None:
         bomb = await run(pool, "import os\nwhile True: os.fork()")
         async with pool.child() as child:
             await child.send(
-                "task", body=b"import subprocess\np = subprocess.Popen(['sleep', '1000'])\nchannel.send('going', {'pid': p.pid})\np.wait()"
+                "task",
+                body=b"import subprocess\np = subprocess.Popen(['sleep', '1000'])\nchannel.send('progress', {'pid': p.pid})\np.wait()",
             )
             async for frame in child.frames():
-                if frame.kind == "going":
+                if frame.kind == "progress":
                     pids = [pool.zygote_pid, child.pid, seen_from_here(child.pid, frame.header["pid"])]
                     told = {"report": pool.report.as_json(), "answer": answer, "uid": os.getuid(), "pids": pids, "bomb": bomb.exit}
                     print(json.dumps(told), flush=True)

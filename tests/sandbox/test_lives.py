@@ -56,11 +56,11 @@ async def test_last_words_arrive(pool):
 async def test_interrupt(pool):
     """An interrupt is a KeyboardInterrupt in the child."""
     async with pool.child() as child:
-        await child.send("task", body=b"import time\nchannel.send('going')\ntime.sleep(1000)")
+        await child.send("task", body=b"import time\nchannel.send('progress')\ntime.sleep(1000)")
         ran = Ran()
         async for frame in child.frames():
             ran.frames.append(frame)
-            if frame.kind == "going":
+            if frame.kind == "progress":
                 await child.interrupt()
     assert ran.error == "KeyboardInterrupt"
 
@@ -70,10 +70,10 @@ async def test_kill_leaves_nothing(pool):
     async with pool.child() as child:
         await child.send(
             "task",
-            body=b"import subprocess, time\np = subprocess.Popen(['sleep', '1000'])\nchannel.send('going', {'pid': p.pid})\ntime.sleep(1000)",
+            body=b"import subprocess, time\np = subprocess.Popen(['sleep', '1000'])\nchannel.send('progress', {'pid': p.pid})\ntime.sleep(1000)",
         )
         async for frame in child.frames():
-            if frame.kind == "going":
+            if frame.kind == "progress":
                 started = seen_from_here(child.pid, frame.header["pid"])
                 assert await child.kill() == {"signal": 9}
                 assert not is_alive(started) and not is_alive(child.pid)
@@ -124,12 +124,12 @@ async def test_zygote_killed(tmp_path):
         async with pool.child() as child:
             await child.send(
                 "task",
-                body=b"import subprocess, time\np = subprocess.Popen(['sleep', '1000'])\nchannel.send('going', {'pid': p.pid})\ntime.sleep(1000)",
+                body=b"import subprocess, time\np = subprocess.Popen(['sleep', '1000'])\nchannel.send('progress', {'pid': p.pid})\ntime.sleep(1000)",
             )
             ran = Ran()
             async for frame in child.frames():
                 ran.frames.append(frame)
-                if frame.kind == "going":
+                if frame.kind == "progress":
                     started = seen_from_here(child.pid, frame.header["pid"])
                     os.kill(old, signal.SIGKILL)
         assert ran.exit == {"signal": 9, "lost": True}
@@ -141,7 +141,7 @@ async def test_zygote_killed(tmp_path):
 async def test_nothing_is_left(tmp_path):
     """A closed pool leaves no process and no folder, running children or not."""
     async with Pool(options(tmp_path)) as pool, pool.child() as child:
-        await child.send("task", body=b"import time; channel.send('going'); time.sleep(1000)")
+        await child.send("task", body=b"import time; channel.send('progress'); time.sleep(1000)")
         await anext(child.frames())
         pids = [pool.zygote_pid, child.pid]
     assert not any(map(is_alive, pids))

@@ -94,9 +94,9 @@ async def test_daemons_that_really_escaped(tmp_path):
         assert (await run(pool, DAEMON)).exit == {"code": 0}
         assert _daemons() == []
         async with pool.child() as child:
-            await child.send("task", body=(DAEMON + "channel.send('going')\nsignal.pause()").encode())
+            await child.send("task", body=(DAEMON + "channel.send('progress')\nsignal.pause()").encode())
             async for frame in child.frames():
-                if frame.kind == "going":
+                if frame.kind == "progress":
                     assert len(_daemons()) == 5 and all(one.pid not in group_members(child.pid) for one in _daemons())
                     await child.kill()
                     assert _daemons() == []
@@ -131,10 +131,10 @@ async def test_dies_of_its_own_signals(pool, number):
 async def test_a_child_killed_from_outside(pool):
     """Its end is told once nobody of its namespace is left."""
     async with pool.child() as child:
-        code = b"import subprocess\np = subprocess.Popen(['sleep', '1000'])\nchannel.send('going', {'pid': p.pid})\np.wait()"
+        code = b"import subprocess\np = subprocess.Popen(['sleep', '1000'])\nchannel.send('progress', {'pid': p.pid})\np.wait()"
         await child.send("task", body=code)
         async for frame in child.frames():
-            if frame.kind == "going":
+            if frame.kind == "progress":
                 started = seen_from_here(child.pid, frame.header["pid"])
                 os.kill(child.pid, signal.SIGKILL)
         assert frame.header == {"signal": 9} and not is_alive(started)

@@ -10,9 +10,10 @@ from typing import Any
 import psutil
 import pytest
 
+from mecapy_jupyter import wire
 from mecapy_worker.engine import Engine
 
-from .conftest import Desk, gone
+from .conftest import OWNER, Desk, gone
 
 CHANNEL = (
     "import gc, os\nfrom mecapy_worker.frames import Channel\ngc.unfreeze()\n"
@@ -58,12 +59,22 @@ async def test_exit(desk: Desk, worker: Engine) -> None:
         "ch.send('outcome', {'state': 'completed', 'buffers': 7})",
         "ch.send('outcome', {'state': 'completed', 'buffers': [['a']]})",
         "ch.send('progress', {'fraction': 'half'})",
+        "ch.send('usage', {'cpu_s': 1, 'pad': 'x' * 15_000_000})",
+        "ch.send('usage', {'cpu_s': float('inf')})",
+        "ch.send('usage')",
+        "ch.send('exit', {'lost': True})",
+        "ch.send('limit', {'kind': 'memory', 'used': 1})",
+        "ch.send('ready', {'applied': [], 'missing': {}})",
     ],
 )
 async def test_lies(desk: Desk, worker: Engine, lie: str) -> None:
     """Bytes that are no frame, and frames that are no answer, fail their own task as `protocol`."""
-    error = await desk.failed(CHANNEL + lie + "\nimport time; time.sleep(60)")
-    assert error.kind == "protocol", error
+    task_id = await desk.submit(CHANNEL + lie + "\nimport time; time.sleep(60)")
+    seen = await desk.until(task_id, *wire.FINAL)
+    error = wire.Outcome.from_json(seen[-1].data).error
+    assert error and error.kind == "protocol", error
+    assert (await desk.row(task_id)).attempt == 1 and not any("pad" in event.data for event in seen)
+    assert worker.context.took.get(OWNER, (0.0, 0))[0] < 60
     await served_on(desk)
 
 

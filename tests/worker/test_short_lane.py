@@ -17,6 +17,7 @@ from mecapy_worker import lease, reconciler
 from mecapy_worker.engine import Engine
 
 from .conftest import Desk, working
+from .test_hostile import CHANNEL
 
 HOLD = "import time\nprint('pid', __import__('os').getcwd(), flush=True)\ntime.sleep({})\n'held'"
 
@@ -147,6 +148,20 @@ async def test_processor_time(desk: Desk, worker: Engine) -> None:
     await lease.tell_usage(worker.context)
     used = await desk.eventually(lambda: _hours(desk))
     assert 0.4 < used * 3600 < 10
+
+
+@pytest.mark.parametrize("end", ["ch.send('usage')", ""], ids=["failed", "given back"])
+async def test_processor_time_of_an_attempt_without_an_outcome(desk: Desk, pool: Any, end: str) -> None:
+    """It counts for its owner all the same."""
+    busy = "import time\nend = time.process_time() + 0.5\nwhile time.process_time() < end: pass\n"
+    async with working(desk, pool) as engine:
+        task_id = await desk.submit(f"{busy}{CHANNEL}{end}\nprint('pid', 1, flush=True)\ntime.sleep(60)")
+        if end:
+            assert (await desk.outcome(task_id)).state == wire.FAILED
+        else:
+            await desk.until(task_id, "stdout")
+    assert await desk.state(task_id) == (wire.FAILED if end else wire.QUEUED) and engine.context.took == {}
+    assert 0.4 < await _hours(desk) * 3600 < 10
 
 
 async def _hours(desk: Desk) -> float:

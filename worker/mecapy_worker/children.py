@@ -23,6 +23,7 @@ from mecapy_worker.watch import Usage
 _QUEUED_FRAMES = 64
 _CHUNK_BYTES = 64 * 1024
 _PRINTED_CHUNKS = 64
+_SAYS = frozenset({"stream", "display", "progress", "stopped", "outcome"})  # the other kinds of `frames` are ours
 _DRAIN_WITHIN_S = 2.0  # after all its processes are dead, what it had said is still read
 
 
@@ -172,6 +173,8 @@ class Child:
     async def _read_frames(self) -> None:
         try:
             while (frame := await self._channel.receive()) is not None:
+                if frame.kind not in _SAYS:
+                    raise FrameError(f"a child may not say {frame.kind[:40]!r}")
                 await self._frames.put(frame)
         except FrameError as error:
             await self._frames.put(Frame("garbage", {"detail": str(error)}))

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import os
 import re
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -73,7 +73,7 @@ async def attempt(
     """Run the task in a child of its own. When this returns the child is dead and its result is in the object store."""
     request, ours = started.request, ".".join(work.pool.report.python.split(".")[:2])
     payload = wire.Payload.from_json(request["payload"]) if request.get("payload") else wire.Payload()
-    async with Journal(work.queue, started.task_id, work.settings, work.spool(started), started.attempt) as journal:
+    async with charged(work, started) as journal:
         keep = Keeping(work, started.owner, hold)
         about = {"worker": work.worker_id, "attempt": started.attempt, "memory_limit_bytes": work.settings.max_memory_bytes}
         journal.add(wire.STARTED, about)
@@ -103,6 +103,17 @@ async def attempt(
         return _wanted(hold, wire.Outcome(wire.FAILED, error=why)), journal
 
 
+@contextlib.asynccontextmanager
+async def charged(work: Context, started: tasks.Started) -> AsyncGenerator[Journal]:
+    """The attempt's journal. What its child took counts for its owner however it ends, given back or failed by us, too."""
+    journal = Journal(work.queue, started.task_id, work.settings, work.spool(started), started.attempt)
+    try:
+        async with journal:
+            yield journal
+    finally:
+        work.charge(started.owner, journal.cpu_s)
+
+
 def _wanted(hold: Hold, outcome: wire.Outcome) -> wire.Outcome:
     """A task that is cancelled while it waits for the object store did not fail over that."""
     away = outcome.error is not None and outcome.error.kind == "storage"
@@ -112,7 +123,6 @@ def _wanted(hold: Hold, outcome: wire.Outcome) -> wire.Outcome:
 async def conclude(work: Context, started: tasks.Started, hold: Hold, outcome: wire.Outcome, journal: Journal) -> None:
     """What becomes of an attempt that ended: recorded, tried again, or, where the task is no longer ours, nothing."""
     metrics.output_bytes.inc(journal.total_bytes)
-    work.charge(started.owner, journal.cpu_s)
     if hold.reason == "lost":
         metrics.leases_lost.inc()
         log.warning("lost", task=started.task_id, attempt=started.attempt, why="the lease ran out, or the task was forgotten")

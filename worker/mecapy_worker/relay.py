@@ -54,6 +54,9 @@ class Relay:
                         break
             except (FrameError, Garbage, RecursionError, ValueError, TypeError) as error:
                 self._garbage = str(error) or type(error).__name__
+            finally:
+                if self._exit is None:
+                    self._took(cpu_s(self._child.pid))
             seconds = time.monotonic() - since
             watch.cancel()
         if not self._word or self._word.buffers or self._hold.reason:
