@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mecapy_worker.frames import MAX_HEADER_BYTES, AsyncChannel, Channel, Decoder, Frame, FrameError, encode
+from mecapy_worker.frames import MAX_HEADER_BYTES, STREAM_BYTES, AsyncChannel, Channel, Decoder, Frame, FrameError, encode
 
 
 @pytest.fixture
@@ -77,6 +77,41 @@ def test_garbage_is_a_frame_error(data):
     decoder.feed(data)
     with pytest.raises(FrameError):
         decoder.next()
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        Frame("progress", {"pad": "x" * 70_000}),
+        Frame("stream", {"name": "stdout"}, bytes(STREAM_BYTES + 1)),
+    ],
+)
+def test_only_some_kinds_may_be_large(frame: Frame) -> None:
+    """The others are refused before they are there."""
+    decoder = Decoder(large=frozenset({"outcome"}))
+    decoder.feed(encode(frame)[:1000])
+    with pytest.raises(FrameError, match="larger than its kind"):
+        decoder.next()
+
+
+def test_a_large_frame_of_two_kinds() -> None:
+    """One that begins as a kind that may be large, and is another, is refused, too."""
+    header, decoder = b'{"kind":"outcome","kind":"progress","header":{"pad":"%s"}}' % (b"x" * 70_000), Decoder(large=frozenset({"outcome"}))
+    decoder.feed(len(header).to_bytes(4, "big") + bytes(4) + header)
+    with pytest.raises(FrameError, match="larger than its kind"):
+        decoder.next()
+
+
+def test_a_large_frame_of_a_large_kind() -> None:
+    """It arrives, in whatever pieces."""
+    frame, decoder = Frame("outcome", {"pad": "x" * 70_000}, bytes(STREAM_BYTES + 1)), Decoder(large=frozenset({"outcome"}))
+    data = encode(frame)
+    for piece in (data[:3], data[3:12], data[12:1000]):
+        decoder.feed(piece)
+        assert decoder.next() is None
+    decoder.feed(data[1000:])
+    found = decoder.next()
+    assert found == frame and found.size_bytes == len(data)
 
 
 async def test_worker_takes_no_files(pair):

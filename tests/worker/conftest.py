@@ -107,6 +107,12 @@ def text_of(seen: list[wire.Event], kind: str = "stdout") -> str:
     return "".join(event.data["text"] for event in seen if event.type == kind)
 
 
+async def content(desk: Desk, digest: str) -> bytes:
+    """Of a blob."""
+    with os.fdopen(await desk.blobs.open(OWNER, digest), "rb") as file:
+        return file.read()
+
+
 @pytest.fixture
 def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
     return Settings(  # pyright: ignore[reportCallIssue]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -13,7 +14,7 @@ import pytest
 from mecapy_jupyter import wire
 from mecapy_worker.engine import Engine
 
-from .conftest import OWNER, Desk, gone
+from .conftest import OWNER, Desk, content, gone
 
 CHANNEL = (
     "import gc, os\nfrom mecapy_worker.frames import Channel\ngc.unfreeze()\n"
@@ -59,6 +60,12 @@ async def test_exit(desk: Desk, worker: Engine) -> None:
         "ch.send('outcome', {'state': 'completed', 'buffers': 7})",
         "ch.send('outcome', {'state': 'completed', 'buffers': [['a']]})",
         "ch.send('progress', {'fraction': 'half'})",
+        "ch.send('progress', {'fraction': 1, 'pad': 'x' * 100_000})",
+        "ch.send('stream', {'name': 'stdout'}, b'x' * 2_000_000)",
+        "ch.send('outcome', {'state': 'completed', 'stream_file': '../0'})",
+        "ch.send('outcome', {'state': 'completed', 'stream_file': 'not_there'})",
+        "ch.send('outcome', {'state': 'completed', 'stream_file': ['0']})",
+        "ch.send('outcome', {'state': 'completed', 'stream_file': '0', 'buffers': ['0']})",
         "ch.send('usage', {'cpu_s': 1, 'pad': 'x' * 15_000_000})",
         "ch.send('usage', {'cpu_s': float('inf')})",
         "ch.send('usage')",
@@ -78,11 +85,12 @@ async def test_lies(desk: Desk, worker: Engine, lie: str) -> None:
     await served_on(desk)
 
 
+@pytest.mark.parametrize("where", ["'buffers': ['0']", "'stream_file': '0'"])
 @pytest.mark.parametrize("trick", ["os.symlink('/etc/passwd', out + '/0')", "os.mkfifo(out + '/0')", "os.mkdir(out + '/0')"])
-async def test_outbox_tricks(desk: Desk, worker: Engine, trick: str) -> None:
-    """A buffer that is a link, a pipe or a folder is not taken into the store."""
+async def test_outbox_tricks(desk: Desk, worker: Engine, trick: str, where: str) -> None:
+    """A buffer, or a long stream, that is a link, a pipe or a folder is not taken into the store."""
     code = f"{CHANNEL}out = os.path.abspath('../outbox') if os.path.isdir('../outbox') else os.path.abspath('outbox')\n{trick}\n"
-    error = await desk.failed(code + "ch.send('outcome', {'state': 'completed', 'buffers': ['0']}, b'x'); import time; time.sleep(60)")
+    error = await desk.failed(code + f"ch.send('outcome', {{'state': 'completed', {where}}}); import time; time.sleep(60)")
     assert error.kind == "protocol" and "0" in error.message, error
 
 
@@ -97,6 +105,34 @@ async def test_output_flood(desk: Desk, worker: Engine) -> None:
     assert 1_000_000 < live < 5_000_000
     assert any("log keeps all of it" in event.data.get("text", "") for event in seen if event.type == "stderr")
     await served_on(desk)
+
+
+@pytest.mark.parametrize(
+    "said", ["'stopped', {'pad': 'x' * 60_000}", "'progress', {'pad': 'x' * 60_000}", "'display', {'kind': 'clear_output'}, b'x' * 10**6"]
+)
+async def test_flood_of_what_nobody_sees(desk: Desk, worker: Engine, said: str) -> None:
+    """What a frame carries beside its event counts as output, too."""
+    error = await desk.failed(f"{CHANNEL}while True: ch.send({said})")
+    assert error.kind == "output", error
+
+
+async def test_one_print_above_what_a_task_may(desk: Desk, worker: Engine) -> None:
+    """It is told so, whatever a frame may hold; and not more of it is kept than a task may print."""
+    task_id = await desk.submit("print('x' * 200_000_000)")
+    outcome = await desk.outcome(task_id)
+    assert outcome.error and outcome.error.kind == "output", outcome
+    log = (await desk.row(task_id)).log_blob
+    assert len(await content(desk, log)) < desk.settings.max_output_bytes * 1.01
+
+
+async def test_one_large_print(desk: Desk, worker: Engine) -> None:
+    """It comes whole, in events of moderate size, so that it holds up no other task."""
+    task_id = await desk.submit("print('ab\u00fcc' * 3_000_000)")
+    assert (await desk.outcome(task_id)).state == wire.COMPLETED
+    log = (await desk.row(task_id)).log_blob
+    lines = (await content(desk, log)).splitlines()
+    texts = [line["data"]["text"] for line in map(json.loads, lines) if line["type"] == "stdout"]
+    assert "".join(texts) == "ab\u00fcc" * 3_000_000 + "\n" and max(map(len, texts)) < 200_000
 
 
 async def test_large_display(desk: Desk, worker: Engine) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from blake3 import blake3
@@ -13,7 +14,7 @@ from mecapy_jupyter.environment import prelude
 from mecapy_jupyter.values import payload, pickler
 from mecapy_worker.engine import Engine
 
-from .conftest import OWNER, Desk, text_of
+from .conftest import OWNER, Desk, content, text_of
 
 
 async def test_straight_line(desk: Desk, worker: Engine) -> None:
@@ -69,8 +70,25 @@ async def test_payload_there_and_back(desk: Desk, worker: Engine) -> None:
     digests = [await _stored(desk, bytes(buffer)) for buffer in sent.buffers]
     outcome = await desk.run("a += 1\nb = a[:100_000] * 1", payload=wire.Payload(bytes(sent.stream), "", tuple(digests)))
     assert outcome.state == "completed" and outcome.payload and outcome.payload.buffers, outcome
-    sizes = [len(await _bytes(desk, digest)) for digest in outcome.payload.buffers]
+    sizes = [len(await content(desk, digest)) for digest in outcome.payload.buffers]
     assert sum(sizes) >= a.nbytes
+
+
+async def test_many_small_objects_come_home(desk: Desk, start_worker: Any) -> None:
+    """However long the pickle is, beyond what a frame may hold; the worker does not hold it in its memory."""
+    worker = await start_worker()
+    sent = payload.pack([pickler.by_name({})], {}, prelude=lambda own: prelude.make(own, {}, (), ()))
+    outcome = await desk.run("rows = [f'{n:0100}' for n in range(1_400_000)]", payload=wire.Payload(bytes(sent.stream)))
+    assert outcome.state == "completed" and outcome.payload and outcome.payload.pickle_blob, outcome
+    stream = await content(desk, outcome.payload.pickle_blob)
+    assert len(stream) > 128 << 20 and b"%0100d" % 1_399_999 in stream
+    assert _most_bytes(worker.process.pid) < 300 << 20
+
+
+def _most_bytes(pid: int) -> int:
+    """The most memory a process ever had."""
+    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) << 10
 
 
 async def test_missing_input(desk: Desk, worker: Engine) -> None:
@@ -97,7 +115,7 @@ async def test_long_log_becomes_a_blob(desk: Desk, worker: Engine) -> None:
     seen = await desk.until(task_id, *wire.FINAL)
     row = await desk.row(task_id)
     assert row.log_blob and not await tasks.kept_log(desk.db, OWNER, task_id)
-    lines = [json.loads(line) for line in (await _bytes(desk, row.log_blob)).splitlines()]
+    lines = [json.loads(line) for line in (await content(desk, row.log_blob)).splitlines()]
     text = "".join(line["data"]["text"] for line in lines if line["type"] == "stdout")
     assert text == "".join(f"line {n:06}\n" for n in range(20_000)) == text_of(seen)
     assert [line["id"] for line in lines] == [event.id for event in seen if event.type in ("started", "stdout")]
@@ -133,7 +151,3 @@ async def tasks_know(desk: Desk, digest: str) -> None:
 
     async with desk.db.connect() as connection:
         await connection.execute(sa.insert(blobs).values(owner=OWNER, digest=digest, size=1))
-
-
-async def _bytes(desk: Desk, digest: str) -> bytes:
-    return b"".join([chunk async for chunk in desk.blobs.read(OWNER, digest)])

@@ -19,6 +19,7 @@ from mecapy_jupyter.block import tracking
 
 from .outgoing import Outgoing, OutStream
 
+TEXT_CHARS = 1000
 _latest: tracking.Latest | None = None
 _shown: weakref.WeakKeyDictionary[Any, tracking.Bar] = weakref.WeakKeyDictionary()
 
@@ -26,7 +27,7 @@ _shown: weakref.WeakKeyDictionary[Any, tracking.Bar] = weakref.WeakKeyDictionary
 def connect(outgoing: Outgoing) -> None:
     """From here on progress goes to `outgoing`."""
     global _latest
-    _latest = tracking.Latest(lambda fraction, text: outgoing.frame("progress", {"fraction": fraction, "text": text}))
+    _latest = tracking.Latest(lambda fraction, text: outgoing.frame("progress", {"fraction": fraction, "text": text[:TEXT_CHARS]}))
     tracking.bars, tracking.sink = tracking.Bars(), _latest.give
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())

@@ -24,6 +24,7 @@ _QUEUED_FRAMES = 64
 _CHUNK_BYTES = 64 * 1024
 _PRINTED_CHUNKS = 64
 _SAYS = frozenset({"stream", "display", "progress", "stopped", "outcome"})  # the other kinds of `frames` are ours
+_LARGE = frozenset({"display", "outcome"})
 _DRAIN_WITHIN_S = 2.0  # after all its processes are dead, what it had said is still read
 
 
@@ -50,7 +51,7 @@ class Child:
         self.missing: dict[str, str] = {}
         self._nursery = nursery
         sock, self._out, self._err = ends
-        self._channel = AsyncChannel(sock, max_body_bytes)
+        self._channel = AsyncChannel(sock, max_body_bytes, _LARGE)
         self._frames: asyncio.Queue[Frame] = asyncio.Queue(_QUEUED_FRAMES)
         self._limit: Frame | None = None
         self._pump: asyncio.Task[None] | None = None

@@ -21,6 +21,9 @@ from typing import Any, cast
 MAX_HEADER_BYTES = 16 * 1024 * 1024
 MAX_BODY_BYTES = 1024 * 1024 * 1024
 MAX_FDS = 1000
+STREAM_BYTES = 1024 * 1024
+"""Of text in one frame."""
+_SMALL_HEADER_BYTES = 64 * 1024
 _FDS_AT_ONCE = 250  # the kernel takes 253 with one message
 _CHUNK_BYTES = 256 * 1024
 _json = json.JSONEncoder(separators=(",", ":"))
@@ -35,12 +38,13 @@ class FrameError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One message. `fds` are open file descriptors that now belong to the receiver."""
+    """One message. `fds` are open file descriptors that now belong to the receiver; `size_bytes`: what it took, where it was received."""
 
     kind: str
     header: dict[str, Any] = field(default_factory=dict[str, Any])
     body: bytes = b""
     fds: tuple[int, ...] = ()
+    size_bytes: int = field(default=0, compare=False)
 
 
 def encode(frame: Frame) -> bytes:
@@ -52,13 +56,16 @@ def encode(frame: Frame) -> bytes:
 
 
 class Decoder:
-    """Bytes and descriptors in, frames out. Does no input or output itself."""
+    """Bytes and descriptors in, frames out. Does no input or output itself. `large`: the only kinds that may be, where some may not."""
 
-    def __init__(self, max_body_bytes: int = MAX_BODY_BYTES, max_fds: int = MAX_FDS) -> None:
+    def __init__(self, max_body_bytes: int = MAX_BODY_BYTES, max_fds: int = MAX_FDS, large: frozenset[str] = frozenset()) -> None:
         self._buffer = bytearray()
         self._fds: list[int] = []
         self._max_body_bytes = max_body_bytes
         self._max_fds = max_fds
+        self._large = large
+        self._large_starts = tuple(f'{{"kind":"{kind}",'.encode() for kind in large)  # as `encode` writes it
+        self._start_bytes = max(map(len, self._large_starts), default=0)
 
     def feed(self, data: bytes, fds: Sequence[int] = ()) -> None:
         self._buffer += data
@@ -75,13 +82,22 @@ class Decoder:
         header_bytes, body_bytes = _LENGTHS.unpack_from(self._buffer)
         if header_bytes > MAX_HEADER_BYTES or body_bytes > self._max_body_bytes:
             raise FrameError(f"a frame of {header_bytes} + {body_bytes} bytes is larger than allowed")
+        large = bool(self._large) and (header_bytes > _SMALL_HEADER_BYTES or body_bytes > STREAM_BYTES)
+        if large and len(self._buffer) >= _LENGTHS.size + self._start_bytes:  # asked before the rest of it is waited for
+            self._check_large(bytes(self._buffer[_LENGTHS.size : _LENGTHS.size + self._start_bytes]).startswith(self._large_starts))
         start = _LENGTHS.size + header_bytes
         if len(self._buffer) < start + body_bytes:
             return None
         header = _parse(bytes(self._buffer[_LENGTHS.size : start]))
         body = bytes(memoryview(self._buffer)[start : start + body_bytes])
         del self._buffer[: start + body_bytes]
-        return Frame(_text(header.get("kind")), _object(header.get("header")), body, self._take(header.get("fds", 0)))
+        kind = _text(header.get("kind"))
+        self._check_large(not large or kind in self._large)
+        return Frame(kind, _object(header.get("header")), body, self._take(header.get("fds", 0)), start + body_bytes)
+
+    def _check_large(self, may_be: bool) -> None:
+        if not may_be:
+            raise FrameError("a frame that is larger than its kind may be")
 
     def _take(self, count: Any) -> tuple[int, ...]:
         if type(count) is not int or not 0 <= count <= min(self._max_fds, len(self._fds)):
@@ -172,12 +188,12 @@ class Channel:
 
 
 class AsyncChannel:
-    """The worker's end. Takes no descriptors: what the other side attaches, the kernel throws away."""
+    """The worker's end. Takes no descriptors: what the other side attaches, the kernel throws away. `large`: as for the decoder."""
 
-    def __init__(self, sock: socket.socket, max_body_bytes: int = MAX_BODY_BYTES) -> None:
+    def __init__(self, sock: socket.socket, max_body_bytes: int = MAX_BODY_BYTES, large: frozenset[str] = frozenset()) -> None:
         sock.setblocking(False)
         self.sock = sock
-        self._decoder = Decoder(max_body_bytes, max_fds=0)
+        self._decoder = Decoder(max_body_bytes, 0, large)
         self._lock = asyncio.Lock()
 
     async def send(self, kind: str, header: dict[str, Any] | None = None, body: bytes = b"", fds: Sequence[int] = ()) -> None:

@@ -49,6 +49,12 @@ class Word:
     error: wire.ErrorInfo | None
     buffers: tuple[str, ...]
     stream: bytes
+    stream_file: str = ""  # where it is, when it is too long for the frame
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All its files in the outbox."""
+        return (*self.buffers, self.stream_file) if self.stream_file else self.buffers
 
 
 def read(header: dict[str, Any], body: bytes) -> Word:
@@ -61,8 +67,11 @@ def read(header: dict[str, Any], body: bytes) -> Word:
     names = tuple(name for name in cast(list[Any], buffers) if isinstance(name, str) and _NAME.fullmatch(name))
     if len(names) != len(cast(list[Any], buffers)) or len(set(names)) != len(names):
         raise Garbage("an outcome whose buffers are no plain file names")
+    stream_file = header.get("stream_file", "")
+    if stream_file != "" and (not isinstance(stream_file, str) or not _NAME.fullmatch(stream_file) or stream_file in names or body):
+        raise Garbage("an outcome whose stream is no file of its own")
     error = _error(header.get("error")) if state == wire.FAILED else None
-    return Word(state, _result(header.get("result")), error, names, body)
+    return Word(state, _result(header.get("result")), error, names, body, stream_file)
 
 
 def _result(value: Any) -> Any:
@@ -140,13 +149,15 @@ def _why(ended: Ended, settings: Settings) -> wire.ErrorInfo | None:
 
 
 async def _payload(word: Word, outbox: Path, keep: Keeps, settings: Settings) -> wire.Payload | None:
-    if not word.stream and not word.buffers:
+    if not word.stream and not word.files:
         return None
-    with _checked(outbox, word.buffers) as sizes:
+    with _checked(outbox, word.files) as sizes:
         total = sum(sizes) + len(word.stream)
     if total > settings.max_result_bytes:
         raise TooLarge(total)
     digests = tuple([await keep.adopt(outbox / name) for name in word.buffers])
+    if word.stream_file:
+        return wire.Payload(b"", await keep.adopt(outbox / word.stream_file), digests)
     if len(word.stream) <= wire.INLINE_BYTES:
         return wire.Payload(word.stream, "", digests)
     digest = blake3(word.stream).hexdigest()

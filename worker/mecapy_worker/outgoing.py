@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from .frames import STREAM_BYTES
+
 _BURST_S = 0.002  # prints closer together than this are joined
 _JOIN_CHARS = 16 * 1024
 _LATE_S = 0.02  # what was joined leaves after this at the latest
@@ -62,8 +64,9 @@ class Outgoing:
         with self.uninterrupted, self._lock:
             text = "".join(self._pending)
             self._pending, self._pending_chars, self._sent_at = [], 0, time.monotonic()
-            if text:
-                self._send("stream", {"name": self._pending_name}, text.encode("utf-8", "backslashreplace"))
+            data = text.encode("utf-8", "backslashreplace")
+            for at in range(0, len(data), STREAM_BYTES):
+                self._send("stream", {"name": self._pending_name}, data[at : at + STREAM_BYTES])
 
     def on_sigint(self, *_: object) -> None:
         """The child's handler of SIGINT."""

@@ -27,6 +27,9 @@ TERMINATE_S = 0.2
 HOME_S = 3.0
 """Between SIGINT and SIGKILL for a cell that did stop: time for what it has computed to come home."""
 
+_PIECE_BYTES = 64 * 1024
+_USUAL_HEADER_BYTES = 512
+
 
 class Relay:
     """One child's life after it got its task."""
@@ -48,7 +51,7 @@ class Relay:
             try:
                 async for frame in self._child.frames():
                     await self._take(frame)
-                    if self._word and not self._word.buffers and not self._hold.reason:
+                    if self._word and not self._word.files and not self._hold.reason:
                         for printed in self._child.printed():
                             await self._take(printed)
                         break
@@ -59,7 +62,7 @@ class Relay:
                     self._took(cpu_s(self._child.pid))
             seconds = time.monotonic() - since
             watch.cancel()
-        if not self._word or self._word.buffers or self._hold.reason:
+        if not self._word or self._word.files or self._hold.reason:
             await self._child.kill()
         stopped_s = time.monotonic() - self._hold.since_s if self._hold.reason else None
         return Ended(self._word, self._hold.reason, self._limit, self._exit, self._garbage, seconds, timeout_s, stopped_s, self._used)
@@ -89,11 +92,20 @@ class Relay:
         """Processor time, of which some was before the task came. Not counted: what its other processes took since the last look."""
         self._journal.cpu_s = max(self._journal.cpu_s, round(used_s - self._had_cpu_s, 3))
 
+    async def _text(self, name: str, text: bytes) -> None:
+        """In pieces: other tasks and the lease go on meanwhile, and what is more than a task may print is not kept either."""
+        for at in range(0, len(text), _PIECE_BYTES):
+            if self._journal.over:
+                return
+            self._journal.text(name, text[at : at + _PIECE_BYTES])
+            await self._journal.room()
+
     async def _take(self, frame: Frame) -> None:
         header = frame.header
+        self._journal.total_bytes += _uncounted(frame)
         match frame.kind:
             case "stream" if header.get("name") in (wire.STDOUT, wire.STDERR):
-                self._journal.text(header["name"], frame.body)
+                await self._text(header["name"], frame.body)
             case "display" if header.get("kind") in ("display_data", "update_display_data", "execute_result", "clear_output"):
                 self._journal.display(header)
             case "progress":
@@ -106,7 +118,7 @@ class Relay:
             case "outcome" if self._word is None:
                 self._took(cpu_s(self._child.pid))
                 self._word = outcome.read(header, frame.body)
-                if self._word.buffers or self._hold.reason:
+                if self._word.files or self._hold.reason:
                     await self._child.kill()  # what it printed until now still comes, then the exit
             case "stopped":
                 self._obeyed.set()
@@ -119,6 +131,14 @@ class Relay:
         if self._journal.over:
             self._hold.stop("output")
         await self._journal.room()
+
+
+def _uncounted(frame: Frame) -> int:
+    """Of what a child sent, that which no event is made of: it counts as output, so that nobody can send it without end."""
+    if frame.kind == "outcome":  # once, and with a bound of its own
+        return 0
+    header_bytes = 0 if frame.kind == "display" else max(0, frame.size_bytes - len(frame.body) - _USUAL_HEADER_BYTES)
+    return header_bytes + (0 if frame.kind == "stream" else len(frame.body))
 
 
 def _progress(header: dict[str, Any]) -> dict[str, Any]:

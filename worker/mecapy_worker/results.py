@@ -23,6 +23,7 @@ from mecapy_jupyter.wire import CANCELLED, COMPLETED, FAILED, ErrorInfo
 from . import jsonvalues, outbox
 from .shell import TaskShell
 
+_STREAM_BYTES = 4 * 1024 * 1024  # a longer one goes by a file, as large buffers do
 _SHORT_CHARS = 1000  # values up to this show in task lists
 _HIDDEN = re.compile(r"_+(\d*|i+\d*|oh|dh|ih)|In|Out|get_ipython|__.*__")
 _SHELL_OWN = frozenset({"exit", "quit", "open"})  # unless the user calls something else so
@@ -98,7 +99,10 @@ def collect(shell: TaskShell, task: dict[str, Any], watch: Watch, folder: str) -
     header["buffers"] = outbox.write(folder, packed.buffers)
     if small:  # the last buffer; nothing in the stream needs it, so it is fetched by those only who ask
         header["buffers"] += outbox.add(folder, "files", pickle.dumps(small))
-    return header, packed.stream
+    if len(packed.stream) <= _STREAM_BYTES:
+        return header, packed.stream
+    (header["stream_file"],) = outbox.add(folder, "stream", packed.stream)
+    return header, b""
 
 
 def _wanted(namespace: dict[str, Any], patterns: list[str] | None) -> dict[str, Any]:
