@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,37 @@ async def test_missing_input(desk: Desk, worker: Engine) -> None:
     await desk.queue.enqueue(task_id, OWNER)
     outcome = await desk.outcome(task_id)
     assert outcome.error and outcome.error.kind == "storage" and "run the cell again" in outcome.error.message
+
+
+async def test_more_inputs_than_the_usual_limit_of_open_files(desk: Desk, start_worker: Any) -> None:
+    """A worker may open as many files as its system allows."""
+    worker = await start_worker()
+    resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE, (256, 4096))  # long before it has imported anything
+    outcome = await desk.run("total = sum(a.sum() for a in arrays)", payload=await _arrays(desk, 900))
+    assert outcome.state == wire.COMPLETED, outcome
+
+
+async def test_more_inputs_than_files_may_be_open(desk: Desk, start_worker: Any) -> None:
+    """The task fails at once, and says whose limit that is."""
+    worker = await start_worker()
+    resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE, (256, 256))
+    error = await desk.failed("arrays", payload=await _arrays(desk, 300))
+    assert error.kind == "storage" and "Too many open files" in error.message and "ulimit" in error.message
+
+
+async def test_too_many_inputs(desk: Desk, worker: Engine) -> None:
+    """More than go along with one task: a sentence of its own, before anything is opened."""
+    error = await desk.failed("arrays", payload=await _arrays(desk, 1001))
+    assert error.kind == "inputs" and "1,001" in error.message and "numpy.stack" in error.message
+
+
+async def _arrays(desk: Desk, count: int) -> wire.Payload:
+    import numpy as np
+
+    arrays = [np.zeros(pickler.BUFFER_BYTES, "u1") for _ in range(count)]
+    sent = payload.pack([pickler.by_name({"arrays": arrays})], {}, prelude=lambda own: prelude.make(own, {"arrays": arrays}, (), ()))
+    digest = await _stored(desk, bytes(sent.buffers[0]))
+    return wire.Payload(bytes(sent.stream), "", (digest,) * len(sent.buffers))
 
 
 async def test_retries(desk: Desk, worker: Engine) -> None:

@@ -21,8 +21,9 @@ from mecapy_jupyter import wire
 
 from . import door, metrics, reasons
 from .context import Context, Hold, log, patiently
+from .frames import MAX_FDS
 from .journal import ANSWER_S, Journal
-from .keeping import Keeping, forget_unusable, recorded
+from .keeping import Keeping, forget_unusable, out_of_files, recorded
 from .outcome import settle
 from .relay import Relay
 
@@ -79,6 +80,8 @@ async def attempt(
         journal.add(wire.STARTED, about)
         if request.get("python") and request["python"] != ours:
             return wire.Outcome(wire.FAILED, error=reasons.python(request["python"], ours)), journal
+        if len(payload.digests) > MAX_FDS:
+            return wire.Outcome(wire.FAILED, error=reasons.too_many_inputs(len(payload.digests), MAX_FDS)), journal
         try:
             fds = await _opened(work, started.owner, payload, keep, stack)
             laps.lap("inputs")
@@ -86,7 +89,7 @@ async def attempt(
                 child = await stack.enter_async_context(work.pool.child())
             laps.lap("child")
         except InputsGone as gone:
-            why = reasons.storage(f"An input could not be read ({gone}); run the cell again.")
+            why = reasons.storage(f"An input could not be read ({gone}); {gone.todo}.")
         except TimeoutError:
             why = reasons.no_child(CHILD_WITHIN_S)
         else:
@@ -133,6 +136,8 @@ async def conclude(work: Context, started: tasks.Started, hold: Hold, outcome: w
 class InputsGone(Exception):
     """A blob of the inputs cannot be opened."""
 
+    todo = "run the cell again"
+
 
 async def _opened(work: Context, owner: str, payload: wire.Payload, keep: Keeping, stack: AsyncExitStack) -> tuple[int, ...]:
     fds: list[int] = []
@@ -141,7 +146,10 @@ async def _opened(work: Context, owner: str, payload: wire.Payload, keep: Keepin
             fds.append(await keep.open(digest))
         except Exception as error:
             await forget_unusable(work, owner, digest, error)
-            raise InputsGone(str(error) or type(error).__name__) from error
+            gone = InputsGone(str(error) or type(error).__name__)
+            if out_of_files(error):
+                gone.todo = "stack arrays into fewer ones, or let the operators raise the worker's limit of open files (`ulimit -n`)"
+            raise gone from error
         stack.callback(os.close, fds[-1])
     return tuple(fds)
 

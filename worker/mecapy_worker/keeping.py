@@ -8,6 +8,7 @@ Before it: `jobs`, `outcome`. After it: the store's `blobs` and `blob_rows`.
 from __future__ import annotations
 
 import asyncio
+import errno
 import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -30,6 +31,11 @@ class StoreAway(OSError):
     """The object store did not take or give these bytes, for as long as anybody wanted to wait."""
 
 
+def out_of_files(error: BaseException) -> bool:
+    """Waiting would not help: it is mostly this very task that has them open."""
+    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
+
+
 class Keeping:
     """The store, for one attempt of a task."""
 
@@ -45,7 +51,7 @@ class Keeping:
         await self._patiently(lambda: self._work.blobs.write(self._owner, digest, _once(data), self._within))
 
     async def open(self, digest: str) -> int:
-        """A file descriptor on a blob. FileNotFoundError and WrongDigest at once: waiting makes neither better."""
+        """A file descriptor on a blob. FileNotFoundError, WrongDigest and too many open files at once: waiting makes none better."""
         return await self._patiently(lambda: self._work.blobs.open(self._owner, digest))
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
@@ -56,6 +62,8 @@ class Keeping:
             except FileNotFoundError:
                 raise
             except (OSError, BotoCoreError, ClientError) as error:
+                if out_of_files(error):
+                    raise
                 left_s = until - time.monotonic()
                 if left_s <= 0 or self._hold.reason:
                     raise StoreAway(str(error) or type(error).__name__) from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import resource
 import secrets
 import sys
 import tempfile
@@ -35,6 +36,7 @@ def serve(settings: Settings | None = None) -> None:
     """Run a worker until SIGTERM or SIGINT. Where it must not serve, it ends with the reason."""
     settings = settings or Settings()
     hiding.hide()
+    allow_files()
     logs.configure(settings.log_format, "worker")
     try:
         import uvloop
@@ -46,6 +48,13 @@ def serve(settings: Settings | None = None) -> None:
         start(run(settings))
     except (TooWeak, egress.BadRule) as why:
         raise SystemExit(f"mecapy worker: {why}") from None
+
+
+def allow_files() -> None:
+    """As many open files as the system lets us have: each large buffer of a task's inputs is one. A child's limit is its own."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with suppress(ValueError, OSError):  # macOS says it has no limit, and refuses that
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def run(settings: Settings, *, child_module: str = "mecapy_worker.child", handle_signals: bool = True) -> None:

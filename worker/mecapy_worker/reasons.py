@@ -96,6 +96,11 @@ def ours(error: Exception) -> wire.ErrorInfo:
     return _info("protocol", text)
 
 
+def too_many_inputs(count: int, most: int) -> wire.ErrorInfo:
+    text = f"The cell reads {count:,} large arrays or other buffers, a task may have {most:,}; stack them into one (`numpy.stack`)."
+    return _info("inputs", text)
+
+
 def storage(text: str) -> wire.ErrorInfo:
     return _info("storage", text)
 
