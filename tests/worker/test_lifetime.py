@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+import sqlalchemy as sa
 
 from mecapy_backend import keys
 from mecapy_backend.settings import Settings
@@ -21,6 +23,7 @@ from mecapy_worker.context import Context
 from mecapy_worker.engine import Engine
 from mecapy_worker.main import describe
 
+from ..faults.proxy import Loop, Proxy
 from .conftest import OWNER, Desk, gone, working
 
 SLOW = "import os, time\nprint('pid', os.getcwd())\ntime.sleep({})\n'done'"
@@ -51,6 +54,49 @@ async def test_sigterm_gives_back(desk: Desk, start_worker: Any) -> None:
     assert not [one for one in offspring if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
     assert await desk.state(task_id) == "queued" and await desk.queue.position(task_id) == 1
     assert await workers.alive(desk.db) == []
+
+
+@pytest.mark.parametrize("fault", ["cut", "hole"])
+async def test_sigterm_while_postgresql_is_away(desk: Desk, start_worker: Any, fault: Any) -> None:
+    """One SIGTERM ends a worker all the same; its task is left to the end of its lease."""
+    url = sa.make_url(desk.settings.database_url)
+    socket = Path(str(url.query["host"])) / ".s.PGSQL.5432"
+    loop = Loop()
+    with tempfile.TemporaryDirectory() as folder:
+        way = Proxy(loop, socket, Path(folder) / socket.name)
+        through = url.update_query_dict({"host": folder}).render_as_string(hide_password=False)
+        worker = await start_worker(database_url=through, lease_s=60.0)
+        task_id = await desk.submit(SLOW.format(60))
+        pid = await desk.pid(task_id)
+        await asyncio.to_thread(way.mode, fault)
+        worker.signal(signal.SIGTERM)
+        assert await worker.ended(20) == 0, worker.log.read_text()
+        assert await asyncio.to_thread(gone, pid) and await desk.state(task_id) == "running"
+        await asyncio.to_thread(way.close)
+    loop.close()
+
+
+async def test_an_id_delivered_twice(desk: Desk, pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the worker that runs it: it still counts as running, and is given back when the worker ends."""
+    released, release = list[str](), desk.queue.release
+
+    async def noted(*task_ids: str) -> None:
+        released.extend(task_ids)
+        await release(*task_ids)
+
+    monkeypatch.setattr(desk.queue, "release", noted)
+    async with asyncio.timeout(20):
+        async with working(desk, pool, worker_slots=2) as engine:
+            task_id = await desk.submit(SLOW.format(60))
+            await desk.pid(task_id)
+            await desk.queue.zadd(keys.QUEUE, {task_id: int(time.time() * 1000) * 4 + 2})  # as `fair.lua` puts one that counts
+            await desk.eventually(lambda: _completes(engine, 1))
+            assert released == []
+    assert await desk.state(task_id) == "queued"
+
+
+async def _completes(engine: Engine, count: int) -> bool:
+    return engine.jobs_complete == count
 
 
 async def test_sigterm_lets_tasks_end(desk: Desk, start_worker: Any) -> None:
@@ -96,8 +142,6 @@ async def test_queue_key_of_the_wrong_kind(desk: Desk, worker: Engine) -> None:
 
 async def test_connections_cut(desk: Desk, worker: Engine) -> None:
     """All connections to Redis and PostgreSQL are cut while a task runs: its outcome is recorded, the next one starts."""
-    import sqlalchemy as sa
-
     task_id = await desk.submit("import time\nprint('pid', 1)\ntime.sleep(0.5)\n'done'")
     await desk.until(task_id, "stdout")
     await desk.queue.client_kill_filter(_type="normal", skipme=True)

@@ -35,6 +35,7 @@ class Engine(Worker):
     def __init__(self, context: Context, run_task: RunTask, *, grace_s: float = 10.0, handle_signals: bool = True) -> None:
         self.context, self.grace_s = context, grace_s
         self._waiting_as = set[int | None]()
+        self._running: dict[asyncio.Task[None], str] = {}  # an id may be delivered twice, so arq's `tasks`, by id, does not know all
         self.express = asyncio.Semaphore(1)  # one task more than there are slots, as long as it is short
         self._unfit = ""
         self._stopping = asyncio.Event()
@@ -91,6 +92,8 @@ class Engine(Worker):
         taken = Taken.of(popped)
         self.job_counter += 1
         task = self.tasks[taken.task_id] = group.create_task(self.run_job(taken.task_id, taken))
+        self._running[task] = taken.task_id
+        task.add_done_callback(lambda task: self._running.pop(task, None))  # one that is cancelled before it begins never gets there
         if slots is self.sem:
             task.add_done_callback(lambda _: self._release_sem_dec_counter_on_complete())
         else:
@@ -131,13 +134,15 @@ class Engine(Worker):
             self.jobs_failed += 1
             log.exception("not carried to an end", task=job_id)
         finally:
-            if self.tasks.get(job_id) is asyncio.current_task():
+            this = cast("asyncio.Task[None]", asyncio.current_task())
+            if self.tasks.get(job_id) is this:
                 del self.tasks[job_id]
-            if score.capped:
+            self._running.pop(this, None)
+            if score.capped and job_id not in self._running.values():
                 await _tell(self.context.queue.release(job_id))
 
     def handle_sig(self, signum: Signals) -> None:
-        log.info("stopping", signal=signum.name, running=len(self.tasks))
+        log.info("stopping", signal=signum.name, running=len(self._running))
         self.stop()
 
     def stop(self) -> None:
@@ -150,7 +155,7 @@ class Engine(Worker):
             self._give_back()
 
     def _give_back(self) -> None:
-        for task in self.tasks.values():
+        for task in self._running:
             task.cancel()
 
     async def _leave_the_queue(self) -> None:

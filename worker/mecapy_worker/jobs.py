@@ -54,7 +54,7 @@ async def run_task(ctx: dict[str, Any], task_id: str) -> None:
                 await conclude(work, started, hold, outcome, journal)
                 laps.lap("record")
         except asyncio.CancelledError:
-            await to_the_end(leave(work, started))
+            await to_the_end(leave(work, started), LEAVING_S)
             raise
         except Exception as error:  # ours; left running, the task would come back to do the same again
             log.exception("not carried to an end", task=task_id, attempt=started.attempt)
@@ -248,11 +248,17 @@ async def leave(work: Context, started: tasks.Started) -> None:
         await record(work, started, end, None)
 
 
-async def to_the_end(work: Coroutine[Any, Any, Any]) -> None:
-    """Finish `work` even when this task is cancelled meanwhile (a few seconds at most, then the lease's end puts it right)."""
+async def to_the_end(work: Coroutine[Any, Any, Any], within_s: float | None = None) -> None:
+    """Finish `work` even when this task is cancelled meanwhile (a few seconds at most, or `within_s`: the lease's end puts it right)."""
     task = asyncio.ensure_future(work)
     try:
-        await asyncio.shield(task)
+        await asyncio.wait([task], timeout=within_s)
     except asyncio.CancelledError:
         await asyncio.wait([task], timeout=LEAVING_S)
         raise
+    finally:
+        while not task.done():  # a library below may swallow a cancel that comes at a bad moment
+            task.cancel()
+            await asyncio.wait([task], timeout=1)
+    if not task.cancelled():
+        task.result()

@@ -26,7 +26,7 @@ from mecapy_jupyter.version import __version__
 from . import egress, hiding, installed, port, readiness
 from .context import Context, log, passing
 from .engine import Engine
-from .jobs import run_task
+from .jobs import LEAVING_S, run_task
 from .lease import listen, renew, tell_usage
 from .pool import Pool, PoolOptions, TooWeak
 from .reconciler import reconcile
@@ -82,8 +82,9 @@ async def work(engine: Engine) -> None:
         await engine.async_run()
         await _end(beside)
     try:
-        await tell_usage(context)
-        await workers.leave(context.db, context.worker_id)
+        async with asyncio.timeout(LEAVING_S):
+            await tell_usage(context)
+            await workers.leave(context.db, context.worker_id)
     except Exception as error:
         if not passing(error):
             raise
