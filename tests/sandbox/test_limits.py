@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from running import options, run, serves
 
-from mecapy_worker import watch
+from mecapy_worker import births, watch
 from mecapy_worker.limits import LOOK_EVERY_S, Limits
+from mecapy_worker.pool import Pool
 from mecapy_worker.terms import PoolOptions
 
 
@@ -44,3 +49,47 @@ async def test_a_look_that_fails_is_not_the_last(tmp_path: Path, monkeypatch: py
         await child.seen.wait()
     holding.cancel()
     assert "no /proc today" in caplog.text and looked >= 2
+
+
+@contextmanager
+def all_threads_busy() -> Iterator[None]:
+    """Those that everybody uses, for as long as the block lasts."""
+    end, loop = threading.Event(), asyncio.get_running_loop()
+    for _ in range(64):
+        loop.run_in_executor(None, end.wait)
+    try:
+        yield
+    finally:
+        end.set()
+
+
+async def test_watching_and_removing_wait_for_nobody(tmp_path: Path) -> None:
+    """However busy the threads are that everybody uses: a child that takes too much is stopped, and its folder removed."""
+    async with Pool(options(tmp_path, memory_bytes=256 << 20)) as pool:
+        with all_threads_busy():
+            code = "open('left', 'w').write('x')\nimport os, time\npid = os.fork()\nb = b'x' * (200 << 20)\ntime.sleep(60)"
+            async with asyncio.timeout(20):
+                ran = await run(pool, code)
+                await pool.cleaned()
+    assert ran.headers("limit")[0]["kind"] == "memory"
+
+
+async def test_what_is_to_be_removed_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Children that leave more than can be removed hold up the next ones, not fill the disk."""
+    go, remove, ran = threading.Event(), births.remove, 0
+
+    def slow(root: Path) -> None:
+        go.wait()
+        remove(root)
+
+    async with Pool(options(tmp_path)) as pool:
+        monkeypatch.setattr(births, "remove", slow)
+        while ran < 30:
+            try:
+                async with asyncio.timeout(3):
+                    assert (await run(pool, "open('left', 'w').write('x'); result = 1")).result == 1
+            except TimeoutError:
+                break
+            ran += 1
+        go.set()
+        assert 5 < ran < 15 and await serves(pool)

@@ -11,6 +11,7 @@ import logging
 import os
 import random
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 from mecapy_worker import surroundings
 from mecapy_worker.cgroups import Group
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 BIRTH_WITHIN_S = 30.0
 _REMOVAL_AWAITED_S = 0.1
+_REMOVERS, _MOST_REMOVALS = 2, 8
 _ZYGOTE_BYTES, _ZYGOTE_PROCESSES = 2 << 30, 64
 
 
@@ -36,7 +38,8 @@ class Births:
         self.zygote_restarts = 0
         self._names = itertools.count(1)
         self._uid_base = random.randrange(4096)
-        self._removals: set[asyncio.Task[None]] = set()
+        self._removals: set[asyncio.Future[None]] = set()
+        self._removers = ThreadPoolExecutor(_REMOVERS, "remove")  # a child decides how long it takes, so nothing else waits for it
         self._group: Group | None = None
         self._no_group = ""
 
@@ -65,6 +68,7 @@ class Births:
     async def close(self) -> None:
         """Once the ends of all children are let go of."""
         await self.cleaned()
+        self._removers.shutdown(wait=False)
         await asyncio.to_thread(self._scratch.close)
         if self._group:
             await asyncio.to_thread(self._group.close)
@@ -80,7 +84,9 @@ class Births:
         await self.start()
 
     async def bear(self, module: str) -> Child:
-        """Fork a child and wait until it is confined and warm."""
+        """Fork a child and wait until it is confined and warm. Before that, until not too much of those before it is still on the disk."""
+        while len(left := [removal for removal in self._removals if not removal.done()]) >= _MOST_REMOVALS:
+            await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
         number = next(self._names)
         name, nursery = f"child-{number}", self.nursery
         uid = surroundings.unprivileged_uid(number, self._uid_base) if nursery.about["own_user"] else None
@@ -115,7 +121,7 @@ class Births:
         await child.close()
         if removed_at_once(child.root):
             return
-        removal = asyncio.create_task(asyncio.to_thread(remove, child.root))
+        removal = asyncio.get_running_loop().run_in_executor(self._removers, remove, child.root)
         self._removals.add(removal)
         removal.add_done_callback(self._removals.discard)
         await asyncio.wait({removal}, timeout=_REMOVAL_AWAITED_S)  # a million files shall not keep the next task waiting

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from mecapy_worker.children import Child
 from mecapy_worker.terms import PoolOptions
@@ -28,6 +30,7 @@ class Limits:
         self._busy = asyncio.Event()
         self._watch = Watch()
         self._measuring: asyncio.Task[None] | None = None
+        self._threads = ThreadPoolExecutor(2, "watch")  # one counts, one measures; nothing else may keep them waiting
 
     def add(self, child: Child) -> None:
         self.active.add(child)
@@ -44,6 +47,7 @@ class Limits:
         finally:
             if self._measuring:
                 self._measuring.cancel()
+            self._threads.shutdown(wait=False)
 
     async def _look(self, *, exact: bool) -> None:
         """Counting processes never waits for measuring them."""
@@ -52,7 +56,7 @@ class Limits:
         active = {child.pid: child for child in self.active}
         if not active:
             return self._busy.clear()
-        members = await asyncio.to_thread(self._watch.members, active.keys())
+        members = await asyncio.get_running_loop().run_in_executor(self._threads, self._watch.members, active.keys())
         bombs = {pid: len(found) for pid, found in members.items() if len(found) > self._options.processes}
         for pid, count in bombs.items():
             await self._stop(active[pid], "processes", count, self._options.processes)
@@ -62,8 +66,10 @@ class Limits:
 
     async def _measure(self, active: dict[int, Child], members: dict[int, list[int]], *, exact: bool) -> None:
         roots = {pid: child.root for pid, child in active.items()}
-        found = await asyncio.to_thread(self._watch.measure, members, roots, self._options.memory_bytes, exact=exact)
-        now = asyncio.get_running_loop().time()
+        measure = partial(self._watch.measure, members, roots, self._options.memory_bytes, exact=exact)
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(self._threads, measure)
+        now = loop.time()
         for pid, usage in found.items():
             active[pid].observe(usage, now, report=exact)
             if usage.memory_bytes > self._options.memory_bytes:
