@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import tempfile
 import time
@@ -18,13 +19,13 @@ import sqlalchemy as sa
 from mecapy_backend import keys
 from mecapy_backend.settings import Settings
 from mecapy_backend.store import tasks, workers
-from mecapy_worker import egress, reconciler
+from mecapy_worker import egress, readiness, reconciler
 from mecapy_worker.context import Context
 from mecapy_worker.engine import Engine
 from mecapy_worker.main import describe
 
 from ..faults.proxy import Loop, Proxy
-from .conftest import OWNER, Desk, gone, working
+from .conftest import OWNER, Desk, content, gone, working
 
 SLOW = "import os, time\nprint('pid', os.getcwd())\ntime.sleep({})\n'done'"
 
@@ -97,6 +98,26 @@ async def test_an_id_delivered_twice(desk: Desk, pool: Any, monkeypatch: pytest.
 
 async def _completes(engine: Engine, count: int) -> bool:
     return engine.jobs_complete == count
+
+
+async def test_its_folder_is_cleared_away(desk: Desk, worker: Engine) -> None:
+    """By whoever clears up /tmp, before a task and while it runs: the folder is made again, long logs are whole."""
+    shutil.rmtree(worker.context.scratch)
+    assert readiness.disk(worker.context).ok
+    long = "print('x' * 100_000, flush=True)\n"
+    task_id = await desk.submit(f"import os, time\nprint('pid', os.getcwd(), flush=True)\ntime.sleep(0.5)\n{long}")
+    await desk.pid(task_id)
+    shutil.rmtree(worker.context.scratch)
+    assert (await desk.outcome(task_id)).state == "completed"
+    assert len(await content(desk, (await desk.row(task_id)).log_blob)) > 100_000
+
+
+async def test_its_folder_cannot_be_made_again(desk: Desk, pool: Any, tmp_path: Path) -> None:
+    """That is told as any other trouble, with what to do, and ends nothing."""
+    context = Context("one", desk.settings, desk.db, desk.queue, desk.blobs, pool, tmp_path / "gone" / "logs")
+    found = await readiness.of(context).look()
+    (part,) = (part for part in found.parts if part.name == "disk")
+    assert part.state == "gone" and "restart" in part.advice and readiness.unfit(context) == part.advice
 
 
 async def test_sigterm_lets_tasks_end(desk: Desk, start_worker: Any) -> None:

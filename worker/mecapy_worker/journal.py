@@ -211,6 +211,7 @@ class Journal:
     def _spill(self, lines: bytes) -> None:
         """A log that outgrew the row goes on in a file."""
         if self._spool is None:
+            self._spool_path.parent.mkdir(mode=0o700, exist_ok=True)  # whoever clears up /tmp may have removed it
             self._spool = self._spool_path.open("wb")
             for e in self._row:
                 self._spool.write(_line(e))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
+from pathlib import Path
 from typing import Any
 
 from mecapy_backend.health import LOW_BYTES, Health, Part
@@ -32,11 +33,23 @@ def unfit(context: Context) -> str:
 
 
 def disk(context: Context) -> Part:
-    free = shutil.disk_usage(context.scratch).free
+    try:
+        free = _free(context.scratch)
+    except OSError as error:
+        why = f"this worker cannot look at the folder its tasks write to ({error.strerror}); see that nothing clears TMPDIR, and restart it"
+        return Part("disk", "gone", why)
     if free >= LOW_BYTES:
         return Part("disk")
     left = f"only {free // 1_000_000} MB are left where this worker's tasks write (TMPDIR)"
     return Part("disk", "full", f"{left}: make room; until then it takes no task")
+
+
+def _free(scratch: Path) -> int:
+    try:
+        return shutil.disk_usage(scratch).free
+    except FileNotFoundError:  # cleared away by somebody who takes it for a leftover
+        scratch.mkdir(mode=0o700, exist_ok=True)
+        return shutil.disk_usage(scratch).free
 
 
 def children(pool: Pool) -> Part:
