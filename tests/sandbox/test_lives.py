@@ -173,3 +173,20 @@ async def test_strict_refuses_best_effort_reports(tmp_path):
         assert "read_outside" in pool.report.through
         assert pool.report.level == "partial"
         assert await serves(pool)
+
+
+async def test_large_frames_wait_in_the_child(pool):
+    """Who reads slowly has a few of them in its memory, not as many as may wait when they are small; none is lost."""
+    code = (
+        b"pad = 'x' * 10_000_000\n"
+        b"for n in range(12):\n    channel.send('display', {'n': n, 'pad': pad})\n    (folder / 'sent').write_text(str(n))\n"
+    )
+    async with pool.child() as child:
+        await child.send("task", body=code)
+        seen = []
+        async for frame in child.frames():
+            if not seen:
+                await asyncio.sleep(3)
+                assert int((child.folder / "sent").read_text()) < 6
+            seen.append(frame)
+    assert [frame.header["n"] for frame in seen if frame.kind == "display"] == list(range(12))

@@ -22,6 +22,7 @@ from mecapy_worker.watch import Usage
 
 _QUEUED_FRAMES = 64
 _CHUNK_BYTES = 64 * 1024
+_LARGE_BYTES = 2 * 1024 * 1024  # of such frames one waits at a time
 _PRINTED_CHUNKS = 64
 _SAYS = frozenset({"stream", "display", "progress", "stopped", "outcome"})  # the other kinds of `frames` are ours
 _LARGE = frozenset({"display", "outcome"})
@@ -53,6 +54,7 @@ class Child:
         sock, self._out, self._err = ends
         self._channel = AsyncChannel(sock, max_body_bytes, _LARGE)
         self._frames: asyncio.Queue[Frame] = asyncio.Queue(_QUEUED_FRAMES)
+        self._large = asyncio.Semaphore(1)
         self._limit: Frame | None = None
         self._pump: asyncio.Task[None] | None = None
         self._last: tuple[float, float] | None = None
@@ -85,6 +87,8 @@ class Child:
         while True:
             frame = await self._frames.get()
             yield frame
+            if frame.size_bytes > _LARGE_BYTES:
+                self._large.release()
             if frame.kind == "exit":
                 return
 
@@ -168,7 +172,7 @@ class Child:
     async def _drain(self, readers: list[asyncio.Task[None]]) -> None:
         """Let the readers reach the end. Cut off only a pipe that does not close, never a slow consumer of `frames`."""
         while (await asyncio.wait(readers, timeout=_DRAIN_WITHIN_S))[1]:
-            if not self._frames.full():
+            if not self._frames.full() and not self._large.locked():
                 return
 
     async def _read_frames(self) -> None:
@@ -176,6 +180,8 @@ class Child:
             while (frame := await self._channel.receive()) is not None:
                 if frame.kind not in _SAYS:
                     raise FrameError(f"a child may not say {frame.kind[:40]!r}")
+                if frame.size_bytes > _LARGE_BYTES:
+                    await self._large.acquire()
                 await self._frames.put(frame)
         except FrameError as error:
             await self._frames.put(Frame("garbage", {"detail": str(error)}))

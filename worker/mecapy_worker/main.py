@@ -26,10 +26,12 @@ from mecapy_jupyter.version import __version__
 from . import egress, hiding, installed, port, readiness
 from .context import Context, log, passing
 from .engine import Engine
-from .jobs import LEAVING_S, run_task
+from .jobs import run_task
 from .lease import listen, renew, tell_usage
 from .pool import Pool, PoolOptions, TooWeak
 from .reconciler import reconcile
+
+_GOODBYE_S = 2.0
 
 
 def serve(settings: Settings | None = None) -> None:
@@ -82,7 +84,7 @@ async def work(engine: Engine) -> None:
         await engine.async_run()
         await _end(beside)
     try:
-        async with asyncio.timeout(LEAVING_S):
+        async with asyncio.timeout(_GOODBYE_S):
             await tell_usage(context)
             await workers.leave(context.db, context.worker_id)
     except Exception as error:
