@@ -119,7 +119,7 @@ class Births:
         """When this returns it is dead with all it started, and its folder is removed or being removed."""
         await child.kill()
         await child.close()
-        if removed_at_once(child.root):
+        if removed_at_once(child.root, self.nursery.about["fonts"]):
             return
         removal = asyncio.get_running_loop().run_in_executor(self._removers, remove, child.root)
         self._removals.add(removal)

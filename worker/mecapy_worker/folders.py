@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from mecapy_worker import whereabouts
@@ -60,22 +61,41 @@ def sweep(scratch: Path) -> None:
             os.close(lock)
 
 
-def removed_at_once(root: Path) -> bool:
-    """Remove the folder of a child that left nothing in it, as most do: a few calls that never wait. False: `remove` has to do it."""
-    try:
-        ours = [f"home/matplotlib/{name}" for name in os.listdir(f"{root}/home/matplotlib")]  # noqa: PTH208
-        for name in (*ours, f"outbox/{whereabouts.NAME}"):
-            os.unlink(f"{root}/{name}")  # noqa: PTH108
-        for inside in reversed(_INSIDE):
-            os.rmdir(f"{root}/{inside}")  # noqa: PTH106
-        os.rmdir(root)  # noqa: PTH106
-    except OSError:
-        return False
+def removed_at_once(root: Path, fonts: Sequence[str]) -> bool:
+    """Remove the folder of a child that left nothing in it, as most do: a few calls that never wait. False: `remove` has to do it.
+
+    Its child may have put a link in the place of any folder, so each is entered from the one above and none by its path; and nothing is
+    unlinked but what we know to be ours. `fonts`: the links every child gets in `home/matplotlib`.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def entered(name: str | Path, above: int | None = None) -> int:
+            fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
+            stack.callback(os.close, fd)
+            return fd
+
+        try:
+            inside = entered(root)
+            home, outbox = entered("home", inside), entered("outbox", inside)
+            matplotlib = entered("matplotlib", home)
+            for name in fonts:
+                os.unlink(name, dir_fd=matplotlib)
+            os.unlink(whereabouts.NAME, dir_fd=outbox)
+            os.rmdir("matplotlib", dir_fd=home)
+            for name in _INSIDE:
+                if "/" not in name:
+                    os.rmdir(name, dir_fd=inside)
+            os.rmdir(root)  # noqa: PTH106
+        except OSError:
+            return False
     return True
 
 
 def remove(root: Path) -> None:
-    """Remove a folder and all in it. Its owner's processes must be dead: then nothing in it can change meanwhile."""
+    """Remove a folder and all in it, and follow no link. Its owner's processes must be dead: then nothing in it can change meanwhile.
+
+    `root` itself is what we made it: it lies in a folder that no child may write.
+    """
     try:
         shutil.rmtree(root)
     except FileNotFoundError:

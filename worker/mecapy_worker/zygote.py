@@ -238,7 +238,8 @@ def main(namespaces: pid_namespaces.PidNamespaces) -> None:
         control.send("failed", {"error": traceback.format_exc()})
         raise SystemExit(1) from None
     about = {"python": platform.python_version(), "packages": packages, "threads": surroundings.own_threads()}
-    control.send("up", about | {"own_user": zygote.own_user, "landlock": landlock.version()})
+    about |= {"own_user": zygote.own_user, "landlock": landlock.version(), "fonts": [Path(path).name for path in zygote.fonts]}
+    control.send("up", about)
     try:
         zygote.serve()
     finally:
