@@ -70,6 +70,7 @@ def test_other_users(place, uid):
         assert "pid_namespace" in told["report"]["layers"] or "pid_namespace" in told["report"]["missing"]
         assert told["answer"][1] == []
         assert (told["answer"][0] != 0) if uid == 0 else (told["answer"][0] == uid)
+        assert told["kept"] and told["own"] == [0o700, 1]
         assert told["bomb"] in ({"signal": 9}, {"code": 0})
         process.communicate("end\n", timeout=10)
         assert process.returncode == 0
@@ -83,6 +84,7 @@ def test_where_no_namespace_is_allowed(place, uid):
     with worker(place, python, uid, "tests/without.py", "pid_namespace", python) as (process, told):
         assert told["report"]["level"] == "strict" and told["report"]["through"] == []
         assert all("Operation not permitted" in told["report"]["missing"][layer] for layer in ("pid_namespace", "private_shm"))
+        assert told["kept"] and (told["own"] == [0o700, 1]) == (uid == 0)  # who has no uid of its own only believes that it changed them
         assert told["bomb"] in ({"signal": 9}, {"code": 0})
         process.communicate("end\n", timeout=10)
         assert process.returncode == 0

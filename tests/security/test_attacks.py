@@ -64,6 +64,13 @@ FILES = {
     "truncate outside": "os.truncate(theirs + '/mine', 16)",
     "object store, read": "os.listdir(blobs)",
     "object store, written": "open(blobs + '/planted', 'w'); os.unlink(blobs + '/planted')",
+    "scratch of all, closed": "p = os.path.dirname(os.path.dirname(theirs)); os.chmod(p, os.stat(p).st_mode & 0o7777)",
+    "neighbour's folder, closed": "os.chmod(theirs, os.stat(theirs).st_mode & 0o7777)",
+    "object store, closed": "os.chmod(blobs, os.stat(blobs).st_mode & 0o7777)",
+    "object store, closed by /proc/self/root": "os.chmod(f'/proc/self/root{blobs}', os.stat(blobs).st_mode & 0o7777)",
+    "object store, dated": "os.utime(blobs)",
+    "object store, given away": "os.chown(blobs, os.stat(blobs).st_uid, -1)",
+    "object store, marked": "os.setxattr(blobs, 'user.attack', b'x'); os.removexattr(blobs, 'user.attack')",
     "root folder, listed": "os.listdir('/')",
     "/tmp, written": "p = f'/tmp/mecapy-attack-{os.getpid()}'; open(p, 'w'); os.unlink(p)",
     "standard library, written": "open(os.__file__, 'a')",
@@ -187,7 +194,7 @@ said = {name: tried(code) for name, code in attacks.items()}
 # No proof: root is root, may itself not raise limits in a container, and the last two would end any process.
 NOT_FOR_ROOT = {"setuid(0)", "raising limits", "limits of the worker", "another table of calls", "calls of 32 bits"}
 # Said by the confinement. ESRCH: the process may not be seen at all.
-STOPPED = {"EPERM", "EACCES", "ENOSYS", "EAFNOSUPPORT", "ESRCH", "EXDEV", "SIGSYS"}
+STOPPED = {"EPERM", "EACCES", "ENOSYS", "EAFNOSUPPORT", "ESRCH", "EXDEV", "EROFS", "SIGSYS"}
 
 
 @pytest.fixture(scope="module")

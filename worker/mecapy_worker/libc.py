@@ -23,9 +23,10 @@ PR_SET_KEEPCAPS, PR_CAP_AMBIENT_RAISE, CAP_DAC_READ_SEARCH = 8, 2, 2
 PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 36, 38, 47
 
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x08000000, 0x10000000, 0x20000000
-MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_SLAVE = 2, 4, 8, 0x4000, 0x80000
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_SLAVE = 2, 4, 8, 0x1000, 0x4000, 0x80000
+_AT_FDCWD, _AT_RECURSIVE, _MOUNT_ATTR_RDONLY = -100, 0x8000, 1
 
-_CLOSE_RANGE = 436  # the same on every architecture
+_CLOSE_RANGE, _MOUNT_SETATTR = 436, 442  # the same on every architecture
 _CLONE = {"x86_64": 56, "aarch64": 220}
 _TGKILL = {"x86_64": 234, "aarch64": 131}
 
@@ -38,7 +39,7 @@ handle: Callable[[int, Any], object] = inspect.unwrap(signal.signal)
 
 def _call(name: str, *kinds: Any) -> Callable[..., int]:
     """That function of the C library with its arguments' types settled; it raises OSError when it fails."""
-    function: Any = getattr(_libc, name) if LINUX else None
+    function: Any = _libc[name] if LINUX else None
     if LINUX:
         function.argtypes = kinds
 
@@ -56,6 +57,7 @@ def _call(name: str, *kinds: Any) -> Callable[..., int]:
 
 _prctl = _call("prctl", ctypes.c_int, *[ctypes.c_ulong] * 4)
 _syscall = _call("syscall", ctypes.c_long, *[ctypes.c_ulong] * 4)
+_mount_setattr = _call("syscall", ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint, ctypes.c_void_p, ctypes.c_size_t)
 _unshare = _call("unshare", ctypes.c_int)
 _setns = _call("setns", ctypes.c_int, ctypes.c_int)
 _mount = _call("mount", ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
@@ -132,6 +134,23 @@ def setns(fd: int, kinds: int) -> None:
 
 def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
     _mount(source.encode(), target.encode(), kind.encode() or None, flags, options.encode() or None)
+
+
+_READ_ONLY, _READ_WRITE = ((ctypes.c_uint64 * 4)(*some) for some in ((_MOUNT_ATTR_RDONLY, 0), (0, _MOUNT_ATTR_RDONLY)))
+
+
+def mount_read_only() -> None:
+    """Every mount there is, for this mount namespace. Since Linux 5.12."""
+    _set_mount("/", _AT_RECURSIVE, _READ_ONLY)
+
+
+def mount_read_write(path: str) -> None:
+    """One mount, again."""
+    _set_mount(path, 0, _READ_WRITE)
+
+
+def _set_mount(path: str, flags: int, attributes: ctypes.Array[ctypes.c_uint64]) -> None:
+    _mount_setattr(_MOUNT_SETATTR, _AT_FDCWD, path.encode(), flags, ctypes.addressof(attributes), ctypes.sizeof(attributes))
 
 
 def keep_capabilities_once() -> None:

@@ -30,12 +30,19 @@ def succeeded(targets: dict[str, Any]) -> list[str]:
         "unix_socket": lambda: socket.socket(socket.AF_UNIX).close(),
         "network": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close(),
         "read_outside": lambda: Path(targets["secret"]).read_bytes(),
-        "write_outside": lambda: Path(targets["secret"] + ".new").touch(),
+        "write_outside": lambda: Path(targets["secret"] + ".new").open("x").close(),
+        "change_outside": lambda: _change(targets["secret"]),
         "worker_environment": lambda: Path(f"/proc/{targets['worker_pid']}/environ").read_bytes(),
         "signal_worker": lambda: os.kill(targets["worker_pid"], 0),
         "leave_group": _leave_group,
     }
     return [name for name, attack in attacks.items() if not _stopped(attack)]
+
+
+def _change(path: str) -> None:
+    os.utime(path, (1, 1))
+    if os.stat(path).st_mtime != 1:  # noqa: PTH116 (as everything here: the call itself)
+        raise PermissionError  # it was pretended
 
 
 def _leave_group() -> None:

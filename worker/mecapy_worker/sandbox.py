@@ -19,7 +19,8 @@ _ADDRESS_SPACE_SPARE_BYTES = 4 << 30
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
-    """What each child may do. Sizes in bytes; `filter` None: no seccomp.
+    """What each child may do. Sizes in bytes; `filter` None: no seccomp; `keeping_filter`: the same for a child that
+    only this would keep from changing rights and times of the worker's files.
 
     `shared`: what every child may reach besides its own folder, opened before; `data_bytes`: what a child has of the zygote's.
     `no_pid_namespace`: why it was not born into one, or empty.
@@ -33,6 +34,7 @@ class Confinement:
     processes: int
     data_bytes: int
     filter: seccomp.Filter | None
+    keeping_filter: seccomp.Filter | None
     no_pid_namespace: str
     search: bool = False
     neighbours: int = 0
@@ -117,6 +119,19 @@ def _private_shm(own: _Own) -> None:
     libc.mount("tmpfs", "/dev/shm", "tmpfs", flags, f"size={own.rules.memory_bytes},nr_inodes=10000,mode=1777")
 
 
+def _read_only(own: _Own) -> None:
+    """All but its own folder and its /dev/shm. Landlock does not know of chmod, utime and their like: a file's owner may do them to any,
+    and where the worker is not root that is who a child is."""
+    own_shm = "private_shm" in own.applied
+    if not own_shm and "pid_namespace" not in own.applied:
+        raise OSError("it has no mounts of its own")
+    libc.mount(own.root, own.root, "", libc.MS_BIND)
+    libc.mount_read_only()
+    for place in (own.root, "/dev/shm") if own_shm else (own.root,):
+        libc.mount_read_write(place)
+    os.chdir(f"{own.root}/work")  # we were there, as it was mounted before
+
+
 def _limit(own: _Own) -> None:
     rules = own.rules
     neighbours = 0 if "private_shm" in own.applied or own.uid is not None else rules.neighbours
@@ -167,14 +182,17 @@ def _landlock(own: _Own) -> None:
 
 
 def _seccomp(own: _Own) -> None:
-    if own.rules.filter is None:
+    theirs_are_safe = "read_only" in own.applied or "user" in own.applied
+    filter_ = own.rules.filter if theirs_are_safe else own.rules.keeping_filter
+    if filter_ is None:
         raise OSError(f"no seccomp filter for {sys.platform} on {libc.MACHINE}")
-    seccomp.install(own.rules.filter)
+    seccomp.install(filter_)
 
 
 _LAYERS: tuple[tuple[str, Callable[[_Own], None]], ...] = (
     ("pid_namespace", _pid_namespace),
     ("private_shm", _private_shm),
+    ("read_only", _read_only),
     ("rlimits", _limit),
     ("user", _own_user),
     ("capabilities", _no_capabilities),

@@ -45,10 +45,19 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
 
 # Answered with success and not done: nothing may leave the process group its parent kills.
 PRETENDED: dict[str, tuple[int, int]] = {"setsid": (112, 157), "setpgid": (109, 154)}
+# The same, where a child is the user whose files these are and can be kept from them in no better way (`sandbox._read_only`): Landlock
+# has no say in them. Libraries copy rights and times along and expect that they can: refused, they would fail for nothing.
+KEPT: dict[str, tuple[int | None, int | None]] = {
+    "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452),
+    "chown": (92, None), "fchown": (93, 55), "lchown": (94, None), "fchownat": (260, 54),
+    "utime": (132, None), "utimes": (235, None), "futimesat": (261, None),
+    "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7), "setxattrat": (463, 463), "file_setattr": (469, 469),
+    "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16), "removexattrat": (466, 466),
+}  # fmt: skip
 # "Not on this kernel": their callers then try the older call, whose arguments a filter can see.
 ABSENT = {"io_uring_setup", "io_uring_enter", "io_uring_register", "memfd_create", "memfd_secret", "seccomp"}
 CLONE3 = 435
-SOCKET = (41, 198)
+SOCKET, UTIMENSAT = (41, 198), (280, 88)
 LAST_KNOWN = 469
 
 _ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
@@ -102,6 +111,14 @@ def _not_with(level: int, option: int) -> list[Instruction]:
     return [*checks, (_JUMP_EQUAL, 0, 1, option), _refuse(errno.EPERM)]
 
 
+def _kept_times() -> list[Instruction]:
+    """utimensat, pretended; but whoever sets a name's time to now (`Path.touch`) makes the file if that fails: it has to."""
+    times, path = _argument(2), _argument(1)
+    checks: list[Instruction] = [(_LOAD, 0, 0, times), (_JUMP_EQUAL, 0, 7, 0), (_LOAD, 0, 0, times + 4), (_JUMP_EQUAL, 0, 5, 0)]
+    checks += [(_LOAD, 0, 0, path), (_JUMP_EQUAL, 0, 2, 0), (_LOAD, 0, 0, path + 4), (_JUMP_EQUAL, 1, 0, 0)]
+    return [*checks, _refuse(errno.EPERM), _refuse(0)]
+
+
 def _outward() -> dict[tuple[int, int], list[Instruction]]:
     """With allowed hosts: TCP sockets may be made, and none connected, by no call that can (`connect` is refused to all).
     Nor may one make its close wait (SO_LINGER): whoever closes it last would, and a socket can be sent to the worker; nor let it speak
@@ -113,7 +130,7 @@ def _outward() -> dict[tuple[int, int], list[Instruction]]:
     return {SOCKET: tcp, (54, 208): options} | {call: _without(flags, _MSG_FASTOPEN) for call, flags in sends.items()}
 
 
-def _rules(which: int, protect: Sequence[int], *, outward: bool) -> dict[int, list[Instruction]]:
+def _rules(which: int, protect: Sequence[int], *, outward: bool, keep: bool) -> dict[int, list[Instruction]]:
     """Calls that depend on their arguments. `protect`: processes to shield by number where Landlock cannot (before version 6)."""
     pair = _only(0, socket.AF_UNIX) + _only(1, socket.SOCK_STREAM, socket.SOCK_SEQPACKET, mask=0xF)  # a datagram socket could go elsewhere
     clone: list[Instruction] = [(_LOAD, 0, 0, _argument(0)), (_JUMP_SET, 0, 1, _NEW_NAMESPACES), _refuse(errno.EPERM)]
@@ -135,13 +152,16 @@ def _rules(which: int, protect: Sequence[int], *, outward: bool) -> dict[int, li
         negative: list[Instruction] = [(_LOAD, 0, 0, _argument(0)), (_JUMP_SET, 0, 1, 0x80000000), _refuse(errno.EPERM)]
         rules |= {(62, 129): negative + _never(0, *protect), (200, 130): _never(0, *protect), (234, 131): _never(0, *protect)}
         rules |= {(129, 138): _never(0, *protect), (297, 240): _never(0, *protect)}
+    if keep:
+        rules[UTIMENSAT] = _kept_times()
     if outward:
         rules |= _outward()
     return {numbers[which]: body for numbers, body in rules.items()}
 
 
-def program(protect: Sequence[int] = (), machine: str = libc.MACHINE, *, outward: bool = False) -> bytes:
-    """The filter for this machine. `outward`: the child has a door to allowed hosts. OSError when its calls are not known to us."""
+def program(protect: Sequence[int] = (), machine: str = libc.MACHINE, *, outward: bool = False, keep: bool = False) -> bytes:
+    """The filter for this machine. `outward`: the child has a door to allowed hosts; `keep`: it pretends to change rights and times of
+    files. OSError when its calls are not known to us."""
     if machine not in _ARCHITECTURES:
         raise OSError(errno.ENOSYS, f"no table of system calls for {machine}")
     arch, which = _ARCHITECTURES[machine]
@@ -150,11 +170,11 @@ def program(protect: Sequence[int] = (), machine: str = libc.MACHINE, *, outward
         code += [(_JUMP_SET, 0, 1, _X32_BIT), (_RETURN, 0, 0, _KILL)]
     code += [(_JUMP_GREATER, 0, 1, LAST_KNOWN), _refuse(errno.ENOSYS)]
     flat = {number[which]: errno.ENOSYS if name in ABSENT else errno.EPERM for name, number in NUMBERS.items()}
-    flat |= {number[which]: 0 for number in PRETENDED.values()} | {CLONE3: errno.ENOSYS}
+    flat |= {number[which]: 0 for number in (*PRETENDED.values(), *(KEPT.values() if keep else ()))} | {CLONE3: errno.ENOSYS}
     for number, answer in flat.items():
         if number is not None and not (outward and number == SOCKET[which]):
             code += [(_JUMP_EQUAL, 0, 1, number), _refuse(answer)]
-    for number, body in _rules(which, protect, outward=outward).items():
+    for number, body in _rules(which, protect, outward=outward, keep=keep).items():
         code += [(_JUMP_EQUAL, 0, len(body) + 1, number), *body, (_RETURN, 0, 0, _ALLOW)]
     code.append((_RETURN, 0, 0, _ALLOW))
     return b"".join(struct.pack("<HBBI", *instruction) for instruction in code)

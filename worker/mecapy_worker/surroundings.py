@@ -60,11 +60,14 @@ def usable_by(uid: int, paths: Iterable[Path]) -> bool:
     return os.waitpid(pid, 0)[1] == 0
 
 
-def system_calls(worker_pid: int, *, inside: bool, outward: bool) -> seccomp.Filter | None:
-    """The seccomp filter. Where neither Landlock nor a PID namespace (`inside`) bounds signals, it shields worker and zygote by number."""
+def system_calls(worker_pid: int, *, inside: bool, outward: bool, keep: bool = False) -> seccomp.Filter | None:
+    """The seccomp filter, `keep` as there.
+
+    Where neither Landlock nor a PID namespace (`inside`) bounds signals, it shields worker and zygote by number.
+    """
     shielded = () if inside or landlock.version() >= 6 else (worker_pid, os.getpid())
     try:
-        return seccomp.Filter(seccomp.program(shielded, outward=outward)) if libc.LINUX else None
+        return seccomp.Filter(seccomp.program(shielded, outward=outward, keep=keep)) if libc.LINUX else None
     except OSError:
         return None
 
