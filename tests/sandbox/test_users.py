@@ -48,9 +48,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @contextmanager
-def worker(place: Path, python: str, uid: int, *launcher: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+def worker(
+    place: Path, python: str, uid: int, *launcher: str, child: str = "tiny_child"
+) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     os.chown(place / "scratch", uid, uid)
-    command = [python, *launcher, "tests/one_pool.py", str(place / "scratch")]
+    command = [python, *launcher, "tests/one_pool.py", str(place / "scratch"), child]
     env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": f"{place}/packages:{place}/tests", "PYTHONDONTWRITEBYTECODE": "1"}
     with subprocess.Popen(
         command, cwd=place, env=env, user=uid, group=uid, extra_groups=[], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -89,6 +91,17 @@ def test_where_no_namespace_is_allowed(place, uid):
         process.communicate("end\n", timeout=10)
         assert process.returncode == 0
         assert not any(map(is_alive, told["pids"]))
+
+
+@pytest.mark.parametrize("uid", [NOBODY, 0], ids=["unprivileged", "root"])
+def test_where_only_seccomp_bounds_signals(place, uid):
+    """No thread of the worker can be signalled, and the cell's own processes can."""
+    with worker(place, public_python(), uid, child="shielded_child") as (process, told):
+        assert told["report"]["level"] == "strict" and told["report"]["through"] == []
+        assert "pid_namespace" not in told["report"]["layers"] and told["report"]["landlock"] == 5
+        assert told["reached"] == [15, -9]
+        process.communicate("end\n", timeout=10)
+        assert process.returncode == 0
 
 
 def test_worker_killed(place):

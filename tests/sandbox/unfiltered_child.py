@@ -8,4 +8,4 @@ __all__ = ["prepare", "serve", "warm"]
 
 
 def prepare(preload):
-    surroundings.system_calls = lambda worker_pid, **_: None
+    surroundings.system_calls = lambda shielded, **_: None

@@ -13,7 +13,7 @@ import random
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
-from mecapy_worker import surroundings
+from mecapy_worker import libc, surroundings
 from mecapy_worker.cgroups import Group
 from mecapy_worker.children import Child
 from mecapy_worker.folders import Scratch, remove, removed_at_once
@@ -130,7 +130,8 @@ class Births:
         """What confinement is worth here, by a child that tries to break out."""
         child = await self.bear("mecapy_worker.probe")
         try:
-            await child.send("probe", {"secret": str(self._scratch.secret), "worker_pid": os.getpid()})
+            us = {"worker_pid": os.getpid(), "worker_threads": libc.threads()}
+            await child.send("probe", {"secret": str(self._scratch.secret)} | us)
             async with asyncio.timeout(BIRTH_WITHIN_S):
                 answer = await child.receive()
         finally:

@@ -61,6 +61,7 @@ _mount_setattr = _call("syscall", ctypes.c_long, ctypes.c_int, ctypes.c_char_p, 
 _unshare = _call("unshare", ctypes.c_int)
 _setns = _call("setns", ctypes.c_int, ctypes.c_int)
 _mount = _call("mount", ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
+_kill = _call("kill", ctypes.c_int, ctypes.c_int)
 _capset = _call("capset", ctypes.c_void_p, ctypes.c_void_p)
 _madvise = _call("madvise", ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 _mprotect = _call("mprotect", ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
@@ -115,6 +116,11 @@ def signal_main_thread(pid: int, number: int) -> None:
         syscall(_TGKILL[MACHINE], pid, pid, number)
     else:
         os.kill(pid, number)
+
+
+def kill(pid: int, number: int) -> None:
+    """kill(2) as it is, whatever `os.kill` has been made to be."""
+    _kill(pid, number)
 
 
 def unshare(flags: int) -> None:
@@ -178,6 +184,11 @@ def drop_capabilities(keep: int | None = None) -> None:
     _capset(_CAPABILITIES_VERSION, _capabilities)
     if keep is not None:
         prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, keep)  # programs the child starts have it too
+
+
+def threads() -> list[int]:
+    """Those of this process; none where there is no /proc."""
+    return [int(name) for name in os.listdir("/proc/self/task")] if LINUX else []  # noqa: PTH208 (as below)
 
 
 def pids() -> set[int]:

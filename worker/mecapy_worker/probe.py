@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mecapy_worker import libc
 from mecapy_worker.frames import Channel
 
 
@@ -33,10 +34,12 @@ def succeeded(targets: dict[str, Any]) -> list[str]:
         "write_outside": lambda: Path(targets["secret"] + ".new").open("x").close(),
         "change_outside": lambda: _change(targets["secret"]),
         "worker_environment": lambda: Path(f"/proc/{targets['worker_pid']}/environ").read_bytes(),
-        "signal_worker": lambda: os.kill(targets["worker_pid"], 0),
+        "signal_worker": lambda: libc.kill(targets["worker_pid"], 0),
         "leave_group": _leave_group,
     }
-    return [name for name, attack in attacks.items() if not _stopped(attack)]
+    threads: list[int] = targets["worker_threads"]
+    through = [name for name, attack in attacks.items() if not _stopped(attack)]
+    return through + ["signal_worker_thread"] * any(not _stopped(lambda tid=tid: libc.kill(tid, 0)) for tid in threads)
 
 
 def _change(path: str) -> None:

@@ -20,7 +20,8 @@ _ADDRESS_SPACE_SPARE_BYTES = 4 << 30
 @dataclass(frozen=True, slots=True)
 class Confinement:
     """What each child may do. Sizes in bytes; `filter` None: no seccomp; `keeping_filter`: the same for a child that
-    only this would keep from changing rights and times of the worker's files.
+    only this would keep from changing rights and times of the worker's files; `shields`: they
+    keep worker and zygote from signals.
 
     `shared`: what every child may reach besides its own folder, opened before; `data_bytes`: what a child has of the zygote's.
     `no_pid_namespace`: why it was not born into one, or empty.
@@ -35,6 +36,7 @@ class Confinement:
     data_bytes: int
     filter: seccomp.Filter | None
     keeping_filter: seccomp.Filter | None
+    shields: bool
     no_pid_namespace: str
     search: bool = False
     neighbours: int = 0
@@ -187,6 +189,8 @@ def _seccomp(own: _Own) -> None:
     if filter_ is None:
         raise OSError(f"no seccomp filter for {sys.platform} on {libc.MACHINE}")
     seccomp.install(filter_)
+    if own.rules.shields:
+        os.kill = seccomp.kill_by_thread
 
 
 _LAYERS: tuple[tuple[str, Callable[[_Own], None]], ...] = (

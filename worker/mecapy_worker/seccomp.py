@@ -137,7 +137,8 @@ def _rules(which: int, protect: Sequence[int], *, outward: bool, keep: bool) -> 
     rules = {
         (53, 199): pair,
         (56, 220): clone,
-        (16, 29): _never(1, 0x5412, 0x541C),  # TIOCSTI and TIOCLINUX type into a terminal
+        (16, 29): _never(1, 0x5412, 0x541C, 0x8901, 0x8902),  # TIOCSTI and TIOCLINUX type into a terminal; FIOSETOWN, SIOCSPGRP: as below
+        (72, 25): _never(1, 8, 10, 15, 1024),  # F_SETOWN, F_SETSIG, F_SETOWN_EX: signals to anybody; F_SETLEASE: others wait to open a file
         (135, 92): _only(0, 0, 0xFFFFFFFF),  # personality
         (157, 167): _never(0, libc.PR_SET_DUMPABLE, libc.PR_SET_SECCOMP),  # its memory stays visible to the watch
         (302, 261): _only(0, 0),  # prlimit64, and the scheduler's calls: oneself only
@@ -149,9 +150,10 @@ def _rules(which: int, protect: Sequence[int], *, outward: bool, keep: bool) -> 
         (251, 30): _only(0, 1) + _only(1, 0),  # ioprio_set
     }
     if protect:
-        negative: list[Instruction] = [(_LOAD, 0, 0, _argument(0)), (_JUMP_SET, 0, 1, 0x80000000), _refuse(errno.EPERM)]
-        rules |= {(62, 129): negative + _never(0, *protect), (200, 130): _never(0, *protect), (234, 131): _never(0, *protect)}
-        rules |= {(129, 138): _never(0, *protect), (297, 240): _never(0, *protect)}
+        # kill, tkill and rt_sigqueueinfo take the number of any thread for its process, and a worker's threads come and go. The others
+        # name the process as well: `kill_by_thread` is for the cell's own.
+        rules |= {(62, 129): _only(0, 0), (200, 130): [_refuse(errno.EPERM)], (129, 138): [_refuse(errno.EPERM)]}
+        rules |= {(234, 131): _never(0, *protect), (297, 240): _never(0, *protect)}
     if keep:
         rules[UTIMENSAT] = _kept_times()
     if outward:
@@ -191,6 +193,14 @@ class Filter:
         self._code = ctypes.create_string_buffer(code, len(code))
         self._program = _Program(len(code) // 8, ctypes.addressof(self._code))
         self.address = ctypes.addressof(self._program)
+
+
+def kill_by_thread(pid: int, number: int) -> None:
+    """`os.kill` where processes are shielded by number."""
+    if pid > 0:
+        libc.signal_main_thread(pid, number)
+    else:
+        libc.kill(pid, number)
 
 
 def install(filter_: Filter) -> None:

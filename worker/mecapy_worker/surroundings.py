@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -60,12 +60,13 @@ def usable_by(uid: int, paths: Iterable[Path]) -> bool:
     return os.waitpid(pid, 0)[1] == 0
 
 
-def system_calls(worker_pid: int, *, inside: bool, outward: bool, keep: bool = False) -> seccomp.Filter | None:
-    """The seccomp filter, `keep` as there.
+def to_shield(worker_pid: int, *, inside: bool) -> tuple[int, ...]:
+    """Where neither Landlock nor a PID namespace (`inside`) bounds signals, seccomp shields worker and zygote by number."""
+    return () if inside or landlock.version() >= 6 else (worker_pid, os.getpid())
 
-    Where neither Landlock nor a PID namespace (`inside`) bounds signals, it shields worker and zygote by number.
-    """
-    shielded = () if inside or landlock.version() >= 6 else (worker_pid, os.getpid())
+
+def system_calls(shielded: Sequence[int], *, outward: bool, keep: bool = False) -> seccomp.Filter | None:
+    """The seccomp filter; `outward` and `keep` as there."""
     try:
         return seccomp.Filter(seccomp.program(shielded, outward=outward, keep=keep)) if libc.LINUX else None
     except OSError:

@@ -56,15 +56,17 @@ class Zygote:
         usable = surroundings.usable_by_others(readable, [Path(start["base"]), *map(Path, start["python_path"])])
         self.search = not usable and landlock.version() > 0
         self.own_user = os.geteuid() == 0 and (usable or self.search)
-        inside, outward = not namespaces.missing, bool(start["outward"])
+        shielded = surroundings.to_shield(int(start["worker_pid"]), inside=not namespaces.missing)
+        outward = bool(start["outward"])
         self.rules = sandbox.Confinement(
             shared=surroundings.shared_rules(readable),
             memory_bytes=int(start["memory_bytes"]),
             disk_bytes=int(start["disk_bytes"]),
             processes=int(start["processes"]),
             data_bytes=surroundings.data_bytes(),
-            filter=surroundings.system_calls(int(start["worker_pid"]), inside=inside, outward=outward),
-            keeping_filter=surroundings.system_calls(int(start["worker_pid"]), inside=inside, outward=outward, keep=True),
+            filter=surroundings.system_calls(shielded, outward=outward),
+            keeping_filter=surroundings.system_calls(shielded, outward=outward, keep=True),
+            shields=bool(shielded),
             no_pid_namespace=namespaces.missing,
             search=self.search and self.own_user,
             neighbours=surroundings.threads_of(os.getuid()),
