@@ -10,7 +10,7 @@ import contextlib
 import os
 import stat
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _O_PATH: int = getattr(os, "O_PATH", 0)  # not on macOS
 _DEEPEST = 100
 ENDLESS = 1 << 62
-"""Reported for a folder nested beyond all reason: what lies below cannot be counted."""
+"""Reported for what cannot be counted: a folder nested beyond all reason, or closed to us again and again."""
 LEAST_BYTES = 4096
 """What an empty file or folder counts for: a disk can run out of files, too."""
 
@@ -77,8 +77,12 @@ class Watch:
         known_bytes, again_at = self._folders.get(root, (0, 0.0))
         began = time.monotonic()
         if began >= again_at:
-            with contextlib.suppress(OSError):
-                known_bytes = tree_bytes(os.open(root, os.O_RDONLY | os.O_DIRECTORY)) + _unlinked_bytes(pids)
+            try:
+                known_bytes = tree_bytes(_open_folder(str(root))) + _unlinked_bytes(root, pids)
+            except PermissionError:
+                known_bytes = ENDLESS
+            except OSError:  # it is gone
+                pass
             ended = time.monotonic()
             self._folders[root] = (known_bytes, ended + 10 * (ended - began))
         return known_bytes
@@ -92,17 +96,29 @@ def tree_bytes(folder: int, depth: int = 0) -> int:
             return ENDLESS
         with os.scandir(folder) as entries:
             for entry in entries:
-                with contextlib.suppress(OSError):
-                    about = entry.stat(follow_symlinks=False)
+                try:
+                    about = _stat(entry, folder)
                     total += max(about.st_blocks * 512, LEAST_BYTES)
                     if stat.S_ISDIR(about.st_mode):
                         total += tree_bytes(_open_folder(entry.name, folder), depth + 1)
+                except PermissionError:
+                    return ENDLESS  # we have just made it readable
+                except OSError:  # it went meanwhile
+                    continue
     finally:
         os.close(folder)
     return total
 
 
-def _open_folder(name: str, parent: int) -> int:
+def _stat(entry: os.DirEntry[str], folder: int) -> os.stat_result:
+    try:
+        return entry.stat(follow_symlinks=False)
+    except PermissionError:  # a folder that may be listed and not entered
+        os.fchmod(folder, 0o700)
+        return entry.stat(follow_symlinks=False)
+
+
+def _open_folder(name: str, parent: int | None = None) -> int:
     flags = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         return os.open(name, os.O_RDONLY | flags, dir_fd=parent)
@@ -115,8 +131,8 @@ def _open_folder(name: str, parent: int) -> int:
             os.close(handle)
 
 
-def _unlinked_bytes(pids: list[int]) -> int:
-    """Files that are deleted and still open take space no folder shows."""
+def _unlinked_bytes(root: Path, pids: list[int]) -> int:
+    """Files that are deleted and still open, or mapped, take space no folder shows."""
     sizes: dict[tuple[int, int], int] = {}
     for pid in pids:
         with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
@@ -125,7 +141,25 @@ def _unlinked_bytes(pids: list[int]) -> int:
                     about = entry.stat()
                     if about.st_nlink == 0 and stat.S_ISREG(about.st_mode):
                         sizes[about.st_dev, about.st_ino] = about.st_blocks * 512
-    return sum(sizes.values())
+    known = {inode for _device, inode in sizes}
+    mapped: dict[bytes, int] = {}
+    for pid in pids:
+        for inode, end in _mapped_and_deleted(pid, bytes(root)):
+            if int(inode) not in known:
+                mapped[inode] = max(end, mapped.get(inode, 0))
+    return sum(sizes.values()) + sum(mapped.values())
+
+
+def _mapped_and_deleted(pid: int, root: bytes) -> Iterator[tuple[bytes, int]]:
+    """Of each mapping of a deleted file its inode, and where in the file it ends: which of its pages take space we may not ask."""
+    with contextlib.suppress(OSError):
+        maps = Path("/proc", str(pid), "maps").read_bytes()
+        if b" (deleted)\n" in maps:
+            for line in maps.splitlines():
+                if line.endswith(b" (deleted)") and line.split(None, 5)[5].startswith(root + b"/"):
+                    places, _rights, offset, _device, inode, _name = line.split(None, 5)
+                    start, end = places.split(b"-")
+                    yield inode, int(offset, 16) + int(end, 16) - int(start, 16)
 
 
 def _anonymous_bytes(pid: int) -> int:
