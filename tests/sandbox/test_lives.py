@@ -10,6 +10,7 @@ import signal
 import pytest
 from running import Ran, is_alive, options, run, seen_from_here, serves
 
+from mecapy_worker import nursery
 from mecapy_worker.folders import Scratch
 from mecapy_worker.pool import Pool, TooWeak
 
@@ -136,6 +137,25 @@ async def test_zygote_killed(tmp_path):
         assert not is_alive(child.pid) and not is_alive(started)
         assert await serves(pool)
         assert pool.zygote_pid != old
+
+
+@pytest.mark.parametrize("asked", ["kill", "fork"])
+async def test_zygote_stopped(tmp_path, monkeypatch, asked):
+    """A zygote that does not answer is ended: who asked it for an end, or for a child, gets an answer, and another zygote serves on."""
+    monkeypatch.setattr(nursery, "_ANSWER_WITHIN_S", 1.0)
+    async with Pool(options(tmp_path)) as pool:
+        old = pool.zygote_pid
+        if asked == "kill":
+            async with pool.child() as child:
+                await child.send("task", body=b"import time; time.sleep(1000)")
+                os.kill(old, signal.SIGSTOP)
+                assert await child.kill() == {"signal": 9, "lost": True}
+        else:
+            os.kill(old, signal.SIGSTOP)
+            with pytest.raises(nursery.ZygoteFailed):
+                await pool._births.bear("tiny_child")
+        assert await serves(pool)
+        assert pool.zygote_pid != old and not is_alive(old)
 
 
 async def test_nothing_is_left(tmp_path):

@@ -1,6 +1,8 @@
 """Each child in a PID namespace of its own: whom it sees, what dies with it, what still works."""
 
+import asyncio
 import os
+import resource
 import signal
 
 import psutil
@@ -138,6 +140,26 @@ async def test_a_child_killed_from_outside(pool):
                 started = seen_from_here(child.pid, frame.header["pid"])
                 os.kill(child.pid, signal.SIGKILL)
         assert frame.header == {"signal": 9} and not is_alive(started)
+
+
+async def test_a_birth_that_fails(tmp_path):
+    """Where the machine has nothing left for one more child, those that run do so undisturbed, and the next is born when it has."""
+    async with Pool(options(tmp_path)) as pool:
+        zygote = psutil.Process(pool.zygote_pid)
+        (helper,) = (one for one in zygote.children() if one.children())
+        async with pool.child() as child:
+            await child.send("task", body=b"import os, time\nwhile not os.path.exists('stop'): time.sleep(0.01)\nresult = 42")
+            before = resource.prlimit(helper.pid, resource.RLIMIT_NOFILE)
+            resource.prlimit(helper.pid, resource.RLIMIT_NOFILE, (0, before[1]))
+            tasks = [asyncio.create_task(run(pool, "result = 6 * 7")) for _ in range(3)]
+            while pool.failing < 2:  # noqa: ASYNC110  (a pool tells nobody)
+                await asyncio.sleep(0.01)
+            resource.prlimit(helper.pid, resource.RLIMIT_NOFILE, before)
+            assert [(await task).result for task in tasks] == [42] * 3
+            (child.folder / "stop").touch()
+            assert [frame.header async for frame in child.frames() if frame.kind in ("outcome", "exit")] == [{"result": 42}, {"code": 0}]
+        assert pool.zygote_pid == zygote.pid and pool.zygote_restarts == 0
+        assert len(helper.children()) <= len(zygote.children())
 
 
 async def test_the_helper_s_end(tmp_path):

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
 
 from mecapy_worker import libc
 from mecapy_worker.frames import AsyncChannel, Frame, FrameError
+
+log = logging.getLogger(__name__)
 
 # By -c: a spawned helper of the task then imports no main module. -I takes no PYTHONPATH, so that is given by hand.
 # The namespaces' helper is forked before anything else is imported, for it is to be small.
@@ -37,6 +40,7 @@ _PASSED_ON = (
     "NUMEXPR_MAX_THREADS",
 )
 _START_WITHIN_S = 60.0
+_ANSWER_WITHIN_S = 30.0  # most take a millisecond; the end of a child that held very much memory takes seconds
 
 Ending = dict[str, Any]
 """How a child ended: {"code": n} or {"signal": n}, and "lost": True when it was not its own doing but the zygote's death."""
@@ -92,14 +96,16 @@ class Nursery:
         self.about = answer.header
 
     async def fork(self, name: str, module: str, root: Path, uid: int | None, fds: tuple[int, ...]) -> int:
-        """Ask for a child; its pid. `fds`: its channel, stdout and stderr."""
+        """Ask for a child; its pid. `fds`: its channel, stdout and stderr. ZygoteFailed: there is none, this time or any more (`dead`)."""
         loop = asyncio.get_running_loop()
         if self.dead.is_set():
             raise ZygoteFailed("the zygote is gone")
         forked = self._forked[name] = loop.create_future()
         self._endings[name] = loop.create_future()
-        await self._tell("fork", {"id": name, "module": module, "root": str(root), "uid": uid}, fds)
-        return await forked
+        async with self._answer_due():
+            await self._tell("fork", {"id": name, "module": module, "root": str(root), "uid": uid}, fds)
+            return await forked
+        raise ZygoteFailed("the zygote did not answer")
 
     async def ended(self, name: str) -> Ending:
         """Wait until a child and all it started are dead and reaped."""
@@ -115,8 +121,10 @@ class Nursery:
         """End a child and everything it started."""
         if name not in self._endings:
             return {}  # never born
-        if not self._endings[name].done():
-            await self._tell("kill", {"id": name})
+        async with self._answer_due():
+            if not self._endings[name].done():
+                await self._tell("kill", {"id": name})
+            return await self.ended(name)
         return await self.ended(name)
 
     def kill_now(self, name: str, group: int) -> None:
@@ -127,6 +135,17 @@ class Nursery:
 
     async def signal(self, name: str, number: int) -> None:
         await self._tell("signal", {"id": name, "number": number})
+
+    @contextlib.asynccontextmanager
+    async def _answer_due(self) -> AsyncGenerator[None]:
+        """A zygote that does not answer, stopped for instance, is ended: nobody shall wait for it for ever."""
+        try:
+            async with asyncio.timeout(_ANSWER_WITHIN_S):
+                yield
+        except TimeoutError:
+            log.error("the zygote has not answered within %d s; ending it", _ANSWER_WITHIN_S)
+            with contextlib.suppress(ProcessLookupError):
+                self.process.kill()
 
     async def _tell(self, kind: str, header: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it is dead; the listener answers everybody who waits
@@ -145,6 +164,11 @@ class Nursery:
         name = frame.header["id"]
         if frame.kind == "forked" and (forked := self._forked.pop(name, None)) and not forked.done():
             forked.set_result(frame.header["pid"])
+        elif frame.kind == "unborn" and (forked := self._forked.pop(name, None)):
+            if (ending := self._endings.pop(name, None)) and not ending.done():
+                ending.set_result({})  # for who gave up on its birth and waits for its end
+            if not forked.done():
+                forked.set_exception(ZygoteFailed(f"no child could be forked: {frame.header['error']}"))
         elif frame.kind == "exit" and (ending := self._endings.get(name)) and not ending.done():
             ending.set_result({key: frame.header[key] for key in ("code", "signal") if key in frame.header})
 

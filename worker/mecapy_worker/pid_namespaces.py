@@ -40,11 +40,14 @@ class PidNamespaces:
         """Every fork from here on is born into a new namespace, the one of this init's pidfd: readable once all in it are gone.
 
         There is no way back, for who is not root may not return to a namespace of the machine's own, and none is needed.
+        OSError: there is none this time. EOFError: the helper that makes them is gone, and with it every child.
         """
         self._sock.sendall(b"?")
-        _, fds, _, _ = socket.recv_fds(self._sock, 1, 1)
+        said, fds, _, _ = socket.recv_fds(self._sock, 1, 1)
+        if not said:
+            raise EOFError("the helper that makes PID namespaces is gone, and with it every child")
         if not fds:
-            raise OSError("the helper that makes PID namespaces is gone, and with it every child")
+            raise OSError(errno.EAGAIN, "no process could be made for a PID namespace")
         libc.setns(fds[0], libc.CLONE_NEWPID)
         return fds[0]
 
@@ -119,7 +122,8 @@ def _try_all() -> int:
 
 
 def _bear_inits(sock: socket.socket) -> NoReturn:
-    """The helper: an init for each byte that comes, as its pidfd; at the end of the zygote it ends, and the inits with it."""
+    """The helper: an init for each byte that comes, as its pidfd, or a word that there is none; at the end of the zygote it ends, and the
+    inits with it."""
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps inits, and for them, who inherit this, their orphans
@@ -127,13 +131,24 @@ def _bear_inits(sock: socket.socket) -> NoReturn:
         libc.close_range(1)
         mine = os.pidfd_open(os.getpid())
         while True:
-            init = _new_init(mine)
+            init = _new_init_if_possible(mine)
             if not sock.recv(1):
                 break
+            if init < 0 and (init := _new_init_if_possible(mine)) < 0:
+                sock.sendall(b"-")
+                continue
             socket.send_fds(sock, [b"!"], [init])
             os.close(init)
     finally:
         os._exit(0)
+
+
+def _new_init_if_possible(mine: int) -> int:
+    """-1 where the machine has no process or no descriptor left: that may pass, and the other children live on."""
+    try:
+        return _new_init(mine)
+    except OSError:
+        return -1
 
 
 def _new_init(mine: int) -> int:
@@ -149,4 +164,8 @@ def _new_init(mine: int) -> int:
                 signal.pause()
         finally:
             os._exit(1)
-    return os.pidfd_open(pid)
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        os.kill(pid, signal.SIGKILL)
+        raise

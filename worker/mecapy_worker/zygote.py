@@ -115,15 +115,25 @@ class Zygote:
     def fork(self, frame: Frame) -> None:
         asked = frame.header
         birth = Birth(asked["module"], asked["root"], asked["uid"] if self.own_user else None, self.rules, self.fonts, frame.fds)
-        init = -1 if self.namespaces.missing else self.namespaces.enter()
-        pid = os.fork()
+        init = pid = -1
+        try:
+            init = -1 if self.namespaces.missing else self.namespaces.enter()
+            pid = os.fork()
+        except OSError as error:  # no process, or no memory, left: that one's misfortune, and nobody else's
+            if init >= 0:
+                pid_namespaces.end(init)
+                os.close(init)
+            self.control.send("unborn", {"id": asked["id"], "error": str(error)})
+            return
+        finally:
+            if pid:
+                for fd in frame.fds:
+                    os.close(fd)
         if pid == 0:
             live(birth)
         if init >= 0:
             self.selector.register(init, selectors.EVENT_READ, "init")
         sandbox.harmless(os.setpgid, pid, pid)  # done by both, for neither can know who is first
-        for fd in frame.fds:
-            os.close(fd)
         self.children[pid] = _Known(asked["id"], init)
         self.control.send("forked", {"id": asked["id"], "pid": pid})
 
