@@ -119,8 +119,11 @@ def signal_main_thread(pid: int, number: int) -> None:
 
 
 def kill(pid: int, number: int) -> None:
-    """kill(2) as it is, whatever `os.kill` has been made to be."""
-    _kill(pid, number)
+    """kill(2) as it is, where `os.kill` may have been made another."""
+    if LINUX:
+        _kill(pid, number)
+    else:
+        os.kill(pid, number)
 
 
 def unshare(flags: int) -> None:

@@ -19,10 +19,10 @@ _ADDRESS_SPACE_SPARE_BYTES = 4 << 30
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
-    """What each child may do. Sizes in bytes; `filter` None: no seccomp; `keeping_filter`: the same for a child that
-    only this would keep from changing rights and times of the worker's files; `shields`: they
-    keep worker and zygote from signals.
+    """What each child may do. Sizes in bytes; `filter` None: no seccomp.
 
+    `keeping_filter`: for a child that nothing else keeps from changing rights and times of the worker's files.
+    `shields`: it is the filters that keep signals from worker and zygote.
     `shared`: what every child may reach besides its own folder, opened before; `data_bytes`: what a child has of the zygote's.
     `no_pid_namespace`: why it was not born into one, or empty.
     `search`: the interpreter lies where a child's uid may not look (a root's home): it keeps CAP_DAC_READ_SEARCH, bounded by Landlock.

@@ -102,7 +102,7 @@ def tree_bytes(folder: int, depth: int = 0) -> int:
                     if stat.S_ISDIR(about.st_mode):
                         total += tree_bytes(_open_folder(entry.name, folder), depth + 1)
                 except PermissionError:
-                    return ENDLESS  # we have just made it readable
+                    return ENDLESS  # what we have just opened is closed again
                 except OSError:  # it went meanwhile
                     continue
     finally:
