@@ -22,7 +22,7 @@ from .tasks.maps import Maps
 from .tasks.task import RESULT, Task
 from .values import packing, payload
 
-_CALL = f"{RESULT} = _mecapy_fn(*_mecapy_args, **_mecapy_kwargs)"  # bound, not shown: a worker need not render it
+_CALL = f"{RESULT} = {wire.CALLED}(*_mecapy_args, **_mecapy_kwargs)"  # bound, not shown: a worker need not render it
 
 
 def _who(me: Mapping[str, Any]) -> str:
@@ -46,9 +46,12 @@ class Client(concurrent.futures.Executor):
         return f"Client({self.gateway.url!r})"
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Task:
-        """Call `fn(*args, **kwargs)` on a worker. Raises CannotSend when something cannot travel."""
+        """Call `fn(*args, **kwargs)` on a worker: what it changes in its arguments stays there, and what it returns is a copy.
+
+        Raises CannotSend when something cannot travel.
+        """
         self.accepts()
-        call = {"_mecapy_fn": fn, "_mecapy_args": args, "_mecapy_kwargs": kwargs}
+        call = {wire.CALLED: fn, "_mecapy_args": args, "_mecapy_kwargs": kwargs}
         return self.enter(wire.TaskRequest(_CALL, name=name_of(fn), outputs=(RESULT,)), call).follow()
 
     def map(
@@ -57,6 +60,7 @@ class Client(concurrent.futures.Executor):
         """`fn` of each argument (of one from each iterable, as the built-in `map`), on all workers at once; results in order.
 
         Many calls travel as one task: as many as take about 0.3 s, or `chunksize`. Arguments are taken from the iterables as needed.
+        What a call changes in its arguments stays on the worker, where calls that travel together see the same object.
         A failing call raises its own exception, with the argument (counted from 0) in a note; closing the iterator cancels what runs.
         """
         return self._maps.start(fn, iterables, timeout, chunksize, in_order=True)
@@ -70,6 +74,7 @@ class Client(concurrent.futures.Executor):
     def run(self, code: str, inputs: Mapping[str, Any] | None = None, outputs: Sequence[str] | None = None, **options: Any) -> Task:
         """Run source text with `inputs` as its variables. `outputs`: names or globs to bring home (default: all it binds).
 
+        As with a cell, and unlike `submit`, what it changes in its inputs in place changes here when it ends.
         Options as of the magic: name, priority (0–9), timeout (seconds), retries.
         """
         self.accepts()

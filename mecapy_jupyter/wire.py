@@ -22,6 +22,9 @@ STARTED, STDOUT, STDERR, DISPLAY, PROGRESS, USAGE = "started", "stdout", "stderr
 INLINE_BYTES = 64 * 1024
 """A pickle stream up to this size travels inside the request or result; a longer one, and every out-of-band buffer, is a blob."""
 
+CALLED = "_mecapy_fn"
+"""The variable with the function where a task calls one (`Client.submit`, `map`): results are copies, as of any executor of processes."""
+
 # Why a task failed (`ErrorInfo.kind`). "cell" is the cell's own exception and the only one that is not ours.
 ErrorKind = Literal[
     "cell",  # the code raised

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _RESULTS = "_mecapy_results"
 _CODE = f"""{_RESULTS} = []
 for _mecapy_call in _mecapy_calls:
-    {_RESULTS}.append(_mecapy_fn(*_mecapy_call))"""
+    {_RESULTS}.append({wire.CALLED}(*_mecapy_call))"""
 _KEPT = 8  # chunks in flight or kept for a slow reader, for each slot
 _TICK_S = 0.1
 
@@ -76,7 +76,7 @@ class Map:
 
     def _send(self, calls: Calls) -> None:
         first, self.cut = self.cut, self.cut + len(calls)
-        values = {"_mecapy_fn": self.fn, "_mecapy_calls": calls}
+        values = {wire.CALLED: self.fn, "_mecapy_calls": calls}
         request = wire.TaskRequest(_CODE, name=f"{name_of(self.fn)} × {len(calls)}", outputs=(_RESULTS,))
         task = self.client.enter(request, values)
         piece = self.flying[task] = Chunk(first, calls, task)

@@ -34,13 +34,29 @@ class Watch:
             if number not in opaque:
                 self._before[number] = contents.content_of(obj, self._figures)
 
+    @classmethod
+    def of_call(cls, memo: Mapping[int, object]) -> Watch:
+        """For a function call: what it returns are copies, even of its arguments, and what it changes in them stays where it ran.
+
+        Only what there is one of stays itself: classes, functions (without variables of their own), and bare objects that mark something.
+        """
+        watch = cls({}, ())
+        watch.objects = {number: obj for number, obj in memo.items() if contents.watchable(obj) and _is_one(obj)}
+        return watch
+
     def changed(self) -> dict[int, tuple[str, Any]]:
         """Number → (kind, content now) of every watched object that does not hold what it held. Content is a new object."""
         return {
             n: (contents.kind_of(obj), contents.copied(obj))
             for n, obj in self.objects.items()
-            if not contents.same(self._before[n], contents.content_of(obj, self._figures))
+            if n in self._before and not contents.same(self._before[n], contents.content_of(obj, self._figures))
         }
+
+
+def _is_one(obj: object) -> bool:
+    if isinstance(obj, types.FunctionType):
+        return not obj.__closure__
+    return isinstance(obj, type) or type(obj) is object
 
 
 def apply(original: Any, kind: str, content: Any) -> bool:

@@ -7,9 +7,12 @@ import sys
 from concurrent.futures import CancelledError, Executor, as_completed
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mecapy_jupyter import Client
+
+from . import calls
 
 
 def test_futures_of_submit(client: Client) -> None:
@@ -19,6 +22,27 @@ def test_futures_of_submit(client: Client) -> None:
     assert {futures[done]: done.result() for done in as_completed(futures, timeout=60)} == {1: (0, 1), 2: (0, 2), 10: (3, 1)}
     failed = client.submit(divmod, 1, 0)
     assert isinstance(failed.exception(timeout=60), ZeroDivisionError)
+
+
+def test_a_changed_argument_comes_back_as_a_copy(client: Client) -> None:
+    """Three calls with one argument give three results; the argument stays what it was. A class is the same on both sides."""
+    model, array = calls.Model(), np.ones(100_000)
+    model.parts = []
+    trained = [client.submit(calls.train, model, rate) for rate in (1, 2, 3)]
+    scaled = [client.submit(calls.scale, array, by) for by in (2, 3)]
+    assert [(task.result(60).loss, task.result(60).parts) for task in trained] == [(2, [1]), (4, [2]), (6, [3])]
+    assert all(type(task.result()) is calls.Model and task.result() is not model for task in trained)
+    assert [float(task.result(60).sum()) for task in scaled] == [200_000.0, 300_000.0]
+    assert (model.loss, model.parts, array.sum()) == (0.0, [], 100_000.0)
+
+
+def test_an_argument_returned_as_it_was_is_a_copy(client: Client) -> None:
+    """Writing to what came back leaves the argument alone; parts that were one object still are."""
+    array = np.zeros(100_000)
+    back = client.submit(calls.same, {"a": array, "again": array, "kind": calls.Model, "fn": calls.same}).result(60)
+    back["a"][0] = 1.0
+    assert back["again"] is back["a"] and array[0] == 0.0
+    assert back["kind"] is calls.Model and back["fn"] is calls.same
 
 
 def test_shutdown(client: Client) -> None:

@@ -9,13 +9,14 @@ import traceback
 from concurrent.futures import CancelledError, wait
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mecapy_jupyter import Client, errors
 from mecapy_jupyter.environment import modules
 from mecapy_jupyter.tasks.pace import AHEAD, Pace
 
-from .calls import checked, double, rosenbrock, sleepy, unpicklable
+from .calls import checked, double, rosenbrock, scale, sleepy, unpicklable
 
 
 def in_flight(client: Client) -> list[Any]:
@@ -105,6 +106,13 @@ def test_as_they_come(client: Client) -> None:
     came = list(client.map_unordered(sleepy, [1.0, 0.01, 0.02], chunksize=1))
     assert sorted(came) == [0.01, 0.02, 1.0]
     assert slots < 2 or came[0] < 1.0
+
+
+def test_a_changed_argument_comes_back_as_a_copy(client: Client) -> None:
+    """Chunks that share an argument each give their own result, and leave the argument alone."""
+    array = np.ones(20_000)
+    results = list(client.map(scale, [array, array, array], (2, 3, 4), chunksize=1))
+    assert [float(result[7]) for result in results] == [2.0, 3.0, 4.0] and float(array[7]) == 1.0
 
 
 def test_what_calls_print_appears(client: Client, capsys: pytest.CaptureFixture[str]) -> None:

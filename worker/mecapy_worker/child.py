@@ -22,6 +22,7 @@ from IPython.core import inputtransformer2
 from mecapy_jupyter.environment import ambient, files, prelude
 from mecapy_jupyter.values import known, payload, pickler
 from mecapy_jupyter.values.inplace import Watch
+from mecapy_jupyter.wire import CALLED
 
 from . import results
 from .frames import Channel, Frame
@@ -185,7 +186,8 @@ def _open_inputs(frame: Frame) -> Watch:
         Path(start).mkdir(parents=True, exist_ok=True)
         os.chdir(start)
     namespace.update(variables)
-    return results.begin(_shell, Watch(opened.memo, variables.values(), namespace))
+    watch = Watch.of_call(opened.memo) if CALLED in variables else Watch(opened.memo, variables.values(), namespace)
+    return results.begin(_shell, watch)
 
 
 def _map(fd: int, digest: str) -> Any:
