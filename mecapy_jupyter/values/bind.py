@@ -6,6 +6,7 @@ Before it: `cell` and `client`. Beside it: `payload` (opens), `inplace` (applies
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -60,9 +61,11 @@ def open_outcome(
     stream = fetch(outcome.payload.pickle_blob) if outcome.payload.pickle_blob else outcome.payload.pickle
     buffers = outcome.payload.buffers
     home = _opened(stream, lambda: map(fetch, buffers), namespace, memo)
-    changes = [(memo[number], kind, content) for number, (kind, content) in home["changed"].items() if number not in spared]
+    # Objects of own classes last, the inner ones first: their own code may look at what they hold.
+    in_order = sorted(home["changed"].items(), key=lambda change: -change[0] if change[1][0] == "own" else -math.inf)
+    changes = [(memo[number], kind, content) for number, (kind, content) in in_order if number not in spared]
     aside = [(memo[number], inplace.twin(memo[number], *change)) for number, change in home["changed"].items() if number in spared]
-    swaps = tuple((original, content) for original, kind, content in changes if not inplace.apply(original, kind, content))
+    swaps = tuple((obj, inplace.instead(kind, content)) for obj, kind, content in changes if not inplace.apply(obj, kind, content))
     exception: dict[str, Any] = home.get("exception") or {}
     new = {id(original): content for original, content in swaps}
     return Home(

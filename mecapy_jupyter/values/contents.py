@@ -5,6 +5,7 @@ Part of `inplace`. Looks only; it changes nothing and talks to nobody.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import copyreg
 import io
@@ -12,13 +13,13 @@ import pickle
 import sys
 import types
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any, cast
 
 import blake3
 import cloudpickle
 
-from . import known
+from . import known, own
 
 _CONTAINERS = (list, dict, set, bytearray, deque)
 _HASH_BYTES = 64 * 1024  # smaller arrays are compared by their bytes, larger ones by digest
@@ -61,7 +62,9 @@ def kind_of(obj: object) -> str:
         return "array"
     if numpy is not None and type(obj) is numpy.random.Generator:
         return "random"
-    return "instance" if isinstance(obj, types.FunctionType) or _is_plain_instance(obj) else "opaque"
+    if isinstance(obj, types.FunctionType) or _is_plain_instance(obj):
+        return "instance"
+    return "own" if own.says_how(type(obj)) else "opaque"
 
 
 def _is_plain_instance(obj: object) -> bool:
@@ -69,19 +72,19 @@ def _is_plain_instance(obj: object) -> bool:
     cls = type(obj)
     if cls in copyreg.dispatch_table or not (hasattr(obj, "__dict__") or all("__slots__" in vars(base) for base in cls.__mro__[:-1])):
         return False
-    own = ("__setstate__", "__reduce__", "__getstate__", "__reduce_ex__", "__getnewargs_ex__", "__getnewargs__")
-    return all(getattr(cls, name, None) is getattr(object, name, None) for name in own)
+    how = ("__setstate__", "__reduce__", "__getstate__", "__reduce_ex__", "__getnewargs_ex__", "__getnewargs__")
+    return all(getattr(cls, name, None) is getattr(object, name, None) for name in how)
 
 
-def figures(objects: Iterable[object]) -> frozenset[int]:
-    """The ids of matplotlib's figures and axes among them. All parts of a picture refer to each other, so each of these is watched by
-    itself and stays itself: else a change of `ax` would bring home another figure around it."""
+def figures(memo: Mapping[int, object]) -> dict[int, int]:
+    """The ids of matplotlib's figures and axes in it, and their numbers. All parts of a picture refer to each other, so each of these is
+    watched by itself and stays itself: else a change of `ax` would bring home another figure around it."""
     homes = (("matplotlib.figure", "FigureBase"), ("matplotlib.axes", "Axes"))
     kinds = tuple(getattr(sys.modules[module], name) for module, name in homes if module in sys.modules)
-    return frozenset(id(obj) for obj in objects if isinstance(obj, kinds)) if kinds else frozenset()
+    return {id(obj): number for number, obj in memo.items() if isinstance(obj, kinds)} if kinds else {}
 
 
-def content_of(obj: Any, apart: frozenset[int] = frozenset()) -> Any:
+def content_of(obj: Any, apart: Mapping[int, int]) -> Any:
     """What `obj` holds, in a form that `_same` compares by identity. Keeps what it holds alive, so identities stay unique.
 
     `apart`: as for `fingerprint`.
@@ -106,25 +109,19 @@ def content_of(obj: Any, apart: frozenset[int] = frozenset()) -> Any:
         return _cell_list(obj)
     if kind == "random":
         return repr(obj.bit_generator.state).encode()
-    return fingerprint(obj, set(), apart)
+    return looks(obj, apart, set())
+
+
+def looks(obj: Any, apart: Mapping[int, int], hidden: set[int]) -> Any:
+    """The fingerprint of an object that says itself how it pickles; where it came by pickle and will not go by it, its attributes."""
+    with contextlib.suppress(Exception):  # its own code, or what it holds
+        return fingerprint(own.reduced(obj) if kind_of(obj) == "own" else obj, hidden, apart)
+    return _attribute_list(obj)
 
 
 def _attribute_list(obj: Any) -> list[Any]:
-    attributes = _attributes(obj)
+    attributes = own.attributes(obj)
     return [*attributes, *attributes.values()] if attributes else []
-
-
-def _attributes(obj: Any) -> dict[str, Any] | None:
-    """What is in its `__dict__` and its slots; None where it has neither."""
-    stored, slots = getattr(obj, "__dict__", None), slots_of(obj)
-    if stored is None and not slots:
-        return None
-    return dict(stored or {}) | {name: getattr(obj, name) for name in slots if hasattr(obj, name)}
-
-
-def slots_of(obj: object) -> list[str]:
-    slotted = [vars(base) for base in type(obj).__mro__ if "__slots__" in vars(base)]
-    return [name for names in slotted for name, slot in names.items() if isinstance(slot, types.MemberDescriptorType)]
 
 
 def _cell_list(cell: types.CellType) -> list[Any]:
@@ -139,7 +136,7 @@ def class_attributes(cls: type) -> dict[str, Any]:
 
 
 def same(before: Any, now: Any) -> bool:
-    if isinstance(before, bytes):
+    if isinstance(before, bytes) or isinstance(now, bytes):
         return before == now
     if isinstance(before, tuple):  # a set: ids, and the list that keeps them
         return cast("tuple[Any, ...]", before)[0] == now[0]
@@ -148,7 +145,7 @@ def same(before: Any, now: Any) -> bool:
 
 def copied(obj: Any) -> Any:
     kind = kind_of(obj)
-    attributes = _attributes(obj)
+    attributes = own.attributes(obj)
     if kind == "cell":
         return _cell_list(obj)
     if kind == "dict":
@@ -163,7 +160,12 @@ def copied(obj: Any) -> Any:
         return class_attributes(obj)
     if kind == "random":
         return obj.bit_generator.state
-    return attributes if kind == "instance" else copy.copy(obj)
+    if kind == "instance":
+        return attributes
+    try:
+        return own.reduced(obj) if kind == "own" else copy.copy(obj)
+    except Exception as error:
+        return Unsendable(error)
 
 
 def memory_of(array: Any) -> object:
@@ -179,7 +181,7 @@ def _digest(array: Any) -> bytes:
     try:
         raw = memoryview(array.reshape(-1, order="A").view("u1"))
     except (TypeError, ValueError):  # a dtype that does not show its bytes
-        return fingerprint(array, set())
+        return looks(array, {}, set())
     return header + (bytes(raw) if raw.nbytes < _HASH_BYTES else _digest_of(raw))
 
 
@@ -188,8 +190,9 @@ def _digest_of(raw: memoryview) -> bytes:
     return bytes.fromhex(known.digest(raw))
 
 
-def fingerprint(obj: object, hidden: set[int], apart: frozenset[int] = frozenset()) -> bytes:
-    """A digest of how `obj` pickles; the ids of all it is made of are added to `hidden`. Objects in `apart` (ids) are no part of it."""
+def fingerprint(obj: object, hidden: set[int], apart: Mapping[int, int]) -> bytes:
+    """A digest of how `obj` pickles; the ids of all it is made of are added to `hidden`. Objects in `apart` (id → number) are no part of
+    it: they count by their number. Raises what pickling raises."""
     file, hasher = io.BytesIO(), blake3.blake3()
 
     def keep(buffer: pickle.PickleBuffer) -> bool:
@@ -198,25 +201,51 @@ def fingerprint(obj: object, hidden: set[int], apart: frozenset[int] = frozenset
         return False
 
     pickler = _PartsPickler(file, protocol=5, buffer_callback=keep)
-    pickler.parts, pickler.whole, pickler.apart = hidden, id(obj), apart
-    try:
-        pickler.dump(obj)
-    except Exception:
-        return b""  # it came by pickle and will not go by it: nothing to compare, nothing to send
+    pickler.parts, pickler.whole, pickler.apart, pickler.met = hidden, id(obj), apart, set()
+    pickler.dump(obj)
     hasher.update(file.getbuffer())
     return hasher.digest()
+
+
+def held(obj: object, apart: Mapping[int, int]) -> set[int]:
+    """The numbers of those in `apart` (id → number) that `obj` holds, looked for no deeper than to the first on each way."""
+    kind = kind_of(obj)
+    if (
+        kind in ("class", "random", "bytearray")
+        or isinstance(obj, types.FunctionType)
+        or (kind == "array" and not cast(Any, obj).dtype.hasobject)
+    ):
+        return set()
+    pickler = _PartsPickler(io.BytesIO(), protocol=5, buffer_callback=lambda _: False)
+    pickler.parts, pickler.whole, pickler.apart, pickler.met = set(), id(obj), apart, set()
+    with contextlib.suppress(Exception):  # as far as it can be pickled
+        pickler.dump(own.reduced(obj) if kind == "own" else obj)
+    return pickler.met
 
 
 class _PartsPickler(cloudpickle.Pickler):
     parts: set[int]
     whole: int
-    apart: frozenset[int]
+    apart: Mapping[int, int]
+    met: set[int]
 
-    def persistent_id(self, obj: Any) -> bool | None:
+    def persistent_id(self, obj: Any) -> int | None:
         if id(obj) == self.whole:
             return None
-        if id(obj) in self.apart:
-            return True
+        number = self.apart.get(id(obj))
+        if number is not None:
+            self.met.add(number)
+            return number
         if not isinstance(obj, (str, int, float, bytes, tuple)):
             self.parts.add(id(obj))
         return None
+
+
+class Unsendable:
+    """In the place of a content that cannot be had; pickling it says why."""
+
+    def __init__(self, why: Exception) -> None:
+        self._why = why
+
+    def __reduce__(self) -> str:
+        raise pickle.PicklingError(f"{type(self._why).__name__}: {self._why}")

@@ -9,9 +9,9 @@ from __future__ import annotations
 import copy
 import types
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
-from . import contents
+from . import contents, own
 
 
 class Watch:
@@ -19,20 +19,25 @@ class Watch:
 
     def __init__(self, memo: Mapping[int, object], variables: Iterable[object], namespace: object = None) -> None:
         """`memo`: as unpickled; `variables`: the values of the input variables (watched even when part of a larger object)."""
-        self._figures = contents.figures(memo.values())
-        tops = {id(value) for value in variables} | self._figures
+        self._figures = contents.figures(memo)
+        tops = {id(value) for value in variables} | self._figures.keys()
         watched = {number: obj for number, obj in memo.items() if obj is not namespace and contents.watchable(obj)}
-        hidden = {id(contents.memory_of(obj)) for obj in watched.values() if contents.kind_of(obj) == "array"}
+        kinds = {number: contents.kind_of(obj) for number, obj in watched.items()}
+        hidden = {id(contents.memory_of(obj)) for number, obj in watched.items() if kinds[number] == "array"}
         self._before: dict[int, Any] = {}
-        opaque = {number: obj for number, obj in watched.items() if contents.kind_of(obj) == "opaque"}
-        for number, obj in opaque.items():
-            if id(obj) not in hidden or id(obj) in tops:
-                self._before[number] = contents.fingerprint(obj, hidden, self._figures)
+        for number, obj in watched.items():
+            if kinds[number] == "opaque" and (id(obj) not in hidden or id(obj) in tops):
+                self._before[number] = contents.looks(obj, self._figures, hidden)
         # What lies inside an object we cannot look into belongs to it: it changes with it, and not by itself.
         self.objects = {n: obj for n, obj in watched.items() if id(obj) in tops or id(obj) not in hidden}
+        self._own = frozenset(number for number in self.objects if kinds[number] == "own")
+        self._numbers = {id(obj): number for number, obj in self.objects.items()} if self._own else {}
         for number, obj in self.objects.items():
-            if number not in opaque:
-                self._before[number] = contents.content_of(obj, self._figures)
+            if kinds[number] != "opaque":
+                self._before[number] = self._content(number, obj)
+
+    def _content(self, number: int, obj: object) -> Any:
+        return contents.content_of(obj, self._numbers if number in self._own else self._figures)
 
     @classmethod
     def of_call(cls, memo: Mapping[int, object]) -> Watch:
@@ -46,11 +51,26 @@ class Watch:
 
     def changed(self) -> dict[int, tuple[str, Any]]:
         """Number → (kind, content now) of every watched object that does not hold what it held. Content is a new object."""
-        return {
-            n: (contents.kind_of(obj), contents.copied(obj))
-            for n, obj in self.objects.items()
-            if n in self._before and not contents.same(self._before[n], contents.content_of(obj, self._figures))
-        }
+        now = {n for n, obj in self.objects.items() if n in self._before and not contents.same(self._before[n], self._content(n, obj))}
+        if now and self._own:
+            now |= self._leading_to(now)
+        return {n: (contents.kind_of(obj), contents.copied(obj)) for n, obj in self.objects.items() if n in now}
+
+    def _leading_to(self, changed: set[int]) -> set[int]:
+        """The own objects that hold something of this. At home it may be a copy that their `__getstate__` made, so they take it anew."""
+        held: dict[int, set[int]] = {}
+
+        def leads(number: int) -> bool:
+            seen, todo = set[int](), {number}
+            while todo and not todo & changed:
+                one = todo.pop()
+                seen.add(one)
+                if one not in held:
+                    held[one] = contents.held(self.objects[one], self._numbers)
+                todo |= held[one] - seen
+            return bool(todo)
+
+        return {number for number in self._own if leads(number)}
 
 
 def _is_one(obj: object) -> bool:
@@ -75,9 +95,16 @@ def apply(original: Any, kind: str, content: Any) -> bool:
         _refill_cell(original, content)
     elif kind == "instance":
         _set_attributes(original, content)
+    elif kind == "own":
+        return own.take(original, content)
     else:
         return _apply_opaque(original, content)
     return True
+
+
+def instead(kind: str, content: Any) -> Any:
+    """A new object that holds the content, where `apply` could not give it to the original."""
+    return own.again(content) if kind == "own" else content
 
 
 def twin(original: Any, kind: str, content: Any) -> Any:
@@ -86,9 +113,9 @@ def twin(original: Any, kind: str, content: Any) -> Any:
         return content
     try:
         other = copy.copy(original)
-        return other if apply(other, kind, content) else content
+        return other if apply(other, kind, content) else instead(kind, content)
     except Exception:  # what cannot be copied
-        return content
+        return instead(kind, content)
 
 
 def _refill(original: Any, kind: str, items: Any, attributes: dict[str, Any] | None) -> None:
@@ -103,7 +130,7 @@ def _refill(original: Any, kind: str, items: Any, attributes: dict[str, Any] | N
 
 
 def _set_attributes(original: Any, attributes: dict[str, Any]) -> None:
-    slots = set(contents.slots_of(original))
+    slots = set(own.slots_of(original))
     if hasattr(original, "__dict__"):
         original.__dict__.clear()
         original.__dict__.update({name: value for name, value in attributes.items() if name not in slots})
@@ -138,26 +165,12 @@ def _apply_class(original: type, content: dict[str, Any]) -> None:
 
 def _apply_opaque(original: Any, content: Any) -> bool:
     """By the object's own pickle protocol: DataFrames, random generators and the like."""
-    cls = cast("type[Any]", type(original))
-    plainly = not hasattr(original, "__setstate__") and cls.__reduce_ex__ is object.__reduce_ex__ and cls.__reduce__ is object.__reduce__
-    if type(content) is not cls or not (plainly or hasattr(original, "__setstate__")):
+    if type(content) is not type(original) or not (own.plainly(type(original)) or hasattr(original, "__setstate__")):
         return False
     try:
-        state = content.__getstate__()
-        if not plainly:
-            original.__setstate__(state)
-        elif isinstance(state, dict):  # an artist of matplotlib: pickle puts its state where it was
-            _put_attributes(original, cast("dict[str, Any]", state))
-        else:
-            return False
+        return own.take_state(original, content.__getstate__())  # without `__setstate__`: an artist of matplotlib
     except Exception:
         return False  # the caller takes the new object instead, which is right in all but its identity
-    return True
-
-
-def _put_attributes(original: Any, attributes: dict[str, Any]) -> None:
-    original.__dict__.clear()
-    original.__dict__.update(attributes)
 
 
 def rebind(namespace: dict[str, Any], swaps: Sequence[tuple[object, object]]) -> list[str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mecapy_jupyter.environment import ambient, files
-from mecapy_jupyter.values import payload, pickler, trails
+from mecapy_jupyter.values import own, payload, pickler, trails
 from mecapy_jupyter.values.inplace import Watch
 from mecapy_jupyter.wire import CANCELLED, COMPLETED, FAILED, ErrorInfo
 
@@ -190,7 +190,7 @@ def _is_spent(value: object) -> bool:
 def _name_of(changed: object, namespace: dict[str, Any]) -> str:
     """What to call an input whose change cannot travel; empty for the inner parts of a library's objects: caches, mostly."""
     names = [name for name, value in namespace.items() if value is changed and not _HIDDEN.fullmatch(name)]
-    return names[0] if names else f"a {type(changed).__name__}" if type(changed).__module__ == "__main__" else ""
+    return names[0] if names else f"a {type(changed).__name__}" if own.is_own(type(changed)) else ""
 
 
 def _lighten(error: BaseException, namespace: dict[str, Any], watch: Watch) -> None:
