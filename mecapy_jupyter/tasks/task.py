@@ -111,7 +111,7 @@ class Task(concurrent.futures.Future[Any]):
 
     def open(self, outcome: wire.Outcome, spared: Container[int] = ()) -> bind.Home:
         """Open the outcome's payload, once, and keep it in `home`. `spared`: as for `bind.open_outcome`."""
-        self.home = bind.open_outcome(outcome, self._fetch, self._namespace, self.packed.memo, spared)
+        self.home = bind.open_outcome(outcome, self._fetch, self._namespace, self.packed.memo, spared, self.inputs)
         return self.home
 
     def small_files(self, outcome: wire.Outcome) -> dict[str, bytes]:

@@ -19,6 +19,7 @@ from ..block.units import size as written
 from ..environment import ambient, figureformats, files
 from . import inplace, payload, salvage, trails
 from .diagnose import size_estimate
+from .parts import path_to
 
 _LARGE_BYTES = 1_000_000
 _OF_THE_SHELL = frozenset({"_exit_code"})
@@ -26,8 +27,8 @@ _OF_THE_SHELL = frozenset({"_exit_code"})
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """What came home. `left`: what did not, by name, with the reason; `changed`: input objects changed in place;
-    `swaps`: those of them that need a new object; `aside`: those that were spared, and new objects with their changes;
+    """What came home. `left`: what did not, by name, with the reason; `changed`: input objects changed in place; `swaps`: those of
+    them that need a new object; `replaced`: their names; `aside`: those that were spared, and new objects with their changes;
     `also_wrote`: files that stayed, path → (size, whether it can be had)."""
 
     bound: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -35,6 +36,7 @@ class Home:
     left: dict[str, str] = field(default_factory=dict[str, str])
     changed: tuple[object, ...] = ()
     swaps: tuple[tuple[object, object], ...] = ()
+    replaced: tuple[str, ...] = ()
     aside: tuple[tuple[object, object], ...] = ()
     value: Any = None
     exception: BaseException | None = None
@@ -50,10 +52,11 @@ def open_outcome(
     namespace: dict[str, Any],
     memo: Mapping[int, object],
     spared: Container[int] = (),
+    inputs: Mapping[str, Any] | None = None,
 ) -> Home:
     """Open the payload and apply what changed in place to the originals in `memo`. `fetch`: digest → writable bytes.
 
-    `spared`: originals (by number) that have changed here meanwhile and keep what they hold.
+    `spared`: originals (by number) that have changed here meanwhile and keep what they hold; `inputs`: originals that are no variables.
     Raises CannotReceive when something in it cannot be opened here.
     """
     if outcome.payload is None:
@@ -66,14 +69,16 @@ def open_outcome(
     changes = [(memo[number], kind, content) for number, (kind, content) in in_order if number not in spared]
     aside = [(memo[number], inplace.twin(memo[number], *change)) for number, change in home["changed"].items() if number in spared]
     swaps = tuple((obj, inplace.instead(kind, content)) for obj, kind, content in changes if not inplace.apply(obj, kind, content))
+    replaced, lost = _named(swaps, {**(inputs or {}), **namespace}) if swaps else ((), {})
     exception: dict[str, Any] = home.get("exception") or {}
     new = {id(original): content for original, content in swaps}
     return Home(
         {name: new.get(id(value), value) for name, value in home["bound"].items()},
         tuple(home["deleted"]),
-        home["left"],
+        home["left"] | lost,
         tuple(original for original, _, _ in changes),
         swaps,
+        replaced,
         tuple(aside),
         home.get("value"),
         exception.get("error"),
@@ -82,6 +87,19 @@ def open_outcome(
         home["files"],
         home.get("also_wrote") or {},
     )
+
+
+def _named(swaps: Iterable[tuple[object, object]], namespace: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The names of what becomes a new object, and what to say of the parts of others that would have to."""
+    variables = {name: value for name, value in namespace.items() if not name.startswith("_")}
+    named, lost = list[str](), dict[str, str]()
+    for original, _ in swaps:
+        if names := [name for name, value in variables.items() if value is original]:
+            named += names
+        else:
+            kind = type(original).__name__
+            lost[f"the change of {path_to(original, variables) or f'a {kind}'}"] = f"a {kind} like it cannot be changed in place"
+    return tuple(named), lost
 
 
 def _opened(stream: Any, buffers: Callable[[], Iterable[Any]], namespace: dict[str, Any], memo: Mapping[int, object]) -> dict[str, Any]:
@@ -128,7 +146,8 @@ def with_inputs(home: Home, inputs: Mapping[str, Any], namespace: Mapping[str, A
     names = {name: value for name, value in inputs.items() if name.isidentifier() and not isinstance(value, types.ModuleType)}
     touched, tops = {id(obj) for obj in home.changed}, {id(value) for value in names.values()}
     inner = bool(touched - tops)
-    more = {name: value for name, value in names.items() if id(value) in touched or (inner and name not in namespace)}
+    new = {id(original): replacement for original, replacement in home.swaps}
+    more = {name: new.get(id(value), value) for name, value in names.items() if id(value) in touched or (inner and name not in namespace)}
     return dataclasses.replace(home, bound=more | home.bound)
 
 
@@ -167,6 +186,11 @@ def not_there(home: Home, wanted: Iterable[str]) -> list[str]:
 def remarks(home: Home, task_id: str) -> list[str]:
     """What to say of a result besides showing it: what did not come, and what else the cell wrote."""
     said = [f"{name} did not come home: {why}" for name, why in home.left.items()]
+    if home.replaced:
+        are = "is a new object" if len(home.replaced) == 1 else "are new objects"
+        said.append(
+            f"{units.listed(home.replaced)} {are}, for want of a way to change it in place; what else holds the old one keeps it as it was"
+        )
     if home.also_wrote:
         here = next((name for name, (_, kept) in home.also_wrote.items() if kept), "")
         ways = [f"`%mecapy get {task_id[:8]} {here}` brings it here"] if here else []

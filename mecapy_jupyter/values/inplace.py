@@ -6,10 +6,12 @@ original the content its counterpart ended with, so that every other name for it
 
 from __future__ import annotations
 
+import array
 import copy
 import types
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from . import contents, own
 
@@ -149,8 +151,14 @@ def _refill_cell(original: types.CellType, content: list[Any]) -> None:
 
 
 def _apply_array(original: Any, content: Any) -> bool:
-    if original.shape != content.shape or original.dtype != content.dtype or not original.flags.writeable:
+    if original.dtype != content.dtype or original.size != content.size or not original.flags.writeable:
         return False
+    if original.shape != content.shape:
+        try:
+            with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # NumPy 2.5 and newer
+                original.shape = content.shape
+        except AttributeError:  # a window that would need a copy
+            return False
     original[...] = content
     return True
 
@@ -165,12 +173,22 @@ def _apply_class(original: type, content: dict[str, Any]) -> None:
 
 def _apply_opaque(original: Any, content: Any) -> bool:
     """By the object's own pickle protocol: DataFrames, random generators and the like."""
-    if type(content) is not type(original) or not (own.plainly(type(original)) or hasattr(original, "__setstate__")):
+    cls = cast("type[Any]", type(original))
+    if type(content) is not cls:
         return False
     try:
-        return own.take_state(original, content.__getstate__())  # without `__setstate__`: an artist of matplotlib
+        if isinstance(original, array.array):
+            original[:] = content
+        elif own.plainly(cls) or hasattr(original, "__setstate__"):
+            state = content.__getstate__()  # without `__setstate__`: an artist of matplotlib
+            return (own.plainly(cls) or state is not None) and own.take_state(original, state)
+        elif own.is_all_attributes(cls):
+            _set_attributes(original, own.attributes(content) or {})
+        else:
+            return False
     except Exception:
         return False  # the caller takes the new object instead, which is right in all but its identity
+    return True
 
 
 def rebind(namespace: dict[str, Any], swaps: Sequence[tuple[object, object]]) -> list[str]:

@@ -136,6 +136,17 @@ def attributes(obj: Any) -> dict[str, Any] | None:
     return dict(stored or {}) | {name: getattr(obj, name) for name in slots if hasattr(obj, name)}
 
 
+def is_all_attributes(cls: Any) -> bool:
+    """Whether its objects hold nothing but what is in their `__dict__` and slots: Python makes them without the help of a base in C."""
+    if hasattr(cls, "__del__"):
+        return False
+    try:
+        object.__new__(cls)
+    except TypeError:
+        return False
+    return True
+
+
 def slots_of(obj: object) -> list[str]:
     slotted = [vars(base) for base in type(obj).__mro__ if "__slots__" in vars(base)]
     return [name for names in slotted for name, slot in names.items() if isinstance(slot, types.MemberDescriptorType)]

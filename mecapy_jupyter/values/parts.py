@@ -15,6 +15,8 @@ from typing import Any, cast
 Part = tuple[str, object]
 """How the part is written after its whole (`.solver`, `['mesh']`, `[3]`), and the part."""
 
+_MOST_SEEN = 100_000
+
 
 def parts(whole: object) -> Iterator[Part]:
     """The parts of a value, nearest first; safe for any value."""
@@ -43,6 +45,22 @@ def parts(whole: object) -> Iterator[Part]:
         yield from _of_table(value)
     if not isinstance(value, type):
         yield from attributes(whole)
+
+
+def path_to(wanted: object, variables: Mapping[str, object]) -> str:
+    """How the nearest of these variables leads to an object (`model['params'][0]`); empty where none does."""
+    todo = deque(variables.items())
+    seen = {id(value): value for value in variables.values()}
+    while todo and len(seen) < _MOST_SEEN:
+        path, value = todo.popleft()
+        for label, part in parts(value):
+            if part is wanted:
+                return path + label
+            is_simple = isinstance(part, (str, bytes, int, float, type(None), types.ModuleType))
+            if id(part) not in seen and not is_simple and not (isinstance(part, type) and part.__module__ != "__main__"):
+                seen[id(part)] = part
+                todo.append((path + label, part))
+    return ""
 
 
 def _index(whole: object, number: int) -> str:

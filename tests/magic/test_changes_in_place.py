@@ -23,3 +23,40 @@ def test_an_object_that_cannot_travel_back(kernel: Kernel, how: str) -> None:
     assert ran.ok and ran.stderr == "" and kernel.value("read") == "1"
     ran = kernel.run("%%mecapy\nheld[0].n = 2; held[0].lock = __import__('threading').Lock()")
     assert ran.ok and "a M did not come home: M: " in ran.stderr, ran
+
+
+PARTS = {  # before, the cell, and what holds afterwards
+    "a matrix of sympy": ("import sympy; M = sympy.Matrix([[1, 2]]); h = [M]", "M[0, 0] = 9", "h[0] is M and M[0, 0] == 9"),
+    "an array's shape": (
+        "a = np.arange(6); d = {'a': a}",
+        "d['a'].shape = (2, 3)",
+        "d['a'] is a and a.shape == (2, 3) and a.tolist() == [[0, 1, 2], [3, 4, 5]]",
+    ),
+    "an array of Python's own": (
+        "import array; a = array.array('d', [1, 2]); d = {'a': a}",
+        "d['a'].append(9)",
+        "d['a'] is a and list(a) == [1, 2, 9]",
+    ),
+    "an object with a reduce": (
+        "class R:\n    def __init__(self, n): self.n = n\n    def __reduce__(self): return R, (self.n,)\nr = R(1); d = [r]",
+        "d[0].n = 9",
+        "d[0] is r and r.n == 9",
+    ),
+}
+
+
+@pytest.mark.parametrize(("before", "change", "after"), PARTS.values(), ids=PARTS)
+def test_changed_inside_another(kernel: Kernel, before: str, change: str, after: str) -> None:
+    """It is the same object before and after, and holds what it was given."""
+    assert kernel.run(f"import numpy as np\n{before}").ok
+    ran = kernel.run(f"%%mecapy\n{change}")
+    assert ran.ok and "did not come home" not in ran.stderr and kernel.value(after) == "True", ran
+
+
+def test_what_cannot_be_changed_here(kernel: Kernel) -> None:
+    """An iterator inside another object: its place is named. One that is a variable is a new object there, and that is said."""
+    assert kernel.run("d = {'a': [iter([1, 2, 3])]}; b = iter([1, 2, 3]); held = [b]").ok
+    ran = kernel.run("%%mecapy\nfirst = next(d['a'][0])")
+    assert ran.ok and "the change of d['a'][0] did not come home: a list_iterator like it cannot be changed in place" in ran.stderr, ran
+    ran = kernel.run("%%mecapy\nfirst = next(b)")
+    assert ran.ok and "b is a new object" in ran.stderr and kernel.value("(list(b), list(held[0]))") == "([2, 3], [1, 2, 3])", ran
