@@ -20,6 +20,7 @@ from ..environment import ambient
 from ..tasks.task import Task
 from ..values import bind
 from ..values.inplace import Watch
+from ..values.parts import path_to
 from . import again, cell, history, replay
 from .failures import CellSource
 from .ipython import Shell
@@ -59,6 +60,15 @@ class _Before:
     def spared(self) -> frozenset[int]:
         """The inputs that hold something else by now."""
         return frozenset(self._watch.changed())
+
+    def places(self, aside: Iterable[tuple[object, object]]) -> dict[str, object]:
+        """New objects by the names of the spared ones, or by the way that leads to these (`model['params']`)."""
+        mine = {name: value for name, value in self.names.items() if not name.startswith("_")}
+        found: dict[str, object] = {}
+        for old, new in aside:
+            names = [name for name, value in self.names.items() if value is old]
+            found |= dict.fromkeys(names or [path_to(old, mine) or f"a {type(old).__name__}"], new)
+        return found
 
     def same(self, name: str, namespace: Mapping[str, Any]) -> bool:
         return namespace.get(name) is self.names.get(name)
@@ -101,7 +111,7 @@ class _Carry:
         """Bind what is unchanged here. The names that are bound, and those that wait in `job.vars`."""
         namespace = shell.user_ns
         free = {name: value for name, value in home.bound.items() if self.before.same(name, namespace)}
-        aside = {name: new for name, value in self.before.names.items() for old, new in home.aside if value is old}
+        aside = self.before.places(home.aside)
         waiting = [name for name in (*home.bound, *aside) if name not in free and not name.startswith("_")]
         here = ambient.current()
         still = {kind: value for kind, value in home.ambient.items() if not ambient.changed(self.before.ambient, {kind: here.get(kind)})}

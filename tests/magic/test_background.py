@@ -63,6 +63,17 @@ def test_what_changed_here_is_not_overwritten(kernel: Kernel, gate: Gate) -> Non
     assert kernel.value("(job.vars['a'], job.vars['mine'], job.vars['gone'], job.vars['b'])") == "(10, [0, 1], 6, 20)"
 
 
+def test_a_part_that_changed_here_too(kernel: Kernel, gate: Gate) -> None:
+    """What the task made of a list inside a dict waits under the way that leads to it, and it says so."""
+    kernel.run("model = {'params': [1, 2], 'other': [0]}")
+    message = submit(kernel, f"%%mecapy --bg --as job\n{gate.wait}model['params'].append(3); model['other'].append(4)")
+    kernel.run("model['params'].append(99)")
+    gate.open()
+    said = "".join(m["content"]["text"] for m in heard_until_done(kernel, "job", message) if m["msg_type"] == "stream")
+    assert "model['params'] waits in `.vars`" in said
+    assert kernel.value("""(model, job.vars["model['params']"])""") == "({'params': [1, 2, 99], 'other': [0, 4]}, [1, 2, 3])"
+
+
 def test_state_drawn_here_meanwhile_stays(kernel: Kernel, gate: Gate) -> None:
     """Random numbers drawn here since go on here; undisturbed, the task's go on."""
     kernel.run("import random; random.seed(1)")
