@@ -70,6 +70,8 @@ def kind_of(obj: object) -> str:
 def _is_plain_instance(obj: object) -> bool:
     """Whether all its state is its `__dict__` and its slots, as far as pickle is concerned."""
     cls = type(obj)
+    if cls is types.SimpleNamespace:  # its `__reduce__` says nothing else
+        return True
     if cls in copyreg.dispatch_table or not (hasattr(obj, "__dict__") or all("__slots__" in vars(base) for base in cls.__mro__[:-1])):
         return False
     how = ("__setstate__", "__reduce__", "__getstate__", "__reduce_ex__", "__getnewargs_ex__", "__getnewargs__")

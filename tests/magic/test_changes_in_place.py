@@ -37,6 +37,11 @@ PARTS = {  # before, the cell, and what holds afterwards
         "d['a'].append(9)",
         "d['a'] is a and list(a) == [1, 2, 9]",
     ),
+    "a SimpleNamespace": (
+        "import types; x = types.SimpleNamespace(a=[1]); a = x.a; h = [x]",
+        "h[0].a.append(2); h[0].b = 2",
+        "h[0] is x and x.a is a and a == [1, 2] and x.b == 2",
+    ),
     "an object with a reduce": (
         "class R:\n    def __init__(self, n): self.n = n\n    def __reduce__(self): return R, (self.n,)\nr = R(1); d = [r]",
         "d[0].n = 9",
