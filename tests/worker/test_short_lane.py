@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from mecapy_backend import keys
 from mecapy_backend.queue import Share
 from mecapy_backend.store import shares, tasks
+from mecapy_backend.store.tables import users
 from mecapy_jupyter import wire
 from mecapy_worker import engine as engines
 from mecapy_worker import lease, reconciler
@@ -68,6 +69,8 @@ async def _place_taken(engine: Engine) -> bool:
 
 async def test_a_cap_on_a_real_worker(desk: Desk, pool: Any) -> None:
     """Who may run one at once has one, on a worker with two slots; the other goes to the next user; the end of one is the next's start."""
+    async with desk.db.connect() as connection:
+        await connection.execute(sa.insert(users).values(id="ann", issuer="here", subject="ann", max_running=1))
     async with working(desk, pool, worker_slots=2):
         first, second = [await queued(desk, "ann", HOLD.format(60), share=Share(cap=1)) for _ in range(2)]
         await desk.pid(first)
