@@ -73,7 +73,6 @@ sa.Index(
 )  # fmt: skip
 sa.Index("tasks_running", tasks.c.worker, tasks.c.lease_until, postgresql_where=tasks.c.state == wire.RUNNING)
 sa.Index("tasks_of_owner", tasks.c.owner, tasks.c.created_at.desc(), tasks.c.id)
-sa.Index("tasks_newest", tasks.c.created_at.desc(), tasks.c.id)
 sa.Index("tasks_ended_of_owner", tasks.c.owner, tasks.c.completed_at.desc(), postgresql_where=tasks.c.completed_at.is_not(None))
 sa.Index("tasks_digests", tasks.c.digests, postgresql_using="gin")
 
