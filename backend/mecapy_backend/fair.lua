@@ -213,7 +213,8 @@ elseif act == 'place' then -- task
 elseif act == 'shares' then -- user, share, … as they are now; who is in another organisation by now moves with the next task
   for i = 3, #ARGV, 2 do
     local user, said = ARGV[i], ARGV[i + 1]
-    if share(user).group == cjson.decode(said).group then set_share(user, said) end
+    local changed = redis.call('HGET', P .. ':shares', user) ~= said -- most often not, and this is asked every second
+    if changed and share(user).group == cjson.decode(said).group then set_share(user, said) end
   end
   for _, each in ipairs(KEYS) do promote(each) end
 elseif act == 'hold' then -- user, share, tasks that run and count

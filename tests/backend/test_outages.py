@@ -29,6 +29,14 @@ def own_valkey(tmp_path: Path) -> Iterator[Valkey]:
         yield server
 
 
+@pytest.fixture
+def own_postgres(redis_url: str, tmp_path: Path) -> Iterator[tuple[Postgres, Settings]]:
+    """A server to stop, and the settings of a gateway that uses it; what is started there again is stopped by who does."""
+    with Postgres.start(tmp_path / "pg") as server:
+        upgrade(server.url)
+        yield server, Settings(database_url=server.url, redis_url=redis_url, blob_url=f"file://{tmp_path}/blobs", token=SecretStr(TOKEN))
+
+
 async def test_redis_away(database_url: str, own_valkey: Valkey, tmp_path: Path) -> None:
     """Without Redis tasks are still taken, looked at, cancelled and followed to their end from the row; none of it hangs."""
     settings = Settings(database_url=database_url, redis_url=own_valkey.url, blob_url=f"file://{tmp_path}", token=SecretStr(TOKEN))
@@ -49,52 +57,42 @@ async def test_redis_away(database_url: str, own_valkey: Valkey, tmp_path: Path)
         assert time.monotonic() - began < 10
 
 
-def test_postgres_away(valkey: Any, redis_url: str, tmp_path: Path) -> None:
+def test_postgres_away(own_postgres: tuple[Postgres, Settings], tmp_path: Path) -> None:
     """Without PostgreSQL the answer is 503 with Retry-After within seconds; when it is back, so is the gateway."""
-    server = Postgres.start(tmp_path / "pg")
-    try:
-        upgrade(server.url)
-        settings = Settings(database_url=server.url, redis_url=redis_url, blob_url=f"file://{tmp_path}/blobs", token=SecretStr(TOKEN))
-        with served(settings) as gateway, client(gateway) as http:
-            task_id = http.post("/tasks", json={"code": "1"}).json()["task_id"]
-            server.stop()
-            for method, path in (("GET", f"/tasks/{task_id}"), ("POST", "/tasks"), ("GET", "/tasks"), ("GET", f"/tasks/{task_id}/events")):
-                began = time.monotonic()
-                answer = http.request(method, path, json={"code": "1"})
-                assert (path, answer.status_code) == (path, 503) and answer.headers["Retry-After"]
-                assert time.monotonic() - began < 4
-            with pytest.raises(errors.Unavailable, match="again"):
-                Gateway(gateway.url, gateway.token).delete(f"/tasks/{task_id}")
-            assert http.get("/readyz").status_code == 503 and http.get("/healthz").status_code == 200
-            server = Postgres.start(tmp_path / "pg")
+    server, settings = own_postgres
+    with served(settings) as gateway, client(gateway) as http:
+        task_id = http.post("/tasks", json={"code": "1"}).json()["task_id"]
+        server.stop()
+        for method, path in (("GET", f"/tasks/{task_id}"), ("POST", "/tasks"), ("GET", "/tasks"), ("GET", f"/tasks/{task_id}/events")):
+            began = time.monotonic()
+            answer = http.request(method, path, json={"code": "1"})
+            assert (path, answer.status_code) == (path, 503) and answer.headers["Retry-After"]
+            assert time.monotonic() - began < 4
+        with pytest.raises(errors.Unavailable, match="again"):
+            Gateway(gateway.url, gateway.token).delete(f"/tasks/{task_id}")
+        assert http.get("/readyz").status_code == 503 and http.get("/healthz").status_code == 200
+        with Postgres.start(tmp_path / "pg"):
             until = time.monotonic() + 10
             while (answer := http.get(f"/tasks/{task_id}")).status_code == 503:
                 assert time.monotonic() < until
             assert answer.json()["status"] == "queued"
-    finally:
-        server.stop()
 
 
-async def test_a_stream_goes_on_without_postgres(valkey: Any, redis_url: str, tmp_path: Path) -> None:
+async def test_a_stream_goes_on_without_postgres(own_postgres: tuple[Postgres, Settings]) -> None:
     """It comes from Redis: what a running task says is heard to its end, while nobody can look at its row."""
-    server = Postgres.start(tmp_path / "pg")
-    try:
-        upgrade(server.url)
-        settings = Settings(database_url=server.url, redis_url=redis_url, blob_url=f"file://{tmp_path}/blobs", token=SecretStr(TOKEN))
-        with served(settings) as gateway, client(gateway) as http:
-            task_id = http.post("/tasks", json={"code": "1"}).json()["task_id"]
-            async with Worker(gateway) as worker:
-                await worker.start(task_id)
-                following = asyncio.create_task(asyncio.to_thread(http.get, f"/tasks/{task_id}/events"))
-                await asyncio.sleep(1)
-                server.stop()
-                await asyncio.sleep(2 * LOOK_S + 1)  # it has looked at the row meanwhile
-                assert not following.done()
-                final = [("stdout", {"text": "hello"}), (wire.COMPLETED, wire.Outcome(wire.COMPLETED).as_json())]
-                await events.append(worker.redis, task_id, final, last=True)
-                assert "hello" in (await following).text and "event: completed" in following.result().text
-    finally:
-        server.stop()
+    server, settings = own_postgres
+    with served(settings) as gateway, client(gateway) as http:
+        task_id = http.post("/tasks", json={"code": "1"}).json()["task_id"]
+        async with Worker(gateway) as worker:
+            await worker.start(task_id)
+            following = asyncio.create_task(asyncio.to_thread(http.get, f"/tasks/{task_id}/events"))
+            await asyncio.sleep(1)
+            server.stop()
+            await asyncio.sleep(2 * LOOK_S + 1)  # it has looked at the row meanwhile
+            assert not following.done()
+            final = [("stdout", {"text": "hello"}), (wire.COMPLETED, wire.Outcome(wire.COMPLETED).as_json())]
+            await events.append(worker.redis, task_id, final, last=True)
+            assert "hello" in (await following).text and "event: completed" in following.result().text
 
 
 async def test_nothing_is_lost_in_redis(gateway: Any) -> None:

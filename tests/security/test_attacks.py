@@ -44,7 +44,7 @@ FILES = {
     "worker's memory": "open(f'/proc/{worker}/mem', 'rb')",
     "worker's memory map": "open(f'/proc/{worker}/maps').read()",
     "worker's descriptors": "os.readlink(f'/proc/{worker}/fd/0')",
-    "worker's root": "os.listdir(f'/proc/{worker}/root/')",
+    "worker's root": "os.listdir(f'/proc/{worker}/root')",
     "zygote's environment": "open(f'/proc/{zygote}/environ', 'rb').read()",
     "zygote's memory": "open(f'/proc/{zygote}/mem', 'rb')",
     "neighbour's environment": "open(f'/proc/{neighbour}/environ', 'rb').read()",
