@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from blake3 import blake3
 from pydantic import SecretStr
 
 from mecapy_backend.settings import Settings
+from mecapy_backend.store import blob_rows
 from mecapy_backend.store.blobs import BlobStore, WrongDigest, open_store
 
+from .. import weed
 from ..conftest import TOKEN, served
 from .speak import client
 
@@ -79,3 +82,16 @@ def test_gateway_with_presigned_urls(s3_url: str, database_url: str, redis_url: 
         assert http.get(f"/blobs/{DIGEST}").content == DATA
         assert http.delete(made.headers["Location"]).status_code == 204
         assert http.get(f"/blobs/{DIGEST}").status_code == 404
+
+
+async def test_a_store_that_stalls(db: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes requests and answers none: who waits for it holds no connection to PostgreSQL and none of the event loop's threads."""
+    for name, value in weed.KEYS.items():
+        monkeypatch.setenv(name, value)
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as deaf:
+        store = open_store("s3://blobs", endpoint_url=f"http://127.0.0.1:{deaf.getsockname()[1]}", cache_dir=str(tmp_path))
+        asks = [asyncio.create_task(blob_rows.found(db, store, "ann", f"{number:064x}", 1)) for number in range(40)]
+        await asyncio.sleep(2)
+        assert not any(ask.done() for ask in asks) and db.pool.checkedout() == 0
+        assert await asyncio.wait_for(asyncio.to_thread(int), 5) == 0
+    await asyncio.gather(*asks, return_exceptions=True)

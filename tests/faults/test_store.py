@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
 
-import httpx
 import pytest
 
 from mecapy_jupyter import errors
@@ -101,22 +97,6 @@ def test_f15_away_for_too_long(stack: Stack, client: Client, way: Proxy) -> None
     assert stack.final(stack.submit("'serves'", "serves"))["attempt"] == 1
     way.mode("pass")
     stack.end(impatient)
-
-
-def test_f15_a_store_that_stalls(stack: Stack, way: Proxy) -> None:
-    """It takes requests and answers none: however many ask for it, it keeps neither PostgreSQL's connections nor threads from others."""
-
-    def asks(number: int) -> None:
-        with stack.http() as http, suppress(httpx.TimeoutException):
-            http.post("/blobs/missing", json={"digests": [{"digest": f"{number:064x}", "size": 100_000}]}, timeout=4)
-
-    way.mode("hole")
-    with ThreadPoolExecutor(60) as many:
-        for number in range(60):
-            many.submit(asks, number)
-        time.sleep(2)
-        assert stack.final(stack.submit("'small'", "small"))["attempt"] == 1
-    way.mode("pass")
 
 
 def test_f15_cancelled_while_it_waits(stack: Stack, client: Client, way: Proxy) -> None:
