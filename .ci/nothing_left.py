@@ -1,7 +1,8 @@
 """Run a command, and fail when it leaves a process behind: python nothing_left.py make test
 
-Every orphan below this process becomes its child (Linux' "child subreaper"), also one that made a session of its own or
-cleared its environment. So what is left afterwards is known by descent, and nothing else on the machine is ever touched.
+Every orphan below this process becomes its child (Linux' "child subreaper"), also one that made a
+session of its own or cleared its environment. So what is left afterwards is known by descent, and
+nothing else on the machine is ever touched.
 """
 
 import contextlib
@@ -42,13 +43,21 @@ def state(pid: int) -> str:
 
 def name(pid: int) -> str:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
+        return (
+            Path(f"/proc/{pid}/cmdline")
+            .read_bytes()
+            .replace(b"\0", b" ")
+            .decode("utf-8", "replace")
+            .strip()
+        )
     except OSError:
         return "ended meanwhile"
 
 
 def ending(command: "subprocess.Popen[bytes]") -> int:
-    """The command's exit code. Orphans that end meanwhile are reaped at once, as init would: tests look for zombies, too."""
+    """The command's exit code. Orphans that end meanwhile are reaped at once, as init would: tests
+    look for zombies, too.
+    """
     while True:
         pid, status = os.wait()
         if pid == command.pid:
@@ -60,13 +69,17 @@ def main() -> int:
     if sys.platform != "linux":
         return subprocess.call(sys.argv[1:])
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C reaches the command as well, and it is the command that ends for it
+    signal.signal(
+        signal.SIGINT, lambda *_: None
+    )  # Ctrl-C reaches the command as well, and it is the command that ends for it
     code = ending(subprocess.Popen(sys.argv[1:]))
     until = time.monotonic() + GRACE_S
     while (remaining := left()) and time.monotonic() < until:
         time.sleep(0.2)
     for pid in remaining:
-        print(f"left behind by {' '.join(sys.argv[1:])}: process {pid}: {name(pid)}", file=sys.stderr)
+        print(
+            f"left behind by {' '.join(sys.argv[1:])}: process {pid}: {name(pid)}", file=sys.stderr
+        )
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     return code or bool(remaining)

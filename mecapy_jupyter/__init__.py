@@ -1,4 +1,6 @@
-"""MecaPy: write `%%mecapy` on the first line of a heavy notebook cell and it runs on a shared pool of workers."""
+"""MecaPy: write `%%mecapy` on the first line of a heavy notebook cell and it runs on a shared pool
+of workers.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,15 @@ if TYPE_CHECKING:
     from .errors import MecapyError
     from .tasks.task import Task
 
-__all__ = ["Client", "MecapyError", "Task", "__version__", "load_ipython_extension", "progress", "track"]
+__all__ = [
+    "Client",
+    "MecapyError",
+    "Task",
+    "__version__",
+    "load_ipython_extension",
+    "progress",
+    "track",
+]
 
 
 def load_ipython_extension(shell: Shell) -> None:
@@ -24,7 +34,7 @@ def load_ipython_extension(shell: Shell) -> None:
 
 
 def _jupyter_server_extension_points() -> list[dict[str, str]]:  # pyright: ignore[reportUnusedFunction]  (Jupyter calls it)
-    """Where a Jupyter server finds our extension. Only the name: nothing is imported for it here."""
+    """Where Jupyter servers find our extension. Only the name: nothing is imported for it here."""
     return [{"module": "mecapy_jupyter.extension"}]
 
 

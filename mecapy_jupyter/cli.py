@@ -1,6 +1,8 @@
-"""The `mecapy` command. Light to start: what a command needs is imported when it is called, server code only by name.
+"""The `mecapy` command. Light to start: what a command needs is imported when it is called, server
+code only by name.
 
-Before it: the terminal, and `embedded` (which runs `mecapy up`). After it: `embedded`, `config`, `doctor`, and the servers' `serve`.
+Before it: the terminal, and `embedded` (which runs `mecapy up`). After it: `embedded`, `config`,
+`doctor`, and the servers' `serve`.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mecapy", description="Run heavy notebook cells on a pool of workers.")
+    parser = argparse.ArgumentParser(
+        prog="mecapy", description="Run heavy notebook cells on a pool of workers."
+    )
     parser.add_argument("--version", action="version", version=f"mecapy {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -40,11 +44,26 @@ def _parser() -> argparse.ArgumentParser:
         return command
 
     up = add("up", _up, "run the embedded stack in the foreground; prints its URL and token")
-    up.add_argument("--workers", type=_count, default=0, metavar="N", help="how many workers (default: one per core, at most 2)")
     up.add_argument(
-        "--port", type=int, default=0, metavar="P", help="port of the gateway on 127.0.0.1 (default: the one used last, or a free one)"
+        "--workers",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="how many workers (default: one per core, at most 2)",
     )
-    up.add_argument("--idle-stop", type=float, metavar="SECONDS", help="end when nothing ran and nobody asked for so long (default: never)")
+    up.add_argument(
+        "--port",
+        type=int,
+        default=0,
+        metavar="P",
+        help="port of the gateway on 127.0.0.1 (default: the one used last, or a free one)",
+    )
+    up.add_argument(
+        "--idle-stop",
+        type=float,
+        metavar="SECONDS",
+        help="end when nothing ran and nobody asked for so long (default: never)",
+    )
     for hidden in ("--detach", "--sweep"):
         up.add_argument(hidden, action="store_true", help=argparse.SUPPRESS)
     up.add_argument("--ready-fd", type=int, default=-1, help=argparse.SUPPRESS)
@@ -52,15 +71,25 @@ def _parser() -> argparse.ArgumentParser:
     status = add("status", _status, "what runs: every component with its pid, address and health")
     status.add_argument("--json", action="store_true", help="for programs")
     for command in (up, down, status):
-        command.add_argument("--data", metavar="DIR", help="data directory of the stack (default: your own)")
-    gateway = add("gateway", _gateway, "run a gateway; settings come from the environment (MECAPY_…)")
+        command.add_argument(
+            "--data", metavar="DIR", help="data directory of the stack (default: your own)"
+        )
+    gateway = add(
+        "gateway", _gateway, "run a gateway; settings come from the environment (MECAPY_…)"
+    )
     gateway.add_argument("--host", default="127.0.0.1")
     gateway.add_argument("--port", type=int, default=8000)
     gateway.add_argument("--fd", type=int, help=argparse.SUPPRESS)
     add("worker", _worker, "run a worker; settings come from the environment (MECAPY_…)")
     add("migrate", _migrate, "bring the database to the newest schema")
-    login = add("login", _login, "log in at a gateway, with a browser on any device, and keep it as the one to use")
-    login.add_argument("gateway", nargs="?", metavar="URL", help="of the gateway; the one in use, if left out")
+    login = add(
+        "login",
+        _login,
+        "log in at a gateway, with a browser on any device, and keep it as the one to use",
+    )
+    login.add_argument(
+        "gateway", nargs="?", metavar="URL", help="of the gateway; the one in use, if left out"
+    )
     login.add_argument("--url", help=argparse.SUPPRESS)
     login.add_argument("--token", action="store_true", help="type a token in instead")
     add("logout", _logout, "forget the gateway and its token, and end the login")
@@ -69,14 +98,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     create = token.add_parser("create", help="make one; it is shown this once")
     create.add_argument("name", metavar="NAME", help="what it is for")
-    create.add_argument("--scopes", default="tasks,read", help="of tasks, read, admin; default: tasks,read")
-    create.add_argument("--days", type=float, default=90.0, help="until it expires; 0: never; default: 90")
+    create.add_argument(
+        "--scopes", default="tasks,read", help="of tasks, read, admin; default: tasks,read"
+    )
+    create.add_argument(
+        "--days", type=float, default=90.0, help="until it expires; 0: never; default: 90"
+    )
     token.add_parser("list", help="those I have")
-    token.add_parser("revoke", help="refuse one from now on").add_argument("id", metavar="ID", help="as `list` shows it")
+    token.add_parser("revoke", help="refuse one from now on").add_argument(
+        "id", metavar="ID", help="as `list` shows it"
+    )
     tasks = add("tasks", _tasks, "my last tasks")
     tasks.add_argument("--json", action="store_true", help="for programs")
     tasks.add_argument("--limit", type=_count, default=20, metavar="N")
-    add("doctor", _doctor, "check the configuration, the gateway and the workers, and say what to do")
+    add(
+        "doctor",
+        _doctor,
+        "check the configuration, the gateway and the workers, and say what to do",
+    )
     return parser
 
 
@@ -96,12 +135,16 @@ def _up(options: argparse.Namespace) -> int:
     up = _server("mecapy_backend.stack.up")
     if options.sweep:
         return up.sweep(place)
-    idle_s = options.idle_stop if options.idle_stop is not None else float(os.environ.get("MECAPY_IDLE_STOP") or 0)
+    idle_s = (
+        options.idle_stop
+        if options.idle_stop is not None
+        else float(os.environ.get("MECAPY_IDLE_STOP") or 0)
+    )
     return up.up(place, up.Options(options.workers, options.port, idle_s), options.ready_fd)
 
 
 def _become_daemon() -> None:
-    """A process of its own that no terminal and no notebook takes along, and that none has to reap."""
+    """A process of its own that no terminal and no notebook takes along and none has to reap."""
     if os.fork():
         os._exit(0)
     os.setsid()
@@ -126,13 +169,21 @@ def _status(options: argparse.Namespace) -> int:
         print(f"{found['url']}  ({found['data']}, supervisor {found['supervisor']['pid']})")
         for part in found["components"]:
             health = "healthy" if part["healthy"] else "not answering"
-            print(f"  {part['name']:<9} pid {part['pid']:<8} {health:<14} {part['address'] or part.get('id', '')}")
+            print(
+                f"  {part['name']:<9} pid {part['pid']:<8} {health:<14} "
+                f"{part['address'] or part.get('id', '')}"
+            )
     return 0 if found["url"] else NOT_RUNNING
 
 
 def _gateway(options: argparse.Namespace) -> None:
     app, settings = _server("mecapy_backend.app"), _server("mecapy_backend.settings").Settings()
-    app.serve(settings, options.host, options.port, **({"fd": options.fd} if options.fd is not None else {}))
+    app.serve(
+        settings,
+        options.host,
+        options.port,
+        **({"fd": options.fd} if options.fd is not None else {}),
+    )
 
 
 def _worker(_: argparse.Namespace) -> None:
@@ -151,7 +202,8 @@ def _server(module: str) -> Any:
         return importlib.import_module(module)
     except ModuleNotFoundError as missing:
         raise errors.ConfigError(
-            f"this command needs the server part, and {missing.name} is not installed: `pip install 'mecapy-jupyter[local]'` "
+            f"this command needs the server part, and {missing.name} is not installed: `pip "
+            f"install 'mecapy-jupyter[local]'` "
             "(or [backend] for `mecapy gateway`, [worker] for `mecapy worker`)"
         ) from None
 

@@ -1,6 +1,8 @@
-"""Every error of ours that a user can meet. A failing cell raises its own exception, never one of these.
+"""Every error of ours that a user can meet. A failing cell raises its own exception, never one of
+these.
 
-Each message says what happened and what to do next; `docs/errors.md` names them all (a test keeps it so).
+Each message says what happened and what to do next; `docs/errors.md` names them all (a test keeps
+it so).
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ class ConnectionFailed(MecapyError):
 
 
 class NotAuthorized(MecapyError):
-    """The gateway does not accept the token, a login has ended or was refused, or this is not for you."""
+    """The gateway does not accept the token, a login has ended or was refused, or this is not for
+    you.
+    """
 
 
 class NotFound(MecapyError):
@@ -47,7 +51,9 @@ class CannotReceive(MecapyError):
 
 
 class CellError(MecapyError):
-    """The cell raised an exception that cannot itself travel; its name and text stand in the message."""
+    """The cell raised an exception that cannot itself travel; its name and text stand in the
+    message.
+    """
 
 
 class StackError(MecapyError):
@@ -87,7 +93,7 @@ class PythonMismatch(TaskFailed):
 
 
 class InputsNotOpened(TaskFailed):
-    """The inputs could not be opened on the worker, most often because a package is missing there."""
+    """The inputs could not be opened on the worker, mostly because a package is missing there."""
 
 
 class ResultTooLarge(TaskFailed):

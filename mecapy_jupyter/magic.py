@@ -1,4 +1,6 @@
-"""`%%mecapy` and `%mecapy`: read the line, hand over to `cell` or `commands`. Registered by `%load_ext mecapy_jupyter`."""
+"""`%%mecapy` and `%mecapy`: read the line, hand over to `cell` or `commands`. Registered by
+`%load_ext mecapy_jupyter`.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ def words(line: str) -> list[str]:
     try:
         return shlex.split(line)
     except ValueError as trouble:  # a quote without its other
-        raise errors.ConfigError(f"{line!r}: {str(trouble).lower()}; close the quote, or leave it out") from None
+        raise errors.ConfigError(
+            f"{line!r}: {str(trouble).lower()}; close the quote, or leave it out"
+        ) from None
 
 
 def _job_name(text: str) -> str:
@@ -64,23 +68,89 @@ def _names(text: str) -> tuple[str, ...]:
 
 @functools.cache  # making it anew took longer than capturing a cell
 def _parser() -> _Parser:
-    parser = _Parser(prog="%%mecapy", add_help=False, allow_abbrev=False, description="Run this cell on a worker.")
+    parser = _Parser(
+        prog="%%mecapy",
+        add_help=False,
+        allow_abbrev=False,
+        description="Run this cell on a worker.",
+    )
     add = parser.add_argument
     add("-h", "--help", action="store_true", help="show this")
-    add("-i", "--inputs", type=_names, metavar="a,b", help="send these variables (names or globs) instead of what the cell reads")
-    add("-o", "--outputs", type=_names, metavar="y,z", help="bring home these variables instead of what the cell binds (`none`: nothing)")
-    add("--bg", action="store_true", help="return at once; the cell's Future is in the variable --as names")
-    add("--as", dest="job", type=_job_name, metavar="job", help="the variable for the Future of --bg")
-    add("--timeout", type=duration, default=300.0, metavar="2h", help="stop the cell after this time of running (300 s)")
-    add("--priority", type=int, choices=range(10), default=5, metavar="0-9", help="among your own tasks, higher first (5)")
+    add(
+        "-i",
+        "--inputs",
+        type=_names,
+        metavar="a,b",
+        help="send these variables (names or globs) instead of what the cell reads",
+    )
+    add(
+        "-o",
+        "--outputs",
+        type=_names,
+        metavar="y,z",
+        help="bring home these variables instead of what the cell binds (`none`: nothing)",
+    )
+    add(
+        "--bg",
+        action="store_true",
+        help="return at once; the cell's Future is in the variable --as names",
+    )
+    add(
+        "--as",
+        dest="job",
+        type=_job_name,
+        metavar="job",
+        help="the variable for the Future of --bg",
+    )
+    add(
+        "--timeout",
+        type=duration,
+        default=300.0,
+        metavar="2h",
+        help="stop the cell after this time of running (300 s)",
+    )
+    add(
+        "--priority",
+        type=int,
+        choices=range(10),
+        default=5,
+        metavar="0-9",
+        help="among your own tasks, higher first (5)",
+    )
     add("--name", default="", help="a name for task lists")
-    add("--retries", type=int, choices=range(11), default=0, metavar="n", help="try a failing cell again so many times (0)")
-    add("--files", type=_paths, default=(), metavar="mesh.msh,data/*.csv", help="files that go along, by their paths from here")
-    add("--keep", type=_paths, default=(), metavar="out/*.vtk", help="files the cell writes that come home into this folder")
+    add(
+        "--retries",
+        type=int,
+        choices=range(11),
+        default=0,
+        metavar="n",
+        help="try a failing cell again so many times (0)",
+    )
+    add(
+        "--files",
+        type=_paths,
+        default=(),
+        metavar="mesh.msh,data/*.csv",
+        help="files that go along, by their paths from here",
+    )
+    add(
+        "--keep",
+        type=_paths,
+        default=(),
+        metavar="out/*.vtk",
+        help="files the cell writes that come home into this folder",
+    )
     add("--dry-run", action="store_true", help="send nothing; say what would travel")
     add("--quiet", action="store_true", help="no live block; only a progress bar of the cell's own")
-    add("--progress-after", type=float, metavar="s", help="show the live block after so many seconds (2)")
-    add("--every", action="store_true", help=argparse.SUPPRESS)  # put there by `%mecapy on`: this line is not the user's
+    add(
+        "--progress-after",
+        type=float,
+        metavar="s",
+        help="show the live block after so many seconds (2)",
+    )
+    add(
+        "--every", action="store_true", help=argparse.SUPPRESS
+    )  # put there by `%mecapy on`: this line is not the user's
     return parser
 
 
@@ -113,7 +183,10 @@ class Magics:
             print(_parser().format_help())
             return
         if given.job and not given.bg:
-            raise errors.ConfigError(f"`--as {given.job}` names the Future of a cell in the background; write `--bg --as {given.job}`")
+            raise errors.ConfigError(
+                f"`--as {given.job}` names the Future of a cell in the background; write `--bg "
+                f"--as {given.job}`"
+            )
         from .cells import cell
         from .cells.prepared import Options, Prepared
 
@@ -127,11 +200,15 @@ class Magics:
             retries=given.retries,
             dry_run=given.dry_run,
             quiet=given.quiet,
-            progress_after_s=(0.0 if given.every else 2.0) if given.progress_after is None else given.progress_after,
+            progress_after_s=(0.0 if given.every else 2.0)
+            if given.progress_after is None
+            else given.progress_after,
             files=given.files,
             keep=given.keep,
         )
-        prepared = Prepared(self._shell, options, "" if given.every else f"%%mecapy {line}".rstrip(), body)
+        prepared = Prepared(
+            self._shell, options, "" if given.every else f"%%mecapy {line}".rstrip(), body
+        )
         if given.dry_run:
             from .cells import dryrun
 

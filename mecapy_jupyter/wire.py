@@ -1,8 +1,10 @@
-"""The contract: what travels between notebook, gateway and worker. Standard library only; all three sides import it.
+"""The contract: what travels between notebook, gateway and worker. Standard library only; all three
+sides import it.
 
 A frozen dataclass here is one thing that travels; `as_json` and `from_json` are its only two forms.
-The gateway checks requests with its own pydantic models and stores these as JSON; next in the line are
-`mecapy_jupyter.client` (sends requests, reads events) and `mecapy_worker.jobs` (reads requests, sends events).
+The gateway checks requests with its own pydantic models and stores these as JSON; next in the line
+are `mecapy_jupyter.client` (sends requests, reads events) and `mecapy_worker.jobs` (reads requests,
+sends events).
 """
 
 from __future__ import annotations
@@ -13,19 +15,37 @@ from typing import Any, Literal
 
 # States of a task. The last three are final.
 State = Literal["queued", "running", "completed", "failed", "cancelled"]
-QUEUED, RUNNING, COMPLETED, FAILED, CANCELLED = "queued", "running", "completed", "failed", "cancelled"
+QUEUED, RUNNING, COMPLETED, FAILED, CANCELLED = (
+    "queued",
+    "running",
+    "completed",
+    "failed",
+    "cancelled",
+)
 FINAL: frozenset[str] = frozenset({COMPLETED, FAILED, CANCELLED})
 
 # Events of a task's log that are not a state. The final event is named by the final state.
-STARTED, STDOUT, STDERR, DISPLAY, PROGRESS, USAGE = "started", "stdout", "stderr", "display", "progress", "usage"
+STARTED, STDOUT, STDERR, DISPLAY, PROGRESS, USAGE = (
+    "started",
+    "stdout",
+    "stderr",
+    "display",
+    "progress",
+    "usage",
+)
 
 INLINE_BYTES = 64 * 1024
-"""A pickle stream up to this size travels inside the request or result; a longer one, and every out-of-band buffer, is a blob."""
+"""A pickle stream up to this size travels inside the request or result; a longer one, and every
+out-of-band buffer, is a blob.
+"""
 
 CALLED = "_mecapy_fn"
-"""The variable with the function where a task calls one (`Client.submit`, `map`): results are copies, as of any executor of processes."""
+"""The variable with the function where a task calls one (`Client.submit`, `map`): results are
+copies, as of any executor of processes.
+"""
 
-# Why a task failed (`ErrorInfo.kind`). "cell" is the cell's own exception and the only one that is not ours.
+# Why a task failed (`ErrorInfo.kind`). "cell" is the cell's own exception and the only one that is
+# not ours.
 ErrorKind = Literal[
     "cell",  # the code raised
     "timeout",  # ran past its timeout
@@ -44,18 +64,28 @@ ErrorKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """Pickled values: one stream of pickles (inline or as a blob) and, in order, the digests of its out-of-band buffers."""
+    """Pickled values: one stream of pickles (inline or as a blob) and, in order, the digests of its
+    out-of-band buffers.
+    """
 
     pickle: bytes = b""
     pickle_blob: str = ""
     buffers: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        return {"pickle": base64.b64encode(self.pickle).decode("ascii"), "pickle_blob": self.pickle_blob, "buffers": list(self.buffers)}
+        return {
+            "pickle": base64.b64encode(self.pickle).decode("ascii"),
+            "pickle_blob": self.pickle_blob,
+            "buffers": list(self.buffers),
+        }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Payload:
-        return cls(base64.b64decode(data.get("pickle", "")), data.get("pickle_blob", ""), tuple(data.get("buffers", ())))
+        return cls(
+            base64.b64decode(data.get("pickle", "")),
+            data.get("pickle_blob", ""),
+            tuple(data.get("buffers", ())),
+        )
 
     @property
     def digests(self) -> tuple[str, ...]:
@@ -65,7 +95,9 @@ class Payload:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Where the code stands in its notebook, so that errors name the user's own lines. Line 1 of the cell is `header`."""
+    """Where the code stands in its notebook, so that errors name the user's own lines. Line 1 of
+    the cell is `header`.
+    """
 
     number: int = 0  # execution count, as in "Cell In[5]"; 0: not from a notebook
     header: str = ""  # the `%%mecapy …` line
@@ -74,12 +106,14 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class TaskRequest:
-    """The body of `POST /tasks`. `inputs` are JSON values that become variables; `payload` is what Python clients send instead.
+    """The body of `POST /tasks`. `inputs` are JSON values that become variables; `payload` is what
+    Python clients send instead.
 
-    `outputs`: names or globs of the variables to bring home; None: everything the code binds or changes.
-    `timeout` in seconds of running; `retries`: further attempts after a failing one (a lost worker is always retried).
-    `keep`: globs of files, relative to the task's folder, that come home with the result (Python clients only).
-    `python`: "major.minor" the payload was pickled with.
+    `outputs`: names or globs of the variables to bring home; None: everything the code binds or
+    changes. `timeout` in seconds of running; `retries`: further attempts after a failing one (a
+    lost worker is always retried). `keep`: globs of files, relative to the task's folder, that come
+    home with the result (Python clients only). `python`: "major.minor" the payload was pickled
+    with.
     """
 
     code: str
@@ -104,12 +138,19 @@ class TaskRequest:
 
 @dataclass(frozen=True, slots=True)
 class ErrorInfo:
-    """Why a task failed, as plain text for anybody. The exception itself, pickled, travels in the payload for its owner."""
+    """Why a task failed, as plain text for anybody. The exception itself, pickled, travels in the
+    payload for its owner.
+    """
 
     kind: ErrorKind
-    type: str  # "ZeroDivisionError", or for kinds other than "cell" the name of the limit's exception
+    type: (
+        str  # "ZeroDivisionError", or for kinds other than "cell" the name of the limit's exception
+    )
     message: str  # one sentence, with what to do next
-    line: int | None = None  # line of the cell as the user counts it; line 1 is the `%%mecapy` line when there is one
+    line: int | None = (
+        # line of the cell as the user counts it; line 1 is the `%%mecapy` line when there is one
+        None
+    )
     traceback: tuple[str, ...] = ()  # rendered as IPython shows it, machinery left out
 
     def as_json(self) -> dict[str, Any]:
@@ -117,15 +158,22 @@ class ErrorInfo:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> ErrorInfo:
-        return cls(data["kind"], data["type"], data["message"], data.get("line"), tuple(data.get("traceback", ())))
+        return cls(
+            data["kind"],
+            data["type"],
+            data["message"],
+            data.get("line"),
+            tuple(data.get("traceback", ())),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How an attempt ended; the data of the final event, and what the task's row keeps.
 
-    `result` is the JSON result: with `outputs` given, or without a last expression, an object of variables; else the value
-    of the last expression. A value JSON cannot hold stands as {"repr": text}. `payload` is the Python result (see payload.py).
+    `result` is the JSON result: with `outputs` given, or without a last expression, an object of
+    variables; else the value of the last expression. A value JSON cannot hold stands as {"repr":
+    text}. `payload` is the Python result (see payload.py).
     """
 
     state: State
@@ -133,7 +181,10 @@ class Outcome:
     error: ErrorInfo | None = None
     payload: Payload | None = None
     seconds: float = 0.0  # of running
-    stopped_s: float | None = None  # cancelled while it ran: from the worker's hearing of it until all its processes were dead
+    stopped_s: float | None = (
+        # cancelled while it ran: from the worker's hearing of it until all its processes were dead
+        None
+    )
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -160,12 +211,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One entry of a task's log. `id` orders them and resumes a stream (`Last-Event-ID`); `data` is plain JSON.
+    """One entry of a task's log. `id` orders them and resumes a stream (`Last-Event-ID`); `data` is
+    plain JSON.
 
-    queued {position, of, eta_s} · started {worker, attempt, memory_limit_bytes} · usage {cpu_percent, memory_bytes}
-    stdout/stderr {text} · progress {fraction, text}
-    display {kind: display_data | update_display_data | execute_result | clear_output, data, metadata, display_id, wait}
-    completed/failed/cancelled: Outcome.as_json()
+    queued {position, of, eta_s} · started {worker, attempt, memory_limit_bytes} · usage
+    {cpu_percent, memory_bytes} stdout/stderr {text} · progress {fraction, text} display {kind:
+    display_data | update_display_data | execute_result | clear_output, data, metadata, display_id,
+    wait} completed/failed/cancelled: Outcome.as_json()
     """
 
     id: str

@@ -1,7 +1,9 @@
-"""Run the first notebook on an embedded stack of its own and show what came back: what `make demo` calls.
+"""Run the first notebook on an embedded stack of its own and show what came back: what `make demo`
+calls.
 
-The stack lives in a temporary folder and is stopped at the end, whatever happens. Nothing here is special to the demo notebook:
-another one can be named on the command line. Next in the line: the notebook's own `%%mecapy` cell.
+The stack lives in a temporary folder and is stopped at the end, whatever happens. Nothing here is
+special to the demo notebook: another one can be named on the command line. Next in the line: the
+notebook's own `%%mecapy` cell.
 """
 
 from __future__ import annotations
@@ -43,7 +45,12 @@ def stack(folder: Path) -> Iterator[Stack]:
     """An embedded stack in `folder`, stopped on leaving."""
     command = [sys.executable, "-m", "mecapy_jupyter.cli", "up", "--data", str(folder / "stack")]
     log = folder / "up.log"
-    with log.open("w") as errors, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=without_mecapy()) as up:
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, env=without_mecapy()
+        ) as up,
+    ):
         try:
             yield first_lines(up, log)
         finally:
@@ -60,7 +67,7 @@ def without_mecapy() -> dict[str, str]:
 
 
 def first_lines(up: subprocess.Popen[str], log: Path) -> Stack:
-    """URL and token, which `mecapy up` prints first and only when both gateway and a worker serve."""
+    """URL and token, which `mecapy up` prints first, and only when gateway and a worker serve."""
     assert up.stdout is not None
     found: dict[str, str] = {}
     for line in up.stdout:
@@ -69,16 +76,31 @@ def first_lines(up: subprocess.Popen[str], log: Path) -> Stack:
         if {"url", "token"} <= found.keys():
             return Stack(found["url"], found["token"])
     reason = log.read_text().strip()[-2000:]
-    raise DemoFailed(f"The embedded stack did not start:\n{reason}\n`.venv/bin/mecapy doctor` looks for the reason.")
+    raise DemoFailed(
+        f"The embedded stack did not start:\n{reason}\n`.venv/bin/mecapy doctor` looks for the "
+        f"reason."
+    )
 
 
 def execute(path: Path, at: Stack) -> tuple[Any, float]:
-    """The notebook with its outputs, and the seconds it took; a failing cell ends the demo with that cell's error."""
+    """The notebook with its outputs, and the seconds it took; a failing cell ends the demo with
+    that cell's error.
+    """
     notebook = nbformat.read(path, as_version=4)
-    environment = without_mecapy() | {"MECAPY_URL": at.url, "MECAPY_TOKEN": at.token, "MECAPY_NONINTERACTIVE": "1"}
+    environment = without_mecapy() | {
+        "MECAPY_URL": at.url,
+        "MECAPY_TOKEN": at.token,
+        "MECAPY_NONINTERACTIVE": "1",
+    }
     where = {"metadata": {"path": str(path.parent)}}
     # Quiet: some versions of ipykernel warn about the transport on every start.
-    client = NotebookClient(notebook, timeout=CELL_S, kernel_name="python3", resources=where, extra_arguments=["--log-level=ERROR"])
+    client = NotebookClient(
+        notebook,
+        timeout=CELL_S,
+        kernel_name="python3",
+        resources=where,
+        extra_arguments=["--log-level=ERROR"],
+    )
     begin = time.monotonic()
     try:
         client.execute(env=environment)
@@ -89,7 +111,9 @@ def execute(path: Path, at: Stack) -> tuple[Any, float]:
 
 def tasks(at: Stack) -> list[dict[str, Any]]:
     """What the gateway knows of the tasks that ran, oldest first."""
-    answer = urllib3.request("GET", f"{at.url}/tasks", headers={"Authorization": f"Bearer {at.token}"}, timeout=10.0)
+    answer = urllib3.request(
+        "GET", f"{at.url}/tasks", headers={"Authorization": f"Bearer {at.token}"}, timeout=10.0
+    )
     body = answer.json()
     rows = body["tasks"] if isinstance(body, dict) else body
     return sorted(rows, key=lambda row: row["created_at"])
@@ -100,12 +124,21 @@ def show(notebook: Any, ran: list[dict[str, Any]], pictures: Path) -> None:
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     remote = [cell for cell in cells if cell.source.startswith("%%mecapy")]
     if len(ran) < len(remote):
-        raise DemoFailed(f"{len(remote)} cells start with %%mecapy, but the gateway saw {len(ran)} tasks: a cell ran somewhere else.")
+        raise DemoFailed(
+            f"{len(remote)} cells start with %%mecapy, but the gateway saw {len(ran)} tasks: a "
+            f"cell ran somewhere else."
+        )
     for cell, task in zip(remote, ran, strict=False):
-        print(f"\nThe cell\n\n{indented(cell.source)}\n\nran as task {task['task_id']} on worker {task['worker']}: {how(task)}.")
+        print(
+            f"\nThe cell\n\n{indented(cell.source)}\n\nran as task {task['task_id']} on worker "
+            f"{task['worker']}: {how(task)}."
+        )
         print(f"Under it the notebook now shows\n\n{indented(text(cell))}\n")
     saved = save_pictures(cells, pictures)
-    print(f"The cells after it read the variables it left; they end with\n\n{indented(text(cells[-1]))}\n")
+    print(
+        f"The cells after it read the variables it left; they end "
+        f"with\n\n{indented(text(cells[-1]))}\n"
+    )
     for path in saved:
         print(f"picture: {path}")
     if not saved:
@@ -114,14 +147,23 @@ def show(notebook: Any, ran: list[dict[str, Any]], pictures: Path) -> None:
 
 def how(task: dict[str, Any]) -> str:
     started, ended = (datetime.fromisoformat(task[when]) for when in ("started_at", "completed_at"))
-    return f"{task['status']} after {(ended - started).total_seconds():.1f} s, attempt {task['attempts']}"
+    return (
+        f"{task['status']} after {(ended - started).total_seconds():.1f} s, attempt "
+        f"{task['attempts']}"
+    )
 
 
 def text(cell: Any) -> str:
-    """What a reader sees under the cell: what it printed, and the text of what it displayed (the live block says what came back)."""
-    printed = "".join(output["text"] for output in cell.outputs if output["output_type"] == "stream")
+    """What a reader sees under the cell: what it printed, and the text of what it displayed (the
+    live block says what came back).
+    """
+    printed = "".join(
+        output["text"] for output in cell.outputs if output["output_type"] == "stream"
+    )
     displayed = [output["data"] for output in cell.outputs if "data" in output]
-    shown = [data["text/plain"] for data in displayed if "text/plain" in data and "image/png" not in data]
+    shown = [
+        data["text/plain"] for data in displayed if "text/plain" in data and "image/png" not in data
+    ]
     return "\n".join([printed.strip(), *shown])
 
 
@@ -131,7 +173,12 @@ def indented(block: str) -> str:
 
 def save_pictures(cells: list[Any], folder: Path) -> list[Path]:
     folder.mkdir(exist_ok=True)
-    shown = [output["data"]["image/png"] for cell in cells for output in cell.outputs if "image/png" in output.get("data", {})]
+    shown = [
+        output["data"]["image/png"]
+        for cell in cells
+        for output in cell.outputs
+        if "image/png" in output.get("data", {})
+    ]
     saved = [folder / f"picture-{number}.png" for number in range(1, len(shown) + 1)]
     for path, encoded in zip(saved, shown, strict=True):
         path.write_bytes(base64.b64decode(encoded))
@@ -145,16 +192,24 @@ def main() -> int:
     options = parser.parse_args()
     begin = time.monotonic()
     try:
-        with tempfile.TemporaryDirectory(prefix="mecapy-demo-", ignore_cleanup_errors=True) as folder:
+        with tempfile.TemporaryDirectory(
+            prefix="mecapy-demo-", ignore_cleanup_errors=True
+        ) as folder:
             print("starting PostgreSQL, Valkey, the gateway and the workers …", flush=True)
             with stack(Path(folder)) as at:
-                print(f"the stack serves at {at.url} after {time.monotonic() - begin:.1f} s", flush=True)
+                print(
+                    f"the stack serves at {at.url} after {time.monotonic() - begin:.1f} s",
+                    flush=True,
+                )
                 print(f"executing {options.notebook.name} …", flush=True)
                 notebook, took_s = execute(options.notebook, at)
                 show(notebook, tasks(at), options.output)
                 nbformat.write(notebook, options.output / options.notebook.name)
         print(f"the notebook with its outputs: {options.output / options.notebook.name}")
-        print(f"\nThe notebook took {took_s:.0f} s; the stack is stopped. Next: `make lab` opens it in JupyterLab.")
+        print(
+            f"\nThe notebook took {took_s:.0f} s; the stack is stopped. Next: `make lab` opens it "
+            f"in JupyterLab."
+        )
     except DemoFailed as failure:
         print(f"\nThe demo failed. {failure}", file=sys.stderr)
         return 1

@@ -1,9 +1,11 @@
-"""Run all demo notebooks on an embedded stack and save them with their outputs, which readers on GitHub see.
+"""Run all demo notebooks on an embedded stack and save them with their outputs, which readers on
+GitHub see.
 
     python notebooks/save_outputs.py [notebook.ipynb …]
 
-Kept is what every machine gives: pictures, results, what was printed. Left out: times and ids of the run, widgets, bars in mid-way.
-Before it: `run_demo`, which runs a notebook. After it: tests/notebooks/test_demos.py, which runs them again and compares.
+Kept is what every machine gives: pictures, results, what was printed. Left out: times and ids of
+the run, widgets, bars in mid-way. Before it: `run_demo`, which runs a notebook. After it:
+tests/notebooks/test_demos.py, which runs them again and compares.
 """
 
 from __future__ import annotations

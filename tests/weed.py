@@ -1,4 +1,6 @@
-"""A real S3 server for tests and benchmarks: SeaweedFS in one process, on free ports of loopback, with a bucket `blobs`."""
+"""A real S3 server for tests and benchmarks: SeaweedFS in one process, on free ports of loopback,
+with a bucket `blobs`.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 _KEY, _SECRET = "key", "secret"
 KEYS = {"AWS_ACCESS_KEY_ID": _KEY, "AWS_SECRET_ACCESS_KEY": _SECRET}
 PROGRAM = Path(sys.executable).with_name("weed")
-_NAMES = "s3.port s3.port.grpc master.port master.port.grpc filer.port filer.port.grpc volume.port volume.port.grpc "
+_NAMES = (
+    "s3.port s3.port.grpc master.port master.port.grpc filer.port filer.port.grpc "
+    "volume.port volume.port.grpc "
+)
 _MORE = "webdav.port admin.port admin.port.grpc s3.port.iceberg s3.port.lance"
 
 
@@ -25,12 +30,20 @@ _MORE = "webdav.port admin.port admin.port.grpc s3.port.iceberg s3.port.lance"
 def served(folder: Path) -> Generator[str]:
     """Its URL. `KEYS` are what it lets in."""
     ports = {name: _free_port() for name in (_NAMES + _MORE).split()}
-    options = [f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-bucket=blobs", "-admin.ui=false"]
+    options = [
+        f"-dir={folder}",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        "-bucket=blobs",
+        "-admin.ui=false",
+    ]
     options += [f"-{name}={port}" for name, port in ports.items()]
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder)} | KEYS
     with (
         (folder / "log").open("wb") as log,
-        subprocess.Popen([PROGRAM, "mini", *options], stdout=log, stderr=log, env=environment, cwd=folder) as server,
+        subprocess.Popen(
+            [PROGRAM, "mini", *options], stdout=log, stderr=log, env=environment, cwd=folder
+        ) as server,
     ):
         url = f"http://127.0.0.1:{ports['s3.port']}"
         try:
@@ -50,10 +63,18 @@ def _free_port() -> int:
 
 
 def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    store = boto3.client("s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id=_KEY, aws_secret_access_key=_SECRET)
+    store = boto3.client(
+        "s3",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id=_KEY,
+        aws_secret_access_key=_SECRET,
+    )
     until = time.monotonic() + 60
     while True:
-        assert server.poll() is None and time.monotonic() < until, log.read_text(errors="replace")[-3000:]
+        assert server.poll() is None and time.monotonic() < until, log.read_text(errors="replace")[
+            -3000:
+        ]
         try:  # it answers before it knows its keys
             store.head_bucket(Bucket="blobs")
             return

@@ -1,7 +1,9 @@
-"""What an owner may still have: their share of the pool and what is left of each quota, known closely enough to tell at no cost.
+"""What an owner may still have: their share of the pool and what is left of each quota, known
+closely enough to tell at no cost.
 
-Looked at once a second for each owner who submits; what was submitted here since is added. Other gateways' submissions of the last
-second are not in it. Before it: `routes.tasks`; after it: `store.shares`.
+Looked at once a second for each owner who submits; what was submitted here since is added. Other
+gateways' submissions of the last second are not in it. Before it: `routes.tasks`; after it:
+`store.shares`.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ _NEAR = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """`count_to`: how many queued tasks the submission itself must count to; None: its owner is far below that."""
+    """`count_to`: how many queued tasks the submission itself must count to; None: its owner is far
+    below that.
+    """
 
     share: Share
     count_to: int | None
@@ -52,7 +56,9 @@ class Allowances:
         if seen is None or time.monotonic() - seen.at_s > _FRESH_S:
             if len(self._seen) > 10_000:
                 self._seen.clear()
-            seen = self._seen[owner] = _Seen(await shares.standing(db, owner, self._settings), time.monotonic())
+            seen = self._seen[owner] = _Seen(
+                await shares.standing(db, owner, self._settings), time.monotonic()
+            )
         seen.since += 1
         standing = seen.standing
         for whose, uses in (("you", standing.own), ("your organisation", standing.organisation)):
@@ -72,7 +78,12 @@ def _beyond(use: Use, more: float) -> bool:
 def queue_full(whose: str, limit: float) -> Problem:
     have = "you have" if whose == "you" else f"{whose} has"
     advice = "wait until some have started, or cancel some; an admin can raise it (`max_queued`)"
-    return Problem(429, "queue-full", f"{have} {limit:g} queued tasks, as many as allowed: {advice}", headers={"Retry-After": "5"})
+    return Problem(
+        429,
+        "queue-full",
+        f"{have} {limit:g} queued tasks, as many as allowed: {advice}",
+        headers={"Retry-After": "5"},
+    )
 
 
 def _no_more_hours(whose: str, use: Use) -> Problem:
@@ -81,14 +92,24 @@ def _no_more_hours(whose: str, use: Use) -> Problem:
     have = "you have" if whose == "you" else f"{whose} has"
     told = f"{have} used {use.used:.2f} of {use.limit:g} CPU-hours this month, all there are"
     detail = f"{told}: they start anew on {again:%Y-%m-%d}; an admin can raise them (`cpu_hours`)"
-    return Problem(429, "cpu-hours", detail, headers={"Retry-After": str(int((again - now).total_seconds()) + 1)})
+    return Problem(
+        429,
+        "cpu-hours",
+        detail,
+        headers={"Retry-After": str(int((again - now).total_seconds()) + 1)},
+    )
 
 
 def told(standing: Standing) -> dict[str, Any]:
-    """For `GET /me`: quota → used, limit, left, for oneself and, where there is one, for the organisation."""
+    """For `GET /me`: quota → used, limit, left, for oneself and, where there is one, for the
+    organisation.
+    """
 
     def quotas(uses: Any) -> dict[str, Any]:
-        return {name: {"used": round(use.used, 6), "limit": use.limit, "left": use.left} for name, use in uses.items()}
+        return {
+            name: {"used": round(use.used, 6), "limit": use.limit, "left": use.left}
+            for name, use in uses.items()
+        }
 
     whole = {"organisation_quotas": quotas(standing.organisation)} if standing.organisation else {}
     return {"weight": standing.share.weight, "quotas": quotas(standing.own), **whole}

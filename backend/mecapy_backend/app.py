@@ -1,4 +1,5 @@
-"""The gateway: one FastAPI app over the store. `create_app` builds it, `serve` runs it (for `mecapy gateway`).
+"""The gateway: one FastAPI app over the store. `create_app` builds it, `serve` runs it (for `mecapy
+gateway`).
 
 The routes are in `routes`, who asks in `auth`, errors in `problems`, settings in `settings`.
 """
@@ -48,8 +49,11 @@ Errors are problem documents (RFC 9457): `detail` says what to do, `type` is sta
 
 _log = structlog.get_logger()
 _EXPOSED = ("Location", "Retry-After", "X-Request-ID")
-_KEEP_ALIVE_S = 75  # of an idle connection: longer than a user thinks between two cells, so that each finds it open
-_COMMAND_TIMEOUT_S = 2.0  # every statement here touches few rows by index; longer means the database is away
+# of an idle connection: longer than a user thinks between two cells, so that each finds it open
+_KEEP_ALIVE_S = 75
+_COMMAND_TIMEOUT_S = (
+    2.0  # every statement here touches few rows by index; longer means the database is away
+)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -57,16 +61,27 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        db = database.connect(settings.database_url, command_timeout_s=_COMMAND_TIMEOUT_S, pool_size=20)
-        fast, streams = queue.connect(settings.redis_url), queue.connect(settings.redis_url, max_connections=settings.max_streams + 10)
+        db = database.connect(
+            settings.database_url, command_timeout_s=_COMMAND_TIMEOUT_S, pool_size=20
+        )
+        fast, streams = (
+            queue.connect(settings.redis_url),
+            queue.connect(settings.redis_url, max_connections=settings.max_streams + 10),
+        )
         app.state.db, app.state.queue, app.state.streams = db, fast, streams
-        app.state.open_streams, app.state.held_bytes = Streams(settings.max_streams, settings.max_owner_streams), 0
+        app.state.open_streams, app.state.held_bytes = (
+            Streams(settings.max_streams, settings.max_owner_streams),
+            0,
+        )
         app.state.callers = Callers(db, settings)
         app.state.allowances, app.state.paces = Allowances(settings), Paces(settings.short_s)
         app.state.audit = Audit(db, settings.audit_days)
         app.state.forecast = Forecast(db, fast, settings.short_s)
         app.state.blobs = open_store(
-            settings.blob_url, endpoint_url=settings.s3_endpoint_url, cache_dir=settings.cache_dir, cache_bytes=settings.cache_bytes
+            settings.blob_url,
+            endpoint_url=settings.s3_endpoint_url,
+            cache_dir=settings.cache_dir,
+            cache_bytes=settings.cache_bytes,
         )
         app.state.health = Health(db, fast, app.state.blobs)
         _log.info("ready", version=__version__)
@@ -82,16 +97,24 @@ def create_app(settings: Settings) -> FastAPI:
             await db.dispose()
 
     app = FastAPI(
-        title="MecaPy", version=__version__, description=_DESCRIPTION, responses=problems.DOCUMENTED, lifespan=lifespan,
+        title="MecaPy",
+        version=__version__,
+        description=_DESCRIPTION,
+        responses=problems.DOCUMENTED,
+        lifespan=lifespan,
         dependencies=[Depends(caller_of)],
-    )  # fmt: skip
+    )
     app.state.settings = settings
     app.state.rates = Rates(settings.requests_per_s)
     app.state.last_used = time.monotonic()  # see `auth`; an embedded stack that nobody uses ends
     problems.install(app)
     if settings.cors_origins:
         app.add_middleware(
-            CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"], expose_headers=_EXPOSED
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=_EXPOSED,
         )
     app.add_middleware(Traffic)
     for surface in (tasks, events, blobs, parts, tokens, users, audit, system):
@@ -99,17 +122,28 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8000, fd: int | None = None) -> None:
-    """Run the gateway until SIGTERM or SIGINT, on an address or on a listening socket it was handed (`fd`).
-    Open event streams end after two seconds; their clients come back and resume."""
+def serve(
+    settings: Settings, host: str = "127.0.0.1", port: int = 8000, fd: int | None = None
+) -> None:
+    """Run the gateway until SIGTERM or SIGINT, on an address or on a listening socket it was handed
+    (`fd`). Open event streams end after two seconds; their clients come back and resume.
+    """
     logs.configure(settings.log_format, "gateway")
     app = create_app(settings)
     connections.room_for(settings.max_connections, settings.max_streams)
     config = uvicorn.Config(
-        app, host=host, port=port, access_log=False, log_config=None, server_header=False, timeout_graceful_shutdown=2,
-        http=connections.Bounded, limit_concurrency=settings.max_connections, backlog=512,
+        app,
+        host=host,
+        port=port,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=2,
+        http=connections.Bounded,
+        limit_concurrency=settings.max_connections,
+        backlog=512,
         timeout_keep_alive=_KEEP_ALIVE_S,
-    )  # fmt: skip
+    )
     server = uvicorn.Server(config)
     with suppress(KeyboardInterrupt):
         server.run(sockets=None if fd is None else [socket.socket(fileno=fd)])

@@ -1,8 +1,10 @@
-"""Who did what: a line for each submit, cancel, read of somebody's results or data, and act of an admin, in a table that only grows.
+"""Who did what: a line for each submit, cancel, read of somebody's results or data, and act of an
+admin, in a table that only grows.
 
-`traffic` notes each request once its status is known. The hot path only puts a line into memory; it is written within a second, and at
-shutdown: a gateway that is killed takes the lines of its last second with it. Acts of admins are written before they are answered.
-Before it: `traffic`; after it: the table `audit`, read at `GET /audit`.
+`traffic` notes each request once its status is known. The hot path only puts a line into memory; it
+is written within a second, and at shutdown: a gateway that is killed takes the lines of its last
+second with it. Acts of admins are written before they are answered. Before it: `traffic`; after it:
+the table `audit`, read at `GET /audit`.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ ACTS = {
     "PATCH /organisations/{organisation_id}": "admin: change organisation",
     "GET /audit": "admin: read audit",
 }
-"""Route → what a line calls it. What is not here is not a look at anybody's things, nor a change to them."""
+"""Route → what a line calls it. What is not here is not a look at anybody's things, nor a change to
+them.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +70,17 @@ def line_of(scope: Scope, status: int, headers: Any, request: str) -> Line | Non
     who = state.get("owner", "")
     if act is None or not who or state.get("nothing_read"):
         return None
-    made = next((value.decode() for name, value in headers if name == b"location"), "").rpartition("/")[2]
-    what = " ".join(map(str, scope.get("path_params", {}).values())) or (made if act == "submit" else "")
+    made = next((value.decode() for name, value in headers if name == b"location"), "").rpartition(
+        "/"
+    )[2]
+    what = " ".join(map(str, scope.get("path_params", {}).values())) or (
+        made if act == "submit" else ""
+    )
     refused = f" ({status})" if status >= 400 else ""
     client = scope.get("client")
-    said = "".join(c if c.isprintable() else "?" for c in f"{what}{refused}".strip()[:300])  # an address holds whatever somebody typed
+    said = "".join(
+        c if c.isprintable() else "?" for c in f"{what}{refused}".strip()[:300]
+    )  # an address holds whatever somebody typed
     return Line(who, act, said, client[0] if client else "", request)
 
 
@@ -114,14 +124,24 @@ class Audit:
     async def _tidy(self) -> None:
         """A part at a time: however many there are, no statement takes longer than it may."""
         old = audit.c.at < datetime.now(UTC) - timedelta(days=self._days)
-        some = sa.delete(audit).where(audit.c.id.in_(sa.select(audit.c.id).where(old).order_by(audit.c.id).limit(_DROPPED_AT_ONCE)))
+        some = sa.delete(audit).where(
+            audit.c.id.in_(
+                sa.select(audit.c.id).where(old).order_by(audit.c.id).limit(_DROPPED_AT_ONCE)
+            )
+        )
         async with self._db.connect() as connection:
             while (await connection.execute(some)).rowcount == _DROPPED_AT_ONCE:
                 pass
 
 
 async def page(
-    db: AsyncEngine, *, who: str | None, act: str | None, what: str | None, before: int | None, limit: int
+    db: AsyncEngine,
+    *,
+    who: str | None,
+    act: str | None,
+    what: str | None,
+    before: int | None,
+    limit: int,
 ) -> list[dict[str, Any]]:
     """The newest first, those before an id."""
     query = sa.select(audit).order_by(audit.c.id.desc()).limit(limit)

@@ -1,7 +1,9 @@
-"""Who asks: the bearer token of a request becomes its `Caller`, and the table of `rights` is applied. The only place that looks at tokens.
+"""Who asks: the bearer token of a request becomes its `Caller`, and the table of `rights` is
+applied. The only place that looks at tokens.
 
-The whole app depends on `caller_of`, so no route runs without it. `Owner` is for routes that touch somebody's own things.
-Before it: the app. After it: `oidc` and `store.users`, asked once for a new token and then every few seconds; in between memory answers.
+The whole app depends on `caller_of`, so no route runs without it. `Owner` is for routes that touch
+somebody's own things. Before it: the app. After it: `oidc` and `store.users`, asked once for a new
+token and then every few seconds; in between memory answers.
 """
 
 from __future__ import annotations
@@ -26,18 +28,25 @@ from .store import api_tokens, users
 __all__ = ["LOCAL", "Asker", "Caller", "Callers", "Owner"]
 
 LOCAL = "local"
-"""The user behind the one token of an embedded stack, or of a gateway that has a MECAPY_TOKEN. Always an admin."""
+"""The user behind the one token of an embedded stack, or of a gateway that has a MECAPY_TOKEN.
+Always an admin.
+"""
 
 RECHECK_S = 3.0
-"""A user who was disabled, or a token that was revoked, is refused by every gateway after so long."""
+"""A disabled user, or a revoked token, is refused by every gateway after so long."""
 
 _MOST_KNOWN = 20_000
 _LONGEST = 16_384  # characters; no token of an issuer is longer
 _local = Caller(LOCAL, role="admin")
 _nobody = Caller("", scopes=frozenset())
-_bearer = HTTPBearer(auto_error=False, description="What `mecapy login` got, a personal API token (`mecapy token create`), or the stack's.")
+_bearer = HTTPBearer(
+    auto_error=False,
+    description="What `mecapy login` got, a personal API token (`mecapy token create`), or the "
+    "stack's.",
+)
 _HOW = (
-    "log in with `mecapy login`, in a notebook `%mecapy login`; or set MECAPY_TOKEN (the embedded stack's is what `mecapy up` prints). "
+    "log in with `mecapy login`, in a notebook `%mecapy login`; or set MECAPY_TOKEN (the embedded "
+    "stack's is what `mecapy up` prints). "
     "Over HTTP the token stands in the header `Authorization: Bearer TOKEN`."
 )
 _FORWARDED = ("x-forwarded-for", "x-real-ip", "forwarded")
@@ -76,7 +85,9 @@ class Callers:
 
     def forget(self, owner: str) -> None:
         """Look at the rows of this user again, now."""
-        for digest in [digest for digest, known in self._known.items() if known.caller.owner == owner]:
+        for digest in [
+            digest for digest, known in self._known.items() if known.caller.owner == owner
+        ]:
             del self._known[digest]
 
     def _keep(self, digest: bytes, found: _Known) -> None:
@@ -89,11 +100,16 @@ class Callers:
         if token.startswith(api_tokens.PREFIX):
             return await self._by_api_token(digest)
         if self._issuer is None or len(token) > _LONGEST:
-            raise _unauthorized(f"this token is not accepted (it may have changed, or be for another gateway): {_HOW}")
+            raise _unauthorized(
+                f"this token is not accepted (it may have changed, or be for another gateway): "
+                f"{_HOW}"
+            )
         try:
             person = await self._issuer.person(token)
         except NotAccepted as why:
-            raise _unauthorized(f"this token is not accepted: {why}. Log in again, and {_HOW}") from None
+            raise _unauthorized(
+                f"this token is not accepted: {why}. Log in again, and {_HOW}"
+            ) from None
         except IssuerAway:
             raise unavailable("the identity provider") from None
         user = await users.enter(self._db, person)
@@ -107,14 +123,29 @@ class Callers:
 
     async def _by_api_token(self, digest: bytes) -> _Known:
         found = await api_tokens.find(self._db, digest)
-        if found is None or (found.user.id == LOCAL and not self._token):  # its user's rights ended with MECAPY_TOKEN
-            raise _unauthorized("this API token is unknown, expired or revoked: make another (`mecapy token create`), or log in")
-        return _Known(_allowed(found.user, via="api_token", scopes=found.scopes), time.monotonic(), found.expires_s)
+        if found is None or (
+            found.user.id == LOCAL and not self._token
+        ):  # its user's rights ended with MECAPY_TOKEN
+            raise _unauthorized(
+                "this API token is unknown, expired or revoked: make another (`mecapy token "
+                "create`), or log in"
+            )
+        return _Known(
+            _allowed(found.user, via="api_token", scopes=found.scopes),
+            time.monotonic(),
+            found.expires_s,
+        )
 
 
-def _allowed(user: users.User | None, *, via: str, scopes: frozenset[str] = rights.ALL_SCOPES) -> Caller:
+def _allowed(
+    user: users.User | None, *, via: str, scopes: frozenset[str] = rights.ALL_SCOPES
+) -> Caller:
     if user is None or user.disabled:
-        raise Problem(403, "disabled", "this account was disabled or deleted on this gateway; its operator can say why")
+        raise Problem(
+            403,
+            "disabled",
+            "this account was disabled or deleted on this gateway; its operator can say why",
+        )
     return Caller(user.id, user.organisation, user.role, scopes, via)
 
 
@@ -139,7 +170,9 @@ async def caller_of(request: Request, given: Given) -> Caller:
 
 
 def _is_local(request: Request) -> bool:
-    """From this very machine. A proxy beside us is asked by others, so what it passes on is not local."""
+    """From this very machine. A proxy beside us is asked by others, so what it passes on is not
+    local.
+    """
     local = request.client is not None and request.client.host in ("127.0.0.1", "::1")
     return local and not any(name in request.headers for name in _FORWARDED)
 

@@ -1,7 +1,8 @@
-"""The headers that keep a browser from making more of an answer than it is. Put on every answer by `traffic`.
+"""The headers that keep a browser from making more of an answer than it is. Put on every answer by
+`traffic`.
 
-The gateway takes bearer tokens and no cookies, so no page can act with a visitor's rights; scripts of other origins are let in only by
-MECAPY_CORS_ORIGINS (`app`).
+The gateway takes bearer tokens and no cookies, so no page can act with a visitor's rights; scripts
+of other origins are let in only by MECAPY_CORS_ORIGINS (`app`).
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ _ALWAYS: tuple[Header, ...] = (
 _NOTHING = b"default-src 'none'; frame-ancestors 'none'"
 # FastAPI's pages, /docs and /redoc, load their scripts from there.
 _PAGE = (
-    b"default-src 'none'; script-src https://cdn.jsdelivr.net 'unsafe-inline'; style-src https://cdn.jsdelivr.net 'unsafe-inline'; "
-    b"img-src https://fastapi.tiangolo.com data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+    b"default-src 'none'; script-src https://cdn.jsdelivr.net 'unsafe-inline'; style-src "
+    b"https://cdn.jsdelivr.net 'unsafe-inline'; "
+    b"img-src https://fastapi.tiangolo.com data:; connect-src 'self'; frame-ancestors 'none'; "
+    b"base-uri 'none'; form-action 'none'"
 )
 
 

@@ -1,7 +1,9 @@
-"""Can this process do its job? PostgreSQL and its schema, Redis, the object store (by writing to it), and whether the clocks agree.
+"""Can this process do its job? PostgreSQL and its schema, Redis, the object store (by writing to
+it), and whether the clocks agree.
 
-Gateway and worker both ask; each adds what only it knows. Says no address, no path and no secret: `/readyz` needs no token.
-Before it: `routes.system`, `metrics`, the worker's `readiness`. After it: `store`, `queue`.
+Gateway and worker both ask; each adds what only it knows. Says no address, no path and no secret:
+`/readyz` needs no token. Before it: `routes.system`, `metrics`, the worker's `readiness`. After it:
+`store`, `queue`.
 """
 
 from __future__ import annotations
@@ -28,10 +30,13 @@ from .store.blobs import BlobStore
 
 OK = "ok"
 CLOCK_S = 30.0
-"""Clocks may differ by so much. Nothing is lost over this: leases and times are PostgreSQL's. But the queue's order, logs and S3's
-signatures are by the clock of each host."""
+"""Clocks may differ by so much. Nothing is lost over this: leases and times are PostgreSQL's. But
+the queue's order, logs and S3's signatures are by the clock of each host.
+"""
 LOW_BYTES = 50_000_000
-"""With less free space a disk counts as full: what comes next is a task that cannot store its result."""
+"""With less free space a disk counts as full: what comes next is a task that cannot store its
+result.
+"""
 WITHIN_S, FRESH_S = 3.0, 2.0
 
 _OWNER, _BYTES = "mecapy.health", b"mecapy"
@@ -72,13 +77,25 @@ class Found:
 
     def as_json(self) -> dict[str, Any]:
         said = {part.name: part.advice for part in self.parts if part.advice}
-        return {"status": OK if self.ready else "unavailable", "parts": {part.name: part.state for part in self.parts}, "advice": said}
+        return {
+            "status": OK if self.ready else "unavailable",
+            "parts": {part.name: part.state for part in self.parts},
+            "advice": said,
+        }
 
 
 class Health:
-    """Looks when asked, at most every `FRESH_S`, however many ask: the addresses that show it need no token."""
+    """Looks when asked, at most every `FRESH_S`, however many ask: the addresses that show it need
+    no token.
+    """
 
-    def __init__(self, db: AsyncEngine, queue: Queue, blobs: BlobStore, own: Callable[[], Sequence[Part]] = tuple) -> None:
+    def __init__(
+        self,
+        db: AsyncEngine,
+        queue: Queue,
+        blobs: BlobStore,
+        own: Callable[[], Sequence[Part]] = tuple,
+    ) -> None:
         self._db, self._queue, self._blobs, self._own = db, queue, blobs, own
         self._looking = asyncio.Lock()
         self._found, self._at = Found((), Clock()), -FRESH_S
@@ -91,12 +108,16 @@ class Health:
                     _postgres(self._db), _redis(self._queue), self._store()
                 )
                 clock = Clock(by_postgres, by_redis)
-                self._found = Found((postgres, schema, redis, store, _clock(clock), *self._own()), clock)
+                self._found = Found(
+                    (postgres, schema, redis, store, _clock(clock), *self._own()), clock
+                )
                 self._at = time.monotonic()
             return self._found
 
     async def _store(self) -> Part:
-        """One write at a time: boto3 may try for a minute, and whoever asks again meanwhile starts no other."""
+        """One write at a time: boto3 may try for a minute, and whoever asks again meanwhile starts
+        no other.
+        """
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(_written(self._blobs))
         done, _ = await asyncio.wait({self._writing}, timeout=WITHIN_S)
@@ -107,31 +128,58 @@ async def _postgres(db: AsyncEngine) -> tuple[Part, Part, float | None]:
     asked = time.time()
     try:
         async with asyncio.timeout(WITHIN_S), db.connect() as connection:
-            now_s = float((await connection.execute(sa.text("SELECT extract(epoch FROM clock_timestamp())::float8"))).scalar_one())
+            now_s = float(
+                (
+                    await connection.execute(
+                        sa.text("SELECT extract(epoch FROM clock_timestamp())::float8")
+                    )
+                ).scalar_one()
+            )
             offset_s = (asked + time.time()) / 2 - now_s
             return Part("postgres"), await _schema(connection), offset_s
     except Exception as error:
-        advice = f"PostgreSQL does not answer ({type(error).__name__}): see that it runs and that MECAPY_DATABASE_URL names it"
+        advice = (
+            f"PostgreSQL does not answer ({type(error).__name__}): see that it runs and that "
+            f"MECAPY_DATABASE_URL names it"
+        )
         return Part("postgres", "away", advice), Part("schema", "unknown", needed=False), None
 
 
 async def _schema(connection: Any) -> Part:
     try:
-        found = str((await connection.execute(sa.text("SELECT max(version_num) FROM alembic_version"))).scalar() or "")
+        found = str(
+            (
+                await connection.execute(sa.text("SELECT max(version_num) FROM alembic_version"))
+            ).scalar()
+            or ""
+        )
     except ProgrammingError:  # no such table
         found = ""
     if found == known_schema():
         return Part("schema")
     if found > known_schema():
-        return Part("schema", "new", f"the database has schema {found}, this program knows {known_schema()}: upgrade it")
+        return Part(
+            "schema",
+            "new",
+            f"the database has schema {found}, this program knows {known_schema()}: upgrade it",
+        )
     said = f"schema {found}" if found else "no tables"
-    return Part("schema", "old", f"the database has {said}, this program needs {known_schema()}: run `mecapy migrate`")
+    return Part(
+        "schema",
+        "old",
+        f"the database has {said}, this program needs {known_schema()}: run `mecapy migrate`",
+    )
 
 
 @cache
 def known_schema() -> str:
-    """The newest migration this installation brings. From the names: Alembic takes a second to import."""
-    return max(path.name.partition("_")[0] for path in (Path(__file__).parent / "migrations" / "versions").glob("[0-9]*.py"))
+    """The newest migration this installation brings. From the names: Alembic takes a second to
+    import.
+    """
+    return max(
+        path.name.partition("_")[0]
+        for path in (Path(__file__).parent / "migrations" / "versions").glob("[0-9]*.py")
+    )
 
 
 async def _redis(queue: Queue) -> tuple[Part, float | None]:
@@ -143,17 +191,28 @@ async def _redis(queue: Queue) -> tuple[Part, float | None]:
             pipe.delete(keys.PROBE)
             (seconds, micros), *_ = await pipe.execute()
     except ReadOnlyError:
-        return Part("redis", "read-only", "Redis takes no writes (a replica?): MECAPY_REDIS_URL must name the primary"), None
+        return Part(
+            "redis",
+            "read-only",
+            "Redis takes no writes (a replica?): MECAPY_REDIS_URL must name the primary",
+        ), None
     except OutOfMemoryError:
-        return Part("redis", "full", "Redis has reached its `maxmemory`: raise it, or see what else writes there"), None
+        return Part(
+            "redis",
+            "full",
+            "Redis has reached its `maxmemory`: raise it, or see what else writes there",
+        ), None
     except Exception as error:
-        advice = f"Redis does not answer ({type(error).__name__}): see that it runs and that MECAPY_REDIS_URL names it"
+        advice = (
+            f"Redis does not answer ({type(error).__name__}): see that it runs and that "
+            f"MECAPY_REDIS_URL names it"
+        )
         return Part("redis", "away", f"{advice}. Tasks are kept; they start when it is back"), None
     return Part("redis"), (asked + time.time()) / 2 - (int(seconds) + int(micros) / 1e6)
 
 
 async def _written(blobs: BlobStore) -> Part:
-    """A few bytes stored and deleted, the way a blob is: whatever would stop a result stops them."""
+    """A few bytes stored and deleted, as a blob is: whatever would stop a result stops them."""
     try:
         await blobs.write(_OWNER, _DIGEST, _once(_BYTES))
         await blobs.delete(_OWNER, _DIGEST)
@@ -162,12 +221,20 @@ async def _written(blobs: BlobStore) -> Part:
         if error.errno in _FULL:
             return _store_part("full", "is full: make room, or move it to a larger disk")
         if error.errno in _READ_ONLY:
-            return _store_part("read-only", "cannot be written to: see how it is mounted and who owns it")
+            return _store_part(
+                "read-only", "cannot be written to: see how it is mounted and who owns it"
+            )
         return _store_part("away", f"does not work ({type(error).__name__})")
     except Exception as error:  # boto3's errors come from nowhere in particular
-        return _store_part("away", f"refuses ({_code(error)}): see that it runs, the bucket exists, and the keys may write to it")
+        return _store_part(
+            "away",
+            f"refuses ({_code(error)}): see that it runs, the bucket exists, and the keys may "
+            f"write to it",
+        )
     if free is not None and free < LOW_BYTES:
-        return _store_part("full", f"has only {free // 1_000_000} MB left: make room, or move it to a larger disk")
+        return _store_part(
+            "full", f"has only {free // 1_000_000} MB left: make room, or move it to a larger disk"
+        )
     return Part("store")
 
 
@@ -176,7 +243,9 @@ def _store_part(state: str, what: str) -> Part:
 
 
 def _code(error: Exception) -> str:
-    """S3's own word for it, where there is one: `NoSuchBucket`, `AccessDenied`, `RequestTimeTooSkewed`."""
+    """S3's own word for it, where there is one: `NoSuchBucket`, `AccessDenied`,
+    `RequestTimeTooSkewed`.
+    """
     response: Any = getattr(error, "response", None) or {}
     return str(response.get("Error", {}).get("Code") or type(error).__name__)[:60]
 
@@ -193,11 +262,20 @@ def free_bytes(blobs: BlobStore) -> int | None:
 
 def _clock(clock: Clock) -> Part:
     """Who is wrong: this host when both others say so, else the one that stands alone."""
-    off = {name: s for name, s in (("PostgreSQL", clock.postgres_s), ("Redis", clock.redis_s)) if s is not None and abs(s) > CLOCK_S}
+    off = {
+        name: s
+        for name, s in (("PostgreSQL", clock.postgres_s), ("Redis", clock.redis_s))
+        if s is not None and abs(s) > CLOCK_S
+    }
     if not off:
         return Part("clock", needed=False)
     name, s = next(iter(off.items()))
     alone = len(off) == 1 and clock.postgres_s is not None and clock.redis_s is not None
     culprit = f"{name}'s host" if alone else "this host"
     ahead = f"{abs(s):.0f} s {'ahead of' if s > 0 else 'behind'} {name}"
-    return Part("clock", "wrong", f"this host's clock is {ahead}: set the clock of {culprit} right (NTP)", needed=False)
+    return Part(
+        "clock",
+        "wrong",
+        f"this host's clock is {ahead}: set the clock of {culprit} right (NTP)",
+        needed=False,
+    )

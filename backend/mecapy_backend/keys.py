@@ -1,13 +1,19 @@
-"""Every Redis key and channel, built in this one place. Redis may lose all of them at any moment; PostgreSQL is the truth.
+"""Every Redis key and channel, built in this one place. Redis may lose all of them at any moment;
+PostgreSQL is the truth.
 
-Used by `queue` and `store.events`, and by the worker to wait in the queue and to listen for cancels.
+Used by `queue` and `store.events`, and by the worker to wait in the queue and to listen for
+cancels.
 """
 
 QUEUE, SHORT = LANES = "mecapy:queue", "mecapy:queue:short"
-"""Sorted sets, one for each lane: the task that a worker may take next. Who waits behind it, `fair.lua` keeps in keys that begin so."""
+"""Sorted sets, one for each lane: the task that a worker may take next. Who waits behind it,
+`fair.lua` keeps in keys that begin so.
+"""
 
 CONTROL = "mecapy:control"
-"""Pub/sub channel: JSON `{"cancel": task_id}` to all workers. A lost message is made good at the next lease renewal."""
+"""Pub/sub channel: JSON `{"cancel": task_id}` to all workers. A lost message is made good at the
+next lease renewal.
+"""
 
 PROBE = "mecapy:probe"
 """Written and deleted by `health`, to know whether Redis takes writes."""

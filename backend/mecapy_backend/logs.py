@@ -1,7 +1,9 @@
-"""Logs of gateway and worker: one line per transition on stderr, the task's id always in it, as `task`; never a payload or a secret.
+"""Logs of gateway and worker: one line per transition on stderr, the task's id always in it, as
+`task`; never a payload or a secret.
 
-`configure` is called once, by whoever runs a server. JSON for machines, plain text for a terminal; in both, what anybody typed stays
-inside its own field and its own line. Libraries that use `logging` (uvicorn, arq, asyncio) speak through the same lines.
+`configure` is called once, by whoever runs a server. JSON for machines, plain text for a terminal;
+in both, what anybody typed stays inside its own field and its own line. Libraries that use
+`logging` (uvicorn, arq, asyncio) speak through the same lines.
 """
 
 from __future__ import annotations
@@ -30,11 +32,15 @@ _TRACE_MOST = 20_000
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _FIRST = ("time", "level", "event", "task")
 _PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s@]+(?=@)")
-_encode = json.JSONEncoder(default=repr, separators=(",", ":")).encode  # ASCII: a line stays a line, whatever it quotes
+_encode = json.JSONEncoder(
+    default=repr, separators=(",", ":")
+).encode  # ASCII: a line stays a line, whatever it quotes
 
 
 def configure(form: Format = "auto", component: str = "") -> None:
-    """Once per process. `auto`: console on a terminal, else JSON. Tracebacks without the values of variables: they may be anybody's."""
+    """Once per process. `auto`: console on a terminal, else JSON. Tracebacks without the values of
+    variables: they may be anybody's.
+    """
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
     about = {"component": component, "pid": os.getpid()}
 
@@ -60,7 +66,9 @@ def configure(form: Format = "auto", component: str = "") -> None:
 
 
 def request_id(given: str | None) -> str:
-    """What a client called its request, if that is a name; else a new one. Never anything that could break a line or a header."""
+    """What a client called its request, if that is a name; else a new one. Never anything that
+    could break a line or a header.
+    """
     return given if given and _ID.fullmatch(given) else os.urandom(8).hex()
 
 
@@ -70,11 +78,16 @@ def _stamp(_: WrappedLogger, __: str, entry: Entry) -> Entry:
 
 
 def _harmless(_: WrappedLogger, __: str, entry: Entry) -> Entry:
-    """No field without end, and no password of a connection's URL, which a driver's error may quote."""
+    """No field without end, and no password of a connection's URL, which a driver's error may
+    quote.
+    """
     for name, value in entry.items():
         if isinstance(value, str) and (len(value) > 100 or "://" in value):
             most = _TRACE_MOST if name == "exception" else _MOST
-            entry[name] = _PASSWORD.sub(r"\1***", value if len(value) <= most else f"{value[:most]}… ({len(value)} characters)")
+            entry[name] = _PASSWORD.sub(
+                r"\1***",
+                value if len(value) <= most else f"{value[:most]}… ({len(value)} characters)",
+            )
     return entry
 
 
@@ -83,22 +96,35 @@ def _as_json(_: WrappedLogger, __: str, entry: Entry) -> str:
 
 
 def _as_text(_: WrappedLogger, __: str, entry: Entry) -> str:
-    """`07:15:02.123 info    started  task=… attempt=1`; a traceback below it, each of its lines moved in."""
+    """`07:15:02.123 info    started  task=… attempt=1`; a traceback below it, each of its lines
+    moved in.
+    """
     trace = str(entry.pop("exception", ""))
     head = f"{entry.pop('time')[11:23]} {entry.pop('level'):<7} {_quoted(entry.pop('event'))}"
     fields = sorted(entry.items(), key=lambda item: item[0] != "task")
     below = "".join(f"\n    {_visible(line)}" for line in trace.splitlines())
-    return " ".join([head, *(f"{name}={_quoted(value, field=True)}" for name, value in fields)]) + below
+    return (
+        " ".join([head, *(f"{name}={_quoted(value, field=True)}" for name, value in fields)])
+        + below
+    )
 
 
 def _quoted(value: object, *, field: bool = False) -> str:
     text = value if isinstance(value, str) else repr(value)
-    return json.dumps(text) if field and (not text or not text.isprintable() or " " in text or '"' in text) else _visible(text)
+    return (
+        json.dumps(text)
+        if field and (not text or not text.isprintable() or " " in text or '"' in text)
+        else _visible(text)
+    )
 
 
 def _visible(text: str) -> str:
     """A terminal obeys control characters; here they are only shown."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return (
+        text
+        if text.isprintable()
+        else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    )
 
 
 class _Forward(logging.Handler):
@@ -106,6 +132,8 @@ class _Forward(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            structlog.get_logger().log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info)
+            structlog.get_logger().log(
+                record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info
+            )
         except Exception:
             self.handleError(record)

@@ -1,7 +1,9 @@
-"""OpenID Connect: an access token becomes the person it speaks of, or is refused with a reason. Knows no database and no route.
+"""OpenID Connect: an access token becomes the person it speaks of, or is refused with a reason.
+Knows no database and no route.
 
-Keys come from the issuer's own JWKS, by the token's key id and in no other way. `docs/security.md` has the table of what is refused.
-Before it: `auth`. After it: the issuer, over HTTP, rarely: a request whose key is known asks nobody.
+Keys come from the issuer's own JWKS, by the token's key id and in no other way. `docs/security.md`
+has the table of what is refused. Before it: `auth`. After it: the issuer, over HTTP, rarely: a
+request whose key is known asks nobody.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from .settings import Settings
 from .store.users import Person, Role
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"]
-"""Signatures with a public key only: with a shared secret (HS…) whoever can check a token could also make one."""
+"""Signatures with a public key only: with a shared secret (HS…) whoever can check a token could
+also make one.
+"""
 
 LEEWAY_S = 10.0
 FRESH_S = 300.0
@@ -67,17 +71,29 @@ class Issuer:
             raise NotAccepted("it is signed with a key that its issuer does not publish")
         return _person(self._settings, self._checked(token, header, key))
 
-    def _checked(self, token: str, header: dict[str, Any], published: dict[str, Any]) -> dict[str, Any]:
+    def _checked(
+        self, token: str, header: dict[str, Any], published: dict[str, Any]
+    ) -> dict[str, Any]:
         ours = self._settings
         try:
-            key = jwt.PyJWK(published, published.get("alg") or header["alg"])  # without, PyJWT takes an RSA key to be for RS256 alone
+            # Without its algorithm, PyJWT takes an RSA key to be for RS256 alone.
+            key = jwt.PyJWK(published, published.get("alg") or header["alg"])
             claims: dict[str, Any] = jwt.decode(
-                token, key, ALGORITHMS, audience=ours.oidc_audience, issuer=ours.oidc_issuer, leeway=LEEWAY_S,
-                options={"require": ["iss", "aud", "sub", "exp", "iat"], "enforce_minimum_key_length": True},
-            )  # fmt: skip
+                token,
+                key,
+                ALGORITHMS,
+                audience=ours.oidc_audience,
+                issuer=ours.oidc_issuer,
+                leeway=LEEWAY_S,
+                options={
+                    "require": ["iss", "aud", "sub", "exp", "iat"],
+                    "enforce_minimum_key_length": True,
+                },
+            )
         except jwt.PyJWTError as wrong:
             raise NotAccepted(str(wrong)) from None
-        if str(header.get("typ", "")).lower() not in _TYPES and claims.get("typ") != "Bearer":  # the second is Keycloak's way to say it
+        # The second is Keycloak's way to say it.
+        if str(header.get("typ", "")).lower() not in _TYPES and claims.get("typ") != "Bearer":
             raise NotAccepted("it is no access token (an ID or refresh token, perhaps)")
         if claims.get("azp", claims.get("client_id")) not in ours.oidc_clients:
             raise NotAccepted("it was issued to a client that is not one of MECAPY_OIDC_CLIENTS")
@@ -117,26 +133,59 @@ class Keys:
             self._known = await asyncio.to_thread(_fetched, self._issuer)
             self._fetched_s = self._tried_s
             _log.info("issuer's keys", issuer=self._issuer, keys=len(self._known))
-        except (urllib3.exceptions.HTTPError, ValueError, TypeError, KeyError, AttributeError) as wrong:
-            _log.warning("issuer away", issuer=self._issuer, error=f"{type(wrong).__name__}: {wrong}", keys_kept=len(self._known))
+        except (
+            urllib3.exceptions.HTTPError,
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+        ) as wrong:
+            _log.warning(
+                "issuer away",
+                issuer=self._issuer,
+                error=f"{type(wrong).__name__}: {wrong}",
+                keys_kept=len(self._known),
+            )
 
 
 def _fetched(issuer: str) -> dict[str, dict[str, Any]]:
     about = _http.request("GET", issuer.rstrip("/") + "/.well-known/openid-configuration").json()
     if about["issuer"] != issuer:
-        raise ValueError(f"MECAPY_OIDC_ISSUER is not what its own document calls it: {about['issuer']!r}")
+        raise ValueError(
+            f"MECAPY_OIDC_ISSUER is not what its own document calls it: {about['issuer']!r}"
+        )
     keys = _http.request("GET", about["jwks_uri"]).json()["keys"]
-    fit = [key for key in keys if key.get("kid") and key.get("use", "sig") == "sig" and key.get("kty") in ("RSA", "EC")]
+    fit = [
+        key
+        for key in keys
+        if key.get("kid") and key.get("use", "sig") == "sig" and key.get("kty") in ("RSA", "EC")
+    ]
     return {key["kid"]: key for key in fit}
 
 
 def _person(settings: Settings, claims: dict[str, Any]) -> Person:
     roles = {role for path in settings.oidc_roles_claim for role in _texts(_found(claims, path))}
-    organisations = [name for path in settings.oidc_organisation_claim for name in _texts(_found(claims, path))]
-    role: Role = "admin" if settings.oidc_admin_role in roles else "manager" if settings.oidc_manager_role in roles else "user"
+    organisations = [
+        name for path in settings.oidc_organisation_claim for name in _texts(_found(claims, path))
+    ]
+    role: Role = (
+        "admin"
+        if settings.oidc_admin_role in roles
+        else "manager"
+        if settings.oidc_manager_role in roles
+        else "user"
+    )
     name = claims.get("preferred_username") or claims.get("name") or ""
     organisation, expires_s = _organisation(organisations), float(claims["exp"]) + LEEWAY_S
-    return Person(claims["iss"], claims["sub"], _tidy(name), _tidy(claims.get("email")), organisation, role, expires_s)
+    return Person(
+        claims["iss"],
+        claims["sub"],
+        _tidy(name),
+        _tidy(claims.get("email")),
+        organisation,
+        role,
+        expires_s,
+    )
 
 
 def _organisation(names: Iterable[str]) -> str | None:
@@ -155,12 +204,18 @@ def _found(claims: Any, path: str) -> object:
 
 
 def _texts(value: object) -> list[str]:
-    """A claim may be one text, a list of them, or an object whose keys they are (Keycloak's organisations with their attributes)."""
+    """A claim may be one text, a list of them, or an object whose keys they are (Keycloak's
+    organisations with their attributes).
+    """
     if isinstance(value, str):
         return [value]
-    several = cast("list[object]", list(cast("Any", value))) if isinstance(value, list | dict) else []
+    several = (
+        cast("list[object]", list(cast("Any", value))) if isinstance(value, list | dict) else []
+    )
     return [one for one in several if isinstance(one, str)]
 
 
 def _tidy(text: object) -> str:
-    return "".join(c for c in text if c.isprintable())[:_MOST].strip() if isinstance(text, str) else ""
+    return (
+        "".join(c for c in text if c.isprintable())[:_MOST].strip() if isinstance(text, str) else ""
+    )

@@ -1,7 +1,9 @@
-"""Which tasks are short: those that may not run for long, and those whose code ran shortly the last time its owner ran it here.
+"""Which tasks are short: those that may not run for long, and those whose code ran shortly the last
+time its owner ran it here.
 
-Learned from the final events that pass through this gateway, forgotten with it: a cell it does not know waits with all others once.
-Before it: `routes.tasks`. What "short" gets is in docs/design.md, "The queue".
+Learned from the final events that pass through this gateway, forgotten with it: a cell it does not
+know waits with all others once. Before it: `routes.tasks`. What "short" gets is in docs/design.md,
+"The queue".
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ import re
 from blake3 import blake3
 
 _MOST = 50_000
-_SECONDS = re.compile(r'"seconds": ?([0-9.]+(?:[eE][-+]?[0-9]+)?), ?"stopped_s": ?[^,"{}\[\]]+}$')  # the end of `wire.Outcome.as_json()`
+_SECONDS = re.compile(
+    r'"seconds": ?([0-9.]+(?:[eE][-+]?[0-9]+)?), ?"stopped_s": ?[^,"{}\[\]]+}$'
+)  # the end of `wire.Outcome.as_json()`
 
 
 class Paces:
@@ -22,7 +26,8 @@ class Paces:
     def short(self, owner: str, code: str, timeout_s: float) -> bool:
         """A wrong guess costs little: who outlasts `short_s` takes a slot like all others."""
         return bool(self._short_s) and (
-            timeout_s <= self._short_s or self._seconds.get(_key(owner, code), 2 * self._short_s) <= self._short_s / 2
+            timeout_s <= self._short_s
+            or self._seconds.get(_key(owner, code), 2 * self._short_s) <= self._short_s / 2
         )
 
     def learn(self, owner: str, code: str, outcome: str) -> None:

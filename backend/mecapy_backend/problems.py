@@ -1,6 +1,7 @@
 """Every error of the REST surface as a problem document (RFC 9457) whose `detail` says what to do.
 
-Routes raise `Problem`; `install` also turns what FastAPI, PostgreSQL, Redis and the object store raise into one.
+Routes raise `Problem`; `install` also turns what FastAPI, PostgreSQL, Redis and the object store
+raise into one.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
             "application/problem+json": {
                 "schema": {
                     "type": "object",
-                    "properties": {name: {"type": "string"} for name in ("type", "title", "detail")} | {"status": {"type": "integer"}},
+                    "properties": {name: {"type": "string"} for name in ("type", "title", "detail")}
+                    | {"status": {"type": "integer"}},
                     "required": ["type", "title", "status", "detail"],
                 }
             }
@@ -43,15 +45,33 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
 }
 """Every route's other answers, for the OpenAPI document."""
 
-_UNEXPECTED = "the gateway failed in a way it should not; tell its operator: its log names this request {}"
+_UNEXPECTED = (
+    "the gateway failed in a way it should not; tell its operator: its log names this request {}"
+)
 
 
 class Problem(Exception):
-    """An answer that is an error. `name` is stable, for programs; `detail` is for people; `more` are further members."""
+    """An answer that is an error. `name` is stable, for programs; `detail` is for people; `more`
+    are further members.
+    """
 
-    def __init__(self, status: int, name: str, detail: str, *, headers: dict[str, str] | None = None, **more: Any) -> None:
+    def __init__(
+        self,
+        status: int,
+        name: str,
+        detail: str,
+        *,
+        headers: dict[str, str] | None = None,
+        **more: Any,
+    ) -> None:
         super().__init__(detail)
-        self.status, self.name, self.detail, self.headers, self.more = status, name, detail, headers or {}, more
+        self.status, self.name, self.detail, self.headers, self.more = (
+            status,
+            name,
+            detail,
+            headers or {},
+            more,
+        )
 
     def response(self) -> Response:
         metrics.problems.labels(self.name).inc()
@@ -61,26 +81,43 @@ class Problem(Exception):
             "status": self.status,
             "detail": self.detail,
         }
-        return Response(jsontext.dumps(body | self.more), self.status, self.headers, "application/problem+json")
+        return Response(
+            jsontext.dumps(body | self.more), self.status, self.headers, "application/problem+json"
+        )
 
 
 def no_such_task(task_id: str) -> Problem:
-    return Problem(404, "no-such-task", f"no task {task_id[:40]!r} of yours; GET /tasks lists those you have")
+    return Problem(
+        404, "no-such-task", f"no task {task_id[:40]!r} of yours; GET /tasks lists those you have"
+    )
 
 
 def no_such_blob() -> Problem:
-    return Problem(404, "no-such-blob", "no such blob of yours; POST /blobs/missing tells which ones to upload")
+    return Problem(
+        404, "no-such-blob", "no such blob of yours; POST /blobs/missing tells which ones to upload"
+    )
 
 
 def not_understood(errors: Sequence[Any]) -> Problem:
     """From pydantic's list: the first three places that are wrong."""
-    said = [f"{'.'.join(str(part) for part in error['loc'] if part != 'body') or 'body'}: {error['msg']}"[:300] for error in errors[:3]]
+    said = [
+        f"{'.'.join(str(part) for part in error['loc'] if part != 'body') or 'body'}: "
+        f"{error['msg']}"[:300]
+        for error in errors[:3]
+    ]
     rest = f" (and {len(errors) - 3} more)" if len(errors) > 3 else ""
-    return Problem(422, "not-understood", "; ".join(said) + rest + ". See /docs for what this address takes.")
+    return Problem(
+        422, "not-understood", "; ".join(said) + rest + ". See /docs for what this address takes."
+    )
 
 
 def unavailable(what: str) -> Problem:
-    return Problem(503, "unavailable", f"{what} does not answer just now; nothing was lost, try again in a moment", headers=_RETRY)
+    return Problem(
+        503,
+        "unavailable",
+        f"{what} does not answer just now; nothing was lost, try again in a moment",
+        headers=_RETRY,
+    )
 
 
 def install(app: FastAPI) -> None:
@@ -129,17 +166,31 @@ async def _object_store(request: Request, error: Exception) -> Response:
 
 
 async def _gone(_: Request, error: Exception) -> Response:
-    return Problem(400, "cut-off", "the request ended before its body did").response()  # nobody reads it
+    return Problem(
+        400, "cut-off", "the request ended before its body did"
+    ).response()  # nobody reads it
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     _log.error("unexpected", path=request.url.path, exc_info=error)
-    return Problem(500, "unexpected", _UNEXPECTED.format(get_contextvars().get("request", ""))).response()
+    return Problem(
+        500, "unexpected", _UNEXPECTED.format(get_contextvars().get("request", ""))
+    ).response()
 
 
 def _away(error: DBAPIError) -> bool:
-    """PostgreSQL starts, stops, has no connection left, takes no writes now, or chose us in a deadlock (by the class of SQLSTATE)."""
-    return str(getattr(error.orig, "sqlstate", None) or "")[:2] in ("08", "25", "40", "53", "55", "57", "58")
+    """PostgreSQL starts, stops, has no connection left, takes no writes now, or chose us in a
+    deadlock (by the class of SQLSTATE).
+    """
+    return str(getattr(error.orig, "sqlstate", None) or "")[:2] in (
+        "08",
+        "25",
+        "40",
+        "53",
+        "55",
+        "57",
+        "58",
+    )
 
 
 _HANDLERS = (

@@ -1,4 +1,5 @@
-"""The queue: task ids in two lanes, whose turn is decided in `fair.lua`, and the cancel channel. What a task is stands in PostgreSQL.
+"""The queue: task ids in two lanes, whose turn is decided in `fair.lua`, and the cancel channel.
+What a task is stands in PostgreSQL.
 
 Fed by `routes.tasks` and by the worker's reconciler; the worker's engine waits in it with BZPOPMIN.
 """
@@ -26,7 +27,8 @@ from . import keys
 SOCKET_TIMEOUT_S = 8.0
 """No answer for so long: the connection is dead. Blocking commands must wait for less."""
 
-_PRIORITY_STEP = 1e13  # more than any time in milliseconds, so that priority always comes first; the sum stays below 2^53
+# more than any time in milliseconds, so that priority always comes first; the sum stays below 2^53
+_PRIORITY_STEP = 1e13
 _SCRIPT = (Path(__file__).parent / "fair.lua").read_text()
 _SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()  # Redis's own name for it
 _MANY = 1000  # arguments of one call
@@ -34,7 +36,9 @@ _MANY = 1000  # arguments of one call
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What a user may have of the pool. `group`: the organisation, "" for none; `cap`: tasks that may run at once, 0: any number."""
+    """What a user may have of the pool. `group`: the organisation, "" for none; `cap`: tasks that
+    may run at once, 0: any number.
+    """
 
     group: str = ""
     weight: float = 1.0
@@ -67,20 +71,41 @@ class Taken:
     def of(cls, popped: tuple[bytes, bytes, float]) -> Taken:
         number = int(popped[2])
         waited_s = max(0.0, time.time() - number // 4 / 1000)
-        return cls(popped[0].decode(), popped[1].decode(errors="replace"), waited_s, bool(number & 2), bool(number & 1))
+        return cls(
+            popped[0].decode(),
+            popped[1].decode(errors="replace"),
+            waited_s,
+            bool(number & 2),
+            bool(number & 1),
+        )
 
 
 class Queue(ArqRedis):
-    """arq's connection, with a queue of ids in two lanes, shared out fairly: nothing of arq's job keys, pickles and results."""
+    """arq's connection, with a queue of ids in two lanes, shared out fairly: nothing of arq's job
+    keys, pickles and results.
+    """
 
-    async def enqueue_job(self, function: str, *args: Any, _job_id: str | None = None, **kwargs: Any) -> Job | None:
-        """arq's way to enqueue, for tools that speak arq. `_job_id` is the task; the function is always ours."""
+    async def enqueue_job(
+        self, function: str, *args: Any, _job_id: str | None = None, **kwargs: Any
+    ) -> Job | None:
+        """arq's way to enqueue, for tools that speak arq. `_job_id` is the task; the function is
+        always ours.
+        """
         task_id = _job_id or str(args[0])
         await self.enqueue(task_id, str(kwargs.get("owner", "")), int(kwargs.get("priority", 5)))
         return Job(task_id, redis=self, _queue_name=keys.QUEUE)
 
-    async def enqueue(self, task_id: str, owner: str, priority: int = 5, *, short: bool = False, share: Share | None = None) -> int | None:
-        """Put a task in line, or leave it where it is. Its position now (1: next), None if a worker has it already.
+    async def enqueue(
+        self,
+        task_id: str,
+        owner: str,
+        priority: int = 5,
+        *,
+        short: bool = False,
+        share: Share | None = None,
+    ) -> int | None:
+        """Put a task in line, or leave it where it is. Its position now (1: next), None if a worker
+        has it already.
 
         `share` None: the one that was given last.
         """
@@ -89,9 +114,21 @@ class Queue(ArqRedis):
         position, first = await self._fair(*arguments, then=("ZSCORE", lane, task_id))
         return None if position == 1 and first is None else position
 
-    async def put_back(self, owner: str, entries: Mapping[str, float], *, short: bool = False, share: Share | None = None) -> None:
-        """Put many tasks of an owner in line (task id → score); those that are there stay where they are."""
-        said, flat = share.text(owner) if share else "", [part for task_id, at in entries.items() for part in (task_id, repr(at))]
+    async def put_back(
+        self,
+        owner: str,
+        entries: Mapping[str, float],
+        *,
+        short: bool = False,
+        share: Share | None = None,
+    ) -> None:
+        """Put many tasks of an owner in line (task id → score); those that are there stay where
+        they are.
+        """
+        said, flat = (
+            share.text(owner) if share else "",
+            [part for task_id, at in entries.items() for part in (task_id, repr(at))],
+        )
         for start in range(0, len(flat), 2 * _MANY):
             await self._fair("add", short + 1, owner, said, *flat[start : start + 2 * _MANY])
 
@@ -120,7 +157,9 @@ class Queue(ArqRedis):
 
     async def fronts(self) -> set[str]:
         """The tasks that may be taken next."""
-        found: list[list[bytes]] = [await cast(Any, self).zrange(lane, 0, -1) for lane in keys.LANES]
+        found: list[list[bytes]] = [
+            await cast(Any, self).zrange(lane, 0, -1) for lane in keys.LANES
+        ]
         return {task_id.decode() for front in found for task_id in front}
 
     async def withdraw(self, task_id: str) -> bool:
@@ -154,14 +193,24 @@ class Queue(ArqRedis):
                 pipe.zmscore(lane, list(task_ids))
                 pipe.hmget(f"{lane}:waiting", list(task_ids))
             found = await pipe.execute()
-        return {task_id for task_id, *seen in zip(task_ids, *found, strict=True) if seen == [None] * len(seen)}
+        return {
+            task_id
+            for task_id, *seen in zip(task_ids, *found, strict=True)
+            if seen == [None] * len(seen)
+        }
 
     async def _fair(self, *arguments: Any, then: Sequence[Any] = ()) -> list[Any]:
         """Call the script; with a command that comes right after it, in the same round trip."""
         for first in (True, False):
             pipe: Any
             async with self.pipeline(transaction=False) as pipe:
-                pipe.execute_command("EVALSHA" if first else "EVAL", _SHA if first else _SCRIPT, 2, *keys.LANES, *arguments)
+                pipe.execute_command(
+                    "EVALSHA" if first else "EVAL",
+                    _SHA if first else _SCRIPT,
+                    2,
+                    *keys.LANES,
+                    *arguments,
+                )
                 if then:
                     pipe.execute_command(*then)
                 try:
@@ -176,7 +225,9 @@ class Queue(ArqRedis):
 
 
 def connect(url: str, *, max_connections: int = 64) -> Queue:
-    """A pool of connections; nothing is opened before it is used. Close with `await queue.aclose(close_connection_pool=True)`."""
+    """A pool of connections; nothing is opened before it is used. Close with `await
+    queue.aclose(close_connection_pool=True)`.
+    """
     pool: Any = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType]
         url,
         max_connections=max_connections,
@@ -184,7 +235,8 @@ def connect(url: str, *, max_connections: int = 64) -> Queue:
         socket_timeout=SOCKET_TIMEOUT_S,
         socket_connect_timeout=1.5,
         health_check_interval=5,
-        # One more try on a connection that Redis closed meanwhile (a restart): every command of ours may be repeated.
+        # One more try on a connection that Redis closed meanwhile (a restart): every command of
+        # ours may be repeated.
         retry=Retry(NoBackoff(), 1),
         retry_on_error=[RedisConnectionError],
         **({} if url.startswith("unix:") else {"socket_keepalive": True}),

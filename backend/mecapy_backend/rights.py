@@ -1,7 +1,8 @@
 """Who may do what: one table of all routes, and the one place that holds a caller to it.
 
-`auth` asks `check` before any route runs; a route that is not in the table is closed to everybody. Whose tasks and blobs a caller
-reaches is narrowed further by the store: every statement names the owner.
+`auth` asks `check` before any route runs; a route that is not in the table is closed to everybody.
+Whose tasks and blobs a caller reaches is narrowed further by the store: every statement names the
+owner.
 """
 
 from __future__ import annotations
@@ -18,14 +19,18 @@ TOKEN_SCOPES = {
     READ: "look at my tasks, their results and data, and at the workers",
     ADMIN: "what my role as manager or admin allows",
 }
-"""What a personal API token may be given. None of them may make or revoke tokens: that takes a login (`account`)."""
+"""What a personal API token may be given. None of them may make or revoke tokens: that takes a
+login (`account`).
+"""
 
 ALL_SCOPES = frozenset({*TOKEN_SCOPES, ACCOUNT})
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, for the length of one request. `owner` is the user's id: the owner of their tasks and blobs."""
+    """Who asks, for the length of one request. `owner` is the user's id: the owner of their tasks
+    and blobs.
+    """
 
     owner: str
     organisation: str | None = None
@@ -35,7 +40,9 @@ class Caller:
 
     @property
     def sees(self) -> str | None:
-        """The organisation whose users and tasks a manager sees; None: an admin sees all. `check` has seen to it that it is one of both."""
+        """The organisation whose users and tasks a manager sees; None: an admin sees all. `check`
+        has seen to it that it is one of both.
+        """
         return None if self.role == "admin" else self.organisation
 
 
@@ -94,12 +101,22 @@ RIGHTS: dict[str, Right] = {
 def check(right: Right | None, caller: Caller) -> None:
     """Raises Problem 403 when this is not for the caller."""
     if right is None:
-        raise _forbidden("this address is open to nobody: it has no entry in the table of rights; tell the operator")
+        raise _forbidden(
+            "this address is open to nobody: it has no entry in the table of rights; tell the "
+            "operator"
+        )
     if right.scope not in caller.scopes:
-        raise _forbidden(f"this token lacks the scope `{right.scope}`; use one that has it (`mecapy token create`), or log in")
+        raise _forbidden(
+            f"this token lacks the scope `{right.scope}`; use one that has it (`mecapy token "
+            f"create`), or log in"
+        )
     if right.reach is Reach.ALL and caller.role != "admin":
         raise _forbidden("only an admin may do this; ask one")
-    if right.reach is Reach.ORGANISATION and caller.role != "admin" and not (caller.role == "manager" and caller.organisation):
+    if (
+        right.reach is Reach.ORGANISATION
+        and caller.role != "admin"
+        and not (caller.role == "manager" and caller.organisation)
+    ):
         raise _forbidden("only a manager, for their organisation, or an admin may do this; ask one")
 
 

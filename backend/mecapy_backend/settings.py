@@ -1,6 +1,8 @@
-"""Every setting of the servers, read from the environment (`MECAPY_…`): the one place where they are documented.
+"""Every setting of the servers, read from the environment (`MECAPY_…`): the one place where they
+are documented.
 
-`Settings()` reads the environment once at start; the gateway (`app.create_app`) and the worker get it handed down.
+`Settings()` reads the environment once at start; the gateway (`app.create_app`) and the worker get
+it handed down.
 """
 
 from __future__ import annotations
@@ -21,36 +23,83 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MECAPY_", frozen=True, extra="ignore")
 
     # Where things are
-    database_url: str = Field(default="postgresql://localhost/mecapy", description="PostgreSQL; a unix socket as `?host=/directory`")
-    redis_url: str = Field(default="redis://localhost:6379/0", description="Redis or Valkey; `unix:///path?db=0` for a socket")
-    blob_url: str = Field(default="file:///var/lib/mecapy/blobs", description="object store: `file:///directory` or `s3://bucket/prefix`")
-    s3_endpoint_url: str = Field(default="", description="S3 server other than AWS; credentials come from the usual AWS variables")
-    cache_dir: str = Field(default="", description="where blobs from S3 are kept for the children; default: a folder in the system's temp")
-    cache_bytes: int = Field(default=20 * GB, gt=0, description="the blob cache drops its oldest files above this size")
-    blob_grace_s: float = Field(default=3600.0, gt=0, description="a blob that no task names is kept so long after its last use")
-    keep_s: float = Field(default=30 * 24 * 3600.0, gt=0, description="a finished task, its result and its log are kept so long")
-    token: SecretStr = Field(default=SecretStr(""), description="a bearer token whose holder is the user `local`, an admin")
+    database_url: str = Field(
+        default="postgresql://localhost/mecapy",
+        description="PostgreSQL; a unix socket as `?host=/directory`",
+    )
+    redis_url: str = Field(
+        default="redis://localhost:6379/0",
+        description="Redis or Valkey; `unix:///path?db=0` for a socket",
+    )
+    blob_url: str = Field(
+        default="file:///var/lib/mecapy/blobs",
+        description="object store: `file:///directory` or `s3://bucket/prefix`",
+    )
+    s3_endpoint_url: str = Field(
+        default="",
+        description="S3 server other than AWS; credentials come from the usual AWS variables",
+    )
+    cache_dir: str = Field(
+        default="",
+        description="where blobs from S3 are kept for the children; default: a folder in the "
+        "system's temp",
+    )
+    cache_bytes: int = Field(
+        default=20 * GB, gt=0, description="the blob cache drops its oldest files above this size"
+    )
+    blob_grace_s: float = Field(
+        default=3600.0,
+        gt=0,
+        description="a blob that no task names is kept so long after its last use",
+    )
+    keep_s: float = Field(
+        default=30 * 24 * 3600.0,
+        gt=0,
+        description="a finished task, its result and its log are kept so long",
+    )
+    token: SecretStr = Field(
+        default=SecretStr(""),
+        description="a bearer token whose holder is the user `local`, an admin",
+    )
 
     # Who asks (docs/identity.md)
-    oidc_issuer: str = Field(default="", description="OpenID Connect issuer whose access tokens are accepted, exactly as it names itself")
-    oidc_audience: str = Field(default="mecapy", description="audience (`aud`) that a token must name")
+    oidc_issuer: str = Field(
+        default="",
+        description="OpenID Connect issuer whose access tokens are accepted, exactly as it names "
+        "itself",
+    )
+    oidc_audience: str = Field(
+        default="mecapy", description="audience (`aud`) that a token must name"
+    )
     oidc_clients: Names = Field(
-        default=("mecapy-cli",), min_length=1, description="clients (`azp`) whose tokens are accepted; `mecapy login` uses the first"
+        default=("mecapy-cli",),
+        min_length=1,
+        description="clients (`azp`) whose tokens are accepted; `mecapy login` uses the first",
     )
-    oidc_scope: str = Field(default="openid offline_access", description="scopes that `mecapy login` asks for")
+    oidc_scope: str = Field(
+        default="openid offline_access", description="scopes that `mecapy login` asks for"
+    )
     oidc_roles_claim: Names = Field(
-        default=("realm_access.roles", "resource_access.mecapy.roles"), description="claims that hold roles; a dot goes inside"
+        default=("realm_access.roles", "resource_access.mecapy.roles"),
+        description="claims that hold roles; a dot goes inside",
     )
-    oidc_manager_role: str = Field(default="mecapy-manager", description="the role that makes a manager")
+    oidc_manager_role: str = Field(
+        default="mecapy-manager", description="the role that makes a manager"
+    )
     oidc_admin_role: str = Field(default="mecapy-admin", description="the role that makes an admin")
     oidc_organisation_claim: Names = Field(
-        default=("organization",), description="claims that hold the organisation, the first found; of a group's path its top"
+        default=("organization",),
+        description="claims that hold the organisation, the first found; of a group's path its top",
     )
-    oidc_max_lifetime_s: float = Field(default=3600.0, gt=0, description="longest life a token may have been given")
+    oidc_max_lifetime_s: float = Field(
+        default=3600.0, gt=0, description="longest life a token may have been given"
+    )
 
     # Worker
     worker_slots: int = Field(default=1, ge=1, le=1024, description="tasks one worker runs at once")
-    sandbox: Literal["strict", "best-effort"] = Field(default="strict", description="strict: refuse to run unconfined")
+    sandbox: Literal["strict", "best-effort"] = Field(
+        default="strict", description="strict: refuse to run unconfined"
+    )
     preload: Names = Field(
         default=(
             "numpy",
@@ -67,53 +116,128 @@ class Settings(BaseSettings):
         description="modules every child has imported already, with commas between",
     )
     egress: Names = Field(
-        default=(), description="what tasks may reach, `host:port` or `*.domain:port`, with commas between; nothing: no network"
+        default=(),
+        description="what tasks may reach, `host:port` or `*.domain:port`, with commas between; "
+        "nothing: no network",
     )
 
     # Seeing it
-    log_format: Literal["auto", "json", "console"] = Field(default="auto", description="auto: console on a terminal, else JSON")
+    log_format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="auto: console on a terminal, else JSON"
+    )
     worker_host: str = Field(default="127.0.0.1", description="address of the worker's own port")
-    worker_port: int = Field(default=0, ge=0, le=65535, description="where the worker serves /metrics and /readyz; 0: nowhere")
+    worker_port: int = Field(
+        default=0,
+        ge=0,
+        le=65535,
+        description="where the worker serves /metrics and /readyz; 0: nowhere",
+    )
 
     # Limits of a request
-    max_connections: int = Field(default=4000, gt=0, description="connections to one gateway at once")
-    max_streams: int = Field(default=2000, gt=0, description="event streams open at one gateway; each holds a Redis connection")
-    max_owner_streams: int = Field(default=500, gt=0, description="event streams of one owner open at one gateway")
-    max_body_bytes: int = Field(default=8 * MB, gt=0, description="body of a JSON request; larger values go through /blobs")
+    max_connections: int = Field(
+        default=4000, gt=0, description="connections to one gateway at once"
+    )
+    max_streams: int = Field(
+        default=2000,
+        gt=0,
+        description="event streams open at one gateway; each holds a Redis connection",
+    )
+    max_owner_streams: int = Field(
+        default=500, gt=0, description="event streams of one owner open at one gateway"
+    )
+    max_body_bytes: int = Field(
+        default=8 * MB, gt=0, description="body of a JSON request; larger values go through /blobs"
+    )
     max_blob_bytes: int = Field(default=10 * GB, gt=0, description="one uploaded blob")
-    quota_bytes: int = Field(default=100 * GB, gt=0, description="blobs of one owner, all together, before more uploads are refused")
+    quota_bytes: int = Field(
+        default=100 * GB,
+        gt=0,
+        description="blobs of one owner, all together, before more uploads are refused",
+    )
     max_code_bytes: int = Field(default=1 * MB, gt=0, description="code of one task")
-    max_queued_tasks: int = Field(default=1000, gt=0, description="tasks of one owner that may wait at once")
-    max_timeout_s: float = Field(default=24 * 3600.0, gt=0, description="longest `timeout` a task may ask for")
+    max_queued_tasks: int = Field(
+        default=1000, gt=0, description="tasks of one owner that may wait at once"
+    )
+    max_timeout_s: float = Field(
+        default=24 * 3600.0, gt=0, description="longest `timeout` a task may ask for"
+    )
 
     # Limits of a running task
-    max_output_bytes: int = Field(default=256 * MB, gt=0, description="what a task may print and display")
+    max_output_bytes: int = Field(
+        default=256 * MB, gt=0, description="what a task may print and display"
+    )
     max_result_bytes: int = Field(default=2 * GB, gt=0, description="what a task may return")
-    max_memory_bytes: int = Field(default=4 * GB, gt=0, description="memory of a task, all its processes together")
+    max_memory_bytes: int = Field(
+        default=4 * GB, gt=0, description="memory of a task, all its processes together"
+    )
     max_disk_bytes: int = Field(default=4 * GB, gt=0, description="files of a task")
 
     # Shares
-    max_running_tasks: int = Field(default=0, ge=0, description="tasks of one owner that may run at once; 0: as many as there is room for")
-    cpu_hours: float = Field(default=0.0, ge=0, description="processor time of one owner's tasks in a month (UTC); 0: any")
-    short_s: float = Field(
-        default=2.0, ge=0, description="a task that runs no longer is short: it passes long ones, in a place every worker has; 0: none has"
+    max_running_tasks: int = Field(
+        default=0,
+        ge=0,
+        description="tasks of one owner that may run at once; 0: as many as there is room for",
     )
-    requests_per_s: float = Field(default=100.0, ge=0, description="of one user, to one gateway; ten seconds' worth at once; 0: any number")
+    cpu_hours: float = Field(
+        default=0.0,
+        ge=0,
+        description="processor time of one owner's tasks in a month (UTC); 0: any",
+    )
+    short_s: float = Field(
+        default=2.0,
+        ge=0,
+        description="a task that runs no longer is short: it passes long ones, in a place every "
+        "worker has; 0: none has",
+    )
+    requests_per_s: float = Field(
+        default=100.0,
+        ge=0,
+        description="of one user, to one gateway; ten seconds' worth at once; 0: any number",
+    )
 
     # Edges
     audit_days: float = Field(default=365.0, gt=0, description="how long the audit keeps its lines")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=(), description="origins whose pages may call the gateway from a browser, with commas between"
+        default=(),
+        description="origins whose pages may call the gateway from a browser, with commas between",
     )
 
     # Leases, and how long to wait for what is away
-    lease_s: float = Field(default=10.0, gt=0, description="a worker silent for so long has lost its tasks")
-    heartbeat_s: float = Field(default=3.0, gt=0, description="how often a worker renews its leases")
-    store_patience_s: float = Field(default=600.0, ge=0, description="a result the object store does not take waits so long, then fails")
-    grace_s: float = Field(default=10.0, ge=0, description="a worker told to stop gives its tasks so long to end, then gives them back")
-    max_losses: int = Field(default=3, ge=1, description="a task whose worker vanished so often fails with `worker_lost`")
+    lease_s: float = Field(
+        default=10.0, gt=0, description="a worker silent for so long has lost its tasks"
+    )
+    heartbeat_s: float = Field(
+        default=3.0, gt=0, description="how often a worker renews its leases"
+    )
+    store_patience_s: float = Field(
+        default=600.0,
+        ge=0,
+        description="a result the object store does not take waits so long, then fails",
+    )
+    grace_s: float = Field(
+        default=10.0,
+        ge=0,
+        description="a worker told to stop gives its tasks so long to end, then gives them back",
+    )
+    max_losses: int = Field(
+        default=3,
+        ge=1,
+        description="a task whose worker vanished so often fails with `worker_lost`",
+    )
 
-    @field_validator("preload", "egress", "cors_origins", "oidc_clients", "oidc_roles_claim", "oidc_organisation_claim", mode="before")
+    @field_validator(
+        "preload",
+        "egress",
+        "cors_origins",
+        "oidc_clients",
+        "oidc_roles_claim",
+        "oidc_organisation_claim",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+        return (
+            tuple(name.strip() for name in value.split(",") if name.strip())
+            if isinstance(value, str)
+            else value
+        )

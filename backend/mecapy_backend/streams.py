@@ -1,4 +1,5 @@
-"""How many event streams are open, of each owner and in all; more are refused with a word. One gateway counts its own.
+"""How many event streams are open, of each owner and in all; more are refused with a word. One
+gateway counts its own.
 
 Before it: `routes.events`, `routes.tasks`. After it: `routes.stream`.
 """
@@ -23,10 +24,16 @@ class Streams:
     def check(self, owner: str) -> None:
         """Problem 429 or 503 if one more is too many."""
         if self._open[owner] >= self._most_of_one:
-            detail = f"you have {self._most_of_one} event streams open here, as many as you may; close some, or ask GET /tasks/… instead"
+            detail = (
+                f"you have {self._most_of_one} event streams open here, as many as you may; "
+                f"close some, or ask GET /tasks/… instead"
+            )
             raise Problem(429, "too-many-streams", detail, headers=_RETRY)
         if self._open.total() >= self._most:
-            detail = "this gateway has as many event streams open as it may; try again in a moment, or ask another one"
+            detail = (
+                "this gateway has as many event streams open as it may; try again in a "
+                "moment, or ask another one"
+            )
             raise Problem(503, "busy", detail, headers=_RETRY)
 
     @contextmanager

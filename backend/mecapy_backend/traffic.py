@@ -1,6 +1,8 @@
-"""Every request on its way in and out: what it is called in the log, what is counted of it, its line in the audit, its safe headers.
+"""Every request on its way in and out: what it is called in the log, what is counted of it, its
+line in the audit, its safe headers.
 
-A plain ASGI middleware: it must not gather a body, nor hold an event stream back. Before it: uvicorn. After it: the routes.
+A plain ASGI middleware: it must not gather a body, nor hold an event stream back. Before it:
+uvicorn. After it: the routes.
 """
 
 from __future__ import annotations
@@ -43,7 +45,11 @@ class Traffic:
                 headers = list(message.get("headers", ()))
                 if line := line_of(scope, status, headers, name):
                     await scope["app"].state.audit.note(line)
-                message["headers"] = [*headers, (b"x-request-id", name.encode()), *more_headers(headers)]
+                message["headers"] = [
+                    *headers,
+                    (b"x-request-id", name.encode()),
+                    *more_headers(headers),
+                ]
                 metrics.answer_s.labels(_route(scope)).observe(time.perf_counter() - began)
             else:
                 sent += len(message.get("body", b""))
@@ -67,4 +73,8 @@ def _route(scope: Scope) -> str:
 
 def _method(scope: Scope) -> str:
     """Anybody may invent methods; each would be a series for ever."""
-    return scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH") else "other"
+    return (
+        scope["method"]
+        if scope["method"] in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")
+        else "other"
+    )

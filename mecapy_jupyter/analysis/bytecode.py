@@ -1,6 +1,8 @@
-"""What a code object does with names: decoded into blocks, so that `capture` can ask what is bound where.
+"""What a code object does with names: decoded into blocks, so that `capture` can ask what is bound
+where.
 
-Reads CPython's bytecode (3.11 to 3.14), runs none of it and knows nothing of notebooks. `capture` is next in the line.
+Reads CPython's bytecode (3.11 to 3.14), runs none of it and knows nothing of notebooks. `capture`
+is next in the line.
 """
 
 from __future__ import annotations
@@ -14,31 +16,65 @@ from types import CodeType
 from typing import Any
 
 LOAD, STORE, DELETE, CODE, LEAVE = range(5)
-"""Kinds of events: a global name is loaded, stored, deleted; a nested code object appears; the cell may end here."""
+"""Kinds of events: a global name is loaded, stored, deleted; a nested code object appears; the cell
+may end here.
+"""
 
-ENDERS = frozenset({"exit", "quit", "_exit", "abort", "kill", "_Exit", "stop", "skip", "throw", "fail", "StopExecution"})
+ENDERS = frozenset(
+    {
+        "exit",
+        "quit",
+        "_exit",
+        "abort",
+        "kill",
+        "_Exit",
+        "stop",
+        "skip",
+        "throw",
+        "fail",
+        "StopExecution",
+    }
+)
 """Names that, called, may end the cell on purpose."""
 
 _OP = dis.opmap
 _EXTENDED, _CACHE = _OP["EXTENDED_ARG"], _OP["CACHE"]
-_ATTRIBUTES_SHIFT = 1 if "LOAD_METHOD" not in _OP or _OP["LOAD_METHOD"] > 255 else 0  # 3.12 keeps a flag in LOAD_ATTR's low bit
+_ATTRIBUTES_SHIFT = (
+    1 if "LOAD_METHOD" not in _OP or _OP["LOAD_METHOD"] > 255 else 0
+)  # 3.12 keeps a flag in LOAD_ATTR's low bit
 
 
 def _ops(*names: str) -> frozenset[int]:
     return frozenset(_OP[name] for name in names if name in _OP)
 
 
-_LOADS = {_OP[name]: shift for name, shift in (("LOAD_NAME", 0), ("LOAD_GLOBAL", 1), ("LOAD_FROM_DICT_OR_GLOBALS", 0)) if name in _OP}
+_LOADS = {
+    _OP[name]: shift
+    for name, shift in (("LOAD_NAME", 0), ("LOAD_GLOBAL", 1), ("LOAD_FROM_DICT_OR_GLOBALS", 0))
+    if name in _OP
+}
 _STORES, _GLOBAL_STORES = _ops("STORE_NAME", "STORE_GLOBAL"), _ops("STORE_GLOBAL", "DELETE_GLOBAL")
 _DELETES = _ops("DELETE_NAME", "DELETE_GLOBAL")
-_ATTRIBUTES, _IMPORT, _IMPORT_FROM = _ops("LOAD_ATTR", "LOAD_METHOD"), _OP["IMPORT_NAME"], _OP["IMPORT_FROM"]
-_CONSTANTS, _SMALL_INT, _BINARY = _ops("LOAD_CONST", "LOAD_CONST_IMMORTAL"), _ops("LOAD_SMALL_INT"), _ops("BINARY_OP")
+_ATTRIBUTES, _IMPORT, _IMPORT_FROM = (
+    _ops("LOAD_ATTR", "LOAD_METHOD"),
+    _OP["IMPORT_NAME"],
+    _OP["IMPORT_FROM"],
+)
+_CONSTANTS, _SMALL_INT, _BINARY = (
+    _ops("LOAD_CONST", "LOAD_CONST_IMMORTAL"),
+    _ops("LOAD_SMALL_INT"),
+    _ops("BINARY_OP"),
+)
 _MAKE, _DECORATE = _ops("MAKE_FUNCTION"), _ops("SET_FUNCTION_ATTRIBUTE")
 _RAISES, _RERAISES = _ops("RAISE_VARARGS", "RERAISE"), _ops("RERAISE")
 _STAR, _INTRINSIC, _INTRINSIC_STAR = _ops("IMPORT_STAR"), _ops("CALL_INTRINSIC_1"), 2
-_JUMPS = frozenset(dis.hasjrel) - _ops("END_ASYNC_FOR")  # 3.14 gives it a target for tools only; it falls through
+_JUMPS = frozenset(dis.hasjrel) - _ops(
+    "END_ASYNC_FOR"
+)  # 3.14 gives it a target for tools only; it falls through
 _BACKWARD = frozenset(op for op in _JUMPS if "BACKWARD" in dis.opname[op])
-_ALWAYS = frozenset(op for op in _JUMPS if dis.opname[op].startswith("JUMP_") and "_IF_" not in dis.opname[op])
+_ALWAYS = frozenset(
+    op for op in _JUMPS if dis.opname[op].startswith("JUMP_") and "_IF_" not in dis.opname[op]
+)
 _ENDS = _ops("RETURN_VALUE", "RETURN_CONST") | _RAISES
 _HANDLING = _JUMPS | _ENDS | _STORES | _DELETES | _ops("PUSH_EXC_INFO")
 
@@ -46,12 +82,16 @@ Event = tuple[int, Any, int]
 """Kind, the name or code object, and the offset of the instruction."""
 
 Step = tuple[int, int, int, int]
-"""Offset of an instruction (its prefixes included), its opcode, its argument, and the offset after its caches."""
+"""Offset of an instruction (its prefixes included), its opcode, its argument, and the offset after
+its caches.
+"""
 
 
 @dataclass(slots=True)
 class Block:
-    """Instructions that run one after another. `handler`: the block an exception goes to, -1 for none that could swallow it."""
+    """Instructions that run one after another. `handler`: the block an exception goes to, -1 for
+    none that could swallow it.
+    """
 
     events: list[Event] = field(default_factory=list[Event])
     follows: tuple[int, ...] = ()
@@ -62,7 +102,9 @@ class Block:
 
 @dataclass(slots=True)
 class Body:
-    """One code object, read. `blocks` by offset in code order; `functions`: names bound to a plain function made here."""
+    """One code object, read. `blocks` by offset in code order; `functions`: names bound to a plain
+    function made here.
+    """
 
     code: CodeType
     blocks: dict[int, Block]
@@ -102,7 +144,9 @@ def _varint(first: int, rest: Iterator[int]) -> int:
 
 
 def _handlers(code: CodeType, listing: list[Step]) -> Iterator[tuple[int, int, int, bool]]:
-    """(start, end, handler, may swallow). The compiler's own clean-up (of comprehensions, coroutines) only raises again."""
+    """(start, end, handler, may swallow). The compiler's own clean-up (of comprehensions,
+    coroutines) only raises again.
+    """
     index = {step[0]: number for number, step in enumerate(listing)}
     table = iter(code.co_exceptiontable)
     for first in table:
@@ -118,7 +162,9 @@ def _handlers(code: CodeType, listing: list[Step]) -> Iterator[tuple[int, int, i
 
 def _blocks(code: CodeType, listing: list[Step]) -> dict[int, Block]:
     if code.co_flags & inspect.CO_OPTIMIZED:
-        return {0: Block()}  # a function's globals are bound by others at any time: its order says nothing
+        return {
+            0: Block()
+        }  # a function's globals are bound by others at any time: its order says nothing
     handlers = list(_handlers(code, listing))
     leaders = {0}
     for step in listing:
@@ -178,7 +224,9 @@ def read(code: CodeType) -> Body:
         elif op in _SMALL_INT:
             zero = not arg
         elif op in _BINARY and was_zero:
-            events.append((LEAVE, "division by zero", offset))  # it raises before anything after it is read
+            events.append(
+                (LEAVE, "division by zero", offset)
+            )  # it raises before anything after it is read
         elif op == _IMPORT:
             body.imports.add(imported := names[arg])
         elif op == _IMPORT_FROM:
@@ -191,7 +239,9 @@ def read(code: CodeType) -> Body:
 
 
 def _bound_to(listing: list[Step], position: int, names: tuple[str, ...]) -> str:
-    """The name a function is stored under at once: it cannot run before that name is loaded. Empty: it may run now."""
+    """The name a function is stored under at once: it cannot run before that name is loaded. Empty:
+    it may run now.
+    """
     position += 1
     if listing[position][1] not in _MAKE:
         return ""

@@ -1,7 +1,8 @@
-"""Names that a cell uses through strings: eval, globals(), query strings, formulas; and magics, which `inline` unpacks.
+"""Names that a cell uses through strings: eval, globals(), query strings, formulas; and magics,
+which `inline` unpacks.
 
-It answers with a tree in which hidden code is plain code, with words that may be names, and with whether anything at all
-may be read or bound unseen. It runs nothing. `capture` is next in the line.
+It answers with a tree in which hidden code is plain code, with words that may be names, and with
+whether anything at all may be read or bound unseen. It runs nothing. `capture` is next in the line.
 """
 
 from __future__ import annotations
@@ -14,16 +15,31 @@ from .inline import Inline
 
 _WORD = re.compile(r"[^\W\d]\w*")
 _NAMESPACES = frozenset({"globals", "locals", "vars", "dir"})
-_FRAMES = frozenset({"user_ns", "user_global_ns", "_getframe", "currentframe", "stack", "f_globals", "f_locals", "__main__"})
+_FRAMES = frozenset(
+    {
+        "user_ns",
+        "user_global_ns",
+        "_getframe",
+        "currentframe",
+        "stack",
+        "f_globals",
+        "f_locals",
+        "__main__",
+    }
+)
 _BINDERS = frozenset({"init_session", "modules", "builtins", "setattr", "__builtins__"})
 """They may bind names in the notebook: sympy's init_session(), setattr(sys.modules[…], …)."""
 _QUERIES = frozenset(
     _WORD.findall(
-        "query eval evaluate re_evaluate timeit repeat Timer from_formula dmatrix dmatrices ols wls gls glm logit probit "
-        "poisson mixedlm rlm quantreg phreg gee NeuronGroup Synapses Equations Network simulate_formula"
+        "query eval evaluate re_evaluate timeit repeat Timer from_formula dmatrix dmatrices ols "
+        "wls gls glm logit probit "
+        "poisson mixedlm rlm quantreg phreg gee NeuronGroup Synapses Equations Network "
+        "simulate_formula"
     )
 )
-"""Their strings name variables of the caller: pandas, numexpr, timeit, statsmodels and patsy, brian2."""
+"""Their strings name variables of the caller: pandas, numexpr, timeit, statsmodels and patsy,
+brian2.
+"""
 TRIGGERS = _NAMESPACES | _FRAMES | _BINDERS | _QUERIES | {"get_ipython", "exec", "var"}
 """A cell that mentions none of these hides nothing."""
 OPENERS = TRIGGERS - _QUERIES
@@ -32,7 +48,9 @@ OPENERS = TRIGGERS - _QUERIES
 
 @dataclass(slots=True)
 class Hidden:
-    """`words`: names only if the notebook has them. `dynamic`: may read any name; `unseen`: may bind any name."""
+    """`words`: names only if the notebook has them. `dynamic`: may read any name; `unseen`: may
+    bind any name.
+    """
 
     tree: ast.Module
     words: set[str]
@@ -44,7 +62,13 @@ class Hidden:
 
 def look(source: str, flags: int, mentions: set[str]) -> Hidden:
     """`mentions`: every name and attribute the cell's code uses."""
-    tree = compile(source, "<cell>", "exec", flags | ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    tree = compile(
+        source,
+        "<cell>",
+        "exec",
+        flags | ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT,
+        dont_inherit=True,
+    )
     unpacked = Inline()
     unpacked.visit(tree)
     found = Hidden(tree, unpacked.words, unpacked.binds, set(), unpacked.dynamic, unpacked.unseen)
@@ -53,7 +77,9 @@ def look(source: str, flags: int, mentions: set[str]) -> Hidden:
 
 
 class _Look(ast.NodeVisitor):
-    """Finds the ways to a namespace. Known shapes (`"x" in globals()`) name one variable; any other may mean all."""
+    """Finds the ways to a namespace. Known shapes (`"x" in globals()`) name one variable; any other
+    may mean all.
+    """
 
     def __init__(self, found: Hidden, queries: bool) -> None:
         self._found, self._queries, self._in_function = found, queries, 0
@@ -68,7 +94,9 @@ class _Look(ast.NodeVisitor):
 
     def visit_Compare(self, node: ast.Compare) -> None:
         match node:
-            case ast.Compare(ast.Constant(str(name)), [ast.In() | ast.NotIn()], [ast.Call() as call]) if self._is_namespace(call):
+            case ast.Compare(
+                ast.Constant(str(name)), [ast.In() | ast.NotIn()], [ast.Call() as call]
+            ) if self._is_namespace(call):
                 self._found.words.add(name)
                 self._understood.add(call)
             case _:
@@ -77,12 +105,18 @@ class _Look(ast.NodeVisitor):
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
         match node:
-            case ast.Subscript(ast.Call() as call, ast.Constant(str(name)), context) if self._is_namespace(call):
+            case ast.Subscript(ast.Call() as call, ast.Constant(str(name)), context) if (
+                self._is_namespace(call)
+            ):
                 self._understood.add(call)
                 found = self._found
-                (found.words if isinstance(context, ast.Load) else found.binds if isinstance(context, ast.Store) else found.deletes).add(
-                    name
-                )
+                (
+                    found.words
+                    if isinstance(context, ast.Load)
+                    else found.binds
+                    if isinstance(context, ast.Store)
+                    else found.deletes
+                ).add(name)
                 found.unseen |= not isinstance(context, ast.Load)
             case _:
                 pass
@@ -90,7 +124,9 @@ class _Look(ast.NodeVisitor):
 
     def visit_Call(self, node: ast.Call) -> None:
         match node:
-            case ast.Call(ast.Attribute(ast.Call() as call, "get"), [ast.Constant(str(name)), *_]) if self._is_namespace(call):
+            case ast.Call(
+                ast.Attribute(ast.Call() as call, "get"), [ast.Constant(str(name)), *_]
+            ) if self._is_namespace(call):
                 self._found.words.add(name)
                 self._understood.add(call)
             case ast.Call(ast.Name(name)) if self._is_namespace(node):
@@ -102,10 +138,14 @@ class _Look(ast.NodeVisitor):
             case ast.Call(ast.Name("eval" | "exec"), [ast.Constant(str())]):
                 self._understood.add(node.func)
                 self._found.unseen |= self._in_function > 0
-            case ast.Call(ast.Name("var") | ast.Attribute(attr="var"), [ast.Constant(str(text)), *_]):
+            case ast.Call(
+                ast.Name("var") | ast.Attribute(attr="var"), [ast.Constant(str(text)), *_]
+            ):
                 self._found.binds.update(_WORD.findall(text))
                 self._found.unseen = True
-            case ast.Call(ast.Attribute(ast.Call(ast.Name("get_ipython")) as shell, method), arguments) if method in (
+            case ast.Call(
+                ast.Attribute(ast.Call(ast.Name("get_ipython")) as shell, method), arguments
+            ) if method in (
                 "run_line_magic",
                 "run_cell_magic",
                 "system",

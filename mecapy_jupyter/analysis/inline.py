@@ -1,6 +1,8 @@
-"""Code that stands in strings becomes code: magics, shell commands and constant eval, as IPython would run them.
+"""Code that stands in strings becomes code: magics, shell commands and constant eval, as IPython
+would run them.
 
-Runs nothing; a magic it does not know may bind anything, and it says so. `hidden` is next in the line.
+Runs nothing; a magic it does not know may bind anything, and it says so. `hidden` is next in the
+line.
 """
 
 from __future__ import annotations
@@ -10,13 +12,34 @@ import re
 from collections.abc import Iterator
 
 _WORD = re.compile(r"[^\W\d]\w*")
-_RUNS_HERE, _RUNS_APART = frozenset({"time", "capture", "debug"}), frozenset({"timeit", "prun", "memit", "mprun", "lprun", "mprof"})
+_RUNS_HERE, _RUNS_APART = (
+    frozenset({"time", "capture", "debug"}),
+    frozenset({"timeit", "prun", "memit", "mprun", "lprun", "mprof"}),
+)
 _RUNS = _RUNS_HERE | {"timeit", "prun", "memit"}
 """Magics whose line is code and nothing else."""
 _SHELL = {"!", "!!"} | frozenset(
-    _WORD.findall("system sx sc ! !! bash sh script ruby perl pip conda mamba micromamba uv cd ls pwd cat env set_env mkdir rm cp mv")
+    _WORD.findall(
+        "system sx sc ! !! bash sh script ruby perl pip conda mamba micromamba uv cd ls pwd cat "
+        "env set_env mkdir rm cp mv"
+    )
 )
-_SHOWS = frozenset({"who", "who_ls", "whos", "pinfo2", "psearch", "store", "save", "macro", "edit", "run", "reset", "history"})
+_SHOWS = frozenset(
+    {
+        "who",
+        "who_ls",
+        "whos",
+        "pinfo2",
+        "psearch",
+        "store",
+        "save",
+        "macro",
+        "edit",
+        "run",
+        "reset",
+        "history",
+    }
+)
 _EXPANDED = re.compile(r"\$\{?([A-Za-z_]\w*)|\{([^{}]+)\}")
 
 
@@ -33,17 +56,25 @@ class Inline(ast.NodeTransformer):
         self._depth += inside
         self.generic_visit(node)
         self._depth -= inside
-        if not isinstance(node, ast.stmt) or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        if not isinstance(node, ast.stmt) or isinstance(
+            node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        ):
             return node
         front = [placed for call in _own_calls(node) for placed in self._code(call)]
         return [*front, node] if front else node
 
     def _code(self, call: ast.Call) -> list[ast.stmt]:
-        texts = [argument.value for argument in call.args if isinstance(argument, ast.Constant) and isinstance(argument.value, str)]
+        texts = [
+            argument.value
+            for argument in call.args
+            if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+        ]
         match call.func:
             case ast.Name(id="eval" | "exec" as name) if len(texts) == len(call.args) == 1:
                 return self._place(_statements(texts[0]), call.lineno, apart=name == "eval")
-            case ast.Attribute(value=ast.Call(func=ast.Name(id="get_ipython")), attr=attribute) if len(texts) == len(call.args) and texts:
+            case ast.Attribute(value=ast.Call(func=ast.Name(id="get_ipython")), attr=attribute) if (
+                len(texts) == len(call.args) and texts
+            ):
                 return self._magic(attribute, texts, call.lineno)
             case _:
                 return []
@@ -52,7 +83,11 @@ class Inline(ast.NodeTransformer):
         magic = texts.pop(0) if attribute in ("run_line_magic", "run_cell_magic") else "system"
         options = texts[0] if texts else ""
         if magic in _SHELL:
-            return [placed for text in texts for placed in self._place(_expanded(text), line, apart=True)]
+            return [
+                placed
+                for text in texts
+                for placed in self._place(_expanded(text), line, apart=True)
+            ]
         apart = magic not in _RUNS_HERE
         if magic == "capture":
             self.binds.update(_WORD.findall(options))
@@ -69,7 +104,11 @@ class Inline(ast.NodeTransformer):
         if parsed is None:
             self.words.update(_WORD.findall(options))
             return self._place(_expanded(options), line, apart=True)
-        first = [] if magic == "capture" else _statements(options, drop_options=True) or _expanded(options)
+        first = (
+            []
+            if magic == "capture"
+            else _statements(options, drop_options=True) or _expanded(options)
+        )
         return (
             self._place([*first, *parsed], line, apart)
             if apart
@@ -77,7 +116,9 @@ class Inline(ast.NodeTransformer):
         )
 
     def _place(self, statements: list[ast.stmt] | None, line: int, apart: bool) -> list[ast.stmt]:
-        """Line numbers of the cell. `apart`: in a class body, where it may read but binds nothing and promises nothing."""
+        """Line numbers of the cell. `apart`: in a class body, where it may read but binds nothing
+        and promises nothing.
+        """
         if not statements:
             return []
         for statement in statements:
@@ -91,13 +132,15 @@ class Inline(ast.NodeTransformer):
 
 
 def _own_calls(statement: ast.stmt) -> Iterator[ast.Call]:
-    """Calls in a statement's expressions, not in the statements inside it: those have been visited."""
+    """Calls in a statement's expressions, not in the statements inside it: those were visited."""
     todo = [child for child in ast.iter_child_nodes(statement) if not isinstance(child, ast.stmt)]
     while todo:
         node = todo.pop(0)
         if isinstance(node, ast.Call):
             yield node
-        todo.extend(child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.stmt))
+        todo.extend(
+            child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.stmt)
+        )
 
 
 def _statements(text: str, drop_options: bool = False) -> list[ast.stmt] | None:

@@ -1,4 +1,5 @@
-"""What a cell's code does with global names: its own level followed in order, all code made inside it by what it may do.
+"""What a cell's code does with global names: its own level followed in order, all code made inside
+it by what it may do.
 
 `bytecode` decodes and `flow` follows; `capture` is next in the line.
 """
@@ -16,7 +17,9 @@ from .flow import bound_at_end, surely_bound_at_end, surely_read, with_bound
 
 @dataclass(slots=True)
 class Uses:
-    """What code does with global names, wherever in it. `leaves`: running it may end the cell (raise, exit)."""
+    """What code does with global names, wherever in it. `leaves`: running it may end the cell
+    (raise, exit).
+    """
 
     reads: set[str] = field(default_factory=set[str])
     binds: set[str] = field(default_factory=set[str])
@@ -38,10 +41,16 @@ class Uses:
 def nested(code: CodeType) -> Uses:
     """A function's or class body's uses. A class body's own names are not the notebook's."""
     body = read(code)
-    uses = Uses(imports=body.imports, stars=body.stars, mentions=body.attributes | set(code.co_names))
-    optimized = body.code.co_flags & inspect.CO_OPTIMIZED  # a function's globals are bound by others
+    uses = Uses(
+        imports=body.imports, stars=body.stars, mentions=body.attributes | set(code.co_names)
+    )
+    optimized = (
+        body.code.co_flags & inspect.CO_OPTIMIZED
+    )  # a function's globals are bound by others
     events = (
-        ((frozenset[str](), event) for block in body.blocks.values() for event in block.events) if optimized else with_bound(body.blocks)
+        ((frozenset[str](), event) for block in body.blocks.values() for event in block.events)
+        if optimized
+        else with_bound(body.blocks)
     )
     for bound, (kind, what, _) in events:
         if kind == LOAD and what not in bound:
@@ -50,7 +59,9 @@ def nested(code: CodeType) -> Uses:
             (uses.binds if kind == STORE else uses.deletes).add(what)
         elif kind == LEAVE:
             uses.leaves = True
-    own_name = set[str]() if optimized else {code.co_name}  # methods run when their class has its name
+    own_name = (
+        set[str]() if optimized else {code.co_name}
+    )  # methods run when their class has its name
     for inner in _inner(body):
         uses.add(found := nested(inner))
         uses.reads |= found.reads - own_name
@@ -59,19 +70,30 @@ def nested(code: CodeType) -> Uses:
 
 
 def _inner(body: Body) -> Iterator[CodeType]:
-    yield from (what for block in body.blocks.values() for kind, what, _ in block.events if kind == CODE)
+    yield from (
+        what for block in body.blocks.values() for kind, what, _ in block.events if kind == CODE
+    )
     yield from (code for codes in body.functions.values() for code in codes)
 
 
 class Flow:
-    """The cell's own level. A function that is only bound to its name runs, and reads, when that name is loaded; all other
-    code made here (lambdas passed on, comprehensions, classes, decorated functions) may run at once."""
+    """The cell's own level. A function that is only bound to its name runs, and reads, when that
+    name is loaded; all other code made here (lambdas passed on, comprehensions, classes, decorated
+    functions) may run at once.
+    """
 
     def __init__(self, body: Body) -> None:
         self._blocks = body.blocks
         self._made = {id(code): nested(code) for code in _inner(body)}
-        self._functions = {name: _union(self._made[id(code)] for code in codes) for name, codes in body.functions.items()}
-        self.uses = Uses(imports=body.imports, stars=body.stars, mentions=body.attributes | set(body.code.co_names))
+        self._functions = {
+            name: _union(self._made[id(code)] for code in codes)
+            for name, codes in body.functions.items()
+        }
+        self.uses = Uses(
+            imports=body.imports,
+            stars=body.stars,
+            mentions=body.attributes | set(body.code.co_names),
+        )
         for made in self._made.values():
             self.uses.add(made)
         self.set_by_functions = set(self.uses.binds | self.uses.deletes)
@@ -93,7 +115,9 @@ class Flow:
         return {name for function in self._functions.values() for name in function.reads}
 
     def _runs(self, event: Event) -> Uses:
-        """What may run because of this event: a function whose name is loaded, with the functions it names in turn."""
+        """What may run because of this event: a function whose name is loaded, with the functions
+        it names in turn.
+        """
         kind, what, _ = event
         if kind == CODE:
             return self._with_functions(self._made[id(what)])
@@ -114,7 +138,9 @@ class Flow:
 
     def surely(self) -> dict[str, int]:
         """Offsets of the first load of every name surely read."""
-        sure = surely_read(self._blocks, lambda event: event[0] == LEAVE or self._runs(event).leaves)
+        sure = surely_read(
+            self._blocks, lambda event: event[0] == LEAVE or self._runs(event).leaves
+        )
         sure -= self.set_by_functions
         found: dict[str, int] = {}
         for block in self._blocks.values():

@@ -1,6 +1,8 @@
-"""How the live block reads: as one line of text, as static HTML, as the plain data that `widget.js` draws.
+"""How the live block reads: as one line of text, as static HTML, as the plain data that `widget.js`
+draws.
 
-Pure functions over a `BlockState`; all three say the same words. HTML is escaped here. Next in the line: `surfaces`.
+Pure functions over a `BlockState`; all three say the same words. HTML is escaped here. Next in the
+line: `surfaces`.
 """
 
 from __future__ import annotations
@@ -47,27 +49,49 @@ def parts(state: BlockState, now_s: float) -> list[Part]:
         case "returning":
             return [Part("phase", "bringing results home"), Part("plain", clock(state.seconds))]
         case "completed":
-            return [Part("phase", clock(state.seconds)), *([Part("plain", listed(state.came_back))] if state.came_back else [])]
+            return [
+                Part("phase", clock(state.seconds)),
+                *([Part("plain", listed(state.came_back))] if state.came_back else []),
+            ]
         case "cancelled":
-            return [Part("phase", "cancelled"), Part("plain", clock(state.seconds)), *_stopped(state), *_back(state)]
+            return [
+                Part("phase", "cancelled"),
+                Part("plain", clock(state.seconds)),
+                *_stopped(state),
+                *_back(state),
+            ]
         case "detached":
             again = f"%mecapy attach {state.task_id[:8]}" if state.task_id else "%mecapy attach"
-            return [Part("phase", "detached"), Part("plain", "the task goes on"), Part("plain", f"{again} brings it home")]
+            return [
+                Part("phase", "detached"),
+                Part("plain", "the task goes on"),
+                Part("plain", f"{again} brings it home"),
+            ]
         case "failed":
             line_number = [Part("phase", f"line {state.error_line}")] if state.error_line else []
             return [*line_number, Part("error", state.error or "failed"), *_back(state)]
 
 
 def _place(state: BlockState) -> list[Part]:
-    again = [Part("plain", f"its worker was lost, {ordinal(state.attempt + 1)} attempt")] if state.worker else []
-    place = "next in line" if state.position == 1 and state.waiting <= 1 else ordinal(state.position)
+    again = (
+        [Part("plain", f"its worker was lost, {ordinal(state.attempt + 1)} attempt")]
+        if state.worker
+        else []
+    )
+    place = (
+        "next in line" if state.position == 1 and state.waiting <= 1 else ordinal(state.position)
+    )
     of = f" of {state.waiting}" if state.waiting > 1 else " in line" if state.position > 1 else ""
     eta = [Part("plain", f"starts in ~{duration(state.eta_s)}")] if state.eta_s is not None else []
     return again + ([Part("plain", place + of)] if state.position else []) + eta
 
 
 def _bytes(state: BlockState) -> list[Part]:
-    words = [f"{verb} {size(count)}" for verb, count in (("sent", state.sent_bytes), ("reused", state.reused_bytes)) if count]
+    words = [
+        f"{verb} {size(count)}"
+        for verb, count in (("sent", state.sent_bytes), ("reused", state.reused_bytes))
+        if count
+    ]
     return [Part("quiet", ", ".join(words))] if words else []
 
 
@@ -98,16 +122,25 @@ def _usage(state: BlockState) -> list[Part]:
     if state.memory_bytes is None:
         return cpu
     limit = state.memory_limit_bytes
-    return [*cpu, Part("memory", of_size(state.memory_bytes, limit) if limit else size(state.memory_bytes))]
+    return [
+        *cpu,
+        Part("memory", of_size(state.memory_bytes, limit) if limit else size(state.memory_bytes)),
+    ]
 
 
 def _curve(state: BlockState) -> list[float]:
     """The memory over the run so far; nothing while there is too little to see."""
-    return shares(state.memory_trail, state.memory_limit_bytes) if len(state.memory_trail.points) > 2 else []
+    return (
+        shares(state.memory_trail, state.memory_limit_bytes)
+        if len(state.memory_trail.points) > 2
+        else []
+    )
 
 
 def _stopped(state: BlockState) -> list[Part]:
-    return [] if state.stopped_s is None else [Part("plain", f"stopped after {state.stopped_s:.1f} s")]
+    return (
+        [] if state.stopped_s is None else [Part("plain", f"stopped after {state.stopped_s:.1f} s")]
+    )
 
 
 def _back(state: BlockState) -> list[Part]:
@@ -116,7 +149,10 @@ def _back(state: BlockState) -> list[Part]:
 
 def line(state: BlockState, now_s: float) -> str:
     """The block as one line of text, safe for a terminal."""
-    return f"{ICONS[state.phase]} {' · '.join(_with_curve(part, state) for part in parts(state, now_s))}"
+    return (
+        f"{ICONS[state.phase]} "
+        f"{' · '.join(_with_curve(part, state) for part in parts(state, now_s))}"
+    )
 
 
 def _with_curve(part: Part, state: BlockState) -> str:
@@ -140,12 +176,14 @@ def view(state: BlockState, now_s: float) -> dict[str, Any]:
     }
 
 
-# Inline, because saved notebooks keep no stylesheet. JupyterLab's (and nbconvert's) variables first, then VS Code's, then the page's own.
+# Inline, because saved notebooks keep no stylesheet. JupyterLab's (and nbconvert's) variables
+# first, then VS Code's, then the page's own.
 _TEXT = "var(--jp-ui-font-color1, var(--vscode-foreground, inherit))"
 _QUIET = "var(--jp-ui-font-color2, var(--vscode-descriptionForeground, inherit))"
 _ROW = (
     "padding:2px 0 2px calc(1.5em + 5px);text-indent:-1.5em;"
-    "font:var(--jp-ui-font-size1, 13px)/1.6 var(--jp-ui-font-family, system-ui, sans-serif);font-variant-numeric:tabular-nums;"
+    "font:var(--jp-ui-font-size1, 13px)/1.6 var(--jp-ui-font-family, system-ui, "
+    "sans-serif);font-variant-numeric:tabular-nums;"
 )
 _ICON_COLOURS: dict[Phase, str] = {
     "completed": "var(--jp-success-color1, #388e3c)",
@@ -157,12 +195,23 @@ _ICON_COLOURS: dict[Phase, str] = {
 
 def html(state: BlockState, now_s: float) -> str:
     """The block as static HTML: what a reopened, converted or published notebook shows."""
-    icon = f'<span aria-hidden="true" style="color:{_ICON_COLOURS.get(state.phase, _QUIET)}">{ICONS[state.phase]}&#xFE0E;</span>'
-    spans = [f'<span style="{_looks(part)}">{escaped(_with_curve(part, state))}</span>' for part in parts(state, now_s)]
+    icon = (
+        f'<span aria-hidden="true" style="color:{_ICON_COLOURS.get(state.phase, _QUIET)}">'
+        f"{ICONS[state.phase]}&#xFE0E;</span>"
+    )
+    spans = [
+        f'<span style="{_looks(part)}">{escaped(_with_curve(part, state))}</span>'
+        for part in parts(state, now_s)
+    ]
     label = escaped(clean(f"MecaPy {state.name}: {state.phase}"))
-    return f'<div role="status" aria-label="{label}" style="{_ROW}color:{_QUIET};">{icon} {" · ".join(spans)}</div>'
+    return (
+        f'<div role="status" aria-label="{label}" style="{_ROW}color:{_QUIET};">{icon} '
+        f"{' · '.join(spans)}</div>"
+    )
 
 
 def _looks(part: Part) -> str:
     colour = {"phase": _TEXT, "error": "var(--jp-error-color1, #d32f2f)"}.get(part.kind, _QUIET)
-    return f"color:{colour};overflow-wrap:anywhere;" + ("font-weight:600;" if part.kind == "error" else "")
+    return f"color:{colour};overflow-wrap:anywhere;" + (
+        "font-weight:600;" if part.kind == "error" else ""
+    )

@@ -1,7 +1,7 @@
 """The live block of one task: when it appears, how often it is drawn, and what stays of it.
 
-Nothing is shown of a task that ends soon. What is shown is `state`'s business, and how it gets there that of `surfaces`.
-`cell` calls a block from the kernel's main thread.
+Nothing is shown of a task that ends soon. What is shown is `state`'s business, and how it gets
+there that of `surfaces`. `cell` calls a block from the kernel's main thread.
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ OUTPUT = frozenset({wire.STDOUT, wire.STDERR, wire.DISPLAY})
 
 
 class LiveBlock:
-    """One task's block. Call `event` for each event *before* it is replayed, `tick` about every 0.2 s, `finish` once, last of all.
+    """One task's block. Call `event` for each event *before* it is replayed, `tick` about every 0.2
+    s, `finish` once, last of all.
 
-    Used as a context it never stays behind as "running": left by an error before `finish`, its last line names that error.
-    When the user detaches the task, the next `tick` or `event` raises TaskDetached.
+    Used as a context it never stays behind as "running": left by an error before `finish`, its last
+    line names that error. When the user detaches the task, the next `tick` or `event` raises
+    TaskDetached.
     """
 
     def __init__(
@@ -42,8 +44,9 @@ class LiveBlock:
         surface: Surface | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`after_s`: shown only when it takes longer. `on_cancel`: for a task that leaves the kernel free; else Cancel interrupts.
-        `expected_s`: how long it will run, by the last times."""
+        """`after_s`: shown only when it takes longer. `on_cancel`: for a task that leaves the
+        kernel free; else Cancel interrupts. `expected_s`: how long it will run, by the last times.
+        """
         self._now = now
         self._appears_s = now() + after_s
         self._state = BlockState(name=clean(name, 40), since_s=now(), expected_s=number(expected_s))
@@ -59,26 +62,41 @@ class LiveBlock:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         if isinstance(error, errors.TaskDetached):
             self._end(replace(self._state, phase="detached", since_s=self._now()))
         elif not self._ended:
             stopped = isinstance(error, KeyboardInterrupt)
-            self.finish(wire.Outcome(wire.CANCELLED if stopped else wire.FAILED), [], "" if kind is None else kind.__name__)
+            self.finish(
+                wire.Outcome(wire.CANCELLED if stopped else wire.FAILED),
+                [],
+                "" if kind is None else kind.__name__,
+            )
 
     @property
     def state(self) -> BlockState:
         return self._state
 
     def detach(self) -> None:
-        """Do not wait for the task any longer. From any thread; only for one whose id was told with `sent`."""
+        """Do not wait for the task any longer. From any thread; only for one whose id was told with
+        `sent`.
+        """
         self._detach.set()
 
     def sent(self, sent_bytes: int, reused_bytes: int, task_id: str = "") -> None:
-        """The gateway has the task: from now on it is queued. Bytes of inputs that travelled, and that the server already had.
-        `task_id`: of the one task that is waited for here, so that it can be detached. One that was sent before counts no bytes."""
+        """The gateway has the task: from now on it is queued. Bytes of inputs that travelled, and
+        that the server already had. `task_id`: of the one task that is waited for here, so that it
+        can be detached. One that was sent before counts no bytes.
+        """
         self._attached = not sent_bytes and not reused_bytes
-        self._state = replace(self._state, sent_bytes=sent_bytes, reused_bytes=reused_bytes, task_id=task_id)
+        self._state = replace(
+            self._state, sent_bytes=sent_bytes, reused_bytes=reused_bytes, task_id=task_id
+        )
         if self._state.phase == "sending":
             self._state = replace(self._state, phase="queued", since_s=self._now())
         self.tick()
@@ -91,25 +109,34 @@ class LiveBlock:
             self._gone = True
 
     def _age_s(self, event: wire.Event) -> float:
-        """How long ago the task we have come back to was started, by its event's id: the server's time in milliseconds."""
+        """How long ago the task we have come back to was started, by its event's id: the server's
+        time in milliseconds.
+        """
         stamp = event.id.partition("-")[0]
-        old = self._attached and event.type == wire.STARTED and stamp.isdecimal() and len(stamp) < 16
+        old = (
+            self._attached and event.type == wire.STARTED and stamp.isdecimal() and len(stamp) < 16
+        )
         return max(time.time() - int(stamp) / 1000, 0.0) if old else 0.0
 
     def tick(self) -> None:
         """Draw what is new, if it is time to."""
         if self._detach.is_set() and self._state.task_id and not self._ended:
             short = self._state.task_id[:8]
-            raise errors.TaskDetached(f"the task goes on without this cell; `%mecapy attach {short}` brings it home")
+            raise errors.TaskDetached(
+                f"the task goes on without this cell; `%mecapy attach {short}` brings it home"
+            )
         now_s = self._now()
-        wait_s = UPDATE_EVERY_S if self._gone or self._drawn != self._state else self._surface.refresh_s
+        wait_s = (
+            UPDATE_EVERY_S if self._gone or self._drawn != self._state else self._surface.refresh_s
+        )
         if self._visible(now_s) and (self._drawn is None or now_s - self._drawn_s >= wait_s):
             self._surface.draw(self._state, now_s)
             self._drawn, self._drawn_s, self._gone = self._state, now_s, False
 
     def finish(self, outcome: wire.Outcome, came_back: list[str], error: str = "") -> None:
-        """Leave the final line, if there was a block. `came_back`: as they shall read, e.g. "T (12 MB)", "residuals changed".
-        `error`: names what went wrong when the outcome does not."""
+        """Leave the final line, if there was a block. `came_back`: as they shall read, e.g. "T (12
+        MB)", "residuals changed". `error`: names what went wrong when the outcome does not.
+        """
         state = finished(self._state, outcome, came_back, self._now())
         self._end(replace(state, error=state.error or clean(error, 60)))
 

@@ -1,6 +1,8 @@
-"""The bar of a loop that runs here and not in a task: the live block with its line and its bar, and a last line that stays.
+"""The bar of a loop that runs here and not in a task: the live block with its line and its bar, and
+a last line that stays.
 
-In a notebook it lasts as long as the cell; in a script until no loop is under way any more. Before it: `tracking`. After it: `live`.
+In a notebook it lasts as long as the cell; in a script until no loop is under way any more. Before
+it: `tracking`. After it: `live`.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ _current: _LocalBar | None = None
 
 
 class _LocalBar:
-    """One block, fed by the loops of one cell. A thread ticks it: a loop may be long in one round."""
+    """One block, fed by one cell's loops. A thread ticks it: a loop may be long in one round."""
 
     def __init__(self) -> None:
         self._began_s, self._text, self._over = time.monotonic(), "", threading.Event()
@@ -37,7 +39,9 @@ class _LocalBar:
     def end(self, state: wire.State, error: str) -> None:
         self._over.set()
         stands = [self._text] if self._text else []
-        self._block.finish(wire.Outcome(state, seconds=time.monotonic() - self._began_s), stands, error)
+        self._block.finish(
+            wire.Outcome(state, seconds=time.monotonic() - self._began_s), stands, error
+        )
 
     def _tick(self) -> None:
         while not self._over.wait(_TICK_S):
@@ -79,4 +83,7 @@ def _cell_ended(result: Any = None) -> None:
     shell.events.unregister("post_run_cell", _cell_ended)
     error = getattr(result, "error_in_exec", None)
     stopped = isinstance(error, KeyboardInterrupt)
-    end(wire.CANCELLED if stopped else wire.FAILED if error else wire.COMPLETED, type(error).__name__ if error and not stopped else "")
+    end(
+        wire.CANCELLED if stopped else wire.FAILED if error else wire.COMPLETED,
+        type(error).__name__ if error and not stopped else "",
+    )

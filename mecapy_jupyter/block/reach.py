@@ -1,8 +1,10 @@
-"""What a page says to a kernel that is busy with a cell: messages on Jupyter's control channel, read in a thread of its own.
+"""What a page says to a kernel that is busy with a cell: messages on Jupyter's control channel,
+read in a thread of its own.
 
-A widget's ordinary message waits until the cell has ended. Ours is of a type of its own, with a listener's name and a word.
-Where the kernel or the page has no such channel nothing comes, and the button that would need it is not shown.
-Before it: `widget.js`. After it: whoever `listen`s, in the control thread: it may set a flag and nothing else.
+A widget's ordinary message waits until the cell has ended. Ours is of a type of its own, with a
+listener's name and a word. Where the kernel or the page has no such channel nothing comes, and the
+button that would need it is not shown. Before it: `widget.js`. After it: whoever `listen`s, in the
+control thread: it may set a flag and nothing else.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ _listeners: dict[str, Callable[[str], None]] = {}
 
 
 def listen(kernel: Any, hear: Callable[[str], None]) -> str:
-    """Call `hear` with each word that is said to the name this returns. Empty: this kernel cannot be reached so."""
+    """Call `hear` with each word that is said to the name this returns. Empty: this kernel cannot
+    be reached so.
+    """
     handlers = getattr(kernel, "control_handlers", None)
     if not isinstance(handlers, dict) or getattr(kernel, "control_thread", None) is None:
         return ""

@@ -1,4 +1,5 @@
-"""How a quantity went over a whole run, in few points: for the small curve at the end of the live block's line.
+"""How a quantity went over a whole run, in few points: for the small curve at the end of the live
+block's line.
 
 Plain functions, standard library only. Before it: `state` (notes), `line` (draws).
 """
@@ -14,7 +15,9 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 @dataclass(frozen=True, slots=True)
 class Trail:
-    """Peaks, the oldest first. Each point stands for `each` values, the last one so far for `filled`."""
+    """Peaks, the oldest first. Each point stands for `each` values, the last one so far for
+    `filled`.
+    """
 
     points: tuple[float, ...] = ()
     each: int = 1
@@ -25,9 +28,13 @@ NOTHING = Trail()
 
 
 def noted(trail: Trail, value: float) -> Trail:
-    """The trail with one value more. When it gets too long, pairs of points become one: it always covers the whole run."""
+    """The trail with one value more. When it gets too long, pairs of points become one: it always
+    covers the whole run.
+    """
     if trail.points and trail.filled < trail.each:
-        return Trail((*trail.points[:-1], max(trail.points[-1], value)), trail.each, trail.filled + 1)
+        return Trail(
+            (*trail.points[:-1], max(trail.points[-1], value)), trail.each, trail.filled + 1
+        )
     points = (*trail.points, value)
     if len(points) <= MOST:
         return Trail(points, trail.each, 1)

@@ -1,7 +1,8 @@
 """What the live block knows of a task, and how events change it.
 
-Pure functions over one frozen dataclass; times are seconds of any steady clock that the caller passes in as `now_s`.
-What events say is untrusted here: numbers are checked, text is cleaned. Next in the line: `line` (how it reads) and `live`.
+Pure functions over one frozen dataclass; times are seconds of any steady clock that the caller
+passes in as `now_s`. What events say is untrusted here: numbers are checked, text is cleaned. Next
+in the line: `line` (how it reads) and `live`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from .. import wire
 from .sparkline import NOTHING, Trail, noted
 from .units import clean, number
 
-Phase = Literal["sending", "queued", "running", "returning", "completed", "failed", "cancelled", "detached"]
+Phase = Literal[
+    "sending", "queued", "running", "returning", "completed", "failed", "cancelled", "detached"
+]
 
 
 @dataclass(frozen=True, slots=True)
 class BlockState:
-    """All a block shows. `since_s`: when the phase began; `seconds`: of running, once it is over."""
+    """All a block shows. `since_s`: when the phase began; `seconds`: of running, after its end."""
 
     name: str = ""
     task_id: str = ""
@@ -46,7 +49,9 @@ class BlockState:
 
 
 def advance(state: BlockState, event: wire.Event, now_s: float) -> BlockState:
-    """The state after an event of the task's log. Events that the block does not show leave it as it is."""
+    """The state after an event of the task's log. Events that the block does not show leave it as
+    it is.
+    """
     data = event.data
     match event.type:
         case wire.QUEUED:
@@ -55,12 +60,21 @@ def advance(state: BlockState, event: wire.Event, now_s: float) -> BlockState:
             return _started(state, data, now_s)
         case wire.PROGRESS:
             fraction = number(data.get("fraction"))
-            return replace(state, fraction=None if fraction is None else min(fraction, 1.0), note=clean(data.get("text") or "", 60))
+            return replace(
+                state,
+                fraction=None if fraction is None else min(fraction, 1.0),
+                note=clean(data.get("text") or "", 60),
+            )
         case wire.USAGE:
             return _used(state, data)
         case wire.COMPLETED | wire.FAILED | wire.CANCELLED if state.phase not in wire.FINAL:
             ran = number(data.get("seconds"))
-            return replace(state, phase="returning", since_s=now_s, seconds=_ran(state, now_s) if ran is None else ran)
+            return replace(
+                state,
+                phase="returning",
+                since_s=now_s,
+                seconds=_ran(state, now_s) if ran is None else ran,
+            )
         case _:
             return state
 
@@ -68,27 +82,47 @@ def advance(state: BlockState, event: wire.Event, now_s: float) -> BlockState:
 def _queued(state: BlockState, data: dict[str, Any], now_s: float) -> BlockState:
     since_s = state.since_s if state.phase == "queued" else now_s
     position, waiting = int(number(data.get("position")) or 0), int(number(data.get("of")) or 0)
-    return replace(state, phase="queued", since_s=since_s, position=position, waiting=waiting, eta_s=number(data.get("eta_s")))
+    return replace(
+        state,
+        phase="queued",
+        since_s=since_s,
+        position=position,
+        waiting=waiting,
+        eta_s=number(data.get("eta_s")),
+    )
 
 
 def _started(state: BlockState, data: dict[str, Any], now_s: float) -> BlockState:
     attempt, worker = int(number(data.get("attempt")) or 1), clean(data.get("worker") or "", 24)
     limit = number(data.get("memory_limit_bytes"))
-    fresh = replace(state, fraction=None, note="", cpu_percent=None, memory_bytes=None, memory_trail=NOTHING)
-    return replace(fresh, phase="running", since_s=now_s, worker=worker, attempt=attempt, memory_limit_bytes=limit)
+    fresh = replace(
+        state, fraction=None, note="", cpu_percent=None, memory_bytes=None, memory_trail=NOTHING
+    )
+    return replace(
+        fresh,
+        phase="running",
+        since_s=now_s,
+        worker=worker,
+        attempt=attempt,
+        memory_limit_bytes=limit,
+    )
 
 
 def _used(state: BlockState, data: dict[str, Any]) -> BlockState:
     memory = number(data.get("memory_bytes"))
     trail = state.memory_trail if memory is None else noted(state.memory_trail, memory)
-    return replace(state, cpu_percent=number(data.get("cpu_percent")), memory_bytes=memory, memory_trail=trail)
+    return replace(
+        state, cpu_percent=number(data.get("cpu_percent")), memory_bytes=memory, memory_trail=trail
+    )
 
 
 def _ran(state: BlockState, now_s: float) -> float:
     return now_s - state.since_s if state.phase == "running" else state.seconds
 
 
-def finished(state: BlockState, outcome: wire.Outcome, came_back: list[str], now_s: float) -> BlockState:
+def finished(
+    state: BlockState, outcome: wire.Outcome, came_back: list[str], now_s: float
+) -> BlockState:
     """The state once everything is home (`came_back`: the names, as they shall read)."""
     error = outcome.error
     return replace(

@@ -1,8 +1,10 @@
 """Where a live block is drawn: in a notebook or on a terminal.
 
-In a kernel it is a widget, and at the end static HTML and text in the same place, so that a saved notebook needs no widget to show it.
-Elsewhere it is one rewritten line on stderr, or on a stderr that is no terminal just the last line. With `--quiet` there is the bar alone.
-A block must never break the cell it reports on: where a widget cannot be made, its static twin stands. `live` opens and feeds a surface.
+In a kernel it is a widget, and at the end static HTML and text in the same place, so that a saved
+notebook needs no widget to show it. Elsewhere it is one rewritten line on stderr, or on a stderr
+that is no terminal just the last line. With `--quiet` there is the bar alone. A block must never
+break the cell it reports on: where a widget cannot be made, its static twin stands. `live` opens
+and feeds a surface.
 """
 
 from __future__ import annotations
@@ -33,25 +35,37 @@ class Surface(Protocol):
 
     def draw(self, state: BlockState, now_s: float) -> None: ...
     def before(self, event: wire.Event) -> bool:
-        """Make room for an output of the cell that is about to be replayed; whether that takes the block away."""
+        """Make room for an output of the cell that is about to be replayed; whether that takes the
+        block away.
+        """
         ...
 
     def end(self, state: BlockState, now_s: float) -> None: ...
 
 
-def surface_here(on_cancel: Callable[[], object] | None = None, on_detach: Callable[[], object] | None = None) -> Surface:
+def surface_here(
+    on_cancel: Callable[[], object] | None = None, on_detach: Callable[[], object] | None = None
+) -> Surface:
     """The surface of this process: a notebook in a kernel, else a terminal."""
     from IPython.core.getipython import get_ipython
 
     shell: Any = get_ipython()
     kernel = getattr(shell, "kernel", None)
-    return Terminal() if kernel is None else Notebook(shell.display_pub.publish, on_cancel, on_detach, kernel)
+    return (
+        Terminal()
+        if kernel is None
+        else Notebook(shell.display_pub.publish, on_cancel, on_detach, kernel)
+    )
 
 
 class Notebook:
-    """A widget while the task runs, static HTML and text from then on, in the same place (a display id)."""
+    """A widget while the task runs, static HTML and text from then on, in the same place (a display
+    id).
+    """
 
-    refresh_s = 5.0  # the clock ticks in the browser, which only must know that the kernel is there (SILENT_AFTER_S in widget.js)
+    # the clock ticks in the browser, which only must know that the kernel is there (SILENT_AFTER_S
+    # in widget.js)
+    refresh_s = 5.0
 
     def __init__(
         self,
@@ -60,7 +74,9 @@ class Notebook:
         on_detach: Callable[[], object] | None = None,
         kernel: object = None,
     ) -> None:
-        """`on_cancel`: for a task that leaves the kernel free. `on_detach`: for one that does not; called in another thread."""
+        """`on_cancel`: for a task that leaves the kernel free. `on_detach`: for one that does not;
+        called in another thread.
+        """
         self._publish = publish
         self._on_cancel, self._on_detach, self._kernel = on_cancel, on_detach, kernel
         self._display_id = uuid.uuid4().hex
@@ -77,7 +93,9 @@ class Notebook:
             self.widget.view = view(state, now_s)
 
     def before(self, event: wire.Event) -> bool:
-        """A `clear_output` of the cell takes the block away too; with `wait`, the output after it does."""
+        """A `clear_output` of the cell takes the block away too; with `wait`, the output after it
+        does.
+        """
         if event.type == wire.DISPLAY and event.data.get("kind") == "clear_output":
             self._clears_next = bool(event.data.get("wait"))
             self._shown = self._shown and self._clears_next
@@ -95,7 +113,11 @@ class Notebook:
     def _show(self, state: BlockState, now_s: float) -> None:
         data: dict[str, Any] = {"text/html": html(state, now_s), "text/plain": line(state, now_s)}
         if self.widget is not None:
-            data[WIDGET_MIME] = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
+            data[WIDGET_MIME] = {
+                "version_major": 2,
+                "version_minor": 0,
+                "model_id": self.widget.model_id,
+            }
         self._publish(data, {}, transient={"display_id": self._display_id}, update=self._shown)
         self._shown = True
 
@@ -103,7 +125,9 @@ class Notebook:
         try:
             from ..widget import BlockWidget
 
-            widget = BlockWidget(view=view(state, now_s), kernel_id="" if self._on_cancel else kernel_id())
+            widget = BlockWidget(
+                view=view(state, now_s), kernel_id="" if self._on_cancel else kernel_id()
+            )
         except Exception:  # a broken widget installation costs the live view, not the cell
             return None
         if self._on_cancel is not None:
@@ -122,7 +146,9 @@ class Notebook:
 
 
 def kernel_id() -> str:
-    """This kernel's id at its Jupyter server, from the name of its connection file; empty when there is none."""
+    """This kernel's id at its Jupyter server, from the name of its connection file; empty when
+    there is none.
+    """
     from ipykernel.connect import get_connection_file
 
     try:
@@ -134,7 +160,9 @@ def kernel_id() -> str:
 
 
 class BarAlone:
-    """What `--quiet` leaves: the cell's own progress, as text on stderr, rewritten in place as `tqdm` would here; gone at the end."""
+    """What `--quiet` leaves: the cell's own progress, as text on stderr, rewritten in place as
+    `tqdm` would here; gone at the end.
+    """
 
     refresh_s = 1.0
 
@@ -157,7 +185,9 @@ class BarAlone:
             self._write("", now_s)
 
     def _write(self, text: str, now_s: float) -> None:
-        self._stream.write(f"\r{text:<{len(self._shown)}}" if text else f"\r{' ' * len(self._shown)}\r")
+        self._stream.write(
+            f"\r{text:<{len(self._shown)}}" if text else f"\r{' ' * len(self._shown)}\r"
+        )
         self._stream.flush()
         self._shown, self._shown_s = text, now_s
 
@@ -183,7 +213,9 @@ class Terminal:
         if self._on_screen:
             self._write("\r\x1b[2K")
             self._on_screen = False
-        self._mid_line = event.type != wire.DISPLAY and not str(event.data.get("text", "\n")).endswith("\n")
+        self._mid_line = event.type != wire.DISPLAY and not str(
+            event.data.get("text", "\n")
+        ).endswith("\n")
         return True
 
     def end(self, state: BlockState, now_s: float) -> None:

@@ -1,7 +1,9 @@
-"""Progress of a loop, wherever it runs: `track(iterable)` and `progress(fraction, text)`; in a task also what its `tqdm` bars say.
+"""Progress of a loop, wherever it runs: `track(iterable)` and `progress(fraction, text)`; in a task
+also what its `tqdm` bars say.
 
-Open bars make one: the outermost tells how far it is, the inner ones how far into its present step. What they say goes to `sink`: in a
-task to the notebook's live block (`mecapy_worker.bars` sets it), in a local cell to a block of its own (`localbar`).
+Open bars make one: the outermost tells how far it is, the inner ones how far into its present step.
+What they say goes to `sink`: in a task to the notebook's live block (`mecapy_worker.bars` sets it),
+in a local cell to a block of its own (`localbar`).
 """
 
 from __future__ import annotations
@@ -48,7 +50,9 @@ class Bars:
 
     def __init__(self) -> None:
         self._open: list[Bar] = []
-        self._outer: tuple[Bar, float, float] | None = None  # what was said of it: the bar, how many were done, the fraction
+        self._outer: tuple[Bar, float, float] | None = (
+            None  # what was said of it: the bar, how many were done, the fraction
+        )
 
     def show(self, bar: Bar) -> None:
         """Say how far it is now."""
@@ -78,14 +82,18 @@ class Bars:
         if share is None:
             return None
         outer, done, said = self._outer or (bars[0], -1.0, 0.0)
-        if outer is bars[0] and bars[0].done >= done:  # an inner loop has ended and the outer has not counted it yet: not back
+        if (
+            outer is bars[0] and bars[0].done >= done
+        ):  # an inner loop has ended and the outer has not counted it yet: not back
             share = max(share, said)
         self._outer = bars[0], bars[0].done, share
         return share
 
 
 class Latest:
-    """Passes on the latest of what it is given, at most ten times a second. The last one is never lost."""
+    """Passes on the latest of what it is given, at most ten times a second. The last one is never
+    lost.
+    """
 
     def __init__(self, send: Sink, every_s: float = EVERY_S) -> None:
         self._send, self._every_s = send, every_s
@@ -119,14 +127,18 @@ class Latest:
             while (early_s := self._next_s - time.monotonic()) > 0:
                 time.sleep(early_s)
             with self._lock:
-                if time.monotonic() >= self._next_s:  # else one was sent meanwhile, and whoever gave the next has woken us
+                if (
+                    time.monotonic() >= self._next_s
+                ):  # else one was sent meanwhile, and whoever gave the next has woken us
                     self.flush()
                 elif self._held:
                     self._wake.set()
 
 
 def _locally(fraction: float | None, text: str) -> None:
-    from . import localbar  # only where a cell or a script asks for it: it brings the live block along
+    from . import (
+        localbar,
+    )  # only where a cell or a script asks for it: it brings the live block along
 
     localbar.show(fraction, text)
 
@@ -136,13 +148,17 @@ sink: Sink = _locally
 
 
 def progress(fraction: SupportsFloat | None, text: str = "") -> None:
-    """Say how far this is, from 0 to 1 (None: not known), and in a few words what it does. Cheap: at most ten a second are sent."""
+    """Say how far this is, from 0 to 1 (None: not known), and in a few words what it does. Cheap:
+    at most ten a second are sent.
+    """
     share = None if fraction is None else float(fraction)
     sink(None if share is None or math.isnan(share) else min(max(share, 0.0), 1.0), str(text)[:200])
 
 
 def track(iterable: Iterable[T], description: str = "", total: float | None = None) -> Iterator[T]:
-    """The same items, with a bar in the live block. `total`: how many there are, where `iterable` does not know it itself."""
+    """The same items, with a bar in the live block. `total`: how many there are, where `iterable`
+    does not know it itself.
+    """
     hint: Any = iterable
     bar = Bar(description, (operator.length_hint(hint, 0) or None) if total is None else total)
     looked_s, said = 0.0, 0.0
@@ -154,9 +170,15 @@ def track(iterable: Iterable[T], description: str = "", total: float | None = No
             now_s = time.monotonic()
             if now_s - looked_s > _LOOK_EVERY_S:
                 looked_s, said = now_s, bar.done
-                bar.left_s = (now_s - bar.began_s) / bar.done * max(bar.total - bar.done, 0) if bar.total else None
+                bar.left_s = (
+                    (now_s - bar.began_s) / bar.done * max(bar.total - bar.done, 0)
+                    if bar.total
+                    else None
+                )
                 bars.show(bar)
-        if bar.done != said:  # the last rounds were quick: without this the bar would stay before its end
+        if (
+            bar.done != said
+        ):  # the last rounds were quick: without this the bar would stay before its end
             bar.left_s = None
             bars.show(bar)
     finally:
@@ -164,7 +186,9 @@ def track(iterable: Iterable[T], description: str = "", total: float | None = No
 
 
 def bar_again(module: str, done: float, total: float | None, description: str) -> Any:
-    """A tqdm bar that came home: it has its numbers and draws no more. None where tqdm is not installed."""
+    """A tqdm bar that came home: it has its numbers and draws no more. None where tqdm is not
+    installed.
+    """
     try:
         made: Any = importlib.import_module(module)
     except ImportError:

@@ -1,7 +1,9 @@
-"""How numbers, and text that comes from elsewhere, are written for people. Plain functions, standard library only.
+"""How numbers, and text that comes from elsewhere, are written for people. Plain functions,
+standard library only.
 
-Everything the live block and the status show passes through here, so that it reads the same in HTML and in text.
-May not write anything itself; next in the line are `state` and `status`, and `mecapy_worker.reasons`.
+Everything the live block and the status show passes through here, so that it reads the same in HTML
+and in text. May not write anything itself; next in the line are `state` and `status`, and
+`mecapy_worker.reasons`.
 """
 
 from __future__ import annotations
@@ -27,9 +29,13 @@ def number(value: object) -> float | None:
 
 
 def clean(value: object, limit: int = 80) -> str:
-    """One printable line of at most `limit` characters: no terminal escapes, no control or direction characters."""
+    """One printable line of at most `limit` characters: no terminal escapes, no control or
+    direction characters.
+    """
     text = _ESCAPES.sub("", str(value)[: 8 * limit])
-    text = "".join(" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c)[0] != "C")
+    text = "".join(
+        " " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c)[0] != "C"
+    )
     text = " ".join(text.split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
@@ -72,7 +78,9 @@ def of_size(count: float, limit: float) -> str:
 
 def ordinal(place: int) -> str:
     """`1st`, `2nd`, `3rd`, `11th`."""
-    ending = "th" if place % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
+    ending = (
+        "th" if place % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
+    )
     return f"{place}{ending}"
 
 

@@ -1,6 +1,8 @@
-"""The same cell again while its task lives: ask before submitting it twice, and take the task up instead.
+"""The same cell again while its task lives: ask before submitting it twice, and take the task up
+instead.
 
-After a restart of the kernel this is how one comes back. Before it: `cell` and `background`. After it: `history`, `client`.
+After a restart of the kernel this is how one comes back. Before it: `cell` and `background`. After
+it: `history`, `client`.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ from .prepared import Prepared
 def taken_up(client: Client, prepared: Prepared) -> Task | None:
     """The cell's living task, if there is one and nobody wants a second; None: submit it.
 
-    Where nobody can be asked, only what a kernel that is gone left behind is taken up: the same text in the same folder may be
-    another run's, with other inputs.
+    Where nobody can be asked, only what a kernel that is gone left behind is taken up: the same
+    text in the same folder may be another run's, with other inputs.
     """
     task_id = prepared.key.last_task()
     found = _look(client, task_id) if task_id else None
@@ -33,13 +35,22 @@ def taken_up(client: Client, prepared: Prepared) -> Task | None:
     if found["status"] in wire.FINAL:
         prepared.key.forget(task_id)
         if found["status"] == wire.COMPLETED:
-            print(f"mecapy: this cell's last task ended unseen, after {since}; `%mecapy attach {short}` brings it home")
+            print(
+                f"mecapy: this cell's last task ended unseen, after {since}; `%mecapy attach "
+                f"{short}` brings it home"
+            )
         return None
-    answer = _ask(f"This cell's task {short} is still {found['status']} ({since}). Submit it a second time? [y/N] ")
+    answer = _ask(
+        f"This cell's task {short} is still {found['status']} ({since}). Submit it a second time? "
+        f"[y/N] "
+    )
     if answer or (answer is None and not _left_behind(prepared, task_id)):
         return None
     prepared.key.submitted(task_id, prepared.variables)
-    print(f"mecapy: this cell's task {short} is still {found['status']} ({since}): attached to it, nothing was submitted")
+    print(
+        f"mecapy: this cell's task {short} is still {found['status']} ({since}): attached to it, "
+        f"nothing was submitted"
+    )
     return client.attach(task_id, found["name"], prepared.shell.user_ns)
 
 
@@ -58,7 +69,9 @@ def _left_behind(prepared: Prepared, task_id: str) -> bool:
 
 def _since(task: dict[str, Any]) -> str:
     began = datetime.fromisoformat(task["started_at"] or task["created_at"])
-    ended = datetime.fromisoformat(task["completed_at"]) if task["completed_at"] else datetime.now(UTC)
+    ended = (
+        datetime.fromisoformat(task["completed_at"]) if task["completed_at"] else datetime.now(UTC)
+    )
     return clock((ended - began).total_seconds())
 
 

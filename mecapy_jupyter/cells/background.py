@@ -1,7 +1,8 @@
-"""`--bg`: the cell returns at once, and its task lives on in the cell's output. What comes home is bound where nothing here has changed.
+"""`--bg`: the cell returns at once, and its task lives on in the cell's output. What comes home is
+bound where nothing here has changed.
 
-Before it: `magic`. A thread for each task reads its events, shows them where the cell stands, and binds at the end. Beside it: `cell`,
-which waits instead.
+Before it: `magic`. A thread for each task reads its events, shows them where the cell stands, and
+binds at the end. Beside it: `cell`, which waits instead.
 """
 
 from __future__ import annotations
@@ -38,19 +39,32 @@ def start(client: Client, prepared: Prepared) -> Task:
     job_name = options.job_name or "job"
     before = _Before(shell.user_ns, task, prepared.values.values())
     shell.user_ns[job_name] = started[job_name] = task
-    print(f"{job_name}: {task.id[:8]} submitted; `.result()` waits for it, `.vars` has its variables, `.cancel()` stops it")
+    print(
+        f"{job_name}: {task.id[:8]} submitted; `.result()` waits for it, `.vars` has its "
+        f"variables, `.cancel()` stops it"
+    )
     surface = Notebook(place.publish, task.cancel) if place.live else None
     expected_s = history.expected_s(prepared.key.text)
-    block = LiveBlock(options.name or job_name, after_s=0, quiet=options.quiet or surface is None, expected_s=expected_s, surface=surface)
+    block = LiveBlock(
+        options.name or job_name,
+        after_s=0,
+        quiet=options.quiet or surface is None,
+        expected_s=expected_s,
+        surface=surface,
+    )
     block.sent(task.sent_bytes, task.reused_bytes, task.id)
     task.follow(lambda _: None)
     carry = _Carry(task, block, place, before, prepared.source, prepared.key)
-    threading.Thread(target=carry.on, args=(shell,), name=f"mecapy job {task.id[:8]}", daemon=True).start()
+    threading.Thread(
+        target=carry.on, args=(shell,), name=f"mecapy job {task.id[:8]}", daemon=True
+    ).start()
     return task
 
 
 class _Before:
-    """What the notebook held when the task was submitted, to tell at its end what has changed here since."""
+    """What the notebook held when the task was submitted, to tell at its end what has changed here
+    since.
+    """
 
     def __init__(self, namespace: dict[str, Any], task: Task, sent: Iterable[object]) -> None:
         self.names = dict(namespace)
@@ -62,7 +76,9 @@ class _Before:
         return frozenset(self._watch.changed())
 
     def places(self, aside: Iterable[tuple[object, object]]) -> dict[str, object]:
-        """New objects by the names of the spared ones, or by the way that leads to these (`model['params']`)."""
+        """New objects by the names of the spared ones, or by the way that leads to these
+        (`model['params']`).
+        """
         mine = {name: value for name, value in self.names.items() if not name.startswith("_")}
         found: dict[str, object] = {}
         for old, new in aside:
@@ -91,11 +107,19 @@ class _Carry:
             try:
                 outcome = cell.until_final(self.task, self.block, self.place.show)
                 home = self.task.open(outcome, self.before.spared())
-                home = bind.with_inputs(home, self.task.inputs, shell.user_ns) if self.task.inputs else home
+                home = (
+                    bind.with_inputs(home, self.task.inputs, shell.user_ns)
+                    if self.task.inputs
+                    else home
+                )
                 bound, waiting = self._bind(shell, home)
             except Exception as error:  # whatever it is, nobody may wait for ever
                 known = isinstance(error, errors.MecapyError)
-                self.task.set_exception(error if known else errors.CannotReceive(f"the task's end could not be read: {error!r}"))
+                self.task.set_exception(
+                    error
+                    if known
+                    else errors.CannotReceive(f"the task's end could not be read: {error!r}")
+                )
                 raise
             try:
                 self.block.finish(outcome, bind.came_back(shell.user_ns, home, bound))
@@ -105,18 +129,30 @@ class _Carry:
                 if outcome.state == wire.FAILED:
                     self.place.error(cell.failure(outcome, home, self.source))
             finally:
-                self.task.end(outcome, home, lambda outcome, home: cell.failure(outcome, home, self.source))
+                self.task.end(
+                    outcome, home, lambda outcome, home: cell.failure(outcome, home, self.source)
+                )
 
     def _bind(self, shell: Shell, home: bind.Home) -> tuple[list[str], list[str]]:
-        """Bind what is unchanged here. The names that are bound, and those that wait in `job.vars`."""
+        """Bind what is unchanged here. The names bound, and those that wait in `job.vars`."""
         namespace = shell.user_ns
-        free = {name: value for name, value in home.bound.items() if self.before.same(name, namespace)}
+        free = {
+            name: value for name, value in home.bound.items() if self.before.same(name, namespace)
+        }
         aside = self.before.places(home.aside)
-        waiting = [name for name in (*home.bound, *aside) if name not in free and not name.startswith("_")]
+        waiting = [
+            name for name in (*home.bound, *aside) if name not in free and not name.startswith("_")
+        ]
         here = ambient.current()
-        still = {kind: value for kind, value in home.ambient.items() if not ambient.changed(self.before.ambient, {kind: here.get(kind)})}
+        still = {
+            kind: value
+            for kind, value in home.ambient.items()
+            if not ambient.changed(self.before.ambient, {kind: here.get(kind)})
+        }
         deleted = tuple(name for name in home.deleted if self.before.same(name, namespace))
-        bound = bind.into(namespace, dataclasses.replace(home, bound=free, deleted=deleted, ambient=still))
+        bound = bind.into(
+            namespace, dataclasses.replace(home, bound=free, deleted=deleted, ambient=still)
+        )
         home.bound.update(aside)
         return bound, waiting
 
@@ -124,7 +160,10 @@ class _Carry:
         said = bind.remarks(home, self.task.id)
         if waiting:
             verb = "waits" if len(waiting) == 1 else "wait"
-            said.append(f"{listed(waiting)} {verb} in `.vars` of the job: changed here since it was submitted")
+            said.append(
+                f"{listed(waiting)} {verb} in `.vars` of the job: changed here since it was "
+                f"submitted"
+            )
         for sentence in said:
             self.place.show(wire.Event("", wire.STDERR, {"text": f"mecapy: {sentence}\n"}))
 

@@ -1,6 +1,7 @@
 """One `%%mecapy` cell, from its text to its variables: send, replay, bind.
 
-Before it: `magic`, and `prepared` (checked and captured). After it: `client` (sends), `replay` and `block` (show), `bind` (brings home).
+Before it: `magic`, and `prepared` (checked and captured). After it: `client` (sends), `replay` and
+`block` (show), `bind` (brings home).
 """
 
 from __future__ import annotations
@@ -29,12 +30,16 @@ _LAST_WORDS_S = 10.0  # how long an interrupted cell waits for the task's end
 
 
 def run(client: Client, prepared: Prepared) -> None:
-    """Run the cell on the pool and wait: output live, variables at the end, its own exception if it fails."""
+    """Run the cell on the pool and wait: output live, variables at the end, its own exception if it
+    fails.
+    """
     shell, options = prepared.shell, prepared.options
     taken_up = again.taken_up(client, prepared)
     expected_s = history.expected_s(prepared.key.text)
     surface = BarAlone() if options.quiet else None
-    with LiveBlock(options.name, after_s=options.progress_after_s, expected_s=expected_s, surface=surface) as block:
+    with LiveBlock(
+        options.name, after_s=options.progress_after_s, expected_s=expected_s, surface=surface
+    ) as block:
         task = taken_up or prepared.send(client)
         outcome, home = come_home(shell, task, block)
     prepared.key.ended(task.id, outcome)
@@ -50,7 +55,9 @@ def run(client: Client, prepared: Prepared) -> None:
 
 
 def come_home(shell: Shell, task: Task, block: LiveBlock) -> tuple[wire.Outcome, bind.Home]:
-    """Replay the task until its end, and put what it brings where it belongs. An interrupt cancels it; the kernel's end does not."""
+    """Replay the task until its end, and put what it brings where it belongs. An interrupt cancels
+    it; the kernel's end does not.
+    """
     try:
         leaving.watch(shell)
         block.sent(task.sent_bytes, task.reused_bytes, task.id)
@@ -58,10 +65,17 @@ def come_home(shell: Shell, task: Task, block: LiveBlock) -> tuple[wire.Outcome,
         outcome = until_final(task, block, lambda event: replay.show(shell, event))
     except KeyboardInterrupt:
         if leaving.ends(shell):
-            raise plain(errors.TaskDetached(f"the kernel ends, the task goes on; `%mecapy attach {task.id[:8]}` brings it home")) from None
+            raise plain(
+                errors.TaskDetached(
+                    f"the kernel ends, the task goes on; `%mecapy attach {task.id[:8]}` brings it "
+                    f"home"
+                )
+            ) from None
         cancel(task)
         task.follow(lambda _: None)  # the interrupt may have come before
-        outcome = until_final(task, block, lambda event: replay.show(shell, event), time.monotonic() + _LAST_WORDS_S)
+        outcome = until_final(
+            task, block, lambda event: replay.show(shell, event), time.monotonic() + _LAST_WORDS_S
+        )
     home = task.open(outcome)
     if task.inputs:
         home = bind.with_inputs(home, task.inputs, shell.user_ns)
@@ -73,8 +87,12 @@ def come_home(shell: Shell, task: Task, block: LiveBlock) -> tuple[wire.Outcome,
     return outcome, home
 
 
-def until_final(task: Task, block: LiveBlock, show: Callable[[wire.Event], None], deadline: float | None = None) -> wire.Outcome:
-    """Show events until the final one. What an attempt said that was lost makes way for the next one's."""
+def until_final(
+    task: Task, block: LiveBlock, show: Callable[[wire.Event], None], deadline: float | None = None
+) -> wire.Outcome:
+    """Show events until the final one. What an attempt said that was lost makes way for the next
+    one's.
+    """
     said = False
     while True:
         try:
@@ -82,7 +100,10 @@ def until_final(task: Task, block: LiveBlock, show: Callable[[wire.Event], None]
         except queue.Empty:
             block.tick()
             if deadline is not None and time.monotonic() > deadline:
-                unheard = "the task was told to stop, but its end was not heard; `%mecapy tasks` shows its state"
+                unheard = (
+                    "the task was told to stop, but its end was not heard; `%mecapy tasks` "
+                    "shows its state"
+                )
                 raise errors.ConnectionFailed(unheard) from None
             continue
         if isinstance(event, errors.MecapyError):
@@ -98,7 +119,9 @@ def until_final(task: Task, block: LiveBlock, show: Callable[[wire.Event], None]
 
 
 def failure(outcome: wire.Outcome, home: bind.Home, source: CellSource | None) -> BaseException:
-    """The exception to raise for an outcome, shown as the worker's IPython rendered it; one of ours with the line it was at."""
+    """The exception to raise for an outcome, shown as the worker's IPython rendered it; one of ours
+    with the line it was at.
+    """
     exception = bind.raised(outcome, home, source.rename if source else str)
     if outcome.error is not None and outcome.error.kind == "cell" and outcome.error.traceback:
         return show_as(exception, outcome.error.traceback)

@@ -1,7 +1,9 @@
-"""`%mecapy on`: every cell goes to a worker until `%mecapy off`. Decides which cells do; `magic` runs them.
+"""`%mecapy on`: every cell goes to a worker until `%mecapy off`. Decides which cells do; `magic`
+runs them.
 
-IPython asks it before it reads a cell. What only this notebook can do stays here: cells with a cell magic of another language, line
-magics, shell commands or help, and what a front end asks in silence. The live block of every cell shows that it is on.
+IPython asks it before it reads a cell. What only this notebook can do stays here: cells with a cell
+magic of another language, line magics, shell commands or help, and what a front end asks in
+silence. The live block of every cell shows that it is on.
 """
 
 from __future__ import annotations
@@ -13,7 +15,9 @@ from typing import Any
 HEADER = "%%mecapy --every"
 _GO_ALONG = ("time", "timeit", "prun", "capture")  # their cells are Python, and mean the same there
 _CELL_MAGIC = re.compile(r"%%(\w+)")
-_STAYS = re.compile(r"\s*(?:%(?!(?:time|timeit|prun)\b)\w|!|\?|[\w.]+\s*=\s*(?:!|%(?!(?:time|timeit|prun)\b)\w)|[\w.%]+\?\??\s*$)")
+_STAYS = re.compile(
+    r"\s*(?:%(?!(?:time|timeit|prun)\b)\w|!|\?|[\w.]+\s*=\s*(?:!|%(?!(?:time|timeit|prun)\b)\w)|[\w.%]+\?\??\s*$)"
+)
 
 
 def goes(lines: Sequence[str]) -> bool:
@@ -43,7 +47,9 @@ class EveryCell:
         self._shell.events.unregister("post_run_cell", self._end)
 
     def sends(self, lines: list[str]) -> list[str]:
-        """The cell with our magic above it. A cell that runs reads code as well (`%time`, our own magic): that stays what it is."""
+        """The cell with our magic above it. A cell that runs reads code as well (`%time`, our own
+        magic): that stays what it is.
+        """
         if self._inside or self._silent() or not goes(lines):
             return lines
         return [f"{HEADER} {self._options}".rstrip() + "\n", *lines]
@@ -60,4 +66,8 @@ class EveryCell:
         self._inside = max(0, self._inside - 1)
 
 
-vars(EveryCell)["sends"].has_side_effects = True  # IPython then leaves it out when it only looks whether a cell is complete
+vars(EveryCell)[
+    "sends"
+].has_side_effects = (
+    True  # IPython then leaves it out when it only looks whether a cell is complete
+)

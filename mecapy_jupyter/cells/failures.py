@@ -1,6 +1,8 @@
-"""Errors as the notebook shows them: the cell's own lines, and none of the machinery between the cell and the worker.
+"""Errors as the notebook shows them: the cell's own lines, and none of the machinery between the
+cell and the worker.
 
-Before it: `cell`. IPython asks an exception that has `_render_traceback_` for its lines instead of rendering the stack itself.
+Before it: `cell`. IPython asks an exception that has `_render_traceback_` for its lines instead of
+rendering the stack itself.
 """
 
 from __future__ import annotations
@@ -17,13 +19,17 @@ from .ipython import Shell
 
 def show_as(exception: BaseException, lines: Sequence[str]) -> BaseException:
     """Let IPython show `lines` for this exception."""
-    with contextlib.suppress(AttributeError, TypeError):  # an exception class with __slots__ is shown the long way
+    with contextlib.suppress(
+        AttributeError, TypeError
+    ):  # an exception class with __slots__ is shown the long way
         exception._render_traceback_ = lambda: list(lines)  # pyright: ignore[reportAttributeAccessIssue]
     return exception
 
 
 def show_group_as(shell: Any, group: BaseException, lines: Sequence[str]) -> None:
-    """IPython prints an exception group with the stack above it, and asks for no other rendering: print `lines` instead."""
+    """IPython prints an exception group with the stack above it, and asks for no other rendering:
+    print `lines` instead.
+    """
 
     def show(*args: Any, **kwargs: Any) -> None:
         del shell.showtraceback
@@ -41,7 +47,9 @@ def plain(exception: BaseException) -> BaseException:
 
 
 class CellSource:
-    """This cell as IPython knows it: its file name in tracebacks, and its lines, where line 1 is the `%%mecapy` line, if it has one."""
+    """This cell as IPython knows it: its file name in tracebacks, and its lines, where line 1 is
+    the `%%mecapy` line, if it has one.
+    """
 
     def __init__(self, shell: Shell, header: str, body: str, number: int) -> None:
         self.header, self.body, self.number, self._shell = header, body, number, shell
@@ -50,15 +58,23 @@ class CellSource:
         self.filename: str = shell.compile.cache(self.text, number, raw_code=self.text)
 
     def rename(self, filename: str) -> str:
-        """The worker's name for a part of this cell that a magic ran → ours; other files keep theirs, as the other cells of a terminal,
-        which are called alike."""
-        return self.filename if filename.startswith("<ipython-input-") and filename not in linecache.cache else filename
+        """The worker's name for a part of this cell that a magic ran → ours; other files keep
+        theirs, as the other cells of a terminal, which are called alike.
+        """
+        return (
+            self.filename
+            if filename.startswith("<ipython-input-") and filename not in linecache.cache
+            else filename
+        )
 
     def syntax_error(self, error: SyntaxError) -> NoReturn:
         """Raise it as if the cell had been run here. `error` was found in the body."""
         lineno = (error.lineno or 1) + self._above
         end = error.end_lineno + self._above if error.end_lineno else error.end_lineno
-        moved = type(error)(error.msg, (self.filename, lineno, error.offset, self._line(lineno), end, error.end_offset))
+        moved = type(error)(
+            error.msg,
+            (self.filename, lineno, error.offset, self._line(lineno), end, error.end_offset),
+        )
         _show_without_stack(self._shell)
         raise moved from None
 
@@ -74,7 +90,12 @@ class CellSource:
     def at(self, error: BaseException, lineno: int) -> BaseException:
         """`error`, shown as if line `lineno` of this cell had raised it."""
         error = error.with_traceback(trails.at(self.filename, lineno))
-        return show_as(error, self._shell.InteractiveTB.structured_traceback(type(error), error, error.__traceback__, tb_offset=0))
+        return show_as(
+            error,
+            self._shell.InteractiveTB.structured_traceback(
+                type(error), error, error.__traceback__, tb_offset=0
+            ),
+        )
 
     def _line(self, lineno: int) -> str:
         lines = self.text.splitlines()
@@ -82,7 +103,9 @@ class CellSource:
 
 
 def _show_without_stack(shell: Any) -> None:
-    """Once: IPython shows a SyntaxError raised while a cell runs with the stack above it, and asks for no other rendering."""
+    """Once: IPython shows a SyntaxError raised while a cell runs with the stack above it, and asks
+    for no other rendering.
+    """
 
     def show(filename: str | None = None, running_compiled_code: bool = False) -> None:
         del shell.showsyntaxerror

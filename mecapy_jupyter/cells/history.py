@@ -1,8 +1,9 @@
-"""How long a cell took the last times, and which of its tasks may still run: a few bytes a cell, in the user's own state directory.
+"""How long a cell took the last times, and which of its tasks may still run: a few bytes a cell, in
+the user's own state directory.
 
-One small file a cell, named by the cell's key, so that notebooks at work at the same time do not disturb each other; nothing in it but
-durations, task ids and who submitted them. A directory that cannot be written costs the history, never the cell. Before it: `cell`, the
-live block.
+One small file a cell, named by the cell's key, so that notebooks at work at the same time do not
+disturb each other; nothing in it but durations, task ids and who submitted them. A directory that
+cannot be written costs the history, never the cell. Before it: `cell`, the live block.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ _MOST_LINES, _MOST_CELLS = 40, 2000
 
 
 def key_of(source: str, place: str = "") -> str:
-    """The name of a cell in its history: by its text, whatever white space ends its lines. `place`: tells equal cells apart."""
+    """The name of a cell in its history: by its text, whatever white space ends its lines. `place`:
+    tells equal cells apart.
+    """
     lines = "\n".join(line.rstrip() for line in source.strip().splitlines())
     return hashlib.sha256(f"{place}\0{lines}".encode()).hexdigest()[:24]
 
@@ -35,7 +38,10 @@ def record(key: str, seconds: float) -> None:
 def runs(key: str) -> list[float]:
     """Seconds of the last runs, the latest last; at most five."""
     with contextlib.suppress(OSError, ValueError):
-        return [float(line) for line in (_folder("seconds") / key).read_text("ascii").splitlines()[-LAST:]]
+        return [
+            float(line)
+            for line in (_folder("seconds") / key).read_text("ascii").splitlines()[-LAST:]
+        ]
     return []
 
 
@@ -51,13 +57,19 @@ def said(seconds: Sequence[float]) -> str:
         return ""
     mean, spread = statistics.mean(seconds), statistics.pstdev(seconds)
     short = mean < 10
-    middle, around = (f"{mean:.1f} s", f"{spread:.1f} s") if short else (clock(round(mean)), clock(round(spread)))
+    middle, around = (
+        (f"{mean:.1f} s", f"{spread:.1f} s")
+        if short
+        else (clock(round(mean)), clock(round(spread)))
+    )
     count = f"last {len(seconds)} runs" if len(seconds) > 1 else "last run"
     return f"{count} {middle}" + (f" ± {around}" if len(seconds) > 1 else "")
 
 
 def submitted(key: str, task_id: str, by: str = "") -> None:
-    """A task of this cell begins to live, or another kernel takes it up. The latest is the one that counts. `by`: in one line."""
+    """A task of this cell begins to live, or another kernel takes it up. The latest is the one that
+    counts. `by`: in one line.
+    """
     _add(_folder("tasks") / key, f"{task_id} {by}".rstrip())
 
 
@@ -89,7 +101,9 @@ def _folder(kind: str) -> Path:
 
 
 def _add(path: Path, line: str) -> None:
-    """At the end of its file: the file system makes and removes files ten times as slowly as it adds to them."""
+    """At the end of its file: the file system makes and removes files ten times as slowly as it
+    adds to them.
+    """
     with contextlib.suppress(OSError):
         _make_room(path)
         with path.open("a", encoding="ascii") as file:

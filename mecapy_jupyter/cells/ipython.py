@@ -1,6 +1,8 @@
-"""What MecaPy uses of the notebook's IPython, as types: IPython's own say too little. Holds no code that runs.
+"""What MecaPy uses of the notebook's IPython, as types: IPython's own say too little. Holds no code
+that runs.
 
-Beside it: `cell`, `magic`, `commands`, `replay`, `failures`, which get the shell handed down from `load_ipython_extension`.
+Beside it: `cell`, `magic`, `commands`, `replay`, `failures`, which get the shell handed down from
+`load_ipython_extension`.
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ from typing import Any, Protocol
 class Publisher(Protocol):
     """Where displays go."""
 
-    def publish(self, data: dict[str, Any], metadata: dict[str, Any] | None = None, **more: Any) -> None: ...
+    def publish(
+        self, data: dict[str, Any], metadata: dict[str, Any] | None = None, **more: Any
+    ) -> None: ...
 
     def clear_output(self, wait: bool = False) -> None: ...
 
@@ -27,7 +31,9 @@ class ResultHook(Protocol):
 
     def write_output_prompt(self) -> None: ...
 
-    def write_format_data(self, format_dict: dict[str, Any], md_dict: dict[str, Any] | None = None) -> None: ...
+    def write_format_data(
+        self, format_dict: dict[str, Any], md_dict: dict[str, Any] | None = None
+    ) -> None: ...
 
     def log_output(self, format_dict: dict[str, Any]) -> None: ...
 
@@ -70,4 +76,6 @@ class Shell(Protocol):
 
     def showsyntaxerror(self, filename: str | None = None) -> None: ...
 
-    def register_magic_function(self, func: Callable[..., Any], magic_kind: str = "line", magic_name: str | None = None) -> None: ...
+    def register_magic_function(
+        self, func: Callable[..., Any], magic_kind: str = "line", magic_name: str | None = None
+    ) -> None: ...

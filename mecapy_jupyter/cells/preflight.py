@@ -1,6 +1,8 @@
-"""Before a cell is sent: does the workers' Python and do their packages fit what it needs? Known here, it need not wait in a queue.
+"""Before a cell is sent: does the workers' Python and do their packages fit what it needs? Known
+here, it need not wait in a queue.
 
-Asks the gateway at most once a minute, and imports nothing. Before it: `prepared`, `dryrun`. After it: `GET /workers/packages`.
+Asks the gateway at most once a minute, and imports nothing. Before it: `prepared`, `dryrun`. After
+it: `GET /workers/packages`.
 """
 
 from __future__ import annotations
@@ -43,7 +45,10 @@ def workers(gateway: Gateway) -> Workers:
     if not asked_s or time.monotonic() - asked_s > _FRESH_S:
         try:
             answer = gateway.get("/workers/packages")
-            known = Workers(tuple(answer["python"]), {name: tuple(about) for name, about in answer["packages"].items()})
+            known = Workers(
+                tuple(answer["python"]),
+                {name: tuple(about) for name, about in answer["packages"].items()},
+            )
         except (errors.NotFound, errors.Refused):  # an older gateway
             known = Workers()
         if known.python:
@@ -56,11 +61,16 @@ def check_python(there: Workers) -> None:
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     if there.python and here not in there.python:
         theirs = " and ".join(there.python)
-        raise errors.PythonMismatch(f"This notebook runs Python {here} and the workers Python {theirs}; use a kernel with Python {theirs}.")
+        raise errors.PythonMismatch(
+            f"This notebook runs Python {here} and the workers Python {theirs}; use a kernel with "
+            f"Python {theirs}."
+        )
 
 
 def certain_imports(source: str) -> dict[str, int]:
-    """Top-level module → line, of what the cell imports whatever happens. Empty for a cell that may change what is importable."""
+    """Top-level module → line, of what the cell imports whatever happens. Empty for a cell that may
+    change what is importable.
+    """
     tree = ast.parse(source)
     if any(isinstance(node, ast.Name) and node.id in _LOOSE for node in ast.walk(tree)):
         return {}
@@ -85,7 +95,12 @@ def missing(names: Iterable[str], there: Workers) -> list[str]:
     """Of these modules, top-level, those that are installed here and on the workers not."""
     if not there.packages:
         return []
-    wanted = {name.partition(".")[0] for name in names} - _OURS - sys.stdlib_module_names - there.packages.keys()
+    wanted = (
+        {name.partition(".")[0] for name in names}
+        - _OURS
+        - sys.stdlib_module_names
+        - there.packages.keys()
+    )
     return sorted(name for name in wanted if name and _installed_here(name))
 
 
@@ -100,19 +115,33 @@ def differing(names: Iterable[str], there: Workers) -> dict[str, tuple[str, str]
     return found
 
 
-def check(packed: payload.Packed, needed: Iterable[str], source: str, there: Workers, above: int, files: bool) -> list[str]:
-    """Raises PackageMissing for what cannot go well. Returns sentences to say, each once in a kernel.
+def check(
+    packed: payload.Packed,
+    needed: Iterable[str],
+    source: str,
+    there: Workers,
+    above: int,
+    files: bool,
+) -> list[str]:
+    """Raises PackageMissing for what cannot go well. Returns sentences to say, each once in a
+    kernel.
 
-    `needed`: modules the cell imports; `above`: lines of the cell above `source`; `files`: its own files may be modules.
+    `needed`: modules the cell imports; `above`: lines of the cell above `source`; `files`: its own
+    files may be modules.
     """
     check_python(there)
     if lacking := missing(packed.modules, there):
-        raise errors.PackageMissing(_sentence(lacking[0], "something that the cell reads is made by it"))
+        raise errors.PackageMissing(
+            _sentence(lacking[0], "something that the cell reads is made by it")
+        )
     certain = {} if files else certain_imports(source)
     if lacking := missing(certain, there):
-        raise errors.PackageMissing(_sentence(lacking[0], f"line {certain[lacking[0]] + above} imports it"))
+        raise errors.PackageMissing(
+            _sentence(lacking[0], f"line {certain[lacking[0]] + above} imports it")
+        )
     said = [
-        f"{name} is {here} here and {theirs} on the workers; where results differ or cannot be opened, install that version here"
+        f"{name} is {here} here and {theirs} on the workers; where results differ or cannot be "
+        f"opened, install that version here"
         for name, (here, theirs) in differing({*packed.modules, *needed}, there).items()
     ]
     new = [sentence for sentence in said if sentence not in _said]
@@ -121,7 +150,10 @@ def check(packed: payload.Packed, needed: Iterable[str], source: str, there: Wor
 
 
 def _sentence(name: str, why: str) -> str:
-    return f"the workers do not have the package {name!r}, and {why}; ask for it to be installed there, or keep it out of the cell"
+    return (
+        f"the workers do not have the package {name!r}, and {why}; ask for it to be installed "
+        f"there, or keep it out of the cell"
+    )
 
 
 @lru_cache(maxsize=1024)

@@ -1,6 +1,8 @@
-"""A `%%mecapy` cell before it is sent: its options, what it is known by, what it reads; checked and captured.
+"""A `%%mecapy` cell before it is sent: its options, what it is known by, what it reads; checked and
+captured.
 
-Before it: `magic`. After it: `capture` (what to send), `preflight` (does it fit), `client` (sends). `cell` runs it, `dryrun` shows it.
+Before it: `magic`. After it: `capture` (what to send), `preflight` (does it fit), `client` (sends).
+`cell` runs it, `dryrun` shows it.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A cell in its history: `text` by its text alone (how long it takes), `here` in this notebook (which task of it lives)."""
+    """A cell in its history: `text` by its text alone (how long it takes), `here` in this notebook
+    (which task of it lives).
+    """
 
     text: str
     here: str
@@ -77,7 +81,9 @@ class Key:
 
 
 class Prepared:
-    """A cell that has been checked and captured: `request` and the `values` to send with it. Nothing has been sent."""
+    """A cell that has been checked and captured: `request` and the `values` to send with it.
+    Nothing has been sent.
+    """
 
     def __init__(self, shell: Shell, options: Options, header: str, body: str) -> None:
         self.shell, self.options = shell, options
@@ -121,13 +127,21 @@ class Prepared:
             return _picked(namespace, self.options.inputs)
         wanted = namespace if self.names.dynamic else self.names.reads | self.names.deletes
         # What the user calls `display` or `open` is theirs, and travels.
-        own = {name for name in _SHELL_OWN if name in hidden and namespace.get(name) is hidden[name]}
+        own = {
+            name for name in _SHELL_OWN if name in hidden and namespace.get(name) is hidden[name]
+        }
         mine = {name: namespace[name] for name in namespace if name in wanted and name not in own}
         if not self.names.dynamic:
             return mine
         # The cell looks its names up at run time: it gets all that can travel.
-        shown = {name: value for name, value in mine.items() if not name.startswith("_") and name not in hidden}
-        return {name: value for name, value in shown.items() if diagnose.can_travel(value, namespace)}
+        shown = {
+            name: value
+            for name, value in mine.items()
+            if not name.startswith("_") and name not in hidden
+        }
+        return {
+            name: value for name, value in shown.items() if diagnose.can_travel(value, namespace)
+        }
 
     @property
     def variables(self) -> dict[str, Any]:
@@ -137,7 +151,9 @@ class Prepared:
     def fits(self, packed: payload.Packed, there: preflight.Workers) -> None:
         """Raises, or says, what does not fit on the workers."""
         above = 1 if self.source.header else 0
-        for sentence in preflight.check(packed, self.names.imports, self.python, there, above, bool(self.options.files)):
+        for sentence in preflight.check(
+            packed, self.names.imports, self.python, there, above, bool(self.options.files)
+        ):
             print(f"mecapy: {sentence}", file=sys.stderr)
 
     def send(self, client: Client) -> Task:
@@ -146,21 +162,42 @@ class Prepared:
         try:
             there = preflight.workers(client.gateway)
             fits = partial(self.fits, there=there)
-            task = client.send(self.request, self.values, self.shell.user_ns, self.words, imports, fits, born.append)
+            task = client.send(
+                self.request,
+                self.values,
+                self.shell.user_ns,
+                self.words,
+                imports,
+                fits,
+                born.append,
+            )
             self.key.submitted(task.id, self.variables)
         except KeyboardInterrupt:
             for task in born:
                 cancel(task)
-            raise plain(errors.TaskCancelled("the cell was interrupted before it ran; run it again to start it")) from None
+            raise plain(
+                errors.TaskCancelled(
+                    "the cell was interrupted before it ran; run it again to start it"
+                )
+            ) from None
         return task
 
 
 def _picked(namespace: dict[str, Any], patterns: Sequence[str]) -> dict[str, Any]:
-    picked = {n: v for n, v in namespace.items() if not n.startswith("_") and any(fnmatch.fnmatchcase(n, p) for p in patterns)}
+    picked = {
+        n: v
+        for n, v in namespace.items()
+        if not n.startswith("_") and any(fnmatch.fnmatchcase(n, p) for p in patterns)
+    }
     exact = [pattern for pattern in patterns if not re.search(r"[*?[]", pattern)]
     for name in exact:
         if name not in namespace and name != "none":
-            raise plain(errors.ConfigError(f"-i names {name!r}, but there is no such variable; define it first or leave it out"))
+            raise plain(
+                errors.ConfigError(
+                    f"-i names {name!r}, but there is no such variable; define it first or leave "
+                    f"it out"
+                )
+            )
     return picked | {name: namespace[name] for name in exact if name in namespace}
 
 
@@ -170,4 +207,8 @@ def cancel(task: Task) -> None:
         task.cancel()
     except errors.ConnectionFailed as unheard:
         todo = f"`%mecapy cancel {task.id[:8]}` tries again"
-        raise plain(errors.ConnectionFailed(f"the task goes on, for nobody could be told to stop it ({unheard}); {todo}")) from None
+        raise plain(
+            errors.ConnectionFailed(
+                f"the task goes on, for nobody could be told to stop it ({unheard}); {todo}"
+            )
+        ) from None

@@ -1,4 +1,5 @@
-"""A task's events as the notebook's own output: prints, displays and results appear as if the cell ran here.
+"""A task's events as the notebook's own output: prints, displays and results appear as if the cell
+ran here.
 
 Before it: `cell`. After it: the front end, through IPython.
 """
@@ -12,9 +13,13 @@ from .. import wire
 from .ipython import ResultHook, Shell
 
 ANEW = wire.Event("", wire.DISPLAY, {"kind": "clear_output", "wait": False})
-"""Stands before the output of a task that was begun again: what the attempt before had shown goes, for nothing may stand there twice."""
+"""Stands before the output of a task that was begun again: what the attempt before had shown goes,
+for nothing may stand there twice.
+"""
 
-_AGAIN = "\nmecapy: the task was begun again; what stands above this line is of the attempt before\n"
+_AGAIN = (
+    "\nmecapy: the task was begun again; what stands above this line is of the attempt before\n"
+)
 
 
 def show(shell: Shell, event: wire.Event) -> None:
@@ -32,7 +37,9 @@ def show(shell: Shell, event: wire.Event) -> None:
 
 
 class Place:
-    """The output of the cell that runs now, also for later, from a thread: where a background task shows what it says."""
+    """The output of the cell that runs now, also for later, from a thread: where a background task
+    shows what it says.
+    """
 
     def __init__(self, shell: Any) -> None:
         self._kernel: Any = getattr(shell, "kernel", None)
@@ -41,7 +48,13 @@ class Place:
         self._updated: Any = None
 
     def publish(
-        self, data: dict[str, Any], metadata: dict[str, Any] | None = None, *, transient: Any = None, update: bool = False, **_: Any
+        self,
+        data: dict[str, Any],
+        metadata: dict[str, Any] | None = None,
+        *,
+        transient: Any = None,
+        update: bool = False,
+        **_: Any,
     ) -> None:
         """As a shell's `display_pub.publish`."""
         content = {"data": data, "metadata": metadata or {}, "transient": transient or {}}
@@ -49,8 +62,10 @@ class Place:
         self._send("update_display_data" if update else "display_data", content)
 
     def update_again(self, shell: Any) -> None:
-        """Send the last update once more, as an output of the cell that runs now, or next: who executes a notebook without a page
-        (nbclient) takes updates of any display, but from a running cell only."""
+        """Send the last update once more, as an output of the cell that runs now, or next: who
+        executes a notebook without a page (nbclient) takes updates of any display, but from a
+        running cell only.
+        """
 
         def send(*_: object) -> None:
             shell.events.unregister("post_run_cell", send)
@@ -61,12 +76,17 @@ class Place:
 
     def error(self, exception: BaseException) -> None:
         """As a cell that failed shows it."""
-        lines = getattr(exception, "_render_traceback_", lambda: [f"{type(exception).__name__}: {exception}"])()
+        lines = getattr(
+            exception, "_render_traceback_", lambda: [f"{type(exception).__name__}: {exception}"]
+        )()
         if self.live:
-            self._send("error", {"ename": type(exception).__name__, "evalue": str(exception), "traceback": lines})
+            self._send(
+                "error",
+                {"ename": type(exception).__name__, "evalue": str(exception), "traceback": lines},
+            )
 
     def show(self, event: wire.Event) -> None:
-        """Show one event. A result shows as a display: its number has gone to another cell by now."""
+        """Show one event. A result shows as a display: another cell has its number by now."""
         if not self.live:
             return
         if event.type in (wire.STDOUT, wire.STDERR):
@@ -74,12 +94,23 @@ class Place:
         elif event.type == wire.DISPLAY and event.data["kind"] == "clear_output":
             self._send("clear_output", {"wait": event.data.get("wait", False)})
         elif event.type == wire.DISPLAY:
-            display_id, update = event.data.get("display_id"), event.data["kind"] == "update_display_data"
+            display_id, update = (
+                event.data.get("display_id"),
+                event.data["kind"] == "update_display_data",
+            )
             transient = {"display_id": display_id} if display_id else {}
-            self.publish(event.data["data"], event.data.get("metadata"), transient=transient, update=update)
+            self.publish(
+                event.data["data"], event.data.get("metadata"), transient=transient, update=update
+            )
 
     def _send(self, kind: str, content: Any, parent: Any = None) -> None:
-        self._kernel.session.send(self._kernel.iopub_socket, kind, content, parent=parent or self._parent, ident=kind.encode())
+        self._kernel.session.send(
+            self._kernel.iopub_socket,
+            kind,
+            content,
+            parent=parent or self._parent,
+            ident=kind.encode(),
+        )
 
 
 def _display(shell: Shell, data: dict[str, Any]) -> None:
@@ -90,7 +121,9 @@ def _display(shell: Shell, data: dict[str, Any]) -> None:
     else:
         transient = {"display_id": data["display_id"]} if data.get("display_id") else {}
         update = data["kind"] == "update_display_data"
-        shell.display_pub.publish(data["data"], data.get("metadata") or {}, transient=transient, update=update)
+        shell.display_pub.publish(
+            data["data"], data.get("metadata") or {}, transient=transient, update=update
+        )
 
 
 def _result(hook: ResultHook, data: dict[str, Any]) -> None:

@@ -1,7 +1,9 @@
-"""Who submitted a cell's task and what plain values the cell read then: one short line, kept beside the task in the cell's history.
+"""Who submitted a cell's task and what plain values the cell read then: one short line, kept beside
+the task in the cell's history.
 
-It tells a task that a kernel left behind from that of a kernel at work, where no notebook's name does (papermill, nbconvert).
-Before it: `again`, `prepared`. Beside it: `history`, which keeps the line.
+It tells a task that a kernel left behind from that of a kernel at work, where no notebook's name
+does (papermill, nbconvert). Before it: `again`, `prepared`. Beside it: `history`, which keeps the
+line.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from typing import Any, cast
 from ..stack import datadir
 
 _MOST_BYTES, _PIECE_BYTES, _DEEPEST = 1_000_000, 1000, 6
-"""Of each variable so much is read, where each piece counts for some more: a long list costs time by its items."""
+"""Of each variable so much is read, where each piece counts for some more: a long list costs time
+by its items.
+"""
 
 _ATOMS = (type(None), bool, int, float, complex, str, bytes)
 
@@ -28,7 +32,9 @@ def mark(variables: Mapping[str, Any]) -> str:
 
 
 def gone(line: str) -> bool:
-    """Whether the process of a mark has ended, as far as can be told from this machine: another one's may live."""
+    """Whether the process of a mark has ended, as far as can be told from this machine: another
+    one's may live.
+    """
     try:
         host, boot, pid, born, _ = line.split()
         return host == _host() and (boot != _boot() or not datadir.lives(int(pid), float(born)))
@@ -37,7 +43,9 @@ def gone(line: str) -> bool:
 
 
 def same_inputs(line: str, variables: Mapping[str, Any]) -> bool:
-    """Whether the plain values among the inputs are those of the mark. Of others (objects, large arrays) nothing is told."""
+    """Whether the plain values among the inputs are those of the mark. Of others (objects, large
+    arrays) nothing is told.
+    """
     return line.rpartition(" ")[2] == inputs(variables)
 
 
@@ -60,12 +68,18 @@ def _pieces(value: Any, depth: int = 0) -> Iterator[bytes]:
     kind = cast("type[object]", type(value))
     yield f"\1{kind.__name__}\1".encode()
     if kind in _ATOMS:
-        yield repr(value[:_MOST_BYTES] if kind in (str, bytes) else value).encode(errors="backslashreplace")
+        yield repr(value[:_MOST_BYTES] if kind in (str, bytes) else value).encode(
+            errors="backslashreplace"
+        )
     elif kind in (tuple, list, dict) and depth < _DEEPEST:
         yield str(len(value)).encode()
         for item in value.items() if kind is dict else value:
             yield from _pieces(item, depth + 1)
-    elif kind.__module__ == "numpy" and getattr(value, "nbytes", _MOST_BYTES) < _MOST_BYTES and not value.dtype.hasobject:
+    elif (
+        kind.__module__ == "numpy"
+        and getattr(value, "nbytes", _MOST_BYTES) < _MOST_BYTES
+        and not value.dtype.hasobject
+    ):
         yield f"{value.dtype.str} {value.shape}".encode()
         yield value.tobytes()
 

@@ -1,1 +1,3 @@
-"""What `%mecapy …` answers: the commands (`line`), how the status looks (`status`), what is wrong (`doctor`)."""
+"""What `%mecapy …` answers: the commands (`line`), how the status looks (`status`), what is wrong
+(`doctor`).
+"""

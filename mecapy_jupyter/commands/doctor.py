@@ -1,6 +1,8 @@
-"""What is right and what is not between this machine and a finished cell, one line each, with what to do.
+"""What is right and what is not between this machine and a finished cell, one line each, with what
+to do.
 
-Starts nothing. Before it: `cli`, `magic`. After it: `config`, `http`, `embedded` (for the parts of a stack whose gateway is silent).
+Starts nothing. Before it: `cli`, `magic`. After it: `config`, `http`, `embedded` (for the parts of
+a stack whose gateway is silent).
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ _WORDS = {
     "store": "the object store",
     "clock": "the clock",
 }
-_WAIT = "tasks will wait. `mecapy status` shows the embedded stack; an operator starts `mecapy worker`"
+_WAIT = (
+    "tasks will wait. `mecapy status` shows the embedded stack; an operator starts `mecapy worker`"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,8 @@ def examine() -> Iterator[Check]:
     try:
         endpoint = config.resolve(start=False)
     except errors.MecapyError as problem:
-        # Where nothing is configured the stack is what would serve; else what is configured is wrong.
+        # Where nothing is configured the stack is what would serve; else what is configured is
+        # wrong.
         yield from (not config.named() and _stack()) or [Check(False, str(problem))]
         return
     yield Check(True, f"gateway {endpoint.url} (from {endpoint.source})")
@@ -54,7 +59,9 @@ def examine() -> Iterator[Check]:
     gateway = Gateway(endpoint.url, endpoint.token)
     try:
         me = gateway.get("/me")
-        workers: list[dict[str, Any]] = [one["info"] | {"id": one["id"]} for one in gateway.get("/workers")]
+        workers: list[dict[str, Any]] = [
+            one["info"] | {"id": one["id"]} for one in gateway.get("/workers")
+        ]
     except errors.MecapyError as problem:
         yield Check(False, str(problem))
         return
@@ -66,18 +73,30 @@ def examine() -> Iterator[Check]:
 
 
 def _stack() -> list[Check]:
-    """Of the user's own stack, which runs but does not serve: the parts that do not answer, and what its gateway says."""
+    """Of the user's own stack, which runs but does not serve: the parts that do not answer, and
+    what its gateway says.
+    """
     found = embedded.status()
     if not found["url"]:
         return []
     again = "it is started again by itself; if this stays, its log says why"
     silent = [
-        Check(False, f"{part['name']} of the embedded stack (pid {part['pid']}) does not answer: {again} ({_log(found, part)})")
+        Check(
+            False,
+            f"{part['name']} of the embedded stack (pid {part['pid']}) does not answer: {again} "
+            f"({_log(found, part)})",
+        )
         for part in found["components"]
         if not part["healthy"]
     ]
     said = [*silent, *_parts(_health(found["url"]))]
-    return said or [Check(False, f"the embedded stack on {found['data']} does not serve (any more, or not yet): try again in a moment")]
+    return said or [
+        Check(
+            False,
+            f"the embedded stack on {found['data']} does not serve (any more, or not yet): try "
+            f"again in a moment",
+        )
+    ]
 
 
 def _log(found: Mapping[str, Any], part: Mapping[str, Any]) -> str:
@@ -85,9 +104,13 @@ def _log(found: Mapping[str, Any], part: Mapping[str, Any]) -> str:
 
 
 def _health(url: str) -> dict[str, Any]:
-    """What the gateway says of itself. Also when it is not ready; nothing when there is none, or an old one."""
+    """What the gateway says of itself. Also when it is not ready; nothing when there is none, or an
+    old one.
+    """
     try:
-        answer = urllib3.request("GET", f"{url.rstrip('/')}/readyz", timeout=_ANSWER_S, retries=False)
+        answer = urllib3.request(
+            "GET", f"{url.rstrip('/')}/readyz", timeout=_ANSWER_S, retries=False
+        )
         said = cast("dict[str, Any]", json.loads(answer.data))
         return said if isinstance(said["parts"], dict) else {}
     except (urllib3.exceptions.HTTPError, ValueError, KeyError, TypeError):
@@ -98,11 +121,23 @@ def _parts(health: Mapping[str, Any]) -> Iterator[Check]:
     advice: Mapping[str, str] = health.get("advice") or {}
     for name, state in dict(health.get("parts") or {}).items():
         if state not in ("ok", "unknown"):
-            yield Check(False, f"{_WORDS.get(name, name)}: {state}. {advice.get(name, 'Ask the operator of the gateway.')}")
+            yield Check(
+                False,
+                f"{_WORDS.get(name, name)}: {state}. "
+                f"{advice.get(name, 'Ask the operator of the gateway.')}",
+            )
     theirs = str(health.get("version", ""))
     if theirs and not _alike(theirs, __version__):
-        yield Check(False, f"the gateway is MecaPy {theirs}, this is {__version__}: {_upgrade(theirs, 'here', 'the gateway')}")
-    if (ahead_s := _ahead_s(health)) and abs(ahead_s) > _CLOCK_S and health.get("parts", {}).get("clock") == "ok":
+        yield Check(
+            False,
+            f"the gateway is MecaPy {theirs}, this is {__version__}: "
+            f"{_upgrade(theirs, 'here', 'the gateway')}",
+        )
+    if (
+        (ahead_s := _ahead_s(health))
+        and abs(ahead_s) > _CLOCK_S
+        and health.get("parts", {}).get("clock") == "ok"
+    ):
         said = f"{abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} the gateway's"
         yield Check(False, f"this machine's clock is {said}: set it right (NTP)")
 
@@ -122,7 +157,10 @@ def _alike(one: str, other: str) -> bool:
 def _upgrade(theirs: str, here: str, there: str) -> str:
     """Which of the two is behind. `here` and `there` say where they are installed."""
     older = there if _numbers(theirs) < _numbers(__version__) else here
-    return f"upgrade {older} (`pip install --upgrade mecapy-jupyter`), both must be the same 'major.minor'"
+    return (
+        f"upgrade {older} (`pip install --upgrade mecapy-jupyter`), both must be the same "
+        f"'major.minor'"
+    )
 
 
 def _numbers(version: str) -> list[int]:
@@ -132,31 +170,65 @@ def _numbers(version: str) -> list[int]:
 def _worker(worker: dict[str, Any], gateway: Mapping[str, Any]) -> Iterator[Check]:
     """What a worker says of itself is all optional: an older one may not say it."""
     name = f"worker {worker.get('id', '?')}"
-    theirs, ours = str(worker.get("python", "")), f"{sys.version_info.major}.{sys.version_info.minor}"
+    theirs, ours = (
+        str(worker.get("python", "")),
+        f"{sys.version_info.major}.{sys.version_info.minor}",
+    )
     version, gateway_version = str(worker.get("version", "")), str(gateway.get("version", ""))
     if theirs and theirs.split(".")[:2] != ours.split("."):
-        yield Check(False, f"{name} runs Python {theirs}, this is {ours}: cells with variables will be refused; use Python {theirs} here")
+        yield Check(
+            False,
+            f"{name} runs Python {theirs}, this is {ours}: cells with variables will be refused; "
+            f"use Python {theirs} here",
+        )
     else:
         yield Check(True, f"{name} is alive" + (f" (Python {theirs})" if theirs else ""))
     if version and gateway_version and not _alike(version, gateway_version):
-        yield Check(False, f"{name} is MecaPy {version}, its gateway {gateway_version}: install the same on both")
+        yield Check(
+            False,
+            f"{name} is MecaPy {version}, its gateway {gateway_version}: install the same on both",
+        )
     faults: dict[str, str] = worker.get("health") or {}
     said: Mapping[str, str] = gateway.get("advice") or {}
     for part, advice in faults.items():
         known = advice == said.get(part)
-        yield Check(False, f"{name}, {_WORDS.get(part, part)}: {'as at the gateway' if known else advice}")
+        yield Check(
+            False, f"{name}, {_WORDS.get(part, part)}: {'as at the gateway' if known else advice}"
+        )
     if confinement := worker.get("confinement"):
         yield _confinement(name, confinement)
     if isinstance(worker.get("network"), list):
         reached = ", ".join(map(str, cast("list[Any]", worker["network"])))
-        yield Check(True, f"{name} lets its tasks reach {reached}" if reached else f"{name} gives its tasks no network")
+        yield Check(
+            True,
+            f"{name} lets its tasks reach {reached}"
+            if reached
+            else f"{name} gives its tasks no network",
+        )
 
 
 def _confinement(name: str, said: dict[str, Any]) -> Check:
-    """Which layers hold a task there. Only what `strict` needs is a fault; the others add to it where the host allows."""
-    layers = [f"landlock {said['landlock']}" if layer == "landlock" and said.get("landlock") else str(layer) for layer in said["layers"]]
+    """Which layers hold a task there. Only what `strict` needs is a fault; the others add to it
+    where the host allows.
+    """
+    layers = [
+        f"landlock {said['landlock']}"
+        if layer == "landlock" and said.get("landlock")
+        else str(layer)
+        for layer in said["layers"]
+    ]
     missing = ", ".join(f"{layer}: {why}" for layer, why in said["missing"].items())
     if said["level"] == "strict":
-        return Check(True, f"{name} confines its tasks: {', '.join(layers)}" + (f" (not here: {missing})" if missing else ""))
-    through = f", and these attacks succeed: {', '.join(said['through'])}" if said.get("through") else ""
-    return Check(False, f"{name} does not confine its tasks fully (missing: {missing}{through}): let only people you trust use it")
+        return Check(
+            True,
+            f"{name} confines its tasks: {', '.join(layers)}"
+            + (f" (not here: {missing})" if missing else ""),
+        )
+    through = (
+        f", and these attacks succeed: {', '.join(said['through'])}" if said.get("through") else ""
+    )
+    return Check(
+        False,
+        f"{name} does not confine its tasks fully (missing: {missing}{through}): let only people "
+        f"you trust use it",
+    )

@@ -1,7 +1,9 @@
-"""Logging in and out, and personal API tokens: the same for `mecapy login` in a terminal and `%mecapy login` in a notebook.
+"""Logging in and out, and personal API tokens: the same for `mecapy login` in a terminal and
+`%mecapy login` in a notebook.
 
-No browser is needed on this machine: whoever logs in opens a page on any device, and enters a code. What is shown goes through a
-`Page`, because a notebook shows a link and takes it away again afterwards. Before it: `cli` and `line`. After it: `issuer`, `logins`.
+No browser is needed on this machine: whoever logs in opens a page on any device, and enters a code.
+What is shown goes through a `Page`, because a notebook shows a link and takes it away again
+afterwards. Before it: `cli` and `line`. After it: `issuer`, `logins`.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ class Page:
 
 
 class NotebookPage(Page):
-    """In a notebook: a link that can be clicked. It is replaced at the end, so that no code stays in a saved notebook."""
+    """In a notebook: a link that can be clicked. It is replaced at the end, so that no code stays
+    in a saved notebook.
+    """
 
     def __init__(self) -> None:
         self._shown: Any = None
@@ -40,7 +44,8 @@ class NotebookPage(Page):
 
         link = escape(code.link or code.where)
         html = (
-            f'To log in, open <a href="{link}" target="_blank" rel="noopener noreferrer">{link}</a> on any device'
+            f'To log in, open <a href="{link}" target="_blank" rel="noopener '
+            f'noreferrer">{link}</a> on any device'
             f"; the code is <b>{escape(code.user_code)}</b>. Waiting for you…"
         )
         self._shown = DisplayHandle()
@@ -55,11 +60,16 @@ class NotebookPage(Page):
 
 def invitation(code: issuer.Code) -> str:
     minutes = max(1, round(code.expires_s / 60))
-    return f"To log in, open {code.link or code.where} on any device; the code is {code.user_code}. Waiting for you ({minutes} minutes)…"
+    return (
+        f"To log in, open {code.link or code.where} on any device; the code is "
+        f"{code.user_code}. Waiting for you ({minutes} minutes)…"
+    )
 
 
 def log_in(url: str, page: Page, *, typed: bool = False) -> None:
-    """Log in at a gateway and keep it as the one to use. `typed`: with a token that is typed in, also where one could log in."""
+    """Log in at a gateway and keep it as the one to use. `typed`: with a token that is typed in,
+    also where one could log in.
+    """
     url = config.checked("url", url or _asked("Address of the gateway: "), "login")
     about = _where_to(url)
     if typed or not about.get("issuer"):
@@ -81,7 +91,9 @@ def log_in(url: str, page: Page, *, typed: bool = False) -> None:
 
 def _log_in_with_token(url: str, page: Page) -> None:
     if os.environ.get("MECAPY_NONINTERACTIVE") == "1":
-        raise errors.ConfigError("MECAPY_NONINTERACTIVE is set, and a login asks for a token: set MECAPY_TOKEN instead")
+        raise errors.ConfigError(
+            "MECAPY_NONINTERACTIVE is set, and a login asks for a token: set MECAPY_TOKEN instead"
+        )
     token = config.checked("token", Secret(getpass.getpass("Token (not shown): ")), "login")
     me = Gateway(url, token).get("/me")
     logins.forget(url)
@@ -96,18 +108,33 @@ def log_out() -> str:
     if not url or not logins.known(url.rstrip("/")):
         return "The address and the token are forgotten."
     revoked = logins.forget(url.rstrip("/"))
-    more = "" if revoked else " The identity provider could not be told; the login ends there by itself."
-    return f"Logged out of {url}: the login is deleted here{' and revoked' if revoked else ''}.{more}"
+    more = (
+        ""
+        if revoked
+        else " The identity provider could not be told; the login ends there by itself."
+    )
+    return (
+        f"Logged out of {url}: the login is deleted here{' and revoked' if revoked else ''}.{more}"
+    )
 
 
 def create_token(gateway: Gateway, name: str, scopes: str, days: float) -> str:
     """What to print of a new API token. 0 days: it never expires."""
-    made = gateway.post("/tokens", {"name": name, "scopes": [one.strip() for one in scopes.split(",")], "days": days or None})
-    return f"{made['token']}\nKeep it now: it is not shown again. For scripts: MECAPY_URL={gateway.url} MECAPY_TOKEN=… ({_token(made)})"
+    made = gateway.post(
+        "/tokens",
+        {"name": name, "scopes": [one.strip() for one in scopes.split(",")], "days": days or None},
+    )
+    return (
+        f"{made['token']}\nKeep it now: it is not shown again. For scripts: "
+        f"MECAPY_URL={gateway.url} MECAPY_TOKEN=… ({_token(made)})"
+    )
 
 
 def tokens_listed(gateway: Gateway) -> str:
-    return "\n".join(map(_token, gateway.get("/tokens"))) or "no API tokens; `mecapy token create NAME` makes one"
+    return (
+        "\n".join(map(_token, gateway.get("/tokens")))
+        or "no API tokens; `mecapy token create NAME` makes one"
+    )
 
 
 def _token(one: Mapping[str, Any]) -> str:
@@ -135,5 +162,7 @@ def _asked(question: str) -> str:
     if known := os.environ.get("MECAPY_URL") or config.read().get("url"):
         return known
     if os.environ.get("MECAPY_NONINTERACTIVE") == "1":
-        raise errors.ConfigError("say where to log in: `mecapy login --url https://…`, or set MECAPY_URL")
+        raise errors.ConfigError(
+            "say where to log in: `mecapy login --url https://…`, or set MECAPY_URL"
+        )
     return input(question)

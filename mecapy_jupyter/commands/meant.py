@@ -1,4 +1,5 @@
-"""Which tasks a command means: an id, the beginning of one, `last`, or all that live; however many there are.
+"""Which tasks a command means: an id, the beginning of one, `last`, or all that live; however many
+there are.
 
 Before it: `line`. After it: the gateway's routes.
 """
@@ -20,26 +21,41 @@ Listed = dict[str, Any]
 
 
 def one(gateway: Gateway, wanted: str = "last") -> Listed:
-    """The one task that is meant; of those that begin alike an old one only by more of its id. Raises NotFound."""
+    """The one task that is meant; of those that begin alike an old one only by more of its id.
+    Raises NotFound.
+    """
     if _WHOLE.fullmatch(wanted):
         return gateway.get(f"/tasks/{wanted}")
     seen = 0
     for tasks in _pages(gateway, limit=1 if wanted == "last" else _PAGE):
         seen += len(tasks)
-        found = tasks[:1] if wanted == "last" else [task for task in tasks if task["task_id"].startswith(wanted)]
+        found = (
+            tasks[:1]
+            if wanted == "last"
+            else [task for task in tasks if task["task_id"].startswith(wanted)]
+        )
         if len(found) == 1:
             return found[0]
         if found or not _BEGINNING.fullmatch(wanted):
             break
     else:
         found = []
-    reason = f"{len(found)} of your last {seen:,} tasks begin with {wanted!r}" if seen else "you have no tasks yet"
+    reason = (
+        f"{len(found)} of your last {seen:,} tasks begin with {wanted!r}"
+        if seen
+        else "you have no tasks yet"
+    )
     raise errors.NotFound(f"{reason}; `%mecapy tasks` lists them")
 
 
 def alive(gateway: Gateway) -> list[Listed]:
     """All that wait or run."""
-    found = [task for state in (wire.QUEUED, wire.RUNNING) for tasks in _pages(gateway, state=state, limit=_PAGE) for task in tasks]
+    found = [
+        task
+        for state in (wire.QUEUED, wire.RUNNING)
+        for tasks in _pages(gateway, state=state, limit=_PAGE)
+        for task in tasks
+    ]
     return list({task["task_id"]: task for task in found}.values())
 
 

@@ -1,1 +1,3 @@
-"""What a cell needs beside its variables: the state around them (`ambient`), the user's own modules (`modules`), files (`files`)."""
+"""What a cell needs beside its variables: the state around them (`ambient`), the user's own modules
+(`modules`), files (`files`).
+"""

@@ -1,7 +1,9 @@
-"""State outside the variables that a notebook's next cell relies on: random numbers, print options, styles, and their like.
+"""State outside the variables that a notebook's next cell relies on: random numbers, print options,
+styles, and their like.
 
-A fresh process has none of it, so it travels with a cell, and comes home where the cell changed it. Only what is loaded and not
-as a fresh process has it is sent. Before it: `client` and `mecapy_worker.child`. It never imports a package for this.
+A fresh process has none of it, so it travels with a cell, and comes home where the cell changed it.
+Only what is loaded and not as a fresh process has it is sent. Before it: `client` and
+`mecapy_worker.child`. It never imports a package for this.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ _RECURSION = 3000
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of state. `module`: what must be loaded; `get`: plain data, or None when it is as in a fresh process (`fresh`)."""
+    """One kind of state. `module`: what must be loaded; `get`: plain data, or None when it is as in
+    a fresh process (`fresh`).
+    """
 
     module: str
     get: Callable[[], Any]
@@ -42,7 +46,9 @@ _put: set[str] = {"random", "numpy.random"}  # a fork begins with new ones
 
 
 def note() -> None:
-    """Remember the state as it is. In the zygote: its children, which look at all of it once less, are so much faster."""
+    """Remember the state as it is. In the zygote: its children, which look at all of it once less,
+    are so much faster.
+    """
     _noted.update(current())
 
 
@@ -53,12 +59,16 @@ def noted() -> dict[str, Any]:
 
 def _look(name: str) -> Any:
     kind = KINDS[name]
-    with contextlib.suppress(Exception):  # a library that changed its ways costs its state, not the cell
+    with contextlib.suppress(
+        Exception
+    ):  # a library that changed its ways costs its state, not the cell
         return kind.get() if kind.module in sys.modules else None
 
 
 def take(state: Mapping[str, Any]) -> None:
-    """Make this process's state like that. A kind whose library is not loaded here is loaded: the cell would have, too."""
+    """Make this process's state like that. A kind whose library is not loaded here is loaded: the
+    cell would have, too.
+    """
     for name, value in state.items():
         if name in _noted and _equal(_noted[name], value):
             continue
@@ -71,9 +81,11 @@ def take(state: Mapping[str, Any]) -> None:
 
 
 def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """The kinds that are not what they were; None for those that are as in a fresh process again."""
+    """The kinds that are not what they were; None for those as in a fresh process again."""
     gone = {name: None for name in before if name not in now and KINDS[name].fresh is not None}
-    return {name: value for name, value in now.items() if not _equal(before.get(name), value)} | gone
+    return {
+        name: value for name, value in now.items() if not _equal(before.get(name), value)
+    } | gone
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -84,7 +96,9 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def _recursion_limit() -> int | None:
-    """IPython and others raise it to 3000 here and there: only what a notebook wants beyond that counts."""
+    """IPython and others raise it to 3000 here and there: only what a notebook wants beyond that
+    counts.
+    """
     now = sys.getrecursionlimit()
     return now if now > _RECURSION else None
 
@@ -99,9 +113,15 @@ def _set_environment(state: Mapping[str, str | None]) -> None:
 
 
 def _environment() -> dict[str, str | None]:
-    """What was set or removed since the extension was loaded. Our own settings stay: one of them is a token."""
-    new: dict[str, str | None] = {name: value for name, value in os.environ.items() if _fresh_environment.get(name) != value}
-    gone: dict[str, str | None] = {name: None for name in _fresh_environment if name not in os.environ}
+    """What was set or removed since the extension was loaded. Our own settings stay: one of them is
+    a token.
+    """
+    new: dict[str, str | None] = {
+        name: value for name, value in os.environ.items() if _fresh_environment.get(name) != value
+    }
+    gone: dict[str, str | None] = {
+        name: None for name in _fresh_environment if name not in os.environ
+    }
     return {name: value for name, value in (new | gone).items() if not name.startswith("MECAPY_")}
 
 
@@ -115,7 +135,10 @@ def begin_environment() -> None:
 
 def _decimal_context() -> Any:
     context = decimal.getcontext()
-    return {name: getattr(context, name) for name in ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")}
+    return {
+        name: getattr(context, name)
+        for name in ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
+    }
 
 
 def _set_decimal_context(state: Mapping[str, Any]) -> None:
@@ -124,7 +147,9 @@ def _set_decimal_context(state: Mapping[str, Any]) -> None:
 
 
 class _Named(type):
-    """A warning category that is not loaded here, by its name. Were it sent itself, opening it would import its package for every task."""
+    """A warning category that is not loaded here, by its name. Were it sent itself, opening it
+    would import its package for every task.
+    """
 
     home: tuple[str, str] = ("", "")
 
@@ -134,11 +159,18 @@ class _Named(type):
 
 def _warning_filters() -> Any:
     found: Any = warnings.filters
-    return [(action, message, _home(category), module, line) for action, message, category, module, line in found]
+    return [
+        (action, message, _home(category), module, line)
+        for action, message, category, module, line in found
+    ]
 
 
 def _home(category: type) -> tuple[str, str]:
-    return category.home if isinstance(category, _Named) else (category.__module__, category.__qualname__)
+    return (
+        category.home
+        if isinstance(category, _Named)
+        else (category.__module__, category.__qualname__)
+    )
 
 
 def _category(home: tuple[str, str]) -> Any:
@@ -153,7 +185,10 @@ def _category(home: tuple[str, str]) -> Any:
 
 
 def _set_warnings(state: Any) -> None:
-    filters = [(action, message, _category(home), module, line) for action, message, home, module, line in state]
+    filters = [
+        (action, message, _category(home), module, line)
+        for action, message, home, module, line in state
+    ]
     cast("list[Any]", warnings.filters)[:] = filters
     if (mutated := getattr(warnings, "_filters_mutated", None)) is not None:
         mutated()
@@ -166,15 +201,26 @@ KINDS: dict[str, Kind] = {
     "random": Kind("random", random.getstate, random.setstate),
     "numpy.random": Kind("numpy", libraries.numpy_random, libraries.set_numpy_random),
     "numpy.printoptions": Kind(
-        "numpy", lambda: sys.modules["numpy"].get_printoptions(), lambda state: sys.modules["numpy"].set_printoptions(**state)
+        "numpy",
+        lambda: sys.modules["numpy"].get_printoptions(),
+        lambda state: sys.modules["numpy"].set_printoptions(**state),
     ),
     "matplotlib.rcParams": Kind("matplotlib", libraries.rc_params, libraries.set_rc_params),
-    "figure formats": Kind("matplotlib_inline.config", figureformats.get, figureformats.put, figureformats.FRESH),
+    "figure formats": Kind(
+        "matplotlib_inline.config", figureformats.get, figureformats.put, figureformats.FRESH
+    ),
     "pandas.options": Kind("pandas", libraries.pandas_options, libraries.set_pandas_options),
-    "sympy.printing": Kind("sympy", libraries.sympy_printing, lambda state: sys.modules["sympy"].init_printing(**state)),
+    "sympy.printing": Kind(
+        "sympy", libraries.sympy_printing, lambda state: sys.modules["sympy"].init_printing(**state)
+    ),
     "warnings.filters": Kind("warnings", _warning_filters, _set_warnings),
     "decimal.context": Kind("decimal", _decimal_context, _set_decimal_context),
-    "numpy.errstate": Kind("numpy", libraries.numpy_errors, lambda state: sys.modules["numpy"].seterr(**state), libraries.NUMPY_ERRORS),
+    "numpy.errstate": Kind(
+        "numpy",
+        libraries.numpy_errors,
+        lambda state: sys.modules["numpy"].seterr(**state),
+        libraries.NUMPY_ERRORS,
+    ),
     "logging": Kind("logging", logstate.get, logstate.put),
     "recursion limit": Kind("sys", _recursion_limit, sys.setrecursionlimit, _RECURSION),
     "shell": Kind("IPython", shellstate.get, shellstate.put, shellstate.FRESH),

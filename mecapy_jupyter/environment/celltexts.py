@@ -1,4 +1,5 @@
-"""The text of the cells that define the notebook's functions. Tracebacks, warnings and `inspect.getsource` on the other side read it.
+"""The text of the cells that define the notebook's functions. Tracebacks, warnings and
+`inspect.getsource` on the other side read it.
 
 Part of `prelude`. Before it: `pickler`, which notes the files of the functions it writes.
 """
@@ -16,7 +17,9 @@ CellText = tuple[int, list[str]]
 
 
 def of(filenames: Iterable[str]) -> dict[str, CellText]:
-    """Those of these files that are cells: IPython keeps their lines in `linecache`, with no time, and no disk holds them."""
+    """Those of these files that are cells: IPython keeps their lines in `linecache`, with no time,
+    and no disk holds them.
+    """
     numbers, found = _numbers(), dict[str, CellText]()
     for name in filenames:
         entry = linecache.cache.get(name)

@@ -1,4 +1,6 @@
-"""In which formats inline figures are shown: what `%config InlineBackend.figure_format = 'retina'` set up. Part of `ambient`."""
+"""In which formats inline figures are shown: what `%config InlineBackend.figure_format = 'retina'`
+set up. Part of `ambient`.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,17 @@ from typing import Any, cast
 from IPython.core.getipython import get_ipython
 from IPython.core.pylabtools import select_figure_formats  # pyright: ignore[reportUnknownVariableType]
 
-FRESH: dict[str, Any] = {"figure_formats": ["png"], "print_figure_kwargs": {"bbox_inches": "tight"}, "close_figures": True}
-_MIMES = {"image/png": "png", "image/svg+xml": "svg", "image/jpeg": "jpeg", "application/pdf": "pdf"}
+FRESH: dict[str, Any] = {
+    "figure_formats": ["png"],
+    "print_figure_kwargs": {"bbox_inches": "tight"},
+    "close_figures": True,
+}
+_MIMES = {
+    "image/png": "png",
+    "image/svg+xml": "svg",
+    "image/jpeg": "jpeg",
+    "application/pdf": "pdf",
+}
 _SHOWN_AS = {"retina": "png", "png2x": "png", "jpg": "jpeg"}
 
 
@@ -23,12 +34,16 @@ def get() -> dict[str, Any] | None:
     made = backend.instance()
     now = {name: getattr(made, name) for name in FRESH}
     meant = {_SHOWN_AS.get(name, name) for name in made.figure_formats}
-    now["figure_formats"] = sorted(made.figure_formats) if meant == set(_registered()) else _registered()
+    now["figure_formats"] = (
+        sorted(made.figure_formats) if meant == set(_registered()) else _registered()
+    )
     return now if now != FRESH else None
 
 
 def ready() -> None:
-    """A figure has come home: let this shell show it as after a cell that draws one. Only pyplot's back end, once it is loaded, does so."""
+    """A figure has come home: let this shell show it as after a cell that draws one. Only pyplot's
+    back end, once it is loaded, does so.
+    """
     with contextlib.suppress(Exception):  # not its public face
         pyplot: Any = importlib.import_module("matplotlib.pyplot")
         if "inline" in str(dict[str, Any].get(sys.modules["matplotlib"].rcParams, "backend")):
@@ -40,14 +55,21 @@ def _registered() -> list[str]:
     shell: Any = get_ipython()
     figure: Any = getattr(sys.modules.get("matplotlib.figure"), "Figure", None)
     formatters: Any = shell.display_formatter.formatters if shell is not None else {}
-    return sorted(name for mime, name in _MIMES.items() if mime in formatters and figure in formatters[mime].type_printers) or ["png"]
+    return sorted(
+        name
+        for mime, name in _MIMES.items()
+        if mime in formatters and figure in formatters[mime].type_printers
+    ) or ["png"]
 
 
 def put(state: dict[str, Any]) -> None:
     """Make this shell's figures like that."""
-    made: Any = cast(Any, sys.modules["matplotlib_inline.config"]).InlineBackend.instance(parent=get_ipython())
+    made: Any = cast(Any, sys.modules["matplotlib_inline.config"]).InlineBackend.instance(
+        parent=get_ipython()
+    )
     made.shell = get_ipython()
     for name, value in state.items():
         setattr(made, name, set(value) if name == "figure_formats" else value)
-    # A set that is equal to the one before tells nobody, and `set_matplotlib_formats` had changed the formatters behind its back.
+    # A set that is equal to the one before tells nobody, and `set_matplotlib_formats` had changed
+    # the formatters behind its back.
     select_figure_formats(made.shell, set(state["figure_formats"]), **state["print_figure_kwargs"])

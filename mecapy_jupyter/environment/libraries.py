@@ -1,4 +1,5 @@
-"""The state that libraries keep for a whole process: numpy, matplotlib, pandas, sympy. Each is asked only where it is loaded.
+"""The state that libraries keep for a whole process: numpy, matplotlib, pandas, sympy. Each is
+asked only where it is loaded.
 
 Used by `ambient`, which decides what of it travels. It never imports a package for this.
 """
@@ -12,7 +13,9 @@ from typing import Any, cast
 from IPython.core.getipython import get_ipython
 
 NUMPY_ERRORS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
-_BACKENDS = frozenset({"backend", "backend_fallback", "interactive", "toolbar", "webagg.address", "webagg.port"})
+_BACKENDS = frozenset(
+    {"backend", "backend_fallback", "interactive", "toolbar", "webagg.address", "webagg.port"}
+)
 
 
 def numpy_random() -> Any:
@@ -27,7 +30,7 @@ def set_numpy_random(state: Any) -> None:
 
 
 def _styles(params: dict[str, Any]) -> dict[str, Any]:
-    """`params` as they stand: asked in their own way, they warn of old names and choose a back end."""
+    """`params` as they stand: asked their own way, they warn of old names and choose a back end."""
     return {name: value for name, value in dict[str, Any].items(params) if name not in _BACKENDS}
 
 
@@ -52,14 +55,21 @@ def set_rc_params(state: Any) -> None:
 
 def pandas_options() -> Any:
     config = sys.modules["pandas._config.config"]
-    now, fresh = _flat(config._global_config), {name: option.defval for name, option in config._registered_options.items()}
+    now, fresh = (
+        _flat(config._global_config),
+        {name: option.defval for name, option in config._registered_options.items()},
+    )
     return {name: value for name, value in now.items() if value != fresh.get(name)}
 
 
 def _flat(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in options.items():
-        found |= _flat(cast("dict[str, Any]", value), f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+        found |= (
+            _flat(cast("dict[str, Any]", value), f"{prefix}{name}.")
+            if isinstance(value, dict)
+            else {prefix + name: value}
+        )
     return found
 
 
@@ -75,9 +85,14 @@ def sympy_printing() -> Any:
     shell: Any = get_ipython()
     if shell is None:
         return None
-    formatters, printable = shell.display_formatter.formatters, sys.modules["sympy.core._print_helpers"].Printable
+    formatters, printable = (
+        shell.display_formatter.formatters,
+        sys.modules["sympy.core._print_helpers"].Printable,
+    )
     if printable not in formatters["text/plain"].type_printers:
         return None
     latex, png = (tuple in formatters[mime].type_printers for mime in ("text/latex", "image/png"))
-    said = sys.modules["sympy.printing.printer"].Printer._global_settings  # order, use_unicode, wrap_line, num_columns
+    said = sys.modules[
+        "sympy.printing.printer"
+    ].Printer._global_settings  # order, use_unicode, wrap_line, num_columns
     return {"use_latex": (png and latex) or (png and "png") or (latex and "mathjax"), **said}

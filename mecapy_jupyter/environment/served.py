@@ -1,6 +1,7 @@
 """Modules imported from memory, where their files are not: the child's side of `modules`.
 
-Each is imported anew from its source, so what a pickle could not carry (locks, threads) is made there.
+Each is imported anew from its source, so what a pickle could not carry (locks, threads) is made
+there.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class ModuleSource:
 def restore(module: types.ModuleType, attributes: Mapping[str, Any]) -> None:
     """Give a freshly imported module the state it has at home.
 
-    What is equal stays the object it is, and containers keep their identity: functions and other modules know them already.
+    What is equal stays the object it is, and containers keep their identity: functions and other
+    modules know them already.
     """
     for name, value in attributes.items():
         fresh = vars(module).get(name)
@@ -58,7 +60,9 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
 
     def __init__(self) -> None:
         self.sources: dict[str, ModuleSource] = {}
-        self.states: dict[str, Mapping[str, bytes]] = {}  # name → attribute → pickle, opened when the module is first imported
+        self.states: dict[
+            str, Mapping[str, bytes]
+        ] = {}  # name → attribute → pickle, opened when the module is first imported
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
@@ -72,7 +76,9 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
         return self.sources[fullname].filename
 
     def exec_module(self, module: types.ModuleType) -> None:
-        """Run its source, then give it the state it has at home. Not before a cell asks for it: an import may take seconds."""
+        """Run its source, then give it the state it has at home. Not before a cell asks for it: an
+        import may take seconds.
+        """
         super().exec_module(module)
         attributes = self.states.pop(module.__name__, {})
         restore(module, {name: pickle.loads(pickled) for name, pickled in attributes.items()})  # noqa: S301 the child's own inputs
@@ -84,10 +90,14 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
 served = _Served()
 
 
-def install(sources: Iterable[ModuleSource], states: Mapping[str, Mapping[str, bytes]] | None = None) -> None:
-    """Make these modules importable in this process, in the place of any others of the same names; their lines show in tracebacks.
+def install(
+    sources: Iterable[ModuleSource], states: Mapping[str, Mapping[str, bytes]] | None = None
+) -> None:
+    """Make these modules importable in this process, in the place of any others of the same names;
+    their lines show in tracebacks.
 
-    `states`: what each held at home (name → attribute → pickle); it has it from its first import on.
+    `states`: what each held at home (name → attribute → pickle); it has it from its first import
+    on.
     """
     served.states.update(states or {})
     for module in sources:
@@ -96,8 +106,20 @@ def install(sources: Iterable[ModuleSource], states: Mapping[str, Mapping[str, b
         if loaded is not None and getattr(loaded, "__loader__", None) is not served:
             del sys.modules[module.name]
         lines = module.source.splitlines(keepends=True)
-        linecache.cache[module.filename] = (len(module.source), None, lines, module.filename)  # no mtime: never looked for on disk
+        linecache.cache[module.filename] = (
+            len(module.source),
+            None,
+            lines,
+            module.filename,
+        )  # no mtime: never looked for on disk
     if served not in sys.meta_path:
         finders = sys.meta_path
-        last = next((number for number, finder in enumerate(finders) if finder is importlib.machinery.PathFinder), len(finders))
+        last = next(
+            (
+                number
+                for number, finder in enumerate(finders)
+                if finder is importlib.machinery.PathFinder
+            ),
+            len(finders),
+        )
         finders.insert(last, served)

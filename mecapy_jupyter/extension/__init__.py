@@ -1,7 +1,9 @@
-"""The Jupyter server's side of MecaPy: what the page may ask of the gateway, and the embedded stack started with the server.
+"""The Jupyter server's side of MecaPy: what the page may ask of the gateway, and the embedded stack
+started with the server.
 
-Enabled by installing (`mecapy_jupyter.json` here goes to etc/jupyter/jupyter_server_config.d). Only a Jupyter server imports this package:
-the client needs none. Next in the line: `routes` (the page's requests) and `autostart`.
+Enabled by installing (`mecapy_jupyter.json` here goes to etc/jupyter/jupyter_server_config.d). Only
+a Jupyter server imports this package: the client needs none. Next in the line: `routes` (the page's
+requests) and `autostart`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""The embedded stack started together with the Jupyter server, where the deployment says so (`MECAPY_AUTOSTART=1`: Binder does).
+"""The embedded stack started together with the Jupyter server, where the deployment says so
+(`MECAPY_AUTOSTART=1`: Binder does).
 
-In a thread of its own: the server serves meanwhile, and a cell that comes early waits for the same start. The stack is another process and
-outlives the server; it ends by itself when idle. Before it: the extension. After it: `config`, `embedded`.
+In a thread of its own: the server serves meanwhile, and a cell that comes early waits for the same
+start. The stack is another process and outlives the server; it ends by itself when idle. Before it:
+the extension. After it: `config`, `embedded`.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ def wanted() -> bool:
 
 
 def begin(log: logging.Logger) -> threading.Thread:
-    """Start it in the background. A gateway that is configured is used as it is, and nothing starts."""
+    """Start it in the background. A gateway that is configured is used as it is, and nothing
+    starts.
+    """
     thread = threading.Thread(target=_start, args=(log,), name="mecapy autostart", daemon=True)
     thread.start()
     return thread

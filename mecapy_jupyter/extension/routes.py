@@ -1,8 +1,10 @@
-"""What a notebook's page may ask of the gateway: how one of my tasks is, and stop it. Nothing else passes.
+"""What a notebook's page may ask of the gateway: how one of my tasks is, and stop it. Nothing else
+passes.
 
-The page speaks to the Jupyter server it came from, with Jupyter's own login, XSRF and origin checks; the token is put on here and never
-leaves the server. What passes is built from the task's id alone, and what comes back is picked field by field.
-Before it: `network.js`. After it: the gateway, as the user whose server this is.
+The page speaks to the Jupyter server it came from, with Jupyter's own login, XSRF and origin
+checks; the token is put on here and never leaves the server. What passes is built from the task's
+id alone, and what comes back is picked field by field. Before it: `network.js`. After it: the
+gateway, as the user whose server this is.
 """
 
 from __future__ import annotations
@@ -24,9 +26,20 @@ from ..gateway import config
 from ..gateway.http import Gateway
 
 _ID = "([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
-_SHOWN = ("task_id", "name", "status", "position", "eta_s", "attempts", "worker", "started_at", "completed_at")
+_SHOWN = (
+    "task_id",
+    "name",
+    "status",
+    "position",
+    "eta_s",
+    "attempts",
+    "worker",
+    "started_at",
+    "completed_at",
+)
 
-# Not Jupyter's own pool of threads: a gateway that does not answer must hold up nobody's files and kernels.
+# Not Jupyter's own pool of threads: a gateway that does not answer must hold up nobody's files and
+# kernels.
 _threads = ThreadPoolExecutor(4, thread_name_prefix="mecapy")
 
 
@@ -39,12 +52,16 @@ class _Passing(APIHandler):
     """An authenticated request of the page that becomes one of ours to the gateway."""
 
     auth_resource = "mecapy"
-    _track_activity = False  # a page that is left open must not keep a server alive that its hub would end
+    _track_activity = (
+        False  # a page that is left open must not keep a server alive that its hub would end
+    )
 
     async def answer(self, ask: Callable[[Gateway], dict[str, Any]]) -> None:
         self.set_header("Cache-Control", "no-store")
         try:
-            found = await asyncio.get_running_loop().run_in_executor(_threads, lambda: ask(_gateway(config.resolve(start=False))))
+            found = await asyncio.get_running_loop().run_in_executor(
+                _threads, lambda: ask(_gateway(config.resolve(start=False)))
+            )
         except errors.MecapyError as problem:
             self.set_status(404 if isinstance(problem, errors.NotFound) else 502)
             found = {"message": str(problem)}
@@ -69,7 +86,9 @@ class Cancel(_Passing):
 
 @functools.lru_cache(maxsize=1)
 def _gateway(endpoint: config.Endpoint) -> Gateway:
-    """Kept while the endpoint stays the same: a login, or another port of the embedded stack, makes a new one."""
+    """Kept while the endpoint stays the same: a login, or another port of the embedded stack, makes
+    a new one.
+    """
     return Gateway(endpoint.url, endpoint.token)
 
 

@@ -1,1 +1,3 @@
-"""Talking to the gateway: which one (`config`), requests and events (`http`), blobs (`transfer`, and `direct` to the object store)."""
+"""Talking to the gateway: which one (`config`), requests and events (`http`), blobs (`transfer`,
+and `direct` to the object store).
+"""

@@ -1,7 +1,8 @@
-"""Which gateway, and who are we: MECAPY_URL and MECAPY_TOKEN, then the configuration file, then the embedded stack.
+"""Which gateway, and who are we: MECAPY_URL and MECAPY_TOKEN, then the configuration file, then the
+embedded stack.
 
-The file is `config.toml` in the user's own configuration directory, readable by them alone, for it holds a token.
-Before it: `client`, `magic`, `cli`. After it: `embedded`.
+The file is `config.toml` in the user's own configuration directory, readable by them alone, for it
+holds a token. Before it: `client`, `magic`, `cli`. After it: `embedded`.
 """
 
 from __future__ import annotations
@@ -23,13 +24,18 @@ from .secret import Secret
 
 __all__ = ["KEYS", "Endpoint", "config_file", "named", "read", "resolve", "set_value"]
 
-KEYS = {"url": "address of the gateway, as in https://mecapy.example.org", "token": "your token for it"}
+KEYS = {
+    "url": "address of the gateway, as in https://mecapy.example.org",
+    "token": "your token for it",
+}
 
 
 def resolve(start: bool = True, say: Callable[[str], None] = print) -> Endpoint:
-    """Where to send tasks. Starts the embedded stack when nothing is configured, unless `start` is false.
+    """Where to send tasks. Starts the embedded stack when nothing is configured, unless `start` is
+    false.
 
-    Raises `ConfigError` (nothing to go by, or a wrong value) and `StackError` (the embedded stack does not come up).
+    Raises `ConfigError` (nothing to go by, or a wrong value) and `StackError` (the embedded stack
+    does not come up).
     """
     saved = read()
     url, token = os.environ.get("MECAPY_URL", ""), Secret(os.environ.get("MECAPY_TOKEN", ""))
@@ -39,25 +45,36 @@ def resolve(start: bool = True, say: Callable[[str], None] = print) -> Endpoint:
         if not token and logins.known(url):
             return Endpoint(url, "", f"login for MECAPY_URL, {logins.file()}")
         if not token:
-            raise ConfigError(f"MECAPY_URL is set to {url}, but there is no token for it: set MECAPY_TOKEN, or run `mecapy login`")
+            raise ConfigError(
+                f"MECAPY_URL is set to {url}, but there is no token for it: set MECAPY_TOKEN, or "
+                f"run `mecapy login`"
+            )
         return Endpoint(url, checked("token", token, "MECAPY_TOKEN"), "MECAPY_URL")
     if saved.get("url"):
         token = token or saved.get("token", "")
         if not token and logins.known(saved["url"]):
             return Endpoint(saved["url"], "", f"login, {logins.file()}")
         if not token:
-            raise ConfigError(f"{config_file()} names the gateway {saved['url']} but no token: run `mecapy login`, or set MECAPY_TOKEN")
+            raise ConfigError(
+                f"{config_file()} names the gateway {saved['url']} but no token: run `mecapy "
+                f"login`, or set MECAPY_TOKEN"
+            )
         return Endpoint(saved["url"], token, str(config_file()))
     found = joined() if not start else None
     if found:
         return found
     if not start:
-        raise ConfigError("no gateway is configured: set MECAPY_URL and MECAPY_TOKEN, run `mecapy login`, or start one with `mecapy up`")
+        raise ConfigError(
+            "no gateway is configured: set MECAPY_URL and MECAPY_TOKEN, run `mecapy login`, or "
+            "start one with `mecapy up`"
+        )
     return ensure(say=say)
 
 
 def named() -> bool:
-    """Whether the environment or the configuration file names a gateway, rightly or wrongly: the embedded stack is then not meant."""
+    """Whether the environment or the configuration file names a gateway, rightly or wrongly: the
+    embedded stack is then not meant.
+    """
     try:
         return bool(os.environ.get("MECAPY_URL") or read().get("url"))
     except ConfigError:
@@ -76,7 +93,9 @@ def read() -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as problem:
-        raise ConfigError(f"{path} cannot be read: {problem}. Correct it, or delete it and run `mecapy login`") from None
+        raise ConfigError(
+            f"{path} cannot be read: {problem}. Correct it, or delete it and run `mecapy login`"
+        ) from None
     if isinstance(values.get("token"), str):
         values["token"] = Secret(values["token"])
     return {key: checked(key, value, str(path)) for key, value in values.items() if key in KEYS}
@@ -114,8 +133,14 @@ def checked(key: str, value: object, where: str) -> str:
     if key == "url":
         parts = urlsplit(text)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(f"{where}: {text!r} is no address of a gateway; it looks like https://mecapy.example.org")
+            raise ConfigError(
+                f"{where}: {text!r} is no address of a gateway; it looks like "
+                f"https://mecapy.example.org"
+            )
         if parts.username or parts.query or parts.fragment:
-            raise ConfigError(f"{where}: the gateway's address has no user, query or fragment; the token goes into MECAPY_TOKEN")
+            raise ConfigError(
+                f"{where}: the gateway's address has no user, query or fragment; the token goes "
+                f"into MECAPY_TOKEN"
+            )
         return text.rstrip("/")
     return text

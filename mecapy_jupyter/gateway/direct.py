@@ -1,7 +1,9 @@
-"""Blobs straight to and from the object store, for which the gateway only signs: parts of one blob travel several at a time.
+"""Blobs straight to and from the object store, for which the gateway only signs: parts of one blob
+travel several at a time.
 
-The store gets no token of ours: what it may do stands, signed, in the URL. From where it cannot be reached (a network of its own,
-a firewall), the same bytes go through the gateway, and are asked for there from then on. Before it: `transfer`.
+The store gets no token of ours: what it may do stands, signed, in the URL. From where it cannot be
+reached (a network of its own, a firewall), the same bytes go through the gateway, and are asked for
+there from then on. Before it: `transfer`.
 """
 
 from __future__ import annotations
@@ -31,8 +33,17 @@ _PIECE_BYTES = 1 << 20
 _PARALLEL = 8
 _TRIES = 3
 
-_retries = Retry(total=4, connect=1, backoff_factor=0.1, backoff_max=2.0, status_forcelist=(500, 502, 503, 504), raise_on_status=False)
-_pool = urllib3.PoolManager(maxsize=4 * _PARALLEL, timeout=Timeout(connect=3.0, read=60.0), retries=_retries)
+_retries = Retry(
+    total=4,
+    connect=1,
+    backoff_factor=0.1,
+    backoff_max=2.0,
+    status_forcelist=(500, 502, 503, 504),
+    raise_on_status=False,
+)
+_pool = urllib3.PoolManager(
+    maxsize=4 * _PARALLEL, timeout=Timeout(connect=3.0, read=60.0), retries=_retries
+)
 _out_of_reach: weakref.WeakSet[Gateway] = weakref.WeakSet()
 
 T = TypeVar("T")
@@ -55,7 +66,10 @@ def put(gateway: Gateway, digest: str, url: str, view: memoryview) -> None:
 def _put_parts(gateway: Gateway, digest: str, view: memoryview) -> None:
     """All parts, or nothing is left of it."""
     begun = gateway.post(f"/blobs/{digest}/parts", {"size": view.nbytes})
-    upload, size = f"/blobs/{digest}/parts/{quote(begun['upload'], safe='')}", int(begun["part_bytes"])
+    upload, size = (
+        f"/blobs/{digest}/parts/{quote(begun['upload'], safe='')}",
+        int(begun["part_bytes"]),
+    )
     parts = [view[start : start + size] for start in range(0, view.nbytes, size)]
     urls = _Urls(gateway, f"/blobs/{digest}/parts", view.nbytes, begun)
     try:
@@ -68,7 +82,9 @@ def _put_parts(gateway: Gateway, digest: str, view: memoryview) -> None:
 
 
 class _Urls:
-    """Where the parts of one upload go: signed for minutes, and asked for anew for the parts left once half of that is over."""
+    """Where the parts of one upload go: signed for minutes, and asked for anew for the parts left
+    once half of that is over.
+    """
 
     def __init__(self, gateway: Gateway, path: str, size_bytes: int, begun: dict[str, Any]) -> None:
         self._gateway, self._path, self._lock = gateway, path, threading.Lock()
@@ -99,7 +115,9 @@ def _put_part(urls: _Urls, number: int, part: memoryview) -> str:
 
 def _put(url: str, data: memoryview) -> str:
     """The store's answer to it: an ETag."""
-    answer = _pool.request("PUT", url, body=cast(Any, data), headers={"Content-Type": "application/octet-stream"})
+    answer = _pool.request(
+        "PUT", url, body=cast(Any, data), headers={"Content-Type": "application/octet-stream"}
+    )
     _check(answer)
     return answer.headers.get("ETag", "")
 
@@ -125,7 +143,9 @@ def reachable(gateway: Gateway) -> bool:
 
 
 def _get(url: str, fd: int, start: int) -> int:
-    """One part, written where it belongs; the size of the whole. A connection that breaks in the middle is taken up again."""
+    """One part, written where it belongs; the size of the whole. A connection that breaks in the
+    middle is taken up again.
+    """
     for tries_left in reversed(range(_TRIES)):
         try:
             return _range(url, fd, start)
@@ -152,7 +172,10 @@ def _range(url: str, fd: int, start: int) -> int:
 
 def _check(answer: urllib3.BaseHTTPResponse) -> None:
     if answer.status >= 300:
-        raise errors.StorageFailed(f"the object store refused a transfer ({answer.status}); run the cell again, or tell the operator")
+        raise errors.StorageFailed(
+            f"the object store refused a transfer ({answer.status}); run the cell again, or tell "
+            f"the operator"
+        )
 
 
 def _at_once(work: Callable[[int], T], items: Sequence[int]) -> list[T]:

@@ -1,4 +1,5 @@
-"""HTTP to the gateway: problem documents become errors, streams become events. Knows no task and no notebook.
+"""HTTP to the gateway: problem documents become errors, streams become events. Knows no task and no
+notebook.
 
 Before it: `client`. After it: the gateway's routes.
 """
@@ -28,21 +29,34 @@ _SUBMIT_TRIES = 3
 _PIECE_BYTES = 1 << 20
 _SILENCE_S = 45.0  # the gateway pings an idle event stream every 15 s
 
-# Every request may be sent twice: a server, or a proxy before it, closes an idle connection at the very moment when we use it again. The
-# POSTs are questions (missing), say what is so already (cancel), have a key (submit), or answer "no such file" the second time (take).
+# Every request may be sent twice: a server, or a proxy before it, closes an idle connection at the
+# very moment when we use it again. The POSTs are questions (missing), say what is so already
+# (cancel), have a key (submit), or answer "no such file" the second time (take).
 _TRIES, _FIRST_TRIES = 7, 4
-"""A gateway that has answered before is being restarted, which takes it some seconds; one that never has may be no gateway."""
+"""A gateway that has answered before is being restarted, which takes it some seconds; one that
+never has may be no gateway.
+"""
 _PATIENCE_S = 30.0
-"""So long a gateway that says "not so fast, again in … s" is obeyed; a quota that is used up for a month is an error at once."""
+"""So long a gateway that says "not so fast, again in … s" is obeyed; a quota that is used up for a
+month is an error at once.
+"""
 
 
 class _Again(Retry):
     RETRY_AFTER_STATUS_CODES = frozenset({503})  # urllib3 itself would wait a month, too
 
 
-_RETRY = _Again(total=_TRIES, backoff_factor=0.1, backoff_max=2.0, status_forcelist=(502, 503, 504), raise_on_status=False)
+_RETRY = _Again(
+    total=_TRIES,
+    backoff_factor=0.1,
+    backoff_max=2.0,
+    status_forcelist=(502, 503, 504),
+    raise_on_status=False,
+)
 _RETRY_POST = _RETRY.new(allowed_methods=None)
-_ONCE = _Again(total=0, raise_on_status=False)  # a broken stream of events is taken up where it was, by whoever reads it
+_ONCE = _Again(
+    total=0, raise_on_status=False
+)  # a broken stream of events is taken up where it was, by whoever reads it
 
 
 class Elsewhere(Exception):
@@ -50,24 +64,33 @@ class Elsewhere(Exception):
 
 
 class BlobsMissing(errors.Refused):
-    """The task names blobs that the store does not have, or no longer: send them, and submit it again."""
+    """The task names blobs that the store does not have, or no longer: send them, and submit it
+    again.
+    """
 
 
 class Gateway:
-    """One gateway, spoken to with one token, or without one with the login kept for it. Safe to share between threads."""
+    """One gateway, spoken to with one token, or without one with the login kept for it. Safe to
+    share between threads.
+    """
 
     def __init__(self, url: str, token: str) -> None:
         self.url = url.rstrip("/")
         self._token, self._login = Secret(token), None if token else Login(self.url)
         self._headers = {"User-Agent": f"mecapy-jupyter/{__version__}"}
         self._answered = False
-        self._pool = urllib3.PoolManager(maxsize=32, timeout=Timeout(connect=_CONNECT_S, read=_ANSWER_S))
+        self._pool = urllib3.PoolManager(
+            maxsize=32, timeout=Timeout(connect=_CONNECT_S, read=_ANSWER_S)
+        )
 
     def __repr__(self) -> str:
         return f"Gateway({self.url!r})"
 
     def __reduce__(self) -> Any:
-        raise TypeError("a connection to the gateway holds a token and does not travel; make a Client where it is needed")
+        raise TypeError(
+            "a connection to the gateway holds a token and does not travel; make a Client where "
+            "it is needed"
+        )
 
     def secret_in(self, data: bytes) -> bool:
         """Whether our token is in there."""
@@ -79,12 +102,22 @@ class Gateway:
         self._pool.clear()
 
     def get(self, path: str, **query: Any) -> Any:
-        return self._json("GET", path, fields={name: str(value) for name, value in query.items() if value is not None})
+        return self._json(
+            "GET",
+            path,
+            fields={name: str(value) for name, value in query.items() if value is not None},
+        )
 
     def post(self, path: str, body: Any = None, *, key: str = "") -> Any:
-        """POST JSON. It may be sent twice: by its nature, or because the gateway knows it again by an idempotency `key`."""
+        """POST JSON. It may be sent twice: by its nature, or because the gateway knows it again by
+        an idempotency `key`.
+        """
         headers = {"Content-Type": "application/json"} | ({"Idempotency-Key": key} if key else {})
-        text = json.dumps(body, separators=(",", ":"), allow_nan=False).encode() if body is not None else b""
+        text = (
+            json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
+            if body is not None
+            else b""
+        )
         return self._json("POST", path, body=text, headers=headers, retries=_RETRY_POST)
 
     def delete(self, path: str) -> None:
@@ -95,7 +128,9 @@ class Gateway:
         self._request("PUT", path, body=data, headers={"Content-Type": "application/octet-stream"})
 
     def get_pieces(self, path: str) -> Iterator[bytes]:
-        """A body as it arrives, never whole in memory. Raises Elsewhere where the gateway sends us on."""
+        """A body as it arrives, never whole in memory. Raises Elsewhere where the gateway sends us
+        on.
+        """
         answer = self._send("GET", path, preload_content=False, redirect=False)
         try:
             if answer.status == 307:
@@ -104,16 +139,24 @@ class Gateway:
                 raise _problem(answer, self.url)
             yield from answer.stream(_PIECE_BYTES)
         except urllib3.exceptions.HTTPError as broken:
-            raise errors.ConnectionFailed(f"a download from {self.url} broke: {broken}. `%mecapy get` fetches it again") from broken
+            raise errors.ConnectionFailed(
+                f"a download from {self.url} broke: {broken}. `%mecapy get` fetches it again"
+            ) from broken
         finally:
             answer.close()
 
     def submit(self, body: Any, key: str) -> tuple[dict[str, Any], Iterator[wire.Event]]:
-        """Submit a task and follow it, in one request. Returns what the gateway says of it, and the events after that.
+        """Submit a task and follow it, in one request. Returns what the gateway says of it, and the
+        events after that.
 
-        `key`: the idempotency key; the request is repeated with it when the connection breaks before the task is known.
+        `key`: the idempotency key; the request is repeated with it when the connection breaks
+        before the task is known.
         """
-        headers = {"Accept": "text/event-stream", "Content-Type": "application/json", "Idempotency-Key": key}
+        headers = {
+            "Accept": "text/event-stream",
+            "Content-Type": "application/json",
+            "Idempotency-Key": key,
+        }
         text = json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
         for tries_left in reversed(range(_SUBMIT_TRIES)):
             told = self._stream("POST", "/tasks", headers=headers, body=text, retries=_RETRY_POST)
@@ -121,11 +164,17 @@ class Gateway:
                 return next(told).data, told
             except (errors.ConnectionFailed, StopIteration):
                 if not tries_left:
-                    raise errors.ConnectionFailed(f"{self.url} broke the connection while it took the task; run the cell again") from None
+                    raise errors.ConnectionFailed(
+                        f"{self.url} broke the connection while it took the task; run the cell "
+                        f"again"
+                    ) from None
         raise AssertionError
 
-    def events(self, task_id: str, last_id: str = "", *, follow: bool = True) -> Iterator[wire.Event]:
-        """Events of a task after `last_id`, until the final one; without `follow`, until the last one there is by now.
+    def events(
+        self, task_id: str, last_id: str = "", *, follow: bool = True
+    ) -> Iterator[wire.Event]:
+        """Events of a task after `last_id`, until the final one; without `follow`, until the last
+        one there is by now.
 
         Raises `ConnectionFailed` when the stream breaks.
         """
@@ -144,9 +193,13 @@ class Gateway:
                 ended = event.type in wire.FINAL
                 yield event
         except urllib3.exceptions.HTTPError as broken:
-            raise errors.ConnectionFailed(f"the event stream from {self.url} broke: {broken}") from broken
+            raise errors.ConnectionFailed(
+                f"the event stream from {self.url} broke: {broken}"
+            ) from broken
         finally:
-            if ended:  # only the end of the stream follows: once it is read, the connection serves the next request
+            # only the end of the stream follows: once it is read, the connection serves the next
+            # request
+            if ended:
                 with suppress(urllib3.exceptions.HTTPError):
                     collections.deque(told, maxlen=0)
                 answer.release_conn()
@@ -176,7 +229,9 @@ class Gateway:
             time.sleep(int(wait))
 
     def _authorized(self, method: str, path: str, **options: Any) -> urllib3.BaseHTTPResponse:
-        named = self._headers | {"X-Request-ID": os.urandom(8).hex()} | options.pop("headers", {})  # so it is in the gateway's log
+        named = (
+            self._headers | {"X-Request-ID": os.urandom(8).hex()} | options.pop("headers", {})
+        )  # so it is in the gateway's log
         token = self._login.token() if self._login else self._token
         answer = self._once(token, method, path, headers=named, **options)
         if answer.status == 401 and self._login and self._login.refused(token):
@@ -186,13 +241,21 @@ class Gateway:
         return answer
 
     def _once(
-        self, token: Secret, method: str, path: str, headers: dict[str, str], retries: Retry = _RETRY, **options: Any
+        self,
+        token: Secret,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        retries: Retry = _RETRY,
+        **options: Any,
     ) -> urllib3.BaseHTTPResponse:
         if not self._answered:
             retries = retries.new(total=min(int(retries.total or 0), _FIRST_TRIES))
         sent = headers | {"Authorization": Secret(f"Bearer {token}")}
         try:
-            answer = self._pool.request(method, self.url + path, headers=sent, retries=retries, **options)
+            answer = self._pool.request(
+                method, self.url + path, headers=sent, retries=retries, **options
+            )
         except urllib3.exceptions.HTTPError as broken:
             raise errors.ConnectionFailed(
                 f"no answer from the gateway at {self.url} ({_reason(broken)}). Is it running? "
@@ -212,7 +275,11 @@ def _reason(broken: Exception) -> str:
     return str(cause).rpartition(": ")[2] or type(cause).__name__
 
 
-_BY_STATUS: dict[int, type[errors.MecapyError]] = {401: errors.NotAuthorized, 403: errors.NotAuthorized, 404: errors.NotFound}
+_BY_STATUS: dict[int, type[errors.MecapyError]] = {
+    401: errors.NotAuthorized,
+    403: errors.NotAuthorized,
+    404: errors.NotFound,
+}
 _BY_TYPE: dict[str, type[errors.MecapyError]] = {"blobs-missing": BlobsMissing}
 
 

@@ -1,8 +1,11 @@
-"""Logins kept on this machine, one for each gateway: whoever sends a request asks here for a token that is fresh.
+"""Logins kept on this machine, one for each gateway: whoever sends a request asks here for a token
+that is fresh.
 
-`logins.json`, in the user's configuration directory and readable by them alone, is shared by all kernels and commands. A lock around
-each renewal sees to it that one of them renews and the others take what it got. The refresh token is in the system's keyring instead
-where there is one (`pip install 'mecapy-jupyter[keyring]'`). Before it: `http`, `config`, `commands.login`. After it: `issuer`.
+`logins.json`, in the user's configuration directory and readable by them alone, is shared by all
+kernels and commands. A lock around each renewal sees to it that one of them renews and the others
+take what it got. The refresh token is in the system's keyring instead where there is one (`pip
+install 'mecapy-jupyter[keyring]'`). Before it: `http`, `config`, `commands.login`. After it:
+`issuer`.
 """
 
 from __future__ import annotations
@@ -26,7 +29,10 @@ from .secret import Secret
 
 _SERVICE = "mecapy"
 _LOCKED_S = 60.0
-_EARLY, _EARLY_S = 1 / 3, 60.0  # in this last part of its life a token is renewed beside the work, and
+_EARLY, _EARLY_S = (
+    1 / 3,
+    60.0,
+)  # in this last part of its life a token is renewed beside the work, and
 _LATE, _LATE_S = 1 / 10, 10.0  # in this last part before it is used
 
 
@@ -39,13 +45,20 @@ class Login:
         self._renewing = threading.Lock()
 
     def token(self) -> Secret:
-        """A token that is accepted for some seconds at least. Raises NotAuthorized, ConnectionFailed."""
+        """A token that is accepted for some seconds at least. Raises NotAuthorized,
+        ConnectionFailed.
+        """
         left_s = self._expires_at - time.time()
         if left_s < min(_LATE_S, self._lifetime_s * _LATE) or not self._access:
             with self._renewing:
-                if self._expires_at - time.time() < min(_LATE_S, self._lifetime_s * _LATE) or not self._access:
+                if (
+                    self._expires_at - time.time() < min(_LATE_S, self._lifetime_s * _LATE)
+                    or not self._access
+                ):
                     self._refresh(self._access)
-        elif left_s < min(_EARLY_S, self._lifetime_s * _EARLY) and self._renewing.acquire(blocking=False):
+        elif left_s < min(_EARLY_S, self._lifetime_s * _EARLY) and self._renewing.acquire(
+            blocking=False
+        ):
             threading.Thread(target=self._refresh_beside, name="mecapy login", daemon=True).start()
         return self._access
 
@@ -65,21 +78,34 @@ class Login:
             self._renewing.release()
 
     def _refresh(self, used: str) -> None:
-        """What the file has, if that is another and fresh; else a new one from the issuer, and into the file."""
+        """What the file has, if that is another and fresh; else a new one from the issuer, and into
+        the file.
+        """
         with _locked():
             kept = _read()
             mine = kept.get(self._url)
             if mine is None:
-                raise errors.NotAuthorized(f"you are not logged in at {self._url}: run `mecapy login`, in a notebook `%mecapy login`")
-            if mine["access"] == used or mine["expires_at"] - time.time() < min(_LATE_S, mine["lifetime_s"] * _LATE):
+                raise errors.NotAuthorized(
+                    f"you are not logged in at {self._url}: run `mecapy login`, in a notebook "
+                    f"`%mecapy login`"
+                )
+            if mine["access"] == used or mine["expires_at"] - time.time() < min(
+                _LATE_S, mine["lifetime_s"] * _LATE
+            ):
                 try:
-                    tokens = renew(Issuer(**mine["issuer"]), mine["refresh"] or _from_keyring(self._url))
+                    tokens = renew(
+                        Issuer(**mine["issuer"]), mine["refresh"] or _from_keyring(self._url)
+                    )
                 except LoginEnded:
                     _write({url: one for url, one in kept.items() if url != self._url})
                     raise
                 mine = kept[self._url] = _entry(self._url, Issuer(**mine["issuer"]), tokens)
                 _write(kept)
-        self._access, self._expires_at, self._lifetime_s = mine["access"], mine["expires_at"], mine["lifetime_s"]
+        self._access, self._expires_at, self._lifetime_s = (
+            mine["access"],
+            mine["expires_at"],
+            mine["lifetime_s"],
+        )
 
 
 def keep(url: str, issuer: Issuer, tokens: Tokens) -> None:
@@ -94,7 +120,9 @@ def known(url: str) -> bool:
 
 
 def forget(url: str) -> bool:
-    """Log out: delete it here, and have the issuer forget it. False: it could not be asked to, or there was no such login."""
+    """Log out: delete it here, and have the issuer forget it. False: it could not be asked to, or
+    there was no such login.
+    """
     with _locked():
         kept = _read()
         mine = kept.pop(url, None)
@@ -115,7 +143,10 @@ def file() -> Path:
 
 def _entry(url: str, issuer: Issuer, tokens: Tokens) -> dict[str, Any]:
     refresh = Secret() if _into_keyring(url, tokens.refresh) else tokens.refresh
-    lives: dict[str, Any] = {"expires_at": time.time() + tokens.lifetime_s, "lifetime_s": tokens.lifetime_s}
+    lives: dict[str, Any] = {
+        "expires_at": time.time() + tokens.lifetime_s,
+        "lifetime_s": tokens.lifetime_s,
+    }
     return {"issuer": asdict(issuer), "access": tokens.access, "refresh": refresh} | lives
 
 
@@ -125,11 +156,16 @@ def _read() -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (ValueError, OSError) as problem:
-        raise errors.ConfigError(f"{file()} cannot be read ({type(problem).__name__}): delete it, and log in again") from None
+        raise errors.ConfigError(
+            f"{file()} cannot be read ({type(problem).__name__}): delete it, and log in again"
+        ) from None
 
 
 def _secret(part: dict[str, Any]) -> dict[str, Any]:
-    return {name: Secret(value) if name in ("access", "refresh") else value for name, value in part.items()}
+    return {
+        name: Secret(value) if name in ("access", "refresh") else value
+        for name, value in part.items()
+    }
 
 
 def _write(kept: dict[str, Any]) -> None:
@@ -147,7 +183,9 @@ def _locked() -> Generator[None]:
         until = time.monotonic() + _LOCKED_S
         while not _took(lock):
             if time.monotonic() > until:
-                raise errors.ConfigError(f"another process holds {lock.name} for a minute already: end it, and try again")
+                raise errors.ConfigError(
+                    f"another process holds {lock.name} for a minute already: end it, and try again"
+                )
             time.sleep(0.02)
         yield  # closing the file gives the lock back
 
@@ -173,7 +211,9 @@ def _keyring() -> Any:
         import keyring
     except ImportError:
         return None
-    return keyring if keyring.get_keyring().priority >= 1 else None  # below are those that store in plain text, or nothing
+    return (
+        keyring if keyring.get_keyring().priority >= 1 else None
+    )  # below are those that store in plain text, or nothing
 
 
 def _into_keyring(url: str, refresh: str) -> bool:
@@ -196,5 +236,8 @@ def _from_keyring(url: str) -> Secret:
         with suppress(system.errors.KeyringError):
             found = system.get_password(_SERVICE, url)
     if not found:
-        raise LoginEnded(f"the keyring does not give out your login at {url}: unlock it, or run `mecapy login` again")
+        raise LoginEnded(
+            f"the keyring does not give out your login at {url}: unlock it, or run `mecapy login` "
+            f"again"
+        )
     return Secret(found)

@@ -1,4 +1,5 @@
-"""A token as a text that does not show itself: in a traceback with the values of variables, in `repr`, or inside a pickle.
+"""A token as a text that does not show itself: in a traceback with the values of variables, in
+`repr`, or inside a pickle.
 
 Used by `http` and `logins`.
 """
@@ -17,4 +18,7 @@ class Secret(str):
         return "<secret>"
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
-        raise TypeError("a MecaPy token does not travel and is not stored with other things; make a Client where it is needed")
+        raise TypeError(
+            "a MecaPy token does not travel and is not stored with other things; make a Client "
+            "where it is needed"
+        )

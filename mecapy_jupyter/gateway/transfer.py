@@ -1,7 +1,9 @@
-"""Blobs between this process and the store: by the disk both share, else over HTTP; what is there is not sent again.
+"""Blobs between this process and the store: by the disk both share, else over HTTP; what is there
+is not sent again.
 
-On the gateway's own machine a buffer is written once, into a folder of the store, which hashes it and gives it its name; a blob
-comes from its file. Before it: `client`. Beside it: `known` (what need not be hashed). After it: `http`.
+On the gateway's own machine a buffer is written once, into a folder of the store, which hashes it
+and gives it its name; a blob comes from its file. Before it: `client`. Beside it: `known` (what
+need not be hashed). After it: `http`.
 """
 
 from __future__ import annotations
@@ -39,8 +41,8 @@ class Place:
 class Sent:
     """The digests of what was to be there, in order, and how many bytes had to travel for it.
 
-    `believed`: those that were in a store before and that this one was not asked about. Naming them in a task asks it; should the
-    answer be that they are not there, `complete` sends them.
+    `believed`: those that were in a store before and that this one was not asked about. Naming them
+    in a task asks it; should the answer be that they are not there, `complete` sends them.
     """
 
     digests: tuple[str, ...]
@@ -66,12 +68,18 @@ def send(gateway: Gateway, parts: Sequence[Any]) -> Sent:
     for number, digest in zip(unknown, digests, strict=True):
         names[number] = digest
     new = {digest: views[number] for number, digest in zip(unknown, digests, strict=True)}
-    sent_bytes = sum(view.nbytes for view in new.values()) + complete(gateway, asked) if left else complete(gateway, asked | new)
+    sent_bytes = (
+        sum(view.nbytes for view in new.values()) + complete(gateway, asked)
+        if left
+        else complete(gateway, asked | new)
+    )
     return Sent(tuple(name or "" for name in names), sent_bytes, believed)
 
 
 def _leave_or_hash(gateway: Gateway, views: Sequence[memoryview]) -> tuple[list[str], bool]:
-    """The digests of buffers of which nothing is known yet, and whether they are in the store by now. From here on they are known."""
+    """The digests of buffers of which nothing is known yet, and whether they are in the store by
+    now. From here on they are known.
+    """
     guarded = [known.begin(view) for view in views]
     left = _leave(gateway, views)
     digests = [known.hashed(view) for view in views] if left is None else left
@@ -88,15 +96,21 @@ def complete(gateway: Gateway, wanted: Mapping[str, memoryview]) -> int:
     asked = [{"digest": digest, "size": view.nbytes} for digest, view in wanted.items()]
     missing: list[dict[str, str]] = gateway.post("/blobs/missing", {"digests": asked})["missing"]
     if missing and _leave(gateway, [wanted[blob["digest"]] for blob in missing]) is None:
-        _upload(gateway, [(blob["digest"], blob["url"], wanted[blob["digest"]]) for blob in missing])
+        _upload(
+            gateway, [(blob["digest"], blob["url"], wanted[blob["digest"]]) for blob in missing]
+        )
     return sum(wanted[blob["digest"]].nbytes for blob in missing)
 
 
 def _upload(gateway: Gateway, blobs: Sequence[tuple[str, str, memoryview]]) -> None:
-    """Small ones beside each other; large ones one after another, each in parts beside each other."""
+    """Small ones beside each other; large ones one by one, each in parts beside each other."""
     large = [blob for blob in blobs if blob[2].nbytes > direct.WHOLE_BYTES]
     with concurrent.futures.ThreadPoolExecutor(_PARALLEL) as uploads:
-        started = [uploads.submit(direct.put, gateway, *blob) for blob in blobs if blob[2].nbytes <= direct.WHOLE_BYTES]
+        started = [
+            uploads.submit(direct.put, gateway, *blob)
+            for blob in blobs
+            if blob[2].nbytes <= direct.WHOLE_BYTES
+        ]
         for upload in started:
             upload.result()
     for blob in large:
@@ -104,7 +118,9 @@ def _upload(gateway: Gateway, blobs: Sequence[tuple[str, str, memoryview]]) -> N
 
 
 def _leave(gateway: Gateway, views: Sequence[memoryview]) -> list[str] | None:
-    """Write buffers where the gateway takes them over; their digests, which the store found. None: not possible here."""
+    """Write buffers where the gateway takes them over; their digests, which the store found. None:
+    not possible here.
+    """
     place = _place(gateway)
     if place is None:
         return None
@@ -112,7 +128,9 @@ def _leave(gateway: Gateway, views: Sequence[memoryview]) -> list[str] | None:
     try:
         for name, view in zip(names, views, strict=True):
             bufferfile.write(str(place.incoming / name), view)
-        taken: list[dict[str, str]] = gateway.post("/blobs/take", {"files": names})["taken"] if names else []
+        taken: list[dict[str, str]] = (
+            gateway.post("/blobs/take", {"files": names})["taken"] if names else []
+        )
         return [blob["digest"] for blob in taken]
     except (OSError, errors.NotFound, errors.Unavailable):
         return None  # the disk is full or the folder another's: over HTTP it works, or says why not
@@ -132,18 +150,26 @@ def fetch(gateway: Gateway, digest: str) -> Any:
                 return known.take_blob(fd, digest)
             finally:
                 os.close(fd)
-    with tempfile.TemporaryFile() if not hasattr(os, "memfd_create") else os.fdopen(os.memfd_create(digest[:12]), "w+b", 0) as file:
+    with (
+        tempfile.TemporaryFile()
+        if not hasattr(os, "memfd_create")
+        else os.fdopen(os.memfd_create(digest[:12]), "w+b", 0) as file
+    ):
         _download(gateway, f"/blobs/{digest}", file)
         view = known.take_blob(file.fileno(), digest)
         if known.hashed(view) != digest:
-            raise errors.StorageFailed(f"blob {digest[:12]}… arrived damaged; fetch the result again with `%mecapy get`")
+            raise errors.StorageFailed(
+                f"blob {digest[:12]}… arrived damaged; fetch the result again with `%mecapy get`"
+            )
         return view
 
 
 def _download(gateway: Gateway, path: str, file: Any) -> None:
     """Into an empty file: from the store itself, if the gateway names it and it answers."""
     try:
-        for piece in gateway.get_pieces(path if direct.reachable(gateway) else f"{path}?through=gateway"):
+        for piece in gateway.get_pieces(
+            path if direct.reachable(gateway) else f"{path}?through=gateway"
+        ):
             file.write(piece)
     except Elsewhere as there:
         if not direct.get(gateway, there.args[0], file.fileno()):
@@ -154,7 +180,9 @@ def _download(gateway: Gateway, path: str, file: Any) -> None:
 def _place(gateway: Gateway) -> Place | None:
     """Where the store is, if it is on this machine and ours to write to. Asked once."""
     if gateway not in _places:
-        _places[gateway] = _find_place(gateway) if urlsplit(gateway.url).hostname in _LOOPBACK else None
+        _places[gateway] = (
+            _find_place(gateway) if urlsplit(gateway.url).hostname in _LOOPBACK else None
+        )
     return _places[gateway]
 
 

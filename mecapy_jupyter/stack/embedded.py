@@ -1,7 +1,8 @@
-"""The embedded stack seen from a notebook or the command line: is it there, start it, stop it, what runs.
+"""The embedded stack seen from a notebook or the command line: is it there, start it, stop it, what
+runs.
 
-Imports no server code: the stack is another process (`mecapy up`), met through the files of its data directory (`datadir`).
-Before it: `config`, `cli`. After it: `mecapy_backend.stack.supervisor`.
+Imports no server code: the stack is another process (`mecapy up`), met through the files of its
+data directory (`datadir`). Before it: `config`, `cli`. After it: `mecapy_backend.stack.supervisor`.
 """
 
 from __future__ import annotations
@@ -28,14 +29,25 @@ _READY_S = 60.0  # a laptop that has other things to do
 _STOP_S = 40.0
 _REAP_S = 1.0
 _LOOK_S = 0.05
-_SERVER_PARTS = ("fastapi", "uvicorn", "alembic", "sqlalchemy", "asyncpg", "arq", "mecapy_backend", "mecapy_worker")
+_SERVER_PARTS = (
+    "fastapi",
+    "uvicorn",
+    "alembic",
+    "sqlalchemy",
+    "asyncpg",
+    "arq",
+    "mecapy_backend",
+    "mecapy_worker",
+)
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where the gateway is and who we are. `source` says in words where that was found. No token: by the login kept for that gateway."""
+    """Where the gateway is and who we are. `source` says in words where that was found. No token:
+    by the login kept for that gateway.
+    """
 
     url: str
     token: str = field(repr=False)
@@ -46,22 +58,37 @@ class Endpoint:
 
 
 def status(data: Path | str | None = None) -> dict[str, Any]:
-    """The contract's `mecapy status --json`. Without a running stack: `url` is None and `components` is empty."""
+    """The contract's `mecapy status --json`. Without a running stack: `url` is None and
+    `components` is empty.
+    """
     place = files(data)
     state = running(place)
     if not state:
-        return {"url": None, "data": str(place.data), "supervisor": None, "ready": False, "components": []}
+        return {
+            "url": None,
+            "data": str(place.data),
+            "supervisor": None,
+            "ready": False,
+            "components": [],
+        }
     components = [
         {name: value for name, value in part.items() if name != "created"}
         | {"healthy": bool(part["healthy"] and lives(part["pid"], part["created"]))}
         for part in state["components"]
     ]
     supervisor = {"pid": state["supervisor"]["pid"]}
-    return {"url": state["url"], "data": str(place.data), "supervisor": supervisor, "ready": state["ready"], "components": components}
+    return {
+        "url": state["url"],
+        "data": str(place.data),
+        "supervisor": supervisor,
+        "ready": state["ready"],
+        "components": components,
+    }
 
 
 def ensure(data: Path | str | None = None, say: Say = print) -> Endpoint:
-    """The endpoint of the running stack; starts one when there is none, and waits until it is ready.
+    """The endpoint of the running stack; starts one when there is none, and waits until it is
+    ready.
 
     Raises `ConfigError` where the stack is not installed and `StackError` when it does not come up.
     """
@@ -82,9 +109,12 @@ def ensure(data: Path | str | None = None, say: Say = print) -> Endpoint:
                 continue
             _start(place, until)
             say(
-                f"MecaPy: started an embedded stack on this machine (ends by itself when idle, or with `mecapy down`; logs in {place.logs})"
+                f"MecaPy: started an embedded stack on this machine (ends by itself when idle, or "
+                f"with `mecapy down`; logs in {place.logs})"
             )
-    raise errors.StackError(f"the embedded stack is not ready after {_READY_S:.0f} s. {_tail(place)}")
+    raise errors.StackError(
+        f"the embedded stack is not ready after {_READY_S:.0f} s. {_tail(place)}"
+    )
 
 
 def joined(data: Path | str | None = None) -> Endpoint | None:
@@ -93,7 +123,7 @@ def joined(data: Path | str | None = None) -> Endpoint | None:
 
 
 def down(data: Path | str | None = None) -> bool:
-    """Stops the stack in order and waits until it is gone, its leftovers too. False: nothing ran."""
+    """Stop the stack in order and wait until it is gone, its leftovers too. False: nothing ran."""
     place = files(data)
     state = running(place)
     if not state:
@@ -109,7 +139,9 @@ def down(data: Path | str | None = None) -> bool:
             _sweep(place)
             break
         time.sleep(_LOOK_S)
-    reaped_by = time.monotonic() + _REAP_S  # it has ended; whoever counts processes sees it until its parent has looked
+    reaped_by = (
+        time.monotonic() + _REAP_S
+    )  # it has ended; whoever counts processes sees it until its parent has looked
     while _exists(pid) and time.monotonic() < reaped_by:
         time.sleep(_LOOK_S)
     return True
@@ -124,14 +156,20 @@ def _exists(pid: int) -> bool:
 
 
 def _endpoint(place: Files) -> Endpoint | None:
-    """The running stack's endpoint, once it answered: the question also tells the stack that somebody is here."""
+    """The running stack's endpoint, once it answered: the question also tells the stack that
+    somebody is here.
+    """
     from ..gateway.http import Gateway
 
     state = running(place)
     if not (state and state["ready"]):
         return None
-    endpoint = Endpoint(state["url"], place.token.read_text().strip(), f"embedded stack in {place.data}")
-    with suppress(errors.ConnectionFailed, errors.Unavailable):  # it ends just now, or its gateway is being restarted
+    endpoint = Endpoint(
+        state["url"], place.token.read_text().strip(), f"embedded stack in {place.data}"
+    )
+    with suppress(
+        errors.ConnectionFailed, errors.Unavailable
+    ):  # it ends just now, or its gateway is being restarted
         Gateway(endpoint.url, endpoint.token).get("/me")
         return endpoint
     return None
@@ -141,7 +179,8 @@ def _require_local() -> None:
     missing = [name for name in _SERVER_PARTS if importlib.util.find_spec(name) is None]
     if missing:
         raise errors.ConfigError(
-            "no gateway is configured, and the embedded stack is not installed here: `pip install 'mecapy-jupyter[local]'`, "
+            "no gateway is configured, and the embedded stack is not installed here: `pip install "
+            "'mecapy-jupyter[local]'`, "
             "or set MECAPY_URL and MECAPY_TOKEN (`mecapy login` asks for both and keeps them)"
         )
 
@@ -152,14 +191,33 @@ def _start(place: Files, until: float) -> None:
     idle_s = os.environ.get("MECAPY_IDLE_STOP") or str(IDLE_STOP_S)
     ours, theirs = os.pipe()
     try:
-        argv = command("up", "--data", str(place.data), "--idle-stop", idle_s, "--detach", "--ready-fd", str(theirs))
+        argv = command(
+            "up",
+            "--data",
+            str(place.data),
+            "--idle-stop",
+            idle_s,
+            "--detach",
+            "--ready-fd",
+            str(theirs),
+        )
         with (place.logs / "up.log").open("wb") as log:
-            subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(theirs,), cwd=place.data, check=False)
+            subprocess.run(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(theirs,),
+                cwd=place.data,
+                check=False,
+            )
         os.close(theirs)
         theirs = -1
         ready, _, _ = select.select([ours], [], [], max(0.0, until - time.monotonic()))
         if not ready:
-            raise errors.StackError(f"the embedded stack is not ready after {_READY_S:.0f} s. {_tail(place)}")
+            raise errors.StackError(
+                f"the embedded stack is not ready after {_READY_S:.0f} s. {_tail(place)}"
+            )
         if not os.read(ours, 16):
             raise errors.StackError(f"the embedded stack did not start. {_tail(place)}")
     finally:
@@ -169,7 +227,9 @@ def _start(place: Files, until: float) -> None:
 
 
 def command(*arguments: str) -> tuple[str, ...]:
-    """The `mecapy` command of this very installation. -P: nothing in the current folder may stand for one of our modules."""
+    """The `mecapy` command of this very installation. -P: nothing in the current folder may stand
+    for one of our modules.
+    """
     return (sys.executable, "-P", "-m", "mecapy_jupyter.cli", *arguments)
 
 
@@ -187,7 +247,10 @@ def _tail(place: Files) -> str:
         text = (place.logs / "up.log").read_text(errors="replace").strip()
     except OSError:
         text = ""
-    return f"Its log {place.logs / 'up.log'} ends with:\n{text[-1500:] or '(nothing)'}\nTry `mecapy up` in a terminal to watch it start."
+    return (
+        f"Its log {place.logs / 'up.log'} ends with:\n{text[-1500:] or '(nothing)'}\nTry "
+        f"`mecapy up` in a terminal to watch it start."
+    )
 
 
 @contextmanager
@@ -201,6 +264,9 @@ def _alone(path: Path, until: float) -> Generator[None]:
                 break
             except OSError:
                 if time.monotonic() > until:
-                    raise errors.StackError(f"another process is still starting the stack in {path.parent}: see `mecapy status`") from None
+                    raise errors.StackError(
+                        f"another process is still starting the stack in {path.parent}: see "
+                        f"`mecapy status`"
+                    ) from None
                 time.sleep(_LOOK_S)
         yield

@@ -1,6 +1,8 @@
-"""An interrupt while a task is being submitted: it waits until the task's id is known, for before that nobody could cancel it.
+"""An interrupt while a task is being submitted: it waits until the task's id is known, for before
+that nobody could cancel it.
 
-Before it: `client`. Only where Python raises KeyboardInterrupt by itself (a cell, a script), and only in the main thread.
+Before it: `client`. Only where Python raises KeyboardInterrupt by itself (a cell, a script), and
+only in the main thread.
 """
 
 from __future__ import annotations
@@ -12,17 +14,27 @@ from typing import Any, Self
 
 
 class Held:
-    """The first interrupt in this context sets `came` and does nothing more; a second one, of somebody impatient, is raised at once."""
+    """The first interrupt in this context sets `came` and does nothing more; a second one, of
+    somebody impatient, is raised at once.
+    """
 
     came = False
     _before: Any = None
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        if (
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        ):
             self._before = signal.signal(signal.SIGINT, self._note)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
 

@@ -1,4 +1,5 @@
-"""All that a task printed, from the gateway: as pieces, as one text, or in a notebook, where a very long one goes into a file.
+"""All that a task printed, from the gateway: as pieces, as one text, or in a notebook, where a very
+long one goes into a file.
 
 Before it: `commands` and `client`. After it: `http`.
 """
@@ -29,7 +30,9 @@ def text(gateway: Gateway, task_id: str) -> str:
 
 
 def show(gateway: Gateway, task_id: str, folder: Path) -> str:
-    """What to print for `%mecapy logs`: the log, or, when it is too long for that, its last lines and the file that has it."""
+    """What to print for `%mecapy logs`: the log, or, when it is too long for that, its last lines
+    and the file that has it.
+    """
     short, chars, rest = list[str](), 0, pieces(gateway, task_id)
     for piece in rest:
         short.append(piece)
@@ -45,4 +48,7 @@ def _saved(first: Iterable[str], rest: Iterable[str], path: Path) -> str:
         for piece in itertools.chain(first, rest):
             size += file.write(piece.encode("utf-8", "surrogatepass"))
             tail = (tail + piece[-_TAIL_CHARS:])[-_TAIL_CHARS:]
-    return f"{tail.rstrip()}\n[mecapy] The log has {size / 1e6:.1f} MB, too much to show here: all of it is in {path.name}.\n"
+    return (
+        f"{tail.rstrip()}\n[mecapy] The log has {size / 1e6:.1f} MB, too much to show here: "
+        f"all of it is in {path.name}.\n"
+    )

@@ -1,7 +1,9 @@
-"""`Client.map`: calls cut into chunks, each chunk one task, results as they come or in order, one live block for all of them.
+"""`Client.map`: calls cut into chunks, each chunk one task, results as they come or in order, one
+live block for all of them.
 
-A chunk is as many calls as fill a third of a second, by what the chunks before it took (`pace`); so trivial calls travel by the
-thousand and long ones alone. Knows nothing of HTTP or pickles. Before it: `maps`. After it: `Client.enter`; beside it `block`.
+A chunk is as many calls as fill a third of a second, by what the chunks before it took (`pace`); so
+trivial calls travel by the thousand and long ones alone. Knows nothing of HTTP or pickles. Before
+it: `maps`. After it: `Client.enter`; beside it `block`.
 """
 
 from __future__ import annotations
@@ -69,7 +71,9 @@ class Map:
         """Send chunks until enough are in flight."""
         while len(self.flying) < AHEAD * self.slots and len(self.waiting) < _KEPT * self.slots:
             left = None if self.count is None else self.count - self.cut
-            calls = list(itertools.islice(self.calls, self.chunk_calls or self.pace.size(left, self.slots)))
+            calls = list(
+                itertools.islice(self.calls, self.chunk_calls or self.pace.size(left, self.slots))
+            )
             if not calls:
                 return
             self._send(calls)
@@ -77,7 +81,9 @@ class Map:
     def _send(self, calls: Calls) -> None:
         first, self.cut = self.cut, self.cut + len(calls)
         values = {wire.CALLED: self.fn, "_mecapy_calls": calls}
-        request = wire.TaskRequest(_CODE, name=f"{name_of(self.fn)} × {len(calls)}", outputs=(_RESULTS,))
+        request = wire.TaskRequest(
+            _CODE, name=f"{name_of(self.fn)} × {len(calls)}", outputs=(_RESULTS,)
+        )
         task = self.client.enter(request, values)
         piece = self.flying[task] = Chunk(first, calls, task)
         self.waiting.append(piece)
@@ -86,7 +92,9 @@ class Map:
         task.follow()
 
     def results(self) -> Generator[Any]:
-        """The first value is None and comes once chunks are under way; then all results. Closed early, it cancels what is in flight."""
+        """The first value is None and comes once chunks are under way; then all results. Closed
+        early, it cancels what is in flight.
+        """
         try:
             self.fill()
             yield
@@ -106,7 +114,11 @@ class Map:
         for task in self.flying:
             with contextlib.suppress(errors.MecapyError):
                 task.cancel()
-        self.block.finish(wire.Outcome(state, seconds=time.monotonic() - self.started), [f"{self.done:,} results"], error)
+        self.block.finish(
+            wire.Outcome(state, seconds=time.monotonic() - self.started),
+            [f"{self.done:,} results"],
+            error,
+        )
 
     def _next(self) -> Chunk:
         """The next chunk whose results may be handed out, waited for."""
@@ -115,7 +127,10 @@ class Map:
             ready = (
                 self.waiting[0]
                 if self.in_order
-                else next((piece for piece in self.waiting if piece.task not in self.flying), self.waiting[0])
+                else next(
+                    (piece for piece in self.waiting if piece.task not in self.flying),
+                    self.waiting[0],
+                )
             )
             if ready.task not in self.flying:
                 self.waiting.remove(ready)
@@ -149,11 +164,15 @@ class Map:
             self.pace.learn(outcome.seconds, len(piece.calls))
             self.done += len(piece.calls)
             fraction = None if not self.count else self.done / self.count
-            text = f"{self.done:,} of {self.count:,} calls" if self.count else f"{self.done:,} calls"
+            text = (
+                f"{self.done:,} of {self.count:,} calls" if self.count else f"{self.done:,} calls"
+            )
             self.block.event(wire.Event("", wire.PROGRESS, {"fraction": fraction, "text": text}))
 
     def _show(self, piece: Chunk) -> None:
-        """What a chunk's calls print appears as if they ran here; the block hears that something runs."""
+        """What a chunk's calls print appears as if they ran here; the block hears that something
+        runs.
+        """
         while not piece.task.events.empty():
             event = piece.task.events.get()
             if not isinstance(event, wire.Event):
@@ -167,17 +186,29 @@ class Map:
                 stream.flush()
 
     def _opened(self, piece: Chunk) -> Iterator[Any]:
-        """Its results; then, where a call failed, that call's own exception with the argument named."""
+        """Its results; then, where a call failed, that call's own exception with the argument
+        named.
+        """
         error = piece.task.exception()
         results = piece.task.home.bound.get(_RESULTS, [])
         yield from results
         if error is None and _RESULTS not in piece.task.home.bound:
             why = piece.task.home.left.get(_RESULTS, "no reason given")
-            error = errors.CannotReceive(f"a result of {name_of(self.fn)} cannot travel home: {why}")
+            error = errors.CannotReceive(
+                f"a result of {name_of(self.fn)} cannot travel home: {why}"
+            )
             error.add_note(_range(piece))
         elif error is not None:
-            own = piece.task.outcome is not None and piece.task.outcome.error is not None and piece.task.outcome.error.kind == "cell"
-            error.add_note(_argument(piece, len(results)) if own and len(results) < len(piece.calls) else _range(piece))
+            own = (
+                piece.task.outcome is not None
+                and piece.task.outcome.error is not None
+                and piece.task.outcome.error.kind == "cell"
+            )
+            error.add_note(
+                _argument(piece, len(results))
+                if own and len(results) < len(piece.calls)
+                else _range(piece)
+            )
         if error is not None:
             raise error
 
@@ -188,9 +219,16 @@ def name_of(fn: Callable[..., Any]) -> str:
 
 def _argument(piece: Chunk, at: int) -> str:
     arguments = piece.calls[at]
-    return f"argument {piece.first + at}: {reprlib.repr(arguments[0] if len(arguments) == 1 else arguments)}"
+    return (
+        f"argument {piece.first + at}: "
+        f"{reprlib.repr(arguments[0] if len(arguments) == 1 else arguments)}"
+    )
 
 
 def _range(piece: Chunk) -> str:
     last = piece.first + len(piece.calls) - 1
-    return _argument(piece, 0) if len(piece.calls) == 1 else f"one of the arguments {piece.first} to {last}"
+    return (
+        _argument(piece, 0)
+        if len(piece.calls) == 1
+        else f"one of the arguments {piece.first} to {last}"
+    )

@@ -1,4 +1,5 @@
-"""What a client remembers from map to map: how long calls of a function take, and how many tasks run at once.
+"""What a client remembers from map to map: how long calls of a function take, and how many tasks
+run at once.
 
 Before it: `client`. After it: `mapping`, one map from its first chunk to its last.
 """
@@ -22,7 +23,9 @@ _ASK_EVERY_S = 5.0
 
 
 class Maps:
-    """What a client remembers from map to map: an optimizer maps the same function hundreds of times."""
+    """What a client remembers from map to map: an optimizer maps the same function hundreds of
+    times.
+    """
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -47,7 +50,18 @@ class Maps:
         until = None if timeout_s is None else time.monotonic() + timeout_s
         block = LiveBlock(name_of(fn), quiet=not _in_notebook())
         calls = zip(*iterables, strict=False)
-        work = Map(self._client, fn, calls, count, self._slots_now(), chunk_calls, self._paces.of(fn), in_order, block, until)
+        work = Map(
+            self._client,
+            fn,
+            calls,
+            count,
+            self._slots_now(),
+            chunk_calls,
+            self._paces.of(fn),
+            in_order,
+            block,
+            until,
+        )
         results = work.results()
         next(results)
         return results
@@ -56,11 +70,19 @@ class Maps:
         """How many tasks the workers run at once."""
         if time.monotonic() - self._asked > _ASK_EVERY_S or not self._asked:
             workers = self._client.gateway.get("/workers")
-            self._slots, self._asked = sum(worker["info"].get("slots", 1) for worker in workers), time.monotonic()
+            self._slots, self._asked = (
+                sum(worker["info"].get("slots", 1) for worker in workers),
+                time.monotonic(),
+            )
         return max(1, self._slots)
 
 
 def _in_notebook() -> bool:
-    """Whether a block can be shown here. On a terminal the bar belongs to who iterates, to tqdm for instance."""
+    """Whether a block can be shown here. On a terminal the bar belongs to who iterates, to tqdm for
+    instance.
+    """
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    return getattr(shell, "kernel", None) is not None and threading.current_thread() is threading.main_thread()
+    return (
+        getattr(shell, "kernel", None) is not None
+        and threading.current_thread() is threading.main_thread()
+    )

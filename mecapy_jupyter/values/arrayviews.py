@@ -1,4 +1,6 @@
-"""numpy arrays that share memory, written so that they share it on the other side, too. Part of `pickler`; never imports numpy itself."""
+"""numpy arrays that share memory, written so that they share it on the other side, too. Part of
+`pickler`; never imports numpy itself.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from typing import Any
 
 
 def roots(arrays: Iterable[Any]) -> dict[int, Any]:
-    """For each piece of memory (by the id of the array that owns it), the largest contiguous one of `arrays` that looks at it."""
+    """For each piece of memory (by the id of the array that owns it), the largest contiguous one of
+    `arrays` that looks at it.
+    """
     numpy = sys.modules.get("numpy")
     found: dict[int, Any] = {}
     for array in arrays if numpy else ():
@@ -20,34 +24,52 @@ def roots(arrays: Iterable[Any]) -> dict[int, Any]:
 
 
 def with_spans(values: Iterable[Any]) -> list[Any]:
-    """The arrays, and for those that overlap without one holding the other, the bytes that hold both."""
+    """The arrays, and for those that overlap without one holding the other, the bytes that hold
+    both.
+    """
     numpy = sys.modules.get("numpy")
-    arrays = [value for value in values if numpy and type(value) is numpy.ndarray and value.nbytes and not value.dtype.hasobject]
+    arrays = [
+        value
+        for value in values
+        if numpy and type(value) is numpy.ndarray and value.nbytes and not value.dtype.hasobject
+    ]
     by_owner: dict[int, list[Any]] = {}
     for array in {id(array): array for array in arrays}.values():
         by_owner.setdefault(id(_owner(array)), []).append(array)
-    return arrays + [_span(group) for group in by_owner.values() if len(group) > 1 and _overlap(group)]
+    return arrays + [
+        _span(group) for group in by_owner.values() if len(group) > 1 and _overlap(group)
+    ]
 
 
 def _overlap(arrays: list[Any]) -> bool:
     """Whether two of them share memory and no contiguous one of them holds all."""
     root = roots(arrays).get(id(_owner(arrays[0])))
-    if root is not None and all(array is root or reduced(array, {id(_owner(array)): root}) for array in arrays):
+    if root is not None and all(
+        array is root or reduced(array, {id(_owner(array)): root}) for array in arrays
+    ):
         return False
     shares = sys.modules["numpy"].shares_memory
     try:
-        return any(shares(one, other, max_work=10_000) for number, one in enumerate(arrays) for other in arrays[:number])
+        return any(
+            shares(one, other, max_work=10_000)
+            for number, one in enumerate(arrays)
+            for other in arrays[:number]
+        )
     except Exception:  # TooHardError: it would take long to tell
         return False
 
 
 def _span(arrays: list[Any]) -> Any:
-    """The bytes from the first of these arrays to the last, as an array that shares their memory."""
+    """The bytes from the first of these arrays to the last, as an array sharing their memory."""
     numpy = sys.modules["numpy"]
     base = min(arrays, key=lambda array: _bounds(array)[0])
     first, last = _bounds(base)[0], max(_bounds(array)[1] for array in arrays)
-    base = base[tuple(slice(None, None, -1 if step < 0 else 1) for step in base.strides)]  # it may run backwards
-    return numpy.lib.stride_tricks.as_strided(base[(slice(0, 1),) * base.ndim].view(numpy.uint8).reshape(-1), (last - first,), (1,))
+    base = base[
+        tuple(slice(None, None, -1 if step < 0 else 1) for step in base.strides)
+    ]  # it may run backwards
+    return numpy.lib.stride_tricks.as_strided(
+        base[(slice(0, 1),) * base.ndim].view(numpy.uint8).reshape(-1), (last - first,), (1,)
+    )
 
 
 def reduced(obj: Any, of: Mapping[int, Any]) -> Any:
@@ -64,15 +86,21 @@ def reduced(obj: Any, of: Mapping[int, Any]) -> Any:
     return (view, (root, obj.dtype, obj.shape, obj.strides, offset)) if inside else None
 
 
-def view(root: Any, dtype: Any, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Any:
+def view(
+    root: Any, dtype: Any, shape: tuple[int, ...], strides: tuple[int, ...], offset: int
+) -> Any:
     """A window on `root`; called by the unpickler."""
     numpy = sys.modules["numpy"]
-    return numpy.ndarray(shape, dtype, buffer=root.reshape(-1).view(numpy.uint8), offset=offset, strides=strides)
+    return numpy.ndarray(
+        shape, dtype, buffer=root.reshape(-1).view(numpy.uint8), offset=offset, strides=strides
+    )
 
 
 def _owner(array: Any) -> Any:
     while (below := array.base) is not None:
-        if type(below).__name__ == "DummyArray":  # what as_strided and sliding_window_view leave between
+        if (
+            type(below).__name__ == "DummyArray"
+        ):  # what as_strided and sliding_window_view leave between
             below = below.base
         if type(below) is not type(array):
             break
@@ -82,9 +110,13 @@ def _owner(array: Any) -> Any:
 
 def _bounds(array: Any) -> tuple[int, int]:
     """The addresses of its first byte, and of the one after its last."""
-    reach = [stride * (length - 1) for stride, length in zip(array.strides, array.shape, strict=True)]
+    reach = [
+        stride * (length - 1) for stride, length in zip(array.strides, array.shape, strict=True)
+    ]
     start = _address(array)
-    return start + sum(min(step, 0) for step in reach), start + sum(max(step, 0) for step in reach) + array.itemsize
+    return start + sum(min(step, 0) for step in reach), start + sum(
+        max(step, 0) for step in reach
+    ) + array.itemsize
 
 
 def _address(array: Any) -> int:

@@ -1,4 +1,5 @@
-"""An outcome's payload opened in its owner's kernel, and put where it belongs: variables, changes in place, value, exception.
+"""An outcome's payload opened in its owner's kernel, and put where it belongs: variables, changes
+in place, value, exception.
 
 Before it: `cell` and `client`. Beside it: `payload` (opens), `inplace` (applies changes).
 """
@@ -27,9 +28,11 @@ _OF_THE_SHELL = frozenset({"_exit_code"})
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """What came home. `left`: what did not, by name, with the reason; `changed`: input objects changed in place; `swaps`: those of
-    them that need a new object; `replaced`: their names; `aside`: those that were spared, and new objects with their changes;
-    `also_wrote`: files that stayed, path → (size, whether it can be had)."""
+    """What came home. `left`: what did not, by name, with the reason; `changed`: input objects
+    changed in place; `swaps`: those of them that need a new object; `replaced`: their names;
+    `aside`: those that were spared, and new objects with their changes; `also_wrote`: files that
+    stayed, path → (size, whether it can be had).
+    """
 
     bound: dict[str, Any] = field(default_factory=dict[str, Any])
     deleted: tuple[str, ...] = ()
@@ -54,21 +57,42 @@ def open_outcome(
     spared: Container[int] = (),
     inputs: Mapping[str, Any] | None = None,
 ) -> Home:
-    """Open the payload and apply what changed in place to the originals in `memo`. `fetch`: digest → writable bytes.
+    """Open the payload and apply what changed in place to the originals in `memo`. `fetch`: digest
+    → writable bytes.
 
-    `spared`: originals (by number) that have changed here meanwhile and keep what they hold; `inputs`: originals that are no variables.
-    Raises CannotReceive when something in it cannot be opened here.
+    `spared`: originals (by number) that have changed here meanwhile and keep what they hold;
+    `inputs`: originals that are no variables. Raises CannotReceive when something in it cannot be
+    opened here.
     """
     if outcome.payload is None:
         return Home()
-    stream = fetch(outcome.payload.pickle_blob) if outcome.payload.pickle_blob else outcome.payload.pickle
+    stream = (
+        fetch(outcome.payload.pickle_blob)
+        if outcome.payload.pickle_blob
+        else outcome.payload.pickle
+    )
     buffers = outcome.payload.buffers
     home = _opened(stream, lambda: map(fetch, buffers), namespace, memo)
     # Objects of own classes last, the inner ones first: their own code may look at what they hold.
-    in_order = sorted(home["changed"].items(), key=lambda change: -change[0] if change[1][0] == "own" else -math.inf)
-    changes = [(memo[number], kind, content) for number, (kind, content) in in_order if number not in spared]
-    aside = [(memo[number], inplace.twin(memo[number], *change)) for number, change in home["changed"].items() if number in spared]
-    swaps = tuple((obj, inplace.instead(kind, content)) for obj, kind, content in changes if not inplace.apply(obj, kind, content))
+    in_order = sorted(
+        home["changed"].items(),
+        key=lambda change: -change[0] if change[1][0] == "own" else -math.inf,
+    )
+    changes = [
+        (memo[number], kind, content)
+        for number, (kind, content) in in_order
+        if number not in spared
+    ]
+    aside = [
+        (memo[number], inplace.twin(memo[number], *change))
+        for number, change in home["changed"].items()
+        if number in spared
+    ]
+    swaps = tuple(
+        (obj, inplace.instead(kind, content))
+        for obj, kind, content in changes
+        if not inplace.apply(obj, kind, content)
+    )
     replaced, lost = _named(swaps, {**(inputs or {}), **namespace}) if swaps else ((), {})
     exception: dict[str, Any] = home.get("exception") or {}
     new = {id(original): content for original, content in swaps}
@@ -89,8 +113,12 @@ def open_outcome(
     )
 
 
-def _named(swaps: Iterable[tuple[object, object]], namespace: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, str]]:
-    """The names of what becomes a new object, and what to say of the parts of others that would have to."""
+def _named(
+    swaps: Iterable[tuple[object, object]], namespace: Mapping[str, Any]
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The names of what becomes a new object, and what to say of the parts of others that would
+    have to.
+    """
     variables = {name: value for name, value in namespace.items() if not name.startswith("_")}
     named, lost = list[str](), dict[str, str]()
     for original, _ in swaps:
@@ -98,11 +126,18 @@ def _named(swaps: Iterable[tuple[object, object]], namespace: Mapping[str, Any])
             named += names
         else:
             kind = type(original).__name__
-            lost[f"the change of {path_to(original, variables) or f'a {kind}'}"] = f"a {kind} like it cannot be changed in place"
+            lost[f"the change of {path_to(original, variables) or f'a {kind}'}"] = (
+                f"a {kind} like it cannot be changed in place"
+            )
     return tuple(named), lost
 
 
-def _opened(stream: Any, buffers: Callable[[], Iterable[Any]], namespace: dict[str, Any], memo: Mapping[int, object]) -> dict[str, Any]:
+def _opened(
+    stream: Any,
+    buffers: Callable[[], Iterable[Any]],
+    namespace: dict[str, Any],
+    memo: Mapping[int, object],
+) -> dict[str, Any]:
     """The result's dict; where something in it cannot be opened here, without that."""
     try:
         return payload.unpack_result(stream, buffers(), namespace, memo).values[0]
@@ -113,52 +148,83 @@ def _opened(stream: Any, buffers: Callable[[], Iterable[Any]], namespace: dict[s
     try:
         home, why = payload.salvage_result(stream, buffers(), namespace, memo)
         names = {id(value): name for name, value in namespace.items() if not name.startswith("_")}
-        salvage.keep_what_is_whole(home, why, lambda number: names.get(id(memo[number]), "an input"))
+        salvage.keep_what_is_whole(
+            home, why, lambda number: names.get(id(memo[number]), "an input")
+        )
     except errors.MecapyError:
         raise
     except Exception:
-        todo = "Install it here too" if isinstance(trouble, ImportError) else "Use `-o` to bring home other variables"
+        todo = (
+            "Install it here too"
+            if isinstance(trouble, ImportError)
+            else "Use `-o` to bring home other variables"
+        )
         said = f"{type(trouble).__name__}: {trouble}"
-        raise errors.CannotReceive(f"the cell ran, but its result cannot be opened here: {said}. {todo}.") from trouble
+        raise errors.CannotReceive(
+            f"the cell ran, but its result cannot be opened here: {said}. {todo}."
+        ) from trouble
     return home
 
 
 def into(namespace: dict[str, Any], home: Home) -> list[str]:
-    """Put the variables into the namespace, as if the cell had run in it. Returns the names that are new or changed."""
+    """Put the variables into the namespace, as if the cell had run in it. Returns the names that
+    are new or changed.
+    """
     swapped = inplace.rebind(namespace, home.swaps)
     namespace.update(home.bound)
     ambient.take(home.ambient)
-    if any(str(type(value).__module__).startswith("matplotlib.") for value in (*home.bound.values(), *home.changed, home.value)):
+    if any(
+        str(type(value).__module__).startswith("matplotlib.")
+        for value in (*home.bound.values(), *home.changed, home.value)
+    ):
         figureformats.ready()
     files.lay_out(home.files, Path.cwd())
     for name in home.deleted:
         namespace.pop(name, None)
     touched = {id(obj) for obj in home.changed}
-    changed = [name for name, value in namespace.items() if id(value) in touched and not name.startswith("_") and name not in home.bound]
+    changed = [
+        name
+        for name, value in namespace.items()
+        if id(value) in touched and not name.startswith("_") and name not in home.bound
+    ]
     return list(dict.fromkeys([*home.bound, *swapped, *changed]))
 
 
 def with_inputs(home: Home, inputs: Mapping[str, Any], namespace: Mapping[str, Any]) -> Home:
-    """What came home where the cell's own inputs are not (a restarted kernel): the inputs it changed in place come as variables.
+    """What came home where the cell's own inputs are not (a restarted kernel): the inputs it
+    changed in place come as variables.
 
     Where it changed parts of them only, all inputs come that have no namesake here.
     """
-    names = {name: value for name, value in inputs.items() if name.isidentifier() and not isinstance(value, types.ModuleType)}
+    names = {
+        name: value
+        for name, value in inputs.items()
+        if name.isidentifier() and not isinstance(value, types.ModuleType)
+    }
     touched, tops = {id(obj) for obj in home.changed}, {id(value) for value in names.values()}
     inner = bool(touched - tops)
     new = {id(original): replacement for original, replacement in home.swaps}
-    more = {name: new.get(id(value), value) for name, value in names.items() if id(value) in touched or (inner and name not in namespace)}
+    more = {
+        name: new.get(id(value), value)
+        for name, value in names.items()
+        if id(value) in touched or (inner and name not in namespace)
+    }
     return dataclasses.replace(home, bound=more | home.bound)
 
 
 def raised(outcome: wire.Outcome, home: Home, rename: Callable[[str], str] = str) -> BaseException:
-    """The exception to raise for an outcome that is not completed. `rename`: the worker's file names → the notebook's."""
+    """The exception to raise for an outcome that is not completed. `rename`: the worker's file
+    names → the notebook's.
+    """
     error = outcome.error
     if outcome.state == wire.CANCELLED:
         when = "" if outcome.stopped_s is None else f" and stopped after {outcome.stopped_s:.1f} s"
         return errors.TaskCancelled(f"the task was cancelled{when}")
     if error is None:
-        return errors.TaskFailed("the task failed, and its worker gave no reason; run it again, and if it fails again tell the operators")
+        return errors.TaskFailed(
+            "the task failed, and its worker gave no reason; run it again, and if it fails again "
+            "tell the operators"
+        )
     if error.kind != "cell":
         return errors.BY_KIND.get(error.kind, errors.TaskFailed)(error.message)
     exception = home.exception
@@ -170,7 +236,7 @@ def raised(outcome: wire.Outcome, home: Home, rename: Callable[[str], str] = str
 
 
 def _tells(exception: BaseException) -> bool:
-    """Whether it has its text: one that is made from attributes lacks those that could not travel."""
+    """Whether it has its text: one made from attributes lacks those that could not travel."""
     try:
         str(exception)
     except Exception:
@@ -180,29 +246,41 @@ def _tells(exception: BaseException) -> bool:
 
 def not_there(home: Home, wanted: Iterable[str]) -> list[str]:
     """The names (not globs) of `-o` that the cell has left no variable for."""
-    return [name for name in wanted if name.isidentifier() and name not in home.bound and name not in home.left]
+    return [
+        name
+        for name in wanted
+        if name.isidentifier() and name not in home.bound and name not in home.left
+    ]
 
 
 def remarks(home: Home, task_id: str) -> list[str]:
-    """What to say of a result besides showing it: what did not come, and what else the cell wrote."""
+    """What to say of a result besides showing it: what did not come, what else the cell wrote."""
     said = [f"{name} did not come home: {why}" for name, why in home.left.items()]
     if home.replaced:
         are = "is a new object" if len(home.replaced) == 1 else "are new objects"
         said.append(
-            f"{units.listed(home.replaced)} {are}, for want of a way to change it in place; what else holds the old one keeps it as it was"
+            f"{units.listed(home.replaced)} {are}, for want of a way to change it in place; what "
+            f"else holds the old one keeps it as it was"
         )
     if home.also_wrote:
         here = next((name for name, (_, kept) in home.also_wrote.items() if kept), "")
         ways = [f"`%mecapy get {task_id[:8]} {here}` brings it here"] if here else []
-        ways += ["`--keep` the large ones"] if not all(kept for _, kept in home.also_wrote.values()) else []
-        listed = units.listed([f"{name} ({units.size(size)})" for name, (size, _) in home.also_wrote.items()])
+        ways += (
+            ["`--keep` the large ones"]
+            if not all(kept for _, kept in home.also_wrote.values())
+            else []
+        )
+        listed = units.listed(
+            [f"{name} ({units.size(size)})" for name, (size, _) in home.also_wrote.items()]
+        )
         said.append(f"the cell also wrote {listed}; {', '.join(ways)}")
     return said
 
 
 def came_back(namespace: Mapping[str, Any], home: Home, names: Iterable[str]) -> list[str]:
-    """The names as the live block shows them: large ones first, with their size, and which were changed in place; not what was
-    merely imported."""
+    """The names as the live block shows them: large ones first, with their size, and which were
+    changed in place; not what was merely imported.
+    """
     large, found = list[tuple[int, str]](), list[str]()
     for name in (name for name in names if name not in _OF_THE_SHELL):
         if name not in home.bound:

@@ -1,4 +1,5 @@
-"""What an object holds, in a form that tells whether it changed: containers by identity of their items, arrays and opaque things by digest.
+"""What an object holds, in a form that tells whether it changed: containers by identity of their
+items, arrays and opaque things by digest.
 
 Part of `inplace`. Looks only; it changes nothing and talks to nobody.
 """
@@ -27,12 +28,17 @@ _HASH_BYTES = 64 * 1024  # smaller arrays are compared by their bytes, larger on
 
 
 def watchable(obj: object) -> bool:
-    """Whether an object of the memo can change in place and is worth a look. Code, names and numbers cannot."""
+    """Whether an object of the memo can change in place and is worth a look. Code, names and
+    numbers cannot.
+    """
     if isinstance(obj, type):
         return obj.__module__ == "__main__"
     if isinstance(obj, (*_CONTAINERS, types.CellType)):
         return True
-    if isinstance(obj, (str, bytes, tuple, frozenset, types.CodeType, types.ModuleType, types.BuiltinFunctionType)):
+    if isinstance(
+        obj,
+        (str, bytes, tuple, frozenset, types.CodeType, types.ModuleType, types.BuiltinFunctionType),
+    ):
         return False
     if isinstance(obj, types.FunctionType):
         return obj.__module__ == "__main__"
@@ -59,7 +65,12 @@ def kind_of(obj: object) -> str:
     if isinstance(obj, types.CellType):
         return "cell"
     numpy: Any = sys.modules.get("numpy")
-    if numpy is not None and type(obj) in (numpy.ndarray, numpy.memmap, numpy.recarray, numpy.matrix):
+    if numpy is not None and type(obj) in (
+        numpy.ndarray,
+        numpy.memmap,
+        numpy.recarray,
+        numpy.matrix,
+    ):
         return "array"
     if numpy is not None and type(obj) is numpy.random.Generator:
         return "random"
@@ -73,22 +84,38 @@ def _is_plain_instance(obj: object) -> bool:
     cls = type(obj)
     if cls is types.SimpleNamespace:  # its `__reduce__` says nothing else
         return True
-    if cls in copyreg.dispatch_table or not (hasattr(obj, "__dict__") or all("__slots__" in vars(base) for base in cls.__mro__[:-1])):
+    if cls in copyreg.dispatch_table or not (
+        hasattr(obj, "__dict__") or all("__slots__" in vars(base) for base in cls.__mro__[:-1])
+    ):
         return False
-    how = ("__setstate__", "__reduce__", "__getstate__", "__reduce_ex__", "__getnewargs_ex__", "__getnewargs__")
+    how = (
+        "__setstate__",
+        "__reduce__",
+        "__getstate__",
+        "__reduce_ex__",
+        "__getnewargs_ex__",
+        "__getnewargs__",
+    )
     return all(getattr(cls, name, None) is getattr(object, name, None) for name in how)
 
 
 def figures(memo: Mapping[int, object]) -> dict[int, int]:
-    """The ids of matplotlib's figures and axes in it, and their numbers. All parts of a picture refer to each other, so each of these is
-    watched by itself and stays itself: else a change of `ax` would bring home another figure around it."""
+    """The ids of matplotlib's figures and axes in it, and their numbers. All parts of a picture
+    refer to each other, so each of these is watched by itself and stays itself: else a change of
+    `ax` would bring home another figure around it.
+    """
     homes = (("matplotlib.figure", "FigureBase"), ("matplotlib.axes", "Axes"))
-    kinds = tuple(getattr(sys.modules[module], name) for module, name in homes if module in sys.modules)
-    return {id(obj): number for number, obj in memo.items() if isinstance(obj, kinds)} if kinds else {}
+    kinds = tuple(
+        getattr(sys.modules[module], name) for module, name in homes if module in sys.modules
+    )
+    return (
+        {id(obj): number for number, obj in memo.items() if isinstance(obj, kinds)} if kinds else {}
+    )
 
 
 def content_of(obj: Any, apart: Mapping[int, int]) -> Any:
-    """What `obj` holds, in a form that `_same` compares by identity. Keeps what it holds alive, so identities stay unique.
+    """What `obj` holds, in a form that `_same` compares by identity. Keeps what it holds alive, so
+    identities stay unique.
 
     `apart`: as for `fingerprint`.
     """
@@ -116,7 +143,9 @@ def content_of(obj: Any, apart: Mapping[int, int]) -> Any:
 
 
 def looks(obj: Any, apart: Mapping[int, int], hidden: set[int]) -> Any:
-    """The fingerprint of an object that says itself how it pickles; where it came by pickle and will not go by it, its attributes."""
+    """The fingerprint of an object that says itself how it pickles; where it came by pickle and
+    will not go by it, its attributes.
+    """
     with contextlib.suppress(Exception):  # its own code, or what it holds
         if kind_of(obj) != "own":
             return fingerprint(obj, hidden, apart)
@@ -126,7 +155,9 @@ def looks(obj: Any, apart: Mapping[int, int], hidden: set[int]) -> Any:
 
 
 def _in_short(taken: Any, apart: Mapping[int, int]) -> bytes:
-    """A fingerprint in a tenth of the time, where all the state is plain values and what is watched by itself; else empty."""
+    """A fingerprint in a tenth of the time, where all the state is plain values and what is watched
+    by itself; else empty.
+    """
     if len(taken) < 3 or any(taken[3:]) or type(taken[2]) is not dict:
         return b""
     said = [str(id(taken[0]))]
@@ -155,7 +186,11 @@ def _cell_list(cell: types.CellType) -> list[Any]:
 
 
 def class_attributes(cls: type) -> dict[str, Any]:
-    return {name: value for name, value in vars(cls).items() if not (name.startswith("__") and name.endswith("__")) and name != "_abc_impl"}
+    return {
+        name: value
+        for name, value in vars(cls).items()
+        if not (name.startswith("__") and name.endswith("__")) and name != "_abc_impl"
+    }
 
 
 def same(before: Any, now: Any) -> bool:
@@ -163,7 +198,9 @@ def same(before: Any, now: Any) -> bool:
         return before == now
     if isinstance(before, tuple):  # a set: ids, and the list that keeps them
         return cast("tuple[Any, ...]", before)[0] == now[0]
-    return len(before) == len(now) and all(a is b or (type(a) is str and a == b) for a, b in zip(before, now, strict=True))
+    return len(before) == len(now) and all(
+        a is b or (type(a) is str and a == b) for a, b in zip(before, now, strict=True)
+    )
 
 
 def copied(obj: Any) -> Any:
@@ -209,13 +246,17 @@ def _digest(array: Any) -> bytes:
 
 
 def _digest_of(raw: memoryview) -> bytes:
-    """An input that was only read is still the map of its blob, whose name is its digest: nothing is hashed, before or after."""
+    """An input that was only read is still the map of its blob, whose name is its digest: nothing
+    is hashed, before or after.
+    """
     return bytes.fromhex(known.digest(raw))
 
 
 def fingerprint(obj: object, hidden: set[int], apart: Mapping[int, int]) -> bytes:
-    """A digest of how `obj` pickles; the ids of all it is made of are added to `hidden`. Objects in `apart` (id → number) are no part of
-    it: they count by their number. Raises what pickling raises."""
+    """A digest of how `obj` pickles; the ids of all it is made of are added to `hidden`. Objects in
+    `apart` (id → number) are no part of it: they count by their number. Raises what pickling
+    raises.
+    """
     file, hasher = io.BytesIO(), blake3.blake3()
 
     def keep(buffer: pickle.PickleBuffer) -> bool:
@@ -231,7 +272,9 @@ def fingerprint(obj: object, hidden: set[int], apart: Mapping[int, int]) -> byte
 
 
 def held(obj: object, apart: Mapping[int, int]) -> set[int]:
-    """The numbers of those in `apart` (id → number) that `obj` holds, looked for no deeper than to the first on each way."""
+    """The numbers of those in `apart` (id → number) that `obj` holds, looked for no deeper than to
+    the first on each way.
+    """
     kind = kind_of(obj)
     if (
         kind in ("class", "random", "bytearray")

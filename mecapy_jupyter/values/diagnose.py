@@ -1,6 +1,8 @@
-"""Why a variable cannot travel, in a sentence that names the part and what to do; and about how large a variable is.
+"""Why a variable cannot travel, in a sentence that names the part and what to do; and about how
+large a variable is.
 
-Runs no code of the value but what pickling it runs anyway, and stops after a bounded search. Before it: `cell`, `client`.
+Runs no code of the value but what pickling it runs anyway, and stops after a bounded search. Before
+it: `cell`, `client`.
 """
 
 from __future__ import annotations
@@ -27,25 +29,40 @@ _WALK_ITEMS, _SAMPLE = 20_000, 500
 
 
 def trouble(value: object, name: str, pickler: Pickle) -> str:
-    """Why `value` cannot travel; empty when it can. A MecapyError of pickling speaks for itself and passes."""
+    """Why `value` cannot travel; empty when it can. A MecapyError of pickling speaks for itself and
+    passes.
+    """
     return "" if _failure(value, pickler) is None else why(value, name, pickler)
 
 
 def why(value: object, name: str, pickler: Pickle) -> str:
-    """One sentence about a value that cannot be pickled: the path to the part, what that is, what to do."""
+    """One sentence about a value that cannot be pickled: the path to the part, what that is, what
+    to do.
+    """
     path, part, kind, failure = _Search(pickler).find(value, name)
     if kind is None and _too_deep(failure):
         kind = Kind("nested too deeply", "flatten it, or build it inside the cell")
     if kind is None and isinstance(failure, MemoryError):
-        kind = Kind("too large to be packed in this machine's memory", "send a part of it, or make it inside the cell")
+        kind = Kind(
+            "too large to be packed in this machine's memory",
+            "send a part of it, or make it inside the cell",
+        )
     of = type(part)
-    named = of.__qualname__ if of.__module__ in ("builtins", "__main__") else f"{of.__module__}.{of.__qualname__}"
+    named = (
+        of.__qualname__
+        if of.__module__ in ("builtins", "__main__")
+        else f"{of.__module__}.{of.__qualname__}"
+    )
     if kind is None:
         kind = Kind(
-            f"an object that says {str(failure)[:200]!r} when it is pickled", "build it inside the cell, or send the data it is made of"
+            f"an object that says {str(failure)[:200]!r} when it is pickled",
+            "build it inside the cell, or send the data it is made of",
         )
     subject = "it" if path == name else f"`{path}`"
-    return f"the variable `{name}` cannot travel to the worker: {subject} is {kind.what} (type {named}); {kind.advice}"
+    return (
+        f"the variable `{name}` cannot travel to the worker: {subject} is {kind.what} (type "
+        f"{named}); {kind.advice}"
+    )
 
 
 def can_travel(value: object, namespace: dict[str, Any]) -> bool:
@@ -68,11 +85,15 @@ def _failure(value: object, pickler: Pickle) -> Exception | None:
 
 
 def _too_deep(failure: Exception | None) -> bool:
-    return isinstance(failure, RecursionError) or isinstance(failure and failure.__cause__, RecursionError)
+    return isinstance(failure, RecursionError) or isinstance(
+        failure and failure.__cause__, RecursionError
+    )
 
 
 class _Search:
-    """Goes from a value that fails into the first part of it that fails, until no part does. Bounded in time and attempts."""
+    """Goes from a value that fails into the first part of it that fails, until no part does.
+    Bounded in time and attempts.
+    """
 
     def __init__(self, pickler: Pickle) -> None:
         self._pickler, self._attempts, self._end = pickler, _ATTEMPTS, time.monotonic() + _SEARCH_S
@@ -92,10 +113,15 @@ class _Search:
         return path, value, kind_of(value), failure
 
     def _failing(self, candidates: Iterator[Part]) -> tuple[str, object, Exception | None] | None:
-        """The first part that fails. Parts are tried together first, so that a long list costs few attempts."""
+        """The first part that fails. Parts are tried together first, so that a long list costs few
+        attempts.
+        """
         chunk_size, new = _CHUNK, (part for part in candidates if id(part[1]) not in self._on_path)
         while chunk := list(islice(new, chunk_size)):
-            if self._try([part for _, part in chunk]) is not None and (found := self._within(chunk)) is not None:
+            if (
+                self._try([part for _, part in chunk]) is not None
+                and (found := self._within(chunk)) is not None
+            ):
                 return found
             if self._spent():
                 return None
@@ -105,7 +131,11 @@ class _Search:
     def _within(self, chunk: list[Part]) -> tuple[str, object, Exception | None] | None:
         while len(chunk) > 1 and not self._spent():
             half = chunk[: len(chunk) // 2]
-            chunk = half if self._try([part for _, part in half]) is not None else chunk[len(chunk) // 2 :]
+            chunk = (
+                half
+                if self._try([part for _, part in half]) is not None
+                else chunk[len(chunk) // 2 :]
+            )
         label, part = chunk[0]
         failure = self._try(part)
         return (label, part, failure) if failure is not None else None
@@ -119,18 +149,22 @@ class _Search:
 
 
 def check_sizes(values: Mapping[str, Any], limit_bytes: int = SEND_BYTES) -> None:
-    """Raises CannotSend, naming the variable, before anything is packed that is too large to send."""
+    """Raises CannotSend, naming the variable, before anything too large to send is packed."""
     for name, value in values.items():
         size = size_estimate(value)
         if size > limit_bytes:
             raise CannotSend(
-                f"the variable `{name}` is about {size / 1e9:.1f} GB, more than the {limit_bytes / 1e9:.1f} GB a variable may have "
-                "on its way to the worker; make or read it inside the cell, send a part of it, or name what to send with `-i`"
+                f"the variable `{name}` is about {size / 1e9:.1f} GB, more than the "
+                f"{limit_bytes / 1e9:.1f} GB a variable may have "
+                "on its way to the worker; make or read it inside the cell, send a part of it, or "
+                "name what to send with `-i`"
             )
 
 
 def size_estimate(value: object) -> int:
-    """About how many bytes a value holds. Looks at a bounded number of parts; of a long container, at a sample."""
+    """About how many bytes a value holds. Looks at a bounded number of parts; of a long container,
+    at a sample.
+    """
     seen = set[int]()
     total, budget = 0.0, _WALK_ITEMS
     todo: list[tuple[object, float]] = [(value, 1.0)]
@@ -152,14 +186,28 @@ def _own_bytes(value: object) -> int | None:
     """The size of data that knows it; None for anything else."""
     if isinstance(value, (bytes, bytearray, str)):
         return len(value)
-    if value is None or type(value) in (bool, int, float, complex):  # most of what a notebook holds: not worth a look inside
+    if value is None or type(value) in (
+        bool,
+        int,
+        float,
+        complex,
+    ):  # most of what a notebook holds: not worth a look inside
         return sys.getsizeof(value)
     if isinstance(value, memoryview):
         return value.nbytes
     kind, known = type(value), cast(Any, value)
-    match str(kind.__module__).partition(".")[0], kind.__name__:  # sympy makes classes that have None there
-        case "numpy" | "cupy" | "jaxlib" | "torch" | "pyarrow" | "dask", _ if hasattr(kind, "nbytes"):
-            return int(known.nbytes) if not str(getattr(known, "dtype", "")).startswith("object") else None
+    match (
+        str(kind.__module__).partition(".")[0],
+        kind.__name__,
+    ):  # sympy makes classes that have None there
+        case "numpy" | "cupy" | "jaxlib" | "torch" | "pyarrow" | "dask", _ if hasattr(
+            kind, "nbytes"
+        ):
+            return (
+                int(known.nbytes)
+                if not str(getattr(known, "dtype", "")).startswith("object")
+                else None
+            )
         case "pandas", "DataFrame":
             return int(known.memory_usage(deep=False).sum())
         case "pandas", _ if hasattr(kind, "nbytes"):
@@ -173,7 +221,10 @@ def _own_bytes(value: object) -> int | None:
 def _sample(value: object) -> tuple[list[object], float]:
     """Parts to look into, and how many each stands for."""
     if isinstance(value, (dict, list, tuple, set, frozenset)):
-        items = cast("Iterable[object]", cast("dict[object, object]", value).values() if isinstance(value, dict) else value)
+        items = cast(
+            "Iterable[object]",
+            cast("dict[object, object]", value).values() if isinstance(value, dict) else value,
+        )
         count = len(cast("list[object]", value))
         taken = list(islice(items, _SAMPLE))
         return taken, max(1.0, count / max(1, len(taken)))

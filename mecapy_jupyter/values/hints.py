@@ -1,6 +1,8 @@
-"""How to pickle what type hints are made of: type parameters, aliases (`type X = …`, Python 3.12 and newer), NewTypes.
+"""How to pickle what type hints are made of: type parameters, aliases (`type X = …`, Python 3.12
+and newer), NewTypes.
 
-pickle writes all of these as a name to look up, which those of a notebook have on one side only. Part of `pickler`; beside it: `reducers`.
+pickle writes all of these as a name to look up, which those of a notebook have on one side only.
+Part of `pickler`; beside it: `reducers`.
 """
 
 from __future__ import annotations
@@ -14,7 +16,14 @@ import cloudpickle
 _internal: Any = cast(Any, cloudpickle).cloudpickle
 _OF_PARAMETERS: Any = (typing.ParamSpecArgs, typing.ParamSpecKwargs)
 _ALIASES: Any = tuple(filter(None, [getattr(typing, "TypeAliasType", None)]))
-_KINDS: Any = (typing.TypeVar, typing.ParamSpec, typing.TypeVarTuple, *_OF_PARAMETERS, *_ALIASES, typing.NewType)
+_KINDS: Any = (
+    typing.TypeVar,
+    typing.ParamSpec,
+    typing.TypeVarTuple,
+    *_OF_PARAMETERS,
+    *_ALIASES,
+    typing.NewType,
+)
 
 _unfilled: dict[int, list[Any]] = {}
 """Where the value of an alias goes that is being opened, by the alias's id."""
@@ -30,7 +39,14 @@ def reduced(obj: Any) -> Any:
     if (found := _internal._lookup_module_and_qualname(obj, obj.__name__)) is not None:
         return getattr, found
     if kind in _ALIASES:
-        return _alias_again, (obj.__name__, obj.__module__, obj.__type_params__), (obj.__value__,), None, None, _fill
+        return (
+            _alias_again,
+            (obj.__name__, obj.__module__, obj.__type_params__),
+            (obj.__value__,),
+            None,
+            None,
+            _fill,
+        )
     if kind is typing.NewType:
         return kind, (obj.__name__, obj.__supertype__), vars(obj)
     made: Any = kind, obj.__name__, getattr(obj, "__constraints__", ()), _options(obj)
@@ -47,18 +63,29 @@ def with_parameters(function: types.FunctionType, as_reduced: Any) -> Any:
 def _options(parameter: Any) -> dict[str, Any]:
     names = ("bound", "covariant", "contravariant", "infer_variance")
     given = {name: value for name in names if (value := getattr(parameter, f"__{name}__", None))}
-    return given | {"default": parameter.__default__} if hasattr(parameter, "has_default") and parameter.has_default() else given
+    return (
+        given | {"default": parameter.__default__}
+        if hasattr(parameter, "has_default") and parameter.has_default()
+        else given
+    )
 
 
-def _parameter_again(kind: Any, name: str, constraints: tuple[Any, ...], options: dict[str, Any]) -> Any:
+def _parameter_again(
+    kind: Any, name: str, constraints: tuple[Any, ...], options: dict[str, Any]
+) -> Any:
     return kind(name, *constraints, **options)
 
 
 def _alias_again(name: str, module: str, parameters: tuple[Any, ...]) -> Any:
-    """An alias that looks for its value when first asked, as the statement makes it: the value may hold the alias itself."""
+    """An alias that looks for its value when first asked, as the statement makes it: the value may
+    hold the alias itself.
+    """
     value: list[Any] = []
     code = compile("type alias = value[0]", "<alias>", "exec")
-    given = {"alias": name, None: parameters or None}  # the statement's constants: its name, and None where it has no parameters
+    given = {
+        "alias": name,
+        None: parameters or None,
+    }  # the statement's constants: its name, and None where it has no parameters
     constants = tuple(given.get(constant, constant) for constant in code.co_consts)
     namespace: dict[str, Any] = {"__name__": module, "value": value}
     exec(code.replace(co_consts=constants), namespace)

@@ -1,7 +1,8 @@
 """Which inputs a cell changed in place, and how to do the same at home.
 
-In the child: `Watch` looks at the opened inputs before the cell runs and again after it. In the kernel: `apply` gives an
-original the content its counterpart ended with, so that every other name for it sees the change. Neither talks to anybody.
+In the child: `Watch` looks at the opened inputs before the cell runs and again after it. In the
+kernel: `apply` gives an original the content its counterpart ended with, so that every other name
+for it sees the change. Neither talks to anybody.
 """
 
 from __future__ import annotations
@@ -19,21 +20,38 @@ from . import contents, own
 class Watch:
     """The inputs of one run, by number, and what they held before it."""
 
-    def __init__(self, memo: Mapping[int, object], variables: Iterable[object], namespace: object = None) -> None:
-        """`memo`: as unpickled; `variables`: the values of the input variables (watched even when part of a larger object)."""
+    def __init__(
+        self, memo: Mapping[int, object], variables: Iterable[object], namespace: object = None
+    ) -> None:
+        """`memo`: as unpickled; `variables`: the values of the input variables (watched even when
+        part of a larger object).
+        """
         self._figures = contents.figures(memo)
         tops = {id(value) for value in variables} | self._figures.keys()
-        watched = {number: obj for number, obj in memo.items() if obj is not namespace and contents.watchable(obj)}
+        watched = {
+            number: obj
+            for number, obj in memo.items()
+            if obj is not namespace and contents.watchable(obj)
+        }
         kinds = {number: contents.kind_of(obj) for number, obj in watched.items()}
-        hidden = {id(contents.memory_of(obj)) for number, obj in watched.items() if kinds[number] == "array"}
+        hidden = {
+            id(contents.memory_of(obj))
+            for number, obj in watched.items()
+            if kinds[number] == "array"
+        }
         self._before: dict[int, Any] = {}
         for number, obj in watched.items():
             if kinds[number] == "opaque" and (id(obj) not in hidden or id(obj) in tops):
                 self._before[number] = contents.looks(obj, self._figures, hidden)
-        # What lies inside an object we cannot look into belongs to it: it changes with it, and not by itself.
-        self.objects = {n: obj for n, obj in watched.items() if id(obj) in tops or id(obj) not in hidden}
+        # What lies inside an object we cannot look into belongs to it: it changes with it, and not
+        # by itself.
+        self.objects = {
+            n: obj for n, obj in watched.items() if id(obj) in tops or id(obj) not in hidden
+        }
         self._own = frozenset(number for number in self.objects if kinds[number] == "own")
-        self._numbers = {id(obj): number for number, obj in self.objects.items()} if self._own else {}
+        self._numbers = (
+            {id(obj): number for number, obj in self.objects.items()} if self._own else {}
+        )
         for number, obj in self.objects.items():
             if kinds[number] != "opaque":
                 self._before[number] = self._content(number, obj)
@@ -43,23 +61,39 @@ class Watch:
 
     @classmethod
     def of_call(cls, memo: Mapping[int, object]) -> Watch:
-        """For a function call: what it returns are copies, even of its arguments, and what it changes in them stays where it ran.
+        """For a function call: what it returns are copies, even of its arguments, and what it
+        changes in them stays where it ran.
 
-        Only what there is one of stays itself: classes, functions (without variables of their own), and bare objects that mark something.
+        Only what there is one of stays itself: classes, functions (without variables of their own),
+        and bare objects that mark something.
         """
         watch = cls({}, ())
-        watch.objects = {number: obj for number, obj in memo.items() if contents.watchable(obj) and _is_one(obj)}
+        watch.objects = {
+            number: obj for number, obj in memo.items() if contents.watchable(obj) and _is_one(obj)
+        }
         return watch
 
     def changed(self) -> dict[int, tuple[str, Any]]:
-        """Number → (kind, content now) of every watched object that does not hold what it held. Content is a new object."""
-        now = {n for n, obj in self.objects.items() if n in self._before and not contents.same(self._before[n], self._content(n, obj))}
+        """Number → (kind, content now) of every watched object that does not hold what it held.
+        Content is a new object.
+        """
+        now = {
+            n
+            for n, obj in self.objects.items()
+            if n in self._before and not contents.same(self._before[n], self._content(n, obj))
+        }
         if now and self._own:
             now |= self._leading_to(now)
-        return {n: (contents.kind_of(obj), contents.copied(obj)) for n, obj in self.objects.items() if n in now}
+        return {
+            n: (contents.kind_of(obj), contents.copied(obj))
+            for n, obj in self.objects.items()
+            if n in now
+        }
 
     def _leading_to(self, changed: set[int]) -> set[int]:
-        """The own objects that hold something of this. At home it may be a copy that their `__getstate__` made, so they take it anew."""
+        """The own objects that hold something of this. At home it may be a copy that their
+        `__getstate__` made, so they take it anew.
+        """
         held: dict[int, set[int]] = {}
 
         def leads(number: int) -> bool:
@@ -82,7 +116,9 @@ def _is_one(obj: object) -> bool:
 
 
 def apply(original: Any, kind: str, content: Any) -> bool:
-    """Give `original` the `content` its counterpart had at the end. False: it cannot be done in place, use `content` instead."""
+    """Give `original` the `content` its counterpart had at the end. False: it cannot be done in
+    place, use `content` instead.
+    """
     if kind in ("list", "deque", "dict", "set"):
         _refill(original, kind, content["items"], content["attributes"])
     elif kind == "random":
@@ -110,8 +146,15 @@ def instead(kind: str, content: Any) -> Any:
 
 
 def twin(original: Any, kind: str, content: Any) -> Any:
-    """A new object that holds what the counterpart of `original` had at the end; the original stays as it is."""
-    if kind in ("array", "random", "class", "cell"):  # an array's content is the whole array; of the others there is only one
+    """A new object that holds what the counterpart of `original` had at the end; the original stays
+    as it is.
+    """
+    if kind in (
+        "array",
+        "random",
+        "class",
+        "cell",
+    ):  # an array's content is the whole array; of the others there is only one
         return content
     try:
         other = copy.copy(original)
@@ -135,7 +178,9 @@ def _set_attributes(original: Any, attributes: dict[str, Any]) -> None:
     slots = set(own.slots_of(original))
     if hasattr(original, "__dict__"):
         original.__dict__.clear()
-        original.__dict__.update({name: value for name, value in attributes.items() if name not in slots})
+        original.__dict__.update(
+            {name: value for name, value in attributes.items() if name not in slots}
+        )
     for name in slots:
         if name in attributes:
             object.__setattr__(original, name, attributes[name])
@@ -151,11 +196,17 @@ def _refill_cell(original: types.CellType, content: list[Any]) -> None:
 
 
 def _apply_array(original: Any, content: Any) -> bool:
-    if original.dtype != content.dtype or original.size != content.size or not original.flags.writeable:
+    if (
+        original.dtype != content.dtype
+        or original.size != content.size
+        or not original.flags.writeable
+    ):
         return False
     if original.shape != content.shape:
         try:
-            with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # NumPy 2.5 and newer
+            with warnings.catch_warnings(
+                action="ignore", category=DeprecationWarning
+            ):  # NumPy 2.5 and newer
                 original.shape = content.shape
         except AttributeError:  # a window that would need a copy
             return False
@@ -187,14 +238,20 @@ def _apply_opaque(original: Any, content: Any) -> bool:
         else:
             return False
     except Exception:
-        return False  # the caller takes the new object instead, which is right in all but its identity
+        return (
+            False  # the caller takes the new object instead, which is right in all but its identity
+        )
     return True
 
 
 def rebind(namespace: dict[str, Any], swaps: Sequence[tuple[object, object]]) -> list[str]:
-    """Where an original could not be changed in place: let every name for it mean the new object. Returns the names."""
+    """Where an original could not be changed in place: let every name for it mean the new object.
+    Returns the names.
+    """
     new = {id(old): replacement for old, replacement in swaps}
-    names = [name for name, value in namespace.items() if id(value) in new and not name.startswith("_")]
+    names = [
+        name for name, value in namespace.items() if id(value) in new and not name.startswith("_")
+    ]
     for name in names:
         namespace[name] = new[id(namespace[name])]
     return names

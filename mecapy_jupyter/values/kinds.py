@@ -1,4 +1,6 @@
-"""Kinds of things that cannot travel to another process: what to call them, and what to do instead. `diagnose` is next in the line."""
+"""Kinds of things that cannot travel to another process: what to call them, and what to do instead.
+`diagnose` is next in the line.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,14 @@ class Kind:
 
 _CALLED: Any = ctypes  # its base classes have private names
 _VIEWS = tuple(type(cast("object", view)) for view in ({}.keys(), {}.values(), {}.items()))  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-_LOCKS = (type(threading.Lock()), type(threading.RLock()), threading.Condition, threading.Event, threading.Semaphore, threading.Barrier)
+_LOCKS = (
+    type(threading.Lock()),
+    type(threading.RLock()),
+    threading.Condition,
+    threading.Event,
+    threading.Semaphore,
+    threading.Barrier,
+)
 _POINTERS = (_CALLED.CDLL, _CALLED._Pointer, _CALLED._SimpleCData, _CALLED.Structure, _CALLED.Array)
 
 _BY_TYPE: tuple[tuple[tuple[Any, ...], str, str], ...] = (
@@ -39,9 +48,22 @@ _BY_TYPE: tuple[tuple[tuple[Any, ...], str, str], ...] = (
         "a generator",
         "send a list of what it yields, or make it inside the cell",
     ),
-    ((types.CoroutineType, asyncio.Future), "a running coroutine or asyncio task", "await it first and send what it returned"),
-    ((asyncio.AbstractEventLoop,), "an asyncio event loop", "the worker has its own: use `await` in the cell"),
-    (_LOCKS, "a lock", "make it inside the cell; what another process locks or waits for cannot be shared with this one"),
+    (
+        (types.CoroutineType, asyncio.Future),
+        "a running coroutine or asyncio task",
+        "await it first and send what it returned",
+    ),
+    (
+        (asyncio.AbstractEventLoop,),
+        "an asyncio event loop",
+        "the worker has its own: use `await` in the cell",
+    ),
+    (
+        _LOCKS,
+        "a lock",
+        "make it inside the cell; what another process locks or waits for cannot be shared with "
+        "this one",
+    ),
     ((threading.Thread,), "a thread", "start it inside the cell, or send what it computed"),
     ((threading.local,), "thread-local data", "make it inside the cell"),
     ((concurrent.futures.Executor, BaseProcess), "a pool or process", "start it inside the cell"),
@@ -51,27 +73,74 @@ _BY_TYPE: tuple[tuple[tuple[Any, ...], str, str], ...] = (
     ((mmap.mmap,), "a memory-mapped file", "read what the cell needs into an array or bytes first"),
     ((io.IOBase,), "an open file", "read it first, or open it inside the cell"),
     ((memoryview,), "a memoryview", "send `bytes(…)` or `numpy.array(…)` of it"),
-    ((types.FrameType, types.TracebackType), "a traceback or frame", "keep its text: `traceback.format_exc()`"),
-    ((weakref.ref, weakref.ProxyType, weakref.CallableProxyType), "a weak reference", "send the object itself"),
+    (
+        (types.FrameType, types.TracebackType),
+        "a traceback or frame",
+        "keep its text: `traceback.format_exc()`",
+    ),
+    (
+        (weakref.ref, weakref.ProxyType, weakref.CallableProxyType),
+        "a weak reference",
+        "send the object itself",
+    ),
     ((re.Match,), "a regular expression's match", "send its `.groups()` or `.group()`"),
     (_VIEWS, "a view of a dict", "send `list(…)` of it"),
     ((types.MappingProxyType,), "a read-only view of a dict", "send `dict(…)` of it"),
-    ((contextvars.ContextVar, contextvars.Context, contextvars.Token), "a context variable", "send its value"),
-    (_POINTERS, "a ctypes object", "it points into this process's memory: send plain numbers, bytes or an array"),
+    (
+        (contextvars.ContextVar, contextvars.Context, contextvars.Token),
+        "a context variable",
+        "send its value",
+    ),
+    (
+        _POINTERS,
+        "a ctypes object",
+        "it points into this process's memory: send plain numbers, bytes or an array",
+    ),
 )
 
-_GPU = Kind("a handle to GPU memory", "copy it to the CPU first (`.cpu()`, `.get()`), and to the GPU inside the cell")
-_DATABASE = Kind("a database connection", "open it inside the cell, or send the rows you read with it")
-_OPEN_DATA = Kind("an open data file", "read what the cell needs into arrays first, or open it inside the cell")
-_NATIVE = Kind("a handle to native memory", "send arrays of its data and build it again inside the cell")
+_GPU = Kind(
+    "a handle to GPU memory",
+    "copy it to the CPU first (`.cpu()`, `.get()`), and to the GPU inside the cell",
+)
+_DATABASE = Kind(
+    "a database connection", "open it inside the cell, or send the rows you read with it"
+)
+_OPEN_DATA = Kind(
+    "an open data file", "read what the cell needs into arrays first, or open it inside the cell"
+)
+_NATIVE = Kind(
+    "a handle to native memory", "send arrays of its data and build it again inside the cell"
+)
 _WIDGET = Kind("a widget", "widgets live in this notebook: send the values they hold")
 
 _BY_MODULE: Mapping[Any, Kind] = (
     dict.fromkeys(("cupy", "pycuda", "pyopencl", "numba_cuda", "cuda", "moderngl", "wgpu"), _GPU)
-    | dict.fromkeys(("sqlite3", "_sqlite3", "psycopg", "psycopg2", "asyncpg", "pymysql", "MySQLdb", "mysql"), _DATABASE)
-    | dict.fromkeys(("sqlalchemy", "duckdb", "_duckdb", "pymongo", "redis", "pyodbc", "oracledb", "cx_Oracle"), _DATABASE)
-    | dict.fromkeys(("h5py", "netCDF4", "zipfile", "tarfile", "tables", "rasterio", "_csv"), _OPEN_DATA)
-    | dict.fromkeys(("petsc4py", "slepc4py", "dolfinx", "vtkmodules", "mpi4py", "gmsh", "ngsolve", "netgen", "OCC", "OCP"), _NATIVE)
+    | dict.fromkeys(
+        ("sqlite3", "_sqlite3", "psycopg", "psycopg2", "asyncpg", "pymysql", "MySQLdb", "mysql"),
+        _DATABASE,
+    )
+    | dict.fromkeys(
+        ("sqlalchemy", "duckdb", "_duckdb", "pymongo", "redis", "pyodbc", "oracledb", "cx_Oracle"),
+        _DATABASE,
+    )
+    | dict.fromkeys(
+        ("h5py", "netCDF4", "zipfile", "tarfile", "tables", "rasterio", "_csv"), _OPEN_DATA
+    )
+    | dict.fromkeys(
+        (
+            "petsc4py",
+            "slepc4py",
+            "dolfinx",
+            "vtkmodules",
+            "mpi4py",
+            "gmsh",
+            "ngsolve",
+            "netgen",
+            "OCC",
+            "OCP",
+        ),
+        _NATIVE,
+    )
     | dict.fromkeys(("ipywidgets", "anywidget", "ipykernel", "IPython"), _WIDGET)
 )
 
@@ -79,8 +148,15 @@ _BY_MODULE: Mapping[Any, Kind] = (
 def kind_of(value: object) -> Kind | None:
     """The kind of something that cannot travel as a rule; None when there is no such rule."""
     for types_, what, advice in _BY_TYPE:
-        if issubclass(type(value), types_):  # not isinstance: that may ask the value for its `__class__`
-            name = cast(Any, value).name if type(value) in (io.TextIOWrapper, io.BufferedReader, io.BufferedWriter, io.FileIO) else None
+        if issubclass(
+            type(value), types_
+        ):  # not isinstance: that may ask the value for its `__class__`
+            name = (
+                cast(Any, value).name
+                if type(value)
+                in (io.TextIOWrapper, io.BufferedReader, io.BufferedWriter, io.FileIO)
+                else None
+            )
             return Kind(f"{what} ({name!r})" if isinstance(name, str) else what, advice)
     if issubclass(type(value), (type, types.ModuleType)):
         return None

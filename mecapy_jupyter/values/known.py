@@ -1,7 +1,8 @@
 """Which memory of this process still holds which blob, so that it is neither hashed nor sent again.
 
-Every answer rests on what the kernel says of the pages (`pages`), never on trust in who might have written; where the kernel says
-nothing, nothing is known and the caller hashes. Before it: `transfer` in the kernel, `inplace` in the child.
+Every answer rests on what the kernel says of the pages (`pages`), never on trust in who might have
+written; where the kernel says nothing, nothing is known and the caller hashes. Before it:
+`transfer` in the kernel, `inplace` in the child.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ class _Map:
         return digest if digest and pages.is_file(address, size_bytes) else None
 
     def note(self, address: int, size_bytes: int, digest: str) -> None:
-        """A part had this digest; still has, if its pages are the file's: one that was written never is again."""
+        """A part had this digest; still has, if its pages are the file's: one that was written
+        never is again.
+        """
         if pages.is_file(address, size_bytes):
             self.parts[address, size_bytes] = digest
 
@@ -53,7 +56,14 @@ _MAP_FIXED = 0x10  # in the place of what is mapped there
 _mmap: Any = ctypes.CDLL(None).mmap if sys.platform == "linux" else None
 if _mmap is not None:
     _mmap.restype = ctypes.c_void_p
-    _mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long)
+    _mmap.argtypes = (
+        ctypes.c_void_p,
+        ctypes.c_size_t,
+        ctypes.c_int,
+        ctypes.c_int,
+        ctypes.c_int,
+        ctypes.c_long,
+    )
 
 _maps: dict[int, _Map] = {}
 _guarded: dict[tuple[int, int], str] = {}
@@ -63,7 +73,9 @@ _hash_threads = blake3.blake3.AUTO
 
 
 def map_blob(fd: int, digest: str) -> Any:
-    """A private, writable, copy-on-write view of an immutable file: nothing is read before it is touched, nothing written goes back."""
+    """A private, writable, copy-on-write view of an immutable file: nothing is read before it is
+    touched, nothing written goes back.
+    """
     size_bytes = os.fstat(fd).st_size
     if not size_bytes:
         return bytearray()
@@ -76,7 +88,9 @@ def map_blob(fd: int, digest: str) -> Any:
 
 
 def take_blob(fd: int, digest: str) -> Any:
-    """As `map_blob`, but a small file is read: of thousands, each map would have to be looked through, and hashing one costs little."""
+    """As `map_blob`, but a small file is read: of thousands, each map would have to be looked
+    through, and hashing one costs little.
+    """
     size_bytes = os.fstat(fd).st_size
     if size_bytes >= GUARDED_BYTES:
         return map_blob(fd, digest)
@@ -89,14 +103,28 @@ def take_blob(fd: int, digest: str) -> Any:
 
 
 def _private_map(fd: int, size_bytes: int) -> mmap.mmap:
-    """A private map that keeps no descriptor: Python's own has one of its own until it dies, and a process may have 1,024."""
+    """A private map that keeps no descriptor: Python's own has one of its own until it dies, and a
+    process may have 1,024.
+    """
     if sys.version_info >= (3, 13):
         return mmap.mmap(fd, size_bytes, access=mmap.ACCESS_COPY, trackfd=False)
     if sys.platform != "linux":
         return mmap.mmap(fd, size_bytes, access=mmap.ACCESS_COPY)
-    view = mmap.mmap(-1, size_bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ | mmap.PROT_WRITE)
+    view = mmap.mmap(
+        -1, size_bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ | mmap.PROT_WRITE
+    )
     address = ctypes.addressof(ctypes.c_char.from_buffer(view))
-    if _mmap(address, size_bytes, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | _MAP_FIXED, fd, 0) != address:
+    if (
+        _mmap(
+            address,
+            size_bytes,
+            mmap.PROT_READ | mmap.PROT_WRITE,
+            mmap.MAP_PRIVATE | _MAP_FIXED,
+            fd,
+            0,
+        )
+        != address
+    ):
         return mmap.mmap(fd, size_bytes, access=mmap.ACCESS_COPY)
     return view
 
@@ -107,11 +135,17 @@ def address_of(buffer: Any) -> int | None:
         return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
     except (TypeError, ValueError, BufferError):  # read-only: only numpy tells
         numpy = sys.modules.get("numpy")
-        return int(numpy.frombuffer(buffer, "u1").__array_interface__["data"][0]) if numpy is not None else None
+        return (
+            int(numpy.frombuffer(buffer, "u1").__array_interface__["data"][0])
+            if numpy is not None
+            else None
+        )
 
 
 def digest_of(buffer: memoryview) -> str | None:
-    """The digest of what the buffer holds now, if that is known without reading it: then it was in a store before."""
+    """The digest of what the buffer holds now, if that is known without reading it: then it was in
+    a store before.
+    """
     address = address_of(buffer)
     if address is None:
         return None
@@ -129,14 +163,18 @@ def digest_of(buffer: memoryview) -> str | None:
 
 
 def in_map(buffer: memoryview) -> bool:
-    """Whether it lies in the map of a blob. What was written there may be what was there, so its digest may be known to the store."""
+    """Whether it lies in the map of a blob. What was written there may be what was there, so its
+    digest may be known to the store.
+    """
     address = address_of(buffer)
     with _lock:
         return address is not None and _map_at(address, buffer.nbytes) is not None
 
 
 def digest(buffer: memoryview) -> str:
-    """The digest of what it holds now; read only if it has to be, and an unchanged part of a map only once."""
+    """The digest of what it holds now; read only if it has to be, and an unchanged part of a map
+    only once.
+    """
     found = digest_of(buffer)
     if found is None:
         found, address = hashed(buffer), address_of(buffer)
@@ -148,7 +186,9 @@ def digest(buffer: memoryview) -> str:
 
 
 def begin(buffer: memoryview) -> bool:
-    """The buffer is about to be read and hashed: from here on its writes are noted. Whether `remember` may follow."""
+    """The buffer is about to be read and hashed: from here on its writes are noted. Whether
+    `remember` may follow.
+    """
     global _guard, _can_guard
     address = address_of(buffer)
     if buffer.nbytes < GUARDED_BYTES or address is None or not _can_guard:
@@ -200,13 +240,15 @@ def hashed(buffer: Any) -> str:
 
 
 def hash_alone() -> None:
-    """In a process that others are forked from: hash without threads, which a fork would not have."""
+    """In a process others are forked from: hash without threads, which a fork would not have."""
     global _hash_threads
     _hash_threads = 1
 
 
 def _after_fork() -> None:
-    """A forked process has memory of its own, of which the parent's guard knows nothing, and none of its hashing threads."""
+    """A forked process has memory of its own, of which the parent's guard knows nothing, and none
+    of its hashing threads.
+    """
     global _guard, _lock
     hash_alone()
     _lock = threading.Lock()

@@ -1,6 +1,8 @@
-"""Objects of the user's own classes that say themselves how they pickle (`__getstate__`, `__reduce__` …): taken apart, and put in place.
+"""Objects of the user's own classes that say themselves how they pickle (`__getstate__`,
+`__reduce__` …): taken apart, and put in place.
 
-What they hold is watched by itself, as with any object of the user's, so that it stays what it is. Part of `inplace` and `contents`.
+What they hold is watched by itself, as with any object of the user's, so that it stays what it is.
+Part of `inplace` and `contents`.
 """
 
 from __future__ import annotations
@@ -15,11 +17,20 @@ from typing import Any, cast
 
 from ..environment import modules
 
-_HOW = ("__getstate__", "__setstate__", "__reduce__", "__reduce_ex__", "__getnewargs_ex__", "__getnewargs__")
+_HOW = (
+    "__getstate__",
+    "__setstate__",
+    "__reduce__",
+    "__reduce_ex__",
+    "__getnewargs_ex__",
+    "__getnewargs__",
+)
 _new: Any = vars(copyreg)["__newobj__"]
 
 Reduced = tuple[Any, ...]
-"""What `__reduce_ex__` answers, with lists in the place of iterators: how to make the object, from what, and its state."""
+"""What `__reduce_ex__` answers, with lists in the place of iterators: how to make the object, from
+what, and its state.
+"""
 
 
 def is_own(cls: type) -> bool:
@@ -34,7 +45,9 @@ def _is_own(name: str) -> bool:
 
 
 def says_how(cls: type) -> bool:
-    """Whether it is an own class, and whatever says how its objects pickle is own code or Python's for any object."""
+    """Whether it is an own class, and whatever says how its objects pickle is own code or Python's
+    for any object.
+    """
     if not is_own(cls) or cls in copyreg.dispatch_table:
         return False
     homes = [next((base for base in cls.__mro__ if name in vars(base)), object) for name in _HOW]
@@ -42,7 +55,9 @@ def says_how(cls: type) -> bool:
 
 
 def reduced(obj: Any) -> Reduced | str:
-    """What pickle takes `obj` apart into; all its attributes where its `__getstate__` fails, which may miss what it left at home."""
+    """What pickle takes `obj` apart into; all its attributes where its `__getstate__` fails, which
+    may miss what it left at home.
+    """
     taken: Any
     try:
         taken = obj.__reduce_ex__(4)
@@ -52,7 +67,10 @@ def reduced(obj: Any) -> Reduced | str:
         taken = _new, (type(obj),), attributes(obj)
     if isinstance(taken, str):  # there is only one
         return taken
-    return tuple(list(cast(Any, part)) if isinstance(part, Iterator) else part for part in cast("Reduced", taken))
+    return tuple(
+        list(cast(Any, part)) if isinstance(part, Iterator) else part
+        for part in cast("Reduced", taken)
+    )
 
 
 def again(taken: Reduced) -> Any:
@@ -87,10 +105,14 @@ def plainly(cls: Any) -> bool:
 
 
 def take_state(original: Any, state: Any) -> bool:
-    """By its `__setstate__`, or as pickle does without one; but what its `__getstate__` leaves out stays. False: that is no state."""
+    """By its `__setstate__`, or as pickle does without one; but what its `__getstate__` leaves out
+    stays. False: that is no state.
+    """
     now = _by_name(state)
     try:
-        gone = (_by_name(original.__getstate__()) or {}).keys() - now.keys() if now is not None else ()
+        gone = (
+            (_by_name(original.__getstate__()) or {}).keys() - now.keys() if now is not None else ()
+        )
     except Exception:
         gone = ()
     if hasattr(original, "__setstate__"):
@@ -108,7 +130,9 @@ def take_state(original: Any, state: Any) -> bool:
 
 
 def _by_name(state: Any) -> dict[str, Any] | None:
-    """A state as pickle understands it, a dict or one for `__dict__` and one for the slots, as one; None: something else."""
+    """A state as pickle understands it, a dict or one for `__dict__` and one for the slots, as one;
+    None: something else.
+    """
     both = cast("tuple[Any, ...]", state) if isinstance(state, tuple) else (state,)
     if len(both) > 2 or not all(part is None or isinstance(part, dict) for part in both):
         return None
@@ -137,7 +161,9 @@ def attributes(obj: Any) -> dict[str, Any] | None:
 
 
 def is_all_attributes(cls: Any) -> bool:
-    """Whether its objects hold nothing but what is in their `__dict__` and slots: Python makes them without the help of a base in C."""
+    """Whether its objects hold nothing but what is in their `__dict__` and slots: Python makes them
+    without the help of a base in C.
+    """
     if hasattr(cls, "__del__"):
         return False
     try:
@@ -149,4 +175,9 @@ def is_all_attributes(cls: Any) -> bool:
 
 def slots_of(obj: object) -> list[str]:
     slotted = [vars(base) for base in type(obj).__mro__ if "__slots__" in vars(base)]
-    return [name for names in slotted for name, slot in names.items() if isinstance(slot, types.MemberDescriptorType)]
+    return [
+        name
+        for names in slotted
+        for name, slot in names.items()
+        if isinstance(slot, types.MemberDescriptorType)
+    ]

@@ -1,6 +1,7 @@
 """Values packed for the way to a worker, or one sentence about which of them cannot travel and why.
 
-Before it: `client`, and `dryrun`, which packs without sending. After it: `payload`, `prelude`, `diagnose`.
+Before it: `client`, and `dryrun`, which packs without sending. After it: `payload`, `prelude`,
+`diagnose`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from . import diagnose, payload, pickler
 
 
 def main_namespace() -> dict[str, Any]:
-    """The namespace whose functions travel as members of the task's own: the script's or the notebook's."""
+    """The namespace whose functions travel as members of the task's own: the script's or the
+    notebook's.
+    """
     return sys.modules["__main__"].__dict__
 
 
@@ -26,14 +29,21 @@ def pack(
     imports: Sequence[str],
     secret_in: Callable[[bytes], bool] = lambda _: False,
 ) -> payload.Packed:
-    """Raises CannotSend, which names the variable and the part. `words`, `imports`: as for `prelude.make`. The text of a cell that has a
-    secret in it stays here."""
+    """Raises CannotSend, which names the variable and the part. `words`, `imports`: as for
+    `prelude.make`. The text of a cell that has a secret in it stays here.
+    """
     diagnose.check_sizes(values)
     cells = set[str]()
 
     def around(own: list[str]) -> dict[str, Any]:
         made = prelude.make(own, values, words, imports, cells)
-        return made | {"cells": {name: cell for name, cell in made["cells"].items() if not secret_in("".join(cell[1]).encode())}}
+        return made | {
+            "cells": {
+                name: cell
+                for name, cell in made["cells"].items()
+                if not secret_in("".join(cell[1]).encode())
+            }
+        }
 
     try:
         return payload.pack([pickler.by_name(values)], namespace, prelude=around, cells=cells)
@@ -44,4 +54,6 @@ def pack(
             sentence = diagnose.trouble(value, name, lambda part: payload.pack([part], namespace))
             if sentence:
                 raise errors.CannotSend(sentence) from trouble
-        raise errors.CannotSend(f"the cell's inputs cannot travel to the worker: {trouble}") from trouble
+        raise errors.CannotSend(
+            f"the cell's inputs cannot travel to the worker: {trouble}"
+        ) from trouble

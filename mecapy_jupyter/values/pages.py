@@ -1,9 +1,11 @@
-"""Asks the kernel whether memory was written since. Linux only; elsewhere, and wherever the kernel does not say, the answer is no.
+"""Asks the kernel whether memory was written since. Linux only; elsewhere, and wherever the kernel
+does not say, the answer is no.
 
-Two questions, both about pages and so about every writer: a view, `out=`, C code, another thread, a read(2) into the memory.
-`is_file`: does a private map of a file still show nothing but the file? A page that was written is a copy of its own (pagemap(5)).
-`Guard`: was ordinary memory written since it was guarded? By userfaultfd's asynchronous write protection (Linux 6.7): the first
-write to a page costs a fault and is remembered. `known` is next in the line.
+Two questions, both about pages and so about every writer: a view, `out=`, C code, another thread, a
+read(2) into the memory. `is_file`: does a private map of a file still show nothing but the file? A
+page that was written is a copy of its own (pagemap(5)). `Guard`: was ordinary memory written since
+it was guarded? By userfaultfd's asynchronous write protection (Linux 6.7): the first write to a
+page costs a fault and is remembered. `known` is next in the line.
 """
 
 from __future__ import annotations
@@ -22,10 +24,22 @@ _PRESENT_BIT, _SWAPPED_BIT, _FILE_BIT = 0x80, 0x40, 0x20  # in the highest byte 
 
 _USERFAULTFD = {"x86_64": 323, "aarch64": 282}
 _USER_MODE_ONLY = 1
-_FEATURES = 1 | 1 << 13 | 1 << 15  # write protection; also of pages that are not there yet; asynchronous
-_API, _REGISTER, _UNREGISTER, _PROTECT, _SCAN = 0xC018AA3F, 0xC020AA00, 0x8010AA01, 0xC018AA06, 0xC0606610
+_FEATURES = (
+    1 | 1 << 13 | 1 << 15
+)  # write protection; also of pages that are not there yet; asynchronous
+_API, _REGISTER, _UNREGISTER, _PROTECT, _SCAN = (
+    0xC018AA3F,
+    0xC020AA00,
+    0x8010AA01,
+    0xC018AA06,
+    0xC0606610,
+)
 _REGISTER_PROTECTION, _PROTECT_NOW, _ONLY_GUARDED = 2, 1, 2
-_WRITTEN, _OF_FILE, _THERE = 2, 4, 8 | 16  # categories of a page: written, a file's or shared, present or swapped
+_WRITTEN, _OF_FILE, _THERE = (
+    2,
+    4,
+    8 | 16,
+)  # categories of a page: written, a file's or shared, present or swapped
 
 
 def around(address: int, size_bytes: int) -> tuple[int, int]:
@@ -34,7 +48,9 @@ def around(address: int, size_bytes: int) -> tuple[int, int]:
 
 
 def is_file(address: int, size_bytes: int) -> bool:
-    """Whether memory in a private map of a file is still all the file's. False also where the kernel does not say."""
+    """Whether memory in a private map of a file is still all the file's. False also where the
+    kernel does not say.
+    """
     start, end = around(address, size_bytes)
     try:
         fd = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
@@ -68,14 +84,22 @@ def _is_copy(entry: int) -> bool:
 
 
 class Guard:
-    """Ordinary private memory whose writes the kernel notes. Raises OSError where it does not do that."""
+    """Ordinary private memory whose writes the kernel notes. Raises OSError where it does not do
+    that.
+    """
 
     def __init__(self) -> None:
         self._fd = self._pagemap = -1
-        number = _USERFAULTFD.get(platform.machine()) if sys.platform == "linux" and sys.byteorder == "little" else None
+        number = (
+            _USERFAULTFD.get(platform.machine())
+            if sys.platform == "linux" and sys.byteorder == "little"
+            else None
+        )
         if number is None:
             raise OSError("no write protection on this platform")
-        self._fd = ctypes.CDLL(None, use_errno=True).syscall(number, os.O_CLOEXEC | os.O_NONBLOCK | _USER_MODE_ONLY)
+        self._fd = ctypes.CDLL(None, use_errno=True).syscall(
+            number, os.O_CLOEXEC | os.O_NONBLOCK | _USER_MODE_ONLY
+        )
         if self._fd < 0:
             raise OSError(ctypes.get_errno(), "userfaultfd")
         try:
@@ -103,13 +127,18 @@ class Guard:
         _ioctl(self._fd, _PROTECT, "QQQ", start, end - start, _PROTECT_NOW)
 
     def untouched(self, address: int, size_bytes: int) -> bool:
-        """Whether no page was written, dropped or replaced since `guard`. False for memory that was never guarded, and for pages
-        that others can write, too: those of shared memory and of files, once they have been read."""
+        """Whether no page was written, dropped or replaced since `guard`. False for memory that was
+        never guarded, and for pages that others can write, too: those of shared memory and of
+        files, once they have been read.
+        """
         start, end = around(address, size_bytes)
         try:
-            # Written; or gone without a trace of its protection: memory given back to the kernel reads as zeros.
+            # Written; or gone without a trace of its protection: memory given back to the kernel
+            # reads as zeros.
             asked = ({"of": _WRITTEN}, {"of": _OF_FILE}, {"no": _THERE})
-            return not any(_any(self._pagemap, start, end, **wanted, flags=_ONLY_GUARDED) for wanted in asked)
+            return not any(
+                _any(self._pagemap, start, end, **wanted, flags=_ONLY_GUARDED) for wanted in asked
+            )
         except OSError:
             return False
 
@@ -121,10 +150,31 @@ class Guard:
 
 
 def _any(pagemap: int, start: int, end: int, *, of: int = 0, no: int = 0, flags: int = 0) -> bool:
-    """Whether there is a page in any of the categories `of`, if there are such, and in none of `no`. Asks about all at once: what of
-    the page tables is not there, or is one entry for a large page, costs the kernel nothing."""
+    """Whether there is a page in any of the categories `of`, if there are such, and in none of
+    `no`. Asks about all at once: what of the page tables is not there, or is one entry for a large
+    page, costs the kernel nothing.
+    """
     found = (ctypes.c_uint64 * 3)()
-    return _ioctl(pagemap, _SCAN, "12Q", 96, flags, start, end, 0, ctypes.addressof(found), 1, 1, no, no, of, of | no) > 0
+    return (
+        _ioctl(
+            pagemap,
+            _SCAN,
+            "12Q",
+            96,
+            flags,
+            start,
+            end,
+            0,
+            ctypes.addressof(found),
+            1,
+            1,
+            no,
+            no,
+            of,
+            of | no,
+        )
+        > 0
+    )
 
 
 def _ioctl(fd: int, request: int, layout: str, *values: int) -> int:

@@ -1,4 +1,5 @@
-"""What a value is made of, without running any of its code: containers, attributes, slots, closures. `diagnose` is next in the line.
+"""What a value is made of, without running any of its code: containers, attributes, slots,
+closures. `diagnose` is next in the line.
 
 Only `reduced` calls into a value, and only what pickling it has called already.
 """
@@ -36,11 +37,19 @@ def parts(whole: object) -> Iterator[Part]:
     elif isinstance(value, types.CellType):
         yield from _of_cell("", value)
     elif isinstance(value, type):
-        yield from ((f".{name}", part) for name, part in vars(value).items() if name not in ("__dict__", "__weakref__"))
+        yield from (
+            (f".{name}", part)
+            for name, part in vars(value).items()
+            if name not in ("__dict__", "__weakref__")
+        )
     elif isinstance(value, (staticmethod, classmethod)):
         yield "", cast(Any, value).__func__
     elif isinstance(value, property):
-        yield from ((f".{name}", part) for name, part in (("fget", value.fget), ("fset", value.fset)) if part)
+        yield from (
+            (f".{name}", part)
+            for name, part in (("fget", value.fget), ("fset", value.fset))
+            if part
+        )
     else:
         yield from _of_table(value)
     if not isinstance(value, type):
@@ -48,7 +57,9 @@ def parts(whole: object) -> Iterator[Part]:
 
 
 def path_to(wanted: object, variables: Mapping[str, object]) -> str:
-    """How the nearest of these variables leads to an object (`model['params'][0]`); empty where none does."""
+    """How the nearest of these variables leads to an object (`model['params'][0]`); empty where
+    none does.
+    """
     todo = deque(variables.items())
     seen = {id(value): value for value in variables.values()}
     while todo and len(seen) < _MOST_SEEN:
@@ -57,7 +68,11 @@ def path_to(wanted: object, variables: Mapping[str, object]) -> str:
             if part is wanted:
                 return path + label
             is_simple = isinstance(part, (str, bytes, int, float, type(None), types.ModuleType))
-            if id(part) not in seen and not is_simple and not (isinstance(part, type) and part.__module__ != "__main__"):
+            if (
+                id(part) not in seen
+                and not is_simple
+                and not (isinstance(part, type) and part.__module__ != "__main__")
+            ):
                 seen[id(part)] = part
                 todo.append((path + label, part))
     return ""
@@ -75,7 +90,11 @@ def _of_mapping(mapping: Mapping[object, object]) -> Iterator[Part]:
 
 
 def _short(key: object) -> str:
-    return repr(key) if isinstance(key, (str, int, float, bool, bytes, type(None))) and len(repr(key)) < 60 else f"<{type(key).__name__}>"
+    return (
+        repr(key)
+        if isinstance(key, (str, int, float, bool, bytes, type(None))) and len(repr(key)) < 60
+        else f"<{type(key).__name__}>"
+    )
 
 
 def _of_cell(label: str, cell: types.CellType) -> Iterator[Part]:
@@ -96,7 +115,9 @@ def _of_function(function: types.FunctionType) -> Iterator[Part]:
         yield f".<default>.{name}", part
     if function.__module__ == "__main__":  # it travels by value, with the globals it reads
         for name in dict.fromkeys(_global_names(function.__code__)):
-            if name in function.__globals__ and not isinstance(function.__globals__[name], types.ModuleType):
+            if name in function.__globals__ and not isinstance(
+                function.__globals__[name], types.ModuleType
+            ):
                 yield f".<global>.{name}", function.__globals__[name]
 
 
@@ -114,7 +135,9 @@ def _of_table(value: object) -> Iterator[Part]:
     if module == "numpy" and kind.__name__ == "ndarray" and known.dtype.hasobject:
         yield from ((f".flat[{number}]", item) for number, item in enumerate(known.flat))
     elif module == "pandas" and kind.__name__ == "DataFrame":
-        yield from ((f"[{_short(name)}]", known[name]) for name in known.columns if known[name].ndim == 1)
+        yield from (
+            (f"[{_short(name)}]", known[name]) for name in known.columns if known[name].ndim == 1
+        )
     elif module == "pandas" and kind.__name__ == "Series" and known.dtype == object:
         yield from ((f".iloc[{number}]", item) for number, item in enumerate(known.to_numpy()))
 
@@ -147,12 +170,27 @@ def reduced(value: object) -> Iterator[Part]:
     if not isinstance(taken, tuple):
         return
     pieces = cast("tuple[object, ...]", taken)
-    arguments = cast("tuple[object, ...]", pieces[1]) if len(pieces) > 1 and isinstance(pieces[1], tuple) else ()
-    yield from ((f".<pickled as>[{number}]", part) for number, part in enumerate(arguments) if part is not value)
+    arguments = (
+        cast("tuple[object, ...]", pieces[1])
+        if len(pieces) > 1 and isinstance(pieces[1], tuple)
+        else ()
+    )
+    yield from (
+        (f".<pickled as>[{number}]", part)
+        for number, part in enumerate(arguments)
+        if part is not value
+    )
     if len(pieces) > 2 and isinstance(pieces[2], dict):
-        yield from ((f".{name}", part) for name, part in cast("dict[object, object]", pieces[2]).items())
+        yield from (
+            (f".{name}", part) for name, part in cast("dict[object, object]", pieces[2]).items()
+        )
     elif len(pieces) > 2:
         yield ".<state>", pieces[2]
     for items in pieces[3:5]:
         if isinstance(items, Iterator):
-            yield from ((f".<item {number}>", item) for number, item in enumerate(itertools.islice(cast("Iterator[object]", items), 1000)))
+            yield from (
+                (f".<item {number}>", item)
+                for number, item in enumerate(
+                    itertools.islice(cast("Iterator[object]", items), 1000)
+                )
+            )

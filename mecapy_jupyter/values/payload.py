@@ -1,10 +1,13 @@
-"""Values as one stream of pickles, large buffers beside it. The kernel packs inputs and the child opens them; then the other way round.
+"""Values as one stream of pickles, large buffers beside it. The kernel packs inputs and the child
+opens them; then the other way round.
 
-Both sides number objects alike: the pickler's memo gives each object it writes a number, and the unpickler gives the same object
-the same number (MEMOIZE counts on both sides). So a result names an input, or any part of one, by its number, and it arrives in
-the notebook as the very object that was sent. Nothing but the child and the owner's own kernel may import this module.
+Both sides number objects alike: the pickler's memo gives each object it writes a number, and the
+unpickler gives the same object the same number (MEMOIZE counts on both sides). So a result names an
+input, or any part of one, by its number, and it arrives in the notebook as the very object that was
+sent. Nothing but the child and the owner's own kernel may import this module.
 
-Before it: `prepared` (kernel) and `mecapy_worker.child`. After it: `pickler`. Beside it: `inplace` (what changed).
+Before it: `prepared` (kernel) and `mecapy_worker.child`. After it: `pickler`. Beside it: `inplace`
+(what changed).
 """
 
 from __future__ import annotations
@@ -24,9 +27,11 @@ from .pickler import MOST_BUFFERS, Pickler, ResultPickler, ResultUnpickler, open
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A stream and its out-of-band buffers, and `memo`: number → object, which keeps every numbered object alive.
+    """A stream and its out-of-band buffers, and `memo`: number → object, which keeps every numbered
+    object alive.
 
-    `modules`: those whose classes, functions or selves are named in it; `prelude`: the first object of the stream.
+    `modules`: those whose classes, functions or selves are named in it; `prelude`: the first object
+    of the stream.
     """
 
     stream: bytes
@@ -49,11 +54,16 @@ class Opened:
 
 
 def pack(
-    values: Sequence[Any], namespace: dict[str, Any], *, prelude: Callable[[list[str]], Any] = list, cells: set[str] | None = None
+    values: Sequence[Any],
+    namespace: dict[str, Any],
+    *,
+    prelude: Callable[[list[str]], Any] = list,
+    cells: set[str] | None = None,
 ) -> Packed:
-    """Inputs, each of `values` a pickle of its own in one stream with one memo. `prelude` makes the first object of the
-    stream, opened before all others, from the names of the own modules that the values need; before that,
-    `cells` gets the names of the files that their functions were defined in.
+    """Inputs, each of `values` a pickle of its own in one stream with one memo. `prelude` makes the
+    first object of the stream, opened before all others, from the names of the own modules that the
+    values need; before that, `cells` gets the names of the files that their functions were defined
+    in.
 
     Raises what pickling raises: `diagnose.why` turns that into a sentence.
     """
@@ -63,21 +73,39 @@ def pack(
     for value in values:
         pickler.dump(value)
     if len(pickler.buffers) > MOST_BUFFERS:
-        said = f"{len(pickler.buffers):,} arrays or files of 1 MiB or more cannot travel to one task, which takes {MOST_BUFFERS}"
-        raise CannotSend(f"{said}; stack arrays of one shape into one (`np.stack`), or send them in several cells")
+        said = (
+            f"{len(pickler.buffers):,} arrays or files of 1 MiB or more cannot travel to one "
+            f"task, which takes {MOST_BUFFERS}"
+        )
+        raise CannotSend(
+            f"{said}; stack arrays of one shape into one (`np.stack`), or send them in several "
+            f"cells"
+        )
     if cells is not None:
         cells |= pickler.files
     first = prelude(own)
     head = cloudpickle.dumps(first, protocol=5)
-    return Packed(head + file.getvalue(), tuple(pickler.buffers), _objects(pickler.memo), pickler.modules, first)
+    return Packed(
+        head + file.getvalue(),
+        tuple(pickler.buffers),
+        _objects(pickler.memo),
+        pickler.modules,
+        first,
+    )
 
 
 def pack_result(
-    value: Any, namespace: dict[str, Any], known: Mapping[int, object], arrays: Iterable[object] = (), whole: Iterable[object] = ()
+    value: Any,
+    namespace: dict[str, Any],
+    known: Mapping[int, object],
+    arrays: Iterable[object] = (),
+    whole: Iterable[object] = (),
 ) -> tuple[Packed, frozenset[int]]:
-    """A result, in which objects of `known` (number → object) stand as their number. Returns also the numbers that were used.
+    """A result, in which objects of `known` (number → object) stand as their number. Returns also
+    the numbers that were used.
 
-    `arrays`: what in it may be a view of each other or of a known array; `whole`: arrays to write in full even so.
+    `arrays`: what in it may be a view of each other or of a known array; `whole`: arrays to write
+    in full even so.
     """
     file = io.BytesIO()
     pickler = ResultPickler(file, namespace, with_globals=False, on_own=lambda _: None)
@@ -87,14 +115,22 @@ def pack_result(
     return Packed(file.getvalue(), tuple(pickler.buffers), {}), frozenset(pickler.met)
 
 
-def unpack(stream: Any, buffers: Iterable[Any], namespace: dict[str, Any], *, on_prelude: Callable[[Any], object]) -> Opened:
+def unpack(
+    stream: Any,
+    buffers: Iterable[Any],
+    namespace: dict[str, Any],
+    *,
+    on_prelude: Callable[[Any], object],
+) -> Opened:
     """Open what `pack` made. `on_prelude` gets the first object before anything else is opened."""
     file = io.BytesIO(stream)
     on_prelude(pickle.Unpickler(file).load())  # noqa: S301 the child opens its own task's inputs
     return _load_all(pickle.Unpickler(file, buffers=buffers), file, namespace)  # noqa: S301 as above
 
 
-def unpack_result(stream: Any, buffers: Iterable[Any], namespace: dict[str, Any], originals: Mapping[int, object]) -> Opened:
+def unpack_result(
+    stream: Any, buffers: Iterable[Any], namespace: dict[str, Any], originals: Mapping[int, object]
+) -> Opened:
     """Open what `pack_result` made; numbers become the `originals` they stand for."""
     file = io.BytesIO(stream)
     unpickler = ResultUnpickler(file, buffers=buffers)
@@ -124,4 +160,10 @@ def _objects(memo: Any) -> dict[int, object]:
 
 
 def _variables(values: Sequence[Any]) -> list[object]:
-    return [item for value in values for item in (cast("dict[str, object]", value).values() if isinstance(value, dict) else (value,))]
+    return [
+        item
+        for value in values
+        for item in (
+            cast("dict[str, object]", value).values() if isinstance(value, dict) else (value,)
+        )
+    ]

@@ -1,6 +1,8 @@
-"""How a notebook's values are pickled: functions that find the other side's namespace, the user's own modules, large buffers beside.
+"""How a notebook's values are pickled: functions that find the other side's namespace, the user's
+own modules, large buffers beside.
 
-Before it: `payload`. It asks `hints`, `reducers` and `arrayviews` for what pickle cannot, and `environment.modules` whose a module is.
+Before it: `payload`. It asks `hints`, `reducers` and `arrayviews` for what pickle cannot, and
+`environment.modules` whose a module is.
 """
 
 from __future__ import annotations
@@ -21,10 +23,14 @@ from ..environment import modules
 from . import arrayviews, hints, reducers
 
 BUFFER_BYTES = 64 * 1024
-"""Buffers from this size on travel beside the stream, each a blob of its own; smaller ones inside it."""
+"""Buffers from this size on travel beside the stream, each a blob of its own; smaller ones inside
+it.
+"""
 
 MOST_BUFFERS = 999
-"""So many can go to a child beside the stream; each is an open file there, and the stream may be one, too."""
+"""So many can go to a child beside the stream; each is an open file there, and the stream may be
+one, too.
+"""
 
 _MANY_BUFFERS, _LARGE_BYTES = 500, 1 << 20
 """With so many beside the stream, only large ones still go there."""
@@ -43,7 +49,9 @@ def opening(namespace: dict[str, Any]) -> Generator[None]:
 
 
 class _Namespace:
-    """Stands in a stream for the namespace cells run in, so that a notebook's functions find it on the other side."""
+    """Stands in a stream for the namespace cells run in, so that a notebook's functions find it on
+    the other side.
+    """
 
     def __reduce__(self) -> tuple[Callable[[], dict[str, Any]], tuple[()]]:
         return _namespace_here, ()
@@ -54,13 +62,22 @@ def _namespace_here() -> dict[str, Any]:
 
 
 class Pickler(cloudpickle.Pickler):
-    """Writes functions of `namespace` so that they find the other side's namespace, and notes the user's own modules it meets.
+    """Writes functions of `namespace` so that they find the other side's namespace, and notes the
+    user's own modules it meets.
 
-    `with_globals`: whether such a function brings along the globals it reads (on the way out; at home they are there).
-    `on_own`: called with the name of each own module that something in the stream needs.
+    `with_globals`: whether such a function brings along the globals it reads (on the way out; at
+    home they are there). `on_own`: called with the name of each own module that something in the
+    stream needs.
     """
 
-    def __init__(self, file: io.BytesIO, namespace: dict[str, Any], *, with_globals: bool, on_own: Callable[[str], object]) -> None:
+    def __init__(
+        self,
+        file: io.BytesIO,
+        namespace: dict[str, Any],
+        *,
+        with_globals: bool,
+        on_own: Callable[[str], object],
+    ) -> None:
         self.buffers: list[memoryview] = []
         super().__init__(file, protocol=5, buffer_callback=self._keep_buffer)
         self.globals_ref[id(namespace)] = _Namespace()
@@ -86,10 +103,18 @@ class Pickler(cloudpickle.Pickler):
         elif isinstance(obj, type):
             self._is_own(getattr(obj, "__module__", None) or "")
             as_reduced = super().reducer_override(obj)
-            return reducers.with_slots(obj, as_reduced) if isinstance(as_reduced, tuple) else as_reduced
+            return (
+                reducers.with_slots(obj, as_reduced)
+                if isinstance(as_reduced, tuple)
+                else as_reduced
+            )
         elif isinstance(obj, types.FunctionType):
             self._is_own(getattr(obj, "__module__", None) or "")
-        elif self._roots and id(obj) not in self._whole and (view := arrayviews.reduced(obj, self._roots)) is not None:
+        elif (
+            self._roots
+            and id(obj) not in self._whole
+            and (view := arrayviews.reduced(obj, self._roots)) is not None
+        ):
             return view
         elif (reduced := hints.reduced(obj) or reducers.reduced(obj)) is not None:
             return reduced
@@ -98,7 +123,9 @@ class Pickler(cloudpickle.Pickler):
         return super().reducer_override(obj)
 
     def keep_views_of(self, arrays: Iterable[Any], whole: Iterable[object] = ()) -> None:
-        """Write a view of one of these arrays as a view, not as a copy: `v = a[2:5]` stays a window on `a`. `whole`: never as a view."""
+        """Write a view of one of these arrays as a view, not as a copy: `v = a[2:5]` stays a window
+        on `a`. `whole`: never as a view.
+        """
         self._roots = arrayviews.roots(arrays)
         self._whole = frozenset(map(id, whole))
 
@@ -151,7 +178,9 @@ class ResultUnpickler(pickle.Unpickler):
 
 
 class _Attribute:
-    """Stands for a variable that is an attribute of an installed module: it is looked up there, not copied."""
+    """Stands for a variable that is an attribute of an installed module: it is looked up there, not
+    copied.
+    """
 
     def __init__(self, module: str, name: str) -> None:
         self._where = module, name
@@ -165,12 +194,19 @@ def _look_up(module: str, name: str) -> Any:
 
 
 def by_name(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """The variables, with those that a package hands out under the same name (`from sympy import pi, QQ`) as references to it."""
-    return {name: _Attribute(home, name) if (home := _home_of(name, value)) else value for name, value in variables.items()}
+    """The variables, with those that a package hands out under the same name (`from sympy import
+    pi, QQ`) as references to it.
+    """
+    return {
+        name: _Attribute(home, name) if (home := _home_of(name, value)) else value
+        for name, value in variables.items()
+    }
 
 
 def _home_of(name: str, value: object) -> str:
-    """The installed module whose attribute `name` is this very object; empty where there is none, or where pickle knows it by name."""
+    """The installed module whose attribute `name` is this very object; empty where there is none,
+    or where pickle knows it by name.
+    """
     where = str(type(value).__module__)  # sympy makes classes that have None there
     if where in ("builtins", "__main__", "numpy") or isinstance(value, (type, types.FunctionType)):
         return ""

@@ -1,6 +1,8 @@
-"""How to pickle what pickle and cloudpickle take apart wrongly: closures' cells, cached functions and properties, slots, exceptions.
+"""How to pickle what pickle and cloudpickle take apart wrongly: closures' cells, cached functions
+and properties, slots, exceptions.
 
-Part of `pickler`, which asks here first. The functions named in what it returns run on the other side.
+Part of `pickler`, which asks here first. The functions named in what it returns run on the other
+side.
 """
 
 from __future__ import annotations
@@ -34,19 +36,36 @@ def reduced(obj: Any) -> Any:
 
 
 def with_cells(function: types.FunctionType, as_reduced: Any) -> Any:
-    """cloudpickle copies each closure's cells; written themselves, two closures that share a variable still do."""
+    """cloudpickle copies each closure's cells; written themselves, two closures that share a
+    variable still do.
+    """
     make, (code, namespace, name, defaults, _), state, *rest = as_reduced
     state[1]["__closure__"] = None
     return make, (code, namespace, name, defaults, function.__closure__), state, *rest
 
 
 def with_slots(cls: Any, as_reduced: Any) -> Any:
-    """cloudpickle makes a class with `__slots__` one without; then its objects do not fit the original at home."""
-    if "__slots__" not in vars(cls) or issubclass(cls, tuple) or as_reduced[0] is not _internal._make_skeleton_class:
+    """cloudpickle makes a class with `__slots__` one without; then its objects do not fit the
+    original at home.
+    """
+    if (
+        "__slots__" not in vars(cls)
+        or issubclass(cls, tuple)
+        or as_reduced[0] is not _internal._make_skeleton_class
+    ):
         return as_reduced
     make, (kind, name, bases, keywords, tracker, extra), (attributes, slots), *rest = as_reduced
-    kept = {n: v for n, v in attributes.items() if n != "__slots__" and not isinstance(v, types.MemberDescriptorType)}
-    return make, (kind, name, bases, keywords | {"__slots__": vars(cls)["__slots__"]}, tracker, extra), (kept, slots), *rest
+    kept = {
+        n: v
+        for n, v in attributes.items()
+        if n != "__slots__" and not isinstance(v, types.MemberDescriptorType)
+    }
+    return (
+        make,
+        (kind, name, bases, keywords | {"__slots__": vars(cls)["__slots__"]}, tracker, extra),
+        (kept, slots),
+        *rest,
+    )
 
 
 def _cell(cell: types.CellType) -> Any:
@@ -63,7 +82,7 @@ def _fill(cell: types.CellType, state: tuple[Any]) -> None:
 
 
 def _cached(function: Any) -> Any:
-    """functools' caches pickle by name only. What is in the cache stays behind: it cannot be read."""
+    """functools' caches pickle by name only. What is in one stays behind: it cannot be read."""
     if _internal._lookup_module_and_qualname(function) is not None:
         return None
     limits = function.cache_parameters()
@@ -82,11 +101,16 @@ def _cache_again(function: Any, maxsize: int | None, typed: bool) -> Any:
 
 
 def _exception(error: BaseException) -> Any:
-    """pickle calls the class with `args`; a class with an `__init__` of its own seldom understands those."""
+    """pickle calls the class with `args`; a class with an `__init__` of its own seldom understands
+    those.
+    """
     cls = type(error)
     if not isinstance(cls.__init__, types.FunctionType):
         return None
-    if any(isinstance(getattr(cls, name), types.FunctionType) for name in ("__reduce__", "__reduce_ex__")):
+    if any(
+        isinstance(getattr(cls, name), types.FunctionType)
+        for name in ("__reduce__", "__reduce_ex__")
+    ):
         return None
     return _exception_again, (cls, error.args), vars(error)
 

@@ -1,7 +1,9 @@
-"""A result in which something cannot be opened here: all the rest of it, and the reason for each variable that is lost.
+"""A result in which something cannot be opened here: all the rest of it, and the reason for each
+variable that is lost.
 
-The pickle is read again, slowly, and whatever fails becomes a `Lost` in its place; so the numbering of its objects holds and what
-variables share stays shared. A variable that leads to a `Lost` is left out. Before it: `bind`. Only the owner's kernel opens results.
+The pickle is read again, slowly, and whatever fails becomes a `Lost` in its place; so the numbering
+of its objects holds and what variables share stays shared. A variable that leads to a `Lost` is
+left out. Before it: `bind`. Only the owner's kernel opens results.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ import cloudpickle
 
 
 class Lost:
-    """Stands for what could not be opened. It swallows whatever a pickle does to it: calls, items, state."""
+    """Stands for what could not be opened. It swallows whatever a pickle does to it: calls, items,
+    state.
+    """
 
     def __init__(self, why: str) -> None:
         self.why = why
@@ -37,13 +41,17 @@ _Python: Any = vars(pickle)["_Unpickler"]  # the one in C cannot be led on
 
 
 class _Careful(_Python):
-    """Goes on where an object cannot be made. `half`: ids of those that exist and could not be given their state."""
+    """Goes on where an object cannot be made. `half`: ids of those that exist and could not be
+    given their state.
+    """
 
     dispatch: dict[int, Step]
     stack: list[Any]
     metastack: list[list[Any]]
 
-    def __init__(self, file: io.BytesIO, buffers: Iterable[Any], originals: Mapping[int, object]) -> None:
+    def __init__(
+        self, file: io.BytesIO, buffers: Iterable[Any], originals: Mapping[int, object]
+    ) -> None:
         _Python.__init__(self, file, buffers=buffers)
         self._originals = originals
         self.half: dict[int, tuple[object, str]] = {}
@@ -67,13 +75,16 @@ def _made(original: Step, consumed: int, careful: _Careful) -> None:
         del careful.stack[depth - consumed :]
         parts = _flat(kept)
         lost = next((part for part in parts if isinstance(part, Lost)), None) or Lost(_said(error))
-        if str(getattr(parts[0], "__name__", "")).endswith("_setstate") and len(parts) > 1:  # cloudpickle's: gives its argument a state
+        if (
+            str(getattr(parts[0], "__name__", "")).endswith("_setstate") and len(parts) > 1
+        ):  # cloudpickle's: gives its argument a state
             careful.half[id(parts[1])] = parts[1], lost.why
         careful.append(lost)
 
 
 def _filled(original: Step, consumed: int, careful: _Careful) -> None:
-    """A step that gives an object its content, which lies above it: `consumed` objects, or (0) all since the last mark.
+    """A step that gives an object its content, which lies above it: `consumed` objects, or (0) all
+    since the last mark.
 
     Where that fails the object stays on the stack, and is lost.
     """
@@ -88,15 +99,26 @@ def _filled(original: Step, consumed: int, careful: _Careful) -> None:
 
 
 _MAKING = {pickle.REDUCE: 2, pickle.NEWOBJ: 2, pickle.NEWOBJ_EX: 3}
-_FILLING = {pickle.BUILD: 1, pickle.SETITEM: 2, pickle.APPEND: 1, pickle.SETITEMS: 0, pickle.APPENDS: 0, pickle.ADDITEMS: 0}
+_FILLING = {
+    pickle.BUILD: 1,
+    pickle.SETITEM: 2,
+    pickle.APPEND: 1,
+    pickle.SETITEMS: 0,
+    pickle.APPENDS: 0,
+    pickle.ADDITEMS: 0,
+}
 _Careful.dispatch = dict(_Python.dispatch)
 for _how, _codes in ((_made, _MAKING), (_filled, _FILLING)):
     for _code, _consumed in _codes.items():
         _Careful.dispatch[_code[0]] = partial(_how, _Python.dispatch[_code[0]], _consumed)
 
 
-def load(file: io.BytesIO, buffers: Iterable[Any], originals: Mapping[int, object]) -> tuple[dict[str, Any], Callable[[object], str]]:
-    """The result as far as it can be opened, and a function that says why a value of it is lost (empty: it is whole)."""
+def load(
+    file: io.BytesIO, buffers: Iterable[Any], originals: Mapping[int, object]
+) -> tuple[dict[str, Any], Callable[[object], str]]:
+    """The result as far as it can be opened, and a function that says why a value of it is lost
+    (empty: it is whole).
+    """
     careful = _Careful(file, buffers, originals)
     home: dict[str, Any] = careful.load()
     known = {id(original) for original in originals.values()}
@@ -105,7 +127,9 @@ def load(file: io.BytesIO, buffers: Iterable[Any], originals: Mapping[int, objec
         found: list[str] = []
         seeker = _Seeker(io.BytesIO(), protocol=5, buffer_callback=lambda _: False)
         seeker.half, seeker.known, seeker.found = careful.half, known, found
-        with contextlib.suppress(Exception):  # found, or not to be pickled: it came by pickle, and is whole
+        with contextlib.suppress(
+            Exception
+        ):  # found, or not to be pickled: it came by pickle, and is whole
             seeker.dump(value)
         return found[0] if found else ""
 
@@ -129,13 +153,19 @@ class _Seeker(cloudpickle.Pickler):
         raise pickle.PicklingError
 
 
-def keep_what_is_whole(home: dict[str, Any], why: Callable[[object], str], name_of: Callable[[int], str]) -> None:
-    """Take out of a result what is lost; variables are named in `left`, with the reason. `name_of`: an input, by its number."""
+def keep_what_is_whole(
+    home: dict[str, Any], why: Callable[[object], str], name_of: Callable[[int], str]
+) -> None:
+    """Take out of a result what is lost; variables are named in `left`, with the reason. `name_of`:
+    an input, by its number.
+    """
     for part in ("bound", "changed"):
         for name, value in list(home[part].items()):
             if reason := why(value):
                 del home[part][name]
-                home["left"][name if part == "bound" else f"the change of {name_of(name)}"] = f"it cannot be opened here: {reason}"
+                home["left"][name if part == "bound" else f"the change of {name_of(name)}"] = (
+                    f"it cannot be opened here: {reason}"
+                )
     for part in ("value", "exception", "ambient", "files"):
         if part in home and (reason := why(home[part])):
             home[part] = None if part in ("value", "exception") else {}

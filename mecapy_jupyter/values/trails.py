@@ -1,6 +1,8 @@
-"""Where an exception came from, as plain data that travels (a trail), and back. The one place that knows tblib.
+"""Where an exception came from, as plain data that travels (a trail), and back. The one place that
+knows tblib.
 
-Before it: `mecapy_worker.results` (makes trails) and, in the kernel, `bind` and `failures` (make tracebacks of them).
+Before it: `mecapy_worker.results` (makes trails) and, in the kernel, `bind` and `failures` (make
+tracebacks of them).
 """
 
 from __future__ import annotations
@@ -34,14 +36,18 @@ def _alone(step: TracebackType) -> TracebackType:
 
 
 def at(filename: str, lineno: int) -> TracebackType | None:
-    """A traceback that leads to a line at top level of a cell. Its code begins at line 1, as a cell's own: IPython counts from there."""
+    """A traceback that leads to a line at top level of a cell. Its code begins at line 1, as a
+    cell's own: IPython counts from there.
+    """
     code = compile("\n" * (lineno - 1) + "raise Here", filename, "exec")
 
     class Here(Exception):
         pass
 
     try:
-        exec(code, {"__name__": "__main__", "__file__": filename, "Here": Here})  # our own line, nothing of the user's
+        exec(
+            code, {"__name__": "__main__", "__file__": filename, "Here": Here}
+        )  # our own line, nothing of the user's
     except Here as here:
         return here.__traceback__.tb_next if here.__traceback__ else None
 

@@ -13,7 +13,12 @@ from mecapy_jupyter import wire
 
 
 def client(gateway: Any, **more: Any) -> httpx.Client:
-    return httpx.Client(base_url=gateway.url, headers={"Authorization": f"Bearer {gateway.token}"}, timeout=20, **more)
+    return httpx.Client(
+        base_url=gateway.url,
+        headers={"Authorization": f"Bearer {gateway.token}"},
+        timeout=20,
+        **more,
+    )
 
 
 def events_of(answer: httpx.Response) -> list[wire.Event]:
@@ -22,7 +27,9 @@ def events_of(answer: httpx.Response) -> list[wire.Event]:
 
     found = list[wire.Event]()
     for block in answer.text.split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
+        fields = dict(
+            line.split(": ", 1) for line in block.splitlines() if not line.startswith(":")
+        )
         if fields:
             found.append(wire.Event(fields["id"], fields["event"], json.loads(fields["data"])))
     return found
@@ -46,10 +53,21 @@ class Worker:
         started = await tasks.start(self.db, task_id, "w1", 10)
         assert started
         await self.redis.withdraw(task_id)
-        await events.append(self.redis, task_id, [(wire.STARTED, {"worker": "w1", "attempt": started.attempt})])
+        await events.append(
+            self.redis, task_id, [(wire.STARTED, {"worker": "w1", "attempt": started.attempt})]
+        )
         return started
 
-    async def finish(self, task_id: str, outcome: wire.Outcome, log: Sequence[wire.Event] = (), *, tell: bool = True) -> None:
+    async def finish(
+        self,
+        task_id: str,
+        outcome: wire.Outcome,
+        log: Sequence[wire.Event] = (),
+        *,
+        tell: bool = True,
+    ) -> None:
         assert await tasks.finish(self.db, task_id, 1, outcome, log)
         if tell:
-            await events.append(self.redis, task_id, [(outcome.state, outcome.as_json())], last=True)
+            await events.append(
+                self.redis, task_id, [(outcome.state, outcome.as_json())], last=True
+            )

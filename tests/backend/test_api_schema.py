@@ -1,4 +1,6 @@
-"""The REST surface under schemathesis: requests made from its own OpenAPI document, right and wrong ones, on a real gateway."""
+"""The REST surface under schemathesis: requests made from its own OpenAPI document, right and wrong
+ones, on a real gateway.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +17,28 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 
 from ..conftest import RunningGateway
 
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
 EXAMPLES = int(os.environ.get("MECAPY_EXAMPLES", "6"))
 """For each operation, of right requests and of wrong ones. The same ones at every run."""
 
 
 class Known:
-    """Tasks and blobs that exist, put in place of made-up names: else nothing but 404 would be tested."""
+    """Tasks and blobs that exist, put in place of made-up names: else nothing but 404 would be
+    tested.
+    """
 
     def __init__(self, http: httpx.Client) -> None:
         self._http = http
@@ -55,15 +68,25 @@ EMPTY = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
 
 @pytest.fixture
 def http(gateway: RunningGateway) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=gateway.url, headers={"Authorization": f"Bearer {gateway.token}"}, timeout=20) as client:
+    with httpx.Client(
+        base_url=gateway.url, headers={"Authorization": f"Bearer {gateway.token}"}, timeout=20
+    ) as client:
         yield client
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["right", "wrong"])
+@pytest.mark.parametrize(
+    "mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["right", "wrong"]
+)
 def test_no_500(gateway: RunningGateway, http: httpx.Client, mode: Any) -> None:
-    """Whatever is asked, the answer is one the document announces, in the shape it announces, and never the gateway's own failure."""
-    schema, known, asked = schemathesis.openapi.from_url(f"{gateway.url}/openapi.json"), Known(http), 0
+    """Whatever is asked, the answer is one the document announces, in the shape it announces, and
+    never the gateway's own failure.
+    """
+    schema, known, asked = (
+        schemathesis.openapi.from_url(f"{gateway.url}/openapi.json"),
+        Known(http),
+        0,
+    )
 
     for found in schema.get_all_operations():
         operation = found.ok()
@@ -77,7 +100,9 @@ def test_no_500(gateway: RunningGateway, http: httpx.Client, mode: Any) -> None:
             nonlocal asked
             known.into(case)
             asked += 1
-            case.call_and_validate(headers={"Authorization": f"Bearer {gateway.token}"}, checks=CHECKS, timeout=20)
+            case.call_and_validate(
+                headers={"Authorization": f"Bearer {gateway.token}"}, checks=CHECKS, timeout=20
+            )
 
         with suppress(Unsatisfiable):  # where nothing can be wrong
             asks()

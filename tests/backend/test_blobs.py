@@ -74,7 +74,9 @@ def test_named_blobs(gateway: Any, tmp_path: Path) -> None:
 
 
 async def test_adopt(tmp_path: Path) -> None:
-    """A finished file is taken over; one that others could still change (a second link) is copied; a link is refused."""
+    """A finished file is taken over; one that others could still change (a second link) is copied;
+    a link is refused.
+    """
     store = FileStore(tmp_path / "store")
     for name in ("alone", "linked"):
         (tmp_path / name).write_bytes(name.encode() + DATA)
@@ -92,9 +94,17 @@ async def test_adopt(tmp_path: Path) -> None:
 
 
 async def test_names_and_broken_streams(tmp_path: Path) -> None:
-    """Owners and digests are checked before any path; a stream that breaks leaves nothing; owners are apart."""
+    """Owners and digests are checked before any path; a stream that breaks leaves nothing; owners
+    are apart.
+    """
     store = FileStore(tmp_path)
-    for owner, digest in (("..", DIGEST), ("a/b", DIGEST), ("", DIGEST), ("ann", "../x"), ("ann", DIGEST + "\n")):
+    for owner, digest in (
+        ("..", DIGEST),
+        ("a/b", DIGEST),
+        ("", DIGEST),
+        ("ann", "../x"),
+        ("ann", DIGEST + "\n"),
+    ):
         with pytest.raises(BadName):
             await store.has(owner, digest)
 

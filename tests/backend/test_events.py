@@ -30,7 +30,9 @@ def follow(gateway: Any, task_id: str, last_id: str = "") -> list[wire.Event]:
 
 
 async def test_live(gateway: Any) -> None:
-    """A follower from the start sees every event in order, the last one the moment it is there, and then the stream ends."""
+    """A follower from the start sees every event in order, the last one the moment it is there, and
+    then the stream ends.
+    """
     task_id = submit(gateway)
     following = asyncio.create_task(asyncio.to_thread(follow, gateway, task_id))
     async with Worker(gateway) as worker:
@@ -47,7 +49,9 @@ async def test_resume(gateway: Any) -> None:
     task_id = submit(gateway)
     async with Worker(gateway) as worker:
         await worker.start(task_id)
-        await events.append(worker.redis, task_id, [(wire.STDOUT, {"text": str(n)}) for n in range(30)])
+        await events.append(
+            worker.redis, task_id, [(wire.STDOUT, {"text": str(n)}) for n in range(30)]
+        )
         await worker.finish(task_id, DONE)
     whole = await asyncio.to_thread(follow, gateway, task_id)
     assert len(whole) == 32
@@ -56,11 +60,15 @@ async def test_resume(gateway: Any) -> None:
 
 
 async def test_redis_lost_everything(gateway: Any) -> None:
-    """After Redis lost a stream, the kept log and the final event come from the row, and can be resumed too."""
+    """After Redis lost a stream, the kept log and the final event come from the row, and can be
+    resumed too.
+    """
     task_id = submit(gateway)
     async with Worker(gateway) as worker:
         await worker.start(task_id)
-        await events.append(worker.redis, task_id, [(wire.STDOUT, {"text": TEXT}), (wire.STDERR, {"text": "e"})])
+        await events.append(
+            worker.redis, task_id, [(wire.STDOUT, {"text": TEXT}), (wire.STDERR, {"text": "e"})]
+        )
         log = await events.read(worker.redis, task_id)
         await worker.finish(task_id, DONE, log)
         await worker.redis.flushdb()
@@ -71,7 +79,9 @@ async def test_redis_lost_everything(gateway: Any) -> None:
 
 
 async def test_final_event_never_told(gateway: Any) -> None:
-    """A follower whose worker dies between the row and the final event still ends, within seconds."""
+    """A follower whose worker dies between the row and the final event still
+    ends, within seconds.
+    """
     task_id = submit(gateway)
     following = asyncio.create_task(asyncio.to_thread(follow, gateway, task_id))
     async with Worker(gateway) as worker:
@@ -79,7 +89,9 @@ async def test_final_event_never_told(gateway: Any) -> None:
         log = await events.read(worker.redis, task_id)
         await worker.finish(task_id, DONE, log, tell=False)
     seen = [event for event in await asyncio.wait_for(following, 8) if event.type != wire.QUEUED]
-    assert [event.type for event in seen] == ["started", "completed"] and seen[-1].data == DONE.as_json()
+    assert [event.type for event in seen] == ["started", "completed"] and seen[
+        -1
+    ].data == DONE.as_json()
 
 
 async def test_cancelled_while_queued(gateway: Any) -> None:
@@ -99,7 +111,10 @@ async def test_forgotten_while_followed(gateway: Any) -> None:
         assert next(lines) == "event: queued"
         async with Worker(gateway) as worker:
             assert await tasks.forget(worker.db, "local", task_id) == []
-        assert await asyncio.to_thread(lambda: [line for line in lines if line.startswith("event:")]) == []
+        assert (
+            await asyncio.to_thread(lambda: [line for line in lines if line.startswith("event:")])
+            == []
+        )
 
 
 def test_bad_last_id(gateway: Any) -> None:
@@ -112,20 +127,29 @@ def test_bad_last_id(gateway: Any) -> None:
 
 
 async def test_stream_is_plain_sse(gateway: Any) -> None:
-    """The stream is text/event-stream, unbuffered, each event with id, name and JSON data on one line."""
+    """The stream is text/event-stream, unbuffered, each event with id, name and JSON data on one
+    line.
+    """
     task_id = submit(gateway)
     async with Worker(gateway) as worker:
         await worker.start(task_id)
         await worker.finish(task_id, DONE)
     answer = await asyncio.to_thread(
-        httpx.get, f"{gateway.url}/tasks/{task_id}/events", headers={"Authorization": f"Bearer {gateway.token}"}
+        httpx.get,
+        f"{gateway.url}/tasks/{task_id}/events",
+        headers={"Authorization": f"Bearer {gateway.token}"},
     )
-    assert answer.headers["Content-Type"].startswith("text/event-stream") and answer.headers["X-Accel-Buffering"] == "no"
+    assert (
+        answer.headers["Content-Type"].startswith("text/event-stream")
+        and answer.headers["X-Accel-Buffering"] == "no"
+    )
     assert [event.type for event in events_of(answer)] == ["started", "completed"]
 
 
 async def test_a_submission_follows_itself(gateway: Any) -> None:
-    """POST /tasks that accepts an event stream answers with it: the task's id first, the final event last, nothing twice."""
+    """POST /tasks that accepts an event stream answers with it: the task's id first, the final
+    event last, nothing twice.
+    """
     told = Gateway(gateway.url, gateway.token)
     submitted, stream = await asyncio.to_thread(told.submit, {"code": "1"}, "a-key")
     async with Worker(gateway) as worker:
@@ -139,7 +163,9 @@ async def test_a_submission_follows_itself(gateway: Any) -> None:
 
 
 async def test_one_connection_serves_many_tasks(gateway: Any) -> None:
-    """Who leaves a stream at its final event gives its connection back: the next submission does not connect anew."""
+    """Who leaves a stream at its final event gives its connection back: the next submission does
+    not connect anew.
+    """
     told, ours = Gateway(gateway.url, gateway.token), set[int]()
 
     def heard(stream: Iterator[wire.Event]) -> None:
@@ -148,7 +174,11 @@ async def test_one_connection_serves_many_tasks(gateway: Any) -> None:
     async with Worker(gateway) as worker:
         for key in ("one", "two", "three"):
             submitted, stream = await asyncio.to_thread(told.submit, {"code": "1"}, key)
-            ours |= {end.laddr.port for end in psutil.Process().net_connections("tcp") if end.raddr and end.raddr.port == _port(gateway)}
+            ours |= {
+                end.laddr.port
+                for end in psutil.Process().net_connections("tcp")
+                if end.raddr and end.raddr.port == _port(gateway)
+            }
             await worker.start(submitted["task_id"])
             await worker.finish(submitted["task_id"], wire.Outcome(wire.COMPLETED, 1))
             await asyncio.to_thread(heard, stream)
@@ -161,7 +191,9 @@ def _port(gateway: Any) -> int:
 
 
 def test_bites_follow_what_events_have() -> None:
-    """A reader asks for as many events as make some hundred kilobytes, and for few until it knows: it holds no more, should it stop."""
+    """A reader asks for as many events as make some hundred kilobytes, and for few until it knows:
+    it holds no more, should it stop.
+    """
     bites = events.Bites()
     assert bites.count <= 8
     for _ in range(12):

@@ -1,4 +1,6 @@
-"""Whose turn it is: fair shares between organisations and users, priorities among a user's own tasks, caps, two lanes; on a real Redis."""
+"""Whose turn it is: fair shares between organisations and users, priorities among a user's own
+tasks, caps, two lanes; on a real Redis.
+"""
 
 from __future__ import annotations
 
@@ -30,17 +32,32 @@ async def drained(queue: Queue, lane: str = keys.QUEUE) -> list[str]:
     return found
 
 
-async def flood(queue: Queue, owner: str, count: int, share: Share | None = None, first: int = 0) -> None:
-    await queue.put_back(owner, {f"{owner}{n}": score(5, n) for n in range(first, first + count)}, share=share)
+async def flood(
+    queue: Queue, owner: str, count: int, share: Share | None = None, first: int = 0
+) -> None:
+    await queue.put_back(
+        owner, {f"{owner}{n}": score(5, n) for n in range(first, first + count)}, share=share
+    )
 
 
 async def test_a_flood_delays_nobody(queue: Queue) -> None:
-    """Another's first task is next but for the one at the front already, however many one user has queued; then they take turns."""
+    """Another's first task is next but for the one at the front already, however many one user has
+    queued; then they take turns.
+    """
     await flood(queue, "ann", 10_000)
     assert await take(queue) == "ann0"
     await flood(queue, "bob", 4)
     assert await queue.position("bob0") == 2
-    assert [await take(queue) for _ in range(8)] == ["ann1", "bob0", "ann2", "bob1", "ann3", "bob2", "ann4", "bob3"]
+    assert [await take(queue) for _ in range(8)] == [
+        "ann1",
+        "bob0",
+        "ann2",
+        "bob1",
+        "ann3",
+        "bob2",
+        "ann4",
+        "bob3",
+    ]
     assert (await queue.depth(), await queue.place("ann9")) == (9995, (5, 9995))
 
 
@@ -53,7 +70,9 @@ async def test_weights(queue: Queue) -> None:
 
 
 async def test_organisations_first(queue: Queue) -> None:
-    """Two organisations share equally, whether one user of theirs waits or nine; a user without one is an organisation alone."""
+    """Two organisations share equally, whether one user of theirs waits or nine; a user without one
+    is an organisation alone.
+    """
     for n in range(9):
         await flood(queue, f"a{n}x", 50, Share("acme"))
     await flood(queue, "bob", 200, Share("bolt"))
@@ -67,11 +86,23 @@ async def test_priorities_order_my_own(queue: Queue) -> None:
     await flood(queue, "ann", 4)
     await flood(queue, "bob", 4)
     await queue.enqueue("urgent", "bob", 9)
-    assert await drained(queue) == ["ann0", "urgent", "ann1", "bob0", "ann2", "bob1", "ann3", "bob2", "bob3"]
+    assert await drained(queue) == [
+        "ann0",
+        "urgent",
+        "ann1",
+        "bob0",
+        "ann2",
+        "bob1",
+        "ann3",
+        "bob2",
+        "bob3",
+    ]
 
 
 async def test_a_priority_passes_my_own_at_the_front(queue: Queue) -> None:
-    """Also when only one of mine waits, and it is the next already; with a cap as well, which counts one of both."""
+    """Also when only one of mine waits, and it is the next already; with a cap as well, which
+    counts one of both.
+    """
     for cap in (0, 1):
         await queue.enqueue(f"low{cap}", "ann", 5, share=Share(cap=cap))
         assert await queue.enqueue(f"high{cap}", "ann", 9) == 1
@@ -83,7 +114,9 @@ async def test_a_priority_passes_my_own_at_the_front(queue: Queue) -> None:
 
 
 async def test_a_cap_holds(queue: Queue) -> None:
-    """Who may run two at once has two, and others go by; when one ends, the next is there at once."""
+    """Who may run two at once has two, and others go by; when one ends,
+    the next is there at once.
+    """
     await flood(queue, "ann", 5, Share(cap=2))
     await flood(queue, "bob", 1)
     assert [await take(queue) for _ in range(4)] == ["ann0", "bob0", "ann1", None]
@@ -111,7 +144,9 @@ async def test_many_at_their_caps_hide_nobody(queue: Queue) -> None:
 
 
 async def test_a_share_that_changed_holds_for_those_who_wait(queue: Queue) -> None:
-    """A cap that is raised lets the next start at once, one that is lowered holds from the next start on; a weight is in positions, too."""
+    """A cap that is raised lets the next start at once, one that is lowered holds from the next
+    start on; a weight is in positions, too.
+    """
     await flood(queue, "ann", 9, Share(cap=1))
     await flood(queue, "bob", 9)
     assert [await take(queue) for _ in range(3)] == ["ann0", "bob0", "bob1"]
@@ -125,7 +160,9 @@ async def test_a_share_that_changed_holds_for_those_who_wait(queue: Queue) -> No
 
 
 async def test_waiting_at_a_cap_saves_nothing_up(queue: Queue) -> None:
-    """Who could not start for a while has no claim to what others had meanwhile; and a newcomer neither."""
+    """Who could not start for a while has no claim to what others had meanwhile; and a newcomer
+    neither.
+    """
     await flood(queue, "ann", 50, Share(cap=1))
     await flood(queue, "bob", 100)
     assert [str(await take(queue))[:3] for _ in range(50)].count("ann") == 1
@@ -137,7 +174,9 @@ async def test_waiting_at_a_cap_saves_nothing_up(queue: Queue) -> None:
 
 
 async def test_one_at_a_time_gains_nothing(queue: Queue) -> None:
-    """Who submits the next when the last one has started gets no more than who has all of them queued."""
+    """Who submits the next when the last one has started gets no more than who has all of them
+    queued.
+    """
     await flood(queue, "bob", 100)
     order = list[str]()
     for n in range(20):
@@ -156,14 +195,19 @@ async def test_lanes_are_apart(queue: Queue) -> None:
 
 
 async def test_cancelled_while_it_waited(queue: Queue) -> None:
-    """At the front or in line, it goes, once; the front is filled again, and a user who cancels everything owes nothing."""
+    """At the front or in line, it goes, once; the front is filled again, and a user who cancels
+    everything owes nothing.
+    """
     await flood(queue, "ann", 100)
     await flood(queue, "bob", 3)
     assert await queue.withdraw("ann0") and not await queue.withdraw("ann0")
     for n in range(1, 100):
         assert await queue.withdraw(f"ann{n}")
     await queue.enqueue("ann", "ann")
-    assert (await drained(queue)) in (["bob0", "ann", "bob1", "bob2"], ["ann", "bob0", "bob1", "bob2"])
+    assert (await drained(queue)) in (
+        ["bob0", "ann", "bob1", "bob2"],
+        ["ann", "bob0", "bob1", "bob2"],
+    )
     assert await queue.depth() == 0
 
 
@@ -173,7 +217,10 @@ async def test_nothing_is_left(queue: Queue) -> None:
     await flood(queue, "bob", 5)
     while task := await take(queue):
         await queue.release(task)
-    assert sorted(key.decode() for key in await queue.keys("mecapy:*")) == ["mecapy:queue:first", "mecapy:queue:shares"]
+    assert sorted(key.decode() for key in await queue.keys("mecapy:*")) == [
+        "mecapy:queue:first",
+        "mecapy:queue:shares",
+    ]
 
 
 async def test_the_same_twice(queue: Queue) -> None:
@@ -191,13 +238,22 @@ async def test_redis_forgot_the_script(queue: Queue) -> None:
     assert await queue.unknown(["ann0", "ann1"]) == {"ann1"}
 
 
-_SHARES = {"ann": Share("acme", 2), "amy": Share("acme", 1), "bob": Share("bolt", 1, group_weight=2), "cat": Share(weight=0.5)}
+_SHARES = {
+    "ann": Share("acme", 2),
+    "amy": Share("acme", 1),
+    "bob": Share("bolt", 1, group_weight=2),
+    "cat": Share(weight=0.5),
+}
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.lists(st.tuples(st.sampled_from(sorted(_SHARES)), st.booleans()), max_size=25))
 async def test_positions_come_true(queue: Queue, steps: list[tuple[str, bool]]) -> None:
-    """Whatever was queued and taken before: the position each waiting task is told is the one it starts at."""
+    """Whatever was queued and taken before: the position each waiting task is told is the one it
+    starts at.
+    """
     await queue.flushdb()
     waits = list[str]()
     for number, (owner, takes) in enumerate(steps):

@@ -1,4 +1,6 @@
-"""When a waiting task starts: from the slots, from what runs in them, from how long the owner's tasks take."""
+"""When a waiting task starts: from the slots, from what runs in them, from how long the owner's
+tasks take.
+"""
 
 from __future__ import annotations
 

@@ -28,15 +28,37 @@ def test_submit_and_look(gateway: Any) -> None:
     """A submitted task is queued with its position, and can be looked at."""
     with client(gateway) as http:
         first = http.post("/tasks", json={"code": "1"})
-        assert first.status_code == 201 and first.json() | {"task_id": ""} == {"task_id": "", "status": "queued", "position": 1}
-        second = http.post("/tasks", json={"code": "2", "priority": 9, "name": "sum", "inputs": {"a": [1.5, None]}})
+        assert first.status_code == 201 and first.json() | {"task_id": ""} == {
+            "task_id": "",
+            "status": "queued",
+            "position": 1,
+        }
+        second = http.post(
+            "/tasks", json={"code": "2", "priority": 9, "name": "sum", "inputs": {"a": [1.5, None]}}
+        )
         assert second.json()["position"] == 1
         seen = http.get(first.headers["Location"]).json()
-        assert (seen["status"], seen["position"], seen["attempts"], seen["result"], seen["completed_at"]) == ("queued", 2, 0, None, None)
-        assert [task["task_id"] for task in http.get("/tasks").json()["tasks"]] == [second.json()["task_id"], first.json()["task_id"]]
-        assert [task["name"] for task in http.get("/tasks", params={"name": "s*"}).json()["tasks"]] == ["sum"]
+        assert (
+            seen["status"],
+            seen["position"],
+            seen["attempts"],
+            seen["result"],
+            seen["completed_at"],
+        ) == ("queued", 2, 0, None, None)
+        assert [task["task_id"] for task in http.get("/tasks").json()["tasks"]] == [
+            second.json()["task_id"],
+            first.json()["task_id"],
+        ]
+        assert [
+            task["name"] for task in http.get("/tasks", params={"name": "s*"}).json()["tasks"]
+        ] == ["sum"]
         page = http.get("/tasks", params={"limit": 1}).json()
-        assert http.get("/tasks", params={"limit": 1, "cursor": page["next"]}).json()["tasks"][0]["task_id"] == first.json()["task_id"]
+        assert (
+            http.get("/tasks", params={"limit": 1, "cursor": page["next"]}).json()["tasks"][0][
+                "task_id"
+            ]
+            == first.json()["task_id"]
+        )
         assert http.get("/me").json()["tasks"] == {"queued": 2, "running": 0}
 
 
@@ -50,7 +72,14 @@ async def test_result(gateway: Any) -> None:
             await worker.start(task_id)
             await worker.finish(task_id, DONE)
         answer = http.get(f"/tasks/{task_id}/result").json()
-        assert answer == {"task_id": task_id, "status": "completed", "result": DONE.result, "error": None, "seconds": 0.25, "payload": None}
+        assert answer == {
+            "task_id": task_id,
+            "status": "completed",
+            "result": DONE.result,
+            "error": None,
+            "seconds": 0.25,
+            "payload": None,
+        }
         assert http.get(f"/tasks/{task_id}").json()["result"] == DONE.result
 
 
@@ -60,19 +89,27 @@ def test_idempotency_key(gateway: Any) -> None:
         headers = {"Idempotency-Key": "k1"}
 
         def submitted(_: int) -> httpx.Response:
-            while (answer := http.post("/tasks", json={"code": "1"}, headers=headers)).status_code == 503:
-                assert answer.headers["Retry-After"]  # a busy machine: as every client does, once more with the same key
+            while (
+                answer := http.post("/tasks", json={"code": "1"}, headers=headers)
+            ).status_code == 503:
+                assert answer.headers[
+                    "Retry-After"
+                ]  # a busy machine: as every client does, once more with the same key
             return answer
 
         answers = list(threads.map(submitted, range(24)))
         assert {answer.status_code for answer in answers} == {201}
         assert len({answer.json()["task_id"] for answer in answers}) == 1
         other = http.post("/tasks", json={"code": "2"}, headers=headers)
-        assert other.status_code == 422 and other.json()["type"] == "urn:mecapy:problem:key-conflict"
+        assert (
+            other.status_code == 422 and other.json()["type"] == "urn:mecapy:problem:key-conflict"
+        )
 
 
 async def test_cancel(gateway: Any) -> None:
-    """A queued task is cancelled at once and leaves the queue; a running one is marked and its workers are told."""
+    """A queued task is cancelled at once and leaves the queue; a running one is marked and its
+    workers are told.
+    """
     with client(gateway) as http:
         waits, runs = (http.post("/tasks", json={"code": "1"}).json()["task_id"] for _ in range(2))
         async with Worker(gateway) as worker:
@@ -80,9 +117,15 @@ async def test_cancel(gateway: Any) -> None:
             listening = worker.redis.pubsub(ignore_subscribe_messages=True)
             await listening.subscribe("mecapy:control")
             await listening.get_message(timeout=5)
-            assert http.post(f"/tasks/{waits}/cancel").json() == {"task_id": waits, "status": "cancelled"}
+            assert http.post(f"/tasks/{waits}/cancel").json() == {
+                "task_id": waits,
+                "status": "cancelled",
+            }
             assert await worker.redis.depth() == 0
-            assert http.post(f"/tasks/{runs}/cancel").json() == {"task_id": runs, "status": "running"}
+            assert http.post(f"/tasks/{runs}/cancel").json() == {
+                "task_id": runs,
+                "status": "running",
+            }
             message = await listening.get_message(timeout=5)
             assert message and json.loads(message["data"]) == {"cancel": runs}
             await listening.aclose()
@@ -95,31 +138,50 @@ def test_forget(gateway: Any) -> None:
     with client(gateway) as http:
         task_id = http.post("/tasks", json={"code": "1"}).json()["task_id"]
         assert http.delete(f"/tasks/{task_id}").status_code == 204
-        assert http.get(f"/tasks/{task_id}").status_code == 404 and http.delete(f"/tasks/{task_id}").status_code == 404
+        assert (
+            http.get(f"/tasks/{task_id}").status_code == 404
+            and http.delete(f"/tasks/{task_id}").status_code == 404
+        )
         assert http.get("/tasks").json() == {"tasks": [], "next": None}
 
 
 def test_queue_full(database_url: str, redis_url: str, tmp_path: Path) -> None:
-    """Over the limit of queued tasks the answer is 429 with Retry-After, and a cancelled task makes room."""
-    urls: Any = {"database_url": database_url, "redis_url": redis_url, "blob_url": f"file://{tmp_path}"}
+    """Over the limit of queued tasks the answer is 429 with Retry-After, and a cancelled task makes
+    room.
+    """
+    urls: Any = {
+        "database_url": database_url,
+        "redis_url": redis_url,
+        "blob_url": f"file://{tmp_path}",
+    }
     settings = Settings(**urls, token=SecretStr(TOKEN), max_queued_tasks=1)
     with served(settings) as gateway, client(gateway) as http:
         made = http.post("/tasks", json={"code": "1"})
         refused = http.post("/tasks", json={"code": "1"})
-        assert refused.status_code == 429 and refused.headers["Retry-After"] and "cancel" in refused.json()["detail"]
+        assert (
+            refused.status_code == 429
+            and refused.headers["Retry-After"]
+            and "cancel" in refused.json()["detail"]
+        )
         http.post(f"{made.headers['Location']}/cancel")
         assert http.post("/tasks", json={"code": "1"}).status_code == 201
 
 
 async def test_workers_and_eta(gateway: Any) -> None:
-    """Living workers are listed with what they say of themselves; with them and a finished task, a wait is estimated."""
+    """Living workers are listed with what they say of themselves; with them and a finished task, a
+    wait is estimated.
+    """
     with client(gateway) as http:
-        first, *_, last = (http.post("/tasks", json={"code": "1"}).json()["task_id"] for _ in range(5))
+        first, *_, last = (
+            http.post("/tasks", json={"code": "1"}).json()["task_id"] for _ in range(5)
+        )
         assert http.get(f"/tasks/{last}").json()["eta_s"] is None
         async with Worker(gateway) as worker:
             await workers.beat(worker.db, "w1", {"slots": 0})
             await workers.beat(worker.db, "w1", {"slots": 2, "python": "3.12.1"})
-            assert [one["info"] for one in http.get("/workers").json()] == [{"slots": 2, "python": "3.12.1"}]
+            assert [one["info"] for one in http.get("/workers").json()] == [
+                {"slots": 2, "python": "3.12.1"}
+            ]
             await worker.start(first)
             await worker.finish(first, DONE)
             assert http.get(f"/tasks/{last}").json()["eta_s"] >= 0
@@ -128,18 +190,25 @@ async def test_workers_and_eta(gateway: Any) -> None:
 
 
 async def test_what_all_workers_have(gateway: Any) -> None:
-    """A package counts where every living worker has it, with each version; heartbeats keep it; one that has not told does not count."""
+    """A package counts where every living worker has it, with each version; heartbeats keep it; one
+    that has not told does not count.
+    """
     with client(gateway) as http:
         assert http.get("/workers/packages").json() == {"python": [], "packages": {}}
         async with Worker(gateway) as worker:
             assert not await workers.has(worker.db, "w1", {})
             for name, version in (("w1", "2.1"), ("w2", "2.2"), ("w3", "")):
                 await workers.beat(worker.db, name, {"python": "3.12.1"})
-                found = {"numpy": ["numpy", version], "PIL": ["pillow", "11"]} | ({"only": ["only", "1"]} if name == "w2" else {})
+                found = {"numpy": ["numpy", version], "PIL": ["pillow", "11"]} | (
+                    {"only": ["only", "1"]} if name == "w2" else {}
+                )
                 assert not version or await workers.has(worker.db, name, found)
                 await workers.beat(worker.db, name, {"python": "3.12.1", "running": 1})
             answer = http.get("/workers/packages").json()
-            assert answer == {"python": ["3.12"], "packages": {"PIL": ["pillow", "11"], "numpy": ["numpy", "2.1", "2.2"]}}
+            assert answer == {
+                "python": ["3.12"],
+                "packages": {"PIL": ["pillow", "11"], "numpy": ["numpy", "2.1", "2.2"]},
+            }
 
 
 BAD: list[tuple[str, bytes, int]] = [
@@ -176,11 +245,19 @@ BAD: list[tuple[str, bytes, int]] = [
 
 
 def test_bad_bodies(gateway: Any) -> None:
-    """Whatever is wrong with a body, the answer is a problem document with a reason, and no task exists."""
+    """Whatever is wrong with a body, the answer is a problem document with a reason, and no task
+    exists.
+    """
     with client(gateway) as http:
         for what, content, status in BAD:
-            answer = http.post("/tasks", content=content, headers={"Content-Type": "application/json"})
-            assert (what, answer.status_code, answer.headers["Content-Type"]) == (what, status, "application/problem+json"), answer.text
+            answer = http.post(
+                "/tasks", content=content, headers={"Content-Type": "application/json"}
+            )
+            assert (what, answer.status_code, answer.headers["Content-Type"]) == (
+                what,
+                status,
+                "application/problem+json",
+            ), answer.text
             assert len(answer.json()["detail"]) > 10, what
         assert http.get("/tasks").json()["tasks"] == []
 
@@ -208,32 +285,61 @@ def test_body_in_chunks_is_limited(gateway: Any) -> None:
         assert answer.status_code == 413 and answer.json()["type"] == "urn:mecapy:problem:too-large"
 
 
-@pytest.mark.parametrize("path", ["x", "0b8f9a58-5a5f-4c52-9c38-3f6d5d2f0c11", "%00", "..%2f..", "\u00e9", "1" * 5000])
+@pytest.mark.parametrize(
+    "path", ["x", "0b8f9a58-5a5f-4c52-9c38-3f6d5d2f0c11", "%00", "..%2f..", "\u00e9", "1" * 5000]
+)
 def test_unknown_ids(gateway: Any, path: str) -> None:
     """An id that is none, or nobody's, is 404 with a problem document at every address."""
     with client(gateway) as http:
-        for method, address in (("GET", ""), ("GET", "/result"), ("GET", "/events"), ("POST", "/cancel"), ("DELETE", "")):
+        for method, address in (
+            ("GET", ""),
+            ("GET", "/result"),
+            ("GET", "/events"),
+            ("POST", "/cancel"),
+            ("DELETE", ""),
+        ):
             answer = http.request(method, f"/tasks/{path}{address}")
-            assert (answer.status_code, answer.headers["Content-Type"]) == (404, "application/problem+json"), (method, address, answer.text)
+            assert (answer.status_code, answer.headers["Content-Type"]) == (
+                404,
+                "application/problem+json",
+            ), (method, address, answer.text)
 
 
 def test_bad_queries(gateway: Any) -> None:
     """Filters that make no sense are 422, never 500."""
     with client(gateway) as http:
-        for query in ("limit=0", "limit=x", "state=x", "since=yesterday", "cursor=x", "cursor=%00", "cursor=YQ==", "name=%00"):
+        for query in (
+            "limit=0",
+            "limit=x",
+            "state=x",
+            "since=yesterday",
+            "cursor=x",
+            "cursor=%00",
+            "cursor=YQ==",
+            "name=%00",
+        ):
             answer = http.get(f"/tasks?{query}")
             assert (query, answer.status_code) == (query, 422) and answer.json()["detail"]
-        assert http.get("/tasks?since=0001-01-01T00:00:00&until=9999-12-31T23:59:59").status_code == 200
+        assert (
+            http.get("/tasks?since=0001-01-01T00:00:00&until=9999-12-31T23:59:59").status_code
+            == 200
+        )
 
 
 def test_tokens(gateway: Any) -> None:
-    """Without the right token every address but health (and, on the gateway's own machine, metrics) is 401 and says what to do."""
+    """Without the right token every address but health (and, on the gateway's own machine, metrics)
+    is 401 and says what to do.
+    """
     wrong = ("", "Bearer wrong", "Basic eDp5", "Bearer \u00e9")
     open_paths = {"/healthz", "/readyz", "/metrics", "/auth"}
     with httpx.Client(base_url=gateway.url) as http:
         for path, methods in http.get("/openapi.json").json()["paths"].items():
             for method, token in itertools.product(methods, wrong):
-                answer = http.request(method, path.replace("{", "").replace("}", ""), headers={"Authorization": token.encode()})
+                answer = http.request(
+                    method,
+                    path.replace("{", "").replace("}", ""),
+                    headers={"Authorization": token.encode()},
+                )
                 assert (path, answer.status_code) == (path, 200 if path in open_paths else 401)
                 assert path in open_paths or "Authorization: Bearer" in answer.json()["detail"]
 
@@ -245,12 +351,27 @@ def test_curl(gateway: Any) -> None:
     auth = ["-H", f"Authorization: Bearer {gateway.token}"]
     body = '{"code": "a + b", "inputs": {"a": 3, "b": 4}}'
     made = subprocess.run(
-        ["curl", "-sS", f"{gateway.url}/tasks", *auth, "-H", "Content-Type: application/json", "-d", body], capture_output=True, check=True
+        [
+            "curl",
+            "-sS",
+            f"{gateway.url}/tasks",
+            *auth,
+            "-H",
+            "Content-Type: application/json",
+            "-d",
+            body,
+        ],
+        capture_output=True,
+        check=True,
     )
     task_id = json.loads(made.stdout)["task_id"]
-    seen = subprocess.run(["curl", "-sS", f"{gateway.url}/tasks/{task_id}", *auth], capture_output=True, check=True)
+    seen = subprocess.run(
+        ["curl", "-sS", f"{gateway.url}/tasks/{task_id}", *auth], capture_output=True, check=True
+    )
     assert json.loads(seen.stdout)["status"] == "queued"
-    without_type = subprocess.run(["curl", "-sS", f"{gateway.url}/tasks", *auth, "-d", body], capture_output=True, check=True)
+    without_type = subprocess.run(
+        ["curl", "-sS", f"{gateway.url}/tasks", *auth, "-d", body], capture_output=True, check=True
+    )
     assert json.loads(without_type.stdout)["status"] == "queued"
 
 
@@ -258,7 +379,11 @@ def test_openapi(gateway: Any) -> None:
     """The OpenAPI document describes every body and answer without dangling references."""
     document = httpx.get(f"{gateway.url}/openapi.json").json()
     text = json.dumps(document)
-    for reference in {part.split('"')[0] for part in text.split('"$ref": "#/components/schemas/')[1:]}:
+    for reference in {
+        part.split('"')[0] for part in text.split('"$ref": "#/components/schemas/')[1:]
+    }:
         assert reference in document["components"]["schemas"]
-    body = document["paths"]["/tasks"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    body = document["paths"]["/tasks"]["post"]["requestBody"]["content"]["application/json"][
+        "schema"
+    ]
     assert body["required"] == ["code"] and body["properties"]["timeout"]["default"] == 300.0

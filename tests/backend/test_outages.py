@@ -31,39 +31,75 @@ def own_valkey(tmp_path: Path) -> Iterator[Valkey]:
 
 @pytest.fixture
 def own_postgres(redis_url: str, tmp_path: Path) -> Iterator[tuple[Postgres, Settings]]:
-    """A server to stop, and the settings of a gateway that uses it; what is started there again is stopped by who does."""
+    """A server to stop, and the settings of a gateway that uses it; what is started there again is
+    stopped by who does.
+    """
     with Postgres.start(tmp_path / "pg") as server:
         upgrade(server.url)
-        yield server, Settings(database_url=server.url, redis_url=redis_url, blob_url=f"file://{tmp_path}/blobs", token=SecretStr(TOKEN))
+        yield (
+            server,
+            Settings(
+                database_url=server.url,
+                redis_url=redis_url,
+                blob_url=f"file://{tmp_path}/blobs",
+                token=SecretStr(TOKEN),
+            ),
+        )
 
 
 async def test_redis_away(database_url: str, own_valkey: Valkey, tmp_path: Path) -> None:
-    """Without Redis tasks are still taken, looked at, cancelled and followed to their end from the row; none of it hangs."""
-    settings = Settings(database_url=database_url, redis_url=own_valkey.url, blob_url=f"file://{tmp_path}", token=SecretStr(TOKEN))
+    """Without Redis tasks are still taken, looked at, cancelled and followed to their end from the
+    row; none of it hangs.
+    """
+    settings = Settings(
+        database_url=database_url,
+        redis_url=own_valkey.url,
+        blob_url=f"file://{tmp_path}",
+        token=SecretStr(TOKEN),
+    )
     with served(settings) as gateway, client(gateway) as http:
         assert http.post("/tasks", json={"code": "1"}).json()["position"] == 1
         own_valkey.stop()
         began = time.monotonic()
         made = http.post("/tasks", json={"code": "1"})
-        assert made.status_code == 201 and made.json() | {"task_id": ""} == {"task_id": "", "status": "queued", "position": None}
+        assert made.status_code == 201 and made.json() | {"task_id": ""} == {
+            "task_id": "",
+            "status": "queued",
+            "position": None,
+        }
         task_id = made.json()["task_id"]
         assert http.get(f"/tasks/{task_id}").json()["status"] == "queued"
-        ready = http.get("/readyz")  # a balancer may look for another gateway; tasks are taken all the same
-        assert ready.status_code == 503 and ready.json()["parts"]["redis"] == "away" and ready.json()["parts"]["postgres"] == "ok"
+        ready = http.get(
+            "/readyz"
+        )  # a balancer may look for another gateway; tasks are taken all the same
+        assert (
+            ready.status_code == 503
+            and ready.json()["parts"]["redis"] == "away"
+            and ready.json()["parts"]["postgres"] == "ok"
+        )
         following = asyncio.create_task(asyncio.to_thread(http.get, f"/tasks/{task_id}/events"))
-        assert (await asyncio.to_thread(http.post, f"/tasks/{task_id}/cancel")).json()["status"] == "cancelled"
+        assert (await asyncio.to_thread(http.post, f"/tasks/{task_id}/cancel")).json()[
+            "status"
+        ] == "cancelled"
         assert "event: cancelled" in (await following).text
         assert http.delete(f"/tasks/{task_id}").status_code == 204
         assert time.monotonic() - began < 10
 
 
 def test_postgres_away(own_postgres: tuple[Postgres, Settings], tmp_path: Path) -> None:
-    """Without PostgreSQL the answer is 503 with Retry-After within seconds; when it is back, so is the gateway."""
+    """Without PostgreSQL the answer is 503 with Retry-After within seconds; when it is back, so is
+    the gateway.
+    """
     server, settings = own_postgres
     with served(settings) as gateway, client(gateway) as http:
         task_id = http.post("/tasks", json={"code": "1"}).json()["task_id"]
         server.stop()
-        for method, path in (("GET", f"/tasks/{task_id}"), ("POST", "/tasks"), ("GET", "/tasks"), ("GET", f"/tasks/{task_id}/events")):
+        for method, path in (
+            ("GET", f"/tasks/{task_id}"),
+            ("POST", "/tasks"),
+            ("GET", "/tasks"),
+            ("GET", f"/tasks/{task_id}/events"),
+        ):
             began = time.monotonic()
             answer = http.request(method, path, json={"code": "1"})
             assert (path, answer.status_code) == (path, 503) and answer.headers["Retry-After"]
@@ -79,7 +115,9 @@ def test_postgres_away(own_postgres: tuple[Postgres, Settings], tmp_path: Path) 
 
 
 async def test_a_stream_goes_on_without_postgres(own_postgres: tuple[Postgres, Settings]) -> None:
-    """It comes from Redis: what a running task says is heard to its end, while nobody can look at its row."""
+    """It comes from Redis: what a running task says is heard to its end, while nobody can look at
+    its row.
+    """
     server, settings = own_postgres
     with served(settings) as gateway, client(gateway) as http:
         task_id = http.post("/tasks", json={"code": "1"}).json()["task_id"]
@@ -90,15 +128,24 @@ async def test_a_stream_goes_on_without_postgres(own_postgres: tuple[Postgres, S
             server.stop()
             await asyncio.sleep(2 * LOOK_S + 1)  # it has looked at the row meanwhile
             assert not following.done()
-            final = [("stdout", {"text": "hello"}), (wire.COMPLETED, wire.Outcome(wire.COMPLETED).as_json())]
+            final = [
+                ("stdout", {"text": "hello"}),
+                (wire.COMPLETED, wire.Outcome(wire.COMPLETED).as_json()),
+            ]
             await events.append(worker.redis, task_id, final, last=True)
-            assert "hello" in (await following).text and "event: completed" in following.result().text
+            assert (
+                "hello" in (await following).text and "event: completed" in following.result().text
+            )
 
 
 async def test_nothing_is_lost_in_redis(gateway: Any) -> None:
-    """After Redis lost the queue, the rows still say what waits, in order, and `enqueue` puts it back once."""
+    """After Redis lost the queue, the rows still say what waits, in order, and `enqueue` puts it
+    back once.
+    """
     with client(gateway) as http:
-        ids = [http.post("/tasks", json={"code": "1", "priority": p}).json()["task_id"] for p in (1, 9)]
+        ids = [
+            http.post("/tasks", json={"code": "1", "priority": p}).json()["task_id"] for p in (1, 9)
+        ]
         async with Worker(gateway) as worker:
             from mecapy_backend.store import tasks
 

@@ -18,7 +18,8 @@ from .test_deep_queue import fill
 
 HOUR_S = 3600.0
 _END = sa.text(
-    "UPDATE tasks SET state = 'completed', outcome = '{}', completed_at = now() - make_interval(secs => :ago_s) WHERE id = :task"
+    "UPDATE tasks SET state = 'completed', outcome = '{}', completed_at = now() - "
+    "make_interval(secs => :ago_s) WHERE id = :task"
 )
 
 
@@ -30,13 +31,20 @@ async def ended(db: Any, owner: str, ago_s: float) -> str:
 
 
 async def test_old_ones_go_and_no_others(db: Any) -> None:
-    """Of any owner, what ended longer ago goes, in batches; what is younger, queued or running stays, however old."""
-    old = {await ended(db, owner, HOUR_S + 60) for owner in ("ann", "bob", "cleo") for _ in range(3)}
+    """Of any owner, what ended longer ago goes, in batches; what is younger, queued or running
+    stays, however old.
+    """
+    old = {
+        await ended(db, owner, HOUR_S + 60) for owner in ("ann", "bob", "cleo") for _ in range(3)
+    }
     young = await ended(db, "bob", HOUR_S - 60)
     waiting = (await tasks.submit(db, "ann", wire.TaskRequest("1").as_json())).task_id
     await tasks.start(db, waiting, "w", 10)
     async with db.connect() as connection:
-        await connection.execute(sa.text("UPDATE tasks SET created_at = now() - interval '1 year' WHERE id = :task"), {"task": waiting})
+        await connection.execute(
+            sa.text("UPDATE tasks SET created_at = now() - interval '1 year' WHERE id = :task"),
+            {"task": waiting},
+        )
     first = await retention.forget_old(db, HOUR_S, limit=5)
     assert len(first) == 5
     second = await retention.forget_old(db, HOUR_S, limit=5)
@@ -45,7 +53,9 @@ async def test_old_ones_go_and_no_others(db: Any) -> None:
 
 
 async def test_what_goes_stays_counted(db: Any) -> None:
-    """Swept or forgotten, a task counts on under its owner, state and month; one that had not ended, as cancelled; each exactly once."""
+    """Swept or forgotten, a task counts on under its owner, state and month; one that had not
+    ended, as cancelled; each exactly once.
+    """
     long_ago = 400 * 24 * HOUR_S
     for ago_s in (long_ago, long_ago, 2 * HOUR_S):
         await ended(db, "dora", ago_s)
@@ -55,14 +65,26 @@ async def test_what_goes_stays_counted(db: Any) -> None:
     assert await tasks.forget(db, "dora", bobs[1]) is None  # not hers
     queued = (await tasks.submit(db, "emil", wire.TaskRequest("1").as_json())).task_id
     for task_id in (bobs[1], queued):
-        assert await tasks.forget(db, "emil", task_id) == [] and await tasks.forget(db, "emil", task_id) is None
+        assert (
+            await tasks.forget(db, "emil", task_id) == []
+            and await tasks.forget(db, "emil", task_id) is None
+        )
     async with db.connect() as connection:
-        rows = (await connection.execute(sa.select(counts).where(counts.c.owner.in_(["dora", "emil"])))).all()
-        (month,) = (await connection.execute(sa.text("SELECT date_trunc('month', now() AT TIME ZONE 'UTC')::date"))).one()
-    told = {(row.owner, row.month >= month - timedelta(days=31), row.state): row.tasks for row in rows}
+        rows = (
+            await connection.execute(sa.select(counts).where(counts.c.owner.in_(["dora", "emil"])))
+        ).all()
+        (month,) = (
+            await connection.execute(
+                sa.text("SELECT date_trunc('month', now() AT TIME ZONE 'UTC')::date")
+            )
+        ).one()
+    told = {
+        (row.owner, row.month >= month - timedelta(days=31), row.state): row.tasks for row in rows
+    }
     assert told == {
         ("dora", False, "completed"): 2, ("dora", True, "completed"): 1,
-        ("emil", False, "completed"): 1, ("emil", True, "completed"): 1, ("emil", True, "cancelled"): 1,
+        ("emil", False, "completed"): 1, ("emil", True, "completed"): 1,
+        ("emil", True, "cancelled"): 1,
     }  # fmt: skip
 
 
@@ -78,18 +100,28 @@ async def test_a_key_that_expired_with_its_task_is_new(db: Any) -> None:
 
 def test_the_api_says_until_when(gateway: RunningGateway) -> None:
     """`expires_at` once the task is final, null before; `GET /me` has the time as a figure."""
-    with httpx.Client(base_url=gateway.url, headers={"Authorization": f"Bearer {gateway.token}"}) as http:
+    with httpx.Client(
+        base_url=gateway.url, headers={"Authorization": f"Bearer {gateway.token}"}
+    ) as http:
         address = f"/tasks/{http.post('/tasks', json={'code': '1'}).json()['task_id']}"
         assert http.get(address).json()["expires_at"] is None
         http.post(f"{address}/cancel")
         said = http.get(address).json()
-        kept = datetime.fromisoformat(said["expires_at"]) - datetime.fromisoformat(said["completed_at"])
-        assert kept == timedelta(seconds=gateway.settings.keep_s) == timedelta(seconds=http.get("/me").json()["limits"]["keep_s"])
+        kept = datetime.fromisoformat(said["expires_at"]) - datetime.fromisoformat(
+            said["completed_at"]
+        )
+        assert (
+            kept
+            == timedelta(seconds=gateway.settings.keep_s)
+            == timedelta(seconds=http.get("/me").json()["limits"]["keep_s"])
+        )
         assert http.get("/tasks").json()["tasks"][0]["expires_at"] == said["expires_at"]
 
 
 async def test_counting_ends(db: Any) -> None:
-    """`GET /me` counts a queue of any length only so far, and says how far; a shorter one is counted exactly."""
+    """`GET /me` counts a queue of any length only so far, and says how far; a shorter one is
+    counted exactly.
+    """
     settings = Settings(max_queued_tasks=500)
     await fill(db, 510)
     assert (await shares.standing(db, "ann", settings)).own["queued"].used == 500

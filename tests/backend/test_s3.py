@@ -28,7 +28,12 @@ DIGEST = blake3(DATA).hexdigest()
 
 @pytest.fixture
 def store(s3_url: str, tmp_path: Path) -> BlobStore:
-    return open_store(f"s3://blobs/{tmp_path.name}", endpoint_url=s3_url, cache_dir=str(tmp_path / "cache"), cache_bytes=3_000_000)
+    return open_store(
+        f"s3://blobs/{tmp_path.name}",
+        endpoint_url=s3_url,
+        cache_dir=str(tmp_path / "cache"),
+        cache_bytes=3_000_000,
+    )
 
 
 async def pieces(data: bytes) -> AsyncIterator[bytes]:
@@ -47,10 +52,23 @@ async def test_store(store: BlobStore, tmp_path: Path) -> None:
     (tmp_path / "made").write_bytes(b"x" + DATA)
     digest, size = await store.adopt("ann", tmp_path / "made")
     assert size == len(DATA) + 1
-    for name, data in ((DIGEST, DATA), (digest, b"x" + DATA), (DIGEST, DATA)):  # the cache holds one of them only
+    for name, data in (
+        (DIGEST, DATA),
+        (digest, b"x" + DATA),
+        (DIGEST, DATA),
+    ):  # the cache holds one of them only
         with os.fdopen(await store.open("ann", name), "rb") as file:
             assert file.read() == data
-    assert len([path for path in (tmp_path / "cache").rglob("*") if path.is_file() and path.name != ".boot"]) == 1
+    assert (
+        len(
+            [
+                path
+                for path in (tmp_path / "cache").rglob("*")
+                if path.is_file() and path.name != ".boot"
+            ]
+        )
+        == 1
+    )
     await store.delete("ann", DIGEST)
     with pytest.raises(FileNotFoundError):
         await store.open("ann", DIGEST)
@@ -64,18 +82,23 @@ async def test_open_checks_the_bytes(store: BlobStore) -> None:
         await store.open("ann", DIGEST)
 
 
-def test_gateway_with_presigned_urls(s3_url: str, database_url: str, redis_url: str, tmp_path: Path) -> None:
+def test_gateway_with_presigned_urls(
+    s3_url: str, database_url: str, redis_url: str, tmp_path: Path
+) -> None:
     """A client uploads to a presigned URL without a token, submits, and downloads by a redirect."""
     settings: Any = Settings(
-        database_url=database_url, redis_url=redis_url, blob_url=f"s3://blobs/{tmp_path.name}", s3_endpoint_url=s3_url,
-        cache_dir=str(tmp_path / "cache"), token=SecretStr(TOKEN),
+        database_url=database_url, redis_url=redis_url, blob_url=f"s3://blobs/{tmp_path.name}",
+        s3_endpoint_url=s3_url, cache_dir=str(tmp_path / "cache"), token=SecretStr(TOKEN),
     )  # fmt: skip
     need = {"digests": [{"digest": DIGEST, "size": len(DATA)}]}
     body = {"code": "1", "payload": {"buffers": [DIGEST]}}
     with served(settings) as gateway, client(gateway, follow_redirects=True) as http:
         [told] = http.post("/blobs/missing", json=need).json()["missing"]
         assert http.post("/tasks", json=body).status_code == 409
-        assert told["url"].startswith(s3_url) and httpx.put(told["url"], content=DATA).status_code == 200
+        assert (
+            told["url"].startswith(s3_url)
+            and httpx.put(told["url"], content=DATA).status_code == 200
+        )
         made = http.post("/tasks", json=body)
         assert made.status_code == 201, made.text
         assert http.post("/blobs/missing", json=need).json() == {"missing": []}
@@ -84,13 +107,24 @@ def test_gateway_with_presigned_urls(s3_url: str, database_url: str, redis_url: 
         assert http.get(f"/blobs/{DIGEST}").status_code == 404
 
 
-async def test_a_store_that_stalls(db: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It takes requests and answers none: who waits for it holds no connection to PostgreSQL and none of the event loop's threads."""
+async def test_a_store_that_stalls(
+    db: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes requests and answers none: who waits for it holds no connection to PostgreSQL and
+    none of the event loop's threads.
+    """
     for name, value in weed.KEYS.items():
         monkeypatch.setenv(name, value)
     with socket.create_server(("127.0.0.1", 0), backlog=128) as deaf:
-        store = open_store("s3://blobs", endpoint_url=f"http://127.0.0.1:{deaf.getsockname()[1]}", cache_dir=str(tmp_path))
-        asks = [asyncio.create_task(blob_rows.found(db, store, "ann", f"{number:064x}", 1)) for number in range(40)]
+        store = open_store(
+            "s3://blobs",
+            endpoint_url=f"http://127.0.0.1:{deaf.getsockname()[1]}",
+            cache_dir=str(tmp_path),
+        )
+        asks = [
+            asyncio.create_task(blob_rows.found(db, store, "ann", f"{number:064x}", 1))
+            for number in range(40)
+        ]
         await asyncio.sleep(2)
         assert not any(ask.done() for ask in asks) and db.pool.checkedout() == 0
         assert await asyncio.wait_for(asyncio.to_thread(int), 5) == 0

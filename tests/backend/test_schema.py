@@ -17,7 +17,9 @@ from mecapy_backend.store.tables import metadata
 async def test_migrations_make_the_tables(db: Any) -> None:
     """A migrated database has exactly the shape that the code's tables say."""
     async with db.connect() as connection:
-        differences = await connection.run_sync(lambda sync: compare_metadata(MigrationContext.configure(sync), metadata))
+        differences = await connection.run_sync(
+            lambda sync: compare_metadata(MigrationContext.configure(sync), metadata)
+        )
     assert differences == []
 
 
@@ -26,7 +28,9 @@ async def test_upgrade_twice(database_url: str) -> None:
     upgrade(database_url)
 
 
-@pytest.mark.parametrize("words", ["sslmode=prefer", "sslmode=disable&application_name=mine&connect_timeout=5"])
+@pytest.mark.parametrize(
+    "words", ["sslmode=prefer", "sslmode=disable&application_name=mine&connect_timeout=5"]
+)
 async def test_what_others_write_into_a_url(database_url: str, words: str) -> None:
     """The words of libpq, in `mecapy migrate` and in what gateway and worker open."""
     url = f"{database_url}{'&' if '?' in database_url else '?'}{words}"

@@ -1,6 +1,8 @@
-"""The store's state machine against a plain model of it: any steps in any order, on time and too late, on real PostgreSQL.
+"""The store's state machine against a plain model of it: any steps in any order, on time and too
+late, on real PostgreSQL.
 
-What a step answers and what every row then says must be what the model says. `MECAPY_EXAMPLES=500` looks longer; the same runs every time.
+What a step answers and what every row then says must be what the model says. `MECAPY_EXAMPLES=500`
+looks longer; the same runs every time.
 """
 
 from __future__ import annotations
@@ -13,11 +15,21 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-pytest.importorskip("mecapy_backend.store.tasks", reason="needs the server parts (pip install 'mecapy-jupyter[local]')")
+pytest.importorskip(
+    "mecapy_backend.store.tasks",
+    reason="needs the server parts (pip install 'mecapy-jupyter[local]')",
+)
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from mecapy_backend.store import database, submission, tables, tasks
 from mecapy_jupyter import wire
@@ -73,7 +85,9 @@ class Hold:
 @dataclass
 class Model:
     rows: dict[str, Row] = field(default_factory=dict[str, Row])
-    keys: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict[tuple[str, str], tuple[str, str]])  # → id, code
+    keys: dict[tuple[str, str], tuple[str, str]] = field(
+        default_factory=dict[tuple[str, str], tuple[str, str]]
+    )  # → id, code
 
     def queued(self, owner: str) -> int:
         return sum(row.owner == owner and row.state == wire.QUEUED for row in self.rows.values())
@@ -114,11 +128,20 @@ class Store(RuleBasedStateMachine):
 
     # What gateways do
 
-    @rule(target=submitted, owner=st.sampled_from(OWNERS), key=st.sampled_from(["", "k1", "k2"]), code=st.sampled_from(["1", "2"]))
+    @rule(
+        target=submitted,
+        owner=st.sampled_from(OWNERS),
+        key=st.sampled_from(["", "k1", "k2"]),
+        code=st.sampled_from(["1", "2"]),
+    )
     def submit(self, owner: str, key: str, code: str) -> str:
         known = self.model.keys.get((owner, key)) if key else None
         asked = tasks.submit(
-            self.db, owner, wire.TaskRequest(code, retries=int(code == "2")).as_json(), idempotency_key=key or None, max_queued=MAX_QUEUED
+            self.db,
+            owner,
+            wire.TaskRequest(code, retries=int(code == "2")).as_json(),
+            idempotency_key=key or None,
+            max_queued=MAX_QUEUED,
         )
         try:
             answer = self.do(asked)
@@ -129,7 +152,11 @@ class Store(RuleBasedStateMachine):
             assert not known and self.model.queued(owner) == MAX_QUEUED
             return "00000000-0000-0000-0000-000000000000"
         if known:
-            assert (answer.task_id, answer.created, answer.state) == (known[0], False, self.model.rows[known[0]].state)
+            assert (answer.task_id, answer.created, answer.state) == (
+                known[0],
+                False,
+                self.model.rows[known[0]].state,
+            )
         else:
             assert answer.created and self.model.queued(owner) < MAX_QUEUED
             self.model.rows[answer.task_id] = Row(owner, retries=int(code == "2"))
@@ -157,7 +184,9 @@ class Store(RuleBasedStateMachine):
         assert (self.do(tasks.forget(self.db, owner, task_id)) is not None) == mine
         if mine:
             del self.model.rows[task_id]
-            self.model.keys = {key: known for key, known in self.model.keys.items() if known[0] != task_id}
+            self.model.keys = {
+                key: known for key, known in self.model.keys.items() if known[0] != task_id
+            }
 
     # What workers do
 
@@ -168,17 +197,30 @@ class Store(RuleBasedStateMachine):
         if row is None or row.state != wire.QUEUED:
             assert started is None
             return Hold(task_id, 0, worker)
-        row.state, row.attempt, row.worker, row.overdue = wire.RUNNING, row.attempt + 1, worker, False
+        row.state, row.attempt, row.worker, row.overdue = (
+            wire.RUNNING,
+            row.attempt + 1,
+            worker,
+            False,
+        )
         assert started and (started.attempt, started.owner) == (row.attempt, row.owner)
         return Hold(task_id, started.attempt, worker)
 
     @rule(worker=WORKERS, lease_s=st.sampled_from([1000.0, -1.0]))
     def renew(self, worker: str, lease_s: float) -> None:
         """A lease of -1 s is one that has run out: the worker is not heard of any more."""
-        mine = {task_id: row for task_id, row in self.model.rows.items() if row.state == wire.RUNNING and row.worker == worker}
+        mine = {
+            task_id: row
+            for task_id, row in self.model.rows.items()
+            if row.state == wire.RUNNING and row.worker == worker
+        }
         held = self.do(tasks.renew(self.db, worker, lease_s))
         assert sorted(held, key=repr) == sorted(
-            (tasks.Held(task_id, row.attempt, row.cancel_requested) for task_id, row in mine.items()), key=repr
+            (
+                tasks.Held(task_id, row.attempt, row.cancel_requested)
+                for task_id, row in mine.items()
+            ),
+            key=repr,
         )
         for row in mine.values():
             row.overdue = lease_s < 0
@@ -186,7 +228,9 @@ class Store(RuleBasedStateMachine):
     @rule(hold=holds, outcome=OUTCOMES)
     def finish(self, hold: Hold, outcome: wire.Outcome) -> None:
         row = self.model.held(hold)
-        assert self.do(tasks.finish(self.db, hold.task_id, hold.attempt, outcome)) == (row is not None)
+        assert self.do(tasks.finish(self.db, hold.task_id, hold.attempt, outcome)) == (
+            row is not None
+        )
         if row:
             row.end(outcome)
 
@@ -211,7 +255,9 @@ class Store(RuleBasedStateMachine):
 
     @rule(target=holds, hold=holds, worker=WORKERS)
     def lose(self, hold: Hold, worker: str) -> Hold:
-        """Its worker falls silent, it is taken back and started anew: from now on `hold` is a stale one, whose worker may come back."""
+        """Its worker falls silent, it is taken back and started anew: from now on `hold` is a stale
+        one, whose worker may come back.
+        """
         self.renew(hold.worker, -1.0)
         self.expired()
         return self.start(hold.task_id, worker)
@@ -238,12 +284,16 @@ class Store(RuleBasedStateMachine):
                 row.back()
                 requeued.add(task_id)
         found = self.do(tasks.expired(self.db, MAX_LOSSES))
-        ended = [{task_id for task_id, _ in part} for part in (found.lost, found.once, found.cancelled)]
+        ended = [
+            {task_id for task_id, _ in part} for part in (found.lost, found.once, found.cancelled)
+        ]
         assert [{task.id for task in found.requeued}, *ended] == [requeued, lost, once, cancelled]
 
     @rule()
     def waiting(self) -> None:
-        """What the reconciler puts back into an empty Redis: all that is queued, each owner's oldest first, and nothing else."""
+        """What the reconciler puts back into an empty Redis: all that is queued, each owner's
+        oldest first, and nothing else.
+        """
         queued = [task_id for task_id, row in self.model.rows.items() if row.state == wire.QUEUED]
         queued.sort(key=lambda task_id: self.model.rows[task_id].owner)
         assert [task.id for task in self.do(tasks.waiting(self.db))] == queued
@@ -257,19 +307,29 @@ class Store(RuleBasedStateMachine):
         rows = {row.id: row for row in found}
         assert rows.keys() == self.model.rows.keys()
         for task_id, row in self.model.rows.items():
-            assert {name: getattr(rows[task_id], name) for name in columns} == {name: getattr(row, name) for name in columns}
-            assert (rows[task_id].worker is not None) == (row.state == wire.RUNNING) or row.state in wire.FINAL
-            assert (rows[task_id].completed_at is not None) == (row.state in wire.FINAL) == (row.outcome is not None)
+            assert {name: getattr(rows[task_id], name) for name in columns} == {
+                name: getattr(row, name) for name in columns
+            }
+            assert (rows[task_id].worker is not None) == (
+                row.state == wire.RUNNING
+            ) or row.state in wire.FINAL
+            assert (
+                (rows[task_id].completed_at is not None)
+                == (row.state in wire.FINAL)
+                == (row.outcome is not None)
+            )
 
 
 @pytest.mark.timeout(600)
 def test_any_order_of_steps(database_url: str) -> None:
-    """A stale attempt changes nothing, a final task stays as it is, losses and attempts are counted, keys and owners are respected."""
+    """A stale attempt changes nothing, a final task stays as it is, losses and attempts are
+    counted, keys and owners are respected.
+    """
     Store.url = database_url
     run_state_machine_as_test(
         Store,
         settings=settings(
-            max_examples=EXAMPLES, stateful_step_count=40, derandomize=True, database=None, deadline=None,
-            suppress_health_check=list(HealthCheck),
+            max_examples=EXAMPLES, stateful_step_count=40, derandomize=True, database=None,
+            deadline=None, suppress_health_check=list(HealthCheck),
         ),
     )  # fmt: skip

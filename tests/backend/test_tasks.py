@@ -39,7 +39,9 @@ async def test_straight_line(db: Any) -> None:
     log = [wire.Event("1-0", "stdout", {"text": "hi\0\ud800"})]
     assert await tasks.finish(db, task_id, 1, DONE, log)
     task = await tasks.get(db, "ann", task_id)
-    assert task and task.state == "completed" and task.outcome == DONE.as_json() and task.completed_at
+    assert (
+        task and task.state == "completed" and task.outcome == DONE.as_json() and task.completed_at
+    )
     assert await tasks.kept_log(db, "ann", task_id) == log
 
 
@@ -60,10 +62,14 @@ async def test_one_start_wins(db: Any) -> None:
 
 
 async def test_stale_attempt_changes_nothing(db: Any) -> None:
-    """After its lease ran out, an attempt can neither finish nor requeue the task; the next attempt can."""
+    """After its lease ran out, an attempt can neither finish nor requeue the task; the next attempt
+    can.
+    """
     task_id = await submitted(db)
     await tasks.start(db, task_id, "w1", -1)
-    assert [(task.id, task.priority) for task in (await tasks.expired(db)).requeued] == [(task_id, 5)]
+    assert [(task.id, task.priority) for task in (await tasks.expired(db)).requeued] == [
+        (task_id, 5)
+    ]
     assert not await tasks.finish(db, task_id, 1, DONE)
     again = await tasks.start(db, task_id, "w2", 10)
     assert again and again.attempt == 2
@@ -73,7 +79,9 @@ async def test_stale_attempt_changes_nothing(db: Any) -> None:
 
 
 async def test_poison_task_fails_after_three_losses(db: Any) -> None:
-    """Exactly the third lost worker makes a task fail, with a reason; giving it back counts no loss."""
+    """Exactly the third lost worker makes a task fail, with a reason; giving it back counts no
+    loss.
+    """
     task_id = await submitted(db)
     await tasks.start(db, task_id, "w", 10)
     assert await tasks.requeue(db, task_id, 1)
@@ -84,23 +92,42 @@ async def test_poison_task_fails_after_three_losses(db: Any) -> None:
     await tasks.start(db, task_id, "w", -1)
     assert await tasks.expired(db) == tasks.Expired([], [(task_id, 4)], [], [])
     task = await tasks.get(db, "ann", task_id)
-    assert task and task.state == "failed" and task.outcome and task.outcome["error"]["kind"] == "worker_lost"
-    assert [(attempt["attempt"], attempt["why"]) for attempt in task.earlier] == [(1, tasks.LEFT), (2, tasks.LOST), (3, tasks.LOST)]
+    assert (
+        task
+        and task.state == "failed"
+        and task.outcome
+        and task.outcome["error"]["kind"] == "worker_lost"
+    )
+    assert [(attempt["attempt"], attempt["why"]) for attempt in task.earlier] == [
+        (1, tasks.LEFT),
+        (2, tasks.LOST),
+        (3, tasks.LOST),
+    ]
 
 
 @pytest.mark.parametrize("how", ["vanished", "stopped"])
 async def test_what_went_out_runs_once(db: Any, how: str) -> None:
-    """A task that has used the network is not run again when its worker vanishes or is stopped, unless it asked for retries; one that
-    has not is. A stale attempt notes nothing."""
+    """A task that has used the network is not run again when its worker vanishes or is stopped,
+    unless it asked for retries; one that has not is. A stale attempt notes nothing.
+    """
     quiet, once, asked = await submitted(db), await submitted(db), await submitted(db, retries=1)
     for task_id in (quiet, once, asked):
         await tasks.start(db, task_id, "w", -1 if how == "vanished" else 10)
         assert task_id == quiet or await tasks.went_out(db, task_id, 1)
     if how == "vanished":
         found = await tasks.expired(db)
-        assert ({task.id for task in found.requeued}, found.once, found.lost) == ({quiet, asked}, [(once, 1)], [])
+        assert ({task.id for task in found.requeued}, found.once, found.lost) == (
+            {quiet, asked},
+            [(once, 1)],
+            [],
+        )
         task = await tasks.get(db, "ann", once)
-        assert task and task.state == "failed" and task.worker == "w" and task.outcome == tasks.once_outcome().as_json()
+        assert (
+            task
+            and task.state == "failed"
+            and task.worker == "w"
+            and task.outcome == tasks.once_outcome().as_json()
+        )
     else:
         answers = {task_id: await tasks.requeue(db, task_id, 1) for task_id in (quiet, once, asked)}
         assert answers == {quiet: "queued", once: "running", asked: "queued"}
@@ -112,11 +139,15 @@ async def test_what_went_out_runs_once(db: Any, how: str) -> None:
 
 
 async def test_why_attempts_ended(db: Any) -> None:
-    """Each attempt before the present one is kept: its worker, its times, why it ended and what it said, whatever a cell wrote there."""
+    """Each attempt before the present one is kept: its worker, its times, why it ended and what it
+    said, whatever a cell wrote there.
+    """
     task_id = await submitted(db)
     for worker in ("w1", "w2"):
         started = await tasks.start(db, task_id, worker, 10)
-        assert started and await tasks.requeue(db, task_id, started.attempt, "cell", f"\0{worker}: '\u2028\\u0000' {'x' * 1000}")
+        assert started and await tasks.requeue(
+            db, task_id, started.attempt, "cell", f"\0{worker}: '\u2028\\u0000' {'x' * 1000}"
+        )
     started = await tasks.start(db, task_id, "w3", 10)
     assert started and started.earlier == ("cell", "cell") and started.losses == 0
     task = await tasks.get(db, "ann", task_id)
@@ -127,7 +158,9 @@ async def test_why_attempts_ended(db: Any) -> None:
 
 
 async def test_cancel_queued_and_running(db: Any) -> None:
-    """A queued task is cancelled at once; a running one is marked, told at the renewal, and not run again when its worker is lost."""
+    """A queued task is cancelled at once; a running one is marked, told at the renewal, and not run
+    again when its worker is lost.
+    """
     waits, runs = await submitted(db), await submitted(db)
     await tasks.start(db, runs, "w", 10)
     assert await tasks.cancel(db, "ann", waits) == tasks.CancelAnswer("cancelled", True)
@@ -138,7 +171,9 @@ async def test_cancel_queued_and_running(db: Any) -> None:
     assert not await tasks.requeue(db, runs, 1)
     assert (await tasks.expired(db)).cancelled == [(runs, 1)]
     task = await tasks.get(db, "ann", runs)
-    assert task and task.state == "cancelled" and task.outcome and task.outcome["state"] == "cancelled"
+    assert (
+        task and task.state == "cancelled" and task.outcome and task.outcome["state"] == "cancelled"
+    )
 
 
 async def test_cancel_and_finish_have_one_winner(db: Any) -> None:
@@ -146,14 +181,23 @@ async def test_cancel_and_finish_have_one_winner(db: Any) -> None:
     for _ in range(10):
         task_id = await submitted(db)
         await tasks.start(db, task_id, "w", 10)
-        finished, cancelled = await asyncio.gather(tasks.finish(db, task_id, 1, DONE), tasks.cancel(db, "ann", task_id))
+        finished, cancelled = await asyncio.gather(
+            tasks.finish(db, task_id, 1, DONE), tasks.cancel(db, "ann", task_id)
+        )
         assert finished and cancelled and cancelled.state in ("running", "completed")
 
 
 async def test_idempotency(db: Any) -> None:
-    """One key and one body are one task however often they come at once; another body conflicts; another owner is apart."""
-    answers = await asyncio.gather(*[tasks.submit(db, "ann", body(), idempotency_key="k") for _ in range(15)])
-    assert len({answer.task_id for answer in answers}) == 1 and sum(answer.created for answer in answers) == 1
+    """One key and one body are one task however often they come at once; another body conflicts;
+    another owner is apart.
+    """
+    answers = await asyncio.gather(
+        *[tasks.submit(db, "ann", body(), idempotency_key="k") for _ in range(15)]
+    )
+    assert (
+        len({answer.task_id for answer in answers}) == 1
+        and sum(answer.created for answer in answers) == 1
+    )
     with pytest.raises(tasks.Conflict):
         await tasks.submit(db, "ann", body("other"), idempotency_key="k")
     assert (await tasks.submit(db, "bob", body("other"), idempotency_key="k")).created
@@ -164,12 +208,16 @@ async def test_queue_limit(db: Any) -> None:
     first = await tasks.submit(db, "ann", body(), idempotency_key="k", max_queued=1)
     with pytest.raises(tasks.TooManyQueued):
         await tasks.submit(db, "ann", body(), max_queued=1)
-    assert await tasks.submit(db, "ann", body(), idempotency_key="k", max_queued=1) == tasks.Submitted(first.task_id, False)
+    assert await tasks.submit(
+        db, "ann", body(), idempotency_key="k", max_queued=1
+    ) == tasks.Submitted(first.task_id, False)
     assert (await tasks.submit(db, "bob", body(), max_queued=1)).created
 
 
 async def test_blobs_must_be_there(db: Any) -> None:
-    """A request that names a blob which is not stored is refused with its digest; finish names the blobs it made."""
+    """A request that names a blob which is not stored is refused with its digest; finish names the
+    blobs it made.
+    """
     payload = wire.Payload(b"p", "", ("a" * 64, "a" * 64, "b" * 64))
     await sql(db, f"INSERT INTO blobs (owner, digest) VALUES ('ann', '{'a' * 64}')")
     with pytest.raises(tasks.MissingBlobs) as caught:
@@ -179,10 +227,18 @@ async def test_blobs_must_be_there(db: Any) -> None:
     task_id = await submitted(db, payload=payload)
     await tasks.start(db, task_id, "w", 10)
     assert await tasks.finish(
-        db, task_id, 1, wire.Outcome(wire.COMPLETED, payload=wire.Payload(buffers=("c" * 64, "a" * 64))), log_blob="d" * 64
+        db,
+        task_id,
+        1,
+        wire.Outcome(wire.COMPLETED, payload=wire.Payload(buffers=("c" * 64, "a" * 64))),
+        log_blob="d" * 64,
     )
     async with db.connect() as connection:
-        stored = set((await connection.execute(sa.select(blobs.c.digest).where(blobs.c.owner == "ann"))).scalars())
+        stored = set(
+            (
+                await connection.execute(sa.select(blobs.c.digest).where(blobs.c.owner == "ann"))
+            ).scalars()
+        )
     assert stored == {letter * 64 for letter in "abcd"}
     assert await tasks.forget(db, "ann", task_id) == [letter * 64 for letter in "abcd"]
 
@@ -191,15 +247,27 @@ async def test_outcome_that_is_not_json(db: Any) -> None:
     """What JSON cannot hold never stops a task from ending."""
     task_id = await submitted(db)
     await tasks.start(db, task_id, "w", 10)
-    assert await tasks.finish(db, task_id, 1, wire.Outcome(wire.COMPLETED, result=[float("nan"), 10**5000, "\0", {1, 2}]))
+    assert await tasks.finish(
+        db, task_id, 1, wire.Outcome(wire.COMPLETED, result=[float("nan"), 10**5000, "\0", {1, 2}])
+    )
     task = await tasks.get(db, "ann", task_id)
-    assert task and task.outcome and task.outcome["result"][0] == {"repr": "nan"} and task.outcome["result"][2] == "\0"
+    assert (
+        task
+        and task.outcome
+        and task.outcome["result"][0] == {"repr": "nan"}
+        and task.outcome["result"][2] == "\0"
+    )
 
 
 async def test_order_of_waiting(db: Any) -> None:
     """What waits is told in the order it starts: priority first, then first come, first served."""
     low, first, second, high = [await submitted(db, priority=p) for p in (1, 5, 5, 9)]
-    assert [(task.id, task.priority) for task in await tasks.waiting(db)] == [(high, 9), (first, 5), (second, 5), (low, 1)]
+    assert [(task.id, task.priority) for task in await tasks.waiting(db)] == [
+        (high, 9),
+        (first, 5),
+        (second, 5),
+        (low, 1),
+    ]
     assert [task.id for task in await tasks.heads(db, 1)] == [high]
 
 
@@ -209,7 +277,11 @@ async def test_heads_of_all(db: Any) -> None:
         for n in range(4):
             await tasks.submit(db, owner, wire.TaskRequest("1", priority=n).as_json(), short=n == 0)
     found = [(task.owner, task.short, task.priority) for task in await tasks.heads(db, 2)]
-    assert found == [(owner, short, n) for owner in ("ann", "bob", "cat") for short, n in ((False, 3), (False, 2), (True, 0))]
+    assert found == [
+        (owner, short, n)
+        for owner in ("ann", "bob", "cat")
+        for short, n in ((False, 3), (False, 2), (True, 0))
+    ]
 
 
 async def test_pages(db: Any) -> None:

@@ -1,6 +1,8 @@
-"""`make bench`: every figure beside its target, part after part, each a process of its own; the run is kept in docs/benchmarks.md.
+"""`make bench`: every figure beside its target, part after part, each a process of its own; the run
+is kept in docs/benchmarks.md.
 
-What it prints is put between the markers there, whole; the explanations around it are written by hand. Never run as a test.
+What it prints is put between the markers there, whole; the explanations around it are written by
+hand. Never run as a test.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from pathlib import Path
 
 PARTS = {
     "trip": "Round trip of a trivial cell, durable in PostgreSQL, in a fresh confined process",
-    "before": "Before a cell is sent: the check, in a notebook of 1,000 names and an array of 256 MiB",
+    "before": "Before a cell is sent: the check, in a notebook of 1,000 names and an array of 256 "
+    "MiB",
     "throughput": "Many tasks",
     "child": "A child, from fork to end",
     "data": "Data: 256 MiB of float64",
@@ -31,7 +34,9 @@ BEGIN, END = "<!-- make bench writes from here -->", "<!-- to here -->"
 def part(name: str) -> str:
     """Runs one part, passing on what it prints; all of that."""
     said: list[str] = []
-    with subprocess.Popen([sys.executable, "-m", f"tests.bench.{name}"], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-m", f"tests.bench.{name}"], stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             print(line, end="", flush=True)
@@ -44,8 +49,14 @@ def part(name: str) -> str:
 
 def about() -> str:
     """Of which run the figures are."""
-    system = f"{platform.system()} {platform.release().split('-')[0]}, Python {platform.python_version()}, {os.cpu_count()} cores"
-    return f"The last run: version {version('mecapy-jupyter')}, {time.strftime('%Y-%m-%d')}, {system}, everything on that one machine."
+    system = (
+        f"{platform.system()} {platform.release().split('-')[0]}, Python "
+        f"{platform.python_version()}, {os.cpu_count()} cores"
+    )
+    return (
+        f"The last run: version {version('mecapy-jupyter')}, {time.strftime('%Y-%m-%d')}, "
+        f"{system}, everything on that one machine."
+    )
 
 
 def main() -> None:

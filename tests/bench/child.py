@@ -1,5 +1,6 @@
-"""What one child costs: CPU and page faults from its fork to its end, step by step, and what its zygote spends on it. Part of
-`make bench`; never a test. CPU is steadier than time, and still a fifth higher on a machine that does much else.
+"""What one child costs: CPU and page faults from its fork to its end, step by step, and what its
+zygote spends on it. Part of `make bench`; never a test. CPU is steadier than time, and still a
+fifth higher on a machine that does much else.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ STEPS = {
     "run": "the cell: x = 1 + 1",
     "collect": "what the cell bound and changed, and the state around it",
 }
-TASK = {"code": "x = 1 + 1", "cell": {"header": "%%mecapy", "number": 1}, "payload": {"pickle_blob": "", "buffers": []}}
+TASK = {
+    "code": "x = 1 + 1",
+    "cell": {"header": "%%mecapy", "number": 1},
+    "payload": {"pickle_blob": "", "buffers": []},
+}
 
 
 async def one(pool: Pool, stream: bytes) -> list[Any]:
@@ -45,7 +50,9 @@ async def one(pool: Pool, stream: bytes) -> list[Any]:
 async def measure(count: int, folder: Path) -> None:
     stream = packing.pack({}, {}, ["x"], []).stream
     preload = tuple(Settings.model_fields["preload"].default)
-    options = PoolOptions(folder, preload=preload, child_module="measured_child", python_path=(Path(__file__).parent,))
+    options = PoolOptions(
+        folder, preload=preload, child_module="measured_child", python_path=(Path(__file__).parent,)
+    )
     async with Pool(options) as pool:
         zygote = psutil.Process(pool.zygote_pid)
         for _ in range(20):
@@ -70,7 +77,10 @@ def show(lives: list[list[Any]], zygote_ms: float, children_ms: float) -> None:
         cpu_s, faults = (statistics.mean(values) for values in zip(*spans, strict=True))
         seen_ms += cpu_s * 1e3
         print(f"{step:<10} {cpu_s * 1e3:6.2f} ms {faults:12.0f}   {STEPS[step]}")
-    print(f"{'end':<10} {children_ms - seen_ms:6.2f} ms {'':12}   its outcome, and the kernel takes its memory back")
+    print(
+        f"{'end':<10} {children_ms - seen_ms:6.2f} ms {'':12}   its outcome, and the kernel takes "
+        f"its memory back"
+    )
     faults = statistics.mean(life[-1][2] for life in lives)
     print(f"{'a child':<10} {children_ms:6.2f} ms {faults:12.0f}")
     print(f"{'its zygote':<10} {zygote_ms:6.2f} ms {'':12}   the fork, and hearing of its end")

@@ -1,8 +1,10 @@
-"""What confinement costs: the same trivial task in confined and in unconfined children, in turn, in one run. Never run as a test.
+"""What confinement costs: the same trivial task in confined and in unconfined children, in turn, in
+one run. Never run as a test.
 
-From lending a ready child to its outcome, without gateway and store. Two clocks: the wall's, of which the quickest tenth tells what the
-trip takes and the median how busy the machine was; and the child's own processor time for the task, which others hardly disturb. What
-confinement costs before a task comes and after it has gone is told besides. Run by `python -m tests.bench.confinement`.
+From lending a ready child to its outcome, without gateway and store. Two clocks: the wall's, of
+which the quickest tenth tells what the trip takes and the median how busy the machine was; and the
+child's own processor time for the task, which others hardly disturb. What confinement costs before
+a task comes and after it has gone is told besides. Run by `python -m tests.bench.confinement`.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ class Kind:
     cpu_ms: list[float] = field(default_factory=list[float])
 
     async def trip(self) -> None:
-        """Until the outcome is here. The next child is ready before this returns, so that no trip waits for one."""
+        """Until the outcome is here. The next child is ready before this returns, so that no trip
+        waits for one.
+        """
         async with self.pool.child() as child:
             before_ms, began = ran_ms(child.pid), time.perf_counter()
             await child.send("task", _TASK)
@@ -49,9 +53,19 @@ class Kind:
             await asyncio.sleep(0.002)
 
     def around_ms(self) -> float:
-        """Processor time of the zygote, of all the children it has reaped, and of the helper that makes their namespaces."""
-        helpers = [int(pid) for pid in Path(f"/proc/{self.pool.zygote_pid}/task/{self.pool.zygote_pid}/children").read_text().split()]
-        fields = [_stat(self.pool.zygote_pid)[11:15], *(_stat(pid)[11:15] for pid in helpers if os.getpgid(pid) != pid)]
+        """Processor time of the zygote, of all the children it has reaped, and of the helper that
+        makes their namespaces.
+        """
+        helpers = [
+            int(pid)
+            for pid in Path(f"/proc/{self.pool.zygote_pid}/task/{self.pool.zygote_pid}/children")
+            .read_text()
+            .split()
+        ]
+        fields = [
+            _stat(self.pool.zygote_pid)[11:15],
+            *(_stat(pid)[11:15] for pid in helpers if os.getpgid(pid) != pid),
+        ]
         return 1e3 * sum(int(ticks) for some in fields for ticks in some) / _TICKS_PER_S
 
 
@@ -74,13 +88,20 @@ async def compare(count: int) -> None:
         kinds: dict[str, Kind] = {}
         for name, module in _KINDS.items():
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            options = PoolOptions(scratch, preload=Settings().preload, child_module=module, python_path=(Path(__file__).parent,))
+            options = PoolOptions(
+                scratch,
+                preload=Settings().preload,
+                child_module=module,
+                python_path=(Path(__file__).parent,),
+            )
             kinds[name] = Kind(await stack.enter_async_context(Pool(options)))
         for kind in kinds.values():
             await kind.trip()
         before = {name: kind.around_ms() for name, kind in kinds.items()}
         for n in range(count):  # who goes first changes
-            for kind in sorted(kinds.values(), key=lambda kind: kind is kinds["confined"], reverse=bool(n % 2)):
+            for kind in sorted(
+                kinds.values(), key=lambda kind: kind is kinds["confined"], reverse=bool(n % 2)
+            ):
                 await kind.trip()
         around = {name: (kind.around_ms() - before[name]) / count for name, kind in kinds.items()}
         show(kinds["confined"], kinds["unconfined"], around)
@@ -89,14 +110,27 @@ async def compare(count: int) -> None:
 def show(confined: Kind, unconfined: Kind, around: dict[str, float]) -> None:
     print(f"{'':<12}{'quickest tenth':>16}{'median':>12}{'processor':>13}{'whole life':>14}")
     for name, kind in (("confined", confined), ("unconfined", unconfined)):
-        figures = quick(kind.wall_ms), statistics.median(kind.wall_ms), statistics.median(kind.cpu_ms), around[name]
-        print(f"{name:<12}{figures[0]:13.2f} ms{figures[1]:9.2f} ms{figures[2]:10.2f} ms{figures[3]:11.2f} ms")
+        figures = (
+            quick(kind.wall_ms),
+            statistics.median(kind.wall_ms),
+            statistics.median(kind.cpu_ms),
+            around[name],
+        )
+        print(
+            f"{name:<12}{figures[0]:13.2f} ms{figures[1]:9.2f} ms{figures[2]:10.2f} "
+            f"ms{figures[3]:11.2f} ms"
+        )
     wall, cpu = (
         quick(confined.wall_ms) - quick(unconfined.wall_ms),
         statistics.median(confined.cpu_ms) - statistics.median(unconfined.cpu_ms),
     )
-    median = statistics.median(c - u for c, u in zip(confined.wall_ms, unconfined.wall_ms, strict=True))
-    print(f"{'difference':<12}{wall:13.2f} ms{median:9.2f} ms{cpu:10.2f} ms{around['confined'] - around['unconfined']:11.2f} ms")
+    median = statistics.median(
+        c - u for c, u in zip(confined.wall_ms, unconfined.wall_ms, strict=True)
+    )
+    print(
+        f"{'difference':<12}{wall:13.2f} ms{median:9.2f} ms{cpu:10.2f} "
+        f"ms{around['confined'] - around['unconfined']:11.2f} ms"
+    )
     reached = "reached" if wall <= TARGET_MS and cpu <= TARGET_MS else "missed"
     said = f"{max(wall, 0):.2f} ms of a round trip, {max(cpu, 0):.2f} ms of processor time in it"
     print(f"confinement costs {said} (target {TARGET_MS:g}: {reached})")

@@ -1,9 +1,10 @@
-"""256 MiB of float64 there and back: what it costs beyond the cell, what the second time costs, and what the gateway holds of a large
-body. Part of `make bench`; never a test.
+"""256 MiB of float64 there and back: what it costs beyond the cell, what the second time costs, and
+what the gateway holds of a large body. Part of `make bench`; never a test.
 
-On a virtual machine the first touch of each page waits for the host, ten times as long as all the rest, and memory that was given
-back is the host's again after seconds. As a machine that has been up for a while has its memory, so is this one's touched before each
-round (`--cold` leaves that out), and each task is forgotten, its blobs with it: then these figures are ours and not the host's.
+On a virtual machine the first touch of each page waits for the host, ten times as long as all the
+rest, and memory that was given back is the host's again after seconds. As a machine that has been
+up for a while has its memory, so is this one's touched before each round (`--cold` leaves that
+out), and each task is forgotten, its blobs with it: then these figures are ours and not the host's.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--mib", type=int, default=256)
     arguments.add_argument("--rounds", type=int, default=5)
-    arguments.add_argument("--cold", action="store_true", help="with whatever memory the machine has next")
+    arguments.add_argument(
+        "--cold", action="store_true", help="with whatever memory the machine has next"
+    )
     asked, _ = arguments.parse_known_args()
     with (
         tempfile.TemporaryDirectory(prefix="mecapy-", ignore_cleanup_errors=True) as folder,
@@ -45,7 +48,10 @@ def main() -> None:
     ):
         client.run("1").result()
         there_and_back(client, asked.mib * MIB // 8, asked.rounds, cold=asked.cold)
-        print(f"{'used again':<14} {'first':>9} {'again':>9}  {'beyond a task with a number':>30}   {'a result as next input':>24}")
+        print(
+            f"{'used again':<14} {'first':>9} {'again':>9}  {'beyond a task with a number':>30}   "
+            f"{'a result as next input':>24}"
+        )
         for mib in REPEATED_MIB:
             used_again(client, mib, asked.rounds, cold=asked.cold)
         through_the_gateway(client, Path(folder))
@@ -53,7 +59,9 @@ def main() -> None:
 
 def touch(size_bytes: int) -> None:
     """Write to so much memory once, in a process that then gives it back."""
-    subprocess.run([sys.executable, "-c", f"import numpy; numpy.ones({size_bytes}, 'u1')"], check=True)
+    subprocess.run(
+        [sys.executable, "-c", f"import numpy; numpy.ones({size_bytes}, 'u1')"], check=True
+    )
 
 
 def forget(client: Client, *tasks: Task) -> None:
@@ -70,7 +78,9 @@ def timed(client: Client, code: str, **inputs: object) -> tuple[float, Task]:
 
 
 def there_and_back(client: Client, length: int, rounds: int, *, cold: bool) -> None:
-    """Each round with a new array, so that all of it travels; every figure is the median of the rounds."""
+    """Each round with a new array, so that all of it travels; every figure is the median of the
+    rounds.
+    """
     found: dict[str, list[float]] = {name: [] for name in ("local", "trip", "there", "write")}
     for number in range(rounds):
         one = np.arange(length) + float(number)
@@ -87,14 +97,30 @@ def there_and_back(client: Client, length: int, rounds: int, *, cold: bool) -> N
         forget(client, task)
         found["write"].append(written_s(one))
     median = {name: statistics.median(times) for name, times in found.items()}
-    beyond, moving, size_mb = median["trip"] - median["local"], median["trip"] - median["there"], 8 * length / 1e6
-    print(f"{'there and back, beyond the cell':<38} {beyond * 1e3:8.0f} ms {2 * size_mb / beyond:8.0f} MB/s   (target 1,500)")
+    beyond, moving, size_mb = (
+        median["trip"] - median["local"],
+        median["trip"] - median["there"],
+        8 * length / 1e6,
+    )
+    print(
+        f"{'there and back, beyond the cell':<38} {beyond * 1e3:8.0f} ms "
+        f"{2 * size_mb / beyond:8.0f} MB/s   (target 1,500)"
+    )
     best = min(trip - local for trip, local in zip(found["trip"], found["local"], strict=True))
     print(f"{'the best of the rounds':<38} {best * 1e3:8.0f} ms {2 * size_mb / best:8.0f} MB/s")
-    print(f"{'the same, beyond the cell in its child':<38} {moving * 1e3:8.0f} ms {2 * size_mb / moving:8.0f} MB/s")
-    print(f"{'the cell itself, in its child':<38} {median['there'] * 1e3:8.0f} ms   (touches fresh memory)")
+    print(
+        f"{'the same, beyond the cell in its child':<38} {moving * 1e3:8.0f} ms "
+        f"{2 * size_mb / moving:8.0f} MB/s"
+    )
+    print(
+        f"{'the cell itself, in its child':<38} {median['there'] * 1e3:8.0f} ms   (touches fresh "
+        f"memory)"
+    )
     print(f"{'the cell itself, in a local kernel':<38} {median['local'] * 1e3:8.0f} ms")
-    print(f"{'one plain copy of it into a file':<38} {median['write'] * 1e3:8.0f} ms {size_mb / median['write']:8.0f} MB/s")
+    print(
+        f"{'one plain copy of it into a file':<38} {median['write'] * 1e3:8.0f} ms "
+        f"{size_mb / median['write']:8.0f} MB/s"
+    )
 
 
 def written_s(array: np.ndarray) -> float:
@@ -107,7 +133,9 @@ def written_s(array: np.ndarray) -> float:
 
 
 def used_again(client: Client, mib: int, rounds: int, *, cold: bool) -> None:
-    """Medians of the rounds; in each a new array is used for the first time, and then in turn with a number and with a result."""
+    """Medians of the rounds; in each a new array is used for the first time, and then in turn with
+    a number and with a result.
+    """
     found: dict[str, list[float]] = {name: [] for name in ("first", "again", "next", "number")}
     for number in range(rounds):
         array = np.arange(mib * MIB // 8) + float(number)
@@ -122,32 +150,64 @@ def used_again(client: Client, mib: int, rounds: int, *, cold: bool) -> None:
             found[name].append(timed(client, code, x=value)[0])
         del result, array
         forget(client, first, made)
-    first, again, following, number_s = (1e3 * statistics.median(found[name]) for name in ("first", "again", "next", "number"))
+    first, again, following, number_s = (
+        1e3 * statistics.median(found[name]) for name in ("first", "again", "next", "number")
+    )
     beyond = first - number_s
-    share, next_share = (f"{at - number_s:5.1f} ms {100 * (at - number_s) / beyond:5.1f} %" for at in (again, following))
-    print(f"{mib:8} MiB {first:8.0f} ms {again:6.0f} ms  {beyond:9.0f} ms, {share} (target 5) {next_share:>22}")
+    share, next_share = (
+        f"{at - number_s:5.1f} ms {100 * (at - number_s) / beyond:5.1f} %"
+        for at in (again, following)
+    )
+    print(
+        f"{mib:8} MiB {first:8.0f} ms {again:6.0f} ms  {beyond:9.0f} ms, {share} (target 5) "
+        f"{next_share:>22}"
+    )
 
 
 def through_the_gateway(client: Client, folder: Path, size_bytes: int = 1 << 30) -> None:
-    """A body of 1 GiB over HTTP, as from another machine: how fast, and by how much the gateway grew at most."""
-    command = [sys.executable, "-m", "mecapy_jupyter.cli", "status", "--json", "--data", str(folder)]
-    components = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["components"]
-    process = Path("/proc") / str(next(one["pid"] for one in components if one["name"] == "gateway"))
+    """A body of 1 GiB over HTTP, as from another machine: how fast, and by how much the gateway
+    grew at most.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "mecapy_jupyter.cli",
+        "status",
+        "--json",
+        "--data",
+        str(folder),
+    ]
+    components = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)[
+        "components"
+    ]
+    process = Path("/proc") / str(
+        next(one["pid"] for one in components if one["name"] == "gateway")
+    )
     data = np.arange(size_bytes // 8)
     path = f"/blobs/{known.hashed(data)}"
     for name, work in (
-        ("PUT 1 GiB through the gateway", lambda: client.gateway.put_bytes(path, memoryview(data).cast("B"))),
+        (
+            "PUT 1 GiB through the gateway",
+            lambda: client.gateway.put_bytes(path, memoryview(data).cast("B")),
+        ),
         ("GET 1 GiB through the gateway", lambda: sum(map(len, client.gateway.get_pieces(path)))),
     ):
         (process / "clear_refs").write_text("5")  # its peak is what it has now
         before, began = memory_bytes(process, "VmRSS"), time.perf_counter()
         work()
         took_s, grown = time.perf_counter() - began, memory_bytes(process, "VmHWM") - before
-        print(f"{name:<38} {took_s * 1e3:8.0f} ms {size_bytes / 1e6 / took_s:8.0f} MB/s   it grew by {grown / MIB:.1f} MiB (target 64)")
+        print(
+            f"{name:<38} {took_s * 1e3:8.0f} ms {size_bytes / 1e6 / took_s:8.0f} MB/s   it grew "
+            f"by {grown / MIB:.1f} MiB (target 64)"
+        )
 
 
 def memory_bytes(process: Path, name: str) -> int:
-    return next(int(line.split()[1]) * 1024 for line in (process / "status").read_text().splitlines() if line.startswith(name))
+    return next(
+        int(line.split()[1]) * 1024
+        for line in (process / "status").read_text().splitlines()
+        if line.startswith(name)
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""What a long queue costs: submit, look (state and position) and start, with ten tasks queued and with 100,000, in turn.
+"""What a long queue costs: submit, look (state and position) and start, with ten tasks queued and
+with 100,000, in turn.
 
-Two gateways of one PostgreSQL and one Valkey, each with a database of its own; no worker, so that the queues stay as deep as they are.
-Part of `make bench`; never a test: `tests/backend/test_deep_queue.py` counts the rows that are read instead.
+Two gateways of one PostgreSQL and one Valkey, each with a database of its own; no worker, so that
+the queues stay as deep as they are. Part of `make bench`; never a test:
+`tests/backend/test_deep_queue.py` counts the rows that are read instead.
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ TARGET = 1.2
 _BODY = wire.TaskRequest("x = 1").as_json()
 _FILL = sa.text(
     """INSERT INTO tasks (id, owner, name, priority, request, request_digest, digests, state)
-       SELECT unnest(CAST(:ids AS uuid[])), unnest(CAST(:owners AS text[])), '', 5, '{"code": "x = 1"}', '\\x00', '{}', 'queued'"""
+       SELECT unnest(CAST(:ids AS uuid[])), unnest(CAST(:owners AS text[])), '', 5,
+              '{"code": "x = 1"}', '\\x00', '{}', 'queued'"""
 )
 
 
@@ -53,16 +56,26 @@ class Side:
 
 
 @contextmanager
-def side(folder: Path, postgres: Any, valkey: Any, number: int, depth: int, users: int) -> Iterator[Side]:
+def side(
+    folder: Path, postgres: Any, valkey: Any, number: int, depth: int, users: int
+) -> Iterator[Side]:
     asyncio.run(_execute(postgres.url, sa.text(f"CREATE DATABASE deep_{number}")))
     settings = Settings(
-        database_url=named(postgres.url, f"deep_{number}"), redis_url=f"{valkey.url.partition('?')[0]}?db={number}",
-        blob_url=f"file://{folder}/blobs-{number}", token=SecretStr(TOKEN), max_queued_tasks=10 * depth + 1000,
+        database_url=named(postgres.url, f"deep_{number}"),
+        redis_url=f"{valkey.url.partition('?')[0]}?db={number}",
+        blob_url=f"file://{folder}/blobs-{number}", token=SecretStr(TOKEN),
+        max_queued_tasks=10 * depth + 1000,
     )  # fmt: skip
     upgrade(settings.database_url)
     ids = [str(uuid.uuid4()) for _ in range(depth)]
     owners = [f"user-{number % users}" if users > 1 else "local" for number in range(depth)]
-    asyncio.run(_execute(settings.database_url, _FILL.bindparams(ids=ids, owners=owners), sa.text("ANALYZE tasks")))
+    asyncio.run(
+        _execute(
+            settings.database_url,
+            _FILL.bindparams(ids=ids, owners=owners),
+            sa.text("ANALYZE tasks"),
+        )
+    )
     with redis.Redis.from_url(settings.redis_url) as connection:
         connection.flushdb()
     asyncio.run(_line_up(settings.redis_url, ids, owners))
@@ -101,7 +114,10 @@ def once(at: Side, loop: asyncio.Runner, db: Any, queue: Any) -> dict[str, float
     moments.append(time.perf_counter())
     assert loop.run(_start(db, queue)) is not None
     moments.append(time.perf_counter())
-    return {name: moments[n + 1] - moments[n] for n, name in enumerate(("submit", "state and position", "start"))}
+    return {
+        name: moments[n + 1] - moments[n]
+        for n, name in enumerate(("submit", "state and position", "start"))
+    }
 
 
 async def _start(db: Any, queue: Any) -> Any:
@@ -115,7 +131,13 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--depth", type=int, default=100_000)
     arguments.add_argument("-n", type=int, default=300, help="rounds")
-    arguments.add_argument("--users", type=int, nargs="*", default=[1, 100], help="of how many users the tasks are, run by run")
+    arguments.add_argument(
+        "--users",
+        type=int,
+        nargs="*",
+        default=[1, 100],
+        help="of how many users the tasks are, run by run",
+    )
     asked, _ = arguments.parse_known_args()
     for users in asked.users:
         compare(asked.depth, asked.n, users)
@@ -124,14 +146,26 @@ def main() -> None:
 def compare(depth: int, rounds: int, users: int) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     with ExitStack() as stack, asyncio.Runner() as loop:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mecapy-", ignore_cleanup_errors=True)))
+        folder = Path(
+            stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="mecapy-", ignore_cleanup_errors=True)
+            )
+        )
         postgres = stack.enter_context(services.Postgres.start(folder / "postgres"))
         valkey = stack.enter_context(services.Valkey.start(folder / "valkey"))
-        sides = [stack.enter_context(side(folder, postgres, valkey, n, deep, users)) for n, deep in enumerate((10, depth), 1)]
-        opened = [(at, database.connect(at.settings.database_url), queues.connect(at.settings.redis_url)) for at in sides]
+        sides = [
+            stack.enter_context(side(folder, postgres, valkey, n, deep, users))
+            for n, deep in enumerate((10, depth), 1)
+        ]
+        opened = [
+            (at, database.connect(at.settings.database_url), queues.connect(at.settings.redis_url))
+            for at in sides
+        ]
         found: list[dict[str, list[float]]] = [{}, {}]
         for round_ in range(rounds + 20):
-            for times, (at, db, queue) in zip(found, opened, strict=True):  # in turn, so that a slow moment meets both
+            for times, (at, db, queue) in zip(
+                found, opened, strict=True
+            ):  # in turn, so that a slow moment meets both
                 for name, seconds in once(at, loop, db, queue).items():
                     if round_ >= 20:
                         times.setdefault(name, []).append(seconds)
@@ -141,7 +175,10 @@ def compare(depth: int, rounds: int, users: int) -> None:
     print(f"tasks of {users} user{'s' * (users > 1)}")
     for name in found[0]:
         shallow, deep = (statistics.median(times[name]) * 1e3 for times in found)
-        print(f"{name:<20} 10 queued {shallow:6.2f} ms   {depth:,} queued {deep:6.2f} ms   {deep / shallow:5.2f} ×   (target {TARGET})")
+        print(
+            f"{name:<20} 10 queued {shallow:6.2f} ms   {depth:,} queued {deep:6.2f} ms   "
+            f"{deep / shallow:5.2f} ×   (target {TARGET})"
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""The child of `tests.bench.child`: a real one that notes CPU and page faults at each step, and says them before its outcome."""
+"""The child of `tests.bench.child`: a real one that notes CPU and page faults at each step, and
+says them before its outcome.
+"""
 
 # pyright: reportPrivateUsage=false
 from __future__ import annotations

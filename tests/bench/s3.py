@@ -1,7 +1,9 @@
-"""256 MiB to and from S3, each way beside bare boto3 in the same run and against the same server. Part of `make bench`; never a test.
+"""256 MiB to and from S3, each way beside bare boto3 in the same run and against the same server.
+Part of `make bench`; never a test.
 
-Notebook: presigned parts (`transfer`), digest included. Worker: what `S3Store` does with a result and with an input it does not have,
-digest included. Bare boto3: `upload_file`, `upload_fileobj` from memory and `download_file`, with its own TransferConfig.
+Notebook: presigned parts (`transfer`), digest included. Worker: what `S3Store` does with a result
+and with an input it does not have, digest included. Bare boto3: `upload_file`, `upload_fileobj`
+from memory and `download_file`, with its own TransferConfig.
 """
 
 from __future__ import annotations
@@ -49,18 +51,28 @@ def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     os.environ.update(weed.KEYS)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mecapy-", ignore_cleanup_errors=True)))
+        folder = Path(
+            stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="mecapy-", ignore_cleanup_errors=True)
+            )
+        )
         for name in ("s3", "here"):
             (folder / name).mkdir()
         endpoint = stack.enter_context(weed.served(folder / "s3"))
         database = stack.enter_context(Postgres.start(folder / "postgres"))
         redis = stack.enter_context(Valkey.start(folder / "valkey"))
         settings: Any = Settings(
-            database_url=_migrated(database.url), redis_url=redis.url, blob_url="s3://blobs/bench", s3_endpoint_url=endpoint,
-            cache_dir=str(folder / "cache"), token=SecretStr(TOKEN),
+            database_url=_migrated(database.url), redis_url=redis.url, blob_url="s3://blobs/bench",
+            s3_endpoint_url=endpoint, cache_dir=str(folder / "cache"), token=SecretStr(TOKEN),
         )  # fmt: skip
         running = stack.enter_context(served(settings))
-        found = measure(settings, Gateway(running.url, running.token), folder / "here", asked.mib * MIB, asked.rounds)
+        found = measure(
+            settings,
+            Gateway(running.url, running.token),
+            folder / "here",
+            asked.mib * MIB,
+            asked.rounds,
+        )
     show(found, asked.mib * MIB / 1e6)
 
 
@@ -72,9 +84,15 @@ def _migrated(url: str) -> str:
     return url
 
 
-def measure(settings: Any, gateway: Gateway, here: Path, size_bytes: int, rounds: int) -> dict[str, list[float]]:
-    """Each round with new bytes; ours and boto3's in turn, so that a slow moment of the machine meets both."""
-    store: Any = open_store(settings.blob_url, endpoint_url=settings.s3_endpoint_url, cache_dir=settings.cache_dir)
+def measure(
+    settings: Any, gateway: Gateway, here: Path, size_bytes: int, rounds: int
+) -> dict[str, list[float]]:
+    """Each round with new bytes; ours and boto3's in turn, so that a slow moment of the machine
+    meets both.
+    """
+    store: Any = open_store(
+        settings.blob_url, endpoint_url=settings.s3_endpoint_url, cache_dir=settings.cache_dir
+    )
     boto, found = store._bucket._s3, dict[str, list[float]]()
 
     def timed(name: str, work: Callable[[], Any]) -> Any:
@@ -89,7 +107,10 @@ def measure(settings: Any, gateway: Gateway, here: Path, size_bytes: int, rounds
         timed("upload_fileobj", lambda source=source: boto.upload_fileobj(source, "blobs", "bare"))
         [digest] = timed("put", lambda array=array: transfer.send(gateway, [array])).digests
         with os.fdopen(os.memfd_create("bare"), "w+b") as target:
-            timed("download_fileobj", lambda target=target: boto.download_fileobj("blobs", "bare", target))
+            timed(
+                "download_fileobj",
+                lambda target=target: boto.download_fileobj("blobs", "bare", target),
+            )
         timed("get", lambda digest=digest: transfer.fetch(gateway, digest))
         array[0] ^= 1
         for name in ("result", "bare"):
@@ -103,10 +124,15 @@ def measure(settings: Any, gateway: Gateway, here: Path, size_bytes: int, rounds
 
 
 def show(found: dict[str, list[float]], size_mb: float) -> None:
-    print(f"{'256 MiB and S3' if size_mb > 268 else 'S3':<22} {'ours':>11} {'bare boto3':>13}   ratio of the medians (target 1.20)")
+    print(
+        f"{'256 MiB and S3' if size_mb > 268 else 'S3':<22} {'ours':>11} {'bare boto3':>13}   "
+        f"ratio of the medians (target 1.20)"
+    )
     for name, (ours, bare) in PAIRS.items():
         one, other = statistics.median(found[ours]), statistics.median(found[bare])
-        print(f"{name:<22} {size_mb / one:6.0f} MB/s {size_mb / other:8.0f} MB/s   {one / other:5.2f}")
+        print(
+            f"{name:<22} {size_mb / one:6.0f} MB/s {size_mb / other:8.0f} MB/s   {one / other:5.2f}"
+        )
 
 
 if __name__ == "__main__":

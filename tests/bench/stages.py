@@ -1,6 +1,8 @@
-"""Where the time of a trivial `%%mecapy` cell goes, from the front end and back, by the clocks of all processes on one machine.
+"""Where the time of a trivial `%%mecapy` cell goes, from the front end and back, by the clocks of
+all processes on one machine.
 
-`watch` and `noted` run inside the kernel, `table` beside it. Called by `trip`, of whose own round trips this is.
+`watch` and `noted` run inside the kernel, `table` beside it. Called by `trip`, of whose own round
+trips this is.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ _noted: list[list[Any]] = []
 
 
 def watch() -> None:
-    """From now on, note when each `%%mecapy` of this kernel begins, asks the gateway, hears of its end, and ends."""
+    """From now on, note when each `%%mecapy` of this kernel begins, asks the gateway, hears of its
+    end, and ends.
+    """
     shell: Any = get_ipython()
     magics = shell.magics_manager.magics["cell"]
     magic, submit, until_final = magics["mecapy"], Gateway.submit, cell.until_final
@@ -63,22 +67,51 @@ def noted() -> str:
 
 
 def table(client: Client, trips: Sequence[tuple[float, float]], said: str) -> list[str]:
-    """The lines of a Markdown table. `trips`: when each cell was sent and the kernel idle again; `said`: the kernel's notes of them."""
-    rounds = sorted((_stages(client, *trip, *notes) for trip, notes in zip(trips, json.loads(said), strict=False)), key=sum)
-    # Medians of stages do not add up to the median of the whole; the means of the trips around that median do.
-    middle = [statistics.mean(stage) for stage in zip(*rounds[2 * len(rounds) // 5 : 3 * len(rounds) // 5 + 1], strict=True)]
+    """The lines of a Markdown table. `trips`: when each cell was sent and the kernel idle again;
+    `said`: the kernel's notes of them.
+    """
+    rounds = sorted(
+        (
+            _stages(client, *trip, *notes)
+            for trip, notes in zip(trips, json.loads(said), strict=False)
+        ),
+        key=sum,
+    )
+    # Medians of stages do not add up to the median of the whole; the means of the trips around that
+    # median do.
+    middle = [
+        statistics.mean(stage)
+        for stage in zip(*rounds[2 * len(rounds) // 5 : 3 * len(rounds) // 5 + 1], strict=True)
+    ]
     lines = ["| stage | ms | share | what happens |", "|---|---:|---:|---|"]
     for (name, what), seconds in zip(STAGES, middle, strict=True):
-        lines.append(f"| {name} | {seconds * 1e3:.2f} | {100 * seconds / sum(middle):.0f} % | {what} |")
+        lines.append(
+            f"| {name} | {seconds * 1e3:.2f} | {100 * seconds / sum(middle):.0f} % | {what} |"
+        )
     whole = statistics.median(map(sum, rounds))
-    return [*lines, f"| together | {sum(middle) * 1e3:.2f} | | means of the middle fifth of the trips; their p50 is {whole * 1e3:.2f} |"]
+    return [
+        *lines,
+        f"| together | {sum(middle) * 1e3:.2f} | | means of the middle fifth of the trips; their "
+        f"p50 is {whole * 1e3:.2f} |",
+    ]
 
 
 def _stages(
-    client: Client, sent: float, idle: float, begun: float, asked: float, heard: float, run_s: float, task_id: str, ended: float
+    client: Client,
+    sent: float,
+    idle: float,
+    begun: float,
+    asked: float,
+    heard: float,
+    run_s: float,
+    task_id: str,
+    ended: float,
 ) -> list[float]:
     """Seconds of each stage of one trip."""
     row = client.gateway.get(f"/tasks/{task_id}")
-    created, started, completed = (datetime.fromisoformat(row[f"{name}_at"]).timestamp() for name in ("created", "started", "completed"))
+    created, started, completed = (
+        datetime.fromisoformat(row[f"{name}_at"]).timestamp()
+        for name in ("created", "started", "completed")
+    )
     moments = [sent, begun, asked, created, started, started + run_s, completed, heard, ended, idle]
     return [after - before for before, after in itertools.pairwise(moments)]

@@ -1,7 +1,8 @@
-"""Independent trivial tasks through the API, each in a child of its own, and the calls of a map: per second, and at what CPU.
+"""Independent trivial tasks through the API, each in a child of its own, and the calls of a map:
+per second, and at what CPU.
 
-Figures are of this machine at this moment and whatever else it does; CPU per task is steadier than tasks per second. Never run as a test.
-Run by `python -m tests.bench.throughput`.
+Figures are of this machine at this moment and whatever else it does; CPU per task is steadier than
+tasks per second. Never run as a test. Run by `python -m tests.bench.throughput`.
 """
 
 from __future__ import annotations
@@ -31,20 +32,30 @@ _SENDERS = 8
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """CPU seconds and unshared memory by component at one moment. Children count from their end on, with the zygote that reaped them."""
+    """CPU seconds and unshared memory by component at one moment. Children count from their end on,
+    with the zygote that reaped them.
+    """
 
     cpu_s: Counter[str]
     memory_bytes: Counter[str]
 
 
 def components(data: Path) -> dict[int, str]:
-    """Every process of the stack that lives, by pid: its component's name. Children that are ready are `child`."""
+    """Every process of the stack that lives, by pid: its component's name. Children that are ready
+    are `child`.
+    """
     found: dict[int, str] = {}
     for component in embedded.status(data)["components"]:
         process = psutil.Process(component["pid"])
         found[process.pid] = component["name"]
         for below in process.children(recursive=True):
-            found[below.pid] = component["name"] if component["name"] != "worker" else "zygote" if below.ppid() == process.pid else "child"
+            found[below.pid] = (
+                component["name"]
+                if component["name"] != "worker"
+                else "zygote"
+                if below.ppid() == process.pid
+                else "child"
+            )
     found[os.getpid()] = "client"
     return found
 
@@ -60,7 +71,9 @@ def spent(data: Path) -> Spent:
             cpu_s[name] += times.user + times.system
             memory_bytes[name] += memory.uss
         if name in ("zygote", "postgres"):
-            cpu_s["children" if name == "zygote" else name] += times.children_user + times.children_system
+            cpu_s["children" if name == "zygote" else name] += (
+                times.children_user + times.children_system
+            )
     return Spent(cpu_s, memory_bytes)
 
 
@@ -78,14 +91,18 @@ def trivial(number: int) -> int:
 
 
 def tasks(client: Client, count: int) -> tuple[float, int]:
-    """Seconds and errors of `count` tasks, submitted by several threads, each of which waits for its own."""
+    """Seconds and errors of `count` tasks, submitted by several threads, each of which waits for
+    its own.
+    """
 
     def one(number: int) -> bool:
         return client.submit(trivial, number).result(60) == number + 1
 
     started = time.perf_counter()
     with concurrent.futures.ThreadPoolExecutor(_SENDERS) as senders:
-        errors = sum(not good for good in senders.map(lambda number: _tried(one, number), range(count)))
+        errors = sum(
+            not good for good in senders.map(lambda number: _tried(one, number), range(count))
+        )
     return time.perf_counter() - started, errors
 
 
@@ -105,18 +122,26 @@ def calls(client: Client, count: int) -> float:
 
 
 def table(count: int, seconds: float, errors: int, before: Spent, after: Spent) -> None:
-    print(f"{count} tasks in {seconds:.2f} s: {count / seconds:.0f} tasks/s (target {TARGET_TASKS_PER_S:.0f}), {errors} errors")
+    print(
+        f"{count} tasks in {seconds:.2f} s: {count / seconds:.0f} tasks/s (target "
+        f"{TARGET_TASKS_PER_S:.0f}), {errors} errors"
+    )
     print(f"{'component':<10} {'CPU per task':>14} {'memory before':>15} {'after':>10}")
     total = 0.0
     for name in sorted(after.cpu_s):
         each_s = (after.cpu_s[name] - before.cpu_s[name]) / count
         total += each_s
         memory = (
-            f"{before.memory_bytes[name] / 1e6:11.1f} MB {after.memory_bytes[name] / 1e6:7.1f} MB" if name in after.memory_bytes else ""
+            f"{before.memory_bytes[name] / 1e6:11.1f} MB {after.memory_bytes[name] / 1e6:7.1f} MB"
+            if name in after.memory_bytes
+            else ""
         )
         print(f"{name:<10} {each_s * 1e3:11.2f} ms {memory}")
     cores = os.cpu_count() or 1
-    print(f"{'all':<10} {total * 1e3:11.2f} ms   ({cores} cores have room for {cores / total:.0f} tasks/s)")
+    print(
+        f"{'all':<10} {total * 1e3:11.2f} ms   ({cores} cores have room for {cores / total:.0f} "
+        f"tasks/s)"
+    )
 
 
 def main(arguments: Iterable[str] | None = ()) -> None:
@@ -124,7 +149,10 @@ def main(arguments: Iterable[str] | None = ()) -> None:
     parser.add_argument("-n", type=int, default=300, help="independent tasks")
     parser.add_argument("--calls", type=int, default=50_000, help="calls of the map")
     options = parser.parse_args(None if arguments is None else list(arguments))
-    with tempfile.TemporaryDirectory(prefix="mecapy-", ignore_cleanup_errors=True) as folder, stack(Path(folder)) as at:
+    with (
+        tempfile.TemporaryDirectory(prefix="mecapy-", ignore_cleanup_errors=True) as folder,
+        stack(Path(folder)) as at,
+    ):
         data = Path(folder) / "stack"
         with Client(at.url, at.token) as client:
             settled(data)
@@ -135,8 +163,14 @@ def main(arguments: Iterable[str] | None = ()) -> None:
             table(options.n, seconds, errors, before, spent(data))
             for attempt in ("first", "again"):
                 took_s = calls(client, options.calls)
-                print(f"map, {attempt}: {options.calls} calls in {took_s:.2f} s: {options.calls / took_s:,.0f} calls/s ({_MAP_TARGET})")
-            print(f"this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB at most")
+                print(
+                    f"map, {attempt}: {options.calls} calls in {took_s:.2f} s: "
+                    f"{options.calls / took_s:,.0f} calls/s ({_MAP_TARGET})"
+                )
+            print(
+                f"this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB "
+                f"at most"
+            )
 
 
 if __name__ == "__main__":

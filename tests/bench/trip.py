@@ -1,6 +1,8 @@
-"""The round trip of a trivial cell in a real kernel, local and with `%%mecapy`, the two as a ratio, and where its time goes (`stages`).
+"""The round trip of a trivial cell in a real kernel, local and with `%%mecapy`, the two as a ratio,
+and where its time goes (`stages`).
 
-Part of `make bench`. Times are of this machine at this moment; the ratio is what to look at. Never run as a test.
+Part of `make bench`. Times are of this machine at this moment; the ratio is what to look at. Never
+run as a test.
 """
 
 from __future__ import annotations
@@ -28,19 +30,28 @@ from . import stages
 @contextmanager
 def stack(data: Path) -> Iterator[dict[str, str]]:
     """`mecapy up` in a folder of its own; yields the environment of a notebook that uses it."""
-    up = subprocess.Popen([sys.executable, "-m", "mecapy_jupyter.cli", "up", "--data", str(data)], stdout=subprocess.PIPE, text=True)
+    up = subprocess.Popen(
+        [sys.executable, "-m", "mecapy_jupyter.cli", "up", "--data", str(data)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert up.stdout is not None
     started = time.monotonic()
     said = dict(line.split(maxsplit=1) for line in (up.stdout.readline(), up.stdout.readline()))
     print(f"mecapy up: serving after {time.monotonic() - started:.1f} s   (target 6)")
     try:
-        yield os.environ | {"MECAPY_URL": said["URL"].strip(), "MECAPY_TOKEN": said["token"].strip()}
+        yield os.environ | {
+            "MECAPY_URL": said["URL"].strip(),
+            "MECAPY_TOKEN": said["token"].strip(),
+        }
     finally:
         up.terminate()
         up.wait(30)
 
 
-def run(kernel: BlockingKernelClient, code: str, printed: Callable[[str], object] = lambda _: None) -> float:
+def run(
+    kernel: BlockingKernelClient, code: str, printed: Callable[[str], object] = lambda _: None
+) -> float:
     """Seconds from sending a cell until the kernel is idle again. `printed` gets what it writes."""
 
     def hear(message: Any) -> None:
@@ -57,7 +68,8 @@ def row(name: str, seconds: list[float], base: float | None = None) -> None:
     ordered = sorted(seconds)
     p50, p99 = statistics.median(ordered), ordered[int(len(ordered) * 0.99)]
     print(
-        f"{name:<32} p50 {p50 * 1e3:7.2f} ms   p99 {p99 * 1e3:7.2f} ms" + (f"   {p50 / base:5.2f} × local   (target 2.0)" if base else "")
+        f"{name:<32} p50 {p50 * 1e3:7.2f} ms   p99 {p99 * 1e3:7.2f} ms"
+        + (f"   {p50 / base:5.2f} × local   (target 2.0)" if base else "")
     )
 
 
@@ -90,7 +102,10 @@ def main() -> None:
             row("local kernel, after a second idle", local_idle)
             row("%%mecapy, after a second idle", idle, statistics.median(local_idle))
             print(f"{'%load_ext mecapy_jupyter':<32}     {first_load * 1e3:7.0f} ms   (target 300)")
-            print(f"{'first %%mecapy of a notebook':<32}     {first_cell * 1e3:7.0f} ms   (target 500)")
+            print(
+                f"{'first %%mecapy of a notebook':<32}     {first_cell * 1e3:7.0f} ms   (target "
+                f"500)"
+            )
             notes: list[str] = []
             run(kernel, "print(stages.noted())", notes.append)
         finally:

@@ -1,4 +1,6 @@
-"""The child of a worker, not confined: only for `tests.bench.confinement`, which compares. The worker itself has no such switch."""
+"""The child of a worker, not confined: only for `tests.bench.confinement`, which compares. The
+worker itself has no such switch.
+"""
 
 import sys
 

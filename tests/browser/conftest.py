@@ -1,9 +1,10 @@
 """A real JupyterLab and a real Chromium, for tests that look at the page as a user does.
 
-`lab` is one server for the whole run, alone in its own home; `browser` one Chromium; `open_notebook` writes a notebook, opens it in a new
-page and waits until its kernel is idle (some seconds: share one page among tests where they do not disturb each other).
-All of it lives in the session's event loop: mark the tests with `pytest.mark.asyncio(loop_scope="session")`.
-Without JupyterLab, playwright or a Chromium the tests are skipped with that reason.
+`lab` is one server for the whole run, alone in its own home; `browser` one Chromium;
+`open_notebook` writes a notebook, opens it in a new page and waits until its kernel is idle (some
+seconds: share one page among tests where they do not disturb each other). All of it lives in the
+session's event loop: mark the tests with `pytest.mark.asyncio(loop_scope="session")`. Without
+JupyterLab, playwright or a Chromium the tests are skipped with that reason.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
     from playwright.async_api import Browser, Locator, Page
 
 TOKEN = "browser-tests"
-FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
 WAIT_MS = 30_000
 OpenNotebook = Callable[..., Awaitable["Notebook"]]
 
@@ -58,7 +62,9 @@ class Lab:
 
 @dataclass(frozen=True, slots=True)
 class Notebook:
-    """A notebook open in a page. Cells are counted from 0. `asked`: every address the page has made a request to."""
+    """A notebook open in a page. Cells are counted from 0. `asked`: every address the page has made
+    a request to.
+    """
 
     page: Page
     path: Path
@@ -78,31 +84,50 @@ class Notebook:
     async def ended(self, number: int = 0) -> None:
         """Wait until the cell has run: it has its number."""
         await (
-            self.cell(number).locator(".jp-InputArea-prompt", has_text="]:").filter(has_not_text="*").filter(has_not_text="[ ]").wait_for()
+            self.cell(number)
+            .locator(".jp-InputArea-prompt", has_text="]:")
+            .filter(has_not_text="*")
+            .filter(has_not_text="[ ]")
+            .wait_for()
         )
 
     async def theme(self, name: str) -> None:
         """Show the page in "JupyterLab Light" or "JupyterLab Dark"."""
-        await self.page.evaluate("theme => jupyterapp.commands.execute('apputils:change-theme', { theme })", name)
+        await self.page.evaluate(
+            "theme => jupyterapp.commands.execute('apputils:change-theme', { theme })", name
+        )
         await self.page.locator(f"body[data-jp-theme-name='{name}']").wait_for(state="attached")
 
     async def save(self) -> dict[str, object]:
         """Save, and give back what the file holds."""
-        async with self.page.expect_response(lambda one: one.request.method == "PUT" and "/api/contents/" in one.url, timeout=WAIT_MS):
+        async with self.page.expect_response(
+            lambda one: one.request.method == "PUT" and "/api/contents/" in one.url, timeout=WAIT_MS
+        ):
             await self.page.keyboard.press("Control+s")
         return json.loads(self.path.read_text())
 
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    pytest.importorskip("jupyterlab", reason="JupyterLab is not installed (pip install mecapy-jupyter[lab])")
+    pytest.importorskip(
+        "jupyterlab", reason="JupyterLab is not installed (pip install mecapy-jupyter[lab])"
+    )
     chromium()
     home = tmp_path_factory.mktemp("lab")
     (home / "root").mkdir()
     own = {
-        f"JUPYTER_{name}": str(home / folder) for name, folder in {"RUNTIME_DIR": "run", "CONFIG_DIR": "config", "DATA_DIR": "data"}.items()
+        f"JUPYTER_{name}": str(home / folder)
+        for name, folder in {
+            "RUNTIME_DIR": "run",
+            "CONFIG_DIR": "config",
+            "DATA_DIR": "data",
+        }.items()
     }
-    own |= {"JUPYTERLAB_SETTINGS_DIR": str(home / "settings"), "JUPYTERLAB_WORKSPACES_DIR": str(home / "spaces"), "HOME": str(home)}
+    own |= {
+        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(home / "spaces"),
+        "HOME": str(home),
+    }
     own |= {"IPYTHONDIR": str(home / "ipython"), "PYTHONWARNINGS": "default"}
     command = [
         sys.executable,
@@ -115,15 +140,27 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         "--allow-root",
     ]
     command += ["--LabApp.expose_app_in_browser=True"]
-    command += [f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={home / 'root'}", "--LabApp.news_url="]
+    command += [
+        f"--IdentityProvider.token={TOKEN}",
+        f"--ServerApp.root_dir={home / 'root'}",
+        "--LabApp.news_url=",
+    ]
     log = home / "lab.log"
     with log.open("wb") as out:
-        server = subprocess.Popen(command, env=os.environ | own, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+        server = subprocess.Popen(
+            command, env=os.environ | own, stdout=out, stderr=out, stdin=subprocess.DEVNULL
+        )
     try:
         url = _url(home / "run" / f"jpserver-{server.pid}.json", server, log)
         running = Lab(url, home / "root", home)
-        running.settings("@jupyterlab/apputils-extension", "notification", {"fetchNews": "false", "checkForUpdates": False})
-        running.settings("@jupyterlab/notebook-extension", "tracker", {"windowingMode": "none"})  # every cell is in the page
+        running.settings(
+            "@jupyterlab/apputils-extension",
+            "notification",
+            {"fetchNews": "false", "checkForUpdates": False},
+        )
+        running.settings(
+            "@jupyterlab/notebook-extension", "tracker", {"windowingMode": "none"}
+        )  # every cell is in the page
         yield running
     finally:
         _stop(server)
@@ -137,7 +174,9 @@ def _url(info: Path, server: subprocess.Popen[bytes], log: Path) -> str:
             with urllib.request.urlopen(f"{url}api/status?token={TOKEN}", timeout=5):
                 return url
         except (OSError, ValueError, urllib.error.URLError):
-            time.sleep(0.05)  # nothing to wait on: the server says only in this file and on its port that it is up
+            time.sleep(
+                0.05
+            )  # nothing to wait on: the server says only in this file and on its port that it is up
     raise AssertionError(f"JupyterLab did not start:\n{log.read_text()}")
 
 
@@ -153,7 +192,10 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    playwright = pytest.importorskip("playwright.async_api", reason="playwright is not installed (pip install mecapy-jupyter[dev])")
+    playwright = pytest.importorskip(
+        "playwright.async_api",
+        reason="playwright is not installed (pip install mecapy-jupyter[dev])",
+    )
     async with playwright.async_playwright() as engine:
         chrome = await engine.chromium.launch(executable_path=chromium(), args=FLAGS.split())
         yield chrome
@@ -162,15 +204,27 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def open_notebook(lab: Lab, browser: Browser) -> OpenNotebook:
-    """`await open_notebook(name, cells, width=…)` → Notebook in a page of its own, its side bar closed and its kernel idle."""
+    """`await open_notebook(name, cells, width=…)` → Notebook in a page of its own, its side bar
+    closed and its kernel idle.
+    """
 
-    async def opened(name: str, cells: Sequence[str], width: int = 1000, height: int = 700, scale: float = 1) -> Notebook:
+    async def opened(
+        name: str, cells: Sequence[str], width: int = 1000, height: int = 700, scale: float = 1
+    ) -> Notebook:
         import nbformat
 
-        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
-        book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        book = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(source) for source in cells]
+        )
+        book.metadata["kernelspec"] = {
+            "name": "python3",
+            "display_name": "Python 3",
+            "language": "python",
+        }
         nbformat.write(book, lab.root / f"{name}.ipynb")
-        page = await browser.new_page(viewport={"width": width, "height": height}, device_scale_factor=scale)
+        page = await browser.new_page(
+            viewport={"width": width, "height": height}, device_scale_factor=scale
+        )
         page.set_default_timeout(WAIT_MS)
         asked: list[str] = []
         page.on("request", lambda one: asked.append(one.url))
@@ -178,7 +232,9 @@ async def open_notebook(lab: Lab, browser: Browser) -> OpenNotebook:
         await page.goto(f"{lab.url}lab/workspaces/{name}/tree/{name}.ipynb?token={TOKEN}&reset")
         await page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
         await page.evaluate(SETTLED)
-        await page.locator(".jp-NotebookPanel-toolbar .jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+        await page.locator(
+            ".jp-NotebookPanel-toolbar .jp-Notebook-ExecutionIndicator[data-status=idle]"
+        ).wait_for()
         return Notebook(page, lab.root / f"{name}.ipynb", asked)
 
     return opened

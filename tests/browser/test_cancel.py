@@ -1,5 +1,7 @@
-"""Cancel means dead: from the page, while the cell blocks the kernel, behind a base URL, in JupyterLab and Notebook 7, and when the
-kernel that started the task is gone. A real stack, a real Jupyter server, a real browser."""
+"""Cancel means dead: from the page, while the cell blocks the kernel, behind a base URL, in
+JupyterLab and Notebook 7, and when the kernel that started the task is gone. A real stack, a real
+Jupyter server, a real browser.
+"""
 
 from __future__ import annotations
 
@@ -47,11 +49,20 @@ RESTARTED = """async () => {
 
 @pytest.fixture(scope="module")
 def server(running_stack: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A Jupyter server as a hub starts it; its user's configuration names the stack, for the kernels and for the extension."""
-    pytest.importorskip("notebook", reason="Notebook 7 is not installed (pip install mecapy-jupyter[dev])")
+    """A Jupyter server as a hub starts it; its user's configuration names the stack, for the
+    kernels and for the extension.
+    """
+    pytest.importorskip(
+        "notebook", reason="Notebook 7 is not installed (pip install mecapy-jupyter[dev])"
+    )
     chromium()
-    exposed = ["--LabApp.expose_app_in_browser=True", "--JupyterNotebookApp.expose_app_in_browser=True"]
-    with running(tmp_path_factory.mktemp("hub"), sys.executable, "-m", "jupyter_server", *exposed) as started:
+    exposed = [
+        "--LabApp.expose_app_in_browser=True",
+        "--JupyterNotebookApp.expose_app_in_browser=True",
+    ]
+    with running(
+        tmp_path_factory.mktemp("hub"), sys.executable, "-m", "jupyter_server", *exposed
+    ) as started:
         started.says_configured(running_stack.url, running_stack.token)
         yield started
 
@@ -62,7 +73,10 @@ class Book:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.asked: list[Response] = []
-        page.on("response", lambda answer: self.asked.append(answer) if "/mecapy/" in answer.url else None)
+        page.on(
+            "response",
+            lambda answer: self.asked.append(answer) if "/mecapy/" in answer.url else None,
+        )
 
     def cell(self, number: int) -> Locator:
         return self.page.locator(".jp-Notebook .jp-CodeCell").nth(number)
@@ -98,8 +112,14 @@ class Opener:
     async def __call__(self, name: str, cells: list[str], where: str = "lab") -> Book:
         import nbformat
 
-        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
-        book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        book = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(source) for source in cells]
+        )
+        book.metadata["kernelspec"] = {
+            "name": "python3",
+            "display_name": "Python 3",
+            "language": "python",
+        }
         nbformat.write(book, self.server.home / f"{name}.ipynb")
         page = await self.browser.new_page(viewport={"width": 1000, "height": 800})
         self.pages.append(page)
@@ -127,9 +147,12 @@ def last_task(stack: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("where", PAGES)
-async def test_cancel_while_the_cell_blocks_the_kernel(open_book: Opener, running_stack: Any, where: str) -> None:
-    """The button ends the task through the extension, behind the base URL; the notebook says how soon, and what was bound is there.
-    The page never sees the token."""
+async def test_cancel_while_the_cell_blocks_the_kernel(
+    open_book: Opener, running_stack: Any, where: str
+) -> None:
+    """The button ends the task through the extension, behind the base URL; the notebook says how
+    soon, and what was bound is there. The page never sees the token.
+    """
     book = await open_book(f"cancel-{where}", CELLS, where)
     await book.run(1)
     await book.block(1)
@@ -144,7 +167,10 @@ async def test_cancel_while_the_cell_blocks_the_kernel(open_book: Opener, runnin
     [asked] = book.asked
     assert (asked.status, asked.request.method) == (200, "POST")
     assert asked.url == f"{open_book.server.url}mecapy/tasks/{task['task_id']}/cancel"
-    assert running_stack.token not in await asked.text() + str(await asked.all_headers()) + await book.page.content()
+    assert (
+        running_stack.token
+        not in await asked.text() + str(await asked.all_headers()) + await book.page.content()
+    )
 
 
 async def test_interrupt_of_the_kernel(open_book: Opener, running_stack: Any) -> None:
@@ -152,14 +178,18 @@ async def test_interrupt_of_the_kernel(open_book: Opener, running_stack: Any) ->
     book = await open_book("interrupt", CELLS)
     await book.run(1)
     await book.block(1)
-    await book.page.locator("button[data-command='notebook:interrupt-kernel'], [data-jp-item-name=interrupt] *").first.click()
+    await book.page.locator(
+        "button[data-command='notebook:interrupt-kernel'], [data-jp-item-name=interrupt] *"
+    ).first.click()
     await book.said(1, "stopped after")
     await book.run(2)
     await book.said(2, "kept is 42")
     assert last_task(running_stack)["status"] == "cancelled"
 
 
-async def test_cancel_in_the_background_while_another_cell_runs(open_book: Opener, running_stack: Any) -> None:
+async def test_cancel_in_the_background_while_another_cell_runs(
+    open_book: Opener, running_stack: Any
+) -> None:
     """A `--bg` task is cancelled while the kernel is busy with something else, which goes on."""
     book = await open_book("background", [LOAD, IN_BACKGROUND, BLOCKING])
     await book.run(1)
@@ -169,11 +199,18 @@ async def test_cancel_in_the_background_while_another_cell_runs(open_book: Opene
     await book.cancel(1)
     await book.said(1, "stopped after")
     assert last_task(running_stack)["status"] == "cancelled"
-    assert await book.outputs(2).count() == 1 and "[*]" in await book.cell(2).locator(".jp-InputArea-prompt").inner_text()
+    assert (
+        await book.outputs(2).count() == 1
+        and "[*]" in await book.cell(2).locator(".jp-InputArea-prompt").inner_text()
+    )
 
 
-async def test_a_restart_of_the_kernel_cancels_nothing(open_book: Opener, running_stack: Any) -> None:
-    """Jupyter interrupts a kernel before it restarts it. The task goes on all the same, and the new kernel takes it up."""
+async def test_a_restart_of_the_kernel_cancels_nothing(
+    open_book: Opener, running_stack: Any
+) -> None:
+    """Jupyter interrupts a kernel before it restarts it. The task goes on all the same, and the new
+    kernel takes it up.
+    """
     book = await open_book("restarted", [LOAD, ENDLESS, f"{LOAD}\n%mecapy attach last"])
     await book.run(1)
     await book.block(1)
@@ -187,9 +224,12 @@ async def test_a_restart_of_the_kernel_cancels_nothing(open_book: Opener, runnin
 
 
 async def test_cancel_when_the_kernel_is_gone(open_book: Opener, running_stack: Any) -> None:
-    """A block whose kernel died says how its task is and how to bring it here. Its button still ends the task: never the new kernel,
-    which works on something else."""
-    book = await open_book("killed", [f"{LOAD}\nimport os\nprint('pid', os.getpid())", ENDLESS, BLOCKING])
+    """A block whose kernel died says how its task is and how to bring it here. Its button still
+    ends the task: never the new kernel, which works on something else.
+    """
+    book = await open_book(
+        "killed", [f"{LOAD}\nimport os\nprint('pid', os.getpid())", ENDLESS, BLOCKING]
+    )
     pid = int((await book.said(0, "pid")).split()[1])
     await book.run(1)
     block = await book.block(1)
@@ -206,8 +246,12 @@ async def test_cancel_when_the_kernel_is_gone(open_book: Opener, running_stack: 
     assert await book.outputs(2).count() == 1
 
 
-async def test_cancel_without_the_extension_knowing_the_task(open_book: Opener, running_stack: Any) -> None:
-    """Where the server's user has another gateway than the notebook, Cancel interrupts the kernel."""
+async def test_cancel_without_the_extension_knowing_the_task(
+    open_book: Opener, running_stack: Any
+) -> None:
+    """Where the server's user has another gateway than the notebook,
+    Cancel interrupts the kernel.
+    """
     server = open_book.server
     book = await open_book("elsewhere", CELLS)
     await book.run(1)

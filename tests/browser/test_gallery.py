@@ -1,6 +1,8 @@
-"""The pictures of docs/gallery.md, taken anew into test-output/gallery: what the block looks like, in a real JupyterLab.
+"""The pictures of docs/gallery.md, taken anew into test-output/gallery: what the block looks like,
+in a real JupyterLab.
 
-Events are scripted, so that every machine takes the same pictures; what draws them is what a user has.
+Events are scripted, so that every machine takes the same pictures; what draws them is what a user
+has.
 """
 
 from __future__ import annotations
@@ -31,10 +33,12 @@ from mecapy_jupyter.cells.failures import show_as
 LiveBlock._age_s = lambda block, event: 42.0 if event.type == "started" else 0.0
 
 STARTED = event("started", worker="w2", memory_limit_bytes=8e9)
-USED = [event("usage", cpu_percent=780.0, memory_bytes=used * 1e9) for used in (0.4, 1.1, 1.9, 2.2, 2.1, 3.8, 4.1, 4.0, 5.1)]
+USED = [event("usage", cpu_percent=780.0, memory_bytes=used * 1e9)
+        for used in (0.4, 1.1, 1.9, 2.2, 2.1, 3.8, 4.1, 4.0, 5.1)]
 SCENES = {
     "queued": ([event("queued", position=3, of=7, eta_s=25)], 60),
-    "running": ([STARTED, *USED, event("progress", fraction=0.62, text="loads 31/50 · 1 min left")], 60),
+    "running": ([STARTED, *USED,
+                 event("progress", fraction=0.62, text="loads 31/50 · 1 min left")], 60),
     "done": ([STARTED, *USED], 0.6),
     "failed": ([STARTED, *USED], 0.6),
     "cancelled": ([STARTED, *USED], 60),
@@ -48,14 +52,17 @@ def mecapy(line, body):
     name = line.rpartition(" ")[2]
     events, hold_s = SCENES[name]
     try:
-        play([(0.0, one) for one in events], outcome_of(name), ENDS.get(name, ()), name=name, after_s=0.0, expected_s=220.0, hold_s=hold_s)
+        play([(0.0, one) for one in events], outcome_of(name), ENDS.get(name, ()),
+             name=name, after_s=0.0, expected_s=220.0, hold_s=hold_s)
     except (TaskCancelled, TaskDetached) as error:
         raise show_as(error, [f"{type(error).__name__}: {error}"]) from None
     if name == "failed":
         shown_error(f"%%mecapy {line}\\n{body}")
 
 def outcome_of(name):
-    error = wire.ErrorInfo("cell", "ZeroDivisionError", "float division by zero", 5) if name == "failed" else None
+    error = None
+    if name == "failed":
+        error = wire.ErrorInfo("cell", "ZeroDivisionError", "float division by zero", 5)
     return wire.Outcome("failed" if error else "completed", error=error, seconds=218.0)
 
 def shown_error(text):
@@ -64,7 +71,8 @@ def shown_error(text):
     try:
         exec(compile(text.replace("%%mecapy", "#"), code, "exec"), shell.user_ns)
     except ZeroDivisionError as error:
-        raise show_as(error, shell.InteractiveTB.structured_traceback(type(error), error, error.__traceback__.tb_next)) from None
+        raise show_as(error, shell.InteractiveTB.structured_traceback(
+            type(error), error, error.__traceback__.tb_next)) from None
 
 loads, areas = [1.0], [2.0, 0.0]
 '''
@@ -80,7 +88,9 @@ T = []
 for area in areas:
     T.append(area)
     stress = loads[0] / area"""
-CELLS = {"script": SCRIPT} | {name: SOLVE.format(name=name) for name in ("queued", "running", "done", "cancelled", "detached")}
+CELLS = {"script": SCRIPT} | {
+    name: SOLVE.format(name=name) for name in ("queued", "running", "done", "cancelled", "detached")
+}
 CELLS |= {"failed": FAILING}
 PLAIN = """.jp-Notebook .jp-Cell:first-child, .jp-cell-toolbar { display: none !important; }
 .jp-Collapser { visibility: hidden; } .jp-Cell { border-color: transparent !important; }"""
@@ -105,8 +115,15 @@ async def shot(book: Notebook, cell: str, picture: str) -> None:
 
 
 async def test_pictures(book: Notebook) -> None:
-    """Queued, running with its bar, dark, narrow, done, failed, cancelled, detached, and reopened: each is what it is named."""
-    for name, phase in (("queued", "queued"), ("running", "running"), ("cancelled", "running"), ("detached", "running")):
+    """Queued, running with its bar, dark, narrow, done, failed, cancelled, detached, and reopened:
+    each is what it is named.
+    """
+    for name, phase in (
+        ("queued", "queued"),
+        ("running", "running"),
+        ("cancelled", "running"),
+        ("detached", "running"),
+    ):
         number = NUMBER[name]
         await book.run(number)
         block = book.cell(number).locator(f".mecapy-block[data-phase={phase}]")
@@ -125,9 +142,17 @@ async def test_pictures(book: Notebook) -> None:
             await book.page.set_viewport_size({"width": 860, "height": 1000})
         elif name == "queued":
             await shot(book, name, name)
-        await book.cell(number).get_by_role("button", name="Detach" if name == "detached" else "Cancel this task").click()
+        await (
+            book.cell(number)
+            .get_by_role("button", name="Detach" if name == "detached" else "Cancel this task")
+            .click()
+        )
         await book.ended(number)
-        await book.outputs(number).get_by_text("TaskDetached" if name == "detached" else "TaskCancelled").first.wait_for()
+        await (
+            book.outputs(number)
+            .get_by_text("TaskDetached" if name == "detached" else "TaskCancelled")
+            .first.wait_for()
+        )
         if name in ("cancelled", "detached"):
             await shot(book, name, name)
     for name, text in (("done", "3:38"), ("failed", "line 5")):

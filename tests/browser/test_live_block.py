@@ -27,8 +27,11 @@ from mecapy_jupyter.errors import TaskCancelled
 def event(type, **data):
     return wire.Event("", type, data)
 
-def play(events, outcome, came_back=(), *, name="beam", hold_s=0.0, after_s=0.5, expected_s=None, tick=threading.Event()):
-    """What a cell does with a block: (seconds, event or text to print) one after another, waiting as the real one waits."""
+def play(events, outcome, came_back=(), *, name="beam", hold_s=0.0, after_s=0.5, expected_s=None,
+         tick=threading.Event()):
+    """What a cell does with a block: (seconds, event or text to print) one after another,
+    waiting as the real one waits.
+    """
     block = LiveBlock(name, after_s=after_s, expected_s=expected_s)
     block.sent(1_200_000, 420_000_000, "1a2b3c4d-0000-4000-8000-000000000000")
     with block:
@@ -53,7 +56,8 @@ def follow(block, events, hold_s, tick):
 RUNNING = [
     (0.0, event("queued", position=3, of=7, eta_s=25)),
     (2.0, event("started", worker="w2", attempt=1, memory_limit_bytes=8e9)),
-    *((0.0, event("usage", cpu_percent=780.0, memory_bytes=used * 1e9)) for used in (0.4, 1.9, 2.2, 3.8, 4.1, 5.1)),
+    *((0.0, event("usage", cpu_percent=780.0, memory_bytes=used * 1e9))
+      for used in (0.4, 1.9, 2.2, 3.8, 4.1, 5.1)),
 ]
 BAR = event("progress", fraction=0.62, text="loads 31/50 · 1 min left")
 DONE = wire.Outcome("completed", seconds=218.0)
@@ -96,12 +100,14 @@ CELLS = {
     "endless": "play(RUNNING, DONE, hold_s=60)",
     "left": "play(RUNNING, DONE, hold_s=60)",
     "left alone": "play(RUNNING, DONE, hold_s=60)",
-    "bar": "play([*RUNNING, (0, BAR), (1.5, event('progress', text='31 loads'))], DONE, hold_s=1.5)",
+    "bar": "play([*RUNNING, (0, BAR), (1.5, event('progress', text='31 loads'))], DONE, "
+    "hold_s=1.5)",
     "local": LOCAL,
     "hostile": HOSTILE,
     "clearing": CLEARING,
     "narrow": "play(RUNNING, DONE, hold_s=3)",
-    "still": "play([(0, RUNNING[1][1]), (0, event('progress', text='31 loads'))], DONE, hold_s=1.5)",
+    "still": "play([(0, RUNNING[1][1]), (0, event('progress', text='31 loads'))], DONE, "
+    "hold_s=1.5)",
 }
 NUMBER = {name: number for number, name in enumerate(CELLS)}
 
@@ -124,7 +130,9 @@ async def test_a_short_cell_shows_only_its_own_output(book: Notebook) -> None:
 
 
 async def test_from_queued_to_done_in_one_place(book: Notebook) -> None:
-    """The block is queued, runs with a clock that ticks in the browser, and is saved as HTML and text that need no widget."""
+    """The block is queued, runs with a clock that ticks in the browser, and is saved as HTML and
+    text that need no widget.
+    """
     number = NUMBER["whole"]
     await book.run(number)
     block = book.cell(number).locator(".mecapy-block")
@@ -144,7 +152,9 @@ async def test_from_queued_to_done_in_one_place(book: Notebook) -> None:
 
 
 async def test_cancel_interrupts_the_blocked_kernel(book: Notebook) -> None:
-    """The Cancel button, pressed by keyboard while the cell blocks the kernel, ends the cell as an interrupt does."""
+    """The Cancel button, pressed by keyboard while the cell blocks the kernel, ends the cell as an
+    interrupt does.
+    """
     number = NUMBER["endless"]
     await book.run(number)
     await book.cell(number).get_by_role("button", name="Cancel this task").focus()
@@ -156,7 +166,9 @@ async def test_cancel_interrupts_the_blocked_kernel(book: Notebook) -> None:
 
 
 async def test_detach_frees_the_blocked_kernel(book: Notebook) -> None:
-    """The Detach button, reached with Tab and pressed while the cell blocks the kernel, ends the wait and says how to come back."""
+    """The Detach button, reached with Tab and pressed while the cell blocks the kernel, ends the
+    wait and says how to come back.
+    """
     number = NUMBER["left"]
     await book.run(number)
     await book.cell(number).get_by_role("button", name="Cancel this task").focus()
@@ -167,24 +179,37 @@ async def test_detach_frees_the_blocked_kernel(book: Notebook) -> None:
 
 
 async def test_detach_where_the_page_has_no_control_channel(book: Notebook) -> None:
-    """As in VS Code or Colab, where nothing reaches a busy kernel: the button says what to do instead. Cancel still works."""
+    """As in VS Code or Colab, where nothing reaches a busy kernel: the button says what to do
+    instead. Cancel still works.
+    """
     number = NUMBER["left alone"]
     await book.page.evaluate(f"{KERNEL}.sendControlMessage = null")
     await book.run(number)
     await book.cell(number).get_by_role("button", name="Detach").click()
-    await book.cell(number).get_by_text("Restart the kernel, then %mecapy attach 1a2b3c4d").wait_for()
+    await (
+        book.cell(number).get_by_text("Restart the kernel, then %mecapy attach 1a2b3c4d").wait_for()
+    )
     await book.page.evaluate(f"delete {KERNEL}.sendControlMessage")
     await book.cell(number).get_by_role("button", name="Cancel this task").click()
     await book.outputs(number).get_by_text("TaskCancelled").first.wait_for()
 
 
 async def test_the_bar_follows_the_progress(book: Notebook) -> None:
-    """A bar with what the task says of it, read aloud as a progress bar; without a fraction it promises none."""
+    """A bar with what the task says of it, read aloud as a progress bar; without a fraction it
+    promises none.
+    """
     number = NUMBER["bar"]
     await book.run(number)
     bar = book.cell(number).get_by_role("progressbar")
-    await book.cell(number).locator(".mecapy-note", has_text="62 % · loads 31/50 · 1 min left").wait_for()
-    assert (await bar.get_attribute("aria-valuenow"), await bar.get_attribute("aria-valuetext")) == ("62", "62 %, loads 31/50 · 1 min left")
+    await (
+        book.cell(number)
+        .locator(".mecapy-note", has_text="62 % · loads 31/50 · 1 min left")
+        .wait_for()
+    )
+    assert (
+        await bar.get_attribute("aria-valuenow"),
+        await bar.get_attribute("aria-valuetext"),
+    ) == ("62", "62 %, loads 31/50 · 1 min left")
     await book.cell(number).locator(".mecapy-note").filter(has_text="31 loads").wait_for()
     assert await bar.get_attribute("aria-valuenow") is None
     await book.ended(number)
@@ -201,7 +226,9 @@ async def test_a_local_loop_has_the_same_bar(book: Notebook) -> None:
 
 
 async def test_hostile_text_stays_text(book: Notebook) -> None:
-    """Names, notes and worker ids that are HTML are shown as the text they are, live and afterwards; the bar follows the fraction."""
+    """Names, notes and worker ids that are HTML are shown as the text they are, live and
+    afterwards; the bar follows the fraction.
+    """
     number = NUMBER["hostile"]
     await book.run(number)
     bar = book.cell(number).get_by_role("progressbar")
@@ -217,16 +244,23 @@ async def test_hostile_text_stays_text(book: Notebook) -> None:
 
 
 async def test_clear_output_brings_the_block_back(book: Notebook) -> None:
-    """A cell that clears its output (an animation) does not lose its block, and keeps its last frame."""
+    """A cell that clears its output (an animation) does not lose its block, and keeps its last
+    frame.
+    """
     number = NUMBER["clearing"]
     await book.run(number)
     await book.ended(number)
     await book.outputs(number).get_by_text("3:38").wait_for()
-    assert [text.split() for text in await book.outputs(number).all_inner_texts()] == [["frame", "4"], ["✔\ufe0e", "3:38"]]
+    assert [text.split() for text in await book.outputs(number).all_inner_texts()] == [
+        ["frame", "4"],
+        ["✔\ufe0e", "3:38"],
+    ]
 
 
 async def test_it_fits_narrow_windows_in_both_themes(book: Notebook) -> None:
-    """In a window of 420 px nothing of the block is cut off, and in both themes its text stands out from the ground."""
+    """In a window of 420 px nothing of the block is cut off, and in both themes its text stands out
+    from the ground.
+    """
     number = NUMBER["narrow"]
     await book.page.set_viewport_size({"width": 420, "height": 700})
     await book.run(number)
@@ -240,7 +274,9 @@ async def test_it_fits_narrow_windows_in_both_themes(book: Notebook) -> None:
 
 async def test_nothing_is_asked_of_other_hosts(book: Notebook, lab: Lab) -> None:
     """In all these tests the page has spoken to its own Jupyter server only."""
-    hosts = {urlsplit(address).netloc for address in book.asked if address.startswith(("http", "ws"))}
+    hosts = {
+        urlsplit(address).netloc for address in book.asked if address.startswith(("http", "ws"))
+    }
     assert hosts == {urlsplit(lab.url).netloc}
 
 
@@ -252,16 +288,24 @@ async def test_motion_is_left_out_where_it_is_not_wanted(book: Notebook) -> None
     block = book.cell(number).locator(".mecapy-block[data-phase=running]")
     await block.locator(".mecapy-note", has_text="31 loads").wait_for()
     for part in (".mecapy-icon", ".mecapy-fill"):
-        assert await block.locator(part).evaluate("part => getComputedStyle(part).animationName") == "none"
+        assert (
+            await block.locator(part).evaluate("part => getComputedStyle(part).animationName")
+            == "none"
+        )
 
 
 CONTRAST = """block => {
   const luminance = css => {
-    const [r, g, b] = css.match(/[\\d.]+/g).map(Number).map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    const [r, g, b] = css.match(/[\\d.]+/g).map(Number).map(v => v / 255).map(
+      v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   let ground = block;
-  while (getComputedStyle(ground).backgroundColor.replace(/\\s/g, "").endsWith(",0)")) ground = ground.parentElement;
-  const pair = [getComputedStyle(block.querySelector(".mecapy-phase")).color, getComputedStyle(ground).backgroundColor].map(luminance);
+  while (getComputedStyle(ground).backgroundColor.replace(/\\s/g, "").endsWith(",0)"))
+    ground = ground.parentElement;
+  const pair = [
+    getComputedStyle(block.querySelector(".mecapy-phase")).color,
+    getComputedStyle(ground).backgroundColor,
+  ].map(luminance);
   return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
 }"""

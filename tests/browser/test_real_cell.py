@@ -54,13 +54,26 @@ FRAMES = """() => new Promise(done => {
 })"""
 
 
-async def test_a_cell_runs_and_is_cancelled(running_stack: Any, lab: Lab, open_notebook: OpenNotebook) -> None:
-    """The block shows the worker and what came back of one cell; its Cancel ends the next one, in the notebook and on the worker."""
-    (lab.root / "connect.py").write_text(CONNECT.format(url=running_stack.url, token=running_stack.token))
-    book = await open_notebook("real-cell", ["%run connect.py\n%load_ext mecapy_jupyter", SLOW, ENDLESS])
+async def test_a_cell_runs_and_is_cancelled(
+    running_stack: Any, lab: Lab, open_notebook: OpenNotebook
+) -> None:
+    """The block shows the worker and what came back of one cell; its Cancel ends the next one, in
+    the notebook and on the worker.
+    """
+    (lab.root / "connect.py").write_text(
+        CONNECT.format(url=running_stack.url, token=running_stack.token)
+    )
+    book = await open_notebook(
+        "real-cell", ["%run connect.py\n%load_ext mecapy_jupyter", SLOW, ENDLESS]
+    )
     await book.run(0)
     await book.run(1)
-    await book.cell(1).locator(".mecapy-block[data-phase=running]").get_by_text("running on").wait_for()
+    await (
+        book.cell(1)
+        .locator(".mecapy-block[data-phase=running]")
+        .get_by_text("running on")
+        .wait_for()
+    )
     await book.ended(1)
     await book.outputs(1).get_by_text("answer (2 MB)").wait_for()
     assert sorted(text[:1] for text in await book.outputs(1).all_inner_texts()) == ["b", "✔"]
@@ -70,13 +83,28 @@ async def test_a_cell_runs_and_is_cancelled(running_stack: Any, lab: Lab, open_n
     await book.outputs(2).get_by_text("TaskCancelled").first.wait_for()
     assert (await book.outputs(2).first.inner_text()).startswith("■")
     gateway = Gateway(running_stack.url, running_stack.token)
-    assert [task["status"] for task in gateway.get("/tasks", limit=2)["tasks"]] == ["cancelled", "completed"]
+    assert [task["status"] for task in gateway.get("/tasks", limit=2)["tasks"]] == [
+        "cancelled",
+        "completed",
+    ]
 
 
-async def test_a_loop_is_left_and_come_back_to(running_stack: Any, lab: Lab, open_notebook: OpenNotebook) -> None:
-    """The cell's own tqdm is the block's bar. Detached, the task goes on; attached to, its bar goes on and it all comes home."""
-    (lab.root / "connect.py").write_text(CONNECT.format(url=running_stack.url, token=running_stack.token))
-    cells = ["%run connect.py\n%load_ext mecapy_jupyter", LOOP, "print('the kernel is free')", "%mecapy attach last", "print(total + 1)"]
+async def test_a_loop_is_left_and_come_back_to(
+    running_stack: Any, lab: Lab, open_notebook: OpenNotebook
+) -> None:
+    """The cell's own tqdm is the block's bar. Detached, the task goes on; attached to, its bar goes
+    on and it all comes home.
+    """
+    (lab.root / "connect.py").write_text(
+        CONNECT.format(url=running_stack.url, token=running_stack.token)
+    )
+    cells = [
+        "%run connect.py\n%load_ext mecapy_jupyter",
+        LOOP,
+        "print('the kernel is free')",
+        "%mecapy attach last",
+        "print(total + 1)",
+    ]
     book = await open_notebook("left-cell", cells)
     await book.run(0)
     await book.run(1)
@@ -96,9 +124,16 @@ async def test_a_loop_is_left_and_come_back_to(running_stack: Any, lab: Lab, ope
 
 
 async def test_a_flood_of_output(running_stack: Any, lab: Lab, open_notebook: OpenNotebook) -> None:
-    """Of 100 MB the page gets the first 2 MiB and a line that says so, and stays usable: it draws, scrolls, and runs the next cell."""
-    (lab.root / "connect.py").write_text(CONNECT.format(url=running_stack.url, token=running_stack.token))
-    book = await open_notebook("flood", ["%run connect.py\n%load_ext mecapy_jupyter", FLOOD, "print('the page', 'is usable')"])
+    """Of 100 MB the page gets the first 2 MiB and a line that says so, and stays usable: it draws,
+    scrolls, and runs the next cell.
+    """
+    (lab.root / "connect.py").write_text(
+        CONNECT.format(url=running_stack.url, token=running_stack.token)
+    )
+    book = await open_notebook(
+        "flood",
+        ["%run connect.py\n%load_ext mecapy_jupyter", FLOOD, "print('the page', 'is usable')"],
+    )
     await book.run(0)
     await book.run(1)
     await book.ended(1)
@@ -106,6 +141,8 @@ async def test_a_flood_of_output(running_stack: Any, lab: Lab, open_notebook: Op
     longest_ms = await book.page.evaluate(FRAMES)
     await book.run(2)
     await book.outputs(2).get_by_text("the page is usable").wait_for()
-    shown = await book.outputs(1).evaluate_all("outputs => outputs.reduce((sum, output) => sum + output.textContent.length, 0)")
+    shown = await book.outputs(1).evaluate_all(
+        "outputs => outputs.reduce((sum, output) => sum + output.textContent.length, 0)"
+    )
     assert 1_000_000 < shown < 6_000_000
     assert longest_ms < 5_000  # a busy machine draws seldom; a page that hangs does not draw at all

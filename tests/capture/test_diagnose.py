@@ -95,7 +95,13 @@ def cycle() -> Any:
 
 def by_value(function: Any) -> Any:
     """As a function of a notebook is: pickled with what it is made of."""
-    return types.FunctionType(function.__code__, {"__name__": "__main__"}, "fn", function.__defaults__, function.__closure__)
+    return types.FunctionType(
+        function.__code__,
+        {"__name__": "__main__"},
+        "fn",
+        function.__defaults__,
+        function.__closure__,
+    )
 
 
 PATHS: list[tuple[Any, str]] = [
@@ -106,7 +112,10 @@ PATHS: list[tuple[Any, str]] = [
     (lambda: closing_over(lock()), "`v.<closure>.value` is a lock"),
     (lambda: by_value(with_default), "`v.<default>.log` is a lock"),
     (lambda: functools.partial(print, lock()), "`v.args[0]` is a lock"),
-    (lambda: functools.partial(print, file=lock()), "`v.keywords['file'] is a lock".replace("'] is", "']` is")),
+    (
+        lambda: functools.partial(print, file=lock()),
+        "`v.keywords['file'] is a lock".replace("'] is", "']` is"),
+    ),
     (lambda: Solver(lock()).__init__, "`v.__self__.log` is a lock"),
     (lambda: Slotted(lock()), "`v.part` is a lock"),
     (lambda: SaysWhat(lock()), "`v._part` is a lock"),
@@ -148,7 +157,9 @@ def refuse(value: object) -> None:
 
 @pytest.mark.parametrize(("make", "expected"), KINDS, ids=[expected for _, expected in KINDS])
 def test_known_kinds_come_with_advice(make: Any, expected: str) -> None:
-    """What cannot travel as a rule is called by its everyday name, and the sentence says what to do instead."""
+    """What cannot travel as a rule is called by its everyday name, and the sentence says what to do
+    instead.
+    """
     said = diagnose.why(make(), "v", refuse)
     assert f"it is {expected} (type " in said and "; " in said
 
@@ -158,7 +169,9 @@ def test_open_things_are_called_by_name(tmp_path: Path) -> None:
     with (tmp_path / "log.txt").open("w") as log, socket.socket() as network:
         database = sqlite3.connect(":memory:")
         assert (
-            "an open file (" in (said := diagnose.trouble(Solver(log), "v", cloudpickle.dumps)) and "log.txt" in said and "`v.log`" in said
+            "an open file (" in (said := diagnose.trouble(Solver(log), "v", cloudpickle.dumps))
+            and "log.txt" in said
+            and "`v.log`" in said
         )
         assert "a network connection" in diagnose.trouble(network, "v", cloudpickle.dumps)
         assert "a database connection" in diagnose.trouble([database], "v", cloudpickle.dumps)
@@ -175,7 +188,9 @@ async def test_asyncio_things_are_called_by_name() -> None:
 
 
 def test_what_travels_is_no_trouble() -> None:
-    """Nothing is said about a value that can be pickled, even if it holds a lock that it leaves out itself."""
+    """Nothing is said about a value that can be pickled, even if it holds a lock that it leaves out
+    itself.
+    """
     assert diagnose.trouble([Careful(), np.ones(3), print, Model], "v", cloudpickle.dumps) == ""
 
 

@@ -64,11 +64,17 @@ def notebook() -> dict[str, Any]:
         ("match lost:\n    case _: pass", 1, 6),
     ],
 )
-def test_a_certain_name_error_is_found(notebook: dict[str, Any], cell: str, line: int, column: int) -> None:
-    """The first name surely read that exists nowhere is reported, with the place where it stands."""
+def test_a_certain_name_error_is_found(
+    notebook: dict[str, Any], cell: str, line: int, column: int
+) -> None:
+    """The first name surely read that exists nowhere is reported,
+    with the place where it stands.
+    """
     found = missing(analyse(cell, notebook), notebook)
     assert found is not None and found[0] in ("lost", "late")
-    assert found[1:] == (line, column) or "é" in cell  # before 3.12 an f-string has no places inside
+    assert (
+        found[1:] == (line, column) or "é" in cell
+    )  # before 3.12 an f-string has no places inside
 
 
 @pytest.mark.parametrize(
@@ -130,7 +136,8 @@ def test_a_certain_name_error_is_found(notebook: dict[str, Any], cell: str, line
         "lost: int",
         "while True:\n    pass\nlost",
         "if x:\n    while True: pass\nelse:\n    lost",
-        "if x:\n    while True:\n        try:\n            plain(1)\n        except ValueError:\n            pass\nelse:\n    lost",
+        "if x:\n    while True:\n        try:\n            plain(1)\n        except ValueError:\n "
+        "           pass\nelse:\n    lost",
         "async def f():\n    await lost",
         "x.__class__; __builtins__",
     ],
@@ -142,9 +149,24 @@ def test_no_alarm_where_a_name_error_is_not_certain(notebook: dict[str, Any], ce
 
 @pytest.mark.parametrize(
     ("cell", "expected"),
-    [("opens()", True), ("calls_opens()", True), ("Shows('x')", True), ("plain(x)", False), ("model.run()", False), ("x", False)],
+    [
+        ("opens()", True),
+        ("calls_opens()", True),
+        ("Shows('x')", True),
+        ("plain(x)", False),
+        ("model.run()", False),
+        ("x", False),
+    ],
 )
-def test_functions_that_may_read_any_name(notebook: dict[str, Any], cell: str, expected: bool) -> None:
-    """eval in a function of the notebook, called directly or not, may read names that the cell nowhere mentions."""
-    exec("def calls_opens(): opens()\nclass Shows:\n    def __init__(self, name): self.value = eval(name)", notebook)
+def test_functions_that_may_read_any_name(
+    notebook: dict[str, Any], cell: str, expected: bool
+) -> None:
+    """eval in a function of the notebook, called directly or not, may read names that the cell
+    nowhere mentions.
+    """
+    exec(
+        "def calls_opens(): opens()\nclass Shows:\n    def __init__(self, name): self.value = "
+        "eval(name)",
+        notebook,
+    )
     assert looks_up(analyse(cell, notebook), notebook) is expected

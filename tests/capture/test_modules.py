@@ -1,4 +1,6 @@
-"""The user's own modules: which are, what is collected of them, and how another process imports them."""
+"""The user's own modules: which are, what is collected of them, and how another process imports
+them.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ Write = Callable[..., None]
 
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
-    """Writes files into a folder that is on the path, as a notebook's folder is; forgets what was imported from it."""
+    """Writes files into a folder that is on the path, as a notebook's folder is; forgets what was
+    imported from it.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     before = set(sys.modules)
@@ -49,7 +53,8 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
 PACKAGE = {
     "mech/__init__": "SCALE = 2\nfrom . import beams\n",
     "mech/beams": "from .section import area\nimport numpy\ndef stress(f): return f / area()\n",
-    "mech/section": "from . import SCALE\nfrom helper_of_mech import K\ndef area(): return SCALE * K\n",
+    "mech/section": "from . import SCALE\nfrom helper_of_mech import K\ndef area(): return SCALE "
+    "* K\n",
     "mech/unused": "raise RuntimeError('never imported')\n",
     "helper_of_mech": "K = 5\n",
 }
@@ -62,10 +67,17 @@ def put(write: Write, files: dict[str, str]) -> None:
 def elsewhere(sources: list[modules.ModuleSource], code: str, cwd: Path) -> str:
     """What `code` prints in a process that has the sources and not the files."""
     before = "import json, sys; from mecapy_jupyter.environment import served as modules\n"
-    before += "modules.install([modules.ModuleSource(**source) for source in json.load(sys.stdin)])\n"
+    before += (
+        "modules.install([modules.ModuleSource(**source) for source in json.load(sys.stdin)])\n"
+    )
     fed = json.dumps([asdict(source) for source in sources])
     ran = subprocess.run(
-        [sys.executable, "-c", before + textwrap.dedent(code)], input=fed, capture_output=True, text=True, cwd=cwd, check=False
+        [sys.executable, "-c", before + textwrap.dedent(code)],
+        input=fed,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
     )
     assert ran.returncode == 0, ran.stderr
     return ran.stdout.strip()
@@ -76,7 +88,10 @@ def away(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("away")
 
 
-@pytest.mark.parametrize("module", [json, sys, numpy, threading, pytest, mecapy_jupyter, modules, types.ModuleType("made_up")])
+@pytest.mark.parametrize(
+    "module",
+    [json, sys, numpy, threading, pytest, mecapy_jupyter, modules, types.ModuleType("made_up")],
+)
 def test_installed_modules_are_not_own(module: types.ModuleType) -> None:
     """Python's, installed packages', MecaPy's and invented modules are not the user's."""
     assert not modules.is_own(module)
@@ -89,7 +104,9 @@ def test_modules_of_the_notebooks_folder_are_own(write: Write) -> None:
         assert modules.is_own(importlib.import_module(name))
 
 
-def test_a_module_of_an_environment_in_the_project_is_not_own(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_of_an_environment_in_the_project_is_not_own(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What lies in a site-packages folder is installed, wherever that folder is."""
     put(write, {"env/lib/site-packages/third_party_here": ""})
     monkeypatch.syspath_prepend(str(tmp_path / "env/lib/site-packages"))
@@ -98,10 +115,19 @@ def test_a_module_of_an_environment_in_the_project_is_not_own(write: Write, tmp_
 
 
 def test_collect_follows_imports_without_executing(write: Write) -> None:
-    """Parents, relative imports and helpers come along; unneeded submodules do not; nothing was imported for it."""
+    """Parents, relative imports and helpers come along; unneeded submodules do not; nothing was
+    imported for it.
+    """
     put(write, PACKAGE)
-    found = modules.collect(["mech.beams", "json", "numpy.linalg", "no_such_module", "mech.beams.stress"])
-    assert [source.name for source in found] == ["helper_of_mech", "mech", "mech.beams", "mech.section"]
+    found = modules.collect(
+        ["mech.beams", "json", "numpy.linalg", "no_such_module", "mech.beams.stress"]
+    )
+    assert [source.name for source in found] == [
+        "helper_of_mech",
+        "mech",
+        "mech.beams",
+        "mech.section",
+    ]
     assert [source.is_package for source in found] == [False, True, False, False]
     assert "mech" not in sys.modules
 
@@ -119,7 +145,9 @@ def test_cycles_end(write: Write) -> None:
     assert [source.name for source in modules.collect(["ping"])] == ["ping", "pong"]
 
 
-def test_a_module_in_a_zip_is_collected(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_in_a_zip_is_collected(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its source is read through its own loader."""
     with zipfile.ZipFile(tmp_path / "bundle.zip", "w") as bundle:
         bundle.writestr("zipped_helper.py", "V = 1")
@@ -128,10 +156,18 @@ def test_a_module_in_a_zip_is_collected(write: Write, tmp_path: Path, monkeypatc
 
 
 def test_a_compiled_own_module_is_refused_by_name(write: Write, tmp_path: Path) -> None:
-    """It cannot travel as source, and the sentence says what to do; where it is optional it is left out."""
+    """It cannot travel as source, and the sentence says what to do; where it is optional it is left
+    out.
+    """
     suffix = importlib.machinery.EXTENSION_SUFFIXES[0]
     (tmp_path / f"fast_part{suffix}").write_bytes(b"\x7fELF")
-    put(write, {"needs": "import fast_part", "tries": "try:\n    import fast_part\nexcept ImportError:\n    fast_part = None"})
+    put(
+        write,
+        {
+            "needs": "import fast_part",
+            "tries": "try:\n    import fast_part\nexcept ImportError:\n    fast_part = None",
+        },
+    )
     assert [source.name for source in modules.collect(["tries"])] == ["tries"]
     with pytest.raises(CannotSend, match=r"your own module 'fast_part'.*install it on the workers"):
         modules.collect(["tries", "needs"])
@@ -141,7 +177,11 @@ def test_sources_import_elsewhere(write: Write, away: Path) -> None:
     """A package imports, from memory, in a process that has none of its files."""
     put(write, PACKAGE)
     assert (
-        elsewhere(modules.collect(["mech.beams"]), "import mech.beams; print(mech.beams.stress(20), mech.__path__ != [])", away)
+        elsewhere(
+            modules.collect(["mech.beams"]),
+            "import mech.beams; print(mech.beams.stress(20), mech.__path__ != [])",
+            away,
+        )
         == "2.0 True"
     )
 
@@ -150,9 +190,17 @@ def test_locks_and_threads_at_module_level_work(write: Write, away: Path) -> Non
     """What a pickle could not carry is made anew by importing the source."""
     put(
         write,
-        {"guarded": "import threading\nLOCK = threading.Lock()\nT = threading.Thread(target=print, args=('ran',)); T.start(); T.join()"},
+        {
+            "guarded": "import threading\nLOCK = threading.Lock()\nT = "
+            "threading.Thread(target=print, args=('ran',)); T.start(); T.join()"
+        },
     )
-    assert elsewhere(modules.collect(["guarded"]), "import guarded\nwith guarded.LOCK: print('locked')", away) == "ran\nlocked"
+    assert (
+        elsewhere(
+            modules.collect(["guarded"]), "import guarded\nwith guarded.LOCK: print('locked')", away
+        )
+        == "ran\nlocked"
+    )
 
 
 def test_pickles_by_reference_open_elsewhere(write: Write, away: Path) -> None:
@@ -166,8 +214,14 @@ def test_tracebacks_show_the_lines(write: Write, away: Path) -> None:
     """An error in an own module shows its own line there, though the file is not there."""
     put(write, {"failing": "def f():\n    return 1 / 0  # the line\n"})
     sources = modules.collect(["failing"])
-    moved = [modules.ModuleSource(s.name, s.is_package, s.source, "/home/nobody/failing.py") for s in sources]
-    code = "import failing, traceback\ntry: failing.f()\nexcept ZeroDivisionError: print(traceback.format_exc())"
+    moved = [
+        modules.ModuleSource(s.name, s.is_package, s.source, "/home/nobody/failing.py")
+        for s in sources
+    ]
+    code = (
+        "import failing, traceback\ntry: failing.f()\nexcept ZeroDivisionError: "
+        "print(traceback.format_exc())"
+    )
     said = elsewhere(moved, code, away)
     assert "/home/nobody/failing.py" in said and "# the line" in said
 
@@ -183,7 +237,8 @@ def test_state_is_the_data(write: Write) -> None:
     put(
         write,
         {
-            "stateful": "import os, threading\nX = 1\n_Y = {'a': 2}\nNONE = object()\nL = threading.Lock()\n"
+            "stateful": "import os, threading\nX = 1\n_Y = {'a': 2}\nNONE = object()\nL = "
+            "threading.Lock()\n"
             "def f(): pass\nclass C:\n    def __call__(self): pass\nc = C()\n"
         },
     )
@@ -191,8 +246,13 @@ def test_state_is_the_data(write: Write) -> None:
 
 
 def test_restore_sets_what_changed_in_place(write: Write) -> None:
-    """Functions that hold a module's dict see the restored content; what is equal stays the object it was."""
-    put(write, {"settings_of_mine": "CONFIG = {'n': 1}\nPAIR = [1]\nN = 1\ndef get(c=CONFIG): return c\n"})
+    """Functions that hold a module's dict see the restored content; what is equal stays the object
+    it was.
+    """
+    put(
+        write,
+        {"settings_of_mine": "CONFIG = {'n': 1}\nPAIR = [1]\nN = 1\ndef get(c=CONFIG): return c\n"},
+    )
     module = importlib.import_module("settings_of_mine")
     pair = module.PAIR
     modules.restore(module, {"CONFIG": {"n": 2}, "PAIR": [1], "N": 3, "NEW": 4})
@@ -203,7 +263,9 @@ def test_restore_sets_what_changed_in_place(write: Write) -> None:
 def test_many_threads_collect_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Submitting from several threads parses own modules in several threads; none of them fails."""
     for number in range(40):
-        (tmp_path / f"parsed_{number}.py").write_text("import os\n" + "def f(a):\n    return [a ** 2 for a in (1, (2, 3))]\n" * 60)
+        (tmp_path / f"parsed_{number}.py").write_text(
+            "import os\n" + "def f(a):\n    return [a ** 2 for a in (1, (2, 3))]\n" * 60
+        )
     monkeypatch.syspath_prepend(tmp_path)
     with concurrent.futures.ThreadPoolExecutor(8) as threads:
         found = list(threads.map(lambda number: modules.collect([f"parsed_{number}"]), range(40)))

@@ -1,4 +1,6 @@
-"""Tables of cells: what each reads, binds and deletes. Builtins are left out of the expectation; `known` is the notebook."""
+"""Tables of cells: what each reads, binds and deletes. Builtins are left out of the expectation;
+`known` is the notebook.
+"""
 
 from __future__ import annotations
 import __future__
@@ -12,7 +14,9 @@ import pytest
 
 from mecapy_jupyter.capture import Names, analyse
 
-KNOWN = frozenset(re.findall(r"\S+", "a b c d data df e f g K mask mesh n np p plt q r s t threshold u v w x y z"))
+KNOWN = frozenset(
+    re.findall(r"\S+", "a b c d data df e f g K mask mesh n np p plt q r s t threshold u v w x y z")
+)
 
 
 def reads(names: Names) -> set[str]:
@@ -83,7 +87,8 @@ CELLS: list[tuple[str, str, str]] = [
     ("def f():\n    global x\n    x = y", "y", "f x"),
     ("def f():\n    global x\n    del x", "x", "f"),
     ("def f():\n    def g():\n        return y\n    return g", "y", "f"),
-    ("def f():\n    y = 1\n    def g():\n        nonlocal y\n        y += z\n    return g", "z", "f"),
+    ("def f():\n    y = 1\n    def g():\n        nonlocal y\n        y += z\n    return "
+     "g", "z", "f"),
     ("async def f():\n    async with a as v:\n        yield v", "a", "f"),
     ("def f(x: a) -> b: pass", "a b", "f"),
     ("f(x, *y, **z)", "f x y z", ""),
@@ -96,7 +101,8 @@ CELLS: list[tuple[str, str, str]] = [
     ("class A:\n    global x\n    x = 1", "", "A x"),
     ("class A(metaclass=b, k=c):\n    pass", "b c", "A"),
     ("@d\nclass A:\n    x: y = 1", "d y", "A"),
-    ("class A:\n    @property\n    def v(self): return self._v\n    @v.setter\n    def v(self, w): self._v = q", "q", "A"),
+    ("class A:\n    @property\n    def v(self): return self._v\n    @v.setter\n    def v(self, "
+     "w): self._v = q", "q", "A"),
     # comprehensions have their own scope; a walrus in one does not
     ("y = [i * x for i in a if i > b]", "x a b", "y"),
     ("y = {i: j for i, j in a}", "a", "y"),
@@ -107,7 +113,8 @@ CELLS: list[tuple[str, str, str]] = [
     ("x = sum(i for i in range(n))", "n", "x"),
     ("fs = [lambda: i + z for i in a]", "a z", "fs"),
     # match
-    ("match x:\n    case [a, *b]: pass\n    case {'k': c, **d}: pass\n    case y: pass", "x", "a b c d y"),
+    ("match x:\n    case [a, *b]: pass\n    case {'k': c, **d}: pass\n    case y: "
+     "pass", "x", "a b c d y"),
     ("match x:\n    case K(v) if v > y: r = v\n    case _: r = 0\nprint(r)", "x K y", "v r"),
     ("match x:\n    case p.RED | 1: pass", "x p", ""),
     # imports
@@ -147,11 +154,14 @@ CELLS: list[tuple[str, str, str]] = [
     ("from sympy import var\nvar('x y')", "", "x y var"),
     ("vars(x), dir(y)", "x y", ""),
     # published notebooks
-    ("fig, ax = plt.subplots(figsize=(8, 4))\nax.plot(x, np.sin(x), label='sin')\nax.legend();", "plt x np", "fig ax"),
+    ("fig, ax = plt.subplots(figsize=(8, 4))\nax.plot(x, np.sin(x), "
+     "label='sin')\nax.legend();", "plt x np", "fig ax"),
     ("df['z'] = df.groupby('k')['v'].transform(lambda g: g - g.mean())", "df", ""),
     ("df = df[df.a > threshold].assign(r=lambda d: d.a / n)", "df threshold n", "df"),
-    ("u = np.zeros(n); u[mask] = 1\nfor _ in range(10):\n    u[1:-1] = .5 * (u[:-2] + u[2:])", "np n mask", "u _"),
-    ("def rhs(t, y, k=1.0):\n    return -k * y\nsol = solve_ivp(rhs, (0, 10), [1])\nplt.plot(sol.t, sol.y[0])", "solve_ivp plt", "rhs sol"),
+    ("u = np.zeros(n); u[mask] = 1\nfor _ in range(10):\n    u[1:-1] = .5 * (u[:-2] + "
+     "u[2:])", "np n mask", "u _"),
+    ("def rhs(t, y, k=1.0):\n    return -k * y\nsol = solve_ivp(rhs, (0, 10), "
+     "[1])\nplt.plot(sol.t, sol.y[0])", "solve_ivp plt", "rhs sol"),
     ("from numpy import *\nx = linspace(0, 1)", "linspace", "x"),
     ("with np.errstate(divide='ignore'):\n    y = 1 / x\ny[:3]", "np x y", "y"),
     ("__version__ = '1'\n__name__", "", "__version__"),
@@ -166,11 +176,18 @@ if sys.version_info >= (3, 12):
     ]
 
 
-@pytest.mark.parametrize(("cell", "expected_reads", "expected_binds"), CELLS, ids=[cell for cell, _, _ in CELLS])
-def test_a_cell_reads_and_binds_these_names(cell: str, expected_reads: str, expected_binds: str) -> None:
+@pytest.mark.parametrize(
+    ("cell", "expected_reads", "expected_binds"), CELLS, ids=[cell for cell, _, _ in CELLS]
+)
+def test_a_cell_reads_and_binds_these_names(
+    cell: str, expected_reads: str, expected_binds: str
+) -> None:
     """Capture finds exactly the names a person would list for this cell."""
     names = analyse(cell, KNOWN)
-    assert (reads(names), set(names.binds)) == (set(expected_reads.split()), set(expected_binds.split()))
+    assert (reads(names), set(names.binds)) == (
+        set(expected_reads.split()),
+        set(expected_binds.split()),
+    )
 
 
 @pytest.mark.parametrize(
@@ -198,22 +215,34 @@ def test_a_cell_reads_and_binds_these_names(cell: str, expected_reads: str, expe
     ],
 )
 def test_a_cell_that_may_use_any_name_says_so(cell: str, dynamic: bool, unseen: bool) -> None:
-    """`dynamic` means any name may be read, `unseen` that any may be bound; ordinary cells are neither."""
+    """`dynamic` means any name may be read, `unseen` that any may be bound; ordinary cells are
+    neither.
+    """
     names = analyse(cell, KNOWN)
     assert (names.dynamic, names.unseen) == (dynamic, unseen)
 
 
 def test_imports_are_found_wherever_they_stand() -> None:
-    """Every module that anything in the cell may import is named, submodules that `from` may mean included."""
-    names = analyse("import a.b\nfrom c import d\ndef f():\n    import e\n    class X:\n        from g.h import i\nfrom s import *")
+    """Every module that anything in the cell may import is named, submodules that `from` may mean
+    included.
+    """
+    names = analyse(
+        "import a.b\nfrom c import d\ndef f():\n    import e\n    class X:\n        from g.h "
+        "import i\nfrom s import *"
+    )
     assert names.imports == {"a.b", "c", "c.d", "e", "g.h", "g.h.i", "s"}
     assert names.stars == {"s"}
 
 
 def test_annotations_are_not_read_under_the_future_import() -> None:
-    """The compiler flags of an earlier `from __future__ import annotations` hold for this cell too."""
+    """The compiler flags of an earlier `from __future__ import annotations` hold
+    for this cell too.
+    """
     assert "Undefined" in analyse("x: Undefined = 1").reads or sys.version_info >= (3, 14)
-    assert "Undefined" not in analyse("x: Undefined = 1", flags=__future__.annotations.compiler_flag).reads
+    assert (
+        "Undefined"
+        not in analyse("x: Undefined = 1", flags=__future__.annotations.compiler_flag).reads
+    )
 
 
 def test_a_cell_that_does_not_parse_is_a_syntax_error() -> None:
@@ -223,15 +252,22 @@ def test_a_cell_that_does_not_parse_is_a_syntax_error() -> None:
 
 
 def test_a_long_cell_is_read_in_milliseconds() -> None:
-    """Thirty lines cost about a millisecond of CPU; the bound here leaves room for a slow machine."""
-    cell = "\n".join(f"u{i} = np.sin(k * {i}) + offset\nax.plot(u{i}, label='s')\nprint(f'{{u{i}:.3f}}')" for i in range(10))
+    """Thirty lines cost about a millisecond of CPU;
+    the bound here leaves room for a slow machine.
+    """
+    cell = "\n".join(
+        f"u{i} = np.sin(k * {i}) + offset\nax.plot(u{i}, label='s')\nprint(f'{{u{i}:.3f}}')"
+        for i in range(10)
+    )
     start = time.process_time()
     analyse(cell)
     assert time.process_time() - start < 0.02
 
 
 def test_future_import_in_the_middle() -> None:
-    """IPython compiles each statement alone, so `from __future__` may stand anywhere; an unknown one is still wrong."""
+    """IPython compiles each statement alone, so `from __future__` may stand anywhere; an unknown
+    one is still wrong.
+    """
     names = analyse("import math\nfrom __future__ import division\ny = math.pi / x")
     assert "x" in names.reads and "y" in names.binds
     with pytest.raises(SyntaxError, match="not defined"):

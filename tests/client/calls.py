@@ -49,4 +49,5 @@ def same(value: Any) -> Any:
 
 
 for _function in (double, checked, sleepy, unpicklable, rosenbrock, Model, train, scale, same):
-    _function.__module__ = "__main__"  # as a script's: a module of the tests brings its package, and with it pytest, into each task
+    # as a script's: a module of the tests brings its package, and with it pytest, into each task
+    _function.__module__ = "__main__"

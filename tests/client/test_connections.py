@@ -1,4 +1,6 @@
-"""Connections that a server closes while the client thinks they are open: no request is lost, and none becomes the user's error."""
+"""Connections that a server closes while the client thinks they are open: no request is lost, and
+none becomes the user's error.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,10 @@ from mecapy_jupyter.gateway.http import Gateway
 
 @pytest.fixture
 def forgetful() -> Iterator[tuple[str, list[bytes]]]:
-    """A server that answers the first request of each connection, keeps it open, and closes it on the second without an answer: what one
-    does that gives up an idle connection at the moment when the client uses it. Its address, and the first lines of what it was asked."""
+    """A server that answers the first request of each connection, keeps it open, and closes it on
+    the second without an answer: what one does that gives up an idle connection at the moment when
+    the client uses it. Its address, and the first lines of what it was asked.
+    """
     asked = list[bytes]()
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -28,7 +32,10 @@ def forgetful() -> Iterator[tuple[str, list[bytes]]]:
                     request += piece
                 asked.append(request.partition(b"\r\n")[0])
                 if turn == 0:
-                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+                    connection.sendall(
+                        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
+                        b"2\r\n\r\n{}"
+                    )
 
     def accept() -> None:
         with contextlib.suppress(OSError):  # closed at the end
@@ -43,7 +50,9 @@ def forgetful() -> Iterator[tuple[str, list[bytes]]]:
 
 @pytest.mark.parametrize("path", ["/tasks/1/cancel", "/blobs/missing", "/blobs/take"])
 def test_a_connection_closed_under_a_request(forgetful: tuple[str, list[bytes]], path: str) -> None:
-    """Cancel above all: five seconds after the request before it, a gateway may just have closed the connection."""
+    """Cancel above all: five seconds after the request before it, a gateway may just have closed
+    the connection.
+    """
     url, asked = forgetful
     gateway = Gateway(url, "token")
     assert gateway.get("/me") == {}
@@ -52,6 +61,8 @@ def test_a_connection_closed_under_a_request(forgetful: tuple[str, list[bytes]],
 
 
 def test_a_refused_submission_says_why(client: Client) -> None:
-    """What the gateway says against a task reaches whoever submitted it, though the answer was to be a stream."""
+    """What the gateway says against a task reaches whoever submitted it, though the answer was to
+    be a stream.
+    """
     with pytest.raises(errors.Refused, match="timeout: at most"):
         client.run("1", timeout=1e9)

@@ -19,19 +19,31 @@ def test_futures_of_submit(client: Client) -> None:
     """`as_completed` and `result` know them, and exceptions are the function's own."""
     assert isinstance(client, Executor)
     futures = {client.submit(divmod, number, 3): number for number in (1, 2, 10)}
-    assert {futures[done]: done.result() for done in as_completed(futures, timeout=60)} == {1: (0, 1), 2: (0, 2), 10: (3, 1)}
+    assert {futures[done]: done.result() for done in as_completed(futures, timeout=60)} == {
+        1: (0, 1),
+        2: (0, 2),
+        10: (3, 1),
+    }
     failed = client.submit(divmod, 1, 0)
     assert isinstance(failed.exception(timeout=60), ZeroDivisionError)
 
 
 def test_a_changed_argument_comes_back_as_a_copy(client: Client) -> None:
-    """Three calls with one argument give three results; the argument stays what it was. A class is the same on both sides."""
+    """Three calls with one argument give three results; the argument stays what it was. A class is
+    the same on both sides.
+    """
     model, array = calls.Model(), np.ones(100_000)
     model.parts = []
     trained = [client.submit(calls.train, model, rate) for rate in (1, 2, 3)]
     scaled = [client.submit(calls.scale, array, by) for by in (2, 3)]
-    assert [(task.result(60).loss, task.result(60).parts) for task in trained] == [(2, [1]), (4, [2]), (6, [3])]
-    assert all(type(task.result()) is calls.Model and task.result() is not model for task in trained)
+    assert [(task.result(60).loss, task.result(60).parts) for task in trained] == [
+        (2, [1]),
+        (4, [2]),
+        (6, [3]),
+    ]
+    assert all(
+        type(task.result()) is calls.Model and task.result() is not model for task in trained
+    )
     assert [float(task.result(60).sum()) for task in scaled] == [200_000.0, 300_000.0]
     assert (model.loss, model.parts, array.sum()) == (0.0, [], 100_000.0)
 
@@ -39,7 +51,9 @@ def test_a_changed_argument_comes_back_as_a_copy(client: Client) -> None:
 def test_an_argument_returned_as_it_was_is_a_copy(client: Client) -> None:
     """Writing to what came back leaves the argument alone; parts that were one object still are."""
     array = np.zeros(100_000)
-    back = client.submit(calls.same, {"a": array, "again": array, "kind": calls.Model, "fn": calls.same}).result(60)
+    back = client.submit(
+        calls.same, {"a": array, "again": array, "kind": calls.Model, "fn": calls.same}
+    ).result(60)
     back["a"][0] = 1.0
     assert back["again"] is back["a"] and array[0] == 0.0
     assert back["kind"] is calls.Model and back["fn"] is calls.same
@@ -116,16 +130,25 @@ if __name__ == "__main__":
         print([answer.result(60) for answer in answers])
         assert pid.result(60) != os.getpid()
         assert type(beam.result(60)) is Beam
-        print(list(client.map(Scaled(2), [1, 2, 3])), list(client.map(Beam(1.0).deflection, [3.0, 6.0])))
+        print(list(client.map(Scaled(2), [1, 2, 3])),
+              list(client.map(Beam(1.0).deflection, [3.0, 6.0])))
 """
 
 
 def test_functions_of_a_script(tmp_path: Path, kernel_environment: dict[str, str]) -> None:
-    """Functions, lambdas, partials, bound methods and classes travel from `__main__` and from a module beside it, with what they read."""
+    """Functions, lambdas, partials, bound methods and classes travel from `__main__` and from a
+    module beside it, with what they read.
+    """
     (tmp_path / "beams.py").write_text(_MODULE)
     (tmp_path / "script.py").write_text(_SCRIPT)
     ran = subprocess.run(
-        [sys.executable, "script.py"], cwd=tmp_path, env=kernel_environment, capture_output=True, text=True, check=False, timeout=100
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env=kernel_environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
     )
     assert ran.stderr == ""
     assert ran.stdout.splitlines() == ["[6, 5, 32, 12, 8.0, 60, '1-2']", "[6, 12, 18] [1.0, 2.0]"]

@@ -26,7 +26,9 @@ def in_flight(client: Client) -> list[Any]:
 @pytest.mark.parametrize("chunksize", [None, 1, 7])
 def test_results_are_those_of_the_built_in_map(client: Client, chunksize: int | None) -> None:
     """In order, several iterables cut to the shortest, whatever the size of the chunks."""
-    assert list(client.map(pow, range(20), itertools.count(1), chunksize=chunksize)) == list(map(pow, range(20), itertools.count(1)))
+    assert list(client.map(pow, range(20), itertools.count(1), chunksize=chunksize)) == list(
+        map(pow, range(20), itertools.count(1))
+    )
 
 
 def test_no_arguments_no_results(client: Client) -> None:
@@ -50,7 +52,9 @@ def test_calls_travel_together(client: Client) -> None:
 
 
 def test_an_endless_iterable_is_read_as_far_as_needed(client: Client) -> None:
-    """Arguments are taken a few chunks ahead of the reader; closing the iterator cancels what is in flight."""
+    """Arguments are taken a few chunks ahead of the reader; closing the iterator cancels what is in
+    flight.
+    """
     taken = itertools.count()
     results = client.map(double, taken, chunksize=5)
     assert list(itertools.islice(results, 12)) == list(range(0, 24, 2))
@@ -71,7 +75,9 @@ def test_closing_ends_a_call_that_would_go_on(client: Client) -> None:
 
 
 def test_a_failing_call_is_named_with_its_argument(client: Client) -> None:
-    """The results before it come, then its own exception, with the number of the argument and its value in a note."""
+    """The results before it come, then its own exception, with the number of the argument and its
+    value in a note.
+    """
     results = client.map(checked, itertools.count(0.5), "abcdefgh", chunksize=2)
     assert list(itertools.islice(results, 3)) == [0.5 / -3, 1.5 / -2, 2.5 / -1]
     with pytest.raises(ZeroDivisionError) as failed:
@@ -82,7 +88,9 @@ def test_a_failing_call_is_named_with_its_argument(client: Client) -> None:
 
 
 def test_a_result_that_cannot_travel_is_an_error(client: Client) -> None:
-    """Neither a map nor a submitted function returns None in the place of what cannot be pickled."""
+    """Neither a map nor a submitted function returns None in the place of what
+    cannot be pickled.
+    """
     with pytest.raises(errors.CannotReceive, match="cannot travel") as failed:
         list(client.map(unpicklable, [1, 2], chunksize=2))
     assert failed.value.__notes__ == ["one of the arguments 0 to 1"]
@@ -128,10 +136,18 @@ def test_arguments_that_cannot_travel_are_refused_at_once(client: Client) -> Non
 
 
 def test_workers_of_an_optimizer(client: Client) -> None:
-    """`workers=client.map` gives scipy's differential evolution the very result it has by itself."""
+    """`workers=client.map` gives scipy's differential evolution the very
+    result it has by itself.
+    """
     from scipy.optimize import differential_evolution
 
-    options: dict[str, Any] = {"bounds": [(-2, 2), (-2, 2)], "maxiter": 5, "popsize": 8, "updating": "deferred", "polish": False}
+    options: dict[str, Any] = {
+        "bounds": [(-2, 2), (-2, 2)],
+        "maxiter": 5,
+        "popsize": 8,
+        "updating": "deferred",
+        "polish": False,
+    }
     here = differential_evolution(rosenbrock, rng=1, **options)
     there = differential_evolution(rosenbrock, rng=1, workers=client.map, **options)
     assert (here.x == there.x).all()
@@ -150,7 +166,9 @@ def test_under_tqdm(client: Client) -> None:
 
 
 def test_chunks_follow_the_time_of_a_call() -> None:
-    """The first chunk is one call; then as many as fill the time; and the last calls are shared among the slots."""
+    """The first chunk is one call; then as many as fill the time; and the last calls are shared
+    among the slots.
+    """
     pace = Pace()
     assert pace.size(1000, 2) == 1
     pace.learn(0.004, 1)
@@ -165,13 +183,17 @@ def test_chunks_follow_the_time_of_a_call() -> None:
 
 
 def test_a_module_whose_loader_hides_its_source() -> None:
-    """A module that pytest has rewritten, and so one that another hook has, travels as the file it came from."""
+    """A module that pytest has rewritten, and so one that another hook has, travels as the file it
+    came from.
+    """
     (mine,) = [source for source in modules.collect([__name__]) if source.name == __name__]
     assert "test_a_module_whose_loader_hides_its_source" in repr(mine)
 
 
 def test_results_are_read_after_the_with_block(running_stack: Any) -> None:
-    """A map that began before the shutdown goes on to its end, as with any executor; a new one is refused."""
+    """A map that began before the shutdown goes on to its end, as with any executor; a new one is
+    refused.
+    """
     with Client(running_stack.url, running_stack.token) as client:
         results = client.map(double, range(100), chunksize=1)
     assert list(results) == list(range(0, 200, 2))

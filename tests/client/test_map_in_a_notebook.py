@@ -19,7 +19,9 @@ print(sum(Client().map(wait, [1.0] * 10, chunksize=1)))
 
 
 def test_one_block_for_all_calls(kernel_environment: dict[str, str]) -> None:
-    """A map that takes longer shows one block, its bar moves while calls run, and it ends with the number of results."""
+    """A map that takes longer shows one block, its bar moves while calls run, and it ends with the
+    number of results.
+    """
     manager, client = start_new_kernel(env=kernel_environment)
     said: list[dict[str, Any]] = []
     try:
@@ -33,10 +35,17 @@ def test_one_block_for_all_calls(kernel_environment: dict[str, str]) -> None:
     moves = [
         message["content"]["data"]["state"]["view"]
         for message in said
-        if message["header"]["msg_type"] == "comm_msg" and message["content"]["data"].get("state", {}).get("view")
+        if message["header"]["msg_type"] == "comm_msg"
+        and message["content"]["data"].get("state", {}).get("view")
     ]
     assert any(0 < view["fraction"] <= 1 for view in moves if view["fraction"])
-    (last,) = [message["content"]["data"]["text/plain"] for message in said if message["header"]["msg_type"] == "update_display_data"]
+    (last,) = [
+        message["content"]["data"]["text/plain"]
+        for message in said
+        if message["header"]["msg_type"] == "update_display_data"
+    ]
     assert last.startswith("✔")
     assert last.endswith("10 results")
-    assert "10.0" in "".join(message["content"]["text"] for message in said if message["header"]["msg_type"] == "stream")
+    assert "10.0" in "".join(
+        message["content"]["text"] for message in said if message["header"]["msg_type"] == "stream"
+    )

@@ -1,4 +1,6 @@
-"""What the store has is neither sent nor asked for: the task names it, and only if it is not there any more it travels."""
+"""What the store has is neither sent nor asked for: the task names it, and only if it is not there
+any more it travels.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_one_request(client: Client, requests: list[str]) -> None:
-    """A result used as the next input costs the request of its task and no other, and none of its bytes."""
+    """A result used as the next input costs the request of its task and no other, and none of its
+    bytes.
+    """
     y = client.run(MAKE).vars["y"]
     requests.clear()
     task = client.run(USE, {"y": y})
@@ -39,7 +43,9 @@ def test_one_request(client: Client, requests: list[str]) -> None:
 
 
 def test_gone_meanwhile(client: Client, requests: list[str]) -> None:
-    """A blob that went with the last task that named it travels again, and alone; the task does not notice."""
+    """A blob that went with the last task that named it travels again, and alone; the task does not
+    notice.
+    """
     of_nobody_else = str(secrets.randbelow(1 << 30))
     first, second = client.run(MAKE.replace("0.5", of_nobody_else)), client.run(MAKE)
     y, kept = first.vars["y"], second.vars["y"]
@@ -52,7 +58,9 @@ def test_gone_meanwhile(client: Client, requests: list[str]) -> None:
 
 
 def test_changed_and_changed_back(client: Client, requests: list[str]) -> None:
-    """A changed result is sent; one that holds what it held, though it was written to, is asked for and not sent."""
+    """A changed result is sent; one that holds what it held, though it was written to, is asked for
+    and not sent.
+    """
     y = client.run(MAKE).vars["y"]
     y[7] = -1.0
     assert client.run(USE, {"y": y}).vars["z"] == -1.0
@@ -66,13 +74,20 @@ def test_changed_and_changed_back(client: Client, requests: list[str]) -> None:
 def test_very_many_arrays(client: Client) -> None:
     """More than a task may have open files; there, home, and there again."""
     images = [np.full((100, 100), number, dtype=float) for number in range(1001)]
-    task = client.run("made = [image + 1 for image in images]; images[1000][0, 0] = -1", {"images": images})
+    task = client.run(
+        "made = [image + 1 for image in images]; images[1000][0, 0] = -1", {"images": images}
+    )
     made = task.vars["made"]
     assert [image[50, 50] for image in made] == list(range(1, 1002)) and images[1000][0, 0] == -1
-    assert client.run("total = sum(image[0, 0] for image in made)", {"made": made}).vars["total"] == 1001 * 1002 / 2
+    assert (
+        client.run("total = sum(image[0, 0] for image in made)", {"made": made}).vars["total"]
+        == 1001 * 1002 / 2
+    )
 
 
 def test_too_many_large_arrays(client: Client) -> None:
     """Said before anything is sent, with what to do."""
     with pytest.raises(errors.CannotSend, match=r"1,000 arrays .* stack"):
-        client.run("1", {name: [np.zeros(1 << 17) for _ in range(500)] for name in ("first", "second")})
+        client.run(
+            "1", {name: [np.zeros(1 << 17) for _ in range(500)] for name in ("first", "second")}
+        )

@@ -29,12 +29,19 @@ except urllib3.exceptions.DependencyWarning:
 
 
 def test_a_filter_of_a_package_that_is_not_loaded_there_imports_nothing_and_filters() -> None:
-    """What the notebook ignores is ignored on the worker, whose process imports no package for it."""
+    """What the notebook ignores is ignored on the worker,
+    whose process imports no package for it.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", urllib3.exceptions.SecurityWarning)
         warnings.simplefilter("error", urllib3.exceptions.DependencyWarning)
         filters = ambient.KINDS["warnings.filters"].get()
-    run = subprocess.run([sys.executable, "-W", "ignore", "-c", _OTHER_SIDE], input=pickle.dumps(filters), capture_output=True, check=False)
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _OTHER_SIDE],
+        input=pickle.dumps(filters),
+        capture_output=True,
+        check=False,
+    )
     assert run.returncode == 0, run.stderr.decode()
     assert run.stdout == b"raised\n"
     assert run.stderr == b""

@@ -1,4 +1,6 @@
-"""How long a blob lives: while a task names it and for a grace time after; never longer, and never shorter in any race."""
+"""How long a blob lives: while a task names it and for a grace time after; never longer, and never
+shorter in any race.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("mecapy_backend.app", reason="needs the server parts (pip install 'mecapy-jupyter[local]')")
+pytest.importorskip(
+    "mecapy_backend.app", reason="needs the server parts (pip install 'mecapy-jupyter[local]')"
+)
 
 from blake3 import blake3
 from pydantic import SecretStr
@@ -45,7 +49,9 @@ def naming(digest: str) -> dict[str, Any]:
 
 
 async def test_swept_after_its_grace(db: Any, tmp_path: Path) -> None:
-    """Unnamed blobs go once their grace is over and not before; a named one stays until its task is forgotten."""
+    """Unnamed blobs go once their grace is over and not before; a named one stays until its task is
+    forgotten.
+    """
     store = FileStore(tmp_path)
     named, free = await upload(db, store, b"named"), await upload(db, store, b"free")
     task = await tasks.submit(db, "ann", naming(named))
@@ -58,7 +64,9 @@ async def test_swept_after_its_grace(db: Any, tmp_path: Path) -> None:
 
 
 async def test_a_sweep_races_uploads_and_submits(db: Any, tmp_path: Path) -> None:
-    """With sweeps all the time and no grace, a task that was taken finds its bytes, whatever was swept on the way."""
+    """With sweeps all the time and no grace, a task that was taken finds its bytes, whatever was
+    swept on the way.
+    """
     store, stop = FileStore(tmp_path), asyncio.Event()
 
     async def sweeping() -> int:
@@ -101,7 +109,9 @@ async def test_what_broken_uploads_leave(tmp_path: Path) -> None:
 
 
 async def test_bytes_without_a_row_are_swept(db: Any, tmp_path: Path) -> None:
-    """A file whose writer died before its row existed gets one, and goes with it; a file with a row, or a young one, stays."""
+    """A file whose writer died before its row existed gets one, and goes with it; a file with a
+    row, or a young one, stays.
+    """
     store = FileStore(tmp_path)
     lost, kept = blake3(b"lost").hexdigest(), await upload(db, store, b"kept")
     await store.write("ann", lost, once(b"lost"))
@@ -114,7 +124,9 @@ async def test_bytes_without_a_row_are_swept(db: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("url", ["file://{folder}", "s3://bucket"])
 def test_after_a_power_cut(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next start of the machine removes blobs that were not written out, and asks nothing of the old ones; also from S3's cache."""
+    """The next start of the machine removes blobs that were not written out, and asks nothing of
+    the old ones; also from S3's cache.
+    """
     opened = partial(open_store, url.format(folder=tmp_path), cache_dir=str(tmp_path))
     digests = [blake3(b"%d" % n).hexdigest() for n in range(3)]
     opened()
@@ -130,10 +142,18 @@ def test_after_a_power_cut(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyP
     assert whole.exists() and old.exists() and not torn.exists()
 
 
-def test_quota(database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Past the quota an upload is refused, by the disk and over HTTP, with what to do, and leaves nothing behind."""
+def test_quota(
+    database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Past the quota an upload is refused, by the disk and over HTTP, with what to do, and leaves
+    nothing behind.
+    """
     settings: Any = Settings(
-        database_url=database_url, redis_url=redis_url, blob_url=f"file://{tmp_path}/blobs", token=SecretStr(TOKEN), quota_bytes=300_000
+        database_url=database_url,
+        redis_url=redis_url,
+        blob_url=f"file://{tmp_path}/blobs",
+        token=SecretStr(TOKEN),
+        quota_bytes=300_000,
     )
     with served(settings) as running:
         http = Gateway(running.url, running.token)
@@ -146,5 +166,7 @@ def test_quota(database_url: str, redis_url: str, tmp_path: Path, monkeypatch: p
         transfer.send(http, [kept := os.urandom(90_000)])
     with served(settings.model_copy(update={"quota_bytes": 100_000})) as running:
         asked = {"digests": [{"digest": blake3(kept).hexdigest(), "size": len(kept)}]}
-        assert Gateway(running.url, running.token).post("/blobs/missing", asked) == {"missing": []}  # what is there need not fit again
+        assert Gateway(running.url, running.token).post("/blobs/missing", asked) == {
+            "missing": []
+        }  # what is there need not fit again
     assert sum(path.stat().st_size for path in (tmp_path / "blobs").glob("*/??/*")) == 290_000

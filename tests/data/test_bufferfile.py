@@ -1,4 +1,6 @@
-"""How a buffer becomes a file: in pieces that end where large pages do, its blocks set aside before the first."""
+"""How a buffer becomes a file: in pieces that end where large pages do, its blocks set aside before
+the first.
+"""
 
 from __future__ import annotations
 
@@ -42,18 +44,24 @@ def pieces(monkeypatch: pytest.MonkeyPatch, room: list[int]) -> list[int]:
 
 
 def test_one_pass(path: str, pieces: list[int]) -> None:
-    """Each byte is written once, in whole pieces but for the last; each piece is told when it is written."""
+    """Each byte is written once, in whole pieces but for the last; each piece is told when it is
+    written.
+    """
     told: list[tuple[int, int]] = []
     bufferfile.write(path, memoryview(CONTENT), lambda start, end: told.append((start, end)))
     assert Path(path).read_bytes() == CONTENT.tobytes()
     assert pieces == [bufferfile.PIECE_BYTES] * 3 + [1_234_567]
-    assert told == [(n * bufferfile.PIECE_BYTES, min((n + 1) * bufferfile.PIECE_BYTES, SIZE)) for n in range(4)]
+    assert told == [
+        (n * bufferfile.PIECE_BYTES, min((n + 1) * bufferfile.PIECE_BYTES, SIZE)) for n in range(4)
+    ]
     assert bufferfile.PIECE_BYTES % bufferfile.LARGE_PAGE_BYTES == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="fallocate(2)")
 def test_blocks_are_set_aside(path: str, room: list[int], pieces: list[int]) -> None:
-    """The first piece finds the blocks of the whole file there; a small file does not ask for them."""
+    """The first piece finds the blocks of the whole file there;
+    a small file does not ask for them.
+    """
     bufferfile.write(path, memoryview(CONTENT))
     assert pieces and room[0] >= SIZE
     room.clear()
@@ -62,7 +70,9 @@ def test_blocks_are_set_aside(path: str, room: list[int], pieces: list[int]) -> 
 
 
 def test_writes_cut_short(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A write that takes less than it was given is followed by one up to where the piece would have ended."""
+    """A write that takes less than it was given is followed by one up to where the piece would have
+    ended.
+    """
     real, at = os.write, [0]
 
     def short(fd: int, data: memoryview) -> int:

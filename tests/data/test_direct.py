@@ -1,4 +1,6 @@
-"""Straight between notebook and S3: in parts, the gateway only signs; what breaks leaves nothing; wrong bytes are refused."""
+"""Straight between notebook and S3: in parts, the gateway only signs; what breaks leaves nothing;
+wrong bytes are refused.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("mecapy_backend.app", reason="needs the server parts (pip install 'mecapy-jupyter[local]')")
+pytest.importorskip(
+    "mecapy_backend.app", reason="needs the server parts (pip install 'mecapy-jupyter[local]')"
+)
 
 from pydantic import SecretStr
 
@@ -31,14 +35,16 @@ LARGE, SMALL = 40_000_003, 300_000
 @pytest.fixture
 def settings(s3_url: str, database_url: str, redis_url: str, tmp_path: Path) -> Any:
     return Settings(  # pyright: ignore[reportCallIssue]
-        database_url=database_url, redis_url=redis_url, blob_url=f"s3://blobs/{tmp_path.name}", s3_endpoint_url=s3_url,
-        cache_dir=str(tmp_path / "cache"), token=SecretStr(TOKEN),
+        database_url=database_url, redis_url=redis_url, blob_url=f"s3://blobs/{tmp_path.name}",
+        s3_endpoint_url=s3_url, cache_dir=str(tmp_path / "cache"), token=SecretStr(TOKEN),
     )  # fmt: skip
 
 
 @pytest.fixture
 def store(settings: Any) -> Any:
-    return open_store(settings.blob_url, endpoint_url=settings.s3_endpoint_url, cache_dir=settings.cache_dir)
+    return open_store(
+        settings.blob_url, endpoint_url=settings.s3_endpoint_url, cache_dir=settings.cache_dir
+    )
 
 
 @pytest.fixture
@@ -52,7 +58,9 @@ def through(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The blobs whose bytes went through the gateway, either way."""
     paths: list[str] = []
     put, get = Gateway.put_bytes, Gateway.get_pieces
-    monkeypatch.setattr(Gateway, "put_bytes", lambda self, path, data: paths.append(path) or put(self, path, data))
+    monkeypatch.setattr(
+        Gateway, "put_bytes", lambda self, path, data: paths.append(path) or put(self, path, data)
+    )
 
     def pieces(self: Gateway, path: str) -> Iterator[bytes]:
         for piece in get(self, path):
@@ -66,7 +74,9 @@ def through(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def begun(store: Any) -> list[Any]:
     """Multipart uploads that have begun and not ended."""
     bucket = store._bucket
-    pages = bucket._s3.get_paginator("list_multipart_uploads").paginate(Bucket="blobs", Prefix=bucket._prefix)
+    pages = bucket._s3.get_paginator("list_multipart_uploads").paginate(
+        Bucket="blobs", Prefix=bucket._prefix
+    )
     return [one for page in pages for one in page.get("Uploads", ())]
 
 
@@ -75,10 +85,16 @@ def stored(store: Any) -> list[str]:
 
 
 def test_in_parts_there_and_back(http: Gateway, store: Any, through: list[str]) -> None:
-    """No byte goes through the gateway; large and small come back equal and writable; what is there is not sent again."""
+    """No byte goes through the gateway; large and small come back equal and writable; what is there
+    is not sent again.
+    """
     parts = [np.frombuffer(os.urandom(LARGE), "u1"), np.frombuffer(os.urandom(SMALL), "u1")]
     sent = transfer.send(http, parts)
-    assert sent.sent_bytes == LARGE + SMALL and sorted(stored(store)) == sorted(sent.digests) and not begun(store)
+    assert (
+        sent.sent_bytes == LARGE + SMALL
+        and sorted(stored(store)) == sorted(sent.digests)
+        and not begun(store)
+    )
     for digest, part in zip(sent.digests, parts, strict=True):
         back = transfer.fetch(http, digest)
         assert memoryview(back) == memoryview(part)
@@ -86,7 +102,9 @@ def test_in_parts_there_and_back(http: Gateway, store: Any, through: list[str]) 
     assert through == [] and transfer.send(http, parts).sent_bytes == 0
 
 
-def test_a_broken_upload_leaves_nothing(http: Gateway, store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_upload_leaves_nothing(
+    http: Gateway, store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A part that fails ends the upload: no object, no parts."""
     real, count = direct._put, iter(range(100))
 
@@ -102,7 +120,9 @@ def test_a_broken_upload_leaves_nothing(http: Gateway, store: Any, monkeypatch: 
 
 
 async def test_a_vanished_upload_is_swept(store: Any, http: Gateway, db: Any) -> None:
-    """What a client that died had begun is aborted after its time, and not before; the same for bytes without a row."""
+    """What a client that died had begun is aborted after its time, and not before; the same for
+    bytes without a row.
+    """
     data = os.urandom(LARGE)
     digest = known.hashed(data)
     told = http.post(f"/blobs/{digest}/parts", {"size": LARGE})
@@ -112,14 +132,21 @@ async def test_a_vanished_upload_is_swept(store: Any, http: Gateway, db: Any) ->
     await store.tidy(-5)
     assert begun(store) == []
     small = known.hashed(data[:SMALL])
-    direct._put(http.post("/blobs/missing", {"digests": [{"digest": small, "size": SMALL}]})["missing"][0]["url"], memoryview(data)[:SMALL])
+    direct._put(
+        http.post("/blobs/missing", {"digests": [{"digest": small, "size": SMALL}]})["missing"][0][
+            "url"
+        ],
+        memoryview(data)[:SMALL],
+    )
     assert await blob_rows.sweep(db, store, 3600) == [] and stored(store) == [small]
     swept = [digest for _ in range(3) for _, digest in await blob_rows.sweep(db, store, -5)]
     assert swept == [small] and stored(store) == []
 
 
 async def test_wrong_bytes_are_refused(http: Gateway, store: Any) -> None:
-    """Too few parts are no blob; bytes that are others than they should be are opened for no child and given to no kernel."""
+    """Too few parts are no blob; bytes that are others than they should be are opened for no child
+    and given to no kernel.
+    """
     data = os.urandom(LARGE)
     digest = known.hashed(data)
     told = http.post(f"/blobs/{digest}/parts", {"size": LARGE})
@@ -129,7 +156,9 @@ async def test_wrong_bytes_are_refused(http: Gateway, store: Any) -> None:
     assert stored(store) == []
     told = http.post(f"/blobs/{digest}/parts", {"size": LARGE})
     size, other = told["part_bytes"], memoryview(data[:-1] + bytes([data[-1] ^ 1]))
-    etags = [direct._put(url, other[n * size : (n + 1) * size]) for n, url in enumerate(told["urls"])]
+    etags = [
+        direct._put(url, other[n * size : (n + 1) * size]) for n, url in enumerate(told["urls"])
+    ]
     http.post(f"/blobs/{digest}/parts/{told['upload']}", {"size": LARGE, "etags": etags})
     with pytest.raises(WrongDigest):
         await store.open("local", digest)
@@ -137,8 +166,12 @@ async def test_wrong_bytes_are_refused(http: Gateway, store: Any) -> None:
         transfer.fetch(http, digest)
 
 
-def test_an_upload_that_takes_longer_than_its_urls(http: Gateway, store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """URLs of parts are good for minutes; a slow upload asks for fresh ones for what is left, also for a part it must send again."""
+def test_an_upload_that_takes_longer_than_its_urls(
+    http: Gateway, store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """URLs of parts are good for minutes; a slow upload asks for fresh ones for what is left, also
+    for a part it must send again.
+    """
     assert http.post(f"/blobs/{'0' * 64}/parts", {"size": LARGE})["valid_s"] <= 600
     for module in (bucket, s3):
         monkeypatch.setattr(module, "PRESIGNED_S", 2)
@@ -174,13 +207,19 @@ def test_a_part_of_another_size_is_refused(http: Gateway) -> None:
         direct._put(told["urls"][0], memoryview(bytes(2000)))
 
 
-def test_a_store_out_of_reach(http: Gateway, store: Any, through: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """From where the store does not answer, the bytes go through the gateway, both ways; it is tried once."""
+def test_a_store_out_of_reach(
+    http: Gateway, store: Any, through: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From where the store does not answer, the bytes go through the gateway, both ways; it is
+    tried once.
+    """
     tried: list[str] = []
 
     def unreachable(method: str, url: str, **_: Any) -> Any:
         tried.append(method)
-        raise direct.urllib3.exceptions.NewConnectionError(direct._pool.connection_from_url(url)._new_conn(), "no route")
+        raise direct.urllib3.exceptions.NewConnectionError(
+            direct._pool.connection_from_url(url)._new_conn(), "no route"
+        )
 
     monkeypatch.setattr(direct._pool, "request", unreachable)
     data = [os.urandom(LARGE), os.urandom(SMALL)]

@@ -13,7 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-pytest.importorskip("mecapy_backend.app", reason="needs the server parts (pip install 'mecapy-jupyter[local]')")
+pytest.importorskip(
+    "mecapy_backend.app", reason="needs the server parts (pip install 'mecapy-jupyter[local]')"
+)
 
 from mecapy_jupyter import errors
 from mecapy_jupyter.gateway.http import Gateway
@@ -26,12 +28,26 @@ GROWS_BYTES = 64 << 20
 
 
 @pytest.fixture
-def process(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[tuple[Gateway, psutil.Process]]:
+def process(
+    database_url: str, redis_url: str, tmp_path: Path
+) -> Iterator[tuple[Gateway, psutil.Process]]:
     """`mecapy gateway` as a process of its own."""
-    settings = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "BLOB_URL": f"file://{tmp_path}/blobs", "TOKEN": TOKEN}
+    settings = {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "BLOB_URL": f"file://{tmp_path}/blobs",
+        "TOKEN": TOKEN,
+    }
     environment = os.environ | {f"MECAPY_{name}": value for name, value in settings.items()}
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        command = [sys.executable, "-m", "mecapy_jupyter.cli", "gateway", "--fd", str(listener.fileno())]
+        command = [
+            sys.executable,
+            "-m",
+            "mecapy_jupyter.cli",
+            "gateway",
+            "--fd",
+            str(listener.fileno()),
+        ]
         with subprocess.Popen(command, env=environment, pass_fds=[listener.fileno()]) as running:
             gateway = Gateway(f"http://127.0.0.1:{listener.getsockname()[1]}", TOKEN)
             try:
@@ -72,4 +88,8 @@ def _peak_bytes(pid: int) -> int | None:
     status = Path(f"/proc/{pid}/status")
     if not status.exists():
         return None
-    return next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return next(
+        int(line.split()[1]) * 1024
+        for line in status.read_text().splitlines()
+        if line.startswith("VmHWM")
+    )

@@ -1,4 +1,6 @@
-"""Whether memory still holds a blob: every way to write to it is noticed, and reading it is not mistaken for one."""
+"""Whether memory still holds a blob: every way to write to it is noticed, and reading it is not
+mistaken for one.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +71,9 @@ def hashes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Counts what is hashed."""
     counted: list[int] = []
     real = known.hashed
-    monkeypatch.setattr(known, "hashed", lambda buffer: counted.append(memoryview(buffer).nbytes) or real(buffer))
+    monkeypatch.setattr(
+        known, "hashed", lambda buffer: counted.append(memoryview(buffer).nbytes) or real(buffer)
+    )
     return counted
 
 
@@ -89,12 +93,16 @@ def test_a_written_map_is_noticed(write: Callable[[Any], None]) -> None:
     array, digest = mapped(np.ones(1 << 18).tobytes())
     write(array)
     assert known.digest_of(raw(array)) is None
-    assert known.digest(raw(array)) == known.hashed(raw(array)) != digest and known.in_map(raw(array))
+    assert known.digest(raw(array)) == known.hashed(raw(array)) != digest and known.in_map(
+        raw(array)
+    )
 
 
 @linux
 @pytest.mark.parametrize("write", WRITERS)
-def test_an_older_kernel_is_asked_page_by_page(write: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_kernel_is_asked_page_by_page(
+    write: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where the kernel does not look through the pages itself, we do, and find the same."""
     monkeypatch.setattr(pages, "_SCAN", 0)  # a request no kernel knows
     array, digest = mapped(np.ones(1 << 18).tobytes())
@@ -112,7 +120,11 @@ def test_one_question_for_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.skip(f"this kernel does not look through pages: {why}")
     asked: list[int] = []
     real = pages._ioctl
-    monkeypatch.setattr(pages, "_ioctl", lambda fd, request, *rest: asked.append(request) or real(fd, request, *rest))
+    monkeypatch.setattr(
+        pages,
+        "_ioctl",
+        lambda fd, request, *rest: asked.append(request) or real(fd, request, *rest),
+    )
     monkeypatch.setattr(pages, "_all_of_file", lambda *_: asked.append(-1))
     array, digest = mapped(np.ones(1 << 23).tobytes())
     assert array.sum() and known.digest_of(raw(array)) == digest
@@ -120,7 +132,9 @@ def test_one_question_for_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_part_of_a_map(hashes: list[int]) -> None:
-    """A slice of a mapped array has a digest of its own, found once, and right before and after a write elsewhere and in it."""
+    """A slice of a mapped array has a digest of its own, found once, and right before and after a
+    write elsewhere and in it.
+    """
     array, _ = mapped(np.arange(1 << 18, dtype=float).tobytes())
     part = array[1 << 16 : 1 << 17]
     right = bytes(raw(part))
@@ -143,7 +157,9 @@ def guarded() -> None:
 
 
 def own_memory(value: float) -> Any:
-    """An array with pages of its own; in a smaller one's first and last page, the allocator's other customers write, too."""
+    """An array with pages of its own; in a smaller one's first and last page, the allocator's other
+    customers write, too.
+    """
     array = np.frombuffer(mmap.mmap(-1, 8 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
     if value:
         array[:] = value
@@ -160,7 +176,9 @@ def _sent(array: Any) -> str:
 
 @pytest.mark.usefixtures("guarded")
 def test_unchanged_memory_is_not_hashed(hashes: list[int]) -> None:
-    """Ordinary memory that was sent and then only read is known without hashing; zeros that were never written, too."""
+    """Ordinary memory that was sent and then only read is known without hashing; zeros that were
+    never written, too.
+    """
     for array in (own_memory(1.0), own_memory(0.0)):
         digest = _sent(array)
         hashes.clear()
@@ -186,7 +204,9 @@ def test_memory_used_again_is_unknown() -> None:
     array[:] = 7
     _sent(array)
     address, size_bytes = array.ctypes.data, array.nbytes
-    assert ctypes.CDLL(None).madvise(ctypes.c_void_p(address), ctypes.c_size_t(size_bytes), 4) == 0  # as if given back: reads as zeros
+    assert (
+        ctypes.CDLL(None).madvise(ctypes.c_void_p(address), ctypes.c_size_t(size_bytes), 4) == 0
+    )  # as if given back: reads as zeros
     assert known.digest_of(raw(array)) is None
 
 
@@ -223,7 +243,9 @@ def test_a_fork_knows_nothing() -> None:
 @linux
 @pytest.mark.parametrize("size_bytes", [70_000, 2 << 20])
 def test_what_came_home_keeps_no_descriptor(size_bytes: int) -> None:
-    """A process has a thousand of them, and a result may be as many arrays. It is writable, private, and its file may go."""
+    """A process has a thousand of them, and a result may be as many arrays. It is writable,
+    private, and its file may go.
+    """
     content = os.urandom(size_bytes)
     with tempfile.TemporaryFile() as file:
         file.write(content)

@@ -21,7 +21,10 @@ def test_buffers_that_overlap(tmp_path: Path) -> None:
     array = np.arange(1 << 20, dtype="u8")
     parts = [array, array[1000:600_000], array[::-1].copy(), array[-70_000:], np.zeros(0)]
     expected = [part.tobytes() for part in parts]
-    names = outbox.write(str(tmp_path), [memoryview(part).cast("B") if part.size else memoryview(b"") for part in parts])
+    names = outbox.write(
+        str(tmp_path),
+        [memoryview(part).cast("B") if part.size else memoryview(b"") for part in parts],
+    )
     assert [(tmp_path / name).read_bytes() for name in names] == expected
 
 
@@ -35,12 +38,18 @@ def test_memory_is_given_back(tmp_path: Path) -> None:
 
 
 def test_large_pages_are_given_back_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While it is written, memory goes back in steps that end where a large page ends: none is split, and none is left at the end."""
+    """While it is written, memory goes back in steps that end where a large page ends: none is
+    split, and none is left at the end.
+    """
     given: list[tuple[int, int]] = []
-    monkeypatch.setattr(outbox, "_giver", lambda: lambda address, size_bytes: given.append((address, size_bytes)))
+    monkeypatch.setattr(
+        outbox, "_giver", lambda: lambda address, size_bytes: given.append((address, size_bytes))
+    )
     array = np.ones(5 * PIECE // 8 + 1000)
     outbox.write(str(tmp_path), [memoryview(array).cast("B")])
     address = array.ctypes.data
     assert len(given) == 6 and all((start + size) % LARGE == 0 for start, size in given[:-1])
-    assert given[0][0] - address < 4096 and all(start + size == after for (start, size), (after, _) in itertools.pairwise(given))
+    assert given[0][0] - address < 4096 and all(
+        start + size == after for (start, size), (after, _) in itertools.pairwise(given)
+    )
     assert address + array.nbytes - sum(given[-1]) < 4096

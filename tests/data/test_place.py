@@ -1,4 +1,6 @@
-"""The disk that client and store share: files taken over, blobs mapped, and the way over HTTP where there is no such disk."""
+"""The disk that client and store share: files taken over, blobs mapped, and the way over HTTP where
+there is no such disk.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("mecapy_backend.app", reason="needs the server parts (pip install 'mecapy-jupyter[local]')")
+pytest.importorskip(
+    "mecapy_backend.app", reason="needs the server parts (pip install 'mecapy-jupyter[local]')"
+)
 
 from mecapy_jupyter import errors
 from mecapy_jupyter.gateway import transfer
@@ -30,7 +34,9 @@ def puts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The uploads made over HTTP."""
     made: list[str] = []
     real = Gateway.put_bytes
-    monkeypatch.setattr(Gateway, "put_bytes", lambda self, url, data: made.append(url) or real(self, url, data))
+    monkeypatch.setattr(
+        Gateway, "put_bytes", lambda self, url, data: made.append(url) or real(self, url, data)
+    )
     return made
 
 
@@ -39,7 +45,9 @@ def files(root: Path) -> Iterator[Path]:
 
 
 def test_there_and_back_by_the_disk(http: Gateway, puts: list[str], tmp_path: Path) -> None:
-    """No byte goes through HTTP; the store names what it took by what is in it; the blob comes back as a private map."""
+    """No byte goes through HTTP; the store names what it took by what is in it; the blob comes back
+    as a private map.
+    """
     data = os.urandom(SIZE)
     sent = transfer.send(http, [data])
     assert sent == transfer.Sent((known.hashed(data),), SIZE) and puts == []
@@ -60,22 +68,35 @@ def test_what_came_home_is_not_sent_again(http: Gateway) -> None:
     assert changed.sent_bytes == array.nbytes and changed.digests == (known.hashed(array),)
 
 
-def test_over_http_where_the_disk_is_another(http: Gateway, puts: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_over_http_where_the_disk_is_another(
+    http: Gateway, puts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A gateway whose folders are not here gets the same bytes by PUT, and gives them by GET."""
     monkeypatch.setattr(transfer, "_place", lambda gateway: None)
     data = os.urandom(SIZE)
     sent = transfer.send(http, [data])
-    assert sent == transfer.Sent((known.hashed(data),), SIZE) and puts == [f"/blobs/{sent.digests[0]}"]
+    assert sent == transfer.Sent((known.hashed(data),), SIZE) and puts == [
+        f"/blobs/{sent.digests[0]}"
+    ]
     assert bytes(transfer.fetch(http, sent.digests[0])) == data
     assert transfer.send(http, [data]).sent_bytes == 0
 
 
-def test_a_folder_that_looks_like_it(http: Gateway, puts: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Files left in a folder that is not the gateway's are not found there; nothing stays behind and the bytes go by PUT."""
-    monkeypatch.setattr(transfer, "_place", lambda gateway: transfer.Place(tmp_path, tmp_path / "none"))
+def test_a_folder_that_looks_like_it(
+    http: Gateway, puts: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Files left in a folder that is not the gateway's are not found there; nothing stays behind
+    and the bytes go by PUT.
+    """
+    monkeypatch.setattr(
+        transfer, "_place", lambda gateway: transfer.Place(tmp_path, tmp_path / "none")
+    )
     data = os.urandom(SIZE)
     sent = transfer.send(http, [data])
-    assert puts == [f"/blobs/{sent.digests[0]}"] and [path for path in tmp_path.iterdir() if path.is_file()] == []
+    assert (
+        puts == [f"/blobs/{sent.digests[0]}"]
+        and [path for path in tmp_path.iterdir() if path.is_file()] == []
+    )
 
 
 @pytest.mark.parametrize("name", ["../../x", "", "a/b", "0" * 31, "A" * 32])
@@ -86,7 +107,9 @@ def test_only_plain_names_are_taken(http: Gateway, name: str) -> None:
 
 
 def test_links_are_not_taken(http: Gateway, tmp_path: Path) -> None:
-    """A link to somebody's file does not make it a blob, and a second name for it does not let anybody change the blob."""
+    """A link to somebody's file does not make it a blob, and a second name for it does not let
+    anybody change the blob.
+    """
     incoming, secret = Path(http.get("/blobs/place")["incoming"]), tmp_path / "secret"
     secret.write_bytes(b"secret")
     (incoming / ("0" * 32)).symlink_to(secret)

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("mecapy_backend.store.writeout", reason="needs the server parts (pip install 'mecapy-jupyter[local]')")
+pytest.importorskip(
+    "mecapy_backend.store.writeout",
+    reason="needs the server parts (pip install 'mecapy-jupyter[local]')",
+)
 
 from mecapy_backend.store import writeout
 
@@ -30,7 +33,9 @@ def unwritten_bytes(fd: int) -> int:
 
 
 def test_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before the last call, which waits for whatever is left, each piece has been waited for and nothing is left."""
+    """Before the last call, which waits for whatever is left, each piece has been waited for and
+    nothing is left.
+    """
     left: list[int] = []
     real = writeout._piece
 
@@ -47,7 +52,9 @@ def test_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             pytest.skip("a file system that writes at once, or never")
         writeout.to_disk(file.fileno())
     assert len(left) == 12 and left[-1] == 0
-    assert max(left) <= 2 * writeout.PIECE_BYTES  # a piece may lie on the border of pages of the file that are larger
+    assert (
+        max(left) <= 2 * writeout.PIECE_BYTES
+    )  # a piece may lie on the border of pages of the file that are larger
 
 
 def test_errors_are_told() -> None:

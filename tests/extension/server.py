@@ -21,7 +21,9 @@ PASSWORD = "the-page's-own-token"
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """`url` ends with the base URL. `home` is its user's home: settings of theirs are written there."""
+    """`url` ends with the base URL. `home` is its user's home: settings of theirs are written
+    there.
+    """
 
     url: str
     home: Path
@@ -35,7 +37,9 @@ class Server:
         path.write_text(f"url = {json.dumps(url)}\ntoken = {json.dumps(token)}\n")
 
     def page(self) -> httpx.Client:
-        """A browser that has logged in: it has the cookies, and sends the XSRF cookie's value back as Jupyter's pages do."""
+        """A browser that has logged in: it has the cookies, and sends the XSRF cookie's value back
+        as Jupyter's pages do.
+        """
         client = httpx.Client(base_url=self.url, timeout=30)
         client.get("login").raise_for_status()
         form = {"password": PASSWORD, "_xsrf": client.cookies["_xsrf"]}
@@ -47,23 +51,60 @@ class Server:
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     """Of a user with this home, and with nothing configured."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MECAPY_", "JUPYTER"))}
-    clean |= {f"JUPYTER_{name}_DIR": str(home / name.lower()) for name in ("RUNTIME", "CONFIG", "DATA")}
-    return clean | {"HOME": str(home), "XDG_CONFIG_HOME": str(home / "config"), "XDG_DATA_HOME": str(home / "data")} | more
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MECAPY_", "JUPYTER"))
+    }
+    clean |= {
+        f"JUPYTER_{name}_DIR": str(home / name.lower()) for name in ("RUNTIME", "CONFIG", "DATA")
+    }
+    return (
+        clean
+        | {
+            "HOME": str(home),
+            "XDG_CONFIG_HOME": str(home / "config"),
+            "XDG_DATA_HOME": str(home / "data"),
+        }
+        | more
+    )
 
 
 @contextmanager
-def running(home: Path, *command: str, root: Path | None = None, **environ: str) -> Iterator[Server]:
-    """`python -m jupyter_server`, or another command, alone in its own home; stopped at the end with its kernels."""
+def running(
+    home: Path, *command: str, root: Path | None = None, **environ: str
+) -> Iterator[Server]:
+    """`python -m jupyter_server`, or another command, alone in its own home; stopped at the end
+    with its kernels.
+    """
     argv = command or (sys.executable, "-m", "jupyter_server")
-    options = ["--no-browser", "--ip=127.0.0.1", "--port=0", "--ServerApp.port_retries=0", "--allow-root", f"--ServerApp.base_url={BASE}"]
+    options = [
+        "--no-browser",
+        "--ip=127.0.0.1",
+        "--port=0",
+        "--ServerApp.port_retries=0",
+        "--allow-root",
+        f"--ServerApp.base_url={BASE}",
+    ]
     options += [f"--IdentityProvider.token={PASSWORD}", f"--ServerApp.root_dir={root or home}"]
     env = environment(home, **environ)
     log = home / "server.log"
     with log.open("wb") as out:
-        process = subprocess.Popen([*argv, *options], env=env, stdout=out, stderr=out, stdin=subprocess.DEVNULL, cwd=root or home)
+        process = subprocess.Popen(
+            [*argv, *options],
+            env=env,
+            stdout=out,
+            stderr=out,
+            stdin=subprocess.DEVNULL,
+            cwd=root or home,
+        )
     try:
-        yield Server(_url(home / "runtime" / f"jpserver-{process.pid}.json", process, log), home, log, process)
+        yield Server(
+            _url(home / "runtime" / f"jpserver-{process.pid}.json", process, log),
+            home,
+            log,
+            process,
+        )
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -81,5 +122,7 @@ def _url(info: Path, process: subprocess.Popen[bytes], log: Path) -> str:
             httpx.get(f"{url}api/status", params={"token": PASSWORD}, timeout=5).raise_for_status()
             return url
         except (OSError, ValueError, httpx.HTTPError):
-            time.sleep(0.05)  # nothing to wait on: the server says only in this file and on its port that it is up
+            time.sleep(
+                0.05
+            )  # nothing to wait on: the server says only in this file and on its port that it is up
     raise AssertionError(f"the Jupyter server did not start:\n{log.read_text()}")

@@ -19,7 +19,9 @@ def test_only_where_the_deployment_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     assert autostart.wanted()
 
 
-def test_a_start_that_fails_is_a_line_in_the_log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_start_that_fails_is_a_line_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """The server serves on, and its log says what is wrong."""
     monkeypatch.setenv("MECAPY_URL", "https://mecapy.example")
     monkeypatch.delenv("MECAPY_TOKEN", raising=False)

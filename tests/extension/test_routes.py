@@ -1,4 +1,6 @@
-"""What a page may ask of the gateway through the Jupyter server, and what it may not: a real server behind a base URL, a real gateway."""
+"""What a page may ask of the gateway through the Jupyter server, and what it may not: a real server
+behind a base URL, a real gateway.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from mecapy_jupyter.gateway.http import Gateway
 
 from .server import Server, running
 
-pytest.importorskip("jupyter_server", reason="no Jupyter server is installed (pip install mecapy-jupyter[lab])")
+pytest.importorskip(
+    "jupyter_server", reason="no Jupyter server is installed (pip install mecapy-jupyter[lab])"
+)
 ABSENT = "00000000-0000-4000-8000-000000000000"
 EVIL = "https://evil.example"
 
@@ -44,7 +48,10 @@ def task_id(gateway: Any) -> str:
 def test_installing_enables_it() -> None:
     """`jupyter server extension list` names it, enabled and valid."""
     done = subprocess.run(
-        [sys.executable, "-m", "jupyter_server.extension.serverextension", "list"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "jupyter_server.extension.serverextension", "list"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     listed = done.stdout + done.stderr
     assert "mecapy_jupyter" in listed
@@ -53,13 +60,21 @@ def test_installing_enables_it() -> None:
 
 
 def test_look_and_cancel(server: Server, page: httpx.Client, gateway: Any, task_id: str) -> None:
-    """A page sees how a task is and stops it; it sees nothing of its code and data, and no answer holds the token."""
+    """A page sees how a task is and stops it; it sees nothing of its code and data, and no answer
+    holds the token.
+    """
     seen = page.get(f"mecapy/tasks/{task_id}")
     assert seen.status_code == 200 and seen.headers["Cache-Control"] == "no-store"
-    assert seen.json().items() >= {"task_id": task_id, "name": "mine", "status": "queued", "position": 1}.items()
+    assert (
+        seen.json().items()
+        >= {"task_id": task_id, "name": "mine", "status": "queued", "position": 1}.items()
+    )
     assert not {"result", "error", "code", "inputs"} & seen.json().keys()
     stopped = page.post(f"mecapy/tasks/{task_id}/cancel")
-    assert (stopped.status_code, stopped.json()) == (200, {"task_id": task_id, "status": "cancelled"})
+    assert (stopped.status_code, stopped.json()) == (
+        200,
+        {"task_id": task_id, "status": "cancelled"},
+    )
     assert Gateway(gateway.url, gateway.token).get(f"/tasks/{task_id}")["status"] == "cancelled"
     absent = page.post(f"mecapy/tasks/{ABSENT}/cancel")
     assert absent.status_code == 404 and "message" in absent.json()
@@ -67,13 +82,19 @@ def test_look_and_cancel(server: Server, page: httpx.Client, gateway: Any, task_
         assert gateway.token not in answer.text + str(answer.headers)
 
 
-def test_a_page_elsewhere_cannot(server: Server, page: httpx.Client, gateway: Any, task_id: str) -> None:
-    """No XSRF value, a wrong one, a foreign origin, no login: each is refused, and the task goes on waiting."""
+def test_a_page_elsewhere_cannot(
+    server: Server, page: httpx.Client, gateway: Any, task_id: str
+) -> None:
+    """No XSRF value, a wrong one, a foreign origin, no login: each is refused, and the task goes on
+    waiting.
+    """
     path = f"mecapy/tasks/{task_id}/cancel"
     assert page.post(path, headers={"X-XSRFToken": ""}).status_code == 403
     assert page.post(path, headers={"X-XSRFToken": "0" * 32}).status_code == 403
     assert page.post(path, headers={"Origin": EVIL}).status_code in (403, 404)
-    assert page.get(f"mecapy/tasks/{task_id}", headers={"Origin": EVIL, "Referer": EVIL}).status_code in (403, 404)
+    assert page.get(
+        f"mecapy/tasks/{task_id}", headers={"Origin": EVIL, "Referer": EVIL}
+    ).status_code in (403, 404)
     assert page.get(path).status_code == 405
     with httpx.Client(base_url=server.url) as stranger:
         assert stranger.post(path).status_code == 403
@@ -81,8 +102,10 @@ def test_a_page_elsewhere_cannot(server: Server, page: httpx.Client, gateway: An
     assert Gateway(gateway.url, gateway.token).get(f"/tasks/{task_id}")["status"] == "queued"
 
 
-ELSEWHERE = """me tasks tasks/{id}/result tasks/{id}/request tasks/{id}/events tasks/{id}/..%2f..%2fme tasks/..%2f..%2fme tasks/%2e%2e/me
-tasks/{id}%2fresult tasks/{id}%3fx=1 tasks/{id}%0a tasks/{upper} tasks//{id} ../mecapy/tasks/{id}/../../me"""
+ELSEWHERE = """me tasks tasks/{id}/result tasks/{id}/request tasks/{id}/events
+tasks/{id}/..%2f..%2fme tasks/..%2f..%2fme tasks/%2e%2e/me
+tasks/{id}%2fresult tasks/{id}%3fx=1 tasks/{id}%0a tasks/{upper}
+tasks//{id} ../mecapy/tasks/{id}/../../me"""
 
 
 def test_only_two_questions_pass(page: httpx.Client, task_id: str) -> None:
@@ -94,7 +117,9 @@ def test_only_two_questions_pass(page: httpx.Client, task_id: str) -> None:
     assert page.delete(f"mecapy/tasks/{task_id}").status_code == 405
 
 
-def test_a_gateway_that_is_away_or_refuses(server: Server, page: httpx.Client, gateway: Any) -> None:
+def test_a_gateway_that_is_away_or_refuses(
+    server: Server, page: httpx.Client, gateway: Any
+) -> None:
     """The page gets a sentence, never the token, and the server serves on."""
     for url, token in ((gateway.url, "wrong-token"), ("http://127.0.0.1:9", gateway.token)):
         server.says_configured(url, token)

@@ -1,4 +1,6 @@
-"""What a client does while something breaks: it asks in a thread of its own, and the test looks at what came of it."""
+"""What a client does while something breaks: it asks in a thread of its own, and the test looks at
+what came of it.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,13 @@ def asked(url: str, code: str, key: str) -> Future[httpx.Response | None]:
     future: Future[httpx.Response | None] = Future()
 
     def ask() -> None:
-        with suppress(httpx.TransportError), httpx.Client(headers={"Authorization": f"Bearer {TOKEN}"}, timeout=20) as http:
-            return future.set_result(http.post(f"{url}/tasks", json={"code": code}, headers={"Idempotency-Key": key}))
+        with (
+            suppress(httpx.TransportError),
+            httpx.Client(headers={"Authorization": f"Bearer {TOKEN}"}, timeout=20) as http,
+        ):
+            return future.set_result(
+                http.post(f"{url}/tasks", json={"code": code}, headers={"Idempotency-Key": key})
+            )
         future.set_result(None)
 
     threading.Thread(target=ask, daemon=True).start()
@@ -32,7 +39,9 @@ def asked(url: str, code: str, key: str) -> Future[httpx.Response | None]:
 
 def rows_of(stack: Stack, key: str) -> list[str]:
     """The tasks that came of submissions with this key."""
-    return [str(row["id"]) for row in stack.sql("SELECT id FROM tasks WHERE idempotency_key = $1", key)]
+    return [
+        str(row["id"]) for row in stack.sql("SELECT id FROM tasks WHERE idempotency_key = $1", key)
+    ]
 
 
 def at_once(count: int, call: Any) -> list[Any]:
@@ -44,7 +53,9 @@ def at_once(count: int, call: Any) -> list[Any]:
 def many(stack: Stack, count: int, code: str = "{}") -> list[Task]:
     """So many tasks; `code` with a number in it, which is the result."""
     with stack.http() as http:
-        made = at_once(count, lambda n: http.post("/tasks", json={"code": code.format(n)}).json()["task_id"])
+        made = at_once(
+            count, lambda n: http.post("/tasks", json={"code": code.format(n)}).json()["task_id"]
+        )
     return [stack.owed(Task(task_id, n)) for n, task_id in enumerate(made)]
 
 

@@ -1,6 +1,8 @@
-"""Who kills and stops things at random while a soak runs, and counts it by kind. Every fault comes from outside, as in real life.
+"""Who kills and stops things at random while a soak runs, and counts it by kind. Every fault comes
+from outside, as in real life.
 
-It runs in the stack's own thread; the load is in `customers`. What it has taken away it puts back before it returns.
+It runs in the stack's own thread; the load is in `customers`. What it has taken away it puts back
+before it returns.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ class Chaos:
         """For so long, and until that many faults have struck."""
         until = time.monotonic() + self._for_s
         while time.monotonic() < until or self.kills.total() < self._at_least:
-            name = self._rng.choices(list(self._faults), [weight for weight, _ in self._faults.values()])[0]
+            name = self._rng.choices(
+                list(self._faults), [weight for weight, _ in self._faults.values()]
+            )[0]
             if self._faults[name][1]():
                 self.kills[name] += 1
             time.sleep(self._rng.uniform(*_PAUSE_S))

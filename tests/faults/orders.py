@@ -1,6 +1,8 @@
-"""What a soak's users submit, and what must come of each, whatever is killed meanwhile. Next: `customers`, who submit it.
+"""What a soak's users submit, and what must come of each, whatever is killed meanwhile. Next:
+`customers`, who submit it.
 
-Each kind is a small program. Those that must complete are tried again when chaos kills their child, as their owner asked (`retries`).
+Each kind is a small program. Those that must complete are tried again when chaos kills their child,
+as their owner asked (`retries`).
 """
 
 from __future__ import annotations
@@ -12,13 +14,17 @@ from typing import Any
 
 RETRIES = 10
 LITTER, SYSV = "mecapy-litter", 0x6D000000
-"""The mark on what a littering task leaves in places that a whole machine shares: in names, and from which key on."""
+"""The mark on what a littering task leaves in places that a whole machine shares: in names, and
+from which key on.
+"""
 _LINES = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """`body` is what is posted. `errors`: the kinds a failed one may have; `prints`: all that its last attempt prints."""
+    """`body` is what is posted. `errors`: the kinds a failed one may have; `prints`: all that its
+    last attempt prints.
+    """
 
     kind: str
     body: dict[str, Any]
@@ -44,7 +50,9 @@ class Order:
 
 
 def endless(rng: random.Random, kinds: Mapping[str, int], *, calm: bool = False) -> Iterator[Order]:
-    """One after the other. `kinds`: how often each comes, beside the others; `calm`: nothing sleeps for long."""
+    """One after the other. `kinds`: how often each comes, beside the others; `calm`: nothing sleeps
+    for long.
+    """
     while True:
         kind = rng.choices(list(kinds), list(kinds.values()))[0]
         made = _MADE[kind](rng, rng.randrange(10**6), 0.05 if calm else 1.0)
@@ -56,33 +64,69 @@ def _value(_: random.Random, n: int, __: float) -> dict[str, Any]:
 
 
 def _inputs(_: random.Random, n: int, __: float) -> dict[str, Any]:
-    return {"body": {"code": "sum(numbers)", "inputs": {"numbers": [n] * 500}, "retries": RETRIES}, "result": 500 * n}
+    return {
+        "body": {"code": "sum(numbers)", "inputs": {"numbers": [n] * 500}, "retries": RETRIES},
+        "result": 500 * n,
+    }
 
 
 def _prints(rng: random.Random, n: int, pace: float) -> dict[str, Any]:
-    code = f"import time\nfor line in range({_LINES}):\n    print({n}, line)\n    time.sleep({rng.random() * 0.02 * pace})\n{n}"
-    return {"body": {"code": code, "retries": RETRIES}, "result": n, "prints": "".join(f"{n} {line}\n" for line in range(_LINES))}
+    code = (
+        f"import time\nfor line in range({_LINES}):\n    print({n}, line)\n    "
+        f"time.sleep({rng.random() * 0.02 * pace})\n{n}"
+    )
+    return {
+        "body": {"code": code, "retries": RETRIES},
+        "result": n,
+        "prints": "".join(f"{n} {line}\n" for line in range(_LINES)),
+    }
 
 
 def _works(rng: random.Random, n: int, pace: float) -> dict[str, Any]:
-    return {"body": {"code": f"import time\ntime.sleep({rng.random() * 2 * pace})\n{n}", "retries": RETRIES}, "result": n}
+    return {
+        "body": {
+            "code": f"import time\ntime.sleep({rng.random() * 2 * pace})\n{n}",
+            "retries": RETRIES,
+        },
+        "result": n,
+    }
 
 
 def _array(_: random.Random, n: int, __: float) -> dict[str, Any]:
     """Large enough that its process maps memory of its own."""
-    return {"body": {"code": f"import numpy as np\nint((np.ones(200_000) * {n}).sum())", "retries": RETRIES}, "result": 200_000 * n}
+    return {
+        "body": {
+            "code": f"import numpy as np\nint((np.ones(200_000) * {n}).sum())",
+            "retries": RETRIES,
+        },
+        "result": 200_000 * n,
+    }
 
 
 def _lucky(_: random.Random, n: int, __: float) -> dict[str, Any]:
-    return {"body": {"code": f"import random\nassert random.SystemRandom().random() < 0.5\n{n}", "retries": RETRIES}, "result": n}
+    return {
+        "body": {
+            "code": f"import random\nassert random.SystemRandom().random() < 0.5\n{n}",
+            "retries": RETRIES,
+        },
+        "result": n,
+    }
 
 
 def _fails(_: random.Random, n: int, __: float) -> dict[str, Any]:
-    return {"body": {"code": f"raise ValueError({n})"}, "state": "failed", "errors": ("cell", "killed")}
+    return {
+        "body": {"code": f"raise ValueError({n})"},
+        "state": "failed",
+        "errors": ("cell", "killed"),
+    }
 
 
 def _crashes(_: random.Random, n: int, __: float) -> dict[str, Any]:
-    return {"body": {"code": f"import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n{n}"}, "state": "failed", "errors": ("killed",)}
+    return {
+        "body": {"code": f"import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n{n}"},
+        "state": "failed",
+        "errors": ("killed",),
+    }
 
 
 def _late(_: random.Random, __: int, pace: float) -> dict[str, Any]:
@@ -95,11 +139,17 @@ def _late(_: random.Random, __: int, pace: float) -> dict[str, Any]:
 
 def _unwanted(rng: random.Random, n: int, pace: float) -> dict[str, Any]:
     code = f"import subprocess, time\nsubprocess.Popen(['sleep', '600'])\ntime.sleep(600)\n{n}"
-    return {"body": {"code": code, "retries": RETRIES}, "state": "cancelled", "cancel_after_s": rng.random() * 2 * pace}
+    return {
+        "body": {"code": code, "retries": RETRIES},
+        "state": "cancelled",
+        "cancel_after_s": rng.random() * 2 * pace,
+    }
 
 
 def _litters(_: random.Random, n: int, __: float) -> dict[str, Any]:
-    """Leaves whatever it may: a process, files, shared memory in both kinds; then dies without a word."""
+    """Leaves whatever it may: a process, files, shared memory in both kinds; then dies without a
+    word.
+    """
     code = f"""
 import contextlib, ctypes, os, signal, subprocess, tempfile
 from multiprocessing import shared_memory
@@ -115,12 +165,24 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 _MADE = {
-    "value": _value, "inputs": _inputs, "prints": _prints, "works": _works, "array": _array, "lucky": _lucky, "fails": _fails,
-    "crashes": _crashes, "late": _late, "unwanted": _unwanted, "litters": _litters,
+    "value": _value, "inputs": _inputs, "prints": _prints, "works": _works, "array": _array,
+    "lucky": _lucky, "fails": _fails, "crashes": _crashes, "late": _late, "unwanted": _unwanted,
+    "litters": _litters,
 }  # fmt: skip
 MIXED = {
-    "value": 30, "inputs": 10, "prints": 12, "works": 12, "array": 8, "lucky": 6, "fails": 8, "crashes": 5, "late": 3, "unwanted": 6,
+    "value": 30, "inputs": 10, "prints": 12, "works": 12, "array": 8, "lucky": 6, "fails": 8,
+    "crashes": 5, "late": 3, "unwanted": 6,
 }  # fmt: skip
 """How often each comes, of a hundred."""
-ROUGH = {"value": 25, "prints": 10, "array": 10, "lucky": 5, "fails": 12, "crashes": 10, "late": 5, "unwanted": 13, "litters": 10}
+ROUGH = {
+    "value": 25,
+    "prints": 10,
+    "array": 10,
+    "lucky": 5,
+    "fails": 12,
+    "crashes": 10,
+    "late": 5,
+    "unwanted": 13,
+    "litters": 10,
+}
 """Half of them are killed, cancelled, or fail."""

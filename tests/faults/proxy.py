@@ -1,6 +1,8 @@
-"""A way between two processes that a test can cut, hold, or turn into a black hole. Knows no protocol; `stack` puts them in place.
+"""A way between two processes that a test can cut, hold, or turn into a black hole. Knows no
+protocol; `stack` puts them in place.
 
-Every proxy counts what its fault did (`hit`), so that a test can say that the fault really happened.
+Every proxy counts what its fault did (`hit`), so that a test can say that the fault really
+happened.
 """
 
 from __future__ import annotations
@@ -49,12 +51,18 @@ class Loop:
 class Proxy:
     """From one address to another.
 
-    `pass`: bytes go through. `cut`: connections are closed and new ones refused after they were made, as by a process that died.
-    `hole`: nothing comes through in either direction and nobody is told, as by a cable that was pulled; what came waits and goes on
-    when it passes again. `deaf`: the same for the answers alone; what is asked still arrives.
+    `pass`: bytes go through. `cut`: connections are closed and new ones refused after they were
+    made, as by a process that died. `hole`: nothing comes through in either direction and nobody is
+    told, as by a cable that was pulled; what came waits and goes on when it passes again. `deaf`:
+    the same for the answers alone; what is asked still arrives.
     """
 
-    def __init__(self, loop: Loop, target: Address | Callable[[], Address], listen: Path | socket.socket | None = None) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        target: Address | Callable[[], Address],
+        listen: Path | socket.socket | None = None,
+    ) -> None:
         """`target` may be asked for anew for each connection: then this is a balancer."""
         self.hit = 0
         self._loop, self._target, self._listen = loop, target, listen
@@ -89,7 +97,10 @@ class Proxy:
 
     async def _turn(self, mode: Mode, delay_s: float) -> None:
         self._mode, self._delay_s = mode, delay_s
-        for event, closed in ((self._there, mode == "hole"), (self._back, mode in ("hole", "deaf"))):
+        for event, closed in (
+            (self._there, mode == "hole"),
+            (self._back, mode in ("hole", "deaf")),
+        ):
             event.clear() if closed else event.set()
         if mode == "cut":
             self._drop()
@@ -111,7 +122,11 @@ class Proxy:
                 return
             await self._passes(self._there)
             target = self._target() if callable(self._target) else self._target
-            there, back = await (asyncio.open_unix_connection(target) if isinstance(target, Path) else asyncio.open_connection(*target))
+            there, back = await (
+                asyncio.open_unix_connection(target)
+                if isinstance(target, Path)
+                else asyncio.open_connection(*target)
+            )
             self._ends.add(back)
             try:
                 async with asyncio.TaskGroup() as group:
@@ -135,7 +150,9 @@ class Proxy:
             self.hit += 1
             await asyncio.sleep(self._delay_s)
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: asyncio.Event) -> None:
+    async def _carry(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: asyncio.Event
+    ) -> None:
         while data := await reader.read(_CHUNK_BYTES):
             await self._passes(way)
             writer.write(data)

@@ -1,7 +1,9 @@
-"""`make soak`: the real stack under a mixed load while everything in it is killed at random; then a check of every task.
+"""`make soak`: the real stack under a mixed load while everything in it is killed at random; then a
+check of every task.
 
-`make soak MINUTES=5 SEED=7`. The seed decides what is submitted, and what is killed in which order; the machine decides when.
-Parts: `customers` submit `orders`, `chaos` kills, `verdict` judges. The stack is `stack`.
+`make soak MINUTES=5 SEED=7`. The seed decides what is submitted, and what is killed in which order;
+the machine decides when. Parts: `customers` submit `orders`, `chaos` kills, `verdict` judges. The
+stack is `stack`.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from .customers import Ledger, at_work
 from .stack import Stack
 
 SETTINGS = {"MAX_LOSSES": "50", "PRELOAD": "numpy"}
-"""Chaos hits some tasks often; that a task which brings workers down is put aside has its own test."""
+"""Chaos hits some tasks often; that a task which brings workers down is put
+aside has its own test.
+"""
 
 
 @dataclass(frozen=True)
@@ -35,13 +39,17 @@ class Report:
         kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(self.kills.items()))
         ledger = self.ledger
         return (
-            f"seed {self.seed}, {self.seconds:.0f} s: {len(ledger.orders)} tasks in {self.verdict.attempts} attempts; {ledger.tries}"
-            f" requests, {ledger.refused} refused for the moment or broken off; {ledger.resubmitted} submitted twice on purpose\n"
+            f"seed {self.seed}, {self.seconds:.0f} s: {len(ledger.orders)} tasks in "
+            f"{self.verdict.attempts} attempts; {ledger.tries}"
+            f" requests, {ledger.refused} refused for the moment or broken off; "
+            f"{ledger.resubmitted} submitted twice on purpose\n"
             f"{sum(self.kills.values())} faults: {kinds}\n{self.verdict}"
         )
 
 
-def soak(folder: Path, seed: str, seconds: float, *, workers: int = 3, gateways: int = 2, faults: int = 0) -> Report:
+def soak(
+    folder: Path, seed: str, seconds: float, *, workers: int = 3, gateways: int = 2, faults: int = 0
+) -> Report:
     """`folder`: a short path; `faults`: at least so many, even if that takes longer."""
     folder.chmod(0o711)
     with Stack(folder, **SETTINGS) as stack:
@@ -51,7 +59,13 @@ def soak(folder: Path, seed: str, seconds: float, *, workers: int = 3, gateways:
             stack.worker()
         chaos, since = Chaos(stack, random.Random(seed), seconds, faults), time.monotonic()
         ledger = at_work(stack, seed, chaos=chaos)
-        return Report(seed, time.monotonic() - since, ledger, dict(chaos.kills), verdict.of(stack, ledger, seed))
+        return Report(
+            seed,
+            time.monotonic() - since,
+            ledger,
+            dict(chaos.kills),
+            verdict.of(stack, ledger, seed),
+        )
 
 
 def main() -> None:

@@ -1,7 +1,9 @@
-"""The real stack as processes, with a way to harm each of them: PostgreSQL, Valkey, gateways, workers, and a proxy on every way between.
+"""The real stack as processes, with a way to harm each of them: PostgreSQL, Valkey, gateways,
+workers, and a proxy on every way between.
 
-Nothing in it is made for tests: the programs, settings and addresses are an operator's. Faults come from outside (signals, proxies,
-rows locked by somebody else, restarts). `check` says whether the promises held for every task a test has submitted.
+Nothing in it is made for tests: the programs, settings and addresses are an operator's. Faults come
+from outside (signals, proxies, rows locked by somebody else, restarts). `check` says whether the
+promises held for every task a test has submitted.
 """
 
 from __future__ import annotations
@@ -55,7 +57,9 @@ class Task:
 
 @dataclass(eq=False)
 class Process:
-    """One gateway or worker, with its own ways to PostgreSQL and Redis (and to the object store, where that is S3)."""
+    """One gateway or worker, with its own ways to PostgreSQL and Redis (and to the object store,
+    where that is S3).
+    """
 
     name: str
     arguments: tuple[str, ...]
@@ -68,7 +72,14 @@ class Process:
 
     def start(self) -> Process:
         with self.log.open("ab") as log:
-            self.popen = subprocess.Popen(self.arguments, env=self.environment, stdout=log, stderr=log, cwd="/", start_new_session=True)
+            self.popen = subprocess.Popen(
+                self.arguments,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                start_new_session=True,
+            )
         return self
 
     @property
@@ -84,7 +95,9 @@ class Process:
 
     def kill(self) -> None:
         """kill -9. Returns when it is gone."""
-        assert self.popen.poll() is None, f"{self.name} had died before it was killed: {self.said()[-3000:]}"
+        assert self.popen.poll() is None, (
+            f"{self.name} had died before it was killed: {self.said()[-3000:]}"
+        )
         self.popen.kill()
         self.popen.wait()
 
@@ -98,7 +111,11 @@ class Process:
         return psutil.Process(self.pid).children(recursive=True)
 
     def zygote(self) -> psutil.Process:
-        return next(one for one in psutil.Process(self.pid).children() if any("zygote" in word for word in one.cmdline()))
+        return next(
+            one
+            for one in psutil.Process(self.pid).children()
+            if any("zygote" in word for word in one.cmdline())
+        )
 
     def children(self) -> list[psutil.Process]:
         """The zygote's: each leads a group. The helper that makes their PID namespaces does not."""
@@ -106,12 +123,20 @@ class Process:
 
 
 class Stack:
-    """Open it with `with`. `folder` must be a short path: sockets lie in it. `cluster`: files of a PostgreSQL that it begins with a copy
-    of; new ones are made in seconds, for they are waited for until they are on the disk."""
+    """Open it with `with`. `folder` must be a short path: sockets lie in it. `cluster`: files of a
+    PostgreSQL that it begins with a copy of; new ones are made in seconds, for they are waited for
+    until they are on the disk.
+    """
 
     def __init__(self, folder: Path, cluster: Path | None = None, **settings: str) -> None:
         self.folder, self.loop = folder, Loop()
-        self.settings = {"LEASE_S": str(LEASE_S), "HEARTBEAT_S": "0.5", "GRACE_S": "0.3", "WORKER_SLOTS": "2", "PRELOAD": ""} | settings
+        self.settings = {
+            "LEASE_S": str(LEASE_S),
+            "HEARTBEAT_S": "0.5",
+            "GRACE_S": "0.3",
+            "WORKER_SLOTS": "2",
+            "PRELOAD": "",
+        } | settings
         self.environment: dict[str, str] = {}
         """Of every process from now on, beside its settings."""
         self.processes: list[Process] = []
@@ -152,24 +177,50 @@ class Stack:
 
     # Processes
 
-    def gateway(self, port: int = 0, *, environment: Mapping[str, str] | None = None, **settings: str) -> Process:
+    def gateway(
+        self, port: int = 0, *, environment: Mapping[str, str] | None = None, **settings: str
+    ) -> Process:
         port = port or _free_port()
-        arguments = (sys.executable, "-m", "mecapy_jupyter.cli", "gateway", "--host", "127.0.0.1", "--port", str(port))
-        process = self._process("gateway", arguments, {"MECAPY_TOKEN": TOKEN, **(environment or {})}, settings, port)
-        self.until(lambda: process.popen.poll() is not None or _answers(process.url), "the gateway answers")
+        arguments = (
+            sys.executable,
+            "-m",
+            "mecapy_jupyter.cli",
+            "gateway",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+        )
+        process = self._process(
+            "gateway", arguments, {"MECAPY_TOKEN": TOKEN, **(environment or {})}, settings, port
+        )
+        self.until(
+            lambda: process.popen.poll() is not None or _answers(process.url), "the gateway answers"
+        )
         assert process.popen.poll() is None, process.said()
         return process
 
     def worker(self, *, environment: Mapping[str, str] | None = None, **settings: str) -> Process:
         """A worker that takes tasks when this returns."""
         more = {"TMPDIR": str(self.scratch), **(environment or {})}
-        process = self._process("worker", (sys.executable, "-m", "mecapy_worker.main"), more, settings)
+        process = self._process(
+            "worker", (sys.executable, "-m", "mecapy_worker.main"), more, settings
+        )
         alive = f"SELECT count(*) FROM workers WHERE id LIKE '%-{process.pid}-%'"
-        self.until(lambda: process.popen.poll() is not None or self.sql(alive)[0][0], "the worker is known")
+        self.until(
+            lambda: process.popen.poll() is not None or self.sql(alive)[0][0], "the worker is known"
+        )
         assert process.popen.poll() is None, process.said()
         return process
 
-    def _process(self, name: str, arguments: tuple[str, ...], more: dict[str, str], settings: dict[str, str], port: int = 0) -> Process:
+    def _process(
+        self,
+        name: str,
+        arguments: tuple[str, ...],
+        more: dict[str, str],
+        settings: dict[str, str],
+        port: int = 0,
+    ) -> Process:
         folder = self.folder / f"{name[0]}{next(self._numbers)}"
         folder.mkdir()
         assert self.postgres.socket and self.valkey.socket
@@ -177,14 +228,26 @@ class Stack:
         postgres = Proxy(self.loop, self.postgres.socket, there)
         cache = Proxy(self.loop, self.valkey.socket, folder / "vk.sock")
         known = {
-            "DATABASE_URL": self.sql_url.replace(quote(str(self.postgres.socket.parent)), quote(str(folder))),
-            "REDIS_URL": self.valkey.url.replace(quote(str(self.valkey.socket)), quote(str(folder / "vk.sock"))),
+            "DATABASE_URL": self.sql_url.replace(
+                quote(str(self.postgres.socket.parent)), quote(str(folder))
+            ),
+            "REDIS_URL": self.valkey.url.replace(
+                quote(str(self.valkey.socket)), quote(str(folder / "vk.sock"))
+            ),
             "BLOB_URL": f"file://{self.blobs}",
             "SANDBOX": "best-effort",
         }
         ours = {f"MECAPY_{key}": value for key, value in (known | self.settings | settings).items()}
         kept = {key: value for key, value in os.environ.items() if not key.startswith("MECAPY_")}
-        process = Process(name, arguments, kept | ours | self.environment | more, folder / "log", postgres, cache, port)
+        process = Process(
+            name,
+            arguments,
+            kept | ours | self.environment | more,
+            folder / "log",
+            postgres,
+            cache,
+            port,
+        )
         self.processes.append(process)
         return process.start()
 
@@ -245,7 +308,12 @@ class Stack:
                     await self._sql.execute(statement)
                     return []
                 return await self._sql.fetch(statement, *arguments)
-            except (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError):
+            except (
+                OSError,
+                asyncpg.InterfaceError,
+                asyncpg.PostgresConnectionError,
+                asyncpg.OperatorInterventionError,
+            ):
                 if self._sql is not None:
                     self._sql.terminate()
                 self._sql = None
@@ -279,14 +347,19 @@ class Stack:
 
     def waiting_for_rows(self, like: str = "") -> int:
         """How many statements wait for a row that is locked; of those that say `like`."""
-        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%UPDATE tasks%' || $1 || '%'"
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query "
+            "LIKE '%UPDATE tasks%' || $1 || '%'"
+        )
         return int(self.sql(waiting, like)[0][0])
 
     # What a client does
 
     def http(self, gateway: Process | None = None, **more: Any) -> httpx.Client:
         url = (gateway or self._usual()).url
-        return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}, **({"timeout": 20} | more))
+        return httpx.Client(
+            base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}, **({"timeout": 20} | more)
+        )
 
     def _usual(self) -> Process:
         return self.of("gateway")[0]
@@ -299,10 +372,21 @@ class Stack:
         return [one for one in self.processes if one.name == name and one.popen.poll() is None]
 
     def submit(
-        self, code: str, result: Any = None, state: str = "completed", *, key: str = "", to: Process | None = None, **more: Any
+        self,
+        code: str,
+        result: Any = None,
+        state: str = "completed",
+        *,
+        key: str = "",
+        to: Process | None = None,
+        **more: Any,
     ) -> Task:
         with self.http(to) as http:
-            answer = http.post("/tasks", json={"code": code} | more, headers={"Idempotency-Key": key} if key else {})
+            answer = http.post(
+                "/tasks",
+                json={"code": code} | more,
+                headers={"Idempotency-Key": key} if key else {},
+            )
         assert answer.status_code == 201, answer.text
         return self.owed(Task(answer.json()["task_id"], result, state))
 
@@ -320,7 +404,9 @@ class Stack:
         return task
 
     def events(self, task: Task, url: str = "") -> Generator[wire.Event]:
-        """As a notebook reads them: from the start to the final one, over as many connections as it takes."""
+        """As a notebook reads them: from the start to the final one, over as many connections as it
+        takes.
+        """
         gateway = Gateway(url or self._usual().url, TOKEN)
         try:
             yield from resumed(gateway, task.id)
@@ -338,7 +424,11 @@ class Stack:
         """Until its code runs, which prints something; the worker it is on."""
         with contextlib.closing(self.events(task)) as told:
             text = ""  # an event may end in the middle of a line
-            next(event for event in told if event.type == wire.STDOUT and saying in (text := text + event.data["text"]))
+            next(
+                event
+                for event in told
+                if event.type == wire.STDOUT and saying in (text := text + event.data["text"])
+            )
         return self.worker_of(task)
 
     def pid_of(self, task: Task) -> int:
@@ -361,15 +451,22 @@ class Stack:
 
     def final(self, task: Task) -> Any:
         """Its row, once it is at its end."""
-        return self.until(lambda: row if (row := self.row(task))["state"] in history.FINAL else None, f"the end of {task.id}")
+        return self.until(
+            lambda: row if (row := self.row(task))["state"] in history.FINAL else None,
+            f"the end of {task.id}",
+        )
 
     def logs(self) -> str:
-        return "\n".join(f"--- {one.name} {one.pid}\n{one.said()[-1500:]}" for one in self.processes)
+        return "\n".join(
+            f"--- {one.name} {one.pid}\n{one.said()[-1500:]}" for one in self.processes
+        )
 
     # What must be true
 
     def check(self) -> None:
-        """Every task submitted until now: one end, the right result, a legal life, a stream that ends once; and no more is owed."""
+        """Every task submitted until now: one end, the right result, a legal life, a stream that
+        ends once; and no more is owed.
+        """
         for task in self.tasks:
             row = self.final(task)
             assert row["state"] == task.state, (task, row["outcome"], self.logs())
@@ -378,15 +475,22 @@ class Stack:
                     assert _patiently(http, f"/tasks/{task.id}/result")["result"] == task.result
                 assert _patiently(http, f"/tasks/{task.id}")["status"] == task.state
             seen = list(self.events(task))
-            assert [event.type in wire.FINAL for event in seen] == [False] * (len(seen) - 1) + [True], seen
-        steps = "SELECT was, now, was_attempt, attempt, changed_outcome FROM history WHERE task = $1 ORDER BY n"
+            assert [event.type in wire.FINAL for event in seen] == [False] * (len(seen) - 1) + [
+                True
+            ], seen
+        steps = (
+            "SELECT was, now, was_attempt, attempt, changed_outcome FROM history WHERE task = "
+            "$1 ORDER BY n"
+        )
         for task in self.tasks:
             history.check([history.Step(*row) for row in self.sql(steps, task.id)])
         self.tasks.clear()
         self.until(lambda: not self.left_behind(), "nothing is left behind")
 
     def settle(self) -> None:
-        """After a test: every way is open again, and what it has submitted is checked. A failure is this test's alone."""
+        """After a test: every way is open again, and what it has submitted is checked. A failure is
+        this test's alone.
+        """
         for process in self.processes:
             process.postgres.mode("pass")
             process.redis.mode("pass")
@@ -396,18 +500,29 @@ class Stack:
             self.tasks.clear()
 
     def left_behind(self) -> list[str]:
-        """What nobody needs any more once every task is at its end: processes, folders, keys, and what waits in the queue."""
+        """What nobody needs any more once every task is at its end: processes, folders, keys, and
+        what waits in the queue.
+        """
         left = list[str]()
         workers = self.of("worker")
         for worker in workers:
             with contextlib.suppress(StopIteration, psutil.Error, ProcessLookupError):
                 zygote = worker.zygote()
                 idle = int(worker.environment["MECAPY_WORKER_SLOTS"]) + 1
-                below = [(one.pid, os.getpgid(one.pid) == zygote.pid) for one in zygote.children(recursive=True)]
+                below = [
+                    (one.pid, os.getpgid(one.pid) == zygote.pid)
+                    for one in zygote.children(recursive=True)
+                ]
                 left += [f"process {pid}" for pid, _ in [one for one in below if not one[1]][idle:]]
                 # The namespaces' helper, the init of each idle child, and the next one.
-                left += [f"process {pid}" for pid, _ in [one for one in below if one[1]][idle + 2 :]]
-        children = [path for pool in self.scratch.glob("mecapy-worker-*/pool-*") for path in pool.glob("child-*")]
+                left += [
+                    f"process {pid}" for pid, _ in [one for one in below if one[1]][idle + 2 :]
+                ]
+        children = [
+            path
+            for pool in self.scratch.glob("mecapy-worker-*/pool-*")
+            for path in pool.glob("child-*")
+        ]
         most = sum(int(worker.environment["MECAPY_WORKER_SLOTS"]) + 1 for worker in workers)
         alive = [path for path in children if not _abandoned(path.parent)]
         left += [str(path) for path in alive[most:]]
@@ -415,8 +530,14 @@ class Stack:
         with self.redis() as connection:
             for lane in keys.LANES:
                 left += [f"queued {name!r}" for name, _ in connection.zscan_iter(lane)]
-                left += [f"in line {name!r}" for name, _ in connection.hscan_iter(f"{lane}:waiting")]
-            left += [f"for ever {key!r}" for key in connection.scan_iter("mecapy:events:*") if connection.ttl(key) == -1]
+                left += [
+                    f"in line {name!r}" for name, _ in connection.hscan_iter(f"{lane}:waiting")
+                ]
+            left += [
+                f"for ever {key!r}"
+                for key in connection.scan_iter("mecapy:events:*")
+                if connection.ttl(key) == -1
+            ]
         return left
 
 
@@ -460,7 +581,9 @@ def _free_port() -> int:
 
 
 def gone(pid: int, within_s: float = 10.0) -> bool:
-    """Whether a process ends within a time. Polls, for nobody tells the death of a stranger's child."""
+    """Whether a process ends within a time. Polls, for nobody tells the death of a stranger's
+    child.
+    """
     until = time.monotonic() + within_s
     while psutil.pid_exists(pid):
         if time.monotonic() > until:

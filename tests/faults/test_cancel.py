@@ -1,4 +1,6 @@
-"""Cancels at every moment of a task's life, also of one whose worker is dead: the end is `cancelled` or the task's own, never both."""
+"""Cancels at every moment of a task's life, also of one whose worker is dead: the end is
+`cancelled` or the task's own, never both.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def test_f20_before_it_is_claimed(stack: Stack) -> None:
 
 
 def test_f20_between_claim_and_start(stack: Stack) -> None:
-    """A worker has taken it out of the queue and asks to start it: the cancel is first, and the start finds nothing."""
+    """A worker has taken it out of the queue and asks to start it: the cancel is first, and the
+    start finds nothing.
+    """
     for worker in stack.of("worker"):
         worker.postgres.mode("hole")
     task = stack.submit("1", state="cancelled")
@@ -65,7 +69,9 @@ def test_f20_when_it_is_over(stack: Stack) -> None:
 
 
 def test_f20_of_a_task_whose_worker_is_dead(stack: Stack) -> None:
-    """Its worker was killed, and nobody has noticed yet: it is cancelled when that is found, and not run again."""
+    """Its worker was killed, and nobody has noticed yet: it is cancelled when that is found, and
+    not run again.
+    """
     task = stack.submit(FOREVER, state="cancelled")
     stack.pid_of(task)
     stack.worker_of(task).kill()
@@ -74,7 +80,9 @@ def test_f20_of_a_task_whose_worker_is_dead(stack: Stack) -> None:
 
 
 def test_f20_of_a_stopped_worker(stack: Stack) -> None:
-    """SIGSTOP of its worker: the cancel renews no lease. It is cancelled without it, and nothing it says later counts."""
+    """SIGSTOP of its worker: the cancel renews no lease. It is cancelled without it, and nothing it
+    says later counts.
+    """
     task = stack.submit(FOREVER, state="cancelled")
     pid = stack.pid_of(task)
     victim = stack.worker_of(task)

@@ -1,4 +1,6 @@
-"""What a client sees: connections that break at every event, and a notebook whose worker dies under a printing cell."""
+"""What a client sees: connections that break at every event, and a notebook whose worker dies under
+a printing cell.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,16 @@ from ..magic.conftest import Gate, Kernel
 from .asking import balanced
 from .stack import TOKEN, Stack, Task
 
-PRINTING = "import time\nfor n in range(20):\n    print('line', n, flush=True)\n    time.sleep({})\n'told'"
+PRINTING = (
+    "import time\nfor n in range(20):\n    print('line', n, flush=True)\n    time.sleep({})\n'told'"
+)
 LINES = [f"line {n}" for n in range(20)]
 
 
 def test_f21_the_connection_breaks_after_every_event(stack: Stack) -> None:
-    """P13: whoever is cut off after each single event has heard every event once, in order, at the end."""
+    """P13: whoever is cut off after each single event has heard every event once, in order, at the
+    end.
+    """
     task = stack.submit(PRINTING.format(0.05), "told")
     with balanced(stack, stack.of("gateway")[:1]) as way:
         heard = list[wire.Event]()
@@ -34,12 +40,20 @@ def test_f21_the_connection_breaks_after_every_event(stack: Stack) -> None:
     whole = [event for event in stack.events(task) if event.type != wire.QUEUED]
     *said, final = [event for event in heard if event.type != wire.QUEUED]
     assert said == whole[:-1]
-    assert (final.type, final.data) == (whole[-1].type, whole[-1].data)  # told from the row it has another id
-    assert "".join(event.data["text"] for event in heard if event.type == wire.STDOUT).splitlines() == LINES
+    assert (final.type, final.data) == (
+        whole[-1].type,
+        whole[-1].data,
+    )  # told from the row it has another id
+    assert (
+        "".join(event.data["text"] for event in heard if event.type == wire.STDOUT).splitlines()
+        == LINES
+    )
 
 
 def test_p13_a_write_whose_answer_is_lost(stack: Stack) -> None:
-    """A worker's connection to Redis breaks again and again under a printing task, so that it repeats itself: no line is doubled."""
+    """A worker's connection to Redis breaks again and again under a printing task, so that it
+    repeats itself: no line is doubled.
+    """
     task = stack.submit(PRINTING.format(0.1), "told")
     worker = stack.until_running(task)
     for _ in range(6):
@@ -51,7 +65,11 @@ def test_p13_a_write_whose_answer_is_lost(stack: Stack) -> None:
     text = "".join(event.data["text"] for event in stack.events(task) if event.type == wire.STDOUT)
     assert text.splitlines() == LINES
     with stack.redis() as redis:
-        entries = [fields[b"at"] for _, fields in redis.xrange(f"mecapy:events:{task.id}") if b"at" in fields]
+        entries = [
+            fields[b"at"]
+            for _, fields in redis.xrange(f"mecapy:events:{task.id}")
+            if b"at" in fields
+        ]
     assert len(entries) > len(set(entries)), "nothing was written twice"
     with stack.http() as http:
         again = http.get(f"/tasks/{task.id}/events").text
@@ -65,8 +83,14 @@ def kernel(bare_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Itera
     from notebooks.run_demo import without_mecapy
 
     folder: Path = tmp_path_factory.mktemp("notebook")
-    there = {"MECAPY_URL": bare_stack.of("gateway")[0].url, "MECAPY_TOKEN": TOKEN, "XDG_STATE_HOME": str(folder)}
-    manager, client = start_new_kernel(env=without_mecapy() | there, cwd=str(folder), extra_arguments=["--log-level=ERROR"])
+    there = {
+        "MECAPY_URL": bare_stack.of("gateway")[0].url,
+        "MECAPY_TOKEN": TOKEN,
+        "XDG_STATE_HOME": str(folder),
+    }
+    manager, client = start_new_kernel(
+        env=without_mecapy() | there, cwd=str(folder), extra_arguments=["--log-level=ERROR"]
+    )
     try:
         kernel = Kernel(manager, client)
         assert kernel.run("%load_ext mecapy_jupyter").ok
@@ -89,8 +113,13 @@ def newest(stack: Stack) -> Any:
 
 
 def test_a_worker_dies_under_a_notebook(stack: Stack, kernel: Kernel) -> None:
-    """kill -9 of the worker in mid-cell: the notebook shows each line once, and so does all that shows it later."""
-    code = "%%mecapy\nimport time\nfor n in range(12):\n    print('line', n, flush=True)\n    time.sleep(0.2)\nlast = n"
+    """kill -9 of the worker in mid-cell: the notebook shows each line once, and so does all that
+    shows it later.
+    """
+    code = (
+        "%%mecapy\nimport time\nfor n in range(12):\n    print('line', n, flush=True)\n    "
+        "time.sleep(0.2)\nlast = n"
+    )
     message = kernel.client.execute(code, allow_stdin=False)
     outputs, cleared, killed, idle = "", 0, False, False
     while not idle:
@@ -122,7 +151,9 @@ def test_a_worker_dies_under_a_notebook(stack: Stack, kernel: Kernel) -> None:
 
 
 def test_a_task_put_aside_can_be_run_again(stack: Stack, gate: Gate) -> None:
-    """P6: a task that killed three workers says so, attempt by attempt, and runs when it is submitted anew."""
+    """P6: a task that killed three workers says so, attempt by attempt, and runs when it is
+    submitted anew.
+    """
     task = stack.submit(f"{gate.wait}'fine'", state="failed")
     for _ in range(3):
         stack.until(lambda: stack.row(task)["state"] == "running", "it runs")
@@ -130,14 +161,20 @@ def test_a_task_put_aside_can_be_run_again(stack: Stack, gate: Gate) -> None:
         victim.kill()
         lost = f"-{victim.pid}-"  # another may run it already
         stack.until(
-            lambda lost=lost: stack.row(task)["state"] != "running" or lost not in (stack.row(task)["worker"] or ""), "it is taken back"
+            lambda lost=lost: (
+                stack.row(task)["state"] != "running"
+                or lost not in (stack.row(task)["worker"] or "")
+            ),
+            "it is taken back",
         )
         stack.worker()
     assert '"worker_lost"' in stack.final(task)["outcome"]
     with stack.http() as http:
         attempts = http.get(f"/tasks/{task.id}").json()["history"]
     assert [attempt["why"] for attempt in attempts] == ["worker_lost"] * 3
-    assert len({attempt["worker"] for attempt in attempts}) == 3 and "3 times" in attempts[-1]["said"]
+    assert (
+        len({attempt["worker"] for attempt in attempts}) == 3 and "3 times" in attempts[-1]["said"]
+    )
     gate.open()
     again = stack.submit_again(task.id)
     stack.tasks[-1] = Task(again.id, "fine")

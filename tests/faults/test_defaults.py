@@ -26,13 +26,17 @@ def plain_stack(cluster: Path) -> Iterator[Stack]:
 
 
 def test_p03_a_lost_worker(plain_stack: Stack, record_property: pytest.RecordProperty) -> None:
-    """kill -9 of a worker just after it renewed its lease, of a task with a timeout of hours: it runs again within 12 seconds (15 are
-    allowed, for a busy machine)."""
+    """kill -9 of a worker just after it renewed its lease, of a task with a timeout of hours: it
+    runs again within 12 seconds (15 are allowed, for a busy machine).
+    """
     stack = plain_stack
     task = stack.submit(UP.format(6, "again"), "again", timeout=7200.0)
     victim = stack.until_running(task)
     renewed = stack.row(task)["lease_until"]
-    stack.until(lambda: stack.row(task)["lease_until"] != renewed or stack.row(task)["attempt"] > 1, "its lease is renewed")
+    stack.until(
+        lambda: stack.row(task)["lease_until"] != renewed or stack.row(task)["attempt"] > 1,
+        "its lease is renewed",
+    )
     victim.kill()
     since = time.monotonic()
     stack.until(lambda: stack.row(task)["attempt"] == 2, "it runs again", 40)

@@ -1,4 +1,6 @@
-"""Disks that are full or read-only, as small file systems of this test's own: named in /readyz and by the doctor, and nothing is lost."""
+"""Disks that are full or read-only, as small file systems of this test's own: named in /readyz and
+by the doctor, and nothing is lost.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,10 @@ def mounted(folder: Path, megabytes: int) -> Generator[Path]:
     folder.mkdir()
     if (
         os.geteuid()
-        or subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=711", "tmpfs", folder], check=False).returncode
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=711", "tmpfs", folder],
+            check=False,
+        ).returncode
     ):
         pytest.skip("needs the right to mount a file system")
     try:
@@ -59,19 +64,31 @@ def gateway(stack: Stack, small_disk: Path) -> Iterator[Process]:
 def ready(stack: Stack, gateway: Process) -> dict[str, str]:
     """The parts of a gateway that are not well, once one is not."""
     with stack.http(gateway) as http:
-        answer = stack.until(lambda: said if (said := http.get("/readyz")).status_code == 503 else None, "it is not ready")
-    return {part: state for part, state in answer.json()["parts"].items() if state not in ("ok", "unknown")}
+        answer = stack.until(
+            lambda: said if (said := http.get("/readyz")).status_code == 503 else None,
+            "it is not ready",
+        )
+    return {
+        part: state
+        for part, state in answer.json()["parts"].items()
+        if state not in ("ok", "unknown")
+    }
 
 
 def test_f16_store_full(stack: Stack, gateway: Process, small_disk: Path) -> None:
-    """The disk of the object store is full: /readyz says so, small tasks run, a large result waits and is kept when there is room."""
+    """The disk of the object store is full: /readyz says so, small tasks run, a large result waits
+    and is kept when there is room.
+    """
     client = Client(gateway.url, "token-of-the-faults")
     filler = small_disk / "filler"
     filler.write_bytes(bytes(79_000_000))
     assert ready(stack, gateway) == {"store": "full"}
     task = client.run(DATA.format(40_000), outputs=["data"])
     big = stack.owed(Task(task.id, ANY))
-    stack.until(lambda: '"what":"store"' in stack.of("worker")[0].said().replace(" ", ""), "the result waits")
+    stack.until(
+        lambda: '"what":"store"' in stack.of("worker")[0].said().replace(" ", ""),
+        "the result waits",
+    )
     assert stack.row(big)["state"] == "running"
     filler.unlink()
     assert stack.final(big)["attempt"] == 1 and task.vars["data"] == bytes(range(256)) * 40_000
@@ -88,7 +105,10 @@ def test_f16_store_read_only(stack: Stack, gateway: Process, small_disk: Path) -
         stack.final(small)
         task = client.run(DATA.format(4000), outputs=["data"])
         big = stack.owed(Task(task.id, ANY))
-        stack.until(lambda: '"what":"store"' in stack.of("worker")[0].said().replace(" ", ""), "the result waits")
+        stack.until(
+            lambda: '"what":"store"' in stack.of("worker")[0].said().replace(" ", ""),
+            "the result waits",
+        )
     finally:
         remounted(small_disk, "rw")
     assert stack.final(big)["attempt"] == 1 and task.vars["data"] == bytes(range(256)) * 4000
@@ -96,7 +116,9 @@ def test_f16_store_read_only(stack: Stack, gateway: Process, small_disk: Path) -
 
 
 def test_f16_disk_of_a_worker_full(stack: Stack, small_disk: Path) -> None:
-    """A worker whose own disk is full takes no tasks and says why; another worker runs them, and it comes back when there is room."""
+    """A worker whose own disk is full takes no tasks and says why; another worker runs them, and it
+    comes back when there is room.
+    """
     for worker in stack.of("worker"):
         stack.end(worker)
     scratch = small_disk / "tmp"
@@ -108,7 +130,9 @@ def test_f16_disk_of_a_worker_full(stack: Stack, small_disk: Path) -> None:
     stack.until(lambda: "takes no tasks" in full.said(), "it has noticed")
     waiting = stack.submit("'elsewhere'", "elsewhere")
     with stack.http() as http:
-        health = stack.until(lambda: http.get("/workers").json()[0]["info"].get("health"), "its heartbeat says so")
+        health = stack.until(
+            lambda: http.get("/workers").json()[0]["info"].get("health"), "its heartbeat says so"
+        )
     assert "make room" in health["disk"] and stack.row(waiting)["state"] == "queued"
     other = stack.worker()
     assert str(other.pid) in stack.final(waiting)["worker"]
@@ -119,7 +143,9 @@ def test_f16_disk_of_a_worker_full(stack: Stack, small_disk: Path) -> None:
 
 
 def test_f16_task_fills_the_disk(stack: Stack, small_disk: Path) -> None:
-    """A task that fills its worker's disk fails with the system's own error; the worker clears up after it and serves on."""
+    """A task that fills its worker's disk fails with the system's own error; the worker clears up
+    after it and serves on.
+    """
     for worker in stack.of("worker"):
         stack.end(worker)
     worker = stack.worker(environment={"TMPDIR": str(small_disk)})

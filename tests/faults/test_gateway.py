@@ -14,7 +14,9 @@ from .stack import Stack, Task
 
 
 def test_f01_gateway_killed_before_commit(stack: Stack) -> None:
-    """kill -9 while the insert is on its way to PostgreSQL: nothing came to be, and the same request elsewhere makes one task."""
+    """kill -9 while the insert is on its way to PostgreSQL: nothing came to be, and the same
+    request elsewhere makes one task.
+    """
     doomed, key = stack.gateway(), uuid.uuid4().hex
     doomed.postgres.mode("hole")
     answer = asked(doomed.url, "'once'", key)
@@ -26,7 +28,9 @@ def test_f01_gateway_killed_before_commit(stack: Stack) -> None:
 
 
 def test_f01_gateway_killed_between_commit_and_enqueue(stack: Stack) -> None:
-    """kill -9 when the row is committed and Redis has not heard of it: the reconciler enqueues it, though nobody asks again."""
+    """kill -9 when the row is committed and Redis has not heard of it: the reconciler enqueues it,
+    though nobody asks again.
+    """
     doomed, key = stack.gateway(), uuid.uuid4().hex
     doomed.redis.mode("hole")
     answer = asked(doomed.url, "'once'", key)
@@ -38,7 +42,9 @@ def test_f01_gateway_killed_between_commit_and_enqueue(stack: Stack) -> None:
 
 
 def test_f01_gateway_killed_before_its_answer(stack: Stack) -> None:
-    """kill -9 when the task runs already and its client knows nothing: who repeats the request gets the same task."""
+    """kill -9 when the task runs already and its client knows nothing: who repeats the request gets
+    the same task.
+    """
     doomed, key = stack.gateway(), uuid.uuid4().hex
     with front(stack, doomed) as way:
         way.mode("deaf")
@@ -52,22 +58,34 @@ def test_f01_gateway_killed_before_its_answer(stack: Stack) -> None:
 
 
 def test_f01_gateway_killed_while_followed(stack: Stack) -> None:
-    """kill -9 under an event stream: who comes back through another gateway has missed nothing and hears nothing twice."""
+    """kill -9 under an event stream: who comes back through another gateway has missed nothing and
+    hears nothing twice.
+    """
     doomed, lines = stack.gateway(), [f"line {n}\n" for n in range(30)]
-    task = stack.submit("import time\nfor n in range(30):\n    print('line', n, flush=True)\n    time.sleep(0.05)\n'end'", "end")
+    task = stack.submit(
+        "import time\nfor n in range(30):\n    print('line', n, flush=True)\n    "
+        "time.sleep(0.05)\n'end'",
+        "end",
+    )
     with balanced(stack, [doomed, stack.of("gateway")[0]]) as way:
         heard = list[wire.Event]()
         for event in stack.events(task, way.url):
             heard.append(event)
             if event.type == wire.STDOUT and doomed.popen.poll() is None:
                 doomed.kill()
-    assert "".join(event.data["text"] for event in heard if event.type == wire.STDOUT) == "".join(lines)
-    assert len({event.id for event in heard if event.type != wire.QUEUED}) == sum(event.type != wire.QUEUED for event in heard)
+    assert "".join(event.data["text"] for event in heard if event.type == wire.STDOUT) == "".join(
+        lines
+    )
+    assert len({event.id for event in heard if event.type != wire.QUEUED}) == sum(
+        event.type != wire.QUEUED for event in heard
+    )
 
 
 def test_p05_two_hundred_retries(stack: Stack) -> None:
-    """The same key and body 200 times at once, at two gateways: one task. The same key with another body: 422. A gateway that has too
-    many at once for the moment says so, and is asked again, as clients do."""
+    """The same key and body 200 times at once, at two gateways: one task. The same key with another
+    body: 422. A gateway that has too many at once for the moment says so, and is asked again, as
+    clients do.
+    """
     second, key = stack.gateway(), uuid.uuid4().hex
     first = stack.of("gateway")[0]
     with stack.http(first) as here, stack.http(second) as there:
@@ -76,7 +94,9 @@ def test_p05_two_hundred_retries(stack: Stack) -> None:
         def ask(number: int) -> httpx.Response:
             until = time.monotonic() + 60
             while True:
-                answer = (here, there)[number % 2].post("/tasks", json={"code": "'one'"}, headers=headers)
+                answer = (here, there)[number % 2].post(
+                    "/tasks", json={"code": "'one'"}, headers=headers
+                )
                 if answer.status_code != 503 or time.monotonic() > until:
                     return answer
                 time.sleep(float(answer.headers["Retry-After"]))

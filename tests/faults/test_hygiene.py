@@ -1,4 +1,5 @@
-"""After many tasks, half of them killed, cancelled or failing, nothing of them is left; and a worker is no larger than it was.
+"""After many tasks, half of them killed, cancelled or failing, nothing of them is left; and a
+worker is no larger than it was.
 
 `MECAPY_SOAK_TASKS=10000` runs so many; the suite a few hundred.
 """
@@ -41,7 +42,9 @@ def roomy(cluster: Path) -> Iterator[Stack]:
 
 @pytest.mark.timeout(300 + TASKS)
 def test_nothing_is_left(roomy: Stack) -> None:
-    """No process, file, shared memory, SysV object, open file or key of a task outlives it; forgotten, it leaves no row and no blob."""
+    """No process, file, shared memory, SysV object, open file or key of a task outlives it;
+    forgotten, it leaves no row and no blob.
+    """
     work(roomy, WARM, "warm")
     before = traces.of(roomy)
     work(roomy, TASKS, "rough")
@@ -51,7 +54,10 @@ def test_nothing_is_left(roomy: Stack) -> None:
     grown = {name: after.rss_bytes[name] - size for name, size in before.rss_bytes.items()}
     print(f"memory after {WARM} tasks, and after {TASKS} more:")
     for name, size in before.rss_bytes.items():
-        print(f"{name:<10} {size / 1e6:7.1f} MB {grown[name] / 1e6:+7.1f} MB, {before.fds[name]} → {after.fds[name]} open files")
+        print(
+            f"{name:<10} {size / 1e6:7.1f} MB {grown[name] / 1e6:+7.1f} MB, {before.fds[name]} → "
+            f"{after.fds[name]} open files"
+        )
     assert max(grown.values()) < GROWTH_BYTES, grown
     forget_all(roomy)
     roomy.until(lambda: not traces.stored(roomy), "nothing is stored any more")
@@ -79,16 +85,24 @@ def forget_all(stack: Stack) -> None:
 
 
 def test_traces_see(roomy: Stack) -> None:
-    """What a task could leave behind would be found: a file, shared memory of both kinds, a folder, open files, a row, a key, a blob."""
+    """What a task could leave behind would be found: a file, shared memory of both kinds, a folder,
+    open files, a row, a key, a blob.
+    """
     before, libc = traces.of(roomy), ctypes.CDLL(None)
-    shared, loose, blob = Path(f"/dev/shm/{LITTER}-0-{os.getpid()}"), roomy.scratch / "loose", roomy.blobs / "local" / "ab" / "ab"
+    shared, loose, blob = (
+        Path(f"/dev/shm/{LITTER}-0-{os.getpid()}"),
+        roomy.scratch / "loose",
+        roomy.blobs / "local" / "ab" / "ab",
+    )
     segment = libc.shmget(SYSV + 10**6 - 1, 4096, 0o1600)
     try:
         for path in (shared, loose, blob):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("x")
         left = traces.more(roomy, before, fds=-1000, within_s=0.0)
-        assert {str(shared), str(loose), f"SysV shm {SYSV + 10**6 - 1}"} < set(left) and any("open files" in one for one in left)
+        assert {str(shared), str(loose), f"SysV shm {SYSV + 10**6 - 1}"} < set(left) and any(
+            "open files" in one for one in left
+        )
         task = roomy.submit("1", 1)
         roomy.final(task)
         stored = traces.stored(roomy)

@@ -1,4 +1,6 @@
-"""SIGTERM, as every deploy sends it: workers hand back what they cannot finish, gateways end, and a notebook notices nothing."""
+"""SIGTERM, as every deploy sends it: workers hand back what they cannot finish, gateways end, and a
+notebook notices nothing.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,25 @@ from .proxy import Proxy
 from .stack import TOKEN, Process, Stack, Task
 
 LINES = [f"line {n}" for n in range(25)]
-PRINTING = "import time\nfor n in range(25):\n    print('line', n, flush=True)\n    time.sleep(0.1)\n'told'"
+PRINTING = (
+    "import time\nfor n in range(25):\n    print('line', n, flush=True)\n    "
+    "time.sleep(0.1)\n'told'"
+)
 
 
 def shown(events: list[wire.Event]) -> list[str]:
-    """What stands in a notebook in the end: an attempt that begins takes away what the one before had said."""
+    """What stands in a notebook in the end: an attempt that begins takes away what the one before
+    had said.
+    """
     text = ""
     for event in events:
-        text = "" if event.type == wire.STARTED else text + event.data["text"] if event.type == wire.STDOUT else text
+        text = (
+            ""
+            if event.type == wire.STARTED
+            else text + event.data["text"]
+            if event.type == wire.STDOUT
+            else text
+        )
     return text.splitlines()
 
 
@@ -41,8 +54,11 @@ def test_f19_finishes_what_it_can(stack: Stack) -> None:
 
 
 def test_f19_hands_back_the_rest(stack: Stack) -> None:
-    """One that takes longer is handed back at once, at its old place: it runs elsewhere, and no attempt of its own is spent."""
-    # It fails the first time that it comes to its end: that is its first failure, and `retries` has one more try for it.
+    """One that takes longer is handed back at once, at its old place: it runs elsewhere, and no
+    attempt of its own is spent.
+    """
+    # It fails the first time that it comes to its end: that is its first failure, and `retries` has
+    # one more try for it.
     code = "import time\nprint('up', flush=True)\ntime.sleep(3)\n1 / 0"
     task = stack.submit(code, state="failed", retries=1)
     worker = stack.until_running(task)
@@ -58,7 +74,9 @@ def test_f19_hands_back_the_rest(stack: Stack) -> None:
 
 
 def test_f19_takes_no_more(stack: Stack) -> None:
-    """A worker told to stop while the queue is long takes nothing more from it, and loses nothing of it."""
+    """A worker told to stop while the queue is long takes nothing more from it, and loses nothing
+    of it.
+    """
     busy = [stack.submit(UP.format(6, n), n) for n in range(4)]
     for task in busy:
         stack.until_running(task)
@@ -72,8 +90,9 @@ def test_f19_takes_no_more(stack: Stack) -> None:
 
 @pytest.mark.timeout(300)
 def test_p14_rolling_restart(stack: Stack) -> None:
-    """Every gateway and every worker is replaced in turn while clients submit and follow printing tasks: no line is doubled or
-    missing, no error reaches a client, and no attempt is spent."""
+    """Every gateway and every worker is replaced in turn while clients submit and follow printing
+    tasks: no line is doubled or missing, no error reaches a client, and no attempt is spent.
+    """
     gateways = [stack.of("gateway")[0], stack.gateway()]
     before = set(gateways + stack.of("worker"))
     with balanced(stack, gateways) as way:
@@ -94,7 +113,9 @@ def test_p14_rolling_restart(stack: Stack) -> None:
     assert len(told) >= 8
     for task_id, events in told:
         stack.owed(Task(task_id, "told"))
-        assert shown(events) == LINES and [event.type for event in events if event.type in wire.FINAL] == ["completed"]
+        assert shown(events) == LINES and [
+            event.type for event in events if event.type in wire.FINAL
+        ] == ["completed"]
     ids = [task_id for task_id, _ in told]
     assert stack.sql("SELECT count(*) FROM tasks WHERE id = ANY($1) AND losses > 0", ids)[0][0] == 0
     left = "SELECT count(*) FROM tasks WHERE id = ANY($1) AND jsonb_array_length(earlier) > 0"
@@ -103,14 +124,19 @@ def test_p14_rolling_restart(stack: Stack) -> None:
 
 
 def _follow(stack: Stack, way: Proxy, over: threading.Event) -> list[tuple[str, list[wire.Event]]]:
-    """One notebook: a cell after another, until the restart is over. Its tasks, and all it heard of each."""
+    """One notebook: a cell after another, until the restart is over. Its tasks, and all it heard of
+    each.
+    """
     client, told = Client(way.url, TOKEN), list[tuple[str, list[wire.Event]]]()
     while not over.is_set() or len(told) < 2:
         task = client.run(PRINTING, retries=0)
         try:
             assert task.result(90) == "told"
         except TimeoutError:
-            raise AssertionError(f"{task.id} has no end: {task.outcome} {stack.row(Task(task.id))['state']}\n{stack.logs()}") from None
+            raise AssertionError(
+                f"{task.id} has no end: {task.outcome} "
+                f"{stack.row(Task(task.id))['state']}\n{stack.logs()}"
+            ) from None
         events = list[wire.Event]()
         while not events or events[-1].type not in wire.FINAL:
             event = task.events.get(timeout=10)
@@ -126,4 +152,7 @@ def _replace(stack: Stack, gateways: list[Process], old: Process) -> None:
     new = stack.gateway()
     gateways[gateways.index(old)] = new
     old.signal(signal.SIGTERM)
-    assert old.ended() in (0, -signal.SIGTERM)  # uvicorn ends itself by the signal it was sent, once all is closed
+    assert old.ended() in (
+        0,
+        -signal.SIGTERM,
+    )  # uvicorn ends itself by the signal it was sent, once all is closed

@@ -1,4 +1,6 @@
-"""What a task may leave behind: nothing, also when it, its child, its zygote or its worker was killed."""
+"""What a task may leave behind: nothing, also when it, its child, its zygote or its worker was
+killed.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,10 @@ def shared() -> set[str]:
 
 
 def test_f31_nothing_is_left(stack: Stack) -> None:
-    """Tasks that make files, shared memory and open files; a third of them killed with their child, some with their worker. Then no
-    file, no segment, no process and no descriptor is more than before."""
+    """Tasks that make files, shared memory and open files; a third of them killed with their child,
+    some with their worker. Then no file, no segment, no process and no descriptor is more than
+    before.
+    """
     stack.final(stack.submit("1", 1))
     worker = stack.of("worker")[0]
     shm, fds = shared(), psutil.Process(worker.pid).num_fds()
@@ -46,4 +50,6 @@ def test_f31_nothing_is_left(stack: Stack) -> None:
     stack.until(lambda: not list(stack.scratch.rglob("left")), "no file is left")
     stack.until(lambda: shared() <= shm, "no shared memory is left")
     if worker.popen.poll() is None:
-        stack.until(lambda: psutil.Process(worker.pid).num_fds() <= fds + 4, "no descriptor is left")
+        stack.until(
+            lambda: psutil.Process(worker.pid).num_fds() <= fds + 4, "no descriptor is left"
+        )

@@ -1,4 +1,5 @@
-"""At most once: a task that has used the network is not run a second time unasked, whatever becomes of its worker.
+"""At most once: a task that has used the network is not run a second time unasked, whatever becomes
+of its worker.
 
 The server counts. What has only asked, or was refused, or had no need of it, is run again as ever.
 """
@@ -20,7 +21,9 @@ from .stack import Stack, Task
 
 FETCH = "import urllib.request\nurllib.request.urlopen({!r}, timeout=60).read()\n"
 THEN = "print('went on', flush=True)\nimport time\ntime.sleep(4)\n'done'"
-ASKED = "import socket\ntry: socket.create_connection(('127.0.0.1', 1))\nexcept PermissionError: pass\n"
+ASKED = (
+    "import socket\ntry: socket.create_connection(('127.0.0.1', 1))\nexcept PermissionError: pass\n"
+)
 
 
 class Counted(http.server.ThreadingHTTPServer):
@@ -74,13 +77,23 @@ def ended_once(stack: Stack, task: Task) -> None:
     """As failed, with what happened and what to do, in the row and in what a notebook follows."""
     row = stack.final(task)
     assert (row["state"], row["attempt"], row["went_out"]) == ("failed", 1, True)
-    assert row["outcome"] and '"worker_lost"' in row["outcome"] and "had used the network" in row["outcome"]
+    assert (
+        row["outcome"]
+        and '"worker_lost"' in row["outcome"]
+        and "had used the network" in row["outcome"]
+    )
     *_, last = stack.events(task)
-    assert last.type == "failed" and last.data["error"]["kind"] == "worker_lost" and "`--retries 1`" in last.data["error"]["message"]
+    assert (
+        last.type == "failed"
+        and last.data["error"]["kind"] == "worker_lost"
+        and "`--retries 1`" in last.data["error"]["message"]
+    )
 
 
 def test_a_killed_worker(stack: Stack, server: Counted) -> None:
-    """kill -9 of the worker of a task that has used the network: it fails, and the server was asked once."""
+    """kill -9 of the worker of a task that has used the network: it fails, and the server was asked
+    once.
+    """
     task = stack.submit(FETCH.format(server.url) + THEN, state="failed")
     stack.until_running(task, "went on").kill()
     ended_once(stack, task)
@@ -89,7 +102,9 @@ def test_a_killed_worker(stack: Stack, server: Counted) -> None:
 
 @pytest.mark.parametrize("code", ["", ASKED], ids=["no network", "refused"])
 def test_a_task_that_stayed_inside(stack: Stack, server: Counted, code: str) -> None:
-    """kill -9 on the same deployment, of one that has not used the network or was not let: it is run again."""
+    """kill -9 on the same deployment, of one that has not used the network or was not let: it is
+    run again.
+    """
     task = stack.submit(code + THEN, "done")
     stack.until_running(task, "went on").kill()
     row = stack.final(task)
@@ -104,7 +119,9 @@ def test_one_that_may_run_twice(stack: Stack, server: Counted) -> None:
 
 
 def test_a_worker_that_leaves(stack: Stack, server: Counted) -> None:
-    """SIGTERM, and the task outlasts the grace time: it is not handed back, and fails at once, without anybody else's help."""
+    """SIGTERM, and the task outlasts the grace time: it is not handed back, and fails at once,
+    without anybody else's help.
+    """
     for worker in stack.of("worker")[1:]:
         stack.end(worker)
     task = stack.submit(FETCH.format(server.url) + THEN, state="failed")
@@ -122,12 +139,20 @@ def test_a_zygote_that_dies(stack: Stack, server: Counted) -> None:
     stack.until_running(task, "went on").zygote().kill()
     ended_once(stack, task)
     assert server.count == 1
-    assert any(event.type == wire.STDOUT and "went on" in event.data["text"] for event in stack.events(task))
+    assert any(
+        event.type == wire.STDOUT and "went on" in event.data["text"]
+        for event in stack.events(task)
+    )
 
 
 def test_nothing_leaves_before_it_is_noted(stack: Stack, server: Counted) -> None:
     """While the row cannot be written, the connection waits, and the server hears nothing."""
-    task = stack.submit("print('up', flush=True)\nimport time\ntime.sleep(1)\n" + FETCH.format(server.url) + "'done'", "done")
+    task = stack.submit(
+        "print('up', flush=True)\nimport time\ntime.sleep(1)\n"
+        + FETCH.format(server.url)
+        + "'done'",
+        "done",
+    )
     stack.until_running(task, "up")
     with stack.locked(task):
         stack.until(lambda: stack.waiting_for_rows("went_out"), "it is to be noted")

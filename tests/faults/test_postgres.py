@@ -1,4 +1,6 @@
-"""PostgreSQL restarted, away, full, out of reach, or choosing a victim: submissions hear of it, and nothing that ran is lost."""
+"""PostgreSQL restarted, away, full, out of reach, or choosing a victim: submissions hear of it, and
+nothing that ran is lost.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,10 @@ from mecapy_worker import reconciler
 from .asking import UP
 from .stack import LEASE_S, Stack, Task, gone
 
-_END_OTHERS = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> ALL($1)"
+_END_OTHERS = (
+    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE backend_type = "
+    "'client backend' AND pid <> ALL($1)"
+)
 
 
 def running(stack: Stack, seconds: float, count: int = 3) -> list[Task]:
@@ -28,13 +33,17 @@ def running(stack: Stack, seconds: float, count: int = 3) -> list[Task]:
 
 
 def refused(stack: Stack) -> httpx.Response:
-    """A submission now: a clear 503 with Retry-After, within two seconds (and what a busy machine adds)."""
+    """A submission now: a clear 503 with Retry-After, within two seconds (and what a busy machine
+    adds).
+    """
     with stack.http() as http:
         since = time.monotonic()
         answer = http.post("/tasks", json={"code": "1"})
         took_s = time.monotonic() - since
     assert answer.status_code == 503, answer.text
-    assert answer.headers["Retry-After"] and "try again" in answer.json()["detail"] and took_s < 2 + 1
+    assert (
+        answer.headers["Retry-After"] and "try again" in answer.json()["detail"] and took_s < 2 + 1
+    )
     return answer
 
 
@@ -44,7 +53,9 @@ def once(stack: Stack, *tasks: Task) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["in order", "crash"])
 def test_f13_restarted(stack: Stack, how: signal.Signals) -> None:
-    """PostgreSQL restarts under running tasks, in order or by a crash: they end once, and workers and gateways live on."""
+    """PostgreSQL restarts under running tasks, in order or by a crash: they end once, and workers
+    and gateways live on.
+    """
     alive, tasks = stack.of("worker") + stack.of("gateway"), running(stack, 1.0)
     stack.restart_postgres(how)
     once(stack, *tasks)
@@ -52,7 +63,9 @@ def test_f13_restarted(stack: Stack, how: signal.Signals) -> None:
 
 
 def test_f13_away_for_longer_than_a_lease(stack: Stack) -> None:
-    """Away for three leases: submissions get 503, tasks that ended meanwhile are recorded when it is back, and none runs twice."""
+    """Away for three leases: submissions get 503, tasks that ended meanwhile are recorded when it
+    is back, and none runs twice.
+    """
     tasks = running(stack, 1.0)
     stack.stop_postgres()
     refused(stack)
@@ -63,7 +76,9 @@ def test_f13_away_for_longer_than_a_lease(stack: Stack) -> None:
 
 
 def test_f13_does_not_answer(stack: Stack) -> None:
-    """A black hole between gateway and PostgreSQL: 503 within two seconds, for connections that are open and for new ones."""
+    """A black hole between gateway and PostgreSQL: 503 within two seconds, for connections that are
+    open and for new ones.
+    """
     gateway = stack.gateway()
     with stack.http(gateway) as http:
         assert http.get("/tasks").status_code == 200
@@ -71,7 +86,11 @@ def test_f13_does_not_answer(stack: Stack) -> None:
         for _ in range(3):
             since = time.monotonic()
             answer = http.post("/tasks", json={"code": "1"})
-            assert answer.status_code == 503 and answer.headers["Retry-After"] and time.monotonic() - since < 2 + 1
+            assert (
+                answer.status_code == 503
+                and answer.headers["Retry-After"]
+                and time.monotonic() - since < 2 + 1
+            )
         assert gateway.postgres.hit
         gateway.postgres.mode("pass")
         stack.until(lambda: http.get("/tasks").status_code == 200, "it serves again")
@@ -93,12 +112,19 @@ def test_f13_connections_reset(stack: Stack) -> None:
 
 
 def test_f13_no_connection_left(stack: Stack) -> None:
-    """All of PostgreSQL's connections are somebody else's: submissions get 503, what ran is recorded when there is one again."""
+    """All of PostgreSQL's connections are somebody else's: submissions get 503, what ran is
+    recorded when there is one again.
+    """
     tasks = running(stack, 1.0)
     with all_connections(stack):
         refused(stack)
         for worker in stack.of("worker"):
-            stack.until(lambda worker=worker: "too many clients" in worker.said() or "TooManyConnections" in worker.said(), "it is told")
+            stack.until(
+                lambda worker=worker: (
+                    "too many clients" in worker.said() or "TooManyConnections" in worker.said()
+                ),
+                "it is told",
+            )
     once(stack, *tasks)
 
 
@@ -130,19 +156,30 @@ def all_connections(stack: Stack) -> Generator[None]:
 
 
 def test_f13_a_statement_that_postgres_ends(stack: Stack) -> None:
-    """PostgreSQL ends a worker's `finish`, as it does to break a deadlock: the worker says it again."""
+    """PostgreSQL ends a worker's `finish`, as it does to break a deadlock: the worker says it
+    again.
+    """
     task = stack.submit("print('up', flush=True)\nimport time\ntime.sleep(0.5)\n13", 13)
     worker = stack.until_running(task)
     with stack.locked(task):
         stack.until(lambda: stack.waiting_for_rows("outcome="), "the worker waits to record")
-        stack.sql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'UPDATE tasks%'")
-        stack.until(lambda: "waiting" in worker.said() and "finish" in worker.said(), "it was refused")
+        stack.sql(
+            "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
+            "AND query LIKE 'UPDATE tasks%'"
+        )
+        stack.until(
+            lambda: "waiting" in worker.said() and "finish" in worker.said(), "it was refused"
+        )
     once(stack, task)
 
 
 def test_f12_worker_cut_off_from_postgres(stack: Stack) -> None:
-    """A black hole around one worker for longer than its lease: another worker finishes its task, and it can record nothing after."""
-    task = stack.submit("import os, time\nprint('pid', os.getcwd(), flush=True)\ntime.sleep(2 * 2)\n12", 12)
+    """A black hole around one worker for longer than its lease: another worker finishes its task,
+    and it can record nothing after.
+    """
+    task = stack.submit(
+        "import os, time\nprint('pid', os.getcwd(), flush=True)\ntime.sleep(2 * 2)\n12", 12
+    )
     pid, cut_off = stack.pid_of(task), stack.worker_of(task)
     cut_off.postgres.mode("hole")
     stack.until(lambda: stack.row(task)["attempt"] == 2, "another worker has it")
@@ -153,7 +190,9 @@ def test_f12_worker_cut_off_from_postgres(stack: Stack) -> None:
 
 
 def test_f12_answers_lost_on_the_way(stack: Stack) -> None:
-    """One-way loss: what a worker says arrives, what it is answered does not. Whatever it then repeats, the task ends once."""
+    """One-way loss: what a worker says arrives, what it is answered does not. Whatever it then
+    repeats, the task ends once.
+    """
     task = stack.submit(UP.format(1.0, "heard"), "heard")
     worker = stack.until_running(task)
     worker.postgres.mode("deaf")
@@ -165,7 +204,9 @@ def test_f12_answers_lost_on_the_way(stack: Stack) -> None:
 
 
 def test_f12_start_that_was_never_answered(stack: Stack) -> None:
-    """The answer to `start` is lost with its connection: the task is not forgotten in `running`, it runs after all."""
+    """The answer to `start` is lost with its connection: the task is not forgotten in `running`, it
+    runs after all.
+    """
     workers = stack.of("worker")
     for worker in workers:
         worker.signal(signal.SIGSTOP)
@@ -184,10 +225,14 @@ def test_f12_start_that_was_never_answered(stack: Stack) -> None:
 
 
 def test_f05_a_lock_that_stays(stack: Stack) -> None:
-    """Somebody holds the reconcilers' locks and does not move: what a killed worker had is taken back all the same."""
+    """Somebody holds the reconcilers' locks and does not move: what a killed worker had is taken
+    back all the same.
+    """
     task = stack.submit(UP.format(1.0, 1), 1)
     victim = stack.until_running(task)
-    stack.sql("SELECT pg_advisory_lock($1), pg_advisory_lock($2), pg_advisory_lock($3)", *reconciler.LOCKS)
+    stack.sql(
+        "SELECT pg_advisory_lock($1), pg_advisory_lock($2), pg_advisory_lock($3)", *reconciler.LOCKS
+    )
     try:
         victim.kill()
         assert stack.final(task)["attempt"] == 2

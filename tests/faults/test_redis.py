@@ -1,4 +1,6 @@
-"""Redis emptied, gone, replaced, full, read-only, slow, out of reach: it is a wake-up, and everything it had is made good."""
+"""Redis emptied, gone, replaced, full, read-only, slow, out of reach: it is a wake-up, and
+everything it had is made good.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ def test_f08_redis_flushed(stack: Stack) -> None:
 
 
 def test_f09_redis_replaced_by_an_empty_one(stack: Stack) -> None:
-    """kill -9 of Redis, and another in its place that knows nothing: no worker exits, what waited starts, what ran is recorded."""
+    """kill -9 of Redis, and another in its place that knows nothing: no worker exits, what waited
+    starts, what ran is recorded.
+    """
     workers = stack.of("worker")
     busy, waiting = running(stack), many(stack, 10)
     stack.restart_valkey()
@@ -55,7 +59,9 @@ def test_f09_redis_replaced_by_an_empty_one(stack: Stack) -> None:
 
 
 def test_f09_redis_away(stack: Stack) -> None:
-    """Redis away for longer than a lease: tasks are taken, running ones end, no lease is lost, and all starts when it is back."""
+    """Redis away for longer than a lease: tasks are taken, running ones end, no lease is lost, and
+    all starts when it is back.
+    """
     workers, busy = stack.of("worker"), running(stack, seconds=1.0)
     stack.stop_valkey()
     waiting = [stack.submit(str(n), n) for n in range(5)]
@@ -67,7 +73,9 @@ def test_f09_redis_away(stack: Stack) -> None:
 
 
 def held_up(stack: Stack, busy: list[Task], why: str) -> list[Task]:
-    """Tasks that are taken now and wait, while those that run end; the gateway says what is wrong with Redis."""
+    """Tasks that are taken now and wait, while those that run end; the gateway says what is wrong
+    with Redis.
+    """
     waiting = [stack.submit(str(n), n) for n in range(3)]
     once(stack, *busy)
     with stack.http() as http:
@@ -78,7 +86,9 @@ def held_up(stack: Stack, busy: list[Task], why: str) -> list[Task]:
 
 
 def test_f10_redis_full(stack: Stack) -> None:
-    """`maxmemory` reached: tasks are taken and wait, running ones end with their log kept, and with room again all go on."""
+    """`maxmemory` reached: tasks are taken and wait, running ones end with their log kept, and with
+    room again all go on.
+    """
     busy = running(stack, seconds=1.0)
     with stack.redis() as connection:
         connection.config_set("maxmemory", "1")
@@ -88,11 +98,17 @@ def test_f10_redis_full(stack: Stack) -> None:
             connection.config_set("maxmemory", "0")
     once(stack, *waiting)
     for task in busy:  # what Redis did not take is in the row's log
-        assert [event["data"]["text"] for event in json.loads(stack.row(task)["log"]) if event["type"] == "stdout"] == ["up\n"]
+        assert [
+            event["data"]["text"]
+            for event in json.loads(stack.row(task)["log"])
+            if event["type"] == "stdout"
+        ] == ["up\n"]
 
 
 def test_f10_redis_read_only(stack: Stack) -> None:
-    """The address leads to a replica (a failover that went wrong): tasks are taken and wait until there is a primary."""
+    """The address leads to a replica (a failover that went wrong): tasks are taken and wait until
+    there is a primary.
+    """
     busy = running(stack, seconds=1.0)
     with stack.redis() as connection:
         connection.replicaof("127.0.0.1", "1")
@@ -104,7 +120,9 @@ def test_f10_redis_read_only(stack: Stack) -> None:
 
 
 def test_f10_redis_loads(stack: Stack) -> None:
-    """Redis answers LOADING while it reads its data: nobody exits, and when it is done all goes on."""
+    """Redis answers LOADING while it reads its data: nobody exits,
+    and when it is done all goes on.
+    """
     workers, busy = stack.of("worker"), running(stack, seconds=0.5)
     stack.stop_valkey()
     stack.valkey = loading(stack.folder / "vk")
@@ -118,22 +136,35 @@ def test_f10_redis_loads(stack: Stack) -> None:
 
 
 def loading(directory: Path) -> Valkey:
-    """A Valkey that reads its data for some seconds, as a large one does for minutes. Returns at once."""
+    """A Valkey that reads its data for some seconds, as a large one does for minutes. Returns at
+    once.
+    """
     program = programs.valkey(directory, programs.sockets(directory)[0])
     assert program.socket
     folder = f"dir {directory}\n".encode()
-    with _started(program, folder + b"enable-debug-command yes\n") as full, redis.Redis.from_url(program.url) as connection:
+    with (
+        _started(program, folder + b"enable-debug-command yes\n") as full,
+        redis.Redis.from_url(program.url) as connection,
+    ):
         while not _answers(connection):
             time.sleep(0.01)
         connection.execute_command("DEBUG", "POPULATE", "10000", "filler")
         connection.save()
         full.kill()
-    return Valkey(program, _started(program, folder + b"key-load-delay 100\nloading-process-events-interval-bytes 1024\n"), None)
+    return Valkey(
+        program,
+        _started(
+            program, folder + b"key-load-delay 100\nloading-process-events-interval-bytes 1024\n"
+        ),
+        None,
+    )
 
 
 def _started(program: programs.Program, more: bytes) -> subprocess.Popen[bytes]:
     argv = program.launched(with_parent=False)
-    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd="/", start_new_session=True)
+    process = subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd="/", start_new_session=True
+    )
     assert process.stdin
     process.stdin.write(program.text + more)
     process.stdin.close()
@@ -169,7 +200,9 @@ def test_f10_redis_slow(stack: Stack) -> None:
 
 
 def test_f11_workers_cannot_reach_redis(stack: Stack) -> None:
-    """A black hole between workers and Redis for longer than any timeout of ours: seconds after it ends tasks start again."""
+    """A black hole between workers and Redis for longer than any timeout of ours: seconds after it
+    ends tasks start again.
+    """
     workers, busy = stack.of("worker"), running(stack, seconds=1.0)
     for worker in workers:
         worker.redis.mode("hole")

@@ -12,7 +12,9 @@ from .stack import TOKEN, Process, Stack, Task
 
 LINES, LINE = 1000, 100_000
 SPARE_BYTES = 40_000_000
-"""How much a gateway may grow beside readers for whom a hundred megabytes wait: far less than what waits for any one of them."""
+"""How much a gateway may grow beside readers for whom a hundred megabytes wait: far less than what
+waits for any one of them.
+"""
 PRINTS = f"for n in range({LINES}):\n    print(n, 'x' * {LINE})\n'printed'"
 
 
@@ -21,13 +23,17 @@ def deaf(gateway: Process, path: str) -> socket.socket:
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sock.connect(("127.0.0.1", gateway.port))
-    sock.sendall(f"GET {path} HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode())
+    sock.sendall(
+        f"GET {path} HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
+    )
     return sock
 
 
 @pytest.mark.timeout(300)
 def test_a_hundred_megabytes_for_nobody(stack: Stack) -> None:
-    """While a task prints 100 MB to readers that read nothing, the gateway does not grow and others' tasks come and go."""
+    """While a task prints 100 MB to readers that read nothing, the gateway does not grow and
+    others' tasks come and go.
+    """
     gateway = stack.of("gateway")[0]
     warm(stack)
     before = psutil.Process(gateway.pid).memory_info().rss
@@ -78,11 +84,18 @@ def warm(stack: Stack) -> None:
 
 def lines_kept(stack: Stack, task: Task) -> int:
     """Of the whole log, which nobody cut."""
-    with stack.http() as http, http.stream("GET", f"/tasks/{task.id}/events", params={"follow": False}) as told:
+    with (
+        stack.http() as http,
+        http.stream("GET", f"/tasks/{task.id}/events", params={"follow": False}) as told,
+    ):
         return sum(line.count("\\n") for line in told.iter_lines() if line.startswith("data:"))
 
 
 def open_streams(stack: Stack) -> float:
     with stack.http() as http:
         text = http.get("/metrics").text
-    return float(next(line for line in text.splitlines() if line.startswith("mecapy_event_streams ")).split()[1])
+    return float(
+        next(
+            line for line in text.splitlines() if line.startswith("mecapy_event_streams ")
+        ).split()[1]
+    )

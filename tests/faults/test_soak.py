@@ -1,4 +1,6 @@
-"""A short soak with a fixed seed, and that its verdict would have seen what went wrong. For hours: `make soak MINUTES=…`."""
+"""A short soak with a fixed seed, and that its verdict would have seen what went wrong. For hours:
+`make soak MINUTES=…`.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ SECONDS = 20
 
 @pytest.mark.timeout(400)
 def test_soak() -> None:
-    """Gateways, workers, zygotes, children, Redis and PostgreSQL are killed at random: no task is lost, doubled, wrong or left behind."""
+    """Gateways, workers, zygotes, children, Redis and PostgreSQL are killed at random: no task is
+    lost, doubled, wrong or left behind.
+    """
     with tempfile.TemporaryDirectory(prefix="mecapy-", ignore_cleanup_errors=True) as folder:
         report = soak(Path(folder), "20", SECONDS, workers=2, faults=5)
     print(report)
@@ -27,9 +31,13 @@ def test_soak() -> None:
 
 @pytest.mark.timeout(200)
 def test_verdict_sees(stack: Stack) -> None:
-    """A lost row, a second end, a row that nobody ordered, a result that is another: each is named."""
+    """A lost row, a second end, a row that nobody ordered,
+    a result that is another: each is named.
+    """
     ledger = at_work(stack, "8", most=42, calm=True)
-    ledger_ids = [task_id for task_id, order in ledger.orders.items() if order.kind in ("value", "inputs")]
+    ledger_ids = [
+        task_id for task_id, order in ledger.orders.items() if order.kind in ("value", "inputs")
+    ]
     assert verdict.of(stack, ledger, "8").good
     lost, doubled, wrong = ledger_ids[:3]
     stack.sql("DELETE FROM tasks WHERE id = $1", lost)
@@ -37,9 +45,8 @@ def test_verdict_sees(stack: Stack) -> None:
     stray = stack.submit("1", 1)
     stack.final(stray)
     stack.sql(
-        "ALTER TABLE tasks DISABLE TRIGGER note; UPDATE tasks SET outcome = '{\"result\": -1}' WHERE id = '"
-        + wrong
-        + "'; ALTER TABLE tasks ENABLE TRIGGER note;"
+        "ALTER TABLE tasks DISABLE TRIGGER note; UPDATE tasks SET outcome = '{\"result\": -1}' "
+        "WHERE id = '" + wrong + "'; ALTER TABLE tasks ENABLE TRIGGER note;"
     )
     found = verdict.of(stack, ledger, "8")
     assert [one.split()[0] for one in found.lost] == [lost]

@@ -1,4 +1,6 @@
-"""The object store (a real S3 server) away, back, or away for too long; and the moments around a result's upload."""
+"""The object store (a real S3 server) away, back, or away for too long; and the moments around a
+result's upload.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ WHAT = bytes(range(256)) * 2000
 
 @pytest.fixture(scope="module")
 def s3_stack(s3_server: str, cluster: Path) -> Iterator[tuple[Stack, Proxy]]:
-    """A stack whose blobs are in S3, and the way there. Gateway and workers go through it; so do clients, by signed URLs."""
+    """A stack whose blobs are in S3, and the way there. Gateway and workers go through it; so do
+    clients, by signed URLs.
+    """
     with tempfile.TemporaryDirectory(prefix="mecapy-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o711)
         host, _, port = s3_server.removeprefix("http://").partition(":")
@@ -64,11 +68,16 @@ def owed(stack: Stack, task: Any, state: str = "completed") -> Task:
 
 
 def waits(stack: Stack) -> bool:
-    return any("what=store" in worker.said() or '"what":"store"' in worker.said().replace(" ", "") for worker in stack.of("worker"))
+    return any(
+        "what=store" in worker.said() or '"what":"store"' in worker.said().replace(" ", "")
+        for worker in stack.of("worker")
+    )
 
 
 def test_f15_away_and_back(stack: Stack, client: Client, way: Proxy) -> None:
-    """Away when a result is to be stored: the result waits, small ones are unaffected, and it comes home whole when S3 is back."""
+    """Away when a result is to be stored: the result waits, small ones are unaffected, and it comes
+    home whole when S3 is back.
+    """
     task = client.run(BIG.format(0.3), outputs=["data"])
     big = owed(stack, task)
     stack.until_running(big)
@@ -82,7 +91,9 @@ def test_f15_away_and_back(stack: Stack, client: Client, way: Proxy) -> None:
 
 
 def test_f15_away_for_too_long(stack: Stack, client: Client, way: Proxy) -> None:
-    """Away for longer than a result may wait: the task fails as `storage` and says so; the worker serves on."""
+    """Away for longer than a result may wait: the task fails as `storage` and says so; the worker
+    serves on.
+    """
     while stack.of("worker"):
         stack.end(stack.of("worker")[0])
     impatient = stack.worker(STORE_PATIENCE_S="1")
@@ -111,7 +122,9 @@ def test_f15_cancelled_while_it_waits(stack: Stack, client: Client, way: Proxy) 
 
 
 def test_f15_input_that_cannot_be_read_yet(stack: Stack, client: Client, way: Proxy) -> None:
-    """Away when a worker fetches an input it has not cached: the task waits for it and then runs, once."""
+    """Away when a worker fetches an input it has not cached: the task waits for it and then runs,
+    once.
+    """
     first = client.run("len(data)", {"data": WHAT})
     owed(stack, first)
     assert first.result(30) == len(WHAT)
@@ -126,12 +139,16 @@ def test_f15_input_that_cannot_be_read_yet(stack: Stack, client: Client, way: Pr
 
 
 def test_f14_killed_between_upload_and_row(stack: Stack, client: Client) -> None:
-    """kill -9 when the result is in S3 and not in the row: it runs again, the same bytes are the same blob, nothing is doubled."""
+    """kill -9 when the result is in S3 and not in the row: it runs again, the same bytes are the
+    same blob, nothing is doubled.
+    """
     task = client.run(BIG.format(0.5), outputs=["data"])
     big = owed(stack, task)
     worker = stack.until_running(big)
     with stack.locked(big):
-        stack.until(lambda: stack.waiting_for_rows(), "the result is stored, and the row is waited for")
+        stack.until(
+            lambda: stack.waiting_for_rows(), "the result is stored, and the row is waited for"
+        )
         worker.kill()
     assert stack.final(big)["attempt"] == 2
     assert task.vars["data"] == WHAT
@@ -140,7 +157,9 @@ def test_f14_killed_between_upload_and_row(stack: Stack, client: Client) -> None
 
 
 def test_f09_results_without_their_cache(stack: Stack, client: Client) -> None:
-    """Redis and the workers' caches are emptied after the end: result and log come from PostgreSQL and the object store."""
+    """Redis and the workers' caches are emptied after the end: result and log come from PostgreSQL
+    and the object store.
+    """
     task = client.run(BIG.format(0), outputs=["data"])
     big = owed(stack, task)
     stack.final(big)
@@ -151,8 +170,12 @@ def test_f09_results_without_their_cache(stack: Stack, client: Client) -> None:
     assert [event.type for event in stack.events(big)] == ["started", "stdout", "completed"]
 
 
-def test_a_worker_killed_while_it_waits_for_the_store(stack: Stack, client: Client, way: Proxy) -> None:
-    """kill -9 of a worker whose result waits for S3: another runs the task again, and its result comes home."""
+def test_a_worker_killed_while_it_waits_for_the_store(
+    stack: Stack, client: Client, way: Proxy
+) -> None:
+    """kill -9 of a worker whose result waits for S3: another runs the task again, and its result
+    comes home.
+    """
     task = client.run(BIG.format(0.3), outputs=["data"])
     big = owed(stack, task)
     worker = stack.until_running(big)
@@ -169,5 +192,8 @@ def test_submitting_while_the_store_is_away(stack: Stack, way: Proxy) -> None:
     task = stack.submit(UP.format(0, "small"), "small")
     assert stack.final(task)["attempt"] == 1
     with stack.http() as http:
-        answer = stack.until(lambda: said if (said := http.get("/readyz")).status_code == 503 else None, "it is not ready")
+        answer = stack.until(
+            lambda: said if (said := http.get("/readyz")).status_code == 503 else None,
+            "it is not ready",
+        )
     assert answer.json()["parts"]["store"] == "away" and way.hit

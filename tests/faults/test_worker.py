@@ -12,19 +12,30 @@ import pytest
 from .stack import LEASE_S, Process, Stack, Task, gone
 
 SLOW = "import os, time\nprint('pid', os.getcwd(), flush=True)\ntime.sleep({})\n'done'"
-PRINTING = "import time\nfor n in range(10):\n    print('line', n, flush=True)\n    time.sleep(0.05)\ntime.sleep(2)\n'done'"
+PRINTING = (
+    "import time\nfor n in range(10):\n    print('line', n, flush=True)\n    "
+    "time.sleep(0.05)\ntime.sleep(2)\n'done'"
+)
 
 
 def lines_of(stack: Stack, task: Task) -> list[str]:
     """What a client shows in the end: the output since the last `started`."""
     text = ""
     for event in stack.events(task):
-        text = "" if event.type == "started" else text + event.data["text"] if event.type == "stdout" else text
+        text = (
+            ""
+            if event.type == "started"
+            else text + event.data["text"]
+            if event.type == "stdout"
+            else text
+        )
     return text.splitlines()
 
 
 def test_f02_worker_killed_after_claim(stack: Stack) -> None:
-    """kill -9 between the pop from the queue and `start`: the reconciler enqueues the row again, and it runs once."""
+    """kill -9 between the pop from the queue and `start`: the reconciler enqueues the row again,
+    and it runs once.
+    """
     for worker in stack.of("worker"):
         worker.postgres.mode("hole")
     task = stack.submit("'once'", "once")
@@ -38,8 +49,12 @@ def test_f02_worker_killed_after_claim(stack: Stack) -> None:
 
 
 def test_f02_worker_killed_in_mid_run(stack: Stack) -> None:
-    """kill -9 in mid-run: its child dies with it, another worker runs the task again, and the lost attempt's output is told apart."""
-    task = stack.submit("import os, time\nprint('pid', os.getcwd(), flush=True)\n" + PRINTING, "done")
+    """kill -9 in mid-run: its child dies with it, another worker runs the task again, and the lost
+    attempt's output is told apart.
+    """
+    task = stack.submit(
+        "import os, time\nprint('pid', os.getcwd(), flush=True)\n" + PRINTING, "done"
+    )
     pid, victim = stack.pid_of(task), stack.worker_of(task)
     stack.until_running(task, "line 3")
     since = time.monotonic()
@@ -67,7 +82,9 @@ def test_f02_worker_killed_between_start_and_run(stack: Stack) -> None:
 
 
 def test_f02_worker_killed_between_result_and_row(stack: Stack) -> None:
-    """kill -9 when the result is in the store and not yet in the row: it runs again, and its result is the same blob."""
+    """kill -9 when the result is in the store and not yet in the row: it runs again, and its result
+    is the same blob.
+    """
     task = stack.submit("print('up', flush=True)\nimport time\ntime.sleep(1)\n'x' * 10", "x" * 10)
     victim = stack.until_running(task)
     with stack.locked(task):
@@ -77,7 +94,9 @@ def test_f02_worker_killed_between_result_and_row(stack: Stack) -> None:
 
 
 def test_f02_worker_killed_after_row_before_cleanup(stack: Stack) -> None:
-    """kill -9 when the row has its end and nobody has been told: it is not run again, and who follows it hears of the end."""
+    """kill -9 when the row has its end and nobody has been told: it is not run again, and who
+    follows it hears of the end.
+    """
     task = stack.submit("print('up', flush=True)\nimport time\ntime.sleep(1)\n'kept'", "kept")
     victim = stack.until_running(task)
     victim.redis.mode("hole")
@@ -88,13 +107,18 @@ def test_f02_worker_killed_after_row_before_cleanup(stack: Stack) -> None:
 
 
 def test_f03_zygote_killed_idle(stack: Stack) -> None:
-    """kill -9 of the idle workers' zygotes: each worker starts another by itself, and the next tasks run."""
+    """kill -9 of the idle workers' zygotes: each worker starts another by itself, and the next
+    tasks run.
+    """
     before = {worker: worker.zygote() for worker in stack.of("worker")}
     for zygote in before.values():
         zygote.kill()
         assert gone(zygote.pid)
     for worker, zygote in before.items():
-        stack.until(lambda worker=worker, zygote=zygote: _zygote(worker) not in (0, zygote.pid), "a new zygote")
+        stack.until(
+            lambda worker=worker, zygote=zygote: _zygote(worker) not in (0, zygote.pid),
+            "a new zygote",
+        )
     for task in [stack.submit(str(n), n) for n in range(4)]:
         stack.final(task)
 
@@ -120,7 +144,9 @@ def test_f04_spare_child_killed(stack: Stack) -> None:
 
 def test_f04_child_killed_while_its_end_is_recorded(stack: Stack) -> None:
     """kill -9 of a child that has given its word, while the row is waited for: its word stands."""
-    task = stack.submit("import os, time\nprint('pid', os.getcwd(), flush=True)\ntime.sleep(1)\n'said'", "said")
+    task = stack.submit(
+        "import os, time\nprint('pid', os.getcwd(), flush=True)\ntime.sleep(1)\n'said'", "said"
+    )
     pid = stack.pid_of(task)
     with stack.locked(task):
         stack.until(lambda: stack.waiting_for_rows("outcome="), "the worker waits to record")
@@ -139,7 +165,9 @@ def test_f04_child_killed(stack: Stack) -> None:
 
 
 def test_f05_reconcilers_race_and_die(stack: Stack) -> None:
-    """All workers die while a task runs, and two new ones reconcile at once: it is taken back once."""
+    """All workers die while a task runs, and two new ones reconcile at once:
+    it is taken back once.
+    """
     task = stack.submit("print('up', flush=True)\nimport time\ntime.sleep(2)\n5", 5)
     stack.until_running(task)
     for worker in stack.of("worker"):
@@ -151,22 +179,34 @@ def test_f05_reconcilers_race_and_die(stack: Stack) -> None:
 
 
 def test_f07_worker_stopped_past_its_lease(stack: Stack) -> None:
-    """SIGSTOP until another worker has the task, then SIGCONT: the late attempt is killed and changes nothing."""
+    """SIGSTOP until another worker has the task, then SIGCONT: the late attempt is killed and
+    changes nothing.
+    """
     task = stack.submit("print('up', flush=True)\nimport time\ntime.sleep(2)\n7", 7)
     victim = stack.until_running(task)
     victim.signal(signal.SIGSTOP)
     stack.until(lambda: stack.row(task)["attempt"] == 2, "another worker has it")
     victim.signal(signal.SIGCONT)
     assert stack.final(task)["attempt"] == 2
-    stack.until(lambda: "lost" in victim.said() or "too late" in victim.said(), "the late worker has noticed")
+    stack.until(
+        lambda: "lost" in victim.said() or "too late" in victim.said(),
+        "the late worker has noticed",
+    )
     stack.submit("8", 8)
 
 
 def test_poison(stack: Stack) -> None:
-    """P6: a task that kills three workers is put aside with that reason, and not run a fourth time."""
+    """P6: a task that kills three workers is put aside with that reason,
+    and not run a fourth time.
+    """
     task = stack.submit(SLOW.format(60), state="failed")
     for attempt in (1, 2, 3):
-        stack.until(lambda attempt=attempt: stack.row(task)["attempt"] == attempt and stack.row(task)["state"] == "running", "it runs")
+        stack.until(
+            lambda attempt=attempt: (
+                stack.row(task)["attempt"] == attempt and stack.row(task)["state"] == "running"
+            ),
+            "it runs",
+        )
         stack.worker_of(task).kill()
         stack.worker()
     row = stack.final(task)
@@ -182,7 +222,9 @@ def _zygote(worker: Process) -> int:
 
 @pytest.mark.parametrize("count", [20])
 def test_f18_delivered_many_times(stack: Stack, count: int) -> None:
-    """The same id comes through the queue ten times while it runs, and again when it is over: it runs once."""
+    """The same id comes through the queue ten times while it runs, and again when it is over: it
+    runs once.
+    """
     tasks = [stack.submit(f"import time\ntime.sleep(0.02)\n{n}", n) for n in range(count)]
     with stack.redis() as redis:
         for _ in range(10):

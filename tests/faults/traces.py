@@ -1,6 +1,8 @@
-"""What a stack occupies at a moment: open files, memory, shared memory, SysV objects, folders, keys, rows, blobs.
+"""What a stack occupies at a moment: open files, memory, shared memory, SysV objects, folders,
+keys, rows, blobs.
 
-Of what all programs of a machine share, only what our tasks made is looked at: it bears their mark (`orders`). Compared by `test_hygiene`.
+Of what all programs of a machine share, only what our tasks made is looked at: it bears their mark
+(`orders`). Compared by `test_hygiene`.
 """
 
 from __future__ import annotations
@@ -51,24 +53,41 @@ def _sysv() -> list[str]:
 
 
 def _temporary(stack: Stack) -> list[str]:
-    """Folders of the pools, logs on their way, unfinished blobs. Children have new names; how many there are is what counts."""
-    pools = [path for pool in stack.scratch.glob("mecapy-worker-*/pool-*") for path in pool.iterdir()]
-    children = [f"folder of child {number}" for number, _ in enumerate(path for path in pools if path.name.startswith("child-"))]
+    """Folders of the pools, logs on their way, unfinished blobs. Children have new names; how many
+    there are is what counts.
+    """
+    pools = [
+        path for pool in stack.scratch.glob("mecapy-worker-*/pool-*") for path in pool.iterdir()
+    ]
+    children = [
+        f"folder of child {number}"
+        for number, _ in enumerate(path for path in pools if path.name.startswith("child-"))
+    ]
     others = [str(path) for path in pools if not path.name.startswith("child-")]
     logs = [str(path) for path in stack.scratch.glob("mecapy-worker-*/logs/*")]
-    unfinished = [str(path) for pattern in (".partial/*", ".incoming/*/*/*") for path in stack.blobs.glob(pattern)]
-    loose = [str(path) for path in stack.scratch.iterdir() if not path.name.startswith("mecapy-worker-")]
+    unfinished = [
+        str(path)
+        for pattern in (".partial/*", ".incoming/*/*/*")
+        for path in stack.blobs.glob(pattern)
+    ]
+    loose = [
+        str(path) for path in stack.scratch.iterdir() if not path.name.startswith("mecapy-worker-")
+    ]
     return [*children, *others, *logs, *unfinished, *loose]
 
 
 def more(stack: Stack, before: Traces, *, fds: int, within_s: float = 20.0) -> list[str]:
-    """What there is now and was not before; asked again for a while, for something may just be on its way out."""
+    """What there is now and was not before; asked again for a while, for something may just be on
+    its way out.
+    """
     until = time.monotonic() + within_s
     while True:
         now = of(stack)
         left = sorted(now.names - before.names)
         left += [
-            f"{name}: {count} open files after {before.fds[name]}" for name, count in now.fds.items() if count > before.fds[name] + fds
+            f"{name}: {count} open files after {before.fds[name]}"
+            for name, count in now.fds.items()
+            if count > before.fds[name] + fds
         ]
         if not left or time.monotonic() > until:
             return left
@@ -81,7 +100,10 @@ _QUEUES_OWN = (b"mecapy:queue:shares", b"mecapy:queue:first", b"mecapy:queue:sho
 
 def stored(stack: Stack) -> list[str]:
     """Every row, key and blob of tasks that there still is."""
-    tables = "SELECT 'row of tasks' AS what FROM tasks UNION ALL SELECT 'row of blobs ' || digest FROM blobs"
+    tables = (
+        "SELECT 'row of tasks' AS what FROM tasks UNION ALL SELECT 'row of blobs ' || digest "
+        "FROM blobs"
+    )
     left = [str(row["what"]) for row in stack.sql(tables)]
     with stack.redis() as redis:
         left += [f"key {key!r}" for key in redis.scan_iter("mecapy:*") if key not in _QUEUES_OWN]

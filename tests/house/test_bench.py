@@ -10,6 +10,13 @@ import pytest
 from tests import bench
 
 
-@pytest.mark.parametrize("name", [found.name for found in pkgutil.iter_modules(bench.__path__) if found.name not in ("__main__", "peers")])
+@pytest.mark.parametrize(
+    "name",
+    [
+        found.name
+        for found in pkgutil.iter_modules(bench.__path__)
+        if found.name not in ("__main__", "peers")
+    ],
+)
 def test_each_part_of_the_bench_can_start(name: str) -> None:
     assert importlib.import_module(f"tests.bench.{name}").__doc__

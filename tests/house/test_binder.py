@@ -1,7 +1,9 @@
-"""binder/: what repo2docker would do with it, and those steps done here: install, postBuild, start, and the first notebook runs.
+"""binder/: what repo2docker would do with it, and those steps done here: install, postBuild, start,
+and the first notebook runs.
 
-Without a container: the steps run in a fresh virtual environment of this Python, which finds third-party packages where this suite has them
-(in the versions the requirements name), so that only MecaPy itself is installed anew. The base image is repo2docker's own business.
+Without a container: the steps run in a fresh virtual environment of this Python, which finds
+third-party packages where this suite has them (in the versions the requirements name), so that only
+MecaPy itself is installed anew. The base image is repo2docker's own business.
 """
 
 from __future__ import annotations
@@ -38,7 +40,11 @@ class Plan(NamedTuple):
 
     def rest(self, start: str, *words: str) -> str:
         """What follows `start` in the one line that has all these words."""
-        [found] = [line for line in self.lines if line.startswith(start) and all(word in line for word in words)]
+        [found] = [
+            line
+            for line in self.lines
+            if line.startswith(start) and all(word in line for word in words)
+        ]
         return found.removeprefix(start).strip()
 
 
@@ -55,7 +61,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def plan(checkout: Path) -> Plan:
-    pytest.importorskip("repo2docker", reason="repo2docker is not installed (pip install mecapy-jupyter[dev])")
+    pytest.importorskip(
+        "repo2docker", reason="repo2docker is not installed (pip install mecapy-jupyter[dev])"
+    )
     argv = [
         sys.executable,
         "-W",
@@ -75,10 +83,16 @@ def plan(checkout: Path) -> Plan:
 
 
 def test_repo2docker_reads_it(plan: Plan) -> None:
-    """It takes the Python we name, our requirements, postBuild and start, and starts the server as an ordinary user."""
+    """It takes the Python we name, our requirements, postBuild and start, and starts the server as
+    an ordinary user.
+    """
     version = (ROOT / "binder/runtime.txt").read_text().strip().removeprefix("python-")
-    assert version.replace(".", "-2e") in plan.rest("COPY", "environment.lock")  # as it writes dots in file names
-    assert plan.rest("RUN", "binder/requirements.txt").startswith("${KERNEL_PYTHON_PREFIX}/bin/pip install")
+    assert version.replace(".", "-2e") in plan.rest(
+        "COPY", "environment.lock"
+    )  # as it writes dots in file names
+    assert plan.rest("RUN", "binder/requirements.txt").startswith(
+        "${KERNEL_PYTHON_PREFIX}/bin/pip install"
+    )
     assert plan.rest("RUN ./") == "binder/postBuild"
     assert plan.rest("ENV R2D_ENTRYPOINT=") == '"${REPO_DIR}/binder/start"'
     assert json.loads(plan.rest("CMD"))[:2] == ["jupyter", "notebook"]
@@ -87,15 +101,21 @@ def test_repo2docker_reads_it(plan: Plan) -> None:
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """Not in pytest's own temporary folder: its path is longer than a socket's may be for some users."""
+    """Not in pytest's own temporary folder: its path is longer than a socket's may be for some
+    users.
+    """
     with tempfile.TemporaryDirectory(prefix="mecapy-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 
 @pytest.mark.timeout(300)
 def test_its_steps_lead_to_the_first_notebook(plan: Plan, checkout: Path, home: Path) -> None:
-    """Install, postBuild, start: the server opens on the first notebook, has the extension, starts the stack, and the notebook runs."""
-    pytest.importorskip("notebook", reason="Notebook 7 is not installed (pip install mecapy-jupyter[dev])")
+    """Install, postBuild, start: the server opens on the first notebook, has the extension, starts
+    the stack, and the notebook runs.
+    """
+    pytest.importorskip(
+        "notebook", reason="Notebook 7 is not installed (pip install mecapy-jupyter[dev])"
+    )
     python = fresh(home / "venv")
     env = environment(home, PATH=f"{python.parent}{os.pathsep}{os.environ['PATH']}")
     mecapy = partial(command_of, python, checkout, env)
@@ -104,14 +124,21 @@ def test_its_steps_lead_to_the_first_notebook(plan: Plan, checkout: Path, home: 
     assert (home / "venv/etc/jupyter/jupyter_server_config.d/mecapy_jupyter.json").is_file()
     run(["./binder/postBuild"], checkout, env)
     # `jupyter notebook` of this environment, whose Jupyter stands elsewhere.
-    shared = {"JUPYTER_CONFIG_PATH": f"{sys.prefix}/etc/jupyter", "JUPYTERLAB_DIR": f"{sys.prefix}/share/jupyter/lab"}
+    shared = {
+        "JUPYTER_CONFIG_PATH": f"{sys.prefix}/etc/jupyter",
+        "JUPYTERLAB_DIR": f"{sys.prefix}/share/jupyter/lab",
+    }
     command = [str(checkout / "binder/start"), str(python), "-m", json.loads(plan.rest("CMD"))[1]]
     try:
         with running(home, *command, root=checkout, PATH=env["PATH"], **shared) as server:
             opens_on_the_notebook(server)
             until(lambda: "MecaPy: ready at" in server.log.read_text(), 90)
             until(lambda: serving(json.loads(mecapy("status", "--json"))["components"]), 60)
-            run([str(python), "-c", "from nbclient.cli import main; main()", "--inplace", NOTEBOOK], checkout, env)
+            run(
+                [str(python), "-c", "from nbclient.cli import main; main()", "--inplace", NOTEBOOK],
+                checkout,
+                env,
+            )
             ran = json.loads(mecapy("tasks", "--json"))["tasks"]
             assert ran and {task["status"] for task in ran} == {"completed"}
     finally:
@@ -119,7 +146,9 @@ def test_its_steps_lead_to_the_first_notebook(plan: Plan, checkout: Path, home: 
 
 
 def serving(parts: list[dict[str, Any]]) -> bool:
-    return {"postgres", "redis", "gateway", "worker"} == {part["name"] for part in parts if part["healthy"]}
+    return {"postgres", "redis", "gateway", "worker"} == {
+        part["name"] for part in parts if part["healthy"]
+    }
 
 
 def command_of(python: Path, cwd: Path, env: dict[str, str], *arguments: str) -> str:
@@ -132,13 +161,17 @@ def opens_on_the_notebook(server: Server) -> None:
     try:
         assert page.get("").headers["Location"].rstrip("?") == f"/user/ada/lab/tree/{NOTEBOOK}"
         assert "jupyter-config-data" in page.get(f"lab/tree/{NOTEBOOK}").text
-        assert page.get(f"mecapy/tasks/{ABSENT}").headers["Content-Type"] == "application/json"  # the extension's 404, not Jupyter's page
+        assert (
+            page.get(f"mecapy/tasks/{ABSENT}").headers["Content-Type"] == "application/json"
+        )  # the extension's 404, not Jupyter's page
     finally:
         page.close()
 
 
 def fresh(folder: Path) -> Path:
-    """An environment of its own that also finds what this one has installed, without its editable MecaPy."""
+    """An environment of its own that also finds what this one has installed, without its editable
+    MecaPy.
+    """
     venv.create(folder, with_pip=False)
     python = folder / "bin" / "python"
     [site] = (folder / "lib").glob("python*/site-packages")

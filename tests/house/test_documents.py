@@ -1,4 +1,6 @@
-"""Every setting and every error is documented, and the README promises only what the Makefile has."""
+"""Every setting and every error is documented,
+and the README promises only what the Makefile has.
+"""
 
 from __future__ import annotations
 
@@ -32,14 +34,21 @@ def settings_in_code() -> set[str]:
 
 
 def test_every_setting_is_in_the_operating_manual() -> None:
-    """A setting the code knows stands in docs/operating.md, and one that stands there is known to the code."""
+    """A setting the code knows stands in docs/operating.md, and one that stands there is known to
+    the code.
+    """
     documented = set(SETTING.findall(text("docs/operating.md")))
     assert documented == settings_in_code()
 
 
 def test_documented_defaults_are_the_defaults() -> None:
     """The default column of docs/operating.md shows what Settings() uses."""
-    rows = dict(re.findall(r"(?m)^\| `MECAPY_(\w+)` \| (?:`([^`]*)`)? *\|", text("docs/operating.md").split("| for gateway and worker")[1]))
+    rows = dict(
+        re.findall(
+            r"(?m)^\| `MECAPY_(\w+)` \| (?:`([^`]*)`)? *\|",
+            text("docs/operating.md").split("| for gateway and worker")[1],
+        )
+    )
     wrong: list[str] = []
     for name, field in Settings.model_fields.items():
         default = field.default
@@ -51,16 +60,34 @@ def test_documented_defaults_are_the_defaults() -> None:
 
 
 def test_every_error_says_what_to_do() -> None:
-    """Each error class has one row in docs/errors.md with something to do, and each row is a class."""
-    classes = {name for name, value in vars(errors).items() if inspect.isclass(value) and issubclass(value, errors.MecapyError)}
-    rows = {name: to_do.strip() for name, to_do in re.findall(r"(?m)^\| `(\w+)` \|[^|]*\|([^|]*)\|$", text("docs/errors.md"))}
+    """Each error class has one row in docs/errors.md with something to do,
+    and each row is a class.
+    """
+    classes = {
+        name
+        for name, value in vars(errors).items()
+        if inspect.isclass(value) and issubclass(value, errors.MecapyError)
+    }
+    rows = {
+        name: to_do.strip()
+        for name, to_do in re.findall(
+            r"(?m)^\| `(\w+)` \|[^|]*\|([^|]*)\|$", text("docs/errors.md")
+        )
+    }
     assert rows.keys() == classes
     assert all(rows.values())
 
 
 def test_every_module_has_its_place() -> None:
-    """Under "Where what lies" docs/design.md names each module of the three packages, and no other."""
-    paths = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if path.stem != "__init__"]
+    """Under "Where what lies" docs/design.md names each module of the three
+    packages, and no other.
+    """
+    paths = [
+        path
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        if path.stem != "__init__"
+    ]
     modules = {path.stem for path in paths if path.parent.name != "versions"}
     folders = {path.parent.name for path in paths}
     section = text("docs/design.md").split("\n## Where what lies\n")[1].split("\n## ")[0]
@@ -77,7 +104,11 @@ def test_readme_promises_only_targets_of_the_makefile() -> None:
         assert promised <= targets, document
 
 
-@pytest.mark.parametrize("document", [path for path in tracked() if path.suffix == ".md"], ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "document",
+    [path for path in tracked() if path.suffix == ".md"],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
 def test_links_lead_somewhere(document: Path) -> None:
     """Each relative link and picture of a document exists."""
     links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", document.read_text())
@@ -92,7 +123,9 @@ def test_nothing_of_one_machine_is_tracked() -> None:
 
 def test_constraints_name_versions_only() -> None:
     """constraints.txt pins exact versions and says nothing of where they come from."""
-    lines = [line for line in text("constraints.txt").splitlines() if line and not line.startswith("#")]
+    lines = [
+        line for line in text("constraints.txt").splitlines() if line and not line.startswith("#")
+    ]
     strange = [line for line in lines if not re.fullmatch(r"[a-z0-9._-]+==[\w.+!]+( ; .+)?", line)]
     assert len(lines) > 50
     assert not strange

@@ -1,4 +1,6 @@
-"""Each extra brings all that its part imports, as the container images install it: nothing else can be imported here meanwhile."""
+"""Each extra brings all that its part imports, as the container images install it: nothing else can
+be imported here meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ import pytest
 from packaging.requirements import Requirement
 
 OURS = ["mecapy_jupyter", "mecapy_backend", "mecapy_worker"]
-# Run in a process of its own: an installed package outside the allowed ones is as good as not installed.
+# Run in a process of its own: an installed package outside the allowed ones is as good as not
+# installed.
 ONLY = """
 import importlib, json, sys
 allowed, installed, modules = json.loads(sys.argv[1])
@@ -20,7 +23,8 @@ class Absent:
     def find_spec(self, name, path=None, target=None):
         top = name.partition(".")[0]
         if top in installed and top not in allowed:
-            raise ModuleNotFoundError(f"No module named {name!r} (its package is not in this extra)", name=name)
+            raise ModuleNotFoundError(
+                f"No module named {name!r} (its package is not in this extra)", name=name)
 sys.meta_path.insert(0, Absent())
 for module in modules:
     importlib.import_module(module)
@@ -28,7 +32,9 @@ for module in modules:
 
 
 def closure(extra: str) -> set[str]:
-    """The names of all distributions that `mecapy-jupyter[extra]` installs here, itself included."""
+    """The names of all distributions that `mecapy-jupyter[extra]` installs
+    here, itself included.
+    """
     seen: set[tuple[str, str]] = set()
     open_ends = [("mecapy-jupyter", ""), ("mecapy-jupyter", extra)]
     while open_ends:
@@ -63,7 +69,16 @@ def normalised(name: str) -> str:
         ("backend", ["mecapy_backend.app", "mecapy_backend.migrations"]),
         (
             "worker",
-            ["mecapy_worker.main", "mecapy_worker.child", "mecapy_worker.port", "numpy", "scipy", "matplotlib", "pandas", "sympy"],
+            [
+                "mecapy_worker.main",
+                "mecapy_worker.child",
+                "mecapy_worker.port",
+                "numpy",
+                "scipy",
+                "matplotlib",
+                "pandas",
+                "sympy",
+            ],
         ),
         ("local", ["mecapy_backend.stack.supervisor", "mecapy_backend.app", "mecapy_worker.main"]),
     ],
@@ -73,7 +88,11 @@ def test_extra_is_enough(extra: str, modules: list[str]) -> None:
     distributions = closure(extra)
     tops = metadata.packages_distributions()
     installed = {top for top in tops if top not in sys.stdlib_module_names}
-    allowed = {top for top in installed if any(normalised(name) in distributions for name in tops[top])} | set(OURS)
+    allowed = {
+        top for top in installed if any(normalised(name) in distributions for name in tops[top])
+    } | set(OURS)
     given = json.dumps([sorted(allowed), sorted(installed), modules])
-    done = subprocess.run([sys.executable, "-c", ONLY, given], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", ONLY, given], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr

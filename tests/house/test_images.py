@@ -1,4 +1,6 @@
-"""The container files, as far as they can be checked without a container runtime; test_packaging runs their installs."""
+"""The container files, as far as they can be checked without a container runtime; test_packaging
+runs their installs.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,21 @@ def instructions(name: str) -> list[tuple[str, str]]:
     """(INSTRUCTION, rest) of each line, continued lines joined, comments left out."""
     content = re.sub(r"(?m)^\s*#.*\n", "", (ROOT / name).read_text())
     joined = content.replace("\\\n", " ")
-    return [(line.split(None, 1)[0], line.split(None, 1)[1].strip()) for line in joined.splitlines() if line.strip()]
+    return [
+        (line.split(None, 1)[0], line.split(None, 1)[1].strip())
+        for line in joined.splitlines()
+        if line.strip()
+    ]
 
 
 @pytest.mark.parametrize("name", IMAGES)
 def test_copied_files_exist(name: str) -> None:
     """Every COPY from the build's context names something the repository has."""
-    copies = [rest for instruction, rest in instructions(name) if instruction == "COPY" and "--from=" not in rest]
+    copies = [
+        rest
+        for instruction, rest in instructions(name)
+        if instruction == "COPY" and "--from=" not in rest
+    ]
     sources = [source for rest in copies for source in rest.split()[:-1]]
     assert sources
     assert [source for source in sources if not (ROOT / source).exists()] == []
@@ -31,8 +41,12 @@ def test_copied_files_exist(name: str) -> None:
 
 @pytest.mark.parametrize("name", IMAGES)
 def test_runs_as_an_ordinary_user(name: str) -> None:
-    """The last stage ends as a numeric user other than root, so that Kubernetes' runAsNonRoot can see it."""
-    stages = "\n".join(f"{instruction} {rest}" for instruction, rest in instructions(name)).split("FROM ")
+    """The last stage ends as a numeric user other than root, so that Kubernetes' runAsNonRoot can
+    see it.
+    """
+    stages = "\n".join(f"{instruction} {rest}" for instruction, rest in instructions(name)).split(
+        "FROM "
+    )
     users = re.findall(r"(?m)^USER (\S+)$", stages[-1])
     assert users
     assert int(users[-1]) > 0
@@ -40,9 +54,13 @@ def test_runs_as_an_ordinary_user(name: str) -> None:
 
 @pytest.mark.parametrize("name", IMAGES)
 def test_base_and_health(name: str) -> None:
-    """Both build on python:3.12-slim, say how they are, and start by the exec form, so that SIGTERM arrives."""
+    """Both build on python:3.12-slim, say how they are, and start by the exec form, so that SIGTERM
+    arrives.
+    """
     found = instructions(name)
-    assert {rest.split()[0] for instruction, rest in found if instruction == "FROM"} == {"python:3.12-slim"}
+    assert {rest.split()[0] for instruction, rest in found if instruction == "FROM"} == {
+        "python:3.12-slim"
+    }
     (health,) = [rest for instruction, rest in found if instruction == "HEALTHCHECK"]
     assert json.loads(health[health.index("CMD ") + 4 :])
     (command,) = [rest for instruction, rest in found if instruction == "CMD"]
@@ -52,7 +70,9 @@ def test_base_and_health(name: str) -> None:
 @pytest.mark.parametrize("name", IMAGES)
 def test_installed_extras_exist(name: str) -> None:
     """What pip is told to install is an extra of pyproject.toml, with the pinned versions."""
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
     runs = " ".join(rest for instruction, rest in instructions(name) if instruction == "RUN")
     assert set(re.findall(r"\.\[(\w+)\]", runs)) == {name.split("/")[0]} <= extras.keys()
     assert runs.count("--constraint constraints.txt") == runs.count("pip install")

@@ -1,8 +1,10 @@
-"""Nothing of one machine in what is tracked: no package index, no path of a home or workplace. `make check` runs it.
+"""Nothing of one machine in what is tracked: no package index, no path of a home or workplace.
+`make check` runs it.
 
     python -m tests.house.tracked
 
-A lock file, a notebook's metadata or a copied log brings such lines in unnoticed; then a clone installs from a place that is not there.
+A lock file, a notebook's metadata or a copied log brings such lines in unnoticed; then a clone
+installs from a place that is not there.
 """
 
 from __future__ import annotations
@@ -16,8 +18,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 # Assembled, so that this file does not find itself.
 FOREIGN = {
-    "a package index": re.compile("--(extra-)?index" + "-url|--find" + "-links|/simp" + "le/?['\"\\s]|files.python" + "hosted"),
-    "a path of one machine": re.compile(r"(?<![\w.:}])/(ro" + r"ot|wo" + r"rk|Us" + r"ers|ho" + r"me)/(?!nobody\b)[\w.]+"),
+    "a package index": re.compile(
+        "--(extra-)?index" + "-url|--find" + "-links|/simp" + "le/?['\"\\s]|files.python" + "hosted"
+    ),
+    "a path of one machine": re.compile(
+        r"(?<![\w.:}])/(ro" + r"ot|wo" + r"rk|Us" + r"ers|ho" + r"me)/(?!nobody\b)[\w.]+"
+    ),
 }
 
 
@@ -25,8 +31,16 @@ def tracked() -> list[Path]:
     """The files git knows; in an unpacked archive, where there is no git, every text-like file."""
     listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
     if listing.returncode == 0:
-        return [path for name in listing.stdout.decode().split("\0") if name and (path := ROOT / name).is_file()]
-    return [path for path in ROOT.rglob("*") if path.is_file() and not any(part.startswith(".") for part in path.relative_to(ROOT).parts)]
+        return [
+            path
+            for name in listing.stdout.decode().split("\0")
+            if name and (path := ROOT / name).is_file()
+        ]
+    return [
+        path
+        for path in ROOT.rglob("*")
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
+    ]
 
 
 def findings() -> Iterator[str]:

@@ -1,4 +1,6 @@
-"""A real kernel with the extension loaded, on the session's real stack; each test begins with `%reset`."""
+"""A real kernel with the extension loaded, on the session's real stack; each test begins with
+`%reset`.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ class Kernel:
     client: BlockingKernelClient
 
     def run(self, code: str, timeout: float = CELL_S) -> Ran:
-        """To its end. Again while the kernel drops it unread: for a moment after an error it answers `aborted`."""
+        """To its end. Again while the kernel drops it unread: for a moment after an error it
+        answers `aborted`.
+        """
         while (ran := self._ran(code, timeout)).reply["status"] == "aborted":
             pass
         return ran
@@ -69,7 +73,9 @@ class Kernel:
             elif kind == "error":
                 ran.errors.append(content)
 
-        ran.reply = self.client.execute_interactive(code, timeout=timeout, output_hook=hook, allow_stdin=False)["content"]
+        ran.reply = self.client.execute_interactive(
+            code, timeout=timeout, output_hook=hook, allow_stdin=False
+        )["content"]
         return ran
 
     def value(self, expression: str) -> str:
@@ -80,9 +86,13 @@ class Kernel:
 
 
 @pytest.fixture(scope="session")
-def one_kernel(kernel_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+def one_kernel(
+    kernel_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Kernel]:
     folder = tmp_path_factory.mktemp("notebook")
-    manager, client = start_new_kernel(env=kernel_environment, cwd=str(folder), extra_arguments=["--log-level=ERROR"])
+    manager, client = start_new_kernel(
+        env=kernel_environment, cwd=str(folder), extra_arguments=["--log-level=ERROR"]
+    )
     try:
         yield Kernel(manager, client)
     finally:
@@ -91,13 +101,17 @@ def one_kernel(kernel_environment: dict[str, str], tmp_path_factory: pytest.Temp
 
 
 class Gate:
-    """Holds cells back until it is opened: they wait for a file to be gone, beside the interpreter, where a confined child can look."""
+    """Holds cells back until it is opened: they wait for a file to be gone, beside the interpreter,
+    where a confined child can look.
+    """
 
     def __init__(self) -> None:
         descriptor, name = tempfile.mkstemp(prefix=".gate-", dir=sys.prefix)
         os.close(descriptor)
         self._file = Path(name)
-        self.wait = f"while __import__('os').path.exists({name!r}): __import__('time').sleep(0.02)\n"
+        self.wait = (
+            f"while __import__('os').path.exists({name!r}): __import__('time').sleep(0.02)\n"
+        )
 
     def open(self) -> None:
         self._file.unlink(missing_ok=True)

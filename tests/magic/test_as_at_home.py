@@ -1,4 +1,6 @@
-"""What a cell on a worker finds and leaves is what it would find and leave here: found by trying, one difference after another."""
+"""What a cell on a worker finds and leaves is what it would find and leave here: found by trying,
+one difference after another.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +8,16 @@ import pytest
 
 from .conftest import Kernel
 
-WIDE = "import pandas as pd\nprint(pd.DataFrame({f'column{n}': [n] * 2 for n in range(30)}))\nprint(type(get_ipython()).__name__)"
+WIDE = (
+    "import pandas as pd\nprint(pd.DataFrame({f'column{n}': [n] * 2 for n in "
+    "range(30)}))\nprint(type(get_ipython()).__name__)"
+)
 
 
 def test_a_library_that_asks_finds_a_notebook(kernel: Kernel) -> None:
-    """pandas breaks lines for a page and not for a terminal; rich, pyvista and many a recipe ask for the shell's class."""
+    """pandas breaks lines for a page and not for a terminal; rich, pyvista and many a recipe ask
+    for the shell's class.
+    """
     here = kernel.run(WIDE)
     assert here.ok and kernel.run(f"%%mecapy\n{WIDE}").stdout == here.stdout
     cut = "import pandas as pd\npd.cut([1, 5, 9], 3)"
@@ -18,8 +25,12 @@ def test_a_library_that_asks_finds_a_notebook(kernel: Kernel) -> None:
 
 
 def test_a_figure_that_came_home_shows(kernel: Kernel) -> None:
-    """Also where no cell has drawn here yet, so that nobody has told this shell how figures look."""
-    assert kernel.run("%%mecapy\nimport matplotlib.pyplot as plt\nfig, ax = plt.subplots()\nax.plot([1, 2]);").ok
+    """Also where no cell has drawn here yet,
+    so that nobody has told this shell how figures look.
+    """
+    assert kernel.run(
+        "%%mecapy\nimport matplotlib.pyplot as plt\nfig, ax = plt.subplots()\nax.plot([1, 2]);"
+    ).ok
     shown = kernel.run("fig")
     assert shown.results and "image/png" in shown.results[0]["data"], shown
 
@@ -29,12 +40,18 @@ def test_the_exit_code_of_a_command(kernel: Kernel) -> None:
     assert kernel.run("%%mecapy\n!false\nprint(_exit_code)").stdout == "1\n"
     assert kernel.value("_exit_code") == "1"
     shown = kernel.run("%%mecapy --progress-after 0\n!false\nx = 1").displays
-    assert "x" in shown[-1]["data"]["text/plain"] and not any("_exit_code" in str(each["data"]) for each in shown)
+    assert "x" in shown[-1]["data"]["text/plain"] and not any(
+        "_exit_code" in str(each["data"]) for each in shown
+    )
 
 
 def test_no_error_was_there_before(kernel: Kernel) -> None:
-    """What a worker has tried for itself is not the cell's last error, to `%debug` or to whoever asks."""
-    ran = kernel.run("%%mecapy\nimport sys\nprint([name for name in vars(sys) if name.startswith('last_')])")
+    """What a worker has tried for itself is not the cell's last error, to `%debug` or to whoever
+    asks.
+    """
+    ran = kernel.run(
+        "%%mecapy\nimport sys\nprint([name for name in vars(sys) if name.startswith('last_')])"
+    )
     assert ran.stdout == "[]\n", ran
 
 
@@ -59,15 +76,21 @@ os.remove("a.txt")
 
 
 def test_what_a_with_block_leaves_behind_is_not_mentioned(kernel: Kernel) -> None:
-    """A closed file and an executor that was shut down are missed by nobody; an open file is named as ever."""
+    """A closed file and an executor that was shut down are missed by nobody; an open file is named
+    as ever.
+    """
     ran = kernel.run(SPENT)
     assert ran.ok and ran.stderr == "" and kernel.value("done") == "5", ran
     assert "f did not come home" in kernel.run("%%mecapy\nf = open('b.txt', 'w')").stderr
 
 
 def test_a_stream_that_was_taken_apart(kernel: Kernel) -> None:
-    """It cannot even say whether it is closed. It stays there and is named; all the rest comes home."""
-    ran = kernel.run("%%mecapy\nimport io\ntext = io.TextIOWrapper(io.BytesIO())\nraw = text.detach()\nx = 5")
+    """It cannot even say whether it is closed. It stays there and is named; all the rest comes
+    home.
+    """
+    ran = kernel.run(
+        "%%mecapy\nimport io\ntext = io.TextIOWrapper(io.BytesIO())\nraw = text.detach()\nx = 5"
+    )
     assert ran.ok and "text did not come home" in ran.stderr, ran
     assert kernel.value("x") == "5"
 
@@ -75,7 +98,9 @@ def test_a_stream_that_was_taken_apart(kernel: Kernel) -> None:
 def test_an_output_that_is_not_there_is_said(kernel: Kernel) -> None:
     """A slip in `-o` is not silent; a glob may match nothing."""
     ran = kernel.run("%%mecapy -o stres,t*,none\nstress = 1")
-    assert ran.ok and "'stres'" in ran.stderr and "t*" not in ran.stderr and "none" not in ran.stderr
+    assert (
+        ran.ok and "'stres'" in ran.stderr and "t*" not in ran.stderr and "none" not in ran.stderr
+    )
 
 
 LINES = {
@@ -112,50 +137,76 @@ def test_doctor_on_an_address_without_a_token(kernel: Kernel) -> None:
     """It says what is wrong with what is configured, and not how the embedded stack is."""
     ran = kernel.run(
         "import os, subprocess, sys\n"
-        "bare = {k: v for k, v in os.environ.items() if k != 'MECAPY_TOKEN'} | {'MECAPY_URL': 'http://127.0.0.1:9'}\n"
-        "print(subprocess.run([sys.executable, '-m', 'mecapy_jupyter.cli', 'doctor'], env=bare, capture_output=True, text=True).stdout)"
+        "bare = {k: v for k, v in os.environ.items() if k != 'MECAPY_TOKEN'} | {'MECAPY_URL': "
+        "'http://127.0.0.1:9'}\n"
+        "print(subprocess.run([sys.executable, '-m', 'mecapy_jupyter.cli', 'doctor'], env=bare, "
+        "capture_output=True, text=True).stdout)"
     )
     assert "there is no token for it" in ran.stdout and "embedded stack" not in ran.stdout, ran
 
 
 TOLD = {
-    "which expressions show": ("get_ipython().ast_node_interactivity = {!r}", "all", "last_expr", "1\n2"),
+    "which expressions show": (
+        "get_ipython().ast_node_interactivity = {!r}",
+        "all",
+        "last_expr",
+        "1\n2",
+    ),
     "precision": ("get_ipython().run_line_magic('precision', {!r})", "3", "", "3.14159265"),
 }
 
 
 @pytest.mark.parametrize(("tell", "to", "back", "cell"), TOLD.values(), ids=TOLD)
-def test_what_the_notebook_has_told_its_shell(kernel: Kernel, tell: str, to: str, back: str, cell: str) -> None:
+def test_what_the_notebook_has_told_its_shell(
+    kernel: Kernel, tell: str, to: str, back: str, cell: str
+) -> None:
     """A cell shows what it would show here, and again when that is taken back."""
     try:
         for value in (to, back):
             assert kernel.run(tell.format(value)).ok
             here, there = kernel.run(cell), kernel.run(f"%%mecapy\n{cell}")
-            assert [shown["data"] for shown in there.results] == [shown["data"] for shown in here.results] != []
+            assert (
+                [shown["data"] for shown in there.results]
+                == [shown["data"] for shown in here.results]
+                != []
+            )
     finally:
         kernel.run(tell.format(back))
 
 
 def test_precision_and_the_precision_of_arrays(kernel: Kernel) -> None:
-    """`%precision` sets NumPy's, too; what the notebook has said to NumPy afterwards holds there as here."""
+    """`%precision` sets NumPy's, too; what the notebook has said to NumPy afterwards holds there as
+    here.
+    """
     try:
-        assert kernel.run("import numpy as np\n%precision 3\nnp.set_printoptions(precision=8)\nthird = np.array([1 / 3])").ok
+        assert kernel.run(
+            "import numpy as np\n%precision 3\nnp.set_printoptions(precision=8)\nthird = "
+            "np.array([1 / 3])"
+        ).ok
         cell = "third, 1 / 3"
         here, there = kernel.run(cell), kernel.run(f"%%mecapy\n{cell}")
         assert there.results[0]["data"] == here.results[0]["data"]
-        assert "0.33333333" in here.results[0]["data"]["text/plain"] and "0.333)" in here.results[0]["data"]["text/plain"]
+        assert (
+            "0.33333333" in here.results[0]["data"]["text/plain"]
+            and "0.333)" in here.results[0]["data"]["text/plain"]
+        )
     finally:
         kernel.run("%precision\nnp.set_printoptions(precision=8)")
 
 
 def test_future_imports_hold_in_later_cells(kernel: Kernel) -> None:
-    """Those of cells here hold there, and those of cells there hold here: annotations are not looked up."""
+    """Those of cells here hold there, and those of cells there hold here: annotations are not
+    looked up.
+    """
     try:
         assert kernel.run("%%mecapy\nfrom __future__ import annotations").ok
         for cell in ("def f(x: Load): ...", "%%mecapy\ndef g(x: Load): ..."):
             assert kernel.run(cell).ok
     finally:
-        kernel.run("import __future__\nget_ipython().compile.flags &= ~__future__.annotations.compiler_flag\ndel annotations")
+        kernel.run(
+            "import __future__\nget_ipython().compile.flags &= "
+            "~__future__.annotations.compiler_flag\ndel annotations"
+        )
 
 
 PICTURE = """
@@ -172,16 +223,24 @@ def begin():
     return figure, axes, line
 fig, (left, right), line = begin()
 """
-DRAW = "line.set_color('red')\nright.plot([1, 2, 3], [1, 4, 9], label='x')\nright.legend()\nright.set_xlim(0, 5);"
+DRAW = (
+    "line.set_color('red')\nright.plot([1, 2, 3], [1, 4, 9], "
+    "label='x')\nright.legend()\nright.set_xlim(0, 5);"
+)
 AFTERWARDS = "fig.set_size_inches(3, 2); left.set_title('t'); look(fig)"
 
 
 def test_drawing_into_axes_that_were_there(kernel: Kernel) -> None:
-    """The figure around them, the other axes and the lines in them stay the same objects, and the picture is that of home."""
+    """The figure around them, the other axes and the lines in them stay the same objects, and the
+    picture is that of home.
+    """
     assert kernel.run(PICTURE).ok
     ran = kernel.run(f"%%mecapy\n{DRAW}")
     assert ran.ok, ran.text
-    same = "right.figure is left.figure is fig and fig.axes == [left, right] and left.lines[0] is line and line.axes is left"
+    same = (
+        "right.figure is left.figure is fig and fig.axes == [left, right] and left.lines[0] is "
+        "line and line.axes is left"
+    )
     assert kernel.value(same) == "True"
     there = kernel.run(AFTERWARDS).results[0]["data"]
     assert kernel.run(f"{PICTURE}\n{DRAW}").ok

@@ -1,4 +1,6 @@
-"""`--bg`: the cell returns at once, its task lives on, and nothing that was changed here meanwhile is overwritten."""
+"""`--bg`: the cell returns at once, its task lives on, and nothing that was changed here meanwhile
+is overwritten.
+"""
 
 from __future__ import annotations
 
@@ -32,66 +34,117 @@ def submit(kernel: Kernel, cell: str) -> str:
     message = kernel.client.execute(cell, allow_stdin=False)
     while True:
         heard = kernel.client.get_iopub_msg(timeout=60)
-        if heard["parent_header"].get("msg_id") == message and heard["content"].get("execution_state") == "idle":
+        if (
+            heard["parent_header"].get("msg_id") == message
+            and heard["content"].get("execution_state") == "idle"
+        ):
             assert kernel.client.get_shell_msg(timeout=60)["content"]["status"] == "ok"
             return message
 
 
 def test_it_lives_on_in_its_own_cell(kernel: Kernel, gate: Gate) -> None:
-    """Prints, displays and the live block appear in the cell that submitted it, whatever runs by then."""
-    message = submit(kernel, f"%%mecapy --bg --as job\n{gate.wait}print('late')\ndisplay('shown')\ny = 7\ny + 1")
+    """Prints, displays and the live block appear in the cell that submitted it, whatever runs by
+    then.
+    """
+    message = submit(
+        kernel, f"%%mecapy --bg --as job\n{gate.wait}print('late')\ndisplay('shown')\ny = 7\ny + 1"
+    )
     assert kernel.value("(job.done(), 'y' in globals())") == "(False, False)"
     gate.open()
     heard = heard_until_done(kernel, "job", message)
     text = "".join(m["content"]["text"] for m in heard if m["msg_type"] == "stream")
     assert "late\n" in text
-    shown = [m["content"]["data"].get("text/plain", "") for m in heard if m["msg_type"] in ("display_data", "update_display_data")]
-    assert "'shown'" in shown and "8" in shown and any("✔" in line and "y" in line for line in shown)
+    shown = [
+        m["content"]["data"].get("text/plain", "")
+        for m in heard
+        if m["msg_type"] in ("display_data", "update_display_data")
+    ]
+    assert (
+        "'shown'" in shown and "8" in shown and any("✔" in line and "y" in line for line in shown)
+    )
     assert kernel.value("(y, job.result(), job.logs())") == "(7, 8, 'late\\n')"
     assert kernel.value("await job") == "8"
 
 
 def test_what_changed_here_is_not_overwritten(kernel: Kernel, gate: Gate) -> None:
-    """A name bound anew, a list changed in place, a name deleted: all wait in `.vars`, and it says so. The rest is bound."""
+    """A name bound anew, a list changed in place, a name deleted: all wait in `.vars`, and it says
+    so. The rest is bound.
+    """
     kernel.run("a = 1; b = 2; mine = [0]; other = [0]; gone = 5")
-    message = submit(kernel, f"%%mecapy --bg --as job\n{gate.wait}a = 10; b = 20; mine.append(1); other.append(1); gone = 6; c = 30")
+    message = submit(
+        kernel,
+        f"%%mecapy --bg --as job\n{gate.wait}a = 10; b = 20; mine.append(1); other.append(1); "
+        f"gone = 6; c = 30",
+    )
     kernel.run("a = 3; mine.append(99); del gone")
     gate.open()
-    said = "".join(m["content"]["text"] for m in heard_until_done(kernel, "job", message) if m["msg_type"] == "stream")
+    said = "".join(
+        m["content"]["text"]
+        for m in heard_until_done(kernel, "job", message)
+        if m["msg_type"] == "stream"
+    )
     assert "a, gone, mine wait in `.vars`" in said
-    assert kernel.value("(a, b, c, mine, other, 'gone' in globals())") == "(3, 20, 30, [0, 99], [0, 1], False)"
-    assert kernel.value("(job.vars['a'], job.vars['mine'], job.vars['gone'], job.vars['b'])") == "(10, [0, 1], 6, 20)"
+    assert (
+        kernel.value("(a, b, c, mine, other, 'gone' in globals())")
+        == "(3, 20, 30, [0, 99], [0, 1], False)"
+    )
+    assert (
+        kernel.value("(job.vars['a'], job.vars['mine'], job.vars['gone'], job.vars['b'])")
+        == "(10, [0, 1], 6, 20)"
+    )
 
 
 def test_a_part_that_changed_here_too(kernel: Kernel, gate: Gate) -> None:
-    """What the task made of a list inside a dict waits under the way that leads to it, and it says so."""
+    """What the task made of a list inside a dict waits under the way that leads to it, and it says
+    so.
+    """
     kernel.run("model = {'params': [1, 2], 'other': [0]}")
-    message = submit(kernel, f"%%mecapy --bg --as job\n{gate.wait}model['params'].append(3); model['other'].append(4)")
+    message = submit(
+        kernel,
+        f"%%mecapy --bg --as job\n{gate.wait}model['params'].append(3); model['other'].append(4)",
+    )
     kernel.run("model['params'].append(99)")
     gate.open()
-    said = "".join(m["content"]["text"] for m in heard_until_done(kernel, "job", message) if m["msg_type"] == "stream")
+    said = "".join(
+        m["content"]["text"]
+        for m in heard_until_done(kernel, "job", message)
+        if m["msg_type"] == "stream"
+    )
     assert "model['params'] waits in `.vars`" in said
-    assert kernel.value("""(model, job.vars["model['params']"])""") == "({'params': [1, 2, 99], 'other': [0, 4]}, [1, 2, 3])"
+    assert (
+        kernel.value("""(model, job.vars["model['params']"])""")
+        == "({'params': [1, 2, 99], 'other': [0, 4]}, [1, 2, 3])"
+    )
 
 
 def test_state_drawn_here_meanwhile_stays(kernel: Kernel, gate: Gate) -> None:
     """Random numbers drawn here since go on here; undisturbed, the task's go on."""
     kernel.run("import random; random.seed(1)")
-    submit(kernel, f"%%mecapy --bg --as job\n{gate.wait}import random\nfirst = [random.random() for _ in range(3)]")
+    submit(
+        kernel,
+        f"%%mecapy --bg --as job\n{gate.wait}import random\nfirst = [random.random() for _ in "
+        f"range(3)]",
+    )
     kernel.run("random.seed(5); expected = random.Random(5).random()")
     gate.open()
     assert kernel.value("(len(job.vars['first']), random.random() == expected)") == "(3, True)"
 
 
 def test_several_at_once(kernel: Kernel, gate: Gate) -> None:
-    """Each has its Future; `%mecapy` shows them with the names of their variables; one is cancelled, one fails, one ends well."""
+    """Each has its Future; `%mecapy` shows them with the names of their variables; one is
+    cancelled, one fails, one ends well.
+    """
     kernel.run("n = 4")
     submit(kernel, f"%%mecapy --bg --as long --name held\n{gate.wait}x = 1")
     submit(kernel, "%%mecapy --bg --as bad\nfirst = n\n1 / 0")
     submit(kernel, "%%mecapy --bg --as good\nsecond = n * 2")
     assert kernel.run("good.result(60)").ok
     ran = kernel.run("bad.result(60)")
-    assert ran.error == "ZeroDivisionError" and "----> 3" in re.sub(r"\x1b\[\d+m", "", ran.text) and "mecapy_jupyter" not in ran.text
+    assert (
+        ran.error == "ZeroDivisionError"
+        and "----> 3" in re.sub(r"\x1b\[\d+m", "", ran.text)
+        and "mecapy_jupyter" not in ran.text
+    )
     assert kernel.value("(first, second, bad.done())") == "(4, 8, True)"
     text = kernel.run("%mecapy").displays[0]["data"]["text/plain"]
     assert "long" in text and "good" in text and "held" in text
@@ -101,10 +154,16 @@ def test_several_at_once(kernel: Kernel, gate: Gate) -> None:
 
 
 def test_saved_by_who_has_no_page(kernel_environment: dict[str, str], tmp_path: Path) -> None:
-    """nbclient takes late updates from a running cell only: the one that runs when the task ends, or after, brings the last line."""
+    """nbclient takes late updates from a running cell only: the one that runs when the task ends,
+    or after, brings the last line.
+    """
     sources = ["%load_ext mecapy_jupyter", "%%mecapy --bg --as job\ny = 7", "job.result()", "y"]
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
-    client = NotebookClient(book, timeout=60, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}})
+    client = NotebookClient(
+        book, timeout=60, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    )
     asyncio.run(client.async_execute(env=kernel_environment))
     blocks = [output for output in book.cells[1].outputs if output.output_type == "display_data"]
-    assert ["✔" in output.data["text/plain"] and "y" in output.data["text/plain"] for output in blocks] == [True]
+    assert [
+        "✔" in output.data["text/plain"] and "y" in output.data["text/plain"] for output in blocks
+    ] == [True]

@@ -28,7 +28,10 @@ def test_the_last_expression_is_out(kernel: Kernel) -> None:
     number = ran.reply["execution_count"]
     assert ran.results[0]["execution_count"] == number
     assert kernel.run("kept = _").ok
-    assert kernel.value(f"(kept, Out[{number}] is kept, _{number} is kept)") == "({'answer': 42}, True, True)"
+    assert (
+        kernel.value(f"(kept, Out[{number}] is kept, _{number} is kept)")
+        == "({'answer': 42}, True, True)"
+    )
 
 
 def test_a_semicolon_is_quiet(kernel: Kernel) -> None:
@@ -49,11 +52,15 @@ plt.plot([1, 2])
 """)
     order = [kind for kind in ran.order if kind in ("stream", "display_data", "execute_result")]
     assert order == ["stream", "display_data", "stream", "execute_result", "display_data"]
-    assert (ran.stdout, ran.stderr) == ("one\n", "three\n") and "image/png" in ran.displays[1]["data"]
+    assert (ran.stdout, ran.stderr) == ("one\n", "three\n") and "image/png" in ran.displays[1][
+        "data"
+    ]
 
 
 def test_prints_are_live(kernel: Kernel) -> None:
-    """A line arrives while the cell still runs: the second line says when the first was shown here."""
+    """A line arrives while the cell still runs:
+    the second line says when the first was shown here.
+    """
     ran = kernel.run("""%%mecapy
 import time
 for i in range(3):
@@ -87,12 +94,16 @@ class Disc:
     def __init__(self, r): self.r = r
     def area(self): return area(self.r)
 """)
-    assert kernel.run("%%mecapy\ndiscs = [Disc(r) for r in (1, 2)]\nareas = [round(d.area(), 3) for d in discs]").ok
+    assert kernel.run(
+        "%%mecapy\ndiscs = [Disc(r) for r in (1, 2)]\nareas = [round(d.area(), 3) for d in discs]"
+    ).ok
     assert kernel.value("(areas, isinstance(discs[0], Disc))") == "([6.283, 25.133], True)"
 
 
 def test_the_users_own_module(kernel: Kernel, folder: Path) -> None:
-    """A module beside the notebook works on the worker: imported there, imported here, and in its present state."""
+    """A module beside the notebook works on the worker: imported there, imported here, and in its
+    present state.
+    """
     (folder / "beam_helpers.py").write_text("E = 210e9\ndef stiffness(a, l): return E * a / l\n")
     assert kernel.run("%%mecapy\nimport beam_helpers\nk = beam_helpers.stiffness(1e-4, 2.0)").ok
     assert kernel.value("k") == "10500000.0"
@@ -102,8 +113,13 @@ def test_the_users_own_module(kernel: Kernel, folder: Path) -> None:
 
 
 def test_top_level_await_and_magics(kernel: Kernel) -> None:
-    """IPython runs the cell: await, line magics, shell commands and nested cell magics work there."""
-    ran = kernel.run("%%mecapy\nimport asyncio\nawait asyncio.sleep(0.01)\nout = !echo one two\n%precision 3\nout[0]")
+    """IPython runs the cell: await, line magics,
+    shell commands and nested cell magics work there.
+    """
+    ran = kernel.run(
+        "%%mecapy\nimport asyncio\nawait asyncio.sleep(0.01)\nout = !echo one two\n%precision "
+        "3\nout[0]"
+    )
     assert ran.ok and ran.results[0]["data"]["text/plain"] == "'one two'"
     assert "Wall time" in kernel.run("%%mecapy\n%%time\nz = 5").stdout
     assert kernel.value("z") == "5"
@@ -112,10 +128,18 @@ def test_top_level_await_and_magics(kernel: Kernel) -> None:
 def test_state_around_the_variables(kernel: Kernel) -> None:
     """A seed set here counts there, and numbers drawn there count here."""
     kernel.run("import numpy as np, random\nnp.random.seed(3); random.seed(3)")
-    expected = kernel.value("(np.random.rand(), np.random.rand(), random.random(), random.random())")
+    expected = kernel.value(
+        "(np.random.rand(), np.random.rand(), random.random(), random.random())"
+    )
     kernel.run("np.random.seed(3); random.seed(3)")
-    assert kernel.run("%%mecapy\nimport random\nfirst, third = float(np.random.rand()), random.random()").ok
-    got = kernel.value("(np.float64(first), np.random.rand(), third, random.random())").replace("np.float64(", "").replace(")", "")
+    assert kernel.run(
+        "%%mecapy\nimport random\nfirst, third = float(np.random.rand()), random.random()"
+    ).ok
+    got = (
+        kernel.value("(np.float64(first), np.random.rand(), third, random.random())")
+        .replace("np.float64(", "")
+        .replace(")", "")
+    )
     assert got == expected.replace("np.float64(", "").replace(")", "")
 
 
@@ -130,7 +154,9 @@ def test_inputs_and_outputs_can_be_named(kernel: Kernel) -> None:
 
 def test_background(kernel: Kernel) -> None:
     """`--bg` returns at once with a Future; the variables are bound when it ends."""
-    assert kernel.run("%%mecapy --bg --as job\nimport time\ntime.sleep(0.5)\nlate = 11\nlate * 2").ok
+    assert kernel.run(
+        "%%mecapy --bg --as job\nimport time\ntime.sleep(0.5)\nlate = 11\nlate * 2"
+    ).ok
     assert kernel.value("(job.result(20), job.vars['late'], late)") == "(22, 11, 11)"
     assert kernel.value("await job") == "22"
 
@@ -170,7 +196,9 @@ def test_commands(kernel: Kernel) -> None:
 
 
 def test_files_go_along_and_come_home(kernel: Kernel, folder: Path) -> None:
-    """`--files` stand in the task's folder under their relative paths; `--keep` brings home what matches, large or small."""
+    """`--files` stand in the task's folder under their relative paths; `--keep` brings home what
+    matches, large or small.
+    """
     (folder / "data").mkdir(exist_ok=True)
     (folder / "data" / "loads.csv").write_text("1,2,3")
     (folder / "mesh.bin").write_bytes(bytes(range(256)) * 1000)
@@ -193,7 +221,9 @@ Path("left.txt").write_text("not kept")
 
 
 def test_what_else_a_cell_wrote(kernel: Kernel, folder: Path) -> None:
-    """It is listed; a small file is fetched when it is asked for, a large one says how to keep it; what was sent does not count."""
+    """It is listed; a small file is fetched when it is asked for, a large one says how to keep it;
+    what was sent does not count.
+    """
     (folder / "sent.txt").write_text("sent")
     ran = kernel.run("""%%mecapy --files sent.txt --keep kept.txt --name wrote_files
 import errno
@@ -209,29 +239,54 @@ Path(".cache").write_text("hidden")
 x = 5
 """)
     assert ran.ok, ran.text
-    assert "out/log.txt (5 B)" in ran.stderr and "big.bin (2.0 MB)" in ran.stderr and "%mecapy get" in ran.stderr
-    assert "sent.txt" not in ran.stderr and "kept.txt" not in ran.stderr and ".cache" not in ran.stderr
+    assert (
+        "out/log.txt (5 B)" in ran.stderr
+        and "big.bin (2.0 MB)" in ran.stderr
+        and "%mecapy get" in ran.stderr
+    )
+    assert (
+        "sent.txt" not in ran.stderr and "kept.txt" not in ran.stderr and ".cache" not in ran.stderr
+    )
     assert not (folder / "out" / "log.txt").exists()
     kernel.run("x = 6")
-    assert kernel.run("%mecapy get last out/log.txt").ok and (folder / "out" / "log.txt").read_text() == "small"
+    assert (
+        kernel.run("%mecapy get last out/log.txt").ok
+        and (folder / "out" / "log.txt").read_text() == "small"
+    )
     ran = kernel.run("%mecapy get last big.bin")
     assert ran.error == "NotFound" and "--keep big.bin" in ran.text
-    assert kernel.run("%mecapy get last nothing.txt").error == "NotFound" and kernel.value("x") == "6"
+    assert (
+        kernel.run("%mecapy get last nothing.txt").error == "NotFound" and kernel.value("x") == "6"
+    )
     assert kernel.run("%mecapy get last x").ok and kernel.value("x") == "5"
 
 
 def test_files_stay_inside_the_folder(kernel: Kernel) -> None:
-    """A path of the machine, one that leads out on its way, and a pattern that matches nothing, are refused before anything is sent."""
-    for line in ("--files data/../../secret", "--files ..", "--files /etc/passwd", "--files nothing_*.csv", "--keep ../x"):
+    """A path of the machine, one that leads out on its way, and a pattern that matches nothing, are
+    refused before anything is sent.
+    """
+    for line in (
+        "--files data/../../secret",
+        "--files ..",
+        "--files /etc/passwd",
+        "--files nothing_*.csv",
+        "--keep ../x",
+    ):
         ran = kernel.run(f"%%mecapy {line}\nran = 1")
         assert ran.error == "ConfigError" and kernel.value("'ran' in globals()") == "False"
     assert "`--files ../" in kernel.run("%%mecapy --files /etc/passwd\nran = 1").text
 
 
 def test_files_above_the_folder(kernel: Kernel, folder: Path) -> None:
-    """`../data` leads to the same files in the task, beside those of the folder; its own folder is called as the notebook's, what it
-    writes there is listed and kept, and nothing of the machine is above."""
-    for place, text in {"data_above/a.csv": "1", "data_above/b.csv": "2", f"{folder.name}/near.txt": "3"}.items():
+    """`../data` leads to the same files in the task, beside those of the folder; its own folder is
+    called as the notebook's, what it writes there is listed and kept, and nothing of the machine is
+    above.
+    """
+    for place, text in {
+        "data_above/a.csv": "1",
+        "data_above/b.csv": "2",
+        f"{folder.name}/near.txt": "3",
+    }.items():
         path = folder.parent / place
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
@@ -241,7 +296,8 @@ import sys
 from pathlib import Path
 
 import pytest
-read = [Path(name).read_text() for name in ("../data_above/a.csv", "../data_above/b.csv", "near.txt")]
+read = [Path(name).read_text()
+        for name in ("../data_above/a.csv", "../data_above/b.csv", "near.txt")]
 here = Path.cwd().name
 above = sorted(path.name for path in Path("..").iterdir())
 Path("made.txt").write_text("kept")
@@ -256,7 +312,9 @@ Path("made.txt").write_text("kept")
 
 
 def test_a_file_that_was_not_sent(kernel: Kernel, folder: Path) -> None:
-    """A cell that opens a file of this machine is told the option that takes it along; one that is nowhere is left to its own error."""
+    """A cell that opens a file of this machine is told the option that takes it along; one that is
+    nowhere is left to its own error.
+    """
     for place in ("left.csv", "../left_above.csv"):
         (folder / place).write_text("1")
     for opened, said in {
@@ -266,7 +324,10 @@ def test_a_file_that_was_not_sent(kernel: Kernel, folder: Path) -> None:
     }.items():
         for call in ("open", "np.loadtxt", "pd.read_csv"):
             ran = kernel.run(f"%%mecapy\nimport numpy as np, pandas as pd\n{call}({opened!r})")
-            assert ran.error in ("FileNotFoundError", "PermissionError") and said in ran.stderr, (call, ran.stderr)
+            assert ran.error in ("FileNotFoundError", "PermissionError") and said in ran.stderr, (
+                call,
+                ran.stderr,
+            )
     ran = kernel.run("%%mecapy\nopen('nowhere.csv')")
     assert ran.error == "FileNotFoundError" and "--files" not in ran.stderr
 
@@ -283,7 +344,9 @@ def test_very_many_files(tmp_path: Path) -> None:
 
 
 def test_what_an_error_says_of_files(tmp_path: Path) -> None:
-    """Only of one that is missing there; words of other errors, and words that are no path, are left alone."""
+    """Only of one that is missing there; words of other errors, and words that are no path, are
+    left alone.
+    """
     (tmp_path / "data").mkdir()
     (tmp_path / "my mesh.msh").write_text("1")
     for error in (
@@ -299,7 +362,10 @@ def test_what_an_error_says_of_files(tmp_path: Path) -> None:
     ):
         assert files.unsent(error, tmp_path) == []
     assert "--files data/*`" in files.unsent(FileNotFoundError("there is no 'data'"), tmp_path)[0]
-    for error in (FileNotFoundError(errno.ENOENT, "No such file", "my mesh.msh"), FileNotFoundError("my mesh.msh not found.")):
+    for error in (
+        FileNotFoundError(errno.ENOENT, "No such file", "my mesh.msh"),
+        FileNotFoundError("my mesh.msh not found."),
+    ):
         assert "--files 'my mesh.msh'`" in files.unsent(error, tmp_path)[0]
 
 
@@ -310,7 +376,9 @@ def test_the_own_error_of_a_cell_with_a_very_long_word(kernel: Kernel) -> None:
 
 
 def test_files_behind_links_and_with_blanks(kernel: Kernel, folder: Path) -> None:
-    """A link goes along as the content it leads to; names with blanks stand in quotes, there and back."""
+    """A link goes along as the content it leads to; names with blanks stand in quotes, there and
+    back.
+    """
     for place in ("store.msh", "my mesh.msh", "data/a b.csv"):
         (folder / place).parent.mkdir(exist_ok=True)
         (folder / place).write_text(place)
@@ -332,4 +400,9 @@ def test_a_comment_on_the_line(kernel: Kernel) -> None:
     """As on any line of Python; a `#` in quotes or inside a word is none."""
     ran = kernel.run("%%mecapy --name 'case #7'  # don't wait for it\ny = 1\nprint(y)")
     assert ran.ok and ran.stdout == "1\n", ran
-    assert magic.words("--files mesh#2.msh --name 'a # b' # it's") == ["--files", "mesh#2.msh", "--name", "a # b"]
+    assert magic.words("--files mesh#2.msh --name 'a # b' # it's") == [
+        "--files",
+        "mesh#2.msh",
+        "--name",
+        "a # b",
+    ]

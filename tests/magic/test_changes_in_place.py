@@ -8,7 +8,8 @@ from .conftest import Kernel
 
 STATES = {
     "its state cannot be had there": (
-        "def __getstate__(self): return {'n': self.n, 'here': self.here}\n    def __setstate__(self, state): self.n = state['n']"
+        "def __getstate__(self): return {'n': self.n, 'here': self.here}\n    def "
+        "__setstate__(self, state): self.n = state['n']"
     ),
     "its state cannot travel": "def __setstate__(self, state): self.n = state['n']",
     "nor by itself": "",
@@ -26,7 +27,11 @@ def test_an_object_that_cannot_travel_back(kernel: Kernel, how: str) -> None:
 
 
 PARTS = {  # before, the cell, and what holds afterwards
-    "a matrix of sympy": ("import sympy; M = sympy.Matrix([[1, 2]]); h = [M]", "M[0, 0] = 9", "h[0] is M and M[0, 0] == 9"),
+    "a matrix of sympy": (
+        "import sympy; M = sympy.Matrix([[1, 2]]); h = [M]",
+        "M[0, 0] = 9",
+        "h[0] is M and M[0, 0] == 9",
+    ),
     "an array's shape": (
         "a = np.arange(6); d = {'a': a}",
         "d['a'].shape = (2, 3)",
@@ -43,7 +48,8 @@ PARTS = {  # before, the cell, and what holds afterwards
         "h[0] is x and x.a is a and a == [1, 2] and x.b == 2",
     ),
     "an object with a reduce": (
-        "class R:\n    def __init__(self, n): self.n = n\n    def __reduce__(self): return R, (self.n,)\nr = R(1); d = [r]",
+        "class R:\n    def __init__(self, n): self.n = n\n    def __reduce__(self): return R, "
+        "(self.n,)\nr = R(1); d = [r]",
         "d[0].n = 9",
         "d[0] is r and r.n == 9",
     ),
@@ -59,9 +65,20 @@ def test_changed_inside_another(kernel: Kernel, before: str, change: str, after:
 
 
 def test_what_cannot_be_changed_here(kernel: Kernel) -> None:
-    """An iterator inside another object: its place is named. One that is a variable is a new object there, and that is said."""
+    """An iterator inside another object: its place is named. One that is a variable is a new object
+    there, and that is said.
+    """
     assert kernel.run("d = {'a': [iter([1, 2, 3])]}; b = iter([1, 2, 3]); held = [b]").ok
     ran = kernel.run("%%mecapy\nfirst = next(d['a'][0])")
-    assert ran.ok and "the change of d['a'][0] did not come home: a list_iterator like it cannot be changed in place" in ran.stderr, ran
+    assert (
+        ran.ok
+        and "the change of d['a'][0] did not come home: a list_iterator like it cannot be changed "
+        "in place"
+        in ran.stderr
+    ), ran
     ran = kernel.run("%%mecapy\nfirst = next(b)")
-    assert ran.ok and "b is a new object" in ran.stderr and kernel.value("(list(b), list(held[0]))") == "([2, 3], [1, 2, 3])", ran
+    assert (
+        ran.ok
+        and "b is a new object" in ran.stderr
+        and kernel.value("(list(b), list(held[0]))") == "([2, 3], [1, 2, 3])"
+    ), ran

@@ -1,4 +1,6 @@
-"""A notebook is left while its task runs, and taken up again: nothing is lost, nothing runs twice unasked."""
+"""A notebook is left while its task runs, and taken up again: nothing is lost, nothing runs twice
+unasked.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def kernels(kernel_environment: dict[str, str], tmp_path: Path) -> Iterator[Any]
 
     def start() -> Kernel:
         state = {"XDG_STATE_HOME": str(tmp_path / "state")}
-        manager, client = start_new_kernel(env=kernel_environment | state, cwd=str(tmp_path), extra_arguments=["--log-level=ERROR"])
+        manager, client = start_new_kernel(
+            env=kernel_environment | state, cwd=str(tmp_path), extra_arguments=["--log-level=ERROR"]
+        )
         begun.append(Kernel(manager, client))
         assert begun[-1].run("%load_ext mecapy_jupyter").ok
         return begun[-1]
@@ -47,7 +51,9 @@ def left_behind(kernel: Kernel, cell: str) -> None:
 
 
 def running(kernel: Kernel, cell: str, answer: str | None = None) -> Iterator[str]:
-    """Run a cell, answering its question, and give each piece of what it prints; what it asks comes as `? …`."""
+    """Run a cell, answering its question, and give each piece of what it prints; what it asks comes
+    as `? …`.
+    """
     client = kernel.client
     message = client.execute(cell, allow_stdin=answer is not None)
     while True:
@@ -68,7 +74,9 @@ def running(kernel: Kernel, cell: str, answer: str | None = None) -> Iterator[st
 
 
 def opening(gate: Gate, pieces: Iterator[str]) -> str:
-    """All that is printed; the gate opens after the first piece that the waiting cell itself says."""
+    """All that is printed; the gate opens after the first piece that the
+    waiting cell itself says.
+    """
     said = ""
     for piece in pieces:
         said += piece
@@ -82,7 +90,9 @@ def names(kernel: Kernel, name: str) -> int:
 
 
 def test_attach_after_the_kernel_was_killed(kernels: Any, gate: Gate) -> None:
-    """The whole output is replayed, it goes on live, and the variables are bound, the changed input too."""
+    """The whole output is replayed, it goes on live, and the variables are bound, the changed input
+    too.
+    """
     first = kernels()
     first.run("data = [1, 2, 3]")
     left_behind(first, CELL.format(wait=gate.wait))
@@ -92,7 +102,9 @@ def test_attach_after_the_kernel_was_killed(kernels: Any, gate: Gate) -> None:
 
 
 def test_the_same_cell_again_does_not_run_twice(kernels: Any, gate: Gate) -> None:
-    """It asks, and attaches unless told otherwise; where nobody can be asked it attaches and says so; a yes submits a second task."""
+    """It asks, and attaches unless told otherwise; where nobody can be asked it attaches and says
+    so; a yes submits a second task.
+    """
     first, name = kernels(), uuid.uuid4().hex
     cell = CELL.format(wait=gate.wait).replace("%%mecapy", f"%%mecapy --name {name}")
     first.run("data = [1, 2, 3]")
@@ -110,7 +122,9 @@ def test_the_same_cell_again_does_not_run_twice(kernels: Any, gate: Gate) -> Non
 
 
 def test_a_yes_submits_a_second_task(kernels: Any, gate: Gate) -> None:
-    """Also of a background task of this kernel. Where nobody can be asked, this kernel's own do not stand in each other's way."""
+    """Also of a background task of this kernel. Where nobody can be asked, this kernel's own do not
+    stand in each other's way.
+    """
     kernel, name = kernels(), uuid.uuid4().hex
     cell = f"%%mecapy --bg --name {name}\n{gate.wait}"
     assert kernel.run(cell).ok

@@ -1,5 +1,7 @@
-"""Each error a user can meet is reached, and says what to do. Errors that take a whole machine to reach are tried by their sentence here,
-and for real where the machine is: tests/worker, tests/faults, tests/stack, tests/data."""
+"""Each error a user can meet is reached, and says what to do. Errors that take a whole machine to
+reach are tried by their sentence here, and for real where the machine is: tests/worker,
+tests/faults, tests/stack, tests/data.
+"""
 
 from __future__ import annotations
 
@@ -18,46 +20,88 @@ from mecapy_worker import reasons
 from .conftest import Kernel
 from .test_errors import strip
 
-SETTINGS = Settings(max_memory_bytes=2 * 10**9, max_disk_bytes=10**9, max_output_bytes=10**8, max_result_bytes=10**9)
+SETTINGS = Settings(
+    max_memory_bytes=2 * 10**9, max_disk_bytes=10**9, max_output_bytes=10**8, max_result_bytes=10**9
+)
 SENTENCES: dict[str, tuple[wire.ErrorInfo, type[errors.MecapyError], str]] = {
-    "memory": (reasons.limit("memory", 2_100_000_000, SETTINGS), errors.TaskOutOfMemory, "2.10 GB.*2.00 GB; work on smaller pieces"),
-    "disk": (reasons.limit("disk", 0, SETTINGS), errors.TaskDiskLimit, "1.0 GB.*; remove temporary files"),
-    "processes": (reasons.limit("processes", 0, SETTINGS), errors.TaskKilled, "limit of processes; start fewer"),
+    "memory": (
+        reasons.limit("memory", 2_100_000_000, SETTINGS),
+        errors.TaskOutOfMemory,
+        "2.10 GB.*2.00 GB; work on smaller pieces",
+    ),
+    "disk": (
+        reasons.limit("disk", 0, SETTINGS),
+        errors.TaskDiskLimit,
+        "1.0 GB.*; remove temporary files",
+    ),
+    "processes": (
+        reasons.limit("processes", 0, SETTINGS),
+        errors.TaskKilled,
+        "limit of processes; start fewer",
+    ),
     "output": (reasons.output(SETTINGS), errors.TaskOutputLimit, "100 MB.*; print less"),
     "timeout": (reasons.timeout(300.0), errors.TaskTimeout, "300 s.*--timeout 2h"),
     "no child": (reasons.no_child(30.0), errors.WorkerLost, "30 s; run it again later"),
     "lost": (reasons.died({"lost": True}), errors.WorkerLost, "died.*; run it again"),
     "exit": (reasons.died({"code": 3}), errors.TaskKilled, "exit code 3.*; look for os._exit"),
-    "result": (reasons.result_too_large(2 * 10**9, SETTINGS), errors.ResultTooLarge, "2.0 GB.*1.0 GB; bring home less with `-o`"),
-    "protocol": (reasons.protocol("no frame"), errors.ProtocolError, "no frame.*; do not write to file descriptors"),
+    "result": (
+        reasons.result_too_large(2 * 10**9, SETTINGS),
+        errors.ResultTooLarge,
+        "2.0 GB.*1.0 GB; bring home less with `-o`",
+    ),
+    "protocol": (
+        reasons.protocol("no frame"),
+        errors.ProtocolError,
+        "no frame.*; do not write to file descriptors",
+    ),
     "ours": (reasons.ours(ValueError()), errors.ProtocolError, "ValueError.*; run it again"),
     "storage": (
         reasons.storage("The result could not be stored (disk); run the cell again."),
         errors.StorageFailed,
         "; run the cell again",
     ),
-    "python": (reasons.python("3.11", "3.13"), errors.PythonMismatch, "3.11.*3.13; use a kernel with Python 3.13"),
+    "python": (
+        reasons.python("3.11", "3.13"),
+        errors.PythonMismatch,
+        "3.11.*3.13; use a kernel with Python 3.13",
+    ),
     **{
-        name: (reasons.died({"signal": getattr(signal, name)}), errors.TaskKilled, f"{name}.*(;|most often)")
-        for name in ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGKILL", "SIGSYS", "SIGXFSZ", "SIGTERM")
+        name: (
+            reasons.died({"signal": getattr(signal, name)}),
+            errors.TaskKilled,
+            f"{name}.*(;|most often)",
+        )
+        for name in (
+            "SIGSEGV",
+            "SIGBUS",
+            "SIGABRT",
+            "SIGFPE",
+            "SIGKILL",
+            "SIGSYS",
+            "SIGXFSZ",
+            "SIGTERM",
+        )
     },
 }
 """What a worker says: (its error, the class raised in the notebook, what the sentence holds)."""
 
 CELLS = {
     "InputsNotOpened": (
-        "def no(): raise ImportError('no module nolib')\nclass Odd:\n    def __reduce__(self): return no, ()\nodd = Odd()",
+        "def no(): raise ImportError('no module nolib')\nclass Odd:\n    def __reduce__(self): "
+        "return no, ()\nodd = Odd()",
         "odd",
         "install it on",
     ),
     "CellError": (
         "",
-        "class Odd(Exception):\n    def __reduce_ex__(self, _): raise TypeError('stays')\nraise Odd('overload')",
+        "class Odd(Exception):\n    def __reduce_ex__(self, _): raise TypeError('stays')\nraise "
+        "Odd('overload')",
         "Odd: overload",
     ),
     "ProtocolError": (
         "",
-        "import os\nfor fd in range(3, 40):\n    try: os.write(fd, b'x' * 64)\n    except OSError: pass",
+        "import os\nfor fd in range(3, 40):\n    try: os.write(fd, b'x' * 64)\n    except "
+        "OSError: pass",
         "do not write to file",
     ),
     "CannotSend": ("waiting = (n for n in range(3))", "list(waiting)", "waiting"),
@@ -71,8 +115,12 @@ CELLS = {
 
 
 @pytest.mark.parametrize(("info", "kind", "says"), SENTENCES.values(), ids=SENTENCES)
-def test_what_a_worker_says(info: wire.ErrorInfo, kind: type[errors.MecapyError], says: str) -> None:
-    """The class names the reason, and the sentence, with its numbers, ends in one thing to do, also with the line it was at."""
+def test_what_a_worker_says(
+    info: wire.ErrorInfo, kind: type[errors.MecapyError], says: str
+) -> None:
+    """The class names the reason, and the sentence, with its numbers, ends in one thing to do, also
+    with the line it was at.
+    """
     raised = bind.raised(wire.Outcome(wire.FAILED, error=reasons.at(info, 7)), bind.Home())
     assert type(raised) is kind
     assert re.search(says, str(raised)), str(raised)
@@ -90,10 +138,18 @@ def test_met_in_a_notebook(kernel: Kernel, error: str, cell: tuple[str, str, str
 
 
 def test_every_class_has_a_test() -> None:
-    """Each class of errors.py is named by a test, here or where what it takes is; the two roots are raised by nobody."""
-    classes = {name for name, value in vars(errors).items() if inspect.isclass(value) and issubclass(value, errors.MecapyError)}
+    """Each class of errors.py is named by a test, here or where what it takes is; the two roots are
+    raised by nobody.
+    """
+    classes = {
+        name
+        for name, value in vars(errors).items()
+        if inspect.isclass(value) and issubclass(value, errors.MecapyError)
+    }
     tests = "\n".join(path.read_text() for path in Path(__file__).parents[1].rglob("test_*.py"))
-    assert {name for name in classes - {"MecapyError"} if not re.search(rf"\b{name}\b", tests)} == set()
+    assert {
+        name for name in classes - {"MecapyError"} if not re.search(rf"\b{name}\b", tests)
+    } == set()
 
 
 def test_a_failure_without_a_reason() -> None:

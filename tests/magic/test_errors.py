@@ -1,4 +1,6 @@
-"""Every error a user of the magic can meet says what happened, where, and what to do; and nothing is lost."""
+"""Every error a user of the magic can meet says what happened, where, and what to do; and nothing
+is lost.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,19 @@ from .conftest import Kernel
 def test_the_cells_own_exception(kernel: Kernel) -> None:
     """Its class, its line of the cell as the user counts, and what was bound before came back."""
     ran = kernel.run("%%mecapy\nbefore = 1\nx = 1 / 0\nafter = 2")
-    assert ran.error == "ZeroDivisionError" and "----> 3" in strip(ran.text) and "%%mecapy" in ran.text
+    assert (
+        ran.error == "ZeroDivisionError" and "----> 3" in strip(ran.text) and "%%mecapy" in ran.text
+    )
     assert "mecapy_jupyter" not in ran.text and "run_cell_magic" not in ran.text
     assert kernel.value("(before, 'after' in globals())") == "(1, False)"
 
 
 def test_an_exception_class_of_the_notebook(kernel: Kernel) -> None:
     """It can be caught here by its class, and its traceback names the cell's line."""
-    kernel.run("class Overload(Exception):\n    def __init__(self, load): self.load = load; super().__init__(f'load {load}')")
+    kernel.run(
+        "class Overload(Exception):\n    def __init__(self, load): self.load = load; "
+        "super().__init__(f'load {load}')"
+    )
     kernel.run("def check(load):\n    if load > 3:\n        raise Overload(load)")
     ran = kernel.run("""
 from IPython import get_ipython
@@ -40,30 +47,51 @@ except Overload as error:
 def test_a_syntax_error_is_local(kernel: Kernel) -> None:
     """Nothing is sent, the line is right, no machinery is shown."""
     ran = kernel.run("%%mecapy\na = 1\nfoo = = 3")
-    assert ran.error == "SyntaxError" and "line 3" in strip(ran.text) and "run_cell_magic" not in ran.text
+    assert (
+        ran.error == "SyntaxError"
+        and "line 3" in strip(ran.text)
+        and "run_cell_magic" not in ran.text
+    )
     assert kernel.value("'a' in globals()") == "False"
 
 
 def test_a_missing_name_is_local(kernel: Kernel) -> None:
-    """It fails as the NameError it would be, before anything is sent; not so in a branch or under try."""
+    """It fails as the NameError it would be, before anything is sent; not so in a branch or under
+    try.
+    """
     started = time.monotonic()
     ran = kernel.run("%%mecapy\na = 1\nprint(not_there)")
-    assert ran.error == "NameError" and "----> 3 print(not_there)" in strip(ran.text) and time.monotonic() - started < 5
+    assert (
+        ran.error == "NameError"
+        and "----> 3 print(not_there)" in strip(ran.text)
+        and time.monotonic() - started < 5
+    )
     assert kernel.value("'a' in globals()") == "False"
-    assert kernel.run("%%mecapy\ntry:\n    not_there\nexcept NameError:\n    b = 2\nif False:\n    not_there").ok
+    assert kernel.run(
+        "%%mecapy\ntry:\n    not_there\nexcept NameError:\n    b = 2\nif False:\n    not_there"
+    ).ok
 
 
 CANNOT_TRAVEL = {
     "generator": ("v = (i for i in range(3))", "list(v)", "v", "generator"),
     "file": ("v = {'log': open('x.txt', 'w')}", "len(v)", "v['log']", "file"),
-    "lock": ("import threading\nclass M: pass\nv = M(); v.guard = threading.Lock()", "v", "v.guard", "lock"),
+    "lock": (
+        "import threading\nclass M: pass\nv = M(); v.guard = threading.Lock()",
+        "v",
+        "v.guard",
+        "lock",
+    ),
     "thread": ("import threading\nv = [threading.Thread()]", "v", "v[0]", "thread"),
     "socket": ("import socket\nv = socket.socket()", "v", "v", "socket"),
 }
 
 
-@pytest.mark.parametrize(("setup", "use", "path", "kind"), CANNOT_TRAVEL.values(), ids=CANNOT_TRAVEL)
-def test_what_cannot_travel_is_named(kernel: Kernel, setup: str, use: str, path: str, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("setup", "use", "path", "kind"), CANNOT_TRAVEL.values(), ids=CANNOT_TRAVEL
+)
+def test_what_cannot_travel_is_named(
+    kernel: Kernel, setup: str, use: str, path: str, kind: str
+) -> None:
     """The variable, the path to the part, what it is, and what to do."""
     kernel.run(setup)
     ran = kernel.run(f"%%mecapy\n{use}")
@@ -81,7 +109,9 @@ def test_a_variable_too_large_is_named(kernel: Kernel) -> None:
 def test_a_result_that_cannot_travel_stays(kernel: Kernel) -> None:
     """It is named with the reason; everything else comes home."""
     ran = kernel.run("%%mecapy\ngen = (i for i in range(3))\ngood = 5")
-    assert ran.ok and "gen" in ran.stderr and "generator" in ran.stderr and kernel.value("good") == "5"
+    assert (
+        ran.ok and "gen" in ran.stderr and "generator" in ran.stderr and kernel.value("good") == "5"
+    )
 
 
 def test_the_timeout(kernel: Kernel) -> None:
@@ -98,15 +128,24 @@ def test_the_timeout(kernel: Kernel) -> None:
 def test_a_crash_in_native_code(kernel: Kernel) -> None:
     """A segfault fails that cell alone, with the signal's name; the worker serves on."""
     ran = kernel.run("%%mecapy\nimport ctypes\nctypes.string_at(1)")
-    assert ran.error == "TaskKilled" and "SIGSEGV" in ran.text and "----> 3 ctypes.string_at(1)" in strip(ran.text)
+    assert (
+        ran.error == "TaskKilled"
+        and "SIGSEGV" in ran.text
+        and "----> 3 ctypes.string_at(1)" in strip(ran.text)
+    )
     assert "mecapy_jupyter" not in ran.text
     assert kernel.run("%%mecapy\nalive = 1").ok
 
 
 def test_interrupting_the_kernel(kernel: Kernel) -> None:
-    """The task is cancelled and its process dead within a second; a KeyboardInterrupt ends the run; what was bound is here."""
+    """The task is cancelled and its process dead within a second; a KeyboardInterrupt ends the run;
+    what was bound is here.
+    """
     client = kernel.client
-    message = client.execute("%%mecapy\nimport os, time\nmine = os.getcwd()\nprint('running', flush=True)\ntime.sleep(60)")
+    message = client.execute(
+        "%%mecapy\nimport os, time\nmine = os.getcwd()\nprint('running', "
+        "flush=True)\ntime.sleep(60)"
+    )
     while True:
         heard = client.get_iopub_msg(timeout=30)
         if heard["msg_type"] == "stream" and heard["parent_header"]["msg_id"] == message:
@@ -117,14 +156,24 @@ def test_interrupting_the_kernel(kernel: Kernel) -> None:
     assert reply["status"] == "error" and reply["ename"] == "TaskCancelled"
     assert time.monotonic() - started < 3
     assert kernel.value("isinstance(mine, str)") == "True"
-    assert kernel.value("issubclass(__import__('mecapy_jupyter').errors.TaskCancelled, KeyboardInterrupt)") == "True"
+    assert (
+        kernel.value(
+            "issubclass(__import__('mecapy_jupyter').errors.TaskCancelled, KeyboardInterrupt)"
+        )
+        == "True"
+    )
     with contextlib.suppress(ProcessLookupError):
         psutil.Process(leader_in(kernel.value("mine").strip("'"))).wait(timeout=1)
 
 
 @pytest.mark.parametrize(
     ("line", "says"),
-    [("--timeout soon", "duration"), ("--priority 12", "priority"), ("--nonsense", "nonsense"), ("-i nowhere", "nowhere")],
+    [
+        ("--timeout soon", "duration"),
+        ("--priority 12", "priority"),
+        ("--nonsense", "nonsense"),
+        ("-i nowhere", "nowhere"),
+    ],
 )
 def test_a_wrong_line(kernel: Kernel, line: str, says: str) -> None:
     """An option that cannot be is named, and nothing runs."""
@@ -141,8 +190,12 @@ def test_a_wrong_line(kernel: Kernel, line: str, says: str) -> None:
         ("MECAPY_URL", "ftp://x", "ConfigError"),
     ],
 )
-def test_a_wrong_address_or_token(kernel: Kernel, kernel_environment: dict[str, str], variable: str, value: str, error: str) -> None:
-    """Each says what is wrong and what to do, in one sentence; set right again, the next cell runs."""
+def test_a_wrong_address_or_token(
+    kernel: Kernel, kernel_environment: dict[str, str], variable: str, value: str, error: str
+) -> None:
+    """Each says what is wrong and what to do, in one sentence; set right again,
+    the next cell runs.
+    """
     right = kernel_environment[variable]
     kernel.run(f"import os; os.environ[{variable!r}] = {value!r}")
     ran = kernel.run("%%mecapy\nx = 1")
@@ -156,20 +209,42 @@ def strip(text: str) -> str:
 
 
 def test_an_exception_group_of_the_cell(kernel: Kernel) -> None:
-    """It is shown as a group, without the machinery; the errors after it are shown as themselves."""
+    """It is shown as a group, without the machinery;
+    the errors after it are shown as themselves.
+    """
     ran = kernel.run("%%mecapy\nraise ExceptionGroup('many', [ValueError(1), KeyError('k')])")
-    assert "2 sub-exceptions" in ran.stderr and "KeyError" in ran.stderr and "mecapy_jupyter" not in ran.stderr
-    inside = "get_ipython().run_cell_magic('mecapy', '', 'raise ExceptionGroup(str(), [ValueError(1)])')"
-    assert kernel.run(f"try:\n    {inside}\nexcept* ValueError as group:\n    found = group.exceptions").ok
+    assert (
+        "2 sub-exceptions" in ran.stderr
+        and "KeyError" in ran.stderr
+        and "mecapy_jupyter" not in ran.stderr
+    )
+    inside = (
+        "get_ipython().run_cell_magic('mecapy', '', 'raise ExceptionGroup(str(), [ValueError(1)])')"
+    )
+    assert kernel.run(
+        f"try:\n    {inside}\nexcept* ValueError as group:\n    found = group.exceptions"
+    ).ok
     assert kernel.value("found") == "(ValueError(1),)"
     assert kernel.run("1 / 0").error == "ZeroDivisionError"
 
 
 def test_an_exception_with_arguments_of_its_own(kernel: Kernel) -> None:
-    """Its class, attributes and message come home, without what cannot travel in it; so does what the cell bound before."""
-    kernel.run("class E(Exception):\n    def __init__(self, a, *, b): super().__init__(f'{a}-{b}'); self.a = a")
-    ran = kernel.run("%%mecapy\nimport threading\nz = 1\ne = E(1, b=2)\ne.lock = threading.Lock()\nraise e")
-    assert (ran.error, kernel.value("(type(__import__('sys').last_value) is E, __import__('sys').last_value.a, z)")) == (
+    """Its class, attributes and message come home, without what cannot travel in it; so does what
+    the cell bound before.
+    """
+    kernel.run(
+        "class E(Exception):\n    def __init__(self, a, *, b): super().__init__(f'{a}-{b}'); "
+        "self.a = a"
+    )
+    ran = kernel.run(
+        "%%mecapy\nimport threading\nz = 1\ne = E(1, b=2)\ne.lock = threading.Lock()\nraise e"
+    )
+    assert (
+        ran.error,
+        kernel.value(
+            "(type(__import__('sys').last_value) is E, __import__('sys').last_value.a, z)"
+        ),
+    ) == (
         "E",
         "(True, 1, 1)",
     )
@@ -181,8 +256,10 @@ def test_a_recursion_without_end(kernel: Kernel) -> None:
 
 
 def test_out_of_memory(kernel: Kernel) -> None:
-    """What it used by then, what it may use, and the line; said by the worker that had to stop it, or, where the limit on the process
-    itself was hit before the worker looked, by the cell's own error."""
+    """What it used by then, what it may use, and the line; said by the worker that had to stop it,
+    or, where the limit on the process itself was hit before the worker looked, by the cell's own
+    error.
+    """
     fill = "def fill(held):\n    while True:\n        held.append(bytearray(50_000_000))\n"
     ran = kernel.run(f"%%mecapy\n{fill}fill([])")
     assert "----> 4         held.append" in strip(ran.text), strip(ran.text)
@@ -196,7 +273,10 @@ def test_out_of_memory(kernel: Kernel) -> None:
 
 def test_stopped_while_its_error_is_shown(kernel: Kernel) -> None:
     """The line is where the error arose."""
-    cell = "import functools, time\nclass Slow(Exception):\n    __str__ = functools.partial(time.sleep, 30)\n\nraise Slow"
+    cell = (
+        "import functools, time\nclass Slow(Exception):\n    __str__ = "
+        "functools.partial(time.sleep, 30)\n\nraise Slow"
+    )
     ran = kernel.run(f"%%mecapy --timeout 1\n{cell}")
     assert ran.error == "TaskTimeout" and "----> 6 raise Slow" in strip(ran.text), ran.text
 
@@ -204,12 +284,19 @@ def test_stopped_while_its_error_is_shown(kernel: Kernel) -> None:
 def test_an_array_larger_than_memory(kernel: Kernel) -> None:
     """NumPy's own MemoryError, at its line, with what a task may use."""
     ran = kernel.run("%%mecapy\nimport numpy as np\nnp.ones(10**14)")
-    assert ran.error == "MemoryError" and "----> 3" in strip(ran.text) and "A task here may use about" in ran.text
+    assert (
+        ran.error == "MemoryError"
+        and "----> 3" in strip(ran.text)
+        and "A task here may use about" in ran.text
+    )
 
 
 @pytest.mark.parametrize(
     ("code", "says"),
-    [("import os, signal; os.kill(os.getpid(), signal.SIGABRT)", "SIGABRT"), ("import os; os._exit(3)", "exit code 3")],
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGABRT)", "SIGABRT"),
+        ("import os; os._exit(3)", "exit code 3"),
+    ],
 )
 def test_a_process_that_ends(kernel: Kernel, code: str, says: str) -> None:
     """The signal or the exit code, and one thing to do."""
@@ -219,8 +306,14 @@ def test_a_process_that_ends(kernel: Kernel, code: str, says: str) -> None:
 
 def test_sys_exit(kernel: Kernel) -> None:
     """As at home: SystemExit in one line, and IPython's advice once."""
-    here, there = kernel.run("import sys; sys.exit(2)"), kernel.run("%%mecapy\nimport sys; sys.exit(2)")
-    assert (there.error, there.stderr.count("To exit: use")) == (here.error, here.stderr.count("To exit: use")), there.stderr
+    here, there = (
+        kernel.run("import sys; sys.exit(2)"),
+        kernel.run("%%mecapy\nimport sys; sys.exit(2)"),
+    )
+    assert (there.error, there.stderr.count("To exit: use")) == (
+        here.error,
+        here.stderr.count("To exit: use"),
+    ), there.stderr
 
 
 UNTOLD = """

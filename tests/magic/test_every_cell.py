@@ -1,4 +1,6 @@
-"""`%mecapy on`: every cell goes to a worker until `%mecapy off`, and what only the notebook can do stays here."""
+"""`%mecapy on`: every cell goes to a worker until `%mecapy off`, and what only the notebook can do
+stays here.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +25,29 @@ def on(kernel: Kernel) -> Iterator[Kernel]:
 
 def here(kernel: Kernel, expression: str) -> str:
     """A value as the notebook's own kernel has it: asked in silence, as front ends do."""
-    reply = kernel.client.execute_interactive("", user_expressions={"v": expression}, silent=True, timeout=60)
+    reply = kernel.client.execute_interactive(
+        "", user_expressions={"v": expression}, silent=True, timeout=60
+    )
     return reply["content"]["user_expressions"]["v"]["data"]["text/plain"]
 
 
 def test_cells_go_until_off(on: Kernel) -> None:
-    """A cell runs elsewhere, its variables are here, its block is shown, its lines count as they are written."""
+    """A cell runs elsewhere, its variables are here, its block is shown, its lines count as they
+    are written.
+    """
     mine = here(on, "__import__('os').getpid()")
     ran = on.run(WHERE)
-    assert ran.ok and here(on, "where") != mine and any("✔" in shown["data"]["text/plain"] for shown in ran.displays)
+    assert (
+        ran.ok
+        and here(on, "where") != mine
+        and any("✔" in shown["data"]["text/plain"] for shown in ran.displays)
+    )
     ran = on.run("a = 1\nb = 2\n1 / 0")
-    assert ran.error == "ZeroDivisionError" and "----> 3" in re.sub(r"\x1b\[\d+m", "", ran.text) and "mecapy" not in ran.text
+    assert (
+        ran.error == "ZeroDivisionError"
+        and "----> 3" in re.sub(r"\x1b\[\d+m", "", ran.text)
+        and "mecapy" not in ran.text
+    )
     ran = on.run("a = 1\nnot_there")
     assert ran.error == "NameError" and "----> 2" in re.sub(r"\x1b\[\d+m", "", ran.text)
     assert on.run("a = = 1").error == "SyntaxError"
@@ -44,7 +58,9 @@ def test_cells_go_until_off(on: Kernel) -> None:
 
 
 def test_timing_cells_go_along(on: Kernel) -> None:
-    """`%%time` means the same there; a magic inside it does not send it twice; a shell command stays."""
+    """`%%time` means the same there; a magic inside it does not send it twice; a shell command
+    stays.
+    """
     mine = here(on, "__import__('os').getpid()")
     ran = on.run(f"%%time\n{WHERE}")
     assert "Wall time" in ran.stdout and here(on, "where") != mine
@@ -87,7 +103,9 @@ GO = [
 ]
 
 
-@pytest.mark.parametrize(("cell", "away"), [*((cell, False) for cell in STAY), *((cell, True) for cell in GO)])
+@pytest.mark.parametrize(
+    ("cell", "away"), [*((cell, False) for cell in STAY), *((cell, True) for cell in GO)]
+)
 def test_which_cells_go(cell: str, away: bool) -> None:
     """Line magics, shell commands, help and other languages stay; Python goes, timed or not."""
     assert goes(cell.splitlines(keepends=True)) == away

@@ -33,7 +33,10 @@ def test_the_last_five_runs() -> None:
     assert history.runs(key) == [200, 210, 220, 230, 240]
     assert history.expected_s(key) == 220
     assert history.said(history.runs(key)) == "last 5 runs 3:40 ± 0:14"
-    assert history.said([0.42, 0.44]) == "last 2 runs 0.4 s ± 0.0 s" and history.said([65.0]) == "last run 1:05"
+    assert (
+        history.said([0.42, 0.44]) == "last 2 runs 0.4 s ± 0.0 s"
+        and history.said([65.0]) == "last run 1:05"
+    )
 
 
 def test_one_cell_is_one_key() -> None:
@@ -64,17 +67,26 @@ def test_the_task_that_may_still_run() -> None:
 
 
 def test_who_submitted_it() -> None:
-    """A process that lives, one that is gone, another machine's, and a line without a mark; plain inputs are compared."""
+    """A process that lives, one that is gone, another machine's, and a line without a mark; plain
+    inputs are compared.
+    """
     history.submitted("k", "one", by=submitter.mark({"a": 1, "b": np.arange(3)}))
     mark = history.submitter("k", "one")
     assert history.last_task("k") == "one" and history.submitter("k", "two") == ""
     host, boot, pid, born, told = mark.split()
     for line in (mark, "", f"{host} {boot} x y z"):
         assert not submitter.gone(line)
-    assert submitter.gone(f"{host} {boot} {pid} 1.0 {told}") and submitter.gone(f"{host} another {pid} {born} {told}")
+    assert submitter.gone(f"{host} {boot} {pid} 1.0 {told}") and submitter.gone(
+        f"{host} another {pid} {born} {told}"
+    )
     assert not submitter.gone(f"elsewhere {boot} {pid} 1.0 {told}")
     assert submitter.same_inputs(mark, {"b": np.arange(3), "a": 1})
-    for other in ({"a": 2, "b": np.arange(3)}, {"a": 1, "b": np.arange(4)}, {"a": 1}, {"a": 1.0, "b": np.arange(3)}):
+    for other in (
+        {"a": 2, "b": np.arange(3)},
+        {"a": 1, "b": np.arange(4)},
+        {"a": 1},
+        {"a": 1.0, "b": np.arange(3)},
+    ):
         assert not submitter.same_inputs(mark, other)
 
 

@@ -1,4 +1,6 @@
-"""An interrupt ends the cell and its task, whenever it comes: nothing is left that runs and that nobody holds."""
+"""An interrupt ends the cell and its task, whenever it comes: nothing is left that runs and that
+nobody holds.
+"""
 
 from __future__ import annotations
 
@@ -26,20 +28,30 @@ magics["mecapy"] = begun
 
 
 def left(stack: Any, name: str) -> list[str]:
-    """How the tasks of that name ended, once all have; one that would run on fails the test by its timeout."""
+    """How the tasks of that name ended, once all have; one that would run on fails the test by its
+    timeout.
+    """
     gateway = Gateway(stack.url, stack.token)
     found: list[dict[str, Any]] = gateway.get("/tasks", name=name, limit=100)["tasks"]
-    return [next(event.type for event in gateway.events(task["task_id"]) if event.type in wire.FINAL) for task in found]
+    return [
+        next(event.type for event in gateway.events(task["task_id"]) if event.type in wire.FINAL)
+        for task in found
+    ]
 
 
 def interrupted(kernel: Kernel, code: str, after_s: float) -> dict[str, Any]:
-    """The reply to a cell that is interrupted so long after it has begun. (Before, a kernel ignores interrupts, or loses the cell.)
+    """The reply to a cell that is interrupted so long after it has begun. (Before, a kernel ignores
+    interrupts, or loses the cell.)
 
     The kernel has run `SAYS_WHEN_IT_BEGINS`.
     """
     client = kernel.client
-    asked = client.execute(code, stop_on_error=False)  # else what is asked right after an error is not run
-    while (told := client.get_iopub_msg(timeout=CELL_S))["msg_type"] != "stream" or told["parent_header"]["msg_id"] != asked:
+    asked = client.execute(
+        code, stop_on_error=False
+    )  # else what is asked right after an error is not run
+    while (told := client.get_iopub_msg(timeout=CELL_S))["msg_type"] != "stream" or told[
+        "parent_header"
+    ]["msg_id"] != asked:
         pass
     time.sleep(after_s)
     kernel.manager.interrupt_kernel()
@@ -50,7 +62,9 @@ def interrupted(kernel: Kernel, code: str, after_s: float) -> dict[str, Any]:
 
 @pytest.mark.parametrize("option", ["", "--bg"])
 def test_between_submission_and_its_answer(kernel: Kernel, running_stack: Any, option: str) -> None:
-    """The task is in the queue and its id not yet known here: the interrupt waits for it, and the task ends."""
+    """The task is in the queue and its id not yet known here: the interrupt waits for it, and the
+    task ends.
+    """
     name = f"caught{option}"
     kernel.run("""
 import os, signal
@@ -69,12 +83,20 @@ Gateway.submit = struck
 
 
 def test_at_any_moment(kernel: Kernel, running_stack: Any) -> None:
-    """While it is captured, sent, queued, begun or running: the cell ends as cancelled, and so has its task, if there was one by then."""
+    """While it is captured, sent, queued, begun or running: the cell ends as cancelled, and so has
+    its task, if there was one by then.
+    """
     chance = random.Random(4)
     kernel.run(SAYS_WHEN_IT_BEGINS)
     for number in range(12):
-        code = f"%%mecapy --name anytime --timeout 60 --progress-after 0.1\n{ENDLESS.format(number=number)}"
+        code = (
+            f"%%mecapy --name anytime --timeout 60 --progress-after "
+            f"0.1\n{ENDLESS.format(number=number)}"
+        )
         reply = interrupted(kernel, code, chance.random() ** 2 * 0.4)
-        assert reply["status"] == "error" and reply["ename"] in ("TaskCancelled", "KeyboardInterrupt"), reply
+        assert reply["status"] == "error" and reply["ename"] in (
+            "TaskCancelled",
+            "KeyboardInterrupt",
+        ), reply
     kernel.run('magics["mecapy"] = plain')
     assert set(left(running_stack, "anytime")) == {wire.CANCELLED}

@@ -1,4 +1,6 @@
-"""The oldest ipykernel that the client asks for beside the installed one: the same cells, in a kernel of each."""
+"""The oldest ipykernel that the client asks for beside the installed one: the same cells, in a
+kernel of each.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,18 @@ def oldest(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A folder with that ipykernel, to stand before the installed one on the path."""
     folder = tmp_path_factory.mktemp("ipykernel")
     wanted = (f"ipykernel=={OLDEST}", "nest-asyncio")
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--retries=1", "--target", str(folder), *wanted]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--retries=1",
+        "--target",
+        str(folder),
+        *wanted,
+    ]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
     if ran.returncode:
         pytest.skip(f"ipykernel {OLDEST} cannot be had here: {ran.stderr.strip().splitlines()[-1]}")
@@ -33,11 +46,15 @@ def oldest(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(params=["oldest", "installed"])
-def one(request: pytest.FixtureRequest, kernel_environment: dict[str, str], tmp_path: Path) -> Iterator[Kernel]:
+def one(
+    request: pytest.FixtureRequest, kernel_environment: dict[str, str], tmp_path: Path
+) -> Iterator[Kernel]:
     before = request.getfixturevalue("oldest") if request.param == "oldest" else ""
     path = os.pathsep.join(filter(None, (before, kernel_environment.get("PYTHONPATH", ""))))
     manager, client = start_new_kernel(
-        env=kernel_environment | {"PYTHONPATH": path}, cwd=str(tmp_path), extra_arguments=["--log-level=ERROR"]
+        env=kernel_environment | {"PYTHONPATH": path},
+        cwd=str(tmp_path),
+        extra_arguments=["--log-level=ERROR"],
     )
     try:
         kernel = Kernel(manager, client)
@@ -51,7 +68,9 @@ def one(request: pytest.FixtureRequest, kernel_environment: dict[str, str], tmp_
 
 @pytest.mark.timeout(300)
 def test_the_same_cells(one: Kernel) -> None:
-    """Loaded, a cell runs with its output and its variables; a block is shown and stays; `--bg` comes home; an interrupt cancels."""
+    """Loaded, a cell runs with its output and its variables; a block is shown and stays; `--bg`
+    comes home; an interrupt cancels.
+    """
     assert one.run("%load_ext mecapy_jupyter\nx = [1]").ok
     ran = one.run("%%mecapy --progress-after 0\nprint('there')\nx.append(2)\ny = sum(x)\ny")
     assert ran.ok and ran.stdout == "there\n" and ran.results[0]["data"]["text/plain"] == "3", ran
@@ -61,6 +80,9 @@ def test_the_same_cells(one: Kernel) -> None:
     assert one.value("(job.result(), z)") == "(None, 4)"
     assert one.run(SAYS_WHEN_IT_BEGINS).ok
     began = time.monotonic()
-    assert interrupted(one, f"%%mecapy --timeout 60\n{ENDLESS.format(number=1)}", 0.5)["ename"] == "TaskCancelled"
+    assert (
+        interrupted(one, f"%%mecapy --timeout 60\n{ENDLESS.format(number=1)}", 0.5)["ename"]
+        == "TaskCancelled"
+    )
     assert time.monotonic() - began < 50  # not by its timeout
     assert one.value("kept") == "1"

@@ -1,4 +1,6 @@
-"""Functions of other cells have their lines everywhere: in tracebacks and warnings, on a worker and back at home."""
+"""Functions of other cells have their lines everywhere: in tracebacks and warnings, on a worker and
+back at home.
+"""
 
 from __future__ import annotations
 
@@ -19,28 +21,40 @@ def plain(text: str) -> str:
 
 
 def test_a_function_of_an_earlier_cell_fails_on_a_worker(kernel: Kernel) -> None:
-    """The traceback shows its lines and its cell's number; the line that is told apart from them is the failing cell's own."""
+    """The traceback shows its lines and its cell's number; the line that is told apart from them is
+    the failing cell's own.
+    """
     number = int(kernel.value("get_ipython().execution_count"))
     assert kernel.run(DEFINE).ok
     ran = kernel.run("%%mecapy\na = 1\ndivide(a - 1)")
     shown = plain(ran.text)
     assert ran.error == "ZeroDivisionError" and "----> 3 divide(a - 1)" in shown, shown
-    assert f"Cell In[{number}], line 2, in divide(x)" in shown and "----> 2     y = 1 / x" in shown, shown
+    assert (
+        f"Cell In[{number}], line 2, in divide(x)" in shown and "----> 2     y = 1 / x" in shown
+    ), shown
     assert "Could not get source" not in shown
 
 
 def test_a_function_defined_on_a_worker_fails_here(kernel: Kernel) -> None:
-    """Its file is the cell that defined it, as if that had run here; and from there it goes to a worker again."""
+    """Its file is the cell that defined it, as if that had run here; and from there it goes to a
+    worker again.
+    """
     assert kernel.run(f"%%mecapy\n{DEFINE}").ok
     for call in ("divide(0)", "%%mecapy\ndivide(0)"):
         shown = plain(kernel.run(call).text)
-        assert re.search(r"Cell In\[\d+\], line 3, in divide\(x\)", shown) and "----> 3     y = 1 / x" in shown, shown
+        assert (
+            re.search(r"Cell In\[\d+\], line 3, in divide\(x\)", shown)
+            and "----> 3     y = 1 / x" in shown
+        ), shown
 
 
 def test_the_source_of_a_function(kernel: Kernel) -> None:
     """`inspect.getsource` finds it where it finds it at home: numba, for one, reads it."""
     assert kernel.run("def before(x):\n    return x + 1").ok
-    ran = kernel.run("%%mecapy\nimport inspect\ndef here(x): return x\nprint(inspect.getsource(before) + inspect.getsource(here))")
+    ran = kernel.run(
+        "%%mecapy\nimport inspect\ndef here(x): return x\nprint(inspect.getsource(before) + "
+        "inspect.getsource(here))"
+    )
     assert ran.stdout == "def before(x):\n    return x + 1\ndef here(x): return x\n\n", ran.text
 
 
@@ -86,7 +100,10 @@ def test_the_text_of_a_cell_that_has_the_token(kernel: Kernel) -> None:
     """The function travels, the text around it stays here: a token never leaves."""
     token = kernel.run("import os\nprint(os.environ['MECAPY_TOKEN'])").stdout.strip()
     assert kernel.run(f"mine = {token!r}\ndef twice(x):\n    return 2 * x").ok
-    ran = kernel.run("%%mecapy\nimport linecache\nfour, text = twice(2), linecache.getlines(twice.__code__.co_filename)")
+    ran = kernel.run(
+        "%%mecapy\nimport linecache\nfour, text = twice(2), "
+        "linecache.getlines(twice.__code__.co_filename)"
+    )
     assert ran.ok and kernel.value("four, text") == "(4, [])", ran.text
 
 
@@ -97,13 +114,25 @@ shell = InteractiveShell.instance()
 for cell in ("%load_ext mecapy_jupyter", "def divide(x):\\n    return 1 / x"):
     assert shell.run_cell(cell).success
 ran = shell.run_cell("%%mecapy\\na = 0\\ndivide(a)")
-frames = [frame for frame in traceback.extract_tb(ran.error_in_exec.__traceback__) if frame.filename.startswith("<ipython-input-")]
+frames = [frame for frame in traceback.extract_tb(ran.error_in_exec.__traceback__)
+          if frame.filename.startswith("<ipython-input-")]
 print([(frame.lineno, frame.line) for frame in frames][-2:])
 """
 
 
-def test_files_of_other_cells_in_a_terminal(kernel_environment: dict[str, str], tmp_path: Path) -> None:
-    """There all cells' names look alike, and still each step of a traceback stands in the cell it is of."""
+def test_files_of_other_cells_in_a_terminal(
+    kernel_environment: dict[str, str], tmp_path: Path
+) -> None:
+    """There all cells' names look alike, and still each step of a traceback stands in the cell it
+    is of.
+    """
     command, home = [sys.executable, "-c", _IN_A_TERMINAL], {"IPYTHONDIR": str(tmp_path)}
-    ran = subprocess.run(command, env=kernel_environment | home, capture_output=True, text=True, timeout=120, check=False)
+    ran = subprocess.run(
+        command,
+        env=kernel_environment | home,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert ran.stdout.splitlines()[-1] == "[(3, 'divide(a)'), (2, 'return 1 / x')]", ran

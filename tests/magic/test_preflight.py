@@ -1,4 +1,6 @@
-"""Before a cell is sent: what the workers lack is said here, not minutes later; `--dry-run` says what would travel."""
+"""Before a cell is sent: what the workers lack is said here, not minutes later; `--dry-run` says
+what would travel.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +18,24 @@ from mecapy_jupyter.values import packing
 from .conftest import Kernel
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
-SAME = preflight.Workers((HERE,), {"numpy": ("numpy", numpy.__version__), "pandas": ("pandas", "0.1.0")})
+SAME = preflight.Workers(
+    (HERE,), {"numpy": ("numpy", numpy.__version__), "pandas": ("pandas", "0.1.0")}
+)
 
 
-def checked(source: str, there: preflight.Workers, files: bool = False, **values: object) -> list[str]:
+def checked(
+    source: str, there: preflight.Workers, files: bool = False, **values: object
+) -> list[str]:
     preflight._said.clear()  # pyright: ignore[reportPrivateUsage]
-    return preflight.check(packing.pack(values, {}, (), ()), preflight.certain_imports(source), source, there, 1, files)
+    return preflight.check(
+        packing.pack(values, {}, (), ()), preflight.certain_imports(source), source, there, 1, files
+    )
 
 
 def test_a_package_the_workers_lack() -> None:
-    """Refused where it is certain: an import in the cell's own lines, or an input made by it. The message names package and line."""
+    """Refused where it is certain: an import in the cell's own lines, or an input made by it. The
+    message names package and line.
+    """
     with pytest.raises(errors.PackageMissing, match=r"'scipy'.*line 3 imports it"):
         checked("x = 1\nimport scipy.linalg", SAME)
     with pytest.raises(errors.PackageMissing, match=r"'scipy'.*reads"):
@@ -44,7 +54,9 @@ def test_a_package_the_workers_lack() -> None:
     ],
 )
 def test_what_is_not_certain_is_believed(source: str) -> None:
-    """A branch, a function, a changed path, a module nobody has here either: the cell itself will tell."""
+    """A branch, a function, a changed path, a module nobody has here either: the cell itself will
+    tell.
+    """
     assert checked(source, SAME) == []
 
 
@@ -62,7 +74,9 @@ def test_versions_and_python() -> None:
     """Another minor version of what the cell uses is said once; another Python is refused."""
     there = preflight.Workers((HERE,), {"numpy": ("numpy", "1.0.0"), "pandas": ("pandas", "9.9")})
     said = checked("a", there, a=numpy.ones(3))
-    assert len(said) == 1 and f"numpy is {numpy.__version__} here and 1.0.0 on the workers" in said[0]
+    assert (
+        len(said) == 1 and f"numpy is {numpy.__version__} here and 1.0.0 on the workers" in said[0]
+    )
     packed = packing.pack({"a": numpy.ones(3)}, {}, (), ())
     assert preflight.check(packed, (), "a", there, 1, False) == []  # said before
     with pytest.raises(errors.PythonMismatch, match=r"3\.9"):
@@ -80,22 +94,33 @@ def test_a_missing_package_in_the_notebook(kernel: Kernel) -> None:
     """Nothing is sent, and the error is one sentence; what the real workers have passes."""
     kernel.run("from mecapy_jupyter.cells import preflight\nreal = preflight.workers")
     kernel.run(
-        "def fewer(gateway):\n    there = real(gateway)\n    return preflight.Workers(there.python, {'numpy': there.packages['numpy']})"
+        "def fewer(gateway):\n    there = real(gateway)\n    return "
+        "preflight.Workers(there.python, {'numpy': there.packages['numpy']})"
     )
     kernel.run("preflight.workers = fewer")
     ran = kernel.run("%%mecapy --name never\nimport pandas\nx = 1")
-    assert ran.error == "PackageMissing" and "line 2" in ran.text and len(ran.text.splitlines()) == 1
+    assert (
+        ran.error == "PackageMissing" and "line 2" in ran.text and len(ran.text.splitlines()) == 1
+    )
     assert "never" not in kernel.run("%mecapy tasks").stdout
     kernel.run("preflight.workers = real")
     assert kernel.run("%%mecapy\nimport pandas\nx = 1").ok
 
 
 def test_dry_run(kernel: Kernel, folder: Path) -> None:
-    """Variables with sizes, own modules, state, files, packages of the workers, and what would come back."""
+    """Variables with sizes, own modules, state, files, packages of the workers, and what would come
+    back.
+    """
     (folder / "dry_helper.py").write_text("y = 1\n")
     (folder / "dry.msh").write_text("mesh")
-    kernel.run("import numpy as np, os, dry_helper\nbig = np.zeros(500_000); few = [1, 2]\nos.environ['DRY_RUN_SETS'] = '1'")
-    ran = kernel.run("%%mecapy --dry-run --files dry.msh --keep out/*.vtk\nimport pandas\ntotal = big.sum() + dry_helper.y + len(few)")
+    kernel.run(
+        "import numpy as np, os, dry_helper\nbig = np.zeros(500_000); few = [1, "
+        "2]\nos.environ['DRY_RUN_SETS'] = '1'"
+    )
+    ran = kernel.run(
+        "%%mecapy --dry-run --files dry.msh --keep out/*.vtk\nimport pandas\ntotal = big.sum() + "
+        "dry_helper.y + len(few)"
+    )
     assert ran.ok, ran.text
     for words in (
         "3 variables, 4.0",
@@ -111,7 +136,10 @@ def test_dry_run(kernel: Kernel, folder: Path) -> None:
         assert words in ran.stdout, ran.stdout
     assert f"Python {HERE}" in ran.stdout
     assert kernel.value("'total' in globals()") == "False"
-    ran = kernel.run("lock = __import__('threading').Lock()\nget_ipython().run_cell_magic('mecapy', '--dry-run', 'lock')")
+    ran = kernel.run(
+        "lock = __import__('threading').Lock()\nget_ipython().run_cell_magic('mecapy', "
+        "'--dry-run', 'lock')"
+    )
     assert ran.error == "CannotSend" and "lock" in ran.text
     kernel.run("del os.environ['DRY_RUN_SETS']")
 

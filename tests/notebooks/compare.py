@@ -1,11 +1,13 @@
-"""Run any notebook twice, as it is and with `%%mecapy` in front of its cells, and compare what each cell gave.
+"""Run any notebook twice, as it is and with `%%mecapy` in front of its cells, and compare what each
+cell gave.
 
     python -m tests.notebooks.compare notebook.ipynb … [--steady]
 
-Compared per cell: stdout, the text and the kinds of results and displays, the number of pictures, the error's name. Addresses and
-timings are normalised. It says nothing about speed (see tests.bench). A cell that names a file beside the notebook takes it along with
-`--files`, as its author would; one that opens files takes along those that the cells before it named.
-Next in the line: `mecapy_jupyter.magic`, which runs the marked cells.
+Compared per cell: stdout, the text and the kinds of results and displays, the number of pictures,
+the error's name. Addresses and timings are normalised. It says nothing about speed (see
+tests.bench). A cell that names a file beside the notebook takes it along with `--files`, as its
+author would; one that opens files takes along those that the cells before it named. Next in the
+line: `mecapy_jupyter.magic`, which runs the marked cells.
 """
 
 from __future__ import annotations
@@ -63,22 +65,34 @@ class Row:
 
 
 def may_be_marked(source: str) -> bool:
-    """Whether `%%mecapy` can stand in front: not for another cell magic, nor for nothing but line magics and comments."""
+    """Whether `%%mecapy` can stand in front: not for another cell magic, nor for nothing but line
+    magics and comments.
+    """
     if source.lstrip().startswith("%%"):
         return False
-    lines = [line for line in source.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    lines = [
+        line for line in source.splitlines() if line.strip() and not line.lstrip().startswith("#")
+    ]
     return any(not LINE_MAGIC.match(line) for line in lines)
 
 
 def files_named(source: str, folder: Path) -> str:
-    """The option that takes along the files beside the notebook which the cell names in its strings."""
+    """The option that takes along the files beside the notebook which the cell names in its
+    strings.
+    """
     texts = {text for _, text in QUOTED.findall(source)}
-    names = sorted(text for text in texts if not re.search(r"[\s,*?\[]|^/|\w/\.\.", text) and (folder / text).is_file())
+    names = sorted(
+        text
+        for text in texts
+        if not re.search(r"[\s,*?\[]|^/|\w/\.\.", text) and (folder / text).is_file()
+    )
     return f" --files {','.join(names)}" if names else ""
 
 
 def prepared(notebook: Any, setup: str, mark: str, folder: Path) -> Any:
-    """A copy with a first cell `setup` and `mark` in front of the cells that may have it; an empty mark leaves them as they are."""
+    """A copy with a first cell `setup` and `mark` in front of the cells that may have it; an empty
+    mark leaves them as they are.
+    """
     marked = deepcopy(notebook)
     before = ""
     for cell in marked.cells:
@@ -93,13 +107,26 @@ def prepared(notebook: Any, setup: str, mark: str, folder: Path) -> Any:
 async def outputs(notebook: Any, folder: Path, environment: dict[str, str] | None) -> list[Gave]:
     """What every code cell after the first gave; cells after a dead kernel gave that error."""
     where = {"metadata": {"path": str(folder)}}
-    client = NotebookClient(notebook, timeout=CELL_S, kernel_name="python3", allow_errors=True, resources=where)
+    client = NotebookClient(
+        notebook, timeout=CELL_S, kernel_name="python3", allow_errors=True, resources=where
+    )
     try:
         await client.async_execute(**({"env": environment} if environment else {}))
     except (DeadKernelError, TimeoutError) as error:
-        first_left = next((cell for cell in notebook.cells if cell.cell_type == "code" and cell.execution_count is None), None)
+        first_left = next(
+            (
+                cell
+                for cell in notebook.cells
+                if cell.cell_type == "code" and cell.execution_count is None
+            ),
+            None,
+        )
         if first_left is not None:
-            first_left.outputs = [nbformat.v4.new_output("error", ename=type(error).__name__, evalue=str(error), traceback=[])]
+            first_left.outputs = [
+                nbformat.v4.new_output(
+                    "error", ename=type(error).__name__, evalue=str(error), traceback=[]
+                )
+            ]
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     failed = [output.evalue for output in code[0].outputs if output.output_type == "error"]
     if failed:
@@ -139,7 +166,9 @@ def differences(here: Gave, there: Gave) -> tuple[str, ...]:
     if here.error != there.error:
         found.append(f"error: {here.error or 'none'} ≠ {there.error or 'none'}")
     if here.stdout != there.stdout:
-        found.append(f"stdout: {first_difference(here.stdout.splitlines(), there.stdout.splitlines())}")
+        found.append(
+            f"stdout: {first_difference(here.stdout.splitlines(), there.stdout.splitlines())}"
+        )
     if here.results != there.results:
         found.append(f"results: {first_difference(here.results, there.results)}")
     if here.pictures != there.pictures:
@@ -157,9 +186,16 @@ def first_difference(here: Sequence[str], there: Sequence[str]) -> str:
 
 
 async def compare(
-    path: Path, *, setup: str = LOAD, mark: str = MARK, environment: dict[str, str] | None = None, steady: bool = False
+    path: Path,
+    *,
+    setup: str = LOAD,
+    mark: str = MARK,
+    environment: dict[str, str] | None = None,
+    steady: bool = False,
 ) -> list[Row]:
-    """The rows of one notebook. `steady`: run it here twice, and set cells aside that do not even agree with themselves."""
+    """The rows of one notebook. `steady`: run it here twice, and set cells aside that do not even
+    agree with themselves.
+    """
     notebook = nbformat.read(path, as_version=4)
     marks = [("None", ""), (setup, mark)] + [("None", "")] * steady
     folder = path.parent
@@ -180,17 +216,24 @@ async def compare(
 
 
 def table(rows: Sequence[Row]) -> str:
-    """One line per cell, its differences below it, and the share of marked, steady cells that agree."""
+    """One line per cell, its differences below it, and the share of marked, steady cells that
+    agree.
+    """
     lines = ["cell  ran    agrees  first line"]
     for row in rows:
         verdict = "yes" if not row.differences else "no" if row.steady else "never"
         first = next((line for line in row.source.splitlines() if line.strip()), "")
-        lines.append(f"{row.number:4}  {'there' if row.remote else 'here ':5}  {verdict:6}  {first[:80]}")
+        lines.append(
+            f"{row.number:4}  {'there' if row.remote else 'here ':5}  {verdict:6}  {first[:80]}"
+        )
         lines += [f"        {difference}" for difference in row.differences]
     counted = [row for row in rows if row.remote and row.steady]
     agree = [row for row in counted if not row.differences]
     fail = sum(row.fails for row in agree)
-    share = f"{len(agree)} of {len(counted)} marked cells agree ({100 * len(agree) / max(1, len(counted)):.1f} %)"
+    share = (
+        f"{len(agree)} of {len(counted)} marked cells agree "
+        f"({100 * len(agree) / max(1, len(counted)):.1f} %)"
+    )
     lines.append(share + (f", {fail} of them by the same error" if fail else ""))
     return "\n".join(lines)
 
@@ -198,7 +241,11 @@ def table(rows: Sequence[Row]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("notebooks", nargs="+", type=Path)
-    parser.add_argument("--steady", action="store_true", help="run it here twice and set aside cells that differ from themselves")
+    parser.add_argument(
+        "--steady",
+        action="store_true",
+        help="run it here twice and set aside cells that differ from themselves",
+    )
     options = parser.parse_args(arguments)
     all_agree = True
     for path in options.notebooks:

@@ -16,9 +16,11 @@ PAGE = Path(__file__).parents[2] / "docs" / "coming-from.md"
 BLOCK = re.compile(r'^```python title="(\w+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 NEEDS = {"MecaPy": "mecapy_jupyter", "ipyparallel": "ipyparallel", "Dask": "distributed"}
 PROOF = {
-    "MecaPy": "[len(results), type(caught).__name__, bool(abs(measured.mean()) < 1e-12), sent < 10_000, round(total)]",
+    "MecaPy": "[len(results), type(caught).__name__, bool(abs(measured.mean()) < 1e-12), sent < "
+    "10_000, round(total)]",
     "ipyparallel": "[len(results), caught.ename, bool(abs(measured.mean()) < 1e-12), round(value)]",
-    "Dask": "[len(results), type(caught).__name__, bool(abs(measured.mean()) < 1e-12), bool(norm > 0 and deviation > 0), round(value)]",
+    "Dask": "[len(results), type(caught).__name__, bool(abs(measured.mean()) < 1e-12), bool(norm "
+    "> 0 and deviation > 0), round(value)]",
 }
 SHOWN = {
     "MecaPy": "[3, 'TypeError', True, True, 190]",
@@ -28,12 +30,21 @@ SHOWN = {
 
 
 def blocks(system: str) -> list[str]:
-    return [source.rstrip() for title, source in BLOCK.findall(PAGE.read_text()) if title in ("all", system)]
+    return [
+        source.rstrip()
+        for title, source in BLOCK.findall(PAGE.read_text())
+        if title in ("all", system)
+    ]
 
 
 def test_every_task_is_shown_in_all_systems() -> None:
     """Connection and five tasks each; leaving and coming back is two cells here."""
-    assert {system: len(blocks(system)) - 1 for system in (*NEEDS, "Modal")} == {"MecaPy": 7, "ipyparallel": 6, "Dask": 6, "Modal": 6}
+    assert {system: len(blocks(system)) - 1 for system in (*NEEDS, "Modal")} == {
+        "MecaPy": 7,
+        "ipyparallel": 6,
+        "Dask": 6,
+        "Modal": 6,
+    }
 
 
 @pytest.mark.timeout(240)
@@ -42,11 +53,19 @@ def test_code_of_the_page_runs(system: str, request: pytest.FixtureRequest, tmp_
     """Each block is a cell; at the end stands what the page promises."""
     if importlib.util.find_spec(NEEDS[system]) is None:
         pytest.skip(f"{system} is not installed (pip install {NEEDS[system]})")
-    environment = request.getfixturevalue("kernel_environment") if system == "MecaPy" else dict(os.environ)
-    sources = [*blocks(system), PROOF[system]]
-    notebook: Any = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
-    where = {"metadata": {"path": str(tmp_path)}}
-    NotebookClient(notebook, timeout=120, kernel_name="python3", resources=where, extra_arguments=["--log-level=ERROR"]).execute(
-        env=environment
+    environment = (
+        request.getfixturevalue("kernel_environment") if system == "MecaPy" else dict(os.environ)
     )
+    sources = [*blocks(system), PROOF[system]]
+    notebook: Any = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(source) for source in sources]
+    )
+    where = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(
+        notebook,
+        timeout=120,
+        kernel_name="python3",
+        resources=where,
+        extra_arguments=["--log-level=ERROR"],
+    ).execute(env=environment)
     assert notebook.cells[-1].outputs[-1].data["text/plain"] == SHOWN[system]

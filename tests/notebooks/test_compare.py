@@ -44,7 +44,10 @@ def test_what_is_marked(source: str, marked: bool) -> None:
     ("here", "there"),
     [
         ("<object at 0x7f1c2a3b4d50>", "<object at 0x7fffdeadbeef>"),
-        ("CPU times: user 3 ms, sys: 0 ns\nWall time: 3.1 ms", "CPU times: user 40 ms, sys: 1 ns\nWall time: 41 ms"),
+        (
+            "CPU times: user 3 ms, sys: 0 ns\nWall time: 3.1 ms",
+            "CPU times: user 40 ms, sys: 1 ns\nWall time: 41 ms",
+        ),
         ("done in 1.25 s", "done in 0.9 s"),
         ("\x1b[31mred\x1b[0m", "red"),
         (
@@ -79,24 +82,36 @@ def test_what_must_not_differ(other: Gave, word: str) -> None:
 def test_files_that_a_cell_names_go_along(tmp_path: Path) -> None:
     """A string that names a file beside the notebook is an option of the mark; others are not."""
     (tmp_path / "load.csv").touch()
-    assert files_named("read('load.csv'); read('lost.csv'); print('a, b')", tmp_path) == " --files load.csv"
+    assert (
+        files_named("read('load.csv'); read('lost.csv'); print('a, b')", tmp_path)
+        == " --files load.csv"
+    )
     assert files_named("x = 1", tmp_path) == ""
 
 
 def test_live_block_is_not_compared() -> None:
     """The line under a long cell is MecaPy's, not the cell's; an HTML result is the cell's."""
     state = BlockState(name="sweep", phase="completed", seconds=3.0)
-    block = nbformat.v4.new_output("display_data", {"text/plain": line(state, 0), "text/html": html(state, 0)})
-    frame = nbformat.v4.new_output("display_data", {"text/plain": "   a\n0  1", "text/html": "<table></table>"})
+    block = nbformat.v4.new_output(
+        "display_data", {"text/plain": line(state, 0), "text/html": html(state, 0)}
+    )
+    frame = nbformat.v4.new_output(
+        "display_data", {"text/plain": "   a\n0  1", "text/html": "<table></table>"}
+    )
     assert gave([block]) == Gave()
     assert gave([frame]).results == ("   a\n0  1 [text/html]",)
 
 
 async def test_sees_a_magic_that_loses_variables(tmp_path: Path) -> None:
-    """With a magic that keeps the cell's variables to itself, the cells that need them are reported, and only those."""
+    """With a magic that keeps the cell's variables to itself, the cells that need them are
+    reported, and only those.
+    """
     sources = ["x = 41", "print('hello')", "x + 1", "%%html\n<b>stays</b>"]
     path = tmp_path / "notebook.ipynb"
-    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources]), path)
+    nbformat.write(
+        nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources]),
+        path,
+    )
     rows = await compare(path, setup=LOSES_VARIABLES)
     assert [bool(row.differences) for row in rows] == [False, False, True, False]
     assert rows[2].differences[0] == "error: none ≠ NameError"

@@ -1,4 +1,6 @@
-"""The five demo notebooks: saved with outputs that are true, run for real, nothing of one machine in them."""
+"""The five demo notebooks: saved with outputs that are true, run for real, nothing of one machine
+in them.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,11 @@ def pictures(cell: Any) -> int:
 
 
 def printed(cell: Any) -> str:
-    return "".join(output.text for output in cell.outputs if output.output_type == "stream" and output.name == "stdout")
+    return "".join(
+        output.text
+        for output in cell.outputs
+        if output.output_type == "stream" and output.name == "stdout"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +50,19 @@ def run_again(running_stack: run_demo.Stack) -> Callable[[Path], Ran]:
     def run(path: Path) -> Ran:
         known = {task["task_id"] for task in run_demo.tasks(running_stack)}
         notebook, _ = run_demo.execute(path, running_stack)
-        return Ran(notebook, [task for task in run_demo.tasks(running_stack) if task["task_id"] not in known])
+        return Ran(
+            notebook,
+            [task for task in run_demo.tasks(running_stack) if task["task_id"] not in known],
+        )
 
     return run
 
 
 @pytest.mark.parametrize("path", DEMOS, ids=lambda path: path.stem)
 def test_is_saved_as_its_readers_see_it(path: Path) -> None:
-    """Every notebook has a remote part, pictures, a last cell that checks the physics, and is small enough for a repository."""
+    """Every notebook has a remote part, pictures, a last cell that checks the physics, and is small
+    enough for a repository.
+    """
     cells = code(nbformat.read(path, as_version=4))
     assert 5 <= len(cells) <= 16
     assert any("%%mecapy" in cell.source for cell in cells)
@@ -62,9 +73,13 @@ def test_is_saved_as_its_readers_see_it(path: Path) -> None:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("path", [path for path in DEMOS if path != LEFT], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [path for path in DEMOS if path != LEFT], ids=lambda path: path.stem
+)
 def test_gives_what_it_was_saved_with(path: Path, run_again: Callable[[Path], Ran]) -> None:
-    """Run again, it draws as many pictures in the same cells, and its last cell comes to the same result, digit by digit."""
+    """Run again, it draws as many pictures in the same cells, and its last cell comes to the same
+    result, digit by digit.
+    """
     saved = code(nbformat.read(path, as_version=4))
     again = code(run_again(path).notebook)
     assert [pictures(cell) for cell in again] == [pictures(cell) for cell in saved]
@@ -72,9 +87,12 @@ def test_gives_what_it_was_saved_with(path: Path, run_again: Callable[[Path], Ra
 
 
 @pytest.mark.timeout(240)
-def test_the_first_one_shows_what_came_back(run_again: Callable[[Path], Ran], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The one a newcomer meets: its heavy cell runs on a worker as one completed task, the check against the handbook holds, and both
-    pictures are saved."""
+def test_the_first_one_shows_what_came_back(
+    run_again: Callable[[Path], Ran], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The one a newcomer meets: its heavy cell runs on a worker as one completed task, the check
+    against the handbook holds, and both pictures are saved.
+    """
     notebook, ran = run_again(FIRST)
     assert [task["status"] for task in ran] == ["completed"]
     run_demo.show(notebook, ran, tmp_path)
@@ -86,10 +104,17 @@ def test_the_first_one_shows_what_came_back(run_again: Callable[[Path], Ran], tm
 
 @pytest.mark.timeout(240)
 async def test_survives_a_real_restart(kernel_environment: dict[str, str]) -> None:
-    """Where the third notebook says so the kernel is really restarted, and all cells after it still hold."""
+    """Where the third notebook says so the kernel is really restarted, and all cells after it still
+    hold.
+    """
     notebook = nbformat.read(LEFT, as_version=4)
     saved = printed(code(notebook)[-1])
-    client = NotebookClient(notebook, timeout=run_demo.CELL_S, kernel_name="python3", extra_arguments=["--log-level=ERROR"])
+    client = NotebookClient(
+        notebook,
+        timeout=run_demo.CELL_S,
+        kernel_name="python3",
+        extra_arguments=["--log-level=ERROR"],
+    )
     async with client.async_setup_kernel(env=kernel_environment):
         for number, cell in enumerate(notebook.cells):
             if cell.cell_type == "code" and cell.source == "%reset -f":

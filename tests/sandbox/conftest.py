@@ -1,4 +1,6 @@
-"""Pools for the sandbox's tests. One pool serves a whole file, so every test is also the proof that the one before did no harm."""
+"""Pools for the sandbox's tests. One pool serves a whole file, so every test is also the proof that
+the one before did no harm.
+"""
 
 from __future__ import annotations
 

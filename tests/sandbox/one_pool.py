@@ -1,4 +1,6 @@
-"""A worker in small: one pool, its report, one task's answer, then `ready` and a task that sleeps until somebody ends this process."""
+"""A worker in small: one pool, its report, one task's answer, then `ready` and a task that sleeps
+until somebody ends this process.
+"""
 
 import asyncio
 import json
@@ -14,8 +16,10 @@ from mecapy_worker.pool import Pool
 # Landlock has no say in any of these, and the file's owner may do them all.
 CHANGE = """
 import os, pathlib, shutil
-changes = [lambda: os.chmod(file, 0), lambda: os.utime(file, (1, 1)), lambda: os.setxattr(file, 'user.mark', b'x'),
-           lambda: os.chown(file, os.stat(file).st_uid, os.getgid()), lambda: os.chmod(f'/proc/self/root{file}', 0)]
+changes = [lambda: os.chmod(file, 0), lambda: os.utime(file, (1, 1)),
+           lambda: os.setxattr(file, 'user.mark', b'x'),
+           lambda: os.chown(file, os.stat(file).st_uid, os.getgid()),
+           lambda: os.chmod(f'/proc/self/root{file}', 0)]
 for change in changes:
     try: change()
     except OSError: pass
@@ -38,7 +42,8 @@ def seen(file: Path) -> str:
     return f"{file.stat()} {os.listxattr(file)}"
 
 
-# All of a worker's threads, by every call that takes their number for its process. Signal 0 reaches and does no harm.
+# All of a worker's threads, by every call that takes their number for its process. Signal 0 reaches
+# and does no harm.
 SIGNAL = """
 import ctypes, fcntl, multiprocessing, os, socket, struct, subprocess
 libc = ctypes.CDLL(None, use_errno=True)
@@ -49,9 +54,12 @@ info = ctypes.create_string_buffer(struct.pack('iii', 0, 0, -1), 128)
 pipe, pair = os.pipe()[0], socket.socketpair()
 attacks = {
     'kill': lambda tid: call('kill', tid, 0), 'os.kill': lambda tid: os.kill(tid, 0),
-    'tkill': lambda tid: call('syscall', tkill, tid, 0), 'rt_sigqueueinfo': lambda tid: call('syscall', rt_sigqueueinfo, tid, 0, info),
-    'F_SETOWN': lambda tid: fcntl.fcntl(pipe, 8, tid), 'F_SETOWN_EX': lambda tid: fcntl.fcntl(pipe, 15, struct.pack('ii', 0, tid)),
-    'FIOSETOWN': lambda tid: fcntl.ioctl(pair[0], 0x8901, struct.pack('i', tid)), 'F_SETSIG': lambda tid: fcntl.fcntl(pipe, 10, 9),
+    'tkill': lambda tid: call('syscall', tkill, tid, 0),
+    'rt_sigqueueinfo': lambda tid: call('syscall', rt_sigqueueinfo, tid, 0, info),
+    'F_SETOWN': lambda tid: fcntl.fcntl(pipe, 8, tid),
+    'F_SETOWN_EX': lambda tid: fcntl.fcntl(pipe, 15, struct.pack('ii', 0, tid)),
+    'FIOSETOWN': lambda tid: fcntl.ioctl(pair[0], 0x8901, struct.pack('i', tid)),
+    'F_SETSIG': lambda tid: fcntl.fcntl(pipe, 10, 9),
 }
 result = []
 for name, attack in attacks.items():
@@ -70,7 +78,11 @@ result += [p.wait()]
 
 async def main(scratch: str, child: str = "tiny_child") -> None:
     async with Pool(options(Path(scratch), processes=40, child_module=child)) as pool:
-        answer = (await run(pool, "import os; result = [os.getuid(), os.listdir('.'), os.environ['HOME']]")).result
+        answer = (
+            await run(
+                pool, "import os; result = [os.getuid(), os.listdir('.'), os.environ['HOME']]"
+            )
+        ).result
         bomb = await run(pool, "import os\nwhile True: os.fork()")
         file = Path(scratch, "mine")
         before = made(file)
@@ -80,12 +92,23 @@ async def main(scratch: str, child: str = "tiny_child") -> None:
         async with pool.child() as child:
             await child.send(
                 "task",
-                body=b"import subprocess\np = subprocess.Popen(['sleep', '1000'])\nchannel.send('progress', {'pid': p.pid})\np.wait()",
+                body=b"import subprocess\np = subprocess.Popen(['sleep', "
+                b"'1000'])\nchannel.send('progress', {'pid': p.pid})\np.wait()",
             )
             async for frame in child.frames():
                 if frame.kind == "progress":
-                    pids = [pool.zygote_pid, child.pid, seen_from_here(child.pid, frame.header["pid"])]
-                    told = {"report": pool.report.as_json(), "answer": answer, "uid": os.getuid(), "pids": pids, "bomb": bomb.exit}
+                    pids = [
+                        pool.zygote_pid,
+                        child.pid,
+                        seen_from_here(child.pid, frame.header["pid"]),
+                    ]
+                    told = {
+                        "report": pool.report.as_json(),
+                        "answer": answer,
+                        "uid": os.getuid(),
+                        "pids": pids,
+                        "bomb": bomb.exit,
+                    }
                     told |= {"kept": kept, "own": own, "reached": reached}
                     print(json.dumps(told), flush=True)
                     if sys.stdin.readline():

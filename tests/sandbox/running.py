@@ -13,7 +13,9 @@ HERE = Path(__file__).parent
 
 
 def options(scratch: Path, **changes: Any) -> PoolOptions:
-    return PoolOptions(**({"scratch": scratch, "child_module": "tiny_child", "python_path": (HERE,)} | changes))
+    return PoolOptions(
+        **({"scratch": scratch, "child_module": "tiny_child", "python_path": (HERE,)} | changes)
+    )
 
 
 @dataclass
@@ -40,7 +42,11 @@ class Ran:
         return self.frames[-1].header
 
     def text(self, name: str) -> str:
-        return b"".join(frame.body for frame in self.frames if frame.kind == "stream" and frame.header["name"] == name).decode()
+        return b"".join(
+            frame.body
+            for frame in self.frames
+            if frame.kind == "stream" and frame.header["name"] == name
+        ).decode()
 
 
 async def run(pool: Pool, code: str, **names: Any) -> Ran:
@@ -61,13 +67,21 @@ def group_members(pgid: int) -> list[int]:
     """Living processes of a group."""
     from mecapy_worker.nursery import processes
 
-    return [pid for pid, (group, _session, state) in processes().items() if group == pgid and state != "Z"]
+    return [
+        pid
+        for pid, (group, _session, state) in processes().items()
+        if group == pgid and state != "Z"
+    ]
 
 
 def seen_from_here(group: int, number: int) -> int:
     """The process of a group that calls itself by this number, in whatever PID namespace it is."""
     for pid in group_members(group):
-        names = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("NSpid:"))
+        names = next(
+            line
+            for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+            if line.startswith("NSpid:")
+        )
         if int(names.split()[-1]) == number:
             return pid
     raise ProcessLookupError(f"nobody in group {group} is {number}")

@@ -1,4 +1,6 @@
-"""A child module whose zygote finds neither PID namespaces nor a Landlock that bounds signals, as in Docker on a kernel before 6.12."""
+"""A child module whose zygote finds neither PID namespaces nor a Landlock that bounds signals, as
+in Docker on a kernel before 6.12.
+"""
 
 from tiny_child import serve, warm
 

@@ -1,5 +1,6 @@
-# ruff: noqa: E501 (a line of code to run stands better on one line)
-"""What a child may take, how it hears that it is too much, and that nothing of it stays. The bombs are in `tests/security`."""
+"""What a child may take, how it hears that it is too much, and that nothing of it stays. The bombs
+are in `tests/security`.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +17,13 @@ async def test_memory_of_one_process(small):
 
 
 async def test_shared_memory_counts(small):
-    """What lies in /dev/shm without being mapped is memory too; and it is the child's own, so nothing stays."""
-    code = "import time\nfor n in range(3): open(f'/dev/shm/mecapy-{n}', 'wb').write(bytes(15 << 20))\nresult = __import__('os').listdir('/dev/shm')"
+    """What lies in /dev/shm without being mapped is memory too; and it is the child's own, so
+    nothing stays.
+    """
+    code = (
+        "import time\nfor n in range(3): open(f'/dev/shm/mecapy-{n}', 'wb').write(bytes(15 << "
+        "20))\nresult = __import__('os').listdir('/dev/shm')"
+    )
     assert sorted((await run(small, code)).result) == ["mecapy-0", "mecapy-1", "mecapy-2"]
     assert (await run(small, "import os; result = os.listdir('/dev/shm')")).result == []
 

@@ -28,14 +28,28 @@ except OSError as error:
 
 
 def test_version_2(tmp_path):
-    """With no other version in sight it is used, or says why not: where version 1 has memory and pids, there is nothing to delegate."""
-    unified = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if line.split()[2] == "cgroup2"]
+    """With no other version in sight it is used, or says why not: where version 1 has memory and
+    pids, there is nothing to delegate.
+    """
+    unified = [
+        line.split()[1]
+        for line in Path("/proc/mounts").read_text().splitlines()
+        if line.split()[2] == "cgroup2"
+    ]
     if not unified or os.geteuid() != 0:
         pytest.skip("no version 2 is mounted here, or only root may look at it alone")
     env = os.environ | {"PYTHONPATH": str(Path(mecapy_worker.__file__).parents[1])}
-    done = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, env=env, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE], capture_output=True, text=True, env=env, check=False
+    )
     if "umount" in done.stderr or "Operation not permitted" in done.stderr:
         pytest.skip("this container may not unmount, even its own")
-    delegated = {"memory", "pids"} <= set((Path(unified[0]) / "cgroup.controllers").read_text().split())
-    said = ("2", "none is delegated to us") if delegated else ("memory and pids are not delegated to our control group",)
+    delegated = {"memory", "pids"} <= set(
+        (Path(unified[0]) / "cgroup.controllers").read_text().split()
+    )
+    said = (
+        ("2", "none is delegated to us")
+        if delegated
+        else ("memory and pids are not delegated to our control group",)
+    )
     assert done.stdout.startswith(said), done.stdout + done.stderr

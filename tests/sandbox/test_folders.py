@@ -1,4 +1,6 @@
-"""The folder a child leaves: removed whole, and nothing but it, whatever the child has made of it."""
+"""The folder a child leaves: removed whole, and nothing but it,
+whatever the child has made of it.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ result = root
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("swapped", ["home/matplotlib", "home", "outbox", "work", "tmp"])
 async def test_a_link_in_its_place(pool, tmp_path, swapped):
-    """A folder that a child replaced by a link leads its removal nowhere: what lies behind the link stays, and the child's folder goes."""
+    """A folder that a child replaced by a link leads its removal nowhere: what lies behind the link
+    stays, and the child's folder goes.
+    """
     before = _filled(tmp_path)
     root = Path((await run(pool, SWAP, swapped=swapped, aim=str(tmp_path))).result)
     await pool.cleaned()
@@ -48,7 +52,9 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def test_at_once(tmp_path):
-    """What a child left untouched is removed at once, with the fonts it was given; any file more is left to the thorough way."""
+    """What a child left untouched is removed at once, with the fonts it was given; any file more is
+    left to the thorough way.
+    """
     scratch = Scratch(tmp_path)
     for more in (None, "home/matplotlib/more", "home/more", "outbox/more", "more"):
         root = scratch.make("child-1", None)

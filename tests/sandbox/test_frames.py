@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from mecapy_worker.frames import MAX_HEADER_BYTES, STREAM_BYTES, AsyncChannel, Channel, Decoder, Frame, FrameError, encode
+from mecapy_worker.frames import (
+    MAX_HEADER_BYTES,
+    STREAM_BYTES,
+    AsyncChannel,
+    Channel,
+    Decoder,
+    Frame,
+    FrameError,
+    encode,
+)
 
 
 @pytest.fixture
@@ -21,7 +30,9 @@ def pair():
 
 
 def test_frame_arrives_as_sent(pair):
-    """Kind, header, body and open files arrive, more files than one message of the kernel carries."""
+    """Kind, header, body and open files arrive,
+    more files than one message of the kernel carries.
+    """
     left, right = map(Channel, pair)
     files = [os.open(os.devnull, os.O_RDONLY) for _ in range(600)]
     body = os.urandom(1 << 20)
@@ -72,7 +83,9 @@ def test_frames_in_pieces(size):
     ],
 )
 def test_garbage_is_a_frame_error(data):
-    """Whatever does not parse, or claims too much, is refused before anything of its size is allocated."""
+    """Whatever does not parse, or claims too much, is refused before anything of its size is
+    allocated.
+    """
     decoder = Decoder(max_body_bytes=1000)
     decoder.feed(data)
     with pytest.raises(FrameError):
@@ -96,7 +109,10 @@ def test_only_some_kinds_may_be_large(frame: Frame) -> None:
 
 def test_a_large_frame_of_two_kinds() -> None:
     """One that begins as a kind that may be large, and is another, is refused, too."""
-    header, decoder = b'{"kind":"outcome","kind":"progress","header":{"pad":"%s"}}' % (b"x" * 70_000), Decoder(large=frozenset({"outcome"}))
+    header, decoder = (
+        b'{"kind":"outcome","kind":"progress","header":{"pad":"%s"}}' % (b"x" * 70_000),
+        Decoder(large=frozenset({"outcome"})),
+    )
     decoder.feed(len(header).to_bytes(4, "big") + bytes(4) + header)
     with pytest.raises(FrameError, match="larger than its kind"):
         decoder.next()
@@ -104,7 +120,10 @@ def test_a_large_frame_of_two_kinds() -> None:
 
 def test_a_large_frame_of_a_large_kind() -> None:
     """It arrives, in whatever pieces."""
-    frame, decoder = Frame("outcome", {"pad": "x" * 70_000}, bytes(STREAM_BYTES + 1)), Decoder(large=frozenset({"outcome"}))
+    frame, decoder = (
+        Frame("outcome", {"pad": "x" * 70_000}, bytes(STREAM_BYTES + 1)),
+        Decoder(large=frozenset({"outcome"})),
+    )
     data = encode(frame)
     for piece in (data[:3], data[3:12], data[12:1000]):
         decoder.feed(piece)
@@ -115,7 +134,9 @@ def test_a_large_frame_of_a_large_kind() -> None:
 
 
 async def test_worker_takes_no_files(pair):
-    """Files a child attaches never reach the worker: the frame is refused and nothing stays open."""
+    """Files a child attaches never reach the worker:
+    the frame is refused and nothing stays open.
+    """
     before = open_files()
     with socket.socket() as file:
         Channel(pair[0]).send("a", fds=[file.fileno()])

@@ -28,8 +28,15 @@ assert [hashlib.sha256(piece).digest() for piece in held] == before
 
 @pytest.mark.parametrize("allocator", ["pymalloc", "malloc"])
 def test_memory_holds_what_it_held(allocator: str) -> None:
-    """Filling, gathering and joining change nothing of what anything holds, neither here nor in a fork."""
-    subprocess.run([sys.executable, "-c", _GATHER], check=True, timeout=30, env=os.environ | {"PYTHONMALLOC": allocator})
+    """Filling, gathering and joining change nothing of what anything holds, neither here nor in a
+    fork.
+    """
+    subprocess.run(
+        [sys.executable, "-c", _GATHER],
+        check=True,
+        timeout=30,
+        env=os.environ | {"PYTHONMALLOC": allocator},
+    )
 
 
 _RESERVE = """
@@ -37,7 +44,8 @@ from mecapy_worker import hugepages
 reserved = hugepages.reserve(64 << 20)
 objects = [str(number) * 9 for number in range(10**5, 3 * 10**5)]
 places = sorted(map(id, objects))
-most = max(sum(start <= place < start + (64 << 20) for place in places[::100]) for start in places[::1000])
+most = max(sum(start <= place < start + (64 << 20) for place in places[::100])
+           for start in places[::1000])
 assert most > 0.9 * len(places[::100]), most
 """
 

@@ -30,7 +30,9 @@ class Observed:
         self.seen.set()
 
 
-async def test_a_look_that_fails_is_not_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_look_that_fails_is_not_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """What could not be read once is read the next time."""
     looked, members = 0, watch.Watch.members
 
@@ -64,17 +66,24 @@ def all_threads_busy() -> Iterator[None]:
 
 
 async def test_watching_and_removing_wait_for_nobody(tmp_path: Path) -> None:
-    """However busy the threads are that everybody uses: a child that takes too much is stopped, and its folder removed."""
+    """However busy the threads are that everybody uses: a child that takes too much is stopped, and
+    its folder removed.
+    """
     async with Pool(options(tmp_path, memory_bytes=256 << 20)) as pool:
         with all_threads_busy():
-            code = "open('left', 'w').write('x')\nimport os, time\npid = os.fork()\nb = b'x' * (200 << 20)\ntime.sleep(60)"
+            code = (
+                "open('left', 'w').write('x')\nimport os, time\npid = os.fork()\nb = b'x' * "
+                "(200 << 20)\ntime.sleep(60)"
+            )
             async with asyncio.timeout(20):
                 ran = await run(pool, code)
                 await pool.cleaned()
     assert ran.headers("limit")[0]["kind"] == "memory"
 
 
-async def test_what_is_to_be_removed_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_to_be_removed_has_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Children that leave more than can be removed hold up the next ones, not fill the disk."""
     go, remove, ran = threading.Event(), births.remove, 0
 

@@ -1,5 +1,6 @@
-# ruff: noqa: E501 (a line of code to run stands better on one line)
-"""How children end, what of them arrives, and that the pool outlives whatever happens to its zygote."""
+"""How children end, what of them arrives, and that the pool outlives whatever happens to its
+zygote.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +35,9 @@ async def test_exit_is_reported(pool, code, ending):
 
 
 async def test_output_of_native_code_and_subprocesses(pool):
-    """What C code and subprocesses write to the descriptors arrives, cut characters put together again."""
+    """What C code and subprocesses write to the descriptors arrives, cut characters put together
+    again.
+    """
     code = """
 import ctypes, os, subprocess, time
 c = ctypes.CDLL(None)
@@ -49,7 +52,11 @@ os.write(2, 'é'.encode()[:1]); time.sleep(0.05); os.write(2, 'é'.encode()[1:])
 
 async def test_last_words_arrive(pool):
     """All that was written before a sudden end arrives before the exit."""
-    ran = await run(pool, "import os; os.write(1, b'x' * 60000); channel.send('progress', {'fraction': 1}); os.abort()")
+    ran = await run(
+        pool,
+        "import os; os.write(1, b'x' * 60000); channel.send('progress', {'fraction': 1}); "
+        "os.abort()",
+    )
     assert len(ran.text("stdout")) == 60000
     assert ran.headers("progress") == [{"fraction": 1}]
 
@@ -71,7 +78,8 @@ async def test_kill_leaves_nothing(pool):
     async with pool.child() as child:
         await child.send(
             "task",
-            body=b"import subprocess, time\np = subprocess.Popen(['sleep', '1000'])\nchannel.send('progress', {'pid': p.pid})\ntime.sleep(1000)",
+            body=b"import subprocess, time\np = subprocess.Popen(['sleep', "
+            b"'1000'])\nchannel.send('progress', {'pid': p.pid})\ntime.sleep(1000)",
         )
         async for frame in child.frames():
             if frame.kind == "progress":
@@ -86,14 +94,23 @@ async def test_files_travel_with_the_task(pool, tmp_path):
     (tmp_path / "input").write_text("inside")
     with (tmp_path / "input").open() as file:
         async with pool.child() as child:
-            await child.send("task", body=b"import os; result = os.read(frame.fds[0], 100).decode()", fds=(file.fileno(),))
+            await child.send(
+                "task",
+                body=b"import os; result = os.read(frame.fds[0], 100).decode()",
+                fds=(file.fileno(),),
+            )
             ran = Ran([frame async for frame in child.frames()])
     assert ran.result == "inside"
 
 
 async def test_garbage_ends_only_its_child(pool):
     """A child that sends no frames but garbage is ended, and named for it."""
-    for garbage in ("b'x' * 1000", "bytes([255] * 8)", "b'\\0\\0\\0\\2\\0\\0\\0\\0[]'", "b'\\0\\0\\0\\2\\0\\0\\0\\0{}'"):
+    for garbage in (
+        "b'x' * 1000",
+        "bytes([255] * 8)",
+        "b'\\0\\0\\0\\2\\0\\0\\0\\0[]'",
+        "b'\\0\\0\\0\\2\\0\\0\\0\\0{}'",
+    ):
         ran = await run(pool, f"import time; channel.sock.sendall({garbage}); time.sleep(1000)")
         assert [frame.kind for frame in ran.frames if frame.kind != "usage"] == ["garbage", "exit"]
         assert await serves(pool)
@@ -119,13 +136,16 @@ async def test_random_numbers_differ(pool):
 
 
 async def test_zygote_killed(tmp_path):
-    """When the zygote dies, its children and their daemons die, their exit says they were lost, and a new zygote serves on."""
+    """When the zygote dies, its children and their daemons die, their exit says they were lost, and
+    a new zygote serves on.
+    """
     async with Pool(options(tmp_path)) as pool:
         old = pool.zygote_pid
         async with pool.child() as child:
             await child.send(
                 "task",
-                body=b"import subprocess, time\np = subprocess.Popen(['sleep', '1000'])\nchannel.send('progress', {'pid': p.pid})\ntime.sleep(1000)",
+                body=b"import subprocess, time\np = subprocess.Popen(['sleep', "
+                b"'1000'])\nchannel.send('progress', {'pid': p.pid})\ntime.sleep(1000)",
             )
             ran = Ran()
             async for frame in child.frames():
@@ -141,7 +161,9 @@ async def test_zygote_killed(tmp_path):
 
 @pytest.mark.parametrize("asked", ["kill", "fork"])
 async def test_zygote_stopped(tmp_path, monkeypatch, asked):
-    """A zygote that does not answer is ended: who asked it for an end, or for a child, gets an answer, and another zygote serves on."""
+    """A zygote that does not answer is ended: who asked it for an end, or for a child, gets an
+    answer, and another zygote serves on.
+    """
     monkeypatch.setattr(nursery, "_ANSWER_WITHIN_S", 1.0)
     async with Pool(options(tmp_path)) as pool:
         old = pool.zygote_pid
@@ -169,7 +191,9 @@ async def test_nothing_is_left(tmp_path):
 
 
 async def test_leftovers_are_swept(tmp_path):
-    """Folders of a pool that crashed are removed by the next one; those of a living pool are not."""
+    """Folders of a pool that crashed are removed by the next one;
+    those of a living pool are not.
+    """
     living = Scratch(tmp_path)
     (tmp_path / "pool-crashed" / "child-1").mkdir(parents=True)
     Scratch(tmp_path).close()
@@ -184,7 +208,9 @@ async def test_many_at_once(pool):
 
 
 async def test_strict_refuses_best_effort_reports(tmp_path):
-    """Without a layer that is needed `strict` does not start; `best-effort` does, and says what is missing and what gets through."""
+    """Without a layer that is needed `strict` does not start; `best-effort` does, and says what is
+    missing and what gets through.
+    """
     with pytest.raises(TooWeak, match="landlock"):
         async with Pool(options(tmp_path, child_module="weak_child", sandbox="strict")):
             pass
@@ -196,10 +222,13 @@ async def test_strict_refuses_best_effort_reports(tmp_path):
 
 
 async def test_large_frames_wait_in_the_child(pool):
-    """Who reads slowly has a few of them in its memory, not as many as may wait when they are small; none is lost."""
+    """Who reads slowly has a few of them in its memory, not as many as may wait when they are
+    small; none is lost.
+    """
     code = (
         b"pad = 'x' * 10_000_000\n"
-        b"for n in range(12):\n    channel.send('display', {'n': n, 'pad': pad})\n    (folder / 'sent').write_text(str(n))\n"
+        b"for n in range(12):\n    channel.send('display', {'n': n, 'pad': pad})\n    (folder / "
+        b"'sent').write_text(str(n))\n"
     )
     async with pool.child() as child:
         await child.send("task", body=code)

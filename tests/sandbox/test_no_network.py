@@ -1,4 +1,6 @@
-"""Without a list of allowed hosts nothing is different: the filter, the descriptors; and what a cell is told that wants the network."""
+"""Without a list of allowed hosts nothing is different: the filter, the descriptors; and what a
+cell is told that wants the network.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,21 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 WHICH = {"x86_64": 0, "aarch64": 1}
 ALLOW, EPERM = 0x7FFF0000, 0x00050000 | errno.EPERM
-OUTWARD = {"socket": (41, 198), "sendto": (44, 206), "sendmsg": (46, 211), "sendmmsg": (307, 269), "setsockopt": (54, 208)}
+OUTWARD = {
+    "socket": (41, 198),
+    "sendto": (44, 206),
+    "sendmsg": (46, 211),
+    "sendmmsg": (307, 269),
+    "setsockopt": (54, 208),
+}
 FASTOPEN, NONBLOCK = 0x20000000, 0x800
 
 
 def answered(program: bytes, machine: str, number: int, *arguments: int) -> int:
     """What the filter says to a call: the program carried out as the kernel does it."""
-    data = struct.pack("<IIQ6Q", number, ARCHITECTURES[machine], 0, *[*arguments, 0, 0, 0, 0, 0, 0][:6])
+    data = struct.pack(
+        "<IIQ6Q", number, ARCHITECTURES[machine], 0, *[*arguments, 0, 0, 0, 0, 0, 0][:6]
+    )
     code = list(struct.iter_unpack("<HBBI", program))
     at, value = 0, 0
     while True:
@@ -37,12 +47,35 @@ def answered(program: bytes, machine: str, number: int, *arguments: int) -> int:
             case 0x06:
                 return operand
             case _:
-                at += yes if {0x15: value == operand, 0x25: value > operand, 0x45: bool(value & operand)}[operation] else no
+                at += (
+                    yes
+                    if {0x15: value == operand, 0x25: value > operand, 0x45: bool(value & operand)}[
+                        operation
+                    ]
+                    else no
+                )
 
 
 def tried() -> Iterator[tuple[int, ...]]:
     """Arguments that any of the filter's rules may ask about."""
-    values = (0, 1, 2, 3, 6, 10, 13, 16, 17, 31, 132, 0x4000, FASTOPEN, FASTOPEN | 0x4000, NONBLOCK | 1, 0xFFFFFFFF)
+    values = (
+        0,
+        1,
+        2,
+        3,
+        6,
+        10,
+        13,
+        16,
+        17,
+        31,
+        132,
+        0x4000,
+        FASTOPEN,
+        FASTOPEN | 0x4000,
+        NONBLOCK | 1,
+        0xFFFFFFFF,
+    )
     for first in values:
         for second in values:
             yield from ((first, second, third, third) for third in values)
@@ -50,16 +83,25 @@ def tried() -> Iterator[tuple[int, ...]]:
 
 @pytest.mark.parametrize("machine", ARCHITECTURES)
 async def test_the_same_filter_but_for_sockets(machine: str) -> None:
-    """A filter for allowed hosts answers every call as the other does, but for making TCP sockets, sending what would connect, and what
-    may be set on a socket."""
-    without, outward = seccomp.program(machine=machine), seccomp.program(machine=machine, outward=True)
+    """A filter for allowed hosts answers every call as the other does, but for making TCP sockets,
+    sending what would connect, and what may be set on a socket.
+    """
+    without, outward = (
+        seccomp.program(machine=machine),
+        seccomp.program(machine=machine, outward=True),
+    )
     special = {numbers[WHICH[machine]]: name for name, numbers in OUTWARD.items()}
     few = [(0,) * 6, (1, 2, 3, 4, 5, 6), (0xFFFFFFFF,) * 6]
     for number in set(range(seccomp.LAST_KNOWN + 3)) - special.keys():
-        assert all(answered(without, machine, number, *args) == answered(outward, machine, number, *args) for args in few), number
+        assert all(
+            answered(without, machine, number, *args) == answered(outward, machine, number, *args)
+            for args in few
+        ), number
     for number, name in special.items():
         for args in tried():
-            before, now = (answered(program, machine, number, *args) for program in (without, outward))
+            before, now = (
+                answered(program, machine, number, *args) for program in (without, outward)
+            )
             assert before == (EPERM if name == "socket" else ALLOW), (name, args)
             flags = args[2] if name == "sendmsg" else args[3]
             refused = {
@@ -70,7 +112,9 @@ async def test_the_same_filter_but_for_sockets(machine: str) -> None:
 
 
 async def test_a_child_has_no_door(pool: Pool) -> None:
-    """Its descriptors are as ever: nothing, its output twice, its channel, and where it says at which line it stands."""
+    """Its descriptors are as ever: nothing, its output twice, its channel, and where it says at
+    which line it stands.
+    """
     code = """
 import os
 result = {}
@@ -78,7 +122,13 @@ for fd in range(4096):
     try: result[fd] = os.readlink(f'/proc/self/fd/{fd}').partition(':')[0].rpartition('/')[2]
     except OSError: pass
 """
-    assert (await run(pool, code)).result == {"0": "null", "1": "pipe", "2": "pipe", "3": "socket", "4": ".where"}
+    assert (await run(pool, code)).result == {
+        "0": "null",
+        "1": "pipe",
+        "2": "pipe",
+        "3": "socket",
+        "4": ".where",
+    }
 
 
 @pytest.mark.parametrize(
@@ -91,10 +141,17 @@ for fd in range(4096):
     ],
 )
 async def test_what_a_cell_is_told(pool: Pool, code: str, kind: str) -> None:
-    """That there is no network, what to do instead, and who can change it; by the errors that it always was."""
+    """That there is no network, what to do instead, and who can change it; by the errors that it
+    always was.
+    """
     (told,) = (await run(pool, f"import socket\n{code}")).headers("outcome")
     said = told["message"]
-    assert told["error"] == kind and "a task has no network here" in said and "`--files`" in said and "MECAPY_EGRESS" in said, said
+    assert (
+        told["error"] == kind
+        and "a task has no network here" in said
+        and "`--files`" in said
+        and "MECAPY_EGRESS" in said
+    ), said
 
 
 async def test_what_needs_no_network_works(pool: Pool) -> None:

@@ -14,7 +14,8 @@ from mecapy_worker.pool import Pool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-# Out of its parents' sight, session and group, deaf to every signal; says its name, by which it is found from outside.
+# Out of its parents' sight, session and group, deaf to every signal; says its name, by which it is
+# found from outside.
 DAEMON = """
 import ctypes, os, signal
 r, w = os.pipe()
@@ -41,23 +42,33 @@ def allowed(pool):
 
 
 async def test_sees_itself_only(pool):
-    """/proc shows its own processes by the numbers they have for each other, and /proc/self is itself."""
+    """/proc shows its own processes by the numbers they have for each other, and /proc/self is
+    itself.
+    """
     code = """
 import os, subprocess
 p = subprocess.Popen(['sleep', '100'])
 numbers = {int(name) for name in os.listdir('/proc') if name.isdigit()}
-result = [numbers == {1, os.getpid(), p.pid}, os.readlink('/proc/self') == str(os.getpid()), open(f'/proc/{p.pid}/comm').read()]
+result = [numbers == {1, os.getpid(), p.pid}, os.readlink('/proc/self') == str(os.getpid()),
+          open(f'/proc/{p.pid}/comm').read()]
 """
     ran = await run(pool, code)
-    assert ran.result[:2] == [True, True] and ran.result[2].strip() in ("sleep", "python", "python3")
+    assert ran.result[:2] == [True, True] and ran.result[2].strip() in (
+        "sleep",
+        "python",
+        "python3",
+    )
 
 
 async def test_its_init_is_out_of_reach(pool):
-    """The first process of its namespace, which is no child of its own, lets it see and signal nothing."""
+    """The first process of its namespace, which is no child of its own, lets it see and signal
+    nothing.
+    """
     code = """
 import os
 names = ('mem', 'maps', 'environ', 'root/etc/hostname')
-attempts = [lambda: os.kill(1, 0), *(lambda at=at: open(f'/proc/1/{at}', 'rb').read(1) for at in names)]
+attempts = [lambda: os.kill(1, 0),
+            *(lambda at=at: open(f'/proc/1/{at}', 'rb').read(1) for at in names)]
 result = []
 for attempt in attempts:
     try: result.append(repr(attempt()))
@@ -82,24 +93,32 @@ for pid in others:
 
 async def test_a_signal_to_all_reaches_its_own_only(pool):
     """kill(-1) ends what the child has started, and nobody else."""
-    code = "import os, subprocess\np = subprocess.Popen(['sleep', '1000'])\nos.kill(-1, 9)\nresult = p.wait()"
+    code = (
+        "import os, subprocess\np = subprocess.Popen(['sleep', '1000'])\nos.kill(-1, "
+        "9)\nresult = p.wait()"
+    )
     async with pool.child() as neighbour:
         assert (await run(pool, code)).result == -signal.SIGKILL
         assert is_alive(neighbour.pid) and is_alive(pool.zygote_pid)
 
 
 async def test_daemons_that_really_escaped(tmp_path):
-    """Without the filter that pretends, daemons do leave session and group: the kernel ends them with their namespace, by `kill` or by
-    the child's own end."""
+    """Without the filter that pretends, daemons do leave session and group: the kernel ends them
+    with their namespace, by `kill` or by the child's own end.
+    """
     async with Pool(options(tmp_path, child_module="unfiltered_child")) as pool:
         assert "pid_namespace" in pool.report.layers and "seccomp" in pool.report.missing
         assert (await run(pool, DAEMON)).exit == {"code": 0}
         assert _daemons() == []
         async with pool.child() as child:
-            await child.send("task", body=(DAEMON + "channel.send('progress')\nsignal.pause()").encode())
+            await child.send(
+                "task", body=(DAEMON + "channel.send('progress')\nsignal.pause()").encode()
+            )
             async for frame in child.frames():
                 if frame.kind == "progress":
-                    assert len(_daemons()) == 5 and all(one.pid not in group_members(child.pid) for one in _daemons())
+                    assert len(_daemons()) == 5 and all(
+                        one.pid not in group_members(child.pid) for one in _daemons()
+                    )
                     await child.kill()
                     assert _daemons() == []
                     break
@@ -110,7 +129,9 @@ def _daemons():
 
 
 async def test_strangers_are_reaped(pool):
-    """A process whose parent has ended leaves no zombie: not a hundred of them in a task that starts many."""
+    """A process whose parent has ended leaves no zombie: not a hundred of them in a task that
+    starts many.
+    """
     code = """
 import os, time
 for n in range(100):
@@ -126,14 +147,21 @@ result = len(left)
 
 @pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGTERM, signal.SIGALRM, signal.SIGKILL])
 async def test_dies_of_its_own_signals(pool, number):
-    """A signal that ends a process ends a child, and is named: it is not its namespace's init, which would ignore them."""
-    assert (await run(pool, f"import os, time; os.kill(os.getpid(), {int(number)}); time.sleep(1000)")).exit == {"signal": int(number)}
+    """A signal that ends a process ends a child, and is named: it is not its namespace's init,
+    which would ignore them.
+    """
+    assert (
+        await run(pool, f"import os, time; os.kill(os.getpid(), {int(number)}); time.sleep(1000)")
+    ).exit == {"signal": int(number)}
 
 
 async def test_a_child_killed_from_outside(pool):
     """Its end is told once nobody of its namespace is left."""
     async with pool.child() as child:
-        code = b"import subprocess\np = subprocess.Popen(['sleep', '1000'])\nchannel.send('progress', {'pid': p.pid})\np.wait()"
+        code = (
+            b"import subprocess\np = subprocess.Popen(['sleep', "
+            b"'1000'])\nchannel.send('progress', {'pid': p.pid})\np.wait()"
+        )
         await child.send("task", body=code)
         async for frame in child.frames():
             if frame.kind == "progress":
@@ -143,12 +171,18 @@ async def test_a_child_killed_from_outside(pool):
 
 
 async def test_a_birth_that_fails(tmp_path):
-    """Where the machine has nothing left for one more child, those that run do so undisturbed, and the next is born when it has."""
+    """Where the machine has nothing left for one more child, those that run do so undisturbed, and
+    the next is born when it has.
+    """
     async with Pool(options(tmp_path)) as pool:
         zygote = psutil.Process(pool.zygote_pid)
         (helper,) = (one for one in zygote.children() if one.children())
         async with pool.child() as child:
-            await child.send("task", body=b"import os, time\nwhile not os.path.exists('stop'): time.sleep(0.01)\nresult = 42")
+            await child.send(
+                "task",
+                body=b"import os, time\nwhile not os.path.exists('stop'): "
+                b"time.sleep(0.01)\nresult = 42",
+            )
             before = resource.prlimit(helper.pid, resource.RLIMIT_NOFILE)
             resource.prlimit(helper.pid, resource.RLIMIT_NOFILE, (0, before[1]))
             tasks = [asyncio.create_task(run(pool, "result = 6 * 7")) for _ in range(3)]
@@ -157,13 +191,17 @@ async def test_a_birth_that_fails(tmp_path):
             resource.prlimit(helper.pid, resource.RLIMIT_NOFILE, before)
             assert [(await task).result for task in tasks] == [42] * 3
             (child.folder / "stop").touch()
-            assert [frame.header async for frame in child.frames() if frame.kind in ("outcome", "exit")] == [{"result": 42}, {"code": 0}]
+            assert [
+                frame.header async for frame in child.frames() if frame.kind in ("outcome", "exit")
+            ] == [{"result": 42}, {"code": 0}]
         assert pool.zygote_pid == zygote.pid and pool.zygote_restarts == 0
         assert len(helper.children()) <= len(zygote.children())
 
 
 async def test_the_helper_s_end(tmp_path):
-    """Every namespace lives by the helper that made it. Without it the zygote ends as well, its tasks are lost, and another serves on."""
+    """Every namespace lives by the helper that made it. Without it the zygote ends as well, its
+    tasks are lost, and another serves on.
+    """
     async with Pool(options(tmp_path)) as pool:
         zygote = psutil.Process(pool.zygote_pid)
         (helper,) = (one for one in zygote.children() if one.children())
@@ -174,5 +212,9 @@ async def test_the_helper_s_end(tmp_path):
         assert last.header == {"signal": 9, "lost": True}
         assert (await run(pool, "result = 6 * 7")).result == 42
         session = pool.zygote_pid
-    left = [(pid, state) for pid, (_, its, state) in processes().items() if its in (session, zygote.pid) and state != "Z"]
+    left = [
+        (pid, state)
+        for pid, (_, its, state) in processes().items()
+        if its in (session, zygote.pid) and state != "Z"
+    ]
     assert left == []

@@ -1,4 +1,6 @@
-"""A pool run by another user, or by a root whose Python everybody may use: confined as well, and gone when its worker is."""
+"""A pool run by another user, or by a root whose Python everybody may use: confined as well, and
+gone when its worker is.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,21 @@ NOBODY = 65534
 
 def public_python() -> str:
     """A Python of at least 3.11 that any user may run."""
-    for found in (sys.executable, *(shutil.which(f"python3.{minor}", path="/usr/local/bin:/usr/bin") for minor in range(11, 16))):
+    for found in (
+        sys.executable,
+        *(
+            shutil.which(f"python3.{minor}", path="/usr/local/bin:/usr/bin")
+            for minor in range(11, 16)
+        ),
+    ):
         with suppress(PermissionError):
-            if found and subprocess.run([found, "-c", ""], user=NOBODY, cwd="/", stderr=subprocess.DEVNULL).returncode == 0:
+            if (
+                found
+                and subprocess.run(
+                    [found, "-c", ""], user=NOBODY, cwd="/", stderr=subprocess.DEVNULL
+                ).returncode
+                == 0
+            ):
                 return found
     pytest.skip("no Python here that an unprivileged user may run")
 
@@ -38,7 +52,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         pytest.skip("only root can become another user")
     folder = Path("/tmp", f"mecapy-users-{os.getpid()}")
     shutil.copytree(HERE, folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(Path(mecapy_worker.__file__).parent, folder / "packages/mecapy_worker", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        Path(mecapy_worker.__file__).parent,
+        folder / "packages/mecapy_worker",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
     shutil.copy(HERE.parent / "security/without.py", folder / "tests")
     (folder / "scratch").mkdir()
     for path in (folder, *folder.rglob("*")):
@@ -53,9 +71,21 @@ def worker(
 ) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     os.chown(place / "scratch", uid, uid)
     command = [python, *launcher, "tests/one_pool.py", str(place / "scratch"), child]
-    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": f"{place}/packages:{place}/tests", "PYTHONDONTWRITEBYTECODE": "1"}
+    env = {
+        "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": f"{place}/packages:{place}/tests",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     with subprocess.Popen(
-        command, cwd=place, env=env, user=uid, group=uid, extra_groups=[], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command,
+        cwd=place,
+        env=env,
+        user=uid,
+        group=uid,
+        extra_groups=[],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout
         try:
@@ -66,10 +96,15 @@ def worker(
 
 @pytest.mark.parametrize("uid", [NOBODY, 0], ids=["unprivileged", "root"])
 def test_other_users(place, uid):
-    """An unprivileged worker confines as strictly as root's; root gives each child an own user. A fork bomb ends either way."""
+    """An unprivileged worker confines as strictly as root's; root gives each child an own user. A
+    fork bomb ends either way.
+    """
     with worker(place, public_python(), uid) as (process, told):
         assert told["report"]["level"] == "strict" and told["report"]["through"] == []
-        assert "pid_namespace" in told["report"]["layers"] or "pid_namespace" in told["report"]["missing"]
+        assert (
+            "pid_namespace" in told["report"]["layers"]
+            or "pid_namespace" in told["report"]["missing"]
+        )
         assert told["answer"][1] == []
         assert (told["answer"][0] != 0) if uid == 0 else (told["answer"][0] == uid)
         assert told["kept"] and told["own"] == [0o700, 1]
@@ -81,12 +116,19 @@ def test_other_users(place, uid):
 
 @pytest.mark.parametrize("uid", [NOBODY, 0], ids=["unprivileged", "root"])
 def test_where_no_namespace_is_allowed(place, uid):
-    """Where unshare(2) is refused, as in Docker's default profile, tasks run, end and are held as strictly, and the report says why."""
+    """Where unshare(2) is refused, as in Docker's default profile, tasks run, end and are held as
+    strictly, and the report says why.
+    """
     python = public_python()
     with worker(place, python, uid, "tests/without.py", "pid_namespace", python) as (process, told):
         assert told["report"]["level"] == "strict" and told["report"]["through"] == []
-        assert all("Operation not permitted" in told["report"]["missing"][layer] for layer in ("pid_namespace", "private_shm"))
-        assert told["kept"] and (told["own"] == [0o700, 1]) == (uid == 0)  # who has no uid of its own only believes that it changed them
+        assert all(
+            "Operation not permitted" in told["report"]["missing"][layer]
+            for layer in ("pid_namespace", "private_shm")
+        )
+        assert told["kept"] and (told["own"] == [0o700, 1]) == (
+            uid == 0
+        )  # who has no uid of its own only believes that it changed them
         assert told["bomb"] in ({"signal": 9}, {"code": 0})
         process.communicate("end\n", timeout=10)
         assert process.returncode == 0
@@ -105,7 +147,9 @@ def test_where_only_seccomp_bounds_signals(place, uid):
 
 
 def test_worker_killed(place):
-    """When the worker is killed, its zygote ends all children and what they started, and then itself."""
+    """When the worker is killed, its zygote ends all children and what they started, and then
+    itself.
+    """
     with worker(place, public_python(), 0) as (process, told):
         assert all(map(is_alive, told["pids"]))
         process.send_signal(signal.SIGKILL)

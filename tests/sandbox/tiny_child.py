@@ -17,7 +17,13 @@ def serve(channel, outbox):
     frame = channel.receive()
     if frame is None:
         return
-    names = {"channel": channel, "folder": Path.cwd(), "outbox": Path(outbox), "frame": frame, **frame.header}
+    names = {
+        "channel": channel,
+        "folder": Path.cwd(),
+        "outbox": Path(outbox),
+        "frame": frame,
+        **frame.header,
+    }
     try:
         exec(frame.body.decode(), names)
         channel.send("outcome", {"result": names.get("result")})

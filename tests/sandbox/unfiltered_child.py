@@ -1,4 +1,6 @@
-"""A child module whose zygote knows no seccomp filter: its tasks really get a session and a group of their own."""
+"""A child module whose zygote knows no seccomp filter: its tasks really get a session and a group
+of their own.
+"""
 
 from tiny_child import serve, warm
 

@@ -1,4 +1,6 @@
-"""For tokens: a gateway that believes a provider of ours, and an empty home. For hostile cells: a worker of root, then one of nobody."""
+"""For tokens: a gateway that believes a provider of ours, and an empty home. For hostile cells: a
+worker of root, then one of nobody.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ from .provider import Provider  # noqa: E402
 
 @pytest.fixture(scope="session")
 def grounds(postgres: Any, valkey: Any) -> Iterator[Callable[[int], Ground]]:
-    """A user's worker, from the first test that asks for it until the run is over: it takes seconds to start."""
+    """A user's worker, from the first test that asks for it until the run is over: it takes seconds
+    to start.
+    """
     with ExitStack() as stack:
 
         @cache
@@ -48,8 +52,16 @@ def here(request: pytest.FixtureRequest, grounds: Callable[[int], Ground]) -> Gr
 @pytest.fixture(scope="session")
 def targets(here: Ground) -> Iterator[dict[str, Any]]:
     """All there is to reach, really there: an unconfined process reaches every one of them."""
-    with socket.socket(socket.AF_UNIX) as unix, socket.socket(socket.AF_UNIX) as abstract, socket.socket(socket.AF_UNIX, 2) as datagram:
-        at = {"unix": str(here.folder / "unix"), "abstract": f"mecapy-{os.getpid()}", "datagram": str(here.folder / "datagram")}
+    with (
+        socket.socket(socket.AF_UNIX) as unix,
+        socket.socket(socket.AF_UNIX) as abstract,
+        socket.socket(socket.AF_UNIX, 2) as datagram,
+    ):
+        at = {
+            "unix": str(here.folder / "unix"),
+            "abstract": f"mecapy-{os.getpid()}",
+            "datagram": str(here.folder / "datagram"),
+        }
         for name, opened in (("unix", unix), ("abstract", abstract), ("datagram", datagram)):
             opened.bind("\0" + at[name] if name == "abstract" else at[name])
         for path in (at["unix"], at["datagram"]):
@@ -58,8 +70,17 @@ def targets(here: Ground) -> Iterator[dict[str, Any]]:
         abstract.listen(64)
         pid = here.neighbour_pid()
         theirs = here.folder_of(pid)
-        pids = {"worker": here.worker.pid, "zygote": here.zygote.pid, "neighbour": pid, "theirs": str(theirs)}
-        ports = {"store": here.ports[0], "redis": here.ports[1], "gateway": int(here.gateway.url.rpartition(":")[2])}
+        pids = {
+            "worker": here.worker.pid,
+            "zygote": here.zygote.pid,
+            "neighbour": pid,
+            "theirs": str(theirs),
+        }
+        ports = {
+            "store": here.ports[0],
+            "redis": here.ports[1],
+            "gateway": int(here.gateway.url.rpartition(":")[2]),
+        }
         places = {"blobs": str(here.folder / "blobs"), "shared": str(theirs.parents[2] / "shared")}
         yield at | pids | ports | places
         for path in (at["unix"], at["datagram"]):
@@ -73,11 +94,13 @@ def provider() -> Iterator[Provider]:
 
 
 @pytest.fixture
-def settings(provider: Provider, database_url: str, redis_url: str, tmp_path: Path) -> dict[str, Any]:
+def settings(
+    provider: Provider, database_url: str, redis_url: str, tmp_path: Path
+) -> dict[str, Any]:
     """For `Settings(**settings)`: a gateway with that issuer and a token of its own."""
     return {
-        "database_url": database_url, "redis_url": redis_url, "blob_url": f"file://{tmp_path}/blobs", "token": TOKEN,
-        "oidc_issuer": provider.issuer,
+        "database_url": database_url, "redis_url": redis_url,
+        "blob_url": f"file://{tmp_path}/blobs", "token": TOKEN, "oidc_issuer": provider.issuer,
     }  # fmt: skip
 
 

@@ -1,7 +1,9 @@
-"""What hostile code is let loose on: a real gateway, a real worker in strict mode with two slots, and a neighbour's task in one of them.
+"""What hostile code is let loose on: a real gateway, a real worker in strict mode with two slots,
+and a neighbour's task in one of them.
 
-The worker is a process of its own, run by root or by a user who may nothing; PostgreSQL and Redis are reached over TCP ports, as they
-are in a deployment, and the worker's settings hold canaries. The attacker's tasks come one after the other through the API.
+The worker is a process of its own, run by root or by a user who may nothing; PostgreSQL and Redis
+are reached over TCP ports, as they are in a deployment, and the worker's settings hold canaries.
+The attacker's tasks come one after the other through the API.
 """
 
 from __future__ import annotations
@@ -30,11 +32,13 @@ from ..conftest import TOKEN, served
 from ..faults.proxy import Loop, Proxy
 
 T = TypeVar("T")
-# Before anything of the worker's own is imported: whoever opens a pickle in it ends with an error. The zygote is another program.
+# Before anything of the worker's own is imported: whoever opens a pickle in it ends with an error.
+# The zygote is another program.
 FORBID = """
 import pickle, _pickle
 def refuse(*_, **__): raise AssertionError('a pickle was opened in the worker')
-pickle.load = pickle.loads = pickle.Unpickler = _pickle.load = _pickle.loads = _pickle.Unpickler = refuse
+pickle.load = pickle.loads = pickle.Unpickler = refuse
+_pickle.load = _pickle.loads = _pickle.Unpickler = refuse
 print('pickles cannot be opened here', flush=True)
 from mecapy_jupyter.cli import main; main()
 """
@@ -43,11 +47,13 @@ CANARY = "canary-7d1f0a"  # begins every secret of the worker but the password o
 LIMIT_S = 60.0
 REPOSITORY = Path(mecapy_worker.__file__).parents[2]
 
-# Runs until a file `stop` appears in its folder, and says at its end whether anything of its own was touched.
+# Runs until a file `stop` appears in its folder, and says at its end whether anything of its own
+# was touched.
 NEIGHBOUR = """
 import os, signal, time
 heard = []
-for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGUSR1}:
+for number in set(signal.Signals) - {
+        signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGUSR1}:
     signal.signal(number, lambda number, frame: heard.append(number))
 open('mine', 'w').write('of the neighbour')
 open('/dev/shm/mine', 'w').write('of the neighbour')
@@ -58,7 +64,8 @@ while not os.path.exists('stop'):
     open('ticks', 'w').write(str(ticks))
     time.sleep(0.05)
 niceness, nofile = os.getpriority(os.PRIO_PROCESS, 0), __import__('resource').getrlimit(7)[0] > 100
-[heard, open('mine').read(), open('/dev/shm/mine').read(), sorted(os.listdir('.')), niceness, nofile]
+[heard, open('mine').read(), open('/dev/shm/mine').read(), sorted(os.listdir('.')), niceness,
+ nofile]
 """
 
 
@@ -88,7 +95,9 @@ class Ground:
         return until(lambda: self.final(task_id))
 
     def submit(self, code: str, **more: Any) -> str:
-        return self.gateway.post("/tasks", {"code": code} | more, key=os.urandom(8).hex())["task_id"]
+        return self.gateway.post("/tasks", {"code": code} | more, key=os.urandom(8).hex())[
+            "task_id"
+        ]
 
     def final(self, task_id: str) -> dict[str, Any] | None:
         task = self.gateway.get(f"/tasks/{task_id}")
@@ -99,7 +108,9 @@ class Ground:
 
     @property
     def zygote(self) -> psutil.Process:
-        """The worker's child that leads a session; what removes a folder nobody may read is its child for a moment, too."""
+        """The worker's child that leads a session; what removes a folder nobody may read is its
+        child for a moment, too.
+        """
         (zygote,) = (child for child in self.worker.children() if os.getsid(child.pid) == child.pid)
         return zygote
 
@@ -130,31 +141,47 @@ class Ground:
         before = ticks.stat().st_mtime_ns
         assert self.run("6 * 7")["result"] == 42
         until(lambda: ticks.stat().st_mtime_ns > before)
-        assert self.worker.is_running() and self.gateway.get(f"/tasks/{self.neighbour}")["attempts"] == 1
+        assert (
+            self.worker.is_running()
+            and self.gateway.get(f"/tasks/{self.neighbour}")["attempts"] == 1
+        )
 
     def move_out(self) -> None:
         """The neighbour ends, and says that nothing of its own was touched."""
         (self.folder_of(self.neighbour_pid()) / "stop").touch()
         task = until(lambda: self.final(self.neighbour))
         assert task["status"] == "completed", task
-        assert task["result"] == [[], "of the neighbour", "of the neighbour", ["mine", "stop", "ticks"], 0, True]
+        assert task["result"] == [
+            [],
+            "of the neighbour",
+            "of the neighbour",
+            ["mine", "stop", "ticks"],
+            0,
+            True,
+        ]
 
 
 @contextmanager
 def ground(database_url: str, valkey: Any, uid: int, **more: str) -> Iterator[Ground]:
     """A worker of that user, with the neighbour in it."""
     with ExitStack() as stack:
-        folder = Path("/tmp", f"mecapy-ground-{os.getpid()}-{uid}")  # others may pass through, as they may not through pytest's
+        folder = Path(
+            "/tmp", f"mecapy-ground-{os.getpid()}-{uid}"
+        )  # others may pass through, as they may not through pytest's
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         blobs = folder / "blobs"
         blobs.mkdir(parents=True)
         loop = Loop()
         stack.callback(loop.close)
-        store, redis = (Proxy(loop, place) for place in (_socket_of(database_url), Path(valkey.socket)))
+        store, redis = (
+            Proxy(loop, place) for place in (_socket_of(database_url), Path(valkey.socket))
+        )
         stack.callback(store.close)
         stack.callback(redis.close)
         name, password = (lambda url: (url.database, url.password))(driver_url(database_url))
-        redis_url = f"redis://{urlsplit(valkey.url).netloc}127.0.0.1:{redis.port}/{11 if uid else 12}"
+        redis_url = (
+            f"redis://{urlsplit(valkey.url).netloc}127.0.0.1:{redis.port}/{11 if uid else 12}"
+        )
         environment = {
             "MECAPY_DATABASE_URL": f"postgresql://postgres:{password}@127.0.0.1:{store.port}/{name}",
             "MECAPY_REDIS_URL": redis_url,
@@ -170,7 +197,10 @@ def ground(database_url: str, valkey: Any, uid: int, **more: str) -> Iterator[Gr
             "MECAPY_MAX_OUTPUT_BYTES": str(5_000_000),
         } | more
         settings = Settings(  # pyright: ignore[reportCallIssue]
-            database_url=database_url, redis_url=redis_url, blob_url=f"file://{blobs}", token=SecretStr(TOKEN)
+            database_url=database_url,
+            redis_url=redis_url,
+            blob_url=f"file://{blobs}",
+            token=SecretStr(TOKEN),
         )
         gateway = stack.enter_context(served(settings))
         os.chown(folder, uid, uid)
@@ -181,7 +211,11 @@ def ground(database_url: str, valkey: Any, uid: int, **more: str) -> Iterator[Gr
         until(lambda: process.poll() is not None or client.get("/workers"))
         assert process.poll() is None, (folder / "worker.log").read_text()
         here = Ground(
-            client, psutil.Process(process.pid), (store.port, redis.port), folder, (str(password), str(urlsplit(valkey.url).password))
+            client,
+            psutil.Process(process.pid),
+            (store.port, redis.port),
+            folder,
+            (str(password), str(urlsplit(valkey.url).password)),
         )
         here.move_in()
         yield here
@@ -189,18 +223,34 @@ def ground(database_url: str, valkey: Any, uid: int, **more: str) -> Iterator[Gr
 
 
 @contextmanager
-def worker(folder: Path, uid: int, environment: dict[str, str], *launcher: str, by: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """`mecapy worker` as that user runs it; what it says goes to `worker.log` in the folder. `by`: whom the launcher is started by, where
-    it then becomes that user itself."""
+def worker(
+    folder: Path, uid: int, environment: dict[str, str], *launcher: str, by: int | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """`mecapy worker` as that user runs it; what it says goes to `worker.log` in the folder. `by`:
+    whom the launcher is started by, where it then becomes that user itself.
+    """
     python, more = (sys.executable, {}) if uid == 0 else public_python(folder)
     tmp = folder / "tmp"
     tmp.mkdir(exist_ok=True)
     tmp.chmod(0o1777)
-    env = {"PATH": os.defpath, "TMPDIR": str(tmp), "PYTHONDONTWRITEBYTECODE": "1"} | more | environment
+    env = (
+        {"PATH": os.defpath, "TMPDIR": str(tmp), "PYTHONDONTWRITEBYTECODE": "1"}
+        | more
+        | environment
+    )
     command = [*launcher, python, "-c", FORBID, "worker"]
     with (folder / "worker.log").open("wb") as log:
         user = uid if by is None else by
-        started = subprocess.Popen(command, env=env, stdout=log, stderr=log, cwd="/", user=user, group=user, extra_groups=[])
+        started = subprocess.Popen(
+            command,
+            env=env,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            user=user,
+            group=user,
+            extra_groups=[],
+        )
     try:
         yield started
     finally:
@@ -212,11 +262,27 @@ def worker(folder: Path, uid: int, environment: dict[str, str], *launcher: str, 
 
 
 def public_python(folder: Path) -> tuple[str, dict[str, str]]:
-    """A Python of our version that any user may run, and what makes it find our packages: a copy where ours lies in root's own folder."""
+    """A Python of our version that any user may run, and what makes it find our packages: a copy
+    where ours lies in root's own folder.
+    """
     home = folder / "python"
-    without = shutil.ignore_patterns("__pycache__", "site-packages", "test", "tests", "idlelib", "ensurepip", "*.a", "share", "include")
+    without = shutil.ignore_patterns(
+        "__pycache__",
+        "site-packages",
+        "test",
+        "tests",
+        "idlelib",
+        "ensurepip",
+        "*.a",
+        "share",
+        "include",
+    )
     shutil.copytree(sys.base_prefix, home, ignore=without, symlinks=True)
-    packages = [path for path in map(Path, sys.path) if path.is_dir() and not path.is_relative_to(sys.base_prefix)]
+    packages = [
+        path
+        for path in map(Path, sys.path)
+        if path.is_dir() and not path.is_relative_to(sys.base_prefix)
+    ]
     search = [*packages, REPOSITORY, REPOSITORY / "backend", REPOSITORY / "worker"]
     return str(home / "bin" / f"python3.{sys.version_info.minor}"), {
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(map(str, search))),

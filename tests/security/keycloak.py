@@ -1,7 +1,8 @@
-"""A real Keycloak for the tests. `python -m tests.security.keycloak` fetches it, with Maven, and makes it ready, once.
+"""A real Keycloak for the tests. `python -m tests.security.keycloak` fetches it, with Maven, and
+makes it ready, once.
 
-It is kept outside the checkout, for all checkouts of this user. A run of the tests never downloads it: where it is not there, the tests
-that need it are skipped and say this.
+It is kept outside the checkout, for all checkouts of this user. A run of the tests never downloads
+it: where it is not there, the tests that need it are skipped and say this.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ PLACE = CACHE / f"keycloak-{VERSION}"
 REALM = Path(__file__).parents[2] / "backend" / "keycloak" / "mecapy-realm.json"
 PASSWORD = "only-in-tests"
 _START_S = 300.0  # 15 s, on a machine with nothing else to do
-# Nothing is kept, no cluster is looked for, and the compiler does not optimise what runs for a minute.
+# Nothing is kept, no cluster is looked for, and the compiler does not optimise what runs for a
+# minute.
 _BUILD = ("build", "--db=dev-mem", "--cache=local")
 _QUICK = {"JAVA_OPTS_APPEND": "-XX:TieredStopAtLevel=1"}
 
@@ -36,7 +38,11 @@ def why_not() -> str:
     """Why there is none here; empty: there is."""
     if not shutil.which("java"):
         return "needs Java 17 or newer, for Keycloak"
-    return "" if PLACE.exists() else "needs Keycloak (python -m tests.security.keycloak fetches it, with Maven)"
+    return (
+        ""
+        if PLACE.exists()
+        else "needs Keycloak (python -m tests.security.keycloak fetches it, with Maven)"
+    )
 
 
 def fetch() -> None:
@@ -46,12 +52,24 @@ def fetch() -> None:
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
         artifact = f"org.keycloak:keycloak-quarkus-dist:{VERSION}:zip"
-        copy = ("mvn", "-B", "-q", "dependency:copy", f"-Dartifact={artifact}", f"-DoutputDirectory={folder}")
+        copy = (
+            "mvn",
+            "-B",
+            "-q",
+            "dependency:copy",
+            f"-Dartifact={artifact}",
+            f"-DoutputDirectory={folder}",
+        )
         subprocess.run(copy, check=True, cwd=folder, timeout=600)
         with zipfile.ZipFile(next(Path(folder).glob("*.zip"))) as archive:
             archive.extractall(folder)
         made = Path(folder) / PLACE.name
-        subprocess.run(["sh", made / "bin" / "kc.sh", *_BUILD], check=True, stdout=subprocess.DEVNULL, timeout=600)
+        subprocess.run(
+            ["sh", made / "bin" / "kc.sh", *_BUILD],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            timeout=600,
+        )
         made.rename(PLACE)
 
 
@@ -67,7 +85,10 @@ class Keycloak:
 @contextmanager
 def served(users: list[dict[str, Any]], organisations: list[dict[str, Any]]) -> Iterator[Keycloak]:
     """One with the realm as we ship it, and these in it; on a free port of loopback, in memory."""
-    with tempfile.TemporaryDirectory(prefix="mecapy-keycloak-") as folder, socket.create_server(("127.0.0.1", 0)) as probe:
+    with (
+        tempfile.TemporaryDirectory(prefix="mecapy-keycloak-") as folder,
+        socket.create_server(("127.0.0.1", 0)) as probe,
+    ):
         home, port = Path(folder), probe.getsockname()[1]
         for name in ("bin", "conf"):
             shutil.copytree(PLACE / name, home / name)
@@ -75,9 +96,20 @@ def served(users: list[dict[str, Any]], organisations: list[dict[str, Any]]) -> 
             (home / name).symlink_to(PLACE / name)
         realm = home / "data" / "import" / "mecapy-realm.json"
         realm.parent.mkdir(parents=True)
-        realm.write_text(json.dumps(json.loads(REALM.read_text()) | {"users": users, "organizations": organisations}))
+        realm.write_text(
+            json.dumps(
+                json.loads(REALM.read_text()) | {"users": users, "organizations": organisations}
+            )
+        )
         probe.close()
-        start = ("start", "--optimized", "--import-realm", "--http-enabled=true", "--http-host=127.0.0.1", f"--http-port={port}")
+        start = (
+            "start",
+            "--optimized",
+            "--import-realm",
+            "--http-enabled=true",
+            "--http-host=127.0.0.1",
+            f"--http-port={port}",
+        )
         with (home / "log").open("wb") as log:
             server = subprocess.Popen(
                 ["sh", home / "bin" / "kc.sh", *start, "--hostname-strict=false"],
@@ -88,7 +120,9 @@ def served(users: list[dict[str, Any]], organisations: list[dict[str, Any]]) -> 
             yield Keycloak(f"http://127.0.0.1:{port}")
         finally:
             with suppress(ProcessLookupError):
-                os.killpg(server.pid, signal.SIGKILL)  # the script and its Java; nothing there is worth keeping
+                os.killpg(
+                    server.pid, signal.SIGKILL
+                )  # the script and its Java; nothing there is worth keeping
             server.wait()
 
 

@@ -1,7 +1,9 @@
-"""A small world beside this machine's: a worker's network and, a cable away, another with servers and a name server. All real.
+"""A small world beside this machine's: a worker's network and, a cable away, another with servers
+and a name server. All real.
 
-Two network namespaces and the pair of interfaces between them; nothing of the machine's own network is touched. The servers run in this
-process, on sockets that were made over there. Only root can build it.
+Two network namespaces and the pair of interfaces between them; nothing of the machine's own network
+is touched. The servers run in this process, on sockets that were made over there. Only root can
+build it.
 """
 
 from __future__ import annotations
@@ -49,7 +51,9 @@ class Room:
 
     def ip(self, *lines: str) -> None:
         for line in lines:
-            subprocess.run(["nsenter", "-t", str(self.keeper.pid), "-n", "ip", *line.split()], check=True)
+            subprocess.run(
+                ["nsenter", "-t", str(self.keeper.pid), "-n", "ip", *line.split()], check=True
+            )
 
     def sockets(self, make: Callable[[], Any]) -> Any:
         """What `make` makes, in there."""
@@ -76,7 +80,9 @@ class Room:
 
 @dataclass
 class Outside:
-    """`names`: what the name server answers, from one question to the next; the last answer stays. `asked`: which names it was asked."""
+    """`names`: what the name server answers, from one question to the next; the last answer stays.
+    `asked`: which names it was asked.
+    """
 
     inside: Room
     servers: Room
@@ -92,7 +98,18 @@ class Outside:
     def launcher(self) -> tuple[str, ...]:
         """Starts a program inside, with a /etc/resolv.conf that names our name server."""
         script = f'mount --bind {self.folder}/resolv.conf /etc/resolv.conf && exec "$@"'
-        return ("nsenter", "-t", str(self.inside.keeper.pid), "-n", "unshare", "--mount", "sh", "-c", script, "sh")
+        return (
+            "nsenter",
+            "-t",
+            str(self.inside.keeper.pid),
+            "-n",
+            "unshare",
+            "--mount",
+            "sh",
+            "-c",
+            script,
+            "sh",
+        )
 
     def serve(self, listening: socket.socket, context: ssl.SSLContext | None = None) -> None:
         """HTTP: each answer says who answered. Ends with the world."""
@@ -132,7 +149,9 @@ class Outside:
 
     def answer_names(self) -> None:
         """A name server, until the world ends."""
-        sock: socket.socket = self.servers.sockets(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        sock: socket.socket = self.servers.sockets(
+            lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        )
         sock.bind((SERVERS, 53))
         sock.settimeout(0.1)
         over = threading.Event()
@@ -151,7 +170,9 @@ class Outside:
         self._stack.callback(over.set)
 
     def _answer(self, question: bytes) -> bytes | None:
-        """None: silence. Of two questions for a name, IPv4 and IPv6, the first moves on to the next answer."""
+        """None: silence. Of two questions for a name, IPv4 and IPv6, the first moves on to the next
+        answer.
+        """
         labels, at = list[str](), 12
         while length := question[at]:
             labels.append(question[at + 1 : at + 1 + length].decode())
@@ -166,8 +187,12 @@ class Outside:
         if kind == 1 and answers and len(answers) > 1:
             answers.pop(0)
         fitting = [packed for packed in addresses if len(packed) == (4 if kind == 1 else 16)]
-        head = question[:2] + struct.pack("!HHHHH", 0x8180 if answers else 0x8183, 1, len(fitting), 0, 0)
-        entries = [struct.pack("!HHHIH", 0xC00C, kind, 1, 0, len(packed)) + packed for packed in fitting]
+        head = question[:2] + struct.pack(
+            "!HHHHH", 0x8180 if answers else 0x8183, 1, len(fitting), 0, 0
+        )
+        entries = [
+            struct.pack("!HHHIH", 0xC00C, kind, 1, 0, len(packed)) + packed for packed in fitting
+        ]
         return head + question[12 : at + 5] + b"".join(entries)
 
     def close(self) -> None:
@@ -184,15 +209,33 @@ def outside(folder: Path) -> Iterator[Outside]:
         stack.callback(inside.close)
         servers = Room()
         stack.callback(servers.close)
-        inside.ip("link set lo up", f"link add cable type veth peer name cable netns {servers.keeper.pid}")
-        inside.ip(f"addr add {WORKER}/24 dev cable", "addr add fd77::1/64 dev cable nodad", "link set cable up")
-        servers.ip("link set lo up", f"addr add {SERVERS}/24 dev cable", f"addr add {OTHER}/24 dev cable")
-        servers.ip(f"addr add {SIX}/64 dev cable nodad", f"addr add {METADATA}/32 dev cable", "link set cable up")
+        inside.ip(
+            "link set lo up", f"link add cable type veth peer name cable netns {servers.keeper.pid}"
+        )
+        inside.ip(
+            f"addr add {WORKER}/24 dev cable",
+            "addr add fd77::1/64 dev cable nodad",
+            "link set cable up",
+        )
+        servers.ip(
+            "link set lo up", f"addr add {SERVERS}/24 dev cable", f"addr add {OTHER}/24 dev cable"
+        )
+        servers.ip(
+            f"addr add {SIX}/64 dev cable nodad",
+            f"addr add {METADATA}/32 dev cable",
+            "link set cable up",
+        )
         inside.ip(f"route add {METADATA} via {SERVERS}")
         (folder / "resolv.conf").write_text(f"nameserver {SERVERS}\noptions timeout:1 attempts:1\n")
         here = Outside(inside, servers, folder)
         stack.callback(here.close)
-        for host, port in ((SERVERS, HTTP), (OTHER, HTTP), (SIX, HTTP), (METADATA, 80), (SERVERS, CLOSED)):
+        for host, port in (
+            (SERVERS, HTTP),
+            (OTHER, HTTP),
+            (SIX, HTTP),
+            (METADATA, 80),
+            (SERVERS, CLOSED),
+        ):
             here.serve(servers.listening(host, port))
         for host in ("127.0.0.1", WORKER):
             here.serve(inside.listening(host, HTTP))
@@ -206,13 +249,20 @@ def certified(name: str, folder: Path) -> tuple[str, ssl.SSLContext]:
     """A certificate of its own for that name, and a server's context with it."""
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    made = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+    )
     made = made.serial_number(x509.random_serial_number())
     made = made.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=2))
     made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
     made = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
     pem = made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-    secret = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
     (folder / "tls.pem").write_bytes(pem + secret)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "tls.pem")

@@ -1,5 +1,6 @@
-# ruff: noqa: E501 (a line of code to run stands better on one line)
-"""Tasks that take all they can get, or that will not end: each is ended for it, is named for it, and nobody else notices."""
+"""Tasks that take all they can get, or that will not end: each is ended for it, is named for it,
+and nobody else notices.
+"""
 
 from __future__ import annotations
 
@@ -11,39 +12,101 @@ import pytest
 
 from .ground import Ground, until
 
-# The code, and what its task may end with: the kind of the error, or the type of the exception the cell met.
+# The code, and what its task may end with: the kind of the error, or the type of the exception the
+# cell met.
 BOMBS: dict[str, tuple[str, set[str]]] = {
-    "fork bomb": ("import os\nwhile True:\n    try: os.fork()\n    except OSError: pass", {"killed"}),
-    "fork bomb of daemons": ("import os\nwhile True:\n    try:\n        if os.fork() == 0: os.setsid()\n    except OSError: pass", {"killed"}),
-    "thread bomb": ("import threading\nwhile True: threading.Thread(target=threading.Event().wait).start()", {"RuntimeError", "killed", "memory"}),
+    "fork bomb": ("import os\nwhile True:\n    try: os.fork()\n    except OSError: "
+                  "pass", {"killed"}),
+    "fork bomb of daemons": ("import os\nwhile True:\n    try:\n        if os.fork() == 0: "
+                             "os.setsid()\n    except OSError: pass", {"killed"}),
+    "thread bomb": (
+        "import threading\nwhile True: threading.Thread(target=threading.Event().wait).start()",
+        {"RuntimeError", "killed", "memory"},
+    ),
     "memory bomb": ("b = bytearray(3_000_000_000)", {"MemoryError", "memory"}),
-    "memory bomb of many": ("import os, time\nfor _ in range(6):\n    if os.fork() == 0:\n        b = bytearray(os.urandom(1 << 20)) * 100; time.sleep(60)\ntime.sleep(60)", {"memory"}),
-    "memory bomb of a mapped file": ("import mmap, os\nf = open('f', 'wb+'); f.truncate(10 << 30)", {"OSError", "killed"}),
-    "memory bomb in /dev/shm": ("for n in range(100): open(f'/dev/shm/{n}', 'wb').write(bytes(10 << 20))", {"OSError", "memory"}),
-    "disk bomb": ("import time\nfor n in range(99): open(f'f{n}', 'wb').write(bytes(1 << 20))\ntime.sleep(60)", {"disk"}),
-    "disk bomb of one file": ("open('f', 'wb').write(bytes(99 << 20))", {"OSError", "killed", "disk"}),
-    "disk bomb of deleted files": ("import os, time\nfs = []\nfor n in range(99):\n    f = open('f', 'wb'); f.write(bytes(1 << 20)); f.flush(); os.unlink('f'); fs.append(f)\ntime.sleep(60)", {"disk"}),
-    "disk bomb of hidden files": ("import os, time\nos.mkdir('d')\nfor n in range(99): open(f'd/f{n}', 'wb').write(bytes(1 << 20))\nos.chmod('d', 0)\ntime.sleep(60)", {"disk"}),
-    "disk bomb of files that can be listed only": ("import os, time\nos.mkdir('d')\nfs = [open(f'd/f{n}', 'wb') for n in range(99)]\nos.chmod('d', 0o400)\nfor f in fs: f.write(bytes(1 << 20)); f.flush()\ntime.sleep(60)", {"disk"}),
-    "disk bomb of files whose folder closes again and again": ("import os, time\nos.mkdir('d')\nfs = [open(f'd/f{n}', 'wb') for n in range(99)]\nif os.fork() == 0:\n    while True: os.chmod('d', 0o400)\nfor f in fs: f.write(bytes(1 << 20)); f.flush()\ntime.sleep(60)", {"disk"}),
-    "disk bomb behind a closed folder": ("import os, time\nos.chmod('..', 0)\nfor n in range(99): open(f'f{n}', 'wb').write(bytes(1 << 20))\ntime.sleep(60)", {"disk"}),
-    "disk bomb of mapped files": ("import ctypes, os, time\nc = ctypes.CDLL(None); c.mmap.restype = ctypes.c_void_p\nfor n in range(99):\n    f = os.open('f', os.O_CREAT | os.O_RDWR); os.truncate(f, 1 << 20); p = c.mmap(None, ctypes.c_size_t(1 << 20), 3, 1, f, ctypes.c_long(0)); os.close(f); os.unlink('f'); ctypes.memset(p, 120, 1 << 20)\ntime.sleep(60)", {"disk"}),
-    "disk bomb of empty files": ("import os, time\nfor n in range(20_000): os.mknod(f'f{n}')\ntime.sleep(60)", {"disk"}),
-    "zip bomb": ("import io, zipfile\nz = io.BytesIO()\nwith zipfile.ZipFile(z, 'w', zipfile.ZIP_DEFLATED) as f:\n    for n in range(30): f.writestr(str(n), bytes(10 << 20))\nimport time; zipfile.ZipFile(z).extractall('out'); time.sleep(60)", {"disk", "OSError"}),
-    "pickle bomb": ("import pickle\npickle.loads(b'\\x80\\x05\\x8e' + (1 << 60).to_bytes(8, 'little') + b'x')", {"MemoryError", "UnpicklingError", "memory"}),
+    "memory bomb of many": ("import os, time\nfor _ in range(6):\n    if os.fork() == 0:\n        "
+                            "b = bytearray(os.urandom(1 << 20)) * 100; "
+                            "time.sleep(60)\ntime.sleep(60)", {"memory"}),
+    "memory bomb of a mapped file": ("import mmap, os\nf = open('f', 'wb+'); f.truncate(10 << "
+                                     "30)", {"OSError", "killed"}),
+    "memory bomb in /dev/shm": ("for n in range(100): open(f'/dev/shm/{n}', 'wb').write(bytes(10 "
+                                "<< 20))", {"OSError", "memory"}),
+    "disk bomb": ("import time\nfor n in range(99): open(f'f{n}', 'wb').write(bytes(1 << "
+                  "20))\ntime.sleep(60)", {"disk"}),
+    "disk bomb of one file": ("open('f', 'wb').write(bytes(99 << "
+                              "20))", {"OSError", "killed", "disk"}),
+    "disk bomb of deleted files": ("import os, time\nfs = []\nfor n in range(99):\n    f = "
+                                   "open('f', 'wb'); f.write(bytes(1 << 20)); f.flush(); "
+                                   "os.unlink('f'); fs.append(f)\ntime.sleep(60)", {"disk"}),
+    "disk bomb of hidden files": ("import os, time\nos.mkdir('d')\nfor n in range(99): "
+                                  "open(f'd/f{n}', 'wb').write(bytes(1 << 20))\nos.chmod('d', "
+                                  "0)\ntime.sleep(60)", {"disk"}),
+    "disk bomb of files that can be listed only": ("import os, time\nos.mkdir('d')\nfs = "
+                                                   "[open(f'd/f{n}', 'wb') for n in "
+                                                   "range(99)]\nos.chmod('d', 0o400)\nfor f in "
+                                                   "fs: f.write(bytes(1 << 20)); "
+                                                   "f.flush()\ntime.sleep(60)", {"disk"}),
+    "disk bomb of files whose folder closes again and again": (
+        "import os, time\nos.mkdir('d')\nfs = [open(f'd/f{n}', 'wb') for n in range(99)]\n"
+        "if os.fork() == 0:\n    while True: os.chmod('d', 0o400)\n"
+        "for f in fs: f.write(bytes(1 << 20)); f.flush()\ntime.sleep(60)",
+        {"disk"},
+    ),
+    "disk bomb behind a closed folder": ("import os, time\nos.chmod('..', 0)\nfor n in range(99): "
+                                         "open(f'f{n}', 'wb').write(bytes(1 << "
+                                         "20))\ntime.sleep(60)", {"disk"}),
+    "disk bomb of mapped files": ("import ctypes, os, time\nc = ctypes.CDLL(None); c.mmap.restype "
+                                  "= ctypes.c_void_p\nfor n in range(99):\n    f = os.open('f', "
+                                  "os.O_CREAT | os.O_RDWR); os.truncate(f, 1 << 20); p = "
+                                  "c.mmap(None, ctypes.c_size_t(1 << 20), 3, 1, f, "
+                                  "ctypes.c_long(0)); os.close(f); os.unlink('f'); "
+                                  "ctypes.memset(p, 120, 1 << 20)\ntime.sleep(60)", {"disk"}),
+    "disk bomb of empty files": ("import os, time\nfor n in range(20_000): "
+                                 "os.mknod(f'f{n}')\ntime.sleep(60)", {"disk"}),
+    "zip bomb": ("import io, zipfile\nz = io.BytesIO()\nwith zipfile.ZipFile(z, 'w', "
+                 "zipfile.ZIP_DEFLATED) as f:\n    for n in range(30): f.writestr(str(n), "
+                 "bytes(10 << 20))\nimport time; zipfile.ZipFile(z).extractall('out'); "
+                 "time.sleep(60)", {"disk", "OSError"}),
+    "pickle bomb": ("import pickle\npickle.loads(b'\\x80\\x05\\x8e' + (1 << 60).to_bytes(8, "
+                    "'little') + b'x')", {"MemoryError", "UnpicklingError", "memory"}),
     "descriptors without end": ("fs = []\nwhile True: fs.append(open('/dev/null'))", {"OSError"}),
     "output without end": ("while True: print('x' * 10_000)", {"output"}),
-    "output without end, by a subprocess": ("import subprocess\nsubprocess.run(['yes'])", {"output"}),
-    "output without a line's end": ("import os\nwhile True: os.write(1, b'\\xff' * 65536)", {"output"}),
-    "loop that ignores SIGTERM": ("import signal\nfor n in set(signal.Signals) - {9, 19}: signal.signal(n, signal.SIG_IGN)\nwhile True: pass", {"timeout"}),
+    "output without end, by a subprocess": (
+        "import subprocess\nsubprocess.run(['yes'])", {"output"},
+    ),
+    "output without a line's end": ("import os\nwhile True: os.write(1, b'\\xff' * "
+                                    "65536)", {"output"}),
+    "loop that ignores SIGTERM": ("import signal\nfor n in set(signal.Signals) - {9, 19}: "
+                                  "signal.signal(n, signal.SIG_IGN)\nwhile True: "
+                                  "pass", {"timeout"}),
     "loop in native code": ("import re\nre.match('(a+)+$', 'a' * 40 + 'b')", {"timeout"}),
     "stopped by itself": ("import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)", {"timeout"}),
-    "signal to everybody": ("import os, signal\nos.kill(-1, signal.SIGKILL)\nos.kill(os.getpid(), signal.SIGKILL)", {"killed", "PermissionError", "ProcessLookupError"}),
-    "stack without end": ("import sys\nsys.setrecursionlimit(10**9)\nf = lambda: f()\nf()", {"killed", "RecursionError", "MemoryError", "memory"}),
-    "disk bomb, and a pipe where it says its line": ("import os, time\np = os.readlink('/proc/self/fd/4'); os.unlink(p); os.mkfifo(p); f = os.open(p, os.O_RDWR)\nfor n in range(99): open(f'f{n}', 'wb').write(bytes(1 << 20))\ntime.sleep(60)", {"disk"}),
-    "disk bomb, and a folder where it says its line": ("import os, time\np = os.readlink('/proc/self/fd/4'); os.unlink(p); os.mkdir(p)\nfor n in range(99): open(f'f{n}', 'wb').write(bytes(1 << 20))\ntime.sleep(60)", {"disk"}),
-    "frame nested without end": ("from mecapy_worker.frames import Channel\nimport gc, struct, time\ngc.unfreeze()\nch = [o for o in gc.get_objects() if isinstance(o, Channel) and o.sock.fileno() >= 0][-1]\nh = b'[' * 900_000\nch.sock.sendall(struct.pack('!II', len(h), 0) + h); time.sleep(60)", {"protocol"}),
-    "frame without end": ("from mecapy_worker.frames import Channel\nimport gc, struct, time\ngc.unfreeze()\nch = [o for o in gc.get_objects() if isinstance(o, Channel) and o.sock.fileno() >= 0][-1]\nch.sock.sendall(struct.pack('!II', 2, 2**32 - 1) + b'{}'); time.sleep(60)", {"protocol"}),
+    "signal to everybody": ("import os, signal\nos.kill(-1, signal.SIGKILL)\nos.kill(os.getpid(), "
+                            "signal.SIGKILL)", {"killed", "PermissionError", "ProcessLookupError"}),
+    "stack without end": ("import sys\nsys.setrecursionlimit(10**9)\nf = lambda: "
+                          "f()\nf()", {"killed", "RecursionError", "MemoryError", "memory"}),
+    "disk bomb, and a pipe where it says its line": ("import os, time\np = "
+                                                     "os.readlink('/proc/self/fd/4'); "
+                                                     "os.unlink(p); os.mkfifo(p); f = os.open(p, "
+                                                     "os.O_RDWR)\nfor n in range(99): "
+                                                     "open(f'f{n}', 'wb').write(bytes(1 << 20))\n"
+                                                     "time.sleep(60)", {"disk"}),
+    "disk bomb, and a folder where it says its line": ("import os, time\np = "
+                                                       "os.readlink('/proc/self/fd/4'); "
+                                                       "os.unlink(p); os.mkdir(p)\nfor n in "
+                                                       "range(99): open(f'f{n}', "
+                                                       "'wb').write(bytes(1 << 20))\n"
+                                                       "time.sleep(60)", {"disk"}),
+    "frame nested without end": ("from mecapy_worker.frames import Channel\nimport gc, struct, "
+                                 "time\ngc.unfreeze()\nch = [o for o in gc.get_objects() if "
+                                 "isinstance(o, Channel) and o.sock.fileno() >= 0][-1]\nh = b'[' "
+                                 "* 900_000\nch.sock.sendall(struct.pack('!II', len(h), 0) + h); "
+                                 "time.sleep(60)", {"protocol"}),
+    "frame without end": ("from mecapy_worker.frames import Channel\nimport gc, struct, "
+                          "time\ngc.unfreeze()\nch = [o for o in gc.get_objects() if "
+                          "isinstance(o, Channel) and o.sock.fileno() >= "
+                          "0][-1]\nch.sock.sendall(struct.pack('!II', 2, 2**32 - 1) + b'{}'); "
+                          "time.sleep(60)", {"protocol"}),
 }  # fmt: skip
 
 
@@ -78,7 +141,9 @@ def family(here: Ground) -> list[psutil.Process]:
 
 
 def test_daemon_dies_with_its_task(here: Ground) -> None:
-    """A process that detached twice, asked for its own session and ignores every signal is gone when its task's end is known."""
+    """A process that detached twice, asked for its own session and ignores every signal is gone
+    when its task's end is known.
+    """
     code = """
 import ctypes, os, signal, time
 r, w = os.pipe()
@@ -97,7 +162,9 @@ os.read(r, 100).decode().strip()
     task = here.run(code)
     assert task["status"] == "completed", task
     here.unharmed()
-    assert task["result"] == "detached-twice" and not [one for one in psutil.process_iter(["name"]) if one.info["name"] == "detached-twice"]
+    assert task["result"] == "detached-twice" and not [
+        one for one in psutil.process_iter(["name"]) if one.info["name"] == "detached-twice"
+    ]
 
 
 BILLION_LAUGHS = """
@@ -110,11 +177,17 @@ len(svg)
 
 
 def test_billion_laughs_display(here: Ground) -> None:
-    """Worker and gateway carry a display as the bytes it is: no entity is expanded, no memory grows."""
+    """Worker and gateway carry a display as the bytes it is: no entity is expanded, no memory
+    grows.
+    """
     before = here.worker.memory_info().rss
     task = here.run(BILLION_LAUGHS)
     assert task["status"] == "completed", task
-    shown: Any = [event.data for event in here.gateway.events(task["task_id"], follow=False) if event.type == "display"]
+    shown: Any = [
+        event.data
+        for event in here.gateway.events(task["task_id"], follow=False)
+        if event.type == "display"
+    ]
     assert "&a10;" in str(shown[0]) and len(str(shown)) < 10 * task["result"]
     assert here.worker.memory_info().rss - before < 64 << 20
     here.unharmed()

@@ -1,4 +1,6 @@
-"""The gateway's edges: headers, other origins, request rates, presigned URLs, idempotency keys, the audit."""
+"""The gateway's edges: headers, other origins, request rates, presigned URLs, idempotency keys, the
+audit.
+"""
 
 from __future__ import annotations
 
@@ -38,12 +40,23 @@ def changed(gateway: Any, **changes: Any) -> Any:
 
 
 def test_headers_of_every_answer(gateway: Any) -> None:
-    """What is answered is never sniffed, framed, cached or run, whether it is JSON, a problem or a blob; a blob is a download."""
+    """What is answered is never sniffed, framed, cached or run, whether it is JSON, a problem or a
+    blob; a blob is a download.
+    """
     with client(gateway) as http:
         digest = blake3(b"<script>").hexdigest()
         assert http.put(f"/blobs/{digest}", content=b"<script>").status_code == 204
-        for answer in (http.get("/tasks"), http.get("/nowhere"), http.get(f"/blobs/{digest}"), http.get("/healthz"), http.get("/docs")):
-            assert answer.headers["X-Content-Type-Options"] == "nosniff" and answer.headers["Cache-Control"] == "no-store"
+        for answer in (
+            http.get("/tasks"),
+            http.get("/nowhere"),
+            http.get(f"/blobs/{digest}"),
+            http.get("/healthz"),
+            http.get("/docs"),
+        ):
+            assert (
+                answer.headers["X-Content-Type-Options"] == "nosniff"
+                and answer.headers["Cache-Control"] == "no-store"
+            )
             assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
             assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
             assert "set-cookie" not in answer.headers
@@ -51,14 +64,31 @@ def test_headers_of_every_answer(gateway: Any) -> None:
 
 
 def test_other_origins(gateway: Any) -> None:
-    """A page of another origin gets nothing unless its origin is in the list; then only that one does."""
-    origin = {"Origin": "https://lab.example", "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    """A page of another origin gets nothing unless its origin is in the list; then only that one
+    does.
+    """
+    origin = {
+        "Origin": "https://lab.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization",
+    }
     with client(gateway) as http:
-        assert not any(name.startswith("access-control") for name in http.get("/tasks", headers=origin).headers)
+        assert not any(
+            name.startswith("access-control") for name in http.get("/tasks", headers=origin).headers
+        )
         assert http.options("/tasks", headers=origin).status_code in (401, 405)
-    with changed(gateway, cors_origins=("https://lab.example",)) as running, client(running) as http:
-        assert http.options("/tasks", headers=origin).headers["Access-Control-Allow-Origin"] == "https://lab.example"
-        assert "Access-Control-Allow-Origin" not in http.get("/tasks", headers={"Origin": "https://evil.example"}).headers
+    with (
+        changed(gateway, cors_origins=("https://lab.example",)) as running,
+        client(running) as http,
+    ):
+        assert (
+            http.options("/tasks", headers=origin).headers["Access-Control-Allow-Origin"]
+            == "https://lab.example"
+        )
+        assert (
+            "Access-Control-Allow-Origin"
+            not in http.get("/tasks", headers={"Origin": "https://evil.example"}).headers
+        )
 
 
 def test_a_user_who_asks_too_often(gateway: Any) -> None:
@@ -66,7 +96,10 @@ def test_a_user_who_asks_too_often(gateway: Any) -> None:
     with changed(gateway, requests_per_s=1.0) as running, client(running) as http:
         answers = [http.get("/me") for _ in range(40)]
         refused = next(answer for answer in answers if answer.status_code == 429)
-        assert refused.json()["type"] == "urn:mecapy:problem:too-many-requests" and int(refused.headers["Retry-After"]) >= 1
+        assert (
+            refused.json()["type"] == "urn:mecapy:problem:too-many-requests"
+            and int(refused.headers["Retry-After"]) >= 1
+        )
         assert "MECAPY_REQUESTS_PER_S" in refused.json()["detail"]
         assert http.get("/healthz").status_code == 200
         gateway_ = Gateway(running.url, running.token)
@@ -84,8 +117,13 @@ def test_buckets_are_each_users_own() -> None:
 
 
 def test_one_body_one_key(gateway: Any) -> None:
-    """200 retries at the same moment make one task; the key with another body is refused, and is free for another user."""
-    with client(gateway, limits=httpx.Limits(max_connections=40)) as http, concurrent.futures.ThreadPoolExecutor(20) as threads:
+    """200 retries at the same moment make one task; the key with another body is refused, and is
+    free for another user.
+    """
+    with (
+        client(gateway, limits=httpx.Limits(max_connections=40)) as http,
+        concurrent.futures.ThreadPoolExecutor(20) as threads,
+    ):
         begin = threading.Barrier(20)
 
         def submit(n: int) -> httpx.Response:
@@ -94,22 +132,36 @@ def test_one_body_one_key(gateway: Any) -> None:
             return http.post("/tasks", json=MAKING, headers={"Idempotency-Key": "k"})
 
         answers = list(threads.map(submit, range(200)))
-        assert {answer.status_code for answer in answers} == {201} and len({answer.json()["task_id"] for answer in answers}) == 1
+        assert {answer.status_code for answer in answers} == {201} and len(
+            {answer.json()["task_id"] for answer in answers}
+        ) == 1
         other = http.post("/tasks", json={"code": "2"}, headers={"Idempotency-Key": "k"})
-        assert other.status_code == 422 and other.json()["type"] == "urn:mecapy:problem:key-conflict"
+        assert (
+            other.status_code == 422 and other.json()["type"] == "urn:mecapy:problem:key-conflict"
+        )
 
 
 async def test_a_key_is_its_users_own(db: Any) -> None:
     from mecapy_backend.store import tasks
 
     body = wire.TaskRequest("1").as_json()
-    ids = {(await tasks.submit(db, owner, body, idempotency_key="k")).task_id for owner in ("ann", "bob", "ann")}
+    ids = {
+        (await tasks.submit(db, owner, body, idempotency_key="k")).task_id
+        for owner in ("ann", "bob", "ann")
+    }
     assert len(ids) == 2
 
 
 async def test_presigned_urls(s3_url: str, tmp_path: Path) -> None:
-    """A URL is good for one method, one blob of one owner and that many bytes, for minutes; any change is refused by the store."""
-    store = open_store(f"s3://blobs/{tmp_path.name}", endpoint_url=s3_url, cache_dir=str(tmp_path / "cache"), cache_bytes=10**7)
+    """A URL is good for one method, one blob of one owner and that many bytes, for minutes; any
+    change is refused by the store.
+    """
+    store = open_store(
+        f"s3://blobs/{tmp_path.name}",
+        endpoint_url=s3_url,
+        cache_dir=str(tmp_path / "cache"),
+        cache_bytes=10**7,
+    )
     data, other = os.urandom(5000), os.urandom(5000)
     mine, theirs = blake3(data).hexdigest(), blake3(other).hexdigest()
     up = await store.upload_url("ann", mine, len(data))
@@ -131,7 +183,9 @@ async def test_presigned_urls(s3_url: str, tmp_path: Path) -> None:
             await http.get(down.replace("X-Amz-Expires=600", "X-Amz-Expires=6000")),
             await http.get(down.partition("?")[0]),  # not signed
         ]
-    assert [answer.status_code // 100 for answer in tried] == [4] * len(tried), [answer.status_code for answer in tried]
+    assert [answer.status_code // 100 for answer in tried] == [4] * len(tried), [
+        answer.status_code for answer in tried
+    ]
     assert await store.size("ann", mine) == len(data)
 
 
@@ -148,7 +202,9 @@ def eventually(http: httpx.Client, count: int, **query: Any) -> list[dict[str, A
 
 
 async def test_audit(gateway: Any) -> None:
-    """A line for each submit, read and cancel, refused ones too: who, what, from where, under which request; newest first, in pages."""
+    """A line for each submit, read and cancel, refused ones too: who, what, from where, under which
+    request; newest first, in pages.
+    """
     with client(gateway) as http:
         task_id = http.post("/tasks", json=MAKING).json()["task_id"]
         http.get(f"/tasks/{task_id}")  # there is nothing to read yet
@@ -166,11 +222,21 @@ async def test_audit(gateway: Any) -> None:
         assert acts == ["read result", "read log", "cancel", "read result", "read result", "submit"]
         refused, *_, read, submit = [line for line in found if not line["act"].startswith("admin:")]
         assert refused["what"] == "nothing??forged (404)"
-        assert (read["what"], read["request"], read["source"]) == (task_id, "look-1", "127.0.0.1") and submit["what"] == task_id
-        assert [line["id"] for line in found] == sorted([line["id"] for line in found], reverse=True)
+        assert (read["what"], read["request"], read["source"]) == (
+            task_id,
+            "look-1",
+            "127.0.0.1",
+        ) and submit["what"] == task_id
+        assert [line["id"] for line in found] == sorted(
+            [line["id"] for line in found], reverse=True
+        )
         page = http.get("/audit", params={"what": task_id, "limit": 2}).json()
         assert [line["act"] for line in page["lines"]] == ["read log", "cancel"]
-        assert [line["act"] for line in lines(http, what=task_id, before=page["next"])] == ["read result", "read result", "submit"]
+        assert [line["act"] for line in lines(http, what=task_id, before=page["next"])] == [
+            "read result",
+            "read result",
+            "submit",
+        ]
 
 
 async def test_acts_of_admins_are_written_before_they_are_answered(gateway: Any, db: Any) -> None:
@@ -178,7 +244,9 @@ async def test_acts_of_admins_are_written_before_they_are_answered(gateway: Any,
     with client(gateway) as http:
         http.get("/users")
         async with db.connect() as connection:
-            assert (await connection.execute(sa.select(tables.audit.c.act))).scalars().all() == ["admin: list users"]
+            assert (await connection.execute(sa.select(tables.audit.c.act))).scalars().all() == [
+                "admin: list users"
+            ]
 
 
 async def test_lines_on_their_way_are_written_at_shutdown(gateway: Any, db: Any) -> None:
@@ -200,7 +268,12 @@ async def test_the_audit_waits_for_the_database(db: Any, database_url: str) -> N
     async with db.connect() as connection:
         await connection.execute(sa.text("ALTER TABLE away RENAME TO audit"))
     async with asyncio.timeout(60):
-        while len(found := await audit.page(db, who="ann", act=None, what=None, before=None, limit=10)) < 2:  # noqa: ASYNC110  (a row sends no event)
+        while (  # noqa: ASYNC110  (a row sends no event)
+            len(
+                found := await audit.page(db, who="ann", act=None, what=None, before=None, limit=10)
+            )
+            < 2
+        ):
             await asyncio.sleep(0.05)
     running.cancel()
     assert [line["what"] for line in found] == ["2", "1"]
@@ -213,10 +286,15 @@ async def test_old_lines_go(db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     async with db.connect() as connection:
         for days in (20, 20, 20, 20, 20, 5):
             row = {"who": "ann", "act": "submit", "what": str(days), "source": "", "request": ""}
-            await connection.execute(sa.insert(tables.audit).values(at=sa.text(f"now() - interval '{days} days'"), **row))
+            await connection.execute(
+                sa.insert(tables.audit).values(at=sa.text(f"now() - interval '{days} days'"), **row)
+            )
     running = asyncio.create_task(book.run())
     async with asyncio.timeout(60):
-        while len(found := await audit.page(db, who=None, act=None, what=None, before=None, limit=10)) > 1:  # noqa: ASYNC110
+        while (  # noqa: ASYNC110
+            len(found := await audit.page(db, who=None, act=None, what=None, before=None, limit=10))
+            > 1
+        ):
             await asyncio.sleep(0.05)
     running.cancel()
     assert [line["what"] for line in found] == ["5"]
@@ -225,9 +303,10 @@ async def test_old_lines_go(db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_route_is_audited_or_needs_not_be() -> None:
     """Who adds a route decides: it is in the audit's table, or here."""
     silent = {
-        "GET /healthz", "GET /readyz", "GET /auth", "GET /metrics", "GET /workers", "GET /workers/packages", "GET /me", "GET /tasks",
-        "POST /blobs/missing", "GET /blobs/place", "POST /blobs/take", "PUT /blobs/{digest}",
-        "POST /blobs/{digest}/parts", "POST /blobs/{digest}/parts/{upload:path}", "DELETE /blobs/{digest}/parts/{upload:path}",
+        "GET /healthz", "GET /readyz", "GET /auth", "GET /metrics", "GET /workers",
+        "GET /workers/packages", "GET /me", "GET /tasks", "POST /blobs/missing", "GET /blobs/place",
+        "POST /blobs/take", "PUT /blobs/{digest}", "POST /blobs/{digest}/parts",
+        "POST /blobs/{digest}/parts/{upload:path}", "DELETE /blobs/{digest}/parts/{upload:path}",
         "GET /tokens",
     }  # fmt: skip
     assert rights.RIGHTS.keys() - audit.ACTS.keys() == silent
@@ -235,10 +314,14 @@ def test_every_route_is_audited_or_needs_not_be() -> None:
 
 
 def test_paces() -> None:
-    """Short is what may run no longer, or did not the last time; what a cell returns cannot say how long it ran."""
+    """Short is what may run no longer, or did not the last time; what a cell returns cannot say how
+    long it ran.
+    """
     paces = Paces(2.0)
     assert paces.short("ann", "x", 1.5) and not paces.short("ann", "x", 300)
-    told = wire.Outcome(wire.COMPLETED, result='"seconds": 90.0, "stopped_s": null}', seconds=0.2).as_json()
+    told = wire.Outcome(
+        wire.COMPLETED, result='"seconds": 90.0, "stopped_s": null}', seconds=0.2
+    ).as_json()
     from mecapy_backend.store import jsontext
 
     paces.learn("ann", "x", jsontext.dumps(told))
@@ -249,18 +332,28 @@ def test_paces() -> None:
 
 
 def test_a_month_is_not_waited_for(gateway: Any) -> None:
-    """A quota that is used up is an error at once, for our client too, and says who can raise it."""
+    """A quota that is used up is an error at once, for our client too,
+    and says who can raise it.
+    """
     with changed(gateway, cpu_hours=1.0) as running:
         asyncio.run(_use(running.settings))
         gateway_ = Gateway(running.url, TOKEN)
-        with pytest.raises(errors.Unavailable, match=r"you have used 2.00 of 1 CPU-hours this month.* admin"):
+        with pytest.raises(
+            errors.Unavailable, match=r"you have used 2.00 of 1 CPU-hours this month.* admin"
+        ):
             gateway_.post("/tasks", {"code": "1"}, key="k")
         quotas = gateway_.get("/me")["quotas"]
-        assert quotas["cpu_hours"] == {"used": 2.0, "limit": 1.0, "left": 0} and quotas["queued"]["limit"] == 1000
+        assert (
+            quotas["cpu_hours"] == {"used": 2.0, "limit": 1.0, "left": 0}
+            and quotas["queued"]["limit"] == 1000
+        )
         gateway_.close()
         with client(running) as http:
             refused = http.post("/tasks", json={"code": "1"})
-            assert refused.status_code == 429 and 0 < int(refused.headers["Retry-After"]) <= 31 * 86400 + 1
+            assert (
+                refused.status_code == 429
+                and 0 < int(refused.headers["Retry-After"]) <= 31 * 86400 + 1
+            )
 
 
 async def _use(settings: Settings) -> None:
@@ -272,35 +365,74 @@ async def _use(settings: Settings) -> None:
 
 
 async def test_quotas_of_an_organisation(gateway: Any, db: Any) -> None:
-    """What all its users have together: queued tasks and stored bytes; each refusal says whose quota, how much, and who can raise it."""
+    """What all its users have together: queued tasks and stored bytes; each refusal says whose
+    quota, how much, and who can raise it.
+    """
     async with db.connect() as connection:
-        await connection.execute(sa.text("INSERT INTO organisations (id, name, max_queued, quota_bytes) VALUES ('acme', 'Acme', 2, 100)"))
-        await connection.execute(sa.text("UPDATE users SET organisation = 'acme' WHERE id = 'local'"))
-        await connection.execute(sa.text("INSERT INTO users (id, issuer, subject, organisation) VALUES ('eve', 'i', 'eve', 'acme')"))
-        await connection.execute(sa.insert(tables.blobs).values(owner="eve", digest="0" * 64, size=90))
+        await connection.execute(
+            sa.text(
+                "INSERT INTO organisations (id, name, max_queued, quota_bytes) VALUES ('acme', "
+                "'Acme', 2, 100)"
+            )
+        )
+        await connection.execute(
+            sa.text("UPDATE users SET organisation = 'acme' WHERE id = 'local'")
+        )
+        await connection.execute(
+            sa.text(
+                "INSERT INTO users (id, issuer, subject, organisation) VALUES ('eve', 'i', 'eve', "
+                "'acme')"
+            )
+        )
+        await connection.execute(
+            sa.insert(tables.blobs).values(owner="eve", digest="0" * 64, size=90)
+        )
     try:
         with client(gateway) as http:
             for n in range(2):
                 assert http.post("/tasks", json={"code": str(n)}).status_code == 201
             refused = http.post("/tasks", json={"code": "2"})
-            assert refused.status_code == 429 and refused.json()["type"] == "urn:mecapy:problem:queue-full"
-            assert "your organisation has 2 queued tasks" in refused.json()["detail"] and "admin" in refused.json()["detail"]
-            large = http.post("/blobs/missing", json={"digests": [{"digest": "1" * 64, "size": 50}]})
-            assert large.status_code == 413 and large.json()["type"] == "urn:mecapy:problem:quota" and large.headers["Retry-After"]
+            assert (
+                refused.status_code == 429
+                and refused.json()["type"] == "urn:mecapy:problem:queue-full"
+            )
+            assert (
+                "your organisation has 2 queued tasks" in refused.json()["detail"]
+                and "admin" in refused.json()["detail"]
+            )
+            large = http.post(
+                "/blobs/missing", json={"digests": [{"digest": "1" * 64, "size": 50}]}
+            )
+            assert (
+                large.status_code == 413
+                and large.json()["type"] == "urn:mecapy:problem:quota"
+                and large.headers["Retry-After"]
+            )
             assert "your organisation's blobs take 90 of 100 bytes" in large.json()["detail"]
-            assert http.get("/me").json()["organisation_quotas"]["bytes"] == {"used": 90, "limit": 100, "left": 10}
+            assert http.get("/me").json()["organisation_quotas"]["bytes"] == {
+                "used": 90,
+                "limit": 100,
+                "left": 10,
+            }
     finally:
         async with db.connect() as connection:
-            await connection.execute(sa.text("UPDATE users SET organisation = NULL WHERE id = 'local'"))
+            await connection.execute(
+                sa.text("UPDATE users SET organisation = NULL WHERE id = 'local'")
+            )
 
 
 def test_tokens_of_a_local_user_end_with_it(gateway: Any) -> None:
     """Made with MECAPY_TOKEN, refused once that is unset: nobody could revoke them any more."""
     with client(gateway) as http:
-        made = http.post("/tokens", json={"name": "ci", "scopes": ["tasks", "read", "admin"]}).json()["token"]
+        made = http.post(
+            "/tokens", json={"name": "ci", "scopes": ["tasks", "read", "admin"]}
+        ).json()["token"]
         with_it = {"Authorization": f"Bearer {made}"}
         assert http.get("/me", headers=with_it).status_code == 200
-    with changed(gateway, token=SecretStr(""), oidc_issuer="http://127.0.0.1:1/") as running, client(running) as http:
+    with (
+        changed(gateway, token=SecretStr(""), oidc_issuer="http://127.0.0.1:1/") as running,
+        client(running) as http,
+    ):
         assert http.get("/me", headers=with_it).status_code == 401
     with changed(gateway) as running, client(running) as http:
         assert http.get("/me", headers=with_it).status_code == 200

@@ -1,4 +1,6 @@
-"""A real Keycloak with the realm that MecaPy ships: from nothing to a first login, by the code that a notebook shows."""
+"""A real Keycloak with the realm that MecaPy ships: from nothing to a first login, by the code that
+a notebook shows.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +33,20 @@ pytestmark = [
 
 def user(name: str, *roles: str) -> dict[str, Any]:
     secret = {"type": "password", "value": keycloak.PASSWORD, "temporary": False}
-    about = {"username": name, "enabled": True, "email": f"{name}@acme.example", "emailVerified": True, "firstName": name, "lastName": "L"}
+    about = {
+        "username": name,
+        "enabled": True,
+        "email": f"{name}@acme.example",
+        "emailVerified": True,
+        "firstName": name,
+        "lastName": "L",
+    }
     return about | {"credentials": [secret], "realmRoles": ["default-roles-mecapy", *roles]}
 
 
 ACME = {
-    "name": "Acme", "alias": "acme", "enabled": True, "domains": [{"name": "acme.example", "verified": True}],
+    "name": "Acme", "alias": "acme", "enabled": True,
+    "domains": [{"name": "acme.example", "verified": True}],
     "members": [{"username": name, "membershipType": "UNMANAGED"} for name in ("ada", "mia")],
 }  # fmt: skip
 
@@ -49,9 +59,15 @@ def server() -> Iterator[keycloak.Keycloak]:
 
 
 @pytest.fixture
-def gateway(server: keycloak.Keycloak, database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Any]:
+def gateway(
+    server: keycloak.Keycloak, database_url: str, redis_url: str, tmp_path: Path
+) -> Iterator[Any]:
     """With nothing set but the issuer."""
-    settings: dict[str, Any] = {"database_url": database_url, "redis_url": redis_url, "blob_url": f"file://{tmp_path}/blobs"}
+    settings: dict[str, Any] = {
+        "database_url": database_url,
+        "redis_url": redis_url,
+        "blob_url": f"file://{tmp_path}/blobs",
+    }
     with served(Settings(**settings, oidc_issuer=server.issuer)) as running:
         yield running
 
@@ -61,16 +77,22 @@ def enters(link: str, name: str, yes: bool = True) -> None:
     with httpx.Client(follow_redirects=True, timeout=60) as browser:
         browser.event_hooks["response"] = [lambda _: _keep_cookies(browser)]
         page = browser.get(link)
-        page = browser.post(_action(page), data={"username": name})  # with organisations, the password has a page of its own
+        page = browser.post(
+            _action(page), data={"username": name}
+        )  # with organisations, the password has a page of its own
         page = browser.post(_action(page), data={"username": name, "password": keycloak.PASSWORD})
         assert "accept" in page.text, page.text
         fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page.text))
-        done = browser.post(_action(page), data=fields | ({"accept": "Yes"} if yes else {"cancel": "No"}))
+        done = browser.post(
+            _action(page), data=fields | ({"accept": "Yes"} if yes else {"cancel": "No"})
+        )
         assert done.status_code in (200, 400, 403), done.text
 
 
 def _keep_cookies(browser: httpx.Client) -> None:
-    """Browsers send secure cookies to this machine's own address without TLS, too; httpx does not."""
+    """Browsers send secure cookies to this machine's own address without TLS,
+    too; httpx does not.
+    """
     for cookie in browser.cookies.jar:
         cookie.secure = False
 
@@ -86,7 +108,12 @@ def log_in(gateway: Any, name: str, capsys: pytest.CaptureFixture[str]) -> str:
     printed = list[str]()
 
     def person() -> None:
-        until_true(lambda: bool(printed.append(capsys.readouterr().out) or re.search(r"open (\S+) on any device", "".join(printed))))
+        until_true(
+            lambda: bool(
+                printed.append(capsys.readouterr().out)
+                or re.search(r"open (\S+) on any device", "".join(printed))
+            )
+        )
         enters(re.findall(r"open (\S+) on any device", "".join(printed))[0], name)
 
     with ThreadPoolExecutor(1) as threads:
@@ -96,24 +123,37 @@ def log_in(gateway: Any, name: str, capsys: pytest.CaptureFixture[str]) -> str:
     return "".join(printed) + capsys.readouterr().out
 
 
-def test_from_nothing_to_a_first_login(gateway: Any, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`mecapy login` against a fresh Keycloak with our realm: the user has a name, an organisation and a role, and submits a task;
-    the login is renewed, and ended by `mecapy logout`."""
+def test_from_nothing_to_a_first_login(
+    gateway: Any, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`mecapy login` against a fresh Keycloak with our realm: the user has a name, an organisation
+    and a role, and submits a task; the login is renewed, and ended by `mecapy logout`.
+    """
     assert f"Logged in at {gateway.url} as ada." in log_in(gateway, "ada", capsys)
     session = Gateway(gateway.url, "")
     me = session.get("/me")
-    assert (me["name"], me["email"], me["role"], me["organisation"]) == ("ada", "ada@acme.example", "user", "acme")
+    assert (me["name"], me["email"], me["role"], me["organisation"]) == (
+        "ada",
+        "ada@acme.example",
+        "user",
+        "acme",
+    )
     assert session.post("/tasks", {"code": "1"})["status"] == "queued"
 
     before = logins._read()[gateway.url]  # pyright: ignore[reportPrivateUsage]
     claims = jwt.decode(before["access"], options={"verify_signature": False})
     assert claims["exp"] - claims["iat"] == 300
     mine = logins.Login(gateway.url)
-    assert mine.refused(mine.token()) and Gateway(gateway.url, mine.token()).get("/me")["owner"] == me["owner"]
+    assert (
+        mine.refused(mine.token())
+        and Gateway(gateway.url, mine.token()).get("/me")["owner"] == me["owner"]
+    )
     after = logins._read()[gateway.url]  # pyright: ignore[reportPrivateUsage]
     assert (before["refresh"], before["access"]) != (after["refresh"], after["access"])
 
-    with pytest.raises(errors.NotAuthorized, match="not accepted"):  # signed by the same issuer, for the same user
+    with pytest.raises(
+        errors.NotAuthorized, match="not accepted"
+    ):  # signed by the same issuer, for the same user
         Gateway(gateway.url, after["refresh"]).get("/me")
     assert cli.main(["logout"]) == 0 and "revoked" in capsys.readouterr().out
     there = issuer.find(after["issuer"]["url"], "mecapy-cli")
@@ -122,13 +162,17 @@ def test_from_nothing_to_a_first_login(gateway: Any, home: Path, capsys: pytest.
 
 
 def test_roles(gateway: Any, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Keycloak's roles make a manager, who sees the organisation, and an admin, who sees everybody and disables."""
+    """Keycloak's roles make a manager, who sees the organisation, and an admin, who sees everybody
+    and disables.
+    """
     log_in(gateway, "ada", capsys)
     ada = Gateway(gateway.url, "").get("/me")["owner"]
     Gateway(gateway.url, "").post("/tasks", {"code": "1", "name": "sweep"})
     log_in(gateway, "mia", capsys)
     session = Gateway(gateway.url, "")
-    assert [(task["name"], task["user_name"]) for task in session.get("/users/tasks")] == [("sweep", "ada")]
+    assert [(task["name"], task["user_name"]) for task in session.get("/users/tasks")] == [
+        ("sweep", "ada")
+    ]
     with pytest.raises(errors.NotAuthorized, match="admin"):
         session.delete(f"/users/{ada}")
     log_in(gateway, "root", capsys)
@@ -149,9 +193,16 @@ def test_a_login_that_is_refused(gateway: Any, home: Path, server: keycloak.Keyc
 
 
 def test_another_client_of_the_realm(gateway: Any, server: keycloak.Keycloak) -> None:
-    """A token that the same Keycloak gave to another client, as its own admin console, is not ours: its audience is another."""
+    """A token that the same Keycloak gave to another client, as its own admin console, is not ours:
+    its audience is another.
+    """
     with httpx.Client(timeout=60) as http:
-        about = {"client_id": "admin-cli", "grant_type": "password", "username": "ada", "password": keycloak.PASSWORD}
+        about = {
+            "client_id": "admin-cli",
+            "grant_type": "password",
+            "username": "ada",
+            "password": keycloak.PASSWORD,
+        }
         answer = http.post(f"{server.issuer}/protocol/openid-connect/token", data=about)
     assert answer.status_code == 200, answer.text
     with pytest.raises(errors.NotAuthorized, match="not accepted"):

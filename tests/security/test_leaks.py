@@ -1,4 +1,6 @@
-"""A token stays where it belongs: not in what is shown, pickled, printed in a traceback, sent with a cell, saved or logged."""
+"""A token stays where it belongs: not in what is shown, pickled, printed in a traceback, sent with
+a cell, saved or logged.
+"""
 
 from __future__ import annotations
 
@@ -42,24 +44,46 @@ def closed_port() -> str:
 def test_nothing_shows_it(home: Path) -> None:
     """`repr` and `str` of whatever holds a token do not."""
     client = Client(closed_port(), SECRET)
-    for one in (client, client.gateway, client.endpoint, vars(client.gateway), issuer.Tokens(*[logins.Secret(SECRET)] * 2, 1.0)):
+    for one in (
+        client,
+        client.gateway,
+        client.endpoint,
+        vars(client.gateway),
+        issuer.Tokens(*[logins.Secret(SECRET)] * 2, 1.0),
+    ):
         assert SECRET not in f"{one!r} {one}"
 
 
-@pytest.mark.parametrize("what", ["client", "gateway", "endpoint", "token", "a function that uses the client"])
+@pytest.mark.parametrize(
+    "what", ["client", "gateway", "endpoint", "token", "a function that uses the client"]
+)
 def test_nothing_pickles_it(home: Path, what: str) -> None:
-    """cloudpickle refuses whatever holds a token, and a function that refers to it, and says why."""
+    """cloudpickle refuses whatever holds a token,
+    and a function that refers to it, and says why.
+    """
     client = Client(closed_port(), SECRET)
-    holders = {"client": client, "gateway": client.gateway, "endpoint": client.endpoint, "token": client.endpoint.token}
+    holders = {
+        "client": client,
+        "gateway": client.gateway,
+        "endpoint": client.endpoint,
+        "token": client.endpoint.token,
+    }
     with pytest.raises(TypeError, match="does not travel"):
         cloudpickle.dumps(holders.get(what) or (lambda: client))
 
 
 @pytest.mark.parametrize("what", ["client", "endpoint", "token", "words"])
 def test_no_cell_takes_it_along(gateway: Any, home: Path, what: str) -> None:
-    """A cell that reads a variable with our token in it is refused, the variable named, and nothing was submitted."""
+    """A cell that reads a variable with our token in it is refused, the variable named, and nothing
+    was submitted.
+    """
     client = Client(gateway.url, gateway.token)
-    held = {"client": client, "endpoint": client.endpoint, "token": str(gateway.token), "words": f"Bearer {gateway.token}"}[what]
+    held = {
+        "client": client,
+        "endpoint": client.endpoint,
+        "token": str(gateway.token),
+        "words": f"Bearer {gateway.token}",
+    }[what]
     with pytest.raises(errors.CannotSend, match="mine"):
         client.run("len(str(mine))", {"mine": held})
     with pytest.raises(errors.CannotSend):
@@ -68,8 +92,12 @@ def test_no_cell_takes_it_along(gateway: Any, home: Path, what: str) -> None:
     client.shutdown()
 
 
-def test_no_traceback_has_it(oidc_gateway: Any, provider: Provider, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tracebacks with the values of all variables (`%xmode Verbose`) show no token: of a gateway, of a refused login, of a renewal."""
+def test_no_traceback_has_it(
+    oidc_gateway: Any, provider: Provider, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tracebacks with the values of all variables (`%xmode Verbose`) show no token: of a gateway,
+    of a refused login, of a renewal.
+    """
     provider.devices.lifetime_s = 1.0
     log_in(oidc_gateway, provider)
     kept = json.loads((home / "logins.json").read_text())[oidc_gateway.url]
@@ -99,7 +127,9 @@ def test_no_traceback_has_it(oidc_gateway: Any, provider: Provider, home: Path, 
                 shown.append(traceback())
                 raise
     for text in shown:
-        assert "Traceback" in text and not [one for one in (SECRET, kept["access"], kept["refresh"]) if one in text]
+        assert "Traceback" in text and not [
+            one for one in (SECRET, kept["access"], kept["refresh"]) if one in text
+        ]
     assert "_once" in shown[1] and "<secret>" in shown[1]  # values were shown
 
 
@@ -122,28 +152,49 @@ client.gateway.get("/tasks/none")
 
 
 def test_no_notebook_keeps_it(oidc_gateway: Any, provider: Provider, tmp_path: Path) -> None:
-    """`%mecapy login` in a real kernel shows a link to click and says who one is; the saved notebook has no token and no code."""
+    """`%mecapy login` in a real kernel shows a link to click and says who one is; the saved
+    notebook has no token and no code.
+    """
     provider.devices.lifetime_s = 2.0
-    cells = [nbformat.v4.new_code_cell(line) for line in _NOTEBOOK.format(url=oidc_gateway.url).strip().splitlines()]
+    cells = [
+        nbformat.v4.new_code_cell(line)
+        for line in _NOTEBOOK.format(url=oidc_gateway.url).strip().splitlines()
+    ]
     (tmp_path / "n.ipynb").write_text(nbformat.writes(nbformat.v4.new_notebook(cells=cells)))
-    person = threading.Thread(target=lambda: (until_true(lambda: provider.devices.polls > 1), setattr(provider.devices, "decision", "ada")))
+    person = threading.Thread(
+        target=lambda: (
+            until_true(lambda: provider.devices.polls > 1),
+            setattr(provider.devices, "decision", "ada"),
+        )
+    )
     person.start()
     done = subprocess.run(
-        [sys.executable, "-m", "jupyter", "nbconvert", "--to", "notebook", "--execute", "--allow-errors", "--inplace", "n.ipynb"],
+        [
+            sys.executable, "-m", "jupyter", "nbconvert", "--to", "notebook", "--execute",
+            "--allow-errors", "--inplace", "n.ipynb",
+        ],
         env=environment(tmp_path, PYTHON_KEYRING_BACKEND="keyring.backends.null.Keyring"),
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     person.join()
     saved = (tmp_path / "n.ipynb").read_text()
     assert done.returncode == 0, done.stderr
-    assert f"Logged in at {oidc_gateway.url} as ada." in saved and "NotFound" in saved and "user     ada" in saved
+    assert (
+        f"Logged in at {oidc_gateway.url} as ada." in saved
+        and "NotFound" in saved
+        and "user     ada" in saved
+    )
     for secret in (*provider.devices.issued, "eyJ", "refresh-", USER_CODE):
         assert secret not in saved + done.stdout + done.stderr
     assert list((tmp_path / "config" / "mecapy").glob("logins.json"))
 
 
-def test_the_extension_renews(oidc_gateway: Any, provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page's requests go on when the login was renewed meanwhile, and neither an answer nor the server's log has a token."""
+def test_the_extension_renews(
+    oidc_gateway: Any, provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page's requests go on when the login was renewed meanwhile, and neither an answer nor the
+    server's log has a token.
+    """
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     for name in ("MECAPY_URL", "MECAPY_TOKEN"):
@@ -151,7 +202,10 @@ def test_the_extension_renews(oidc_gateway: Any, provider: Provider, tmp_path: P
     provider.devices.lifetime_s = 1.0
     log_in(oidc_gateway, provider)
     task = Gateway(oidc_gateway.url, "").post("/tasks", {"code": "1"})["task_id"]
-    with running(tmp_path, PYTHON_KEYRING_BACKEND="keyring.backends.null.Keyring") as server, closing(server.page()) as page:
+    with (
+        running(tmp_path, PYTHON_KEYRING_BACKEND="keyring.backends.null.Keyring") as server,
+        closing(server.page()) as page,
+    ):
         before, answers = len(provider.devices.issued), list[httpx.Response]()
 
         def renewed() -> bool:
@@ -166,13 +220,25 @@ def test_the_extension_renews(oidc_gateway: Any, provider: Provider, tmp_path: P
     assert not [one for one in provider.devices.issued if one in said]
 
 
-def test_no_log_has_it(settings: dict[str, Any], provider: Provider, home: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_no_log_has_it(
+    settings: dict[str, Any],
+    provider: Provider,
+    home: Path,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
     """The gateway's log of a whole day of tokens, good and bad ones, has none of them."""
-    environ = os.environ | {f"MECAPY_{name.upper()}": str(value) for name, value in settings.items()} | {"MECAPY_LOG_FORMAT": "json"}
+    environ = (
+        os.environ
+        | {f"MECAPY_{name.upper()}": str(value) for name, value in settings.items()}
+        | {"MECAPY_LOG_FORMAT": "json"}
+    )
     address = tmp_path / "log"
     with address.open("wb") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "mecapy_jupyter.cli", "gateway", "--port", str(port := _free())], stderr=log, env=environ
+            [sys.executable, "-m", "mecapy_jupyter.cli", "gateway", "--port", str(port := _free())],
+            stderr=log,
+            env=environ,
         )
     try:
         url = f"http://127.0.0.1:{port}"
@@ -181,9 +247,20 @@ def test_no_log_has_it(settings: dict[str, Any], provider: Provider, home: Path,
         http = httpx.Client(base_url=url)
         bearer = lambda token: {"Authorization": f"Bearer {token}"}  # noqa: E731
         made = http.post("/tokens", headers=bearer(good), json={"name": "ci"}).json()["token"]
-        bad = [provider.token(aud="other"), provider.token(iss="x"), good + "x", made + "x", "nonsense"]
+        bad = [
+            provider.token(aud="other"),
+            provider.token(iss="x"),
+            good + "x",
+            made + "x",
+            "nonsense",
+        ]
         for token in (good, made, TOKEN, *bad):
-            for method, path in (("GET", "/me"), ("POST", "/tasks"), ("GET", f"/tasks?cursor={token}"), ("GET", f"/tasks/{token[:200]}")):
+            for method, path in (
+                ("GET", "/me"),
+                ("POST", "/tasks"),
+                ("GET", f"/tasks?cursor={token}"),
+                ("GET", f"/tasks/{token[:200]}"),
+            ):
                 http.request(method, path, headers=bearer(token), content=b"{")
         provider.away = True
         http.get("/me", headers=bearer(provider.token(header={"kid": "unknown"})))

@@ -1,4 +1,6 @@
-"""Logging in with a code, staying logged in, and logging out: the client's side, against a real gateway and a provider of ours."""
+"""Logging in with a code, staying logged in, and logging out: the client's side, against a real
+gateway and a provider of ours.
+"""
 
 from __future__ import annotations
 
@@ -55,22 +57,39 @@ def until_true(what: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_a_login_by_code(oidc_gateway: Any, provider: Provider, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`mecapy login URL` shows a link and a code, waits, says who one is now, and keeps no token but in a file that nobody else reads."""
+def test_a_login_by_code(
+    oidc_gateway: Any, provider: Provider, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`mecapy login URL` shows a link and a code, waits, says who one is now, and keeps no token
+    but in a file that nobody else reads.
+    """
     log_in(oidc_gateway, provider)
     said = capsys.readouterr().out
     assert f"{provider.issuer}/enter?code={USER_CODE}" in said and USER_CODE in said
     assert f"Logged in at {oidc_gateway.url} as ada." in said and "eyJ" not in said
     assert config.read() == {"url": oidc_gateway.url}
-    assert stat.S_IMODE((home / "logins.json").stat().st_mode) == 0o600 and stat.S_IMODE(home.stat().st_mode) == 0o700
+    assert (
+        stat.S_IMODE((home / "logins.json").stat().st_mode) == 0o600
+        and stat.S_IMODE(home.stat().st_mode) == 0o700
+    )
     at = config.resolve(start=False)
-    assert Gateway(at.url, at.token).get("/me")["name"] == "ada" and at.token == "" and "login" in at.source
+    assert (
+        Gateway(at.url, at.token).get("/me")["name"] == "ada"
+        and at.token == ""
+        and "login" in at.source
+    )
 
 
 def test_the_gateway_of_the_environment(
-    oidc_gateway: Any, provider: Provider, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    oidc_gateway: Any,
+    provider: Provider,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Where MECAPY_URL names the gateway, as on a hub, `mecapy login` asks nothing; a MECAPY_TOKEN goes before the login."""
+    """Where MECAPY_URL names the gateway, as on a hub, `mecapy login` asks nothing; a MECAPY_TOKEN
+    goes before the login.
+    """
     monkeypatch.setenv("MECAPY_URL", oidc_gateway.url)
     with pytest.raises(errors.ConfigError, match="mecapy login"):
         config.resolve(start=False)
@@ -81,9 +100,17 @@ def test_the_gateway_of_the_environment(
     assert config.resolve(start=False).token == TOKEN
 
 
-@pytest.mark.parametrize(("decision", "said"), [("access_denied", "refused in the browser"), ("expired_token", "in time")])
+@pytest.mark.parametrize(
+    ("decision", "said"),
+    [("access_denied", "refused in the browser"), ("expired_token", "in time")],
+)
 def test_a_login_that_fails(
-    oidc_gateway: Any, provider: Provider, home: Path, capsys: pytest.CaptureFixture[str], decision: str, said: str
+    oidc_gateway: Any,
+    provider: Provider,
+    home: Path,
+    capsys: pytest.CaptureFixture[str],
+    decision: str,
+    said: str,
 ) -> None:
     """A refused or forgotten code says so and changes nothing here."""
     config.save({"url": "http://before"})
@@ -94,7 +121,9 @@ def test_a_login_that_fails(
 
 
 def test_a_provider_that_is_asked_too_often(provider: Provider) -> None:
-    """`slow_down` makes each wait five seconds longer, as the standard has it; an expired code ends the waiting."""
+    """`slow_down` makes each wait five seconds longer, as the standard has it; an expired code ends
+    the waiting.
+    """
     there = issuer.find(provider.issuer, CLIENT)
     code = issuer.ask(there, "openid")
     slept = list[float]()
@@ -107,11 +136,16 @@ def test_a_provider_that_is_asked_too_often(provider: Provider) -> None:
     assert slept == [0.05, 5.05, 10.05]
 
 
-def test_without_an_issuer(gateway: Any, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_an_issuer(
+    gateway: Any, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A gateway that knows no issuer is logged in at with a token that is typed in."""
     monkeypatch.setattr("getpass.getpass", lambda prompt: gateway.token)
     assert cli.main(["login", "--url", gateway.url]) == 0
-    assert config.read() == {"url": gateway.url, "token": gateway.token} and "as local" in capsys.readouterr().out
+    assert (
+        config.read() == {"url": gateway.url, "token": gateway.token}
+        and "as local" in capsys.readouterr().out
+    )
     assert cli.main(["logout"]) == 0
     assert config.read() == {}
     monkeypatch.setattr("getpass.getpass", lambda prompt: "wrong")
@@ -119,20 +153,31 @@ def test_without_an_issuer(gateway: Any, home: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_renewed_in_time(oidc_gateway: Any, provider: Provider, home: Path) -> None:
-    """A token is renewed before it ends, beside the work; the refresh token that was used is used no more."""
+    """A token is renewed before it ends, beside the work; the refresh token that was used is used
+    no more.
+    """
     provider.devices.lifetime_s = 2.0
     log_in(oidc_gateway, provider)
     gateway = Gateway(oidc_gateway.url, "")
     until_true(lambda: gateway.get("/me")["name"] == "ada" and len(provider.devices.issued) >= 8)
-    until_true(lambda: [one for one, who in list(provider.devices.refresh.items()) if who] == [_kept(home, oidc_gateway)["refresh"]])
+    until_true(
+        lambda: (
+            [one for one, who in list(provider.devices.refresh.items()) if who]
+            == [_kept(home, oidc_gateway)["refresh"]]
+        )
+    )
 
 
 def _kept(home: Path, gateway: Any) -> dict[str, Any]:
     return json.loads((home / "logins.json").read_text())[gateway.url]
 
 
-def test_renewed_when_refused(oidc_gateway: Any, provider: Provider, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A token that the gateway no longer takes, though its time is not over, is renewed and the request sent again."""
+def test_renewed_when_refused(
+    oidc_gateway: Any, provider: Provider, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token that the gateway no longer takes, though its time is not over, is renewed and the
+    request sent again.
+    """
     monkeypatch.setattr(oidc, "COOLDOWN_S", 0.0)
     monkeypatch.setattr(oidc, "FRESH_S", 0.0)
     monkeypatch.setattr("mecapy_backend.auth._MOST_KNOWN", 1)
@@ -141,7 +186,9 @@ def test_renewed_when_refused(oidc_gateway: Any, provider: Provider, home: Path,
     assert gateway.get("/me")["name"] == "ada"
     provider.keys[:] = [Key("second")]
     assert Gateway(oidc_gateway.url, TOKEN).get("/healthz")
-    assert Gateway(oidc_gateway.url, provider.token("bob")).get("/me")["name"] == "bob"  # takes ada's place in the gateway's memory
+    assert (
+        Gateway(oidc_gateway.url, provider.token("bob")).get("/me")["name"] == "bob"
+    )  # takes ada's place in the gateway's memory
     before = len(provider.devices.issued)
     assert gateway.post("/tasks", {"code": "1"})["status"] == "queued"
     assert len(provider.devices.issued) == before + 2
@@ -158,20 +205,34 @@ for _ in range(40):
 
 
 def test_many_kernels_share_one_login(oidc_gateway: Any, provider: Provider, home: Path) -> None:
-    """Kernels that renew at the same moment do not spoil each other's login, where each refresh token may be used once."""
+    """Kernels that renew at the same moment do not spoil each other's login, where each refresh
+    token may be used once.
+    """
     provider.devices.lifetime_s = 1.0
     log_in(oidc_gateway, provider)
-    kernels = [subprocess.Popen([sys.executable, "-c", _KERNEL, oidc_gateway.url], env=os.environ) for _ in range(3)]
+    kernels = [
+        subprocess.Popen([sys.executable, "-c", _KERNEL, oidc_gateway.url], env=os.environ)
+        for _ in range(3)
+    ]
     gateway = Gateway(oidc_gateway.url, "")
     with ThreadPoolExecutor(8) as threads:
-        names = list(threads.map(lambda _: (time.sleep(0.05), gateway.get("/me")["name"])[1], range(100)))
+        names = list(
+            threads.map(lambda _: (time.sleep(0.05), gateway.get("/me")["name"])[1], range(100))
+        )
     assert set(names) == {"ada"}
     assert [kernel.wait(100) for kernel in kernels] == [0, 0, 0]
-    until_true(lambda: [one for one, who in list(provider.devices.refresh.items()) if who] == [_kept(home, oidc_gateway)["refresh"]])
+    until_true(
+        lambda: (
+            [one for one, who in list(provider.devices.refresh.items()) if who]
+            == [_kept(home, oidc_gateway)["refresh"]]
+        )
+    )
 
 
 def test_a_login_that_has_ended(oidc_gateway: Any, provider: Provider, home: Path) -> None:
-    """When the provider forgets the login, the error says to log in again, and so does the next start."""
+    """When the provider forgets the login, the error says to log in again, and so does the next
+    start.
+    """
     provider.devices.lifetime_s = 1.0
     log_in(oidc_gateway, provider)
     provider.devices.refresh.clear()
@@ -189,8 +250,12 @@ def test_a_login_that_has_ended(oidc_gateway: Any, provider: Provider, home: Pat
         config.resolve(start=False)
 
 
-def test_the_provider_is_away_for_a_moment(oidc_gateway: Any, provider: Provider, home: Path) -> None:
-    """A provider that does not answer costs nothing while the token is good, and the login survives it."""
+def test_the_provider_is_away_for_a_moment(
+    oidc_gateway: Any, provider: Provider, home: Path
+) -> None:
+    """A provider that does not answer costs nothing while the token is good, and the login survives
+    it.
+    """
     provider.devices.lifetime_s = 2.0
     log_in(oidc_gateway, provider)
     gateway = Gateway(oidc_gateway.url, "")
@@ -209,19 +274,33 @@ def test_the_provider_is_away_for_a_moment(oidc_gateway: Any, provider: Provider
     assert gateway.get("/me")["name"] == "ada"
 
 
-def test_log_out(oidc_gateway: Any, provider: Provider, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`mecapy logout` ends the login at the provider and deletes it here; the address is forgotten too."""
+def test_log_out(
+    oidc_gateway: Any, provider: Provider, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`mecapy logout` ends the login at the provider and deletes it here; the address is forgotten
+    too.
+    """
     log_in(oidc_gateway, provider)
     assert cli.main(["logout"]) == 0 and "revoked" in capsys.readouterr().out
-    assert not provider.devices.refresh and config.read() == {} and json.loads((home / "logins.json").read_text()) == {}
+    assert (
+        not provider.devices.refresh
+        and config.read() == {}
+        and json.loads((home / "logins.json").read_text()) == {}
+    )
     with pytest.raises(errors.NotAuthorized, match="mecapy login"):
         Gateway(oidc_gateway.url, "").get("/me")
     assert cli.main(["logout"]) == 0
 
 
-def test_in_the_keyring(oidc_gateway: Any, provider: Provider, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a keyring the refresh token is there and not in the file, also after it was renewed, and gone after the logout."""
-    keyring = pytest.importorskip("keyring", reason="needs keyring (pip install 'mecapy-jupyter[keyring]')")
+def test_in_the_keyring(
+    oidc_gateway: Any, provider: Provider, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a keyring the refresh token is there and not in the file, also after it was renewed, and
+    gone after the logout.
+    """
+    keyring = pytest.importorskip(
+        "keyring", reason="needs keyring (pip install 'mecapy-jupyter[keyring]')"
+    )
     from keyring.backend import KeyringBackend
 
     class Ring(KeyringBackend):
@@ -243,15 +322,24 @@ def test_in_the_keyring(oidc_gateway: Any, provider: Provider, home: Path, monke
         provider.devices.lifetime_s = 1.0
         log_in(oidc_gateway, provider)
         gateway = Gateway(oidc_gateway.url, "")
-        until_true(lambda: gateway.get("/me")["name"] == "ada" and len(provider.devices.issued) >= 6)
-        assert list(Ring.kept) == [("mecapy", oidc_gateway.url)] and "refresh-" not in (home / "logins.json").read_text()
+        until_true(
+            lambda: gateway.get("/me")["name"] == "ada" and len(provider.devices.issued) >= 6
+        )
+        assert (
+            list(Ring.kept) == [("mecapy", oidc_gateway.url)]
+            and "refresh-" not in (home / "logins.json").read_text()
+        )
         assert logins.forget(oidc_gateway.url) and not Ring.kept
     finally:
         keyring.set_keyring(before)
 
 
-def test_api_tokens_on_the_command_line(oidc_gateway: Any, provider: Provider, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`mecapy token create` prints a token that works as MECAPY_TOKEN, `list` shows it without the secret, `revoke` ends it."""
+def test_api_tokens_on_the_command_line(
+    oidc_gateway: Any, provider: Provider, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`mecapy token create` prints a token that works as MECAPY_TOKEN, `list` shows it without the
+    secret, `revoke` ends it.
+    """
     log_in(oidc_gateway, provider)
     capsys.readouterr()
     assert cli.main(["token", "create", "nightly", "--scopes", "read", "--days", "0"]) == 0
@@ -264,4 +352,7 @@ def test_api_tokens_on_the_command_line(oidc_gateway: Any, provider: Provider, h
     assert cli.main(["token", "revoke", one]) == 0
     with pytest.raises(errors.NotAuthorized, match="mecapy token create"):
         Gateway(oidc_gateway.url, token).get("/tasks")
-    assert cli.main(["token", "create", "x", "--scopes", "root"]) == 1 and "scopes" in capsys.readouterr().err
+    assert (
+        cli.main(["token", "create", "x", "--scopes", "root"]) == 1
+        and "scopes" in capsys.readouterr().err
+    )

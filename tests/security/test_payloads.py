@@ -1,4 +1,6 @@
-"""Text from a task, from its names to its errors, is text wherever we make HTML of it; what scripts it brings stay words."""
+"""Text from a task, from its names to its errors, is text wherever we make HTML of it; what scripts
+it brings stay words.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,21 @@ CORPUS = [
     f"\u202e<scr\x00ipt>{PWN}</scr\x00ipt>",
     f"<details open ontoggle={PWN}>",
 ]
-OURS = {"div", "span", "table", "tbody", "tr", "td", "th", "b", "i", "small", "svg", "path", "polyline"}
+OURS = {
+    "div",
+    "span",
+    "table",
+    "tbody",
+    "tr",
+    "td",
+    "th",
+    "b",
+    "i",
+    "small",
+    "svg",
+    "path",
+    "polyline",
+}
 
 
 class Seen(HTMLParser):
@@ -44,7 +60,11 @@ class Seen(HTMLParser):
 def harmless(html: str) -> None:
     seen = Seen(html)
     assert seen.tags <= OURS, seen.tags - OURS
-    assert not {name for name in seen.attributes if name.startswith("on") or name in ("href", "src", "srcdoc")}
+    assert not {
+        name
+        for name in seen.attributes
+        if name.startswith("on") or name in ("href", "src", "srcdoc")
+    }
     assert not any(ord(c) < 32 and c not in "\n\t" for c in html) and "\u202e" not in html
 
 
@@ -52,7 +72,10 @@ def harmless(html: str) -> None:
 def test_a_block(evil: str) -> None:
     """Its name, its worker, its progress, its error and what came back."""
     now = state.BlockState(name=evil)
-    for kind, data in (("started", {"worker": evil, "attempt": 1}), ("progress", {"fraction": 0.5, "text": evil})):
+    for kind, data in (
+        ("started", {"worker": evil, "attempt": 1}),
+        ("progress", {"fraction": 0.5, "text": evil}),
+    ):
         now = state.advance(now, wire.Event("", kind, data), 1.0)
         harmless(line.html(now, 2.0))
     error = wire.ErrorInfo("cell", evil, evil, 3)
@@ -65,5 +88,11 @@ def test_a_status(evil: str) -> None:
     """What `%mecapy` shows of users, workers and tasks."""
     task = {"task_id": evil, "status": evil, "name": evil, "seconds": 1}
     quotas = {"queued": {"used": evil, "limit": evil}}
-    about = {"user": evil, "url": evil, "source": evil, "queue": {"queued": 1}, "workers": [{"id": evil, "slots": evil}]}
+    about = {
+        "user": evil,
+        "url": evil,
+        "source": evil,
+        "queue": {"queued": 1},
+        "workers": [{"id": evil, "slots": evil}],
+    }
     harmless(status_html(about | {"tasks": [task], "quotas": quotas}))

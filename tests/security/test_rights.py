@@ -1,4 +1,6 @@
-"""Every route, asked by every role, about every owner's things: what the table of rights says is what happens."""
+"""Every route, asked by every role, about every owner's things: what the table of rights says is
+what happens.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ OPEN, OWN, OBJECT, ORGANISATION, ALL = "open", "own", "object", "organisation", 
 
 @dataclass(frozen=True)
 class Case:
-    """`kind`: who may. OWN: every user, and it is about their own; OBJECT: it names a thing of ada's, which for others does not exist."""
+    """`kind`: who may. OWN: every user, and it is about their own; OBJECT: it names a thing of
+    ada's, which for others does not exist.
+    """
 
     kind: str
     status: int = 200
@@ -72,20 +76,33 @@ WALK: dict[str, Case] = {
     "DELETE /tasks/{task_id}": Case(OBJECT, 204),
     "DELETE /users/{user_id}": Case(ALL, 204),
 }
-# What a personal API token may with one scope alone; what is in neither takes a login, or `admin` and a role.
-READ = {route for route in WALK if route.startswith("GET /") and WALK[route].kind in (OWN, OBJECT)} - {"GET /tokens", "GET /blobs/place"}
-TASKS = {route for route in WALK if WALK[route].kind in (OWN, OBJECT)} - READ - {route for route in WALK if "/tokens" in route}
+# What a personal API token may with one scope alone; what is in neither takes a login, or `admin`
+# and a role.
+READ = {
+    route for route in WALK if route.startswith("GET /") and WALK[route].kind in (OWN, OBJECT)
+} - {"GET /tokens", "GET /blobs/place"}
+TASKS = (
+    {route for route in WALK if WALK[route].kind in (OWN, OBJECT)}
+    - READ
+    - {route for route in WALK if "/tokens" in route}
+)
 
 
 def expected(role: str, case: Case) -> int:
-    """What a caller gets. `ada` is the owner; `user`, `manager` and `admin` are of her organisation, `stranger` manages another."""
+    """What a caller gets. `ada` is the owner; `user`, `manager` and `admin` are of her
+    organisation, `stranger` manages another.
+    """
     if case.kind == OPEN:
         return 200
     if role == "nobody":
         return 401
     if case.kind == OBJECT:
         return case.status if role == "ada" else 404
-    allowed = {OWN: True, ORGANISATION: role in ("manager", "stranger", "admin"), ALL: role == "admin"}
+    allowed = {
+        OWN: True,
+        ORGANISATION: role in ("manager", "stranger", "admin"),
+        ALL: role == "admin",
+    }
     return case.status if allowed[case.kind] else 403
 
 
@@ -94,7 +111,9 @@ class World:
 
     def __init__(self, http: httpx.Client, provider: Provider) -> None:
         self.http = http
-        manager, admin = ({"realm_access": {"roles": [f"mecapy-{role}"]}} for role in ("manager", "admin"))
+        manager, admin = (
+            {"realm_access": {"roles": [f"mecapy-{role}"]}} for role in ("manager", "admin")
+        )
         acme: dict[str, Any] = {"organization": ["acme"]}
         self.tokens = {
             "nobody": "",
@@ -105,22 +124,43 @@ class World:
             "ada": provider.token("ada", **acme),
         }
         self.tokens["eve"] = provider.token("eve", **acme)
-        self.names = {role: self.as_(role, "GET", "/me").json()["owner"] for role in self.tokens if role != "nobody"}
-        self.task = self.as_("ada", "POST", "/tasks", {"code": f"'{SECRET}'", "name": "of-ada", "inputs": {"x": SECRET}}).json()["task_id"]
+        self.names = {
+            role: self.as_(role, "GET", "/me").json()["owner"]
+            for role in self.tokens
+            if role != "nobody"
+        }
+        self.task = self.as_(
+            "ada",
+            "POST",
+            "/tasks",
+            {"code": f"'{SECRET}'", "name": "of-ada", "inputs": {"x": SECRET}},
+        ).json()["task_id"]
         assert self.as_("ada", "PUT", f"/blobs/{DIGEST}", BLOB).status_code == 204
         self.token = self.as_("ada", "POST", "/tokens", {"name": SECRET}).json()["id"]
 
     def as_(self, role: str, method: str, path: str, body: Any = None) -> httpx.Response:
         """As that role, or with that token. From elsewhere: a proxy says so."""
         token = self.tokens.get(role, role)
-        headers = {"X-Forwarded-For": "203.0.113.9"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        headers = {"X-Forwarded-For": "203.0.113.9"} | (
+            {"Authorization": f"Bearer {token}"} if token else {}
+        )
         content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         return self.http.request(method, path, content=content, headers=headers)
 
     def path(self, template: str) -> str:
         """The address of ada's things; users are eve's."""
-        things = {"task_id": self.task, "digest": DIGEST, "token_id": self.token, "organisation_id": "acme", "upload": "u"}
-        return re.sub(r"\{(\w+)\}", lambda found: (things | {"user_id": self.names["eve"]})[found[1]], template)
+        things = {
+            "task_id": self.task,
+            "digest": DIGEST,
+            "token_id": self.token,
+            "organisation_id": "acme",
+            "upload": "u",
+        }
+        return re.sub(
+            r"\{(\w+)\}",
+            lambda found: (things | {"user_id": self.names["eve"]})[found[1]],
+            template,
+        )
 
 
 @pytest.fixture
@@ -135,12 +175,18 @@ def routes(world: World) -> list[str]:
 
 
 async def test_every_route_with_every_role(world: World, oidc_gateway: Any) -> None:
-    """No role gets more than it may, nor less, at any address; and nobody but ada sees what is hers. A route unknown here fails."""
-    assert sorted(routes(world)) == sorted(WALK), "a new route: say in WALK who may ask it, and in rights.py too"
+    """No role gets more than it may, nor less, at any address; and nobody but ada sees what is
+    hers. A route unknown here fails.
+    """
+    assert sorted(routes(world)) == sorted(WALK), (
+        "a new route: say in WALK who may ask it, and in rights.py too"
+    )
     async with Worker(oidc_gateway) as worker:
         await worker.start(world.task)
         await worker.finish(
-            world.task, wire.Outcome(wire.COMPLETED, result=SECRET, seconds=0.1), [wire.Event("1-0", "stdout", {"text": SECRET})]
+            world.task,
+            wire.Outcome(wire.COMPLETED, result=SECRET, seconds=0.1),
+            [wire.Event("1-0", "stdout", {"text": SECRET})],
         )
     found, wanted = dict[tuple[str, str], int](), dict[tuple[str, str], int]()
     for route, case in WALK.items():
@@ -156,37 +202,65 @@ async def test_every_route_with_every_role(world: World, oidc_gateway: Any) -> N
 
 
 def test_scopes_of_api_tokens(world: World) -> None:
-    """An API token does what its scopes say and no more, never makes another, and `admin` gives a user nothing."""
-    mine = {scope: world.as_("ada", "POST", "/tokens", {"name": scope, "scopes": [scope]}).json()["token"] for scope in rights.TOKEN_SCOPES}
+    """An API token does what its scopes say and no more, never makes another, and `admin` gives a
+    user nothing.
+    """
+    mine = {
+        scope: world.as_("ada", "POST", "/tokens", {"name": scope, "scopes": [scope]}).json()[
+            "token"
+        ]
+        for scope in rights.TOKEN_SCOPES
+    }
     may: dict[str, set[str]] = {"read": READ, "tasks": TASKS, "admin": set()}
     for scope, token in mine.items():
         for route, case in WALK.items():
             method, template = route.split(" ")
-            if case.kind == OPEN or (route in may[scope] and method == "DELETE" and "task_id" in template):
+            if case.kind == OPEN or (
+                route in may[scope] and method == "DELETE" and "task_id" in template
+            ):
                 continue
-            refused = world.as_(token, method, world.path(template) + case.query, case.body).status_code == 403
+            refused = (
+                world.as_(token, method, world.path(template) + case.query, case.body).status_code
+                == 403
+            )
             assert refused == (route not in may[scope]), (scope, route)
-    admins = world.as_("admin", "POST", "/tokens", {"name": "a", "scopes": ["admin"]}).json()["token"]
+    admins = world.as_("admin", "POST", "/tokens", {"name": "a", "scopes": ["admin"]}).json()[
+        "token"
+    ]
     assert world.as_(admins, "GET", "/users").status_code == 200
     assert world.as_(admins, "GET", "/tasks").status_code == 403
 
 
 def test_what_each_role_sees(world: World) -> None:
-    """A manager sees the users and tasks of the organisation by name, state and time; another manager and a user none of it."""
+    """A manager sees the users and tasks of the organisation by name, state and time; another
+    manager and a user none of it.
+    """
     tasks = world.as_("manager", "GET", "/users/tasks").json()
-    assert [(task["name"], task["status"], task["user"], task["organisation"]) for task in tasks] == [
-        ("of-ada", "queued", world.names["ada"], "acme")
-    ]
-    assert {user["name"] for user in world.as_("manager", "GET", "/users").json()} == {"ada", "bob", "mia", "root", "eve"}
+    assert [
+        (task["name"], task["status"], task["user"], task["organisation"]) for task in tasks
+    ] == [("of-ada", "queued", world.names["ada"], "acme")]
+    assert {user["name"] for user in world.as_("manager", "GET", "/users").json()} == {
+        "ada",
+        "bob",
+        "mia",
+        "root",
+        "eve",
+    }
     assert [user["name"] for user in world.as_("stranger", "GET", "/users").json()] == ["max"]
     assert world.as_("stranger", "GET", "/users/tasks").json() == []
     assert [one["id"] for one in world.as_("stranger", "GET", "/organisations").json()] == ["other"]
-    assert {user["name"] for user in world.as_("admin", "GET", "/users").json()} >= {"ada", "max", "root"}
+    assert {user["name"] for user in world.as_("admin", "GET", "/users").json()} >= {
+        "ada",
+        "max",
+        "root",
+    }
     assert world.as_("admin", "GET", f"/users/tasks?user={world.names['user']}").json() == []
 
 
 def test_the_table_is_whole() -> None:
-    """The table of rights has the routes of this walk and no others, and a route without an entry is refused to an admin too."""
+    """The table of rights has the routes of this walk and no others, and a route without an entry
+    is refused to an admin too.
+    """
     assert {re.sub(r":\w+", "", route) for route in rights.RIGHTS} == set(WALK)
     with pytest.raises(Exception, match="table of rights"):
         rights.check(None, rights.Caller("local", role="admin"))
@@ -212,5 +286,9 @@ BAD: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.parametrize("what", BAD)
 def test_bad_changes(world: World, what: str) -> None:
-    """A change that makes no sense is 422; a role is the issuer's to give and cannot be changed here."""
-    assert world.as_("admin", "PATCH", f"/users/{world.names['eve']}", BAD[what]()).status_code == 422
+    """A change that makes no sense is 422; a role is the issuer's to give and cannot be changed
+    here.
+    """
+    assert (
+        world.as_("admin", "PATCH", f"/users/{world.names['eve']}", BAD[what]()).status_code == 422
+    )

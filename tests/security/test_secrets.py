@@ -1,4 +1,6 @@
-"""What a child must never hold or find: the worker's secrets, what a task before it left, and anybody who opens its pickles."""
+"""What a child must never hold or find: the worker's secrets, what a task before it left, and
+anybody who opens its pickles.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,8 @@ def memory(pid):
                     look(f'{pid} memory', mem.read(min(1 << 20, end - at)))
                 except (OSError, OverflowError): break
 for pid in filter(str.isdigit, os.listdir('/proc')):
-    for name in ('environ', 'cmdline', 'status', 'stat', 'comm', 'auxv', 'mountinfo', 'cgroup', 'stack', 'wchan'):
+    for name in ('environ', 'cmdline', 'status', 'stat', 'comm', 'auxv',
+                 'mountinfo', 'cgroup', 'stack', 'wchan'):
         try: look(f'{pid} {name}', open(f'/proc/{pid}/{name}', 'rb').read())
         except OSError: pass
     try:
@@ -53,37 +56,56 @@ found = [sorted(set(hits)), looked]
 
 def needles(here: Ground) -> list[str]:
     """All secrets the worker was started with, turned over."""
-    return [bytes(255 - byte for byte in secret.encode()).hex() for secret in (CANARY, *here.passwords)]
+    return [
+        bytes(255 - byte for byte in secret.encode()).hex() for secret in (CANARY, *here.passwords)
+    ]
 
 
 def test_no_secret_is_within_reach(here: Ground) -> None:
-    """A child finds no canary in its memory, in its descriptors, or in anything it can read of /proc; root finds them in the worker."""
+    """A child finds no canary in its memory, in its descriptors, or in anything it can read of
+    /proc; root finds them in the worker.
+    """
     task = here.run(SEARCH + "found", inputs={"needles": needles(here)}, timeout=100)
     assert task["status"] == "completed", task
     hits, looked = task["result"]
     assert hits == [] and looked > 10_000_000
     control = (
-        f"import os\nneedles = {needles(here)}\nos.listdir = lambda p, o=os.listdir: ['{here.worker.pid}'] if p == '/proc' else o(p)\n"
+        f"import os\nneedles = {needles(here)}\nos.listdir = lambda p, o=os.listdir: "
+        f"['{here.worker.pid}'] if p == '/proc' else o(p)\n"
     )
-    done = subprocess.run([sys.executable, "-c", control + SEARCH + "print(found[0])"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", control + SEARCH + "print(found[0])"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert f"{here.worker.pid} memory" in done.stdout
     here.unharmed()
 
 
 def test_the_worker_hides_its_environment(here: Ground) -> None:
-    """/proc shows nothing of the environment the worker was started with, and its memory belongs to root alone."""
+    """/proc shows nothing of the environment the worker was started with, and its memory belongs to
+    root alone.
+    """
     assert Path(f"/proc/{here.worker.pid}/environ").read_bytes().strip(b"\0") == b""
     assert Path(f"/proc/{here.worker.pid}/mem").stat().st_uid == 0
-    assert not any(secret in str(here.zygote.environ()) + str(here.worker.cmdline()) for secret in (CANARY, *here.passwords))
+    assert not any(
+        secret in str(here.zygote.environ()) + str(here.worker.cmdline())
+        for secret in (CANARY, *here.passwords)
+    )
 
 
 def test_a_child_inherits_nothing(here: Ground) -> None:
-    """It has its null input, two outputs, its channel and the file for its last word open; no variable of ours; no capability but one."""
+    """It has its null input, two outputs, its channel and the file for its last word open; no
+    variable of ours; no capability but one.
+    """
     code = """
 import os
 shown = open('/proc/self/environ').read() + str(dict(os.environ))
-descriptors = [f'{n} {os.readlink("/proc/self/fd/" + n)}' for n in os.listdir('/proc/self/fd') if os.path.lexists('/proc/self/fd/' + n)]
-[descriptors, shown, [line.split()[1] for line in open('/proc/self/status') if line.startswith('Cap') and 'Bnd' not in line]]
+descriptors = [f'{n} {os.readlink("/proc/self/fd/" + n)}' for n in os.listdir('/proc/self/fd')
+               if os.path.lexists('/proc/self/fd/' + n)]
+[descriptors, shown, [line.split()[1] for line in open('/proc/self/status')
+                      if line.startswith('Cap') and 'Bnd' not in line]]
 """
     descriptors, shown, capabilities = here.run(code)["result"]
     kinds = [target.split(" ", 1)[1].partition(":")[0].rpartition("/")[2] for target in descriptors]
@@ -92,10 +114,18 @@ descriptors = [f'{n} {os.readlink("/proc/self/fd/" + n)}' for n in os.listdir('/
     assert all(int(value, 16) in (0, 1 << libc.CAP_DAC_READ_SEARCH) for value in capabilities)
 
 
-PLACES = "import os, builtins, json\nplaces = ('.', '/dev/shm', os.environ['TMPDIR'], os.environ['HOME'], '../outbox')\n"
-LEAVE = PLACES + "for place in places: open(place + '/left-behind', 'w').close()\nbuiltins.left_behind = json.left_behind = 1"
+PLACES = (
+    "import os, builtins, json\nplaces = ('.', '/dev/shm', os.environ['TMPDIR'], "
+    "os.environ['HOME'], '../outbox')\n"
+)
+LEAVE = (
+    PLACES
+    + "for place in places: open(place + '/left-behind', 'w').close()\nbuiltins.left_behind = "
+    "json.left_behind = 1"
+)
 FIND = (
-    PLACES + "[[p for p in places if os.path.exists(p + '/left-behind')], hasattr(builtins, 'left_behind'), hasattr(json, 'left_behind')]"
+    PLACES + "[[p for p in places if os.path.exists(p + '/left-behind')], hasattr(builtins, "
+    "'left_behind'), hasattr(json, 'left_behind')]"
 )
 
 
@@ -109,12 +139,18 @@ def test_nothing_is_left_for_the_next(here: Ground) -> None:
 def test_a_result_that_bites(here: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pickle that acts when it is opened is opened by nobody on the way home, only by its owner.
 
-    The worker runs with a `pickle` that cannot load (`ground.FORBID`), and so does this process, which is the gateway, meanwhile.
+    The worker runs with a `pickle` that cannot load (`ground.FORBID`), and so does this process,
+    which is the gateway, meanwhile.
     """
     marker = tmp_path / "bitten"
-    code = f"import os\nclass Bite:\n    def __reduce__(self): return os.mkdir, ({str(marker)!r},)\nbite = Bite()"
+    code = (
+        f"import os\nclass Bite:\n    def __reduce__(self): return os.mkdir, "
+        f"({str(marker)!r},)\nbite = Bite()"
+    )
     version = ".".join(map(str, sys.version_info[:2]))
-    inputs = wire.Payload(payload.pack([], {}, prelude=lambda own: prelude.make(own, {}, [])).stream).as_json()
+    inputs = wire.Payload(
+        payload.pack([], {}, prelude=lambda own: prelude.make(own, {}, [])).stream
+    ).as_json()
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a pickle was opened in the gateway")
@@ -125,9 +161,14 @@ def test_a_result_that_bites(here: Ground, tmp_path: Path, monkeypatch: pytest.M
         task = here.run(code, outputs=["bite"], payload=inputs, python=version)
         assert task["status"] == "completed", task["error"]
         here.unharmed()
-        stored = wire.Payload.from_json(here.gateway.get(f"/tasks/{task['task_id']}/result")["payload"]).pickle
+        stored = wire.Payload.from_json(
+            here.gateway.get(f"/tasks/{task['task_id']}/result")["payload"]
+        ).pickle
     assert b"mkdir" in stored and not marker.exists()
-    owner = "import pickle, sys, io\ns = io.BytesIO(sys.stdin.buffer.read())\nwhile True: pickle.load(s)"
+    owner = (
+        "import pickle, sys, io\ns = io.BytesIO(sys.stdin.buffer.read())\nwhile True: "
+        "pickle.load(s)"
+    )
     subprocess.run([sys.executable, "-c", owner], input=stored, capture_output=True, check=False)
     assert marker.exists()
     assert "pickles cannot be opened here" in here.log()

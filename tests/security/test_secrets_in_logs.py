@@ -1,4 +1,6 @@
-"""A whole run, things going wrong on purpose, and then every log of it searched for what must never be in one."""
+"""A whole run, things going wrong on purpose, and then every log of it searched for what must never
+be in one.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +39,10 @@ def stack(tmp_path: Path) -> Stack:
 
 
 def test_no_secret_is_logged(stack: Stack, tmp_path: Path) -> None:
-    """The token, the database's password, the object store's key and a token that is not accepted: in no log, and in nothing a kernel
-    printed. Names and addresses that somebody typed forge no line."""
+    """The token, the database's password, the object store's key and a token that is not accepted:
+    in no log, and in nothing a kernel printed. Names and addresses that somebody typed forge no
+    line.
+    """
     key, wrong = secrets.token_hex(20), secrets.token_hex(20)
     try:
         kernel = _kernel(stack, tmp_path)
@@ -47,18 +51,50 @@ def test_no_secret_is_logged(stack: Stack, tmp_path: Path) -> None:
         password = urlsplit(stack.settings()["MECAPY_DATABASE_URL"]).password or ""
     finally:
         stack.close()
-    logs = {str(path): path.read_text(errors="replace") for path in stack.data.rglob("*.log")} | {"kernel": kernel, "away": away}
-    assert sum(map(len, logs.values())) > 2000 and "ZeroDivisionError" in kernel and '"event":"submitted"' in "".join(logs.values())
-    hidden = {"token": stack.token, "refused token": wrong, "key": key} | ({"password": unquote(password)} if password else {})
-    assert [(name, path) for name, secret in hidden.items() for path, text in logs.items() if secret in text] == []
-    ours = [line for path, text in logs.items() if "gateway" in path or "worker" in path for line in text.splitlines() if line[:1] == "{"]
+    logs = {str(path): path.read_text(errors="replace") for path in stack.data.rglob("*.log")} | {
+        "kernel": kernel,
+        "away": away,
+    }
+    assert (
+        sum(map(len, logs.values())) > 2000
+        and "ZeroDivisionError" in kernel
+        and '"event":"submitted"' in "".join(logs.values())
+    )
+    hidden = {"token": stack.token, "refused token": wrong, "key": key} | (
+        {"password": unquote(password)} if password else {}
+    )
+    assert [
+        (name, path)
+        for name, secret in hidden.items()
+        for path, text in logs.items()
+        if secret in text
+    ] == []
+    ours = [
+        line
+        for path, text in logs.items()
+        if "gateway" in path or "worker" in path
+        for line in text.splitlines()
+        if line[:1] == "{"
+    ]
     assert ours and all(json.loads(line)["event"] != "forged" for line in ours)
 
 
 def _kernel(stack: Stack, folder: Path) -> str:
-    own = {"MECAPY_URL": stack.url, "MECAPY_TOKEN": stack.token, "MECAPY_NONINTERACTIVE": "1", "XDG_STATE_HOME": str(folder / "state")}
+    own = {
+        "MECAPY_URL": stack.url,
+        "MECAPY_TOKEN": stack.token,
+        "MECAPY_NONINTERACTIVE": "1",
+        "XDG_STATE_HOME": str(folder / "state"),
+    }
     own |= {"IPYTHONDIR": str(folder / "ipython"), "PYTHONWARNINGS": "ignore"}
-    done = subprocess.run([sys.executable, "-c", KERNEL], capture_output=True, text=True, check=False, timeout=110, env=environment(**own))
+    done = subprocess.run(
+        [sys.executable, "-c", KERNEL],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+        env=environment(**own),
+    )
     return done.stdout + done.stderr
 
 
@@ -75,13 +111,28 @@ def _ask_wrongly(stack: Stack, wrong: str) -> None:
 
 
 def _with_a_store_that_refuses(stack: Stack, key: str, folder: Path) -> str:
-    """A second gateway, whose object store is away and whose database's URL is wrong: what it has to say of both."""
-    settings = stack.settings() | {"MECAPY_BLOB_URL": "s3://nowhere/x", "MECAPY_S3_ENDPOINT_URL": "http://127.0.0.1:9"}
+    """A second gateway, whose object store is away and whose database's URL is wrong: what it has
+    to say of both.
+    """
+    settings = stack.settings() | {
+        "MECAPY_BLOB_URL": "s3://nowhere/x",
+        "MECAPY_S3_ENDPOINT_URL": "http://127.0.0.1:9",
+    }
     settings["MECAPY_DATABASE_URL"] = f"postgresql://mecapy:{key}@127.0.0.1:9/mecapy"
-    settings |= {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": key, "MECAPY_TOKEN": stack.token}
+    settings |= {
+        "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": key,
+        "MECAPY_TOKEN": stack.token,
+    }
     log = folder / "away.log"
     with log.open("wb") as out:
-        gateway = subprocess.Popen(command("gateway", "--port", "0"), stdout=out, stderr=out, env=os.environ | settings, cwd=folder)
+        gateway = subprocess.Popen(
+            command("gateway", "--port", "0"),
+            stdout=out,
+            stderr=out,
+            env=os.environ | settings,
+            cwd=folder,
+        )
         try:
             until(lambda: "ready" in log.read_text() or gateway.poll() is not None, 60)
         finally:

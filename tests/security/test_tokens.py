@@ -1,4 +1,6 @@
-"""The pitfalls of tokens, one by one, over HTTP: each of these is refused, and says why. `docs/security.md` has the same table."""
+"""The pitfalls of tokens, one by one, over HTTP: each of these is refused, and says why.
+`docs/security.md` has the same table.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +22,26 @@ from .provider import Key, Provider
 
 
 def ask(gateway: Any, token: str, path: str = "/me", method: str = "GET") -> httpx.Response:
-    return httpx.request(method, f"{gateway.url}{path}", headers={"Authorization": f"Bearer {token}"}, timeout=20)
+    return httpx.request(
+        method, f"{gateway.url}{path}", headers={"Authorization": f"Bearer {token}"}, timeout=20
+    )
 
 
 def unsigned(provider: Provider, alg: str = "none") -> str:
     header = json.dumps({"alg": alg, "kid": "first", "typ": "JWT"}).encode()
-    return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in (header, json.dumps(provider.claims()).encode())) + "."
+    return (
+        ".".join(
+            base64.urlsafe_b64encode(part).rstrip(b"=").decode()
+            for part in (header, json.dumps(provider.claims()).encode())
+        )
+        + "."
+    )
 
 
 def signed_with_the_public_key(provider: Provider) -> str:
-    """HS256 with the RSA public key as its secret: whoever takes the algorithm from the token believes it."""
+    """HS256 with the RSA public key as its secret: whoever takes the algorithm from the token
+    believes it.
+    """
     body = unsigned(provider, "HS256")[:-1]
     mac = hmac.new(provider.keys[0].public_pem, body.encode(), hashlib.sha256).digest()
     return f"{body}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
@@ -38,7 +50,8 @@ def signed_with_the_public_key(provider: Provider) -> str:
 def altered(provider: Provider) -> str:
     head, body, signature = provider.token().split(".")
     claims = json.loads(base64.urlsafe_b64decode(body + "==")) | {"sub": "grace"}
-    return f"{head}.{base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b'=').decode()}.{signature}"
+    body = base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
+    return f"{head}.{body}.{signature}"
 
 
 def own_key_in_the_header(provider: Provider, **header: Any) -> str:
@@ -60,8 +73,12 @@ BAD: dict[str, Callable[[Provider], str]] = {
     "no key id": lambda p: p.token(header={"kid": ""}),
     "an algorithm the key is not for": lambda p: p.token(key=_as("first", "PS256")),
     "its own key in the header (jwk)": own_key_in_the_header,
-    "the address of its own keys in the header (jku)": lambda p: own_key_in_the_header(p, jku=f"{p.issuer}/theirs"),
-    "a certificate in the header (x5u)": lambda p: own_key_in_the_header(p, x5u=f"{p.issuer}/theirs"),
+    "the address of its own keys in the header (jku)": lambda p: own_key_in_the_header(
+        p, jku=f"{p.issuer}/theirs"
+    ),
+    "a certificate in the header (x5u)": lambda p: own_key_in_the_header(
+        p, x5u=f"{p.issuer}/theirs"
+    ),
     "a critical extension": lambda p: p.token(header={"crit": ["b64"], "b64": True}),
     "another issuer": lambda p: p.token(iss="https://login.example.org/realms/other"),
     "the issuer with a slash more": lambda p: p.token(iss=f"{p.issuer}/"),
@@ -93,34 +110,54 @@ def _as(kid: str, alg: str) -> Key:
 
 
 def test_what_is_refused(oidc_gateway: Any, provider: Provider) -> None:
-    """Every bad token of the table is 401 with a reason that does not quote it; nobody got a row in the table of users by it."""
+    """Every bad token of the table is 401 with a reason that does not quote it; nobody got a row in
+    the table of users by it.
+    """
     assert ask(oidc_gateway, provider.token()).status_code == 200
     for what, make in BAD.items():
         token = make(provider)
         answer = ask(oidc_gateway, token)
-        assert (what, answer.status_code, answer.headers["WWW-Authenticate"]) == (what, 401, "Bearer"), answer.text
-        assert "mecapy login" in answer.json()["detail"] and token not in answer.text and "eyJ" not in answer.text, what
-    assert [user["name"] for user in ask(oidc_gateway, TOKEN, "/users").json() if user["id"] != "local"] == ["ada"]
+        assert (what, answer.status_code, answer.headers["WWW-Authenticate"]) == (
+            what,
+            401,
+            "Bearer",
+        ), answer.text
+        assert (
+            "mecapy login" in answer.json()["detail"]
+            and token not in answer.text
+            and "eyJ" not in answer.text
+        ), what
+    assert [
+        user["name"] for user in ask(oidc_gateway, TOKEN, "/users").json() if user["id"] != "local"
+    ] == ["ada"]
     assert "/theirs" not in provider.asked
 
 
 def test_what_is_accepted(oidc_gateway: Any, provider: Provider) -> None:
-    """The ways in which good tokens differ: the audience among others, clocks a few seconds apart, RFC 9068's type, elliptic curves."""
+    """The ways in which good tokens differ: the audience among others, clocks a few seconds apart,
+    RFC 9068's type, elliptic curves.
+    """
     provider.keys += [Key("curve", "ES256"), Key("unnamed", "RS512")]
     provider.keys[2].named.clear()
     now = now_s()
     good = {
         "plain": provider.token(),
         "one audience of several": provider.token(aud=["account", "mecapy"]),
-        "expired within the leeway": provider.token(iat=now - 200, exp=now - int(oidc.LEEWAY_S) + 5),
+        "expired within the leeway": provider.token(
+            iat=now - 200, exp=now - int(oidc.LEEWAY_S) + 5
+        ),
         "issued a little ahead": provider.token(iat=now + 5),
         "RFC 9068": provider.token(typ=None, header={"typ": "at+jwt"}),
         "RFC 9068's name of the client": provider.token(azp=None, client_id="mecapy-cli"),
         "ES256": provider.token(key=provider.keys[1]),
-        "RS512, by a key that is published without its algorithm": provider.token(key=provider.keys[2]),
+        "RS512, by a key that is published without its algorithm": provider.token(
+            key=provider.keys[2]
+        ),
     }
     answers = {what: ask(oidc_gateway, token) for what, token in good.items()}
-    assert {what: answer.status_code for what, answer in answers.items()} == dict.fromkeys(good, 200)
+    assert {what: answer.status_code for what, answer in answers.items()} == dict.fromkeys(
+        good, 200
+    )
     assert len({answer.json()["owner"] for answer in answers.values()}) == 1
 
 
@@ -135,8 +172,12 @@ def test_an_expired_token_is_forgotten(oidc_gateway: Any, provider: Provider) ->
     assert ask(oidc_gateway, token).status_code == 401
 
 
-def test_rotated_keys(oidc_gateway: Any, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A new key is fetched when the first token signed with it comes; a key that is withdrawn no longer counts."""
+def test_rotated_keys(
+    oidc_gateway: Any, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new key is fetched when the first token signed with it comes; a key that is withdrawn no
+    longer counts.
+    """
     monkeypatch.setattr(oidc, "COOLDOWN_S", 0.0)
     assert ask(oidc_gateway, provider.token()).status_code == 200
     provider.keys.insert(0, Key("second"))
@@ -149,13 +190,21 @@ def test_rotated_keys(oidc_gateway: Any, provider: Provider, monkeypatch: pytest
     assert ask(oidc_gateway, provider.token("emmy")).status_code == 200
 
 
-def test_issuer_away(oidc_gateway: Any, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before the first answer tokens are 503 with Retry-After; once there were keys, they are kept as long as the issuer is away."""
+def test_issuer_away(
+    oidc_gateway: Any, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the first answer tokens are 503 with Retry-After; once there were keys, they are kept
+    as long as the issuer is away.
+    """
     monkeypatch.setattr(oidc, "_FIRST_TRY_S", 0.0)
     monkeypatch.setattr(oidc, "COOLDOWN_S", 0.0)
     provider.away = True
     answer = ask(oidc_gateway, provider.token())
-    assert answer.status_code == 503 and answer.headers["Retry-After"] and "identity provider" in answer.json()["detail"]
+    assert (
+        answer.status_code == 503
+        and answer.headers["Retry-After"]
+        and "identity provider" in answer.json()["detail"]
+    )
     assert ask(oidc_gateway, TOKEN).status_code == 200
     provider.away = False
     assert ask(oidc_gateway, provider.token()).status_code == 200
@@ -166,11 +215,17 @@ def test_issuer_away(oidc_gateway: Any, provider: Provider, monkeypatch: pytest.
 
 
 def test_random_keys(oidc_gateway: Any, provider: Provider) -> None:
-    """A flood of invented key ids makes the gateway ask its issuer once in half a minute, not once each."""
+    """A flood of invented key ids makes the gateway ask its issuer once in half a minute, not once
+    each.
+    """
     assert ask(oidc_gateway, provider.token()).status_code == 200
     with httpx.Client(base_url=oidc_gateway.url) as http:
         for number in range(1000):
-            token = provider.token(key=Key("other"), header={"kid": f"made-up-{number}"}) if number < 3 else _renamed(number)
+            token = (
+                provider.token(key=Key("other"), header={"kid": f"made-up-{number}"})
+                if number < 3
+                else _renamed(number)
+            )
             assert http.get("/me", headers={"Authorization": f"Bearer {token}"}).status_code == 401
     assert provider.fetches == 1
     assert oidc.COOLDOWN_S >= 30 and oidc.FRESH_S >= 300
@@ -178,5 +233,9 @@ def test_random_keys(oidc_gateway: Any, provider: Provider) -> None:
 
 
 def _renamed(number: int) -> str:
-    header = base64.urlsafe_b64encode(json.dumps({"alg": "RS256", "kid": f"made-up-{number}"}).encode()).rstrip(b"=").decode()
+    header = (
+        base64.urlsafe_b64encode(json.dumps({"alg": "RS256", "kid": f"made-up-{number}"}).encode())
+        .rstrip(b"=")
+        .decode()
+    )
     return f"{header}.e30.c2lnbmF0dXJl"

@@ -47,29 +47,58 @@ def refused_soon(http: Any, token: str, status: int) -> httpx.Response:
 
 
 def test_first_login_and_the_next(http: Any, provider: Provider) -> None:
-    """A user exists from the first token on; each new token brings name, role and organisation to what the issuer says now."""
-    me = http.get("/me", headers=bearer(provider.token("ada", email="ada@acme.example", organization=["acme"]))).json()
-    assert (me["name"], me["email"], me["role"], me["organisation"]) == ("ada", "ada@acme.example", "user", "acme")
+    """A user exists from the first token on; each new token brings name, role and organisation to
+    what the issuer says now.
+    """
+    me = http.get(
+        "/me",
+        headers=bearer(provider.token("ada", email="ada@acme.example", organization=["acme"])),
+    ).json()
+    assert (me["name"], me["email"], me["role"], me["organisation"]) == (
+        "ada",
+        "ada@acme.example",
+        "user",
+        "acme",
+    )
     roles = {"resource_access": {"mecapy": {"roles": ["mecapy-manager"]}}}
-    again = http.get("/me", headers=bearer(provider.token("ada", preferred_username="Ada L.", organization={"beta": {"id": "7"}}, **roles)))
-    left_out = dict.fromkeys(("tasks", "limits", "scopes", "weight", "quotas", "organisation_quotas"), 0)
+    again = http.get(
+        "/me",
+        headers=bearer(
+            provider.token(
+                "ada", preferred_username="Ada L.", organization={"beta": {"id": "7"}}, **roles
+            )
+        ),
+    )
+    left_out = dict.fromkeys(
+        ("tasks", "limits", "scopes", "weight", "quotas", "organisation_quotas"), 0
+    )
     assert again.json() | left_out == left_out | {
-        "owner": me["owner"], "name": "Ada L.", "email": "", "role": "manager", "organisation": "beta",
+        "owner": me["owner"], "name": "Ada L.", "email": "", "role": "manager",
+        "organisation": "beta",
     }  # fmt: skip
     local = http.get("/me", headers=bearer(TOKEN)).json()
     assert (local["owner"], local["role"], local["organisation"]) == ("local", "admin", None)
 
 
 def test_organisation_from_a_group(settings: dict[str, Any], provider: Provider) -> None:
-    """Where the issuer has no organisations, a group's first part is one, if the operator names that claim."""
+    """Where the issuer has no organisations, a group's first part is one, if the operator names
+    that claim.
+    """
     with served(Settings(**settings, oidc_organisation_claim="organization,groups")) as gateway:
-        ask = lambda **claims: httpx.get(f"{gateway.url}/me", headers=bearer(provider.token(**claims))).json()["organisation"]  # noqa: E731
+
+        def ask(**claims):
+            return httpx.get(f"{gateway.url}/me", headers=bearer(provider.token(**claims))).json()[
+                "organisation"
+            ]
+
         assert ask(subject="ada", groups=["/acme/engineers", "/other"]) == "acme"
         assert ask(subject="bob", groups=["/x"], organization=["beta"]) == "beta"
         assert ask(subject="eve", groups=["/", " "]) is None
 
 
-def test_no_statement_for_each_request(http: Any, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_statement_for_each_request(
+    http: Any, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The second request with a token asks neither the issuer nor the database who that is."""
     asked = list[str]()
 
@@ -86,114 +115,205 @@ def test_no_statement_for_each_request(http: Any, provider: Provider, monkeypatc
     token = provider.token()
     key = http.post("/tokens", headers=bearer(token), json={"name": "ci"}).json()["token"]
     for _ in range(20):
-        assert {http.get("/tasks", headers=bearer(which)).status_code for which in (token, key)} == {200}
+        assert {
+            http.get("/tasks", headers=bearer(which)).status_code for which in (token, key)
+        } == {200}
     assert asked == ["enter", "find"] and provider.fetches == 1
 
 
-async def test_disabled(http: Any, oidc_gateway: Any, settings: dict[str, Any], provider: Provider) -> None:
-    """Whom an admin disables is refused with every token at every gateway within seconds; what they had queued and running stops."""
+async def test_disabled(
+    http: Any, oidc_gateway: Any, settings: dict[str, Any], provider: Provider
+) -> None:
+    """Whom an admin disables is refused with every token at every gateway within seconds; what they
+    had queued and running stops.
+    """
     token = provider.token("eve")
     key = http.post("/tokens", headers=bearer(token), json={"name": "ci"}).json()["token"]
-    waits, runs = (http.post("/tasks", headers=bearer(token), json={"code": "1"}).json()["task_id"] for _ in range(2))
+    waits, runs = (
+        http.post("/tasks", headers=bearer(token), json={"code": "1"}).json()["task_id"]
+        for _ in range(2)
+    )
     user = http.get("/me", headers=bearer(key)).json()["owner"]
     async with Worker(oidc_gateway) as worker:
         await worker.start(runs)
         with served(Settings(**settings)) as other, at(other) as there:
             assert there.get("/me", headers=bearer(token)).status_code == 200
-            assert http.patch(f"/users/{user}", headers=bearer(TOKEN), json={"disabled": True}).json()["disabled"] is True
-            assert http.get("/me", headers=bearer(token)).status_code == 403 and http.get("/me", headers=bearer(key)).status_code == 403
+            assert (
+                http.patch(f"/users/{user}", headers=bearer(TOKEN), json={"disabled": True}).json()[
+                    "disabled"
+                ]
+                is True
+            )
+            assert (
+                http.get("/me", headers=bearer(token)).status_code == 403
+                and http.get("/me", headers=bearer(key)).status_code == 403
+            )
             answer = refused_soon(there, token, 403)
             assert "operator" in answer.json()["detail"]
         async with worker.db.connect() as connection:
-            rows = await connection.execute(sa.select(tables.tasks.c.id, tables.tasks.c.state, tables.tasks.c.cancel_requested))
-            assert {row[0]: row[1:] for row in rows} == {waits: ("cancelled", True), runs: ("running", True)}
+            rows = await connection.execute(
+                sa.select(tables.tasks.c.id, tables.tasks.c.state, tables.tasks.c.cancel_requested)
+            )
+            assert {row[0]: row[1:] for row in rows} == {
+                waits: ("cancelled", True),
+                runs: ("running", True),
+            }
         assert await worker.redis.depth() == 0
     fresh = provider.token("eve", jti="another")
     assert http.get("/me", headers=bearer(fresh)).status_code == 403
-    assert http.patch(f"/users/{user}", headers=bearer(TOKEN), json={"disabled": False}).status_code == 200
+    assert (
+        http.patch(f"/users/{user}", headers=bearer(TOKEN), json={"disabled": False}).status_code
+        == 200
+    )
     assert http.get("/me", headers=bearer(fresh)).status_code == 200
 
 
 def test_nobody_locks_themselves_out(http: Any, provider: Provider) -> None:
-    """An admin can neither disable nor delete themselves, nor the user of the gateway's own token."""
+    """An admin can neither disable nor delete themselves,
+    nor the user of the gateway's own token.
+    """
     token = provider.token("root", realm_access={"roles": ["mecapy-admin"]})
     me = http.get("/me", headers=bearer(token)).json()["owner"]
     for user in (me, "local"):
         assert http.delete(f"/users/{user}", headers=bearer(token)).status_code == 409
-        assert http.patch(f"/users/{user}", headers=bearer(token), json={"disabled": True}).status_code == 409
-    assert http.patch(f"/users/{me}", headers=bearer(token), json={"max_queued": 5}).json()["max_queued"] == 5
+        assert (
+            http.patch(f"/users/{user}", headers=bearer(token), json={"disabled": True}).status_code
+            == 409
+        )
+    assert (
+        http.patch(f"/users/{me}", headers=bearer(token), json={"max_queued": 5}).json()[
+            "max_queued"
+        ]
+        == 5
+    )
 
 
 async def test_deleted(http: Any, oidc_gateway: Any, provider: Provider, tmp_path: Path) -> None:
-    """Of a deleted user nothing is left but how many tasks there were, in which states, and when: no code, no output, no blob, no name."""
+    """Of a deleted user nothing is left but how many tasks there were, in which states, and when:
+    no code, no output, no blob, no name.
+    """
     secret = "what-eve-computes"
     blob = secret.encode() * 100
     digest = blake3(blob).hexdigest()
     token = provider.token("eve", email="eve@acme.example", organization=["acme"])
-    with_blob = {"code": f"'{secret}'", "name": secret, "inputs": {"x": secret}, "payload": {"buffers": [digest]}}
+    with_blob = {
+        "code": f"'{secret}'",
+        "name": secret,
+        "inputs": {"x": secret},
+        "payload": {"buffers": [digest]},
+    }
     assert http.put(f"/blobs/{digest}", headers=bearer(token), content=blob).status_code == 204
-    done, runs, waits = (http.post("/tasks", headers=bearer(token), json=with_blob).json()["task_id"] for _ in range(3))
+    done, runs, waits = (
+        http.post("/tasks", headers=bearer(token), json=with_blob).json()["task_id"]
+        for _ in range(3)
+    )
     http.post("/tokens", headers=bearer(token), json={"name": secret})
     user = http.get("/me", headers=bearer(token)).json()["owner"]
     assert list((tmp_path / "blobs").rglob(digest))
     async with Worker(oidc_gateway) as worker:
         await worker.start(done)
-        await worker.finish(done, wire.Outcome(wire.COMPLETED, result=secret, seconds=1), [wire.Event("1-0", "stdout", {"text": secret})])
+        await worker.finish(
+            done,
+            wire.Outcome(wire.COMPLETED, result=secret, seconds=1),
+            [wire.Event("1-0", "stdout", {"text": secret})],
+        )
         await worker.start(runs)
         assert http.delete(f"/users/{user}", headers=bearer(TOKEN)).status_code == 204
         async with worker.db.connect() as connection:
             everything = ""
             for table in tables.metadata.sorted_tables:
-                everything += "\n".join(map(str, (await connection.execute(sa.select(table))).all()))
-            states = (await connection.execute(sa.select(tables.tasks.c.id, tables.tasks.c.state))).all()
+                everything += "\n".join(
+                    map(str, (await connection.execute(sa.select(table))).all())
+                )
+            states = (
+                await connection.execute(sa.select(tables.tasks.c.id, tables.tasks.c.state))
+            ).all()
         assert secret not in everything and digest not in everything and "eve" not in everything
-        assert {row.id: row.state for row in states} == {done: "completed", runs: "cancelled", waits: "cancelled"}
+        assert {row.id: row.state for row in states} == {
+            done: "completed",
+            runs: "cancelled",
+            waits: "cancelled",
+        }
         assert not await worker.redis.keys("mecapy:events:*") and await worker.redis.depth() == 0
         with pytest.raises(AssertionError):
             await worker.finish(runs, wire.Outcome(wire.COMPLETED, result=secret, seconds=1))
         async with worker.db.connect() as connection:
-            await connection.execute(sa.update(tables.tasks).values(completed_at=sa.func.now() - sa.text("interval '40 days'")))
-        assert len(await retention.forget_old(worker.db, 30 * 86400.0)) == 3  # its rows end as all do; what was counted stays
+            await connection.execute(
+                sa.update(tables.tasks).values(
+                    completed_at=sa.func.now() - sa.text("interval '40 days'")
+                )
+            )
+        assert (
+            len(await retention.forget_old(worker.db, 30 * 86400.0)) == 3
+        )  # its rows end as all do; what was counted stays
     assert not list((tmp_path / "blobs").rglob(digest))
     acme = http.get("/organisations", headers=bearer(TOKEN)).json()
-    assert [(one["id"], one["users"], one["tasks"]) for one in acme] == [("acme", 0, {"completed": 1, "cancelled": 2})]
+    assert [(one["id"], one["users"], one["tasks"]) for one in acme] == [
+        ("acme", 0, {"completed": 1, "cancelled": 2})
+    ]
     assert http.delete(f"/users/{user}", headers=bearer(TOKEN)).status_code == 404
     again = http.get("/me", headers=bearer(provider.token("eve"))).json()
     assert again["owner"] != user and again["tasks"] == {"queued": 0, "running": 0}
 
 
 async def test_api_tokens(http: Any, oidc_gateway: Any, provider: Provider) -> None:
-    """A token is shown once, recognised by its prefix, stored as a digest, listed with its use, and refused once revoked."""
+    """A token is shown once, recognised by its prefix, stored as a digest, listed with its use, and
+    refused once revoked.
+    """
     login = provider.token()
-    made = http.post("/tokens", headers=bearer(login), json={"name": "nightly", "scopes": ["read", "read"], "days": 30}).json()
+    made = http.post(
+        "/tokens",
+        headers=bearer(login),
+        json={"name": "nightly", "scopes": ["read", "read"], "days": 30},
+    ).json()
     token = made["token"]
     assert token.startswith("mecapy_") and len(token) >= 40 and made["scopes"] == ["read"]
     assert http.get("/me", headers=bearer(token)).json()["scopes"] == ["read"]
     (listed,) = http.get("/tokens", headers=bearer(login)).json()
-    assert (listed["name"], bool(listed["used_at"]), bool(listed["expires_at"])) == ("nightly", True, True) and "token" not in listed
+    assert (listed["name"], bool(listed["used_at"]), bool(listed["expires_at"])) == (
+        "nightly",
+        True,
+        True,
+    ) and "token" not in listed
     async with Worker(oidc_gateway) as worker, worker.db.connect() as connection:
         row = (await connection.execute(sa.select(tables.api_tokens))).one()
         assert row.digest == hashlib.sha256(token.encode()).digest() and token not in str(row)
     assert http.delete(f"/tokens/{made['id']}", headers=bearer(token)).status_code == 403
     assert http.delete(f"/tokens/{made['id']}", headers=bearer(login)).status_code == 204
     assert "mecapy token create" in http.get("/me", headers=bearer(token)).json()["detail"]
-    assert http.get("/me", headers=bearer(token)).status_code == 401 and http.get("/tokens", headers=bearer(login)).json() == []
+    assert (
+        http.get("/me", headers=bearer(token)).status_code == 401
+        and http.get("/tokens", headers=bearer(login)).json() == []
+    )
     assert http.delete(f"/tokens/{made['id']}", headers=bearer(login)).status_code == 404
 
 
 def test_an_api_token_expires(http: Any, provider: Provider) -> None:
     """After its days an API token is refused, also by a gateway that knew it."""
-    token = http.post("/tokens", headers=bearer(provider.token()), json={"name": "short", "days": 4 / 86400}).json()["token"]
+    token = http.post(
+        "/tokens", headers=bearer(provider.token()), json={"name": "short", "days": 4 / 86400}
+    ).json()["token"]
     assert http.get("/me", headers=bearer(token)).status_code == 200
     refused_soon(http, token, 401)
 
 
 def test_bad_tokens(http: Any, provider: Provider) -> None:
-    """What makes no sense is 422; more than a hundred tokens are refused; an invented one is 401."""
+    """What makes no sense is 422; more than a hundred tokens are refused;
+    an invented one is 401.
+    """
     login = bearer(provider.token())
-    for body in ({"name": ""}, {"name": "x", "scopes": []}, {"name": "x", "scopes": ["root"]}, {"name": "x", "days": -1}, {}):
+    for body in (
+        {"name": ""},
+        {"name": "x", "scopes": []},
+        {"name": "x", "scopes": ["root"]},
+        {"name": "x", "days": -1},
+        {},
+    ):
         assert http.post("/tokens", headers=login, json=body).status_code == 422, body
-    answers = [http.post("/tokens", headers=login, json={"name": str(number), "days": None}).status_code for number in range(101)]
+    answers = [
+        http.post("/tokens", headers=login, json={"name": str(number), "days": None}).status_code
+        for number in range(101)
+    ]
     assert answers == [201] * 100 + [409]
     assert http.get("/me", headers=bearer("mecapy_" + "A" * 43)).status_code == 401
     assert http.delete("/tokens/%00", headers=login).status_code == 404

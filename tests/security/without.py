@@ -1,6 +1,8 @@
-"""`python without.py LAYER COMMAND…`: runs it on a kernel that refuses what this layer of confinement is made of, as some hosts do.
+"""`python without.py LAYER COMMAND…`: runs it on a kernel that refuses what this layer of
+confinement is made of, as some hosts do.
 
-gVisor answers ENOSYS to Landlock's calls. A filter put on from outside does the same for everything the command starts.
+gVisor answers ENOSYS to Landlock's calls. A filter put on from outside does the same for everything
+the command starts.
 """
 
 from __future__ import annotations
@@ -28,8 +30,15 @@ def program(layer: str) -> bytes:
     code: list[tuple[int, int, int, int]] = []
     for number, first, answer in REFUSED[layer]:
         check = [(LOAD, 0, 0, 16), (EQUAL, 0, 1, first)] if first is not None else []
-        code += [(LOAD, 0, 0, 0), (EQUAL, 0, len(check) + 1, number), *check, (RETURN, 0, 0, ERRNO | answer)]
-    return b"".join(struct.pack("<HBBI", *instruction) for instruction in (*code, (RETURN, 0, 0, ALLOW)))
+        code += [
+            (LOAD, 0, 0, 0),
+            (EQUAL, 0, len(check) + 1, number),
+            *check,
+            (RETURN, 0, 0, ERRNO | answer),
+        ]
+    return b"".join(
+        struct.pack("<HBBI", *instruction) for instruction in (*code, (RETURN, 0, 0, ALLOW))
+    )
 
 
 if __name__ == "__main__":

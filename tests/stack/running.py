@@ -1,4 +1,6 @@
-"""A real stack, run as a user runs it: `mecapy up` as a process, met through its output and `mecapy status --json`."""
+"""A real stack, run as a user runs it: `mecapy up` as a process, met through its output and `mecapy
+status --json`.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,13 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def status(data: Path) -> dict[str, Any]:
-    done = subprocess.run(command("status", "--json", "--data", str(data)), capture_output=True, text=True, check=False, timeout=20)
+    done = subprocess.run(
+        command("status", "--json", "--data", str(data)),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
     return json.loads(done.stdout)
 
 
@@ -122,6 +130,15 @@ class Stack:
                     pipe.close()
 
 
-def start(data: Path, *options: str, launcher: tuple[str, ...] = (), **environ: str) -> subprocess.Popen[bytes]:
+def start(
+    data: Path, *options: str, launcher: tuple[str, ...] = (), **environ: str
+) -> subprocess.Popen[bytes]:
     argv = (*launcher, *command("up", "--data", str(data), "--workers", "1", *options))
-    return subprocess.Popen(argv, bufsize=0, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(**environ), cwd="/")
+    return subprocess.Popen(
+        argv,
+        bufsize=0,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(**environ),
+        cwd="/",
+    )

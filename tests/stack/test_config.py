@@ -29,11 +29,19 @@ def test_environment_then_file(monkeypatch: pytest.MonkeyPatch) -> None:
     config.set_value("url", "https://file.example.org/")
     config.set_value("token", "of-the-file")
     found = config.resolve()
-    assert (found.url, found.token, found.source) == ("https://file.example.org", "of-the-file", str(config.config_file()))
+    assert (found.url, found.token, found.source) == (
+        "https://file.example.org",
+        "of-the-file",
+        str(config.config_file()),
+    )
     monkeypatch.setenv("MECAPY_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("MECAPY_TOKEN", "of-the-environment")
     found = config.resolve()
-    assert (found.url, found.token, found.source) == ("http://127.0.0.1:1", "of-the-environment", "MECAPY_URL")
+    assert (found.url, found.token, found.source) == (
+        "http://127.0.0.1:1",
+        "of-the-environment",
+        "MECAPY_URL",
+    )
 
 
 def test_file_is_private() -> None:
@@ -54,7 +62,15 @@ def test_token_is_never_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["example.org", "ftp://example.org", "http://", "http://me:pw@example.org", "http://example.org/?a=1", "http://a\nb"]
+    "url",
+    [
+        "example.org",
+        "ftp://example.org",
+        "http://",
+        "http://me:pw@example.org",
+        "http://example.org/?a=1",
+        "http://a\nb",
+    ],
 )
 def test_wrong_address(url: str) -> None:
     """An address that cannot be a gateway's is refused with an example of one that can."""
@@ -77,7 +93,9 @@ def test_broken_file_is_explained() -> None:
 
 
 def test_address_without_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An address without a token says how to give one, and never takes the token of another gateway."""
+    """An address without a token says how to give one, and never takes the token of another
+    gateway.
+    """
     config.save({"url": "https://other.example.org", "token": "of-the-other"})
     monkeypatch.setenv("MECAPY_URL", "https://example.org")
     with pytest.raises(errors.ConfigError, match="MECAPY_TOKEN"):
@@ -99,12 +117,24 @@ def test_without_the_local_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_command_is_light() -> None:
     """`mecapy --version` imports neither HTTP, nor IPython, nor any server library."""
-    heavy = {"urllib3", "IPython", "numpy", "fastapi", "sqlalchemy", "asyncio", "mecapy_backend", "mecapy_worker"}
+    heavy = {
+        "urllib3",
+        "IPython",
+        "numpy",
+        "fastapi",
+        "sqlalchemy",
+        "asyncio",
+        "mecapy_backend",
+        "mecapy_worker",
+    }
     code = (
-        "import sys\nfrom mecapy_jupyter import cli\ntry: cli.main(['--version'])\nexcept SystemExit: pass\n"
+        "import sys\nfrom mecapy_jupyter import cli\ntry: cli.main(['--version'])\nexcept "
+        "SystemExit: pass\n"
         f"print(sorted({heavy!r} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
+    )
     version, loaded = done.stdout.splitlines()
     assert version.startswith("mecapy ")
     assert loaded == "[]"

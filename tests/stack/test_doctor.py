@@ -1,4 +1,6 @@
-"""`mecapy doctor` and `/readyz` against real faults: each is named, with what to do, and gone when the fault is."""
+"""`mecapy doctor` and `/readyz` against real faults: each is named, with what to do, and gone when
+the fault is.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ class Doctor:
 
     def says(self) -> tuple[int, str]:
         asked = environment(MECAPY_URL=self.url, MECAPY_TOKEN=TOKEN)
-        done = subprocess.run(command("doctor"), capture_output=True, text=True, check=False, timeout=60, env=asked)
+        done = subprocess.run(
+            command("doctor"), capture_output=True, text=True, check=False, timeout=60, env=asked
+        )
         return done.returncode, done.stdout
 
     def finds(self, *words: str) -> None:
@@ -66,13 +70,17 @@ class Doctor:
 
 
 def settings_of(postgres: Any, valkey: Any, blob_url: str) -> Settings:
-    return Settings(database_url=postgres.url, redis_url=valkey.url, blob_url=blob_url, token=SecretStr(TOKEN))
+    return Settings(
+        database_url=postgres.url, redis_url=valkey.url, blob_url=blob_url, token=SecretStr(TOKEN)
+    )
 
 
 def said_by_environment(settings: Settings, **more: str) -> dict[str, str]:
     names = ("database_url", "redis_url", "blob_url")
     ours = {f"MECAPY_{name.upper()}": str(getattr(settings, name)) for name in names}
-    return environment(MECAPY_TOKEN=TOKEN, MECAPY_SANDBOX="best-effort", MECAPY_HEARTBEAT_S="0.3", **ours, **more)
+    return environment(
+        MECAPY_TOKEN=TOKEN, MECAPY_SANDBOX="best-effort", MECAPY_HEARTBEAT_S="0.3", **ours, **more
+    )
 
 
 @contextmanager
@@ -102,7 +110,9 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("at_once")
 def test_what_is_away(tmp_path: Path) -> None:
-    """No worker, a schema too old, too new or missing, Redis gone, PostgreSQL gone: each has its line; /readyz is 503 where it must."""
+    """No worker, a schema too old, too new or missing, Redis gone, PostgreSQL gone: each has its
+    line; /readyz is 503 where it must.
+    """
     with Postgres.start(tmp_path / "p") as postgres, Valkey.start(tmp_path / "v") as valkey:
         upgrade(postgres.url)
         with served(settings_of(postgres, valkey, f"file://{tmp_path}/blobs")) as gateway:
@@ -110,7 +120,9 @@ def test_what_is_away(tmp_path: Path) -> None:
             assert doctor.part("postgres") == (200, "ok")
             doctor.finds("no worker is alive", "mecapy worker")
             for version, word in (("0000", "old"), ("9999", "new")):
-                asyncio.run(_sql(postgres.url, f"UPDATE alembic_version SET version_num = '{version}'"))
+                asyncio.run(
+                    _sql(postgres.url, f"UPDATE alembic_version SET version_num = '{version}'")
+                )
                 assert doctor.part("schema") == (503, word)
             doctor.finds("schema", "new", "upgrade")
             asyncio.run(_sql(postgres.url, "DROP TABLE alembic_version"))
@@ -126,13 +138,21 @@ def test_what_is_away(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("at_once")
 def test_object_store(postgres: Any, database_url: str, valkey: Any, tmp_path: Path) -> None:
-    """A full disk, one mounted read-only, and an S3 that is not there are told apart; what was wrong is forgotten when it is right."""
+    """A full disk, one mounted read-only, and an S3 that is not there are told apart; what was
+    wrong is forgotten when it is right.
+    """
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", str(disk)], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64m", "none", str(disk)],
+        capture_output=True,
+        check=False,
+    ).returncode:
         pytest.skip("needs a disk to fill: may not mount one here")
     try:
-        settings = settings_of(postgres, valkey, f"file://{disk}/blobs").model_copy(update={"database_url": database_url})
+        settings = settings_of(postgres, valkey, f"file://{disk}/blobs").model_copy(
+            update={"database_url": database_url}
+        )
         with served(settings) as gateway:
             doctor = Doctor(gateway.url)
             assert doctor.part("store") == (200, "ok")
@@ -150,7 +170,11 @@ def test_object_store(postgres: Any, database_url: str, valkey: Any, tmp_path: P
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
     nowhere = settings.model_copy(
-        update={"blob_url": "s3://bucket/x", "s3_endpoint_url": "http://127.0.0.1:9", "cache_dir": f"{tmp_path}/c"}
+        update={
+            "blob_url": "s3://bucket/x",
+            "s3_endpoint_url": "http://127.0.0.1:9",
+            "cache_dir": f"{tmp_path}/c",
+        }
     )
     with pytest.MonkeyPatch.context() as patch, served(nowhere) as gateway:
         patch.setenv("AWS_ACCESS_KEY_ID", "x")
@@ -158,14 +182,22 @@ def test_object_store(postgres: Any, database_url: str, valkey: Any, tmp_path: P
         assert Doctor(gateway.url).part("store") == (503, "away")
 
 
-def test_wrong_clock_and_version(postgres: Any, database_url: str, valkey: Any, tmp_path: Path) -> None:
-    """A worker whose clock is an hour ahead and whose version is another is named from far away, and so is a gateway's clock;
-    the worker's own port says the same, and it goes on working."""
-    settings = settings_of(postgres, valkey, f"file://{tmp_path}/blobs").model_copy(update={"database_url": database_url})
+def test_wrong_clock_and_version(
+    postgres: Any, database_url: str, valkey: Any, tmp_path: Path
+) -> None:
+    """A worker whose clock is an hour ahead and whose version is another is named from far away,
+    and so is a gateway's clock; the worker's own port says the same, and it goes on working.
+    """
+    settings = settings_of(postgres, valkey, f"file://{tmp_path}/blobs").model_copy(
+        update={"database_url": database_url}
+    )
     port, log = free_port(), tmp_path / "worker.log"
     shifted = (sys.executable, "-P", "-c", SHIFTED)
     env = said_by_environment(settings, MECAPY_WORKER_PORT=str(port))
-    with served(settings) as gateway, process(*shifted, "3600", "mecapy", "worker", env=env, log=log):
+    with (
+        served(settings) as gateway,
+        process(*shifted, "3600", "mecapy", "worker", env=env, log=log),
+    ):
         doctor = Doctor(gateway.url)
         until(lambda: "ahead of" in doctor.says()[1], 60)
         doctor.finds("clock", " s ahead of PostgreSQL", "this host")
@@ -175,7 +207,16 @@ def test_wrong_clock_and_version(postgres: Any, database_url: str, valkey: Any, 
         assert (answer.status, answer.json()["parts"]["clock"]) == (200, "wrong")
         assert answer.json()["parts"]["children"] == "ok"
     elsewhere = free_port()
-    with process(*shifted, "-3600", "mecapy", "gateway", "--port", str(elsewhere), env=env, log=tmp_path / "gateway.log"):
+    with process(
+        *shifted,
+        "-3600",
+        "mecapy",
+        "gateway",
+        "--port",
+        str(elsewhere),
+        env=env,
+        log=tmp_path / "gateway.log",
+    ):
         doctor = Doctor(f"http://127.0.0.1:{elsewhere}")
         until(lambda: "behind PostgreSQL" in doctor.says()[1], 60)
         assert abs(doctor.off_s("behind") - 3600) <= 5
@@ -194,6 +235,10 @@ def free_port() -> int:
 def test_nothing_configured(tmp_path: Path) -> None:
     """With neither gateway nor stack, the doctor says how to get one."""
     home = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("MECAPY_")} | home
-    done = subprocess.run(command("doctor"), capture_output=True, text=True, check=False, timeout=60, env=clean)
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith("MECAPY_")
+    } | home
+    done = subprocess.run(
+        command("doctor"), capture_output=True, text=True, check=False, timeout=60, env=clean
+    )
     assert done.returncode == 1 and "mecapy up" in done.stdout

@@ -28,7 +28,13 @@ print(endpoint.url, len(said))
 def _notebook(data: Path) -> tuple[str, int]:
     """A process that needs a stack, and ends. Its URL, and how many lines it said."""
     done = subprocess.run(
-        [sys.executable, "-c", NOTEBOOK, str(data)], capture_output=True, text=True, check=False, timeout=70, env=environment(), cwd="/"
+        [sys.executable, "-c", NOTEBOOK, str(data)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=70,
+        env=environment(),
+        cwd="/",
     )
     assert done.returncode == 0, done.stderr
     url, said = done.stdout.split()
@@ -36,7 +42,9 @@ def _notebook(data: Path) -> tuple[str, int]:
 
 
 def test_two_notebooks_make_one_stack(tmp_path: Path) -> None:
-    """Two notebooks that need a stack at once share one, told of in one line; it outlives both and ends with `down`."""
+    """Two notebooks that need a stack at once share one, told of in one line; it outlives both and
+    ends with `down`.
+    """
     data = tmp_path / "data"
     try:
         with ThreadPoolExecutor(2) as both:
@@ -53,7 +61,9 @@ def test_two_notebooks_make_one_stack(tmp_path: Path) -> None:
         assert "--idle-stop" in supervisor.cmdline()
     finally:
         embedded.down(data)
-    assert not psutil.wait_procs(everything, 10)[1]  # the supervisor is a daemon: init may take a moment to reap it
+    assert not psutil.wait_procs(everything, 10)[
+        1
+    ]  # the supervisor is a daemon: init may take a moment to reap it
     assert embedded.status(data)["components"] == []
     assert embedded.joined(data) is None
 

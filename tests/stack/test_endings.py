@@ -18,9 +18,13 @@ from mecapy_jupyter.stack.embedded import down
 from .running import Stack, until
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent has died")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux tells a child that its parent has died"
+)
 def test_killed_supervisor_takes_all_along(tmp_path: Path) -> None:
-    """After kill -9 of the supervisor its components end by themselves, and the next `up` finds all tasks."""
+    """After kill -9 of the supervisor its components end by themselves, and the next `up` finds all
+    tasks.
+    """
     first = Stack.up(tmp_path / "data")
     assert first.runs_a_task() == 42
     processes = first.processes()
@@ -42,7 +46,9 @@ def test_idle_stack_ends(tmp_path: Path) -> None:
     """With --idle-stop a stack ends by itself, but not while a task runs or somebody asks."""
     stack = Stack.up(tmp_path / "data", "--idle-stop", "1.5")
     task_id = stack.gateway().post("/tasks", {"code": "import time; time.sleep(4); 1"})["task_id"]
-    until(lambda: stack.final(task_id), 30)  # it also asked; the next line shows that the task alone was enough
+    until(
+        lambda: stack.final(task_id), 30
+    )  # it also asked; the next line shows that the task alone was enough
     stack.line("nothing to do")
     assert stack.process.wait(20) == 0
     assert not files(stack.data).state.exists()
@@ -50,17 +56,31 @@ def test_idle_stack_ends(tmp_path: Path) -> None:
 
 
 def test_leftovers_are_ended_by_pid_and_birth(tmp_path: Path) -> None:
-    """What a killed supervisor left is ended by `down`; a process that merely has such a pid is not touched."""
+    """What a killed supervisor left is ended by `down`; a process that merely has such a pid is not
+    touched.
+    """
     place = files(tmp_path)
-    left = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
-    stranger = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
+    left = subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True
+    )
+    stranger = subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True
+    )
     try:
         parts = [
             {"name": "gateway", "pid": left.pid, "created": born(left.pid), "healthy": True},
             {"name": "worker", "pid": stranger.pid, "created": 1000.0, "healthy": True},
         ]
-        left_behind = {"boot": boot(), "supervisor": {"pid": 2**22 + 1, "created": 1.0}, "url": "", "ready": True, "components": parts}
-        place.state.write_text(json.dumps(left_behind | {"boot": "another"}))  # before this machine was started anew
+        left_behind = {
+            "boot": boot(),
+            "supervisor": {"pid": 2**22 + 1, "created": 1.0},
+            "url": "",
+            "ready": True,
+            "components": parts,
+        }
+        place.state.write_text(
+            json.dumps(left_behind | {"boot": "another"})
+        )  # before this machine was started anew
         assert not down(tmp_path) and left.poll() is None
         place.state.write_text(json.dumps(left_behind))
         assert down(tmp_path)
@@ -75,7 +95,9 @@ def test_leftovers_are_ended_by_pid_and_birth(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_is_full_ends_no_stack(tmp_path: Path) -> None:
-    """Where the state file cannot be written that is said once; components are kept running, and `down` ends them in order."""
+    """Where the state file cannot be written that is said once; components are kept running, and
+    `down` ends them in order.
+    """
     stack = Stack.up(tmp_path / "data")
     draft = files(stack.data).state.with_suffix(".new")
     draft.mkdir()  # as good as a full disk: it cannot be written

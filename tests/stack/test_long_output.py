@@ -32,20 +32,26 @@ def text(events: list[wire.Event], kind: str = "stdout") -> str:
 
 
 def test_long_log(stack: Stack, tmp_path: Path) -> None:
-    """10 MB in short lines: Redis and a notebook (also one that comes back after Redis has lost it) get the first 2 MiB and one note;
-    `%mecapy logs` brings every byte, in a file."""
+    """10 MB in short lines: Redis and a notebook (also one that comes back after Redis has lost it)
+    get the first 2 MiB and one note; `%mecapy logs` brings every byte, in a file.
+    """
     with Client(stack.url, stack.token) as client:
         task = client.run(PRINTS, timeout=100)
         assert task.exception(100) is None
         gateway = stack.gateway()
         with redis.Redis.from_url(stack.settings()["MECAPY_REDIS_URL"]) as connection:
             stream: Any = connection.xrange(f"mecapy:events:{task.id}")
-            assert sum(len(value) for _, fields in stream for value in fields.values()) < 1.2 * kept.LIVE_BYTES
+            assert (
+                sum(len(value) for _, fields in stream for value in fields.values())
+                < 1.2 * kept.LIVE_BYTES
+            )
             for emptied in (False, True):
                 if emptied:
                     connection.flushdb()
                 seen = list(gateway.events(task.id))
-                assert WHOLE.startswith(text(seen)) and 1_500_000 < len(text(seen)) <= kept.LIVE_BYTES
+                assert (
+                    WHOLE.startswith(text(seen)) and 1_500_000 < len(text(seen)) <= kept.LIVE_BYTES
+                )
                 assert text(seen, "stderr") == kept.MORE and seen[-1].type == "completed"
         said = logs.show(gateway, task.id, tmp_path)
         assert "10.8 MB" in said and said.startswith(WHOLE[-4000:].rstrip()) and len(said) < 5000
@@ -55,10 +61,18 @@ def test_long_log(stack: Stack, tmp_path: Path) -> None:
 
 
 def test_odd_output(stack: Stack) -> None:
-    """No newline, bytes that are no UTF-8, escapes, a bar drawn 2,000 times: the log is what was written, undecodable bytes replaced."""
+    """No newline, bytes that are no UTF-8, escapes, a bar drawn 2,000 times: the log is what was
+    written, undecodable bytes replaced.
+    """
     with Client(stack.url, stack.token) as client:
         task = client.run(ODD, timeout=100)
         assert task.exception(100) is None
         bar = "".join(f"\r{n:5}/2000" for n in range(2000))
-        said, meant = task.logs(), "no newline " * 200_000 + "\ufffd\ufffd half \ufffd end" + "\x1b[31mred\x1b[0m \u2028 \x00\n" + bar
+        said, meant = (
+            task.logs(),
+            "no newline " * 200_000
+            + "\ufffd\ufffd half \ufffd end"
+            + "\x1b[31mred\x1b[0m \u2028 \x00\n"
+            + bar,
+        )
         assert len(said) == len(meant) and said == meant

@@ -24,7 +24,9 @@ RUNS = "print({said!r}, flush=True)\nimport time; time.sleep(100)"
 def started(log: Path, *words: str, **settings: str) -> Iterator[None]:
     """`mecapy …` with nothing but settings, as on another host."""
     with log.open("wb") as out:
-        process = subprocess.Popen(command(*words), stdout=out, stderr=out, env=environment(**settings), cwd="/")
+        process = subprocess.Popen(
+            command(*words), stdout=out, stderr=out, env=environment(**settings), cwd="/"
+        )
         try:
             yield
         finally:
@@ -33,21 +35,35 @@ def started(log: Path, *words: str, **settings: str) -> Iterator[None]:
 
 
 def test_second_gateway_and_second_worker(stack: Stack, tmp_path: Path) -> None:
-    """Settings and a start command are all they need: two tasks at once run on two workers, and each gateway follows
-    the task that was submitted to the other, from its first line."""
+    """Settings and a start command are all they need: two tasks at once run on two workers, and
+    each gateway follows the task that was submitted to the other, from its first line.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with ExitStack() as stopped, tempfile.TemporaryDirectory(prefix="mecapy-") as scratch:
         settings = stack.settings()
-        stopped.enter_context(started(tmp_path / "gateway.log", "gateway", "--port", str(port), **settings))
-        stopped.enter_context(started(tmp_path / "worker.log", "worker", **settings | {"TMPDIR": scratch}))
+        stopped.enter_context(
+            started(tmp_path / "gateway.log", "gateway", "--port", str(port), **settings)
+        )
+        stopped.enter_context(
+            started(tmp_path / "worker.log", "worker", **settings | {"TMPDIR": scratch})
+        )
         first, second = stack.gateway(), Gateway(f"http://127.0.0.1:{port}", stack.token)
         until(lambda: len(_workers(second)) == 2, 60)
         with Client(stack.url, stack.token) as one, Client(second.url, stack.token) as other:
-            tasks = [one.run(RUNS.format(said="to the first")), other.run(RUNS.format(said="to the second"))]
-            for task, elsewhere, said in zip(tasks, (second, first), ("to the first\n", "to the second\n"), strict=True):
-                assert next(event for event in elsewhere.events(task.id) if event.type == "stdout").data == {"text": said}
-            for task, elsewhere in zip(tasks, (second, first), strict=True):  # both run now, on workers with one slot each
+            tasks = [
+                one.run(RUNS.format(said="to the first")),
+                other.run(RUNS.format(said="to the second")),
+            ]
+            for task, elsewhere, said in zip(
+                tasks, (second, first), ("to the first\n", "to the second\n"), strict=True
+            ):
+                assert next(
+                    event for event in elsewhere.events(task.id) if event.type == "stdout"
+                ).data == {"text": said}
+            for task, elsewhere in zip(
+                tasks, (second, first), strict=True
+            ):  # both run now, on workers with one slot each
                 elsewhere.post(f"/tasks/{task.id}/cancel")
                 assert list(elsewhere.events(task.id))[-1].type == "cancelled"
         ran = {row["task_id"]: row["worker"] for row in first.get("/tasks")["tasks"]}

@@ -26,7 +26,8 @@ STARTER = """
 import sys, time
 from pathlib import Path
 from mecapy_backend.stack.services import Postgres, Valkey
-print(Postgres.start(Path(sys.argv[1]) / "p").pid, Valkey.start(Path(sys.argv[1]) / "v").pid, flush=True)
+print(Postgres.start(Path(sys.argv[1]) / "p").pid,
+      Valkey.start(Path(sys.argv[1]) / "v").pid, flush=True)
 input()
 """
 
@@ -40,7 +41,9 @@ async def _sql(url: str, statement: str) -> object:
 
 
 def test_postgres_keeps_its_data(tmp_path: Path) -> None:
-    """A PostgreSQL started again on the same directory, even after kill -9, has the same URL and data."""
+    """A PostgreSQL started again on the same directory, even after kill -9, has the same URL and
+    data.
+    """
     with Postgres.start(tmp_path) as first:
         asyncio.run(_sql(first.url, "CREATE TABLE kept AS SELECT 42 AS value"))
         os.kill(first.pid, signal.SIGKILL)
@@ -67,16 +70,30 @@ def test_both_ask_for_a_password(tmp_path: Path) -> None:
     """Whoever reaches the sockets without the password gets nothing."""
     with Postgres.start(tmp_path) as postgres, Valkey.start(tmp_path) as valkey:
         with pytest.raises(asyncpg.PostgresError, match="password"):
-            asyncio.run(_sql(postgres.url.replace(postgres.url.split("@")[0], "postgresql://postgres:wrong"), "SELECT 1"))
-        with redis.Redis(unix_socket_path=str(valkey.socket)) as client, pytest.raises(redis.AuthenticationError):
+            asyncio.run(
+                _sql(
+                    postgres.url.replace(postgres.url.split("@")[0], "postgresql://postgres:wrong"),
+                    "SELECT 1",
+                )
+            )
+        with (
+            redis.Redis(unix_socket_path=str(valkey.socket)) as client,
+            pytest.raises(redis.AuthenticationError),
+        ):
             client.get("x")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent has died")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux tells a child that its parent has died"
+)
 def test_they_end_with_their_starter(tmp_path: Path) -> None:
     """Kill -9 of the process that started them ends both."""
     starter = subprocess.Popen(
-        [sys.executable, "-c", STARTER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/"
+        [sys.executable, "-c", STARTER, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd="/",
     )
     assert starter.stdout and starter.stdin
     processes = [psutil.Process(int(pid)) for pid in starter.stdout.readline().split()]
@@ -86,7 +103,9 @@ def test_they_end_with_their_starter(tmp_path: Path) -> None:
 
 
 def test_a_lock_file_of_another_process(tmp_path: Path) -> None:
-    """A postmaster.pid whose pid is by now some other program (a new container, a reboot) stops nothing."""
+    """A postmaster.pid whose pid is by now some other program (a new container, a reboot) stops
+    nothing.
+    """
     Postgres.start(tmp_path).stop()
     lock = tmp_path / "postgres" / "postmaster.pid"
     lock.write_text(f"{os.getpid()}\n{tmp_path}\n")
@@ -104,7 +123,9 @@ def test_failing_start_says_why(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_as_an_unprivileged_user(tmp_path: Path) -> None:
-    """A whole stack runs for a user who is not root. (It keeps the right to read: this interpreter may lie below /root.)"""
+    """A whole stack runs for a user who is not root. (It keeps the right to read: this interpreter
+    may lie below /root.)
+    """
     data = tmp_path / "data"
     data.mkdir(mode=0o700)
     os.chown(data, 65534, 65534)
@@ -118,7 +139,9 @@ def test_as_an_unprivileged_user(tmp_path: Path) -> None:
 
 
 async def test_valkey_lets_go_of_finished_streams_first(tmp_path: Path) -> None:
-    """Full, it drops streams of finished tasks and takes on; the queue and the stream of a task that runs stay whole."""
+    """Full, it drops streams of finished tasks and takes on; the queue and the stream of a task
+    that runs stay whole.
+    """
     with Valkey.start(tmp_path) as server:
         queue = queues.connect(server.url)
         try:
@@ -127,7 +150,9 @@ async def test_valkey_lets_go_of_finished_streams_first(tmp_path: Path) -> None:
             await queue.put_back("ann", {f"task-{number}": float(number) for number in range(1000)})
             await events.append(queue, "runs", [("stdout", {"text": "first"})])
             for number in range(200):
-                await events.append(queue, f"ended-{number}", [("stdout", {"text": "x" * 200_000})], last=True)
+                await events.append(
+                    queue, f"ended-{number}", [("stdout", {"text": "x" * 200_000})], last=True
+                )
             assert await queue.depth() == 1000
             assert [event.data["text"] for event in await events.read(queue, "runs")] == ["first"]
             assert 0 < len(await queue.keys("mecapy:events:ended-*")) < 100

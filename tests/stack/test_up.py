@@ -20,11 +20,18 @@ from .running import Stack, environment, start, until
 
 
 def test_status_names_every_component(stack: Stack) -> None:
-    """`mecapy status --json` names gateway, redis, postgres and worker, each alive and healthy, under the URL that `up` printed."""
+    """`mecapy status --json` names gateway, redis, postgres and worker, each alive and healthy,
+    under the URL that `up` printed.
+    """
     found = stack.status()
     assert found["url"] == stack.url
     assert found["supervisor"]["pid"] == stack.process.pid
-    assert sorted(part["name"] for part in found["components"]) == ["gateway", "postgres", "redis", "worker"]
+    assert sorted(part["name"] for part in found["components"]) == [
+        "gateway",
+        "postgres",
+        "redis",
+        "worker",
+    ]
     assert all(psutil.pid_exists(part["pid"]) and part["healthy"] for part in found["components"])
     assert stack.part("worker")["id"]
 
@@ -35,14 +42,23 @@ def test_a_task_runs(stack: Stack) -> None:
 
 
 def test_secrets_are_private(stack: Stack) -> None:
-    """Nobody else can read the token, and no secret stands on a command line or in the state file."""
-    secrets = [path.read_text().strip() for path in stack.data.iterdir() if path.name == "token" or path.suffix == ".secret"]
+    """Nobody else can read the token, and no secret stands on a command line or
+    in the state file.
+    """
+    secrets = [
+        path.read_text().strip()
+        for path in stack.data.iterdir()
+        if path.name == "token" or path.suffix == ".secret"
+    ]
     assert len(secrets) == 3
     for path in stack.data.iterdir():
         if path.name == "token" or path.suffix == ".secret":
             assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(stack.data.stat().st_mode) == 0o700
-    shown = " ".join(" ".join(process.cmdline()) for process in stack.processes()) + (stack.data / "stack.json").read_text()
+    shown = (
+        " ".join(" ".join(process.cmdline()) for process in stack.processes())
+        + (stack.data / "stack.json").read_text()
+    )
     assert not [secret for secret in secrets if secret in shown]
 
 
@@ -51,13 +67,23 @@ def test_only_loopback(stack: Stack) -> None:
     addresses = set[str]()
     for process in stack.processes():
         with suppress(psutil.NoSuchProcess):  # one that ends just now
-            addresses |= {connection.laddr.ip for connection in process.net_connections("inet") if connection.status == "LISTEN"}
+            addresses |= {
+                connection.laddr.ip
+                for connection in process.net_connections("inet")
+                if connection.status == "LISTEN"
+            }
     assert addresses == {"127.0.0.1"}
 
 
 def test_second_up_is_refused(stack: Stack) -> None:
     """A second `up` on the same data says where the first one serves, and fails."""
-    done = subprocess.run(command("up", "--data", str(stack.data)), capture_output=True, text=True, check=False, timeout=20)
+    done = subprocess.run(
+        command("up", "--data", str(stack.data)),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
     assert done.returncode == 3
     assert stack.url in done.stderr
 
@@ -92,12 +118,20 @@ def test_side_by_side(stack: Stack, tmp_path: Any) -> None:
 
 
 def test_down_leaves_nothing_and_data_stays(tmp_path: Any) -> None:
-    """`mecapy down` ends every process; started again, token, address, tasks and results are the same."""
+    """`mecapy down` ends every process; started again, token, address, tasks and results are the
+    same.
+    """
     first = Stack.up(tmp_path / "data")
     task_id = first.gateway().post("/tasks", {"code": "print('kept'); 6 * 7"})["task_id"]
     until(lambda: first.final(task_id), 30)
     processes = first.processes()
-    done = subprocess.run(command("down", "--data", str(first.data)), capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        command("down", "--data", str(first.data)),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     first.close()
     assert (done.returncode, done.stdout.strip()) == (0, "stopped")
     assert first.process.returncode == 0
@@ -115,7 +149,10 @@ def test_ctrl_c(tmp_path: Any) -> None:
     """Ctrl-C while the stack is still starting leaves no process and no error."""
     process = start(tmp_path / "data")
     until(lambda: (tmp_path / "data" / "stack.json").exists())
-    everything = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    everything = [
+        psutil.Process(process.pid),
+        *psutil.Process(process.pid).children(recursive=True),
+    ]
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=30)
     assert (process.returncode, stderr) == (0, b"")
@@ -123,9 +160,18 @@ def test_ctrl_c(tmp_path: Any) -> None:
 
 
 def test_what_never_starts_is_explained(tmp_path: Any) -> None:
-    """A component that ends at every start makes `up` fail with the end of its log, and leaves nothing behind."""
+    """A component that ends at every start makes `up` fail with the end of its log, and leaves
+    nothing behind.
+    """
     broken = environment(MECAPY_WORKER_SLOTS="none")
-    done = subprocess.run(command("up", "--data", str(tmp_path)), capture_output=True, text=True, check=False, timeout=60, env=broken)
+    done = subprocess.run(
+        command("up", "--data", str(tmp_path)),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=broken,
+    )
     assert done.returncode == 1
     assert "worker_slots" in done.stderr.lower()
     assert not (tmp_path / "stack.json").exists()
@@ -135,7 +181,12 @@ def test_taken_port_is_explained(stack: Stack, tmp_path: Any) -> None:
     """A port in use is a sentence, not a traceback."""
     port = stack.url.rpartition(":")[2]
     done = subprocess.run(
-        command("up", "--data", str(tmp_path), "--port", port), capture_output=True, text=True, check=False, timeout=60, env=environment()
+        command("up", "--data", str(tmp_path), "--port", port),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=environment(),
     )
     assert done.returncode == 1
     assert f"port {port}" in done.stderr

@@ -1,4 +1,6 @@
-"""The child's half of a trip, as a program: open the inputs on stdin, run the code, write the result to stdout. No worker around it."""
+"""The child's half of a trip, as a program: open the inputs on stdin, run the code, write the
+result to stdout. No worker around it.
+"""
 
 import pickle
 import sys
@@ -17,9 +19,22 @@ inputs = opened.values[0]
 main.__dict__.update(inputs)
 watch, before = Watch(opened.memo, inputs.values(), main.__dict__), dict(main.__dict__)
 exec(compile(code, "<cell>", "exec"), main.__dict__)
-bound = {k: v for k, v in main.__dict__.items() if not k.startswith("__") and (k not in before or v is not before[k])}
+bound = {
+    k: v
+    for k, v in main.__dict__.items()
+    if not k.startswith("__") and (k not in before or v is not before[k])
+}
 deleted = [k for k in before if k not in main.__dict__]
-home = {"bound": bound, "deleted": deleted, "left": {}, "ambient": {}, "files": {}, "changed": watch.changed()}
+home = {
+    "bound": bound,
+    "deleted": deleted,
+    "left": {},
+    "ambient": {},
+    "files": {},
+    "changed": watch.changed(),
+}
 whole = [content for kind, content in home["changed"].values() if kind == "array"]
 packed, _ = payload.pack_result(home, main.__dict__, watch.objects, bound.values(), whole)
-out.buffer.write(pickle.dumps((packed.stream, [bytes(b) for b in packed.buffers], packed.size_bytes)))
+out.buffer.write(
+    pickle.dumps((packed.stream, [bytes(b) for b in packed.buffers], packed.size_bytes))
+)

@@ -1,4 +1,6 @@
-"""Values that pickle and cloudpickle take apart wrongly: closures, cached functions, slots, exceptions, overlapping windows."""
+"""Values that pickle and cloudpickle take apart wrongly: closures, cached functions, slots,
+exceptions, overlapping windows.
+"""
 
 from __future__ import annotations
 
@@ -11,31 +13,37 @@ from .test_trip import Notebook
 
 CASES = {
     "a closure's variable, changed there": (
-        "def make(n):\n    def up():\n        nonlocal n\n        n += 1\n        return n\n    return up\nup = make(3)",
+        "def make(n):\n    def up():\n        nonlocal n\n        n += 1\n        return n\n    "
+        "return up\nup = make(3)",
         "a = up(); b = up()",
         "up",
         "(a, b, up()) == (4, 5, 6)",
     ),
     "two closures that share a variable": (
-        "def make():\n    n = 0\n    def up():\n        nonlocal n\n        n += 1\n    return up, lambda: n\nup, get = make()",
+        "def make():\n    n = 0\n    def up():\n        nonlocal n\n        n += 1\n    return "
+        "up, lambda: n\nup, get = make()",
         "up(); seen = get()",
         "up get",
         "(seen, get()) == (1, 1)",
     ),
     "closures made there": (
         "x = 0",
-        "def make():\n    n = 0\n    def up():\n        nonlocal n\n        n += 1\n    return up, lambda: n\nup, get = make()\nup()",
+        "def make():\n    n = 0\n    def up():\n        nonlocal n\n        n += 1\n    return "
+        "up, lambda: n\nup, get = make()\nup()",
         "x",
         "(up(), get()) == (None, 2)",
     ),
     "a closure that calls itself": (
-        "def make():\n    def fac(n): return 1 if n < 2 else n * fac(n - 1)\n    return fac\nfac = make()",
-        "a = fac(5)\ndef make():\n    def fib(n): return n if n < 2 else fib(n - 1) + fib(n - 2)\n    return fib\nfib = make()",
+        "def make():\n    def fac(n): return 1 if n < 2 else n * fac(n - 1)\n    return fac\nfac "
+        "= make()",
+        "a = fac(5)\ndef make():\n    def fib(n): return n if n < 2 else fib(n - 1) + fib(n - "
+        "2)\n    return fib\nfib = make()",
         "fac",
         "(a, fac(4), fib(7)) == (120, 24, 13)",
     ),
     "a cached function that calls itself": (
-        "from functools import lru_cache\n@lru_cache(maxsize=None)\ndef fib(n): return n if n < 2 else fib(n - 1) + fib(n - 2)\nsame = fib",
+        "from functools import lru_cache\n@lru_cache(maxsize=None)\ndef fib(n): return n if n < 2 "
+        "else fib(n - 1) + fib(n - 2)\nsame = fib",
         "a = fib(60); size = fib.cache_info().currsize",
         "fib",
         "(a, size, fib is same, fib(10)) == (1548008755920, 61, True, 55)",
@@ -48,8 +56,10 @@ CASES = {
     ),
     "a class with a cached property, a function by type": (
         "x = 0",
-        "from functools import cached_property, singledispatch\nclass K:\n    @cached_property\n    def p(self): return 7\nk = K(); k.p\n"
-        "@singledispatch\ndef kind(x): return 'any'\n@kind.register\ndef _(x: int): return 'int'\nkind(3)",
+        "from functools import cached_property, singledispatch\nclass K:\n    @cached_property\n  "
+        "  def p(self): return 7\nk = K(); k.p\n"
+        "@singledispatch\ndef kind(x): return 'any'\n@kind.register\ndef _(x: int): return "
+        "'int'\nkind(3)",
         "x",
         "(k.p, K().p, kind(3), kind('')) == (7, 7, 'int', 'any')",
     ),
@@ -60,19 +70,23 @@ CASES = {
         "(n.a, n.b, type(n) is N, m.c, hasattr(n, '__dict__')) == (1, 'q', True, 2, False)",
     ),
     "an object with slots": (
-        "class S:\n    __slots__ = ('a', 'b', '__weakref__')\n    def __init__(self): self.a = 1\ns = S(); box = [s]",
+        "class S:\n    __slots__ = ('a', 'b', '__weakref__')\n    def __init__(self): self.a = "
+        "1\ns = S(); box = [s]",
         "s.a = 10; s.b = 2; t = S()\ntry: t.c = 1\nexcept AttributeError as no: refused = str(no)",
         "s S",
-        "(s.a, s.b, t.a, box[0] is s, type(t) is S, 'c' in refused) == (10, 2, 1, True, True, True)",
+        "(s.a, s.b, t.a, box[0] is s, type(t) is S, 'c' in refused) == (10, 2, 1, True, True, "
+        "True)",
     ),
     "slots and attributes": (
-        "class A:\n    __slots__ = ('_A__p',)\nclass B(A): pass\nb = B(); b._A__p = 1; b.q = 2; same = b",
+        "class A:\n    __slots__ = ('_A__p',)\nclass B(A): pass\nb = B(); b._A__p = 1; b.q = 2; "
+        "same = b",
         "b._A__p = 5; del b.q; b.r = 3",
         "b",
         "(b._A__p, vars(b), same is b) == (5, {'r': 3}, True)",
     ),
     "an exception with arguments of its own": (
-        "class E(OSError):\n    def __init__(self, a, *, b): super().__init__(2, f'{a}-{b}'); self.a, self.b = a, b\ne = E(1, b=2)",
+        "class E(OSError):\n    def __init__(self, a, *, b): super().__init__(2, f'{a}-{b}'); "
+        "self.a, self.b = a, b\ne = E(1, b=2)",
         "f = E(3, b=4); n = e.errno",
         "e E",
         "(n, e.a, f.b, f.errno, str(f), type(f) is E) == (2, 1, 4, 2, '[Errno 2] 3-4', True)",
@@ -83,7 +97,12 @@ CASES = {
         "v w",
         "a.tolist() == [100, 1, -1, -1, -1, 5, 6, 7, 8, 9] and v.base is a",
     ),
-    "a class whose module is None": ("x = 0", "C = type('C', (), {}); C.__module__ = None; c = C()", "x", "type(c).__name__ == 'C'"),
+    "a class whose module is None": (
+        "x = 0",
+        "C = type('C', (), {}); C.__module__ = None; c = C()",
+        "x",
+        "type(c).__name__ == 'C'",
+    ),
 }
 
 

@@ -1,4 +1,6 @@
-"""Objects whose class, the user's own, says itself how it pickles: they, and what they hold, stay what they are."""
+"""Objects whose class, the user's own, says itself how it pickles: they, and what they hold, stay
+what they are.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,13 @@ import pytest
 from .test_trip import Notebook
 
 GETSTATE = """
-    def __getstate__(self): return {name: value for name, value in vars(self).items() if name != 'cache'}
+    def __getstate__(self):
+        return {name: value for name, value in vars(self).items() if name != 'cache'}
     def __setstate__(self, state): vars(self).update(state); self.cache = None
 """
 ONLY_GETSTATE = """
-    def __getstate__(self): return {name: value for name, value in vars(self).items() if name != 'cache'}
+    def __getstate__(self):
+        return {name: value for name, value in vars(self).items() if name != 'cache'}
 """
 REDUCE = """
     def __reduce__(self): return Mesh, (self.nodes, self.step)
@@ -32,7 +36,8 @@ IN_ITS_DICT = """
 MESH = """
 import numpy as np
 class Mesh:
-    def __init__(self, nodes=None, step=0): self.nodes, self.step, self.cache = np.zeros(6) if nodes is None else nodes, step, None
+    def __init__(self, nodes=None, step=0):
+        self.nodes, self.step, self.cache = np.zeros(6) if nodes is None else nodes, step, None
 {how}
 class Solver:
     def __init__(self, mesh): self.mesh, self.x, self.step = mesh, mesh.nodes, 0
@@ -48,9 +53,14 @@ KINDS = {
 }
 
 
-CHANGES = {  # the code, what it reads, and (the first node, the mesh's step, the solver's) afterwards
+# the code, what it reads, and (the first node, the mesh's step, the solver's) afterwards
+CHANGES = {
     "an array": ("mesh.nodes[0] = 5", "mesh", (5, 0, 0)),
-    "an array and an attribute": ("solver.mesh.nodes[0] = 5; solver.mesh.step = 1", "solver", (5, 1, 0)),
+    "an array and an attribute": (
+        "solver.mesh.nodes[0] = 5; solver.mesh.step = 1",
+        "solver",
+        (5, 1, 0),
+    ),
     "what holds it": ("solver.step = 1", "solver", (0, 0, 1)),
     "in a list": ("meshes[0].step = 1; meshes[0].nodes[0] = 5", "meshes", (5, 1, 0)),
 }
@@ -58,13 +68,20 @@ CHANGES = {  # the code, what it reads, and (the first node, the mesh's step, th
 
 @pytest.mark.parametrize("how", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize(("change", "name", "after"), CHANGES.values(), ids=CHANGES)
-def test_what_it_holds_stays_itself(how: str, change: str, name: str, after: tuple[int, int, int]) -> None:
-    """An array seen through a mesh, a solver and a name of its own is one array before and after, with the values it got."""
+def test_what_it_holds_stays_itself(
+    how: str, change: str, name: str, after: tuple[int, int, int]
+) -> None:
+    """An array seen through a mesh, a solver and a name of its own is one array before and after,
+    with the values it got.
+    """
     notebook = Notebook()
     notebook.local(MESH.format(how=how))
     notebook.local("were = mesh, nodes")
     notebook.remote(change, name)
-    notebook.local("assert mesh is were[0] and nodes is were[1] and solver.mesh is mesh is meshes[0] and mesh.nodes is nodes is solver.x")
+    notebook.local(
+        "assert mesh is were[0] and nodes is were[1] and solver.mesh is mesh is meshes[0] and "
+        "mesh.nodes is nodes is solver.x"
+    )
     assert (notebook.ns["nodes"][0], notebook.ns["mesh"].step, notebook.ns["solver"].step) == after
 
 
@@ -95,7 +112,9 @@ COPIES = {
 
 
 @pytest.mark.parametrize("how", COPIES.values(), ids=COPIES)
-@pytest.mark.parametrize("change", ["mesh.nodes[0] = 5", "mesh.nodes = mesh.nodes + 5", "solver.mesh.nodes[0] = 5"])
+@pytest.mark.parametrize(
+    "change", ["mesh.nodes[0] = 5", "mesh.nodes = mesh.nodes + 5", "solver.mesh.nodes[0] = 5"]
+)
 def test_what_it_copies_is_not_lost(how: str, change: str) -> None:
     """Where what was sent is only a copy of what it holds, a change still arrives."""
     notebook = Notebook()
@@ -127,12 +146,19 @@ monitor = Monitor(); log = monitor.log
 
 
 def test_what_stays_at_home_is_kept() -> None:
-    """What `__getstate__` leaves out is there after the cell; it raises on the other side, where that is missing, and nothing is lost."""
+    """What `__getstate__` leaves out is there after the cell; it raises on the other side, where
+    that is missing, and nothing is lost.
+    """
     notebook = Notebook()
     notebook.local(LIVE)
     original = notebook.ns["monitor"]
     notebook.remote("monitor.n += 1; monitor.seen.append(2); monitor.new = 3", "monitor")
-    assert notebook.ns["monitor"] is original and vars(original) == {"n": 1, "seen": [2], "new": 3, "log": notebook.ns["log"]}
+    assert notebook.ns["monitor"] is original and vars(original) == {
+        "n": 1,
+        "seen": [2],
+        "new": 3,
+        "log": notebook.ns["log"],
+    }
     notebook.remote("del monitor.new", "monitor")
     assert vars(original) == {"n": 1, "seen": [2], "log": notebook.ns["log"]}
 

@@ -1,4 +1,6 @@
-"""Values there and back between two processes: aliasing, changes in place, functions, classes, views."""
+"""Values there and back between two processes: aliasing, changes in place, functions, classes,
+views.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,12 @@ class Notebook:
     """A namespace, and what the last trip sent back."""
 
     def __init__(self) -> None:
-        self.ns: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__, "np": np, "pd": pd}
+        self.ns: dict[str, Any] = {
+            "__name__": "__main__",
+            "__builtins__": __builtins__,
+            "np": np,
+            "pd": pd,
+        }
         self.back_bytes = 0
 
     def local(self, code: str) -> None:
@@ -34,10 +41,16 @@ class Notebook:
 
     def remote(self, code: str, *names: str) -> list[str]:
         """Run `code` on the other side with these variables, and bring home what it did."""
-        values = {name: self.ns[name] for name in (*(m for m in ("np", "pd") if m + "." in code), *names)}
+        values = {
+            name: self.ns[name] for name in (*(m for m in ("np", "pd") if m + "." in code), *names)
+        }
         packed = payload.pack([values], self.ns, prelude=lambda own: prelude.make(own, values, ()))
-        request = pickle.dumps((textwrap.dedent(code), packed.stream, [bytearray(b) for b in packed.buffers]))
-        done = subprocess.run([sys.executable, OTHER_SIDE], input=request, capture_output=True, timeout=60)
+        request = pickle.dumps(
+            (textwrap.dedent(code), packed.stream, [bytearray(b) for b in packed.buffers])
+        )
+        done = subprocess.run(
+            [sys.executable, OTHER_SIDE], input=request, capture_output=True, timeout=60
+        )
         assert done.returncode == 0, done.stderr.decode()
         stream, buffers, self.back_bytes = pickle.loads(done.stdout)  # noqa: S301 our own process
         by_digest = {str(i): bytearray(b) for i, b in enumerate(buffers)}
@@ -52,10 +65,16 @@ def notebook() -> Notebook:
 
 
 def test_an_alias_sees_a_change_in_place(notebook: Notebook) -> None:
-    """After `b = a`, a remote `a.append(1)` is seen through both names, and through a container that holds it."""
+    """After `b = a`, a remote `a.append(1)` is seen through both names, and through a container
+    that holds it.
+    """
     notebook.local("a = []; b = a; box = {'in': a}")
     assert notebook.remote("a.append(1)", "a") == ["a", "b"]
-    assert notebook.ns["a"] == [1] and notebook.ns["b"] is notebook.ns["a"] and notebook.ns["box"]["in"] is notebook.ns["a"]
+    assert (
+        notebook.ns["a"] == [1]
+        and notebook.ns["b"] is notebook.ns["a"]
+        and notebook.ns["box"]["in"] is notebook.ns["a"]
+    )
 
 
 CHANGES = {
@@ -63,16 +82,34 @@ CHANGES = {
     "dict order": ("x = {'a': 1, 'b': 2}", "x['a'] = x.pop('a')", {"b": 2, "a": 1}),
     "set": ("x = {1, 2}", "x.add(3)", {1, 2, 3}),
     "bytearray": ("x = bytearray(b'abc')", "x[0] = 120", bytearray(b"xbc")),
-    "deque": ("from collections import deque\nx = deque([1], maxlen=3)", "x.extend([2, 3, 4])", deque([2, 3, 4], maxlen=3)),
-    "defaultdict": ("from collections import defaultdict\nx = defaultdict(list)", "x['a'].append(1)", defaultdict(list, a=[1])),
-    "Counter": ("from collections import Counter\nx = Counter('aab')", "x.update('b')", Counter(a=2, b=2)),
-    "OrderedDict": ("from collections import OrderedDict\nx = OrderedDict(a=1, b=2)", "x.move_to_end('a')", OrderedDict(b=2, a=1)),
+    "deque": (
+        "from collections import deque\nx = deque([1], maxlen=3)",
+        "x.extend([2, 3, 4])",
+        deque([2, 3, 4], maxlen=3),
+    ),
+    "defaultdict": (
+        "from collections import defaultdict\nx = defaultdict(list)",
+        "x['a'].append(1)",
+        defaultdict(list, a=[1]),
+    ),
+    "Counter": (
+        "from collections import Counter\nx = Counter('aab')",
+        "x.update('b')",
+        Counter(a=2, b=2),
+    ),
+    "OrderedDict": (
+        "from collections import OrderedDict\nx = OrderedDict(a=1, b=2)",
+        "x.move_to_end('a')",
+        OrderedDict(b=2, a=1),
+    ),
     "nested": ("x = {'a': [{'b': [1]}]}", "x['a'][0]['b'].append(2)", {"a": [{"b": [1, 2]}]}),
 }
 
 
 @pytest.mark.parametrize(("before", "change", "after"), CHANGES.values(), ids=CHANGES)
-def test_a_container_changed_in_place_stays_itself(notebook: Notebook, before: str, change: str, after: Any) -> None:
+def test_a_container_changed_in_place_stays_itself(
+    notebook: Notebook, before: str, change: str, after: Any
+) -> None:
     """Every kind of container is changed, not replaced, and holds what the remote one held."""
     notebook.local(before)
     original = notebook.ns["x"]
@@ -90,11 +127,19 @@ def test_an_array_and_its_view_change_together(notebook: Notebook, size: int) ->
 
 
 def test_a_view_made_on_the_other_side_is_a_window_at_home(notebook: Notebook) -> None:
-    """`view = a[1:, ::2]` in a cell: writing to it at home writes to `a`, also when a is itself a reshaped array."""
+    """`view = a[1:, ::2]` in a cell: writing to it at home writes to `a`, also when a is itself a
+    reshaped array.
+    """
     notebook.local("a = np.arange(15).reshape(3, 5)")
-    notebook.remote("view = a[1:, ::2]; row = view[0]; fresh = np.arange(6).reshape(2, 3); top = fresh[0]", "a")
+    notebook.remote(
+        "view = a[1:, ::2]; row = view[0]; fresh = np.arange(6).reshape(2, 3); top = fresh[0]", "a"
+    )
     notebook.local("view[:] = -1; top[:] = 9")
-    assert notebook.ns["a"].tolist()[1] == [-1, 6, -1, 8, -1] and notebook.ns["row"].tolist() == [-1, -1, -1]
+    assert notebook.ns["a"].tolist()[1] == [-1, 6, -1, 8, -1] and notebook.ns["row"].tolist() == [
+        -1,
+        -1,
+        -1,
+    ]
     assert notebook.ns["fresh"].tolist() == [[9, 9, 9], [3, 4, 5]]
     notebook.remote("same = np.shares_memory(view, a)", "a", "view")
     assert notebook.ns["same"]
@@ -108,7 +153,9 @@ def test_a_single_changed_element_is_noticed(notebook: Notebook) -> None:
 
 
 def test_unchanged_inputs_do_not_come_back(notebook: Notebook) -> None:
-    """A result that holds an input brings a number, not the bytes, and arrives as the same object."""
+    """A result that holds an input brings a number, not the bytes,
+    and arrives as the same object.
+    """
     notebook.local("a = np.arange(1_000_000.)")
     notebook.remote("y = {'data': a, 'sum': float(a.sum())}", "a")
     assert notebook.ns["y"]["data"] is notebook.ns["a"] and notebook.back_bytes < 2000
@@ -118,12 +165,16 @@ def test_a_reshaped_array_is_replaced_under_every_name(notebook: Notebook) -> No
     """What cannot be done in place is done by name: both names mean the new array."""
     notebook.local("a = np.arange(4.); b = a")
     # NumPy 2.5 (for Python 3.12 and newer) deprecates it.
-    notebook.remote("import warnings\nwith warnings.catch_warnings(action='ignore'): a.shape = (2, 2)", "a")
+    notebook.remote(
+        "import warnings\nwith warnings.catch_warnings(action='ignore'): a.shape = (2, 2)", "a"
+    )
     assert notebook.ns["a"].shape == (2, 2) and notebook.ns["b"] is notebook.ns["a"]
 
 
 def test_a_notebook_class_comes_back_as_itself(notebook: Notebook) -> None:
-    """isinstance holds for objects made remotely, attributes set remotely arrive on the original object and class."""
+    """isinstance holds for objects made remotely, attributes set remotely arrive on the original
+    object and class.
+    """
     notebook.local("""
         class Beam:
             count = 0
@@ -138,7 +189,9 @@ def test_a_notebook_class_comes_back_as_itself(notebook: Notebook) -> None:
 
 
 def test_functions_share_the_namespace_of_the_cell(notebook: Notebook) -> None:
-    """A notebook's function sees a global the cell binds, and a global it writes comes home; a remote function reads home's globals."""
+    """A notebook's function sees a global the cell binds, and a global it writes comes home; a
+    remote function reads home's globals.
+    """
     notebook.local("""
         k = 1; calls = 0
         def f():
@@ -166,7 +219,9 @@ def test_functions_bring_what_they_read(notebook: Notebook) -> None:
 
 
 def test_recursion_and_closures(notebook: Notebook) -> None:
-    """Recursive functions, closures over changed state, decorated and lambda functions run as at home."""
+    """Recursive functions, closures over changed state, decorated and lambda functions run as at
+    home.
+    """
     notebook.local("""
         def fib(n): return n if n < 2 else fib(n - 1) + fib(n - 2)
         def counter():
@@ -199,7 +254,10 @@ FRAMES = {
 @pytest.mark.parametrize("change", FRAMES.values(), ids=FRAMES)
 def test_a_frame_changed_in_place_stays_itself(notebook: Notebook, change: str) -> None:
     """A DataFrame is changed through all its names; a copy made before is not."""
-    notebook.local("df = pd.DataFrame({'x': [1., 2.], 's': ['a', None], 't': pd.date_range('2020', periods=2)})")
+    notebook.local(
+        "df = pd.DataFrame({'x': [1., 2.], 's': ['a', None], 't': pd.date_range('2020', "
+        "periods=2)})"
+    )
     notebook.local("alias = df; before = df.copy()")
     kept = notebook.ns["before"].copy()
     expected = notebook.ns["df"].copy()
@@ -210,7 +268,9 @@ def test_a_frame_changed_in_place_stays_itself(notebook: Notebook, change: str) 
 
 
 def test_a_lazy_copy_of_a_frame_is_not_touched(notebook: Notebook) -> None:
-    """pandas shares memory between frames until one is written: a change that comes home must not leak into the other."""
+    """pandas shares memory between frames until one is written: a change that comes home must not
+    leak into the other.
+    """
     notebook.local("df = pd.DataFrame({'x': np.arange(5.)}); shares = df[:]")
     notebook.remote("df.iloc[0, 0] = 100.0", "df")
     assert notebook.ns["df"].iloc[0, 0] == 100.0 and notebook.ns["shares"].iloc[0, 0] == 0.0
@@ -222,7 +282,10 @@ def test_random_generators_go_on(notebook: Notebook) -> None:
     reference = np.random.default_rng(1)
     expected = reference.random(3), reference.random(3)
     notebook.remote("y = rng.random(3)", "rng")
-    assert notebook.ns["y"].tolist() == expected[0].tolist() and notebook.ns["alias"].random(3).tolist() == expected[1].tolist()
+    assert (
+        notebook.ns["y"].tolist() == expected[0].tolist()
+        and notebook.ns["alias"].random(3).tolist() == expected[1].tolist()
+    )
 
 
 ARRAYS: dict[str, Any] = {
@@ -245,13 +308,23 @@ def test_arrays_make_the_trip(notebook: Notebook, array: Any) -> None:
     notebook.ns["a"] = array
     notebook.remote("b = a.copy(order='K'); same = b.flags.writeable and a.flags.writeable", "a")
     back = notebook.ns["b"]
-    assert back.dtype == array.dtype and back.shape == array.shape and np.array_equal(back, array) and notebook.ns["same"]
+    assert (
+        back.dtype == array.dtype
+        and back.shape == array.shape
+        and np.array_equal(back, array)
+        and notebook.ns["same"]
+    )
     assert back.flags.writeable
 
 
 def test_sparse_and_masked(notebook: Notebook) -> None:
-    """Sparse matrices and masked arrays arrive equal; a sparse matrix changed in place stays itself."""
-    notebook.ns |= {"s": scipy.sparse.random_array((300, 300), density=0.1, format="csr", rng=1), "m": np.ma.masked_less(np.arange(5), 2)}
+    """Sparse matrices and masked arrays arrive equal; a sparse matrix changed in place stays
+    itself.
+    """
+    notebook.ns |= {
+        "s": scipy.sparse.random_array((300, 300), density=0.1, format="csr", rng=1),
+        "m": np.ma.masked_less(np.arange(5), 2),
+    }
     original, expected = notebook.ns["s"], notebook.ns["s"] * 2
     notebook.remote("s.data *= 2; n = m * 2", "s", "m")
     assert notebook.ns["s"] is original and (original != expected).nnz == 0
@@ -259,33 +332,59 @@ def test_sparse_and_masked(notebook: Notebook) -> None:
 
 
 def test_arrow_tables(notebook: Notebook) -> None:
-    """An Arrow table arrives equal and is what the cell computes with: text, dictionaries, times, lists, gaps; large and empty."""
+    """An Arrow table arrives equal and is what the cell computes with: text, dictionaries, times,
+    lists, gaps; large and empty.
+    """
     arrow = pytest.importorskip("pyarrow")
     numbers = range(50_000)
     table = arrow.table({
-        "x": arrow.array(np.arange(50_000.0)), "s": [None if n % 7 == 0 else f"ü{n}" for n in numbers],
+        "x": arrow.array(np.arange(50_000.0)),
+        "s": [None if n % 7 == 0 else f"ü{n}" for n in numbers],
         "c": arrow.array([f"k{n % 5}" for n in numbers]).dictionary_encode(),
-        "t": arrow.array(np.arange(50_000), arrow.timestamp("us", "Europe/Paris")), "l": [[n, n] for n in numbers],
+        "t": arrow.array(np.arange(50_000), arrow.timestamp("us", "Europe/Paris")),
+        "l": [[n, n] for n in numbers],
     })  # fmt: skip
-    notebook.ns |= {"t": table, "part": table.slice(10, 100), "none": table.slice(0, 0), "f": table.to_pandas(types_mapper=pd.ArrowDtype)}
-    notebook.remote("u = t.append_column('y', t['x']); g = f.copy(); g['x'] = g['x'] * 2; same = (t, part, none)", "t", "part", "none", "f")
-    assert notebook.ns["u"].equals(table.append_column("y", table["x"])) and notebook.ns["same"][0] is table
+    notebook.ns |= {
+        "t": table,
+        "part": table.slice(10, 100),
+        "none": table.slice(0, 0),
+        "f": table.to_pandas(types_mapper=pd.ArrowDtype),
+    }
+    notebook.remote(
+        "u = t.append_column('y', t['x']); g = f.copy(); g['x'] = g['x'] * 2; same = (t, part, "
+        "none)",
+        "t",
+        "part",
+        "none",
+        "f",
+    )
+    assert (
+        notebook.ns["u"].equals(table.append_column("y", table["x"]))
+        and notebook.ns["same"][0] is table
+    )
     assert notebook.ns["g"]["x"].sum() == 2 * np.arange(50_000.0).sum()
     assert notebook.ns["g"].drop(columns="x").equals(notebook.ns["f"].drop(columns="x"))
     assert notebook.ns["none"].num_rows == 0 and notebook.ns["part"].equals(table.slice(10, 100))
 
 
 def test_frames_with_every_kind_of_column(notebook: Notebook) -> None:
-    """Text, categories, times with and without a zone, whole numbers with gaps, an index of two levels: equal, and writable."""
+    """Text, categories, times with and without a zone, whole numbers with gaps, an index of two
+    levels: equal, and writable.
+    """
     count = 20_000
     frame = pd.DataFrame({
-        "s": pd.Series([f"ü{n}" for n in range(count)], dtype="string"), "o": [f"o{n}" for n in range(count)],
-        "c": pd.Categorical([f"k{n % 5}" for n in range(count)], ordered=True), "i": pd.array([1, None] * (count // 2), dtype="Int64"),
-        "t": pd.date_range("2020-01-01", periods=count, freq="s"), "z": pd.date_range("2020-01-01", periods=count, freq="s", tz="UTC"),
+        "s": pd.Series([f"ü{n}" for n in range(count)], dtype="string"),
+        "o": [f"o{n}" for n in range(count)],
+        "c": pd.Categorical([f"k{n % 5}" for n in range(count)], ordered=True),
+        "i": pd.array([1, None] * (count // 2), dtype="Int64"),
+        "t": pd.date_range("2020-01-01", periods=count, freq="s"),
+        "z": pd.date_range("2020-01-01", periods=count, freq="s", tz="UTC"),
         "d": pd.to_timedelta(np.arange(count), unit="s"),
     }).set_index(["o", "i"], drop=False)  # fmt: skip
     notebook.ns |= {"f": frame, "none": frame.iloc[:0]}
-    notebook.remote("g = f.copy(); f.iloc[0, 0] = 'new'; g.iloc[1, 0] = 'other'; h = none.copy()", "f", "none")
+    notebook.remote(
+        "g = f.copy(); f.iloc[0, 0] = 'new'; g.iloc[1, 0] = 'other'; h = none.copy()", "f", "none"
+    )
     back = notebook.ns["g"]
     assert (back.iloc[0, 0], back.iloc[1, 0], frame.iloc[0, 0]) == ("ü0", "other", "new")
     pd.testing.assert_frame_equal(back.iloc[2:], frame.iloc[2:])
@@ -299,35 +398,69 @@ def test_memory_mapped_arrays(notebook: Notebook, tmp_path: Path) -> None:
     notebook.ns["m"] = np.memmap(tmp_path / "m", "f8", mode="r")
     notebook.remote("b = m * 1; n = m.sum()", "m")
     notebook.ns["b"][0] = 5
-    assert np.array_equal(notebook.ns["b"][1:], notebook.ns["m"][1:]) and notebook.ns["n"] == np.arange(100_000.0).sum()
+    assert (
+        np.array_equal(notebook.ns["b"][1:], notebook.ns["m"][1:])
+        and notebook.ns["n"] == np.arange(100_000.0).sum()
+    )
 
 
-def test_modules_of_the_user_travel(notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A module of the user's own folder works on the other side, with the state it has by now, a lock at its top level included."""
+def test_modules_of_the_user_travel(
+    notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module of the user's own folder works on the other side, with the state it has by now, a
+    lock at its top level included.
+    """
     (tmp_path / "own_part.py").write_text("SCALE = 10\ndef scaled(x): return x * SCALE\n")
-    own = "import threading\nfrom own_part import scaled\nLOCK = threading.Lock()\nclass Part:\n    w = 2\n"
+    own = (
+        "import threading\nfrom own_part import scaled\nLOCK = threading.Lock()\nclass Part:\n  "
+        "  w = 2\n"
+    )
     (tmp_path / "own_module.py").write_text(own)
     monkeypatch.syspath_prepend(tmp_path)
-    notebook.local("import own_module, own_part; own_part.SCALE = 100; part = own_module.Part(); f = own_module.scaled")
-    notebook.remote("y = own_module.scaled(2), f(3), part.w; made = own_module.Part()", "own_module", "part", "f")
+    notebook.local(
+        "import own_module, own_part; own_part.SCALE = 100; part = own_module.Part(); f = "
+        "own_module.scaled"
+    )
+    notebook.remote(
+        "y = own_module.scaled(2), f(3), part.w; made = own_module.Part()",
+        "own_module",
+        "part",
+        "f",
+    )
     assert notebook.ns["y"] == (200, 300, 2)
     assert isinstance(notebook.ns["made"], notebook.ns["own_module"].Part)
 
 
-def test_what_two_own_modules_share_stays_shared(notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A dict that one own module imported from another is one dict on the other side, too, with what it holds by now."""
+def test_what_two_own_modules_share_stays_shared(
+    notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dict that one own module imported from another is one dict on the other side, too, with
+    what it holds by now.
+    """
     (tmp_path / "own_settings.py").write_text("CHOSEN = {'n': 1}\n")
-    (tmp_path / "own_reader.py").write_text("from own_settings import CHOSEN\ndef chosen(): return CHOSEN['n']\n")
+    (tmp_path / "own_reader.py").write_text(
+        "from own_settings import CHOSEN\ndef chosen(): return CHOSEN['n']\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     notebook.local("import own_settings, own_reader; own_settings.CHOSEN['n'] = 2")
-    notebook.remote("seen = own_reader.chosen(); own_settings.CHOSEN['n'] = 3; then = own_reader.chosen()", "own_settings", "own_reader")
+    notebook.remote(
+        "seen = own_reader.chosen(); own_settings.CHOSEN['n'] = 3; then = own_reader.chosen()",
+        "own_settings",
+        "own_reader",
+    )
     assert (notebook.ns["seen"], notebook.ns["then"]) == (2, 3)
 
 
-def test_the_process_keeps_its_own_paths(notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An own module that holds sys.path under a name of its own does not bring this machine's paths to the other side."""
+def test_the_process_keeps_its_own_paths(
+    notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An own module that holds sys.path under a name of its own does not bring this machine's paths
+    to the other side.
+    """
     (tmp_path / "own_paths.py").write_text("import sys\nPATHS = sys.path\n")
     monkeypatch.syspath_prepend(tmp_path)
     notebook.local("import own_paths")
-    notebook.remote("import sys; theirs = own_paths.PATHS is sys.path; paths = list(sys.path)", "own_paths")
+    notebook.remote(
+        "import sys; theirs = own_paths.PATHS is sys.path; paths = list(sys.path)", "own_paths"
+    )
     assert notebook.ns["theirs"] and str(tmp_path) not in notebook.ns["paths"]

@@ -1,4 +1,6 @@
-"""When a block is drawn, and what is left of it: on a recording surface, on a terminal, and as the messages a kernel publishes."""
+"""When a block is drawn, and what is left of it: on a recording surface, on a terminal, and as the
+messages a kernel publishes.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,14 @@ class Clock:
 class Published(list[tuple[dict[str, Any], bool, str]]):
     """What a kernel published: (mimebundle, is it an update, display id)."""
 
-    def __call__(self, data: dict[str, Any], metadata: dict[str, Any], *, transient: dict[str, str], update: bool) -> None:
+    def __call__(
+        self,
+        data: dict[str, Any],
+        metadata: dict[str, Any],
+        *,
+        transient: dict[str, str],
+        update: bool,
+    ) -> None:
         assert metadata == {}
         self.append((data, update, transient["display_id"]))
 
@@ -63,8 +72,9 @@ def test_nothing_is_shown_when_quiet() -> None:
 
 
 def test_a_quiet_cell_has_its_own_bar() -> None:
-    """With `--quiet` nothing is shown but the cell's progress, once a second in one line of stderr; it makes room for the cell's output,
-    and nothing of it stays."""
+    """With `--quiet` nothing is shown but the cell's progress, once a second in one line of stderr;
+    it makes room for the cell's output, and nothing of it stays.
+    """
     clock, stream = Clock(), io.StringIO()
     block = LiveBlock("beam", surface=BarAlone(stream), now=clock)
     block.event(event("started", worker="w2"))
@@ -87,7 +97,9 @@ def test_a_quiet_cell_has_its_own_bar() -> None:
 
 
 def test_a_late_block_becomes_static_in_its_place() -> None:
-    """Published once as a widget with its twins, and at the end replaced by the twins alone; the widget is closed."""
+    """Published once as a widget with its twins, and at the end replaced by the twins alone; the
+    widget is closed.
+    """
     clock, published = Clock(), Published()
     notebook = Notebook(published)
     block = LiveBlock("beam", surface=notebook, now=clock)
@@ -115,7 +127,9 @@ def test_a_sent_task_is_queued() -> None:
 
 
 def test_at_most_ten_updates_a_second() -> None:
-    """A thousand progress events in a second change the trait at most ten times, and the last of them is shown."""
+    """A thousand progress events in a second change the trait at most ten times, and the last of
+    them is shown.
+    """
     clock = Clock()
     notebook = Notebook(Published())
     block = LiveBlock("beam", after_s=0, surface=notebook, now=clock)
@@ -153,7 +167,9 @@ def test_the_browser_hears_of_an_unchanged_block() -> None:
 
 @pytest.mark.parametrize("wait", [False, True])
 def test_a_cleared_block_comes_back(wait: bool) -> None:
-    """After the cell's `clear_output` the same widget is published again; with `wait` only after the output that clears."""
+    """After the cell's `clear_output` the same widget is published again; with `wait` only after
+    the output that clears.
+    """
     clock, published = Clock(), Published()
     block = LiveBlock("beam", after_s=0, surface=Notebook(published), now=clock)
     block.event(event("started", worker="w2"))
@@ -200,7 +216,10 @@ def test_without_widgets_the_static_twin_stands(monkeypatch: pytest.MonkeyPatch)
     ]
 
 
-@pytest.mark.parametrize(("error", "text"), [(ConnectionError("gone"), "✖ ConnectionError"), (KeyboardInterrupt(), "■ cancelled · 0:03")])
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [(ConnectionError("gone"), "✖ ConnectionError"), (KeyboardInterrupt(), "■ cancelled · 0:03")],
+)
 def test_a_block_left_by_an_error_does_not_go_on_running(error: BaseException, text: str) -> None:
     """When following the task fails, the last line says with what."""
     clock, published = Clock(), Published()
@@ -227,7 +246,9 @@ def screen(written: str) -> str:
 
 
 def test_a_terminal_rewrites_one_line_and_steps_aside() -> None:
-    """The line is rewritten in place, erased before the cell's own output, kept off a line the cell has begun, and ends as one line."""
+    """The line is rewritten in place, erased before the cell's own output, kept off a line the cell
+    has begun, and ends as one line.
+    """
     clock, stream = Clock(), Tty()
     block = LiveBlock("beam", after_s=0, surface=Terminal(stream), now=clock)
     block.event(event("started", worker="w2"))
@@ -267,7 +288,9 @@ def test_the_name_is_cleaned_before_it_is_kept() -> None:
 
 
 def test_detach_leaves_the_task_and_says_how_to_come_back() -> None:
-    """Detached from another thread, the next tick raises; the last line has the way back, and it is no failure."""
+    """Detached from another thread, the next tick raises; the last line has the way back, and it is
+    no failure.
+    """
     clock, published = Clock(), Published()
     block = LiveBlock("beam", after_s=0, surface=Notebook(published), now=clock)
 
@@ -280,11 +303,16 @@ def test_detach_leaves_the_task_and_says_how_to_come_back() -> None:
 
     with pytest.raises(errors.TaskDetached, match="%mecapy attach 1a2b3c4d"):
         waits()
-    assert published[-1][0]["text/plain"] == "↗ detached · the task goes on · %mecapy attach 1a2b3c4d brings it home"
+    assert (
+        published[-1][0]["text/plain"]
+        == "↗ detached · the task goes on · %mecapy attach 1a2b3c4d brings it home"
+    )
 
 
 def test_a_page_reaches_a_busy_kernel() -> None:
-    """What the page says on the control channel comes to the listener it names; anything else is nobody's."""
+    """What the page says on the control channel comes to the listener it names; anything else is
+    nobody's.
+    """
 
     class Kernel:
         control_thread: object = object()
@@ -295,7 +323,14 @@ def test_a_page_reaches_a_busy_kernel() -> None:
     kernel, heard = Kernel(), list[str]()
     name = reach.listen(kernel, heard.append)
     handle = kernel.control_handlers[reach.MESSAGE]
-    for content in ({"listener": name, "word": "detach"}, {"listener": "other", "word": "x"}, {"listener": name, "word": 7}, {}, None, []):
+    for content in (
+        {"listener": name, "word": "detach"},
+        {"listener": "other", "word": "x"},
+        {"listener": name, "word": 7},
+        {},
+        None,
+        [],
+    ):
         handle(None, [], {"content": content})
     reach.forget(name)
     handle(None, [], {"content": {"listener": name, "word": "late"}})
@@ -304,7 +339,9 @@ def test_a_page_reaches_a_busy_kernel() -> None:
 
 
 def test_a_task_come_back_to_shows_how_long_it_has_run() -> None:
-    """The clock of a task that is attached to begins where the task began; that of one just sent begins now."""
+    """The clock of a task that is attached to begins where the task began; that of one just sent
+    begins now.
+    """
     hour_ago = wire.Event(f"{int((time.time() - 3600) * 1000)}-0", "started", {"worker": "w2"})
     for sent_bytes, text in ((0, "1:00:00"), (10, "0:00")):
         clock = Clock()

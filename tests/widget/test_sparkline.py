@@ -6,7 +6,9 @@ from mecapy_jupyter.block.sparkline import MOST, NOTHING, bars, noted, shares
 
 
 def test_a_long_run_keeps_its_peak_and_its_end() -> None:
-    """Ten thousand values stay few points: the peak stands where it was, the last value at the end."""
+    """Ten thousand values stay few points: the peak stands where it was,
+    the last value at the end.
+    """
     trail = NOTHING
     for number in range(10_000):
         trail = noted(trail, 9.0 if number == 5000 else 2.0 if number == 9999 else 1.0)
@@ -18,7 +20,9 @@ def test_a_long_run_keeps_its_peak_and_its_end() -> None:
 
 
 def test_shares_are_of_the_limit_or_else_of_the_highest() -> None:
-    """The curve touches its top at the limit; without one, at its own peak. Nothing is divided by zero."""
+    """The curve touches its top at the limit; without one, at its own peak. Nothing is divided by
+    zero.
+    """
     trail = noted(noted(NOTHING, 2.0), 4.0)
     assert shares(trail, 8.0) == [0.25, 0.5]
     assert shares(trail, None) == [0.5, 1.0]
@@ -27,7 +31,9 @@ def test_shares_are_of_the_limit_or_else_of_the_highest() -> None:
 
 
 def test_bars_are_few() -> None:
-    """However many points there are, at most eight characters, each the peak of what it stands for."""
+    """However many points there are, at most eight characters,
+    each the peak of what it stands for.
+    """
     assert bars([]) == ""
     assert bars([0.0, 0.5, 1.0]) == "▁▅█"
     assert len(bars([n / 31 for n in range(32)])) == 8

@@ -41,14 +41,22 @@ def test_status_html_says_the_same() -> None:
 
 
 def test_status_as_the_gateway_says_it() -> None:
-    """Times instead of seconds, and slots without how many are busy, are read too; what is not known is not claimed."""
-    times = {"started_at": "2026-01-01T10:00:00+00:00", "completed_at": "2026-01-01T10:03:38.5+00:00"}
+    """Times instead of seconds, and slots without how many are busy, are read too; what is not
+    known is not claimed.
+    """
+    times = {
+        "started_at": "2026-01-01T10:00:00+00:00",
+        "completed_at": "2026-01-01T10:03:38.5+00:00",
+    }
     tasks = [{"task_id": "6f1c", "status": "completed", "name": "beam"} | times]
     shown = status_text({"workers": [{"id": "w1", "slots": 2}], "tasks": tasks})
     assert shown == "workers  1 (w1), 2 slots\nlast tasks\n  ✔  completed  beam  3:38  6f1c"
 
 
-@pytest.mark.parametrize("status", [{}, {"workers": None, "tasks": "no", "queue": 7}, {"tasks": [None, 3], "workers": ["x"]}])
+@pytest.mark.parametrize(
+    "status",
+    [{}, {"workers": None, "tasks": "no", "queue": 7}, {"tasks": [None, 3], "workers": ["x"]}],
+)
 def test_status_of_odd_answers(status: dict[str, object]) -> None:
     """What a gateway of another version leaves out or says otherwise is no error."""
     assert isinstance(status_text(status), str)

@@ -81,7 +81,9 @@ def test_a_loop_after_another_begins_anew(said: Said) -> None:
 
 
 def test_the_latest_is_never_lost() -> None:
-    """Of many at once the first leaves at once and the last by itself a little later; in between nothing."""
+    """Of many at once the first leaves at once and the last by itself a little later; in between
+    nothing.
+    """
     sent, last = list[str](), threading.Event()
 
     def send(_: float | None, text: str) -> None:
@@ -117,7 +119,13 @@ SCRIPTS = {
 @pytest.mark.parametrize(("body", "line"), SCRIPTS.items(), ids=SCRIPTS)
 def test_a_script_leaves_one_line(body: str, line: str) -> None:
     """Without a notebook and without a terminal: the last line on stderr, and nothing else."""
-    ended = subprocess.run([sys.executable, "-c", SCRIPT.format(body=body)], capture_output=True, text=True, timeout=100, check=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(body=body)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
     assert (ended.stdout, ended.stderr) == ("end\n", line)
 
 

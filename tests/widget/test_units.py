@@ -6,12 +6,29 @@ import math
 
 import pytest
 
-from mecapy_jupyter.block.units import clean, clock, duration, escaped, listed, number, ordinal, size
+from mecapy_jupyter.block.units import (
+    clean,
+    clock,
+    duration,
+    escaped,
+    listed,
+    number,
+    ordinal,
+    size,
+)
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0:00"), (42.9, "0:42"), (218, "3:38"), (3599.9, "59:59"), (3722, "1:02:02"), (-5, "0:00"), (90_000, "25:00:00")],
+    [
+        (0, "0:00"),
+        (42.9, "0:42"),
+        (218, "3:38"),
+        (3599.9, "59:59"),
+        (3722, "1:02:02"),
+        (-5, "0:00"),
+        (90_000, "25:00:00"),
+    ],
 )
 def test_clock(seconds: float, text: str) -> None:
     """A clock counts whole seconds, minutes, and hours only when there are any."""
@@ -37,14 +54,26 @@ def test_size(count: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "text"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (13, "13th"), (21, "21st"), (112, "112th")]
+    ("place", "text"),
+    [
+        (1, "1st"),
+        (2, "2nd"),
+        (3, "3rd"),
+        (4, "4th"),
+        (11, "11th"),
+        (13, "13th"),
+        (21, "21st"),
+        (112, "112th"),
+    ],
 )
 def test_ordinal(place: int, text: str) -> None:
     """English endings, the teens among them."""
     assert ordinal(place) == text
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.1, "1 s"), (25.4, "25 s"), (240, "4 min"), (7200, "2 h")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.1, "1 s"), (25.4, "25 s"), (240, "4 min"), (7200, "2 h")]
+)
 def test_duration(seconds: float, text: str) -> None:
     """A time ahead is said roughly."""
     assert duration(seconds) == text
@@ -70,13 +99,17 @@ def test_number_refuses(value: object) -> None:
     ],
 )
 def test_clean(text: str, cleaned: str) -> None:
-    """Foreign text becomes one bounded line without escapes, controls or direction marks; letters of any language stay."""
+    """Foreign text becomes one bounded line without escapes, controls or direction marks; letters
+    of any language stay.
+    """
     assert clean(text) == cleaned
 
 
 def test_escaped_quotes() -> None:
     """Escaped text can stand in an attribute too."""
-    assert escaped("""<a href="x" id='y'>&""") == "&lt;a href=&quot;x&quot; id=&#x27;y&#x27;&gt;&amp;"
+    assert (
+        escaped("""<a href="x" id='y'>&""") == "&lt;a href=&quot;x&quot; id=&#x27;y&#x27;&gt;&amp;"
+    )
 
 
 def test_listed() -> None:

@@ -1,4 +1,6 @@
-"""A worker for each test: the real engine, store, queue and confined children; only the zygote is shared by the whole run."""
+"""A worker for each test: the real engine, store, queue and confined children; only the zygote is
+shared by the whole run.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,10 @@ import psutil
 import pytest
 import pytest_asyncio
 
-pytest.importorskip("mecapy_backend.store.tasks", reason="needs the server parts (pip install 'mecapy-jupyter[local]')")
+pytest.importorskip(
+    "mecapy_backend.store.tasks",
+    reason="needs the server parts (pip install 'mecapy-jupyter[local]')",
+)
 
 from mecapy_backend import logs
 from mecapy_backend import queue as queues
@@ -62,7 +67,9 @@ class Desk:
         seen: list[wire.Event] = []
         async with asyncio.timeout(LIMIT_S):
             while True:
-                for event in await events.read(self.queue, task_id, seen[-1].id if seen else events.START, block_ms=1000):
+                for event in await events.read(
+                    self.queue, task_id, seen[-1].id if seen else events.START, block_ms=1000
+                ):
                     seen.append(event)
                     if event.type in kinds and text in str(event.data.get("text", "")):
                         return seen
@@ -116,9 +123,11 @@ async def content(desk: Desk, digest: str) -> bytes:
 @pytest.fixture
 def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
     return Settings(  # pyright: ignore[reportCallIssue]
-        database_url=database_url, redis_url=redis_url, blob_url=f"file://{tmp_path}/blobs", sandbox="best-effort", preload=(),
+        database_url=database_url, redis_url=redis_url, blob_url=f"file://{tmp_path}/blobs",
+        sandbox="best-effort", preload=(),
         lease_s=2.0, heartbeat_s=0.2, grace_s=0.3,
-        max_output_bytes=20_000_000, max_result_bytes=50_000_000, max_memory_bytes=1_000_000_000, max_disk_bytes=200_000_000,
+        max_output_bytes=20_000_000, max_result_bytes=50_000_000, max_memory_bytes=1_000_000_000,
+        max_disk_bytes=200_000_000,
     )  # fmt: skip
 
 
@@ -136,14 +145,22 @@ async def pool(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pool]:
     logs.configure("console")
     reconciler.LOOK_S = 0.2
     settings = Settings(  # pyright: ignore[reportCallIssue]
-        sandbox="best-effort", preload=(), worker_slots=2, max_memory_bytes=1_000_000_000, max_disk_bytes=200_000_000
+        sandbox="best-effort",
+        preload=(),
+        worker_slots=2,
+        max_memory_bytes=1_000_000_000,
+        max_disk_bytes=200_000_000,
     )
-    async with Pool(main.pool_options(settings, tmp_path_factory.mktemp("scratch"), "mecapy_worker.child")) as opened:
+    async with Pool(
+        main.pool_options(settings, tmp_path_factory.mktemp("scratch"), "mecapy_worker.child")
+    ) as opened:
         yield opened
 
 
 @asynccontextmanager
-async def working(desk: Desk, pool: Pool, folder: Path | None = None, **changes: Any) -> AsyncIterator[Engine]:
+async def working(
+    desk: Desk, pool: Pool, folder: Path | None = None, **changes: Any
+) -> AsyncIterator[Engine]:
     """A worker in this process, with the loops beside it; stopped and drained at the end."""
     settings = desk.settings.model_copy(update=changes)
     scratch = (folder or Path(desk.settings.blob_url.removeprefix("file://")).parent) / "spool"
@@ -170,11 +187,24 @@ class Process:
         self.process: asyncio.subprocess.Process
 
     async def start(self) -> Process:
-        names = ("database_url", "redis_url", "blob_url", "sandbox", "lease_s", "heartbeat_s", "grace_s")
+        names = (
+            "database_url",
+            "redis_url",
+            "blob_url",
+            "sandbox",
+            "lease_s",
+            "heartbeat_s",
+            "grace_s",
+        )
         said = {f"MECAPY_{name.upper()}": str(getattr(self.settings, name)) for name in names}
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "mecapy_worker.main", env=os.environ | said | {"MECAPY_PRELOAD": ""}, stdout=log, stderr=log
+                sys.executable,
+                "-m",
+                "mecapy_worker.main",
+                env=os.environ | said | {"MECAPY_PRELOAD": ""},
+                stdout=log,
+                stderr=log,
             )
         return self
 
@@ -194,7 +224,9 @@ async def start_worker(settings: Settings, tmp_path: Path) -> AsyncIterator[Any]
     started: list[Process] = []
 
     async def start(**changes: Any) -> Process:
-        process = Process(settings.model_copy(update=changes), tmp_path / f"worker{len(started)}.log")
+        process = Process(
+            settings.model_copy(update=changes), tmp_path / f"worker{len(started)}.log"
+        )
         started.append(process)
         return await process.start()
 
@@ -211,7 +243,9 @@ async def start_worker(settings: Settings, tmp_path: Path) -> AsyncIterator[Any]
 
 
 def gone(pid: int, within_s: float = 2.0) -> bool:
-    """Whether a process ends within a time. Polls, for nobody tells the death of a stranger's child."""
+    """Whether a process ends within a time. Polls, for nobody tells the death of a stranger's
+    child.
+    """
     until = time.monotonic() + within_s
     while time.monotonic() < until:
         if not psutil.pid_exists(pid):

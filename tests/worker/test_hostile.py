@@ -27,7 +27,9 @@ async def served_on(desk: Desk) -> None:
 
 
 async def test_kill_of_the_child(desk: Desk, worker: Engine) -> None:
-    """A child killed from outside fails its task as `killed` with the signal's name; the next task runs."""
+    """A child killed from outside fails its task as `killed` with the signal's name; the next task
+    runs.
+    """
     task_id = await desk.submit("import os, time\nprint('pid', os.getcwd())\ntime.sleep(60)")
     os.kill(await desk.pid(task_id), signal.SIGKILL)
     outcome = await desk.outcome(task_id)
@@ -86,29 +88,52 @@ async def test_lies(desk: Desk, worker: Engine, lie: str) -> None:
 
 
 @pytest.mark.parametrize("where", ["'buffers': ['0']", "'stream_file': '0'"])
-@pytest.mark.parametrize("trick", ["os.symlink('/etc/passwd', out + '/0')", "os.mkfifo(out + '/0')", "os.mkdir(out + '/0')"])
+@pytest.mark.parametrize(
+    "trick",
+    ["os.symlink('/etc/passwd', out + '/0')", "os.mkfifo(out + '/0')", "os.mkdir(out + '/0')"],
+)
 async def test_outbox_tricks(desk: Desk, worker: Engine, trick: str, where: str) -> None:
-    """A buffer, or a long stream, that is a link, a pipe or a folder is not taken into the store."""
-    code = f"{CHANNEL}out = os.path.abspath('../outbox') if os.path.isdir('../outbox') else os.path.abspath('outbox')\n{trick}\n"
-    error = await desk.failed(code + f"ch.send('outcome', {{'state': 'completed', {where}}}); import time; time.sleep(60)")
+    """A buffer, or a long stream, that is a link,
+    a pipe or a folder is not taken into the store.
+    """
+    code = (
+        f"{CHANNEL}out = os.path.abspath('../outbox') if os.path.isdir('../outbox') else "
+        f"os.path.abspath('outbox')\n{trick}\n"
+    )
+    error = await desk.failed(
+        code + f"ch.send('outcome', {{'state': 'completed', {where}}}); import time; time.sleep(60)"
+    )
     assert error.kind == "protocol" and "0" in error.message, error
 
 
 async def test_output_flood(desk: Desk, worker: Engine) -> None:
-    """A cell that prints without end is stopped at its allowance; Redis gets no more than the live cap and a note."""
-    task_id = await desk.submit("import os\nprint('pid', os.getcwd())\nwhile True: print('x' * 10_000)")
+    """A cell that prints without end is stopped at its allowance; Redis gets no more than the live
+    cap and a note.
+    """
+    task_id = await desk.submit(
+        "import os\nprint('pid', os.getcwd())\nwhile True: print('x' * 10_000)"
+    )
     pid = await desk.pid(task_id)
     seen = await desk.until(task_id, "failed")
     error: Any = seen[-1].data["error"]
     assert error["kind"] == "output" and "20 MB" in error["message"] and gone(pid)
     live = sum(len(event.data.get("text", "")) for event in seen)
     assert 1_000_000 < live < 5_000_000
-    assert any("log keeps all of it" in event.data.get("text", "") for event in seen if event.type == "stderr")
+    assert any(
+        "log keeps all of it" in event.data.get("text", "")
+        for event in seen
+        if event.type == "stderr"
+    )
     await served_on(desk)
 
 
 @pytest.mark.parametrize(
-    "said", ["'stopped', {'pad': 'x' * 60_000}", "'progress', {'pad': 'x' * 60_000}", "'display', {'kind': 'clear_output'}, b'x' * 10**6"]
+    "said",
+    [
+        "'stopped', {'pad': 'x' * 60_000}",
+        "'progress', {'pad': 'x' * 60_000}",
+        "'display', {'kind': 'clear_output'}, b'x' * 10**6",
+    ],
 )
 async def test_flood_of_what_nobody_sees(desk: Desk, worker: Engine, said: str) -> None:
     """What a frame carries beside its event counts as output, too."""
@@ -117,7 +142,9 @@ async def test_flood_of_what_nobody_sees(desk: Desk, worker: Engine, said: str) 
 
 
 async def test_one_print_above_what_a_task_may(desk: Desk, worker: Engine) -> None:
-    """It is told so, whatever a frame may hold; and not more of it is kept than a task may print."""
+    """It is told so, whatever a frame may hold;
+    and not more of it is kept than a task may print.
+    """
     task_id = await desk.submit("print('x' * 200_000_000)")
     outcome = await desk.outcome(task_id)
     assert outcome.error and outcome.error.kind == "output", outcome
@@ -137,21 +164,34 @@ async def test_one_large_print(desk: Desk, worker: Engine) -> None:
 
 async def test_large_display(desk: Desk, worker: Engine) -> None:
     """One display above 16 MiB is left out with a note."""
-    task_id = await desk.submit("from IPython.display import HTML\ndisplay(HTML('x' * 5)); display(HTML('y' * 17_000_000))")
+    task_id = await desk.submit(
+        "from IPython.display import HTML\ndisplay(HTML('x' * 5)); display(HTML('y' * 17_000_000))"
+    )
     seen = await desk.until(task_id, "completed", "failed")
-    assert seen[-1].type == "completed" or seen[-1].data["error"]["kind"] in ("protocol", "output", "killed", "cell"), seen[-1]
+    assert seen[-1].type == "completed" or seen[-1].data["error"]["kind"] in (
+        "protocol",
+        "output",
+        "killed",
+        "cell",
+    ), seen[-1]
     assert not any("yyyy" in str(event.data) for event in seen)
     await served_on(desk)
 
 
 async def test_result_too_large(desk: Desk, worker: Engine) -> None:
     """A result above what a task may return fails with both numbers."""
-    send = "ch.send('outcome', {'state': 'completed'}, b'x' * 60_000_000); import time; time.sleep(60)"
+    send = (
+        "ch.send('outcome', {'state': 'completed'}, b'x' * 60_000_000); import time; time.sleep(60)"
+    )
     error = await desk.failed(CHANNEL + send)
-    assert error.kind == "result_too_large" and "60 MB" in error.message and "50 MB" in error.message
+    assert (
+        error.kind == "result_too_large" and "60 MB" in error.message and "50 MB" in error.message
+    )
 
 
-@pytest.mark.parametrize("entry", [b"\x80\x05garbage", b"not-a-uuid", b"", b"00000000-0000-0000-0000-000000000000"])
+@pytest.mark.parametrize(
+    "entry", [b"\x80\x05garbage", b"not-a-uuid", b"", b"00000000-0000-0000-0000-000000000000"]
+)
 async def test_garbage_in_the_queue(desk: Desk, worker: Engine, entry: bytes) -> None:
     """An entry of the queue that is no task's id is dropped."""
     await desk.queue.zadd("mecapy:queue", {entry: 0})
@@ -159,9 +199,14 @@ async def test_garbage_in_the_queue(desk: Desk, worker: Engine, entry: bytes) ->
 
 
 async def test_kill_of_the_zygote(desk: Desk, worker: Engine) -> None:
-    """The zygote dies with a task's child: that is not the task's fault, so it runs again on the same worker and completes."""
+    """The zygote dies with a task's child: that is not the task's fault, so it runs again on the
+    same worker and completes.
+    """
     until = time.time() + 5  # the second attempt is there at once
-    task_id = await desk.submit(f"import os, time\nprint('pid', os.getcwd())\ntime.sleep(max(0, {until} - time.time()))\n'done'")
+    task_id = await desk.submit(
+        f"import os, time\nprint('pid', os.getcwd())\ntime.sleep(max(0, {until} - "
+        f"time.time()))\n'done'"
+    )
     child = psutil.Process(await desk.pid(task_id))
     os.kill(child.ppid(), signal.SIGKILL)
     seen = await desk.until(task_id, "completed", "failed")

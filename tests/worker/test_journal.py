@@ -20,18 +20,26 @@ async def test_burst_is_joined(desk: Desk, tmp_path: Path) -> None:
     *seen, _ = await events.read(desk.queue, "t1")
     assert text_of(seen) == "".join(f"{n}\n" for n in range(100)) and len(seen) <= 3
     kept, spool = written.kept()
-    assert [(event.id, event.data) for event in kept] == [(event.id, event.data) for event in seen] and spool is None
+    assert [(event.id, event.data) for event in kept] == [
+        (event.id, event.data) for event in seen
+    ] and spool is None
 
 
 async def test_a_short_attempt_writes_with_its_end(desk: Desk, tmp_path: Path) -> None:
-    """What the first attempt says last goes into the stream with the final event, under the ids it has in the log."""
+    """What the first attempt says last goes into the stream with the final event, under the ids it
+    has in the log.
+    """
     async with Journal(desk.queue, "t5", desk.settings, tmp_path / "log") as written:
         written.add("started", {})
         written.text("stdout", b"all\n")
     assert await events.read(desk.queue, "t5") == []
     await written.end("completed", {"state": "completed"})
     told = await events.read(desk.queue, "t5")
-    assert [event.type for event in told] == ["started", "stdout", "completed"] and written.kept() == (told[:-1], None)
+    assert [event.type for event in told] == [
+        "started",
+        "stdout",
+        "completed",
+    ] and written.kept() == (told[:-1], None)
     assert await desk.queue.ttl(keys.events("t5")) <= events.KEPT_S
 
 
@@ -44,7 +52,9 @@ async def test_a_long_attempt_is_written_while_it_runs(desk: Desk, tmp_path: Pat
         written.close()
     await written.end("completed", {})
     told = await events.read(desk.queue, "t6")
-    assert told[0] == seen and told[1].data == {"text": "two"} and written.kept() == (told[:-1], None)
+    assert (
+        told[0] == seen and told[1].data == {"text": "two"} and written.kept() == (told[:-1], None)
+    )
 
 
 async def test_the_end_comes_also_where_its_ids_are_taken(desk: Desk, tmp_path: Path) -> None:
@@ -69,7 +79,9 @@ async def test_an_attempt_that_is_tried_again_is_heard(desk: Desk, tmp_path: Pat
 
 
 async def test_characters_are_not_cut(desk: Desk, tmp_path: Path) -> None:
-    """A character whose bytes come in two frames arrives whole; bytes that are none are replaced."""
+    """A character whose bytes come in two frames arrives whole;
+    bytes that are none are replaced.
+    """
     async with Journal(desk.queue, "t2", desk.settings, tmp_path / "log") as written:
         for part in (b"gr\xc3", b"\xbc\xc3\x9fe \xff", b"\xe2\x82"):
             written.text("stdout", part)
@@ -95,6 +107,9 @@ async def test_live_cap(desk: Desk, tmp_path: Path) -> None:
             written.text("stdout", line)
             await written.room()
     seen = await events.read(desk.queue, "t4")
-    assert len(text_of(seen)) <= kept.LIVE_BYTES and text_of(seen, "stderr").count("log keeps all of it") == 1
+    assert (
+        len(text_of(seen)) <= kept.LIVE_BYTES
+        and text_of(seen, "stderr").count("log keeps all of it") == 1
+    )
     _, spool = written.kept()
     assert spool and spool.stat().st_size > 10_000_000

@@ -31,7 +31,9 @@ SLOW = "import os, time\nprint('pid', os.getcwd())\ntime.sleep({})\n'done'"
 
 
 async def test_killed_worker(desk: Desk, start_worker: Any) -> None:
-    """A worker dies by kill -9 in the middle of a task: its children die with it and another worker runs the task to its end."""
+    """A worker dies by kill -9 in the middle of a task: its children die with it and another worker
+    runs the task to its end.
+    """
     processes = [await start_worker(), await start_worker()]
     await desk.eventually(lambda: _alive(desk, 2))
     task_id = await desk.submit(SLOW.format(2))
@@ -44,7 +46,9 @@ async def test_killed_worker(desk: Desk, start_worker: Any) -> None:
 
 
 async def test_sigterm_gives_back(desk: Desk, start_worker: Any) -> None:
-    """SIGTERM: a worker gives its running task back without a loss, kills its children, and exits 0."""
+    """SIGTERM: a worker gives its running task back without a loss, kills its children, and exits
+    0.
+    """
     worker = await start_worker()
     task_id = await desk.submit(SLOW.format(60))
     pid = await desk.pid(task_id)
@@ -52,7 +56,9 @@ async def test_sigterm_gives_back(desk: Desk, start_worker: Any) -> None:
     worker.signal(signal.SIGTERM)
     assert await worker.ended(8) == 0, worker.log.read_text()
     assert await asyncio.to_thread(gone, pid)
-    assert not [one for one in offspring if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    assert not [
+        one for one in offspring if one.is_running() and one.status() != psutil.STATUS_ZOMBIE
+    ]
     assert await desk.state(task_id) == "queued" and await desk.queue.position(task_id) == 1
     assert await workers.alive(desk.db) == []
 
@@ -76,8 +82,12 @@ async def test_sigterm_while_postgresql_is_away(desk: Desk, start_worker: Any) -
     loop.close()
 
 
-async def test_an_id_delivered_twice(desk: Desk, pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To the worker that runs it: it still counts as running, and is given back when the worker ends."""
+async def test_an_id_delivered_twice(
+    desk: Desk, pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the worker that runs it: it still counts as running, and is given back when the worker
+    ends.
+    """
     released, release = list[str](), desk.queue.release
 
     async def noted(*task_ids: str) -> None:
@@ -89,7 +99,9 @@ async def test_an_id_delivered_twice(desk: Desk, pool: Any, monkeypatch: pytest.
         async with working(desk, pool, worker_slots=2) as engine:
             task_id = await desk.submit(SLOW.format(60))
             await desk.pid(task_id)
-            await desk.queue.zadd(keys.QUEUE, {task_id: int(time.time() * 1000) * 4 + 2})  # as `fair.lua` puts one that counts
+            await desk.queue.zadd(
+                keys.QUEUE, {task_id: int(time.time() * 1000) * 4 + 2}
+            )  # as `fair.lua` puts one that counts
             await desk.eventually(lambda: _completes(engine, 1))
             assert released == []
     assert await desk.state(task_id) == "queued"
@@ -100,11 +112,15 @@ async def _completes(engine: Engine, count: int) -> bool:
 
 
 async def test_its_folder_is_cleared_away(desk: Desk, worker: Engine) -> None:
-    """By whoever clears up /tmp, before a task and while it runs: the folder is made again, long logs are whole."""
+    """By whoever clears up /tmp, before a task and while it runs: the folder is made again, long
+    logs are whole.
+    """
     shutil.rmtree(worker.context.scratch)
     assert readiness.disk(worker.context).ok
     long = "print('x' * 100_000, flush=True)\n"
-    task_id = await desk.submit(f"import os, time\nprint('pid', os.getcwd(), flush=True)\ntime.sleep(0.5)\n{long}")
+    task_id = await desk.submit(
+        f"import os, time\nprint('pid', os.getcwd(), flush=True)\ntime.sleep(0.5)\n{long}"
+    )
     await desk.pid(task_id)
     shutil.rmtree(worker.context.scratch)
     assert (await desk.outcome(task_id)).state == "completed"
@@ -113,14 +129,22 @@ async def test_its_folder_is_cleared_away(desk: Desk, worker: Engine) -> None:
 
 async def test_its_folder_cannot_be_made_again(desk: Desk, pool: Any, tmp_path: Path) -> None:
     """That is told as any other trouble, with what to do, and ends nothing."""
-    context = Context("one", desk.settings, desk.db, desk.queue, desk.blobs, pool, tmp_path / "gone" / "logs")
+    context = Context(
+        "one", desk.settings, desk.db, desk.queue, desk.blobs, pool, tmp_path / "gone" / "logs"
+    )
     found = await readiness.of(context).look()
     (part,) = (part for part in found.parts if part.name == "disk")
-    assert part.state == "gone" and "restart" in part.advice and readiness.unfit(context) == part.advice
+    assert (
+        part.state == "gone"
+        and "restart" in part.advice
+        and readiness.unfit(context) == part.advice
+    )
 
 
 async def test_sigterm_lets_tasks_end(desk: Desk, start_worker: Any) -> None:
-    """SIGTERM: a task that ends within the grace is recorded as usual, and nothing new is claimed."""
+    """SIGTERM: a task that ends within the grace is recorded as usual,
+    and nothing new is claimed.
+    """
     worker = await start_worker(grace_s=10.0)
     task_id = await desk.submit(SLOW.format(0.5))
     await desk.pid(task_id)
@@ -132,7 +156,9 @@ async def test_sigterm_lets_tasks_end(desk: Desk, start_worker: Any) -> None:
 
 
 async def test_idle_worker_stops_at_once(desk: Desk, pool: Any) -> None:
-    """An idle worker that is told to stop leaves the queue without waiting for its timeout, and takes nothing with it."""
+    """An idle worker that is told to stop leaves the queue without waiting for its timeout, and
+    takes nothing with it.
+    """
     async with working(desk, pool) as engine:
         await desk.run("1")
         since = time.monotonic()
@@ -161,20 +187,27 @@ async def test_queue_key_of_the_wrong_kind(desk: Desk, worker: Engine) -> None:
 
 
 async def test_connections_cut(desk: Desk, worker: Engine) -> None:
-    """All connections to Redis and PostgreSQL are cut while a task runs: its outcome is recorded, the next one starts."""
+    """All connections to Redis and PostgreSQL are cut while a task runs: its outcome is recorded,
+    the next one starts.
+    """
     task_id = await desk.submit("import time\nprint('pid', 1)\ntime.sleep(0.5)\n'done'")
     await desk.until(task_id, "stdout")
     await desk.queue.client_kill_filter(_type="normal", skipme=True)
     await desk.queue.client_kill_filter(_type="pubsub", skipme=True)
     async with desk.db.connect() as connection:
-        cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        cut = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = "
+            "current_database() AND pid <> pg_backend_pid()"
+        )
         await connection.execute(sa.text(cut))
     assert (await desk.outcome(task_id)).result == "done"
     assert (await desk.run("9")).result == 9
 
 
 async def test_poison(desk: Desk, pool: Any, tmp_path: Path) -> None:
-    """A task whose workers keep vanishing ends as `worker_lost`, with a final event; before that it is queued again each time."""
+    """A task whose workers keep vanishing ends as `worker_lost`, with a final event; before that it
+    is queued again each time.
+    """
     alone = Context("none", desk.settings, desk.db, desk.queue, desk.blobs, pool, tmp_path)
     task_id = await desk.submit("1")
     for _ in range(desk.settings.max_losses):
@@ -195,12 +228,18 @@ async def test_known_to_operators(desk: Desk, worker: Engine) -> None:
 
 
 async def test_start_is_prompt(desk: Desk, worker: Engine) -> None:
-    """From enqueue to start there is no polling delay: between tasks the worker stands in Redis itself, which wakes it."""
+    """From enqueue to start there is no polling delay: between tasks the worker stands in Redis
+    itself, which wakes it.
+    """
     number = str(desk.queue.connection_pool.connection_kwargs["db"])
     for n in range(3):
         assert (await desk.run(str(n))).result == n
         async with asyncio.timeout(10):
-            while not [one for one in await desk.queue.client_list() if one["db"] == number and "b" in one["flags"]]:
+            while not [
+                one
+                for one in await desk.queue.client_list()
+                if one["db"] == number and "b" in one["flags"]
+            ]:
                 pass
 
 
@@ -234,7 +273,13 @@ async def _alive(desk: Desk, count: int) -> bool:
     ],
 )
 async def test_what_it_says_of_the_network(
-    desk: Desk, pool: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entries: str, through: tuple[str, ...], said: object
+    desk: Desk,
+    pool: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    entries: str,
+    through: tuple[str, ...],
+    said: object,
 ) -> None:
     """None, the list, or that nothing keeps a task from it, whatever is listed."""
     listed = egress.of(Settings(egress=entries))  # pyright: ignore[reportCallIssue, reportArgumentType]

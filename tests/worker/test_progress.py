@@ -1,4 +1,6 @@
-"""Progress of a cell: its own bars, unchanged, are one live bar, and leave the text they leave at home."""
+"""Progress of a cell: its own bars, unchanged, are one live bar, and leave the text they leave at
+home.
+"""
 
 from __future__ import annotations
 
@@ -34,38 +36,66 @@ def printed(seen: list[wire.Event]) -> str:
 
 
 async def test_every_flavour_is_one_bar(desk: Desk, worker: Engine) -> None:
-    """Its way is told as fractions, then that it is over; of its text only the last line is there, however often it was drawn.
-    What draws a widget at home does not print to stderr here."""
+    """Its way is told as fractions, then that it is over; of its text only the last line is there,
+    however often it was drawn. What draws a widget at home does not print to stderr here.
+    """
     for name, how in FLAVOURS.items():
-        seen = await events(desk, f"{how}\nimport time\nfor n in bar([0] * 8, desc='beams'):\n    time.sleep(0.12)")
+        seen = await events(
+            desk, f"{how}\nimport time\nfor n in bar([0] * 8, desc='beams'):\n    time.sleep(0.12)"
+        )
         assert seen[-1].type == wire.COMPLETED, (name, seen[-1].data)
         told = said(seen)
         fractions = [one["fraction"] for one in told if one["fraction"] is not None]
         assert fractions == sorted(fractions) and len(fractions) > 3, name
-        assert told[1]["text"].startswith("beams ") and told[-1] == {"fraction": None, "text": ""}, name
+        assert told[1]["text"].startswith("beams ") and told[-1] == {
+            "fraction": None,
+            "text": "",
+        }, name
         stream = wire.STDOUT if name in ("auto", "notebook", "autonotebook") else wire.STDERR
-        assert re.fullmatch(r"beams: 100%\|█+\| 8/8 \[\d\d:\d\d<\d\d:\d\d, +[\d.]+(it/s|s/it)\]\n", text_of(seen, stream)), name
+        assert re.fullmatch(
+            r"beams: 100%\|█+\| 8/8 \[\d\d:\d\d<\d\d:\d\d, +[\d.]+(it/s|s/it)\]\n",
+            text_of(seen, stream),
+        ), name
 
 
 CASES = {
     "nested": (
-        "for a in tqdm(range(3), desc='outer'):\n for b in tqdm(range(4), desc='inner', leave=False): sleep(0.03)",
+        "for a in tqdm(range(3), desc='outer'):\n for b in tqdm(range(4), desc='inner', "
+        "leave=False): sleep(0.03)",
         r"outer: 100%\|█+\| 3/3 \[.*\]\n",
     ),
     "total unknown": ("for a in tqdm(iter(range(7))): sleep(0.03)", r"7it \[.*\]\n"),
-    "closed early": ("for a in tqdm(range(9)):\n sleep(0.03)\n if a == 3: break", r" 33%\|█+.* *\| 3/9 \[.*\]\n"),
+    "closed early": (
+        "for a in tqdm(range(9)):\n sleep(0.03)\n if a == 3: break",
+        r" 33%\|█+.* *\| 3/9 \[.*\]\n",
+    ),
     "by hand": ("bar = tqdm(total=9)\nbar.update(3)\nbar.close()", r" 33%\|█+.* *\| 3/9 \[.*\]\n"),
-    "left open": ("bar = tqdm(total=9)\nbar.update(3); bar.refresh()", r" 33%\|█+.* *\| 3/9 \[.*\]\n"),
+    "left open": (
+        "bar = tqdm(total=9)\nbar.update(3); bar.refresh()",
+        r" 33%\|█+.* *\| 3/9 \[.*\]\n",
+    ),
     "left nothing": ("for a in tqdm(range(9), leave=False): pass", ""),
-    "write": ("for a in tqdm(range(2)): tqdm.write(f'at {a}'); sleep(0.2)", r"at 0\nat 1\n100%\|█+\| 2/2 \[.*\]\n"),
-    "to a file": ("import io; f = io.StringIO()\nfor a in tqdm(range(2), file=f): pass\nprint(f.getvalue().count('2/2'))", "1\n"),
+    "write": (
+        "for a in tqdm(range(2)): tqdm.write(f'at {a}'); sleep(0.2)",
+        r"at 0\nat 1\n100%\|█+\| 2/2 \[.*\]\n",
+    ),
+    "to a file": (
+        "import io; f = io.StringIO()\nfor a in tqdm(range(2), file=f): "
+        "pass\nprint(f.getvalue().count('2/2'))",
+        "1\n",
+    ),
     "disabled": ("for a in tqdm(range(2), disable=True): pass", ""),
-    "in bytes": ("b = tqdm(total=4e6, unit='B', unit_scale=True)\nb.update(4_000_000)\nb.close()", r"100%\|█+\| 4\.00M/4\.00M \[.*B/s\]\n"),
+    "in bytes": (
+        "b = tqdm(total=4e6, unit='B', unit_scale=True)\nb.update(4_000_000)\nb.close()",
+        r"100%\|█+\| 4\.00M/4\.00M \[.*B/s\]\n",
+    ),
 }
 
 
 async def test_what_stays_is_what_stays_at_home(desk: Desk, worker: Engine) -> None:
-    """Nested, endless, broken off, left open: the text at the end is the one a notebook would show."""
+    """Nested, endless, broken off, left open:
+    the text at the end is the one a notebook would show.
+    """
     for name, (code, text) in CASES.items():
         seen = await events(desk, f"from tqdm import tqdm\nfrom time import sleep\n{code}")
         assert seen[-1].type == wire.COMPLETED, (name, seen[-1].data)
@@ -82,17 +112,22 @@ async def test_a_failing_loop_keeps_its_bar(desk: Desk, worker: Engine) -> None:
 async def test_nested_bars_make_one_that_never_goes_back(desk: Desk, worker: Engine) -> None:
     """The inner loop moves the outer bar on between its steps."""
     code = (
-        "from mecapy_jupyter import track\nimport time\nfor a in track(range(2), 'a'):\n  for b in track(range(10), 'b'): time.sleep(0.05)"
+        "from mecapy_jupyter import track\nimport time\nfor a in track(range(2), 'a'):\n  for "
+        "b in track(range(10), 'b'): time.sleep(0.05)"
     )
     told = said(await events(desk, code))
     fractions = [one["fraction"] for one in told if one["fraction"] is not None]
     assert fractions == sorted(fractions)
-    assert any(0.05 < one < 0.45 for one in fractions) and any(0.55 < one < 0.95 for one in fractions)
+    assert any(0.05 < one < 0.45 for one in fractions) and any(
+        0.55 < one < 0.95 for one in fractions
+    )
     assert any(re.match(r"a 0/2 · b \d+/10", one["text"]) for one in told)
 
 
 async def test_the_source_sends_few_and_the_last(desk: Desk, worker: Engine) -> None:
-    """A hundred thousand words in no time are a few events, and the last of them arrives while the cell still runs."""
+    """A hundred thousand words in no time are a few events, and the last of them arrives while the
+    cell still runs.
+    """
     code = (
         "from mecapy_jupyter import progress\nimport time\n"
         "began = time.monotonic()\n"
@@ -110,7 +145,13 @@ async def test_the_source_sends_few_and_the_last(desk: Desk, worker: Engine) -> 
 
 async def test_odd_fractions_do_no_harm(desk: Desk, worker: Engine) -> None:
     """Whatever a cell calls a fraction, what travels is none or lies between 0 and 1."""
-    for odd in ("float('nan'), 'x'", "-3, 'x'", "7, 'x' * 10**6", "None, 'x'", "__import__('numpy').float32(0.5), 'x'"):
+    for odd in (
+        "float('nan'), 'x'",
+        "-3, 'x'",
+        "7, 'x' * 10**6",
+        "None, 'x'",
+        "__import__('numpy').float32(0.5), 'x'",
+    ):
         seen = await events(desk, f"from mecapy_jupyter import progress\nprogress({odd})")
         assert seen[-1].type == wire.COMPLETED, odd
         [told] = said(seen)
@@ -120,11 +161,16 @@ async def test_odd_fractions_do_no_harm(desk: Desk, worker: Engine) -> None:
 
 async def test_tqdm_stays_the_users(desk: Desk, worker: Engine) -> None:
     """A cell that does not import it has it not in memory."""
-    assert (await desk.run("import sys\n[name for name in sys.modules if name.startswith('tqdm')]")).result == []
+    assert (
+        await desk.run("import sys\n[name for name in sys.modules if name.startswith('tqdm')]")
+    ).result == []
 
 
 async def test_a_bar_that_a_variable_holds_comes_home(desk: Desk, worker: Engine) -> None:
     """A bar the cell has bound has its numbers at home, and draws nothing there."""
-    code = "from tqdm.auto import tqdm\nimport pickle\nbar = tqdm(total=9, desc='x')\nbar.update(4)\nbar.close()\npickle.dumps(bar).hex()"
+    code = (
+        "from tqdm.auto import tqdm\nimport pickle\nbar = tqdm(total=9, "
+        "desc='x')\nbar.update(4)\nbar.close()\npickle.dumps(bar).hex()"
+    )
     bar = pickle.loads(bytes.fromhex((await desk.run(code)).result))  # noqa: S301
     assert (bar.n, bar.total, bar.disable) == (4, 9, True)

@@ -25,7 +25,11 @@ async def test_straight_line(desk: Desk, worker: Engine) -> None:
     seen = await desk.until(task_id, *wire.FINAL)
     assert [event.type for event in seen] == ["started", "stdout", "display", "completed"]
     limit = worker.context.settings.max_memory_bytes
-    assert seen[0].data == {"worker": worker.context.worker_id, "attempt": 1, "memory_limit_bytes": limit}
+    assert seen[0].data == {
+        "worker": worker.context.worker_id,
+        "attempt": 1,
+        "memory_limit_bytes": limit,
+    }
     outcome = wire.Outcome.from_json(seen[-1].data)
     assert (outcome.result, outcome.error, outcome.seconds > 0) == (42, None, True)
     row = await desk.row(task_id)
@@ -35,7 +39,10 @@ async def test_straight_line(desk: Desk, worker: Engine) -> None:
 
 async def test_output_keeps_its_order(desk: Desk, worker: Engine) -> None:
     """What is written to stdout, stderr and the display arrives in the order it was written."""
-    code = "import sys\nfor n in range(5):\n    print(n)\n    print(-n, file=sys.stderr)\n    display(n)"
+    code = (
+        "import sys\nfor n in range(5):\n    print(n)\n    print(-n, file=sys.stderr)\n    "
+        "display(n)"
+    )
     seen = await desk.until(await desk.submit(code), *wire.FINAL)
     kinds = [event.type for event in seen][1:-1]
     assert kinds == ["stdout", "stderr", "display"] * 5
@@ -60,27 +67,41 @@ async def test_cell_error(desk: Desk, worker: Engine) -> None:
 async def test_python_mismatch(desk: Desk, worker: Engine) -> None:
     """A payload of another Python version is not opened; the message names both versions."""
     error = await desk.failed("1", python="2.7")
-    assert error.kind == "python" and "2.7" in error.message and "workers Python 3." in error.message
+    assert (
+        error.kind == "python" and "2.7" in error.message and "workers Python 3." in error.message
+    )
 
 
 async def test_payload_there_and_back(desk: Desk, worker: Engine) -> None:
-    """A large array goes as a blob into the child and comes home as one, byte for byte, changed in place."""
+    """A large array goes as a blob into the child and comes home as one, byte for byte, changed in
+    place.
+    """
     import numpy as np
 
     a = np.arange(500_000.0)
-    sent = payload.pack([pickler.by_name({"a": a})], {}, prelude=lambda own: prelude.make(own, {"a": a}, (), ()))
+    sent = payload.pack(
+        [pickler.by_name({"a": a})], {}, prelude=lambda own: prelude.make(own, {"a": a}, (), ())
+    )
     digests = [await _stored(desk, bytes(buffer)) for buffer in sent.buffers]
-    outcome = await desk.run("a += 1\nb = a[:100_000] * 1", payload=wire.Payload(bytes(sent.stream), "", tuple(digests)))
+    outcome = await desk.run(
+        "a += 1\nb = a[:100_000] * 1", payload=wire.Payload(bytes(sent.stream), "", tuple(digests))
+    )
     assert outcome.state == "completed" and outcome.payload and outcome.payload.buffers, outcome
     sizes = [len(await content(desk, digest)) for digest in outcome.payload.buffers]
     assert sum(sizes) >= a.nbytes
 
 
 async def test_many_small_objects_come_home(desk: Desk, start_worker: Any) -> None:
-    """However long the pickle is, beyond what a frame may hold; the worker does not hold it in its memory."""
+    """However long the pickle is, beyond what a frame may hold; the worker does not hold it in its
+    memory.
+    """
     worker = await start_worker()
-    sent = payload.pack([pickler.by_name({})], {}, prelude=lambda own: prelude.make(own, {}, (), ()))
-    outcome = await desk.run("rows = [f'{n:0100}' for n in range(1_400_000)]", payload=wire.Payload(bytes(sent.stream)))
+    sent = payload.pack(
+        [pickler.by_name({})], {}, prelude=lambda own: prelude.make(own, {}, (), ())
+    )
+    outcome = await desk.run(
+        "rows = [f'{n:0100}' for n in range(1_400_000)]", payload=wire.Payload(bytes(sent.stream))
+    )
     assert outcome.state == "completed" and outcome.payload and outcome.payload.pickle_blob, outcome
     stream = await content(desk, outcome.payload.pickle_blob)
     assert len(stream) > 128 << 20 and b"%0100d" % 1_399_999 in stream
@@ -89,7 +110,11 @@ async def test_many_small_objects_come_home(desk: Desk, start_worker: Any) -> No
 
 def _most_bytes(pid: int) -> int:
     """The most memory a process ever had."""
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    line = next(
+        line
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        if line.startswith("VmHWM:")
+    )
     return int(line.split()[1]) << 10
 
 
@@ -100,14 +125,24 @@ async def test_missing_input(desk: Desk, worker: Engine) -> None:
     await desk.blobs.delete(OWNER, digest)
     await desk.queue.enqueue(task_id, OWNER)
     outcome = await desk.outcome(task_id)
-    assert outcome.error and outcome.error.kind == "storage" and "run the cell again" in outcome.error.message
+    assert (
+        outcome.error
+        and outcome.error.kind == "storage"
+        and "run the cell again" in outcome.error.message
+    )
 
 
-async def test_more_inputs_than_the_usual_limit_of_open_files(desk: Desk, start_worker: Any) -> None:
+async def test_more_inputs_than_the_usual_limit_of_open_files(
+    desk: Desk, start_worker: Any
+) -> None:
     """A worker may open as many files as its system allows."""
     worker = await start_worker()
-    resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE, (256, 4096))  # long before it has imported anything
-    outcome = await desk.run("total = sum(a.sum() for a in arrays)", payload=await _arrays(desk, 900))
+    resource.prlimit(
+        worker.process.pid, resource.RLIMIT_NOFILE, (256, 4096)
+    )  # long before it has imported anything
+    outcome = await desk.run(
+        "total = sum(a.sum() for a in arrays)", payload=await _arrays(desk, 900)
+    )
     assert outcome.state == wire.COMPLETED, outcome
 
 
@@ -116,7 +151,11 @@ async def test_more_inputs_than_files_may_be_open(desk: Desk, start_worker: Any)
     worker = await start_worker()
     resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE, (256, 256))
     error = await desk.failed("arrays", payload=await _arrays(desk, 300))
-    assert error.kind == "storage" and "Too many open files" in error.message and "ulimit" in error.message
+    assert (
+        error.kind == "storage"
+        and "Too many open files" in error.message
+        and "ulimit" in error.message
+    )
 
 
 async def test_too_many_inputs(desk: Desk, worker: Engine) -> None:
@@ -130,7 +169,11 @@ async def _arrays(desk: Desk, count: int) -> wire.Payload:
     import numpy as np
 
     arrays = [np.zeros(pickler.BUFFER_BYTES, "u1") for _ in range(count)]
-    sent = payload.pack([pickler.by_name({"arrays": arrays})], {}, prelude=lambda own: prelude.make(own, {"arrays": arrays}, (), ()))
+    sent = payload.pack(
+        [pickler.by_name({"arrays": arrays})],
+        {},
+        prelude=lambda own: prelude.make(own, {"arrays": arrays}, (), ()),
+    )
     digest = await _stored(desk, bytes(sent.buffers[0]))
     return wire.Payload(bytes(sent.stream), "", (digest,) * len(sent.buffers))
 
@@ -152,7 +195,9 @@ async def test_long_log_becomes_a_blob(desk: Desk, worker: Engine) -> None:
     lines = [json.loads(line) for line in (await content(desk, row.log_blob)).splitlines()]
     text = "".join(line["data"]["text"] for line in lines if line["type"] == "stdout")
     assert text == "".join(f"line {n:06}\n" for n in range(20_000)) == text_of(seen)
-    assert [line["id"] for line in lines] == [event.id for event in seen if event.type in ("started", "stdout")]
+    assert [line["id"] for line in lines] == [
+        event.id for event in seen if event.type in ("started", "stdout")
+    ]
 
 
 async def test_priority(desk: Desk, worker: Engine) -> None:

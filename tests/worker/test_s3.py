@@ -1,4 +1,6 @@
-"""A worker whose blobs are on S3: inputs through its bounded cache, results straight into the store, wrong bytes never in a child."""
+"""A worker whose blobs are on S3: inputs through its bounded cache, results straight into the
+store, wrong bytes never in a child.
+"""
 
 from __future__ import annotations
 
@@ -25,15 +27,27 @@ SIZE = 40_000_000
 
 @pytest.fixture
 def settings(settings: Settings, s3_url: str, tmp_path: Path) -> Settings:
-    there = {"blob_url": f"s3://blobs/{tmp_path.name}", "s3_endpoint_url": s3_url, "cache_dir": str(tmp_path / "cache")}
-    return settings.model_copy(update=there | {"cache_bytes": 2 * SIZE + 1_000_000, "max_result_bytes": 4 * SIZE, "store_patience_s": 2.0})
+    there = {
+        "blob_url": f"s3://blobs/{tmp_path.name}",
+        "s3_endpoint_url": s3_url,
+        "cache_dir": str(tmp_path / "cache"),
+    }
+    return settings.model_copy(
+        update=there
+        | {
+            "cache_bytes": 2 * SIZE + 1_000_000,
+            "max_result_bytes": 4 * SIZE,
+            "store_patience_s": 2.0,
+        }
+    )
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def desk(settings: Settings) -> AsyncIterator[Desk]:
     db, queue = database.connect(settings.database_url), queues.connect(settings.redis_url)
     yield Desk(settings, db, queue, blobs.open_store(
-        settings.blob_url, endpoint_url=settings.s3_endpoint_url, cache_dir=settings.cache_dir, cache_bytes=settings.cache_bytes
+        settings.blob_url, endpoint_url=settings.s3_endpoint_url, cache_dir=settings.cache_dir,
+        cache_bytes=settings.cache_bytes
     ))  # fmt: skip
     await queue.aclose(close_connection_pool=True)
     await db.dispose()
@@ -80,20 +94,32 @@ async def _uploaded(desk: Desk, data: bytes, name: str = "") -> str:
 
 
 def _packed(**values: Any) -> payload.Packed:
-    return payload.pack([pickler.by_name(values)], {}, prelude=lambda own: prelude.make(own, values, (), ()))
+    return payload.pack(
+        [pickler.by_name(values)], {}, prelude=lambda own: prelude.make(own, values, (), ())
+    )
 
 
 def _cached(tmp_path: Path) -> set[str]:
     return {path.name for path in (tmp_path / "cache" / OWNER).glob("??/*")}
 
 
-async def test_inputs_and_results(desk: Desk, worker: Any, transfers: list[str], tmp_path: Path) -> None:
-    """An input is fetched once for two tasks, results are uploaded once, and a result is there for the next task."""
+async def test_inputs_and_results(
+    desk: Desk, worker: Any, transfers: list[str], tmp_path: Path
+) -> None:
+    """An input is fetched once for two tasks, results are uploaded once, and a result is there for
+    the next task.
+    """
     sent = _packed(a=np.arange(SIZE / 8))
-    inputs = wire.Payload(sent.stream, "", tuple([await _uploaded(desk, bytes(part)) for part in sent.buffers]))
+    inputs = wire.Payload(
+        sent.stream, "", tuple([await _uploaded(desk, bytes(part)) for part in sent.buffers])
+    )
     # One after the other: the cache has room for two blobs, and the result made last is in it.
     one, two = [await desk.run(f"a += {n}; float(a[-1])", payload=inputs) for n in (1, 2)]
-    assert (one.result, two.result) == (SIZE / 8, SIZE / 8 + 1) and sorted(transfers) == ["download", "upload", "upload"]
+    assert (one.result, two.result) == (SIZE / 8, SIZE / 8 + 1) and sorted(transfers) == [
+        "download",
+        "upload",
+        "upload",
+    ]
     assert one.payload and two.payload and one.payload.digests != two.payload.digests
     body = b"".join([block async for block in desk.blobs.read(OWNER, one.payload.digests[0])])
     assert np.array_equal(np.frombuffer(body), np.arange(SIZE / 8) + 1)
@@ -101,34 +127,55 @@ async def test_inputs_and_results(desk: Desk, worker: Any, transfers: list[str],
     assert (await desk.run("float(a[0])", payload=again)).result == 2.0 and len(transfers) == 3
 
 
-async def test_the_cache_is_bounded(desk: Desk, worker: Any, transfers: list[str], tmp_path: Path) -> None:
-    """With room for two blobs, the one used longest ago is dropped, and fetched again when it is wanted."""
+async def test_the_cache_is_bounded(
+    desk: Desk, worker: Any, transfers: list[str], tmp_path: Path
+) -> None:
+    """With room for two blobs, the one used longest ago is dropped, and fetched again when it is
+    wanted.
+    """
     payloads = list[wire.Payload]()
     for n in range(3):
         sent = _packed(a=np.full(SIZE // 8, float(n)))
-        payloads.append(wire.Payload(sent.stream, "", (await _uploaded(desk, bytes(sent.buffers[0])),)))
+        payloads.append(
+            wire.Payload(sent.stream, "", (await _uploaded(desk, bytes(sent.buffers[0])),))
+        )
     for n in (0, 1, 0, 2):
         assert (await desk.run("float(a[7])", payload=payloads[n])).result == n
-    assert _cached(tmp_path) == {payloads[n].digests[0] for n in (0, 2)} and transfers == ["download"] * 3
+    assert (
+        _cached(tmp_path) == {payloads[n].digests[0] for n in (0, 2)}
+        and transfers == ["download"] * 3
+    )
     assert (await desk.run("float(a[7])", payload=payloads[1])).result == 1 and len(transfers) == 4
 
 
 async def test_wrong_bytes_reach_no_child(desk: Desk, worker: Any, tmp_path: Path) -> None:
-    """The task fails and says so, the blob is forgotten, and the right bytes sent after that are taken."""
+    """The task fails and says so, the blob is forgotten, and the right bytes sent after that are
+    taken.
+    """
     sent = _packed(a=np.arange(SIZE / 8))
     right = bytes(sent.buffers[0])
     digest = known.hashed(right)
     await _uploaded(desk, right[:-1] + b"x", digest)
     inputs = wire.Payload(sent.stream, "", (digest,))
     error = await desk.failed("a[0]", payload=inputs)
-    assert error.kind == "storage" and "digest" in error.message and "run the cell again" in error.message
-    assert not await desk.blobs.has(OWNER, digest) and await blob_rows.stored(desk.db, OWNER, [digest]) == set() == _cached(tmp_path)
+    assert (
+        error.kind == "storage"
+        and "digest" in error.message
+        and "run the cell again" in error.message
+    )
+    assert not await desk.blobs.has(OWNER, digest) and await blob_rows.stored(
+        desk.db, OWNER, [digest]
+    ) == set() == _cached(tmp_path)
     await _uploaded(desk, right, digest)
     assert (await desk.run("float(a[9])", payload=inputs)).result == 9.0
 
 
-async def test_a_store_that_is_away(desk: Desk, worker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A result that the store does not take fails the task with a sentence; the worker serves on."""
+async def test_a_store_that_is_away(
+    desk: Desk, worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A result that the store does not take fails the task with a sentence;
+    the worker serves on.
+    """
     from boto3.exceptions import S3UploadFailedError
 
     def away(*_: Any) -> None:
@@ -137,6 +184,8 @@ async def test_a_store_that_is_away(desk: Desk, worker: Any, monkeypatch: pytest
     with monkeypatch.context() as broken:
         broken.setattr(desk.blobs._bucket._s3, "upload_file", away)  # pyright: ignore
         sent = _packed(n=20_000)
-        error = await desk.failed("import numpy; a = numpy.ones(n)", payload=wire.Payload(sent.stream, "", ()))
+        error = await desk.failed(
+            "import numpy; a = numpy.ones(n)", payload=wire.Payload(sent.stream, "", ())
+        )
     assert error.kind == "storage" and "could not be stored" in error.message
     assert (await desk.run("3")).result == 3

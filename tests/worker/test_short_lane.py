@@ -23,8 +23,12 @@ from .test_hostile import CHANNEL
 HOLD = "import time\nprint('pid', __import__('os').getcwd(), flush=True)\ntime.sleep({})\n'held'"
 
 
-async def queued(desk: Desk, owner: str, code: str = "1", *, short: bool = False, share: Share | None = None) -> str:
-    task_id = (await tasks.submit(desk.db, owner, wire.TaskRequest(code).as_json(), short=short)).task_id
+async def queued(
+    desk: Desk, owner: str, code: str = "1", *, short: bool = False, share: Share | None = None
+) -> str:
+    task_id = (
+        await tasks.submit(desk.db, owner, wire.TaskRequest(code).as_json(), short=short)
+    ).task_id
     await desk.queue.enqueue(task_id, owner, short=short, share=share)
     return task_id
 
@@ -41,9 +45,15 @@ async def test_long_ones_never_block_a_short_one(desk: Desk, worker: Engine) -> 
         await desk.queue.withdraw(task_id)
 
 
-async def test_who_is_not_short_takes_a_slot(desk: Desk, pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A task that said it was short holds the extra place until it has a slot of its own; then that place is free for the next."""
-    monkeypatch.setattr(engines, "WAIT_S", 0.05)  # how long the loop that serves the slot may keep it while nobody comes
+async def test_who_is_not_short_takes_a_slot(
+    desk: Desk, pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task that said it was short holds the extra place until it has a slot of its own; then that
+    place is free for the next.
+    """
+    monkeypatch.setattr(
+        engines, "WAIT_S", 0.05
+    )  # how long the loop that serves the slot may keep it while nobody comes
     async with working(desk, pool, short_s=0.2) as engine:
         long = await queued(desk, "ann", HOLD.format(60))
         await desk.pid(long)
@@ -60,7 +70,9 @@ async def test_who_is_not_short_takes_a_slot(desk: Desk, pool: Any, monkeypatch:
 
 
 async def _place_free(engine: Engine) -> bool:
-    return not engine.express._waiters  # whoever would take the next short task does not wait for the place
+    return (
+        not engine.express._waiters
+    )  # whoever would take the next short task does not wait for the place
 
 
 async def _place_taken(engine: Engine) -> bool:
@@ -68,11 +80,17 @@ async def _place_taken(engine: Engine) -> bool:
 
 
 async def test_a_cap_on_a_real_worker(desk: Desk, pool: Any) -> None:
-    """Who may run one at once has one, on a worker with two slots; the other goes to the next user; the end of one is the next's start."""
+    """Who may run one at once has one, on a worker with two slots; the other goes to the next user;
+    the end of one is the next's start.
+    """
     async with desk.db.connect() as connection:
-        await connection.execute(sa.insert(users).values(id="ann", issuer="here", subject="ann", max_running=1))
+        await connection.execute(
+            sa.insert(users).values(id="ann", issuer="here", subject="ann", max_running=1)
+        )
     async with working(desk, pool, worker_slots=2):
-        first, second = [await queued(desk, "ann", HOLD.format(60), share=Share(cap=1)) for _ in range(2)]
+        first, second = [
+            await queued(desk, "ann", HOLD.format(60), share=Share(cap=1)) for _ in range(2)
+        ]
         await desk.pid(first)
         assert (await desk.outcome(await queued(desk, "bob", "1"))).result == 1
         row = await tasks.get(desk.db, "ann", second)
@@ -84,9 +102,14 @@ async def test_a_cap_on_a_real_worker(desk: Desk, pool: Any) -> None:
 
 
 async def test_caps_follow_what_runs(desk: Desk) -> None:
-    """Redis counts what a dead worker ran, or was emptied while tasks run: the reconciler makes it what PostgreSQL says."""
+    """Redis counts what a dead worker ran, or was emptied while tasks run: the reconciler makes it
+    what PostgreSQL says.
+    """
     context: Any = SimpleNamespace(
-        db=desk.db, queue=desk.queue, settings=desk.settings.model_copy(update={"max_running_tasks": 1}), surplus=set()
+        db=desk.db,
+        queue=desk.queue,
+        settings=desk.settings.model_copy(update={"max_running_tasks": 1}),
+        surplus=set(),
     )
     runs = await queued(desk, "ann")
     await tasks.start(desk.db, runs, "w", 60)
@@ -98,10 +121,15 @@ async def test_caps_follow_what_runs(desk: Desk) -> None:
 
 
 async def test_emptied_redis_keeps_shares(desk: Desk) -> None:
-    """2,000 rows of one user and one of another, put back from PostgreSQL: weights and turns are what they were."""
+    """2,000 rows of one user and one of another, put back from PostgreSQL: weights and turns are
+    what they were.
+    """
     async with desk.db.connect() as connection:
         await connection.execute(
-            sa.text("INSERT INTO users (id, issuer, subject, weight) VALUES ('ann', 'i', 'ann', 2), ('bob', 'i', 'bob', 1)")
+            sa.text(
+                "INSERT INTO users (id, issuer, subject, weight) VALUES ('ann', 'i', 'ann', 2), "
+                "('bob', 'i', 'bob', 1)"
+            )
         )
         await connection.execute(_FLOOD, {"owner": "ann", "count": 2000})
         await connection.execute(_FLOOD, {"owner": "bob", "count": 20})
@@ -115,7 +143,12 @@ async def test_emptied_redis_keeps_shares(desk: Desk) -> None:
         await desk.queue.refill(keys.QUEUE)
     async with desk.db.connect() as connection:
         owners = dict(
-            (await connection.execute(sa.text("SELECT id::text, owner FROM tasks WHERE id::text = ANY(:ids)"), {"ids": order})).all()
+            (
+                await connection.execute(
+                    sa.text("SELECT id::text, owner FROM tasks WHERE id::text = ANY(:ids)"),
+                    {"ids": order},
+                )
+            ).all()
         )
     counts = [sum(owners[task_id] == owner for task_id in order) for owner in ("ann", "bob", "cat")]
     assert counts[2] == 1 and 19 <= counts[0] <= 21, counts
@@ -123,12 +156,15 @@ async def test_emptied_redis_keeps_shares(desk: Desk) -> None:
 
 _FLOOD = sa.text(
     """INSERT INTO tasks (id, owner, name, priority, request, request_digest, digests, state)
-       SELECT gen_random_uuid(), :owner, '', 5, '{}', '\\x00', '{}', 'queued' FROM generate_series(1, :count)"""
+       SELECT gen_random_uuid(), :owner, '', 5, '{}', '\\x00', '{}', 'queued'
+       FROM generate_series(1, :count)"""
 )
 
 
 async def test_a_worker_that_died_with_the_last_of_a_user(desk: Desk) -> None:
-    """A task that was taken and never started comes back, however many others' tasks wait before it in the table."""
+    """A task that was taken and never started comes back, however many others' tasks wait before it
+    in the table.
+    """
     async with desk.db.connect() as connection:
         await connection.execute(_FLOOD, {"owner": "ann", "count": 3000})
     context: Any = SimpleNamespace(db=desk.db, queue=desk.queue, settings=desk.settings)
@@ -140,12 +176,16 @@ async def test_a_worker_that_died_with_the_last_of_a_user(desk: Desk) -> None:
 
 
 async def test_processor_time(desk: Desk, worker: Engine) -> None:
-    """What a task took of the processor is in its row, and in its owner's month; what is forgotten still counts."""
+    """What a task took of the processor is in its row, and in its owner's month; what is forgotten
+    still counts.
+    """
     busy = "import time\nend = time.process_time() + 0.5\nwhile time.process_time() < end: pass"
     task_id = await desk.submit(busy)
     await desk.until(task_id, "completed")
     async with desk.db.connect() as connection:
-        cpu_s = await connection.scalar(sa.text("SELECT cpu_s FROM tasks WHERE id::text = :id"), {"id": task_id})
+        cpu_s = await connection.scalar(
+            sa.text("SELECT cpu_s FROM tasks WHERE id::text = :id"), {"id": task_id}
+        )
     assert 0.4 < cpu_s < 10
     await tasks.forget(desk.db, "ann", task_id)
     await lease.tell_usage(worker.context)
@@ -154,16 +194,23 @@ async def test_processor_time(desk: Desk, worker: Engine) -> None:
 
 
 @pytest.mark.parametrize("end", ["ch.send('usage')", ""], ids=["failed", "given back"])
-async def test_processor_time_of_an_attempt_without_an_outcome(desk: Desk, pool: Any, end: str) -> None:
+async def test_processor_time_of_an_attempt_without_an_outcome(
+    desk: Desk, pool: Any, end: str
+) -> None:
     """It counts for its owner all the same."""
     busy = "import time\nend = time.process_time() + 0.5\nwhile time.process_time() < end: pass\n"
     async with working(desk, pool) as engine:
-        task_id = await desk.submit(f"{busy}{CHANNEL}{end}\nprint('pid', 1, flush=True)\ntime.sleep(60)")
+        task_id = await desk.submit(
+            f"{busy}{CHANNEL}{end}\nprint('pid', 1, flush=True)\ntime.sleep(60)"
+        )
         if end:
             assert (await desk.outcome(task_id)).state == wire.FAILED
         else:
             await desk.until(task_id, "stdout")
-    assert await desk.state(task_id) == (wire.FAILED if end else wire.QUEUED) and engine.context.took == {}
+    assert (
+        await desk.state(task_id) == (wire.FAILED if end else wire.QUEUED)
+        and engine.context.took == {}
+    )
     assert 0.4 < await _hours(desk) * 3600 < 10
 
 

@@ -70,7 +70,9 @@ async def test_cancel_of_a_deaf_cell(desk: Desk, worker: Engine) -> None:
 
 
 async def test_what_was_bound_comes_home(desk: Desk, worker: Engine) -> None:
-    """A cell that stops at the interrupt gets the time to send its variables home, and how long the stop took is told."""
+    """A cell that stops at the interrupt gets the time to send its variables home, and how long the
+    stop took is told.
+    """
     task_id = await desk.submit(HEAVY, payload=_no_inputs())
     await desk.pid(task_id)
     await desk.queue.announce_cancel(task_id)
@@ -81,7 +83,11 @@ async def test_what_was_bound_comes_home(desk: Desk, worker: Engine) -> None:
 
 def _no_inputs() -> wire.Payload:
     """As a notebook sends a cell that reads nothing: what it binds comes home pickled."""
-    return wire.Payload(payload.pack([pickler.by_name({})], {}, prelude=lambda own: prelude.make(own, {}, (), ())).stream)
+    return wire.Payload(
+        payload.pack(
+            [pickler.by_name({})], {}, prelude=lambda own: prelude.make(own, {}, (), ())
+        ).stream
+    )
 
 
 async def test_sigterm_before_sigkill(desk: Desk, worker: Engine) -> None:
@@ -103,7 +109,9 @@ async def test_cancelled_while_queued(desk: Desk, worker: Engine) -> None:
 
 
 async def test_timeout(desk: Desk, worker: Engine) -> None:
-    """A cell past its timeout is interrupted and fails as `timeout`, with the number and what to do."""
+    """A cell past its timeout is interrupted and fails as `timeout`, with the number and what to
+    do.
+    """
     error = await desk.failed(FOREVER, timeout=0.3)
     assert error.kind == "timeout" and "0.3 s" in error.message and "--timeout" in error.message
 
@@ -117,7 +125,9 @@ async def test_timeout_of_a_deaf_cell(desk: Desk, worker: Engine) -> None:
 
 
 async def test_forgotten_while_running(desk: Desk, worker: Engine) -> None:
-    """A task that is deleted while it runs loses its lease: its process is killed and nothing is recorded."""
+    """A task that is deleted while it runs loses its lease: its process is killed and nothing is
+    recorded.
+    """
     task_id = await desk.submit(FOREVER)
     pid = await desk.pid(task_id)
     await tasks.forget(desk.db, OWNER, task_id)
@@ -138,7 +148,9 @@ async def test_stale_attempt(desk: Desk, worker: Engine) -> None:
 
 
 async def test_unanswered_start_is_given_back(desk: Desk, worker: Engine) -> None:
-    """A task the store thinks we run, and we do not (the answer to `start` got lost), runs after all."""
+    """A task the store thinks we run, and we do not (the answer to `start` got lost), runs after
+    all.
+    """
     task_id = await desk.submit("7", enqueue=False)
     assert await tasks.start(desk.db, task_id, worker.context.worker_id, 60)
     assert (await desk.outcome(task_id)).result == 7
@@ -146,7 +158,9 @@ async def test_unanswered_start_is_given_back(desk: Desk, worker: Engine) -> Non
 
 
 async def test_owner_disabled_while_it_waits(desk: Desk, worker: Engine) -> None:
-    """A worker starts nothing of a disabled owner: the task is cancelled without an attempt, and whoever follows it hears so."""
+    """A worker starts nothing of a disabled owner: the task is cancelled without an attempt, and
+    whoever follows it hears so.
+    """
     mine = sa.insert(users).values(id=OWNER, issuer="test", subject=OWNER, disabled=True)
     async with desk.db.connect() as connection:
         await connection.execute(mine)
@@ -154,9 +168,15 @@ async def test_owner_disabled_while_it_waits(desk: Desk, worker: Engine) -> None
         task_id = await desk.submit("print('ran')")
         assert [event.type for event in await desk.until(task_id, *wire.FINAL)] == ["cancelled"]
         row = await desk.row(task_id)
-        assert (row.state, row.attempt, row.outcome) == ("cancelled", 0, wire.Outcome(wire.CANCELLED).as_json()) and row.completed_at
+        assert (row.state, row.attempt, row.outcome) == (
+            "cancelled",
+            0,
+            wire.Outcome(wire.CANCELLED).as_json(),
+        ) and row.completed_at
         async with desk.db.connect() as connection:
-            await connection.execute(sa.update(users).where(users.c.id == OWNER).values(disabled=False))
+            await connection.execute(
+                sa.update(users).where(users.c.id == OWNER).values(disabled=False)
+            )
         assert (await desk.run("6 * 7")).result == 42
     finally:
         async with desk.db.connect() as connection:

@@ -25,7 +25,10 @@ def opened_in(folder: Path) -> list[str]:
     return [path for path in found if path.startswith(str(folder))]
 
 
-@pytest.mark.parametrize("kind", ["nothing", "a folder", "a pipe nobody writes into", "a pipe held open", "a link", "no text"])
+@pytest.mark.parametrize(
+    "kind",
+    ["nothing", "a folder", "a pipe nobody writes into", "a pipe held open", "a link", "no text"],
+)
 async def test_what_is_no_answer(tmp_path: Path, kind: str) -> None:
     """No line, no error, no descriptor kept."""
     place = tmp_path / whereabouts.NAME

@@ -1,8 +1,10 @@
-"""Progress of a task: what `mecapy_jupyter.track` says becomes frames, and `tqdm` bars, unchanged, become the one live bar of the block.
+"""Progress of a task: what `mecapy_jupyter.track` says becomes frames, and `tqdm` bars, unchanged,
+become the one live bar of the block.
 
-tqdm is the user's: it is hooked when a cell imports it, and not otherwise. While a bar moves nothing is printed of it; what a terminal
-would show of it at its end is printed then. Bars that write elsewhere, to a file for instance, are left as they are.
-Part of the child. Before it: `shell`. After it: `mecapy_jupyter.block.tracking` and `outgoing`.
+tqdm is the user's: it is hooked when a cell imports it, and not otherwise. While a bar moves
+nothing is printed of it; what a terminal would show of it at its end is printed then. Bars that
+write elsewhere, to a file for instance, are left as they are. Part of the child. Before it:
+`shell`. After it: `mecapy_jupyter.block.tracking` and `outgoing`.
 """
 
 from __future__ import annotations
@@ -27,11 +29,17 @@ _shown: weakref.WeakKeyDictionary[Any, tracking.Bar] = weakref.WeakKeyDictionary
 def connect(outgoing: Outgoing) -> None:
     """From here on progress goes to `outgoing`."""
     global _latest
-    _latest = tracking.Latest(lambda fraction, text: outgoing.frame("progress", {"fraction": fraction, "text": text[:TEXT_CHARS]}))
+    _latest = tracking.Latest(
+        lambda fraction, text: outgoing.frame(
+            "progress", {"fraction": fraction, "text": text[:TEXT_CHARS]}
+        )
+    )
     tracking.bars, tracking.sink = tracking.Bars(), _latest.give
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
-        for name in [name for name in _HOOKS if name in sys.modules]:  # something that was preloaded has brought it along
+        for name in [
+            name for name in _HOOKS if name in sys.modules
+        ]:  # something that was preloaded has brought it along
             _HOOKS[name](sys.modules[name])
 
 
@@ -58,7 +66,9 @@ def _hook_std(module: Any) -> None:
     def shown(self: Any, msg: str | None = None, pos: int | None = None) -> Any:
         if not _ours(self):
             return display(self, msg, pos)
-        if self.disable:  # tqdm closes it: `msg` is empty when nothing shall stay, else the line break comes from tqdm
+        # tqdm closes it: `msg` is empty when nothing shall stay, else the line break comes from
+        # tqdm
+        if self.disable:
             if msg is None:
                 self.fp.write(str(self))
             tracking.bars.close(_shown.pop(self, tracking.Bar()))
@@ -89,14 +99,18 @@ def _tell(bar: Any) -> None:
     known.description = (about["prefix"] or "").rstrip(": ")
     known.done, known.total, known.note = done, total or None, about["postfix"] or ""
     unit = "" if about["unit"] == "it" else about["unit"].strip()
-    known.count = (f"{scaled(done)}/{scaled(total)}" if total else scaled(done)) + (f" {unit}" if unit else "")
+    known.count = (f"{scaled(done)}/{scaled(total)}" if total else scaled(done)) + (
+        f" {unit}" if unit else ""
+    )
     rate = rate or (done - about["initial"]) / (about["elapsed"] or 1.0)
     known.left_s = (total - done) / rate if total and rate else None
     tracking.bars.show(known)
 
 
 def _hook_notebook(module: Any) -> None:
-    """A widget made here would be seen by nobody: the same bar without one, whose text goes where a notebook's does."""
+    """A widget made here would be seen by nobody: the same bar without one, whose text goes where a
+    notebook's does.
+    """
     std: Any = sys.modules["tqdm.std"]
 
     class tqdm_notebook(std.tqdm):
@@ -114,13 +128,19 @@ def _hook_notebook(module: Any) -> None:
     module.trange = module.tnrange = trange
 
 
-_HOOKS: dict[str, Callable[[Any], None]] = {"tqdm.std": _hook_std, "tqdm.notebook": _hook_notebook, "tqdm.autonotebook": _hook_notebook}
+_HOOKS: dict[str, Callable[[Any], None]] = {
+    "tqdm.std": _hook_std,
+    "tqdm.notebook": _hook_notebook,
+    "tqdm.autonotebook": _hook_notebook,
+}
 
 
 class _Finder(importlib.abc.MetaPathFinder):
     """Finds tqdm's modules as ever, and hooks each when it has been executed."""
 
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         hook = _HOOKS.get(fullname)
         spec = PathFinder.find_spec(fullname, path, target) if hook else None
         if hook and spec and spec.loader:

@@ -1,7 +1,9 @@
-"""A control group around all children of one pool, where the worker may make one: a kernel's bound on their memory and processes together.
+"""A control group around all children of one pool, where the worker may make one: a kernel's bound
+on their memory and processes together.
 
-One for the pool and not one for each child: it costs a task nothing. What holds each task to its own share is `watch` and the limits
-of `sandbox`; this holds what grows faster than they look, so that a bomb meets the kernel before the machine is full. Used by `pool`.
+One for the pool and not one for each child: it costs a task nothing. What holds each task to its
+own share is `watch` and the limits of `sandbox`; this holds what grows faster than they look, so
+that a bomb meets the kernel before the machine is full. Used by `pool`.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ _CONTROLLERS = ("memory", "pids")
 
 
 class Group:
-    """Made by `Group(…)`, which raises OSError with the reason where it cannot be; `close` when all in it are dead."""
+    """Made by `Group(…)`, which raises OSError with the reason where it cannot be; `close` when all
+    in it are dead.
+    """
 
     def __init__(self, memory_bytes: int, processes: int) -> None:
         if not libc.LINUX:
@@ -38,7 +42,9 @@ class Group:
             (self._folders["pids"] / "pids.max").write_text(str(processes))
         except OSError as error:
             self.close()
-            raise OSError(f"none is delegated to us ({error.strerror}: {error.filename or name})") from error
+            raise OSError(
+                f"none is delegated to us ({error.strerror}: {error.filename or name})"
+            ) from error
 
     def take(self, pid: int) -> None:
         """Put a process in, and with it all it will ever start."""
@@ -61,9 +67,16 @@ def _ours() -> tuple[int, dict[str, Path]]:
     """The version, and where our own group lies for each controller."""
     mounts = {(kind, option): place for place, kind, options in _mounts() for option in options}
     lines = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
-    named = {controller: path for _number, controllers, path in lines for controller in controllers.split(",")}
+    named = {
+        controller: path
+        for _number, controllers, path in lines
+        for controller in controllers.split(",")
+    }
     if all(("cgroup", controller) in mounts and controller in named for controller in _CONTROLLERS):
-        return 1, {controller: mounts["cgroup", controller] / named[controller].lstrip("/") for controller in _CONTROLLERS}
+        return 1, {
+            controller: mounts["cgroup", controller] / named[controller].lstrip("/")
+            for controller in _CONTROLLERS
+        }
     unified = next((place for place, kind, _options in _mounts() if kind == "cgroup2"), None)
     if unified is None or "" not in named:
         raise OSError("no control groups for memory and processes are mounted")
@@ -83,7 +96,9 @@ def _mounts() -> list[tuple[Path, str, list[str]]]:
 
 
 def _enable(own: Path) -> None:
-    """Version 2 gives controllers only to the groups below one that has no process of its own: move aside, if we are alone in it."""
+    """Version 2 gives controllers only to the groups below one that has no process of its own: move
+    aside, if we are alone in it.
+    """
     if set(_CONTROLLERS) <= set((own / "cgroup.subtree_control").read_text().split()):
         return
     if not set(_CONTROLLERS) <= set((own / "cgroup.controllers").read_text().split()):
@@ -91,7 +106,9 @@ def _enable(own: Path) -> None:
     if (own / "cgroup.procs").read_text().split() == [str(os.getpid())] and os.access(own, os.W_OK):
         (own / "worker").mkdir(exist_ok=True)
         (own / "worker" / "cgroup.procs").write_text(str(os.getpid()))
-    (own / "cgroup.subtree_control").write_text(" ".join(f"+{controller}" for controller in _CONTROLLERS))
+    (own / "cgroup.subtree_control").write_text(
+        " ".join(f"+{controller}" for controller in _CONTROLLERS)
+    )
 
 
 def _sweep(place: Path) -> None:

@@ -1,7 +1,8 @@
-"""One task, in a confined process: open the inputs, let IPython run the cell, send everything home, die.
+"""One task, in a confined process: open the inputs, let IPython run the cell, send everything home,
+die.
 
-May not import the store, the queue or any secret. Before it: the zygote, which forks and confines it. It speaks to the worker
-only, through the channel; `shell` and `results` are its two hands.
+May not import the store, the queue or any secret. Before it: the zygote, which forks and confines
+it. It speaks to the worker only, through the channel; `shell` and `results` are its two hands.
 """
 
 from __future__ import annotations
@@ -53,12 +54,17 @@ def prepare(preload: list[str]) -> None:
 
 
 def _try_cells() -> None:
-    """Run cells of our own, so that what IPython and matplotlib load late is loaded before the fork."""
+    """Run cells of our own, so that what IPython and matplotlib load late is loaded before the
+    fork.
+    """
     connect(_shell, lambda kind, header, body: None)
     cells = ["1 + 1", "1 / 0"]
     if "matplotlib" in sys.modules:
         _shell.enable_matplotlib("inline")  # pyright: ignore[reportUnknownMemberType]
-        cells.append("import matplotlib.pyplot as p; p.figure(figsize=(1, 1)); p.plot([1, 2]); p.title('$x$')")
+        cells.append(
+            "import matplotlib.pyplot as p; p.figure(figsize=(1, 1)); p.plot([1, 2]); "
+            "p.title('$x$')"
+        )
     mine = set(_shell.user_ns)
     for cell in cells:
         _shell.run(cell)
@@ -68,13 +74,17 @@ def _try_cells() -> None:
 
 
 def _rehearse() -> None:
-    """Serve tasks of our own, to the end, as often as Python runs code before it makes it fast: a child then finds it so, and in the
-    interpreter's caches what it needs itself, which it would else write anew, page after page."""
+    """Serve tasks of our own, to the end, as often as Python runs code before it makes it fast: a
+    child then finds it so, and in the interpreter's caches what it needs itself, which it would
+    else write anew, page after page.
+    """
     global _own_task
     if sys.version_info < (3, 12):  # later ones keep no count of a name's uses
         sys._clear_type_cache()  # pyright: ignore[reportPrivateUsage]  # what a child replaces in it is then nothing, and not a name on a page of its own
     numpy: Any = sys.modules.get("numpy")
-    task, buffers = _task({"a": 1} | ({"x": numpy.zeros(pickler.BUFFER_BYTES, "u1")} if numpy else {}))
+    task, buffers = _task(
+        {"a": 1} | ({"x": numpy.zeros(pickler.BUFFER_BYTES, "u1")} if numpy else {})
+    )
     _own_task = _task({"a": 1})[0]
     ours, theirs = map(Channel, socket.socketpair())
     with ours.sock, theirs.sock, tempfile.TemporaryFile(buffering=0) as blob:
@@ -91,22 +101,31 @@ def _rehearse() -> None:
 
 def _task(inputs: dict[str, Any]) -> tuple[Frame, tuple[Any, ...]]:
     """A task of our own with these inputs, and its buffers."""
-    packed = payload.pack([pickler.by_name(inputs)], {}, prelude=lambda own: prelude.make(own, inputs, ()))
+    packed = payload.pack(
+        [pickler.by_name(inputs)], {}, prelude=lambda own: prelude.make(own, inputs, ())
+    )
     bare: dict[str, Any] = {"pickle_blob": "", "buffers": ["0" * 64 for _ in packed.buffers]}
-    header: dict[str, Any] = {"code": "b = a + 1", "cell": {"header": "%%mecapy", "number": 1}, "payload": bare}
+    header: dict[str, Any] = {
+        "code": "b = a + 1",
+        "cell": {"header": "%%mecapy", "number": 1},
+        "payload": bare,
+    }
     return Frame("task", header, packed.stream), packed.buffers
 
 
 def _forget_fonts() -> None:
-    """What matplotlib would else do in every child, right after the fork: throw away the fonts it has open, page after page."""
+    """What matplotlib would else do in every child, right after the fork: throw away the fonts it
+    has open, page after page.
+    """
     if (manager := sys.modules.get("matplotlib.font_manager")) is not None:
         with contextlib.suppress(AttributeError):  # not its public face
             manager._get_font.cache_clear()
 
 
 def warm() -> None:
-    """In the confined child, before it has a task: one of our own, from beginning to end, so that the real one finds in place what it
-    needs, and this process's own pages of it."""
+    """In the confined child, before it has a task: one of our own, from beginning to end, so that
+    the real one finds in place what it needs, and this process's own pages of it.
+    """
     sys.path.insert(0, "")
     ambient.begin_environment()
     _warm_up()
@@ -131,7 +150,9 @@ def _forget(mine: set[str]) -> None:
 
 
 def serve(channel: Channel, outbox: str) -> None:
-    """Wait for the one task, run it in the working directory, send its outcome. `outbox`: the folder for large results."""
+    """Wait for the one task, run it in the working directory, send its outcome. `outbox`: the
+    folder for large results.
+    """
     frame = channel.receive()
     if frame is not None and frame.kind == "task":
         _carry(channel.send, frame, outbox)
@@ -147,15 +168,18 @@ def _carry(send: Send, frame: Frame, outbox: str) -> None:
     else:
         _run(frame.header)
         if _shell.outgoing.told_to_stop:
-            _shell.outgoing.frame("stopped", {}, b"")  # it obeyed: what it has may take its time to come home
+            _shell.outgoing.frame(
+                "stopped", {}, b""
+            )  # it obeyed: what it has may take its time to come home
         header, body = _collect(frame, watch, outbox)
     ctypes.CDLL(None).fflush(None)  # what native code has printed comes before the end
     _shell.outgoing.frame("outcome", header, body)
 
 
 def _rest(channel: Channel) -> None:
-    """Until the worker ends this process, or a little later. Freeing all its memory now would keep a processor, for milliseconds,
-    from those who carry the outcome home."""
+    """Until the worker ends this process, or a little later. Freeing all its memory now would keep
+    a processor, for milliseconds, from those who carry the outcome home.
+    """
     channel.sock.settimeout(_REST_S)
     with contextlib.suppress(OSError):
         channel.sock.recv(1)
@@ -179,14 +203,20 @@ def _open_inputs(frame: Frame) -> Watch:
     maps = [_map(fd, digest) for fd, digest in zip(frame.fds, digests, strict=True)]
     stream = maps.pop(0) if bare["pickle_blob"] else frame.body
     opened = payload.unpack(stream, maps, namespace, on_prelude=prelude.install)
-    variables: dict[str, Any] = {name: value for values in opened.values for name, value in values.items()}
+    variables: dict[str, Any] = {
+        name: value for values in opened.values for name, value in values.items()
+    }
     if files.SLOT in variables:
         start, along = cast("files.Along", variables.pop(files.SLOT))
         files.lay_out(along, Path.cwd())
         Path(start).mkdir(parents=True, exist_ok=True)
         os.chdir(start)
     namespace.update(variables)
-    watch = Watch.of_call(opened.memo) if CALLED in variables else Watch(opened.memo, variables.values(), namespace)
+    watch = (
+        Watch.of_call(opened.memo)
+        if CALLED in variables
+        else Watch(opened.memo, variables.values(), namespace)
+    )
     return results.begin(_shell, watch)
 
 
@@ -202,7 +232,8 @@ def _run(task: dict[str, Any]) -> None:
     cell: dict[str, Any] = task.get("cell") or {}
     code: str = task["code"]
     header: str = cell.get("header", "")
-    # A comment in the place of the `%%mecapy` line keeps the line numbers; a cell magic must stay on the first line.
+    # A comment in the place of the `%%mecapy` line keeps the line numbers; a cell magic must stay
+    # on the first line.
     keeps_lines = bool(header) and not code.lstrip().startswith("%%")
     if keeps_lines:  # IPython forgives a cell that is indented as a whole, by its first line
         lines = cast("list[str]", inputtransformer2.leading_indent(code.splitlines(keepends=True)))  # pyright: ignore[reportUnknownMemberType]

@@ -1,6 +1,8 @@
-"""The worker's handle of one child: its frames, its output, its end. Made and retired by `pool`; `jobs` talks to it.
+"""The worker's handle of one child: its frames, its output, its end. Made and retired by `pool`;
+`jobs` talks to it.
 
-All a child says arrives here bounded and in order, and is never believed beyond what it says about its own task.
+All a child says arrives here bounded and in order, and is never believed beyond what it says about
+its own task.
 """
 
 from __future__ import annotations
@@ -24,14 +26,17 @@ _QUEUED_FRAMES = 64
 _CHUNK_BYTES = 64 * 1024
 _LARGE_BYTES = 2 * 1024 * 1024  # of such frames one waits at a time
 _PRINTED_CHUNKS = 64
-_SAYS = frozenset({"stream", "display", "progress", "stopped", "outcome"})  # the other kinds of `frames` are ours
+_SAYS = frozenset(
+    {"stream", "display", "progress", "stopped", "outcome"}
+)  # the other kinds of `frames` are ours
 _LARGE = frozenset({"display", "outcome"})
 _DRAIN_WITHIN_S = 2.0  # after all its processes are dead, what it had said is still read
 
 
 class Child:
-    """A confined process that waits for one task. `folder` is its working directory, `outbox` where it leaves large
-    results, `door` our end of its way out, where the deployment allows hosts."""
+    """A confined process that waits for one task. `folder` is its working directory, `outbox` where
+    it leaves large results, `door` our end of its way out, where the deployment allows hosts.
+    """
 
     def __init__(
         self,
@@ -71,7 +76,13 @@ class Child:
     def alive(self) -> bool:
         return not self._nursery.dead.is_set() and not self._nursery.has_ended(self.name)
 
-    async def send(self, kind: str, header: dict[str, Any] | None = None, body: bytes = b"", fds: Sequence[int] = ()) -> None:
+    async def send(
+        self,
+        kind: str,
+        header: dict[str, Any] | None = None,
+        body: bytes = b"",
+        fds: Sequence[int] = (),
+    ) -> None:
         """Send it a frame. When it is dead this is silent: `frames` then ends with its exit."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             await self._channel.send(kind, header, body, fds)
@@ -81,7 +92,9 @@ class Child:
         return await self._channel.receive()
 
     async def frames(self) -> AsyncIterator[Frame]:
-        """All it says until its end: its frames, `stream`, `usage`, `garbage` (no frame), `limit` (why it was stopped), and last `exit`."""
+        """All it says until its end: its frames, `stream`, `usage`, `garbage` (no frame), `limit`
+        (why it was stopped), and last `exit`.
+        """
         if self._pump is None:
             self._pump = asyncio.create_task(self._run_pump())
         while True:
@@ -93,7 +106,9 @@ class Child:
                 return
 
     def printed(self) -> list[Frame]:
-        """What native code and subprocesses have written by now and `frames` has not yielded yet. Ends `frames`."""
+        """What native code and subprocesses have written by now and `frames` has not yielded yet.
+        Ends `frames`.
+        """
         if self._pump is not None:
             self._pump.cancel()
         left = [self._frames.get_nowait() for _ in range(self._frames.qsize())]
@@ -102,7 +117,9 @@ class Child:
                 for _ in range(_PRINTED_CHUNKS):  # a process it left behind may print on and on
                     if not (chunk := os.read(fd, _CHUNK_BYTES)):
                         break
-                    left.append(Frame("stream", {"name": name}, chunk.decode(errors="replace").encode()))
+                    left.append(
+                        Frame("stream", {"name": name}, chunk.decode(errors="replace").encode())
+                    )
         return [frame for frame in left if frame.kind == "stream"]
 
     async def interrupt(self) -> None:
@@ -122,18 +139,32 @@ class Child:
         return await self._nursery.kill(self.name)
 
     def observe(self, usage: Usage, now: float, *, report: bool) -> None:
-        """A look of the watch. Reported when there is room: a reader that is behind misses a usage, not a frame."""
+        """A look of the watch. Reported when there is room: a reader that is behind misses a usage,
+        not a frame.
+        """
         if report and not self._frames.full():
             then, cpu_s = self._last or (now, usage.cpu_s)
-            percent = round(100 * max(0.0, usage.cpu_s - cpu_s) / (now - then), 1) if now > then else None
-            header = {"cpu_percent": percent, "memory_bytes": usage.memory_bytes, "cpu_s": usage.cpu_s}
-            self._frames.put_nowait(Frame("usage", header | {"processes": usage.processes, "disk_bytes": usage.disk_bytes}))
+            percent = (
+                round(100 * max(0.0, usage.cpu_s - cpu_s) / (now - then), 1) if now > then else None
+            )
+            header = {
+                "cpu_percent": percent,
+                "memory_bytes": usage.memory_bytes,
+                "cpu_s": usage.cpu_s,
+            }
+            self._frames.put_nowait(
+                Frame(
+                    "usage", header | {"processes": usage.processes, "disk_bytes": usage.disk_bytes}
+                )
+            )
         if report or self._last is None:
             self._last = (now, usage.cpu_s)
 
     async def stop(self, kind: str, used: int, allowed: int) -> None:
         """End it for a limit; `frames` says so before the exit."""
-        self._limit = self._limit or Frame("limit", {"kind": kind, "used": used, "allowed": allowed})
+        self._limit = self._limit or Frame(
+            "limit", {"kind": kind, "used": used, "allowed": allowed}
+        )
         if kind == "processes":  # a fork bomb is not asked, and leaves the zygote no time to do it
             self._nursery.kill_now(self.name, self.pid)
         else:
@@ -156,7 +187,11 @@ class Child:
     async def _run_pump(self) -> None:
         readers = [
             asyncio.create_task(reader)
-            for reader in (self._read_frames(), self._read_output(self._out, "stdout"), self._read_output(self._err, "stderr"))
+            for reader in (
+                self._read_frames(),
+                self._read_output(self._out, "stdout"),
+                self._read_output(self._err, "stderr"),
+            )
         ]
         try:
             ending = await self._nursery.ended(self.name)
@@ -170,7 +205,9 @@ class Child:
             await asyncio.gather(*readers, return_exceptions=True)
 
     async def _drain(self, readers: list[asyncio.Task[None]]) -> None:
-        """Let the readers reach the end. Cut off only a pipe that does not close, never a slow consumer of `frames`."""
+        """Let the readers reach the end. Cut off only a pipe that does not close, never a slow
+        consumer of `frames`.
+        """
         while (await asyncio.wait(readers, timeout=_DRAIN_WITHIN_S))[1]:
             if not self._frames.full() and not self._large.locked():
                 return

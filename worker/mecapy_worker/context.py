@@ -1,6 +1,8 @@
-"""What a worker has in its hands while it lives: the store, the queue, the pool, and the tasks it holds.
+"""What a worker has in its hands while it lives: the store, the queue, the pool, and the tasks it
+holds.
 
-Every part of the worker gets this one object; it decides nothing. `main` makes it; `engine`, `jobs`, `lease`, `reconciler` use it.
+Every part of the worker gets this one object; it decides nothing. `main` makes it; `engine`,
+`jobs`, `lease`, `reconciler` use it.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ T = TypeVar("T")
 
 @dataclass(eq=False, slots=True)
 class Hold:
-    """One task this worker carries now, and whether somebody wants it stopped. The first reason stands."""
+    """One task this worker carries now, and whether somebody wants it stopped. The first reason
+    stands.
+    """
 
     task_id: str
     attempt: int
@@ -73,8 +77,12 @@ class Context:
     egress: Egress = field(default_factory=Egress)
     held: dict[str, Hold] = field(default_factory=dict[str, Hold])
     pulse: Pulse = field(default_factory=Pulse)
-    took: dict[str, tuple[float, int]] = field(default_factory=dict[str, tuple[float, int]])  # not yet in the store; see `lease`
-    surplus: set[str] = field(default_factory=set[str])  # the reconciler's, from one look to the next
+    took: dict[str, tuple[float, int]] = field(
+        default_factory=dict[str, tuple[float, int]]
+    )  # not yet in the store; see `lease`
+    surplus: set[str] = field(
+        default_factory=set[str]
+    )  # the reconciler's, from one look to the next
 
     def charge(self, owner: str, cpu_s: float, count: int = 1) -> None:
         """An attempt took so much processor time."""
@@ -97,15 +105,27 @@ class Context:
 
 
 def passing(error: Exception) -> bool:
-    """Whether the same call may well succeed later: the other side is away, starting, full, or chose us in a deadlock."""
+    """Whether the same call may well succeed later: the other side is away, starting, full, or
+    chose us in a deadlock.
+    """
     if isinstance(error, DBAPIError) and not isinstance(error, (OperationalError, InterfaceError)):
         state = str(getattr(error.orig, "sqlstate", "") or "")
-        return error.connection_invalidated or state[:2] in {"08", "25", "40", "53", "55", "57", "58"}
+        return error.connection_invalidated or state[:2] in {
+            "08",
+            "25",
+            "40",
+            "53",
+            "55",
+            "57",
+            "58",
+        }
     return isinstance(error, (OperationalError, InterfaceError, PoolTimeout, RedisError, OSError))
 
 
 async def patiently(what: str, call: Callable[[], Awaitable[T]], **about: object) -> T:
-    """`call`, again and again with jittered pauses of 50 ms to 2 s, for as long as its failure may pass."""
+    """`call`, again and again with jittered pauses of 50 ms to 2 s, for as long as its failure may
+    pass.
+    """
     failures = 0
     while True:
         try:

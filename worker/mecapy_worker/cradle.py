@@ -1,7 +1,7 @@
 """The first moments of a child: from the fork to serving its one task. Runs in the child only.
 
-It lets go of all it inherited, confines itself, warms up, says `ready`, and hands over to the child module
-(`mecapy_worker.child`), which runs user code. It never returns: the process ends here.
+It lets go of all it inherited, confines itself, warms up, says `ready`, and hands over to the child
+module (`mecapy_worker.child`), which runs user code. It never returns: the process ends here.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ _TWISTER_WORDS = 624
 
 @dataclass(frozen=True, slots=True)
 class Birth:
-    """What the zygote gives a child. `root`: its folder; `uid`: its user (None: the zygote's); `fonts`: matplotlib's lists of them;
-    `fds`: its channel, its stdout, its stderr, and its door where the deployment allows hosts."""
+    """What the zygote gives a child. `root`: its folder; `uid`: its user (None: the zygote's);
+    `fonts`: matplotlib's lists of them; `fds`: its channel, its stdout, its stderr, and its door
+    where the deployment allows hosts.
+    """
 
     module: str
     root: str
@@ -68,7 +70,7 @@ def live(birth: Birth) -> NoReturn:
 
 
 def _let_go(fds: tuple[int, ...]) -> Channel:
-    """An own process group, the usual signals, and the descriptors that are ours where they belong."""
+    """An own process group, the usual signals, and our descriptors where they belong."""
     harmless(os.setpgid, 0, 0)
     harmless(libc.prctl, libc.PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.set_wakeup_fd(-1)
@@ -81,7 +83,8 @@ def _let_go(fds: tuple[int, ...]) -> Channel:
     while min(moved) <= last:
         moved = [os.dup(fd) if fd <= last else fd for fd in moved]
     null = os.open(os.devnull, os.O_RDWR)
-    for fd, number in ((null, 0), *zip(moved, _PLACES)):  # noqa: B905 (a keyword is a tuple more, and there may be no door)
+    # No `strict`: a keyword is a tuple more, and there may be no door.
+    for fd, number in ((null, 0), *zip(moved, _PLACES)):  # noqa: B905
         os.dup2(fd, number, inheritable=number < _CHANNEL_FD)
     if last == _DOOR_FD:
         network.door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, _DOOR_FD)
@@ -89,11 +92,15 @@ def _let_go(fds: tuple[int, ...]) -> Channel:
 
 
 def _close_the_rest(last: int) -> None:
-    """No open file of the zygote's but those that are ours. After the confinement, which needs what the zygote has opened for it."""
+    """No open file of the zygote's but those that are ours. After the confinement, which needs what
+    the zygote has opened for it.
+    """
     try:
         libc.close_range(last + 1)
     except OSError:  # before Linux 5.9
-        for fd in [int(entry.name) for entry in Path("/dev/fd").iterdir()]:  # os.closerange would try a million
+        for fd in [
+            int(entry.name) for entry in Path("/dev/fd").iterdir()
+        ]:  # os.closerange would try a million
             if fd > last:
                 with contextlib.suppress(OSError):
                     os.close(fd)
@@ -102,13 +109,19 @@ def _close_the_rest(last: int) -> None:
 def _settle(root: str, fonts: tuple[str, ...]) -> None:
     """Its own folder is home, temporary directory and working directory."""
     os.umask(0o077)
-    for name, folder in {"HOME": "home", "TMPDIR": "tmp", "MPLCONFIGDIR": "home/matplotlib", "IPYTHONDIR": "home/.ipython"}.items():
+    for name, folder in {
+        "HOME": "home",
+        "TMPDIR": "tmp",
+        "MPLCONFIGDIR": "home/matplotlib",
+        "IPYTHONDIR": "home/.ipython",
+    }.items():
         os.environ[name] = f"{root}/{folder}"
     tempfile.tempdir = None
     os.chdir(f"{root}/work")
     # A Python started by the task would else look for all fonts anew.
     for known in fonts:
-        os.symlink(known, f"{root}/home/matplotlib/{known.rpartition('/')[2]}")  # noqa: PTH211 (fewer objects, so fewer pages, than pathlib)
+        # Fewer objects, so fewer pages, than pathlib.
+        os.symlink(known, f"{root}/home/matplotlib/{known.rpartition('/')[2]}")  # noqa: PTH211
 
 
 def _awake() -> None:
@@ -116,5 +129,8 @@ def _awake() -> None:
     gc.freeze()  # what the zygote made since its own
     gc.enable()
     if numpy := sys.modules.get("numpy"):  # as `numpy.random.seed()` does, in a fifth of the time
-        fresh = {"key": numpy.frombuffer(os.urandom(4 * _TWISTER_WORDS), numpy.uint32), "pos": _TWISTER_WORDS}
+        fresh = {
+            "key": numpy.frombuffer(os.urandom(4 * _TWISTER_WORDS), numpy.uint32),
+            "pos": _TWISTER_WORDS,
+        }
         numpy.random.get_bit_generator().state = {"bit_generator": "MT19937", "state": fresh}

@@ -1,8 +1,10 @@
-"""A task's way out, where the operator allows one: the child asks, the worker checks, connects, and hands the connected socket over.
+"""A task's way out, where the operator allows one: the child asks, the worker checks, connects, and
+hands the connected socket over.
 
-One door for each child, a unix socket. A message on it is a question and the socket for its answer, so threads and forks of the
-task ask side by side. A child cannot connect by itself (seccomp, Landlock), and a socket that is handed over leads where it leads:
-what was checked is what is reached. Before it: `jobs`; `outward` answers; the other end is `network`, in the child.
+One door for each child, a unix socket. A message on it is a question and the socket for its answer,
+so threads and forks of the task ask side by side. A child cannot connect by itself (seccomp,
+Landlock), and a socket that is handed over leads where it leads: what was checked is what is
+reached. Before it: `jobs`; `outward` answers; the other end is `network`, in the child.
 """
 
 from __future__ import annotations
@@ -24,13 +26,19 @@ from .frames import ready
 from .outward import Outward, Refused
 from .pool import Child
 
-_AT_ONCE, _PACE_S, _BURST_S = 16, 0.005, 0.5  # questions of one task: under way; between two, but for a hundred after a pause
+_AT_ONCE, _PACE_S, _BURST_S = (
+    16,
+    0.005,
+    0.5,
+)  # questions of one task: under way; between two, but for a hundred after a pause
 _ASKED_BYTES = 4096
 
 
 @asynccontextmanager
 async def opened(work: Context, started: tasks.Started, child: Child) -> AsyncGenerator[None]:
-    """The task may ask while the block lasts. Where the deployment gives tasks no network there is no door."""
+    """The task may ask while the block lasts. Where the deployment gives tasks no network there is
+    no door.
+    """
     if child.door is None:
         yield
         return
@@ -70,7 +78,9 @@ class Door:
     async def _hear(self) -> tuple[bytes, socket.socket | None] | None:
         while True:
             try:
-                data, ancillary, _, _ = self._sock.recvmsg(_ASKED_BYTES, socket.CMSG_LEN(4), socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC)
+                data, ancillary, _, _ = self._sock.recvmsg(
+                    _ASKED_BYTES, socket.CMSG_LEN(4), socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
+                )
             except BlockingIOError:
                 await ready(self._sock.fileno())
                 continue
@@ -83,7 +93,9 @@ class Door:
                 reply.close()
             return None
 
-    def _answer_beside(self, group: asyncio.TaskGroup, data: bytes, reply: socket.socket | None) -> None:
+    def _answer_beside(
+        self, group: asyncio.TaskGroup, data: bytes, reply: socket.socket | None
+    ) -> None:
         if reply is None:
             return self._room.release()
         answering = group.create_task(self._answer(data, reply))
@@ -98,12 +110,22 @@ class Door:
                 case ["connect", str(host), int(port)]:
                     connected = await self._outward.connect(host, port)
                 case _:
-                    said = {"error": "network", "errno": errno.EINVAL, "text": "the worker did not understand the question"}
+                    said = {
+                        "error": "network",
+                        "errno": errno.EINVAL,
+                        "text": "the worker did not understand the question",
+                    }
         except Refused as refused:
             said = refused.said
-        beside = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [connected.fileno()]))] if connected else []
+        beside = (
+            [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [connected.fileno()]))]
+            if connected
+            else []
+        )
         with suppress(OSError):  # who asked is gone; and never waits for who does not read
-            reply.sendmsg([json.dumps(said).encode()], beside, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            reply.sendmsg(
+                [json.dumps(said).encode()], beside, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+            )
         if connected:
             connected.close()
 

@@ -1,7 +1,9 @@
-"""Which hosts and ports a task may reach: the operator's list (`MECAPY_EGRESS`), and where a name on it may lead.
+"""Which hosts and ports a task may reach: the operator's list (`MECAPY_EGRESS`), and where a name
+on it may lead.
 
-Decides and connects to nothing; `door` asks it, once for each connection of a task. A name may lead into a private network, as an
-engineer's licence server often does, but never to this machine, to a cloud's metadata, or to what the deployment itself lives from.
+Decides and connects to nothing; `door` asks it, once for each connection of a task. A name may lead
+into a private network, as an engineer's licence server often does, but never to this machine, to a
+cloud's metadata, or to what the deployment itself lives from.
 """
 
 from __future__ import annotations
@@ -20,11 +22,23 @@ from mecapy_backend.store.database import driver_url
 Address = IPv4Address | IPv6Address
 
 _LABEL = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
-_NAME = re.compile(rf"({_LABEL}\.)*(?!([0-9]+|0x[0-9a-f]*)$){_LABEL}")  # that is no address in one of its old forms
+_NAME = re.compile(
+    rf"({_LABEL}\.)*(?!([0-9]+|0x[0-9a-f]*)$){_LABEL}"
+)  # that is no address in one of its old forms
 _SHOWN = 10
 _METADATA = {
     # beside the link-local ones: Alibaba, Oracle, Azure; AWS, Google and Scaleway over IPv6
-    *map(ipaddress.ip_address, ("100.100.100.200", "192.0.0.192", "168.63.129.16", "fd00:ec2::254", "fd20:ce::254", "fd00:42::42"))
+    *map(
+        ipaddress.ip_address,
+        (
+            "100.100.100.200",
+            "192.0.0.192",
+            "168.63.129.16",
+            "fd00:ec2::254",
+            "fd20:ce::254",
+            "fd00:42::42",
+        ),
+    )
 }
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
@@ -35,7 +49,7 @@ class BadRule(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One entry. `host`: a name, `*.` and a name for all below it, or an address in its usual form."""
+    """One entry. `host`: a name, `*.` and a name for all below it, or an address in usual form."""
 
     host: str
     port: int
@@ -71,13 +85,20 @@ class Egress:
 
     def refusal(self, where: str) -> str:
         """What a task reads that asked for something else."""
-        shown = ", ".join(map(str, self.rules[:_SHOWN])) + (f" and {len(self.rules) - _SHOWN} more" if len(self.rules) > _SHOWN else "")
-        return f"{where} may not be reached from a task: this deployment allows only {shown}. Ask its operator, who sets MECAPY_EGRESS."
+        shown = ", ".join(map(str, self.rules[:_SHOWN])) + (
+            f" and {len(self.rules) - _SHOWN} more" if len(self.rules) > _SHOWN else ""
+        )
+        return (
+            f"{where} may not be reached from a task: this deployment allows only {shown}. Ask "
+            f"its operator, who sets MECAPY_EGRESS."
+        )
 
 
 def of(settings: Settings) -> Egress:
     """BadRule when the list cannot be read."""
-    return Egress(tuple(map(_rule, settings.egress)), tuple(_services(settings)) if settings.egress else ())
+    return Egress(
+        tuple(map(_rule, settings.egress)), tuple(_services(settings)) if settings.egress else ()
+    )
 
 
 def _rule(entry: str) -> Rule:
@@ -99,12 +120,15 @@ def _rule(entry: str) -> Rule:
 def _bad(entry: str, why: str) -> BadRule:
     return BadRule(
         f"MECAPY_EGRESS has the entry {entry!r}, and {why}. "
-        "Entries look like data.example.org:443, *.example.com:443, 10.1.2.3:27000, [2001:db8::7]:443, with commas between."
+        "Entries look like data.example.org:443, *.example.com:443, 10.1.2.3:27000, "
+        "[2001:db8::7]:443, with commas between."
     )
 
 
 def name(text: str) -> str:
-    """A host's name as it is compared: small letters, ASCII, no dot at the end. Empty where it cannot be one."""
+    """A host's name as it is compared: small letters, ASCII, no dot at the end. Empty where it
+    cannot be one.
+    """
     try:
         written = text.encode("idna").decode().lower().removesuffix(".")
     except UnicodeError:
@@ -128,10 +152,15 @@ def _services(settings: Settings) -> Iterable[Service]:
         if host and not host.startswith("/"):  # else the folder of a unix socket
             bare, _, port = host.partition(":")
             yield Service("PostgreSQL", bare, int(port or database.port or 5432))
-    for what, url, port in (("Redis", settings.redis_url, 6379), ("object store", settings.s3_endpoint_url, 0)):
+    for what, url, port in (
+        ("Redis", settings.redis_url, 6379),
+        ("object store", settings.s3_endpoint_url, 0),
+    ):
         parts = urlsplit(url)
         if parts.hostname:
-            yield Service(what, parts.hostname, parts.port or port or (80 if parts.scheme == "http" else 443))
+            yield Service(
+                what, parts.hostname, parts.port or port or (80 if parts.scheme == "http" else 443)
+            )
 
 
 def unfit(address: Address) -> str:
@@ -152,15 +181,23 @@ def _inside(address: Address) -> Address:
         return address
     if address in _NAT64:
         return IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else address)
+    return (
+        address.ipv4_mapped
+        or address.sixtofour
+        or (address.teredo[1] if address.teredo else address)
+    )
 
 
 def is_own(address: Address) -> bool:
-    """Whether it is one of this machine's: the kernel would send from where it sends to. Sends nothing."""
+    """Whether it is one of this machine's: the kernel would send from where it sends to. Sends
+    nothing.
+    """
     if address.is_loopback:
         return True
     try:
-        with socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        with socket.socket(
+            socket.AF_INET if address.version == 4 else socket.AF_INET6, socket.SOCK_DGRAM
+        ) as sock:
             sock.connect((str(address), 9))
             return ipaddress.ip_address(sock.getsockname()[0]) == address
     except OSError:  # there is no way to it

@@ -1,7 +1,9 @@
-"""arq's worker, with its heart exchanged: it waits in the queue instead of polling it, and starts what it takes at once.
+"""arq's worker, with its heart exchanged: it waits in the queue instead of polling it, and starts
+what it takes at once.
 
-Of arq stand: signals, slots, the context, the running jobs' book-keeping, start-up. Not used: its polling, job keys, pickles,
-retries and results. Next in the line: `jobs.run_task`. Written against arq 0.26–0.28.
+Of arq stand: signals, slots, the context, the running jobs' book-keeping, start-up. Not used: its
+polling, job keys, pickles, retries and results. Next in the line: `jobs.run_task`. Written against
+arq 0.26–0.28.
 """
 
 from __future__ import annotations
@@ -29,14 +31,27 @@ RunTask = Callable[[dict[str, Any], str], Awaitable[None]]
 
 
 class Engine(Worker):
-    """`async_run()` returns after SIGTERM or SIGINT (`stop()`): nothing is claimed any more, tasks have `grace_s` to end, the rest
-    is cancelled, which gives it back. A second signal cuts the grace short."""
+    """`async_run()` returns after SIGTERM or SIGINT (`stop()`): nothing is claimed any more, tasks
+    have `grace_s` to end, the rest is cancelled, which gives it back. A second signal cuts the
+    grace short.
+    """
 
-    def __init__(self, context: Context, run_task: RunTask, *, grace_s: float = 10.0, handle_signals: bool = True) -> None:
+    def __init__(
+        self,
+        context: Context,
+        run_task: RunTask,
+        *,
+        grace_s: float = 10.0,
+        handle_signals: bool = True,
+    ) -> None:
         self.context, self.grace_s = context, grace_s
         self._waiting_as = set[int | None]()
-        self._running: dict[asyncio.Task[None], str] = {}  # an id may be delivered twice, so arq's `tasks`, by id, does not know all
-        self.express = asyncio.Semaphore(1)  # one task more than there are slots, as long as it is short
+        self._running: dict[
+            asyncio.Task[None], str
+        ] = {}  # an id may be delivered twice, so arq's `tasks`, by id, does not know all
+        self.express = asyncio.Semaphore(
+            1
+        )  # one task more than there are slots, as long as it is short
         self._unfit = ""
         self._stopping = asyncio.Event()
         super().__init__(
@@ -48,17 +63,23 @@ class Engine(Worker):
             handle_signals=handle_signals,
             ctx={"context": context},
         )
-        self.sem = asyncio.BoundedSemaphore(self.max_jobs)  # arq's own has one place more, for the job it is looking at
+        self.sem = asyncio.BoundedSemaphore(
+            self.max_jobs
+        )  # arq's own has one place more, for the job it is looking at
 
     async def main(self) -> None:
-        """Wait for a free slot, then in the queue, then start. Returns when stopped and every task is done or given back."""
+        """Wait for a free slot, then in the queue, then start. Returns when stopped and every task
+        is done or given back.
+        """
         async with asyncio.TaskGroup() as group:
             group.create_task(self._leave_the_queue())
             if self.context.settings.short_s:
                 group.create_task(self._serve(group, self.express, (keys.SHORT,)))
             await self._serve(group, self.sem, keys.LANES)
 
-    async def _serve(self, group: asyncio.TaskGroup, slots: asyncio.Semaphore, lanes: Sequence[str]) -> None:
+    async def _serve(
+        self, group: asyncio.TaskGroup, slots: asyncio.Semaphore, lanes: Sequence[str]
+    ) -> None:
         failures = 0
         while self.allow_pick_jobs:
             waiting_as: int | None = None
@@ -68,7 +89,9 @@ class Engine(Worker):
                     self._waiting_as.add(waiting_as)
                     while self.allow_pick_jobs:
                         await self._next(connection, group, slots, lanes)
-                        lanes = lanes[::-1]  # the lane that is looked into first has the other's turn next
+                        lanes = lanes[
+                            ::-1
+                        ]  # the lane that is looked into first has the other's turn next
                         failures = 0
             except (RedisError, OSError) as error:
                 failures += 1
@@ -77,7 +100,13 @@ class Engine(Worker):
             finally:
                 self._waiting_as.discard(waiting_as)
 
-    async def _next(self, connection: Any, group: asyncio.TaskGroup, slots: asyncio.Semaphore, lanes: Sequence[str]) -> None:
+    async def _next(
+        self,
+        connection: Any,
+        group: asyncio.TaskGroup,
+        slots: asyncio.Semaphore,
+        lanes: Sequence[str],
+    ) -> None:
         """Take one id from the queue, once there is a slot for it, and start it."""
         await slots.acquire()
         try:
@@ -93,7 +122,9 @@ class Engine(Worker):
         self.job_counter += 1
         task = self.tasks[taken.task_id] = group.create_task(self.run_job(taken.task_id, taken))
         self._running[task] = taken.task_id
-        task.add_done_callback(lambda task: self._running.pop(task, None))  # one that is cancelled before it begins never gets there
+        task.add_done_callback(
+            lambda task: self._running.pop(task, None)
+        )  # one that is cancelled before it begins never gets there
         if slots is self.sem:
             task.add_done_callback(lambda _: self._release_sem_dec_counter_on_complete())
         else:
@@ -102,7 +133,9 @@ class Engine(Worker):
             group.create_task(_tell(self.context.queue.refill(taken.lane)))
 
     async def _lend(self, task: asyncio.Task[None]) -> None:
-        """The extra slot is a short task's for as long as that is short. Then it takes one as all others do, as soon as one is free."""
+        """The extra slot is a short task's for as long as that is short. Then it takes one as all
+        others do, as soon as one is free.
+        """
         await asyncio.wait([task], timeout=self.context.settings.short_s)
         own = asyncio.ensure_future(self.sem.acquire())
         await asyncio.wait([task, own], return_when=asyncio.FIRST_COMPLETED)
@@ -113,7 +146,9 @@ class Engine(Worker):
             self.sem.release()
 
     async def _fit(self) -> bool:
-        """Whether to take a task now. A worker that cannot carry it would take it from those that can."""
+        """Whether to take a task now. A worker that cannot carry it would take it from those that
+        can.
+        """
         why, before = readiness.unfit(self.context), self._unfit
         self._unfit = why
         if bool(why) != bool(before):
@@ -123,7 +158,9 @@ class Engine(Worker):
         return not why
 
     async def run_job(self, job_id: str, score: Taken) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """One task from its id to its end. Never raises: whatever goes wrong here, the worker serves on."""
+        """One task from its id to its end. Never raises: whatever goes wrong here, the worker
+        serves on.
+        """
         metrics.stage_s["queue"].observe(score.waited_s)
         try:
             await self.functions["run_task"].coroutine(self.ctx, job_id)
@@ -159,7 +196,9 @@ class Engine(Worker):
             task.cancel()
 
     async def _leave_the_queue(self) -> None:
-        """Wake our own connection out of BZPOPMIN. Cancelling it instead could lose an id that Redis has just popped for us."""
+        """Wake our own connection out of BZPOPMIN. Cancelling it instead could lose an id that
+        Redis has just popped for us.
+        """
         await self._stopping.wait()
         while self._waiting_as:
             try:
@@ -171,7 +210,7 @@ class Engine(Worker):
 
 
 async def _tell(queue: Awaitable[object]) -> None:
-    """Something for the queue beside the work; what gets lost, the reconciler does a second later."""
+    """Something for the queue beside the work; what is lost, the reconciler does a second later."""
     try:
         await queue
     except (RedisError, OSError) as error:

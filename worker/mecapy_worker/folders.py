@@ -1,6 +1,8 @@
-"""The scratch: one folder for each pool, in it one for each child. Made before a child is forked, removed after, whatever is in it.
+"""The scratch: one folder for each pool, in it one for each child. Made before a child is forked,
+removed after, whatever is in it.
 
-Several workers may share a scratch: each locks its own folder, and whatever is not locked was left by a crash and is swept.
+Several workers may share a scratch: each locks its own folder, and whatever is not locked was left
+by a crash and is swept.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ _PREFIX = "pool-"
 
 
 class Scratch:
-    """This pool's folder. `shared` is the zygote's home (the font cache), the same for all pools and read-only to children."""
+    """This pool's folder. `shared` is the zygote's home (the font cache), the same for all pools
+    and read-only to children.
+    """
 
     def __init__(self, scratch: Path) -> None:
         scratch.mkdir(parents=True, exist_ok=True)
@@ -41,7 +45,8 @@ class Scratch:
         """An empty folder for one child, its user's alone."""
         root = f"{self.base}/{name}"
         for folder in (root, *(f"{root}/{inside}" for inside in _INSIDE)):
-            os.mkdir(folder, 0o700)  # noqa: PTH102 (a dozen calls for every task: pathlib takes longer than the kernel)
+            # A dozen calls for every task: pathlib takes longer than the kernel.
+            os.mkdir(folder, 0o700)  # noqa: PTH102
             if uid is not None:
                 os.chown(folder, uid, uid)
         return Path(root)
@@ -62,15 +67,19 @@ def sweep(scratch: Path) -> None:
 
 
 def removed_at_once(root: Path, fonts: Sequence[str]) -> bool:
-    """Remove the folder of a child that left nothing in it, as most do: a few calls that never wait. False: `remove` has to do it.
+    """Remove the folder of a child that left nothing in it, as most do: a few calls that never
+    wait. False: `remove` has to do it.
 
-    Its child may have put a link in the place of any folder, so each is entered from the one above and none by its path; and nothing is
-    unlinked but what we know to be ours. `fonts`: the links every child gets in `home/matplotlib`.
+    Its child may have put a link in the place of any folder, so each is entered from the one above
+    and none by its path; and nothing is unlinked but what we know to be ours. `fonts`: the links
+    every child gets in `home/matplotlib`.
     """
     with contextlib.ExitStack() as stack:
 
         def entered(name: str | Path, above: int | None = None) -> int:
-            fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
+            fd = os.open(
+                name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above
+            )
             stack.callback(os.close, fd)
             return fd
 
@@ -92,7 +101,8 @@ def removed_at_once(root: Path, fonts: Sequence[str]) -> bool:
 
 
 def remove(root: Path) -> None:
-    """Remove a folder and all in it, and follow no link. Its owner's processes must be dead: then nothing in it can change meanwhile.
+    """Remove a folder and all in it, and follow no link. Its owner's processes must be dead: then
+    nothing in it can change meanwhile.
 
     `root` itself is what we made it: it lies in a folder that no child may write.
     """
@@ -100,10 +110,15 @@ def remove(root: Path) -> None:
         shutil.rmtree(root)
     except FileNotFoundError:
         return
-    except (OSError, RecursionError):  # unreadable folders, or nested beyond any path's length: the tools manage both
+    except (
+        OSError,
+        RecursionError,
+    ):  # unreadable folders, or nested beyond any path's length: the tools manage both
         for command in (["chmod", "-R", "u+rwX", "--", str(root)], ["rm", "-rf", "--", str(root)]):
             bare = {"PATH": os.defpath}  # theirs can be read in /proc, and ours has secrets
-            subprocess.run(command, check=False, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=bare)
+            subprocess.run(
+                command, check=False, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=bare
+            )
 
 
 def _lock(folder: Path) -> int | None:

@@ -1,8 +1,10 @@
-"""What worker, zygote and child say to each other: frames on a stream socket, with file descriptors beside them.
+"""What worker, zygote and child say to each other: frames on a stream socket, with file descriptors
+beside them.
 
-A frame is `header length, body length, header (JSON), body`. The other end may be hostile: sizes are bounded before
-anything is allocated, and whatever does not parse is a `FrameError`. No pickle is opened here. `Channel` is the blocking
-end (zygote, child), `AsyncChannel` the worker's; next in the line are `zygote` and `children`.
+A frame is `header length, body length, header (JSON), body`. The other end may be hostile: sizes
+are bounded before anything is allocated, and whatever does not parse is a `FrameError`. No pickle
+is opened here. `Channel` is the blocking end (zygote, child), `AsyncChannel` the worker's; next in
+the line are `zygote` and `children`.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ class FrameError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One message. `fds` are open file descriptors that now belong to the receiver; `size_bytes`: what it took, where it was received."""
+    """One message. `fds` are open file descriptors that now belong to the receiver; `size_bytes`:
+    what it took, where it was received.
+    """
 
     kind: str
     header: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -49,22 +53,40 @@ class Frame:
 
 def encode(frame: Frame) -> bytes:
     """The bytes of a frame; its descriptors travel beside them."""
-    header = _json.encode({"kind": frame.kind, "fds": len(frame.fds), "header": frame.header}).encode()
-    if len(header) > MAX_HEADER_BYTES or len(frame.body) > MAX_BODY_BYTES or len(frame.fds) > MAX_FDS:
-        raise FrameError(f"frame {frame.kind!r} is too large: header {len(header)}, body {len(frame.body)} bytes, {len(frame.fds)} files")
+    header = _json.encode(
+        {"kind": frame.kind, "fds": len(frame.fds), "header": frame.header}
+    ).encode()
+    if (
+        len(header) > MAX_HEADER_BYTES
+        or len(frame.body) > MAX_BODY_BYTES
+        or len(frame.fds) > MAX_FDS
+    ):
+        raise FrameError(
+            f"frame {frame.kind!r} is too large: header {len(header)}, body {len(frame.body)} "
+            f"bytes, {len(frame.fds)} files"
+        )
     return b"".join((_LENGTHS.pack(len(header), len(frame.body)), header, frame.body))
 
 
 class Decoder:
-    """Bytes and descriptors in, frames out. Does no input or output itself. `large`: the only kinds that may be, where some may not."""
+    """Bytes and descriptors in, frames out. Does no input or output itself. `large`: the only kinds
+    that may be, where some may not.
+    """
 
-    def __init__(self, max_body_bytes: int = MAX_BODY_BYTES, max_fds: int = MAX_FDS, large: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        max_fds: int = MAX_FDS,
+        large: frozenset[str] = frozenset(),
+    ) -> None:
         self._buffer = bytearray()
         self._fds: list[int] = []
         self._max_body_bytes = max_body_bytes
         self._max_fds = max_fds
         self._large = large
-        self._large_starts = tuple(f'{{"kind":"{kind}",'.encode() for kind in large)  # as `encode` writes it
+        self._large_starts = tuple(
+            f'{{"kind":"{kind}",'.encode() for kind in large
+        )  # as `encode` writes it
         self._start_bytes = max(map(len, self._large_starts), default=0)
 
     def feed(self, data: bytes, fds: Sequence[int] = ()) -> None:
@@ -81,10 +103,20 @@ class Decoder:
             return None
         header_bytes, body_bytes = _LENGTHS.unpack_from(self._buffer)
         if header_bytes > MAX_HEADER_BYTES or body_bytes > self._max_body_bytes:
-            raise FrameError(f"a frame of {header_bytes} + {body_bytes} bytes is larger than allowed")
-        large = bool(self._large) and (header_bytes > _SMALL_HEADER_BYTES or body_bytes > STREAM_BYTES)
-        if large and len(self._buffer) >= _LENGTHS.size + self._start_bytes:  # asked before the rest of it is waited for
-            self._check_large(bytes(self._buffer[_LENGTHS.size : _LENGTHS.size + self._start_bytes]).startswith(self._large_starts))
+            raise FrameError(
+                f"a frame of {header_bytes} + {body_bytes} bytes is larger than allowed"
+            )
+        large = bool(self._large) and (
+            header_bytes > _SMALL_HEADER_BYTES or body_bytes > STREAM_BYTES
+        )
+        if (
+            large and len(self._buffer) >= _LENGTHS.size + self._start_bytes
+        ):  # asked before the rest of it is waited for
+            self._check_large(
+                bytes(self._buffer[_LENGTHS.size : _LENGTHS.size + self._start_bytes]).startswith(
+                    self._large_starts
+                )
+            )
         start = _LENGTHS.size + header_bytes
         if len(self._buffer) < start + body_bytes:
             return None
@@ -93,7 +125,13 @@ class Decoder:
         del self._buffer[: start + body_bytes]
         kind = _text(header.get("kind"))
         self._check_large(not large or kind in self._large)
-        return Frame(kind, _object(header.get("header")), body, self._take(header.get("fds", 0)), start + body_bytes)
+        return Frame(
+            kind,
+            _object(header.get("header")),
+            body,
+            self._take(header.get("fds", 0)),
+            start + body_bytes,
+        )
 
     def _check_large(self, may_be: bool) -> None:
         if not may_be:
@@ -133,16 +171,22 @@ def _text(kind: Any) -> str:
 
 
 def _send_start(sock: socket.socket, data: memoryview, fds: Sequence[int]) -> int:
-    """Send the first bytes with the descriptors (in several messages when they are many); how many bytes went."""
+    """Send the first bytes with the descriptors (in several messages when they are many); how many
+    bytes went.
+    """
     sent = 0
     for at in range(0, len(fds), _FDS_AT_ONCE):
         part = array.array("i", fds[at : at + _FDS_AT_ONCE])
-        sent += sock.sendmsg([data[sent : sent + 1]], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, part)], _NOSIGNAL)
+        sent += sock.sendmsg(
+            [data[sent : sent + 1]], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, part)], _NOSIGNAL
+        )
     return sent
 
 
 class Channel:
-    """The blocking end. Threads may send at once; a fork of the owner may not, it would garble the owner's frames."""
+    """The blocking end. Threads may send at once; a fork of the owner may not, it would garble the
+    owner's frames.
+    """
 
     def __init__(self, sock: socket.socket, max_body_bytes: int = MAX_BODY_BYTES) -> None:
         self.sock = sock
@@ -155,7 +199,13 @@ class Channel:
         """Whether this is the process that opened the channel, and not a fork of it."""
         return os.getpid() == self._owner
 
-    def send(self, kind: str, header: dict[str, Any] | None = None, body: bytes = b"", fds: Sequence[int] = ()) -> None:
+    def send(
+        self,
+        kind: str,
+        header: dict[str, Any] | None = None,
+        body: bytes = b"",
+        fds: Sequence[int] = (),
+    ) -> None:
         if not self.owned:
             raise FrameError("only the process that opened a channel may send on it")
         data = memoryview(encode(Frame(kind, header or {}, body, tuple(fds))))
@@ -170,7 +220,9 @@ class Channel:
         return frame
 
     def receive_ready(self) -> list[Frame] | None:
-        """After `select` says there is something to read: the frames that are whole by now; None when the other end is closed."""
+        """After `select` says there is something to read: the frames that are whole by now; None
+        when the other end is closed.
+        """
         return list(self._decoder.frames()) if self._read() else None
 
     def _read(self) -> bool:
@@ -188,15 +240,28 @@ class Channel:
 
 
 class AsyncChannel:
-    """The worker's end. Takes no descriptors: what the other side attaches, the kernel throws away. `large`: as for the decoder."""
+    """The worker's end. Takes no descriptors: what the other side attaches, the kernel throws away.
+    `large`: as for the decoder.
+    """
 
-    def __init__(self, sock: socket.socket, max_body_bytes: int = MAX_BODY_BYTES, large: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        large: frozenset[str] = frozenset(),
+    ) -> None:
         sock.setblocking(False)
         self.sock = sock
         self._decoder = Decoder(max_body_bytes, 0, large)
         self._lock = asyncio.Lock()
 
-    async def send(self, kind: str, header: dict[str, Any] | None = None, body: bytes = b"", fds: Sequence[int] = ()) -> None:
+    async def send(
+        self,
+        kind: str,
+        header: dict[str, Any] | None = None,
+        body: bytes = b"",
+        fds: Sequence[int] = (),
+    ) -> None:
         data = memoryview(encode(Frame(kind, header or {}, body, tuple(fds))))
         loop = asyncio.get_running_loop()
         async with self._lock:
@@ -229,7 +294,9 @@ async def ready(fd: int, *, write: bool = False) -> None:
     """Wait until `fd` can be read (or written) without blocking."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[None] = loop.create_future()
-    add, remove = (loop.add_writer, loop.remove_writer) if write else (loop.add_reader, loop.remove_reader)
+    add, remove = (
+        (loop.add_writer, loop.remove_writer) if write else (loop.add_reader, loop.remove_reader)
+    )
     add(fd, lambda: future.done() or future.set_result(None))
     try:
         await future

@@ -1,6 +1,8 @@
-"""Objects whose references nobody counts (PEP 683, CPython 3.12 and later): reading them writes to no page, so no child copies it.
+"""Objects whose references nobody counts (PEP 683, CPython 3.12 and later): reading them writes to
+no page, so no child copies it.
 
-In the zygote, before it forks: what is there by then stays for as long as its children live. Before it: `zygote`.
+In the zygote, before it forks: what is there by then stays for as long as its children live. Before
+it: `zygote`.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ _OF_CODE = (
 
 
 def make() -> int:
-    """Everything that can be reached now, immortal as `None` is; how many objects. 0 where Python has none, or lays them out otherwise."""
+    """Everything that can be reached now, immortal as `None` is; how many objects. 0 where Python
+    has none, or lays them out otherwise.
+    """
     if sys.version_info < (3, 12) or not _lies_as_known():
         return 0
     forever, made = _count_of(id(None)).value, 0
@@ -31,7 +35,9 @@ def make() -> int:
 
 
 def _lies_as_known() -> bool:
-    """An object begins with the count of its references. (Not so in free-threaded and debug builds.)"""
+    """An object begins with the count of its references. (Not so in free-threaded and debug
+    builds.)
+    """
     probe = object()
     others = [probe] * 100
     return _count_of(id(probe)).value == sys.getrefcount(others[0]) - 1 > len(others)

@@ -1,4 +1,5 @@
-"""What a cell can import on this worker, told to the store once: notebooks look at it before they send.
+"""What a cell can import on this worker, told to the store once: notebooks look at it before they
+send.
 
 Before it: `main`. It only reads names and versions; nothing is imported for it.
 """
@@ -18,12 +19,20 @@ _AGAIN_S = 0.5
 
 
 def packages() -> dict[str, list[str]]:
-    """Top-level module → [distribution, version], both empty where no distribution owns it. Takes about 0.2 s."""
+    """Top-level module → [distribution, version], both empty where no distribution owns it. Takes
+    about 0.2 s.
+    """
     owners = importlib.metadata.packages_distributions()
-    versions = {name: importlib.metadata.version(name) for name in {names[0] for names in owners.values()}}
+    versions = {
+        name: importlib.metadata.version(name) for name in {names[0] for names in owners.values()}
+    }
     found = {module.name: ["", ""] for module in pkgutil.iter_modules()}
     found |= {module: [names[0], versions[names[0]]] for module, names in owners.items()}
-    return {name: about for name, about in sorted(found.items()) if name not in sys.stdlib_module_names and name.isidentifier()}
+    return {
+        name: about
+        for name, about in sorted(found.items())
+        if name not in sys.stdlib_module_names and name.isidentifier()
+    }
 
 
 async def tell(ctx: Context) -> None:

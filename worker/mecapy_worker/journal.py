@@ -1,6 +1,8 @@
-"""The events of one attempt, on two ways: joined and soon into the task's Redis stream, and complete into the log that is kept.
+"""The events of one attempt, on two ways: joined and soon into the task's Redis stream, and
+complete into the log that is kept.
 
-It may not look into what a task prints beyond its size. `relay` writes here; `store.events` and `store.blobs` come next.
+It may not look into what a task prints beyond its size. `relay` writes here; `store.events` and
+`store.blobs` come next.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ DISPLAY_BYTES = 16 * 1024 * 1024
 BEHIND_BYTES = 1024 * 1024
 AWAY_S, CLOSING_S = 60.0, 2.0
 ANSWER_S = 2.0
-"""A write not answered by then is written again: a black hole must not hold back the end of a task for as long as a socket waits."""
+"""A write not answered by then is written again: a black hole must not hold back the end of a task
+for as long as a socket waits.
+"""
 
 Entry = tuple[str, dict[str, Any]]
 
@@ -39,18 +43,26 @@ _TEXT = frozenset({wire.STDOUT, wire.STDERR})
 
 
 class Journal:
-    """`text`, `display`, `add`: at once and in order. `async with` around them; when it is left, everything is written, but for what
-    the first attempt says last: that is in the log, and goes into the stream with the `end`, so a short task costs one round trip.
-    Only the first attempt's, because nobody else writes into its stream: the ids that stand in the log are ours to give.
+    """`text`, `display`, `add`: at once and in order. `async with` around them; when it is left,
+    everything is written, but for what the first attempt says last: that is in the log, and goes
+    into the stream with the `end`, so a short task costs one round trip. Only the first attempt's,
+    because nobody else writes into its stream: the ids that stand in the log are ours to give.
     """
 
-    def __init__(self, redis: Queue, task_id: str, settings: Settings, spool: Path, attempt: int = 1) -> None:
+    def __init__(
+        self, redis: Queue, task_id: str, settings: Settings, spool: Path, attempt: int = 1
+    ) -> None:
         self.total_bytes = 0
         self._at = (attempt, 0)  # of the next event in the stream
         self._rest: list[Entry] = []
         self._rest_after: tuple[int, int] | None = None
         self.cpu_s = 0.0  # of the child, as far as it was looked at
-        self._redis, self._task_id, self._settings, self._spool_path = redis, task_id, settings, spool
+        self._redis, self._task_id, self._settings, self._spool_path = (
+            redis,
+            task_id,
+            settings,
+            spool,
+        )
         self._pending: list[Entry] = []
         self._pending_bytes = self._live_bytes = self._row_bytes = 0
         self._row: list[wire.Event] = []
@@ -67,20 +79,29 @@ class Journal:
         self._group.create_task(self._pump())
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._holds_back &= kind is None
         self.close()
         await self._group.__aexit__(kind, error, trace)
         if self._pending:
             self._rest, self._pending = self._pending, []
-            self._rest_after = self._last_id = self._last_id if self._last_id[0] else (time.time_ns() // 1_000_000, 0)
+            self._rest_after = self._last_id = (
+                self._last_id if self._last_id[0] else (time.time_ns() // 1_000_000, 0)
+            )
             await self._keep([("", *entry) for entry in self._rest])
 
     async def end(self, state: str, data: dict[str, Any]) -> None:
         """The final event, once the end is recorded; with it what is not in the stream yet."""
         batch = [*self._rest, (state, data)]
         try:
-            await events.append(self._redis, self._task_id, batch, self._at, after=self._rest_after, last=True)
+            await events.append(
+                self._redis, self._task_id, batch, self._at, after=self._rest_after, last=True
+            )
         except ResponseError:  # those ids are taken: by a write of ours whose answer got lost
             await events.append(self._redis, self._task_id, batch, self._at, last=True)
 
@@ -104,13 +125,18 @@ class Journal:
         self.total_bytes += size
         if size > DISPLAY_BYTES:
             most = f"one display may have {DISPLAY_BYTES >> 20} MiB; save it to a file instead"
-            self.add(wire.STDERR, {"text": f"[mecapy] A display of {size >> 20} MiB is left out: {most}.\n"})
+            self.add(
+                wire.STDERR,
+                {"text": f"[mecapy] A display of {size >> 20} MiB is left out: {most}.\n"},
+            )
         else:
             self.add(wire.DISPLAY, data, size)
 
     def add(self, kind: str, data: dict[str, Any], size: int = 128) -> None:
         last: Entry = self._pending[-1] if self._pending else ("", {})
-        if last[0] == kind and kind in _TEXT and len(last[1]["text"]) < BURST_BYTES:  # larger ones would lie in every reader's way
+        if (
+            last[0] == kind and kind in _TEXT and len(last[1]["text"]) < BURST_BYTES
+        ):  # larger ones would lie in every reader's way
             last[1]["text"] += data["text"]
         elif last[0] == kind and kind in (wire.PROGRESS, wire.USAGE):
             self._pending[-1] = (kind, data)
@@ -122,7 +148,9 @@ class Journal:
             self._full.set()
 
     async def room(self) -> None:
-        """Wait until what is pending is not too much. A cell that prints faster than Redis takes it is slowed down here."""
+        """Wait until what is pending is not too much. A cell that prints faster than Redis takes it
+        is slowed down here.
+        """
         while self._pending_bytes > BEHIND_BYTES and self._closing_since is None:
             self._room.clear()
             await self._room.wait()
@@ -137,7 +165,9 @@ class Journal:
             event.set()
 
     async def _pump(self) -> None:
-        """Write at once what comes after a pause; then what came within 30 ms, or 32 KiB, together. A task begins with such 30 ms."""
+        """Write at once what comes after a pause; then what came within 30 ms, or 32 KiB, together.
+        A task begins with such 30 ms.
+        """
         if self._holds_back:
             await self._pause()
         while self._closing_since is None or (self._pending and not self._leaves_rest()):
@@ -158,7 +188,11 @@ class Journal:
 
     def _leaves_rest(self) -> bool:
         """Little, and far from what the stream must leave out."""
-        return self._holds_back and self._pending_bytes < BURST_BYTES and self._live_bytes < kept.LIVE_BYTES // 2
+        return (
+            self._holds_back
+            and self._pending_bytes < BURST_BYTES
+            and self._live_bytes < kept.LIVE_BYTES // 2
+        )
 
     async def _write(self, batch: list[Entry]) -> None:
         shown = [self._is_shown(*entry) for entry in batch]
@@ -167,17 +201,26 @@ class Journal:
             self._noted = True
             live.append((wire.STDERR, {"text": kept.MORE}))
         ids = iter(await self._publish(live))
-        await self._keep([(next(ids, "") if yes else "", *entry) for entry, yes in zip(batch, shown, strict=True)])
+        await self._keep(
+            [
+                (next(ids, "") if yes else "", *entry)
+                for entry, yes in zip(batch, shown, strict=True)
+            ]
+        )
 
     def _is_shown(self, kind: str, data: dict[str, Any]) -> bool:
-        """Whether an event goes into the stream: until the task has said more than Redis should carry, all do."""
+        """Whether an event goes into the stream: until the task has said more than Redis should
+        carry, all do.
+        """
         if kind in _TEXT or kind == wire.DISPLAY:
             self._live_bytes += kept.charge(kind, len(jsontext.dumps(data)))
             return self._live_bytes <= kept.LIVE_BYTES
         return True
 
     async def _publish(self, batch: Sequence[Entry]) -> list[str]:
-        """Into the stream. While Redis is away the task's output waits; for how long has an end, the log has it anyway."""
+        """Into the stream. While Redis is away the task's output waits; for how long has an end,
+        the log has it anyway.
+        """
         failures, since, first = 0, time.monotonic(), self._at
         self._at = (first[0], first[1] + len(batch))
         while batch:
@@ -186,7 +229,10 @@ class Journal:
                     return await events.append(self._redis, self._task_id, batch, first)
             except Exception as error:
                 failures += 1
-                closing = self._closing_since is not None and time.monotonic() - self._closing_since > CLOSING_S
+                closing = (
+                    self._closing_since is not None
+                    and time.monotonic() - self._closing_since > CLOSING_S
+                )
                 if not passing(error) or closing or time.monotonic() - since > AWAY_S:
                     log.warning("events dropped", task=self._task_id, error=repr(error))
                     break
@@ -194,11 +240,15 @@ class Journal:
         return []
 
     async def _keep(self, batch: Sequence[tuple[str, str, dict[str, Any]]]) -> None:
-        """Into the log, under the stream's own ids, so that a reader who lost Redis goes on in the log."""
+        """Into the log, under the stream's own ids, so that a reader who lost Redis goes on in the
+        log.
+        """
         lasting: list[wire.Event] = []
         for event_id, kind, data in batch:
             ms, seq = self._last_id
-            self._last_id = events.order(event_id) if event_id else (ms or time.time_ns() // 1_000_000, seq + 1)
+            self._last_id = (
+                events.order(event_id) if event_id else (ms or time.time_ns() // 1_000_000, seq + 1)
+            )
             if kind in _KEPT:
                 lasting.append(wire.Event("{}-{}".format(*self._last_id), kind, data))
         lines = [_line(event) for event in lasting]
@@ -211,14 +261,18 @@ class Journal:
     def _spill(self, lines: bytes) -> None:
         """A log that outgrew the row goes on in a file."""
         if self._spool is None:
-            self._spool_path.parent.mkdir(mode=0o700, exist_ok=True)  # whoever clears up /tmp may have removed it
+            self._spool_path.parent.mkdir(
+                mode=0o700, exist_ok=True
+            )  # whoever clears up /tmp may have removed it
             self._spool = self._spool_path.open("wb")
             for e in self._row:
                 self._spool.write(_line(e))
         self._spool.write(lines)
 
     def kept(self) -> tuple[list[wire.Event], Path | None]:
-        """The log, after the block: its first 64 KiB, and the file with all of it where that is more."""
+        """The log, after the block: its first 64 KiB, and the file with all of it where that is
+        more.
+        """
         if self._spool is None:
             return self._row, None
         self._spool.close()

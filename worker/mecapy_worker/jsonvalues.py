@@ -1,4 +1,5 @@
-"""A task's values as JSON, for those who sent JSON. What JSON cannot hold, a whole or a part of one, stands as {"repr": text}.
+"""A task's values as JSON, for those who sent JSON. What JSON cannot hold, a whole or a part of
+one, stands as {"repr": text}.
 
 Before it: `results`. It calls into the task's own objects, and so it survives whatever they raise.
 """
@@ -18,7 +19,11 @@ _DEPTH = 50
 
 def of_variables(variables: Mapping[str, Any]) -> dict[str, Any]:
     """The variables that are data."""
-    data = {name: value for name, value in variables.items() if not callable(value) and not isinstance(value, types.ModuleType)}
+    data = {
+        name: value
+        for name, value in variables.items()
+        if not callable(value) and not isinstance(value, types.ModuleType)
+    }
     return {name: of(value) for name, value in data.items()}
 
 
@@ -50,8 +55,15 @@ def _parts(value: Any, depth: int) -> Any:
         return {"repr": repr(float(value))}
     if value is None or type(value) in (bool, int, float, str):
         return value
-    if depth and isinstance(value, Mapping) and all(isinstance(key, str) for key in cast("Mapping[object, object]", value)):
-        return {key: _parts(item, depth - 1) for key, item in cast("Mapping[str, object]", value).items()}
+    if (
+        depth
+        and isinstance(value, Mapping)
+        and all(isinstance(key, str) for key in cast("Mapping[object, object]", value))
+    ):
+        return {
+            key: _parts(item, depth - 1)
+            for key, item in cast("Mapping[str, object]", value).items()
+        }
     if depth and isinstance(value, (list, tuple)):
         return [_parts(item, depth - 1) for item in cast("list[object]", value)]
     if (whole := exact(value)) is not None:

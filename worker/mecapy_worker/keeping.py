@@ -1,6 +1,7 @@
-"""A task's bytes on their way into the object store and out of it, while that or PostgreSQL may be away: offered again and again,
-for no longer than the operator allows (`MECAPY_STORE_PATIENCE_S`) and the task is wanted. An input that is not what its name says is
-forgotten, so that running the cell again sends it again.
+"""A task's bytes on their way into the object store and out of it, while that or PostgreSQL may be
+away: offered again and again, for no longer than the operator allows (`MECAPY_STORE_PATIENCE_S`)
+and the task is wanted. An input that is not what its name says is forgotten, so that running the
+cell again sends it again.
 
 Before it: `jobs`, `outcome`. After it: the store's `blobs` and `blob_rows`.
 """
@@ -45,13 +46,19 @@ class Keeping:
 
     async def adopt(self, path: Path) -> str:
         """Take over a finished file; its digest."""
-        return (await self._patiently(lambda: self._work.blobs.adopt(self._owner, path, self._within)))[0]
+        return (
+            await self._patiently(lambda: self._work.blobs.adopt(self._owner, path, self._within))
+        )[0]
 
     async def write(self, digest: str, data: bytes) -> None:
-        await self._patiently(lambda: self._work.blobs.write(self._owner, digest, _once(data), self._within))
+        await self._patiently(
+            lambda: self._work.blobs.write(self._owner, digest, _once(data), self._within)
+        )
 
     async def open(self, digest: str) -> int:
-        """A file descriptor on a blob. FileNotFoundError, WrongDigest and too many open files at once: waiting makes none better."""
+        """A file descriptor on a blob. FileNotFoundError, WrongDigest and too many open files at
+        once: waiting makes none better.
+        """
         return await self._patiently(lambda: self._work.blobs.open(self._owner, digest))
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
@@ -69,7 +76,13 @@ class Keeping:
                     raise StoreAway(str(error) or type(error).__name__) from error
                 failures += 1
                 metrics.waits.labels("store").inc()
-                log.warning("waiting", what="store", task=self._hold.task_id, failures=failures, error=repr(error))
+                log.warning(
+                    "waiting",
+                    what="store",
+                    task=self._hold.task_id,
+                    failures=failures,
+                    error=repr(error),
+                )
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(backoff.compute(failures), left_s)):
                     await self._hold.stopped.wait()
@@ -86,7 +99,9 @@ def recorded(work: Context, owner: str) -> Within:
     @asynccontextmanager
     async def within(digest: str, size: int) -> AsyncGenerator[None]:
         stack = AsyncExitStack()
-        await patiently("blob", lambda: stack.enter_async_context(storing(digest, size)), digest=digest)
+        await patiently(
+            "blob", lambda: stack.enter_async_context(storing(digest, size)), digest=digest
+        )
         try:
             yield
         except BaseException:
@@ -107,7 +122,9 @@ async def forget_unusable(work: Context, owner: str, digest: str, error: Excepti
     """After `error` came of opening this blob: a client put other bytes there, or they are gone."""
     if isinstance(error, (FileNotFoundError, WrongDigest)):
         try:
-            await patiently("blob", lambda: blob_rows.discard(work.db, work.blobs, owner, digest), digest=digest)
+            await patiently(
+                "blob", lambda: blob_rows.discard(work.db, work.blobs, owner, digest), digest=digest
+            )
             log.warning("blob forgotten", digest=digest, error=str(error))
         except Exception as again:  # the task fails either way, and says why
             log.warning("blob not forgotten", digest=digest, error=repr(again))

@@ -1,7 +1,8 @@
-"""Landlock: which files a child may open, no TCP, and no signals to anybody outside. See landlock(7).
+"""Landlock: which files a child may open, no TCP, and no signals to anybody outside. See
+landlock(7).
 
-Only ever takes rights away from the calling thread, so it is called while the child is single-threaded.
-`sandbox` says which paths; next in the line is `seccomp`.
+Only ever takes rights away from the calling thread, so it is called while the child is
+single-threaded. `sandbox` says which paths; next in the line is `seccomp`.
 """
 
 from __future__ import annotations
@@ -19,11 +20,21 @@ from mecapy_worker import libc
 _CREATE, _ADD_RULE, _RESTRICT = 444, 445, 446  # the same on every architecture
 _GET_VERSION, _PATH_BENEATH = 1, 1
 
-EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, REFER, TRUNCATE, IOCTL_DEV = 1, 1 << 1, 1 << 2, 1 << 3, 1 << 13, 1 << 14, 1 << 15
+EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, REFER, TRUNCATE, IOCTL_DEV = (
+    1,
+    1 << 1,
+    1 << 2,
+    1 << 3,
+    1 << 13,
+    1 << 14,
+    1 << 15,
+)
 _ALL_BY_VERSION = ((1, (1 << 13) - 1), (2, REFER), (3, TRUNCATE), (5, IOCTL_DEV))
 _ON_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
 READ = EXECUTE | READ_FILE | READ_DIR
-WRITE = (1 << 16) - 1 - IOCTL_DEV - (1 << 6) - (1 << 11)  # all but devices: no device node is made, no ioctl on one
+WRITE = (
+    (1 << 16) - 1 - IOCTL_DEV - (1 << 6) - (1 << 11)
+)  # all but devices: no device node is made, no ioctl on one
 NO_LISTING = WRITE & ~(READ_DIR | EXECUTE)  # names must be known: for a place children share
 
 _TCP_BIND_AND_CONNECT = 3  # since version 4
@@ -50,7 +61,9 @@ def version() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What may be done beneath a path that was opened before (`opened`); `close` it when no child needs it any more."""
+    """What may be done beneath a path that was opened before (`opened`); `close` it when no child
+    needs it any more.
+    """
 
     beneath: _Beneath
     address: int
@@ -69,14 +82,18 @@ def handled() -> int:
 
 
 def opened(path: str | Path, rights: int) -> Rule | None:
-    """A rule for `path`; None where it does not exist. The zygote opens what all children share, once."""
+    """A rule for `path`; None where it does not exist. The zygote opens what all children share,
+    once.
+    """
     try:
         fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return None
     try:
         granted = rights if stat.S_ISDIR(os.fstat(fd).st_mode) else rights & _ON_FILES
-        beneath = _Beneath(granted & handled(), fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _RULE_FDS_FROM))
+        beneath = _Beneath(
+            granted & handled(), fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _RULE_FDS_FROM)
+        )
         return Rule(beneath, ctypes.addressof(beneath))
     finally:
         os.close(fd)
@@ -85,7 +102,11 @@ def opened(path: str | Path, rights: int) -> Rule | None:
 def restrict(rules: Iterable[Rule]) -> None:
     """From here on this thread and all it starts reach only what these rules name."""
     known = version()
-    attributes = _Attributes(handled(), _TCP_BIND_AND_CONNECT if known >= 4 else 0, _SCOPE_ABSTRACT_UNIX_AND_SIGNAL if known >= 6 else 0)
+    attributes = _Attributes(
+        handled(),
+        _TCP_BIND_AND_CONNECT if known >= 4 else 0,
+        _SCOPE_ABSTRACT_UNIX_AND_SIGNAL if known >= 6 else 0,
+    )
     size = 24 if known >= 6 else 16 if known >= 4 else 8
     ruleset = libc.syscall(_CREATE, ctypes.addressof(attributes), size)
     try:

@@ -1,6 +1,8 @@
-"""What a worker tells the store every few seconds, and what it learns from it: which tasks are still its own, and which are to stop.
+"""What a worker tells the store every few seconds, and what it learns from it: which tasks are
+still its own, and which are to stop.
 
-Cancels come twice: at once through Redis, where they may get lost, and for sure with the next renewal. `main` runs both loops.
+Cancels come twice: at once through Redis, where they may get lost, and for sure with the next
+renewal. `main` runs both loops.
 """
 
 from __future__ import annotations
@@ -24,26 +26,35 @@ _AGAIN_S = 0.5
 
 
 async def renew(ctx: Context, info: dict[str, Any]) -> None:
-    """Renew the leases and say that we live, for ever. PostgreSQL away: go on; what ran meanwhile is still ours when it is back,
-    or it is not, and then the fence keeps us from recording it."""
+    """Renew the leases and say that we live, for ever. PostgreSQL away: go on; what ran meanwhile
+    is still ours when it is back, or it is not, and then the fence keeps us from recording it.
+    """
     strangers: set[tuple[str, int]] = set()
     while True:
         try:
             mine = dict(ctx.held)  # before asking: what starts meanwhile is not in the answer
-            strangers = await _settle(ctx, mine, await tasks.renew(ctx.db, ctx.worker_id, ctx.settings.lease_s), strangers)
+            strangers = await _settle(
+                ctx, mine, await tasks.renew(ctx.db, ctx.worker_id, ctx.settings.lease_s), strangers
+            )
             ctx.pulse.renewed_s = time.monotonic()
             await workers.beat(ctx.db, ctx.worker_id, info | {"running": len(ctx.held)})
             await tell_usage(ctx)
             metrics.renewed.set_to_current_time()
         except Exception as error:
-            log.warning("lease not renewed", error=repr(error)) if passing(error) else log.exception("lease not renewed")
-            await asyncio.sleep(min(_AGAIN_S, ctx.settings.heartbeat_s))  # sooner: the lease runs on, and nobody knows of a new worker yet
+            log.warning("lease not renewed", error=repr(error)) if passing(
+                error
+            ) else log.exception("lease not renewed")
+            await asyncio.sleep(
+                min(_AGAIN_S, ctx.settings.heartbeat_s)
+            )  # sooner: the lease runs on, and nobody knows of a new worker yet
             continue
         await asyncio.sleep(ctx.settings.heartbeat_s)
 
 
 async def tell_usage(ctx: Context) -> None:
-    """What the tasks that ended since have taken. A worker that is killed takes the last seconds' with it."""
+    """What the tasks that ended since have taken. A worker that is killed takes the last seconds'
+    with it.
+    """
     took = dict(ctx.took)
     ctx.took.clear()
     try:
@@ -55,9 +66,12 @@ async def tell_usage(ctx: Context) -> None:
         raise
 
 
-async def _settle(ctx: Context, mine: dict[str, Hold], held: list[tasks.Held], strangers: set[tuple[str, int]]) -> set[tuple[str, int]]:
-    """Stop what is cancelled or lost. Returns what the store says is ours and we do not run (an answer to `start` that got lost);
-    the second time it is given back."""
+async def _settle(
+    ctx: Context, mine: dict[str, Hold], held: list[tasks.Held], strangers: set[tuple[str, int]]
+) -> set[tuple[str, int]]:
+    """Stop what is cancelled or lost. Returns what the store says is ours and we do not run (an
+    answer to `start` that got lost); the second time it is given back.
+    """
     theirs = {answer.task_id: answer for answer in held}
     for task_id, hold in mine.items():
         answer = theirs.get(task_id)
@@ -65,10 +79,14 @@ async def _settle(ctx: Context, mine: dict[str, Hold], held: list[tasks.Held], s
             hold.stop("lost")
         elif answer.cancel_requested:
             hold.stop("cancel")
-    unknown = {(answer.task_id, answer.attempt) for answer in held if answer.task_id not in ctx.held}
+    unknown = {
+        (answer.task_id, answer.attempt) for answer in held if answer.task_id not in ctx.held
+    }
     for task_id, attempt in unknown & strangers:
         log.warning("given back", task=task_id, attempt=attempt, why="its start was never answered")
-        if await tasks.requeue(ctx.db, task_id, attempt) == wire.RUNNING:  # else the reconciler enqueues it
+        if (
+            await tasks.requeue(ctx.db, task_id, attempt) == wire.RUNNING
+        ):  # else the reconciler enqueues it
             await _end(ctx, task_id, attempt, tasks.once_outcome())
     return unknown
 

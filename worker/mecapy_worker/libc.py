@@ -1,4 +1,5 @@
-"""The few kernel calls Python has no name for, by ctypes. Knows nothing of policy; `sandbox`, `landlock` and `seccomp` decide.
+"""The few kernel calls Python has no name for, by ctypes. Knows nothing of policy; `sandbox`,
+`landlock` and `seccomp` decide.
 
 Importable everywhere; on systems other than Linux every call raises OSError(ENOSYS).
 """
@@ -16,13 +17,20 @@ from collections.abc import Callable
 from typing import Any
 
 LINUX = sys.platform == "linux"
-MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
+MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}.get(
+    platform.machine().lower(), platform.machine().lower()
+)
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_SECCOMP = 1, 4, 24, 22
 PR_SET_KEEPCAPS, PR_CAP_AMBIENT_RAISE, CAP_DAC_READ_SEARCH = 8, 2, 2
 PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 36, 38, 47
 
-CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x08000000, 0x10000000, 0x20000000
+CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = (
+    0x00020000,
+    0x08000000,
+    0x10000000,
+    0x20000000,
+)
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_SLAVE = 2, 4, 8, 0x1000, 0x4000, 0x80000
 _AT_FDCWD, _AT_RECURSIVE, _MOUNT_ATTR_RDONLY = -100, 0x8000, 1
 
@@ -34,11 +42,15 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 handle: Callable[[int, Any], object] = inspect.unwrap(signal.signal)
-"""Set a signal's handler. What `signal.signal` wraps: that looks its answer up in enums, and a child would copy a hundred pages for it."""
+"""Set a signal's handler. What `signal.signal` wraps: that looks its answer up in enums, and a
+child would copy a hundred pages for it.
+"""
 
 
 def _call(name: str, *kinds: Any) -> Callable[..., int]:
-    """That function of the C library with its arguments' types settled; it raises OSError when it fails."""
+    """That function of the C library with its arguments' types settled; it raises OSError when it
+    fails.
+    """
     function: Any = _libc[name] if LINUX else None
     if LINUX:
         function.argtypes = kinds
@@ -57,10 +69,20 @@ def _call(name: str, *kinds: Any) -> Callable[..., int]:
 
 _prctl = _call("prctl", ctypes.c_int, *[ctypes.c_ulong] * 4)
 _syscall = _call("syscall", ctypes.c_long, *[ctypes.c_ulong] * 4)
-_mount_setattr = _call("syscall", ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint, ctypes.c_void_p, ctypes.c_size_t)
+_mount_setattr = _call(
+    "syscall",
+    ctypes.c_long,
+    ctypes.c_int,
+    ctypes.c_char_p,
+    ctypes.c_uint,
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+)
 _unshare = _call("unshare", ctypes.c_int)
 _setns = _call("setns", ctypes.c_int, ctypes.c_int)
-_mount = _call("mount", ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
+_mount = _call(
+    "mount", ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p
+)
 _kill = _call("kill", ctypes.c_int, ctypes.c_int)
 _capset = _call("capset", ctypes.c_void_p, ctypes.c_void_p)
 _madvise = _call("madvise", ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
@@ -73,7 +95,9 @@ def prctl(option: int, *arguments: int) -> int:
 
 
 def syscall(number: int, *arguments: int) -> int:
-    """A raw system call of up to four arguments; addresses are passed as numbers (`ctypes.addressof`)."""
+    """A raw system call of up to four arguments; addresses are passed as numbers
+    (`ctypes.addressof`).
+    """
     return _syscall(number, *arguments, *_NOTHING[len(arguments) :])
 
 
@@ -90,7 +114,9 @@ class _Mallinfo(ctypes.Structure):
 
 
 def fill_heap(smallest: int, largest: int) -> None:
-    """Allocate the holes of the C library's heap for good, largest first: what is left lies at its end. Glibc only; see mallinfo2(3)."""
+    """Allocate the holes of the C library's heap for good, largest first: what is left lies at its
+    end. Glibc only; see mallinfo2(3).
+    """
     if not LINUX or not hasattr(_libc, "mallinfo2"):
         return
     malloc, free = _libc.malloc, _libc.free
@@ -110,8 +136,9 @@ def close_range(first: int) -> None:
 
 
 def signal_main_thread(pid: int, number: int) -> None:
-    """Where the kernel chooses the thread it may be another: a main thread that waits is then not woken, and `faulthandler` tells of the
-    other one."""
+    """Where the kernel chooses the thread it may be another: a main thread that waits is then not
+    woken, and `faulthandler` tells of the other one.
+    """
     if LINUX and MACHINE in _TGKILL:
         syscall(_TGKILL[MACHINE], pid, pid, number)
     else:
@@ -131,7 +158,9 @@ def unshare(flags: int) -> None:
 
 
 def fork_into(namespaces: int) -> int:
-    """Fork into new namespaces (CLONE_NEW…). Python does not learn of it: for a process with one thread, that then does next to nothing."""
+    """Fork into new namespaces (CLONE_NEW…). Python does not learn of it: for a process with one
+    thread, that then does next to nothing.
+    """
     if MACHINE not in _CLONE:
         raise OSError(errno.ENOSYS, f"the number of clone(2) on {MACHINE} is not known here")
     return syscall(_CLONE[MACHINE], namespaces | signal.SIGCHLD)
@@ -145,7 +174,9 @@ def mount(source: str, target: str, kind: str, flags: int, options: str = "") ->
     _mount(source.encode(), target.encode(), kind.encode() or None, flags, options.encode() or None)
 
 
-_READ_ONLY, _READ_WRITE = ((ctypes.c_uint64 * 4)(*some) for some in ((_MOUNT_ATTR_RDONLY, 0), (0, _MOUNT_ATTR_RDONLY)))
+_READ_ONLY, _READ_WRITE = (
+    (ctypes.c_uint64 * 4)(*some) for some in ((_MOUNT_ATTR_RDONLY, 0), (0, _MOUNT_ATTR_RDONLY))
+)
 
 
 def mount_read_only() -> None:
@@ -159,22 +190,32 @@ def mount_read_write(path: str) -> None:
 
 
 def _set_mount(path: str, flags: int, attributes: ctypes.Array[ctypes.c_uint64]) -> None:
-    _mount_setattr(_MOUNT_SETATTR, _AT_FDCWD, path.encode(), flags, ctypes.addressof(attributes), ctypes.sizeof(attributes))
+    _mount_setattr(
+        _MOUNT_SETATTR,
+        _AT_FDCWD,
+        path.encode(),
+        flags,
+        ctypes.addressof(attributes),
+        ctypes.sizeof(attributes),
+    )
 
 
 def keep_capabilities_once() -> None:
-    """Let the next change of user keep what is permitted, so that `drop_capabilities` can keep one."""
+    """Let the next change of user keep what is permitted, so `drop_capabilities` can keep one."""
     prctl(PR_SET_KEEPCAPS, 1)
 
 
 def bound_capabilities(keep: int | None = None) -> None:
-    """Make every capability but `keep` one that can never be gained again. Comes before a change of user, after which it is not allowed."""
+    """Make every capability but `keep` one that can never be gained again. Comes before a change of
+    user, after which it is not allowed.
+    """
     for capability in range(64):
         try:
             if capability != keep:
                 prctl(PR_CAPBSET_DROP, capability)
         except OSError:
-            break  # EINVAL: past the last one this kernel knows; EPERM: we hold none that could drop them
+            # EINVAL: past the last one this kernel knows; EPERM: we hold none that could drop them
+            break
 
 
 _CAPABILITIES_VERSION = (ctypes.c_uint32 * 2)(0x20080522, 0)
@@ -196,4 +237,5 @@ def threads() -> list[int]:
 
 def pids() -> set[int]:
     """Every process there is; none where there is no /proc."""
-    return {int(name) for name in os.listdir("/proc") if name.isdigit()} if LINUX else set()  # noqa: PTH208 (names are enough, and often)
+    # Not iterdir: names are enough, and often.
+    return {int(name) for name in os.listdir("/proc") if name.isdigit()} if LINUX else set()  # noqa: PTH208

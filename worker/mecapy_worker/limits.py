@@ -30,7 +30,9 @@ class Limits:
         self._busy = asyncio.Event()
         self._watch = Watch()
         self._measuring: asyncio.Task[None] | None = None
-        self._threads = ThreadPoolExecutor(2, "watch")  # one counts, one measures; nothing else may keep them waiting
+        self._threads = ThreadPoolExecutor(
+            2, "watch"
+        )  # one counts, one measures; nothing else may keep them waiting
 
     def add(self, child: Child) -> None:
         self.active.add(child)
@@ -56,24 +58,36 @@ class Limits:
         active = {child.pid: child for child in self.active}
         if not active:
             return self._busy.clear()
-        members = await asyncio.get_running_loop().run_in_executor(self._threads, self._watch.members, active.keys())
-        bombs = {pid: len(found) for pid, found in members.items() if len(found) > self._options.processes}
+        members = await asyncio.get_running_loop().run_in_executor(
+            self._threads, self._watch.members, active.keys()
+        )
+        bombs = {
+            pid: len(found)
+            for pid, found in members.items()
+            if len(found) > self._options.processes
+        }
         for pid, count in bombs.items():
             await self._stop(active[pid], "processes", count, self._options.processes)
         if not bombs and (self._measuring is None or self._measuring.done()):
             self._measuring = asyncio.create_task(self._measure(active, members, exact=exact))
         return None
 
-    async def _measure(self, active: dict[int, Child], members: dict[int, list[int]], *, exact: bool) -> None:
+    async def _measure(
+        self, active: dict[int, Child], members: dict[int, list[int]], *, exact: bool
+    ) -> None:
         roots = {pid: child.root for pid, child in active.items()}
-        measure = partial(self._watch.measure, members, roots, self._options.memory_bytes, exact=exact)
+        measure = partial(
+            self._watch.measure, members, roots, self._options.memory_bytes, exact=exact
+        )
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(self._threads, measure)
         now = loop.time()
         for pid, usage in found.items():
             active[pid].observe(usage, now, report=exact)
             if usage.memory_bytes > self._options.memory_bytes:
-                await self._stop(active[pid], "memory", usage.memory_bytes, self._options.memory_bytes)
+                await self._stop(
+                    active[pid], "memory", usage.memory_bytes, self._options.memory_bytes
+                )
             elif usage.disk_bytes > self._options.disk_bytes:
                 await self._stop(active[pid], "disk", usage.disk_bytes, self._options.disk_bytes)
 

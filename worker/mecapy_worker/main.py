@@ -1,6 +1,8 @@
-"""The worker's process: opens what it needs, runs the engine and the loops beside it, closes all in reverse.
+"""The worker's process: opens what it needs, runs the engine and the loops beside it, closes all in
+reverse.
 
-Started by `mecapy worker` (`serve`) or `python -m mecapy_worker.main`. It decides nothing about tasks; `engine` and `jobs` do.
+Started by `mecapy worker` (`serve`) or `python -m mecapy_worker.main`. It decides nothing about
+tasks; `engine` and `jobs` do.
 """
 
 from __future__ import annotations
@@ -53,13 +55,17 @@ def serve(settings: Settings | None = None) -> None:
 
 
 def allow_files() -> None:
-    """As many open files as the system lets us have: each large buffer of a task's inputs is one. A child's limit is its own."""
+    """As many open files as the system lets us have: each large buffer of a task's inputs is one. A
+    child's limit is its own.
+    """
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     with suppress(ValueError, OSError):  # macOS says it has no limit, and refuses that
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-async def run(settings: Settings, *, child_module: str = "mecapy_worker.child", handle_signals: bool = True) -> None:
+async def run(
+    settings: Settings, *, child_module: str = "mecapy_worker.child", handle_signals: bool = True
+) -> None:
     async with opened(settings, child_module) as context:
         engine = Engine(context, run_task, grace_s=settings.grace_s, handle_signals=handle_signals)
         await work(engine)
@@ -94,7 +100,9 @@ async def work(engine: Engine) -> None:
 
 
 async def _end(loops: Collection[asyncio.Task[None]]) -> None:
-    """Cancel them, again and again: a library below may swallow a cancel that comes at a bad moment, and they run for ever."""
+    """Cancel them, again and again: a library below may swallow a cancel that comes at a bad
+    moment, and they run for ever.
+    """
     while loops:
         for task in loops:
             task.cancel()
@@ -102,7 +110,9 @@ async def _end(loops: Collection[asyncio.Task[None]]) -> None:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, child_module: str = "mecapy_worker.child") -> AsyncGenerator[Context]:
+async def opened(
+    settings: Settings, child_module: str = "mecapy_worker.child"
+) -> AsyncGenerator[Context]:
     """Everything a worker has in its hands; the folder it works in goes with it."""
     allowed = egress.of(settings)
     async with AsyncExitStack() as stack:
@@ -112,15 +122,28 @@ async def opened(settings: Settings, child_module: str = "mecapy_worker.child") 
         express = queue.connect(settings.redis_url)
         stack.push_async_callback(express.aclose, close_connection_pool=True)
         store = blobs.open_store(
-            settings.blob_url, endpoint_url=settings.s3_endpoint_url, cache_dir=settings.cache_dir, cache_bytes=settings.cache_bytes
+            settings.blob_url,
+            endpoint_url=settings.s3_endpoint_url,
+            cache_dir=settings.cache_dir,
+            cache_bytes=settings.cache_bytes,
         )
         pool = await stack.enter_async_context(Pool(pool_options(settings, scratch, child_module)))
-        yield Context(worker_id(), settings, db, express, store, pool, spool_folder(scratch, settings.max_timeout_s), allowed)
+        yield Context(
+            worker_id(),
+            settings,
+            db,
+            express,
+            store,
+            pool,
+            spool_folder(scratch, settings.max_timeout_s),
+            allowed,
+        )
 
 
 def pool_options(settings: Settings, scratch: Path, child_module: str) -> PoolOptions:
     return PoolOptions(
-        spares=settings.worker_slots + 1,  # so that the next short task finds one while the last one's successor is born
+        spares=settings.worker_slots
+        + 1,  # so that the next short task finds one while the last one's successor is born
         preload=settings.preload,
         sandbox=settings.sandbox,
         scratch=scratch,
@@ -132,7 +155,9 @@ def pool_options(settings: Settings, scratch: Path, child_module: str) -> PoolOp
 
 
 def scratch_folder() -> Path:
-    """Shared by all workers of this user, so that each clears away what a crash has left of another. Children pass through it."""
+    """Shared by all workers of this user, so that each clears away what a crash has left of
+    another. Children pass through it.
+    """
     folder = Path(tempfile.gettempdir()) / f"mecapy-worker-{os.geteuid()}"
     folder.mkdir(mode=0o711, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.geteuid():  # somebody else was there first
@@ -167,8 +192,13 @@ def describe(context: Context) -> dict[str, Any]:
         "slots": context.settings.worker_slots,
         "python": report.python,
         "packages": report.packages,
-        "network": "open" if "network" in report.through else [str(rule) for rule in context.egress.rules],
-        "confinement": {name: getattr(report, name) for name in ("level", "layers", "missing", "through", "landlock")},
+        "network": "open"
+        if "network" in report.through
+        else [str(rule) for rule in context.egress.rules],
+        "confinement": {
+            name: getattr(report, name)
+            for name in ("level", "layers", "missing", "through", "landlock")
+        },
     }
 
 

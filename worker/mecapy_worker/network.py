@@ -1,8 +1,10 @@
-"""The network as a task sees it. Installed in the zygote, before anything that may import `socket`'s functions by name.
+"""The network as a task sees it. Installed in the zygote, before anything that may import
+`socket`'s functions by name.
 
-Without a list of allowed hosts (`MECAPY_EGRESS`) what the kernel refuses is said in a sentence. With one, `connect` and
-`getaddrinfo` of Python's `socket` ask the worker through the door, whose other end is `door`; so urllib, http.client, ssl, requests and
-asyncio work unchanged. This is convenience and not confinement: who goes round it meets seccomp.
+Without a list of allowed hosts (`MECAPY_EGRESS`) what the kernel refuses is said in a sentence.
+With one, `connect` and `getaddrinfo` of Python's `socket` ask the worker through the door, whose
+other end is `door`; so urllib, http.client, ssl, requests and asyncio work unchanged. This is
+convenience and not confinement: who goes round it meets seccomp.
 """
 
 from __future__ import annotations
@@ -23,10 +25,13 @@ _KEPT = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE)] + [
     for name in ("TCP_NODELAY", "TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
     if hasattr(socket, name)
 ]
-"""What may have been set on a socket before it is connected, and goes over to the one that takes its place."""
+"""What may have been set on a socket before it is connected, and goes over to the one that takes
+its place.
+"""
 
 _NO_NETWORK = (
-    "a task has no network here. Bring the data in as variables or with `--files`, or ask the operator to allow the host (MECAPY_EGRESS)"
+    "a task has no network here. Bring the data in as variables or with `--files`, or "
+    "ask the operator to allow the host (MECAPY_EGRESS)"
 )
 
 _make: Callable[..., None] = socket.socket.__init__
@@ -55,16 +60,26 @@ def _no_sockets(self: socket.socket, *arguments: Any, **named: Any) -> None:
         raise PermissionError(refused.errno, f"no socket can be opened: {_NO_NETWORK}") from None
 
 
-def _no_names(host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0) -> list[Any]:
+def _no_names(
+    host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+) -> list[Any]:
     try:
         return _resolve(host, port, family, type, proto, flags)
     except socket.gaierror as unknown:
-        if flags & socket.AI_NUMERICHOST or unknown.errno not in (socket.EAI_NONAME, socket.EAI_AGAIN, socket.EAI_FAIL):
+        if flags & socket.AI_NUMERICHOST or unknown.errno not in (
+            socket.EAI_NONAME,
+            socket.EAI_AGAIN,
+            socket.EAI_FAIL,
+        ):
             raise
-        raise socket.gaierror(unknown.errno, f"{host}:{port} cannot be reached: {_NO_NETWORK}") from None
+        raise socket.gaierror(
+            unknown.errno, f"{host}:{port} cannot be reached: {_NO_NETWORK}"
+        ) from None
 
 
-def getaddrinfo(host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0) -> list[Any]:
+def getaddrinfo(
+    host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+) -> list[Any]:
     """As at home; names are resolved by the worker, those that are allowed."""
     try:
         return _resolve(host, port, family, type, proto, flags | socket.AI_NUMERICHOST)
@@ -132,18 +147,24 @@ def _connected(self: socket.socket, address: Any, until: float | None) -> int:
 
 
 def _take_the_place_of(self: socket.socket, fd: int) -> None:
-    """The connected socket under the number of the one that was to be connected, with what was set on that."""
+    """The connected socket under the number of the one that was to be connected, with what was set
+    on that.
+    """
     with socket.socket(fileno=fd) as new:
         for level, option in _KEPT:
             value = self.getsockopt(level, option)
             if value != new.getsockopt(level, option):
                 new.setsockopt(level, option, value)
         os.dup2(fd, self.fileno(), inheritable=self.get_inheritable())
-    self.settimeout(self.gettimeout())  # whether it blocks goes with the connection, not with the number
+    self.settimeout(
+        self.gettimeout()
+    )  # whether it blocks goes with the connection, not with the number
 
 
 def _asked(question: list[Any], until: float | None = None) -> dict[str, Any]:
-    """The worker's answer, with `fd` where a socket came along; OSError with its sentence when it says no."""
+    """The worker's answer, with `fd` where a socket came along; OSError with its sentence when it
+    says no.
+    """
     assert door, "only a child has one"
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours:
@@ -151,9 +172,13 @@ def _asked(question: list[Any], until: float | None = None) -> dict[str, Any]:
             ours.settimeout(max(0.001, until - time.monotonic()))
         with theirs:
             socket.send_fds(door, [json.dumps(question).encode()], [theirs.fileno()])
-        data, fds, _, _ = socket.recv_fds(ours, _ANSWER_BYTES, 1, getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+        data, fds, _, _ = socket.recv_fds(
+            ours, _ANSWER_BYTES, 1, getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+        )
     if not data:
-        raise ConnectionResetError(errno.ECONNRESET, "the worker gave no answer: it is about to end, or the task is")
+        raise ConnectionResetError(
+            errno.ECONNRESET, "the worker gave no answer: it is about to end, or the task is"
+        )
     answer: dict[str, Any] = json.loads(data)
     if "error" in answer:
         _refused(answer)

@@ -1,7 +1,9 @@
-"""The buffers of a result, written into files for the worker to take over. Part of the child, and nearly the last thing it does.
+"""The buffers of a result, written into files for the worker to take over. Part of the child, and
+nearly the last thing it does.
 
-The memory behind a buffer is given back piece by piece as it is written: the file's pages can then be those the buffer had, where a
-machine would first have to find as many new ones, which takes longer than all the copying. Before it: `results`.
+The memory behind a buffer is given back piece by piece as it is written: the file's pages can then
+be those the buffer had, where a machine would first have to find as many new ones, which takes
+longer than all the copying. Before it: `results`.
 """
 
 from __future__ import annotations
@@ -16,11 +18,15 @@ _DONTNEED = 4
 
 
 def write(outbox: str, buffers: Sequence[memoryview]) -> list[str]:
-    """Write each buffer into a file of its own; their names, in order. The buffers do not hold their content afterwards."""
+    """Write each buffer into a file of its own; their names, in order. The buffers do not hold
+    their content afterwards.
+    """
     places = [(known.address_of(buffer), buffer.nbytes) for buffer in buffers]
     for number, buffer in enumerate(buffers):
         address, size_bytes = places[number]
-        if address is None or any(_overlap(places[number], later) for later in places[number + 1 :]):  # needed later
+        if address is None or any(
+            _overlap(places[number], later) for later in places[number + 1 :]
+        ):  # needed later
             bufferfile.write(f"{outbox}/{number}", buffer)
         else:
             bufferfile.write(f"{outbox}/{number}", buffer, _gives_back(address, size_bytes))
@@ -36,11 +42,16 @@ def add(outbox: str, name: str, content: bytes) -> list[str]:
 def _overlap(one: tuple[int | None, int], other: tuple[int | None, int]) -> bool:
     if one[0] is None or other[0] is None:
         return True
-    return one[0] < other[0] + other[1] + pages.PAGE_BYTES and other[0] < one[0] + one[1] + pages.PAGE_BYTES
+    return (
+        one[0] < other[0] + other[1] + pages.PAGE_BYTES
+        and other[0] < one[0] + one[1] + pages.PAGE_BYTES
+    )
 
 
 def _gives_back(address: int, size_bytes: int) -> Callable[[int, int], object]:
-    """For `bufferfile.write`: give back what was written, whole pages, and of large pages no part, which would only split them."""
+    """For `bufferfile.write`: give back what was written, whole pages, and of large pages no part,
+    which would only split them.
+    """
     given = -(-address // pages.PAGE_BYTES) * pages.PAGE_BYTES
     give_back = _giver()
 
@@ -60,4 +71,6 @@ def _giver() -> Callable[[int, int], object]:
     if sys.platform != "linux":
         return lambda address, size_bytes: None
     madvise = ctypes.CDLL(None).madvise
-    return lambda address, size_bytes: madvise(ctypes.c_void_p(address), ctypes.c_size_t(size_bytes), _DONTNEED)
+    return lambda address, size_bytes: madvise(
+        ctypes.c_void_p(address), ctypes.c_size_t(size_bytes), _DONTNEED
+    )

@@ -1,7 +1,9 @@
-"""How an attempt ended, in words: from the child's last frame and from what the worker saw, the one `wire.Outcome`.
+"""How an attempt ended, in words: from the child's last frame and from what the worker saw, the one
+`wire.Outcome`.
 
-What a child says is untrusted: everything is checked before it is believed. It may not open a pickle.
-`relay` hands over; `jobs` records what comes out. The files of the outbox are taken over into the object store here.
+What a child says is untrusted: everything is checked before it is believed. It may not open a
+pickle. `relay` hands over; `jobs` records what comes out. The files of the outbox are taken over
+into the object store here.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ class TooLarge(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A child's outcome frame, checked: what it says, and the names of the files that belong to it."""
+    """A child's outcome frame, checked: what it says, and the names of its files."""
 
     state: wire.State
     result: Any
@@ -64,11 +66,18 @@ def read(header: dict[str, Any], body: bytes) -> Word:
         raise Garbage("an outcome without a state")
     if not isinstance(buffers, list) or len(cast(list[Any], buffers)) > BUFFERS:
         raise Garbage("an outcome with too many buffers")
-    names = tuple(name for name in cast(list[Any], buffers) if isinstance(name, str) and _NAME.fullmatch(name))
+    names = tuple(
+        name for name in cast(list[Any], buffers) if isinstance(name, str) and _NAME.fullmatch(name)
+    )
     if len(names) != len(cast(list[Any], buffers)) or len(set(names)) != len(names):
         raise Garbage("an outcome whose buffers are no plain file names")
     stream_file = header.get("stream_file", "")
-    if stream_file != "" and (not isinstance(stream_file, str) or not _NAME.fullmatch(stream_file) or stream_file in names or body):
+    if stream_file != "" and (
+        not isinstance(stream_file, str)
+        or not _NAME.fullmatch(stream_file)
+        or stream_file in names
+        or body
+    ):
         raise Garbage("an outcome whose stream is no file of its own")
     error = _error(header.get("error")) if state == wire.FAILED else None
     return Word(state, _result(header.get("result")), error, names, body, stream_file)
@@ -76,23 +85,37 @@ def read(header: dict[str, Any], body: bytes) -> Word:
 
 def _result(value: Any) -> Any:
     size = len(jsontext.dumps(value))
-    return value if size <= RESULT_JSON_BYTES else {"repr": f"too large for JSON: {size:,} bytes, {RESULT_JSON_BYTES:,} are allowed"}
+    return (
+        value
+        if size <= RESULT_JSON_BYTES
+        else {"repr": f"too large for JSON: {size:,} bytes, {RESULT_JSON_BYTES:,} are allowed"}
+    )
 
 
 def _error(data: Any) -> wire.ErrorInfo:
     match data:
-        case {"kind": str(kind), "type": str(name), "message": str(message), "line": int() | None as line, "traceback": list(lines)} if (  # pyright: ignore[reportUnknownVariableType]
+        case {
+            "kind": str(kind),
+            "type": str(name),
+            "message": str(message),
+            "line": int() | None as line,
+            "traceback": list(lines),  # pyright: ignore[reportUnknownVariableType]
+        } if (
             kind in _KINDS_OF_CHILD and all(isinstance(text, str) for text in lines)  # pyright: ignore[reportUnknownVariableType]
         ):
             traceback = tuple(text[:TEXT_CHARS] for text in cast(list[str], lines)[-1000:])
-            return wire.ErrorInfo(cast(wire.ErrorKind, kind), name[:1000], message[:TEXT_CHARS], line, traceback)
+            return wire.ErrorInfo(
+                cast(wire.ErrorKind, kind), name[:1000], message[:TEXT_CHARS], line, traceback
+            )
         case _:
             raise Garbage("a failed outcome without a proper error")
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a child ended: its word if it gave one, why the worker stopped it, which limit it hit, how its process exited."""
+    """How a child ended: its word if it gave one, why the worker stopped it, which limit it hit,
+    how its process exited.
+    """
 
     word: Word | None = None
     reason: Reason = ""
@@ -112,8 +135,12 @@ class Keeps(Protocol):
     async def write(self, digest: str, data: bytes) -> None: ...
 
 
-async def settle(ended: Ended, outbox: Path, keep: Keeps, settings: Settings, request: dict[str, Any]) -> wire.Outcome:
-    """The outcome to record. The child is dead when this is called: nothing changes in its outbox any more. `request`: the task's."""
+async def settle(
+    ended: Ended, outbox: Path, keep: Keeps, settings: Settings, request: dict[str, Any]
+) -> wire.Outcome:
+    """The outcome to record. The child is dead when this is called: nothing changes in its outbox
+    any more. `request`: the task's.
+    """
     outcome = wire.Outcome(wire.CANCELLED, seconds=round(ended.seconds, 6))
     if ended.reason == "lost":
         return outcome  # nobody asks for it any more
@@ -125,14 +152,28 @@ async def settle(ended: Ended, outbox: Path, keep: Keeps, settings: Settings, re
     except Garbage as garbage:
         payload, error = None, error or reasons.protocol(str(garbage))
     except OSError as problem:
-        payload, error = None, error or reasons.storage(f"The result could not be stored ({problem}); run the cell again.")
+        payload, error = (
+            None,
+            error
+            or reasons.storage(f"The result could not be stored ({problem}); run the cell again."),
+        )
     if ended.reason == "cancel":
         return replace(outcome, payload=payload, stopped_s=round(ended.stopped_s or 0.0, 3))
     if error:
-        line = whereabouts.line_of(outbox, request) if error.kind in ("memory", "disk", "timeout", "killed") else None
+        line = (
+            whereabouts.line_of(outbox, request)
+            if error.kind in ("memory", "disk", "timeout", "killed")
+            else None
+        )
         return replace(outcome, state=wire.FAILED, error=reasons.at(error, line), payload=payload)
     assert ended.word
-    return replace(outcome, state=ended.word.state, result=ended.word.result, error=ended.word.error, payload=payload)
+    return replace(
+        outcome,
+        state=ended.word.state,
+        result=ended.word.result,
+        error=ended.word.error,
+        payload=payload,
+    )
 
 
 def _why(ended: Ended, settings: Settings) -> wire.ErrorInfo | None:
@@ -148,7 +189,9 @@ def _why(ended: Ended, settings: Settings) -> wire.ErrorInfo | None:
     return None if ended.word or ended.reason else reasons.died(ended.exit or {})
 
 
-async def _payload(word: Word, outbox: Path, keep: Keeps, settings: Settings) -> wire.Payload | None:
+async def _payload(
+    word: Word, outbox: Path, keep: Keeps, settings: Settings
+) -> wire.Payload | None:
     if not word.stream and not word.files:
         return None
     with _checked(outbox, word.files) as sizes:
@@ -167,7 +210,9 @@ async def _payload(word: Word, outbox: Path, keep: Keeps, settings: Settings) ->
 
 @contextmanager
 def _checked(outbox: Path, names: tuple[str, ...]) -> Generator[list[int]]:
-    """The sizes of the outbox's files, each a regular file of this folder alone: no link, no device, no way out of it."""
+    """The sizes of the outbox's files, each a regular file of this folder alone: no link, no
+    device, no way out of it.
+    """
     try:
         folder = os.open(outbox, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError as error:

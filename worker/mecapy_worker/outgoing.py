@@ -20,7 +20,9 @@ _LATE_S = 0.02  # what was joined leaves after this at the latest
 
 
 class Outgoing:
-    """One frame at a time. An interrupt waits until the frame is out, so that no frame is ever cut in two."""
+    """One frame at a time. An interrupt waits until the frame is out, so that no frame is ever cut
+    in two.
+    """
 
     def __init__(self, send: Callable[[str, dict[str, Any], bytes], None]) -> None:
         self._send, self._owner = send, os.getpid()
@@ -78,7 +80,9 @@ class Outgoing:
 
     def _flush_late(self) -> None:
         if self._late is None:
-            self._late = threading.Thread(target=self._flush_loop, name="mecapy output", daemon=True)
+            self._late = threading.Thread(
+                target=self._flush_loop, name="mecapy output", daemon=True
+            )
             self._late.start()
         if not self._wake.is_set():  # setting it takes longer than all the rest of a write
             self._wake.set()
@@ -91,7 +95,9 @@ class Outgoing:
 
 
 class _Uninterrupted:
-    """Holds back a KeyboardInterrupt until the end of the block (it can only arise in the main thread). Entered for every print."""
+    """Holds back a KeyboardInterrupt until the end of the block (it can only arise in the main
+    thread). Entered for every print.
+    """
 
     def __init__(self, outgoing: Outgoing) -> None:
         self._outgoing, self._main = outgoing, threading.main_thread().ident

@@ -1,6 +1,8 @@
-"""What one task may have of the network: names resolved, connections begun, each of them checked, counted, noted and logged.
+"""What one task may have of the network: names resolved, connections begun, each of them checked,
+counted, noted and logged.
 
-`egress` says what is allowed; `door` carries questions and answers. Everything that is asked comes from the child, and is untrusted.
+`egress` says what is allowed; `door` carries questions and answers. Everything that is asked comes
+from the child, and is untrusted.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ _KERNEL_HAS = ("/proc/self/net/tcp", "/proc/self/net/tcp6")  # the second where 
 
 
 class Refused(Exception):
-    """The answer is no. `kind`: `network` (not allowed), `name` (it does not resolve), `system` (the connection failed)."""
+    """The answer is no. `kind`: `network` (not allowed), `name` (it does not resolve), `system`
+    (the connection failed).
+    """
 
     def __init__(self, text: str, kind: str = "network", number: int = errno.EACCES) -> None:
         super().__init__(text)
@@ -44,13 +48,17 @@ class Outward:
         self._open = set[int]()  # sockets by their inode
         self._refused = set[str]()
         self._noted, self._noting = False, asyncio.Lock()
-        self._threads = ThreadPoolExecutor(2, "names")  # its own: who waits for slow names keeps nobody else waiting
+        self._threads = ThreadPoolExecutor(
+            2, "names"
+        )  # its own: who waits for slow names keeps nobody else waiting
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def names(self, host: str, port: int) -> list[str]:
-        """Where an allowed name leads; the task may connect there from now on, and nowhere else that the name leads to later."""
+        """Where an allowed name leads; the task may connect there from now on, and nowhere else
+        that the name leads to later.
+        """
         name = egress.name(host)
         where = f"{host[:300]}:{port}" if port else host[:300]
         ports = self._work.egress.ports(name) if name else set[int]()
@@ -67,20 +75,30 @@ class Outward:
         return [str(one) for one in fit]
 
     async def _resolved(self, name: str) -> list[Address]:
-        looking = asyncio.get_running_loop().run_in_executor(self._threads, socket.getaddrinfo, name, None, 0, socket.SOCK_STREAM)
+        looking = asyncio.get_running_loop().run_in_executor(
+            self._threads, socket.getaddrinfo, name, None, 0, socket.SOCK_STREAM
+        )
         try:
             async with asyncio.timeout(NAME_S):
                 found = await looking
         except TimeoutError:
-            raise Refused(f"{name} was not resolved within {NAME_S:g} s", "name", socket.EAI_AGAIN) from None
+            raise Refused(
+                f"{name} was not resolved within {NAME_S:g} s", "name", socket.EAI_AGAIN
+            ) from None
         except (OSError, ValueError) as error:
-            number = error.errno if isinstance(error, socket.gaierror) and error.errno else socket.EAI_FAIL
+            number = (
+                error.errno
+                if isinstance(error, socket.gaierror) and error.errno
+                else socket.EAI_FAIL
+            )
             raise Refused(f"{name} is not known to the worker ({error})", "name", number) from None
         addresses = dict.fromkeys(egress.address(str(entry[4][0])) for entry in found)
         return [one for one in addresses if one is not None][:_MOST_ADDRESSES]
 
     async def connect(self, host: str, port: int) -> socket.socket:
-        """A socket on its way to be connected there. The child waits for that, as it would have at home."""
+        """A socket on its way to be connected there. The child waits for that, as it would have at
+        home.
+        """
         address = egress.address(host)
         where = f"{host[:300]}:{port}"
         if address is None or not 0 < port < 65536:
@@ -92,7 +110,11 @@ class Outward:
         await self._make_room()
         await self._note()
         if len(self._open) >= MOST_OPEN:
-            raise Refused(f"this task has {MOST_OPEN} connections open, no more are allowed; close some first", number=errno.EMFILE)
+            raise Refused(
+                f"this task has {MOST_OPEN} connections open, no more are allowed; close some "
+                f"first",
+                number=errno.EMFILE,
+            )
         family = socket.AF_INET if address.version == 4 else socket.AF_INET6
         sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self._open.add(os.fstat(sock.fileno()).st_ino)
@@ -110,23 +132,38 @@ class Outward:
             try:
                 theirs = await self._resolved(service.host)
             except Refused as unknown:
-                why = f"the worker cannot tell now whether it is this deployment's own {service.what} ({unknown})"
+                why = (
+                    f"the worker cannot tell now whether it is this deployment's own "
+                    f"{service.what} ({unknown})"
+                )
                 raise self._no(where, f"{where} may not be reached from a task: {why}.") from None
             if egress.same(address, theirs):
-                raise self._no(where, f"{where} may not be reached from a task: it is this deployment's own {service.what}.")
+                raise self._no(
+                    where,
+                    f"{where} may not be reached from a task: it is this deployment's own "
+                    f"{service.what}.",
+                )
 
     async def _make_room(self) -> None:
-        """Those the task has closed no longer count: the kernel knows them no more, or keeps them without anybody's descriptor."""
+        """Those the task has closed no longer count: the kernel knows them no more, or keeps them
+        without anybody's descriptor.
+        """
         if len(self._open) >= MOST_OPEN:
             before = self._open.copy()
-            self._open -= before - await asyncio.get_running_loop().run_in_executor(self._threads, _still_open, before)
+            self._open -= before - await asyncio.get_running_loop().run_in_executor(
+                self._threads, _still_open, before
+            )
 
     async def _note(self) -> None:
-        """Before anything leaves: the row says that this task has effects outside, so that it is not run a second time unasked."""
+        """Before anything leaves: the row says that this task has effects outside, so that it is
+        not run a second time unasked.
+        """
         async with self._noting:
             if not self._noted:
                 task_id, attempt = self._started.task_id, self._started.attempt
-                self._noted = await patiently("network", lambda: tasks.went_out(self._work.db, task_id, attempt), task=task_id)
+                self._noted = await patiently(
+                    "network", lambda: tasks.went_out(self._work.db, task_id, attempt), task=task_id
+                )
         if not self._noted:
             raise Refused("the task is no longer this worker's")
 
@@ -143,7 +180,9 @@ class Outward:
 
 
 def _still_open(sockets: set[int]) -> set[int]:
-    """Those of these inodes that the kernel lists as somebody's TCP sockets; all of them where it does not say."""
+    """Those of these inodes that the kernel lists as somebody's TCP sockets; all of them where it
+    does not say.
+    """
     try:
         tables = [Path(table).read_text() for table in _KERNEL_HAS if Path(table).exists()]
     except OSError:

@@ -1,9 +1,12 @@
-"""A PID namespace for each child, where this machine lets us make one: it sees, names and signals nobody but what it started itself.
+"""A PID namespace for each child, where this machine lets us make one: it sees, names and signals
+nobody but what it started itself.
 
-A namespace lives as long as its first process, its init. When that is killed the kernel kills all others in it, whatever they do
-against it, and the init's own end is known once none is left. The child is not its own init: an init does not die of SIGABRT or
-SIGTERM, and has to reap strangers. A fork of the zygote would copy page tables for milliseconds only to sit there, so a small helper
-forks the inits, one ahead of need. Used by `zygote`; the child's part, a /proc that shows its namespace, is `sandbox`'s.
+A namespace lives as long as its first process, its init. When that is killed the kernel kills all
+others in it, whatever they do against it, and the init's own end is known once none is left. The
+child is not its own init: an init does not die of SIGABRT or SIGTERM, and has to reap strangers. A
+fork of the zygote would copy page tables for milliseconds only to sit there, so a small helper
+forks the inits, one ahead of need. Used by `zygote`; the child's part, a /proc that shows its
+namespace, is `sandbox`'s.
 """
 
 from __future__ import annotations
@@ -21,7 +24,9 @@ from mecapy_worker import libc
 
 
 class PidNamespaces:
-    """Made in the zygote before it imports anything large, so that the helper is small. `missing`: why there are none here, or empty."""
+    """Made in the zygote before it imports anything large, so that the helper is small. `missing`:
+    why there are none here, or empty.
+    """
 
     def __init__(self) -> None:
         self.helper = 0
@@ -37,10 +42,12 @@ class PidNamespaces:
         theirs.close()
 
     def enter(self) -> int:
-        """Every fork from here on is born into a new namespace, the one of this init's pidfd: readable once all in it are gone.
+        """Every fork from here on is born into a new namespace, the one of this init's pidfd:
+        readable once all in it are gone.
 
-        There is no way back, for who is not root may not return to a namespace of the machine's own, and none is needed.
-        OSError: there is none this time. EOFError: the helper that makes them is gone, and with it every child.
+        There is no way back, for who is not root may not return to a namespace of the machine's
+        own, and none is needed. OSError: there is none this time. EOFError: the helper that makes
+        them is gone, and with it every child.
         """
         self._sock.sendall(b"?")
         said, fds, _, _ = socket.recv_fds(self._sock, 1, 1)
@@ -53,7 +60,10 @@ class PidNamespaces:
 
     def over(self) -> bool:
         """The helper has died, and every child with it."""
-        return bool(self.helper) and os.waitid(os.P_PID, self.helper, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        return (
+            bool(self.helper)
+            and os.waitid(os.P_PID, self.helper, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        )
 
     def close(self) -> None:
         """End the helper, and so every namespace."""
@@ -68,7 +78,9 @@ def end(init: int) -> None:
 
 
 def mount_proc() -> None:
-    """In a mount namespace of its own, a /proc for the PID namespace we are in. The old one shows other numbers than `getpid` gives."""
+    """In a mount namespace of its own, a /proc for the PID namespace we are in. The old one shows
+    other numbers than `getpid` gives.
+    """
     libc.unshare(libc.CLONE_NEWNS)
     libc.mount("none", "/", "", libc.MS_REC | libc.MS_SLAVE)
     libc.mount("proc", "/proc", "proc", libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC)
@@ -76,7 +88,11 @@ def mount_proc() -> None:
 
 def map_user(uid: int, gid: int) -> None:
     """In a new user namespace, be the user we were."""
-    for name, content in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+    for name, content in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{uid} {uid} 1"),
+        ("gid_map", f"{gid} {gid} 1"),
+    ):
         fd = os.open(f"/proc/self/{name}", os.O_WRONLY | os.O_CLOEXEC)
         try:
             os.write(fd, content.encode())
@@ -97,7 +113,11 @@ def _refusal() -> str:
     if not libc.LINUX:
         return "only Linux has PID namespaces"
     code = _tried(_try_all)
-    return f"no PID namespace with a /proc of its own can be made here: {os.strerror(code)}" if code else ""
+    return (
+        f"no PID namespace with a /proc of its own can be made here: {os.strerror(code)}"
+        if code
+        else ""
+    )
 
 
 def _tried(step: Callable[[], int | None]) -> int:
@@ -115,18 +135,23 @@ def _tried(step: Callable[[], int | None]) -> int:
 
 def _try_all() -> int:
     _gain_privilege()
-    os.close(os.open(os.__file__, os.O_RDONLY))  # a right to read everything, which may have led us to our libraries, ends there
+    os.close(
+        os.open(os.__file__, os.O_RDONLY)
+    )  # a right to read everything, which may have led us to our libraries, ends there
     init = _new_init(os.pidfd_open(os.getpid()))
     libc.setns(init, libc.CLONE_NEWPID)  # by a pidfd: since Linux 5.8
     return _tried(mount_proc)
 
 
 def _bear_inits(sock: socket.socket) -> NoReturn:
-    """The helper: an init for each byte that comes, as its pidfd, or a word that there is none; at the end of the zygote it ends, and the
-    inits with it."""
+    """The helper: an init for each byte that comes, as its pidfd, or a word that there is none; at
+    the end of the zygote it ends, and the inits with it.
+    """
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps inits, and for them, who inherit this, their orphans
+        signal.signal(
+            signal.SIGCHLD, signal.SIG_IGN
+        )  # the kernel reaps inits, and for them, who inherit this, their orphans
         sock = socket.socket(fileno=os.dup2(sock.detach(), 0))
         libc.close_range(1)
         mine = os.pidfd_open(os.getpid())
@@ -144,7 +169,9 @@ def _bear_inits(sock: socket.socket) -> NoReturn:
 
 
 def _new_init_if_possible(mine: int) -> int:
-    """-1 where the machine has no process or no descriptor left: that may pass, and the other children live on."""
+    """-1 where the machine has no process or no descriptor left: that may pass, and the other
+    children live on.
+    """
     try:
         return _new_init(mine)
     except OSError:
@@ -152,7 +179,9 @@ def _new_init_if_possible(mine: int) -> int:
 
 
 def _new_init(mine: int) -> int:
-    """Its pidfd. It only sits there, and dies with us; `mine`: our own pidfd, for it cannot ask who its parent is."""
+    """Its pidfd. It only sits there, and dies with us; `mine`: our own pidfd, for it cannot ask who
+    its parent is.
+    """
     pid = libc.fork_into(libc.CLONE_NEWPID)
     if pid == 0:
         try:

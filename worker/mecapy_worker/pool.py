@@ -1,7 +1,9 @@
-"""The children one worker keeps ready: forked, confined and warm before they are needed, used once, replaced.
+"""The children one worker keeps ready: forked, confined and warm before they are needed, used once,
+replaced.
 
-`async with Pool(options) as pool:` starts the zygote and probes what confinement is worth here (`pool.report`);
-`async with pool.child() as child:` lends one and leaves nothing of it behind. Used by `jobs`; next: `births`, `limits`, `children`.
+`async with Pool(options) as pool:` starts the zygote and probes what confinement is worth here
+(`pool.report`); `async with pool.child() as child:` lends one and leaves nothing of it behind. Used
+by `jobs`; next: `births`, `limits`, `children`.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ __all__ = ["Child", "Pool", "PoolOptions", "Report", "TooWeak"]
 
 log = logging.getLogger(__name__)
 
-_BIRTH_AT_LATEST_S = 0.05  # a taken child's successor leaves the processors to a short task, but does not wait for a longer one
+# a taken child's successor leaves the processors to a short task, but does not wait for a longer
+# one
+_BIRTH_AT_LATEST_S = 0.05
 _BACKOFF_S = (0.0, 0.1, 0.5, 2.0, 5.0)
 
 
@@ -66,7 +70,7 @@ class Pool:
 
     @contextlib.asynccontextmanager
     async def child(self) -> AsyncGenerator[Child, None]:
-        """Lend a child, ready for its task. On leaving, all of it is killed and its folder removed."""
+        """Lend a child, ready for its task. On leaving, all of it is killed, its folder removed."""
         child = await self._take()
         self._limits.add(child)
         try:
@@ -130,11 +134,15 @@ class Pool:
                     self.births += 1
                 except (ZygoteFailed, ChildFailed, TooWeak, OSError, TimeoutError) as error:
                     self.failing += 1
-                    log.warning("no child could be made ready (%d times in a row): %s", self.failing, error)
+                    log.warning(
+                        "no child could be made ready (%d times in a row): %s", self.failing, error
+                    )
                     await asyncio.sleep(_BACKOFF_S[min(self.failing, len(_BACKOFF_S)) - 1])
 
     async def _mourn(self) -> None:
-        """When the zygote dies, so have its spares: let go of them and have others made, so that no task waits for that."""
+        """When the zygote dies, so have its spares: let go of them and have others made, so that no
+        task waits for that.
+        """
         while True:
             nursery = self._births.nursery
             await nursery.dead.wait()

@@ -1,6 +1,8 @@
-"""The worker's own small port: `/metrics`, `/healthz`, `/readyz`. Off unless MECAPY_WORKER_PORT is set; takes no body and no token.
+"""The worker's own small port: `/metrics`, `/healthz`, `/readyz`. Off unless MECAPY_WORKER_PORT is
+set; takes no body and no token.
 
-Served by the loop that carries the tasks, so that one that hangs does not look healthy. Before it: `main`. After it: `readiness`.
+Served by the loop that carries the tasks, so that one that hangs does not look healthy. Before it:
+`main`. After it: `readiness`.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ async def serve(context: Context, health: Health) -> None:
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            with suppress(
+                OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError
+            ):
                 async with asyncio.timeout(_ASKED_WITHIN_S):
                     question = await reader.readuntil(b"\r\n\r\n")
                 writer.write(_written(question, *await answer(question, context, health)))
@@ -54,18 +58,35 @@ async def answer(question: bytes, context: Context, health: Health) -> Answer:
         return 405, "text/plain", b"only GET\n"
     match rest.partition(b" ")[0].partition(b"?")[0]:
         case b"/metrics":
-            return 200, CONTENT_TYPE, metrics.exposition(context.pool, context.settings.worker_slots, await health.look())
+            return (
+                200,
+                CONTENT_TYPE,
+                metrics.exposition(
+                    context.pool, context.settings.worker_slots, await health.look()
+                ),
+            )
         case b"/healthz":  # what a new process would cure
             well = children(context.pool)
-            said = {"status": "ok" if well.ok else "unavailable", "worker": context.worker_id, "advice": well.advice}
+            said = {
+                "status": "ok" if well.ok else "unavailable",
+                "worker": context.worker_id,
+                "advice": well.advice,
+            }
             return 200 if well.ok else 503, _JSON, json.dumps(said).encode()
         case b"/readyz":
             found = await health.look()
-            return 200 if found.ready else 503, _JSON, json.dumps(found.as_json() | {"worker": context.worker_id}).encode()
+            return (
+                200 if found.ready else 503,
+                _JSON,
+                json.dumps(found.as_json() | {"worker": context.worker_id}).encode(),
+            )
         case _:
             return 404, "text/plain", b"/metrics, /healthz or /readyz\n"
 
 
 def _written(question: bytes, status: int, kind: str, body: bytes) -> bytes:
-    head = f"HTTP/1.1 {status} -\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    head = (
+        f"HTTP/1.1 {status} -\r\nContent-Type: {kind}\r\nContent-Length: "
+        f"{len(body)}\r\nConnection: close\r\n\r\n"
+    )
     return head.encode() + (b"" if question.startswith(b"HEAD") else body)

@@ -1,6 +1,8 @@
-"""A child that attacks: what a pool runs once at its start to know what its confinement is worth on this machine.
+"""A child that attacks: what a pool runs once at its start to know what its confinement is worth on
+this machine.
 
-Stands in the place of the child module. Harmless where an attack succeeds: it reads one file, sends signal 0, opens a socket.
+Stands in the place of the child module. Harmless where an attack succeeds: it reads one file, sends
+signal 0, opens a socket.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ def succeeded(targets: dict[str, Any]) -> list[str]:
     }
     threads: list[int] = targets["worker_threads"]
     through = [name for name, attack in attacks.items() if not _stopped(attack)]
-    return through + ["signal_worker_thread"] * any(not _stopped(lambda tid=tid: libc.kill(tid, 0)) for tid in threads)
+    return through + ["signal_worker_thread"] * any(
+        not _stopped(lambda tid=tid: libc.kill(tid, 0)) for tid in threads
+    )
 
 
 def _change(path: str) -> None:

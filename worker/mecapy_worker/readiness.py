@@ -1,7 +1,8 @@
-"""Whether this worker can carry tasks: what every server needs (`mecapy_backend.health`), children, and room on its disk.
+"""Whether this worker can carry tasks: what every server needs (`mecapy_backend.health`), children,
+and room on its disk.
 
-What is wrong travels with the heartbeat, so that `mecapy doctor` names it from far away. Before it: `main`. After it: `lease`, `port`;
-the engine asks `unfit` before it takes a task.
+What is wrong travels with the heartbeat, so that `mecapy doctor` names it from far away. Before it:
+`main`. After it: `lease`, `port`; the engine asks `unfit` before it takes a task.
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ _HOPELESS = 3  # a zygote that was killed is replaced before that
 
 
 def of(context: Context) -> Health:
-    return Health(context.db, context.queue, context.blobs, lambda: (children(context.pool), disk(context)))
+    return Health(
+        context.db, context.queue, context.blobs, lambda: (children(context.pool), disk(context))
+    )
 
 
 def unfit(context: Context) -> str:
-    """Why this worker, and perhaps it alone, should leave tasks to others; empty: it should not. Costs some microseconds."""
+    """Why this worker, and perhaps it alone, should leave tasks to others; empty: it should not.
+    Costs some microseconds.
+    """
     if time.monotonic() - context.pulse.renewed_s > context.settings.lease_s:
         return "PostgreSQL has not answered for as long as a lease lasts"
     return disk(context).advice
@@ -36,7 +41,10 @@ def disk(context: Context) -> Part:
     try:
         free = _free(context.scratch)
     except OSError as error:
-        why = f"this worker cannot look at the folder its tasks write to ({error.strerror}); see that nothing clears TMPDIR, and restart it"
+        why = (
+            f"this worker cannot look at the folder its tasks write to ({error.strerror}); see "
+            f"that nothing clears TMPDIR, and restart it"
+        )
         return Part("disk", "gone", why)
     if free >= LOW_BYTES:
         return Part("disk")
@@ -55,18 +63,27 @@ def _free(scratch: Path) -> int:
 def children(pool: Pool) -> Part:
     if pool.failing < _HOPELESS or pool.spare:
         return Part("children")
-    advice = f"no child could be made ready, {pool.failing} times in a row: the worker's log says why (memory, processes, MECAPY_PRELOAD)"
+    advice = (
+        f"no child could be made ready, {pool.failing} times in a row: the worker's log says "
+        f"why (memory, processes, MECAPY_PRELOAD)"
+    )
     return Part("children", "failing", advice)
 
 
 async def watch(health: Health, about: dict[str, Any]) -> None:
-    """For ever: `about["health"]`, which goes with each heartbeat, says what is wrong now; a line when that changes."""
+    """For ever: `about["health"]`, which goes with each heartbeat, says what is wrong now; a line
+    when that changes.
+    """
     before: dict[str, str] = {}
     while True:
         found = await health.look()
-        now = {part.name: part.state for part in found.parts if not part.ok and part.state != "unknown"}
+        now = {
+            part.name: part.state for part in found.parts if not part.ok and part.state != "unknown"
+        }
         if now != before:
-            log.warning("health", wrong=now, before=before) if now else log.info("health", wrong=now, before=before)
+            log.warning("health", wrong=now, before=before) if now else log.info(
+                "health", wrong=now, before=before
+            )
         about["health"] = {part.name: part.advice for part in found.parts if part.name in now}
         before = now
         await asyncio.sleep(LOOK_S)

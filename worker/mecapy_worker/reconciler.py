@@ -1,6 +1,8 @@
-"""Makes good what was lost: tasks whose worker vanished, and queued rows that Redis no longer knows. Lets the sweeper sweep.
+"""Makes good what was lost: tasks whose worker vanished, and queued rows that Redis no longer
+knows. Lets the sweeper sweep.
 
-PostgreSQL is the truth; everything here may run twice at once without harm. Every worker runs it (`main`); `store.tasks` decides.
+PostgreSQL is the truth; everything here may run twice at once without harm. Every worker runs it
+(`main`); `store.tasks` decides.
 """
 
 from __future__ import annotations
@@ -23,7 +25,11 @@ from .context import Context, log, passing
 
 LOOK_S, SURE_AFTER_S, QUEUE_EVERY, SWEEP_EVERY, BATCH = 1.0, 0.25, 5, 60, 1000
 SAID = 100  # of thousands that were lost, so many have a line in the log
-LOCKS = _QUEUE_LOCK, _SWEEP_LOCK, _CAPS_LOCK = 0x6D656361, 0x6D656362, 0x6D656363  # "meca" and the next two
+LOCKS = _QUEUE_LOCK, _SWEEP_LOCK, _CAPS_LOCK = (
+    0x6D656361,
+    0x6D656362,
+    0x6D656363,
+)  # "meca" and the next two
 _QUEUE_IDLE_S, _SWEEP_IDLE_S = 10, 600
 
 
@@ -31,15 +37,21 @@ async def reconcile(ctx: Context) -> None:
     """For ever, each of the four by itself: a long sweep must not keep anybody's task waiting."""
     async with asyncio.TaskGroup() as group:
         group.create_task(_every(ctx, 1, take_back))
-        group.create_task(_every(ctx, QUEUE_EVERY, _alone(_QUEUE_LOCK, _QUEUE_IDLE_S, enqueue_missing)))
+        group.create_task(
+            _every(ctx, QUEUE_EVERY, _alone(_QUEUE_LOCK, _QUEUE_IDLE_S, enqueue_missing))
+        )
         group.create_task(_every(ctx, 1, _alone(_CAPS_LOCK, _QUEUE_IDLE_S, tend)))
-        group.create_task(_every(ctx, SWEEP_EVERY, _alone(_SWEEP_LOCK, _SWEEP_IDLE_S, sweeper.sweep)))
+        group.create_task(
+            _every(ctx, SWEEP_EVERY, _alone(_SWEEP_LOCK, _SWEEP_IDLE_S, sweeper.sweep))
+        )
 
 
 async def _every(ctx: Context, looks: int, step: Callable[[Context], Awaitable[None]]) -> None:
     """After PostgreSQL was away, all workers first get one lease's time to say that they live."""
     away, me = False, asyncio.current_task()
-    while me and not me.cancelling():  # asked as well: a driver may swallow a cancel, or turn it into an error of its own
+    while (
+        me and not me.cancelling()
+    ):  # asked as well: a driver may swallow a cancel, or turn it into an error of its own
         try:
             if away:
                 await _answers(ctx)
@@ -48,7 +60,9 @@ async def _every(ctx: Context, looks: int, step: Callable[[Context], Awaitable[N
             await step(ctx)
         except Exception as error:
             away = away or not isinstance(error, RedisError)
-            log.warning("not reconciled", error=repr(error)) if passing(error) else log.exception("not reconciled")
+            log.warning("not reconciled", error=repr(error)) if passing(error) else log.exception(
+                "not reconciled"
+            )
         await asyncio.sleep(LOOK_S if away else looks * LOOK_S)
 
 
@@ -57,9 +71,13 @@ async def _answers(ctx: Context) -> None:
         await connection.execute(sa.select(1))
 
 
-def _alone(lock: int, idle_s: int, step: Callable[[Context], Awaitable[None]]) -> Callable[[Context], Awaitable[None]]:
-    """One worker at a time, which spares the others the work. A transaction holds the lock, and PostgreSQL ends it when nothing
-    has been heard of it for `idle_s`: a worker that stands still, or whose cable was pulled, keeps nobody from it for ever."""
+def _alone(
+    lock: int, idle_s: int, step: Callable[[Context], Awaitable[None]]
+) -> Callable[[Context], Awaitable[None]]:
+    """One worker at a time, which spares the others the work. A transaction holds the lock, and
+    PostgreSQL ends it when nothing has been heard of it for `idle_s`: a worker that stands still,
+    or whose cable was pulled, keeps nobody from it for ever.
+    """
 
     async def run(ctx: Context) -> None:
         async with _chosen(ctx, lock, idle_s) as chosen:
@@ -73,7 +91,11 @@ def _alone(lock: int, idle_s: int, step: Callable[[Context], Awaitable[None]]) -
 async def _chosen(ctx: Context, lock: int, idle_s: int) -> AsyncGenerator[bool]:
     limit = sa.func.set_config("idle_in_transaction_session_timeout", f"{idle_s}s", True)
     async with ctx.db.execution_options(isolation_level="READ COMMITTED").begin() as transaction:
-        yield bool((await transaction.execute(sa.select(sa.func.pg_try_advisory_xact_lock(lock), limit))).one()[0])
+        yield bool(
+            (
+                await transaction.execute(sa.select(sa.func.pg_try_advisory_xact_lock(lock), limit))
+            ).one()[0]
+        )
 
 
 async def take_back(ctx: Context) -> None:
@@ -96,10 +118,12 @@ async def _end(ctx: Context, ended: Sequence[tuple[str, int]], outcome: wire.Out
 
 
 async def enqueue_missing(ctx: Context) -> None:
-    """Queued rows that are not in Redis (it was emptied, or a worker died between taking an id and starting it), at the places they had.
+    """Queued rows that are not in Redis (it was emptied, or a worker died between taking an id and
+    starting it), at the places they had.
 
-    Only each owner's head is looked at, however long the queue is, until something is missing there. Everything twice: between a commit
-    and its enqueue, and between a pop and its start, a row is missing for a moment rightly.
+    Only each owner's head is looked at, however long the queue is, until something is missing
+    there. Everything twice: between a commit and its enqueue, and between a pop and its start, a
+    row is missing for a moment rightly.
     """
     if not await _missing(ctx, await tasks.heads(ctx.db)):
         return
@@ -116,16 +140,23 @@ async def enqueue_missing(ctx: Context) -> None:
 
 async def put_back(ctx: Context, waiting: Sequence[tasks.Waiting]) -> None:
     """Into the queue, at the places they had, with the shares their owners have."""
-    found = await shares.shares(ctx.db, sorted({task.owner for task in waiting}), ctx.settings) if waiting else {}
+    found = (
+        await shares.shares(ctx.db, sorted({task.owner for task in waiting}), ctx.settings)
+        if waiting
+        else {}
+    )
     for (owner, short), line in groupby(waiting, key=lambda task: (task.owner, task.short)):
         entries = {task.id: score(task.priority, task.created_at.timestamp()) for task in line}
         await ctx.queue.put_back(owner, entries, short=short, share=found.get(owner))
 
 
 async def tend(ctx: Context) -> None:
-    """The queue itself: a front that nobody fills, what counts against the caps, and what an admin has changed for those who wait.
+    """The queue itself: a front that nobody fills, what counts against the caps, and what an admin
+    has changed for those who wait.
 
-    What Redis counts as running is what runs: a worker that died has told nobody that its tasks no longer do."""
+    What Redis counts as running is what runs: a worker that died has told nobody that its tasks no
+    longer do.
+    """
     for lane in keys.LANES:  # a worker may have died before it could
         await ctx.queue.refill(lane)
     held = await ctx.queue.held()

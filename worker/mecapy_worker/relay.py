@@ -1,6 +1,8 @@
-"""A running child's frames, one by one, into the journal, until the child has given its word, died, or was stopped.
+"""A running child's frames, one by one, into the journal, until the child has given its word, died,
+or was stopped.
 
-It may not record anything about the task. `jobs` calls it; `journal` takes the events, `outcome` what comes at the end.
+It may not record anything about the task. `jobs` calls it; `journal` takes the events, `outcome`
+what comes at the end.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ GRACE_S = {"timeout": 0.5, "cancel": 0.4}
 TERMINATE_S = 0.2
 """Between SIGTERM and SIGKILL, for a cell that did not hear the interrupt."""
 HOME_S = 3.0
-"""Between SIGINT and SIGKILL for a cell that did stop: time for what it has computed to come home."""
+"""Between SIGINT and SIGKILL for a cell that did stop: time for what it computed to come home."""
 
 _PIECE_BYTES = 64 * 1024
 _USUAL_HEADER_BYTES = 512
@@ -43,8 +45,10 @@ class Relay:
         self._obeyed = asyncio.Event()
 
     async def run(self, timeout_s: float) -> Ended:
-        """Returns when the child has given its word and left no files, which needs no waiting for its death; or else when it,
-        and everything it started, is dead: files must not change any more, and who stops a task waits for it to be gone."""
+        """Returns when the child has given its word and left no files, which needs no waiting for
+        its death; or else when it, and everything it started, is dead: files must not change any
+        more, and who stops a task waits for it to be gone.
+        """
         since, self._had_cpu_s = time.monotonic(), cpu_s(self._child.pid)
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(self._watch(timeout_s))
@@ -65,7 +69,17 @@ class Relay:
         if not self._word or self._word.files or self._hold.reason:
             await self._child.kill()
         stopped_s = time.monotonic() - self._hold.since_s if self._hold.reason else None
-        return Ended(self._word, self._hold.reason, self._limit, self._exit, self._garbage, seconds, timeout_s, stopped_s, self._used)
+        return Ended(
+            self._word,
+            self._hold.reason,
+            self._limit,
+            self._exit,
+            self._garbage,
+            seconds,
+            timeout_s,
+            stopped_s,
+            self._used,
+        )
 
     async def _watch(self, timeout_s: float) -> None:
         """Stop the child when its time is up or somebody wants it stopped."""
@@ -89,11 +103,15 @@ class Relay:
         await self._child.kill()
 
     def _took(self, used_s: float) -> None:
-        """Processor time, of which some was before the task came. Not counted: what its other processes took since the last look."""
+        """Processor time, of which some was before the task came. Not counted: what its other
+        processes took since the last look.
+        """
         self._journal.cpu_s = max(self._journal.cpu_s, round(used_s - self._had_cpu_s, 3))
 
     async def _text(self, name: str, text: bytes) -> None:
-        """In pieces: other tasks and the lease go on meanwhile, and what is more than a task may print is not kept either."""
+        """In pieces: other tasks and the lease go on meanwhile, and what is more than a task may
+        print is not kept either.
+        """
         for at in range(0, len(text), _PIECE_BYTES):
             if self._journal.over:
                 return
@@ -106,7 +124,12 @@ class Relay:
         match frame.kind:
             case "stream" if header.get("name") in (wire.STDOUT, wire.STDERR):
                 await self._text(header["name"], frame.body)
-            case "display" if header.get("kind") in ("display_data", "update_display_data", "execute_result", "clear_output"):
+            case "display" if header.get("kind") in (
+                "display_data",
+                "update_display_data",
+                "execute_result",
+                "clear_output",
+            ):
                 self._journal.display(header)
             case "progress":
                 self._journal.add(wire.PROGRESS, _progress(header))
@@ -114,7 +137,10 @@ class Relay:
                 self._took(header["cpu_s"])
                 self._journal.add(wire.USAGE, header)
             case "limit":
-                self._limit, self._used = str(header.get("kind", "something")), int(header.get("used", 0))
+                self._limit, self._used = (
+                    str(header.get("kind", "something")),
+                    int(header.get("used", 0)),
+                )
             case "outcome" if self._word is None:
                 self._took(cpu_s(self._child.pid))
                 self._word = outcome.read(header, frame.body)
@@ -134,10 +160,16 @@ class Relay:
 
 
 def _uncounted(frame: Frame) -> int:
-    """Of what a child sent, that which no event is made of: it counts as output, so that nobody can send it without end."""
+    """Of what a child sent, that which no event is made of: it counts as output, so that nobody can
+    send it without end.
+    """
     if frame.kind == "outcome":  # once, and with a bound of its own
         return 0
-    header_bytes = 0 if frame.kind == "display" else max(0, frame.size_bytes - len(frame.body) - _USUAL_HEADER_BYTES)
+    header_bytes = (
+        0
+        if frame.kind == "display"
+        else max(0, frame.size_bytes - len(frame.body) - _USUAL_HEADER_BYTES)
+    )
     return header_bytes + (0 if frame.kind == "stream" else len(frame.body))
 
 

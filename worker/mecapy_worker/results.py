@@ -1,6 +1,8 @@
-"""What a finished cell sends home: its variables, what it changed in place, its value, its error. Part of the child.
+"""What a finished cell sends home: its variables, what it changed in place, its value, its error.
+Part of the child.
 
-Before it: `child`. After it: the outcome frame, opened by `mecapy_jupyter.values.bind` in the owner's kernel.
+Before it: `child`. After it: the outcome frame, opened by `mecapy_jupyter.values.bind` in the
+owner's kernel.
 """
 
 from __future__ import annotations
@@ -51,20 +53,35 @@ def forget() -> None:
 def unopened(error: BaseException) -> dict[str, Any]:
     """The inputs could not be opened: say which module or what else was missing."""
     said = "".join(traceback.format_exception_only(error)).strip()
-    todo = "install it on the workers, or keep what needs it out of the cell" if isinstance(error, ImportError) else "see the traceback"
+    todo = (
+        "install it on the workers, or keep what needs it out of the cell"
+        if isinstance(error, ImportError)
+        else "see the traceback"
+    )
     text = f"the worker could not open the cell's inputs: {said} ({todo})"
-    info = ErrorInfo("inputs", type(error).__name__, text, None, tuple(traceback.format_exception(error)))
+    info = ErrorInfo(
+        "inputs", type(error).__name__, text, None, tuple(traceback.format_exception(error))
+    )
     return {"state": FAILED, "result": None, "error": info.as_json(), "buffers": []}
 
 
 def uncollected(error: BaseException) -> dict[str, Any]:
-    """The cell ran, and then what it left behind would not be collected: a class with methods that raise, most often."""
-    text = f"the cell ran, but its results could not be packed: {type(error).__name__}: {_message(error)}"
-    info = ErrorInfo("cell", type(error).__name__, text, None, tuple(traceback.format_exception(error)))
+    """The cell ran, and then what it left behind would not be collected: a class with methods that
+    raise, most often.
+    """
+    text = (
+        f"the cell ran, but its results could not be packed: {type(error).__name__}: "
+        f"{_message(error)}"
+    )
+    info = ErrorInfo(
+        "cell", type(error).__name__, text, None, tuple(traceback.format_exception(error))
+    )
     return {"state": FAILED, "result": None, "error": info.as_json(), "buffers": []}
 
 
-def collect(shell: TaskShell, task: dict[str, Any], watch: Watch, folder: str) -> tuple[dict[str, Any], bytes]:
+def collect(
+    shell: TaskShell, task: dict[str, Any], watch: Watch, folder: str
+) -> tuple[dict[str, Any], bytes]:
     """The outcome frame. Variables that cannot travel stay behind and are named."""
     failure = shell.failure
     error = _describe(shell, *failure) if failure else None
@@ -79,9 +96,17 @@ def collect(shell: TaskShell, task: dict[str, Any], watch: Watch, folder: str) -
     bound = _wanted(shell.user_ns, patterns)
     if task.get("payload") is None:
         value = shell.displayhook.value
-        header["result"] = jsonvalues.of(value) if patterns is None and value is not None else jsonvalues.of_variables(bound)
+        header["result"] = (
+            jsonvalues.of(value)
+            if patterns is None and value is not None
+            else jsonvalues.of_variables(bound)
+        )
         return header, b""
-    home: dict[str, Any] = {"bound": pickler.by_name(bound), "deleted": _deleted(shell.user_ns) if patterns is None else [], "left": {}}
+    home: dict[str, Any] = {
+        "bound": pickler.by_name(bound),
+        "deleted": _deleted(shell.user_ns) if patterns is None else [],
+        "left": {},
+    }
     home["files"] = files.gather(task.get("keep", ()), _started_in[0])
     also = files.written(_started_in[0], _found, home["files"])
     small = files.small(_started_in[0], also)
@@ -97,7 +122,9 @@ def collect(shell: TaskShell, task: dict[str, Any], watch: Watch, folder: str) -
     if type(value) in (bool, int, float, str) and len(str(value)) < _SHORT_CHARS:
         header["result"] = jsonvalues.exact(value)
     header["buffers"] = outbox.write(folder, packed.buffers)
-    if small:  # the last buffer; nothing in the stream needs it, so it is fetched by those only who ask
+    if (
+        small
+    ):  # the last buffer; nothing in the stream needs it, so it is fetched by those only who ask
         header["buffers"] += outbox.add(folder, "files", pickle.dumps(small))
     if len(packed.stream) <= _STREAM_BYTES:
         return header, packed.stream
@@ -107,19 +134,33 @@ def collect(shell: TaskShell, task: dict[str, Any], watch: Watch, folder: str) -
 
 def _wanted(namespace: dict[str, Any], patterns: list[str] | None) -> dict[str, Any]:
     """The variables to bring home: what the cell bound, or what matches `patterns`."""
-    shells = {name for name in _SHELL_OWN if name in namespace and namespace[name] is _before.get(name)}
+    shells = {
+        name for name in _SHELL_OWN if name in namespace and namespace[name] is _before.get(name)
+    }
     names = [name for name in namespace if name not in shells and not _HIDDEN.fullmatch(name)]
     if patterns is not None:
-        return {name: namespace[name] for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)}
-    return {name: namespace[name] for name in names if name not in _before or namespace[name] is not _before[name]}
+        return {
+            name: namespace[name]
+            for name in names
+            if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+        }
+    return {
+        name: namespace[name]
+        for name in names
+        if name not in _before or namespace[name] is not _before[name]
+    }
 
 
 def _deleted(namespace: dict[str, Any]) -> list[str]:
     return [name for name in _before if name not in namespace and not _HIDDEN.fullmatch(name)]
 
 
-def _pack(home: dict[str, Any], namespace: dict[str, Any], watch: Watch, *, everything: bool) -> payload.Packed:
-    """Pack `home` with the inputs that changed: all of them, or with `-o` those that the results refer to."""
+def _pack(
+    home: dict[str, Any], namespace: dict[str, Any], watch: Watch, *, everything: bool
+) -> payload.Packed:
+    """Pack `home` with the inputs that changed: all of them, or with `-o` those that the results
+    refer to.
+    """
     changed = watch.changed()
     home["changed"] = changed if everything else {}
     packed, met = _pack_what_can(home, namespace, watch)
@@ -134,7 +175,9 @@ def _pack(home: dict[str, Any], namespace: dict[str, Any], watch: Watch, *, ever
 
 
 def _held(numbers: frozenset[int], namespace: dict[str, Any], watch: Watch) -> set[int]:
-    """These inputs, and those that they hold, at any depth: a changed array in a list, a matrix, an object that is asked for."""
+    """These inputs, and those that they hold, at any depth: a changed array in a list, a matrix, an
+    object that is asked for.
+    """
     held, new = set[int](), set(numbers)
     while new:
         number = new.pop()
@@ -145,7 +188,9 @@ def _held(numbers: frozenset[int], namespace: dict[str, Any], watch: Watch) -> s
     return held
 
 
-def _pack_what_can(home: dict[str, Any], namespace: dict[str, Any], watch: Watch) -> tuple[payload.Packed, frozenset[int]]:
+def _pack_what_can(
+    home: dict[str, Any], namespace: dict[str, Any], watch: Watch
+) -> tuple[payload.Packed, frozenset[int]]:
     try:
         return _packed(home, namespace, watch)
     except Exception:
@@ -153,14 +198,18 @@ def _pack_what_can(home: dict[str, Any], namespace: dict[str, Any], watch: Watch
         return _packed(home, namespace, watch)
 
 
-def _packed(home: dict[str, Any], namespace: dict[str, Any], watch: Watch) -> tuple[payload.Packed, frozenset[int]]:
+def _packed(
+    home: dict[str, Any], namespace: dict[str, Any], watch: Watch
+) -> tuple[payload.Packed, frozenset[int]]:
     arrays = [*home["bound"].values(), home.get("value")]
     whole = [content for kind, content in home["changed"].values() if kind == "array"]
     return payload.pack_result(home, namespace, watch.objects, arrays, whole)
 
 
 def _leave_behind(home: dict[str, Any], namespace: dict[str, Any], watch: Watch) -> None:
-    """Take out of `home` each variable, change, value or exception that cannot be pickled, and note why."""
+    """Take out of `home` each variable, change, value or exception that cannot be pickled, and note
+    why.
+    """
     for part in ("bound", "changed"):
         for name, value in list(home[part].items()):
             if (why := _trouble(value, namespace, watch)) is not None:
@@ -168,7 +217,9 @@ def _leave_behind(home: dict[str, Any], namespace: dict[str, Any], watch: Watch)
                 if _is_spent(value):
                     continue
                 if said := name if part == "bound" else _name_of(watch.objects[name], namespace):
-                    home["left"][said] = f"{type(value if part == 'bound' else watch.objects[name]).__name__}: {why}"
+                    home["left"][said] = (
+                        f"{type(value if part == 'bound' else watch.objects[name]).__name__}: {why}"
+                    )
     if "value" in home and _trouble(home["value"], namespace, watch) is not None:
         del home["value"]
     if "exception" in home and _trouble(home["exception"], namespace, watch) is not None:
@@ -178,23 +229,35 @@ def _leave_behind(home: dict[str, Any], namespace: dict[str, Any], watch: Watch)
 
 
 def _is_spent(value: object) -> bool:
-    """What a `with` block leaves behind, a closed file or an executor that was shut down, nobody misses."""
+    """What a `with` block leaves behind, a closed file or an executor that was shut down, nobody
+    misses.
+    """
     if isinstance(value, io.IOBase):
         try:
             return value.closed
         except Exception:  # one that was taken apart, or is the user's own, may not know
             return False
-    return isinstance(value, Executor) and bool(vars(value).get("_shutdown") or vars(value).get("_shutdown_thread"))
+    return isinstance(value, Executor) and bool(
+        vars(value).get("_shutdown") or vars(value).get("_shutdown_thread")
+    )
 
 
 def _name_of(changed: object, namespace: dict[str, Any]) -> str:
-    """What to call an input whose change cannot travel; empty for the inner parts of a library's objects: caches, mostly."""
-    names = [name for name, value in namespace.items() if value is changed and not _HIDDEN.fullmatch(name)]
+    """What to call an input whose change cannot travel; empty for the inner parts of a library's
+    objects: caches, mostly.
+    """
+    names = [
+        name
+        for name, value in namespace.items()
+        if value is changed and not _HIDDEN.fullmatch(name)
+    ]
     return names[0] if names else f"a {type(changed).__name__}" if own.is_own(type(changed)) else ""
 
 
 def _lighten(error: BaseException, namespace: dict[str, Any], watch: Watch) -> None:
-    """Take from an exception the attributes that cannot travel: its class and its message matter more."""
+    """Take from an exception the attributes that cannot travel: its class and its message matter
+    more.
+    """
     for name, value in list(vars(error).items()):
         if _trouble(value, namespace, watch) is not None:
             del vars(error)[name]

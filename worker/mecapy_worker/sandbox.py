@@ -1,7 +1,9 @@
-"""How a child confines itself: its own folder, limits, an own user where possible, no new privileges, Landlock, seccomp.
+"""How a child confines itself: its own folder, limits, an own user where possible, no new
+privileges, Landlock, seccomp.
 
-`confine` runs in the child, single-threaded, before any user code; it only takes rights away and cannot be undone.
-It reports each layer it applied and why another is missing; `pool` decides whether that is enough. Next: `landlock`, `seccomp`.
+`confine` runs in the child, single-threaded, before any user code; it only takes rights away and
+cannot be undone. It reports each layer it applied and why another is missing; `pool` decides
+whether that is enough. Next: `landlock`, `seccomp`.
 """
 
 from __future__ import annotations
@@ -21,12 +23,13 @@ _ADDRESS_SPACE_SPARE_BYTES = 4 << 30
 class Confinement:
     """What each child may do. Sizes in bytes; `filter` None: no seccomp.
 
-    `keeping_filter`: for a child that nothing else keeps from changing rights and times of the worker's files.
-    `shields`: it is the filters that keep signals from worker and zygote.
-    `shared`: what every child may reach besides its own folder, opened before; `data_bytes`: what a child has of the zygote's.
-    `no_pid_namespace`: why it was not born into one, or empty.
-    `search`: the interpreter lies where a child's uid may not look (a root's home): it keeps CAP_DAC_READ_SEARCH, bounded by Landlock.
-    `neighbours`: threads our user runs besides, which count against its limit where a child has neither own user nor own namespace.
+    `keeping_filter`: for a child that nothing else keeps from changing rights and times of the
+    worker's files. `shields`: it is the filters that keep signals from worker and zygote. `shared`:
+    what every child may reach besides its own folder, opened before; `data_bytes`: what a child has
+    of the zygote's. `no_pid_namespace`: why it was not born into one, or empty. `search`: the
+    interpreter lies where a child's uid may not look (a root's home): it keeps CAP_DAC_READ_SEARCH,
+    bounded by Landlock. `neighbours`: threads our user runs besides, which count against its limit
+    where a child has neither own user nor own namespace.
     """
 
     shared: tuple[landlock.Rule, ...]
@@ -44,7 +47,9 @@ class Confinement:
 
 @dataclass(slots=True)
 class _Own:
-    """One child: its folder, its user (None: the one we are), what is common to all, and the layers it has by now."""
+    """One child: its folder, its user (None: the one we are), what is common to all, and the layers
+    it has by now.
+    """
 
     root: str
     uid: int | None
@@ -71,7 +76,8 @@ def confine(root: str, uid: int | None, rules: Confinement) -> Layers:
             own.applied.append(name)
         except (OSError, ValueError) as error:
             missing[name] = str(error)
-        if name == "capabilities":  # the change of user cleared both: dying with the zygote, and being visible to the watch
+        if name == "capabilities":
+            # The change of user cleared both: dying with the zygote and being visible to the watch.
             harmless(libc.prctl, libc.PR_SET_PDEATHSIG, 9)
             harmless(_visible)
     return Layers(tuple(own.applied), missing)
@@ -79,7 +85,8 @@ def confine(root: str, uid: int | None, rules: Confinement) -> Layers:
 
 def harmless(step: Callable[..., object], *arguments: object) -> None:
     """Do it if it can be done."""
-    try:  # noqa: SIM105 (a context manager takes a dozen objects, and here each is a page to copy)
+    # A context manager takes a dozen objects, and here each is a page to copy.
+    try:  # noqa: SIM105
         step(*arguments)
     except OSError:
         pass
@@ -113,17 +120,29 @@ def _private_shm(own: _Own) -> None:
     """An own /dev/shm: nobody else sees it, its size is bounded, and it vanishes with the child."""
     uid, gid = os.geteuid(), os.getegid()
     own_mounts = "pid_namespace" in own.applied
-    libc.unshare(libc.CLONE_NEWIPC | (libc.CLONE_NEWUSER if uid else 0) | (0 if own_mounts and not uid else libc.CLONE_NEWNS))
+    libc.unshare(
+        libc.CLONE_NEWIPC
+        | (libc.CLONE_NEWUSER if uid else 0)
+        | (0 if own_mounts and not uid else libc.CLONE_NEWNS)
+    )
     if uid:
         pid_namespaces.map_user(uid, gid)
     libc.mount("none", "/", "", libc.MS_REC | libc.MS_SLAVE)
     flags = libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC
-    libc.mount("tmpfs", "/dev/shm", "tmpfs", flags, f"size={own.rules.memory_bytes},nr_inodes=10000,mode=1777")
+    libc.mount(
+        "tmpfs",
+        "/dev/shm",
+        "tmpfs",
+        flags,
+        f"size={own.rules.memory_bytes},nr_inodes=10000,mode=1777",
+    )
 
 
 def _read_only(own: _Own) -> None:
-    """All but its own folder and its /dev/shm. Landlock does not know of chmod, utime and their like: a file's owner may do them to any,
-    and where the worker is not root that is who a child is."""
+    """All but its own folder and its /dev/shm. Landlock does not know of chmod, utime and their
+    like: a file's owner may do them to any, and where the worker is not root that is who a child
+    is.
+    """
     own_shm = "private_shm" in own.applied
     if not own_shm and "pid_namespace" not in own.applied:
         raise OSError("it has no mounts of its own")
@@ -142,7 +161,8 @@ def _limit(own: _Own) -> None:
     _lower(resource.RLIMIT_AS, 4 * rules.memory_bytes + _ADDRESS_SPACE_SPARE_BYTES)
     _lower(resource.RLIMIT_FSIZE, rules.disk_bytes)
     _lower(resource.RLIMIT_NOFILE, 4096)
-    # Counts threads too, so it leaves room for those of numeric libraries; no more, for it is what keeps a fork bomb small.
+    # Counts threads too, so it leaves room for those of numeric libraries; no more, for it is what
+    # keeps a fork bomb small.
     _lower(resource.RLIMIT_NPROC, rules.processes + 64 + (os.cpu_count() or 1) ** 2 + neighbours)
 
 
@@ -154,7 +174,11 @@ def _lower(which: int, value: int) -> None:
 
 def _own_user(own: _Own) -> None:
     if own.uid is None:
-        raise OSError("only root can give each child a user of its own" if os.geteuid() else "no other user could read the interpreter")
+        raise OSError(
+            "only root can give each child a user of its own"
+            if os.geteuid()
+            else "no other user could read the interpreter"
+        )
     if own.rules.search:
         libc.keep_capabilities_once()
     become(own.uid)
@@ -179,7 +203,11 @@ def _landlock(own: _Own) -> None:
     if landlock.version() == 0:
         raise OSError("this kernel has no Landlock")
     shm = landlock.WRITE if "private_shm" in own.applied else landlock.NO_LISTING
-    places = [landlock.opened(own.root, landlock.WRITE), landlock.opened("/dev/shm", shm), landlock.opened("/proc", landlock.READ)]
+    places = [
+        landlock.opened(own.root, landlock.WRITE),
+        landlock.opened("/dev/shm", shm),
+        landlock.opened("/proc", landlock.READ),
+    ]
     landlock.restrict([*own.rules.shared, *filter(None, places)])
 
 

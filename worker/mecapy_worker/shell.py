@@ -1,6 +1,7 @@
 """IPython as a task sees it: a kernel's shell whose prints, displays and results become frames.
 
-Built once in the zygote (`build`), connected in the child (`connect`). Before it: `child`. After it: `outgoing`.
+Built once in the zygote (`build`), connected in the child (`connect`). Before it: `child`. After
+it: `outgoing`.
 """
 
 from __future__ import annotations
@@ -36,7 +37,15 @@ class FramePublisher(DisplayPublisher):
 
     shell: TaskShell
 
-    def publish(self, data: Any, metadata: Any = None, *_: Any, transient: Any = None, update: bool = False, **__: Any) -> None:
+    def publish(
+        self,
+        data: Any,
+        metadata: Any = None,
+        *_: Any,
+        transient: Any = None,
+        update: bool = False,
+        **__: Any,
+    ) -> None:
         display_id: str | None = transient.get("display_id") if transient else None
         self.show("update_display_data" if update else "display_data", data, metadata, display_id)
 
@@ -44,7 +53,12 @@ class FramePublisher(DisplayPublisher):
         self.shell.outgoing.frame("display", {"kind": "clear_output", "wait": bool(wait)})
 
     def show(self, kind: str, data: Any, metadata: Any, display_id: str | None = None) -> None:
-        display = {"kind": kind, "data": _plain(data), "metadata": _plain(metadata or {}), "display_id": display_id}
+        display = {
+            "kind": kind,
+            "data": _plain(data),
+            "metadata": _plain(metadata or {}),
+            "display_id": display_id,
+        }
         self.shell.outgoing.frame("display", display)
 
 
@@ -73,16 +87,22 @@ class FrameDisplayHook(DisplayHook):
 
 
 class TaskCompiler(CachingCompiler):
-    """Knows the cell by the name it has in its notebook, so that its functions have their lines there, too. Shows the cell's first
-    line as its author wrote it: for us it is a comment in the place of `%%mecapy`."""
+    """Knows the cell by the name it has in its notebook, so that its functions have their lines
+    there, too. Shows the cell's first line as its author wrote it: for us it is a comment in the
+    place of `%%mecapy`.
+    """
 
     header = filename = source = ""
 
     def get_code_name(self, raw_code: str, transformed_code: str, number: int) -> str:
-        return self.filename if self.filename and raw_code == self.source else super().get_code_name(raw_code, transformed_code, number)
+        return (
+            self.filename
+            if self.filename and raw_code == self.source
+            else super().get_code_name(raw_code, transformed_code, number)
+        )
 
     def is_cell(self, name: str) -> bool:
-        """Whether a file's name is this cell's, or that of a part of it which was run by a magic."""
+        """Whether a file's name is this cell's, or that of a part of it that a magic ran."""
         return name == self.filename or name.startswith("<ipython-input-")
 
     def cache(self, *args: Any, **kwargs: Any) -> str:
@@ -95,7 +115,9 @@ class TaskCompiler(CachingCompiler):
 
 
 class TaskShell(InteractiveShell):
-    """The shell of one task. An error is kept in `failure`, with its rendered traceback, not printed."""
+    """The shell of one task. An error is kept in `failure`, with its rendered traceback, not
+    printed.
+    """
 
     display_pub_class = FramePublisher  # pyright: ignore[reportAssignmentType]
     displayhook_class = FrameDisplayHook  # pyright: ignore[reportAssignmentType]
@@ -106,7 +128,8 @@ class TaskShell(InteractiveShell):
     displayhook: FrameDisplayHook
     compile: TaskCompiler
     outgoing: Outgoing
-    kernel = None  # by this attribute pandas knows a notebook from a terminal, and by the class's name, set below
+    # by this attribute pandas knows a notebook from a terminal, and by the class's name, set below
+    kernel = None
     failure: tuple[BaseException | None, list[str]] | None = None
 
     def run(self, source: str) -> None:
@@ -119,7 +142,10 @@ class TaskShell(InteractiveShell):
         if error is not None:
             whereabouts.note(error)
         if isinstance(error, MemoryError):
-            error.add_note(f"A task here may use about {_memory_bytes() / 1e9:.1f} GB of memory (MECAPY_MAX_MEMORY_BYTES).")
+            error.add_note(
+                f"A task here may use about {_memory_bytes() / 1e9:.1f} GB of memory "
+                f"(MECAPY_MAX_MEMORY_BYTES)."
+            )
         if isinstance(error, StdinNotImplementedError) and error.__traceback__ is not None:
             exc_tuple = type(error), error, _above(error.__traceback__)
         if isinstance(error, BaseExceptionGroup):  # IPython prints these by itself
@@ -137,7 +163,9 @@ class TaskShell(InteractiveShell):
         """`!command`: what it says goes where prints go, line by line."""
         command = cast(str, self.var_expand(cmd, depth=1))  # pyright: ignore[reportUnknownMemberType]
         pipe = subprocess.PIPE
-        with subprocess.Popen(command, shell=True, stdout=pipe, stderr=subprocess.STDOUT, text=True, errors="replace") as process:
+        with subprocess.Popen(
+            command, shell=True, stdout=pipe, stderr=subprocess.STDOUT, text=True, errors="replace"
+        ) as process:
             for line in process.stdout or ():
                 sys.stdout.write(line)
         self.user_ns["_exit_code"] = process.returncode
@@ -168,13 +196,15 @@ def build() -> TaskShell:
 
 
 def _warn(message: Any, *args: Any, **kwargs: Any) -> None:
-    """IPython's own warnings. How to leave a notebook is said there, where the SystemExit arrives."""
+    """IPython's own warnings. How to leave a notebook is said where the SystemExit arrives."""
     if not str(message).startswith("To exit:"):
         warnings.warn(message, *args, **kwargs)
 
 
 def _lines_of(frame: FrameType) -> int:
-    """How long a frame's file is. IPython looks on the disk, finds no cell there, and renders it without what surrounds the line."""
+    """How long a frame's file is. IPython looks on the disk, finds no cell there, and renders it
+    without what surrounds the line.
+    """
     return len(linecache.getlines(frame.f_code.co_filename))
 
 
@@ -189,12 +219,19 @@ def connect(shell: TaskShell, send: Callable[[str, dict[str, Any], bytes], None]
 
 
 def _no_input(prompt: object = "", /, *_: object, **__: object) -> str:
-    raise StdinNotImplementedError("a cell on a worker cannot ask for input; set the value in a cell of its own, before this one")
+    raise StdinNotImplementedError(
+        "a cell on a worker cannot ask for input; set the value in a cell of its own, before this "
+        "one"
+    )
 
 
 def _above(trace: TracebackType) -> TracebackType | None:
     """A traceback without its last step: that is ours."""
-    return TracebackType(_above(trace.tb_next), trace.tb_frame, trace.tb_lasti, trace.tb_lineno) if trace.tb_next is not None else None
+    return (
+        TracebackType(_above(trace.tb_next), trace.tb_frame, trace.tb_lasti, trace.tb_lineno)
+        if trace.tb_next is not None
+        else None
+    )
 
 
 def _memory_bytes() -> int:

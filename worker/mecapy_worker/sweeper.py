@@ -1,6 +1,8 @@
-"""Clears away what is over: tasks kept as long as was announced, blobs nobody names, workers that vanished.
+"""Clears away what is over: tasks kept as long as was announced, blobs nobody names, workers that
+vanished.
 
-One worker does it at a time (`reconciler` calls it). After it: `store.retention`, `store.blob_rows`, `store.workers`.
+One worker does it at a time (`reconciler` calls it). After it: `store.retention`,
+`store.blob_rows`, `store.workers`.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ BATCH, BATCHES, PAUSE_S = 500, 100, 0.1
 
 
 async def sweep(ctx: Context) -> None:
-    """All that is over by now, in batches small enough to be in nobody's way; what is more than that waits for the next time."""
+    """All that is over by now, in batches small enough to be in nobody's way; what is more than
+    that waits for the next time.
+    """
     tasks = blobs = 0
     for _ in range(BATCHES):
         if not (gone := await retention.forget_old(ctx.db, ctx.settings.keep_s, BATCH)):

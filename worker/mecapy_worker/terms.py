@@ -1,4 +1,6 @@
-"""What a pool is asked for, and what it answers: options, and the report on how children are held here."""
+"""What a pool is asked for, and what it answers: options, and the report on how children are held
+here.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +11,15 @@ from typing import Any
 
 NEEDED = {
     "no_new_privs": "let prctl(2) through in the container's seccomp profile",
-    "landlock": "use a kernel with Landlock (5.13 or newer, booted with it in lsm=) and a container runtime that lets its calls through "
+    "landlock": "use a kernel with Landlock (5.13 or newer, booted with it in lsm=) and a "
+    "container runtime that lets its calls through "
     "(gVisor has none)",
     "seccomp": "use a kernel with seccomp filters, on x86_64 or aarch64",
     "rlimits": "let setrlimit(2) and prlimit64(2) through in the container's seccomp profile",
 }
-"""The layers without which `strict` refuses to start, and what to do. The others (`pid_namespace`, `private_shm`, `user`, …) only add."""
+"""The layers without which `strict` refuses to start, and what to do. The others (`pid_namespace`,
+`private_shm`, `user`, …) only add.
+"""
 
 
 class TooWeak(RuntimeError):
@@ -23,8 +28,10 @@ class TooWeak(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
-    """What a pool is to be. Sizes are for one child with all it starts; `readable` and `python_path` are added to what it may read;
-    `outward`: children have a door, through which they may ask for connections (`door`)."""
+    """What a pool is to be. Sizes are for one child with all it starts; `readable` and
+    `python_path` are added to what it may read; `outward`: children have a door, through which they
+    may ask for connections (`door`).
+    """
 
     scratch: Path
     spares: int = 1
@@ -42,7 +49,8 @@ class PoolOptions:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What holds a child on this machine. `missing`: layers and why; `through`: attacks of the probe that were not stopped.
+    """What holds a child on this machine. `missing`: layers and why; `through`: attacks of the
+    probe that were not stopped.
 
     `landlock`: its version, 0 for none.
     """
@@ -65,8 +73,14 @@ class Report:
 
 
 def lacking(missing: Mapping[str, str], through: Iterable[str] = ()) -> str:
-    """Each needed layer that is missing, with its reason and what to do, and the attacks that got through."""
-    said = [f"{name} is missing ({missing[name]}): {advice}." for name, advice in NEEDED.items() if name in missing]
+    """Each needed layer that is missing, with its reason and what to do, and the attacks that got
+    through.
+    """
+    said = [
+        f"{name} is missing ({missing[name]}): {advice}."
+        for name, advice in NEEDED.items()
+        if name in missing
+    ]
     if attacks := ", ".join(through):
         said.append(f"Attacks that succeeded in the probe: {attacks}.")
     return " ".join(said)

@@ -1,7 +1,9 @@
-"""What each running child uses: processes, memory, disk, processor time. Reads /proc and folders; ends nobody (`pool` does).
+"""What each running child uses: processes, memory, disk, processor time. Reads /proc and folders;
+ends nobody (`pool` does).
 
-Memory is what a child's processes have for themselves (`Pss_Dirty`): pages still shared with the zygote, or among
-the child's own forks, are not counted twice. What `Watch` does blocks and belongs into a thread.
+Memory is what a child's processes have for themselves (`Pss_Dirty`): pages still shared with the
+zygote, or among the child's own forks, are not counted twice. What `Watch` does blocks and belongs
+into a thread.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _O_PATH: int = getattr(os, "O_PATH", 0)  # not on macOS
 _DEEPEST = 100
 ENDLESS = 1 << 62
-"""Reported for what cannot be counted: a folder nested beyond all reason, or closed to us again and again."""
+"""Reported for what cannot be counted: a folder nested beyond all reason, or closed to us again and
+again.
+"""
 LEAST_BYTES = 4096
 """What an empty file or folder counts for: a disk can run out of files, too."""
 
@@ -44,26 +48,44 @@ class Watch:
         self._folders: dict[Path, tuple[int, float]] = {}
 
     def members(self, children: Collection[int]) -> dict[int, list[int]]:
-        """The processes of each group. Cheap, and waits for none of them. One that is none of ours is read once."""
+        """The processes of each group. Cheap, and waits for none of them. One that is none of ours
+        is read once.
+        """
         present = libc.pids()
         self._groups = {pid: group for pid, group in self._groups.items() if pid in present}
         for pid in present - self._groups.keys():
             with contextlib.suppress(OSError):
                 self._groups[pid] = os.getpgid(pid)
-        self._groups |= {pid: pid for pid in present.intersection(children)}  # seen perhaps before it had its own group
+        self._groups |= {
+            pid: pid for pid in present.intersection(children)
+        }  # seen perhaps before it had its own group
         members: dict[int, list[int]] = {group: [] for group in children}
         for pid, group in self._groups.items():
             if group in members:
                 members[group].append(pid)
         return members
 
-    def measure(self, members: Mapping[int, list[int]], roots: Mapping[int, Path], memory_bytes: int, *, exact: bool) -> dict[int, Usage]:
-        """Usage by process group. Unless `exact`, memory is measured only where a cheap upper bound exceeds `memory_bytes`.
+    def measure(
+        self,
+        members: Mapping[int, list[int]],
+        roots: Mapping[int, Path],
+        memory_bytes: int,
+        *,
+        exact: bool,
+    ) -> dict[int, Usage]:
+        """Usage by process group. Unless `exact`, memory is measured only where a cheap upper bound
+        exceeds `memory_bytes`.
 
-        May take long: reading a process's memory needs a lock it holds while it forks, and in a fork bomb all wait for a processor.
+        May take long: reading a process's memory needs a lock it holds while it forks, and in a
+        fork bomb all wait for a processor.
         """
-        self._folders = {root: known for root, known in self._folders.items() if root in roots.values()}
-        return {group: self._usage(pids, roots[group], memory_bytes, exact) for group, pids in members.items()}
+        self._folders = {
+            root: known for root, known in self._folders.items() if root in roots.values()
+        }
+        return {
+            group: self._usage(pids, roots[group], memory_bytes, exact)
+            for group, pids in members.items()
+        }
 
     def _usage(self, pids: list[int], root: Path, memory_bytes: int, exact: bool) -> Usage:
         shm = _private_shm_bytes(pids)
@@ -73,7 +95,9 @@ class Watch:
         return Usage(len(pids), memory, self._disk_bytes(root, pids), sum(map(cpu_s, pids)))
 
     def _disk_bytes(self, root: Path, pids: list[int]) -> int:
-        """Looking through many files takes long: then it is done less often, to stay below a tenth of the time."""
+        """Looking through many files takes long: then it is done less often, to stay below a tenth
+        of the time.
+        """
         known_bytes, again_at = self._folders.get(root, (0, 0.0))
         began = time.monotonic()
         if began >= again_at:
@@ -89,7 +113,9 @@ class Watch:
 
 
 def tree_bytes(folder: int, depth: int = 0) -> int:
-    """Bytes on disk below an open folder, which is closed. Follows no link: its owner may change it meanwhile."""
+    """Bytes on disk below an open folder, which is closed. Follows no link: its owner may change it
+    meanwhile.
+    """
     total = 0
     try:
         if depth > _DEEPEST:
@@ -122,7 +148,9 @@ def _open_folder(name: str, parent: int | None = None) -> int:
     flags = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         return os.open(name, os.O_RDONLY | flags, dir_fd=parent)
-    except PermissionError:  # hidden from us, who are the same user: make it readable, through a handle that cannot be swapped
+    except PermissionError:
+        # hidden from us, who are the same user: make it readable, through a handle that cannot be
+        # swapped
         handle = os.open(name, _O_PATH | flags, dir_fd=parent)
         try:
             Path(f"/proc/self/fd/{handle}").chmod(0o700)
@@ -151,7 +179,9 @@ def _unlinked_bytes(root: Path, pids: list[int]) -> int:
 
 
 def _mapped_and_deleted(pid: int, root: bytes) -> Iterator[tuple[bytes, int]]:
-    """Of each mapping of a deleted file its inode, and where in the file it ends: which of its pages take space we may not ask."""
+    """Of each mapping of a deleted file its inode, and where in the file it ends: which of its
+    pages take space we may not ask.
+    """
     with contextlib.suppress(OSError):
         maps = Path("/proc", str(pid), "maps").read_bytes()
         if b" (deleted)\n" in maps:
@@ -197,6 +227,8 @@ def _private_shm_bytes(pids: list[int]) -> int | None:
 def cpu_s(pid: int) -> float:
     """Processor time of one process, and of its children already reaped."""
     with contextlib.suppress(OSError):
-        fields = Path("/proc", str(pid), "stat").read_text(errors="replace").rpartition(")")[2].split()
+        fields = (
+            Path("/proc", str(pid), "stat").read_text(errors="replace").rpartition(")")[2].split()
+        )
         return sum(map(int, fields[11:15])) / _TICKS_PER_S
     return 0.0

@@ -1,8 +1,9 @@
-"""Which line a task was at when it crashed or had to be stopped: said by the child into a file, read by the worker once it is dead.
+"""Which line a task was at when it crashed or had to be stopped: said by the child into a file,
+read by the worker once it is dead.
 
-`faulthandler` writes it from inside the signal, so it also works in native code. In the child: `keep`, from `cradle`, and `note`, from
-`shell`; in the worker: `line_of`, from `outcome`. The file is the child's: what stands in it is checked, and no more than a line number
-is taken.
+`faulthandler` writes it from inside the signal, so it also works in native code. In the child:
+`keep`, from `cradle`, and `note`, from `shell`; in the worker: `line_of`, from `outcome`. The file
+is the child's: what stands in it is checked, and no more than a line number is taken.
 """
 
 from __future__ import annotations
@@ -20,14 +21,20 @@ from typing import Any
 
 ASK = signal.SIGUSR1
 _ASKED_S, _LOOK_S = 1.5, 0.01
-"""A child that is asked has answered after this, or will not. Most do at once; on a busy machine one waits for its turn, or for memory."""
+"""A child that is asked has answered after this, or will not. Most do at once; on a busy machine
+one waits for its turn, or for memory.
+"""
 
 NAME = ".where"
 _WRITTEN = re.compile(rb'File "<string>", line \d+ in <module>|^  \.\.\.$', re.MULTILINE)
-"""The outermost step of every child, which the zygote's own beginning is; or that there are more steps than it writes."""
+"""The outermost step of every child, which the zygote's own beginning is; or that there are more
+steps than it writes.
+"""
 _place = ""
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-_trace_of: Any = BaseException.__dict__["__traceback__"].__get__  # the cell's class may have another idea of it
+_trace_of: Any = BaseException.__dict__[
+    "__traceback__"
+].__get__  # the cell's class may have another idea of it
 _MOST_BYTES, _MOST_NOTED_BYTES = 64 * 1024, 16 * 1024
 _UNNAMED = rb"<ipython-input-[^\"]*"
 _PARTS = rb"<ipython-input-[^\"]*|<timed exec>|<timed eval>"
@@ -44,12 +51,21 @@ def keep(outbox: str) -> None:
 
 
 def note(error: BaseException) -> None:
-    """Leave where an error arose. Showing it may take longer than the task still has, most of all one that holds all its memory."""
-    steps = [f'Raised in "{frame.f_code.co_filename}", line {line} \n' for frame, line in traceback.walk_tb(_trace_of(error))]
-    with contextlib.suppress(OSError):  # the cell may have removed it; by its name, for what has our descriptor's number may be the cell's
+    """Leave where an error arose. Showing it may take longer than the task still has, most of all
+    one that holds all its memory.
+    """
+    steps = [
+        f'Raised in "{frame.f_code.co_filename}", line {line} \n'
+        for frame, line in traceback.walk_tb(_trace_of(error))
+    ]
+    # The cell may have removed it. By its name, for what has our descriptor's number may be the
+    # cell's.
+    with contextlib.suppress(OSError):
         fd = os.open(_place, _APPEND)
         try:
-            os.write(fd, "".join(reversed(steps)).encode("ascii", "backslashreplace")[:_MOST_NOTED_BYTES])
+            os.write(
+                fd, "".join(reversed(steps)).encode("ascii", "backslashreplace")[:_MOST_NOTED_BYTES]
+            )
         finally:
             os.close(fd)
 
@@ -58,26 +74,41 @@ async def answered(outbox: Path) -> None:
     """Until a child that was asked has answered."""
     for _ in range(round(_ASKED_S / _LOOK_S)):
         await asyncio.sleep(_LOOK_S)
-        if _WRITTEN.search(_said(outbox)):  # it writes step by step, and may have to wait for its turn between two of them
+        if _WRITTEN.search(
+            _said(outbox)
+        ):  # it writes step by step, and may have to wait for its turn between two of them
             return await asyncio.sleep(_LOOK_S)
 
 
 def line_of(outbox: Path, request: Mapping[str, Any]) -> int | None:
-    """The line of the cell that was last seen to run, as the user counts it; None when nothing is known. `request`: the task's."""
+    """The line of the cell that was last seen to run, as the user counts it; None when nothing is
+    known. `request`: the task's.
+    """
     cell: dict[str, Any] = request.get("cell") or {}
-    filename, above, magics = cell.get("filename", ""), int(bool(cell.get("header"))), _magics(request["code"])
-    name = re.escape(filename.encode("ascii", "backslashreplace")) if filename else _UNNAMED  # as faulthandler writes it
+    filename, above, magics = (
+        cell.get("filename", ""),
+        int(bool(cell.get("header"))),
+        _magics(request["code"]),
+    )
+    name = (
+        re.escape(filename.encode("ascii", "backslashreplace")) if filename else _UNNAMED
+    )  # as faulthandler writes it
     part = _PARTS if filename and magics else b"(?!)"
     step, said = rb'%b "(?:(%b)|%b)", line (\d{1,9}) ', _said(outbox)
-    found = re.search(step % (b"File", part, name), said) or re.search(step % (b"Raised in", part, name), said)
+    found = re.search(step % (b"File", part, name), said) or re.search(
+        step % (b"Raised in", part, name), said
+    )
     if found is None:
         return None
-    # A cell that begins with a magic was run without the line above it, and the part below without the magics.
+    # A cell that begins with a magic was run without the line above it, and the part below without
+    # the magics.
     return int(found[2]) + (above if magics else 0) + (magics if found[1] else 0)
 
 
 def _said(outbox: Path) -> bytes:
-    with contextlib.suppress(OSError):  # what stands there may be anything: a folder, a pipe nobody writes into
+    with contextlib.suppress(
+        OSError
+    ):  # what stands there may be anything: a folder, a pipe nobody writes into
         fd = os.open(outbox / NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             return os.read(fd, _MOST_BYTES)
@@ -87,8 +118,17 @@ def _said(outbox: Path) -> bytes:
 
 
 def _magics(code: str) -> int:
-    """How many lines at the beginning are `%%magics`, with the empty ones around them; 0 where there are none."""
+    """How many lines at the beginning are `%%magics`, with the empty ones around them; 0 where
+    there are none.
+    """
     if not code.lstrip().startswith("%%"):
         return 0
     lines = code.splitlines()
-    return next((number for number, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("%%")), len(lines))
+    return next(
+        (
+            number
+            for number, line in enumerate(lines)
+            if line.strip() and not line.lstrip().startswith("%%")
+        ),
+        len(lines),
+    )

@@ -1,8 +1,10 @@
-"""The process children are forked from: the scientific stack imported once, no secret, no user code.
+"""The process children are forked from: the scientific stack imported once, no secret, no user
+code.
 
-Exec'ed by `nursery` with an empty environment; everything it hears comes over one control socket. It forks children, is the
-parent (or subreaper) of all their offspring, ends a whole process group at once, and reports each end. It stays
-single-threaded, for a fork copies only one thread. When the control socket closes, it ends all and itself. Next: `cradle`.
+Exec'ed by `nursery` with an empty environment; everything it hears comes over one control socket.
+It forks children, is the parent (or subreaper) of all their offspring, ends a whole process group
+at once, and reports each end. It stays single-threaded, for a fork copies only one thread. When the
+control socket closes, it ends all and itself. Next: `cradle`.
 """
 
 from __future__ import annotations
@@ -23,7 +25,17 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from mecapy_worker import hugepages, immortal, landlock, libc, network, pid_namespaces, sandbox, seccomp, surroundings
+from mecapy_worker import (
+    hugepages,
+    immortal,
+    landlock,
+    libc,
+    network,
+    pid_namespaces,
+    sandbox,
+    seccomp,
+    surroundings,
+)
 from mecapy_worker.cradle import Birth, live
 from mecapy_worker.frames import Channel, Frame
 
@@ -33,7 +45,8 @@ _RESERVED_BYTES = 128 << 20  # the default preload makes 90 MB of small objects
 
 @dataclass(slots=True)
 class _Known:
-    """A living child. `status` once its first process is gone and only its offspring is still to be reaped.
+    """A living child. `status` once its first process is gone and only its offspring is still to be
+    reaped.
 
     `init`: pidfd of its PID namespace; -1 where it has none.
     """
@@ -46,14 +59,18 @@ class _Known:
 class Zygote:
     """Lives until its control socket closes."""
 
-    def __init__(self, control: Channel, start: dict[str, Any], namespaces: pid_namespaces.PidNamespaces) -> None:
+    def __init__(
+        self, control: Channel, start: dict[str, Any], namespaces: pid_namespaces.PidNamespaces
+    ) -> None:
         self.control = control
         self.start = start
         self.namespaces = namespaces
         self.selector = selectors.DefaultSelector()
         self.children: dict[int, _Known] = {}
         readable = surroundings.readable_paths(Path(text) for text in start["readable"])
-        usable = surroundings.usable_by_others(readable, [Path(start["base"]), *map(Path, start["python_path"])])
+        usable = surroundings.usable_by_others(
+            readable, [Path(start["base"]), *map(Path, start["python_path"])]
+        )
         self.search = not usable and landlock.version() > 0
         self.own_user = os.geteuid() == 0 and (usable or self.search)
         shielded = surroundings.to_shield(int(start["worker_pid"]), inside=not namespaces.missing)
@@ -73,9 +90,12 @@ class Zygote:
         )
         self.fonts = tuple(map(str, Path(start["shared"], "matplotlib").glob("fontlist-*.json")))
         self.orphanage = _opened(f"/proc/self/task/{os.getpid()}/children")
-        # For good, and so for every child; what we hold ourselves we keep, to give children a user and a /dev/shm of their own.
+        # For good, and so for every child; what we hold ourselves we keep, to give children a user
+        # and a /dev/shm of their own.
         with contextlib.suppress(OSError):
-            libc.bound_capabilities(libc.CAP_DAC_READ_SEARCH if self.search and self.own_user else None)
+            libc.bound_capabilities(
+                libc.CAP_DAC_READ_SEARCH if self.search and self.own_user else None
+            )
 
     def serve(self) -> None:
         wake, written = socket.socketpair()
@@ -103,7 +123,9 @@ class Zygote:
         if frame.kind == "fork":
             self.fork(frame)
             return
-        pid = next((pid for pid, known in self.children.items() if known.id == frame.header["id"]), None)
+        pid = next(
+            (pid for pid, known in self.children.items() if known.id == frame.header["id"]), None
+        )
         if pid is None:
             return  # it ended meanwhile
         with contextlib.suppress(ProcessLookupError):
@@ -114,12 +136,21 @@ class Zygote:
 
     def fork(self, frame: Frame) -> None:
         asked = frame.header
-        birth = Birth(asked["module"], asked["root"], asked["uid"] if self.own_user else None, self.rules, self.fonts, frame.fds)
+        birth = Birth(
+            asked["module"],
+            asked["root"],
+            asked["uid"] if self.own_user else None,
+            self.rules,
+            self.fonts,
+            frame.fds,
+        )
         init = pid = -1
         try:
             init = -1 if self.namespaces.missing else self.namespaces.enter()
             pid = os.fork()
-        except OSError as error:  # no process, or no memory, left: that one's misfortune, and nobody else's
+        except (
+            OSError
+        ) as error:  # no process, or no memory, left: that one's misfortune, and nobody else's
             if init >= 0:
                 pid_namespaces.end(init)
                 os.close(init)
@@ -138,10 +169,13 @@ class Zygote:
         self.control.send("forked", {"id": asked["id"], "pid": pid})
 
     def reap(self) -> None:
-        """Collect whoever died. A child whose first process is gone takes its whole group with it, and only then is reported."""
+        """Collect whoever died. A child whose first process is gone takes its whole group with it,
+        and only then is reported.
+        """
         for pid, known in list(self.children.items()):
             if known.status is None:
-                # Still a zombie while its group is killed, so the group's number cannot belong to anybody else.
+                # Still a zombie while its group is killed, so the group's number cannot belong to
+                # anybody else.
                 if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                     continue
                 self.kill(pid)
@@ -176,8 +210,12 @@ class Zygote:
         return False
 
     def _reap_strays(self) -> None:
-        """Whoever left its group (possible only without seccomp) comes to us, the subreaper, when its parent dies: end it."""
-        orphans = os.pread(self.orphanage, _CHILDREN_BYTES, 0).split() if self.orphanage >= 0 else ()
+        """Whoever left its group (possible only without seccomp) comes to us, the subreaper, when
+        its parent dies: end it.
+        """
+        orphans = (
+            os.pread(self.orphanage, _CHILDREN_BYTES, 0).split() if self.orphanage >= 0 else ()
+        )
         for pid in map(int, orphans):
             if pid in self.children or pid == self.namespaces.helper:
                 continue
@@ -209,37 +247,54 @@ def _ignore(_number: int, _frame: object) -> None:
 
 
 def _ending(status: int) -> dict[str, int]:
-    return {"signal": os.WTERMSIG(status)} if os.WIFSIGNALED(status) else {"code": os.waitstatus_to_exitcode(status)}
+    return (
+        {"signal": os.WTERMSIG(status)}
+        if os.WIFSIGNALED(status)
+        else {"code": os.waitstatus_to_exitcode(status)}
+    )
 
 
 def _prepare(start: dict[str, Any]) -> dict[str, str]:
-    """Import everything children will need; package versions by name. A package that is not there is not an error."""
+    """Import everything children will need; package versions by name. A package that is not there
+    is not an error.
+    """
     for option, value in ((libc.PR_SET_CHILD_SUBREAPER, 1), (libc.PR_SET_DUMPABLE, 0)):
         with contextlib.suppress(OSError):  # macOS, old gVisor
             libc.prctl(option, value)
     if seccomp.known():
         network.install(allowed=bool(start["outward"]))
-    gc.disable()  # what is imported stays: looking through it again and again is a tenth of our start
+    # what is imported stays: looking through it again and again is a tenth of our start
+    gc.disable()
     reserved = hugepages.reserve(_RESERVED_BYTES)
     import_module("mecapy_worker.probe")
-    multiprocessing.set_start_method("fork", force=True)  # forkserver, Python 3.14's default, needs a unix socket
+    multiprocessing.set_start_method(
+        "fork", force=True
+    )  # forkserver, Python 3.14's default, needs a unix socket
     import_module(start["child_module"]).prepare(list(start["preload"]))
     gc.collect()
     immortal.make()
-    gc.freeze()  # what we made stays shared: collections in a child would touch, and so copy, every page
+    # what we made stays shared: collections in a child would touch, and so copy, every page
+    gc.freeze()
     hugepages.fill()
     del reserved
     hugepages.gather()
     hugepages.join()
-    # OpenBLAS and its like end their threads before a fork and start them when next needed: one fork makes us single-threaded.
+    # OpenBLAS and its like end their threads before a fork and start them when next needed: one
+    # fork makes us single-threaded.
     if (pid := os.fork()) == 0:
         os._exit(0)
     os.waitpid(pid, 0)
-    return {name: str(getattr(sys.modules[name], "__version__", "")) for name in start["preload"] if name in sys.modules}
+    return {
+        name: str(getattr(sys.modules[name], "__version__", ""))
+        for name in start["preload"]
+        if name in sys.modules
+    }
 
 
 def main(namespaces: pid_namespaces.PidNamespaces) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the worker, which then closes the control socket
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # a terminal's Ctrl-C is for the worker, which then closes the control socket
     control = Channel(socket.socket(fileno=int(sys.argv[1])))
     os.set_inheritable(control.sock.fileno(), False)
     first = control.receive()
@@ -251,8 +306,16 @@ def main(namespaces: pid_namespaces.PidNamespaces) -> None:
     except BaseException:
         control.send("failed", {"error": traceback.format_exc()})
         raise SystemExit(1) from None
-    about = {"python": platform.python_version(), "packages": packages, "threads": surroundings.own_threads()}
-    about |= {"own_user": zygote.own_user, "landlock": landlock.version(), "fonts": [Path(path).name for path in zygote.fonts]}
+    about = {
+        "python": platform.python_version(),
+        "packages": packages,
+        "threads": surroundings.own_threads(),
+    }
+    about |= {
+        "own_user": zygote.own_user,
+        "landlock": landlock.version(),
+        "fonts": [Path(path).name for path in zygote.fonts],
+    }
     control.send("up", about)
     try:
         zygote.serve()

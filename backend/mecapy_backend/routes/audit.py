@@ -20,10 +20,12 @@ async def page(
     who: _Text = None,
     act: _Text = None,
     what: _Text = None,
-    before: Annotated[int | None, Query(ge=1, le=2**62, description="`next` of the page before")] = None,
+    before: Annotated[
+        int | None, Query(ge=1, le=2**62, description="`next` of the page before")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Response:
-    """`what`: the id of a task, blob or user. Lines of the last second may still be on their way."""
+    """`what`: the id of a task, blob or user. Lines of the last second may still be on the way."""
     state = request.app.state
     values = {"who": who, "act": act, "what": what}
     if any(value and "\0" in value for value in values.values()):

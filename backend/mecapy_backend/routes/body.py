@@ -1,4 +1,5 @@
-"""Reading JSON bodies: bounded while they arrive, checked by pydantic, with problems that say what is wrong.
+"""Reading JSON bodies: bounded while they arrive, checked by pydantic, with problems that say what
+is wrong.
 
 Not FastAPI's own body parameter: its limit answers in plain text, and it parses JSON twice.
 """
@@ -29,24 +30,39 @@ async def read(request: Request, model: type[Model]) -> Model:
     """The body as `model`. Raises Problem 413 or 422."""
     raw = await _whole(request, request.app.state)
     if b"\\u0000" in raw and _NUL.search(raw):  # the plain search is a hundred times faster
-        raise Problem(422, "not-understood", "the body holds a NUL character (\\u0000), which cannot be stored; leave it out")
+        raise Problem(
+            422,
+            "not-understood",
+            "the body holds a NUL character (\\u0000), which cannot be stored; leave it out",
+        )
     try:
         return model.model_validate_json(raw)
     except ValidationError as wrong:
-        raise not_understood(wrong.errors(include_url=False, include_context=False, include_input=False)) from None
+        raise not_understood(
+            wrong.errors(include_url=False, include_context=False, include_input=False)
+        ) from None
 
 
 async def _whole(request: Request, state: Any) -> bytes:
-    """All of it. What many hold at once has a bound too: a few requests of full size would fit, thousands would not."""
+    """All of it. What many hold at once has a bound too: a few requests of full size would fit,
+    thousands would not.
+    """
     limit: int = state.settings.max_body_bytes
     chunks, size = list[bytes](), 0
     try:
-        async for chunk in bounded(request, limit, "put large values into blobs (POST /blobs/missing) and send their digests"):
+        async for chunk in bounded(
+            request,
+            limit,
+            "put large values into blobs (POST /blobs/missing) and send their digests",
+        ):
             chunks.append(chunk)
             size += len(chunk)
             state.held_bytes += len(chunk)
             if state.held_bytes > _HELD * limit:
-                detail = "this gateway is reading as many large requests as it can hold; try again in a moment"
+                detail = (
+                    "this gateway is reading as many large requests as it can hold; try "
+                    "again in a moment"
+                )
                 raise Problem(503, "busy", detail, headers={"Retry-After": "2"})
         return b"".join(chunks)
     finally:
@@ -54,19 +70,30 @@ async def _whole(request: Request, state: Any) -> bytes:
 
 
 async def bounded(request: Request, limit_bytes: int, advice: str) -> AsyncIterator[bytes]:
-    """The body as it arrives; Problem 413 once it is longer than it may be, also when it comes in chunks of unknown number."""
+    """The body as it arrives; Problem 413 once it is longer than it may be, also when it comes in
+    chunks of unknown number.
+    """
     problem = Problem(413, "too-large", f"the body is longer than {limit_bytes} bytes; {advice}")
     if int(request.headers.get("content-length", 0)) > limit_bytes:
         raise problem
     size, since, stream = 0, time.monotonic(), aiter(request.stream())
     while True:
         try:
-            async with asyncio.timeout_at(asyncio.get_running_loop().time() + since + _SLOW_S + size / _SLOWEST - time.monotonic()):
+            async with asyncio.timeout_at(
+                asyncio.get_running_loop().time()
+                + since
+                + _SLOW_S
+                + size / _SLOWEST
+                - time.monotonic()
+            ):
                 chunk = await anext(stream)
         except StopAsyncIteration:
             return
         except TimeoutError:
-            detail = f"the body arrives too slowly: less than {_SLOWEST} bytes a second after {_SLOW_S:.0f} s; send it again"
+            detail = (
+                f"the body arrives too slowly: less than {_SLOWEST} bytes a second after "
+                f"{_SLOW_S:.0f} s; send it again"
+            )
             raise Problem(408, "too-slow", detail, headers={"Connection": "close"}) from None
         size += len(chunk)
         if size > limit_bytes:
@@ -78,7 +105,12 @@ async def bounded(request: Request, limit_bytes: int, advice: str) -> AsyncItera
 def described(model: type[BaseModel]) -> dict[str, Any]:
     """The part of the OpenAPI document that FastAPI would write for a body parameter."""
     schema = model.model_json_schema()
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": _inlined(schema, schema.pop("$defs", {}))}}}}
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": _inlined(schema, schema.pop("$defs", {}))}},
+        }
+    }
 
 
 def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:

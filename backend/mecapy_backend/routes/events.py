@@ -21,7 +21,12 @@ router = APIRouter(tags=["tasks"])
 
 async def _after(
     last_event_id: Annotated[
-        str, Header(alias="Last-Event-ID", max_length=60, description="resume after this event; none: from the start")
+        str,
+        Header(
+            alias="Last-Event-ID",
+            max_length=60,
+            description="resume after this event; none: from the start",
+        ),
     ] = "",
 ) -> str:
     if last_event_id and last_event_id != stream.END:
@@ -29,24 +34,44 @@ async def _after(
             ms, seq = events.order(last_event_id)
             return f"{ms}-{seq}"
         except ValueError:
-            raise Problem(422, "not-understood", "Last-Event-ID: not the id of an event; leave it out to begin at the start") from None
+            raise Problem(
+                422,
+                "not-understood",
+                "Last-Event-ID: not the id of an event; leave it out to begin at the start",
+            ) from None
     return last_event_id or events.START
 
 
-_ONE = {"type": "object", "properties": {name: {"type": "string"} for name in ("event", "id", "data")}, "required": ["event", "data"]}
-_EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": _ONE}}, "description": "Server-Sent Events"}}
+_ONE = {
+    "type": "object",
+    "properties": {name: {"type": "string"} for name in ("event", "id", "data")},
+    "required": ["event", "data"],
+}
+_EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {"schema": _ONE}}, "description": "Server-Sent Events"}
+}
 
 
-@router.get("/tasks/{task_id}/events", response_class=Response, responses=_EVENTS, summary="Follow a task")
+@router.get(
+    "/tasks/{task_id}/events", response_class=Response, responses=_EVENTS, summary="Follow a task"
+)
 async def follow(
     request: Request,
     owner: Owner,
     task: Mine,
     after: Annotated[str, Depends(_after)],
-    follow: Annotated[bool, Query(description="false: end with the last event there is by now; of a finished task, its whole log")] = True,
+    follow: Annotated[
+        bool,
+        Query(
+            description="false: end with the last event there is by now; of a finished task, its "
+            "whole log"
+        ),
+    ] = True,
 ) -> Response:
-    """Events `queued`, `started`, `stdout`, `stderr`, `display`, `progress`, `usage`, and last the final one, named
-    `completed`, `failed` or `cancelled`, whose data is the outcome. Then the stream ends. `data` is JSON."""
+    """Events `queued`, `started`, `stdout`, `stderr`, `display`, `progress`, `usage`, and last the
+    final one, named `completed`, `failed` or `cancelled`, whose data is the outcome. Then the
+    stream ends. `data` is JSON.
+    """
     state = request.app.state
     state.open_streams.check(owner)
 

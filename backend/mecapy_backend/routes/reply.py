@@ -1,4 +1,6 @@
-"""What routes answer with: JSON that any text a cell made survives, and what Redis says if it is there."""
+"""What routes answer with: JSON that any text a cell made survives, and what Redis says if it is
+there.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ def json(content: Any, status: int = 200, **headers: str) -> Response:
 
 
 async def or_none(redis_says: Awaitable[T]) -> T | None:
-    """What Redis says, or None while it is away: the row is enough, and the reconciler enqueues what it missed."""
+    """What Redis says, or None while it is away: the row is enough, and the reconciler enqueues
+    what it missed.
+    """
     try:
         async with asyncio.timeout(WITHIN_S):
             return await redis_says

@@ -1,4 +1,6 @@
-"""A task as the REST surface shows it: its row, and the attempts it took. Used by `tasks` beside it."""
+"""A task as the REST surface shows it: its row, and the attempts it took. Used by `tasks` beside
+it.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +16,32 @@ def view(task: tasks.Task, keep_s: float) -> dict[str, Any]:
     outcome = task.outcome or {}
     expires_at = task.completed_at + timedelta(seconds=keep_s) if task.completed_at else None
     return {
-        "task_id": task.id, "name": task.name, "status": task.state, "position": None, "eta_s": None, "attempts": task.attempt,
-        "priority": task.priority, "created_at": iso(task.created_at), "started_at": iso(task.started_at),
-        "completed_at": iso(task.completed_at), "expires_at": iso(expires_at), "worker": task.worker,
-        "cancel_requested": task.cancel_requested, "result": outcome.get("result"), "error": outcome.get("error"),
-    }  # fmt: skip
+        "task_id": task.id,
+        "name": task.name,
+        "status": task.state,
+        "position": None,
+        "eta_s": None,
+        "attempts": task.attempt,
+        "priority": task.priority,
+        "created_at": iso(task.created_at),
+        "started_at": iso(task.started_at),
+        "completed_at": iso(task.completed_at),
+        "expires_at": iso(expires_at),
+        "worker": task.worker,
+        "cancel_requested": task.cancel_requested,
+        "result": outcome.get("result"),
+        "error": outcome.get("error"),
+    }
 
 
 def history(task: tasks.Task) -> list[dict[str, Any]]:
-    """Its attempts, the first one first; the last is the row's own, unless that waits to be begun again."""
-    told = [earlier | {name: iso(datetime.fromisoformat(earlier[name])) for name in _TIMES} for earlier in task.earlier]
+    """Its attempts, the first one first; the last is the row's own, unless that waits to be begun
+    again.
+    """
+    told = [
+        earlier | {name: iso(datetime.fromisoformat(earlier[name])) for name in _TIMES}
+        for earlier in task.earlier
+    ]
     if task.attempt > len(told):
         times = {"started_at": iso(task.started_at), "ended_at": iso(task.completed_at)}
         told.append({"attempt": task.attempt, "worker": task.worker, **times, **_end(task)})

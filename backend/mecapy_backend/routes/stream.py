@@ -1,6 +1,8 @@
-"""A task's events as they come: live from Redis, or from the row where Redis has nothing (any more). Sent as Server-Sent Events.
+"""A task's events as they come: live from Redis, or from the row where Redis has nothing (any
+more). Sent as Server-Sent Events.
 
-Before it: `routes.tasks` (a submission that follows itself) and `routes.events`. After it: `store.events`, `store.tasks`.
+Before it: `routes.tasks` (a submission that follows itself) and `routes.events`. After it:
+`store.events`, `store.tasks`.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from .reply import or_none
 _log = structlog.get_logger()
 
 LOOK_S = 2.0
-"""How long to wait for Redis before looking at the row: whatever gets lost, nobody waits for ever."""
+"""How long to wait for Redis before looking at the row: whatever is lost, nobody waits for ever."""
 
 END = "end"
 """Id of a final event made from the row."""
@@ -34,22 +36,36 @@ _PING_EVERY = 7  # looks without an event
 _PING = b": still here\n\n"
 
 
-def answer(state: Any, owner: str, told: AsyncIterator[Raw | None], status: int = 200, **headers: str) -> StreamingResponse:
-    """The events as a response; None keeps the connection open. `state.open_streams.check` comes first, while it can still be refused."""
+def answer(
+    state: Any, owner: str, told: AsyncIterator[Raw | None], status: int = 200, **headers: str
+) -> StreamingResponse:
+    """The events as a response; None keeps the connection open. `state.open_streams.check` comes
+    first, while it can still be refused.
+    """
     never_stored = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_written(state, owner, told), status, never_stored | headers, "text/event-stream")
+    return StreamingResponse(
+        _written(state, owner, told), status, never_stored | headers, "text/event-stream"
+    )
 
 
 async def _written(state: Any, owner: str, told: AsyncIterator[Raw | None]) -> AsyncIterator[bytes]:
     with state.open_streams.one(owner):
         async for event in told:
-            yield format_sse_event(data_str=event.text, event=event.type, id=event.id) if event else _PING
+            yield (
+                format_sse_event(data_str=event.text, event=event.type, id=event.id)
+                if event
+                else _PING
+            )
 
 
-async def follow(state: Any, owner: str, task_id: str, after: str, task: tasks.Task | None = None) -> AsyncIterator[Raw | None]:
-    """All events after an id, the last one final. `task`: its row, where the caller has it; else it is looked at when needed.
+async def follow(
+    state: Any, owner: str, task_id: str, after: str, task: tasks.Task | None = None
+) -> AsyncIterator[Raw | None]:
+    """All events after an id, the last one final. `task`: its row, where the caller has it; else it
+    is looked at when needed.
 
-    Of a task that was begun again: a `started` for each attempt that begins while one follows, after the newest only what is its own.
+    Of a task that was begun again: a `started` for each attempt that begins while one follows,
+    after the newest only what is its own.
     """
     quiet, place, bites = 0, Place(), events.Bites()
     fresh = await _fresh(state, task_id, after, task)
@@ -83,10 +99,23 @@ async def follow(state: Any, owner: str, task_id: str, after: str, task: tasks.T
         yield event
 
 
-async def by_now(state: Any, owner: str, task_id: str, after: str, task: tasks.Task | None, *, whole: bool = False) -> AsyncIterator[Raw]:
-    """What there is after an id, without waiting. Of a final task with a long log: as much as was shown live, or the `whole`."""
+async def by_now(
+    state: Any,
+    owner: str,
+    task_id: str,
+    after: str,
+    task: tasks.Task | None,
+    *,
+    whole: bool = False,
+) -> AsyncIterator[Raw]:
+    """What there is after an id, without waiting. Of a final task with a long log: as much as was
+    shown live, or the `whole`.
+    """
     ended = task if task is not None and task.final else None
-    if after != END and not (ended and ((whole and ended.log_blob) or not await or_none(events.whole(state.streams, task_id)))):
+    if after != END and not (
+        ended
+        and ((whole and ended.log_blob) or not await or_none(events.whole(state.streams, task_id)))
+    ):
         fresh, bites = await _fresh(state, task_id, after, task), events.Bites()
         while new := await or_none(events.read_raw(state.streams, task_id, after, None, bites)):
             for event in new:
@@ -99,10 +128,14 @@ async def by_now(state: Any, owner: str, task_id: str, after: str, task: tasks.T
     if after != END:
         async for event in _kept(state, owner, ended, after, whole=whole):
             yield event
-    yield Raw(END, ended.state, jsontext.dumps(ended.outcome or wire.Outcome(wire.CANCELLED).as_json()))
+    yield Raw(
+        END, ended.state, jsontext.dumps(ended.outcome or wire.Outcome(wire.CANCELLED).as_json())
+    )
 
 
-async def _kept(state: Any, owner: str, task: tasks.Task, after: str, *, whole: bool) -> AsyncIterator[Raw]:
+async def _kept(
+    state: Any, owner: str, task: tasks.Task, after: str, *, whole: bool
+) -> AsyncIterator[Raw]:
     """From the store. Not `whole`: a notebook that comes back gets no more than one that stayed."""
     shown_bytes = 0
     async for event in kept.of(state.db, state.blobs, owner, task, events.order(after)):
@@ -116,7 +149,11 @@ async def _kept(state: Any, owner: str, task: tasks.Task, after: str, *, whole: 
 
 async def _fresh(state: Any, task_id: str, after: str, task: tasks.Task | None) -> events.Fresh:
     """What a reader has not had who comes (back) with this id."""
-    had = await or_none(events.had(state.streams, task_id, after)) if after not in (events.START, END) else None
+    had = (
+        await or_none(events.had(state.streams, task_id, after))
+        if after not in (events.START, END)
+        else None
+    )
     return events.Fresh(task.attempt if task else 0, had)
 
 

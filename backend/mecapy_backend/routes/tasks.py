@@ -1,4 +1,5 @@
-"""Tasks: submit, list, look at, cancel, forget. The row is the task; Redis only makes it start at once.
+"""Tasks: submit, list, look at, cancel, forget. The row is the task; Redis only makes it start at
+once.
 
 Before it: clients over HTTP. After it: `store.tasks`, `queue`.
 """
@@ -30,7 +31,9 @@ from .reply import json, or_none
 from .shown import history, iso, view
 
 ADMIT_S = 1.8
-"""So long may PostgreSQL take over a submission: who submits hears within two seconds, whatever is away."""
+"""So long may PostgreSQL take over a submission: who submits hears within two seconds, whatever is
+away.
+"""
 
 router = APIRouter(tags=["tasks"])
 _log = structlog.get_logger()
@@ -50,46 +53,91 @@ async def task_of(request: Request, owner: Owner, task_id: str) -> tasks.Task:
 Mine = Annotated[tasks.Task, Depends(task_of)]
 Accept = Annotated[str, Header(max_length=1000, include_in_schema=False)]
 Key = Annotated[
-    str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200, description="repeat a request safely: same key, same task")
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=200,
+        description="repeat a request safely: same key, same task",
+    ),
 ]
 
 
-@router.post("/tasks", status_code=201, response_model=SubmittedView, openapi_extra=body.described(TaskBody), summary="Submit a task")
-async def submit(request: Request, owner: Owner, idempotency_key: Key = None, accept: Accept = "") -> Response:
-    """Queue a task. It exists once this answers; follow it at `/tasks/{task_id}/events` or ask `/tasks/{task_id}`.
+@router.post(
+    "/tasks",
+    status_code=201,
+    response_model=SubmittedView,
+    openapi_extra=body.described(TaskBody),
+    summary="Submit a task",
+)
+async def submit(
+    request: Request, owner: Owner, idempotency_key: Key = None, accept: Accept = ""
+) -> Response:
+    """Queue a task. It exists once this answers; follow it at `/tasks/{task_id}/events` or ask
+    `/tasks/{task_id}`.
 
-    With `Accept: text/event-stream` the answer is that event stream itself, its first event `queued` with the task's id.
+    With `Accept: text/event-stream` the answer is that event stream itself, its first event
+    `queued` with the task's id.
     """
-    state, settings, followed = request.app.state, request.app.state.settings, "text/event-stream" in accept
+    state, settings, followed = (
+        request.app.state,
+        request.app.state.settings,
+        "text/event-stream" in accept,
+    )
     if followed:
         state.open_streams.check(owner)
     task = await body.read(request, TaskBody)
     _check_limits(task, settings)
     short = state.paces.short(owner, task.code, task.timeout)
     try:
-        granted, done = await _admitted(_admit(state, owner, task.model_dump(), idempotency_key, short))
+        granted, done = await _admitted(
+            _admit(state, owner, task.model_dump(), idempotency_key, short)
+        )
     except tasks.Conflict:
-        raise Problem(422, "key-conflict", "this Idempotency-Key was used for another body; use a new key for a new task") from None
+        raise Problem(
+            422,
+            "key-conflict",
+            "this Idempotency-Key was used for another body; use a new key for a new task",
+        ) from None
     except tasks.TooManyQueued as over:
         raise queue_full("you", over.args[0]) from None
     except tasks.MissingBlobs as missing:
-        detail = "blobs named here are not stored (any more); ask POST /blobs/missing, upload what it names, and submit again"
+        detail = (
+            "blobs named here are not stored (any more); ask POST /blobs/missing, upload "
+            "what it names, and submit again"
+        )
         raise Problem(409, "blobs-missing", detail, missing=missing.args[0]) from None
     except ValueError:
-        raise Problem(422, "not-understood", "inputs hold a number that JSON cannot carry (NaN, infinite, thousands of digits)") from None
+        raise Problem(
+            422,
+            "not-understood",
+            "inputs hold a number that JSON cannot carry (NaN, infinite, thousands of digits)",
+        ) from None
     position: int | None = None
     if done.state == wire.QUEUED:
-        position = await or_none(state.queue.enqueue(done.task_id, owner, task.priority, short=short, share=granted.share))
+        position = await or_none(
+            state.queue.enqueue(
+                done.task_id, owner, task.priority, short=short, share=granted.share
+            )
+        )
     metrics.submitted.inc(done.created)
     _log.info("submitted", task=done.task_id, owner=owner, created=done.created)
     submitted = {"task_id": done.task_id, "status": done.state, "position": position}
     if followed:
-        return stream.answer(state, owner, _told(state, owner, task.code, submitted), 201, Location=f"/tasks/{done.task_id}")
+        return stream.answer(
+            state,
+            owner,
+            _told(state, owner, task.code, submitted),
+            201,
+            Location=f"/tasks/{done.task_id}",
+        )
     return json(submitted, 201, Location=f"/tasks/{done.task_id}")
 
 
-async def _told(state: Any, owner: str, code: str, submitted: dict[str, Any]) -> AsyncIterator[events.Raw | None]:
-    """The submission itself, then what follows; how long it took is remembered for the next time."""
+async def _told(
+    state: Any, owner: str, code: str, submitted: dict[str, Any]
+) -> AsyncIterator[events.Raw | None]:
+    """The submission itself, then what follows; how long it took is remembered for next time."""
     yield events.Raw(events.START, wire.QUEUED, jsontext.dumps(submitted))
     async for event in stream.follow(state, owner, submitted["task_id"], events.START):
         if event and event.type in wire.FINAL:
@@ -97,28 +145,44 @@ async def _told(state: Any, owner: str, code: str, submitted: dict[str, Any]) ->
         yield event
 
 
-async def _admitted(admitting: Coroutine[Any, Any, tuple[Granted, tasks.Submitted]]) -> tuple[Granted, tasks.Submitted]:
-    """Not longer than ADMIT_S: then 503, and the client asks again with its key. What hangs is left to end by itself: closing a
-    connection that PostgreSQL does not answer on takes as long again."""
+async def _admitted(
+    admitting: Coroutine[Any, Any, tuple[Granted, tasks.Submitted]],
+) -> tuple[Granted, tasks.Submitted]:
+    """Not longer than ADMIT_S: then 503, and the client asks again with its key. What hangs is left
+    to end by itself: closing a connection that PostgreSQL does not answer on takes as long again.
+    """
     admitted = asyncio.create_task(admitting)
     try:
         done, _ = await asyncio.wait({admitted}, timeout=ADMIT_S)
     finally:
         admitted.cancel()
     if not done:
-        admitted.add_done_callback(lambda late: late.cancelled() or late.exception())  # nobody waits to hear it
+        admitted.add_done_callback(
+            lambda late: late.cancelled() or late.exception()
+        )  # nobody waits to hear it
         raise unavailable("the database")
     return admitted.result()
 
 
-async def _admit(state: Any, owner: str, request: dict[str, Any], key: str | None, short: bool) -> tuple[Granted, tasks.Submitted]:
+async def _admit(
+    state: Any, owner: str, request: dict[str, Any], key: str | None, short: bool
+) -> tuple[Granted, tasks.Submitted]:
     granted: Granted = await state.allowances.submission(state.db, owner)
     return granted, await _submit(state, owner, request, key, granted.count_to, short)
 
 
-async def _submit(state: Any, owner: str, request: dict[str, Any], key: str | None, max_queued: int | None, short: bool) -> tasks.Submitted:
+async def _submit(
+    state: Any,
+    owner: str,
+    request: dict[str, Any],
+    key: str | None,
+    max_queued: int | None,
+    short: bool,
+) -> tasks.Submitted:
     try:
-        return await tasks.submit(state.db, owner, request, idempotency_key=key, max_queued=max_queued, short=short)
+        return await tasks.submit(
+            state.db, owner, request, idempotency_key=key, max_queued=max_queued, short=short
+        )
     except tasks.MissingBlobs as missing:
         if not state.blobs.direct_uploads:
             raise
@@ -126,14 +190,22 @@ async def _submit(state: Any, owner: str, request: dict[str, Any], key: str | No
     for digest, size in wanted:
         if size is not None:
             await blob_rows.found(state.db, state.blobs, owner, digest, size)
-    return await tasks.submit(state.db, owner, request, idempotency_key=key, max_queued=max_queued, short=short)
+    return await tasks.submit(
+        state.db, owner, request, idempotency_key=key, max_queued=max_queued, short=short
+    )
 
 
 def _check_limits(task: TaskBody, settings: Any) -> None:
     if len(task.code.encode()) > settings.max_code_bytes:
-        raise Problem(413, "code-too-large", f"the code is longer than {settings.max_code_bytes} bytes; pass data as inputs instead")
+        raise Problem(
+            413,
+            "code-too-large",
+            f"the code is longer than {settings.max_code_bytes} bytes; pass data as inputs instead",
+        )
     if task.timeout > settings.max_timeout_s:
-        raise Problem(422, "not-understood", f"timeout: at most {settings.max_timeout_s:g} seconds here")
+        raise Problem(
+            422, "not-understood", f"timeout: at most {settings.max_timeout_s:g} seconds here"
+        )
 
 
 @router.get("/tasks", response_model=PageView, summary="List my tasks, newest first")
@@ -145,47 +217,81 @@ async def page(
     since: Annotated[datetime | None, Query(description="submitted at or after; ISO 8601")] = None,
     until: Annotated[datetime | None, Query(description="submitted before; ISO 8601")] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
-    cursor: Annotated[str | None, Query(max_length=200, description="`next` of the page before")] = None,
+    cursor: Annotated[
+        str | None, Query(max_length=200, description="`next` of the page before")
+    ] = None,
 ) -> Response:
     if name and "\0" in name:
         raise Problem(422, "not-understood", "name: holds a NUL character; leave it out")
     after = _open_cursor(cursor) if cursor else None
     keep_s: float = request.app.state.settings.keep_s
     found = await tasks.page(
-        request.app.state.db, owner, limit=limit, after=after, state=state, name=name, since=_aware(since), until=_aware(until)
+        request.app.state.db,
+        owner,
+        limit=limit,
+        after=after,
+        state=state,
+        name=name,
+        since=_aware(since),
+        until=_aware(until),
     )
-    return json({"tasks": [view(task, keep_s) for task in found], "next": _cursor(found[-1]) if len(found) == limit else None})
+    return json(
+        {
+            "tasks": [view(task, keep_s) for task in found],
+            "next": _cursor(found[-1]) if len(found) == limit else None,
+        }
+    )
 
 
 @router.get("/tasks/{task_id}", response_model=TaskView, summary="Look at a task")
 async def look(request: Request, owner: Owner, task: Mine) -> Response:
-    place = await request.app.state.forecast.place(owner, task) if task.state == wire.QUEUED else Place()
-    request.state.nothing_read = not task.final  # so that somebody who waits does not fill the audit
+    place = (
+        await request.app.state.forecast.place(owner, task)
+        if task.state == wire.QUEUED
+        else Place()
+    )
+    request.state.nothing_read = (
+        not task.final
+    )  # so that somebody who waits does not fill the audit
     shown = view(task, request.app.state.settings.keep_s)
-    return json(shown | {"position": place.position, "eta_s": place.eta_s, "history": history(task)})
+    return json(
+        shown | {"position": place.position, "eta_s": place.eta_s, "history": history(task)}
+    )
 
 
 @router.get("/tasks/{task_id}/request", response_model=TaskBody, summary="What was submitted")
 async def submitted(request: Request, owner: Owner, task: Mine) -> Response:
-    """The body it was submitted with. Python clients open its payload again when they take up a task they did not submit."""
+    """The body it was submitted with. Python clients open its payload again when they take up a
+    task they did not submit.
+    """
     return json(await tasks.request(request.app.state.db, owner, task.id))
 
 
 @router.get("/tasks/{task_id}/result", response_model=ResultView, summary="The result of a task")
 async def result(task: Mine) -> Response:
-    """409 while the task is not final. `result` is plain JSON; `payload` is what Python clients open."""
+    """409 while the task is not final. `result` is plain JSON; `payload` is what Python clients
+    open.
+    """
     if not task.final:
-        detail = f"the task is {task.state}; wait for its final event at /tasks/{task.id}/events, or ask again"
-        raise Problem(409, "not-final", detail, headers={"Retry-After": "1"}, status_of_task=task.state)
+        detail = (
+            f"the task is {task.state}; wait for its final event at /tasks/{task.id}/events, "
+            f"or ask again"
+        )
+        raise Problem(
+            409, "not-final", detail, headers={"Retry-After": "1"}, status_of_task=task.state
+        )
     outcome = task.outcome or {}
     return json(
-        {"task_id": task.id, "status": task.state} | {name: outcome.get(name) for name in ("result", "error", "seconds", "payload")}
+        {"task_id": task.id, "status": task.state}
+        | {name: outcome.get(name) for name in ("result", "error", "seconds", "payload")}
     )
 
 
 @router.post("/tasks/{task_id}/cancel", response_model=CancelView, summary="Stop a task")
 async def cancel(request: Request, owner: Owner, task: Mine) -> Response:
-    """A queued task is cancelled at once, a running one within a second; a final one stays as it is."""
+    """A queued task is cancelled at once, a running one within a second; a final one stays as it
+    is.
+    """
     state = request.app.state
     answer = await tasks.cancel(state.db, owner, task.id)
     if answer is None:
@@ -202,7 +308,9 @@ async def cancel(request: Request, owner: Owner, task: Mine) -> Response:
 async def ended(queue: Any, task_id: str) -> None:
     """Tell whoever follows a task that was cancelled while it waited."""
     await queue.withdraw(task_id)
-    await events.append(queue, task_id, [(wire.CANCELLED, wire.Outcome(wire.CANCELLED).as_json())], last=True)
+    await events.append(
+        queue, task_id, [(wire.CANCELLED, wire.Outcome(wire.CANCELLED).as_json())], last=True
+    )
 
 
 @router.delete("/tasks/{task_id}", status_code=204, summary="Forget a task")
@@ -212,7 +320,11 @@ async def forget(request: Request, owner: Owner, task: Mine) -> Response:
     digests = await tasks.forget(state.db, owner, task.id)
     if digests is None:
         raise no_such_task(task.id)
-    for say in (state.queue.withdraw(task.id), state.queue.announce_cancel(task.id), events.forget(state.queue, task.id)):
+    for say in (
+        state.queue.withdraw(task.id),
+        state.queue.announce_cancel(task.id),
+        events.forget(state.queue, task.id),
+    ):
         await or_none(say)
     if digests:
         await blob_rows.release(state.db, state.blobs, owner, digests)
@@ -233,4 +345,8 @@ def _open_cursor(cursor: str) -> tuple[datetime, str]:
         at, _, task_id = base64.urlsafe_b64decode(cursor).decode().partition(" ")
         return datetime.fromisoformat(at), str(UUID(task_id))
     except ValueError:
-        raise Problem(422, "not-understood", "cursor: not one of ours; give the `next` of the page before, or leave it out") from None
+        raise Problem(
+            422,
+            "not-understood",
+            "cursor: not one of ours; give the `next` of the page before, or leave it out",
+        ) from None

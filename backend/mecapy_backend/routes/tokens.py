@@ -24,14 +24,28 @@ _log = structlog.get_logger()
 _MOST = 100
 
 
-@router.post("/tokens", status_code=201, response_model=NewTokenView, openapi_extra=body.described(NewTokenBody), summary="Make a token")
+@router.post(
+    "/tokens",
+    status_code=201,
+    response_model=NewTokenView,
+    openapi_extra=body.described(NewTokenBody),
+    summary="Make a token",
+)
 async def create(request: Request, owner: Owner) -> Response:
-    """The answer is the only time the token itself is shown. It may what its scopes say, never more than its owner."""
+    """The answer is the only time the token itself is shown. It may what its scopes say, never more
+    than its owner.
+    """
     wanted = await body.read(request, NewTokenBody)
     expires_at = None if wanted.days is None else datetime.now(UTC) + timedelta(days=wanted.days)
-    made = await api_tokens.create(request.app.state.db, owner, wanted.name, sorted(set(wanted.scopes)), expires_at, _MOST)
+    made = await api_tokens.create(
+        request.app.state.db, owner, wanted.name, sorted(set(wanted.scopes)), expires_at, _MOST
+    )
     if made is None:
-        raise Problem(409, "too-many-tokens", f"you have {_MOST} tokens, as many as one may; revoke some (DELETE /tokens/…)")
+        raise Problem(
+            409,
+            "too-many-tokens",
+            f"you have {_MOST} tokens, as many as one may; revoke some (DELETE /tokens/…)",
+        )
     _log.info("token made", owner=owner, token_id=made[0].id, scopes=made[0].scopes)
     return json(_view(made[0]) | {"token": made[1]}, 201)
 
@@ -49,7 +63,11 @@ async def revoke(request: Request, owner: Owner, token_id: str) -> Response:
     except ValueError:
         revoked = False
     if not revoked:
-        raise Problem(404, "no-such-token", f"no token {token_id[:40]!r} of yours; GET /tokens lists those you have")
+        raise Problem(
+            404,
+            "no-such-token",
+            f"no token {token_id[:40]!r} of yours; GET /tokens lists those you have",
+        )
     request.app.state.callers.forget(owner)
     _log.info("token revoked", owner=owner, token_id=token_id)
     return Response(status_code=204)
@@ -57,9 +75,13 @@ async def revoke(request: Request, owner: Owner, token_id: str) -> Response:
 
 def _view(token: api_tokens.ApiToken) -> dict[str, Any]:
     return {
-        "id": token.id, "name": token.name, "scopes": token.scopes, "created_at": _iso(token.created_at),
-        "expires_at": _iso(token.expires_at), "used_at": _iso(token.used_at),
-    }  # fmt: skip
+        "id": token.id,
+        "name": token.name,
+        "scopes": token.scopes,
+        "created_at": _iso(token.created_at),
+        "expires_at": _iso(token.expires_at),
+        "used_at": _iso(token.used_at),
+    }
 
 
 def _iso(at: datetime | None) -> str | None:

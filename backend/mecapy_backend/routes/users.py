@@ -1,4 +1,5 @@
-"""Users and organisations, for those who look after them: managers see their organisation, admins everybody, and change what they may.
+"""Users and organisations, for those who look after them: managers see their organisation, admins
+everybody, and change what they may.
 
 What is seen of a task is its name, state and times: never its code, inputs, results or output.
 Before it: clients over HTTP. After it: `store.users`, `store.overview`, `store.removal`.
@@ -34,18 +35,32 @@ OrganisationId = Annotated[str, Path(max_length=200, pattern=_TEXT)]
 async def listed(
     request: Request,
     asker: Asker,
-    after: Annotated[str, Query(max_length=200, pattern=_TEXT, description="`id` of the last one of the page before")] = "",
+    after: Annotated[
+        str,
+        Query(max_length=200, pattern=_TEXT, description="`id` of the last one of the page before"),
+    ] = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
 ) -> Response:
     """A manager's organisation, an admin's everybody; by id."""
-    return json([_plain(asdict(user)) for user in await users.listed(request.app.state.db, asker.sees, after, limit)])
+    return json(
+        [
+            _plain(asdict(user))
+            for user in await users.listed(request.app.state.db, asker.sees, after, limit)
+        ]
+    )
 
 
-@router.get("/users/tasks", response_model=list[OverviewView], summary="Tasks of the users I look after, newest first")
+@router.get(
+    "/users/tasks",
+    response_model=list[OverviewView],
+    summary="Tasks of the users I look after, newest first",
+)
 async def tasks_of_users(
     request: Request,
     asker: Asker,
-    user: Annotated[str | None, Query(max_length=200, pattern=_TEXT, description="of this one")] = None,
+    user: Annotated[
+        str | None, Query(max_length=200, pattern=_TEXT, description="of this one")
+    ] = None,
     state: State | None = None,
     before: Annotated[datetime | None, Query(description="submitted before; ISO 8601")] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
@@ -53,13 +68,22 @@ async def tasks_of_users(
     """Names, states and times. What they hold is their owners'."""
     if before and before.tzinfo is None:
         before = before.replace(tzinfo=UTC)
-    found = await overview.page(request.app.state.db, asker.sees, user=user, state=state, before=before, limit=limit)
+    found = await overview.page(
+        request.app.state.db, asker.sees, user=user, state=state, before=before, limit=limit
+    )
     return json([_plain(asdict(task)) for task in found])
 
 
-@router.patch("/users/{user_id}", response_model=UserView, openapi_extra=body.described(UserBody), summary="Disable or limit a user")
+@router.patch(
+    "/users/{user_id}",
+    response_model=UserView,
+    openapi_extra=body.described(UserBody),
+    summary="Disable or limit a user",
+)
 async def change(request: Request, asker: Asker, user_id: UserId) -> Response:
-    """What is left out stays; a limit of null is what the settings say. Disabling also stops what the user has queued and running."""
+    """What is left out stays; a limit of null is what the settings say. Disabling also stops what
+    the user has queued and running.
+    """
     wanted = (await body.read(request, UserBody)).model_dump(exclude_unset=True)
     if wanted.get("disabled"):
         _not_oneself(asker.owner, user_id)
@@ -75,8 +99,10 @@ async def change(request: Request, asker: Asker, user_id: UserId) -> Response:
 
 @router.delete("/users/{user_id}", status_code=204, summary="Delete a user")
 async def delete(request: Request, asker: Asker, user_id: UserId) -> Response:
-    """Stops and empties their tasks, deletes their blobs and tokens, and forgets who they were; how many tasks there were, and when,
-    stays. Takes some seconds. Remove them at the identity provider first: whoever can log in there is a new user here."""
+    """Stops and empties their tasks, deletes their blobs and tokens, and forgets who they were; how
+    many tasks there were, and when, stays. Takes some seconds. Remove them at the identity provider
+    first: whoever can log in there is a new user here.
+    """
     state = request.app.state
     _not_oneself(asker.owner, user_id)
     if await users.change(state.db, user_id, {"disabled": True}) is None:
@@ -93,20 +119,33 @@ async def delete(request: Request, asker: Asker, user_id: UserId) -> Response:
     return Response(status_code=204)
 
 
-@router.get("/organisations", response_model=list[OrganisationView], summary="Organisations I look after")
+@router.get(
+    "/organisations", response_model=list[OrganisationView], summary="Organisations I look after"
+)
 async def organisations(request: Request, asker: Asker) -> Response:
     """With how many users and tasks they have; tasks of deleted users count."""
-    return json([asdict(one) for one in await users.organisations_seen(request.app.state.db, asker.sees)])
+    return json(
+        [asdict(one) for one in await users.organisations_seen(request.app.state.db, asker.sees)]
+    )
 
 
 @router.patch(
-    "/organisations/{organisation_id}", status_code=204, openapi_extra=body.described(LimitsBody), summary="Limit an organisation"
+    "/organisations/{organisation_id}",
+    status_code=204,
+    openapi_extra=body.described(LimitsBody),
+    summary="Limit an organisation",
 )
-async def change_organisation(request: Request, asker: Asker, organisation_id: OrganisationId) -> Response:
+async def change_organisation(
+    request: Request, asker: Asker, organisation_id: OrganisationId
+) -> Response:
     """What is left out stays; a limit of null is what the settings say."""
     wanted = (await body.read(request, LimitsBody)).model_dump(exclude_unset=True)
     if not await users.change_organisation(request.app.state.db, organisation_id, wanted):
-        raise Problem(404, "no-such-organisation", f"no organisation {organisation_id[:40]!r}; GET /organisations lists them")
+        raise Problem(
+            404,
+            "no-such-organisation",
+            f"no organisation {organisation_id[:40]!r}; GET /organisations lists them",
+        )
     _log.info("organisation changed", organisation=organisation_id, by=asker.owner, **wanted)
     return Response(status_code=204)
 
@@ -121,7 +160,12 @@ async def _stop(state: Any, owner: str) -> None:
 
 def _not_oneself(owner: str, user_id: str) -> None:
     if user_id in (owner, LOCAL):
-        raise Problem(409, "not-this-user", "nobody disables or deletes themselves, nor the user of MECAPY_TOKEN: unset that instead")
+        raise Problem(
+            409,
+            "not-this-user",
+            "nobody disables or deletes themselves, nor the user of MECAPY_TOKEN: unset that "
+            "instead",
+        )
 
 
 def _no_such_user(user_id: str) -> Problem:
@@ -129,4 +173,7 @@ def _no_such_user(user_id: str) -> Problem:
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
+    return {
+        name: value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
+        for name, value in row.items()
+    }

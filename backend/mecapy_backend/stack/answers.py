@@ -1,4 +1,6 @@
-"""Does a component answer? One short, blocking question each; never raises. Before it: `services`, `supervisor`, `state`."""
+"""Does a component answer? One short, blocking question each; never raises. Before it: `services`,
+`supervisor`, `state`.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 _ANSWER_S = 2.0
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever proxy is set is not for our own loopback
+_DIRECT = urllib.request.build_opener(
+    urllib.request.ProxyHandler({})
+)  # whatever proxy is set is not for our own loopback
 _LOGIN = b"user\0postgres\0database\0postgres\0\0"
-# PostgreSQL's StartupMessage. One that serves asks for a password; one that is recovering, or full, answers with an error.
+# PostgreSQL's StartupMessage. One that serves asks for a password; one that is recovering, or full,
+# answers with an error.
 _STARTUP = (8 + len(_LOGIN)).to_bytes(4, "big") + (3 << 16).to_bytes(4, "big") + _LOGIN
 
 

@@ -1,6 +1,8 @@
-"""One component of a stack: a process that is started again whenever it ends, and asked again and again whether it answers.
+"""One component of a stack: a process that is started again whenever it ends, and asked again and
+again whether it answers.
 
-Knows nothing of the others. Before it: `supervisor`. After it: `programs` (what to execute), `answers`.
+Knows nothing of the others. Before it: `supervisor`. After it: `programs` (what to execute),
+`answers`.
 """
 
 from __future__ import annotations
@@ -41,7 +43,9 @@ class Plan:
 
 
 class Component:
-    """Keeps one process running from `run` until `stop`. `changed` is called when its pid or health is another."""
+    """Keeps one process running from `run` until `stop`. `changed` is called when its pid or health
+    is another.
+    """
 
     def __init__(self, plan: Plan, say: Callable[[str], None], changed: Callable[[], None]) -> None:
         self.plan = plan
@@ -58,18 +62,35 @@ class Component:
         return self._answers.is_set()
 
     def described(self) -> dict[str, Any]:
-        return {"name": self.plan.name, "pid": self.pid, "created": self.created, "address": self.plan.address, "healthy": self.healthy}
+        return {
+            "name": self.plan.name,
+            "pid": self.pid,
+            "created": self.created,
+            "address": self.plan.address,
+            "healthy": self.healthy,
+        }
 
     async def ready(self, within_s: float) -> None:
-        """Returns when it answers. Raises `StackError` with the end of its log when it does not, or ends at every start."""
-        answers, given_up = asyncio.create_task(self._answers.wait()), asyncio.create_task(self._given_up.wait())
+        """Returns when it answers. Raises `StackError` with the end of its log when it does not, or
+        ends at every start.
+        """
+        answers, given_up = (
+            asyncio.create_task(self._answers.wait()),
+            asyncio.create_task(self._given_up.wait()),
+        )
         try:
-            await asyncio.wait({answers, given_up}, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                {answers, given_up}, timeout=within_s, return_when=asyncio.FIRST_COMPLETED
+            )
         finally:
             answers.cancel()
             given_up.cancel()
         if not self._answers.is_set():
-            what = "ends at every start" if self._given_up.is_set() else f"does not answer within {within_s:.0f} s"
+            what = (
+                "ends at every start"
+                if self._given_up.is_set()
+                else f"does not answer within {within_s:.0f} s"
+            )
             raise StackError(f"{self.plan.name} {what}. {self.tail()}")
 
     def tail(self) -> str:
@@ -94,7 +115,10 @@ class Component:
             if self._ends >= _HOPELESS:
                 self._given_up.set()
             pause_s = _BACKOFF_S[min(self._ends - 1, len(_BACKOFF_S) - 1)]
-            self._say(f"{self.plan.name} {how}; starting it again" + (f" in {pause_s:g} s (log: {self.plan.log})" if pause_s >= 1 else ""))
+            self._say(
+                f"{self.plan.name} {how}; starting it again"
+                + (f" in {pause_s:g} s (log: {self.plan.log})" if pause_s >= 1 else "")
+            )
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause_s)
 
@@ -133,7 +157,8 @@ class Component:
                 stderr=log,
                 env=dict(self.plan.environment),
                 cwd="/",
-                start_new_session=True,  # ctrl-C in the terminal is for the supervisor, which stops them in order
+                # ctrl-C in the terminal is for the supervisor, which stops them in order
+                start_new_session=True,
                 pass_fds=self.plan.sockets,
             )
         self._process, self.pid, self.created = process, process.pid, born(process.pid)

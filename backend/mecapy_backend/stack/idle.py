@@ -1,4 +1,6 @@
-"""When is a stack idle? Nothing queued, nothing running, and no user's request for a while. Before it: `supervisor`."""
+"""When is a stack idle? Nothing queued, nothing running, and no user's request for a while. Before
+it: `supervisor`.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ class Watch:
         self._last_busy = time.monotonic()
 
     async def until_idle(self, hide: Callable[[bool], None]) -> None:
-        """Returns when the stack is idle. Hides it first and looks again, so that nobody joins a stack that is about to end."""
+        """Returns when the stack is idle. Hides it first and looks again, so that nobody joins a
+        stack that is about to end.
+        """
         if not self._limit_s:
             await asyncio.get_running_loop().create_future()  # never
         while True:

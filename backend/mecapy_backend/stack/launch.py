@@ -1,8 +1,10 @@
-"""Becomes another program that ends when its parent does. Run as a script (`python -I -S launch.py …`), never imported.
+"""Becomes another program that ends when its parent does. Run as a script (`python -I -S launch.py
+…`), never imported.
 
-Where the parent is root it may also lower itself to another user first: PostgreSQL refuses to run as root. It then keeps the one
-capability that lets it walk through folders which only root may enter (its own data may lie below /root).
-Standard library only: it stands between every component and its start. Before it: `programs`, `components`.
+Where the parent is root it may also lower itself to another user first: PostgreSQL refuses to run
+as root. It then keeps the one capability that lets it walk through folders which only root may
+enter (its own data may lie below /root). Standard library only: it stands between every component
+and its start. Before it: `programs`, `components`.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ def main() -> None:
     if options.user:
         _become(libc, options.user, options.group)
     if options.parent and sys.platform == "linux":
-        libc.prctl(_PR_SET_PDEATHSIG, options.signal, 0, 0, 0)  # after the change of user, which would clear it
+        libc.prctl(
+            _PR_SET_PDEATHSIG, options.signal, 0, 0, 0
+        )  # after the change of user, which would clear it
         if os.getppid() != options.parent:  # it died before we could ask to be told
             sys.exit(1)
     argv = options.argv[1:] if options.argv[:1] == ["--"] else options.argv
@@ -41,7 +45,9 @@ def main() -> None:
 def _become(libc: ctypes.CDLL, user: int, group: int) -> None:
     if sys.platform == "linux":
         libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
-    with contextlib.suppress(PermissionError):  # a user namespace may forbid it; then there are none to drop
+    with contextlib.suppress(
+        PermissionError
+    ):  # a user namespace may forbid it; then there are none to drop
         os.setgroups([])
     os.setgid(group)
     os.setuid(user)
@@ -50,7 +56,9 @@ def _become(libc: ctypes.CDLL, user: int, group: int) -> None:
 
 
 def _keep_search(libc: ctypes.CDLL) -> None:
-    """Permitted, effective, inheritable and ambient: CAP_DAC_READ_SEARCH alone. Where root lacks it, there is nothing to keep."""
+    """Permitted, effective, inheritable and ambient: CAP_DAC_READ_SEARCH alone. Where root lacks
+    it, there is nothing to keep.
+    """
     mask = 1 << _CAP_DAC_READ_SEARCH
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     sets = (ctypes.c_uint32 * 6)(mask, mask, mask, 0, 0, 0)

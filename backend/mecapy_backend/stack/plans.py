@@ -1,7 +1,9 @@
-"""What the components of one stack are: their programs, environments and questions for health. Starts nothing.
+"""What the components of one stack are: their programs, environments and questions for health.
+Starts nothing.
 
-The gateway's socket is bound here and handed down, so that its address outlives it: while it is started again, requests wait in the
-socket's queue instead of being refused. Before it: `supervisor`. After it: `component`, `programs`.
+The gateway's socket is bound here and handed down, so that its address outlives it: while it is
+started again, requests wait in the socket's queue instead of being refused. Before it:
+`supervisor`. After it: `component`, `programs`.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from . import answers, programs
 from .component import Plan
 from .roster import Roster
 
-# What of the user's environment the components see. Not the rest: a kernel's variables (MPLBACKEND) or secrets are none of theirs.
+# What of the user's environment the components see. Not the rest: a kernel's variables (MPLBACKEND)
+# or secrets are none of theirs.
 _PASSED = {
     "PATH",
     "HOME",
@@ -51,7 +54,11 @@ def environment(**settings: str) -> dict[str, str]:
 
 def bare_environment() -> dict[str, str]:
     """For PostgreSQL and Valkey, who need none of ours."""
-    return {name: value for name, value in environment().items() if not name.startswith(("MECAPY_", "PYTHON"))}
+    return {
+        name: value
+        for name, value in environment().items()
+        if not name.startswith(("MECAPY_", "PYTHON"))
+    }
 
 
 def postgres(place: Files, run: Path) -> Plan:
@@ -79,7 +86,9 @@ def valkey(place: Files, run: Path) -> Plan:
 
 
 def server_settings(place: Files, database_url: str, redis_url: str, token: str) -> dict[str, str]:
-    """The environment of gateway and worker; what the user set for them (limits, preload, slots) stands."""
+    """The environment of gateway and worker; what the user set for them (limits, preload, slots)
+    stands.
+    """
     ours = {
         "MECAPY_DATABASE_URL": database_url,
         "MECAPY_REDIS_URL": redis_url,
@@ -105,16 +114,22 @@ def gateway(place: Files, listener: socket.socket, url: str, settings: Mapping[s
 
 
 def scratch() -> Path:
-    """Where the workers' tasks write. Not in the data directory: a child that is another user than we must get there."""
+    """Where the workers' tasks write. Not in the data directory: a child that is another user than
+    we must get there.
+    """
     folder = Path(tempfile.mkdtemp(prefix="mecapy-stack-"))
     folder.chmod(0o711)
     return folder
 
 
-def worker(place: Files, number: int, scratch: Path, roster: Roster, settings: Mapping[str, str]) -> Plan:
+def worker(
+    place: Files, number: int, scratch: Path, roster: Roster, settings: Mapping[str, str]
+) -> Plan:
     """The gateway has no part in a worker's work, so it does not need its token."""
     folder = scratch / f"worker-{number}"
-    mine = {name: value for name, value in settings.items() if name != "MECAPY_TOKEN"} | {"TMPDIR": str(folder)}
+    mine = {name: value for name, value in settings.items() if name != "MECAPY_TOKEN"} | {
+        "TMPDIR": str(folder)
+    }
 
     if (first := settings.get("MECAPY_WORKER_PORT", "")).isdigit() and int(first):
         mine["MECAPY_WORKER_PORT"] = str(int(first) + number - 1)
@@ -136,7 +151,9 @@ def worker(place: Files, number: int, scratch: Path, roster: Roster, settings: M
 
 
 def listen(port: int, remembered: Path) -> socket.socket:
-    """A listening socket on loopback: on `port`, else on the port used last time, else on any free one."""
+    """A listening socket on loopback: on `port`, else on the port used last time, else on any free
+    one.
+    """
     wanted = [port] if port else [*_last_port(remembered), 0]
     problem = OSError()
     for candidate in wanted:
@@ -151,7 +168,10 @@ def listen(port: int, remembered: Path) -> socket.socket:
             continue
         remembered.write_text(f"{listener.getsockname()[1]}\n")
         return listener
-    raise StackError(f"port {port} of this machine is not free ({problem.strerror}): choose another with --port, or leave it out")
+    raise StackError(
+        f"port {port} of this machine is not free ({problem.strerror}): choose another with "
+        f"--port, or leave it out"
+    )
 
 
 def _last_port(remembered: Path) -> list[int]:

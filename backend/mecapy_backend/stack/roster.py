@@ -1,7 +1,8 @@
-"""Which workers have reported lately, by pid: how the supervisor knows that a worker is ready, and its id.
+"""Which workers have reported lately, by pid: how the supervisor knows that a worker is ready, and
+its id.
 
-Asked of PostgreSQL and not of the gateway: a request there would look like a user's, and no stack would ever be idle.
-Before it: `plans`, `supervisor`.
+Asked of PostgreSQL and not of the gateway: a request there would look like a user's, and no stack
+would ever be idle. Before it: `plans`, `supervisor`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""Brings a stack's database to the newest schema, and notices cheaply that it already has it: Alembic takes a second to import.
+"""Brings a stack's database to the newest schema, and notices cheaply that it already has it:
+Alembic takes a second to import.
 
-After an upgrade it writes down which migrations this installation knows and what version the database then had; when both are still
-the same there is nothing to do. Before it: `supervisor`. After it: `mecapy migrate`, as a process.
+After an upgrade it writes down which migrations this installation knows and what version the
+database then had; when both are still the same there is nothing to do. Before it: `supervisor`.
+After it: `mecapy migrate`, as a process.
 """
 
 from __future__ import annotations
@@ -36,7 +38,10 @@ async def upgrade(place: Files, url: str, settings: Mapping[str, str]) -> None:
 async def _present(url: str) -> dict[str, Any]:
     known = sorted(path.name for path in _VERSIONS.glob("*.py"))
     try:
-        version = sorted(str(version) for (version,) in await sql.rows(url, "SELECT version_num FROM alembic_version"))
+        version = sorted(
+            str(version)
+            for (version,) in await sql.rows(url, "SELECT version_num FROM alembic_version")
+        )
     except sql.Unanswered:  # the first start
         version = []
     return {"known": known, "version": version}
@@ -68,4 +73,7 @@ async def _migrate(settings: Mapping[str, str]) -> None:
         await process.wait()
         raise
     if process.returncode:
-        raise StackError(f"the database schema could not be brought up to date:\n{said.decode(errors='replace').strip()[-1500:]}")
+        raise StackError(
+            f"the database schema could not be brought up to "
+            f"date:\n{said.decode(errors='replace').strip()[-1500:]}"
+        )

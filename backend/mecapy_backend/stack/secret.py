@@ -1,4 +1,6 @@
-"""Secrets of a stack: made once, kept in its data directory, readable by its user alone. Before it: `programs`, `supervisor`."""
+"""Secrets of a stack: made once, kept in its data directory, readable by its user alone. Before it:
+`programs`, `supervisor`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from pathlib import Path
 
 
 def kept(path: Path) -> str:
-    """The secret in this file; made at first use. Two processes that make it at once agree on one."""
+    """The secret in this file, made at first use. Two processes making it at once agree on one."""
     try:
         return path.read_text().strip()
     except FileNotFoundError:

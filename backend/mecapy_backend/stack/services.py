@@ -1,4 +1,5 @@
-"""One real PostgreSQL or Valkey for a test: started, ready when `start` returns, gone when `stop` returns.
+"""One real PostgreSQL or Valkey for a test: started, ready when `start` returns, gone when `stop`
+returns.
 
 A stack of all components, supervised, is `supervisor`; both run the same programs (`programs`).
 """
@@ -22,9 +23,13 @@ _STOP_S = 20.0
 
 
 class _Service:
-    """A running program. A PostgreSQL restarted by `start` on the same directory has the same data and URL."""
+    """A running program. A PostgreSQL restarted by `start` on the same directory has the same data
+    and URL.
+    """
 
-    def __init__(self, program: programs.Program, process: subprocess.Popen[bytes], temporary: Path | None) -> None:
+    def __init__(
+        self, program: programs.Program, process: subprocess.Popen[bytes], temporary: Path | None
+    ) -> None:
         self.url = program.url
         self.socket = program.socket
         self._program, self._process, self._temporary = program, process, temporary
@@ -53,7 +58,7 @@ class _Service:
 
 
 class Postgres(_Service):
-    """A PostgreSQL server on a unix socket; `url` names its superuser and the database `postgres`."""
+    """A PostgreSQL server on a unix socket; `url` has its superuser and the database `postgres`."""
 
     @classmethod
     def start(cls, directory: Path) -> Postgres:
@@ -69,17 +74,22 @@ class Valkey(_Service):
 
 
 def _start(
-    directory: Path, prepare: Callable[[Path, Path], programs.Program], ready: Callable[[Path], bool]
+    directory: Path,
+    prepare: Callable[[Path, Path], programs.Program],
+    ready: Callable[[Path], bool],
 ) -> tuple[programs.Program, subprocess.Popen[bytes], Path | None]:
     directory = directory.resolve()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     run, temporary = programs.sockets(directory)
     program = prepare(directory, run)
     log = directory / f"{program.name}.log"
-    # A child is told of the end of the *thread* that made it: only the main thread lives as long as we do.
+    # A child is told of the end of the *thread* that made it: only the main thread lives as long as
+    # we do.
     argv = program.launched(with_parent=threading.current_thread() is threading.main_thread())
     with log.open("ab") as out:
-        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=out, stderr=out, cwd="/", start_new_session=True)
+        process = subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=out, stderr=out, cwd="/", start_new_session=True
+        )
     assert process.stdin
     process.stdin.write(program.text)
     process.stdin.close()
@@ -89,6 +99,9 @@ def _start(
         if process.poll() is not None or time.monotonic() > until:
             process.kill()
             process.wait()
-            raise StackError(f"{program.name} does not start; its log {log} ends with:\n{log.read_text(errors='replace')[-1500:]}")
+            raise StackError(
+                f"{program.name} does not start; its log {log} ends "
+                f"with:\n{log.read_text(errors='replace')[-1500:]}"
+            )
         time.sleep(0.01)
     return program, process, run if temporary else None

@@ -1,7 +1,8 @@
-"""The state file of a stack: who runs, written whole at every change; and the end of what a killed supervisor left behind.
+"""The state file of a stack: who runs, written whole at every change; and the end of what a killed
+supervisor left behind.
 
-Only processes whose pid and time of birth were recorded (and what is left of their sessions) are ever signalled, never a name.
-Read by `mecapy_jupyter.stack.datadir`. Before it: `supervisor`.
+Only processes whose pid and time of birth were recorded (and what is left of their sessions) are
+ever signalled, never a name. Read by `mecapy_jupyter.stack.datadir`. Before it: `supervisor`.
 """
 
 from __future__ import annotations
@@ -33,13 +34,19 @@ def write(place: Files, state: dict[str, Any]) -> None:
 
 
 def sweep(place: Files) -> int:
-    """Ends every component a dead supervisor left behind, and forgets it. Returns how many there were. Hold the lock."""
+    """Ends every component a dead supervisor left behind, and forgets it. Returns how many there
+    were. Hold the lock.
+    """
     state = recorded(place)
     if not state:
         return 0
     left = [part for part in state["components"] if lives(part["pid"], part["created"])]
     for part in sorted(left, key=lambda part: _ORDER.get(part["name"], 0)):
-        end(part["pid"], part["created"], signal.SIGINT if part["name"] == "postgres" else signal.SIGTERM)
+        end(
+            part["pid"],
+            part["created"],
+            signal.SIGINT if part["name"] == "postgres" else signal.SIGTERM,
+        )
     for part in state["components"]:
         end_session(part["pid"], part["created"])
     for folder in state.get("temporary", ()):
@@ -49,7 +56,9 @@ def sweep(place: Files) -> int:
 
 
 def end(pid: int, since: float, number: signal.Signals) -> None:
-    """Asks a process to end, makes it end, waits until it has. (Not until it is reaped: that is for its parent, whoever that is.)"""
+    """Asks a process to end, makes it end, waits until it has. (Not until it is reaped: that is for
+    its parent, whoever that is.)
+    """
     for attempt in (number, signal.SIGKILL):
         with contextlib.suppress(OSError):
             os.kill(pid, attempt)
@@ -63,7 +72,9 @@ def end(pid: int, since: float, number: signal.Signals) -> None:
 
 
 def end_session(leader: int, since: float) -> None:
-    """Kills what is left of a session whose leader has ended. A newer process that got the same pid is left alone."""
+    """Kills what is left of a session whose leader has ended. A newer process that got the same pid
+    is left alone.
+    """
     if (now := born(leader)) and abs(now - since) >= 1.0:
         return
     for process in psutil.process_iter():
@@ -73,7 +84,9 @@ def end_session(leader: int, since: float) -> None:
 
 
 def bounded(log: Path, limit_bytes: int) -> None:
-    """Keeps a component's log and one older one within twice the limit. The component goes on writing: it appends."""
+    """Keeps a component's log and one older one within twice the limit. The component goes on
+    writing: it appends.
+    """
     with contextlib.suppress(OSError):
         if log.stat().st_size > limit_bytes:
             shutil.copyfile(log, log.with_suffix(".log.1"))

@@ -1,8 +1,8 @@
-"""Keeps a whole stack running on one machine: `mecapy up`. It starts the components in the order they need each other, starts again
-what dies, writes down who runs, and stops everything in order.
+"""Keeps a whole stack running on one machine: `mecapy up`. It starts the components in the order
+they need each other, starts again what dies, writes down who runs, and stops everything in order.
 
-Holds the lock of its data directory as long as it lives; only it writes the state file. Before it: `up` (the command).
-After it: `plans` (what the components are), `component` (one process), `state`.
+Holds the lock of its data directory as long as it lives; only it writes the state file. Before it:
+`up` (the command). After it: `plans` (what the components are), `component` (one process), `state`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,13 @@ class Options:
 class Supervisor:
     """One stack, from `run` to its end. `say` gets one line per thing worth knowing."""
 
-    def __init__(self, place: Files, options: Options, say: Callable[[str], None], ready: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        place: Files,
+        options: Options,
+        say: Callable[[str], None],
+        ready: Callable[[str, str], None],
+    ) -> None:
         self._place, self._options, self._say, self._tell_ready = place, options, say, ready
         self._components: list[Component] = []
         self._stop = asyncio.Event()
@@ -53,7 +59,9 @@ class Supervisor:
         self._roster: Roster | None = None
 
     async def run(self) -> None:
-        """Until a signal, idleness, or a component that will not start (`StackError`). Nothing is left when it returns."""
+        """Until a signal, idleness, or a component that will not start (`StackError`). Nothing is
+        left when it returns.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._asked_to_stop)
@@ -77,7 +85,9 @@ class Supervisor:
                 shutil.rmtree(folder, ignore_errors=True)
             self._place.state.unlink(missing_ok=True)
 
-    async def _until_stopped(self, lives: asyncio.TaskGroup, run: Path, listener: socket.socket) -> None:
+    async def _until_stopped(
+        self, lives: asyncio.TaskGroup, run: Path, listener: socket.socket
+    ) -> None:
         stopping = asyncio.create_task(self._stop.wait())
         starting = asyncio.create_task(self._start(lives, run, listener))
         idling: asyncio.Task[None] | None = None
@@ -96,10 +106,14 @@ class Supervisor:
         finally:
             await _cancelled(starting, stopping, idling)
 
-    async def _start(self, lives: asyncio.TaskGroup, run: Path, listener: socket.socket) -> tuple[str, idle.Watch]:
-        """In the order they need each other; returns the token, and who notices idleness, once a task could run.
+    async def _start(
+        self, lives: asyncio.TaskGroup, run: Path, listener: socket.socket
+    ) -> tuple[str, idle.Watch]:
+        """In the order they need each other; returns the token, and who notices idleness, once a
+        task could run.
 
-        A worker imports for longer than it takes to make a database and its tables: it is the first to start.
+        A worker imports for longer than it takes to make a database and its tables: it is the first
+        to start.
         """
         place = self._place
         token = await asyncio.to_thread(kept, place.token)
@@ -108,7 +122,10 @@ class Supervisor:
         queue_url = await asyncio.to_thread(programs.valkey_url, place.data, run)
         settings = plans.server_settings(place, database_url, queue_url, token)
         roster = self._roster = Roster(database_url)
-        workers = [plans.worker(place, number + 1, self._scratch, roster, settings) for number in range(self._options.worker_count)]
+        workers = [
+            plans.worker(place, number + 1, self._scratch, roster, settings)
+            for number in range(self._options.worker_count)
+        ]
         first = self._add(lives, workers[0])
         database = self._add(lives, plans.postgres(place, run))
         queue = self._add(lives, plans.valkey(place, run))
@@ -145,12 +162,17 @@ class Supervisor:
         self._write()
 
     def _write(self) -> None:
-        """A disk that is full ends no stack: what runs goes on, and the file is written at the next change that finds room."""
+        """A disk that is full ends no stack: what runs goes on, and the file is written at the next
+        change that finds room.
+        """
         try:
             state.write(self._place, self._described())
         except OSError as problem:
             if not self._unwritten:
-                self._say(f"could not write down who runs ({problem.strerror or problem}): make room on the disk of {self._place.data}")
+                self._say(
+                    f"could not write down who runs ({problem.strerror or problem}): make room on "
+                    f"the disk of {self._place.data}"
+                )
             self._unwritten = True
         else:
             self._unwritten = False

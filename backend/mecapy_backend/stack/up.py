@@ -1,4 +1,6 @@
-"""`mecapy up`: one supervisor per data directory, its lines on standard output. Before it: `mecapy_jupyter.cli`. After it: `supervisor`."""
+"""`mecapy up`: one supervisor per data directory, its lines on standard output. Before it:
+`mecapy_jupyter.cli`. After it: `supervisor`.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ ALREADY_RUNNING = 3
 
 
 def up(place: Files, options: Options, ready_fd: int = -1) -> int:
-    """Runs the stack until it is told to stop. Returns the exit code; `ready_fd` gets a line once the stack serves."""
+    """Runs the stack until it is told to stop. Returns the exit code; `ready_fd` gets a line once
+    the stack serves.
+    """
     with _ready_pipe(ready_fd) as told:
         try:
             place.data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -31,7 +35,11 @@ def up(place: Files, options: Options, ready_fd: int = -1) -> int:
                     return _already(place)
                 if state.sweep(place):
                     say("ended what an earlier stack left behind")
-                asyncio.run(Supervisor(place, options, say, lambda url, token: _serving(url, token, told)).run())
+                asyncio.run(
+                    Supervisor(
+                        place, options, say, lambda url, token: _serving(url, token, told)
+                    ).run()
+                )
         except (MecapyError, OSError) as problem:
             print(f"mecapy up: {problem}", file=sys.stderr, flush=True)
             return 1
@@ -63,17 +71,25 @@ def _serving(url: str, token: str, told: list[int]) -> None:
 def _already(place: Files) -> int:
     there = running(place)
     where = f" at {there['url']} (pid {there['supervisor']['pid']})" if there else ""
-    print(f"mecapy up: a stack already runs on {place.data}{where}; `mecapy down` stops it", file=sys.stderr, flush=True)
+    print(
+        f"mecapy up: a stack already runs on {place.data}{where}; `mecapy down` stops it",
+        file=sys.stderr,
+        flush=True,
+    )
     return ALREADY_RUNNING
 
 
 @contextmanager
 def _locked(place: Files) -> Generator[bool]:
-    """Holds the stack's lock; False when another supervisor does. The kernel frees it however we end."""
+    """Holds the stack's lock; False when another supervisor does. The kernel frees it however we
+    end.
+    """
     try:
         file = place.lock.open("a")
     except OSError as problem:
-        raise StackError(f"cannot write to {place.data} ({problem.strerror}): choose another folder with --data") from None
+        raise StackError(
+            f"cannot write to {place.data} ({problem.strerror}): choose another folder with --data"
+        ) from None
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -85,7 +101,9 @@ def _locked(place: Files) -> Generator[bool]:
 
 @contextmanager
 def _ready_pipe(number: int) -> Generator[list[int]]:
-    """The pipe a waiting notebook reads: closed unwritten, it says that we ended. No component inherits it."""
+    """The pipe a waiting notebook reads: closed unwritten, it says that we ended. No component
+    inherits it.
+    """
     if number < 0:
         yield []
         return

@@ -1,7 +1,8 @@
-"""Personal API tokens: made, listed, revoked, found by their digest. The token itself is shown once and never stored.
+"""Personal API tokens: made, listed, revoked, found by their digest. The token itself is shown once
+and never stored.
 
-A plain SHA-256 is enough: 256 random bits cannot be guessed, so there is nothing for a slow hash to protect.
-Called by `auth` and `routes.tokens`.
+A plain SHA-256 is enough: 256 random bits cannot be guessed, so there is nothing for a slow hash to
+protect. Called by `auth` and `routes.tokens`.
 """
 
 from __future__ import annotations
@@ -53,18 +54,33 @@ _COLUMNS = (_t.id, _t.name, _t.scopes, _t.created_at, _t.expires_at, _t.used_at)
 
 
 async def create(
-    db: AsyncEngine, owner: str, name: str, scopes: Sequence[str], expires_at: datetime | None, most: int
+    db: AsyncEngine,
+    owner: str,
+    name: str,
+    scopes: Sequence[str],
+    expires_at: datetime | None,
+    most: int,
 ) -> tuple[ApiToken, str] | None:
     """A new token and, this once, what to send. None: the owner has as many as one may."""
     token = PREFIX + secrets.token_urlsafe(32)
     held = sa.select(sa.func.count()).where(_t.owner == owner, _valid).scalar_subquery()
     values: dict[str, Any] = {
-        "id": str(uuid.uuid4()), "owner": owner, "name": name, "digest": sha256(token.encode()).digest(), "scopes": list(scopes),
+        "id": str(uuid.uuid4()),
+        "owner": owner,
+        "name": name,
+        "digest": sha256(token.encode()).digest(),
+        "scopes": list(scopes),
         "expires_at": expires_at,
-    }  # fmt: skip
-    row = sa.select(*[sa.literal(value, _t[column].type) for column, value in values.items()]).where(held < most)
+    }
+    row = sa.select(
+        *[sa.literal(value, _t[column].type) for column, value in values.items()]
+    ).where(held < most)
     async with db.connect() as connection:
-        made = (await connection.execute(sa.insert(api_tokens).from_select(list(values), row).returning(*_COLUMNS))).first()
+        made = (
+            await connection.execute(
+                sa.insert(api_tokens).from_select(list(values), row).returning(*_COLUMNS)
+            )
+        ).first()
     return (ApiToken(*made), token) if made else None
 
 
@@ -77,7 +93,11 @@ async def listed(db: AsyncEngine, owner: str) -> list[ApiToken]:
 
 async def revoke(db: AsyncEngine, owner: str, token_id: str) -> bool:
     """False: the owner has no such token (any more)."""
-    change = sa.update(api_tokens).where(_t.id == token_id, _t.owner == owner, _t.revoked_at.is_(None)).values(revoked_at=_now)
+    change = (
+        sa.update(api_tokens)
+        .where(_t.id == token_id, _t.owner == owner, _t.revoked_at.is_(None))
+        .values(revoked_at=_now)
+    )
     async with db.connect() as connection:
         return (await connection.execute(change.returning(_t.id))).first() is not None
 
@@ -86,8 +106,12 @@ async def find(db: AsyncEngine, digest: bytes) -> Found | None:
     """Whose it is and what it may, if it is accepted. Notes its use, once a minute."""
     expires_s = sa.func.coalesce(sa.extract("epoch", _t.expires_at), _NEVER_S)
     query = sa.select(_u.id, _u.organisation, _u.role, _u.disabled, _t.scopes, expires_s)
-    query = query.join_from(api_tokens, users, _t.owner == _u.id).where(_t.digest == digest, _valid, _u.issuer != DELETED)
-    used = sa.update(api_tokens).where(_t.digest == digest, sa.or_(_t.used_at.is_(None), _t.used_at < _now - _USED_EVERY))
+    query = query.join_from(api_tokens, users, _t.owner == _u.id).where(
+        _t.digest == digest, _valid, _u.issuer != DELETED
+    )
+    used = sa.update(api_tokens).where(
+        _t.digest == digest, sa.or_(_t.used_at.is_(None), _t.used_at < _now - _USED_EVERY)
+    )
     async with db.connect() as connection:
         row = (await connection.execute(query)).first()
         if row is None:

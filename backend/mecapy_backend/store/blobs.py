@@ -1,7 +1,8 @@
-"""Bytes, named by their BLAKE3 digest inside their owner's own space. Knows no task and opens no pickle.
+"""Bytes, named by their BLAKE3 digest inside their owner's own space. Knows no task and opens no
+pickle.
 
-Used by `routes.blobs` and by the worker. `open_store` picks `FileStore` (`files`) or `S3Store` (`s3`); which blobs exist for
-the gateway stands in the table (`blob_rows`).
+Used by `routes.blobs` and by the worker. `open_store` picks `FileStore` (`files`) or `S3Store`
+(`s3`); which blobs exist for the gateway stands in the table (`blob_rows`).
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ class TooLong(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where clients of the same machine and user leave bytes for us, and where they find ours (`blobs`/first two digits/digest)."""
+    """Where clients of the same machine and user leave bytes for us, and where they find ours
+    (`blobs`/first two digits/digest).
+    """
 
     incoming: Path
     blobs: Path
@@ -44,7 +47,9 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """A multipart upload that has begun: PUT each `part_bytes` of the blob to the next of the presigned `urls`, within `valid_s`."""
+    """A multipart upload that has begun: PUT each `part_bytes` of the blob to the next of the
+    presigned `urls`, within `valid_s`.
+    """
 
     upload: str
     part_bytes: int
@@ -63,7 +68,9 @@ class Listed:
 
 
 Within = Callable[[str, int], AbstractAsyncContextManager[None]]
-"""Entered with digest and size around the moment in which checked bytes become a blob; see `blob_rows.storing`."""
+"""Entered with digest and size around the moment in which checked bytes become a blob; see
+`blob_rows.storing`.
+"""
 
 
 @asynccontextmanager
@@ -76,12 +83,18 @@ class BlobStore(Protocol):
     """What gateway and worker ask of a store. A blob that is not there raises FileNotFoundError."""
 
     direct_uploads: bool
-    """Clients put bytes there without the gateway, so a blob may be stored that its table does not know yet."""
+    """Clients put bytes there without the gateway, so a blob may be stored that its table does not
+    know yet.
+    """
 
     async def has(self, owner: str, digest: str) -> bool: ...
     async def size(self, owner: str, digest: str) -> int | None: ...
-    async def write(self, owner: str, digest: str, chunks: AsyncIterator[bytes], within: Within = ...) -> int:
-        """Store a stream; its size. WrongDigest, or whatever the stream raises, leaves nothing behind."""
+    async def write(
+        self, owner: str, digest: str, chunks: AsyncIterator[bytes], within: Within = ...
+    ) -> int:
+        """Store a stream; its size. WrongDigest, or whatever the stream raises, leaves nothing
+        behind.
+        """
         ...
 
     def read(self, owner: str, digest: str) -> AsyncIterator[bytes]: ...
@@ -90,7 +103,9 @@ class BlobStore(Protocol):
         ...
 
     async def adopt(self, owner: str, path: Path, within: Within = ...) -> tuple[str, int]:
-        """Take over a finished file: (digest, size). Whoever wrote it must be dead, or it could change afterwards."""
+        """Take over a finished file: (digest, size). Whoever wrote it must be dead, or it could
+        change afterwards.
+        """
         ...
 
     async def delete(self, owner: str, digest: str) -> None: ...
@@ -110,12 +125,18 @@ class BlobStore(Protocol):
         """The same for a large blob in parts, several at a time; None: not here."""
         ...
 
-    async def part_urls(self, owner: str, digest: str, size: int, upload: str, first: int) -> Parts | None:
-        """Fresh URLs for an upload that takes longer than they are valid: for its parts from the `first` on, counted from 0."""
+    async def part_urls(
+        self, owner: str, digest: str, size: int, upload: str, first: int
+    ) -> Parts | None:
+        """Fresh URLs for an upload that takes longer than they are valid: for its parts from the
+        `first` on, counted from 0.
+        """
         ...
 
     async def end_parts(self, owner: str, digest: str, upload: str, etags: list[str]) -> bool:
-        """All parts are there: `etags` are the store's answers to them, in order. False: no such upload, or these are not its parts."""
+        """All parts are there: `etags` are the store's answers to them, in order. False: no such
+        upload, or these are not its parts.
+        """
         ...
 
     async def abort_parts(self, owner: str, digest: str, upload: str) -> None:
@@ -127,12 +148,18 @@ class BlobStore(Protocol):
         """For clients that share a disk with us; None: this store is none."""
         ...
 
-    async def take(self, owner: str, name: str, max_bytes: int, within: Within = ...) -> tuple[str, int]:
-        """Take over a file that a client left in `place`: (digest, size). FileNotFoundError, or TooLong and nothing is kept."""
+    async def take(
+        self, owner: str, name: str, max_bytes: int, within: Within = ...
+    ) -> tuple[str, int]:
+        """Take over a file that a client left in `place`: (digest, size). FileNotFoundError, or
+        TooLong and nothing is kept.
+        """
         ...
 
 
-def open_store(url: str, *, endpoint_url: str = "", cache_dir: str = "", cache_bytes: int = 20 * 10**9) -> BlobStore:
+def open_store(
+    url: str, *, endpoint_url: str = "", cache_dir: str = "", cache_bytes: int = 20 * 10**9
+) -> BlobStore:
     """`file:///directory` or `s3://bucket/prefix`. ValueError for anything else."""
     parts = urlsplit(url)
     if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
@@ -149,7 +176,9 @@ def open_store(url: str, *, endpoint_url: str = "", cache_dir: str = "", cache_b
         local = FileStore(cache)
         local.recover()
         return S3Store(parts.netloc, parts.path.strip("/"), endpoint_url, local, cache_bytes)
-    raise ValueError(f"MECAPY_BLOB_URL must be file:///directory or s3://bucket/prefix, not {url!r}")
+    raise ValueError(
+        f"MECAPY_BLOB_URL must be file:///directory or s3://bucket/prefix, not {url!r}"
+    )
 
 
 def relative(owner: str, digest: str) -> str:
@@ -163,11 +192,17 @@ def split(below: str) -> tuple[str, str] | None:
     """Owner and digest of what `relative` made; None for any other name."""
     owner, _, rest = below.partition("/")
     digest = rest[3:]
-    return (owner, digest) if _OWNER.fullmatch(owner) and _DIGEST.fullmatch(digest) and rest == f"{digest[:2]}/{digest}" else None
+    return (
+        (owner, digest)
+        if _OWNER.fullmatch(owner)
+        and _DIGEST.fullmatch(digest)
+        and rest == f"{digest[:2]}/{digest}"
+        else None
+    )
 
 
 def plain_name(name: str) -> str:
-    """The name of a file left in `Place.incoming`. BadName for anything that could lead elsewhere."""
+    """The name of a file left in `Place.incoming`. BadName for what could lead elsewhere."""
     if not _NAME.fullmatch(name):
         raise BadName("a file's name is 32 hexadecimal digits, in lower case")
     return name

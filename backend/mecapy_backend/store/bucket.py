@@ -1,7 +1,8 @@
-"""One bucket of an S3 server, below one prefix: what we ask of boto3, in calls that block. Knows no digest and no owner.
+"""One bucket of an S3 server, below one prefix: what we ask of boto3, in calls that block. Knows no
+digest and no owner.
 
-Several parts at a time go both ways (boto3's transfer manager); for clients, URLs are signed with which they do the same
-themselves. Used by `s3`, in threads.
+Several parts at a time go both ways (boto3's transfer manager); for clients, URLs are signed with
+which they do the same themselves. Used by `s3`, in threads.
 """
 
 from __future__ import annotations
@@ -27,7 +28,11 @@ class Bucket:
     """An object that is not there raises FileNotFoundError."""
 
     def __init__(self, name: str, prefix: str, endpoint_url: str) -> None:
-        self._name, self._prefix, self._endpoint_url = name, f"{prefix}/" if prefix else "", endpoint_url
+        self._name, self._prefix, self._endpoint_url = (
+            name,
+            f"{prefix}/" if prefix else "",
+            endpoint_url,
+        )
         self._made = cast(Any, None)
         self._making = threading.Lock()
 
@@ -35,7 +40,9 @@ class Bucket:
     def _s3(self) -> Any:
         with self._making:  # at first use, in a thread: it reads files
             if self._made is None:
-                options: dict[str, Any] = {"s3": {"addressing_style": "path"}} if self._endpoint_url else {}
+                options: dict[str, Any] = (
+                    {"s3": {"addressing_style": "path"}} if self._endpoint_url else {}
+                )
                 config = Config(
                     signature_version="s3v4",
                     connect_timeout=3,
@@ -46,9 +53,17 @@ class Bucket:
                     max_pool_connections=CONNECTIONS,
                     **options,
                 )
-                region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-                session: Any = boto3.Session()  # of our own: boto3's keeps the first credentials that this process had
-                self._made = session.client("s3", endpoint_url=self._endpoint_url or None, region_name=region, config=config)
+                region = (
+                    os.environ.get("AWS_REGION")
+                    or os.environ.get("AWS_DEFAULT_REGION")
+                    or "us-east-1"
+                )
+                session: Any = (
+                    boto3.Session()
+                )  # of our own: boto3's keeps the first credentials that this process had
+                self._made = session.client(
+                    "s3", endpoint_url=self._endpoint_url or None, region_name=region, config=config
+                )
             return self._made
 
     def _at(self, key: str) -> dict[str, str]:
@@ -88,9 +103,15 @@ class Bucket:
 
     def objects(self) -> Iterator[tuple[str, int, float]]:
         """Key, size and time of every object, page by page."""
-        for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=self._prefix):
+        for page in self._s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self._name, Prefix=self._prefix
+        ):
             for one in page.get("Contents", ()):
-                yield str(one["Key"]).removeprefix(self._prefix), int(one["Size"]), one["LastModified"].timestamp()
+                yield (
+                    str(one["Key"]).removeprefix(self._prefix),
+                    int(one["Size"]),
+                    one["LastModified"].timestamp(),
+                )
 
     def upload_url(self, key: str, size: int) -> str:
         """To PUT exactly so many bytes to: their number is part of what is signed."""
@@ -104,20 +125,30 @@ class Bucket:
         return str(self._s3.create_multipart_upload(**self._at(key))["UploadId"])
 
     def part_urls(self, key: str, size: int, upload: str, first: int) -> tuple[int, list[str]]:
-        """The size of its parts (the last may be smaller), and a URL for each from the `first` on, counted from 0."""
+        """The size of its parts (the last may be smaller), and a URL for each from the `first` on,
+        counted from 0.
+        """
         part_bytes = max(_PART_BYTES, -(-size // _MOST_PARTS))
         urls = list[str]()
         for start in range(first * part_bytes, size, part_bytes):
             number, length = start // part_bytes + 1, min(part_bytes, size - start)
-            part: dict[str, Any] = {"UploadId": upload, "PartNumber": number, "ContentLength": length}
+            part: dict[str, Any] = {
+                "UploadId": upload,
+                "PartNumber": number,
+                "ContentLength": length,
+            }
             urls.append(self._presigned("upload_part", self._at(key) | part))
         return part_bytes, urls
 
     def end_parts(self, key: str, upload: str, etags: list[str]) -> bool:
-        """Make the parts an object. False: there is no such upload (any more), or these are not its parts."""
+        """Make the parts an object. False: there is no such upload (any more), or these are not its
+        parts.
+        """
         parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, 1)]
         try:
-            self._s3.complete_multipart_upload(**self._at(key), UploadId=upload, MultipartUpload={"Parts": parts})
+            self._s3.complete_multipart_upload(
+                **self._at(key), UploadId=upload, MultipartUpload={"Parts": parts}
+            )
         except ClientError as refused:
             if 400 <= _status(refused) < 500:
                 return False
@@ -132,15 +163,23 @@ class Bucket:
                 raise
 
     def abort_old(self, older_s: float) -> None:
-        """Abort multipart uploads that nobody will finish: their parts take room and show in no listing of objects."""
-        for page in self._s3.get_paginator("list_multipart_uploads").paginate(Bucket=self._name, Prefix=self._prefix):
+        """Abort multipart uploads that nobody will finish: their parts take room and show in no
+        listing of objects.
+        """
+        for page in self._s3.get_paginator("list_multipart_uploads").paginate(
+            Bucket=self._name, Prefix=self._prefix
+        ):
             for one in page.get("Uploads", ()):
                 if one["Initiated"].timestamp() < time.time() - older_s:
-                    self.abort_parts(str(one["Key"]).removeprefix(self._prefix), str(one["UploadId"]))
+                    self.abort_parts(
+                        str(one["Key"]).removeprefix(self._prefix), str(one["UploadId"])
+                    )
 
     def _presigned(self, method: str, parameters: dict[str, Any]) -> str:
         """For one method, one key and, where bytes are sent, their number."""
-        return str(self._s3.generate_presigned_url(method, Params=parameters, ExpiresIn=PRESIGNED_S))
+        return str(
+            self._s3.generate_presigned_url(method, Params=parameters, ExpiresIn=PRESIGNED_S)
+        )
 
 
 def _gone(refused: Any, key: str) -> Exception:

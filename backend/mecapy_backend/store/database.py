@@ -19,7 +19,9 @@ from sqlalchemy.util.concurrency import greenlet_spawn
 from . import jsontext
 
 AWAY = (DBAPIError, PoolTimeout, OSError)
-"""What a statement raises where PostgreSQL does not answer; asyncpg's refused connections and time-outs are OSErrors."""
+"""What a statement raises where PostgreSQL does not answer; asyncpg's refused connections and
+time-outs are OSErrors.
+"""
 
 
 def driver_url(url: str) -> sa.URL:
@@ -28,10 +30,15 @@ def driver_url(url: str) -> sa.URL:
 
 
 def opener(url: str, **options: Any) -> Callable[[], Awaitable[Any]]:
-    """What opens one connection. The driver reads the URL by itself: it knows what libpq's users write there (`sslmode`, `sslrootcert`,
-    `application_name`, …), SQLAlchemy does not."""
-    plain = sa.make_url(url).set(drivername="postgresql").difference_update_query(["connect_timeout"])  # ours holds
-    return partial(cast(Any, asyncpg).connect, plain.render_as_string(hide_password=False), **options)
+    """What opens one connection. The driver reads the URL by itself: it knows what libpq's users
+    write there (`sslmode`, `sslrootcert`, `application_name`, …), SQLAlchemy does not.
+    """
+    plain = (
+        sa.make_url(url).set(drivername="postgresql").difference_update_query(["connect_timeout"])
+    )  # ours holds
+    return partial(
+        cast(Any, asyncpg).connect, plain.render_as_string(hide_password=False), **options
+    )
 
 
 def connect(url: str, *, command_timeout_s: float = 10.0, pool_size: int = 10) -> AsyncEngine:
@@ -50,9 +57,12 @@ def connect(url: str, *, command_timeout_s: float = 10.0, pool_size: int = 10) -
     )
 
 
-async def first(db: AsyncEngine, statement: sa.Executable, values: dict[str, Any] | None = None) -> Any:
-    """One statement; its first row, or None. All of it in one greenlet: an AsyncConnection begins one for each of its steps,
-    and a task for its end, which took longer than the statement does."""
+async def first(
+    db: AsyncEngine, statement: sa.Executable, values: dict[str, Any] | None = None
+) -> Any:
+    """One statement; its first row, or None. All of it in one greenlet: an AsyncConnection begins
+    one for each of its steps, and a task for its end, which took longer than the statement does.
+    """
 
     def run() -> Any:
         with db.sync_engine.connect() as connection:

@@ -1,12 +1,14 @@
 """The object store as a directory: blobs are files that nobody changes once they have their name.
 
-Bytes that come over a connection are hashed as they grow (`Partial`). A file that is already on this disk, left by a client of
-the same user or by a dead child, is hashed where it lies and renamed: nothing is copied, and no digest is believed unchecked.
+Bytes that come over a connection are hashed as they grow (`Partial`). A file that is already on
+this disk, left by a client of the same user or by a dead child, is hashed where it lies and
+renamed: nothing is copied, and no digest is believed unchecked.
 
-What is promised: killing any process loses no blob, and nobody is ever given other bytes than the digest names. What came over a
-connection is on disk before the answer; what was renamed is written out beside the work, so the machine's own end (a power cut)
-may cost the blobs of its last seconds. `recover` removes these at the next start, before anybody could read zeros from them.
-Made by `blobs.open_store`; S3 uses it as its cache.
+What is promised: killing any process loses no blob, and nobody is ever given other bytes than the
+digest names. What came over a connection is on disk before the answer; what was renamed is written
+out beside the work, so the machine's own end (a power cut) may cost the blobs of its last seconds.
+`recover` removes these at the next start, before anybody could read zeros from them. Made by
+`blobs.open_store`; S3 uses it as its cache.
 """
 
 from __future__ import annotations
@@ -21,7 +23,18 @@ from pathlib import Path
 
 from mecapy_jupyter.stack.datadir import boot
 
-from .blobs import CHUNK_BYTES, Listed, Parts, Place, Within, alone, blocks, plain_name, relative, split
+from .blobs import (
+    CHUNK_BYTES,
+    Listed,
+    Parts,
+    Place,
+    Within,
+    alone,
+    blocks,
+    plain_name,
+    relative,
+    split,
+)
 from .partial import Partial, examine, rename
 from .rounds import Rounds
 from .writeout import to_disk
@@ -40,13 +53,19 @@ class FileStore:
         self._syncing: dict[Path, asyncio.Future[None]] = {}
 
     def recover(self) -> list[str]:
-        """After the machine started anew: remove what its end has left half written; which blobs. Nothing to do otherwise."""
+        """After the machine started anew: remove what its end has left half written; which blobs.
+        Nothing to do otherwise.
+        """
         start, seen = boot(), self.root / ".boot"
         if not start or (seen.exists() and seen.read_text() == start):
             return []
         blobs = list(self._all()) if seen.exists() else []
         last = max((blob.modified_at for blob in blobs), default=0.0)
-        young = [self.path(blob.owner, blob.digest) for blob in blobs if blob.modified_at > last - _WRITTEN_OUT_S]
+        young = [
+            self.path(blob.owner, blob.digest)
+            for blob in blobs
+            if blob.modified_at > last - _WRITTEN_OUT_S
+        ]
         bad = [path for path in young if not _whole(path)]
         for path in bad:
             path.unlink(missing_ok=True)
@@ -66,7 +85,9 @@ class FileStore:
         except FileNotFoundError:
             return None
 
-    async def write(self, owner: str, digest: str, chunks: AsyncIterator[bytes], within: Within = alone) -> int:
+    async def write(
+        self, owner: str, digest: str, chunks: AsyncIterator[bytes], within: Within = alone
+    ) -> int:
         target = self.path(owner, digest)
         partial = await asyncio.to_thread(Partial, self.root)
         try:
@@ -88,18 +109,24 @@ class FileStore:
             os.close(fd)
 
     async def open(self, owner: str, digest: str) -> int:
-        return await asyncio.to_thread(os.open, self.path(owner, digest), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        return await asyncio.to_thread(
+            os.open, self.path(owner, digest), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+        )
 
     async def adopt(self, owner: str, path: Path, within: Within = alone) -> tuple[str, int]:
         digest, size, ours = await asyncio.to_thread(examine, path, own=True)
         return await self._keep(owner, path, digest, size, ours, within)
 
-    async def _keep(self, owner: str, path: Path, digest: str, size: int, ours: bool, within: Within) -> tuple[str, int]:
+    async def _keep(
+        self, owner: str, path: Path, digest: str, size: int, ours: bool, within: Within
+    ) -> tuple[str, int]:
         target = self.path(owner, digest)
         partial = await asyncio.to_thread(self._own, path, digest, ours)
         try:
             async with within(digest, size):
-                await asyncio.to_thread(rename, partial.path if isinstance(partial, Partial) else partial, target)
+                await asyncio.to_thread(
+                    rename, partial.path if isinstance(partial, Partial) else partial, target
+                )
         finally:
             if isinstance(partial, Partial):
                 await asyncio.to_thread(partial.discard)
@@ -107,7 +134,9 @@ class FileStore:
         return digest, size
 
     def _own(self, path: Path, digest: str, ours: bool) -> Path | Partial:
-        """The file itself, ready to be renamed; or a copy, where others could change it or it lies on another disk."""
+        """The file itself, ready to be renamed; or a copy, where others could change it or it lies
+        on another disk.
+        """
         if ours and path.stat().st_dev == self._device():
             path.chmod(0o400)
             return path
@@ -133,7 +162,9 @@ class FileStore:
         return self.root.stat().st_dev
 
     def _to_disk(self, path: Path) -> None:
-        """Write it out beside the work: a task does not wait for the disk. Until then a power cut may cost the blob."""
+        """Write it out beside the work: a task does not wait for the disk. Until then a power cut
+        may cost the blob.
+        """
         if self._syncing.get(path) is None:
             self._syncing[path] = writing = asyncio.ensure_future(asyncio.to_thread(_sync, path))
             writing.add_done_callback(lambda _: self._syncing.pop(path, None))
@@ -145,13 +176,16 @@ class FileStore:
         blobs = self.path(owner, "0" * 64).parent.parent
         every = self.root / ".incoming"
         every.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Named by chance, once for each store: a client of another machine cannot take a folder of its own for ours.
+        # Named by chance, once for each store: a client of another machine cannot take a folder of
+        # its own for ours.
         store = min(every.iterdir(), default=None) or every / uuid.uuid4().hex
         incoming = store / owner
         incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
         return Place(incoming, blobs)
 
-    async def take(self, owner: str, name: str, max_bytes: int, within: Within = alone) -> tuple[str, int]:
+    async def take(
+        self, owner: str, name: str, max_bytes: int, within: Within = alone
+    ) -> tuple[str, int]:
         path = (await asyncio.to_thread(self._place, owner)).incoming / plain_name(name)
         try:
             digest, size, ours = await asyncio.to_thread(examine, path, max_bytes)
@@ -187,7 +221,9 @@ class FileStore:
     async def begin_parts(self, owner: str, digest: str, size: int) -> Parts | None:
         return None
 
-    async def part_urls(self, owner: str, digest: str, size: int, upload: str, first: int) -> Parts | None:
+    async def part_urls(
+        self, owner: str, digest: str, size: int, upload: str, first: int
+    ) -> Parts | None:
         return None
 
     async def end_parts(self, owner: str, digest: str, upload: str, etags: list[str]) -> bool:

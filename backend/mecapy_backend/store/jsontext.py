@@ -1,4 +1,5 @@
-"""JSON text as the store keeps it: what PostgreSQL and every client can read, whatever a cell printed or returned.
+"""JSON text as the store keeps it: what PostgreSQL and every client can read, whatever a cell
+printed or returned.
 
 Used by `database` (JSON columns), `events` and the routes' answers.
 """
@@ -21,14 +22,16 @@ class Encoded(str):
 def encode(value: Any) -> Encoded:
     """Strict JSON in ASCII. ValueError for NaN, infinities and integers too long to write.
 
-    ASCII, because event streams are split into lines and some clients also split at U+2028 or U+0085, and because
-    lone surrogates (a cell may print them) survive as escapes.
+    ASCII, because event streams are split into lines and some clients also split at U+2028 or
+    U+0085, and because lone surrogates (a cell may print them) survive as escapes.
     """
     return Encoded(json.dumps(value, separators=(",", ":"), allow_nan=False))
 
 
 def dumps(value: Any) -> str:
-    """Like `encode`, for values that come from a child: what JSON cannot hold stands as {"repr": text}."""
+    """Like `encode`, for values that come from a child: what JSON cannot hold stands as {"repr":
+    text}.
+    """
     if isinstance(value, Encoded):
         return value
     try:

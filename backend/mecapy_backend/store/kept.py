@@ -1,4 +1,5 @@
-"""The log of a final task: the row's, or, where that was too long for a row, the blob with all of it. Opened event by event, never whole.
+"""The log of a final task: the row's, or, where that was too long for a row, the blob with all of
+it. Opened event by event, never whole.
 
 Written by the worker (`journal`, `jobs`); read by `routes.stream`.
 """
@@ -15,11 +16,14 @@ from . import events, jsontext, lookup
 from .blobs import BlobStore
 from .events import Raw
 
-LIVE_BYTES = 2 * 1024 * 1024  # a Jupyter server drops, unsaid, what passes 3 MB in 3 s (iopub_data_rate_limit): our word of the cap with it
+# A Jupyter server drops, unsaid, what passes 3 MB in 3 s (iopub_data_rate_limit): our word of the
+# cap with it.
+LIVE_BYTES = 2 * 1024 * 1024
 """Of a task's text in its stream, and so in a notebook; of displays sixteen times as much."""
 
 MORE = (
-    f"\n[mecapy] More than {LIVE_BYTES >> 20} MiB of output: the rest is not shown live. The task's log keeps all of it (%mecapy logs).\n"
+    f"\n[mecapy] More than {LIVE_BYTES >> 20} MiB of output: the rest is not shown live. The "
+    f"task's log keeps all of it (%mecapy logs).\n"
 )
 GONE = "\n[mecapy] The task's log is not stored any more.\n"
 _TEXT = frozenset({wire.STDOUT, wire.STDERR})
@@ -35,10 +39,14 @@ def note(text: str, after: str) -> Raw:
     return Raw(after, wire.STDERR, jsontext.dumps({"text": text}))
 
 
-async def of(db: AsyncEngine, blobs: BlobStore, owner: str, task: lookup.Task, after: tuple[int, int]) -> AsyncIterator[Raw]:
+async def of(
+    db: AsyncEngine, blobs: BlobStore, owner: str, task: lookup.Task, after: tuple[int, int]
+) -> AsyncIterator[Raw]:
     """All events kept, after an id, without the final one."""
     try:
-        async for event in _of_blob(blobs, owner, task.log_blob) if task.log_blob else _of_row(db, owner, task.id):
+        async for event in (
+            _of_blob(blobs, owner, task.log_blob) if task.log_blob else _of_row(db, owner, task.id)
+        ):
             if events.order(event.id) > after:
                 yield event
     except FileNotFoundError:

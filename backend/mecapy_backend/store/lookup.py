@@ -1,4 +1,5 @@
-"""Reading tasks: one, a page of them, the kept log, what waits. Changes nothing; `tasks` passes these names on.
+"""Reading tasks: one, a page of them, the kept log, what waits. Changes nothing; `tasks` passes
+these names on.
 
 Called by the routes and by the worker's reconciler.
 """
@@ -22,7 +23,9 @@ _t = tasks.c
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task without its request and log. `outcome` is `wire.Outcome.as_json()` once it is final (None in a page)."""
+    """A task without its request and log. `outcome` is `wire.Outcome.as_json()` once it is final
+    (None in a page).
+    """
 
     id: str
     name: str
@@ -44,12 +47,19 @@ class Task:
         return self.state in wire.FINAL
 
 
-_COLUMNS = [_t[name] for name in ("id", "name", "state", "priority", "attempt", "worker", "cancel_requested", "created_at", "started_at",
-                                  "completed_at", "log_blob", "earlier", "short")]  # fmt: skip
+_COLUMNS = [
+    _t[name]
+    for name in (
+        "id", "name", "state", "priority", "attempt", "worker", "cancel_requested", "created_at",
+        "started_at", "completed_at", "log_blob", "earlier", "short",
+    )
+]  # fmt: skip
 
 
 async def get(db: AsyncEngine, owner: str, task_id: str) -> Task | None:
-    row = await first(db, sa.select(*_COLUMNS, _t.outcome).where(_t.id == task_id, _t.owner == owner))
+    row = await first(
+        db, sa.select(*_COLUMNS, _t.outcome).where(_t.id == task_id, _t.owner == owner)
+    )
     return Task(*row) if row else None
 
 
@@ -70,12 +80,21 @@ async def page(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> list[Task]:
-    """The newest first. `after`: (created_at, id) of the last task of the page before; `name` may hold `*`."""
-    query = sa.select(*_COLUMNS).where(_t.owner == owner).order_by(_t.created_at.desc(), _t.id.desc()).limit(limit)
+    """The newest first. `after`: (created_at, id) of the last task of the page before; `name` may
+    hold `*`.
+    """
+    query = (
+        sa.select(*_COLUMNS)
+        .where(_t.owner == owner)
+        .order_by(_t.created_at.desc(), _t.id.desc())
+        .limit(limit)
+    )
     if after:
         query = query.where(
             sa.tuple_(_t.created_at, _t.id)
-            < sa.tuple_(*[sa.literal(v, c.type) for v, c in zip(after, (_t.created_at, _t.id), strict=True)])
+            < sa.tuple_(
+                *[sa.literal(v, c.type) for v, c in zip(after, (_t.created_at, _t.id), strict=True)]
+            )
         )
     if state:
         query = query.where(_t.state == state)
@@ -94,9 +113,13 @@ def _like(glob: str) -> str:
 
 
 async def kept_log(db: AsyncEngine, owner: str, task_id: str) -> list[wire.Event]:
-    """The events a final task keeps in its row (without the final one). A longer log lies in the blob `Task.log_blob`."""
+    """The events a final task keeps in its row (without the final one). A longer log lies in the
+    blob `Task.log_blob`.
+    """
     async with db.connect() as connection:
-        log = (await connection.execute(sa.select(_t.log).where(_t.id == task_id, _t.owner == owner))).scalar()
+        log = (
+            await connection.execute(sa.select(_t.log).where(_t.id == task_id, _t.owner == owner))
+        ).scalar()
     return [wire.Event(**event) for event in log or ()]
 
 
@@ -114,13 +137,18 @@ _WAITING = [_t[name] for name in ("id", "owner", "short", "priority", "created_a
 
 async def waiting(db: AsyncEngine) -> list[Waiting]:
     """All queued tasks; those of one owner and lane together, in the order they start in."""
-    query = sa.select(*_WAITING).where(_t.state == wire.QUEUED).order_by(_t.owner, _t.short, _t.priority.desc(), _t.created_at)
+    query = (
+        sa.select(*_WAITING)
+        .where(_t.state == wire.QUEUED)
+        .order_by(_t.owner, _t.short, _t.priority.desc(), _t.created_at)
+    )
     async with db.connect() as connection:
         return [Waiting(*row) for row in await connection.execute(query)]
 
 
 async def heads(db: AsyncEngine, each: int = 20) -> list[Waiting]:
-    """Of every owner and lane the first few queued tasks: whatever Redis lost of a queue, some of it is here.
+    """Of every owner and lane the first few queued tasks: whatever Redis lost of a queue, some of
+    it is here.
 
     Jumps through the index from one owner to the next; how many wait behind a head costs nothing.
     """
@@ -133,13 +161,15 @@ _HEADS = sa.text(
          (SELECT owner, short FROM tasks WHERE state = 'queued' ORDER BY owner, short LIMIT 1)
          UNION ALL
          SELECT next.* FROM lines, LATERAL (
-           SELECT owner, short FROM tasks WHERE state = 'queued' AND (owner, short) > (lines.owner, lines.short)
+           SELECT owner, short FROM tasks
+           WHERE state = 'queued' AND (owner, short) > (lines.owner, lines.short)
            ORDER BY owner, short LIMIT 1
          ) AS next
        )
        SELECT head.* FROM lines, LATERAL (
          SELECT id::text, owner, short, priority, created_at FROM tasks
-         WHERE state = 'queued' AND owner = lines.owner AND short = lines.short ORDER BY priority DESC, created_at LIMIT :each
+         WHERE state = 'queued' AND owner = lines.owner AND short = lines.short
+         ORDER BY priority DESC, created_at LIMIT :each
        ) AS head"""
 )
 
@@ -148,12 +178,18 @@ async def running_for_s(db: AsyncEngine, limit: int = 1000) -> list[float]:
     """For how many seconds each of the running tasks, of all owners, has run."""
     elapsed = sa.extract("epoch", sa.func.clock_timestamp() - _t.started_at)
     async with db.connect() as connection:
-        rows = await connection.execute(sa.select(elapsed).where(_t.state == wire.RUNNING, _t.started_at.is_not(None)).limit(limit))
+        rows = await connection.execute(
+            sa.select(elapsed)
+            .where(_t.state == wire.RUNNING, _t.started_at.is_not(None))
+            .limit(limit)
+        )
         return [max(float(seconds), 0.0) for (seconds,) in rows]
 
 
 async def pace(db: AsyncEngine, owner: str) -> float | None:
-    """Mean seconds of running of the owner's last tasks: what an estimate of a waiting time rests on."""
+    """Mean seconds of running of the owner's last tasks: what an estimate of a waiting time rests
+    on.
+    """
     last = sa.select(sa.extract("epoch", _t.completed_at - _t.started_at).label("seconds"))
     last = (
         last.where(_t.owner == owner, _t.started_at.is_not(None), _t.completed_at.is_not(None))

@@ -1,4 +1,5 @@
-"""Tasks of many users, for those who look after them: who, in which state, when. Nothing of what they hold is read.
+"""Tasks of many users, for those who look after them: who, in which state, when. Nothing of what
+they hold is read.
 
 Called by `routes.users`.
 """
@@ -30,14 +31,36 @@ class Seen:
     completed_at: datetime | None
 
 
-_COLUMNS = (_t.id, _t.name, _t.state, _t.owner, _u.name, _u.organisation, _t.priority, _t.created_at, _t.started_at, _t.completed_at)
+_COLUMNS = (
+    _t.id,
+    _t.name,
+    _t.state,
+    _t.owner,
+    _u.name,
+    _u.organisation,
+    _t.priority,
+    _t.created_at,
+    _t.started_at,
+    _t.completed_at,
+)
 
 
 async def page(
-    db: AsyncEngine, organisation: str | None, *, user: str | None, state: str | None, before: datetime | None, limit: int
+    db: AsyncEngine,
+    organisation: str | None,
+    *,
+    user: str | None,
+    state: str | None,
+    before: datetime | None,
+    limit: int,
 ) -> list[Seen]:
     """The newest first. `organisation` None: of all and none."""
-    query = sa.select(*_COLUMNS).join_from(tasks, users, _t.owner == _u.id).order_by(_t.created_at.desc(), _t.id).limit(limit)
+    query = (
+        sa.select(*_COLUMNS)
+        .join_from(tasks, users, _t.owner == _u.id)
+        .order_by(_t.created_at.desc(), _t.id)
+        .limit(limit)
+    )
     if organisation is not None:
         query = query.where(_u.organisation == organisation)
     if user:

@@ -1,4 +1,5 @@
-"""A file on its way into a directory of blobs: hashed as it grows or where it lies, and kept only under the digest it has.
+"""A file on its way into a directory of blobs: hashed as it grows or where it lies, and kept only
+under the digest it has.
 
 Used by `files` (the directory itself) and `s3` (its cache, and what waits for its upload).
 """
@@ -18,13 +19,20 @@ from .writeout import to_disk
 
 
 class Partial:
-    """A file on its way into a directory: hashed as it grows, kept under its name only if the digest is right."""
+    """A file on its way into a directory: hashed as it grows, kept under its name only if the
+    digest is right.
+    """
 
     def __init__(self, root: Path) -> None:
         folder = root / ".partial"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd, name = tempfile.mkstemp(dir=folder)
-        self.path, self._file, self._hash, self._size = Path(name), os.fdopen(fd, "wb", buffering=0), blake3(), 0
+        self.path, self._file, self._hash, self._size = (
+            Path(name),
+            os.fdopen(fd, "wb", buffering=0),
+            blake3(),
+            0,
+        )
 
     def write(self, block: bytes) -> None:
         self._hash.update(block)
@@ -42,7 +50,9 @@ class Partial:
         return self._size
 
     def take(self, written: Path, target: Path) -> None:
-        """Keep what somebody else wrote to our path, perhaps as a new file. WrongDigest if it is not what `target` names."""
+        """Keep what somebody else wrote to our path, perhaps as a new file. WrongDigest if it is
+        not what `target` names.
+        """
         digest, _, _ = examine(written)
         if digest != target.name:
             raise WrongDigest(f"these bytes have the BLAKE3 digest {digest}")
@@ -60,8 +70,11 @@ def rename(path: Path, target: Path) -> None:
     path.rename(target)
 
 
-def examine(path: Path, max_bytes: int | None = None, *, own: bool = False) -> tuple[str, int, bool]:
-    """Digest and size of a regular file, and whether it is ours alone, so that moving it is safe. Follows no link.
+def examine(
+    path: Path, max_bytes: int | None = None, *, own: bool = False
+) -> tuple[str, int, bool]:
+    """Digest and size of a regular file, and whether it is ours alone, so that moving it is safe.
+    Follows no link.
 
     `own`: make it ours, where we may: its writer was a user of its own and is dead.
     """
@@ -77,6 +90,10 @@ def examine(path: Path, max_bytes: int | None = None, *, own: bool = False) -> t
                 os.fchown(fd, os.geteuid(), os.getegid())
                 status = os.fstat(fd)
         digest = blake3(max_threads=blake3.AUTO).update_mmap(f"/dev/fd/{fd}")
-        return digest.hexdigest(), status.st_size, status.st_nlink == 1 and status.st_uid == os.geteuid()
+        return (
+            digest.hexdigest(),
+            status.st_size,
+            status.st_nlink == 1 and status.st_uid == os.geteuid(),
+        )
     finally:
         os.close(fd)

@@ -1,4 +1,5 @@
-"""Walking through everything there is, a part at each call, for ever: how a sweep looks at a store of any size without a long pause.
+"""Walking through everything there is, a part at each call, for ever: how a sweep looks at a store
+of any size without a long pause.
 
 Used by `files` and `s3` for `listed`.
 """
@@ -16,7 +17,11 @@ class Rounds:
     """Any number of threads may ask; each blob goes to one of them."""
 
     def __init__(self, everything: Callable[[], Iterator[Listed]]) -> None:
-        self._everything, self._walk, self._lock = everything, iter(list[Listed]()), threading.Lock()
+        self._everything, self._walk, self._lock = (
+            everything,
+            iter(list[Listed]()),
+            threading.Lock(),
+        )
 
     def next(self, limit: int) -> list[Listed]:
         """The next so many; from the start again when all were seen. Blocks."""

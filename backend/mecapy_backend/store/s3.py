@@ -1,9 +1,11 @@
-"""Blobs on S3 (or a server that speaks it). Every call of `bucket` runs in a thread; bytes for children go through a local cache.
+"""Blobs on S3 (or a server that speaks it). Every call of `bucket` runs in a thread; bytes for
+children go through a local cache.
 
-What clients bring with signed URLs is whatever they send: S3 knows no BLAKE3. So the first to read a blob checks it, which is the
-worker as it fetches it into its cache, before any child sees a byte, and the owner's own kernel for what it downloads. Checking it
-when it arrives would bring every byte through the gateway, which is there to sign only; and a blob is seen by its owner alone.
-Made by `blobs.open_store` only.
+What clients bring with signed URLs is whatever they send: S3 knows no BLAKE3. So the first to read
+a blob checks it, which is the worker as it fetches it into its cache, before any child sees a byte,
+and the owner's own kernel for what it downloads. Checking it when it arrives would bring every byte
+through the gateway, which is there to sign only; and a blob is seen by its owner alone. Made by
+`blobs.open_store` only.
 """
 
 from __future__ import annotations
@@ -29,19 +31,31 @@ _T = TypeVar("_T")
 
 
 class S3Store:
-    """`<prefix>/<owner>/<ab>/<digest>` in one bucket. Several processes may share the cache directory."""
+    """`<prefix>/<owner>/<ab>/<digest>` in one bucket. Several processes may share the cache
+    directory.
+    """
 
     direct_uploads = True
 
-    def __init__(self, bucket: str, prefix: str, endpoint_url: str, cache: FileStore, cache_bytes: int) -> None:
-        self._bucket, self._cache, self._cache_bytes = Bucket(bucket, prefix, endpoint_url), cache, cache_bytes
+    def __init__(
+        self, bucket: str, prefix: str, endpoint_url: str, cache: FileStore, cache_bytes: int
+    ) -> None:
+        self._bucket, self._cache, self._cache_bytes = (
+            Bucket(bucket, prefix, endpoint_url),
+            cache,
+            cache_bytes,
+        )
         self._fetching: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._rounds = Rounds(self._all)
         self._threads = ThreadPoolExecutor(CONNECTIONS, "s3")
 
     async def _ask(self, call: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T:
-        """In threads of our own: those of the event loop are few, and a store that stalls would keep them from everybody else."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *arguments, **named))
+        """In threads of our own: those of the event loop are few, and a store that stalls would
+        keep them from everybody else.
+        """
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, partial(call, *arguments, **named)
+        )
 
     async def has(self, owner: str, digest: str) -> bool:
         return await self.size(owner, digest) is not None
@@ -49,7 +63,9 @@ class S3Store:
     async def size(self, owner: str, digest: str) -> int | None:
         return await self._ask(self._bucket.size, relative(owner, digest))
 
-    async def write(self, owner: str, digest: str, chunks: AsyncIterator[bytes], within: Within = alone) -> int:
+    async def write(
+        self, owner: str, digest: str, chunks: AsyncIterator[bytes], within: Within = alone
+    ) -> int:
         key = relative(owner, digest)
         partial = await asyncio.to_thread(Partial, self._cache.root)
         try:
@@ -61,8 +77,12 @@ class S3Store:
         finally:
             await asyncio.to_thread(partial.discard)
 
-    async def _upload(self, path: Path, key: str, locked: AbstractAsyncContextManager[None], size: int) -> None:
-        """Not under the lock: that is a connection to PostgreSQL, and this may take minutes. A delete in between is rare."""
+    async def _upload(
+        self, path: Path, key: str, locked: AbstractAsyncContextManager[None], size: int
+    ) -> None:
+        """Not under the lock: that is a connection to PostgreSQL, and this may take minutes. A
+        delete in between is rare.
+        """
         await self._ask(self._bucket.upload, path, key)
         async with locked:
             if await self._ask(self._bucket.size, key) != size:
@@ -77,7 +97,9 @@ class S3Store:
             body.close()
 
     async def open(self, owner: str, digest: str) -> int:
-        """From the cache, else fetched into it and checked. Those who ask for the same at the same time fetch it once."""
+        """From the cache, else fetched into it and checked. Those who ask for the same at the same
+        time fetch it once.
+        """
         key = relative(owner, digest)
         fetching = self._fetching.setdefault(key, asyncio.Lock())
         async with fetching:
@@ -86,12 +108,16 @@ class S3Store:
             except FileNotFoundError:
                 fd = await self._ask(self._download, key, self._cache.path(owner, digest))
                 await asyncio.to_thread(self._trim)
-        with suppress(FileNotFoundError):  # used now: the last to be dropped; unless another process has just dropped it
+        with suppress(
+            FileNotFoundError
+        ):  # used now: the last to be dropped; unless another process has just dropped it
             await asyncio.to_thread(os.utime, self._cache.path(owner, digest))
         return fd
 
     def _download(self, key: str, target: Path) -> int:
-        """Into the cache, in parts at the same time. Open before it has its name: from then on others may drop it."""
+        """Into the cache, in parts at the same time. Open before it has its name: from then on
+        others may drop it.
+        """
         partial = Partial(self._cache.root)
         try:
             self._bucket.download(key, partial.path)
@@ -106,7 +132,9 @@ class S3Store:
             partial.discard()
 
     def _trim(self) -> None:
-        """Drop the files used longest ago until the cache is as small as it should be. Open ones live on for their readers."""
+        """Drop the files used longest ago until the cache is as small as it should be. Open ones
+        live on for their readers.
+        """
         files = list[tuple[float, int, Path]]()
         for path in self._cache.root.glob("*/??/*"):
             with suppress(FileNotFoundError):  # another process trims as well
@@ -120,11 +148,15 @@ class S3Store:
             total -= size
 
     async def adopt(self, owner: str, path: Path, within: Within = alone) -> tuple[str, int]:
-        """Upload it, and keep it in the cache: the next cell that wants this result may run here as well."""
+        """Upload it, and keep it in the cache: the next cell that wants this result may run here as
+        well.
+        """
         digest, size, ours = await asyncio.to_thread(examine, path, own=True)
         await self._upload(path, relative(owner, digest), within(digest, size), size)
         if ours and size <= self._cache_bytes:
-            await asyncio.to_thread(self._cache.keep_if_same_disk, path, self._cache.path(owner, digest))
+            await asyncio.to_thread(
+                self._cache.keep_if_same_disk, path, self._cache.path(owner, digest)
+            )
             await asyncio.to_thread(self._trim)
         await asyncio.to_thread(path.unlink, True)
         return digest, size
@@ -141,7 +173,11 @@ class S3Store:
         return await self._ask(self._rounds.next, limit)
 
     def _all(self) -> Iterator[Listed]:
-        return (Listed(*named, size, at) for key, size, at in self._bucket.objects() if (named := split(key)))
+        return (
+            Listed(*named, size, at)
+            for key, size, at in self._bucket.objects()
+            if (named := split(key))
+        )
 
     async def upload_url(self, owner: str, digest: str, size: int) -> str | None:
         return await self._ask(self._bucket.upload_url, relative(owner, digest), size)
@@ -153,8 +189,12 @@ class S3Store:
         upload = await self._ask(self._bucket.begin_parts, relative(owner, digest))
         return await self.part_urls(owner, digest, size, upload, 0)
 
-    async def part_urls(self, owner: str, digest: str, size: int, upload: str, first: int) -> Parts | None:
-        part_bytes, urls = await self._ask(self._bucket.part_urls, relative(owner, digest), size, upload, first)
+    async def part_urls(
+        self, owner: str, digest: str, size: int, upload: str, first: int
+    ) -> Parts | None:
+        part_bytes, urls = await self._ask(
+            self._bucket.part_urls, relative(owner, digest), size, upload, first
+        )
         return Parts(upload, part_bytes, urls, PRESIGNED_S)
 
     async def end_parts(self, owner: str, digest: str, upload: str, etags: list[str]) -> bool:
@@ -166,5 +206,7 @@ class S3Store:
     async def place(self, owner: str) -> Place | None:
         return None
 
-    async def take(self, owner: str, name: str, max_bytes: int, within: Within = alone) -> tuple[str, int]:
+    async def take(
+        self, owner: str, name: str, max_bytes: int, within: Within = alone
+    ) -> tuple[str, int]:
         raise FileNotFoundError(name)

@@ -1,6 +1,8 @@
-"""The tables. Their history stands in `mecapy_backend.migrations`; a test holds both to the same shape.
+"""The tables. Their history stands in `mecapy_backend.migrations`; a test holds both to the same
+shape.
 
-JSON columns of users are `json` and not `jsonb`: the order of their dictionaries survives, and so does a NUL that a cell printed.
+JSON columns of users are `json` and not `jsonb`: the order of their dictionaries survives, and so
+does a NUL that a cell printed.
 """
 
 from __future__ import annotations
@@ -21,7 +23,12 @@ _NOW = sa.text("now()")
 
 
 def _time(name: str, *, required: bool = False) -> sa.Column[object]:
-    return sa.Column(name, TIMESTAMP(timezone=True), nullable=not required, server_default=_NOW if required else None)
+    return sa.Column(
+        name,
+        TIMESTAMP(timezone=True),
+        nullable=not required,
+        server_default=_NOW if required else None,
+    )
 
 
 def _share() -> list[sa.Column[object]]:
@@ -42,12 +49,19 @@ tasks = sa.Table(
     sa.Column("owner", sa.Text, nullable=False),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column(
-        "state", sa.Text, sa.CheckConstraint("state IN ('queued','running','completed','failed','cancelled')", "state"), nullable=False
+        "state",
+        sa.Text,
+        sa.CheckConstraint(
+            "state IN ('queued','running','completed','failed','cancelled')", "state"
+        ),
+        nullable=False,
     ),
     sa.Column("priority", sa.SmallInteger, nullable=False),
     sa.Column("attempt", sa.Integer, nullable=False, server_default="0"),
     sa.Column("losses", sa.Integer, nullable=False, server_default="0"),
-    sa.Column("earlier", JSONB, nullable=False, server_default="[]"),  # the attempts before this one, see `tasks.ended`
+    sa.Column(
+        "earlier", JSONB, nullable=False, server_default="[]"
+    ),  # the attempts before this one, see `tasks.ended`
     sa.Column("worker", sa.Text),
     _time("lease_until"),
     sa.Column("cancel_requested", sa.Boolean, nullable=False, server_default=sa.false()),
@@ -57,23 +71,48 @@ tasks = sa.Table(
     sa.Column("idempotency_key", sa.Text),
     sa.Column("request_digest", sa.LargeBinary, nullable=False),
     sa.Column("request", JSON(none_as_null=True), nullable=False),
-    sa.Column("digests", ARRAY(sa.Text), nullable=False, server_default="{}"),  # every blob this task names
+    sa.Column(
+        "digests", ARRAY(sa.Text), nullable=False, server_default="{}"
+    ),  # every blob this task names
     sa.Column("outcome", JSON(none_as_null=True)),
     sa.Column("log", JSON(none_as_null=True)),
     sa.Column("log_blob", sa.Text, nullable=False, server_default=""),
-    sa.Column("short", sa.Boolean, nullable=False, server_default=sa.false()),  # waits in the short lane
+    sa.Column(
+        "short", sa.Boolean, nullable=False, server_default=sa.false()
+    ),  # waits in the short lane
     sa.Column("cpu_s", sa.Float, nullable=False, server_default="0"),  # of its last attempt
-    sa.Column("went_out", sa.Boolean, nullable=False, server_default=sa.false()),  # has used the network
+    sa.Column(
+        "went_out", sa.Boolean, nullable=False, server_default=sa.false()
+    ),  # has used the network
     sa.UniqueConstraint("owner", "idempotency_key"),
 )
-sa.Index("tasks_queued", tasks.c.priority.desc(), tasks.c.created_at, postgresql_where=tasks.c.state == wire.QUEUED)
 sa.Index(
-    "tasks_queued_of_owner", tasks.c.owner, tasks.c.short, tasks.c.priority.desc(), tasks.c.created_at,
+    "tasks_queued",
+    tasks.c.priority.desc(),
+    tasks.c.created_at,
     postgresql_where=tasks.c.state == wire.QUEUED,
-)  # fmt: skip
-sa.Index("tasks_running", tasks.c.worker, tasks.c.lease_until, postgresql_where=tasks.c.state == wire.RUNNING)
+)
+sa.Index(
+    "tasks_queued_of_owner",
+    tasks.c.owner,
+    tasks.c.short,
+    tasks.c.priority.desc(),
+    tasks.c.created_at,
+    postgresql_where=tasks.c.state == wire.QUEUED,
+)
+sa.Index(
+    "tasks_running",
+    tasks.c.worker,
+    tasks.c.lease_until,
+    postgresql_where=tasks.c.state == wire.RUNNING,
+)
 sa.Index("tasks_of_owner", tasks.c.owner, tasks.c.created_at.desc(), tasks.c.id)
-sa.Index("tasks_ended_of_owner", tasks.c.owner, tasks.c.completed_at.desc(), postgresql_where=tasks.c.completed_at.is_not(None))
+sa.Index(
+    "tasks_ended_of_owner",
+    tasks.c.owner,
+    tasks.c.completed_at.desc(),
+    postgresql_where=tasks.c.completed_at.is_not(None),
+)
 sa.Index("tasks_digests", tasks.c.digests, postgresql_using="gin")
 
 blobs = sa.Table(
@@ -83,7 +122,9 @@ blobs = sa.Table(
     sa.Column("digest", sa.Text, primary_key=True),
     sa.Column("size", sa.BigInteger),
     _time("created_at", required=True),
-    _time("used_at", required=True),  # moved by whoever names the blob: a delete that raced it spares the blob
+    _time(
+        "used_at", required=True
+    ),  # moved by whoever names the blob: a delete that raced it spares the blob
 )
 
 workers = sa.Table(
@@ -93,7 +134,9 @@ workers = sa.Table(
     sa.Column("info", JSON(none_as_null=True), nullable=False),
     _time("started_at", required=True),
     _time("seen_at", required=True),
-    sa.Column("packages", JSON(none_as_null=True)),  # apart from `info`, which every heartbeat writes
+    sa.Column(
+        "packages", JSON(none_as_null=True)
+    ),  # apart from `info`, which every heartbeat writes
 )
 
 organisations = sa.Table(
@@ -108,13 +151,21 @@ organisations = sa.Table(
 users = sa.Table(
     "users",
     metadata,
-    sa.Column("id", sa.Text, primary_key=True),  # what `owner` is elsewhere; fit for a folder's name
+    sa.Column(
+        "id", sa.Text, primary_key=True
+    ),  # what `owner` is elsewhere; fit for a folder's name
     sa.Column("issuer", sa.Text, nullable=False),
     sa.Column("subject", sa.Text, nullable=False),
     sa.Column("name", sa.Text, nullable=False, server_default=""),
     sa.Column("email", sa.Text, nullable=False, server_default=""),
     sa.Column("organisation", sa.Text, sa.ForeignKey("organisations.id")),
-    sa.Column("role", sa.Text, sa.CheckConstraint("role IN ('user','manager','admin')", "role"), nullable=False, server_default="user"),
+    sa.Column(
+        "role",
+        sa.Text,
+        sa.CheckConstraint("role IN ('user','manager','admin')", "role"),
+        nullable=False,
+        server_default="user",
+    ),
     sa.Column("disabled", sa.Boolean, nullable=False, server_default=sa.false()),
     *_share(),
     _time("created_at", required=True),
@@ -129,7 +180,9 @@ api_tokens = sa.Table(
     sa.Column("id", sa.Uuid(as_uuid=False), primary_key=True),
     sa.Column("owner", sa.Text, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
     sa.Column("name", sa.Text, nullable=False),
-    sa.Column("digest", sa.LargeBinary, nullable=False, unique=True),  # the token itself is shown once and never stored
+    sa.Column(
+        "digest", sa.LargeBinary, nullable=False, unique=True
+    ),  # the token itself is shown once and never stored
     sa.Column("scopes", ARRAY(sa.Text), nullable=False, server_default="{}"),
     _time("created_at", required=True),
     _time("expires_at"),
@@ -147,7 +200,8 @@ usage = sa.Table(  # what an owner's tasks took; stays when they are forgotten
     sa.Column("tasks", sa.BigInteger, nullable=False),
 )
 
-counts = sa.Table(  # the tasks whose rows are gone, by the month they ended in; beside the rows that are left
+# the tasks whose rows are gone, by the month they ended in; beside the rows that are left
+counts = sa.Table(
     "counts",
     metadata,
     sa.Column("owner", sa.Text, primary_key=True),

@@ -1,6 +1,8 @@
-"""Users and organisations: made at the first login, kept as their issuer describes them, disabled and limited by an admin.
+"""Users and organisations: made at the first login, kept as their issuer describes them, disabled
+and limited by an admin.
 
-Called by `auth` and `routes.users`; their end is in `removal`. A user's id is the owner of their tasks and blobs.
+Called by `auth` and `routes.users`; their end is in `removal`. A user's id is the owner of their
+tasks and blobs.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from .tables import counts, organisations, tasks, users
 
 DELETED = "deleted"
-"""The issuer of a user who was deleted: the row stays, emptied, so that the counts of their tasks belong to somebody."""
+"""The issuer of a user who was deleted: the row stays, emptied, so that the counts of their tasks
+belong to somebody.
+"""
 
 Role = Literal["user", "manager", "admin"]
 _u, _o = users.c, organisations.c
@@ -49,10 +53,21 @@ _COLUMNS = (_u.id, _u.organisation, _u.role, _u.disabled)
 
 
 async def enter(db: AsyncEngine, person: Person) -> User:
-    """Somebody came with a new token: their row, made if they were never here, and brought to what their issuer says now."""
-    said = {"name": person.name, "email": person.email, "organisation": person.organisation, "role": person.role}
-    row = insert(users).values(id=uuid.uuid4().hex, issuer=person.issuer, subject=person.subject, **said)
-    row = row.on_conflict_do_update(index_elements=["issuer", "subject"], set_={**said, "seen_at": sa.func.clock_timestamp()})
+    """Somebody came with a new token: their row, made if they were never here, and brought to what
+    their issuer says now.
+    """
+    said = {
+        "name": person.name,
+        "email": person.email,
+        "organisation": person.organisation,
+        "role": person.role,
+    }
+    row = insert(users).values(
+        id=uuid.uuid4().hex, issuer=person.issuer, subject=person.subject, **said
+    )
+    row = row.on_conflict_do_update(
+        index_elements=["issuer", "subject"], set_={**said, "seen_at": sa.func.clock_timestamp()}
+    )
     async with db.connect() as connection:
         if person.organisation:
             known = insert(organisations).values(id=person.organisation, name=person.organisation)
@@ -62,20 +77,28 @@ async def enter(db: AsyncEngine, person: Person) -> User:
 
 async def get(db: AsyncEngine, user_id: str) -> User | None:
     async with db.connect() as connection:
-        row = (await connection.execute(sa.select(*_COLUMNS).where(_u.id == user_id, _u.issuer != DELETED))).first()
+        row = (
+            await connection.execute(
+                sa.select(*_COLUMNS).where(_u.id == user_id, _u.issuer != DELETED)
+            )
+        ).first()
     return User(*row) if row else None
 
 
 async def described(db: AsyncEngine, user_id: str) -> dict[str, str]:
     """What the issuer called them: `name` and `email`, empty where it did not say."""
     async with db.connect() as connection:
-        row = (await connection.execute(sa.select(_u.name, _u.email).where(_u.id == user_id))).first()
+        row = (
+            await connection.execute(sa.select(_u.name, _u.email).where(_u.id == user_id))
+        ).first()
     return {"name": row.name, "email": row.email} if row else {"name": "", "email": ""}
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A user as those who look after users see them. Limits that are None are what the settings say."""
+    """A user as those who look after users see them. Limits that are None are what the settings
+    say.
+    """
 
     id: str
     name: str
@@ -94,7 +117,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Organisation:
-    """`users`: who is not deleted. `tasks`: how many are in each state, those of deleted users too."""
+    """`users`: who is not deleted. `tasks`: how many in each state, those of deleted users too."""
 
     id: str
     name: str
@@ -113,7 +136,9 @@ _ORGANISATION = [_o[one.name] for one in fields(Organisation) if one.name not in
 
 async def listed(db: AsyncEngine, organisation: str | None, after: str, limit: int) -> list[Listed]:
     """By id, those after `after`. `organisation` None: of all and none."""
-    query = sa.select(*_LISTED).where(_u.issuer != DELETED, _u.id > after).order_by(_u.id).limit(limit)
+    query = (
+        sa.select(*_LISTED).where(_u.issuer != DELETED, _u.id > after).order_by(_u.id).limit(limit)
+    )
     if organisation is not None:
         query = query.where(_u.organisation == organisation)
     async with db.connect() as connection:
@@ -122,7 +147,9 @@ async def listed(db: AsyncEngine, organisation: str | None, after: str, limit: i
 
 async def change(db: AsyncEngine, user_id: str, values: Mapping[str, Any]) -> Listed | None:
     """Disable, enable, limit. None: no such user."""
-    chosen = sa.update(users).where(_u.id == user_id, _u.issuer != DELETED).values(id=_u.id, **values)
+    chosen = (
+        sa.update(users).where(_u.id == user_id, _u.issuer != DELETED).values(id=_u.id, **values)
+    )
     async with db.connect() as connection:
         row = (await connection.execute(chosen.returning(*_LISTED))).first()
     return Listed(*row) if row else None
@@ -134,12 +161,23 @@ async def organisations_seen(db: AsyncEngine, organisation: str | None) -> list[
     people = sa.select(_u.organisation, heads.label("count")).group_by(_u.organisation).subquery()
     query = sa.select(*_ORGANISATION, sa.func.coalesce(people.c.count, 0)).order_by(_o.id)
     query = query.join_from(organisations, people, people.c.organisation == _o.id, isouter=True)
-    kept = sa.select(tasks.c.owner, tasks.c.state, sa.func.count().label("tasks")).group_by(tasks.c.owner, tasks.c.state)
-    all_ever = sa.union_all(kept, sa.select(counts.c.owner, counts.c.state, counts.c.tasks)).subquery()
-    states = sa.select(_u.organisation, all_ever.c.state, sa.cast(sa.func.sum(all_ever.c.tasks), sa.BigInteger))
-    states = states.join(users, all_ever.c.owner == _u.id).group_by(_u.organisation, all_ever.c.state)
+    kept = sa.select(tasks.c.owner, tasks.c.state, sa.func.count().label("tasks")).group_by(
+        tasks.c.owner, tasks.c.state
+    )
+    all_ever = sa.union_all(
+        kept, sa.select(counts.c.owner, counts.c.state, counts.c.tasks)
+    ).subquery()
+    states = sa.select(
+        _u.organisation, all_ever.c.state, sa.cast(sa.func.sum(all_ever.c.tasks), sa.BigInteger)
+    )
+    states = states.join(users, all_ever.c.owner == _u.id).group_by(
+        _u.organisation, all_ever.c.state
+    )
     if organisation is not None:
-        query, states = query.where(_o.id == organisation), states.where(_u.organisation == organisation)
+        query, states = (
+            query.where(_o.id == organisation),
+            states.where(_u.organisation == organisation),
+        )
     async with db.connect() as connection:
         rows = (await connection.execute(query)).all()
         counted = (await connection.execute(states)).all()
@@ -149,7 +187,9 @@ async def organisations_seen(db: AsyncEngine, organisation: str | None) -> list[
     return [Organisation(*row, tasks=had.get(row.id, {})) for row in rows]  # pyright: ignore[reportCallIssue]
 
 
-async def change_organisation(db: AsyncEngine, organisation_id: str, values: Mapping[str, Any]) -> bool:
+async def change_organisation(
+    db: AsyncEngine, organisation_id: str, values: Mapping[str, Any]
+) -> bool:
     """False: no such organisation."""
     chosen = sa.update(organisations).where(_o.id == organisation_id).values(id=_o.id, **values)
     async with db.connect() as connection:

@@ -1,4 +1,6 @@
-"""Who works: each worker says every few seconds that it lives. For people and estimates; leases stand in `leases`."""
+"""Who works: each worker says every few seconds that it lives. For people and estimates; leases
+stand in `leases`.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ async def beat(db: AsyncEngine, worker_id: str, info: dict[str, Any]) -> None:
     row = insert(workers).values(id=worker_id, info=info)
     async with db.connect() as connection:
         await connection.execute(
-            row.on_conflict_do_update(index_elements=["id"], set_={"info": row.excluded.info, "seen_at": sa.func.now()})
+            row.on_conflict_do_update(
+                index_elements=["id"], set_={"info": row.excluded.info, "seen_at": sa.func.now()}
+            )
         )
 
 
@@ -37,28 +41,44 @@ async def alive(db: AsyncEngine, within_s: float = 10.0) -> list[Worker]:
     lately = sa.func.now() - sa.func.make_interval(0, 0, 0, 0, 0, 0, sa.literal(within_s, sa.Float))
     async with db.connect() as connection:
         rows = await connection.execute(
-            sa.select(_w.id, _w.info, _w.started_at, _w.seen_at).where(_w.seen_at > lately).order_by(_w.started_at)
+            sa.select(_w.id, _w.info, _w.started_at, _w.seen_at)
+            .where(_w.seen_at > lately)
+            .order_by(_w.started_at)
         )
         return [Worker(*row) for row in rows]
 
 
 async def has(db: AsyncEngine, worker_id: str, packages: dict[str, list[str]]) -> bool:
-    """What is installed on a worker: top-level module → [distribution, version]. False while the worker is not known."""
+    """What is installed on a worker: top-level module → [distribution, version]. False while the
+    worker is not known.
+    """
     async with db.connect() as connection:
-        row = await connection.execute(sa.update(workers).where(_w.id == worker_id).values(packages=packages).returning(_w.id))
+        row = await connection.execute(
+            sa.update(workers).where(_w.id == worker_id).values(packages=packages).returning(_w.id)
+        )
         return row.first() is not None
 
 
-async def common_packages(db: AsyncEngine, within_s: float = 10.0) -> tuple[list[str], dict[str, list[str]]]:
-    """Of the workers that live and have told: their Python versions ("3.12"), and module → [distribution, version, …] of what all have."""
+async def common_packages(
+    db: AsyncEngine, within_s: float = 10.0
+) -> tuple[list[str], dict[str, list[str]]]:
+    """Of the workers that live and have told: their Python versions ("3.12"), and module →
+    [distribution, version, …] of what all have.
+    """
     lately = sa.func.now() - sa.func.make_interval(0, 0, 0, 0, 0, 0, sa.literal(within_s, sa.Float))
     query = sa.select(_w.info, _w.packages).where(_w.seen_at > lately, _w.packages.is_not(None))
     async with db.connect() as connection:
         rows = list(await connection.execute(query))
     pythons = {".".join(str(row.info.get("python", "")).split(".")[:2]) for row in rows}
-    everywhere = set[str](rows[0].packages).intersection(*(row.packages for row in rows[1:])) if rows else set[str]()
+    everywhere = (
+        set[str](rows[0].packages).intersection(*(row.packages for row in rows[1:]))
+        if rows
+        else set[str]()
+    )
     versions = {name: sorted({row.packages[name][1] for row in rows}) for name in everywhere}
-    return sorted(pythons), {name: [rows[0].packages[name][0], *versions[name]] for name in sorted(everywhere)}
+    return sorted(pythons), {
+        name: [rows[0].packages[name][0], *versions[name]] for name in sorted(everywhere)
+    }
 
 
 async def leave(db: AsyncEngine, worker_id: str) -> None:
@@ -70,4 +90,8 @@ async def leave(db: AsyncEngine, worker_id: str) -> None:
 async def forget_vanished(db: AsyncEngine, days: int = 1) -> None:
     """Workers that went without a word so long ago."""
     async with db.connect() as connection:
-        await connection.execute(sa.delete(workers).where(_w.seen_at < sa.func.now() - sa.func.make_interval(0, 0, 0, days)))
+        await connection.execute(
+            sa.delete(workers).where(
+                _w.seen_at < sa.func.now() - sa.func.make_interval(0, 0, 0, days)
+            )
+        )

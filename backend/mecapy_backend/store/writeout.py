@@ -1,5 +1,7 @@
-"""A file to the disk, a piece at a time. Between two pieces the writes of others get their turn: behind 256 MiB in one call a
-commit of PostgreSQL waits for all of them, 80 ms on one machine; behind pieces, 5 ms at most. Used by `files` and `partial`."""
+"""A file to the disk, a piece at a time. Between two pieces the writes of others get their turn:
+behind 256 MiB in one call a commit of PostgreSQL waits for all of them, 80 ms on one machine;
+behind pieces, 5 ms at most. Used by `files` and `partial`.
+"""
 
 from __future__ import annotations
 
@@ -20,4 +22,6 @@ def to_disk(fd: int) -> None:
 
 def _piece(fd: int, start: int) -> None:
     flags = _WAIT_BEFORE | _WRITE | _WAIT_AFTER
-    ctypes.CDLL(None).sync_file_range(fd, ctypes.c_int64(start), ctypes.c_int64(PIECE_BYTES), ctypes.c_uint(flags))
+    ctypes.CDLL(None).sync_file_range(
+        fd, ctypes.c_int64(start), ctypes.c_int64(PIECE_BYTES), ctypes.c_uint(flags)
+    )

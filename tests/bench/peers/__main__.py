@@ -1,7 +1,9 @@
-"""`make bench-peers`: the same three figures of MecaPy and of its peers, in one run, beside the local kernel; into docs/benchmarks.md.
+"""`make bench-peers`: the same three figures of MecaPy and of its peers, in one run, beside the
+local kernel; into docs/benchmarks.md.
 
-The peers live in an environment of their own (.venv-peers), each measured in a process of its own with a time limit: one that cannot be
-installed or does not run is shown with its reason. Figures are of this machine at this moment. Never run as a test.
+The peers live in an environment of their own (.venv-peers), each measured in a process of its own
+with a time limit: one that cannot be installed or does not run is shown with its reason. Figures
+are of this machine at this moment. Never run as a test.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ ROOT = Path(__file__).resolve().parents[3]
 HOME = ROOT / ".venv-peers"
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 TIMEOUT_S, INSTALL_S = 120.0, 600.0
-# What each needs beyond numpy and ipykernel, and how many calls its map has: brokers that take a message per call get fewer.
+# What each needs beyond numpy and ipykernel, and how many calls its map has: brokers that take a
+# message per call get fewer.
 PEERS: dict[str, tuple[str, tuple[str, ...], int]] = {
     "mecapy": ("MecaPy", (), 5000),
     "ipyparallel": ("ipyparallel", ("ipyparallel",), 5000),
@@ -37,18 +40,22 @@ PEERS: dict[str, tuple[str, tuple[str, ...], int]] = {
 }
 INTRO = """## Beside its peers
 
-`make bench-peers` writes this section: every trip is a cell of a real kernel (`x = 1 + 1` there and back), all on one machine in one run
-({day}, {cores} cores). Peers run the call in a process that stays and keep nothing on disk; MecaPy's is a fresh confined process, durable
-in PostgreSQL. The local kernel was measured before each of them, its row is all of these. Data is 256 MiB of float64 sent and the
-array plus one brought home, best of two, beyond adding one here; in the local row nothing travels, it is that addition.
-Nobody's memory is touched beforehand, so most of it is the machine's fresh pages (`data` above touches them first).
-Ray's array comes home as a read-only view of shared memory. A p99 below the local kernel's is noise of a shared machine: every trip has the
+`make bench-peers` writes this section: every trip is a cell of a real kernel (`x = 1 + 1` there and
+back), all on one machine in one run ({day}, {cores} cores). Peers run the call in a process that
+stays and keep nothing on disk; MecaPy's is a fresh confined process, durable in PostgreSQL. The
+local kernel was measured before each of them, its row is all of these. Data is 256 MiB of float64
+sent and the array plus one brought home, best of two, beyond adding one here; in the local row
+nothing travels, it is that addition. Nobody's memory is touched beforehand, so most of it is the
+machine's fresh pages (`data` above touches them first). Ray's array comes home as a read-only view
+of shared memory. A p99 below the local kernel's is noise of a shared machine: every trip has the
 local kernel in it.
 """
 
 
 def environment_of(name: str) -> Path:
-    """The interpreter it runs in. arq and Celery need different versions of redis-py, so arq has an environment of its own inside."""
+    """The interpreter it runs in. arq and Celery need different versions of redis-py, so arq has an
+    environment of its own inside.
+    """
     home = HOME / "arq" if name == "arq" else HOME
     return home / "bin" / "python"
 
@@ -59,9 +66,21 @@ def install(python: Path, packages: Iterable[str]) -> str:
         home = python.parent.parent
         print(f"making {home.relative_to(ROOT)}", flush=True)
         venv.create(home, with_pip=True, clear=True)
-    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "numpy", "ipykernel", *packages]
+    command = [
+        str(python),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "numpy",
+        "ipykernel",
+        *packages,
+    ]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_S, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=INSTALL_S, check=False
+        )
     except subprocess.TimeoutExpired:
         return f"not installed after {INSTALL_S:.0f} s"
     return "" if done.returncode == 0 else f"not installed: {_last(done.stderr)}"
@@ -69,11 +88,23 @@ def install(python: Path, packages: Iterable[str]) -> str:
 
 def measure(name: str, python: str, *options: str, redis_url: str = "") -> Found:
     """One peer in a process of its own; ended with all it started when it takes too long."""
-    with tempfile.TemporaryDirectory(prefix="peers-", ignore_cleanup_errors=True) as folder, tempfile.TemporaryFile("w+") as errors:
-        home = {"IPYTHONDIR": folder, "PYTHONPATH": str(ROOT), "BENCH_REDIS_URL": redis_url, "PYTHONWARNINGS": "ignore"}
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("MECAPY_")} | home
+    with (
+        tempfile.TemporaryDirectory(prefix="peers-", ignore_cleanup_errors=True) as folder,
+        tempfile.TemporaryFile("w+") as errors,
+    ):
+        home = {
+            "IPYTHONDIR": folder,
+            "PYTHONPATH": str(ROOT),
+            "BENCH_REDIS_URL": redis_url,
+            "PYTHONWARNINGS": "ignore",
+        }
+        environment = {
+            key: value for key, value in os.environ.items() if not key.startswith("MECAPY_")
+        } | home
         command = [python, "-m", f"{__package__}.kernel", name, *options]
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True)
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
+        )
         try:
             said, _ = process.communicate(timeout=TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -105,8 +136,12 @@ def end(pid: int) -> None:
 
 
 def touch(size_bytes: int) -> None:
-    """Write to so much memory once, in a process that gives it back: whoever comes first does not pay for a new machine's pages."""
-    subprocess.run([sys.executable, "-c", f"import numpy; numpy.ones({size_bytes}, 'u1')"], check=True)
+    """Write to so much memory once, in a process that gives it back: whoever comes first does not
+    pay for a new machine's pages.
+    """
+    subprocess.run(
+        [sys.executable, "-c", f"import numpy; numpy.ones({size_bytes}, 'u1')"], check=True
+    )
 
 
 def _last(text: str) -> str:
@@ -115,7 +150,11 @@ def _last(text: str) -> str:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("peers", nargs="*", help=f"only these, and the document stays as it is; known: {', '.join(PEERS)}")
+    arguments.add_argument(
+        "peers",
+        nargs="*",
+        help=f"only these, and the document stays as it is; known: {', '.join(PEERS)}",
+    )
     only: list[str] = arguments.parse_args().peers
     touch(min(4 << 30, psutil.virtual_memory().available // 2))
     first, trips_s, others = Found("local kernel"), list[float](), list[Found]()
@@ -128,10 +167,25 @@ def main() -> None:
             first, trips_s = first if trips_s else local, trips_s + local.trips_s
             python = environment_of(name) if packages else Path(sys.executable)
             reason = install(python, packages) if packages else ""
-            found = Found(title, reason=reason) if reason else measure(name, str(python), "--calls", str(calls), redis_url=redis_url)
-            others.append(Found(title, found.trips_s, found.calls, found.calls_per_s, found.bytes_per_s, found.reason))
+            found = (
+                Found(title, reason=reason)
+                if reason
+                else measure(name, str(python), "--calls", str(calls), redis_url=redis_url)
+            )
+            others.append(
+                Found(
+                    title,
+                    found.trips_s,
+                    found.calls,
+                    found.calls_per_s,
+                    found.bytes_per_s,
+                    found.reason,
+                )
+            )
             print(f"{title}: {found.reason or f'p50 {found.p50_s * 1e3:.1f} ms'}", flush=True)
-    shown = table(Found("local kernel", trips_s, first.calls, first.calls_per_s, first.bytes_per_s), others)
+    shown = table(
+        Found("local kernel", trips_s, first.calls, first.calls_per_s, first.bytes_per_s), others
+    )
     print(f"\n{shown}")
     if not only:
         write(DOCUMENT, f"{INTRO.format(day=date.today(), cores=os.cpu_count())}\n{shown}")

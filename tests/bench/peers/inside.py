@@ -1,7 +1,9 @@
-"""What is measured inside the kernel, the same for every peer: the calls of a map, and an array there and back.
+"""What is measured inside the kernel, the same for every peer: the calls of a map, and an array
+there and back.
 
-A peer is an object with `map(count)` (the results of so many trivial calls) and `echo(array)` (the array plus one, made over there).
-Imported in the peers' environment too: standard library and numpy only.
+A peer is an object with `map(count)` (the results of so many trivial calls) and `echo(array)` (the
+array plus one, made over there). Imported in the peers' environment too: standard library and numpy
+only.
 """
 
 from __future__ import annotations
@@ -48,7 +50,9 @@ def figures(peer: Any, calls: int) -> str:
 
 
 def moved(peer: Any) -> dict[str, float | str]:
-    """The best of some rounds, beyond what adding one takes here. Each round has a new array: nothing is known from before."""
+    """The best of some rounds, beyond what adding one takes here. Each round has a new array:
+    nothing is known from before.
+    """
     np.ones(2 * _LENGTH)  # 512 MiB of fresh memory: its first touch is the machine's business
     taken, here = list[float](), list[float]()
     for number in range(_ROUNDS):
@@ -62,7 +66,8 @@ def moved(peer: Any) -> dict[str, float | str]:
         except Exception as error:
             return {
                 "bytes_per_s": 0.0,
-                "no_data": f"{type(error).__name__} after {time.perf_counter() - began:.0f} s: {error}"[:300].rstrip(": "),
+                "no_data": f"{type(error).__name__} after {time.perf_counter() - began:.0f} s: "
+                f"{error}"[:300].rstrip(": "),
             }
         taken.append(time.perf_counter() - began)
         assert np.array_equal(home, expected)

@@ -1,7 +1,8 @@
-"""One peer, measured from a real kernel: `python -m tests.bench.peers.kernel NAME` in the environment that has the peer.
+"""One peer, measured from a real kernel: `python -m tests.bench.peers.kernel NAME` in the
+environment that has the peer.
 
-The trivial round trip is a cell, from sending it until the kernel is idle again, so that every peer has the kernel's own part in it.
-The last line printed is the figures as JSON.
+The trivial round trip is a cell, from sending it until the kernel is idle again, so that every peer
+has the kernel's own part in it. The last line printed is the figures as JSON.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ def main() -> None:
             cell = run(kernel, "print(peer.cell)").strip("\n")
             found: dict[str, Any] = {"trips_s": trips(kernel, cell)}
             if not asked.trips_only:
-                found |= json.loads(run(kernel, f"print(inside.figures(peer, {asked.calls}))").splitlines()[-1])
+                found |= json.loads(
+                    run(kernel, f"print(inside.figures(peer, {asked.calls}))").splitlines()[-1]
+                )
         finally:
             run(kernel, "inside.close()")
     finally:

@@ -60,7 +60,9 @@ class Arq:
         return await job.result()
 
 
-def _on(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], timeout_s: float = 100) -> Any:
+def _on(
+    loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], timeout_s: float = 100
+) -> Any:
     return asyncio.run_coroutine_threadsafe(work, loop).result(timeout_s)
 
 

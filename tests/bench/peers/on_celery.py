@@ -1,5 +1,7 @@
 # pyright: basic, reportMissingImports=false
-"""Celery on the bench's Valkey (BENCH_REDIS_URL), broker and results: one worker with two processes. Pickle, as JSON carries no array."""
+"""Celery on the bench's Valkey (BENCH_REDIS_URL), broker and results: one worker with two
+processes. Pickle, as JSON carries no array.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from . import inside
 
 _url = os.environ["BENCH_REDIS_URL"]
 app = Celery("bench", broker=_url, backend=_url)
-app.conf.update(task_serializer="pickle", result_serializer="pickle", accept_content=["pickle", "json"])
+app.conf.update(
+    task_serializer="pickle", result_serializer="pickle", accept_content=["pickle", "json"]
+)
 app.conf.update(broker_connection_retry_on_startup=True, result_expires=60)
 
 
@@ -44,9 +48,22 @@ class Bench:
 
 @contextmanager
 def opened() -> Iterator[Bench]:
-    command = [sys.executable, "-m", "celery", "-A", __name__, "worker", "--concurrency", "2", "--loglevel", "ERROR"]
+    command = [
+        sys.executable,
+        "-m",
+        "celery",
+        "-A",
+        __name__,
+        "worker",
+        "--concurrency",
+        "2",
+        "--loglevel",
+        "ERROR",
+    ]
     # Containers run as root; there Celery refuses pickle unless told so.
-    worker = subprocess.Popen(command, env=os.environ | {"C_FORCE_ROOT": "1"}, stdout=subprocess.DEVNULL)
+    worker = subprocess.Popen(
+        command, env=os.environ | {"C_FORCE_ROOT": "1"}, stdout=subprocess.DEVNULL
+    )
     try:
         two.delay().get(timeout=60)  # until it serves
         yield Bench()

@@ -1,4 +1,6 @@
-"""MecaPy on an embedded stack of its own: trips are `%%mecapy` cells, the rest is `Client`. Runs in the project's own environment."""
+"""MecaPy on an embedded stack of its own: trips are `%%mecapy` cells, the rest is `Client`. Runs in
+the project's own environment.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,10 @@ class MecaPy:
 def opened() -> Generator[MecaPy]:
     shell = get_ipython()
     assert shell
-    with tempfile.TemporaryDirectory(prefix="mecapy-", ignore_cleanup_errors=True) as folder, stack(Path(folder)) as at:
+    with (
+        tempfile.TemporaryDirectory(prefix="mecapy-", ignore_cleanup_errors=True) as folder,
+        stack(Path(folder)) as at,
+    ):
         os.environ |= {"MECAPY_URL": at.url, "MECAPY_TOKEN": at.token, "MECAPY_NONINTERACTIVE": "1"}
         shell.run_line_magic("load_ext", "mecapy_jupyter")
         with Client(at.url, at.token) as client:

@@ -1,5 +1,7 @@
 # pyright: basic, reportMissingImports=false
-"""Ray: a local node with two CPUs, no dashboard. Its store of objects is in /dev/shm where there is room, else in a file (slower)."""
+"""Ray: a local node with two CPUs, no dashboard. Its store of objects is in /dev/shm where there is
+room, else in a file (slower).
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,13 @@ class Ray:
 
 @contextmanager
 def opened() -> Iterator[Ray]:
-    ray.init(num_cpus=2, include_dashboard=False, object_store_memory=2 << 30, log_to_driver=False, logging_level="error")
+    ray.init(
+        num_cpus=2,
+        include_dashboard=False,
+        object_store_memory=2 << 30,
+        log_to_driver=False,
+        logging_level="error",
+    )
     try:
         yield Ray()
     finally:

@@ -1,4 +1,6 @@
-"""What was found, as a markdown table, and its place in the document. A ratio: how many times as long it took as in the local kernel."""
+"""What was found, as a markdown table, and its place in the document. A ratio: how many times as
+long it took as in the local kernel.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ BEGIN, END = "<!-- peers -->", "<!-- /peers -->"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One peer's figures. Without trips it did not run, and `reason` says why; without `bytes_per_s`, why no array came back."""
+    """One peer's figures. Without trips it did not run, and `reason` says why; without
+    `bytes_per_s`, why no array came back.
+    """
 
     name: str
     trips_s: list[float] = field(default_factory=list[float])
@@ -30,23 +34,33 @@ class Found:
 
 
 HEAD = (
-    "| | trips | p50 | × local | p99 | × local | calls of a map | calls/s | × local | 256 MiB there and back | × local |",
+    "| | trips | p50 | × local | p99 | × local | calls of a map | calls/s | × local | 256 MiB "
+    "there and back | × local |",
     "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
 )
 
 
 def table(local: Found, others: list[Found]) -> str:
-    rows = [_row(one, local) if one.trips_s else f"| {one.name} | did not run |" + " |" * 9 for one in others]
+    rows = [
+        _row(one, local) if one.trips_s else f"| {one.name} | did not run |" + " |" * 9
+        for one in others
+    ]
     reasons = [f"- {one.name}: {one.reason}" for one in others if one.reason]
     return "\n".join([*HEAD, _row(local, local), *rows, *(["", *reasons] if reasons else [])])
 
 
 def _row(one: Found, local: Found) -> str:
-    data = f"{one.bytes_per_s / 1e6:,.0f} MB/s | {local.bytes_per_s / one.bytes_per_s:,.3g}" if one.bytes_per_s else "no | "
+    data = (
+        f"{one.bytes_per_s / 1e6:,.0f} MB/s | {local.bytes_per_s / one.bytes_per_s:,.3g}"
+        if one.bytes_per_s
+        else "no | "
+    )
     return (
-        f"| {one.name} | {len(one.trips_s)} | {one.p50_s * 1e3:.1f} ms | {one.p50_s / local.p50_s:.1f} "
+        f"| {one.name} | {len(one.trips_s)} | {one.p50_s * 1e3:.1f} ms | "
+        f"{one.p50_s / local.p50_s:.1f} "
         f"| {one.p99_s * 1e3:.1f} ms | {one.p99_s / local.p99_s:.1f} "
-        f"| {one.calls:,} | {one.calls_per_s:,.0f} | {local.calls_per_s / one.calls_per_s:,.0f} | {data} |"
+        f"| {one.calls:,} | {one.calls_per_s:,.0f} | {local.calls_per_s / one.calls_per_s:,.0f} | "
+        f"{data} |"
     )
 
 

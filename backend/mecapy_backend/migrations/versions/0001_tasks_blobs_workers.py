@@ -11,7 +11,12 @@ _now = sa.text("now()")
 
 
 def _time(name: str, *, required: bool = False) -> sa.Column[object]:
-    return sa.Column(name, TIMESTAMP(timezone=True), nullable=not required, server_default=_now if required else None)
+    return sa.Column(
+        name,
+        TIMESTAMP(timezone=True),
+        nullable=not required,
+        server_default=_now if required else None,
+    )
 
 
 def upgrade() -> None:
@@ -45,17 +50,26 @@ def _create_tasks() -> None:
         sa.Column("log_blob", sa.Text, nullable=False, server_default=""),
         sa.PrimaryKeyConstraint("id", name="tasks_pkey"),
         sa.UniqueConstraint("owner", "idempotency_key", name="tasks_owner_idempotency_key_key"),
-        sa.CheckConstraint("state IN ('queued','running','completed','failed','cancelled')", name="tasks_state"),
+        sa.CheckConstraint(
+            "state IN ('queued','running','completed','failed','cancelled')", name="tasks_state"
+        ),
     )
 
 
 def _index_tasks() -> None:
     queued, running = sa.text("state = 'queued'"), sa.text("state = 'running'")
-    op.create_index("tasks_queued", "tasks", [sa.text("priority DESC"), "created_at"], postgresql_where=queued)
+    op.create_index(
+        "tasks_queued", "tasks", [sa.text("priority DESC"), "created_at"], postgresql_where=queued
+    )
     op.create_index("tasks_queued_of_owner", "tasks", ["owner"], postgresql_where=queued)
     op.create_index("tasks_running", "tasks", ["worker", "lease_until"], postgresql_where=running)
     ended = sa.text("completed_at IS NOT NULL")
-    op.create_index("tasks_ended_of_owner", "tasks", ["owner", sa.text("completed_at DESC")], postgresql_where=ended)
+    op.create_index(
+        "tasks_ended_of_owner",
+        "tasks",
+        ["owner", sa.text("completed_at DESC")],
+        postgresql_where=ended,
+    )
     op.create_index("tasks_of_owner", "tasks", ["owner", sa.text("created_at DESC"), "id"])
     op.create_index("tasks_digests", "tasks", ["digests"], postgresql_using="gin")
 

@@ -1,4 +1,6 @@
-"""Organisations, users and their tokens. `local` is the user behind the one token of an embedded stack."""
+"""Organisations, users and their tokens. `local` is the user behind the one token of an embedded
+stack.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,7 +13,12 @@ _now = sa.text("now()")
 
 
 def _time(name: str, *, required: bool = False) -> sa.Column[object]:
-    return sa.Column(name, TIMESTAMP(timezone=True), nullable=not required, server_default=_now if required else None)
+    return sa.Column(
+        name,
+        TIMESTAMP(timezone=True),
+        nullable=not required,
+        server_default=_now if required else None,
+    )
 
 
 def _share() -> list[sa.Column[object]]:
@@ -66,7 +73,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("digest", name="api_tokens_digest_key"),
     )
     op.create_index("api_tokens_owner", "api_tokens", ["owner"])
-    op.execute("INSERT INTO users (id, issuer, subject, role) VALUES ('local', '', 'local', 'admin')")
+    op.execute(
+        "INSERT INTO users (id, issuer, subject, role) VALUES ('local', '', 'local', 'admin')"
+    )
 
 
 def downgrade() -> None:

@@ -1,4 +1,6 @@
-"""Fair shares: which lane a task waits in, the processor time it took, what each owner used in a month; and the audit."""
+"""Fair shares: which lane a task waits in, the processor time it took, what each owner used in a
+month; and the audit.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,7 +11,9 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    op.add_column("tasks", sa.Column("short", sa.Boolean, nullable=False, server_default=sa.false()))
+    op.add_column(
+        "tasks", sa.Column("short", sa.Boolean, nullable=False, server_default=sa.false())
+    )
     op.add_column("tasks", sa.Column("cpu_s", sa.Float, nullable=False, server_default="0"))
     op.drop_index("tasks_queued_of_owner", "tasks")
     op.create_index(
@@ -45,6 +49,8 @@ def downgrade() -> None:
     op.drop_table("audit")
     op.drop_table("usage")
     op.drop_index("tasks_queued_of_owner", "tasks")
-    op.create_index("tasks_queued_of_owner", "tasks", ["owner"], postgresql_where=sa.text("state = 'queued'"))
+    op.create_index(
+        "tasks_queued_of_owner", "tasks", ["owner"], postgresql_where=sa.text("state = 'queued'")
+    )
     op.drop_column("tasks", "cpu_s")
     op.drop_column("tasks", "short")

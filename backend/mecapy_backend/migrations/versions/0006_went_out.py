@@ -8,7 +8,9 @@ down_revision = "0005"
 
 
 def upgrade() -> None:
-    op.add_column("tasks", sa.Column("went_out", sa.Boolean, nullable=False, server_default=sa.false()))
+    op.add_column(
+        "tasks", sa.Column("went_out", sa.Boolean, nullable=False, server_default=sa.false())
+    )
 
 
 def downgrade() -> None:

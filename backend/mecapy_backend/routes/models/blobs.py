@@ -20,7 +20,13 @@ class MissingBody(Request):
 
 class MissingBlob(BaseModel):
     digest: str
-    url: Annotated[str, Field(description="PUT the bytes here; a path of this gateway, or a presigned URL (send no token to that)")]
+    url: Annotated[
+        str,
+        Field(
+            description="PUT the bytes here; a path of this gateway, or a presigned URL (send no "
+            "token to that)"
+        ),
+    ]
 
 
 class MissingView(BaseModel):
@@ -29,15 +35,31 @@ class MissingView(BaseModel):
 
 class PartsBody(Request):
     size: Annotated[int, Field(gt=0, le=2**53)]
-    upload: Annotated[str, Field(max_length=1000, description="one that has begun and takes long: fresh URLs for the parts left")] = ""
-    first: Annotated[int, Field(ge=0, le=10_000, description="the first part left, counted from 0")] = 0
+    upload: Annotated[
+        str,
+        Field(
+            max_length=1000,
+            description="one that has begun and takes long: fresh URLs for the parts left",
+        ),
+    ] = ""
+    first: Annotated[
+        int, Field(ge=0, le=10_000, description="the first part left, counted from 0")
+    ] = 0
 
 
 class PartsView(BaseModel):
     upload: str
     part_bytes: int
-    urls: Annotated[list[str], Field(description="PUT each `part_bytes` bytes to the next of these, without the token; keep the ETags")]
-    valid_s: Annotated[int, Field(description="a PUT must begin within this time; ask for fresh ones after it")]
+    urls: Annotated[
+        list[str],
+        Field(
+            description="PUT each `part_bytes` bytes to the next of these, without the token; "
+            "keep the ETags"
+        ),
+    ]
+    valid_s: Annotated[
+        int, Field(description="a PUT must begin within this time; ask for fresh ones after it")
+    ]
 
 
 class PartsDoneBody(Request):
@@ -46,8 +68,16 @@ class PartsDoneBody(Request):
 
 
 class PlaceView(BaseModel):
-    incoming: Annotated[str | None, Field(description="leave files here, named by 32 random hexadecimal digits, then POST /blobs/take")]
-    blobs: Annotated[str | None, Field(description="a stored blob is the file `ab/abcd…` below this")]
+    incoming: Annotated[
+        str | None,
+        Field(
+            description="leave files here, named by 32 random hexadecimal digits, then POST "
+            "/blobs/take"
+        ),
+    ]
+    blobs: Annotated[
+        str | None, Field(description="a stored blob is the file `ab/abcd…` below this")
+    ]
 
 
 class TakeBody(Request):

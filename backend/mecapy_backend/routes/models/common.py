@@ -1,4 +1,6 @@
-"""What all bodies of the REST surface have in common. The models beside it are checks of requests, and the OpenAPI document."""
+"""What all bodies of the REST surface have in common. The models beside it are checks of requests,
+and the OpenAPI document.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 State = Literal["queued", "running", "completed", "failed", "cancelled"]
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="BLAKE3, 64 hexadecimal digits in lower case")]
+Digest = Annotated[
+    str, Field(pattern=r"^[0-9a-f]{64}$", description="BLAKE3, 64 hexadecimal digits in lower case")
+]
 
 
 class Request(BaseModel):

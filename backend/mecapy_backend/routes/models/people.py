@@ -21,7 +21,9 @@ class AuditLine(BaseModel):
     at: datetime
     who: Annotated[str, Field(description="user id")]
     act: str
-    what: Annotated[str, Field(description="id of the task, blob, user; with the status where it was refused")]
+    what: Annotated[
+        str, Field(description="id of the task, blob, user; with the status where it was refused")
+    ]
     source: Annotated[str, Field(description="address the request came from")]
     request: Annotated[str, Field(description="its X-Request-ID, as in the gateway's log")]
 
@@ -38,17 +40,30 @@ class MeView(BaseModel):
     role: Literal["user", "manager", "admin"]
     organisation: str | None
     scopes: Annotated[list[str], Field(description="of the token that asked")]
-    tasks: Annotated[dict[str, int], Field(description="queued (counted up to what I may have), running")]
+    tasks: Annotated[
+        dict[str, int], Field(description="queued (counted up to what I may have), running")
+    ]
     limits: dict[str, float]
-    weight: Annotated[float, Field(description="how many tasks of mine start for one of a user of weight 1, while all wait")]
-    quotas: Annotated[dict[str, QuotaView], Field(description="queued, running, cpu_hours (this month), bytes")]
+    weight: Annotated[
+        float,
+        Field(
+            description="how many tasks of mine start for one of a user of weight 1, while all wait"
+        ),
+    ]
+    quotas: Annotated[
+        dict[str, QuotaView], Field(description="queued, running, cpu_hours (this month), bytes")
+    ]
     organisation_quotas: dict[str, QuotaView] | None = None
 
 
 class NewTokenBody(Request):
     name: Annotated[str, Field(min_length=1, max_length=100, description="what it is for")]
-    scopes: Annotated[list[Literal["tasks", "read", "admin"]], Field(min_length=1, description="what it may")] = ["tasks", "read"]
-    days: Annotated[float | None, Field(gt=0, le=3660, description="until it expires; null: never")] = 90.0
+    scopes: Annotated[
+        list[Literal["tasks", "read", "admin"]], Field(min_length=1, description="what it may")
+    ] = ["tasks", "read"]
+    days: Annotated[
+        float | None, Field(gt=0, le=3660, description="until it expires; null: never")
+    ] = 90.0
 
 
 class ApiTokenView(BaseModel):
@@ -67,9 +82,15 @@ class NewTokenView(ApiTokenView):
 class LimitsBody(Request):
     """What somebody may have of the pool; null: what the settings say."""
 
-    weight: Annotated[float, Field(gt=0, le=1000, description="share of the pool beside others'")] = 1.0
-    max_running: Annotated[int | None, Field(ge=1, le=10**6, description="tasks that run at once")] = None
-    max_queued: Annotated[int | None, Field(ge=0, le=10**6, description="tasks that wait at once")] = None
+    weight: Annotated[
+        float, Field(gt=0, le=1000, description="share of the pool beside others'")
+    ] = 1.0
+    max_running: Annotated[
+        int | None, Field(ge=1, le=10**6, description="tasks that run at once")
+    ] = None
+    max_queued: Annotated[
+        int | None, Field(ge=0, le=10**6, description="tasks that wait at once")
+    ] = None
     cpu_hours: Annotated[float | None, Field(ge=0, le=10**9, description="a month")] = None
     quota_bytes: Annotated[int | None, Field(ge=0, le=2**53, description="stored blobs")] = None
 
@@ -101,7 +122,10 @@ class OrganisationView(LimitsView):
     id: str
     name: str
     users: int
-    tasks: Annotated[dict[str, int], Field(description="state → how many, those that are no longer kept among them")]
+    tasks: Annotated[
+        dict[str, int],
+        Field(description="state → how many, those that are no longer kept among them"),
+    ]
 
 
 class OverviewView(BaseModel):

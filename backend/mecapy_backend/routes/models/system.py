@@ -17,7 +17,10 @@ class WorkerView(BaseModel):
 
 class PackagesView(BaseModel):
     python: Annotated[list[str], Field(description="major.minor of the workers that live")]
-    packages: Annotated[dict[str, list[str]], Field(description="module → distribution, then its version (several where workers differ)")]
+    packages: Annotated[
+        dict[str, list[str]],
+        Field(description="module → distribution, then its version (several where workers differ)"),
+    ]
 
 
 class AuthView(BaseModel):
