@@ -6,14 +6,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .version import __version__
+from mecapy_jupyter.shared.version import __version__
 
 if TYPE_CHECKING:
-    from .block.tracking import progress, track
-    from .cells.ipython import Shell
-    from .client import Client
-    from .errors import MecapyError
-    from .tasks.task import Task
+    from mecapy_jupyter.block.loop_progress import progress, track
+    from mecapy_jupyter.cells.ipython_types import Shell
+    from mecapy_jupyter.client.client import Client
+    from mecapy_jupyter.client.task import Task
+    from mecapy_jupyter.shared.errors import MecapyError
 
 __all__ = [
     "Client",
@@ -28,7 +28,9 @@ __all__ = [
 
 def load_ipython_extension(shell: Shell) -> None:
     """`%load_ext mecapy_jupyter`."""
-    from .magic import register  # late: importing the package must not cost what a notebook needs
+    from mecapy_jupyter.magic import (
+        register,  # late: importing the package must not cost what a notebook needs
+    )
 
     register(shell)
 
@@ -40,15 +42,15 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:  # pyright: igno
 
 def __getattr__(name: str) -> Any:
     if name in ("Client", "Task"):
-        from . import client
+        from mecapy_jupyter.client import client
 
         return getattr(client, name)
     if name in ("progress", "track"):
-        from .block import tracking
+        from mecapy_jupyter.block import loop_progress
 
-        return getattr(tracking, name)
+        return getattr(loop_progress, name)
     if name == "MecapyError":
-        from .errors import MecapyError
+        from mecapy_jupyter.shared.errors import MecapyError
 
         return MecapyError
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

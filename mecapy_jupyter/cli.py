@@ -1,8 +1,5 @@
 """The `mecapy` command. Light to start: what a command needs is imported when it is called, server
 code only by name.
-
-Before it: the terminal, and `embedded` (which runs `mecapy up`). After it: `embedded`, `config`,
-`doctor`, and the servers' `serve`.
 """
 
 from __future__ import annotations
@@ -14,8 +11,8 @@ import os
 import sys
 from typing import Any
 
-from . import errors
-from .version import __version__
+from mecapy_jupyter.shared import errors
+from mecapy_jupyter.shared.version import __version__
 
 NOT_RUNNING = 3
 
@@ -129,7 +126,7 @@ def _count(text: str) -> int:
 def _up(options: argparse.Namespace) -> int:
     if options.detach:
         _become_daemon()
-    from .stack.datadir import files
+    from mecapy_jupyter.shared.data_dir import files
 
     place = files(options.data)
     up = _server("mecapy_backend.stack.up")
@@ -151,14 +148,14 @@ def _become_daemon() -> None:
 
 
 def _down(options: argparse.Namespace) -> int:
-    from .stack.embedded import down
+    from mecapy_jupyter.stack.embedded import down
 
     print("stopped" if down(options.data) else "no stack was running")
     return 0
 
 
 def _status(options: argparse.Namespace) -> int:
-    from .stack.embedded import status
+    from mecapy_jupyter.stack.embedded import status
 
     found = status(options.data)
     if options.json:
@@ -177,7 +174,10 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _gateway(options: argparse.Namespace) -> None:
-    app, settings = _server("mecapy_backend.app"), _server("mecapy_backend.settings").Settings()
+    app, settings = (
+        _server("mecapy_backend.api.app"),
+        _server("mecapy_backend.shared.settings").Settings(),
+    )
     app.serve(
         settings,
         options.host,
@@ -187,12 +187,12 @@ def _gateway(options: argparse.Namespace) -> None:
 
 
 def _worker(_: argparse.Namespace) -> None:
-    settings = _server("mecapy_backend.settings").Settings()
+    settings = _server("mecapy_backend.shared.settings").Settings()
     _server("mecapy_worker.main").serve(settings)
 
 
 def _migrate(_: argparse.Namespace) -> None:
-    settings = _server("mecapy_backend.settings").Settings()
+    settings = _server("mecapy_backend.shared.settings").Settings()
     _server("mecapy_backend.migrations").upgrade(settings.database_url)
 
 
@@ -209,21 +209,21 @@ def _server(module: str) -> Any:
 
 
 def _login(options: argparse.Namespace) -> None:
-    from .commands import login
+    from mecapy_jupyter.commands import login
 
     login.log_in(options.url or options.gateway or "", login.Page(), typed=options.token)
 
 
 def _logout(_: argparse.Namespace) -> None:
-    from .commands import login
+    from mecapy_jupyter.commands import login
 
     print(login.log_out())
 
 
 def _token(options: argparse.Namespace) -> None:
-    from .commands import login
-    from .gateway import config
-    from .gateway.http import Gateway
+    from mecapy_jupyter.client import config
+    from mecapy_jupyter.client.http import Gateway
+    from mecapy_jupyter.commands import login
 
     endpoint = config.resolve(start=False)
     gateway = Gateway(endpoint.url, endpoint.token)
@@ -237,8 +237,8 @@ def _token(options: argparse.Namespace) -> None:
 
 
 def _tasks(options: argparse.Namespace) -> None:
-    from .gateway import config
-    from .gateway.http import Gateway
+    from mecapy_jupyter.client import config
+    from mecapy_jupyter.client.http import Gateway
 
     endpoint = config.resolve(start=False)
     page = Gateway(endpoint.url, endpoint.token).get("/tasks", limit=options.limit)
@@ -252,7 +252,7 @@ def _tasks(options: argparse.Namespace) -> None:
 
 
 def _doctor(_: argparse.Namespace) -> int:
-    from .commands.doctor import examine
+    from mecapy_jupyter.commands.doctor import examine
 
     failed = False
     for check in examine():

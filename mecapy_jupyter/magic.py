@@ -11,14 +11,14 @@ import re
 import shlex
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import errors
-from .cells.everycell import EveryCell
-from .cells.failures import plain
-from .cells.ipython import Shell
-from .environment.ambient import begin_environment
+from mecapy_jupyter.cells.cell_errors import plain
+from mecapy_jupyter.cells.every_cell import EveryCell
+from mecapy_jupyter.cells.ipython_types import Shell
+from mecapy_jupyter.shared import errors
+from mecapy_jupyter.travel.environment.process_state import begin_environment
 
 if TYPE_CHECKING:
-    from .client import Client
+    from mecapy_jupyter.client.client import Client
 
 _UNITS = {"": 1.0, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BEFORE_COMMENT = re.compile(r"""(?:'[^']*'|"[^"]*"|(?<=\S)\#|[^'"\#])*""")
@@ -164,8 +164,8 @@ class Magics:
 
     def client(self) -> Client:
         """Made anew after a change of configuration or of the embedded stack's address."""
-        from .client import Client
-        from .gateway import config
+        from mecapy_jupyter.client import config
+        from mecapy_jupyter.client.client import Client
 
         endpoint = config.resolve(say=print)
         if self._client is None or self._client.endpoint != endpoint:
@@ -187,8 +187,8 @@ class Magics:
                 f"`--as {given.job}` names the Future of a cell in the background; write `--bg "
                 f"--as {given.job}`"
             )
-        from .cells import cell
-        from .cells.prepared import Options, Prepared
+        from mecapy_jupyter.cells import cell
+        from mecapy_jupyter.cells.prepared import Options, Prepared
 
         options = Options(
             inputs=given.inputs,
@@ -210,11 +210,11 @@ class Magics:
             self._shell, options, "" if given.every else f"%%mecapy {line}".rstrip(), body
         )
         if given.dry_run:
-            from .cells import dryrun
+            from mecapy_jupyter.cells import dry_run
 
-            print(dryrun.describe(prepared))
+            print(dry_run.describe(prepared))
         elif given.bg:
-            from .cells import background
+            from mecapy_jupyter.cells import background
 
             background.start(self.client(), prepared)
         else:
@@ -230,7 +230,7 @@ class Magics:
 
     def line(self, line: str) -> Any:
         """`%mecapy [command]`"""
-        from .commands.line import answer
+        from mecapy_jupyter.commands.line_magic import answer
 
         with _sentences():
             return answer(self, self._shell, words(line))

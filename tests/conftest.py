@@ -176,7 +176,7 @@ async def db(database_url: str) -> AsyncIterator[Any]:
 @pytest.fixture
 async def queue(redis_url: str) -> AsyncIterator[Any]:
     """An open queue on the test's Redis."""
-    from mecapy_backend import queue as queues
+    from mecapy_backend.queue import queue as queues
 
     opened = queues.connect(redis_url)
     yield opened
@@ -199,7 +199,7 @@ def gateway(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Runni
     """
     from pydantic import SecretStr
 
-    from mecapy_backend.settings import Settings
+    from mecapy_backend.shared.settings import Settings
 
     settings = Settings(
         database_url=database_url,
@@ -217,8 +217,8 @@ class served:
     def __init__(self, settings: Any) -> None:
         import uvicorn
 
-        from mecapy_backend.app import create_app
-        from mecapy_backend.connections import Bounded
+        from mecapy_backend.api.app import create_app
+        from mecapy_backend.api.middleware.connections import Bounded
 
         self._socket = socket.create_server(("127.0.0.1", 0))
         bounds: Any = {"http": Bounded, "limit_concurrency": settings.max_connections}

@@ -1,17 +1,25 @@
 """How the live block reads: as one line of text, as static HTML, as the plain data that `widget.js`
 draws.
 
-Pure functions over a `BlockState`; all three say the same words. HTML is escaped here. Next in the
-line: `surfaces`.
+Pure functions over a `BlockState`; all three say the same words. HTML is escaped here.
 """
 
 from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
-from .sparkline import bars, shares
-from .state import BlockState, Phase
-from .units import clean, clock, duration, escaped, listed, of_size, ordinal, size
+from mecapy_jupyter.block.sparkline import bars, shares
+from mecapy_jupyter.block.state import BlockState, Phase
+from mecapy_jupyter.shared.units import (
+    clean,
+    clock,
+    duration,
+    escaped,
+    listed,
+    of_size,
+    ordinal,
+    size,
+)
 
 Kind = Literal["phase", "clock", "plain", "quiet", "progress", "memory", "error"]
 

@@ -13,10 +13,11 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from .. import errors, wire
-from .state import BlockState, advance, finished
-from .surfaces import Surface, surface_here
-from .units import clean, number
+from mecapy_jupyter import wire
+from mecapy_jupyter.block.state import BlockState, advance, finished
+from mecapy_jupyter.block.surfaces import Surface, surface_here
+from mecapy_jupyter.shared import errors
+from mecapy_jupyter.shared.units import clean, number
 
 UPDATE_EVERY_S = 0.1
 """Not more often than this; what comes faster is shown with the next."""

@@ -1,7 +1,7 @@
 """How a quantity went over a whole run, in few points: for the small curve at the end of the live
 block's line.
 
-Plain functions, standard library only. Before it: `state` (notes), `line` (draws).
+Plain functions, standard library only.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """What the live block knows of a task, and how events change it.
 
 Pure functions over one frozen dataclass; times are seconds of any steady clock that the caller
-passes in as `now_s`. What events say is untrusted here: numbers are checked, text is cleaned. Next
-in the line: `line` (how it reads) and `live`.
+passes in as `now_s`. What events say is untrusted here: numbers are checked, text is cleaned.
 """
 
 from __future__ import annotations
@@ -10,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from .. import wire
-from .sparkline import NOTHING, Trail, noted
-from .units import clean, number
+from mecapy_jupyter import wire
+from mecapy_jupyter.block.sparkline import NOTHING, Trail, noted
+from mecapy_jupyter.shared.units import clean, number
 
 Phase = Literal[
     "sending", "queued", "running", "returning", "completed", "failed", "cancelled", "detached"

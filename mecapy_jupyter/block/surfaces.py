@@ -17,13 +17,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from .. import wire
-from . import reach
-from .line import html, line, said, view
-from .state import BlockState
+from mecapy_jupyter import wire
+from mecapy_jupyter.block import control_channel
+from mecapy_jupyter.block.line import html, line, said, view
+from mecapy_jupyter.block.state import BlockState
 
 if TYPE_CHECKING:
-    from ..widget import BlockWidget
+    from mecapy_jupyter.widget import BlockWidget
 
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 
@@ -107,7 +107,7 @@ class Notebook:
         widget, self.widget = self.widget, None
         self._show(state, now_s)
         if widget is not None:
-            reach.forget(self._listener)
+            control_channel.forget(self._listener)
             widget.close()
 
     def _show(self, state: BlockState, now_s: float) -> None:
@@ -123,7 +123,7 @@ class Notebook:
 
     def _open(self, state: BlockState, now_s: float) -> BlockWidget | None:
         try:
-            from ..widget import BlockWidget
+            from mecapy_jupyter.widget import BlockWidget
 
             widget = BlockWidget(
                 view=view(state, now_s), kernel_id="" if self._on_cancel else kernel_id()
@@ -133,7 +133,7 @@ class Notebook:
         if self._on_cancel is not None:
             widget.on_msg(self._message)  # pyright: ignore[reportUnknownMemberType]
         elif self._on_detach is not None:
-            widget.listener = self._listener = reach.listen(self._kernel, self._hear)
+            widget.listener = self._listener = control_channel.listen(self._kernel, self._hear)
         return widget
 
     def _hear(self, word: str) -> None:

@@ -1,8 +1,7 @@
 """`--bg`: the cell returns at once, and its task lives on in the cell's output. What comes home is
 bound where nothing here has changed.
 
-Before it: `magic`. A thread for each task reads its events, shows them where the cell stands, and
-binds at the end. Beside it: `cell`, which waits instead.
+A thread for each task reads its events, shows them where the cell stands, and binds at the end.
 """
 
 from __future__ import annotations
@@ -12,20 +11,21 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .. import errors, wire
-from ..block.live import LiveBlock
-from ..block.surfaces import Notebook
-from ..block.units import listed
-from ..client import Client
-from ..environment import ambient
-from ..tasks.task import Task
-from ..values import bind
-from ..values.inplace import Watch
-from ..values.parts import path_to
-from . import again, cell, history, replay
-from .failures import CellSource
-from .ipython import Shell
-from .prepared import Key, Prepared
+from mecapy_jupyter import wire
+from mecapy_jupyter.block.live import LiveBlock
+from mecapy_jupyter.block.surfaces import Notebook
+from mecapy_jupyter.capture.parts import path_to
+from mecapy_jupyter.cells import cell, history, replay, resubmit_check
+from mecapy_jupyter.cells.cell_errors import CellSource
+from mecapy_jupyter.cells.ipython_types import Shell
+from mecapy_jupyter.cells.prepared import Key, Prepared
+from mecapy_jupyter.client.client import Client
+from mecapy_jupyter.client.task import Task
+from mecapy_jupyter.results import bind
+from mecapy_jupyter.shared import errors
+from mecapy_jupyter.shared.units import listed
+from mecapy_jupyter.travel.changes.in_place import Watch
+from mecapy_jupyter.travel.environment import process_state
 
 started: dict[str, Task] = {}
 """The background tasks of this kernel, by the name of their variable; the newest of a name."""
@@ -35,7 +35,7 @@ def start(client: Client, prepared: Prepared) -> Task:
     """Send the cell and return at once with its Future."""
     shell, options = prepared.shell, prepared.options
     place = replay.Place(shell)
-    task = again.taken_up(client, prepared) or prepared.send(client)
+    task = resubmit_check.taken_up(client, prepared) or prepared.send(client)
     job_name = options.job_name or "job"
     before = _Before(shell.user_ns, task, prepared.values.values())
     shell.user_ns[job_name] = started[job_name] = task
@@ -68,7 +68,7 @@ class _Before:
 
     def __init__(self, namespace: dict[str, Any], task: Task, sent: Iterable[object]) -> None:
         self.names = dict(namespace)
-        self.ambient = ambient.current()
+        self.ambient = process_state.current()
         self._watch = Watch(task.packed.memo, sent, namespace)
 
     def spared(self) -> frozenset[int]:
@@ -143,15 +143,15 @@ class _Carry:
         waiting = [
             name for name in (*home.bound, *aside) if name not in free and not name.startswith("_")
         ]
-        here = ambient.current()
+        here = process_state.current()
         still = {
             kind: value
-            for kind, value in home.ambient.items()
-            if not ambient.changed(self.before.ambient, {kind: here.get(kind)})
+            for kind, value in home.process_state.items()
+            if not process_state.changed(self.before.ambient, {kind: here.get(kind)})
         }
         deleted = tuple(name for name in home.deleted if self.before.same(name, namespace))
         bound = bind.into(
-            namespace, dataclasses.replace(home, bound=free, deleted=deleted, ambient=still)
+            namespace, dataclasses.replace(home, bound=free, deleted=deleted, process_state=still)
         )
         home.bound.update(aside)
         return bound, waiting

@@ -1,8 +1,4 @@
-"""One `%%mecapy` cell, from its text to its variables: send, replay, bind.
-
-Before it: `magic`, and `prepared` (checked and captured). After it: `client` (sends), `replay` and
-`block` (show), `bind` (brings home).
-"""
+"""One `%%mecapy` cell, from its text to its variables: send, replay, bind."""
 
 from __future__ import annotations
 
@@ -13,17 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-from .. import errors, wire
-from ..block.live import OUTPUT, LiveBlock
-from ..block.surfaces import BarAlone
-from ..client import Client
-from ..environment import files
-from ..tasks.task import Task
-from ..values import bind
-from . import again, history, leaving, replay
-from .failures import CellSource, plain, show_as, show_group_as
-from .ipython import Shell
-from .prepared import Prepared, cancel
+from mecapy_jupyter import wire
+from mecapy_jupyter.block.live import OUTPUT, LiveBlock
+from mecapy_jupyter.block.surfaces import BarAlone
+from mecapy_jupyter.cells import history, kernel_shutdown, replay, resubmit_check
+from mecapy_jupyter.cells.cell_errors import CellSource, plain, show_as, show_group_as
+from mecapy_jupyter.cells.ipython_types import Shell
+from mecapy_jupyter.cells.prepared import Prepared, cancel
+from mecapy_jupyter.client.client import Client
+from mecapy_jupyter.client.task import Task
+from mecapy_jupyter.results import bind
+from mecapy_jupyter.shared import errors
+from mecapy_jupyter.travel.environment import files
 
 _TICK_S = 0.1
 _LAST_WORDS_S = 10.0  # how long an interrupted cell waits for the task's end
@@ -34,7 +31,7 @@ def run(client: Client, prepared: Prepared) -> None:
     fails.
     """
     shell, options = prepared.shell, prepared.options
-    taken_up = again.taken_up(client, prepared)
+    taken_up = resubmit_check.taken_up(client, prepared)
     expected_s = history.expected_s(prepared.key.text)
     surface = BarAlone() if options.quiet else None
     with LiveBlock(
@@ -59,12 +56,12 @@ def come_home(shell: Shell, task: Task, block: LiveBlock) -> tuple[wire.Outcome,
     it; the kernel's end does not.
     """
     try:
-        leaving.watch(shell)
+        kernel_shutdown.watch(shell)
         block.sent(task.sent_bytes, task.reused_bytes, task.id)
         task.follow(lambda _: None)
         outcome = until_final(task, block, lambda event: replay.show(shell, event))
     except KeyboardInterrupt:
-        if leaving.ends(shell):
+        if kernel_shutdown.ends(shell):
             raise plain(
                 errors.TaskDetached(
                     f"the kernel ends, the task goes on; `%mecapy attach {task.id[:8]}` brings it "

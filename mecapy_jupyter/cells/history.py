@@ -3,7 +3,7 @@ the user's own state directory.
 
 One small file a cell, named by the cell's key, so that notebooks at work at the same time do not
 disturb each other; nothing in it but durations, task ids and who submitted them. A directory that
-cannot be written costs the history, never the cell. Before it: `cell`, the live block.
+cannot be written costs the history, never the cell.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import platformdirs
 
-from ..block.units import clock
+from mecapy_jupyter.shared.units import clock
 
 LAST = 5
 _MOST_LINES, _MOST_CELLS = 40, 2000

@@ -1,8 +1,7 @@
 """Before a cell is sent: does the workers' Python and do their packages fit what it needs? Known
 here, it need not wait in a queue.
 
-Asks the gateway at most once a minute, and imports nothing. Before it: `prepared`, `dryrun`. After
-it: `GET /workers/packages`.
+Asks the gateway at most once a minute, and imports nothing.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from .. import errors
-from ..environment import modules
-from ..gateway.http import Gateway
-from ..values import payload
+from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.shared import errors
+from mecapy_jupyter.travel.environment import user_modules
+from mecapy_jupyter.travel.pickling import payload
 
 _FRESH_S = 60.0
 _OURS = frozenset({"__main__", "mecapy_jupyter", "cloudpickle", "builtins"})
@@ -178,6 +177,6 @@ def _installed_here(name: str) -> bool:
     if spec is None:
         return False
     try:
-        return not modules.collect([name])
+        return not user_modules.collect([name])
     except errors.CannotSend:  # the user's own and compiled: packing says so
         return False

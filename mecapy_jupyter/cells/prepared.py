@@ -1,7 +1,6 @@
 """A `%%mecapy` cell before it is sent: its options, what it is known by, what it reads; checked and
 captured.
 
-Before it: `magic`. After it: `capture` (what to send), `preflight` (does it fit), `client` (sends).
 `cell` runs it, `dryrun` shows it.
 """
 
@@ -17,14 +16,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .. import capture, errors, wire
-from ..client import Client
-from ..environment import files
-from ..tasks.task import Task
-from ..values import diagnose, payload
-from . import history, preflight, submitter
-from .failures import CellSource, plain
-from .ipython import Shell
+from mecapy_jupyter import wire
+from mecapy_jupyter.capture import diagnose, names
+from mecapy_jupyter.cells import history, preflight, submitter
+from mecapy_jupyter.cells.cell_errors import CellSource, plain
+from mecapy_jupyter.cells.ipython_types import Shell
+from mecapy_jupyter.client.client import Client
+from mecapy_jupyter.client.task import Task
+from mecapy_jupyter.shared import errors
+from mecapy_jupyter.travel.environment import files
+from mecapy_jupyter.travel.pickling import payload
 
 _SHELL_OWN = frozenset({"get_ipython", "exit", "quit", "open", "display", "input"})
 
@@ -108,17 +109,17 @@ class Prepared:
             cell=wire.Cell(self.source.number, header, self.source.filename),
         )
 
-    def _analyse(self, python: str) -> capture.Names:
+    def _analyse(self, python: str) -> names.Names:
         try:
-            capture.compiled(python, self.shell.compile.flags, self.source.filename)
+            names.compiled(python, self.shell.compile.flags, self.source.filename)
         except SyntaxError as error:
             self.source.syntax_error(error)
         namespace = self.shell.user_ns
-        names = capture.analyse(python, namespace, self.shell.compile.flags)
-        missing = capture.missing(names, namespace) if self.options.inputs is None else None
+        found = names.analyse(python, namespace, self.shell.compile.flags)
+        missing = names.missing(found, namespace) if self.options.inputs is None else None
         if missing is not None:
             self.source.name_error(missing[0], missing[1])
-        return replace(names, dynamic=True) if capture.looks_up(names, namespace) else names
+        return replace(found, dynamic=True) if names.looks_up(found, namespace) else found
 
     def _captured(self) -> dict[str, Any]:
         """The variables to send."""

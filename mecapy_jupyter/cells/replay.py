@@ -1,7 +1,5 @@
 """A task's events as the notebook's own output: prints, displays and results appear as if the cell
 ran here.
-
-Before it: `cell`. After it: the front end, through IPython.
 """
 
 from __future__ import annotations
@@ -9,8 +7,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from .. import wire
-from .ipython import ResultHook, Shell
+from mecapy_jupyter import wire
+from mecapy_jupyter.cells.ipython_types import ResultHook, Shell
 
 ANEW = wire.Event("", wire.DISPLAY, {"kind": "clear_output", "wait": False})
 """Stands before the output of a task that was begun again: what the attempt before had shown goes,

@@ -2,8 +2,7 @@
 the task in the cell's history.
 
 It tells a task that a kernel left behind from that of a kernel at work, where no notebook's name
-does (papermill, nbconvert). Before it: `again`, `prepared`. Beside it: `history`, which keeps the
-line.
+does (papermill, nbconvert).
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import platform
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from ..stack import datadir
+from mecapy_jupyter.shared import data_dir
 
 _MOST_BYTES, _PIECE_BYTES, _DEEPEST = 1_000_000, 1000, 6
 """Of each variable so much is read, where each piece counts for some more: a long list costs time
@@ -37,7 +36,7 @@ def gone(line: str) -> bool:
     """
     try:
         host, boot, pid, born, _ = line.split()
-        return host == _host() and (boot != _boot() or not datadir.lives(int(pid), float(born)))
+        return host == _host() and (boot != _boot() or not data_dir.lives(int(pid), float(born)))
     except ValueError:  # no line of ours
         return False
 
@@ -95,10 +94,10 @@ def _host() -> str:
 
 @functools.cache
 def _boot() -> str:
-    return datadir.boot() or "-"
+    return data_dir.boot() or "-"
 
 
 @functools.lru_cache(1)
 def _born(pid: int) -> float:
     """As `datadir.lives` asks for it; `pid` tells this process from the one it was forked from."""
-    return datadir.born(pid)
+    return data_dir.born(pid)

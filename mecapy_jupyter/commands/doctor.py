@@ -1,8 +1,7 @@
 """What is right and what is not between this machine and a finished cell, one line each, with what
 to do.
 
-Starts nothing. Before it: `cli`, `magic`. After it: `config`, `http`, `embedded` (for the parts of
-a stack whose gateway is silent).
+Starts nothing.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from typing import Any, cast
 
 import urllib3
 
-from .. import errors
-from ..gateway import config
-from ..gateway.http import Gateway
-from ..stack import embedded
-from ..version import __version__
+from mecapy_jupyter.client import config
+from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.shared import errors
+from mecapy_jupyter.shared.version import __version__
+from mecapy_jupyter.stack import embedded
 
 _CLOCK_S = 30.0
 _ANSWER_S = 10.0

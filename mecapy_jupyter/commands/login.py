@@ -3,7 +3,7 @@
 
 No browser is needed on this machine: whoever logs in opens a page on any device, and enters a code.
 What is shown goes through a `Page`, because a notebook shows a link and takes it away again
-afterwards. Before it: `cli` and `line`. After it: `issuer`, `logins`.
+afterwards.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
-from .. import errors
-from ..gateway import config, issuer, logins
-from ..gateway.http import Gateway
-from ..gateway.secret import Secret
+from mecapy_jupyter.client import config, device_login, logins
+from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.shared import errors
+from mecapy_jupyter.shared.secret import Secret
 
 
 class Page:
     """Where the code is shown, in a terminal: a few lines."""
 
-    def invite(self, code: issuer.Code) -> None:
+    def invite(self, code: device_login.Code) -> None:
         print(invitation(code), flush=True)
 
     def done(self, text: str) -> None:
@@ -39,7 +39,7 @@ class NotebookPage(Page):
     def __init__(self) -> None:
         self._shown: Any = None
 
-    def invite(self, code: issuer.Code) -> None:
+    def invite(self, code: device_login.Code) -> None:
         from IPython.display import DisplayHandle
 
         link = escape(code.link or code.where)
@@ -58,7 +58,7 @@ class NotebookPage(Page):
             self._shown.update({"text/plain": text}, raw=True)
 
 
-def invitation(code: issuer.Code) -> str:
+def invitation(code: device_login.Code) -> str:
     minutes = max(1, round(code.expires_s / 60))
     return (
         f"To log in, open {code.link or code.where} on any device; the code is "
@@ -75,11 +75,11 @@ def log_in(url: str, page: Page, *, typed: bool = False) -> None:
     if typed or not about.get("issuer"):
         _log_in_with_token(url, page)
         return
-    there = issuer.find(str(about["issuer"]), str(about["client_id"]))
-    code = issuer.ask(there, str(about["scope"]))
+    there = device_login.find(str(about["issuer"]), str(about["client_id"]))
+    code = device_login.ask(there, str(about["scope"]))
     page.invite(code)
     try:
-        tokens = issuer.wait(there, code)
+        tokens = device_login.wait(there, code)
     except BaseException:
         page.done("The login was not finished.")
         raise

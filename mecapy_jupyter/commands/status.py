@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from ..block.line import ICONS
-from ..block.units import clean, clock, duration, escaped, number, size
+from mecapy_jupyter.block.line import ICONS
+from mecapy_jupyter.shared.units import clean, clock, duration, escaped, number, size
 
 LAST_TASKS = 10
 

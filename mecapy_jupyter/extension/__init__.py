@@ -2,8 +2,7 @@
 started with the server.
 
 Enabled by installing (`mecapy_jupyter.json` here goes to etc/jupyter/jupyter_server_config.d). Only
-a Jupyter server imports this package: the client needs none. Next in the line: `routes` (the page's
-requests) and `autostart`.
+a Jupyter server imports this package: the client needs none.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import Any
 
 
 def _load_jupyter_server_extension(server: Any) -> None:  # pyright: ignore[reportUnusedFunction]  (Jupyter calls it by this name)
-    from . import autostart, routes
+    from mecapy_jupyter.extension import autostart, routes
 
     server.web_app.add_handlers(".*$", routes.handlers(server.web_app.settings["base_url"]))
     if autostart.wanted():

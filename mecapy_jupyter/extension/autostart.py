@@ -2,8 +2,7 @@
 (`MECAPY_AUTOSTART=1`: Binder does).
 
 In a thread of its own: the server serves meanwhile, and a cell that comes early waits for the same
-start. The stack is another process and outlives the server; it ends by itself when idle. Before it:
-the extension. After it: `config`, `embedded`.
+start. The stack is another process and outlives the server; it ends by itself when idle.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ import logging
 import os
 import threading
 
-from ..errors import MecapyError
-from ..gateway import config
+from mecapy_jupyter.client import config
+from mecapy_jupyter.shared.errors import MecapyError
 
 
 def wanted() -> bool:

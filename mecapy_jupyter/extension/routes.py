@@ -3,8 +3,7 @@ passes.
 
 The page speaks to the Jupyter server it came from, with Jupyter's own login, XSRF and origin
 checks; the token is put on here and never leaves the server. What passes is built from the task's
-id alone, and what comes back is picked field by field. Before it: `network.js`. After it: the
-gateway, as the user whose server this is.
+id alone, and what comes back is picked field by field.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ from jupyter_server.base.handlers import APIHandler
 from jupyter_server.utils import url_path_join
 from tornado import web
 
-from .. import errors
-from ..gateway import config
-from ..gateway.http import Gateway
+from mecapy_jupyter.client import config
+from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.shared import errors
 
 _ID = "([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
 _SHOWN = (

@@ -2,7 +2,7 @@
 runs.
 
 Imports no server code: the stack is another process (`mecapy up`), met through the files of its
-data directory (`datadir`). Before it: `config`, `cli`. After it: `mecapy_backend.stack.supervisor`.
+data directory (`datadir`).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import errors
-from ..gateway.secret import Secret
-from .datadir import Files, files, lives, recorded, running
+from mecapy_jupyter.shared import errors
+from mecapy_jupyter.shared.data_dir import Files, files, lives, recorded, running
+from mecapy_jupyter.shared.secret import Secret
 
 IDLE_STOP_S = 600.0
 _READY_S = 60.0  # a laptop that has other things to do
@@ -159,7 +159,7 @@ def _endpoint(place: Files) -> Endpoint | None:
     """The running stack's endpoint, once it answered: the question also tells the stack that
     somebody is here.
     """
-    from ..gateway.http import Gateway
+    from mecapy_jupyter.client.http import Gateway
 
     state = running(place)
     if not (state and state["ready"]):

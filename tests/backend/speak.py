@@ -7,8 +7,9 @@ from typing import Any
 
 import httpx
 
-from mecapy_backend import queue as queues
-from mecapy_backend.store import database, events, tasks
+from mecapy_backend.queue import queue as queues
+from mecapy_backend.store import database, tasks
+from mecapy_backend.store.log import events
 from mecapy_jupyter import wire
 
 

@@ -6,9 +6,9 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 
-from mecapy_backend.allowance import Allowances
-from mecapy_backend.queue import Queue, score
-from mecapy_backend.settings import Settings
+from mecapy_backend.api.limits.allowance import Allowances
+from mecapy_backend.queue.queue import Queue, score
+from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import tasks
 from mecapy_jupyter import wire
 

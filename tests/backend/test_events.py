@@ -9,9 +9,10 @@ from typing import Any
 import httpx
 import psutil
 
-from mecapy_backend.store import events, tasks
+from mecapy_backend.store import tasks
+from mecapy_backend.store.log import events
 from mecapy_jupyter import wire
-from mecapy_jupyter.gateway.http import Gateway
+from mecapy_jupyter.client.http import Gateway
 
 from .speak import Worker, client, events_of
 

@@ -10,8 +10,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mecapy_backend import keys
-from mecapy_backend.queue import Queue, Share, Taken, score
+from mecapy_backend.queue import keys
+from mecapy_backend.queue.queue import Queue, Share, Taken, score
 
 
 async def take(queue: Queue, lane: str = keys.QUEUE) -> str | None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from mecapy_backend.forecast import Place, starts_in_s
+from mecapy_backend.api.start_estimate import Place, starts_in_s
 
 ROWS = [
     (1, 2, [], 0.0),  # a free slot

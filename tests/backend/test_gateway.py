@@ -14,7 +14,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from mecapy_backend.settings import Settings
+from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import workers
 from mecapy_jupyter import wire
 

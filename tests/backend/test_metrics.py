@@ -16,8 +16,8 @@ import pytest
 import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families
 
-from mecapy_backend.metrics import GATEWAY
-from mecapy_worker.metrics import STAGES, WORKER
+from mecapy_backend.shared.metrics import GATEWAY
+from mecapy_worker.upkeep.metrics import STAGES, WORKER
 
 from ..house.tracked import ROOT
 from ..stack.running import until
@@ -26,7 +26,7 @@ from .speak import client
 
 LOGGED = """
 import logging, structlog, sys
-from mecapy_backend import logs
+from mecapy_backend.shared import logs
 logs.configure(sys.argv[1], "worker")
 log = structlog.get_logger()
 log.info("a\\nb", task="t-1", name="x\\n{\\"task\\": \\"forged\\"}\\x1b[31m\\u2028",
@@ -100,7 +100,7 @@ async def test_gateway(gateway: Any, db: Any) -> None:
 
 
 def look() -> Any:
-    from mecapy_backend import metrics
+    from mecapy_backend.shared import metrics
 
     return vars(metrics)["_LOOK"]
 

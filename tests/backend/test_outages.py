@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from mecapy_backend.api.event_stream import LOOK_S
 from mecapy_backend.migrations import upgrade
-from mecapy_backend.routes.stream import LOOK_S
-from mecapy_backend.settings import Settings
+from mecapy_backend.shared.settings import Settings
 from mecapy_backend.stack.services import Postgres, Valkey
-from mecapy_backend.store import events
-from mecapy_jupyter import errors, wire
-from mecapy_jupyter.gateway.http import Gateway
+from mecapy_backend.store.log import events
+from mecapy_jupyter import wire
+from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.shared import errors
 
 from ..conftest import TOKEN, served
 from .speak import Worker, client

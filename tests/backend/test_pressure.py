@@ -18,9 +18,9 @@ import pytest
 from blake3 import blake3
 from pydantic import SecretStr
 
-from mecapy_backend import connections
-from mecapy_backend.routes import body
-from mecapy_backend.settings import Settings
+from mecapy_backend.api import request_body
+from mecapy_backend.api.middleware import connections
+from mecapy_backend.shared.settings import Settings
 
 from ..conftest import TOKEN, RunningGateway, served
 
@@ -89,7 +89,7 @@ def test_a_head_that_trickles(tight: RunningGateway, monkeypatch: pytest.MonkeyP
 
 def test_a_body_that_trickles(tight: RunningGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """A body below a thousand bytes a second gets 408 and the connection ends."""
-    monkeypatch.setattr(body, "_SLOW_S", 0.3)
+    monkeypatch.setattr(request_body, "_SLOW_S", 0.3)
     post = (
         f"POST /tasks HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer "
         f"{TOKEN}\r\nContent-Length: 5000\r\n\r\n{{"
@@ -123,7 +123,7 @@ def test_bodies_held_at_once(tight: RunningGateway, monkeypatch: pytest.MonkeyPa
     """So many large bodies at a time; one more gets 503 with Retry-After, and small ones too until
     there is room again.
     """
-    monkeypatch.setattr(body, "_HELD", 2)
+    monkeypatch.setattr(request_body, "_HELD", 2)
     post = (
         f"POST /tasks HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: "
         f"9999\r\n\r\n" + "{" * 9900

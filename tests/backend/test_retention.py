@@ -8,9 +8,11 @@ from typing import Any
 import httpx
 import sqlalchemy as sa
 
-from mecapy_backend.settings import Settings
-from mecapy_backend.store import lookup, retention, shares, tasks
+from mecapy_backend.shared.settings import Settings
+from mecapy_backend.store import tasks
+from mecapy_backend.store.people import shares
 from mecapy_backend.store.tables import counts
+from mecapy_backend.store.tasks import lookup, retention
 from mecapy_jupyter import wire
 
 from ..conftest import RunningGateway

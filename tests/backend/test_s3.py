@@ -14,9 +14,9 @@ import pytest
 from blake3 import blake3
 from pydantic import SecretStr
 
-from mecapy_backend.settings import Settings
-from mecapy_backend.store import blob_rows
-from mecapy_backend.store.blobs import BlobStore, WrongDigest, open_store
+from mecapy_backend.shared.settings import Settings
+from mecapy_backend.store.blobs import blob_rows
+from mecapy_backend.store.blobs.blob_store import BlobStore, WrongDigest, open_store
 
 from .. import weed
 from ..conftest import TOKEN, served

@@ -31,7 +31,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from mecapy_backend.store import database, submission, tables, tasks
+from mecapy_backend.store import database, tables, tasks
+from mecapy_backend.store.tasks import submission
 from mecapy_jupyter import wire
 
 EXAMPLES = int(os.environ.get("MECAPY_EXAMPLES", "25"))

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from mecapy_backend.settings import Settings
-from mecapy_backend.store import shares, tasks
+from mecapy_backend.shared.settings import Settings
+from mecapy_backend.store import tasks
+from mecapy_backend.store.people import shares
 from mecapy_backend.store.tables import blobs
 from mecapy_jupyter import wire
 

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 from IPython.core.interactiveshell import InteractiveShell
 
+from mecapy_jupyter.capture import packing
 from mecapy_jupyter.cells import preflight
 from mecapy_jupyter.cells.prepared import Options, Prepared
-from mecapy_jupyter.client import Client
-from mecapy_jupyter.values import packing
+from mecapy_jupyter.client.client import Client
 
 from .trip import stack
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import psutil
 
-from mecapy_backend.settings import Settings
-from mecapy_jupyter.values import packing
-from mecapy_worker.pool import Pool, PoolOptions
+from mecapy_backend.shared.settings import Settings
+from mecapy_jupyter.capture import packing
+from mecapy_worker.pool.pool import Pool, PoolOptions
 
 STEPS = {
     "confine": "its share of the fork, letting go, Landlock, seccomp, limits, a user",

@@ -20,12 +20,12 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mecapy_backend.settings import Settings
-from mecapy_worker.pool import Pool, PoolOptions
+from mecapy_backend.shared.settings import Settings
+from mecapy_worker.pool.pool import Pool, PoolOptions
 
 TARGET_MS = 1.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-_KINDS = {"confined": "mecapy_worker.child", "unconfined": "unconfined"}
+_KINDS = {"confined": "mecapy_worker.child.child", "unconfined": "unconfined"}
 _TASK = {"code": "x = 1 + 1", "outputs": [], "payload": None, "inputs": {}, "attempt": 1}
 
 

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mecapy_jupyter.client import Client
-from mecapy_jupyter.tasks.task import Task
-from mecapy_jupyter.values import known
+from mecapy_jupyter.client.client import Client
+from mecapy_jupyter.client.task import Task
+from mecapy_jupyter.travel.pickling import known_blobs
 
 from .trip import stack
 
@@ -184,7 +184,7 @@ def through_the_gateway(client: Client, folder: Path, size_bytes: int = 1 << 30)
         next(one["pid"] for one in components if one["name"] == "gateway")
     )
     data = np.arange(size_bytes // 8)
-    path = f"/blobs/{known.hashed(data)}"
+    path = f"/blobs/{known_blobs.hashed(data)}"
     for name, work in (
         (
             "PUT 1 GiB through the gateway",

@@ -26,14 +26,14 @@ import sqlalchemy as sa
 import structlog
 from pydantic import SecretStr
 
-from mecapy_backend import keys
-from mecapy_backend import queue as queues
 from mecapy_backend.migrations import upgrade
-from mecapy_backend.settings import Settings
+from mecapy_backend.queue import keys
+from mecapy_backend.queue import queue as queues
+from mecapy_backend.shared.settings import Settings
 from mecapy_backend.stack import services
 from mecapy_backend.store import database, tasks
 from mecapy_jupyter import wire
-from mecapy_jupyter.gateway.http import Gateway
+from mecapy_jupyter.client.http import Gateway
 
 from ..conftest import TOKEN, named, served
 

@@ -9,8 +9,8 @@ import resource
 from collections.abc import Callable
 from typing import Any
 
-from mecapy_worker import child
-from mecapy_worker.frames import Channel
+from mecapy_worker.child import child
+from mecapy_worker.shared.frames import Channel
 
 _marks: list[tuple[str, float, int]] = []
 

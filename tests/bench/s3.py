@@ -25,11 +25,11 @@ import numpy as np
 import structlog
 from pydantic import SecretStr
 
-from mecapy_backend.settings import Settings
+from mecapy_backend.shared.settings import Settings
 from mecapy_backend.stack.services import Postgres, Valkey
-from mecapy_backend.store.blobs import open_store
-from mecapy_jupyter.gateway import transfer
-from mecapy_jupyter.gateway.http import Gateway
+from mecapy_backend.store.blobs.blob_store import open_store
+from mecapy_jupyter.client import blob_transfer
+from mecapy_jupyter.client.http import Gateway
 
 from .. import weed
 from ..conftest import TOKEN, named, served
@@ -105,13 +105,13 @@ def measure(
         array = np.random.default_rng(number).integers(0, 255, size_bytes, dtype="u1")
         source = io.BytesIO(array.tobytes())
         timed("upload_fileobj", lambda source=source: boto.upload_fileobj(source, "blobs", "bare"))
-        [digest] = timed("put", lambda array=array: transfer.send(gateway, [array])).digests
+        [digest] = timed("put", lambda array=array: blob_transfer.send(gateway, [array])).digests
         with os.fdopen(os.memfd_create("bare"), "w+b") as target:
             timed(
                 "download_fileobj",
                 lambda target=target: boto.download_fileobj("blobs", "bare", target),
             )
-        timed("get", lambda digest=digest: transfer.fetch(gateway, digest))
+        timed("get", lambda digest=digest: blob_transfer.fetch(gateway, digest))
         array[0] ^= 1
         for name in ("result", "bare"):
             array.tofile(here / name)

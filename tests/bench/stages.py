@@ -18,8 +18,8 @@ from typing import Any
 from IPython.core.getipython import get_ipython
 
 from mecapy_jupyter.cells import cell
-from mecapy_jupyter.client import Client
-from mecapy_jupyter.gateway.http import Gateway
+from mecapy_jupyter.client.client import Client
+from mecapy_jupyter.client.http import Gateway
 
 STAGES = (
     ("to the magic", "from the front end into the kernel, as with any cell"),

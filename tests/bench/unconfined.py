@@ -4,8 +4,9 @@ worker itself has no such switch.
 
 import sys
 
-from mecapy_worker import child, sandbox
-from mecapy_worker.child import serve, warm
+from mecapy_worker.child import child
+from mecapy_worker.child.child import serve, warm
+from mecapy_worker.sandbox import confine
 
 __all__ = ["prepare", "serve", "warm"]
 
@@ -16,8 +17,8 @@ def prepare(preload: list[str]) -> None:
     child.prepare(preload)
 
 
-def _not_at_all(*_: object) -> sandbox.Layers:
-    return sandbox.Layers((), {})
+def _not_at_all(*_: object) -> confine.Layers:
+    return confine.Layers((), {})
 
 
-sandbox.confine = _not_at_all
+confine.confine = _not_at_all

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mecapy_jupyter.gateway.http import Gateway
+from mecapy_jupyter.client.http import Gateway
 
 if TYPE_CHECKING:
     from .conftest import Lab, OpenNotebook

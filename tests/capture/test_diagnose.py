@@ -22,8 +22,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mecapy_jupyter.errors import CannotSend
-from mecapy_jupyter.values import diagnose
+from mecapy_jupyter.capture import diagnose
+from mecapy_jupyter.shared.errors import CannotSend
 
 
 class Solver:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mecapy_jupyter.capture import analyse, looks_up, missing
+from mecapy_jupyter.capture.names import analyse, looks_up, missing
 
 # The notebook these cells run in.
 NOTEBOOK = """

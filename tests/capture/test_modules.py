@@ -22,8 +22,8 @@ import numpy
 import pytest
 
 import mecapy_jupyter
-from mecapy_jupyter.environment import modules
-from mecapy_jupyter.errors import CannotSend
+from mecapy_jupyter.shared.errors import CannotSend
+from mecapy_jupyter.travel.environment import user_modules
 
 Write = Callable[..., None]
 
@@ -46,7 +46,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
 
     yield write
     for name in set(sys.modules) - before:
-        if modules.is_own(sys.modules[name]):
+        if user_modules.is_own(sys.modules[name]):
             del sys.modules[name]
 
 
@@ -64,9 +64,10 @@ def put(write: Write, files: dict[str, str]) -> None:
     write(**{name.replace("/", "__SLASH__"): text for name, text in files.items()})
 
 
-def elsewhere(sources: list[modules.ModuleSource], code: str, cwd: Path) -> str:
+def elsewhere(sources: list[user_modules.ModuleSource], code: str, cwd: Path) -> str:
     """What `code` prints in a process that has the sources and not the files."""
-    before = "import json, sys; from mecapy_jupyter.environment import served as modules\n"
+    before = "import json, sys\n"
+    before += "from mecapy_jupyter.travel.environment import module_importer as modules\n"
     before += (
         "modules.install([modules.ModuleSource(**source) for source in json.load(sys.stdin)])\n"
     )
@@ -90,18 +91,27 @@ def away(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     "module",
-    [json, sys, numpy, threading, pytest, mecapy_jupyter, modules, types.ModuleType("made_up")],
+    [
+        json,
+        sys,
+        numpy,
+        threading,
+        pytest,
+        mecapy_jupyter,
+        user_modules,
+        types.ModuleType("made_up"),
+    ],
 )
 def test_installed_modules_are_not_own(module: types.ModuleType) -> None:
     """Python's, installed packages', MecaPy's and invented modules are not the user's."""
-    assert not modules.is_own(module)
+    assert not user_modules.is_own(module)
 
 
 def test_modules_of_the_notebooks_folder_are_own(write: Write) -> None:
     """A file beside the notebook, a package, and a folder without __init__ are."""
     put(write, {"own_helper": "", "own_package/__init__": "", "own_folder/inner": ""})
     for name in ("own_helper", "own_package", "own_folder", "own_folder.inner"):
-        assert modules.is_own(importlib.import_module(name))
+        assert user_modules.is_own(importlib.import_module(name))
 
 
 def test_a_module_of_an_environment_in_the_project_is_not_own(
@@ -110,8 +120,8 @@ def test_a_module_of_an_environment_in_the_project_is_not_own(
     """What lies in a site-packages folder is installed, wherever that folder is."""
     put(write, {"env/lib/site-packages/third_party_here": ""})
     monkeypatch.syspath_prepend(str(tmp_path / "env/lib/site-packages"))
-    assert not modules.is_own(importlib.import_module("third_party_here"))
-    assert modules.collect(["third_party_here"]) == []
+    assert not user_modules.is_own(importlib.import_module("third_party_here"))
+    assert user_modules.collect(["third_party_here"]) == []
 
 
 def test_collect_follows_imports_without_executing(write: Write) -> None:
@@ -119,7 +129,7 @@ def test_collect_follows_imports_without_executing(write: Write) -> None:
     imported for it.
     """
     put(write, PACKAGE)
-    found = modules.collect(
+    found = user_modules.collect(
         ["mech.beams", "json", "numpy.linalg", "no_such_module", "mech.beams.stress"]
     )
     assert [source.name for source in found] == [
@@ -136,13 +146,16 @@ def test_collect_takes_loaded_submodules_along(write: Write) -> None:
     """A submodule that was imported in a way no source shows is needed too."""
     put(write, {"plugged/__init__": "", "plugged/extra": "X = 1"})
     importlib.import_module("plugged.extra")
-    assert [source.name for source in modules.collect(["plugged"])] == ["plugged", "plugged.extra"]
+    assert [source.name for source in user_modules.collect(["plugged"])] == [
+        "plugged",
+        "plugged.extra",
+    ]
 
 
 def test_cycles_end(write: Write) -> None:
     """Modules that import each other are each collected once."""
     put(write, {"ping": "import pong", "pong": "import ping"})
-    assert [source.name for source in modules.collect(["ping"])] == ["ping", "pong"]
+    assert [source.name for source in user_modules.collect(["ping"])] == ["ping", "pong"]
 
 
 def test_a_module_in_a_zip_is_collected(
@@ -152,7 +165,7 @@ def test_a_module_in_a_zip_is_collected(
     with zipfile.ZipFile(tmp_path / "bundle.zip", "w") as bundle:
         bundle.writestr("zipped_helper.py", "V = 1")
     monkeypatch.syspath_prepend(str(tmp_path / "bundle.zip"))
-    assert [source.source for source in modules.collect(["zipped_helper"])] == ["V = 1"]
+    assert [source.source for source in user_modules.collect(["zipped_helper"])] == ["V = 1"]
 
 
 def test_a_compiled_own_module_is_refused_by_name(write: Write, tmp_path: Path) -> None:
@@ -168,9 +181,9 @@ def test_a_compiled_own_module_is_refused_by_name(write: Write, tmp_path: Path) 
             "tries": "try:\n    import fast_part\nexcept ImportError:\n    fast_part = None",
         },
     )
-    assert [source.name for source in modules.collect(["tries"])] == ["tries"]
+    assert [source.name for source in user_modules.collect(["tries"])] == ["tries"]
     with pytest.raises(CannotSend, match=r"your own module 'fast_part'.*install it on the workers"):
-        modules.collect(["tries", "needs"])
+        user_modules.collect(["tries", "needs"])
 
 
 def test_sources_import_elsewhere(write: Write, away: Path) -> None:
@@ -178,7 +191,7 @@ def test_sources_import_elsewhere(write: Write, away: Path) -> None:
     put(write, PACKAGE)
     assert (
         elsewhere(
-            modules.collect(["mech.beams"]),
+            user_modules.collect(["mech.beams"]),
             "import mech.beams; print(mech.beams.stress(20), mech.__path__ != [])",
             away,
         )
@@ -197,7 +210,9 @@ def test_locks_and_threads_at_module_level_work(write: Write, away: Path) -> Non
     )
     assert (
         elsewhere(
-            modules.collect(["guarded"]), "import guarded\nwith guarded.LOCK: print('locked')", away
+            user_modules.collect(["guarded"]),
+            "import guarded\nwith guarded.LOCK: print('locked')",
+            away,
         )
         == "ran\nlocked"
     )
@@ -207,15 +222,15 @@ def test_pickles_by_reference_open_elsewhere(write: Write, away: Path) -> None:
     """An instance of an own class is opened where only the source is."""
     put(write, {"shapes": "class Disc:\n    def __init__(self, r): self.r = r"})
     code = "import pickle; print(type(pickle.loads(b'cshapes\\nDisc\\n(I4\\ntR.')).__module__)"
-    assert elsewhere(modules.collect(["shapes"]), code, away) == "shapes"
+    assert elsewhere(user_modules.collect(["shapes"]), code, away) == "shapes"
 
 
 def test_tracebacks_show_the_lines(write: Write, away: Path) -> None:
     """An error in an own module shows its own line there, though the file is not there."""
     put(write, {"failing": "def f():\n    return 1 / 0  # the line\n"})
-    sources = modules.collect(["failing"])
+    sources = user_modules.collect(["failing"])
     moved = [
-        modules.ModuleSource(s.name, s.is_package, s.source, "/home/nobody/failing.py")
+        user_modules.ModuleSource(s.name, s.is_package, s.source, "/home/nobody/failing.py")
         for s in sources
     ]
     code = (
@@ -228,7 +243,7 @@ def test_tracebacks_show_the_lines(write: Write, away: Path) -> None:
 
 def test_own_modules_go_before_the_workers(write: Write, away: Path) -> None:
     """A module of the user's is found before an installed or loaded one of the same name."""
-    sources = [modules.ModuleSource("calendar", False, "MINE = True", "calendar.py")]
+    sources = [user_modules.ModuleSource("calendar", False, "MINE = True", "calendar.py")]
     assert elsewhere(sources, "import calendar; print(calendar.MINE)", away) == "True"
 
 
@@ -242,7 +257,7 @@ def test_state_is_the_data(write: Write) -> None:
             "def f(): pass\nclass C:\n    def __call__(self): pass\nc = C()\n"
         },
     )
-    assert set(modules.state(importlib.import_module("stateful"))) == {"X", "_Y", "c"}
+    assert set(user_modules.state(importlib.import_module("stateful"))) == {"X", "_Y", "c"}
 
 
 def test_restore_sets_what_changed_in_place(write: Write) -> None:
@@ -255,7 +270,7 @@ def test_restore_sets_what_changed_in_place(write: Write) -> None:
     )
     module = importlib.import_module("settings_of_mine")
     pair = module.PAIR
-    modules.restore(module, {"CONFIG": {"n": 2}, "PAIR": [1], "N": 3, "NEW": 4})
+    user_modules.restore(module, {"CONFIG": {"n": 2}, "PAIR": [1], "N": 3, "NEW": 4})
     assert (module.get(), module.N, module.NEW) == ({"n": 2}, 3, 4)
     assert module.PAIR is pair
 
@@ -268,5 +283,7 @@ def test_many_threads_collect_at_once(tmp_path: Path, monkeypatch: pytest.Monkey
         )
     monkeypatch.syspath_prepend(tmp_path)
     with concurrent.futures.ThreadPoolExecutor(8) as threads:
-        found = list(threads.map(lambda number: modules.collect([f"parsed_{number}"]), range(40)))
+        found = list(
+            threads.map(lambda number: user_modules.collect([f"parsed_{number}"]), range(40))
+        )
     assert [sources[0].name for sources in found] == [f"parsed_{number}" for number in range(40)]

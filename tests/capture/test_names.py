@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from mecapy_jupyter.capture import Names, analyse
+from mecapy_jupyter.capture.names import Names, analyse
 
 KNOWN = frozenset(
     re.findall(r"\S+", "a b c d data df e f g K mask mesh n np p plt q r s t threshold u v w x y z")

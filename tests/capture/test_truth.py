@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mecapy_jupyter.capture import analyse
+from mecapy_jupyter.capture.names import analyse
 
 NAMES = ("a", "b", "c", "d")
 FUNCTIONS = ("f", "g")

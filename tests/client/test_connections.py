@@ -11,8 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from mecapy_jupyter import Client, errors
-from mecapy_jupyter.gateway.http import Gateway
+from mecapy_jupyter import Client
+from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.shared import errors
 
 
 @pytest.fixture

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mecapy_jupyter import Client, errors
-from mecapy_jupyter.environment import modules
-from mecapy_jupyter.tasks.pace import AHEAD, Pace
+from mecapy_jupyter import Client
+from mecapy_jupyter.client.chunk_size import AHEAD, Pace
+from mecapy_jupyter.shared import errors
+from mecapy_jupyter.travel.environment import user_modules
 
 from .calls import checked, double, rosenbrock, scale, sleepy, unpicklable
 
@@ -186,7 +187,7 @@ def test_a_module_whose_loader_hides_its_source() -> None:
     """A module that pytest has rewritten, and so one that another hook has, travels as the file it
     came from.
     """
-    (mine,) = [source for source in modules.collect([__name__]) if source.name == __name__]
+    (mine,) = [source for source in user_modules.collect([__name__]) if source.name == __name__]
     assert "test_a_module_whose_loader_hides_its_source" in repr(mine)
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mecapy_jupyter import Client, errors
-from mecapy_jupyter.gateway.http import Gateway
+from mecapy_jupyter import Client
+from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.shared import errors
 
 MAKE = "import numpy; y = numpy.arange(1 << 18) + 0.5"
 USE = "z = float(y[7])"

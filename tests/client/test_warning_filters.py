@@ -9,15 +9,15 @@ import warnings
 
 import urllib3
 
-from mecapy_jupyter.environment import ambient
+from mecapy_jupyter.travel.environment import process_state
 
 _OTHER_SIDE = """
 import pickle, sys, warnings
-from mecapy_jupyter.environment import ambient
+from mecapy_jupyter.travel.environment import process_state
 sent = sys.stdin.buffer.read()
-ambient.take({"warnings.filters": pickle.loads(sent)})
+process_state.take({"warnings.filters": pickle.loads(sent)})
 assert "urllib3" not in sys.modules, "opening the filters imported a package"
-assert ambient.current()["warnings.filters"] == pickle.loads(sent)
+assert process_state.current()["warnings.filters"] == pickle.loads(sent)
 import urllib3
 warnings.filters[:] = [line for line in warnings.filters if "_Named" in type(line[2]).__name__]
 warnings.warn("a", urllib3.exceptions.InsecureRequestWarning)
@@ -35,7 +35,7 @@ def test_a_filter_of_a_package_that_is_not_loaded_there_imports_nothing_and_filt
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", urllib3.exceptions.SecurityWarning)
         warnings.simplefilter("error", urllib3.exceptions.DependencyWarning)
-        filters = ambient.KINDS["warnings.filters"].get()
+        filters = process_state.KINDS["warnings.filters"].get()
     run = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", _OTHER_SIDE],
         input=pickle.dumps(filters),
@@ -49,7 +49,7 @@ def test_a_filter_of_a_package_that_is_not_loaded_there_imports_nothing_and_filt
 
 def test_a_filter_comes_home_as_the_category_it_was() -> None:
     """Filters put back are the very categories that were sent."""
-    kind = ambient.KINDS["warnings.filters"]
+    kind = process_state.KINDS["warnings.filters"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", urllib3.exceptions.SecurityWarning)
         kind.put(kind.get())

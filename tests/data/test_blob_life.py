@@ -15,19 +15,21 @@ from typing import Any
 import pytest
 
 pytest.importorskip(
-    "mecapy_backend.app", reason="needs the server parts (pip install 'mecapy-jupyter[local]')"
+    "mecapy_backend.api.app", reason="needs the server parts (pip install 'mecapy-jupyter[local]')"
 )
 
 from blake3 import blake3
 from pydantic import SecretStr
 
-from mecapy_backend.settings import Settings
-from mecapy_backend.store import blob_rows, files, shares, tasks
-from mecapy_backend.store.blobs import open_store
-from mecapy_backend.store.files import FileStore
-from mecapy_jupyter import errors
-from mecapy_jupyter.gateway import transfer
-from mecapy_jupyter.gateway.http import Gateway
+from mecapy_backend.shared.settings import Settings
+from mecapy_backend.store import tasks
+from mecapy_backend.store.blobs import blob_rows, file_store
+from mecapy_backend.store.blobs.blob_store import open_store
+from mecapy_backend.store.blobs.file_store import FileStore
+from mecapy_backend.store.people import shares
+from mecapy_jupyter.client import blob_transfer
+from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.shared import errors
 
 from ..conftest import TOKEN, served
 
@@ -137,7 +139,7 @@ def test_after_a_power_cut(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyP
     os.utime(old, (1, 1))
     opened()
     assert torn.exists()  # the machine did not end
-    monkeypatch.setattr(files, "boot", lambda: "another")
+    monkeypatch.setattr(file_store, "boot", lambda: "another")
     opened()
     assert whole.exists() and old.exists() and not torn.exists()
 
@@ -157,13 +159,13 @@ def test_quota(
     )
     with served(settings) as running:
         http = Gateway(running.url, running.token)
-        transfer.send(http, [os.urandom(200_000)])
+        blob_transfer.send(http, [os.urandom(200_000)])
         with pytest.raises(errors.Refused, match="delete tasks"):
-            transfer.send(http, [os.urandom(200_000)])
-        monkeypatch.setattr(transfer, "_place", lambda gateway: None)
+            blob_transfer.send(http, [os.urandom(200_000)])
+        monkeypatch.setattr(blob_transfer, "_place", lambda gateway: None)
         with pytest.raises(errors.Refused, match="delete tasks"):
-            transfer.send(http, [os.urandom(200_000)])
-        transfer.send(http, [kept := os.urandom(90_000)])
+            blob_transfer.send(http, [os.urandom(200_000)])
+        blob_transfer.send(http, [kept := os.urandom(90_000)])
     with served(settings.model_copy(update={"quota_bytes": 100_000})) as running:
         asked = {"digests": [{"digest": blake3(kept).hexdigest(), "size": len(kept)}]}
         assert Gateway(running.url, running.token).post("/blobs/missing", asked) == {

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mecapy_jupyter.values import bufferfile
+from mecapy_jupyter.travel.pickling import buffer_file
 
-SIZE = 3 * bufferfile.PIECE_BYTES + 1_234_567
+SIZE = 3 * buffer_file.PIECE_BYTES + 1_234_567
 CONTENT = np.random.default_rng(3).integers(0, 256, SIZE, "u1")
 
 
@@ -48,13 +48,14 @@ def test_one_pass(path: str, pieces: list[int]) -> None:
     written.
     """
     told: list[tuple[int, int]] = []
-    bufferfile.write(path, memoryview(CONTENT), lambda start, end: told.append((start, end)))
+    buffer_file.write(path, memoryview(CONTENT), lambda start, end: told.append((start, end)))
     assert Path(path).read_bytes() == CONTENT.tobytes()
-    assert pieces == [bufferfile.PIECE_BYTES] * 3 + [1_234_567]
+    assert pieces == [buffer_file.PIECE_BYTES] * 3 + [1_234_567]
     assert told == [
-        (n * bufferfile.PIECE_BYTES, min((n + 1) * bufferfile.PIECE_BYTES, SIZE)) for n in range(4)
+        (n * buffer_file.PIECE_BYTES, min((n + 1) * buffer_file.PIECE_BYTES, SIZE))
+        for n in range(4)
     ]
-    assert bufferfile.PIECE_BYTES % bufferfile.LARGE_PAGE_BYTES == 0
+    assert buffer_file.PIECE_BYTES % buffer_file.LARGE_PAGE_BYTES == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="fallocate(2)")
@@ -62,10 +63,10 @@ def test_blocks_are_set_aside(path: str, room: list[int], pieces: list[int]) -> 
     """The first piece finds the blocks of the whole file there;
     a small file does not ask for them.
     """
-    bufferfile.write(path, memoryview(CONTENT))
+    buffer_file.write(path, memoryview(CONTENT))
     assert pieces and room[0] >= SIZE
     room.clear()
-    bufferfile.write(path + "2", memoryview(CONTENT[:1000]))
+    buffer_file.write(path + "2", memoryview(CONTENT[:1000]))
     assert room == [0]
 
 
@@ -80,14 +81,14 @@ def test_writes_cut_short(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
         return at[-1] - at[-2]
 
     monkeypatch.setattr(os, "write", short)
-    bufferfile.write(path, memoryview(CONTENT))
+    buffer_file.write(path, memoryview(CONTENT))
     assert Path(path).read_bytes() == CONTENT.tobytes()
-    assert bufferfile.PIECE_BYTES in at and 2 * bufferfile.PIECE_BYTES in at
+    assert buffer_file.PIECE_BYTES in at and 2 * buffer_file.PIECE_BYTES in at
 
 
 def test_never_over_another(path: str) -> None:
     """A file that is there already is nobody's to write to."""
     Path(path).write_bytes(b"another's")
     with pytest.raises(FileExistsError):
-        bufferfile.write(path, memoryview(CONTENT))
+        buffer_file.write(path, memoryview(CONTENT))
     assert Path(path).read_bytes() == b"another's"

@@ -14,18 +14,18 @@ import numpy as np
 import pytest
 
 pytest.importorskip(
-    "mecapy_backend.app", reason="needs the server parts (pip install 'mecapy-jupyter[local]')"
+    "mecapy_backend.api.app", reason="needs the server parts (pip install 'mecapy-jupyter[local]')"
 )
 
 from pydantic import SecretStr
 
-from mecapy_backend.settings import Settings
-from mecapy_backend.store import blob_rows, bucket, s3
-from mecapy_backend.store.blobs import WrongDigest, open_store
-from mecapy_jupyter import errors
-from mecapy_jupyter.gateway import direct, transfer
-from mecapy_jupyter.gateway.http import Gateway
-from mecapy_jupyter.values import known
+from mecapy_backend.shared.settings import Settings
+from mecapy_backend.store.blobs import blob_rows, bucket, s3_store
+from mecapy_backend.store.blobs.blob_store import WrongDigest, open_store
+from mecapy_jupyter.client import blob_transfer, presigned
+from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.shared import errors
+from mecapy_jupyter.travel.pickling import known_blobs
 
 from ..conftest import TOKEN, served
 
@@ -89,33 +89,33 @@ def test_in_parts_there_and_back(http: Gateway, store: Any, through: list[str]) 
     is not sent again.
     """
     parts = [np.frombuffer(os.urandom(LARGE), "u1"), np.frombuffer(os.urandom(SMALL), "u1")]
-    sent = transfer.send(http, parts)
+    sent = blob_transfer.send(http, parts)
     assert (
         sent.sent_bytes == LARGE + SMALL
         and sorted(stored(store)) == sorted(sent.digests)
         and not begun(store)
     )
     for digest, part in zip(sent.digests, parts, strict=True):
-        back = transfer.fetch(http, digest)
+        back = blob_transfer.fetch(http, digest)
         assert memoryview(back) == memoryview(part)
         back[0] ^= 1
-    assert through == [] and transfer.send(http, parts).sent_bytes == 0
+    assert through == [] and blob_transfer.send(http, parts).sent_bytes == 0
 
 
 def test_a_broken_upload_leaves_nothing(
     http: Gateway, store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A part that fails ends the upload: no object, no parts."""
-    real, count = direct._put, iter(range(100))
+    real, count = presigned._put, iter(range(100))
 
     def failing(url: str, data: memoryview) -> str:
         if next(count) == 3:
             raise errors.StorageFailed("the third part")
         return real(url, data)
 
-    monkeypatch.setattr(direct, "_put", failing)
+    monkeypatch.setattr(presigned, "_put", failing)
     with pytest.raises(errors.StorageFailed, match="third part"):
-        transfer.send(http, [os.urandom(LARGE)])
+        blob_transfer.send(http, [os.urandom(LARGE)])
     assert stored(store) == [] and begun(store) == []
 
 
@@ -124,15 +124,15 @@ async def test_a_vanished_upload_is_swept(store: Any, http: Gateway, db: Any) ->
     bytes without a row.
     """
     data = os.urandom(LARGE)
-    digest = known.hashed(data)
+    digest = known_blobs.hashed(data)
     told = http.post(f"/blobs/{digest}/parts", {"size": LARGE})
-    direct._put(told["urls"][0], memoryview(data)[: told["part_bytes"]])
+    presigned._put(told["urls"][0], memoryview(data)[: told["part_bytes"]])
     await store.tidy(3600)
     assert len(begun(store)) == 1
     await store.tidy(-5)
     assert begun(store) == []
-    small = known.hashed(data[:SMALL])
-    direct._put(
+    small = known_blobs.hashed(data[:SMALL])
+    presigned._put(
         http.post("/blobs/missing", {"digests": [{"digest": small, "size": SMALL}]})["missing"][0][
             "url"
         ],
@@ -148,22 +148,22 @@ async def test_wrong_bytes_are_refused(http: Gateway, store: Any) -> None:
     and given to no kernel.
     """
     data = os.urandom(LARGE)
-    digest = known.hashed(data)
+    digest = known_blobs.hashed(data)
     told = http.post(f"/blobs/{digest}/parts", {"size": LARGE})
-    etags = [direct._put(told["urls"][0], memoryview(data)[: told["part_bytes"]])]
+    etags = [presigned._put(told["urls"][0], memoryview(data)[: told["part_bytes"]])]
     with pytest.raises(errors.Refused, match="upload it again"):
         http.post(f"/blobs/{digest}/parts/{told['upload']}", {"size": LARGE, "etags": etags})
     assert stored(store) == []
     told = http.post(f"/blobs/{digest}/parts", {"size": LARGE})
     size, other = told["part_bytes"], memoryview(data[:-1] + bytes([data[-1] ^ 1]))
     etags = [
-        direct._put(url, other[n * size : (n + 1) * size]) for n, url in enumerate(told["urls"])
+        presigned._put(url, other[n * size : (n + 1) * size]) for n, url in enumerate(told["urls"])
     ]
     http.post(f"/blobs/{digest}/parts/{told['upload']}", {"size": LARGE, "etags": etags})
     with pytest.raises(WrongDigest):
         await store.open("local", digest)
     with pytest.raises(errors.StorageFailed, match="damaged"):
-        transfer.fetch(http, digest)
+        blob_transfer.fetch(http, digest)
 
 
 def test_an_upload_that_takes_longer_than_its_urls(
@@ -173,10 +173,10 @@ def test_an_upload_that_takes_longer_than_its_urls(
     for a part it must send again.
     """
     assert http.post(f"/blobs/{'0' * 64}/parts", {"size": LARGE})["valid_s"] <= 600
-    for module in (bucket, s3):
+    for module in (bucket, s3_store):
         monkeypatch.setattr(module, "PRESIGNED_S", 2)
-    monkeypatch.setattr(direct, "_PARALLEL", 1)
-    real, renewed, refused = direct._put, list[dict[str, Any]](), list[str]()
+    monkeypatch.setattr(presigned, "_PARALLEL", 1)
+    real, renewed, refused = presigned._put, list[dict[str, Any]](), list[str]()
     post = Gateway.post
 
     def slow(url: str, data: memoryview) -> str:
@@ -192,11 +192,11 @@ def test_an_upload_that_takes_longer_than_its_urls(
         renewed.extend([told] if "upload" in told else [])
         return post(self, path, told, **more)
 
-    monkeypatch.setattr(direct, "_put", slow)
+    monkeypatch.setattr(presigned, "_put", slow)
     monkeypatch.setattr(Gateway, "post", asked)
     data = os.urandom(LARGE)
-    (digest,) = transfer.send(http, [data]).digests
-    assert [known.hashed(data)] == [digest] == stored(store)
+    (digest,) = blob_transfer.send(http, [data]).digests
+    assert [known_blobs.hashed(data)] == [digest] == stored(store)
     assert len(refused) == 1 and "403" in refused[0] and renewed[0]["first"] == 0
 
 
@@ -204,7 +204,7 @@ def test_a_part_of_another_size_is_refused(http: Gateway) -> None:
     """What the quota was asked for is what is signed: no larger part fits."""
     told = http.post(f"/blobs/{'0' * 64}/parts", {"size": 1000})
     with pytest.raises(errors.StorageFailed, match="403"):
-        direct._put(told["urls"][0], memoryview(bytes(2000)))
+        presigned._put(told["urls"][0], memoryview(bytes(2000)))
 
 
 def test_a_store_out_of_reach(
@@ -217,12 +217,12 @@ def test_a_store_out_of_reach(
 
     def unreachable(method: str, url: str, **_: Any) -> Any:
         tried.append(method)
-        raise direct.urllib3.exceptions.NewConnectionError(
-            direct._pool.connection_from_url(url)._new_conn(), "no route"
+        raise presigned.urllib3.exceptions.NewConnectionError(
+            presigned._pool.connection_from_url(url)._new_conn(), "no route"
         )
 
-    monkeypatch.setattr(direct._pool, "request", unreachable)
+    monkeypatch.setattr(presigned._pool, "request", unreachable)
     data = [os.urandom(LARGE), os.urandom(SMALL)]
-    sent = transfer.send(http, data)
-    assert [bytes(transfer.fetch(http, digest)) for digest in sent.digests] == data
+    sent = blob_transfer.send(http, data)
+    assert [bytes(blob_transfer.fetch(http, digest)) for digest in sent.digests] == data
     assert len(through) > 2 and tried == ["PUT"] and begun(store) == []

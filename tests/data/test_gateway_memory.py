@@ -14,12 +14,12 @@ import psutil
 import pytest
 
 pytest.importorskip(
-    "mecapy_backend.app", reason="needs the server parts (pip install 'mecapy-jupyter[local]')"
+    "mecapy_backend.api.app", reason="needs the server parts (pip install 'mecapy-jupyter[local]')"
 )
 
-from mecapy_jupyter import errors
-from mecapy_jupyter.gateway.http import Gateway
-from mecapy_jupyter.values import known
+from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.shared import errors
+from mecapy_jupyter.travel.pickling import known_blobs
 
 from ..conftest import TOKEN
 
@@ -74,8 +74,8 @@ def test_large_bodies_pass_through(process: tuple[Gateway, psutil.Process]) -> N
     gateway, measured = process
     data = bytearray(SIZE)
     data[::4096] = os.urandom(SIZE // 4096)
-    digest = known.hashed(data)
-    gateway.put_bytes("/blobs/" + known.hashed(b"warm"), b"warm")
+    digest = known_blobs.hashed(data)
+    gateway.put_bytes("/blobs/" + known_blobs.hashed(b"warm"), b"warm")
     before = measured.memory_info().rss
     gateway.put_bytes(f"/blobs/{digest}", data)
     assert sum(len(piece) for piece in gateway.get_pieces(f"/blobs/{digest}")) == SIZE

@@ -18,7 +18,7 @@ import blake3
 import numpy as np
 import pytest
 
-from mecapy_jupyter.values import known, pages
+from mecapy_jupyter.travel.pickling import known_blobs, memory_pages
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="asks the Linux kernel")
 
@@ -62,17 +62,19 @@ def mapped(content: bytes) -> tuple[Any, str]:
     with tempfile.TemporaryFile() as file:
         file.write(content)
         file.flush()
-        digest = known.hashed(content)
-        return np.frombuffer(known.map_blob(file.fileno(), digest)), digest
+        digest = known_blobs.hashed(content)
+        return np.frombuffer(known_blobs.map_blob(file.fileno(), digest)), digest
 
 
 @pytest.fixture
 def hashes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Counts what is hashed."""
     counted: list[int] = []
-    real = known.hashed
+    real = known_blobs.hashed
     monkeypatch.setattr(
-        known, "hashed", lambda buffer: counted.append(memoryview(buffer).nbytes) or real(buffer)
+        known_blobs,
+        "hashed",
+        lambda buffer: counted.append(memoryview(buffer).nbytes) or real(buffer),
     )
     return counted
 
@@ -82,7 +84,7 @@ def test_a_map_that_was_only_read_is_not_hashed(hashes: list[int]) -> None:
     """Its digest is its blob's name, however often it is read."""
     array, digest = mapped(np.arange(1 << 18, dtype=float).tobytes())
     hashes.clear()
-    assert array.sum() is not None and known.digest_of(raw(array)) == digest
+    assert array.sum() is not None and known_blobs.digest_of(raw(array)) == digest
     assert hashes == []
 
 
@@ -92,10 +94,10 @@ def test_a_written_map_is_noticed(write: Callable[[Any], None]) -> None:
     """A changed element of a mapped array changes its digest, whoever wrote it."""
     array, digest = mapped(np.ones(1 << 18).tobytes())
     write(array)
-    assert known.digest_of(raw(array)) is None
-    assert known.digest(raw(array)) == known.hashed(raw(array)) != digest and known.in_map(
+    assert known_blobs.digest_of(raw(array)) is None
+    assert known_blobs.digest(raw(array)) == known_blobs.hashed(
         raw(array)
-    )
+    ) != digest and known_blobs.in_map(raw(array))
 
 
 @linux
@@ -104,31 +106,31 @@ def test_an_older_kernel_is_asked_page_by_page(
     write: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the kernel does not look through the pages itself, we do, and find the same."""
-    monkeypatch.setattr(pages, "_SCAN", 0)  # a request no kernel knows
+    monkeypatch.setattr(memory_pages, "_SCAN", 0)  # a request no kernel knows
     array, digest = mapped(np.ones(1 << 18).tobytes())
-    assert array.sum() and known.digest_of(raw(array)) == digest
+    assert array.sum() and known_blobs.digest_of(raw(array)) == digest
     write(array)
-    assert known.digest_of(raw(array)) is None
+    assert known_blobs.digest_of(raw(array)) is None
 
 
 @linux
 def test_one_question_for_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """However large a map, the kernel is asked once and no page is looked at here."""
     try:
-        pages.Guard().close()
+        memory_pages.Guard().close()
     except OSError as why:
         pytest.skip(f"this kernel does not look through pages: {why}")
     asked: list[int] = []
-    real = pages._ioctl
+    real = memory_pages._ioctl
     monkeypatch.setattr(
-        pages,
+        memory_pages,
         "_ioctl",
         lambda fd, request, *rest: asked.append(request) or real(fd, request, *rest),
     )
-    monkeypatch.setattr(pages, "_all_of_file", lambda *_: asked.append(-1))
+    monkeypatch.setattr(memory_pages, "_all_of_file", lambda *_: asked.append(-1))
     array, digest = mapped(np.ones(1 << 23).tobytes())
-    assert array.sum() and known.digest_of(raw(array)) == digest
-    assert asked == [pages._SCAN]
+    assert array.sum() and known_blobs.digest_of(raw(array)) == digest
+    assert asked == [memory_pages._SCAN]
 
 
 def test_part_of_a_map(hashes: list[int]) -> None:
@@ -140,18 +142,18 @@ def test_part_of_a_map(hashes: list[int]) -> None:
     right = bytes(raw(part))
     hashes.clear()
     for _ in range(3):
-        assert known.digest(raw(part)) == blake3.blake3(right).hexdigest()
+        assert known_blobs.digest(raw(part)) == blake3.blake3(right).hexdigest()
     assert hashes == [part.nbytes] or not sys.platform.startswith("linux")
     for index in (0, 70_000):
         array[index] = -1.0
-        assert known.digest(raw(part)) == blake3.blake3(bytes(raw(part))).hexdigest()
+        assert known_blobs.digest(raw(part)) == blake3.blake3(bytes(raw(part))).hexdigest()
     assert hashes == [part.nbytes] * 2 or not sys.platform.startswith("linux")
 
 
 @pytest.fixture
 def guarded() -> None:
     try:
-        pages.Guard().close()
+        memory_pages.Guard().close()
     except OSError as why:
         pytest.skip(f"this kernel guards no memory: {why}")
 
@@ -168,9 +170,9 @@ def own_memory(value: float) -> Any:
 
 def _sent(array: Any) -> str:
     """What `transfer` does with an array it does not know."""
-    assert known.begin(raw(array))
-    digest = known.hashed(raw(array))
-    known.remember(raw(array), digest)
+    assert known_blobs.begin(raw(array))
+    digest = known_blobs.hashed(raw(array))
+    known_blobs.remember(raw(array), digest)
     return digest
 
 
@@ -182,7 +184,7 @@ def test_unchanged_memory_is_not_hashed(hashes: list[int]) -> None:
     for array in (own_memory(1.0), own_memory(0.0)):
         digest = _sent(array)
         hashes.clear()
-        assert array.sum() is not None and known.digest_of(raw(array)) == digest
+        assert array.sum() is not None and known_blobs.digest_of(raw(array)) == digest
         assert hashes == []
 
 
@@ -193,7 +195,7 @@ def test_written_memory_is_noticed(write: Callable[[Any], None]) -> None:
     array = own_memory(1.0)
     _sent(array)
     write(array)
-    assert known.digest_of(raw(array)) is None
+    assert known_blobs.digest_of(raw(array)) is None
 
 
 @pytest.mark.usefixtures("guarded")
@@ -207,7 +209,7 @@ def test_memory_used_again_is_unknown() -> None:
     assert (
         ctypes.CDLL(None).madvise(ctypes.c_void_p(address), ctypes.c_size_t(size_bytes), 4) == 0
     )  # as if given back: reads as zeros
-    assert known.digest_of(raw(array)) is None
+    assert known_blobs.digest_of(raw(array)) is None
 
 
 @pytest.mark.usefixtures("guarded")
@@ -215,9 +217,9 @@ def test_shared_memory_is_never_trusted() -> None:
     """Another process may write to it unseen, so it is hashed each time."""
     array = np.frombuffer(mmap.mmap(-1, 4 << 20, flags=mmap.MAP_SHARED | mmap.MAP_ANONYMOUS), "u1")
     array[:] = 7
-    if known.begin(raw(array)):
-        known.remember(raw(array), known.hashed(raw(array)))
-    assert known.digest_of(raw(array)) is None
+    if known_blobs.begin(raw(array)):
+        known_blobs.remember(raw(array), known_blobs.hashed(raw(array)))
+    assert known_blobs.digest_of(raw(array)) is None
 
 
 @pytest.mark.usefixtures("guarded")
@@ -230,14 +232,16 @@ def test_a_fork_knows_nothing() -> None:
     if pid == 0:
         try:
             array[3] = 2
-            os.write(write_end, b"unknown" if known.digest_of(raw(array)) is None else b"known")
+            os.write(
+                write_end, b"unknown" if known_blobs.digest_of(raw(array)) is None else b"known"
+            )
         finally:
             os._exit(0)
     os.waitpid(pid, 0)
     assert os.read(read_end, 20) == b"unknown"
     os.close(read_end)
     os.close(write_end)
-    assert known.digest_of(raw(array)) is not None
+    assert known_blobs.digest_of(raw(array)) is not None
 
 
 @linux
@@ -251,8 +255,10 @@ def test_what_came_home_keeps_no_descriptor(size_bytes: int) -> None:
         file.write(content)
         file.flush()
         before = _open_files()
-        taken = [known.take_blob(file.fileno(), known.hashed(content)) for _ in range(20)]
+        taken = [
+            known_blobs.take_blob(file.fileno(), known_blobs.hashed(content)) for _ in range(20)
+        ]
         assert _open_files() == before
     taken[0][0:4] = b"mine"
     assert bytes(taken[0]) == b"mine" + content[4:] and bytes(taken[1]) == content
-    assert known.in_map(raw(taken[1])) == (size_bytes >= known.GUARDED_BYTES)
+    assert known_blobs.in_map(raw(taken[1])) == (size_bytes >= known_blobs.GUARDED_BYTES)

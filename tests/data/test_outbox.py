@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("mecapy_worker.outbox")
+pytest.importorskip("mecapy_worker.child.result_files")
 
-from mecapy_jupyter.values import bufferfile
-from mecapy_worker import outbox
+from mecapy_jupyter.travel.pickling import buffer_file
+from mecapy_worker.child import result_files
 
-PIECE, LARGE = bufferfile.PIECE_BYTES, bufferfile.LARGE_PAGE_BYTES
+PIECE, LARGE = buffer_file.PIECE_BYTES, buffer_file.LARGE_PAGE_BYTES
 
 
 def test_buffers_that_overlap(tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ def test_buffers_that_overlap(tmp_path: Path) -> None:
     array = np.arange(1 << 20, dtype="u8")
     parts = [array, array[1000:600_000], array[::-1].copy(), array[-70_000:], np.zeros(0)]
     expected = [part.tobytes() for part in parts]
-    names = outbox.write(
+    names = result_files.write(
         str(tmp_path),
         [memoryview(part).cast("B") if part.size else memoryview(b"") for part in parts],
     )
@@ -32,7 +32,7 @@ def test_memory_is_given_back(tmp_path: Path) -> None:
     """What was written takes no memory any more, and its neighbours keep theirs."""
     whole = np.ones(1 << 20)
     middle = whole[100_000:900_000]
-    outbox.write(str(tmp_path), [memoryview(middle).cast("B")])
+    result_files.write(str(tmp_path), [memoryview(middle).cast("B")])
     assert (whole[:100_000] == 1).all() and (whole[900_000:] == 1).all()
     assert np.count_nonzero(middle) < middle.size
 
@@ -43,10 +43,12 @@ def test_large_pages_are_given_back_whole(tmp_path: Path, monkeypatch: pytest.Mo
     """
     given: list[tuple[int, int]] = []
     monkeypatch.setattr(
-        outbox, "_giver", lambda: lambda address, size_bytes: given.append((address, size_bytes))
+        result_files,
+        "_giver",
+        lambda: lambda address, size_bytes: given.append((address, size_bytes)),
     )
     array = np.ones(5 * PIECE // 8 + 1000)
-    outbox.write(str(tmp_path), [memoryview(array).cast("B")])
+    result_files.write(str(tmp_path), [memoryview(array).cast("B")])
     address = array.ctypes.data
     assert len(given) == 6 and all((start + size) % LARGE == 0 for start, size in given[:-1])
     assert given[0][0] - address < 4096 and all(

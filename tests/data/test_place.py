@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 pytest.importorskip(
-    "mecapy_backend.app", reason="needs the server parts (pip install 'mecapy-jupyter[local]')"
+    "mecapy_backend.api.app", reason="needs the server parts (pip install 'mecapy-jupyter[local]')"
 )
 
-from mecapy_jupyter import errors
-from mecapy_jupyter.gateway import transfer
-from mecapy_jupyter.gateway.http import Gateway
-from mecapy_jupyter.values import known
+from mecapy_jupyter.client import blob_transfer
+from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.shared import errors
+from mecapy_jupyter.travel.pickling import known_blobs
 
 SIZE = 3_000_001
 
@@ -49,9 +49,9 @@ def test_there_and_back_by_the_disk(http: Gateway, puts: list[str], tmp_path: Pa
     as a private map.
     """
     data = os.urandom(SIZE)
-    sent = transfer.send(http, [data])
-    assert sent == transfer.Sent((known.hashed(data),), SIZE) and puts == []
-    back = transfer.fetch(http, sent.digests[0])
+    sent = blob_transfer.send(http, [data])
+    assert sent == blob_transfer.Sent((known_blobs.hashed(data),), SIZE) and puts == []
+    back = blob_transfer.fetch(http, sent.digests[0])
     assert bytes(back) == data
     back[0] ^= 1
     assert [path.name for path in files(tmp_path / "blobs")] == list(sent.digests)
@@ -60,26 +60,26 @@ def test_there_and_back_by_the_disk(http: Gateway, puts: list[str], tmp_path: Pa
 
 def test_what_came_home_is_not_sent_again(http: Gateway) -> None:
     """A blob that was fetched and not changed is known by name; changed, it travels."""
-    first = transfer.send(http, [np.ones(1 << 18).tobytes()])
-    array = np.frombuffer(transfer.fetch(http, first.digests[0]))
-    assert transfer.send(http, [array]) == transfer.Sent(first.digests, 0)
+    first = blob_transfer.send(http, [np.ones(1 << 18).tobytes()])
+    array = np.frombuffer(blob_transfer.fetch(http, first.digests[0]))
+    assert blob_transfer.send(http, [array]) == blob_transfer.Sent(first.digests, 0)
     array[7] = 2.0
-    changed = transfer.send(http, [array])
-    assert changed.sent_bytes == array.nbytes and changed.digests == (known.hashed(array),)
+    changed = blob_transfer.send(http, [array])
+    assert changed.sent_bytes == array.nbytes and changed.digests == (known_blobs.hashed(array),)
 
 
 def test_over_http_where_the_disk_is_another(
     http: Gateway, puts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A gateway whose folders are not here gets the same bytes by PUT, and gives them by GET."""
-    monkeypatch.setattr(transfer, "_place", lambda gateway: None)
+    monkeypatch.setattr(blob_transfer, "_place", lambda gateway: None)
     data = os.urandom(SIZE)
-    sent = transfer.send(http, [data])
-    assert sent == transfer.Sent((known.hashed(data),), SIZE) and puts == [
+    sent = blob_transfer.send(http, [data])
+    assert sent == blob_transfer.Sent((known_blobs.hashed(data),), SIZE) and puts == [
         f"/blobs/{sent.digests[0]}"
     ]
-    assert bytes(transfer.fetch(http, sent.digests[0])) == data
-    assert transfer.send(http, [data]).sent_bytes == 0
+    assert bytes(blob_transfer.fetch(http, sent.digests[0])) == data
+    assert blob_transfer.send(http, [data]).sent_bytes == 0
 
 
 def test_a_folder_that_looks_like_it(
@@ -89,10 +89,10 @@ def test_a_folder_that_looks_like_it(
     and the bytes go by PUT.
     """
     monkeypatch.setattr(
-        transfer, "_place", lambda gateway: transfer.Place(tmp_path, tmp_path / "none")
+        blob_transfer, "_place", lambda gateway: blob_transfer.Place(tmp_path, tmp_path / "none")
     )
     data = os.urandom(SIZE)
-    sent = transfer.send(http, [data])
+    sent = blob_transfer.send(http, [data])
     assert (
         puts == [f"/blobs/{sent.digests[0]}"]
         and [path for path in tmp_path.iterdir() if path.is_file()] == []
@@ -118,4 +118,4 @@ def test_links_are_not_taken(http: Gateway, tmp_path: Path) -> None:
     os.link(secret, incoming / ("1" * 32))
     [taken] = http.post("/blobs/take", {"files": ["1" * 32]})["taken"]
     secret.write_bytes(b"changed")
-    assert bytes(transfer.fetch(http, taken["digest"])) == b"secret"
+    assert bytes(blob_transfer.fetch(http, taken["digest"])) == b"secret"

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip(
-    "mecapy_backend.store.writeout",
+    "mecapy_backend.store.blobs.disk_sync",
     reason="needs the server parts (pip install 'mecapy-jupyter[local]')",
 )
 
-from mecapy_backend.store import writeout
+from mecapy_backend.store.blobs import disk_sync
 
-SIZE = 10 * writeout.PIECE_BYTES + 12_345
+SIZE = 10 * disk_sync.PIECE_BYTES + 12_345
 _CACHESTAT = 451  # Linux 6.5, the same on every architecture
 
 
@@ -37,23 +37,23 @@ def test_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nothing is left.
     """
     left: list[int] = []
-    real = writeout._piece
+    real = disk_sync._piece
 
     def piece(fd: int, start: int) -> None:
         before = unwritten_bytes(fd)
         real(fd, start)
         left.append(before - unwritten_bytes(fd))
 
-    monkeypatch.setattr(writeout, "_piece", piece)
+    monkeypatch.setattr(disk_sync, "_piece", piece)
     monkeypatch.setattr(os, "fdatasync", lambda fd: left.append(unwritten_bytes(fd)))
     with (tmp_path / "blob").open("w+b", buffering=0) as file:
         file.write(os.urandom(SIZE))
         if not unwritten_bytes(file.fileno()):
             pytest.skip("a file system that writes at once, or never")
-        writeout.to_disk(file.fileno())
+        disk_sync.to_disk(file.fileno())
     assert len(left) == 12 and left[-1] == 0
     assert (
-        max(left) <= 2 * writeout.PIECE_BYTES
+        max(left) <= 2 * disk_sync.PIECE_BYTES
     )  # a piece may lie on the border of pages of the file that are larger
 
 
@@ -62,7 +62,7 @@ def test_errors_are_told() -> None:
     read_end, write_end = os.pipe()
     try:
         with pytest.raises(OSError):
-            writeout.to_disk(write_end)
+            disk_sync.to_disk(write_end)
     finally:
         os.close(read_end)
         os.close(write_end)

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from mecapy_jupyter.gateway.http import Gateway
+from mecapy_jupyter.client.http import Gateway
 
 from .server import Server, running
 

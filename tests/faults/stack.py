@@ -28,13 +28,13 @@ import httpx
 import psutil
 import redis
 
-from mecapy_backend import keys
 from mecapy_backend.migrations import upgrade
+from mecapy_backend.queue import keys
 from mecapy_backend.stack.services import Postgres, Valkey
 from mecapy_jupyter import wire
-from mecapy_jupyter.client import Client
-from mecapy_jupyter.gateway.http import Gateway
-from mecapy_jupyter.tasks.task import _resumed as resumed  # pyright: ignore[reportPrivateUsage]
+from mecapy_jupyter.client.client import Client
+from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.client.task import _resumed as resumed  # pyright: ignore[reportPrivateUsage]
 
 from ..outside import leader_in
 from . import history

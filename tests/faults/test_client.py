@@ -13,7 +13,7 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 
 from mecapy_jupyter import wire
-from mecapy_jupyter.client import Client
+from mecapy_jupyter.client.client import Client
 
 from ..magic.conftest import Gate, Kernel
 from .asking import balanced

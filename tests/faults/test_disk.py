@@ -13,7 +13,7 @@ from unittest.mock import ANY
 
 import pytest
 
-from mecapy_jupyter.client import Client
+from mecapy_jupyter.client.client import Client
 
 from .stack import Process, Stack, Task
 

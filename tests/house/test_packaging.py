@@ -122,7 +122,7 @@ def test_version_comes_from_one_place(wheel: Path) -> None:
     """The wheel, its metadata and `mecapy_jupyter.__version__` agree, and no other file says a
     version.
     """
-    from mecapy_jupyter.version import __version__
+    from mecapy_jupyter.shared.version import __version__
 
     assert wheel.name.split("-")[1] == __version__
     metadata = (

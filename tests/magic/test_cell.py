@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mecapy_jupyter import magic
-from mecapy_jupyter.environment import files
+from mecapy_jupyter.travel.environment import files
 
 from .conftest import Kernel
 

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from mecapy_backend.settings import Settings
-from mecapy_jupyter import errors, wire
-from mecapy_jupyter.values import bind
-from mecapy_worker import reasons
+from mecapy_backend.shared.settings import Settings
+from mecapy_jupyter import wire
+from mecapy_jupyter.results import bind
+from mecapy_jupyter.shared import errors
+from mecapy_worker.run import failure_messages
 
 from .conftest import Kernel
 from .test_errors import strip
@@ -25,49 +26,57 @@ SETTINGS = Settings(
 )
 SENTENCES: dict[str, tuple[wire.ErrorInfo, type[errors.MecapyError], str]] = {
     "memory": (
-        reasons.limit("memory", 2_100_000_000, SETTINGS),
+        failure_messages.limit("memory", 2_100_000_000, SETTINGS),
         errors.TaskOutOfMemory,
         "2.10 GB.*2.00 GB; work on smaller pieces",
     ),
     "disk": (
-        reasons.limit("disk", 0, SETTINGS),
+        failure_messages.limit("disk", 0, SETTINGS),
         errors.TaskDiskLimit,
         "1.0 GB.*; remove temporary files",
     ),
     "processes": (
-        reasons.limit("processes", 0, SETTINGS),
+        failure_messages.limit("processes", 0, SETTINGS),
         errors.TaskKilled,
         "limit of processes; start fewer",
     ),
-    "output": (reasons.output(SETTINGS), errors.TaskOutputLimit, "100 MB.*; print less"),
-    "timeout": (reasons.timeout(300.0), errors.TaskTimeout, "300 s.*--timeout 2h"),
-    "no child": (reasons.no_child(30.0), errors.WorkerLost, "30 s; run it again later"),
-    "lost": (reasons.died({"lost": True}), errors.WorkerLost, "died.*; run it again"),
-    "exit": (reasons.died({"code": 3}), errors.TaskKilled, "exit code 3.*; look for os._exit"),
+    "output": (failure_messages.output(SETTINGS), errors.TaskOutputLimit, "100 MB.*; print less"),
+    "timeout": (failure_messages.timeout(300.0), errors.TaskTimeout, "300 s.*--timeout 2h"),
+    "no child": (failure_messages.no_child(30.0), errors.WorkerLost, "30 s; run it again later"),
+    "lost": (failure_messages.died({"lost": True}), errors.WorkerLost, "died.*; run it again"),
+    "exit": (
+        failure_messages.died({"code": 3}),
+        errors.TaskKilled,
+        "exit code 3.*; look for os._exit",
+    ),
     "result": (
-        reasons.result_too_large(2 * 10**9, SETTINGS),
+        failure_messages.result_too_large(2 * 10**9, SETTINGS),
         errors.ResultTooLarge,
         "2.0 GB.*1.0 GB; bring home less with `-o`",
     ),
     "protocol": (
-        reasons.protocol("no frame"),
+        failure_messages.protocol("no frame"),
         errors.ProtocolError,
         "no frame.*; do not write to file descriptors",
     ),
-    "ours": (reasons.ours(ValueError()), errors.ProtocolError, "ValueError.*; run it again"),
+    "ours": (
+        failure_messages.ours(ValueError()),
+        errors.ProtocolError,
+        "ValueError.*; run it again",
+    ),
     "storage": (
-        reasons.storage("The result could not be stored (disk); run the cell again."),
+        failure_messages.storage("The result could not be stored (disk); run the cell again."),
         errors.StorageFailed,
         "; run the cell again",
     ),
     "python": (
-        reasons.python("3.11", "3.13"),
+        failure_messages.python("3.11", "3.13"),
         errors.PythonMismatch,
         "3.11.*3.13; use a kernel with Python 3.13",
     ),
     **{
         name: (
-            reasons.died({"signal": getattr(signal, name)}),
+            failure_messages.died({"signal": getattr(signal, name)}),
             errors.TaskKilled,
             f"{name}.*(;|most often)",
         )
@@ -121,7 +130,7 @@ def test_what_a_worker_says(
     """The class names the reason, and the sentence, with its numbers, ends in one thing to do, also
     with the line it was at.
     """
-    raised = bind.raised(wire.Outcome(wire.FAILED, error=reasons.at(info, 7)), bind.Home())
+    raised = bind.raised(wire.Outcome(wire.FAILED, error=failure_messages.at(info, 7)), bind.Home())
     assert type(raised) is kind
     assert re.search(says, str(raised)), str(raised)
     assert str(raised).endswith("It was at line 7.")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mecapy_jupyter.cells.everycell import goes
+from mecapy_jupyter.cells.every_cell import goes
 
 from .conftest import Kernel
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mecapy_jupyter import wire
-from mecapy_jupyter.gateway.http import Gateway
+from mecapy_jupyter.client.http import Gateway
 
 from .conftest import CELL_S, Kernel
 
@@ -68,7 +68,7 @@ def test_between_submission_and_its_answer(kernel: Kernel, running_stack: Any, o
     name = f"caught{option}"
     kernel.run("""
 import os, signal
-from mecapy_jupyter.gateway.http import Gateway
+from mecapy_jupyter.client.http import Gateway
 submit = Gateway.submit
 def struck(self, body, key):
     told = submit(self, body, key)

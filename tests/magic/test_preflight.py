@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy
 import pytest
 
-from mecapy_jupyter import errors
+from mecapy_jupyter.capture import packing
 from mecapy_jupyter.cells import preflight
-from mecapy_jupyter.values import packing
+from mecapy_jupyter.shared import errors
 
 from .conftest import Kernel
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from mecapy_worker.pool import Pool
+from mecapy_worker.pool.pool import Pool
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from running import options, run, seen_from_here
 
-from mecapy_worker import libc
-from mecapy_worker.pool import Pool
+from mecapy_worker.pool.pool import Pool
+from mecapy_worker.shared import libc
 
 # Landlock has no say in any of these, and the file's owner may do them all.
 CHANGE = """

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mecapy_worker.frames import Frame
-from mecapy_worker.pool import Pool, PoolOptions
+from mecapy_worker.pool.pool import Pool, PoolOptions
+from mecapy_worker.shared.frames import Frame
 
 HERE = Path(__file__).parent
 
@@ -65,7 +65,7 @@ async def serves(pool: Pool) -> bool:
 
 def group_members(pgid: int) -> list[int]:
     """Living processes of a group."""
-    from mecapy_worker.nursery import processes
+    from mecapy_worker.pool.zygote_client import processes
 
     return [
         pid

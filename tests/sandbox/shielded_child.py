@@ -5,7 +5,7 @@ in Docker on a kernel before 6.12.
 from tiny_child import serve, warm
 
 import __main__
-from mecapy_worker import landlock
+from mecapy_worker.sandbox import landlock
 
 __all__ = ["prepare", "serve", "warm"]
 

@@ -11,8 +11,8 @@ import mecapy_worker
 
 ALONE = """
 import subprocess
-from mecapy_worker import libc
-from mecapy_worker.cgroups import Group
+from mecapy_worker.shared import libc
+from mecapy_worker.pool.cgroups import Group
 libc.unshare(libc.CLONE_NEWNS)
 libc.mount("none", "/", "", libc.MS_REC | libc.MS_SLAVE)
 kinds = {line.split()[1]: line.split()[2] for line in open("/proc/mounts")}

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from running import run
 
-from mecapy_worker import whereabouts
-from mecapy_worker.folders import Scratch, remove, removed_at_once
+from mecapy_worker.pool.scratch import Scratch, remove, removed_at_once
+from mecapy_worker.shared import crash_line
 
 SWAP = """
 import os, shutil
@@ -38,7 +38,7 @@ def _filled(folder: Path) -> list[Path]:
     """All that a worker knows by name in a child's folder, and one more."""
     for below in (folder, folder / "matplotlib"):
         below.mkdir(exist_ok=True)
-        for name in ("mine", whereabouts.NAME):
+        for name in ("mine", crash_line.NAME):
             (below / name).write_text("of another")
     return _files(folder)
 
@@ -59,7 +59,7 @@ def test_at_once(tmp_path):
     for more in (None, "home/matplotlib/more", "home/more", "outbox/more", "more"):
         root = scratch.make("child-1", None)
         (root / "home/matplotlib/fontlist-v1.json").symlink_to("/nowhere")
-        (root / "outbox" / whereabouts.NAME).touch()
+        (root / "outbox" / crash_line.NAME).touch()
         if more:
             (root / more).touch()
         assert removed_at_once(root, ["fontlist-v1.json"]) == (more is None)

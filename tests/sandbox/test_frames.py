@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mecapy_worker.frames import (
+from mecapy_worker.shared.frames import (
     MAX_HEADER_BYTES,
     STREAM_BYTES,
     AsyncChannel,

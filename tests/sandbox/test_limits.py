@@ -12,10 +12,10 @@ from typing import Any, cast
 import pytest
 from running import options, run, serves
 
-from mecapy_worker import births, watch
-from mecapy_worker.limits import LOOK_EVERY_S, Limits
-from mecapy_worker.pool import Pool
-from mecapy_worker.terms import PoolOptions
+from mecapy_worker.pool import child_factory, usage
+from mecapy_worker.pool.limits import LOOK_EVERY_S, Limits
+from mecapy_worker.pool.options import PoolOptions
+from mecapy_worker.pool.pool import Pool
 
 
 class Observed:
@@ -34,16 +34,16 @@ async def test_a_look_that_fails_is_not_the_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What could not be read once is read the next time."""
-    looked, members = 0, watch.Watch.members
+    looked, members = 0, usage.Watch.members
 
-    def fails_once(self: watch.Watch, groups: Any) -> Any:
+    def fails_once(self: usage.Watch, groups: Any) -> Any:
         nonlocal looked
         looked += 1
         if looked == 1:
             raise OSError("no /proc today")
         return members(self, groups) | {Observed.pid: []}
 
-    monkeypatch.setattr(watch.Watch, "members", fails_once)
+    monkeypatch.setattr(usage.Watch, "members", fails_once)
     limits, child = Limits(PoolOptions(tmp_path)), Observed()
     limits.add(cast(Any, child))
     holding = asyncio.create_task(limits.hold())
@@ -85,14 +85,14 @@ async def test_what_is_to_be_removed_has_a_bound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Children that leave more than can be removed hold up the next ones, not fill the disk."""
-    go, remove, ran = threading.Event(), births.remove, 0
+    go, remove, ran = threading.Event(), child_factory.remove, 0
 
     def slow(root: Path) -> None:
         go.wait()
         remove(root)
 
     async with Pool(options(tmp_path)) as pool:
-        monkeypatch.setattr(births, "remove", slow)
+        monkeypatch.setattr(child_factory, "remove", slow)
         while ran < 30:
             try:
                 async with asyncio.timeout(3):

@@ -11,9 +11,9 @@ import signal
 import pytest
 from running import Ran, is_alive, options, run, seen_from_here, serves
 
-from mecapy_worker import nursery
-from mecapy_worker.folders import Scratch
-from mecapy_worker.pool import Pool, TooWeak
+from mecapy_worker.pool import zygote_client
+from mecapy_worker.pool.pool import Pool, TooWeak
+from mecapy_worker.pool.scratch import Scratch
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -164,7 +164,7 @@ async def test_zygote_stopped(tmp_path, monkeypatch, asked):
     """A zygote that does not answer is ended: who asked it for an end, or for a child, gets an
     answer, and another zygote serves on.
     """
-    monkeypatch.setattr(nursery, "_ANSWER_WITHIN_S", 1.0)
+    monkeypatch.setattr(zygote_client, "_ANSWER_WITHIN_S", 1.0)
     async with Pool(options(tmp_path)) as pool:
         old = pool.zygote_pid
         if asked == "kill":
@@ -174,7 +174,7 @@ async def test_zygote_stopped(tmp_path, monkeypatch, asked):
                 assert await child.kill() == {"signal": 9, "lost": True}
         else:
             os.kill(old, signal.SIGSTOP)
-            with pytest.raises(nursery.ZygoteFailed):
+            with pytest.raises(zygote_client.ZygoteFailed):
                 await pool._births.bear("tiny_child")
         assert await serves(pool)
         assert pool.zygote_pid != old and not is_alive(old)

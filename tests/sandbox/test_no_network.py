@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import pytest
 from running import run
 
-from mecapy_worker import seccomp
-from mecapy_worker.pool import Pool
+from mecapy_worker.pool.pool import Pool
+from mecapy_worker.sandbox import seccomp
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -9,8 +9,8 @@ import psutil
 import pytest
 from running import group_members, is_alive, options, run, seen_from_here
 
-from mecapy_worker.nursery import processes
-from mecapy_worker.pool import Pool
+from mecapy_worker.pool.pool import Pool
+from mecapy_worker.pool.zygote_client import processes
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from running import options, run
 
-from mecapy_worker.pool import Pool
+from mecapy_worker.pool.pool import Pool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

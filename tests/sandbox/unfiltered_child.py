@@ -4,10 +4,10 @@ of their own.
 
 from tiny_child import serve, warm
 
-from mecapy_worker import surroundings
+from mecapy_worker.zygote import host_capabilities
 
 __all__ = ["prepare", "serve", "warm"]
 
 
 def prepare(preload):
-    surroundings.system_calls = lambda shielded, **_: None
+    host_capabilities.system_calls = lambda shielded, **_: None

@@ -2,7 +2,7 @@
 
 from tiny_child import serve, warm
 
-from mecapy_worker import landlock
+from mecapy_worker.sandbox import landlock
 
 __all__ = ["prepare", "serve", "warm"]
 

@@ -106,7 +106,7 @@ def settings(
 
 @pytest.fixture
 def oidc_gateway(settings: dict[str, Any]) -> Iterator[Any]:
-    from mecapy_backend.settings import Settings
+    from mecapy_backend.shared.settings import Settings
 
     with served(Settings(**settings)) as running:
         yield running

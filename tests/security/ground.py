@@ -24,9 +24,9 @@ import psutil
 from pydantic import SecretStr
 
 import mecapy_worker
-from mecapy_backend.settings import Settings
+from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store.database import driver_url
-from mecapy_jupyter.gateway.http import Gateway
+from mecapy_jupyter.client.http import Gateway
 
 from ..conftest import TOKEN, served
 from ..faults.proxy import Loop, Proxy

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from mecapy_worker import libc, seccomp
+from mecapy_worker.sandbox import seccomp
+from mecapy_worker.shared import libc
 
 from .ground import REPOSITORY, Ground
 from .test_bombs import BOMBS
@@ -86,7 +87,7 @@ FILES = {
     "root folder, listed": "os.listdir('/')",
     "/tmp, written": "p = f'/tmp/mecapy-attack-{os.getpid()}'; open(p, 'w'); os.unlink(p)",
     "standard library, written": "open(os.__file__, 'a')",
-    "mecapy's code, written": "import mecapy_worker.child as c; open(c.__file__, 'a')",
+    "mecapy's code, written": "import mecapy_worker.child.child as c; open(c.__file__, 'a')",
     "zygote's home, written": "open(shared + '/planted', 'w'); os.unlink(shared + '/planted')",
     "shadow passwords": "open('/etc/shadow').read()",
     "kernel's settings, written": "p = '/proc/sys/kernel/hostname'; open(p, 'a')",

@@ -20,10 +20,10 @@ import httpx
 import jwt
 import pytest
 
-from mecapy_backend.settings import Settings
-from mecapy_jupyter import errors
-from mecapy_jupyter.gateway import issuer
-from mecapy_jupyter.gateway.http import Gateway
+from mecapy_backend.shared.settings import Settings
+from mecapy_jupyter.client import device_login
+from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.shared import errors
 
 from ..conftest import served
 
@@ -121,4 +121,4 @@ def test_what_it_issues(gateway: Any, iam_server: Any) -> None:
 def test_it_knows_no_devices(iam_server: Any) -> None:
     """`mecapy login` says so, and what to do instead."""
     with pytest.raises(errors.Refused, match="mecapy login --token"):
-        issuer.find(iam_server.url.rstrip("/"), "mecapy-cli")
+        device_login.find(iam_server.url.rstrip("/"), "mecapy-cli")

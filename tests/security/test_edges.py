@@ -19,15 +19,16 @@ import sqlalchemy as sa
 from blake3 import blake3
 from pydantic import SecretStr
 
-from mecapy_backend import audit, rights
-from mecapy_backend.paces import Paces
-from mecapy_backend.problems import Problem
-from mecapy_backend.rates import Rates
-from mecapy_backend.settings import Settings
+from mecapy_backend.api import audit, permissions
+from mecapy_backend.api.limits.request_rate import Rates
+from mecapy_backend.api.problems import Problem
+from mecapy_backend.api.short_tasks import Paces
+from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import tables
-from mecapy_backend.store.blobs import open_store
-from mecapy_jupyter import errors, wire
-from mecapy_jupyter.gateway.http import Gateway
+from mecapy_backend.store.blobs.blob_store import open_store
+from mecapy_jupyter import wire
+from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.shared import errors
 
 from ..backend.speak import Worker, client
 from ..conftest import TOKEN, served
@@ -309,8 +310,8 @@ def test_every_route_is_audited_or_needs_not_be() -> None:
         "POST /blobs/{digest}/parts/{upload:path}", "DELETE /blobs/{digest}/parts/{upload:path}",
         "GET /tokens",
     }  # fmt: skip
-    assert rights.RIGHTS.keys() - audit.ACTS.keys() == silent
-    assert audit.ACTS.keys() <= rights.RIGHTS.keys()
+    assert permissions.RIGHTS.keys() - audit.ACTS.keys() == silent
+    assert audit.ACTS.keys() <= permissions.RIGHTS.keys()
 
 
 def test_paces() -> None:
@@ -322,11 +323,11 @@ def test_paces() -> None:
     told = wire.Outcome(
         wire.COMPLETED, result='"seconds": 90.0, "stopped_s": null}', seconds=0.2
     ).as_json()
-    from mecapy_backend.store import jsontext
+    from mecapy_backend.store import json_text
 
-    paces.learn("ann", "x", jsontext.dumps(told))
+    paces.learn("ann", "x", json_text.dumps(told))
     assert paces.short("ann", "x", 300) and not paces.short("bob", "x", 300)
-    paces.learn("ann", "x", jsontext.dumps(told | {"seconds": 7.5, "stopped_s": 0.1}))
+    paces.learn("ann", "x", json_text.dumps(told | {"seconds": 7.5, "stopped_s": 0.1}))
     assert not paces.short("ann", "x", 300)
     assert not Paces(0).short("ann", "x", 0.1)
 
@@ -357,7 +358,8 @@ def test_a_month_is_not_waited_for(gateway: Any) -> None:
 
 
 async def _use(settings: Settings) -> None:
-    from mecapy_backend.store import database, shares
+    from mecapy_backend.store import database
+    from mecapy_backend.store.people import shares
 
     db = database.connect(settings.database_url)
     await shares.add_usage(db, {"local": (7200.0, 3)})

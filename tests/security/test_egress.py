@@ -25,11 +25,11 @@ import psutil
 import pytest
 from pydantic import SecretStr
 
-from mecapy_backend.settings import Settings
+from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store.database import driver_url
-from mecapy_jupyter.gateway.http import Gateway
+from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.stack.embedded import command
-from mecapy_worker import egress, outward
+from mecapy_worker.egress import connections, rules
 
 from ..conftest import TOKEN, execute, named, served
 from ..faults.proxy import Loop, Proxy
@@ -454,7 +454,7 @@ def test_going_round_it_is_real(world: Outside, tmp_path: Path) -> None:
 
 LIES = """
 import array, json, os, socket
-from mecapy_worker import network
+from mecapy_worker.child import sockets as network
 def ask(message, *fds, answers=True):
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.settimeout(20)
@@ -531,7 +531,7 @@ def test_a_bound_on_connections(here: Ground, world: Outside) -> None:
     """
     code = f"""
 import socket
-mine = [socket.create_connection(('127.0.0.1', 8080), 20) for _ in range({outward.MOST_OPEN})]
+mine = [socket.create_connection(('127.0.0.1', 8080), 20) for _ in range({connections.MOST_OPEN})]
 try: socket.create_connection(('127.0.0.1', 8080), 20); over = 'reached'
 except OSError as error: over = str(error)
 for one in mine[:60]: one.close()
@@ -540,7 +540,7 @@ more = [socket.create_connection(('127.0.0.1', 8080), 20) for _ in range(60)]
 [over, len(more)]
 """
     over, more = said(here, code)
-    assert f"this task has {outward.MOST_OPEN} connections open" in over and more == 60
+    assert f"this task has {connections.MOST_OPEN} connections open" in over and more == 60
     until(lambda: not world.open)
 
 
@@ -620,8 +620,8 @@ def test_the_list_is_shown(here: Ground) -> None:
 )
 def test_a_bad_entry(entry: str, why: str) -> None:
     """It is named, with what is wrong with it and how entries look."""
-    with pytest.raises(egress.BadRule, match=re.escape(why)) as refused:
-        egress.of(listing(f"good.example.org:443, {entry}"))
+    with pytest.raises(rules.BadRule, match=re.escape(why)) as refused:
+        rules.of(listing(f"good.example.org:443, {entry}"))
     assert repr(entry) in str(refused.value) and "data.example.org:443" in str(refused.value)
 
 
@@ -645,7 +645,7 @@ def test_entries_as_they_are_read() -> None:
     """Small letters, addresses in their usual form; empty entries are none; the deployment's own
     services are known with their ports.
     """
-    found = egress.of(
+    found = rules.of(
         listing(
             "Data.Example.ORG.:443,, [2001:DB8:0::7]:80 , ::ffff:10.0.0.1:5, *.bücher.example:443"
         )
@@ -661,7 +661,7 @@ def test_entries_as_they_are_read() -> None:
         ("10.9.9.9", 6379),
         ("minio", 9000),
     ]
-    assert egress.of(Settings()).rules == () and Settings().egress == ()
+    assert rules.of(Settings()).rules == () and Settings().egress == ()
 
 
 @pytest.mark.parametrize(
@@ -678,7 +678,7 @@ def test_where_no_name_may_lead(address: str) -> None:
     """This machine, metadata, nobody's and everybody's address, and the same ones inside an address
     of IPv6.
     """
-    assert egress.unfit(ip_address(address))
+    assert rules.unfit(ip_address(address))
 
 
 @pytest.mark.parametrize(
@@ -695,7 +695,7 @@ def test_where_no_name_may_lead(address: str) -> None:
 )
 def test_where_a_name_may_lead(address: str) -> None:
     """Anybody's public address, and private ones: there an engineer's licence server is."""
-    assert not egress.unfit(ip_address(address))
+    assert not rules.unfit(ip_address(address))
 
 
 def test_every_cell_is_documented() -> None:

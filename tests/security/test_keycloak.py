@@ -16,10 +16,11 @@ import httpx
 import jwt
 import pytest
 
-from mecapy_backend.settings import Settings
-from mecapy_jupyter import cli, errors
-from mecapy_jupyter.gateway import issuer, logins
-from mecapy_jupyter.gateway.http import Gateway
+from mecapy_backend.shared.settings import Settings
+from mecapy_jupyter import cli
+from mecapy_jupyter.client import device_login, logins
+from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.shared import errors
 
 from ..conftest import served
 from . import keycloak
@@ -156,9 +157,9 @@ def test_from_nothing_to_a_first_login(
     ):  # signed by the same issuer, for the same user
         Gateway(gateway.url, after["refresh"]).get("/me")
     assert cli.main(["logout"]) == 0 and "revoked" in capsys.readouterr().out
-    there = issuer.find(after["issuer"]["url"], "mecapy-cli")
-    with pytest.raises(issuer.LoginEnded):
-        issuer.renew(there, after["refresh"])
+    there = device_login.find(after["issuer"]["url"], "mecapy-cli")
+    with pytest.raises(device_login.LoginEnded):
+        device_login.renew(there, after["refresh"])
 
 
 def test_roles(gateway: Any, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -185,11 +186,11 @@ def test_roles(gateway: Any, home: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_a_login_that_is_refused(gateway: Any, home: Path, server: keycloak.Keycloak) -> None:
     """Whoever says no in the browser is not logged in, and the notebook hears it."""
-    there = issuer.find(server.issuer, "mecapy-cli")
-    code = issuer.ask(there, "openid offline_access")
+    there = device_login.find(server.issuer, "mecapy-cli")
+    code = device_login.ask(there, "openid offline_access")
     enters(code.link, "ada", yes=False)
     with pytest.raises(errors.NotAuthorized, match="refused"):
-        issuer.wait(there, code, lambda _: time.sleep(0.2))
+        device_login.wait(there, code, lambda _: time.sleep(0.2))
 
 
 def test_another_client_of_the_realm(gateway: Any, server: keycloak.Keycloak) -> None:

@@ -19,9 +19,10 @@ import nbformat
 import pytest
 from IPython.core.ultratb import VerboseTB
 
-from mecapy_jupyter import Client, errors
-from mecapy_jupyter.gateway import config, issuer, logins
-from mecapy_jupyter.gateway.http import Gateway
+from mecapy_jupyter import Client
+from mecapy_jupyter.client import config, device_login, logins
+from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.shared import errors
 
 from ..conftest import TOKEN
 from ..extension.server import environment, running
@@ -49,7 +50,7 @@ def test_nothing_shows_it(home: Path) -> None:
         client.gateway,
         client.endpoint,
         vars(client.gateway),
-        issuer.Tokens(*[logins.Secret(SECRET)] * 2, 1.0),
+        device_login.Tokens(*[logins.Secret(SECRET)] * 2, 1.0),
     ):
         assert SECRET not in f"{one!r} {one}"
 

@@ -20,10 +20,11 @@ from typing import Any
 
 import pytest
 
-from mecapy_backend import oidc
-from mecapy_jupyter import cli, errors
-from mecapy_jupyter.gateway import config, issuer, logins
-from mecapy_jupyter.gateway.http import Gateway
+from mecapy_backend.api import oidc
+from mecapy_jupyter import cli
+from mecapy_jupyter.client import config, device_login, logins
+from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.shared import errors
 
 from ..conftest import TOKEN
 from .provider import CLIENT, USER_CODE, Key, Provider
@@ -124,15 +125,15 @@ def test_a_provider_that_is_asked_too_often(provider: Provider) -> None:
     """`slow_down` makes each wait five seconds longer, as the standard has it; an expired code ends
     the waiting.
     """
-    there = issuer.find(provider.issuer, CLIENT)
-    code = issuer.ask(there, "openid")
+    there = device_login.find(provider.issuer, CLIENT)
+    code = device_login.ask(there, "openid")
     slept = list[float]()
 
     def sleep(seconds: float) -> None:
         slept.append(seconds)
         provider.devices.decision = "slow_down" if len(slept) < 3 else "ada"
 
-    assert issuer.wait(there, code, sleep).access
+    assert device_login.wait(there, code, sleep).access
     assert slept == [0.05, 5.05, 10.05]
 
 
@@ -180,7 +181,7 @@ def test_renewed_when_refused(
     """
     monkeypatch.setattr(oidc, "COOLDOWN_S", 0.0)
     monkeypatch.setattr(oidc, "FRESH_S", 0.0)
-    monkeypatch.setattr("mecapy_backend.auth._MOST_KNOWN", 1)
+    monkeypatch.setattr("mecapy_backend.api.auth._MOST_KNOWN", 1)
     log_in(oidc_gateway, provider)
     gateway = Gateway(oidc_gateway.url, "")
     assert gateway.get("/me")["name"] == "ada"
@@ -196,7 +197,7 @@ def test_renewed_when_refused(
 
 _KERNEL = """
 import sys, time
-from mecapy_jupyter.gateway.http import Gateway
+from mecapy_jupyter.client.http import Gateway
 gateway = Gateway(sys.argv[1], "")
 for _ in range(40):
     assert gateway.get("/me")["name"] == "ada"

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from blake3 import blake3
 
-from mecapy_backend import rights
+from mecapy_backend.api import permissions
 from mecapy_jupyter import wire
 
 from ..backend.speak import Worker
@@ -209,7 +209,7 @@ def test_scopes_of_api_tokens(world: World) -> None:
         scope: world.as_("ada", "POST", "/tokens", {"name": scope, "scopes": [scope]}).json()[
             "token"
         ]
-        for scope in rights.TOKEN_SCOPES
+        for scope in permissions.TOKEN_SCOPES
     }
     may: dict[str, set[str]] = {"read": READ, "tasks": TASKS, "admin": set()}
     for scope, token in mine.items():
@@ -261,9 +261,9 @@ def test_the_table_is_whole() -> None:
     """The table of rights has the routes of this walk and no others, and a route without an entry
     is refused to an admin too.
     """
-    assert {re.sub(r":\w+", "", route) for route in rights.RIGHTS} == set(WALK)
+    assert {re.sub(r":\w+", "", route) for route in permissions.RIGHTS} == set(WALK)
     with pytest.raises(Exception, match="table of rights"):
-        rights.check(None, rights.Caller("local", role="admin"))
+        permissions.check(None, permissions.Caller("local", role="admin"))
 
 
 @pytest.mark.parametrize("path", ["/users/%00", "/users/nobody", "/users/" + "x" * 5000])

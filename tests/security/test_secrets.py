@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from mecapy_jupyter import wire
-from mecapy_jupyter.environment import prelude
-from mecapy_jupyter.values import payload
-from mecapy_worker import libc
+from mecapy_jupyter.travel.environment import prelude
+from mecapy_jupyter.travel.pickling import payload
+from mecapy_worker.shared import libc
 
 from .ground import CANARY, Ground
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mecapy_jupyter.stack.embedded import command
-from mecapy_worker.terms import NEEDED
+from mecapy_worker.pool.options import NEEDED
 
 from ..conftest import TOKEN
 from .ground import REPOSITORY, Ground, until, worker

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from mecapy_backend import oidc
+from mecapy_backend.api import oidc
 
 from ..conftest import TOKEN
 from .provider import Key, Provider

@@ -13,8 +13,10 @@ import pytest
 import sqlalchemy as sa
 from blake3 import blake3
 
-from mecapy_backend.settings import Settings
-from mecapy_backend.store import api_tokens, retention, tables, users
+from mecapy_backend.shared.settings import Settings
+from mecapy_backend.store import tables
+from mecapy_backend.store.people import api_tokens, users
+from mecapy_backend.store.tasks import retention
 from mecapy_jupyter import wire
 
 from ..backend.speak import Worker
@@ -111,7 +113,7 @@ def test_no_statement_for_each_request(
 
     for module, name in ((users, "enter"), (users, "get"), (api_tokens, "find")):
         monkeypatch.setattr(module, name, spied(name, getattr(module, name)))
-    monkeypatch.setattr("mecapy_backend.auth.RECHECK_S", 3600.0)
+    monkeypatch.setattr("mecapy_backend.api.auth.RECHECK_S", 3600.0)
     token = provider.token()
     key = http.post("/tokens", headers=bearer(token), json={"name": "ci"}).json()["token"]
     for _ in range(20):

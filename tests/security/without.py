@@ -12,7 +12,8 @@ import os
 import struct
 import sys
 
-from mecapy_worker import libc, seccomp
+from mecapy_worker.sandbox import seccomp
+from mecapy_worker.shared import libc
 
 LOAD, EQUAL, RETURN, ALLOW, ERRNO = 0x20, 0x15, 0x06, 0x7FFF0000, 0x00050000
 SECCOMP, PRCTL = {"x86_64": (317, 157), "aarch64": (277, 167)}[libc.MACHINE]

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import psutil
 
-from mecapy_jupyter.gateway.http import Gateway
+from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.stack.embedded import command, down
 
 UP_S = 40.0

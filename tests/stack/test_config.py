@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mecapy_jupyter import errors
-from mecapy_jupyter.gateway import config
+from mecapy_jupyter.client import config
+from mecapy_jupyter.shared import errors
 from mecapy_jupyter.stack import embedded
 
 

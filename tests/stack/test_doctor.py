@@ -19,9 +19,9 @@ import pytest
 import urllib3
 from pydantic import SecretStr
 
-from mecapy_backend import health
 from mecapy_backend.migrations import upgrade
-from mecapy_backend.settings import Settings
+from mecapy_backend.shared import health
+from mecapy_backend.shared.settings import Settings
 from mecapy_backend.stack.services import Postgres, Valkey
 from mecapy_jupyter.stack.embedded import command
 
@@ -33,8 +33,8 @@ SHIFTED = """
 import runpy, sys, time
 real, ahead_s = time.time, float(sys.argv[1])
 time.time = lambda: real() + ahead_s
-import mecapy_jupyter.version
-mecapy_jupyter.version.__version__ = "9.9.0"
+import mecapy_jupyter.shared.version
+mecapy_jupyter.shared.version.__version__ = "9.9.0"
 sys.argv = sys.argv[2:]
 runpy.run_module("mecapy_jupyter.cli", run_name="__main__", alter_sys=True)
 """

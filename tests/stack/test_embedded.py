@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mecapy_jupyter import errors
-from mecapy_jupyter.gateway.http import Gateway
+from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.shared import errors
 from mecapy_jupyter.stack import embedded
 
 from .running import environment, until

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mecapy_jupyter.stack.datadir import boot, born, files
+from mecapy_jupyter.shared.data_dir import boot, born, files
 from mecapy_jupyter.stack.embedded import down
 
 from .running import Stack, until

@@ -8,10 +8,10 @@ from typing import Any
 
 import redis
 
-from mecapy_backend.store import kept
+from mecapy_backend.store.log import final_log
 from mecapy_jupyter import wire
-from mecapy_jupyter.client import Client
-from mecapy_jupyter.tasks import logs
+from mecapy_jupyter.client import task_logs
+from mecapy_jupyter.client.client import Client
 
 from .running import Stack
 
@@ -43,17 +43,18 @@ def test_long_log(stack: Stack, tmp_path: Path) -> None:
             stream: Any = connection.xrange(f"mecapy:events:{task.id}")
             assert (
                 sum(len(value) for _, fields in stream for value in fields.values())
-                < 1.2 * kept.LIVE_BYTES
+                < 1.2 * final_log.LIVE_BYTES
             )
             for emptied in (False, True):
                 if emptied:
                     connection.flushdb()
                 seen = list(gateway.events(task.id))
                 assert (
-                    WHOLE.startswith(text(seen)) and 1_500_000 < len(text(seen)) <= kept.LIVE_BYTES
+                    WHOLE.startswith(text(seen))
+                    and 1_500_000 < len(text(seen)) <= final_log.LIVE_BYTES
                 )
-                assert text(seen, "stderr") == kept.MORE and seen[-1].type == "completed"
-        said = logs.show(gateway, task.id, tmp_path)
+                assert text(seen, "stderr") == final_log.MORE and seen[-1].type == "completed"
+        said = task_logs.show(gateway, task.id, tmp_path)
         assert "10.8 MB" in said and said.startswith(WHOLE[-4000:].rstrip()) and len(said) < 5000
         [file] = tmp_path.iterdir()
         assert re.search(r"mecapy-[0-9a-f]{8}\.log", said) and file.read_text() == WHOLE

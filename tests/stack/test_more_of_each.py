@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from mecapy_jupyter.client import Client
-from mecapy_jupyter.errors import MecapyError
-from mecapy_jupyter.gateway.http import Gateway
+from mecapy_jupyter.client.client import Client
+from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.shared.errors import MecapyError
 from mecapy_jupyter.stack.embedded import command
 
 from .running import Stack, environment, until

@@ -14,11 +14,11 @@ import psutil
 import pytest
 import redis
 
-from mecapy_backend import queue as queues
+from mecapy_backend.queue import queue as queues
 from mecapy_backend.stack import programs
 from mecapy_backend.stack.services import Postgres, Valkey
-from mecapy_backend.store import events
-from mecapy_jupyter import errors
+from mecapy_backend.store.log import events
+from mecapy_jupyter.shared import errors
 
 from .running import Stack
 

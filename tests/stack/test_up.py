@@ -12,8 +12,8 @@ from typing import Any
 import psutil
 import pytest
 
-from mecapy_jupyter import errors
-from mecapy_jupyter.gateway.http import Gateway
+from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.shared import errors
 from mecapy_jupyter.stack.embedded import command
 
 from .running import Stack, environment, start, until

@@ -6,9 +6,9 @@ import pickle
 import sys
 import types
 
-from mecapy_jupyter.environment import prelude
-from mecapy_jupyter.values import payload
-from mecapy_jupyter.values.inplace import Watch
+from mecapy_jupyter.travel.changes.in_place import Watch
+from mecapy_jupyter.travel.environment import prelude
+from mecapy_jupyter.travel.pickling import payload
 
 main = types.ModuleType("__main__")
 sys.modules["__main__"] = main

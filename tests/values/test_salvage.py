@@ -13,7 +13,8 @@ import numpy
 import pytest
 
 from mecapy_jupyter import wire
-from mecapy_jupyter.values import bind, payload
+from mecapy_jupyter.results import bind
+from mecapy_jupyter.travel.pickling import payload
 
 FAR = """
 class Only:

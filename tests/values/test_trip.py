@@ -18,8 +18,9 @@ import pytest
 import scipy.sparse
 
 from mecapy_jupyter import wire
-from mecapy_jupyter.environment import prelude
-from mecapy_jupyter.values import bind, payload
+from mecapy_jupyter.results import bind
+from mecapy_jupyter.travel.environment import prelude
+from mecapy_jupyter.travel.pickling import payload
 
 OTHER_SIDE = Path(__file__).with_name("other_side.py")
 

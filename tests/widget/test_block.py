@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from mecapy_jupyter import errors, wire
-from mecapy_jupyter.block import reach
+from mecapy_jupyter import wire
+from mecapy_jupyter.block import control_channel
 from mecapy_jupyter.block.line import line
 from mecapy_jupyter.block.live import LiveBlock
 from mecapy_jupyter.block.surfaces import WIDGET_MIME, BarAlone, Notebook, Terminal
+from mecapy_jupyter.shared import errors
 from mecapy_jupyter.widget import BlockWidget
 
 DONE = wire.Outcome("completed", seconds=218.0)
@@ -321,8 +322,8 @@ def test_a_page_reaches_a_busy_kernel() -> None:
             self.control_handlers = dict[str, Any]()
 
     kernel, heard = Kernel(), list[str]()
-    name = reach.listen(kernel, heard.append)
-    handle = kernel.control_handlers[reach.MESSAGE]
+    name = control_channel.listen(kernel, heard.append)
+    handle = kernel.control_handlers[control_channel.MESSAGE]
     for content in (
         {"listener": name, "word": "detach"},
         {"listener": "other", "word": "x"},
@@ -332,10 +333,10 @@ def test_a_page_reaches_a_busy_kernel() -> None:
         [],
     ):
         handle(None, [], {"content": content})
-    reach.forget(name)
+    control_channel.forget(name)
     handle(None, [], {"content": {"listener": name, "word": "late"}})
     assert heard == ["detach"]
-    assert reach.listen(object(), heard.append) == ""
+    assert control_channel.listen(object(), heard.append) == ""
 
 
 def test_a_task_come_back_to_shows_how_long_it_has_run() -> None:

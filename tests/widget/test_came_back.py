@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from mecapy_jupyter import track
-from mecapy_jupyter.values import bind
+from mecapy_jupyter.results import bind
 
 
 def test_what_came_back_is_what_the_cell_computed() -> None:

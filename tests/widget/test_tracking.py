@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from mecapy_jupyter import progress, track
-from mecapy_jupyter.block import tracking
+from mecapy_jupyter.block import loop_progress
 
 Said = list[tuple[float | None, str]]
 
@@ -19,9 +19,11 @@ Said = list[tuple[float | None, str]]
 def said(monkeypatch: pytest.MonkeyPatch) -> Said:
     """Everything that would be shown."""
     heard: Said = []
-    monkeypatch.setattr(tracking, "sink", lambda fraction, text: heard.append((fraction, text)))
-    monkeypatch.setattr(tracking, "bars", tracking.Bars())
-    monkeypatch.setattr(tracking, "_LOOK_EVERY_S", -1.0)
+    monkeypatch.setattr(
+        loop_progress, "sink", lambda fraction, text: heard.append((fraction, text))
+    )
+    monkeypatch.setattr(loop_progress, "bars", loop_progress.Bars())
+    monkeypatch.setattr(loop_progress, "_LOOK_EVERY_S", -1.0)
     return heard
 
 
@@ -91,7 +93,7 @@ def test_the_latest_is_never_lost() -> None:
         if text == "999":
             last.set()
 
-    latest = tracking.Latest(send, every_s=0.5)
+    latest = loop_progress.Latest(send, every_s=0.5)
     for number in range(1000):
         latest.give(None, str(number))
     assert sent[0] == "0"
@@ -102,7 +104,7 @@ def test_the_latest_is_never_lost() -> None:
 SCRIPT = """
 from mecapy_jupyter import progress, track
 import time
-from mecapy_jupyter.block import localbar
+from mecapy_jupyter.block import local_bar as localbar
 localbar.AFTER_S = 0.0
 {body}
 print("end")

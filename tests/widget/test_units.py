@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from mecapy_jupyter.block.units import (
+from mecapy_jupyter.shared.units import (
     clean,
     clock,
     duration,

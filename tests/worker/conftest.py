@@ -25,16 +25,19 @@ pytest.importorskip(
     reason="needs the server parts (pip install 'mecapy-jupyter[local]')",
 )
 
-from mecapy_backend import logs
-from mecapy_backend import queue as queues
-from mecapy_backend.settings import Settings
-from mecapy_backend.store import blobs, database, events, tasks
+from mecapy_backend.queue import queue as queues
+from mecapy_backend.shared import logs
+from mecapy_backend.shared.settings import Settings
+from mecapy_backend.store import database, tasks
+from mecapy_backend.store.blobs import blob_store
+from mecapy_backend.store.log import events
 from mecapy_jupyter import wire
-from mecapy_worker import main, reconciler
+from mecapy_worker import main
 from mecapy_worker.context import Context
-from mecapy_worker.engine import Engine
-from mecapy_worker.jobs import run_task
-from mecapy_worker.pool import Pool
+from mecapy_worker.pool.pool import Pool
+from mecapy_worker.run.consumer import Engine
+from mecapy_worker.run.run_task import run_task
+from mecapy_worker.upkeep import reconciler
 
 from ..outside import leader_in
 
@@ -134,7 +137,7 @@ def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
 @pytest_asyncio.fixture(loop_scope="session")
 async def desk(settings: Settings) -> AsyncIterator[Desk]:
     db, queue = database.connect(settings.database_url), queues.connect(settings.redis_url)
-    yield Desk(settings, db, queue, blobs.open_store(settings.blob_url))
+    yield Desk(settings, db, queue, blob_store.open_store(settings.blob_url))
     await queue.aclose(close_connection_pool=True)
     await db.dispose()
 
@@ -152,7 +155,7 @@ async def pool(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pool]:
         max_disk_bytes=200_000_000,
     )
     async with Pool(
-        main.pool_options(settings, tmp_path_factory.mktemp("scratch"), "mecapy_worker.child")
+        main.pool_options(settings, tmp_path_factory.mktemp("scratch"), "mecapy_worker.child.child")
     ) as opened:
         yield opened
 

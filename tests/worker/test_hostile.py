@@ -12,12 +12,12 @@ import psutil
 import pytest
 
 from mecapy_jupyter import wire
-from mecapy_worker.engine import Engine
+from mecapy_worker.run.consumer import Engine
 
 from .conftest import OWNER, Desk, content, gone
 
 CHANNEL = (
-    "import gc, os\nfrom mecapy_worker.frames import Channel\ngc.unfreeze()\n"
+    "import gc, os\nfrom mecapy_worker.shared.frames import Channel\ngc.unfreeze()\n"
     "ch = [o for o in gc.get_objects() if isinstance(o, Channel) and o.sock.fileno() >= 0][-1]\n"
 )
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mecapy_backend import keys
-from mecapy_backend.store import events, kept
-from mecapy_worker.journal import Journal
+from mecapy_backend.queue import keys
+from mecapy_backend.store.log import events, final_log
+from mecapy_worker.run.event_writer import Journal
 
 from .conftest import Desk, text_of
 
@@ -19,8 +19,8 @@ async def test_burst_is_joined(desk: Desk, tmp_path: Path) -> None:
     await written.end("completed", {})
     *seen, _ = await events.read(desk.queue, "t1")
     assert text_of(seen) == "".join(f"{n}\n" for n in range(100)) and len(seen) <= 3
-    kept, spool = written.kept()
-    assert [(event.id, event.data) for event in kept] == [
+    final_log, spool = written.kept()
+    assert [(event.id, event.data) for event in final_log] == [
         (event.id, event.data) for event in seen
     ] and spool is None
 
@@ -108,7 +108,7 @@ async def test_live_cap(desk: Desk, tmp_path: Path) -> None:
             await written.room()
     seen = await events.read(desk.queue, "t4")
     assert (
-        len(text_of(seen)) <= kept.LIVE_BYTES
+        len(text_of(seen)) <= final_log.LIVE_BYTES
         and text_of(seen, "stderr").count("log keeps all of it") == 1
     )
     _, spool = written.kept()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mecapy_worker.engine import Engine
+from mecapy_worker.run.consumer import Engine
 
 from .conftest import Desk
 

@@ -16,13 +16,14 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
-from mecapy_backend import keys
-from mecapy_backend.settings import Settings
+from mecapy_backend.queue import keys
+from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import tasks, workers
-from mecapy_worker import egress, readiness, reconciler
 from mecapy_worker.context import Context
-from mecapy_worker.engine import Engine
+from mecapy_worker.egress import rules
 from mecapy_worker.main import describe
+from mecapy_worker.run.consumer import Engine
+from mecapy_worker.upkeep import health, reconciler
 
 from ..faults.proxy import Loop, Proxy
 from .conftest import OWNER, Desk, content, gone, working
@@ -116,7 +117,7 @@ async def test_its_folder_is_cleared_away(desk: Desk, worker: Engine) -> None:
     logs are whole.
     """
     shutil.rmtree(worker.context.scratch)
-    assert readiness.disk(worker.context).ok
+    assert health.disk(worker.context).ok
     long = "print('x' * 100_000, flush=True)\n"
     task_id = await desk.submit(
         f"import os, time\nprint('pid', os.getcwd(), flush=True)\ntime.sleep(0.5)\n{long}"
@@ -132,12 +133,10 @@ async def test_its_folder_cannot_be_made_again(desk: Desk, pool: Any, tmp_path: 
     context = Context(
         "one", desk.settings, desk.db, desk.queue, desk.blobs, pool, tmp_path / "gone" / "logs"
     )
-    found = await readiness.of(context).look()
+    found = await health.of(context).look()
     (part,) = (part for part in found.parts if part.name == "disk")
     assert (
-        part.state == "gone"
-        and "restart" in part.advice
-        and readiness.unfit(context) == part.advice
+        part.state == "gone" and "restart" in part.advice and health.unfit(context) == part.advice
     )
 
 
@@ -282,7 +281,7 @@ async def test_what_it_says_of_the_network(
     said: object,
 ) -> None:
     """None, the list, or that nothing keeps a task from it, whatever is listed."""
-    listed = egress.of(Settings(egress=entries))  # pyright: ignore[reportCallIssue, reportArgumentType]
+    listed = rules.of(Settings(egress=entries))  # pyright: ignore[reportCallIssue, reportArgumentType]
     monkeypatch.setattr(pool, "report", replace(pool.report, through=through))
     context = Context("one", desk.settings, desk.db, desk.queue, desk.blobs, pool, tmp_path, listed)
     assert describe(context)["network"] == said

@@ -7,8 +7,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from mecapy_backend import keys
-from mecapy_worker import reconciler
+from mecapy_backend.queue import keys
+from mecapy_worker.upkeep import reconciler
 
 from .conftest import OWNER, Desk
 

@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from mecapy_jupyter import wire
-from mecapy_worker.engine import Engine
+from mecapy_worker.run.consumer import Engine
 
 from .conftest import Desk, text_of
 

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from mecapy_backend import queue as queues
-from mecapy_backend.settings import Settings
-from mecapy_backend.store import blob_rows, blobs, database
+from mecapy_backend.queue import queue as queues
+from mecapy_backend.shared.settings import Settings
+from mecapy_backend.store import database
+from mecapy_backend.store.blobs import blob_rows, blob_store
 from mecapy_jupyter import wire
-from mecapy_jupyter.environment import prelude
-from mecapy_jupyter.values import known, payload, pickler
-from mecapy_worker.pool import Pool
+from mecapy_jupyter.travel.environment import prelude
+from mecapy_jupyter.travel.pickling import known_blobs, payload, pickler
+from mecapy_worker.pool.pool import Pool
 
 from .conftest import OWNER, Desk, working
 
@@ -45,7 +46,7 @@ def settings(settings: Settings, s3_url: str, tmp_path: Path) -> Settings:
 @pytest_asyncio.fixture(loop_scope="session")
 async def desk(settings: Settings) -> AsyncIterator[Desk]:
     db, queue = database.connect(settings.database_url), queues.connect(settings.redis_url)
-    yield Desk(settings, db, queue, blobs.open_store(
+    yield Desk(settings, db, queue, blob_store.open_store(
         settings.blob_url, endpoint_url=settings.s3_endpoint_url, cache_dir=settings.cache_dir,
         cache_bytes=settings.cache_bytes
     ))  # fmt: skip
@@ -83,7 +84,7 @@ def transfers(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 async def _uploaded(desk: Desk, data: bytes, name: str = "") -> str:
     """As a client's presigned upload: the store gets it as it is, past our cache and checks."""
-    digest = name or known.hashed(data)
+    digest = name or known_blobs.hashed(data)
     url = await desk.blobs.upload_url(OWNER, digest, len(data))
     import httpx
 
@@ -154,7 +155,7 @@ async def test_wrong_bytes_reach_no_child(desk: Desk, worker: Any, tmp_path: Pat
     """
     sent = _packed(a=np.arange(SIZE / 8))
     right = bytes(sent.buffers[0])
-    digest = known.hashed(right)
+    digest = known_blobs.hashed(right)
     await _uploaded(desk, right[:-1] + b"x", digest)
     inputs = wire.Payload(sent.stream, "", (digest,))
     error = await desk.failed("a[0]", payload=inputs)

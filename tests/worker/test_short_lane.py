@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from mecapy_backend import keys
-from mecapy_backend.queue import Share
-from mecapy_backend.store import shares, tasks
+from mecapy_backend.queue import keys
+from mecapy_backend.queue.queue import Share
+from mecapy_backend.store import tasks
+from mecapy_backend.store.people import shares
 from mecapy_backend.store.tables import users
 from mecapy_jupyter import wire
-from mecapy_worker import engine as engines
-from mecapy_worker import lease, reconciler
-from mecapy_worker.engine import Engine
+from mecapy_worker.run import consumer as engines
+from mecapy_worker.run.consumer import Engine
+from mecapy_worker.upkeep import lease, reconciler
 
 from .conftest import Desk, working
 from .test_hostile import CHANNEL

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from mecapy_backend.store import tasks
 from mecapy_backend.store.tables import users
 from mecapy_jupyter import wire
-from mecapy_jupyter.environment import prelude
-from mecapy_jupyter.values import payload, pickler
-from mecapy_worker.engine import Engine
+from mecapy_jupyter.travel.environment import prelude
+from mecapy_jupyter.travel.pickling import payload, pickler
+from mecapy_worker.run.consumer import Engine
 
 from .conftest import OWNER, Desk, gone, text_of
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from mecapy_backend import keys
-from mecapy_backend.store import blob_rows, events, tasks, workers
+from mecapy_backend.queue import keys
+from mecapy_backend.store import tasks, workers
+from mecapy_backend.store.blobs import blob_rows
+from mecapy_backend.store.log import events
 from mecapy_jupyter import wire
-from mecapy_worker import sweeper
+from mecapy_worker.upkeep import sweeper
 
 from .conftest import OWNER, Desk
 

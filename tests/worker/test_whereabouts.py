@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mecapy_worker import whereabouts
+from mecapy_worker.shared import crash_line
 
 REQUEST: dict[str, Any] = {"code": "while True: pass", "cell": {"filename": "<cell>"}}
 STEP = 'Current thread 0x1 (most recent call first):\n  File "<cell>", line 7 in f\n'
@@ -31,7 +31,7 @@ def opened_in(folder: Path) -> list[str]:
 )
 async def test_what_is_no_answer(tmp_path: Path, kind: str) -> None:
     """No line, no error, no descriptor kept."""
-    place = tmp_path / whereabouts.NAME
+    place = tmp_path / crash_line.NAME
     held = -1
     if kind == "a folder":
         place.mkdir()
@@ -44,7 +44,7 @@ async def test_what_is_no_answer(tmp_path: Path, kind: str) -> None:
     elif kind == "no text":
         place.write_bytes(bytes(range(256)) * 1000)
     before = opened_in(tmp_path)
-    assert whereabouts.line_of(tmp_path, REQUEST) is None
+    assert crash_line.line_of(tmp_path, REQUEST) is None
     assert opened_in(tmp_path) == before
     if held >= 0:
         os.close(held)
@@ -53,13 +53,13 @@ async def test_what_is_no_answer(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("end", ['  File "<string>", line 1 in <module>\n', "  ...\n"])
 async def test_an_answer_in_two_parts(tmp_path: Path, end: str) -> None:
     """A child that waits for its turn in mid-answer is waited for; one that has said all is not."""
-    place = tmp_path / whereabouts.NAME
+    place = tmp_path / crash_line.NAME
     place.write_text(STEP)
     began = time.monotonic()
-    await whereabouts.answered(tmp_path)
+    await crash_line.answered(tmp_path)
     assert time.monotonic() - began >= 1
     place.write_text(STEP + end)
     began = time.monotonic()
-    await whereabouts.answered(tmp_path)
+    await crash_line.answered(tmp_path)
     assert time.monotonic() - began < 1
-    assert whereabouts.line_of(tmp_path, REQUEST) == 7
+    assert crash_line.line_of(tmp_path, REQUEST) == 7

@@ -23,14 +23,13 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.typing import FilteringBoundLogger
 
-from mecapy_backend.queue import Queue
-from mecapy_backend.settings import Settings
-from mecapy_backend.store.blobs import BlobStore
+from mecapy_backend.queue.queue import Queue
+from mecapy_backend.shared.settings import Settings
+from mecapy_backend.store.blobs.blob_store import BlobStore
 from mecapy_backend.store.tasks import Started
-
-from . import metrics
-from .egress import Egress
-from .pool import Pool
+from mecapy_worker.egress.rules import Egress
+from mecapy_worker.pool.pool import Pool
+from mecapy_worker.upkeep import metrics
 
 Reason = Literal["", "cancel", "timeout", "output", "lost"]
 

@@ -20,18 +20,20 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from mecapy_backend import logs, queue
-from mecapy_backend.settings import Settings
-from mecapy_backend.store import blobs, database, workers
-from mecapy_jupyter.version import __version__
-
-from . import egress, hiding, installed, port, readiness
-from .context import Context, log, passing
-from .engine import Engine
-from .jobs import run_task
-from .lease import listen, renew, tell_usage
-from .pool import Pool, PoolOptions, TooWeak
-from .reconciler import reconcile
+from mecapy_backend.queue import queue
+from mecapy_backend.shared import logs
+from mecapy_backend.shared.settings import Settings
+from mecapy_backend.store import database, workers
+from mecapy_backend.store.blobs import blob_store
+from mecapy_jupyter.shared.version import __version__
+from mecapy_worker.context import Context, log, passing
+from mecapy_worker.egress import rules
+from mecapy_worker.pool.pool import Pool, PoolOptions, TooWeak
+from mecapy_worker.run.consumer import Engine
+from mecapy_worker.run.run_task import run_task
+from mecapy_worker.upkeep import health, health_server, hide_secrets, installed_packages
+from mecapy_worker.upkeep.lease import listen, renew, tell_usage
+from mecapy_worker.upkeep.reconciler import reconcile
 
 _GOODBYE_S = 2.0
 
@@ -39,7 +41,7 @@ _GOODBYE_S = 2.0
 def serve(settings: Settings | None = None) -> None:
     """Run a worker until SIGTERM or SIGINT. Where it must not serve, it ends with the reason."""
     settings = settings or Settings()
-    hiding.hide()
+    hide_secrets.hide()
     allow_files()
     logs.configure(settings.log_format, "worker")
     try:
@@ -50,7 +52,7 @@ def serve(settings: Settings | None = None) -> None:
         start = uvloop.run
     try:
         start(run(settings))
-    except (TooWeak, egress.BadRule) as why:
+    except (TooWeak, rules.BadRule) as why:
         raise SystemExit(f"mecapy worker: {why}") from None
 
 
@@ -64,7 +66,10 @@ def allow_files() -> None:
 
 
 async def run(
-    settings: Settings, *, child_module: str = "mecapy_worker.child", handle_signals: bool = True
+    settings: Settings,
+    *,
+    child_module: str = "mecapy_worker.child.child",
+    handle_signals: bool = True,
 ) -> None:
     async with opened(settings, child_module) as context:
         engine = Engine(context, run_task, grace_s=settings.grace_s, handle_signals=handle_signals)
@@ -74,15 +79,15 @@ async def run(
 async def work(engine: Engine) -> None:
     """The engine and the loops beside it, until the engine is told to stop."""
     context = engine.context
-    health, about = readiness.of(context), describe(context)
+    state, about = health.of(context), describe(context)
     async with asyncio.TaskGroup() as group:
         beside = [
             group.create_task(renew(context, about)),
-            group.create_task(readiness.watch(health, about)),
-            group.create_task(port.serve(context, health)),
+            group.create_task(health.watch(state, about)),
+            group.create_task(health_server.serve(context, state)),
             group.create_task(listen(context)),
             group.create_task(reconcile(context)),
-            group.create_task(installed.tell(context)),
+            group.create_task(installed_packages.tell(context)),
         ]
         log.info("ready", worker=context.worker_id, slots=engine.max_jobs)
         if (report := context.pool.report).level != "strict":
@@ -111,17 +116,17 @@ async def _end(loops: Collection[asyncio.Task[None]]) -> None:
 
 @asynccontextmanager
 async def opened(
-    settings: Settings, child_module: str = "mecapy_worker.child"
+    settings: Settings, child_module: str = "mecapy_worker.child.child"
 ) -> AsyncGenerator[Context]:
     """Everything a worker has in its hands; the folder it works in goes with it."""
-    allowed = egress.of(settings)
+    allowed = rules.of(settings)
     async with AsyncExitStack() as stack:
         scratch = scratch_folder()
         db = database.connect(settings.database_url)
         stack.push_async_callback(db.dispose)
         express = queue.connect(settings.redis_url)
         stack.push_async_callback(express.aclose, close_connection_pool=True)
-        store = blobs.open_store(
+        store = blob_store.open_store(
             settings.blob_url,
             endpoint_url=settings.s3_endpoint_url,
             cache_dir=settings.cache_dir,

@@ -16,7 +16,7 @@ from alembic.config import Config
 from sqlalchemy import pool
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from ..store.database import driver_url, opener
+from mecapy_backend.store.database import driver_url, opener
 
 _LOCK = 0x6D656361  # "meca": two upgrades at once take turns
 

@@ -1,8 +1,7 @@
 """One component of a stack: a process that is started again whenever it ends, and asked again and
 again whether it answers.
 
-Knows nothing of the others. Before it: `supervisor`. After it: `programs` (what to execute),
-`answers`.
+Knows nothing of the others.
 """
 
 from __future__ import annotations
@@ -15,11 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mecapy_jupyter.errors import StackError
-from mecapy_jupyter.stack.datadir import born
-
-from . import state
-from .programs import Program
+from mecapy_backend.stack import state
+from mecapy_backend.stack.programs import Program
+from mecapy_jupyter.shared.data_dir import born
+from mecapy_jupyter.shared.errors import StackError
 
 _QUICK_S = 10.0  # a process that ends sooner is in a crash loop
 _BACKOFF_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)

@@ -4,7 +4,7 @@
 Where the parent is root it may also lower itself to another user first: PostgreSQL refuses to run
 as root. It then keeps the one capability that lets it walk through folders which only root may
 enter (its own data may lie below /root). Standard library only: it stands between every component
-and its start. Before it: `programs`, `components`.
+and its start.
 """
 
 from __future__ import annotations

@@ -22,9 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from mecapy_jupyter.errors import StackError
-
-from .secret import kept
+from mecapy_backend.stack.secret import kept
+from mecapy_jupyter.shared.errors import StackError
 
 _SOCKET_PATH_BYTES = 100  # the limit is 107 on Linux and 103 on macOS
 _INITDB_S = 60.0

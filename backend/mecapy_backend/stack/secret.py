@@ -1,6 +1,4 @@
-"""Secrets of a stack: made once, kept in its data directory, readable by its user alone. Before it:
-`programs`, `supervisor`.
-"""
+"""Secrets of a stack: made once, kept in its data directory, readable by its user alone."""
 
 from __future__ import annotations
 

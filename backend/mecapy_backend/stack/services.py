@@ -14,9 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from mecapy_jupyter.errors import StackError
-
-from . import answers, programs
+from mecapy_backend.stack import probes, programs
+from mecapy_jupyter.shared.errors import StackError
 
 _READY_S = 30.0
 _STOP_S = 20.0
@@ -62,7 +61,7 @@ class Postgres(_Service):
 
     @classmethod
     def start(cls, directory: Path) -> Postgres:
-        return cls(*_start(directory, programs.postgres, answers.postgres))
+        return cls(*_start(directory, programs.postgres, probes.postgres))
 
 
 class Valkey(_Service):
@@ -70,7 +69,7 @@ class Valkey(_Service):
 
     @classmethod
     def start(cls, directory: Path) -> Valkey:
-        return cls(*_start(directory, programs.valkey, answers.valkey))
+        return cls(*_start(directory, programs.valkey, probes.valkey))
 
 
 def _start(

@@ -1,8 +1,7 @@
 """One question to PostgreSQL on a connection of its own; what the supervisor knows of the tables
 passes here.
 
-Without SQLAlchemy, whose import would be a good part of a stack's start. Before it: `roster`,
-`idle`.
+Without SQLAlchemy, whose import would be a good part of a stack's start.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 supervisor left behind.
 
 Only processes whose pid and time of birth were recorded (and what is left of their sessions) are
-ever signalled, never a name. Read by `mecapy_jupyter.stack.datadir`. Before it: `supervisor`.
+ever signalled, never a name.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from mecapy_jupyter.stack.datadir import Files, born, lives, recorded
+from mecapy_jupyter.shared.data_dir import Files, born, lives, recorded
 
 _GRACE_S = 10.0
 _LOOK_S = 0.02

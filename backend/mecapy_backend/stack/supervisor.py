@@ -1,8 +1,7 @@
 """Keeps a whole stack running on one machine: `mecapy up`. It starts the components in the order
 they need each other, starts again what dies, writes down who runs, and stops everything in order.
 
-Holds the lock of its data directory as long as it lives; only it writes the state file. Before it:
-`up` (the command). After it: `plans` (what the components are), `component` (one process), `state`.
+Holds the lock of its data directory as long as it lives; only it writes the state file.
 """
 
 from __future__ import annotations
@@ -17,13 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mecapy_jupyter.errors import StackError
-from mecapy_jupyter.stack.datadir import Files, boot, born
-
-from . import idle, plans, programs, schema, state
-from .component import Component, Plan
-from .roster import Roster
-from .secret import kept
+from mecapy_backend.stack import component_plans, idle_stop, migrate_once, programs, state
+from mecapy_backend.stack.component import Component, Plan
+from mecapy_backend.stack.live_workers import Roster
+from mecapy_backend.stack.secret import kept
+from mecapy_jupyter.shared.data_dir import Files, boot, born
+from mecapy_jupyter.shared.errors import StackError
 
 _READY_S = 45.0
 
@@ -65,9 +63,9 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._asked_to_stop)
-        listener = plans.listen(self._options.port, self._place.port)
+        listener = component_plans.listen(self._options.port, self._place.port)
         run, temporary = programs.sockets(self._place.data)
-        self._scratch = plans.scratch()
+        self._scratch = component_plans.scratch()
         self._temporary = [self._scratch, *([run] if temporary else [])]
         try:
             async with asyncio.TaskGroup() as lives:
@@ -108,7 +106,7 @@ class Supervisor:
 
     async def _start(
         self, lives: asyncio.TaskGroup, run: Path, listener: socket.socket
-    ) -> tuple[str, idle.Watch]:
+    ) -> tuple[str, idle_stop.Watch]:
         """In the order they need each other; returns the token, and who notices idleness, once a
         task could run.
 
@@ -120,23 +118,23 @@ class Supervisor:
         self._url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         database_url = await asyncio.to_thread(programs.postgres_url, place.data, run)
         queue_url = await asyncio.to_thread(programs.valkey_url, place.data, run)
-        settings = plans.server_settings(place, database_url, queue_url, token)
+        settings = component_plans.server_settings(place, database_url, queue_url, token)
         roster = self._roster = Roster(database_url)
         workers = [
-            plans.worker(place, number + 1, self._scratch, roster, settings)
+            component_plans.worker(place, number + 1, self._scratch, roster, settings)
             for number in range(self._options.worker_count)
         ]
         first = self._add(lives, workers[0])
-        database = self._add(lives, plans.postgres(place, run))
-        queue = self._add(lives, plans.valkey(place, run))
+        database = self._add(lives, component_plans.postgres(place, run))
+        queue = self._add(lives, component_plans.valkey(place, run))
         await asyncio.gather(database.ready(_READY_S), queue.ready(_READY_S))
-        gateway = self._add(lives, plans.gateway(place, listener, self._url, settings))
-        await schema.upgrade(place, database_url, settings)
+        gateway = self._add(lives, component_plans.gateway(place, listener, self._url, settings))
+        await migrate_once.upgrade(place, database_url, settings)
         await gateway.ready(_READY_S)
         await first.ready(_READY_S)
         for other in workers[1:]:  # one is enough to begin; the others would only have slowed it
             self._add(lives, other)
-        return token, idle.Watch(self._url, database_url, self._options.idle_stop_s)
+        return token, idle_stop.Watch(self._url, database_url, self._options.idle_stop_s)
 
     def _add(self, lives: asyncio.TaskGroup, plan: Plan) -> Component:
         component = Component(plan, self._say, self._write)

@@ -1,6 +1,4 @@
-"""`mecapy up`: one supervisor per data directory, its lines on standard output. Before it:
-`mecapy_jupyter.cli`. After it: `supervisor`.
-"""
+"""`mecapy up`: one supervisor per data directory, its lines on standard output."""
 
 from __future__ import annotations
 
@@ -12,11 +10,10 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from mecapy_jupyter.errors import MecapyError, StackError
-from mecapy_jupyter.stack.datadir import Files, running
-
-from . import state
-from .supervisor import Options, Supervisor
+from mecapy_backend.stack import state
+from mecapy_backend.stack.supervisor import Options, Supervisor
+from mecapy_jupyter.shared.data_dir import Files, running
+from mecapy_jupyter.shared.errors import MecapyError, StackError
 
 ALREADY_RUNNING = 3
 

@@ -1,7 +1,4 @@
-"""The connection to PostgreSQL. AUTOCOMMIT: one statement is one transaction is one round trip.
-
-Used by `tasks`, `blobs` and `workers` beside it; opened by `app` and by the worker.
-"""
+"""The connection to PostgreSQL. AUTOCOMMIT: one statement is one transaction is one round trip."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util.concurrency import greenlet_spawn
 
-from . import jsontext
+from mecapy_backend.store import json_text
 
 AWAY = (DBAPIError, PoolTimeout, OSError)
 """What a statement raises where PostgreSQL does not answer; asyncpg's refused connections and
@@ -52,8 +49,8 @@ def connect(url: str, *, command_timeout_s: float = 10.0, pool_size: int = 10) -
         max_overflow=10,
         pool_timeout=1.5,
         pool_recycle=1800,
-        json_serializer=jsontext.dumps,
-        json_deserializer=jsontext.loads,
+        json_serializer=json_text.dumps,
+        json_deserializer=json_text.loads,
     )
 
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from .tables import workers
+from mecapy_backend.store.tables import workers
 
 _w = workers.c
 

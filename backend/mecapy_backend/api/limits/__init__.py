@@ -1,0 +1,1 @@
+"""How much one user may ask for: requests, streams, tasks, bytes."""

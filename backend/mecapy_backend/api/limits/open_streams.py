@@ -1,0 +1,47 @@
+"""How many event streams are open, of each owner and in all; more are refused with a word. One
+gateway counts its own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from mecapy_backend.api.problems import Problem
+from mecapy_backend.shared import metrics
+
+_RETRY = {"Retry-After": "5"}
+
+
+class Streams:
+    def __init__(self, most: int, most_of_one: int) -> None:
+        self._most, self._most_of_one = most, most_of_one
+        self._open = Counter[str]()
+
+    def check(self, owner: str) -> None:
+        """Problem 429 or 503 if one more is too many."""
+        if self._open[owner] >= self._most_of_one:
+            detail = (
+                f"you have {self._most_of_one} event streams open here, as many as you may; "
+                f"close some, or ask GET /tasks/… instead"
+            )
+            raise Problem(429, "too-many-streams", detail, headers=_RETRY)
+        if self._open.total() >= self._most:
+            detail = (
+                "this gateway has as many event streams open as it may; try again in a "
+                "moment, or ask another one"
+            )
+            raise Problem(503, "busy", detail, headers=_RETRY)
+
+    @contextmanager
+    def one(self, owner: str) -> Generator[None]:
+        """Around the life of a stream that has begun."""
+        self._open[owner] += 1
+        try:
+            with metrics.streams.track_inprogress():
+                yield
+        finally:
+            self._open[owner] -= 1
+            if not self._open[owner]:
+                del self._open[owner]

@@ -1,0 +1,1 @@
+"""What each request and connection passes before a route sees it."""

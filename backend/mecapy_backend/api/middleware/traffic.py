@@ -1,0 +1,79 @@
+"""Every request on its way in and out: what it is called in the log, what is counted of it, its
+line in the audit, its safe headers.
+
+A plain ASGI middleware: it must not gather a body, nor hold an event stream back.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mecapy_backend.api.audit import line_of
+from mecapy_backend.api.middleware.security_headers import more_headers
+from mecapy_backend.shared import logs, metrics
+
+HEADER = "X-Request-ID"
+_NOWHERE = "(none)"
+
+
+class Traffic:
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        name = logs.request_id(Headers(scope=scope).get(HEADER))
+        logs.bind_contextvars(request=name)  # uvicorn runs each request in a context of its own
+        began, status, received, sent = time.perf_counter(), 500, 0, 0
+
+        async def hear() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            return message
+
+        async def say(message: Message) -> None:
+            nonlocal status, sent
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = list(message.get("headers", ()))
+                if line := line_of(scope, status, headers, name):
+                    await scope["app"].state.audit.note(line)
+                message["headers"] = [
+                    *headers,
+                    (b"x-request-id", name.encode()),
+                    *more_headers(headers),
+                ]
+                metrics.answer_s.labels(_route(scope)).observe(time.perf_counter() - began)
+            else:
+                sent += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self._app(scope, hear, say)
+        finally:
+            route = _route(scope)
+            metrics.answers.labels(_method(scope), route, status).inc()
+            if received:
+                metrics.received_bytes.labels(route).inc(received)
+            metrics.sent_bytes.labels(route).inc(sent)
+
+
+def _route(scope: Scope) -> str:
+    """As it is written in the code: `/tasks/{task_id}`."""
+    found: Any = scope.get("route")
+    return getattr(found, "path", _NOWHERE)
+
+
+def _method(scope: Scope) -> str:
+    """Anybody may invent methods; each would be a series for ever."""
+    return (
+        scope["method"]
+        if scope["method"] in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")
+        else "other"
+    )

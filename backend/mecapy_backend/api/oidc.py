@@ -1,0 +1,220 @@
+"""OpenID Connect: an access token becomes the person it speaks of, or is refused with a reason.
+Knows no database and no route.
+
+Keys come from the issuer's own JWKS, by the token's key id and in no other way. `docs/security.md`
+has the table of what is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from typing import Any, cast
+
+import jwt
+import structlog
+import urllib3
+
+from mecapy_backend.shared.settings import Settings
+from mecapy_backend.store.people.users import Person, Role
+
+ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"]
+"""Signatures with a public key only: with a shared secret (HS…) whoever can check a token could
+also make one.
+"""
+
+LEEWAY_S = 10.0
+FRESH_S = 300.0
+"""So long the issuer's keys are not asked for again."""
+
+COOLDOWN_S = 30.0
+"""And an unknown key asks for them at most so often, whatever is invented."""
+
+_FIRST_TRY_S = 2.0  # while there are no keys at all, as when the issuer starts after us
+_TYPES = ("at+jwt", "application/at+jwt")  # RFC 9068, 2.1
+_MOST = 200  # characters of a name that somebody else chose
+_http = urllib3.PoolManager(timeout=urllib3.Timeout(5.0), retries=urllib3.Retry(1, redirect=0))
+_log = structlog.get_logger()
+
+
+class NotAccepted(Exception):
+    """Not a token of ours, and why; never the token itself."""
+
+
+class IssuerAway(Exception):
+    """Its keys are not known yet and cannot be asked for."""
+
+
+class Issuer:
+    """The one issuer this gateway believes."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._keys = Keys(settings.oidc_issuer)
+
+    async def person(self, token: str) -> Person:
+        """Raises NotAccepted, or IssuerAway."""
+        try:
+            header = jwt.get_unverified_header(token)
+        except jwt.PyJWTError:
+            raise NotAccepted("it is no JSON Web Token") from None
+        if header.get("alg") not in ALGORITHMS:
+            raise NotAccepted("its algorithm is none of " + ", ".join(ALGORITHMS))
+        if "crit" in header:
+            raise NotAccepted("its header demands an extension (crit)")
+        if not header.get("kid"):
+            raise NotAccepted("its header names no key (kid)")
+        key = await self._keys.of(header["kid"])
+        if key is None:
+            raise NotAccepted("it is signed with a key that its issuer does not publish")
+        return _person(self._settings, self._checked(token, header, key))
+
+    def _checked(
+        self, token: str, header: dict[str, Any], published: dict[str, Any]
+    ) -> dict[str, Any]:
+        ours = self._settings
+        try:
+            # Without its algorithm, PyJWT takes an RSA key to be for RS256 alone.
+            key = jwt.PyJWK(published, published.get("alg") or header["alg"])
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                key,
+                ALGORITHMS,
+                audience=ours.oidc_audience,
+                issuer=ours.oidc_issuer,
+                leeway=LEEWAY_S,
+                options={
+                    "require": ["iss", "aud", "sub", "exp", "iat"],
+                    "enforce_minimum_key_length": True,
+                },
+            )
+        except jwt.PyJWTError as wrong:
+            raise NotAccepted(str(wrong)) from None
+        # The second is Keycloak's way to say it.
+        if str(header.get("typ", "")).lower() not in _TYPES and claims.get("typ") != "Bearer":
+            raise NotAccepted("it is no access token (an ID or refresh token, perhaps)")
+        if claims.get("azp", claims.get("client_id")) not in ours.oidc_clients:
+            raise NotAccepted("it was issued to a client that is not one of MECAPY_OIDC_CLIENTS")
+        if claims["exp"] - claims["iat"] > ours.oidc_max_lifetime_s:
+            raise NotAccepted(f"it lives longer than {ours.oidc_max_lifetime_s:g} s")
+        if not claims["sub"]:
+            raise NotAccepted("its subject is empty")
+        return claims
+
+
+class Keys:
+    """The issuer's public keys by their id, kept while it is away."""
+
+    def __init__(self, issuer: str) -> None:
+        self._issuer = issuer
+        self._known: dict[str, dict[str, Any]] = {}
+        self._tried_s = self._fetched_s = -1e9
+        self._alone = asyncio.Lock()
+
+    async def of(self, kid: str) -> dict[str, Any] | None:
+        """None: the issuer has no such key. Raises IssuerAway while nothing is known of it."""
+        if not self._enough(kid):
+            async with self._alone:  # others wait for the same answer
+                pause_s = COOLDOWN_S if self._known else _FIRST_TRY_S
+                if not self._enough(kid) and time.monotonic() - self._tried_s >= pause_s:
+                    await self._ask()
+        if not self._known:
+            raise IssuerAway(self._issuer)
+        return self._known.get(kid)
+
+    def _enough(self, kid: str) -> bool:
+        return kid in self._known and time.monotonic() - self._fetched_s < FRESH_S
+
+    async def _ask(self) -> None:
+        self._tried_s = time.monotonic()
+        try:
+            self._known = await asyncio.to_thread(_fetched, self._issuer)
+            self._fetched_s = self._tried_s
+            _log.info("issuer's keys", issuer=self._issuer, keys=len(self._known))
+        except (
+            urllib3.exceptions.HTTPError,
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+        ) as wrong:
+            _log.warning(
+                "issuer away",
+                issuer=self._issuer,
+                error=f"{type(wrong).__name__}: {wrong}",
+                keys_kept=len(self._known),
+            )
+
+
+def _fetched(issuer: str) -> dict[str, dict[str, Any]]:
+    about = _http.request("GET", issuer.rstrip("/") + "/.well-known/openid-configuration").json()
+    if about["issuer"] != issuer:
+        raise ValueError(
+            f"MECAPY_OIDC_ISSUER is not what its own document calls it: {about['issuer']!r}"
+        )
+    keys = _http.request("GET", about["jwks_uri"]).json()["keys"]
+    fit = [
+        key
+        for key in keys
+        if key.get("kid") and key.get("use", "sig") == "sig" and key.get("kty") in ("RSA", "EC")
+    ]
+    return {key["kid"]: key for key in fit}
+
+
+def _person(settings: Settings, claims: dict[str, Any]) -> Person:
+    roles = {role for path in settings.oidc_roles_claim for role in _texts(_found(claims, path))}
+    organisations = [
+        name for path in settings.oidc_organisation_claim for name in _texts(_found(claims, path))
+    ]
+    role: Role = (
+        "admin"
+        if settings.oidc_admin_role in roles
+        else "manager"
+        if settings.oidc_manager_role in roles
+        else "user"
+    )
+    name = claims.get("preferred_username") or claims.get("name") or ""
+    organisation, expires_s = _organisation(organisations), float(claims["exp"]) + LEEWAY_S
+    return Person(
+        claims["iss"],
+        claims["sub"],
+        _tidy(name),
+        _tidy(claims.get("email")),
+        organisation,
+        role,
+        expires_s,
+    )
+
+
+def _organisation(names: Iterable[str]) -> str | None:
+    """The first; of a group's path (`/acme/engineers`) its top."""
+    for name in names:
+        if top := _tidy(name.strip("/").partition("/")[0]):
+            return top
+    return None
+
+
+def _found(claims: Any, path: str) -> object:
+    """`realm_access.roles` is the claim `roles` inside `realm_access`."""
+    for part in path.split("."):
+        claims = cast("dict[str, Any]", claims).get(part) if isinstance(claims, dict) else None
+    return claims
+
+
+def _texts(value: object) -> list[str]:
+    """A claim may be one text, a list of them, or an object whose keys they are (Keycloak's
+    organisations with their attributes).
+    """
+    if isinstance(value, str):
+        return [value]
+    several = (
+        cast("list[object]", list(cast("Any", value))) if isinstance(value, list | dict) else []
+    )
+    return [one for one in several if isinstance(one, str)]
+
+
+def _tidy(text: object) -> str:
+    return (
+        "".join(c for c in text if c.isprintable())[:_MOST].strip() if isinstance(text, str) else ""
+    )

@@ -1,0 +1,124 @@
+"""Who may do what: one table of all routes, and the one place that holds a caller to it.
+
+`auth` asks `check` before any route runs; a route that is not in the table is closed to everybody.
+Whose tasks and blobs a caller reaches is narrowed further by the store: every statement names the
+owner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from mecapy_backend.api.problems import Problem
+from mecapy_backend.store.people.users import Role
+
+TASKS, READ, ADMIN, ACCOUNT = "tasks", "read", "admin", "account"
+TOKEN_SCOPES = {
+    TASKS: "submit, cancel and forget my tasks, and send their data",
+    READ: "look at my tasks, their results and data, and at the workers",
+    ADMIN: "what my role as manager or admin allows",
+}
+"""What a personal API token may be given. None of them may make or revoke tokens: that takes a
+login (`account`).
+"""
+
+ALL_SCOPES = frozenset({*TOKEN_SCOPES, ACCOUNT})
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, for the length of one request. `owner` is the user's id: the owner of their tasks
+    and blobs.
+    """
+
+    owner: str
+    organisation: str | None = None
+    role: Role = "user"
+    scopes: frozenset[str] = field(default=ALL_SCOPES)
+    via: str = "token"  # the gateway's own "token", "oidc", or "api_token"
+
+    @property
+    def sees(self) -> str | None:
+        """The organisation whose users and tasks a manager sees; None: an admin sees all. `check`
+        has seen to it that it is one of both.
+        """
+        return None if self.role == "admin" else self.organisation
+
+
+class Reach(Enum):
+    OWN = "every user, over what is their own"
+    ORGANISATION = "managers, over their organisation; admins, over all"
+    ALL = "admins"
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """`scope` None: open to everybody, without a token."""
+
+    scope: str | None
+    reach: Reach = Reach.OWN
+
+
+OPEN = Right(None)
+RIGHTS: dict[str, Right] = {
+    "GET /healthz": OPEN,
+    "GET /readyz": OPEN,
+    "GET /auth": OPEN,
+    "GET /metrics": Right(READ, Reach.ALL),
+    "GET /workers": Right(READ),
+    "GET /workers/packages": Right(READ),
+    "GET /me": Right(READ),
+    "POST /tasks": Right(TASKS),
+    "GET /tasks": Right(READ),
+    "GET /tasks/{task_id}": Right(READ),
+    "GET /tasks/{task_id}/request": Right(READ),
+    "GET /tasks/{task_id}/result": Right(READ),
+    "GET /tasks/{task_id}/events": Right(READ),
+    "POST /tasks/{task_id}/cancel": Right(TASKS),
+    "DELETE /tasks/{task_id}": Right(TASKS),
+    "POST /blobs/missing": Right(TASKS),
+    "GET /blobs/place": Right(TASKS),
+    "POST /blobs/take": Right(TASKS),
+    "PUT /blobs/{digest}": Right(TASKS),
+    "GET /blobs/{digest}": Right(READ),
+    "POST /blobs/{digest}/parts": Right(TASKS),
+    "POST /blobs/{digest}/parts/{upload:path}": Right(TASKS),
+    "DELETE /blobs/{digest}/parts/{upload:path}": Right(TASKS),
+    "GET /tokens": Right(ACCOUNT),
+    "POST /tokens": Right(ACCOUNT),
+    "DELETE /tokens/{token_id}": Right(ACCOUNT),
+    "GET /users": Right(ADMIN, Reach.ORGANISATION),
+    "GET /users/tasks": Right(ADMIN, Reach.ORGANISATION),
+    "PATCH /users/{user_id}": Right(ADMIN, Reach.ALL),
+    "DELETE /users/{user_id}": Right(ADMIN, Reach.ALL),
+    "GET /audit": Right(ADMIN, Reach.ALL),
+    "GET /organisations": Right(ADMIN, Reach.ORGANISATION),
+    "PATCH /organisations/{organisation_id}": Right(ADMIN, Reach.ALL),
+}
+
+
+def check(right: Right | None, caller: Caller) -> None:
+    """Raises Problem 403 when this is not for the caller."""
+    if right is None:
+        raise _forbidden(
+            "this address is open to nobody: it has no entry in the table of rights; tell the "
+            "operator"
+        )
+    if right.scope not in caller.scopes:
+        raise _forbidden(
+            f"this token lacks the scope `{right.scope}`; use one that has it (`mecapy token "
+            f"create`), or log in"
+        )
+    if right.reach is Reach.ALL and caller.role != "admin":
+        raise _forbidden("only an admin may do this; ask one")
+    if (
+        right.reach is Reach.ORGANISATION
+        and caller.role != "admin"
+        and not (caller.role == "manager" and caller.organisation)
+    ):
+        raise _forbidden("only a manager, for their organisation, or an admin may do this; ask one")
+
+
+def _forbidden(detail: str) -> Problem:
+    return Problem(403, "forbidden", detail)

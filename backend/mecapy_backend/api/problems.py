@@ -1,0 +1,210 @@
+"""Every error of the REST surface as a problem document (RFC 9457) whose `detail` says what to do.
+
+Routes raise `Problem`; `install` also turns what FastAPI, PostgreSQL, Redis and the object store
+raise into one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any, cast
+
+import structlog
+from botocore.exceptions import BotoCoreError, ClientError  # pyright: ignore[reportMissingTypeStubs]
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from redis.exceptions import RedisError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from structlog.contextvars import get_contextvars
+
+from mecapy_backend.shared import metrics
+from mecapy_backend.store import json_text
+from mecapy_backend.store.blobs.blob_store import BadName
+
+_log = structlog.get_logger()
+_RETRY = {"Retry-After": "1"}
+DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "What is wrong, and what to do (RFC 9457)",
+        "content": {
+            "application/problem+json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {name: {"type": "string"} for name in ("type", "title", "detail")}
+                    | {"status": {"type": "integer"}},
+                    "required": ["type", "title", "status", "detail"],
+                }
+            }
+        },
+    }
+}
+"""Every route's other answers, for the OpenAPI document."""
+
+_UNEXPECTED = (
+    "the gateway failed in a way it should not; tell its operator: its log names this request {}"
+)
+
+
+class Problem(Exception):
+    """An answer that is an error. `name` is stable, for programs; `detail` is for people; `more`
+    are further members.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        name: str,
+        detail: str,
+        *,
+        headers: dict[str, str] | None = None,
+        **more: Any,
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.name, self.detail, self.headers, self.more = (
+            status,
+            name,
+            detail,
+            headers or {},
+            more,
+        )
+
+    def response(self) -> Response:
+        metrics.problems.labels(self.name).inc()
+        body = {
+            "type": f"urn:mecapy:problem:{self.name}",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        return Response(
+            json_text.dumps(body | self.more), self.status, self.headers, "application/problem+json"
+        )
+
+
+def no_such_task(task_id: str) -> Problem:
+    return Problem(
+        404, "no-such-task", f"no task {task_id[:40]!r} of yours; GET /tasks lists those you have"
+    )
+
+
+def no_such_blob() -> Problem:
+    return Problem(
+        404, "no-such-blob", "no such blob of yours; POST /blobs/missing tells which ones to upload"
+    )
+
+
+def not_understood(errors: Sequence[Any]) -> Problem:
+    """From pydantic's list: the first three places that are wrong."""
+    said = [
+        f"{'.'.join(str(part) for part in error['loc'] if part != 'body') or 'body'}: "
+        f"{error['msg']}"[:300]
+        for error in errors[:3]
+    ]
+    rest = f" (and {len(errors) - 3} more)" if len(errors) > 3 else ""
+    return Problem(
+        422, "not-understood", "; ".join(said) + rest + ". See /docs for what this address takes."
+    )
+
+
+def unavailable(what: str) -> Problem:
+    return Problem(
+        503,
+        "unavailable",
+        f"{what} does not answer just now; nothing was lost, try again in a moment",
+        headers=_RETRY,
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Give the app these errors."""
+    for kind, handler in _HANDLERS:
+        app.add_exception_handler(kind, handler)
+
+
+async def _problem(_: Request, error: Exception) -> Response:
+    return cast(Problem, error).response()
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    return not_understood(cast(ValidationError | RequestValidationError, error).errors()).response()
+
+
+async def _bad_name(_: Request, error: Exception) -> Response:
+    return Problem(422, "not-understood", str(error)).response()
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    error = cast(HTTPException, error)
+    what = {
+        404: f"there is nothing at {request.url.path}; /docs lists the addresses",
+        405: f"{request.method} is not for this address; see /docs",
+    }
+    detail = what.get(error.status_code, str(error.detail))
+    return Problem(error.status_code, "http", detail, headers=dict(error.headers or {})).response()
+
+
+async def _database(request: Request, error: Exception) -> Response:
+    if isinstance(error, DBAPIError) and not error.connection_invalidated and not _away(error):
+        return await _unexpected(request, error)
+    _log.warning("postgres away", path=request.url.path, error=type(error).__name__)
+    return unavailable("the database").response()
+
+
+async def _redis(request: Request, error: Exception) -> Response:
+    _log.warning("redis away", path=request.url.path, error=type(error).__name__)
+    return unavailable("the event store").response()
+
+
+async def _object_store(request: Request, error: Exception) -> Response:
+    _log.warning("object store away", path=request.url.path, error=type(error).__name__)
+    return unavailable("the object store").response()
+
+
+async def _gone(_: Request, error: Exception) -> Response:
+    return Problem(
+        400, "cut-off", "the request ended before its body did"
+    ).response()  # nobody reads it
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    _log.error("unexpected", path=request.url.path, exc_info=error)
+    return Problem(
+        500, "unexpected", _UNEXPECTED.format(get_contextvars().get("request", ""))
+    ).response()
+
+
+def _away(error: DBAPIError) -> bool:
+    """PostgreSQL starts, stops, has no connection left, takes no writes now, or chose us in a
+    deadlock (by the class of SQLSTATE).
+    """
+    return str(getattr(error.orig, "sqlstate", None) or "")[:2] in (
+        "08",
+        "25",
+        "40",
+        "53",
+        "55",
+        "57",
+        "58",
+    )
+
+
+_HANDLERS = (
+    (Problem, _problem),
+    (RequestValidationError, _invalid),
+    (ValidationError, _invalid),
+    (BadName, _bad_name),
+    (HTTPException, _http),
+    (DBAPIError, _database),
+    (PoolTimeout, _database),
+    (OSError, _database),  # asyncpg: connection refused; includes TimeoutError
+    (RedisError, _redis),
+    (BotoCoreError, _object_store),
+    (ClientError, _object_store),
+    (ClientDisconnect, _gone),
+    (Exception, _unexpected),
+)

@@ -1,0 +1,87 @@
+"""The event stream of a task."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+
+from mecapy_backend.api import event_stream
+from mecapy_backend.api.auth import Owner
+from mecapy_backend.api.problems import Problem
+from mecapy_backend.api.routes.tasks import Mine
+from mecapy_backend.store.log import events
+from mecapy_backend.store.log.events import Raw
+from mecapy_jupyter import wire
+
+router = APIRouter(tags=["tasks"])
+
+
+async def _after(
+    last_event_id: Annotated[
+        str,
+        Header(
+            alias="Last-Event-ID",
+            max_length=60,
+            description="resume after this event; none: from the start",
+        ),
+    ] = "",
+) -> str:
+    if last_event_id and last_event_id != event_stream.END:
+        try:
+            ms, seq = events.order(last_event_id)
+            return f"{ms}-{seq}"
+        except ValueError:
+            raise Problem(
+                422,
+                "not-understood",
+                "Last-Event-ID: not the id of an event; leave it out to begin at the start",
+            ) from None
+    return last_event_id or events.START
+
+
+_ONE = {
+    "type": "object",
+    "properties": {name: {"type": "string"} for name in ("event", "id", "data")},
+    "required": ["event", "data"],
+}
+_EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {"schema": _ONE}}, "description": "Server-Sent Events"}
+}
+
+
+@router.get(
+    "/tasks/{task_id}/events", response_class=Response, responses=_EVENTS, summary="Follow a task"
+)
+async def follow(
+    request: Request,
+    owner: Owner,
+    task: Mine,
+    after: Annotated[str, Depends(_after)],
+    follow: Annotated[
+        bool,
+        Query(
+            description="false: end with the last event there is by now; of a finished task, its "
+            "whole log"
+        ),
+    ] = True,
+) -> Response:
+    """Events `queued`, `started`, `stdout`, `stderr`, `display`, `progress`, `usage`, and last the
+    final one, named `completed`, `failed` or `cancelled`, whose data is the outcome. Then the
+    stream ends. `data` is JSON.
+    """
+    state = request.app.state
+    state.open_streams.check(owner)
+
+    async def told() -> AsyncIterator[Raw | None]:
+        if task.state == wire.QUEUED:
+            yield event_stream.queued(after, await state.forecast.place(owner, task))
+        if follow:
+            async for event in event_stream.follow(state, owner, task.id, after, task):
+                yield event
+        else:
+            async for event in event_stream.by_now(state, owner, task.id, after, task, whole=True):
+                yield event
+
+    return event_stream.answer(state, owner, told())

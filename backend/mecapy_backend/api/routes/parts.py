@@ -1,0 +1,87 @@
+"""Large blobs in parts, straight into an object store that takes presigned URLs: begin, end, give
+up. No byte passes here.
+
+Whoever begins and vanishes leaves parts that `blob_rows.sweep` clears away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from fastapi import APIRouter, Request, Response
+
+from mecapy_backend.api import request_body
+from mecapy_backend.api.auth import Owner
+from mecapy_backend.api.json_reply import json
+from mecapy_backend.api.problems import Problem
+from mecapy_backend.api.routes.blobs import within_quota
+from mecapy_backend.api.schemas.blobs import PartsBody, PartsDoneBody, PartsView
+from mecapy_backend.store.blobs import blob_rows
+
+router = APIRouter(tags=["blobs"])
+
+
+@router.post(
+    "/blobs/{digest}/parts",
+    status_code=201,
+    response_model=PartsView,
+    openapi_extra=request_body.described(PartsBody),
+    summary="Upload in parts",
+)
+async def begin(request: Request, owner: Owner, digest: str) -> Response:
+    """URLs to PUT the parts of a blob to, several at a time, for some minutes; fresh ones for an
+    `upload` that takes longer.
+    """
+    state, asked = request.app.state, await request_body.read(request, PartsBody)
+    size = asked.size
+    if size > state.settings.max_blob_bytes:
+        raise Problem(
+            413,
+            "too-large",
+            f"a blob may have {state.settings.max_blob_bytes} bytes: split or reduce the value",
+        )
+    await within_quota(state, owner, size)
+    if asked.upload:
+        parts = await state.blobs.part_urls(owner, digest, size, asked.upload, asked.first)
+    else:
+        parts = await state.blobs.begin_parts(owner, digest, size)
+    if parts is None:
+        raise Problem(
+            409,
+            "no-parts",
+            "this object store takes no parts; PUT the bytes to the URL that POST /blobs/missing "
+            "gave",
+        )
+    return json(asdict(parts), 201)
+
+
+@router.post(
+    "/blobs/{digest}/parts/{upload:path}",
+    status_code=204,
+    openapi_extra=request_body.described(PartsDoneBody),
+    summary="All parts are there",
+)
+async def end(request: Request, owner: Owner, digest: str, upload: str) -> Response:
+    """`etags`: the store's answers to the parts, in order. Asked again after it was done, it says
+    so again.
+    """
+    state, done = request.app.state, await request_body.read(request, PartsDoneBody)
+    ended = await state.blobs.end_parts(owner, digest, upload, done.etags)
+    if await blob_rows.found(state.db, state.blobs, owner, digest, done.size):
+        return Response(status_code=204)
+    if ended:  # fewer parts than were announced
+        await blob_rows.discard(state.db, state.blobs, owner, digest)
+    raise Problem(
+        409,
+        "parts-missing",
+        "not all parts of this blob arrived, or its upload was given up; upload it again",
+    )
+
+
+@router.delete(
+    "/blobs/{digest}/parts/{upload:path}", status_code=204, summary="Give up an upload in parts"
+)
+async def abort(request: Request, owner: Owner, digest: str, upload: str) -> Response:
+    """The parts that arrived are removed."""
+    await request.app.state.blobs.abort_parts(owner, digest, upload)
+    return Response(status_code=204)

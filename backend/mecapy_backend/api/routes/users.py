@@ -1,0 +1,187 @@
+"""Users and organisations, for those who look after them: managers see their organisation, admins
+everybody, and change what they may.
+
+What is seen of a task is its name, state and times: never its code, inputs, results or output.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import structlog
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from mecapy_backend.api import request_body
+from mecapy_backend.api.auth import LOCAL, RECHECK_S, Asker
+from mecapy_backend.api.json_reply import json, or_none
+from mecapy_backend.api.problems import Problem
+from mecapy_backend.api.routes.tasks import ended
+from mecapy_backend.api.schemas.common import State
+from mecapy_backend.api.schemas.people import (
+    LimitsBody,
+    OrganisationView,
+    OverviewView,
+    UserBody,
+    UserView,
+)
+from mecapy_backend.store.blobs import blob_rows
+from mecapy_backend.store.log import events
+from mecapy_backend.store.people import users
+from mecapy_backend.store.tasks import overview, removal
+
+router = APIRouter(tags=["users"])
+_log = structlog.get_logger()
+_TEXT = r"^[^\x00]*$"  # PostgreSQL stores no NUL, and asking for one fails
+UserId = Annotated[str, Path(max_length=200, pattern=_TEXT)]
+OrganisationId = Annotated[str, Path(max_length=200, pattern=_TEXT)]
+
+
+@router.get("/users", response_model=list[UserView], summary="Users I look after")
+async def listed(
+    request: Request,
+    asker: Asker,
+    after: Annotated[
+        str,
+        Query(max_length=200, pattern=_TEXT, description="`id` of the last one of the page before"),
+    ] = "",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+) -> Response:
+    """A manager's organisation, an admin's everybody; by id."""
+    return json(
+        [
+            _plain(asdict(user))
+            for user in await users.listed(request.app.state.db, asker.sees, after, limit)
+        ]
+    )
+
+
+@router.get(
+    "/users/tasks",
+    response_model=list[OverviewView],
+    summary="Tasks of the users I look after, newest first",
+)
+async def tasks_of_users(
+    request: Request,
+    asker: Asker,
+    user: Annotated[
+        str | None, Query(max_length=200, pattern=_TEXT, description="of this one")
+    ] = None,
+    state: State | None = None,
+    before: Annotated[datetime | None, Query(description="submitted before; ISO 8601")] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> Response:
+    """Names, states and times. What they hold is their owners'."""
+    if before and before.tzinfo is None:
+        before = before.replace(tzinfo=UTC)
+    found = await overview.page(
+        request.app.state.db, asker.sees, user=user, state=state, before=before, limit=limit
+    )
+    return json([_plain(asdict(task)) for task in found])
+
+
+@router.patch(
+    "/users/{user_id}",
+    response_model=UserView,
+    openapi_extra=request_body.described(UserBody),
+    summary="Disable or limit a user",
+)
+async def change(request: Request, asker: Asker, user_id: UserId) -> Response:
+    """What is left out stays; a limit of null is what the settings say. Disabling also stops what
+    the user has queued and running.
+    """
+    wanted = (await request_body.read(request, UserBody)).model_dump(exclude_unset=True)
+    if wanted.get("disabled"):
+        _not_oneself(asker.owner, user_id)
+    found = await users.change(request.app.state.db, user_id, wanted)
+    if found is None:
+        raise _no_such_user(user_id)
+    request.app.state.callers.forget(user_id)
+    if found.disabled:
+        await _stop(request.app.state, user_id)
+    _log.info("user changed", owner=user_id, by=asker.owner, **wanted)
+    return json(_plain(asdict(found)))
+
+
+@router.delete("/users/{user_id}", status_code=204, summary="Delete a user")
+async def delete(request: Request, asker: Asker, user_id: UserId) -> Response:
+    """Stops and empties their tasks, deletes their blobs and tokens, and forgets who they were; how
+    many tasks there were, and when, stays. Takes some seconds. Remove them at the identity provider
+    first: whoever can log in there is a new user here.
+    """
+    state = request.app.state
+    _not_oneself(asker.owner, user_id)
+    if await users.change(state.db, user_id, {"disabled": True}) is None:
+        raise _no_such_user(user_id)
+    state.callers.forget(user_id)
+    await _stop(state, user_id)
+    await asyncio.sleep(RECHECK_S)  # then no gateway takes anything more from them
+    while emptied := await removal.empty(state.db, user_id):
+        for task_id in emptied:
+            await or_none(events.forget(state.queue, task_id))
+    await blob_rows.release_all(state.db, state.blobs, user_id)
+    await removal.finish(state.db, user_id)
+    _log.info("user deleted", owner=user_id, by=asker.owner)
+    return Response(status_code=204)
+
+
+@router.get(
+    "/organisations", response_model=list[OrganisationView], summary="Organisations I look after"
+)
+async def organisations(request: Request, asker: Asker) -> Response:
+    """With how many users and tasks they have; tasks of deleted users count."""
+    return json(
+        [asdict(one) for one in await users.organisations_seen(request.app.state.db, asker.sees)]
+    )
+
+
+@router.patch(
+    "/organisations/{organisation_id}",
+    status_code=204,
+    openapi_extra=request_body.described(LimitsBody),
+    summary="Limit an organisation",
+)
+async def change_organisation(
+    request: Request, asker: Asker, organisation_id: OrganisationId
+) -> Response:
+    """What is left out stays; a limit of null is what the settings say."""
+    wanted = (await request_body.read(request, LimitsBody)).model_dump(exclude_unset=True)
+    if not await users.change_organisation(request.app.state.db, organisation_id, wanted):
+        raise Problem(
+            404,
+            "no-such-organisation",
+            f"no organisation {organisation_id[:40]!r}; GET /organisations lists them",
+        )
+    _log.info("organisation changed", organisation=organisation_id, by=asker.owner, **wanted)
+    return Response(status_code=204)
+
+
+async def _stop(state: Any, owner: str) -> None:
+    stopped = await removal.stop(state.db, owner)
+    for task_id in stopped.ended:
+        await or_none(ended(state.queue, task_id))
+    for task_id in stopped.running:
+        await or_none(state.queue.announce_cancel(task_id))
+
+
+def _not_oneself(owner: str, user_id: str) -> None:
+    if user_id in (owner, LOCAL):
+        raise Problem(
+            409,
+            "not-this-user",
+            "nobody disables or deletes themselves, nor the user of MECAPY_TOKEN: unset that "
+            "instead",
+        )
+
+
+def _no_such_user(user_id: str) -> Problem:
+    return Problem(404, "no-such-user", f"no user {user_id[:40]!r}; GET /users lists them")
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
+        for name, value in row.items()
+    }

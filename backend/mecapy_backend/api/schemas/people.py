@@ -1,0 +1,141 @@
+"""Users, organisations, their tokens, limits and quotas, and the audit."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from mecapy_backend.api.schemas.common import Request, State
+
+
+class QuotaView(BaseModel):
+    used: float
+    limit: Annotated[float | None, Field(description="null: none")]
+    left: float | None
+
+
+class AuditLine(BaseModel):
+    id: int
+    at: datetime
+    who: Annotated[str, Field(description="user id")]
+    act: str
+    what: Annotated[
+        str, Field(description="id of the task, blob, user; with the status where it was refused")
+    ]
+    source: Annotated[str, Field(description="address the request came from")]
+    request: Annotated[str, Field(description="its X-Request-ID, as in the gateway's log")]
+
+
+class AuditView(BaseModel):
+    lines: list[AuditLine]
+    next: Annotated[int | None, Field(description="give it as `before` to get the next page")]
+
+
+class MeView(BaseModel):
+    owner: Annotated[str, Field(description="my user id here")]
+    name: str
+    email: str
+    role: Literal["user", "manager", "admin"]
+    organisation: str | None
+    scopes: Annotated[list[str], Field(description="of the token that asked")]
+    tasks: Annotated[
+        dict[str, int], Field(description="queued (counted up to what I may have), running")
+    ]
+    limits: dict[str, float]
+    weight: Annotated[
+        float,
+        Field(
+            description="how many tasks of mine start for one of a user of weight 1, while all wait"
+        ),
+    ]
+    quotas: Annotated[
+        dict[str, QuotaView], Field(description="queued, running, cpu_hours (this month), bytes")
+    ]
+    organisation_quotas: dict[str, QuotaView] | None = None
+
+
+class NewTokenBody(Request):
+    name: Annotated[str, Field(min_length=1, max_length=100, description="what it is for")]
+    scopes: Annotated[
+        list[Literal["tasks", "read", "admin"]], Field(min_length=1, description="what it may")
+    ] = ["tasks", "read"]
+    days: Annotated[
+        float | None, Field(gt=0, le=3660, description="until it expires; null: never")
+    ] = 90.0
+
+
+class ApiTokenView(BaseModel):
+    id: str
+    name: str
+    scopes: list[str]
+    created_at: datetime
+    expires_at: datetime | None
+    used_at: Annotated[datetime | None, Field(description="to within a minute")]
+
+
+class NewTokenView(ApiTokenView):
+    token: Annotated[str, Field(description="shown this once")]
+
+
+class LimitsBody(Request):
+    """What somebody may have of the pool; null: what the settings say."""
+
+    weight: Annotated[
+        float, Field(gt=0, le=1000, description="share of the pool beside others'")
+    ] = 1.0
+    max_running: Annotated[
+        int | None, Field(ge=1, le=10**6, description="tasks that run at once")
+    ] = None
+    max_queued: Annotated[
+        int | None, Field(ge=0, le=10**6, description="tasks that wait at once")
+    ] = None
+    cpu_hours: Annotated[float | None, Field(ge=0, le=10**9, description="a month")] = None
+    quota_bytes: Annotated[int | None, Field(ge=0, le=2**53, description="stored blobs")] = None
+
+
+class UserBody(LimitsBody):
+    disabled: bool = False
+
+
+class LimitsView(BaseModel):
+    weight: float
+    max_running: int | None
+    max_queued: int | None
+    cpu_hours: float | None
+    quota_bytes: int | None
+
+
+class UserView(LimitsView):
+    id: str
+    name: str
+    email: str
+    organisation: str | None
+    role: Literal["user", "manager", "admin"]
+    disabled: bool
+    created_at: datetime
+    seen_at: Annotated[datetime, Field(description="when they last came with a new login")]
+
+
+class OrganisationView(LimitsView):
+    id: str
+    name: str
+    users: int
+    tasks: Annotated[
+        dict[str, int],
+        Field(description="state → how many, those that are no longer kept among them"),
+    ]
+
+
+class OverviewView(BaseModel):
+    task_id: str
+    name: str
+    status: State
+    user: str
+    user_name: str
+    organisation: str | None
+    priority: int
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None

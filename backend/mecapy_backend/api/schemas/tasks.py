@@ -1,0 +1,158 @@
+"""A task as it is submitted, looked at, listed and ended."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from mecapy_backend.api.schemas.common import Digest, Request, State
+
+
+class PayloadBody(Request):
+    """Pickled values, from Python clients only. The gateway and the workers never open them; the
+    confined child does.
+    """
+
+    pickle: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]*={0,2}$")] = ""
+    pickle_blob: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+    buffers: Annotated[list[Digest], Field(max_length=100_000)] = []
+
+
+class CellBody(Request):
+    """Where the code stands in its notebook, so that errors name the user's own lines."""
+
+    number: Annotated[int, Field(ge=0, le=10**9)] = 0
+    header: Annotated[str, Field(max_length=10_000)] = ""
+    filename: Annotated[str, Field(max_length=1_000)] = ""
+
+
+class TaskBody(Request):
+    """A task to run. Only `code` is required."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"code": "a + b", "inputs": {"a": 1, "b": 2}, "name": "sum", "timeout": 60}
+        }
+    )
+
+    code: Annotated[
+        str,
+        Field(min_length=1, description="Python; the value of the last expression is the result"),
+    ]
+    name: Annotated[str, Field(max_length=200, description="for people, and to filter by")] = ""
+    inputs: Annotated[
+        dict[Annotated[str, Field(max_length=200)], JsonValue],
+        Field(description="become variables of the code"),
+    ] = {}
+    outputs: Annotated[
+        list[Annotated[str, Field(max_length=200)]] | None,
+        Field(
+            max_length=1000,
+            description="names (or globs) of variables to return as an object; none: the last "
+            "expression",
+        ),
+    ] = None
+    keep: Annotated[
+        list[Annotated[str, Field(max_length=200)]],
+        Field(max_length=100, description="globs of files that come home (Python clients)"),
+    ] = []
+    priority: Annotated[int, Field(ge=0, le=9, description="9 starts first")] = 5
+    timeout: Annotated[
+        float, Field(gt=0, description="seconds of running after which the task fails")
+    ] = 300.0
+    retries: Annotated[
+        int, Field(ge=0, le=10, description="further attempts when the code fails")
+    ] = 0
+    payload: PayloadBody | None = None
+    cell: CellBody | None = None
+    python: Annotated[
+        str,
+        Field(
+            pattern=r"^(\d{1,2}\.\d{1,3})?$",
+            description='"major.minor" the payload was pickled with',
+        ),
+    ] = ""
+
+
+class SubmittedView(BaseModel):
+    task_id: str
+    status: State
+    position: Annotated[int | None, Field(description="1: starts next")]
+
+
+class AttemptView(BaseModel):
+    attempt: int
+    worker: str | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    why: Annotated[
+        str,
+        Field(
+            description="how it ended: `completed`, `cancelled`, `worker_lost`, `worker_left`, or "
+            "the error's kind; empty: it runs"
+        ),
+    ]
+    said: Annotated[str, Field(description="the error's message")]
+
+
+class TaskView(BaseModel):
+    task_id: str
+    name: str
+    status: State
+    position: Annotated[
+        int | None,
+        Field(description="place in the queue, 1 starts next; null once it is not queued"),
+    ] = None
+    eta_s: Annotated[
+        float | None,
+        Field(
+            description="estimated seconds until it starts, by your last tasks and what runs now"
+        ),
+    ] = None
+    attempts: Annotated[int, Field(description="how often it was started")]
+    priority: int
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    expires_at: Annotated[
+        datetime | None,
+        Field(description="until when it is kept, once it is final; DELETE lets go of it sooner"),
+    ] = None
+    worker: str | None
+    cancel_requested: bool
+    result: Annotated[Any, Field(description="JSON result; null in a list and while not final")] = (
+        None
+    )
+    error: Annotated[
+        dict[str, Any] | None, Field(description="{kind, type, message, line, traceback}")
+    ] = None
+    history: Annotated[
+        list[AttemptView], Field(description="every attempt, the first one first; empty in a list")
+    ] = []
+
+
+class PageView(BaseModel):
+    tasks: list[TaskView]
+    next: Annotated[str | None, Field(description="give it as `cursor` to get the next page")]
+
+
+class ResultView(BaseModel):
+    task_id: str
+    status: Literal["completed", "failed", "cancelled"]
+    result: Annotated[Any, Field(description="JSON; what JSON cannot hold stands as {repr: text}")]
+    error: dict[str, Any] | None
+    seconds: float
+    payload: Annotated[
+        dict[str, Any] | None,
+        Field(description="for Python clients: pickled values, for the owner's own kernel only"),
+    ]
+
+
+class CancelView(BaseModel):
+    task_id: str
+    status: Annotated[
+        State,
+        Field(description="`running` while the worker is being told; the final event follows"),
+    ]

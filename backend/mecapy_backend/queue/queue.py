@@ -1,0 +1,244 @@
+"""The queue: task ids in two lanes, whose turn is decided in `fair.lua`, and the cancel channel.
+What a task is stands in PostgreSQL.
+
+Fed by `routes.tasks` and by the worker's reconciler; the worker's engine waits in it with BZPOPMIN.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from arq.connections import ArqRedis
+from arq.jobs import Job
+from redis.asyncio import BlockingConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError
+
+from mecapy_backend.queue import keys
+
+SOCKET_TIMEOUT_S = 8.0
+"""No answer for so long: the connection is dead. Blocking commands must wait for less."""
+
+# more than any time in milliseconds, so that priority always comes first; the sum stays below 2^53
+_PRIORITY_STEP = 1e13
+_SCRIPT = (Path(__file__).parent / "fair.lua").read_text()
+_SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()  # Redis's own name for it
+_MANY = 1000  # arguments of one call
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a user may have of the pool. `group`: the organisation, "" for none; `cap`: tasks that
+    may run at once, 0: any number.
+    """
+
+    group: str = ""
+    weight: float = 1.0
+    cap: int = 0
+    group_weight: float = 1.0
+    group_cap: int = 0
+
+    def text(self, user: str) -> str:
+        """As `fair.lua` reads it. Who has no organisation is one, with the same weight."""
+        alone = {"group": f"~{user}", "group_weight": self.weight}
+        return json.dumps(asdict(self) | ({} if self.group else alone))
+
+
+def score(priority: int, at_s: float | None = None) -> float:
+    """Place among a user's own tasks: a higher priority first, then first come, first served."""
+    return (9 - priority) * _PRIORITY_STEP + (time.time() if at_s is None else at_s) * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One id from a front, and what its score says: see `promote` in `fair.lua`."""
+
+    lane: str
+    task_id: str
+    waited_s: float  # in the queue, by two hosts' clocks
+    capped: bool
+    more: bool
+
+    @classmethod
+    def of(cls, popped: tuple[bytes, bytes, float]) -> Taken:
+        number = int(popped[2])
+        waited_s = max(0.0, time.time() - number // 4 / 1000)
+        return cls(
+            popped[0].decode(),
+            popped[1].decode(errors="replace"),
+            waited_s,
+            bool(number & 2),
+            bool(number & 1),
+        )
+
+
+class Queue(ArqRedis):
+    """arq's connection, with a queue of ids in two lanes, shared out fairly: nothing of arq's job
+    keys, pickles and results.
+    """
+
+    async def enqueue_job(
+        self, function: str, *args: Any, _job_id: str | None = None, **kwargs: Any
+    ) -> Job | None:
+        """arq's way to enqueue, for tools that speak arq. `_job_id` is the task; the function is
+        always ours.
+        """
+        task_id = _job_id or str(args[0])
+        await self.enqueue(task_id, str(kwargs.get("owner", "")), int(kwargs.get("priority", 5)))
+        return Job(task_id, redis=self, _queue_name=keys.QUEUE)
+
+    async def enqueue(
+        self,
+        task_id: str,
+        owner: str,
+        priority: int = 5,
+        *,
+        short: bool = False,
+        share: Share | None = None,
+    ) -> int | None:
+        """Put a task in line, or leave it where it is. Its position now (1: next), None if a worker
+        has it already.
+
+        `share` None: the one that was given last.
+        """
+        said, lane = share.text(owner) if share else "", keys.LANES[short]
+        arguments = ["add", short + 1, owner, said, task_id, repr(score(priority))]
+        position, first = await self._fair(*arguments, then=("ZSCORE", lane, task_id))
+        return None if position == 1 and first is None else position
+
+    async def put_back(
+        self,
+        owner: str,
+        entries: Mapping[str, float],
+        *,
+        short: bool = False,
+        share: Share | None = None,
+    ) -> None:
+        """Put many tasks of an owner in line (task id → score); those that are there stay where
+        they are.
+        """
+        said, flat = (
+            share.text(owner) if share else "",
+            [part for task_id, at in entries.items() for part in (task_id, repr(at))],
+        )
+        for start in range(0, len(flat), 2 * _MANY):
+            await self._fair("add", short + 1, owner, said, *flat[start : start + 2 * _MANY])
+
+    async def refill(self, lane: str) -> None:
+        """Somebody took what stood at the front of a lane: the next, please."""
+        await self._fair("next", keys.LANES.index(lane) + 1)
+
+    async def release(self, *task_ids: str) -> None:
+        """These run no longer, and count no more against what somebody may run at once."""
+        await self._fair("release", 1, *task_ids)
+
+    async def hold(self, owner: str, share: Share, task_ids: Sequence[str]) -> None:
+        """These run, and count."""
+        await self._fair("hold", 1, owner, share.text(owner), *task_ids)
+
+    async def know(self, shares: Mapping[str, Share]) -> None:
+        """Owners' shares as they are now, for what waits already."""
+        flat = [part for owner, share in shares.items() for part in (owner, share.text(owner))]
+        for start in range(0, len(flat), 2 * _MANY):
+            await self._fair("shares", 1, *flat[start : start + 2 * _MANY])
+
+    async def held(self) -> set[str]:
+        """All that count."""
+        found: list[bytes] = await cast(Any, self).hkeys(f"{keys.QUEUE}:held")
+        return {task_id.decode() for task_id in found}
+
+    async def fronts(self) -> set[str]:
+        """The tasks that may be taken next."""
+        found: list[list[bytes]] = [
+            await cast(Any, self).zrange(lane, 0, -1) for lane in keys.LANES
+        ]
+        return {task_id.decode() for front in found for task_id in front}
+
+    async def withdraw(self, task_id: str) -> bool:
+        """Take a task out. False: it was not waiting (any more)."""
+        return bool((await self._fair("remove", 1, task_id))[0])
+
+    async def position(self, task_id: str, *, short: bool = False) -> int | None:
+        """1 for the task that starts next; None for one that does not wait here."""
+        return (await self.place(task_id, short=short))[0]
+
+    async def place(self, task_id: str, *, short: bool = False) -> tuple[int | None, int]:
+        """Its position, and how many wait, in its lane."""
+        ((position, count),) = await self._fair("place", short + 1, task_id)
+        return position, int(count)
+
+    async def depth(self) -> int:
+        """How many tasks wait."""
+        async with self.pipeline(transaction=False) as pipe:
+            for lane in keys.LANES:
+                pipe.zcard(lane)
+                pipe.hlen(f"{lane}:waiting")
+            return sum(await pipe.execute())
+
+    async def unknown(self, task_ids: Sequence[str]) -> set[str]:
+        """Those of these that do not wait here."""
+        if not task_ids:
+            return set()
+        pipe: Any
+        async with self.pipeline(transaction=False) as pipe:
+            for lane in keys.LANES:
+                pipe.zmscore(lane, list(task_ids))
+                pipe.hmget(f"{lane}:waiting", list(task_ids))
+            found = await pipe.execute()
+        return {
+            task_id
+            for task_id, *seen in zip(task_ids, *found, strict=True)
+            if seen == [None] * len(seen)
+        }
+
+    async def _fair(self, *arguments: Any, then: Sequence[Any] = ()) -> list[Any]:
+        """Call the script; with a command that comes right after it, in the same round trip."""
+        for first in (True, False):
+            pipe: Any
+            async with self.pipeline(transaction=False) as pipe:
+                pipe.execute_command(
+                    "EVALSHA" if first else "EVAL",
+                    _SHA if first else _SCRIPT,
+                    2,
+                    *keys.LANES,
+                    *arguments,
+                )
+                if then:
+                    pipe.execute_command(*then)
+                try:
+                    return await pipe.execute()
+                except NoScriptError:  # Redis is new, or was emptied
+                    continue
+        raise AssertionError
+
+    async def announce_cancel(self, task_id: str) -> None:
+        """Tell all workers to stop this task. May get lost; the lease renewal tells them again."""
+        await self.publish(keys.CONTROL, json.dumps({"cancel": task_id}))  # pyright: ignore[reportUnknownMemberType]
+
+
+def connect(url: str, *, max_connections: int = 64) -> Queue:
+    """A pool of connections; nothing is opened before it is used. Close with `await
+    queue.aclose(close_connection_pool=True)`.
+    """
+    pool: Any = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType]
+        url,
+        max_connections=max_connections,
+        timeout=2.0,  # waiting for a free connection
+        socket_timeout=SOCKET_TIMEOUT_S,
+        socket_connect_timeout=1.5,
+        health_check_interval=5,
+        # One more try on a connection that Redis closed meanwhile (a restart): every command of
+        # ours may be repeated.
+        retry=Retry(NoBackoff(), 1),
+        retry_on_error=[RedisConnectionError],
+        **({} if url.startswith("unix:") else {"socket_keepalive": True}),
+    )
+    return Queue(pool_or_conn=pool, default_queue_name=keys.QUEUE)

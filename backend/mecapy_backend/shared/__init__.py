@@ -1,0 +1,1 @@
+"""What gateway and worker both use: settings, logs, health, metrics."""

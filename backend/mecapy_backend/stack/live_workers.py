@@ -1,0 +1,47 @@
+"""Which workers have reported lately, by pid: how the supervisor knows that a worker is ready, and
+its id.
+
+Asked of PostgreSQL and not of the gateway: a request there would look like a user's, and no stack
+would ever be idle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from mecapy_backend.stack import sql
+
+_FRESH_S = 0.2
+_REPORTED = """
+    SELECT (info->>'pid')::int AS pid, id FROM workers
+    WHERE seen_at > now() - interval '10 s' AND info->>'pid' IS NOT NULL ORDER BY seen_at
+"""
+
+
+class Roster:
+    """`url` says where PostgreSQL is."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._lock = asyncio.Lock()
+        self._ids: dict[int, str] = {}
+        self._asked = 0.0
+
+    async def reported(self, pid: int) -> bool:
+        """Has the worker with this pid said lately that it lives?"""
+        async with self._lock:
+            if time.monotonic() - self._asked > _FRESH_S:
+                self._ids = await self._ask()
+                self._asked = time.monotonic()
+            return pid in self._ids
+
+    def id(self, pid: int) -> str:
+        """What was last heard, without asking."""
+        return self._ids.get(pid, "")
+
+    async def _ask(self) -> dict[int, str]:
+        try:
+            return {pid: worker_id for pid, worker_id in await sql.rows(self._url, _REPORTED)}  # noqa: C416  (the types need it)
+        except sql.Unanswered:
+            return self._ids

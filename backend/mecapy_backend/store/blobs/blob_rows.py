@@ -1,0 +1,166 @@
+"""Which blobs exist, as a table: asked in one statement for any number of digests, and what a
+delete that races a submit turns on.
+
+The bytes are in `blobs`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, array, insert
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from mecapy_backend.store.blobs.blob_store import BlobStore, Within
+from mecapy_backend.store.tables import blobs, tasks
+
+_b = blobs.c
+_clock = sa.func.clock_timestamp()
+_LISTED = 1000
+_LOOK_S = 2.0  # behind a lock
+# a file on its way into the store that nobody has written to for so long belongs to nobody
+_UNFINISHED_S = 3600.0
+
+
+def storing(db: AsyncEngine, owner: str) -> Within:
+    """For the store's `write`, `adopt` and `take`: the row of a blob, locked while its bytes take
+    their place.
+
+    A delete of the same blob comes wholly before that or wholly after; so wherever there is a row,
+    there are the bytes.
+    """
+
+    @asynccontextmanager
+    async def within(digest: str, size: int) -> AsyncGenerator[None]:
+        row = insert(blobs).values(owner=owner, digest=digest, size=size)
+        row = row.on_conflict_do_update(
+            index_elements=["owner", "digest"], set_={"used_at": _clock, "size": row.excluded.size}
+        )
+        async with db.execution_options(isolation_level="READ COMMITTED").begin() as transaction:
+            await transaction.execute(row)
+            yield
+
+    return within
+
+
+async def found(db: AsyncEngine, store: BlobStore, owner: str, digest: str, size: int) -> bool:
+    """Whether a blob that a client put into the store past us is there, whole; then it counts as
+    stored.
+    """
+    if (
+        await store.size(owner, digest) != size
+    ):  # before anything is locked: a store that does not answer keeps no connection to PostgreSQL
+        return False
+    with suppress(FileNotFoundError):
+        async with storing(db, owner)(digest, size), asyncio.timeout(_LOOK_S):
+            if (
+                await store.size(owner, digest) != size
+            ):  # again, behind the lock: a delete is over, or has not begun
+                raise FileNotFoundError(digest)
+        return True
+    return False
+
+
+async def stored(db: AsyncEngine, owner: str, digests: Sequence[str]) -> set[str]:
+    """Those that are there. Asking keeps them from a delete that is under way."""
+    named = sa.update(blobs).where(
+        _b.owner == owner, _b.digest == sa.any_(sa.literal(list(digests), ARRAY(sa.Text)))
+    )
+    async with db.connect() as connection:
+        return set(
+            (await connection.execute(named.values(used_at=_clock).returning(_b.digest))).scalars()
+        )
+
+
+async def release(
+    db: AsyncEngine, store: BlobStore, owner: str, digests: Sequence[str]
+) -> list[str]:
+    """Delete those of an owner's blobs that no task names any more; which went."""
+    mine = sa.and_(
+        _b.owner == owner, _b.digest == sa.any_(sa.literal(list(digests), ARRAY(sa.Text)))
+    )
+    return [digest for _, digest in await _delete_unnamed(db, store, mine, len(digests))]
+
+
+async def release_all(db: AsyncEngine, store: BlobStore, owner: str, limit: int = 500) -> None:
+    """The same for everything an owner has."""
+    while await _delete_unnamed(db, store, _b.owner == owner, limit):
+        pass
+
+
+async def sweep(
+    db: AsyncEngine, store: BlobStore, grace_s: float, limit: int = 500
+) -> list[tuple[str, str]]:
+    """Delete blobs that no task names and nobody used for `grace_s`: (owner, digest) of those that
+    went. Any number may run at once.
+    """
+    old = _b.used_at < _clock - sa.func.make_interval(
+        0, 0, 0, 0, 0, 0, sa.literal(grace_s, sa.Float)
+    )
+    await store.tidy(max(grace_s, _UNFINISHED_S))
+    await _name_lost(db, store, grace_s)
+    return await _delete_unnamed(db, store, old, limit)
+
+
+async def _name_lost(db: AsyncEngine, store: BlobStore, grace_s: float) -> None:
+    """Bytes whose writer died before their row existed get one, and its time of grace with it; a
+    part of the store at each call.
+    """
+    before = time.time() - grace_s
+    listed = {
+        (blob.owner, blob.digest): blob
+        for blob in await store.listed(_LISTED)
+        if blob.modified_at < before
+    }
+    named = sa.select(_b.owner, _b.digest).where(sa.tuple_(_b.owner, _b.digest).in_(listed))
+    async with db.connect() as connection:
+        known = (
+            {(row.owner, row.digest) for row in await connection.execute(named)}
+            if listed
+            else set[tuple[str, str]]()
+        )
+    for owner, digest in listed.keys() - known:
+        await found(db, store, owner, digest, listed[owner, digest].size)
+
+
+async def discard(db: AsyncEngine, store: BlobStore, owner: str, digest: str) -> None:
+    """Forget a blob whose bytes are gone or not what its name says, whoever names it: the next
+    upload brings them anew.
+    """
+    async with db.execution_options(isolation_level="READ COMMITTED").begin() as transaction:
+        await transaction.execute(sa.delete(blobs).where(_b.owner == owner, _b.digest == digest))
+        await store.delete(owner, digest)
+
+
+async def _delete_unnamed(
+    db: AsyncEngine, store: BlobStore, which: sa.ColumnElement[bool], limit: int
+) -> list[tuple[str, str]]:
+    """A submit or upload that names one meanwhile moves its `used_at`, and the row no longer
+    matches. The row is locked until the bytes are gone, and an upload of the same bytes waits for
+    that (`storing`).
+    """
+    named = sa.exists().where(
+        tasks.c.owner == _b.owner, tasks.c.digests.contains(array([_b.digest]))
+    )
+    async with db.connect() as connection:
+        candidates = (
+            await connection.execute(
+                sa.select(_b.owner, _b.digest, _b.used_at).where(which, ~named).limit(limit)
+            )
+        ).all()
+    gone = list[tuple[str, str]]()
+    for owner, digest, used_at in candidates:
+        row = (
+            sa.delete(blobs)
+            .where(_b.owner == owner, _b.digest == digest, _b.used_at == used_at)
+            .returning(_b.digest)
+        )
+        async with db.execution_options(isolation_level="READ COMMITTED").begin() as transaction:
+            if (await transaction.execute(row)).first():
+                await store.delete(owner, digest)
+                gone.append((owner, digest))
+    return gone

@@ -1,0 +1,252 @@
+"""The object store as a directory: blobs are files that nobody changes once they have their name.
+
+Bytes that come over a connection are hashed as they grow (`Partial`). A file that is already on
+this disk, left by a client of the same user or by a dead child, is hashed where it lies and
+renamed: nothing is copied, and no digest is believed unchecked.
+
+What is promised: killing any process loses no blob, and nobody is ever given other bytes than the
+digest names. What came over a connection is on disk before the answer; what was renamed is written
+out beside the work, so the machine's own end (a power cut) may cost the blobs of its last seconds.
+`recover` removes these at the next start, before anybody could read zeros from them. Made by
+`blobs.open_store`; S3 uses it as its cache.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from mecapy_backend.store.blobs.blob_store import (
+    CHUNK_BYTES,
+    Listed,
+    Parts,
+    Place,
+    Within,
+    alone,
+    blocks,
+    plain_name,
+    relative,
+    split,
+)
+from mecapy_backend.store.blobs.disk_sync import to_disk
+from mecapy_backend.store.blobs.listing import Rounds
+from mecapy_backend.store.blobs.partial_file import Partial, examine, rename
+from mecapy_jupyter.shared.data_dir import boot
+
+_WRITTEN_OUT_S = 600.0  # far more than the kernel takes to write a file out
+
+
+class FileStore:
+    """A directory on a local disk, shared by all components of one machine."""
+
+    direct_uploads = False
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._rounds = Rounds(self._all)
+        self._syncing: dict[Path, asyncio.Future[None]] = {}
+
+    def recover(self) -> list[str]:
+        """After the machine started anew: remove what its end has left half written; which blobs.
+        Nothing to do otherwise.
+        """
+        start, seen = boot(), self.root / ".boot"
+        if not start or (seen.exists() and seen.read_text() == start):
+            return []
+        blobs = list(self._all()) if seen.exists() else []
+        last = max((blob.modified_at for blob in blobs), default=0.0)
+        young = [
+            self.path(blob.owner, blob.digest)
+            for blob in blobs
+            if blob.modified_at > last - _WRITTEN_OUT_S
+        ]
+        bad = [path for path in young if not _whole(path)]
+        for path in bad:
+            path.unlink(missing_ok=True)
+        self._device()
+        seen.write_text(start)
+        return [path.name for path in bad]
+
+    def path(self, owner: str, digest: str) -> Path:
+        return self.root / relative(owner, digest)
+
+    async def has(self, owner: str, digest: str) -> bool:
+        return await self.size(owner, digest) is not None
+
+    async def size(self, owner: str, digest: str) -> int | None:
+        try:
+            return (await asyncio.to_thread(self.path(owner, digest).stat)).st_size
+        except FileNotFoundError:
+            return None
+
+    async def write(
+        self, owner: str, digest: str, chunks: AsyncIterator[bytes], within: Within = alone
+    ) -> int:
+        target = self.path(owner, digest)
+        partial = await asyncio.to_thread(Partial, self.root)
+        try:
+            async for block in blocks(chunks):
+                await asyncio.to_thread(partial.write, block)
+            size = await asyncio.to_thread(partial.check, digest)
+            async with within(digest, size):
+                await asyncio.to_thread(rename, partial.path, target)
+            return size
+        finally:
+            await asyncio.to_thread(partial.discard)
+
+    async def read(self, owner: str, digest: str) -> AsyncIterator[bytes]:
+        fd = await self.open(owner, digest)
+        try:
+            while block := await asyncio.to_thread(os.read, fd, CHUNK_BYTES):
+                yield block
+        finally:
+            os.close(fd)
+
+    async def open(self, owner: str, digest: str) -> int:
+        return await asyncio.to_thread(
+            os.open, self.path(owner, digest), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+        )
+
+    async def adopt(self, owner: str, path: Path, within: Within = alone) -> tuple[str, int]:
+        digest, size, ours = await asyncio.to_thread(examine, path, own=True)
+        return await self._keep(owner, path, digest, size, ours, within)
+
+    async def _keep(
+        self, owner: str, path: Path, digest: str, size: int, ours: bool, within: Within
+    ) -> tuple[str, int]:
+        target = self.path(owner, digest)
+        partial = await asyncio.to_thread(self._own, path, digest, ours)
+        try:
+            async with within(digest, size):
+                await asyncio.to_thread(
+                    rename, partial.path if isinstance(partial, Partial) else partial, target
+                )
+        finally:
+            if isinstance(partial, Partial):
+                await asyncio.to_thread(partial.discard)
+        self._to_disk(target)
+        return digest, size
+
+    def _own(self, path: Path, digest: str, ours: bool) -> Path | Partial:
+        """The file itself, ready to be renamed; or a copy, where others could change it or it lies
+        on another disk.
+        """
+        if ours and path.stat().st_dev == self._device():
+            path.chmod(0o400)
+            return path
+        partial = Partial(self.root)
+        try:
+            with path.open("rb") as source:
+                while block := source.read(CHUNK_BYTES):
+                    partial.write(block)
+            partial.check(digest)
+        except BaseException:
+            partial.discard()
+            raise
+        return partial
+
+    def keep_if_same_disk(self, path: Path, target: Path) -> None:
+        """A file that is ours and was examined, moved here where that costs nothing."""
+        if path.stat().st_dev == self._device():
+            path.chmod(0o400)
+            rename(path, target)
+
+    def _device(self) -> int:
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self.root.stat().st_dev
+
+    def _to_disk(self, path: Path) -> None:
+        """Write it out beside the work: a task does not wait for the disk. Until then a power cut
+        may cost the blob.
+        """
+        if self._syncing.get(path) is None:
+            self._syncing[path] = writing = asyncio.ensure_future(asyncio.to_thread(_sync, path))
+            writing.add_done_callback(lambda _: self._syncing.pop(path, None))
+
+    async def place(self, owner: str) -> Place | None:
+        return await asyncio.to_thread(self._place, owner)
+
+    def _place(self, owner: str) -> Place:
+        blobs = self.path(owner, "0" * 64).parent.parent
+        every = self.root / ".incoming"
+        every.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Named by chance, once for each store: a client of another machine cannot take a folder of
+        # its own for ours.
+        store = min(every.iterdir(), default=None) or every / uuid.uuid4().hex
+        incoming = store / owner
+        incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Place(incoming, blobs)
+
+    async def take(
+        self, owner: str, name: str, max_bytes: int, within: Within = alone
+    ) -> tuple[str, int]:
+        path = (await asyncio.to_thread(self._place, owner)).incoming / plain_name(name)
+        try:
+            digest, size, ours = await asyncio.to_thread(examine, path, max_bytes)
+            return await self._keep(owner, path, digest, size, ours, within)
+        finally:
+            await asyncio.to_thread(path.unlink, True)
+
+    async def delete(self, owner: str, digest: str) -> None:
+        await asyncio.to_thread(self.path(owner, digest).unlink, True)
+
+    async def tidy(self, older_s: float) -> None:
+        await asyncio.to_thread(self._tidy, time.time() - older_s)
+
+    def _tidy(self, before: float) -> None:
+        for path in (*self.root.glob(".partial/*"), *self.root.glob(".incoming/*/*/*")):
+            with suppress(OSError):  # its owner removes it at the same time
+                if path.lstat().st_mtime < before:
+                    path.unlink()
+
+    async def listed(self, limit: int) -> list[Listed]:
+        return await asyncio.to_thread(self._rounds.next, limit)
+
+    def _all(self) -> Iterator[Listed]:
+        for path in self.root.glob("*/??/*"):
+            if named := split(path.relative_to(self.root).as_posix()):
+                with suppress(FileNotFoundError):  # deleted meanwhile
+                    status = path.stat()
+                    yield Listed(*named, status.st_size, status.st_mtime)
+
+    async def upload_url(self, owner: str, digest: str, size: int) -> str | None:
+        return None
+
+    async def begin_parts(self, owner: str, digest: str, size: int) -> Parts | None:
+        return None
+
+    async def part_urls(
+        self, owner: str, digest: str, size: int, upload: str, first: int
+    ) -> Parts | None:
+        return None
+
+    async def end_parts(self, owner: str, digest: str, upload: str, etags: list[str]) -> bool:
+        return False
+
+    async def abort_parts(self, owner: str, digest: str, upload: str) -> None:
+        return None
+
+    async def download_url(self, owner: str, digest: str) -> str | None:
+        return None
+
+
+def _whole(path: Path) -> bool:
+    """What its name says; or gone, for others that share the directory may recover it, too."""
+    try:
+        return examine(path)[0] == path.name
+    except FileNotFoundError:
+        return True
+
+
+def _sync(path: Path) -> None:
+    with suppress(FileNotFoundError):  # deleted meanwhile
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            to_disk(fd)
+        finally:
+            os.close(fd)

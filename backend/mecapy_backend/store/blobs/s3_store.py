@@ -1,0 +1,222 @@
+"""Blobs on S3 (or a server that speaks it). Every call of `bucket` runs in a thread; bytes for
+children go through a local cache.
+
+What clients bring with signed URLs is whatever they send: S3 knows no BLAKE3. So the first to read
+a blob checks it, which is the worker as it fetches it into its cache, before any child sees a byte,
+and the owner's own kernel for what it downloads. Checking it when it arrives would bring every byte
+through the gateway, which is there to sign only; and a blob is seen by its owner alone. Made by
+`blobs.open_store` only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+from weakref import WeakValueDictionary
+
+from mecapy_backend.store.blobs.blob_store import (
+    CHUNK_BYTES,
+    Listed,
+    Parts,
+    Place,
+    Within,
+    alone,
+    blocks,
+    relative,
+    split,
+)
+from mecapy_backend.store.blobs.bucket import CONNECTIONS, PRESIGNED_S, Bucket
+from mecapy_backend.store.blobs.file_store import FileStore
+from mecapy_backend.store.blobs.listing import Rounds
+from mecapy_backend.store.blobs.partial_file import Partial, examine
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class S3Store:
+    """`<prefix>/<owner>/<ab>/<digest>` in one bucket. Several processes may share the cache
+    directory.
+    """
+
+    direct_uploads = True
+
+    def __init__(
+        self, bucket: str, prefix: str, endpoint_url: str, cache: FileStore, cache_bytes: int
+    ) -> None:
+        self._bucket, self._cache, self._cache_bytes = (
+            Bucket(bucket, prefix, endpoint_url),
+            cache,
+            cache_bytes,
+        )
+        self._fetching: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._rounds = Rounds(self._all)
+        self._threads = ThreadPoolExecutor(CONNECTIONS, "s3")
+
+    async def _ask(self, call: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T:
+        """In threads of our own: those of the event loop are few, and a store that stalls would
+        keep them from everybody else.
+        """
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, partial(call, *arguments, **named)
+        )
+
+    async def has(self, owner: str, digest: str) -> bool:
+        return await self.size(owner, digest) is not None
+
+    async def size(self, owner: str, digest: str) -> int | None:
+        return await self._ask(self._bucket.size, relative(owner, digest))
+
+    async def write(
+        self, owner: str, digest: str, chunks: AsyncIterator[bytes], within: Within = alone
+    ) -> int:
+        key = relative(owner, digest)
+        partial = await asyncio.to_thread(Partial, self._cache.root)
+        try:
+            async for block in blocks(chunks):
+                await asyncio.to_thread(partial.write, block)
+            size = await asyncio.to_thread(partial.check, digest)
+            await self._upload(partial.path, key, within(digest, size), size)
+            return size
+        finally:
+            await asyncio.to_thread(partial.discard)
+
+    async def _upload(
+        self, path: Path, key: str, locked: AbstractAsyncContextManager[None], size: int
+    ) -> None:
+        """Not under the lock: that is a connection to PostgreSQL, and this may take minutes. A
+        delete in between is rare.
+        """
+        await self._ask(self._bucket.upload, path, key)
+        async with locked:
+            if await self._ask(self._bucket.size, key) != size:
+                await self._ask(self._bucket.upload, path, key)
+
+    async def read(self, owner: str, digest: str) -> AsyncIterator[bytes]:
+        body = await self._ask(self._bucket.get, relative(owner, digest))
+        try:
+            while block := await self._ask(body.read, CHUNK_BYTES):
+                yield block
+        finally:
+            body.close()
+
+    async def open(self, owner: str, digest: str) -> int:
+        """From the cache, else fetched into it and checked. Those who ask for the same at the same
+        time fetch it once.
+        """
+        key = relative(owner, digest)
+        fetching = self._fetching.setdefault(key, asyncio.Lock())
+        async with fetching:
+            try:
+                fd = await self._cache.open(owner, digest)
+            except FileNotFoundError:
+                fd = await self._ask(self._download, key, self._cache.path(owner, digest))
+                await asyncio.to_thread(self._trim)
+        with suppress(
+            FileNotFoundError
+        ):  # used now: the last to be dropped; unless another process has just dropped it
+            await asyncio.to_thread(os.utime, self._cache.path(owner, digest))
+        return fd
+
+    def _download(self, key: str, target: Path) -> int:
+        """Into the cache, in parts at the same time. Open before it has its name: from then on
+        others may drop it.
+        """
+        partial = Partial(self._cache.root)
+        try:
+            self._bucket.download(key, partial.path)
+            fd = os.open(partial.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                partial.take(partial.path, target)
+            except BaseException:
+                os.close(fd)
+                raise
+            return fd
+        finally:
+            partial.discard()
+
+    def _trim(self) -> None:
+        """Drop the files used longest ago until the cache is as small as it should be. Open ones
+        live on for their readers.
+        """
+        files = list[tuple[float, int, Path]]()
+        for path in self._cache.root.glob("*/??/*"):
+            with suppress(FileNotFoundError):  # another process trims as well
+                status = path.stat()
+                files.append((status.st_mtime, status.st_size, path))
+        total = sum(size for _, size, _ in files)
+        for _, size, path in sorted(files):
+            if total <= self._cache_bytes:
+                return
+            path.unlink(missing_ok=True)
+            total -= size
+
+    async def adopt(self, owner: str, path: Path, within: Within = alone) -> tuple[str, int]:
+        """Upload it, and keep it in the cache: the next cell that wants this result may run here as
+        well.
+        """
+        digest, size, ours = await asyncio.to_thread(examine, path, own=True)
+        await self._upload(path, relative(owner, digest), within(digest, size), size)
+        if ours and size <= self._cache_bytes:
+            await asyncio.to_thread(
+                self._cache.keep_if_same_disk, path, self._cache.path(owner, digest)
+            )
+            await asyncio.to_thread(self._trim)
+        await asyncio.to_thread(path.unlink, True)
+        return digest, size
+
+    async def delete(self, owner: str, digest: str) -> None:
+        await self._ask(self._bucket.delete, relative(owner, digest))
+        await self._cache.delete(owner, digest)
+
+    async def tidy(self, older_s: float) -> None:
+        await self._cache.tidy(older_s)
+        await self._ask(self._bucket.abort_old, older_s)
+
+    async def listed(self, limit: int) -> list[Listed]:
+        return await self._ask(self._rounds.next, limit)
+
+    def _all(self) -> Iterator[Listed]:
+        return (
+            Listed(*named, size, at)
+            for key, size, at in self._bucket.objects()
+            if (named := split(key))
+        )
+
+    async def upload_url(self, owner: str, digest: str, size: int) -> str | None:
+        return await self._ask(self._bucket.upload_url, relative(owner, digest), size)
+
+    async def download_url(self, owner: str, digest: str) -> str | None:
+        return await self._ask(self._bucket.download_url, relative(owner, digest))
+
+    async def begin_parts(self, owner: str, digest: str, size: int) -> Parts | None:
+        upload = await self._ask(self._bucket.begin_parts, relative(owner, digest))
+        return await self.part_urls(owner, digest, size, upload, 0)
+
+    async def part_urls(
+        self, owner: str, digest: str, size: int, upload: str, first: int
+    ) -> Parts | None:
+        part_bytes, urls = await self._ask(
+            self._bucket.part_urls, relative(owner, digest), size, upload, first
+        )
+        return Parts(upload, part_bytes, urls, PRESIGNED_S)
+
+    async def end_parts(self, owner: str, digest: str, upload: str, etags: list[str]) -> bool:
+        return await self._ask(self._bucket.end_parts, relative(owner, digest), upload, etags)
+
+    async def abort_parts(self, owner: str, digest: str, upload: str) -> None:
+        await self._ask(self._bucket.abort_parts, relative(owner, digest), upload)
+
+    async def place(self, owner: str) -> Place | None:
+        return None
+
+    async def take(
+        self, owner: str, name: str, max_bytes: int, within: Within = alone
+    ) -> tuple[str, int]:
+        raise FileNotFoundError(name)

@@ -1,0 +1,1 @@
+"""A task's log: live in Redis, afterwards in its row or a blob."""

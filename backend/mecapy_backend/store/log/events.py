@@ -1,0 +1,176 @@
+"""The live log of a task: one Redis stream each. Lost with Redis; then the row's kept log takes its
+place.
+
+A write whose answer was lost is written again, and a worker that lost its task may still write: so
+each entry carries its number (`At`), and who reads passes on only what is newer than what it had
+(`Fresh`). Written by the worker's `journal`, read by `routes.stream`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+
+from mecapy_backend.queue import keys
+from mecapy_backend.store import json_text
+from mecapy_jupyter import wire
+
+START = "0-0"
+"""The id before the first event."""
+
+MAX_EVENTS = 20_000
+KEPT_S = 3600
+LIVING_S = 26 * 3600
+"""A stream nobody writes to any more goes by itself, also when the worker died before its last
+event. Longer than a task may run.
+"""
+BITE_BYTES = 128 * 1024
+_FIRST, _MOST = 8, 500  # what a short task says comes in one bite
+_ID = re.compile(r"([0-9]{1,20})(?:-([0-9]{1,20}))?")
+
+
+At = tuple[int, int]
+"""An event's attempt, and its number in that attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """An event whose data is still JSON text, for passing on."""
+
+    id: str
+    type: str
+    text: str
+    at: At | None = None
+
+
+class Fresh:
+    """Which events a reader has not had: each once, and none of an attempt before the newest it
+    knows of.
+    """
+
+    def __init__(self, attempt: int = 0, had: At | None = None) -> None:
+        self._last = max((attempt, -1), had or (0, -1))
+
+    def known(self, attempt: int) -> None:
+        """There is such an attempt."""
+        self._last = max(self._last, (attempt, -1))
+
+    def __call__(self, event: Raw) -> bool:
+        if event.at is None:
+            return True
+        new, self._last = event.at > self._last, max(self._last, event.at)
+        return new
+
+
+class Bites:
+    """How many events to read at a time: about `BITE_BYTES`, by what the last ones had. A reader
+    who stops holds no more than that.
+    """
+
+    def __init__(self) -> None:
+        self.count = _FIRST
+
+    def had(self, read: list[Raw]) -> list[Raw]:
+        if read:
+            mean_bytes = 1 + sum(len(event.text) for event in read) // len(read)
+            self.count = max(
+                1, min(2 * self.count, _MOST, BITE_BYTES // mean_bytes)
+            )  # small ones say little of the next
+        return read
+
+
+async def append(
+    redis: Redis,
+    task_id: str,
+    events: Iterable[tuple[str, dict[str, Any]]],
+    first: At | None = None,
+    *,
+    after: tuple[int, int] | None = None,
+    last: bool = False,
+) -> list[str]:
+    """Add events in one round trip; their ids. `first`: where in which attempt they begin. `after`:
+    the id that theirs follow one by one, where nobody else writes; else Redis finds them. `last`:
+    the final one is among them, so the stream stays for an hour.
+    """
+    key = keys.events(task_id)
+    async with redis.pipeline(transaction=False) as pipe:
+        for number, (kind, data) in enumerate(events):
+            entry = {"type": kind, "data": json_text.dumps(data)} | (
+                {"at": f"{first[0]}.{first[1] + number}"} if first else {}
+            )
+            at = f"{after[0]}-{after[1] + 1 + number}" if after else "*"
+            pipe.xadd(key, entry, at, maxlen=MAX_EVENTS, approximate=True)  # pyright: ignore[reportArgumentType]
+        pipe.expire(key, KEPT_S if last else LIVING_S)
+        *entries, _ = await pipe.execute()
+    return [entry.decode() for entry in entries]
+
+
+async def read(
+    redis: Redis, task_id: str, after_id: str = START, block_ms: int | None = None
+) -> list[wire.Event]:
+    """Events after an id; waits up to `block_ms` for the first. Empty: none came."""
+    return [
+        wire.Event(event.id, event.type, json_text.loads(event.text))
+        for event in await read_raw(redis, task_id, after_id, block_ms)
+    ]
+
+
+async def read_raw(
+    redis: Redis,
+    task_id: str,
+    after_id: str = START,
+    block_ms: int | None = None,
+    bites: Bites | None = None,
+) -> list[Raw]:
+    """Like `read`, data unopened. `block_ms` must stay below `queue.SOCKET_TIMEOUT_S`."""
+    answer: Any = await redis.xread(
+        {keys.events(task_id): after_id}, count=bites.count if bites else _MOST, block=block_ms
+    )
+    found = [_raw(*entry) for _, entries in answer or () for entry in entries]
+    return bites.had(found) if bites else found
+
+
+async def had(redis: Redis, task_id: str, event_id: str) -> At | None:
+    """Where the event a reader comes back with stands; None: not known (any more)."""
+    found: Any = await redis.xrange(keys.events(task_id), event_id, event_id)  # pyright: ignore[reportUnknownMemberType]
+    return _raw(*found[0]).at if found else None
+
+
+async def whole(redis: Redis, task_id: str) -> bool:
+    """Whether the stream is still there from its beginning to its final event."""
+    async with redis.pipeline(transaction=False) as pipe:
+        pipe.xrange(keys.events(task_id), count=1)  # pyright: ignore[reportUnknownMemberType]
+        pipe.xrevrange(keys.events(task_id), count=1)  # pyright: ignore[reportUnknownMemberType]
+        ends: Any = await pipe.execute()
+    return (
+        all(ends)
+        and _raw(*ends[0][0]).type == wire.STARTED
+        and _raw(*ends[1][0]).type in wire.FINAL
+    )
+
+
+def _raw(entry: bytes, field: Mapping[bytes, bytes]) -> Raw:
+    attempt, _, number = field.get(b"at", b"").partition(b".")
+    return Raw(
+        entry.decode(),
+        field[b"type"].decode(),
+        field[b"data"].decode(),
+        (int(attempt), int(number)) if number else None,
+    )
+
+
+async def forget(redis: Redis, *task_ids: str) -> None:
+    await redis.unlink(*map(keys.events, task_ids))
+
+
+def order(event_id: str) -> tuple[int, int]:
+    """Sorts ids; ValueError for what is none."""
+    parts = _ID.fullmatch(event_id)
+    ms, seq = (int(part) for part in parts.groups("0")) if parts else (2**64, 0)
+    if max(ms, seq) >= 2**64:
+        raise ValueError(f"not the id of an event: {event_id!r}")
+    return ms, seq

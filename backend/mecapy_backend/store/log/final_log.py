@@ -1,0 +1,70 @@
+"""The log of a final task: the row's, or, where that was too long for a row, the blob with all of
+it. Opened event by event, never whole.
+
+Written by the worker (`journal`, `jobs`); read by `routes.stream`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from mecapy_backend.store import json_text
+from mecapy_backend.store.blobs.blob_store import BlobStore
+from mecapy_backend.store.log import events
+from mecapy_backend.store.log.events import Raw
+from mecapy_backend.store.tasks import lookup
+from mecapy_jupyter import wire
+
+# A Jupyter server drops, unsaid, what passes 3 MB in 3 s (iopub_data_rate_limit): our word of the
+# cap with it.
+LIVE_BYTES = 2 * 1024 * 1024
+"""Of a task's text in its stream, and so in a notebook; of displays sixteen times as much."""
+
+MORE = (
+    f"\n[mecapy] More than {LIVE_BYTES >> 20} MiB of output: the rest is not shown live. The "
+    f"task's log keeps all of it (%mecapy logs).\n"
+)
+GONE = "\n[mecapy] The task's log is not stored any more.\n"
+_TEXT = frozenset({wire.STDOUT, wire.STDERR})
+
+
+def charge(kind: str, size_bytes: int) -> int:
+    """What an event of this size takes of `LIVE_BYTES`."""
+    return size_bytes if kind in _TEXT else size_bytes // 16 if kind == wire.DISPLAY else 0
+
+
+def note(text: str, after: str) -> Raw:
+    """A word of ours in place of what is left out; its id resumes where `after` does."""
+    return Raw(after, wire.STDERR, json_text.dumps({"text": text}))
+
+
+async def of(
+    db: AsyncEngine, blobs: BlobStore, owner: str, task: lookup.Task, after: tuple[int, int]
+) -> AsyncIterator[Raw]:
+    """All events kept, after an id, without the final one."""
+    try:
+        async for event in (
+            _of_blob(blobs, owner, task.log_blob) if task.log_blob else _of_row(db, owner, task.id)
+        ):
+            if events.order(event.id) > after:
+                yield event
+    except FileNotFoundError:
+        yield note(GONE, "{}-{}".format(*after))
+
+
+async def _of_row(db: AsyncEngine, owner: str, task_id: str) -> AsyncIterator[Raw]:
+    for event in await lookup.kept_log(db, owner, task_id):
+        yield Raw(event.id, event.type, json_text.dumps(event.data))
+
+
+async def _of_blob(blobs: BlobStore, owner: str, digest: str) -> AsyncIterator[Raw]:
+    begun: list[bytes] = []
+    async for block in blobs.read(owner, digest):
+        *lines, rest = block.split(b"\n")
+        for line in lines:
+            event = json_text.loads(b"".join((*begun, line)))
+            begun = []
+            yield Raw(event["id"], event["type"], json_text.dumps(event["data"]))
+        begun.append(rest)

@@ -1,0 +1,1 @@
+"""Users, organisations, their tokens and shares."""

@@ -1,0 +1,120 @@
+"""Personal API tokens: made, listed, revoked, found by their digest. The token itself is shown once
+and never stored.
+
+A plain SHA-256 is enough: 256 random bits cannot be guessed, so there is nothing for a slow hash to
+protect.
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from mecapy_backend.store.people.users import DELETED, User
+from mecapy_backend.store.tables import api_tokens, users
+
+PREFIX = "mecapy_"
+"""So that a scanner for leaked secrets, and we, know one when we see it."""
+
+_NEVER_S = 2.0**53
+_USED_EVERY = sa.text("interval '1 minute'")
+_t, _u = api_tokens.c, users.c
+_now = sa.func.clock_timestamp()
+_valid = sa.and_(_t.revoked_at.is_(None), sa.or_(_t.expires_at.is_(None), _t.expires_at > _now))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    user: User
+    scopes: frozenset[str]
+    expires_s: float  # since 1970
+
+
+@dataclass(frozen=True, slots=True)
+class ApiToken:
+    """A token without its secret."""
+
+    id: str
+    name: str
+    scopes: list[str]
+    created_at: datetime
+    expires_at: datetime | None
+    used_at: datetime | None
+
+
+_COLUMNS = (_t.id, _t.name, _t.scopes, _t.created_at, _t.expires_at, _t.used_at)
+
+
+async def create(
+    db: AsyncEngine,
+    owner: str,
+    name: str,
+    scopes: Sequence[str],
+    expires_at: datetime | None,
+    most: int,
+) -> tuple[ApiToken, str] | None:
+    """A new token and, this once, what to send. None: the owner has as many as one may."""
+    token = PREFIX + secrets.token_urlsafe(32)
+    held = sa.select(sa.func.count()).where(_t.owner == owner, _valid).scalar_subquery()
+    values: dict[str, Any] = {
+        "id": str(uuid.uuid4()),
+        "owner": owner,
+        "name": name,
+        "digest": sha256(token.encode()).digest(),
+        "scopes": list(scopes),
+        "expires_at": expires_at,
+    }
+    row = sa.select(
+        *[sa.literal(value, _t[column].type) for column, value in values.items()]
+    ).where(held < most)
+    async with db.connect() as connection:
+        made = (
+            await connection.execute(
+                sa.insert(api_tokens).from_select(list(values), row).returning(*_COLUMNS)
+            )
+        ).first()
+    return (ApiToken(*made), token) if made else None
+
+
+async def listed(db: AsyncEngine, owner: str) -> list[ApiToken]:
+    """Those that are still accepted, the newest first."""
+    query = sa.select(*_COLUMNS).where(_t.owner == owner, _valid).order_by(_t.created_at.desc())
+    async with db.connect() as connection:
+        return [ApiToken(*row) for row in await connection.execute(query)]
+
+
+async def revoke(db: AsyncEngine, owner: str, token_id: str) -> bool:
+    """False: the owner has no such token (any more)."""
+    change = (
+        sa.update(api_tokens)
+        .where(_t.id == token_id, _t.owner == owner, _t.revoked_at.is_(None))
+        .values(revoked_at=_now)
+    )
+    async with db.connect() as connection:
+        return (await connection.execute(change.returning(_t.id))).first() is not None
+
+
+async def find(db: AsyncEngine, digest: bytes) -> Found | None:
+    """Whose it is and what it may, if it is accepted. Notes its use, once a minute."""
+    expires_s = sa.func.coalesce(sa.extract("epoch", _t.expires_at), _NEVER_S)
+    query = sa.select(_u.id, _u.organisation, _u.role, _u.disabled, _t.scopes, expires_s)
+    query = query.join_from(api_tokens, users, _t.owner == _u.id).where(
+        _t.digest == digest, _valid, _u.issuer != DELETED
+    )
+    used = sa.update(api_tokens).where(
+        _t.digest == digest, sa.or_(_t.used_at.is_(None), _t.used_at < _now - _USED_EVERY)
+    )
+    async with db.connect() as connection:
+        row = (await connection.execute(query)).first()
+        if row is None:
+            return None
+        await connection.execute(used.values(used_at=_now))
+    return Found(User(*row[:4]), frozenset(row[4]), float(row[5]))

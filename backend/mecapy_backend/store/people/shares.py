@@ -1,0 +1,175 @@
+"""What an owner may have of the pool, and how much of it is taken: one statement over users,
+organisations, tasks and the month's use.
+
+Read by the gateway's `allowance` (once a second for each owner) and by the worker's reconciler; a
+worker adds what its tasks took.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from mecapy_backend.queue.queue import Share
+from mecapy_backend.shared.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """How much of something is used, and how much may be; None: as much as one likes."""
+
+    used: float
+    limit: float | None
+
+    @property
+    def left(self) -> float | None:
+        return None if self.limit is None else max(0, self.limit - self.used)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An owner's share, and what is used of each quota: by `own`, and by the whole `organisation`
+    (empty without one).
+    """
+
+    share: Share
+    own: Mapping[str, Use]
+    organisation: Mapping[str, Use]
+
+
+QUOTAS = ("queued", "running", "cpu_hours", "bytes")
+
+
+async def standing(
+    db: AsyncEngine, owner: str, settings: Settings, *, with_bytes: bool = False
+) -> Standing:
+    """Where an owner stands now. Counting stops at the limit, so that a long queue costs no more
+    than a full one; blobs have no index of their sizes, so their sum is made only where it is
+    wanted.
+    """
+    values = {"owner": owner, "most": settings.max_queued_tasks, "with_bytes": with_bytes}
+    async with db.connect() as connection:
+        row = (await connection.execute(_STANDING, values)).one()
+    limits = (
+        _or(row.max_queued, settings.max_queued_tasks),
+        _or(row.max_running, settings.max_running_tasks or None),
+        _or(row.cpu_hours, settings.cpu_hours or None),
+        _or(row.quota_bytes, settings.quota_bytes),
+    )
+    own = {
+        name: Use(used, limit) for name, used, limit in zip(QUOTAS, row.own, limits, strict=True)
+    }
+    of_all = (row.o_max_queued, row.o_max_running, row.o_cpu_hours, row.o_quota_bytes)
+    organisation = {
+        name: Use(used, limit)
+        for name, used, limit in zip(QUOTAS, row.whole or (), of_all, strict=False)
+    }
+    return Standing(_share(row, settings), own, organisation)
+
+
+async def shares(db: AsyncEngine, owners: Sequence[str], settings: Settings) -> dict[str, Share]:
+    """The shares of many owners."""
+    async with db.connect() as connection:
+        return {
+            row.owner: _share(row, settings)
+            for row in await connection.execute(_SHARES, {"owners": list(owners)})
+        }
+
+
+async def running_capped(db: AsyncEngine, settings: Settings) -> dict[str, list[str]]:
+    """The running tasks that count against a cap, by owner."""
+    found = dict[str, list[str]]()
+    async with db.connect() as connection:
+        for owner, task_id in await connection.execute(
+            _CAPPED, {"always": bool(settings.max_running_tasks)}
+        ):
+            found.setdefault(owner, []).append(task_id)
+    return found
+
+
+async def add_usage(db: AsyncEngine, took: Mapping[str, tuple[float, int]]) -> None:
+    """Owner → processor seconds and tasks, added to this month's."""
+    owners = sorted(took)  # in one order everywhere: two workers never wait for each other
+    values: dict[str, Any] = {
+        "owners": owners,
+        "cpu_s": [took[o][0] for o in owners],
+        "tasks": [took[o][1] for o in owners],
+    }
+    async with db.connect() as connection:
+        await connection.execute(_ADD, values)
+
+
+def _share(row: Any, settings: Settings) -> Share:
+    cap = _or(row.max_running, settings.max_running_tasks)
+    return Share(
+        row.organisation or "",
+        row.weight or 1.0,
+        int(cap or 0),
+        row.o_weight or 1.0,
+        row.o_max_running or 0,
+    )
+
+
+def _or(own: Any, default: Any) -> Any:
+    return default if own is None else own
+
+
+_MONTH = "date_trunc('month', now() AT TIME ZONE 'UTC')::date"
+_WHO = """
+    SELECT asked.owner, u.organisation,
+           u.weight, u.max_running, u.max_queued, u.cpu_hours, u.quota_bytes,
+           o.weight AS o_weight, o.max_running AS o_max_running, o.max_queued AS o_max_queued,
+           o.cpu_hours AS o_cpu_hours, o.quota_bytes AS o_quota_bytes
+    FROM asked
+    LEFT JOIN users u ON u.id = asked.owner LEFT JOIN organisations o ON o.id = u.organisation
+"""
+
+_SHARES = sa.text(f"WITH asked AS (SELECT unnest(CAST(:owners AS text[])) AS owner) {_WHO}")
+
+
+def _used(owners: str, most: str) -> str:
+    """queued, running, CPU-hours of the month, bytes, as an array: of the owners that a condition
+    names.
+    """
+    return f"""ARRAY[
+      (SELECT count(*) FROM (
+         SELECT 1 FROM tasks WHERE owner {owners} AND state = 'queued' LIMIT {most}
+       ) AS counted)::float8,
+      (SELECT count(*) FROM tasks WHERE owner {owners} AND state = 'running')::float8,
+      (SELECT coalesce(sum(cpu_s), 0) / 3600 FROM usage WHERE owner {owners} AND month = {_MONTH}),
+      CASE WHEN :with_bytes
+           THEN (SELECT coalesce(sum(size), 0) FROM blobs WHERE owner {owners})::float8
+           ELSE 0 END]"""
+
+
+_OF_ORGANISATION = "IN (SELECT id FROM users WHERE organisation = who.organisation)"
+_STANDING = sa.text(
+    f"""WITH asked AS (SELECT CAST(:owner AS text) AS owner), who AS ({_WHO})
+        SELECT who.*, {_used("= who.owner", "coalesce(who.max_queued, :most)")} AS own,
+               CASE WHEN who.organisation IS NOT NULL THEN
+                 {_used(_OF_ORGANISATION, "who.o_max_queued")} END AS whole
+        FROM who"""
+).bindparams(sa.bindparam("most", type_=sa.Integer), sa.bindparam("with_bytes", type_=sa.Boolean))
+
+_CAPPED = sa.text(
+    """SELECT t.owner, t.id::text FROM tasks t
+       LEFT JOIN users u ON u.id = t.owner LEFT JOIN organisations o ON o.id = u.organisation
+       WHERE t.state = 'running' AND (:always OR u.max_running > 0 OR o.max_running > 0)"""
+).bindparams(sa.bindparam("always", type_=sa.Boolean))
+
+_ADD = sa.text(
+    f"""INSERT INTO usage (owner, month, cpu_s, tasks)
+       SELECT owner, {_MONTH}, cpu_s, tasks
+       FROM unnest(:owners, :cpu_s, :tasks) AS t (owner, cpu_s, tasks)
+       ON CONFLICT (owner, month) DO UPDATE
+       SET cpu_s = usage.cpu_s + excluded.cpu_s, tasks = usage.tasks + excluded.tasks"""
+).bindparams(
+    sa.bindparam("owners", type_=ARRAY(sa.Text)),
+    sa.bindparam("cpu_s", type_=ARRAY(sa.Float)),
+    sa.bindparam("tasks", type_=ARRAY(sa.BigInteger)),
+)

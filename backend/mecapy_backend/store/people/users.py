@@ -1,0 +1,195 @@
+"""Users and organisations: made at the first login, kept as their issuer describes them, disabled
+and limited by an admin.
+
+A user's id is the owner of their tasks and blobs.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from mecapy_backend.store.tables import counts, organisations, tasks, users
+
+DELETED = "deleted"
+"""The issuer of a user who was deleted: the row stays, emptied, so that the counts of their tasks
+belong to somebody.
+"""
+
+Role = Literal["user", "manager", "admin"]
+_u, _o = users.c, organisations.c
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who a token speaks of, as its issuer says."""
+
+    issuer: str
+    subject: str
+    name: str
+    email: str
+    organisation: str | None
+    role: Role
+    expires_s: float  # seconds since 1970: the token's, not the person's
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    id: str
+    organisation: str | None
+    role: Role
+    disabled: bool
+
+
+_COLUMNS = (_u.id, _u.organisation, _u.role, _u.disabled)
+
+
+async def enter(db: AsyncEngine, person: Person) -> User:
+    """Somebody came with a new token: their row, made if they were never here, and brought to what
+    their issuer says now.
+    """
+    said = {
+        "name": person.name,
+        "email": person.email,
+        "organisation": person.organisation,
+        "role": person.role,
+    }
+    row = insert(users).values(
+        id=uuid.uuid4().hex, issuer=person.issuer, subject=person.subject, **said
+    )
+    row = row.on_conflict_do_update(
+        index_elements=["issuer", "subject"], set_={**said, "seen_at": sa.func.clock_timestamp()}
+    )
+    async with db.connect() as connection:
+        if person.organisation:
+            known = insert(organisations).values(id=person.organisation, name=person.organisation)
+            await connection.execute(known.on_conflict_do_nothing())
+        return User(*(await connection.execute(row.returning(*_COLUMNS))).one())
+
+
+async def get(db: AsyncEngine, user_id: str) -> User | None:
+    async with db.connect() as connection:
+        row = (
+            await connection.execute(
+                sa.select(*_COLUMNS).where(_u.id == user_id, _u.issuer != DELETED)
+            )
+        ).first()
+    return User(*row) if row else None
+
+
+async def described(db: AsyncEngine, user_id: str) -> dict[str, str]:
+    """What the issuer called them: `name` and `email`, empty where it did not say."""
+    async with db.connect() as connection:
+        row = (
+            await connection.execute(sa.select(_u.name, _u.email).where(_u.id == user_id))
+        ).first()
+    return {"name": row.name, "email": row.email} if row else {"name": "", "email": ""}
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A user as those who look after users see them. Limits that are None are what the settings
+    say.
+    """
+
+    id: str
+    name: str
+    email: str
+    organisation: str | None
+    role: Role
+    disabled: bool
+    created_at: datetime
+    seen_at: datetime
+    weight: float
+    max_running: int | None
+    max_queued: int | None
+    cpu_hours: float | None
+    quota_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    """`users`: who is not deleted. `tasks`: how many in each state, those of deleted users too."""
+
+    id: str
+    name: str
+    weight: float
+    max_running: int | None
+    max_queued: int | None
+    cpu_hours: float | None
+    quota_bytes: int | None
+    users: int
+    tasks: dict[str, int]
+
+
+_LISTED = [_u[one.name] for one in fields(Listed)]
+_ORGANISATION = [_o[one.name] for one in fields(Organisation) if one.name not in ("users", "tasks")]
+
+
+async def listed(db: AsyncEngine, organisation: str | None, after: str, limit: int) -> list[Listed]:
+    """By id, those after `after`. `organisation` None: of all and none."""
+    query = (
+        sa.select(*_LISTED).where(_u.issuer != DELETED, _u.id > after).order_by(_u.id).limit(limit)
+    )
+    if organisation is not None:
+        query = query.where(_u.organisation == organisation)
+    async with db.connect() as connection:
+        return [Listed(*row) for row in await connection.execute(query)]
+
+
+async def change(db: AsyncEngine, user_id: str, values: Mapping[str, Any]) -> Listed | None:
+    """Disable, enable, limit. None: no such user."""
+    chosen = (
+        sa.update(users).where(_u.id == user_id, _u.issuer != DELETED).values(id=_u.id, **values)
+    )
+    async with db.connect() as connection:
+        row = (await connection.execute(chosen.returning(*_LISTED))).first()
+    return Listed(*row) if row else None
+
+
+async def organisations_seen(db: AsyncEngine, organisation: str | None) -> list[Organisation]:
+    """All, or that one."""
+    heads = sa.func.count().filter(_u.issuer != DELETED)
+    people = sa.select(_u.organisation, heads.label("count")).group_by(_u.organisation).subquery()
+    query = sa.select(*_ORGANISATION, sa.func.coalesce(people.c.count, 0)).order_by(_o.id)
+    query = query.join_from(organisations, people, people.c.organisation == _o.id, isouter=True)
+    kept = sa.select(tasks.c.owner, tasks.c.state, sa.func.count().label("tasks")).group_by(
+        tasks.c.owner, tasks.c.state
+    )
+    all_ever = sa.union_all(
+        kept, sa.select(counts.c.owner, counts.c.state, counts.c.tasks)
+    ).subquery()
+    states = sa.select(
+        _u.organisation, all_ever.c.state, sa.cast(sa.func.sum(all_ever.c.tasks), sa.BigInteger)
+    )
+    states = states.join(users, all_ever.c.owner == _u.id).group_by(
+        _u.organisation, all_ever.c.state
+    )
+    if organisation is not None:
+        query, states = (
+            query.where(_o.id == organisation),
+            states.where(_u.organisation == organisation),
+        )
+    async with db.connect() as connection:
+        rows = (await connection.execute(query)).all()
+        counted = (await connection.execute(states)).all()
+    had: dict[str, dict[str, int]] = {}
+    for name, state, count in counted:
+        had.setdefault(name, {})[state] = count
+    return [Organisation(*row, tasks=had.get(row.id, {})) for row in rows]  # pyright: ignore[reportCallIssue]
+
+
+async def change_organisation(
+    db: AsyncEngine, organisation_id: str, values: Mapping[str, Any]
+) -> bool:
+    """False: no such organisation."""
+    chosen = sa.update(organisations).where(_o.id == organisation_id).values(id=_o.id, **values)
+    async with db.connect() as connection:
+        return (await connection.execute(chosen.returning(_o.id))).first() is not None

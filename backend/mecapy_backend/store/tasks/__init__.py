@@ -1,0 +1,73 @@
+"""The state machine of tasks in PostgreSQL. Callers say `tasks.submit`, `tasks.start` …"""
+
+from mecapy_backend.store.tasks.leases import (
+    LEFT,
+    LOST,
+    Expired,
+    Held,
+    expired,
+    lost_outcome,
+    once_outcome,
+    renew,
+    requeue,
+    went_out,
+)
+from mecapy_backend.store.tasks.lookup import (
+    Task,
+    Waiting,
+    get,
+    heads,
+    kept_log,
+    pace,
+    page,
+    request,
+    waiting,
+)
+from mecapy_backend.store.tasks.submission import (
+    Conflict,
+    MissingBlobs,
+    Submitted,
+    TooManyQueued,
+    submit,
+)
+from mecapy_backend.store.tasks.transitions import (
+    CancelAnswer,
+    Started,
+    cancel,
+    finish,
+    forget,
+    start,
+)
+
+__all__ = [
+    "LEFT",
+    "LOST",
+    "CancelAnswer",
+    "Conflict",
+    "Expired",
+    "Held",
+    "MissingBlobs",
+    "Started",
+    "Submitted",
+    "Task",
+    "TooManyQueued",
+    "Waiting",
+    "cancel",
+    "expired",
+    "finish",
+    "forget",
+    "get",
+    "heads",
+    "kept_log",
+    "lost_outcome",
+    "once_outcome",
+    "pace",
+    "page",
+    "renew",
+    "request",
+    "requeue",
+    "start",
+    "submit",
+    "waiting",
+    "went_out",
+]

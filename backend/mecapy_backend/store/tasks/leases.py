@@ -1,0 +1,201 @@
+"""A running task is its worker's for as long as its lease: renewed, given back in order, or run out
+because the worker is gone.
+
+Passed on by `tasks`, whose states these change; called by the worker (`lease`, `reconciler`,
+`jobs`, `door`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from mecapy_backend.store.database import first
+from mecapy_backend.store.tables import tasks
+from mecapy_backend.store.tasks.lookup import Waiting
+from mecapy_jupyter import wire
+
+_t = tasks.c
+_now = sa.func.now()
+
+LEFT: Final = "worker_left"
+"""Why an attempt ended whose worker was stopped in order. All other words are those of
+`wire.ErrorKind`.
+"""
+LOST: Final = "worker_lost"
+_SAID_CHARS = 300
+# What such a task did outside may not be done twice, unless its owner said that it may.
+_once = sa.and_(_t.went_out, sa.func.coalesce(_t.request["retries"].as_integer(), 0) == 0)
+# A lost `start` or lease renewal after a crash of PostgreSQL is made good by the fence, so neither
+# waits for the disk.
+without_waiting = sa.func.set_config("synchronous_commit", "off", True) == "off"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    task_id: str
+    attempt: int
+    cancel_requested: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    requeued: list[Waiting]
+    lost: list[tuple[str, int]]  # (task id, attempt): failed with `worker_lost`, too often
+    once: list[tuple[str, int]]  # likewise, the first time: it had used the network
+    cancelled: list[
+        tuple[str, int]
+    ]  # (task id, attempt): its worker vanished while it was to be cancelled
+
+
+async def renew(db: AsyncEngine, worker_id: str, lease_s: float) -> list[Held]:
+    """Extend all leases of a worker; what it still holds. What it runs and is not named here is no
+    longer its own.
+    """
+    change = (
+        sa.update(tasks)
+        .where(_t.worker == worker_id, _t.state == wire.RUNNING, without_waiting)
+        .values(lease_until=run_out(sa.literal(lease_s, sa.Float)))
+    )
+    async with db.connect() as connection:
+        rows = await connection.execute(change.returning(_t.id, _t.attempt, _t.cancel_requested))
+        return [Held(*row) for row in rows]
+
+
+async def went_out(db: AsyncEngine, task_id: str, attempt: int) -> bool:
+    """The attempt is about to use the network. False: it no longer counts."""
+    change = sa.update(tasks).where(
+        _t.id == task_id, _t.state == wire.RUNNING, _t.attempt == attempt
+    )
+    return await first(db, change.values(went_out=True).returning(_t.id)) is not None
+
+
+async def requeue(
+    db: AsyncEngine, task_id: str, attempt: int, why: str = LEFT, said: str = ""
+) -> str:
+    """running → queued, on purpose: the worker leaves, or the task asked for a retry. Counts a loss
+    only where that is why. `said`: for people. Answers with the state: queued, and the caller
+    enqueues it; still running, for it must not run twice, and the caller ends it (`once_outcome`);
+    or "", for it is to be cancelled, or no longer ours.
+    """
+    change = sa.update(tasks).where(
+        _t.id == task_id, _t.state == wire.RUNNING, _t.attempt == attempt, ~_t.cancel_requested
+    )
+    new = {
+        "state": wire.QUEUED,
+        "worker": None,
+        "lease_until": None,
+        "earlier": _with_this(why, said),
+    }
+    new["losses"] = _t.losses + int(why == LOST)
+    change = change.values(
+        {name: sa.case((_once, _t[name]), else_=value) for name, value in new.items()}
+    )
+    row = await first(db, change.returning(_t.state))
+    return row.state if row else ""
+
+
+async def expired(db: AsyncEngine, max_losses: int = 3, limit: int = 500) -> Expired:
+    """Take back what vanished workers held: queued again, failed after `max_losses` or if it must
+    not run twice, or cancelled if that was asked for.
+    """
+    over = (
+        sa.select(_t.id)
+        .where(_t.state == wire.RUNNING, _t.lease_until < _now)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    lost = _t.losses + 1 >= max_losses
+    ends = sa.or_(_t.cancel_requested, _once, lost)
+    failed, at_once, cancelled = (
+        sa.literal(outcome.as_json(), _t.outcome.type)
+        for outcome in (lost_outcome(max_losses), once_outcome(), wire.Outcome(wire.CANCELLED))
+    )
+    change = sa.update(tasks).where(
+        _t.id.in_(over), _t.state == wire.RUNNING, _t.lease_until < _now
+    )
+    change = change.values(
+        losses=_t.losses + 1,
+        state=sa.case(
+            (_t.cancel_requested, wire.CANCELLED), (ends, wire.FAILED), else_=wire.QUEUED
+        ),
+        outcome=sa.case(
+            (_t.cancel_requested, cancelled), (_once, at_once), (lost, failed), else_=None
+        ),
+        earlier=sa.case((ends, _t.earlier), else_=_with_this(LOST)),
+        completed_at=sa.case((ends, _now), else_=None),
+        worker=sa.case((ends, _t.worker), else_=None),
+        lease_until=None,
+    )
+    async with db.connect() as connection:
+        changed = change.returning(
+            _t.id,
+            _t.state,
+            _t.attempt,
+            _t.owner,
+            _t.short,
+            _t.priority,
+            _t.created_at,
+            _once.label("once"),
+        )
+        rows = (await connection.execute(changed)).all()
+    return Expired(
+        [
+            Waiting(row.id, row.owner, row.short, row.priority, row.created_at)
+            for row in rows
+            if row.state == wire.QUEUED
+        ],
+        [(row.id, row.attempt) for row in rows if row.state == wire.FAILED and not row.once],
+        [(row.id, row.attempt) for row in rows if row.state == wire.FAILED and row.once],
+        [(row.id, row.attempt) for row in rows if row.state == wire.CANCELLED],
+    )
+
+
+def _with_this(why: str, said: str = "") -> Any:
+    """`earlier`, with the attempt that ends now. What describes it in the row is written over by
+    the next `start`.
+    """
+    about = {
+        "attempt": _t.attempt,
+        "worker": _t.worker,
+        "started_at": _t.started_at,
+        "ended_at": sa.func.clock_timestamp(),
+    }
+    said = said.replace("\0", "")[:_SAID_CHARS]
+    texts = {name: sa.literal(text, sa.Text) for name, text in (("why", why), ("said", said))}
+    pairs = [
+        part
+        for name, value in (about | texts).items()
+        for part in (sa.literal(name, sa.Text), value)
+    ]
+    return _t.earlier.op("||")(sa.func.jsonb_build_array(sa.func.jsonb_build_object(*pairs)))
+
+
+def lost_outcome(max_losses: int) -> wire.Outcome:
+    """How a task ends whose workers keep vanishing."""
+    times = f"{max_losses} times" if max_losses > 1 else "once"
+    advice = (
+        "If the code can bring down a machine (memory, native code), change it; else submit "
+        "it again."
+    )
+    message = f"the worker that ran this task vanished, {times}. {advice}"
+    return wire.Outcome(wire.FAILED, error=wire.ErrorInfo(LOST, "WorkerLost", message))
+
+
+def once_outcome() -> wire.Outcome:
+    """How a task ends that lost its worker after it had used the network."""
+    message = (
+        "the worker that ran this task vanished or was stopped, and the task had used the network "
+        "by then: it was not run again, for what "
+        "it did outside might be done twice. See what it has done there, then run it again; or "
+        "allow that beforehand, with `--retries 1`."
+    )
+    return wire.Outcome(wire.FAILED, error=wire.ErrorInfo(LOST, "WorkerLost", message))
+
+
+def run_out(seconds: Any) -> Any:
+    """When a lease of so many seconds is over."""
+    return sa.func.clock_timestamp() + sa.func.make_interval(0, 0, 0, 0, 0, 0, seconds)

@@ -1,0 +1,199 @@
+"""Reading tasks: one, a page of them, the kept log, what waits. Changes nothing; `tasks` passes
+these names on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from mecapy_backend.store.database import first
+from mecapy_backend.store.tables import tasks
+from mecapy_jupyter import wire
+
+_t = tasks.c
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task without its request and log. `outcome` is `wire.Outcome.as_json()` once it is final
+    (None in a page).
+    """
+
+    id: str
+    name: str
+    state: str
+    priority: int
+    attempt: int
+    worker: str | None
+    cancel_requested: bool
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    log_blob: str
+    earlier: list[dict[str, Any]]  # the attempts before this one
+    short: bool
+    outcome: dict[str, Any] | None = None
+
+    @property
+    def final(self) -> bool:
+        return self.state in wire.FINAL
+
+
+_COLUMNS = [
+    _t[name]
+    for name in (
+        "id", "name", "state", "priority", "attempt", "worker", "cancel_requested", "created_at",
+        "started_at", "completed_at", "log_blob", "earlier", "short",
+    )
+]  # fmt: skip
+
+
+async def get(db: AsyncEngine, owner: str, task_id: str) -> Task | None:
+    row = await first(
+        db, sa.select(*_COLUMNS, _t.outcome).where(_t.id == task_id, _t.owner == owner)
+    )
+    return Task(*row) if row else None
+
+
+async def request(db: AsyncEngine, owner: str, task_id: str) -> dict[str, Any] | None:
+    """What was submitted."""
+    row = await first(db, sa.select(_t.request).where(_t.id == task_id, _t.owner == owner))
+    return row.request if row else None
+
+
+async def page(
+    db: AsyncEngine,
+    owner: str,
+    *,
+    limit: int = 50,
+    after: tuple[datetime, str] | None = None,
+    state: str | None = None,
+    name: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> list[Task]:
+    """The newest first. `after`: (created_at, id) of the last task of the page before; `name` may
+    hold `*`.
+    """
+    query = (
+        sa.select(*_COLUMNS)
+        .where(_t.owner == owner)
+        .order_by(_t.created_at.desc(), _t.id.desc())
+        .limit(limit)
+    )
+    if after:
+        query = query.where(
+            sa.tuple_(_t.created_at, _t.id)
+            < sa.tuple_(
+                *[sa.literal(v, c.type) for v, c in zip(after, (_t.created_at, _t.id), strict=True)]
+            )
+        )
+    if state:
+        query = query.where(_t.state == state)
+    if name:
+        query = query.where(_t.name.like(_like(name), escape="\\"))
+    if since:
+        query = query.where(_t.created_at >= since)
+    if until:
+        query = query.where(_t.created_at < until)
+    async with db.connect() as connection:
+        return [Task(*row) for row in await connection.execute(query)]
+
+
+def _like(glob: str) -> str:
+    return glob.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_").replace("*", "%")
+
+
+async def kept_log(db: AsyncEngine, owner: str, task_id: str) -> list[wire.Event]:
+    """The events a final task keeps in its row (without the final one). A longer log lies in the
+    blob `Task.log_blob`.
+    """
+    async with db.connect() as connection:
+        log = (
+            await connection.execute(sa.select(_t.log).where(_t.id == task_id, _t.owner == owner))
+        ).scalar()
+    return [wire.Event(**event) for event in log or ()]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    id: str
+    owner: str
+    short: bool
+    priority: int
+    created_at: datetime
+
+
+_WAITING = [_t[name] for name in ("id", "owner", "short", "priority", "created_at")]
+
+
+async def waiting(db: AsyncEngine) -> list[Waiting]:
+    """All queued tasks; those of one owner and lane together, in the order they start in."""
+    query = (
+        sa.select(*_WAITING)
+        .where(_t.state == wire.QUEUED)
+        .order_by(_t.owner, _t.short, _t.priority.desc(), _t.created_at)
+    )
+    async with db.connect() as connection:
+        return [Waiting(*row) for row in await connection.execute(query)]
+
+
+async def heads(db: AsyncEngine, each: int = 20) -> list[Waiting]:
+    """Of every owner and lane the first few queued tasks: whatever Redis lost of a queue, some of
+    it is here.
+
+    Jumps through the index from one owner to the next; how many wait behind a head costs nothing.
+    """
+    async with db.connect() as connection:
+        return [Waiting(*row) for row in await connection.execute(_HEADS, {"each": each})]
+
+
+_HEADS = sa.text(
+    """WITH RECURSIVE lines AS (
+         (SELECT owner, short FROM tasks WHERE state = 'queued' ORDER BY owner, short LIMIT 1)
+         UNION ALL
+         SELECT next.* FROM lines, LATERAL (
+           SELECT owner, short FROM tasks
+           WHERE state = 'queued' AND (owner, short) > (lines.owner, lines.short)
+           ORDER BY owner, short LIMIT 1
+         ) AS next
+       )
+       SELECT head.* FROM lines, LATERAL (
+         SELECT id::text, owner, short, priority, created_at FROM tasks
+         WHERE state = 'queued' AND owner = lines.owner AND short = lines.short
+         ORDER BY priority DESC, created_at LIMIT :each
+       ) AS head"""
+)
+
+
+async def running_for_s(db: AsyncEngine, limit: int = 1000) -> list[float]:
+    """For how many seconds each of the running tasks, of all owners, has run."""
+    elapsed = sa.extract("epoch", sa.func.clock_timestamp() - _t.started_at)
+    async with db.connect() as connection:
+        rows = await connection.execute(
+            sa.select(elapsed)
+            .where(_t.state == wire.RUNNING, _t.started_at.is_not(None))
+            .limit(limit)
+        )
+        return [max(float(seconds), 0.0) for (seconds,) in rows]
+
+
+async def pace(db: AsyncEngine, owner: str) -> float | None:
+    """Mean seconds of running of the owner's last tasks: what an estimate of a waiting time rests
+    on.
+    """
+    last = sa.select(sa.extract("epoch", _t.completed_at - _t.started_at).label("seconds"))
+    last = (
+        last.where(_t.owner == owner, _t.started_at.is_not(None), _t.completed_at.is_not(None))
+        .order_by(_t.completed_at.desc())  # not by creation: a long queue would be read to its end
+        .limit(20)
+        .subquery()
+    )
+    async with db.connect() as connection:
+        seconds = (await connection.execute(sa.select(sa.func.avg(last.c.seconds)))).scalar()
+    return None if seconds is None else float(seconds)

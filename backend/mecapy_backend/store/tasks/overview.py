@@ -1,0 +1,71 @@
+"""Tasks of many users, for those who look after them: who, in which state, when. Nothing of what
+they hold is read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from mecapy_backend.store.tables import tasks, users
+
+_t, _u = tasks.c, users.c
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    task_id: str
+    name: str
+    status: str
+    user: str
+    user_name: str
+    organisation: str | None
+    priority: int
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+
+
+_COLUMNS = (
+    _t.id,
+    _t.name,
+    _t.state,
+    _t.owner,
+    _u.name,
+    _u.organisation,
+    _t.priority,
+    _t.created_at,
+    _t.started_at,
+    _t.completed_at,
+)
+
+
+async def page(
+    db: AsyncEngine,
+    organisation: str | None,
+    *,
+    user: str | None,
+    state: str | None,
+    before: datetime | None,
+    limit: int,
+) -> list[Seen]:
+    """The newest first. `organisation` None: of all and none."""
+    query = (
+        sa.select(*_COLUMNS)
+        .join_from(tasks, users, _t.owner == _u.id)
+        .order_by(_t.created_at.desc(), _t.id)
+        .limit(limit)
+    )
+    if organisation is not None:
+        query = query.where(_u.organisation == organisation)
+    if user:
+        query = query.where(_t.owner == user)
+    if state:
+        query = query.where(_t.state == state)
+    if before:
+        query = query.where(_t.created_at < before)
+    async with db.connect() as connection:
+        return [Seen(*row) for row in await connection.execute(query)]

@@ -1,0 +1,218 @@
+"""The state machine: every change of a task's state is one conditional statement here, and no row
+back is an answer.
+
+    queued ──start──▸ running ──finish──▸ completed | failed | cancelled
+       ▴──── requeue / expired ───┘
+    queued ──cancel──▸ cancelled ◂── start, where the owner is disabled
+
+Its first step is in `submission`, reading in `lookup`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from mecapy_backend.store.database import first
+from mecapy_backend.store.tables import blobs, counts, tasks, users
+from mecapy_backend.store.tasks.leases import run_out, without_waiting
+from mecapy_jupyter import wire
+
+_t = tasks.c
+_now = sa.func.now()
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    task_id: str
+    owner: str
+    attempt: int
+    request: dict[str, Any]
+    created_at: datetime
+    losses: int = 0
+    earlier: tuple[str, ...] = ()  # why each attempt before this one ended
+    short: bool = False
+    barred: bool = False  # not started at all: its owner is disabled
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAnswer:
+    state: (
+        str  # now: `cancelled` at once for a queued task, `running` while its worker is being told
+    )
+    ended: bool  # this call ended it
+
+
+async def start(db: AsyncEngine, task_id: str, worker_id: str, lease_s: float) -> Started | None:
+    """queued → running, with the next attempt's number. None: cancelled, forgotten, or taken by
+    another worker.
+
+    A task of a disabled owner is cancelled instead, and `barred`: whoever disabled them may have
+    missed it on its way here.
+    """
+    row = await first(db, _START, {"task": task_id, "by": worker_id, "lease_s": lease_s})
+    if row is None:
+        return None
+    return Started(
+        task_id,
+        row.owner,
+        row.attempt,
+        row.request,
+        row.created_at,
+        row.losses,
+        _reasons(row.earlier),
+        row.short,
+        row.barred,
+    )
+
+
+async def finish(
+    db: AsyncEngine,
+    task_id: str,
+    attempt: int,
+    outcome: wire.Outcome,
+    log: Sequence[wire.Event] = (),
+    log_blob: str = "",
+    cpu_s: float = 0.0,
+) -> bool:
+    """running → the outcome's final state. False: this attempt no longer counts (its lease ran out,
+    or the task was forgotten).
+    """
+    digests = list(outcome.payload.digests if outcome.payload else ()) + (
+        [log_blob] if log_blob else []
+    )
+    new = {
+        "state": outcome.state,
+        "outcome": outcome.as_json(),
+        "log": [asdict(event) for event in log],
+        "log_blob": log_blob,
+        "cpu_s": cpu_s,
+    }
+    values = {"task": task_id, "number": attempt} | {
+        f"new_{name}": value for name, value in new.items()
+    }
+    if digests:
+        values |= {"new_digests": digests, "named": sorted(set(digests))}
+    return await first(db, _FINISH[bool(digests)], values) is not None
+
+
+async def cancel(db: AsyncEngine, owner: str, task_id: str) -> CancelAnswer | None:
+    """queued → cancelled at once; a running task is marked, its worker ends it. None: no such task.
+    Final tasks stay as they are.
+    """
+    queued = _t.state == wire.QUEUED
+    outcome = sa.literal(wire.Outcome(wire.CANCELLED).as_json(), _t.outcome.type)
+    change = sa.update(tasks).where(
+        _t.id == task_id, _t.owner == owner, _t.state.in_([wire.QUEUED, wire.RUNNING])
+    )
+    change = change.values(
+        cancel_requested=True,
+        state=sa.case((queued, wire.CANCELLED), else_=_t.state),
+        completed_at=sa.case((queued, _now), else_=None),
+        outcome=sa.case((queued, outcome), else_=_t.outcome),
+    )
+    if row := await first(db, change.returning(_t.state)):
+        return CancelAnswer(row.state, row.state == wire.CANCELLED)
+    row = await first(db, sa.select(_t.state).where(_t.id == task_id, _t.owner == owner))
+    return CancelAnswer(row.state, False) if row else None
+
+
+def _reasons(earlier: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    return tuple(str(attempt["why"]) for attempt in earlier)
+
+
+async def forget(db: AsyncEngine, owner: str, task_id: str) -> list[str] | None:
+    """Delete a task in any state; the digests it named. None: no such task. A worker that runs it
+    loses its lease. It stays counted.
+    """
+    row = await first(db, _FORGET, {"task": task_id, "by": owner})
+    return None if row is None else sorted(set(row.digests))
+
+
+# The two statements of every task are built once: building and keying them anew took longer than
+# PostgreSQL does.
+
+
+def _start_statement() -> Any:
+    """Of `task`, by worker `by`, for `lease_s`."""
+    asked = (
+        sa.select(users.c.id)
+        .join(tasks, _t.owner == users.c.id)
+        .where(_t.id == sa.bindparam("task"), users.c.disabled)
+        .cte("asked")
+    )
+    barred = sa.exists(sa.select(asked.c.id))
+    cancelled = sa.literal(wire.Outcome(wire.CANCELLED).as_json(), _t.outcome.type)
+    change = sa.update(tasks).where(
+        _t.id == sa.bindparam("task"), _t.state == wire.QUEUED, without_waiting
+    )
+    change = change.values(
+        state=sa.case((barred, wire.CANCELLED), else_=wire.RUNNING),
+        attempt=_t.attempt + sa.case((barred, 0), else_=1),
+        worker=sa.bindparam("by"),
+        started_at=_now,
+        lease_until=run_out(sa.bindparam("lease_s", type_=sa.Float)),
+        completed_at=sa.case((barred, _now)),
+        outcome=sa.case((barred, cancelled)),
+    )
+    about = _t.owner, _t.attempt, _t.request, _t.created_at, _t.losses, _t.earlier, _t.short
+    return change.returning(*about, (_t.state == wire.CANCELLED).label("barred"))
+
+
+def _finish_statement(*, with_blobs: bool) -> Any:
+    """Of attempt `number` of `task`; with the digests it adds, and the same without doubles as
+    `named`.
+    """
+    new = {
+        name: sa.bindparam(f"new_{name}", type_=_t[name].type)
+        for name in ("state", "outcome", "log", "log_blob", "cpu_s")
+    }
+    change = sa.update(tasks).where(
+        _t.id == sa.bindparam("task"),
+        _t.state == wire.RUNNING,
+        _t.attempt == sa.bindparam("number"),
+    )
+    change = change.values(**new, completed_at=_now, lease_until=None)
+    if not with_blobs:
+        return change.returning(_t.id)
+    added, named = (sa.bindparam(name, type_=ARRAY(sa.Text)) for name in ("new_digests", "named"))
+    done = (
+        change.values(digests=sa.func.array_cat(_t.digests, added)).returning(_t.owner).cte("done")
+    )
+    rows = insert(blobs).from_select(
+        ["owner", "digest"], sa.select(done.c.owner, sa.func.unnest(named))
+    )
+    rows = rows.on_conflict_do_update(
+        index_elements=["owner", "digest"], set_={"used_at": sa.func.clock_timestamp()}
+    )
+    return rows.returning(blobs.c.digest)
+
+
+def _forget_statement() -> Any:
+    """Of `task`, if `by` owns it. What had not ended counts as cancelled."""
+    gone = sa.delete(tasks).where(_t.id == sa.bindparam("task"), _t.owner == sa.bindparam("by"))
+    gone = gone.returning(_t.owner, _t.state, _t.completed_at, _t.digests).cte("gone")
+    month = sa.cast(
+        sa.func.date_trunc(
+            "month", sa.func.timezone("UTC", sa.func.coalesce(gone.c.completed_at, _now))
+        ),
+        sa.Date,
+    )
+    state = sa.case((gone.c.completed_at.is_(None), wire.CANCELLED), else_=gone.c.state)
+    counted = insert(counts).from_select(
+        ["owner", "month", "state", "tasks"], sa.select(gone.c.owner, month, state, 1)
+    )
+    more = {"tasks": counts.c.tasks + counted.excluded.tasks}
+    counted = counted.on_conflict_do_update(index_elements=["owner", "month", "state"], set_=more)
+    return sa.select(gone.c.digests).add_cte(counted.cte("counted"))
+
+
+_START = _start_statement()
+_FORGET = _forget_statement()
+_FINISH = {with_blobs: _finish_statement(with_blobs=with_blobs) for with_blobs in (False, True)}

@@ -1,0 +1,42 @@
+"""What a page says to a kernel that is busy with a cell: messages on Jupyter's control channel,
+read in a thread of its own.
+
+A widget's ordinary message waits until the cell has ended. Ours is of a type of its own, with a
+listener's name and a word. Where the kernel or the page has no such channel nothing comes, and the
+button that would need it is not shown.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any, cast
+
+MESSAGE = "mecapy_request"
+_listeners: dict[str, Callable[[str], None]] = {}
+
+
+def listen(kernel: Any, hear: Callable[[str], None]) -> str:
+    """Call `hear` with each word that is said to the name this returns. Empty: this kernel cannot
+    be reached so.
+    """
+    handlers = getattr(kernel, "control_handlers", None)
+    if not isinstance(handlers, dict) or getattr(kernel, "control_thread", None) is None:
+        return ""
+    cast("dict[str, Any]", handlers)[MESSAGE] = _handle
+    name = uuid.uuid4().hex
+    _listeners[name] = hear
+    return name
+
+
+def forget(name: str) -> None:
+    _listeners.pop(name, None)
+
+
+def _handle(_stream: object, _identities: object, message: dict[str, Any]) -> None:
+    """A message of the page. What names no listener of ours is nobody's."""
+    content = message.get("content")
+    said = cast("dict[str, Any]", content) if isinstance(content, dict) else {}
+    hear = _listeners.get(str(said.get("listener")))
+    if hear is not None and isinstance(said.get("word"), str):
+        hear(said["word"])

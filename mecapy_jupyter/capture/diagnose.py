@@ -1,0 +1,230 @@
+"""Why a variable cannot travel, in a sentence that names the part and what to do; and about how
+large a variable is.
+
+Runs no code of the value but what pickling it runs anyway, and stops after a bounded search.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, cast
+
+from mecapy_jupyter.capture.parts import Part, attributes, parts, reduced
+from mecapy_jupyter.capture.unpicklable import Kind, kind_of
+from mecapy_jupyter.shared.errors import CannotSend, MecapyError
+from mecapy_jupyter.travel.pickling import payload
+
+Pickle = Callable[[object], object]
+"""Pickles a value as it would be sent, and raises what pickling raises."""
+
+SEND_BYTES = 1_000_000_000
+"""A variable larger than this is not sent: the cell would rather make it itself."""
+
+_SEARCH_S, _ATTEMPTS, _DEPTH, _CHUNK = 3.0, 600, 40, 8
+_WALK_ITEMS, _SAMPLE = 20_000, 500
+
+
+def trouble(value: object, name: str, pickler: Pickle) -> str:
+    """Why `value` cannot travel; empty when it can. A MecapyError of pickling speaks for itself and
+    passes.
+    """
+    return "" if _failure(value, pickler) is None else why(value, name, pickler)
+
+
+def why(value: object, name: str, pickler: Pickle) -> str:
+    """One sentence about a value that cannot be pickled: the path to the part, what that is, what
+    to do.
+    """
+    path, part, kind, failure = _Search(pickler).find(value, name)
+    if kind is None and _too_deep(failure):
+        kind = Kind("nested too deeply", "flatten it, or build it inside the cell")
+    if kind is None and isinstance(failure, MemoryError):
+        kind = Kind(
+            "too large to be packed in this machine's memory",
+            "send a part of it, or make it inside the cell",
+        )
+    of = type(part)
+    named = (
+        of.__qualname__
+        if of.__module__ in ("builtins", "__main__")
+        else f"{of.__module__}.{of.__qualname__}"
+    )
+    if kind is None:
+        kind = Kind(
+            f"an object that says {str(failure)[:200]!r} when it is pickled",
+            "build it inside the cell, or send the data it is made of",
+        )
+    subject = "it" if path == name else f"`{path}`"
+    return (
+        f"the variable `{name}` cannot travel to the worker: {subject} is {kind.what} (type "
+        f"{named}); {kind.advice}"
+    )
+
+
+def can_travel(value: object, namespace: dict[str, Any]) -> bool:
+    """Whether pickling works; for a caller that sends all it can."""
+    try:
+        payload.pack([value], namespace)
+    except Exception:
+        return False
+    return True
+
+
+def _failure(value: object, pickler: Pickle) -> Exception | None:
+    try:
+        pickler(value)
+    except MecapyError:
+        raise
+    except Exception as failure:
+        return failure
+    return None
+
+
+def _too_deep(failure: Exception | None) -> bool:
+    return isinstance(failure, RecursionError) or isinstance(
+        failure and failure.__cause__, RecursionError
+    )
+
+
+class _Search:
+    """Goes from a value that fails into the first part of it that fails, until no part does.
+    Bounded in time and attempts.
+    """
+
+    def __init__(self, pickler: Pickle) -> None:
+        self._pickler, self._attempts, self._end = pickler, _ATTEMPTS, time.monotonic() + _SEARCH_S
+        self._on_path = set[int]()
+
+    def find(self, value: object, path: str) -> tuple[str, object, Kind | None, Exception | None]:
+        failure = _failure(value, self._pickler)
+        for _ in range(0 if _too_deep(failure) else _DEPTH):
+            self._on_path.add(id(value))
+            if (kind := kind_of(value)) is not None:
+                return path, value, kind, failure
+            step = self._failing(parts(value)) or self._failing(reduced(value))
+            if step is None:
+                break
+            label, value, failure = step
+            path += label
+        return path, value, kind_of(value), failure
+
+    def _failing(self, candidates: Iterator[Part]) -> tuple[str, object, Exception | None] | None:
+        """The first part that fails. Parts are tried together first, so that a long list costs few
+        attempts.
+        """
+        chunk_size, new = _CHUNK, (part for part in candidates if id(part[1]) not in self._on_path)
+        while chunk := list(islice(new, chunk_size)):
+            if (
+                self._try([part for _, part in chunk]) is not None
+                and (found := self._within(chunk)) is not None
+            ):
+                return found
+            if self._spent():
+                return None
+            chunk_size *= 4
+        return None
+
+    def _within(self, chunk: list[Part]) -> tuple[str, object, Exception | None] | None:
+        while len(chunk) > 1 and not self._spent():
+            half = chunk[: len(chunk) // 2]
+            chunk = (
+                half
+                if self._try([part for _, part in half]) is not None
+                else chunk[len(chunk) // 2 :]
+            )
+        label, part = chunk[0]
+        failure = self._try(part)
+        return (label, part, failure) if failure is not None else None
+
+    def _try(self, value: object) -> Exception | None:
+        self._attempts -= 1
+        return _failure(value, self._pickler)
+
+    def _spent(self) -> bool:
+        return self._attempts <= 0 or time.monotonic() > self._end
+
+
+def check_sizes(values: Mapping[str, Any], limit_bytes: int = SEND_BYTES) -> None:
+    """Raises CannotSend, naming the variable, before anything too large to send is packed."""
+    for name, value in values.items():
+        size = size_estimate(value)
+        if size > limit_bytes:
+            raise CannotSend(
+                f"the variable `{name}` is about {size / 1e9:.1f} GB, more than the "
+                f"{limit_bytes / 1e9:.1f} GB a variable may have "
+                "on its way to the worker; make or read it inside the cell, send a part of it, or "
+                "name what to send with `-i`"
+            )
+
+
+def size_estimate(value: object) -> int:
+    """About how many bytes a value holds. Looks at a bounded number of parts; of a long container,
+    at a sample.
+    """
+    seen = set[int]()
+    total, budget = 0.0, _WALK_ITEMS
+    todo: list[tuple[object, float]] = [(value, 1.0)]
+    while todo and budget:
+        part, weight = todo.pop()
+        budget -= 1
+        if id(part) in seen or issubclass(type(part), (type, type(sys))):
+            continue
+        seen.add(id(part))
+        own = _own_bytes(part)
+        total += weight * (own if own is not None else sys.getsizeof(part, 64))
+        if own is None:
+            inside, scale = _sample(part)
+            todo.extend((item, weight * scale) for item in inside)
+    return int(total)
+
+
+def _own_bytes(value: object) -> int | None:
+    """The size of data that knows it; None for anything else."""
+    if isinstance(value, (bytes, bytearray, str)):
+        return len(value)
+    if value is None or type(value) in (
+        bool,
+        int,
+        float,
+        complex,
+    ):  # most of what a notebook holds: not worth a look inside
+        return sys.getsizeof(value)
+    if isinstance(value, memoryview):
+        return value.nbytes
+    kind, known = type(value), cast(Any, value)
+    match (
+        str(kind.__module__).partition(".")[0],
+        kind.__name__,
+    ):  # sympy makes classes that have None there
+        case "numpy" | "cupy" | "jaxlib" | "torch" | "pyarrow" | "dask", _ if hasattr(
+            kind, "nbytes"
+        ):
+            return (
+                int(known.nbytes)
+                if not str(getattr(known, "dtype", "")).startswith("object")
+                else None
+            )
+        case "pandas", "DataFrame":
+            return int(known.memory_usage(deep=False).sum())
+        case "pandas", _ if hasattr(kind, "nbytes"):
+            return int(known.nbytes)
+        case "polars", "DataFrame":
+            return int(known.estimated_size())
+        case _:
+            return None
+
+
+def _sample(value: object) -> tuple[list[object], float]:
+    """Parts to look into, and how many each stands for."""
+    if isinstance(value, (dict, list, tuple, set, frozenset)):
+        items = cast(
+            "Iterable[object]",
+            cast("dict[object, object]", value).values() if isinstance(value, dict) else value,
+        )
+        count = len(cast("list[object]", value))
+        taken = list(islice(items, _SAMPLE))
+        return taken, max(1.0, count / max(1, len(taken)))
+    return [part for _, part in islice(attributes(value), _SAMPLE)], 1.0

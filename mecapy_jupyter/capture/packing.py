@@ -1,0 +1,56 @@
+"""Values packed for the way to a worker, or one sentence about which of them cannot travel and why."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from mecapy_jupyter.capture import diagnose
+from mecapy_jupyter.shared import errors
+from mecapy_jupyter.travel.environment import prelude
+from mecapy_jupyter.travel.pickling import payload, pickler
+
+
+def main_namespace() -> dict[str, Any]:
+    """The namespace whose functions travel as members of the task's own: the script's or the
+    notebook's.
+    """
+    return sys.modules["__main__"].__dict__
+
+
+def pack(
+    values: Mapping[str, Any],
+    namespace: dict[str, Any],
+    words: Sequence[str],
+    imports: Sequence[str],
+    secret_in: Callable[[bytes], bool] = lambda _: False,
+) -> payload.Packed:
+    """Raises CannotSend, which names the variable and the part. `words`, `imports`: as for
+    `prelude.make`. The text of a cell that has a secret in it stays here.
+    """
+    diagnose.check_sizes(values)
+    cells = set[str]()
+
+    def around(own: list[str]) -> dict[str, Any]:
+        made = prelude.make(own, values, words, imports, cells)
+        return made | {
+            "cells": {
+                name: cell
+                for name, cell in made["cells"].items()
+                if not secret_in("".join(cell[1]).encode())
+            }
+        }
+
+    try:
+        return payload.pack([pickler.by_name(values)], namespace, prelude=around, cells=cells)
+    except errors.MecapyError:
+        raise
+    except Exception as trouble:
+        for name, value in values.items():
+            sentence = diagnose.trouble(value, name, lambda part: payload.pack([part], namespace))
+            if sentence:
+                raise errors.CannotSend(sentence) from trouble
+        raise errors.CannotSend(
+            f"the cell's inputs cannot travel to the worker: {trouble}"
+        ) from trouble

@@ -1,0 +1,114 @@
+"""Errors as the notebook shows them: the cell's own lines, and none of the machinery between the
+cell and the worker.
+
+IPython asks an exception that has `_render_traceback_` for its lines instead of rendering the stack
+itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import linecache
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from mecapy_jupyter.cells.ipython_types import Shell
+from mecapy_jupyter.travel.pickling import tracebacks
+
+
+def show_as(exception: BaseException, lines: Sequence[str]) -> BaseException:
+    """Let IPython show `lines` for this exception."""
+    with contextlib.suppress(
+        AttributeError, TypeError
+    ):  # an exception class with __slots__ is shown the long way
+        exception._render_traceback_ = lambda: list(lines)  # pyright: ignore[reportAttributeAccessIssue]
+    return exception
+
+
+def show_group_as(shell: Any, group: BaseException, lines: Sequence[str]) -> None:
+    """IPython prints an exception group with the stack above it, and asks for no other rendering:
+    print `lines` instead.
+    """
+
+    def show(*args: Any, **kwargs: Any) -> None:
+        del shell.showtraceback
+        if sys.exc_info()[1] is group:
+            print("".join(lines), file=sys.stderr)
+        else:  # the notebook caught the group; this is another error
+            shell.showtraceback(*args, **kwargs)
+
+    shell.showtraceback = show
+
+
+def plain(exception: BaseException) -> BaseException:
+    """Let IPython show an error of ours as one sentence."""
+    return show_as(exception, [f"{type(exception).__name__}: {exception}"])
+
+
+class CellSource:
+    """This cell as IPython knows it: its file name in tracebacks, and its lines, where line 1 is
+    the `%%mecapy` line, if it has one.
+    """
+
+    def __init__(self, shell: Shell, header: str, body: str, number: int) -> None:
+        self.header, self.body, self.number, self._shell = header, body, number, shell
+        self.text = f"{header}\n{body}" if header else body
+        self._above = 1 if header else 0
+        self.filename: str = shell.compile.cache(self.text, number, raw_code=self.text)
+
+    def rename(self, filename: str) -> str:
+        """The worker's name for a part of this cell that a magic ran → ours; other files keep
+        theirs, as the other cells of a terminal, which are called alike.
+        """
+        return (
+            self.filename
+            if filename.startswith("<ipython-input-") and filename not in linecache.cache
+            else filename
+        )
+
+    def syntax_error(self, error: SyntaxError) -> NoReturn:
+        """Raise it as if the cell had been run here. `error` was found in the body."""
+        lineno = (error.lineno or 1) + self._above
+        end = error.end_lineno + self._above if error.end_lineno else error.end_lineno
+        moved = type(error)(
+            error.msg,
+            (self.filename, lineno, error.offset, self._line(lineno), end, error.end_offset),
+        )
+        _show_without_stack(self._shell)
+        raise moved from None
+
+    def name_error(self, name: str, line: int) -> NoReturn:
+        """Raise the NameError that body line `line` would raise."""
+        error = NameError(f"name {name!r} is not defined", name=name)
+        self.raise_at(error, line + self._above)
+
+    def raise_at(self, error: BaseException, lineno: int) -> NoReturn:
+        """Raise `error` as if line `lineno` of this cell had raised it."""
+        raise self.at(error, lineno) from None
+
+    def at(self, error: BaseException, lineno: int) -> BaseException:
+        """`error`, shown as if line `lineno` of this cell had raised it."""
+        error = error.with_traceback(tracebacks.at(self.filename, lineno))
+        return show_as(
+            error,
+            self._shell.InteractiveTB.structured_traceback(
+                type(error), error, error.__traceback__, tb_offset=0
+            ),
+        )
+
+    def _line(self, lineno: int) -> str:
+        lines = self.text.splitlines()
+        return lines[lineno - 1] + "\n" if lineno <= len(lines) else ""
+
+
+def _show_without_stack(shell: Any) -> None:
+    """Once: IPython shows a SyntaxError raised while a cell runs with the stack above it, and asks
+    for no other rendering.
+    """
+
+    def show(filename: str | None = None, running_compiled_code: bool = False) -> None:
+        del shell.showsyntaxerror
+        shell.showsyntaxerror(filename)
+
+    shell.showsyntaxerror = show

@@ -1,0 +1,104 @@
+"""`--dry-run`: exactly what would travel with a cell, and whether it can; nothing is sent and no
+stack is started.
+
+It packs as `client` does (`packing`) and checks as `prepared` does (`preflight`).
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mecapy_jupyter.capture import diagnose, packing
+from mecapy_jupyter.cells import history, preflight
+from mecapy_jupyter.cells.prepared import Prepared
+from mecapy_jupyter.client import config
+from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.shared import errors, units
+from mecapy_jupyter.travel.environment import files
+from mecapy_jupyter.travel.pickling import payload
+
+
+def describe(prepared: Prepared) -> str:
+    """The lines to print. Raises what sending would raise."""
+    packed = packing.pack(
+        prepared.values, prepared.shell.user_ns, prepared.words, sorted(prepared.names.imports)
+    )
+    count, total = len(prepared.variables), packed.size_bytes
+    plural = "" if count == 1 else "s"
+    lines = [
+        f"would send {count} variable{plural}, {units.size(total)} in all (less what the store "
+        f"has already):"
+    ]
+    lines += [
+        *_variables(prepared.variables),
+        *_around(packed.prelude or {}),
+        *_files(*prepared.values.get(files.SLOT, (".", {}))),
+    ]
+    wanted = prepared.options.outputs
+    back = ", ".join(sorted(prepared.names.binds) if wanted is None else wanted) or "nothing"
+    kept = f"; files {', '.join(prepared.options.keep)}" if prepared.options.keep else ""
+    lines += [
+        f"would bring back: {back}, and inputs it changes in place{kept}",
+        *_fit(prepared, packed),
+    ]
+    if past := history.said(history.runs(prepared.key.text)):
+        lines.append(f"time: {past}")
+    return "\n".join(lines)
+
+
+def _variables(values: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in values.items():
+        size = (
+            "by name"
+            if isinstance(value, types.ModuleType)
+            else units.size(diagnose.size_estimate(value))
+        )
+        yield f"  {name:<20} {type(value).__name__:<16} {size:>14}"
+
+
+def _around(prelude: Mapping[str, Any]) -> Iterator[str]:
+    own = [
+        f"{module['name']} ({units.size(len(module['source']))})"
+        for module in prelude.get("modules", ())
+    ]
+    if own:
+        yield f"  own modules: {', '.join(own)}"
+    if prelude.get("imports"):
+        yield f"  imported before it starts: {', '.join(prelude['imports'])}"
+    if cells := prelude.get("cells"):
+        said = [f"In[{number}]" if number else name for name, (number, _) in cells.items()]
+        yield f"  text of the cells of its functions: {', '.join(said)}"
+    if ambient := prelude.get("ambient"):
+        named = [
+            f"{kind} ({', '.join(ambient[kind])})" if kind == "environment" else kind
+            for kind in ambient
+            if ambient[kind] != {}
+        ]
+        yield f"  state: {', '.join(named)}"
+
+
+def _files(start: str, found: files.Files) -> Iterator[str]:
+    if start != ".":
+        yield f"  begins in the task's folder {start}"
+    if found:
+        sizes = {name: units.size(content.raw().nbytes) for name, content in found.items()}
+        yield f"  files: {', '.join(f'{name} ({size})' for name, size in sizes.items())}"
+
+
+def _fit(prepared: Prepared, packed: payload.Packed) -> Iterator[str]:
+    try:
+        at = config.resolve(start=False)
+        there = preflight.workers(Gateway(at.url, at.token))
+    except errors.MecapyError as unknown:
+        yield f"workers: not asked ({unknown})"
+        return
+    prepared.fits(packed, there)
+    modules = {
+        name.partition(".")[0] for name in (*packed.modules, *prepared.names.imports)
+    } & there.packages.keys()
+    used = sorted({" ".join(there.packages[name]) for name in modules if there.packages[name][0]})
+    yield f"workers: Python {' and '.join(there.python) or 'not known yet'}" + (
+        f"; {', '.join(used)}" if used else ""
+    )

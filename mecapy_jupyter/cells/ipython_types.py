@@ -1,0 +1,78 @@
+"""What MecaPy uses of the notebook's IPython, as types: IPython's own say too little. Holds no code
+that runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+
+class Publisher(Protocol):
+    """Where displays go."""
+
+    def publish(
+        self, data: dict[str, Any], metadata: dict[str, Any] | None = None, **more: Any
+    ) -> None: ...
+
+    def clear_output(self, wait: bool = False) -> None: ...
+
+
+class ResultHook(Protocol):
+    """Shows the value of a cell as Out[n] and remembers it."""
+
+    @property
+    def prompt_count(self) -> int: ...
+
+    def start_displayhook(self) -> None: ...
+
+    def write_output_prompt(self) -> None: ...
+
+    def write_format_data(
+        self, format_dict: dict[str, Any], md_dict: dict[str, Any] | None = None
+    ) -> None: ...
+
+    def log_output(self, format_dict: dict[str, Any]) -> None: ...
+
+    def finish_displayhook(self) -> None: ...
+
+    def check_for_underscore(self) -> None: ...
+
+    def update_user_ns(self, result: Any) -> None: ...
+
+    def fill_exec_result(self, result: Any) -> None: ...
+
+
+class Compiler(Protocol):
+    """Knows the sources of all cells."""
+
+    flags: int
+
+    def cache(self, transformed_code: str, number: int = 0, raw_code: str | None = None) -> str: ...
+
+
+class Shell(Protocol):
+    """The notebook's InteractiveShell. `user_ns`: its variables."""
+
+    user_ns_hidden: dict[str, Any]
+    InteractiveTB: Any
+
+    @property
+    def user_ns(self) -> dict[str, Any]: ...
+
+    @property
+    def compile(self) -> Compiler: ...
+
+    @property
+    def displayhook(self) -> ResultHook: ...
+
+    @property
+    def display_pub(self) -> Publisher: ...
+
+    def transform_cell(self, raw_cell: str) -> str: ...
+
+    def showsyntaxerror(self, filename: str | None = None) -> None: ...
+
+    def register_magic_function(
+        self, func: Callable[..., Any], magic_kind: str = "line", magic_name: str | None = None
+    ) -> None: ...

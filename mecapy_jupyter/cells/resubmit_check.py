@@ -1,0 +1,85 @@
+"""The same cell again while its task lives: ask before submitting it twice, and take the task up
+instead.
+
+After a restart of the kernel this is how one comes back.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import Any
+
+from IPython.core.error import StdinNotImplementedError
+
+from mecapy_jupyter import wire
+from mecapy_jupyter.cells import submitter
+from mecapy_jupyter.cells.prepared import Prepared
+from mecapy_jupyter.client.client import Client
+from mecapy_jupyter.client.task import Task
+from mecapy_jupyter.shared import errors
+from mecapy_jupyter.shared.units import clock
+
+
+def taken_up(client: Client, prepared: Prepared) -> Task | None:
+    """The cell's living task, if there is one and nobody wants a second; None: submit it.
+
+    Where nobody can be asked, only what a kernel that is gone left behind is taken up: the same
+    text in the same folder may be another run's, with other inputs.
+    """
+    task_id = prepared.key.last_task()
+    found = _look(client, task_id) if task_id else None
+    if found is None:
+        return None
+    short, since = task_id[:8], _since(found)
+    if found["status"] in wire.FINAL:
+        prepared.key.forget(task_id)
+        if found["status"] == wire.COMPLETED:
+            print(
+                f"mecapy: this cell's last task ended unseen, after {since}; `%mecapy attach "
+                f"{short}` brings it home"
+            )
+        return None
+    answer = _ask(
+        f"This cell's task {short} is still {found['status']} ({since}). Submit it a second time? "
+        f"[y/N] "
+    )
+    if answer or (answer is None and not _left_behind(prepared, task_id)):
+        return None
+    prepared.key.submitted(task_id, prepared.variables)
+    print(
+        f"mecapy: this cell's task {short} is still {found['status']} ({since}): attached to it, "
+        f"nothing was submitted"
+    )
+    return client.attach(task_id, found["name"], prepared.shell.user_ns)
+
+
+def _look(client: Client, task_id: str) -> dict[str, Any] | None:
+    try:
+        return client.gateway.get(f"/tasks/{task_id}")
+    except (errors.NotFound, errors.Refused):  # forgotten, or another gateway's
+        return None
+
+
+def _left_behind(prepared: Prepared, task_id: str) -> bool:
+    """Whether it is this cell's, with the same inputs, of a kernel that is gone."""
+    by = prepared.key.submitter(task_id)
+    return submitter.gone(by) and submitter.same_inputs(by, prepared.variables)
+
+
+def _since(task: dict[str, Any]) -> str:
+    began = datetime.fromisoformat(task["started_at"] or task["created_at"])
+    ended = (
+        datetime.fromisoformat(task["completed_at"]) if task["completed_at"] else datetime.now(UTC)
+    )
+    return clock((ended - began).total_seconds())
+
+
+def _ask(question: str) -> bool | None:
+    """Yes or no; None where nobody can be asked."""
+    if os.environ.get("MECAPY_NONINTERACTIVE"):
+        return None
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except (StdinNotImplementedError, EOFError, OSError):
+        return None

@@ -1,0 +1,195 @@
+"""Blobs between this process and the store: by the disk both share, else over HTTP; what is there
+is not sent again.
+
+On the gateway's own machine a buffer is written once, into a folder of the store, which hashes it
+and gives it its name; a blob comes from its file.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import tempfile
+import uuid
+import weakref
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from mecapy_jupyter.client import presigned
+from mecapy_jupyter.client.http import Elsewhere, Gateway
+from mecapy_jupyter.shared import errors
+from mecapy_jupyter.travel.pickling import buffer_file, known_blobs
+
+_PARALLEL = 4
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Folders of the store that we reach without HTTP."""
+
+    incoming: Path
+    blobs: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The digests of what was to be there, in order, and how many bytes had to travel for it.
+
+    `believed`: those that were in a store before and that this one was not asked about. Naming them
+    in a task asks it; should the answer be that they are not there, `complete` sends them.
+    """
+
+    digests: tuple[str, ...]
+    sent_bytes: int
+    believed: Mapping[str, memoryview] = field(default_factory=dict[str, memoryview], compare=False)
+
+
+_places: weakref.WeakKeyDictionary[Gateway, Place | None] = weakref.WeakKeyDictionary()
+
+
+def send(gateway: Gateway, parts: Sequence[Any]) -> Sent:
+    """See to it that the store has each of these buffers, but for those it is believed to have."""
+    views = [memoryview(part).cast("B") for part in parts]
+    names = [known_blobs.digest_of(view) if view.nbytes else None for view in views]
+    believed = {name: view for name, view in zip(names, views, strict=True) if name}
+    asked: dict[str, memoryview] = {}
+    for number, view in enumerate(views):
+        if names[number] is None and view.nbytes and known_blobs.in_map(view):
+            names[number] = digest = known_blobs.digest(view)
+            asked[digest] = view
+    unknown = [number for number, name in enumerate(names) if name is None]
+    digests, left = _leave_or_hash(gateway, [views[number] for number in unknown])
+    for number, digest in zip(unknown, digests, strict=True):
+        names[number] = digest
+    new = {digest: views[number] for number, digest in zip(unknown, digests, strict=True)}
+    sent_bytes = (
+        sum(view.nbytes for view in new.values()) + complete(gateway, asked)
+        if left
+        else complete(gateway, asked | new)
+    )
+    return Sent(tuple(name or "" for name in names), sent_bytes, believed)
+
+
+def _leave_or_hash(gateway: Gateway, views: Sequence[memoryview]) -> tuple[list[str], bool]:
+    """The digests of buffers of which nothing is known yet, and whether they are in the store by
+    now. From here on they are known.
+    """
+    guarded = [known_blobs.begin(view) for view in views]
+    left = _leave(gateway, views)
+    digests = [known_blobs.hashed(view) for view in views] if left is None else left
+    for view, digest, noted in zip(views, digests, guarded, strict=True):
+        if noted:
+            known_blobs.remember(view, digest)
+    return digests, left is not None
+
+
+def complete(gateway: Gateway, wanted: Mapping[str, memoryview]) -> int:
+    """Upload what is missing of this; how many bytes that were."""
+    if not wanted:
+        return 0
+    asked = [{"digest": digest, "size": view.nbytes} for digest, view in wanted.items()]
+    missing: list[dict[str, str]] = gateway.post("/blobs/missing", {"digests": asked})["missing"]
+    if missing and _leave(gateway, [wanted[blob["digest"]] for blob in missing]) is None:
+        _upload(
+            gateway, [(blob["digest"], blob["url"], wanted[blob["digest"]]) for blob in missing]
+        )
+    return sum(wanted[blob["digest"]].nbytes for blob in missing)
+
+
+def _upload(gateway: Gateway, blobs: Sequence[tuple[str, str, memoryview]]) -> None:
+    """Small ones beside each other; large ones one by one, each in parts beside each other."""
+    large = [blob for blob in blobs if blob[2].nbytes > presigned.WHOLE_BYTES]
+    with concurrent.futures.ThreadPoolExecutor(_PARALLEL) as uploads:
+        started = [
+            uploads.submit(presigned.put, gateway, *blob)
+            for blob in blobs
+            if blob[2].nbytes <= presigned.WHOLE_BYTES
+        ]
+        for upload in started:
+            upload.result()
+    for blob in large:
+        presigned.put(gateway, *blob)
+
+
+def _leave(gateway: Gateway, views: Sequence[memoryview]) -> list[str] | None:
+    """Write buffers where the gateway takes them over; their digests, which the store found. None:
+    not possible here.
+    """
+    place = _place(gateway)
+    if place is None:
+        return None
+    names = [uuid.uuid4().hex for _ in views]
+    try:
+        for name, view in zip(names, views, strict=True):
+            buffer_file.write(str(place.incoming / name), view)
+        taken: list[dict[str, str]] = (
+            gateway.post("/blobs/take", {"files": names})["taken"] if names else []
+        )
+        return [blob["digest"] for blob in taken]
+    except (OSError, errors.NotFound, errors.Unavailable):
+        return None  # the disk is full or the folder another's: over HTTP it works, or says why not
+    finally:
+        for name in names:
+            with suppress(OSError):
+                (place.incoming / name).unlink(missing_ok=True)
+
+
+def fetch(gateway: Gateway, digest: str) -> Any:
+    """A blob's bytes, writable, and private to this process."""
+    place = _place(gateway)
+    if place is not None:
+        with suppress(OSError):
+            fd = os.open(place.blobs / digest[:2] / digest, os.O_RDONLY)
+            try:
+                return known_blobs.take_blob(fd, digest)
+            finally:
+                os.close(fd)
+    with (
+        tempfile.TemporaryFile()
+        if not hasattr(os, "memfd_create")
+        else os.fdopen(os.memfd_create(digest[:12]), "w+b", 0) as file
+    ):
+        _download(gateway, f"/blobs/{digest}", file)
+        view = known_blobs.take_blob(file.fileno(), digest)
+        if known_blobs.hashed(view) != digest:
+            raise errors.StorageFailed(
+                f"blob {digest[:12]}… arrived damaged; fetch the result again with `%mecapy get`"
+            )
+        return view
+
+
+def _download(gateway: Gateway, path: str, file: Any) -> None:
+    """Into an empty file: from the store itself, if the gateway names it and it answers."""
+    try:
+        for piece in gateway.get_pieces(
+            path if presigned.reachable(gateway) else f"{path}?through=gateway"
+        ):
+            file.write(piece)
+    except Elsewhere as there:
+        if not presigned.get(gateway, there.args[0], file.fileno()):
+            _download(gateway, path, file)
+    file.flush()
+
+
+def _place(gateway: Gateway) -> Place | None:
+    """Where the store is, if it is on this machine and ours to write to. Asked once."""
+    if gateway not in _places:
+        _places[gateway] = (
+            _find_place(gateway) if urlsplit(gateway.url).hostname in _LOOPBACK else None
+        )
+    return _places[gateway]
+
+
+def _find_place(gateway: Gateway) -> Place | None:
+    try:
+        told = gateway.get("/blobs/place")
+    except (errors.NotFound, errors.Refused):
+        return None
+    if not told["incoming"] or not os.access(told["incoming"], os.W_OK | os.X_OK):
+        return None
+    return Place(Path(told["incoming"]), Path(told["blobs"]))

@@ -1,0 +1,260 @@
+"""Submit code and functions to the pool: `Client`, an executor in the shape of concurrent.futures."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import sys
+import uuid
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from mecapy_jupyter import wire
+from mecapy_jupyter.capture import packing
+from mecapy_jupyter.client import blob_transfer, config, deferred_interrupt
+from mecapy_jupyter.client.http import BlobsMissing, Gateway
+from mecapy_jupyter.client.map_history import Maps
+from mecapy_jupyter.client.mapping import name_of
+from mecapy_jupyter.client.task import RESULT, Task
+from mecapy_jupyter.shared import errors
+from mecapy_jupyter.travel.pickling import payload
+
+# bound, not shown: a worker need not render it
+_CALL = f"{RESULT} = {wire.CALLED}(*_mecapy_args, **_mecapy_kwargs)"
+
+
+def _who(me: Mapping[str, Any]) -> str:
+    """`ada (manager, acme)`; an older gateway says the owner alone."""
+    more = ", ".join(
+        filter(None, (me.get("role") if me.get("role") != "user" else "", me.get("organisation")))
+    )
+    return f"{me.get('name') or me['owner']}" + (f" ({more})" if more else "")
+
+
+class Client(concurrent.futures.Executor):
+    """The pool as an executor. With no arguments: MECAPY_URL / MECAPY_TOKEN, then the config file,
+    then the embedded stack.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        endpoint: config.Endpoint | None = None,
+    ) -> None:
+        self.endpoint = endpoint or (
+            config.resolve() if url is None else config.Endpoint(url, token or "", "arguments")
+        )
+        self.gateway = Gateway(self.endpoint.url, self.endpoint.token)
+        self._open: set[Task] = set()
+        self._sent: weakref.WeakValueDictionary[str, Task] = weakref.WeakValueDictionary()
+        self._shut = self._called_off = False
+        self._maps = Maps(self)
+
+    def __repr__(self) -> str:
+        return f"Client({self.gateway.url!r})"
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Task:
+        """Call `fn(*args, **kwargs)` on a worker: what it changes in its arguments stays there, and
+        what it returns is a copy.
+
+        Raises CannotSend when something cannot travel.
+        """
+        self.accepts()
+        call = {wire.CALLED: fn, "_mecapy_args": args, "_mecapy_kwargs": kwargs}
+        return self.enter(
+            wire.TaskRequest(_CALL, name=name_of(fn), outputs=(RESULT,)), call
+        ).follow()
+
+    def map(
+        self,
+        fn: Callable[..., Any],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int | None = None,
+    ) -> Iterator[Any]:
+        """`fn` of each argument (of one from each iterable, as the built-in `map`), on all workers
+        at once; results in order.
+
+        Many calls travel as one task: as many as take about 0.3 s, or `chunksize`. Arguments are
+        taken from the iterables as needed. What a call changes in its arguments stays on the
+        worker, where calls that travel together see the same object. A failing call raises its own
+        exception, with the argument (counted from 0) in a note; closing the iterator cancels what
+        runs.
+        """
+        return self._maps.start(fn, iterables, timeout, chunksize, in_order=True)
+
+    def map_unordered(
+        self,
+        fn: Callable[..., Any],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int | None = None,
+    ) -> Iterator[Any]:
+        """As `map`, but results as they come."""
+        return self._maps.start(fn, iterables, timeout, chunksize, in_order=False)
+
+    def run(
+        self,
+        code: str,
+        inputs: Mapping[str, Any] | None = None,
+        outputs: Sequence[str] | None = None,
+        **options: Any,
+    ) -> Task:
+        """Run source text with `inputs` as its variables. `outputs`: names or globs to bring home
+        (default: all it binds).
+
+        As with a cell, and unlike `submit`, what it changes in its inputs in place changes here
+        when it ends. Options as of the magic: name, priority (0–9), timeout (seconds), retries.
+        """
+        self.accepts()
+        request = wire.TaskRequest(
+            code, outputs=tuple(outputs) if outputs is not None else None, **options
+        )
+        return self.enter(request, dict(inputs or {})).follow()
+
+    def accepts(self) -> None:
+        """Raises where nothing new may begin any more."""
+        if self._shut:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+
+    def enter(self, request: wire.TaskRequest, values: Mapping[str, Any]) -> Task:
+        """Send it with the script's own functions, and count it among our futures. Not followed
+        yet.
+
+        A map that began before the shutdown goes on: with other executors all its calls are futures
+        by then.
+        """
+        if self._called_off:
+            raise concurrent.futures.CancelledError
+        task = self.send(request, values, packing.main_namespace())
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)  # pyright: ignore[reportArgumentType]
+        return task
+
+    def send(
+        self,
+        request: wire.TaskRequest,
+        values: Mapping[str, Any],
+        namespace: dict[str, Any],
+        words: Sequence[str] = (),
+        imports: Sequence[str] = (),
+        check: Callable[[payload.Packed], None] = lambda _: None,
+        on_task: Callable[[Task], object] = lambda _: None,
+    ) -> Task:
+        """Pack `values`, upload what the store lacks, submit. `words`, `imports`: as for
+        `prelude.make`. `check` may raise before. `on_task` gets the task as soon as there is one,
+        so that an interrupt which comes then can end it.
+        """
+        packed = packing.pack(values, namespace, words, imports, self.gateway.secret_in)
+        check(packed)
+        if self.gateway.secret_in(packed.stream):
+            named = [
+                name
+                for name, value in values.items()
+                if isinstance(value, str) and self.gateway.secret_in(value.encode())
+            ]
+            holder = ", ".join(named) or "one of the variables"
+            raise errors.CannotSend(
+                f"{holder} holds your MecaPy token, which does not travel: keep it out of what "
+                f"the cell reads"
+            )
+        sent, sent_bytes, believed = self._upload(packed)
+        python = f"{sys.version_info.major}.{sys.version_info.minor}"
+        body, key = (
+            dataclasses.replace(request, payload=sent, python=python).as_json(),
+            uuid.uuid4().hex,
+        )
+        try:
+            task = self._submit(body, key, request.name, packed, namespace, on_task)
+        except BlobsMissing:
+            sent_bytes += blob_transfer.complete(self.gateway, believed)
+            task = self._submit(body, key, request.name, packed, namespace, on_task)
+        task.sent_bytes, task.reused_bytes = sent_bytes, packed.size_bytes - sent_bytes
+        self._sent[task.id] = task
+        return task
+
+    def _submit(
+        self,
+        body: Any,
+        key: str,
+        name: str,
+        packed: payload.Packed,
+        namespace: dict[str, Any],
+        on_task: Callable[[Task], object],
+    ) -> Task:
+        with deferred_interrupt.Held() as held:
+            submitted, told = self.gateway.submit(body, key)
+            task = Task(self.gateway, submitted["task_id"], name, packed, namespace, told)
+            on_task(task)
+            if held.came:
+                task.cancel()
+        if held.came:
+            raise KeyboardInterrupt
+        task.events.put(wire.Event("", wire.QUEUED, submitted))
+        return task
+
+    def attach(self, task_id: str, name: str, namespace: dict[str, Any]) -> Task:
+        """A task submitted before, perhaps by another process. What its result says of its inputs
+        is found by opening them again.
+        """
+        if (mine := self._sent.get(task_id)) is not None:
+            return Task(self.gateway, task_id, name, mine.packed, namespace)
+        request = self.gateway.get(f"/tasks/{task_id}/request")
+        sent = (
+            wire.Payload.from_json(request["payload"]) if request.get("payload") else wire.Payload()
+        )
+        task = Task(self.gateway, task_id, name, payload.Packed(b"", (), {}), namespace)
+        task.reopen(sent)
+        return task
+
+    def outcome(self, task_id: str) -> wire.Outcome:
+        """How a finished task ended. Raises Refused while it has not."""
+        result = self.gateway.get(f"/tasks/{task_id}/result")
+        return wire.Outcome.from_json(result | {"state": result["status"]})
+
+    def overview(self) -> dict[str, Any]:
+        """What `%mecapy` shows."""
+        me, tasks = self.gateway.get("/me"), self.gateway.get("/tasks", limit=10)["tasks"]
+        for state in (wire.RUNNING, wire.QUEUED):
+            known = {task["task_id"] for task in tasks}
+            tasks[:0] = [
+                task
+                for task in self.gateway.get("/tasks", state=state, limit=20)["tasks"]
+                if task["task_id"] not in known
+            ]
+        workers = [worker["info"] | {"id": worker["id"]} for worker in self.gateway.get("/workers")]
+        about = {
+            "user": _who(me),
+            "url": self.endpoint.url,
+            "source": self.endpoint.source,
+            "queue": me["tasks"],
+            "quotas": me.get("quotas"),
+        }
+        return about | {"workers": workers, "tasks": tasks}
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._shut, self._called_off = True, self._called_off or cancel_futures
+        for task in list(self._open) if cancel_futures else ():
+            task.cancel()
+        if wait:
+            concurrent.futures.wait(list(self._open))
+            self.gateway.close()
+
+    def _upload(self, packed: payload.Packed) -> tuple[wire.Payload, int, Mapping[str, memoryview]]:
+        """Send the buffers the store lacks: what to name in the request, the bytes that had to
+        travel, and what it is believed to have.
+        """
+        inline = len(packed.stream) <= wire.INLINE_BYTES
+        sent = blob_transfer.send(
+            self.gateway, packed.buffers if inline else [packed.stream, *packed.buffers]
+        )
+        if inline:
+            return (
+                wire.Payload(packed.stream, "", sent.digests),
+                sent.sent_bytes + len(packed.stream),
+                sent.believed,
+            )
+        return wire.Payload(b"", sent.digests[0], sent.digests[1:]), sent.sent_bytes, sent.believed

@@ -1,0 +1,146 @@
+"""Which gateway, and who are we: MECAPY_URL and MECAPY_TOKEN, then the configuration file, then the
+embedded stack.
+
+The file is `config.toml` in the user's own configuration directory, readable by them alone, for it
+holds a token.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import platformdirs
+
+from mecapy_jupyter.client import logins
+from mecapy_jupyter.shared.errors import ConfigError
+from mecapy_jupyter.shared.secret import Secret
+from mecapy_jupyter.stack.embedded import Endpoint, ensure, joined
+
+__all__ = ["KEYS", "Endpoint", "config_file", "named", "read", "resolve", "set_value"]
+
+KEYS = {
+    "url": "address of the gateway, as in https://mecapy.example.org",
+    "token": "your token for it",
+}
+
+
+def resolve(start: bool = True, say: Callable[[str], None] = print) -> Endpoint:
+    """Where to send tasks. Starts the embedded stack when nothing is configured, unless `start` is
+    false.
+
+    Raises `ConfigError` (nothing to go by, or a wrong value) and `StackError` (the embedded stack
+    does not come up).
+    """
+    saved = read()
+    url, token = os.environ.get("MECAPY_URL", ""), Secret(os.environ.get("MECAPY_TOKEN", ""))
+    if url:
+        url = checked("url", url, "MECAPY_URL")
+        token = token or (saved.get("token", "") if saved.get("url") == url else "")
+        if not token and logins.known(url):
+            return Endpoint(url, "", f"login for MECAPY_URL, {logins.file()}")
+        if not token:
+            raise ConfigError(
+                f"MECAPY_URL is set to {url}, but there is no token for it: set MECAPY_TOKEN, or "
+                f"run `mecapy login`"
+            )
+        return Endpoint(url, checked("token", token, "MECAPY_TOKEN"), "MECAPY_URL")
+    if saved.get("url"):
+        token = token or saved.get("token", "")
+        if not token and logins.known(saved["url"]):
+            return Endpoint(saved["url"], "", f"login, {logins.file()}")
+        if not token:
+            raise ConfigError(
+                f"{config_file()} names the gateway {saved['url']} but no token: run `mecapy "
+                f"login`, or set MECAPY_TOKEN"
+            )
+        return Endpoint(saved["url"], token, str(config_file()))
+    found = joined() if not start else None
+    if found:
+        return found
+    if not start:
+        raise ConfigError(
+            "no gateway is configured: set MECAPY_URL and MECAPY_TOKEN, run `mecapy login`, or "
+            "start one with `mecapy up`"
+        )
+    return ensure(say=say)
+
+
+def named() -> bool:
+    """Whether the environment or the configuration file names a gateway, rightly or wrongly: the
+    embedded stack is then not meant.
+    """
+    try:
+        return bool(os.environ.get("MECAPY_URL") or read().get("url"))
+    except ConfigError:
+        return True
+
+
+def config_file() -> Path:
+    return platformdirs.user_config_path("mecapy") / "config.toml"
+
+
+def read() -> dict[str, str]:
+    """What the configuration file says; nothing when there is none."""
+    path = config_file()
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as problem:
+        raise ConfigError(
+            f"{path} cannot be read: {problem}. Correct it, or delete it and run `mecapy login`"
+        ) from None
+    if isinstance(values.get("token"), str):
+        values["token"] = Secret(values["token"])
+    return {key: checked(key, value, str(path)) for key, value in values.items() if key in KEYS}
+
+
+def set_value(key: str, value: str) -> None:
+    """`%mecapy config key=value`; an empty value removes the key."""
+    values = read()
+    if key not in KEYS:
+        raise ConfigError(f"there is no setting {key!r}; there are: {', '.join(KEYS)}")
+    values.pop(key, None)
+    if value:
+        values[key] = checked(key, value, "mecapy config")
+    save(values)
+
+
+def save(values: dict[str, str]) -> None:
+    """Writes the whole file, readable by its user alone."""
+    path = config_file()
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(dir=path.parent)  # 0600
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        # A JSON string without control characters is a TOML string, too.
+        file.write("".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()))
+    Path(draft).replace(path)
+
+
+def checked(key: str, value: object, where: str) -> str:
+    """The value in its one form. Raises `ConfigError`, which never shows a token."""
+    if not isinstance(value, str):
+        raise ConfigError(f"{where}: {key} must be text in quotes")
+    text = type(value)(value.strip())  # a Secret stays one
+    if not text.isprintable() or (key == "token" and (not text.isascii() or " " in text)):
+        raise ConfigError(f"{where}: {key} has characters that cannot be in it; copy it again")
+    if key == "url":
+        parts = urlsplit(text)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigError(
+                f"{where}: {text!r} is no address of a gateway; it looks like "
+                f"https://mecapy.example.org"
+            )
+        if parts.username or parts.query or parts.fragment:
+            raise ConfigError(
+                f"{where}: the gateway's address has no user, query or fragment; the token goes "
+                f"into MECAPY_TOKEN"
+            )
+        return text.rstrip("/")
+    return text

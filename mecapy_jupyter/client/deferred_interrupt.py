@@ -1,0 +1,44 @@
+"""An interrupt while a task is being submitted: it waits until the task's id is known, for before
+that nobody could cancel it.
+
+Only where Python raises KeyboardInterrupt by itself (a cell, a script), and only in the main
+thread.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+
+class Held:
+    """The first interrupt in this context sets `came` and does nothing more; a second one, of
+    somebody impatient, is raised at once.
+    """
+
+    came = False
+    _before: Any = None
+
+    def __enter__(self) -> Self:
+        if (
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        ):
+            self._before = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.came:
+            signal.default_int_handler(number, frame)
+        self.came = True

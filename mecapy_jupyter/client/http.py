@@ -1,0 +1,294 @@
+"""HTTP to the gateway: problem documents become errors, streams become events. Knows no task and no
+notebook.
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import sseclient
+import urllib3
+from urllib3.util import Retry, Timeout
+
+from mecapy_jupyter import wire
+from mecapy_jupyter.client.logins import Login
+from mecapy_jupyter.shared import errors
+from mecapy_jupyter.shared.secret import Secret
+from mecapy_jupyter.shared.version import __version__
+
+_CONNECT_S = 5.0
+_ANSWER_S = 60.0
+_SUBMIT_TRIES = 3
+_PIECE_BYTES = 1 << 20
+_SILENCE_S = 45.0  # the gateway pings an idle event stream every 15 s
+
+# Every request may be sent twice: a server, or a proxy before it, closes an idle connection at the
+# very moment when we use it again. The POSTs are questions (missing), say what is so already
+# (cancel), have a key (submit), or answer "no such file" the second time (take).
+_TRIES, _FIRST_TRIES = 7, 4
+"""A gateway that has answered before is being restarted, which takes it some seconds; one that
+never has may be no gateway.
+"""
+_PATIENCE_S = 30.0
+"""So long a gateway that says "not so fast, again in … s" is obeyed; a quota that is used up for a
+month is an error at once.
+"""
+
+
+class _Again(Retry):
+    RETRY_AFTER_STATUS_CODES = frozenset({503})  # urllib3 itself would wait a month, too
+
+
+_RETRY = _Again(
+    total=_TRIES,
+    backoff_factor=0.1,
+    backoff_max=2.0,
+    status_forcelist=(502, 503, 504),
+    raise_on_status=False,
+)
+_RETRY_POST = _RETRY.new(allowed_methods=None)
+_ONCE = _Again(
+    total=0, raise_on_status=False
+)  # a broken stream of events is taken up where it was, by whoever reads it
+
+
+class Elsewhere(Exception):
+    """The bytes are at another address, for which the URL in `args[0]` is signed."""
+
+
+class BlobsMissing(errors.Refused):
+    """The task names blobs that the store does not have, or no longer: send them, and submit it
+    again.
+    """
+
+
+class Gateway:
+    """One gateway, spoken to with one token, or without one with the login kept for it. Safe to
+    share between threads.
+    """
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url = url.rstrip("/")
+        self._token, self._login = Secret(token), None if token else Login(self.url)
+        self._headers = {"User-Agent": f"mecapy-jupyter/{__version__}"}
+        self._answered = False
+        self._pool = urllib3.PoolManager(
+            maxsize=32, timeout=Timeout(connect=_CONNECT_S, read=_ANSWER_S)
+        )
+
+    def __repr__(self) -> str:
+        return f"Gateway({self.url!r})"
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "a connection to the gateway holds a token and does not travel; make a Client where "
+            "it is needed"
+        )
+
+    def secret_in(self, data: bytes) -> bool:
+        """Whether our token is in there."""
+        token = self._login.token() if self._login else self._token
+        return token.encode() in data
+
+    def close(self) -> None:
+        """Close the connections nobody uses. Another request opens a new one."""
+        self._pool.clear()
+
+    def get(self, path: str, **query: Any) -> Any:
+        return self._json(
+            "GET",
+            path,
+            fields={name: str(value) for name, value in query.items() if value is not None},
+        )
+
+    def post(self, path: str, body: Any = None, *, key: str = "") -> Any:
+        """POST JSON. It may be sent twice: by its nature, or because the gateway knows it again by
+        an idempotency `key`.
+        """
+        headers = {"Content-Type": "application/json"} | ({"Idempotency-Key": key} if key else {})
+        text = (
+            json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
+            if body is not None
+            else b""
+        )
+        return self._json("POST", path, body=text, headers=headers, retries=_RETRY_POST)
+
+    def delete(self, path: str) -> None:
+        self._request("DELETE", path)
+
+    def put_bytes(self, path: str, data: Any) -> None:
+        """PUT bytes: anything with the buffer protocol."""
+        self._request("PUT", path, body=data, headers={"Content-Type": "application/octet-stream"})
+
+    def get_pieces(self, path: str) -> Iterator[bytes]:
+        """A body as it arrives, never whole in memory. Raises Elsewhere where the gateway sends us
+        on.
+        """
+        answer = self._send("GET", path, preload_content=False, redirect=False)
+        try:
+            if answer.status == 307:
+                raise Elsewhere(answer.headers["Location"])
+            if answer.status >= 400:
+                raise _problem(answer, self.url)
+            yield from answer.stream(_PIECE_BYTES)
+        except urllib3.exceptions.HTTPError as broken:
+            raise errors.ConnectionFailed(
+                f"a download from {self.url} broke: {broken}. `%mecapy get` fetches it again"
+            ) from broken
+        finally:
+            answer.close()
+
+    def submit(self, body: Any, key: str) -> tuple[dict[str, Any], Iterator[wire.Event]]:
+        """Submit a task and follow it, in one request. Returns what the gateway says of it, and the
+        events after that.
+
+        `key`: the idempotency key; the request is repeated with it when the connection breaks
+        before the task is known.
+        """
+        headers = {
+            "Accept": "text/event-stream",
+            "Content-Type": "application/json",
+            "Idempotency-Key": key,
+        }
+        text = json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
+        for tries_left in reversed(range(_SUBMIT_TRIES)):
+            told = self._stream("POST", "/tasks", headers=headers, body=text, retries=_RETRY_POST)
+            try:
+                return next(told).data, told
+            except (errors.ConnectionFailed, StopIteration):
+                if not tries_left:
+                    raise errors.ConnectionFailed(
+                        f"{self.url} broke the connection while it took the task; run the cell "
+                        f"again"
+                    ) from None
+        raise AssertionError
+
+    def events(
+        self, task_id: str, last_id: str = "", *, follow: bool = True
+    ) -> Iterator[wire.Event]:
+        """Events of a task after `last_id`, until the final one; without `follow`, until the last
+        one there is by now.
+
+        Raises `ConnectionFailed` when the stream breaks.
+        """
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_id} if last_id else {})
+        path = f"/tasks/{task_id}/events" + ("" if follow else "?follow=false")
+        return self._stream("GET", path, headers=headers, retries=_ONCE)
+
+    def _stream(self, method: str, path: str, **options: Any) -> Iterator[wire.Event]:
+        timeout, ended = Timeout(connect=_CONNECT_S, read=_SILENCE_S), False
+        answer = self._send(method, path, preload_content=False, timeout=timeout, **options)
+        told = _sent_events(answer)
+        try:
+            if answer.status >= 300:
+                raise _problem(answer, self.url)
+            for event in told:
+                ended = event.type in wire.FINAL
+                yield event
+        except urllib3.exceptions.HTTPError as broken:
+            raise errors.ConnectionFailed(
+                f"the event stream from {self.url} broke: {broken}"
+            ) from broken
+        finally:
+            # only the end of the stream follows: once it is read, the connection serves the next
+            # request
+            if ended:
+                with suppress(urllib3.exceptions.HTTPError):
+                    collections.deque(told, maxlen=0)
+                answer.release_conn()
+            else:
+                answer.close()
+
+    def _json(self, method: str, path: str, **options: Any) -> Any:
+        data = self._request(method, path, **options).data
+        return json.loads(data) if data else None
+
+    def _request(self, method: str, path: str, **options: Any) -> urllib3.BaseHTTPResponse:
+        answer = self._send(method, path, **options)
+        if answer.status >= 400:
+            raise _problem(answer, self.url)
+        return answer
+
+    def _send(self, method: str, path: str, **options: Any) -> urllib3.BaseHTTPResponse:
+        """As often as it takes, for as long as the gateway asks for no more than patience."""
+        until = time.monotonic() + _PATIENCE_S
+        while True:
+            answer = self._authorized(method, path, **options)
+            wait = answer.headers.get("Retry-After", "") if answer.status == 429 else ""
+            if not wait.isdecimal() or time.monotonic() + int(wait) > until:
+                return answer
+            answer.drain_conn()
+            answer.release_conn()
+            time.sleep(int(wait))
+
+    def _authorized(self, method: str, path: str, **options: Any) -> urllib3.BaseHTTPResponse:
+        named = (
+            self._headers | {"X-Request-ID": os.urandom(8).hex()} | options.pop("headers", {})
+        )  # so it is in the gateway's log
+        token = self._login.token() if self._login else self._token
+        answer = self._once(token, method, path, headers=named, **options)
+        if answer.status == 401 and self._login and self._login.refused(token):
+            answer.drain_conn()
+            answer.release_conn()
+            answer = self._once(self._login.token(), method, path, headers=named, **options)
+        return answer
+
+    def _once(
+        self,
+        token: Secret,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        retries: Retry = _RETRY,
+        **options: Any,
+    ) -> urllib3.BaseHTTPResponse:
+        if not self._answered:
+            retries = retries.new(total=min(int(retries.total or 0), _FIRST_TRIES))
+        sent = headers | {"Authorization": Secret(f"Bearer {token}")}
+        try:
+            answer = self._pool.request(
+                method, self.url + path, headers=sent, retries=retries, **options
+            )
+        except urllib3.exceptions.HTTPError as broken:
+            raise errors.ConnectionFailed(
+                f"no answer from the gateway at {self.url} ({_reason(broken)}). Is it running? "
+                "`mecapy status` shows the embedded stack; `%mecapy doctor` checks the rest."
+            ) from None
+        self._answered = True
+        return answer
+
+
+def _sent_events(answer: urllib3.BaseHTTPResponse) -> Iterator[wire.Event]:
+    for event in sseclient.SSEClient(answer.stream()).events():
+        yield wire.Event(event.id or "", event.event, json.loads(event.data))
+
+
+def _reason(broken: Exception) -> str:
+    cause = getattr(broken, "reason", None) or broken
+    return str(cause).rpartition(": ")[2] or type(cause).__name__
+
+
+_BY_STATUS: dict[int, type[errors.MecapyError]] = {
+    401: errors.NotAuthorized,
+    403: errors.NotAuthorized,
+    404: errors.NotFound,
+}
+_BY_TYPE: dict[str, type[errors.MecapyError]] = {"blobs-missing": BlobsMissing}
+
+
+def _problem(answer: urllib3.BaseHTTPResponse, url: str) -> errors.MecapyError:
+    """The error for an RFC 9457 problem document (or for an answer that is none)."""
+    try:
+        problem = json.loads(answer.data)
+        detail, name = problem["detail"], str(problem.get("type")).rpartition(":")[2]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        detail, name = f"{url} answered {answer.status}; is this address a MecaPy gateway?", ""
+    leaf = _BY_TYPE.get(name) or _BY_STATUS.get(answer.status)
+    leaf = leaf or (errors.Unavailable if answer.status in (429, 502, 503, 504) else errors.Refused)
+    return leaf(str(detail))

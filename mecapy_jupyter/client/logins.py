@@ -1,0 +1,242 @@
+"""Logins kept on this machine, one for each gateway: whoever sends a request asks here for a token
+that is fresh.
+
+`logins.json`, in the user's configuration directory and readable by them alone, is shared by all
+kernels and commands. A lock around each renewal sees to it that one of them renews and the others
+take what it got. The refresh token is in the system's keyring instead where there is one (`pip
+install 'mecapy-jupyter[keyring]'`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+import platformdirs
+
+from mecapy_jupyter.client.device_login import Issuer, LoginEnded, Tokens, renew, revoke
+from mecapy_jupyter.shared import errors
+from mecapy_jupyter.shared.secret import Secret
+
+_SERVICE = "mecapy"
+_LOCKED_S = 60.0
+_EARLY, _EARLY_S = (
+    1 / 3,
+    60.0,
+)  # in this last part of its life a token is renewed beside the work, and
+_LATE, _LATE_S = 1 / 10, 10.0  # in this last part before it is used
+
+
+class Login:
+    """The login at one gateway, as one process uses it. Safe to share between threads."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._access, self._expires_at, self._lifetime_s = Secret(), 0.0, 0.0
+        self._renewing = threading.Lock()
+
+    def token(self) -> Secret:
+        """A token that is accepted for some seconds at least. Raises NotAuthorized,
+        ConnectionFailed.
+        """
+        left_s = self._expires_at - time.time()
+        if left_s < min(_LATE_S, self._lifetime_s * _LATE) or not self._access:
+            with self._renewing:
+                if (
+                    self._expires_at - time.time() < min(_LATE_S, self._lifetime_s * _LATE)
+                    or not self._access
+                ):
+                    self._refresh(self._access)
+        elif left_s < min(_EARLY_S, self._lifetime_s * _EARLY) and self._renewing.acquire(
+            blocking=False
+        ):
+            threading.Thread(target=self._refresh_beside, name="mecapy login", daemon=True).start()
+        return self._access
+
+    def refused(self, used: str) -> bool:
+        """The gateway did not take this one. True: there is another now, try that."""
+        with self._renewing:
+            if self._access == used:
+                with suppress(errors.MecapyError):
+                    self._refresh(used)
+            return self._access != used
+
+    def _refresh_beside(self) -> None:
+        try:
+            with suppress(errors.MecapyError):  # then the next request asks, and says what is wrong
+                self._refresh(self._access)
+        finally:
+            self._renewing.release()
+
+    def _refresh(self, used: str) -> None:
+        """What the file has, if that is another and fresh; else a new one from the issuer, and into
+        the file.
+        """
+        with _locked():
+            kept = _read()
+            mine = kept.get(self._url)
+            if mine is None:
+                raise errors.NotAuthorized(
+                    f"you are not logged in at {self._url}: run `mecapy login`, in a notebook "
+                    f"`%mecapy login`"
+                )
+            if mine["access"] == used or mine["expires_at"] - time.time() < min(
+                _LATE_S, mine["lifetime_s"] * _LATE
+            ):
+                try:
+                    tokens = renew(
+                        Issuer(**mine["issuer"]), mine["refresh"] or _from_keyring(self._url)
+                    )
+                except LoginEnded:
+                    _write({url: one for url, one in kept.items() if url != self._url})
+                    raise
+                mine = kept[self._url] = _entry(self._url, Issuer(**mine["issuer"]), tokens)
+                _write(kept)
+        self._access, self._expires_at, self._lifetime_s = (
+            mine["access"],
+            mine["expires_at"],
+            mine["lifetime_s"],
+        )
+
+
+def keep(url: str, issuer: Issuer, tokens: Tokens) -> None:
+    """A new login, instead of one there was."""
+    with _locked():
+        _write(_read() | {url: _entry(url, issuer, tokens)})
+
+
+def known(url: str) -> bool:
+    """Whether somebody is logged in there."""
+    return url in _read()
+
+
+def forget(url: str) -> bool:
+    """Log out: delete it here, and have the issuer forget it. False: it could not be asked to, or
+    there was no such login.
+    """
+    with _locked():
+        kept = _read()
+        mine = kept.pop(url, None)
+        if mine is None:
+            return False
+        refresh = mine["refresh"] or _from_keyring(url)
+        _write(kept)
+        _into_keyring(url, "")
+    with suppress(errors.MecapyError):
+        revoke(Issuer(**mine["issuer"]), refresh)
+        return True
+    return False
+
+
+def file() -> Path:
+    return platformdirs.user_config_path("mecapy") / "logins.json"
+
+
+def _entry(url: str, issuer: Issuer, tokens: Tokens) -> dict[str, Any]:
+    refresh = Secret() if _into_keyring(url, tokens.refresh) else tokens.refresh
+    lives: dict[str, Any] = {
+        "expires_at": time.time() + tokens.lifetime_s,
+        "lifetime_s": tokens.lifetime_s,
+    }
+    return {"issuer": asdict(issuer), "access": tokens.access, "refresh": refresh} | lives
+
+
+def _read() -> dict[str, Any]:
+    try:
+        return json.loads(file().read_text(encoding="utf-8"), object_hook=_secret)
+    except FileNotFoundError:
+        return {}
+    except (ValueError, OSError) as problem:
+        raise errors.ConfigError(
+            f"{file()} cannot be read ({type(problem).__name__}): delete it, and log in again"
+        ) from None
+
+
+def _secret(part: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: Secret(value) if name in ("access", "refresh") else value
+        for name, value in part.items()
+    }
+
+
+def _write(kept: dict[str, Any]) -> None:
+    handle, draft = tempfile.mkstemp(dir=file().parent)  # 0600
+    with os.fdopen(handle, "w", encoding="utf-8") as out:
+        json.dump(kept, out)
+    Path(draft).replace(file())
+
+
+@contextmanager
+def _locked() -> Generator[None]:
+    """One process, and one thread of it, at a time."""
+    file().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with file().with_suffix(".lock").open("a") as lock:
+        until = time.monotonic() + _LOCKED_S
+        while not _took(lock):
+            if time.monotonic() > until:
+                raise errors.ConfigError(
+                    f"another process holds {lock.name} for a minute already: end it, and try again"
+                )
+            time.sleep(0.02)
+        yield  # closing the file gives the lock back
+
+
+def _took(lock: IO[str]) -> bool:
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        else:
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _keyring() -> Any:
+    """The system's, if `keyring` is installed and finds one that is safe."""
+    try:
+        import keyring
+    except ImportError:
+        return None
+    return (
+        keyring if keyring.get_keyring().priority >= 1 else None
+    )  # below are those that store in plain text, or nothing
+
+
+def _into_keyring(url: str, refresh: str) -> bool:
+    """Keep it there (empty: delete it). False: there is no keyring, or it refuses."""
+    if (system := _keyring()) is None:
+        return False
+    try:
+        if refresh:
+            system.set_password(_SERVICE, url, str(refresh))
+        else:
+            system.delete_password(_SERVICE, url)
+    except system.errors.KeyringError:
+        return False
+    return True
+
+
+def _from_keyring(url: str) -> Secret:
+    found = None
+    if (system := _keyring()) is not None:
+        with suppress(system.errors.KeyringError):
+            found = system.get_password(_SERVICE, url)
+    if not found:
+        raise LoginEnded(
+            f"the keyring does not give out your login at {url}: unlock it, or run `mecapy login` "
+            f"again"
+        )
+    return Secret(found)

@@ -1,0 +1,86 @@
+"""What a client remembers from map to map: how long calls of a function take, and how many tasks
+run at once.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sized
+from typing import TYPE_CHECKING, Any
+
+from mecapy_jupyter.block.live import LiveBlock
+from mecapy_jupyter.client.chunk_size import Paces
+from mecapy_jupyter.client.mapping import Map, name_of
+
+if TYPE_CHECKING:
+    from mecapy_jupyter.client.client import Client
+
+_ASK_EVERY_S = 5.0
+
+
+class Maps:
+    """What a client remembers from map to map: an optimizer maps the same function hundreds of
+    times.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._paces = Paces()
+        self._slots, self._asked = 0, 0.0
+
+    def start(
+        self,
+        fn: Callable[..., Any],
+        iterables: tuple[Iterable[Any], ...],
+        timeout_s: float | None,
+        chunk_calls: int | None,
+        *,
+        in_order: bool,
+    ) -> Iterator[Any]:
+        """Send the first chunks and return the iterator over the results."""
+        self._client.accepts()
+        if chunk_calls is not None and chunk_calls < 1:
+            raise ValueError("chunksize must be >= 1, or None for chunks by the time a call takes")
+        sizes = [len(iterable) for iterable in iterables if isinstance(iterable, Sized)]
+        count = min(sizes) if sizes and len(sizes) == len(iterables) else None
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        block = LiveBlock(name_of(fn), quiet=not _in_notebook())
+        calls = zip(*iterables, strict=False)
+        work = Map(
+            self._client,
+            fn,
+            calls,
+            count,
+            self._slots_now(),
+            chunk_calls,
+            self._paces.of(fn),
+            in_order,
+            block,
+            until,
+        )
+        results = work.results()
+        next(results)
+        return results
+
+    def _slots_now(self) -> int:
+        """How many tasks the workers run at once."""
+        if time.monotonic() - self._asked > _ASK_EVERY_S or not self._asked:
+            workers = self._client.gateway.get("/workers")
+            self._slots, self._asked = (
+                sum(worker["info"].get("slots", 1) for worker in workers),
+                time.monotonic(),
+            )
+        return max(1, self._slots)
+
+
+def _in_notebook() -> bool:
+    """Whether a block can be shown here. On a terminal the bar belongs to who iterates, to tqdm for
+    instance.
+    """
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return (
+        getattr(shell, "kernel", None) is not None
+        and threading.current_thread() is threading.main_thread()
+    )

@@ -1,0 +1,234 @@
+"""`Client.map`: calls cut into chunks, each chunk one task, results as they come or in order, one
+live block for all of them.
+
+A chunk is as many calls as fill a third of a second, by what the chunks before it took (`pace`); so
+trivial calls travel by the thousand and long ones alone. Knows nothing of HTTP or pickles.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import queue
+import reprlib
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mecapy_jupyter import wire
+from mecapy_jupyter.block.live import LiveBlock
+from mecapy_jupyter.client.chunk_size import AHEAD, Pace
+from mecapy_jupyter.shared import errors
+
+if TYPE_CHECKING:
+    from mecapy_jupyter.client.client import Client
+    from mecapy_jupyter.client.task import Task
+
+_RESULTS = "_mecapy_results"
+_CODE = f"""{_RESULTS} = []
+for _mecapy_call in _mecapy_calls:
+    {_RESULTS}.append({wire.CALLED}(*_mecapy_call))"""
+_KEPT = 8  # chunks in flight or kept for a slow reader, for each slot
+_TICK_S = 0.1
+
+Calls = list[tuple[Any, ...]]
+
+
+@dataclass(eq=False, slots=True)
+class Chunk:
+    """A piece of the map on its way. `first`: the number of its first call."""
+
+    first: int
+    calls: Calls
+    task: Task
+
+
+@dataclass(slots=True)
+class Map:
+    """One map from its first chunk to its last."""
+
+    client: Client
+    fn: Callable[..., Any]
+    calls: Iterator[tuple[Any, ...]]
+    count: int | None
+    slots: int
+    chunk_calls: int | None
+    pace: Pace
+    in_order: bool
+    block: LiveBlock
+    until: float | None
+    started: float = field(default_factory=time.monotonic)
+    cut: int = 0
+    done: int = 0
+    flying: dict[Task, Chunk] = field(default_factory=dict["Task", Chunk])
+    waiting: deque[Chunk] = field(default_factory=deque[Chunk])
+    landed: queue.SimpleQueue[Chunk] = field(default_factory=queue.SimpleQueue[Chunk])
+
+    def fill(self) -> None:
+        """Send chunks until enough are in flight."""
+        while len(self.flying) < AHEAD * self.slots and len(self.waiting) < _KEPT * self.slots:
+            left = None if self.count is None else self.count - self.cut
+            calls = list(
+                itertools.islice(self.calls, self.chunk_calls or self.pace.size(left, self.slots))
+            )
+            if not calls:
+                return
+            self._send(calls)
+
+    def _send(self, calls: Calls) -> None:
+        first, self.cut = self.cut, self.cut + len(calls)
+        values = {wire.CALLED: self.fn, "_mecapy_calls": calls}
+        request = wire.TaskRequest(
+            _CODE, name=f"{name_of(self.fn)} × {len(calls)}", outputs=(_RESULTS,)
+        )
+        task = self.client.enter(request, values)
+        piece = self.flying[task] = Chunk(first, calls, task)
+        self.waiting.append(piece)
+        self.block.sent(task.sent_bytes, task.reused_bytes)
+        task.add_done_callback(lambda _: self.landed.put(piece))
+        task.follow()
+
+    def results(self) -> Generator[Any]:
+        """The first value is None and comes once chunks are under way; then all results. Closed
+        early, it cancels what is in flight.
+        """
+        try:
+            self.fill()
+            yield
+            while self.waiting:
+                for value in self._opened(self._next()):
+                    yield value
+                    self._take_landed()
+            self._end(wire.COMPLETED)
+        except (GeneratorExit, KeyboardInterrupt):
+            self._end(wire.CANCELLED)
+            raise
+        except BaseException as error:
+            self._end(wire.FAILED, type(error).__name__)
+            raise
+
+    def _end(self, state: wire.State, error: str = "") -> None:
+        for task in self.flying:
+            with contextlib.suppress(errors.MecapyError):
+                task.cancel()
+        self.block.finish(
+            wire.Outcome(state, seconds=time.monotonic() - self.started),
+            [f"{self.done:,} results"],
+            error,
+        )
+
+    def _next(self) -> Chunk:
+        """The next chunk whose results may be handed out, waited for."""
+        while True:
+            self._take_landed()
+            ready = (
+                self.waiting[0]
+                if self.in_order
+                else next(
+                    (piece for piece in self.waiting if piece.task not in self.flying),
+                    self.waiting[0],
+                )
+            )
+            if ready.task not in self.flying:
+                self.waiting.remove(ready)
+                self.fill()
+                return ready
+            self._wait()
+
+    def _wait(self) -> None:
+        """Until a chunk has landed, showing what tasks print meanwhile."""
+        left_s = _TICK_S if self.until is None else min(_TICK_S, self.until - time.monotonic())
+        if left_s <= 0:
+            raise TimeoutError(f"the map has not ended in time: {self.done} of its calls have")
+        with contextlib.suppress(queue.Empty):
+            self._land(self.landed.get(timeout=left_s))
+        for piece in list(self.flying.values()):
+            self._show(piece)
+        self.block.tick()
+
+    def _take_landed(self) -> None:
+        if self.landed.empty():
+            return
+        while not self.landed.empty():
+            self._land(self.landed.get())
+        self.fill()
+
+    def _land(self, piece: Chunk) -> None:
+        self._show(piece)
+        del self.flying[piece.task]
+        outcome = piece.task.outcome
+        if outcome is not None and outcome.state == wire.COMPLETED:
+            self.pace.learn(outcome.seconds, len(piece.calls))
+            self.done += len(piece.calls)
+            fraction = None if not self.count else self.done / self.count
+            text = (
+                f"{self.done:,} of {self.count:,} calls" if self.count else f"{self.done:,} calls"
+            )
+            self.block.event(wire.Event("", wire.PROGRESS, {"fraction": fraction, "text": text}))
+
+    def _show(self, piece: Chunk) -> None:
+        """What a chunk's calls print appears as if they ran here; the block hears that something
+        runs.
+        """
+        while not piece.task.events.empty():
+            event = piece.task.events.get()
+            if not isinstance(event, wire.Event):
+                continue
+            if event.type == wire.STARTED and self.block.state.phase != "running":
+                self.block.event(wire.Event("", wire.STARTED, {"worker": "the pool", "attempt": 1}))
+            elif event.type in (wire.STDOUT, wire.STDERR):
+                self.block.event(event)
+                stream = sys.stdout if event.type == wire.STDOUT else sys.stderr
+                stream.write(event.data["text"])
+                stream.flush()
+
+    def _opened(self, piece: Chunk) -> Iterator[Any]:
+        """Its results; then, where a call failed, that call's own exception with the argument
+        named.
+        """
+        error = piece.task.exception()
+        results = piece.task.home.bound.get(_RESULTS, [])
+        yield from results
+        if error is None and _RESULTS not in piece.task.home.bound:
+            why = piece.task.home.left.get(_RESULTS, "no reason given")
+            error = errors.CannotReceive(
+                f"a result of {name_of(self.fn)} cannot travel home: {why}"
+            )
+            error.add_note(_range(piece))
+        elif error is not None:
+            own = (
+                piece.task.outcome is not None
+                and piece.task.outcome.error is not None
+                and piece.task.outcome.error.kind == "cell"
+            )
+            error.add_note(
+                _argument(piece, len(results))
+                if own and len(results) < len(piece.calls)
+                else _range(piece)
+            )
+        if error is not None:
+            raise error
+
+
+def name_of(fn: Callable[..., Any]) -> str:
+    return getattr(fn, "__name__", None) or name_of(getattr(fn, "func", type(fn)))
+
+
+def _argument(piece: Chunk, at: int) -> str:
+    arguments = piece.calls[at]
+    return (
+        f"argument {piece.first + at}: "
+        f"{reprlib.repr(arguments[0] if len(arguments) == 1 else arguments)}"
+    )
+
+
+def _range(piece: Chunk) -> str:
+    last = piece.first + len(piece.calls) - 1
+    return (
+        _argument(piece, 0)
+        if len(piece.calls) == 1
+        else f"one of the arguments {piece.first} to {last}"
+    )

@@ -1,0 +1,189 @@
+"""Blobs straight to and from the object store, for which the gateway only signs: parts of one blob
+travel several at a time.
+
+The store gets no token of ours: what it may do stands, signed, in the URL. From where it cannot be
+reached (a network of its own, a firewall), the same bytes go through the gateway, and are asked for
+there from then on.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, TypeVar, cast
+from urllib.parse import quote
+
+import urllib3
+from urllib3.util import Retry, Timeout
+
+from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.shared import errors
+
+WHOLE_BYTES = 16 << 20
+"""Larger blobs travel in parts."""
+
+_PART_BYTES = 8 << 20
+_PIECE_BYTES = 1 << 20
+_PARALLEL = 8
+_TRIES = 3
+
+_retries = Retry(
+    total=4,
+    connect=1,
+    backoff_factor=0.1,
+    backoff_max=2.0,
+    status_forcelist=(500, 502, 503, 504),
+    raise_on_status=False,
+)
+_pool = urllib3.PoolManager(
+    maxsize=4 * _PARALLEL, timeout=Timeout(connect=3.0, read=60.0), retries=_retries
+)
+_out_of_reach: weakref.WeakSet[Gateway] = weakref.WeakSet()
+
+T = TypeVar("T")
+
+
+def put(gateway: Gateway, digest: str, url: str, view: memoryview) -> None:
+    """Upload a blob to where the gateway said: to itself, or to the store behind it."""
+    if url.startswith("http") and gateway not in _out_of_reach:
+        try:
+            if view.nbytes > WHOLE_BYTES:
+                _put_parts(gateway, digest, view)
+            else:
+                _put(url, view)
+            return
+        except urllib3.exceptions.HTTPError:
+            _out_of_reach.add(gateway)
+    gateway.put_bytes(f"/blobs/{digest}", view)
+
+
+def _put_parts(gateway: Gateway, digest: str, view: memoryview) -> None:
+    """All parts, or nothing is left of it."""
+    begun = gateway.post(f"/blobs/{digest}/parts", {"size": view.nbytes})
+    upload, size = (
+        f"/blobs/{digest}/parts/{quote(begun['upload'], safe='')}",
+        int(begun["part_bytes"]),
+    )
+    parts = [view[start : start + size] for start in range(0, view.nbytes, size)]
+    urls = _Urls(gateway, f"/blobs/{digest}/parts", view.nbytes, begun)
+    try:
+        etags = _at_once(lambda number: _put_part(urls, number, parts[number]), range(len(parts)))
+        gateway.post(upload, {"size": view.nbytes, "etags": etags}, key=digest)
+    except BaseException:
+        with suppress(errors.MecapyError):  # then the sweep does it
+            gateway.delete(upload)
+        raise
+
+
+class _Urls:
+    """Where the parts of one upload go: signed for minutes, and asked for anew for the parts left
+    once half of that is over.
+    """
+
+    def __init__(self, gateway: Gateway, path: str, size_bytes: int, begun: dict[str, Any]) -> None:
+        self._gateway, self._path, self._lock = gateway, path, threading.Lock()
+        self._asked = {"size": size_bytes, "upload": begun["upload"]}
+        self._take(begun, 0)
+
+    def _take(self, told: dict[str, Any], first: int) -> None:
+        self._first, self._urls = first, told["urls"]
+        self._renew_at = time.monotonic() + told.get("valid_s", math.inf) / 2
+
+    def of(self, number: int) -> str:
+        with self._lock:
+            if time.monotonic() > self._renew_at:
+                first = max(0, number - _PARALLEL)  # one that began before may not have asked yet
+                self._take(self._gateway.post(self._path, self._asked | {"first": first}), first)
+            return self._urls[number - self._first]
+
+
+def _put_part(urls: _Urls, number: int, part: memoryview) -> str:
+    url = urls.of(number)
+    try:
+        return _put(url, part)
+    except errors.StorageFailed:
+        if (fresh := urls.of(number)) == url:
+            raise
+        return _put(fresh, part)  # it was too old for a second try
+
+
+def _put(url: str, data: memoryview) -> str:
+    """The store's answer to it: an ETag."""
+    answer = _pool.request(
+        "PUT", url, body=cast(Any, data), headers={"Content-Type": "application/octet-stream"}
+    )
+    _check(answer)
+    return answer.headers.get("ETag", "")
+
+
+def get(gateway: Gateway, url: str, fd: int) -> bool:
+    """Download into an empty file. False: not from here, and the file is still empty."""
+    if not hasattr(os, "pwrite"):  # Windows
+        _out_of_reach.add(gateway)
+        return False
+    try:
+        size_bytes = _get(url, fd, 0)
+        _at_once(lambda start: _get(url, fd, start), range(_PART_BYTES, size_bytes, _PART_BYTES))
+    except urllib3.exceptions.HTTPError:
+        _out_of_reach.add(gateway)
+        os.ftruncate(fd, 0)
+        return False
+    return True
+
+
+def reachable(gateway: Gateway) -> bool:
+    """False once the store behind this gateway did not answer."""
+    return gateway not in _out_of_reach
+
+
+def _get(url: str, fd: int, start: int) -> int:
+    """One part, written where it belongs; the size of the whole. A connection that breaks in the
+    middle is taken up again.
+    """
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            return _range(url, fd, start)
+        except (urllib3.exceptions.ProtocolError, urllib3.exceptions.ReadTimeoutError):
+            if not tries_left:
+                raise
+    raise AssertionError
+
+
+def _range(url: str, fd: int, start: int) -> int:
+    headers = {"Range": f"bytes={start}-{start + _PART_BYTES - 1}"}
+    answer = _pool.request("GET", url, headers=headers, preload_content=False)
+    try:
+        if answer.status == 416:  # of nothing there is no part
+            return 0
+        _check(answer)
+        at = start
+        for piece in answer.stream(_PIECE_BYTES):
+            at += os.pwrite(fd, piece, at)
+        return int(answer.headers.get("Content-Range", "").rpartition("/")[2] or at)
+    finally:
+        answer.close()
+
+
+def _check(answer: urllib3.BaseHTTPResponse) -> None:
+    if answer.status >= 300:
+        raise errors.StorageFailed(
+            f"the object store refused a transfer ({answer.status}); run the cell again, or tell "
+            f"the operator"
+        )
+
+
+def _at_once(work: Callable[[int], T], items: Sequence[int]) -> list[T]:
+    """Several at a time, in order; the first failure ends it, once those under way are over."""
+    with ThreadPoolExecutor(_PARALLEL) as threads:
+        futures = [threads.submit(work, item) for item in items]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise

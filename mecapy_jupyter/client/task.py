@@ -1,0 +1,220 @@
+"""One submitted task as Python sees it: a Future that reads its events, and opens what it brings
+home.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import pickle
+import queue
+import threading
+import time
+from collections.abc import Callable, Container, Generator, Iterable
+from typing import Any
+
+from mecapy_jupyter import wire
+from mecapy_jupyter.client import blob_transfer, task_logs
+from mecapy_jupyter.client.deferred_interrupt import Held
+from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.results import bind
+from mecapy_jupyter.shared import errors
+from mecapy_jupyter.travel.pickling import payload
+
+RESULT = "_mecapy_result"
+"""What a function call is bound to in its task: its value becomes the Future's."""
+
+_PATIENCE_S = 120.0  # how long a broken event stream is taken up again before giving up
+
+
+class Task(concurrent.futures.Future[Any]):
+    """A submitted task. A Future (and awaitable): `result()` is the last expression's value, or
+    raises the cell's own exception.
+
+    `vars`: the variables that came back. `events`: a queue of its events, for one reader; the last
+    one is final. `outcome`: how it ended; None until it has.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        task_id: str,
+        name: str,
+        packed: payload.Packed,
+        namespace: dict[str, Any],
+        told: Iterable[wire.Event] | None = None,
+    ) -> None:
+        """`told`: the stream that began with its submission, if this process submitted it."""
+        super().__init__()
+        self._told = told
+        self.id, self.name = task_id, name
+        self.events: queue.SimpleQueue[wire.Event | errors.MecapyError] = queue.SimpleQueue()
+        self.home = bind.Home()
+        self.outcome: wire.Outcome | None = None
+        self._started = self._followed = False
+        self.sent_bytes, self.reused_bytes = 0, 0
+        self.inputs: dict[str, Any] = {}
+        self.packed = packed  # its inputs as they were sent
+        self._gateway, self._namespace = gateway, namespace
+
+    def __repr__(self) -> str:
+        return f"<Task {self.name or self.id[:8]} {'done' if self.done() else 'submitted'}>"
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return asyncio.wrap_future(self).__await__()
+
+    @property
+    def vars(self) -> dict[str, Any]:
+        """The variables the task brought back. Waits for its end; does not raise the cell's
+        exception.
+        """
+        concurrent.futures.wait([self])
+        return self.home.bound
+
+    def running(self) -> bool:
+        return self._started and not self.done()
+
+    def cancel(self) -> bool:
+        """Stop it, wherever it is. False when it has already ended. The process is dead when
+        `result()` raises.
+        """
+        if self.done():
+            return False
+        return self._gateway.post(f"/tasks/{self.id}/cancel")["status"] not in (
+            wire.COMPLETED,
+            wire.FAILED,
+        )
+
+    def logs(self) -> str:
+        """All the task printed so far."""
+        return task_logs.text(self._gateway, self.id)
+
+    def follow(self, on_final: Callable[[wire.Outcome], None] | None = None) -> Task:
+        """Start reading its events in the background, once. `on_final` (else `settle`) gets the
+        outcome, in that thread.
+        """
+        with Held() as held:
+            if not self._followed:
+                self._followed = True
+                reader = threading.Thread(
+                    target=self._read,
+                    args=(on_final or self.settle,),
+                    name=f"mecapy {self.id[:8]}",
+                    daemon=True,
+                )
+                reader.start()
+        if held.came:
+            raise KeyboardInterrupt
+        return self
+
+    def _read(self, on_final: Callable[[wire.Outcome], None]) -> None:
+        told, self._told = self._told, None
+        try:
+            for event in _resumed(self._gateway, self.id, told):
+                self._started = self._started or event.type == wire.STARTED
+                self.outcome = (
+                    wire.Outcome.from_json(event.data) if event.type in wire.FINAL else None
+                )
+                self.events.put(event)
+                told = None  # then the end of the loop gives the connection back, for the next task
+            if self.outcome is not None:
+                on_final(self.outcome)
+        except Exception as error:  # whatever it is, nobody may wait for ever
+            known = isinstance(error, errors.MecapyError)
+            trouble = (
+                error
+                if known
+                else errors.CannotReceive(f"the task's end could not be read: {error!r}")
+            )
+            self.events.put(trouble)
+            if on_final == self.settle:
+                self.set_exception(trouble)
+
+    def open(self, outcome: wire.Outcome, spared: Container[int] = ()) -> bind.Home:
+        """Open the outcome's payload, once, and keep it in `home`. `spared`: as for
+        `bind.open_outcome`.
+        """
+        self.home = bind.open_outcome(
+            outcome, self._fetch, self._namespace, self.packed.memo, spared, self.inputs
+        )
+        return self.home
+
+    def small_files(self, outcome: wire.Outcome) -> dict[str, bytes]:
+        """The small files it wrote, and that no `keep` named: path → content. They are fetched only
+        now.
+        """
+        if not any(kept for _, kept in self.home.also_wrote.values()) or outcome.payload is None:
+            return {}
+        return pickle.loads(self._fetch(outcome.payload.buffers[-1]))  # noqa: S301 our own task's result
+
+    def reopen(self, sent: wire.Payload) -> None:
+        """Open the inputs again as they were sent, for a task whose originals this process does not
+        have: `inputs`, by name.
+        """
+        stream = self._fetch(sent.pickle_blob) if sent.pickle_blob else sent.pickle
+        if stream:
+            opened = payload.unpack(
+                stream,
+                map(self._fetch, sent.buffers),
+                dict(self._namespace),
+                on_prelude=lambda _: None,
+            )
+            self.packed = payload.Packed(b"", (), opened.memo)
+            self.inputs = {
+                name: value for values in opened.values for name, value in values.items()
+            }
+
+    def settle(self, outcome: wire.Outcome) -> None:
+        """End the future with the outcome."""
+        try:
+            home = self.open(outcome)
+        except errors.MecapyError as error:
+            return self.set_exception(error)
+        self.end(outcome, home, bind.raised)
+
+    def end(
+        self,
+        outcome: wire.Outcome,
+        home: bind.Home,
+        raised: Callable[[wire.Outcome, bind.Home], BaseException],
+    ) -> None:
+        """End the future with what came home. `raised`: makes the exception of a failed task."""
+        if outcome.state == wire.CANCELLED:
+            super().cancel()
+            self.set_running_or_notify_cancel()
+        elif outcome.state == wire.FAILED:
+            self.set_exception(raised(outcome, home))
+        elif RESULT in home.left:
+            self.set_exception(
+                errors.CannotReceive(
+                    f"{self.name} ran, but what it returned cannot travel home: {home.left[RESULT]}"
+                )
+            )
+        else:
+            self.set_result(home.bound.pop(RESULT, home.value))
+
+    def _fetch(self, digest: str) -> Any:
+        return blob_transfer.fetch(self._gateway, digest)
+
+
+def _resumed(
+    gateway: Gateway, task_id: str, told: Iterable[wire.Event] | None = None
+) -> Iterable[wire.Event]:
+    """All events of a task, each once and in order, over as many connections as it takes. `told`:
+    the first of these.
+    """
+    last_id, broken_at, pause_s = "", 0.0, 0.1
+    while True:
+        try:
+            for event in told if told is not None else gateway.events(task_id, last_id):
+                last_id, broken_at, pause_s = event.id, 0.0, 0.1
+                yield event
+                if event.type in wire.FINAL:
+                    return
+        except (errors.ConnectionFailed, errors.Unavailable):
+            broken_at = broken_at or time.monotonic()
+            if time.monotonic() - broken_at > _PATIENCE_S:
+                raise
+        told = None
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 2, 5.0)

@@ -1,0 +1,52 @@
+"""All that a task printed, from the gateway: as pieces, as one text, or in a notebook, where a very
+long one goes into a file.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from mecapy_jupyter import wire
+from mecapy_jupyter.client.http import Gateway
+
+SHOWN_CHARS = 4 * 1024 * 1024
+"""What a notebook shows; more would make it too heavy to open."""
+_TAIL_CHARS = 4000
+
+
+def pieces(gateway: Gateway, task_id: str) -> Iterator[str]:
+    """In order; of a running task, what it has printed so far (at most what is shown live)."""
+    for event in gateway.events(task_id, follow=False):
+        if event.type in (wire.STDOUT, wire.STDERR):
+            yield event.data["text"]
+
+
+def text(gateway: Gateway, task_id: str) -> str:
+    return "".join(pieces(gateway, task_id))
+
+
+def show(gateway: Gateway, task_id: str, folder: Path) -> str:
+    """What to print for `%mecapy logs`: the log, or, when it is too long for that, its last lines
+    and the file that has it.
+    """
+    short, chars, rest = list[str](), 0, pieces(gateway, task_id)
+    for piece in rest:
+        short.append(piece)
+        chars += len(piece)
+        if chars > SHOWN_CHARS:
+            return _saved(short, rest, folder / f"mecapy-{task_id[:8]}.log")
+    return "".join(short)
+
+
+def _saved(first: Iterable[str], rest: Iterable[str], path: Path) -> str:
+    tail, size = "", 0
+    with path.open("wb") as file:
+        for piece in itertools.chain(first, rest):
+            size += file.write(piece.encode("utf-8", "surrogatepass"))
+            tail = (tail + piece[-_TAIL_CHARS:])[-_TAIL_CHARS:]
+    return (
+        f"{tail.rstrip()}\n[mecapy] The log has {size / 1e6:.1f} MB, too much to show here: "
+        f"all of it is in {path.name}.\n"
+    )

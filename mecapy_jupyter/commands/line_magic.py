@@ -1,0 +1,214 @@
+"""`%mecapy …`: what a user asks about the pool and their tasks."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mecapy_jupyter import wire
+from mecapy_jupyter.block.live import LiveBlock
+from mecapy_jupyter.cells import background, cell
+from mecapy_jupyter.cells.ipython_types import Shell
+from mecapy_jupyter.client import client, config, task_logs
+from mecapy_jupyter.client.task import Task
+from mecapy_jupyter.commands import doctor, login, status, task_selection
+from mecapy_jupyter.results import bind
+from mecapy_jupyter.shared import errors, units
+from mecapy_jupyter.travel.environment import files
+
+if TYPE_CHECKING:
+    from mecapy_jupyter.magic import Magics
+
+_HELP = """%mecapy                      who am I, where, queue, workers, my last tasks
+%mecapy tasks                my tasks
+%mecapy attach [id|last]     replay a task's output here, go on live, and bring its variables home
+%mecapy cancel [id|all]      stop a task (default: the last)
+%mecapy logs id              all it printed; a very long log goes into a file
+%mecapy get id x y           bring variables, or files it wrote, of a finished task home
+%mecapy login [url]          log in at a gateway with any browser; `--token`: type a token in
+%mecapy logout               forget the gateway, and end the login there
+%mecapy config key=value     change the configuration file
+%mecapy on [options] | off   send every cell to a worker, until off; \
+the options are those of %%mecapy
+%mecapy doctor               check the way from here to a worker"""
+
+
+def answer(magics: Magics, shell: Shell, words: Sequence[str]) -> None:
+    """Carry out one command."""
+    command, *rest = words or ["status"]
+    if command == "config":
+        for pair in rest:
+            key, _, value = pair.partition("=")
+            config.set_value(key, value)
+        shown = {key: value if key != "token" else "(kept)" for key, value in config.read().items()}
+        print(
+            "\n".join(f"{key} = {value}" for key, value in shown.items())
+            or "nothing is configured",
+            f"({config.config_file()})",
+        )
+    elif command in ("on", "off"):
+        _every_cell(magics, shlex.join(rest) if command == "on" else None)
+    elif command == "login":
+        login.log_in(
+            next((word for word in rest if word != "--token"), ""),
+            login.NotebookPage(),
+            typed="--token" in rest,
+        )
+    elif command == "logout":
+        print(login.log_out())
+    elif command == "doctor":
+        print("\n".join(f"{'✔' if check.good else '✖'} {check.text}" for check in doctor.examine()))
+    elif command in _WITH_POOL:
+        _WITH_POOL[command](magics.client(), shell, rest)
+        if command == "status" and magics.every is not None:
+            print("on: every cell goes to a worker; `%mecapy off` ends it")
+    else:
+        print(
+            _HELP
+            if command in ("help", "--help", "-h")
+            else f"%mecapy knows no {command!r}.\n{_HELP}"
+        )
+
+
+def _every_cell(magics: Magics, options: str | None) -> None:
+    was_on = magics.every is not None
+    magics.every_cell(options)
+    if options is not None:
+        where = magics.client().endpoint.url
+        print(
+            f"on: from the next cell every cell goes to a worker ({where}) and shows its block, "
+            f"until `%mecapy off`."
+        )
+        print("Cells with line magics, !commands or another language's %%magic stay here.")
+    else:
+        print("off: cells run here again." if was_on else "It was not on: cells run here.")
+
+
+def _status(pool: client.Client, shell: Shell, _: Sequence[str]) -> None:
+    known = pool.overview()
+    jobs = background.summary()
+    for task in known["tasks"]:
+        job = jobs.get(task["task_id"])
+        task["name"] = " · ".join(filter(None, (task["name"], f"in `{job}`" if job else "")))
+    shell.display_pub.publish(
+        {"text/plain": status.status_text(known), "text/html": status.status_html(known)}
+    )
+
+
+def _tasks(pool: client.Client, _: Shell, __: Sequence[str]) -> None:
+    for task in pool.gateway.get("/tasks", limit=20)["tasks"]:
+        again = f"{units.ordinal(task['attempts'])} attempt" if task["attempts"] > 1 else ""
+        about = " · ".join(filter(None, (task["name"], again)))
+        print(
+            f"{task['task_id']}  {task['status']:<9}  {task['created_at'][:19].replace('T', ' ')} "
+            f" {about}".rstrip()
+        )
+
+
+def _find(pool: client.Client, rest: Sequence[str]) -> dict[str, Any]:
+    return task_selection.one(pool.gateway, *rest[:1])
+
+
+def _cancel(pool: client.Client, _: Shell, rest: Sequence[str]) -> None:
+    told: dict[str, tuple[str, str]] = {}
+    if list(rest) == [
+        "all"
+    ]:  # what is told to stop may stand in the list for a while; what has begun since is told, too
+        while new := [
+            task for task in task_selection.alive(pool.gateway) if task["task_id"] not in told
+        ]:
+            told |= _tell(pool, new)
+    else:
+        told = _tell(pool, [_find(pool, rest)])
+    if not told:
+        print("nothing to cancel: none of your tasks waits or runs")
+    for task_id, (name, state) in told.items():
+        said = _how_it_stopped(pool, task_id) if state == wire.RUNNING else state
+        print(f"{task_id[:8]} {name}: {said}")
+
+
+def _tell(pool: client.Client, tasks: Sequence[dict[str, Any]]) -> dict[str, tuple[str, str]]:
+    """Tell them all to stop before any is waited for; by their ids, their names and the states this
+    left them in.
+    """
+    told: dict[str, tuple[str, str]] = {}
+    for task in tasks:
+        try:
+            state = pool.gateway.post(f"/tasks/{task['task_id']}/cancel")["status"]
+        except errors.NotFound:
+            state = "gone"
+        told[task["task_id"]] = task["name"], state
+    return told
+
+
+def _how_it_stopped(pool: client.Client, task_id: str) -> str:
+    """Wait for the end of a task that is being stopped: a second, or what it takes to send home
+    what it had.
+    """
+    with contextlib.suppress(errors.ConnectionFailed):
+        for event in pool.gateway.events(task_id):
+            if event.type in wire.FINAL:
+                took_s = wire.Outcome.from_json(event.data).stopped_s
+                return (
+                    event.type if took_s is None else f"{event.type}, stopped after {took_s:.1f} s"
+                )
+    return "told to stop; `%mecapy tasks` shows whether it has"
+
+
+def _logs(pool: client.Client, _: Shell, rest: Sequence[str]) -> None:
+    found = _find(pool, rest)
+    said = task_logs.show(pool.gateway, found["task_id"], Path.cwd())
+    print(said or f"{found['task_id'][:8]} has printed nothing\n", end="")
+
+
+def _attach(pool: client.Client, shell: Shell, rest: Sequence[str]) -> None:
+    found = _find(pool, rest)
+    task = pool.attach(found["task_id"], found["name"], shell.user_ns)
+    with LiveBlock(found["name"]) as block:
+        outcome, home = cell.come_home(shell, task, block)
+    if outcome.state != wire.COMPLETED:
+        raise cell.failure(outcome, home, None)
+
+
+def _get(pool: client.Client, shell: Shell, rest: Sequence[str]) -> None:
+    found = _find(pool, rest)
+    task = pool.attach(found["task_id"], found["name"], shell.user_ns)
+    outcome = pool.outcome(found["task_id"])
+    home = task.open(
+        outcome, spared=task.packed.memo
+    )  # nothing here is changed but what is asked for
+    wanted = rest[1:] or list(home.bound)
+    names = [name for name in wanted if name in home.bound]
+    paths = [name for name in wanted if name not in home.bound]
+    _lay_out(task, outcome, home, paths)
+    shell.user_ns.update({name: home.bound[name] for name in names})
+    print(f"{', '.join(wanted)} from {found['task_id'][:8]}")
+
+
+def _lay_out(task: Task, outcome: wire.Outcome, home: bind.Home, paths: Sequence[str]) -> None:
+    """Files the cell wrote, into this folder: those that `--keep` named, and small ones."""
+    there = {**task.small_files(outcome), **home.files} if paths else {}
+    for path in paths:
+        if path not in there and path in home.also_wrote:
+            size = units.size(home.also_wrote[path][0])
+            raise errors.NotFound(
+                f"{path} ({size}) was too large to be kept unasked; run the cell again with "
+                f"`--keep {path}`"
+            )
+        if path not in there:
+            has = ", ".join([*home.bound, *there, *home.also_wrote]) or "nothing"
+            raise errors.NotFound(f"the task brought back no {path}; it has {has}")
+    files.lay_out({path: there[path] for path in paths}, Path.cwd())
+
+
+_WITH_POOL = {
+    "status": _status,
+    "tasks": _tasks,
+    "cancel": _cancel,
+    "logs": _logs,
+    "attach": _attach,
+    "get": _get,
+}

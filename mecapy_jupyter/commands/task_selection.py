@@ -1,0 +1,70 @@
+"""Which tasks a command means: an id, the beginning of one, `last`, or all that live; however many
+there are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from mecapy_jupyter import wire
+from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.shared import errors
+
+_WHOLE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_BEGINNING = re.compile(r"[0-9a-f-]+")
+_PAGE = 500
+
+Listed = dict[str, Any]
+
+
+def one(gateway: Gateway, wanted: str = "last") -> Listed:
+    """The one task that is meant; of those that begin alike an old one only by more of its id.
+    Raises NotFound.
+    """
+    if _WHOLE.fullmatch(wanted):
+        return gateway.get(f"/tasks/{wanted}")
+    seen = 0
+    for tasks in _pages(gateway, limit=1 if wanted == "last" else _PAGE):
+        seen += len(tasks)
+        found = (
+            tasks[:1]
+            if wanted == "last"
+            else [task for task in tasks if task["task_id"].startswith(wanted)]
+        )
+        if len(found) == 1:
+            return found[0]
+        if found or not _BEGINNING.fullmatch(wanted):
+            break
+    else:
+        found = []
+    reason = (
+        f"{len(found)} of your last {seen:,} tasks begin with {wanted!r}"
+        if seen
+        else "you have no tasks yet"
+    )
+    raise errors.NotFound(f"{reason}; `%mecapy tasks` lists them")
+
+
+def alive(gateway: Gateway) -> list[Listed]:
+    """All that wait or run."""
+    found = [
+        task
+        for state in (wire.QUEUED, wire.RUNNING)
+        for tasks in _pages(gateway, state=state, limit=_PAGE)
+        for task in tasks
+    ]
+    return list({task["task_id"]: task for task in found}.values())
+
+
+def _pages(gateway: Gateway, **query: Any) -> Iterator[list[Listed]]:
+    """Page by page, the newest first."""
+    cursor: str | None = None
+    while True:
+        page = gateway.get("/tasks", cursor=cursor, **query)
+        if page["tasks"]:
+            yield page["tasks"]
+        cursor = page["next"]
+        if cursor is None:
+            return

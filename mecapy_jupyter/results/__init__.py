@@ -1,0 +1,1 @@
+"""What a task brings home, opened and put where it belongs. Runs in the kernel."""

@@ -1,0 +1,302 @@
+"""An outcome's payload opened in its owner's kernel, and put where it belongs: variables, changes
+in place, value, exception.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mecapy_jupyter import wire
+from mecapy_jupyter.capture.diagnose import size_estimate
+from mecapy_jupyter.capture.parts import path_to
+from mecapy_jupyter.shared import errors, units
+from mecapy_jupyter.shared.units import size as written
+from mecapy_jupyter.travel.changes import in_place
+from mecapy_jupyter.travel.environment import figure_formats, files, process_state
+from mecapy_jupyter.travel.pickling import partial_result, payload, tracebacks
+
+_LARGE_BYTES = 1_000_000
+_OF_THE_SHELL = frozenset({"_exit_code"})
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What came home. `left`: what did not, by name, with the reason; `changed`: input objects
+    changed in place; `swaps`: those of them that need a new object; `replaced`: their names;
+    `aside`: those that were spared, and new objects with their changes; `also_wrote`: files that
+    stayed, path → (size, whether it can be had).
+    """
+
+    bound: dict[str, Any] = field(default_factory=dict[str, Any])
+    deleted: tuple[str, ...] = ()
+    left: dict[str, str] = field(default_factory=dict[str, str])
+    changed: tuple[object, ...] = ()
+    swaps: tuple[tuple[object, object], ...] = ()
+    replaced: tuple[str, ...] = ()
+    aside: tuple[tuple[object, object], ...] = ()
+    value: Any = None
+    exception: BaseException | None = None
+    trail: dict[str, Any] | None = None
+    process_state: dict[str, Any] = field(default_factory=dict[str, Any])
+    files: files.Files = field(default_factory=dict[str, Any])
+    also_wrote: dict[str, tuple[int, bool]] = field(default_factory=dict[str, tuple[int, bool]])
+
+
+def open_outcome(
+    outcome: wire.Outcome,
+    fetch: Callable[[str], Any],
+    namespace: dict[str, Any],
+    memo: Mapping[int, object],
+    spared: Container[int] = (),
+    inputs: Mapping[str, Any] | None = None,
+) -> Home:
+    """Open the payload and apply what changed in place to the originals in `memo`. `fetch`: digest
+    → writable bytes.
+
+    `spared`: originals (by number) that have changed here meanwhile and keep what they hold;
+    `inputs`: originals that are no variables. Raises CannotReceive when something in it cannot be
+    opened here.
+    """
+    if outcome.payload is None:
+        return Home()
+    stream = (
+        fetch(outcome.payload.pickle_blob)
+        if outcome.payload.pickle_blob
+        else outcome.payload.pickle
+    )
+    buffers = outcome.payload.buffers
+    home = _opened(stream, lambda: map(fetch, buffers), namespace, memo)
+    # Objects of own classes last, the inner ones first: their own code may look at what they hold.
+    in_order = sorted(
+        home["changed"].items(),
+        key=lambda change: -change[0] if change[1][0] == "own" else -math.inf,
+    )
+    changes = [
+        (memo[number], kind, content)
+        for number, (kind, content) in in_order
+        if number not in spared
+    ]
+    aside = [
+        (memo[number], in_place.twin(memo[number], *change))
+        for number, change in home["changed"].items()
+        if number in spared
+    ]
+    swaps = tuple(
+        (obj, in_place.instead(kind, content))
+        for obj, kind, content in changes
+        if not in_place.apply(obj, kind, content)
+    )
+    replaced, lost = _named(swaps, {**(inputs or {}), **namespace}) if swaps else ((), {})
+    exception: dict[str, Any] = home.get("exception") or {}
+    new = {id(original): content for original, content in swaps}
+    return Home(
+        {name: new.get(id(value), value) for name, value in home["bound"].items()},
+        tuple(home["deleted"]),
+        home["left"] | lost,
+        tuple(original for original, _, _ in changes),
+        swaps,
+        replaced,
+        tuple(aside),
+        home.get("value"),
+        exception.get("error"),
+        exception.get("trail"),
+        home["ambient"],
+        home["files"],
+        home.get("also_wrote") or {},
+    )
+
+
+def _named(
+    swaps: Iterable[tuple[object, object]], namespace: Mapping[str, Any]
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The names of what becomes a new object, and what to say of the parts of others that would
+    have to.
+    """
+    variables = {name: value for name, value in namespace.items() if not name.startswith("_")}
+    named, lost = list[str](), dict[str, str]()
+    for original, _ in swaps:
+        if names := [name for name, value in variables.items() if value is original]:
+            named += names
+        else:
+            kind = type(original).__name__
+            lost[f"the change of {path_to(original, variables) or f'a {kind}'}"] = (
+                f"a {kind} like it cannot be changed in place"
+            )
+    return tuple(named), lost
+
+
+def _opened(
+    stream: Any,
+    buffers: Callable[[], Iterable[Any]],
+    namespace: dict[str, Any],
+    memo: Mapping[int, object],
+) -> dict[str, Any]:
+    """The result's dict; where something in it cannot be opened here, without that."""
+    try:
+        return payload.unpack_result(stream, buffers(), namespace, memo).values[0]
+    except errors.MecapyError:
+        raise
+    except Exception as error:
+        trouble = error
+    try:
+        home, why = payload.salvage_result(stream, buffers(), namespace, memo)
+        names = {id(value): name for name, value in namespace.items() if not name.startswith("_")}
+        partial_result.keep_what_is_whole(
+            home, why, lambda number: names.get(id(memo[number]), "an input")
+        )
+    except errors.MecapyError:
+        raise
+    except Exception:
+        todo = (
+            "Install it here too"
+            if isinstance(trouble, ImportError)
+            else "Use `-o` to bring home other variables"
+        )
+        said = f"{type(trouble).__name__}: {trouble}"
+        raise errors.CannotReceive(
+            f"the cell ran, but its result cannot be opened here: {said}. {todo}."
+        ) from trouble
+    return home
+
+
+def into(namespace: dict[str, Any], home: Home) -> list[str]:
+    """Put the variables into the namespace, as if the cell had run in it. Returns the names that
+    are new or changed.
+    """
+    swapped = in_place.rebind(namespace, home.swaps)
+    namespace.update(home.bound)
+    process_state.take(home.process_state)
+    if any(
+        str(type(value).__module__).startswith("matplotlib.")
+        for value in (*home.bound.values(), *home.changed, home.value)
+    ):
+        figure_formats.ready()
+    files.lay_out(home.files, Path.cwd())
+    for name in home.deleted:
+        namespace.pop(name, None)
+    touched = {id(obj) for obj in home.changed}
+    changed = [
+        name
+        for name, value in namespace.items()
+        if id(value) in touched and not name.startswith("_") and name not in home.bound
+    ]
+    return list(dict.fromkeys([*home.bound, *swapped, *changed]))
+
+
+def with_inputs(home: Home, inputs: Mapping[str, Any], namespace: Mapping[str, Any]) -> Home:
+    """What came home where the cell's own inputs are not (a restarted kernel): the inputs it
+    changed in place come as variables.
+
+    Where it changed parts of them only, all inputs come that have no namesake here.
+    """
+    names = {
+        name: value
+        for name, value in inputs.items()
+        if name.isidentifier() and not isinstance(value, types.ModuleType)
+    }
+    touched, tops = {id(obj) for obj in home.changed}, {id(value) for value in names.values()}
+    inner = bool(touched - tops)
+    new = {id(original): replacement for original, replacement in home.swaps}
+    more = {
+        name: new.get(id(value), value)
+        for name, value in names.items()
+        if id(value) in touched or (inner and name not in namespace)
+    }
+    return dataclasses.replace(home, bound=more | home.bound)
+
+
+def raised(outcome: wire.Outcome, home: Home, rename: Callable[[str], str] = str) -> BaseException:
+    """The exception to raise for an outcome that is not completed. `rename`: the worker's file
+    names → the notebook's.
+    """
+    error = outcome.error
+    if outcome.state == wire.CANCELLED:
+        when = "" if outcome.stopped_s is None else f" and stopped after {outcome.stopped_s:.1f} s"
+        return errors.TaskCancelled(f"the task was cancelled{when}")
+    if error is None:
+        return errors.TaskFailed(
+            "the task failed, and its worker gave no reason; run it again, and if it fails again "
+            "tell the operators"
+        )
+    if error.kind != "cell":
+        return errors.BY_KIND.get(error.kind, errors.TaskFailed)(error.message)
+    exception = home.exception
+    if exception is None or not _tells(exception):
+        exception = errors.CellError(f"{error.type}: {error.message}")
+    if home.trail is not None:
+        exception = exception.with_traceback(
+            tracebacks.traceback(tracebacks.renamed(home.trail, rename))
+        )
+    return exception
+
+
+def _tells(exception: BaseException) -> bool:
+    """Whether it has its text: one made from attributes lacks those that could not travel."""
+    try:
+        str(exception)
+    except Exception:
+        return False
+    return True
+
+
+def not_there(home: Home, wanted: Iterable[str]) -> list[str]:
+    """The names (not globs) of `-o` that the cell has left no variable for."""
+    return [
+        name
+        for name in wanted
+        if name.isidentifier() and name not in home.bound and name not in home.left
+    ]
+
+
+def remarks(home: Home, task_id: str) -> list[str]:
+    """What to say of a result besides showing it: what did not come, what else the cell wrote."""
+    said = [f"{name} did not come home: {why}" for name, why in home.left.items()]
+    if home.replaced:
+        are = "is a new object" if len(home.replaced) == 1 else "are new objects"
+        said.append(
+            f"{units.listed(home.replaced)} {are}, for want of a way to change it in place; what "
+            f"else holds the old one keeps it as it was"
+        )
+    if home.also_wrote:
+        here = next((name for name, (_, kept) in home.also_wrote.items() if kept), "")
+        ways = [f"`%mecapy get {task_id[:8]} {here}` brings it here"] if here else []
+        ways += (
+            ["`--keep` the large ones"]
+            if not all(kept for _, kept in home.also_wrote.values())
+            else []
+        )
+        listed = units.listed(
+            [f"{name} ({units.size(size)})" for name, (size, _) in home.also_wrote.items()]
+        )
+        said.append(f"the cell also wrote {listed}; {', '.join(ways)}")
+    return said
+
+
+def came_back(namespace: Mapping[str, Any], home: Home, names: Iterable[str]) -> list[str]:
+    """The names as the live block shows them: large ones first, with their size, and which were
+    changed in place; not what was merely imported.
+    """
+    large, found = list[tuple[int, str]](), list[str]()
+    for name in (name for name in names if name not in _OF_THE_SHELL):
+        if name not in home.bound:
+            found.append(f"{name} changed")
+        elif name in namespace and not _imported(namespace[name]):
+            size = size_estimate(namespace[name])
+            if size >= _LARGE_BYTES:
+                large.append((size, f"{name} ({written(size).replace('.0 ', ' ')})"))
+            else:
+                found.append(name)
+    return [text for _, text in sorted(large, key=lambda one: -one[0])] + found
+
+
+def _imported(value: object) -> bool:
+    """A module, or a function or class of one."""
+    if isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType, types.MethodType)):
+        return value.__module__ != "__main__"
+    return isinstance(value, types.ModuleType)

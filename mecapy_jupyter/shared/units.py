@@ -1,0 +1,89 @@
+"""How numbers, and text that comes from elsewhere, are written for people. Plain functions,
+standard library only.
+
+Everything the live block and the status show passes through here, so that it reads the same in HTML
+and in text.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+import unicodedata
+from collections.abc import Sequence
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?")
+
+
+def number(value: object) -> float | None:
+    """A finite, non-negative number, or None for whatever else a task's log may hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        real = float(value)
+    except OverflowError:
+        return None
+    return real if math.isfinite(real) and real >= 0 else None
+
+
+def clean(value: object, limit: int = 80) -> str:
+    """One printable line of at most `limit` characters: no terminal escapes, no control or
+    direction characters.
+    """
+    text = _ESCAPES.sub("", str(value)[: 8 * limit])
+    text = "".join(
+        " " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c)[0] != "C"
+    )
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def escaped(value: object) -> str:
+    """Text made safe to stand in HTML, in an element or in a quoted attribute."""
+    return html.escape(str(value), quote=True)
+
+
+def clock(seconds: float) -> str:
+    """`0:42`, `3:38`, `1:02:03`."""
+    minutes, rest = divmod(int(max(seconds, 0.0)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def duration(seconds: float) -> str:
+    """A rough time ahead: `25 s`, `4 min`, `2 h`."""
+    if seconds < 90:
+        return f"{max(round(seconds), 1)} s"
+    return f"{round(seconds / 60)} min" if seconds < 90 * 60 else f"{round(seconds / 3600)} h"
+
+
+def size(count: float) -> str:
+    """Bytes in powers of 1000, two figures where they matter: `0 B`, `1.2 MB`, `420 MB`."""
+    unit = "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if count < 999.5:
+            break
+        count, unit = count / 1000, larger
+    return f"{count:.1f} {unit}" if unit != "B" and count < 9.95 else f"{round(count)} {unit}"
+
+
+def of_size(count: float, limit: float) -> str:
+    """`5.1 of 8 GB`, `58 MB of 4 GB`."""
+    used, most = size(count), size(limit).replace(".0 ", " ")
+    same = used.rpartition(" ")[2] == most.rpartition(" ")[2]
+    return f"{used.rpartition(' ')[0] if same else used} of {most}"
+
+
+def ordinal(place: int) -> str:
+    """`1st`, `2nd`, `3rd`, `11th`."""
+    ending = (
+        "th" if place % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
+    )
+    return f"{place}{ending}"
+
+
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """`T (12 MB), residuals and 9 more`: a list that stays one line."""
+    shown = ", ".join(clean(name, 60) for name in names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

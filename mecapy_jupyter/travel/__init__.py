@@ -1,0 +1,1 @@
+"""What runs on both sides of a trip, in the kernel and in the child."""

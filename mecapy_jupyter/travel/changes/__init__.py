@@ -1,0 +1,1 @@
+"""Which inputs a cell changed in place, and the same change made at home."""

@@ -1,0 +1,1 @@
+"""What travels beside variables: process state, user-defined modules, files."""

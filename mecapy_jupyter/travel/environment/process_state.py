@@ -1,0 +1,237 @@
+"""State outside the variables that a notebook's next cell relies on: random numbers, print options,
+styles, and their like.
+
+A fresh process has none of it, so it travels with a cell, and comes home where the cell changed it.
+Only what is loaded and not as a fresh process has it is sent. It never imports a package for this.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import decimal
+import os
+import random
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from mecapy_jupyter.travel.environment import (
+    figure_formats,
+    ipython_state,
+    library_state,
+    logging_state,
+)
+
+_fresh_environment = dict(os.environ)  # as it was when the extension was loaded
+_RECURSION = 3000
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of state. `module`: what must be loaded; `get`: plain data, or None when it is as in
+    a fresh process (`fresh`).
+    """
+
+    module: str
+    get: Callable[[], Any]
+    put: Callable[[Any], None]
+    fresh: Any = None
+
+
+def current(kinds: Iterable[str] = ()) -> dict[str, Any]:
+    """The state of this process, by kind: of all, or of these `kinds`."""
+    return {name: state for name in kinds or KINDS if (state := _look(name)) is not None}
+
+
+_noted: dict[str, Any] = {}
+_put: set[str] = {"random", "numpy.random"}  # a fork begins with new ones
+
+
+def note() -> None:
+    """Remember the state as it is. In the zygote: its children, which look at all of it once less,
+    are so much faster.
+    """
+    _noted.update(current())
+
+
+def noted() -> dict[str, Any]:
+    """`current()`, for a process whose state is as it was noted but for what `take` has changed."""
+    return _noted | {name: state for name in _put if (state := _look(name)) is not None}
+
+
+def _look(name: str) -> Any:
+    kind = KINDS[name]
+    with contextlib.suppress(
+        Exception
+    ):  # a library that changed its ways costs its state, not the cell
+        return kind.get() if kind.module in sys.modules else None
+
+
+def take(state: Mapping[str, Any]) -> None:
+    """Make this process's state like that. A kind whose library is not loaded here is loaded: the
+    cell would have, too.
+    """
+    for name, value in state.items():
+        if name in _noted and _equal(_noted[name], value):
+            continue
+        kind = KINDS[name]
+        _put.add(name)
+        with contextlib.suppress(Exception):
+            __import__(kind.module)
+            if value is not None or kind.fresh is not None:
+                kind.put(kind.fresh if value is None else value)
+
+
+def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """The kinds that are not what they were; None for those as in a fresh process again."""
+    gone = {name: None for name in before if name not in now and KINDS[name].fresh is not None}
+    return {
+        name: value for name, value in now.items() if not _equal(before.get(name), value)
+    } | gone
+
+
+def _equal(one: Any, other: Any) -> bool:
+    try:
+        return bool(one == other)
+    except Exception:
+        return False  # arrays in a style, for instance: sent once more than needed
+
+
+def _recursion_limit() -> int | None:
+    """IPython and others raise it to 3000 here and there: only what a notebook wants beyond that
+    counts.
+    """
+    now = sys.getrecursionlimit()
+    return now if now > _RECURSION else None
+
+
+def _set_environment(state: Mapping[str, str | None]) -> None:
+    back = {name: _fresh_environment.get(name) for name in _environment() if name not in state}
+    for name, value in (back | dict(state)).items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def _environment() -> dict[str, str | None]:
+    """What was set or removed since the extension was loaded. Our own settings stay: one of them is
+    a token.
+    """
+    new: dict[str, str | None] = {
+        name: value for name, value in os.environ.items() if _fresh_environment.get(name) != value
+    }
+    gone: dict[str, str | None] = {
+        name: None for name in _fresh_environment if name not in os.environ
+    }
+    return {name: value for name, value in (new | gone).items() if not name.startswith("MECAPY_")}
+
+
+def begin_environment() -> None:
+    """From here on, count changes of the environment."""
+    _fresh_environment.clear()
+    _fresh_environment.update(os.environ)
+    if "environment" in _noted:  # with what the libraries that were imported before have set
+        _noted["environment"] = _environment()
+
+
+def _decimal_context() -> Any:
+    context = decimal.getcontext()
+    return {
+        name: getattr(context, name)
+        for name in ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
+    }
+
+
+def _set_decimal_context(state: Mapping[str, Any]) -> None:
+    for name, value in state.items():
+        setattr(decimal.getcontext(), name, value)
+
+
+class _Named(type):
+    """A warning category that is not loaded here, by its name. Were it sent itself, opening it
+    would import its package for every task.
+    """
+
+    home: tuple[str, str] = ("", "")
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return any((base.__module__, base.__qualname__) == cls.home for base in subclass.__mro__)
+
+
+def _warning_filters() -> Any:
+    found: Any = warnings.filters
+    return [
+        (action, message, _home(category), module, line)
+        for action, message, category, module, line in found
+    ]
+
+
+def _home(category: type) -> tuple[str, str]:
+    return (
+        category.home
+        if isinstance(category, _Named)
+        else (category.__module__, category.__qualname__)
+    )
+
+
+def _category(home: tuple[str, str]) -> Any:
+    found: Any = sys.modules.get(home[0])
+    for name in home[1].split("."):
+        found = getattr(found, name, None)
+    if isinstance(found, type):
+        return found
+    named = _Named(home[1], (Warning,), {})
+    named.home = home
+    return named
+
+
+def _set_warnings(state: Any) -> None:
+    filters = [
+        (action, message, _category(home), module, line)
+        for action, message, home, module, line in state
+    ]
+    cast("list[Any]", warnings.filters)[:] = filters
+    if (mutated := getattr(warnings, "_filters_mutated", None)) is not None:
+        mutated()
+
+
+ALWAYS = ("shell",)
+"""What also a cell can see that reads and imports nothing."""
+
+KINDS: dict[str, Kind] = {
+    "random": Kind("random", random.getstate, random.setstate),
+    "numpy.random": Kind("numpy", library_state.numpy_random, library_state.set_numpy_random),
+    "numpy.printoptions": Kind(
+        "numpy",
+        lambda: sys.modules["numpy"].get_printoptions(),
+        lambda state: sys.modules["numpy"].set_printoptions(**state),
+    ),
+    "matplotlib.rcParams": Kind("matplotlib", library_state.rc_params, library_state.set_rc_params),
+    "figure formats": Kind(
+        "matplotlib_inline.config", figure_formats.get, figure_formats.put, figure_formats.FRESH
+    ),
+    "pandas.options": Kind(
+        "pandas", library_state.pandas_options, library_state.set_pandas_options
+    ),
+    "sympy.printing": Kind(
+        "sympy",
+        library_state.sympy_printing,
+        lambda state: sys.modules["sympy"].init_printing(**state),
+    ),
+    "warnings.filters": Kind("warnings", _warning_filters, _set_warnings),
+    "decimal.context": Kind("decimal", _decimal_context, _set_decimal_context),
+    "numpy.errstate": Kind(
+        "numpy",
+        library_state.numpy_errors,
+        lambda state: sys.modules["numpy"].seterr(**state),
+        library_state.NUMPY_ERRORS,
+    ),
+    "logging": Kind("logging", logging_state.get, logging_state.put),
+    "recursion limit": Kind("sys", _recursion_limit, sys.setrecursionlimit, _RECURSION),
+    "shell": Kind("IPython", ipython_state.get, ipython_state.put, ipython_state.FRESH),
+    "environment": Kind("os", _environment, _set_environment),
+}
+"""What travels. Listed in docs/cells.md."""

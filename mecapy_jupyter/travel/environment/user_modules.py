@@ -1,0 +1,269 @@
+"""The user's own modules: which they are, what they are made of, and how they are imported where
+their files are not.
+
+In the kernel `is_own`, `collect` and `state`; nothing is executed to find a source. In the child
+`install` and `restore`, from `served`.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.machinery
+import importlib.util
+import site
+import sys
+import sysconfig
+import threading
+import types
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, cast
+
+from mecapy_jupyter.shared.errors import CannotSend
+from mecapy_jupyter.travel.environment.module_importer import ModuleSource, install, restore, served
+
+__all__ = ["ModuleSource", "collect", "install", "is_own", "restore", "state"]
+
+_OURS = frozenset({"__main__", "__mp_main__", "mecapy_jupyter", "mecapy_backend", "mecapy_worker"})
+_parsing = threading.Lock()
+"""CPython 3.11 counts the depth of all threads' parsing together (python/cpython#106905): two at
+once may fail with a SystemError.
+"""
+
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
+
+
+def is_own(module: types.ModuleType) -> bool:
+    """Whether a worker cannot be expected to have it: a file of the user's, neither Python's own
+    nor installed.
+    """
+    if module.__name__.partition(".")[0] in _OURS:
+        return False
+    if getattr(module, "__loader__", None) is served:
+        return True
+    file = getattr(module, "__file__", None)
+    places = (
+        [file]
+        if isinstance(file, str)
+        else [str(place) for place in getattr(module, "__path__", ())]
+    )
+    return bool(places) and all(_own_file(str(Path(place).absolute())) for place in places)
+
+
+@lru_cache(maxsize=4096)
+def _own_file(file: str) -> bool:
+    path = Path(file)
+    if not path.exists() and not any(
+        parent.is_file() for parent in path.parents
+    ):  # an invented name; in a zip it is real
+        return False
+    resolved = path.resolve()
+    installed = not _INSTALLED.isdisjoint(path.parts) or not _INSTALLED.isdisjoint(resolved.parts)
+    return not installed and not any(resolved.is_relative_to(root) for root in _python_roots())
+
+
+@lru_cache(maxsize=1)
+def _python_roots() -> tuple[Path, ...]:
+    paths = [sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")]
+    return tuple(
+        {
+            Path(path).resolve()
+            for path in [*paths, *site.getsitepackages(), site.getusersitepackages()]
+            if path
+        }
+    )
+
+
+def collect(names: Iterable[str]) -> list[ModuleSource]:
+    """Sources of those `names` that are own modules, and of every own module they need, parents
+    first.
+
+    Names may be dotted and need not exist (`a.b` of `from a import b`). Raises CannotSend for a
+    compiled own module.
+    """
+    found: dict[str, ModuleSource] = {}
+    asked = set[str]()
+    todo = [(name, False) for name in names]
+    while todo:
+        name, optional = todo.pop()
+        for part in _with_parents(name):
+            if part in found:
+                continue
+            if part in asked:
+                break
+            spec = _spec(part)
+            module = _source(part, spec, optional) if spec else None
+            if module is not None:
+                found[part] = module
+                todo.extend(
+                    (loaded, True) for loaded in list(sys.modules) if loaded.startswith(part + ".")
+                )
+                todo.extend(_imports(module.source, part, module.is_package))
+            if (
+                module is not None or not optional
+            ):  # what one module can do without, another may need
+                asked.add(part)
+            if module is None:
+                break
+    return [found[name] for name in sorted(found)]
+
+
+def _with_parents(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[: count + 1]) for count in range(len(parts))]
+
+
+def _spec(name: str) -> importlib.machinery.ModuleSpec | None:
+    """Where an own module is; None when it is none. A parent that is not loaded is not imported for
+    it.
+    """
+    loaded = sys.modules.get(name)
+    if loaded is not None:
+        return (loaded.__spec__ or _spec_by_file(loaded)) if is_own(loaded) else None
+    parent, _, _ = name.rpartition(".")
+    try:
+        if not parent:
+            spec = importlib.util.find_spec(name)
+        else:
+            above = _spec(parent)
+            if above is None or above.submodule_search_locations is None:
+                return None
+            spec = importlib.machinery.PathFinder.find_spec(
+                name, list(above.submodule_search_locations)
+            )
+    except (ImportError, ValueError, AttributeError):
+        return None
+    places = (
+        [spec.origin]
+        if spec and spec.has_location
+        else list((spec and spec.submodule_search_locations) or ())
+    )
+    own = (
+        name.partition(".")[0] not in _OURS
+        and bool(places)
+        and all(_own_file(str(Path(place).absolute())) for place in places if place)
+    )
+    return spec if own else None
+
+
+def _spec_by_file(module: types.ModuleType) -> importlib.machinery.ModuleSpec | None:
+    file = getattr(module, "__file__", None)
+    return importlib.util.spec_from_file_location(module.__name__, file) if file else None
+
+
+def _source(name: str, spec: importlib.machinery.ModuleSpec, optional: bool) -> ModuleSource | None:
+    """None for a compiled module that its importer can do without."""
+    if spec.loader is None or not spec.has_location:  # a folder without __init__.py
+        return ModuleSource(
+            name, True, "", str(next(iter(spec.submodule_search_locations or ()), ""))
+        )
+    read = getattr(spec.loader, "get_source", None)
+    try:
+        text = cast("str | None", read(spec.name)) if read else _written(spec.origin)
+    except (ImportError, OSError):
+        text = None
+    if text is not None:
+        return ModuleSource(
+            name, spec.submodule_search_locations is not None, text, spec.origin or f"<{name}>"
+        )
+    if optional:
+        return None
+    raise CannotSend(
+        f"your own module {name!r} ({spec.origin}) has no readable Python source here, so it "
+        f"cannot travel to the worker; "
+        "install it on the workers, or let the cell use only its results"
+    )
+
+
+def _written(file: str | None) -> str | None:
+    """For loaders that keep their source to themselves, as pytest's does."""
+    return (
+        importlib.util.decode_source(Path(file).read_bytes())
+        if file and file.endswith(".py")
+        else None
+    )
+
+
+@lru_cache(maxsize=1024)
+def _imports(source: str, name: str, is_package: bool) -> tuple[tuple[str, bool], ...]:
+    """Absolute names a source may import, submodules it may mean included, and whether it can do
+    without (under `try`).
+    """
+    try:
+        with _parsing:
+            tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return ()  # the import in the child says so, with its line
+    package = name if is_package else name.rpartition(".")[0]
+    optional = {
+        node
+        for attempt in ast.walk(tree)
+        if isinstance(attempt, ast.Try)
+        for part in attempt.body
+        for node in ast.walk(part)
+    }
+    return tuple(
+        dict.fromkeys(
+            (found, node in optional)
+            for node in ast.walk(tree)
+            for found in _imported(node, package)
+        )
+    )
+
+
+def _imported(node: ast.AST, package: str) -> Iterator[str]:
+    match node:
+        case ast.Import(names):
+            yield from (alias.name for alias in names)
+        case ast.ImportFrom(module, names, level):
+            above = (
+                package.split(".")[: len(package.split(".")) - (level or 1) + 1] if level else []
+            )
+            base = ".".join([*above, *([module] if module else [])])
+            yield from (
+                name
+                for name in (
+                    base,
+                    *(f"{base}.{alias.name}" for alias in names if alias.name != "*"),
+                )
+                if name.strip(".")
+            )
+        case ast.Call(
+            ast.Name("import_module" | "__import__") | ast.Attribute(attr="import_module"),
+            [ast.Constant(str(name)), *_],
+        ):
+            yield name if not name.startswith(".") else f"{package}{name}"
+        case ast.Assign([ast.Name("__all__")], ast.List(items) | ast.Tuple(items)):
+            yield from (
+                f"{package}.{item.value}" for item in items if isinstance(item, ast.Constant)
+            )
+        case _:
+            pass
+
+
+def state(module: types.ModuleType) -> dict[str, Any]:
+    """What the module holds that is data: it may have been set since the import. The caller drops
+    what cannot be pickled.
+    """
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if not (name.startswith("__") and name.endswith("__")) and _is_data(value)
+    }
+
+
+def _is_data(value: object) -> bool:
+    kind = type(value)
+    if (
+        isinstance(value, (types.ModuleType, type))
+        or kind is object
+        or kind.__module__ in ("typing", "_thread", "threading")
+    ):
+        return False
+    if kind in (list, dict) and any(
+        value is held for held in vars(sys).values()
+    ):  # sys.path, sys.modules: each process has its own
+        return False
+    defined = sys.modules.get(kind.__module__)
+    return not callable(value) or (defined is not None and is_own(defined))

@@ -1,0 +1,259 @@
+"""Which memory of this process still holds which blob, so that it is neither hashed nor sent again.
+
+Every answer rests on what the kernel says of the pages (`pages`), never on trust in who might have
+written; where the kernel says nothing, nothing is known and the caller hashes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import sys
+import threading
+import weakref
+from dataclasses import dataclass, field
+from typing import Any
+
+import blake3
+
+from mecapy_jupyter.travel.pickling import memory_pages
+
+GUARDED_BYTES = 1 << 20
+"""Ordinary memory from this size on is guarded; below, hashing costs less than the faults."""
+
+_MOST_GUARDED = 1024  # each splits a mapping of the process, of which the kernel allows 65,530
+
+_lock = threading.Lock()
+
+
+@dataclass(slots=True)
+class _Map:
+    """A private map of a blob, and the digests of parts of it that were asked for."""
+
+    alive: weakref.ref[Any]
+    address: int
+    size_bytes: int
+    digest: str
+    parts: dict[tuple[int, int], str] = field(default_factory=dict[tuple[int, int], str])
+
+    def digest_of(self, address: int, size_bytes: int) -> str | None:
+        """By name, if the pages are still the file's."""
+        whole = (address, size_bytes) == (self.address, self.size_bytes)
+        digest = self.digest if whole else self.parts.get((address, size_bytes))
+        return digest if digest and memory_pages.is_file(address, size_bytes) else None
+
+    def note(self, address: int, size_bytes: int, digest: str) -> None:
+        """A part had this digest; still has, if its pages are the file's: one that was written
+        never is again.
+        """
+        if memory_pages.is_file(address, size_bytes):
+            self.parts[address, size_bytes] = digest
+
+
+_MAP_FIXED = 0x10  # in the place of what is mapped there
+_mmap: Any = ctypes.CDLL(None).mmap if sys.platform == "linux" else None
+if _mmap is not None:
+    _mmap.restype = ctypes.c_void_p
+    _mmap.argtypes = (
+        ctypes.c_void_p,
+        ctypes.c_size_t,
+        ctypes.c_int,
+        ctypes.c_int,
+        ctypes.c_int,
+        ctypes.c_long,
+    )
+
+_maps: dict[int, _Map] = {}
+_guarded: dict[tuple[int, int], str] = {}
+_guard: memory_pages.Guard | None = None
+_can_guard = True
+_hash_threads = blake3.blake3.AUTO
+
+
+def map_blob(fd: int, digest: str) -> Any:
+    """A private, writable, copy-on-write view of an immutable file: nothing is read before it is
+    touched, nothing written goes back.
+    """
+    size_bytes = os.fstat(fd).st_size
+    if not size_bytes:
+        return bytearray()
+    view = _private_map(fd, size_bytes)
+    address = address_of(view)
+    if address is not None:
+        with _lock:
+            _maps[address] = _Map(weakref.ref(view), address, size_bytes, digest)
+    return view
+
+
+def take_blob(fd: int, digest: str) -> Any:
+    """As `map_blob`, but a small file is read: of thousands, each map would have to be looked
+    through, and hashing one costs little.
+    """
+    size_bytes = os.fstat(fd).st_size
+    if size_bytes >= GUARDED_BYTES:
+        return map_blob(fd, digest)
+    content = bytearray(size_bytes)
+    with open(fd, "rb", buffering=0, closefd=False) as file:
+        file.seek(0)
+        if file.readinto(content) != size_bytes:
+            raise OSError(f"blob {digest[:12]}… is shorter than it was")
+    return content
+
+
+def _private_map(fd: int, size_bytes: int) -> mmap.mmap:
+    """A private map that keeps no descriptor: Python's own has one of its own until it dies, and a
+    process may have 1,024.
+    """
+    if sys.version_info >= (3, 13):
+        return mmap.mmap(fd, size_bytes, access=mmap.ACCESS_COPY, trackfd=False)
+    if sys.platform != "linux":
+        return mmap.mmap(fd, size_bytes, access=mmap.ACCESS_COPY)
+    view = mmap.mmap(
+        -1, size_bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ | mmap.PROT_WRITE
+    )
+    address = ctypes.addressof(ctypes.c_char.from_buffer(view))
+    if (
+        _mmap(
+            address,
+            size_bytes,
+            mmap.PROT_READ | mmap.PROT_WRITE,
+            mmap.MAP_PRIVATE | _MAP_FIXED,
+            fd,
+            0,
+        )
+        != address
+    ):
+        return mmap.mmap(fd, size_bytes, access=mmap.ACCESS_COPY)
+    return view
+
+
+def address_of(buffer: Any) -> int | None:
+    """Where a contiguous buffer lies."""
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+    except (TypeError, ValueError, BufferError):  # read-only: only numpy tells
+        numpy = sys.modules.get("numpy")
+        return (
+            int(numpy.frombuffer(buffer, "u1").__array_interface__["data"][0])
+            if numpy is not None
+            else None
+        )
+
+
+def digest_of(buffer: memoryview) -> str | None:
+    """The digest of what the buffer holds now, if that is known without reading it: then it was in
+    a store before.
+    """
+    address = address_of(buffer)
+    if address is None:
+        return None
+    with _lock:
+        owner = _map_at(address, buffer.nbytes)
+        if owner is not None:
+            return owner.digest_of(address, buffer.nbytes)
+        digest = _guarded.get((address, buffer.nbytes))
+        if digest is None:
+            return None
+        if _guard is not None and _guard.untouched(address, buffer.nbytes):
+            return digest
+        _forget(address, buffer.nbytes)
+        return None
+
+
+def in_map(buffer: memoryview) -> bool:
+    """Whether it lies in the map of a blob. What was written there may be what was there, so its
+    digest may be known to the store.
+    """
+    address = address_of(buffer)
+    with _lock:
+        return address is not None and _map_at(address, buffer.nbytes) is not None
+
+
+def digest(buffer: memoryview) -> str:
+    """The digest of what it holds now; read only if it has to be, and an unchanged part of a map
+    only once.
+    """
+    found = digest_of(buffer)
+    if found is None:
+        found, address = hashed(buffer), address_of(buffer)
+        with _lock:
+            owner = _map_at(address, buffer.nbytes) if address is not None else None
+            if owner is not None and address is not None:
+                owner.note(address, buffer.nbytes, found)
+    return found
+
+
+def begin(buffer: memoryview) -> bool:
+    """The buffer is about to be read and hashed: from here on its writes are noted. Whether
+    `remember` may follow.
+    """
+    global _guard, _can_guard
+    address = address_of(buffer)
+    if buffer.nbytes < GUARDED_BYTES or address is None or not _can_guard:
+        return False
+    place = address, buffer.nbytes
+    with _lock:
+        if _map_at(*place) is not None:
+            return False
+        try:
+            _guard = _guard or memory_pages.Guard()
+        except OSError:
+            _can_guard = False
+            return False
+        while len(_guarded) >= _MOST_GUARDED:
+            _forget(*next(iter(_guarded)))
+        try:
+            _guard.guard(*place)
+        except OSError:
+            return False
+        return True
+
+
+def remember(buffer: memoryview, digest: str) -> None:
+    """What was read since `begin` had this digest."""
+    address = address_of(buffer)
+    with _lock:
+        if address is not None and _guard is not None and _guard.untouched(address, buffer.nbytes):
+            _guarded[address, buffer.nbytes] = digest
+
+
+def _forget(address: int, size_bytes: int) -> None:
+    _guarded.pop((address, size_bytes), None)
+    if _guard is not None:
+        _guard.release(address, size_bytes)
+
+
+def _map_at(address: int, size_bytes: int) -> _Map | None:
+    for start, one in list(_maps.items()):
+        if one.alive() is None:
+            del _maps[start]
+        elif start <= address and address + size_bytes <= start + one.size_bytes:
+            return one
+    return None
+
+
+def hashed(buffer: Any) -> str:
+    """The digest of a buffer's bytes."""
+    return blake3.blake3(memoryview(buffer).cast("B"), max_threads=_hash_threads).hexdigest()
+
+
+def hash_alone() -> None:
+    """In a process others are forked from: hash without threads, which a fork would not have."""
+    global _hash_threads
+    _hash_threads = 1
+
+
+def _after_fork() -> None:
+    """A forked process has memory of its own, of which the parent's guard knows nothing, and none
+    of its hashing threads.
+    """
+    global _guard, _lock
+    hash_alone()
+    _lock = threading.Lock()
+    _guarded.clear()
+    _guard = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,185 @@
+"""A result in which something cannot be opened here: all the rest of it, and the reason for each
+variable that is lost.
+
+The pickle is read again, slowly, and whatever fails becomes a `Lost` in its place; so the numbering
+of its objects holds and what variables share stays shared. A variable that leads to a `Lost` is
+left out. Only the owner's kernel opens results.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import pickle
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, cast
+
+import cloudpickle
+
+
+class Lost:
+    """Stands for what could not be opened. It swallows whatever a pickle does to it: calls, items,
+    state.
+    """
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+    def __call__(self, *_: Any, **__: Any) -> Lost:
+        return self
+
+    def __setitem__(self, _key: Any, _value: Any) -> None: ...
+
+    def __setstate__(self, _state: Any) -> None: ...
+
+    append = extend = add = update = __setstate__
+
+
+Step = Callable[[Any], None]
+_Python: Any = vars(pickle)["_Unpickler"]  # the one in C cannot be led on
+
+
+class _Careful(_Python):
+    """Goes on where an object cannot be made. `half`: ids of those that exist and could not be
+    given their state.
+    """
+
+    dispatch: dict[int, Step]
+    stack: list[Any]
+    metastack: list[list[Any]]
+
+    def __init__(
+        self, file: io.BytesIO, buffers: Iterable[Any], originals: Mapping[int, object]
+    ) -> None:
+        _Python.__init__(self, file, buffers=buffers)
+        self._originals = originals
+        self.half: dict[int, tuple[object, str]] = {}
+
+    def persistent_load(self, pid: Any) -> object:
+        return self._originals[pid]
+
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return _Python.find_class(self, module, name)
+        except Exception as error:
+            return Lost(_said(error))
+
+
+def _made(original: Step, consumed: int, careful: _Careful) -> None:
+    """A step that takes `consumed` objects off the stack and puts one there."""
+    kept, depth = list(careful.stack[-consumed:]), len(careful.stack)
+    try:
+        original(careful)
+    except Exception as error:
+        del careful.stack[depth - consumed :]
+        parts = _flat(kept)
+        lost = next((part for part in parts if isinstance(part, Lost)), None) or Lost(_said(error))
+        if (
+            str(getattr(parts[0], "__name__", "")).endswith("_setstate") and len(parts) > 1
+        ):  # cloudpickle's: gives its argument a state
+            careful.half[id(parts[1])] = parts[1], lost.why
+        careful.append(lost)
+
+
+def _filled(original: Step, consumed: int, careful: _Careful) -> None:
+    """A step that gives an object its content, which lies above it: `consumed` objects, or (0) all
+    since the last mark.
+
+    Where that fails the object stays on the stack, and is lost.
+    """
+    stack: list[Any] = careful.stack if consumed else careful.metastack[-1]
+    depth = len(stack) - consumed
+    try:
+        original(careful)
+    except Exception as error:
+        made = stack[depth - 1]
+        careful.half[id(made)] = made, _said(error)
+        del stack[depth:]
+
+
+_MAKING = {pickle.REDUCE: 2, pickle.NEWOBJ: 2, pickle.NEWOBJ_EX: 3}
+_FILLING = {
+    pickle.BUILD: 1,
+    pickle.SETITEM: 2,
+    pickle.APPEND: 1,
+    pickle.SETITEMS: 0,
+    pickle.APPENDS: 0,
+    pickle.ADDITEMS: 0,
+}
+_Careful.dispatch = dict(_Python.dispatch)
+for _how, _codes in ((_made, _MAKING), (_filled, _FILLING)):
+    for _code, _consumed in _codes.items():
+        _Careful.dispatch[_code[0]] = partial(_how, _Python.dispatch[_code[0]], _consumed)
+
+
+def load(
+    file: io.BytesIO, buffers: Iterable[Any], originals: Mapping[int, object]
+) -> tuple[dict[str, Any], Callable[[object], str]]:
+    """The result as far as it can be opened, and a function that says why a value of it is lost
+    (empty: it is whole).
+    """
+    careful = _Careful(file, buffers, originals)
+    home: dict[str, Any] = careful.load()
+    known = {id(original) for original in originals.values()}
+
+    def why(value: object) -> str:
+        found: list[str] = []
+        seeker = _Seeker(io.BytesIO(), protocol=5, buffer_callback=lambda _: False)
+        seeker.half, seeker.known, seeker.found = careful.half, known, found
+        with contextlib.suppress(
+            Exception
+        ):  # found, or not to be pickled: it came by pickle, and is whole
+            seeker.dump(value)
+        return found[0] if found else ""
+
+    return home, why
+
+
+class _Seeker(cloudpickle.Pickler):
+    """Goes through all a value leads to, as pickle sees it, until it meets what is lost."""
+
+    half: Mapping[int, tuple[object, str]]
+    known: set[int]
+    found: list[str]
+
+    def persistent_id(self, obj: Any) -> int | None:
+        if isinstance(obj, Lost):
+            self.found.append(obj.why)
+        elif id(obj) in self.half:
+            self.found.append(self.half[id(obj)][1])
+        else:
+            return 1 if id(obj) in self.known else None
+        raise pickle.PicklingError
+
+
+def keep_what_is_whole(
+    home: dict[str, Any], why: Callable[[object], str], name_of: Callable[[int], str]
+) -> None:
+    """Take out of a result what is lost; variables are named in `left`, with the reason. `name_of`:
+    an input, by its number.
+    """
+    for part in ("bound", "changed"):
+        for name, value in list(home[part].items()):
+            if reason := why(value):
+                del home[part][name]
+                home["left"][name if part == "bound" else f"the change of {name_of(name)}"] = (
+                    f"it cannot be opened here: {reason}"
+                )
+    for part in ("value", "exception", "ambient", "files"):
+        if part in home and (reason := why(home[part])):
+            home[part] = None if part in ("value", "exception") else {}
+            if part == "value":
+                home["left"]["the last value"] = f"it cannot be opened here: {reason}"
+
+
+def _flat(parts: Iterable[object]) -> list[object]:
+    found: list[object] = []
+    for part in parts:
+        found += _flat(cast("tuple[object, ...]", part)) if isinstance(part, tuple) else [part]
+    return found
+
+
+def _said(error: Exception) -> str:
+    todo = "; install it here too" if isinstance(error, ImportError) else ""
+    return f"{type(error).__name__}: {error}{todo}"

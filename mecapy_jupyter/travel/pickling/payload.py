@@ -1,0 +1,172 @@
+"""Values as one stream of pickles, large buffers beside it. The kernel packs inputs and the child
+opens them; then the other way round.
+
+Both sides number objects alike: the pickler's memo gives each object it writes a number, and the
+unpickler gives the same object the same number (MEMOIZE counts on both sides). So a result names an
+input, or any part of one, by its number, and it arrives in the notebook as the very object that was
+sent. Nothing but the child and the owner's own kernel may import this module.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import cloudpickle
+
+from mecapy_jupyter.shared.errors import CannotSend
+from mecapy_jupyter.travel.pickling import array_views, partial_result
+from mecapy_jupyter.travel.pickling.pickler import (
+    MOST_BUFFERS,
+    Pickler,
+    ResultPickler,
+    ResultUnpickler,
+    opening,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A stream and its out-of-band buffers, and `memo`: number → object, which keeps every numbered
+    object alive.
+
+    `modules`: those whose classes, functions or selves are named in it; `prelude`: the first object
+    of the stream.
+    """
+
+    stream: bytes
+    buffers: tuple[memoryview, ...]
+    memo: Mapping[int, object]
+    modules: frozenset[str] = frozenset()
+    prelude: Any = None
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.stream) + sum(buffer.nbytes for buffer in self.buffers)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The objects of a stream, in order, and `memo`: number → object."""
+
+    values: tuple[Any, ...]
+    memo: Mapping[int, object]
+
+
+def pack(
+    values: Sequence[Any],
+    namespace: dict[str, Any],
+    *,
+    prelude: Callable[[list[str]], Any] = list,
+    cells: set[str] | None = None,
+) -> Packed:
+    """Inputs, each of `values` a pickle of its own in one stream with one memo. `prelude` makes the
+    first object of the stream, opened before all others, from the names of the own modules that the
+    values need; before that, `cells` gets the names of the files that their functions were defined
+    in.
+
+    Raises what pickling raises: `diagnose.why` turns that into a sentence.
+    """
+    file, own = io.BytesIO(), list[str]()
+    pickler = Pickler(file, namespace, with_globals=True, on_own=own.append)
+    pickler.keep_views_of(array_views.with_spans(_variables(values)))
+    for value in values:
+        pickler.dump(value)
+    if len(pickler.buffers) > MOST_BUFFERS:
+        said = (
+            f"{len(pickler.buffers):,} arrays or files of 1 MiB or more cannot travel to one "
+            f"task, which takes {MOST_BUFFERS}"
+        )
+        raise CannotSend(
+            f"{said}; stack arrays of one shape into one (`np.stack`), or send them in several "
+            f"cells"
+        )
+    if cells is not None:
+        cells |= pickler.files
+    first = prelude(own)
+    head = cloudpickle.dumps(first, protocol=5)
+    return Packed(
+        head + file.getvalue(),
+        tuple(pickler.buffers),
+        _objects(pickler.memo),
+        pickler.modules,
+        first,
+    )
+
+
+def pack_result(
+    value: Any,
+    namespace: dict[str, Any],
+    known: Mapping[int, object],
+    arrays: Iterable[object] = (),
+    whole: Iterable[object] = (),
+) -> tuple[Packed, frozenset[int]]:
+    """A result, in which objects of `known` (number → object) stand as their number. Returns also
+    the numbers that were used.
+
+    `arrays`: what in it may be a view of each other or of a known array; `whole`: arrays to write
+    in full even so.
+    """
+    file = io.BytesIO()
+    pickler = ResultPickler(file, namespace, with_globals=False, on_own=lambda _: None)
+    pickler.known, pickler.met = {id(obj): number for number, obj in known.items()}, set()
+    pickler.keep_views_of([*known.values(), *arrays], whole)
+    pickler.dump(value)
+    return Packed(file.getvalue(), tuple(pickler.buffers), {}), frozenset(pickler.met)
+
+
+def unpack(
+    stream: Any,
+    buffers: Iterable[Any],
+    namespace: dict[str, Any],
+    *,
+    on_prelude: Callable[[Any], object],
+) -> Opened:
+    """Open what `pack` made. `on_prelude` gets the first object before anything else is opened."""
+    file = io.BytesIO(stream)
+    on_prelude(pickle.Unpickler(file).load())  # noqa: S301 the child opens its own task's inputs
+    return _load_all(pickle.Unpickler(file, buffers=buffers), file, namespace)  # noqa: S301 as above
+
+
+def unpack_result(
+    stream: Any, buffers: Iterable[Any], namespace: dict[str, Any], originals: Mapping[int, object]
+) -> Opened:
+    """Open what `pack_result` made; numbers become the `originals` they stand for."""
+    file = io.BytesIO(stream)
+    unpickler = ResultUnpickler(file, buffers=buffers)
+    unpickler.originals = originals
+    return _load_all(unpickler, file, namespace)
+
+
+def salvage_result(
+    stream: Any, buffers: Iterable[Any], namespace: dict[str, Any], originals: Mapping[int, object]
+) -> tuple[dict[str, Any], Callable[[object], str]]:
+    """Open what `pack_result` made of a dict as far as it can be opened; see `salvage.load`."""
+    with opening(namespace):
+        return partial_result.load(io.BytesIO(stream), buffers, originals)
+
+
+def _load_all(unpickler: pickle.Unpickler, file: io.BytesIO, namespace: dict[str, Any]) -> Opened:
+    end = file.getbuffer().nbytes
+    values: list[Any] = []
+    with opening(namespace):
+        while file.tell() < end:
+            values.append(unpickler.load())
+    return Opened(tuple(values), cast(Any, unpickler).memo.copy())
+
+
+def _objects(memo: Any) -> dict[int, object]:
+    return dict(memo.copy().values())
+
+
+def _variables(values: Sequence[Any]) -> list[object]:
+    return [
+        item
+        for value in values
+        for item in (
+            cast("dict[str, object]", value).values() if isinstance(value, dict) else (value,)
+        )
+    ]

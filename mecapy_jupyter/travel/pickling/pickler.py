@@ -1,0 +1,222 @@
+"""How a notebook's values are pickled: functions that find the other side's namespace, the user's
+own modules, large buffers beside.
+
+It asks `hints`, `reducers` and `arrayviews` for what pickle cannot, and `environment.modules` whose
+a module is.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import pickle
+import sys
+import threading
+import types
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import cloudpickle
+
+from mecapy_jupyter.travel.environment import user_modules
+from mecapy_jupyter.travel.pickling import array_views, reducers, type_hints
+
+BUFFER_BYTES = 64 * 1024
+"""Buffers from this size on travel beside the stream, each a blob of its own; smaller ones inside
+it.
+"""
+
+MOST_BUFFERS = 999
+"""So many can go to a child beside the stream; each is an open file there, and the stream may be
+one, too.
+"""
+
+_MANY_BUFFERS, _LARGE_BYTES = 500, 1 << 20
+"""With so many beside the stream, only large ones still go there."""
+
+_opening = threading.local()
+
+
+@contextmanager
+def opening(namespace: dict[str, Any]) -> Generator[None]:
+    """While it lasts, functions that are opened find themselves in this namespace."""
+    _opening.namespace = namespace
+    try:
+        yield
+    finally:
+        _opening.namespace = None
+
+
+class _Namespace:
+    """Stands in a stream for the namespace cells run in, so that a notebook's functions find it on
+    the other side.
+    """
+
+    def __reduce__(self) -> tuple[Callable[[], dict[str, Any]], tuple[()]]:
+        return _namespace_here, ()
+
+
+def _namespace_here() -> dict[str, Any]:
+    return _opening.namespace
+
+
+class Pickler(cloudpickle.Pickler):
+    """Writes functions of `namespace` so that they find the other side's namespace, and notes the
+    user's own modules it meets.
+
+    `with_globals`: whether such a function brings along the globals it reads (on the way out; at
+    home they are there). `on_own`: called with the name of each own module that something in the
+    stream needs.
+    """
+
+    def __init__(
+        self,
+        file: io.BytesIO,
+        namespace: dict[str, Any],
+        *,
+        with_globals: bool,
+        on_own: Callable[[str], object],
+    ) -> None:
+        self.buffers: list[memoryview] = []
+        super().__init__(file, protocol=5, buffer_callback=self._keep_buffer)
+        self.globals_ref[id(namespace)] = _Namespace()
+        self._namespace = namespace
+        self._with_globals = with_globals
+        self._on_own = on_own
+        self._seen_modules: dict[str, bool] = {}
+        self.files = set[str]()
+        """Where the functions it wrote were defined."""
+
+    def _keep_buffer(self, buffer: pickle.PickleBuffer) -> bool:
+        """True keeps a buffer inside the stream."""
+        raw = buffer.raw()
+        if raw.nbytes < (BUFFER_BYTES if len(self.buffers) < _MANY_BUFFERS else _LARGE_BYTES):
+            return True
+        self.buffers.append(raw)
+        return False
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, types.ModuleType):
+            if self._is_own(obj.__name__):
+                return importlib.import_module, (obj.__name__,)
+        elif isinstance(obj, type):
+            self._is_own(getattr(obj, "__module__", None) or "")
+            as_reduced = super().reducer_override(obj)
+            return (
+                reducers.with_slots(obj, as_reduced)
+                if isinstance(as_reduced, tuple)
+                else as_reduced
+            )
+        elif isinstance(obj, types.FunctionType):
+            self._is_own(getattr(obj, "__module__", None) or "")
+        elif (
+            self._roots
+            and id(obj) not in self._whole
+            and (view := array_views.reduced(obj, self._roots)) is not None
+        ):
+            return view
+        elif (reduced := type_hints.reduced(obj) or reducers.reduced(obj)) is not None:
+            return reduced
+        elif isinstance(obj, reducers.CACHED):
+            self._is_own(getattr(obj, "__module__", None) or "")
+        return super().reducer_override(obj)
+
+    def keep_views_of(self, arrays: Iterable[Any], whole: Iterable[object] = ()) -> None:
+        """Write a view of one of these arrays as a view, not as a copy: `v = a[2:5]` stays a window
+        on `a`. `whole`: never as a view.
+        """
+        self._roots = array_views.roots(arrays)
+        self._whole = frozenset(map(id, whole))
+
+    _roots: Mapping[int, Any] = {}
+    _whole: frozenset[int] = frozenset()
+
+    def _dynamic_function_reduce(self, func: types.FunctionType) -> Any:
+        reduced = super()._dynamic_function_reduce(func)  # pyright: ignore
+        self.files.add(func.__code__.co_filename)
+        if func.__globals__ is self._namespace and not self._with_globals:
+            reduced[2][1]["__globals__"] = {}
+        return type_hints.with_parameters(func, reducers.with_cells(func, reduced))
+
+    @property
+    def modules(self) -> frozenset[str]:
+        """The modules it met that are not the user's own."""
+        return frozenset(name for name, own in self._seen_modules.items() if name and not own)
+
+    def _is_own(self, module: str) -> bool:
+        """Whether `module` is the user's own; told to `on_own` the first time."""
+        if module not in self._seen_modules:
+            loaded = sys.modules.get(module)
+            own = module != "__main__" and loaded is not None and user_modules.is_own(loaded)
+            self._seen_modules[module] = own
+            if own:
+                self._on_own(module)
+        return self._seen_modules[module]
+
+
+class ResultPickler(Pickler):
+    """Writes every object of `known` (by id) as its number."""
+
+    known: Mapping[int, int] = {}
+    met: set[int]
+
+    def persistent_id(self, obj: Any) -> int | None:
+        number = self.known.get(id(obj))
+        if number is not None:
+            self.met.add(number)
+        return number
+
+
+class ResultUnpickler(pickle.Unpickler):
+    """Opens what `ResultPickler` wrote: numbers become the `originals` they stand for."""
+
+    originals: Mapping[int, object] = {}
+
+    def persistent_load(self, pid: Any) -> object:
+        return self.originals[pid]
+
+
+class _Attribute:
+    """Stands for a variable that is an attribute of an installed module: it is looked up there, not
+    copied.
+    """
+
+    def __init__(self, module: str, name: str) -> None:
+        self._where = module, name
+
+    def __reduce__(self) -> tuple[Callable[[str, str], Any], tuple[str, str]]:
+        return _look_up, self._where
+
+
+def _look_up(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(module), name)
+
+
+def by_name(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """The variables, with those that a package hands out under the same name (`from sympy import
+    pi, QQ`) as references to it.
+    """
+    return {
+        name: _Attribute(home, name) if (home := _home_of(name, value)) else value
+        for name, value in variables.items()
+    }
+
+
+def _home_of(name: str, value: object) -> str:
+    """The installed module whose attribute `name` is this very object; empty where there is none,
+    or where pickle knows it by name.
+    """
+    where = str(type(value).__module__)  # sympy makes classes that have None there
+    if where in ("builtins", "__main__", "numpy") or isinstance(value, (type, types.FunctionType)):
+        return ""
+    parts = where.split(".")
+    for depth in range(1, len(parts) + 1):
+        module = sys.modules.get(".".join(parts[:depth]))
+        if (
+            module is not None
+            and vars(module).get(name) is value
+            and not user_modules.is_own(module)
+        ):
+            return module.__name__
+    return ""

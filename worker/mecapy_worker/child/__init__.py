@@ -1,0 +1,1 @@
+"""One task in a confined process. Runs in the child."""

@@ -1,0 +1,248 @@
+"""One task, in a confined process: open the inputs, let IPython run the cell, send everything home,
+die.
+
+May not import the store, the queue or any secret. It speaks to the worker only, through the
+channel; `shell` and `results` are its two hands.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from IPython.core import inputtransformer2
+
+from mecapy_jupyter.travel.changes.in_place import Watch
+from mecapy_jupyter.travel.environment import files, prelude, process_state
+from mecapy_jupyter.travel.pickling import known_blobs, payload, pickler
+from mecapy_jupyter.wire import CALLED
+from mecapy_worker.child import results
+from mecapy_worker.child.shell import TaskShell, build, connect
+from mecapy_worker.shared.frames import Channel, Frame
+
+Send = Callable[[str, dict[str, Any], bytes], None]
+
+_shell: TaskShell
+_own_task: Frame
+_REHEARSALS = 10
+_REST_S = 1.0
+
+
+def prepare(preload: list[str]) -> None:
+    """In the zygote, once: import what tasks will want and build the shell. Runs no user code."""
+    global _shell
+    known_blobs.hash_alone()
+    _shell = build()
+    for name in preload:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            continue  # the pool's report tells which ones are there
+    _try_cells()
+    _forget_fonts()
+    process_state.note()
+    _rehearse()
+
+
+def _try_cells() -> None:
+    """Run cells of our own, so that what IPython and matplotlib load late is loaded before the
+    fork.
+    """
+    connect(_shell, lambda kind, header, body: None)
+    cells = ["1 + 1", "1 / 0"]
+    if "matplotlib" in sys.modules:
+        _shell.enable_matplotlib("inline")  # pyright: ignore[reportUnknownMemberType]
+        cells.append(
+            "import matplotlib.pyplot as p; p.figure(figsize=(1, 1)); p.plot([1, 2]); "
+            "p.title('$x$')"
+        )
+    mine = set(_shell.user_ns)
+    for cell in cells:
+        _shell.run(cell)
+    _forget(mine)
+    for name in ("last_type", "last_value", "last_traceback", "last_exc"):
+        sys.__dict__.pop(name, None)  # of `1 / 0`
+
+
+def _rehearse() -> None:
+    """Serve tasks of our own, to the end, as often as Python runs code before it makes it fast: a
+    child then finds it so, and in the interpreter's caches what it needs itself, which it would
+    else write anew, page after page.
+    """
+    global _own_task
+    if sys.version_info < (3, 12):  # later ones keep no count of a name's uses
+        sys._clear_type_cache()  # pyright: ignore[reportPrivateUsage]  # what a child replaces in it is then nothing, and not a name on a page of its own
+    numpy: Any = sys.modules.get("numpy")
+    task, buffers = _task(
+        {"a": 1} | ({"x": numpy.zeros(pickler.BUFFER_BYTES, "u1")} if numpy else {})
+    )
+    _own_task = _task({"a": 1})[0]
+    ours, theirs = map(Channel, socket.socketpair())
+    with ours.sock, theirs.sock, tempfile.TemporaryFile(buffering=0) as blob:
+        for buffer in buffers:
+            blob.write(buffer)
+        for _ in range(_REHEARSALS):
+            _warm_up()
+            ours.send("task", task.header, task.body, [blob.fileno()] * len(buffers))
+            if (frame := theirs.receive()) is not None:
+                _carry_our_own(theirs.send, frame)
+            while (frame := ours.receive()) and frame.kind != "outcome":
+                pass
+
+
+def _task(inputs: dict[str, Any]) -> tuple[Frame, tuple[Any, ...]]:
+    """A task of our own with these inputs, and its buffers."""
+    packed = payload.pack(
+        [pickler.by_name(inputs)], {}, prelude=lambda own: prelude.make(own, inputs, ())
+    )
+    bare: dict[str, Any] = {"pickle_blob": "", "buffers": ["0" * 64 for _ in packed.buffers]}
+    header: dict[str, Any] = {
+        "code": "b = a + 1",
+        "cell": {"header": "%%mecapy", "number": 1},
+        "payload": bare,
+    }
+    return Frame("task", header, packed.stream), packed.buffers
+
+
+def _forget_fonts() -> None:
+    """What matplotlib would else do in every child, right after the fork: throw away the fonts it
+    has open, page after page.
+    """
+    if (manager := sys.modules.get("matplotlib.font_manager")) is not None:
+        with contextlib.suppress(AttributeError):  # not its public face
+            manager._get_font.cache_clear()
+
+
+def warm() -> None:
+    """In the confined child, before it has a task: one of our own, from beginning to end, so that
+    the real one finds in place what it needs, and this process's own pages of it.
+    """
+    sys.path.insert(0, "")
+    process_state.begin_environment()
+    _warm_up()
+
+
+def _warm_up() -> None:
+    _carry_our_own(lambda kind, header, body: None, _own_task)
+
+
+def _carry_our_own(send: Send, frame: Frame) -> None:
+    mine = set(_shell.user_ns)
+    _carry(send, frame, "")
+    _forget(mine)
+
+
+def _forget(mine: set[str]) -> None:
+    """Leave nothing of what has run but the names that are `mine`."""
+    results.forget()
+    _shell.failure = _shell.displayhook.value = None
+    for name in set(_shell.user_ns) - mine:
+        del _shell.user_ns[name]
+
+
+def serve(channel: Channel, outbox: str) -> None:
+    """Wait for the one task, run it in the working directory, send its outcome. `outbox`: the
+    folder for large results.
+    """
+    frame = channel.receive()
+    if frame is not None and frame.kind == "task":
+        _carry(channel.send, frame, outbox)
+        _rest(channel)
+
+
+def _carry(send: Send, frame: Frame, outbox: str) -> None:
+    connect(_shell, send)
+    try:
+        watch = _open_inputs(frame)
+    except BaseException as error:
+        header, body = results.unopened(error), b""
+    else:
+        _run(frame.header)
+        if _shell.outgoing.told_to_stop:
+            _shell.outgoing.frame(
+                "stopped", {}, b""
+            )  # it obeyed: what it has may take its time to come home
+        header, body = _collect(frame, watch, outbox)
+    ctypes.CDLL(None).fflush(None)  # what native code has printed comes before the end
+    _shell.outgoing.frame("outcome", header, body)
+
+
+def _rest(channel: Channel) -> None:
+    """Until the worker ends this process, or a little later. Freeing all its memory now would keep
+    a processor, for milliseconds, from those who carry the outcome home.
+    """
+    channel.sock.settimeout(_REST_S)
+    with contextlib.suppress(OSError):
+        channel.sock.recv(1)
+
+
+def _collect(frame: Frame, watch: Watch, outbox: str) -> tuple[dict[str, Any], bytes]:
+    try:
+        return results.collect(_shell, frame.header, watch, outbox)
+    except BaseException as error:
+        return results.uncollected(error), b""
+
+
+def _open_inputs(frame: Frame) -> Watch:
+    """Put the inputs into the namespace. Raises whatever opening them raises."""
+    namespace = _shell.user_ns
+    namespace.update(frame.header.get("inputs") or {})
+    if frame.header.get("payload") is None:
+        return results.begin(_shell, Watch({}, ()))
+    bare = frame.header["payload"]
+    digests = [bare["pickle_blob"]] * bool(bare["pickle_blob"]) + bare["buffers"]
+    maps = [_map(fd, digest) for fd, digest in zip(frame.fds, digests, strict=True)]
+    stream = maps.pop(0) if bare["pickle_blob"] else frame.body
+    opened = payload.unpack(stream, maps, namespace, on_prelude=prelude.install)
+    variables: dict[str, Any] = {
+        name: value for values in opened.values for name, value in values.items()
+    }
+    if files.SLOT in variables:
+        start, along = cast("files.Along", variables.pop(files.SLOT))
+        files.lay_out(along, Path.cwd())
+        Path(start).mkdir(parents=True, exist_ok=True)
+        os.chdir(start)
+    namespace.update(variables)
+    watch = (
+        Watch.of_call(opened.memo)
+        if CALLED in variables
+        else Watch(opened.memo, variables.values(), namespace)
+    )
+    return results.begin(_shell, watch)
+
+
+def _map(fd: int, digest: str) -> Any:
+    try:
+        return known_blobs.map_blob(fd, digest)
+    finally:
+        os.close(fd)
+
+
+def _run(task: dict[str, Any]) -> None:
+    """Run the cell as its notebook would: same number, same lines."""
+    cell: dict[str, Any] = task.get("cell") or {}
+    code: str = task["code"]
+    header: str = cell.get("header", "")
+    # A comment in the place of the `%%mecapy` line keeps the line numbers; a cell magic must stay
+    # on the first line.
+    keeps_lines = bool(header) and not code.lstrip().startswith("%%")
+    if keeps_lines:  # IPython forgives a cell that is indented as a whole, by its first line
+        lines = cast("list[str]", inputtransformer2.leading_indent(code.splitlines(keepends=True)))  # pyright: ignore[reportUnknownMemberType]
+        code = "".join(lines)
+    source = f"# {header}\n{code}" if keeps_lines else code
+    _shell.compile.header = header if keeps_lines else ""
+    _shell.compile.filename, _shell.compile.source = cell.get("filename", ""), source
+    _shell.execution_count = cell.get("number") or 1
+    _shell.displayhook.source = source
+    try:
+        _shell.run(source)
+    except KeyboardInterrupt as interrupt:  # it came between the cell's end and ours
+        _shell.failure = interrupt, ["KeyboardInterrupt"]

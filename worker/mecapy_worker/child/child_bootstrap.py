@@ -1,0 +1,138 @@
+"""The first moments of a child: from the fork to serving its one task. Runs in the child only.
+
+It lets go of all it inherited, confines itself, warms up, says `ready`, and hands over to the child
+module (`mecapy_worker.child.child`), which runs user code. It never returns: the process ends here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import signal
+import socket
+import sys
+import tempfile
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from mecapy_worker.child import sockets
+from mecapy_worker.sandbox import confine
+from mecapy_worker.sandbox.confine import harmless
+from mecapy_worker.shared import crash_line, libc
+from mecapy_worker.shared.frames import Channel
+
+_CHANNEL_FD, _DOOR_FD = 3, 4
+_PLACES = (_CHANNEL_FD, 1, 2, _DOOR_FD)
+_TWISTER_WORDS = 624
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """What the zygote gives a child. `root`: its folder; `uid`: its user (None: the zygote's);
+    `fonts`: matplotlib's lists of them; `fds`: its channel, its stdout, its stderr, and its door
+    where the deployment allows hosts.
+    """
+
+    module: str
+    root: str
+    uid: int | None
+    rules: confine.Confinement
+    fonts: tuple[str, ...]
+    fds: tuple[int, ...]
+
+
+def live(birth: Birth) -> NoReturn:
+    """From fork to end."""
+    code = 1
+    try:
+        channel = _let_go(birth.fds)
+        _settle(birth.root, birth.fonts)
+        layers = confine.confine(birth.root, birth.uid, birth.rules)
+        _close_the_rest(max(_PLACES[: len(birth.fds)]))
+        module: Any = sys.modules[birth.module]
+        _awake()
+        module.warm()
+        outbox = f"{birth.root}/outbox"
+        crash_line.keep(outbox)
+        channel.send("ready", {"applied": layers.applied, "missing": layers.missing})
+        module.serve(channel, outbox)
+        code = 0
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(BaseException):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def _let_go(fds: tuple[int, ...]) -> Channel:
+    """An own process group, the usual signals, and our descriptors where they belong."""
+    harmless(os.setpgid, 0, 0)
+    harmless(libc.prctl, libc.PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
+        libc.handle(number, signal.SIG_DFL)
+    libc.handle(signal.SIGINT, signal.default_int_handler)
+    # Moved out of the way first: the numbers that came may be the very ones they go to.
+    last = max(_PLACES[: len(fds)])
+    moved = [os.dup(fd) if fd <= last else fd for fd in fds]
+    while min(moved) <= last:
+        moved = [os.dup(fd) if fd <= last else fd for fd in moved]
+    null = os.open(os.devnull, os.O_RDWR)
+    # No `strict`: a keyword is a tuple more, and there may be no door.
+    for fd, number in ((null, 0), *zip(moved, _PLACES)):  # noqa: B905
+        os.dup2(fd, number, inheritable=number < _CHANNEL_FD)
+    if last == _DOOR_FD:
+        sockets.door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, _DOOR_FD)
+    return Channel(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, _CHANNEL_FD))
+
+
+def _close_the_rest(last: int) -> None:
+    """No open file of the zygote's but those that are ours. After the confinement, which needs what
+    the zygote has opened for it.
+    """
+    try:
+        libc.close_range(last + 1)
+    except OSError:  # before Linux 5.9
+        for fd in [
+            int(entry.name) for entry in Path("/dev/fd").iterdir()
+        ]:  # os.closerange would try a million
+            if fd > last:
+                with contextlib.suppress(OSError):
+                    os.close(fd)
+
+
+def _settle(root: str, fonts: tuple[str, ...]) -> None:
+    """Its own folder is home, temporary directory and working directory."""
+    os.umask(0o077)
+    for name, folder in {
+        "HOME": "home",
+        "TMPDIR": "tmp",
+        "MPLCONFIGDIR": "home/matplotlib",
+        "IPYTHONDIR": "home/.ipython",
+    }.items():
+        os.environ[name] = f"{root}/{folder}"
+    tempfile.tempdir = None
+    os.chdir(f"{root}/work")
+    # A Python started by the task would else look for all fonts anew.
+    for known in fonts:
+        # Fewer objects, so fewer pages, than pathlib.
+        os.symlink(known, f"{root}/home/matplotlib/{known.rpartition('/')[2]}")  # noqa: PTH211
+
+
+def _awake() -> None:
+    """Undo what was right for the zygote only; and no two children draw the same random numbers."""
+    gc.freeze()  # what the zygote made since its own
+    gc.enable()
+    if numpy := sys.modules.get("numpy"):  # as `numpy.random.seed()` does, in a fifth of the time
+        fresh = {
+            "key": numpy.frombuffer(os.urandom(4 * _TWISTER_WORDS), numpy.uint32),
+            "pos": _TWISTER_WORDS,
+        }
+        numpy.random.get_bit_generator().state = {"bit_generator": "MT19937", "state": fresh}

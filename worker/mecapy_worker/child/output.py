@@ -1,0 +1,166 @@
+"""Everything a child says, as frames in the order it was said. Knows no IPython."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from mecapy_worker.shared.frames import STREAM_BYTES
+
+_BURST_S = 0.002  # prints closer together than this are joined
+_JOIN_CHARS = 16 * 1024
+_LATE_S = 0.02  # what was joined leaves after this at the latest
+
+
+class Outgoing:
+    """One frame at a time. An interrupt waits until the frame is out, so that no frame is ever cut
+    in two.
+    """
+
+    def __init__(self, send: Callable[[str, dict[str, Any], bytes], None]) -> None:
+        self._send, self._owner = send, os.getpid()
+        self._lock = threading.RLock()
+        self.busy, self.interrupted = 0, False
+        self.told_to_stop = False
+        self._pending: list[str] = []
+        self._pending_name, self._pending_chars, self._sent_at = "", 0, 0.0
+        self._late: threading.Thread | None = None
+        self._wake = threading.Event()
+        self.uninterrupted = _Uninterrupted(self)
+
+    @property
+    def mine(self) -> bool:
+        """False in a process the task forked: it must not write into its parent's frames."""
+        return os.getpid() == self._owner
+
+    def frame(self, kind: str, header: dict[str, Any], body: bytes = b"") -> None:
+        """Send a frame, after all text written before it."""
+        if self.mine:
+            with self.uninterrupted, self._lock:
+                self.flush()
+                self._send(kind, header, body)
+
+    def write(self, name: str, text: str) -> None:
+        """Text for stream `name`: a line leaves at once, a burst of lines in one frame."""
+        with self.uninterrupted, self._lock:
+            if name != self._pending_name:
+                self.flush()
+            self._pending_name = name
+            self._pending.append(text)
+            self._pending_chars += len(text)
+            if self._pending_chars > _JOIN_CHARS or time.monotonic() - self._sent_at > _BURST_S:
+                self.flush()
+            else:
+                self._flush_late()
+
+    def flush(self) -> None:
+        if not self.mine:
+            return
+        with self.uninterrupted, self._lock:
+            text = "".join(self._pending)
+            self._pending, self._pending_chars, self._sent_at = [], 0, time.monotonic()
+            data = text.encode("utf-8", "backslashreplace")
+            for at in range(0, len(data), STREAM_BYTES):
+                self._send("stream", {"name": self._pending_name}, data[at : at + STREAM_BYTES])
+
+    def on_sigint(self, *_: object) -> None:
+        """The child's handler of SIGINT."""
+        self.told_to_stop = True
+        if self.busy:
+            self.interrupted = True
+        else:
+            raise KeyboardInterrupt
+
+    def _flush_late(self) -> None:
+        if self._late is None:
+            self._late = threading.Thread(
+                target=self._flush_loop, name="mecapy output", daemon=True
+            )
+            self._late.start()
+        if not self._wake.is_set():  # setting it takes longer than all the rest of a write
+            self._wake.set()
+
+    def _flush_loop(self) -> None:
+        while self._wake.wait():
+            time.sleep(_LATE_S)
+            self._wake.clear()
+            self.flush()
+
+
+class _Uninterrupted:
+    """Holds back a KeyboardInterrupt until the end of the block (it can only arise in the main
+    thread). Entered for every print.
+    """
+
+    def __init__(self, outgoing: Outgoing) -> None:
+        self._outgoing, self._main = outgoing, threading.main_thread().ident
+
+    def __enter__(self) -> None:
+        if threading.get_ident() == self._main:
+            self._outgoing.busy += 1
+
+    def __exit__(self, *_: object) -> None:
+        if threading.get_ident() != self._main:
+            return
+        out = self._outgoing
+        out.busy -= 1
+        if out.interrupted and not out.busy:
+            out.interrupted = False
+            raise KeyboardInterrupt
+
+
+class OutStream(io.TextIOBase):
+    """`sys.stdout` or `sys.stderr` of a task."""
+
+    encoding = "utf-8"  # pyright: ignore[reportAssignmentType]
+    errors = "backslashreplace"  # pyright: ignore[reportAssignmentType]
+
+    def __init__(self, outgoing: Outgoing, name: str, fd: int) -> None:
+        self._outgoing, self.name, self._fd = outgoing, name, fd
+        self.buffer = _Bytes(self)
+
+    @property
+    def mine(self) -> bool:
+        return self._outgoing.mine
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return False
+
+    def fileno(self) -> int:
+        return self._fd  # for subprocesses; the worker reads it too
+
+    def write(self, text: str) -> int:
+        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        if self._outgoing.mine:
+            self._outgoing.write(self.name, text)
+        else:
+            os.write(self._fd, text.encode("utf-8", "backslashreplace"))
+        return len(text)
+
+    def flush(self) -> None:
+        self._outgoing.flush()
+
+
+class _Bytes(io.RawIOBase):
+    """`sys.stdout.buffer`, for those who write bytes."""
+
+    def __init__(self, stream: OutStream) -> None:
+        self._stream = stream
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._stream.write(bytes(data).decode("utf-8", "replace"))
+        return len(data)
+
+    def flush(self) -> None:
+        self._stream.flush()

@@ -1,0 +1,76 @@
+"""The buffers of a result, written into files for the worker to take over. Part of the child, and
+nearly the last thing it does.
+
+The memory behind a buffer is given back piece by piece as it is written: the file's pages can then
+be those the buffer had, where a machine would first have to find as many new ones, which takes
+longer than all the copying.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Callable, Sequence
+
+from mecapy_jupyter.travel.pickling import buffer_file, known_blobs, memory_pages
+
+_DONTNEED = 4
+
+
+def write(outbox: str, buffers: Sequence[memoryview]) -> list[str]:
+    """Write each buffer into a file of its own; their names, in order. The buffers do not hold
+    their content afterwards.
+    """
+    places = [(known_blobs.address_of(buffer), buffer.nbytes) for buffer in buffers]
+    for number, buffer in enumerate(buffers):
+        address, size_bytes = places[number]
+        if address is None or any(
+            _overlap(places[number], later) for later in places[number + 1 :]
+        ):  # needed later
+            buffer_file.write(f"{outbox}/{number}", buffer)
+        else:
+            buffer_file.write(f"{outbox}/{number}", buffer, _gives_back(address, size_bytes))
+    return [str(number) for number in range(len(buffers))]
+
+
+def add(outbox: str, name: str, content: bytes) -> list[str]:
+    """One more file, whose content we keep."""
+    buffer_file.write(f"{outbox}/{name}", memoryview(content))
+    return [name]
+
+
+def _overlap(one: tuple[int | None, int], other: tuple[int | None, int]) -> bool:
+    if one[0] is None or other[0] is None:
+        return True
+    return (
+        one[0] < other[0] + other[1] + memory_pages.PAGE_BYTES
+        and other[0] < one[0] + one[1] + memory_pages.PAGE_BYTES
+    )
+
+
+def _gives_back(address: int, size_bytes: int) -> Callable[[int, int], object]:
+    """For `bufferfile.write`: give back what was written, whole pages, and of large pages no part,
+    which would only split them.
+    """
+    given = -(-address // memory_pages.PAGE_BYTES) * memory_pages.PAGE_BYTES
+    give_back = _giver()
+
+    def written(start: int, end: int) -> None:
+        nonlocal given
+        page_bytes = buffer_file.LARGE_PAGE_BYTES if end < size_bytes else memory_pages.PAGE_BYTES
+        upto = (address + end) // page_bytes * page_bytes
+        if upto > given:
+            give_back(given, upto - given)
+            given = upto
+
+    return written
+
+
+def _giver() -> Callable[[int, int], object]:
+    """madvise(2), where that gives pages back at once."""
+    if sys.platform != "linux":
+        return lambda address, size_bytes: None
+    madvise = ctypes.CDLL(None).madvise
+    return lambda address, size_bytes: madvise(
+        ctypes.c_void_p(address), ctypes.c_size_t(size_bytes), _DONTNEED
+    )

@@ -1,0 +1,301 @@
+"""What a finished cell sends home: its variables, what it changed in place, its value, its error.
+Part of the child.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import io
+import pickle
+import re
+import traceback
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+from mecapy_jupyter.travel.changes import user_classes
+from mecapy_jupyter.travel.changes.in_place import Watch
+from mecapy_jupyter.travel.environment import files, process_state
+from mecapy_jupyter.travel.pickling import payload, pickler, tracebacks
+from mecapy_jupyter.wire import CANCELLED, COMPLETED, FAILED, ErrorInfo
+from mecapy_worker.child import json_values, result_files
+from mecapy_worker.child.shell import TaskShell
+
+_STREAM_BYTES = 4 * 1024 * 1024  # a longer one goes by a file, as large buffers do
+_SHORT_CHARS = 1000  # values up to this show in task lists
+_HIDDEN = re.compile(r"_+(\d*|i+\d*|oh|dh|ih)|In|Out|get_ipython|__.*__")
+_SHELL_OWN = frozenset({"exit", "quit", "open"})  # unless the user calls something else so
+_before: dict[str, Any] = {}
+_ambient: dict[str, Any] = {}
+_started_in: list[Path] = []
+_found: files.Listing = {}
+
+
+def begin(shell: TaskShell, watch: Watch) -> Watch:
+    """Remember the namespace, and what is around it, as the cell finds them."""
+    _before.update(shell.user_ns)
+    _ambient.update(process_state.noted())
+    _started_in[:] = [Path.cwd()]
+    _found.update(files.listing(Path.cwd()))
+    return watch
+
+
+def forget() -> None:
+    """As before any task (`begin`)."""
+    for kept in (_before, _ambient, _started_in, _found):
+        kept.clear()
+
+
+def unopened(error: BaseException) -> dict[str, Any]:
+    """The inputs could not be opened: say which module or what else was missing."""
+    said = "".join(traceback.format_exception_only(error)).strip()
+    todo = (
+        "install it on the workers, or keep what needs it out of the cell"
+        if isinstance(error, ImportError)
+        else "see the traceback"
+    )
+    text = f"the worker could not open the cell's inputs: {said} ({todo})"
+    info = ErrorInfo(
+        "inputs", type(error).__name__, text, None, tuple(traceback.format_exception(error))
+    )
+    return {"state": FAILED, "result": None, "error": info.as_json(), "buffers": []}
+
+
+def uncollected(error: BaseException) -> dict[str, Any]:
+    """The cell ran, and then what it left behind would not be collected: a class with methods that
+    raise, most often.
+    """
+    text = (
+        f"the cell ran, but its results could not be packed: {type(error).__name__}: "
+        f"{_message(error)}"
+    )
+    info = ErrorInfo(
+        "cell", type(error).__name__, text, None, tuple(traceback.format_exception(error))
+    )
+    return {"state": FAILED, "result": None, "error": info.as_json(), "buffers": []}
+
+
+def collect(
+    shell: TaskShell, task: dict[str, Any], watch: Watch, folder: str
+) -> tuple[dict[str, Any], bytes]:
+    """The outcome frame. Variables that cannot travel stay behind and are named."""
+    failure = shell.failure
+    error = _describe(shell, *failure) if failure else None
+    interrupted = failure is not None and isinstance(failure[0], KeyboardInterrupt)
+    header: dict[str, Any] = {
+        "state": CANCELLED if interrupted else FAILED if failure else COMPLETED,
+        "error": error.as_json() if error else None,
+        "result": None,
+        "buffers": [],
+    }
+    patterns = task.get("outputs")
+    bound = _wanted(shell.user_ns, patterns)
+    if task.get("payload") is None:
+        value = shell.displayhook.value
+        header["result"] = (
+            json_values.of(value)
+            if patterns is None and value is not None
+            else json_values.of_variables(bound)
+        )
+        return header, b""
+    home: dict[str, Any] = {
+        "bound": pickler.by_name(bound),
+        "deleted": _deleted(shell.user_ns) if patterns is None else [],
+        "left": {},
+    }
+    home["files"] = files.gather(task.get("keep", ()), _started_in[0])
+    also = files.written(_started_in[0], _found, home["files"])
+    small = files.small(_started_in[0], also)
+    home["also_wrote"] = {name: (size, name in small) for name, size in also.items()}
+    # A function call has no next cell: nobody would take the state.
+    home["ambient"] = (
+        process_state.changed(_ambient, process_state.current()) if task.get("cell") else {}
+    )
+    if shell.displayhook.value is not None:
+        home["value"] = shell.displayhook.value
+    if failure and failure[0] is not None:
+        home["exception"] = _exception(failure[0])
+    packed = _pack(home, shell.user_ns, watch, everything=patterns is None)
+    value = shell.displayhook.value
+    if type(value) in (bool, int, float, str) and len(str(value)) < _SHORT_CHARS:
+        header["result"] = json_values.exact(value)
+    header["buffers"] = result_files.write(folder, packed.buffers)
+    if (
+        small
+    ):  # the last buffer; nothing in the stream needs it, so it is fetched by those only who ask
+        header["buffers"] += result_files.add(folder, "files", pickle.dumps(small))
+    if len(packed.stream) <= _STREAM_BYTES:
+        return header, packed.stream
+    (header["stream_file"],) = result_files.add(folder, "stream", packed.stream)
+    return header, b""
+
+
+def _wanted(namespace: dict[str, Any], patterns: list[str] | None) -> dict[str, Any]:
+    """The variables to bring home: what the cell bound, or what matches `patterns`."""
+    shells = {
+        name for name in _SHELL_OWN if name in namespace and namespace[name] is _before.get(name)
+    }
+    names = [name for name in namespace if name not in shells and not _HIDDEN.fullmatch(name)]
+    if patterns is not None:
+        return {
+            name: namespace[name]
+            for name in names
+            if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+        }
+    return {
+        name: namespace[name]
+        for name in names
+        if name not in _before or namespace[name] is not _before[name]
+    }
+
+
+def _deleted(namespace: dict[str, Any]) -> list[str]:
+    return [name for name in _before if name not in namespace and not _HIDDEN.fullmatch(name)]
+
+
+def _pack(
+    home: dict[str, Any], namespace: dict[str, Any], watch: Watch, *, everything: bool
+) -> payload.Packed:
+    """Pack `home` with the inputs that changed: all of them, or with `-o` those that the results
+    refer to.
+    """
+    changed = watch.changed()
+    home["changed"] = changed if everything else {}
+    packed, met = _pack_what_can(home, namespace, watch)
+    while (
+        not everything
+        and set(changed) - set(home["changed"])
+        and (more := _held(met, namespace, watch) & set(changed) - set(home["changed"]))
+    ):
+        home["changed"] |= {number: changed[number] for number in more}
+        packed, met = _pack_what_can(home, namespace, watch)
+    return packed
+
+
+def _held(numbers: frozenset[int], namespace: dict[str, Any], watch: Watch) -> set[int]:
+    """These inputs, and those that they hold, at any depth: a changed array in a list, a matrix, an
+    object that is asked for.
+    """
+    held, new = set[int](), set(numbers)
+    while new:
+        number = new.pop()
+        held.add(number)
+        others = {other: obj for other, obj in watch.objects.items() if other != number}
+        with contextlib.suppress(Exception):  # what cannot be pickled is told of elsewhere
+            new |= payload.pack_result(watch.objects[number], namespace, others)[1] - held
+    return held
+
+
+def _pack_what_can(
+    home: dict[str, Any], namespace: dict[str, Any], watch: Watch
+) -> tuple[payload.Packed, frozenset[int]]:
+    try:
+        return _packed(home, namespace, watch)
+    except Exception:
+        _leave_behind(home, namespace, watch)
+        return _packed(home, namespace, watch)
+
+
+def _packed(
+    home: dict[str, Any], namespace: dict[str, Any], watch: Watch
+) -> tuple[payload.Packed, frozenset[int]]:
+    arrays = [*home["bound"].values(), home.get("value")]
+    whole = [content for kind, content in home["changed"].values() if kind == "array"]
+    return payload.pack_result(home, namespace, watch.objects, arrays, whole)
+
+
+def _leave_behind(home: dict[str, Any], namespace: dict[str, Any], watch: Watch) -> None:
+    """Take out of `home` each variable, change, value or exception that cannot be pickled, and note
+    why.
+    """
+    for part in ("bound", "changed"):
+        for name, value in list(home[part].items()):
+            if (why := _trouble(value, namespace, watch)) is not None:
+                del home[part][name]
+                if _is_spent(value):
+                    continue
+                if said := name if part == "bound" else _name_of(watch.objects[name], namespace):
+                    home["left"][said] = (
+                        f"{type(value if part == 'bound' else watch.objects[name]).__name__}: {why}"
+                    )
+    if "value" in home and _trouble(home["value"], namespace, watch) is not None:
+        del home["value"]
+    if "exception" in home and _trouble(home["exception"], namespace, watch) is not None:
+        _lighten(home["exception"]["error"], namespace, watch)
+        if _trouble(home["exception"], namespace, watch) is not None:
+            del home["exception"]
+
+
+def _is_spent(value: object) -> bool:
+    """What a `with` block leaves behind, a closed file or an executor that was shut down, nobody
+    misses.
+    """
+    if isinstance(value, io.IOBase):
+        try:
+            return value.closed
+        except Exception:  # one that was taken apart, or is the user's own, may not know
+            return False
+    return isinstance(value, Executor) and bool(
+        vars(value).get("_shutdown") or vars(value).get("_shutdown_thread")
+    )
+
+
+def _name_of(changed: object, namespace: dict[str, Any]) -> str:
+    """What to call an input whose change cannot travel; empty for the inner parts of a library's
+    objects: caches, mostly.
+    """
+    names = [
+        name
+        for name, value in namespace.items()
+        if value is changed and not _HIDDEN.fullmatch(name)
+    ]
+    return (
+        names[0]
+        if names
+        else f"a {type(changed).__name__}"
+        if user_classes.is_own(type(changed))
+        else ""
+    )
+
+
+def _lighten(error: BaseException, namespace: dict[str, Any], watch: Watch) -> None:
+    """Take from an exception the attributes that cannot travel: its class and its message matter
+    more.
+    """
+    for name, value in list(vars(error).items()):
+        if _trouble(value, namespace, watch) is not None:
+            del vars(error)[name]
+
+
+def _trouble(value: Any, namespace: dict[str, Any], watch: Watch) -> str | None:
+    try:
+        payload.pack_result(value, namespace, watch.objects)
+    except Exception as error:
+        return str(error) or type(error).__name__
+    return None
+
+
+def _describe(shell: TaskShell, error: BaseException | None, lines: list[str]) -> ErrorInfo:
+    """The cell's own error, as text for anybody."""
+    line = error.lineno if isinstance(error, SyntaxError) else None
+    for frame, number in traceback.walk_tb(error.__traceback__ if error else None):
+        if shell.compile.is_cell(frame.f_code.co_filename):
+            line = number
+    return ErrorInfo("cell", type(error).__name__, _message(error), line, tuple(lines))
+
+
+def _message(error: BaseException | None) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return f"<{type(error).__name__}: its text cannot be shown>"
+
+
+def _exception(error: BaseException) -> dict[str, Any]:
+    """The exception itself and where it came from, frames above the cell left out."""
+    tb = error.__traceback__
+    while tb is not None and tb.tb_frame.f_globals.get("__name__") != "__main__":
+        tb = tb.tb_next
+    error.__traceback__ = None
+    return {"error": error, "trail": tracebacks.of(tb) if tb is not None else None}

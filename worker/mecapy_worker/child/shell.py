@@ -1,0 +1,249 @@
+"""IPython as a task sees it: a kernel's shell whose prints, displays and results become frames.
+
+Built once in the zygote (`build`), connected in the child (`connect`).
+"""
+
+from __future__ import annotations
+
+import base64
+import builtins
+import getpass
+import linecache
+import resource
+import signal
+import subprocess
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from types import FrameType, TracebackType
+from typing import Any, cast
+
+from IPython.core import interactiveshell, ultratb
+from IPython.core.compilerop import CachingCompiler
+from IPython.core.displayhook import DisplayHook
+from IPython.core.displaypub import DisplayPublisher
+from IPython.core.error import StdinNotImplementedError
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from mecapy_worker.child import tqdm_bridge
+from mecapy_worker.child.output import Outgoing, OutStream
+from mecapy_worker.shared import crash_line, libc
+
+
+class FramePublisher(DisplayPublisher):
+    """`display()` and friends."""
+
+    shell: TaskShell
+
+    def publish(
+        self,
+        data: Any,
+        metadata: Any = None,
+        *_: Any,
+        transient: Any = None,
+        update: bool = False,
+        **__: Any,
+    ) -> None:
+        display_id: str | None = transient.get("display_id") if transient else None
+        self.show("update_display_data" if update else "display_data", data, metadata, display_id)
+
+    def clear_output(self, wait: bool = False) -> None:
+        self.shell.outgoing.frame("display", {"kind": "clear_output", "wait": bool(wait)})
+
+    def show(self, kind: str, data: Any, metadata: Any, display_id: str | None = None) -> None:
+        display = {
+            "kind": kind,
+            "data": _plain(data),
+            "metadata": _plain(metadata or {}),
+            "display_id": display_id,
+        }
+        self.shell.outgoing.frame("display", display)
+
+
+class FrameDisplayHook(DisplayHook):
+    """The value of the last expression: shown as a kernel shows it, and kept for the way home."""
+
+    shell: TaskShell
+    value: Any = None
+    source = ""
+
+    def quiet(self) -> bool:
+        return bool(self.semicolon_at_end_of_expression(self.source))  # pyright: ignore[reportUnknownMemberType]
+
+    def write_output_prompt(self) -> None: ...
+
+    def write_format_data(self, format_dict: Any, md_dict: Any = None) -> None:
+        self.shell.display_pub.show("execute_result", format_dict, md_dict)
+
+    def update_user_ns(self, result: Any) -> None:
+        self.value = result
+
+    def log_output(self, format_dict: Any) -> None: ...
+
+    def finish_displayhook(self) -> None:
+        self._is_active = False
+
+
+class TaskCompiler(CachingCompiler):
+    """Knows the cell by the name it has in its notebook, so that its functions have their lines
+    there, too. Shows the cell's first line as its author wrote it: for us it is a comment in the
+    place of `%%mecapy`.
+    """
+
+    header = filename = source = ""
+
+    def get_code_name(self, raw_code: str, transformed_code: str, number: int) -> str:
+        return (
+            self.filename
+            if self.filename and raw_code == self.source
+            else super().get_code_name(raw_code, transformed_code, number)
+        )
+
+    def is_cell(self, name: str) -> bool:
+        """Whether a file's name is this cell's, or that of a part of it that a magic ran."""
+        return name == self.filename or name.startswith("<ipython-input-")
+
+    def cache(self, *args: Any, **kwargs: Any) -> str:
+        name = super().cache(*args, **kwargs)
+        entry = linecache.cache.get(name)
+        if self.header and entry is not None and len(entry) == 4:
+            size, mtime, lines, path = entry
+            linecache.cache[name] = size, mtime, [f"{self.header}\n", *lines[1:]], path
+        return name
+
+
+class TaskShell(InteractiveShell):
+    """The shell of one task. An error is kept in `failure`, with its rendered traceback, not
+    printed.
+    """
+
+    display_pub_class = FramePublisher  # pyright: ignore[reportAssignmentType]
+    displayhook_class = FrameDisplayHook  # pyright: ignore[reportAssignmentType]
+    compiler_class = TaskCompiler  # pyright: ignore[reportAssignmentType]
+    # What IPython leaves untyped.
+    user_ns: dict[str, Any]  # pyright: ignore[reportIncompatibleMethodOverride]
+    display_pub: FramePublisher
+    displayhook: FrameDisplayHook
+    compile: TaskCompiler
+    outgoing: Outgoing
+    # by this attribute pandas knows a notebook from a terminal, and by the class's name, set below
+    kernel = None
+    failure: tuple[BaseException | None, list[str]] | None = None
+
+    def run(self, source: str) -> None:
+        """Run a cell. Its error, if any, is then in `failure`."""
+        self.run_cell(source, store_history=False)  # pyright: ignore[reportUnknownMemberType]
+        tqdm_bridge.finish()
+
+    def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
+        error = exc_tuple[1] if exc_tuple else sys.exc_info()[1]
+        if error is not None:
+            crash_line.note(error)
+        if isinstance(error, MemoryError):
+            error.add_note(
+                f"A task here may use about {_memory_bytes() / 1e9:.1f} GB of memory "
+                f"(MECAPY_MAX_MEMORY_BYTES)."
+            )
+        if isinstance(error, StdinNotImplementedError) and error.__traceback__ is not None:
+            exc_tuple = type(error), error, _above(error.__traceback__)
+        if isinstance(error, BaseExceptionGroup):  # IPython prints these by itself
+            self.failure = error, traceback.format_exception(error)  # pyright: ignore[reportUnknownArgumentType]
+        else:
+            super().showtraceback(exc_tuple, *args, **kwargs)
+
+    def _showtraceback(self, etype: Any, evalue: BaseException, stb: list[str]) -> None:
+        self.failure = evalue, list(stb)
+
+    def show_usage_error(self, exc: BaseException) -> None:
+        self.failure = exc, [f"UsageError: {exc}"]
+
+    def system(self, cmd: str) -> None:
+        """`!command`: what it says goes where prints go, line by line."""
+        command = cast(str, self.var_expand(cmd, depth=1))  # pyright: ignore[reportUnknownMemberType]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(
+            command, shell=True, stdout=pipe, stderr=subprocess.STDOUT, text=True, errors="replace"
+        ) as process:
+            for line in process.stdout or ():
+                sys.stdout.write(line)
+        self.user_ns["_exit_code"] = process.returncode
+
+    system_piped = system_raw = system  # pyright: ignore[reportAssignmentType]
+
+    def enable_gui(self, gui: str | None = None) -> None:
+        """A worker has no windows; figures are displays."""
+
+    def ask_exit(self) -> None:
+        """`exit` in a cell ends nothing but the cell."""
+
+
+TaskShell.__name__ = TaskShell.__qualname__ = "ZMQInteractiveShell"
+"""As in a notebook: pandas, rich and many a recipe ask for it, to show what a page can show."""
+
+
+def build() -> TaskShell:
+    """The shell, made once in the zygote. It belongs to no task yet."""
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.InteractiveShell.colors = "neutral"
+    interactiveshell.warn = _warn  # pyright: ignore[reportPrivateImportUsage]
+    ultratb.get_line_number_of_frame = _lines_of  # pyright: ignore[reportPrivateImportUsage]
+    shell = TaskShell.instance(config=config)
+    shell.builtin_trap.activate()
+    return shell
+
+
+def _warn(message: Any, *args: Any, **kwargs: Any) -> None:
+    """IPython's own warnings. How to leave a notebook is said where the SystemExit arrives."""
+    if not str(message).startswith("To exit:"):
+        warnings.warn(message, *args, **kwargs)
+
+
+def _lines_of(frame: FrameType) -> int:
+    """How long a frame's file is. IPython looks on the disk, finds no cell there, and renders it
+    without what surrounds the line.
+    """
+    return len(linecache.getlines(frame.f_code.co_filename))
+
+
+def connect(shell: TaskShell, send: Callable[[str, dict[str, Any], bytes], None]) -> None:
+    """In the child: from here on everything a cell shows goes to `send`."""
+    shell.outgoing = Outgoing(send)
+    tqdm_bridge.connect(shell.outgoing)
+    sys.stdout = sys.__stdout__ = OutStream(shell.outgoing, "stdout", 1)  # pyright: ignore[reportAttributeAccessIssue]
+    sys.stderr = sys.__stderr__ = OutStream(shell.outgoing, "stderr", 2)  # pyright: ignore[reportAttributeAccessIssue]
+    builtins.input = getpass.getpass = _no_input
+    libc.handle(signal.SIGINT, shell.outgoing.on_sigint)
+
+
+def _no_input(prompt: object = "", /, *_: object, **__: object) -> str:
+    raise StdinNotImplementedError(
+        "a cell on a worker cannot ask for input; set the value in a cell of its own, before this "
+        "one"
+    )
+
+
+def _above(trace: TracebackType) -> TracebackType | None:
+    """A traceback without its last step: that is ours."""
+    return (
+        TracebackType(_above(trace.tb_next), trace.tb_frame, trace.tb_lasti, trace.tb_lineno)
+        if trace.tb_next is not None
+        else None
+    )
+
+
+def _memory_bytes() -> int:
+    return resource.getrlimit(resource.RLIMIT_DATA)[0]
+
+
+def _plain(value: Any) -> Any:
+    """Mime data as JSON can hold it: bytes as base64 text, as kernels send them."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode("ascii")
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in cast("dict[object, Any]", value).items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in cast("Sequence[Any]", value)]
+    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)

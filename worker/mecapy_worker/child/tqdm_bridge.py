@@ -1,0 +1,164 @@
+"""Progress of a task: what `mecapy_jupyter.track` says becomes frames, and `tqdm` bars, unchanged,
+become the one live bar of the block.
+
+tqdm is the user's: it is hooked when a cell imports it, and not otherwise. While a bar moves
+nothing is printed of it; what a terminal would show of it at its end is printed then. Bars that
+write elsewhere, to a file for instance, are left as they are. Part of the child.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import sys
+import weakref
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any
+
+from mecapy_jupyter.block import loop_progress
+from mecapy_worker.child.output import Outgoing, OutStream
+
+TEXT_CHARS = 1000
+_latest: loop_progress.Latest | None = None
+_shown: weakref.WeakKeyDictionary[Any, loop_progress.Bar] = weakref.WeakKeyDictionary()
+
+
+def connect(outgoing: Outgoing) -> None:
+    """From here on progress goes to `outgoing`."""
+    global _latest
+    _latest = loop_progress.Latest(
+        lambda fraction, text: outgoing.frame(
+            "progress", {"fraction": fraction, "text": text[:TEXT_CHARS]}
+        )
+    )
+    loop_progress.bars, loop_progress.sink = loop_progress.Bars(), _latest.give
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+        for name in [
+            name for name in _HOOKS if name in sys.modules
+        ]:  # something that was preloaded has brought it along
+            _HOOKS[name](sys.modules[name])
+
+
+def finish() -> None:
+    """The cell has ended: bars it has left open keep the text they had."""
+    for bar in [bar for bar in _shown if not bar.disable]:
+        bar.disable = True  # it is not to print once more when it is collected
+        bar.fp.write(f"{bar}\n")
+    if _latest is not None:
+        _latest.flush()
+
+
+def _ours(bar: Any) -> bool:
+    """Whether a tqdm bar is for the notebook: it writes to this very process's stdout or stderr."""
+    stream = getattr(bar.fp, "_wrapped", bar.fp)
+    return isinstance(stream, OutStream) and stream.mine
+
+
+def _hook_std(module: Any) -> None:
+    """Every flavour of tqdm draws through these two methods of its base class."""
+    bar_class = module.tqdm
+    display, clear = bar_class.display, bar_class.clear
+
+    def shown(self: Any, msg: str | None = None, pos: int | None = None) -> Any:
+        if not _ours(self):
+            return display(self, msg, pos)
+        # tqdm closes it: `msg` is empty when nothing shall stay, else the line break comes from
+        # tqdm
+        if self.disable:
+            if msg is None:
+                self.fp.write(str(self))
+            loop_progress.bars.close(_shown.pop(self, loop_progress.Bar()))
+            return msg is None
+        _tell(self)
+        return True
+
+    def cleared(self: Any, nolock: bool = False) -> None:
+        if not _ours(self):
+            clear(self, nolock)
+
+    bar_class.display, bar_class.clear, bar_class.__reduce__ = shown, cleared, _travels
+
+
+def _travels(bar: Any) -> tuple[Any, ...]:
+    """How a bar that a variable holds comes home: without its stream and its locks."""
+    module = "tqdm.auto" if type(bar).__module__ != "tqdm.std" else "tqdm.std"
+    return loop_progress.bar_again, (module, bar.n, bar.total, getattr(bar, "desc", "") or "")
+
+
+def _tell(bar: Any) -> None:
+    known = _shown.get(bar)
+    if known is None:
+        known = _shown[bar] = loop_progress.Bar()
+    about: dict[str, Any] = bar.format_dict
+    done, total, rate = about["n"], about["total"], about["rate"]
+    scaled: Callable[[float], str] = bar.format_sizeof if about["unit_scale"] else "{:,.6g}".format
+    known.description = (about["prefix"] or "").rstrip(": ")
+    known.done, known.total, known.note = done, total or None, about["postfix"] or ""
+    unit = "" if about["unit"] == "it" else about["unit"].strip()
+    known.count = (f"{scaled(done)}/{scaled(total)}" if total else scaled(done)) + (
+        f" {unit}" if unit else ""
+    )
+    rate = rate or (done - about["initial"]) / (about["elapsed"] or 1.0)
+    known.left_s = (total - done) / rate if total and rate else None
+    loop_progress.bars.show(known)
+
+
+def _hook_notebook(module: Any) -> None:
+    """A widget made here would be seen by nobody: the same bar without one, whose text goes where a
+    notebook's does.
+    """
+    std: Any = sys.modules["tqdm.std"]
+
+    class tqdm_notebook(std.tqdm):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            kwargs.pop("display", None)
+            if kwargs.get("file") in (None, sys.stderr):
+                kwargs["file"] = sys.stdout
+            std.tqdm.__init__(self, *args, **(kwargs | {"disable": bool(kwargs.get("disable"))}))
+
+    def trange(*args: Any, **kwargs: Any) -> Any:
+        return tqdm_notebook(range(*args), **kwargs)
+
+    tqdm_notebook.__module__, tqdm_notebook.__qualname__ = module.__name__, "tqdm_notebook"
+    module.tqdm = module.tqdm_notebook = tqdm_notebook
+    module.trange = module.tnrange = trange
+
+
+_HOOKS: dict[str, Callable[[Any], None]] = {
+    "tqdm.std": _hook_std,
+    "tqdm.notebook": _hook_notebook,
+    "tqdm.autonotebook": _hook_notebook,
+}
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds tqdm's modules as ever, and hooks each when it has been executed."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        hook = _HOOKS.get(fullname)
+        spec = PathFinder.find_spec(fullname, path, target) if hook else None
+        if hook and spec and spec.loader:
+            spec.loader = _Then(spec.loader, hook)
+        return spec
+
+
+class _Then(importlib.abc.Loader):
+    def __init__(self, loader: Any, hook: Callable[[Any], None]) -> None:
+        self._loader, self._hook = loader, hook
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
+        module.__loader__ = self._loader
+        self._loader.exec_module(module)
+        try:
+            self._hook(module)
+        except Exception:  # a tqdm of another make: its bars print as ever
+            return

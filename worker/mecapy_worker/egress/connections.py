@@ -1,0 +1,191 @@
+"""What one task may have of the network: names resolved, connections begun, each of them checked,
+counted, noted and logged.
+
+`egress` says what is allowed; `door` carries questions and answers. Everything that is asked comes
+from the child, and is untrusted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from mecapy_backend.store import tasks
+from mecapy_worker.context import Context, log, patiently
+from mecapy_worker.egress import rules
+from mecapy_worker.egress.rules import Address
+from mecapy_worker.upkeep import metrics
+
+MOST_OPEN = 100
+"""Connections of one task at a time."""
+NAME_S = 10.0
+"""So long a name may take to be resolved."""
+_MOST_ADDRESSES, _MOST_GRANTED = 32, 10_000
+_KERNEL_HAS = ("/proc/self/net/tcp", "/proc/self/net/tcp6")  # the second where there is IPv6
+
+
+class Refused(Exception):
+    """The answer is no. `kind`: `network` (not allowed), `name` (it does not resolve), `system`
+    (the connection failed).
+    """
+
+    def __init__(self, text: str, kind: str = "network", number: int = errno.EACCES) -> None:
+        super().__init__(text)
+        self.said = {"error": kind, "errno": number, "text": text}
+
+
+class Outward:
+    """Of one attempt. `close` it when that is over."""
+
+    def __init__(self, work: Context, started: tasks.Started) -> None:
+        self._work, self._started = work, started
+        self._granted: dict[tuple[Address, int], str] = {}  # where a name has led, and the name
+        self._open = set[int]()  # sockets by their inode
+        self._refused = set[str]()
+        self._noted, self._noting = False, asyncio.Lock()
+        self._threads = ThreadPoolExecutor(
+            2, "names"
+        )  # its own: who waits for slow names keeps nobody else waiting
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def names(self, host: str, port: int) -> list[str]:
+        """Where an allowed name leads; the task may connect there from now on, and nowhere else
+        that the name leads to later.
+        """
+        name = rules.name(host)
+        where = f"{host[:300]}:{port}" if port else host[:300]
+        ports = self._work.egress.ports(name) if name else set[int]()
+        if not ports or (port and port not in ports):
+            raise self._no(where, self._work.egress.refusal(where))
+        found = await self._resolved(name)
+        fit = [one for one in found if not rules.unfit(one)]
+        if found and not fit:
+            why = f"the name leads to {found[0]}, {rules.unfit(found[0])}"
+            raise self._no(where, f"{where} may not be reached from a task: {why}.")
+        if len(self._granted) > _MOST_GRANTED:
+            self._granted.clear()
+        self._granted |= {(one, at): name for one in fit for at in ports}
+        return [str(one) for one in fit]
+
+    async def _resolved(self, name: str) -> list[Address]:
+        looking = asyncio.get_running_loop().run_in_executor(
+            self._threads, socket.getaddrinfo, name, None, 0, socket.SOCK_STREAM
+        )
+        try:
+            async with asyncio.timeout(NAME_S):
+                found = await looking
+        except TimeoutError:
+            raise Refused(
+                f"{name} was not resolved within {NAME_S:g} s", "name", socket.EAI_AGAIN
+            ) from None
+        except (OSError, ValueError) as error:
+            number = (
+                error.errno
+                if isinstance(error, socket.gaierror) and error.errno
+                else socket.EAI_FAIL
+            )
+            raise Refused(f"{name} is not known to the worker ({error})", "name", number) from None
+        addresses = dict.fromkeys(rules.address(str(entry[4][0])) for entry in found)
+        return [one for one in addresses if one is not None][:_MOST_ADDRESSES]
+
+    async def connect(self, host: str, port: int) -> socket.socket:
+        """A socket on its way to be connected there. The child waits for that, as it would have at
+        home.
+        """
+        address = rules.address(host)
+        where = f"{host[:300]}:{port}"
+        if address is None or not 0 < port < 65536:
+            raise self._no(where, f"{where} is no address")
+        name = self._granted.get((address, port), "")
+        if not name and not self._work.egress.literally(address, port):
+            raise self._no(where, self._work.egress.refusal(where))
+        await self._spare_services(where, address, port)
+        await self._make_room()
+        await self._note()
+        if len(self._open) >= MOST_OPEN:
+            raise Refused(
+                f"this task has {MOST_OPEN} connections open, no more are allowed; close some "
+                f"first",
+                number=errno.EMFILE,
+            )
+        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        self._open.add(os.fstat(sock.fileno()).st_ino)
+        metrics.connections.labels("allowed").inc()
+        log.info("connection", **self._about, host=name or host, address=str(address), port=port)
+        if (number := sock.connect_ex((str(address), port))) not in (0, errno.EINPROGRESS):
+            sock.close()
+            raise Refused(os.strerror(number), "system", number)
+        return sock
+
+    async def _spare_services(self, where: str, address: Address, port: int) -> None:
+        for service in self._work.egress.services:
+            if service.port != port:
+                continue
+            try:
+                theirs = await self._resolved(service.host)
+            except Refused as unknown:
+                why = (
+                    f"the worker cannot tell now whether it is this deployment's own "
+                    f"{service.what} ({unknown})"
+                )
+                raise self._no(where, f"{where} may not be reached from a task: {why}.") from None
+            if rules.same(address, theirs):
+                raise self._no(
+                    where,
+                    f"{where} may not be reached from a task: it is this deployment's own "
+                    f"{service.what}.",
+                )
+
+    async def _make_room(self) -> None:
+        """Those the task has closed no longer count: the kernel knows them no more, or keeps them
+        without anybody's descriptor.
+        """
+        if len(self._open) >= MOST_OPEN:
+            before = self._open.copy()
+            self._open -= before - await asyncio.get_running_loop().run_in_executor(
+                self._threads, _still_open, before
+            )
+
+    async def _note(self) -> None:
+        """Before anything leaves: the row says that this task has effects outside, so that it is
+        not run a second time unasked.
+        """
+        async with self._noting:
+            if not self._noted:
+                task_id, attempt = self._started.task_id, self._started.attempt
+                self._noted = await patiently(
+                    "network", lambda: tasks.went_out(self._work.db, task_id, attempt), task=task_id
+                )
+        if not self._noted:
+            raise Refused("the task is no longer this worker's")
+
+    def _no(self, where: str, text: str) -> Refused:
+        metrics.connections.labels("refused").inc()
+        if where not in self._refused and len(self._refused) < MOST_OPEN:
+            self._refused.add(where)
+            log.warning("connection refused", **self._about, host=where, why=text)
+        return Refused(text)
+
+    @property
+    def _about(self) -> dict[str, Any]:
+        return {"task": self._started.task_id, "attempt": self._started.attempt}
+
+
+def _still_open(sockets: set[int]) -> set[int]:
+    """Those of these inodes that the kernel lists as somebody's TCP sockets; all of them where it
+    does not say.
+    """
+    try:
+        tables = [Path(table).read_text() for table in _KERNEL_HAS if Path(table).exists()]
+    except OSError:
+        return sockets
+    known = {int(line.split()[9]) for table in tables for line in table.splitlines()[1:]}
+    return sockets & known if tables else sockets

@@ -1,0 +1,157 @@
+"""A task's way out, where the operator allows one: the child asks, the worker checks, connects, and
+hands the connected socket over.
+
+One door for each child, a unix socket. A message on it is a question and the socket for its answer,
+so threads and forks of the task ask side by side. A child cannot connect by itself (seccomp,
+Landlock), and a socket that is handed over leads where it leads: what was checked is what is
+reached.
+"""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import errno
+import json
+import os
+import socket
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, cast
+
+from mecapy_backend.store import tasks
+from mecapy_worker.context import Context
+from mecapy_worker.egress.connections import Outward, Refused
+from mecapy_worker.pool.pool import Child
+from mecapy_worker.shared.frames import ready
+
+_AT_ONCE, _PACE_S, _BURST_S = (
+    16,
+    0.005,
+    0.5,
+)  # questions of one task: under way; between two, but for a hundred after a pause
+_ASKED_BYTES = 4096
+
+
+@asynccontextmanager
+async def opened(work: Context, started: tasks.Started, child: Child) -> AsyncGenerator[None]:
+    """The task may ask while the block lasts. Where the deployment gives tasks no network there is
+    no door.
+    """
+    if child.door is None:
+        yield
+        return
+    outward = Outward(work, started)
+    try:
+        async with asyncio.TaskGroup() as group:
+            serving = group.create_task(Door(child.door, outward).serve())
+            try:
+                yield
+            finally:
+                serving.cancel()
+    finally:
+        outward.close()
+
+
+class Door:
+    """The worker's end, for one task. Everything that comes in is untrusted."""
+
+    def __init__(self, sock: socket.socket, outward: Outward) -> None:
+        self._sock, self._outward = sock, outward
+        self._room = asyncio.Semaphore(_AT_ONCE)
+
+    async def serve(self) -> None:
+        """Until the child has closed its end."""
+        clock, due_s = asyncio.get_running_loop().time, 0.0
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._room.acquire()
+                heard = await self._hear()
+                if heard is None:
+                    return
+                self._answer_beside(group, *heard)
+                due_s = max(due_s, clock() - _BURST_S) + _PACE_S
+                if (early_s := due_s - clock()) > 0:
+                    await asyncio.sleep(early_s)
+
+    async def _hear(self) -> tuple[bytes, socket.socket | None] | None:
+        while True:
+            try:
+                data, ancillary, _, _ = self._sock.recvmsg(
+                    _ASKED_BYTES, socket.CMSG_LEN(4), socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
+                )
+            except BlockingIOError:
+                await ready(self._sock.fileno())
+                continue
+            except ConnectionResetError:
+                return None
+            reply = _reply(ancillary)
+            if data:
+                return data, reply
+            if reply:
+                reply.close()
+            return None
+
+    def _answer_beside(
+        self, group: asyncio.TaskGroup, data: bytes, reply: socket.socket | None
+    ) -> None:
+        if reply is None:
+            return self._room.release()
+        answering = group.create_task(self._answer(data, reply))
+        answering.add_done_callback(lambda _: (reply.close(), self._room.release()))
+
+    async def _answer(self, data: bytes, reply: socket.socket) -> None:
+        said, connected = dict[str, Any](), None
+        try:
+            match _parsed(data):
+                case ["resolve", str(host), int(port)]:
+                    said = {"addresses": await self._outward.names(host, port)}
+                case ["connect", str(host), int(port)]:
+                    connected = await self._outward.connect(host, port)
+                case _:
+                    said = {
+                        "error": "network",
+                        "errno": errno.EINVAL,
+                        "text": "the worker did not understand the question",
+                    }
+        except Refused as refused:
+            said = refused.said
+        beside = (
+            [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [connected.fileno()]))]
+            if connected
+            else []
+        )
+        with suppress(OSError):  # who asked is gone; and never waits for who does not read
+            reply.sendmsg(
+                [json.dumps(said).encode()], beside, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+            )
+        if connected:
+            connected.close()
+
+
+def _reply(ancillary: Sequence[tuple[int, int, bytes]]) -> socket.socket | None:
+    """The one descriptor that came along, if it is what an answer can go to."""
+    fds = array.array("i")
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+    reply = None
+    for fd in fds:
+        try:
+            sock = socket.socket(fileno=fd)
+        except OSError:  # no socket
+            os.close(fd)
+            continue
+        if reply is None and sock.family == socket.AF_UNIX:
+            reply = sock
+        else:
+            sock.close()
+    return reply
+
+
+def _parsed(data: bytes) -> list[Any]:
+    try:
+        asked = json.loads(data)
+    except (ValueError, RecursionError):
+        return []
+    return cast("list[Any]", asked) if isinstance(asked, list) else []

@@ -1,0 +1,209 @@
+"""Which hosts and ports a task may reach: the operator's list (`MECAPY_EGRESS`), and where a name
+on it may lead.
+
+Decides and connects to nothing; `door` asks it, once for each connection of a task. A name may lead
+into a private network, as an engineer's licence server often does, but never to this machine, to a
+cloud's metadata, or to what the deployment itself lives from.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from urllib.parse import urlsplit
+
+from mecapy_backend.shared.settings import Settings
+from mecapy_backend.store.database import driver_url
+
+Address = IPv4Address | IPv6Address
+
+_LABEL = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+_NAME = re.compile(
+    rf"({_LABEL}\.)*(?!([0-9]+|0x[0-9a-f]*)$){_LABEL}"
+)  # that is no address in one of its old forms
+_SHOWN = 10
+_METADATA = {
+    # beside the link-local ones: Alibaba, Oracle, Azure; AWS, Google and Scaleway over IPv6
+    *map(
+        ipaddress.ip_address,
+        (
+            "100.100.100.200",
+            "192.0.0.192",
+            "168.63.129.16",
+            "fd00:ec2::254",
+            "fd20:ce::254",
+            "fd00:42::42",
+        ),
+    )
+}
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+class BadRule(ValueError):
+    """An entry of the list that names no host and port."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One entry. `host`: a name, `*.` and a name for all below it, or an address in usual form."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def names(self, name: str) -> bool:
+        return name.endswith(self.host[1:]) if self.host.startswith("*.") else name == self.host
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Something the deployment lives from. No task reaches it, whatever is on the list."""
+
+    what: str
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Egress:
+    rules: tuple[Rule, ...] = ()
+    services: tuple[Service, ...] = ()
+
+    def ports(self, name: str) -> set[int]:
+        """Those a name may be reached at."""
+        return {rule.port for rule in self.rules if rule.names(name)}
+
+    def literally(self, address: Address, port: int) -> bool:
+        """Whether that very address stands on the list: it is then reached whatever it is."""
+        return Rule(str(address), port) in self.rules
+
+    def refusal(self, where: str) -> str:
+        """What a task reads that asked for something else."""
+        shown = ", ".join(map(str, self.rules[:_SHOWN])) + (
+            f" and {len(self.rules) - _SHOWN} more" if len(self.rules) > _SHOWN else ""
+        )
+        return (
+            f"{where} may not be reached from a task: this deployment allows only {shown}. Ask "
+            f"its operator, who sets MECAPY_EGRESS."
+        )
+
+
+def of(settings: Settings) -> Egress:
+    """BadRule when the list cannot be read."""
+    return Egress(
+        tuple(map(_rule, settings.egress)), tuple(_services(settings)) if settings.egress else ()
+    )
+
+
+def _rule(entry: str) -> Rule:
+    host, _, port = entry.rpartition(":")
+    if not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65536:
+        raise _bad(entry, "a port from 1 to 65535 must follow the host")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if (found := address(bare)) is not None:
+        if found.version == 6 and bare == host:
+            raise _bad(entry, "an IPv6 address stands in brackets")
+        if found.is_unspecified or found.is_multicast or getattr(found, "scope_id", None):
+            raise _bad(entry, "that is no address of one host")
+        return Rule(str(found), int(port))
+    if not (written := name(host.removeprefix("*."))):
+        raise _bad(entry, "the host is no name, no `*.` before a name, and no address")
+    return Rule(f"*.{written}" if host.startswith("*.") else written, int(port))
+
+
+def _bad(entry: str, why: str) -> BadRule:
+    return BadRule(
+        f"MECAPY_EGRESS has the entry {entry!r}, and {why}. "
+        "Entries look like data.example.org:443, *.example.com:443, 10.1.2.3:27000, "
+        "[2001:db8::7]:443, with commas between."
+    )
+
+
+def name(text: str) -> str:
+    """A host's name as it is compared: small letters, ASCII, no dot at the end. Empty where it
+    cannot be one.
+    """
+    try:
+        written = text.encode("idna").decode().lower().removesuffix(".")
+    except UnicodeError:
+        return ""
+    return written if len(written) < 254 and _NAME.fullmatch(written) else ""
+
+
+def address(text: str) -> Address | None:
+    """An address that is written out; an IPv4 one inside IPv6 is the IPv4 one."""
+    try:
+        found = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
+
+
+def _services(settings: Settings) -> Iterable[Service]:
+    database = driver_url(settings.database_url)
+    more = database.query.get("host") or ()
+    for host in (database.host, *([more] if isinstance(more, str) else more)):
+        if host and not host.startswith("/"):  # else the folder of a unix socket
+            bare, _, port = host.partition(":")
+            yield Service("PostgreSQL", bare, int(port or database.port or 5432))
+    for what, url, port in (
+        ("Redis", settings.redis_url, 6379),
+        ("object store", settings.s3_endpoint_url, 0),
+    ):
+        parts = urlsplit(url)
+        if parts.hostname:
+            yield Service(
+                what, parts.hostname, parts.port or port or (80 if parts.scheme == "http" else 443)
+            )
+
+
+def unfit(address: Address) -> str:
+    """Why no name may lead there; empty where one may."""
+    reached = _inside(address)
+    if reached in _METADATA or reached.is_link_local:
+        return "a link-local or metadata address"
+    if reached.is_loopback or reached.is_unspecified or is_own(reached) or is_own(address):
+        return "this machine itself; to allow that, the operator lists the address"
+    if reached.is_multicast or (reached.is_reserved and reached.version == 4):
+        return "no address of one host"
+    return ""
+
+
+def _inside(address: Address) -> Address:
+    """The IPv4 address that a gateway between IPv6 and IPv4 would make of it."""
+    if isinstance(address, IPv4Address):
+        return address
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return (
+        address.ipv4_mapped
+        or address.sixtofour
+        or (address.teredo[1] if address.teredo else address)
+    )
+
+
+def is_own(address: Address) -> bool:
+    """Whether it is one of this machine's: the kernel would send from where it sends to. Sends
+    nothing.
+    """
+    if address.is_loopback:
+        return True
+    try:
+        with socket.socket(
+            socket.AF_INET if address.version == 4 else socket.AF_INET6, socket.SOCK_DGRAM
+        ) as sock:
+            sock.connect((str(address), 9))
+            return ipaddress.ip_address(sock.getsockname()[0]) == address
+    except OSError:  # there is no way to it
+        return False
+
+
+def same(address: Address, service: Sequence[Address]) -> bool:
+    """Whether a connection to `address` would end at a service that these are the addresses of."""
+    return address in service or (is_own(address) and any(map(is_own, service)))

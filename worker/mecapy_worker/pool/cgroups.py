@@ -1,0 +1,118 @@
+"""A control group around all children of one pool, where the worker may make one: a kernel's bound
+on their memory and processes together.
+
+One for the pool and not one for each child: it costs a task nothing. What holds each task to its
+own share is `watch` and the limits of `sandbox`; this holds what grows faster than they look, so
+that a bomb meets the kernel before the machine is full.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import time
+from pathlib import Path
+
+from mecapy_worker.shared import libc
+
+_NAMES = itertools.count(1)
+_PREFIX = "mecapy-"
+_GONE_WITHIN_S = 2.0
+_CONTROLLERS = ("memory", "pids")
+
+
+class Group:
+    """Made by `Group(…)`, which raises OSError with the reason where it cannot be; `close` when all
+    in it are dead.
+    """
+
+    def __init__(self, memory_bytes: int, processes: int) -> None:
+        if not libc.LINUX:
+            raise OSError("control groups exist on Linux only")
+        self.version, places = _ours()
+        name = f"{_PREFIX}{os.getpid()}-{next(_NAMES)}"
+        self._folders = {controller: place / name for controller, place in places.items()}
+        try:
+            for folder in dict.fromkeys(self._folders.values()):
+                _sweep(folder.parent)
+                folder.mkdir()
+            limit = "memory.max" if self.version == 2 else "memory.limit_in_bytes"
+            (self._folders["memory"] / limit).write_text(str(memory_bytes))
+            (self._folders["pids"] / "pids.max").write_text(str(processes))
+        except OSError as error:
+            self.close()
+            raise OSError(
+                f"none is delegated to us ({error.strerror}: {error.filename or name})"
+            ) from error
+
+    def take(self, pid: int) -> None:
+        """Put a process in, and with it all it will ever start."""
+        for folder in dict.fromkeys(self._folders.values()):
+            (folder / "cgroup.procs").write_text(str(pid))
+
+    def close(self) -> None:
+        until = time.monotonic() + _GONE_WITHIN_S
+        for folder in dict.fromkeys(self._folders.values()):
+            while folder.exists():
+                try:
+                    folder.rmdir()
+                except OSError:  # the last process is dead, and the kernel still counts its pages
+                    if time.monotonic() > until:
+                        break  # the next worker sweeps it
+                    time.sleep(0.01)
+
+
+def _ours() -> tuple[int, dict[str, Path]]:
+    """The version, and where our own group lies for each controller."""
+    mounts = {(kind, option): place for place, kind, options in _mounts() for option in options}
+    lines = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    named = {
+        controller: path
+        for _number, controllers, path in lines
+        for controller in controllers.split(",")
+    }
+    if all(("cgroup", controller) in mounts and controller in named for controller in _CONTROLLERS):
+        return 1, {
+            controller: mounts["cgroup", controller] / named[controller].lstrip("/")
+            for controller in _CONTROLLERS
+        }
+    unified = next((place for place, kind, _options in _mounts() if kind == "cgroup2"), None)
+    if unified is None or "" not in named:
+        raise OSError("no control groups for memory and processes are mounted")
+    own = unified / named[""].lstrip("/")
+    _enable(own)
+    return 2, dict.fromkeys(_CONTROLLERS, own)
+
+
+def _mounts() -> list[tuple[Path, str, list[str]]]:
+    found: list[tuple[Path, str, list[str]]] = []
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        before, _, after = line.partition(" - ")
+        kind, _source, options = after.split(" ", 2)
+        if kind in ("cgroup", "cgroup2"):
+            found.append((Path(before.split()[4]), kind, options.split(",")))
+    return found
+
+
+def _enable(own: Path) -> None:
+    """Version 2 gives controllers only to the groups below one that has no process of its own: move
+    aside, if we are alone in it.
+    """
+    if set(_CONTROLLERS) <= set((own / "cgroup.subtree_control").read_text().split()):
+        return
+    if not set(_CONTROLLERS) <= set((own / "cgroup.controllers").read_text().split()):
+        raise OSError("memory and pids are not delegated to our control group")
+    if (own / "cgroup.procs").read_text().split() == [str(os.getpid())] and os.access(own, os.W_OK):
+        (own / "worker").mkdir(exist_ok=True)
+        (own / "worker" / "cgroup.procs").write_text(str(os.getpid()))
+    (own / "cgroup.subtree_control").write_text(
+        " ".join(f"+{controller}" for controller in _CONTROLLERS)
+    )
+
+
+def _sweep(place: Path) -> None:
+    """Remove what crashed workers have left; a group with a process in it cannot be removed."""
+    for left in place.glob(_PREFIX + "*"):
+        with contextlib.suppress(OSError):
+            left.rmdir()

@@ -1,0 +1,93 @@
+"""What a pool is asked for, and what it answers: options, and the report on how children are held
+here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+NEEDED = {
+    "no_new_privs": "let prctl(2) through in the container's seccomp profile",
+    "landlock": "use a kernel with Landlock (5.13 or newer, booted with it in lsm=) and a "
+    "container runtime that lets its calls through "
+    "(gVisor has none)",
+    "seccomp": "use a kernel with seccomp filters, on x86_64 or aarch64",
+    "rlimits": "let setrlimit(2) and prlimit64(2) through in the container's seccomp profile",
+}
+"""The layers without which `strict` refuses to start, and what to do. The others (`pid_namespace`,
+`private_shm`, `user`, …) only add.
+"""
+
+
+class TooWeak(RuntimeError):
+    """`strict` was asked for, and this machine cannot confine a child that far."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolOptions:
+    """What a pool is to be. Sizes are for one child with all it starts; `readable` and
+    `python_path` are added to what it may read; `outward`: children have a door, through which they
+    may ask for connections (`door`).
+    """
+
+    scratch: Path
+    spares: int = 1
+    preload: tuple[str, ...] = ()
+    sandbox: str = "best-effort"  # or "strict"
+    memory_bytes: int = 4 << 30
+    disk_bytes: int = 8 << 30
+    processes: int = 256
+    child_module: str = "mecapy_worker.child.child"
+    frame_bytes: int = 128 << 20
+    readable: tuple[Path, ...] = ()
+    python_path: tuple[Path, ...] = ()
+    outward: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What holds a child on this machine. `missing`: layers and why; `through`: attacks of the
+    probe that were not stopped.
+
+    `landlock`: its version, 0 for none.
+    """
+
+    level: str  # "strict", "partial" or "none"
+    layers: tuple[str, ...]
+    missing: dict[str, str]
+    through: tuple[str, ...]
+    landlock: int
+    python: str
+    packages: dict[str, str]
+    threads: int  # of the zygote; more than one is a risk at every fork
+
+    def lacking(self) -> str:
+        """What keeps it from `strict`."""
+        return lacking(self.missing, self.through)
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def lacking(missing: Mapping[str, str], through: Iterable[str] = ()) -> str:
+    """Each needed layer that is missing, with its reason and what to do, and the attacks that got
+    through.
+    """
+    said = [
+        f"{name} is missing ({missing[name]}): {advice}."
+        for name, advice in NEEDED.items()
+        if name in missing
+    ]
+    if attacks := ", ".join(through):
+        said.append(f"Attacks that succeeded in the probe: {attacks}.")
+    return " ".join(said)
+
+
+def too_weak(lacking: str) -> TooWeak:
+    return TooWeak(
+        f"MECAPY_SANDBOX=strict, but here a task cannot be confined well enough. {lacking} "
+        "Or set MECAPY_SANDBOX=best-effort, if you trust everybody who may submit tasks."
+    )

@@ -1,0 +1,156 @@
+"""The children one worker keeps ready: forked, confined and warm before they are needed, used once,
+replaced.
+
+`async with Pool(options) as pool:` starts the zygote and probes what confinement is worth here
+(`pool.report`); `async with pool.child() as child:` lends one and leaves nothing of it behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, Coroutine
+from typing import Any
+
+from mecapy_worker.pool.child_factory import Births
+from mecapy_worker.pool.child_handle import Child, ChildFailed
+from mecapy_worker.pool.limits import Limits
+from mecapy_worker.pool.options import PoolOptions, Report, TooWeak, too_weak
+from mecapy_worker.pool.zygote_client import ZygoteFailed
+
+__all__ = ["Child", "Pool", "PoolOptions", "Report", "TooWeak"]
+
+log = logging.getLogger(__name__)
+
+# a taken child's successor leaves the processors to a short task, but does not wait for a longer
+# one
+_BIRTH_AT_LATEST_S = 0.05
+_BACKOFF_S = (0.0, 0.1, 0.5, 2.0, 5.0)
+
+
+class Pool:
+    """Open it with `async with`. Survives its zygote."""
+
+    report: Report
+
+    def __init__(self, options: PoolOptions) -> None:
+        self.options = options
+        self._spares: asyncio.Queue[Child] = asyncio.Queue()
+        self._waiting = 0
+        self._wanted = asyncio.Event()
+        self._births, self._limits = Births(options), Limits(options)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.births = self.failing = 0
+
+    async def __aenter__(self) -> Pool:
+        await self._births.open()
+        try:
+            await self._births.start()
+            self.report = await self._births.probe()
+            self._check_strict()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        self._keep(self._fill())
+        self._keep(self._mourn())
+        self._keep(self._limits.hold())
+        self._wanted.set()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._births.end_all()
+        while not self._spares.empty():
+            await self._spares.get_nowait().close()
+        await self._births.close()
+
+    @contextlib.asynccontextmanager
+    async def child(self) -> AsyncGenerator[Child, None]:
+        """Lend a child, ready for its task. On leaving, all of it is killed, its folder removed."""
+        child = await self._take()
+        self._limits.add(child)
+        try:
+            yield child
+        finally:
+            self._limits.active.discard(child)
+            await asyncio.shield(self._keep(self._births.retire(child)))
+            self._wanted.set()
+
+    @property
+    def spare(self) -> int:
+        return self._spares.qsize()
+
+    @property
+    def busy(self) -> int:
+        return len(self._limits.active)
+
+    @property
+    def zygote_pid(self) -> int:
+        return self._births.nursery.process.pid
+
+    @property
+    def zygote_restarts(self) -> int:
+        return self._births.zygote_restarts
+
+    async def cleaned(self) -> None:
+        """Until the folders of all children that were given back are removed."""
+        await self._births.cleaned()
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _take(self) -> Child:
+        while True:
+            self._waiting += 1
+            if self._spares.empty():
+                self._wanted.set()
+            try:
+                child = await self._spares.get()
+            finally:
+                self._waiting -= 1
+            if child.alive:
+                asyncio.get_running_loop().call_later(_BIRTH_AT_LATEST_S, self._wanted.set)
+                return child
+            await self._births.retire(child)
+
+    async def _fill(self) -> None:
+        """Keep spares ready, one birth after the other; start the zygote again when it died."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            while self._spares.qsize() < self.options.spares + self._waiting:
+                try:
+                    if self._births.nursery.dead.is_set():
+                        await self._births.renew()
+                    self._spares.put_nowait(await self._births.bear(self.options.child_module))
+                    self.failing = 0
+                    self.births += 1
+                except (ZygoteFailed, ChildFailed, TooWeak, OSError, TimeoutError) as error:
+                    self.failing += 1
+                    log.warning(
+                        "no child could be made ready (%d times in a row): %s", self.failing, error
+                    )
+                    await asyncio.sleep(_BACKOFF_S[min(self.failing, len(_BACKOFF_S)) - 1])
+
+    async def _mourn(self) -> None:
+        """When the zygote dies, so have its spares: let go of them and have others made, so that no
+        task waits for that.
+        """
+        while True:
+            nursery = self._births.nursery
+            await nursery.dead.wait()
+            while not self._spares.empty():
+                await self._births.retire(self._spares.get_nowait())
+            while self._births.nursery is nursery:
+                self._wanted.set()
+                await asyncio.sleep(_BACKOFF_S[1])
+
+    def _check_strict(self) -> None:
+        if self.options.sandbox == "strict" and self.report.level != "strict":
+            raise too_weak(self.report.lacking())

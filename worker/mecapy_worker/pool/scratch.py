@@ -1,0 +1,133 @@
+"""The scratch: one folder for each pool, in it one for each child. Made before a child is forked,
+removed after, whatever is in it.
+
+Several workers may share a scratch: each locks its own folder, and whatever is not locked was left
+by a crash and is swept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from mecapy_worker.shared import crash_line
+
+_INSIDE = ("work", "outbox", "tmp", "home", "home/matplotlib")
+_PREFIX = "pool-"
+
+
+class Scratch:
+    """This pool's folder. `shared` is the zygote's home (the font cache), the same for all pools
+    and read-only to children.
+    """
+
+    def __init__(self, scratch: Path) -> None:
+        scratch.mkdir(parents=True, exist_ok=True)
+        scratch = scratch.resolve()
+        sweep(scratch)
+        self.shared = scratch / "shared"
+        for folder in (self.shared, self.shared / "matplotlib"):
+            folder.mkdir(exist_ok=True)
+            folder.chmod(0o755)
+        self.base = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=scratch))
+        self._lock = _lock(self.base)
+        self.base.chmod(0o711)  # a child of another user passes through, and lists nothing
+        self.secret = self.base / "secret"  # what the probe tries to read
+        self.secret.write_text("not for children")
+
+    def make(self, name: str, uid: int | None) -> Path:
+        """An empty folder for one child, its user's alone."""
+        root = f"{self.base}/{name}"
+        for folder in (root, *(f"{root}/{inside}" for inside in _INSIDE)):
+            # A dozen calls for every task: pathlib takes longer than the kernel.
+            os.mkdir(folder, 0o700)  # noqa: PTH102
+            if uid is not None:
+                os.chown(folder, uid, uid)
+        return Path(root)
+
+    def close(self) -> None:
+        remove(self.base)
+        if self._lock is not None:
+            os.close(self._lock)
+
+
+def sweep(scratch: Path) -> None:
+    """Remove the folders of pools that are no more."""
+    for left in scratch.glob(_PREFIX + "*"):
+        lock = _lock(left)
+        if lock is not None:
+            remove(left)
+            os.close(lock)
+
+
+def removed_at_once(root: Path, fonts: Sequence[str]) -> bool:
+    """Remove the folder of a child that left nothing in it, as most do: a few calls that never
+    wait. False: `remove` has to do it.
+
+    Its child may have put a link in the place of any folder, so each is entered from the one above
+    and none by its path; and nothing is unlinked but what we know to be ours. `fonts`: the links
+    every child gets in `home/matplotlib`.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def entered(name: str | Path, above: int | None = None) -> int:
+            fd = os.open(
+                name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above
+            )
+            stack.callback(os.close, fd)
+            return fd
+
+        try:
+            inside = entered(root)
+            home, outbox = entered("home", inside), entered("outbox", inside)
+            matplotlib = entered("matplotlib", home)
+            for name in fonts:
+                os.unlink(name, dir_fd=matplotlib)
+            os.unlink(crash_line.NAME, dir_fd=outbox)
+            os.rmdir("matplotlib", dir_fd=home)
+            for name in _INSIDE:
+                if "/" not in name:
+                    os.rmdir(name, dir_fd=inside)
+            os.rmdir(root)  # noqa: PTH106
+        except OSError:
+            return False
+    return True
+
+
+def remove(root: Path) -> None:
+    """Remove a folder and all in it, and follow no link. Its owner's processes must be dead: then
+    nothing in it can change meanwhile.
+
+    `root` itself is what we made it: it lies in a folder that no child may write.
+    """
+    try:
+        shutil.rmtree(root)
+    except FileNotFoundError:
+        return
+    except (
+        OSError,
+        RecursionError,
+    ):  # unreadable folders, or nested beyond any path's length: the tools manage both
+        for command in (["chmod", "-R", "u+rwX", "--", str(root)], ["rm", "-rf", "--", str(root)]):
+            bare = {"PATH": os.defpath}  # theirs can be read in /proc, and ours has secrets
+            subprocess.run(
+                command, check=False, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=bare
+            )
+
+
+def _lock(folder: Path) -> int | None:
+    """A descriptor that holds the folder's lock until closed; None when another pool holds it."""
+    with contextlib.suppress(FileNotFoundError, PermissionError, NotADirectoryError):
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return fd
+        except BlockingIOError:
+            os.close(fd)
+    return None

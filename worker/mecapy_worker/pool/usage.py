@@ -1,0 +1,234 @@
+"""What each running child uses: processes, memory, disk, processor time. Reads /proc and folders;
+ends nobody (`pool` does).
+
+Memory is what a child's processes have for themselves (`Pss_Dirty`): pages still shared with the
+zygote, or among the child's own forks, are not counted twice. What `Watch` does blocks and belongs
+into a thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import time
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mecapy_worker.shared import libc
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_O_PATH: int = getattr(os, "O_PATH", 0)  # not on macOS
+_DEEPEST = 100
+ENDLESS = 1 << 62
+"""Reported for what cannot be counted: a folder nested beyond all reason, or closed to us again and
+again.
+"""
+LEAST_BYTES = 4096
+"""What an empty file or folder counts for: a disk can run out of files, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """One look at one child."""
+
+    processes: int
+    memory_bytes: int
+    disk_bytes: int
+    cpu_s: float
+
+
+class Watch:
+    """Remembers from look to look what need not be read again."""
+
+    def __init__(self) -> None:
+        self._groups: dict[int, int] = {}
+        self._folders: dict[Path, tuple[int, float]] = {}
+
+    def members(self, children: Collection[int]) -> dict[int, list[int]]:
+        """The processes of each group. Cheap, and waits for none of them. One that is none of ours
+        is read once.
+        """
+        present = libc.pids()
+        self._groups = {pid: group for pid, group in self._groups.items() if pid in present}
+        for pid in present - self._groups.keys():
+            with contextlib.suppress(OSError):
+                self._groups[pid] = os.getpgid(pid)
+        self._groups |= {
+            pid: pid for pid in present.intersection(children)
+        }  # seen perhaps before it had its own group
+        members: dict[int, list[int]] = {group: [] for group in children}
+        for pid, group in self._groups.items():
+            if group in members:
+                members[group].append(pid)
+        return members
+
+    def measure(
+        self,
+        members: Mapping[int, list[int]],
+        roots: Mapping[int, Path],
+        memory_bytes: int,
+        *,
+        exact: bool,
+    ) -> dict[int, Usage]:
+        """Usage by process group. Unless `exact`, memory is measured only where a cheap upper bound
+        exceeds `memory_bytes`.
+
+        May take long: reading a process's memory needs a lock it holds while it forks, and in a
+        fork bomb all wait for a processor.
+        """
+        self._folders = {
+            root: known for root, known in self._folders.items() if root in roots.values()
+        }
+        return {
+            group: self._usage(pids, roots[group], memory_bytes, exact)
+            for group, pids in members.items()
+        }
+
+    def _usage(self, pids: list[int], root: Path, memory_bytes: int, exact: bool) -> Usage:
+        shm = _private_shm_bytes(pids)
+        memory = sum(map(_anonymous_bytes, pids)) + (shm or 0)
+        if exact or memory > memory_bytes:
+            memory = sum(_own_bytes(pid, with_shm=shm is None) for pid in pids) + (shm or 0)
+        return Usage(len(pids), memory, self._disk_bytes(root, pids), sum(map(cpu_s, pids)))
+
+    def _disk_bytes(self, root: Path, pids: list[int]) -> int:
+        """Looking through many files takes long: then it is done less often, to stay below a tenth
+        of the time.
+        """
+        known_bytes, again_at = self._folders.get(root, (0, 0.0))
+        began = time.monotonic()
+        if began >= again_at:
+            try:
+                known_bytes = tree_bytes(_open_folder(str(root))) + _unlinked_bytes(root, pids)
+            except PermissionError:
+                known_bytes = ENDLESS
+            except OSError:  # it is gone
+                pass
+            ended = time.monotonic()
+            self._folders[root] = (known_bytes, ended + 10 * (ended - began))
+        return known_bytes
+
+
+def tree_bytes(folder: int, depth: int = 0) -> int:
+    """Bytes on disk below an open folder, which is closed. Follows no link: its owner may change it
+    meanwhile.
+    """
+    total = 0
+    try:
+        if depth > _DEEPEST:
+            return ENDLESS
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                try:
+                    about = _stat(entry, folder)
+                    total += max(about.st_blocks * 512, LEAST_BYTES)
+                    if stat.S_ISDIR(about.st_mode):
+                        total += tree_bytes(_open_folder(entry.name, folder), depth + 1)
+                except PermissionError:
+                    return ENDLESS  # what we have just opened is closed again
+                except OSError:  # it went meanwhile
+                    continue
+    finally:
+        os.close(folder)
+    return total
+
+
+def _stat(entry: os.DirEntry[str], folder: int) -> os.stat_result:
+    try:
+        return entry.stat(follow_symlinks=False)
+    except PermissionError:  # a folder that may be listed and not entered
+        os.fchmod(folder, 0o700)
+        return entry.stat(follow_symlinks=False)
+
+
+def _open_folder(name: str, parent: int | None = None) -> int:
+    flags = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(name, os.O_RDONLY | flags, dir_fd=parent)
+    except PermissionError:
+        # hidden from us, who are the same user: make it readable, through a handle that cannot be
+        # swapped
+        handle = os.open(name, _O_PATH | flags, dir_fd=parent)
+        try:
+            Path(f"/proc/self/fd/{handle}").chmod(0o700)
+            return os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        finally:
+            os.close(handle)
+
+
+def _unlinked_bytes(root: Path, pids: list[int]) -> int:
+    """Files that are deleted and still open, or mapped, take space no folder shows."""
+    sizes: dict[tuple[int, int], int] = {}
+    for pid in pids:
+        with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    about = entry.stat()
+                    if about.st_nlink == 0 and stat.S_ISREG(about.st_mode):
+                        sizes[about.st_dev, about.st_ino] = about.st_blocks * 512
+    known = {inode for _device, inode in sizes}
+    mapped: dict[bytes, int] = {}
+    for pid in pids:
+        for inode, end in _mapped_and_deleted(pid, bytes(root)):
+            if int(inode) not in known:
+                mapped[inode] = max(end, mapped.get(inode, 0))
+    return sum(sizes.values()) + sum(mapped.values())
+
+
+def _mapped_and_deleted(pid: int, root: bytes) -> Iterator[tuple[bytes, int]]:
+    """Of each mapping of a deleted file its inode, and where in the file it ends: which of its
+    pages take space we may not ask.
+    """
+    with contextlib.suppress(OSError):
+        maps = Path("/proc", str(pid), "maps").read_bytes()
+        if b" (deleted)\n" in maps:
+            for line in maps.splitlines():
+                if line.endswith(b" (deleted)") and line.split(None, 5)[5].startswith(root + b"/"):
+                    places, _rights, offset, _device, inode, _name = line.split(None, 5)
+                    start, end = places.split(b"-")
+                    yield inode, int(offset, 16) + int(end, 16) - int(start, 16)
+
+
+def _anonymous_bytes(pid: int) -> int:
+    """An upper bound, cheap to read: resident and no file's, shared with the zygote or not."""
+    with contextlib.suppress(OSError):
+        _size, resident, shared, *_rest = Path("/proc", str(pid), "statm").read_text().split()
+        return max(0, int(resident) - int(shared)) * _PAGE_BYTES
+    return 0
+
+
+def _own_bytes(pid: int, *, with_shm: bool) -> int:
+    try:
+        lines = Path("/proc", str(pid), "smaps_rollup").read_text().splitlines()[1:]
+    except ProcessLookupError:
+        return 0
+    except OSError:
+        return _anonymous_bytes(pid)  # it made itself unreadable
+    sizes = {line.partition(":")[0]: int(line.split()[1]) * 1024 for line in lines}
+    own = sizes.get("Pss_Dirty", sizes.get("Private_Dirty", 0)) + sizes.get("SwapPss", 0)
+    return own if with_shm else max(0, own - sizes.get("Pss_Shmem", 0))
+
+
+def _private_shm_bytes(pids: list[int]) -> int | None:
+    """What lies in the child's own /dev/shm, mapped or not; None when it has none of its own."""
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            place = Path("/proc", str(pid), "root", "dev", "shm")
+            if place.stat().st_dev == Path("/dev/shm").stat().st_dev:
+                return None
+            about = os.statvfs(place)
+            return (about.f_blocks - about.f_bfree) * about.f_frsize
+    return None
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time of one process, and of its children already reaped."""
+    with contextlib.suppress(OSError):
+        fields = (
+            Path("/proc", str(pid), "stat").read_text(errors="replace").rpartition(")")[2].split()
+        )
+        return sum(map(int, fields[11:15])) / _TICKS_PER_S
+    return 0.0

@@ -1,0 +1,1 @@
+"""One task from the queue to its recorded end. Runs in the worker."""

@@ -1,0 +1,127 @@
+"""A task's bytes on their way into the object store and out of it, while that or PostgreSQL may be
+away: offered again and again, for no longer than the operator allows (`MECAPY_STORE_PATIENCE_S`)
+and the task is wanted. An input that is not what its name says is forgotten, so that running the
+cell again sends it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import sys
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError  # pyright: ignore[reportMissingTypeStubs]
+
+from mecapy_backend.store.blobs import blob_rows
+from mecapy_backend.store.blobs.blob_store import Within, WrongDigest
+from mecapy_worker.context import Context, Hold, backoff, log, passing, patiently
+from mecapy_worker.upkeep import metrics
+
+T = TypeVar("T")
+
+
+class StoreAway(OSError):
+    """The object store did not take or give these bytes, for as long as anybody wanted to wait."""
+
+
+def out_of_files(error: BaseException) -> bool:
+    """Waiting would not help: it is mostly this very task that has them open."""
+    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
+
+
+class Keeping:
+    """The store, for one attempt of a task."""
+
+    def __init__(self, work: Context, owner: str, hold: Hold) -> None:
+        self._work, self._owner, self._hold = work, owner, hold
+        self._within = recorded(work, owner)
+
+    async def adopt(self, path: Path) -> str:
+        """Take over a finished file; its digest."""
+        return (
+            await self._patiently(lambda: self._work.blobs.adopt(self._owner, path, self._within))
+        )[0]
+
+    async def write(self, digest: str, data: bytes) -> None:
+        await self._patiently(
+            lambda: self._work.blobs.write(self._owner, digest, _once(data), self._within)
+        )
+
+    async def open(self, digest: str) -> int:
+        """A file descriptor on a blob. FileNotFoundError, WrongDigest and too many open files at
+        once: waiting makes none better.
+        """
+        return await self._patiently(lambda: self._work.blobs.open(self._owner, digest))
+
+    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+        until, failures = time.monotonic() + self._work.settings.store_patience_s, 0
+        while True:
+            try:
+                return await call()
+            except FileNotFoundError:
+                raise
+            except (OSError, BotoCoreError, ClientError) as error:
+                if out_of_files(error):
+                    raise
+                left_s = until - time.monotonic()
+                if left_s <= 0 or self._hold.reason:
+                    raise StoreAway(str(error) or type(error).__name__) from error
+                failures += 1
+                metrics.waits.labels("store").inc()
+                log.warning(
+                    "waiting",
+                    what="store",
+                    task=self._hold.task_id,
+                    failures=failures,
+                    error=repr(error),
+                )
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(backoff.compute(failures), left_s)):
+                    await self._hold.stopped.wait()
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+
+
+def recorded(work: Context, owner: str) -> Within:
+    """`blob_rows.storing`, patiently: a result's blobs come to be while PostgreSQL may be away."""
+    storing = blob_rows.storing(work.db, owner)
+
+    @asynccontextmanager
+    async def within(digest: str, size: int) -> AsyncGenerator[None]:
+        stack = AsyncExitStack()
+        await patiently(
+            "blob", lambda: stack.enter_async_context(storing(digest, size)), digest=digest
+        )
+        try:
+            yield
+        except BaseException:
+            await stack.__aexit__(*sys.exc_info())
+            raise
+        metrics.stored_bytes.inc(size)
+        try:
+            await stack.aclose()
+        except Exception as error:  # the bytes are there; `finish` names them again
+            if not passing(error):
+                raise
+            log.warning("blob not recorded", digest=digest, error=repr(error))
+
+    return within
+
+
+async def forget_unusable(work: Context, owner: str, digest: str, error: Exception) -> None:
+    """After `error` came of opening this blob: a client put other bytes there, or they are gone."""
+    if isinstance(error, (FileNotFoundError, WrongDigest)):
+        try:
+            await patiently(
+                "blob", lambda: blob_rows.discard(work.db, work.blobs, owner, digest), digest=digest
+            )
+            log.warning("blob forgotten", digest=digest, error=str(error))
+        except Exception as again:  # the task fails either way, and says why
+            log.warning("blob not forgotten", digest=digest, error=repr(again))

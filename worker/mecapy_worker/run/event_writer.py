@@ -1,0 +1,285 @@
+"""The events of one attempt, on two ways: joined and soon into the task's Redis stream, and
+complete into the log that is kept.
+
+It may not look into what a task prints beyond its size. `relay` writes here; `store.events` and
+`store.blobs` come next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from redis.exceptions import ResponseError
+
+from mecapy_backend.queue.queue import Queue
+from mecapy_backend.shared.settings import Settings
+from mecapy_backend.store import json_text
+from mecapy_backend.store.log import events, final_log
+from mecapy_jupyter import wire
+from mecapy_worker.context import backoff, log, passing
+
+PAUSE_S = 0.03
+BURST_BYTES = 32 * 1024
+ROW_BYTES = 64 * 1024
+DISPLAY_BYTES = 16 * 1024 * 1024
+BEHIND_BYTES = 1024 * 1024
+AWAY_S, CLOSING_S = 60.0, 2.0
+ANSWER_S = 2.0
+"""A write not answered by then is written again: a black hole must not hold back the end of a task
+for as long as a socket waits.
+"""
+
+Entry = tuple[str, dict[str, Any]]
+
+_KEPT = frozenset({wire.STARTED, wire.STDOUT, wire.STDERR, wire.DISPLAY})
+_TEXT = frozenset({wire.STDOUT, wire.STDERR})
+
+
+class Journal:
+    """`text`, `display`, `add`: at once and in order. `async with` around them; when it is left,
+    everything is written, but for what the first attempt says last: that is in the log, and goes
+    into the stream with the `end`, so a short task costs one round trip. Only the first attempt's,
+    because nobody else writes into its stream: the ids that stand in the log are ours to give.
+    """
+
+    def __init__(
+        self, redis: Queue, task_id: str, settings: Settings, spool: Path, attempt: int = 1
+    ) -> None:
+        self.total_bytes = 0
+        self._at = (attempt, 0)  # of the next event in the stream
+        self._rest: list[Entry] = []
+        self._rest_after: tuple[int, int] | None = None
+        self.cpu_s = 0.0  # of the child, as far as it was looked at
+        self._redis, self._task_id, self._settings, self._spool_path = (
+            redis,
+            task_id,
+            settings,
+            spool,
+        )
+        self._pending: list[Entry] = []
+        self._pending_bytes = self._live_bytes = self._row_bytes = 0
+        self._row: list[wire.Event] = []
+        self._spool: IO[bytes] | None = None
+        self._last_id, self._noted = (0, 0), False
+        self._decoders = {name: codecs.getincrementaldecoder("utf-8")("replace") for name in _TEXT}
+        self._wake, self._full, self._room = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._closing_since: float | None = None
+        self._holds_back = attempt == 1
+        self._group = asyncio.TaskGroup()
+
+    async def __aenter__(self) -> Journal:
+        await self._group.__aenter__()
+        self._group.create_task(self._pump())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._holds_back &= kind is None
+        self.close()
+        await self._group.__aexit__(kind, error, trace)
+        if self._pending:
+            self._rest, self._pending = self._pending, []
+            self._rest_after = self._last_id = (
+                self._last_id if self._last_id[0] else (time.time_ns() // 1_000_000, 0)
+            )
+            await self._keep([("", *entry) for entry in self._rest])
+
+    async def end(self, state: str, data: dict[str, Any]) -> None:
+        """The final event, once the end is recorded; with it what is not in the stream yet."""
+        batch = [*self._rest, (state, data)]
+        try:
+            await events.append(
+                self._redis, self._task_id, batch, self._at, after=self._rest_after, last=True
+            )
+        except ResponseError:  # those ids are taken: by a write of ours whose answer got lost
+            await events.append(self._redis, self._task_id, batch, self._at, last=True)
+
+    async def flush(self) -> None:
+        """The task does not end here, it goes on elsewhere."""
+        rest, self._rest, self._rest_after = self._rest, [], None
+        await self._publish(rest)
+
+    @property
+    def over(self) -> bool:
+        """Whether the task has printed and displayed more than it may."""
+        return self.total_bytes > self._settings.max_output_bytes
+
+    def text(self, name: str, data: bytes) -> None:
+        self.total_bytes += len(data)
+        if text := self._decoders[name].decode(data):
+            self.add(name, {"text": text}, len(data))
+
+    def display(self, data: dict[str, Any]) -> None:
+        size = len(json_text.dumps(data))
+        self.total_bytes += size
+        if size > DISPLAY_BYTES:
+            most = f"one display may have {DISPLAY_BYTES >> 20} MiB; save it to a file instead"
+            self.add(
+                wire.STDERR,
+                {"text": f"[mecapy] A display of {size >> 20} MiB is left out: {most}.\n"},
+            )
+        else:
+            self.add(wire.DISPLAY, data, size)
+
+    def add(self, kind: str, data: dict[str, Any], size: int = 128) -> None:
+        last: Entry = self._pending[-1] if self._pending else ("", {})
+        if (
+            last[0] == kind and kind in _TEXT and len(last[1]["text"]) < BURST_BYTES
+        ):  # larger ones would lie in every reader's way
+            last[1]["text"] += data["text"]
+        elif last[0] == kind and kind in (wire.PROGRESS, wire.USAGE):
+            self._pending[-1] = (kind, data)
+        else:
+            self._pending.append((kind, dict(data)))
+        self._pending_bytes += size
+        self._wake.set()
+        if self._pending_bytes >= BURST_BYTES:
+            self._full.set()
+
+    async def room(self) -> None:
+        """Wait until what is pending is not too much. A cell that prints faster than Redis takes it
+        is slowed down here.
+        """
+        while self._pending_bytes > BEHIND_BYTES and self._closing_since is None:
+            self._room.clear()
+            await self._room.wait()
+
+    def close(self) -> None:
+        if self._closing_since is None:
+            for name, decoder in self._decoders.items():
+                if rest := decoder.decode(b"", final=True):
+                    self.add(name, {"text": rest})
+            self._closing_since = time.monotonic()
+        for event in (self._wake, self._full, self._room):
+            event.set()
+
+    async def _pump(self) -> None:
+        """Write at once what comes after a pause; then what came within 30 ms, or 32 KiB, together.
+        A task begins with such 30 ms.
+        """
+        if self._holds_back:
+            await self._pause()
+        while self._closing_since is None or (self._pending and not self._leaves_rest()):
+            await self._wake.wait()
+            batch, self._pending, self._pending_bytes = self._pending, [], 0
+            self._room.set()
+            if self._closing_since is None:
+                self._wake.clear()
+                self._full.clear()
+            if batch:
+                await self._write(batch)
+            await self._pause()
+
+    async def _pause(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PAUSE_S):
+                await self._full.wait()
+
+    def _leaves_rest(self) -> bool:
+        """Little, and far from what the stream must leave out."""
+        return (
+            self._holds_back
+            and self._pending_bytes < BURST_BYTES
+            and self._live_bytes < final_log.LIVE_BYTES // 2
+        )
+
+    async def _write(self, batch: list[Entry]) -> None:
+        shown = [self._is_shown(*entry) for entry in batch]
+        live = [entry for entry, yes in zip(batch, shown, strict=True) if yes]
+        if not all(shown) and not self._noted:
+            self._noted = True
+            live.append((wire.STDERR, {"text": final_log.MORE}))
+        ids = iter(await self._publish(live))
+        await self._keep(
+            [
+                (next(ids, "") if yes else "", *entry)
+                for entry, yes in zip(batch, shown, strict=True)
+            ]
+        )
+
+    def _is_shown(self, kind: str, data: dict[str, Any]) -> bool:
+        """Whether an event goes into the stream: until the task has said more than Redis should
+        carry, all do.
+        """
+        if kind in _TEXT or kind == wire.DISPLAY:
+            self._live_bytes += final_log.charge(kind, len(json_text.dumps(data)))
+            return self._live_bytes <= final_log.LIVE_BYTES
+        return True
+
+    async def _publish(self, batch: Sequence[Entry]) -> list[str]:
+        """Into the stream. While Redis is away the task's output waits; for how long has an end,
+        the log has it anyway.
+        """
+        failures, since, first = 0, time.monotonic(), self._at
+        self._at = (first[0], first[1] + len(batch))
+        while batch:
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    return await events.append(self._redis, self._task_id, batch, first)
+            except Exception as error:
+                failures += 1
+                closing = (
+                    self._closing_since is not None
+                    and time.monotonic() - self._closing_since > CLOSING_S
+                )
+                if not passing(error) or closing or time.monotonic() - since > AWAY_S:
+                    log.warning("events dropped", task=self._task_id, error=repr(error))
+                    break
+            await asyncio.sleep(backoff.compute(failures))
+        return []
+
+    async def _keep(self, batch: Sequence[tuple[str, str, dict[str, Any]]]) -> None:
+        """Into the log, under the stream's own ids, so that a reader who lost Redis goes on in the
+        log.
+        """
+        lasting: list[wire.Event] = []
+        for event_id, kind, data in batch:
+            ms, seq = self._last_id
+            self._last_id = (
+                events.order(event_id) if event_id else (ms or time.time_ns() // 1_000_000, seq + 1)
+            )
+            if kind in _KEPT:
+                lasting.append(wire.Event("{}-{}".format(*self._last_id), kind, data))
+        lines = [_line(event) for event in lasting]
+        self._row_bytes += sum(map(len, lines))
+        if self._spool is None and self._row_bytes <= ROW_BYTES:
+            self._row += lasting
+        else:
+            await asyncio.to_thread(self._spill, b"".join(lines))
+
+    def _spill(self, lines: bytes) -> None:
+        """A log that outgrew the row goes on in a file."""
+        if self._spool is None:
+            self._spool_path.parent.mkdir(
+                mode=0o700, exist_ok=True
+            )  # whoever clears up /tmp may have removed it
+            self._spool = self._spool_path.open("wb")
+            for e in self._row:
+                self._spool.write(_line(e))
+        self._spool.write(lines)
+
+    def kept(self) -> tuple[list[wire.Event], Path | None]:
+        """The log, after the block: its first 64 KiB, and the file with all of it where that is
+        more.
+        """
+        if self._spool is None:
+            return self._row, None
+        self._spool.close()
+        return self._row, self._spool_path
+
+
+def _line(event: wire.Event) -> bytes:
+    return (
+        json_text.dumps({"id": event.id, "type": event.type, "data": event.data}).encode() + b"\n"
+    )

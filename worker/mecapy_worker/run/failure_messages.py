@@ -1,0 +1,152 @@
+"""The sentences a task fails with: what happened, with its number, and what to do next.
+
+It decides nothing; `outcome` and `jobs` choose.
+"""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from typing import Any
+
+from mecapy_backend.shared.settings import Settings
+from mecapy_jupyter import wire
+from mecapy_jupyter.shared import errors, units
+
+_SIGNALS = {
+    "SIGSEGV": "crashed in native code (SIGSEGV, a wrong memory access); find the call with "
+    "faulthandler, or run the cell in steps",
+    "SIGBUS": "crashed in native code (SIGBUS); a mapped file that became shorter is the usual "
+    "cause",
+    "SIGABRT": "was aborted by native code (SIGABRT); the last lines on stderr most often say why",
+    "SIGFPE": "crashed in native code (SIGFPE, a division by zero or an overflow of integers); "
+    "check the inputs of the last call",
+    "SIGKILL": "was killed by the system (SIGKILL), most often because the machine ran out of "
+    "memory; use less, or run it again later",
+    "SIGSYS": "asked the system for something a task may not do (SIGSYS), such as a network "
+    "connection; take that out of the cell",
+    "SIGXFSZ": "wrote a file larger than a task may (SIGXFSZ); write several smaller ones",
+}
+
+
+def _info(kind: wire.ErrorKind, text: str) -> wire.ErrorInfo:
+    return wire.ErrorInfo(kind, errors.BY_KIND[kind].__name__, text)
+
+
+def at(error: wire.ErrorInfo, line: int | None) -> wire.ErrorInfo:
+    """The same, with the line the cell was at."""
+    return (
+        replace(error, line=line, message=f"{error.message} It was at line {line}.")
+        if line
+        else error
+    )
+
+
+def limit(kind: str, used: int, settings: Settings) -> wire.ErrorInfo:
+    """A watch had to stop the child, which used so much by then."""
+    if kind == "memory":
+        peak, most = used / 1e9, settings.max_memory_bytes / 1e9
+        text = (
+            f"The cell used {peak:.2f} GB of memory, a task may use {most:.2f} GB; work on "
+            f"smaller pieces, or free arrays no longer needed."
+        )
+        return _info("memory", text)
+    if kind == "disk":
+        size = units.size(settings.max_disk_bytes)
+        text = (
+            f"The cell wrote more than the {size} of files a task may keep; remove temporary "
+            f"files earlier."
+        )
+        return _info("disk", text)
+    return _info("killed", f"The cell went over its limit of {kind[:40]}; start fewer at a time.")
+
+
+def output(settings: Settings) -> wire.ErrorInfo:
+    size = units.size(settings.max_output_bytes)
+    text = (
+        f"The cell printed and displayed more than the {size} a task may; print less, or write "
+        f"to a file."
+    )
+    return _info("output", text)
+
+
+def timeout(timeout_s: float) -> wire.ErrorInfo:
+    text = (
+        f"The cell ran past its timeout of {timeout_s:g} s and was stopped; give it more, for "
+        f"instance `%%mecapy --timeout 2h`."
+    )
+    return _info("timeout", text)
+
+
+def no_child(within_s: float) -> wire.ErrorInfo:
+    text = (
+        f"The worker could not start a process for the task within {within_s:g} s; run it "
+        f"again later, and tell the operators."
+    )
+    return _info("worker_lost", text)
+
+
+def died(exit: dict[str, Any]) -> wire.ErrorInfo:
+    """The child's process ended, and nobody here wanted it to."""
+    number = exit.get("signal")
+    if exit.get("lost"):
+        return _info(
+            "worker_lost", "The process that starts tasks died with this one in it; run it again."
+        )
+    if number is None:
+        why = (
+            f"ended by itself with exit code {exit.get('code')} before the cell was done; look "
+            f"for os._exit, or an exit in native code"
+        )
+    else:
+        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+        why = _SIGNALS.get(
+            name, f"was ended by {name}; run the cell again, in smaller steps if it happens twice"
+        )
+    return _info("killed", f"The cell's process {why}.")
+
+
+def result_too_large(size: int, settings: Settings) -> wire.ErrorInfo:
+    most = units.size(settings.max_result_bytes)
+    text = (
+        f"The cell's result is {units.size(size)}, a task may return {most}; bring home less "
+        f"with `-o`, or only a part of it."
+    )
+    return _info("result_too_large", text)
+
+
+def protocol(said: str) -> wire.ErrorInfo:
+    text = (
+        f"The worker did not understand the cell's process ({said[:200]}); do not write to "
+        f"file descriptors the cell did not open."
+    )
+    return _info("protocol", text)
+
+
+def ours(error: Exception) -> wire.ErrorInfo:
+    """Something that must not happen did; the worker's log has it all."""
+    text = (
+        f"The worker could not carry this task to its end ({type(error).__name__}); run it "
+        f"again, and if it fails again tell the operators."
+    )
+    return _info("protocol", text)
+
+
+def too_many_inputs(count: int, most: int) -> wire.ErrorInfo:
+    text = (
+        f"The cell reads {count:,} large arrays or other buffers, a task may have {most:,}; "
+        f"stack them into one (`numpy.stack`)."
+    )
+    return _info("inputs", text)
+
+
+def storage(text: str) -> wire.ErrorInfo:
+    return _info("storage", text)
+
+
+def python(notebook: str, ours: str) -> wire.ErrorInfo:
+    text = (
+        f"The notebook runs Python {notebook} and the workers Python {ours}; use a kernel with "
+        f"Python {ours}."
+    )
+    return _info("python", text)

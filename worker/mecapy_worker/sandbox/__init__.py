@@ -1,0 +1,1 @@
+"""How a child confines itself. Runs in the child; built once in the zygote."""

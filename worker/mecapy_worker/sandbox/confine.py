@@ -1,0 +1,235 @@
+"""How a child confines itself: its own folder, limits, an own user where possible, no new
+privileges, Landlock, seccomp.
+
+`confine` runs in the child, single-threaded, before any user code; it only takes rights away and
+cannot be undone. It reports each layer it applied and why another is missing; `pool` decides
+whether that is enough. Next: `landlock`, `seccomp`.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mecapy_worker.sandbox import landlock, pid_namespaces, seccomp
+from mecapy_worker.shared import libc
+
+_ADDRESS_SPACE_SPARE_BYTES = 4 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """What each child may do. Sizes in bytes; `filter` None: no seccomp.
+
+    `keeping_filter`: for a child that nothing else keeps from changing rights and times of the
+    worker's files. `shields`: it is the filters that keep signals from worker and zygote. `shared`:
+    what every child may reach besides its own folder, opened before; `data_bytes`: what a child has
+    of the zygote's. `no_pid_namespace`: why it was not born into one, or empty. `search`: the
+    interpreter lies where a child's uid may not look (a root's home): it keeps CAP_DAC_READ_SEARCH,
+    bounded by Landlock. `neighbours`: threads our user runs besides, which count against its limit
+    where a child has neither own user nor own namespace.
+    """
+
+    shared: tuple[landlock.Rule, ...]
+    memory_bytes: int
+    disk_bytes: int
+    processes: int
+    data_bytes: int
+    filter: seccomp.Filter | None
+    keeping_filter: seccomp.Filter | None
+    shields: bool
+    no_pid_namespace: str
+    search: bool = False
+    neighbours: int = 0
+
+
+@dataclass(slots=True)
+class _Own:
+    """One child: its folder, its user (None: the one we are), what is common to all, and the layers
+    it has by now.
+    """
+
+    root: str
+    uid: int | None
+    rules: Confinement
+    applied: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """What holds a child, and what does not, with the reason."""
+
+    applied: tuple[str, ...]
+    missing: dict[str, str]
+
+
+def confine(root: str, uid: int | None, rules: Confinement) -> Layers:
+    """Apply every layer this machine has, in the order in which each still can be applied."""
+    own, missing = _Own(root, uid, rules, []), dict[str, str]()
+    harmless(_visible)  # the zygote hides itself, and a fork inherits that
+    harmless(_first_to_die)
+    for name, apply in _LAYERS:
+        try:
+            apply(own)
+            own.applied.append(name)
+        except (OSError, ValueError) as error:
+            missing[name] = str(error)
+        if name == "capabilities":
+            # The change of user cleared both: dying with the zygote and being visible to the watch.
+            harmless(libc.prctl, libc.PR_SET_PDEATHSIG, 9)
+            harmless(_visible)
+    return Layers(tuple(own.applied), missing)
+
+
+def harmless(step: Callable[..., object], *arguments: object) -> None:
+    """Do it if it can be done."""
+    # A context manager takes a dozen objects, and here each is a page to copy.
+    try:  # noqa: SIM105
+        step(*arguments)
+    except OSError:
+        pass
+
+
+def _visible() -> None:
+    libc.prctl(libc.PR_SET_DUMPABLE, 1)
+
+
+def _first_to_die() -> None:
+    """When the machine runs out of memory, the kernel takes a child and not the worker."""
+    _write("/proc/self/oom_score_adj", b"600")
+
+
+def _write(path: str, content: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, content)
+    finally:
+        os.close(fd)
+
+
+def _pid_namespace(own: _Own) -> None:
+    """Born into one, it still needs a /proc that shows it."""
+    if own.rules.no_pid_namespace:
+        raise OSError(own.rules.no_pid_namespace)
+    pid_namespaces.mount_proc()
+
+
+def _private_shm(own: _Own) -> None:
+    """An own /dev/shm: nobody else sees it, its size is bounded, and it vanishes with the child."""
+    uid, gid = os.geteuid(), os.getegid()
+    own_mounts = "pid_namespace" in own.applied
+    libc.unshare(
+        libc.CLONE_NEWIPC
+        | (libc.CLONE_NEWUSER if uid else 0)
+        | (0 if own_mounts and not uid else libc.CLONE_NEWNS)
+    )
+    if uid:
+        pid_namespaces.map_user(uid, gid)
+    libc.mount("none", "/", "", libc.MS_REC | libc.MS_SLAVE)
+    flags = libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC
+    libc.mount(
+        "tmpfs",
+        "/dev/shm",
+        "tmpfs",
+        flags,
+        f"size={own.rules.memory_bytes},nr_inodes=10000,mode=1777",
+    )
+
+
+def _read_only(own: _Own) -> None:
+    """All but its own folder and its /dev/shm. Landlock does not know of chmod, utime and their
+    like: a file's owner may do them to any, and where the worker is not root that is who a child
+    is.
+    """
+    own_shm = "private_shm" in own.applied
+    if not own_shm and "pid_namespace" not in own.applied:
+        raise OSError("it has no mounts of its own")
+    libc.mount(own.root, own.root, "", libc.MS_BIND)
+    libc.mount_read_only()
+    for place in (own.root, "/dev/shm") if own_shm else (own.root,):
+        libc.mount_read_write(place)
+    os.chdir(f"{own.root}/work")  # we were there, as it was mounted before
+
+
+def _limit(own: _Own) -> None:
+    rules = own.rules
+    neighbours = 0 if "private_shm" in own.applied or own.uid is not None else rules.neighbours
+    _lower(resource.RLIMIT_CORE, 0)
+    _lower(resource.RLIMIT_DATA, rules.data_bytes + rules.memory_bytes)
+    _lower(resource.RLIMIT_AS, 4 * rules.memory_bytes + _ADDRESS_SPACE_SPARE_BYTES)
+    _lower(resource.RLIMIT_FSIZE, rules.disk_bytes)
+    _lower(resource.RLIMIT_NOFILE, 4096)
+    # Counts threads too, so it leaves room for those of numeric libraries; no more, for it is what
+    # keeps a fork bomb small.
+    _lower(resource.RLIMIT_NPROC, rules.processes + 64 + (os.cpu_count() or 1) ** 2 + neighbours)
+
+
+def _lower(which: int, value: int) -> None:
+    hard = resource.getrlimit(which)[1]
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(which, (value, value))
+
+
+def _own_user(own: _Own) -> None:
+    if own.uid is None:
+        raise OSError(
+            "only root can give each child a user of its own"
+            if os.geteuid()
+            else "no other user could read the interpreter"
+        )
+    if own.rules.search:
+        libc.keep_capabilities_once()
+    become(own.uid)
+
+
+def become(uid: int) -> None:
+    """Be that user from here on, with no groups but its own."""
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+
+
+def _no_capabilities(own: _Own) -> None:
+    libc.drop_capabilities(libc.CAP_DAC_READ_SEARCH if own.rules.search else None)
+
+
+def _no_new_privs(_own: _Own) -> None:
+    libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
+
+
+def _landlock(own: _Own) -> None:
+    if landlock.version() == 0:
+        raise OSError("this kernel has no Landlock")
+    shm = landlock.WRITE if "private_shm" in own.applied else landlock.NO_LISTING
+    places = [
+        landlock.opened(own.root, landlock.WRITE),
+        landlock.opened("/dev/shm", shm),
+        landlock.opened("/proc", landlock.READ),
+    ]
+    landlock.restrict([*own.rules.shared, *filter(None, places)])
+
+
+def _seccomp(own: _Own) -> None:
+    theirs_are_safe = "read_only" in own.applied or "user" in own.applied
+    filter_ = own.rules.filter if theirs_are_safe else own.rules.keeping_filter
+    if filter_ is None:
+        raise OSError(f"no seccomp filter for {sys.platform} on {libc.MACHINE}")
+    seccomp.install(filter_)
+    if own.rules.shields:
+        os.kill = seccomp.kill_by_thread
+
+
+_LAYERS: tuple[tuple[str, Callable[[_Own], None]], ...] = (
+    ("pid_namespace", _pid_namespace),
+    ("private_shm", _private_shm),
+    ("read_only", _read_only),
+    ("rlimits", _limit),
+    ("user", _own_user),
+    ("capabilities", _no_capabilities),
+    ("no_new_privs", _no_new_privs),
+    ("landlock", _landlock),
+    ("seccomp", _seccomp),
+)

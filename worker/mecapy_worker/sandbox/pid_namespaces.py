@@ -1,0 +1,199 @@
+"""A PID namespace for each child, where this machine lets us make one: it sees, names and signals
+nobody but what it started itself.
+
+A namespace lives as long as its first process, its init. When that is killed the kernel kills all
+others in it, whatever they do against it, and the init's own end is known once none is left. The
+child is not its own init: an init does not die of SIGABRT or SIGTERM, and has to reap strangers. A
+fork of the zygote would copy page tables for milliseconds only to sit there, so a small helper
+forks the inits, one ahead of need.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import signal
+import socket
+from collections.abc import Callable
+from typing import NoReturn
+
+from mecapy_worker.shared import libc
+
+
+class PidNamespaces:
+    """Made in the zygote before it imports anything large, so that the helper is small. `missing`:
+    why there are none here, or empty.
+    """
+
+    def __init__(self) -> None:
+        self.helper = 0
+        self.missing = _refusal()
+        if self.missing:
+            return
+        _gain_privilege()
+        self._sock, theirs = socket.socketpair()
+        self.helper = os.fork()
+        if self.helper == 0:
+            self._sock.close()
+            _bear_inits(theirs)
+        theirs.close()
+
+    def enter(self) -> int:
+        """Every fork from here on is born into a new namespace, the one of this init's pidfd:
+        readable once all in it are gone.
+
+        There is no way back, for who is not root may not return to a namespace of the machine's
+        own, and none is needed. OSError: there is none this time. EOFError: the helper that makes
+        them is gone, and with it every child.
+        """
+        self._sock.sendall(b"?")
+        said, fds, _, _ = socket.recv_fds(self._sock, 1, 1)
+        if not said:
+            raise EOFError("the helper that makes PID namespaces is gone, and with it every child")
+        if not fds:
+            raise OSError(errno.EAGAIN, "no process could be made for a PID namespace")
+        libc.setns(fds[0], libc.CLONE_NEWPID)
+        return fds[0]
+
+    def over(self) -> bool:
+        """The helper has died, and every child with it."""
+        return (
+            bool(self.helper)
+            and os.waitid(os.P_PID, self.helper, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        )
+
+    def close(self) -> None:
+        """End the helper, and so every namespace."""
+        if self.helper:
+            os.kill(self.helper, signal.SIGKILL)
+
+
+def end(init: int) -> None:
+    """Kill everybody in the namespace of this pidfd."""
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(init, signal.SIGKILL)
+
+
+def mount_proc() -> None:
+    """In a mount namespace of its own, a /proc for the PID namespace we are in. The old one shows
+    other numbers than `getpid` gives.
+    """
+    libc.unshare(libc.CLONE_NEWNS)
+    libc.mount("none", "/", "", libc.MS_REC | libc.MS_SLAVE)
+    libc.mount("proc", "/proc", "proc", libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC)
+
+
+def map_user(uid: int, gid: int) -> None:
+    """In a new user namespace, be the user we were."""
+    for name, content in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{uid} {uid} 1"),
+        ("gid_map", f"{gid} {gid} 1"),
+    ):
+        fd = os.open(f"/proc/self/{name}", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, content.encode())
+        finally:
+            os.close(fd)
+
+
+def _gain_privilege() -> None:
+    """Who is not root may make namespaces in a user namespace of its own."""
+    uid, gid = os.geteuid(), os.getegid()
+    if uid:
+        libc.unshare(libc.CLONE_NEWUSER)
+        map_user(uid, gid)
+
+
+def _refusal() -> str:
+    """Why this machine refuses, found by trying all of it in a fork; empty when it does not."""
+    if not libc.LINUX:
+        return "only Linux has PID namespaces"
+    code = _tried(_try_all)
+    return (
+        f"no PID namespace with a /proc of its own can be made here: {os.strerror(code)}"
+        if code
+        else ""
+    )
+
+
+def _tried(step: Callable[[], int | None]) -> int:
+    """The error's number, or 0, of doing it in a fork."""
+    pid = os.fork()
+    if pid:
+        return abs(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    try:
+        os._exit(step() or 0)
+    except OSError as error:
+        os._exit(error.errno or errno.EPERM)
+    finally:
+        os._exit(errno.ENOSYS)
+
+
+def _try_all() -> int:
+    _gain_privilege()
+    os.close(
+        os.open(os.__file__, os.O_RDONLY)
+    )  # a right to read everything, which may have led us to our libraries, ends there
+    init = _new_init(os.pidfd_open(os.getpid()))
+    libc.setns(init, libc.CLONE_NEWPID)  # by a pidfd: since Linux 5.8
+    return _tried(mount_proc)
+
+
+def _bear_inits(sock: socket.socket) -> NoReturn:
+    """The helper: an init for each byte that comes, as its pidfd, or a word that there is none; at
+    the end of the zygote it ends, and the inits with it.
+    """
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(
+            signal.SIGCHLD, signal.SIG_IGN
+        )  # the kernel reaps inits, and for them, who inherit this, their orphans
+        sock = socket.socket(fileno=os.dup2(sock.detach(), 0))
+        libc.close_range(1)
+        mine = os.pidfd_open(os.getpid())
+        while True:
+            init = _new_init_if_possible(mine)
+            if not sock.recv(1):
+                break
+            if init < 0 and (init := _new_init_if_possible(mine)) < 0:
+                sock.sendall(b"-")
+                continue
+            socket.send_fds(sock, [b"!"], [init])
+            os.close(init)
+    finally:
+        os._exit(0)
+
+
+def _new_init_if_possible(mine: int) -> int:
+    """-1 where the machine has no process or no descriptor left: that may pass, and the other
+    children live on.
+    """
+    try:
+        return _new_init(mine)
+    except OSError:
+        return -1
+
+
+def _new_init(mine: int) -> int:
+    """Its pidfd. It only sits there, and dies with us; `mine`: our own pidfd, for it cannot ask who
+    its parent is.
+    """
+    pid = libc.fork_into(libc.CLONE_NEWPID)
+    if pid == 0:
+        try:
+            libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
+            if select.select([mine], (), (), 0)[0]:
+                os._exit(0)  # we died before it had said that it would, too
+            libc.close_range(0)
+            while True:
+                signal.pause()
+        finally:
+            os._exit(1)
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        os.kill(pid, signal.SIGKILL)
+        raise

@@ -1,0 +1,72 @@
+"""A child that attacks: what a pool runs once at its start to know what its confinement is worth on
+this machine.
+
+Stands in the place of the child module. Harmless where an attack succeeds: it reads one file, sends
+signal 0, opens a socket.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mecapy_worker.shared import libc
+from mecapy_worker.shared.frames import Channel
+
+
+def warm() -> None:
+    """Nothing to warm."""
+
+
+def serve(channel: Channel, outbox: str) -> None:
+    frame = channel.receive()
+    if frame is not None:
+        channel.send("probed", {"through": succeeded(frame.header)})
+
+
+def succeeded(targets: dict[str, Any]) -> list[str]:
+    """The names of the attacks that were not stopped."""
+    attacks: dict[str, Callable[[], object]] = {
+        "unix_socket": lambda: socket.socket(socket.AF_UNIX).close(),
+        "network": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close(),
+        "read_outside": lambda: Path(targets["secret"]).read_bytes(),
+        "write_outside": lambda: Path(targets["secret"] + ".new").open("x").close(),
+        "change_outside": lambda: _change(targets["secret"]),
+        "worker_environment": lambda: Path(f"/proc/{targets['worker_pid']}/environ").read_bytes(),
+        "signal_worker": lambda: libc.kill(targets["worker_pid"], 0),
+        "leave_group": _leave_group,
+    }
+    threads: list[int] = targets["worker_threads"]
+    through = [name for name, attack in attacks.items() if not _stopped(attack)]
+    return through + ["signal_worker_thread"] * any(
+        not _stopped(lambda tid=tid: libc.kill(tid, 0)) for tid in threads
+    )
+
+
+def _change(path: str) -> None:
+    os.utime(path, (1, 1))
+    if os.stat(path).st_mtime != 1:  # noqa: PTH116 (as everything here: the call itself)
+        raise PermissionError  # it was pretended
+
+
+def _leave_group() -> None:
+    group = os.getpgid(0)
+    pid = os.fork()  # a group's leader cannot leave anyway
+    if pid == 0:
+        try:
+            os.setsid()
+        finally:
+            os._exit(0 if os.getpgid(0) != group else 1)
+    if os.waitpid(pid, 0)[1] != 0:
+        raise PermissionError
+
+
+def _stopped(attack: Callable[[], object]) -> bool:
+    try:
+        attack()
+    except OSError:
+        return True
+    return False

@@ -1,0 +1,1 @@
+"""What a worker does beside its tasks: leases, repairs, health. Runs in the worker."""

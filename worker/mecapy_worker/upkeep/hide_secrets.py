@@ -1,0 +1,41 @@
+"""What nobody else on this machine may read of the worker: its memory, and the environment it was
+started with, which names secrets.
+
+The kernel shows both to every process of the same user, and some kernels the environment to all
+users (reported of gVisor). A child is kept out by Landlock as well; this holds without. `main`
+calls it once, before there is any child.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+from pathlib import Path
+
+from mecapy_worker.shared import libc
+
+
+def hide() -> None:
+    """From here on /proc shows nothing of our environment, and our memory and descriptors to root
+    alone. `os.environ` stays as it is.
+    """
+    with contextlib.suppress(
+        OSError, ValueError, IndexError
+    ):  # not Linux, or a /proc that does not say where it lies
+        _wipe_environment()
+    with contextlib.suppress(OSError):
+        libc.prctl(libc.PR_SET_DUMPABLE, 0)
+
+
+def _wipe_environment() -> None:
+    """Overwrite the block that exec has put on our stack. Every variable is copied to the heap
+    before, for native code still asks.
+    """
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    start, end = int(fields[47]), int(fields[48])  # env_start and env_end of proc_pid_stat(5)
+    if not start < end:
+        return
+    for name, value in os.environ.items():
+        os.putenv(name, value)  # a new string for each: none points into the old block any more
+    ctypes.memset(start, 0, end - start)

@@ -1,0 +1,125 @@
+"""What a worker tells the store every few seconds, and what it learns from it: which tasks are
+still its own, and which are to stop.
+
+Cancels come twice: at once through Redis, where they may get lost, and for sure with the next
+renewal. `main` runs both loops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from mecapy_backend.queue import keys
+from mecapy_backend.store import tasks, workers
+from mecapy_backend.store.log import events
+from mecapy_backend.store.people import shares
+from mecapy_jupyter import wire
+from mecapy_worker.context import Context, Hold, backoff, log, passing
+from mecapy_worker.upkeep import metrics
+
+LISTEN_S = 5.0
+_AGAIN_S = 0.5
+
+
+async def renew(ctx: Context, info: dict[str, Any]) -> None:
+    """Renew the leases and say that we live, for ever. PostgreSQL away: go on; what ran meanwhile
+    is still ours when it is back, or it is not, and then the fence keeps us from recording it.
+    """
+    strangers: set[tuple[str, int]] = set()
+    while True:
+        try:
+            mine = dict(ctx.held)  # before asking: what starts meanwhile is not in the answer
+            strangers = await _settle(
+                ctx, mine, await tasks.renew(ctx.db, ctx.worker_id, ctx.settings.lease_s), strangers
+            )
+            ctx.pulse.renewed_s = time.monotonic()
+            await workers.beat(ctx.db, ctx.worker_id, info | {"running": len(ctx.held)})
+            await tell_usage(ctx)
+            metrics.renewed.set_to_current_time()
+        except Exception as error:
+            log.warning("lease not renewed", error=repr(error)) if passing(
+                error
+            ) else log.exception("lease not renewed")
+            await asyncio.sleep(
+                min(_AGAIN_S, ctx.settings.heartbeat_s)
+            )  # sooner: the lease runs on, and nobody knows of a new worker yet
+            continue
+        await asyncio.sleep(ctx.settings.heartbeat_s)
+
+
+async def tell_usage(ctx: Context) -> None:
+    """What the tasks that ended since have taken. A worker that is killed takes the last seconds'
+    with it.
+    """
+    took = dict(ctx.took)
+    ctx.took.clear()
+    try:
+        if took:
+            await shares.add_usage(ctx.db, took)
+    except BaseException:
+        for owner, (cpu_s, count) in took.items():
+            ctx.charge(owner, cpu_s, count)
+        raise
+
+
+async def _settle(
+    ctx: Context, mine: dict[str, Hold], held: list[tasks.Held], strangers: set[tuple[str, int]]
+) -> set[tuple[str, int]]:
+    """Stop what is cancelled or lost. Returns what the store says is ours and we do not run (an
+    answer to `start` that got lost); the second time it is given back.
+    """
+    theirs = {answer.task_id: answer for answer in held}
+    for task_id, hold in mine.items():
+        answer = theirs.get(task_id)
+        if answer is None or answer.attempt != hold.attempt:
+            hold.stop("lost")
+        elif answer.cancel_requested:
+            hold.stop("cancel")
+    unknown = {
+        (answer.task_id, answer.attempt) for answer in held if answer.task_id not in ctx.held
+    }
+    for task_id, attempt in unknown & strangers:
+        log.warning("given back", task=task_id, attempt=attempt, why="its start was never answered")
+        if (
+            await tasks.requeue(ctx.db, task_id, attempt) == wire.RUNNING
+        ):  # else the reconciler enqueues it
+            await _end(ctx, task_id, attempt, tasks.once_outcome())
+    return unknown
+
+
+async def _end(ctx: Context, task_id: str, attempt: int, outcome: wire.Outcome) -> None:
+    if await tasks.finish(ctx.db, task_id, attempt, outcome):
+        await events.append(ctx.queue, task_id, [(outcome.state, outcome.as_json())], last=True)
+
+
+async def listen(ctx: Context) -> None:
+    """Stop the tasks that are cancelled, within milliseconds, for ever."""
+    failures = 0
+    while True:
+        try:
+            channel: Any = ctx.queue.pubsub()  # pyright: ignore[reportUnknownMemberType]
+            async with channel:
+                await channel.subscribe(keys.CONTROL)
+                while True:
+                    message = await channel.get_message(timeout=LISTEN_S)
+                    failures = 0
+                    if message and message["type"] == "message":
+                        _obey(ctx, message["data"])
+        except (RedisError, OSError) as error:
+            failures += 1
+            log.warning("not listening", error=repr(error))
+            await asyncio.sleep(backoff.compute(failures))
+
+
+def _obey(ctx: Context, data: bytes) -> None:
+    try:
+        hold = ctx.held.get(json.loads(data)["cancel"])
+    except (ValueError, KeyError, TypeError):
+        return log.warning("not understood", channel=keys.CONTROL)
+    if hold:
+        hold.stop("cancel")

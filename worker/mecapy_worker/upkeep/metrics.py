@@ -1,0 +1,107 @@
+"""What a worker counts (Prometheus). docs/operating.md explains every one; a test holds it to that.
+`port` serves it.
+
+May cost a task some microseconds and never an await. Moved by `engine`, `jobs`, `lease`,
+`reconciler`; children are looked at when asked.
+"""
+
+from __future__ import annotations
+
+import time
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+
+from mecapy_backend.shared.health import Found
+from mecapy_backend.shared.metrics import show
+from mecapy_worker.pool.pool import Pool
+
+WORKER = CollectorRegistry()
+ProcessCollector(registry=WORKER)
+
+
+def _counter(name: str, text: str, *labels: str) -> Counter:
+    return Counter(f"mecapy_worker_{name}", text, labels, registry=WORKER)
+
+
+def _gauge(name: str, text: str, *labels: str) -> Gauge:
+    return Gauge(f"mecapy_worker_{name}", text, labels, registry=WORKER)
+
+
+ended = _counter(
+    "tasks_total",
+    "Tasks this worker carried to their end, by final state and kind of error",
+    "state",
+    "kind",
+)
+given_back = _counter("given_back_total", "Attempts that went back into the queue")
+leases_lost = _counter(
+    "leases_lost_total", "Attempts whose task was no longer ours when they ended"
+)
+recovered = _counter(
+    "recovered_total", "What the reconciler made good here: requeued, ended, enqueued", "what"
+)
+waits = _counter(
+    "waits_total", "Calls that had to be tried again because PostgreSQL or Redis was away", "what"
+)
+output_bytes = _counter("output_bytes_total", "What tasks printed and displayed")
+input_bytes = _counter("input_bytes_total", "Inputs of tasks")
+connections = _counter(
+    "connections_total", "Connections tasks asked for, where the deployment allows hosts", "answer"
+)
+stored_bytes = _counter("stored_bytes_total", "Results and logs put into the object store")
+renewed = _gauge("lease_renewed_timestamp_seconds", "When the leases were last renewed")
+
+STAGES = ("queue", "start", "inputs", "child", "run", "result", "record")
+_stage_s = Histogram(
+    "mecapy_worker_stage_seconds", "How long a task was in each stage of its "
+                                   "way", ("stage",), registry=WORKER,
+    buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3600),
+)  # fmt: skip
+stage_s = {stage: _stage_s.labels(stage) for stage in STAGES}
+
+_children = _gauge("children", "Child processes that wait for a task, and that have one", "state")
+_births = _gauge("children_born", "Children made since the start")
+_failing = _gauge("children_failing", "How many in a row could not be made")
+_zygotes = _gauge(
+    "zygote_restarts", "How often the process that children are forked from had to be started again"
+)
+_slots = _gauge("slots", "Tasks this worker can run at once")
+_ready = _gauge("ready", "1: /readyz says ok")
+_up = _gauge("part_up", "1: the worker can use it; 0: see /readyz", "part")
+_clock_s = _gauge("clock_ahead_seconds", "How far this host's clock is ahead of another's", "of")
+
+
+class Laps:
+    """One task's way through the stages: each lap ends where the next begins."""
+
+    __slots__ = ("_at",)
+
+    def __init__(self) -> None:
+        self._at = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        stage_s[stage].observe(now - self._at)
+        self._at = now
+
+
+def exposition(pool: Pool, slots: int, found: Found) -> bytes:
+    """All of it as text."""
+    for state, number in (("spare", pool.spare), ("busy", pool.busy)):
+        _children.labels(state).set(number)
+    for gauge, value in (
+        (_births, pool.births),
+        (_failing, pool.failing),
+        (_zygotes, pool.zygote_restarts),
+        (_slots, slots),
+    ):
+        gauge.set(value)
+    show(found, _up, _ready, _clock_s)
+    return generate_latest(WORKER)

@@ -1,0 +1,190 @@
+"""Makes good what was lost: tasks whose worker vanished, and queued rows that Redis no longer
+knows. Lets the sweeper sweep.
+
+PostgreSQL is the truth; everything here may run twice at once without harm. Every worker runs it
+(`main`); `store.tasks` decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from itertools import groupby
+
+import sqlalchemy as sa
+from redis.exceptions import RedisError
+
+from mecapy_backend.queue import keys
+from mecapy_backend.queue.queue import score
+from mecapy_backend.store import tasks
+from mecapy_backend.store.log import events
+from mecapy_backend.store.people import shares
+from mecapy_jupyter import wire
+from mecapy_worker.context import Context, log, passing
+from mecapy_worker.upkeep import metrics, sweeper
+
+LOOK_S, SURE_AFTER_S, QUEUE_EVERY, SWEEP_EVERY, BATCH = 1.0, 0.25, 5, 60, 1000
+SAID = 100  # of thousands that were lost, so many have a line in the log
+LOCKS = _QUEUE_LOCK, _SWEEP_LOCK, _CAPS_LOCK = (
+    0x6D656361,
+    0x6D656362,
+    0x6D656363,
+)  # "meca" and the next two
+_QUEUE_IDLE_S, _SWEEP_IDLE_S = 10, 600
+
+
+async def reconcile(ctx: Context) -> None:
+    """For ever, each of the four by itself: a long sweep must not keep anybody's task waiting."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_every(ctx, 1, take_back))
+        group.create_task(
+            _every(ctx, QUEUE_EVERY, _alone(_QUEUE_LOCK, _QUEUE_IDLE_S, enqueue_missing))
+        )
+        group.create_task(_every(ctx, 1, _alone(_CAPS_LOCK, _QUEUE_IDLE_S, tend)))
+        group.create_task(
+            _every(ctx, SWEEP_EVERY, _alone(_SWEEP_LOCK, _SWEEP_IDLE_S, sweeper.sweep))
+        )
+
+
+async def _every(ctx: Context, looks: int, step: Callable[[Context], Awaitable[None]]) -> None:
+    """After PostgreSQL was away, all workers first get one lease's time to say that they live."""
+    away, me = False, asyncio.current_task()
+    while (
+        me and not me.cancelling()
+    ):  # asked as well: a driver may swallow a cancel, or turn it into an error of its own
+        try:
+            if away:
+                await _answers(ctx)
+                await asyncio.sleep(ctx.settings.lease_s)
+                away = False
+            await step(ctx)
+        except Exception as error:
+            away = away or not isinstance(error, RedisError)
+            log.warning("not reconciled", error=repr(error)) if passing(error) else log.exception(
+                "not reconciled"
+            )
+        await asyncio.sleep(LOOK_S if away else looks * LOOK_S)
+
+
+async def _answers(ctx: Context) -> None:
+    async with ctx.db.connect() as connection:
+        await connection.execute(sa.select(1))
+
+
+def _alone(
+    lock: int, idle_s: int, step: Callable[[Context], Awaitable[None]]
+) -> Callable[[Context], Awaitable[None]]:
+    """One worker at a time, which spares the others the work. A transaction holds the lock, and
+    PostgreSQL ends it when nothing has been heard of it for `idle_s`: a worker that stands still,
+    or whose cable was pulled, keeps nobody from it for ever.
+    """
+
+    async def run(ctx: Context) -> None:
+        async with _chosen(ctx, lock, idle_s) as chosen:
+            if chosen:
+                await step(ctx)
+
+    return run
+
+
+@asynccontextmanager
+async def _chosen(ctx: Context, lock: int, idle_s: int) -> AsyncGenerator[bool]:
+    limit = sa.func.set_config("idle_in_transaction_session_timeout", f"{idle_s}s", True)
+    async with ctx.db.execution_options(isolation_level="READ COMMITTED").begin() as transaction:
+        yield bool(
+            (
+                await transaction.execute(sa.select(sa.func.pg_try_advisory_xact_lock(lock), limit))
+            ).one()[0]
+        )
+
+
+async def take_back(ctx: Context) -> None:
+    """What vanished workers held goes back into the queue, or ends."""
+    found = await tasks.expired(ctx.db, ctx.settings.max_losses)
+    metrics.recovered.labels("requeued").inc(len(found.requeued))
+    metrics.recovered.labels("ended").inc(len(found.lost) + len(found.once) + len(found.cancelled))
+    for task in found.requeued:
+        log.warning("taken back", task=task.id, why="its worker's lease ran out")
+    await put_back(ctx, sorted(found.requeued, key=lambda task: (task.owner, task.short)))
+    await _end(ctx, found.lost, tasks.lost_outcome(ctx.settings.max_losses))
+    await _end(ctx, found.once, tasks.once_outcome())
+    await _end(ctx, found.cancelled, wire.Outcome(wire.CANCELLED))
+
+
+async def _end(ctx: Context, ended: Sequence[tuple[str, int]], outcome: wire.Outcome) -> None:
+    for task_id, attempt in ended:
+        log.warning(outcome.state, task=task_id, attempt=attempt, kind="worker_lost")
+        await events.append(ctx.queue, task_id, [(outcome.state, outcome.as_json())], last=True)
+
+
+async def enqueue_missing(ctx: Context) -> None:
+    """Queued rows that are not in Redis (it was emptied, or a worker died between taking an id and
+    starting it), at the places they had.
+
+    Only each owner's head is looked at, however long the queue is, until something is missing
+    there. Everything twice: between a commit and its enqueue, and between a pop and its start, a
+    row is missing for a moment rightly.
+    """
+    if not await _missing(ctx, await tasks.heads(ctx.db)):
+        return
+    first = await _missing(ctx, await tasks.waiting(ctx.db))
+    await asyncio.sleep(SURE_AFTER_S)
+    still = [task for task in await tasks.waiting(ctx.db) if task in first]
+    again = await _missing(ctx, still)
+    lost = [task for task in still if task in again]
+    await put_back(ctx, lost)
+    metrics.recovered.labels("enqueued").inc(len(lost))
+    for task in lost[:SAID]:
+        log.info("enqueued again", task=task.id, of=len(lost))
+
+
+async def put_back(ctx: Context, waiting: Sequence[tasks.Waiting]) -> None:
+    """Into the queue, at the places they had, with the shares their owners have."""
+    found = (
+        await shares.shares(ctx.db, sorted({task.owner for task in waiting}), ctx.settings)
+        if waiting
+        else {}
+    )
+    for (owner, short), line in groupby(waiting, key=lambda task: (task.owner, task.short)):
+        entries = {task.id: score(task.priority, task.created_at.timestamp()) for task in line}
+        await ctx.queue.put_back(owner, entries, short=short, share=found.get(owner))
+
+
+async def tend(ctx: Context) -> None:
+    """The queue itself: a front that nobody fills, what counts against the caps, and what an admin
+    has changed for those who wait.
+
+    What Redis counts as running is what runs: a worker that died has told nobody that its tasks no
+    longer do.
+    """
+    for lane in keys.LANES:  # a worker may have died before it could
+        await ctx.queue.refill(lane)
+    held = await ctx.queue.held()
+    runs = await shares.running_capped(ctx.db, ctx.settings)
+    known = {task_id for ids in runs.values() for task_id in ids}
+    gone = held - known - await ctx.queue.fronts()
+    if ctx.surplus & gone:  # seen twice: one that was taken a moment ago is not running yet
+        await ctx.queue.release(*(ctx.surplus & gone))
+    ctx.surplus.clear()
+    ctx.surplus.update(gone)
+    owners = {head.owner for head in await tasks.heads(ctx.db, 1)} | runs.keys()
+    found = await shares.shares(ctx.db, sorted(owners), ctx.settings) if owners else {}
+    await ctx.queue.know(found)
+    for owner, ids in runs.items():
+        if missing := [task_id for task_id in ids if task_id not in held]:
+            await ctx.queue.hold(owner, found[owner], missing)
+
+
+async def _missing(ctx: Context, waiting: Sequence[tasks.Waiting]) -> set[tasks.Waiting]:
+    """Those of these queued tasks that Redis does not know."""
+    missing = set[tasks.Waiting]()
+    for batch in _batches(waiting):
+        unknown = await ctx.queue.unknown([task.id for task in batch])
+        missing.update(task for task in batch if task.id in unknown)
+    return missing
+
+
+def _batches(waiting: Sequence[tasks.Waiting]) -> Iterator[Sequence[tasks.Waiting]]:
+    """Few enough for one command of Redis."""
+    return (waiting[at : at + BATCH] for at in range(0, len(waiting), BATCH))

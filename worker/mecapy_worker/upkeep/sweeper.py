@@ -1,0 +1,41 @@
+"""Clears away what is over: tasks kept as long as was announced, blobs nobody names, workers that
+vanished.
+
+One worker does it at a time (`reconciler` calls it).
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from mecapy_backend.store import workers
+from mecapy_backend.store.blobs import blob_rows
+from mecapy_backend.store.log import events
+from mecapy_backend.store.tasks import retention
+from mecapy_worker.context import Context, log
+
+BATCH, BATCHES, PAUSE_S = 500, 100, 0.1
+
+
+async def sweep(ctx: Context) -> None:
+    """All that is over by now, in batches small enough to be in nobody's way; what is more than
+    that waits for the next time.
+    """
+    tasks = blobs = 0
+    for _ in range(BATCHES):
+        if not (gone := await retention.forget_old(ctx.db, ctx.settings.keep_s, BATCH)):
+            break
+        tasks += len(gone)
+        for task_id in gone:
+            log.info("expired", task=task_id)
+        await events.forget(ctx.queue, *gone)
+        await asyncio.sleep(PAUSE_S)
+    for _ in range(BATCHES):
+        swept = await blob_rows.sweep(ctx.db, ctx.blobs, ctx.settings.blob_grace_s, BATCH)
+        blobs += len(swept)
+        if len(swept) < BATCH:
+            break
+        await asyncio.sleep(PAUSE_S)
+    await workers.forget_vanished(ctx.db)
+    if tasks or blobs:
+        log.info("swept", tasks=tasks, blobs=blobs)

@@ -1,0 +1,1 @@
+"""The process children are forked from: it holds no secret and runs no user code."""
