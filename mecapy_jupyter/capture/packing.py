@@ -1,4 +1,4 @@
-"""Values packed for the way to a worker, or one sentence about which of them cannot travel and why."""
+"""Values packed for the way to a worker, or a sentence about which cannot travel and why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kinds of things that cannot travel to another process: what to call them, and what to do instead."""
+"""What cannot travel to another process: what to call it, and what to do instead."""
 
 from __future__ import annotations
 

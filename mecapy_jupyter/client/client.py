@@ -1,4 +1,4 @@
-"""Submit code and functions to the pool: `Client`, an executor in the shape of concurrent.futures."""
+"""Submit code and functions to the pool: `Client`, in the shape of concurrent.futures."""
 
 from __future__ import annotations
 

@@ -98,9 +98,9 @@ BOMBS: dict[str, tuple[str, set[str]]] = {
                                                        "'wb').write(bytes(1 << 20))\n"
                                                        "time.sleep(60)", {"disk"}),
     "frame nested without end": ("from mecapy_worker.shared.frames import Channel\nimport gc, "
-                                 "struct, time\ngc.unfreeze()\nch = [o for o in gc.get_objects() if "
-                                 "isinstance(o, Channel) and o.sock.fileno() >= 0][-1]\nh = b'[' "
-                                 "* 900_000\nch.sock.sendall(struct.pack('!II', len(h), 0) + h); "
+                                 "struct, time\ngc.unfreeze()\nch = [o for o in gc.get_objects() "
+                                 "if isinstance(o, Channel) and o.sock.fileno() >= 0][-1]\nh = b'['"
+                                 " * 900_000\nch.sock.sendall(struct.pack('!II', len(h), 0) + h); "
                                  "time.sleep(60)", {"protocol"}),
     "frame without end": ("from mecapy_worker.shared.frames import Channel\nimport gc, "
                           "time\ngc.unfreeze()\nch = [o for o in gc.get_objects() if "

@@ -1,4 +1,4 @@
-"""What children may use, watched while they run: memory, disk, processes. Who goes over is stopped."""
+"""What children may use: memory, disk, processes. A child that uses more is stopped."""
 
 from __future__ import annotations
 
