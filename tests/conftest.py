@@ -218,10 +218,10 @@ class served:
         import uvicorn
 
         from mecapy_backend.api.app import create_app
-        from mecapy_backend.api.middleware.connections import Bounded
+        from mecapy_backend.api.middleware.connections import BoundedProtocol
 
         self._socket = socket.create_server(("127.0.0.1", 0))
-        bounds: Any = {"http": Bounded, "limit_concurrency": settings.max_connections}
+        bounds: Any = {"http": BoundedProtocol, "limit_concurrency": settings.max_connections}
         self._server = uvicorn.Server(
             uvicorn.Config(
                 create_app(settings), log_level="warning", timeout_graceful_shutdown=1, **bounds

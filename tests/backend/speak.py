@@ -50,7 +50,7 @@ class Worker:
         await self.redis.aclose(close_connection_pool=True)
         await self.db.dispose()
 
-    async def start(self, task_id: str) -> tasks.Started:
+    async def start(self, task_id: str) -> tasks.StartedAttempt:
         started = await tasks.start(self.db, task_id, "w1", 10)
         assert started
         await self.redis.withdraw(task_id)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from blake3 import blake3
 
-from mecapy_backend.store.blobs.blob_store import BadName, WrongDigest, open_store
+from mecapy_backend.store.blobs.blob_store import open_store
+from mecapy_backend.store.blobs.blob_types import BadName, WrongDigest
 from mecapy_backend.store.blobs.file_store import FileStore
 
 from .speak import client

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 
-from mecapy_backend.api.limits.allowance import Allowances
+from mecapy_backend.api.limits.allowance import TaskQuotas
 from mecapy_backend.queue.queue import Queue, score
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import tasks
@@ -45,12 +45,12 @@ async def test_far_below_the_limit_nothing_is_counted(db: Any) -> None:
     the limit holds.
     """
     settings = Settings(max_queued_tasks=10)
-    allowances = Allowances(settings)
+    allowances = TaskQuotas(settings)
     seen = [(await allowances.submission(db, "ann")).count_to for _ in range(10)]
     assert seen[:8] == [None] * 8 and seen[8:] == [10, 10]
     await fill(db, 10)
-    assert (await Allowances(settings).submission(db, "ann")).count_to == 10
-    assert (await Allowances(settings).submission(db, "bob")).count_to is None
+    assert (await TaskQuotas(settings).submission(db, "ann")).count_to == 10
+    assert (await TaskQuotas(settings).submission(db, "bob")).count_to is None
 
 
 async def test_looking_reads_few_rows(db: Any) -> None:

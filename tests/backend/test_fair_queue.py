@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mecapy_backend.queue import keys
-from mecapy_backend.queue.queue import Queue, Share, Taken, score
+from mecapy_backend.queue.queue import PoppedTask, Queue, Share, score
 
 
 async def take(queue: Queue, lane: str = keys.QUEUE) -> str | None:
@@ -19,7 +19,7 @@ async def take(queue: Queue, lane: str = keys.QUEUE) -> str | None:
     popped: Any = await queue.zpopmin(lane)
     if not popped:
         return None
-    taken = Taken.of((lane.encode(), *popped[0]))
+    taken = PoppedTask.of((lane.encode(), *popped[0]))
     if taken.more:
         await queue.refill(lane)
     return taken.task_id
@@ -58,7 +58,7 @@ async def test_a_flood_delays_nobody(queue: Queue) -> None:
         "ann4",
         "bob3",
     ]
-    assert (await queue.depth(), await queue.place("ann9")) == (9995, (5, 9995))
+    assert (await queue.depth(), await queue.position_and_depth("ann9")) == (9995, (5, 9995))
 
 
 async def test_weights(queue: Queue) -> None:
@@ -122,7 +122,7 @@ async def test_a_cap_holds(queue: Queue) -> None:
     assert [await take(queue) for _ in range(4)] == ["ann0", "bob0", "ann1", None]
     await queue.release("ann0")
     assert await take(queue) == "ann2"
-    assert await queue.held() == {"ann1", "ann2"}
+    assert await queue.counted_running() == {"ann1", "ann2"}
 
 
 async def test_a_cap_of_an_organisation_holds(queue: Queue) -> None:
@@ -150,9 +150,9 @@ async def test_a_share_that_changed_holds_for_those_who_wait(queue: Queue) -> No
     await flood(queue, "ann", 9, Share(cap=1))
     await flood(queue, "bob", 9)
     assert [await take(queue) for _ in range(3)] == ["ann0", "bob0", "bob1"]
-    await queue.know({"ann": Share(cap=2)})
+    await queue.update_shares({"ann": Share(cap=2)})
     assert "ann1" in [await take(queue) for _ in range(2)]
-    await queue.know({"ann": Share(cap=1), "bob": Share(weight=3.0)})
+    await queue.update_shares({"ann": Share(cap=1), "bob": Share(weight=3.0)})
     await queue.release("ann0")
     assert not {str(task)[:3] for task in await drained(queue)} & {"ann"}
     await queue.release("ann1")
@@ -166,7 +166,7 @@ async def test_waiting_at_a_cap_saves_nothing_up(queue: Queue) -> None:
     await flood(queue, "ann", 50, Share(cap=1))
     await flood(queue, "bob", 100)
     assert [str(await take(queue))[:3] for _ in range(50)].count("ann") == 1
-    await queue.hold("ann", Share(cap=0), [])
+    await queue.count_running("ann", Share(cap=0), [])
     await queue.release("ann0")
     await flood(queue, "cat", 50)
     started = Counter([str(await take(queue))[:3] for _ in range(30)])
@@ -190,7 +190,7 @@ async def test_lanes_are_apart(queue: Queue) -> None:
     """A short task does not wait behind long ones."""
     await flood(queue, "ann", 10)
     assert await queue.enqueue("quick", "ann", short=True) == 1
-    assert await queue.place("quick", short=True) == (1, 1)
+    assert await queue.position_and_depth("quick", short=True) == (1, 1)
     assert await take(queue, keys.SHORT) == "quick" and await take(queue) == "ann0"
 
 
@@ -235,7 +235,7 @@ async def test_redis_forgot_the_script(queue: Queue) -> None:
     """An emptied Redis knows no script; it is sent again."""
     await queue.script_flush()
     assert await queue.enqueue("ann0", "ann") == 1
-    assert await queue.unknown(["ann0", "ann1"]) == {"ann1"}
+    assert await queue.not_waiting(["ann0", "ann1"]) == {"ann1"}
 
 
 _SHARES = {

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from mecapy_backend.api.start_estimate import Place, starts_in_s
+from mecapy_backend.api.start_estimate import QueuePosition, starts_in_s
 
 ROWS = [
     (1, 2, [], 0.0),  # a free slot
@@ -28,6 +28,14 @@ def test_starts_in(position: int, slots: int, elapsed_s: list[float], seconds: f
 
 def test_only_news_is_told() -> None:
     """An estimate that counts down slowly is told in steps; another place at once."""
-    assert Place(3, 7, 61.0).roughly == Place(3, 7, 59.0).roughly != Place(3, 7, 40.0).roughly
-    assert Place(3, 7, 61.0).roughly != Place(2, 7, 61.0).roughly != Place(2, 6, 61.0).roughly
-    assert Place().roughly == Place().roughly != Place(1, 1).roughly
+    assert (
+        QueuePosition(3, 7, 61.0).roughly
+        == QueuePosition(3, 7, 59.0).roughly
+        != QueuePosition(3, 7, 40.0).roughly
+    )
+    assert (
+        QueuePosition(3, 7, 61.0).roughly
+        != QueuePosition(2, 7, 61.0).roughly
+        != QueuePosition(2, 6, 61.0).roughly
+    )
+    assert QueuePosition().roughly == QueuePosition().roughly != QueuePosition(1, 1).roughly

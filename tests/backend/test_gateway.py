@@ -177,15 +177,15 @@ async def test_workers_and_eta(gateway: Any) -> None:
         )
         assert http.get(f"/tasks/{last}").json()["eta_s"] is None
         async with Worker(gateway) as worker:
-            await workers.beat(worker.db, "w1", {"slots": 0})
-            await workers.beat(worker.db, "w1", {"slots": 2, "python": "3.12.1"})
+            await workers.heartbeat(worker.db, "w1", {"slots": 0})
+            await workers.heartbeat(worker.db, "w1", {"slots": 2, "python": "3.12.1"})
             assert [one["info"] for one in http.get("/workers").json()] == [
                 {"slots": 2, "python": "3.12.1"}
             ]
             await worker.start(first)
             await worker.finish(first, DONE)
             assert http.get(f"/tasks/{last}").json()["eta_s"] >= 0
-            await workers.leave(worker.db, "w1")
+            await workers.remove(worker.db, "w1")
             assert http.get("/workers").json() == []
 
 
@@ -196,14 +196,14 @@ async def test_what_all_workers_have(gateway: Any) -> None:
     with client(gateway) as http:
         assert http.get("/workers/packages").json() == {"python": [], "packages": {}}
         async with Worker(gateway) as worker:
-            assert not await workers.has(worker.db, "w1", {})
+            assert not await workers.record_packages(worker.db, "w1", {})
             for name, version in (("w1", "2.1"), ("w2", "2.2"), ("w3", "")):
-                await workers.beat(worker.db, name, {"python": "3.12.1"})
+                await workers.heartbeat(worker.db, name, {"python": "3.12.1"})
                 found = {"numpy": ["numpy", version], "PIL": ["pillow", "11"]} | (
                     {"only": ["only", "1"]} if name == "w2" else {}
                 )
-                assert not version or await workers.has(worker.db, name, found)
-                await workers.beat(worker.db, name, {"python": "3.12.1", "running": 1})
+                assert not version or await workers.record_packages(worker.db, name, found)
+                await workers.heartbeat(worker.db, name, {"python": "3.12.1", "running": 1})
             answer = http.get("/workers/packages").json()
             assert answer == {
                 "python": ["3.12"],

@@ -153,7 +153,7 @@ async def test_nothing_is_lost_in_redis(gateway: Any) -> None:
             await worker.redis.flushdb()
             assert http.get(f"/tasks/{ids[0]}").json()["position"] is None
             for _ in range(2):
-                for task in await tasks.waiting(worker.db):
+                for task in await tasks.queued_tasks(worker.db):
                     await worker.redis.enqueue(task.id, task.owner, task.priority)
             assert await worker.redis.depth() == 2
             assert [http.get(f"/tasks/{task_id}").json()["position"] for task_id in ids] == [2, 1]

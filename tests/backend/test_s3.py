@@ -16,7 +16,8 @@ from pydantic import SecretStr
 
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store.blobs import blob_rows
-from mecapy_backend.store.blobs.blob_store import BlobStore, WrongDigest, open_store
+from mecapy_backend.store.blobs.blob_store import BlobStore, open_store
+from mecapy_backend.store.blobs.blob_types import WrongDigest
 
 from .. import weed
 from ..conftest import TOKEN, served
@@ -122,7 +123,7 @@ async def test_a_store_that_stalls(
             cache_dir=str(tmp_path),
         )
         asks = [
-            asyncio.create_task(blob_rows.found(db, store, "ann", f"{number:064x}", 1))
+            asyncio.create_task(blob_rows.confirm_upload(db, store, "ann", f"{number:064x}", 1))
             for number in range(40)
         ]
         await asyncio.sleep(2)

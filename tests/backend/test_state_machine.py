@@ -176,7 +176,7 @@ class Store(RuleBasedStateMachine):
         row.cancel_requested |= row.state not in wire.FINAL
         if ended:
             row.end(wire.Outcome(wire.CANCELLED))
-        assert answer == tasks.CancelAnswer(row.state, ended)
+        assert answer == tasks.Cancellation(row.state, ended)
 
     @rule(task_id=submitted, owner=st.sampled_from(OWNERS))
     def forget(self, task_id: str, owner: str) -> None:
@@ -218,7 +218,7 @@ class Store(RuleBasedStateMachine):
         held = self.do(tasks.renew(self.db, worker, lease_s))
         assert sorted(held, key=repr) == sorted(
             (
-                tasks.Held(task_id, row.attempt, row.cancel_requested)
+                tasks.Lease(task_id, row.attempt, row.cancel_requested)
                 for task_id, row in mine.items()
             ),
             key=repr,
@@ -238,7 +238,9 @@ class Store(RuleBasedStateMachine):
     @rule(hold=holds)
     def went_out(self, hold: Hold) -> None:
         row = self.model.held(hold)
-        assert self.do(tasks.went_out(self.db, hold.task_id, hold.attempt)) == (row is not None)
+        assert self.do(tasks.mark_network_used(self.db, hold.task_id, hold.attempt)) == (
+            row is not None
+        )
         if row:
             row.went_out = True
 
@@ -284,7 +286,7 @@ class Store(RuleBasedStateMachine):
             else:
                 row.back()
                 requeued.add(task_id)
-        found = self.do(tasks.expired(self.db, MAX_LOSSES))
+        found = self.do(tasks.reclaim_expired(self.db, MAX_LOSSES))
         ended = [
             {task_id for task_id, _ in part} for part in (found.lost, found.once, found.cancelled)
         ]
@@ -297,7 +299,7 @@ class Store(RuleBasedStateMachine):
         """
         queued = [task_id for task_id, row in self.model.rows.items() if row.state == wire.QUEUED]
         queued.sort(key=lambda task_id: self.model.rows[task_id].owner)
-        assert [task.id for task in self.do(tasks.waiting(self.db))] == queued
+        assert [task.id for task in self.do(tasks.queued_tasks(self.db))] == queued
 
     # What must always be true
 

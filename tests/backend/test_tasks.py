@@ -43,7 +43,7 @@ async def test_straight_line(db: Any) -> None:
     assert (
         task and task.state == "completed" and task.outcome == DONE.as_json() and task.completed_at
     )
-    assert await tasks.kept_log(db, "ann", task_id) == log
+    assert await tasks.stored_log(db, "ann", task_id) == log
 
 
 async def test_other_owner_sees_nothing(db: Any) -> None:
@@ -68,7 +68,7 @@ async def test_stale_attempt_changes_nothing(db: Any) -> None:
     """
     task_id = await submitted(db)
     await tasks.start(db, task_id, "w1", -1)
-    assert [(task.id, task.priority) for task in (await tasks.expired(db)).requeued] == [
+    assert [(task.id, task.priority) for task in (await tasks.reclaim_expired(db)).requeued] == [
         (task_id, 5)
     ]
     assert not await tasks.finish(db, task_id, 1, DONE)
@@ -88,10 +88,10 @@ async def test_poison_task_fails_after_three_losses(db: Any) -> None:
     assert await tasks.requeue(db, task_id, 1)
     for attempt in (2, 3):
         await tasks.start(db, task_id, "w", -1)
-        found = await tasks.expired(db)
+        found = await tasks.reclaim_expired(db)
         assert [task.id for task in found.requeued] == [task_id] and not found.lost and attempt < 4
     await tasks.start(db, task_id, "w", -1)
-    assert await tasks.expired(db) == tasks.Expired([], [(task_id, 4)], [], [])
+    assert await tasks.reclaim_expired(db) == tasks.Expired([], [(task_id, 4)], [], [])
     task = await tasks.get(db, "ann", task_id)
     assert (
         task
@@ -114,9 +114,9 @@ async def test_what_went_out_runs_once(db: Any, how: str) -> None:
     quiet, once, asked = await submitted(db), await submitted(db), await submitted(db, retries=1)
     for task_id in (quiet, once, asked):
         await tasks.start(db, task_id, "w", -1 if how == "vanished" else 10)
-        assert task_id == quiet or await tasks.went_out(db, task_id, 1)
+        assert task_id == quiet or await tasks.mark_network_used(db, task_id, 1)
     if how == "vanished":
-        found = await tasks.expired(db)
+        found = await tasks.reclaim_expired(db)
         assert ({task.id for task in found.requeued}, found.once, found.lost) == (
             {quiet, asked},
             [(once, 1)],
@@ -134,7 +134,7 @@ async def test_what_went_out_runs_once(db: Any, how: str) -> None:
         assert answers == {quiet: "queued", once: "running", asked: "queued"}
         task = await tasks.get(db, "ann", once)
         assert task and (task.state, task.worker, task.earlier) == ("running", "w", [])
-    assert not await tasks.went_out(db, asked, 1)
+    assert not await tasks.mark_network_used(db, asked, 1)
     error = tasks.once_outcome().error
     assert error and "had used the network" in error.message and "`--retries 1`" in error.message
 
@@ -164,13 +164,13 @@ async def test_cancel_queued_and_running(db: Any) -> None:
     """
     waits, runs = await submitted(db), await submitted(db)
     await tasks.start(db, runs, "w", 10)
-    assert await tasks.cancel(db, "ann", waits) == tasks.CancelAnswer("cancelled", True)
+    assert await tasks.cancel(db, "ann", waits) == tasks.Cancellation("cancelled", True)
     assert await tasks.start(db, waits, "w", 10) is None
-    assert await tasks.cancel(db, "ann", waits) == tasks.CancelAnswer("cancelled", False)
-    assert await tasks.cancel(db, "ann", runs) == tasks.CancelAnswer("running", False)
-    assert await tasks.renew(db, "w", -1) == [tasks.Held(runs, 1, True)]
+    assert await tasks.cancel(db, "ann", waits) == tasks.Cancellation("cancelled", False)
+    assert await tasks.cancel(db, "ann", runs) == tasks.Cancellation("running", False)
+    assert await tasks.renew(db, "w", -1) == [tasks.Lease(runs, 1, True)]
     assert not await tasks.requeue(db, runs, 1)
-    assert (await tasks.expired(db)).cancelled == [(runs, 1)]
+    assert (await tasks.reclaim_expired(db)).cancelled == [(runs, 1)]
     task = await tasks.get(db, "ann", runs)
     assert (
         task and task.state == "cancelled" and task.outcome and task.outcome["state"] == "cancelled"
@@ -263,13 +263,13 @@ async def test_outcome_that_is_not_json(db: Any) -> None:
 async def test_order_of_waiting(db: Any) -> None:
     """What waits is told in the order it starts: priority first, then first come, first served."""
     low, first, second, high = [await submitted(db, priority=p) for p in (1, 5, 5, 9)]
-    assert [(task.id, task.priority) for task in await tasks.waiting(db)] == [
+    assert [(task.id, task.priority) for task in await tasks.queued_tasks(db)] == [
         (high, 9),
         (first, 5),
         (second, 5),
         (low, 1),
     ]
-    assert [task.id for task in await tasks.heads(db, 1)] == [high]
+    assert [task.id for task in await tasks.queue_heads(db, 1)] == [high]
 
 
 async def test_heads_of_all(db: Any) -> None:
@@ -277,7 +277,7 @@ async def test_heads_of_all(db: Any) -> None:
     for owner in ("ann", "bob", "cat"):
         for n in range(4):
             await tasks.submit(db, owner, wire.TaskRequest("1", priority=n).as_json(), short=n == 0)
-    found = [(task.owner, task.short, task.priority) for task in await tasks.heads(db, 2)]
+    found = [(task.owner, task.short, task.priority) for task in await tasks.queue_heads(db, 2)]
     assert found == [
         (owner, short, n)
         for owner in ("ann", "bob", "cat")
@@ -298,5 +298,5 @@ async def test_pages(db: Any) -> None:
     assert await tasks.page(db, "ann", name="nx*") == []
     await tasks.start(db, ids[0], "w", 10)
     assert [task.id for task in await tasks.page(db, "ann", state="running")] == [ids[0]]
-    own = (await shares.standing(db, "ann", Settings())).own
+    own = (await shares.quota_status(db, "ann", Settings())).own
     assert (own["queued"].used, own["running"].used) == (4, 1)

@@ -121,7 +121,7 @@ def once(at: Side, loop: asyncio.Runner, db: Any, queue: Any) -> dict[str, float
 
 
 async def _start(db: Any, queue: Any) -> Any:
-    taken = queues.Taken.of(await queue.bzpopmin(keys.LANES, 1))
+    taken = queues.PoppedTask.of(await queue.bzpopmin(keys.LANES, 1))
     if taken.more:
         await queue.refill(taken.lane)
     return await tasks.start(db, taken.task_id, "bench", 10.0)

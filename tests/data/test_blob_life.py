@@ -42,7 +42,7 @@ async def once(data: bytes) -> AsyncIterator[bytes]:
 
 async def upload(db: Any, store: FileStore, data: bytes) -> str:
     digest = blake3(data).hexdigest()
-    await store.write("ann", digest, once(data), blob_rows.storing(db, "ann"))
+    await store.write("ann", digest, once(data), blob_rows.row_lock(db, "ann"))
     return digest
 
 
@@ -62,7 +62,9 @@ async def test_swept_after_its_grace(db: Any, tmp_path: Path) -> None:
     assert await store.has("ann", named) and not await store.has("ann", free)
     await tasks.forget(db, "ann", task.task_id)
     assert await blob_rows.sweep(db, store, NOW) == [("ann", named)]
-    assert (await shares.standing(db, "ann", Settings(), with_bytes=True)).own["bytes"].used == 0
+    assert (await shares.quota_status(db, "ann", Settings(), with_bytes=True)).own[
+        "bytes"
+    ].used == 0
 
 
 async def test_a_sweep_races_uploads_and_submits(db: Any, tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from pydantic import SecretStr
 
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store.blobs import blob_rows, bucket, s3_store
-from mecapy_backend.store.blobs.blob_store import WrongDigest, open_store
+from mecapy_backend.store.blobs.blob_store import open_store
+from mecapy_backend.store.blobs.blob_types import WrongDigest
 from mecapy_jupyter.client import blob_transfer, presigned
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.shared import errors

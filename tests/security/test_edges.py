@@ -20,9 +20,9 @@ from blake3 import blake3
 from pydantic import SecretStr
 
 from mecapy_backend.api import audit, permissions
-from mecapy_backend.api.limits.request_rate import Rates
+from mecapy_backend.api.limits.request_rate import RateLimit
 from mecapy_backend.api.problems import Problem
-from mecapy_backend.api.short_tasks import Paces
+from mecapy_backend.api.short_tasks import ShortTasks
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import tables
 from mecapy_backend.store.blobs.blob_store import open_store
@@ -110,7 +110,7 @@ def test_a_user_who_asks_too_often(gateway: Any) -> None:
 
 def test_buckets_are_each_users_own() -> None:
     """One who is refused slows nobody else down."""
-    rates = Rates(1)
+    rates = RateLimit(1)
     with pytest.raises(Problem):
         for _ in range(100):
             rates.spend("ann")
@@ -318,7 +318,7 @@ def test_paces() -> None:
     """Short is what may run no longer, or did not the last time; what a cell returns cannot say how
     long it ran.
     """
-    paces = Paces(2.0)
+    paces = ShortTasks(2.0)
     assert paces.short("ann", "x", 1.5) and not paces.short("ann", "x", 300)
     told = wire.Outcome(
         wire.COMPLETED, result='"seconds": 90.0, "stopped_s": null}', seconds=0.2
@@ -329,7 +329,7 @@ def test_paces() -> None:
     assert paces.short("ann", "x", 300) and not paces.short("bob", "x", 300)
     paces.learn("ann", "x", json_text.dumps(told | {"seconds": 7.5, "stopped_s": 0.1}))
     assert not paces.short("ann", "x", 300)
-    assert not Paces(0).short("ann", "x", 0.1)
+    assert not ShortTasks(0).short("ann", "x", 0.1)
 
 
 def test_a_month_is_not_waited_for(gateway: Any) -> None:

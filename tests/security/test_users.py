@@ -111,7 +111,7 @@ def test_no_statement_for_each_request(
 
         return asks
 
-    for module, name in ((users, "enter"), (users, "get"), (api_tokens, "find")):
+    for module, name in ((users, "upsert_identity"), (users, "get"), (api_tokens, "find")):
         monkeypatch.setattr(module, name, spied(name, getattr(module, name)))
     monkeypatch.setattr("mecapy_backend.api.auth.RECHECK_S", 3600.0)
     token = provider.token()
@@ -120,7 +120,7 @@ def test_no_statement_for_each_request(
         assert {
             http.get("/tasks", headers=bearer(which)).status_code for which in (token, key)
         } == {200}
-    assert asked == ["enter", "find"] and provider.fetches == 1
+    assert asked == ["upsert_identity", "find"] and provider.fetches == 1
 
 
 async def test_disabled(

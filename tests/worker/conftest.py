@@ -99,7 +99,7 @@ class Desk:
                 await asyncio.sleep(0.02)
             return answer
 
-    async def row(self, task_id: str) -> tasks.Task:
+    async def row(self, task_id: str) -> tasks.TaskRow:
         task = await tasks.get(self.db, OWNER, task_id)
         assert task
         return task

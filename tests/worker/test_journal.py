@@ -40,7 +40,7 @@ async def test_a_short_attempt_writes_with_its_end(desk: Desk, tmp_path: Path) -
         "stdout",
         "completed",
     ] and written.kept() == (told[:-1], None)
-    assert await desk.queue.ttl(keys.events("t5")) <= events.KEPT_S
+    assert await desk.queue.ttl(keys.events("t5")) <= events.ENDED_TTL_S
 
 
 async def test_a_long_attempt_is_written_while_it_runs(desk: Desk, tmp_path: Path) -> None:

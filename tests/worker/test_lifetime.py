@@ -61,7 +61,7 @@ async def test_sigterm_gives_back(desk: Desk, start_worker: Any) -> None:
         one for one in offspring if one.is_running() and one.status() != psutil.STATUS_ZOMBIE
     ]
     assert await desk.state(task_id) == "queued" and await desk.queue.position(task_id) == 1
-    assert await workers.alive(desk.db) == []
+    assert await workers.list_live(desk.db) == []
 
 
 async def test_sigterm_while_postgresql_is_away(desk: Desk, start_worker: Any) -> None:
@@ -220,7 +220,7 @@ async def test_poison(desk: Desk, pool: Any, tmp_path: Path) -> None:
 
 async def test_known_to_operators(desk: Desk, worker: Engine) -> None:
     """A worker says who it is, what it can run, and how its tasks are confined."""
-    found = await desk.eventually(lambda: workers.alive(desk.db))
+    found = await desk.eventually(lambda: workers.list_live(desk.db))
     info = found[0].info
     assert found[0].id == worker.context.worker_id and info["pid"] == os.getpid()
     assert {"slots", "python", "packages", "confinement", "running"} <= set(info)
@@ -260,7 +260,7 @@ async def _taken_back(context: Context, task_id: str) -> bool:
 
 
 async def _alive(desk: Desk, count: int) -> bool:
-    return len(await workers.alive(desk.db)) == count
+    return len(await workers.list_live(desk.db)) == count
 
 
 @pytest.mark.parametrize(

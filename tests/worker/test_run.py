@@ -34,7 +34,7 @@ async def test_straight_line(desk: Desk, worker: Engine) -> None:
     assert (outcome.result, outcome.error, outcome.seconds > 0) == (42, None, True)
     row = await desk.row(task_id)
     assert (row.state, row.attempt, row.outcome) == ("completed", 1, outcome.as_json())
-    assert await tasks.kept_log(desk.db, OWNER, task_id) == seen[:-1]
+    assert await tasks.stored_log(desk.db, OWNER, task_id) == seen[:-1]
 
 
 async def test_output_keeps_its_order(desk: Desk, worker: Engine) -> None:
@@ -191,7 +191,7 @@ async def test_long_log_becomes_a_blob(desk: Desk, worker: Engine) -> None:
     task_id = await desk.submit("for n in range(20_000): print(f'line {n:06}')")
     seen = await desk.until(task_id, *wire.FINAL)
     row = await desk.row(task_id)
-    assert row.log_blob and not await tasks.kept_log(desk.db, OWNER, task_id)
+    assert row.log_blob and not await tasks.stored_log(desk.db, OWNER, task_id)
     lines = [json.loads(line) for line in (await content(desk, row.log_blob)).splitlines()]
     text = "".join(line["data"]["text"] for line in lines if line["type"] == "stdout")
     assert text == "".join(f"line {n:06}\n" for n in range(20_000)) == text_of(seen)

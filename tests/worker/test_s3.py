@@ -90,7 +90,7 @@ async def _uploaded(desk: Desk, data: bytes, name: str = "") -> str:
 
     async with httpx.AsyncClient() as http:
         assert (await http.put(url, content=data)).status_code == 200
-    assert await blob_rows.found(desk.db, desk.blobs, OWNER, digest, len(data))
+    assert await blob_rows.confirm_upload(desk.db, desk.blobs, OWNER, digest, len(data))
     return digest
 
 
@@ -164,7 +164,7 @@ async def test_wrong_bytes_reach_no_child(desk: Desk, worker: Any, tmp_path: Pat
         and "digest" in error.message
         and "run the cell again" in error.message
     )
-    assert not await desk.blobs.has(OWNER, digest) and await blob_rows.stored(
+    assert not await desk.blobs.has(OWNER, digest) and await blob_rows.touch_existing(
         desk.db, OWNER, [digest]
     ) == set() == _cached(tmp_path)
     await _uploaded(desk, right, digest)

@@ -115,10 +115,10 @@ async def test_caps_follow_what_runs(desk: Desk) -> None:
     runs = await queued(desk, "ann")
     await tasks.start(desk.db, runs, "w", 60)
     await desk.queue.flushdb()
-    await desk.queue.hold("bob", Share(cap=1), ["00000000-0000-0000-0000-000000000000"])
+    await desk.queue.count_running("bob", Share(cap=1), ["00000000-0000-0000-0000-000000000000"])
     for _ in range(2):
         await reconciler.tend(context)
-    assert await desk.queue.held() == {runs}
+    assert await desk.queue.counted_running() == {runs}
 
 
 async def test_emptied_redis_keeps_shares(desk: Desk) -> None:
@@ -216,4 +216,4 @@ async def test_processor_time_of_an_attempt_without_an_outcome(
 
 
 async def _hours(desk: Desk) -> float:
-    return (await shares.standing(desk.db, "ann", desk.settings)).own["cpu_hours"].used
+    return (await shares.quota_status(desk.db, "ann", desk.settings)).own["cpu_hours"].used

@@ -24,7 +24,7 @@ async def test_everything_of_a_task_goes_with_it(desk: Desk, tmp_path: Path) -> 
     """
     (tmp_path / "old").write_bytes(b"old")
     (tmp_path / "young").write_bytes(b"young")
-    storing = blob_rows.storing(desk.db, OWNER)
+    storing = blob_rows.row_lock(desk.db, OWNER)
     old, young = [
         (await desk.blobs.adopt(OWNER, tmp_path / name, storing))[0] for name in ("old", "young")
     ]
@@ -44,7 +44,7 @@ async def test_everything_of_a_task_goes_with_it(desk: Desk, tmp_path: Path) -> 
                 "'2 days')"
             )
         )
-    await workers.beat(desk.db, "here", {})
+    await workers.heartbeat(desk.db, "here", {})
     context: Any = SimpleNamespace(
         db=desk.db,
         queue=desk.queue,

@@ -26,7 +26,7 @@ from structlog.typing import FilteringBoundLogger
 from mecapy_backend.queue.queue import Queue
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store.blobs.blob_store import BlobStore
-from mecapy_backend.store.tasks import Started
+from mecapy_backend.store.tasks import StartedAttempt
 from mecapy_worker.egress.rules import Egress
 from mecapy_worker.pool.pool import Pool
 from mecapy_worker.upkeep import metrics
@@ -88,7 +88,7 @@ class Context:
         had_s, had = self.took.get(owner, (0.0, 0))
         self.took[owner] = had_s + cpu_s, had + count
 
-    def spool(self, started: Started) -> Path:
+    def spool(self, started: StartedAttempt) -> Path:
         """Where a long log grows while its task runs."""
         return self.scratch / f"{started.task_id}-{started.attempt}.log"
 

@@ -97,7 +97,7 @@ async def work(engine: Engine) -> None:
     try:
         async with asyncio.timeout(_GOODBYE_S):
             await tell_usage(context)
-            await workers.leave(context.db, context.worker_id)
+            await workers.remove(context.db, context.worker_id)
     except Exception as error:
         if not passing(error):
             raise

@@ -21,14 +21,14 @@ from starlette.middleware.cors import CORSMiddleware
 from mecapy_backend.api import problems
 from mecapy_backend.api.audit import Audit
 from mecapy_backend.api.auth import Callers, caller_of
-from mecapy_backend.api.limits.allowance import Allowances
-from mecapy_backend.api.limits.open_streams import Streams
-from mecapy_backend.api.limits.request_rate import Rates
+from mecapy_backend.api.limits.allowance import TaskQuotas
+from mecapy_backend.api.limits.open_streams import StreamLimit
+from mecapy_backend.api.limits.request_rate import RateLimit
 from mecapy_backend.api.middleware import connections
 from mecapy_backend.api.middleware.traffic import Traffic
 from mecapy_backend.api.routes import audit, blobs, events, parts, system, tasks, tokens, users
-from mecapy_backend.api.short_tasks import Paces
-from mecapy_backend.api.start_estimate import Forecast
+from mecapy_backend.api.short_tasks import ShortTasks
+from mecapy_backend.api.start_estimate import StartEstimator
 from mecapy_backend.queue import queue
 from mecapy_backend.shared import logs
 from mecapy_backend.shared.health import Health
@@ -72,13 +72,13 @@ def create_app(settings: Settings) -> FastAPI:
         )
         app.state.db, app.state.queue, app.state.streams = db, fast, streams
         app.state.open_streams, app.state.held_bytes = (
-            Streams(settings.max_streams, settings.max_owner_streams),
+            StreamLimit(settings.max_streams, settings.max_owner_streams),
             0,
         )
         app.state.callers = Callers(db, settings)
-        app.state.allowances, app.state.paces = Allowances(settings), Paces(settings.short_s)
+        app.state.allowances, app.state.paces = TaskQuotas(settings), ShortTasks(settings.short_s)
         app.state.audit = Audit(db, settings.audit_days)
-        app.state.forecast = Forecast(db, fast, settings.short_s)
+        app.state.forecast = StartEstimator(db, fast, settings.short_s)
         app.state.blobs = open_store(
             settings.blob_url,
             endpoint_url=settings.s3_endpoint_url,
@@ -107,7 +107,7 @@ def create_app(settings: Settings) -> FastAPI:
         dependencies=[Depends(caller_of)],
     )
     app.state.settings = settings
-    app.state.rates = Rates(settings.requests_per_s)
+    app.state.rates = RateLimit(settings.requests_per_s)
     app.state.last_used = time.monotonic()  # see `auth`; an embedded stack that nobody uses ends
     problems.install(app)
     if settings.cors_origins:
@@ -141,7 +141,7 @@ def serve(
         log_config=None,
         server_header=False,
         timeout_graceful_shutdown=2,
-        http=connections.Bounded,
+        http=connections.BoundedProtocol,
         limit_concurrency=settings.max_connections,
         backlog=512,
         timeout_keep_alive=_KEEP_ALIVE_S,

@@ -53,7 +53,7 @@ them.
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class AuditEntry:
     who: str
     act: str
     what: str  # the task, blob, user or organisation; with the status where it was refused
@@ -62,7 +62,7 @@ class Line:
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
-def line_of(scope: Scope, status: int, headers: Any, request: str) -> Line | None:
+def line_of(scope: Scope, status: int, headers: Any, request: str) -> AuditEntry | None:
     """What a request is in the audit; None: nothing, or of nobody known."""
     act = ACTS.get(f"{scope['method']} {getattr(scope.get('route'), 'path', '')}")
     state = scope.get("state", {})
@@ -80,15 +80,15 @@ def line_of(scope: Scope, status: int, headers: Any, request: str) -> Line | Non
     said = "".join(
         c if c.isprintable() else "?" for c in f"{what}{refused}".strip()[:300]
     )  # an address holds whatever somebody typed
-    return Line(who, act, said, client[0] if client else "", request)
+    return AuditEntry(who, act, said, client[0] if client else "", request)
 
 
 class Audit:
     def __init__(self, db: AsyncEngine, days: float) -> None:
         self._db, self._days = db, days
-        self._lines = deque[Line](maxlen=_MOST)
+        self._lines = deque[AuditEntry](maxlen=_MOST)
 
-    async def note(self, line: Line) -> None:
+    async def note(self, line: AuditEntry) -> None:
         """Keep it; written at once when an admin acted."""
         self._lines.append(line)
         if line.act.startswith("admin:"):

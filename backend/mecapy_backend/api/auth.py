@@ -52,7 +52,7 @@ _FORWARDED = ("x-forwarded-for", "x-real-ip", "forwarded")
 
 
 @dataclass(slots=True)
-class _Known:
+class _CachedCaller:
     caller: Caller
     checked_s: float  # of the monotonic clock
     expires_s: float  # since 1970
@@ -65,7 +65,7 @@ class Callers:
         self._db = db
         self._token = settings.token.get_secret_value().encode()
         self._issuer = Issuer(settings) if settings.oidc_issuer else None
-        self._known: dict[bytes, _Known] = {}
+        self._known: dict[bytes, _CachedCaller] = {}
 
     async def of(self, token: str) -> Caller:
         """Raises Problem 401, 403, 503."""
@@ -89,13 +89,13 @@ class Callers:
         ]:
             del self._known[digest]
 
-    def _keep(self, digest: bytes, found: _Known) -> None:
+    def _keep(self, digest: bytes, found: _CachedCaller) -> None:
         self._known.pop(digest, None)
         while len(self._known) >= _MOST_KNOWN:
             del self._known[next(iter(self._known))]  # the one that was checked longest ago
         self._known[digest] = found
 
-    async def _new(self, token: str, digest: bytes) -> _Known:
+    async def _new(self, token: str, digest: bytes) -> _CachedCaller:
         if token.startswith(api_tokens.PREFIX):
             return await self._by_api_token(digest)
         if self._issuer is None or len(token) > _LONGEST:
@@ -111,16 +111,16 @@ class Callers:
             ) from None
         except IssuerAway:
             raise unavailable("the identity provider") from None
-        user = await users.enter(self._db, person)
-        return _Known(_allowed(user, via="oidc"), time.monotonic(), person.expires_s)
+        user = await users.upsert_identity(self._db, person)
+        return _CachedCaller(_allowed(user, via="oidc"), time.monotonic(), person.expires_s)
 
-    async def _looked_up(self, digest: bytes, known: _Known) -> _Known:
+    async def _looked_up(self, digest: bytes, known: _CachedCaller) -> _CachedCaller:
         if known.caller.via == "api_token":
             return await self._by_api_token(digest)
         user = await users.get(self._db, known.caller.owner)
-        return _Known(_allowed(user, via="oidc"), time.monotonic(), known.expires_s)
+        return _CachedCaller(_allowed(user, via="oidc"), time.monotonic(), known.expires_s)
 
-    async def _by_api_token(self, digest: bytes) -> _Known:
+    async def _by_api_token(self, digest: bytes) -> _CachedCaller:
         found = await api_tokens.find(self._db, digest)
         if found is None or (
             found.user.id == LOCAL and not self._token
@@ -129,7 +129,7 @@ class Callers:
                 "this API token is unknown, expired or revoked: make another (`mecapy token "
                 "create`), or log in"
             )
-        return _Known(
+        return _CachedCaller(
             _allowed(found.user, via="api_token", scopes=found.scopes),
             time.monotonic(),
             found.expires_s,

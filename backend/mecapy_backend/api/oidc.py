@@ -17,7 +17,7 @@ import structlog
 import urllib3
 
 from mecapy_backend.shared.settings import Settings
-from mecapy_backend.store.people.users import Person, Role
+from mecapy_backend.store.people.users import Identity, Role
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"]
 """Signatures with a public key only: with a shared secret (HS…) whoever can check a token could
@@ -53,7 +53,7 @@ class Issuer:
         self._settings = settings
         self._keys = Keys(settings.oidc_issuer)
 
-    async def person(self, token: str) -> Person:
+    async def person(self, token: str) -> Identity:
         """Raises NotAccepted, or IssuerAway."""
         try:
             header = jwt.get_unverified_header(token)
@@ -162,7 +162,7 @@ def _fetched(issuer: str) -> dict[str, dict[str, Any]]:
     return {key["kid"]: key for key in fit}
 
 
-def _person(settings: Settings, claims: dict[str, Any]) -> Person:
+def _person(settings: Settings, claims: dict[str, Any]) -> Identity:
     roles = {role for path in settings.oidc_roles_claim for role in _texts(_found(claims, path))}
     organisations = [
         name for path in settings.oidc_organisation_claim for name in _texts(_found(claims, path))
@@ -176,7 +176,7 @@ def _person(settings: Settings, claims: dict[str, Any]) -> Person:
     )
     name = claims.get("preferred_username") or claims.get("name") or ""
     organisation, expires_s = _organisation(organisations), float(claims["exp"]) + LEEWAY_S
-    return Person(
+    return Identity(
         claims["iss"],
         claims["sub"],
         _tidy(name),

@@ -24,7 +24,7 @@ from structlog.contextvars import get_contextvars
 
 from mecapy_backend.shared import metrics
 from mecapy_backend.store import json_text
-from mecapy_backend.store.blobs.blob_store import BadName
+from mecapy_backend.store.blobs.blob_types import BadName
 
 _log = structlog.get_logger()
 _RETRY = {"Retry-After": "1"}

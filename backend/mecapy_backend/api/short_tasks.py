@@ -17,7 +17,7 @@ _SECONDS = re.compile(
 )  # the end of `wire.Outcome.as_json()`
 
 
-class Paces:
+class ShortTasks:
     def __init__(self, short_s: float) -> None:
         self._short_s = short_s
         self._seconds: dict[bytes, float] = {}

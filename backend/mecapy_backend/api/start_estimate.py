@@ -26,7 +26,7 @@ _MOST_OWNERS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class QueuePosition:
     """`position`: 1 starts next, None: not waiting here; `of`: how many wait; `eta_s`: until it
     starts, None: nobody knows.
     """
@@ -62,7 +62,7 @@ def starts_in_s(position: int, slots: int, pace_s: float, elapsed_s: Sequence[fl
     return heapq.nsmallest(ahead + 1, free_in_s)[-1] + rounds * pace_s
 
 
-class Forecast:
+class StartEstimator:
     """One gateway's view of the pool."""
 
     def __init__(self, db: AsyncEngine, queue: Queue, short_s: float) -> None:
@@ -70,32 +70,32 @@ class Forecast:
         self._seen_at_s, self._slots, self._elapsed_s = -math.inf, 0, list[float]()
         self._paces: dict[str, tuple[float, float | None]] = {}
 
-    async def place(self, owner: str, task: lookup.Task) -> Place:
+    async def estimate(self, owner: str, task: lookup.TaskRow) -> QueuePosition:
         """Where a queued task stands. All unknown while Redis is away."""
         try:
-            position, of = await self._queue.place(task.id, short=task.short)
+            position, of = await self._queue.position_and_depth(task.id, short=task.short)
         except (RedisError, OSError):
-            return Place()
+            return QueuePosition()
         if position is None:
-            return Place(of=of)
+            return QueuePosition(of=of)
         await self._look()
         pace_s = await self._pace(owner)
         if not self._slots or pace_s is None:
-            return Place(position, of)
+            return QueuePosition(position, of)
         if task.short:  # a place of its own in every worker
-            return Place(
+            return QueuePosition(
                 position,
                 of,
                 round(starts_in_s(position, self._workers, min(pace_s, self._short_s), []), 1),
             )
-        return Place(
+        return QueuePosition(
             position, of, round(starts_in_s(position, self._slots, pace_s, self._elapsed_s), 1)
         )
 
     async def _look(self) -> None:
         if not self._slots or time.monotonic() - self._seen_at_s > _FRESH_S:
             self._seen_at_s = time.monotonic()
-            alive = await workers.alive(self._db)
+            alive = await workers.list_live(self._db)
             self._workers, self._slots = (
                 len(alive),
                 sum(int(worker.info.get("slots", 1)) for worker in alive),
@@ -107,6 +107,6 @@ class Forecast:
         if pace_s is None or time.monotonic() - seen_at_s > _FRESH_S:
             if len(self._paces) > _MOST_OWNERS:
                 self._paces.clear()
-            pace_s = await lookup.pace(self._db, owner)
+            pace_s = await lookup.mean_run_s(self._db, owner)
             self._paces[owner] = time.monotonic(), pace_s
         return pace_s

@@ -10,7 +10,7 @@ from mecapy_backend.store import tasks
 _TIMES = ("started_at", "ended_at")
 
 
-def view(task: tasks.Task, keep_s: float) -> dict[str, Any]:
+def view(task: tasks.TaskRow, keep_s: float) -> dict[str, Any]:
     outcome = task.outcome or {}
     expires_at = task.completed_at + timedelta(seconds=keep_s) if task.completed_at else None
     return {
@@ -32,7 +32,7 @@ def view(task: tasks.Task, keep_s: float) -> dict[str, Any]:
     }
 
 
-def history(task: tasks.Task) -> list[dict[str, Any]]:
+def history(task: tasks.TaskRow) -> list[dict[str, Any]]:
     """Its attempts, the first one first; the last is the row's own, unless that waits to be begun
     again.
     """
@@ -46,7 +46,7 @@ def history(task: tasks.Task) -> list[dict[str, Any]]:
     return told
 
 
-def _end(task: tasks.Task) -> dict[str, str]:
+def _end(task: tasks.TaskRow) -> dict[str, str]:
     error: dict[str, Any] = (task.outcome or {}).get("error") or {}
     if not task.final:
         return {"why": "", "said": ""}

@@ -58,7 +58,7 @@ def score(priority: int, at_s: float | None = None) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class PoppedTask:
     """One id from a front, and what its score says: see `promote` in `fair.lua`."""
 
     lane: str
@@ -68,7 +68,7 @@ class Taken:
     more: bool
 
     @classmethod
-    def of(cls, popped: tuple[bytes, bytes, float]) -> Taken:
+    def of(cls, popped: tuple[bytes, bytes, float]) -> PoppedTask:
         number = int(popped[2])
         waited_s = max(0.0, time.time() - number // 4 / 1000)
         return cls(
@@ -140,17 +140,17 @@ class Queue(ArqRedis):
         """These run no longer, and count no more against what somebody may run at once."""
         await self._fair("release", 1, *task_ids)
 
-    async def hold(self, owner: str, share: Share, task_ids: Sequence[str]) -> None:
+    async def count_running(self, owner: str, share: Share, task_ids: Sequence[str]) -> None:
         """These run, and count."""
         await self._fair("hold", 1, owner, share.text(owner), *task_ids)
 
-    async def know(self, shares: Mapping[str, Share]) -> None:
+    async def update_shares(self, shares: Mapping[str, Share]) -> None:
         """Owners' shares as they are now, for what waits already."""
         flat = [part for owner, share in shares.items() for part in (owner, share.text(owner))]
         for start in range(0, len(flat), 2 * _MANY):
             await self._fair("shares", 1, *flat[start : start + 2 * _MANY])
 
-    async def held(self) -> set[str]:
+    async def counted_running(self) -> set[str]:
         """All that count."""
         found: list[bytes] = await cast(Any, self).hkeys(f"{keys.QUEUE}:held")
         return {task_id.decode() for task_id in found}
@@ -168,9 +168,11 @@ class Queue(ArqRedis):
 
     async def position(self, task_id: str, *, short: bool = False) -> int | None:
         """1 for the task that starts next; None for one that does not wait here."""
-        return (await self.place(task_id, short=short))[0]
+        return (await self.position_and_depth(task_id, short=short))[0]
 
-    async def place(self, task_id: str, *, short: bool = False) -> tuple[int | None, int]:
+    async def position_and_depth(
+        self, task_id: str, *, short: bool = False
+    ) -> tuple[int | None, int]:
         """Its position, and how many wait, in its lane."""
         ((position, count),) = await self._fair("place", short + 1, task_id)
         return position, int(count)
@@ -183,7 +185,7 @@ class Queue(ArqRedis):
                 pipe.hlen(f"{lane}:waiting")
             return sum(await pipe.execute())
 
-    async def unknown(self, task_ids: Sequence[str]) -> set[str]:
+    async def not_waiting(self, task_ids: Sequence[str]) -> set[str]:
         """Those of these that do not wait here."""
         if not task_ids:
             return set()

@@ -44,7 +44,7 @@ _FULL, _READ_ONLY = {errno.ENOSPC, errno.EDQUOT}, {errno.EROFS, errno.EACCES, er
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Check:
     """`state` is one word, "ok" or what is wrong; `advice` a sentence with what to do."""
 
     name: str
@@ -58,7 +58,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
+class ClockOffset:
     """How far this host's clock is ahead of another's, in seconds; None: not known."""
 
     postgres_s: float | None = None
@@ -66,9 +66,9 @@ class Clock:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    parts: tuple[Part, ...]
-    clock: Clock
+class HealthReport:
+    parts: tuple[Check, ...]
+    clock: ClockOffset
 
     @property
     def ready(self) -> bool:
@@ -93,27 +93,27 @@ class Health:
         db: AsyncEngine,
         queue: Queue,
         blobs: BlobStore,
-        own: Callable[[], Sequence[Part]] = tuple,
+        own: Callable[[], Sequence[Check]] = tuple,
     ) -> None:
         self._db, self._queue, self._blobs, self._own = db, queue, blobs, own
         self._looking = asyncio.Lock()
-        self._found, self._at = Found((), Clock()), -FRESH_S
-        self._writing: asyncio.Task[Part] | None = None
+        self._found, self._at = HealthReport((), ClockOffset()), -FRESH_S
+        self._writing: asyncio.Task[Check] | None = None
 
-    async def look(self) -> Found:
+    async def look(self) -> HealthReport:
         async with self._looking:
             if time.monotonic() - self._at >= FRESH_S:
                 (postgres, schema, by_postgres), (redis, by_redis), store = await asyncio.gather(
                     _postgres(self._db), _redis(self._queue), self._store()
                 )
-                clock = Clock(by_postgres, by_redis)
-                self._found = Found(
+                clock = ClockOffset(by_postgres, by_redis)
+                self._found = HealthReport(
                     (postgres, schema, redis, store, _clock(clock), *self._own()), clock
                 )
                 self._at = time.monotonic()
             return self._found
 
-    async def _store(self) -> Part:
+    async def _store(self) -> Check:
         """One write at a time: boto3 may try for a minute, and whoever asks again meanwhile starts
         no other.
         """
@@ -123,7 +123,7 @@ class Health:
         return self._writing.result() if done else _store_part("away", "does not answer")
 
 
-async def _postgres(db: AsyncEngine) -> tuple[Part, Part, float | None]:
+async def _postgres(db: AsyncEngine) -> tuple[Check, Check, float | None]:
     asked = time.time()
     try:
         async with asyncio.timeout(WITHIN_S), db.connect() as connection:
@@ -135,16 +135,16 @@ async def _postgres(db: AsyncEngine) -> tuple[Part, Part, float | None]:
                 ).scalar_one()
             )
             offset_s = (asked + time.time()) / 2 - now_s
-            return Part("postgres"), await _schema(connection), offset_s
+            return Check("postgres"), await _schema(connection), offset_s
     except Exception as error:
         advice = (
             f"PostgreSQL does not answer ({type(error).__name__}): see that it runs and that "
             f"MECAPY_DATABASE_URL names it"
         )
-        return Part("postgres", "away", advice), Part("schema", "unknown", needed=False), None
+        return Check("postgres", "away", advice), Check("schema", "unknown", needed=False), None
 
 
-async def _schema(connection: Any) -> Part:
+async def _schema(connection: Any) -> Check:
     try:
         found = str(
             (
@@ -155,15 +155,15 @@ async def _schema(connection: Any) -> Part:
     except ProgrammingError:  # no such table
         found = ""
     if found == known_schema():
-        return Part("schema")
+        return Check("schema")
     if found > known_schema():
-        return Part(
+        return Check(
             "schema",
             "new",
             f"the database has schema {found}, this program knows {known_schema()}: upgrade it",
         )
     said = f"schema {found}" if found else "no tables"
-    return Part(
+    return Check(
         "schema",
         "old",
         f"the database has {said}, this program needs {known_schema()}: run `mecapy migrate`",
@@ -181,7 +181,7 @@ def known_schema() -> str:
     )
 
 
-async def _redis(queue: Queue) -> tuple[Part, float | None]:
+async def _redis(queue: Queue) -> tuple[Check, float | None]:
     asked = time.time()
     try:
         async with asyncio.timeout(WITHIN_S), queue.pipeline(transaction=False) as pipe:
@@ -190,13 +190,13 @@ async def _redis(queue: Queue) -> tuple[Part, float | None]:
             pipe.delete(keys.PROBE)
             (seconds, micros), *_ = await pipe.execute()
     except ReadOnlyError:
-        return Part(
+        return Check(
             "redis",
             "read-only",
             "Redis takes no writes (a replica?): MECAPY_REDIS_URL must name the primary",
         ), None
     except OutOfMemoryError:
-        return Part(
+        return Check(
             "redis",
             "full",
             "Redis has reached its `maxmemory`: raise it, or see what else writes there",
@@ -206,11 +206,11 @@ async def _redis(queue: Queue) -> tuple[Part, float | None]:
             f"Redis does not answer ({type(error).__name__}): see that it runs and that "
             f"MECAPY_REDIS_URL names it"
         )
-        return Part("redis", "away", f"{advice}. Tasks are kept; they start when it is back"), None
-    return Part("redis"), (asked + time.time()) / 2 - (int(seconds) + int(micros) / 1e6)
+        return Check("redis", "away", f"{advice}. Tasks are kept; they start when it is back"), None
+    return Check("redis"), (asked + time.time()) / 2 - (int(seconds) + int(micros) / 1e6)
 
 
-async def _written(blobs: BlobStore) -> Part:
+async def _written(blobs: BlobStore) -> Check:
     """A few bytes stored and deleted, as a blob is: whatever would stop a result stops them."""
     try:
         await blobs.write(_OWNER, _DIGEST, _once(_BYTES))
@@ -234,11 +234,11 @@ async def _written(blobs: BlobStore) -> Part:
         return _store_part(
             "full", f"has only {free // 1_000_000} MB left: make room, or move it to a larger disk"
         )
-    return Part("store")
+    return Check("store")
 
 
-def _store_part(state: str, what: str) -> Part:
-    return Part("store", state, f"the object store (MECAPY_BLOB_URL) {what}")
+def _store_part(state: str, what: str) -> Check:
+    return Check("store", state, f"the object store (MECAPY_BLOB_URL) {what}")
 
 
 def _code(error: Exception) -> str:
@@ -259,7 +259,7 @@ def free_bytes(blobs: BlobStore) -> int | None:
     return shutil.disk_usage(root).free if isinstance(root, Path) else None
 
 
-def _clock(clock: Clock) -> Part:
+def _clock(clock: ClockOffset) -> Check:
     """Who is wrong: this host when both others say so, else the one that stands alone."""
     off = {
         name: s
@@ -267,12 +267,12 @@ def _clock(clock: Clock) -> Part:
         if s is not None and abs(s) > CLOCK_S
     }
     if not off:
-        return Part("clock", needed=False)
+        return Check("clock", needed=False)
     name, s = next(iter(off.items()))
     alone = len(off) == 1 and clock.postgres_s is not None and clock.redis_s is not None
     culprit = f"{name}'s host" if alone else "this host"
     ahead = f"{abs(s):.0f} s {'ahead of' if s > 0 else 'behind'} {name}"
-    return Part(
+    return Check(
         "clock",
         "wrong",
         f"this host's clock is {ahead}: set the clock of {culprit} right (NTP)",

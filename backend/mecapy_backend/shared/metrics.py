@@ -24,7 +24,7 @@ from prometheus_client import (
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from mecapy_backend.shared.health import Found, free_bytes
+from mecapy_backend.shared.health import HealthReport, free_bytes
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -100,7 +100,7 @@ async def exposition(state: Any) -> bytes:
     """All of it as text. A figure that nobody can know now (PostgreSQL or Redis is away) is NaN,
     not yesterday's.
     """
-    found: Found = await state.health.look()
+    found: HealthReport = await state.health.look()
     depth = age_s = running = overdue = workers = slots = math.nan
     with suppress(RedisError, OSError):
         depth = await state.queue.depth()
@@ -124,7 +124,7 @@ async def exposition(state: Any) -> bytes:
     return generate_latest(GATEWAY)
 
 
-def show(found: Found, up: Gauge, ready: Gauge, clock_s: Gauge) -> None:
+def show(found: HealthReport, up: Gauge, ready: Gauge, clock_s: Gauge) -> None:
     """What a look at the health found, as figures."""
     for part in found.parts:
         up.labels(part.name).set(part.ok)

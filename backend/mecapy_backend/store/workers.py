@@ -25,7 +25,7 @@ class Worker:
     seen_at: datetime
 
 
-async def beat(db: AsyncEngine, worker_id: str, info: dict[str, Any]) -> None:
+async def heartbeat(db: AsyncEngine, worker_id: str, info: dict[str, Any]) -> None:
     """I live. The same id for the life of one process."""
     row = insert(workers).values(id=worker_id, info=info)
     async with db.connect() as connection:
@@ -36,7 +36,7 @@ async def beat(db: AsyncEngine, worker_id: str, info: dict[str, Any]) -> None:
         )
 
 
-async def alive(db: AsyncEngine, within_s: float = 10.0) -> list[Worker]:
+async def list_live(db: AsyncEngine, within_s: float = 10.0) -> list[Worker]:
     """Workers heard of lately, the oldest first."""
     lately = sa.func.now() - sa.func.make_interval(0, 0, 0, 0, 0, 0, sa.literal(within_s, sa.Float))
     async with db.connect() as connection:
@@ -48,7 +48,7 @@ async def alive(db: AsyncEngine, within_s: float = 10.0) -> list[Worker]:
         return [Worker(*row) for row in rows]
 
 
-async def has(db: AsyncEngine, worker_id: str, packages: dict[str, list[str]]) -> bool:
+async def record_packages(db: AsyncEngine, worker_id: str, packages: dict[str, list[str]]) -> bool:
     """What is installed on a worker: top-level module → [distribution, version]. False while the
     worker is not known.
     """
@@ -81,13 +81,13 @@ async def common_packages(
     }
 
 
-async def leave(db: AsyncEngine, worker_id: str) -> None:
+async def remove(db: AsyncEngine, worker_id: str) -> None:
     """I end."""
     async with db.connect() as connection:
         await connection.execute(sa.delete(workers).where(_w.id == worker_id))
 
 
-async def forget_vanished(db: AsyncEngine, days: int = 1) -> None:
+async def delete_vanished(db: AsyncEngine, days: int = 1) -> None:
     """Workers that went without a word so long ago."""
     async with db.connect() as connection:
         await connection.execute(

@@ -42,7 +42,7 @@ class Refused(Exception):
 class Outward:
     """Of one attempt. `close` it when that is over."""
 
-    def __init__(self, work: Context, started: tasks.Started) -> None:
+    def __init__(self, work: Context, started: tasks.StartedAttempt) -> None:
         self._work, self._started = work, started
         self._granted: dict[tuple[Address, int], str] = {}  # where a name has led, and the name
         self._open = set[int]()  # sockets by their inode
@@ -162,7 +162,9 @@ class Outward:
             if not self._noted:
                 task_id, attempt = self._started.task_id, self._started.attempt
                 self._noted = await patiently(
-                    "network", lambda: tasks.went_out(self._work.db, task_id, attempt), task=task_id
+                    "network",
+                    lambda: tasks.mark_network_used(self._work.db, task_id, attempt),
+                    task=task_id,
                 )
         if not self._noted:
             raise Refused("the task is no longer this worker's")

@@ -34,7 +34,9 @@ _ASKED_BYTES = 4096
 
 
 @asynccontextmanager
-async def opened(work: Context, started: tasks.Started, child: Child) -> AsyncGenerator[None]:
+async def opened(
+    work: Context, started: tasks.StartedAttempt, child: Child
+) -> AsyncGenerator[None]:
     """The task may ask while the block lasts. Where the deployment gives tasks no network there is
     no door.
     """

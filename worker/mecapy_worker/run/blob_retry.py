@@ -18,7 +18,7 @@ from typing import TypeVar
 from botocore.exceptions import BotoCoreError, ClientError  # pyright: ignore[reportMissingTypeStubs]
 
 from mecapy_backend.store.blobs import blob_rows
-from mecapy_backend.store.blobs.blob_store import Within, WrongDigest
+from mecapy_backend.store.blobs.blob_types import RowLock, WrongDigest
 from mecapy_worker.context import Context, Hold, backoff, log, passing, patiently
 from mecapy_worker.upkeep import metrics
 
@@ -89,9 +89,9 @@ async def _once(data: bytes) -> AsyncIterator[bytes]:
     yield data
 
 
-def recorded(work: Context, owner: str) -> Within:
-    """`blob_rows.storing`, patiently: a result's blobs come to be while PostgreSQL may be away."""
-    storing = blob_rows.storing(work.db, owner)
+def recorded(work: Context, owner: str) -> RowLock:
+    """`blob_rows.row_lock`, patiently: a result's blobs come to be while PostgreSQL may be away."""
+    storing = blob_rows.row_lock(work.db, owner)
 
     @asynccontextmanager
     async def within(digest: str, size: int) -> AsyncGenerator[None]:

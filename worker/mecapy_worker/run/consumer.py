@@ -18,7 +18,7 @@ from arq.worker import Worker
 from redis.exceptions import RedisError
 
 from mecapy_backend.queue import keys
-from mecapy_backend.queue.queue import Taken
+from mecapy_backend.queue.queue import PoppedTask
 from mecapy_worker.context import Context, backoff, log
 from mecapy_worker.upkeep import health, metrics
 
@@ -116,7 +116,7 @@ class Engine(Worker):
         if popped is None:
             slots.release()
             return
-        taken = Taken.of(popped)
+        taken = PoppedTask.of(popped)
         self.job_counter += 1
         task = self.tasks[taken.task_id] = group.create_task(self.run_job(taken.task_id, taken))
         self._running[task] = taken.task_id
@@ -155,7 +155,7 @@ class Engine(Worker):
             await asyncio.sleep(UNFIT_S)
         return not why
 
-    async def run_job(self, job_id: str, score: Taken) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+    async def run_job(self, job_id: str, score: PoppedTask) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """One task from its id to its end. Never raises: whatever goes wrong here, the worker
         serves on.
         """

@@ -247,7 +247,9 @@ class Journal:
         for event_id, kind, data in batch:
             ms, seq = self._last_id
             self._last_id = (
-                events.order(event_id) if event_id else (ms or time.time_ns() // 1_000_000, seq + 1)
+                events.parse_id(event_id)
+                if event_id
+                else (ms or time.time_ns() // 1_000_000, seq + 1)
             )
             if kind in _KEPT:
                 lasting.append(wire.Event("{}-{}".format(*self._last_id), kind, data))

@@ -98,7 +98,11 @@ async def refuse(work: Context, task_id: str) -> None:
 
 
 async def attempt(
-    work: Context, started: tasks.Started, hold: Hold, stack: AsyncExitStack, laps: metrics.Laps
+    work: Context,
+    started: tasks.StartedAttempt,
+    hold: Hold,
+    stack: AsyncExitStack,
+    laps: metrics.Laps,
 ) -> tuple[wire.Outcome, Journal]:
     """Run the task in a child of its own. When this returns the child is dead and its result is in
     the object store.
@@ -148,7 +152,7 @@ async def attempt(
 
 
 @contextlib.asynccontextmanager
-async def charged(work: Context, started: tasks.Started) -> AsyncGenerator[Journal]:
+async def charged(work: Context, started: tasks.StartedAttempt) -> AsyncGenerator[Journal]:
     """The attempt's journal. What its child took counts for its owner however it ends, given back
     or failed by us, too.
     """
@@ -173,7 +177,11 @@ def _wanted(hold: Hold, outcome: wire.Outcome) -> wire.Outcome:
 
 
 async def conclude(
-    work: Context, started: tasks.Started, hold: Hold, outcome: wire.Outcome, journal: Journal
+    work: Context,
+    started: tasks.StartedAttempt,
+    hold: Hold,
+    outcome: wire.Outcome,
+    journal: Journal,
 ) -> None:
     """What becomes of an attempt that ended: recorded, tried again, or, where the task is no longer
     ours, nothing.
@@ -234,7 +242,7 @@ def _header(request: dict[str, Any], number: int, fds: tuple[int, ...]) -> dict[
 
 
 async def record(
-    work: Context, started: tasks.Started, outcome: wire.Outcome, journal: Journal | None
+    work: Context, started: tasks.StartedAttempt, outcome: wire.Outcome, journal: Journal | None
 ) -> None:
     """The outcome into the row, then the final event. A cancel or a newer attempt that was first
     has won: then nothing.
@@ -277,7 +285,7 @@ async def record(
 
 
 async def _log_of(
-    work: Context, started: tasks.Started, journal: Journal
+    work: Context, started: tasks.StartedAttempt, journal: Journal
 ) -> tuple[list[wire.Event], str]:
     """What to keep of the log in the row, and the blob that has all of it where that is more."""
     entries, spool = journal.kept()
@@ -293,7 +301,7 @@ async def _log_of(
 
 
 async def try_again(
-    work: Context, started: tasks.Started, outcome: wire.Outcome, journal: Journal
+    work: Context, started: tasks.StartedAttempt, outcome: wire.Outcome, journal: Journal
 ) -> wire.Outcome | None:
     """None where the task goes back for another attempt, as its owner asked for, or because its end
     was our fault. Else what to record.
@@ -317,7 +325,7 @@ async def try_again(
 
 
 async def give_back(
-    work: Context, started: tasks.Started, why: str, otherwise: wire.Outcome, said: str = ""
+    work: Context, started: tasks.StartedAttempt, why: str, otherwise: wire.Outcome, said: str = ""
 ) -> wire.Outcome | None:
     """Into the queue again, at its old place: None. Else what to record: that it must not run
     twice, or, where it is to be cancelled or no longer ours, `otherwise`.
@@ -340,7 +348,7 @@ async def give_back(
     return None
 
 
-async def leave(work: Context, started: tasks.Started) -> None:
+async def leave(work: Context, started: tasks.StartedAttempt) -> None:
     """The worker ends before the task: somebody else runs it again, unless it was to be cancelled
     anyway, or had used the network.
     """

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mecapy_backend.shared.health import LOW_BYTES, Health, Part
+from mecapy_backend.shared.health import LOW_BYTES, Check, Health
 from mecapy_worker.context import Context, log
 from mecapy_worker.pool.pool import Pool
 
@@ -36,7 +36,7 @@ def unfit(context: Context) -> str:
     return disk(context).advice
 
 
-def disk(context: Context) -> Part:
+def disk(context: Context) -> Check:
     try:
         free = _free(context.scratch)
     except OSError as error:
@@ -44,11 +44,11 @@ def disk(context: Context) -> Part:
             f"this worker cannot look at the folder its tasks write to ({error.strerror}); see "
             f"that nothing clears TMPDIR, and restart it"
         )
-        return Part("disk", "gone", why)
+        return Check("disk", "gone", why)
     if free >= LOW_BYTES:
-        return Part("disk")
+        return Check("disk")
     left = f"only {free // 1_000_000} MB are left where this worker's tasks write (TMPDIR)"
-    return Part("disk", "full", f"{left}: make room; until then it takes no task")
+    return Check("disk", "full", f"{left}: make room; until then it takes no task")
 
 
 def _free(scratch: Path) -> int:
@@ -59,14 +59,14 @@ def _free(scratch: Path) -> int:
         return shutil.disk_usage(scratch).free
 
 
-def children(pool: Pool) -> Part:
+def children(pool: Pool) -> Check:
     if pool.failing < _HOPELESS or pool.spare:
-        return Part("children")
+        return Check("children")
     advice = (
         f"no child could be made ready, {pool.failing} times in a row: the worker's log says "
         f"why (memory, processes, MECAPY_PRELOAD)"
     )
-    return Part("children", "failing", advice)
+    return Check("children", "failing", advice)
 
 
 async def watch(health: Health, about: dict[str, Any]) -> None:

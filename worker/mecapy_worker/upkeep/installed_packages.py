@@ -38,6 +38,8 @@ async def tell(ctx: Context) -> None:
     """Once this worker's row is there, add what is installed to it."""
     found = await asyncio.to_thread(packages)
     while True:
-        if await patiently("packages", lambda: workers.has(ctx.db, ctx.worker_id, found)):
+        if await patiently(
+            "packages", lambda: workers.record_packages(ctx.db, ctx.worker_id, found)
+        ):
             return
         await asyncio.sleep(_AGAIN_S)

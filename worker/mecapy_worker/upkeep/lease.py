@@ -38,7 +38,7 @@ async def renew(ctx: Context, info: dict[str, Any]) -> None:
                 ctx, mine, await tasks.renew(ctx.db, ctx.worker_id, ctx.settings.lease_s), strangers
             )
             ctx.pulse.renewed_s = time.monotonic()
-            await workers.beat(ctx.db, ctx.worker_id, info | {"running": len(ctx.held)})
+            await workers.heartbeat(ctx.db, ctx.worker_id, info | {"running": len(ctx.held)})
             await tell_usage(ctx)
             metrics.renewed.set_to_current_time()
         except Exception as error:
@@ -68,7 +68,7 @@ async def tell_usage(ctx: Context) -> None:
 
 
 async def _settle(
-    ctx: Context, mine: dict[str, Hold], held: list[tasks.Held], strangers: set[tuple[str, int]]
+    ctx: Context, mine: dict[str, Hold], held: list[tasks.Lease], strangers: set[tuple[str, int]]
 ) -> set[tuple[str, int]]:
     """Stop what is cancelled or lost. Returns what the store says is ours and we do not run (an
     answer to `start` that got lost); the second time it is given back.

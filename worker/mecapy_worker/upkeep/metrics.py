@@ -18,7 +18,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from mecapy_backend.shared.health import Found
+from mecapy_backend.shared.health import HealthReport
 from mecapy_backend.shared.metrics import show
 from mecapy_worker.pool.pool import Pool
 
@@ -92,7 +92,7 @@ class Laps:
         self._at = now
 
 
-def exposition(pool: Pool, slots: int, found: Found) -> bytes:
+def exposition(pool: Pool, slots: int, found: HealthReport) -> bytes:
     """All of it as text."""
     for state, number in (("spare", pool.spare), ("busy", pool.busy)):
         _children.labels(state).set(number)

@@ -101,7 +101,7 @@ async def _chosen(ctx: Context, lock: int, idle_s: int) -> AsyncGenerator[bool]:
 
 async def take_back(ctx: Context) -> None:
     """What vanished workers held goes back into the queue, or ends."""
-    found = await tasks.expired(ctx.db, ctx.settings.max_losses)
+    found = await tasks.reclaim_expired(ctx.db, ctx.settings.max_losses)
     metrics.recovered.labels("requeued").inc(len(found.requeued))
     metrics.recovered.labels("ended").inc(len(found.lost) + len(found.once) + len(found.cancelled))
     for task in found.requeued:
@@ -126,11 +126,11 @@ async def enqueue_missing(ctx: Context) -> None:
     there. Everything twice: between a commit and its enqueue, and between a pop and its start, a
     row is missing for a moment rightly.
     """
-    if not await _missing(ctx, await tasks.heads(ctx.db)):
+    if not await _missing(ctx, await tasks.queue_heads(ctx.db)):
         return
-    first = await _missing(ctx, await tasks.waiting(ctx.db))
+    first = await _missing(ctx, await tasks.queued_tasks(ctx.db))
     await asyncio.sleep(SURE_AFTER_S)
-    still = [task for task in await tasks.waiting(ctx.db) if task in first]
+    still = [task for task in await tasks.queued_tasks(ctx.db) if task in first]
     again = await _missing(ctx, still)
     lost = [task for task in still if task in again]
     await put_back(ctx, lost)
@@ -139,10 +139,10 @@ async def enqueue_missing(ctx: Context) -> None:
         log.info("enqueued again", task=task.id, of=len(lost))
 
 
-async def put_back(ctx: Context, waiting: Sequence[tasks.Waiting]) -> None:
+async def put_back(ctx: Context, waiting: Sequence[tasks.QueuedTask]) -> None:
     """Into the queue, at the places they had, with the shares their owners have."""
     found = (
-        await shares.shares(ctx.db, sorted({task.owner for task in waiting}), ctx.settings)
+        await shares.shares_of(ctx.db, sorted({task.owner for task in waiting}), ctx.settings)
         if waiting
         else {}
     )
@@ -160,7 +160,7 @@ async def tend(ctx: Context) -> None:
     """
     for lane in keys.LANES:  # a worker may have died before it could
         await ctx.queue.refill(lane)
-    held = await ctx.queue.held()
+    held = await ctx.queue.counted_running()
     runs = await shares.running_capped(ctx.db, ctx.settings)
     known = {task_id for ids in runs.values() for task_id in ids}
     gone = held - known - await ctx.queue.fronts()
@@ -168,23 +168,23 @@ async def tend(ctx: Context) -> None:
         await ctx.queue.release(*(ctx.surplus & gone))
     ctx.surplus.clear()
     ctx.surplus.update(gone)
-    owners = {head.owner for head in await tasks.heads(ctx.db, 1)} | runs.keys()
-    found = await shares.shares(ctx.db, sorted(owners), ctx.settings) if owners else {}
-    await ctx.queue.know(found)
+    owners = {head.owner for head in await tasks.queue_heads(ctx.db, 1)} | runs.keys()
+    found = await shares.shares_of(ctx.db, sorted(owners), ctx.settings) if owners else {}
+    await ctx.queue.update_shares(found)
     for owner, ids in runs.items():
         if missing := [task_id for task_id in ids if task_id not in held]:
-            await ctx.queue.hold(owner, found[owner], missing)
+            await ctx.queue.count_running(owner, found[owner], missing)
 
 
-async def _missing(ctx: Context, waiting: Sequence[tasks.Waiting]) -> set[tasks.Waiting]:
+async def _missing(ctx: Context, waiting: Sequence[tasks.QueuedTask]) -> set[tasks.QueuedTask]:
     """Those of these queued tasks that Redis does not know."""
-    missing = set[tasks.Waiting]()
+    missing = set[tasks.QueuedTask]()
     for batch in _batches(waiting):
-        unknown = await ctx.queue.unknown([task.id for task in batch])
+        unknown = await ctx.queue.not_waiting([task.id for task in batch])
         missing.update(task for task in batch if task.id in unknown)
     return missing
 
 
-def _batches(waiting: Sequence[tasks.Waiting]) -> Iterator[Sequence[tasks.Waiting]]:
+def _batches(waiting: Sequence[tasks.QueuedTask]) -> Iterator[Sequence[tasks.QueuedTask]]:
     """Few enough for one command of Redis."""
     return (waiting[at : at + BATCH] for at in range(0, len(waiting), BATCH))

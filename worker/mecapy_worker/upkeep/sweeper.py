@@ -36,6 +36,6 @@ async def sweep(ctx: Context) -> None:
         if len(swept) < BATCH:
             break
         await asyncio.sleep(PAUSE_S)
-    await workers.forget_vanished(ctx.db)
+    await workers.delete_vanished(ctx.db)
     if tasks or blobs:
         log.info("swept", tasks=tasks, blobs=blobs)

@@ -18,7 +18,7 @@ from mecapy_backend.api.problems import Problem
 from mecapy_backend.queue.queue import Share
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store.people import shares
-from mecapy_backend.store.people.shares import Standing, Use
+from mecapy_backend.store.people.shares import QuotaStatus, QuotaUse
 
 _FRESH_S = 1.0
 _NEAR = 0.9
@@ -26,7 +26,7 @@ _NEAR = 0.9
 
 
 @dataclass(frozen=True, slots=True)
-class Granted:
+class Admission:
     """`count_to`: how many queued tasks the submission itself must count to; None: its owner is far
     below that.
     """
@@ -36,27 +36,27 @@ class Granted:
 
 
 @dataclass(slots=True)
-class _Seen:
-    standing: Standing
+class _CachedStatus:
+    standing: QuotaStatus
     at_s: float
     since: int = 0
 
 
-class Allowances:
+class TaskQuotas:
     """One gateway's knowledge."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._seen: dict[str, _Seen] = {}
+        self._seen: dict[str, _CachedStatus] = {}
 
-    async def submission(self, db: AsyncEngine, owner: str) -> Granted:
+    async def submission(self, db: AsyncEngine, owner: str) -> Admission:
         """What one more task of this owner gets. Raises Problem 429 where a quota is used up."""
         seen = self._seen.get(owner)
         if seen is None or time.monotonic() - seen.at_s > _FRESH_S:
             if len(self._seen) > 10_000:
                 self._seen.clear()
-            seen = self._seen[owner] = _Seen(
-                await shares.standing(db, owner, self._settings), time.monotonic()
+            seen = self._seen[owner] = _CachedStatus(
+                await shares.quota_status(db, owner, self._settings), time.monotonic()
             )
         seen.since += 1
         standing = seen.standing
@@ -67,10 +67,12 @@ class Allowances:
             raise queue_full("your organisation", standing.organisation["queued"].limit or 0)
         queued = standing.own["queued"]
         limit = int(queued.limit or 0)
-        return Granted(standing.share, None if queued.used + seen.since < limit * _NEAR else limit)
+        return Admission(
+            standing.share, None if queued.used + seen.since < limit * _NEAR else limit
+        )
 
 
-def _beyond(use: Use, more: float) -> bool:
+def _beyond(use: QuotaUse, more: float) -> bool:
     return use.limit is not None and use.used + more > use.limit
 
 
@@ -85,7 +87,7 @@ def queue_full(whose: str, limit: float) -> Problem:
     )
 
 
-def _no_more_hours(whose: str, use: Use) -> Problem:
+def _no_more_hours(whose: str, use: QuotaUse) -> Problem:
     now = datetime.now(UTC)
     again = datetime(now.year + now.month // 12, now.month % 12 + 1, 1, tzinfo=UTC)
     have = "you have" if whose == "you" else f"{whose} has"
@@ -99,7 +101,7 @@ def _no_more_hours(whose: str, use: Use) -> Problem:
     )
 
 
-def told(standing: Standing) -> dict[str, Any]:
+def told(standing: QuotaStatus) -> dict[str, Any]:
     """For `GET /me`: quota → used, limit, left, for oneself and, where there is one, for the
     organisation.
     """

@@ -14,7 +14,7 @@ from mecapy_backend.shared import metrics
 _RETRY = {"Retry-After": "5"}
 
 
-class Streams:
+class StreamLimit:
     def __init__(self, most: int, most_of_one: int) -> None:
         self._most, self._most_of_one = most, most_of_one
         self._open = Counter[str]()

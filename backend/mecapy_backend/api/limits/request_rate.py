@@ -14,7 +14,7 @@ from mecapy_backend.api.problems import Problem
 _MOST = 20_000
 
 
-class Rates:
+class RateLimit:
     """`per_s` 0: no limit. A bucket holds ten seconds' worth, so that a burst (a map over a
     thousand inputs) goes through.
     """

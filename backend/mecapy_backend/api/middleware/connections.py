@@ -29,7 +29,7 @@ _PER_STREAM = 2  # file descriptors: the client's and one of Redis
 _OTHERS = 200
 
 
-class Bounded(HttpToolsProtocol):
+class BoundedProtocol(HttpToolsProtocol):
     """`limit_concurrency` of uvicorn's configuration is how many connections there may be."""
 
     def __init__(self, *given: Any, **named: Any) -> None:

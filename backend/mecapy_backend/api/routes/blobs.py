@@ -21,9 +21,9 @@ from mecapy_backend.api.schemas.blobs import (
     TakenView,
 )
 from mecapy_backend.store.blobs import blob_rows
-from mecapy_backend.store.blobs.blob_store import BadName, TooLong, WrongDigest
+from mecapy_backend.store.blobs.blob_types import BadName, TooLong, WrongDigest
 from mecapy_backend.store.people import shares
-from mecapy_backend.store.people.shares import Use
+from mecapy_backend.store.people.shares import QuotaUse
 
 router = APIRouter(tags=["blobs"])
 _BYTES = {
@@ -53,7 +53,7 @@ async def missing(request: Request, owner: Owner) -> Response:
             f"a blob may have {limit} bytes; {len(too_large)} of these have more: split or reduce "
             f"the value",
         )
-    stored = await blob_rows.stored(state.db, owner, list(wanted)) if wanted else set[str]()
+    stored = await blob_rows.touch_existing(state.db, owner, list(wanted)) if wanted else set[str]()
     if more := wanted.keys() - stored:
         await within_quota(state, owner, sum(wanted[digest] for digest in more))
     answer = list[dict[str, str]]()
@@ -61,7 +61,7 @@ async def missing(request: Request, owner: Owner) -> Response:
         if digest in stored:
             continue
         url = await state.blobs.upload_url(owner, digest, size)
-        if url and await blob_rows.found(
+        if url and await blob_rows.confirm_upload(
             state.db, state.blobs, owner, digest, size
         ):  # uploaded past us, to a presigned URL
             continue
@@ -101,7 +101,7 @@ async def take(request: Request, owner: Owner) -> Response:
     for name in (await request_body.read(request, TakeBody)).files:
         try:
             taken.append(
-                await state.blobs.take(owner, name, limit, blob_rows.storing(state.db, owner))
+                await state.blobs.take(owner, name, limit, blob_rows.row_lock(state.db, owner))
             )
         except TooLong as large:
             raise Problem(
@@ -118,17 +118,19 @@ async def take(request: Request, owner: Owner) -> Response:
     try:
         await within_quota(state, owner, 0)
     except Problem:
-        if await blob_rows.release(state.db, state.blobs, owner, [digest for digest, _ in taken]):
+        if await blob_rows.delete_unreferenced(
+            state.db, state.blobs, owner, [digest for digest, _ in taken]
+        ):
             raise  # else they all were there, and in use
     return json({"taken": [{"digest": digest, "size": size} for digest, size in taken]})
 
 
 async def within_quota(state: Any, owner: str, more_bytes: int) -> int:
     """How many bytes there is room for. Problem 413 if so many more are too many."""
-    standing = await shares.standing(state.db, owner, state.settings, with_bytes=True)
+    standing = await shares.quota_status(state.db, owner, state.settings, with_bytes=True)
     room = 2**62
     for whose, uses in (("your", standing.own), ("your organisation's", standing.organisation)):
-        use = uses.get("bytes", Use(0, None))
+        use = uses.get("bytes", QuotaUse(0, None))
         if use.limit is None:
             continue
         if use.used + more_bytes > use.limit:
@@ -159,7 +161,7 @@ async def put(request: Request, owner: Owner, digest: str) -> Response:
     room = await within_quota(state, owner, int(request.headers.get("content-length", 0)))
     try:
         chunks = request_body.bounded(request, min(limit, room), "split the value, or reduce it")
-        await state.blobs.write(owner, digest, chunks, blob_rows.storing(state.db, owner))
+        await state.blobs.write(owner, digest, chunks, blob_rows.row_lock(state.db, owner))
     except WrongDigest as wrong:
         raise Problem(
             422,

@@ -12,7 +12,7 @@ from mecapy_backend.api.auth import Owner
 from mecapy_backend.api.problems import Problem
 from mecapy_backend.api.routes.tasks import Mine
 from mecapy_backend.store.log import events
-from mecapy_backend.store.log.events import Raw
+from mecapy_backend.store.log.events import EncodedEvent
 from mecapy_jupyter import wire
 
 router = APIRouter(tags=["tasks"])
@@ -30,7 +30,7 @@ async def _after(
 ) -> str:
     if last_event_id and last_event_id != event_stream.END:
         try:
-            ms, seq = events.order(last_event_id)
+            ms, seq = events.parse_id(last_event_id)
             return f"{ms}-{seq}"
         except ValueError:
             raise Problem(
@@ -74,9 +74,9 @@ async def follow(
     state = request.app.state
     state.open_streams.check(owner)
 
-    async def told() -> AsyncIterator[Raw | None]:
+    async def told() -> AsyncIterator[EncodedEvent | None]:
         if task.state == wire.QUEUED:
-            yield event_stream.queued(after, await state.forecast.place(owner, task))
+            yield event_stream.queued(after, await state.forecast.estimate(owner, task))
         if follow:
             async for event in event_stream.follow(state, owner, task.id, after, task):
                 yield event

@@ -67,7 +67,7 @@ async def end(request: Request, owner: Owner, digest: str, upload: str) -> Respo
     """
     state, done = request.app.state, await request_body.read(request, PartsDoneBody)
     ended = await state.blobs.end_parts(owner, digest, upload, done.etags)
-    if await blob_rows.found(state.db, state.blobs, owner, digest, done.size):
+    if await blob_rows.confirm_upload(state.db, state.blobs, owner, digest, done.size):
         return Response(status_code=204)
     if ended:  # fewer parts than were announced
         await blob_rows.discard(state.db, state.blobs, owner, digest)

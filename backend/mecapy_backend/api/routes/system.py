@@ -15,7 +15,7 @@ from mecapy_backend.api.limits import allowance
 from mecapy_backend.api.schemas.people import MeView
 from mecapy_backend.api.schemas.system import AuthView, PackagesView, WorkerView
 from mecapy_backend.shared import metrics
-from mecapy_backend.shared.health import Found
+from mecapy_backend.shared.health import HealthReport
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import workers
 from mecapy_backend.store.people import shares, users
@@ -47,7 +47,7 @@ async def where_to_log_in(request: Request) -> Response:
 
 @router.get("/workers", response_model=list[WorkerView], summary="Workers that live")
 async def who_works(request: Request) -> Response:
-    found = await workers.alive(request.app.state.db)
+    found = await workers.list_live(request.app.state.db)
     return json(
         [
             {
@@ -76,9 +76,11 @@ async def me(request: Request, asker: Asker) -> Response:
         for name in Settings.model_fields
         if name.startswith("max_") and name != "max_losses"
     }
-    who = await users.described(request.app.state.db, asker.owner)
+    who = await users.name_and_email(request.app.state.db, asker.owner)
     may = {"role": asker.role, "organisation": asker.organisation, "scopes": sorted(asker.scopes)}
-    standing = await shares.standing(request.app.state.db, asker.owner, settings, with_bytes=True)
+    standing = await shares.quota_status(
+        request.app.state.db, asker.owner, settings, with_bytes=True
+    )
     counts = {state: int(standing.own[state].used) for state in ("queued", "running")}
     said = {
         "tasks": counts,
@@ -102,7 +104,7 @@ async def readyz(request: Request) -> Response:
     which, `advice` what to do about it. A wrong clock is named and does no harm to readiness. Tasks
     are taken as long as PostgreSQL answers, whatever this says.
     """
-    found: Found = await request.app.state.health.look()
+    found: HealthReport = await request.app.state.health.look()
     said = found.as_json() | {"version": __version__, "now": datetime.now(UTC).isoformat()}
     return json(said, 200 if found.ready else 503)
 

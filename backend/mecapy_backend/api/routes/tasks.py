@@ -17,7 +17,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from mecapy_backend.api import event_stream, request_body
 from mecapy_backend.api.auth import Owner
 from mecapy_backend.api.json_reply import json, or_none
-from mecapy_backend.api.limits.allowance import Granted, queue_full
+from mecapy_backend.api.limits.allowance import Admission, queue_full
 from mecapy_backend.api.problems import Problem, no_such_task, unavailable
 from mecapy_backend.api.schemas.common import State
 from mecapy_backend.api.schemas.tasks import (
@@ -28,7 +28,7 @@ from mecapy_backend.api.schemas.tasks import (
     TaskBody,
     TaskView,
 )
-from mecapy_backend.api.start_estimate import Place
+from mecapy_backend.api.start_estimate import QueuePosition
 from mecapy_backend.api.task_view import history, iso, view
 from mecapy_backend.shared import metrics
 from mecapy_backend.store import json_text, tasks
@@ -45,7 +45,7 @@ router = APIRouter(tags=["tasks"])
 _log = structlog.get_logger()
 
 
-async def task_of(request: Request, owner: Owner, task_id: str) -> tasks.Task:
+async def task_of(request: Request, owner: Owner, task_id: str) -> tasks.TaskRow:
     """The task an address names, if it is the asker's."""
     try:
         found = await tasks.get(request.app.state.db, owner, str(UUID(task_id)))
@@ -56,7 +56,7 @@ async def task_of(request: Request, owner: Owner, task_id: str) -> tasks.Task:
     return found
 
 
-Mine = Annotated[tasks.Task, Depends(task_of)]
+Mine = Annotated[tasks.TaskRow, Depends(task_of)]
 Accept = Annotated[str, Header(max_length=1000, include_in_schema=False)]
 Key = Annotated[
     str | None,
@@ -142,9 +142,9 @@ async def submit(
 
 async def _told(
     state: Any, owner: str, code: str, submitted: dict[str, Any]
-) -> AsyncIterator[events.Raw | None]:
+) -> AsyncIterator[events.EncodedEvent | None]:
     """The submission itself, then what follows; how long it took is remembered for next time."""
-    yield events.Raw(events.START, wire.QUEUED, json_text.dumps(submitted))
+    yield events.EncodedEvent(events.START, wire.QUEUED, json_text.dumps(submitted))
     async for event in event_stream.follow(state, owner, submitted["task_id"], events.START):
         if event and event.type in wire.FINAL:
             state.paces.learn(owner, code, event.text)
@@ -152,8 +152,8 @@ async def _told(
 
 
 async def _admitted(
-    admitting: Coroutine[Any, Any, tuple[Granted, tasks.Submitted]],
-) -> tuple[Granted, tasks.Submitted]:
+    admitting: Coroutine[Any, Any, tuple[Admission, tasks.Submitted]],
+) -> tuple[Admission, tasks.Submitted]:
     """Not longer than ADMIT_S: then 503, and the client asks again with its key. What hangs is left
     to end by itself: closing a connection that PostgreSQL does not answer on takes as long again.
     """
@@ -172,8 +172,8 @@ async def _admitted(
 
 async def _admit(
     state: Any, owner: str, request: dict[str, Any], key: str | None, short: bool
-) -> tuple[Granted, tasks.Submitted]:
-    granted: Granted = await state.allowances.submission(state.db, owner)
+) -> tuple[Admission, tasks.Submitted]:
+    granted: Admission = await state.allowances.submission(state.db, owner)
     return granted, await _submit(state, owner, request, key, granted.count_to, short)
 
 
@@ -195,7 +195,7 @@ async def _submit(
         wanted = [(digest, await state.blobs.size(owner, digest)) for digest in missing.args[0]]
     for digest, size in wanted:
         if size is not None:
-            await blob_rows.found(state.db, state.blobs, owner, digest, size)
+            await blob_rows.confirm_upload(state.db, state.blobs, owner, digest, size)
     return await tasks.submit(
         state.db, owner, request, idempotency_key=key, max_queued=max_queued, short=short
     )
@@ -252,9 +252,9 @@ async def page(
 @router.get("/tasks/{task_id}", response_model=TaskView, summary="Look at a task")
 async def look(request: Request, owner: Owner, task: Mine) -> Response:
     place = (
-        await request.app.state.forecast.place(owner, task)
+        await request.app.state.forecast.estimate(owner, task)
         if task.state == wire.QUEUED
-        else Place()
+        else QueuePosition()
     )
     request.state.nothing_read = (
         not task.final
@@ -333,7 +333,7 @@ async def forget(request: Request, owner: Owner, task: Mine) -> Response:
     ):
         await or_none(say)
     if digests:
-        await blob_rows.release(state.db, state.blobs, owner, digests)
+        await blob_rows.delete_unreferenced(state.db, state.blobs, owner, digests)
     _log.info("forgotten", task=task.id, owner=owner)
     return Response(status_code=204)
 
@@ -342,7 +342,7 @@ def _aware(at: datetime | None) -> datetime | None:
     return at.replace(tzinfo=UTC) if at and at.tzinfo is None else at
 
 
-def _cursor(task: tasks.Task) -> str:
+def _cursor(task: tasks.TaskRow) -> str:
     return base64.urlsafe_b64encode(f"{iso(task.created_at)} {task.id}".encode()).decode()
 
 

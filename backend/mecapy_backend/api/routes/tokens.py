@@ -49,7 +49,9 @@ async def create(request: Request, owner: Owner) -> Response:
 
 @router.get("/tokens", response_model=list[ApiTokenView], summary="My tokens")
 async def listed(request: Request, owner: Owner) -> Response:
-    return json([_view(token) for token in await api_tokens.listed(request.app.state.db, owner)])
+    return json(
+        [_view(token) for token in await api_tokens.list_valid(request.app.state.db, owner)]
+    )
 
 
 @router.delete("/tokens/{token_id}", status_code=204, summary="Revoke a token")

@@ -53,7 +53,7 @@ async def listed(
     return json(
         [
             _plain(asdict(user))
-            for user in await users.listed(request.app.state.db, asker.sees, after, limit)
+            for user in await users.list_users(request.app.state.db, asker.sees, after, limit)
         ]
     )
 
@@ -95,7 +95,7 @@ async def change(request: Request, asker: Asker, user_id: UserId) -> Response:
     wanted = (await request_body.read(request, UserBody)).model_dump(exclude_unset=True)
     if wanted.get("disabled"):
         _not_oneself(asker.owner, user_id)
-    found = await users.change(request.app.state.db, user_id, wanted)
+    found = await users.update_user(request.app.state.db, user_id, wanted)
     if found is None:
         raise _no_such_user(user_id)
     request.app.state.callers.forget(user_id)
@@ -113,7 +113,7 @@ async def delete(request: Request, asker: Asker, user_id: UserId) -> Response:
     """
     state = request.app.state
     _not_oneself(asker.owner, user_id)
-    if await users.change(state.db, user_id, {"disabled": True}) is None:
+    if await users.update_user(state.db, user_id, {"disabled": True}) is None:
         raise _no_such_user(user_id)
     state.callers.forget(user_id)
     await _stop(state, user_id)
@@ -121,7 +121,7 @@ async def delete(request: Request, asker: Asker, user_id: UserId) -> Response:
     while emptied := await removal.empty(state.db, user_id):
         for task_id in emptied:
             await or_none(events.forget(state.queue, task_id))
-    await blob_rows.release_all(state.db, state.blobs, user_id)
+    await blob_rows.delete_all_unreferenced(state.db, state.blobs, user_id)
     await removal.finish(state.db, user_id)
     _log.info("user deleted", owner=user_id, by=asker.owner)
     return Response(status_code=204)
@@ -133,7 +133,7 @@ async def delete(request: Request, asker: Asker, user_id: UserId) -> Response:
 async def organisations(request: Request, asker: Asker) -> Response:
     """With how many users and tasks they have; tasks of deleted users count."""
     return json(
-        [asdict(one) for one in await users.organisations_seen(request.app.state.db, asker.sees)]
+        [asdict(one) for one in await users.list_organisations(request.app.state.db, asker.sees)]
     )
 
 
@@ -148,7 +148,7 @@ async def change_organisation(
 ) -> Response:
     """What is left out stays; a limit of null is what the settings say."""
     wanted = (await request_body.read(request, LimitsBody)).model_dump(exclude_unset=True)
-    if not await users.change_organisation(request.app.state.db, organisation_id, wanted):
+    if not await users.update_organisation(request.app.state.db, organisation_id, wanted):
         raise Problem(
             404,
             "no-such-organisation",

@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, array, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from mecapy_backend.store.blobs.blob_store import BlobStore, Within
+from mecapy_backend.store.blobs.blob_store import BlobStore
+from mecapy_backend.store.blobs.blob_types import RowLock
 from mecapy_backend.store.tables import blobs, tasks
 
 _b = blobs.c
@@ -26,7 +27,7 @@ _LOOK_S = 2.0  # behind a lock
 _UNFINISHED_S = 3600.0
 
 
-def storing(db: AsyncEngine, owner: str) -> Within:
+def row_lock(db: AsyncEngine, owner: str) -> RowLock:
     """For the store's `write`, `adopt` and `take`: the row of a blob, locked while its bytes take
     their place.
 
@@ -35,7 +36,7 @@ def storing(db: AsyncEngine, owner: str) -> Within:
     """
 
     @asynccontextmanager
-    async def within(digest: str, size: int) -> AsyncGenerator[None]:
+    async def locked(digest: str, size: int) -> AsyncGenerator[None]:
         row = insert(blobs).values(owner=owner, digest=digest, size=size)
         row = row.on_conflict_do_update(
             index_elements=["owner", "digest"], set_={"used_at": _clock, "size": row.excluded.size}
@@ -44,10 +45,12 @@ def storing(db: AsyncEngine, owner: str) -> Within:
             await transaction.execute(row)
             yield
 
-    return within
+    return locked
 
 
-async def found(db: AsyncEngine, store: BlobStore, owner: str, digest: str, size: int) -> bool:
+async def confirm_upload(
+    db: AsyncEngine, store: BlobStore, owner: str, digest: str, size: int
+) -> bool:
     """Whether a blob that a client put into the store past us is there, whole; then it counts as
     stored.
     """
@@ -56,7 +59,7 @@ async def found(db: AsyncEngine, store: BlobStore, owner: str, digest: str, size
     ):  # before anything is locked: a store that does not answer keeps no connection to PostgreSQL
         return False
     with suppress(FileNotFoundError):
-        async with storing(db, owner)(digest, size), asyncio.timeout(_LOOK_S):
+        async with row_lock(db, owner)(digest, size), asyncio.timeout(_LOOK_S):
             if (
                 await store.size(owner, digest) != size
             ):  # again, behind the lock: a delete is over, or has not begun
@@ -65,7 +68,7 @@ async def found(db: AsyncEngine, store: BlobStore, owner: str, digest: str, size
     return False
 
 
-async def stored(db: AsyncEngine, owner: str, digests: Sequence[str]) -> set[str]:
+async def touch_existing(db: AsyncEngine, owner: str, digests: Sequence[str]) -> set[str]:
     """Those that are there. Asking keeps them from a delete that is under way."""
     named = sa.update(blobs).where(
         _b.owner == owner, _b.digest == sa.any_(sa.literal(list(digests), ARRAY(sa.Text)))
@@ -76,7 +79,7 @@ async def stored(db: AsyncEngine, owner: str, digests: Sequence[str]) -> set[str
         )
 
 
-async def release(
+async def delete_unreferenced(
     db: AsyncEngine, store: BlobStore, owner: str, digests: Sequence[str]
 ) -> list[str]:
     """Delete those of an owner's blobs that no task names any more; which went."""
@@ -86,7 +89,9 @@ async def release(
     return [digest for _, digest in await _delete_unnamed(db, store, mine, len(digests))]
 
 
-async def release_all(db: AsyncEngine, store: BlobStore, owner: str, limit: int = 500) -> None:
+async def delete_all_unreferenced(
+    db: AsyncEngine, store: BlobStore, owner: str, limit: int = 500
+) -> None:
     """The same for everything an owner has."""
     while await _delete_unnamed(db, store, _b.owner == owner, limit):
         pass
@@ -124,7 +129,7 @@ async def _name_lost(db: AsyncEngine, store: BlobStore, grace_s: float) -> None:
             else set[tuple[str, str]]()
         )
     for owner, digest in listed.keys() - known:
-        await found(db, store, owner, digest, listed[owner, digest].size)
+        await confirm_upload(db, store, owner, digest, listed[owner, digest].size)
 
 
 async def discard(db: AsyncEngine, store: BlobStore, owner: str, digest: str) -> None:
@@ -141,7 +146,7 @@ async def _delete_unnamed(
 ) -> list[tuple[str, str]]:
     """A submit or upload that names one meanwhile moves its `used_at`, and the row no longer
     matches. The row is locked until the bytes are gone, and an upload of the same bytes waits for
-    that (`storing`).
+    that (`row_lock`).
     """
     named = sa.exists().where(
         tasks.c.owner == _b.owner, tasks.c.digests.contains(array([_b.digest]))

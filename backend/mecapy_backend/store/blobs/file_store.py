@@ -1,6 +1,6 @@
 """The object store as a directory: blobs are files that nobody changes once they have their name.
 
-Bytes that come over a connection are hashed as they grow (`Partial`). A file that is already on
+Bytes that come over a connection are hashed as they grow (`PartialFile`). A file that is already on
 this disk, left by a client of the same user or by a dead child, is hashed where it lies and
 renamed: nothing is copied, and no digest is believed unchecked.
 
@@ -21,21 +21,21 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from mecapy_backend.store.blobs.blob_store import (
+from mecapy_backend.store.blobs.blob_types import (
     CHUNK_BYTES,
-    Listed,
-    Parts,
-    Place,
-    Within,
-    alone,
-    blocks,
-    plain_name,
-    relative,
-    split,
+    MultipartUpload,
+    RowLock,
+    SharedFolders,
+    StoredBlob,
+    blob_key,
+    checked_file_name,
+    join_chunks,
+    no_lock,
+    parse_blob_key,
 )
 from mecapy_backend.store.blobs.disk_sync import to_disk
-from mecapy_backend.store.blobs.listing import Rounds
-from mecapy_backend.store.blobs.partial_file import Partial, examine, rename
+from mecapy_backend.store.blobs.listing import ListingRounds
+from mecapy_backend.store.blobs.partial_file import PartialFile, examine, rename
 from mecapy_jupyter.shared.data_dir import boot
 
 _WRITTEN_OUT_S = 600.0  # far more than the kernel takes to write a file out
@@ -48,7 +48,7 @@ class FileStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._rounds = Rounds(self._all)
+        self._rounds = ListingRounds(self._all)
         self._syncing: dict[Path, asyncio.Future[None]] = {}
 
     def recover(self) -> list[str]:
@@ -73,7 +73,7 @@ class FileStore:
         return [path.name for path in bad]
 
     def path(self, owner: str, digest: str) -> Path:
-        return self.root / relative(owner, digest)
+        return self.root / blob_key(owner, digest)
 
     async def has(self, owner: str, digest: str) -> bool:
         return await self.size(owner, digest) is not None
@@ -85,15 +85,15 @@ class FileStore:
             return None
 
     async def write(
-        self, owner: str, digest: str, chunks: AsyncIterator[bytes], within: Within = alone
+        self, owner: str, digest: str, chunks: AsyncIterator[bytes], row_lock: RowLock = no_lock
     ) -> int:
         target = self.path(owner, digest)
-        partial = await asyncio.to_thread(Partial, self.root)
+        partial = await asyncio.to_thread(PartialFile, self.root)
         try:
-            async for block in blocks(chunks):
+            async for block in join_chunks(chunks):
                 await asyncio.to_thread(partial.write, block)
             size = await asyncio.to_thread(partial.check, digest)
-            async with within(digest, size):
+            async with row_lock(digest, size):
                 await asyncio.to_thread(rename, partial.path, target)
             return size
         finally:
@@ -112,34 +112,34 @@ class FileStore:
             os.open, self.path(owner, digest), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
         )
 
-    async def adopt(self, owner: str, path: Path, within: Within = alone) -> tuple[str, int]:
+    async def adopt(self, owner: str, path: Path, row_lock: RowLock = no_lock) -> tuple[str, int]:
         digest, size, ours = await asyncio.to_thread(examine, path, own=True)
-        return await self._keep(owner, path, digest, size, ours, within)
+        return await self._keep(owner, path, digest, size, ours, row_lock)
 
     async def _keep(
-        self, owner: str, path: Path, digest: str, size: int, ours: bool, within: Within
+        self, owner: str, path: Path, digest: str, size: int, ours: bool, row_lock: RowLock
     ) -> tuple[str, int]:
         target = self.path(owner, digest)
         partial = await asyncio.to_thread(self._own, path, digest, ours)
         try:
-            async with within(digest, size):
+            async with row_lock(digest, size):
                 await asyncio.to_thread(
-                    rename, partial.path if isinstance(partial, Partial) else partial, target
+                    rename, partial.path if isinstance(partial, PartialFile) else partial, target
                 )
         finally:
-            if isinstance(partial, Partial):
+            if isinstance(partial, PartialFile):
                 await asyncio.to_thread(partial.discard)
         self._to_disk(target)
         return digest, size
 
-    def _own(self, path: Path, digest: str, ours: bool) -> Path | Partial:
+    def _own(self, path: Path, digest: str, ours: bool) -> Path | PartialFile:
         """The file itself, ready to be renamed; or a copy, where others could change it or it lies
         on another disk.
         """
         if ours and path.stat().st_dev == self._device():
             path.chmod(0o400)
             return path
-        partial = Partial(self.root)
+        partial = PartialFile(self.root)
         try:
             with path.open("rb") as source:
                 while block := source.read(CHUNK_BYTES):
@@ -168,10 +168,10 @@ class FileStore:
             self._syncing[path] = writing = asyncio.ensure_future(asyncio.to_thread(_sync, path))
             writing.add_done_callback(lambda _: self._syncing.pop(path, None))
 
-    async def place(self, owner: str) -> Place | None:
+    async def place(self, owner: str) -> SharedFolders | None:
         return await asyncio.to_thread(self._place, owner)
 
-    def _place(self, owner: str) -> Place:
+    def _place(self, owner: str) -> SharedFolders:
         blobs = self.path(owner, "0" * 64).parent.parent
         every = self.root / ".incoming"
         every.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -180,15 +180,15 @@ class FileStore:
         store = min(every.iterdir(), default=None) or every / uuid.uuid4().hex
         incoming = store / owner
         incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Place(incoming, blobs)
+        return SharedFolders(incoming, blobs)
 
     async def take(
-        self, owner: str, name: str, max_bytes: int, within: Within = alone
+        self, owner: str, name: str, max_bytes: int, row_lock: RowLock = no_lock
     ) -> tuple[str, int]:
-        path = (await asyncio.to_thread(self._place, owner)).incoming / plain_name(name)
+        path = (await asyncio.to_thread(self._place, owner)).incoming / checked_file_name(name)
         try:
             digest, size, ours = await asyncio.to_thread(examine, path, max_bytes)
-            return await self._keep(owner, path, digest, size, ours, within)
+            return await self._keep(owner, path, digest, size, ours, row_lock)
         finally:
             await asyncio.to_thread(path.unlink, True)
 
@@ -204,25 +204,25 @@ class FileStore:
                 if path.lstat().st_mtime < before:
                     path.unlink()
 
-    async def listed(self, limit: int) -> list[Listed]:
+    async def listed(self, limit: int) -> list[StoredBlob]:
         return await asyncio.to_thread(self._rounds.next, limit)
 
-    def _all(self) -> Iterator[Listed]:
+    def _all(self) -> Iterator[StoredBlob]:
         for path in self.root.glob("*/??/*"):
-            if named := split(path.relative_to(self.root).as_posix()):
+            if named := parse_blob_key(path.relative_to(self.root).as_posix()):
                 with suppress(FileNotFoundError):  # deleted meanwhile
                     status = path.stat()
-                    yield Listed(*named, status.st_size, status.st_mtime)
+                    yield StoredBlob(*named, status.st_size, status.st_mtime)
 
     async def upload_url(self, owner: str, digest: str, size: int) -> str | None:
         return None
 
-    async def begin_parts(self, owner: str, digest: str, size: int) -> Parts | None:
+    async def begin_parts(self, owner: str, digest: str, size: int) -> MultipartUpload | None:
         return None
 
     async def part_urls(
         self, owner: str, digest: str, size: int, upload: str, first: int
-    ) -> Parts | None:
+    ) -> MultipartUpload | None:
         return None
 
     async def end_parts(self, owner: str, digest: str, upload: str, etags: list[str]) -> bool:

@@ -8,20 +8,20 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 
-from mecapy_backend.store.blobs.blob_store import Listed
+from mecapy_backend.store.blobs.blob_types import StoredBlob
 
 
-class Rounds:
+class ListingRounds:
     """Any number of threads may ask; each blob goes to one of them."""
 
-    def __init__(self, everything: Callable[[], Iterator[Listed]]) -> None:
+    def __init__(self, everything: Callable[[], Iterator[StoredBlob]]) -> None:
         self._everything, self._walk, self._lock = (
             everything,
-            iter(list[Listed]()),
+            iter(list[StoredBlob]()),
             threading.Lock(),
         )
 
-    def next(self, limit: int) -> list[Listed]:
+    def next(self, limit: int) -> list[StoredBlob]:
         """The next so many; from the start again when all were seen. Blocks."""
         with self._lock:
             if found := list(itertools.islice(self._walk, limit)):

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from mecapy_backend.store.blobs.blob_store import TooLong, WrongDigest
+from mecapy_backend.store.blobs.blob_types import TooLong, WrongDigest
 from mecapy_backend.store.blobs.disk_sync import to_disk
 
 
-class Partial:
+class PartialFile:
     """A file on its way into a directory: hashed as it grows, kept under its name only if the
     digest is right.
     """

@@ -20,21 +20,21 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
-from mecapy_backend.store.blobs.blob_store import (
+from mecapy_backend.store.blobs.blob_types import (
     CHUNK_BYTES,
-    Listed,
-    Parts,
-    Place,
-    Within,
-    alone,
-    blocks,
-    relative,
-    split,
+    MultipartUpload,
+    RowLock,
+    SharedFolders,
+    StoredBlob,
+    blob_key,
+    join_chunks,
+    no_lock,
+    parse_blob_key,
 )
 from mecapy_backend.store.blobs.bucket import CONNECTIONS, PRESIGNED_S, Bucket
 from mecapy_backend.store.blobs.file_store import FileStore
-from mecapy_backend.store.blobs.listing import Rounds
-from mecapy_backend.store.blobs.partial_file import Partial, examine
+from mecapy_backend.store.blobs.listing import ListingRounds
+from mecapy_backend.store.blobs.partial_file import PartialFile, examine
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -56,7 +56,7 @@ class S3Store:
             cache_bytes,
         )
         self._fetching: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._rounds = Rounds(self._all)
+        self._rounds = ListingRounds(self._all)
         self._threads = ThreadPoolExecutor(CONNECTIONS, "s3")
 
     async def _ask(self, call: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T:
@@ -71,18 +71,18 @@ class S3Store:
         return await self.size(owner, digest) is not None
 
     async def size(self, owner: str, digest: str) -> int | None:
-        return await self._ask(self._bucket.size, relative(owner, digest))
+        return await self._ask(self._bucket.size, blob_key(owner, digest))
 
     async def write(
-        self, owner: str, digest: str, chunks: AsyncIterator[bytes], within: Within = alone
+        self, owner: str, digest: str, chunks: AsyncIterator[bytes], row_lock: RowLock = no_lock
     ) -> int:
-        key = relative(owner, digest)
-        partial = await asyncio.to_thread(Partial, self._cache.root)
+        key = blob_key(owner, digest)
+        partial = await asyncio.to_thread(PartialFile, self._cache.root)
         try:
-            async for block in blocks(chunks):
+            async for block in join_chunks(chunks):
                 await asyncio.to_thread(partial.write, block)
             size = await asyncio.to_thread(partial.check, digest)
-            await self._upload(partial.path, key, within(digest, size), size)
+            await self._upload(partial.path, key, row_lock(digest, size), size)
             return size
         finally:
             await asyncio.to_thread(partial.discard)
@@ -99,7 +99,7 @@ class S3Store:
                 await self._ask(self._bucket.upload, path, key)
 
     async def read(self, owner: str, digest: str) -> AsyncIterator[bytes]:
-        body = await self._ask(self._bucket.get, relative(owner, digest))
+        body = await self._ask(self._bucket.get, blob_key(owner, digest))
         try:
             while block := await self._ask(body.read, CHUNK_BYTES):
                 yield block
@@ -110,7 +110,7 @@ class S3Store:
         """From the cache, else fetched into it and checked. Those who ask for the same at the same
         time fetch it once.
         """
-        key = relative(owner, digest)
+        key = blob_key(owner, digest)
         fetching = self._fetching.setdefault(key, asyncio.Lock())
         async with fetching:
             try:
@@ -128,7 +128,7 @@ class S3Store:
         """Into the cache, in parts at the same time. Open before it has its name: from then on
         others may drop it.
         """
-        partial = Partial(self._cache.root)
+        partial = PartialFile(self._cache.root)
         try:
             self._bucket.download(key, partial.path)
             fd = os.open(partial.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -157,12 +157,12 @@ class S3Store:
             path.unlink(missing_ok=True)
             total -= size
 
-    async def adopt(self, owner: str, path: Path, within: Within = alone) -> tuple[str, int]:
+    async def adopt(self, owner: str, path: Path, row_lock: RowLock = no_lock) -> tuple[str, int]:
         """Upload it, and keep it in the cache: the next cell that wants this result may run here as
         well.
         """
         digest, size, ours = await asyncio.to_thread(examine, path, own=True)
-        await self._upload(path, relative(owner, digest), within(digest, size), size)
+        await self._upload(path, blob_key(owner, digest), row_lock(digest, size), size)
         if ours and size <= self._cache_bytes:
             await asyncio.to_thread(
                 self._cache.keep_if_same_disk, path, self._cache.path(owner, digest)
@@ -172,51 +172,51 @@ class S3Store:
         return digest, size
 
     async def delete(self, owner: str, digest: str) -> None:
-        await self._ask(self._bucket.delete, relative(owner, digest))
+        await self._ask(self._bucket.delete, blob_key(owner, digest))
         await self._cache.delete(owner, digest)
 
     async def tidy(self, older_s: float) -> None:
         await self._cache.tidy(older_s)
         await self._ask(self._bucket.abort_old, older_s)
 
-    async def listed(self, limit: int) -> list[Listed]:
+    async def listed(self, limit: int) -> list[StoredBlob]:
         return await self._ask(self._rounds.next, limit)
 
-    def _all(self) -> Iterator[Listed]:
+    def _all(self) -> Iterator[StoredBlob]:
         return (
-            Listed(*named, size, at)
+            StoredBlob(*named, size, at)
             for key, size, at in self._bucket.objects()
-            if (named := split(key))
+            if (named := parse_blob_key(key))
         )
 
     async def upload_url(self, owner: str, digest: str, size: int) -> str | None:
-        return await self._ask(self._bucket.upload_url, relative(owner, digest), size)
+        return await self._ask(self._bucket.upload_url, blob_key(owner, digest), size)
 
     async def download_url(self, owner: str, digest: str) -> str | None:
-        return await self._ask(self._bucket.download_url, relative(owner, digest))
+        return await self._ask(self._bucket.download_url, blob_key(owner, digest))
 
-    async def begin_parts(self, owner: str, digest: str, size: int) -> Parts | None:
-        upload = await self._ask(self._bucket.begin_parts, relative(owner, digest))
+    async def begin_parts(self, owner: str, digest: str, size: int) -> MultipartUpload | None:
+        upload = await self._ask(self._bucket.begin_parts, blob_key(owner, digest))
         return await self.part_urls(owner, digest, size, upload, 0)
 
     async def part_urls(
         self, owner: str, digest: str, size: int, upload: str, first: int
-    ) -> Parts | None:
+    ) -> MultipartUpload | None:
         part_bytes, urls = await self._ask(
-            self._bucket.part_urls, relative(owner, digest), size, upload, first
+            self._bucket.part_urls, blob_key(owner, digest), size, upload, first
         )
-        return Parts(upload, part_bytes, urls, PRESIGNED_S)
+        return MultipartUpload(upload, part_bytes, urls, PRESIGNED_S)
 
     async def end_parts(self, owner: str, digest: str, upload: str, etags: list[str]) -> bool:
-        return await self._ask(self._bucket.end_parts, relative(owner, digest), upload, etags)
+        return await self._ask(self._bucket.end_parts, blob_key(owner, digest), upload, etags)
 
     async def abort_parts(self, owner: str, digest: str, upload: str) -> None:
-        await self._ask(self._bucket.abort_parts, relative(owner, digest), upload)
+        await self._ask(self._bucket.abort_parts, blob_key(owner, digest), upload)
 
-    async def place(self, owner: str) -> Place | None:
+    async def place(self, owner: str) -> SharedFolders | None:
         return None
 
     async def take(
-        self, owner: str, name: str, max_bytes: int, within: Within = alone
+        self, owner: str, name: str, max_bytes: int, row_lock: RowLock = no_lock
     ) -> tuple[str, int]:
         raise FileNotFoundError(name)

@@ -1,9 +1,8 @@
-"""The live log of a task: one Redis stream each. Lost with Redis; then the row's kept log takes its
-place.
+"""The live log of a task: one Redis stream each. Lost with Redis; then the row's log takes over.
 
-A write whose answer was lost is written again, and a worker that lost its task may still write: so
-each entry carries its number (`At`), and who reads passes on only what is newer than what it had
-(`Fresh`). Written by the worker's `journal`, read by `routes.stream`.
+A write whose answer was lost is written again, and a worker that lost its task may still write. So
+each entry carries its number (`SequenceNumber`), and a reader passes on only what is newer than
+what it had (`NewEvents`).
 """
 
 from __future__ import annotations
@@ -23,62 +22,62 @@ START = "0-0"
 """The id before the first event."""
 
 MAX_EVENTS = 20_000
-KEPT_S = 3600
-LIVING_S = 26 * 3600
+ENDED_TTL_S = 3600
+LIVE_TTL_S = 26 * 3600
 """A stream nobody writes to any more goes by itself, also when the worker died before its last
 event. Longer than a task may run.
 """
-BITE_BYTES = 128 * 1024
+READ_BYTES = 128 * 1024
 _FIRST, _MOST = 8, 500  # what a short task says comes in one bite
 _ID = re.compile(r"([0-9]{1,20})(?:-([0-9]{1,20}))?")
 
 
-At = tuple[int, int]
+SequenceNumber = tuple[int, int]
 """An event's attempt, and its number in that attempt."""
 
 
 @dataclass(frozen=True, slots=True)
-class Raw:
+class EncodedEvent:
     """An event whose data is still JSON text, for passing on."""
 
     id: str
     type: str
     text: str
-    at: At | None = None
+    at: SequenceNumber | None = None
 
 
-class Fresh:
+class NewEvents:
     """Which events a reader has not had: each once, and none of an attempt before the newest it
     knows of.
     """
 
-    def __init__(self, attempt: int = 0, had: At | None = None) -> None:
+    def __init__(self, attempt: int = 0, had: SequenceNumber | None = None) -> None:
         self._last = max((attempt, -1), had or (0, -1))
 
     def known(self, attempt: int) -> None:
         """There is such an attempt."""
         self._last = max(self._last, (attempt, -1))
 
-    def __call__(self, event: Raw) -> bool:
+    def __call__(self, event: EncodedEvent) -> bool:
         if event.at is None:
             return True
         new, self._last = event.at > self._last, max(self._last, event.at)
         return new
 
 
-class Bites:
-    """How many events to read at a time: about `BITE_BYTES`, by what the last ones had. A reader
+class ReadSize:
+    """How many events to read at a time: about `READ_BYTES`, by what the last ones had. A reader
     who stops holds no more than that.
     """
 
     def __init__(self) -> None:
         self.count = _FIRST
 
-    def had(self, read: list[Raw]) -> list[Raw]:
+    def had(self, read: list[EncodedEvent]) -> list[EncodedEvent]:
         if read:
             mean_bytes = 1 + sum(len(event.text) for event in read) // len(read)
             self.count = max(
-                1, min(2 * self.count, _MOST, BITE_BYTES // mean_bytes)
+                1, min(2 * self.count, _MOST, READ_BYTES // mean_bytes)
             )  # small ones say little of the next
         return read
 
@@ -87,7 +86,7 @@ async def append(
     redis: Redis,
     task_id: str,
     events: Iterable[tuple[str, dict[str, Any]]],
-    first: At | None = None,
+    first: SequenceNumber | None = None,
     *,
     after: tuple[int, int] | None = None,
     last: bool = False,
@@ -104,7 +103,7 @@ async def append(
             )
             at = f"{after[0]}-{after[1] + 1 + number}" if after else "*"
             pipe.xadd(key, entry, at, maxlen=MAX_EVENTS, approximate=True)  # pyright: ignore[reportArgumentType]
-        pipe.expire(key, KEPT_S if last else LIVING_S)
+        pipe.expire(key, ENDED_TTL_S if last else LIVE_TTL_S)
         *entries, _ = await pipe.execute()
     return [entry.decode() for entry in entries]
 
@@ -115,17 +114,17 @@ async def read(
     """Events after an id; waits up to `block_ms` for the first. Empty: none came."""
     return [
         wire.Event(event.id, event.type, json_text.loads(event.text))
-        for event in await read_raw(redis, task_id, after_id, block_ms)
+        for event in await read_encoded(redis, task_id, after_id, block_ms)
     ]
 
 
-async def read_raw(
+async def read_encoded(
     redis: Redis,
     task_id: str,
     after_id: str = START,
     block_ms: int | None = None,
-    bites: Bites | None = None,
-) -> list[Raw]:
+    bites: ReadSize | None = None,
+) -> list[EncodedEvent]:
     """Like `read`, data unopened. `block_ms` must stay below `queue.SOCKET_TIMEOUT_S`."""
     answer: Any = await redis.xread(
         {keys.events(task_id): after_id}, count=bites.count if bites else _MOST, block=block_ms
@@ -134,13 +133,13 @@ async def read_raw(
     return bites.had(found) if bites else found
 
 
-async def had(redis: Redis, task_id: str, event_id: str) -> At | None:
+async def sequence_of(redis: Redis, task_id: str, event_id: str) -> SequenceNumber | None:
     """Where the event a reader comes back with stands; None: not known (any more)."""
     found: Any = await redis.xrange(keys.events(task_id), event_id, event_id)  # pyright: ignore[reportUnknownMemberType]
     return _raw(*found[0]).at if found else None
 
 
-async def whole(redis: Redis, task_id: str) -> bool:
+async def is_complete(redis: Redis, task_id: str) -> bool:
     """Whether the stream is still there from its beginning to its final event."""
     async with redis.pipeline(transaction=False) as pipe:
         pipe.xrange(keys.events(task_id), count=1)  # pyright: ignore[reportUnknownMemberType]
@@ -153,9 +152,9 @@ async def whole(redis: Redis, task_id: str) -> bool:
     )
 
 
-def _raw(entry: bytes, field: Mapping[bytes, bytes]) -> Raw:
+def _raw(entry: bytes, field: Mapping[bytes, bytes]) -> EncodedEvent:
     attempt, _, number = field.get(b"at", b"").partition(b".")
-    return Raw(
+    return EncodedEvent(
         entry.decode(),
         field[b"type"].decode(),
         field[b"data"].decode(),
@@ -167,7 +166,7 @@ async def forget(redis: Redis, *task_ids: str) -> None:
     await redis.unlink(*map(keys.events, task_ids))
 
 
-def order(event_id: str) -> tuple[int, int]:
+def parse_id(event_id: str) -> tuple[int, int]:
     """Sorts ids; ValueError for what is none."""
     parts = _ID.fullmatch(event_id)
     ms, seq = (int(part) for part in parts.groups("0")) if parts else (2**64, 0)

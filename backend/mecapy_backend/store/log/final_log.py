@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from mecapy_backend.store import json_text
 from mecapy_backend.store.blobs.blob_store import BlobStore
 from mecapy_backend.store.log import events
-from mecapy_backend.store.log.events import Raw
+from mecapy_backend.store.log.events import EncodedEvent
 from mecapy_backend.store.tasks import lookup
 from mecapy_jupyter import wire
 
@@ -35,36 +35,36 @@ def charge(kind: str, size_bytes: int) -> int:
     return size_bytes if kind in _TEXT else size_bytes // 16 if kind == wire.DISPLAY else 0
 
 
-def note(text: str, after: str) -> Raw:
+def note(text: str, after: str) -> EncodedEvent:
     """A word of ours in place of what is left out; its id resumes where `after` does."""
-    return Raw(after, wire.STDERR, json_text.dumps({"text": text}))
+    return EncodedEvent(after, wire.STDERR, json_text.dumps({"text": text}))
 
 
 async def of(
-    db: AsyncEngine, blobs: BlobStore, owner: str, task: lookup.Task, after: tuple[int, int]
-) -> AsyncIterator[Raw]:
+    db: AsyncEngine, blobs: BlobStore, owner: str, task: lookup.TaskRow, after: tuple[int, int]
+) -> AsyncIterator[EncodedEvent]:
     """All events kept, after an id, without the final one."""
     try:
         async for event in (
             _of_blob(blobs, owner, task.log_blob) if task.log_blob else _of_row(db, owner, task.id)
         ):
-            if events.order(event.id) > after:
+            if events.parse_id(event.id) > after:
                 yield event
     except FileNotFoundError:
         yield note(GONE, "{}-{}".format(*after))
 
 
-async def _of_row(db: AsyncEngine, owner: str, task_id: str) -> AsyncIterator[Raw]:
-    for event in await lookup.kept_log(db, owner, task_id):
-        yield Raw(event.id, event.type, json_text.dumps(event.data))
+async def _of_row(db: AsyncEngine, owner: str, task_id: str) -> AsyncIterator[EncodedEvent]:
+    for event in await lookup.stored_log(db, owner, task_id):
+        yield EncodedEvent(event.id, event.type, json_text.dumps(event.data))
 
 
-async def _of_blob(blobs: BlobStore, owner: str, digest: str) -> AsyncIterator[Raw]:
+async def _of_blob(blobs: BlobStore, owner: str, digest: str) -> AsyncIterator[EncodedEvent]:
     begun: list[bytes] = []
     async for block in blobs.read(owner, digest):
         *lines, rest = block.split(b"\n")
         for line in lines:
             event = json_text.loads(b"".join((*begun, line)))
             begun = []
-            yield Raw(event["id"], event["type"], json_text.dumps(event["data"]))
+            yield EncodedEvent(event["id"], event["type"], json_text.dumps(event["data"]))
         begun.append(rest)

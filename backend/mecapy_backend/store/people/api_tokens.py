@@ -32,7 +32,7 @@ _valid = sa.and_(_t.revoked_at.is_(None), sa.or_(_t.expires_at.is_(None), _t.exp
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class TokenOwner:
     user: User
     scopes: frozenset[str]
     expires_s: float  # since 1970
@@ -84,7 +84,7 @@ async def create(
     return (ApiToken(*made), token) if made else None
 
 
-async def listed(db: AsyncEngine, owner: str) -> list[ApiToken]:
+async def list_valid(db: AsyncEngine, owner: str) -> list[ApiToken]:
     """Those that are still accepted, the newest first."""
     query = sa.select(*_COLUMNS).where(_t.owner == owner, _valid).order_by(_t.created_at.desc())
     async with db.connect() as connection:
@@ -102,7 +102,7 @@ async def revoke(db: AsyncEngine, owner: str, token_id: str) -> bool:
         return (await connection.execute(change.returning(_t.id))).first() is not None
 
 
-async def find(db: AsyncEngine, digest: bytes) -> Found | None:
+async def find(db: AsyncEngine, digest: bytes) -> TokenOwner | None:
     """Whose it is and what it may, if it is accepted. Notes its use, once a minute."""
     expires_s = sa.func.coalesce(sa.extract("epoch", _t.expires_at), _NEVER_S)
     query = sa.select(_u.id, _u.organisation, _u.role, _u.disabled, _t.scopes, expires_s)
@@ -117,4 +117,4 @@ async def find(db: AsyncEngine, digest: bytes) -> Found | None:
         if row is None:
             return None
         await connection.execute(used.values(used_at=_now))
-    return Found(User(*row[:4]), frozenset(row[4]), float(row[5]))
+    return TokenOwner(User(*row[:4]), frozenset(row[4]), float(row[5]))

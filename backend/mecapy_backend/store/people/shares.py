@@ -20,7 +20,7 @@ from mecapy_backend.shared.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class QuotaUse:
     """How much of something is used, and how much may be; None: as much as one likes."""
 
     used: float
@@ -32,22 +32,22 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class QuotaStatus:
     """An owner's share, and what is used of each quota: by `own`, and by the whole `organisation`
     (empty without one).
     """
 
     share: Share
-    own: Mapping[str, Use]
-    organisation: Mapping[str, Use]
+    own: Mapping[str, QuotaUse]
+    organisation: Mapping[str, QuotaUse]
 
 
 QUOTAS = ("queued", "running", "cpu_hours", "bytes")
 
 
-async def standing(
+async def quota_status(
     db: AsyncEngine, owner: str, settings: Settings, *, with_bytes: bool = False
-) -> Standing:
+) -> QuotaStatus:
     """Where an owner stands now. Counting stops at the limit, so that a long queue costs no more
     than a full one; blobs have no index of their sizes, so their sum is made only where it is
     wanted.
@@ -62,17 +62,18 @@ async def standing(
         _or(row.quota_bytes, settings.quota_bytes),
     )
     own = {
-        name: Use(used, limit) for name, used, limit in zip(QUOTAS, row.own, limits, strict=True)
+        name: QuotaUse(used, limit)
+        for name, used, limit in zip(QUOTAS, row.own, limits, strict=True)
     }
     of_all = (row.o_max_queued, row.o_max_running, row.o_cpu_hours, row.o_quota_bytes)
     organisation = {
-        name: Use(used, limit)
+        name: QuotaUse(used, limit)
         for name, used, limit in zip(QUOTAS, row.whole or (), of_all, strict=False)
     }
-    return Standing(_share(row, settings), own, organisation)
+    return QuotaStatus(_share(row, settings), own, organisation)
 
 
-async def shares(db: AsyncEngine, owners: Sequence[str], settings: Settings) -> dict[str, Share]:
+async def shares_of(db: AsyncEngine, owners: Sequence[str], settings: Settings) -> dict[str, Share]:
     """The shares of many owners."""
     async with db.connect() as connection:
         return {

@@ -28,7 +28,7 @@ _u, _o = users.c, organisations.c
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class Identity:
     """Who a token speaks of, as its issuer says."""
 
     issuer: str
@@ -51,7 +51,7 @@ class User:
 _COLUMNS = (_u.id, _u.organisation, _u.role, _u.disabled)
 
 
-async def enter(db: AsyncEngine, person: Person) -> User:
+async def upsert_identity(db: AsyncEngine, person: Identity) -> User:
     """Somebody came with a new token: their row, made if they were never here, and brought to what
     their issuer says now.
     """
@@ -84,7 +84,7 @@ async def get(db: AsyncEngine, user_id: str) -> User | None:
     return User(*row) if row else None
 
 
-async def described(db: AsyncEngine, user_id: str) -> dict[str, str]:
+async def name_and_email(db: AsyncEngine, user_id: str) -> dict[str, str]:
     """What the issuer called them: `name` and `email`, empty where it did not say."""
     async with db.connect() as connection:
         row = (
@@ -94,7 +94,7 @@ async def described(db: AsyncEngine, user_id: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class UserRecord:
     """A user as those who look after users see them. Limits that are None are what the settings
     say.
     """
@@ -129,11 +129,13 @@ class Organisation:
     tasks: dict[str, int]
 
 
-_LISTED = [_u[one.name] for one in fields(Listed)]
+_LISTED = [_u[one.name] for one in fields(UserRecord)]
 _ORGANISATION = [_o[one.name] for one in fields(Organisation) if one.name not in ("users", "tasks")]
 
 
-async def listed(db: AsyncEngine, organisation: str | None, after: str, limit: int) -> list[Listed]:
+async def list_users(
+    db: AsyncEngine, organisation: str | None, after: str, limit: int
+) -> list[UserRecord]:
     """By id, those after `after`. `organisation` None: of all and none."""
     query = (
         sa.select(*_LISTED).where(_u.issuer != DELETED, _u.id > after).order_by(_u.id).limit(limit)
@@ -141,20 +143,22 @@ async def listed(db: AsyncEngine, organisation: str | None, after: str, limit: i
     if organisation is not None:
         query = query.where(_u.organisation == organisation)
     async with db.connect() as connection:
-        return [Listed(*row) for row in await connection.execute(query)]
+        return [UserRecord(*row) for row in await connection.execute(query)]
 
 
-async def change(db: AsyncEngine, user_id: str, values: Mapping[str, Any]) -> Listed | None:
+async def update_user(
+    db: AsyncEngine, user_id: str, values: Mapping[str, Any]
+) -> UserRecord | None:
     """Disable, enable, limit. None: no such user."""
     chosen = (
         sa.update(users).where(_u.id == user_id, _u.issuer != DELETED).values(id=_u.id, **values)
     )
     async with db.connect() as connection:
         row = (await connection.execute(chosen.returning(*_LISTED))).first()
-    return Listed(*row) if row else None
+    return UserRecord(*row) if row else None
 
 
-async def organisations_seen(db: AsyncEngine, organisation: str | None) -> list[Organisation]:
+async def list_organisations(db: AsyncEngine, organisation: str | None) -> list[Organisation]:
     """All, or that one."""
     heads = sa.func.count().filter(_u.issuer != DELETED)
     people = sa.select(_u.organisation, heads.label("count")).group_by(_u.organisation).subquery()
@@ -186,7 +190,7 @@ async def organisations_seen(db: AsyncEngine, organisation: str | None) -> list[
     return [Organisation(*row, tasks=had.get(row.id, {})) for row in rows]  # pyright: ignore[reportCallIssue]
 
 
-async def change_organisation(
+async def update_organisation(
     db: AsyncEngine, organisation_id: str, values: Mapping[str, Any]
 ) -> bool:
     """False: no such organisation."""

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.store.database import first
 from mecapy_backend.store.tables import tasks
-from mecapy_backend.store.tasks.lookup import Waiting
+from mecapy_backend.store.tasks.lookup import QueuedTask
 from mecapy_jupyter import wire
 
 _t = tasks.c
@@ -35,7 +35,7 @@ without_waiting = sa.func.set_config("synchronous_commit", "off", True) == "off"
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Lease:
     task_id: str
     attempt: int
     cancel_requested: bool
@@ -43,7 +43,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    requeued: list[Waiting]
+    requeued: list[QueuedTask]
     lost: list[tuple[str, int]]  # (task id, attempt): failed with `worker_lost`, too often
     once: list[tuple[str, int]]  # likewise, the first time: it had used the network
     cancelled: list[
@@ -51,7 +51,7 @@ class Expired:
     ]  # (task id, attempt): its worker vanished while it was to be cancelled
 
 
-async def renew(db: AsyncEngine, worker_id: str, lease_s: float) -> list[Held]:
+async def renew(db: AsyncEngine, worker_id: str, lease_s: float) -> list[Lease]:
     """Extend all leases of a worker; what it still holds. What it runs and is not named here is no
     longer its own.
     """
@@ -62,10 +62,10 @@ async def renew(db: AsyncEngine, worker_id: str, lease_s: float) -> list[Held]:
     )
     async with db.connect() as connection:
         rows = await connection.execute(change.returning(_t.id, _t.attempt, _t.cancel_requested))
-        return [Held(*row) for row in rows]
+        return [Lease(*row) for row in rows]
 
 
-async def went_out(db: AsyncEngine, task_id: str, attempt: int) -> bool:
+async def mark_network_used(db: AsyncEngine, task_id: str, attempt: int) -> bool:
     """The attempt is about to use the network. False: it no longer counts."""
     change = sa.update(tasks).where(
         _t.id == task_id, _t.state == wire.RUNNING, _t.attempt == attempt
@@ -98,7 +98,7 @@ async def requeue(
     return row.state if row else ""
 
 
-async def expired(db: AsyncEngine, max_losses: int = 3, limit: int = 500) -> Expired:
+async def reclaim_expired(db: AsyncEngine, max_losses: int = 3, limit: int = 500) -> Expired:
     """Take back what vanished workers held: queued again, failed after `max_losses` or if it must
     not run twice, or cancelled if that was asked for.
     """
@@ -144,7 +144,7 @@ async def expired(db: AsyncEngine, max_losses: int = 3, limit: int = 500) -> Exp
         rows = (await connection.execute(changed)).all()
     return Expired(
         [
-            Waiting(row.id, row.owner, row.short, row.priority, row.created_at)
+            QueuedTask(row.id, row.owner, row.short, row.priority, row.created_at)
             for row in rows
             if row.state == wire.QUEUED
         ],

@@ -19,7 +19,7 @@ _t = tasks.c
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class TaskRow:
     """A task without its request and log. `outcome` is `wire.Outcome.as_json()` once it is final
     (None in a page).
     """
@@ -53,11 +53,11 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
-async def get(db: AsyncEngine, owner: str, task_id: str) -> Task | None:
+async def get(db: AsyncEngine, owner: str, task_id: str) -> TaskRow | None:
     row = await first(
         db, sa.select(*_COLUMNS, _t.outcome).where(_t.id == task_id, _t.owner == owner)
     )
-    return Task(*row) if row else None
+    return TaskRow(*row) if row else None
 
 
 async def request(db: AsyncEngine, owner: str, task_id: str) -> dict[str, Any] | None:
@@ -76,7 +76,7 @@ async def page(
     name: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
-) -> list[Task]:
+) -> list[TaskRow]:
     """The newest first. `after`: (created_at, id) of the last task of the page before; `name` may
     hold `*`.
     """
@@ -102,16 +102,16 @@ async def page(
     if until:
         query = query.where(_t.created_at < until)
     async with db.connect() as connection:
-        return [Task(*row) for row in await connection.execute(query)]
+        return [TaskRow(*row) for row in await connection.execute(query)]
 
 
 def _like(glob: str) -> str:
     return glob.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_").replace("*", "%")
 
 
-async def kept_log(db: AsyncEngine, owner: str, task_id: str) -> list[wire.Event]:
+async def stored_log(db: AsyncEngine, owner: str, task_id: str) -> list[wire.Event]:
     """The events a final task keeps in its row (without the final one). A longer log lies in the
-    blob `Task.log_blob`.
+    blob `TaskRow.log_blob`.
     """
     async with db.connect() as connection:
         log = (
@@ -121,7 +121,7 @@ async def kept_log(db: AsyncEngine, owner: str, task_id: str) -> list[wire.Event
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class QueuedTask:
     id: str
     owner: str
     short: bool
@@ -132,7 +132,7 @@ class Waiting:
 _WAITING = [_t[name] for name in ("id", "owner", "short", "priority", "created_at")]
 
 
-async def waiting(db: AsyncEngine) -> list[Waiting]:
+async def queued_tasks(db: AsyncEngine) -> list[QueuedTask]:
     """All queued tasks; those of one owner and lane together, in the order they start in."""
     query = (
         sa.select(*_WAITING)
@@ -140,17 +140,17 @@ async def waiting(db: AsyncEngine) -> list[Waiting]:
         .order_by(_t.owner, _t.short, _t.priority.desc(), _t.created_at)
     )
     async with db.connect() as connection:
-        return [Waiting(*row) for row in await connection.execute(query)]
+        return [QueuedTask(*row) for row in await connection.execute(query)]
 
 
-async def heads(db: AsyncEngine, each: int = 20) -> list[Waiting]:
+async def queue_heads(db: AsyncEngine, each: int = 20) -> list[QueuedTask]:
     """Of every owner and lane the first few queued tasks: whatever Redis lost of a queue, some of
     it is here.
 
     Jumps through the index from one owner to the next; how many wait behind a head costs nothing.
     """
     async with db.connect() as connection:
-        return [Waiting(*row) for row in await connection.execute(_HEADS, {"each": each})]
+        return [QueuedTask(*row) for row in await connection.execute(_HEADS, {"each": each})]
 
 
 _HEADS = sa.text(
@@ -183,7 +183,7 @@ async def running_for_s(db: AsyncEngine, limit: int = 1000) -> list[float]:
         return [max(float(seconds), 0.0) for (seconds,) in rows]
 
 
-async def pace(db: AsyncEngine, owner: str) -> float | None:
+async def mean_run_s(db: AsyncEngine, owner: str) -> float | None:
     """Mean seconds of running of the owner's last tasks: what an estimate of a waiting time rests
     on.
     """

@@ -16,7 +16,7 @@ _t, _u = tasks.c, users.c
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class TaskSummary:
     task_id: str
     name: str
     status: str
@@ -51,7 +51,7 @@ async def page(
     state: str | None,
     before: datetime | None,
     limit: int,
-) -> list[Seen]:
+) -> list[TaskSummary]:
     """The newest first. `organisation` None: of all and none."""
     query = (
         sa.select(*_COLUMNS)
@@ -68,4 +68,4 @@ async def page(
     if before:
         query = query.where(_t.created_at < before)
     async with db.connect() as connection:
-        return [Seen(*row) for row in await connection.execute(query)]
+        return [TaskSummary(*row) for row in await connection.execute(query)]

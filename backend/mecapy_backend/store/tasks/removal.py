@@ -20,12 +20,12 @@ _BATCH = 1000  # rows a statement; a statement may take two seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped:
+class StoppedTasks:
     ended: list[str]  # these were queued
     running: list[str]  # these run: their workers are to be told
 
 
-async def stop(db: AsyncEngine, owner: str) -> Stopped:
+async def stop(db: AsyncEngine, owner: str) -> StoppedTasks:
     """Queued tasks are cancelled at once, running ones marked; see `tasks.cancel`."""
     queued = _t.state == wire.QUEUED
     cancelled = sa.literal(wire.Outcome(wire.CANCELLED).as_json(), _t.outcome.type)
@@ -38,7 +38,7 @@ async def stop(db: AsyncEngine, owner: str) -> Stopped:
     )
     async with db.connect() as connection:
         rows = (await connection.execute(change.returning(_t.id, _t.state))).all()
-    return Stopped(
+    return StoppedTasks(
         [row.id for row in rows if row.state == wire.CANCELLED],
         [row.id for row in rows if row.state == wire.RUNNING],
     )

@@ -29,7 +29,7 @@ _now = sa.func.now()
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class StartedAttempt:
     task_id: str
     owner: str
     attempt: int
@@ -42,14 +42,16 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
-class CancelAnswer:
+class Cancellation:
     state: (
         str  # now: `cancelled` at once for a queued task, `running` while its worker is being told
     )
     ended: bool  # this call ended it
 
 
-async def start(db: AsyncEngine, task_id: str, worker_id: str, lease_s: float) -> Started | None:
+async def start(
+    db: AsyncEngine, task_id: str, worker_id: str, lease_s: float
+) -> StartedAttempt | None:
     """queued → running, with the next attempt's number. None: cancelled, forgotten, or taken by
     another worker.
 
@@ -59,7 +61,7 @@ async def start(db: AsyncEngine, task_id: str, worker_id: str, lease_s: float) -
     row = await first(db, _START, {"task": task_id, "by": worker_id, "lease_s": lease_s})
     if row is None:
         return None
-    return Started(
+    return StartedAttempt(
         task_id,
         row.owner,
         row.attempt,
@@ -102,7 +104,7 @@ async def finish(
     return await first(db, _FINISH[bool(digests)], values) is not None
 
 
-async def cancel(db: AsyncEngine, owner: str, task_id: str) -> CancelAnswer | None:
+async def cancel(db: AsyncEngine, owner: str, task_id: str) -> Cancellation | None:
     """queued → cancelled at once; a running task is marked, its worker ends it. None: no such task.
     Final tasks stay as they are.
     """
@@ -118,9 +120,9 @@ async def cancel(db: AsyncEngine, owner: str, task_id: str) -> CancelAnswer | No
         outcome=sa.case((queued, outcome), else_=_t.outcome),
     )
     if row := await first(db, change.returning(_t.state)):
-        return CancelAnswer(row.state, row.state == wire.CANCELLED)
+        return Cancellation(row.state, row.state == wire.CANCELLED)
     row = await first(db, sa.select(_t.state).where(_t.id == task_id, _t.owner == owner))
-    return CancelAnswer(row.state, False) if row else None
+    return Cancellation(row.state, False) if row else None
 
 
 def _reasons(earlier: Sequence[dict[str, Any]]) -> tuple[str, ...]:

@@ -1,0 +1,112 @@
+"""What every object store has in common: the errors, shapes and names of blobs. Knows no store, no
+task and no table.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+CHUNK_BYTES = 1 << 20
+_NAME = re.compile(r"[0-9a-f]{32}")
+_OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,127}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class BadName(ValueError):
+    """An owner or digest that is none; it never touches a path."""
+
+
+class WrongDigest(ValueError):
+    """The bytes are not those the digest names; nothing was kept."""
+
+
+class TooLong(ValueError):
+    """More bytes than one blob may have; nothing was kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedFolders:
+    """Where clients of the same machine and user leave bytes for us, and where they find ours
+    (`blobs`/first two digits/digest).
+    """
+
+    incoming: Path
+    blobs: Path
+
+
+@dataclass(frozen=True, slots=True)
+class MultipartUpload:
+    """A multipart upload that has begun: PUT each `part_bytes` of the blob to the next of the
+    presigned `urls`, within `valid_s`.
+    """
+
+    upload: str
+    part_bytes: int
+    urls: list[str]
+    valid_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlob:
+    """A blob as a listing of the store shows it; `modified_at` in seconds since 1970."""
+
+    owner: str
+    digest: str
+    size: int
+    modified_at: float
+
+
+RowLock = Callable[[str, int], AbstractAsyncContextManager[None]]
+"""Entered with digest and size around the moment in which checked bytes become a blob; see
+`blob_rows.row_lock`.
+"""
+
+
+@asynccontextmanager
+async def no_lock(digest: str, size: int) -> AsyncGenerator[None]:
+    """Nobody else is told."""
+    yield
+
+
+def blob_key(owner: str, digest: str) -> str:
+    """Where a blob stands below the root of any store. BadName for what is no owner or digest."""
+    if not _OWNER.fullmatch(owner) or not _DIGEST.fullmatch(digest):
+        raise BadName("a blob's digest is 64 hexadecimal digits (BLAKE3), in lower case")
+    return f"{owner}/{digest[:2]}/{digest}"
+
+
+def parse_blob_key(below: str) -> tuple[str, str] | None:
+    """Owner and digest of what `blob_key` made; None for any other name."""
+    owner, _, rest = below.partition("/")
+    digest = rest[3:]
+    return (
+        (owner, digest)
+        if _OWNER.fullmatch(owner)
+        and _DIGEST.fullmatch(digest)
+        and rest == f"{digest[:2]}/{digest}"
+        else None
+    )
+
+
+def checked_file_name(name: str) -> str:
+    """The name of a file left in `SharedFolders.incoming`. BadName for what leads elsewhere."""
+    if not _NAME.fullmatch(name):
+        raise BadName("a file's name is 32 hexadecimal digits, in lower case")
+    return name
+
+
+async def join_chunks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in pieces worth a trip to a thread."""
+    gathered, size = list[bytes](), 0
+    async for chunk in chunks:
+        gathered.append(chunk)
+        size += len(chunk)
+        if size >= CHUNK_BYTES:
+            yield b"".join(gathered)
+            gathered, size = [], 0
+    if gathered:
+        yield b"".join(gathered)
