@@ -140,6 +140,7 @@ def _parser() -> _Parser:
         metavar="out/*.vtk",
         help="files the cell writes that come home into this folder",
     )
+    add("--verify", action="store_true", help="run it here too, and say where the two differ")
     add("--dry-run", action="store_true", help="send nothing; say what would travel")
     add("--quiet", action="store_true", help="no live block; only a progress bar of the cell's own")
     add(
@@ -217,6 +218,10 @@ class Magics:
             from mecapy_jupyter.cells import background
 
             background.start(self.client(), prepared)
+        elif given.verify:
+            from mecapy_jupyter.cells import verify
+
+            verify.run(self.client(), prepared)
         else:
             cell.run(self.client(), prepared)
 

@@ -51,6 +51,14 @@ class Compiler(Protocol):
     def cache(self, transformed_code: str, number: int = 0, raw_code: str | None = None) -> str: ...
 
 
+class Executed(Protocol):
+    """How a cell ended that IPython ran: `run_cell`."""
+
+    result: Any
+    error_before_exec: BaseException | None
+    error_in_exec: BaseException | None
+
+
 class Shell(Protocol):
     """The notebook's InteractiveShell. `user_ns`: its variables."""
 
@@ -68,6 +76,8 @@ class Shell(Protocol):
 
     @property
     def display_pub(self) -> Publisher: ...
+
+    def run_cell(self, raw_cell: str, store_history: bool = False) -> Executed: ...
 
     def transform_cell(self, raw_cell: str) -> str: ...
 

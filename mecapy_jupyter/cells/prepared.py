@@ -87,7 +87,7 @@ class Prepared:
     """
 
     def __init__(self, shell: Shell, options: Options, header: str, body: str) -> None:
-        self.shell, self.options = shell, options
+        self.shell, self.options, self.body = shell, options, body
         self.source = CellSource(shell, header, body, shell.displayhook.prompt_count)
         self.key = Key.of(body)
         python = self.python = shell.transform_cell(body)
