@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from mecapy_jupyter.client.http import Gateway
-from mecapy_jupyter.shared import errors
+from mecapy_jupyter.shared import errors, version
 from mecapy_jupyter.travel.environment import user_modules
 from mecapy_jupyter.travel.pickling import payload
 
@@ -28,7 +28,9 @@ _LOOSE = frozenset({"sys", "importlib", "__import__", "site", "zipimport"})
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """What all living workers have: `packages` is module → (distribution, version, …)."""
+    """`python`: the versions there are; `packages`: what all workers with ours have, as module →
+    (distribution, version, …).
+    """
 
     python: tuple[str, ...] = ()
     packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
@@ -43,7 +45,7 @@ def workers(gateway: Gateway) -> Workers:
     asked_s, known = _known.get(gateway.url, (0.0, Workers()))
     if not asked_s or time.monotonic() - asked_s > _FRESH_S:
         try:
-            answer = gateway.get("/workers/packages")
+            answer = gateway.get(f"/workers/packages?python={version.minor()}")
             known = Workers(
                 tuple(answer["python"]),
                 {name: tuple(about) for name, about in answer["packages"].items()},
@@ -57,12 +59,12 @@ def workers(gateway: Gateway) -> Workers:
 
 def check_python(there: Workers) -> None:
     """Raises PythonMismatch: what is pickled here could not be opened there."""
-    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    here = version.minor()
     if there.python and here not in there.python:
         theirs = " and ".join(there.python)
         raise errors.PythonMismatch(
             f"This notebook runs Python {here} and the workers Python {theirs}; use a kernel with "
-            f"Python {theirs}."
+            f"Python {' or '.join(there.python)}."
         )
 
 

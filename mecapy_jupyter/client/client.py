@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import sys
 import uuid
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from mecapy_jupyter.client.http import BlobsMissing, Gateway
 from mecapy_jupyter.client.map_history import Maps
 from mecapy_jupyter.client.mapping import name_of
 from mecapy_jupyter.client.task import RESULT, Task
-from mecapy_jupyter.shared import errors
+from mecapy_jupyter.shared import errors, version
 from mecapy_jupyter.travel.pickling import payload
 
 # bound, not shown: a worker need not render it
@@ -162,11 +161,8 @@ class Client(concurrent.futures.Executor):
                 f"the cell reads"
             )
         sent, sent_bytes, believed = self._upload(packed)
-        python = f"{sys.version_info.major}.{sys.version_info.minor}"
-        body, key = (
-            dataclasses.replace(request, payload=sent, python=python).as_json(),
-            uuid.uuid4().hex,
-        )
+        request = dataclasses.replace(request, payload=sent, python=version.minor())
+        body, key = request.as_json(), uuid.uuid4().hex
         try:
             task = self._submit(body, key, request.name, packed, namespace, on_task)
         except BlobsMissing:

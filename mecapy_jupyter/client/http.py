@@ -279,7 +279,10 @@ _BY_STATUS: dict[int, type[errors.MecapyError]] = {
     403: errors.NotAuthorized,
     404: errors.NotFound,
 }
-_BY_TYPE: dict[str, type[errors.MecapyError]] = {"blobs-missing": BlobsMissing}
+_BY_TYPE: dict[str, type[errors.MecapyError]] = {
+    "blobs-missing": BlobsMissing,
+    "python-mismatch": errors.PythonMismatch,
+}
 
 
 def _problem(answer: urllib3.BaseHTTPResponse, url: str) -> errors.MecapyError:

@@ -18,7 +18,7 @@ import urllib3
 from mecapy_jupyter.client import config
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.shared import errors
-from mecapy_jupyter.shared.version import __version__
+from mecapy_jupyter.shared.version import __version__, minor
 from mecapy_jupyter.stack import embedded
 
 _CLOCK_S = 30.0
@@ -171,7 +171,7 @@ def _worker(worker: dict[str, Any], gateway: Mapping[str, Any]) -> Iterator[Chec
     name = f"worker {worker.get('id', '?')}"
     theirs, ours = (
         str(worker.get("python", "")),
-        f"{sys.version_info.major}.{sys.version_info.minor}",
+        minor(),
     )
     version, gateway_version = str(worker.get("version", "")), str(gateway.get("version", ""))
     if theirs and theirs.split(".")[:2] != ours.split("."):

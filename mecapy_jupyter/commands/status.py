@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from mecapy_jupyter.block.line import ICONS
 from mecapy_jupyter.shared.units import clean, clock, duration, escaped, number, size
+from mecapy_jupyter.shared.version import minor
 
 LAST_TASKS = 10
 
@@ -116,7 +117,13 @@ def _workers(workers: Sequence[Mapping[str, Any]]) -> str:
         clean(worker.get("id") or worker.get("worker_id") or "?", 24) for worker in workers[:6]
     )
     more = f" and {len(workers) - 6} more" if len(workers) > 6 else ""
-    return f"{len(workers)} ({names}{more})" + (f", {said}" if slots else "")
+    told = {str(worker.get("python", "")) for worker in workers} - {""}
+    pythons = sorted({clean(minor(version), 8) for version in told})
+    return (
+        f"{len(workers)} ({names}{more})"
+        + (f", {said}" if slots else "")
+        + (f", Python {' and '.join(pythons)}" if pythons else "")
+    )
 
 
 def status_text(status: Mapping[str, Any]) -> str:

@@ -110,7 +110,7 @@ class TaskRequest:
     changes. `timeout` in seconds of running; `retries`: further attempts after a failing one (a
     lost worker is always retried). `keep`: globs of files, relative to the task's folder, that come
     home with the result (Python clients only). `python`: "major.minor" the payload was pickled
-    with.
+    with, and so of the worker; "": any will do.
     """
 
     code: str

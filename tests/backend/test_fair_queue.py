@@ -1,5 +1,5 @@
 """Whose turn it is: fair shares between organisations and users, priorities among a user's own
-tasks, caps, two lanes; on a real Redis.
+tasks, caps, lanes; on a real Redis.
 """
 
 from __future__ import annotations
@@ -192,6 +192,25 @@ async def test_lanes_are_apart(queue: Queue) -> None:
     assert await queue.enqueue("quick", "ann", short=True) == 1
     assert await queue.position_and_depth("quick", short=True) == (1, 1)
     assert await take(queue, keys.SHORT) == "quick" and await take(queue) == "ann0"
+
+
+async def test_a_lane_for_each_python(queue: Queue) -> None:
+    """Tasks of one Python neither wait behind another's nor count in its positions; a cap holds
+    over all of them.
+    """
+    await flood(queue, "ann", 10)
+    assert await queue.enqueue("new", "ann", python="3.13", share=Share(cap=1)) == 1
+    assert await queue.enqueue("newer", "ann", python="3.13") == 2
+    assert await queue.position_and_depth("newer", python="3.13") == (2, 2)
+    assert await queue.depth() == 12 and await queue.fronts() == {"ann0", "new"}
+    assert await queue.lanes() == ["mecapy:queue", "mecapy:queue:3.13"]
+    assert await take(queue, keys.lane("3.13")) == "new"
+    assert await take(queue, keys.lane("3.13")) is None
+    await queue.release("new")
+    assert await take(queue, keys.lane("3.13")) == "newer"
+    assert await queue.withdraw("ann5") and await queue.not_waiting(["ann5", "ann6"]) == {"ann5"}
+    await queue.refill_all()
+    assert await queue.lanes() == ["mecapy:queue"]
 
 
 async def test_cancelled_while_it_waited(queue: Queue) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import shutil
@@ -209,6 +210,35 @@ async def test_what_all_workers_have(gateway: Any) -> None:
                 "python": ["3.12"],
                 "packages": {"PIL": ["pillow", "11"], "numpy": ["numpy", "2.1", "2.2"]},
             }
+
+
+async def test_a_python_that_no_worker_has(gateway: Any) -> None:
+    """Refused, with the Pythons there are; accepted while no worker lives at all, or none is named.
+    Packages are those of the Python that is asked for.
+    """
+    with client(gateway) as http:
+        assert http.post("/tasks", json={"code": "1", "python": "3.14"}).status_code == 201
+        async with Worker(gateway) as worker:
+            for name, python in (("w1", "3.12.1"), ("w2", "3.13.0")):
+                await workers.heartbeat(worker.db, name, {"slots": 1, "python": python})
+                assert await workers.record_packages(worker.db, name, {name: ["numpy", python]})
+            for mine in ("3.12", "3.13", ""):
+                assert http.post("/tasks", json={"code": "1", "python": mine}).status_code == 201
+            refused = await _until_refused(http, {"code": "1", "python": "3.14"})
+            assert refused["type"].endswith("python-mismatch")
+            assert "3.12 and 3.13" in refused["detail"] and "3.14" in refused["detail"]
+            assert [one["python"] for one in http.get("/workers").json()] == ["3.12", "3.13"]
+            for python, name in (("3.12", "w1"), ("3.13", "w2")):
+                answer = http.get(f"/workers/packages?python={python}").json()
+                assert answer["python"] == ["3.12", "3.13"] and [*answer["packages"]] == [name]
+
+
+async def _until_refused(http: Any, body: dict[str, Any]) -> dict[str, Any]:
+    """The gateway looks at the workers every two seconds."""
+    async with asyncio.timeout(30):
+        while (answer := http.post("/tasks", json=body)).status_code != 422:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    return answer.json()
 
 
 BAD: list[tuple[str, bytes, int]] = [

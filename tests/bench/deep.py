@@ -34,6 +34,7 @@ from mecapy_backend.stack import services
 from mecapy_backend.store import database, tasks
 from mecapy_jupyter import wire
 from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.shared.version import minor
 
 from ..conftest import TOKEN, named, served
 
@@ -121,7 +122,7 @@ def once(at: Side, loop: asyncio.Runner, db: Any, queue: Any) -> dict[str, float
 
 
 async def _start(db: Any, queue: Any) -> Any:
-    taken = queues.PoppedTask.of(await queue.bzpopmin(keys.LANES, 1))
+    taken = queues.PoppedTask.of(await queue.bzpopmin(keys.lanes(minor()), 1))
     if taken.more:
         await queue.refill(taken.lane)
     return await tasks.start(db, taken.task_id, "bench", 10.0)

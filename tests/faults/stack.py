@@ -528,7 +528,8 @@ class Stack:
         left += [str(path) for path in alive[most:]]
         left += [str(path) for path in self.scratch.glob("mecapy-worker-*/logs/*.log") if workers]
         with self.redis() as connection:
-            for lane in keys.LANES:
+            lanes: Any = connection.smembers(f"{keys.QUEUE}:lanes")
+            for lane in map(bytes.decode, lanes):
                 left += [f"queued {name!r}" for name, _ in connection.zscan_iter(lane)]
                 left += [
                     f"in line {name!r}" for name, _ in connection.hscan_iter(f"{lane}:waiting")

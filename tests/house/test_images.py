@@ -54,13 +54,14 @@ def test_runs_as_an_ordinary_user(name: str) -> None:
 
 @pytest.mark.parametrize("name", IMAGES)
 def test_base_and_health(name: str) -> None:
-    """Both build on python:3.12-slim, say how they are, and start by the exec form, so that SIGTERM
-    arrives.
+    """Both build on python:…-slim of the version that `--build-arg PYTHON` names, in all stages;
+    they say how they are, and start by the exec form, so that SIGTERM arrives.
     """
     found = instructions(name)
     assert {rest.split()[0] for instruction, rest in found if instruction == "FROM"} == {
-        "python:3.12-slim"
+        "python:${PYTHON}-slim"
     }
+    assert found[0] == ("ARG", "PYTHON=3.12")
     (health,) = [rest for instruction, rest in found if instruction == "HEALTHCHECK"]
     assert json.loads(health[health.index("CMD ") + 4 :])
     (command,) = [rest for instruction, rest in found if instruction == "CMD"]

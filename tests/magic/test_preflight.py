@@ -81,6 +81,7 @@ def test_versions_and_python() -> None:
     assert preflight.check(packed, (), "a", there, 1, False) == []  # said before
     with pytest.raises(errors.PythonMismatch, match=r"3\.9"):
         checked("a", preflight.Workers(("3.9",)))
+    assert checked("a", preflight.Workers(("3.9", HERE))) == []
 
 
 def test_own_modules_travel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

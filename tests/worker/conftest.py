@@ -189,7 +189,7 @@ class Process:
         self.settings, self.log = settings, log
         self.process: asyncio.subprocess.Process
 
-    async def start(self) -> Process:
+    async def start(self, python: str = sys.executable) -> Process:
         names = (
             "database_url",
             "redis_url",
@@ -202,7 +202,7 @@ class Process:
         said = {f"MECAPY_{name.upper()}": str(getattr(self.settings, name)) for name in names}
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable,
+                python,
                 "-m",
                 "mecapy_worker.main",
                 env=os.environ | said | {"MECAPY_PRELOAD": ""},

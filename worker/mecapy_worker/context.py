@@ -27,6 +27,7 @@ from mecapy_backend.queue.queue import Queue
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store.blobs.blob_store import BlobStore
 from mecapy_backend.store.tasks import StartedAttempt
+from mecapy_jupyter.shared import version
 from mecapy_worker.egress.rules import Egress
 from mecapy_worker.pool.pool import Pool
 from mecapy_worker.upkeep import metrics
@@ -82,6 +83,11 @@ class Context:
     surplus: set[str] = field(
         default_factory=set[str]
     )  # the reconciler's, from one look to the next
+
+    @property
+    def python(self) -> str:
+        """What its tasks run on, as "3.12"."""
+        return version.minor(self.pool.report.python)
 
     def charge(self, owner: str, cpu_s: float, count: int = 1) -> None:
         """An attempt took so much processor time."""

@@ -24,6 +24,7 @@ from mecapy_backend.api.auth import Callers, caller_of
 from mecapy_backend.api.limits.allowance import TaskQuotas
 from mecapy_backend.api.limits.open_streams import StreamLimit
 from mecapy_backend.api.limits.request_rate import RateLimit
+from mecapy_backend.api.live_pythons import LivePythons
 from mecapy_backend.api.middleware import connections
 from mecapy_backend.api.middleware.traffic import Traffic
 from mecapy_backend.api.routes import audit, blobs, events, parts, system, tasks, tokens, users
@@ -79,6 +80,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.allowances, app.state.paces = TaskQuotas(settings), ShortTasks(settings.short_s)
         app.state.audit = Audit(db, settings.audit_days)
         app.state.forecast = StartEstimator(db, fast, settings.short_s)
+        app.state.pythons = LivePythons(db)
         app.state.blobs = open_store(
             settings.blob_url,
             endpoint_url=settings.s3_endpoint_url,

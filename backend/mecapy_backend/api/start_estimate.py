@@ -1,5 +1,5 @@
-"""When a waiting task will start: its place in the queue, and an estimate from the pool's slots and
-what runs in them now.
+"""When a waiting task will start: its place in the queue, and an estimate from the slots of the
+workers that have its Python and what runs in them now.
 
 An estimate rests on how long the owner's last tasks took; what the pool does is looked at once for
 all who wait, every two seconds.
@@ -66,41 +66,40 @@ class StartEstimator:
     """One gateway's view of the pool."""
 
     def __init__(self, db: AsyncEngine, queue: Queue, short_s: float) -> None:
-        self._db, self._queue, self._short_s, self._workers = db, queue, short_s, 0
-        self._seen_at_s, self._slots, self._elapsed_s = -math.inf, 0, list[float]()
+        self._db, self._queue, self._short_s = db, queue, short_s
+        self._seen_at_s, self._workers = -math.inf, list[workers.Worker]()
+        self._running = list[tuple[str, float]]()
         self._paces: dict[str, tuple[float, float | None]] = {}
 
     async def estimate(self, owner: str, task: lookup.TaskRow) -> QueuePosition:
         """Where a queued task stands. All unknown while Redis is away."""
         try:
-            position, of = await self._queue.position_and_depth(task.id, short=task.short)
+            position, of = await self._queue.position_and_depth(
+                task.id, short=task.short, python=task.python
+            )
         except (RedisError, OSError):
             return QueuePosition()
         if position is None:
             return QueuePosition(of=of)
         await self._look()
         pace_s = await self._pace(owner)
-        if not self._slots or pace_s is None:
+        serve = [one for one in self._workers if task.python in ("", one.python)]
+        slots = sum(int(one.info.get("slots", 1)) for one in serve)
+        if not slots or pace_s is None:
             return QueuePosition(position, of)
         if task.short:  # a place of its own in every worker
-            return QueuePosition(
-                position,
-                of,
-                round(starts_in_s(position, self._workers, min(pace_s, self._short_s), []), 1),
-            )
-        return QueuePosition(
-            position, of, round(starts_in_s(position, self._slots, pace_s, self._elapsed_s), 1)
-        )
+            eta_s = starts_in_s(position, len(serve), min(pace_s, self._short_s), [])
+        else:
+            theirs = {one.id for one in serve}
+            elapsed_s = [seconds for worker, seconds in self._running if worker in theirs]
+            eta_s = starts_in_s(position, slots, pace_s, elapsed_s)
+        return QueuePosition(position, of, round(eta_s, 1))
 
     async def _look(self) -> None:
-        if not self._slots or time.monotonic() - self._seen_at_s > _FRESH_S:
+        if not self._workers or time.monotonic() - self._seen_at_s > _FRESH_S:
             self._seen_at_s = time.monotonic()
-            alive = await workers.list_live(self._db)
-            self._workers, self._slots = (
-                len(alive),
-                sum(int(worker.info.get("slots", 1)) for worker in alive),
-            )
-            self._elapsed_s = await lookup.running_for_s(self._db)
+            self._workers = await workers.list_live(self._db)
+            self._running = await lookup.running_for_s(self._db)
 
     async def _pace(self, owner: str) -> float | None:
         seen_at_s, pace_s = self._paces.get(owner, (-math.inf, None))

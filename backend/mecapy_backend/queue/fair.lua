@@ -1,18 +1,18 @@
 -- The queue's fair shares, each step whole. Called by `queue.py` only; docs/design.md, "The queue", says why it is so.
 --
--- KEYS: the fronts of both lanes (`keys.LANES`). A front holds at most the one task that a worker may take next, with BZPOPMIN.
--- Of each lane F, its line stands behind it, in keys made here:
+-- KEYS: P, what all lanes have in common, and the front F of the lane this is about (`keys.lane`). A front holds at most the one task
+-- that a worker may take next, with BZPOPMIN. Of each lane F, its line stands behind it, in keys made here:
 --   F:waiting    hash: task → its user           F:line:USER    sorted set: the user's tasks, in their own order
 --   F:groups     sorted set: organisations that wait, by virtual time; F:users:GROUP the same for the users of one
 --   F:times      hash: virtual times to go on from; gone once nobody waits
 --   F:first      hash: whose task stands at the front, and its place in that user's order
--- and of both: P:shares hash: user → JSON share; P:odd:users and P:odd:groups hashes: the weights in them that are not 1, by name;
+-- and of all: P:lanes set of the lanes in which anybody waits; P:shares hash: user → JSON share; P:odd:users and P:odd:groups hashes: the weights in them that are not 1, by name;
 -- P:held hash: task → [group, user], of tasks that count against a cap; P:running:X set of them.
 -- A user without an organisation is a group of its own, "~USER".
--- ARGV: what to do, the lane (1 or 2), and what that needs.
+-- ARGV: what to do, and what that needs.
 
-local P, SCAN = KEYS[1], 64
-local act, lane = ARGV[1], tonumber(ARGV[2])
+local P, F, SCAN = KEYS[1], KEYS[2], 64
+local act = ARGV[1]
 
 local function share(user)
   local said = redis.call('HGET', P .. ':shares', user)
@@ -199,33 +199,43 @@ local function place(F, task)
   return redis.call('ZCARD', F) + within + before(groups, group, at, odd('groups'), all_of) + 1
 end
 
-local F = KEYS[lane]
+-- The front of each lane is filled where it is empty; a lane in which nobody waits is forgotten.
+local function fill_all()
+  for _, each in ipairs(redis.call('SMEMBERS', P .. ':lanes')) do
+    promote(each)
+    if redis.call('EXISTS', each, each .. ':groups') == 0 then redis.call('SREM', P .. ':lanes', each) end
+  end
+end
+
 if act == 'add' then -- user, share or '', then task, score, …
-  local user = ARGV[3]
-  if ARGV[4] ~= '' then set_share(user, ARGV[4]) end
-  for i = 5, #ARGV, 2 do add(F, user, ARGV[i], ARGV[i + 1]) end
+  local user = ARGV[2]
+  if ARGV[3] ~= '' then set_share(user, ARGV[3]) end
+  redis.call('SADD', P .. ':lanes', F)
+  for i = 4, #ARGV, 2 do add(F, user, ARGV[i], ARGV[i + 1]) end
   promote(F)
-  return #ARGV == 6 and place(F, ARGV[5])
+  return #ARGV == 5 and place(F, ARGV[4])
 elseif act == 'next' then
   promote(F)
+elseif act == 'fill' then
+  fill_all()
 elseif act == 'place' then -- task
-  return {place(F, ARGV[3]), redis.call('ZCARD', F) + redis.call('HLEN', F .. ':waiting')}
+  return {place(F, ARGV[2]), redis.call('ZCARD', F) + redis.call('HLEN', F .. ':waiting')}
 elseif act == 'shares' then -- user, share, … as they are now; who is in another organisation by now moves with the next task
-  for i = 3, #ARGV, 2 do
+  for i = 2, #ARGV, 2 do
     local user, said = ARGV[i], ARGV[i + 1]
     local changed = redis.call('HGET', P .. ':shares', user) ~= said -- most often not, and this is asked every second
     if changed and share(user).group == cjson.decode(said).group then set_share(user, said) end
   end
-  for _, each in ipairs(KEYS) do promote(each) end
+  fill_all()
 elseif act == 'hold' then -- user, share, tasks that run and count
-  local user = ARGV[3]
-  set_share(user, ARGV[4])
-  for i = 5, #ARGV do hold(ARGV[i], share(user).group, user) end
+  local user = ARGV[2]
+  set_share(user, ARGV[3])
+  for i = 4, #ARGV do hold(ARGV[i], share(user).group, user) end
 else -- 'remove' from wherever it waits, 'release' what counted against a cap: tasks
-  local done = 0
-  for i = 3, #ARGV do
+  local done, lanes = 0, act == 'remove' and redis.call('SMEMBERS', P .. ':lanes') or {}
+  for i = 2, #ARGV do
     local task = ARGV[i]
-    for _, each in ipairs(act == 'remove' and KEYS or {}) do
+    for _, each in ipairs(lanes) do
       local user = redis.call('HGET', each .. ':waiting', task)
       if user then
         redis.call('ZREM', each .. ':line:' .. user, task)
@@ -237,6 +247,6 @@ else -- 'remove' from wherever it waits, 'release' what counted against a cap: t
     end
     release(task)
   end
-  for _, each in ipairs(KEYS) do promote(each) end
+  fill_all()
   return done
 end

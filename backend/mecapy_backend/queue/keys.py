@@ -2,9 +2,9 @@
 PostgreSQL is the truth.
 """
 
-QUEUE, SHORT = LANES = "mecapy:queue", "mecapy:queue:short"
-"""Sorted sets, one for each lane: the task that a worker may take next. Who waits behind it,
-`fair.lua` keeps in keys that begin so.
+QUEUE, SHORT = "mecapy:queue", "mecapy:queue:short"
+"""The lanes of tasks that run on any Python. A lane is a sorted set: the task that a worker may
+take next. Who waits behind it, `fair.lua` keeps in keys that begin so.
 """
 
 CONTROL = "mecapy:control"
@@ -14,6 +14,18 @@ next lease renewal.
 
 PROBE = "mecapy:probe"
 """Written and deleted by `health`, to know whether Redis takes writes."""
+
+
+def lane(python: str = "", *, short: bool = False) -> str:
+    """The lane of tasks that need this Python ("3.12"; "": any will do)."""
+    base = SHORT if short else QUEUE
+    return f"{base}:{python}" if python else base
+
+
+def lanes(python: str, *, short: bool | None = None) -> tuple[str, ...]:
+    """The lanes that a worker with this Python serves; `short`: only those, or only the others."""
+    kinds = (False, True) if short is None else (short,)
+    return tuple(lane(need, short=kind) for kind in kinds for need in ("", python))
 
 
 def events(task_id: str) -> str:

@@ -1,5 +1,5 @@
-"""The queue: task ids in two lanes, whose turn is decided in `fair.lua`, and the cancel channel.
-What a task is stands in PostgreSQL.
+"""The queue: task ids in lanes (short or not, and by the Python they need), whose turn is decided
+in `fair.lua`, and the cancel channel. What a task is stands in PostgreSQL.
 
 Fed by `routes.tasks` and by the worker's reconciler; the worker's engine waits in it with BZPOPMIN.
 """
@@ -81,8 +81,8 @@ class PoppedTask:
 
 
 class Queue(ArqRedis):
-    """arq's connection, with a queue of ids in two lanes, shared out fairly: nothing of arq's job
-    keys, pickles and results.
+    """arq's connection, with a queue of ids in lanes, shared out fairly: nothing of arq's job keys,
+    pickles and results.
     """
 
     async def enqueue_job(
@@ -102,16 +102,17 @@ class Queue(ArqRedis):
         priority: int = 5,
         *,
         short: bool = False,
+        python: str = "",
         share: Share | None = None,
     ) -> int | None:
         """Put a task in line, or leave it where it is. Its position now (1: next), None if a worker
         has it already.
 
-        `share` None: the one that was given last.
+        `python` "": any worker's will do. `share` None: the one that was given last.
         """
-        said, lane = share.text(owner) if share else "", keys.LANES[short]
-        arguments = ["add", short + 1, owner, said, task_id, repr(score(priority))]
-        position, first = await self._fair(*arguments, then=("ZSCORE", lane, task_id))
+        said, lane = share.text(owner) if share else "", keys.lane(python, short=short)
+        arguments = ["add", owner, said, task_id, repr(score(priority))]
+        position, first = await self._fair(lane, *arguments, then=("ZSCORE", lane, task_id))
         return None if position == 1 and first is None else position
 
     async def put_back(
@@ -120,6 +121,7 @@ class Queue(ArqRedis):
         entries: Mapping[str, float],
         *,
         short: bool = False,
+        python: str = "",
         share: Share | None = None,
     ) -> None:
         """Put many tasks of an owner in line (task id → score); those that are there stay where
@@ -130,57 +132,69 @@ class Queue(ArqRedis):
             [part for task_id, at in entries.items() for part in (task_id, repr(at))],
         )
         for start in range(0, len(flat), 2 * _MANY):
-            await self._fair("add", short + 1, owner, said, *flat[start : start + 2 * _MANY])
+            batch = flat[start : start + 2 * _MANY]
+            await self._fair(keys.lane(python, short=short), "add", owner, said, *batch)
 
     async def refill(self, lane: str) -> None:
         """Somebody took what stood at the front of a lane: the next, please."""
-        await self._fair("next", keys.LANES.index(lane) + 1)
+        await self._fair(lane, "next")
+
+    async def refill_all(self) -> None:
+        """Whoever took what stood at the front of some lane has told nobody: the next, please."""
+        await self._fair(keys.QUEUE, "fill")
 
     async def release(self, *task_ids: str) -> None:
         """These run no longer, and count no more against what somebody may run at once."""
-        await self._fair("release", 1, *task_ids)
+        await self._fair(keys.QUEUE, "release", *task_ids)
 
     async def count_running(self, owner: str, share: Share, task_ids: Sequence[str]) -> None:
         """These run, and count."""
-        await self._fair("hold", 1, owner, share.text(owner), *task_ids)
+        await self._fair(keys.QUEUE, "hold", owner, share.text(owner), *task_ids)
 
     async def update_shares(self, shares: Mapping[str, Share]) -> None:
         """Owners' shares as they are now, for what waits already."""
         flat = [part for owner, share in shares.items() for part in (owner, share.text(owner))]
         for start in range(0, len(flat), 2 * _MANY):
-            await self._fair("shares", 1, *flat[start : start + 2 * _MANY])
+            await self._fair(keys.QUEUE, "shares", *flat[start : start + 2 * _MANY])
 
     async def counted_running(self) -> set[str]:
         """All that count."""
         found: list[bytes] = await cast(Any, self).hkeys(f"{keys.QUEUE}:held")
         return {task_id.decode() for task_id in found}
 
+    async def lanes(self) -> list[str]:
+        """Those in which anybody waits."""
+        found: set[bytes] = await cast(Any, self).smembers(f"{keys.QUEUE}:lanes")
+        return sorted(lane.decode() for lane in found)
+
     async def fronts(self) -> set[str]:
         """The tasks that may be taken next."""
         found: list[list[bytes]] = [
-            await cast(Any, self).zrange(lane, 0, -1) for lane in keys.LANES
+            await cast(Any, self).zrange(lane, 0, -1) for lane in await self.lanes()
         ]
         return {task_id.decode() for front in found for task_id in front}
 
     async def withdraw(self, task_id: str) -> bool:
         """Take a task out. False: it was not waiting (any more)."""
-        return bool((await self._fair("remove", 1, task_id))[0])
+        return bool((await self._fair(keys.QUEUE, "remove", task_id))[0])
 
-    async def position(self, task_id: str, *, short: bool = False) -> int | None:
+    async def position(self, task_id: str, *, short: bool = False, python: str = "") -> int | None:
         """1 for the task that starts next; None for one that does not wait here."""
-        return (await self.position_and_depth(task_id, short=short))[0]
+        return (await self.position_and_depth(task_id, short=short, python=python))[0]
 
     async def position_and_depth(
-        self, task_id: str, *, short: bool = False
+        self, task_id: str, *, short: bool = False, python: str = ""
     ) -> tuple[int | None, int]:
         """Its position, and how many wait, in its lane."""
-        ((position, count),) = await self._fair("place", short + 1, task_id)
+        lane = keys.lane(python, short=short)
+        ((position, count),) = await self._fair(lane, "place", task_id)
         return position, int(count)
 
     async def depth(self) -> int:
         """How many tasks wait."""
+        lanes = await self.lanes()
         async with self.pipeline(transaction=False) as pipe:
-            for lane in keys.LANES:
+            for lane in lanes:
                 pipe.zcard(lane)
                 pipe.hlen(f"{lane}:waiting")
             return sum(await pipe.execute())
@@ -189,9 +203,10 @@ class Queue(ArqRedis):
         """Those of these that do not wait here."""
         if not task_ids:
             return set()
+        lanes = await self.lanes()
         pipe: Any
         async with self.pipeline(transaction=False) as pipe:
-            for lane in keys.LANES:
+            for lane in lanes:
                 pipe.zmscore(lane, list(task_ids))
                 pipe.hmget(f"{lane}:waiting", list(task_ids))
             found = await pipe.execute()
@@ -201,7 +216,7 @@ class Queue(ArqRedis):
             if seen == [None] * len(seen)
         }
 
-    async def _fair(self, *arguments: Any, then: Sequence[Any] = ()) -> list[Any]:
+    async def _fair(self, lane: str, *arguments: Any, then: Sequence[Any] = ()) -> list[Any]:
         """Call the script; with a command that comes right after it, in the same round trip."""
         for first in (True, False):
             pipe: Any
@@ -210,7 +225,8 @@ class Queue(ArqRedis):
                     "EVALSHA" if first else "EVAL",
                     _SHA if first else _SCRIPT,
                     2,
-                    *keys.LANES,
+                    keys.QUEUE,
+                    lane,
                     *arguments,
                 )
                 if then:

@@ -80,6 +80,7 @@ tasks = sa.Table(
     sa.Column(
         "short", sa.Boolean, nullable=False, server_default=sa.false()
     ),  # waits in the short lane
+    sa.Column("python", sa.Text, nullable=False, server_default=""),  # "3.12"; "": any will do
     sa.Column("cpu_s", sa.Float, nullable=False, server_default="0"),  # of its last attempt
     sa.Column(
         "went_out", sa.Boolean, nullable=False, server_default=sa.false()
@@ -96,6 +97,7 @@ sa.Index(
     "tasks_queued_of_owner",
     tasks.c.owner,
     tasks.c.short,
+    tasks.c.python,
     tasks.c.priority.desc(),
     tasks.c.created_at,
     postgresql_where=tasks.c.state == wire.QUEUED,

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.store.tables import workers
+from mecapy_jupyter.shared import version
 
 _w = workers.c
 
@@ -23,6 +24,11 @@ class Worker:
     info: dict[str, Any]  # slots, python, packages, confinement: what the worker says of itself
     started_at: datetime
     seen_at: datetime
+
+    @property
+    def python(self) -> str:
+        """As "3.12"; "": it has not told."""
+        return _python(self.info)
 
 
 async def heartbeat(db: AsyncEngine, worker_id: str, info: dict[str, Any]) -> None:
@@ -59,26 +65,36 @@ async def record_packages(db: AsyncEngine, worker_id: str, packages: dict[str, l
         return row.first() is not None
 
 
+async def pythons(db: AsyncEngine, within_s: float = 60.0) -> list[str]:
+    """The Python versions ("3.12") of all workers. A worker that is late with its heartbeat is not
+    gone: whoever is told that a Python is nowhere gives up.
+    """
+    return sorted({one.python for one in await list_live(db, within_s)} - {""})
+
+
 async def common_packages(
-    db: AsyncEngine, within_s: float = 10.0
-) -> tuple[list[str], dict[str, list[str]]]:
-    """Of the workers that live and have told: their Python versions ("3.12"), and module →
+    db: AsyncEngine, python: str = "", within_s: float = 10.0
+) -> dict[str, list[str]]:
+    """Of the workers that live, have told, and run `python` ("": whichever): module →
     [distribution, version, …] of what all have.
     """
     lately = sa.func.now() - sa.func.make_interval(0, 0, 0, 0, 0, 0, sa.literal(within_s, sa.Float))
     query = sa.select(_w.info, _w.packages).where(_w.seen_at > lately, _w.packages.is_not(None))
     async with db.connect() as connection:
-        rows = list(await connection.execute(query))
-    pythons = {".".join(str(row.info.get("python", "")).split(".")[:2]) for row in rows}
+        found = list(await connection.execute(query))
+    rows = [row for row in found if python in ("", _python(row.info))]
     everywhere = (
         set[str](rows[0].packages).intersection(*(row.packages for row in rows[1:]))
         if rows
         else set[str]()
     )
     versions = {name: sorted({row.packages[name][1] for row in rows}) for name in everywhere}
-    return sorted(pythons), {
-        name: [rows[0].packages[name][0], *versions[name]] for name in sorted(everywhere)
-    }
+    return {name: [rows[0].packages[name][0], *versions[name]] for name in sorted(everywhere)}
+
+
+def _python(info: dict[str, Any]) -> str:
+    told = str(info.get("python", ""))
+    return version.minor(told) if told else ""
 
 
 async def remove(db: AsyncEngine, worker_id: str) -> None:

@@ -69,11 +69,12 @@ class Engine(Worker):
         """Wait for a free slot, then in the queue, then start. Returns when stopped and every task
         is done or given back.
         """
+        python = self.context.python
         async with asyncio.TaskGroup() as group:
             group.create_task(self._leave_the_queue())
             if self.context.settings.short_s:
-                group.create_task(self._serve(group, self.express, (keys.SHORT,)))
-            await self._serve(group, self.sem, keys.LANES)
+                group.create_task(self._serve(group, self.express, keys.lanes(python, short=True)))
+            await self._serve(group, self.sem, keys.lanes(python))
 
     async def _serve(
         self, group: asyncio.TaskGroup, slots: asyncio.Semaphore, lanes: Sequence[str]
@@ -86,10 +87,9 @@ class Engine(Worker):
                     waiting_as = await connection.client_id()  # pyright: ignore[reportUnknownMemberType]
                     self._waiting_as.add(waiting_as)
                     while self.allow_pick_jobs:
-                        await self._next(connection, group, slots, lanes)
-                        lanes = lanes[
-                            ::-1
-                        ]  # the lane that is looked into first has the other's turn next
+                        taken = await self._next(connection, group, slots, lanes)
+                        # The first lane that has a task gives it: others have their turn next.
+                        lanes = sorted(lanes, key=lambda lane: lane == taken)
                         failures = 0
             except (RedisError, OSError) as error:
                 failures += 1
@@ -104,8 +104,10 @@ class Engine(Worker):
         group: asyncio.TaskGroup,
         slots: asyncio.Semaphore,
         lanes: Sequence[str],
-    ) -> None:
-        """Take one id from the queue, once there is a slot for it, and start it."""
+    ) -> str:
+        """Take one id from the queue, once there is a slot for it, and start it. The lane it stood
+        in; "": none had any.
+        """
         await slots.acquire()
         try:
             takes = self.allow_pick_jobs and await self._fit()
@@ -115,7 +117,7 @@ class Engine(Worker):
             raise
         if popped is None:
             slots.release()
-            return
+            return ""
         taken = PoppedTask.of(popped)
         self.job_counter += 1
         task = self.tasks[taken.task_id] = group.create_task(self.run_job(taken.task_id, taken))
@@ -129,6 +131,7 @@ class Engine(Worker):
             group.create_task(self._lend(task))
         if taken.more:
             group.create_task(_tell(self.context.queue.refill(taken.lane)))
+        return taken.lane
 
     async def _lend(self, task: asyncio.Task[None]) -> None:
         """The extra slot is a short task's for as long as that is short. Then it takes one as all

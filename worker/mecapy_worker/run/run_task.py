@@ -107,7 +107,7 @@ async def attempt(
     """Run the task in a child of its own. When this returns the child is dead and its result is in
     the object store.
     """
-    request, ours = started.request, ".".join(work.pool.report.python.split(".")[:2])
+    request, ours = started.request, work.python
     payload = (
         wire.Payload.from_json(request["payload"]) if request.get("payload") else wire.Payload()
     )
@@ -342,7 +342,8 @@ async def give_back(
         place = {
             task_id: score(int(started.request.get("priority", 5)), started.created_at.timestamp())
         }
-        await work.queue.put_back(started.owner, place, short=started.short)
+        python = str(started.request.get("python", ""))
+        await work.queue.put_back(started.owner, place, short=started.short, python=python)
     except (RedisError, OSError) as error:  # the reconciler enqueues it
         log.warning("not enqueued", task=task_id, error=repr(error))
     return None

@@ -15,7 +15,6 @@ from itertools import groupby
 import sqlalchemy as sa
 from redis.exceptions import RedisError
 
-from mecapy_backend.queue import keys
 from mecapy_backend.queue.queue import score
 from mecapy_backend.store import tasks
 from mecapy_backend.store.log import events
@@ -106,7 +105,7 @@ async def take_back(ctx: Context) -> None:
     metrics.recovered.labels("ended").inc(len(found.lost) + len(found.once) + len(found.cancelled))
     for task in found.requeued:
         log.warning("taken back", task=task.id, why="its worker's lease ran out")
-    await put_back(ctx, sorted(found.requeued, key=lambda task: (task.owner, task.short)))
+    await put_back(ctx, sorted(found.requeued, key=_line))
     await _end(ctx, found.lost, tasks.lost_outcome(ctx.settings.max_losses))
     await _end(ctx, found.once, tasks.once_outcome())
     await _end(ctx, found.cancelled, wire.Outcome(wire.CANCELLED))
@@ -146,9 +145,14 @@ async def put_back(ctx: Context, waiting: Sequence[tasks.QueuedTask]) -> None:
         if waiting
         else {}
     )
-    for (owner, short), line in groupby(waiting, key=lambda task: (task.owner, task.short)):
+    for (owner, short, python), line in groupby(waiting, key=_line):
         entries = {task.id: score(task.priority, task.created_at.timestamp()) for task in line}
-        await ctx.queue.put_back(owner, entries, short=short, share=found.get(owner))
+        share = found.get(owner)
+        await ctx.queue.put_back(owner, entries, short=short, python=python, share=share)
+
+
+def _line(task: tasks.QueuedTask) -> tuple[str, bool, str]:
+    return task.owner, task.short, task.python
 
 
 async def tend(ctx: Context) -> None:
@@ -158,8 +162,7 @@ async def tend(ctx: Context) -> None:
     What Redis counts as running is what runs: a worker that died has told nobody that its tasks no
     longer do.
     """
-    for lane in keys.LANES:  # a worker may have died before it could
-        await ctx.queue.refill(lane)
+    await ctx.queue.refill_all()  # a worker may have died before it could
     held = await ctx.queue.counted_running()
     runs = await shares.running_capped(ctx.db, ctx.settings)
     known = {task_id for ids in runs.values() for task_id in ids}

@@ -13,7 +13,7 @@ from mecapy_backend.api.auth import Asker
 from mecapy_backend.api.json_reply import json
 from mecapy_backend.api.limits import allowance
 from mecapy_backend.api.schemas.people import MeView
-from mecapy_backend.api.schemas.system import AuthView, PackagesView, WorkerView
+from mecapy_backend.api.schemas.system import AuthView, PackagesView, PythonAsked, WorkerView
 from mecapy_backend.shared import metrics
 from mecapy_backend.shared.health import HealthReport
 from mecapy_backend.shared.settings import Settings
@@ -52,6 +52,7 @@ async def who_works(request: Request) -> Response:
         [
             {
                 "id": one.id,
+                "python": one.python,
                 "info": one.info,
                 "started_at": one.started_at.isoformat(),
                 "seen_at": one.seen_at.isoformat(),
@@ -62,10 +63,13 @@ async def who_works(request: Request) -> Response:
 
 
 @router.get("/workers/packages", response_model=PackagesView, summary="What a task can import")
-async def packages(request: Request) -> Response:
-    """What all living workers have. `python` is empty while none has told."""
-    pythons, found = await workers.common_packages(request.app.state.db)
-    return json({"python": pythons, "packages": found})
+async def packages(request: Request, python: PythonAsked = "") -> Response:
+    """What all living workers have, or all those with one Python version. `python` of the answer:
+    the versions there are.
+    """
+    db = request.app.state.db
+    found = await workers.common_packages(db, python)
+    return json({"python": await workers.pythons(db), "packages": found})
 
 
 @router.get("/me", response_model=MeView, summary="Who I am here, and what I may")

@@ -123,7 +123,12 @@ async def submit(
     if done.state == wire.QUEUED:
         position = await or_none(
             state.queue.enqueue(
-                done.task_id, owner, task.priority, short=short, share=granted.share
+                done.task_id,
+                owner,
+                task.priority,
+                short=short,
+                python=task.python,
+                share=granted.share,
             )
         )
     metrics.submitted.inc(done.created)
@@ -173,6 +178,7 @@ async def _admitted(
 async def _admit(
     state: Any, owner: str, request: dict[str, Any], key: str | None, short: bool
 ) -> tuple[Admission, tasks.Submitted]:
+    await state.pythons.check(request["python"])
     granted: Admission = await state.allowances.submission(state.db, owner)
     return granted, await _submit(state, owner, request, key, granted.count_to, short)
 

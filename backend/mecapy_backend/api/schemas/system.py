@@ -7,9 +7,14 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+PythonAsked = Annotated[
+    str, Field(pattern=r"^(3\.\d{1,2})?$", description='"major.minor"; empty: any')
+]
+
 
 class WorkerView(BaseModel):
     id: str
+    python: Annotated[str, Field(description='"major.minor" of what its tasks run on')]
     info: dict[str, Any]
     started_at: datetime
     seen_at: datetime

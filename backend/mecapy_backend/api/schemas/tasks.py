@@ -70,8 +70,9 @@ class TaskBody(Request):
     python: Annotated[
         str,
         Field(
-            pattern=r"^(\d{1,2}\.\d{1,3})?$",
-            description='"major.minor" the payload was pickled with',
+            pattern=r"^(3\.\d{1,2})?$",
+            description='"major.minor" the payload was pickled with: runs on no other; empty: on '
+            "any",
         ),
     ] = ""
 

@@ -137,6 +137,7 @@ async def reclaim_expired(db: AsyncEngine, max_losses: int = 3, limit: int = 500
             _t.attempt,
             _t.owner,
             _t.short,
+            _t.python,
             _t.priority,
             _t.created_at,
             _once.label("once"),
@@ -144,7 +145,7 @@ async def reclaim_expired(db: AsyncEngine, max_losses: int = 3, limit: int = 500
         rows = (await connection.execute(changed)).all()
     return Expired(
         [
-            QueuedTask(row.id, row.owner, row.short, row.priority, row.created_at)
+            QueuedTask(row.id, row.owner, row.short, row.python, row.priority, row.created_at)
             for row in rows
             if row.state == wire.QUEUED
         ],

@@ -37,6 +37,7 @@ class TaskRow:
     log_blob: str
     earlier: list[dict[str, Any]]  # the attempts before this one
     short: bool
+    python: str  # "3.12": waits for a worker that has it; "": any will do
     outcome: dict[str, Any] | None = None
 
     @property
@@ -48,7 +49,7 @@ _COLUMNS = [
     _t[name]
     for name in (
         "id", "name", "state", "priority", "attempt", "worker", "cancel_requested", "created_at",
-        "started_at", "completed_at", "log_blob", "earlier", "short",
+        "started_at", "completed_at", "log_blob", "earlier", "short", "python",
     )
 ]  # fmt: skip
 
@@ -125,11 +126,12 @@ class QueuedTask:
     id: str
     owner: str
     short: bool
+    python: str
     priority: int
     created_at: datetime
 
 
-_WAITING = [_t[name] for name in ("id", "owner", "short", "priority", "created_at")]
+_WAITING = [_t[name] for name in ("id", "owner", "short", "python", "priority", "created_at")]
 
 
 async def queued_tasks(db: AsyncEngine) -> list[QueuedTask]:
@@ -137,7 +139,7 @@ async def queued_tasks(db: AsyncEngine) -> list[QueuedTask]:
     query = (
         sa.select(*_WAITING)
         .where(_t.state == wire.QUEUED)
-        .order_by(_t.owner, _t.short, _t.priority.desc(), _t.created_at)
+        .order_by(_t.owner, _t.short, _t.python, _t.priority.desc(), _t.created_at)
     )
     async with db.connect() as connection:
         return [QueuedTask(*row) for row in await connection.execute(query)]
@@ -155,32 +157,35 @@ async def queue_heads(db: AsyncEngine, each: int = 20) -> list[QueuedTask]:
 
 _HEADS = sa.text(
     """WITH RECURSIVE lines AS (
-         (SELECT owner, short FROM tasks WHERE state = 'queued' ORDER BY owner, short LIMIT 1)
+         (SELECT owner, short, python FROM tasks WHERE state = 'queued'
+          ORDER BY owner, short, python LIMIT 1)
          UNION ALL
          SELECT next.* FROM lines, LATERAL (
-           SELECT owner, short FROM tasks
-           WHERE state = 'queued' AND (owner, short) > (lines.owner, lines.short)
-           ORDER BY owner, short LIMIT 1
+           SELECT owner, short, python FROM tasks
+           WHERE state = 'queued'
+             AND (owner, short, python) > (lines.owner, lines.short, lines.python)
+           ORDER BY owner, short, python LIMIT 1
          ) AS next
        )
        SELECT head.* FROM lines, LATERAL (
-         SELECT id::text, owner, short, priority, created_at FROM tasks
+         SELECT id::text, owner, short, python, priority, created_at FROM tasks
          WHERE state = 'queued' AND owner = lines.owner AND short = lines.short
+           AND python = lines.python
          ORDER BY priority DESC, created_at LIMIT :each
        ) AS head"""
 )
 
 
-async def running_for_s(db: AsyncEngine, limit: int = 1000) -> list[float]:
-    """For how many seconds each of the running tasks, of all owners, has run."""
+async def running_for_s(db: AsyncEngine, limit: int = 1000) -> list[tuple[str, float]]:
+    """Of the running tasks of all owners: the worker, and for how many seconds it has run."""
     elapsed = sa.extract("epoch", sa.func.clock_timestamp() - _t.started_at)
     async with db.connect() as connection:
         rows = await connection.execute(
-            sa.select(elapsed)
+            sa.select(_t.worker, elapsed)
             .where(_t.state == wire.RUNNING, _t.started_at.is_not(None))
             .limit(limit)
         )
-        return [max(float(seconds), 0.0) for (seconds,) in rows]
+        return [(worker, max(float(seconds), 0.0)) for worker, seconds in rows]
 
 
 async def mean_run_s(db: AsyncEngine, owner: str) -> float | None:

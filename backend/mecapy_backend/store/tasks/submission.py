@@ -69,6 +69,7 @@ async def submit(
         "idempotency_key": idempotency_key,
         "digests": digests,
         "short": short,
+        "python": body.get("python", ""),
     }
     values = {f"new_{name}": value for name, value in row.items()} | (
         {} if max_queued is None else {"max_queued": max_queued}
@@ -112,6 +113,7 @@ def _submit_statement(*, with_blobs: bool, counted: bool) -> Any:
         "idempotency_key",
         "digests",
         "short",
+        "python",
     ]
     row = sa.select(*[given(name) for name in columns], sa.literal(wire.QUEUED))
     if counted:

@@ -1,0 +1,37 @@
+"""Which Pythons the workers run: a task that none of them can run is refused, not left waiting."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from mecapy_backend.api.problems import Problem
+from mecapy_backend.store import workers
+
+_FRESH_S = 2.0
+
+
+class LivePythons:
+    """As the store has them; looked at when asked, at most every `_FRESH_S`."""
+
+    def __init__(self, db: AsyncEngine) -> None:
+        self._db, self._seen_at_s, self._known = db, -math.inf, list[str]()
+
+    async def check(self, python: str) -> None:
+        """Raises Problem where workers live and none has it. Where none lives the task waits: who
+        comes next may have it.
+        """
+        if not python:
+            return
+        if time.monotonic() - self._seen_at_s > _FRESH_S:
+            self._known = await workers.pythons(self._db)
+            self._seen_at_s = time.monotonic()
+        if self._known and python not in self._known:
+            raise Problem(
+                422,
+                "python-mismatch",
+                f"this task needs Python {python} and the workers run Python "
+                f"{' and '.join(self._known)}; submit it from Python {' or '.join(self._known)}",
+            )
