@@ -11,6 +11,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from mecapy_jupyter import wire
 from mecapy_jupyter.cells.cell_errors import plain
 from mecapy_jupyter.cells.every_cell import EveryCell
 from mecapy_jupyter.cells.ipython_types import Shell
@@ -105,7 +106,7 @@ def _parser() -> _Parser:
     add(
         "--timeout",
         type=duration,
-        default=300.0,
+        default=wire.TIMEOUT_S,
         metavar="2h",
         help="stop the cell after this time of running (300 s)",
     )
@@ -113,7 +114,7 @@ def _parser() -> _Parser:
         "--priority",
         type=int,
         choices=range(10),
-        default=5,
+        default=wire.PRIORITY,
         metavar="0-9",
         help="among your own tasks, higher first (5)",
     )

@@ -37,8 +37,8 @@ class Options:
     inputs: tuple[str, ...] | None = None
     outputs: tuple[str, ...] | None = None
     job_name: str = ""
-    timeout_s: float = 300.0
-    priority: int = 5
+    timeout_s: float = wire.TIMEOUT_S
+    priority: int = wire.PRIORITY
     name: str = ""
     retries: int = 0
     dry_run: bool = False

@@ -24,14 +24,18 @@ def show(shell: Shell, event: wire.Event) -> None:
     """Show one event; those that are not output show nothing."""
     if event is ANEW and getattr(shell, "kernel", None) is None:  # a terminal takes nothing back
         sys.stderr.write(_AGAIN)
-    elif event.type == wire.STDOUT:
-        sys.stdout.write(event.data["text"])
-        sys.stdout.flush()
-    elif event.type == wire.STDERR:
-        sys.stderr.write(event.data["text"])
-        sys.stderr.flush()
-    elif event.type == wire.DISPLAY:
-        _display(shell, event.data)
+        return
+    match event.body:
+        case wire.StdoutEvent(text):
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        case wire.StderrEvent(text):
+            sys.stderr.write(text)
+            sys.stderr.flush()
+        case wire.DisplayEvent() as display:
+            _display(shell, display)
+        case _:
+            pass
 
 
 class Place:
@@ -87,19 +91,20 @@ class Place:
         """Show one event. A result shows as a display: another cell has its number by now."""
         if not self.live:
             return
-        if event.type in (wire.STDOUT, wire.STDERR):
-            self._send("stream", {"name": event.type, "text": event.data["text"]})
-        elif event.type == wire.DISPLAY and event.data["kind"] == "clear_output":
-            self._send("clear_output", {"wait": event.data.get("wait", False)})
-        elif event.type == wire.DISPLAY:
-            display_id, update = (
-                event.data.get("display_id"),
-                event.data["kind"] == "update_display_data",
-            )
-            transient = {"display_id": display_id} if display_id else {}
-            self.publish(
-                event.data["data"], event.data.get("metadata"), transient=transient, update=update
-            )
+        match event.body:
+            case wire.StdoutEvent(text) | wire.StderrEvent(text):
+                self._send("stream", {"name": event.type, "text": text})
+            case wire.DisplayEvent(kind="clear_output", wait=wait):
+                self._send("clear_output", {"wait": wait})
+            case wire.DisplayEvent(kind, data, metadata, display_id):
+                self.publish(
+                    data,
+                    metadata,
+                    transient=_transient(display_id),
+                    update=kind == "update_display_data",
+                )
+            case _:
+                pass
 
     def _send(self, kind: str, content: Any, parent: Any = None) -> None:
         self._kernel.session.send(
@@ -111,25 +116,30 @@ class Place:
         )
 
 
-def _display(shell: Shell, data: dict[str, Any]) -> None:
-    if data["kind"] == "clear_output":
-        shell.display_pub.clear_output(wait=data.get("wait", False))
-    elif data["kind"] == "execute_result":
-        _result(shell.displayhook, data)
+def _display(shell: Shell, display: wire.DisplayEvent) -> None:
+    if display.kind == "clear_output":
+        shell.display_pub.clear_output(wait=display.wait)
+    elif display.kind == "execute_result":
+        _result(shell.displayhook, display)
     else:
-        transient = {"display_id": data["display_id"]} if data.get("display_id") else {}
-        update = data["kind"] == "update_display_data"
         shell.display_pub.publish(
-            data["data"], data.get("metadata") or {}, transient=transient, update=update
+            display.data,
+            display.metadata,
+            transient=_transient(display.display_id),
+            update=display.kind == "update_display_data",
         )
 
 
-def _result(hook: ResultHook, data: dict[str, Any]) -> None:
+def _transient(display_id: str | None) -> dict[str, str]:
+    return {"display_id": display_id} if display_id else {}
+
+
+def _result(hook: ResultHook, display: wire.DisplayEvent) -> None:
     """As Out[n]. The value itself follows when the task has ended (`remember`)."""
     hook.start_displayhook()
     hook.write_output_prompt()
-    hook.write_format_data(data["data"], data.get("metadata") or {})
-    hook.log_output(data["data"])
+    hook.write_format_data(display.data, display.metadata)
+    hook.log_output(display.data)
     hook.finish_displayhook()
 
 

@@ -167,7 +167,7 @@ class Map:
             text = (
                 f"{self.done:,} of {self.count:,} calls" if self.count else f"{self.done:,} calls"
             )
-            self.block.event(wire.Event("", wire.PROGRESS, {"fraction": fraction, "text": text}))
+            self.block.event(wire.Event.of(wire.ProgressEvent(fraction, text)))
 
     def _show(self, piece: Chunk) -> None:
         """What a chunk's calls print appears as if they ran here; the block hears that something
@@ -178,11 +178,11 @@ class Map:
             if not isinstance(event, wire.Event):
                 continue
             if event.type == wire.STARTED and self.block.state.phase != "running":
-                self.block.event(wire.Event("", wire.STARTED, {"worker": "the pool", "attempt": 1}))
-            elif event.type in (wire.STDOUT, wire.STDERR):
+                self.block.event(wire.Event.of(wire.StartedEvent("the pool")))
+            elif isinstance(said := event.body, wire.StdoutEvent | wire.StderrEvent):
                 self.block.event(event)
                 stream = sys.stdout if event.type == wire.STDOUT else sys.stderr
-                stream.write(event.data["text"])
+                stream.write(said.text)
                 stream.flush()
 
     def _opened(self, piece: Chunk) -> Iterator[Any]:

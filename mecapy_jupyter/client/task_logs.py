@@ -19,8 +19,8 @@ _TAIL_CHARS = 4000
 def pieces(gateway: Gateway, task_id: str) -> Iterator[str]:
     """In order; of a running task, what it has printed so far (at most what is shown live)."""
     for event in gateway.events(task_id, follow=False):
-        if event.type in (wire.STDOUT, wire.STDERR):
-            yield event.data["text"]
+        if isinstance(printed := event.body, wire.StdoutEvent | wire.StderrEvent):
+            yield printed.text
 
 
 def text(gateway: Gateway, task_id: str) -> str:

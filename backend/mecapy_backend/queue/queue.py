@@ -23,6 +23,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError
 
 from mecapy_backend.queue import keys
+from mecapy_jupyter.wire import PRIORITY
 
 SOCKET_TIMEOUT_S = 8.0
 """No answer for so long: the connection is dead. Blocking commands must wait for less."""
@@ -92,14 +93,16 @@ class Queue(ArqRedis):
         always ours.
         """
         task_id = _job_id or str(args[0])
-        await self.enqueue(task_id, str(kwargs.get("owner", "")), int(kwargs.get("priority", 5)))
+        await self.enqueue(
+            task_id, str(kwargs.get("owner", "")), int(kwargs.get("priority", PRIORITY))
+        )
         return Job(task_id, redis=self, _queue_name=keys.QUEUE)
 
     async def enqueue(
         self,
         task_id: str,
         owner: str,
-        priority: int = 5,
+        priority: int = PRIORITY,
         *,
         short: bool = False,
         python: str = "",

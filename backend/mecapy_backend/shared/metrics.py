@@ -25,6 +25,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from mecapy_backend.shared.health import HealthReport, free_bytes
+from mecapy_jupyter.wire import WORKER_LIVES_S
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -81,7 +82,7 @@ _ready = _gauge("mecapy_ready", "1: /readyz says ok")
 
 # Each part of it is answered by an index: the oldest of each priority is the first of its stretch
 # of `tasks_queued`.
-_LOOK = sa.text("""
+_LOOK = sa.text(f"""
     SELECT extract(epoch FROM now() - (
              SELECT min(first.created_at) FROM generate_series(0, 9) AS of_all(priority), LATERAL (
                SELECT created_at FROM tasks
@@ -92,7 +93,7 @@ _LOOK = sa.text("""
     FROM (SELECT count(*) AS all, count(*) FILTER (WHERE lease_until < now()) AS overdue
           FROM tasks WHERE state = 'running') AS running,
          (SELECT count(*) AS all, coalesce(sum((info->>'slots')::int), 0) AS slots FROM workers
-          WHERE seen_at > now() - interval '10 s') AS workers
+          WHERE seen_at > now() - interval '{WORKER_LIVES_S} s') AS workers
 """)
 
 

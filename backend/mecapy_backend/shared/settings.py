@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from mecapy_jupyter.wire import WORKER_LIVES_S
+
 MB, GB = 10**6, 10**9
 Names = Annotated[tuple[str, ...], NoDecode]
 """In the environment: with commas between."""
@@ -207,7 +209,10 @@ class Settings(BaseSettings):
         default=10.0, gt=0, description="a worker silent for so long has lost its tasks"
     )
     heartbeat_s: float = Field(
-        default=3.0, gt=0, description="how often a worker renews its leases"
+        default=3.0,
+        gt=0,
+        lt=WORKER_LIVES_S,  # less often, and those that live count as gone
+        description="how often a worker renews its leases",
     )
     store_patience_s: float = Field(
         default=600.0,

@@ -11,11 +11,13 @@ import asyncio
 import time
 
 from mecapy_backend.stack import sql
+from mecapy_jupyter.wire import WORKER_LIVES_S
 
 _FRESH_S = 0.2
-_REPORTED = """
+_REPORTED = f"""
     SELECT (info->>'pid')::int AS pid, id FROM workers
-    WHERE seen_at > now() - interval '10 s' AND info->>'pid' IS NOT NULL ORDER BY seen_at
+    WHERE seen_at > now() - interval '{WORKER_LIVES_S} s' AND info->>'pid' IS NOT NULL
+    ORDER BY seen_at
 """
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.store.tables import workers
 from mecapy_jupyter.shared import version
+from mecapy_jupyter.wire import WORKER_LIVES_S
 
 _w = workers.c
 
@@ -42,7 +43,7 @@ async def heartbeat(db: AsyncEngine, worker_id: str, info: dict[str, Any]) -> No
         )
 
 
-async def list_live(db: AsyncEngine, within_s: float = 10.0) -> list[Worker]:
+async def list_live(db: AsyncEngine, within_s: float = WORKER_LIVES_S) -> list[Worker]:
     """Workers heard of lately, the oldest first."""
     lately = sa.func.now() - sa.func.make_interval(0, 0, 0, 0, 0, 0, sa.literal(within_s, sa.Float))
     async with db.connect() as connection:
@@ -73,7 +74,7 @@ async def pythons(db: AsyncEngine, within_s: float = 60.0) -> list[str]:
 
 
 async def common_packages(
-    db: AsyncEngine, python: str = "", within_s: float = 10.0
+    db: AsyncEngine, python: str = "", within_s: float = WORKER_LIVES_S
 ) -> dict[str, list[str]]:
     """Of the workers that live, have told, and run `python` ("": whichever): module →
     [distribution, version, …] of what all have.

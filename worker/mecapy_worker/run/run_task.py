@@ -143,7 +143,9 @@ async def attempt(
             log.info("in child", task=started.task_id, attempt=started.attempt, child=child.pid)
             await child.send("task", header, payload.pickle, fds)
             async with egress_broker.opened(work, started, child):
-                ended = await Relay(child, hold, journal).run(float(request.get("timeout", 300)))
+                ended = await Relay(child, hold, journal).run(
+                    float(request.get("timeout", wire.TIMEOUT_S))
+                )
             laps.lap("run")
             outcome = await settle(ended, child.outbox, keep, work.settings, request)
             laps.lap("result")
@@ -340,7 +342,9 @@ async def give_back(
     log.info("given back", task=task_id, attempt=number, why=why)
     try:
         place = {
-            task_id: score(int(started.request.get("priority", 5)), started.created_at.timestamp())
+            task_id: score(
+                int(started.request.get("priority", wire.PRIORITY)), started.created_at.timestamp()
+            )
         }
         python = str(started.request.get("python", ""))
         await work.queue.put_back(started.owner, place, short=started.short, python=python)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from mecapy_backend.api.schemas.common import Digest, Request, State
+from mecapy_jupyter import wire
 
 
 class PayloadBody(Request):
@@ -58,10 +59,10 @@ class TaskBody(Request):
         list[Annotated[str, Field(max_length=200)]],
         Field(max_length=100, description="globs of files that come home (Python clients)"),
     ] = []
-    priority: Annotated[int, Field(ge=0, le=9, description="9 starts first")] = 5
+    priority: Annotated[int, Field(ge=0, le=9, description="9 starts first")] = wire.PRIORITY
     timeout: Annotated[
         float, Field(gt=0, description="seconds of running after which the task fails")
-    ] = 300.0
+    ] = wire.TIMEOUT_S
     retries: Annotated[
         int, Field(ge=0, le=10, description="further attempts when the code fails")
     ] = 0

@@ -63,7 +63,7 @@ async def submit(
         "id": task_id,
         "owner": owner,
         "name": body.get("name", ""),
-        "priority": body.get("priority", 5),
+        "priority": body.get("priority", wire.PRIORITY),
         "request": text,
         "request_digest": digest,
         "idempotency_key": idempotency_key,

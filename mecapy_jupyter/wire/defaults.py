@@ -1,0 +1,22 @@
+"""Defaults and bounds that more than one process must agree on, each in this one place."""
+
+from __future__ import annotations
+
+TIMEOUT_S = 300.0
+"""A task may run so long where its request does not say."""
+
+PRIORITY = 5
+"""Of a task whose request does not say: 0 to 9, 9 starts first."""
+
+WORKER_LIVES_S = 10.0
+"""A worker that was not heard of for so long counts as gone: in lists, estimates and figures."""
+
+INLINE_BYTES = 64 * 1024
+"""A pickle stream up to this size travels inside the request or result; a longer one, and every
+out-of-band buffer, is a blob.
+"""
+
+CALLED = "_mecapy_fn"
+"""The variable with the function where a task calls one (`Client.submit`, `map`): results are
+copies, as of any executor of processes.
+"""

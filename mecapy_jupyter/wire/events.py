@@ -1,0 +1,232 @@
+"""The events of a task's log. Each has a dataclass, tagged by its `type`; the final event is an
+`Outcome`, and its type is the final state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, TypeAlias, cast
+
+from mecapy_jupyter.wire import json_fields as fields
+from mecapy_jupyter.wire.json_fields import JsonObject
+from mecapy_jupyter.wire.outcome import Outcome
+from mecapy_jupyter.wire.states import FINAL, QUEUED
+
+STARTED, STDOUT, STDERR, DISPLAY, PROGRESS, USAGE = (
+    "started",
+    "stdout",
+    "stderr",
+    "display",
+    "progress",
+    "usage",
+)
+
+DisplayKind = Literal["display_data", "update_display_data", "execute_result", "clear_output"]
+DISPLAY_KINDS: frozenset[str] = frozenset(
+    {"display_data", "update_display_data", "execute_result", "clear_output"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedEvent:
+    """The task waits. `position`: 1 starts next, None: not known; `of`: how many wait; `eta_s`:
+    until it starts. The first one, which answers the submission, has `task_id`.
+    """
+
+    type: ClassVar = QUEUED
+    position: int | None = None
+    of: int | None = None
+    eta_s: float | None = None
+    task_id: str = ""
+
+    def as_json(self) -> JsonObject:
+        return {"position": self.position, "of": self.of, "eta_s": self.eta_s}
+
+    @classmethod
+    def from_json(cls, data: JsonObject) -> QueuedEvent:
+        return cls(
+            fields.optional_integer(data, "position"),
+            fields.optional_integer(data, "of"),
+            fields.number(data, "eta_s"),
+            fields.text(data, "task_id"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StartedEvent:
+    """A worker has begun an attempt; the first one is 1."""
+
+    type: ClassVar = STARTED
+    worker: str = ""
+    attempt: int = 1
+    memory_limit_bytes: int | None = None
+
+    def as_json(self) -> JsonObject:
+        return {
+            "worker": self.worker,
+            "attempt": self.attempt,
+            "memory_limit_bytes": self.memory_limit_bytes,
+        }
+
+    @classmethod
+    def from_json(cls, data: JsonObject) -> StartedEvent:
+        return cls(
+            fields.text(data, "worker"),
+            fields.integer(data, "attempt", 1),
+            fields.optional_integer(data, "memory_limit_bytes"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StdoutEvent:
+    type: ClassVar = STDOUT
+    text: str = ""
+
+    def as_json(self) -> JsonObject:
+        return {"text": self.text}
+
+    @classmethod
+    def from_json(cls, data: JsonObject) -> StdoutEvent:
+        return cls(fields.text(data, "text"))
+
+
+@dataclass(frozen=True, slots=True)
+class StderrEvent:
+    type: ClassVar = STDERR
+    text: str = ""
+
+    def as_json(self) -> JsonObject:
+        return {"text": self.text}
+
+    @classmethod
+    def from_json(cls, data: JsonObject) -> StderrEvent:
+        return cls(fields.text(data, "text"))
+
+
+@dataclass(frozen=True, slots=True)
+class DisplayEvent:
+    """What the cell displayed, as Jupyter's messages of that name have it: `data` and `metadata`
+    by MIME type. `wait`: of clear_output, until the next output.
+    """
+
+    type: ClassVar = DISPLAY
+    kind: DisplayKind = "display_data"
+    data: JsonObject = field(default_factory=JsonObject)
+    metadata: JsonObject = field(default_factory=JsonObject)
+    display_id: str | None = None
+    wait: bool = False
+
+    def as_json(self) -> JsonObject:
+        if self.kind == "clear_output":
+            return {"kind": self.kind, "wait": self.wait}
+        return {
+            "kind": self.kind,
+            "data": self.data,
+            "metadata": self.metadata,
+            "display_id": self.display_id,
+        }
+
+    @classmethod
+    def from_json(cls, data: JsonObject) -> DisplayEvent:
+        return cls(
+            cast(DisplayKind, fields.text(data, "kind", "display_data")),
+            fields.mapping(data, "data"),
+            fields.mapping(data, "metadata"),
+            fields.optional_text(data, "display_id"),
+            fields.flag(data, "wait"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressEvent:
+    """What the cell says of its progress: a fraction from 0 to 1 (None: not known) and a text."""
+
+    type: ClassVar = PROGRESS
+    fraction: float | None = None
+    text: str = ""
+
+    def as_json(self) -> JsonObject:
+        return {"fraction": self.fraction, "text": self.text}
+
+    @classmethod
+    def from_json(cls, data: JsonObject) -> ProgressEvent:
+        return cls(fields.number(data, "fraction"), fields.text(data, "text"))
+
+
+@dataclass(frozen=True, slots=True)
+class UsageEvent:
+    """What the task uses now: processor in percent of one core, memory, its processes, its disk."""
+
+    type: ClassVar = USAGE
+    cpu_percent: float | None = None
+    memory_bytes: int | None = None
+    cpu_s: float | None = None
+    processes: int | None = None
+    disk_bytes: int | None = None
+
+    def as_json(self) -> JsonObject:
+        return {
+            "cpu_percent": self.cpu_percent,
+            "memory_bytes": self.memory_bytes,
+            "cpu_s": self.cpu_s,
+            "processes": self.processes,
+            "disk_bytes": self.disk_bytes,
+        }
+
+    @classmethod
+    def from_json(cls, data: JsonObject) -> UsageEvent:
+        return cls(
+            fields.number(data, "cpu_percent"),
+            fields.optional_integer(data, "memory_bytes"),
+            fields.number(data, "cpu_s"),
+            fields.optional_integer(data, "processes"),
+            fields.optional_integer(data, "disk_bytes"),
+        )
+
+
+EventBody: TypeAlias = (
+    QueuedEvent
+    | StartedEvent
+    | StdoutEvent
+    | StderrEvent
+    | DisplayEvent
+    | ProgressEvent
+    | UsageEvent
+    | Outcome
+)
+
+_BY_TYPE = {
+    body.type: body.from_json
+    for body in (
+        QueuedEvent,
+        StartedEvent,
+        StdoutEvent,
+        StderrEvent,
+        DisplayEvent,
+        ProgressEvent,
+        UsageEvent,
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry of a task's log, as it is stored and sent. `id` orders them and resumes a stream
+    (`Last-Event-ID`); `data` is the JSON of its body.
+    """
+
+    id: str
+    type: str
+    data: JsonObject
+
+    @classmethod
+    def of(cls, body: EventBody, id: str = "") -> Event:
+        return cls(id, body.state if isinstance(body, Outcome) else body.type, body.as_json())
+
+    @property
+    def body(self) -> EventBody | None:
+        """What it says; None for a type that this release does not know."""
+        if self.type in FINAL:
+            return Outcome.from_json({"state": self.type} | self.data)
+        read = _BY_TYPE.get(self.type)
+        return read(self.data) if read else None

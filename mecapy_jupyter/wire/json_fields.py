@@ -1,0 +1,92 @@
+"""Reading JSON that another process wrote: each field as the type it should have, or its default.
+
+An older process leaves fields out, a newer one adds some, and what a cell prints or shows may be
+anything. So a field that is absent or of another type has its default, and nothing else is looked
+at.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import TypeAlias, cast
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+"""Arbitrary JSON: the value of a cell, the data of a display. What has a shape is a dataclass."""
+
+JsonObject: TypeAlias = dict[str, Json]
+
+
+def as_object(value: object) -> JsonObject:
+    """The value if it is a JSON object, else an empty one."""
+    return cast("JsonObject", value) if isinstance(value, dict) else {}
+
+
+def text(data: JsonObject, key: str, default: str = "") -> str:
+    value = data.get(key)
+    return value if isinstance(value, str) else default
+
+
+def optional_text(data: JsonObject, key: str) -> str | None:
+    value = data.get(key)
+    return value if isinstance(value, str) else None
+
+
+def number(data: JsonObject, key: str) -> float | None:
+    """A finite number; None for what is absent or is none."""
+    value = data.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return value if math.isfinite(value) else None
+    except OverflowError:  # an integer that no float can hold
+        return None
+
+
+def integer(data: JsonObject, key: str, default: int = 0) -> int:
+    value = number(data, key)
+    return default if value is None else int(value)
+
+
+def optional_integer(data: JsonObject, key: str) -> int | None:
+    value = number(data, key)
+    return None if value is None else int(value)
+
+
+def flag(data: JsonObject, key: str, default: bool = False) -> bool:
+    value = data.get(key)
+    return value if isinstance(value, bool) else default
+
+
+def time(data: JsonObject, key: str) -> datetime | None:
+    """An ISO 8601 time with its zone; one without a zone is UTC."""
+    try:
+        at = datetime.fromisoformat(text(data, key))
+    except ValueError:
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def time_as_json(at: datetime | None) -> str | None:
+    return at.astimezone(UTC).isoformat() if at else None
+
+
+def mapping(data: JsonObject, key: str) -> JsonObject:
+    return as_object(data.get(key))
+
+
+def items(data: JsonObject, key: str) -> list[Json]:
+    value = data.get(key)
+    return value if isinstance(value, list) else []
+
+
+def objects(data: JsonObject, key: str) -> list[JsonObject]:
+    return [cast("JsonObject", item) for item in items(data, key) if isinstance(item, dict)]
+
+
+def texts(data: JsonObject, key: str) -> tuple[str, ...]:
+    return tuple(item for item in items(data, key) if isinstance(item, str))
+
+
+def text_mapping(data: JsonObject, key: str) -> dict[str, str]:
+    return {name: value for name, value in mapping(data, key).items() if isinstance(value, str)}
