@@ -195,10 +195,10 @@ def test_bites_follow_what_events_have() -> None:
     """A reader asks for as many events as make some hundred kilobytes, and for few until it knows:
     it holds no more, should it stop.
     """
-    bites = events.ReadSize()
-    assert bites.count <= 8
+    size = events.ReadSize()
+    assert size.count <= 8
     for _ in range(12):
-        bites.had([events.EncodedEvent("1-0", "stdout", "x" * 50)])
-    assert bites.count == 500
-    bites.had([events.EncodedEvent("1-0", "stdout", "x" * 100_000)])
-    assert bites.count == 1
+        size.adapt([events.EncodedEvent("1-0", "stdout", "x" * 50)])
+    assert size.count == 500
+    size.adapt([events.EncodedEvent("1-0", "stdout", "x" * 100_000)])
+    assert size.count == 1

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from mecapy_backend.api.start_estimate import QueuePosition, starts_in_s
+from mecapy_backend.api.start_estimate import reads_alike, starts_in_s
+from mecapy_jupyter.wire import QueuedEvent
 
 ROWS = [
     (1, 2, [], 0.0),  # a free slot
@@ -28,14 +29,8 @@ def test_starts_in(position: int, slots: int, elapsed_s: list[float], seconds: f
 
 def test_only_news_is_told() -> None:
     """An estimate that counts down slowly is told in steps; another place at once."""
-    assert (
-        QueuePosition(3, 7, 61.0).roughly
-        == QueuePosition(3, 7, 59.0).roughly
-        != QueuePosition(3, 7, 40.0).roughly
-    )
-    assert (
-        QueuePosition(3, 7, 61.0).roughly
-        != QueuePosition(2, 7, 61.0).roughly
-        != QueuePosition(2, 6, 61.0).roughly
-    )
-    assert QueuePosition().roughly == QueuePosition().roughly != QueuePosition(1, 1).roughly
+    at = QueuedEvent(3, 7, 61.0)
+    assert reads_alike(at, QueuedEvent(3, 7, 59.0)) and reads_alike(QueuedEvent(), QueuedEvent())
+    for news in (QueuedEvent(3, 7, 40.0), QueuedEvent(2, 7, 61.0), QueuedEvent(3, 6, 61.0)):
+        assert not reads_alike(at, news)
+    assert not reads_alike(QueuedEvent(), QueuedEvent(1, 1))

@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families
 
-from mecapy_backend.shared.metrics import GATEWAY
+from mecapy_backend.api.metrics import GATEWAY
 from mecapy_worker.upkeep.metrics import STAGES, WORKER
 
 from ..house.tracked import ROOT
@@ -92,17 +92,18 @@ async def test_gateway(gateway: Any, db: Any) -> None:
             await connection.execute(
                 sa.text("SET enable_seqscan = off")
             )  # a table this small needs no index
-            plan = await connection.execute(sa.text("EXPLAIN " + str(look())))
+            plan = await connection.execute(sa.text("EXPLAIN " + look()))
             assert (
                 "tasks_queued" in (text := "\n".join(row[0] for row in plan))
                 and "tasks_running" in text
             )
 
 
-def look() -> Any:
-    from mecapy_backend.shared import metrics
+def look() -> str:
+    from mecapy_backend.store import pool_figures
 
-    return vars(metrics)["_LOOK"]
+    statement: sa.TextClause = vars(pool_figures)["_FIGURES"]
+    return str(statement.compile(compile_kwargs={"literal_binds": True}))
 
 
 def test_who_may_ask(gateway: Any) -> None:

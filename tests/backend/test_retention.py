@@ -126,10 +126,10 @@ async def test_counting_ends(db: Any) -> None:
     """
     settings = Settings(max_queued_tasks=500)
     await fill(db, 510)
-    assert (await shares.quota_status(db, "ann", settings)).own["queued"].used == 500
+    assert (await shares.quota_status(db, "ann", settings)).of_owner["queued"].used == 500
     for _ in range(3):
         await tasks.submit(db, "bob", wire.TaskRequest("1").as_json())
     started = (await tasks.submit(db, "bob", wire.TaskRequest("1").as_json())).task_id
     await tasks.start(db, started, "w", 10)
-    own = (await shares.quota_status(db, "bob", settings)).own
+    own = (await shares.quota_status(db, "bob", settings)).of_owner
     assert (own["queued"].used, own["running"].used) == (3, 1)

@@ -221,7 +221,7 @@ async def test_blobs_must_be_there(db: Any) -> None:
     """
     payload = wire.Payload(b"p", "", ("a" * 64, "a" * 64, "b" * 64))
     await sql(db, f"INSERT INTO blobs (owner, digest) VALUES ('ann', '{'a' * 64}')")
-    with pytest.raises(tasks.MissingBlobs) as caught:
+    with pytest.raises(tasks.BlobsNotStored) as caught:
         await submitted(db, payload=payload)
     assert caught.value.args[0] == ["b" * 64]
     await sql(db, f"INSERT INTO blobs (owner, digest) VALUES ('ann', '{'b' * 64}')")
@@ -298,5 +298,5 @@ async def test_pages(db: Any) -> None:
     assert await tasks.page(db, "ann", name="nx*") == []
     await tasks.start(db, ids[0], "w", 10)
     assert [task.id for task in await tasks.page(db, "ann", state="running")] == [ids[0]]
-    own = (await shares.quota_status(db, "ann", Settings())).own
+    own = (await shares.quota_status(db, "ann", Settings())).of_owner
     assert (own["queued"].used, own["running"].used) == (4, 1)

@@ -62,7 +62,7 @@ async def test_swept_after_its_grace(db: Any, tmp_path: Path) -> None:
     assert await store.has("ann", named) and not await store.has("ann", free)
     await tasks.forget(db, "ann", task.task_id)
     assert await blob_rows.sweep(db, store, NOW) == [("ann", named)]
-    assert (await shares.quota_status(db, "ann", Settings(), with_bytes=True)).own[
+    assert (await shares.quota_status(db, "ann", Settings(), with_bytes=True)).of_owner[
         "bytes"
     ].used == 0
 
@@ -85,7 +85,7 @@ async def test_a_sweep_races_uploads_and_submits(db: Any, tmp_path: Path) -> Non
             digest = await upload(db, store, b"%d" % (turn % 3))  # the same few blobs for all
             try:
                 task = await tasks.submit(db, "ann", naming(digest), max_queued=10_000)
-            except tasks.MissingBlobs:
+            except tasks.BlobsNotStored:
                 continue  # swept before: the client uploads again
             os.close(await store.open("ann", digest))
             taken += 1

@@ -19,13 +19,16 @@ import sqlalchemy as sa
 from blake3 import blake3
 from pydantic import SecretStr
 
-from mecapy_backend.api import audit, permissions
+from mecapy_backend.api import permissions
+from mecapy_backend.api.audit import ACTS, AuditWriter
 from mecapy_backend.api.limits.request_rate import RateLimit
 from mecapy_backend.api.problems import Problem
 from mecapy_backend.api.short_tasks import ShortTasks
 from mecapy_backend.shared.settings import Settings
-from mecapy_backend.store import tables
+from mecapy_backend.store import audit, json_text, tables
+from mecapy_backend.store.audit import AuditEntry
 from mecapy_backend.store.blobs.blob_store import open_store
+from mecapy_backend.store.log.events import EncodedEvent
 from mecapy_jupyter import wire
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.shared import errors
@@ -259,46 +262,32 @@ async def test_lines_on_their_way_are_written_at_shutdown(gateway: Any, db: Any)
 
 async def test_the_audit_waits_for_the_database(db: Any, database_url: str) -> None:
     """What could not be written is kept, in order, until it can."""
-    book = audit.Audit(db, 1)
+    writer = AuditWriter(db, 1)
     async with db.connect() as connection:
         await connection.execute(sa.text("ALTER TABLE audit RENAME TO away"))
-    await book.note(audit.Line("ann", "submit", "1", "", ""))
-    running = asyncio.create_task(book.run())
-    await asyncio.sleep(0)
-    await book.note(audit.Line("ann", "submit", "2", "", ""))
-    async with db.connect() as connection:
-        await connection.execute(sa.text("ALTER TABLE away RENAME TO audit"))
-    async with asyncio.timeout(60):
-        while (  # noqa: ASYNC110  (a row sends no event)
-            len(
-                found := await audit.page(db, who="ann", act=None, what=None, before=None, limit=10)
-            )
-            < 2
-        ):
+    await writer.note(AuditEntry("ann", "submit", "1", "", ""))
+    async with writer, asyncio.timeout(60):
+        await asyncio.sleep(0)
+        await writer.note(AuditEntry("ann", "submit", "2", "", ""))
+        async with db.connect() as connection:
+            await connection.execute(sa.text("ALTER TABLE away RENAME TO audit"))
+        while len(found := await audit.page(db, who="ann", limit=10)) < 2:  # noqa: ASYNC110  (a row sends no event)
             await asyncio.sleep(0.05)
-    running.cancel()
-    assert [line["what"] for line in found] == ["2", "1"]
+    assert [entry.what for _, entry in found] == ["2", "1"]
 
 
 async def test_old_lines_go(db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many there are: a part at a time."""
-    monkeypatch.setattr(audit, "_DROPPED_AT_ONCE", 2)
-    book = audit.Audit(db, 10)
+    monkeypatch.setattr(audit, "_DELETED_AT_ONCE", 2)
     async with db.connect() as connection:
         for days in (20, 20, 20, 20, 20, 5):
             row = {"who": "ann", "act": "submit", "what": str(days), "source": "", "request": ""}
             await connection.execute(
                 sa.insert(tables.audit).values(at=sa.text(f"now() - interval '{days} days'"), **row)
             )
-    running = asyncio.create_task(book.run())
-    async with asyncio.timeout(60):
-        while (  # noqa: ASYNC110
-            len(found := await audit.page(db, who=None, act=None, what=None, before=None, limit=10))
-            > 1
-        ):
-            await asyncio.sleep(0.05)
-    running.cancel()
-    assert [line["what"] for line in found] == ["5"]
+    await audit.delete_old(db, 10)
+    found = await audit.page(db, limit=10)
+    assert [entry.what for _, entry in found] == ["5"]
 
 
 def test_every_route_is_audited_or_needs_not_be() -> None:
@@ -310,26 +299,26 @@ def test_every_route_is_audited_or_needs_not_be() -> None:
         "POST /blobs/{digest}/parts/{upload:path}", "DELETE /blobs/{digest}/parts/{upload:path}",
         "GET /tokens",
     }  # fmt: skip
-    assert permissions.RIGHTS.keys() - audit.ACTS.keys() == silent
-    assert audit.ACTS.keys() <= permissions.RIGHTS.keys()
+    assert permissions.RIGHTS.keys() - ACTS.keys() == silent
+    assert ACTS.keys() <= permissions.RIGHTS.keys()
 
 
 def test_paces() -> None:
     """Short is what may run no longer, or did not the last time; what a cell returns cannot say how
     long it ran.
     """
-    paces = ShortTasks(2.0)
-    assert paces.short("ann", "x", 1.5) and not paces.short("ann", "x", 300)
-    told = wire.Outcome(
+    short = ShortTasks(2.0)
+    assert short.expects("ann", "x", 1.5) and not short.expects("ann", "x", 300)
+    outcome = wire.Outcome(
         wire.COMPLETED, result='"seconds": 90.0, "stopped_s": null}', seconds=0.2
     ).as_json()
-    from mecapy_backend.store import json_text
-
-    paces.learn("ann", "x", json_text.dumps(told))
-    assert paces.short("ann", "x", 300) and not paces.short("bob", "x", 300)
-    paces.learn("ann", "x", json_text.dumps(told | {"seconds": 7.5, "stopped_s": 0.1}))
-    assert not paces.short("ann", "x", 300)
-    assert not ShortTasks(0).short("ann", "x", 0.1)
+    event = EncodedEvent("1-0", wire.COMPLETED, json_text.dumps(outcome)).decoded()
+    assert isinstance(event.body, wire.Outcome) and event.body.seconds == 0.2
+    short.learn("ann", "x", 0.2)
+    assert short.expects("ann", "x", 300) and not short.expects("bob", "x", 300)
+    short.learn("ann", "x", 7.5)
+    assert not short.expects("ann", "x", 300)
+    assert not ShortTasks(0).expects("ann", "x", 0.1)
 
 
 def test_a_month_is_not_waited_for(gateway: Any) -> None:

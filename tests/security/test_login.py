@@ -181,7 +181,7 @@ def test_renewed_when_refused(
     """
     monkeypatch.setattr(oidc, "COOLDOWN_S", 0.0)
     monkeypatch.setattr(oidc, "FRESH_S", 0.0)
-    monkeypatch.setattr("mecapy_backend.api.auth._MOST_KNOWN", 1)
+    monkeypatch.setattr("mecapy_backend.api.callers._MOST_KNOWN", 1)
     log_in(oidc_gateway, provider)
     gateway = Gateway(oidc_gateway.url, "")
     assert gateway.get("/me")["name"] == "ada"

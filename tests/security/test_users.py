@@ -113,7 +113,7 @@ def test_no_statement_for_each_request(
 
     for module, name in ((users, "upsert_identity"), (users, "get"), (api_tokens, "find")):
         monkeypatch.setattr(module, name, spied(name, getattr(module, name)))
-    monkeypatch.setattr("mecapy_backend.api.auth.RECHECK_S", 3600.0)
+    monkeypatch.setattr("mecapy_backend.api.callers.RECHECK_S", 3600.0)
     token = provider.token()
     key = http.post("/tokens", headers=bearer(token), json={"name": "ci"}).json()["token"]
     for _ in range(20):

@@ -133,8 +133,8 @@ async def test_its_folder_cannot_be_made_again(desk: Desk, pool: Any, tmp_path: 
     context = Context(
         "one", desk.settings, desk.db, desk.queue, desk.blobs, pool, tmp_path / "gone" / "logs"
     )
-    found = await health.of(context).look()
-    (part,) = (part for part in found.parts if part.name == "disk")
+    found = await health.of(context).report()
+    (part,) = (part for part in found.checks if part.name == "disk")
     assert (
         part.state == "gone" and "restart" in part.advice and health.unfit(context) == part.advice
     )

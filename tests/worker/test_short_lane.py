@@ -216,4 +216,4 @@ async def test_processor_time_of_an_attempt_without_an_outcome(
 
 
 async def _hours(desk: Desk) -> float:
-    return (await shares.quota_status(desk.db, "ann", desk.settings)).own["cpu_hours"].used
+    return (await shares.quota_status(desk.db, "ann", desk.settings)).of_owner["cpu_hours"].used

@@ -1,32 +1,31 @@
 """Who did what: a line for each submit, cancel, read of somebody's results or data, and act of an
-admin, in a table that only grows.
+admin.
 
-`traffic` notes each request once its status is known. The hot path only puts a line into memory; it
-is written within a second, and at shutdown: a gateway that is killed takes the lines of its last
-second with it. Acts of admins are written before they are answered.
+`traffic` notes each request once its status is known. The hot path only puts an entry into memory;
+it is written within a second, and at shutdown: a gateway that is killed takes the entries of its
+last second with it. Acts of admins are written before they are answered.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from contextvars import ContextVar
+from dataclasses import dataclass
 
-import sqlalchemy as sa
 import structlog
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.types import Scope
 
-from mecapy_backend.store.tables import audit
+from mecapy_backend.store import audit
+from mecapy_backend.store.audit import AuditEntry
 
 _log = structlog.get_logger()
-_EVERY_S, _TIDY_EVERY_S = 1.0, 3600.0
-_MOST, _AT_ONCE, _DROPPED_AT_ONCE = 100_000, 1000, 10_000
+_EVERY_S, _DELETE_EVERY_S = 1.0, 3600.0
+_MOST, _AT_ONCE = 100_000, 1000
 
 ACTS = {
     "POST /tasks": "submit",
@@ -52,100 +51,86 @@ them.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
-    who: str
-    act: str
-    what: str  # the task, blob, user or organisation; with the status where it was refused
-    source: str  # the address the request came from
-    request: str  # its id in the log
-    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+@dataclass(slots=True)
+class Audited:
+    """What only a route knows of its request: who asked, and whether nothing was read after all."""
+
+    who: str = ""
+    nothing_read: bool = False
 
 
-def line_of(scope: Scope, status: int, headers: Any, request: str) -> AuditEntry | None:
+_audited: ContextVar[Audited] = ContextVar("mecapy_audited")
+
+
+def audited() -> Audited:
+    """Of the request that is being answered."""
+    return _audited.get()
+
+
+def begin_request() -> Audited:
+    _audited.set(begun := Audited())
+    return begun
+
+
+def entry_of(
+    scope: Scope,
+    status: int,
+    headers: Iterable[tuple[bytes, bytes]],
+    request_id: str,
+    about: Audited,
+) -> AuditEntry | None:
     """What a request is in the audit; None: nothing, or of nobody known."""
     act = ACTS.get(f"{scope['method']} {getattr(scope.get('route'), 'path', '')}")
-    state = scope.get("state", {})
-    who = state.get("owner", "")
-    if act is None or not who or state.get("nothing_read"):
+    if act is None or not about.who or about.nothing_read:
         return None
-    made = next((value.decode() for name, value in headers if name == b"location"), "").rpartition(
-        "/"
-    )[2]
-    what = " ".join(map(str, scope.get("path_params", {}).values())) or (
-        made if act == "submit" else ""
-    )
+    location = next((value.decode() for name, value in headers if name == b"location"), "")
+    what = " ".join(map(str, scope.get("path_params", {}).values()))
+    if not what and act == "submit":
+        what = location.rpartition("/")[2]
     refused = f" ({status})" if status >= 400 else ""
     client = scope.get("client")
-    said = "".join(
-        c if c.isprintable() else "?" for c in f"{what}{refused}".strip()[:300]
-    )  # an address holds whatever somebody typed
-    return AuditEntry(who, act, said, client[0] if client else "", request)
+    # An address holds whatever somebody typed.
+    printable = "".join(c if c.isprintable() else "?" for c in f"{what}{refused}".strip()[:300])
+    return AuditEntry(about.who, act, printable, client[0] if client else "", request_id)
 
 
-class Audit:
+class AuditWriter:
+    """`async with` around its use: what waits is written every second, and when the block ends."""
+
     def __init__(self, db: AsyncEngine, days: float) -> None:
         self._db, self._days = db, days
-        self._lines = deque[AuditEntry](maxlen=_MOST)
+        self._waiting = deque[AuditEntry](maxlen=_MOST)
 
-    async def note(self, line: AuditEntry) -> None:
+    async def __aenter__(self) -> AuditWriter:
+        self._writing = asyncio.create_task(self._write_every_second())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._writing.cancel()
+        with suppress(SQLAlchemyError, OSError):
+            await self._write()
+
+    async def note(self, entry: AuditEntry) -> None:
         """Keep it; written at once when an admin acted."""
-        self._lines.append(line)
-        if line.act.startswith("admin:"):
-            await self.write()
+        self._waiting.append(entry)
+        if entry.act.startswith("admin:"):
+            await self._write()
 
-    async def write(self) -> None:
-        """All that wait, into the table."""
-        while self._lines:
-            batch = [self._lines.popleft() for _ in range(min(_AT_ONCE, len(self._lines)))]
+    async def _write(self) -> None:
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(_AT_ONCE, len(self._waiting)))]
             try:
-                async with self._db.connect() as connection:
-                    await connection.execute(insert(audit), [asdict(line) for line in batch])
+                await audit.insert(self._db, batch)
             except BaseException:
-                self._lines.extendleft(reversed(batch))
+                self._waiting.extendleft(reversed(batch))
                 raise
 
-    async def run(self) -> None:
-        """Write what waits, for ever; drop what is older than it is to be kept."""
+    async def _write_every_second(self) -> None:
         for turn in range(2**62):
             try:
-                await self.write()
-                if turn % int(_TIDY_EVERY_S / _EVERY_S) == 0:
-                    await self._tidy()
+                await self._write()
+                if turn % int(_DELETE_EVERY_S / _EVERY_S) == 0:
+                    await audit.delete_old(self._db, self._days)
             except (SQLAlchemyError, OSError) as error:
-                _log.warning("audit waits", lines=len(self._lines), error=type(error).__name__)
+                _log.warning("audit waits", entries=len(self._waiting), error=type(error).__name__)
             await asyncio.sleep(_EVERY_S)
-
-    async def close(self) -> None:
-        with suppress(SQLAlchemyError, OSError):
-            await self.write()
-
-    async def _tidy(self) -> None:
-        """A part at a time: however many there are, no statement takes longer than it may."""
-        old = audit.c.at < datetime.now(UTC) - timedelta(days=self._days)
-        some = sa.delete(audit).where(
-            audit.c.id.in_(
-                sa.select(audit.c.id).where(old).order_by(audit.c.id).limit(_DROPPED_AT_ONCE)
-            )
-        )
-        async with self._db.connect() as connection:
-            while (await connection.execute(some)).rowcount == _DROPPED_AT_ONCE:
-                pass
-
-
-async def page(
-    db: AsyncEngine,
-    *,
-    who: str | None,
-    act: str | None,
-    what: str | None,
-    before: int | None,
-    limit: int,
-) -> list[dict[str, Any]]:
-    """The newest first, those before an id."""
-    query = sa.select(audit).order_by(audit.c.id.desc()).limit(limit)
-    for column, value in ((audit.c.who, who), (audit.c.act, act), (audit.c.what, what)):
-        query = query.where(column == value) if value else query
-    query = query.where(audit.c.id < before) if before else query
-    async with db.connect() as connection:
-        return [dict(row._mapping) for row in await connection.execute(query)]  # pyright: ignore[reportPrivateUsage]

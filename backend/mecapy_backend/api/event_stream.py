@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 import structlog
 from fastapi.responses import StreamingResponse
@@ -14,11 +13,12 @@ from fastapi.sse import format_sse_event
 from redis.exceptions import RedisError
 
 from mecapy_backend.api.json_reply import or_none
-from mecapy_backend.api.start_estimate import QueuePosition
+from mecapy_backend.api.services import Services
+from mecapy_backend.api.start_estimate import reads_alike
 from mecapy_backend.store import json_text, tasks
 from mecapy_backend.store.database import AWAY
 from mecapy_backend.store.log import events, final_log
-from mecapy_backend.store.log.events import EncodedEvent
+from mecapy_backend.store.log.events import EncodedEvent, NewEvents
 from mecapy_jupyter import wire
 
 _log = structlog.get_logger()
@@ -33,27 +33,27 @@ _PING_EVERY = 7  # looks without an event
 _PING = b": still here\n\n"
 
 
-def answer(
-    state: Any,
+def stream_response(
+    services: Services,
     owner: str,
-    told: AsyncIterator[EncodedEvent | None],
+    stream: AsyncIterator[EncodedEvent | None],
     status: int = 200,
     **headers: str,
 ) -> StreamingResponse:
-    """The events as a response; None keeps the connection open. `state.open_streams.check` comes
-    first, while it can still be refused.
+    """The events as a response; None keeps the connection open. `stream_limit.check` comes first,
+    while it can still be refused.
     """
     never_stored = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(
-        _written(state, owner, told), status, never_stored | headers, "text/event-stream"
+        _encode(services, owner, stream), status, never_stored | headers, "text/event-stream"
     )
 
 
-async def _written(
-    state: Any, owner: str, told: AsyncIterator[EncodedEvent | None]
+async def _encode(
+    services: Services, owner: str, stream: AsyncIterator[EncodedEvent | None]
 ) -> AsyncIterator[bytes]:
-    with state.open_streams.one(owner):
-        async for event in told:
+    with services.stream_limit.one(owner):
+        async for event in stream:
             yield (
                 format_sse_event(data_str=event.text, event=event.type, id=event.id)
                 if event
@@ -62,48 +62,50 @@ async def _written(
 
 
 async def follow(
-    state: Any, owner: str, task_id: str, after: str, task: tasks.TaskRow | None = None
+    services: Services, owner: str, task_id: str, after: str, task: tasks.TaskRow | None = None
 ) -> AsyncIterator[EncodedEvent | None]:
     """All events after an id, the last one final. `task`: its row, where the caller has it; else it
     is looked at when needed.
 
     Of a task that was begun again: a `started` for each attempt that begins while one follows,
-    after the newest only what is its own.
+    after the newest only the newest's events.
     """
-    quiet, place, bites = 0, QueuePosition(), events.ReadSize()
-    fresh = await _fresh(state, task_id, after, task)
+    quiet, position, size = 0, wire.QueuedEvent(), events.ReadSize()
+    is_new = await _new_after(services, task_id, after, task)
     while after != END and (task is None or not task.final):
-        new = await _from_redis(state.streams, task_id, after, bites)
-        for event in new:
+        read = await _wait(services, task_id, after, size)
+        for event in read:
             after = event.id
-            if fresh(event):
+            if is_new(event):
                 yield event
             if event.type in wire.FINAL:
                 return
-        if new:
+        if read:
             quiet = 0
             continue
         quiet += 1
         try:
-            task = await tasks.get(state.db, owner, task_id)
+            task = await tasks.get(services.db, owner, task_id)
             if task is None:
                 return
-            fresh.known(task.attempt)
-            now = await state.forecast.estimate(owner, task) if task.state == wire.QUEUED else place
+            is_new.note_attempt(task.attempt)
+            now = position
+            if task.state == wire.QUEUED:
+                now = await services.start_estimator.estimate(owner, task)
         except AWAY as error:  # what comes from Redis goes on
             _log.warning("postgres away", task=task_id, error=type(error).__name__)
-            task, now = None, place
-        if now.roughly != place.roughly:
-            place = now
-            yield queued(after, place)
+            task, now = None, position
+        if not reads_alike(now, position):
+            position = now
+            yield queued(after, position)
         if quiet % _PING_EVERY == 0:
             yield None
-    async for event in by_now(state, owner, task_id, after, task):
+    async for event in by_now(services, owner, task_id, after, task):
         yield event
 
 
 async def by_now(
-    state: Any,
+    services: Services,
     owner: str,
     task_id: str,
     after: str,
@@ -115,66 +117,76 @@ async def by_now(
     shown live, or the `whole`.
     """
     ended = task if task is not None and task.final else None
-    if after != END and not (
-        ended
-        and (
-            (whole and ended.log_blob)
-            or not await or_none(events.is_complete(state.streams, task_id))
-        )
-    ):
-        fresh, bites = await _fresh(state, task_id, after, task), events.ReadSize()
-        while new := await or_none(events.read_encoded(state.streams, task_id, after, None, bites)):
-            for event in new:
-                after = event.id
-                if fresh(event):
-                    yield event
+    if after != END and not (ended and await _only_stored(services, ended, whole=whole)):
+        async for event in _from_redis(services, task_id, after, task):
+            yield event
         return
     if not ended:
         return
     if after != END:
-        async for event in _kept(state, owner, ended, after, whole=whole):
+        async for event in _from_store(services, owner, ended, after, whole=whole):
             yield event
-    yield EncodedEvent(
-        END, ended.state, json_text.dumps(ended.outcome or wire.Outcome(wire.CANCELLED).as_json())
-    )
+    outcome = ended.outcome or wire.Outcome(wire.CANCELLED).as_json()
+    yield EncodedEvent(END, ended.state, json_text.dumps(outcome))
 
 
-async def _kept(
-    state: Any, owner: str, task: tasks.TaskRow, after: str, *, whole: bool
+async def _only_stored(services: Services, task: tasks.TaskRow, *, whole: bool) -> bool:
+    """Whether Redis has less of a final task's events than is wanted."""
+    if whole and task.log_blob:
+        return True
+    return not await or_none(events.is_complete(services.stream_redis, task.id))
+
+
+async def _from_redis(
+    services: Services, task_id: str, after: str, task: tasks.TaskRow | None
 ) -> AsyncIterator[EncodedEvent]:
-    """From the store. Not `whole`: a notebook that comes back gets no more than one that stayed."""
-    shown_bytes = 0
-    async for event in final_log.of(state.db, state.blobs, owner, task, events.parse_id(after)):
-        shown_bytes += final_log.charge(event.type, len(event.text))
-        if not whole and shown_bytes > final_log.LIVE_BYTES:
+    is_new, size = await _new_after(services, task_id, after, task), events.ReadSize()
+    while read := await or_none(
+        events.read_encoded(services.stream_redis, task_id, after, None, size)
+    ):
+        for event in read:
+            after = event.id
+            if is_new(event):
+                yield event
+
+
+async def _from_store(
+    services: Services, owner: str, task: tasks.TaskRow, after: str, *, whole: bool
+) -> AsyncIterator[EncodedEvent]:
+    """Not `whole`: a notebook that comes back gets no more than one that stayed."""
+    sent_bytes = 0
+    log = final_log.read(services.db, services.blobs, owner, task, events.parse_id(after))
+    async for event in log:
+        sent_bytes += final_log.charge(event.type, len(event.text))
+        if not whole and sent_bytes > final_log.LIVE_BYTES:
             yield final_log.note(final_log.MORE, after)
             return
         yield event
         after = event.id
 
 
-async def _fresh(
-    state: Any, task_id: str, after: str, task: tasks.TaskRow | None
-) -> events.NewEvents:
+async def _new_after(
+    services: Services, task_id: str, after: str, task: tasks.TaskRow | None
+) -> NewEvents:
     """What a reader has not had who comes (back) with this id."""
-    had = (
-        await or_none(events.sequence_of(state.streams, task_id, after))
-        if after not in (events.START, END)
-        else None
-    )
-    return events.NewEvents(task.attempt if task else 0, had)
+    had = None
+    if after not in (events.START, END):
+        had = await or_none(events.sequence_of(services.stream_redis, task_id, after))
+    return NewEvents(task.attempt if task else 0, had)
 
 
-def queued(after: str, place: QueuePosition) -> EncodedEvent:
+def queued(after: str, position: wire.QueuedEvent) -> EncodedEvent:
     """A `queued` event: the row's, not the stream's; its id resumes where `after` does."""
-    return EncodedEvent(after, wire.QUEUED, json_text.dumps(place.as_json()))
+    return EncodedEvent(after, position.type, json_text.dumps(position.as_json()))
 
 
-async def _from_redis(
-    streams: Any, task_id: str, after: str, bites: events.ReadSize
+async def _wait(
+    services: Services, task_id: str, after: str, size: events.ReadSize
 ) -> list[EncodedEvent]:
     try:
-        return await events.read_encoded(streams, task_id, after, int(LOOK_S * 1000), bites)
+        return await events.read_encoded(
+            services.stream_redis, task_id, after, int(LOOK_S * 1000), size
+        )
     except (RedisError, OSError):
         await asyncio.sleep(LOOK_S / 4)
         return []

@@ -10,14 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from mecapy_backend.api.problems import Problem
 from mecapy_backend.store import workers
 
-_FRESH_S = 2.0
+_CACHED_S = 2.0
 
 
 class LivePythons:
-    """As the store has them; looked at when asked, at most every `_FRESH_S`."""
+    """As the store has them; looked at when asked, at most every `_CACHED_S`."""
 
     def __init__(self, db: AsyncEngine) -> None:
-        self._db, self._seen_at_s, self._known = db, -math.inf, list[str]()
+        self._db, self._looked_s, self._known = db, -math.inf, list[str]()
 
     async def check(self, python: str) -> None:
         """Raises Problem where workers live and none has it. Where none lives the task waits: who
@@ -25,9 +25,9 @@ class LivePythons:
         """
         if not python:
             return
-        if time.monotonic() - self._seen_at_s > _FRESH_S:
+        if time.monotonic() - self._looked_s > _CACHED_S:
             self._known = await workers.pythons(self._db)
-            self._seen_at_s = time.monotonic()
+            self._looked_s = time.monotonic()
         if self._known and python not in self._known:
             raise Problem(
                 422,

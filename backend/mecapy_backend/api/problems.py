@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from structlog.contextvars import get_contextvars
 
-from mecapy_backend.shared import metrics
+from mecapy_backend.api import metrics
 from mecapy_backend.store import json_text
 from mecapy_backend.store.blobs.blob_types import BadName
 

@@ -7,35 +7,28 @@ know waits with all others once. What "short" gets is in docs/design.md, "The qu
 
 from __future__ import annotations
 
-import re
-
 from blake3 import blake3
 
 _MOST = 50_000
-_SECONDS = re.compile(
-    r'"seconds": ?([0-9.]+(?:[eE][-+]?[0-9]+)?), ?"stopped_s": ?[^,"{}\[\]]+}$'
-)  # the end of `wire.Outcome.as_json()`
 
 
 class ShortTasks:
     def __init__(self, short_s: float) -> None:
         self._short_s = short_s
-        self._seconds: dict[bytes, float] = {}
+        self._ran_s: dict[bytes, float] = {}
 
-    def short(self, owner: str, code: str, timeout_s: float) -> bool:
+    def expects(self, owner: str, code: str, timeout_s: float) -> bool:
         """A wrong guess costs little: who outlasts `short_s` takes a slot like all others."""
         return bool(self._short_s) and (
             timeout_s <= self._short_s
-            or self._seconds.get(_key(owner, code), 2 * self._short_s) <= self._short_s / 2
+            or self._ran_s.get(_key(owner, code), 2 * self._short_s) <= self._short_s / 2
         )
 
-    def learn(self, owner: str, code: str, outcome: str) -> None:
-        """From the JSON text of a final event; its end is ours, whatever a cell returned."""
-        if found := _SECONDS.search(outcome[-200:]):
-            self._seconds.pop(key := _key(owner, code), None)
-            if len(self._seconds) >= _MOST:
-                del self._seconds[next(iter(self._seconds))]
-            self._seconds[key] = float(found[1])
+    def learn(self, owner: str, code: str, ran_s: float) -> None:
+        self._ran_s.pop(key := _key(owner, code), None)
+        if len(self._ran_s) >= _MOST:
+            del self._ran_s[next(iter(self._ran_s))]
+        self._ran_s[key] = ran_s
 
 
 def _key(owner: str, code: str) -> bytes:

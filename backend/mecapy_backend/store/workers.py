@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -14,25 +13,47 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.store.tables import workers
 from mecapy_jupyter.shared import version
-from mecapy_jupyter.wire import WORKER_LIVES_S
+from mecapy_jupyter.wire import (
+    WORKER_LIVES_S,
+    Distribution,
+    JsonObject,
+    WorkerInfo,
+)
 
 _w = workers.c
 
 
 @dataclass(frozen=True, slots=True)
-class Worker:
+class LiveWorker:
+    """`row_info`: what the worker says of itself, as it wrote it; a newer one may say more than
+    `WorkerInfo` knows.
+    """
+
     id: str
-    info: dict[str, Any]  # slots, python, packages, confinement: what the worker says of itself
+    row_info: JsonObject
     started_at: datetime
     seen_at: datetime
 
     @property
+    def info(self) -> WorkerInfo:
+        return WorkerInfo.from_json({"id": self.id, "info": self.row_info})
+
+    @property
     def python(self) -> str:
         """As "3.12"; "": it has not told."""
-        return _python(self.info)
+        return version.minor(self.info.python) if self.info.python else ""
+
+    def as_json(self) -> JsonObject:
+        return {
+            "id": self.id,
+            "python": self.python,
+            "info": self.row_info,
+            "started_at": self.started_at.isoformat(),
+            "seen_at": self.seen_at.isoformat(),
+        }
 
 
-async def heartbeat(db: AsyncEngine, worker_id: str, info: dict[str, Any]) -> None:
+async def heartbeat(db: AsyncEngine, worker_id: str, info: JsonObject) -> None:
     """I live. The same id for the life of one process."""
     row = insert(workers).values(id=worker_id, info=info)
     async with db.connect() as connection:
@@ -43,16 +64,15 @@ async def heartbeat(db: AsyncEngine, worker_id: str, info: dict[str, Any]) -> No
         )
 
 
-async def list_live(db: AsyncEngine, within_s: float = WORKER_LIVES_S) -> list[Worker]:
+async def list_live(db: AsyncEngine, within_s: float = WORKER_LIVES_S) -> list[LiveWorker]:
     """Workers heard of lately, the oldest first."""
-    lately = sa.func.now() - sa.func.make_interval(0, 0, 0, 0, 0, 0, sa.literal(within_s, sa.Float))
     async with db.connect() as connection:
         rows = await connection.execute(
             sa.select(_w.id, _w.info, _w.started_at, _w.seen_at)
-            .where(_w.seen_at > lately)
+            .where(_w.seen_at > _ago(within_s))
             .order_by(_w.started_at)
         )
-        return [Worker(*row) for row in rows]
+        return [LiveWorker(*row) for row in rows]
 
 
 async def record_packages(db: AsyncEngine, worker_id: str, packages: dict[str, list[str]]) -> bool:
@@ -75,27 +95,30 @@ async def pythons(db: AsyncEngine, within_s: float = 60.0) -> list[str]:
 
 async def common_packages(
     db: AsyncEngine, python: str = "", within_s: float = WORKER_LIVES_S
-) -> dict[str, list[str]]:
-    """Of the workers that live, have told, and run `python` ("": whichever): module →
-    [distribution, version, …] of what all have.
+) -> dict[str, Distribution]:
+    """Of the workers that live, have recorded theirs, and run `python` ("": whichever): what all of
+    them have, by module.
     """
-    lately = sa.func.now() - sa.func.make_interval(0, 0, 0, 0, 0, 0, sa.literal(within_s, sa.Float))
-    query = sa.select(_w.info, _w.packages).where(_w.seen_at > lately, _w.packages.is_not(None))
-    async with db.connect() as connection:
-        found = list(await connection.execute(query))
-    rows = [row for row in found if python in ("", _python(row.info))]
-    everywhere = (
-        set[str](rows[0].packages).intersection(*(row.packages for row in rows[1:]))
-        if rows
-        else set[str]()
+    query = sa.select(_w.id, _w.info, _w.started_at, _w.seen_at, _w.packages).where(
+        _w.seen_at > _ago(within_s), _w.packages.is_not(None)
     )
-    versions = {name: sorted({row.packages[name][1] for row in rows}) for name in everywhere}
-    return {name: [rows[0].packages[name][0], *versions[name]] for name in sorted(everywhere)}
+    async with db.connect() as connection:
+        rows = list(await connection.execute(query))
+    packages: list[dict[str, list[str]]] = [
+        row.packages for row in rows if python in ("", LiveWorker(*row[:4]).python)
+    ]
+    everywhere = set(packages[0]).intersection(*packages[1:]) if packages else set[str]()
+    return {
+        module: Distribution(
+            packages[0][module][0], tuple(sorted({of_one[module][1] for of_one in packages}))
+        )
+        for module in sorted(everywhere)
+    }
 
 
-def _python(info: dict[str, Any]) -> str:
-    told = str(info.get("python", ""))
-    return version.minor(told) if told else ""
+def _ago(seconds: float) -> sa.ColumnElement[datetime]:
+    interval = sa.func.make_interval(0, 0, 0, 0, 0, 0, sa.literal(seconds, sa.Float))
+    return sa.func.now() - interval
 
 
 async def remove(db: AsyncEngine, worker_id: str) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mecapy_backend.shared.health import LOW_BYTES, Check, Health
+from mecapy_backend.store.health_probes import server_health
 from mecapy_worker.context import Context, log
 from mecapy_worker.pool.pool import Pool
 
@@ -22,7 +23,7 @@ _HOPELESS = 3  # a zygote that was killed is replaced before that
 
 
 def of(context: Context) -> Health:
-    return Health(
+    return server_health(
         context.db, context.queue, context.blobs, lambda: (children(context.pool), disk(context))
     )
 
@@ -75,14 +76,16 @@ async def watch(health: Health, about: dict[str, Any]) -> None:
     """
     before: dict[str, str] = {}
     while True:
-        found = await health.look()
+        found = await health.report()
         now = {
-            part.name: part.state for part in found.parts if not part.ok and part.state != "unknown"
+            part.name: part.state
+            for part in found.checks
+            if not part.ok and part.state != "unknown"
         }
         if now != before:
             log.warning("health", wrong=now, before=before) if now else log.info(
                 "health", wrong=now, before=before
             )
-        about["health"] = {part.name: part.advice for part in found.parts if part.name in now}
+        about["health"] = {part.name: part.advice for part in found.checks if part.name in now}
         before = now
         await asyncio.sleep(LOOK_S)

@@ -11,7 +11,7 @@ import json
 from contextlib import suppress
 
 from mecapy_backend.shared.health import Health
-from mecapy_backend.shared.metrics import CONTENT_TYPE
+from mecapy_backend.shared.health_gauges import CONTENT_TYPE
 from mecapy_worker.context import Context, log
 from mecapy_worker.upkeep import metrics
 from mecapy_worker.upkeep.health import children
@@ -60,7 +60,7 @@ async def answer(question: bytes, context: Context, health: Health) -> Answer:
                 200,
                 CONTENT_TYPE,
                 metrics.exposition(
-                    context.pool, context.settings.worker_slots, await health.look()
+                    context.pool, context.settings.worker_slots, await health.report()
                 ),
             )
         case b"/healthz":  # what a new process would cure
@@ -72,7 +72,7 @@ async def answer(question: bytes, context: Context, health: Health) -> Answer:
             }
             return 200 if well.ok else 503, _JSON, json.dumps(said).encode()
         case b"/readyz":
-            found = await health.look()
+            found = await health.report()
             return (
                 200 if found.ready else 503,
                 _JSON,

@@ -19,7 +19,7 @@ from prometheus_client import (
 )
 
 from mecapy_backend.shared.health import HealthReport
-from mecapy_backend.shared.metrics import show
+from mecapy_backend.shared.health_gauges import set_health_gauges
 from mecapy_worker.pool.pool import Pool
 
 WORKER = CollectorRegistry()
@@ -103,5 +103,5 @@ def exposition(pool: Pool, slots: int, found: HealthReport) -> bytes:
         (_slots, slots),
     ):
         gauge.set(value)
-    show(found, _up, _ready, _clock_s)
+    set_health_gauges(found, _up, _ready, _clock_s)
     return generate_latest(WORKER)

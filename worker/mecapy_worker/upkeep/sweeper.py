@@ -11,6 +11,7 @@ import asyncio
 from mecapy_backend.store import workers
 from mecapy_backend.store.blobs import blob_rows
 from mecapy_backend.store.log import events
+from mecapy_backend.store.people import deletion
 from mecapy_backend.store.tasks import retention
 from mecapy_worker.context import Context, log
 
@@ -37,5 +38,7 @@ async def sweep(ctx: Context) -> None:
             break
         await asyncio.sleep(PAUSE_S)
     await workers.delete_vanished(ctx.db)
+    for user_id in await deletion.resume(ctx.db, ctx.queue, ctx.blobs):
+        log.info("user's data deleted", owner=user_id)
     if tasks or blobs:
         log.info("swept", tasks=tasks, blobs=blobs)

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from mecapy_backend.api import metrics
 from mecapy_backend.api.problems import Problem
-from mecapy_backend.shared import metrics
 
 _RETRY = {"Retry-After": "5"}
 

@@ -7,14 +7,16 @@ A plain ASGI middleware: it must not gather a body, nor hold an event stream bac
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mecapy_backend.api.audit import line_of
+from mecapy_backend.api import metrics
+from mecapy_backend.api.audit import begin_request, entry_of
 from mecapy_backend.api.middleware.security_headers import more_headers
-from mecapy_backend.shared import logs, metrics
+from mecapy_backend.api.services import services_of
+from mecapy_backend.shared import logs
 
 HEADER = "X-Request-ID"
 _NOWHERE = "(none)"
@@ -29,6 +31,7 @@ class Traffic:
             return await self._app(scope, receive, send)
         name = logs.request_id(Headers(scope=scope).get(HEADER))
         logs.bind_contextvars(request=name)  # uvicorn runs each request in a context of its own
+        about = begin_request()
         began, status, received, sent = time.perf_counter(), 500, 0, 0
 
         async def hear() -> Message:
@@ -42,8 +45,8 @@ class Traffic:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = list(message.get("headers", ()))
-                if line := line_of(scope, status, headers, name):
-                    await scope["app"].state.audit.note(line)
+                if entry := entry_of(scope, status, headers, name, about):
+                    await services_of(HTTPConnection(scope)).audit.note(entry)
                 message["headers"] = [
                     *headers,
                     (b"x-request-id", name.encode()),
@@ -66,8 +69,7 @@ class Traffic:
 
 def _route(scope: Scope) -> str:
     """As it is written in the code: `/tasks/{task_id}`."""
-    found: Any = scope.get("route")
-    return getattr(found, "path", _NOWHERE)
+    return getattr(scope.get("route"), "path", _NOWHERE)
 
 
 def _method(scope: Scope) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 
-from mecapy_backend.api import audit
 from mecapy_backend.api.json_reply import json
 from mecapy_backend.api.schemas.people import AuditView
+from mecapy_backend.api.services import WithServices
+from mecapy_backend.store import audit
+from mecapy_jupyter.wire import Json
 
 router = APIRouter(tags=["admin"])
 _Text = Annotated[str | None, Query(max_length=200)]
@@ -16,7 +19,7 @@ _Text = Annotated[str | None, Query(max_length=200)]
 
 @router.get("/audit", response_model=AuditView, summary="Who did what, newest first")
 async def page(
-    request: Request,
+    services: WithServices,
     who: _Text = None,
     act: _Text = None,
     what: _Text = None,
@@ -26,10 +29,11 @@ async def page(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Response:
     """`what`: the id of a task, blob or user. Lines of the last second may still be on the way."""
-    state = request.app.state
-    values = {"who": who, "act": act, "what": what}
-    if any(value and "\0" in value for value in values.values()):
+    wanted = {"who": who, "act": act, "what": what}
+    if any(value and "\0" in value for value in wanted.values()):
         return json({"lines": [], "next": None})
-    found = await audit.page(state.db, before=before, limit=limit, **values)
-    lines = [line | {"at": line["at"].isoformat()} for line in found]
-    return json({"lines": lines, "next": lines[-1]["id"] if len(lines) == limit else None})
+    found = await audit.page(services.db, before=before, limit=limit, **wanted)
+    lines: list[Json] = [
+        {"id": entry_id, **asdict(entry), "at": entry.at.isoformat()} for entry_id, entry in found
+    ]
+    return json({"lines": lines, "next": found[-1][0] if len(found) == limit else None})

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Response
 
 from mecapy_backend.api import event_stream
 from mecapy_backend.api.auth import Owner
+from mecapy_backend.api.openapi import OpenApiResponses
 from mecapy_backend.api.problems import Problem
 from mecapy_backend.api.routes.tasks import Mine
+from mecapy_backend.api.services import WithServices
 from mecapy_backend.store.log import events
 from mecapy_backend.store.log.events import EncodedEvent
 from mecapy_jupyter import wire
@@ -46,7 +48,7 @@ _ONE = {
     "properties": {name: {"type": "string"} for name in ("event", "id", "data")},
     "required": ["event", "data"],
 }
-_EVENTS: dict[int | str, dict[str, Any]] = {
+_EVENTS: OpenApiResponses = {
     200: {"content": {"text/event-stream": {"schema": _ONE}}, "description": "Server-Sent Events"}
 }
 
@@ -55,7 +57,7 @@ _EVENTS: dict[int | str, dict[str, Any]] = {
     "/tasks/{task_id}/events", response_class=Response, responses=_EVENTS, summary="Follow a task"
 )
 async def follow(
-    request: Request,
+    services: WithServices,
     owner: Owner,
     task: Mine,
     after: Annotated[str, Depends(_after)],
@@ -71,17 +73,19 @@ async def follow(
     final one, named `completed`, `failed` or `cancelled`, whose data is the outcome. Then the
     stream ends. `data` is JSON.
     """
-    state = request.app.state
-    state.open_streams.check(owner)
+    services.stream_limit.check(owner)
 
-    async def told() -> AsyncIterator[EncodedEvent | None]:
+    async def stream() -> AsyncIterator[EncodedEvent | None]:
         if task.state == wire.QUEUED:
-            yield event_stream.queued(after, await state.forecast.estimate(owner, task))
+            position = await services.start_estimator.estimate(owner, task)
+            yield event_stream.queued(after, position)
         if follow:
-            async for event in event_stream.follow(state, owner, task.id, after, task):
+            async for event in event_stream.follow(services, owner, task.id, after, task):
                 yield event
         else:
-            async for event in event_stream.by_now(state, owner, task.id, after, task, whole=True):
+            async for event in event_stream.by_now(
+                services, owner, task.id, after, task, whole=True
+            ):
                 yield event
 
-    return event_stream.answer(state, owner, told())
+    return event_stream.stream_response(services, owner, stream())

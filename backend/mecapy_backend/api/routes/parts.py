@@ -13,9 +13,10 @@ from fastapi import APIRouter, Request, Response
 from mecapy_backend.api import request_body
 from mecapy_backend.api.auth import Owner
 from mecapy_backend.api.json_reply import json
+from mecapy_backend.api.limits.blob_quota import check_blob_quota, check_blob_size
 from mecapy_backend.api.problems import Problem
-from mecapy_backend.api.routes.blobs import within_quota
 from mecapy_backend.api.schemas.blobs import PartsBody, PartsDoneBody, PartsView
+from mecapy_backend.api.services import WithServices
 from mecapy_backend.store.blobs import blob_rows
 
 router = APIRouter(tags=["blobs"])
@@ -28,23 +29,18 @@ router = APIRouter(tags=["blobs"])
     openapi_extra=request_body.described(PartsBody),
     summary="Upload in parts",
 )
-async def begin(request: Request, owner: Owner, digest: str) -> Response:
+async def begin(request: Request, services: WithServices, owner: Owner, digest: str) -> Response:
     """URLs to PUT the parts of a blob to, several at a time, for some minutes; fresh ones for an
     `upload` that takes longer.
     """
-    state, asked = request.app.state, await request_body.read(request, PartsBody)
+    asked = await services.bodies.read(request, PartsBody)
     size = asked.size
-    if size > state.settings.max_blob_bytes:
-        raise Problem(
-            413,
-            "too-large",
-            f"a blob may have {state.settings.max_blob_bytes} bytes: split or reduce the value",
-        )
-    await within_quota(state, owner, size)
+    check_blob_size(services, size)
+    await check_blob_quota(services, owner, size)
     if asked.upload:
-        parts = await state.blobs.part_urls(owner, digest, size, asked.upload, asked.first)
+        parts = await services.blobs.part_urls(owner, digest, size, asked.upload, asked.first)
     else:
-        parts = await state.blobs.begin_parts(owner, digest, size)
+        parts = await services.blobs.begin_parts(owner, digest, size)
     if parts is None:
         raise Problem(
             409,
@@ -61,16 +57,18 @@ async def begin(request: Request, owner: Owner, digest: str) -> Response:
     openapi_extra=request_body.described(PartsDoneBody),
     summary="All parts are there",
 )
-async def end(request: Request, owner: Owner, digest: str, upload: str) -> Response:
+async def end(
+    request: Request, services: WithServices, owner: Owner, digest: str, upload: str
+) -> Response:
     """`etags`: the store's answers to the parts, in order. Asked again after it was done, it says
     so again.
     """
-    state, done = request.app.state, await request_body.read(request, PartsDoneBody)
-    ended = await state.blobs.end_parts(owner, digest, upload, done.etags)
-    if await blob_rows.confirm_upload(state.db, state.blobs, owner, digest, done.size):
+    done = await services.bodies.read(request, PartsDoneBody)
+    ended = await services.blobs.end_parts(owner, digest, upload, done.etags)
+    if await blob_rows.confirm_upload(services.db, services.blobs, owner, digest, done.size):
         return Response(status_code=204)
     if ended:  # fewer parts than were announced
-        await blob_rows.discard(state.db, state.blobs, owner, digest)
+        await blob_rows.discard(services.db, services.blobs, owner, digest)
     raise Problem(
         409,
         "parts-missing",
@@ -81,7 +79,7 @@ async def end(request: Request, owner: Owner, digest: str, upload: str) -> Respo
 @router.delete(
     "/blobs/{digest}/parts/{upload:path}", status_code=204, summary="Give up an upload in parts"
 )
-async def abort(request: Request, owner: Owner, digest: str, upload: str) -> Response:
+async def abort(services: WithServices, owner: Owner, digest: str, upload: str) -> Response:
     """The parts that arrived are removed."""
-    await request.app.state.blobs.abort_parts(owner, digest, upload)
+    await services.blobs.abort_parts(owner, digest, upload)
     return Response(status_code=204)

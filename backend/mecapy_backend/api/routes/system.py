@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 
 from mecapy_backend.api.auth import Asker
+from mecapy_backend.api.exposition import exposition
 from mecapy_backend.api.json_reply import json
-from mecapy_backend.api.limits import allowance
 from mecapy_backend.api.schemas.people import MeView
 from mecapy_backend.api.schemas.system import AuthView, PackagesView, PythonAsked, WorkerView
-from mecapy_backend.shared import metrics
-from mecapy_backend.shared.health import HealthReport
-from mecapy_backend.shared.settings import Settings
+from mecapy_backend.api.services import WithServices
+from mecapy_backend.shared.health_gauges import CONTENT_TYPE
 from mecapy_backend.store import workers
 from mecapy_backend.store.people import shares, users
+from mecapy_backend.store.people.shares import QuotaUse
+from mecapy_jupyter import wire
 from mecapy_jupyter.shared.version import __version__
+from mecapy_jupyter.wire import JsonObject
 
 router = APIRouter(tags=["system"])
 _OPEN: dict[str, Any] = {"security": [{}]}  # as OpenAPI says "also without a token"
@@ -29,11 +31,11 @@ _NOT_READY: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/auth", response_model=AuthView, openapi_extra=_OPEN, summary="Where to log in")
-async def where_to_log_in(request: Request) -> Response:
+async def where_to_log_in(services: WithServices) -> Response:
     """The OpenID Connect issuer whose tokens are accepted here, and as which client to ask it.
     `issuer` is null where a token is handed out by the operator instead.
     """
-    settings: Settings = request.app.state.settings
+    settings = services.settings
     if not settings.oidc_issuer:
         return json({"issuer": None, "client_id": None, "scope": None})
     return json(
@@ -46,71 +48,67 @@ async def where_to_log_in(request: Request) -> Response:
 
 
 @router.get("/workers", response_model=list[WorkerView], summary="Workers that live")
-async def who_works(request: Request) -> Response:
-    found = await workers.list_live(request.app.state.db)
-    return json(
-        [
-            {
-                "id": one.id,
-                "python": one.python,
-                "info": one.info,
-                "started_at": one.started_at.isoformat(),
-                "seen_at": one.seen_at.isoformat(),
-            }
-            for one in found
-        ]
-    )
+async def who_works(services: WithServices) -> Response:
+    return json([worker.as_json() for worker in await workers.list_live(services.db)])
 
 
 @router.get("/workers/packages", response_model=PackagesView, summary="What a task can import")
-async def packages(request: Request, python: PythonAsked = "") -> Response:
+async def packages(services: WithServices, python: PythonAsked = "") -> Response:
     """What all living workers have, or all those with one Python version. `python` of the answer:
     the versions there are.
     """
-    db = request.app.state.db
-    found = await workers.common_packages(db, python)
-    return json({"python": await workers.pythons(db), "packages": found})
+    found = await workers.common_packages(services.db, python)
+    pythons = tuple(await workers.pythons(services.db))
+    return json(wire.InstalledPackages(pythons, found).as_json())
 
 
 @router.get("/me", response_model=MeView, summary="Who I am here, and what I may")
-async def me(request: Request, asker: Asker) -> Response:
-    settings: Settings = request.app.state.settings
+async def me(services: WithServices, asker: Asker) -> Response:
+    settings = services.settings
     limits = {
-        name: getattr(settings, name)
-        for name in Settings.model_fields
+        name: value
+        for name, value in settings.model_dump().items()
         if name.startswith("max_") and name != "max_losses"
     }
-    who = await users.name_and_email(request.app.state.db, asker.owner)
-    may = {"role": asker.role, "organisation": asker.organisation, "scopes": sorted(asker.scopes)}
-    standing = await shares.quota_status(
-        request.app.state.db, asker.owner, settings, with_bytes=True
+    account = await users.name_and_email(services.db, asker.owner)
+    status = await shares.quota_status(services.db, asker.owner, settings, with_bytes=True)
+    return json(
+        wire.Me(
+            owner=asker.owner,
+            name=account.name,
+            email=account.email,
+            role=asker.role,
+            organisation=asker.organisation,
+            scopes=tuple(sorted(asker.scopes)),
+            queued=int(status.of_owner["queued"].used),
+            running=int(status.of_owner["running"].used),
+            limits=limits | {"keep_s": settings.keep_s},
+            weight=status.share.weight,
+            quotas=_quotas(status.of_owner),
+            organisation_quotas=_quotas(status.of_organisation) or None,
+        ).as_json()
     )
-    counts = {state: int(standing.own[state].used) for state in ("queued", "running")}
-    said = {
-        "tasks": counts,
-        "limits": limits | {"keep_s": settings.keep_s},
-        **allowance.told(standing),
-    }
-    return json({"owner": asker.owner, **who, **may, **said})
+
+
+def _quotas(uses: Mapping[str, QuotaUse]) -> dict[str, wire.Quota]:
+    return {name: wire.Quota(round(use.used, 6), use.limit, use.left) for name, use in uses.items()}
 
 
 @router.get("/healthz", openapi_extra=_OPEN, summary="The process lives")
-async def healthz(request: Request) -> Response:
+async def healthz(services: WithServices) -> Response:
     """`idle_s`: since the last request that needed a token, or since the start."""
-    return json(
-        {"status": "ok", "idle_s": round(time.monotonic() - request.app.state.last_used, 1)}
-    )
+    return json({"status": "ok", "idle_s": round(services.activity.idle_s, 1)})
 
 
 @router.get("/readyz", openapi_extra=_OPEN, responses=_NOT_READY, summary="It can do its job")
-async def readyz(request: Request) -> Response:
+async def readyz(services: WithServices) -> Response:
     """503 while PostgreSQL, its schema, Redis or the object store is not usable; `parts` says
     which, `advice` what to do about it. A wrong clock is named and does no harm to readiness. Tasks
     are taken as long as PostgreSQL answers, whatever this says.
     """
-    found: HealthReport = await request.app.state.health.look()
-    said = found.as_json() | {"version": __version__, "now": datetime.now(UTC).isoformat()}
-    return json(said, 200 if found.ready else 503)
+    report = await services.health.report()
+    about: JsonObject = {"version": __version__, "now": datetime.now(UTC).isoformat()}
+    return json(report.as_json() | about, 200 if report.ready else 503)
 
 
 @router.get(
@@ -119,8 +117,8 @@ async def readyz(request: Request) -> Response:
     response_class=PlainTextResponse,
     summary="Figures for Prometheus",
 )
-async def figures(request: Request) -> Response:
+async def figures(services: WithServices) -> Response:
     """Without a token from the gateway's own machine, with an admin's (its scope `read` is enough)
     from anywhere else.
     """
-    return Response(await metrics.exposition(request.app.state), media_type=metrics.CONTENT_TYPE)
+    return Response(await exposition(services), media_type=CONTENT_TYPE)

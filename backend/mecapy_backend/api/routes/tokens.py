@@ -14,6 +14,7 @@ from mecapy_backend.api.auth import Owner
 from mecapy_backend.api.json_reply import json
 from mecapy_backend.api.problems import Problem
 from mecapy_backend.api.schemas.people import ApiTokenView, NewTokenBody, NewTokenView
+from mecapy_backend.api.services import WithServices
 from mecapy_backend.store.people import api_tokens
 
 router = APIRouter(tags=["tokens"])
@@ -28,14 +29,14 @@ _MOST = 100
     openapi_extra=request_body.described(NewTokenBody),
     summary="Make a token",
 )
-async def create(request: Request, owner: Owner) -> Response:
+async def create(request: Request, services: WithServices, owner: Owner) -> Response:
     """The answer is the only time the token itself is shown. It may what its scopes say, never more
     than its owner.
     """
-    wanted = await request_body.read(request, NewTokenBody)
+    wanted = await services.bodies.read(request, NewTokenBody)
     expires_at = None if wanted.days is None else datetime.now(UTC) + timedelta(days=wanted.days)
     made = await api_tokens.create(
-        request.app.state.db, owner, wanted.name, sorted(set(wanted.scopes)), expires_at, _MOST
+        services.db, owner, wanted.name, sorted(set(wanted.scopes)), expires_at, _MOST
     )
     if made is None:
         raise Problem(
@@ -48,17 +49,15 @@ async def create(request: Request, owner: Owner) -> Response:
 
 
 @router.get("/tokens", response_model=list[ApiTokenView], summary="My tokens")
-async def listed(request: Request, owner: Owner) -> Response:
-    return json(
-        [_view(token) for token in await api_tokens.list_valid(request.app.state.db, owner)]
-    )
+async def listed(services: WithServices, owner: Owner) -> Response:
+    return json([_view(token) for token in await api_tokens.list_valid(services.db, owner)])
 
 
 @router.delete("/tokens/{token_id}", status_code=204, summary="Revoke a token")
-async def revoke(request: Request, owner: Owner, token_id: str) -> Response:
+async def revoke(services: WithServices, owner: Owner, token_id: str) -> Response:
     """Every gateway refuses it within seconds."""
     try:
-        revoked = await api_tokens.revoke(request.app.state.db, owner, str(UUID(token_id)))
+        revoked = await api_tokens.revoke(services.db, owner, str(UUID(token_id)))
     except ValueError:
         revoked = False
     if not revoked:
@@ -67,7 +66,7 @@ async def revoke(request: Request, owner: Owner, token_id: str) -> Response:
             "no-such-token",
             f"no token {token_id[:40]!r} of yours; GET /tokens lists those you have",
         )
-    request.app.state.callers.forget(owner)
+    services.callers.forget(owner)
     _log.info("token revoked", owner=owner, token_id=token_id)
     return Response(status_code=204)
 

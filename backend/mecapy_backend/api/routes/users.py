@@ -6,19 +6,18 @@ What is seen of a task is its name, state and times: never its code, inputs, res
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import structlog
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from mecapy_backend.api import request_body
-from mecapy_backend.api.auth import LOCAL, RECHECK_S, Asker
-from mecapy_backend.api.json_reply import json, or_none
+from mecapy_backend.api.auth import Asker
+from mecapy_backend.api.callers import LOCAL
+from mecapy_backend.api.json_reply import json
 from mecapy_backend.api.problems import Problem
-from mecapy_backend.api.routes.tasks import ended
 from mecapy_backend.api.schemas.common import State
 from mecapy_backend.api.schemas.people import (
     LimitsBody,
@@ -27,10 +26,13 @@ from mecapy_backend.api.schemas.people import (
     UserBody,
     UserView,
 )
-from mecapy_backend.store.blobs import blob_rows
-from mecapy_backend.store.log import events
-from mecapy_backend.store.people import users
-from mecapy_backend.store.tasks import overview, removal
+from mecapy_backend.api.services import WithServices
+from mecapy_backend.store.people import deletion, users
+from mecapy_backend.store.tasks import overview, user_tasks
+from mecapy_jupyter.wire import Json, JsonObject
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 router = APIRouter(tags=["users"])
 _log = structlog.get_logger()
@@ -41,7 +43,7 @@ OrganisationId = Annotated[str, Path(max_length=200, pattern=_TEXT)]
 
 @router.get("/users", response_model=list[UserView], summary="Users I look after")
 async def listed(
-    request: Request,
+    services: WithServices,
     asker: Asker,
     after: Annotated[
         str,
@@ -51,10 +53,7 @@ async def listed(
 ) -> Response:
     """A manager's organisation, an admin's everybody; by id."""
     return json(
-        [
-            _plain(asdict(user))
-            for user in await users.list_users(request.app.state.db, asker.sees, after, limit)
-        ]
+        [_as_json(user) for user in await users.list_users(services.db, asker.sees, after, limit)]
     )
 
 
@@ -64,7 +63,7 @@ async def listed(
     summary="Tasks of the users I look after, newest first",
 )
 async def tasks_of_users(
-    request: Request,
+    services: WithServices,
     asker: Asker,
     user: Annotated[
         str | None, Query(max_length=200, pattern=_TEXT, description="of this one")
@@ -77,9 +76,9 @@ async def tasks_of_users(
     if before and before.tzinfo is None:
         before = before.replace(tzinfo=UTC)
     found = await overview.page(
-        request.app.state.db, asker.sees, user=user, state=state, before=before, limit=limit
+        services.db, asker.sees, user=user, state=state, before=before, limit=limit
     )
-    return json([_plain(asdict(task)) for task in found])
+    return json([_as_json(task) for task in found])
 
 
 @router.patch(
@@ -88,41 +87,36 @@ async def tasks_of_users(
     openapi_extra=request_body.described(UserBody),
     summary="Disable or limit a user",
 )
-async def change(request: Request, asker: Asker, user_id: UserId) -> Response:
+async def change(
+    request: Request, services: WithServices, asker: Asker, user_id: UserId
+) -> Response:
     """What is left out stays; a limit of null is what the settings say. Disabling also stops what
     the user has queued and running.
     """
-    wanted = (await request_body.read(request, UserBody)).model_dump(exclude_unset=True)
+    wanted = (await services.bodies.read(request, UserBody)).model_dump(exclude_unset=True)
     if wanted.get("disabled"):
         _not_oneself(asker.owner, user_id)
-    found = await users.update_user(request.app.state.db, user_id, wanted)
+    found = await users.update_user(services.db, user_id, wanted)
     if found is None:
         raise _no_such_user(user_id)
-    request.app.state.callers.forget(user_id)
+    services.callers.forget(user_id)
     if found.disabled:
-        await _stop(request.app.state, user_id)
+        await user_tasks.stop(services.db, services.queue, user_id)
     _log.info("user changed", owner=user_id, by=asker.owner, **wanted)
-    return json(_plain(asdict(found)))
+    return json(_as_json(found))
 
 
 @router.delete("/users/{user_id}", status_code=204, summary="Delete a user")
-async def delete(request: Request, asker: Asker, user_id: UserId) -> Response:
+async def delete(services: WithServices, asker: Asker, user_id: UserId) -> Response:
     """Stops and empties their tasks, deletes their blobs and tokens, and forgets who they were; how
     many tasks there were, and when, stays. Takes some seconds. Remove them at the identity provider
     first: whoever can log in there is a new user here.
     """
-    state = request.app.state
     _not_oneself(asker.owner, user_id)
-    if await users.update_user(state.db, user_id, {"disabled": True}) is None:
+    if not await deletion.begin(services.db, user_id):
         raise _no_such_user(user_id)
-    state.callers.forget(user_id)
-    await _stop(state, user_id)
-    await asyncio.sleep(RECHECK_S)  # then no gateway takes anything more from them
-    while emptied := await removal.empty(state.db, user_id):
-        for task_id in emptied:
-            await or_none(events.forget(state.queue, task_id))
-    await blob_rows.delete_all_unreferenced(state.db, state.blobs, user_id)
-    await removal.finish(state.db, user_id)
+    services.callers.forget(user_id)
+    await deletion.delete_data(services.db, services.queue, services.blobs, user_id)
     _log.info("user deleted", owner=user_id, by=asker.owner)
     return Response(status_code=204)
 
@@ -130,11 +124,9 @@ async def delete(request: Request, asker: Asker, user_id: UserId) -> Response:
 @router.get(
     "/organisations", response_model=list[OrganisationView], summary="Organisations I look after"
 )
-async def organisations(request: Request, asker: Asker) -> Response:
+async def organisations(services: WithServices, asker: Asker) -> Response:
     """With how many users and tasks they have; tasks of deleted users count."""
-    return json(
-        [asdict(one) for one in await users.list_organisations(request.app.state.db, asker.sees)]
-    )
+    return json([_as_json(one) for one in await users.list_organisations(services.db, asker.sees)])
 
 
 @router.patch(
@@ -144,11 +136,11 @@ async def organisations(request: Request, asker: Asker) -> Response:
     summary="Limit an organisation",
 )
 async def change_organisation(
-    request: Request, asker: Asker, organisation_id: OrganisationId
+    request: Request, services: WithServices, asker: Asker, organisation_id: OrganisationId
 ) -> Response:
     """What is left out stays; a limit of null is what the settings say."""
-    wanted = (await request_body.read(request, LimitsBody)).model_dump(exclude_unset=True)
-    if not await users.update_organisation(request.app.state.db, organisation_id, wanted):
+    wanted = (await services.bodies.read(request, LimitsBody)).model_dump(exclude_unset=True)
+    if not await users.update_organisation(services.db, organisation_id, wanted):
         raise Problem(
             404,
             "no-such-organisation",
@@ -156,14 +148,6 @@ async def change_organisation(
         )
     _log.info("organisation changed", organisation=organisation_id, by=asker.owner, **wanted)
     return Response(status_code=204)
-
-
-async def _stop(state: Any, owner: str) -> None:
-    stopped = await removal.stop(state.db, owner)
-    for task_id in stopped.ended:
-        await or_none(ended(state.queue, task_id))
-    for task_id in stopped.running:
-        await or_none(state.queue.announce_cancel(task_id))
 
 
 def _not_oneself(owner: str, user_id: str) -> None:
@@ -180,8 +164,8 @@ def _no_such_user(user_id: str) -> Problem:
     return Problem(404, "no-such-user", f"no user {user_id[:40]!r}; GET /users lists them")
 
 
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
-        for name, value in row.items()
-    }
+def _as_json(row: DataclassInstance) -> JsonObject:
+    def value_of(value: Json | datetime) -> Json:
+        return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
+
+    return {name: value_of(value) for name, value in asdict(row).items()}

@@ -43,7 +43,10 @@ class EncodedEvent:
     id: str
     type: str
     text: str
-    at: SequenceNumber | None = None
+    number: SequenceNumber | None = None
+
+    def decoded(self) -> wire.Event:
+        return wire.Event(self.id, self.type, json_text.loads(self.text))
 
 
 class NewEvents:
@@ -54,14 +57,14 @@ class NewEvents:
     def __init__(self, attempt: int = 0, had: SequenceNumber | None = None) -> None:
         self._last = max((attempt, -1), had or (0, -1))
 
-    def known(self, attempt: int) -> None:
-        """There is such an attempt."""
+    def note_attempt(self, attempt: int) -> None:
+        """There is such an attempt: what an earlier one still writes is not new."""
         self._last = max(self._last, (attempt, -1))
 
     def __call__(self, event: EncodedEvent) -> bool:
-        if event.at is None:
+        if event.number is None:
             return True
-        new, self._last = event.at > self._last, max(self._last, event.at)
+        new, self._last = event.number > self._last, max(self._last, event.number)
         return new
 
 
@@ -73,13 +76,12 @@ class ReadSize:
     def __init__(self) -> None:
         self.count = _FIRST
 
-    def had(self, read: list[EncodedEvent]) -> list[EncodedEvent]:
+    def adapt(self, read: list[EncodedEvent]) -> None:
         if read:
             mean_bytes = 1 + sum(len(event.text) for event in read) // len(read)
             self.count = max(
                 1, min(2 * self.count, _MOST, READ_BYTES // mean_bytes)
             )  # small ones say little of the next
-        return read
 
 
 async def append(
@@ -112,10 +114,7 @@ async def read(
     redis: Redis, task_id: str, after_id: str = START, block_ms: int | None = None
 ) -> list[wire.Event]:
     """Events after an id; waits up to `block_ms` for the first. Empty: none came."""
-    return [
-        wire.Event(event.id, event.type, json_text.loads(event.text))
-        for event in await read_encoded(redis, task_id, after_id, block_ms)
-    ]
+    return [event.decoded() for event in await read_encoded(redis, task_id, after_id, block_ms)]
 
 
 async def read_encoded(
@@ -123,20 +122,22 @@ async def read_encoded(
     task_id: str,
     after_id: str = START,
     block_ms: int | None = None,
-    bites: ReadSize | None = None,
+    size: ReadSize | None = None,
 ) -> list[EncodedEvent]:
     """Like `read`, data unopened. `block_ms` must stay below `queue.SOCKET_TIMEOUT_S`."""
     answer: Any = await redis.xread(
-        {keys.events(task_id): after_id}, count=bites.count if bites else _MOST, block=block_ms
+        {keys.events(task_id): after_id}, count=size.count if size else _MOST, block=block_ms
     )
-    found = [_raw(*entry) for _, entries in answer or () for entry in entries]
-    return bites.had(found) if bites else found
+    found = [_parse(*entry) for _, entries in answer or () for entry in entries]
+    if size:
+        size.adapt(found)
+    return found
 
 
 async def sequence_of(redis: Redis, task_id: str, event_id: str) -> SequenceNumber | None:
     """Where the event a reader comes back with stands; None: not known (any more)."""
     found: Any = await redis.xrange(keys.events(task_id), event_id, event_id)  # pyright: ignore[reportUnknownMemberType]
-    return _raw(*found[0]).at if found else None
+    return _parse(*found[0]).number if found else None
 
 
 async def is_complete(redis: Redis, task_id: str) -> bool:
@@ -147,12 +148,12 @@ async def is_complete(redis: Redis, task_id: str) -> bool:
         ends: Any = await pipe.execute()
     return (
         all(ends)
-        and _raw(*ends[0][0]).type == wire.STARTED
-        and _raw(*ends[1][0]).type in wire.FINAL
+        and _parse(*ends[0][0]).type == wire.STARTED
+        and _parse(*ends[1][0]).type in wire.FINAL
     )
 
 
-def _raw(entry: bytes, field: Mapping[bytes, bytes]) -> EncodedEvent:
+def _parse(entry: bytes, field: Mapping[bytes, bytes]) -> EncodedEvent:
     attempt, _, number = field.get(b"at", b"").partition(b".")
     return EncodedEvent(
         entry.decode(),

@@ -16,6 +16,7 @@ from mecapy_backend.store.log import events
 from mecapy_backend.store.log.events import EncodedEvent
 from mecapy_backend.store.tasks import lookup
 from mecapy_jupyter import wire
+from mecapy_jupyter.wire import Event
 
 # A Jupyter server drops, unsaid, what passes 3 MB in 3 s (iopub_data_rate_limit): our word of the
 # cap with it.
@@ -37,10 +38,10 @@ def charge(kind: str, size_bytes: int) -> int:
 
 def note(text: str, after: str) -> EncodedEvent:
     """A word of ours in place of what is left out; its id resumes where `after` does."""
-    return EncodedEvent(after, wire.STDERR, json_text.dumps({"text": text}))
+    return EncodedEvent(after, wire.STDERR, json_text.dumps(wire.StderrEvent(text).as_json()))
 
 
-async def of(
+async def read(
     db: AsyncEngine, blobs: BlobStore, owner: str, task: lookup.TaskRow, after: tuple[int, int]
 ) -> AsyncIterator[EncodedEvent]:
     """All events kept, after an id, without the final one."""
@@ -64,7 +65,7 @@ async def _of_blob(blobs: BlobStore, owner: str, digest: str) -> AsyncIterator[E
     async for block in blobs.read(owner, digest):
         *lines, rest = block.split(b"\n")
         for line in lines:
-            event = json_text.loads(b"".join((*begun, line)))
+            event = Event(**json_text.loads(b"".join((*begun, line))))
             begun = []
-            yield EncodedEvent(event["id"], event["type"], json_text.dumps(event["data"]))
+            yield EncodedEvent(event.id, event.type, json_text.dumps(event.data))
         begun.append(rest)

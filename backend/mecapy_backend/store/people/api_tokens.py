@@ -13,12 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from mecapy_backend.store.people.users import DELETED, User
+from mecapy_backend.store.people.users import User, is_user
 from mecapy_backend.store.tables import api_tokens, users
 
 PREFIX = "mecapy_"
@@ -64,7 +63,7 @@ async def create(
     """A new token and, this once, what to send. None: the owner has as many as one may."""
     token = PREFIX + secrets.token_urlsafe(32)
     held = sa.select(sa.func.count()).where(_t.owner == owner, _valid).scalar_subquery()
-    values: dict[str, Any] = {
+    values = {
         "id": str(uuid.uuid4()),
         "owner": owner,
         "name": name,
@@ -107,7 +106,7 @@ async def find(db: AsyncEngine, digest: bytes) -> TokenOwner | None:
     expires_s = sa.func.coalesce(sa.extract("epoch", _t.expires_at), _NEVER_S)
     query = sa.select(_u.id, _u.organisation, _u.role, _u.disabled, _t.scopes, expires_s)
     query = query.join_from(api_tokens, users, _t.owner == _u.id).where(
-        _t.digest == digest, _valid, _u.issuer != DELETED
+        _t.digest == digest, _valid, is_user
     )
     used = sa.update(api_tokens).where(
         _t.digest == digest, sa.or_(_t.used_at.is_(None), _t.used_at < _now - _USED_EVERY)

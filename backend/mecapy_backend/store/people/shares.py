@@ -33,13 +33,13 @@ class QuotaUse:
 
 @dataclass(frozen=True, slots=True)
 class QuotaStatus:
-    """An owner's share, and what is used of each quota: by `own`, and by the whole `organisation`
-    (empty without one).
+    """An owner's share, and what is used of each quota: by the owner alone, and by their
+    whole organisation (empty without one).
     """
 
     share: Share
-    own: Mapping[str, QuotaUse]
-    organisation: Mapping[str, QuotaUse]
+    of_owner: Mapping[str, QuotaUse]
+    of_organisation: Mapping[str, QuotaUse]
 
 
 QUOTAS = ("queued", "running", "cpu_hours", "bytes")

@@ -10,21 +10,21 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.store.tables import counts, organisations, tasks, users
+from mecapy_jupyter.wire import Json
 
-DELETED = "deleted"
-"""The issuer of a user who was deleted: the row stays, emptied, so that the counts of their tasks
-belong to somebody.
-"""
+DELETING, DELETED = "deleting", "deleted"
+"""The issuer of a user whose deletion has begun, or is done (`deletion`)."""
 
 Role = Literal["user", "manager", "admin"]
 _u, _o = users.c, organisations.c
+is_user = _u.issuer.not_in((DELETING, DELETED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +77,24 @@ async def upsert_identity(db: AsyncEngine, person: Identity) -> User:
 async def get(db: AsyncEngine, user_id: str) -> User | None:
     async with db.connect() as connection:
         row = (
-            await connection.execute(
-                sa.select(*_COLUMNS).where(_u.id == user_id, _u.issuer != DELETED)
-            )
+            await connection.execute(sa.select(*_COLUMNS).where(_u.id == user_id, is_user))
         ).first()
     return User(*row) if row else None
 
 
-async def name_and_email(db: AsyncEngine, user_id: str) -> dict[str, str]:
-    """What the issuer called them: `name` and `email`, empty where it did not say."""
+@dataclass(frozen=True, slots=True)
+class AccountName:
+    """What the issuer called them; empty where it did not say."""
+
+    name: str = ""
+    email: str = ""
+
+
+async def name_and_email(db: AsyncEngine, user_id: str) -> AccountName:
     async with db.connect() as connection:
-        row = (
-            await connection.execute(sa.select(_u.name, _u.email).where(_u.id == user_id))
-        ).first()
-    return {"name": row.name, "email": row.email} if row else {"name": "", "email": ""}
+        query = sa.select(_u.name, _u.email).where(_u.id == user_id)
+        row = (await connection.execute(query)).first()
+    return AccountName(*row) if row else AccountName()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +141,7 @@ async def list_users(
     db: AsyncEngine, organisation: str | None, after: str, limit: int
 ) -> list[UserRecord]:
     """By id, those after `after`. `organisation` None: of all and none."""
-    query = (
-        sa.select(*_LISTED).where(_u.issuer != DELETED, _u.id > after).order_by(_u.id).limit(limit)
-    )
+    query = sa.select(*_LISTED).where(is_user, _u.id > after).order_by(_u.id).limit(limit)
     if organisation is not None:
         query = query.where(_u.organisation == organisation)
     async with db.connect() as connection:
@@ -147,12 +149,10 @@ async def list_users(
 
 
 async def update_user(
-    db: AsyncEngine, user_id: str, values: Mapping[str, Any]
+    db: AsyncEngine, user_id: str, values: Mapping[str, Json]
 ) -> UserRecord | None:
     """Disable, enable, limit. None: no such user."""
-    chosen = (
-        sa.update(users).where(_u.id == user_id, _u.issuer != DELETED).values(id=_u.id, **values)
-    )
+    chosen = sa.update(users).where(_u.id == user_id, is_user).values(id=_u.id, **values)
     async with db.connect() as connection:
         row = (await connection.execute(chosen.returning(*_LISTED))).first()
     return UserRecord(*row) if row else None
@@ -160,7 +160,7 @@ async def update_user(
 
 async def list_organisations(db: AsyncEngine, organisation: str | None) -> list[Organisation]:
     """All, or that one."""
-    heads = sa.func.count().filter(_u.issuer != DELETED)
+    heads = sa.func.count().filter(is_user)
     people = sa.select(_u.organisation, heads.label("count")).group_by(_u.organisation).subquery()
     query = sa.select(*_ORGANISATION, sa.func.coalesce(people.c.count, 0)).order_by(_o.id)
     query = query.join_from(organisations, people, people.c.organisation == _o.id, isouter=True)
@@ -191,7 +191,7 @@ async def list_organisations(db: AsyncEngine, organisation: str | None) -> list[
 
 
 async def update_organisation(
-    db: AsyncEngine, organisation_id: str, values: Mapping[str, Any]
+    db: AsyncEngine, organisation_id: str, values: Mapping[str, Json]
 ) -> bool:
     """False: no such organisation."""
     chosen = sa.update(organisations).where(_o.id == organisation_id).values(id=_o.id, **values)

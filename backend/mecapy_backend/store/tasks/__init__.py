@@ -24,8 +24,8 @@ from mecapy_backend.store.tasks.lookup import (
     stored_log,
 )
 from mecapy_backend.store.tasks.submission import (
+    BlobsNotStored,
     Conflict,
-    MissingBlobs,
     Submitted,
     TooManyQueued,
     submit,
@@ -42,11 +42,11 @@ from mecapy_backend.store.tasks.transitions import (
 __all__ = [
     "LEFT",
     "LOST",
+    "BlobsNotStored",
     "Cancellation",
     "Conflict",
     "Expired",
     "Lease",
-    "MissingBlobs",
     "QueuedTask",
     "StartedAttempt",
     "Submitted",

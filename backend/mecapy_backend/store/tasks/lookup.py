@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -14,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from mecapy_backend.store.database import first
 from mecapy_backend.store.tables import tasks
 from mecapy_jupyter import wire
+from mecapy_jupyter.wire import JsonObject, State
 
 _t = tasks.c
 
@@ -26,7 +26,7 @@ class TaskRow:
 
     id: str
     name: str
-    state: str
+    state: State
     priority: int
     attempt: int
     worker: str | None
@@ -35,10 +35,10 @@ class TaskRow:
     started_at: datetime | None
     completed_at: datetime | None
     log_blob: str
-    earlier: list[dict[str, Any]]  # the attempts before this one
+    earlier: list[JsonObject]  # the attempts before this one
     short: bool
     python: str  # "3.12": waits for a worker that has it; "": any will do
-    outcome: dict[str, Any] | None = None
+    outcome: JsonObject | None = None
 
     @property
     def final(self) -> bool:
@@ -61,7 +61,7 @@ async def get(db: AsyncEngine, owner: str, task_id: str) -> TaskRow | None:
     return TaskRow(*row) if row else None
 
 
-async def request(db: AsyncEngine, owner: str, task_id: str) -> dict[str, Any] | None:
+async def request(db: AsyncEngine, owner: str, task_id: str) -> JsonObject | None:
     """What was submitted."""
     row = await first(db, sa.select(_t.request).where(_t.id == task_id, _t.owner == owner))
     return row.request if row else None

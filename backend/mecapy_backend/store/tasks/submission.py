@@ -17,6 +17,7 @@ from mecapy_backend.store import json_text
 from mecapy_backend.store.database import first
 from mecapy_backend.store.tables import blobs, tasks
 from mecapy_jupyter import wire
+from mecapy_jupyter.wire import JsonObject, State, TaskRequest
 
 _t = tasks.c
 
@@ -26,24 +27,32 @@ class Conflict(Exception):
 
 
 class TooManyQueued(Exception):
-    """The owner has as many queued tasks as one may: `args[0]`."""
+    """The owner has as many queued tasks as one may."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
 
 
-class MissingBlobs(Exception):
-    """The request names blobs that are not (or no longer) stored; `args[0]` lists their digests."""
+class BlobsNotStored(Exception):
+    """The request names blobs that are not (or no longer) stored."""
+
+    def __init__(self, digests: list[str]) -> None:
+        super().__init__(digests)
+        self.digests = digests
 
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
     task_id: str
     created: bool  # False: the same request came before, with the same idempotency key
-    state: str = wire.QUEUED
+    state: State = wire.QUEUED
 
 
 async def submit(
     db: AsyncEngine,
     owner: str,
-    body: dict[str, Any],
+    body: JsonObject,
     *,
     idempotency_key: str | None = None,
     max_queued: int | None = None,
@@ -52,24 +61,24 @@ async def submit(
     """Commit a new queued task. `body` is `TaskRequest.as_json()`, checked by the caller.
     `max_queued` None: need not be counted.
 
-    Raises Conflict, TooManyQueued, MissingBlobs; ValueError for what JSON cannot hold (NaN).
+    Raises Conflict, TooManyQueued, BlobsNotStored; ValueError for what JSON cannot hold (NaN).
     """
     text = json_text.encode(body)
     digest = blake3(text.encode("ascii")).digest()
-    payload = wire.Payload.from_json(body["payload"]) if body.get("payload") else wire.Payload()
-    digests = sorted(set(payload.digests))
+    request = TaskRequest.from_json(body)
+    digests = sorted(set(request.payload.digests)) if request.payload else []
     task_id = str(uuid.uuid4())
     row = {
         "id": task_id,
         "owner": owner,
-        "name": body.get("name", ""),
-        "priority": body.get("priority", wire.PRIORITY),
+        "name": request.name,
+        "priority": request.priority,
         "request": text,
         "request_digest": digest,
         "idempotency_key": idempotency_key,
         "digests": digests,
         "short": short,
-        "python": body.get("python", ""),
+        "python": request.python,
     }
     values = {f"new_{name}": value for name, value in row.items()} | (
         {} if max_queued is None else {"max_queued": max_queued}
@@ -87,9 +96,9 @@ async def submit(
         if max_queued is not None and found.queued >= max_queued:
             raise TooManyQueued(max_queued)
         if missing := sorted(set(digests) - set(found.stored)):
-            raise MissingBlobs(missing)
+            raise BlobsNotStored(missing)
         # else: what stood in the way has gone meanwhile
-    raise TooManyQueued(max_queued)
+    raise TooManyQueued(max_queued or 0)
 
 
 def _submit_statement(*, with_blobs: bool, counted: bool) -> Any:

@@ -1,0 +1,137 @@
+"""The callers that a gateway knows, by the digest of their token: looked up once, rechecked every
+few seconds. The only place that looks at tokens.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+from hashlib import sha256
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from mecapy_backend.api import permissions
+from mecapy_backend.api.oidc import Issuer, IssuerAway, NotAccepted
+from mecapy_backend.api.permissions import Caller
+from mecapy_backend.api.problems import Problem, unavailable
+from mecapy_backend.shared.settings import Settings
+from mecapy_backend.store.people import api_tokens, users
+
+LOCAL = "local"
+"""The user behind the one token of an embedded stack, or of a gateway that has a MECAPY_TOKEN.
+Always an admin.
+"""
+
+RECHECK_S = 3.0
+"""A disabled user, or a revoked token, is refused by every gateway after so long."""
+
+HOW_TO_LOG_IN = (
+    "log in with `mecapy login`, in a notebook `%mecapy login`; or set MECAPY_TOKEN (the embedded "
+    "stack's is what `mecapy up` prints). "
+    "Over HTTP the token stands in the header `Authorization: Bearer TOKEN`."
+)
+_MOST_KNOWN = 20_000
+_LONGEST = 16_384  # characters; no token of an issuer is longer
+_local = Caller(LOCAL, role="admin")
+
+
+@dataclass(slots=True)
+class _CachedCaller:
+    caller: Caller
+    checked_s: float  # of the monotonic clock
+    expires_s: float  # since 1970
+
+
+class Callers:
+    """The callers this gateway has seen, by the digest of their token."""
+
+    def __init__(self, db: AsyncEngine, settings: Settings) -> None:
+        self._db = db
+        self._token = settings.token.get_secret_value().encode()
+        self._issuer = Issuer(settings) if settings.oidc_issuer else None
+        self._known: dict[bytes, _CachedCaller] = {}
+
+    async def of(self, token: str) -> Caller:
+        """Raises Problem 401, 403, 503."""
+        if self._token and secrets.compare_digest(token.encode(), self._token):
+            return _local
+        digest = sha256(token.encode()).digest()
+        known = self._known.get(digest)
+        if known and known.expires_s > time.time():
+            if time.monotonic() - known.checked_s < RECHECK_S:
+                return known.caller
+            found = await self._looked_up(digest, known)
+        else:
+            found = await self._new(token, digest)
+        self._keep(digest, found)
+        return found.caller
+
+    def forget(self, owner: str) -> None:
+        """Look at the rows of this user again, now."""
+        for digest in [
+            digest for digest, known in self._known.items() if known.caller.owner == owner
+        ]:
+            del self._known[digest]
+
+    def _keep(self, digest: bytes, found: _CachedCaller) -> None:
+        self._known.pop(digest, None)
+        while len(self._known) >= _MOST_KNOWN:
+            del self._known[next(iter(self._known))]  # the one that was checked longest ago
+        self._known[digest] = found
+
+    async def _new(self, token: str, digest: bytes) -> _CachedCaller:
+        if token.startswith(api_tokens.PREFIX):
+            return await self._by_api_token(digest)
+        if self._issuer is None or len(token) > _LONGEST:
+            raise unauthorized(
+                f"this token is not accepted (it may have changed, or be for another gateway): "
+                f"{HOW_TO_LOG_IN}"
+            )
+        try:
+            person = await self._issuer.person(token)
+        except NotAccepted as why:
+            raise unauthorized(
+                f"this token is not accepted: {why}. Log in again, and {HOW_TO_LOG_IN}"
+            ) from None
+        except IssuerAway:
+            raise unavailable("the identity provider") from None
+        user = await users.upsert_identity(self._db, person)
+        return _CachedCaller(_allowed(user, via="oidc"), time.monotonic(), person.expires_s)
+
+    async def _looked_up(self, digest: bytes, known: _CachedCaller) -> _CachedCaller:
+        if known.caller.via == "api_token":
+            return await self._by_api_token(digest)
+        user = await users.get(self._db, known.caller.owner)
+        return _CachedCaller(_allowed(user, via="oidc"), time.monotonic(), known.expires_s)
+
+    async def _by_api_token(self, digest: bytes) -> _CachedCaller:
+        found = await api_tokens.find(self._db, digest)
+        if found is None or (
+            found.user.id == LOCAL and not self._token
+        ):  # its user's rights ended with MECAPY_TOKEN
+            raise unauthorized(
+                "this API token is unknown, expired or revoked: make another (`mecapy token "
+                "create`), or log in"
+            )
+        return _CachedCaller(
+            _allowed(found.user, via="api_token", scopes=found.scopes),
+            time.monotonic(),
+            found.expires_s,
+        )
+
+
+def _allowed(
+    user: users.User | None, *, via: str, scopes: frozenset[str] = permissions.ALL_SCOPES
+) -> Caller:
+    if user is None or user.disabled:
+        raise Problem(
+            403,
+            "disabled",
+            "this account was disabled or deleted on this gateway; its operator can say why",
+        )
+    return Caller(user.id, user.organisation, user.role, scopes, via)
+
+
+def unauthorized(detail: str) -> Problem:
+    return Problem(401, "unauthorized", detail, headers={"WWW-Authenticate": "Bearer"})

@@ -1,0 +1,38 @@
+"""`/metrics` as text: what was counted, and what stands in PostgreSQL and Redis now."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from contextlib import suppress
+
+from prometheus_client import generate_latest
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from mecapy_backend.api import metrics
+from mecapy_backend.api.services import Services
+from mecapy_backend.shared.health_gauges import set_health_gauges
+from mecapy_backend.store.health_probes import free_bytes
+from mecapy_backend.store.pool_figures import pool_figures
+
+
+async def exposition(services: Services) -> bytes:
+    """A figure that nobody can know now (PostgreSQL or Redis is away) is NaN, not yesterday's."""
+    report = await services.health.report()
+    depth, figures, free = math.nan, None, None
+    with suppress(RedisError, OSError):
+        depth = await services.queue.depth()
+    with suppress(SQLAlchemyError, OSError):
+        figures = await pool_figures(services.db)
+    with suppress(OSError):
+        free = await asyncio.to_thread(free_bytes, services.blobs)
+    metrics.queue_depth.set(depth)
+    metrics.queue_age_s.set(figures.oldest_queued_s if figures else math.nan)
+    metrics.running.set(figures.running if figures else math.nan)
+    metrics.overdue.set(figures.overdue if figures else math.nan)
+    metrics.workers.set(figures.workers if figures else math.nan)
+    metrics.slots.set(figures.slots if figures else math.nan)
+    metrics.free.set(math.nan if free is None else free)
+    set_health_gauges(report, metrics.up, metrics.ready, metrics.clock_s)
+    return generate_latest(metrics.GATEWAY)

@@ -1,0 +1,202 @@
+"""Submitting a task. It exists once its row is committed; Redis only makes it start at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass
+from typing import Annotated
+
+import structlog
+from fastapi import APIRouter, Header, Request, Response
+
+from mecapy_backend.api import event_stream, metrics, request_body
+from mecapy_backend.api.auth import Owner
+from mecapy_backend.api.json_reply import json, or_none
+from mecapy_backend.api.limits.allowance import Admission, queue_full
+from mecapy_backend.api.problems import Problem, unavailable
+from mecapy_backend.api.schemas.tasks import SubmittedView, TaskBody
+from mecapy_backend.api.services import Services, WithServices
+from mecapy_backend.shared.settings import Settings
+from mecapy_backend.store import json_text, tasks
+from mecapy_backend.store.blobs import blob_rows
+from mecapy_backend.store.log import events
+from mecapy_backend.store.log.events import EncodedEvent
+from mecapy_jupyter import wire
+from mecapy_jupyter.wire import JsonObject
+
+ADMIT_S = 1.8
+"""So long may PostgreSQL take over a submission: who submits hears within two seconds, whatever is
+away.
+"""
+
+router = APIRouter(tags=["tasks"])
+_log = structlog.get_logger()
+
+Accept = Annotated[str, Header(max_length=1000, include_in_schema=False)]
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=200,
+        description="repeat a request safely: same key, same task",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What somebody wants to have run."""
+
+    owner: str
+    task: TaskBody
+    idempotency_key: str | None
+    short: bool
+
+
+@router.post(
+    "/tasks",
+    status_code=201,
+    response_model=SubmittedView,
+    openapi_extra=request_body.described(TaskBody),
+    summary="Submit a task",
+)
+async def submit(
+    request: Request,
+    services: WithServices,
+    owner: Owner,
+    idempotency_key: Key = None,
+    accept: Accept = "",
+) -> Response:
+    """Queue a task. It exists once this answers; follow it at `/tasks/{task_id}/events` or ask
+    `/tasks/{task_id}`.
+
+    With `Accept: text/event-stream` the answer is that event stream itself, its first event
+    `queued` with the task's id.
+    """
+    followed = "text/event-stream" in accept
+    if followed:
+        services.stream_limit.check(owner)
+    task = await services.bodies.read(request, TaskBody)
+    _check_limits(task, services.settings)
+    short = services.short_tasks.expects(owner, task.code, task.timeout)
+    admission, done = await _stored(services, Submission(owner, task, idempotency_key, short))
+    position: int | None = None
+    if done.state == wire.QUEUED:
+        position = await or_none(
+            services.queue.enqueue(
+                done.task_id,
+                owner,
+                task.priority,
+                short=short,
+                python=task.python,
+                share=admission.share,
+            )
+        )
+    metrics.submitted.inc(done.created)
+    _log.info("submitted", task=done.task_id, owner=owner, created=done.created)
+    answer: JsonObject = {"task_id": done.task_id, "status": done.state, "position": position}
+    location = f"/tasks/{done.task_id}"
+    if not followed:
+        return json(answer, 201, Location=location)
+    stream = _stream(services, owner, task.code, done.task_id, answer)
+    return event_stream.stream_response(services, owner, stream, 201, Location=location)
+
+
+async def _stream(
+    services: Services, owner: str, code: str, task_id: str, answer: JsonObject
+) -> AsyncIterator[EncodedEvent | None]:
+    """The submission itself, then what follows; how long it took is remembered for next time."""
+    yield EncodedEvent(events.START, wire.QUEUED, json_text.dumps(answer))
+    async for event in event_stream.follow(services, owner, task_id, events.START):
+        if event and event.type in wire.FINAL:
+            body = event.decoded().body
+            if isinstance(body, wire.Outcome):
+                services.short_tasks.learn(owner, code, body.seconds)
+        yield event
+
+
+async def _stored(services: Services, submission: Submission) -> tuple[Admission, tasks.Submitted]:
+    """The task's row is committed. Raises Problem for what stands against it."""
+    try:
+        return await _within_time(_admit(services, submission))
+    except tasks.Conflict:
+        detail = "this Idempotency-Key was used for another body; use a new key for a new task"
+        raise Problem(422, "key-conflict", detail) from None
+    except tasks.TooManyQueued as over:
+        raise queue_full("you", over.limit) from None
+    except tasks.BlobsNotStored as missing:
+        detail = (
+            "blobs named here are not stored (any more); ask POST /blobs/missing, upload "
+            "what it names, and submit again"
+        )
+        raise Problem(409, "blobs-missing", detail, missing=missing.digests) from None
+    except ValueError:
+        detail = "inputs hold a number that JSON cannot carry (NaN, infinite, thousands of digits)"
+        raise Problem(422, "not-understood", detail) from None
+
+
+async def _within_time(
+    admitting: Coroutine[None, None, tuple[Admission, tasks.Submitted]],
+) -> tuple[Admission, tasks.Submitted]:
+    """Not longer than ADMIT_S: then 503, and the client asks again with its key. What hangs is left
+    to end by itself: closing a connection that PostgreSQL does not answer on takes as long again.
+    """
+    admitted = asyncio.create_task(admitting)
+    try:
+        done, _ = await asyncio.wait({admitted}, timeout=ADMIT_S)
+    finally:
+        admitted.cancel()
+    if not done:
+        admitted.add_done_callback(
+            lambda late: late.cancelled() or late.exception()
+        )  # nobody waits to hear it
+        raise unavailable("the database")
+    return admitted.result()
+
+
+async def _admit(services: Services, submission: Submission) -> tuple[Admission, tasks.Submitted]:
+    await services.live_pythons.check(submission.task.python)
+    admission = await services.task_quotas.submission(services.db, submission.owner)
+    try:
+        return admission, await _insert(services, submission, admission)
+    except tasks.BlobsNotStored as missing:
+        if not services.blobs.direct_uploads:
+            raise
+        await _confirm_uploads(services, submission.owner, missing.digests)
+    return admission, await _insert(services, submission, admission)
+
+
+async def _insert(
+    services: Services, submission: Submission, admission: Admission
+) -> tasks.Submitted:
+    return await tasks.submit(
+        services.db,
+        submission.owner,
+        submission.task.model_dump(),
+        idempotency_key=submission.idempotency_key,
+        max_queued=admission.count_to,
+        short=submission.short,
+    )
+
+
+async def _confirm_uploads(services: Services, owner: str, digests: list[str]) -> None:
+    """A client may have put them into the store past us."""
+    for digest in digests:
+        size = await services.blobs.size(owner, digest)
+        if size is not None:
+            await blob_rows.confirm_upload(services.db, services.blobs, owner, digest, size)
+
+
+def _check_limits(task: TaskBody, settings: Settings) -> None:
+    if len(task.code.encode()) > settings.max_code_bytes:
+        raise Problem(
+            413,
+            "code-too-large",
+            f"the code is longer than {settings.max_code_bytes} bytes; pass data as inputs instead",
+        )
+    if task.timeout > settings.max_timeout_s:
+        raise Problem(
+            422, "not-understood", f"timeout: at most {settings.max_timeout_s:g} seconds here"
+        )

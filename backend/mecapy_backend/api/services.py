@@ -1,0 +1,114 @@
+"""What the routes of a gateway work with, opened once and given to them by `Depends`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.requests import HTTPConnection
+
+from mecapy_backend.api.audit import AuditWriter
+from mecapy_backend.api.callers import Callers
+from mecapy_backend.api.limits.allowance import TaskQuotas
+from mecapy_backend.api.limits.open_streams import StreamLimit
+from mecapy_backend.api.limits.request_rate import RateLimit
+from mecapy_backend.api.live_pythons import LivePythons
+from mecapy_backend.api.request_body import BodyReader
+from mecapy_backend.api.short_tasks import ShortTasks
+from mecapy_backend.api.start_estimate import StartEstimator
+from mecapy_backend.queue import queue as queues
+from mecapy_backend.queue.queue import Queue
+from mecapy_backend.shared.health import Health
+from mecapy_backend.shared.settings import Settings
+from mecapy_backend.store import database
+from mecapy_backend.store.blobs.blob_store import BlobStore, open_store
+from mecapy_backend.store.health_probes import server_health
+
+# Every statement here touches few rows by index; longer means that the database is away.
+_COMMAND_TIMEOUT_S = 2.0
+
+
+class Activity:
+    """When somebody last used the gateway: an embedded stack that nobody uses ends."""
+
+    def __init__(self) -> None:
+        self._last_s = time.monotonic()
+
+    def note(self) -> None:
+        self._last_s = time.monotonic()
+
+    @property
+    def idle_s(self) -> float:
+        return time.monotonic() - self._last_s
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """`stream_redis` has connections of its own: each open event stream holds one."""
+
+    settings: Settings
+    db: AsyncEngine
+    queue: Queue
+    stream_redis: Queue
+    blobs: BlobStore
+    callers: Callers
+    rate_limit: RateLimit
+    stream_limit: StreamLimit
+    task_quotas: TaskQuotas
+    bodies: BodyReader
+    short_tasks: ShortTasks
+    start_estimator: StartEstimator
+    live_pythons: LivePythons
+    audit: AuditWriter
+    health: Health
+    activity: Activity
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncGenerator[Services]:
+    """Nothing connects before it is used; everything is closed when the block ends."""
+    db = database.connect(settings.database_url, command_timeout_s=_COMMAND_TIMEOUT_S, pool_size=20)
+    queue = queues.connect(settings.redis_url)
+    stream_redis = queues.connect(settings.redis_url, max_connections=settings.max_streams + 10)
+    blobs = open_store(
+        settings.blob_url,
+        endpoint_url=settings.s3_endpoint_url,
+        cache_dir=settings.cache_dir,
+        cache_bytes=settings.cache_bytes,
+    )
+    try:
+        yield Services(
+            settings=settings,
+            db=db,
+            queue=queue,
+            stream_redis=stream_redis,
+            blobs=blobs,
+            callers=Callers(db, settings),
+            rate_limit=RateLimit(settings.requests_per_s),
+            stream_limit=StreamLimit(settings.max_streams, settings.max_owner_streams),
+            task_quotas=TaskQuotas(settings),
+            bodies=BodyReader(settings.max_body_bytes),
+            short_tasks=ShortTasks(settings.short_s),
+            start_estimator=StartEstimator(db, queue, settings.short_s),
+            live_pythons=LivePythons(db),
+            audit=AuditWriter(db, settings.audit_days),
+            health=server_health(db, queue, blobs),
+            activity=Activity(),
+        )
+    finally:
+        for opened in (stream_redis, queue):
+            await opened.aclose(close_connection_pool=True)
+        await db.dispose()
+
+
+def services_of(connection: HTTPConnection) -> Services:
+    """The app's lifespan puts them into the state of every request."""
+    return cast(Services, connection.scope["state"]["services"])
+
+
+WithServices = Annotated[Services, Depends(services_of)]

@@ -1,0 +1,59 @@
+"""Who did what, as a table that is only ever added to; what is older than its time goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from mecapy_backend.store.tables import audit
+
+_DELETED_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    who: str
+    act: str
+    what: str  # the task, blob, user or organisation; with the status where it was refused
+    source: str  # the address the request came from
+    request: str  # its id in the log
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+async def insert(db: AsyncEngine, entries: Sequence[AuditEntry]) -> None:
+    async with db.connect() as connection:
+        await connection.execute(sa.insert(audit), [asdict(entry) for entry in entries])
+
+
+async def delete_old(db: AsyncEngine, days: float) -> None:
+    """A part at a time: however many there are, no statement takes longer than it may."""
+    old = audit.c.at < datetime.now(UTC) - timedelta(days=days)
+    some = sa.select(audit.c.id).where(old).order_by(audit.c.id).limit(_DELETED_AT_ONCE)
+    async with db.connect() as connection:
+        while (
+            await connection.execute(sa.delete(audit).where(audit.c.id.in_(some)))
+        ).rowcount == _DELETED_AT_ONCE:
+            pass
+
+
+async def page(
+    db: AsyncEngine,
+    *,
+    who: str | None = None,
+    act: str | None = None,
+    what: str | None = None,
+    before: int | None = None,
+    limit: int,
+) -> list[tuple[int, AuditEntry]]:
+    """The newest first, each with its id; those before an id."""
+    columns = (audit.c.who, audit.c.act, audit.c.what, audit.c.source, audit.c.request, audit.c.at)
+    query = sa.select(audit.c.id, *columns).order_by(audit.c.id.desc()).limit(limit)
+    for column, value in zip(columns, (who, act, what), strict=False):
+        query = query.where(column == value) if value else query
+    query = query.where(audit.c.id < before) if before else query
+    async with db.connect() as connection:
+        return [(entry_id, AuditEntry(*row)) for entry_id, *row in await connection.execute(query)]

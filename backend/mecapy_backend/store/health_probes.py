@@ -1,0 +1,151 @@
+"""Whether PostgreSQL with its schema, Redis and the object store can be used: the probes of
+`shared.health`, for gateway and worker alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import cache, partial
+from pathlib import Path
+
+import sqlalchemy as sa
+from blake3 import blake3
+from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from mecapy_backend.queue.health_probe import probe_redis
+from mecapy_backend.queue.queue import Queue
+from mecapy_backend.shared.health import LOW_BYTES, PROBE_TIMEOUT_S, Check, Health, Probed
+from mecapy_backend.store.blobs.blob_store import BlobStore
+from mecapy_backend.store.blobs.file_store import FileStore
+from mecapy_jupyter.wire import json_fields
+from mecapy_jupyter.wire.json_fields import as_object
+
+_OWNER, _BYTES = "mecapy.health", b"mecapy"
+_DIGEST = blake3(_BYTES).hexdigest()
+_FULL, _READ_ONLY = {errno.ENOSPC, errno.EDQUOT}, {errno.EROFS, errno.EACCES, errno.EPERM}
+_NOW_S = sa.text("SELECT extract(epoch FROM clock_timestamp())::float8")
+_SCHEMA = sa.text("SELECT max(version_num) FROM alembic_version")
+
+
+def server_health(
+    db: AsyncEngine,
+    queue: Queue,
+    blobs: BlobStore,
+    local: Callable[[], Sequence[Check]] = tuple,
+) -> Health:
+    """What every server needs, and what only this one can look at (`local`)."""
+    clocks = {"PostgreSQL": partial(probe_postgres, db), "Redis": partial(probe_redis, queue)}
+    return Health(clocks, [ObjectStoreProbe(blobs)], local)
+
+
+async def probe_postgres(db: AsyncEngine) -> Probed:
+    asked_s = time.time()
+    try:
+        async with asyncio.timeout(PROBE_TIMEOUT_S), db.connect() as connection:
+            now_s = float((await connection.execute(_NOW_S)).scalar_one())
+            ahead_s = (asked_s + time.time()) / 2 - now_s
+            return Probed((Check("postgres"), await _check_schema(connection)), ahead_s)
+    except Exception as error:
+        advice = (
+            f"PostgreSQL does not answer ({type(error).__name__}): see that it runs and that "
+            f"MECAPY_DATABASE_URL names it"
+        )
+        return Probed((Check("postgres", "away", advice), Check("schema", "unknown", needed=False)))
+
+
+async def _check_schema(connection: AsyncConnection) -> Check:
+    try:
+        found = str((await connection.execute(_SCHEMA)).scalar() or "")
+    except ProgrammingError:  # no such table
+        found = ""
+    if found == known_schema():
+        return Check("schema")
+    if found > known_schema():
+        advice = f"the database has schema {found}, this program knows {known_schema()}: upgrade it"
+        return Check("schema", "new", advice)
+    has = f"schema {found}" if found else "no tables"
+    advice = f"the database has {has}, this program needs {known_schema()}: run `mecapy migrate`"
+    return Check("schema", "old", advice)
+
+
+@cache
+def known_schema() -> str:
+    """The newest migration this installation brings. From the names: Alembic takes a second to
+    import.
+    """
+    return max(
+        path.name.partition("_")[0]
+        for path in (Path(__file__).parents[1] / "migrations" / "versions").glob("[0-9]*.py")
+    )
+
+
+class ObjectStoreProbe:
+    """A few bytes stored and deleted, as a blob is: whatever would stop a result stops them. One
+    write at a time: boto3 may try for a minute, and whoever asks again meanwhile starts no other.
+    """
+
+    def __init__(self, blobs: BlobStore) -> None:
+        self._blobs = blobs
+        self._writing: asyncio.Task[Check] | None = None
+
+    async def __call__(self) -> Probed:
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(_check_writing(self._blobs))
+        done, _ = await asyncio.wait({self._writing}, timeout=PROBE_TIMEOUT_S)
+        return Probed(
+            (self._writing.result() if done else _store_check("away", "does not answer"),)
+        )
+
+
+async def _check_writing(blobs: BlobStore) -> Check:
+    try:
+        await blobs.write(_OWNER, _DIGEST, _once(_BYTES))
+        await blobs.delete(_OWNER, _DIGEST)
+        free = await asyncio.to_thread(free_bytes, blobs)
+    except OSError as error:
+        if error.errno in _FULL:
+            return _store_check("full", "is full: make room, or move it to a larger disk")
+        if error.errno in _READ_ONLY:
+            return _store_check(
+                "read-only", "cannot be written to: see how it is mounted and who owns it"
+            )
+        return _store_check("away", f"does not work ({type(error).__name__})")
+    except Exception as error:  # boto3's errors come from nowhere in particular
+        return _store_check(
+            "away",
+            f"refuses ({_error_code(error)}): see that it runs, the bucket exists, and the keys "
+            f"may write to it",
+        )
+    if free is not None and free < LOW_BYTES:
+        return _store_check(
+            "full", f"has only {free // 1_000_000} MB left: make room, or move it to a larger disk"
+        )
+    return Check("store")
+
+
+def _store_check(state: str, what: str) -> Check:
+    return Check("store", state, f"the object store (MECAPY_BLOB_URL) {what}")
+
+
+def _error_code(error: Exception) -> str:
+    """S3's own word for it, where there is one: `NoSuchBucket`, `AccessDenied`,
+    `RequestTimeTooSkewed`.
+    """
+    response = as_object(getattr(error, "response", None))
+    return (
+        json_fields.text(json_fields.mapping(response, "Error"), "Code") or type(error).__name__
+    )[:60]
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+
+
+def free_bytes(blobs: BlobStore) -> int | None:
+    """Free space of a store that is a directory; None: it is none."""
+    return shutil.disk_usage(blobs.root).free if isinstance(blobs, FileStore) else None

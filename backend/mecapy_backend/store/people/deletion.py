@@ -1,0 +1,96 @@
+"""A user is deleted: what they were at once, in one statement; their tasks and blobs after it, in
+steps that may be repeated.
+
+    user ──begin──▸ deleting ──finish──▸ deleted
+
+A crash leaves a user in `deleting`: nobody can be them, and the sweeper, or the next call, goes on
+to delete their data. The row stays for ever, emptied, so that the counts of their tasks belong to
+somebody.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from mecapy_backend.queue.queue import Queue
+from mecapy_backend.store.blobs import blob_rows
+from mecapy_backend.store.blobs.blob_store import BlobStore
+from mecapy_backend.store.log import events
+from mecapy_backend.store.people.users import DELETED, DELETING, is_user
+from mecapy_backend.store.tables import api_tokens, blobs, tasks, users
+from mecapy_backend.store.tasks import user_tasks
+
+SETTLED_S = 60.0
+"""Far longer than a gateway takes a user for valid without asking, and than a worker takes to hear
+that its task is gone: what they let in meanwhile is deleted by then.
+"""
+
+_u = users.c
+
+
+async def begin(db: AsyncEngine, user_id: str) -> bool:
+    """user → deleting: nothing shows any more who it was, and no token is accepted. The same person
+    may come again, as a new user. True as well for one in `deleting` of whom something is left;
+    False: no such user, or nothing is left of them.
+    """
+    left = sa.or_(
+        sa.exists().where(blobs.c.owner == _u.id),
+        sa.exists().where(tasks.c.owner == _u.id, user_tasks.is_not_empty),
+    )
+    removed_tokens = (
+        sa.delete(api_tokens).where(api_tokens.c.owner == user_id).cte("removed_tokens")
+    )
+    change = (
+        sa.update(users)
+        .where(_u.id == user_id, sa.or_(is_user, sa.and_(_u.issuer == DELETING, left)))
+        .values(
+            issuer=DELETING,
+            subject=user_id,
+            name="",
+            email="",
+            role="user",
+            disabled=True,
+            seen_at=sa.func.clock_timestamp(),
+        )
+        .returning(_u.id)
+        .add_cte(removed_tokens)
+    )
+    async with db.connect() as connection:
+        return (await connection.execute(change)).first() is not None
+
+
+async def delete_data(db: AsyncEngine, queue: Queue, store: BlobStore, user_id: str) -> None:
+    """Of a user in `deleting`. A task's events go before its row is emptied, so that a crash
+    between the two forgets none of them; and after it, because its worker may have written more.
+    """
+    await user_tasks.stop(db, queue, user_id)
+    while task_ids := await user_tasks.not_emptied(db, user_id):
+        await events.forget(queue, *task_ids)
+        await user_tasks.empty(db, user_id, task_ids)
+        await events.forget(queue, *task_ids)
+    await blob_rows.delete_all_unreferenced(db, store, user_id)
+
+
+async def resume(db: AsyncEngine, queue: Queue, store: BlobStore) -> list[str]:
+    """Go on with all deletions that are not finished; the users that are deleted now."""
+    async with db.connect() as connection:
+        found = await connection.execute(sa.select(_u.id).where(_u.issuer == DELETING))
+        unfinished = list(found.scalars())
+    for user_id in unfinished:
+        await delete_data(db, queue, store, user_id)
+    return [user_id for user_id in unfinished if await _finish(db, user_id)]
+
+
+async def _finish(db: AsyncEngine, user_id: str) -> bool:
+    """deleting → deleted, once nobody can have let anything in since their data was deleted."""
+    settled = sa.func.make_interval(0, 0, 0, 0, 0, 0, sa.literal(SETTLED_S, sa.Float))
+    change = (
+        sa.update(users)
+        .where(_u.id == user_id, _u.issuer == DELETING)
+        .where(_u.seen_at < sa.func.clock_timestamp() - settled)
+        .values(issuer=DELETED)
+        .returning(_u.id)
+    )
+    async with db.connect() as connection:
+        return (await connection.execute(change)).first() is not None

@@ -1,0 +1,41 @@
+"""How the pool stands now, in one cheap question: what waits, what runs, who works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from mecapy_jupyter.wire import WORKER_LIVES_S
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFigures:
+    oldest_queued_s: float
+    running: int
+    overdue: int  # running, their lease over and not yet taken back
+    workers: int
+    slots: int
+
+
+# Each part of it is answered by an index: the oldest of each priority is the first of its stretch
+# of `tasks_queued`.
+_FIGURES = sa.text("""
+    SELECT coalesce(extract(epoch FROM now() - (
+             SELECT min(first.created_at) FROM generate_series(0, 9) AS of_all(priority), LATERAL (
+               SELECT created_at FROM tasks
+               WHERE state = 'queued' AND priority = of_all.priority::smallint
+               ORDER BY created_at LIMIT 1
+             ) AS first))::float8, 0) AS age_s,
+           running.all, running.overdue, workers.all AS workers, workers.slots
+    FROM (SELECT count(*) AS all, count(*) FILTER (WHERE lease_until < now()) AS overdue
+          FROM tasks WHERE state = 'running') AS running,
+         (SELECT count(*) AS all, coalesce(sum((info->>'slots')::int), 0) AS slots FROM workers
+          WHERE seen_at > now() - make_interval(secs => :live_s)) AS workers
+""").bindparams(sa.bindparam("live_s", WORKER_LIVES_S, type_=sa.Float))
+
+
+async def pool_figures(db: AsyncEngine) -> PoolFigures:
+    async with db.connect() as connection:
+        return PoolFigures(*(await connection.execute(_FIGURES)).one())
