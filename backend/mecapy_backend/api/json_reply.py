@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from fastapi import Response
 from redis.exceptions import RedisError
@@ -19,7 +19,7 @@ WITHIN_S = 1.0
 """Redis answers sooner or is away: nobody waits for it as long as its sockets do."""
 
 
-def json(content: Any, status: int = 200, **headers: str) -> Response:
+def json(content: object, status: int = 200, **headers: str) -> Response:
     """An answer in JSON."""
     return Response(json_text.dumps(content), status, headers, "application/json")
 

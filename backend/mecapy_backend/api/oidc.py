@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
-from typing import Any, cast
 
 import jwt
 import structlog
@@ -18,6 +17,9 @@ import urllib3
 
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store.people.users import Identity, Role
+from mecapy_jupyter.wire import Json, JsonObject
+from mecapy_jupyter.wire import json_fields as fields
+from mecapy_jupyter.wire.json_fields import as_object
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"]
 """Signatures with a public key only: with a shared secret (HS…) whoever can check a token could
@@ -70,14 +72,12 @@ class Issuer:
             raise NotAccepted("it is signed with a key that its issuer does not publish")
         return _person(self._settings, self._checked(token, header, key))
 
-    def _checked(
-        self, token: str, header: dict[str, Any], published: dict[str, Any]
-    ) -> dict[str, Any]:
+    def _checked(self, token: str, header: JsonObject, published: JsonObject) -> JsonObject:
         ours = self._settings
         try:
             # Without its algorithm, PyJWT takes an RSA key to be for RS256 alone.
-            key = jwt.PyJWK(published, published.get("alg") or header["alg"])
-            claims: dict[str, Any] = jwt.decode(
+            key = jwt.PyJWK(published, fields.text(published, "alg") or fields.text(header, "alg"))
+            claims: JsonObject = jwt.decode(
                 token,
                 key,
                 ALGORITHMS,
@@ -96,9 +96,12 @@ class Issuer:
             raise NotAccepted("it is no access token (an ID or refresh token, perhaps)")
         if claims.get("azp", claims.get("client_id")) not in ours.oidc_clients:
             raise NotAccepted("it was issued to a client that is not one of MECAPY_OIDC_CLIENTS")
-        if claims["exp"] - claims["iat"] > ours.oidc_max_lifetime_s:
+        expires_s, issued_s = fields.number(claims, "exp"), fields.number(claims, "iat")
+        if expires_s is None or issued_s is None:
+            raise NotAccepted("its times (exp, iat) are no numbers")
+        if expires_s - issued_s > ours.oidc_max_lifetime_s:
             raise NotAccepted(f"it lives longer than {ours.oidc_max_lifetime_s:g} s")
-        if not claims["sub"]:
+        if not fields.text(claims, "sub"):
             raise NotAccepted("its subject is empty")
         return claims
 
@@ -108,11 +111,11 @@ class Keys:
 
     def __init__(self, issuer: str) -> None:
         self._issuer = issuer
-        self._known: dict[str, dict[str, Any]] = {}
+        self._known: dict[str, JsonObject] = {}
         self._tried_s = self._fetched_s = -1e9
         self._alone = asyncio.Lock()
 
-    async def of(self, kid: str) -> dict[str, Any] | None:
+    async def of(self, kid: str) -> JsonObject | None:
         """None: the issuer has no such key. Raises IssuerAway while nothing is known of it."""
         if not self._enough(kid):
             async with self._alone:  # others wait for the same answer
@@ -147,7 +150,7 @@ class Keys:
             )
 
 
-def _fetched(issuer: str) -> dict[str, dict[str, Any]]:
+def _fetched(issuer: str) -> dict[str, JsonObject]:
     about = _http.request("GET", issuer.rstrip("/") + "/.well-known/openid-configuration").json()
     if about["issuer"] != issuer:
         raise ValueError(
@@ -162,7 +165,7 @@ def _fetched(issuer: str) -> dict[str, dict[str, Any]]:
     return {key["kid"]: key for key in fit}
 
 
-def _person(settings: Settings, claims: dict[str, Any]) -> Identity:
+def _person(settings: Settings, claims: JsonObject) -> Identity:
     roles = {role for path in settings.oidc_roles_claim for role in _texts(_found(claims, path))}
     organisations = [
         name for path in settings.oidc_organisation_claim for name in _texts(_found(claims, path))
@@ -175,10 +178,11 @@ def _person(settings: Settings, claims: dict[str, Any]) -> Identity:
         else "user"
     )
     name = claims.get("preferred_username") or claims.get("name") or ""
-    organisation, expires_s = _organisation(organisations), float(claims["exp"]) + LEEWAY_S
+    organisation = _organisation(organisations)
+    expires_s = (fields.number(claims, "exp") or 0.0) + LEEWAY_S
     return Identity(
-        claims["iss"],
-        claims["sub"],
+        fields.text(claims, "iss"),
+        fields.text(claims, "sub"),
         _tidy(name),
         _tidy(claims.get("email")),
         organisation,
@@ -195,26 +199,25 @@ def _organisation(names: Iterable[str]) -> str | None:
     return None
 
 
-def _found(claims: Any, path: str) -> object:
+def _found(claims: JsonObject, path: str) -> Json:
     """`realm_access.roles` is the claim `roles` inside `realm_access`."""
+    found: Json = claims
     for part in path.split("."):
-        claims = cast("dict[str, Any]", claims).get(part) if isinstance(claims, dict) else None
-    return claims
+        found = as_object(found).get(part)
+    return found
 
 
-def _texts(value: object) -> list[str]:
+def _texts(value: Json) -> list[str]:
     """A claim may be one text, a list of them, or an object whose keys they are (Keycloak's
     organisations with their attributes).
     """
     if isinstance(value, str):
         return [value]
-    several = (
-        cast("list[object]", list(cast("Any", value))) if isinstance(value, list | dict) else []
-    )
+    several = list(value) if isinstance(value, list | dict) else []
     return [one for one in several if isinstance(one, str)]
 
 
-def _tidy(text: object) -> str:
+def _tidy(text: Json) -> str:
     return (
         "".join(c for c in text if c.isprintable())[:_MOST].strip() if isinstance(text, str) else ""
     )

@@ -6,7 +6,7 @@ raise into one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -23,12 +23,13 @@ from starlette.requests import ClientDisconnect
 from structlog.contextvars import get_contextvars
 
 from mecapy_backend.api import metrics
+from mecapy_backend.api.openapi import OpenApiResponses
 from mecapy_backend.store import json_text
 from mecapy_backend.store.blobs.blob_types import BadName
 
 _log = structlog.get_logger()
 _RETRY = {"Retry-After": "1"}
-DOCUMENTED: dict[int | str, dict[str, Any]] = {
+DOCUMENTED: OpenApiResponses = {
     "default": {
         "description": "What is wrong, and what to do (RFC 9457)",
         "content": {
@@ -62,7 +63,7 @@ class Problem(Exception):
         detail: str,
         *,
         headers: dict[str, str] | None = None,
-        **more: Any,
+        **more: object,
     ) -> None:
         super().__init__(detail)
         self.status, self.name, self.detail, self.headers, self.more = (
@@ -98,7 +99,7 @@ def no_such_blob() -> Problem:
     )
 
 
-def not_understood(errors: Sequence[Any]) -> Problem:
+def not_understood(errors: Sequence[Mapping[str, Any]]) -> Problem:
     """From pydantic's list: the first three places that are wrong."""
     said = [
         f"{'.'.join(str(part) for part in error['loc'] if part != 'body') or 'body'}: "

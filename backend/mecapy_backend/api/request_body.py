@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
+from mecapy_backend.api.openapi import OpenApiExtra
 from mecapy_backend.api.problems import Problem, not_understood
+from mecapy_jupyter.wire import Json, JsonObject
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -112,7 +114,7 @@ async def bounded(request: Request, limit_bytes: int, advice: str) -> AsyncItera
             yield chunk
 
 
-def described(model: type[BaseModel]) -> dict[str, Any]:
+def described(model: type[BaseModel]) -> OpenApiExtra:
     """The part of the OpenAPI document that FastAPI would write for a body parameter."""
     schema = model.model_json_schema()
     return {
@@ -123,13 +125,12 @@ def described(model: type[BaseModel]) -> dict[str, Any]:
     }
 
 
-def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+def _inlined(schema: Json, definitions: JsonObject) -> Json:
     if isinstance(schema, list):
-        return [_inlined(item, definitions) for item in cast(list[Any], schema)]
+        return [_inlined(item, definitions) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    parts = cast(dict[str, Any], schema)
-    if "$ref" in parts:
-        name = str(parts["$ref"]).rpartition("/")[2]
+    if "$ref" in schema:
+        name = str(schema["$ref"]).rpartition("/")[2]
         return {} if name == "JsonValue" else _inlined(definitions[name], definitions)
-    return {key: _inlined(value, definitions) for key, value in parts.items()}
+    return {key: _inlined(value, definitions) for key, value in schema.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -14,6 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util.concurrency import greenlet_spawn
 
 from mecapy_backend.store import json_text
+
+Row = sa.Row[tuple[Any, ...]]
+"""What a statement answers with: its columns by name; what they hold, the statement says."""
 
 AWAY = (DBAPIError, PoolTimeout, OSError)
 """What a statement raises where PostgreSQL does not answer; asyncpg's refused connections and
@@ -55,13 +58,13 @@ def connect(url: str, *, command_timeout_s: float = 10.0, pool_size: int = 10) -
 
 
 async def first(
-    db: AsyncEngine, statement: sa.Executable, values: dict[str, Any] | None = None
-) -> Any:
+    db: AsyncEngine, statement: sa.Executable, values: Mapping[str, object] | None = None
+) -> Row | None:
     """One statement; its first row, or None. All of it in one greenlet: an AsyncConnection begins
     one for each of its steps, and a task for its end, which took longer than the statement does.
     """
 
-    def run() -> Any:
+    def run() -> Row | None:
         with db.sync_engine.connect() as connection:
             return connection.execute(statement, values).first()
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+
+from mecapy_jupyter.wire import Json
 
 loads = json.loads
 
@@ -17,7 +18,7 @@ class Encoded(str):
     __slots__ = ()
 
 
-def encode(value: Any) -> Encoded:
+def encode(value: object) -> Encoded:
     """Strict JSON in ASCII. ValueError for NaN, infinities and integers too long to write.
 
     ASCII, because event streams are split into lines and some clients also split at U+2028 or
@@ -26,7 +27,7 @@ def encode(value: Any) -> Encoded:
     return Encoded(json.dumps(value, separators=(",", ":"), allow_nan=False))
 
 
-def dumps(value: Any) -> str:
+def dumps(value: object) -> str:
     """Like `encode`, for values that come from a child: what JSON cannot hold stands as {"repr":
     text}.
     """
@@ -38,12 +39,12 @@ def dumps(value: Any) -> str:
         return encode(_plain(value))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Json:
     match value:
         case dict():
             return {str(key): _plain(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
         case list() | tuple():
-            return [_plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+            return [_plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
         case float() if not math.isfinite(value):
             return {"repr": repr(value)}
         case int() if value.bit_length() > 10_000:  # Python refuses to write more than 4300 digits

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
@@ -12,6 +11,7 @@ from fastapi.responses import PlainTextResponse
 from mecapy_backend.api.auth import Asker
 from mecapy_backend.api.exposition import exposition
 from mecapy_backend.api.json_reply import json
+from mecapy_backend.api.openapi import OpenApiExtra, OpenApiResponses
 from mecapy_backend.api.schemas.people import MeView
 from mecapy_backend.api.schemas.system import AuthView, PackagesView, PythonAsked, WorkerView
 from mecapy_backend.api.services import WithServices
@@ -24,8 +24,8 @@ from mecapy_jupyter.shared.version import __version__
 from mecapy_jupyter.wire import JsonObject
 
 router = APIRouter(tags=["system"])
-_OPEN: dict[str, Any] = {"security": [{}]}  # as OpenAPI says "also without a token"
-_NOT_READY: dict[int | str, dict[str, Any]] = {
+_OPEN: OpenApiExtra = {"security": [{}]}  # as OpenAPI says "also without a token"
+_NOT_READY: OpenApiResponses = {
     503: {"description": "It cannot", "content": {"application/json": {}}}
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import structlog
@@ -16,6 +15,7 @@ from mecapy_backend.api.problems import Problem
 from mecapy_backend.api.schemas.people import ApiTokenView, NewTokenBody, NewTokenView
 from mecapy_backend.api.services import WithServices
 from mecapy_backend.store.people import api_tokens
+from mecapy_jupyter.wire import JsonObject
 
 router = APIRouter(tags=["tokens"])
 _log = structlog.get_logger()
@@ -71,11 +71,11 @@ async def revoke(services: WithServices, owner: Owner, token_id: str) -> Respons
     return Response(status_code=204)
 
 
-def _view(token: api_tokens.ApiToken) -> dict[str, Any]:
+def _view(token: api_tokens.ApiToken) -> JsonObject:
     return {
         "id": token.id,
         "name": token.name,
-        "scopes": token.scopes,
+        "scopes": [*token.scopes],
         "created_at": _iso(token.created_at),
         "expires_at": _iso(token.expires_at),
         "used_at": _iso(token.used_at),

@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from redis.asyncio import Redis
 
 from mecapy_backend.queue import keys
 from mecapy_backend.store import json_text
 from mecapy_jupyter import wire
+from mecapy_jupyter.wire import JsonObject
 
 START = "0-0"
 """The id before the first event."""
@@ -34,6 +34,11 @@ _ID = re.compile(r"([0-9]{1,20})(?:-([0-9]{1,20}))?")
 
 SequenceNumber = tuple[int, int]
 """An event's attempt, and its number in that attempt."""
+
+
+_Entry = tuple[bytes, Mapping[bytes, bytes]]
+_Streams = list[tuple[bytes, list[_Entry]]]
+"""What redis-py answers with: of each stream its entries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,7 @@ class ReadSize:
 async def append(
     redis: Redis,
     task_id: str,
-    events: Iterable[tuple[str, dict[str, Any]]],
+    events: Iterable[tuple[str, JsonObject]],
     first: SequenceNumber | None = None,
     *,
     after: tuple[int, int] | None = None,
@@ -125,7 +130,7 @@ async def read_encoded(
     size: ReadSize | None = None,
 ) -> list[EncodedEvent]:
     """Like `read`, data unopened. `block_ms` must stay below `queue.SOCKET_TIMEOUT_S`."""
-    answer: Any = await redis.xread(
+    answer: _Streams | None = await redis.xread(
         {keys.events(task_id): after_id}, count=size.count if size else _MOST, block=block_ms
     )
     found = [_parse(*entry) for _, entries in answer or () for entry in entries]
@@ -136,7 +141,7 @@ async def read_encoded(
 
 async def sequence_of(redis: Redis, task_id: str, event_id: str) -> SequenceNumber | None:
     """Where the event a reader comes back with stands; None: not known (any more)."""
-    found: Any = await redis.xrange(keys.events(task_id), event_id, event_id)  # pyright: ignore[reportUnknownMemberType]
+    found: list[_Entry] = await redis.xrange(keys.events(task_id), event_id, event_id)  # pyright: ignore[reportUnknownMemberType]
     return _parse(*found[0]).number if found else None
 
 
@@ -145,7 +150,7 @@ async def is_complete(redis: Redis, task_id: str) -> bool:
     async with redis.pipeline(transaction=False) as pipe:
         pipe.xrange(keys.events(task_id), count=1)  # pyright: ignore[reportUnknownMemberType]
         pipe.xrevrange(keys.events(task_id), count=1)  # pyright: ignore[reportUnknownMemberType]
-        ends: Any = await pipe.execute()
+        ends: list[list[_Entry]] = await pipe.execute()
     return (
         all(ends)
         and _parse(*ends[0][0]).type == wire.STARTED

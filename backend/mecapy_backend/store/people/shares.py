@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -17,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.queue.queue import Share
 from mecapy_backend.shared.settings import Settings
+from mecapy_backend.store.database import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ async def running_capped(db: AsyncEngine, settings: Settings) -> dict[str, list[
 async def add_usage(db: AsyncEngine, took: Mapping[str, tuple[float, int]]) -> None:
     """Owner → processor seconds and tasks, added to this month's."""
     owners = sorted(took)  # in one order everywhere: two workers never wait for each other
-    values: dict[str, Any] = {
+    values = {
         "owners": owners,
         "cpu_s": [took[o][0] for o in owners],
         "tasks": [took[o][1] for o in owners],
@@ -105,7 +105,7 @@ async def add_usage(db: AsyncEngine, took: Mapping[str, tuple[float, int]]) -> N
         await connection.execute(_ADD, values)
 
 
-def _share(row: Any, settings: Settings) -> Share:
+def _share(row: Row, settings: Settings) -> Share:
     cap = _or(row.max_running, settings.max_running_tasks)
     return Share(
         row.organisation or "",
@@ -116,8 +116,8 @@ def _share(row: Any, settings: Settings) -> Share:
     )
 
 
-def _or(own: Any, default: Any) -> Any:
-    return default if own is None else own
+def _or(limit: float | None, default: float | None) -> float | None:
+    return default if limit is None else limit
 
 
 _MONTH = "date_trunc('month', now() AT TIME ZONE 'UTC')::date"

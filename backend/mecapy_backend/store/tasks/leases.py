@@ -8,7 +8,8 @@ Passed on by `tasks`, whose states these change; called by the worker (`lease`, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from datetime import datetime
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -102,6 +103,21 @@ async def reclaim_expired(db: AsyncEngine, max_losses: int = 3, limit: int = 500
     """Take back what vanished workers held: queued again, failed after `max_losses` or if it must
     not run twice, or cancelled if that was asked for.
     """
+    async with db.connect() as connection:
+        rows = (await connection.execute(_reclaim_statement(max_losses, limit))).all()
+    return Expired(
+        [
+            QueuedTask(row.id, row.owner, row.short, row.python, row.priority, row.created_at)
+            for row in rows
+            if row.state == wire.QUEUED
+        ],
+        [(row.id, row.attempt) for row in rows if row.state == wire.FAILED and not row.once],
+        [(row.id, row.attempt) for row in rows if row.state == wire.FAILED and row.once],
+        [(row.id, row.attempt) for row in rows if row.state == wire.CANCELLED],
+    )
+
+
+def _reclaim_statement(max_losses: int, limit: int) -> sa.Executable:
     over = (
         sa.select(_t.id)
         .where(_t.state == wire.RUNNING, _t.lease_until < _now)
@@ -130,32 +146,11 @@ async def reclaim_expired(db: AsyncEngine, max_losses: int = 3, limit: int = 500
         worker=sa.case((ends, _t.worker), else_=None),
         lease_until=None,
     )
-    async with db.connect() as connection:
-        changed = change.returning(
-            _t.id,
-            _t.state,
-            _t.attempt,
-            _t.owner,
-            _t.short,
-            _t.python,
-            _t.priority,
-            _t.created_at,
-            _once.label("once"),
-        )
-        rows = (await connection.execute(changed)).all()
-    return Expired(
-        [
-            QueuedTask(row.id, row.owner, row.short, row.python, row.priority, row.created_at)
-            for row in rows
-            if row.state == wire.QUEUED
-        ],
-        [(row.id, row.attempt) for row in rows if row.state == wire.FAILED and not row.once],
-        [(row.id, row.attempt) for row in rows if row.state == wire.FAILED and row.once],
-        [(row.id, row.attempt) for row in rows if row.state == wire.CANCELLED],
-    )
+    columns = (_t.id, _t.state, _t.attempt, _t.owner, _t.short, _t.python, _t.priority)
+    return change.returning(*columns, _t.created_at, _once.label("once"))
 
 
-def _with_this(why: str, said: str = "") -> Any:
+def _with_this(why: str, said: str = "") -> sa.ColumnElement[object]:
     """`earlier`, with the attempt that ends now. What describes it in the row is written over by
     the next `start`.
     """
@@ -197,6 +192,6 @@ def once_outcome() -> wire.Outcome:
     return wire.Outcome(wire.FAILED, error=wire.ErrorInfo(LOST, "WorkerLost", message))
 
 
-def run_out(seconds: Any) -> Any:
+def run_out(seconds: sa.ColumnElement[float]) -> sa.ColumnElement[datetime]:
     """When a lease of so many seconds is over."""
     return sa.func.clock_timestamp() + sa.func.make_interval(0, 0, 0, 0, 0, 0, seconds)

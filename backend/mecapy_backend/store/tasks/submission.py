@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 from blake3 import blake3
@@ -86,9 +85,9 @@ async def submit(
     for _ in range(3):
         if await first(db, _SUBMIT[bool(digests), max_queued is not None], values):
             return Submitted(task_id, True)
-        found = await first(
-            db, _WHY_NOT, {"owner": owner, "digests": digests, "idempotency_key": idempotency_key}
-        )
+        asked = {"owner": owner, "digests": digests, "idempotency_key": idempotency_key}
+        found = await first(db, _WHY_NOT, asked)
+        assert found is not None  # it always has one row
         if found.id:
             if found.request_digest != digest:
                 raise Conflict
@@ -101,8 +100,8 @@ async def submit(
     raise TooManyQueued(max_queued or 0)
 
 
-def _submit_statement(*, with_blobs: bool, counted: bool) -> Any:
-    def given(name: str) -> Any:
+def _submit_statement(*, with_blobs: bool, counted: bool) -> sa.Executable:
+    def given(name: str) -> sa.BindParameter[object]:
         return sa.bindparam(
             f"new_{name}", type_=_t[name].type
         )  # a bare column's name would also become a SET of the update below

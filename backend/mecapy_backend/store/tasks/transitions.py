@@ -23,6 +23,7 @@ from mecapy_backend.store.database import first
 from mecapy_backend.store.tables import blobs, counts, tasks, users
 from mecapy_backend.store.tasks.leases import run_out, without_waiting
 from mecapy_jupyter import wire
+from mecapy_jupyter.wire import JsonObject
 
 _t = tasks.c
 _now = sa.func.now()
@@ -125,7 +126,7 @@ async def cancel(db: AsyncEngine, owner: str, task_id: str) -> Cancellation | No
     return Cancellation(row.state, False) if row else None
 
 
-def _reasons(earlier: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+def _reasons(earlier: Sequence[JsonObject]) -> tuple[str, ...]:
     return tuple(str(attempt["why"]) for attempt in earlier)
 
 
@@ -141,7 +142,7 @@ async def forget(db: AsyncEngine, owner: str, task_id: str) -> list[str] | None:
 # PostgreSQL does.
 
 
-def _start_statement() -> Any:
+def _start_statement() -> sa.Executable:
     """Of `task`, by worker `by`, for `lease_s`."""
     asked = (
         sa.select(users.c.id)
@@ -167,7 +168,7 @@ def _start_statement() -> Any:
     return change.returning(*about, (_t.state == wire.CANCELLED).label("barred"))
 
 
-def _finish_statement(*, with_blobs: bool) -> Any:
+def _finish_statement(*, with_blobs: bool) -> sa.Executable:
     """Of attempt `number` of `task`; with the digests it adds, and the same without doubles as
     `named`.
     """
@@ -196,7 +197,7 @@ def _finish_statement(*, with_blobs: bool) -> Any:
     return rows.returning(blobs.c.digest)
 
 
-def _forget_statement() -> Any:
+def _forget_statement() -> sa.Executable:
     """Of `task`, if `by` owns it. What had not ended counts as cancelled."""
     gone = sa.delete(tasks).where(_t.id == sa.bindparam("task"), _t.owner == sa.bindparam("by"))
     gone = gone.returning(_t.owner, _t.state, _t.completed_at, _t.digests).cte("gone")
