@@ -17,6 +17,7 @@ from mecapy_jupyter.cells.every_cell import EveryCell
 from mecapy_jupyter.cells.ipython_types import Shell
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.travel.environment.process_state import begin_environment
+from mecapy_jupyter.travel.environment.user_modules import keep_sources
 
 if TYPE_CHECKING:
     from mecapy_jupyter.client.client import Client
@@ -254,6 +255,12 @@ class _sentences:
 
 def register(shell: Shell) -> None:
     begin_environment()
+    keep_sources()
+    shell.events.register("post_run_cell", _after_cell)
     magics = Magics(shell)
     shell.register_magic_function(magics.cell, "cell", "mecapy")
     shell.register_magic_function(magics.line, "line", "mecapy")
+
+
+def _after_cell(_: object) -> None:
+    keep_sources()

@@ -63,6 +63,7 @@ class Shell(Protocol):
     """The notebook's InteractiveShell. `user_ns`: its variables."""
 
     user_ns_hidden: dict[str, Any]
+    events: Any
     InteractiveTB: Any
 
     @property

@@ -23,7 +23,7 @@ import pytest
 
 import mecapy_jupyter
 from mecapy_jupyter.shared.errors import CannotSend
-from mecapy_jupyter.travel.environment import user_modules
+from mecapy_jupyter.travel.environment import module_importer, module_state, user_modules
 
 Write = Callable[..., None]
 
@@ -64,7 +64,7 @@ def put(write: Write, files: dict[str, str]) -> None:
     write(**{name.replace("/", "__SLASH__"): text for name, text in files.items()})
 
 
-def elsewhere(sources: list[user_modules.ModuleSource], code: str, cwd: Path) -> str:
+def elsewhere(sources: list[module_importer.ModuleSource], code: str, cwd: Path) -> str:
     """What `code` prints in a process that has the sources and not the files."""
     before = "import json, sys\n"
     before += "from mecapy_jupyter.travel.environment import module_importer as modules\n"
@@ -230,7 +230,7 @@ def test_tracebacks_show_the_lines(write: Write, away: Path) -> None:
     put(write, {"failing": "def f():\n    return 1 / 0  # the line\n"})
     sources = user_modules.collect(["failing"])
     moved = [
-        user_modules.ModuleSource(s.name, s.is_package, s.source, "/home/nobody/failing.py")
+        module_importer.ModuleSource(s.name, s.is_package, s.source, "/home/nobody/failing.py")
         for s in sources
     ]
     code = (
@@ -243,7 +243,7 @@ def test_tracebacks_show_the_lines(write: Write, away: Path) -> None:
 
 def test_own_modules_go_before_the_workers(write: Write, away: Path) -> None:
     """A module of the user's is found before an installed or loaded one of the same name."""
-    sources = [user_modules.ModuleSource("calendar", False, "MINE = True", "calendar.py")]
+    sources = [module_importer.ModuleSource("calendar", False, "MINE = True", "calendar.py")]
     assert elsewhere(sources, "import calendar; print(calendar.MINE)", away) == "True"
 
 
@@ -257,7 +257,11 @@ def test_state_is_the_data(write: Write) -> None:
             "def f(): pass\nclass C:\n    def __call__(self): pass\nc = C()\n"
         },
     )
-    assert set(user_modules.state(importlib.import_module("stateful"))) == {"X", "_Y", "c"}
+    assert set(module_state.of(importlib.import_module("stateful"), user_modules.is_own)) == {
+        "X",
+        "_Y",
+        "c",
+    }
 
 
 def test_restore_sets_what_changed_in_place(write: Write) -> None:
@@ -270,7 +274,7 @@ def test_restore_sets_what_changed_in_place(write: Write) -> None:
     )
     module = importlib.import_module("settings_of_mine")
     pair = module.PAIR
-    user_modules.restore(module, {"CONFIG": {"n": 2}, "PAIR": [1], "N": 3, "NEW": 4})
+    module_state.restore(module, {"CONFIG": {"n": 2}, "PAIR": [1], "N": 3, "NEW": 4})
     assert (module.get(), module.N, module.NEW) == ({"n": 2}, 3, 4)
     assert module.PAIR is pair
 

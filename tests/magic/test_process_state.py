@@ -90,6 +90,12 @@ STATE: dict[str, tuple[str, str, str, str]] = {
         "get_ipython().ast_node_interactivity",
         "get_ipython().ast_node_interactivity = 'last_expr'",
     ),
+    "own modules": (
+        "import sys, types; made_here = sys.modules['made_here'] = types.ModuleType('made_here')",
+        "made_here.x = 1",
+        "made_here.x",
+        "made_here.x = 2",
+    ),
     "environment": (
         "import os",
         "os.environ['BEAM_MODEL'] = 'fine'",

@@ -1,13 +1,14 @@
-"""Modules imported from memory, where their files are not: the child's side of `modules`.
+"""Modules imported from memory, where their files are not: the child's side of `user_modules`.
 
 Each is imported anew from its source, so what a pickle could not carry (locks, threads) is made
-there.
+there. An import is a plain one; the state from home is set when it is over.
 """
 
 from __future__ import annotations
 
 import importlib.abc
 import importlib.machinery
+import importlib.readers
 import importlib.util
 import linecache
 import pickle
@@ -15,44 +16,23 @@ import sys
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from pathlib import Path
+from typing import cast
 
-import cloudpickle
+from mecapy_jupyter.travel.environment import module_state
 
 
 @dataclass(frozen=True, slots=True)
 class ModuleSource:
-    """One module as text. `filename` is where it stands at home, for tracebacks."""
+    """One module as text. `filename` is where it stands at home, for tracebacks; `beside`: its path
+    from the notebook's folder, empty where it lies elsewhere.
+    """
 
     name: str
     is_package: bool
     source: str
     filename: str
-
-
-def restore(module: types.ModuleType, attributes: Mapping[str, Any]) -> None:
-    """Give a freshly imported module the state it has at home.
-
-    What is equal stays the object it is, and containers keep their identity: functions and other
-    modules know them already.
-    """
-    for name, value in attributes.items():
-        fresh = vars(module).get(name)
-        if name in vars(module) and _pickled(fresh) == _pickled(value):
-            continue
-        if type(fresh) is type(value) and isinstance(fresh, (dict, set, list)):
-            holder = cast("Any", fresh)
-            holder.clear()
-            (holder.extend if isinstance(fresh, list) else holder.update)(value)
-        else:
-            setattr(module, name, value)
-
-
-def _pickled(value: object) -> bytes | None:
-    try:
-        return cloudpickle.dumps(value)
-    except Exception:
-        return None
+    beside: str = ""
 
 
 class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
@@ -60,14 +40,29 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
 
     def __init__(self) -> None:
         self.sources: dict[str, ModuleSource] = {}
-        self.states: dict[
-            str, Mapping[str, bytes]
-        ] = {}  # name → attribute → pickle, opened when the module is first imported
+        self.states: dict[str, Mapping[str, bytes]] = {}
+        """Name → path → pickle, opened when the module's first import is over."""
+        self.begun: dict[str, dict[str, bytes]] = {}
+        """What each module held when the cell got it."""
+        self._importing = 0
+        self._imported: list[types.ModuleType] = []
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        return importlib.util.spec_from_loader(fullname, self) if fullname in self.sources else None
+        if fullname not in self.sources:
+            return None
+        spec = importlib.util.spec_from_loader(fullname, self)
+        if spec is not None and (here := self._file_here(fullname)):
+            spec.origin = here
+            if spec.submodule_search_locations is not None:
+                spec.submodule_search_locations[:] = [str(Path(here).parent)]
+        return spec
+
+    def _file_here(self, fullname: str) -> str:
+        """Where its file would stand in the task's folder, with what lies beside it."""
+        beside = self.sources[fullname].beside
+        return str(Path.cwd() / beside) if beside else ""
 
     def get_source(self, fullname: str) -> str:
         return self.sources[fullname].source
@@ -75,13 +70,38 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
     def get_filename(self, fullname: str) -> str:
         return self.sources[fullname].filename
 
+    def get_resource_reader(self, fullname: str) -> importlib.readers.FileReader:
+        """For `importlib.resources`: the folder its file would stand in."""
+        path = self._file_here(fullname) or self.get_filename(fullname)
+        return importlib.readers.FileReader(
+            cast("importlib.machinery.SourceFileLoader", types.SimpleNamespace(path=path))
+        )
+
     def exec_module(self, module: types.ModuleType) -> None:
-        """Run its source, then give it the state it has at home. Not before a cell asks for it: an
-        import may take seconds.
+        """Run its source. Not before a cell asks for it: an import may take seconds."""
+        self._importing += 1
+        try:
+            super().exec_module(module)
+        finally:
+            self._importing -= 1
+        self._imported.append(module)
+        if not self._importing:
+            self._restore_all()
+
+    def _restore_all(self) -> None:
+        """Only now: what is opened may need any module of a package whose `__init__` was running.
+        What it imports is restored in the same round.
         """
-        super().exec_module(module)
-        attributes = self.states.pop(module.__name__, {})
-        restore(module, {name: pickle.loads(pickled) for name, pickled in attributes.items()})  # noqa: S301 the child's own inputs
+        self._importing += 1
+        try:
+            while self._imported:
+                module = self._imported.pop(0)
+                data = self.states.pop(module.__name__, {})
+                opened = {path: pickle.loads(pickled) for path, pickled in data.items()}  # noqa: S301 the child's own inputs
+                module_state.restore(module, opened)
+                self.begun[module.__name__] = _held(module)
+        finally:
+            self._importing -= 1
 
     def is_package(self, fullname: str) -> bool:
         return self.sources[fullname].is_package
@@ -90,20 +110,46 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
 served = _Served()
 
 
+def _held(module: types.ModuleType) -> dict[str, bytes]:
+    return module_state.pickled(module_state.of(module, is_served), frozenset())
+
+
+def is_served(module: types.ModuleType) -> bool:
+    return getattr(module, "__loader__", None) is served
+
+
+def changed() -> dict[str, dict[str, bytes]] | None:
+    """Name → path → pickle, of what the cell changed in the modules it got; None where nothing."""
+    found = {
+        name: new
+        for name, before in served.begun.items()
+        if (module := sys.modules.get(name)) is not None
+        and (new := {p: data for p, data in _held(module).items() if before.get(p) != data})
+    }
+    return found or None
+
+
+def take(changes: Mapping[str, Mapping[str, bytes]]) -> None:
+    """At home: what a cell changed there, in the modules of the same names."""
+    for name, data in changes.items():
+        if (module := sys.modules.get(name)) is not None:
+            opened = {path: pickle.loads(pickled) for path, pickled in data.items()}  # noqa: S301 the owner's own results
+            module_state.restore(module, opened)
+
+
 def install(
     sources: Iterable[ModuleSource], states: Mapping[str, Mapping[str, bytes]] | None = None
 ) -> None:
     """Make these modules importable in this process, in the place of any others of the same names;
     their lines show in tracebacks.
 
-    `states`: what each held at home (name → attribute → pickle); it has it from its first import
-    on.
+    `states`: what each held at home (name → path → pickle); it has it from its first import on.
     """
     served.states.update(states or {})
     for module in sources:
         served.sources[module.name] = module
         loaded = sys.modules.get(module.name)
-        if loaded is not None and getattr(loaded, "__loader__", None) is not served:
+        if loaded is not None and not is_served(loaded):
             del sys.modules[module.name]
         lines = module.source.splitlines(keepends=True)
         linecache.cache[module.filename] = (

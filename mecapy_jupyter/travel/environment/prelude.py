@@ -4,7 +4,6 @@ and imported submodules.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import sys
 import types
@@ -12,9 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import cloudpickle
-
-from mecapy_jupyter.travel.environment import cell_sources, process_state, user_modules
+from mecapy_jupyter.travel.environment import (
+    cell_sources,
+    module_importer,
+    module_state,
+    process_state,
+    user_modules,
+)
 
 
 def make(
@@ -35,14 +38,16 @@ def make(
     loaded = {
         source.name: sys.modules[source.name] for source in sources if source.name in sys.modules
     }
+    made = frozenset(name for name, module in loaded.items() if module_state.is_made(module))
+    cells = set(cells)
+    states = {
+        name: module_state.pickled(module_state.of(module, user_modules.is_own), made, cells)
+        for name, module in loaded.items()
+    }
     return {
         "modules": [asdict(source) for source in sources],
         "imports": _submodules(values, frozenset(words)),
-        "states": {
-            name: state
-            for name, module in loaded.items()
-            if (state := _picklable(user_modules.state(module)))
-        },
+        "states": {name: state for name, state in states.items() if state},
         "ambient": process_state.current(() if values or imports else process_state.ALWAYS),
         "cells": cell_sources.of(cells),
     }
@@ -52,9 +57,8 @@ def install(prelude: dict[str, Any]) -> None:
     """On the other side: make the user's own modules importable, with their state, and import
     submodules.
     """
-    user_modules.install(
-        [user_modules.ModuleSource(**source) for source in prelude["modules"]], prelude["states"]
-    )
+    sources = [module_importer.ModuleSource(**source) for source in prelude["modules"]]
+    module_importer.install(sources, prelude["states"])
     for name in prelude["imports"]:
         importlib.import_module(name)
     cell_sources.put(prelude.get("cells", {}))
@@ -77,14 +81,3 @@ def _submodules(values: Mapping[str, Any], words: frozenset[str]) -> list[str]:
         if tops
         else []
     )
-
-
-def _picklable(state: dict[str, Any]) -> dict[str, bytes]:
-    """The attributes that can travel, pickled; what cannot (a lock, a thread) the module makes anew
-    when it is imported.
-    """
-    kept: dict[str, bytes] = {}
-    for name, value in state.items():
-        with contextlib.suppress(Exception):
-            kept[name] = cloudpickle.dumps(value)
-    return kept

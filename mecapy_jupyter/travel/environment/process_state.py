@@ -22,6 +22,7 @@ from mecapy_jupyter.travel.environment import (
     ipython_state,
     library_state,
     logging_state,
+    module_importer,
 )
 
 _fresh_environment = dict(os.environ)  # as it was when the extension was loaded
@@ -233,5 +234,6 @@ KINDS: dict[str, Kind] = {
     "recursion limit": Kind("sys", _recursion_limit, sys.setrecursionlimit, _RECURSION),
     "shell": Kind("IPython", ipython_state.get, ipython_state.put, ipython_state.FRESH),
     "environment": Kind("os", _environment, _set_environment),
+    "own modules": Kind("sys", module_importer.changed, module_importer.take),
 }
 """What travels. Listed in docs/cells.md."""

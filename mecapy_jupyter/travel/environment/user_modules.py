@@ -1,8 +1,7 @@
 """The user's own modules: which they are, what they are made of, and how they are imported where
 their files are not.
 
-In the kernel `is_own`, `collect` and `state`; nothing is executed to find a source. In the child
-`install` and `restore`, from `served`.
+Nothing is executed to find a source.
 """
 
 from __future__ import annotations
@@ -18,12 +17,10 @@ import types
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
 
 from mecapy_jupyter.shared.errors import CannotSend
-from mecapy_jupyter.travel.environment.module_importer import ModuleSource, install, restore, served
-
-__all__ = ["ModuleSource", "collect", "install", "is_own", "restore", "state"]
+from mecapy_jupyter.travel.environment import executed_source, module_state
+from mecapy_jupyter.travel.environment.module_importer import ModuleSource, is_served
 
 _OURS = frozenset({"__main__", "__mp_main__", "mecapy_jupyter", "mecapy_backend", "mecapy_worker"})
 _parsing = threading.Lock()
@@ -40,7 +37,7 @@ def is_own(module: types.ModuleType) -> bool:
     """
     if module.__name__.partition(".")[0] in _OURS:
         return False
-    if getattr(module, "__loader__", None) is served:
+    if is_served(module) or module_state.is_made(module):
         return True
     file = getattr(module, "__file__", None)
     places = (
@@ -49,6 +46,11 @@ def is_own(module: types.ModuleType) -> bool:
         else [str(place) for place in getattr(module, "__path__", ())]
     )
     return bool(places) and all(_own_file(str(Path(place).absolute())) for place in places)
+
+
+def keep_sources() -> None:
+    """After each cell: the text of the own modules that it imported stays what was executed."""
+    executed_source.keep(is_own)
 
 
 @lru_cache(maxsize=4096)
@@ -120,7 +122,11 @@ def _spec(name: str) -> importlib.machinery.ModuleSpec | None:
     """
     loaded = sys.modules.get(name)
     if loaded is not None:
-        return (loaded.__spec__ or _spec_by_file(loaded)) if is_own(loaded) else None
+        if not is_own(loaded):
+            return None
+        return (
+            loaded.__spec__ or _spec_by_file(loaded) or importlib.machinery.ModuleSpec(name, None)
+        )
     parent, _, _ = name.rpartition(".")
     try:
         if not parent:
@@ -154,18 +160,16 @@ def _spec_by_file(module: types.ModuleType) -> importlib.machinery.ModuleSpec | 
 
 def _source(name: str, spec: importlib.machinery.ModuleSpec, optional: bool) -> ModuleSource | None:
     """None for a compiled module that its importer can do without."""
-    if spec.loader is None or not spec.has_location:  # a folder without __init__.py
+    if spec.loader is None or not spec.has_location:  # a folder, or made at run time
+        folders = spec.submodule_search_locations
         return ModuleSource(
-            name, True, "", str(next(iter(spec.submodule_search_locations or ()), ""))
+            name, folders is not None, "", str(next(iter(folders or ()), f"<{name}>"))
         )
-    read = getattr(spec.loader, "get_source", None)
-    try:
-        text = cast("str | None", read(spec.name)) if read else _written(spec.origin)
-    except (ImportError, OSError):
-        text = None
+    text = executed_source.of(name, spec)
     if text is not None:
+        file = spec.origin or f"<{name}>"
         return ModuleSource(
-            name, spec.submodule_search_locations is not None, text, spec.origin or f"<{name}>"
+            name, spec.submodule_search_locations is not None, text, file, _beside(file)
         )
     if optional:
         return None
@@ -176,13 +180,10 @@ def _source(name: str, spec: importlib.machinery.ModuleSpec, optional: bool) -> 
     )
 
 
-def _written(file: str | None) -> str | None:
-    """For loaders that keep their source to themselves, as pytest's does."""
-    return (
-        importlib.util.decode_source(Path(file).read_bytes())
-        if file and file.endswith(".py")
-        else None
-    )
+def _beside(file: str) -> str:
+    """Its path from the notebook's folder; empty where it lies elsewhere."""
+    folder = f"{Path.cwd()}/"
+    return file[len(folder) :] if file.startswith(folder) else ""
 
 
 @lru_cache(maxsize=1024)
@@ -240,30 +241,3 @@ def _imported(node: ast.AST, package: str) -> Iterator[str]:
             )
         case _:
             pass
-
-
-def state(module: types.ModuleType) -> dict[str, Any]:
-    """What the module holds that is data: it may have been set since the import. The caller drops
-    what cannot be pickled.
-    """
-    return {
-        name: value
-        for name, value in vars(module).items()
-        if not (name.startswith("__") and name.endswith("__")) and _is_data(value)
-    }
-
-
-def _is_data(value: object) -> bool:
-    kind = type(value)
-    if (
-        isinstance(value, (types.ModuleType, type))
-        or kind is object
-        or kind.__module__ in ("typing", "_thread", "threading")
-    ):
-        return False
-    if kind in (list, dict) and any(
-        value is held for held in vars(sys).values()
-    ):  # sys.path, sys.modules: each process has its own
-        return False
-    defined = sys.modules.get(kind.__module__)
-    return not callable(value) or (defined is not None and is_own(defined))

@@ -1,0 +1,140 @@
+"""The source that the kernel executed for each user-defined module, kept from the cell that
+imported it: the file may have been edited since.
+
+A module that is met later is compared with its file, function by function; one that does not fit is
+refused. Nothing is executed to find a source.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import sys
+import types
+import zipimport
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from mecapy_jupyter.shared.errors import CannotSend
+
+_PLAIN_LOADERS = (importlib.machinery.SourceFileLoader, zipimport.zipimporter)
+_kept: dict[str, tuple[object, str]] = {}
+"""Module's name → its spec, which a reload replaces, and its text."""
+_seen: dict[str, int] = {}
+
+
+def keep(is_own: Callable[[types.ModuleType], bool]) -> None:
+    """After each cell: remember the text of every own module that it imported or reloaded."""
+    for name, module in list(sys.modules.items()):
+        spec = getattr(module, "__spec__", None)
+        if spec is None or _seen.get(name) == id(spec):
+            continue
+        _seen[name] = id(spec)
+        if is_own(module) and spec.has_location and (text := read(spec)) is not None:
+            if _edited(module, text, spec) is None:
+                _kept[name] = spec, text
+            else:
+                _kept.pop(name, None)
+
+
+def of(name: str, spec: importlib.machinery.ModuleSpec) -> str | None:
+    """The text to send. None where there is none to be read.
+
+    Raises CannotSend for a loaded module whose file is another than the one it was made of.
+    """
+    module = sys.modules.get(name)
+    kept = _kept.get(name)
+    if module is not None and kept is not None and kept[0] is spec:
+        return kept[1]
+    text = read(spec)
+    if module is None or text is None:
+        return text
+    if (function := _edited(module, text, spec)) is not None:
+        file = Path(spec.origin or name).name
+        raise CannotSend(
+            f"{file} changed since its import ({function} is another one now); reload it here: "
+            f"`importlib.reload({name})`, or `%load_ext autoreload` and `%autoreload 2` before "
+            f"the import"
+        )
+    _kept[name] = spec, text
+    return text
+
+
+def read(spec: importlib.machinery.ModuleSpec) -> str | None:
+    """The text as its loader has it now; for a loader that keeps it to itself, as pytest's does,
+    from the file.
+    """
+    get_source = getattr(spec.loader, "get_source", None)
+    try:
+        if get_source is not None:
+            return cast("str | None", get_source(spec.name))
+        file = spec.origin
+        if file and file.endswith(".py"):
+            return importlib.util.decode_source(Path(file).read_bytes())
+    except (ImportError, OSError):
+        pass
+    return None
+
+
+def _edited(
+    module: types.ModuleType, text: str, spec: importlib.machinery.ModuleSpec
+) -> str | None:
+    """The first function of the module that `text` does not have as it is."""
+    if not isinstance(spec.loader, _PLAIN_LOADERS):
+        return None  # others change the code on its way, as pytest's does
+    try:
+        made = compile(text, spec.origin or "", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return f"{module.__name__!r}"
+    written = {_meaning(code) for code in _codes(made)}
+    for function in _functions(module):
+        if (
+            function.__code__.co_filename == made.co_filename
+            and _meaning(function.__code__) not in written
+        ):
+            return f"{function.__qualname__!r}"
+    return None
+
+
+def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield constant
+            yield from _codes(constant)
+
+
+def _functions(module: types.ModuleType) -> Iterator[types.FunctionType]:
+    for value in list(vars(module).values()):
+        if isinstance(value, type) and value.__module__ == module.__name__:
+            for member in list(vars(value).values()):
+                yield from _bare(member)
+        else:
+            yield from _bare(value)
+
+
+def _bare(member: object) -> Iterator[types.FunctionType]:
+    if isinstance(member, property):
+        for part in (member.fget, member.fset, member.fdel):
+            yield from _bare(part)
+    elif isinstance(member, (staticmethod, classmethod)):
+        yield from _bare(cast(Any, member).__func__)
+    elif isinstance(member, types.FunctionType):
+        yield member
+
+
+def _meaning(code: types.CodeType) -> tuple[object, ...]:
+    """What a code object does, without where it stands."""
+    return (
+        code.co_qualname,
+        code.co_code,
+        code.co_names,
+        code.co_varnames,
+        code.co_freevars,
+        code.co_argcount,
+        code.co_flags,
+        tuple(
+            _meaning(constant) if isinstance(constant, types.CodeType) else repr(constant)
+            for constant in code.co_consts
+        ),
+    )

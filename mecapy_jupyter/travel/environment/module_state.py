@@ -1,0 +1,136 @@
+"""What the user's own modules hold by now: data, attributes of their classes, functions that were
+replaced or added. It is named by its path inside the module: `STEPS`, `Solver.tol`.
+
+The kernel looks (`of`), the other side sets it once the module is imported (`restore`).
+"""
+
+from __future__ import annotations
+
+import abc
+import enum
+import sys
+import types
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, cast
+
+from mecapy_jupyter.travel.environment import state_pickler
+
+
+def of(module: types.ModuleType, is_own: Callable[[types.ModuleType], bool]) -> dict[str, Any]:
+    """Path → value. The caller drops what cannot be pickled."""
+    made = is_made(module)
+    found = dict[str, Any]()
+    for name, value in list(vars(module).items()):
+        if name.startswith("__") and name.endswith("__"):
+            continue
+        if made or _is_data(value, is_own) or _replaced(value, module, name):
+            found[name] = value
+        elif isinstance(value, type) and value.__module__ == module.__name__:
+            found.update(_of_class(cast("type[Any]", value), module, is_own))
+    return found
+
+
+def is_made(module: types.ModuleType) -> bool:
+    """Whether it was made at run time and put into `sys.modules`: it has no file, no loader."""
+    return (
+        type(module) is types.ModuleType
+        and "." not in module.__name__
+        and not module.__name__.startswith("_")
+        and sys.modules.get(module.__name__) is module
+        and all(
+            getattr(module, name, None) is None
+            for name in ("__spec__", "__loader__", "__file__", "__path__")
+        )
+    )
+
+
+def _of_class(
+    cls: type[Any], module: types.ModuleType, is_own: Callable[[types.ModuleType], bool]
+) -> Iterator[tuple[str, Any]]:
+    if type(cls) not in (type, abc.ABCMeta) or issubclass(cls, enum.Enum):
+        return  # a metaclass of another kind may make more of an attribute than it is
+    for name, value in list(vars(cls).items()):
+        if name.startswith("__") or name.startswith("_abc_"):
+            continue
+        bare: object = getattr(value, "__func__", value)
+        if _replaced(bare, module, f"{cls.__qualname__}.{name}") or (
+            not hasattr(cast(object, type(value)), "__get__") and _is_data(value, is_own)
+        ):
+            yield f"{cls.__name__}.{name}", value
+
+
+def _is_data(value: object, is_own: Callable[[types.ModuleType], bool]) -> bool:
+    kind = type(value)
+    if (
+        isinstance(value, (types.ModuleType, type))
+        or kind is object
+        or kind.__module__ in ("typing", "_thread", "threading")
+    ):
+        return False
+    if kind in (list, dict) and any(
+        value is held for held in vars(sys).values()
+    ):  # sys.path, sys.modules: each process has its own
+        return False
+    defined = sys.modules.get(kind.__module__)
+    return not callable(value) or (defined is not None and is_own(defined))
+
+
+def _replaced(value: object, module: types.ModuleType, path: str) -> bool:
+    """Whether a function stands where the module's own text has not put it: one of the notebook, or
+    another one of a module.
+    """
+    if isinstance(value, property):
+        return any(_replaced(part, module, path) for part in (value.fget, value.fset))
+    if not isinstance(value, types.FunctionType):
+        return False
+    if value.__globals__ is vars(sys.modules["__main__"]):
+        return True
+    return "<" not in value.__qualname__ and (
+        value.__qualname__ != path
+        if value.__module__ == module.__name__
+        else value.__name__ != path.rpartition(".")[2] and _by_name(value)
+    )
+
+
+def _by_name(function: types.FunctionType) -> bool:
+    home: Any = sys.modules.get(function.__module__)
+    return getattr(home, function.__qualname__, None) is function
+
+
+def pickled(
+    values: Mapping[str, Any], made: frozenset[str] = frozenset(), files: set[str] | None = None
+) -> dict[str, bytes]:
+    """Those that can travel; what cannot (a lock, a thread) the module makes anew on import."""
+    return {
+        path: data
+        for path, value in values.items()
+        if (data := state_pickler.dumps(value, made, files)) is not None
+    }
+
+
+def restore(module: types.ModuleType, attributes: Mapping[str, Any]) -> None:
+    """Give a freshly imported module the state it has at home.
+
+    What is equal stays the object it is, and containers keep their identity: functions and other
+    modules know them already.
+    """
+    for path, value in attributes.items():
+        inside, _, name = path.rpartition(".")
+        holder: Any = getattr(module, inside, None) if inside else module
+        if holder is not None:
+            _set(holder, name, value)
+
+
+def _set(holder: Any, name: str, value: Any) -> None:
+    held: dict[str, Any] = dict(vars(cast(object, holder)))
+    fresh = held.get(name)
+    if name in held and (
+        fresh is value or state_pickler.dumps(fresh) == state_pickler.dumps(value)
+    ):
+        return
+    if type(fresh) is type(value) and isinstance(fresh, (dict, set, list)):
+        inner = cast("Any", fresh)
+        inner.clear()
+        (inner.extend if isinstance(fresh, list) else inner.update)(value)
+    else:
+        setattr(holder, name, value)

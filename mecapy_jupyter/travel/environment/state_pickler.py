@@ -1,0 +1,70 @@
+"""How state travels before the variables: functions of the notebook, and of modules made at run
+time, find the other side's namespaces.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+import types
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+import cloudpickle
+
+_internal: Any = cast(Any, cloudpickle).cloudpickle
+
+
+class _Globals:
+    """Stands in a stream for the dictionary of the module of this name."""
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    def __reduce__(self) -> tuple[Callable[[str], dict[str, Any]], tuple[str]]:
+        return globals_of, (self._module,)
+
+
+def globals_of(module: str) -> dict[str, Any]:
+    """The dictionary of a module as it is here; that of the notebook is `__main__`'s."""
+    return vars(sys.modules[module])
+
+
+class StatePickler(cloudpickle.Pickler):
+    """Writes functions and classes of the `made` modules by value, as those of the notebook."""
+
+    def __init__(self, file: io.BytesIO, made: Iterable[str]) -> None:
+        super().__init__(file, protocol=5)
+        self._made = frozenset(made)
+        self.files = set[str]()
+        """Where the functions it wrote were defined."""
+        for name in ("__main__", *self._made):
+            self.globals_ref[id(vars(sys.modules[name]))] = _Globals(name)
+
+    def reducer_override(self, obj: Any) -> Any:
+        if getattr(obj, "__module__", None) in self._made:
+            if isinstance(obj, types.FunctionType):
+                return self._dynamic_function_reduce(obj)
+            if isinstance(obj, type):
+                return _internal._dynamic_class_reduce(obj)
+        return super().reducer_override(obj)
+
+    def _dynamic_function_reduce(self, func: types.FunctionType) -> Any:
+        reduced = super()._dynamic_function_reduce(func)  # pyright: ignore
+        self.files.add(func.__code__.co_filename)
+        if func.__module__ in self._made:
+            reduced[2][1]["__globals__"] = {}  # the whole module travels
+        return reduced
+
+
+def dumps(value: object, made: Iterable[str] = (), files: set[str] | None = None) -> bytes | None:
+    """None for what cannot travel. `files` gets those that its functions were defined in."""
+    with contextlib.suppress(Exception):
+        file = io.BytesIO()
+        pickler = StatePickler(file, made)
+        pickler.dump(value)
+        if files is not None:
+            files |= pickler.files
+        return file.getvalue()
+    return None

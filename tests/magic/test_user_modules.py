@@ -1,0 +1,148 @@
+"""The user's own modules are on the worker what the kernel holds: their executed text, their state,
+and what the notebook has replaced in them. What a cell changes in them comes home.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+from mecapy_jupyter.shared.errors import CannotSend
+from mecapy_jupyter.travel.environment import user_modules
+
+from .conftest import Kernel
+
+
+def run(kernel: Kernel, *cells: str) -> None:
+    for cell in cells:
+        ran = kernel.run(cell)
+        assert ran.ok, ran.text + ran.stderr
+
+
+def test_a_file_edited_since_its_import_runs_as_it_was_imported(kernel: Kernel) -> None:
+    """The kernel holds 210 GPa and an exponent of 2; what the file says by now is not asked."""
+    run(
+        kernel,
+        "%%writefile steel_law.py\nE = 210e3\ndef stress(e, n=2): return E * e ** n\n",
+        "import steel_law",
+        "%%writefile steel_law.py\nE = 210e6\ndef stress(e, n=3): return E * 1000 * e ** n\n",
+        "%%mecapy\nthere = steel_law.stress(0.1), steel_law.E",
+    )
+    assert kernel.value("there == (steel_law.stress(0.1), steel_law.E), there[1]") == (
+        "(True, 210000.0)"
+    )
+
+
+def test_a_reloaded_module_runs_as_reloaded(kernel: Kernel) -> None:
+    """After `importlib.reload` the new text is what the kernel holds."""
+    run(
+        kernel,
+        "%%writefile reloaded_law.py\ndef k(): return 'old'\n",
+        "import reloaded_law, importlib",
+        "%%writefile reloaded_law.py\ndef k(): return 'new' + str(1)\n",
+        "_ = importlib.reload(reloaded_law)",
+        "%%mecapy\nthere = reloaded_law.k()",
+    )
+    assert kernel.value("there") == "'new1'"
+
+
+def test_an_edit_nobody_saw_is_refused_with_the_cure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Imported and edited before the extension was there: the file and the function are named."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    file = tmp_path / "edited_unseen.py"
+    file.write_text("def law(x): return x * 210\n")
+    importlib.invalidate_caches()
+    try:
+        importlib.import_module("edited_unseen")
+        file.write_text("# a comment moves lines, and is no change\ndef law(x): return x * 210\n")
+        assert len(user_modules.collect(["edited_unseen"])) == 1
+        del sys.modules["edited_unseen"]
+        importlib.invalidate_caches()
+        importlib.import_module("edited_unseen")
+        file.write_text("def law(x): return x * 210e6\n")
+        with pytest.raises(
+            CannotSend, match=r"edited_unseen\.py changed since its import.*law.*importlib\.reload"
+        ):
+            user_modules.collect(["edited_unseen"])
+    finally:
+        sys.modules.pop("edited_unseen", None)
+
+
+FEM = """%%writefile fem_of_mine.py
+LIMIT = 5
+class Solver:
+    tol = 1e-3
+    def run(self): return self.tol
+    @staticmethod
+    def law(x): return x
+class Fine(Solver): pass
+def law(x): return x
+def both(x): return law(x), Solver.law(x)
+"""
+
+
+def test_what_is_replaced_and_added_in_modules_and_classes_travels(kernel: Kernel) -> None:
+    """Class attributes, methods, functions; a function of the notebook finds its globals."""
+    run(
+        kernel,
+        FEM,
+        "import fem_of_mine as fem\nfactor = 7\n"
+        "fem.Solver.tol = 1e-9\nfem.Solver.order = 2\nfem.Fine.run = lambda self: 'fine'\n"
+        "fem.law = lambda x: factor * x\nfem.Solver.law = staticmethod(lambda x: -x)\n"
+        "fem.extra = fem.both",
+        "%%mecapy\nthere = (fem.Solver().run(), fem.Solver.order, fem.Fine().run(), fem.both(3), "
+        "fem.extra(3))",
+    )
+    assert kernel.value("there") == "(1e-09, 2, 'fine', (21, -3), (21, -3))"
+
+
+def test_what_a_cell_changes_in_a_module_comes_home(kernel: Kernel) -> None:
+    """Values, class attributes and containers, which stay the objects they are."""
+    run(
+        kernel,
+        "%%writefile settings_home.py\nSTEPS = 5\noptions = {'a': 1}\nclass S:\n    tol = 1\n"
+        "def get(o=options): return o\n",
+        "import settings_home as s\nkept = s.options",
+        "%%mecapy\ns.STEPS = 50; s.options['b'] = 2; s.S.tol = 9; s.NEW = [1]",
+    )
+    assert kernel.value("s.STEPS, s.get(), kept is s.options, s.S.tol, s.NEW") == (
+        "(50, {'a': 1, 'b': 2}, True, 9, [1])"
+    )
+
+
+def test_a_package_that_fills_a_registry_when_it_is_imported_works(kernel: Kernel) -> None:
+    """Its import on the worker is a plain one, and its state is set afterwards."""
+    run(
+        kernel,
+        "import os; os.makedirs('units_of_mine', exist_ok=True)\n"
+        "open('units_of_mine/__init__.py', 'w').write('from .registry import REGISTRY, Unit\\n"
+        "from . import si\\n')\n"
+        "open('units_of_mine/registry.py', 'w').write('REGISTRY = {}\\nclass Unit:\\n"
+        "    def __init__(self, name, factor): self.name, self.factor = name, factor; "
+        "REGISTRY[name] = self\\n')\n"
+        "open('units_of_mine/si.py', 'w').write('from . import Unit\\nm = Unit(\"m\", 1.0)\\n"
+        'mm = Unit("mm", 1e-3)\\n\')',
+        "import units_of_mine as units\nfrom units_of_mine import REGISTRY\n"
+        "inch = units.Unit('inch', 0.0254)",
+        "%%mecapy\nthere = sorted(units.REGISTRY), units.REGISTRY['inch'].factor, "
+        "units.si.mm.factor",
+    )
+    assert kernel.value("there") == "(['inch', 'm', 'mm'], 0.0254, 0.001)"
+
+
+def test_a_module_made_at_run_time_travels(kernel: Kernel) -> None:
+    """Put into `sys.modules`, it is there; its functions read its values, and changes come home."""
+    run(
+        kernel,
+        "import sys, types\nmade = types.ModuleType('made_at_run_time')\n"
+        "exec('E = 210\\ndef stress(e): return E * e\\nclass Bar:\\n    area = 2', made.__dict__)\n"
+        "sys.modules['made_at_run_time'] = made\nfrom made_at_run_time import stress, Bar",
+        "%%mecapy\nimport made_at_run_time as again\nfirst = stress(1)\nagain.E = 70\n"
+        "second = stress(1), Bar().area, again is made",
+    )
+    assert kernel.value("first, second, made.E, stress(1)") == "(210, (70, 2, True), 70, 70)"
