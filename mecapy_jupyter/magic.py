@@ -16,8 +16,9 @@ from mecapy_jupyter.cells.cell_errors import plain
 from mecapy_jupyter.cells.every_cell import EveryCell
 from mecapy_jupyter.cells.ipython_types import Shell
 from mecapy_jupyter.shared import errors
+from mecapy_jupyter.travel.environment import recorded_calls
 from mecapy_jupyter.travel.environment.process_state import begin_environment
-from mecapy_jupyter.travel.environment.user_modules import keep_sources
+from mecapy_jupyter.travel.environment.user_modules import after_cell
 
 if TYPE_CHECKING:
     from mecapy_jupyter.client.client import Client
@@ -255,7 +256,8 @@ class _sentences:
 
 def register(shell: Shell) -> None:
     begin_environment()
-    keep_sources()
+    recorded_calls.begin()
+    after_cell()
     shell.events.register("post_run_cell", _after_cell)
     magics = Magics(shell)
     shell.register_magic_function(magics.cell, "cell", "mecapy")
@@ -263,4 +265,4 @@ def register(shell: Shell) -> None:
 
 
 def _after_cell(_: object) -> None:
-    keep_sources()
+    after_cell()

@@ -10,6 +10,7 @@ import pytest
 from mecapy_jupyter.travel.environment import process_state
 
 from .conftest import Kernel
+from .test_library_state import LIBRARIES
 
 # kind: (imports, how a notebook sets it, what its next cell sees, another setting)
 STATE: dict[str, tuple[str, str, str, str]] = {
@@ -90,6 +91,32 @@ STATE: dict[str, tuple[str, str, str, str]] = {
         "get_ipython().ast_node_interactivity",
         "get_ipython().ast_node_interactivity = 'last_expr'",
     ),
+    "time zone": (
+        "import os, time",
+        "os.environ['TZ'] = 'Asia/Tokyo'; time.tzset()",
+        "time.strftime('%H:%M %Z', time.localtime(0))",
+        "os.environ['TZ'] = 'Asia/Kolkata'; time.tzset()",
+    ),
+    "formatters": (
+        "import os",
+        "get_ipython().display_formatter.formatters['text/plain'].for_type(complex, "
+        "lambda z, p, c: p.text('z1'))",
+        "get_ipython().display_formatter.format(1j)[0]['text/plain']",
+        "get_ipython().display_formatter.formatters['text/plain'].for_type(complex, "
+        "lambda z, p, c: p.text('z2'))",
+    ),
+    "locale": (
+        "import locale",
+        "locale.setlocale(locale.LC_TIME, 'C.UTF-8')",
+        "locale.setlocale(locale.LC_TIME)",
+        "locale.setlocale(locale.LC_TIME, 'C')",
+    ),
+    "builtins": (
+        "import builtins",
+        "builtins.inch = 25.4",
+        "inch",
+        "builtins.inch = 2.54",
+    ),
     "own modules": (
         "import sys, types; made_here = sys.modules['made_here'] = types.ModuleType('made_here')",
         "made_here.x = 1",
@@ -106,8 +133,8 @@ STATE: dict[str, tuple[str, str, str, str]] = {
 
 
 def test_each_kind_is_tried() -> None:
-    """What is new in `KINDS` needs a line above."""
-    assert STATE.keys() == process_state.KINDS.keys()
+    """What is new in `KINDS` needs a line above, or in the tests of libraries."""
+    assert STATE.keys() | LIBRARIES.keys() == process_state.KINDS.keys()
 
 
 def test_it_travels_both_ways(kernel: Kernel) -> None:

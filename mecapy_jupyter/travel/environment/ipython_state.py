@@ -1,16 +1,24 @@
-"""What a notebook has told its IPython: which expressions of a cell show, `%precision`, `from
-__future__ import …`. Part of `ambient`.
+"""What a notebook has told its IPython: which expressions of a cell show, `%precision`, `%xmode`,
+`from __future__ import …`, and formatters of its own.
 """
 
 from __future__ import annotations
 import __future__
 
+import pickle
 import sys
 from typing import Any
 
 from IPython.core.getipython import get_ipython
 
-FRESH: dict[str, Any] = {"ast_node_interactivity": "last_expr", "precision": "", "future": 0}
+from mecapy_jupyter.travel.environment import state_pickler
+
+FRESH: dict[str, Any] = {
+    "ast_node_interactivity": "last_expr",
+    "precision": "",
+    "future": 0,
+    "xmode": "Context",
+}
 _FUTURE = sum(
     {int(getattr(__future__, name).compiler_flag) for name in __future__.all_feature_names}
 )  # a bit each
@@ -26,6 +34,7 @@ def get() -> dict[str, Any] | None:
         "ast_node_interactivity": str(shell.ast_node_interactivity),
         "precision": precision,
         "future": shell.compile.flags & _FUTURE,
+        "xmode": str(shell.InteractiveTB.mode),
     }
     return now if now != FRESH else None
 
@@ -34,6 +43,7 @@ def put(state: dict[str, Any]) -> None:
     """Make this shell like that."""
     shell: Any = get_ipython()
     shell.ast_node_interactivity = state["ast_node_interactivity"]
+    shell.InteractiveTB.set_mode(state["xmode"])
     formatter = shell.display_formatter.formatters["text/plain"]
     if formatter.float_precision != state["precision"]:
         numpy: Any = sys.modules.get("numpy")
@@ -44,3 +54,32 @@ def put(state: dict[str, Any]) -> None:
                 **options
             )  # IPython sets its precision, too; but that travels by itself
     shell.compile.flags = (shell.compile.flags & ~_FUTURE) | state["future"]
+
+
+def formatters() -> dict[str, list[bytes]] | None:
+    """Mime type → pickled (type or its name, function), of formatters that the notebook made."""
+    shell: Any = get_ipython()
+    if shell is None:
+        return None
+    found = {
+        mime: [
+            data
+            for kind, function in (formatter.type_printers | formatter.deferred_printers).items()
+            if state_pickler.is_users(function)
+            and (data := state_pickler.dumps((kind, function))) is not None
+        ]
+        for mime, formatter in shell.display_formatter.formatters.items()
+    }
+    return {mime: some for mime, some in found.items() if some} or None
+
+
+def set_formatters(state: dict[str, list[bytes]]) -> None:
+    shell: Any = get_ipython()
+    for mime, some in state.items():
+        formatter = shell.display_formatter.formatters[mime]
+        for data in some:
+            kind, function = pickle.loads(data)  # noqa: S301 our own state
+            if isinstance(kind, tuple):
+                formatter.for_type_by_name(*kind, function)
+            else:
+                formatter.for_type(kind, function)

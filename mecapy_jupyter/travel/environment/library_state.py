@@ -1,16 +1,23 @@
-"""The state that libraries keep for a whole process: numpy, matplotlib, pandas, sympy. Each is
-asked only where it is loaded.
+"""The state that libraries keep for a whole process, one entry each in the table at the end. Each
+is asked only where it is loaded; on the other side it is set once the library is imported.
 
-It never imports a package for this.
+It never imports a package for this. What of it is private to a library is known for the versions
+that tests/magic/test_library_state.py runs with; a library that changed its ways is named.
 """
 
 from __future__ import annotations
 
+import copy
+import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 from IPython.core.getipython import get_ipython
+
+from mecapy_jupyter.travel.environment import pint_state, recorded_calls
+from mecapy_jupyter.travel.environment.plotting_state import PLOTTING
+from mecapy_jupyter.travel.environment.state_kind import Kind
 
 NUMPY_ERRORS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
 _BACKENDS = frozenset(
@@ -96,3 +103,129 @@ def sympy_printing() -> Any:
         "sympy.printing.printer"
     ].Printer._global_settings  # order, use_unicode, wrap_line, num_columns
     return {"use_latex": (png and latex) or (png and "png") or (latex and "mathjax"), **said}
+
+
+def _library(name: str) -> Any:
+    return cast(Any, sys.modules[name])
+
+
+def _dask() -> Any:
+    """What differs from the packages' defaults. A client's own scheduler is here alone."""
+    config = _library("dask.config")
+    fresh: dict[str, Any] = config.merge(*config.defaults)
+    now: dict[str, Any] = config.config
+    differs = {name: value for name, value in now.items() if value != fresh.get(name)}
+    if differs.get("scheduler") == "dask.distributed":
+        del differs["scheduler"]
+    return copy.deepcopy(differs) or None
+
+
+def _set_dask(state: dict[str, Any]) -> None:
+    config = _library("dask.config")
+    config.config.update(config.merge(*config.defaults) | copy.deepcopy(state))
+
+
+def _tqdm_pandas() -> Any:
+    """Which bar `tqdm.pandas(…)` hung onto pandas, and with what."""
+    hung: Any = getattr(_library("pandas").DataFrame, "progress_apply", None)
+    closure = dict[str, Any]()
+    if hung is not None:
+        cells = (cell.cell_contents for cell in hung.__closure__)
+        closure = dict(zip(hung.__code__.co_freevars, cells, strict=True))
+    bar = closure.get("cls")
+    if bar is None or not bar.__module__.startswith("tqdm"):
+        return None
+    return {"module": bar.__module__, "name": bar.__name__, "how": closure["tqdm_kwargs"]}
+
+
+def _set_tqdm_pandas(state: dict[str, Any]) -> None:
+    module: Any = importlib.import_module(state["module"])
+    getattr(module, state["name"]).pandas(**state["how"])
+
+
+def _attributes(owner: str, names: Iterable[str], fresh: Mapping[str, Any]) -> Kind:
+    """Plain attributes of an object that a library keeps: `mpmath.mp`, for instance."""
+    module, _, path = owner.partition(":")
+
+    def holder() -> Any:
+        return getattr(_library(module), path)
+
+    def get() -> Any:
+        now = {name: getattr(holder(), name) for name in names}
+        return now if now != fresh else None
+
+    def put(state: Mapping[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(holder(), name, value)
+
+    return Kind(module, get, put, dict(fresh))
+
+
+_JAX = (
+    "jax_enable_x64",
+    "jax_debug_nans",
+    "jax_debug_infs",
+    "jax_disable_jit",
+    "jax_default_matmul_precision",
+    "jax_numpy_rank_promotion",
+    "jax_numpy_dtype_promotion",
+)
+
+
+def _jax() -> dict[str, Any]:
+    values: Mapping[str, Any] = _library("jax").config.values
+    return {name: values[name] for name in _JAX if name in values}
+
+
+def _set_jax(state: dict[str, Any]) -> None:
+    for name, value in state.items():
+        _library("jax").config.update(name, value)
+
+
+def _nested_loops() -> Any:
+    """`nest_asyncio.apply()`: a library patched it, and does so again."""
+    return True if hasattr(_library("asyncio"), "_nest_patched") else None
+
+
+def _nest_loops(_: Any) -> None:
+    importlib.import_module("nest_asyncio").apply()
+
+
+def _put_into(module: str, holder: Callable[[], dict[str, Any]]) -> Kind:
+    """A dictionary of options that is set as a whole."""
+    return Kind(module, lambda: dict(holder()), lambda state: holder().update(state))
+
+
+LIBRARIES: dict[str, Kind] = {
+    "numpy.random": Kind("numpy", numpy_random, set_numpy_random),
+    "numpy.printoptions": Kind(
+        "numpy",
+        lambda: _library("numpy").get_printoptions(),
+        lambda state: _library("numpy").set_printoptions(**state),
+    ),
+    "numpy.errstate": Kind(
+        "numpy", numpy_errors, lambda state: _library("numpy").seterr(**state), NUMPY_ERRORS
+    ),
+    **PLOTTING,
+    "matplotlib.rcParams": Kind("matplotlib", rc_params, set_rc_params),
+    "pandas.options": Kind("pandas", pandas_options, set_pandas_options),
+    "sympy.printing": Kind(
+        "sympy", sympy_printing, lambda state: _library("sympy").init_printing(**state)
+    ),
+    "tqdm.pandas": Kind("pandas", _tqdm_pandas, _set_tqdm_pandas),
+    "sklearn": Kind(
+        "sklearn",
+        lambda: _library("sklearn").get_config(),
+        lambda state: _library("sklearn").set_config(**state),
+    ),
+    "xarray": _put_into("xarray", lambda: _library("xarray.core.options").OPTIONS),
+    "dask": Kind("dask.config", _dask, _set_dask),
+    "control": _put_into("control", lambda: _library("control.config").defaults),
+    "mpmath": _attributes("mpmath:mp", ("prec", "pretty"), {"prec": 53, "pretty": False}),
+    "mpmath.iv": _attributes("mpmath:iv", ("prec",), {"prec": 53}),
+    "jax": Kind("jax", _jax, _set_jax),
+    "pint": Kind("pint", pint_state.get, pint_state.put),
+    "nest_asyncio": Kind("asyncio", _nested_loops, _nest_loops),
+    "CoolProp": Kind("CoolProp.CoolProp", *recorded_calls.of("CoolProp.CoolProp")),
+}
+"""What travels, by name. Listed in docs/cells.md."""

@@ -15,6 +15,7 @@ from mecapy_jupyter.travel.environment import (
     cell_sources,
     module_importer,
     module_state,
+    patches,
     process_state,
     user_modules,
 )
@@ -44,10 +45,12 @@ def make(
         name: module_state.pickled(module_state.of(module, user_modules.is_own), made, cells)
         for name, module in loaded.items()
     }
+    patched = patches.current(made, cells)
     return {
         "modules": [asdict(source) for source in sources],
         "imports": _submodules(values, frozenset(words)),
         "states": {name: state for name, state in states.items() if state},
+        "patches": [asdict(patch) for patch in patched],
         "ambient": process_state.current(() if values or imports else process_state.ALWAYS),
         "cells": cell_sources.of(cells),
     }
@@ -63,6 +66,7 @@ def install(prelude: dict[str, Any]) -> None:
         importlib.import_module(name)
     cell_sources.put(prelude.get("cells", {}))
     process_state.take(prelude["ambient"])
+    patches.put([patches.Patch(**patch) for patch in prelude.get("patches", ())])
 
 
 def _submodules(values: Mapping[str, Any], words: frozenset[str]) -> list[str]:

@@ -9,36 +9,28 @@ from __future__ import annotations
 
 import contextlib
 import decimal
+import functools
 import os
 import random
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from mecapy_jupyter.travel.environment import (
+    builtins_state,
+    clock_state,
     figure_formats,
+    import_hook,
     ipython_state,
-    library_state,
     logging_state,
     module_importer,
 )
+from mecapy_jupyter.travel.environment.library_state import LIBRARIES
+from mecapy_jupyter.travel.environment.state_kind import Kind
 
 _fresh_environment = dict(os.environ)  # as it was when the extension was loaded
 _RECURSION = 3000
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of state. `module`: what must be loaded; `get`: plain data, or None when it is as in
-    a fresh process (`fresh`).
-    """
-
-    module: str
-    get: Callable[[], Any]
-    put: Callable[[Any], None]
-    fresh: Any = None
 
 
 def current(kinds: Iterable[str] = ()) -> dict[str, Any]:
@@ -48,6 +40,7 @@ def current(kinds: Iterable[str] = ()) -> dict[str, Any]:
 
 _noted: dict[str, Any] = {}
 _put: set[str] = {"random", "numpy.random"}  # a fork begins with new ones
+_waiting: dict[str, Any] = {}  # for a library that is not loaded yet
 
 
 def note() -> None:
@@ -59,7 +52,7 @@ def note() -> None:
 
 def noted() -> dict[str, Any]:
     """`current()`, for a process whose state is as it was noted but for what `take` has changed."""
-    return _noted | {name: state for name in _put if (state := _look(name)) is not None}
+    return _noted | _waiting | {name: now for name in _put if (now := _look(name)) is not None}
 
 
 def _look(name: str) -> Any:
@@ -71,18 +64,31 @@ def _look(name: str) -> Any:
 
 
 def take(state: Mapping[str, Any]) -> None:
-    """Make this process's state like that. A kind whose library is not loaded here is loaded: the
-    cell would have, too.
-    """
+    """Make this process's state like that: at once, or when the cell imports the library."""
     for name, value in state.items():
         if name in _noted and _equal(_noted[name], value):
             continue
-        kind = KINDS[name]
+        kind = KINDS.get(name)
+        if kind is None or (value is None and kind.fresh is None):
+            continue
         _put.add(name)
-        with contextlib.suppress(Exception):
-            __import__(kind.module)
-            if value is not None or kind.fresh is not None:
-                kind.put(kind.fresh if value is None else value)
+        if kind.module not in sys.modules:
+            _waiting[name] = value
+        import_hook.when_imported(kind.module, functools.partial(_set, name, kind, value))
+
+
+def _set(name: str, kind: Kind, value: Any) -> None:
+    _waiting.pop(name, None)
+    if _equal(_look(name), value):
+        return
+    try:
+        kind.put(kind.fresh if value is None else value)
+    except Exception as error:
+        print(
+            f"mecapy: the state of {name} could not be set as it was ({type(error).__name__}: "
+            f"{error}); set it in the cell, or in a `%%mecapy --setup` cell",
+            file=sys.stderr,
+        )
 
 
 def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,41 +205,27 @@ def _set_warnings(state: Any) -> None:
         mutated()
 
 
-ALWAYS = ("shell",)
+ALWAYS = ("shell", "formatters", "builtins")
 """What also a cell can see that reads and imports nothing."""
 
 KINDS: dict[str, Kind] = {
     "random": Kind("random", random.getstate, random.setstate),
-    "numpy.random": Kind("numpy", library_state.numpy_random, library_state.set_numpy_random),
-    "numpy.printoptions": Kind(
-        "numpy",
-        lambda: sys.modules["numpy"].get_printoptions(),
-        lambda state: sys.modules["numpy"].set_printoptions(**state),
-    ),
-    "matplotlib.rcParams": Kind("matplotlib", library_state.rc_params, library_state.set_rc_params),
+    **LIBRARIES,
     "figure formats": Kind(
         "matplotlib_inline.config", figure_formats.get, figure_formats.put, figure_formats.FRESH
     ),
-    "pandas.options": Kind(
-        "pandas", library_state.pandas_options, library_state.set_pandas_options
-    ),
-    "sympy.printing": Kind(
-        "sympy",
-        library_state.sympy_printing,
-        lambda state: sys.modules["sympy"].init_printing(**state),
-    ),
     "warnings.filters": Kind("warnings", _warning_filters, _set_warnings),
     "decimal.context": Kind("decimal", _decimal_context, _set_decimal_context),
-    "numpy.errstate": Kind(
-        "numpy",
-        library_state.numpy_errors,
-        lambda state: sys.modules["numpy"].seterr(**state),
-        library_state.NUMPY_ERRORS,
-    ),
     "logging": Kind("logging", logging_state.get, logging_state.put),
     "recursion limit": Kind("sys", _recursion_limit, sys.setrecursionlimit, _RECURSION),
     "shell": Kind("IPython", ipython_state.get, ipython_state.put, ipython_state.FRESH),
+    "formatters": Kind("IPython", ipython_state.formatters, ipython_state.set_formatters),
     "environment": Kind("os", _environment, _set_environment),
+    "time zone": Kind("time", clock_state.zone, clock_state.set_zone),
+    "locale": Kind(
+        "locale", clock_state.locales, clock_state.set_locales, clock_state.FRESH_LOCALES
+    ),
+    "builtins": Kind("builtins", builtins_state.get, builtins_state.put),
     "own modules": Kind("sys", module_importer.changed, module_importer.take),
 }
 """What travels. Listed in docs/cells.md."""

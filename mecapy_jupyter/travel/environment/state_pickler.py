@@ -5,6 +5,7 @@ time, find the other side's namespaces.
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import sys
 import types
@@ -68,3 +69,16 @@ def dumps(value: object, made: Iterable[str] = (), files: set[str] | None = None
             files |= pickler.files
         return file.getvalue()
     return None
+
+
+def is_users(value: object) -> bool:
+    """Whether it is a function or class of the notebook, or of one of the user's modules."""
+    if isinstance(value, functools.partial):
+        return is_users(cast(Any, value).func)
+    if isinstance(value, (staticmethod, classmethod, types.MethodType)):
+        return is_users(cast(Any, value).__func__)
+    if isinstance(value, property):
+        return any(is_users(part) for part in (value.fget, value.fset, value.fdel))
+    if isinstance(value, types.FunctionType):
+        return value.__globals__ is vars(sys.modules["__main__"])
+    return isinstance(value, type) and value.__module__ == "__main__"

@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from mecapy_jupyter.shared.errors import CannotSend
-from mecapy_jupyter.travel.environment import executed_source, module_state
+from mecapy_jupyter.travel.environment import executed_source, module_state, patches
 from mecapy_jupyter.travel.environment.module_importer import ModuleSource, is_served
 
 _OURS = frozenset({"__main__", "__mp_main__", "mecapy_jupyter", "mecapy_backend", "mecapy_worker"})
@@ -48,9 +48,12 @@ def is_own(module: types.ModuleType) -> bool:
     return bool(places) and all(_own_file(str(Path(place).absolute())) for place in places)
 
 
-def keep_sources() -> None:
-    """After each cell: the text of the own modules that it imported stays what was executed."""
+def after_cell() -> None:
+    """The text of the own modules that it imported stays what was executed; what it has put into
+    installed ones is seen.
+    """
     executed_source.keep(is_own)
+    patches.look(is_own)
 
 
 @lru_cache(maxsize=4096)

@@ -14,6 +14,8 @@ from typing import Any, cast
 
 import cloudpickle
 
+from mecapy_jupyter.travel.environment import pint_state
+
 _internal: Any = cast(Any, cloudpickle).cloudpickle
 CACHED: Any = type(functools.lru_cache(lambda: None))
 _CACHED_PROPERTY: Any = functools.cached_property
@@ -32,7 +34,7 @@ def reduced(obj: Any) -> Any:
         return _cached_property(obj)
     if type(obj) in _WEAK:  # singledispatch has one
         return type(obj), (dict(obj),)
-    return None
+    return pint_state.reduced(obj)
 
 
 def with_cells(function: types.FunctionType, as_reduced: Any) -> Any:

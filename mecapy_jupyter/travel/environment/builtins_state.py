@@ -1,0 +1,39 @@
+"""What the notebook has put into `builtins`: names for all modules, functions in the place of
+Python's.
+"""
+
+from __future__ import annotations
+
+import builtins
+import pickle
+import types
+
+from mecapy_jupyter.travel.environment import state_pickler
+
+_PLAIN = frozenset({"builtins", "numpy", "__main__"})
+
+
+def get() -> dict[str, bytes] | None:
+    """Name → pickle: the notebook's functions and classes, and plain values."""
+    found = {
+        name: data
+        for name, value in list(vars(builtins).items())
+        if not name.startswith("_")
+        and (state_pickler.is_users(value) or _is_plain(value))
+        and (data := state_pickler.dumps(value)) is not None
+    }
+    return found or None
+
+
+def _is_plain(value: object) -> bool:
+    return (
+        type(value).__module__ in _PLAIN
+        and not callable(value)
+        and not isinstance(value, (bool, types.ModuleType, type(None), type(...)))
+        and value is not NotImplemented
+    )
+
+
+def put(state: dict[str, bytes]) -> None:
+    for name, data in state.items():
+        setattr(builtins, name, pickle.loads(data))  # noqa: S301 our own state

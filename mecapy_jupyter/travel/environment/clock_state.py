@@ -1,0 +1,40 @@
+"""The time zone and the locale: what the C library keeps for a process."""
+
+from __future__ import annotations
+
+import locale
+import os
+import time
+from pathlib import Path
+
+_ZONES = "zoneinfo/"
+_CATEGORIES = ("LC_COLLATE", "LC_MONETARY", "LC_NUMERIC", "LC_TIME")
+
+
+FRESH_LOCALES = dict.fromkeys(_CATEGORIES, "C")
+
+Zone = tuple[str, tuple[str, str], int]
+"""Its name, what the clock calls it, and the seconds to UTC."""
+
+
+def zone() -> Zone | None:
+    """What this process counts in; None where its name is not known."""
+    name = os.environ.get("TZ") or str(Path("/etc/localtime").resolve()).partition(_ZONES)[2]
+    return (name, time.tzname, time.timezone) if name else None
+
+
+def set_zone(state: Zone) -> None:
+    if state[1:] != (time.tzname, time.timezone):
+        os.environ["TZ"] = state[0]
+        time.tzset()
+
+
+def locales() -> dict[str, str] | None:
+    """By category, but for that of characters; None where Python has not been told."""
+    now = {name: locale.setlocale(getattr(locale, name)) for name in _CATEGORIES}
+    return now if now != FRESH_LOCALES else None
+
+
+def set_locales(state: dict[str, str]) -> None:
+    for name, value in state.items():
+        locale.setlocale(getattr(locale, name), value)

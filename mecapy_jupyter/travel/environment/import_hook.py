@@ -1,0 +1,60 @@
+"""Something to do once a library is imported, and not before: a cell that does not use it should
+not wait for it.
+
+It bends the import system: known for Python 3.11 to 3.14; tests/capture/test_import_hook.py is its
+canary.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import sys
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any
+
+_waiting: dict[str, list[Callable[[], object]]] = {}
+
+
+def when_imported(module: str, action: Callable[[], object]) -> None:
+    """At once where it is loaded."""
+    if module in sys.modules:
+        action()
+        return
+    _waiting.setdefault(module, []).append(action)
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+
+
+def forget() -> None:
+    """Nothing waits any more."""
+    _waiting.clear()
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds what is waited for as ever."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(fullname, path, target) if fullname in _waiting else None
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Then(spec.loader)
+        return spec
+
+
+class _Then(importlib.abc.Loader):
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
+        module.__loader__ = self._loader
+        self._loader.exec_module(module)
+        for action in _waiting.pop(module.__name__, ()):
+            action()

@@ -1,0 +1,152 @@
+"""What the notebook has put into installed modules: functions and classes hung onto modules and
+classes (`pd.Series.rms = rms`, accessors), or entered into their registries.
+
+Looked for after each cell, where nobody waits: `look`. What stands where it stood is not looked at
+again.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import types
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from mecapy_jupyter.travel.environment import import_hook, state_pickler
+
+_NOT_LOOKED_AT = frozenset(
+    (
+        *("IPython", "ipykernel", "traitlets", "tornado", "zmq", "jupyter_client", "jupyter_core"),
+        *("comm", "ipywidgets", "debugpy", "pydevd", "_pydevd_bundle", "_pydev_bundle"),
+        *("mecapy_jupyter", "mecapy_worker", "mecapy_backend", "matplotlib_inline"),
+        *("cloudpickle", "pickle", "abc", "weakref", "functools", "inspect", "linecache", "typing"),
+        *("gc", "sys", "builtins", "atexit", "asyncio", "threading", "concurrent", "signal"),
+        *("numba", "jax", "torch", "pytest", "_pytest", "pluggy", "dataclasses", "enum", "types"),
+        *("logging", "__main__", "__mp_main__", "prompt_toolkit"),
+    )
+)
+"""The kernel's own, and what keeps the user's functions for a while by itself."""
+_MOST_ENTRIES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """`path`: of the attribute inside the module; `key`: pickled, of the entry, where the attribute
+    is a registry.
+    """
+
+    module: str
+    path: str
+    value: bytes
+    key: bytes | None = None
+
+
+_stood: dict[tuple[str, str], int] = {}
+"""(module, class or "") → what its dictionary held, as one number."""
+_found: dict[tuple[str, str], dict[tuple[str, Any], Any]] = {}
+"""As above → (name, key or None) → the user's object."""
+_classes: dict[str, list[type]] = {}
+_NO_KEY = object()
+
+
+def look(is_own: Callable[[types.ModuleType], bool]) -> None:
+    """See what is the user's in every installed module that is loaded, and in its classes."""
+    for name, module in list(sys.modules.items()):
+        if type(module) is not types.ModuleType or name.partition(".")[0] in _NOT_LOOKED_AT:
+            continue
+        names = vars(module)
+        if _moved(name, "", names):
+            if is_own(module):
+                continue
+            _classes[name] = [
+                cls
+                for cls in list(names.values())
+                if isinstance(cls, type) and cls.__module__ == name
+            ]
+            _keep(name, "", names)
+        for cls in _classes.get(name, ()):
+            held = cast("Mapping[str, Any]", vars(cls))
+            if _moved(name, cls.__qualname__, held):
+                _keep(name, cls.__qualname__, held)
+
+
+def _moved(module: str, inside: str, names: Mapping[str, Any]) -> bool:
+    values = list(names.values())
+    entries = tuple(len(cast("dict[Any, Any]", v)) for v in values if type(v) is dict)
+    now = hash(tuple(map(id, values)) + entries)
+    moved = _stood.get((module, inside)) != now
+    _stood[module, inside] = now
+    return moved
+
+
+def _keep(module: str, inside: str, names: Mapping[str, Any]) -> None:
+    mine = {(name, key): value for name, key, value in _users(dict(names), bool(inside))}
+    if mine:
+        _found[module, inside] = mine
+    else:
+        _found.pop((module, inside), None)
+
+
+def _users(names: Mapping[str, Any], in_class: bool) -> Iterator[tuple[str, Any, Any]]:
+    for name, value in names.items():
+        if name.startswith("__"):
+            continue
+        if state_pickler.is_users(value) or (in_class and _holds_users(value)):
+            yield name, _NO_KEY, value
+        elif type(value) is dict and "cache" not in name:
+            entries = cast("dict[Any, Any]", value)
+            for key, entry in list(entries.items()) if len(entries) <= _MOST_ENTRIES else ():
+                if state_pickler.is_users(entry):
+                    yield name, key, entry
+
+
+def _holds_users(value: object) -> bool:
+    """A descriptor of a library around the user's class or function: pandas' accessors, for
+    instance.
+    """
+    if type(value).__module__ == "builtins" or not hasattr(cast(object, type(value)), "__get__"):
+        return False
+    try:
+        return any(state_pickler.is_users(part) for part in list(vars(value).values()))
+    except TypeError:
+        return False
+
+
+def current(made: frozenset[str], files: set[str]) -> list[Patch]:
+    """Those that can travel. `files` gets the names of the files that their functions stand in."""
+    patches: list[Patch] = []
+    for (module, inside), mine in _found.items():
+        for (name, key), value in mine.items():
+            data = state_pickler.dumps(value, made, files)
+            as_key = None if key is _NO_KEY else state_pickler.dumps(key)
+            if data is not None and (key is _NO_KEY or as_key is not None):
+                path = f"{inside}.{name}" if inside else name
+                patches.append(Patch(module, path, data, as_key))
+    return patches
+
+
+def put(patches: list[Patch]) -> None:
+    """On the other side: each is set once its module is imported."""
+    for patch in patches:
+        import_hook.when_imported(patch.module, lambda patch=patch: _set(patch))
+
+
+def _set(patch: Patch) -> None:
+    holder: Any = sys.modules[patch.module]
+    *inside, name = patch.path.split(".")
+    for part in inside:
+        holder = getattr(holder, part)
+    try:
+        value = pickle.loads(patch.value)  # noqa: S301 the child's own inputs
+        if patch.key is None:
+            setattr(holder, name, value)
+        else:
+            getattr(holder, name)[pickle.loads(patch.key)] = value  # noqa: S301 as above
+    except Exception as error:
+        print(
+            f"mecapy: {patch.module}.{patch.path}, which the notebook has set, could not be set "
+            f"on the worker ({type(error).__name__}: {error}); set it in the cell",
+            file=sys.stderr,
+        )

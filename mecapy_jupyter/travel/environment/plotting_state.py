@@ -1,0 +1,154 @@
+"""What plotting libraries keep for a whole process: colour maps, themes, where a figure is shown.
+Entries of the table in `library_state`. It never imports a package to ask.
+
+Known for matplotlib 3.8 to 3.10, plotly 5 to 7, bokeh 3, altair 5 and 6, pyvista 0.43 to 0.49.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+import sys
+from typing import Any, cast
+
+from mecapy_jupyter.travel.environment import state_pickler
+from mecapy_jupyter.travel.environment.state_kind import Kind
+
+
+def _library(name: str) -> Any:
+    return cast(Any, sys.modules[name])
+
+
+class _OfALibrary:
+    """Stands for a colour map that a package registers: the package is imported when it is used."""
+
+    def __init__(self, module: str, name: str) -> None:
+        self._home = module, name
+
+    def copy(self) -> Any:
+        module, name = self._home
+        return getattr(importlib.import_module(module), name).copy()
+
+
+def _colour_maps() -> Any:
+    """Name → pickle, or the name in seaborn, of those that are not matplotlib's own."""
+    registry, seaborn = _library("matplotlib").colormaps, sys.modules.get("seaborn.cm")
+    own: set[str] = set(registry._builtin_cmaps)
+    return {
+        name: "seaborn.cm" if hasattr(seaborn, name) else state_pickler.dumps(registry._cmaps[name])
+        for name in registry
+        if name not in own and not isinstance(registry._cmaps[name], _OfALibrary)
+    } or None
+
+
+def _set_colour_maps(state: dict[str, str | bytes]) -> None:
+    maps: dict[str, Any] = _library("matplotlib").colormaps._cmaps
+    for name, data in state.items():
+        if isinstance(data, str):
+            maps.setdefault(name, _OfALibrary(data, name))
+        else:
+            maps[name] = pickle.loads(data)  # noqa: S301 our own state
+
+
+_PLOTLY = frozenset(
+    (
+        *("ggplot2", "seaborn", "simple_white", "plotly", "plotly_white", "plotly_dark", "none"),
+        *("presentation", "xgridoff", "ygridoff", "gridon"),
+    )
+)
+
+
+def _plotly() -> dict[str, Any]:
+    io = _library("plotly.io")
+    own = {name: io.templates[name].to_plotly_json() for name in set(io.templates) - _PLOTLY}
+    return {"default": io.templates.default, "renderer": io.renderers.default, "own": own}
+
+
+def _set_plotly(state: dict[str, Any]) -> None:
+    io = _library("plotly.io")
+    for name, template in state["own"].items():
+        io.templates[name] = template
+    io.templates.default, io.renderers.default = state["default"], state["renderer"]
+
+
+def _plotly_express() -> dict[str, Any]:
+    defaults = _library("plotly.express").defaults
+    names: tuple[str, ...] = defaults.__slots__
+    return {name: getattr(defaults, name) for name in names}
+
+
+def _set_plotly_express(state: dict[str, Any]) -> None:
+    for name, value in state.items():
+        setattr(_library("plotly.express").defaults, name, value)
+
+
+def _bokeh() -> Any:
+    state = _library("bokeh.io.state").curstate()
+    return {"notebook": state._notebook_type} if state._notebook else None
+
+
+def _set_bokeh(state: dict[str, Any]) -> None:
+    """As `output_notebook` does; the page has its scripts."""
+    io = importlib.import_module("bokeh.io.notebook")
+    io.CommsHandle  # noqa: B018 its hooks are there with the module
+    _library("bokeh.io.state").curstate().output_notebook(state["notebook"] or "jupyter")
+
+
+def _altair_registries() -> dict[str, Any]:
+    altair = _library("altair")
+    themes = next(
+        (
+            module.themes
+            for name, module in list(sys.modules.items())
+            if name.startswith("altair.vegalite.v") and name.endswith(".theme")
+        ),
+        None,
+    )
+    named = {"renderers": altair.renderers, "data_transformers": altair.data_transformers}
+    return named | ({"themes": themes} if themes is not None else {})
+
+
+def _altair() -> dict[str, Any]:
+    return {
+        kind: (
+            registry._active_name,
+            dict(registry._options),
+            {
+                name: state_pickler.dumps(plugin)
+                for name, plugin in registry._plugins.items()
+                if not str(getattr(plugin, "__module__", "altair")).startswith(("altair", "vl_"))
+            },
+        )
+        for kind, registry in _altair_registries().items()
+    }
+
+
+def _set_altair(state: dict[str, Any]) -> None:
+    registries = _altair_registries()
+    for kind, (active, options, plugins) in state.items():
+        for name, data in plugins.items():
+            registries[kind].register(name, pickle.loads(data))  # noqa: S301 our own state
+        registries[kind].enable(active, **options)
+
+
+def _pyvista() -> dict[str, Any]:
+    pyvista = _library("pyvista")
+    theme: dict[str, Any] = pyvista.global_theme.to_dict()
+    theme.pop("jupyter_extension_available", None)  # found out, not set
+    return {"theme": theme, "off_screen": pyvista.OFF_SCREEN}
+
+
+def _set_pyvista(state: dict[str, Any]) -> None:
+    pyvista = _library("pyvista")
+    pyvista.global_theme.load_theme(pyvista.global_theme.from_dict(state["theme"]))
+    pyvista.OFF_SCREEN = state["off_screen"]
+
+
+PLOTTING: dict[str, Kind] = {
+    "matplotlib.colormaps": Kind("matplotlib", _colour_maps, _set_colour_maps),
+    "plotly.io": Kind("plotly.io", _plotly, _set_plotly),
+    "plotly.express": Kind("plotly.express", _plotly_express, _set_plotly_express),
+    "bokeh": Kind("bokeh.io.state", _bokeh, _set_bokeh),
+    "altair": Kind("altair", _altair, _set_altair),
+    "pyvista": Kind("pyvista", _pyvista, _set_pyvista),
+}

@@ -1,0 +1,75 @@
+"""State that a library takes and does not tell: the calls that set it are noted, and made again on
+the other side.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any, cast
+
+from mecapy_jupyter.travel.environment import import_hook
+
+CALLS: dict[str, tuple[str, ...]] = {
+    "CoolProp.CoolProp": (
+        "set_reference_state",
+        "set_config_bool",
+        "set_config_double",
+        "set_config_string",
+        "set_config_int",
+        "set_predefined_mixtures",
+        "apply_simple_mixing_rule",
+        "set_mixture_binary_pair_data",
+        "add_fluids_as_JSON",
+        "set_interaction_parameters",
+        "set_departure_functions",
+    )
+}
+"""Module → functions that set something for the whole process."""
+
+Call = tuple[str, tuple[Any, ...], dict[str, Any]]
+_made: dict[str, list[Call]] = {}
+
+
+def begin() -> None:
+    """From here on, or from the library's import on, calls are noted."""
+    for module in CALLS:
+        import_hook.when_imported(module, functools.partial(_note_calls, module))
+
+
+def of(module: str) -> tuple[Callable[[], list[Call] | None], Callable[[list[Call]], None]]:
+    """How the state of this library is read and set."""
+    return lambda: list(_made.get(module, ())) or None, functools.partial(_again, module)
+
+
+def _again(module: str, calls: list[Call]) -> None:
+    _note_calls(module)
+    library = sys.modules[module]
+    _made[module] = []
+    for name, args, kwargs in calls:
+        getattr(library, name)(*args, **kwargs)
+
+
+def _note_calls(module: str) -> None:
+    library: Any = sys.modules[module]
+    for name in CALLS[module]:
+        function = getattr(library, name, None)
+        if function is not None and not hasattr(function, "_mecapy_notes"):
+            setattr(library, name, _noting(module, name, function))
+
+
+def _noting(module: str, name: str, function: Any) -> Any:
+    def noting(*args: Any, **kwargs: Any) -> Any:
+        result = function(*args, **kwargs)
+        call: Call = (name, args, kwargs)
+        made = _made.setdefault(module, [])
+        if call in made:
+            made.remove(call)  # the last one rules
+        made.append(call)
+        return result
+
+    noted = cast(Any, functools.wraps(function)(noting))
+    noted.__module__, noted.__qualname__ = module, name
+    noted._mecapy_notes = True
+    return noted

@@ -1,0 +1,295 @@
+"""What a notebook has told its libraries holds on the worker, and what a cell tells them holds
+here. Those of libraries that the suite does not install run in `make test-field`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from jupyter_client.manager import start_new_kernel
+
+from .conftest import Kernel
+
+
+@pytest.fixture(scope="module")
+def kernel_of_libraries(
+    kernel_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Kernel]:
+    """One for this file: what is told to libraries stays told."""
+    manager, client = start_new_kernel(
+        env=kernel_environment,
+        cwd=str(tmp_path_factory.mktemp("libraries")),
+        extra_arguments=["--log-level=ERROR"],
+    )
+    try:
+        yield Kernel(manager, client)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+@pytest.fixture
+def kernel(kernel_of_libraries: Kernel) -> Kernel:
+    assert kernel_of_libraries.run("%reset -f\n%load_ext mecapy_jupyter").ok
+    return kernel_of_libraries
+
+
+# kind: (what it needs, how a notebook sets it, what its next cell sees, its value, another setting,
+# its value then)
+LIBRARIES: dict[str, tuple[str, str, str, str, str, str]] = {
+    "matplotlib.colormaps": (
+        "matplotlib",
+        "import matplotlib as mpl\nfrom matplotlib.colors import ListedColormap\n"
+        "mpl.colormaps.register(ListedColormap(['red', 'blue'], name='two'), force=True)",
+        "mpl.colormaps['two'].colors",
+        "['red', 'blue']",
+        "mpl.colormaps.register(ListedColormap(['red', 'lime'], name='two'), force=True)",
+        "['red', 'lime']",
+    ),
+    "tqdm.pandas": (
+        "pandas,tqdm",
+        "import pandas as pd\nfrom tqdm import tqdm\ntqdm.pandas(disable=True)",
+        "pd.Series([1, 2]).progress_apply(lambda x: 2 * x).tolist()",
+        "[2, 4]",
+        "pass",
+        "[2, 4]",
+    ),
+    "nest_asyncio": (
+        "nest_asyncio",
+        "import asyncio, nest_asyncio\nnest_asyncio.apply()\nasync def five(): return 5",
+        "asyncio.run(five())",
+        "5",
+        "pass",
+        "5",
+    ),
+    "plotly.io": (
+        "plotly",
+        "import plotly.io as pio, plotly.graph_objects as go\n"
+        "pio.templates['mine'] = go.layout.Template(layout_paper_bgcolor='red')\n"
+        "pio.templates.default = 'plotly_dark+mine'",
+        "go.Figure().layout.template.layout.paper_bgcolor",
+        "'red'",
+        "pio.templates.default = 'plotly'",
+        "'white'",
+    ),
+    "plotly.express": (
+        "plotly,pandas,numpy",
+        "import plotly.express as px\npx.defaults.width = 321",
+        "px.scatter(x=[1], y=[1]).layout.width",
+        "321",
+        "px.defaults.width = 123",
+        "123",
+    ),
+    "bokeh": (
+        "bokeh",
+        "from bokeh.io import output_notebook\nfrom bokeh.io.state import curstate\n"
+        "output_notebook(hide_banner=True)",
+        "curstate().notebook",
+        "True",
+        "pass",
+        "True",
+    ),
+    "altair": (
+        "altair",
+        "import altair as alt\nalt.data_transformers.disable_max_rows()\n"
+        "alt.renderers.enable('mimetype')",
+        "alt.data_transformers.options, alt.renderers.active",
+        "({'max_rows': None}, 'mimetype')",
+        "alt.renderers.enable('json')",
+        "({'max_rows': None}, 'json')",
+    ),
+    "pyvista": (
+        "pyvista",
+        "import pyvista as pv\npv.set_plot_theme('dark')\npv.global_theme.font.size = 21",
+        "pv.global_theme.background.name, pv.global_theme.font.size",
+        "('black', 21)",
+        "pv.global_theme.font.size = 22",
+        "('black', 22)",
+    ),
+    "sklearn": (
+        "sklearn,pandas",
+        "import sklearn\nfrom sklearn.preprocessing import StandardScaler\nimport pandas as pd\n"
+        "sklearn.set_config(transform_output='pandas')\ndf = pd.DataFrame({'a': [1.0, 2.0]})",
+        "type(StandardScaler().fit_transform(df)).__name__",
+        "'DataFrame'",
+        "sklearn.set_config(transform_output='default')",
+        "'ndarray'",
+    ),
+    "xarray": (
+        "xarray",
+        "import xarray as xr\nxr.set_options(keep_attrs=False)\n"
+        "field = xr.DataArray([1.0, 2.0], attrs={'units': 'Pa'})",
+        "(field * 2).mean().attrs",
+        "{}",
+        "xr.set_options(keep_attrs=True)",
+        "{'units': 'Pa'}",
+    ),
+    "dask": (
+        "dask",
+        "import dask\ndask.config.set(scheduler='synchronous')",
+        "dask.config.get('scheduler')",
+        "'synchronous'",
+        "dask.config.set(scheduler='threads')",
+        "'threads'",
+    ),
+    "control": (
+        "control",
+        "import control\ncontrol.set_defaults('freqplot', dB=True)",
+        "control.config.defaults['freqplot.dB']",
+        "True",
+        "control.set_defaults('freqplot', dB=False)",
+        "False",
+    ),
+    "mpmath": (
+        "mpmath",
+        "import mpmath\nmpmath.mp.dps = 30",
+        "str(mpmath.mpf(1) / 3)",
+        "'0.333333333333333333333333333333'",
+        "mpmath.mp.dps = 5",
+        "'0.33333'",
+    ),
+    "mpmath.iv": (
+        "mpmath",
+        "import mpmath\nmpmath.iv.dps = 30",
+        "mpmath.iv.dps",
+        "30",
+        "mpmath.iv.dps = 20",
+        "20",
+    ),
+    "jax": (
+        "jax",
+        "import jax, jax.numpy as jnp\njax.config.update('jax_enable_x64', True)",
+        "str(jnp.ones(2).dtype)",
+        "'float64'",
+        "jax.config.update('jax_enable_x64', False)",
+        "'float32'",
+    ),
+    "pint": (
+        "pint",
+        "import pint\nureg = pint.UnitRegistry()\nureg.define('fatigue_cycle = [cyc]')\n"
+        "ureg.formatter.default_format = '.1f~P'\npint.set_application_registry(ureg)\n"
+        "n = pint.Quantity(1000, 'fatigue_cycle')",
+        "str((n + 2 * ureg.fatigue_cycle) / pint.Quantity(2, 'hour'))",
+        "'501.0 fatigue_cycle/h'",
+        "ureg.formatter.default_format = '.2f~P'",
+        "'501.00 fatigue_cycle/h'",
+    ),
+    "CoolProp": (
+        "CoolProp",
+        "import CoolProp.CoolProp as CP\nCP.set_reference_state('R134a', 'ASHRAE')",
+        "round(CP.PropsSI('H', 'T', 300, 'Q', 0, 'R134a'))",
+        "89045",
+        "CP.set_reference_state('R134a', 'IIR')",
+        "237189",
+    ),
+}
+
+
+@pytest.mark.field
+@pytest.mark.parametrize("kind", LIBRARIES)
+def test_a_librarys_state_travels_both_ways(kernel: Kernel, kind: str) -> None:
+    """Set here it holds there; set there it holds here."""
+    needs, sets, seen, value, sets_anew, then = LIBRARIES[kind]
+    for name in needs.split(","):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"{name} is not installed")
+    here = kernel.run(sets)
+    assert here.ok, here.text
+    there = kernel.run(f"%%mecapy\nthere = {seen}")
+    assert there.ok, there.text + there.stderr
+    assert (kernel.value("there"), kernel.value(seen)) == (value, value), there.stderr
+    assert kernel.run(f"%%mecapy\n{sets_anew}").ok
+    assert kernel.value(seen) == then
+
+
+def test_what_is_hung_onto_libraries_is_there(kernel: Kernel) -> None:
+    """Functions on modules and classes, pandas' accessors, entries of a registry."""
+    here = kernel.run(
+        "import numpy as np, pandas as pd, copyreg, warnings\n"
+        "scale = 2\n"
+        "def rms(self): return scale * float((self ** 2).mean() ** 0.5)\n"
+        "pd.Series.rms = rms\nnp.deg = lambda x: x * 180 / np.pi\n"
+        "@pd.api.extensions.register_dataframe_accessor('stress')\n"
+        "class Stress:\n    def __init__(self, obj): self._obj = obj\n"
+        "    def largest(self): return float(self._obj['s1'].max())\n"
+        "warnings.formatwarning = lambda message, *_, **__: f'NOTE {message}\\n'\n"
+        "s, df = pd.Series([3.0, 3.0]), pd.DataFrame({'s1': [100.0, 50.0]})"
+    )
+    assert here.ok, here.text
+    ran = kernel.run(
+        "%%mecapy\nthere = s.rms(), round(float(np.deg(np.pi)), 1), df.stress.largest()\n"
+        "warnings.warn('short')"
+    )
+    assert ran.ok, ran.text + ran.stderr
+    assert kernel.value("there") == "(6.0, 180.0, 100.0)"
+    assert "NOTE short" in ran.stderr
+    kernel.run("del pd.Series.rms, np.deg; import importlib; importlib.reload(warnings)")
+
+
+@pytest.mark.field
+def test_plots_work_after_seaborns_set(kernel: Kernel) -> None:
+    """Its colour map is the default by then, and known to matplotlib alone."""
+    pytest.importorskip("seaborn")
+    assert kernel.run("import seaborn as sns, matplotlib.pyplot as plt\nsns.set()").ok
+    ran = kernel.run(
+        "%%mecapy\nimage = plt.imshow([[1, 2], [3, 4]])\nname = image.get_cmap().name\n"
+        "plt.close('all')"
+    )
+    assert ran.ok, ran.text + ran.stderr
+    assert kernel.value("name") == "'rocket'"
+    kernel.run("import matplotlib; matplotlib.rcdefaults()")
+
+
+@pytest.mark.field
+def test_a_registry_of_units_serves_in_two_cells(kernel: Kernel) -> None:
+    """Quantities keep the registry they belong to, here and there and back."""
+    pytest.importorskip("pint")
+    assert kernel.run("import pint\nu = pint.UnitRegistry()\nF = 3 * u.kilonewton").ok
+    for cell in ("sigma = (F / (2 * u.mm ** 2)).to('MPa')", "twice = 2 * sigma"):
+        ran = kernel.run(f"%%mecapy\n{cell}")
+        assert ran.ok, ran.text + ran.stderr
+    assert kernel.value("str(twice), str((sigma + twice).to('GPa').round(6))") == (
+        "('3000.0 megapascal', '4.5 gigapascal')"
+    )
+    assert kernel.value("sigma.units == u.MPa") == "True"
+    assert kernel.run("%%mecapy\nu.define('crate = 12 * dimensionless')").ok
+    assert kernel.value("(1 * u.crate).to('').magnitude") == "12"
+
+
+_LATE = """
+import sys
+from mecapy_jupyter.travel.environment import process_state
+process_state.take({"dask": {"scheduler": "threads"}, "mpmath": {"prec": 100, "pretty": True}})
+print("mpmath" in sys.modules, process_state.changed(process_state.noted(), {}))
+import mpmath
+print(mpmath.mp.prec, mpmath.mp.pretty)
+"""
+
+
+def test_a_library_is_not_imported_for_its_state() -> None:
+    """It is set when the cell imports the library."""
+    pytest.importorskip("mpmath")
+    ran = subprocess.run(
+        [sys.executable, "-c", _LATE], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ran.stdout.splitlines()[0].startswith("False"), ran
+    assert ran.stdout.splitlines()[1] == "100 True", ran
+
+
+_FAILS = """
+from mecapy_jupyter.travel.environment import process_state
+process_state.take({"decimal.context": {"prec": -1}})
+"""
+
+
+def test_state_that_cannot_be_set_is_said() -> None:
+    """By its name, with what to do."""
+    ran = subprocess.run(
+        [sys.executable, "-c", _FAILS], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert "mecapy: the state of decimal.context could not be set" in ran.stderr, ran
+    assert "--setup" in ran.stderr
