@@ -144,6 +144,7 @@ def _parser() -> _Parser:
         help="files the cell writes that come home into this folder",
     )
     add("--verify", action="store_true", help="run it here too, and say where the two differ")
+    add("--setup", action="store_true", help="run it here, and first in every later task")
     add("--dry-run", action="store_true", help="send nothing; say what would travel")
     add("--quiet", action="store_true", help="no live block; only a progress bar of the cell's own")
     add(
@@ -191,6 +192,11 @@ class Magics:
                 f"`--as {given.job}` names the Future of a cell in the background; write `--bg "
                 f"--as {given.job}`"
             )
+        if given.setup:
+            from mecapy_jupyter.cells import setup
+
+            setup.run(self._shell, body)
+            return
         from mecapy_jupyter.cells import cell
         from mecapy_jupyter.cells.prepared import Options, Prepared
 

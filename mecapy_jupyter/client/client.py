@@ -17,6 +17,7 @@ from mecapy_jupyter.client.map_history import Maps
 from mecapy_jupyter.client.mapping import name_of
 from mecapy_jupyter.client.task import RESULT, Task
 from mecapy_jupyter.shared import errors, version
+from mecapy_jupyter.travel.environment import setup_cells
 from mecapy_jupyter.travel.pickling import payload
 
 # bound, not shown: a worker need not render it
@@ -154,6 +155,11 @@ class Client(concurrent.futures.Executor):
                 name
                 for name, value in values.items()
                 if isinstance(value, str) and self.gateway.secret_in(value.encode())
+            ]
+            named += [
+                f"setup cell {cell.number}"
+                for cell in setup_cells.all_cells()
+                if self.gateway.secret_in(cell.text.encode())
             ]
             holder = ", ".join(named) or "one of the variables"
             raise errors.CannotSend(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.block.live import LiveBlock
-from mecapy_jupyter.cells import background, cell
+from mecapy_jupyter.cells import background, cell, setup
 from mecapy_jupyter.cells.ipython_types import Shell
 from mecapy_jupyter.client import client, config, task_logs
 from mecapy_jupyter.client.task import Task
@@ -33,6 +33,7 @@ _HELP = """%mecapy                      who am I, where, queue, workers, my last
 %mecapy config key=value     change the configuration file
 %mecapy on [options] | off   send every cell to a worker, until off; \
 the options are those of %%mecapy
+%mecapy setup [clear [n]]    the setup cells, which run first in every task; remove them, or one
 %mecapy doctor               check the way from here to a worker"""
 
 
@@ -51,6 +52,8 @@ def answer(magics: Magics, shell: Shell, words: Sequence[str]) -> None:
         )
     elif command in ("on", "off"):
         _every_cell(magics, shlex.join(rest) if command == "on" else None)
+    elif command == "setup":
+        _setup(rest)
     elif command == "login":
         login.log_in(
             next((word for word in rest if word != "--token"), ""),
@@ -71,6 +74,15 @@ def answer(magics: Magics, shell: Shell, words: Sequence[str]) -> None:
             if command in ("help", "--help", "-h")
             else f"%mecapy knows no {command!r}.\n{_HELP}"
         )
+
+
+def _setup(rest: Sequence[str]) -> None:
+    if not rest:
+        print(setup.listed())
+    elif rest[0] == "clear" and all(word.isdigit() for word in rest[1:]):
+        print(setup.cleared(*rest[1:2]))
+    else:
+        raise errors.ConfigError("write `%mecapy setup`, `setup clear` or `setup clear 2`")
 
 
 def _every_cell(magics: Magics, options: str | None) -> None:

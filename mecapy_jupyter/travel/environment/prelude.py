@@ -17,6 +17,7 @@ from mecapy_jupyter.travel.environment import (
     module_state,
     patches,
     process_state,
+    setup_cells,
     user_modules,
 )
 
@@ -50,6 +51,7 @@ def make(
         "modules": [asdict(source) for source in sources],
         "imports": _submodules(values, frozenset(words)),
         "states": {name: state for name, state in states.items() if state},
+        "setup": asdict(setup_cells.current()),
         "patches": [asdict(patch) for patch in patched],
         "ambient": process_state.current(() if values or imports else process_state.ALWAYS),
         "cells": cell_sources.of(cells),
@@ -67,6 +69,8 @@ def install(prelude: dict[str, Any]) -> None:
     cell_sources.put(prelude.get("cells", {}))
     process_state.take(prelude["ambient"])
     patches.put([patches.Patch(**patch) for patch in prelude.get("patches", ())])
+    if "setup" in prelude:
+        setup_cells.run(setup_cells.Sent(**prelude["setup"]))
 
 
 def _submodules(values: Mapping[str, Any], words: frozenset[str]) -> list[str]:

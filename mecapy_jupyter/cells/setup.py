@@ -1,0 +1,37 @@
+"""`%%mecapy --setup`: run a cell here, and remember it for every later task of this notebook."""
+
+from __future__ import annotations
+
+from mecapy_jupyter.capture import names
+from mecapy_jupyter.cells.cell_errors import show_as
+from mecapy_jupyter.cells.ipython_types import Shell
+from mecapy_jupyter.travel.environment import setup_cells
+
+
+def run(shell: Shell, body: str) -> None:
+    """It shows what it shows; one that fails here is not kept."""
+    done = shell.run_cell(body, store_history=False)
+    error = done.error_before_exec or done.error_in_exec
+    if error is not None:
+        raise show_as(error, ())  # it has been shown
+    reads = names.analyse(shell.transform_cell(body), shell.user_ns).reads
+    setup_cells.add(body, frozenset(name for name in reads if name in shell.user_ns))
+
+
+def listed() -> str:
+    """For `%mecapy setup`."""
+    cells = setup_cells.all_cells()
+    if not cells:
+        return "no setup cells; `%%mecapy --setup` runs a cell here and first in every later task"
+    return "\n".join(
+        f"[{cell.number}] {line}" if number == 0 else f"    {line}"
+        for cell in cells
+        for number, line in enumerate(cell.text.strip().splitlines())
+    )
+
+
+def cleared(number: str = "") -> str:
+    """For `%mecapy setup clear [N]`."""
+    removed = setup_cells.clear(int(number) if number else None)
+    plural = "" if removed == 1 else "s"
+    return f"{removed} setup cell{plural} removed; what they have set here stays"

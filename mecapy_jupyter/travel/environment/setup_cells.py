@@ -1,0 +1,112 @@
+"""The cells of `%%mecapy --setup`: their text runs here, and again in each later task of this
+notebook, before its inputs are opened. Quietly; a failing one refuses the task.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import sys
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from IPython.core.getipython import get_ipython
+from IPython.utils.capture import capture_output
+
+from mecapy_jupyter.shared.errors import ConfigError
+from mecapy_jupyter.travel.environment import state_pickler
+
+LONGEST_BYTES = 1_000_000
+"""All of them together: as long as a task's code may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetupCell:
+    """`reads`: names of the notebook that its text reads."""
+
+    number: int
+    text: str
+    reads: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What a task gets: the texts by their numbers, and pickles of what they read."""
+
+    texts: tuple[tuple[int, str], ...] = ()
+    variables: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+
+
+_cells: list[SetupCell] = []
+
+
+def add(text: str, reads: frozenset[str]) -> SetupCell:
+    """From here on; the same text again keeps its number."""
+    if sum(len(cell.text.encode()) for cell in _cells) + len(text.encode()) > LONGEST_BYTES:
+        raise ConfigError(
+            f"the setup cells are longer than {LONGEST_BYTES:,} bytes, as long as a task's code "
+            f"may be; put functions into a module, or data into a file"
+        )
+    known = next((cell for cell in _cells if cell.text == text), None)
+    if known is not None:
+        return known
+    cell = SetupCell(_cells[-1].number + 1 if _cells else 1, text, reads)
+    _cells.append(cell)
+    return cell
+
+
+def all_cells() -> Sequence[SetupCell]:
+    return tuple(_cells)
+
+
+def clear(number: int | None = None) -> int:
+    """Remove one, or all; how many that was."""
+    kept = [cell for cell in _cells if number is not None and cell.number != number]
+    removed = len(_cells) - len(kept)
+    _cells[:] = kept
+    return removed
+
+
+def current() -> Sent:
+    """What goes with a task now."""
+    namespace = vars(sys.modules["__main__"])
+    wanted = {name for cell in _cells for name in cell.reads if name in namespace}
+    pickled = {name: state_pickler.dumps(namespace[name]) for name in sorted(wanted)}
+    return Sent(
+        tuple((cell.number, cell.text) for cell in _cells),
+        {name: data for name, data in pickled.items() if data is not None},
+    )
+
+
+def run(sent: Sent) -> None:
+    """On the other side. Raises RuntimeError for one that fails: the cell would see another state
+    than here.
+    """
+    if not sent.texts:
+        return
+    shell: Any = get_ipython()
+    with _lent(shell.user_ns, sent.variables):
+        for number, text in sent.texts:
+            with capture_output():
+                done = shell.run_cell(text, store_history=False, silent=True)
+            error = done.error_before_exec or done.error_in_exec
+            if error is not None:
+                shell.failure = None
+                raise RuntimeError(
+                    f"setup cell {number} failed on the worker with {type(error).__name__}: "
+                    f"{error}; change it, or remove it with `%mecapy setup clear {number}`"
+                )
+
+
+@contextlib.contextmanager
+def _lent(namespace: dict[str, Any], variables: Mapping[str, bytes]) -> Generator[None]:
+    """The notebook's variables while the setup cells run; the cell's own inputs come afterwards."""
+    opened = {name: pickle.loads(data) for name, data in variables.items()}  # noqa: S301 the child's own inputs
+    namespace.update(opened)
+    try:
+        yield
+    finally:
+        for name, value in opened.items():
+            if namespace.get(name) is value:
+                del namespace[name]
