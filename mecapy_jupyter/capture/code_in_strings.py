@@ -1,186 +1,170 @@
-"""Names that a cell uses through strings: eval, globals(), query strings, formulas; and magics,
-which `inline` unpacks.
+"""Code that stands in strings: magics and shell commands as IPython would run them, constant eval
+and exec, and expressions that a library evaluates in its caller's variables.
 
-It answers with a tree in which hidden code is plain code, with words that may be names, and with
-whether anything at all may be read or bound unseen. It runs nothing.
+Runs nothing; a magic it does not know may bind anything, and it says so.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
+import warnings
+from collections.abc import Container
+from dataclasses import dataclass, field
+from functools import lru_cache
 
-from mecapy_jupyter.capture.magics import Inline
-
+NAMESPACES = frozenset({"globals", "locals", "vars", "dir"})
 _WORD = re.compile(r"[^\W\d]\w*")
-_NAMESPACES = frozenset({"globals", "locals", "vars", "dir"})
-_FRAMES = frozenset(
-    {
-        "user_ns",
-        "user_global_ns",
-        "_getframe",
-        "currentframe",
-        "stack",
-        "f_globals",
-        "f_locals",
-        "__main__",
-    }
-)
-_BINDERS = frozenset({"init_session", "modules", "builtins", "setattr", "__builtins__"})
-"""They may bind names in the notebook: sympy's init_session(), setattr(sys.modules[…], …)."""
-_QUERIES = frozenset(
+_RUNS_HERE, _RUNS_APART = ("time", "capture", "debug"), ("timeit", "prun")
+_SHELL = frozenset(
     _WORD.findall(
-        "query eval evaluate re_evaluate timeit repeat Timer from_formula dmatrix dmatrices ols "
-        "wls gls glm logit probit "
-        "poisson mixedlm rlm quantreg phreg gee NeuronGroup Synapses Equations Network "
-        "simulate_formula"
+        "system sx sc bash sh script ruby perl pip conda mamba micromamba uv cd ls pwd cat env "
+        "set_env mkdir rm cp mv"
     )
+) | {"!", "!!"}
+_SHOWS = frozenset(
+    _WORD.findall("who who_ls whos pinfo2 psearch store save macro edit run reset history")
 )
-"""Their strings name variables of the caller: pandas, numexpr, timeit, statsmodels and patsy,
-brian2.
-"""
-TRIGGERS = _NAMESPACES | _FRAMES | _BINDERS | _QUERIES | {"get_ipython", "exec", "var"}
-"""A cell that mentions none of these hides nothing."""
-OPENERS = TRIGGERS - _QUERIES
-"""Code that mentions one of these may bind names of the notebook."""
+"""IPython's magics: code and nothing else, a shell's line, and what uses any name."""
+_EXPANDED = re.compile(r"\$\{?([A-Za-z_]\w*)|\{([^{}]+)\}")
+_METHODS = frozenset({"run_line_magic", "run_cell_magic", "system", "getoutput", "getoutputs"})
 
 
 @dataclass(slots=True)
 class Hidden:
-    """`words`: names only if the notebook has them. `dynamic`: may read any name; `unseen`: may
-    bind any name.
+    """`here`: code that runs as if it stood in the cell. `apart`: code that binds nothing there.
+    `words`: names only if the notebook has them. `dynamic`, `unseen`: as in `names.Names`.
     """
 
-    tree: ast.Module
-    words: set[str]
-    binds: set[str]
-    deletes: set[str]
-    dynamic: bool
-    unseen: bool
+    here: list[ast.stmt] = field(default_factory=list[ast.stmt])
+    apart: list[ast.stmt] = field(default_factory=list[ast.stmt])
+    words: set[str] = field(default_factory=set[str])
+    binds: set[str] = field(default_factory=set[str])
+    dynamic: bool = False
+    unseen: bool = False
 
 
-def look(source: str, flags: int, mentions: set[str]) -> Hidden:
-    """`mentions`: every name and attribute the cell's code uses."""
-    tree = compile(
-        source,
-        "<cell>",
-        "exec",
-        flags | ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT,
-        dont_inherit=True,
-    )
-    unpacked = Inline()
-    unpacked.visit(tree)
-    found = Hidden(tree, unpacked.words, unpacked.binds, set(), unpacked.dynamic, unpacked.unseen)
-    _Look(found, queries=not _QUERIES.isdisjoint(mentions)).visit(tree)
-    return found
+def hidden_in(call: ast.Call) -> Hidden | None:
+    """The code in the constant strings of a call; None: the call has none that can be known."""
+    texts = [
+        argument.value
+        for argument in call.args
+        if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+    ]
+    if not texts or len(texts) != len(call.args):
+        return None
+    match call.func:
+        case ast.Name("eval" | "exec" as name) if len(texts) == 1 and not call.keywords:
+            code = _statements(texts[0].lstrip(" \t") if name == "eval" else texts[0]) or []
+            hidden = Hidden(apart=code) if name == "eval" else Hidden(here=code)
+        case ast.Attribute(ast.Call(ast.Name("get_ipython")), method) if method in _METHODS:
+            hidden = _magic(method, texts)
+        case _:
+            return None
+    for statement in (*hidden.here, *hidden.apart):
+        ast.increment_lineno(statement, call.lineno - 1)
+    return hidden
 
 
-class _Look(ast.NodeVisitor):
-    """Finds the ways to a namespace. Known shapes (`"x" in globals()`) name one variable; any other
-    may mean all.
+def namespace_key(node: ast.expr) -> str:
+    """The `x` of `globals()["x"]`, `"x" in globals()` and `globals().get("x")`."""
+    match node:
+        case ast.Subscript(ast.Call(ast.Name(space), []), ast.Constant(str(name))):
+            pass
+        case ast.Compare(ast.Constant(str(name)), [_], [ast.Call(ast.Name(space), [])]):
+            pass
+        case ast.Call(
+            ast.Attribute(ast.Call(ast.Name(space), []), "get"), [ast.Constant(str(name)), *_]
+        ):
+            pass
+        case _:
+            return ""
+    return name if space in NAMESPACES else ""
+
+
+def _magic(method: str, texts: list[str]) -> Hidden:
+    magic = texts.pop(0) if method.startswith("run_") else "system"
+    options, body = (*texts, "", "")[:2]
+    if magic in _SHELL:
+        return Hidden(apart=[part for text in texts for part in _expanded(text)])
+    hidden = Hidden()
+    if magic == "capture":
+        hidden.binds.update(_WORD.findall(options))
+        options = ""
+    known = magic in _RUNS_HERE or magic in _RUNS_APART
+    hidden.unseen, hidden.dynamic = not known, magic in _SHOWS
+    line, cell = _statements(options, drop_options=True), _statements(body)
+    if not (known and line):
+        hidden.words.update(_WORD.findall(options))
+    line, cell = line or _expanded(options), _expanded(body) if cell is None else cell
+    for statement in cell:
+        ast.increment_lineno(statement)
+    if magic not in _RUNS_HERE:
+        hidden.apart = [*line, *cell]
+    elif method == "run_line_magic":
+        hidden.here = line
+    else:
+        hidden.apart, hidden.here = line, cell
+    return hidden
+
+
+def _statements(text: str, drop_options: bool = False) -> list[ast.stmt] | None:
+    """The code in a text, without a magic's options before it; None: it is not Python."""
+    rest = text.strip() if drop_options else text.strip("\n")
+    while rest:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                compile(tree := ast.parse(rest), "<magic>", "exec", dont_inherit=True)
+        except (SyntaxError, ValueError, MemoryError, RecursionError):
+            rest = rest.partition(" ")[2].strip() if drop_options else ""
+        else:
+            return tree.body
+    return None
+
+
+def _expanded(text: str) -> list[ast.stmt]:
+    """What IPython puts into a command: `$name` and `{expression}`."""
+    parts = (name or expression for name, expression in _EXPANDED.findall(text))
+    return [statement for part in parts for statement in _statements(part) or ()]
+
+
+_OPERATOR = re.compile(r"[-+*/%<>=(\[@~&|^]|\b(?i:select)\b")
+_SQL = re.compile(r"(?is)\s*(?:with\b.*)?select\b.*\bfrom\b")
+_TABLE = re.compile(r"(?i)\b(?:from|join)\s+(\w+)")
+_MARKED = re.compile(r"(?<![\w)\]])@([^\W\d]\w*)")
+_EQUATION = re.compile(r"\n|[~:;]|(?<![<>=!])=(?!=)")
+_OPERATES = ast.BinOp | ast.BoolOp | ast.Compare | ast.Call | ast.Subscript
+
+
+def may_be_code(text: str) -> bool:
+    return len(text) < 10_000 and "{" not in text and _OPERATOR.search(text) is not None
+
+
+def names_in(text: str, known: Container[str]) -> frozenset[str]:
+    """Those of the notebook's names that a text like `a > @limit`, `y ~ log(x)`, `2*a + b` or
+    `SELECT … FROM table` may mean. A text that may as well be a path or prose (`data/run`,
+    `time in s`) means names only when the notebook has them all.
     """
+    if not any(word in known for word in _WORD.findall(text)):
+        return frozenset()
+    names, all_or_none = _expression(text)
+    found = frozenset(name for name in names if name in known)
+    return found if found == names or not all_or_none else frozenset()
 
-    def __init__(self, found: Hidden, queries: bool) -> None:
-        self._found, self._queries, self._in_function = found, queries, 0
-        self._understood: set[ast.AST] = set()
 
-    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> None:
-        self._in_function += 1
-        self.generic_visit(node)
-        self._in_function -= 1
-
-    visit_AsyncFunctionDef = visit_Lambda = visit_FunctionDef
-
-    def visit_Compare(self, node: ast.Compare) -> None:
-        match node:
-            case ast.Compare(
-                ast.Constant(str(name)), [ast.In() | ast.NotIn()], [ast.Call() as call]
-            ) if self._is_namespace(call):
-                self._found.words.add(name)
-                self._understood.add(call)
-            case _:
-                pass
-        self.generic_visit(node)
-
-    def visit_Subscript(self, node: ast.Subscript) -> None:
-        match node:
-            case ast.Subscript(ast.Call() as call, ast.Constant(str(name)), context) if (
-                self._is_namespace(call)
-            ):
-                self._understood.add(call)
-                found = self._found
-                (
-                    found.words
-                    if isinstance(context, ast.Load)
-                    else found.binds
-                    if isinstance(context, ast.Store)
-                    else found.deletes
-                ).add(name)
-                found.unseen |= not isinstance(context, ast.Load)
-            case _:
-                pass
-        self.generic_visit(node)
-
-    def visit_Call(self, node: ast.Call) -> None:
-        match node:
-            case ast.Call(
-                ast.Attribute(ast.Call() as call, "get"), [ast.Constant(str(name)), *_]
-            ) if self._is_namespace(call):
-                self._found.words.add(name)
-                self._understood.add(call)
-            case ast.Call(ast.Name(name)) if self._is_namespace(node):
-                if node not in self._understood and (name == "globals" or not self._in_function):
-                    self._found.dynamic = self._found.unseen = True
-                self._understood.add(node.func)
-            case ast.Call(ast.Name("vars" | "dir" | "locals"), [_, *_]):
-                self._understood.add(node.func)
-            case ast.Call(ast.Name("eval" | "exec"), [ast.Constant(str())]):
-                self._understood.add(node.func)
-                self._found.unseen |= self._in_function > 0
-            case ast.Call(
-                ast.Name("var") | ast.Attribute(attr="var"), [ast.Constant(str(text)), *_]
-            ):
-                self._found.binds.update(_WORD.findall(text))
-                self._found.unseen = True
-            case ast.Call(
-                ast.Attribute(ast.Call(ast.Name("get_ipython")) as shell, method), arguments
-            ) if method in (
-                "run_line_magic",
-                "run_cell_magic",
-                "system",
-                "getoutput",
-                "getoutputs",
-            ) and all(isinstance(argument, ast.Constant) for argument in arguments):
-                self._understood.update((shell, shell.func))
-            case _:
-                pass
-        self.generic_visit(node)
-
-    def _is_namespace(self, call: ast.Call) -> bool:
-        return isinstance(call.func, ast.Name) and call.func.id in _NAMESPACES and not call.args
-
-    def visit_Name(self, node: ast.Name) -> None:
-        if node in self._understood:
-            return
-        anything = node.id in _NAMESPACES or node.id in ("eval", "exec", "get_ipython", "__main__")
-        self._found.dynamic |= anything
-        self._found.unseen |= anything or node.id in _BINDERS
-
-    def visit_Attribute(self, node: ast.Attribute) -> None:
-        self._found.dynamic |= node.attr in _FRAMES
-        self._found.unseen |= node.attr in _FRAMES or node.attr in _BINDERS
-        self.generic_visit(node)
-
-    def visit_Import(self, node: ast.Import) -> None:
-        names = {alias.name for alias in node.names}
-        self._found.dynamic |= "__main__" in names
-        self._found.unseen |= not names.isdisjoint(("__main__", "builtins"))
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        self._found.dynamic |= node.module == "__main__"
-
-    def visit_Constant(self, node: ast.Constant) -> None:
-        """Any string of a cell that queries: the expression may stand in a variable first."""
-        if self._queries and isinstance(node.value, str) and len(node.value) < 10_000:
-            self._found.words.update(_WORD.findall(node.value))
+@lru_cache(maxsize=4096)
+def _expression(text: str) -> tuple[frozenset[str], bool]:
+    if _SQL.match(text):
+        return frozenset(_TABLE.findall(text)), False
+    plain = _MARKED.sub(r"\1", text)
+    parts = _statements(plain.strip())
+    if parts is None:
+        lines = [_statements(part.strip()) for part in _EQUATION.split(plain) if part.strip()]
+        parts = [part for line in lines for part in line or ()] if None not in lines else []
+    nodes = [node for part in parts for node in ast.walk(part)]
+    if plain == text and "~" not in text and not any(isinstance(n, _OPERATES) for n in nodes):
+        return frozenset(), False
+    names = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    names.update(_MARKED.findall(text))
+    return frozenset(names), re.fullmatch(r"[\w\s./\\-]+", text) is not None

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mecapy_jupyter import wire
-from mecapy_jupyter.capture import diagnose, names
+from mecapy_jupyter.capture import diagnose, names, notebook_code
 from mecapy_jupyter.cells import history, preflight, submitter
 from mecapy_jupyter.cells.cell_errors import CellSource, plain
 from mecapy_jupyter.cells.ipython_types import Shell
@@ -110,16 +110,15 @@ class Prepared:
         )
 
     def _analyse(self, python: str) -> names.Names:
+        namespace = self.shell.user_ns
         try:
-            names.compiled(python, self.shell.compile.flags, self.source.filename)
+            found = names.analyse(python, namespace, self.shell.compile.flags)
         except SyntaxError as error:
             self.source.syntax_error(error)
-        namespace = self.shell.user_ns
-        found = names.analyse(python, namespace, self.shell.compile.flags)
-        missing = names.missing(found, namespace) if self.options.inputs is None else None
+        missing = notebook_code.missing(found, namespace) if self.options.inputs is None else None
         if missing is not None:
             self.source.name_error(missing[0], missing[1])
-        return replace(found, dynamic=True) if names.looks_up(found, namespace) else found
+        return replace(found, dynamic=True) if notebook_code.looks_up(found, namespace) else found
 
     def _captured(self) -> dict[str, Any]:
         """The variables to send."""
@@ -133,7 +132,12 @@ class Prepared:
         }
         mine = {name: namespace[name] for name in namespace if name in wanted and name not in own}
         if not self.names.dynamic:
-            return mine
+            hinted = self.names.hinted  # a string may mean them, or not
+            return {
+                name: value
+                for name, value in mine.items()
+                if name not in hinted or diagnose.can_travel(value, namespace)
+            }
         # The cell looks its names up at run time: it gets all that can travel.
         shown = {
             name: value

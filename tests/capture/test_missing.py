@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
+import types
 from typing import Any
 
 import pytest
 
-from mecapy_jupyter.capture.names import analyse, looks_up, missing
+from mecapy_jupyter.capture.names import analyse
+from mecapy_jupyter.capture.notebook_code import looks_up, missing
 
 # The notebook these cells run in.
 NOTEBOOK = """
@@ -24,13 +27,24 @@ class Model:
     def run(self): setup()
 class Calm:
     def run(self): return x
+class Tool:
+    def __init__(self): self.run = library.install
+def uses_library(): return library.install()
 model, calm, later = Model(), Calm(), functools.partial(setup)
+hooks, tool = [library.install], Tool()
+"""
+LIBRARY = """
+import sys
+def install(*_): sys._getframe(1).f_globals['lost'] = 1
+class Base: pass
 """
 
 
 @pytest.fixture
 def notebook() -> dict[str, Any]:
-    space: dict[str, Any] = {"__name__": "__main__"}
+    library = types.ModuleType("library")
+    exec(LIBRARY, library.__dict__)
+    space: dict[str, Any] = {"__name__": "__main__", "library": library}
     exec(NOTEBOOK, space)
     return space
 
@@ -62,6 +76,11 @@ def notebook() -> dict[str, Any]:
         ("calm.run()\nlost", 2, 0),
         ("def f():\n    return 1\nf()\nlost", 4, 0),
         ("match lost:\n    case _: pass", 1, 6),
+        ("library.run(lost)", 1, 12),
+        ("import math\nmath.sqrt(n)\nlost", 3, 0),
+        ("while True:\n    lost\n    break", 2, 4),
+        ("lost if x else y + lost", 1, 0),
+        ("get_ipython().run_line_magic('time', 'lost')", 1, 0),
     ],
 )
 def test_a_certain_name_error_is_found(
@@ -140,6 +159,33 @@ def test_a_certain_name_error_is_found(
         "           pass\nelse:\n    lost",
         "async def f():\n    await lost",
         "x.__class__; __builtins__",
+        # a library may put names into the notebook: into its globals, into builtins, by a frame
+        "library.install()\nlost",
+        "hooks[0]()\nlost",
+        "tool.run()\nlost",
+        "with library.names():\n    pass\nlost",
+        "for each in library.names(): pass\nlost",
+        "@library.register\ndef f(): pass\nlost",
+        "class A(library.Base): pass\nlost",
+        "install = library.install\ninstall()\nlost",
+        "def f(): library.install()\nf()\nlost",
+        "from library import install as go\ngo()\nlost",
+        "uses_library()\nlost",
+        "import no_such_module_here.sub\nlost",
+        "from math import no_such_name\nlost",
+        "[f() for f in hooks]\nlost",
+        "sorted(hooks, key=library.install)\nlost",
+        "__import__('library')\nlost",
+        "breakpoint()\nlost",
+        # only annotations use it: read later, or never
+        "def f(v: lost) -> lost: pass",
+        "v: lost = 1",
+        "class A:\n    v: lost = 1",
+        "from __future__ import annotations\ndef f(v: lost): w: lost\nf(1)",
+        "def f():\n    v: lost = 1\nf()",
+        "type Alias = lost" if sys.version_info >= (3, 12) else "x",
+        "class A[lost](list[lost]): pass" if sys.version_info >= (3, 12) else "x",
+        "def f[lost](v: lost) -> lost: pass" if sys.version_info >= (3, 12) else "x",
     ],
 )
 def test_no_alarm_where_a_name_error_is_not_certain(notebook: dict[str, Any], cell: str) -> None:
