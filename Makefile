@@ -1,7 +1,7 @@
-# Everything a newcomer needs: `make help`. Needs python3 (3.11 or newer) and make; packages come from wherever pip is set up to find them.
+# Everything a newcomer needs: `make help`. Needs Python (3.11 to 3.13) and make; packages come from wherever pip is set up to find them.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lab bench bench-peers audit soak check clean
+.PHONY: help install demo test quick test-field test-operate test-fleet long lab bench bench-peers audit soak check clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -10,10 +10,15 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 HERE := $(shell pwd -P | cksum | cut -d ' ' -f 1)
 DEV := $(VENV)/.dev-$(HERE)
 DEMO := $(VENV)/.demo-$(HERE)
+GROUPS := field operate fleet
+QUICK := tests/capture tests/values tests/widget tests/backend/test_forecast.py tests/data/test_bufferfile.py tests/data/test_known.py \
+  tests/house/test_documents.py tests/house/test_images.py tests/magic/test_each_error.py tests/magic/test_history.py tests/magic/test_preflight.py
+# Three processes on two cores: tests wait as much as they compute. A file is one process's, so that its tests share what they start.
+PYTEST = $(PY) .ci/nothing_left.py $(PY) -m pytest $(if $(PYTEST_ARGS),$(PYTEST_ARGS),-n 3 --dist loadfile --no-loadscope-reorder)
 NEEDS := pyproject.toml constraints.txt $(PY)
 LINTED := mecapy_jupyter backend worker tests .ci notebooks/run_demo.py $(wildcard tests/notebooks/*.py)
-# Called for each candidate: prints its path when it is new enough. pyenv's shims exist without working, so ask each one.
-SUITABLE := import sys; sys.exit(sys.version_info < (3, 11))
+# Asked of each candidate, for pyenv's shims exist without working: is it one that MecaPy runs on?
+SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -23,8 +28,22 @@ install: $(DEV)  ## .venv with everything, in the versions of constraints.txt
 demo: $(DEMO)  ## run notebooks/01_first_cell.ipynb on an embedded stack and show what came back
 	@$(PY) notebooks/run_demo.py
 
-test: $(DEV)  ## the whole test suite, against real services
-	@$(PY) .ci/nothing_left.py $(PY) -m pytest $(if $(PYTEST_ARGS),$(PYTEST_ARGS),-n 3 --dist loadfile --no-loadscope-reorder)
+test: $(DEV)  ## the core of the tests, against real services, in ten minutes
+	@$(PYTEST) $(addprefix --ignore=tests/,$(GROUPS)) -m 'not long'
+
+quick: $(DEV)  ## the tests that need no stack, in less than one
+	@$(PYTEST) $(QUICK) -m 'not long'
+
+# A group is a folder of tests beside the core. SHORT=1 leaves out what is marked `long`.
+test-field: $(DEV)  ## cells compared here and on the pool
+test-operate: $(DEV)  ## operating it: upgrades, backups, alarms
+test-fleet: $(DEV)  ## machines that come and go
+test-field test-operate test-fleet:
+	@if test -d tests/$(@:test-%=%); then $(PYTEST) tests/$(@:test-%=%) $(if $(SHORT),-m 'not long'); \
+	  else echo "make $@: no tests yet, tests/$(@:test-%=%) does not exist"; fi
+
+long: $(DEV)  ## every test, whole: half an hour and more
+	@$(PYTEST)
 
 lab: $(DEMO)  ## JupyterLab on the demo notebooks, the stack running
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH"; export PATH; \
@@ -56,13 +75,13 @@ clean:  ## remove .venv and what tests and demo wrote
 
 $(PY):
 	@set -e; chosen=; \
-	for python in $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14 python; do \
+	for python in $(PYTHON) $(if $(PYTHON),,python3.13 python3.12 python3.11 python3 python); do \
 	  if "$$python" -c '$(SUITABLE)' >/dev/null 2>&1; then chosen=$$python; break; fi; \
 	done; \
 	if [ -z "$$chosen" ]; then \
-	  echo 'MecaPy needs Python 3.11 or newer and found none on PATH. Install one (python.org, apt, brew), or name it: make PYTHON=/path/to/python3 …' >&2; exit 1; \
+	  echo 'MecaPy needs Python 3.11, 3.12 or 3.13 and found none$(if $(PYTHON),: $(PYTHON), on PATH). Install one (python.org, apt, brew), or name it: make PYTHON=/path/to/python3 …' >&2; exit 1; \
 	fi; \
-	echo "making $(VENV) with $$("$$chosen" --version)"; \
+	echo "making $(VENV) with $$("$$chosen" --version), $$(command -v "$$chosen")"; \
 	if "$$chosen" -c 'import venv, ensurepip' 2>/dev/null; then "$$chosen" -m venv --clear $(VENV); \
 	elif "$$chosen" -m pip --version >/dev/null 2>&1; then \
 	  "$$chosen" -m venv --clear --without-pip $(VENV) && "$$chosen" -m pip --quiet --python $(PY) install pip; \

@@ -4,6 +4,7 @@ of workers.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mecapy_jupyter.shared.version import __version__
@@ -53,4 +54,6 @@ def __getattr__(name: str) -> Any:
         from mecapy_jupyter.shared.errors import MecapyError
 
         return MecapyError
+    if name == "errors":
+        return import_module("mecapy_jupyter.errors")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

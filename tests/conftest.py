@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +73,25 @@ _redis_numbers = itertools.count()
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: Any
+) -> Generator[None, object, object]:
+    """What many tests share is started once more when it failed to start: one test fails for it,
+    and not all of them with the failure that pytest remembers.
+    """
+    try:
+        return (yield)
+    except (Exception, pytest.fail.Exception):
+        if fixturedef.scope in ("session", "module") and fixturedef not in _failed:
+            _failed.add(fixturedef)
+            fixturedef.finish(request)  # and with it what pytest remembers of it
+        raise
+
+
+_failed = set[Any]()
 
 
 @pytest.fixture(scope="session")
@@ -238,7 +257,7 @@ class served:
 
     def __enter__(self) -> RunningGateway:
         self._thread.start()
-        until = time.monotonic() + 20
+        until = time.monotonic() + 120
         while not self._server.started:
             assert self._thread.is_alive(), "the gateway did not start"
             assert time.monotonic() < until, "the gateway takes too long to start"
@@ -247,7 +266,7 @@ class served:
 
     def __exit__(self, *_: object) -> None:
         self._server.should_exit = True
-        self._thread.join(20)
+        self._thread.join(120)
         self._socket.close()
         assert not self._thread.is_alive(), "the gateway does not stop"
 

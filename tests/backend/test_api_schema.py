@@ -74,7 +74,6 @@ def http(gateway: RunningGateway) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     "mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["right", "wrong"]
 )

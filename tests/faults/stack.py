@@ -42,7 +42,7 @@ from .proxy import Loop, Proxy
 
 T = TypeVar("T")
 TOKEN = "token-of-the-faults"
-WITHIN_S = 25.0
+WITHIN_S = 120.0
 LEASE_S = 2.0
 
 
@@ -581,7 +581,7 @@ def _free_port() -> int:
         return sock.getsockname()[1]
 
 
-def gone(pid: int, within_s: float = 10.0) -> bool:
+def gone(pid: int, within_s: float = 60.0) -> bool:
     """Whether a process ends within a time. Polls, for nobody tells the death of a stranger's
     child.
     """

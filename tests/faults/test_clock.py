@@ -65,7 +65,7 @@ def test_f17_gateway_an_hour_off(stack: Stack, hours: int) -> None:
     stack.end(off)
 
 
-@pytest.mark.parametrize("hours", [1, -1])
+@pytest.mark.parametrize("hours", [1, pytest.param(-1, marks=pytest.mark.long)])
 def test_f17_worker_an_hour_off(stack: Stack, hours: int) -> None:
     """Such a worker loses no lease early and keeps none too long: its tasks run once, and one it
     dies with is taken back.

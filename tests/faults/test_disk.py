@@ -95,6 +95,7 @@ def test_f16_store_full(stack: Stack, gateway: Process, small_disk: Path) -> Non
     client.shutdown()
 
 
+@pytest.mark.long
 def test_f16_store_read_only(stack: Stack, gateway: Process, small_disk: Path) -> None:
     """The object store became read-only: the same."""
     client = Client(gateway.url, "token-of-the-faults")
@@ -115,6 +116,7 @@ def test_f16_store_read_only(stack: Stack, gateway: Process, small_disk: Path) -
     client.shutdown()
 
 
+@pytest.mark.long
 def test_f16_disk_of_a_worker_full(stack: Stack, small_disk: Path) -> None:
     """A worker whose own disk is full takes no tasks and says why; another worker runs them, and it
     comes back when there is room.

@@ -1,7 +1,7 @@
 """After many tasks, half of them killed, cancelled or failing, nothing of them is left; and a
 worker is no larger than it was.
 
-`MECAPY_SOAK_TASKS=10000` runs so many; the suite a few hundred.
+`MECAPY_SOAK_TASKS=10000` runs so many; `make long` a few hundred, `make test` a few dozen.
 """
 
 from __future__ import annotations
@@ -40,19 +40,22 @@ def roomy(cluster: Path) -> Iterator[Stack]:
             yield stack
 
 
-@pytest.mark.timeout(300 + TASKS)
-def test_nothing_is_left(roomy: Stack) -> None:
+@pytest.mark.timeout(900 + TASKS)
+@pytest.mark.parametrize(
+    ("warm", "count"), [(40, 40), pytest.param(WARM, TASKS, marks=pytest.mark.long)]
+)
+def test_nothing_is_left(roomy: Stack, warm: int, count: int) -> None:
     """No process, file, shared memory, SysV object, open file or key of a task outlives it;
     forgotten, it leaves no row and no blob.
     """
-    work(roomy, WARM, "warm")
+    work(roomy, warm, "warm")
     before = traces.of(roomy)
-    work(roomy, TASKS, "rough")
+    work(roomy, count, "rough")
     arrays(roomy)
     assert traces.more(roomy, before, fds=MORE_FDS) == []
     after = traces.of(roomy)
     grown = {name: after.rss_bytes[name] - size for name, size in before.rss_bytes.items()}
-    print(f"memory after {WARM} tasks, and after {TASKS} more:")
+    print(f"memory after {warm} tasks, and after {count} more:")
     for name, size in before.rss_bytes.items():
         print(
             f"{name:<10} {size / 1e6:7.1f} MB {grown[name] / 1e6:+7.1f} MB, {before.fds[name]} → "

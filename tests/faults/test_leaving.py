@@ -88,7 +88,7 @@ def test_f19_takes_no_more(stack: Stack) -> None:
     assert all(str(second.pid) in stack.row(task)["worker"] for task in waiting)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.long
 def test_p14_rolling_restart(stack: Stack) -> None:
     """Every gateway and every worker is replaced in turn while clients submit and follow printing
     tasks: no line is doubled or missing, no error reaches a client, and no attempt is spent.

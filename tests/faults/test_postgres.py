@@ -184,7 +184,7 @@ def test_f12_worker_cut_off_from_postgres(stack: Stack) -> None:
     cut_off.postgres.mode("hole")
     stack.until(lambda: stack.row(task)["attempt"] == 2, "another worker has it")
     cut_off.postgres.mode("pass")
-    assert cut_off.postgres.hit and gone(pid, 15)
+    assert cut_off.postgres.hit and gone(pid)
     assert stack.final(task)["attempt"] == 2 and str(cut_off.pid) not in stack.row(task)["worker"]
     stack.until(lambda: "lost" in cut_off.said() or "too late" in cut_off.said(), "it has noticed")
 

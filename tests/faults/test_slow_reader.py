@@ -29,7 +29,7 @@ def deaf(gateway: Process, path: str) -> socket.socket:
     return sock
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.long
 def test_a_hundred_megabytes_for_nobody(stack: Stack) -> None:
     """While a task prints 100 MB to readers that read nothing, the gateway does not grow and
     others' tasks come and go.

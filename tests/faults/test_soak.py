@@ -1,5 +1,5 @@
-"""A short soak with a fixed seed, and that its verdict would have seen what went wrong. For hours:
-`make soak MINUTES=…`.
+"""A short soak with a fixed seed (`make long`), and that its verdict would have seen what went
+wrong. For hours: `make soak MINUTES=…`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .stack import Stack
 SECONDS = 20
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.long
 def test_soak() -> None:
     """Gateways, workers, zygotes, children, Redis and PostgreSQL are killed at random: no task is
     lost, doubled, wrong or left behind.
@@ -29,7 +29,6 @@ def test_soak() -> None:
     assert sum(report.kills.values()) >= 5 and len(report.ledger.orders) >= 20, str(report)
 
 
-@pytest.mark.timeout(200)
 def test_verdict_sees(stack: Stack) -> None:
     """A lost row, a second end, a row that nobody ordered,
     a result that is another: each is named.

@@ -108,7 +108,7 @@ def home() -> Iterator[Path]:
         yield Path(folder)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.long
 def test_its_steps_lead_to_the_first_notebook(plan: Plan, checkout: Path, home: Path) -> None:
     """Install, postBuild, start: the server opens on the first notebook, has the extension, starts
     the stack, and the notebook runs.

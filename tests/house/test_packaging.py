@@ -132,7 +132,7 @@ def test_version_comes_from_one_place(wheel: Path) -> None:
     assert "version" not in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.long
 def test_bare_install_is_light(wheel: Path, tmp_path: Path) -> None:
     """In a fresh environment the bare wheel loads the extension, and no server library is installed
     or imported.

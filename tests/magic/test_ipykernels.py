@@ -66,7 +66,6 @@ def one(
         manager.shutdown_kernel(now=True)
 
 
-@pytest.mark.timeout(300)
 def test_the_same_cells(one: Kernel) -> None:
     """Loaded, a cell runs with its output and its variables; a block is shown and stays; `--bg`
     comes home; an interrupt cancels.

@@ -47,7 +47,6 @@ def test_every_task_is_shown_in_all_systems() -> None:
     }
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("system", NEEDS)
 def test_code_of_the_page_runs(system: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """Each block is a cell; at the end stands what the page promises."""

@@ -72,9 +72,13 @@ def test_is_saved_as_its_readers_see_it(path: Path) -> None:
     assert path.stat().st_size < 2_500_000
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize(
-    "path", [path for path in DEMOS if path != LEFT], ids=lambda path: path.stem
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=() if path == FIRST else pytest.mark.long)
+        for path in DEMOS
+        if path != LEFT
+    ],
 )
 def test_gives_what_it_was_saved_with(path: Path, run_again: Callable[[Path], Ran]) -> None:
     """Run again, it draws as many pictures in the same cells, and its last cell comes to the same
@@ -86,7 +90,6 @@ def test_gives_what_it_was_saved_with(path: Path, run_again: Callable[[Path], Ra
     assert printed(again[-1]) == printed(saved[-1])
 
 
-@pytest.mark.timeout(240)
 def test_the_first_one_shows_what_came_back(
     run_again: Callable[[Path], Ran], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -102,7 +105,6 @@ def test_the_first_one_shows_what_came_back(
     assert [path.read_bytes()[:4] for path in sorted(tmp_path.iterdir())] == [b"\x89PNG"] * 2
 
 
-@pytest.mark.timeout(240)
 async def test_survives_a_real_restart(kernel_environment: dict[str, str]) -> None:
     """Where the third notebook says so the kernel is really restarted, and all cells after it still
     hold.

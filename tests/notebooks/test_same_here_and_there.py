@@ -10,7 +10,11 @@ import pytest
 
 from .compare import compare, table
 
-NOTEBOOKS = sorted(Path(__file__).parent.glob("*.ipynb"))
+CORE = ("objects_and_flow", "plots_and_tables")
+NOTEBOOKS = [
+    pytest.param(path, id=path.stem, marks=() if path.stem in CORE else pytest.mark.long)
+    for path in sorted(Path(__file__).parent.glob("*.ipynb"))
+]
 
 KNOWN: dict[str, dict[int, str]] = {}
 """Cells of a notebook that are known to differ, by number, and why. One that agrees again fails the
@@ -18,8 +22,7 @@ test: the list only shrinks.
 """
 
 
-@pytest.mark.timeout(240)
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", NOTEBOOKS)
 async def test_same_here_and_there(path: Path, kernel_environment: dict[str, str]) -> None:
     """Every cell prints, shows, draws and raises the same with `%%mecapy` in front as without, but
     for the known ones.

@@ -12,6 +12,12 @@ import pytest
 
 from .ground import Ground, until
 
+# In the core one for each way to end; the others are ways to the same ends.
+CORE = {
+    "fork bomb", "memory bomb of many", "disk bomb of deleted files", "pickle bomb",
+    "descriptors without end", "output without end", "loop that ignores SIGTERM",
+    "signal to everybody", "frame nested without end",
+}  # fmt: skip
 # The code, and what its task may end with: the kind of the error, or the type of the exception the
 # cell met.
 BOMBS: dict[str, tuple[str, set[str]]] = {
@@ -103,7 +109,7 @@ BOMBS: dict[str, tuple[str, set[str]]] = {
                                  " * 900_000\nch.sock.sendall(struct.pack('!II', len(h), 0) + h); "
                                  "time.sleep(60)", {"protocol"}),
     "frame without end": ("from mecapy_worker.shared.frames import Channel\nimport gc, "
-                          "time\ngc.unfreeze()\nch = [o for o in gc.get_objects() if "
+                          "struct, time\ngc.unfreeze()\nch = [o for o in gc.get_objects() if "
                           "isinstance(o, Channel) and o.sock.fileno() >= "
                           "0][-1]\nch.sock.sendall(struct.pack('!II', 2, 2**32 - 1) + b'{}'); "
                           "time.sleep(60)", {"protocol"}),
@@ -116,7 +122,9 @@ def before(here: Ground) -> int:
     return settled(here)
 
 
-@pytest.mark.parametrize("name", BOMBS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in CORE else pytest.mark.long) for name in BOMBS]
+)
 def test_bomb(here: Ground, before: int, name: str) -> None:
     """It ends as what it is, leaves no process, and the worker and the neighbour go on."""
     code, kinds = BOMBS[name]

@@ -28,7 +28,6 @@ from .test_login import until_true
 
 pytestmark = [
     pytest.mark.skipif(bool(keycloak.why_not()), reason=keycloak.why_not()),
-    pytest.mark.timeout(500),
 ]
 
 
@@ -162,6 +161,7 @@ def test_from_nothing_to_a_first_login(
         device_login.renew(there, after["refresh"])
 
 
+@pytest.mark.long
 def test_roles(gateway: Any, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Keycloak's roles make a manager, who sees the organisation, and an admin, who sees everybody
     and disables.
@@ -184,6 +184,7 @@ def test_roles(gateway: Any, home: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert ada not in {one["id"] for one in session.get("/users")}
 
 
+@pytest.mark.long
 def test_a_login_that_is_refused(gateway: Any, home: Path, server: keycloak.Keycloak) -> None:
     """Whoever says no in the browser is not logged in, and the notebook hears it."""
     there = device_login.find(server.issuer, "mecapy-cli")
@@ -193,6 +194,7 @@ def test_a_login_that_is_refused(gateway: Any, home: Path, server: keycloak.Keyc
         device_login.wait(there, code, lambda _: time.sleep(0.2))
 
 
+@pytest.mark.long
 def test_another_client_of_the_realm(gateway: Any, server: keycloak.Keycloak) -> None:
     """A token that the same Keycloak gave to another client, as its own admin console, is not ours:
     its audience is another.

@@ -21,7 +21,7 @@ import psutil
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.stack.embedded import command, down
 
-UP_S = 40.0
+UP_S = 240.0
 T = TypeVar("T")
 
 

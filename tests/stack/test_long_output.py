@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 import redis
 
 from mecapy_backend.store.log import final_log
@@ -31,6 +32,7 @@ def text(events: list[wire.Event], kind: str = "stdout") -> str:
     return "".join(event.data["text"] for event in events if event.type == kind)
 
 
+@pytest.mark.long
 def test_long_log(stack: Stack, tmp_path: Path) -> None:
     """10 MB in short lines: Redis and a notebook (also one that comes back after Redis has lost it)
     get the first 2 MiB and one note; `%mecapy logs` brings every byte, in a file.

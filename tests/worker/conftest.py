@@ -42,7 +42,7 @@ from mecapy_worker.upkeep import reconciler
 from ..outside import leader_in
 
 OWNER = "ann"
-LIMIT_S = 40.0
+LIMIT_S = 180.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -245,7 +245,7 @@ async def start_worker(settings: Settings, tmp_path: Path) -> AsyncIterator[Any]
             psutil.wait_procs(offspring, timeout=5)
 
 
-def gone(pid: int, within_s: float = 2.0) -> bool:
+def gone(pid: int, within_s: float = LIMIT_S) -> bool:
     """Whether a process ends within a time. Polls, for nobody tells the death of a stranger's
     child.
     """

@@ -22,6 +22,7 @@ from mecapy_backend.store import tasks, workers
 from mecapy_worker.context import Context
 from mecapy_worker.egress import rules
 from mecapy_worker.main import describe
+from mecapy_worker.run import consumer
 from mecapy_worker.run.consumer import Engine
 from mecapy_worker.upkeep import health, reconciler
 
@@ -55,7 +56,7 @@ async def test_sigterm_gives_back(desk: Desk, start_worker: Any) -> None:
     pid = await desk.pid(task_id)
     offspring = worker.offspring()
     worker.signal(signal.SIGTERM)
-    assert await worker.ended(8) == 0, worker.log.read_text()
+    assert await worker.ended() == 0, worker.log.read_text()
     assert await asyncio.to_thread(gone, pid)
     assert not [
         one for one in offspring if one.is_running() and one.status() != psutil.STATUS_ZOMBIE
@@ -149,7 +150,7 @@ async def test_sigterm_lets_tasks_end(desk: Desk, start_worker: Any) -> None:
     await desk.pid(task_id)
     worker.signal(signal.SIGTERM)
     later = await desk.submit("1")
-    assert await worker.ended(8) == 0
+    assert await worker.ended() == 0
     assert (await desk.outcome(task_id)).result == "done"
     assert await desk.state(later) == "queued" and await desk.queue.position(later) == 1
 
@@ -163,7 +164,7 @@ async def test_idle_worker_stops_at_once(desk: Desk, pool: Any) -> None:
         since = time.monotonic()
         engine.stop()
         await engine.main_task  # pyright: ignore[reportGeneralTypeIssues]
-        assert time.monotonic() - since < 3  # well below the time it would wait in the queue
+        assert time.monotonic() - since < consumer.WAIT_S  # what it would wait in the queue
     task_id = await desk.submit("2")
     assert await desk.queue.position(task_id) == 1
 
