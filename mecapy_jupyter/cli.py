@@ -126,18 +126,18 @@ def _count(text: str) -> int:
 def _up(options: argparse.Namespace) -> int:
     if options.detach:
         _become_daemon()
-    from mecapy_jupyter.shared.data_dir import files
+    from mecapy_jupyter.shared.data_dir import data_dir
 
-    place = files(options.data)
+    stack = data_dir(options.data)
     up = _server("mecapy_backend.stack.up")
     if options.sweep:
-        return up.sweep(place)
+        return up.sweep(stack)
     idle_s = (
         options.idle_stop
         if options.idle_stop is not None
         else float(os.environ.get("MECAPY_IDLE_STOP") or 0)
     )
-    return up.up(place, up.Options(options.workers, options.port, idle_s), options.ready_fd)
+    return up.up(stack, up.Options(options.workers, options.port, idle_s), options.ready_fd)
 
 
 def _become_daemon() -> None:
@@ -159,18 +159,15 @@ def _status(options: argparse.Namespace) -> int:
 
     found = status(options.data)
     if options.json:
-        print(json.dumps(found, indent=1))
-    elif not found["url"]:
-        print(f"no stack runs on {found['data']}; `mecapy up` starts one")
+        print(json.dumps(found.as_json(), indent=1))
+    elif not found.url:
+        print(f"no stack runs on {found.data}; `mecapy up` starts one")
     else:
-        print(f"{found['url']}  ({found['data']}, supervisor {found['supervisor']['pid']})")
-        for part in found["components"]:
-            health = "healthy" if part["healthy"] else "not answering"
-            print(
-                f"  {part['name']:<9} pid {part['pid']:<8} {health:<14} "
-                f"{part['address'] or part.get('id', '')}"
-            )
-    return 0 if found["url"] else NOT_RUNNING
+        print(f"{found.url}  ({found.data}, supervisor {found.supervisor_pid})")
+        for one in found.components:
+            health = "healthy" if one.healthy else "not answering"
+            print(f"  {one.name:<9} pid {one.process.pid:<8} {health:<14} {one.address or one.id}")
+    return 0 if found.url else NOT_RUNNING
 
 
 def _gateway(options: argparse.Namespace) -> None:

@@ -15,7 +15,8 @@ import platform
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from mecapy_jupyter.shared import data_dir
+from mecapy_jupyter.shared.processes import boot_id, is_alive, start_time
+from mecapy_jupyter.wire.stack import ProcessId
 
 _MOST_BYTES, _PIECE_BYTES, _DEEPEST = 1_000_000, 1000, 6
 """Of each variable so much is read, where each piece counts for some more: a long list costs time
@@ -27,7 +28,7 @@ _ATOMS = (type(None), bool, int, float, complex, str, bytes)
 
 def mark(variables: Mapping[str, Any]) -> str:
     """This process and these inputs."""
-    return f"{_host()} {_boot()} {os.getpid()} {_born(os.getpid()):.2f} {inputs(variables)}"
+    return f"{_host()} {_boot()} {os.getpid()} {_started(os.getpid()):.2f} {inputs(variables)}"
 
 
 def gone(line: str) -> bool:
@@ -35,8 +36,9 @@ def gone(line: str) -> bool:
     one's may live.
     """
     try:
-        host, boot, pid, born, _ = line.split()
-        return host == _host() and (boot != _boot() or not data_dir.lives(int(pid), float(born)))
+        host, boot, pid, started, _ = line.split()
+        process = ProcessId(int(pid), float(started))
+        return host == _host() and (boot != _boot() or not is_alive(process))
     except ValueError:  # no line of ours
         return False
 
@@ -94,10 +96,10 @@ def _host() -> str:
 
 @functools.cache
 def _boot() -> str:
-    return data_dir.boot() or "-"
+    return boot_id() or "-"
 
 
 @functools.lru_cache(1)
-def _born(pid: int) -> float:
-    """As `datadir.lives` asks for it; `pid` tells this process from the one it was forked from."""
-    return data_dir.born(pid)
+def _started(pid: int) -> float:
+    """When this process began; `pid` tells it from the one it was forked from."""
+    return start_time(pid)

@@ -20,6 +20,7 @@ from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.version import __version__, minor
 from mecapy_jupyter.stack import embedded
+from mecapy_jupyter.wire.stack import WORKER
 
 _CLOCK_S = 30.0
 _ANSWER_S = 10.0
@@ -76,30 +77,26 @@ def _stack() -> list[Check]:
     what its gateway says.
     """
     found = embedded.status()
-    if not found["url"]:
+    if not found.url:
         return []
     again = "it is started again by itself; if this stays, its log says why"
     silent = [
         Check(
             False,
-            f"{part['name']} of the embedded stack (pid {part['pid']}) does not answer: {again} "
-            f"({_log(found, part)})",
+            f"{one.name} of the embedded stack (pid {one.process.pid}) does not answer: {again} "
+            f"({found.data}/logs/{one.name}{'-*' if one.name == WORKER else ''}.log)",
         )
-        for part in found["components"]
-        if not part["healthy"]
+        for one in found.components
+        if not one.healthy
     ]
-    said = [*silent, *_parts(_health(found["url"]))]
+    said = [*silent, *_parts(_health(found.url))]
     return said or [
         Check(
             False,
-            f"the embedded stack on {found['data']} does not serve (any more, or not yet): try "
+            f"the embedded stack on {found.data} does not serve (any more, or not yet): try "
             f"again in a moment",
         )
     ]
-
-
-def _log(found: Mapping[str, Any], part: Mapping[str, Any]) -> str:
-    return f"{found['data']}/logs/{part['name']}{'-*' if part['name'] == 'worker' else ''}.log"
 
 
 def _health(url: str) -> dict[str, Any]:

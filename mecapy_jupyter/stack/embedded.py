@@ -1,8 +1,8 @@
 """The embedded stack seen from a notebook or the command line: is it there, start it, stop it, what
 runs.
 
-Imports no server code: the stack is another process (`mecapy up`), met through the files of its
-data directory (`datadir`).
+Imports no server code and nothing of the client: the stack is another process (`mecapy up`), met
+through the files of its data directory.
 """
 
 from __future__ import annotations
@@ -12,23 +12,29 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+
+import urllib3
 
 from mecapy_jupyter.shared import errors
-from mecapy_jupyter.shared.data_dir import Files, files, lives, recorded, running
+from mecapy_jupyter.shared.data_dir import DataDir, data_dir, recorded_state, running_state
+from mecapy_jupyter.shared.processes import is_alive, mecapy_command
 from mecapy_jupyter.shared.secret import Secret
+from mecapy_jupyter.wire.stack import StackStatus
 
 IDLE_STOP_S = 600.0
 _READY_S = 60.0  # a laptop that has other things to do
 _STOP_S = 40.0
 _REAP_S = 1.0
 _LOOK_S = 0.05
+_ANSWER_S = 5.0
+_RETRY = urllib3.Retry(
+    4, backoff_factor=0.1, status_forcelist=(502, 503, 504), raise_on_status=False
+)
 _SERVER_PARTS = (
     "fastapi",
     "uvicorn",
@@ -57,33 +63,17 @@ class Endpoint:
         object.__setattr__(self, "token", Secret(self.token))
 
 
-def status(data: Path | str | None = None) -> dict[str, Any]:
-    """The contract's `mecapy status --json`. Without a running stack: `url` is None and
-    `components` is empty.
-    """
-    place = files(data)
-    state = running(place)
+def status(data: Path | str | None = None) -> StackStatus:
+    """What runs. Without a running stack: `url` is None and `components` is empty."""
+    stack = data_dir(data)
+    state = running_state(stack)
     if not state:
-        return {
-            "url": None,
-            "data": str(place.data),
-            "supervisor": None,
-            "ready": False,
-            "components": [],
-        }
-    components = [
-        {name: value for name, value in part.items() if name != "created"}
-        | {"healthy": bool(part["healthy"] and lives(part["pid"], part["created"]))}
-        for part in state["components"]
-    ]
-    supervisor = {"pid": state["supervisor"]["pid"]}
-    return {
-        "url": state["url"],
-        "data": str(place.data),
-        "supervisor": supervisor,
-        "ready": state["ready"],
-        "components": components,
-    }
+        return StackStatus(str(stack.data))
+    components = tuple(
+        replace(component, healthy=component.healthy and is_alive(component.process))
+        for component in state.components
+    )
+    return StackStatus(str(stack.data), state.url, state.supervisor.pid, state.ready, components)
 
 
 def ensure(data: Path | str | None = None, say: Say = print) -> Endpoint:
@@ -92,59 +82,59 @@ def ensure(data: Path | str | None = None, say: Say = print) -> Endpoint:
 
     Raises `ConfigError` where the stack is not installed and `StackError` when it does not come up.
     """
-    place = files(data)
+    stack = data_dir(data)
     until = time.monotonic() + _READY_S
-    found = _endpoint(place)
+    found = _endpoint(stack)
     if found:
         return found
     _require_local()
-    place.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _alone(place.data / "start.lock", until):  # two notebooks make one stack
+    stack.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _alone(stack.data / "start.lock", until):  # two notebooks make one stack
         while time.monotonic() < until:
-            found = _endpoint(place)
+            found = _endpoint(stack)
             if found:
                 return found
-            if running(place):  # it is starting or stopping: wait for the one or the other
+            if running_state(stack):  # it is starting or stopping: wait for the one or the other
                 time.sleep(_LOOK_S)
                 continue
-            _start(place, until)
+            _start(stack, until)
             say(
                 f"MecaPy: started an embedded stack on this machine (ends by itself when idle, or "
-                f"with `mecapy down`; logs in {place.logs})"
+                f"with `mecapy down`; logs in {stack.logs})"
             )
-    raise errors.StackError(
-        f"the embedded stack is not ready after {_READY_S:.0f} s. {_tail(place)}"
-    )
+    raise _not_ready(stack)
 
 
 def joined(data: Path | str | None = None) -> Endpoint | None:
     """The endpoint of the running stack, if there is one."""
-    return _endpoint(files(data))
+    return _endpoint(data_dir(data))
 
 
 def down(data: Path | str | None = None) -> bool:
     """Stop the stack in order and wait until it is gone, its leftovers too. False: nothing ran."""
-    place = files(data)
-    state = running(place)
+    stack = data_dir(data)
+    state = running_state(stack)
     if not state:
-        return _sweep(place)
-    pid = state["supervisor"]["pid"]
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGTERM)
+        return _sweep(stack)
+    supervisor = state.supervisor
+    _signal(supervisor.pid, signal.SIGTERM)
     until = time.monotonic() + _STOP_S
-    while lives(pid, state["supervisor"]["created"]):
+    while is_alive(supervisor):
         if time.monotonic() > until:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            _sweep(place)
+            _signal(supervisor.pid, signal.SIGKILL)
+            _sweep(stack)
             break
         time.sleep(_LOOK_S)
-    reaped_by = (
-        time.monotonic() + _REAP_S
-    )  # it has ended; whoever counts processes sees it until its parent has looked
-    while _exists(pid) and time.monotonic() < reaped_by:
+    # It has ended; whoever counts processes sees it until its parent has looked.
+    reaped_by = time.monotonic() + _REAP_S
+    while _exists(supervisor.pid) and time.monotonic() < reaped_by:
         time.sleep(_LOOK_S)
     return True
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def _exists(pid: int) -> bool:
@@ -155,24 +145,28 @@ def _exists(pid: int) -> bool:
     return True
 
 
-def _endpoint(place: Files) -> Endpoint | None:
-    """The running stack's endpoint, once it answered: the question also tells the stack that
-    somebody is here.
-    """
-    from mecapy_jupyter.client.http import Gateway
-
-    state = running(place)
-    if not (state and state["ready"]):
+def _endpoint(stack: DataDir) -> Endpoint | None:
+    """The running stack's endpoint, once it answered."""
+    state = running_state(stack)
+    if not (state and state.ready):
         return None
-    endpoint = Endpoint(
-        state["url"], place.token.read_text().strip(), f"embedded stack in {place.data}"
-    )
-    with suppress(
-        errors.ConnectionFailed, errors.Unavailable
-    ):  # it ends just now, or its gateway is being restarted
-        Gateway(endpoint.url, endpoint.token).get("/me")
-        return endpoint
-    return None
+    token = Secret(stack.token.read_text().strip())
+    endpoint = Endpoint(state.url, token, f"embedded stack in {stack.data}")
+    return endpoint if _answers(endpoint) else None
+
+
+def _answers(endpoint: Endpoint) -> bool:
+    """Whether the gateway does; not where it ends just now, or is being restarted. A question with
+    the token also tells the stack that somebody is here.
+    """
+    headers = {"Authorization": Secret(f"Bearer {endpoint.token}")}
+    try:
+        answer = urllib3.request(
+            "GET", f"{endpoint.url}/me", headers=headers, timeout=_ANSWER_S, retries=_RETRY
+        )
+    except urllib3.exceptions.HTTPError:
+        return False
+    return answer.status < 500
 
 
 def _require_local() -> None:
@@ -185,70 +179,62 @@ def _require_local() -> None:
         )
 
 
-def _start(place: Files, until: float) -> None:
+def _start(stack: DataDir, until: float) -> None:
     """`mecapy up` as a daemon. It holds a pipe's end until it is ready, or dead."""
-    place.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-    idle_s = os.environ.get("MECAPY_IDLE_STOP") or str(IDLE_STOP_S)
+    stack.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
     ours, theirs = os.pipe()
     try:
-        argv = command(
-            "up",
-            "--data",
-            str(place.data),
-            "--idle-stop",
-            idle_s,
-            "--detach",
-            "--ready-fd",
-            str(theirs),
-        )
-        with (place.logs / "up.log").open("wb") as log:
-            subprocess.run(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=(theirs,),
-                cwd=place.data,
-                check=False,
-            )
-        os.close(theirs)
-        theirs = -1
+        try:
+            _run_daemon(stack, theirs)
+        finally:
+            os.close(theirs)
         ready, _, _ = select.select([ours], [], [], max(0.0, until - time.monotonic()))
         if not ready:
-            raise errors.StackError(
-                f"the embedded stack is not ready after {_READY_S:.0f} s. {_tail(place)}"
-            )
+            raise _not_ready(stack)
         if not os.read(ours, 16):
-            raise errors.StackError(f"the embedded stack did not start. {_tail(place)}")
+            raise errors.StackError(f"the embedded stack did not start. {_tail(stack)}")
     finally:
         os.close(ours)
-        if theirs >= 0:
-            os.close(theirs)
 
 
-def command(*arguments: str) -> tuple[str, ...]:
-    """The `mecapy` command of this very installation. -P: nothing in the current folder may stand
-    for one of our modules.
-    """
-    return (sys.executable, "-P", "-m", "mecapy_jupyter.cli", *arguments)
+def _run_daemon(stack: DataDir, ready_fd: int) -> None:
+    idle_s = os.environ.get("MECAPY_IDLE_STOP") or str(IDLE_STOP_S)
+    data = ("--data", str(stack.data), "--idle-stop", idle_s)
+    with (stack.logs / "up.log").open("wb") as log:
+        subprocess.run(
+            mecapy_command("up", *data, "--detach", "--ready-fd", str(ready_fd)),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(ready_fd,),
+            cwd=stack.data,
+            check=False,
+        )
 
 
-def _sweep(place: Files) -> bool:
+def _not_ready(stack: DataDir) -> errors.StackError:
+    return errors.StackError(
+        f"the embedded stack is not ready after {_READY_S:.0f} s. {_tail(stack)}"
+    )
+
+
+def _sweep(stack: DataDir) -> bool:
     """Ends what a killed supervisor left behind. True: there was something."""
-    state = recorded(place)
-    if not state or not any(lives(part["pid"], part["created"]) for part in state["components"]):
+    state = recorded_state(stack)
+    if not state or not any(is_alive(component.process) for component in state.components):
         return False
-    subprocess.run(command("up", "--data", str(place.data), "--sweep"), check=False)
+    subprocess.run(mecapy_command("up", "--data", str(stack.data), "--sweep"), check=False)
     return True
 
 
-def _tail(place: Files) -> str:
+def _tail(stack: DataDir) -> str:
+    log = stack.logs / "up.log"
     try:
-        text = (place.logs / "up.log").read_text(errors="replace").strip()
+        text = log.read_text(errors="replace").strip()
     except OSError:
         text = ""
     return (
-        f"Its log {place.logs / 'up.log'} ends with:\n{text[-1500:] or '(nothing)'}\nTry "
+        f"Its log {log} ends with:\n{text[-1500:] or '(nothing)'}\nTry "
         f"`mecapy up` in a terminal to watch it start."
     )
 

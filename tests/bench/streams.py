@@ -74,7 +74,7 @@ def redis_bytes(data: Path) -> int:
     """The memory of the embedded stack's Redis now."""
     (pid,) = [
         component["pid"]
-        for component in embedded.status(data)["components"]
+        for component in embedded.status(data).as_json()["components"]
         if component["name"] == "redis"
     ]
     return psutil.Process(pid).memory_info().rss

@@ -45,7 +45,7 @@ def components(data: Path) -> dict[int, str]:
     are `child`.
     """
     found: dict[int, str] = {}
-    for component in embedded.status(data)["components"]:
+    for component in embedded.status(data).as_json()["components"]:
         process = psutil.Process(component["pid"])
         found[process.pid] = component["name"]
         for below in process.children(recursive=True):

@@ -28,7 +28,7 @@ from pydantic import SecretStr
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store.database import driver_url
 from mecapy_jupyter.client.http import Gateway
-from mecapy_jupyter.stack.embedded import command
+from mecapy_jupyter.shared.processes import mecapy_command
 from mecapy_worker.egress import connections, rules
 
 from ..conftest import TOKEN, execute, named, served
@@ -594,7 +594,7 @@ def test_the_list_is_shown(here: Ground) -> None:
     )
     env = os.environ | {"MECAPY_URL": here.gateway.url, "MECAPY_TOKEN": TOKEN}
     done = subprocess.run(
-        command("doctor"), capture_output=True, text=True, check=False, timeout=60, env=env
+        mecapy_command("doctor"), capture_output=True, text=True, check=False, timeout=60, env=env
     )
     assert "lets its tasks reach data.example.org:8080, " in done.stdout, done.stdout
 

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 import httpx
 import pytest
 
-from mecapy_jupyter.stack.embedded import command
+from mecapy_jupyter.shared.processes import mecapy_command
 
 from ..stack.running import Stack, environment, until
 
@@ -127,7 +127,7 @@ def _with_a_store_that_refuses(stack: Stack, key: str, folder: Path) -> str:
     log = folder / "away.log"
     with log.open("wb") as out:
         gateway = subprocess.Popen(
-            command("gateway", "--port", "0"),
+            mecapy_command("gateway", "--port", "0"),
             stdout=out,
             stderr=out,
             env=os.environ | settings,

@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 import psutil
 
 from mecapy_jupyter.client.http import Gateway
-from mecapy_jupyter.stack.embedded import command, down
+from mecapy_jupyter.shared.processes import mecapy_command
+from mecapy_jupyter.stack.embedded import down
 
 UP_S = 240.0
 T = TypeVar("T")
@@ -44,7 +45,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def status(data: Path) -> dict[str, Any]:
     done = subprocess.run(
-        command("status", "--json", "--data", str(data)),
+        mecapy_command("status", "--json", "--data", str(data)),
         capture_output=True,
         text=True,
         check=False,
@@ -133,7 +134,7 @@ class Stack:
 def start(
     data: Path, *options: str, launcher: tuple[str, ...] = (), **environ: str
 ) -> subprocess.Popen[bytes]:
-    argv = (*launcher, *command("up", "--data", str(data), "--workers", "1", *options))
+    argv = (*launcher, *mecapy_command("up", "--data", str(data), "--workers", "1", *options))
     return subprocess.Popen(
         argv,
         bufsize=0,

@@ -23,7 +23,7 @@ from mecapy_backend.migrations import upgrade
 from mecapy_backend.shared import health
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.stack.services import Postgres, Valkey
-from mecapy_jupyter.stack.embedded import command
+from mecapy_jupyter.shared.processes import mecapy_command
 
 from ..conftest import TOKEN, served
 from .running import environment, until
@@ -49,7 +49,12 @@ class Doctor:
     def says(self) -> tuple[int, str]:
         asked = environment(MECAPY_URL=self.url, MECAPY_TOKEN=TOKEN)
         done = subprocess.run(
-            command("doctor"), capture_output=True, text=True, check=False, timeout=60, env=asked
+            mecapy_command("doctor"),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env=asked,
         )
         return done.returncode, done.stdout
 
@@ -239,6 +244,6 @@ def test_nothing_configured(tmp_path: Path) -> None:
         name: value for name, value in os.environ.items() if not name.startswith("MECAPY_")
     } | home
     done = subprocess.run(
-        command("doctor"), capture_output=True, text=True, check=False, timeout=60, env=clean
+        mecapy_command("doctor"), capture_output=True, text=True, check=False, timeout=60, env=clean
     )
     assert done.returncode == 1 and "mecapy up" in done.stdout

@@ -55,7 +55,7 @@ def test_two_notebooks_make_one_stack(tmp_path: Path) -> None:
         assert endpoint and endpoint.url == url
         assert endpoint.token not in repr(endpoint)
         assert Gateway(endpoint.url, endpoint.token).get("/me")["owner"] == "local"
-        found = embedded.status(data)
+        found = embedded.status(data).as_json()
         supervisor = psutil.Process(found["supervisor"]["pid"])
         everything = [supervisor, *supervisor.children(recursive=True)]
         assert "--idle-stop" in supervisor.cmdline()
@@ -64,7 +64,7 @@ def test_two_notebooks_make_one_stack(tmp_path: Path) -> None:
     assert not psutil.wait_procs(everything, 10)[
         1
     ]  # the supervisor is a daemon: init may take a moment to reap it
-    assert embedded.status(data)["components"] == []
+    assert embedded.status(data).as_json()["components"] == []
     assert embedded.joined(data) is None
 
 
@@ -73,4 +73,4 @@ def test_what_does_not_start_is_explained(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("MECAPY_WORKER_SLOTS", "none")
     with pytest.raises(errors.StackError, match=r"(?s)worker_slots.*mecapy up"):
         embedded.ensure(tmp_path, say=lambda _: None)
-    until(lambda: embedded.status(tmp_path)["supervisor"] is None)
+    until(lambda: not embedded.status(tmp_path).url)

@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mecapy_jupyter.shared.data_dir import boot, born, files
+from mecapy_jupyter.shared.data_dir import data_dir
+from mecapy_jupyter.shared.processes import boot_id, start_time
 from mecapy_jupyter.stack.embedded import down
 
 from .running import Stack, until
@@ -28,7 +29,9 @@ def test_killed_supervisor_takes_all_along(tmp_path: Path) -> None:
     first = Stack.up(tmp_path / "data")
     assert first.runs_a_task() == 42
     processes = first.processes()
-    left = [Path(folder) for folder in json.loads(files(first.data).state.read_text())["temporary"]]
+    left = [
+        Path(folder) for folder in json.loads(data_dir(first.data).state.read_text())["temporary"]
+    ]
     assert all(folder.is_dir() for folder in left)
     os.kill(first.process.pid, signal.SIGKILL)
     first.close()
@@ -51,7 +54,7 @@ def test_idle_stack_ends(tmp_path: Path) -> None:
     )  # it also asked; the next line shows that the task alone was enough
     stack.line("nothing to do")
     assert stack.process.wait(20) == 0
-    assert not files(stack.data).state.exists()
+    assert not data_dir(stack.data).state.exists()
     stack.close()
 
 
@@ -59,7 +62,7 @@ def test_leftovers_are_ended_by_pid_and_birth(tmp_path: Path) -> None:
     """What a killed supervisor left is ended by `down`; a process that merely has such a pid is not
     touched.
     """
-    place = files(tmp_path)
+    place = data_dir(tmp_path)
     left = subprocess.Popen(
         [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True
     )
@@ -68,11 +71,11 @@ def test_leftovers_are_ended_by_pid_and_birth(tmp_path: Path) -> None:
     )
     try:
         parts = [
-            {"name": "gateway", "pid": left.pid, "created": born(left.pid), "healthy": True},
+            {"name": "gateway", "pid": left.pid, "created": start_time(left.pid), "healthy": True},
             {"name": "worker", "pid": stranger.pid, "created": 1000.0, "healthy": True},
         ]
         left_behind = {
-            "boot": boot(),
+            "boot": boot_id(),
             "supervisor": {"pid": 2**22 + 1, "created": 1.0},
             "url": "",
             "ready": True,
@@ -99,7 +102,7 @@ def test_a_disk_that_is_full_ends_no_stack(tmp_path: Path) -> None:
     `down` ends them in order.
     """
     stack = Stack.up(tmp_path / "data")
-    draft = files(stack.data).state.with_suffix(".new")
+    draft = data_dir(stack.data).state.with_suffix(".new")
     draft.mkdir()  # as good as a full disk: it cannot be written
     killed = stack.part("gateway")["pid"]
     os.kill(killed, signal.SIGKILL)
@@ -107,4 +110,4 @@ def test_a_disk_that_is_full_ends_no_stack(tmp_path: Path) -> None:
     assert stack.runs_a_task() == 42
     draft.rmdir()
     stack.down()
-    assert stack.process.returncode == 0 and not files(stack.data).state.exists()
+    assert stack.process.returncode == 0 and not data_dir(stack.data).state.exists()

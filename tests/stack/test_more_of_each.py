@@ -13,7 +13,7 @@ from pathlib import Path
 from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.shared.errors import MecapyError
-from mecapy_jupyter.stack.embedded import command
+from mecapy_jupyter.shared.processes import mecapy_command
 
 from .running import Stack, environment, until
 
@@ -25,7 +25,7 @@ def started(log: Path, *words: str, **settings: str) -> Iterator[None]:
     """`mecapy …` with nothing but settings, as on another host."""
     with log.open("wb") as out:
         process = subprocess.Popen(
-            command(*words), stdout=out, stderr=out, env=environment(**settings), cwd="/"
+            mecapy_command(*words), stdout=out, stderr=out, env=environment(**settings), cwd="/"
         )
         try:
             yield

@@ -14,7 +14,7 @@ import pytest
 
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.shared import errors
-from mecapy_jupyter.stack.embedded import command
+from mecapy_jupyter.shared.processes import mecapy_command
 
 from .running import Stack, environment, start, until
 
@@ -78,7 +78,7 @@ def test_only_loopback(stack: Stack) -> None:
 def test_second_up_is_refused(stack: Stack) -> None:
     """A second `up` on the same data says where the first one serves, and fails."""
     done = subprocess.run(
-        command("up", "--data", str(stack.data)),
+        mecapy_command("up", "--data", str(stack.data)),
         capture_output=True,
         text=True,
         check=False,
@@ -126,7 +126,7 @@ def test_down_leaves_nothing_and_data_stays(tmp_path: Any) -> None:
     until(lambda: first.final(task_id), 30)
     processes = first.processes()
     done = subprocess.run(
-        command("down", "--data", str(first.data)),
+        mecapy_command("down", "--data", str(first.data)),
         capture_output=True,
         text=True,
         check=False,
@@ -165,7 +165,7 @@ def test_what_never_starts_is_explained(tmp_path: Any) -> None:
     """
     broken = environment(MECAPY_WORKER_SLOTS="none")
     done = subprocess.run(
-        command("up", "--data", str(tmp_path)),
+        mecapy_command("up", "--data", str(tmp_path)),
         capture_output=True,
         text=True,
         check=False,
@@ -181,7 +181,7 @@ def test_taken_port_is_explained(stack: Stack, tmp_path: Any) -> None:
     """A port in use is a sentence, not a traceback."""
     port = stack.url.rpartition(":")[2]
     done = subprocess.run(
-        command("up", "--data", str(tmp_path), "--port", port),
+        mecapy_command("up", "--data", str(tmp_path), "--port", port),
         capture_output=True,
         text=True,
         check=False,

@@ -12,12 +12,12 @@ import subprocess
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from mecapy_backend.stack import state
 from mecapy_backend.stack.programs import Program
-from mecapy_jupyter.shared.data_dir import born
 from mecapy_jupyter.shared.errors import StackError
+from mecapy_jupyter.shared.processes import process_id
+from mecapy_jupyter.wire.stack import ComponentState, ProcessId
 
 _QUICK_S = 10.0  # a process that ends sooner is in a crash loop
 _BACKOFF_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -47,7 +47,7 @@ class Component:
 
     def __init__(self, plan: Plan, say: Callable[[str], None], changed: Callable[[], None]) -> None:
         self.plan = plan
-        self.pid, self.created = 0, 0.0
+        self.process = ProcessId()
         self._say, self._changed = say, changed
         self._answers, self._stopping = asyncio.Event(), asyncio.Event()
         self._given_up = asyncio.Event()
@@ -59,14 +59,8 @@ class Component:
     def healthy(self) -> bool:
         return self._answers.is_set()
 
-    def described(self) -> dict[str, Any]:
-        return {
-            "name": self.plan.name,
-            "pid": self.pid,
-            "created": self.created,
-            "address": self.plan.address,
-            "healthy": self.healthy,
-        }
+    def described(self) -> ComponentState:
+        return ComponentState(self.plan.name, self.process, self.plan.address, self.healthy)
 
     async def ready(self, within_s: float) -> None:
         """Returns when it answers. Raises `StackError` with the end of its log when it does not, or
@@ -123,7 +117,7 @@ class Component:
     async def stop(self) -> None:
         """Asks it to end, and kills it if it does not; its session is gone when this returns."""
         self._stopping.set()
-        process, pid, since = self._process, self.pid, self.created
+        process = self._process
         if process and self._program and process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(self._program.stop)
@@ -134,8 +128,8 @@ class Component:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
                 await process.wait()
-        if pid:
-            await asyncio.to_thread(state.end_session, pid, since)
+        if self.process.pid:
+            await asyncio.to_thread(state.end_session, self.process)
 
     def kill(self) -> None:
         if self._process and self._process.returncode is None:
@@ -159,7 +153,7 @@ class Component:
                 start_new_session=True,
                 pass_fds=self.plan.sockets,
             )
-        self._process, self.pid, self.created = process, process.pid, born(process.pid)
+        self._process, self.process = process, process_id(process.pid)
         self._changed()
         await self._feed(process, self._program.text)
         watch = asyncio.create_task(self._watch(process.pid))
@@ -170,7 +164,7 @@ class Component:
             with contextlib.suppress(asyncio.CancelledError):
                 await watch
         if not self._stopping.is_set():
-            await asyncio.to_thread(state.end_session, self.pid, self.created)
+            await asyncio.to_thread(state.end_session, self.process)
         return f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
 
     async def _feed(self, process: asyncio.subprocess.Process, text: bytes) -> None:

@@ -18,9 +18,9 @@ from pathlib import Path
 from mecapy_backend.stack import probes, programs
 from mecapy_backend.stack.component import Plan
 from mecapy_backend.stack.live_workers import Roster
-from mecapy_jupyter.shared.data_dir import Files
+from mecapy_jupyter.shared.data_dir import DataDir
 from mecapy_jupyter.shared.errors import StackError
-from mecapy_jupyter.stack.embedded import command
+from mecapy_jupyter.shared.processes import mecapy_command
 
 # What of the user's environment the components see. Not the rest: a kernel's variables (MPLBACKEND)
 # or secrets are none of theirs.
@@ -59,52 +59,56 @@ def bare_environment() -> dict[str, str]:
     }
 
 
-def postgres(place: Files, run: Path) -> Plan:
+def postgres(data_dir: DataDir, run: Path) -> Plan:
     path = run / "pg" / ".s.PGSQL.5432"
     return Plan(
         "postgres",
-        build=lambda: programs.postgres(place.data, run),
+        build=lambda: programs.postgres(data_dir.data, run),
         answers=lambda _: asyncio.to_thread(probes.postgres, path),
         address=str(path.parent),
-        log=place.logs / "postgres.log",
+        log=data_dir.logs / "postgres.log",
         environment=bare_environment(),
     )
 
 
-def valkey(place: Files, run: Path) -> Plan:
+def valkey(data_dir: DataDir, run: Path) -> Plan:
     path = run / "valkey.sock"
     return Plan(
         "redis",
-        build=lambda: programs.valkey(place.data, run),
+        build=lambda: programs.valkey(data_dir.data, run),
         answers=lambda _: asyncio.to_thread(probes.valkey, path),
         address=str(path),
-        log=place.logs / "redis.log",
+        log=data_dir.logs / "redis.log",
         environment=bare_environment(),
     )
 
 
-def server_settings(place: Files, database_url: str, redis_url: str, token: str) -> dict[str, str]:
+def server_settings(
+    data_dir: DataDir, database_url: str, redis_url: str, token: str
+) -> dict[str, str]:
     """The environment of gateway and worker; what the user set for them (limits, preload, slots)
     stands.
     """
     ours = {
         "MECAPY_DATABASE_URL": database_url,
         "MECAPY_REDIS_URL": redis_url,
-        "MECAPY_BLOB_URL": (place.data / "blobs").as_uri(),
+        "MECAPY_BLOB_URL": (data_dir.data / "blobs").as_uri(),
         "MECAPY_TOKEN": token,
         "PYTHONUNBUFFERED": "1",
     }
     return {"MECAPY_SANDBOX": "best-effort"} | environment() | ours
 
 
-def gateway(place: Files, listener: socket.socket, url: str, settings: Mapping[str, str]) -> Plan:
+def gateway(
+    data_dir: DataDir, listener: socket.socket, url: str, settings: Mapping[str, str]
+) -> Plan:
     number = listener.fileno()
     return Plan(
         "gateway",
-        build=lambda: programs.Program("gateway", command("gateway", "--fd", str(number))),
+        build=lambda: programs.Program("gateway", mecapy_command("gateway", "--fd", str(number))),
         answers=lambda _: asyncio.to_thread(probes.gateway, url),
         address=url,
-        log=place.logs / "gateway.log",
+        log=data_dir.logs / "gateway.log",
         environment=settings,
         sockets=(number,),
         stop_s=8.0,
@@ -121,7 +125,7 @@ def scratch() -> Path:
 
 
 def worker(
-    place: Files, number: int, scratch: Path, roster: Roster, settings: Mapping[str, str]
+    data_dir: DataDir, number: int, scratch: Path, roster: Roster, settings: Mapping[str, str]
 ) -> Plan:
     """The gateway has no part in a worker's work, so it does not need its token."""
     folder = scratch / f"worker-{number}"
@@ -135,14 +139,14 @@ def worker(
     def build() -> programs.Program:
         shutil.rmtree(folder, ignore_errors=True)  # what a killed predecessor left
         folder.mkdir(mode=0o711)
-        return programs.Program("worker", command("worker"))
+        return programs.Program("worker", mecapy_command("worker"))
 
     return Plan(
         "worker",
         build=build,
         answers=roster.reported,
         address="",
-        log=place.logs / f"worker-{number}.log",
+        log=data_dir.logs / f"worker-{number}.log",
         environment=mine,
         stop_s=20.0,
     )

@@ -16,17 +16,17 @@ from typing import Any
 
 from mecapy_backend.stack import sql
 from mecapy_backend.stack.programs import Program
-from mecapy_jupyter.shared.data_dir import Files
+from mecapy_jupyter.shared.data_dir import DataDir
 from mecapy_jupyter.shared.errors import StackError
-from mecapy_jupyter.stack.embedded import command
+from mecapy_jupyter.shared.processes import mecapy_command
 
 _MIGRATE_S = 60.0
 _VERSIONS = Path(__file__).parents[1] / "migrations" / "versions"
 
 
-async def upgrade(place: Files, url: str, settings: Mapping[str, str]) -> None:
+async def upgrade(data_dir: DataDir, url: str, settings: Mapping[str, str]) -> None:
     """Raises `StackError` with what the migration said when it fails."""
-    marker = place.data / "schema.json"
+    marker = data_dir.data / "schema.json"
     if await asyncio.to_thread(_read, marker) == await _present(url):
         return
     await _migrate(settings)
@@ -54,7 +54,7 @@ def _read(marker: Path) -> object:
 
 async def _migrate(settings: Mapping[str, str]) -> None:
     process = await asyncio.create_subprocess_exec(
-        *Program("migrate", command("migrate")).launched(),
+        *Program("migrate", mecapy_command("migrate")).launched(),
         env=settings,
         cwd="/",
         stdin=asyncio.subprocess.DEVNULL,

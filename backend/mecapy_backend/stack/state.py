@@ -14,56 +14,54 @@ import shutil
 import signal
 import time
 from pathlib import Path
-from typing import Any
 
 import psutil
 
-from mecapy_jupyter.shared.data_dir import Files, born, lives, recorded
+from mecapy_jupyter.shared.data_dir import DataDir, recorded_state
+from mecapy_jupyter.shared.processes import is_alive, start_time
+from mecapy_jupyter.wire.stack import ProcessId, StackState
 
 _GRACE_S = 10.0
 _LOOK_S = 0.02
 _ORDER = {"gateway": 0, "worker": 0, "redis": 1, "postgres": 2}
 
 
-def write(place: Files, state: dict[str, Any]) -> None:
+def write(data_dir: DataDir, state: StackState) -> None:
     """Whole or not at all: a reader never sees half a file."""
-    draft = place.state.with_suffix(".new")
+    draft = data_dir.state.with_suffix(".new")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(state, file, indent=1)
-    draft.replace(place.state)
+        json.dump(state.as_json(), file, indent=1)
+    draft.replace(data_dir.state)
 
 
-def sweep(place: Files) -> int:
+def sweep(data_dir: DataDir) -> int:
     """Ends every component a dead supervisor left behind, and forgets it. Returns how many there
     were. Hold the lock.
     """
-    state = recorded(place)
+    state = recorded_state(data_dir)
     if not state:
         return 0
-    left = [part for part in state["components"] if lives(part["pid"], part["created"])]
-    for part in sorted(left, key=lambda part: _ORDER.get(part["name"], 0)):
-        end(
-            part["pid"],
-            part["created"],
-            signal.SIGINT if part["name"] == "postgres" else signal.SIGTERM,
-        )
-    for part in state["components"]:
-        end_session(part["pid"], part["created"])
-    for folder in state.get("temporary", ()):
+    left = [component for component in state.components if is_alive(component.process)]
+    for component in sorted(left, key=lambda component: _ORDER.get(component.name, 0)):
+        gently = signal.SIGINT if component.name == "postgres" else signal.SIGTERM
+        end(component.process, gently)
+    for component in state.components:
+        end_session(component.process)
+    for folder in state.temporary:
         shutil.rmtree(folder, ignore_errors=True)
-    place.state.unlink(missing_ok=True)
+    data_dir.state.unlink(missing_ok=True)
     return len(left)
 
 
-def end(pid: int, since: float, number: signal.Signals) -> None:
+def end(process: ProcessId, number: signal.Signals) -> None:
     """Asks a process to end, makes it end, waits until it has. (Not until it is reaped: that is for
     its parent, whoever that is.)
     """
     for attempt in (number, signal.SIGKILL):
         with contextlib.suppress(OSError):
-            os.kill(pid, attempt)
+            os.kill(process.pid, attempt)
         until = time.monotonic() + _GRACE_S
-        while lives(pid, since):
+        while is_alive(process):
             if time.monotonic() > until:
                 break
             time.sleep(_LOOK_S)
@@ -71,15 +69,16 @@ def end(pid: int, since: float, number: signal.Signals) -> None:
             return
 
 
-def end_session(leader: int, since: float) -> None:
+def end_session(leader: ProcessId) -> None:
     """Kills what is left of a session whose leader has ended. A newer process that got the same pid
     is left alone.
     """
-    if (now := born(leader)) and abs(now - since) >= 1.0:
+    if (now := start_time(leader.pid)) and abs(now - leader.started) >= 1.0:
         return
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if os.getsid(process.pid) == leader and born(process.pid) >= since - 1.0:
+            ours = os.getsid(process.pid) == leader.pid
+            if ours and start_time(process.pid) >= leader.started - 1.0:
                 process.kill()
 
 

@@ -12,7 +12,7 @@ import shutil
 import signal
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,10 @@ from mecapy_backend.stack import component_plans, idle_stop, migrate_once, progr
 from mecapy_backend.stack.component import Component, Plan
 from mecapy_backend.stack.live_workers import Roster
 from mecapy_backend.stack.secret import kept
-from mecapy_jupyter.shared.data_dir import Files, boot, born
+from mecapy_jupyter.shared.data_dir import DataDir
 from mecapy_jupyter.shared.errors import StackError
+from mecapy_jupyter.shared.processes import boot_id, process_id
+from mecapy_jupyter.wire.stack import WORKER, ComponentState, StackState
 
 _READY_S = 45.0
 
@@ -42,12 +44,12 @@ class Supervisor:
 
     def __init__(
         self,
-        place: Files,
+        data_dir: DataDir,
         options: Options,
         say: Callable[[str], None],
         ready: Callable[[str, str], None],
     ) -> None:
-        self._place, self._options, self._say, self._tell_ready = place, options, say, ready
+        self._data_dir, self._options, self._say, self._tell_ready = data_dir, options, say, ready
         self._components: list[Component] = []
         self._stop = asyncio.Event()
         self._ready = self._unwritten = False
@@ -63,8 +65,8 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._asked_to_stop)
-        listener = component_plans.listen(self._options.port, self._place.port)
-        run, temporary = programs.sockets(self._place.data)
+        listener = component_plans.listen(self._options.port, self._data_dir.port)
+        run, temporary = programs.sockets(self._data_dir.data)
         self._scratch = component_plans.scratch()
         self._temporary = [self._scratch, *([run] if temporary else [])]
         try:
@@ -81,7 +83,7 @@ class Supervisor:
             listener.close()
             for folder in self._temporary:
                 shutil.rmtree(folder, ignore_errors=True)
-            self._place.state.unlink(missing_ok=True)
+            self._data_dir.state.unlink(missing_ok=True)
 
     async def _until_stopped(
         self, lives: asyncio.TaskGroup, run: Path, listener: socket.socket
@@ -113,23 +115,23 @@ class Supervisor:
         A worker imports for longer than it takes to make a database and its tables: it is the first
         to start.
         """
-        place = self._place
-        token = await asyncio.to_thread(kept, place.token)
+        data_dir = self._data_dir
+        token = await asyncio.to_thread(kept, data_dir.token)
         self._url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        database_url = await asyncio.to_thread(programs.postgres_url, place.data, run)
-        queue_url = await asyncio.to_thread(programs.valkey_url, place.data, run)
-        settings = component_plans.server_settings(place, database_url, queue_url, token)
+        database_url = await asyncio.to_thread(programs.postgres_url, data_dir.data, run)
+        queue_url = await asyncio.to_thread(programs.valkey_url, data_dir.data, run)
+        settings = component_plans.server_settings(data_dir, database_url, queue_url, token)
         roster = self._roster = Roster(database_url)
         workers = [
-            component_plans.worker(place, number + 1, self._scratch, roster, settings)
+            component_plans.worker(data_dir, number + 1, self._scratch, roster, settings)
             for number in range(self._options.worker_count)
         ]
         first = self._add(lives, workers[0])
-        database = self._add(lives, component_plans.postgres(place, run))
-        queue = self._add(lives, component_plans.valkey(place, run))
+        database = self._add(lives, component_plans.postgres(data_dir, run))
+        queue = self._add(lives, component_plans.valkey(data_dir, run))
         await asyncio.gather(database.ready(_READY_S), queue.ready(_READY_S))
-        gateway = self._add(lives, component_plans.gateway(place, listener, self._url, settings))
-        await migrate_once.upgrade(place, database_url, settings)
+        gateway = self._add(lives, component_plans.gateway(data_dir, listener, self._url, settings))
+        await migrate_once.upgrade(data_dir, database_url, settings)
         await gateway.ready(_READY_S)
         await first.ready(_READY_S)
         for other in workers[1:]:  # one is enough to begin; the others would only have slowed it
@@ -164,31 +166,32 @@ class Supervisor:
         change that finds room.
         """
         try:
-            state.write(self._place, self._described())
+            state.write(self._data_dir, self._described())
         except OSError as problem:
             if not self._unwritten:
                 self._say(
                     f"could not write down who runs ({problem.strerror or problem}): make room on "
-                    f"the disk of {self._place.data}"
+                    f"the disk of {self._data_dir.data}"
                 )
             self._unwritten = True
         else:
             self._unwritten = False
 
-    def _described(self) -> dict[str, Any]:
-        parts = [part.described() for part in self._components if part.pid]
-        for part in parts:
-            if part["name"] == "worker" and self._roster:
-                part["id"] = self._roster.id(part["pid"])
-        myself = {"pid": os.getpid(), "created": born(os.getpid())}
-        return {
-            "boot": boot(),
-            "supervisor": myself,
-            "url": self._url,
-            "ready": self._ready,
-            "temporary": [str(folder) for folder in self._temporary],
-            "components": parts,
-        }
+    def _described(self) -> StackState:
+        return StackState(
+            process_id(os.getpid()),
+            self._url,
+            self._ready,
+            tuple(self._component(one) for one in self._components if one.process.pid),
+            tuple(str(folder) for folder in self._temporary),
+            boot_id(),
+        )
+
+    def _component(self, component: Component) -> ComponentState:
+        state = component.described()
+        if state.name == WORKER and self._roster:
+            return replace(state, id=self._roster.id(state.process.pid))
+        return state
 
 
 async def _cancelled(*tasks: asyncio.Task[Any] | None) -> None:

@@ -12,29 +12,29 @@ from contextlib import contextmanager
 
 from mecapy_backend.stack import state
 from mecapy_backend.stack.supervisor import Options, Supervisor
-from mecapy_jupyter.shared.data_dir import Files, running
+from mecapy_jupyter.shared.data_dir import DataDir, running_state
 from mecapy_jupyter.shared.errors import MecapyError, StackError
 
 ALREADY_RUNNING = 3
 
 
-def up(place: Files, options: Options, ready_fd: int = -1) -> int:
+def up(data_dir: DataDir, options: Options, ready_fd: int = -1) -> int:
     """Runs the stack until it is told to stop. Returns the exit code; `ready_fd` gets a line once
     the stack serves.
     """
     with _ready_pipe(ready_fd) as told:
         try:
-            place.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-            place.data.chmod(0o700)
-            place.logs.mkdir(mode=0o700, exist_ok=True)
-            with _locked(place) as mine:
+            data_dir.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            data_dir.data.chmod(0o700)
+            data_dir.logs.mkdir(mode=0o700, exist_ok=True)
+            with _locked(data_dir) as mine:
                 if not mine:
-                    return _already(place)
-                if state.sweep(place):
+                    return _already(data_dir)
+                if state.sweep(data_dir):
                     say("ended what an earlier stack left behind")
                 asyncio.run(
                     Supervisor(
-                        place, options, say, lambda url, token: _serving(url, token, told)
+                        data_dir, options, say, lambda url, token: _serving(url, token, told)
                     ).run()
                 )
         except (MecapyError, OSError) as problem:
@@ -43,11 +43,11 @@ def up(place: Files, options: Options, ready_fd: int = -1) -> int:
     return 0
 
 
-def sweep(place: Files) -> int:
+def sweep(data_dir: DataDir) -> int:
     """Ends what a killed supervisor left behind, and nothing else."""
-    with _locked(place) as mine:
+    with _locked(data_dir) as mine:
         if mine:
-            state.sweep(place)
+            state.sweep(data_dir)
     return 0 if mine else ALREADY_RUNNING
 
 
@@ -65,11 +65,11 @@ def _serving(url: str, token: str, told: list[int]) -> None:
             os.write(told[0], b"ready\n")
 
 
-def _already(place: Files) -> int:
-    there = running(place)
-    where = f" at {there['url']} (pid {there['supervisor']['pid']})" if there else ""
+def _already(data_dir: DataDir) -> int:
+    there = running_state(data_dir)
+    where = f" at {there.url} (pid {there.supervisor.pid})" if there else ""
     print(
-        f"mecapy up: a stack already runs on {place.data}{where}; `mecapy down` stops it",
+        f"mecapy up: a stack already runs on {data_dir.data}{where}; `mecapy down` stops it",
         file=sys.stderr,
         flush=True,
     )
@@ -77,15 +77,16 @@ def _already(place: Files) -> int:
 
 
 @contextmanager
-def _locked(place: Files) -> Generator[bool]:
+def _locked(data_dir: DataDir) -> Generator[bool]:
     """Holds the stack's lock; False when another supervisor does. The kernel frees it however we
     end.
     """
     try:
-        file = place.lock.open("a")
+        file = data_dir.lock.open("a")
     except OSError as problem:
         raise StackError(
-            f"cannot write to {place.data} ({problem.strerror}): choose another folder with --data"
+            f"cannot write to {data_dir.data} ({problem.strerror}): choose another folder "
+            f"with --data"
         ) from None
     with file:
         try:

@@ -36,7 +36,7 @@ from mecapy_backend.store.blobs.blob_types import (
 from mecapy_backend.store.blobs.disk_sync import to_disk
 from mecapy_backend.store.blobs.listing import ListingRounds
 from mecapy_backend.store.blobs.partial_file import PartialFile, examine, rename
-from mecapy_jupyter.shared.data_dir import boot
+from mecapy_jupyter.shared.processes import boot_id
 
 _WRITTEN_OUT_S = 600.0  # far more than the kernel takes to write a file out
 
@@ -55,7 +55,7 @@ class FileStore:
         """After the machine started anew: remove what its end has left half written; which blobs.
         Nothing to do otherwise.
         """
-        start, seen = boot(), self.root / ".boot"
+        start, seen = boot_id(), self.root / ".boot"
         if not start or (seen.exists() and seen.read_text() == start):
             return []
         blobs = list(self._all()) if seen.exists() else []
