@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from mecapy_jupyter.shared.version import __version__
 
 if TYPE_CHECKING:
-    from mecapy_jupyter.block.loop_progress import progress, track
     from mecapy_jupyter.cells.ipython_types import Shell
     from mecapy_jupyter.client.client import Client
     from mecapy_jupyter.client.task import Task
     from mecapy_jupyter.shared.errors import MecapyError
+    from mecapy_jupyter.travel.loop_progress import progress, track
 
 __all__ = [
     "Client",
@@ -41,14 +41,22 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:  # pyright: igno
     return [{"module": "mecapy_jupyter.extension"}]
 
 
+def _show_locally(fraction: float | None, text: str) -> None:
+    """Late: it brings the live block along, which a task has no use for."""
+    from mecapy_jupyter.block import local_bar
+
+    local_bar.show(fraction, text)
+
+
 def __getattr__(name: str) -> Any:
     if name in ("Client", "Task"):
         from mecapy_jupyter.client import client
 
         return getattr(client, name)
     if name in ("progress", "track"):
-        from mecapy_jupyter.block import loop_progress
+        from mecapy_jupyter.travel import loop_progress
 
+        loop_progress.show_here(_show_locally)
         return getattr(loop_progress, name)
     if name == "MecapyError":
         from mecapy_jupyter.shared.errors import MecapyError

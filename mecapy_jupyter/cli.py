@@ -13,6 +13,8 @@ from typing import Any
 
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.version import __version__
+from mecapy_jupyter.wire import TaskPage
+from mecapy_jupyter.wire.json_fields import as_object, time_as_json
 
 NOT_RUNNING = 3
 
@@ -218,7 +220,7 @@ def _logout(_: argparse.Namespace) -> None:
 
 
 def _token(options: argparse.Namespace) -> None:
-    from mecapy_jupyter.client import config
+    from mecapy_jupyter.client import config, gateway_api
     from mecapy_jupyter.client.http import Gateway
     from mecapy_jupyter.commands import login
 
@@ -227,7 +229,7 @@ def _token(options: argparse.Namespace) -> None:
     if options.what == "create":
         print(login.create_token(gateway, options.name, options.scopes, options.days))
     elif options.what == "revoke":
-        gateway.delete(f"/tokens/{options.id}")
+        gateway_api.revoke_token(gateway, options.id)
         print("revoked")
     else:
         print(login.tokens_listed(gateway))
@@ -238,13 +240,14 @@ def _tasks(options: argparse.Namespace) -> None:
     from mecapy_jupyter.client.http import Gateway
 
     endpoint = config.resolve(start=False)
-    page = Gateway(endpoint.url, endpoint.token).get("/tasks", limit=options.limit)
+    answer = Gateway(endpoint.url, endpoint.token).get("/tasks", limit=options.limit)
     if options.json:
-        print(json.dumps(page, indent=1))
+        print(json.dumps(answer, indent=1))
         return
-    for task in page["tasks"]:
-        print(f"{task['task_id']}  {task['status']:<9}  {task['created_at']}  {task['name']}")
-    if not page["tasks"]:
+    page = TaskPage.from_json(as_object(answer))
+    for task in page.tasks:
+        print(f"{task.task_id}  {task.status:<9}  {time_as_json(task.created_at)}  {task.name}")
+    if not page.tasks:
         print("no tasks yet")
 
 

@@ -98,7 +98,8 @@ def _fit(prepared: Prepared, packed: payload.Packed) -> Iterator[str]:
     modules = {
         name.partition(".")[0] for name in (*packed.modules, *prepared.names.imports)
     } & there.packages.keys()
-    used = sorted({" ".join(there.packages[name]) for name in modules if there.packages[name][0]})
+    distributions = [there.packages[name] for name in modules]
+    used = sorted({" ".join((one.name, *one.versions)) for one in distributions if one.name})
     yield f"workers: Python {' and '.join(there.python) or 'not known yet'}" + (
         f"; {', '.join(used)}" if used else ""
     )

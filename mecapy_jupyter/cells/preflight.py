@@ -11,14 +11,15 @@ import importlib.metadata
 import importlib.util
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
+from mecapy_jupyter.client import gateway_api
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.shared import errors, version
 from mecapy_jupyter.travel.environment import user_modules
 from mecapy_jupyter.travel.pickling import payload
+from mecapy_jupyter.wire import InstalledPackages
 
 _FRESH_S = 60.0
 _OURS = frozenset({"__main__", "mecapy_jupyter", "cloudpickle", "builtins"})
@@ -26,38 +27,24 @@ _LOOSE = frozenset({"sys", "importlib", "__import__", "site", "zipimport"})
 """A cell that mentions these may make its modules importable by itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Workers:
-    """`python`: the versions there are; `packages`: what all workers with ours have, as module →
-    (distribution, version, …).
-    """
-
-    python: tuple[str, ...] = ()
-    packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
-
-
-_known: dict[str, tuple[float, Workers]] = {}
+_known: dict[str, tuple[float, InstalledPackages]] = {}
 _said: set[str] = set()
 
 
-def workers(gateway: Gateway) -> Workers:
+def workers(gateway: Gateway) -> InstalledPackages:
     """As the gateway says; kept for a minute. Nothing where it cannot say."""
-    asked_s, known = _known.get(gateway.url, (0.0, Workers()))
+    asked_s, known = _known.get(gateway.url, (0.0, InstalledPackages()))
     if not asked_s or time.monotonic() - asked_s > _FRESH_S:
         try:
-            answer = gateway.get(f"/workers/packages?python={version.minor()}")
-            known = Workers(
-                tuple(answer["python"]),
-                {name: tuple(about) for name, about in answer["packages"].items()},
-            )
+            known = gateway_api.packages(gateway, version.minor())
         except (errors.NotFound, errors.Refused):  # an older gateway
-            known = Workers()
+            known = InstalledPackages()
         if known.python:
             _known[gateway.url] = time.monotonic(), known
     return known
 
 
-def check_python(there: Workers) -> None:
+def check_python(there: InstalledPackages) -> None:
     """Raises PythonMismatch: what is pickled here could not be opened there."""
     here = version.minor()
     if there.python and here not in there.python:
@@ -92,7 +79,7 @@ def _imported(node: ast.stmt) -> Iterator[str]:
             pass
 
 
-def missing(names: Iterable[str], there: Workers) -> list[str]:
+def missing(names: Iterable[str], there: InstalledPackages) -> list[str]:
     """Of these modules, top-level, those that are installed here and on the workers not."""
     if not there.packages:
         return []
@@ -105,14 +92,14 @@ def missing(names: Iterable[str], there: Workers) -> list[str]:
     return sorted(name for name in wanted if name and _installed_here(name))
 
 
-def differing(names: Iterable[str], there: Workers) -> dict[str, tuple[str, str]]:
+def differing(names: Iterable[str], there: InstalledPackages) -> dict[str, tuple[str, str]]:
     """Distribution → (version here, version there), where more than the last part differs."""
     found: dict[str, tuple[str, str]] = {}
     for name in sorted({name.partition(".")[0] for name in names} & there.packages.keys()):
-        distribution, *versions = there.packages[name]
-        here = _version(distribution) if distribution else ""
-        if here and any(_series(version) != _series(here) for version in versions):
-            found[distribution] = here, " and ".join(versions)
+        distribution = there.packages[name]
+        here = _version(distribution.name) if distribution.name else ""
+        if here and any(_series(version) != _series(here) for version in distribution.versions):
+            found[distribution.name] = here, " and ".join(distribution.versions)
     return found
 
 
@@ -120,7 +107,7 @@ def check(
     packed: payload.Packed,
     needed: Iterable[str],
     source: str,
-    there: Workers,
+    there: InstalledPackages,
     above: int,
     files: bool,
 ) -> list[str]:

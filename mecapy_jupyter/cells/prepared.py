@@ -153,7 +153,7 @@ class Prepared:
         """What is sent of the notebook's variables; `values` has the files, too."""
         return {name: value for name, value in self.values.items() if name != files.SLOT}
 
-    def fits(self, packed: payload.Packed, there: preflight.Workers) -> None:
+    def fits(self, packed: payload.Packed, there: wire.InstalledPackages) -> None:
         """Raises, or says, what does not fit on the workers."""
         above = 1 if self.source.header else 0
         for sentence in preflight.check(

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
-from typing import Any
 
 from IPython.core.error import StdinNotImplementedError
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.cells import submitter
 from mecapy_jupyter.cells.prepared import Prepared
+from mecapy_jupyter.client import gateway_api
 from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.client.task import Task
 from mecapy_jupyter.shared import errors
@@ -32,31 +32,31 @@ def taken_up(client: Client, prepared: Prepared) -> Task | None:
     if found is None:
         return None
     short, since = task_id[:8], _since(found)
-    if found["status"] in wire.FINAL:
+    if found.final:
         prepared.key.forget(task_id)
-        if found["status"] == wire.COMPLETED:
+        if found.status == wire.COMPLETED:
             print(
                 f"mecapy: this cell's last task ended unseen, after {since}; `%mecapy attach "
                 f"{short}` brings it home"
             )
         return None
     answer = _ask(
-        f"This cell's task {short} is still {found['status']} ({since}). Submit it a second time? "
+        f"This cell's task {short} is still {found.status} ({since}). Submit it a second time? "
         f"[y/N] "
     )
     if answer or (answer is None and not _left_behind(prepared, task_id)):
         return None
     prepared.key.submitted(task_id, prepared.variables)
     print(
-        f"mecapy: this cell's task {short} is still {found['status']} ({since}): attached to it, "
+        f"mecapy: this cell's task {short} is still {found.status} ({since}): attached to it, "
         f"nothing was submitted"
     )
-    return client.attach(task_id, found["name"], prepared.shell.user_ns)
+    return client.attach(task_id, found.name, prepared.shell.user_ns)
 
 
-def _look(client: Client, task_id: str) -> dict[str, Any] | None:
+def _look(client: Client, task_id: str) -> wire.TaskStatus | None:
     try:
-        return client.gateway.get(f"/tasks/{task_id}")
+        return gateway_api.task(client.gateway, task_id)
     except (errors.NotFound, errors.Refused):  # forgotten, or another gateway's
         return None
 
@@ -67,11 +67,9 @@ def _left_behind(prepared: Prepared, task_id: str) -> bool:
     return submitter.gone(by) and submitter.same_inputs(by, prepared.variables)
 
 
-def _since(task: dict[str, Any]) -> str:
-    began = datetime.fromisoformat(task["started_at"] or task["created_at"])
-    ended = (
-        datetime.fromisoformat(task["completed_at"]) if task["completed_at"] else datetime.now(UTC)
-    )
+def _since(task: wire.TaskStatus) -> str:
+    now = datetime.now(UTC)
+    began, ended = task.started_at or task.created_at or now, task.completed_at or now
     return clock((ended - began).total_seconds())
 
 

@@ -19,21 +19,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from mecapy_jupyter.client import presigned
+from mecapy_jupyter import wire
+from mecapy_jupyter.client import gateway_api, presigned
 from mecapy_jupyter.client.http import Elsewhere, Gateway
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.travel.pickling import buffer_file, known_blobs
 
 _PARALLEL = 4
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Folders of the store that we reach without HTTP."""
-
-    incoming: Path
-    blobs: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +42,9 @@ class Sent:
     believed: Mapping[str, memoryview] = field(default_factory=dict[str, memoryview], compare=False)
 
 
-_places: weakref.WeakKeyDictionary[Gateway, Place | None] = weakref.WeakKeyDictionary()
+_folders_of: weakref.WeakKeyDictionary[Gateway, wire.StoreFolders | None] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 def send(gateway: Gateway, parts: Sequence[Any]) -> Sent:
@@ -92,13 +87,11 @@ def complete(gateway: Gateway, wanted: Mapping[str, memoryview]) -> int:
     """Upload what is missing of this; how many bytes that were."""
     if not wanted:
         return 0
-    asked = [{"digest": digest, "size": view.nbytes} for digest, view in wanted.items()]
-    missing: list[dict[str, str]] = gateway.post("/blobs/missing", {"digests": asked})["missing"]
-    if missing and _leave(gateway, [wanted[blob["digest"]] for blob in missing]) is None:
-        _upload(
-            gateway, [(blob["digest"], blob["url"], wanted[blob["digest"]]) for blob in missing]
-        )
-    return sum(wanted[blob["digest"]].nbytes for blob in missing)
+    sizes = [wire.BlobSize(digest, view.nbytes) for digest, view in wanted.items()]
+    missing = gateway_api.missing_blobs(gateway, sizes)
+    if missing and _leave(gateway, [wanted[blob.digest] for blob in missing]) is None:
+        _upload(gateway, [(blob.digest, blob.url, wanted[blob.digest]) for blob in missing])
+    return sum(wanted[blob.digest].nbytes for blob in missing)
 
 
 def _upload(gateway: Gateway, blobs: Sequence[tuple[str, str, memoryview]]) -> None:
@@ -120,31 +113,29 @@ def _leave(gateway: Gateway, views: Sequence[memoryview]) -> list[str] | None:
     """Write buffers where the gateway takes them over; their digests, which the store found. None:
     not possible here.
     """
-    place = _place(gateway)
-    if place is None:
+    folders = _folders(gateway)
+    if folders is None:
         return None
     names = [uuid.uuid4().hex for _ in views]
     try:
         for name, view in zip(names, views, strict=True):
-            buffer_file.write(str(place.incoming / name), view)
-        taken: list[dict[str, str]] = (
-            gateway.post("/blobs/take", {"files": names})["taken"] if names else []
-        )
-        return [blob["digest"] for blob in taken]
+            buffer_file.write(f"{folders.incoming}/{name}", view)
+        taken = gateway_api.take_files(gateway, names) if names else ()
+        return [blob.digest for blob in taken]
     except (OSError, errors.NotFound, errors.Unavailable):
         return None  # the disk is full or the folder another's: over HTTP it works, or says why not
     finally:
         for name in names:
             with suppress(OSError):
-                (place.incoming / name).unlink(missing_ok=True)
+                Path(folders.incoming, name).unlink(missing_ok=True)
 
 
 def fetch(gateway: Gateway, digest: str) -> Any:
     """A blob's bytes, writable, and private to this process."""
-    place = _place(gateway)
-    if place is not None:
+    folders = _folders(gateway)
+    if folders is not None:
         with suppress(OSError):
-            fd = os.open(place.blobs / digest[:2] / digest, os.O_RDONLY)
+            fd = os.open(f"{folders.blobs}/{digest[:2]}/{digest}", os.O_RDONLY)
             try:
                 return known_blobs.take_blob(fd, digest)
             finally:
@@ -176,20 +167,19 @@ def _download(gateway: Gateway, path: str, file: Any) -> None:
     file.flush()
 
 
-def _place(gateway: Gateway) -> Place | None:
+def _folders(gateway: Gateway) -> wire.StoreFolders | None:
     """Where the store is, if it is on this machine and ours to write to. Asked once."""
-    if gateway not in _places:
-        _places[gateway] = (
-            _find_place(gateway) if urlsplit(gateway.url).hostname in _LOOPBACK else None
+    if gateway not in _folders_of:
+        _folders_of[gateway] = (
+            _find_folders(gateway) if urlsplit(gateway.url).hostname in _LOOPBACK else None
         )
-    return _places[gateway]
+    return _folders_of[gateway]
 
 
-def _find_place(gateway: Gateway) -> Place | None:
+def _find_folders(gateway: Gateway) -> wire.StoreFolders | None:
     try:
-        told = gateway.get("/blobs/place")
+        folders = gateway_api.store_folders(gateway)
     except (errors.NotFound, errors.Refused):
         return None
-    if not told["incoming"] or not os.access(told["incoming"], os.W_OK | os.X_OK):
-        return None
-    return Place(Path(told["incoming"]), Path(told["blobs"]))
+    usable = folders.incoming and os.access(folders.incoming, os.W_OK | os.X_OK)
+    return folders if usable else None

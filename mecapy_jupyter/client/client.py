@@ -11,10 +11,11 @@ from typing import Any
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.capture import packing
-from mecapy_jupyter.client import blob_transfer, config, deferred_interrupt
+from mecapy_jupyter.client import blob_transfer, config, deferred_interrupt, gateway_api
 from mecapy_jupyter.client.http import BlobsMissing, Gateway
 from mecapy_jupyter.client.map_history import Maps
 from mecapy_jupyter.client.mapping import name_of
+from mecapy_jupyter.client.overview import Overview, overview
 from mecapy_jupyter.client.task import RESULT, Task
 from mecapy_jupyter.shared import errors, version
 from mecapy_jupyter.travel.environment import setup_cells
@@ -22,14 +23,6 @@ from mecapy_jupyter.travel.pickling import payload
 
 # bound, not shown: a worker need not render it
 _CALL = f"{RESULT} = {wire.CALLED}(*_mecapy_args, **_mecapy_kwargs)"
-
-
-def _who(me: Mapping[str, Any]) -> str:
-    """`ada (manager, acme)`; an older gateway says the owner alone."""
-    more = ", ".join(
-        filter(None, (me.get("role") if me.get("role") != "user" else "", me.get("organisation")))
-    )
-    return f"{me.get('name') or me['owner']}" + (f" ({more})" if more else "")
 
 
 class Client(concurrent.futures.Executor):
@@ -51,7 +44,7 @@ class Client(concurrent.futures.Executor):
         self._open: set[Task] = set()
         self._sent: weakref.WeakValueDictionary[str, Task] = weakref.WeakValueDictionary()
         self._shut = self._called_off = False
-        self._maps = Maps(self)
+        self._maps = Maps(self.gateway, self.enter)
 
     def __repr__(self) -> str:
         return f"Client({self.gateway.url!r})"
@@ -84,6 +77,7 @@ class Client(concurrent.futures.Executor):
         exception, with the argument (counted from 0) in a note; closing the iterator cancels what
         runs.
         """
+        self.accepts()
         return self._maps.start(fn, iterables, timeout, chunksize, in_order=True)
 
     def map_unordered(
@@ -94,6 +88,7 @@ class Client(concurrent.futures.Executor):
         chunksize: int | None = None,
     ) -> Iterator[Any]:
         """As `map`, but results as they come."""
+        self.accepts()
         return self._maps.start(fn, iterables, timeout, chunksize, in_order=False)
 
     def run(
@@ -180,7 +175,7 @@ class Client(concurrent.futures.Executor):
 
     def _submit(
         self,
-        body: Any,
+        body: wire.JsonObject,
         key: str,
         name: str,
         packed: payload.Packed,
@@ -188,14 +183,14 @@ class Client(concurrent.futures.Executor):
         on_task: Callable[[Task], object],
     ) -> Task:
         with deferred_interrupt.Held() as held:
-            submitted, told = self.gateway.submit(body, key)
-            task = Task(self.gateway, submitted["task_id"], name, packed, namespace, told)
+            submitted, events = self.gateway.submit(body, key)
+            task = Task(self.gateway, submitted.task_id, name, packed, namespace, events)
             on_task(task)
             if held.came:
                 task.cancel()
         if held.came:
             raise KeyboardInterrupt
-        task.events.put(wire.Event("", wire.QUEUED, submitted))
+        task.events.put(wire.Event.of(submitted))
         return task
 
     def attach(self, task_id: str, name: str, namespace: dict[str, Any]) -> Task:
@@ -204,38 +199,18 @@ class Client(concurrent.futures.Executor):
         """
         if (mine := self._sent.get(task_id)) is not None:
             return Task(self.gateway, task_id, name, mine.packed, namespace)
-        request = self.gateway.get(f"/tasks/{task_id}/request")
-        sent = (
-            wire.Payload.from_json(request["payload"]) if request.get("payload") else wire.Payload()
-        )
+        sent = gateway_api.request(self.gateway, task_id).payload or wire.Payload()
         task = Task(self.gateway, task_id, name, payload.Packed(b"", (), {}), namespace)
         task.reopen(sent)
         return task
 
     def outcome(self, task_id: str) -> wire.Outcome:
         """How a finished task ended. Raises Refused while it has not."""
-        result = self.gateway.get(f"/tasks/{task_id}/result")
-        return wire.Outcome.from_json(result | {"state": result["status"]})
+        return gateway_api.outcome(self.gateway, task_id)
 
-    def overview(self) -> dict[str, Any]:
+    def overview(self) -> Overview:
         """What `%mecapy` shows."""
-        me, tasks = self.gateway.get("/me"), self.gateway.get("/tasks", limit=10)["tasks"]
-        for state in (wire.RUNNING, wire.QUEUED):
-            known = {task["task_id"] for task in tasks}
-            tasks[:0] = [
-                task
-                for task in self.gateway.get("/tasks", state=state, limit=20)["tasks"]
-                if task["task_id"] not in known
-            ]
-        workers = [worker["info"] | {"id": worker["id"]} for worker in self.gateway.get("/workers")]
-        about = {
-            "user": _who(me),
-            "url": self.endpoint.url,
-            "source": self.endpoint.source,
-            "queue": me["tasks"],
-            "quotas": me.get("quotas"),
-        }
-        return about | {"workers": workers, "tasks": tasks}
+        return overview(self.gateway, self.endpoint.source)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         self._shut, self._called_off = True, self._called_off or cancel_futures

@@ -21,6 +21,7 @@ from mecapy_jupyter.client.logins import Login
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.secret import Secret
 from mecapy_jupyter.shared.version import __version__
+from mecapy_jupyter.wire.json_fields import Json, JsonObject
 
 _CONNECT_S = 5.0
 _ANSWER_S = 60.0
@@ -100,29 +101,25 @@ class Gateway:
         """Close the connections nobody uses. Another request opens a new one."""
         self._pool.clear()
 
-    def get(self, path: str, **query: Any) -> Any:
+    def get(self, path: str, **query: str | int | None) -> Json:
         return self._json(
             "GET",
             path,
             fields={name: str(value) for name, value in query.items() if value is not None},
         )
 
-    def post(self, path: str, body: Any = None, *, key: str = "") -> Any:
+    def post(self, path: str, body: JsonObject | None = None, *, key: str = "") -> Json:
         """POST JSON. It may be sent twice: by its nature, or because the gateway knows it again by
         an idempotency `key`.
         """
         headers = {"Content-Type": "application/json"} | ({"Idempotency-Key": key} if key else {})
-        text = (
-            json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
-            if body is not None
-            else b""
-        )
+        text = _encoded(body) if body is not None else b""
         return self._json("POST", path, body=text, headers=headers, retries=_RETRY_POST)
 
     def delete(self, path: str) -> None:
         self._request("DELETE", path)
 
-    def put_bytes(self, path: str, data: Any) -> None:
+    def put_bytes(self, path: str, data: memoryview) -> None:
         """PUT bytes: anything with the buffer protocol."""
         self._request("PUT", path, body=data, headers={"Content-Type": "application/octet-stream"})
 
@@ -144,7 +141,7 @@ class Gateway:
         finally:
             answer.close()
 
-    def submit(self, body: Any, key: str) -> tuple[dict[str, Any], Iterator[wire.Event]]:
+    def submit(self, body: JsonObject, key: str) -> tuple[wire.QueuedEvent, Iterator[wire.Event]]:
         """Submit a task and follow it, in one request. Returns what the gateway says of it, and the
         events after that.
 
@@ -156,11 +153,11 @@ class Gateway:
             "Content-Type": "application/json",
             "Idempotency-Key": key,
         }
-        text = json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
+        text = _encoded(body)
         for tries_left in reversed(range(_SUBMIT_TRIES)):
-            told = self._stream("POST", "/tasks", headers=headers, body=text, retries=_RETRY_POST)
+            events = self._stream("POST", "/tasks", headers=headers, body=text, retries=_RETRY_POST)
             try:
-                return next(told).data, told
+                return wire.QueuedEvent.from_json(next(events).data), events
             except (errors.ConnectionFailed, StopIteration):
                 if not tries_left:
                     raise errors.ConnectionFailed(
@@ -205,7 +202,7 @@ class Gateway:
             else:
                 answer.close()
 
-    def _json(self, method: str, path: str, **options: Any) -> Any:
+    def _json(self, method: str, path: str, **options: Any) -> Json:
         data = self._request(method, path, **options).data
         return json.loads(data) if data else None
 
@@ -262,6 +259,10 @@ class Gateway:
             ) from None
         self._answered = True
         return answer
+
+
+def _encoded(body: JsonObject) -> bytes:
+    return json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
 
 
 def _sent_events(answer: urllib3.BaseHTTPResponse) -> Iterator[wire.Event]:

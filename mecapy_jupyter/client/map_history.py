@@ -8,14 +8,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mecapy_jupyter.block.live import LiveBlock
+from mecapy_jupyter.client import gateway_api
 from mecapy_jupyter.client.chunk_size import Paces
-from mecapy_jupyter.client.mapping import Map, name_of
-
-if TYPE_CHECKING:
-    from mecapy_jupyter.client.client import Client
+from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.client.mapping import Enter, Map, name_of
 
 _ASK_EVERY_S = 5.0
 
@@ -25,8 +24,8 @@ class Maps:
     times.
     """
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, gateway: Gateway, enter: Enter) -> None:
+        self._gateway, self._enter = gateway, enter
         self._paces = Paces()
         self._slots, self._asked = 0, 0.0
 
@@ -40,7 +39,6 @@ class Maps:
         in_order: bool,
     ) -> Iterator[Any]:
         """Send the first chunks and return the iterator over the results."""
-        self._client.accepts()
         if chunk_calls is not None and chunk_calls < 1:
             raise ValueError("chunksize must be >= 1, or None for chunks by the time a call takes")
         sizes = [len(iterable) for iterable in iterables if isinstance(iterable, Sized)]
@@ -49,7 +47,7 @@ class Maps:
         block = LiveBlock(name_of(fn), quiet=not _in_notebook())
         calls = zip(*iterables, strict=False)
         work = Map(
-            self._client,
+            self._enter,
             fn,
             calls,
             count,
@@ -67,11 +65,9 @@ class Maps:
     def _slots_now(self) -> int:
         """How many tasks the workers run at once."""
         if time.monotonic() - self._asked > _ASK_EVERY_S or not self._asked:
-            workers = self._client.gateway.get("/workers")
-            self._slots, self._asked = (
-                sum(worker["info"].get("slots", 1) for worker in workers),
-                time.monotonic(),
-            )
+            workers = gateway_api.workers(self._gateway)
+            self._slots = sum(worker.slots for worker in workers)
+            self._asked = time.monotonic()
         return max(1, self._slots)
 
 

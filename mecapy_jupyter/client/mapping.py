@@ -14,18 +14,15 @@ import reprlib
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.block.live import LiveBlock
 from mecapy_jupyter.client.chunk_size import AHEAD, Pace
+from mecapy_jupyter.client.task import Task
 from mecapy_jupyter.shared import errors
-
-if TYPE_CHECKING:
-    from mecapy_jupyter.client.client import Client
-    from mecapy_jupyter.client.task import Task
 
 _RESULTS = "_mecapy_results"
 _CODE = f"""{_RESULTS} = []
@@ -35,6 +32,8 @@ _KEPT = 8  # chunks in flight or kept for a slow reader, for each slot
 _TICK_S = 0.1
 
 Calls = list[tuple[Any, ...]]
+Enter = Callable[[wire.TaskRequest, Mapping[str, Any]], Task]
+"""Submits one chunk with these values: `Client.enter`."""
 
 
 @dataclass(eq=False, slots=True)
@@ -50,7 +49,7 @@ class Chunk:
 class Map:
     """One map from its first chunk to its last."""
 
-    client: Client
+    enter: Enter
     fn: Callable[..., Any]
     calls: Iterator[tuple[Any, ...]]
     count: int | None
@@ -63,7 +62,7 @@ class Map:
     started: float = field(default_factory=time.monotonic)
     cut: int = 0
     done: int = 0
-    flying: dict[Task, Chunk] = field(default_factory=dict["Task", Chunk])
+    flying: dict[Task, Chunk] = field(default_factory=dict[Task, Chunk])
     waiting: deque[Chunk] = field(default_factory=deque[Chunk])
     landed: queue.SimpleQueue[Chunk] = field(default_factory=queue.SimpleQueue[Chunk])
 
@@ -84,7 +83,7 @@ class Map:
         request = wire.TaskRequest(
             _CODE, name=f"{name_of(self.fn)} × {len(calls)}", outputs=(_RESULTS,)
         )
-        task = self.client.enter(request, values)
+        task = self.enter(request, values)
         piece = self.flying[task] = Chunk(first, calls, task)
         self.waiting.append(piece)
         self.block.sent(task.sent_bytes, task.reused_bytes)

@@ -8,7 +8,6 @@ there from then on.
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 import time
@@ -17,11 +16,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar, cast
-from urllib.parse import quote
 
 import urllib3
 from urllib3.util import Retry, Timeout
 
+from mecapy_jupyter import wire
+from mecapy_jupyter.client import gateway_api
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.shared import errors
 
@@ -65,19 +65,16 @@ def put(gateway: Gateway, digest: str, url: str, view: memoryview) -> None:
 
 def _put_parts(gateway: Gateway, digest: str, view: memoryview) -> None:
     """All parts, or nothing is left of it."""
-    begun = gateway.post(f"/blobs/{digest}/parts", {"size": view.nbytes})
-    upload, size = (
-        f"/blobs/{digest}/parts/{quote(begun['upload'], safe='')}",
-        int(begun["part_bytes"]),
-    )
+    begun = gateway_api.part_urls(gateway, digest, view.nbytes)
+    upload, size = begun.upload, begun.part_bytes
     parts = [view[start : start + size] for start in range(0, view.nbytes, size)]
-    urls = _Urls(gateway, f"/blobs/{digest}/parts", view.nbytes, begun)
+    urls = _Urls(gateway, digest, view.nbytes, begun)
     try:
         etags = _at_once(lambda number: _put_part(urls, number, parts[number]), range(len(parts)))
-        gateway.post(upload, {"size": view.nbytes, "etags": etags}, key=digest)
+        gateway_api.end_parts(gateway, digest, upload, view.nbytes, etags)
     except BaseException:
         with suppress(errors.MecapyError):  # then the sweep does it
-            gateway.delete(upload)
+            gateway_api.abort_parts(gateway, digest, upload)
         raise
 
 
@@ -86,20 +83,27 @@ class _Urls:
     once half of that is over.
     """
 
-    def __init__(self, gateway: Gateway, path: str, size_bytes: int, begun: dict[str, Any]) -> None:
-        self._gateway, self._path, self._lock = gateway, path, threading.Lock()
-        self._asked = {"size": size_bytes, "upload": begun["upload"]}
+    def __init__(
+        self, gateway: Gateway, digest: str, size_bytes: int, begun: wire.PartUrls
+    ) -> None:
+        self._gateway, self._digest, self._lock = gateway, digest, threading.Lock()
+        self._size_bytes, self._upload = size_bytes, begun.upload
         self._take(begun, 0)
 
-    def _take(self, told: dict[str, Any], first: int) -> None:
-        self._first, self._urls = first, told["urls"]
-        self._renew_at = time.monotonic() + told.get("valid_s", math.inf) / 2
+    def _take(self, parts: wire.PartUrls, first: int) -> None:
+        self._first, self._urls = first, parts.urls
+        self._renew_at = time.monotonic() + parts.valid_s / 2
+
+    def _renewed(self, first: int) -> wire.PartUrls:
+        return gateway_api.part_urls(
+            self._gateway, self._digest, self._size_bytes, self._upload, first
+        )
 
     def of(self, number: int) -> str:
         with self._lock:
             if time.monotonic() > self._renew_at:
                 first = max(0, number - _PARALLEL)  # one that began before may not have asked yet
-                self._take(self._gateway.post(self._path, self._asked | {"first": first}), first)
+                self._take(self._renewed(first), first)
             return self._urls[number - self._first]
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Container, Generator, Iterable
 from typing import Any
 
 from mecapy_jupyter import wire
-from mecapy_jupyter.client import blob_transfer, task_logs
+from mecapy_jupyter.client import blob_transfer, gateway_api, task_logs
 from mecapy_jupyter.client.deferred_interrupt import Held
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.results import bind
@@ -42,11 +42,11 @@ class Task(concurrent.futures.Future[Any]):
         name: str,
         packed: payload.Packed,
         namespace: dict[str, Any],
-        told: Iterable[wire.Event] | None = None,
+        events: Iterable[wire.Event] | None = None,
     ) -> None:
-        """`told`: the stream that began with its submission, if this process submitted it."""
+        """`events`: the stream that began with its submission, if this process submitted it."""
         super().__init__()
-        self._told = told
+        self._first_events = events
         self.id, self.name = task_id, name
         self.events: queue.SimpleQueue[wire.Event | errors.MecapyError] = queue.SimpleQueue()
         self.home = bind.Home()
@@ -80,10 +80,8 @@ class Task(concurrent.futures.Future[Any]):
         """
         if self.done():
             return False
-        return self._gateway.post(f"/tasks/{self.id}/cancel")["status"] not in (
-            wire.COMPLETED,
-            wire.FAILED,
-        )
+        state = gateway_api.cancel(self._gateway, self.id).status
+        return state not in (wire.COMPLETED, wire.FAILED)
 
     def logs(self) -> str:
         """All the task printed so far."""
@@ -108,15 +106,17 @@ class Task(concurrent.futures.Future[Any]):
         return self
 
     def _read(self, on_final: Callable[[wire.Outcome], None]) -> None:
-        told, self._told = self._told, None
+        first, self._first_events = self._first_events, None
         try:
-            for event in _resumed(self._gateway, self.id, told):
+            for event in _resumed(self._gateway, self.id, first):
                 self._started = self._started or event.type == wire.STARTED
                 self.outcome = (
                     wire.Outcome.from_json(event.data) if event.type in wire.FINAL else None
                 )
                 self.events.put(event)
-                told = None  # then the end of the loop gives the connection back, for the next task
+                first = (
+                    None  # then the end of the loop gives the connection back, for the next task
+                )
             if self.outcome is not None:
                 on_final(self.outcome)
         except Exception as error:  # whatever it is, nobody may wait for ever
@@ -198,15 +198,15 @@ class Task(concurrent.futures.Future[Any]):
 
 
 def _resumed(
-    gateway: Gateway, task_id: str, told: Iterable[wire.Event] | None = None
+    gateway: Gateway, task_id: str, events: Iterable[wire.Event] | None = None
 ) -> Iterable[wire.Event]:
-    """All events of a task, each once and in order, over as many connections as it takes. `told`:
+    """All events of a task, each once and in order, over as many connections as it takes. `events`:
     the first of these.
     """
     last_id, broken_at, pause_s = "", 0.0, 0.1
     while True:
         try:
-            for event in told if told is not None else gateway.events(task_id, last_id):
+            for event in events if events is not None else gateway.events(task_id, last_id):
                 last_id, broken_at, pause_s = event.id, 0.0, 0.1
                 yield event
                 if event.type in wire.FINAL:
@@ -215,6 +215,6 @@ def _resumed(
             broken_at = broken_at or time.monotonic()
             if time.monotonic() - broken_at > _PATIENCE_S:
                 raise
-        told = None
+        events = None
         time.sleep(pause_s)
         pause_s = min(pause_s * 2, 5.0)

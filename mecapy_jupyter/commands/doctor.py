@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
 
 import urllib3
 
-from mecapy_jupyter.client import config
+from mecapy_jupyter import wire
+from mecapy_jupyter.client import config, gateway_api
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.version import __version__, minor
 from mecapy_jupyter.stack import embedded
+from mecapy_jupyter.wire.json_fields import as_object
 from mecapy_jupyter.wire.stack import WORKER
 
 _CLOCK_S = 30.0
@@ -58,14 +59,11 @@ def examine() -> Iterator[Check]:
     yield from _parts(health)
     gateway = Gateway(endpoint.url, endpoint.token)
     try:
-        me = gateway.get("/me")
-        workers: list[dict[str, Any]] = [
-            one["info"] | {"id": one["id"]} for one in gateway.get("/workers")
-        ]
+        me, workers = gateway_api.me(gateway), gateway_api.workers(gateway)
     except errors.MecapyError as problem:
         yield Check(False, str(problem))
         return
-    yield Check(True, f"it answers, and knows you as {me.get('owner', 'its user')}")
+    yield Check(True, f"it answers, and knows you as {me.owner or 'its user'}")
     if not workers:
         yield Check(False, f"no worker is alive: {_WAIT}")
     for worker in workers:
@@ -99,7 +97,7 @@ def _stack() -> list[Check]:
     ]
 
 
-def _health(url: str) -> dict[str, Any]:
+def _health(url: str) -> wire.Readiness:
     """What the gateway says of itself. Also when it is not ready; nothing when there is none, or an
     old one.
     """
@@ -107,22 +105,20 @@ def _health(url: str) -> dict[str, Any]:
         answer = urllib3.request(
             "GET", f"{url.rstrip('/')}/readyz", timeout=_ANSWER_S, retries=False
         )
-        said = cast("dict[str, Any]", json.loads(answer.data))
-        return said if isinstance(said["parts"], dict) else {}
-    except (urllib3.exceptions.HTTPError, ValueError, KeyError, TypeError):
-        return {}
+        return wire.Readiness.from_json(as_object(json.loads(answer.data)))
+    except (urllib3.exceptions.HTTPError, ValueError):
+        return wire.Readiness()
 
 
-def _parts(health: Mapping[str, Any]) -> Iterator[Check]:
-    advice: Mapping[str, str] = health.get("advice") or {}
-    for name, state in dict(health.get("parts") or {}).items():
+def _parts(health: wire.Readiness) -> Iterator[Check]:
+    for name, state in health.parts.items():
         if state not in ("ok", "unknown"):
             yield Check(
                 False,
                 f"{_WORDS.get(name, name)}: {state}. "
-                f"{advice.get(name, 'Ask the operator of the gateway.')}",
+                f"{health.advice.get(name, 'Ask the operator of the gateway.')}",
             )
-    theirs = str(health.get("version", ""))
+    theirs = health.version
     if theirs and not _alike(theirs, __version__):
         yield Check(
             False,
@@ -132,18 +128,15 @@ def _parts(health: Mapping[str, Any]) -> Iterator[Check]:
     if (
         (ahead_s := _ahead_s(health))
         and abs(ahead_s) > _CLOCK_S
-        and health.get("parts", {}).get("clock") == "ok"
+        and health.parts.get("clock") == "ok"
     ):
         said = f"{abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} the gateway's"
         yield Check(False, f"this machine's clock is {said}: set it right (NTP)")
 
 
-def _ahead_s(health: Mapping[str, Any]) -> float | None:
+def _ahead_s(health: wire.Readiness) -> float | None:
     """How far our clock is ahead of the gateway's."""
-    try:
-        return (datetime.now(UTC) - datetime.fromisoformat(str(health["now"]))).total_seconds()
-    except (KeyError, ValueError, TypeError):
-        return None
+    return (datetime.now(UTC) - health.now).total_seconds() if health.now else None
 
 
 def _alike(one: str, other: str) -> bool:
@@ -163,38 +156,33 @@ def _numbers(version: str) -> list[int]:
     return [int(part) for part in version.split(".") if part.isdigit()]
 
 
-def _worker(worker: dict[str, Any], gateway: Mapping[str, Any]) -> Iterator[Check]:
+def _worker(worker: wire.WorkerInfo, gateway: wire.Readiness) -> Iterator[Check]:
     """What a worker says of itself is all optional: an older one may not say it."""
-    name = f"worker {worker.get('id', '?')}"
-    theirs, ours = (
-        str(worker.get("python", "")),
-        minor(),
-    )
-    version, gateway_version = str(worker.get("version", "")), str(gateway.get("version", ""))
-    if theirs and theirs.split(".")[:2] != ours.split("."):
+    name = f"worker {worker.id or '?'}"
+    theirs = worker.python
+    if theirs and minor(theirs) != minor():
         yield Check(
             False,
-            f"{name} runs Python {theirs}, this is {ours}: cells with variables will be refused; "
-            f"use Python {theirs} here",
+            f"{name} runs Python {theirs}, this is {minor()}: cells with variables will be "
+            f"refused; use Python {theirs} here",
         )
     else:
         yield Check(True, f"{name} is alive" + (f" (Python {theirs})" if theirs else ""))
-    if version and gateway_version and not _alike(version, gateway_version):
+    if worker.version and gateway.version and not _alike(worker.version, gateway.version):
         yield Check(
             False,
-            f"{name} is MecaPy {version}, its gateway {gateway_version}: install the same on both",
+            f"{name} is MecaPy {worker.version}, its gateway {gateway.version}: install the same "
+            f"on both",
         )
-    faults: dict[str, str] = worker.get("health") or {}
-    said: Mapping[str, str] = gateway.get("advice") or {}
-    for part, advice in faults.items():
-        known = advice == said.get(part)
+    for part, advice in worker.health.items():
+        known = advice == gateway.advice.get(part)
         yield Check(
             False, f"{name}, {_WORDS.get(part, part)}: {'as at the gateway' if known else advice}"
         )
-    if confinement := worker.get("confinement"):
-        yield _confinement(name, confinement)
-    if isinstance(worker.get("network"), list):
-        reached = ", ".join(map(str, cast("list[Any]", worker["network"])))
+    if worker.confinement:
+        yield _confinement(name, worker.confinement)
+    if worker.network is not None:
+        reached = ", ".join(worker.network)
         yield Check(
             True,
             f"{name} lets its tasks reach {reached}"
@@ -203,26 +191,22 @@ def _worker(worker: dict[str, Any], gateway: Mapping[str, Any]) -> Iterator[Chec
         )
 
 
-def _confinement(name: str, said: dict[str, Any]) -> Check:
+def _confinement(name: str, held: wire.ConfinementInfo) -> Check:
     """Which layers hold a task there. Only what `strict` needs is a fault; the others add to it
     where the host allows.
     """
     layers = [
-        f"landlock {said['landlock']}"
-        if layer == "landlock" and said.get("landlock")
-        else str(layer)
-        for layer in said["layers"]
+        f"landlock {held.landlock}" if layer == "landlock" and held.landlock else layer
+        for layer in held.layers
     ]
-    missing = ", ".join(f"{layer}: {why}" for layer, why in said["missing"].items())
-    if said["level"] == "strict":
+    missing = ", ".join(f"{layer}: {why}" for layer, why in held.missing.items())
+    if held.level == "strict":
         return Check(
             True,
             f"{name} confines its tasks: {', '.join(layers)}"
             + (f" (not here: {missing})" if missing else ""),
         )
-    through = (
-        f", and these attacks succeed: {', '.join(said['through'])}" if said.get("through") else ""
-    )
+    through = f", and these attacks succeed: {', '.join(held.through)}" if held.through else ""
     return Check(
         False,
         f"{name} does not confine its tasks fully (missing: {missing}{through}): let only people "

@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.block.live import LiveBlock
 from mecapy_jupyter.cells import background, cell, setup
 from mecapy_jupyter.cells.ipython_types import Shell
-from mecapy_jupyter.client import client, config, task_logs
+from mecapy_jupyter.client import client, config, gateway_api, task_logs
 from mecapy_jupyter.client.task import Task
 from mecapy_jupyter.commands import doctor, login, status, task_selection
 from mecapy_jupyter.results import bind
@@ -102,25 +103,26 @@ def _every_cell(magics: Magics, options: str | None) -> None:
 def _status(pool: client.Client, shell: Shell, _: Sequence[str]) -> None:
     known = pool.overview()
     jobs = background.summary()
-    for task in known["tasks"]:
-        job = jobs.get(task["task_id"])
-        task["name"] = " · ".join(filter(None, (task["name"], f"in `{job}`" if job else "")))
+    tasks = [
+        replace(task, name=" · ".join(filter(None, (task.name, f"in `{job}`" if job else ""))))
+        for task in known.tasks
+        for job in [jobs.get(task.task_id)]
+    ]
+    known = replace(known, tasks=tasks)
     shell.display_pub.publish(
         {"text/plain": status.status_text(known), "text/html": status.status_html(known)}
     )
 
 
 def _tasks(pool: client.Client, _: Shell, __: Sequence[str]) -> None:
-    for task in pool.gateway.get("/tasks", limit=20)["tasks"]:
-        again = f"{units.ordinal(task['attempts'])} attempt" if task["attempts"] > 1 else ""
-        about = " · ".join(filter(None, (task["name"], again)))
-        print(
-            f"{task['task_id']}  {task['status']:<9}  {task['created_at'][:19].replace('T', ' ')} "
-            f" {about}".rstrip()
-        )
+    for task in gateway_api.tasks(pool.gateway, 20):
+        again = f"{units.ordinal(task.attempts)} attempt" if task.attempts > 1 else ""
+        about = " · ".join(filter(None, (task.name, again)))
+        created = f"{task.created_at:%Y-%m-%d %H:%M:%S}" if task.created_at else ""
+        print(f"{task.task_id}  {task.status:<9}  {created}  {about}".rstrip())
 
 
-def _find(pool: client.Client, rest: Sequence[str]) -> dict[str, Any]:
+def _find(pool: client.Client, rest: Sequence[str]) -> wire.TaskStatus:
     return task_selection.one(pool.gateway, *rest[:1])
 
 
@@ -130,7 +132,7 @@ def _cancel(pool: client.Client, _: Shell, rest: Sequence[str]) -> None:
         "all"
     ]:  # what is told to stop may stand in the list for a while; what has begun since is told, too
         while new := [
-            task for task in task_selection.alive(pool.gateway) if task["task_id"] not in told
+            task for task in task_selection.alive(pool.gateway) if task.task_id not in told
         ]:
             told |= _tell(pool, new)
     else:
@@ -142,17 +144,17 @@ def _cancel(pool: client.Client, _: Shell, rest: Sequence[str]) -> None:
         print(f"{task_id[:8]} {name}: {said}")
 
 
-def _tell(pool: client.Client, tasks: Sequence[dict[str, Any]]) -> dict[str, tuple[str, str]]:
+def _tell(pool: client.Client, tasks: Sequence[wire.TaskStatus]) -> dict[str, tuple[str, str]]:
     """Tell them all to stop before any is waited for; by their ids, their names and the states this
     left them in.
     """
     told: dict[str, tuple[str, str]] = {}
     for task in tasks:
         try:
-            state = pool.gateway.post(f"/tasks/{task['task_id']}/cancel")["status"]
+            state: str = gateway_api.cancel(pool.gateway, task.task_id).status
         except errors.NotFound:
             state = "gone"
-        told[task["task_id"]] = task["name"], state
+        told[task.task_id] = task.name, state
     return told
 
 
@@ -172,14 +174,14 @@ def _how_it_stopped(pool: client.Client, task_id: str) -> str:
 
 def _logs(pool: client.Client, _: Shell, rest: Sequence[str]) -> None:
     found = _find(pool, rest)
-    said = task_logs.show(pool.gateway, found["task_id"], Path.cwd())
-    print(said or f"{found['task_id'][:8]} has printed nothing\n", end="")
+    said = task_logs.show(pool.gateway, found.task_id, Path.cwd())
+    print(said or f"{found.task_id[:8]} has printed nothing\n", end="")
 
 
 def _attach(pool: client.Client, shell: Shell, rest: Sequence[str]) -> None:
     found = _find(pool, rest)
-    task = pool.attach(found["task_id"], found["name"], shell.user_ns)
-    with LiveBlock(found["name"]) as block:
+    task = pool.attach(found.task_id, found.name, shell.user_ns)
+    with LiveBlock(found.name) as block:
         outcome, home = cell.come_home(shell, task, block)
     if outcome.state != wire.COMPLETED:
         raise cell.failure(outcome, home, None)
@@ -187,8 +189,8 @@ def _attach(pool: client.Client, shell: Shell, rest: Sequence[str]) -> None:
 
 def _get(pool: client.Client, shell: Shell, rest: Sequence[str]) -> None:
     found = _find(pool, rest)
-    task = pool.attach(found["task_id"], found["name"], shell.user_ns)
-    outcome = pool.outcome(found["task_id"])
+    task = pool.attach(found.task_id, found.name, shell.user_ns)
+    outcome = pool.outcome(found.task_id)
     home = task.open(
         outcome, spared=task.packed.memo
     )  # nothing here is changed but what is asked for
@@ -197,7 +199,7 @@ def _get(pool: client.Client, shell: Shell, rest: Sequence[str]) -> None:
     paths = [name for name in wanted if name not in home.bound]
     _lay_out(task, outcome, home, paths)
     shell.user_ns.update({name: home.bound[name] for name in names})
-    print(f"{', '.join(wanted)} from {found['task_id'][:8]}")
+    print(f"{', '.join(wanted)} from {found.task_id[:8]}")
 
 
 def _lay_out(task: Task, outcome: wire.Outcome, home: bind.Home, paths: Sequence[str]) -> None:

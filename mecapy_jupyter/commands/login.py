@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Mapping
 from datetime import datetime
 from html import escape
 from typing import Any
 
-from mecapy_jupyter.client import config, device_login, logins
+from mecapy_jupyter import wire
+from mecapy_jupyter.client import config, device_login, gateway_api, logins
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.secret import Secret
@@ -72,18 +72,18 @@ def log_in(url: str, page: Page, *, typed: bool = False) -> None:
     """
     url = config.checked("url", url or _asked("Address of the gateway: "), "login")
     about = _where_to(url)
-    if typed or not about.get("issuer"):
+    if typed or not about.issuer:
         _log_in_with_token(url, page)
         return
-    there = device_login.find(str(about["issuer"]), str(about["client_id"]))
-    code = device_login.ask(there, str(about["scope"]))
+    there = device_login.find(about.issuer, about.client_id)
+    code = device_login.ask(there, about.scope)
     page.invite(code)
     try:
         tokens = device_login.wait(there, code)
     except BaseException:
         page.done("The login was not finished.")
         raise
-    me = Gateway(url, tokens.access).get("/me")
+    me = gateway_api.me(Gateway(url, tokens.access))
     logins.keep(url, there, tokens)
     config.save({"url": url})
     page.done(f"Logged in at {url} as {_named(me)}.")
@@ -95,7 +95,7 @@ def _log_in_with_token(url: str, page: Page) -> None:
             "MECAPY_NONINTERACTIVE is set, and a login asks for a token: set MECAPY_TOKEN instead"
         )
     token = config.checked("token", Secret(getpass.getpass("Token (not shown): ")), "login")
-    me = Gateway(url, token).get("/me")
+    me = gateway_api.me(Gateway(url, token))
     logins.forget(url)
     config.save({"url": url, "token": token})
     page.done(f"Logged in at {url} as {_named(me)}.")
@@ -120,42 +120,40 @@ def log_out() -> str:
 
 def create_token(gateway: Gateway, name: str, scopes: str, days: float) -> str:
     """What to print of a new API token. 0 days: it never expires."""
-    made = gateway.post(
-        "/tokens",
-        {"name": name, "scopes": [one.strip() for one in scopes.split(",")], "days": days or None},
-    )
+    named = tuple(one.strip() for one in scopes.split(","))
+    made = gateway_api.create_token(gateway, wire.TokenRequest(name, named, days or None))
     return (
-        f"{made['token']}\nKeep it now: it is not shown again. For scripts: "
+        f"{made.token}\nKeep it now: it is not shown again. For scripts: "
         f"MECAPY_URL={gateway.url} MECAPY_TOKEN=… ({_token(made)})"
     )
 
 
 def tokens_listed(gateway: Gateway) -> str:
     return (
-        "\n".join(map(_token, gateway.get("/tokens")))
+        "\n".join(map(_token, gateway_api.tokens(gateway)))
         or "no API tokens; `mecapy token create NAME` makes one"
     )
 
 
-def _token(one: Mapping[str, Any]) -> str:
-    used = f"last used {_day(one['used_at'])}" if one.get("used_at") else "never used"
-    ends = f"until {_day(one['expires_at'])}" if one.get("expires_at") else "without end"
-    return f"{one['id']}  {one['name']}  [{', '.join(one['scopes'])}]  {ends}, {used}"
+def _token(one: wire.TokenInfo) -> str:
+    used = f"last used {_day(one.used_at)}" if one.used_at else "never used"
+    ends = f"until {_day(one.expires_at)}" if one.expires_at else "without end"
+    return f"{one.id}  {one.name}  [{', '.join(one.scopes)}]  {ends}, {used}"
 
 
-def _day(at: str) -> str:
-    return f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M}"
+def _day(at: datetime) -> str:
+    return f"{at.astimezone():%Y-%m-%d %H:%M}"
 
 
-def _where_to(url: str) -> dict[str, Any]:
+def _where_to(url: str) -> wire.LoginOffer:
     try:
-        return Gateway(url, "none").get("/auth")
+        return gateway_api.login_offer(Gateway(url, "none"))
     except errors.NotFound:  # an older gateway
-        return {}
+        return wire.LoginOffer()
 
 
-def _named(me: Mapping[str, Any]) -> str:
-    return str(me.get("name") or me["owner"])
+def _named(me: wire.Me) -> str:
+    return me.name or me.owner
 
 
 def _asked(question: str) -> str:

@@ -5,10 +5,10 @@ there are.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any
 
 from mecapy_jupyter import wire
+from mecapy_jupyter.client import gateway_api
+from mecapy_jupyter.client.gateway_api import task_pages
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.shared import errors
 
@@ -16,22 +16,20 @@ _WHOLE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _BEGINNING = re.compile(r"[0-9a-f-]+")
 _PAGE = 500
 
-Listed = dict[str, Any]
 
-
-def one(gateway: Gateway, wanted: str = "last") -> Listed:
+def one(gateway: Gateway, wanted: str = "last") -> wire.TaskStatus:
     """The one task that is meant; of those that begin alike an old one only by more of its id.
     Raises NotFound.
     """
     if _WHOLE.fullmatch(wanted):
-        return gateway.get(f"/tasks/{wanted}")
+        return gateway_api.task(gateway, wanted)
     seen = 0
-    for tasks in _pages(gateway, limit=1 if wanted == "last" else _PAGE):
+    for tasks in task_pages(gateway, 1 if wanted == "last" else _PAGE):
         seen += len(tasks)
         found = (
             tasks[:1]
             if wanted == "last"
-            else [task for task in tasks if task["task_id"].startswith(wanted)]
+            else [task for task in tasks if task.task_id.startswith(wanted)]
         )
         if len(found) == 1:
             return found[0]
@@ -47,24 +45,12 @@ def one(gateway: Gateway, wanted: str = "last") -> Listed:
     raise errors.NotFound(f"{reason}; `%mecapy tasks` lists them")
 
 
-def alive(gateway: Gateway) -> list[Listed]:
+def alive(gateway: Gateway) -> list[wire.TaskStatus]:
     """All that wait or run."""
     found = [
         task
         for state in (wire.QUEUED, wire.RUNNING)
-        for tasks in _pages(gateway, state=state, limit=_PAGE)
+        for tasks in task_pages(gateway, _PAGE, state)
         for task in tasks
     ]
-    return list({task["task_id"]: task for task in found}.values())
-
-
-def _pages(gateway: Gateway, **query: Any) -> Iterator[list[Listed]]:
-    """Page by page, the newest first."""
-    cursor: str | None = None
-    while True:
-        page = gateway.get("/tasks", cursor=cursor, **query)
-        if page["tasks"]:
-            yield page["tasks"]
-        cursor = page["next"]
-        if cursor is None:
-            return
+    return list({task.task_id: task for task in found}.values())

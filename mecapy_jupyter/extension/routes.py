@@ -13,7 +13,6 @@ import functools
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
@@ -23,6 +22,7 @@ from tornado import web
 from mecapy_jupyter.client import config
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.shared import errors
+from mecapy_jupyter.wire.json_fields import Json, JsonObject, as_object
 
 _ID = "([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
 _SHOWN = (
@@ -55,7 +55,7 @@ class _Passing(APIHandler):
         False  # a page that is left open must not keep a server alive that its hub would end
     )
 
-    async def answer(self, ask: Callable[[Gateway], dict[str, Any]]) -> None:
+    async def answer(self, ask: Callable[[Gateway], JsonObject]) -> None:
         self.set_header("Cache-Control", "no-store")
         try:
             found = await asyncio.get_running_loop().run_in_executor(
@@ -91,5 +91,6 @@ def _gateway(endpoint: config.Endpoint) -> Gateway:
     return Gateway(endpoint.url, endpoint.token)
 
 
-def _shown(task: dict[str, Any]) -> dict[str, Any]:
+def _shown(answer: Json) -> JsonObject:
+    task = as_object(answer)
     return {name: task[name] for name in _SHOWN if name in task}

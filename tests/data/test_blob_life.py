@@ -164,7 +164,7 @@ def test_quota(
         blob_transfer.send(http, [os.urandom(200_000)])
         with pytest.raises(errors.Refused, match="delete tasks"):
             blob_transfer.send(http, [os.urandom(200_000)])
-        monkeypatch.setattr(blob_transfer, "_place", lambda gateway: None)
+        monkeypatch.setattr(blob_transfer, "_folders", lambda gateway: None)
         with pytest.raises(errors.Refused, match="delete tasks"):
             blob_transfer.send(http, [os.urandom(200_000)])
         blob_transfer.send(http, [kept := os.urandom(90_000)])

@@ -16,6 +16,7 @@ pytest.importorskip(
     "mecapy_backend.api.app", reason="needs the server parts (pip install 'mecapy-jupyter[local]')"
 )
 
+from mecapy_jupyter import wire
 from mecapy_jupyter.client import blob_transfer
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.shared import errors
@@ -72,7 +73,7 @@ def test_over_http_where_the_disk_is_another(
     http: Gateway, puts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A gateway whose folders are not here gets the same bytes by PUT, and gives them by GET."""
-    monkeypatch.setattr(blob_transfer, "_place", lambda gateway: None)
+    monkeypatch.setattr(blob_transfer, "_folders", lambda gateway: None)
     data = os.urandom(SIZE)
     sent = blob_transfer.send(http, [data])
     assert sent == blob_transfer.Sent((known_blobs.hashed(data),), SIZE) and puts == [
@@ -89,7 +90,9 @@ def test_a_folder_that_looks_like_it(
     and the bytes go by PUT.
     """
     monkeypatch.setattr(
-        blob_transfer, "_place", lambda gateway: blob_transfer.Place(tmp_path, tmp_path / "none")
+        blob_transfer,
+        "_folders",
+        lambda gateway: wire.StoreFolders(str(tmp_path), str(tmp_path / "none")),
     )
     data = os.urandom(SIZE)
     sent = blob_transfer.send(http, [data])

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy
 import pytest
 
+from mecapy_jupyter import wire
 from mecapy_jupyter.capture import packing
 from mecapy_jupyter.cells import preflight
 from mecapy_jupyter.shared import errors
@@ -18,13 +19,17 @@ from mecapy_jupyter.shared import errors
 from .conftest import Kernel
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
-SAME = preflight.Workers(
-    (HERE,), {"numpy": ("numpy", numpy.__version__), "pandas": ("pandas", "0.1.0")}
+SAME = wire.InstalledPackages(
+    (HERE,),
+    {
+        "numpy": wire.Distribution("numpy", (numpy.__version__,)),
+        "pandas": wire.Distribution("pandas", ("0.1.0",)),
+    },
 )
 
 
 def checked(
-    source: str, there: preflight.Workers, files: bool = False, **values: object
+    source: str, there: wire.InstalledPackages, files: bool = False, **values: object
 ) -> list[str]:
     preflight._said.clear()  # pyright: ignore[reportPrivateUsage]
     return preflight.check(
@@ -67,12 +72,18 @@ def test_files_may_bring_modules() -> None:
 
 def test_nothing_is_known() -> None:
     """No worker has told, or an older gateway: nothing is refused."""
-    assert checked("import scipy", preflight.Workers()) == []
+    assert checked("import scipy", wire.InstalledPackages()) == []
 
 
 def test_versions_and_python() -> None:
     """Another minor version of what the cell uses is said once; another Python is refused."""
-    there = preflight.Workers((HERE,), {"numpy": ("numpy", "1.0.0"), "pandas": ("pandas", "9.9")})
+    there = wire.InstalledPackages(
+        (HERE,),
+        {
+            "numpy": wire.Distribution("numpy", ("1.0.0",)),
+            "pandas": wire.Distribution("pandas", ("9.9",)),
+        },
+    )
     said = checked("a", there, a=numpy.ones(3))
     assert (
         len(said) == 1 and f"numpy is {numpy.__version__} here and 1.0.0 on the workers" in said[0]
@@ -80,8 +91,8 @@ def test_versions_and_python() -> None:
     packed = packing.pack({"a": numpy.ones(3)}, {}, (), ())
     assert preflight.check(packed, (), "a", there, 1, False) == []  # said before
     with pytest.raises(errors.PythonMismatch, match=r"3\.9"):
-        checked("a", preflight.Workers(("3.9",)))
-    assert checked("a", preflight.Workers(("3.9", HERE))) == []
+        checked("a", wire.InstalledPackages(("3.9",)))
+    assert checked("a", wire.InstalledPackages(("3.9", HERE))) == []
 
 
 def test_own_modules_travel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,10 +104,13 @@ def test_own_modules_travel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_missing_package_in_the_notebook(kernel: Kernel) -> None:
     """Nothing is sent, and the error is one sentence; what the real workers have passes."""
-    kernel.run("from mecapy_jupyter.cells import preflight\nreal = preflight.workers")
+    kernel.run(
+        "from mecapy_jupyter import wire\nfrom mecapy_jupyter.cells import preflight\n"
+        "real = preflight.workers"
+    )
     kernel.run(
         "def fewer(gateway):\n    there = real(gateway)\n    return "
-        "preflight.Workers(there.python, {'numpy': there.packages['numpy']})"
+        "wire.InstalledPackages(there.python, {'numpy': there.packages['numpy']})"
     )
     kernel.run("preflight.workers = fewer")
     ran = kernel.run("%%mecapy --name never\nimport pandas\nx = 1")

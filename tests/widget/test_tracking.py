@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from mecapy_jupyter import progress, track
-from mecapy_jupyter.block import loop_progress
+from mecapy_jupyter.travel import loop_progress
 
 Said = list[tuple[float | None, str]]
 

@@ -16,7 +16,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
-from mecapy_jupyter.block import loop_progress
+from mecapy_jupyter.travel import loop_progress
 from mecapy_worker.child.output import Outgoing, OutStream
 
 TEXT_CHARS = 1000

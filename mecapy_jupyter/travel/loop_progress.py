@@ -2,9 +2,8 @@
 also what its `tqdm` bars say.
 
 Open bars make one: the outermost tells how far it is, the inner ones how far into its present step.
-What they say goes to `sink`: in a task to the notebook's live block
-(`mecapy_worker.child.tqdm_bridge` sets it),
-in a local cell to a block of its own (`localbar`).
+What they say goes to `sink`: in a task to the notebook's live block, which the child sets; in a
+local cell to a block of its own, which the kernel's side gives with `show_here`.
 """
 
 from __future__ import annotations
@@ -136,16 +135,19 @@ class Latest:
                     self._wake.set()
 
 
-def _locally(fraction: float | None, text: str) -> None:
-    from mecapy_jupyter.block import (
-        local_bar,  # only where a cell or a script asks for it: it brings the live block along
-    )
-
-    local_bar.show(fraction, text)
+def _nowhere(fraction: float | None, text: str) -> None:
+    """Until somebody has said where progress is shown."""
 
 
 bars = Bars()
-sink: Sink = _locally
+sink: Sink = _nowhere
+
+
+def show_here(local: Sink) -> None:
+    """Where progress is shown in this process, unless it is a task's."""
+    global sink
+    if sink is _nowhere:
+        sink = local
 
 
 def progress(fraction: SupportsFloat | None, text: str = "") -> None:

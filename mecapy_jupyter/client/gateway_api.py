@@ -1,0 +1,136 @@
+"""The gateway's questions and answers as typed values: one function for each address that the
+client asks. How a request travels is `http`'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from urllib.parse import quote
+
+from mecapy_jupyter import wire
+from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.wire.json_fields import as_object, objects
+
+
+def task(gateway: Gateway, task_id: str) -> wire.TaskStatus:
+    return wire.TaskStatus.from_json(as_object(gateway.get(f"/tasks/{task_id}")))
+
+
+def tasks(
+    gateway: Gateway, limit: int, state: wire.State | None = None
+) -> Sequence[wire.TaskStatus]:
+    """My last tasks, the newest first; at most one page."""
+    return task_page(gateway, limit, state).tasks
+
+
+def task_page(
+    gateway: Gateway, limit: int, state: wire.State | None = None, cursor: str | None = None
+) -> wire.TaskPage:
+    page = gateway.get("/tasks", cursor=cursor, state=state, limit=limit)
+    return wire.TaskPage.from_json(as_object(page))
+
+
+def task_pages(
+    gateway: Gateway, limit: int, state: wire.State | None = None
+) -> Iterator[Sequence[wire.TaskStatus]]:
+    """Page by page, the newest first."""
+    cursor: str | None = None
+    while True:
+        page = task_page(gateway, limit, state, cursor)
+        if page.tasks:
+            yield page.tasks
+        cursor = page.next
+        if cursor is None:
+            return
+
+
+def cancel(gateway: Gateway, task_id: str) -> wire.TaskStatus:
+    """Stop it. A running one is told to; its final event follows."""
+    return wire.TaskStatus.from_json(as_object(gateway.post(f"/tasks/{task_id}/cancel")))
+
+
+def request(gateway: Gateway, task_id: str) -> wire.TaskRequest:
+    """A task as it was submitted."""
+    return wire.TaskRequest.from_json(as_object(gateway.get(f"/tasks/{task_id}/request")))
+
+
+def outcome(gateway: Gateway, task_id: str) -> wire.Outcome:
+    """How a finished task ended. Raises Refused while it has not."""
+    result = as_object(gateway.get(f"/tasks/{task_id}/result"))
+    return wire.Outcome.from_json(result | {"state": result["status"]})
+
+
+def me(gateway: Gateway) -> wire.Me:
+    return wire.Me.from_json(as_object(gateway.get("/me")))
+
+
+def workers(gateway: Gateway) -> list[wire.WorkerInfo]:
+    """Those that live."""
+    found = objects({"workers": gateway.get("/workers")}, "workers")
+    return [wire.WorkerInfo.from_json(worker) for worker in found]
+
+
+def packages(gateway: Gateway, python: str) -> wire.InstalledPackages:
+    """What all workers with this Python ("3.12") have."""
+    found = gateway.get("/workers/packages", python=python)
+    return wire.InstalledPackages.from_json(as_object(found))
+
+
+def login_offer(gateway: Gateway) -> wire.LoginOffer:
+    return wire.LoginOffer.from_json(as_object(gateway.get("/auth")))
+
+
+def create_token(gateway: Gateway, token: wire.TokenRequest) -> wire.TokenInfo:
+    return wire.TokenInfo.from_json(as_object(gateway.post("/tokens", token.as_json())))
+
+
+def tokens(gateway: Gateway) -> list[wire.TokenInfo]:
+    found = objects({"tokens": gateway.get("/tokens")}, "tokens")
+    return [wire.TokenInfo.from_json(token) for token in found]
+
+
+def revoke_token(gateway: Gateway, token_id: str) -> None:
+    gateway.delete(f"/tokens/{token_id}")
+
+
+def missing_blobs(gateway: Gateway, blobs: Iterable[wire.BlobSize]) -> Sequence[wire.MissingBlob]:
+    """Of these, those to upload."""
+    answer = gateway.post("/blobs/missing", wire.missing_request(blobs))
+    return wire.MissingBlobs.from_json(as_object(answer)).missing
+
+
+def store_folders(gateway: Gateway) -> wire.StoreFolders:
+    """Where the store lies on this machine's disk."""
+    return wire.StoreFolders.from_json(as_object(gateway.get("/blobs/place")))
+
+
+def take_files(gateway: Gateway, names: Sequence[str]) -> Sequence[wire.BlobSize]:
+    """Hand over files left in the store's folder; each becomes a blob."""
+    answer = gateway.post("/blobs/take", {"files": list(names)})
+    return wire.TakenBlobs.from_json(as_object(answer)).taken
+
+
+def part_urls(
+    gateway: Gateway, digest: str, size_bytes: int, upload: str = "", first: int = 0
+) -> wire.PartUrls:
+    """Begin an upload in parts; with `upload`, fresh URLs for the parts from `first` on."""
+    body: wire.JsonObject = {"size": size_bytes}
+    if upload:
+        body |= {"upload": upload, "first": first}
+    return wire.PartUrls.from_json(as_object(gateway.post(f"/blobs/{digest}/parts", body)))
+
+
+def end_parts(
+    gateway: Gateway, digest: str, upload: str, size_bytes: int, etags: Sequence[str]
+) -> None:
+    """All parts are there."""
+    body: wire.JsonObject = {"size": size_bytes, "etags": list(etags)}
+    gateway.post(_upload(digest, upload), body, key=digest)
+
+
+def abort_parts(gateway: Gateway, digest: str, upload: str) -> None:
+    gateway.delete(_upload(digest, upload))
+
+
+def _upload(digest: str, upload: str) -> str:
+    return f"/blobs/{digest}/parts/{quote(upload, safe='')}"
