@@ -9,7 +9,8 @@ import importlib
 import json
 import os
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.version import __version__
@@ -30,6 +31,14 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
+class AddCommand(Protocol):
+    """Adds one command to the parser."""
+
+    def __call__(
+        self, name: str, run: Callable[[argparse.Namespace], int | None], text: str
+    ) -> argparse.ArgumentParser: ...
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mecapy", description="Run heavy notebook cells on a pool of workers."
@@ -37,11 +46,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"mecapy {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    def add(name: str, run: Any, text: str) -> argparse.ArgumentParser:
+    def add(
+        name: str, run: Callable[[argparse.Namespace], int | None], text: str
+    ) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
         command.set_defaults(run=run)
         return command
 
+    for add_group in (_stack_commands, _server_commands, _login_commands, _task_commands):
+        add_group(add)
+    return parser
+
+
+def _stack_commands(add: AddCommand) -> None:
     up = add("up", _up, "run the embedded stack in the foreground; prints its URL and token")
     up.add_argument(
         "--workers",
@@ -73,6 +90,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--data", metavar="DIR", help="data directory of the stack (default: your own)"
         )
+
+
+def _server_commands(add: AddCommand) -> None:
     gateway = add(
         "gateway", _gateway, "run a gateway; settings come from the environment (MECAPY_…)"
     )
@@ -81,6 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     gateway.add_argument("--fd", type=int, help=argparse.SUPPRESS)
     add("worker", _worker, "run a worker; settings come from the environment (MECAPY_…)")
     add("migrate", _migrate, "bring the database to the newest schema")
+
+
+def _login_commands(add: AddCommand) -> None:
     login = add(
         "login",
         _login,
@@ -107,6 +130,9 @@ def _parser() -> argparse.ArgumentParser:
     token.add_parser("revoke", help="refuse one from now on").add_argument(
         "id", metavar="ID", help="as `list` shows it"
     )
+
+
+def _task_commands(add: AddCommand) -> None:
     tasks = add("tasks", _tasks, "my last tasks")
     tasks.add_argument("--json", action="store_true", help="for programs")
     tasks.add_argument("--limit", type=_count, default=20, metavar="N")
@@ -115,7 +141,6 @@ def _parser() -> argparse.ArgumentParser:
         _doctor,
         "check the configuration, the gateway and the workers, and say what to do",
     )
-    return parser
 
 
 def _count(text: str) -> int:

@@ -7,21 +7,18 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.block.live import LiveBlock
 from mecapy_jupyter.cells import background, cell, setup
 from mecapy_jupyter.cells.ipython_types import Shell
+from mecapy_jupyter.cells.session import Session
 from mecapy_jupyter.client import client, config, gateway_api, task_logs
 from mecapy_jupyter.client.task import Task
 from mecapy_jupyter.commands import doctor, login, status, task_selection
 from mecapy_jupyter.results import bind
 from mecapy_jupyter.shared import errors, units
 from mecapy_jupyter.travel.environment import files
-
-if TYPE_CHECKING:
-    from mecapy_jupyter.magic import Magics
 
 _HELP = """%mecapy                      who am I, where, queue, workers, my last tasks
 %mecapy tasks                my tasks
@@ -38,7 +35,7 @@ the options are those of %%mecapy
 %mecapy doctor               check the way from here to a worker"""
 
 
-def answer(magics: Magics, shell: Shell, words: Sequence[str]) -> None:
+def answer(session: Session, words: Sequence[str]) -> None:
     """Carry out one command."""
     command, *rest = words or ["status"]
     if command == "config":
@@ -52,7 +49,7 @@ def answer(magics: Magics, shell: Shell, words: Sequence[str]) -> None:
             f"({config.config_file()})",
         )
     elif command in ("on", "off"):
-        _every_cell(magics, shlex.join(rest) if command == "on" else None)
+        _every_cell(session, shlex.join(rest) if command == "on" else None)
     elif command == "setup":
         _setup(rest)
     elif command == "login":
@@ -66,8 +63,8 @@ def answer(magics: Magics, shell: Shell, words: Sequence[str]) -> None:
     elif command == "doctor":
         print("\n".join(f"{'✔' if check.good else '✖'} {check.text}" for check in doctor.examine()))
     elif command in _WITH_POOL:
-        _WITH_POOL[command](magics.client(), shell, rest)
-        if command == "status" and magics.every is not None:
+        _WITH_POOL[command](session.client(), session.shell, rest)
+        if command == "status" and session.every is not None:
             print("on: every cell goes to a worker; `%mecapy off` ends it")
     else:
         print(
@@ -86,11 +83,11 @@ def _setup(rest: Sequence[str]) -> None:
         raise errors.ConfigError("write `%mecapy setup`, `setup clear` or `setup clear 2`")
 
 
-def _every_cell(magics: Magics, options: str | None) -> None:
-    was_on = magics.every is not None
-    magics.every_cell(options)
+def _every_cell(session: Session, options: str | None) -> None:
+    was_on = session.every is not None
+    session.every_cell(options)
     if options is not None:
-        where = magics.client().endpoint.url
+        where = session.client().endpoint.url
         print(
             f"on: from the next cell every cell goes to a worker ({where}) and shows its block, "
             f"until `%mecapy off`."

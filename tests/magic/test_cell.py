@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mecapy_jupyter import magic
+from mecapy_jupyter.cells import magic_options
 from mecapy_jupyter.travel.environment import files
 
 from .conftest import Kernel
@@ -400,7 +400,7 @@ def test_a_comment_on_the_line(kernel: Kernel) -> None:
     """As on any line of Python; a `#` in quotes or inside a word is none."""
     ran = kernel.run("%%mecapy --name 'case #7'  # don't wait for it\ny = 1\nprint(y)")
     assert ran.ok and ran.stdout == "1\n", ran
-    assert magic.words("--files mesh#2.msh --name 'a # b' # it's") == [
+    assert magic_options.words("--files mesh#2.msh --name 'a # b' # it's") == [
         "--files",
         "mesh#2.msh",
         "--name",

@@ -1,0 +1,165 @@
+"""What the line of `%%mecapy` may say, read as a shell would read it."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import keyword
+import re
+import shlex
+from collections.abc import Callable
+from typing import NoReturn
+
+from mecapy_jupyter import wire
+from mecapy_jupyter.shared import errors
+
+_UNITS = {"": 1.0, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_BEFORE_COMMENT = re.compile(r"""(?:'[^']*'|"[^"]*"|(?<=\S)\#|[^'"\#])*""")
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse that raises where it would exit."""
+
+    def error(self, message: str) -> NoReturn:
+        raise errors.ConfigError(f"{message}. `%%mecapy --help` lists what the line may say.")
+
+
+def duration(text: str) -> float:
+    """`90`, `90s`, `15min`, `2h`, `1d` → seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip())
+    if match is None or match[2] not in _UNITS or float(match[1]) <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration; write 90, 90s, 15min or 2h")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def words(line: str) -> list[str]:
+    """A magic's line as a shell would take it apart, without its comment."""
+    before = _BEFORE_COMMENT.match(line)
+    line = before[0] if before and line.startswith("#", before.end()) else line
+    try:
+        return shlex.split(line)
+    except ValueError as trouble:  # a quote without its other
+        raise errors.ConfigError(
+            f"{line!r}: {str(trouble).lower()}; close the quote, or leave it out"
+        ) from None
+
+
+def _job_name(text: str) -> str:
+    if not text.isidentifier() or keyword.iskeyword(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a variable")
+    return text
+
+
+def _paths(text: str) -> tuple[str, ...]:
+    """Cut at commas alone: quotes are read by now, and a file's name may hold blanks."""
+    return tuple(path for part in text.split(",") if (path := part.strip()))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for name in re.split(r"[,\s]+", text) if name and name != "none")
+
+
+AddOption = Callable[..., object]
+
+
+@functools.cache  # making it anew took longer than capturing a cell
+def parser() -> argparse.ArgumentParser:
+    made = _Parser(
+        prog="%%mecapy",
+        add_help=False,
+        allow_abbrev=False,
+        description="Run this cell on a worker.",
+    )
+    for add_group in (_variables, _running, _files, _showing):
+        add_group(made.add_argument)
+    return made
+
+
+def _variables(add: AddOption) -> None:
+    add("-h", "--help", action="store_true", help="show this")
+    add(
+        "-i",
+        "--inputs",
+        type=_names,
+        metavar="a,b",
+        help="send these variables (names or globs) instead of what the cell reads",
+    )
+    add(
+        "-o",
+        "--outputs",
+        type=_names,
+        metavar="y,z",
+        help="bring home these variables instead of what the cell binds (`none`: nothing)",
+    )
+    add(
+        "--bg",
+        action="store_true",
+        help="return at once; the cell's Future is in the variable --as names",
+    )
+    add(
+        "--as",
+        dest="job",
+        type=_job_name,
+        metavar="job",
+        help="the variable for the Future of --bg",
+    )
+
+
+def _running(add: AddOption) -> None:
+    add(
+        "--timeout",
+        type=duration,
+        default=wire.TIMEOUT_S,
+        metavar="2h",
+        help="stop the cell after this time of running (300 s)",
+    )
+    add(
+        "--priority",
+        type=int,
+        choices=range(10),
+        default=wire.PRIORITY,
+        metavar="0-9",
+        help="among your own tasks, higher first (5)",
+    )
+    add("--name", default="", help="a name for task lists")
+    add(
+        "--retries",
+        type=int,
+        choices=range(11),
+        default=0,
+        metavar="n",
+        help="try a failing cell again so many times (0)",
+    )
+
+
+def _files(add: AddOption) -> None:
+    add(
+        "--files",
+        type=_paths,
+        default=(),
+        metavar="mesh.msh,data/*.csv",
+        help="files that go along, by their paths from here",
+    )
+    add(
+        "--keep",
+        type=_paths,
+        default=(),
+        metavar="out/*.vtk",
+        help="files the cell writes that come home into this folder",
+    )
+
+
+def _showing(add: AddOption) -> None:
+    add("--verify", action="store_true", help="run it here too, and say where the two differ")
+    add("--setup", action="store_true", help="run it here, and first in every later task")
+    add("--dry-run", action="store_true", help="send nothing; say what would travel")
+    add("--quiet", action="store_true", help="no live block; only a progress bar of the cell's own")
+    add(
+        "--progress-after",
+        type=float,
+        metavar="s",
+        help="show the live block after so many seconds (2)",
+    )
+    add(
+        "--every", action="store_true", help=argparse.SUPPRESS
+    )  # put there by `%mecapy on`: this line is not the user's
