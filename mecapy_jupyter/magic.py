@@ -74,6 +74,7 @@ def _options(given: argparse.Namespace) -> Options:
         progress_after_s=shown_after_s if given.progress_after is None else given.progress_after,
         files=given.files,
         keep=given.keep,
+        folder=given.folder,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from mecapy_jupyter.capture import diagnose
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.travel.environment import prelude
+from mecapy_jupyter.travel.files.gather import Along
 from mecapy_jupyter.travel.pickling import payload, pickler
 
 
@@ -25,25 +26,31 @@ def pack(
     words: Sequence[str],
     imports: Sequence[str],
     secret_in: Callable[[bytes], bool] = lambda _: False,
+    folder: Along | None = None,
+    keep: tuple[str, ...] = (),
 ) -> payload.Packed:
     """Raises CannotSend, which names the variable and the part. `words`, `imports`: as for
     `prelude.make`. The text of a cell that has a secret in it stays here.
     """
     diagnose.check_sizes(values)
     cells = set[str]()
+    carried, beside = folder.carried(keep) if folder else (None, [])
 
     def around(own: list[str]) -> dict[str, Any]:
         made = prelude.make(own, values, words, imports, cells)
         return made | {
+            "folder": carried,
             "cells": {
                 name: cell
                 for name, cell in made["cells"].items()
                 if not secret_in("".join(cell[1]).encode())
-            }
+            },
         }
 
     try:
-        return payload.pack([pickler.by_name(values)], namespace, prelude=around, cells=cells)
+        return payload.pack(
+            [pickler.by_name(values)], namespace, prelude=around, cells=cells, beside=beside
+        )
     except errors.MecapyError:
         raise
     except Exception as trouble:

@@ -16,9 +16,8 @@ from mecapy_jupyter.block.live import LiveBlock
 from mecapy_jupyter.block.surfaces import Notebook
 from mecapy_jupyter.capture.parts import path_to
 from mecapy_jupyter.cells import cell, history, replay, resubmit_check
-from mecapy_jupyter.cells.cell_errors import CellSource
 from mecapy_jupyter.cells.ipython_types import Shell
-from mecapy_jupyter.cells.prepared import Key, Prepared
+from mecapy_jupyter.cells.prepared import Prepared
 from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.client.task import Task
 from mecapy_jupyter.results import bind
@@ -54,7 +53,7 @@ def start(client: Client, prepared: Prepared) -> Task:
     )
     block.sent(task.sent_bytes, task.reused_bytes, task.id)
     task.follow(lambda _: None)
-    carry = _Carry(task, block, place, before, prepared.source, prepared.key)
+    carry = _Carry(task, block, place, before, prepared)
     threading.Thread(
         target=carry.on, args=(shell,), name=f"mecapy job {task.id[:8]}", daemon=True
     ).start()
@@ -98,8 +97,7 @@ class _Carry:
     block: LiveBlock
     place: replay.Place
     before: _Before
-    source: CellSource
-    key: Key
+    prepared: Prepared
 
     def on(self, shell: Shell) -> None:
         """In the task's own thread."""
@@ -125,12 +123,14 @@ class _Carry:
                 self.block.finish(outcome, bind.came_back(shell.user_ns, home, bound))
                 self.place.update_again(shell)
                 self._say(home, waiting)
-                self.key.ended(self.task.id, outcome)
+                self.prepared.key.ended(self.task.id, outcome)
                 if outcome.state == wire.FAILED:
-                    self.place.error(cell.failure(outcome, home, self.source))
+                    self.place.error(cell.failure(outcome, home, self.prepared.source))
             finally:
                 self.task.end(
-                    outcome, home, lambda outcome, home: cell.failure(outcome, home, self.source)
+                    outcome,
+                    home,
+                    lambda outcome, home: cell.failure(outcome, home, self.prepared.source),
                 )
 
     def _bind(self, shell: Shell, home: bind.Home) -> tuple[list[str], list[str]]:
@@ -157,7 +157,11 @@ class _Carry:
         return bound, waiting
 
     def _say(self, home: bind.Home, waiting: Sequence[str]) -> None:
-        said = bind.remarks(home, self.task.id)
+        said = [
+            *bind.remarks(home, self.task.id),
+            *self.task.bring_folder(),
+            *self.prepared.missed(home),
+        ]
         if waiting:
             verb = "waits" if len(waiting) == 1 else "wait"
             said.append(

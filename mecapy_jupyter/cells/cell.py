@@ -20,7 +20,7 @@ from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.client.task import Task
 from mecapy_jupyter.results import bind
 from mecapy_jupyter.shared import errors
-from mecapy_jupyter.travel.environment import files
+from mecapy_jupyter.travel.files import missing
 
 _TICK_S = 0.1
 _LAST_WORDS_S = 10.0  # how long an interrupted cell waits for the task's end
@@ -40,9 +40,11 @@ def run(client: Client, prepared: Prepared) -> None:
         task = taken_up or prepared.send(client)
         outcome, home = come_home(shell, task, block)
     prepared.key.ended(task.id, outcome)
+    for sentence in prepared.missed(home):
+        print(f"mecapy: {sentence}", file=sys.stderr)
     if outcome.state != wire.COMPLETED:
         error = failure(outcome, home, prepared.source)
-        for sentence in files.unsent(error, Path.cwd()):
+        for sentence in missing.unsent(error, Path.cwd(), prepared.along.index.paths):
             print(f"mecapy: {sentence}", file=sys.stderr)
         if outcome.error is not None and isinstance(error, BaseExceptionGroup):
             show_group_as(shell, cast(BaseException, error), outcome.error.traceback)
@@ -79,7 +81,7 @@ def come_home(shell: Shell, task: Task, block: LiveBlock) -> tuple[wire.Outcome,
     names = bind.into(shell.user_ns, home)
     replay.remember(shell, home.value)
     block.finish(outcome, bind.came_back(shell.user_ns, home, names))
-    for remark in bind.remarks(home, task.id):
+    for remark in [*bind.remarks(home, task.id), *task.bring_folder(), *task.change_folder()]:
         print(f"mecapy: {remark}", file=sys.stderr)
     return outcome, home
 

@@ -11,37 +11,43 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mecapy_jupyter.capture import diagnose, packing
-from mecapy_jupyter.cells import history, preflight
+from mecapy_jupyter.cells import history, notebook_folder, preflight
 from mecapy_jupyter.cells.prepared import Prepared
 from mecapy_jupyter.client import config
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.shared import errors, units
-from mecapy_jupyter.travel.environment import files
 from mecapy_jupyter.travel.pickling import payload
+from mecapy_jupyter.wire import InstalledPackages
 
 
 def describe(prepared: Prepared) -> str:
     """The lines to print. Raises what sending would raise."""
+    there, unknown = _workers()
+    prepared.gather(there)
     packed = packing.pack(
-        prepared.values, prepared.shell.user_ns, prepared.words, sorted(prepared.names.imports)
+        prepared.values,
+        prepared.shell.user_ns,
+        prepared.words,
+        sorted(prepared.names.imports),
+        folder=prepared.along,
     )
-    count, total = len(prepared.variables), packed.size_bytes
+    count, total = len(prepared.values), packed.size_bytes
     plural = "" if count == 1 else "s"
     lines = [
         f"would send {count} variable{plural}, {units.size(total)} in all (less what the store "
         f"has already):"
     ]
     lines += [
-        *_variables(prepared.variables),
+        *_variables(prepared.values),
         *_around(packed.prelude or {}),
-        *_files(*prepared.values.get(files.SLOT, (".", {}))),
+        *notebook_folder.listed(prepared.along),
     ]
     wanted = prepared.options.outputs
     back = ", ".join(sorted(prepared.names.binds) if wanted is None else wanted) or "nothing"
     kept = f"; files {', '.join(prepared.options.keep)}" if prepared.options.keep else ""
     lines += [
         f"would bring back: {back}, and inputs it changes in place{kept}",
-        *_fit(prepared, packed),
+        *_fit(prepared, packed, there, unknown),
     ]
     if past := history.said(history.runs(prepared.key.text)):
         lines.append(f"time: {past}")
@@ -79,19 +85,19 @@ def _around(prelude: Mapping[str, Any]) -> Iterator[str]:
         yield f"  state: {', '.join(named)}"
 
 
-def _files(start: str, found: files.Files) -> Iterator[str]:
-    if start != ".":
-        yield f"  begins in the task's folder {start}"
-    if found:
-        sizes = {name: units.size(content.raw().nbytes) for name, content in found.items()}
-        yield f"  files: {', '.join(f'{name} ({size})' for name, size in sizes.items())}"
-
-
-def _fit(prepared: Prepared, packed: payload.Packed) -> Iterator[str]:
+def _workers() -> tuple[InstalledPackages, str]:
+    """What the workers have, or why they were not asked."""
     try:
         at = config.resolve(start=False)
-        there = preflight.workers(Gateway(at.url, at.token))
+        return preflight.workers(Gateway(at.url, at.token)), ""
     except errors.MecapyError as unknown:
+        return InstalledPackages(), str(unknown)
+
+
+def _fit(
+    prepared: Prepared, packed: payload.Packed, there: InstalledPackages, unknown: str
+) -> Iterator[str]:
+    if unknown:
         yield f"workers: not asked ({unknown})"
         return
     prepared.fits(packed, there)

@@ -152,6 +152,12 @@ def _files(add: AddOption) -> None:
 def _showing(add: AddOption) -> None:
     add("--verify", action="store_true", help="run it here too, and say where the two differ")
     add("--setup", action="store_true", help="run it here, and first in every later task")
+    add(
+        "--no-folder",
+        dest="folder",
+        action="store_false",
+        help="leave the notebook's folder here; only --files go along, and only --keep comes home",
+    )
     add("--dry-run", action="store_true", help="send nothing; say what would travel")
     add("--quiet", action="store_true", help="no live block; only a progress bar of the cell's own")
     add(

@@ -10,7 +10,7 @@ import fnmatch
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,13 +18,15 @@ from typing import Any
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.capture import diagnose, names, notebook_code
-from mecapy_jupyter.cells import history, preflight, submitter
+from mecapy_jupyter.cells import history, notebook_folder, preflight, submitter
 from mecapy_jupyter.cells.cell_errors import CellSource, plain
 from mecapy_jupyter.cells.ipython_types import Shell
 from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.client.task import Task
+from mecapy_jupyter.results.bind import Home
 from mecapy_jupyter.shared import errors
-from mecapy_jupyter.travel.environment import files
+from mecapy_jupyter.travel.files.gather import Along
+from mecapy_jupyter.travel.files.index import inside
 from mecapy_jupyter.travel.pickling import payload
 
 _SHELL_OWN = frozenset({"get_ipython", "exit", "quit", "open", "display", "input"})
@@ -46,6 +48,7 @@ class Options:
     progress_after_s: float = 2.0
     files: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
+    folder: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +96,10 @@ class Prepared:
         python = self.python = shell.transform_cell(body)
         self.names = self._analyse(python)
         for pattern in options.keep:
-            files.inside(pattern)
+            inside(pattern)
         self.values = self._captured()
-        if options.files:
-            self.values[files.SLOT] = files.along(options.files, Path.cwd())
+        self.along = Along()
+        self.named = frozenset[str]()
         self.words: Sequence[str] = re.findall(r"[^\W\d]\w*", python)
         self.request = wire.TaskRequest(
             code=body,
@@ -148,10 +151,21 @@ class Prepared:
             name: value for name, value in shown.items() if diagnose.can_travel(value, namespace)
         }
 
-    @property
-    def variables(self) -> dict[str, Any]:
-        """What is sent of the notebook's variables; `values` has the files, too."""
-        return {name: value for name, value in self.values.items() if name != files.SLOT}
+    def gather(
+        self, there: wire.InstalledPackages, holds_secret: Callable[[bytes], bool] | None = None
+    ) -> None:
+        """Find what goes along of the notebook's folder, and say what the user should know."""
+        options = self.options
+        self.along = notebook_folder.along(
+            options.files, self.python, there, options.folder, holds_secret
+        )
+        said, self.named = notebook_folder.said_before(self.along, self.python)
+        for sentence in said:
+            print(f"mecapy: {sentence}", file=sys.stderr)
+
+    def missed(self, home: Home) -> list[str]:
+        """What to say of files that the cell looked for and that stayed here."""
+        return notebook_folder.said_after(self.along, home.folder.looked, self.named)
 
     def fits(self, packed: payload.Packed, there: wire.InstalledPackages) -> None:
         """Raises, or says, what does not fit on the workers."""
@@ -166,6 +180,7 @@ class Prepared:
         imports, born = sorted(self.names.imports), list[Task]()
         try:
             there = preflight.workers(client.gateway)
+            self.gather(there, client.gateway.secret_in)
             fits = partial(self.fits, there=there)
             task = client.send(
                 self.request,
@@ -175,8 +190,9 @@ class Prepared:
                 imports,
                 fits,
                 born.append,
+                self.along,
             )
-            self.key.submitted(task.id, self.variables)
+            self.key.submitted(task.id, self.values)
         except KeyboardInterrupt:
             for task in born:
                 cancel(task)

@@ -46,7 +46,7 @@ def taken_up(client: Client, prepared: Prepared) -> Task | None:
     )
     if answer or (answer is None and not _left_behind(prepared, task_id)):
         return None
-    prepared.key.submitted(task_id, prepared.variables)
+    prepared.key.submitted(task_id, prepared.values)
     print(
         f"mecapy: this cell's task {short} is still {found.status} ({since}): attached to it, "
         f"nothing was submitted"
@@ -64,7 +64,7 @@ def _look(client: Client, task_id: str) -> wire.TaskStatus | None:
 def _left_behind(prepared: Prepared, task_id: str) -> bool:
     """Whether it is this cell's, with the same inputs, of a kernel that is gone."""
     by = prepared.key.submitter(task_id)
-    return submitter.gone(by) and submitter.same_inputs(by, prepared.variables)
+    return submitter.gone(by) and submitter.same_inputs(by, prepared.values)
 
 
 def _since(task: wire.TaskStatus) -> str:

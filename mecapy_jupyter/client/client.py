@@ -19,6 +19,7 @@ from mecapy_jupyter.client.overview import Overview, overview
 from mecapy_jupyter.client.task import RESULT, Task
 from mecapy_jupyter.shared import errors, version
 from mecapy_jupyter.travel.environment import setup_cells
+from mecapy_jupyter.travel.files.gather import Along
 from mecapy_jupyter.travel.pickling import payload
 
 # bound, not shown: a worker need not render it
@@ -138,12 +139,15 @@ class Client(concurrent.futures.Executor):
         imports: Sequence[str] = (),
         check: Callable[[payload.Packed], None] = lambda _: None,
         on_task: Callable[[Task], object] = lambda _: None,
+        folder: Along | None = None,
     ) -> Task:
         """Pack `values`, upload what the store lacks, submit. `words`, `imports`: as for
         `prelude.make`. `check` may raise before. `on_task` gets the task as soon as there is one,
         so that an interrupt which comes then can end it.
         """
-        packed = packing.pack(values, namespace, words, imports, self.gateway.secret_in)
+        packed = packing.pack(
+            values, namespace, words, imports, self.gateway.secret_in, folder, request.keep
+        )
         check(packed)
         if self.gateway.secret_in(packed.stream):
             named = [

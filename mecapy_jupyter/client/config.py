@@ -27,6 +27,8 @@ __all__ = ["KEYS", "Endpoint", "config_file", "named", "read", "resolve", "set_v
 KEYS = {
     "url": "address of the gateway, as in https://mecapy.example.org",
     "token": "your token for it",
+    "folder": "`off`: the notebook's folder does not travel by itself; `on`: also where the "
+    "operators leave it to you",
 }
 
 
@@ -130,6 +132,8 @@ def checked(key: str, value: object, where: str) -> str:
     text = type(value)(value.strip())  # a Secret stays one
     if not text.isprintable() or (key == "token" and (not text.isascii() or " " in text)):
         raise ConfigError(f"{where}: {key} has characters that cannot be in it; copy it again")
+    if key == "folder" and text not in ("on", "off"):
+        raise ConfigError(f"{where}: folder is {text!r}; it can be `on` or `off`")
     if key == "url":
         parts = urlsplit(text)
         if parts.scheme not in ("http", "https") or not parts.hostname:

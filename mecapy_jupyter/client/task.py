@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import os
 import pickle
 import queue
 import threading
 import time
 from collections.abc import Callable, Container, Generator, Iterable
+from pathlib import Path
 from typing import Any
 
 from mecapy_jupyter import wire
@@ -19,6 +21,8 @@ from mecapy_jupyter.client.deferred_interrupt import Held
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.results import bind
 from mecapy_jupyter.shared import errors
+from mecapy_jupyter.travel.files.bring_home import Sent, bring_home
+from mecapy_jupyter.travel.files.collect import Collected
 from mecapy_jupyter.travel.pickling import payload
 
 RESULT = "_mecapy_result"
@@ -139,11 +143,37 @@ class Task(concurrent.futures.Future[Any]):
         )
         return self.home
 
+    def _sent(self) -> Sent:
+        """What it was sent of its notebook's folder."""
+        first: dict[str, Any] = self.packed.prelude or {}
+        return Sent.of(first.get("folder"), self.packed.buffers)
+
+    def bring_folder(self) -> list[str]:
+        """Put what the cell wrote in its folder into the notebook's; what to say about it."""
+        if self.home.folder == Collected():
+            return []
+        return bring_home(self.home.folder, self._sent(), self.id)
+
+    def change_folder(self) -> list[str]:
+        """Go where the cell has gone from the folder it began in, as far as that is here."""
+        ended_in = self.home.folder.ended_in
+        if ended_in == ".":
+            return []
+        sent = self._sent()
+        place = sent.folder / ended_in
+        if not sent.index.automatic or Path(ended_in).is_absolute() or not place.is_dir():
+            return [
+                f"the cell changed its folder to {ended_in}, which did not come home: here it is "
+                f"{Path.cwd()}"
+            ]
+        os.chdir(place)
+        return []
+
     def small_files(self, outcome: wire.Outcome) -> dict[str, bytes]:
         """The small files it wrote, and that no `keep` named: path → content. They are fetched only
         now.
         """
-        if not any(kept for _, kept in self.home.also_wrote.values()) or outcome.payload is None:
+        if not any(kept for _, kept in self.home.folder.stays.values()) or outcome.payload is None:
             return {}
         return pickle.loads(self._fetch(outcome.payload.buffers[-1]))  # noqa: S301 our own task's result
 
@@ -153,13 +183,9 @@ class Task(concurrent.futures.Future[Any]):
         """
         stream = self._fetch(sent.pickle_blob) if sent.pickle_blob else sent.pickle
         if stream:
-            opened = payload.unpack(
-                stream,
-                map(self._fetch, sent.buffers),
-                dict(self._namespace),
-                on_prelude=lambda _: None,
-            )
-            self.packed = payload.Packed(b"", (), opened.memo)
+            buffers, first = list(map(self._fetch, sent.buffers)), list[Any]()
+            opened = payload.unpack(stream, buffers, dict(self._namespace), on_prelude=first.append)
+            self.packed = payload.Packed(b"", tuple(buffers), opened.memo, prelude=first[0])
             self.inputs = {
                 name: value for values in opened.values for name, value in values.items()
             }

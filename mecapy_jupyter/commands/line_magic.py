@@ -18,7 +18,7 @@ from mecapy_jupyter.client.task import Task
 from mecapy_jupyter.commands import doctor, login, status, task_selection
 from mecapy_jupyter.results import bind
 from mecapy_jupyter.shared import errors, units
-from mecapy_jupyter.travel.environment import files
+from mecapy_jupyter.travel.files import bring_home
 
 _HELP = """%mecapy                      who am I, where, queue, workers, my last tasks
 %mecapy tasks                my tasks
@@ -201,18 +201,18 @@ def _get(pool: client.Client, shell: Shell, rest: Sequence[str]) -> None:
 
 def _lay_out(task: Task, outcome: wire.Outcome, home: bind.Home, paths: Sequence[str]) -> None:
     """Files the cell wrote, into this folder: those that `--keep` named, and small ones."""
-    there = {**task.small_files(outcome), **home.files} if paths else {}
+    there = {**task.small_files(outcome), **home.folder.files} if paths else {}
     for path in paths:
-        if path not in there and path in home.also_wrote:
-            size = units.size(home.also_wrote[path][0])
+        if path not in there and path in home.folder.stays:
+            size = units.size(home.folder.stays[path][0])
             raise errors.NotFound(
                 f"{path} ({size}) was too large to be kept unasked; run the cell again with "
                 f"`--keep {path}`"
             )
         if path not in there:
-            has = ", ".join([*home.bound, *there, *home.also_wrote]) or "nothing"
+            has = ", ".join([*home.bound, *there, *home.folder.stays]) or "nothing"
             raise errors.NotFound(f"the task brought back no {path}; it has {has}")
-    files.lay_out({path: there[path] for path in paths}, Path.cwd())
+    bring_home.put({path: there[path] for path in paths}, Path.cwd())
 
 
 _WITH_POOL = {

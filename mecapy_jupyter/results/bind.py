@@ -9,7 +9,6 @@ import math
 import types
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from mecapy_jupyter import wire
@@ -18,7 +17,8 @@ from mecapy_jupyter.capture.parts import path_to
 from mecapy_jupyter.shared import errors, units
 from mecapy_jupyter.shared.units import size as written
 from mecapy_jupyter.travel.changes import in_place
-from mecapy_jupyter.travel.environment import figure_formats, files, process_state
+from mecapy_jupyter.travel.environment import figure_formats, process_state
+from mecapy_jupyter.travel.files.collect import Collected
 from mecapy_jupyter.travel.pickling import partial_result, payload, tracebacks
 
 _LARGE_BYTES = 1_000_000
@@ -29,8 +29,8 @@ _OF_THE_SHELL = frozenset({"_exit_code"})
 class Home:
     """What came home. `left`: what did not, by name, with the reason; `changed`: input objects
     changed in place; `swaps`: those of them that need a new object; `replaced`: their names;
-    `aside`: those that were spared, and new objects with their changes; `also_wrote`: files that
-    stayed, path → (size, whether it can be had).
+    `aside`: those that were spared, and new objects with their changes; `folder`: what the cell
+    wrote in its folder.
     """
 
     bound: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -44,8 +44,7 @@ class Home:
     exception: BaseException | None = None
     trail: dict[str, Any] | None = None
     process_state: dict[str, Any] = field(default_factory=dict[str, Any])
-    files: files.Files = field(default_factory=dict[str, Any])
-    also_wrote: dict[str, tuple[int, bool]] = field(default_factory=dict[str, tuple[int, bool]])
+    folder: Collected = field(default_factory=Collected)
 
 
 def open_outcome(
@@ -107,8 +106,7 @@ def open_outcome(
         exception.get("error"),
         exception.get("trail"),
         home["ambient"],
-        home["files"],
-        home.get("also_wrote") or {},
+        home.get("folder") or Collected(),
     )
 
 
@@ -177,7 +175,6 @@ def into(namespace: dict[str, Any], home: Home) -> list[str]:
         for value in (*home.bound.values(), *home.changed, home.value)
     ):
         figure_formats.ready()
-    files.lay_out(home.files, Path.cwd())
     for name in home.deleted:
         namespace.pop(name, None)
     touched = {id(obj) for obj in home.changed}
@@ -263,18 +260,13 @@ def remarks(home: Home, task_id: str) -> list[str]:
             f"{units.listed(home.replaced)} {are}, for want of a way to change it in place; what "
             f"else holds the old one keeps it as it was"
         )
-    if home.also_wrote:
-        here = next((name for name, (_, kept) in home.also_wrote.items() if kept), "")
+    if stays := home.folder.stays:
+        here = next((name for name, (_, kept) in stays.items() if kept), "")
         ways = [f"`%mecapy get {task_id[:8]} {here}` brings it here"] if here else []
-        ways += (
-            ["`--keep` the large ones"]
-            if not all(kept for _, kept in home.also_wrote.values())
-            else []
-        )
-        listed = units.listed(
-            [f"{name} ({units.size(size)})" for name, (size, _) in home.also_wrote.items()]
-        )
-        said.append(f"the cell also wrote {listed}; {', '.join(ways)}")
+        large = next((name for name, (_, kept) in stays.items() if not kept), "")
+        ways += [f"`--keep {large}` next time"] if large else []
+        listed = units.listed([f"{name} ({units.size(size)})" for name, (size, _) in stays.items()])
+        said.append(f"the cell also wrote {listed}, which did not come home; {', '.join(ways)}")
     return said
 
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from mecapy_jupyter.wire import json_fields as fields
 from mecapy_jupyter.wire.json_fields import JsonObject
 
+FOLDER_BYTES, FOLDER_FILES = 20_000_000, 1_000
+"""Of a notebook's folder so much travels by itself, unless MECAPY_FOLDER_BYTES or _FILES differ."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConfinementInfo:
@@ -110,17 +113,25 @@ class Distribution:
 @dataclass(frozen=True, slots=True)
 class InstalledPackages:
     """The answer of `GET /workers/packages`: the workers' Python versions ("3.12"), and module →
-    the distribution it is of, for what all of them have. Empty while none has told.
+    the distribution it is of, for what all of them have. Empty while none has told. `folder_bytes`,
+    `folder_files`: so much of a notebook's folder may travel by itself.
     """
 
     python: tuple[str, ...] = ()
     packages: dict[str, Distribution] = field(default_factory=dict[str, Distribution])
+    folder_bytes: int = FOLDER_BYTES
+    folder_files: int = FOLDER_FILES
 
     def as_json(self) -> JsonObject:
         packages: JsonObject = {
             module: [one.name, *one.versions] for module, one in self.packages.items()
         }
-        return {"python": list(self.python), "packages": packages}
+        return {
+            "python": list(self.python),
+            "packages": packages,
+            "folder_bytes": self.folder_bytes,
+            "folder_files": self.folder_files,
+        }
 
     @classmethod
     def from_json(cls, data: JsonObject) -> InstalledPackages:
@@ -130,4 +141,9 @@ class InstalledPackages:
             for module in said
             for name, *versions in [fields.texts(said, module) or ("",)]
         }
-        return cls(fields.texts(data, "python"), packages)
+        return cls(
+            fields.texts(data, "python"),
+            packages,
+            fields.integer(data, "folder_bytes", FOLDER_BYTES),
+            fields.integer(data, "folder_files", FOLDER_FILES),
+        )

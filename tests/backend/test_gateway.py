@@ -195,7 +195,8 @@ async def test_what_all_workers_have(gateway: Any) -> None:
     that has not told does not count.
     """
     with client(gateway) as http:
-        assert http.get("/workers/packages").json() == {"python": [], "packages": {}}
+        folder = {"folder_bytes": 20_000_000, "folder_files": 1000}
+        assert http.get("/workers/packages").json() == {"python": [], "packages": {}, **folder}
         async with Worker(gateway) as worker:
             assert not await workers.record_packages(worker.db, "w1", {})
             for name, version in (("w1", "2.1"), ("w2", "2.2"), ("w3", "")):
@@ -207,6 +208,7 @@ async def test_what_all_workers_have(gateway: Any) -> None:
                 await workers.heartbeat(worker.db, name, {"python": "3.12.1", "running": 1})
             answer = http.get("/workers/packages").json()
             assert answer == {
+                **folder,
                 "python": ["3.12"],
                 "packages": {"PIL": ["pillow", "11"], "numpy": ["numpy", "2.1", "2.2"]},
             }

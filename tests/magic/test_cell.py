@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mecapy_jupyter.cells import magic_options
-from mecapy_jupyter.travel.environment import files
+from mecapy_jupyter.travel.files import gather, missing
 
 from .conftest import Kernel
 
@@ -202,7 +202,7 @@ def test_files_go_along_and_come_home(kernel: Kernel, folder: Path) -> None:
     (folder / "data").mkdir(exist_ok=True)
     (folder / "data" / "loads.csv").write_text("1,2,3")
     (folder / "mesh.bin").write_bytes(bytes(range(256)) * 1000)
-    ran = kernel.run("""%%mecapy --files mesh.bin,data/*.csv --keep out/*.bin,note.txt
+    ran = kernel.run("""%%mecapy --no-folder --files mesh.bin,data/*.csv --keep out/*.bin,note.txt
 import errno
 import sys
 from pathlib import Path
@@ -225,7 +225,7 @@ def test_what_else_a_cell_wrote(kernel: Kernel, folder: Path) -> None:
     what was sent does not count.
     """
     (folder / "sent.txt").write_text("sent")
-    ran = kernel.run("""%%mecapy --files sent.txt --keep kept.txt --name wrote_files
+    ran = kernel.run("""%%mecapy --no-folder --files sent.txt --keep kept.txt --name wrote_files
 import errno
 import sys
 from pathlib import Path
@@ -323,7 +323,9 @@ def test_a_file_that_was_not_sent(kernel: Kernel, folder: Path) -> None:
         str(folder / "left.csv"): "in the cell it is 'left.csv'",
     }.items():
         for call in ("open", "np.loadtxt", "pd.read_csv"):
-            ran = kernel.run(f"%%mecapy\nimport numpy as np, pandas as pd\n{call}({opened!r})")
+            ran = kernel.run(
+                f"%%mecapy --no-folder\nimport numpy as np, pandas as pd\n{call}({opened!r})"
+            )
             assert ran.error in ("FileNotFoundError", "PermissionError") and said in ran.stderr, (
                 call,
                 ran.stderr,
@@ -338,8 +340,11 @@ def test_very_many_files(tmp_path: Path) -> None:
     for number in range(50):
         (tmp_path / f"{number}.csv").write_text(f"{number}\n" * 20_000)
     before = len(list(Path("/proc/self/fd").iterdir()))
-    _, along = files.along(["*.csv"], tmp_path)
-    assert len(along) == 50 and bytes(along["7.csv"]) == b"7\n" * 20_000
+    along = gather.gather(tmp_path, ["*.csv"], gather.Bounds(automatic=False))
+    entries = {entry.path.rpartition("/")[2]: entry for entry in along.index.entries}
+    one = entries["7.csv"]
+    content = bytes(along.packs[one.pack])[one.offset : one.offset + one.size_bytes]
+    assert len(entries) == 50 and content == b"7\n" * 20_000
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
@@ -360,13 +365,13 @@ def test_what_an_error_says_of_files(tmp_path: Path) -> None:
         FileNotFoundError("no data there"),
         PermissionError(errno.EACCES, "no", 7),
     ):
-        assert files.unsent(error, tmp_path) == []
-    assert "--files data/*`" in files.unsent(FileNotFoundError("there is no 'data'"), tmp_path)[0]
+        assert missing.unsent(error, tmp_path) == []
+    assert "--files data/*`" in missing.unsent(FileNotFoundError("there is no 'data'"), tmp_path)[0]
     for error in (
         FileNotFoundError(errno.ENOENT, "No such file", "my mesh.msh"),
         FileNotFoundError("my mesh.msh not found."),
     ):
-        assert "--files 'my mesh.msh'`" in files.unsent(error, tmp_path)[0]
+        assert "--files 'my mesh.msh'`" in missing.unsent(error, tmp_path)[0]
 
 
 def test_the_own_error_of_a_cell_with_a_very_long_word(kernel: Kernel) -> None:

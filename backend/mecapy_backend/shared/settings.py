@@ -164,6 +164,18 @@ class Settings(BaseSettings):
         default=24 * 3600.0, gt=0, description="longest `timeout` a task may ask for"
     )
 
+    # Notebooks
+    folder_bytes: int = Field(
+        default=20 * MB,
+        ge=0,
+        description="so much of a notebook's folder travels by itself, there and home; 0: only of "
+        "those who ask for it (`%mecapy config folder=on`); a notebook's own environment may say "
+        "less",
+    )
+    folder_files: int = Field(
+        default=1000, ge=0, description="so many files of a notebook's folder travel by themselves"
+    )
+
     # Limits of a running task
     max_output_bytes: int = Field(
         default=256 * MB, gt=0, description="what a task may print and display"

@@ -44,6 +44,8 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
         """Name → path → pickle, opened when the module's first import is over."""
         self.begun: dict[str, dict[str, bytes]] = {}
         """What each module held when the cell got it."""
+        self.folder = ""
+        """Where the cell began; empty: the current folder."""
         self._importing = 0
         self._imported: list[types.ModuleType] = []
 
@@ -62,7 +64,11 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
     def _file_here(self, fullname: str) -> str:
         """Where its file would stand in the task's folder, with what lies beside it."""
         beside = self.sources[fullname].beside
-        return str(Path.cwd() / beside) if beside else ""
+        return str(Path(self.folder).absolute() / beside) if beside else ""
+
+    def get_data(self, path: str) -> bytes:
+        """What `pkgutil.get_data` asks for."""
+        return Path(path).read_bytes()
 
     def get_source(self, fullname: str) -> str:
         return self.sources[fullname].source

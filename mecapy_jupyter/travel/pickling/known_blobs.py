@@ -78,7 +78,7 @@ def map_blob(fd: int, digest: str) -> Any:
     size_bytes = os.fstat(fd).st_size
     if not size_bytes:
         return bytearray()
-    view = _private_map(fd, size_bytes)
+    view = private_map(fd, size_bytes)
     address = address_of(view)
     if address is not None:
         with _lock:
@@ -101,7 +101,7 @@ def take_blob(fd: int, digest: str) -> Any:
     return content
 
 
-def _private_map(fd: int, size_bytes: int) -> mmap.mmap:
+def private_map(fd: int, size_bytes: int) -> mmap.mmap:
     """A private map that keeps no descriptor: Python's own has one of its own until it dies, and a
     process may have 1,024.
     """

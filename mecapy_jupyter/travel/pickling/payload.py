@@ -62,11 +62,12 @@ def pack(
     *,
     prelude: Callable[[list[str]], Any] = list,
     cells: set[str] | None = None,
+    beside: Sequence[memoryview] = (),
 ) -> Packed:
     """Inputs, each of `values` a pickle of its own in one stream with one memo. `prelude` makes the
     first object of the stream, opened before all others, from the names of the own modules that the
     values need; before that, `cells` gets the names of the files that their functions were defined
-    in.
+    in. `beside`: more buffers, which the prelude knows how to read.
 
     Raises what pickling raises: `diagnose.why` turns that into a sentence.
     """
@@ -75,9 +76,10 @@ def pack(
     pickler.keep_views_of(array_views.with_spans(_variables(values)))
     for value in values:
         pickler.dump(value)
-    if len(pickler.buffers) > MOST_BUFFERS:
+    buffers = (*pickler.buffers, *beside)
+    if len(buffers) > MOST_BUFFERS:
         said = (
-            f"{len(pickler.buffers):,} arrays or files of 1 MiB or more cannot travel to one "
+            f"{len(buffers):,} arrays or files of 1 MiB or more cannot travel to one "
             f"task, which takes {MOST_BUFFERS}"
         )
         raise CannotSend(
@@ -90,7 +92,7 @@ def pack(
     head = cloudpickle.dumps(first, protocol=5)
     return Packed(
         head + file.getvalue(),
-        tuple(pickler.buffers),
+        buffers,
         _objects(pickler.memo),
         pickler.modules,
         first,

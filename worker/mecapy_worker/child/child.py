@@ -15,13 +15,14 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, cast
 
 from IPython.core import inputtransformer2
 
 from mecapy_jupyter.travel.changes.in_place import Watch
-from mecapy_jupyter.travel.environment import files, prelude, process_state
+from mecapy_jupyter.travel.environment import module_importer, prelude, process_state
+from mecapy_jupyter.travel.files import lay_out
+from mecapy_jupyter.travel.files.index import Index
 from mecapy_jupyter.travel.pickling import known_blobs, payload, pickler
 from mecapy_jupyter.wire import CALLED
 from mecapy_worker.child import results
@@ -70,6 +71,9 @@ def _try_cells() -> None:
     _forget(mine)
     for name in ("last_type", "last_value", "last_traceback", "last_exc"):
         sys.__dict__.pop(name, None)  # of `1 / 0`
+    if (pyplot := sys.modules.get("matplotlib.pyplot")) is not None:
+        with contextlib.suppress(AttributeError):  # `%run` would draw a figure that nobody made
+            pyplot.draw_if_interactive.called = False
 
 
 def _rehearse() -> None:
@@ -196,27 +200,30 @@ def _open_inputs(frame: Frame) -> Watch:
     namespace = _shell.user_ns
     namespace.update(frame.header.get("inputs") or {})
     if frame.header.get("payload") is None:
-        return results.begin(_shell, Watch({}, ()))
+        return results.begin(_shell, Watch({}, ()), Index())
     bare = frame.header["payload"]
     digests = [bare["pickle_blob"]] * bool(bare["pickle_blob"]) + bare["buffers"]
     maps = [_map(fd, digest) for fd, digest in zip(frame.fds, digests, strict=True)]
     stream = maps.pop(0) if bare["pickle_blob"] else frame.body
-    opened = payload.unpack(stream, maps, namespace, on_prelude=prelude.install)
+    sent = [Index()]
+
+    def install(first: dict[str, Any]) -> None:
+        if (carried := first.get("folder")) is not None:
+            sent[:] = [lay_out.lay_out(carried, maps)]
+            module_importer.served.folder = os.getcwd()  # noqa: PTH109 as in results
+        prelude.install(first)
+
+    opened = payload.unpack(stream, maps, namespace, on_prelude=install)
     variables: dict[str, Any] = {
         name: value for values in opened.values for name, value in values.items()
     }
-    if files.SLOT in variables:
-        start, along = cast("files.Along", variables.pop(files.SLOT))
-        files.lay_out(along, Path.cwd())
-        Path(start).mkdir(parents=True, exist_ok=True)
-        os.chdir(start)
     namespace.update(variables)
     watch = (
         Watch.of_call(opened.memo)
         if CALLED in variables
         else Watch(opened.memo, variables.values(), namespace)
     )
-    return results.begin(_shell, watch)
+    return results.begin(_shell, watch, sent[0])
 
 
 def _map(fd: int, digest: str) -> Any:

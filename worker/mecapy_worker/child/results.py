@@ -7,16 +7,19 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import io
+import os
 import pickle
 import re
 import traceback
 from concurrent.futures import Executor
-from pathlib import Path
 from typing import Any
 
 from mecapy_jupyter.travel.changes import user_classes
 from mecapy_jupyter.travel.changes.in_place import Watch
-from mecapy_jupyter.travel.environment import files, process_state
+from mecapy_jupyter.travel.environment import process_state
+from mecapy_jupyter.travel.files import collect as files
+from mecapy_jupyter.travel.files import placeholders
+from mecapy_jupyter.travel.files.index import Index
 from mecapy_jupyter.travel.pickling import payload, pickler, tracebacks
 from mecapy_jupyter.wire import CANCELLED, COMPLETED, FAILED, ErrorInfo
 from mecapy_worker.child import json_values, result_files
@@ -28,22 +31,26 @@ _HIDDEN = re.compile(r"_+(\d*|i+\d*|oh|dh|ih)|In|Out|get_ipython|__.*__")
 _SHELL_OWN = frozenset({"exit", "quit", "open"})  # unless the user calls something else so
 _before: dict[str, Any] = {}
 _ambient: dict[str, Any] = {}
-_started_in: list[Path] = []
-_found: files.Listing = {}
+_started_in: list[str] = []
+_found: list[files.Listing] = []
+_found_index: list[Index] = []
 
 
-def begin(shell: TaskShell, watch: Watch) -> Watch:
-    """Remember the namespace, and what is around it, as the cell finds them."""
+def begin(shell: TaskShell, watch: Watch, index: Index) -> Watch:
+    """Remember the namespace, and what is around it, as the cell finds them. `index`: of the folder
+    it was sent.
+    """
     _before.update(shell.user_ns)
     _ambient.update(process_state.noted())
-    _started_in[:] = [Path.cwd()]
-    _found.update(files.listing(Path.cwd()))
+    _started_in[:] = [os.getcwd()]  # noqa: PTH109 without pathlib, a page less
+    _found[:], _found_index[:] = [files.listing(_started_in[0])], [index]
+    placeholders.begin()
     return watch
 
 
 def forget() -> None:
     """As before any task (`begin`)."""
-    for kept in (_before, _ambient, _started_in, _found):
+    for kept in (_before, _ambient, _started_in, _found, _found_index):
         kept.clear()
 
 
@@ -104,10 +111,9 @@ def collect(
         "deleted": _deleted(shell.user_ns) if patterns is None else [],
         "left": {},
     }
-    home["files"] = files.gather(task.get("keep", ()), _started_in[0])
-    also = files.written(_started_in[0], _found, home["files"])
-    small = files.small(_started_in[0], also)
-    home["also_wrote"] = {name: (size, name in small) for name, size in also.items()}
+    home["folder"], small = files.collect(
+        _started_in[0], _found[0], task.get("keep", ()), _found_index[0]
+    )
     # A function call has no next cell: nobody would take the state.
     home["ambient"] = (
         process_state.changed(_ambient, process_state.current()) if task.get("cell") else {}

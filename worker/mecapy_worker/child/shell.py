@@ -131,6 +131,8 @@ class TaskShell(InteractiveShell):
     # by this attribute pandas knows a notebook from a terminal, and by the class's name, set below
     kernel = None
     failure: tuple[BaseException | None, list[str]] | None = None
+    # bookmarks and the folders `%cd` was in: a task keeps none, and its profile is read-only
+    db: Any = {}  # pyright: ignore[reportIncompatibleMethodOverride] # noqa: RUF012 one task alone
 
     def run(self, source: str) -> None:
         """Run a cell. Its error, if any, is then in `failure`."""

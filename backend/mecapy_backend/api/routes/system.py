@@ -54,12 +54,14 @@ async def who_works(services: WithServices) -> Response:
 
 @router.get("/workers/packages", response_model=PackagesView, summary="What a task can import")
 async def packages(services: WithServices, python: PythonAsked = "") -> Response:
-    """What all living workers have, or all those with one Python version. `python` of the answer:
-    the versions there are.
+    """What all living workers have, or all those with one Python version, and how much of a
+    notebook's folder may go to them by itself. `python` of the answer: the versions there are.
     """
     found = await workers.common_packages(services.db, python)
     pythons = tuple(await workers.pythons(services.db))
-    return json(wire.InstalledPackages(pythons, found).as_json())
+    settings = services.settings
+    there = wire.InstalledPackages(pythons, found, settings.folder_bytes, settings.folder_files)
+    return json(there.as_json())
 
 
 @router.get("/me", response_model=MeView, summary="Who I am here, and what I may")

@@ -26,6 +26,10 @@ class PackagesView(BaseModel):
         dict[str, list[str]],
         Field(description="module → distribution, then its version (several where workers differ)"),
     ]
+    folder_bytes: Annotated[
+        int, Field(description="so much of a notebook's folder travels by itself; 0: nothing")
+    ]
+    folder_files: Annotated[int, Field(description="and so many files of it")]
 
 
 class AuthView(BaseModel):

@@ -1,0 +1,1 @@
+"""The notebook's folder: found and packed in the kernel, laid out and collected in the child."""

@@ -1,0 +1,174 @@
+"""What a cell wrote in its folder, put into the notebook's: each file whole or not at all, nothing
+outside the folder or through a link, and nothing over a file that has changed here. In the kernel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from mecapy_jupyter.shared import units
+from mecapy_jupyter.shared.errors import CannotReceive, ConfigError
+from mecapy_jupyter.travel.files.collect import Collected
+from mecapy_jupyter.travel.files.index import Carried, Index, inside
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What a task was sent of its folder, when, and what its `--keep` names."""
+
+    index: Index = field(default_factory=Index)
+    at_ns: int = 0
+    keep: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, carried: Carried | None, buffers: Sequence[Any]) -> Sent:
+        """As a task's inputs have it; `buffers`: all of these."""
+        if carried is None:
+            return cls()
+        text = carried.parts[0]
+        if text is None:
+            text = bytes(buffers[len(buffers) - carried.beside])
+        return cls(Index.decode(text), carried.at_ns, carried.keep)
+
+    @property
+    def folder(self) -> Path:
+        """The notebook's; where it is on another machine, the current one."""
+        home = Path(self.index.home)
+        return home if self.index.home and home.is_dir() else Path.cwd()
+
+    def keeps(self, name: str) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in self.keep)
+
+    def marks(self) -> dict[str, tuple[int, int]]:
+        """Path as the cell writes it → size and time of the file here when it was sent."""
+        return {
+            path: (entry.size_bytes, entry.mtime_ns)
+            for entry in self.index.entries
+            if (path := self.index.below_start(entry.path)) is not None
+        }
+
+
+def bring_home(home: Collected, sent: Sent, task_id: str) -> list[str]:
+    """Put it there; what to say about it, in sentences."""
+    folder = sent.folder
+    known = sent.marks() if home.files or home.deleted else {}
+    beside, said = list[str](), list[str]()
+    for name in home.folders:
+        with contextlib.suppress(OSError, CannotReceive, ConfigError):
+            _checked(name, folder).mkdir(parents=True, exist_ok=True)
+    for name, content in home.files.items():
+        try:
+            path = _checked(name, folder)
+            if _changed(path, known.get(name), sent.at_ns if sent.keeps(name) else 0):
+                if _same(path, content):
+                    continue
+                path = _free(path, task_id)
+                beside.append(f"{name} as {path.name}")
+            write(path, content)
+        except (OSError, CannotReceive, ConfigError) as trouble:
+            said.append(f"{name} did not come home: {trouble}")
+    if beside:
+        said.append(
+            f"changed here since the cell was sent, so the pool's stands beside it: "
+            f"{units.listed(beside)}"
+        )
+    return said + _deleted(home.deleted, known, folder, sent)
+
+
+def put(files: Mapping[str, Any], folder: Path) -> None:
+    """Files that somebody asked for by name. Raises CannotReceive."""
+    for name, content in files.items():
+        write(_checked(name, folder), content)
+
+
+def write(path: Path, content: Any) -> None:
+    """The whole file at once: who reads it meanwhile sees the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(prefix=".mecapy-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(draft).chmod(_mode(path))
+        Path(draft).replace(path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise
+
+
+def _mode(path: Path) -> int:
+    """Of the file it takes the place of, or what any new file has."""
+    with contextlib.suppress(OSError):
+        return path.stat().st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _checked(name: str, folder: Path) -> Path:
+    """Where a file goes. Raises for a name that leads out of the folder, or through a link."""
+    path = folder / inside(name)
+    for place in (path, *path.parents):
+        if place == folder:
+            break
+        if place.is_symlink():
+            raise CannotReceive(
+                f"{name} would be written through a link; remove the link, or keep it elsewhere"
+            )
+    return path
+
+
+def _changed(path: Path, sent: tuple[int, int] | None, asked_ns: int) -> bool:
+    """Whether what stands here is not what was sent: then it is not overwritten. `asked_ns`: when
+    the cell was sent that wants the file by name; 0: it comes by itself.
+    """
+    try:
+        about = path.stat()
+    except OSError:
+        return False
+    if sent is not None:
+        return (about.st_size, about.st_mtime_ns) != sent
+    return about.st_mtime_ns > asked_ns
+
+
+def _same(path: Path, content: Any) -> bool:
+    view = memoryview(content).cast("B")
+    return path.stat().st_size == view.nbytes and path.read_bytes() == bytes(view)
+
+
+def _free(path: Path, task_id: str) -> Path:
+    """A name beside it that nothing has."""
+    number = 0
+    while True:
+        more = f"-{number}" if number else ""
+        beside = path.with_name(f"{path.stem}.pool-{task_id[:8]}{more}{path.suffix}")
+        if not os.path.lexists(beside):
+            return beside
+        number += 1
+
+
+def _deleted(
+    names: Iterable[str], known: Mapping[str, tuple[int, int]], folder: Path, sent: Sent
+) -> list[str]:
+    """What the cell deleted goes here, too, where `--keep` names it; else it is said."""
+    stay: list[str] = []
+    for name in names:
+        path = _checked(name, folder)
+        if not os.path.lexists(path):
+            continue
+        if sent.keeps(name) and not _changed(path, known.get(name), 0):
+            path.unlink()
+        else:
+            stay.append(name)
+    if not stay:
+        return []
+    return [
+        f"the cell deleted {units.listed(stay)}, which stays here; `--keep {stay[0]}` deletes it "
+        f"here, too"
+    ]

@@ -1,0 +1,179 @@
+"""What a finished cell has done in its folder: what it wrote, made and deleted. In the child."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import pickle
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mecapy_jupyter.travel.files import placeholders
+from mecapy_jupyter.travel.files.index import Index, inside
+
+Files = dict[str, Any]
+"""Relative path with slashes → content (the buffer protocol)."""
+
+SMALL_BYTES = 1_000_000
+"""A file that does not come home by itself is kept for `%mecapy get` up to this size."""
+
+_SMALL_TOTAL_BYTES, _MOST_LISTED = 8_000_000, 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What tells whether a file has changed."""
+
+    size_bytes: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+@dataclass(slots=True)
+class Listing:
+    files: dict[str, Mark] = field(default_factory=dict[str, Mark])
+    folders: list[str] = field(default_factory=list[str])
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What comes home of a folder. `files`: contents of what the cell wrote; `folders`: new ones;
+    `stays`: path → (size, whether it can be had later); `deleted`: of what was sent; `ended_in`:
+    where the cell has changed to, from where it began; `looked`: what it listed or opened in vain.
+    """
+
+    files: Files = field(default_factory=dict[str, Any])
+    folders: tuple[str, ...] = ()
+    stays: dict[str, tuple[int, bool]] = field(default_factory=dict[str, tuple[int, bool]])
+    deleted: tuple[str, ...] = ()
+    ended_in: str = "."
+    looked: tuple[str, ...] = ()
+
+
+def listing(folder: str) -> Listing:
+    """What lies in a folder by now; hidden files and caches are nobody's work."""
+    found = Listing()
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith((".", "__pycache__"))]
+        below = os.path.relpath(parent, folder)
+        prefix = "" if below == "." else f"{below}/"
+        found.folders += [prefix + name for name in folders]
+        for name in names:
+            if name.startswith(".") or len(found.files) >= _MOST_LISTED:
+                continue
+            with contextlib.suppress(OSError):
+                about = os.lstat(f"{parent}/{name}")
+                if stat.S_ISREG(about.st_mode):
+                    found.files[prefix + name] = Mark(
+                        about.st_size, about.st_mtime_ns, about.st_ctime_ns
+                    )
+    return found
+
+
+def collect(
+    folder: str, before: Listing, keep: Iterable[str], index: Index
+) -> tuple[Collected, dict[str, bytes]]:
+    """What comes home, and the contents of small files that stay, for whoever asks later."""
+    looked = placeholders.looked_at()
+    patterns = list(keep)
+    kept = gather(patterns, Path(folder))
+    now = listing(folder)
+    written = {
+        name: mark.size_bytes
+        for name, mark in now.files.items()
+        if before.files.get(name) != mark and name not in kept and _is_whole(f"{folder}/{name}")
+    }
+    home = _by_themselves(written, index) if index.automatic else []
+    contents = {name: pickle.PickleBuffer(_content(Path(folder, name))) for name in home}
+    stays = {name: size for name, size in written.items() if name not in contents}
+    small = _small(Path(folder), stays)
+    made = [path for path in now.folders if path not in before.folders]
+    return (
+        Collected(
+            {**contents, **kept},
+            tuple(made[: index.most_files]) if index.automatic else (),
+            {name: (size, name in small) for name, size in stays.items()},
+            tuple(sorted(path for path in index.paths if not os.path.lexists(f"{folder}/{path}"))),
+            _ended_in(folder, index),
+            tuple(_below(path, folder) for path in looked),
+        ),
+        small,
+    )
+
+
+def gather(patterns: Iterable[str], folder: Path) -> Files:
+    """The regular files of `folder` that match; contents mapped, not read."""
+    return {
+        path.relative_to(folder).as_posix(): pickle.PickleBuffer(_content(path))
+        for pattern in patterns
+        for path in sorted(folder.glob(inside(pattern)))
+        if path.is_file() and not path.is_symlink() and _is_whole(str(path))
+    }
+
+
+def _by_themselves(written: Mapping[str, int], index: Index) -> list[str]:
+    """The files that come home unasked, the small ones first: no code, no notebook."""
+    chosen: list[str] = []
+    left_bytes = index.most_bytes
+    for name, size in sorted(written.items(), key=lambda one: (one[1], one[0])):
+        if len(chosen) < index.most_files and size <= left_bytes and comes_by_itself(name):
+            chosen.append(name)
+            left_bytes -= size
+    return chosen
+
+
+def comes_by_itself(name: str) -> bool:
+    """Whether a file of this name may come home unasked."""
+    return not name.endswith((".py", ".ipynb")) and not any(
+        part.startswith(".") for part in name.split("/")
+    )
+
+
+def _is_whole(path: str) -> bool:
+    try:
+        if placeholders.untouched(path):
+            return False
+        if not os.lstat(path).st_mode & 0o400:
+            os.chmod(path, 0o644)  # noqa: PTH101 a shell has written it anew
+    except OSError:
+        return False
+    return True
+
+
+def _small(folder: Path, sizes: Mapping[str, int]) -> dict[str, bytes]:
+    """The contents of those that are worth keeping: each small, and not too much together."""
+    found: dict[str, bytes] = {}
+    total = 0
+    for name, size in sizes.items():
+        if size <= SMALL_BYTES and total + size <= _SMALL_TOTAL_BYTES:
+            with contextlib.suppress(OSError):
+                found[name] = (folder / name).read_bytes()
+                total += size
+    return found
+
+
+def _ended_in(folder: str, index: Index) -> str:
+    """From where the cell began; absolute for a place outside the task's folder."""
+    now = os.getcwd()  # noqa: PTH109 as in `lay_out`
+    task_folder = folder if index.start == "." else folder.removesuffix(f"/{index.start}")
+    inside_it = now == task_folder or now.startswith(f"{task_folder}/")
+    return os.path.relpath(now, folder) if inside_it else now
+
+
+def _below(path: str, folder: str) -> str:
+    """Relative to the folder; absolute for what lies outside."""
+    if path == folder:
+        return "."
+    return path[len(folder) + 1 :] if path.startswith(f"{folder}/") else path
+
+
+def _content(path: Path) -> Any:
+    """Mapped; a small one read, for each map holds a descriptor, and files may be many."""
+    if path.stat().st_size < SMALL_BYTES:
+        return path.read_bytes()
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

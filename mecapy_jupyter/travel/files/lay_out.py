@@ -1,0 +1,74 @@
+"""The folder as the cell finds it: the files with their contents and times, others with their size
+alone. In the child, before anything else of the task's inputs is opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from mecapy_jupyter.travel.files import placeholders
+from mecapy_jupyter.travel.files.index import NO_PACK, Carried, Entry, Index, inside
+
+_WRITE_ONLY = 0o200
+
+
+def lay_out(carried: Carried, buffers: Sequence[Any]) -> Index:
+    """Write the folder below the current one and begin in it. `buffers`: all that stand beside the
+    stream.
+    """
+    beside = iter(buffers[len(buffers) - carried.beside :])
+    texts = [next(beside) if part is None else part for part in carried.parts]
+    index = Index.decode(texts[0])
+    packs = [memoryview(pack).cast("B") for pack in texts[1:]]
+    task_folder = os.getcwd()  # noqa: PTH109 what every child loads costs it pages
+    made: set[str] = {""}
+    for path in (*index.folders, *([] if index.start == "." else [index.start])):
+        _make(path, made)
+    sizes: dict[str, int] = {}
+    for entry in index.entries:
+        _make(inside(entry.path).rpartition("/")[0], made)
+        if entry.pack == NO_PACK:
+            _appear(entry)
+            sizes[f"{task_folder}/{entry.path}"] = entry.size_bytes
+        else:
+            _write(entry, packs[entry.pack])
+    for path, target in index.links:
+        _make(inside(path).rpartition("/")[0], made)
+        with contextlib.suppress(FileExistsError):  # `--files` has sent what it leads to
+            os.symlink(target, path)  # noqa: PTH211
+    os.chdir(index.start)
+    partial = frozenset(f"{task_folder}/{path}".rstrip("/") for path in index.partial)
+    placeholders.watch(sizes, partial, task_folder)
+    return index
+
+
+def _make(path: str, made: set[str]) -> None:
+    if path not in made:
+        os.makedirs(inside(path), exist_ok=True)  # noqa: PTH103
+        made.add(path)
+
+
+def _write(entry: Entry, pack: memoryview) -> None:
+    mode = 0o755 if entry.executable else 0o644
+    fd = os.open(entry.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    try:
+        content = pack[entry.offset : entry.offset + entry.size_bytes]
+        while len(content):
+            content = content[os.write(fd, content) :]
+        os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
+    finally:
+        os.close(fd)
+
+
+def _appear(entry: Entry) -> None:
+    """A file that can be found, replaced and deleted, and not read."""
+    fd = os.open(entry.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, _WRITE_ONLY)
+    try:
+        with contextlib.suppress(OSError):  # larger than a task's files may be
+            os.ftruncate(fd, entry.size_bytes)
+        os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
+    finally:
+        os.close(fd)

@@ -1,0 +1,160 @@
+"""What to say of files that a cell did not find as at home. In the kernel."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import os
+import re
+import shlex
+from collections.abc import Container, Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from mecapy_jupyter.shared import units
+from mecapy_jupyter.travel.files.scan import SAID
+
+_NOT_THERE = (
+    FileNotFoundError,
+    PermissionError,
+    NotADirectoryError,
+)  # what Landlock hides is forbidden
+_SAID = re.compile(r"""['"]([^'"\n]+)['"]|^(\S.*) not found\.?$|: (\S+)$""")
+"""Also as numpy says it, and polars."""
+_TO_QUOTE = re.compile(r"""[\s'"\\#*?\[\]]""")
+_LONGEST = 300
+
+
+def unsent(error: BaseException, folder: Path, sent: Container[str] = ()) -> list[str]:
+    """What to say of a cell that failed on a file which is here and not there: how it goes along.
+    `sent`: paths of those that did. Never raises.
+    """
+    if "--files" in str(error):
+        return []
+    said: list[str] = []
+    for name in dict.fromkeys(_named(error)):
+        with contextlib.suppress(
+            OSError, ValueError
+        ):  # no path at all: too long, a NUL in it, another drive
+            said += _way_along(name, folder, sent)
+    return said
+
+
+def _named(error: BaseException) -> list[str]:
+    """The files an error says are not there. The words of others may be anything: `no data
+    received`.
+    """
+    if not isinstance(error, _NOT_THERE):
+        return []
+    if isinstance(error.filename, (str, bytes)):
+        return [os.fsdecode(error.filename)]
+    if not isinstance(error, FileNotFoundError):
+        return []
+    return [name for words in _SAID.findall(str(error)) for name in words if name]
+
+
+def _way_along(name: str, folder: Path, sent: Container[str]) -> list[str]:
+    """The option that sends a file of this machine; nothing for one that is not here."""
+    path = folder / name
+    if not path.exists():
+        return []
+    way = os.path.relpath(path, folder).replace(os.sep, "/")
+    if way in sent:
+        return [f"a task cannot see {name}, a path of this machine's; in the cell it is {way!r}"]
+    absolute = (
+        f"; in the cell it is {way!r}, for a task has no path of this machine's"
+        if Path(name).is_absolute()
+        else ""
+    )
+    option = f"`{_option(way if path.is_file() else f'{way}/*')}`"
+    return [f"{name} is on this machine, and did not travel; {option} takes it along{absolute}"]
+
+
+def _option(pattern: str) -> str:
+    quoted = shlex.quote(pattern) if _TO_QUOTE.search(pattern.rstrip("*")) else pattern
+    return f"%%mecapy --files {quoted}"
+
+
+def looked_for(
+    looked: Iterable[str], left: Mapping[str, str], folder: Path, before: set[str]
+) -> list[str]:
+    """What to say of folders that a cell listed and files it opened in vain, but for what was named
+    `before`; that grows.
+    """
+    found: list[str] = []
+    for name in looked:
+        if name.startswith("/"):
+            continue
+        missed = [path for path, why in left.items() if why in SAID and _holder(path) == name]
+        missed = [path for path in missed if path not in before]
+        if missed:
+            found.append(_stayed(missed, left))
+            before.update(missed)
+        elif left_why(name, left) and name not in before and (folder / name).is_file():
+            found.append(_stayed([name], left))
+    return found
+
+
+def named_in(
+    code: str, left: Mapping[str, str], too_large: Iterable[str], sent: Iterable[str]
+) -> dict[str, str]:
+    """Of what stays at home, what the cell's text names as it stands or by a glob: path → why.
+    `sent`: the paths of what goes along.
+    """
+    texts = _texts(code) if left or too_large else []
+    all_ = dict(left) | dict.fromkeys(too_large, "too large to travel by itself")
+    found: dict[str, str] = {}
+    for text in texts:
+        name = os.path.normpath(text).replace(os.sep, "/")
+        inside = {path for path in left if name.startswith(f"{path}/")}
+        if inside and any(path == name or fnmatchcase(path, name) for path in sent):
+            inside = set[str]()
+        found |= {
+            path: why
+            for path, why in all_.items()
+            if path == name or fnmatchcase(path, name) or path in inside
+        }
+    return found
+
+
+def named_sentences(found: Mapping[str, str], folder: Path) -> list[str]:
+    """What to say of them before the cell runs."""
+    there = [path for path in found if (folder / path).exists()]
+    return [_stayed(there, found)] if there else []
+
+
+def _stayed(paths: list[str], why: Mapping[str, str]) -> str:
+    reason = left_why(paths[0], why)
+    path = paths[0] if not paths[0].endswith("…") else f"{_holder(paths[0])}/*"
+    verb = "is" if len(paths) == 1 else "are"
+    return (
+        f"{units.listed(paths)} {verb} in the notebook's folder and did not travel ({reason}); "
+        f"`{_option(path)}` takes it along"
+    )
+
+
+def left_why(path: str, left: Mapping[str, str]) -> str:
+    """Why a file stays, itself or with a folder that it lies in; empty where it does not."""
+    parts = path.split("/")
+    for count in range(len(parts), 0, -1):
+        if why := left.get("/".join(parts[:count])):
+            return why
+    return left.get(".", "")
+
+
+def _holder(path: str) -> str:
+    return path.rpartition("/")[0] or "."
+
+
+def _texts(code: str) -> list[str]:
+    """The constant strings of a cell that may be paths."""
+    return list(dict.fromkeys(_walked(code)))
+
+
+def _walked(code: str) -> Iterator[str]:
+    with contextlib.suppress(SyntaxError, ValueError):
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                text = node.value.strip()
+                if text and len(text) < _LONGEST and "\n" not in text and text not in (".", "*"):
+                    yield text

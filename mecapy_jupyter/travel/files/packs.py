@@ -1,0 +1,178 @@
+"""The contents of a folder's files, several in one buffer (a pack): written once, hashed once, and
+not read again while a file's size, times and inode stay as they were.
+
+In the kernel. A pack is a file without a name that is mapped, so it costs no memory of ours; once
+it was handed out, its digest is known and the store is not sent it a second time.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+import weakref
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mecapy_jupyter.travel.files import never_sent
+from mecapy_jupyter.travel.files.index import Entry
+from mecapy_jupyter.travel.files.scan import Found, seen
+from mecapy_jupyter.travel.pickling import known_blobs
+
+ALONE_BYTES = 1 << 20
+"""A file from this size on is a pack of its own."""
+
+_SETTLED_NS = 2_000_000_000
+"""A file that changed less than this before it was read may change again with the same times."""
+
+_MOST_PACKS, _LITTLE_BYTES = 8, 64 * 1024
+
+
+class Pack:
+    """One buffer. The first time it is handed out as what the store may lack, then as known."""
+
+    def __init__(self, content: bytes) -> None:
+        self.size_bytes = len(content)
+        self.digest = known_blobs.hashed(content) if content else ""
+        self._view: Any = None
+        self._fd, name = tempfile.mkstemp(prefix="mecapy-")
+        os.unlink(name)  # noqa: PTH108
+        self._close = weakref.finalize(self, os.close, self._fd)
+        with open(self._fd, "wb", closefd=False) as file:
+            file.write(content)
+
+    def buffer(self) -> Any:
+        """Its bytes, which nobody writes."""
+        if not self.size_bytes:
+            return b""
+        if self._view is None:
+            self._view = known_blobs.private_map(self._fd, self.size_bytes)
+        elif self._close.alive:
+            self._view = known_blobs.map_blob(self._fd, self.digest)
+            self._close()
+        return self._view
+
+    def content(self, offset: int, size_bytes: int) -> bytes:
+        view = self._view if self._view is not None else self.buffer()
+        return bytes(memoryview(view)[offset : offset + size_bytes])
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """Where a file's content is by now. `pack` None: it is a secret, and not kept."""
+
+    seen: Found
+    read_ns: int
+    pack: Pack | None
+    offset: int
+    digest: str
+
+    def holds(self, now: Found) -> bool:
+        return self.seen == now and now.mtime_ns < self.read_ns - _SETTLED_NS
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """`entries` name `packs` by their place; `secret`: paths whose content must stay here."""
+
+    entries: tuple[Entry, ...]
+    packs: tuple[Pack, ...]
+    secret: tuple[str, ...]
+
+
+_placed: dict[str, _Placed] = {}
+
+
+def pack(folder: Path, files: Iterable[Found], holds_secret: Any = None) -> Packed:
+    """The contents of these files of `folder`. `holds_secret`: content → whether it must stay
+    here, besides what `never_sent` finds.
+    """
+    fresh: list[tuple[str, _Placed, bytes]] = []
+    here: dict[str, _Placed] = {}
+    for found in files:
+        known = _placed.get(f"{folder}/{found.path}")
+        if known is not None and known.holds(found):
+            here[found.path] = known
+        elif (read := _read(folder, found, known, holds_secret)) is not None:
+            placed, content = read
+            here[found.path] = placed
+            if content is not None:
+                fresh.append((found.path, placed, content))
+    _put_together(here, [*fresh, *_worn(here)])
+    prefix = f"{folder}/"
+    for path in [path for path in _placed if path.startswith(prefix)]:
+        del _placed[path]
+    _placed.update({prefix + path: placed for path, placed in here.items()})
+    return _named(here)
+
+
+def _read(
+    folder: Path, found: Found, known: _Placed | None, holds_secret: Any
+) -> tuple[_Placed, bytes | None] | None:
+    """A file's place, and its content if that needs a new one. None: it cannot be read."""
+    read_ns = time.time_ns()
+    try:
+        with (folder / found.path).open("rb") as file:
+            content = file.read()
+            now = seen(found.path, os.fstat(file.fileno()))
+    except OSError:
+        return None
+    now = replace(now, size_bytes=len(content))  # of one that grows meanwhile: what was read
+    name = found.path.rpartition("/")[2]
+    if never_sent.by_content(name, content) or (holds_secret and holds_secret(content)):
+        return _Placed(now, read_ns, None, 0, ""), None
+    digest = known_blobs.hashed(content) if content else ""
+    if known is not None and known.pack is not None and known.digest == digest:
+        return _Placed(now, read_ns, known.pack, known.offset, digest), None
+    return _Placed(now, read_ns, None, 0, digest), content
+
+
+def _worn(here: dict[str, _Placed]) -> list[tuple[str, _Placed, bytes]]:
+    """The files of packs that are mostly of the past, or too many: they go into a new one."""
+    live: dict[Pack, int] = {}
+    for placed in here.values():
+        if placed.pack is not None:
+            live[placed.pack] = live.get(placed.pack, 0) + placed.seen.size_bytes
+    worn = {
+        one
+        for one, bytes_ in live.items()
+        if one.size_bytes > max(2 * bytes_, _LITTLE_BYTES) and one.size_bytes > bytes_
+    }
+    shared = [one for one in live if one.size_bytes < 2 * ALONE_BYTES and one not in worn]
+    if len(shared) > _MOST_PACKS:
+        worn |= set(shared)
+    return [
+        (path, placed, placed.pack.content(placed.offset, placed.seen.size_bytes))
+        for path, placed in here.items()
+        if placed.pack is not None and placed.pack in worn
+    ]
+
+
+def _put_together(here: dict[str, _Placed], fresh: Sequence[tuple[str, _Placed, bytes]]) -> None:
+    """New packs: the large files alone, the others together. What they place is put in `here`."""
+    large = [one for one in fresh if len(one[2]) >= ALONE_BYTES]
+    small = [one for one in fresh if len(one[2]) < ALONE_BYTES]
+    for group in (*([one] for one in large), small):
+        if not group:
+            continue
+        together, offset = Pack(b"".join(content for _, _, content in group)), 0
+        for path, placed, content in group:
+            here[path] = replace(placed, pack=together, offset=offset)
+            offset += len(content)
+
+
+def _named(here: dict[str, _Placed]) -> Packed:
+    numbers: dict[Pack, int] = {}
+    entries: list[Entry] = []
+    for path, placed in here.items():
+        if placed.pack is None:
+            continue
+        number = numbers.setdefault(placed.pack, len(numbers))
+        one = placed.seen
+        entries.append(
+            Entry(path, one.size_bytes, one.mtime_ns, one.executable, number, placed.offset)
+        )
+    secret = tuple(path for path, placed in here.items() if placed.pack is None)
+    return Packed(tuple(entries), tuple(numbers), secret)

@@ -1,0 +1,107 @@
+"""Hook: what a cell looks for in its folder and cannot find as at home. In the child.
+
+Python tells an audit hook of each file that is opened and each folder that is listed (`open`,
+`os.listdir`, `os.scandir`; PEP 578, all versions). So a file that appears with its size alone
+cannot be read as zeros, and a folder of which something stayed at home is said. C libraries open
+files without Python: for them such a file is write-only.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+_MOST_LOOKED = 100
+_looked: dict[str, None] = {}
+_sizes: dict[str, int] = {}
+_inodes: set[int] = set()
+
+
+def watch(sizes: Mapping[str, int], partial: frozenset[str], root: str) -> None:
+    """From here on. `sizes`: absolute path → size of what cannot be read; `partial`: folders of
+    which something stayed at home; `root`: the task's folder.
+    """
+    _sizes.update(sizes)
+    _inodes.update(os.lstat(path).st_ino for path in sizes)
+    sys.addaudithook(_hook(partial, f"{root}/"))
+
+
+def begin() -> None:
+    """The cell begins: what was looked at until now was ours."""
+    _looked.clear()
+
+
+def looked_at() -> list[str]:
+    """The partial folders that were listed, and the files that were opened in vain; absolute. The
+    cell has ended: from here on nothing is watched.
+    """
+    _sizes.clear()
+    return list(_looked)
+
+
+def untouched(path: str) -> bool:
+    """Whether this is, under whatever name, a file that appears with its size alone: never written
+    from its beginning, so what it holds are zeros. After `looked_at`.
+    """
+    about = os.lstat(path)
+    if about.st_ino not in _inodes or about.st_mode & 0o400 or not about.st_size:
+        return False
+    fd = os.open(path, os.O_WRONLY)
+    try:
+        return os.lseek(fd, 0, os.SEEK_DATA) > 0
+    except OSError:  # it has no data at all
+        return True
+    finally:
+        os.close(fd)
+
+
+def _hook(partial: frozenset[str], root: str) -> Callable[[str, tuple[Any, ...]], None]:
+    def heard(event: str, args: tuple[Any, ...]) -> None:
+        if event == "open":
+            path = _absolute(args[0])
+            if path in _sizes:
+                _opened(path, args[2])
+            elif path.startswith(root) and not os.path.lexists(path):
+                _note(path)
+        elif event in ("os.listdir", "os.scandir"):
+            path = _absolute("." if args[0] is None else args[0])
+            if path in partial and not _imports():
+                _note(path)
+
+    return heard
+
+
+def _imports() -> bool:
+    """Whether it is Python's import that lists a folder of its path."""
+    return sys._getframe(2).f_code.co_filename.startswith("<frozen importlib")  # pyright: ignore[reportPrivateUsage]
+
+
+def _note(path: str) -> None:
+    if len(_looked) < _MOST_LOOKED:
+        _looked[path] = None
+
+
+def _absolute(path: Any) -> str:
+    try:
+        return os.path.realpath(os.fsdecode(path)) if not isinstance(path, int) else ""
+    except (TypeError, ValueError):
+        return ""
+
+
+def _opened(path: str, flags: Any) -> None:
+    """One that is written anew becomes a file as any other; anything else would read zeros."""
+    if isinstance(flags, int) and flags & os.O_TRUNC:
+        del _sizes[path]
+        os.chmod(path, 0o644)  # noqa: PTH101
+        return
+    size = _sizes[path]
+    name = os.path.relpath(path)
+    raise PermissionError(
+        errno.EACCES,
+        f"this file of {size / 1e6:,.1f} MB did not travel with the cell, for it is too large to "
+        f"by itself; `%%mecapy --files {name}` sends it",
+        name,
+    )

@@ -1,0 +1,291 @@
+"""The notebook's folder is there for a cell, and what a cell writes in it is there afterwards."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .conftest import Gate, Kernel
+
+
+@pytest.fixture
+def project(kernel: Kernel, folder: Path, tmp_path: Path) -> Iterator[Path]:
+    """An empty folder of this test, in which the kernel stands."""
+    place = tmp_path / "project"
+    place.mkdir()
+    assert kernel.run(f"import os; os.chdir({str(place)!r}); del os").ok
+    yield place
+    assert kernel.run(f"import os; os.chdir({str(folder)!r}); del os").ok
+
+
+def test_files_that_are_looked_for_are_found(kernel: Kernel, project: Path) -> None:
+    """glob, exists, listdir, iterdir and walk see what lies in the folder, with its times."""
+    (project / "runs" / "old").mkdir(parents=True)
+    for number in range(3):
+        (project / "runs" / f"r{number}.csv").write_text(f"v\n{number}\n")
+    (project / "empty").mkdir()
+    os.utime(project / "runs" / "r1.csv", (1_700_000_000, 1_700_000_000))
+    cell = """
+import glob, os
+from pathlib import Path
+files = sorted(glob.glob("runs/*.csv"))
+total = sum(int(Path(name).read_text().split()[1]) for name in files)
+seen = (files, total, os.path.exists("runs/r0.csv"), sorted(os.listdir()),
+        sorted(one.name for one in Path("runs").iterdir()), os.path.getmtime("runs/r1.csv"),
+        sorted(map(str, Path().rglob("*"))), Path.cwd().name)
+"""
+    assert kernel.run(f"{cell}here = seen").ok
+    ran = kernel.run(f"%%mecapy\n{cell}")
+    assert ran.ok, ran.text
+    assert kernel.value("seen == here or (seen, here)") == "True"
+    assert kernel.value("seen[1], seen[5]") == "(3, 1700000000.0)"
+
+
+def test_what_a_cell_writes_is_there(kernel: Kernel, project: Path) -> None:
+    """For the next cell, here and on the pool: new files, appended ones, empty folders."""
+    (project / "log.txt").write_text("here\n")
+    ran = kernel.run("""%%mecapy
+import os
+with open("log.txt", "a") as log: log.write("there\\n")
+os.makedirs("out/empty")
+with open("out/a.txt", "w") as out: out.write("A")
+""")
+    assert ran.ok, ran.text
+    assert (project / "log.txt").read_text() == "here\nthere\n"
+    assert (project / "out" / "a.txt").read_text() == "A" and (project / "out" / "empty").is_dir()
+    (project / "log.txt").write_text("here\nthere\nagain\n")
+    ran = kernel.run("%%mecapy\nread = open('log.txt').read(), open('out/a.txt').read()")
+    assert kernel.value("read") == repr(("here\nthere\nagain\n", "A")), ran.stderr
+
+
+def test_a_file_that_changed_here_stays(kernel: Kernel, project: Path, gate: Gate) -> None:
+    """The pool's stands beside it and is named; a file that is new here, too."""
+    (project / "both.txt").write_text("sent")
+    ran = kernel.run(f"""%%mecapy --bg --as job
+from pathlib import Path
+Path("both.txt").write_text("there")
+Path("new.txt").write_text("there")
+{gate.wait}""")
+    assert ran.ok, ran.text
+    (project / "both.txt").write_text("here")
+    (project / "new.txt").write_text("mine")
+    gate.open()
+    ran = kernel.run("job.result(60)")
+    assert ran.ok, ran.text
+    assert (project / "both.txt").read_text() == "here"
+    assert (project / "new.txt").read_text() == "mine"
+    beside = {
+        path.name.partition(".pool-")[0]: path.read_text() for path in project.glob("*pool-*")
+    }
+    assert beside == {"both": "there", "new": "there"}
+
+
+def test_secrets_stay_at_home(kernel: Kernel, project: Path) -> None:
+    """By their names, in any case, and by what they hold; also through links and in folders."""
+    names = (
+        ".env",
+        ".env.local",
+        "server.PEM",
+        "my.key",
+        "id_rsa",
+        "aws_Credentials.csv",
+        "client_SECRET.txt",
+        "api-token.txt",
+        ".netrc",
+        ".pypirc",
+        "safe.kdbx",
+        "store.p12",
+        "secrets/inner.txt",
+        ".git/config",
+        ".venv/lib.txt",
+        "venv/pyvenv.cfg",
+        "venv/lib.txt",
+        "node_modules/x.js",
+        "__pycache__/x.txt",
+        "notebook.ipynb",
+    )
+    for name in names:
+        (project / name).parent.mkdir(exist_ok=True)
+        (project / name).write_text("hush")
+    (project / "deploy").write_text("-----BEGIN OPENSSH PRIVATE KEY-----\nhush\n")
+    (project / "account.json").write_text('{"type": "service_account", "Private_Key": "hush"}')
+    outside = project.parent / "outside.txt"
+    outside.write_text("hush")
+    (project / "link.txt").symlink_to(outside)
+    (project / "above").symlink_to("..")
+    (project / "to_env.txt").symlink_to(".env")
+    (project / "open.txt").write_text("open")
+    ran = kernel.run("""%%mecapy
+import os
+found = sorted(os.path.join(place, name)
+               for place, _, names in os.walk(".", followlinks=True) for name in names)
+texts = []
+for name in found:
+    try: texts.append(open(name).read())
+    except OSError: pass
+""")
+    assert ran.ok, ran.text
+    assert kernel.value("texts") == "['open']"
+    assert kernel.value("found") == "['./open.txt', './to_env.txt']"
+
+
+def test_gitignored_files_stay_and_are_said(kernel: Kernel, project: Path) -> None:
+    """What .gitignore ignores, at any depth, does not travel; a cell that lists such a folder or
+    names such a file is told, with the option that sends it.
+    """
+    for name, text in {
+        ".git/info/exclude": "scratch.txt\n",
+        ".gitignore": "*.log\n!keep.log\n/data/\n",
+        "sub/.gitignore": "*.tmp\n",
+        "data/big.csv": "1",
+        "a.log": "1",
+        "keep.log": "1",
+        "sub/x.tmp": "1",
+        "sub/x.txt": "1",
+        "scratch.txt": "1",
+    }.items():
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(text)
+    ran = kernel.run("""%%mecapy
+import os
+found = sorted(os.path.join(place, name) for place, _, names in os.walk(".") for name in names)
+""")
+    assert ran.ok, ran.text
+    assert kernel.value("found") == "['./keep.log', './sub/x.txt']"
+    assert "sub/x.tmp" in ran.stderr and "did not travel (ignored by .gitignore)" in ran.stderr
+    ran = kernel.run("%%mecapy\nimport os\nthere = os.path.exists('data/big.csv')")
+    assert kernel.value("there") == "False"
+    assert "did not travel (ignored by .gitignore); `%%mecapy --files data`" in ran.stderr
+    ran = kernel.run("%%mecapy --files data/big.csv\nthere = open('data/big.csv').read()")
+    assert kernel.value("there") == "'1'" and "did not travel" not in ran.stderr, ran.stderr
+
+
+def test_a_large_file_appears_with_its_size(kernel: Kernel, project: Path) -> None:
+    """It cannot be read there, and the error names the option that sends it; written anew it is a
+    file as any other.
+    """
+    with (project / "big.bin").open("wb") as big:
+        big.truncate(30_000_000)
+    (project / "small.txt").write_text("s")
+    ran = kernel.run("""%%mecapy
+import os, numpy
+sizes = {name: os.path.getsize(name) for name in os.listdir()}
+refused = []
+for how in (lambda: open("big.bin"), lambda: open("big.bin", "a"), lambda: open("big.bin", "r+b"),
+            lambda: numpy.load("big.bin"), lambda: os.open("big.bin", os.O_RDONLY)):
+    try: how()
+    except PermissionError as error: refused.append("--files big.bin" in str(error))
+""")
+    assert ran.ok, ran.text
+    assert kernel.value("sizes") == "{'small.txt': 1, 'big.bin': 30000000}"
+    assert kernel.value("refused") == "[True, True, True, True, True]"
+    assert (project / "big.bin").stat().st_size == 30_000_000
+    ran = kernel.run("%%mecapy\nopen('big.bin', 'rb').read()")
+    assert ran.error == "PermissionError" and "--files big.bin" in ran.text
+    ran = kernel.run("%%mecapy\n_ = open('big.bin', 'w').write('short')")
+    assert ran.ok and (project / "big.bin").read_text() == "short", ran.stderr
+
+
+def test_what_does_not_come_home_by_itself(kernel: Kernel, project: Path) -> None:
+    """Code, notebooks and what is hidden come by `--keep`, deletions, too; it is said."""
+    (project / "gone.txt").write_text("1")
+    cell = """
+import os
+for name in ("tool.py", "made.ipynb", ".hidden", "plain.txt"):
+    with open(name, "w") as out: out.write("made")
+os.remove("gone.txt")
+"""
+    ran = kernel.run(f"%%mecapy\n{cell}")
+    assert ran.ok, ran.text
+    assert sorted(path.name for path in project.iterdir()) == ["gone.txt", "plain.txt"]
+    assert "tool.py" in ran.stderr and "did not come home" in ran.stderr
+    assert "the cell deleted gone.txt, which stays here; `--keep gone.txt`" in ran.stderr
+    ran = kernel.run(f"%%mecapy --keep tool.py,made.ipynb,.hidden,gone.txt\n{cell}")
+    assert ran.ok, ran.text
+    here = sorted(path.name for path in project.iterdir())
+    assert here == [".hidden", "made.ipynb", "plain.txt", "tool.py"]
+
+
+def test_modules_and_scripts_read_beside_themselves(kernel: Kernel, project: Path) -> None:
+    """`%run`, `Path(__file__)`, importlib.resources, pkgutil and np.load find what lies there."""
+    (project / "lib").mkdir()
+    (project / "lib" / "__init__.py").write_text(
+        "from pathlib import Path\nTABLE = (Path(__file__).parent / 'table.csv').read_text()\n"
+    )
+    (project / "lib" / "table.csv").write_text("7")
+    (project / "script.py").write_text("result = 6 * 7\nprint('script', __name__)\n")
+    assert kernel.run("import numpy; numpy.save('cache.npy', numpy.ones(3))").ok
+    assert kernel.run("import sys; sys.path.insert(0, '')\nimport lib").ok
+    ran = kernel.run("""%%mecapy
+import importlib.resources, pkgutil, numpy
+import lib
+%run script.py
+read = (lib.TABLE, importlib.resources.files("lib").joinpath("table.csv").read_text(),
+        pkgutil.get_data("lib", "table.csv"), numpy.load("cache.npy").sum(), result)
+""")
+    assert ran.ok, ran.text
+    assert "script __main__" in ran.stdout and not ran.displays
+    assert kernel.value("read") == "('7', '7', b'7', np.float64(3.0), 42)"
+
+
+def test_a_cell_that_changes_its_folder(kernel: Kernel, project: Path) -> None:
+    """`os.chdir` and `%cd` hold afterwards, and the next cell begins there."""
+    (project / "sub").mkdir()
+    (project / "sub" / "in.txt").write_text("in")
+    ran = kernel.run("%%mecapy\nimport os\nos.chdir('sub')")
+    assert ran.ok and kernel.value("__import__('os').getcwd()") == repr(str(project / "sub"))
+    ran = kernel.run("%%mecapy\nread = open('in.txt').read()\n%cd -q ..")
+    assert ran.ok, ran.text
+    assert kernel.value("(read, __import__('os').getcwd())") == repr(("in", str(project)))
+
+
+def test_it_can_be_turned_off(kernel: Kernel, project: Path) -> None:
+    """By `--no-folder`; then nothing goes and nothing comes unasked."""
+    (project / "here.txt").write_text("1")
+    ran = kernel.run("""%%mecapy --no-folder
+import os
+found = os.listdir()
+with open("made.txt", "w") as out: out.write("1")
+""")
+    assert ran.ok and kernel.value("found") == "[]" and not (project / "made.txt").exists()
+    assert "made.txt" in ran.stderr and "did not come home" in ran.stderr
+
+
+def test_how_much_goes_is_said_once(kernel: Kernel, project: Path) -> None:
+    """In the first cell of a folder; `--dry-run` lists it and sends nothing."""
+    (project / "a.txt").write_text("abc")
+    (project / "my_token.txt").write_text("hush")
+    plan = kernel.run("%%mecapy --dry-run\nx = 1")
+    assert (
+        "files: a.txt (3 B)" in plan.stdout and "(may hold a secret): my_token.txt" in plan.stdout
+    )
+    first = "1 file (3 B) of the notebook's folder project go along with its cells"
+    assert first in plan.stderr
+    ran = kernel.run("%%mecapy\nx = 1")
+    assert ran.ok and "of the notebook's folder" not in ran.stderr
+
+
+def test_unchanged_files_are_sent_once(kernel: Kernel, project: Path) -> None:
+    """What the store has does not travel again, and a change costs what has changed."""
+    (project / "data.bin").write_bytes(os.urandom(3_000_000))
+    (project / "text.txt").write_bytes(os.urandom(300_000))
+    figures: list[tuple[int, int]] = []
+    for change in ("", "", "text.txt"):
+        if change:
+            (project / change).write_bytes(os.urandom(300_000))
+        assert kernel.run("%%mecapy --bg --as job\nx = 1").ok
+        kernel.run("job.result(60)")
+        figures.append(eval(kernel.value("(job.sent_bytes, job.reused_bytes)")))  # noqa: S307
+    assert figures[0][0] > 3_300_000
+    assert figures[1][0] < 10_000 and figures[1][1] >= 3_300_000
+    assert 300_000 < figures[2][0] < 400_000
+
+
+def test_a_folder_that_is_not_readable(kernel: Kernel, project: Path) -> None:
+    """Sockets and pipes stay."""
+    os.mkfifo(project / "pipe")
+    assert kernel.run("%%mecapy\nimport os\nfound = os.listdir()").ok
+    assert kernel.value("found") == "[]"
