@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from mecapy_jupyter.wire import InstalledPackages
 from mecapy_jupyter.client import config
 from mecapy_jupyter.shared import errors, units
 from mecapy_jupyter.travel.files import gather, missing, never_sent
 from mecapy_jupyter.travel.files.gather import Along, Bounds
 from mecapy_jupyter.travel.files.index import MOST_BYTES
 from mecapy_jupyter.travel.files.scan import ENVIRONMENT, HIDDEN, NOTEBOOK
+from mecapy_jupyter.wire import InstalledPackages
 
 _told: dict[str, set[str]] = {}
 """Of each folder, what was said to stay here when a cell listed it."""
@@ -64,13 +64,16 @@ def _names(code: str, path: str) -> bool:
     return path.rpartition("/")[2] in code
 
 
-def said_before(sent: Along, code: str) -> tuple[list[str], frozenset[str]]:
+def said_before(
+    sent: Along, code: str, values: Mapping[str, object]
+) -> tuple[list[str], frozenset[str]]:
     """The sentences before the cell runs, and which paths they name: what it names that stays here;
     of the first cell of a folder, how much of it travels.
     """
     folder = Path(sent.index.home)
     said = list(_introduction(sent, folder)) if sent.index.automatic else []
     named = missing.named_in(code, sent.left, sent.too_large, sent.index.paths)
+    said += missing.own_paths(values, folder)
     return said + missing.named_sentences(named, folder), frozenset(named)
 
 

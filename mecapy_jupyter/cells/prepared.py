@@ -159,7 +159,7 @@ class Prepared:
         self.along = notebook_folder.along(
             options.files, self.python, there, options.folder, holds_secret
         )
-        said, self.named = notebook_folder.said_before(self.along, self.python)
+        said, self.named = notebook_folder.said_before(self.along, self.python, self.values)
         for sentence in said:
             print(f"mecapy: {sentence}", file=sys.stderr)
 

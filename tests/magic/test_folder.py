@@ -284,6 +284,27 @@ def test_unchanged_files_are_sent_once(kernel: Kernel, project: Path) -> None:
     assert 300_000 < figures[2][0] < 400_000
 
 
+def test_a_path_of_this_machine_is_said(kernel: Kernel, project: Path) -> None:
+    """A variable that is an absolute path leads nowhere there: its way in the cell is named."""
+    (project / "data.csv").write_text("1")
+    kernel.run("from pathlib import Path\nDATA = Path('data.csv').absolute()\nS = str(DATA)")
+    ran = kernel.run("%%mecapy\nthere = DATA.exists(), S")
+    assert "`DATA` is a path of this machine" in ran.stderr and "'data.csv'" in ran.stderr
+    assert "`S` is a path of this machine" in ran.stderr
+    ran = kernel.run("%%mecapy\nDATA.read_text()")
+    assert "in the cell it is 'data.csv'" in ran.stderr
+
+
+def test_a_cell_that_installs_packages(kernel: Kernel) -> None:
+    """It is told in one sentence that it cannot, and goes on."""
+    for line in ("!pip install -q not-there-xyz", "%pip install not-there-xyz"):
+        ran = kernel.run(f"%%mecapy\n{line}\nprint('went on', _exit_code)")
+        assert ran.ok and ran.stdout.endswith("went on 1\n") and "ERROR" not in ran.stdout, (
+            ran.stdout
+        )
+        assert "mecapy: a cell cannot install packages on a worker" in ran.stderr
+
+
 def test_a_folder_that_is_not_readable(kernel: Kernel, project: Path) -> None:
     """Sockets and pipes stay."""
     os.mkfifo(project / "pipe")

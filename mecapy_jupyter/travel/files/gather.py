@@ -81,8 +81,8 @@ def gather(
     found = scan(folder, bounds.most_files) if bounds.automatic else Scan()
     mine = [one for one in found.files if below + one.path not in asked]
     chosen, too_large = _chosen(mine, bounds.most_bytes, named)
-    packed = packs.pack(folder, chosen, holds_secret)
-    entries = [replace(entry, path=below + entry.path) for entry in packed.entries]
+    packed = packs.pack(folder, chosen, below, holds_secret)
+    entries = list(packed.entries)
     entries += [_entry(below + one.path, one) for one in too_large]
     contents = [pack.buffer() for pack in packed.packs]
     _add_asked(top, asked, entries, contents)
@@ -109,6 +109,9 @@ def _chosen(
     """The files that travel, and those that are too large to: what the cell names first, and then
     the small ones, so that as many as can be do.
     """
+    files = list(files)
+    if sum(one.size_bytes for one in files) <= most_bytes:
+        return files, []
     chosen: list[Found] = []
     too_large: list[Found] = []
     left_bytes = most_bytes

@@ -5,6 +5,7 @@ the repository's own `info/exclude`. The deepest one that says something counts.
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,21 +41,15 @@ class Rules:
 
 def above(folder: Path) -> Rules:
     """The rules that a folder's repository has for it, without its own."""
-    parents: list[Path] = []
-    for parent in folder.parents:
-        parents.append(parent)
-        if (folder / ".git").exists():
-            parents = [folder]
-            break
-        if (parent / ".git").exists():
-            break
-    else:
+    places = [str(folder), *map(str, folder.parents)]
+    tops = [place for place in places if os.path.exists(f"{place}/.git")]  # noqa: PTH110 often
+    if not tops:
         return Rules()
-    top = parents[-1]
-    exclude = _spec(f"{top}/.git/info/exclude")
-    rules = Rules(() if exclude is None else ((str(top), exclude),))
-    for parent in reversed([one for one in parents if one != folder]):
-        rules = rules.within(str(parent))
+    place = tops[0]
+    exclude = _spec(f"{place}/.git/info/exclude")
+    rules = Rules(() if exclude is None else ((place, exclude),))
+    for parent in reversed(places[1 : places.index(place) + 1]):
+        rules = rules.within(parent)
     return rules
 
 

@@ -6,7 +6,7 @@ Both sides. The contents stand in packs beside it (`packs`); paths are relative,
 from __future__ import annotations
 
 import json
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 
 from mecapy_jupyter.shared.errors import ConfigError
@@ -28,6 +28,10 @@ class Entry:
     executable: bool = False
     pack: int = NO_PACK
     offset: int = 0
+
+    def as_list(self) -> list[str | int]:
+        """`astuple` takes thirty times as long: it copies deeply."""
+        return [self.path, self.size_bytes, self.mtime_ns, self.executable, self.pack, self.offset]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class Index:
             {
                 "start": self.start,
                 "home": self.home,
-                "entries": [astuple(entry) for entry in self.entries],
+                "entries": [entry.as_list() for entry in self.entries],
                 "folders": self.folders,
                 "links": self.links,
                 "partial": self.partial,

@@ -9,7 +9,7 @@ import re
 import shlex
 from collections.abc import Container, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from mecapy_jupyter.shared import units
 from mecapy_jupyter.travel.files.scan import SAID
@@ -115,6 +115,19 @@ def named_in(
             if path == name or fnmatchcase(path, name) or path in inside
         }
     return found
+
+
+def own_paths(values: Mapping[str, object], folder: Path) -> list[str]:
+    """What to say of variables that are a path of this machine, in the notebook's folder."""
+    said: list[str] = []
+    for name, value in values.items():
+        if isinstance(value, (str, PurePath)) and str(value).startswith(f"{folder}/"):
+            way = str(value)[len(str(folder)) + 1 :]
+            said.append(
+                f"`{name}` is a path of this machine, which the cell cannot see; in the cell it is "
+                f"{way!r}: set it to that"
+            )
+    return said
 
 
 def named_sentences(found: Mapping[str, str], folder: Path) -> list[str]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 
 _NAMES = re.compile(
@@ -16,6 +17,7 @@ _KEY = re.compile(rb"\s*(-----BEGIN [A-Z0-9 ]*PRIVATE KEY|PuTTY-User-Key-File)",
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
+@lru_cache(maxsize=4096)
 def by_name(name: str) -> bool:
     """Whether a file or folder of this name may hold a secret."""
     return _NAMES.fullmatch(name.casefold()) is not None
@@ -30,6 +32,7 @@ def by_content(name: str, content: bytes) -> bool:
     return name.casefold().endswith(".json") or content.lstrip()[:1] in (b"{", b"[")
 
 
+@lru_cache(maxsize=64)
 def folder(path: Path) -> str:
     """What a folder is when nothing travels from it by itself: empty for any other."""
     here = path.resolve()

@@ -11,7 +11,7 @@ import os
 import tempfile
 import time
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,9 @@ _SETTLED_NS = 2_000_000_000
 """A file that changed less than this before it was read may change again with the same times."""
 
 _MOST_PACKS, _LITTLE_BYTES = 8, 64 * 1024
+
+
+Secret = Callable[[bytes], bool]
 
 
 class Pack:
@@ -85,9 +88,11 @@ class Packed:
 _placed: dict[str, _Placed] = {}
 
 
-def pack(folder: Path, files: Iterable[Found], holds_secret: Any = None) -> Packed:
-    """The contents of these files of `folder`. `holds_secret`: content → whether it must stay
-    here, besides what `never_sent` finds.
+def pack(
+    folder: Path, files: Iterable[Found], below: str = "", holds_secret: Secret | None = None
+) -> Packed:
+    """The contents of these files of `folder`; the entries' paths begin with `below`.
+    `holds_secret`: content → whether it must stay here, besides what `never_sent` finds.
     """
     fresh: list[tuple[str, _Placed, bytes]] = []
     here: dict[str, _Placed] = {}
@@ -105,11 +110,11 @@ def pack(folder: Path, files: Iterable[Found], holds_secret: Any = None) -> Pack
     for path in [path for path in _placed if path.startswith(prefix)]:
         del _placed[path]
     _placed.update({prefix + path: placed for path, placed in here.items()})
-    return _named(here)
+    return _named(here, below)
 
 
 def _read(
-    folder: Path, found: Found, known: _Placed | None, holds_secret: Any
+    folder: Path, found: Found, known: _Placed | None, holds_secret: Secret | None
 ) -> tuple[_Placed, bytes | None] | None:
     """A file's place, and its content if that needs a new one. None: it cannot be read."""
     read_ns = time.time_ns()
@@ -163,7 +168,7 @@ def _put_together(here: dict[str, _Placed], fresh: Sequence[tuple[str, _Placed, 
             offset += len(content)
 
 
-def _named(here: dict[str, _Placed]) -> Packed:
+def _named(here: dict[str, _Placed], below: str) -> Packed:
     numbers: dict[Pack, int] = {}
     entries: list[Entry] = []
     for path, placed in here.items():
@@ -172,7 +177,7 @@ def _named(here: dict[str, _Placed]) -> Packed:
         number = numbers.setdefault(placed.pack, len(numbers))
         one = placed.seen
         entries.append(
-            Entry(path, one.size_bytes, one.mtime_ns, one.executable, number, placed.offset)
+            Entry(below + path, one.size_bytes, one.mtime_ns, one.executable, number, placed.offset)
         )
     secret = tuple(path for path, placed in here.items() if placed.pack is None)
     return Packed(tuple(entries), tuple(numbers), secret)

@@ -9,6 +9,7 @@ import base64
 import builtins
 import getpass
 import linecache
+import re
 import resource
 import signal
 import subprocess
@@ -30,6 +31,15 @@ from traitlets.config import Config
 from mecapy_worker.child import tqdm_bridge
 from mecapy_worker.child.output import Outgoing, OutStream
 from mecapy_worker.shared import crash_line, libc
+
+_INSTALLS = re.compile(
+    r"^\s*(\S*python\S*\s+-m\s+|\S*/)?(pip3?|uv pip|uv|conda|mamba|micromamba)\s+(install|add)\b"
+    r"(?!.*\s(--target|-t|--dry-run|--help)\b)"
+)
+_NO_INSTALL = (
+    "mecapy: a cell cannot install packages on a worker: have them installed there, and install "
+    "them here in a cell without %%mecapy"
+)
 
 
 class FramePublisher(DisplayPublisher):
@@ -164,6 +174,10 @@ class TaskShell(InteractiveShell):
     def system(self, cmd: str) -> None:
         """`!command`: what it says goes where prints go, line by line."""
         command = cast(str, self.var_expand(cmd, depth=1))  # pyright: ignore[reportUnknownMemberType]
+        if _INSTALLS.search(command):  # it would fail, after seventy lines of pip's
+            print(_NO_INSTALL, file=sys.stderr)
+            self.user_ns["_exit_code"] = 1
+            return
         pipe = subprocess.PIPE
         with subprocess.Popen(
             command, shell=True, stdout=pipe, stderr=subprocess.STDOUT, text=True, errors="replace"
