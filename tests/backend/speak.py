@@ -59,6 +59,10 @@ class Worker:
         )
         return started
 
+    async def says(self, task_id: str, body: wire.EventBody) -> None:
+        event = wire.Event.of(body)
+        await events.append(self.redis, task_id, [(event.type, event.data)])
+
     async def finish(
         self,
         task_id: str,

@@ -419,3 +419,9 @@ def test_openapi(gateway: Any) -> None:
         "schema"
     ]
     assert body["required"] == ["code"] and body["properties"]["timeout"]["default"] == 300.0
+
+
+def test_a_heartbeat_that_comes_too_rarely_is_refused() -> None:
+    """Else the workers that live would count as gone; the error says which setting, and to what."""
+    with pytest.raises(ValueError, match=r"MECAPY_HEARTBEAT_S is 20, .* 10 s .*set it to 3"):
+        Settings(heartbeat_s=20.0)

@@ -223,7 +223,6 @@ class Settings(BaseSettings):
     heartbeat_s: float = Field(
         default=3.0,
         gt=0,
-        lt=WORKER_LIVES_S,  # less often, and those that live count as gone
         description="how often a worker renews its leases",
     )
     store_patience_s: float = Field(
@@ -258,3 +257,13 @@ class Settings(BaseSettings):
             if isinstance(value, str)
             else value
         )
+
+    @field_validator("heartbeat_s")
+    @classmethod
+    def _often_enough(cls, value: float) -> float:
+        if value >= WORKER_LIVES_S:
+            raise ValueError(
+                f"MECAPY_HEARTBEAT_S is {value:g}, and a worker that was not heard of for "
+                f"{WORKER_LIVES_S:g} s counts as gone: set it to {WORKER_LIVES_S / 3:.0f}"
+            )
+        return value
