@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families
 
 from mecapy_backend.api.metrics import GATEWAY
-from mecapy_worker.upkeep.metrics import STAGES, WORKER
+from mecapy_worker.metrics import STAGES, WORKER
 
 from ..house.tracked import ROOT
 from ..stack.running import until

@@ -12,14 +12,14 @@ import mecapy_worker
 ALONE = """
 import subprocess
 from mecapy_worker.shared import libc
-from mecapy_worker.pool.cgroups import Group
+from mecapy_worker.pool.cgroups import Cgroup
 libc.unshare(libc.CLONE_NEWNS)
 libc.mount("none", "/", "", libc.MS_REC | libc.MS_SLAVE)
 kinds = {line.split()[1]: line.split()[2] for line in open("/proc/mounts")}
 for place in [place for place, kind in kinds.items() if kind == "cgroup"]:
     subprocess.run(["umount", place], check=True)
 try:
-    group = Group(1 << 30, 100)
+    group = Cgroup(1 << 30, 100)
     print(group.version)
     group.close()
 except OSError as error:

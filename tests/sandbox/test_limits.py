@@ -13,7 +13,7 @@ import pytest
 from running import options, run, serves
 
 from mecapy_worker.pool import child_factory, usage
-from mecapy_worker.pool.limits import LOOK_EVERY_S, Limits
+from mecapy_worker.pool.limits import LOOK_EVERY_S, LimitEnforcer
 from mecapy_worker.pool.options import PoolOptions
 from mecapy_worker.pool.pool import Pool
 
@@ -34,19 +34,19 @@ async def test_a_look_that_fails_is_not_the_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What could not be read once is read the next time."""
-    looked, members = 0, usage.Watch.members
+    looked, members = 0, usage.UsageMeter.members
 
-    def fails_once(self: usage.Watch, groups: Any) -> Any:
+    def fails_once(self: usage.UsageMeter, groups: Any) -> Any:
         nonlocal looked
         looked += 1
         if looked == 1:
             raise OSError("no /proc today")
         return members(self, groups) | {Observed.pid: []}
 
-    monkeypatch.setattr(usage.Watch, "members", fails_once)
-    limits, child = Limits(PoolOptions(tmp_path)), Observed()
+    monkeypatch.setattr(usage.UsageMeter, "members", fails_once)
+    limits, child = LimitEnforcer(PoolOptions(tmp_path)), Observed()
     limits.add(cast(Any, child))
-    holding = asyncio.create_task(limits.hold())
+    holding = asyncio.create_task(limits.run())
     async with asyncio.timeout(50 * LOOK_EVERY_S):
         await child.seen.wait()
     holding.cancel()

@@ -175,7 +175,7 @@ async def test_zygote_stopped(tmp_path, monkeypatch, asked):
         else:
             os.kill(old, signal.SIGSTOP)
             with pytest.raises(zygote_client.ZygoteFailed):
-                await pool._births.bear("tiny_child")
+                await pool._factory.start_child("tiny_child")
         assert await serves(pool)
         assert pool.zygote_pid != old and not is_alive(old)
 

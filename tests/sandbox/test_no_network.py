@@ -86,21 +86,21 @@ async def test_the_same_filter_but_for_sockets(machine: str) -> None:
     """A filter for allowed hosts answers every call as the other does, but for making TCP sockets,
     sending what would connect, and what may be set on a socket.
     """
-    without, outward = (
+    without, egress = (
         seccomp.program(machine=machine),
-        seccomp.program(machine=machine, outward=True),
+        seccomp.program(machine=machine, egress=True),
     )
     special = {numbers[WHICH[machine]]: name for name, numbers in OUTWARD.items()}
     few = [(0,) * 6, (1, 2, 3, 4, 5, 6), (0xFFFFFFFF,) * 6]
     for number in set(range(seccomp.LAST_KNOWN + 3)) - special.keys():
         assert all(
-            answered(without, machine, number, *args) == answered(outward, machine, number, *args)
+            answered(without, machine, number, *args) == answered(egress, machine, number, *args)
             for args in few
         ), number
     for number, name in special.items():
         for args in tried():
             before, now = (
-                answered(program, machine, number, *args) for program in (without, outward)
+                answered(program, machine, number, *args) for program in (without, egress)
             )
             assert before == (EPERM if name == "socket" else ALLOW), (name, args)
             flags = args[2] if name == "sendmsg" else args[3]

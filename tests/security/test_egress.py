@@ -459,7 +459,7 @@ def ask(message, *fds, answers=True):
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.settimeout(20)
     beside = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [theirs.fileno(), *fds]))]
-    network.door.sendmsg([message], beside)
+    network.egress_socket.sendmsg([message], beside)
     theirs.close()
     if not answers: return None
     data, got, _, _ = socket.recv_fds(ours, 65536, 20)
@@ -481,11 +481,11 @@ told += [ask(b'{'), ask(b'[' * 4000), ask(bytes(range(256)))]
 r, w = os.pipe()
 tcp = socket.create_connection(('127.0.0.1', 8080))
 for fd in (r, w, os.open('x', os.O_CREAT | os.O_RDWR), tcp.fileno()):
-    network.door.sendmsg([b'["resolve", "data.example.org", 8080]'],
+    network.egress_socket.sendmsg([b'["resolve", "data.example.org", 8080]'],
                          [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [fd]))])
 for _ in range(50):
     ask(b'["connect", "127.0.0.1", 8080]', r, w, tcp.fileno(), answers=False)
-    network.door.sendmsg([b'nobody to answer'])
+    network.egress_socket.sendmsg([b'nobody to answer'])
 peers = []
 for _ in range(5):
     (answer, count) = ask(b'["connect", "127.0.0.1", 8080]')

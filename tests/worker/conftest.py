@@ -1,4 +1,4 @@
-"""A worker for each test: the real engine, store, queue and confined children; only the zygote is
+"""A worker for each test: the real consumer, store, queue and confined children; only the zygote is
 shared by the whole run.
 """
 
@@ -35,7 +35,7 @@ from mecapy_jupyter import wire
 from mecapy_worker import main
 from mecapy_worker.context import Context
 from mecapy_worker.pool.pool import Pool
-from mecapy_worker.run.consumer import Engine
+from mecapy_worker.run.consumer import Consumer
 from mecapy_worker.run.run_task import run_task
 from mecapy_worker.upkeep import reconciler
 
@@ -163,23 +163,23 @@ async def pool(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pool]:
 @asynccontextmanager
 async def working(
     desk: Desk, pool: Pool, folder: Path | None = None, **changes: Any
-) -> AsyncIterator[Engine]:
+) -> AsyncIterator[Consumer]:
     """A worker in this process, with the loops beside it; stopped and drained at the end."""
     settings = desk.settings.model_copy(update=changes)
     scratch = (folder or Path(desk.settings.blob_url.removeprefix("file://")).parent) / "spool"
     scratch.mkdir(exist_ok=True)
     context = Context(main.worker_id(), settings, desk.db, desk.queue, desk.blobs, pool, scratch)
-    engine = Engine(context, run_task, grace_s=settings.grace_s, handle_signals=False)
+    consumer = Consumer(context, run_task, grace_s=settings.grace_s, handle_signals=False)
     async with asyncio.TaskGroup() as group:
-        group.create_task(main.work(engine))
-        yield engine
-        engine.stop()
+        group.create_task(main.work(consumer))
+        yield consumer
+        consumer.stop()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def worker(desk: Desk, pool: Pool) -> AsyncIterator[Engine]:
-    async with working(desk, pool) as engine:
-        yield engine
+async def worker(desk: Desk, pool: Pool) -> AsyncIterator[Consumer]:
+    async with working(desk, pool) as consumer:
+        yield consumer
 
 
 class Process:

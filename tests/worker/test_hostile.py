@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from mecapy_jupyter import wire
-from mecapy_worker.run.consumer import Engine
+from mecapy_worker.run.consumer import Consumer
 
 from .conftest import OWNER, Desk, content, gone
 
@@ -26,7 +26,7 @@ async def served_on(desk: Desk) -> None:
     assert (await desk.run("6 * 7")).result == 42
 
 
-async def test_kill_of_the_child(desk: Desk, worker: Engine) -> None:
+async def test_kill_of_the_child(desk: Desk, worker: Consumer) -> None:
     """A child killed from outside fails its task as `killed` with the signal's name; the next task
     runs.
     """
@@ -37,13 +37,13 @@ async def test_kill_of_the_child(desk: Desk, worker: Engine) -> None:
     await served_on(desk)
 
 
-async def test_segfault(desk: Desk, worker: Engine) -> None:
+async def test_segfault(desk: Desk, worker: Consumer) -> None:
     """A crash in native code is named so."""
     error = await desk.failed("import ctypes; ctypes.string_at(0)")
     assert error.kind == "killed" and "crashed in native code" in error.message
 
 
-async def test_exit(desk: Desk, worker: Engine) -> None:
+async def test_exit(desk: Desk, worker: Consumer) -> None:
     """A process that ends without a word fails with its exit code."""
     error = await desk.failed("import os; os._exit(3)")
     assert error.kind == "killed" and "exit code 3" in error.message
@@ -76,14 +76,14 @@ async def test_exit(desk: Desk, worker: Engine) -> None:
         "ch.send('ready', {'applied': [], 'missing': {}})",
     ],
 )
-async def test_lies(desk: Desk, worker: Engine, lie: str) -> None:
+async def test_lies(desk: Desk, worker: Consumer, lie: str) -> None:
     """Bytes that are no frame, and frames that are no answer, fail their own task as `protocol`."""
     task_id = await desk.submit(CHANNEL + lie + "\nimport time; time.sleep(60)")
     seen = await desk.until(task_id, *wire.FINAL)
     error = wire.Outcome.from_json(seen[-1].data).error
     assert error and error.kind == "protocol", error
     assert (await desk.row(task_id)).attempt == 1 and not any("pad" in event.data for event in seen)
-    assert worker.context.took.get(OWNER, (0.0, 0))[0] < 60
+    assert worker.context.unsaved_usage.get(OWNER, (0.0, 0))[0] < 60
     await served_on(desk)
 
 
@@ -92,7 +92,7 @@ async def test_lies(desk: Desk, worker: Engine, lie: str) -> None:
     "trick",
     ["os.symlink('/etc/passwd', out + '/0')", "os.mkfifo(out + '/0')", "os.mkdir(out + '/0')"],
 )
-async def test_outbox_tricks(desk: Desk, worker: Engine, trick: str, where: str) -> None:
+async def test_outbox_tricks(desk: Desk, worker: Consumer, trick: str, where: str) -> None:
     """A buffer, or a long stream, that is a link,
     a pipe or a folder is not taken into the store.
     """
@@ -106,7 +106,7 @@ async def test_outbox_tricks(desk: Desk, worker: Engine, trick: str, where: str)
     assert error.kind == "protocol" and "0" in error.message, error
 
 
-async def test_output_flood(desk: Desk, worker: Engine) -> None:
+async def test_output_flood(desk: Desk, worker: Consumer) -> None:
     """A cell that prints without end is stopped at its allowance; Redis gets no more than the live
     cap and a note.
     """
@@ -135,13 +135,13 @@ async def test_output_flood(desk: Desk, worker: Engine) -> None:
         "'display', {'kind': 'clear_output'}, b'x' * 10**6",
     ],
 )
-async def test_flood_of_what_nobody_sees(desk: Desk, worker: Engine, said: str) -> None:
+async def test_flood_of_what_nobody_sees(desk: Desk, worker: Consumer, said: str) -> None:
     """What a frame carries beside its event counts as output, too."""
     error = await desk.failed(f"{CHANNEL}while True: ch.send({said})")
     assert error.kind == "output", error
 
 
-async def test_one_print_above_what_a_task_may(desk: Desk, worker: Engine) -> None:
+async def test_one_print_above_what_a_task_may(desk: Desk, worker: Consumer) -> None:
     """It is told so, whatever a frame may hold;
     and not more of it is kept than a task may print.
     """
@@ -152,7 +152,7 @@ async def test_one_print_above_what_a_task_may(desk: Desk, worker: Engine) -> No
     assert len(await content(desk, log)) < desk.settings.max_output_bytes * 1.01
 
 
-async def test_one_large_print(desk: Desk, worker: Engine) -> None:
+async def test_one_large_print(desk: Desk, worker: Consumer) -> None:
     """It comes whole, in events of moderate size, so that it holds up no other task."""
     task_id = await desk.submit("print('ab\u00fcc' * 3_000_000)")
     assert (await desk.outcome(task_id)).state == wire.COMPLETED
@@ -162,7 +162,7 @@ async def test_one_large_print(desk: Desk, worker: Engine) -> None:
     assert "".join(texts) == "ab\u00fcc" * 3_000_000 + "\n" and max(map(len, texts)) < 200_000
 
 
-async def test_large_display(desk: Desk, worker: Engine) -> None:
+async def test_large_display(desk: Desk, worker: Consumer) -> None:
     """One display above 16 MiB is left out with a note."""
     task_id = await desk.submit(
         "from IPython.display import HTML\ndisplay(HTML('x' * 5)); display(HTML('y' * 17_000_000))"
@@ -178,7 +178,7 @@ async def test_large_display(desk: Desk, worker: Engine) -> None:
     await served_on(desk)
 
 
-async def test_result_too_large(desk: Desk, worker: Engine) -> None:
+async def test_result_too_large(desk: Desk, worker: Consumer) -> None:
     """A result above what a task may return fails with both numbers."""
     send = (
         "ch.send('outcome', {'state': 'completed'}, b'x' * 60_000_000); import time; time.sleep(60)"
@@ -192,13 +192,13 @@ async def test_result_too_large(desk: Desk, worker: Engine) -> None:
 @pytest.mark.parametrize(
     "entry", [b"\x80\x05garbage", b"not-a-uuid", b"", b"00000000-0000-0000-0000-000000000000"]
 )
-async def test_garbage_in_the_queue(desk: Desk, worker: Engine, entry: bytes) -> None:
+async def test_garbage_in_the_queue(desk: Desk, worker: Consumer, entry: bytes) -> None:
     """An entry of the queue that is no task's id is dropped."""
     await desk.queue.zadd("mecapy:queue", {entry: 0})
     await served_on(desk)
 
 
-async def test_kill_of_the_zygote(desk: Desk, worker: Engine) -> None:
+async def test_kill_of_the_zygote(desk: Desk, worker: Consumer) -> None:
     """The zygote dies with a task's child: that is not the task's fault, so it runs again on the
     same worker and completes.
     """

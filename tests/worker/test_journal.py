@@ -6,14 +6,14 @@ from pathlib import Path
 
 from mecapy_backend.queue import keys
 from mecapy_backend.store.log import events, final_log
-from mecapy_worker.run.event_writer import Journal
+from mecapy_worker.run.event_writer import EventWriter
 
 from .conftest import Desk, text_of
 
 
 async def test_burst_is_joined(desk: Desk, tmp_path: Path) -> None:
     """A hundred writes in a burst become few events with the same text."""
-    async with Journal(desk.queue, "t1", desk.settings, tmp_path / "log") as written:
+    async with EventWriter(desk.queue, "t1", desk.settings, tmp_path / "log") as written:
         for n in range(100):
             written.text("stdout", b"%d\n" % n)
     await written.end("completed", {})
@@ -29,7 +29,7 @@ async def test_a_short_attempt_writes_with_its_end(desk: Desk, tmp_path: Path) -
     """What the first attempt says last goes into the stream with the final event, under the ids it
     has in the log.
     """
-    async with Journal(desk.queue, "t5", desk.settings, tmp_path / "log") as written:
+    async with EventWriter(desk.queue, "t5", desk.settings, tmp_path / "log") as written:
         written.add("started", {})
         written.text("stdout", b"all\n")
     assert await events.read(desk.queue, "t5") == []
@@ -45,7 +45,7 @@ async def test_a_short_attempt_writes_with_its_end(desk: Desk, tmp_path: Path) -
 
 async def test_a_long_attempt_is_written_while_it_runs(desk: Desk, tmp_path: Path) -> None:
     """What it said before is in the stream, what it says last comes after that."""
-    async with Journal(desk.queue, "t6", desk.settings, tmp_path / "log") as written:
+    async with EventWriter(desk.queue, "t6", desk.settings, tmp_path / "log") as written:
         written.text("stdout", b"one ")
         (seen,) = await events.read(desk.queue, "t6", block_ms=7000)
         written.text("stderr", b"two")
@@ -59,7 +59,7 @@ async def test_a_long_attempt_is_written_while_it_runs(desk: Desk, tmp_path: Pat
 
 async def test_the_end_comes_also_where_its_ids_are_taken(desk: Desk, tmp_path: Path) -> None:
     """By a write whose answer got lost: what was said last still comes before the end."""
-    async with Journal(desk.queue, "t7", desk.settings, tmp_path / "log") as written:
+    async with EventWriter(desk.queue, "t7", desk.settings, tmp_path / "log") as written:
         written.text("stdout", b"said")
     await events.append(desk.queue, "t7", [("stdout", {"text": "before "})])
     await desk.queue.xadd(keys.events("t7"), {"type": "usage", "data": "{}"}, "99999999999999-0")  # pyright: ignore
@@ -70,10 +70,10 @@ async def test_the_end_comes_also_where_its_ids_are_taken(desk: Desk, tmp_path: 
 
 async def test_an_attempt_that_is_tried_again_is_heard(desk: Desk, tmp_path: Path) -> None:
     """What it said last goes into the stream before the next attempt begins."""
-    async with Journal(desk.queue, "t8", desk.settings, tmp_path / "log") as written:
+    async with EventWriter(desk.queue, "t8", desk.settings, tmp_path / "log") as written:
         written.text("stdout", b"one")
     await written.flush()
-    async with Journal(desk.queue, "t8", desk.settings, tmp_path / "log2", 2) as again:
+    async with EventWriter(desk.queue, "t8", desk.settings, tmp_path / "log2", 2) as again:
         again.text("stdout", b" two")
     assert text_of(await events.read(desk.queue, "t8")) == "one two"
 
@@ -82,7 +82,7 @@ async def test_characters_are_not_cut(desk: Desk, tmp_path: Path) -> None:
     """A character whose bytes come in two frames arrives whole;
     bytes that are none are replaced.
     """
-    async with Journal(desk.queue, "t2", desk.settings, tmp_path / "log") as written:
+    async with EventWriter(desk.queue, "t2", desk.settings, tmp_path / "log") as written:
         for part in (b"gr\xc3", b"\xbc\xc3\x9fe \xff", b"\xe2\x82"):
             written.text("stdout", part)
     await written.flush()
@@ -91,7 +91,7 @@ async def test_characters_are_not_cut(desk: Desk, tmp_path: Path) -> None:
 
 async def test_last_progress_counts(desk: Desk, tmp_path: Path) -> None:
     """Of many progress events in a row the last is shown, and none is kept in the log."""
-    async with Journal(desk.queue, "t3", desk.settings, tmp_path / "log") as written:
+    async with EventWriter(desk.queue, "t3", desk.settings, tmp_path / "log") as written:
         for n in range(1000):
             written.add("progress", {"fraction": n / 999, "text": ""})
     await written.flush()
@@ -102,7 +102,7 @@ async def test_last_progress_counts(desk: Desk, tmp_path: Path) -> None:
 async def test_live_cap(desk: Desk, tmp_path: Path) -> None:
     """Above the live cap the stream ends with one note, and the log's file has everything."""
     line = b"x" * 99_999 + b"\n"
-    async with Journal(desk.queue, "t4", desk.settings, tmp_path / "log") as written:
+    async with EventWriter(desk.queue, "t4", desk.settings, tmp_path / "log") as written:
         for _ in range(100):
             written.text("stdout", line)
             await written.room()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mecapy_worker.run.consumer import Engine
+from mecapy_worker.run.consumer import Consumer
 
 from .conftest import Desk
 
@@ -23,7 +23,7 @@ SHOWN = {
 }
 
 
-async def test_what_json_cannot_hold_costs_only_itself(desk: Desk, worker: Engine) -> None:
+async def test_what_json_cannot_hold_costs_only_itself(desk: Desk, worker: Consumer) -> None:
     """A NaN or an object stands as its repr, and all around it as itself; what raises on being
     looked at fails nothing.
     """
@@ -32,7 +32,7 @@ async def test_what_json_cannot_hold_costs_only_itself(desk: Desk, worker: Engin
         assert (outcome.state, outcome.result) == ("completed", result), outcome
 
 
-async def test_results_that_cannot_be_packed_say_so(desk: Desk, worker: Engine) -> None:
+async def test_results_that_cannot_be_packed_say_so(desk: Desk, worker: Consumer) -> None:
     """Whatever the cell's objects do to those who look at them, the task ends with a sentence."""
     outcome = await desk.run(
         "class E(Exception):\n    @property\n    def __traceback__(self): raise "

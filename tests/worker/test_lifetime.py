@@ -22,8 +22,8 @@ from mecapy_backend.store import tasks, workers
 from mecapy_worker.context import Context
 from mecapy_worker.egress import rules
 from mecapy_worker.main import describe
-from mecapy_worker.run import consumer
-from mecapy_worker.run.consumer import Engine
+from mecapy_worker.run import readiness
+from mecapy_worker.run.consumer import WAIT_S, Consumer
 from mecapy_worker.upkeep import health, reconciler
 
 from ..faults.proxy import Loop, Proxy
@@ -98,27 +98,27 @@ async def test_an_id_delivered_twice(
 
     monkeypatch.setattr(desk.queue, "release", noted)
     async with asyncio.timeout(20):
-        async with working(desk, pool, worker_slots=2) as engine:
+        async with working(desk, pool, worker_slots=2) as consumer:
             task_id = await desk.submit(SLOW.format(60))
             await desk.pid(task_id)
             await desk.queue.zadd(
                 keys.QUEUE, {task_id: int(time.time() * 1000) * 4 + 2}
             )  # as `fair.lua` puts one that counts
-            await desk.eventually(lambda: _completes(engine, 1))
+            await desk.eventually(lambda: _completes(consumer, 1))
             assert released == []
     assert await desk.state(task_id) == "queued"
 
 
-async def _completes(engine: Engine, count: int) -> bool:
-    return engine.jobs_complete == count
+async def _completes(consumer: Consumer, count: int) -> bool:
+    return consumer.jobs_complete == count
 
 
-async def test_its_folder_is_cleared_away(desk: Desk, worker: Engine) -> None:
+async def test_its_folder_is_cleared_away(desk: Desk, worker: Consumer) -> None:
     """By whoever clears up /tmp, before a task and while it runs: the folder is made again, long
     logs are whole.
     """
     shutil.rmtree(worker.context.scratch)
-    assert health.disk(worker.context).ok
+    assert readiness.disk(worker.context).ok
     long = "print('x' * 100_000, flush=True)\n"
     task_id = await desk.submit(
         f"import os, time\nprint('pid', os.getcwd(), flush=True)\ntime.sleep(0.5)\n{long}"
@@ -137,7 +137,9 @@ async def test_its_folder_cannot_be_made_again(desk: Desk, pool: Any, tmp_path: 
     found = await health.of(context).report()
     (part,) = (part for part in found.checks if part.name == "disk")
     assert (
-        part.state == "gone" and "restart" in part.advice and health.unfit(context) == part.advice
+        part.state == "gone"
+        and "restart" in part.advice
+        and readiness.unfit(context) == part.advice
     )
 
 
@@ -159,24 +161,24 @@ async def test_idle_worker_stops_at_once(desk: Desk, pool: Any) -> None:
     """An idle worker that is told to stop leaves the queue without waiting for its timeout, and
     takes nothing with it.
     """
-    async with working(desk, pool) as engine:
+    async with working(desk, pool) as consumer:
         await desk.run("1")
         since = time.monotonic()
-        engine.stop()
-        await engine.main_task  # pyright: ignore[reportGeneralTypeIssues]
-        assert time.monotonic() - since < consumer.WAIT_S  # what it would wait in the queue
+        consumer.stop()
+        await consumer.main_task  # pyright: ignore[reportGeneralTypeIssues]
+        assert time.monotonic() - since < WAIT_S  # what it would wait in the queue
     task_id = await desk.submit("2")
     assert await desk.queue.position(task_id) == 1
 
 
-async def test_redis_emptied(desk: Desk, worker: Engine) -> None:
+async def test_redis_emptied(desk: Desk, worker: Consumer) -> None:
     """Redis loses everything: queued tasks run all the same."""
     await desk.queue.flushdb()
     ids = [await desk.submit(str(n), enqueue=False) for n in range(5)]
     assert [(await desk.outcome(task_id)).result for task_id in ids] == list(range(5))
 
 
-async def test_queue_key_of_the_wrong_kind(desk: Desk, worker: Engine) -> None:
+async def test_queue_key_of_the_wrong_kind(desk: Desk, worker: Consumer) -> None:
     """An error from Redis does not end the worker; once it is over the next task starts."""
     await desk.queue.delete(keys.QUEUE)
     await desk.queue.set(keys.QUEUE, "nonsense")
@@ -186,7 +188,7 @@ async def test_queue_key_of_the_wrong_kind(desk: Desk, worker: Engine) -> None:
     assert (await desk.run("8")).result == 8
 
 
-async def test_connections_cut(desk: Desk, worker: Engine) -> None:
+async def test_connections_cut(desk: Desk, worker: Consumer) -> None:
     """All connections to Redis and PostgreSQL are cut while a task runs: its outcome is recorded,
     the next one starts.
     """
@@ -219,7 +221,7 @@ async def test_poison(desk: Desk, pool: Any, tmp_path: Path) -> None:
     assert (await desk.row(task_id)).attempt == desk.settings.max_losses
 
 
-async def test_known_to_operators(desk: Desk, worker: Engine) -> None:
+async def test_known_to_operators(desk: Desk, worker: Consumer) -> None:
     """A worker says who it is, what it can run, and how its tasks are confined."""
     found = await desk.eventually(lambda: workers.list_live(desk.db))
     info = found[0].info
@@ -227,7 +229,7 @@ async def test_known_to_operators(desk: Desk, worker: Engine) -> None:
     assert {"slots", "python", "packages", "confinement", "running"} <= set(info)
 
 
-async def test_start_is_prompt(desk: Desk, worker: Engine) -> None:
+async def test_start_is_prompt(desk: Desk, worker: Consumer) -> None:
     """From enqueue to start there is no polling delay: between tasks the worker stands in Redis
     itself, which wakes it.
     """
@@ -244,7 +246,7 @@ async def test_start_is_prompt(desk: Desk, worker: Engine) -> None:
 
 
 @pytest.mark.parametrize("count", [40])
-async def test_two_workers_share(desk: Desk, pool: Any, worker: Engine, count: int) -> None:
+async def test_two_workers_share(desk: Desk, pool: Any, worker: Consumer, count: int) -> None:
     """Two workers with one queue run each task exactly once."""
     async with working(desk, pool) as other:
         ids = [await desk.submit(str(n)) for n in range(count)]

@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from mecapy_jupyter import wire
-from mecapy_worker.run.consumer import Engine
+from mecapy_worker.run.consumer import Consumer
 
 from .conftest import Desk, text_of
 
@@ -35,7 +35,7 @@ def printed(seen: list[wire.Event]) -> str:
     return text_of(seen) + text_of(seen, wire.STDERR)
 
 
-async def test_every_flavour_is_one_bar(desk: Desk, worker: Engine) -> None:
+async def test_every_flavour_is_one_bar(desk: Desk, worker: Consumer) -> None:
     """Its way is told as fractions, then that it is over; of its text only the last line is there,
     however often it was drawn. What draws a widget at home does not print to stderr here.
     """
@@ -92,7 +92,7 @@ CASES = {
 }
 
 
-async def test_what_stays_is_what_stays_at_home(desk: Desk, worker: Engine) -> None:
+async def test_what_stays_is_what_stays_at_home(desk: Desk, worker: Consumer) -> None:
     """Nested, endless, broken off, left open:
     the text at the end is the one a notebook would show.
     """
@@ -102,14 +102,14 @@ async def test_what_stays_is_what_stays_at_home(desk: Desk, worker: Engine) -> N
         assert re.fullmatch(text, printed(seen)), (name, printed(seen))
 
 
-async def test_a_failing_loop_keeps_its_bar(desk: Desk, worker: Engine) -> None:
+async def test_a_failing_loop_keeps_its_bar(desk: Desk, worker: Consumer) -> None:
     """At which step it failed stands in the text, before the error."""
     seen = await events(desk, "from tqdm import tqdm\nfor a in tqdm(range(4)):\n    1 / (a - 2)")
     assert seen[-1].type == wire.FAILED
     assert re.fullmatch(r" 50%\|█+ +\| 2/4 \[.*\]\n", printed(seen))
 
 
-async def test_nested_bars_make_one_that_never_goes_back(desk: Desk, worker: Engine) -> None:
+async def test_nested_bars_make_one_that_never_goes_back(desk: Desk, worker: Consumer) -> None:
     """The inner loop moves the outer bar on between its steps."""
     code = (
         "from mecapy_jupyter import track\nimport time\nfor a in track(range(2), 'a'):\n  for "
@@ -124,7 +124,7 @@ async def test_nested_bars_make_one_that_never_goes_back(desk: Desk, worker: Eng
     assert any(re.match(r"a 0/2 · b \d+/10", one["text"]) for one in told)
 
 
-async def test_the_source_sends_few_and_the_last(desk: Desk, worker: Engine) -> None:
+async def test_the_source_sends_few_and_the_last(desk: Desk, worker: Consumer) -> None:
     """A hundred thousand words in no time are a few events, and the last of them arrives while the
     cell still runs.
     """
@@ -143,7 +143,7 @@ async def test_the_source_sends_few_and_the_last(desk: Desk, worker: Engine) -> 
     await desk.outcome(task_id)
 
 
-async def test_odd_fractions_do_no_harm(desk: Desk, worker: Engine) -> None:
+async def test_odd_fractions_do_no_harm(desk: Desk, worker: Consumer) -> None:
     """Whatever a cell calls a fraction, what travels is none or lies between 0 and 1."""
     for odd in (
         "float('nan'), 'x'",
@@ -159,14 +159,14 @@ async def test_odd_fractions_do_no_harm(desk: Desk, worker: Engine) -> None:
         assert len(told["text"]) <= 200
 
 
-async def test_tqdm_stays_the_users(desk: Desk, worker: Engine) -> None:
+async def test_tqdm_stays_the_users(desk: Desk, worker: Consumer) -> None:
     """A cell that does not import it has it not in memory."""
     assert (
         await desk.run("import sys\n[name for name in sys.modules if name.startswith('tqdm')]")
     ).result == []
 
 
-async def test_a_bar_that_a_variable_holds_comes_home(desk: Desk, worker: Engine) -> None:
+async def test_a_bar_that_a_variable_holds_comes_home(desk: Desk, worker: Consumer) -> None:
     """A bar the cell has bound has its numbers at home, and draws nothing there."""
     code = (
         "from tqdm.auto import tqdm\nimport pickle\nbar = tqdm(total=9, "

@@ -15,7 +15,7 @@ from mecapy_backend.store import tasks
 from mecapy_backend.store.tables import tasks as table
 from mecapy_jupyter import wire
 from mecapy_jupyter.shared.version import minor
-from mecapy_worker.run.consumer import Engine
+from mecapy_worker.run.consumer import Consumer
 from mecapy_worker.upkeep import reconciler
 
 from .conftest import Desk, Process, working
@@ -39,10 +39,10 @@ class Claims:
 
 
 @asynccontextmanager
-async def claiming(desk: Desk, pool: Any, python: str, **more: Any) -> AsyncIterator[Engine]:
+async def claiming(desk: Desk, pool: Any, python: str, **more: Any) -> AsyncIterator[Consumer]:
     stand_in: Any = Claims(pool, python)
-    async with working(desk, stand_in, **more) as engine:
-        yield engine
+    async with working(desk, stand_in, **more) as consumer:
+        yield consumer
 
 
 async def submitted(desk: Desk, python: str, *, short: bool = False) -> str:
@@ -73,7 +73,7 @@ async def test_each_runs_its_own(desk: Desk, pool: Any) -> None:
         anywhere = [await submitted(desk, "", short=short) for short in (False, True)]
         for task_id, worker in sent:
             assert await worker_of(desk, task_id) == worker
-        both = {engine.context.worker_id for engine in needed.values()}
+        both = {consumer.context.worker_id for consumer in needed.values()}
         assert {await worker_of(desk, task_id) for task_id in anywhere} <= both
 
 
@@ -89,7 +89,7 @@ async def test_none_has_it_yet(desk: Desk, pool: Any) -> None:
             assert await worker_of(desk, waits) == new.context.worker_id
 
 
-async def test_lost_and_put_back(desk: Desk, pool: Any, worker: Engine) -> None:
+async def test_lost_and_put_back(desk: Desk, pool: Any, worker: Consumer) -> None:
     """What Redis lost, and what a vanished worker held, waits again for the Python it needs."""
     lost, held = [await submitted(desk, "3.99") for _ in range(2)]
     assert await tasks.start(desk.db, held, "vanished", 60)
@@ -107,7 +107,7 @@ async def test_lost_and_put_back(desk: Desk, pool: Any, worker: Engine) -> None:
 
 
 @pytest.mark.skipif(not OTHER, reason="no second Python: make install PYTHON=… VENV=.venv-3.13")
-async def test_a_real_other_one(desk: Desk, worker: Engine, tmp_path: Path) -> None:
+async def test_a_real_other_one(desk: Desk, worker: Consumer, tmp_path: Path) -> None:
     """Beside a worker with this Python, one of another: each task runs on the one it names."""
     python = OTHER[-1]
     other = python.parents[1].name.removeprefix(".venv-")

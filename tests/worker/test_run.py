@@ -14,12 +14,12 @@ from mecapy_backend.store import tasks
 from mecapy_jupyter import wire
 from mecapy_jupyter.travel.environment import prelude
 from mecapy_jupyter.travel.pickling import payload, pickler
-from mecapy_worker.run.consumer import Engine
+from mecapy_worker.run.consumer import Consumer
 
 from .conftest import OWNER, Desk, content, text_of
 
 
-async def test_straight_line(desk: Desk, worker: Engine) -> None:
+async def test_straight_line(desk: Desk, worker: Consumer) -> None:
     """A queued task starts, prints, ends; its row, its events and its kept log say the same."""
     task_id = await desk.submit("print('hello')\nx * 2", inputs={"x": 21})
     seen = await desk.until(task_id, *wire.FINAL)
@@ -37,7 +37,7 @@ async def test_straight_line(desk: Desk, worker: Engine) -> None:
     assert await tasks.stored_log(desk.db, OWNER, task_id) == seen[:-1]
 
 
-async def test_output_keeps_its_order(desk: Desk, worker: Engine) -> None:
+async def test_output_keeps_its_order(desk: Desk, worker: Consumer) -> None:
     """What is written to stdout, stderr and the display arrives in the order it was written."""
     code = (
         "import sys\nfor n in range(5):\n    print(n)\n    print(-n, file=sys.stderr)\n    "
@@ -48,7 +48,7 @@ async def test_output_keeps_its_order(desk: Desk, worker: Engine) -> None:
     assert kinds == ["stdout", "stderr", "display"] * 5
 
 
-async def test_output_is_live(desk: Desk, worker: Engine) -> None:
+async def test_output_is_live(desk: Desk, worker: Consumer) -> None:
     """A line printed now is in the stream long before the cell ends."""
     task_id = await desk.submit("import time\nprint('early')\ntime.sleep(30)")
     await desk.until(task_id, "stdout", text="early")
@@ -57,14 +57,14 @@ async def test_output_is_live(desk: Desk, worker: Engine) -> None:
     await desk.outcome(task_id)
 
 
-async def test_cell_error(desk: Desk, worker: Engine) -> None:
+async def test_cell_error(desk: Desk, worker: Consumer) -> None:
     """A cell that raises fails with its own exception, and the worker serves on."""
     error = await desk.failed("a = 1\n1/0")
     assert (error.kind, error.type, error.line) == ("cell", "ZeroDivisionError", 2)
     assert (await desk.run("3")).result == 3
 
 
-async def test_python_mismatch(desk: Desk, worker: Engine) -> None:
+async def test_python_mismatch(desk: Desk, worker: Consumer) -> None:
     """A payload of another Python version is not opened; the message names both versions."""
     error = await desk.failed("1", python="2.7")
     assert (
@@ -72,7 +72,7 @@ async def test_python_mismatch(desk: Desk, worker: Engine) -> None:
     )
 
 
-async def test_payload_there_and_back(desk: Desk, worker: Engine) -> None:
+async def test_payload_there_and_back(desk: Desk, worker: Consumer) -> None:
     """A large array goes as a blob into the child and comes home as one, byte for byte, changed in
     place.
     """
@@ -118,7 +118,7 @@ def _most_bytes(pid: int) -> int:
     return int(line.split()[1]) << 10
 
 
-async def test_missing_input(desk: Desk, worker: Engine) -> None:
+async def test_missing_input(desk: Desk, worker: Consumer) -> None:
     """An input that is no longer in the store fails the task with a sentence, not the worker."""
     digest = await _stored(desk, b"x" * 100_000)
     task_id = await desk.submit("1", payload=wire.Payload(b"", "", (digest,)), enqueue=False)
@@ -158,7 +158,7 @@ async def test_more_inputs_than_files_may_be_open(desk: Desk, start_worker: Any)
     )
 
 
-async def test_too_many_inputs(desk: Desk, worker: Engine) -> None:
+async def test_too_many_inputs(desk: Desk, worker: Consumer) -> None:
     """More than go along with one task: a sentence of its own, before anything is opened."""
     sent = await _arrays(desk, 1)  # our own client refuses to send so many
     error = await desk.failed("arrays", payload=replace(sent, buffers=sent.buffers * 1001))
@@ -178,7 +178,7 @@ async def _arrays(desk: Desk, count: int) -> wire.Payload:
     return wire.Payload(bytes(sent.stream), "", (digest,) * len(sent.buffers))
 
 
-async def test_retries(desk: Desk, worker: Engine) -> None:
+async def test_retries(desk: Desk, worker: Consumer) -> None:
     """A failing task is tried again as often as its owner asked, then fails for good."""
     task_id = await desk.submit("print('try')\n1/0", retries=2)
     seen = await desk.until(task_id, *wire.FINAL)
@@ -186,7 +186,7 @@ async def test_retries(desk: Desk, worker: Engine) -> None:
     assert (await desk.row(task_id)).state == "failed"
 
 
-async def test_long_log_becomes_a_blob(desk: Desk, worker: Engine) -> None:
+async def test_long_log_becomes_a_blob(desk: Desk, worker: Consumer) -> None:
     """A log above 64 KiB is kept as a blob of JSON lines that holds everything, in order."""
     task_id = await desk.submit("for n in range(20_000): print(f'line {n:06}')")
     seen = await desk.until(task_id, *wire.FINAL)
@@ -200,7 +200,7 @@ async def test_long_log_becomes_a_blob(desk: Desk, worker: Engine) -> None:
     ]
 
 
-async def test_priority(desk: Desk, worker: Engine) -> None:
+async def test_priority(desk: Desk, worker: Consumer) -> None:
     """While all slots are busy, a later task of higher priority overtakes."""
     busy = await desk.submit("import time; print('busy'); time.sleep(60)")
     await desk.until(busy, "stdout")

@@ -56,8 +56,8 @@ async def desk(settings: Settings) -> AsyncIterator[Desk]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def worker(desk: Desk, pool: Pool, tmp_path: Path) -> AsyncIterator[Any]:
-    async with working(desk, pool, tmp_path) as engine:
-        yield engine
+    async with working(desk, pool, tmp_path) as consumer:
+        yield consumer
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from mecapy_backend.store.people import shares
 from mecapy_backend.store.tables import users
 from mecapy_jupyter import wire
 from mecapy_worker.run import consumer as engines
-from mecapy_worker.run.consumer import Engine
+from mecapy_worker.run.consumer import Consumer
 from mecapy_worker.upkeep import lease, reconciler
 
 from .conftest import Desk, working
@@ -34,7 +34,7 @@ async def queued(
     return task_id
 
 
-async def test_long_ones_never_block_a_short_one(desk: Desk, worker: Engine) -> None:
+async def test_long_ones_never_block_a_short_one(desk: Desk, worker: Consumer) -> None:
     """Ten long tasks hold and await the only slot; a short one runs meanwhile."""
     long = [await queued(desk, "ann", HOLD.format(60)) for _ in range(10)]
     await desk.pid(long[0])
@@ -55,14 +55,14 @@ async def test_who_is_not_short_takes_a_slot(
     monkeypatch.setattr(
         engines, "WAIT_S", 0.05
     )  # how long the loop that serves the slot may keep it while nobody comes
-    async with working(desk, pool, short_s=0.2) as engine:
+    async with working(desk, pool, short_s=0.2) as consumer:
         long = await queued(desk, "ann", HOLD.format(60))
         await desk.pid(long)
         liar = await queued(desk, "ann", HOLD.format(60), short=True)
         await desk.pid(liar)
-        assert await _place_taken(engine)
+        assert await _place_taken(consumer)
         await desk.queue.announce_cancel(long)
-        await desk.eventually(lambda: _place_free(engine))
+        await desk.eventually(lambda: _place_free(consumer))
         waits = await queued(desk, "bob", "2")
         assert (await desk.outcome(await queued(desk, "bob", "1", short=True))).result == 1
         assert await desk.queue.position(waits) == 1
@@ -70,14 +70,14 @@ async def test_who_is_not_short_takes_a_slot(
         assert (await desk.outcome(waits)).result == 2
 
 
-async def _place_free(engine: Engine) -> bool:
+async def _place_free(consumer: Consumer) -> bool:
     return (
-        not engine.express._waiters
+        not consumer.express._waiters
     )  # whoever would take the next short task does not wait for the place
 
 
-async def _place_taken(engine: Engine) -> bool:
-    return not await _place_free(engine)
+async def _place_taken(consumer: Consumer) -> bool:
+    return not await _place_free(consumer)
 
 
 async def test_a_cap_on_a_real_worker(desk: Desk, pool: Any) -> None:
@@ -176,7 +176,7 @@ async def test_a_worker_that_died_with_the_last_of_a_user(desk: Desk) -> None:
     assert await desk.queue.position(taken) in (1, 2)
 
 
-async def test_processor_time(desk: Desk, worker: Engine) -> None:
+async def test_processor_time(desk: Desk, worker: Consumer) -> None:
     """What a task took of the processor is in its row, and in its owner's month; what is forgotten
     still counts.
     """
@@ -200,7 +200,7 @@ async def test_processor_time_of_an_attempt_without_an_outcome(
 ) -> None:
     """It counts for its owner all the same."""
     busy = "import time\nend = time.process_time() + 0.5\nwhile time.process_time() < end: pass\n"
-    async with working(desk, pool) as engine:
+    async with working(desk, pool) as consumer:
         task_id = await desk.submit(
             f"{busy}{CHANNEL}{end}\nprint('pid', 1, flush=True)\ntime.sleep(60)"
         )
@@ -210,7 +210,7 @@ async def test_processor_time_of_an_attempt_without_an_outcome(
             await desk.until(task_id, "stdout")
     assert (
         await desk.state(task_id) == (wire.FAILED if end else wire.QUEUED)
-        and engine.context.took == {}
+        and consumer.context.unsaved_usage == {}
     )
     assert 0.4 < await _hours(desk) * 3600 < 10
 

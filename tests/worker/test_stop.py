@@ -12,7 +12,7 @@ from mecapy_backend.store.tables import users
 from mecapy_jupyter import wire
 from mecapy_jupyter.travel.environment import prelude
 from mecapy_jupyter.travel.pickling import payload, pickler
-from mecapy_worker.run.consumer import Engine
+from mecapy_worker.run.consumer import Consumer
 
 from .conftest import OWNER, Desk, gone, text_of
 
@@ -40,7 +40,7 @@ print('pid', os.getcwd())
 while True: time.sleep(0.05)"""
 
 
-async def test_cancel_running(desk: Desk, worker: Engine) -> None:
+async def test_cancel_running(desk: Desk, worker: Consumer) -> None:
     """A cancel ends the process, soon; the task is cancelled once."""
     task_id = await desk.submit(FOREVER)
     pid = await desk.pid(task_id)
@@ -52,7 +52,7 @@ async def test_cancel_running(desk: Desk, worker: Engine) -> None:
     assert await desk.state(task_id) == "cancelled"
 
 
-async def test_cancel_without_redis_message(desk: Desk, worker: Engine) -> None:
+async def test_cancel_without_redis_message(desk: Desk, worker: Consumer) -> None:
     """A cancel whose message got lost is found by the next lease renewal."""
     task_id = await desk.submit(FOREVER)
     await desk.pid(task_id)
@@ -60,7 +60,7 @@ async def test_cancel_without_redis_message(desk: Desk, worker: Engine) -> None:
     assert (await desk.outcome(task_id)).state == "cancelled"
 
 
-async def test_cancel_of_a_deaf_cell(desk: Desk, worker: Engine) -> None:
+async def test_cancel_of_a_deaf_cell(desk: Desk, worker: Consumer) -> None:
     """A cell that ignores every signal it can is dead soon after its cancel."""
     task_id = await desk.submit(DEAF)
     pid = await desk.pid(task_id)
@@ -70,7 +70,7 @@ async def test_cancel_of_a_deaf_cell(desk: Desk, worker: Engine) -> None:
     assert time.monotonic() - since < SOON_S and gone(pid)
 
 
-async def test_what_was_bound_comes_home(desk: Desk, worker: Engine) -> None:
+async def test_what_was_bound_comes_home(desk: Desk, worker: Consumer) -> None:
     """A cell that stops at the interrupt gets the time to send its variables home, and how long the
     stop took is told.
     """
@@ -91,7 +91,7 @@ def _no_inputs() -> wire.Payload:
     )
 
 
-async def test_sigterm_before_sigkill(desk: Desk, worker: Engine) -> None:
+async def test_sigterm_before_sigkill(desk: Desk, worker: Consumer) -> None:
     """A cell that is deaf to the interrupt hears SIGTERM before it is killed."""
     task_id = await desk.submit(POLITE)
     await desk.pid(task_id)
@@ -100,7 +100,7 @@ async def test_sigterm_before_sigkill(desk: Desk, worker: Engine) -> None:
     assert "tidied up" in text_of(seen)
 
 
-async def test_cancelled_while_queued(desk: Desk, worker: Engine) -> None:
+async def test_cancelled_while_queued(desk: Desk, worker: Consumer) -> None:
     """An id that waits in the queue and was cancelled in the row is dropped; the next task runs."""
     task_id = await desk.submit("1", enqueue=False)
     await tasks.cancel(desk.db, OWNER, task_id)
@@ -109,7 +109,7 @@ async def test_cancelled_while_queued(desk: Desk, worker: Engine) -> None:
     assert (await desk.row(task_id)).attempt == 0
 
 
-async def test_timeout(desk: Desk, worker: Engine) -> None:
+async def test_timeout(desk: Desk, worker: Consumer) -> None:
     """A cell past its timeout is interrupted and fails as `timeout`, with the number and what to
     do.
     """
@@ -117,7 +117,7 @@ async def test_timeout(desk: Desk, worker: Engine) -> None:
     assert error.kind == "timeout" and "0.3 s" in error.message and "--timeout" in error.message
 
 
-async def test_timeout_of_a_deaf_cell(desk: Desk, worker: Engine) -> None:
+async def test_timeout_of_a_deaf_cell(desk: Desk, worker: Consumer) -> None:
     """A cell that ignores the interrupt is killed a moment later."""
     task_id = await desk.submit(DEAF, timeout=0.5)
     pid = await desk.pid(task_id)
@@ -127,7 +127,7 @@ async def test_timeout_of_a_deaf_cell(desk: Desk, worker: Engine) -> None:
     )
 
 
-async def test_forgotten_while_running(desk: Desk, worker: Engine) -> None:
+async def test_forgotten_while_running(desk: Desk, worker: Consumer) -> None:
     """A task that is deleted while it runs loses its lease: its process is killed and nothing is
     recorded.
     """
@@ -138,7 +138,7 @@ async def test_forgotten_while_running(desk: Desk, worker: Engine) -> None:
     assert (await desk.run("5")).result == 5
 
 
-async def test_stale_attempt(desk: Desk, worker: Engine) -> None:
+async def test_stale_attempt(desk: Desk, worker: Consumer) -> None:
     """An attempt that lost its task to a newer one is stopped and can change nothing."""
     task_id = await desk.submit(FOREVER)
     pid = await desk.pid(task_id)
@@ -150,7 +150,7 @@ async def test_stale_attempt(desk: Desk, worker: Engine) -> None:
     await tasks.forget(desk.db, OWNER, task_id)
 
 
-async def test_unanswered_start_is_given_back(desk: Desk, worker: Engine) -> None:
+async def test_unanswered_start_is_given_back(desk: Desk, worker: Consumer) -> None:
     """A task the store thinks we run, and we do not (the answer to `start` got lost), runs after
     all.
     """
@@ -160,7 +160,7 @@ async def test_unanswered_start_is_given_back(desk: Desk, worker: Engine) -> Non
     assert (await desk.row(task_id)).attempt == 2
 
 
-async def test_owner_disabled_while_it_waits(desk: Desk, worker: Engine) -> None:
+async def test_owner_disabled_while_it_waits(desk: Desk, worker: Consumer) -> None:
     """A worker starts nothing of a disabled owner: the task is cancelled without an attempt, and
     whoever follows it hears so.
     """

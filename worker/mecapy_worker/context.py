@@ -1,27 +1,19 @@
-"""What a worker has in its hands while it lives: the store, the queue, the pool, and the tasks it
-holds.
+"""What a worker has while it lives: the store, the queue, the pool, and the tasks it runs now.
 
-Every part of the worker gets this one object; it decides nothing. `main` makes it; `engine`,
-`jobs`, `lease`, `reconciler` use it.
+Every part of the worker gets this one object. It decides nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
-import structlog
-from redis.backoff import EqualJitterBackoff
-from redis.exceptions import RedisError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
-from structlog.typing import FilteringBoundLogger
 
 from mecapy_backend.queue.queue import Queue
 from mecapy_backend.shared.settings import Settings
@@ -30,36 +22,30 @@ from mecapy_backend.store.tasks import StartedAttempt
 from mecapy_jupyter.shared import version
 from mecapy_worker.egress.rules import Egress
 from mecapy_worker.pool.pool import Pool
-from mecapy_worker.upkeep import metrics
 
-Reason = Literal["", "cancel", "timeout", "output", "lost"]
-
-log: FilteringBoundLogger = structlog.get_logger()
-backoff = EqualJitterBackoff(cap=2, base=0.05)
-
-T = TypeVar("T")
+StopReason = Literal["", "cancel", "timeout", "output", "lost"]
 
 
 @dataclass(eq=False, slots=True)
-class Hold:
-    """One task this worker carries now, and whether somebody wants it stopped. The first reason
+class RunningTask:
+    """One task that this worker runs now, and whether somebody wants it stopped. The first reason
     stands.
     """
 
     task_id: str
     attempt: int
-    reason: Reason = ""
-    since_s: float = 0.0  # when that was, of the monotonic clock
+    stop_reason: StopReason = ""
+    stop_requested_s: float = 0.0  # when that was, of the monotonic clock
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def stop(self, reason: Reason) -> None:
-        if not self.reason:
-            self.reason, self.since_s = reason, time.monotonic()
+    def stop(self, reason: StopReason) -> None:
+        if not self.stop_reason:
+            self.stop_reason, self.stop_requested_s = reason, time.monotonic()
         self.stopped.set()
 
 
 @dataclass(slots=True)
-class Pulse:
+class LeaseClock:
     """When this worker's leases were last renewed, of the monotonic clock."""
 
     renewed_s: float = field(default_factory=time.monotonic)
@@ -67,6 +53,10 @@ class Pulse:
 
 @dataclass(frozen=True, slots=True)
 class Context:
+    """`unsaved_usage`: processor time and attempts by owner that the store does not have yet;
+    `surplus`: what the reconciler found too much when it looked last.
+    """
+
     worker_id: str
     settings: Settings
     db: AsyncEngine
@@ -75,14 +65,12 @@ class Context:
     pool: Pool
     scratch: Path
     egress: Egress = field(default_factory=Egress)
-    held: dict[str, Hold] = field(default_factory=dict[str, Hold])
-    pulse: Pulse = field(default_factory=Pulse)
-    took: dict[str, tuple[float, int]] = field(
+    running: dict[str, RunningTask] = field(default_factory=dict[str, RunningTask])
+    lease: LeaseClock = field(default_factory=LeaseClock)
+    unsaved_usage: dict[str, tuple[float, int]] = field(
         default_factory=dict[str, tuple[float, int]]
-    )  # not yet in the store; see `lease`
-    surplus: set[str] = field(
-        default_factory=set[str]
-    )  # the reconciler's, from one look to the next
+    )
+    surplus: set[str] = field(default_factory=set[str])
 
     @property
     def python(self) -> str:
@@ -91,54 +79,19 @@ class Context:
 
     def charge(self, owner: str, cpu_s: float, count: int = 1) -> None:
         """An attempt took so much processor time."""
-        had_s, had = self.took.get(owner, (0.0, 0))
-        self.took[owner] = had_s + cpu_s, had + count
+        had_s, had = self.unsaved_usage.get(owner, (0.0, 0))
+        self.unsaved_usage[owner] = had_s + cpu_s, had + count
 
-    def spool(self, started: StartedAttempt) -> Path:
+    def log_file(self, started: StartedAttempt) -> Path:
         """Where a long log grows while its task runs."""
         return self.scratch / f"{started.task_id}-{started.attempt}.log"
 
     @contextmanager
-    def holding(self, task_id: str, attempt: int) -> Generator[Hold]:
+    def running_task(self, task_id: str, attempt: int) -> Generator[RunningTask]:
         """The lease and cancels find the task here for as long as the block lasts."""
-        hold = self.held[task_id] = Hold(task_id, attempt)
+        task = self.running[task_id] = RunningTask(task_id, attempt)
         try:
-            yield hold
+            yield task
         finally:
-            if self.held.get(task_id) is hold:
-                del self.held[task_id]
-
-
-def passing(error: Exception) -> bool:
-    """Whether the same call may well succeed later: the other side is away, starting, full, or
-    chose us in a deadlock.
-    """
-    if isinstance(error, DBAPIError) and not isinstance(error, (OperationalError, InterfaceError)):
-        state = str(getattr(error.orig, "sqlstate", "") or "")
-        return error.connection_invalidated or state[:2] in {
-            "08",
-            "25",
-            "40",
-            "53",
-            "55",
-            "57",
-            "58",
-        }
-    return isinstance(error, (OperationalError, InterfaceError, PoolTimeout, RedisError, OSError))
-
-
-async def patiently(what: str, call: Callable[[], Awaitable[T]], **about: object) -> T:
-    """`call`, again and again with jittered pauses of 50 ms to 2 s, for as long as its failure may
-    pass.
-    """
-    failures = 0
-    while True:
-        try:
-            return await call()
-        except Exception as error:
-            if not passing(error):
-                raise
-            failures += 1
-            metrics.waits.labels(what).inc()
-            log.warning("waiting", what=what, failures=failures, error=repr(error), **about)
-            await asyncio.sleep(backoff.compute(failures))
+            if self.running.get(task_id) is task:
+                del self.running[task_id]

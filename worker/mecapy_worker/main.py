@@ -1,8 +1,8 @@
-"""The worker's process: opens what it needs, runs the engine and the loops beside it, closes all in
-reverse.
+"""The worker's process: opens what it needs, runs the consumer and the loops beside it, closes all
+in reverse.
 
 Started by `mecapy worker` (`serve`) or `python -m mecapy_worker.main`. It decides nothing about
-tasks; `engine` and `jobs` do.
+tasks.
 """
 
 from __future__ import annotations
@@ -26,10 +26,12 @@ from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import database, workers
 from mecapy_backend.store.blobs import blob_store
 from mecapy_jupyter.shared.version import __version__
-from mecapy_worker.context import Context, log, passing
+from mecapy_worker.context import Context
 from mecapy_worker.egress import rules
+from mecapy_worker.log import log
 from mecapy_worker.pool.pool import Pool, PoolOptions, TooWeak
-from mecapy_worker.run.consumer import Engine
+from mecapy_worker.retry import is_transient
+from mecapy_worker.run.consumer import Consumer
 from mecapy_worker.run.run_task import run_task
 from mecapy_worker.upkeep import health, health_server, hide_secrets, installed_packages
 from mecapy_worker.upkeep.lease import listen, renew, tell_usage
@@ -72,13 +74,15 @@ async def run(
     handle_signals: bool = True,
 ) -> None:
     async with opened(settings, child_module) as context:
-        engine = Engine(context, run_task, grace_s=settings.grace_s, handle_signals=handle_signals)
-        await work(engine)
+        consumer = Consumer(
+            context, run_task, grace_s=settings.grace_s, handle_signals=handle_signals
+        )
+        await work(consumer)
 
 
-async def work(engine: Engine) -> None:
-    """The engine and the loops beside it, until the engine is told to stop."""
-    context = engine.context
+async def work(consumer: Consumer) -> None:
+    """The consumer and the loops beside it, until the consumer is told to stop."""
+    context = consumer.context
     state, about = health.of(context), describe(context)
     async with asyncio.TaskGroup() as group:
         beside = [
@@ -89,17 +93,17 @@ async def work(engine: Engine) -> None:
             group.create_task(reconcile(context)),
             group.create_task(installed_packages.tell(context)),
         ]
-        log.info("ready", worker=context.worker_id, slots=engine.max_jobs)
+        log.info("ready", worker=context.worker_id, slots=consumer.max_jobs)
         if (report := context.pool.report).level != "strict":
             log.warning("tasks are not fully confined", level=report.level, why=report.lacking())
-        await engine.async_run()
+        await consumer.async_run()
         await _end(beside)
     try:
         async with asyncio.timeout(_GOODBYE_S):
             await tell_usage(context)
             await workers.remove(context.db, context.worker_id)
     except Exception as error:
-        if not passing(error):
+        if not is_transient(error):
             raise
     log.info("stopped", worker=context.worker_id)
 
@@ -155,7 +159,7 @@ def pool_options(settings: Settings, scratch: Path, child_module: str) -> PoolOp
         memory_bytes=settings.max_memory_bytes,
         disk_bytes=settings.max_disk_bytes,
         child_module=child_module,
-        outward=bool(settings.egress) and sys.platform == "linux",
+        egress=bool(settings.egress) and sys.platform == "linux",
     )
 
 

@@ -24,16 +24,16 @@ from mecapy_worker.sandbox.confine import harmless
 from mecapy_worker.shared import crash_line, libc
 from mecapy_worker.shared.frames import Channel
 
-_CHANNEL_FD, _DOOR_FD = 3, 4
-_PLACES = (_CHANNEL_FD, 1, 2, _DOOR_FD)
+_CHANNEL_FD, _EGRESS_FD = 3, 4
+_PLACES = (_CHANNEL_FD, 1, 2, _EGRESS_FD)
 _TWISTER_WORDS = 624
 
 
 @dataclass(frozen=True, slots=True)
-class Birth:
+class ChildSpec:
     """What the zygote gives a child. `root`: its folder; `uid`: its user (None: the zygote's);
-    `fonts`: matplotlib's lists of them; `fds`: its channel, its stdout, its stderr, and its door
-    where the deployment allows hosts.
+    `fonts`: matplotlib's lists of them; `fds`: its channel, its stdout, its stderr, and its egress
+    socket where the deployment allows hosts.
     """
 
     module: str
@@ -44,7 +44,7 @@ class Birth:
     fds: tuple[int, ...]
 
 
-def live(birth: Birth) -> NoReturn:
+def live(birth: ChildSpec) -> NoReturn:
     """From fork to end."""
     code = 1
     try:
@@ -85,11 +85,11 @@ def _let_go(fds: tuple[int, ...]) -> Channel:
     while min(moved) <= last:
         moved = [os.dup(fd) if fd <= last else fd for fd in moved]
     null = os.open(os.devnull, os.O_RDWR)
-    # No `strict`: a keyword is a tuple more, and there may be no door.
+    # No `strict`: a keyword is a tuple more, and there may be no egress socket.
     for fd, number in ((null, 0), *zip(moved, _PLACES)):  # noqa: B905
         os.dup2(fd, number, inheritable=number < _CHANNEL_FD)
-    if last == _DOOR_FD:
-        sockets.door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, _DOOR_FD)
+    if last == _EGRESS_FD:
+        sockets.egress_socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, _EGRESS_FD)
     return Channel(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, _CHANNEL_FD))
 
 

@@ -2,9 +2,9 @@
 `socket`'s functions by name.
 
 Without a list of allowed hosts (`MECAPY_EGRESS`) what the kernel refuses is said in a sentence.
-With one, `connect` and `getaddrinfo` of Python's `socket` ask the worker through the door, whose
-other end is `door`; so urllib, http.client, ssl, requests and asyncio work unchanged. This is
-convenience and not confinement: who goes round it meets seccomp.
+With one, `connect` and `getaddrinfo` of Python's `socket` ask the worker's egress broker; so
+urllib, http.client, ssl, requests and asyncio work unchanged. This is convenience and not
+confinement: who goes round it meets seccomp.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ _resolve: Callable[..., Any] = socket.getaddrinfo
 _connect: Callable[..., None] = socket.socket.connect
 _connect_ex: Callable[..., int] = socket.socket.connect_ex
 
-door: socket.socket | None = None
+egress_socket: socket.socket | None = None
 """This task's; set after the fork."""
 
 
 def install(*, allowed: bool) -> None:
-    """`allowed`: children will have a door."""
+    """`allowed`: children will have an egress socket."""
     module: Any = socket
     if allowed:
         module.getaddrinfo, module.gethostbyname = getaddrinfo, gethostbyname
@@ -165,13 +165,13 @@ def _asked(question: list[Any], until: float | None = None) -> dict[str, Any]:
     """The worker's answer, with `fd` where a socket came along; OSError with its sentence when it
     says no.
     """
-    assert door, "only a child has one"
+    assert egress_socket, "only a child has one"
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours:
         if until is not None:
             ours.settimeout(max(0.001, until - time.monotonic()))
         with theirs:
-            socket.send_fds(door, [json.dumps(question).encode()], [theirs.fileno()])
+            socket.send_fds(egress_socket, [json.dumps(question).encode()], [theirs.fileno()])
         data, fds, _, _ = socket.recv_fds(
             ours, _ANSWER_BYTES, 1, getattr(socket, "MSG_CMSG_CLOEXEC", 0)
         )

@@ -1,8 +1,7 @@
 """What one task may have of the network: names resolved, connections begun, each of them checked,
 counted, noted and logged.
 
-`egress` says what is allowed; `door` carries questions and answers. Everything that is asked comes
-from the child, and is untrusted.
+Everything that is asked comes from the child, and is untrusted.
 """
 
 from __future__ import annotations
@@ -13,13 +12,15 @@ import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.store import tasks
-from mecapy_worker.context import Context, log, patiently
+from mecapy_worker import metrics
 from mecapy_worker.egress import rules
 from mecapy_worker.egress.rules import Address
-from mecapy_worker.upkeep import metrics
+from mecapy_worker.log import log
+from mecapy_worker.retry import retry_transient
 
 MOST_OPEN = 100
 """Connections of one task at a time."""
@@ -39,11 +40,13 @@ class Refused(Exception):
         self.said = {"error": kind, "errno": number, "text": text}
 
 
-class Outward:
+class TaskConnections:
     """Of one attempt. `close` it when that is over."""
 
-    def __init__(self, work: Context, started: tasks.StartedAttempt) -> None:
-        self._work, self._started = work, started
+    def __init__(
+        self, db: AsyncEngine, allowed: rules.Egress, started: tasks.StartedAttempt
+    ) -> None:
+        self._db, self._allowed, self._started = db, allowed, started
         self._granted: dict[tuple[Address, int], str] = {}  # where a name has led, and the name
         self._open = set[int]()  # sockets by their inode
         self._refused = set[str]()
@@ -61,9 +64,9 @@ class Outward:
         """
         name = rules.name(host)
         where = f"{host[:300]}:{port}" if port else host[:300]
-        ports = self._work.egress.ports(name) if name else set[int]()
+        ports = self._allowed.ports(name) if name else set[int]()
         if not ports or (port and port not in ports):
-            raise self._no(where, self._work.egress.refusal(where))
+            raise self._no(where, self._allowed.refusal(where))
         found = await self._resolved(name)
         fit = [one for one in found if not rules.unfit(one)]
         if found and not fit:
@@ -104,8 +107,8 @@ class Outward:
         if address is None or not 0 < port < 65536:
             raise self._no(where, f"{where} is no address")
         name = self._granted.get((address, port), "")
-        if not name and not self._work.egress.literally(address, port):
-            raise self._no(where, self._work.egress.refusal(where))
+        if not name and not self._allowed.literally(address, port):
+            raise self._no(where, self._allowed.refusal(where))
         await self._spare_services(where, address, port)
         await self._make_room()
         await self._note()
@@ -119,14 +122,14 @@ class Outward:
         sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self._open.add(os.fstat(sock.fileno()).st_ino)
         metrics.connections.labels("allowed").inc()
-        log.info("connection", **self._about, host=name or host, address=str(address), port=port)
+        log.info("connection", **self._task, host=name or host, address=str(address), port=port)
         if (number := sock.connect_ex((str(address), port))) not in (0, errno.EINPROGRESS):
             sock.close()
             raise Refused(os.strerror(number), "system", number)
         return sock
 
     async def _spare_services(self, where: str, address: Address, port: int) -> None:
-        for service in self._work.egress.services:
+        for service in self._allowed.services:
             if service.port != port:
                 continue
             try:
@@ -161,9 +164,9 @@ class Outward:
         async with self._noting:
             if not self._noted:
                 task_id, attempt = self._started.task_id, self._started.attempt
-                self._noted = await patiently(
+                self._noted = await retry_transient(
                     "network",
-                    lambda: tasks.mark_network_used(self._work.db, task_id, attempt),
+                    lambda: tasks.mark_network_used(self._db, task_id, attempt),
                     task=task_id,
                 )
         if not self._noted:
@@ -173,11 +176,11 @@ class Outward:
         metrics.connections.labels("refused").inc()
         if where not in self._refused and len(self._refused) < MOST_OPEN:
             self._refused.add(where)
-            log.warning("connection refused", **self._about, host=where, why=text)
+            log.warning("connection refused", **self._task, host=where, why=text)
         return Refused(text)
 
     @property
-    def _about(self) -> dict[str, Any]:
+    def _task(self) -> dict[str, object]:
         return {"task": self._started.task_id, "attempt": self._started.attempt}
 
 

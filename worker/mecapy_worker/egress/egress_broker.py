@@ -1,10 +1,10 @@
 """A task's way out, where the operator allows one: the child asks, the worker checks, connects, and
 hands the connected socket over.
 
-One door for each child, a unix socket. A message on it is a question and the socket for its answer,
-so threads and forks of the task ask side by side. A child cannot connect by itself (seccomp,
-Landlock), and a socket that is handed over leads where it leads: what was checked is what is
-reached.
+Each child has one egress socket, a unix socket. A message on it is a question and the socket for
+its answer, so threads and forks of the task ask side by side. A child cannot connect by itself
+(seccomp, Landlock), and a socket that is handed over leads where it leads: what was checked is what
+is reached.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from mecapy_backend.store import tasks
-from mecapy_worker.context import Context
-from mecapy_worker.egress.connections import Outward, Refused
-from mecapy_worker.pool.pool import Child
+from mecapy_worker.egress.connections import Refused, TaskConnections
+from mecapy_worker.egress.rules import Egress
+from mecapy_worker.pool.pool import ChildHandle
 from mecapy_worker.shared.frames import ready
 
 _AT_ONCE, _PACE_S, _BURST_S = (
@@ -35,31 +37,31 @@ _ASKED_BYTES = 4096
 
 @asynccontextmanager
 async def opened(
-    work: Context, started: tasks.StartedAttempt, child: Child
+    db: AsyncEngine, allowed: Egress, started: tasks.StartedAttempt, child: ChildHandle
 ) -> AsyncGenerator[None]:
     """The task may ask while the block lasts. Where the deployment gives tasks no network there is
-    no door.
+    no egress socket.
     """
-    if child.door is None:
+    if child.egress_socket is None:
         yield
         return
-    outward = Outward(work, started)
+    connections = TaskConnections(db, allowed, started)
     try:
         async with asyncio.TaskGroup() as group:
-            serving = group.create_task(Door(child.door, outward).serve())
+            serving = group.create_task(EgressBroker(child.egress_socket, connections).serve())
             try:
                 yield
             finally:
                 serving.cancel()
     finally:
-        outward.close()
+        connections.close()
 
 
-class Door:
+class EgressBroker:
     """The worker's end, for one task. Everything that comes in is untrusted."""
 
-    def __init__(self, sock: socket.socket, outward: Outward) -> None:
-        self._sock, self._outward = sock, outward
+    def __init__(self, sock: socket.socket, connections: TaskConnections) -> None:
+        self._sock, self._connections = sock, connections
         self._room = asyncio.Semaphore(_AT_ONCE)
 
     async def serve(self) -> None:
@@ -107,9 +109,9 @@ class Door:
         try:
             match _parsed(data):
                 case ["resolve", str(host), int(port)]:
-                    said = {"addresses": await self._outward.names(host, port)}
+                    said = {"addresses": await self._connections.names(host, port)}
                 case ["connect", str(host), int(port)]:
-                    connected = await self._outward.connect(host, port)
+                    connected = await self._connections.connect(host, port)
                 case _:
                     said = {
                         "error": "network",

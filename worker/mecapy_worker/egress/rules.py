@@ -1,9 +1,9 @@
 """Which hosts and ports a task may reach: the operator's list (`MECAPY_EGRESS`), and where a name
 on it may lead.
 
-Decides and connects to nothing; `door` asks it, once for each connection of a task. A name may lead
-into a private network, as an engineer's licence server often does, but never to this machine, to a
-cloud's metadata, or to what the deployment itself lives from.
+Decides and connects to nothing; the broker asks it, once for each connection of a task. A name may
+lead into a private network, as an engineer's licence server often does, but never to this machine,
+to a cloud's metadata, or to what the deployment itself lives from.
 """
 
 from __future__ import annotations

@@ -22,9 +22,9 @@ _GONE_WITHIN_S = 2.0
 _CONTROLLERS = ("memory", "pids")
 
 
-class Group:
-    """Made by `Group(…)`, which raises OSError with the reason where it cannot be; `close` when all
-    in it are dead.
+class Cgroup:
+    """Making one raises OSError with the reason where it cannot be; `close` it when all in it are
+    dead.
     """
 
     def __init__(self, memory_bytes: int, processes: int) -> None:

@@ -12,28 +12,28 @@ import random
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
-from mecapy_worker.pool.cgroups import Group
-from mecapy_worker.pool.child_handle import Child
-from mecapy_worker.pool.options import NEEDED, PoolOptions, Report, lacking, too_weak
+from mecapy_worker.pool.cgroups import Cgroup
+from mecapy_worker.pool.child_handle import ChildHandle
+from mecapy_worker.pool.options import NEEDED, ConfinementReport, PoolOptions, lacking, too_weak
 from mecapy_worker.pool.scratch import Scratch, remove, removed_at_once
-from mecapy_worker.pool.zygote_client import Nursery
+from mecapy_worker.pool.zygote_client import ZygoteClient
 from mecapy_worker.shared import libc
 from mecapy_worker.zygote import host_capabilities
 
 log = logging.getLogger(__name__)
 
-BIRTH_WITHIN_S = 30.0
+READY_WITHIN_S = 30.0
 _REMOVAL_AWAITED_S = 0.1
 _REMOVERS, _MOST_REMOVALS = 2, 8
 _ZYGOTE_BYTES, _ZYGOTE_PROCESSES = 2 << 30, 64
 
 
-class Births:
+class ChildFactory:
     """`open`, then `start`, at the end `close`. The zygote may die meanwhile: `renew` starts
     another.
     """
 
-    nursery: Nursery
+    zygote: ZygoteClient
 
     def __init__(self, options: PoolOptions) -> None:
         self.options = options
@@ -44,13 +44,13 @@ class Births:
         self._removers = ThreadPoolExecutor(
             _REMOVERS, "remove"
         )  # a child decides how long it takes, so nothing else waits for it
-        self._group: Group | None = None
+        self._group: Cgroup | None = None
         self._no_group = ""
 
     async def open(self) -> None:
         self._scratch = await asyncio.to_thread(Scratch, self.options.scratch)
         try:
-            self._group = Group(*self._of_all())
+            self._group = Cgroup(*self._of_all())
         except OSError as error:
             self._no_group = str(error)
 
@@ -59,7 +59,7 @@ class Births:
         options = self.options
         start = {
             name: getattr(options, name)
-            for name in ("memory_bytes", "disk_bytes", "processes", "child_module", "outward")
+            for name in ("memory_bytes", "disk_bytes", "processes", "child_module", "egress")
         }
         inherited = [
             text
@@ -75,12 +75,12 @@ class Births:
             "worker_pid": os.getpid(),
         }
         start |= {"base": str(self._scratch.base), "shared": str(self._scratch.shared)}
-        self.nursery = await Nursery.start(start, self._enclose)
+        self.zygote = await ZygoteClient.start(start, self._enclose)
 
     async def end_all(self) -> None:
         """The zygote, and so all its children."""
-        if nursery := getattr(self, "nursery", None):
-            await nursery.close()
+        if zygote := getattr(self, "zygote", None):
+            await zygote.close()
 
     async def close(self) -> None:
         """Once the ends of all children are let go of."""
@@ -97,10 +97,10 @@ class Births:
     async def renew(self) -> None:
         log.warning("the zygote is gone; starting another")
         self.zygote_restarts += 1
-        await self.nursery.close()
+        await self.zygote.close()
         await self.start()
 
-    async def bear(self, module: str) -> Child:
+    async def start_child(self, module: str) -> ChildHandle:
         """Fork a child and wait until it is confined and warm. Before that, until not too much of
         those before it is still on the disk.
         """
@@ -110,27 +110,29 @@ class Births:
         ):
             await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
         number = next(self._names)
-        name, nursery = f"child-{number}", self.nursery
+        name, zygote = f"child-{number}", self.zygote
         uid = (
             host_capabilities.unprivileged_uid(number, self._uid_base)
-            if nursery.about["own_user"]
+            if zygote.about["own_user"]
             else None
         )
         root = self._scratch.make(name, uid)
         ours, theirs = socket.socketpair()
-        door, way_out = (
+        egress_socket, way_out = (
             socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            if self.options.outward
+            if self.options.egress
             else (None, None)
         )
         (out, out_end), (err, err_end) = os.pipe(), os.pipe()
         os.set_blocking(out, False)
         os.set_blocking(err, False)
-        child = Child(nursery, name, root, (ours, out, err), self.options.frame_bytes, door)
+        child = ChildHandle(
+            zygote, name, root, (ours, out, err), self.options.frame_bytes, egress_socket
+        )
         try:
             try:
                 beside = (way_out.fileno(),) if way_out else ()
-                child.pid = await nursery.fork(
+                child.pid = await zygote.fork(
                     name, module, root, uid, (theirs.fileno(), out_end, err_end, *beside)
                 )
             finally:
@@ -140,7 +142,7 @@ class Births:
                 os.close(out_end)
                 os.close(err_end)
             async with asyncio.timeout(
-                BIRTH_WITHIN_S
+                READY_WITHIN_S
             ):  # wait_for, before Python 3.12, may swallow a cancel that comes with the answer
                 await child.wait_ready()
             self._refuse_weak(child)
@@ -149,13 +151,13 @@ class Births:
             raise
         return child
 
-    async def retire(self, child: Child) -> None:
+    async def retire(self, child: ChildHandle) -> None:
         """When this returns it is dead with all it started, and its folder is removed or being
         removed.
         """
         await child.kill()
         await child.close()
-        if removed_at_once(child.root, self.nursery.about["fonts"]):
+        if removed_at_once(child.root, self.zygote.about["fonts"]):
             return
         removal = asyncio.get_running_loop().run_in_executor(self._removers, remove, child.root)
         self._removals.add(removal)
@@ -164,13 +166,13 @@ class Births:
             {removal}, timeout=_REMOVAL_AWAITED_S
         )  # a million files shall not keep the next task waiting
 
-    async def probe(self) -> Report:
+    async def probe(self) -> ConfinementReport:
         """What confinement is worth here, by a child that tries to break out."""
-        child = await self.bear("mecapy_worker.sandbox.probe")
+        child = await self.start_child("mecapy_worker.sandbox.probe")
         try:
             us = {"worker_pid": os.getpid(), "worker_threads": libc.threads()}
             await child.send("probe", {"secret": str(self._scratch.secret)} | us)
-            async with asyncio.timeout(BIRTH_WITHIN_S):
+            async with asyncio.timeout(READY_WITHIN_S):
                 answer = await child.receive()
         finally:
             await self.retire(child)
@@ -183,10 +185,10 @@ class Births:
             if "seccomp" in child.applied or "landlock" in child.applied
             else "none"
         )
-        about = self.nursery.about
+        about = self.zygote.about
         layers = child.applied + (("cgroup",) if self._group else ())
         missing = child.missing | ({} if self._group else {"cgroup": self._no_group})
-        return Report(
+        return ConfinementReport(
             level,
             layers,
             missing,
@@ -213,6 +215,6 @@ class Births:
             children * 4 * self.options.processes + _ZYGOTE_PROCESSES,
         )
 
-    def _refuse_weak(self, child: Child) -> None:
+    def _refuse_weak(self, child: ChildHandle) -> None:
         if self.options.sandbox == "strict" and any(name not in child.applied for name in NEEDED):
             raise too_weak(lacking(child.missing))

@@ -1,5 +1,4 @@
-"""The worker's handle of one child: its frames, its output, its end. Made and retired by `pool`;
-`jobs` talks to it.
+"""The worker's handle of one child: its frames, its output, its end.
 
 All a child says arrives here bounded and in order, and is never believed beyond what it says about
 its own task.
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mecapy_worker.pool.usage import Usage
-from mecapy_worker.pool.zygote_client import Ending, Nursery
+from mecapy_worker.pool.zygote_client import Ending, ZygoteClient
 from mecapy_worker.shared import crash_line
 from mecapy_worker.shared.frames import AsyncChannel, Frame, FrameError, ready
 
@@ -33,29 +32,30 @@ _LARGE = frozenset({"display", "outcome"})
 _DRAIN_WITHIN_S = 2.0  # after all its processes are dead, what it had said is still read
 
 
-class Child:
+class ChildHandle:
     """A confined process that waits for one task. `folder` is its working directory, `outbox` where
-    it leaves large results, `door` our end of its way out, where the deployment allows hosts.
+    it leaves large results, `egress_socket` our end of its way out, where the deployment
+    allows hosts.
     """
 
     def __init__(
         self,
-        nursery: Nursery,
+        zygote: ZygoteClient,
         name: str,
         root: Path,
         ends: tuple[socket.socket, int, int],
         max_body_bytes: int,
-        door: socket.socket | None = None,
+        egress_socket: socket.socket | None = None,
     ) -> None:
         self.name = name
         self.root = root
         self.folder = root / "work"
         self.outbox = root / "outbox"
-        self.door = door
+        self.egress_socket = egress_socket
         self.pid = 0
         self.applied: tuple[str, ...] = ()
         self.missing: dict[str, str] = {}
-        self._nursery = nursery
+        self._zygote = zygote
         sock, self._out, self._err = ends
         self._channel = AsyncChannel(sock, max_body_bytes, _LARGE)
         self._frames: asyncio.Queue[Frame] = asyncio.Queue(_QUEUED_FRAMES)
@@ -74,7 +74,7 @@ class Child:
 
     @property
     def alive(self) -> bool:
-        return not self._nursery.dead.is_set() and not self._nursery.has_ended(self.name)
+        return not self._zygote.dead.is_set() and not self._zygote.has_ended(self.name)
 
     async def send(
         self,
@@ -92,7 +92,7 @@ class Child:
         return await self._channel.receive()
 
     async def frames(self) -> AsyncIterator[Frame]:
-        """All it says until its end: its frames, `stream`, `usage`, `garbage` (no frame), `limit`
+        """All it says until its end: its frames, `stream`, `usage`, `invalid` (no frame), `limit`
         (why it was stopped), and last `exit`.
         """
         if self._pump is None:
@@ -124,19 +124,19 @@ class Child:
 
     async def interrupt(self) -> None:
         """As Ctrl-C does: SIGINT to the child itself."""
-        await self._nursery.signal(self.name, signal.SIGINT)
+        await self._zygote.signal(self.name, signal.SIGINT)
 
     async def terminate(self) -> None:
         """SIGTERM to the child itself: the last word to code that does not hear the interrupt."""
-        await self._nursery.signal(self.name, signal.SIGTERM)
+        await self._zygote.signal(self.name, signal.SIGTERM)
 
     async def locate(self) -> None:
         """Let it say where its code stands, as far as it can."""
-        await self._nursery.signal(self.name, crash_line.ASK)
+        await self._zygote.signal(self.name, crash_line.ASK)
 
     async def kill(self) -> Ending:
         """When this returns, the child and all it started are dead and reaped."""
-        return await self._nursery.kill(self.name)
+        return await self._zygote.kill(self.name)
 
     def observe(self, usage: Usage, now: float, *, report: bool) -> None:
         """A look of the watch. Reported when there is room: a reader that is behind misses a usage,
@@ -166,7 +166,7 @@ class Child:
             "limit", {"kind": kind, "used": used, "allowed": allowed}
         )
         if kind == "processes":  # a fork bomb is not asked, and leaves the zygote no time to do it
-            self._nursery.kill_now(self.name, self.pid)
+            self._zygote.kill_now(self.name, self.pid)
         else:
             await self.locate()
             await crash_line.answered(self.outbox)
@@ -178,11 +178,11 @@ class Child:
             self._pump.cancel()
             await asyncio.gather(self._pump, return_exceptions=True)
         self._channel.close()
-        if self.door is not None:
-            self.door.close()
+        if self.egress_socket is not None:
+            self.egress_socket.close()
         os.close(self._out)
         os.close(self._err)
-        self._nursery.forget(self.name)
+        self._zygote.forget(self.name)
 
     async def _run_pump(self) -> None:
         readers = [
@@ -194,7 +194,7 @@ class Child:
             )
         ]
         try:
-            ending = await self._nursery.ended(self.name)
+            ending = await self._zygote.ended(self.name)
             await self._drain(readers)
             if self._limit:
                 await self._frames.put(self._limit)
@@ -221,7 +221,7 @@ class Child:
                     await self._large.acquire()
                 await self._frames.put(frame)
         except FrameError as error:
-            await self._frames.put(Frame("garbage", {"detail": str(error)}))
+            await self._frames.put(Frame("invalid", {"detail": str(error)}))
             await self.kill()
 
     async def _read_output(self, fd: int, name: str) -> None:

@@ -8,9 +8,9 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from mecapy_worker.pool.child_handle import Child
+from mecapy_worker.pool.child_handle import ChildHandle
 from mecapy_worker.pool.options import PoolOptions
-from mecapy_worker.pool.usage import Watch
+from mecapy_worker.pool.usage import UsageMeter
 
 log = logging.getLogger(__name__)
 
@@ -18,24 +18,24 @@ LOOK_EVERY_S = 0.2
 _LOOKS_PER_REPORT = 5
 
 
-class Limits:
+class LimitEnforcer:
     """`active`: the children it watches, which run a task."""
 
     def __init__(self, options: PoolOptions) -> None:
-        self.active: set[Child] = set()
+        self.active: set[ChildHandle] = set()
         self._options = options
         self._busy = asyncio.Event()
-        self._watch = Watch()
+        self._meter = UsageMeter()
         self._measuring: asyncio.Task[None] | None = None
         self._threads = ThreadPoolExecutor(
             2, "watch"
         )  # one counts, one measures; nothing else may keep them waiting
 
-    def add(self, child: Child) -> None:
+    def add(self, child: ChildHandle) -> None:
         self.active.add(child)
         self._busy.set()
 
-    async def hold(self) -> None:
+    async def run(self) -> None:
         """For ever: a look that fails is not the last one."""
         try:
             for number in itertools.count():
@@ -56,7 +56,7 @@ class Limits:
         if not active:
             return self._busy.clear()
         members = await asyncio.get_running_loop().run_in_executor(
-            self._threads, self._watch.members, active.keys()
+            self._threads, self._meter.members, active.keys()
         )
         bombs = {
             pid: len(found)
@@ -70,11 +70,11 @@ class Limits:
         return None
 
     async def _measure(
-        self, active: dict[int, Child], members: dict[int, list[int]], *, exact: bool
+        self, active: dict[int, ChildHandle], members: dict[int, list[int]], *, exact: bool
     ) -> None:
         roots = {pid: child.root for pid, child in active.items()}
         measure = partial(
-            self._watch.measure, members, roots, self._options.memory_bytes, exact=exact
+            self._meter.measure, members, roots, self._options.memory_bytes, exact=exact
         )
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(self._threads, measure)
@@ -88,6 +88,6 @@ class Limits:
             elif usage.disk_bytes > self._options.disk_bytes:
                 await self._stop(active[pid], "disk", usage.disk_bytes, self._options.disk_bytes)
 
-    async def _stop(self, child: Child, kind: str, used: int, allowed: int) -> None:
+    async def _stop(self, child: ChildHandle, kind: str, used: int, allowed: int) -> None:
         if child in self.active:
             await child.stop(kind, used, allowed)

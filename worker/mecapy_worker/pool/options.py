@@ -29,8 +29,8 @@ class TooWeak(RuntimeError):
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
     """What a pool is to be. Sizes are for one child with all it starts; `readable` and
-    `python_path` are added to what it may read; `outward`: children have a door, through which they
-    may ask for connections (`door`).
+    `python_path` are added to what it may read; `egress`: children have a socket on
+    which they may ask for connections.
     """
 
     scratch: Path
@@ -44,11 +44,11 @@ class PoolOptions:
     frame_bytes: int = 128 << 20
     readable: tuple[Path, ...] = ()
     python_path: tuple[Path, ...] = ()
-    outward: bool = False
+    egress: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ConfinementReport:
     """What holds a child on this machine. `missing`: layers and why; `through`: attacks of the
     probe that were not stopped.
 

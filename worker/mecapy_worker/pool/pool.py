@@ -13,48 +13,48 @@ import logging
 from collections.abc import AsyncGenerator, Coroutine
 from typing import Any
 
-from mecapy_worker.pool.child_factory import Births
-from mecapy_worker.pool.child_handle import Child, ChildFailed
-from mecapy_worker.pool.limits import Limits
-from mecapy_worker.pool.options import PoolOptions, Report, TooWeak, too_weak
+from mecapy_worker.pool.child_factory import ChildFactory
+from mecapy_worker.pool.child_handle import ChildFailed, ChildHandle
+from mecapy_worker.pool.limits import LimitEnforcer
+from mecapy_worker.pool.options import ConfinementReport, PoolOptions, TooWeak, too_weak
 from mecapy_worker.pool.zygote_client import ZygoteFailed
 
-__all__ = ["Child", "Pool", "PoolOptions", "Report", "TooWeak"]
+__all__ = ["ChildHandle", "ConfinementReport", "Pool", "PoolOptions", "TooWeak"]
 
 log = logging.getLogger(__name__)
 
 # a taken child's successor leaves the processors to a short task, but does not wait for a longer
 # one
-_BIRTH_AT_LATEST_S = 0.05
+_REFILL_DELAY_S = 0.05
 _BACKOFF_S = (0.0, 0.1, 0.5, 2.0, 5.0)
 
 
 class Pool:
     """Open it with `async with`. Survives its zygote."""
 
-    report: Report
+    report: ConfinementReport
 
     def __init__(self, options: PoolOptions) -> None:
         self.options = options
-        self._spares: asyncio.Queue[Child] = asyncio.Queue()
+        self._spares: asyncio.Queue[ChildHandle] = asyncio.Queue()
         self._waiting = 0
         self._wanted = asyncio.Event()
-        self._births, self._limits = Births(options), Limits(options)
+        self._factory, self._limits = ChildFactory(options), LimitEnforcer(options)
         self._tasks: set[asyncio.Task[None]] = set()
-        self.births = self.failing = 0
+        self.children_started = self.failing = 0
 
     async def __aenter__(self) -> Pool:
-        await self._births.open()
+        await self._factory.open()
         try:
-            await self._births.start()
-            self.report = await self._births.probe()
+            await self._factory.start()
+            self.report = await self._factory.probe()
             self._check_strict()
         except BaseException:
             await self.__aexit__()
             raise
         self._keep(self._fill())
-        self._keep(self._mourn())
-        self._keep(self._limits.hold())
+        self._keep(self._replace_dead_zygote())
+        self._keep(self._limits.run())
         self._wanted.set()
         return self
 
@@ -62,13 +62,13 @@ class Pool:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._births.end_all()
+        await self._factory.end_all()
         while not self._spares.empty():
             await self._spares.get_nowait().close()
-        await self._births.close()
+        await self._factory.close()
 
     @contextlib.asynccontextmanager
-    async def child(self) -> AsyncGenerator[Child, None]:
+    async def child(self) -> AsyncGenerator[ChildHandle, None]:
         """Lend a child, ready for its task. On leaving, all of it is killed, its folder removed."""
         child = await self._take()
         self._limits.add(child)
@@ -76,7 +76,7 @@ class Pool:
             yield child
         finally:
             self._limits.active.discard(child)
-            await asyncio.shield(self._keep(self._births.retire(child)))
+            await asyncio.shield(self._keep(self._factory.retire(child)))
             self._wanted.set()
 
     @property
@@ -89,15 +89,15 @@ class Pool:
 
     @property
     def zygote_pid(self) -> int:
-        return self._births.nursery.process.pid
+        return self._factory.zygote.process.pid
 
     @property
     def zygote_restarts(self) -> int:
-        return self._births.zygote_restarts
+        return self._factory.zygote_restarts
 
     async def cleaned(self) -> None:
         """Until the folders of all children that were given back are removed."""
-        await self._births.cleaned()
+        await self._factory.cleaned()
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -105,7 +105,7 @@ class Pool:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _take(self) -> Child:
+    async def _take(self) -> ChildHandle:
         while True:
             self._waiting += 1
             if self._spares.empty():
@@ -115,9 +115,9 @@ class Pool:
             finally:
                 self._waiting -= 1
             if child.alive:
-                asyncio.get_running_loop().call_later(_BIRTH_AT_LATEST_S, self._wanted.set)
+                asyncio.get_running_loop().call_later(_REFILL_DELAY_S, self._wanted.set)
                 return child
-            await self._births.retire(child)
+            await self._factory.retire(child)
 
     async def _fill(self) -> None:
         """Keep spares ready, one birth after the other; start the zygote again when it died."""
@@ -126,11 +126,13 @@ class Pool:
             self._wanted.clear()
             while self._spares.qsize() < self.options.spares + self._waiting:
                 try:
-                    if self._births.nursery.dead.is_set():
-                        await self._births.renew()
-                    self._spares.put_nowait(await self._births.bear(self.options.child_module))
+                    if self._factory.zygote.dead.is_set():
+                        await self._factory.renew()
+                    self._spares.put_nowait(
+                        await self._factory.start_child(self.options.child_module)
+                    )
                     self.failing = 0
-                    self.births += 1
+                    self.children_started += 1
                 except (ZygoteFailed, ChildFailed, TooWeak, OSError, TimeoutError) as error:
                     self.failing += 1
                     log.warning(
@@ -138,16 +140,16 @@ class Pool:
                     )
                     await asyncio.sleep(_BACKOFF_S[min(self.failing, len(_BACKOFF_S)) - 1])
 
-    async def _mourn(self) -> None:
+    async def _replace_dead_zygote(self) -> None:
         """When the zygote dies, so have its spares: let go of them and have others made, so that no
         task waits for that.
         """
         while True:
-            nursery = self._births.nursery
-            await nursery.dead.wait()
+            zygote = self._factory.zygote
+            await zygote.dead.wait()
             while not self._spares.empty():
-                await self._births.retire(self._spares.get_nowait())
-            while self._births.nursery is nursery:
+                await self._factory.retire(self._spares.get_nowait())
+            while self._factory.zygote is zygote:
                 self._wanted.set()
                 await asyncio.sleep(_BACKOFF_S[1])
 

@@ -2,8 +2,8 @@
 ends nobody (`pool` does).
 
 Memory is what a child's processes have for themselves (`Pss_Dirty`): pages still shared with the
-zygote, or among the child's own forks, are not counted twice. What `Watch` does blocks and belongs
-into a thread.
+zygote, or among the child's own forks, are not counted twice. What `UsageMeter` does blocks: it
+belongs into a thread.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Usage:
     cpu_s: float
 
 
-class Watch:
+class UsageMeter:
     """Remembers from look to look what need not be read again."""
 
     def __init__(self) -> None:

@@ -57,7 +57,7 @@ class ZygoteFailed(RuntimeError):
     """The zygote could not start, or died while it was needed."""
 
 
-class Nursery:
+class ZygoteClient:
     """One zygote process. Make it with `start`; `dead` is set once it is gone and so is every child
     it had.
     """
@@ -72,7 +72,7 @@ class Nursery:
         self._listener: asyncio.Task[None] | None = None
 
     @classmethod
-    async def start(cls, start: dict[str, Any], enclose: Callable[[int], None]) -> Nursery:
+    async def start(cls, start: dict[str, Any], enclose: Callable[[int], None]) -> ZygoteClient:
         """`enclose`: gets the zygote's pid before it has forked anything, to put it where all its
         children shall be.
         """
@@ -95,16 +95,16 @@ class Nursery:
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
             )
-        nursery = cls(process, AsyncChannel(ours))
+        zygote = cls(process, AsyncChannel(ours))
         try:
             enclose(process.pid)
             async with asyncio.timeout(_START_WITHIN_S):
-                await nursery._greet(start)
+                await zygote._greet(start)
         except BaseException:
-            await nursery.close()
+            await zygote.close()
             raise
-        nursery._listener = asyncio.create_task(nursery._listen())
-        return nursery
+        zygote._listener = asyncio.create_task(zygote._listen())
+        return zygote
 
     async def _greet(self, start: dict[str, Any]) -> None:
         await self._channel.send("start", start)
@@ -191,7 +191,7 @@ class Nursery:
         except FrameError:
             pass
         finally:
-            await asyncio.shield(self._bury())
+            await asyncio.shield(self._on_zygote_exit())
 
     def _hear(self, frame: Frame) -> None:
         name = frame.header["id"]
@@ -201,7 +201,7 @@ class Nursery:
             and not forked.done()
         ):
             forked.set_result(frame.header["pid"])
-        elif frame.kind == "unborn" and (forked := self._forked.pop(name, None)):
+        elif frame.kind == "fork_failed" and (forked := self._forked.pop(name, None)):
             if (ending := self._endings.pop(name, None)) and not ending.done():
                 ending.set_result({})  # for who gave up on its birth and waits for its end
             if not forked.done():
@@ -213,7 +213,7 @@ class Nursery:
                 {key: frame.header[key] for key in ("code", "signal") if key in frame.header}
             )
 
-    async def _bury(self) -> None:
+    async def _on_zygote_exit(self) -> None:
         """The zygote is gone. Its children's first processes died with it; end what those had
         started, then tell who waits.
         """
@@ -236,7 +236,7 @@ class Nursery:
                 socket.SHUT_WR
             )  # it ends its children and itself, and the listener hears the end
         if self._listener is None:
-            await self._bury()
+            await self._on_zygote_exit()
         else:
             await asyncio.wait({self._listener}, timeout=5)
             self._listener.cancel()

@@ -19,8 +19,10 @@ from botocore.exceptions import BotoCoreError, ClientError  # pyright: ignore[re
 
 from mecapy_backend.store.blobs import blob_rows
 from mecapy_backend.store.blobs.blob_types import RowLock, WrongDigest
-from mecapy_worker.context import Context, Hold, backoff, log, passing, patiently
-from mecapy_worker.upkeep import metrics
+from mecapy_worker import metrics
+from mecapy_worker.context import Context, RunningTask
+from mecapy_worker.log import log
+from mecapy_worker.retry import backoff, is_transient, retry_transient
 
 T = TypeVar("T")
 
@@ -34,21 +36,21 @@ def out_of_files(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
 
 
-class Keeping:
+class RetryingBlobStore:
     """The store, for one attempt of a task."""
 
-    def __init__(self, work: Context, owner: str, hold: Hold) -> None:
-        self._work, self._owner, self._hold = work, owner, hold
+    def __init__(self, work: Context, owner: str, running: RunningTask) -> None:
+        self._work, self._owner, self._running = work, owner, running
         self._within = recorded(work, owner)
 
     async def adopt(self, path: Path) -> str:
         """Take over a finished file; its digest."""
-        return (
-            await self._patiently(lambda: self._work.blobs.adopt(self._owner, path, self._within))
-        )[0]
+        return (await self._retry(lambda: self._work.blobs.adopt(self._owner, path, self._within)))[
+            0
+        ]
 
     async def write(self, digest: str, data: bytes) -> None:
-        await self._patiently(
+        await self._retry(
             lambda: self._work.blobs.write(self._owner, digest, _once(data), self._within)
         )
 
@@ -56,9 +58,9 @@ class Keeping:
         """A file descriptor on a blob. FileNotFoundError, WrongDigest and too many open files at
         once: waiting makes none better.
         """
-        return await self._patiently(lambda: self._work.blobs.open(self._owner, digest))
+        return await self._retry(lambda: self._work.blobs.open(self._owner, digest))
 
-    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def _retry(self, call: Callable[[], Awaitable[T]]) -> T:
         until, failures = time.monotonic() + self._work.settings.store_patience_s, 0
         while True:
             try:
@@ -69,20 +71,20 @@ class Keeping:
                 if out_of_files(error):
                     raise
                 left_s = until - time.monotonic()
-                if left_s <= 0 or self._hold.reason:
+                if left_s <= 0 or self._running.stop_reason:
                     raise StoreAway(str(error) or type(error).__name__) from error
                 failures += 1
                 metrics.waits.labels("store").inc()
                 log.warning(
                     "waiting",
                     what="store",
-                    task=self._hold.task_id,
+                    task=self._running.task_id,
                     failures=failures,
                     error=repr(error),
                 )
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(backoff.compute(failures), left_s)):
-                    await self._hold.stopped.wait()
+                    await self._running.stopped.wait()
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:
@@ -96,7 +98,7 @@ def recorded(work: Context, owner: str) -> RowLock:
     @asynccontextmanager
     async def within(digest: str, size: int) -> AsyncGenerator[None]:
         stack = AsyncExitStack()
-        await patiently(
+        await retry_transient(
             "blob", lambda: stack.enter_async_context(storing(digest, size)), digest=digest
         )
         try:
@@ -108,7 +110,7 @@ def recorded(work: Context, owner: str) -> RowLock:
         try:
             await stack.aclose()
         except Exception as error:  # the bytes are there; `finish` names them again
-            if not passing(error):
+            if not is_transient(error):
                 raise
             log.warning("blob not recorded", digest=digest, error=repr(error))
 
@@ -119,7 +121,7 @@ async def forget_unusable(work: Context, owner: str, digest: str, error: Excepti
     """After `error` came of opening this blob: a client put other bytes there, or they are gone."""
     if isinstance(error, (FileNotFoundError, WrongDigest)):
         try:
-            await patiently(
+            await retry_transient(
                 "blob", lambda: blob_rows.discard(work.db, work.blobs, owner, digest), digest=digest
             )
             log.warning("blob forgotten", digest=digest, error=str(error))

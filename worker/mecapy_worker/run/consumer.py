@@ -19,8 +19,11 @@ from redis.exceptions import RedisError
 
 from mecapy_backend.queue import keys
 from mecapy_backend.queue.queue import PoppedTask
-from mecapy_worker.context import Context, backoff, log
-from mecapy_worker.upkeep import health, metrics
+from mecapy_worker import metrics
+from mecapy_worker.context import Context
+from mecapy_worker.log import log
+from mecapy_worker.retry import backoff
+from mecapy_worker.run import readiness
 
 WAIT_S = 4.0  # below the queue's socket timeout
 UNFIT_S = 0.5
@@ -28,7 +31,7 @@ UNFIT_S = 0.5
 RunTask = Callable[[dict[str, Any], str], Awaitable[None]]
 
 
-class Engine(Worker):
+class Consumer(Worker):
     """`async_run()` returns after SIGTERM or SIGINT (`stop()`): nothing is claimed any more, tasks
     have `grace_s` to end, the rest is cancelled, which gives it back. A second signal cuts the
     grace short.
@@ -150,7 +153,7 @@ class Engine(Worker):
         """Whether to take a task now. A worker that cannot carry it would take it from those that
         can.
         """
-        why, before = health.unfit(self.context), self._unfit
+        why, before = readiness.unfit(self.context), self._unfit
         self._unfit = why
         if bool(why) != bool(before):
             log.warning("takes no tasks", why=why) if why else log.info("takes tasks again")

@@ -23,7 +23,8 @@ from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import json_text
 from mecapy_backend.store.log import events, final_log
 from mecapy_jupyter import wire
-from mecapy_worker.context import backoff, log, passing
+from mecapy_worker.log import log
+from mecapy_worker.retry import backoff, is_transient
 
 PAUSE_S = 0.03
 BURST_BYTES = 32 * 1024
@@ -42,7 +43,7 @@ _KEPT = frozenset({wire.STARTED, wire.STDOUT, wire.STDERR, wire.DISPLAY})
 _TEXT = frozenset({wire.STDOUT, wire.STDERR})
 
 
-class Journal:
+class EventWriter:
     """`text`, `display`, `add`: at once and in order. `async with` around them; when it is left,
     everything is written, but for what the first attempt says last: that is in the log, and goes
     into the stream with the `end`, so a short task costs one round trip. Only the first attempt's,
@@ -74,7 +75,7 @@ class Journal:
         self._holds_back = attempt == 1
         self._group = asyncio.TaskGroup()
 
-    async def __aenter__(self) -> Journal:
+    async def __aenter__(self) -> EventWriter:
         await self._group.__aenter__()
         self._group.create_task(self._pump())
         return self
@@ -233,7 +234,7 @@ class Journal:
                     self._closing_since is not None
                     and time.monotonic() - self._closing_since > CLOSING_S
                 )
-                if not passing(error) or closing or time.monotonic() - since > AWAY_S:
+                if not is_transient(error) or closing or time.monotonic() - since > AWAY_S:
                     log.warning("events dropped", task=self._task_id, error=repr(error))
                     break
             await asyncio.sleep(backoff.compute(failures))

@@ -22,7 +22,7 @@ from blake3 import blake3
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import json_text
 from mecapy_jupyter import wire
-from mecapy_worker.context import Reason
+from mecapy_worker.context import StopReason
 from mecapy_worker.run import failure_messages
 from mecapy_worker.shared import crash_line
 
@@ -34,7 +34,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _KINDS_OF_CHILD = frozenset({"cell", "inputs", "python", "result_too_large"})
 
 
-class Garbage(Exception):
+class InvalidOutcome(Exception):
     """The child said something that is no outcome. The text says what."""
 
 
@@ -43,7 +43,7 @@ class TooLarge(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class ChildOutcome:
     """A child's outcome frame, checked: what it says, and the names of its files."""
 
     state: wire.State
@@ -59,18 +59,18 @@ class Word:
         return (*self.buffers, self.stream_file) if self.stream_file else self.buffers
 
 
-def read(header: dict[str, Any], body: bytes) -> Word:
-    """The child's outcome frame. Raises Garbage."""
+def read(header: dict[str, Any], body: bytes) -> ChildOutcome:
+    """The child's outcome frame. Raises InvalidOutcome."""
     state, buffers = header.get("state"), header.get("buffers", [])
     if state not in (wire.COMPLETED, wire.FAILED, wire.CANCELLED):
-        raise Garbage("an outcome without a state")
+        raise InvalidOutcome("an outcome without a state")
     if not isinstance(buffers, list) or len(cast(list[Any], buffers)) > BUFFERS:
-        raise Garbage("an outcome with too many buffers")
+        raise InvalidOutcome("an outcome with too many buffers")
     names = tuple(
         name for name in cast(list[Any], buffers) if isinstance(name, str) and _NAME.fullmatch(name)
     )
     if len(names) != len(cast(list[Any], buffers)) or len(set(names)) != len(names):
-        raise Garbage("an outcome whose buffers are no plain file names")
+        raise InvalidOutcome("an outcome whose buffers are no plain file names")
     stream_file = header.get("stream_file", "")
     if stream_file != "" and (
         not isinstance(stream_file, str)
@@ -78,9 +78,9 @@ def read(header: dict[str, Any], body: bytes) -> Word:
         or stream_file in names
         or body
     ):
-        raise Garbage("an outcome whose stream is no file of its own")
+        raise InvalidOutcome("an outcome whose stream is no file of its own")
     error = _error(header.get("error")) if state == wire.FAILED else None
-    return Word(state, _result(header.get("result")), error, names, body, stream_file)
+    return ChildOutcome(state, _result(header.get("result")), error, names, body, stream_file)
 
 
 def _result(value: Any) -> Any:
@@ -108,35 +108,35 @@ def _error(data: Any) -> wire.ErrorInfo:
                 cast(wire.ErrorKind, kind), name[:1000], message[:TEXT_CHARS], line, traceback
             )
         case _:
-            raise Garbage("a failed outcome without a proper error")
+            raise InvalidOutcome("a failed outcome without a proper error")
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class AttemptEnd:
     """How a child ended: its word if it gave one, why the worker stopped it, which limit it hit,
     how its process exited.
     """
 
-    word: Word | None = None
-    reason: Reason = ""
+    word: ChildOutcome | None = None
+    reason: StopReason = ""
     limit: str = ""
     exit: dict[str, Any] | None = None
-    garbage: str = ""
+    invalid: str = ""
     seconds: float = 0.0
     timeout_s: float = 0.0
     stopped_s: float | None = None  # from being told to stop until it was dead
     used: int = 0  # of what `limit` is about
 
 
-class Keeps(Protocol):
-    """Where the outbox goes; see `keeping.Keeping`."""
+class BlobSink(Protocol):
+    """Where the outbox goes; see `keeping.RetryingBlobStore`."""
 
     async def adopt(self, path: Path) -> str: ...
     async def write(self, digest: str, data: bytes) -> None: ...
 
 
 async def settle(
-    ended: Ended, outbox: Path, keep: Keeps, settings: Settings, request: dict[str, Any]
+    ended: AttemptEnd, outbox: Path, keep: BlobSink, settings: Settings, request: dict[str, Any]
 ) -> wire.Outcome:
     """The outcome to record. The child is dead when this is called: nothing changes in its outbox
     any more. `request`: the task's.
@@ -152,8 +152,8 @@ async def settle(
             None,
             error or failure_messages.result_too_large(int(large.args[0]), settings),
         )
-    except Garbage as garbage:
-        payload, error = None, error or failure_messages.protocol(str(garbage))
+    except InvalidOutcome as invalid:
+        payload, error = None, error or failure_messages.protocol(str(invalid))
     except OSError as problem:
         payload, error = (
             None,
@@ -183,7 +183,7 @@ async def settle(
     )
 
 
-def _why(ended: Ended, settings: Settings) -> wire.ErrorInfo | None:
+def _why(ended: AttemptEnd, settings: Settings) -> wire.ErrorInfo | None:
     """Why the worker calls this attempt failed; None where the child's own word stands."""
     if ended.limit:
         return failure_messages.limit(ended.limit, ended.used, settings)
@@ -191,13 +191,13 @@ def _why(ended: Ended, settings: Settings) -> wire.ErrorInfo | None:
         return failure_messages.output(settings)
     if ended.reason == "timeout":
         return failure_messages.timeout(ended.timeout_s)
-    if ended.garbage:
-        return failure_messages.protocol(ended.garbage)
+    if ended.invalid:
+        return failure_messages.protocol(ended.invalid)
     return None if ended.word or ended.reason else failure_messages.died(ended.exit or {})
 
 
 async def _payload(
-    word: Word, outbox: Path, keep: Keeps, settings: Settings
+    word: ChildOutcome, outbox: Path, keep: BlobSink, settings: Settings
 ) -> wire.Payload | None:
     if not word.stream and not word.files:
         return None
@@ -223,7 +223,7 @@ def _checked(outbox: Path, names: tuple[str, ...]) -> Generator[list[int]]:
     try:
         folder = os.open(outbox, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError as error:
-        raise Garbage("no outbox") from error
+        raise InvalidOutcome("no outbox") from error
     try:
         yield [_size_of(folder, name) for name in names]
     finally:
@@ -234,7 +234,7 @@ def _size_of(folder: int, name: str) -> int:
     try:
         found = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except OSError as error:
-        raise Garbage(f"a buffer that is not there: {name}") from error
+        raise InvalidOutcome(f"a buffer that is not there: {name}") from error
     if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-        raise Garbage(f"a buffer that is no file of its own: {name}")
+        raise InvalidOutcome(f"a buffer that is no file of its own: {name}")
     return found.st_size

@@ -20,15 +20,17 @@ from mecapy_backend.queue.queue import score
 from mecapy_backend.store import tasks
 from mecapy_backend.store.log import events
 from mecapy_jupyter import wire
-from mecapy_worker.context import Context, Hold, log, patiently
+from mecapy_worker import metrics
+from mecapy_worker.context import Context, RunningTask
 from mecapy_worker.egress import egress_broker
+from mecapy_worker.log import log
+from mecapy_worker.retry import retry_transient
 from mecapy_worker.run import failure_messages
-from mecapy_worker.run.blob_retry import Keeping, forget_unusable, out_of_files, recorded
-from mecapy_worker.run.event_writer import ANSWER_S, Journal
+from mecapy_worker.run.blob_retry import RetryingBlobStore, forget_unusable, out_of_files, recorded
+from mecapy_worker.run.event_writer import ANSWER_S, EventWriter
 from mecapy_worker.run.outcome import settle
 from mecapy_worker.run.relay import Relay
 from mecapy_worker.shared.frames import MAX_FDS
-from mecapy_worker.upkeep import metrics
 
 RETRIED = frozenset(
     {"cell", "killed", "memory", "timeout", "disk", "output", "storage", "protocol"}
@@ -47,8 +49,8 @@ async def run_task(ctx: dict[str, Any], task_id: str) -> None:
             task=ascii(task_id[:80]),
             why="the queue holds something that is no task's id",
         )
-    laps = metrics.Laps()
-    started = await patiently(
+    timer = metrics.StageTimer()
+    started = await retry_transient(
         "start",
         lambda: tasks.start(work.db, task_id, work.worker_id, work.settings.lease_s),
         task=task_id,
@@ -57,25 +59,25 @@ async def run_task(ctx: dict[str, Any], task_id: str) -> None:
         return log.info("dropped", task=task_id, why="cancelled, or taken, while it waited")
     if started.barred:
         return await refuse(work, task_id)
-    laps.lap("start")
+    timer.stage("start")
     log.info("started", task=task_id, attempt=started.attempt)
-    with work.holding(task_id, started.attempt) as hold:
+    with work.running_task(task_id, started.attempt) as running:
         try:
             async with (
                 AsyncExitStack() as child
             ):  # cleared away after the outcome is known to everybody
-                child.callback(work.spool(started).unlink, missing_ok=True)
-                outcome, journal = await attempt(work, started, hold, child, laps)
-                await conclude(work, started, hold, outcome, journal)
-                laps.lap("record")
+                child.callback(work.log_file(started).unlink, missing_ok=True)
+                outcome, writer = await attempt(work, started, running, child, timer)
+                await conclude(work, started, running, outcome, writer)
+                timer.stage("record")
         except asyncio.CancelledError:
-            await to_the_end(leave(work, started), LEAVING_S)
+            await shielded(leave(work, started), LEAVING_S)
             raise
         except (
             Exception
         ) as error:  # ours; left running, the task would come back to do the same again
             log.exception("not carried to an end", task=task_id, attempt=started.attempt)
-            await to_the_end(
+            await shielded(
                 record(
                     work,
                     started,
@@ -100,10 +102,10 @@ async def refuse(work: Context, task_id: str) -> None:
 async def attempt(
     work: Context,
     started: tasks.StartedAttempt,
-    hold: Hold,
+    running: RunningTask,
     stack: AsyncExitStack,
-    laps: metrics.Laps,
-) -> tuple[wire.Outcome, Journal]:
+    timer: metrics.StageTimer,
+) -> tuple[wire.Outcome, EventWriter]:
     """Run the task in a child of its own. When this returns the child is dead and its result is in
     the object store.
     """
@@ -111,28 +113,28 @@ async def attempt(
     payload = (
         wire.Payload.from_json(request["payload"]) if request.get("payload") else wire.Payload()
     )
-    async with charged(work, started) as journal:
-        keep = Keeping(work, started.owner, hold)
+    async with charged(work, started) as writer:
+        keep = RetryingBlobStore(work, started.owner, running)
         about = {
             "worker": work.worker_id,
             "attempt": started.attempt,
             "memory_limit_bytes": work.settings.max_memory_bytes,
         }
-        journal.add(wire.STARTED, about)
+        writer.add(wire.STARTED, about)
         if request.get("python") and request["python"] != ours:
             return wire.Outcome(
                 wire.FAILED, error=failure_messages.python(request["python"], ours)
-            ), journal
+            ), writer
         if len(payload.digests) > MAX_FDS:
             return wire.Outcome(
                 wire.FAILED, error=failure_messages.too_many_inputs(len(payload.digests), MAX_FDS)
-            ), journal
+            ), writer
         try:
             fds = await _opened(work, started.owner, payload, keep, stack)
-            laps.lap("inputs")
+            timer.stage("inputs")
             async with asyncio.timeout(CHILD_WITHIN_S):
                 child = await stack.enter_async_context(work.pool.child())
-            laps.lap("child")
+            timer.stage("child")
         except InputsGone as gone:
             why = failure_messages.storage(f"An input could not be read ({gone}); {gone.todo}.")
         except TimeoutError:
@@ -142,38 +144,36 @@ async def attempt(
             metrics.input_bytes.inc(sum(header["blob_sizes"]) + len(payload.pickle))
             log.info("in child", task=started.task_id, attempt=started.attempt, child=child.pid)
             await child.send("task", header, payload.pickle, fds)
-            async with egress_broker.opened(work, started, child):
-                ended = await Relay(child, hold, journal).run(
-                    float(request.get("timeout", wire.TIMEOUT_S))
-                )
-            laps.lap("run")
+            async with egress_broker.opened(work.db, work.egress, started, child):
+                ended = await Relay(child, running, writer).run(float(request.get("timeout", wire.TIMEOUT_S)))
+            timer.stage("run")
             outcome = await settle(ended, child.outbox, keep, work.settings, request)
-            laps.lap("result")
-            return _wanted(hold, outcome), journal
-        return _wanted(hold, wire.Outcome(wire.FAILED, error=why)), journal
+            timer.stage("result")
+            return _wanted(running, outcome), writer
+        return _wanted(running, wire.Outcome(wire.FAILED, error=why)), writer
 
 
 @contextlib.asynccontextmanager
-async def charged(work: Context, started: tasks.StartedAttempt) -> AsyncGenerator[Journal]:
-    """The attempt's journal. What its child took counts for its owner however it ends, given back
+async def charged(work: Context, started: tasks.StartedAttempt) -> AsyncGenerator[EventWriter]:
+    """The attempt's writer. What its child took counts for its owner however it ends, given back
     or failed by us, too.
     """
-    journal = Journal(
-        work.queue, started.task_id, work.settings, work.spool(started), started.attempt
+    writer = EventWriter(
+        work.queue, started.task_id, work.settings, work.log_file(started), started.attempt
     )
     try:
-        async with journal:
-            yield journal
+        async with writer:
+            yield writer
     finally:
-        work.charge(started.owner, journal.cpu_s)
+        work.charge(started.owner, writer.cpu_s)
 
 
-def _wanted(hold: Hold, outcome: wire.Outcome) -> wire.Outcome:
+def _wanted(running: RunningTask, outcome: wire.Outcome) -> wire.Outcome:
     """A task that is cancelled while it waits for the object store did not fail over that."""
     away = outcome.error is not None and outcome.error.kind == "storage"
     return (
         wire.Outcome(wire.CANCELLED, seconds=outcome.seconds)
-        if away and hold.reason == "cancel"
+        if away and running.stop_reason == "cancel"
         else outcome
     )
 
@@ -181,15 +181,15 @@ def _wanted(hold: Hold, outcome: wire.Outcome) -> wire.Outcome:
 async def conclude(
     work: Context,
     started: tasks.StartedAttempt,
-    hold: Hold,
+    running: RunningTask,
     outcome: wire.Outcome,
-    journal: Journal,
+    writer: EventWriter,
 ) -> None:
     """What becomes of an attempt that ended: recorded, tried again, or, where the task is no longer
     ours, nothing.
     """
-    metrics.output_bytes.inc(journal.total_bytes)
-    if hold.reason == "lost":
+    metrics.output_bytes.inc(writer.total_bytes)
+    if running.stop_reason == "lost":
         metrics.leases_lost.inc()
         log.warning(
             "lost",
@@ -197,8 +197,8 @@ async def conclude(
             attempt=started.attempt,
             why="the lease ran out, or the task was forgotten",
         )
-    elif end := await try_again(work, started, outcome, journal):
-        await to_the_end(record(work, started, end, journal))
+    elif end := await try_again(work, started, outcome, writer):
+        await shielded(record(work, started, end, writer))
 
 
 class InputsGone(Exception):
@@ -208,7 +208,7 @@ class InputsGone(Exception):
 
 
 async def _opened(
-    work: Context, owner: str, payload: wire.Payload, keep: Keeping, stack: AsyncExitStack
+    work: Context, owner: str, payload: wire.Payload, keep: RetryingBlobStore, stack: AsyncExitStack
 ) -> tuple[int, ...]:
     fds: list[int] = []
     for digest in payload.digests:
@@ -244,16 +244,16 @@ def _header(request: dict[str, Any], number: int, fds: tuple[int, ...]) -> dict[
 
 
 async def record(
-    work: Context, started: tasks.StartedAttempt, outcome: wire.Outcome, journal: Journal | None
+    work: Context, started: tasks.StartedAttempt, outcome: wire.Outcome, writer: EventWriter | None
 ) -> None:
     """The outcome into the row, then the final event. A cancel or a newer attempt that was first
     has won: then nothing.
     """
     about: dict[str, Any] = {"task": started.task_id, "attempt": started.attempt}
-    entries, log_blob = await _log_of(work, started, journal) if journal else ([], "")
-    cpu_s = journal.cpu_s if journal else 0.0
+    entries, log_blob = await _log_of(work, started, writer) if writer else ([], "")
+    cpu_s = writer.cpu_s if writer else 0.0
     try:
-        won = await patiently(
+        won = await retry_transient(
             "finish",
             lambda: tasks.finish(
                 work.db, started.task_id, started.attempt, outcome, entries, log_blob, cpu_s
@@ -262,9 +262,9 @@ async def record(
         )
     except Exception as error:  # the row does not take it, however often we try
         log.exception("not recorded", **about)
-        if journal is None:
+        if writer is None:
             return None
-        await journal.flush()
+        await writer.flush()
         return await record(
             work, started, wire.Outcome(wire.FAILED, error=failure_messages.ours(error)), None
         )
@@ -276,8 +276,8 @@ async def record(
     log.info(outcome.state, **about, seconds=outcome.seconds, kind=kind)
     try:
         async with asyncio.timeout(ANSWER_S):
-            if journal:
-                await journal.end(outcome.state, outcome.as_json())
+            if writer:
+                await writer.end(outcome.state, outcome.as_json())
             else:
                 await events.append(
                     work.queue, started.task_id, [(outcome.state, outcome.as_json())], last=True
@@ -287,10 +287,10 @@ async def record(
 
 
 async def _log_of(
-    work: Context, started: tasks.StartedAttempt, journal: Journal
+    work: Context, started: tasks.StartedAttempt, writer: EventWriter
 ) -> tuple[list[wire.Event], str]:
     """What to keep of the log in the row, and the blob that has all of it where that is more."""
-    entries, spool = journal.kept()
+    entries, spool = writer.kept()
     try:
         return (
             ([], (await work.blobs.adopt(started.owner, spool, recorded(work, started.owner)))[0])
@@ -303,7 +303,7 @@ async def _log_of(
 
 
 async def try_again(
-    work: Context, started: tasks.StartedAttempt, outcome: wire.Outcome, journal: Journal
+    work: Context, started: tasks.StartedAttempt, outcome: wire.Outcome, writer: EventWriter
 ) -> wire.Outcome | None:
     """None where the task goes back for another attempt, as its owner asked for, or because its end
     was our fault. Else what to record.
@@ -322,7 +322,7 @@ async def try_again(
         again = kind == tasks.LOST and started.losses + 1 < work.settings.max_losses
     if not again:
         return outcome
-    await journal.flush()
+    await writer.flush()
     return await give_back(work, started, kind, outcome, outcome.error.message)
 
 
@@ -333,7 +333,7 @@ async def give_back(
     twice, or, where it is to be cancelled or no longer ours, `otherwise`.
     """
     task_id, number = started.task_id, started.attempt
-    state = await patiently(
+    state = await retry_transient(
         "requeue", lambda: tasks.requeue(work.db, task_id, number, why, said), task=task_id
     )
     if state != wire.QUEUED:
@@ -342,9 +342,7 @@ async def give_back(
     log.info("given back", task=task_id, attempt=number, why=why)
     try:
         place = {
-            task_id: score(
-                int(started.request.get("priority", wire.PRIORITY)), started.created_at.timestamp()
-            )
+            task_id: score(int(started.request.get("priority", 5)), started.created_at.timestamp())
         }
         python = str(started.request.get("python", ""))
         await work.queue.put_back(started.owner, place, short=started.short, python=python)
@@ -361,7 +359,7 @@ async def leave(work: Context, started: tasks.StartedAttempt) -> None:
         await record(work, started, end, None)
 
 
-async def to_the_end(work: Coroutine[Any, Any, Any], within_s: float | None = None) -> None:
+async def shielded(work: Coroutine[Any, Any, Any], within_s: float | None = None) -> None:
     """Finish `work` even when this task is cancelled meanwhile (a few seconds at most, or
     `within_s`: the lease's end puts it right).
     """

@@ -163,7 +163,7 @@ def _kept_times() -> list[Instruction]:
     return [*checks, _refuse(errno.EPERM), _refuse(0)]
 
 
-def _outward() -> dict[tuple[int, int], list[Instruction]]:
+def _connections() -> dict[tuple[int, int], list[Instruction]]:
     """With allowed hosts: TCP sockets may be made, and none connected, by no call that can
     (`connect` is refused to all). Nor may one make its close wait (SO_LINGER): whoever closes it
     last would, and a socket can be sent to the worker; nor let it speak another protocol (TCP_ULP),
@@ -187,7 +187,7 @@ def _outward() -> dict[tuple[int, int], list[Instruction]]:
 
 
 def _rules(
-    which: int, protect: Sequence[int], *, outward: bool, keep: bool
+    which: int, protect: Sequence[int], *, egress: bool, keep: bool
 ) -> dict[int, list[Instruction]]:
     """Calls that depend on their arguments. `protect`: processes to shield by number where Landlock
     cannot (before version 6).
@@ -230,8 +230,8 @@ def _rules(
         rules |= {(234, 131): _never(0, *protect), (297, 240): _never(0, *protect)}
     if keep:
         rules[UTIMENSAT] = _kept_times()
-    if outward:
-        rules |= _outward()
+    if egress:
+        rules |= _connections()
     return {numbers[which]: body for numbers, body in rules.items()}
 
 
@@ -239,10 +239,10 @@ def program(
     protect: Sequence[int] = (),
     machine: str = libc.MACHINE,
     *,
-    outward: bool = False,
+    egress: bool = False,
     keep: bool = False,
 ) -> bytes:
-    """The filter for this machine. `outward`: the child has a door to allowed hosts; `keep`: it
+    """The filter for this machine. `egress`: the child has a way to allowed hosts; `keep`: it
     pretends to change rights and times of files. OSError when its calls are not known to us.
     """
     if machine not in _ARCHITECTURES:
@@ -265,9 +265,9 @@ def program(
         number[which]: 0 for number in (*PRETENDED.values(), *(KEPT.values() if keep else ()))
     } | {CLONE3: errno.ENOSYS}
     for number, answer in flat.items():
-        if number is not None and not (outward and number == SOCKET[which]):
+        if number is not None and not (egress and number == SOCKET[which]):
             code += [(_JUMP_EQUAL, 0, 1, number), _refuse(answer)]
-    for number, body in _rules(which, protect, outward=outward, keep=keep).items():
+    for number, body in _rules(which, protect, egress=egress, keep=keep).items():
         code += [(_JUMP_EQUAL, 0, len(body) + 1, number), *body, (_RETURN, 0, 0, _ALLOW)]
     code.append((_RETURN, 0, 0, _ALLOW))
     return b"".join(struct.pack("<HBBI", *instruction) for instruction in code)

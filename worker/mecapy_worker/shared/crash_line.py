@@ -2,8 +2,8 @@
 read by the worker once it is dead.
 
 `faulthandler` writes it from inside the signal, so it also works in native code. In the child:
-`keep`, from `cradle`, and `note`, from `shell`; in the worker: `line_of`, from `outcome`. The file
-is the child's: what stands in it is checked, and no more than a line number is taken.
+`keep` and `note`; in the worker: `line_of`. The file is the child's: what stands in it is checked,
+and no more than a line number is taken.
 """
 
 from __future__ import annotations

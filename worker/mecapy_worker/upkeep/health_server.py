@@ -11,10 +11,12 @@ import json
 from contextlib import suppress
 
 from mecapy_backend.shared.health import Health
+from mecapy_backend.shared.health import Health
 from mecapy_backend.shared.health_gauges import CONTENT_TYPE
-from mecapy_worker.context import Context, log
-from mecapy_worker.upkeep import metrics
-from mecapy_worker.upkeep.health import children
+from mecapy_worker import metrics
+from mecapy_worker.context import Context
+from mecapy_worker.log import log
+from mecapy_worker.run.readiness import children
 
 _ASKED_WITHIN_S = 5.0
 _QUESTION_BYTES = 8192

@@ -12,7 +12,8 @@ import pkgutil
 import sys
 
 from mecapy_backend.store import workers
-from mecapy_worker.context import Context, patiently
+from mecapy_worker.context import Context
+from mecapy_worker.retry import retry_transient
 
 _AGAIN_S = 0.5
 
@@ -38,7 +39,7 @@ async def tell(ctx: Context) -> None:
     """Once this worker's row is there, add what is installed to it."""
     found = await asyncio.to_thread(packages)
     while True:
-        if await patiently(
+        if await retry_transient(
             "packages", lambda: workers.record_packages(ctx.db, ctx.worker_id, found)
         ):
             return

@@ -19,8 +19,10 @@ from mecapy_backend.store import tasks, workers
 from mecapy_backend.store.log import events
 from mecapy_backend.store.people import shares
 from mecapy_jupyter import wire
-from mecapy_worker.context import Context, Hold, backoff, log, passing
-from mecapy_worker.upkeep import metrics
+from mecapy_worker import metrics
+from mecapy_worker.context import Context, RunningTask
+from mecapy_worker.log import log
+from mecapy_worker.retry import backoff, is_transient
 
 LISTEN_S = 5.0
 _AGAIN_S = 0.5
@@ -33,16 +35,16 @@ async def renew(ctx: Context, info: dict[str, Any]) -> None:
     strangers: set[tuple[str, int]] = set()
     while True:
         try:
-            mine = dict(ctx.held)  # before asking: what starts meanwhile is not in the answer
+            mine = dict(ctx.running)  # before asking: what starts meanwhile is not in the answer
             strangers = await _settle(
                 ctx, mine, await tasks.renew(ctx.db, ctx.worker_id, ctx.settings.lease_s), strangers
             )
-            ctx.pulse.renewed_s = time.monotonic()
-            await workers.heartbeat(ctx.db, ctx.worker_id, info | {"running": len(ctx.held)})
+            ctx.lease.renewed_s = time.monotonic()
+            await workers.heartbeat(ctx.db, ctx.worker_id, info | {"running": len(ctx.running)})
             await tell_usage(ctx)
             metrics.renewed.set_to_current_time()
         except Exception as error:
-            log.warning("lease not renewed", error=repr(error)) if passing(
+            log.warning("lease not renewed", error=repr(error)) if is_transient(
                 error
             ) else log.exception("lease not renewed")
             await asyncio.sleep(
@@ -56,8 +58,8 @@ async def tell_usage(ctx: Context) -> None:
     """What the tasks that ended since have taken. A worker that is killed takes the last seconds'
     with it.
     """
-    took = dict(ctx.took)
-    ctx.took.clear()
+    took = dict(ctx.unsaved_usage)
+    ctx.unsaved_usage.clear()
     try:
         if took:
             await shares.add_usage(ctx.db, took)
@@ -68,20 +70,23 @@ async def tell_usage(ctx: Context) -> None:
 
 
 async def _settle(
-    ctx: Context, mine: dict[str, Hold], held: list[tasks.Lease], strangers: set[tuple[str, int]]
+    ctx: Context,
+    mine: dict[str, RunningTask],
+    held: list[tasks.Lease],
+    strangers: set[tuple[str, int]],
 ) -> set[tuple[str, int]]:
     """Stop what is cancelled or lost. Returns what the store says is ours and we do not run (an
     answer to `start` that got lost); the second time it is given back.
     """
     theirs = {answer.task_id: answer for answer in held}
-    for task_id, hold in mine.items():
+    for task_id, running in mine.items():
         answer = theirs.get(task_id)
-        if answer is None or answer.attempt != hold.attempt:
-            hold.stop("lost")
+        if answer is None or answer.attempt != running.attempt:
+            running.stop("lost")
         elif answer.cancel_requested:
-            hold.stop("cancel")
+            running.stop("cancel")
     unknown = {
-        (answer.task_id, answer.attempt) for answer in held if answer.task_id not in ctx.held
+        (answer.task_id, answer.attempt) for answer in held if answer.task_id not in ctx.running
     }
     for task_id, attempt in unknown & strangers:
         log.warning("given back", task=task_id, attempt=attempt, why="its start was never answered")
@@ -118,8 +123,8 @@ async def listen(ctx: Context) -> None:
 
 def _obey(ctx: Context, data: bytes) -> None:
     try:
-        hold = ctx.held.get(json.loads(data)["cancel"])
+        running = ctx.running.get(json.loads(data)["cancel"])
     except (ValueError, KeyError, TypeError):
         return log.warning("not understood", channel=keys.CONTROL)
-    if hold:
-        hold.stop("cancel")
+    if running:
+        running.stop("cancel")

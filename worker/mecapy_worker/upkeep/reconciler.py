@@ -20,8 +20,11 @@ from mecapy_backend.store import tasks
 from mecapy_backend.store.log import events
 from mecapy_backend.store.people import shares
 from mecapy_jupyter import wire
-from mecapy_worker.context import Context, log, passing
-from mecapy_worker.upkeep import metrics, sweeper
+from mecapy_worker import metrics
+from mecapy_worker.context import Context
+from mecapy_worker.log import log
+from mecapy_worker.retry import is_transient
+from mecapy_worker.upkeep import sweeper
 
 LOOK_S, SURE_AFTER_S, QUEUE_EVERY, SWEEP_EVERY, BATCH = 1.0, 0.25, 5, 60, 1000
 SAID = 100  # of thousands that were lost, so many have a line in the log
@@ -60,9 +63,9 @@ async def _every(ctx: Context, looks: int, step: Callable[[Context], Awaitable[N
             await step(ctx)
         except Exception as error:
             away = away or not isinstance(error, RedisError)
-            log.warning("not reconciled", error=repr(error)) if passing(error) else log.exception(
-                "not reconciled"
-            )
+            log.warning("not reconciled", error=repr(error)) if is_transient(
+                error
+            ) else log.exception("not reconciled")
         await asyncio.sleep(LOOK_S if away else looks * LOOK_S)
 
 

@@ -13,7 +13,8 @@ from mecapy_backend.store.blobs import blob_rows
 from mecapy_backend.store.log import events
 from mecapy_backend.store.people import deletion
 from mecapy_backend.store.tasks import retention
-from mecapy_worker.context import Context, log
+from mecapy_worker.context import Context
+from mecapy_worker.log import log
 
 BATCH, BATCHES, PAUSE_S = 500, 100, 0.1
 

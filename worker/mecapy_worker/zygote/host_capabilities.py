@@ -122,12 +122,12 @@ def to_shield(worker_pid: int, *, inside: bool) -> tuple[int, ...]:
 
 
 def system_calls(
-    shielded: Sequence[int], *, outward: bool, keep: bool = False
+    shielded: Sequence[int], *, egress: bool, keep: bool = False
 ) -> seccomp.Filter | None:
-    """The seccomp filter; `outward` and `keep` as there."""
+    """The seccomp filter; `egress` and `keep` as there."""
     try:
         return (
-            seccomp.Filter(seccomp.program(shielded, outward=outward, keep=keep))
+            seccomp.Filter(seccomp.program(shielded, egress=egress, keep=keep))
             if libc.LINUX
             else None
         )

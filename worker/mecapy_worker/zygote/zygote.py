@@ -1,10 +1,10 @@
 """The process children are forked from: the scientific stack imported once, no secret, no user
 code.
 
-Exec'ed by `nursery` with an empty environment; everything it hears comes over one control socket.
+Exec'ed by `zygote` with an empty environment; everything it hears comes over one control socket.
 It forks children, is the parent (or subreaper) of all their offspring, ends a whole process group
 at once, and reports each end. It stays single-threaded, for a fork copies only one thread. When the
-control socket closes, it ends all and itself. Next: `cradle`.
+control socket closes, it ends all and itself. Next: `child_bootstrap`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from mecapy_worker.child import sockets
-from mecapy_worker.child.child_bootstrap import Birth, live
+from mecapy_worker.child.child_bootstrap import ChildSpec, live
 from mecapy_worker.sandbox import confine, landlock, pid_namespaces, seccomp
 from mecapy_worker.shared import libc
 from mecapy_worker.shared.frames import Channel, Frame
@@ -69,15 +69,15 @@ class Zygote:
         shielded = host_capabilities.to_shield(
             int(start["worker_pid"]), inside=not namespaces.missing
         )
-        outward = bool(start["outward"])
+        egress = bool(start["egress"])
         self.rules = confine.Confinement(
             shared=host_capabilities.shared_rules(readable),
             memory_bytes=int(start["memory_bytes"]),
             disk_bytes=int(start["disk_bytes"]),
             processes=int(start["processes"]),
             data_bytes=host_capabilities.data_bytes(),
-            filter=host_capabilities.system_calls(shielded, outward=outward),
-            keeping_filter=host_capabilities.system_calls(shielded, outward=outward, keep=True),
+            filter=host_capabilities.system_calls(shielded, egress=egress),
+            keeping_filter=host_capabilities.system_calls(shielded, egress=egress, keep=True),
             shields=bool(shielded),
             no_pid_namespace=namespaces.missing,
             search=self.search and self.own_user,
@@ -131,7 +131,7 @@ class Zygote:
 
     def fork(self, frame: Frame) -> None:
         asked = frame.header
-        birth = Birth(
+        birth = ChildSpec(
             asked["module"],
             asked["root"],
             asked["uid"] if self.own_user else None,
@@ -149,7 +149,7 @@ class Zygote:
             if init >= 0:
                 pid_namespaces.end(init)
                 os.close(init)
-            self.control.send("unborn", {"id": asked["id"], "error": str(error)})
+            self.control.send("fork_failed", {"id": asked["id"], "error": str(error)})
             return
         finally:
             if pid:
@@ -257,7 +257,7 @@ def _prepare(start: dict[str, Any]) -> dict[str, str]:
         with contextlib.suppress(OSError):  # macOS, old gVisor
             libc.prctl(option, value)
     if seccomp.known():
-        sockets.install(allowed=bool(start["outward"]))
+        sockets.install(allowed=bool(start["egress"]))
     # what is imported stays: looking through it again and again is a tenth of our start
     gc.disable()
     reserved = hugepages.reserve(_RESERVED_BYTES)

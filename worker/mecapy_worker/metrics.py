@@ -67,7 +67,7 @@ _stage_s = Histogram(
 stage_s = {stage: _stage_s.labels(stage) for stage in STAGES}
 
 _children = _gauge("children", "Child processes that wait for a task, and that have one", "state")
-_births = _gauge("children_born", "Children made since the start")
+_factory = _gauge("children_born", "Children made since the start")
 _failing = _gauge("children_failing", "How many in a row could not be made")
 _zygotes = _gauge(
     "zygote_restarts", "How often the process that children are forked from had to be started again"
@@ -78,15 +78,15 @@ _up = _gauge("part_up", "1: the worker can use it; 0: see /readyz", "part")
 _clock_s = _gauge("clock_ahead_seconds", "How far this host's clock is ahead of another's", "of")
 
 
-class Laps:
-    """One task's way through the stages: each lap ends where the next begins."""
+class StageTimer:
+    """One task's way through the stages: each stage ends where the next begins."""
 
     __slots__ = ("_at",)
 
     def __init__(self) -> None:
         self._at = time.perf_counter()
 
-    def lap(self, stage: str) -> None:
+    def stage(self, stage: str) -> None:
         now = time.perf_counter()
         stage_s[stage].observe(now - self._at)
         self._at = now
@@ -97,7 +97,7 @@ def exposition(pool: Pool, slots: int, found: HealthReport) -> bytes:
     for state, number in (("spare", pool.spare), ("busy", pool.busy)):
         _children.labels(state).set(number)
     for gauge, value in (
-        (_births, pool.births),
+        (_factory, pool.children_started),
         (_failing, pool.failing),
         (_zygotes, pool.zygote_restarts),
         (_slots, slots),

@@ -1,0 +1,55 @@
+"""Whether this worker should take a task now: its children, the room on its disk, its lease."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+from mecapy_backend.shared.health import LOW_BYTES, Check
+from mecapy_worker.context import Context
+from mecapy_worker.pool.pool import Pool
+
+_HOPELESS = 3  # a zygote that was killed is replaced before that
+
+
+def unfit(context: Context) -> str:
+    """Why this worker, and perhaps it alone, should leave tasks to others; empty: it should not.
+    Costs some microseconds.
+    """
+    if time.monotonic() - context.lease.renewed_s > context.settings.lease_s:
+        return "PostgreSQL has not answered for as long as a lease lasts"
+    return disk(context).advice
+
+
+def disk(context: Context) -> Check:
+    try:
+        free = _free_bytes(context.scratch)
+    except OSError as error:
+        why = (
+            f"this worker cannot look at the folder its tasks write to ({error.strerror}); see "
+            f"that nothing clears TMPDIR, and restart it"
+        )
+        return Check("disk", "gone", why)
+    if free >= LOW_BYTES:
+        return Check("disk")
+    left = f"only {free // 1_000_000} MB are left where this worker's tasks write (TMPDIR)"
+    return Check("disk", "full", f"{left}: make room; until then it takes no task")
+
+
+def _free_bytes(scratch: Path) -> int:
+    try:
+        return shutil.disk_usage(scratch).free
+    except FileNotFoundError:  # cleared away by somebody who takes it for a leftover
+        scratch.mkdir(mode=0o700, exist_ok=True)
+        return shutil.disk_usage(scratch).free
+
+
+def children(pool: Pool) -> Check:
+    if pool.failing < _HOPELESS or pool.spare:
+        return Check("children")
+    advice = (
+        f"no child could be made ready, {pool.failing} times in a row: the worker's log says "
+        f"why (memory, processes, MECAPY_PRELOAD)"
+    )
+    return Check("children", "failing", advice)
