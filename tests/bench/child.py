@@ -16,7 +16,9 @@ import psutil
 
 from mecapy_backend.shared.settings import Settings
 from mecapy_jupyter.capture import packing
+from mecapy_jupyter.wire import Cell, Payload
 from mecapy_worker.pool.pool import Pool, PoolOptions
+from mecapy_worker.shared.messages import TaskMessage
 
 STEPS = {
     "confine": "its share of the fork, letting go, Landlock, seccomp, limits, a user",
@@ -26,17 +28,13 @@ STEPS = {
     "run": "the cell: x = 1 + 1",
     "collect": "what the cell bound and changed, and the state around it",
 }
-TASK = {
-    "code": "x = 1 + 1",
-    "cell": {"header": "%%mecapy", "number": 1},
-    "payload": {"pickle_blob": "", "buffers": []},
-}
+TASK = TaskMessage("x = 1 + 1", Cell(header="%%mecapy", number=1), Payload())
 
 
 async def one(pool: Pool, stream: bytes) -> list[Any]:
     """The marks of one child's life."""
     async with pool.child() as child:
-        await child.send("task", TASK, stream)
+        await child.send(TASK, stream)
         marks: list[Any] = []
         async for frame in child.frames():
             if frame.kind == "progress":

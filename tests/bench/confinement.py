@@ -22,11 +22,12 @@ from pathlib import Path
 
 from mecapy_backend.shared.settings import Settings
 from mecapy_worker.pool.pool import Pool, PoolOptions
+from mecapy_worker.shared.messages import TaskMessage
 
 TARGET_MS = 1.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _KINDS = {"confined": "mecapy_worker.child.child", "unconfined": "unconfined"}
-_TASK = {"code": "x = 1 + 1", "outputs": [], "payload": None, "inputs": {}, "attempt": 1}
+_TASK = TaskMessage("x = 1 + 1", outputs=())
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Kind:
         """
         async with self.pool.child() as child:
             before_ms, began = ran_ms(child.pid), time.perf_counter()
-            await child.send("task", _TASK)
+            await child.send(_TASK)
             async for frame in child.frames():
                 if frame.kind == "outcome":
                     self.wall_ms.append(1e3 * (time.perf_counter() - began))

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from mecapy_worker.child import child
-from mecapy_worker.shared.frames import Channel
+from mecapy_worker.shared.channel import Channel
+from mecapy_worker.shared.frames import Frame
 
 _marks: list[tuple[str, float, int]] = []
 
@@ -51,10 +52,10 @@ class _Telling(Channel):
         mark("receive")
         return frame
 
-    def send(self, kind: str, *rest: Any, **more: Any) -> None:
-        if kind == "outcome":
-            super().send("progress", {"marks": _marks})
-        super().send(kind, *rest, **more)
+    def send_frame(self, frame: Frame) -> None:
+        if frame.kind == "outcome":
+            super().send_frame(Frame("progress", {"marks": [list(mark) for mark in _marks]}))
+        super().send_frame(frame)
 
 
 def serve(channel: Channel, outbox: str) -> None:

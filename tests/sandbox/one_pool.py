@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from running import options, run, seen_from_here
+from running import options, run, seen_from_here, send_code
 
 from mecapy_worker.pool.pool import Pool
 from mecapy_worker.shared import libc
@@ -90,9 +90,9 @@ async def main(scratch: str, child: str = "tiny_child") -> None:
         kept = seen(file) == before
         reached = (await run(pool, SIGNAL, tids=libc.threads())).result
         async with pool.child() as child:
-            await child.send(
-                "task",
-                body=b"import subprocess\np = subprocess.Popen(['sleep', "
+            await send_code(
+                child,
+                b"import subprocess\np = subprocess.Popen(['sleep', "
                 b"'1000'])\nchannel.send('progress', {'pid': p.pid})\np.wait()",
             )
             async for frame in child.frames():

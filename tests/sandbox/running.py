@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mecapy_worker.pool.pool import Pool, PoolOptions
+from mecapy_worker.pool.pool import ChildHandle, Pool, PoolOptions
 from mecapy_worker.shared.frames import Frame
 
 HERE = Path(__file__).parent
@@ -49,10 +49,17 @@ class Ran:
         ).decode()
 
 
+async def send_code(
+    child: ChildHandle, code: bytes, fds: tuple[int, ...] = (), **names: Any
+) -> None:
+    """For `tiny_child` to run."""
+    await child.send_frame(Frame("task", names, code, fds))
+
+
 async def run(pool: Pool, code: str, **names: Any) -> Ran:
     ran = Ran()
     async with pool.child() as child:
-        await child.send("task", names, code.encode())
+        await send_code(child, code.encode(), **names)
         async for frame in child.frames():
             ran.frames.append(frame)
     return ran
@@ -65,7 +72,7 @@ async def serves(pool: Pool) -> bool:
 
 def group_members(pgid: int) -> list[int]:
     """Living processes of a group."""
-    from mecapy_worker.pool.zygote_client import processes
+    from mecapy_worker.pool.zygote_process import processes
 
     return [
         pid

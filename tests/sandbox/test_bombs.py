@@ -5,7 +5,7 @@ are in `tests/security`.
 from __future__ import annotations
 
 import pytest
-from running import Ran, run
+from running import Ran, run, send_code
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -37,7 +37,7 @@ for _ in range(1500):
     os.mkdir('deep' * 10); os.chdir('deep' * 10)
 """
     async with pool.child() as child:
-        await child.send("task", body=code.encode())
+        await send_code(child, code.encode())
         ran = Ran([frame async for frame in child.frames()])
     assert ran.error == ""
     await pool.cleaned()

@@ -9,11 +9,12 @@ import os
 import signal
 
 import pytest
-from running import Ran, is_alive, options, run, seen_from_here, serves
+from running import Ran, is_alive, options, run, seen_from_here, send_code, serves
 
 from mecapy_worker.pool import zygote_client
 from mecapy_worker.pool.pool import Pool, TooWeak
 from mecapy_worker.pool.scratch import Scratch
+from mecapy_worker.shared.messages import ExitStatus
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -64,7 +65,7 @@ async def test_last_words_arrive(pool):
 async def test_interrupt(pool):
     """An interrupt is a KeyboardInterrupt in the child."""
     async with pool.child() as child:
-        await child.send("task", body=b"import time\nchannel.send('progress')\ntime.sleep(1000)")
+        await send_code(child, b"import time\nchannel.send('progress')\ntime.sleep(1000)")
         ran = Ran()
         async for frame in child.frames():
             ran.frames.append(frame)
@@ -76,15 +77,15 @@ async def test_interrupt(pool):
 async def test_kill_leaves_nothing(pool):
     """When `kill` returns, the child and what it started are dead."""
     async with pool.child() as child:
-        await child.send(
-            "task",
-            body=b"import subprocess, time\np = subprocess.Popen(['sleep', "
+        await send_code(
+            child,
+            b"import subprocess, time\np = subprocess.Popen(['sleep', "
             b"'1000'])\nchannel.send('progress', {'pid': p.pid})\ntime.sleep(1000)",
         )
         async for frame in child.frames():
             if frame.kind == "progress":
                 started = seen_from_here(child.pid, frame.header["pid"])
-                assert await child.kill() == {"signal": 9}
+                assert await child.kill() == ExitStatus(signal=9)
                 assert not is_alive(started) and not is_alive(child.pid)
                 break
 
@@ -94,9 +95,9 @@ async def test_files_travel_with_the_task(pool, tmp_path):
     (tmp_path / "input").write_text("inside")
     with (tmp_path / "input").open() as file:
         async with pool.child() as child:
-            await child.send(
-                "task",
-                body=b"import os; result = os.read(frame.fds[0], 100).decode()",
+            await send_code(
+                child,
+                b"import os; result = os.read(frame.fds[0], 100).decode()",
                 fds=(file.fileno(),),
             )
             ran = Ran([frame async for frame in child.frames()])
@@ -107,19 +108,19 @@ async def test_garbage_ends_only_its_child(pool):
     """A child that sends no frames but garbage is ended, and named for it."""
     for garbage in (
         "b'x' * 1000",
-        "bytes([255] * 8)",
-        "b'\\0\\0\\0\\2\\0\\0\\0\\0[]'",
-        "b'\\0\\0\\0\\2\\0\\0\\0\\0{}'",
+        "bytes([255] * 11)",
+        "b'\\1\\0\\0\\0\\0\\0\\2\\0\\0\\0\\0a[]'",
+        "b'\\0\\0\\0\\0\\0\\0\\2\\0\\0\\0\\0{}'",
     ):
         ran = await run(pool, f"import time; channel.sock.sendall({garbage}); time.sleep(1000)")
-        assert [frame.kind for frame in ran.frames if frame.kind != "usage"] == ["garbage", "exit"]
+        assert [frame.kind for frame in ran.frames if frame.kind != "usage"] == ["invalid", "exit"]
         assert await serves(pool)
 
 
 async def test_usage_is_reported(pool):
     """A child that computes reports processor time and its own memory, not the zygote's."""
     async with pool.child() as child:
-        await child.send("task", body=b"b = bytearray(64 << 20)\nwhile True: pass")
+        await send_code(child, b"b = bytearray(64 << 20)\nwhile True: pass")
         found: list[dict[str, float]] = []
         async for frame in child.frames():
             if frame.kind == "usage" and (frame.header["cpu_percent"] or 0) > 0:
@@ -142,9 +143,9 @@ async def test_zygote_killed(tmp_path):
     async with Pool(options(tmp_path)) as pool:
         old = pool.zygote_pid
         async with pool.child() as child:
-            await child.send(
-                "task",
-                body=b"import subprocess, time\np = subprocess.Popen(['sleep', "
+            await send_code(
+                child,
+                b"import subprocess, time\np = subprocess.Popen(['sleep', "
                 b"'1000'])\nchannel.send('progress', {'pid': p.pid})\ntime.sleep(1000)",
             )
             ran = Ran()
@@ -169,9 +170,9 @@ async def test_zygote_stopped(tmp_path, monkeypatch, asked):
         old = pool.zygote_pid
         if asked == "kill":
             async with pool.child() as child:
-                await child.send("task", body=b"import time; time.sleep(1000)")
+                await send_code(child, b"import time; time.sleep(1000)")
                 os.kill(old, signal.SIGSTOP)
-                assert await child.kill() == {"signal": 9, "lost": True}
+                assert await child.kill() == ExitStatus(signal=9, lost=True)
         else:
             os.kill(old, signal.SIGSTOP)
             with pytest.raises(zygote_client.ZygoteFailed):
@@ -183,7 +184,7 @@ async def test_zygote_stopped(tmp_path, monkeypatch, asked):
 async def test_nothing_is_left(tmp_path):
     """A closed pool leaves no process and no folder, running children or not."""
     async with Pool(options(tmp_path)) as pool, pool.child() as child:
-        await child.send("task", body=b"import time; channel.send('progress'); time.sleep(1000)")
+        await send_code(child, b"import time; channel.send('progress'); time.sleep(1000)")
         await anext(child.frames())
         pids = [pool.zygote_pid, child.pid]
     assert not any(map(is_alive, pids))
@@ -231,7 +232,7 @@ async def test_large_frames_wait_in_the_child(pool):
         b"'sent').write_text(str(n))\n"
     )
     async with pool.child() as child:
-        await child.send("task", body=code)
+        await send_code(child, code)
         seen = []
         async for frame in child.frames():
             if not seen:

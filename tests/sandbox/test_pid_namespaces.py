@@ -7,10 +7,10 @@ import signal
 
 import psutil
 import pytest
-from running import group_members, is_alive, options, run, seen_from_here
+from running import group_members, is_alive, options, run, seen_from_here, send_code
 
 from mecapy_worker.pool.pool import Pool
-from mecapy_worker.pool.zygote_client import processes
+from mecapy_worker.pool.zygote_process import processes
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -111,9 +111,7 @@ async def test_daemons_that_really_escaped(tmp_path):
         assert (await run(pool, DAEMON)).exit == {"code": 0}
         assert _daemons() == []
         async with pool.child() as child:
-            await child.send(
-                "task", body=(DAEMON + "channel.send('progress')\nsignal.pause()").encode()
-            )
+            await send_code(child, (DAEMON + "channel.send('progress')\nsignal.pause()").encode())
             async for frame in child.frames():
                 if frame.kind == "progress":
                     assert len(_daemons()) == 5 and all(
@@ -162,7 +160,7 @@ async def test_a_child_killed_from_outside(pool):
             b"import subprocess\np = subprocess.Popen(['sleep', "
             b"'1000'])\nchannel.send('progress', {'pid': p.pid})\np.wait()"
         )
-        await child.send("task", body=code)
+        await send_code(child, code)
         async for frame in child.frames():
             if frame.kind == "progress":
                 started = seen_from_here(child.pid, frame.header["pid"])
@@ -178,10 +176,9 @@ async def test_a_birth_that_fails(tmp_path):
         zygote = psutil.Process(pool.zygote_pid)
         (helper,) = (one for one in zygote.children() if one.children())
         async with pool.child() as child:
-            await child.send(
-                "task",
-                body=b"import os, time\nwhile not os.path.exists('stop'): "
-                b"time.sleep(0.01)\nresult = 42",
+            await send_code(
+                child,
+                b"import os, time\nwhile not os.path.exists('stop'): time.sleep(0.01)\nresult = 42",
             )
             before = resource.prlimit(helper.pid, resource.RLIMIT_NOFILE)
             resource.prlimit(helper.pid, resource.RLIMIT_NOFILE, (0, before[1]))
@@ -206,7 +203,7 @@ async def test_the_helper_s_end(tmp_path):
         zygote = psutil.Process(pool.zygote_pid)
         (helper,) = (one for one in zygote.children() if one.children())
         async with pool.child() as child:
-            await child.send("task", body=b"import time; time.sleep(1000)")
+            await send_code(child, b"import time; time.sleep(1000)")
             helper.kill()
             *_, last = [frame async for frame in child.frames()]
         assert last.header == {"signal": 9, "lost": True}

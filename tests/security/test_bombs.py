@@ -103,15 +103,17 @@ BOMBS: dict[str, tuple[str, set[str]]] = {
                                                        "range(99): open(f'f{n}', "
                                                        "'wb').write(bytes(1 << 20))\n"
                                                        "time.sleep(60)", {"disk"}),
-    "frame nested without end": ("from mecapy_worker.shared.frames import Channel\nimport gc, "
+    "frame nested without end": ("from mecapy_worker.shared.channel import Channel\nimport gc, "
                                  "struct, time\ngc.unfreeze()\nch = [o for o in gc.get_objects() "
                                  "if isinstance(o, Channel) and o.sock.fileno() >= 0][-1]\nh = b'['"
-                                 " * 900_000\nch.sock.sendall(struct.pack('!II', len(h), 0) + h); "
+                                 " * 900_000\np = struct.pack('!BHII', 1, 0, len(h), 0)\n"
+                                 "ch.sock.sendall(p + b'a' + h); "
                                  "time.sleep(60)", {"protocol"}),
-    "frame without end": ("from mecapy_worker.shared.frames import Channel\nimport gc, "
+    "frame without end": ("from mecapy_worker.shared.channel import Channel\nimport gc, "
                           "struct, time\ngc.unfreeze()\nch = [o for o in gc.get_objects() if "
                           "isinstance(o, Channel) and o.sock.fileno() >= "
-                          "0][-1]\nch.sock.sendall(struct.pack('!II', 2, 2**32 - 1) + b'{}'); "
+                          "0][-1]\nch.sock.sendall(struct.pack('!BHII', 1, 0, 2, 2**32 - 1) "
+                          "+ b'a{}'); "
                           "time.sleep(60)", {"protocol"}),
 }  # fmt: skip
 

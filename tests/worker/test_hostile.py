@@ -17,8 +17,10 @@ from mecapy_worker.run.consumer import Consumer
 from .conftest import OWNER, Desk, content, gone
 
 CHANNEL = (
-    "import gc, os\nfrom mecapy_worker.shared.frames import Channel\ngc.unfreeze()\n"
+    "import gc, os\nfrom mecapy_worker.shared.channel import Channel\ngc.unfreeze()\n"
+    "from mecapy_worker.shared.frames import Frame\n"
     "ch = [o for o in gc.get_objects() if isinstance(o, Channel) and o.sock.fileno() >= 0][-1]\n"
+    "def send(kind, header={}, body=b''): ch.send_frame(Frame(kind, header, body))\n"
 )
 
 
@@ -53,27 +55,27 @@ async def test_exit(desk: Desk, worker: Consumer) -> None:
     "lie",
     [
         "ch.sock.sendall(b'garbage' * 1000)",
-        "ch.sock.sendall(b'\\xff' * 8)",
-        "ch.send('started')",
-        "ch.send('outcome', {'state': 'queued'})",
-        "ch.send('outcome', {'state': 'failed', 'error': {'kind': 'worker_lost'}})",
-        "ch.send('outcome', {'state': 'completed', 'buffers': ['../../../etc/passwd']})",
-        "ch.send('outcome', {'state': 'completed', 'buffers': ['not_there']}, b'x')",
-        "ch.send('outcome', {'state': 'completed', 'buffers': 7})",
-        "ch.send('outcome', {'state': 'completed', 'buffers': [['a']]})",
-        "ch.send('progress', {'fraction': 'half'})",
-        "ch.send('progress', {'fraction': 1, 'pad': 'x' * 100_000})",
-        "ch.send('stream', {'name': 'stdout'}, b'x' * 2_000_000)",
-        "ch.send('outcome', {'state': 'completed', 'stream_file': '../0'})",
-        "ch.send('outcome', {'state': 'completed', 'stream_file': 'not_there'})",
-        "ch.send('outcome', {'state': 'completed', 'stream_file': ['0']})",
-        "ch.send('outcome', {'state': 'completed', 'stream_file': '0', 'buffers': ['0']})",
-        "ch.send('usage', {'cpu_s': 1, 'pad': 'x' * 15_000_000})",
-        "ch.send('usage', {'cpu_s': float('inf')})",
-        "ch.send('usage')",
-        "ch.send('exit', {'lost': True})",
-        "ch.send('limit', {'kind': 'memory', 'used': 1})",
-        "ch.send('ready', {'applied': [], 'missing': {}})",
+        "ch.sock.sendall(b'\\xff' * 11)",
+        "send('started')",
+        "send('outcome', {'state': 'queued'})",
+        "send('outcome', {'state': 'failed', 'error': {'kind': 'worker_lost'}})",
+        "send('outcome', {'state': 'completed', 'buffers': ['../../../etc/passwd']})",
+        "send('outcome', {'state': 'completed', 'buffers': ['not_there']}, b'x')",
+        "send('outcome', {'state': 'completed', 'buffers': 7})",
+        "send('outcome', {'state': 'completed', 'buffers': [['a']]})",
+        "send('progress', {'fraction': 'half'})",
+        "send('progress', {'fraction': 1, 'pad': 'x' * 100_000})",
+        "send('stream', {'name': 'stdout'}, b'x' * 2_000_000)",
+        "send('outcome', {'state': 'completed', 'stream_file': '../0'})",
+        "send('outcome', {'state': 'completed', 'stream_file': 'not_there'})",
+        "send('outcome', {'state': 'completed', 'stream_file': ['0']})",
+        "send('outcome', {'state': 'completed', 'stream_file': '0', 'buffers': ['0']})",
+        "send('usage', {'cpu_s': 1, 'pad': 'x' * 15_000_000})",
+        "send('usage', {'cpu_s': float('inf')})",
+        "send('usage')",
+        "send('exit', {'lost': True})",
+        "send('limit', {'kind': 'memory', 'used': 1})",
+        "send('ready', {'applied': [], 'missing': {}})",
     ],
 )
 async def test_lies(desk: Desk, worker: Consumer, lie: str) -> None:
@@ -101,7 +103,7 @@ async def test_outbox_tricks(desk: Desk, worker: Consumer, trick: str, where: st
         f"os.path.abspath('outbox')\n{trick}\n"
     )
     error = await desk.failed(
-        code + f"ch.send('outcome', {{'state': 'completed', {where}}}); import time; time.sleep(60)"
+        code + f"send('outcome', {{'state': 'completed', {where}}}); import time; time.sleep(60)"
     )
     assert error.kind == "protocol" and "0" in error.message, error
 
@@ -137,7 +139,7 @@ async def test_output_flood(desk: Desk, worker: Consumer) -> None:
 )
 async def test_flood_of_what_nobody_sees(desk: Desk, worker: Consumer, said: str) -> None:
     """What a frame carries beside its event counts as output, too."""
-    error = await desk.failed(f"{CHANNEL}while True: ch.send({said})")
+    error = await desk.failed(f"{CHANNEL}while True: send({said})")
     assert error.kind == "output", error
 
 
@@ -180,9 +182,7 @@ async def test_large_display(desk: Desk, worker: Consumer) -> None:
 
 async def test_result_too_large(desk: Desk, worker: Consumer) -> None:
     """A result above what a task may return fails with both numbers."""
-    send = (
-        "ch.send('outcome', {'state': 'completed'}, b'x' * 60_000_000); import time; time.sleep(60)"
-    )
+    send = "send('outcome', {'state': 'completed'}, b'x' * 60_000_000); import time; time.sleep(60)"
     error = await desk.failed(CHANNEL + send)
     assert (
         error.kind == "result_too_large" and "60 MB" in error.message and "50 MB" in error.message

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mecapy_backend.queue import keys
 from mecapy_backend.store.log import events, final_log
+from mecapy_jupyter import wire
 from mecapy_worker.run.event_writer import EventWriter
 
 from .conftest import Desk, text_of
@@ -30,7 +31,7 @@ async def test_a_short_attempt_writes_with_its_end(desk: Desk, tmp_path: Path) -
     has in the log.
     """
     async with EventWriter(desk.queue, "t5", desk.settings, tmp_path / "log") as written:
-        written.add("started", {})
+        written.add(wire.StartedEvent())
         written.text("stdout", b"all\n")
     assert await events.read(desk.queue, "t5") == []
     await written.end("completed", {"state": "completed"})
@@ -93,7 +94,7 @@ async def test_last_progress_counts(desk: Desk, tmp_path: Path) -> None:
     """Of many progress events in a row the last is shown, and none is kept in the log."""
     async with EventWriter(desk.queue, "t3", desk.settings, tmp_path / "log") as written:
         for n in range(1000):
-            written.add("progress", {"fraction": n / 999, "text": ""})
+            written.add(wire.ProgressEvent(n / 999))
     await written.flush()
     seen = await events.read(desk.queue, "t3")
     assert seen[-1].data["fraction"] == 1 and len(seen) < 5 and written.kept() == ([], None)

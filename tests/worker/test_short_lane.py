@@ -194,7 +194,7 @@ async def test_processor_time(desk: Desk, worker: Consumer) -> None:
     assert 0.4 < used * 3600 < 10
 
 
-@pytest.mark.parametrize("end", ["ch.send('usage')", ""], ids=["failed", "given back"])
+@pytest.mark.parametrize("end", ["send('usage')", ""], ids=["failed", "given back"])
 async def test_processor_time_of_an_attempt_without_an_outcome(
     desk: Desk, pool: Any, end: str
 ) -> None:

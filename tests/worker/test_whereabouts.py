@@ -6,13 +6,13 @@ import contextlib
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from mecapy_jupyter.wire import Cell
 from mecapy_worker.shared import crash_line
 
-REQUEST: dict[str, Any] = {"code": "while True: pass", "cell": {"filename": "<cell>"}}
+CELL = Cell(filename="<cell>")
 STEP = 'Current thread 0x1 (most recent call first):\n  File "<cell>", line 7 in f\n'
 
 
@@ -44,7 +44,7 @@ async def test_what_is_no_answer(tmp_path: Path, kind: str) -> None:
     elif kind == "no text":
         place.write_bytes(bytes(range(256)) * 1000)
     before = opened_in(tmp_path)
-    assert crash_line.line_of(tmp_path, REQUEST) is None
+    assert crash_line.line_of(tmp_path, "while True: pass", CELL) is None
     assert opened_in(tmp_path) == before
     if held >= 0:
         os.close(held)
@@ -63,4 +63,4 @@ async def test_an_answer_in_two_parts(tmp_path: Path, end: str) -> None:
     began = time.monotonic()
     await crash_line.answered(tmp_path)
     assert time.monotonic() - began < waited_s
-    assert crash_line.line_of(tmp_path, REQUEST) == 7
+    assert crash_line.line_of(tmp_path, "while True: pass", CELL) == 7

@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib
+import json
 import os
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 from IPython.core import inputtransformer2
@@ -24,15 +25,17 @@ from mecapy_jupyter.travel.environment import module_importer, prelude, process_
 from mecapy_jupyter.travel.files import lay_out
 from mecapy_jupyter.travel.files.index import Index
 from mecapy_jupyter.travel.pickling import known_blobs, payload, pickler
-from mecapy_jupyter.wire import CALLED
+from mecapy_jupyter.wire import CALLED, Cell, Payload
 from mecapy_worker.child import results
+from mecapy_worker.child.output import Send
 from mecapy_worker.child.shell import TaskShell, build, connect
-from mecapy_worker.shared.frames import Channel, Frame
-
-Send = Callable[[str, dict[str, Any], bytes], None]
+from mecapy_worker.shared.channel import Channel
+from mecapy_worker.shared.frames import Frame, json_of
+from mecapy_worker.shared.message_codec import frame_of, read
+from mecapy_worker.shared.messages import InterruptedMessage, Message, OutcomeMessage, TaskMessage
 
 _shell: TaskShell
-_own_task: Frame
+_warm_up_task: Frame
 _REHEARSALS = 10
 _REST_S = 1.0
 
@@ -57,7 +60,7 @@ def _try_cells() -> None:
     """Run cells of our own, so that what IPython and matplotlib load late is loaded before the
     fork.
     """
-    connect(_shell, lambda kind, header, body: None)
+    connect(_shell, _discard)
     cells = ["1 + 1", "1 / 0"]
     if "matplotlib" in sys.modules:
         _shell.enable_matplotlib("inline")  # pyright: ignore[reportUnknownMemberType]
@@ -81,24 +84,24 @@ def _rehearse() -> None:
     child then finds it so, and in the interpreter's caches what it needs itself, which it would
     else write anew, page after page.
     """
-    global _own_task
+    global _warm_up_task
     if sys.version_info < (3, 12):  # later ones keep no count of a name's uses
         sys._clear_type_cache()  # pyright: ignore[reportPrivateUsage]  # what a child replaces in it is then nothing, and not a name on a page of its own
     numpy: Any = sys.modules.get("numpy")
     task, buffers = _task(
         {"a": 1} | ({"x": numpy.zeros(pickler.BUFFER_BYTES, "u1")} if numpy else {})
     )
-    _own_task = _task({"a": 1})[0]
+    _warm_up_task = _task({"a": 1})[0]
     ours, theirs = map(Channel, socket.socketpair())
     with ours.sock, theirs.sock, tempfile.TemporaryFile(buffering=0) as blob:
         for buffer in buffers:
             blob.write(buffer)
         for _ in range(_REHEARSALS):
             _warm_up()
-            ours.send("task", task.header, task.body, [blob.fileno()] * len(buffers))
+            ours.send_frame(replace(task, fds=(blob.fileno(),) * len(buffers)))
             if (frame := theirs.receive()) is not None:
                 _carry_our_own(theirs.send, frame)
-            while (frame := ours.receive()) and frame.kind != "outcome":
+            while (frame := ours.receive()) and frame.kind != OutcomeMessage.tag:
                 pass
 
 
@@ -107,13 +110,14 @@ def _task(inputs: dict[str, Any]) -> tuple[Frame, tuple[Any, ...]]:
     packed = payload.pack(
         [pickler.by_name(inputs)], {}, prelude=lambda own: prelude.make(own, inputs, ())
     )
-    bare: dict[str, Any] = {"pickle_blob": "", "buffers": ["0" * 64 for _ in packed.buffers]}
-    header: dict[str, Any] = {
-        "code": "b = a + 1",
-        "cell": {"header": "%%mecapy", "number": 1},
-        "payload": bare,
-    }
-    return Frame("task", header, packed.stream), packed.buffers
+    task = TaskMessage(
+        "b = a + 1",
+        Cell(header="%%mecapy", number=1),
+        Payload(buffers=tuple("0" * 64 for _ in packed.buffers)),
+    )
+    # as it comes over a channel: each part is JSON
+    header = json.loads(json_of(frame_of(task).header))
+    return Frame(TaskMessage.tag, header, packed.stream), packed.buffers
 
 
 def _forget_fonts() -> None:
@@ -134,8 +138,12 @@ def warm() -> None:
     _warm_up()
 
 
+def _discard(message: Message, body: bytes) -> None:
+    """What a task of our own says."""
+
+
 def _warm_up() -> None:
-    _carry_our_own(lambda kind, header, body: None, _own_task)
+    _carry_our_own(_discard, _warm_up_task)
 
 
 def _carry_our_own(send: Send, frame: Frame) -> None:
@@ -157,26 +165,25 @@ def serve(channel: Channel, outbox: str) -> None:
     folder for large results.
     """
     frame = channel.receive()
-    if frame is not None and frame.kind == "task":
+    if frame is not None and frame.kind == TaskMessage.tag:
         _carry(channel.send, frame, outbox)
         _rest(channel)
 
 
 def _carry(send: Send, frame: Frame, outbox: str) -> None:
     connect(_shell, send)
+    task = read(TaskMessage, frame.header)
     try:
-        watch = _open_inputs(frame)
+        watch = _open_inputs(task, frame)
     except BaseException as error:
-        header, body = results.unopened(error), b""
+        outcome, body = results.unopened(error), b""
     else:
-        _run(frame.header)
+        _run(task)
         if _shell.outgoing.told_to_stop:
-            _shell.outgoing.frame(
-                "stopped", {}, b""
-            )  # it obeyed: what it has may take its time to come home
-        header, body = _collect(frame, watch, outbox)
+            _shell.outgoing.send(InterruptedMessage())
+        outcome, body = _collect(task, watch, outbox)
     ctypes.CDLL(None).fflush(None)  # what native code has printed comes before the end
-    _shell.outgoing.frame("outcome", header, body)
+    _shell.outgoing.send(outcome, body)
 
 
 def _rest(channel: Channel) -> None:
@@ -188,23 +195,21 @@ def _rest(channel: Channel) -> None:
         channel.sock.recv(1)
 
 
-def _collect(frame: Frame, watch: Watch, outbox: str) -> tuple[dict[str, Any], bytes]:
+def _collect(task: TaskMessage, watch: Watch, outbox: str) -> tuple[OutcomeMessage, bytes]:
     try:
-        return results.collect(_shell, frame.header, watch, outbox)
+        return results.collect(_shell, task, watch, outbox)
     except BaseException as error:
         return results.uncollected(error), b""
 
 
-def _open_inputs(frame: Frame) -> Watch:
+def _open_inputs(task: TaskMessage, frame: Frame) -> Watch:
     """Put the inputs into the namespace. Raises whatever opening them raises."""
     namespace = _shell.user_ns
-    namespace.update(frame.header.get("inputs") or {})
-    if frame.header.get("payload") is None:
+    namespace.update(task.inputs)
+    if task.payload is None:
         return results.begin(_shell, Watch({}, ()), Index())
-    bare = frame.header["payload"]
-    digests = [bare["pickle_blob"]] * bool(bare["pickle_blob"]) + bare["buffers"]
-    maps = [_map(fd, digest) for fd, digest in zip(frame.fds, digests, strict=True)]
-    stream = maps.pop(0) if bare["pickle_blob"] else frame.body
+    maps = [_map(fd, digest) for fd, digest in zip(frame.fds, task.payload.digests, strict=True)]
+    stream = maps.pop(0) if task.payload.pickle_blob else frame.body
     sent = [Index()]
 
     def install(first: dict[str, Any]) -> None:
@@ -233,21 +238,19 @@ def _map(fd: int, digest: str) -> Any:
         os.close(fd)
 
 
-def _run(task: dict[str, Any]) -> None:
+def _run(task: TaskMessage) -> None:
     """Run the cell as its notebook would: same number, same lines."""
-    cell: dict[str, Any] = task.get("cell") or {}
-    code: str = task["code"]
-    header: str = cell.get("header", "")
+    cell, code = task.cell or Cell(), task.code
     # A comment in the place of the `%%mecapy` line keeps the line numbers; a cell magic must stay
     # on the first line.
-    keeps_lines = bool(header) and not code.lstrip().startswith("%%")
+    keeps_lines = bool(cell.header) and not code.lstrip().startswith("%%")
     if keeps_lines:  # IPython forgives a cell that is indented as a whole, by its first line
         lines = cast("list[str]", inputtransformer2.leading_indent(code.splitlines(keepends=True)))  # pyright: ignore[reportUnknownMemberType]
         code = "".join(lines)
-    source = f"# {header}\n{code}" if keeps_lines else code
-    _shell.compile.header = header if keeps_lines else ""
-    _shell.compile.filename, _shell.compile.source = cell.get("filename", ""), source
-    _shell.execution_count = cell.get("number") or 1
+    source = f"# {cell.header}\n{code}" if keeps_lines else code
+    _shell.compile.header = cell.header if keeps_lines else ""
+    _shell.compile.filename, _shell.compile.source = cell.filename, source
+    _shell.execution_count = cell.number or 1
     _shell.displayhook.source = source
     try:
         _shell.run(source)

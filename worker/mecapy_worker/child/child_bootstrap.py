@@ -1,4 +1,4 @@
-"""The first moments of a child: from the fork to serving its one task. Runs in the child only.
+"""The first moments of a child: from the fork to serving its one task.
 
 It lets go of all it inherited, confines itself, warms up, says `ready`, and hands over to the child
 module (`mecapy_worker.child.child`), which runs user code. It never returns: the process ends here.
@@ -16,16 +16,17 @@ import tempfile
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn, Protocol, cast
 
 from mecapy_worker.child import sockets
 from mecapy_worker.sandbox import confine
 from mecapy_worker.sandbox.confine import harmless
 from mecapy_worker.shared import crash_line, libc
-from mecapy_worker.shared.frames import Channel
+from mecapy_worker.shared.channel import Channel
+from mecapy_worker.shared.messages import ChildReady
 
 _CHANNEL_FD, _EGRESS_FD = 3, 4
-_PLACES = (_CHANNEL_FD, 1, 2, _EGRESS_FD)
+_FD_NUMBERS = (_CHANNEL_FD, 1, 2, _EGRESS_FD)
 _TWISTER_WORDS = 624
 
 
@@ -44,20 +45,28 @@ class ChildSpec:
     fds: tuple[int, ...]
 
 
-def live(birth: ChildSpec) -> NoReturn:
+class ChildModule(Protocol):
+    """What runs in a child: `prepare` in the zygote, `warm` before there is a task, `serve` it."""
+
+    def prepare(self, preload: list[str]) -> None: ...
+    def warm(self) -> None: ...
+    def serve(self, channel: Channel, outbox: str) -> None: ...
+
+
+def run_child(spec: ChildSpec) -> NoReturn:
     """From fork to end."""
     code = 1
     try:
-        channel = _let_go(birth.fds)
-        _settle(birth.root, birth.fonts)
-        layers = confine.confine(birth.root, birth.uid, birth.rules)
-        _close_the_rest(max(_PLACES[: len(birth.fds)]))
-        module: Any = sys.modules[birth.module]
-        _awake()
+        channel = _take_descriptors(spec.fds)
+        _set_up_folder(spec.root, spec.fonts)
+        layers = confine.confine(spec.root, spec.uid, spec.rules)
+        _close_other_files(max(_FD_NUMBERS[: len(spec.fds)]))
+        module = cast("ChildModule", sys.modules[spec.module])
+        _reset_after_fork()
         module.warm()
-        outbox = f"{birth.root}/outbox"
+        outbox = f"{spec.root}/outbox"
         crash_line.keep(outbox)
-        channel.send("ready", {"applied": layers.applied, "missing": layers.missing})
+        channel.send(ChildReady(layers.applied, layers.missing))
         module.serve(channel, outbox)
         code = 0
     except SystemExit as error:
@@ -71,7 +80,7 @@ def live(birth: ChildSpec) -> NoReturn:
         os._exit(code)
 
 
-def _let_go(fds: tuple[int, ...]) -> Channel:
+def _take_descriptors(fds: tuple[int, ...]) -> Channel:
     """An own process group, the usual signals, and our descriptors where they belong."""
     harmless(os.setpgid, 0, 0)
     harmless(libc.prctl, libc.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -80,20 +89,20 @@ def _let_go(fds: tuple[int, ...]) -> Channel:
         libc.handle(number, signal.SIG_DFL)
     libc.handle(signal.SIGINT, signal.default_int_handler)
     # Moved out of the way first: the numbers that came may be the very ones they go to.
-    last = max(_PLACES[: len(fds)])
+    last = max(_FD_NUMBERS[: len(fds)])
     moved = [os.dup(fd) if fd <= last else fd for fd in fds]
     while min(moved) <= last:
         moved = [os.dup(fd) if fd <= last else fd for fd in moved]
     null = os.open(os.devnull, os.O_RDWR)
     # No `strict`: a keyword is a tuple more, and there may be no egress socket.
-    for fd, number in ((null, 0), *zip(moved, _PLACES)):  # noqa: B905
+    for fd, number in ((null, 0), *zip(moved, _FD_NUMBERS)):  # noqa: B905
         os.dup2(fd, number, inheritable=number < _CHANNEL_FD)
     if last == _EGRESS_FD:
         sockets.egress_socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, _EGRESS_FD)
     return Channel(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, _CHANNEL_FD))
 
 
-def _close_the_rest(last: int) -> None:
+def _close_other_files(last: int) -> None:
     """No open file of the zygote's but those that are ours. After the confinement, which needs what
     the zygote has opened for it.
     """
@@ -108,7 +117,7 @@ def _close_the_rest(last: int) -> None:
                     os.close(fd)
 
 
-def _settle(root: str, fonts: tuple[str, ...]) -> None:
+def _set_up_folder(root: str, fonts: tuple[str, ...]) -> None:
     """Its own folder is home, temporary directory and working directory."""
     os.umask(0o077)
     for name, folder in {
@@ -126,7 +135,7 @@ def _settle(root: str, fonts: tuple[str, ...]) -> None:
         os.symlink(known, f"{root}/home/matplotlib/{known.rpartition('/')[2]}")  # noqa: PTH211
 
 
-def _awake() -> None:
+def _reset_after_fork() -> None:
     """Undo what was right for the zygote only; and no two children draw the same random numbers."""
     gc.freeze()  # what the zygote made since its own
     gc.enable()

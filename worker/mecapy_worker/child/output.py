@@ -7,9 +7,15 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mecapy_worker.shared.frames import STREAM_BYTES
+from mecapy_worker.shared.messages import Message, OutputMessage
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+Send = Callable[[Message, bytes], None]
 
 _BURST_S = 0.002  # prints closer together than this are joined
 _JOIN_CHARS = 16 * 1024
@@ -21,7 +27,7 @@ class Outgoing:
     in two.
     """
 
-    def __init__(self, send: Callable[[str, dict[str, Any], bytes], None]) -> None:
+    def __init__(self, send: Send) -> None:
         self._send, self._owner = send, os.getpid()
         self._lock = threading.RLock()
         self.busy, self.interrupted = 0, False
@@ -37,12 +43,12 @@ class Outgoing:
         """False in a process the task forked: it must not write into its parent's frames."""
         return os.getpid() == self._owner
 
-    def frame(self, kind: str, header: dict[str, Any], body: bytes = b"") -> None:
-        """Send a frame, after all text written before it."""
+    def send(self, message: Message, body: bytes = b"") -> None:
+        """Send a message, after all text written before it."""
         if self.mine:
             with self.uninterrupted, self._lock:
                 self.flush()
-                self._send(kind, header, body)
+                self._send(message, body)
 
     def write(self, name: str, text: str) -> None:
         """Text for stream `name`: a line leaves at once, a burst of lines in one frame."""
@@ -65,7 +71,7 @@ class Outgoing:
             self._pending, self._pending_chars, self._sent_at = [], 0, time.monotonic()
             data = text.encode("utf-8", "backslashreplace")
             for at in range(0, len(data), STREAM_BYTES):
-                self._send("stream", {"name": self._pending_name}, data[at : at + STREAM_BYTES])
+                self._send(OutputMessage(self._pending_name), data[at : at + STREAM_BYTES])
 
     def on_sigint(self, *_: object) -> None:
         """The child's handler of SIGINT."""
@@ -158,9 +164,10 @@ class _Bytes(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, data: Any) -> int:
-        self._stream.write(bytes(data).decode("utf-8", "replace"))
-        return len(data)
+    def write(self, data: ReadableBuffer) -> int:
+        written = bytes(data)
+        self._stream.write(written.decode("utf-8", "replace"))
+        return len(written)
 
     def flush(self) -> None:
         self._stream.flush()

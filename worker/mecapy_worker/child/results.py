@@ -12,6 +12,7 @@ import pickle
 import re
 import traceback
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import Any
 
 from mecapy_jupyter.travel.changes import user_classes
@@ -24,6 +25,7 @@ from mecapy_jupyter.travel.pickling import payload, pickler, tracebacks
 from mecapy_jupyter.wire import CANCELLED, COMPLETED, FAILED, ErrorInfo
 from mecapy_worker.child import json_values, result_files
 from mecapy_worker.child.shell import TaskShell
+from mecapy_worker.shared.messages import OutcomeMessage, TaskMessage
 
 _STREAM_BYTES = 4 * 1024 * 1024  # a longer one goes by a file, as large buffers do
 _SHORT_CHARS = 1000  # values up to this show in task lists
@@ -54,7 +56,7 @@ def forget() -> None:
         kept.clear()
 
 
-def unopened(error: BaseException) -> dict[str, Any]:
+def unopened(error: BaseException) -> OutcomeMessage:
     """The inputs could not be opened: say which module or what else was missing."""
     said = "".join(traceback.format_exception_only(error)).strip()
     todo = (
@@ -66,10 +68,10 @@ def unopened(error: BaseException) -> dict[str, Any]:
     info = ErrorInfo(
         "inputs", type(error).__name__, text, None, tuple(traceback.format_exception(error))
     )
-    return {"state": FAILED, "result": None, "error": info.as_json(), "buffers": []}
+    return OutcomeMessage(FAILED, error=info.as_json())
 
 
-def uncollected(error: BaseException) -> dict[str, Any]:
+def uncollected(error: BaseException) -> OutcomeMessage:
     """The cell ran, and then what it left behind would not be collected: a class with methods that
     raise, most often.
     """
@@ -80,44 +82,40 @@ def uncollected(error: BaseException) -> dict[str, Any]:
     info = ErrorInfo(
         "cell", type(error).__name__, text, None, tuple(traceback.format_exception(error))
     )
-    return {"state": FAILED, "result": None, "error": info.as_json(), "buffers": []}
+    return OutcomeMessage(FAILED, error=info.as_json())
 
 
 def collect(
-    shell: TaskShell, task: dict[str, Any], watch: Watch, folder: str
-) -> tuple[dict[str, Any], bytes]:
-    """The outcome frame. Variables that cannot travel stay behind and are named."""
+    shell: TaskShell, task: TaskMessage, watch: Watch, folder: str
+) -> tuple[OutcomeMessage, bytes]:
+    """The outcome, and its body. Variables that cannot travel stay behind and are named."""
     failure = shell.failure
     error = _describe(shell, *failure) if failure else None
     interrupted = failure is not None and isinstance(failure[0], KeyboardInterrupt)
-    header: dict[str, Any] = {
-        "state": CANCELLED if interrupted else FAILED if failure else COMPLETED,
-        "error": error.as_json() if error else None,
-        "result": None,
-        "buffers": [],
-    }
-    patterns = task.get("outputs")
+    outcome = OutcomeMessage(
+        CANCELLED if interrupted else FAILED if failure else COMPLETED,
+        error=error.as_json() if error else None,
+    )
+    patterns = task.outputs
     bound = _wanted(shell.user_ns, patterns)
-    if task.get("payload") is None:
+    if task.payload is None:
         value = shell.displayhook.value
-        header["result"] = (
+        shown = (
             json_values.of(value)
             if patterns is None and value is not None
             else json_values.of_variables(bound)
         )
-        return header, b""
+        return replace(outcome, result=shown), b""
     home: dict[str, Any] = {
         "bound": pickler.by_name(bound),
         "deleted": _deleted(shell.user_ns) if patterns is None else [],
         "left": {},
     }
     home["folder"], small = files.collect(
-        _started_in[0], _found[0], task.get("keep", ()), _found_index[0]
+        _started_in[0], _found[0], task.keep, _found_index[0]
     )
     # A function call has no next cell: nobody would take the state.
-    home["ambient"] = (
-        process_state.changed(_ambient, process_state.current()) if task.get("cell") else {}
-    )
+    home["ambient"] = process_state.changed(_ambient, process_state.current()) if task.cell else {}
     if shell.displayhook.value is not None:
         home["value"] = shell.displayhook.value
     if failure and failure[0] is not None:
@@ -125,19 +123,19 @@ def collect(
     packed = _pack(home, shell.user_ns, watch, everything=patterns is None)
     value = shell.displayhook.value
     if type(value) in (bool, int, float, str) and len(str(value)) < _SHORT_CHARS:
-        header["result"] = json_values.exact(value)
-    header["buffers"] = result_files.write(folder, packed.buffers)
-    if (
-        small
-    ):  # the last buffer; nothing in the stream needs it, so it is fetched by those only who ask
-        header["buffers"] += result_files.add(folder, "files", pickle.dumps(small))
+        outcome = replace(outcome, result=json_values.exact(value))
+    buffers = result_files.write(folder, packed.buffers)
+    if small:
+        # the last buffer; nothing in the stream needs it, so only those fetch it who ask for it
+        buffers += result_files.add(folder, "files", pickle.dumps(small))
+    outcome = replace(outcome, buffers=tuple(buffers))
     if len(packed.stream) <= _STREAM_BYTES:
-        return header, packed.stream
-    (header["stream_file"],) = result_files.add(folder, "stream", packed.stream)
-    return header, b""
+        return outcome, packed.stream
+    (stream_file,) = result_files.add(folder, "stream", packed.stream)
+    return replace(outcome, stream_file=stream_file), b""
 
 
-def _wanted(namespace: dict[str, Any], patterns: list[str] | None) -> dict[str, Any]:
+def _wanted(namespace: dict[str, Any], patterns: tuple[str, ...] | None) -> dict[str, Any]:
     """The variables to bring home: what the cell bound, or what matches `patterns`."""
     shells = {
         name for name in _SHELL_OWN if name in namespace and namespace[name] is _before.get(name)

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from types import FrameType, TracebackType
 from typing import Any, cast
 
@@ -28,9 +28,11 @@ from IPython.core.error import StdinNotImplementedError
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from mecapy_jupyter.wire import Json, JsonObject
 from mecapy_worker.child import tqdm_bridge
-from mecapy_worker.child.output import Outgoing, OutStream
+from mecapy_worker.child.output import Outgoing, OutStream, Send
 from mecapy_worker.shared import crash_line, libc
+from mecapy_worker.shared.messages import DisplayMessage
 
 _INSTALLS = re.compile(
     r"^\s*(\S*python\S*\s+-m\s+|\S*/)?(pip3?|uv pip|uv|conda|mamba|micromamba)\s+(install|add)\b"
@@ -60,16 +62,12 @@ class FramePublisher(DisplayPublisher):
         self.show("update_display_data" if update else "display_data", data, metadata, display_id)
 
     def clear_output(self, wait: bool = False) -> None:
-        self.shell.outgoing.frame("display", {"kind": "clear_output", "wait": bool(wait)})
+        self.shell.outgoing.send(DisplayMessage("clear_output", wait=bool(wait)))
 
     def show(self, kind: str, data: Any, metadata: Any, display_id: str | None = None) -> None:
-        display = {
-            "kind": kind,
-            "data": _plain(data),
-            "metadata": _plain(metadata or {}),
-            "display_id": display_id,
-        }
-        self.shell.outgoing.frame("display", display)
+        self.shell.outgoing.send(
+            DisplayMessage(kind, _plain_mapping(data), _plain_mapping(metadata or {}), display_id)
+        )
 
 
 class FrameDisplayHook(DisplayHook):
@@ -224,7 +222,7 @@ def _lines_of(frame: FrameType) -> int:
     return len(linecache.getlines(frame.f_code.co_filename))
 
 
-def connect(shell: TaskShell, send: Callable[[str, dict[str, Any], bytes], None]) -> None:
+def connect(shell: TaskShell, send: Send) -> None:
     """In the child: from here on everything a cell shows goes to `send`."""
     shell.outgoing = Outgoing(send)
     tqdm_bridge.connect(shell.outgoing)
@@ -254,12 +252,16 @@ def _memory_bytes() -> int:
     return resource.getrlimit(resource.RLIMIT_DATA)[0]
 
 
-def _plain(value: Any) -> Any:
+def _plain_mapping(data: Mapping[object, object]) -> JsonObject:
+    return {str(key): _plain(item) for key, item in data.items()}
+
+
+def _plain(value: object) -> Json:
     """Mime data as JSON can hold it: bytes as base64 text, as kernels send them."""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in cast("dict[object, Any]", value).items()}
+        return _plain_mapping(cast("dict[object, object]", value))
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in cast("Sequence[Any]", value)]
+        return [_plain(item) for item in cast("Sequence[object]", value)]
     return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)

@@ -18,6 +18,7 @@ from typing import Any
 
 from mecapy_jupyter.travel import loop_progress
 from mecapy_worker.child.output import Outgoing, OutStream
+from mecapy_worker.shared.messages import ProgressMessage
 
 TEXT_CHARS = 1000
 _latest: loop_progress.Latest | None = None
@@ -28,9 +29,7 @@ def connect(outgoing: Outgoing) -> None:
     """From here on progress goes to `outgoing`."""
     global _latest
     _latest = loop_progress.Latest(
-        lambda fraction, text: outgoing.frame(
-            "progress", {"fraction": fraction, "text": text[:TEXT_CHARS]}
-        )
+        lambda fraction, text: outgoing.send(ProgressMessage(fraction, text[:TEXT_CHARS]))
     )
     loop_progress.bars, loop_progress.sink = loop_progress.Bars(), _latest.give
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):

@@ -25,7 +25,7 @@ from mecapy_backend.store import tasks
 from mecapy_worker.egress.connections import Refused, TaskConnections
 from mecapy_worker.egress.rules import Egress
 from mecapy_worker.pool.pool import ChildHandle
-from mecapy_worker.shared.frames import ready
+from mecapy_worker.shared.channel import ready
 
 _AT_ONCE, _PACE_S, _BURST_S = (
     16,

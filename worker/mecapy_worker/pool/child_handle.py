@@ -11,89 +11,88 @@ import codecs
 import contextlib
 import os
 import signal
-import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
+from mecapy_worker.pool.child_files import WorkerEnds
 from mecapy_worker.pool.usage import Usage
-from mecapy_worker.pool.zygote_client import Ending, ZygoteClient
+from mecapy_worker.pool.zygote_client import ZygoteClient
 from mecapy_worker.shared import crash_line
-from mecapy_worker.shared.frames import AsyncChannel, Frame, FrameError, ready
+from mecapy_worker.shared.channel import AsyncChannel, ready
+from mecapy_worker.shared.frames import Frame, FrameError
+from mecapy_worker.shared.message_codec import frame_of, read
+from mecapy_worker.shared.messages import (
+    FROM_CHILD,
+    LARGE,
+    ChildReady,
+    ExitStatus,
+    InvalidFrame,
+    LimitExceeded,
+    Message,
+    OutputMessage,
+    UsageMessage,
+)
 
 _QUEUED_FRAMES = 64
 _CHUNK_BYTES = 64 * 1024
 _LARGE_BYTES = 2 * 1024 * 1024  # of such frames one waits at a time
 _PRINTED_CHUNKS = 64
-_SAYS = frozenset(
-    {"stream", "display", "progress", "stopped", "outcome"}
-)  # the other kinds of `frames` are ours
-_LARGE = frozenset({"display", "outcome"})
 _DRAIN_WITHIN_S = 2.0  # after all its processes are dead, what it had said is still read
 
 
 class ChildHandle:
     """A confined process that waits for one task. `folder` is its working directory, `outbox` where
-    it leaves large results, `egress_socket` our end of its way out, where the deployment
-    allows hosts.
+    it leaves large results, `egress_socket` our end of its way out, where the deployment allows
+    hosts. `layers`: what holds it, once it is ready.
     """
 
     def __init__(
-        self,
-        zygote: ZygoteClient,
-        name: str,
-        root: Path,
-        ends: tuple[socket.socket, int, int],
-        max_body_bytes: int,
-        egress_socket: socket.socket | None = None,
+        self, zygote: ZygoteClient, root: Path, files: WorkerEnds, max_body_bytes: int
     ) -> None:
-        self.name = name
+        self.id = root.name
         self.root = root
         self.folder = root / "work"
         self.outbox = root / "outbox"
-        self.egress_socket = egress_socket
+        self.egress_socket = files.egress
+        self.fonts = zygote.info.fonts
         self.pid = 0
-        self.applied: tuple[str, ...] = ()
-        self.missing: dict[str, str] = {}
+        self.layers = ChildReady()
         self._zygote = zygote
-        sock, self._out, self._err = ends
-        self._channel = AsyncChannel(sock, max_body_bytes, _LARGE)
+        self._files = files
+        self._channel = AsyncChannel(files.channel, max_body_bytes, LARGE)
         self._frames: asyncio.Queue[Frame] = asyncio.Queue(_QUEUED_FRAMES)
         self._large = asyncio.Semaphore(1)
-        self._limit: Frame | None = None
+        self._limit: LimitExceeded | None = None
         self._pump: asyncio.Task[None] | None = None
-        self._last: tuple[float, float] | None = None
+        self._last_cpu: tuple[float, float] | None = None  # when, and how much it was
 
     async def wait_ready(self) -> None:
         """Until it is confined and warm. ChildFailed when it dies before."""
         frame = await self._channel.receive()
-        if frame is None or frame.kind != "ready":
-            os.set_blocking(self._err, False)
-            raise ChildFailed("a child died before it was ready: " + await _drained(self._err))
-        self.applied, self.missing = tuple(frame.header["applied"]), dict(frame.header["missing"])
+        if frame is None or frame.kind != ChildReady.tag:
+            said = await _drained(self._files.stderr)
+            raise ChildFailed(f"a child died before it was ready: {said}")
+        self.layers = read(ChildReady, frame.header)
 
     @property
     def alive(self) -> bool:
-        return not self._zygote.dead.is_set() and not self._zygote.has_ended(self.name)
+        return not self._zygote.dead.is_set() and not self._zygote.has_exited(self.id)
 
-    async def send(
-        self,
-        kind: str,
-        header: dict[str, Any] | None = None,
-        body: bytes = b"",
-        fds: Sequence[int] = (),
-    ) -> None:
-        """Send it a frame. When it is dead this is silent: `frames` then ends with its exit."""
+    async def send(self, message: Message, body: bytes = b"", fds: tuple[int, ...] = ()) -> None:
+        """Send it a message. When it is dead this is silent: `frames` then ends with its exit."""
+        await self.send_frame(frame_of(message, body, fds))
+
+    async def send_frame(self, frame: Frame) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            await self._channel.send(kind, header, body, fds)
+            await self._channel.send_frame(frame)
 
     async def receive(self) -> Frame | None:
         """The next frame of the child alone, without output and watch (for the probe)."""
         return await self._channel.receive()
 
     async def frames(self) -> AsyncIterator[Frame]:
-        """All it says until its end: its frames, `stream`, `usage`, `invalid` (no frame), `limit`
-        (why it was stopped), and last `exit`.
+        """All it says until its end, and what we add: output of its descriptors, its usage, what
+        was no frame, the limit for which it was stopped, and last its exit.
         """
         if self._pump is None:
             self._pump = asyncio.create_task(self._run_pump())
@@ -102,7 +101,7 @@ class ChildHandle:
             yield frame
             if frame.size_bytes > _LARGE_BYTES:
                 self._large.release()
-            if frame.kind == "exit":
+            if frame.kind == ExitStatus.tag:
                 return
 
     def printed(self) -> list[Frame]:
@@ -112,61 +111,57 @@ class ChildHandle:
         if self._pump is not None:
             self._pump.cancel()
         left = [self._frames.get_nowait() for _ in range(self._frames.qsize())]
-        for fd, name in ((self._out, "stdout"), (self._err, "stderr")):
+        for fd, name in ((self._files.stdout, "stdout"), (self._files.stderr, "stderr")):
             with contextlib.suppress(BlockingIOError):
                 for _ in range(_PRINTED_CHUNKS):  # a process it left behind may print on and on
                     if not (chunk := os.read(fd, _CHUNK_BYTES)):
                         break
-                    left.append(
-                        Frame("stream", {"name": name}, chunk.decode(errors="replace").encode())
-                    )
-        return [frame for frame in left if frame.kind == "stream"]
+                    left.append(_output(name, chunk.decode(errors="replace")))
+        return [frame for frame in left if frame.kind == OutputMessage.tag]
 
     async def interrupt(self) -> None:
         """As Ctrl-C does: SIGINT to the child itself."""
-        await self._zygote.signal(self.name, signal.SIGINT)
+        await self._zygote.send_signal(self.id, signal.SIGINT)
 
     async def terminate(self) -> None:
         """SIGTERM to the child itself: the last word to code that does not hear the interrupt."""
-        await self._zygote.signal(self.name, signal.SIGTERM)
+        await self._zygote.send_signal(self.id, signal.SIGTERM)
 
     async def locate(self) -> None:
         """Let it say where its code stands, as far as it can."""
-        await self._zygote.signal(self.name, crash_line.ASK)
+        await self._zygote.send_signal(self.id, crash_line.ASK)
 
-    async def kill(self) -> Ending:
+    async def kill(self) -> ExitStatus:
         """When this returns, the child and all it started are dead and reaped."""
-        return await self._zygote.kill(self.name)
+        return await self._zygote.kill(self.id)
 
     def observe(self, usage: Usage, now: float, *, report: bool) -> None:
-        """A look of the watch. Reported when there is room: a reader that is behind misses a usage,
-        not a frame.
+        """A look of the limits. Reported when there is room: a reader that is behind misses a
+        usage, not a frame.
         """
         if report and not self._frames.full():
-            then, cpu_s = self._last or (now, usage.cpu_s)
-            percent = (
-                round(100 * max(0.0, usage.cpu_s - cpu_s) / (now - then), 1) if now > then else None
+            message = UsageMessage(
+                usage.cpu_s,
+                usage.memory_bytes,
+                usage.processes,
+                usage.disk_bytes,
+                self._cpu_percent(usage, now),
             )
-            header = {
-                "cpu_percent": percent,
-                "memory_bytes": usage.memory_bytes,
-                "cpu_s": usage.cpu_s,
-            }
-            self._frames.put_nowait(
-                Frame(
-                    "usage", header | {"processes": usage.processes, "disk_bytes": usage.disk_bytes}
-                )
-            )
-        if report or self._last is None:
-            self._last = (now, usage.cpu_s)
+            self._frames.put_nowait(frame_of(message))
+        if report or self._last_cpu is None:
+            self._last_cpu = (now, usage.cpu_s)
+
+    def _cpu_percent(self, usage: Usage, now: float) -> float | None:
+        then, cpu_s = self._last_cpu or (now, usage.cpu_s)
+        if now <= then:
+            return None
+        return round(100 * max(0.0, usage.cpu_s - cpu_s) / (now - then), 1)
 
     async def stop(self, kind: str, used: int, allowed: int) -> None:
         """End it for a limit; `frames` says so before the exit."""
-        self._limit = self._limit or Frame(
-            "limit", {"kind": kind, "used": used, "allowed": allowed}
-        )
+        self._limit = self._limit or LimitExceeded(kind, used, allowed)
         if kind == "processes":  # a fork bomb is not asked, and leaves the zygote no time to do it
-            self._zygote.kill_now(self.name, self.pid)
+            self._zygote.kill_group(self.id, self.pid)
         else:
             await self.locate()
             await crash_line.answered(self.outbox)
@@ -178,27 +173,24 @@ class ChildHandle:
             self._pump.cancel()
             await asyncio.gather(self._pump, return_exceptions=True)
         self._channel.close()
-        if self.egress_socket is not None:
-            self.egress_socket.close()
-        os.close(self._out)
-        os.close(self._err)
-        self._zygote.forget(self.name)
+        self._files.close_output()
+        self._zygote.forget(self.id)
 
     async def _run_pump(self) -> None:
         readers = [
             asyncio.create_task(reader)
             for reader in (
                 self._read_frames(),
-                self._read_output(self._out, "stdout"),
-                self._read_output(self._err, "stderr"),
+                self._read_output(self._files.stdout, "stdout"),
+                self._read_output(self._files.stderr, "stderr"),
             )
         ]
         try:
-            ending = await self._zygote.ended(self.name)
+            exit_status = await self._zygote.wait(self.id)
             await self._drain(readers)
             if self._limit:
-                await self._frames.put(self._limit)
-            await self._frames.put(Frame("exit", ending))
+                await self._frames.put(frame_of(self._limit))
+            await self._frames.put(frame_of(exit_status))
         finally:
             for reader in readers:
                 reader.cancel()
@@ -215,13 +207,13 @@ class ChildHandle:
     async def _read_frames(self) -> None:
         try:
             while (frame := await self._channel.receive()) is not None:
-                if frame.kind not in _SAYS:
+                if frame.kind not in FROM_CHILD:
                     raise FrameError(f"a child may not say {frame.kind[:40]!r}")
                 if frame.size_bytes > _LARGE_BYTES:
                     await self._large.acquire()
                 await self._frames.put(frame)
         except FrameError as error:
-            await self._frames.put(Frame("invalid", {"detail": str(error)}))
+            await self._frames.put(frame_of(InvalidFrame(str(error))))
             await self.kill()
 
     async def _read_output(self, fd: int, name: str) -> None:
@@ -229,7 +221,11 @@ class ChildHandle:
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         while chunk := await _read(fd):
             if text := decoder.decode(chunk):
-                await self._frames.put(Frame("stream", {"name": name}, text.encode()))
+                await self._frames.put(_output(name, text))
+
+
+def _output(name: str, text: str) -> Frame:
+    return frame_of(OutputMessage(name), text.encode())
 
 
 class ChildFailed(RuntimeError):

@@ -11,13 +11,12 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Coroutine
-from typing import Any
 
 from mecapy_worker.pool.child_factory import ChildFactory
 from mecapy_worker.pool.child_handle import ChildFailed, ChildHandle
 from mecapy_worker.pool.limits import LimitEnforcer
 from mecapy_worker.pool.options import ConfinementReport, PoolOptions, TooWeak, too_weak
-from mecapy_worker.pool.zygote_client import ZygoteFailed
+from mecapy_worker.pool.zygote_client import ZygoteClient, ZygoteFailed
 
 __all__ = ["ChildHandle", "ConfinementReport", "Pool", "PoolOptions", "TooWeak"]
 
@@ -46,15 +45,15 @@ class Pool:
     async def __aenter__(self) -> Pool:
         await self._factory.open()
         try:
-            await self._factory.start()
+            await self._factory.start_zygote()
             self.report = await self._factory.probe()
             self._check_strict()
         except BaseException:
             await self.__aexit__()
             raise
-        self._keep(self._fill())
-        self._keep(self._replace_dead_zygote())
-        self._keep(self._limits.run())
+        self._spawn(self._fill())
+        self._spawn(self._replace_dead_zygote())
+        self._spawn(self._limits.run())
         self._wanted.set()
         return self
 
@@ -62,7 +61,7 @@ class Pool:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._factory.end_all()
+        await self._factory.kill_all()
         while not self._spares.empty():
             await self._spares.get_nowait().close()
         await self._factory.close()
@@ -76,7 +75,7 @@ class Pool:
             yield child
         finally:
             self._limits.active.discard(child)
-            await asyncio.shield(self._keep(self._factory.retire(child)))
+            await asyncio.shield(self._spawn(self._factory.retire(child)))
             self._wanted.set()
 
     @property
@@ -88,8 +87,13 @@ class Pool:
         return len(self._limits.active)
 
     @property
+    def _zygote(self) -> ZygoteClient:
+        assert self._factory.zygote, "the pool is open"
+        return self._factory.zygote
+
+    @property
     def zygote_pid(self) -> int:
-        return self._factory.zygote.process.pid
+        return self._zygote.process.pid
 
     @property
     def zygote_restarts(self) -> int:
@@ -99,7 +103,7 @@ class Pool:
         """Until the folders of all children that were given back are removed."""
         await self._factory.cleaned()
 
-    def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -120,14 +124,14 @@ class Pool:
             await self._factory.retire(child)
 
     async def _fill(self) -> None:
-        """Keep spares ready, one birth after the other; start the zygote again when it died."""
+        """Keep spares ready, one after the other; start the zygote again when it died."""
         while True:
             await self._wanted.wait()
             self._wanted.clear()
             while self._spares.qsize() < self.options.spares + self._waiting:
                 try:
-                    if self._factory.zygote.dead.is_set():
-                        await self._factory.renew()
+                    if self._zygote.dead.is_set():
+                        await self._factory.restart_zygote()
                     self._spares.put_nowait(
                         await self._factory.start_child(self.options.child_module)
                     )
@@ -145,11 +149,11 @@ class Pool:
         task waits for that.
         """
         while True:
-            zygote = self._factory.zygote
+            zygote = self._zygote
             await zygote.dead.wait()
             while not self._spares.empty():
                 await self._factory.retire(self._spares.get_nowait())
-            while self._factory.zygote is zygote:
+            while self._zygote is zygote:
                 self._wanted.set()
                 await asyncio.sleep(_BACKOFF_S[1])
 

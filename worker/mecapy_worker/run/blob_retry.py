@@ -19,6 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError  # pyright: ignore[re
 
 from mecapy_backend.store.blobs import blob_rows
 from mecapy_backend.store.blobs.blob_types import RowLock, WrongDigest
+from mecapy_backend.store.tasks import StartedAttempt
 from mecapy_worker import metrics
 from mecapy_worker.context import Context, RunningTask
 from mecapy_worker.log import log
@@ -39,9 +40,9 @@ def out_of_files(error: BaseException) -> bool:
 class RetryingBlobStore:
     """The store, for one attempt of a task."""
 
-    def __init__(self, work: Context, owner: str, running: RunningTask) -> None:
-        self._work, self._owner, self._running = work, owner, running
-        self._within = recorded(work, owner)
+    def __init__(self, work: Context, started: StartedAttempt, running: RunningTask) -> None:
+        self._work, self._owner, self._running = work, started.owner, running
+        self._within = recorded(work, started.owner)
 
     async def adopt(self, path: Path) -> str:
         """Take over a finished file; its digest."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from signal import Signals
 from typing import Any, cast
 
@@ -28,7 +28,7 @@ from mecapy_worker.run import readiness
 WAIT_S = 4.0  # below the queue's socket timeout
 UNFIT_S = 0.5
 
-RunTask = Callable[[dict[str, Any], str], Awaitable[None]]
+RunTask = Callable[[Mapping[str, Context], str], Awaitable[None]]
 
 
 class Consumer(Worker):

@@ -1,8 +1,7 @@
 """The events of one attempt, on two ways: joined and soon into the task's Redis stream, and
 complete into the log that is kept.
 
-It may not look into what a task prints beyond its size. `relay` writes here; `store.events` and
-`store.blobs` come next.
+It may not look into what a task prints beyond its size.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO
 
 from redis.exceptions import ResponseError
 
@@ -23,6 +22,7 @@ from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import json_text
 from mecapy_backend.store.log import events, final_log
 from mecapy_jupyter import wire
+from mecapy_jupyter.wire import JsonObject
 from mecapy_worker.log import log
 from mecapy_worker.retry import backoff, is_transient
 
@@ -37,8 +37,10 @@ ANSWER_S = 2.0
 for as long as a socket waits.
 """
 
-Entry = tuple[str, dict[str, Any]]
+Entry = tuple[str, JsonObject]
+"""The type of an event, and its data."""
 
+_Small = wire.StartedEvent | wire.StderrEvent | wire.ProgressEvent | wire.UsageEvent
 _KEPT = frozenset({wire.STARTED, wire.STDOUT, wire.STDERR, wire.DISPLAY})
 _TEXT = frozenset({wire.STDOUT, wire.STDERR})
 
@@ -96,7 +98,7 @@ class EventWriter:
             )
             await self._keep([("", *entry) for entry in self._rest])
 
-    async def end(self, state: str, data: dict[str, Any]) -> None:
+    async def end(self, state: str, data: JsonObject) -> None:
         """The final event, once the end is recorded; with it what is not in the stream yet."""
         batch = [*self._rest, (state, data)]
         try:
@@ -119,30 +121,32 @@ class EventWriter:
     def text(self, name: str, data: bytes) -> None:
         self.total_bytes += len(data)
         if text := self._decoders[name].decode(data):
-            self.add(name, {"text": text}, len(data))
+            self._append(name, {"text": text}, len(data))
 
-    def display(self, data: dict[str, Any]) -> None:
+    def display(self, event: wire.DisplayEvent, received_bytes: int = 0) -> None:
+        """`received_bytes`: what the child sent for it, if that is more."""
+        data = event.as_json()
         size = len(json_text.dumps(data))
-        self.total_bytes += size
+        self.total_bytes += max(size, received_bytes)
         if size > DISPLAY_BYTES:
             most = f"one display may have {DISPLAY_BYTES >> 20} MiB; save it to a file instead"
-            self.add(
-                wire.STDERR,
-                {"text": f"[mecapy] A display of {size >> 20} MiB is left out: {most}.\n"},
-            )
+            text = f"[mecapy] A display of {size >> 20} MiB is left out: {most}.\n"
+            self.add(wire.StderrEvent(text))
         else:
-            self.add(wire.DISPLAY, data, size)
+            self._append(wire.DISPLAY, data, size)
 
-    def add(self, kind: str, data: dict[str, Any], size: int = 128) -> None:
-        last: Entry = self._pending[-1] if self._pending else ("", {})
-        if (
-            last[0] == kind and kind in _TEXT and len(last[1]["text"]) < BURST_BYTES
-        ):  # larger ones would lie in every reader's way
-            last[1]["text"] += data["text"]
-        elif last[0] == kind and kind in (wire.PROGRESS, wire.USAGE):
+    def add(self, event: _Small) -> None:
+        self._append(event.type, event.as_json())
+
+    def _append(self, kind: str, data: JsonObject, size: int = 128) -> None:
+        last_kind, last = self._pending[-1] if self._pending else ("", JsonObject())
+        if last_kind == kind and kind in (wire.PROGRESS, wire.USAGE):
             self._pending[-1] = (kind, data)
+        elif last_kind == kind and kind in _TEXT and len(_text(last)) < BURST_BYTES:
+            # larger ones would lie in every reader's way
+            self._pending[-1] = (kind, {"text": _text(last) + _text(data)})
         else:
-            self._pending.append((kind, dict(data)))
+            self._pending.append((kind, data))
         self._pending_bytes += size
         self._wake.set()
         if self._pending_bytes >= BURST_BYTES:
@@ -160,7 +164,7 @@ class EventWriter:
         if self._closing_since is None:
             for name, decoder in self._decoders.items():
                 if rest := decoder.decode(b"", final=True):
-                    self.add(name, {"text": rest})
+                    self._append(name, {"text": rest})
             self._closing_since = time.monotonic()
         for event in (self._wake, self._full, self._room):
             event.set()
@@ -209,7 +213,7 @@ class EventWriter:
             ]
         )
 
-    def _is_shown(self, kind: str, data: dict[str, Any]) -> bool:
+    def _is_shown(self, kind: str, data: JsonObject) -> bool:
         """Whether an event goes into the stream: until the task has said more than Redis should
         carry, all do.
         """
@@ -240,7 +244,7 @@ class EventWriter:
             await asyncio.sleep(backoff.compute(failures))
         return []
 
-    async def _keep(self, batch: Sequence[tuple[str, str, dict[str, Any]]]) -> None:
+    async def _keep(self, batch: Sequence[tuple[str, str, JsonObject]]) -> None:
         """Into the log, under the stream's own ids, so that a reader who lost Redis goes on in the
         log.
         """
@@ -286,3 +290,7 @@ def _line(event: wire.Event) -> bytes:
     return (
         json_text.dumps({"id": event.id, "type": event.type, "data": event.data}).encode() + b"\n"
     )
+
+
+def _text(data: JsonObject) -> str:
+    return str(data["text"])

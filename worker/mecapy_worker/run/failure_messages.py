@@ -1,17 +1,14 @@
-"""The sentences a task fails with: what happened, with its number, and what to do next.
-
-It decides nothing; `outcome` and `jobs` choose.
-"""
+"""The sentences a task fails with: what happened, with its number, and what to do next."""
 
 from __future__ import annotations
 
 import signal
 from dataclasses import replace
-from typing import Any
 
 from mecapy_backend.shared.settings import Settings
 from mecapy_jupyter import wire
 from mecapy_jupyter.shared import errors, units
+from mecapy_worker.shared.messages import ExitStatus
 
 _SIGNALS = {
     "SIGSEGV": "crashed in native code (SIGSEGV, a wrong memory access); find the call with "
@@ -86,24 +83,27 @@ def no_child(within_s: float) -> wire.ErrorInfo:
     return _info("worker_lost", text)
 
 
-def died(exit: dict[str, Any]) -> wire.ErrorInfo:
+def died(exit_status: ExitStatus) -> wire.ErrorInfo:
     """The child's process ended, and nobody here wanted it to."""
-    number = exit.get("signal")
-    if exit.get("lost"):
+    if exit_status.lost:
         return _info(
             "worker_lost", "The process that starts tasks died with this one in it; run it again."
         )
-    if number is None:
+    if exit_status.signal is None:
         why = (
-            f"ended by itself with exit code {exit.get('code')} before the cell was done; look "
+            f"ended by itself with exit code {exit_status.code} before the cell was done; look "
             f"for os._exit, or an exit in native code"
         )
     else:
-        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-        why = _SIGNALS.get(
-            name, f"was ended by {name}; run the cell again, in smaller steps if it happens twice"
-        )
+        why = _killed_by(exit_status.signal)
     return _info("killed", f"The cell's process {why}.")
+
+
+def _killed_by(number: int) -> str:
+    name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+    return _SIGNALS.get(
+        name, f"was ended by {name}; run the cell again, in smaller steps if it happens twice"
+    )
 
 
 def result_too_large(size: int, settings: Settings) -> wire.ErrorInfo:

@@ -2,8 +2,7 @@
 `wire.Outcome`.
 
 What a child says is untrusted: everything is checked before it is believed. It may not open a
-pickle. `relay` hands over; `jobs` records what comes out. The files of the outbox are taken over
-into the object store here.
+pickle. The files of the outbox are taken over into the object store here.
 """
 
 from __future__ import annotations
@@ -15,16 +14,18 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 from blake3 import blake3
 
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import json_text
 from mecapy_jupyter import wire
+from mecapy_jupyter.wire import Json, JsonObject
 from mecapy_worker.context import StopReason
 from mecapy_worker.run import failure_messages
 from mecapy_worker.shared import crash_line
+from mecapy_worker.shared.messages import ExitStatus, LimitExceeded, OutcomeMessage
 
 RESULT_JSON_BYTES = 4 * 1024 * 1024
 TEXT_CHARS = 64 * 1024
@@ -38,72 +39,66 @@ class InvalidOutcome(Exception):
     """The child said something that is no outcome. The text says what."""
 
 
-class TooLarge(Exception):
-    """The result is larger than a task may return. `args[0]`: its size in bytes."""
+class ResultTooLarge(Exception):
+    """The result is larger than a task may return."""
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__(size_bytes)
+        self.size_bytes = size_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class ChildOutcome:
-    """A child's outcome frame, checked: what it says, and the names of its files."""
+    """A child's outcome, checked: what it says, and the names of its files in the outbox.
+    `stream_file`: where the pickle is when it is too long for the frame.
+    """
 
     state: wire.State
-    result: Any
+    result: Json
     error: wire.ErrorInfo | None
     buffers: tuple[str, ...]
     stream: bytes
-    stream_file: str = ""  # where it is, when it is too long for the frame
+    stream_file: str = ""
 
     @property
     def files(self) -> tuple[str, ...]:
-        """All its files in the outbox."""
         return (*self.buffers, self.stream_file) if self.stream_file else self.buffers
 
 
-def read(header: dict[str, Any], body: bytes) -> ChildOutcome:
-    """The child's outcome frame. Raises InvalidOutcome."""
-    state, buffers = header.get("state"), header.get("buffers", [])
-    if state not in (wire.COMPLETED, wire.FAILED, wire.CANCELLED):
+def check(message: OutcomeMessage, body: bytes) -> ChildOutcome:
+    """Believe nothing. Raises InvalidOutcome."""
+    if message.state not in (wire.COMPLETED, wire.FAILED, wire.CANCELLED):
         raise InvalidOutcome("an outcome without a state")
-    if not isinstance(buffers, list) or len(cast(list[Any], buffers)) > BUFFERS:
+    buffers, stream_file = message.buffers, message.stream_file
+    if len(buffers) > BUFFERS:
         raise InvalidOutcome("an outcome with too many buffers")
-    names = tuple(
-        name for name in cast(list[Any], buffers) if isinstance(name, str) and _NAME.fullmatch(name)
-    )
-    if len(names) != len(cast(list[Any], buffers)) or len(set(names)) != len(names):
+    if not all(map(_NAME.fullmatch, buffers)) or len(set(buffers)) != len(buffers):
         raise InvalidOutcome("an outcome whose buffers are no plain file names")
-    stream_file = header.get("stream_file", "")
-    if stream_file != "" and (
-        not isinstance(stream_file, str)
-        or not _NAME.fullmatch(stream_file)
-        or stream_file in names
-        or body
-    ):
+    if stream_file and (not _NAME.fullmatch(stream_file) or stream_file in buffers or body):
         raise InvalidOutcome("an outcome whose stream is no file of its own")
-    error = _error(header.get("error")) if state == wire.FAILED else None
-    return ChildOutcome(state, _result(header.get("result")), error, names, body, stream_file)
-
-
-def _result(value: Any) -> Any:
-    size = len(json_text.dumps(value))
-    return (
-        value
-        if size <= RESULT_JSON_BYTES
-        else {"repr": f"too large for JSON: {size:,} bytes, {RESULT_JSON_BYTES:,} are allowed"}
+    error = _error(message.error) if message.state == wire.FAILED else None
+    return ChildOutcome(
+        cast(wire.State, message.state), _result(message.result), error, buffers, body, stream_file
     )
 
 
-def _error(data: Any) -> wire.ErrorInfo:
+def _result(value: Json) -> Json:
+    size = len(json_text.dumps(value))
+    if size <= RESULT_JSON_BYTES:
+        return value
+    return {"repr": f"too large for JSON: {size:,} bytes, {RESULT_JSON_BYTES:,} are allowed"}
+
+
+def _error(data: JsonObject | None) -> wire.ErrorInfo:
     match data:
         case {
             "kind": str(kind),
             "type": str(name),
             "message": str(message),
             "line": int() | None as line,
-            "traceback": list(lines),  # pyright: ignore[reportUnknownVariableType]
-        } if (
-            kind in _KINDS_OF_CHILD and all(isinstance(text, str) for text in lines)  # pyright: ignore[reportUnknownVariableType]
-        ):
-            traceback = tuple(text[:TEXT_CHARS] for text in cast(list[str], lines)[-1000:])
+            "traceback": list(lines),
+        } if kind in _KINDS_OF_CHILD:
+            traceback = tuple(str(text)[:TEXT_CHARS] for text in lines[-1000:])
             return wire.ErrorInfo(
                 cast(wire.ErrorKind, kind), name[:1000], message[:TEXT_CHARS], line, traceback
             )
@@ -113,105 +108,103 @@ def _error(data: Any) -> wire.ErrorInfo:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnd:
-    """How a child ended: its word if it gave one, why the worker stopped it, which limit it hit,
-    how its process exited.
+    """How an attempt ended: what the child said if it said something, why the worker stopped it,
+    which limit it hit, how its process exited, what of its messages was invalid.
+
+    `stopped_s`: from being told to stop until it was dead.
     """
 
-    word: ChildOutcome | None = None
-    reason: StopReason = ""
-    limit: str = ""
-    exit: dict[str, Any] | None = None
+    outcome: ChildOutcome | None = None
+    stop_reason: StopReason = ""
+    limit: LimitExceeded | None = None
+    exit_status: ExitStatus | None = None
     invalid: str = ""
     seconds: float = 0.0
     timeout_s: float = 0.0
-    stopped_s: float | None = None  # from being told to stop until it was dead
-    used: int = 0  # of what `limit` is about
+    stopped_s: float | None = None
 
 
 class BlobSink(Protocol):
-    """Where the outbox goes; see `keeping.RetryingBlobStore`."""
+    """Where the outbox goes: the store, for one attempt."""
 
     async def adopt(self, path: Path) -> str: ...
     async def write(self, digest: str, data: bytes) -> None: ...
 
 
-async def settle(
-    ended: AttemptEnd, outbox: Path, keep: BlobSink, settings: Settings, request: dict[str, Any]
+async def outcome_of(
+    end: AttemptEnd, outbox: Path, sink: BlobSink, settings: Settings, request: wire.TaskRequest
 ) -> wire.Outcome:
     """The outcome to record. The child is dead when this is called: nothing changes in its outbox
-    any more. `request`: the task's.
+    any more.
     """
-    outcome = wire.Outcome(wire.CANCELLED, seconds=round(ended.seconds, 6))
-    if ended.reason == "lost":
+    outcome = wire.Outcome(wire.CANCELLED, seconds=round(end.seconds, 6))
+    if end.stop_reason == "lost":
         return outcome  # nobody asks for it any more
-    error = _why(ended, settings)
-    try:
-        payload = await _payload(ended.word, outbox, keep, settings) if ended.word else None
-    except TooLarge as large:
-        payload, error = (
-            None,
-            error or failure_messages.result_too_large(int(large.args[0]), settings),
-        )
-    except InvalidOutcome as invalid:
-        payload, error = None, error or failure_messages.protocol(str(invalid))
-    except OSError as problem:
-        payload, error = (
-            None,
-            error
-            or failure_messages.storage(
-                f"The result could not be stored ({problem}); run the cell again."
-            ),
-        )
-    if ended.reason == "cancel":
-        return replace(outcome, payload=payload, stopped_s=round(ended.stopped_s or 0.0, 3))
+    error = _why(end, settings)
+    payload, why_not = await _take_payload(end.outcome, outbox, sink, settings)
+    error = error or why_not
+    if end.stop_reason == "cancel":
+        return replace(outcome, payload=payload, stopped_s=round(end.stopped_s or 0.0, 3))
     if error:
-        line = (
-            crash_line.line_of(outbox, request)
-            if error.kind in ("memory", "disk", "timeout", "killed")
-            else None
-        )
-        return replace(
-            outcome, state=wire.FAILED, error=failure_messages.at(error, line), payload=payload
-        )
-    assert ended.word
-    return replace(
-        outcome,
-        state=ended.word.state,
-        result=ended.word.result,
-        error=ended.word.error,
-        payload=payload,
-    )
+        error = _with_line(error, outbox, request)
+        return replace(outcome, state=wire.FAILED, error=error, payload=payload)
+    assert end.outcome
+    said = end.outcome
+    return replace(outcome, state=said.state, result=said.result, error=said.error, payload=payload)
 
 
-def _why(ended: AttemptEnd, settings: Settings) -> wire.ErrorInfo | None:
-    """Why the worker calls this attempt failed; None where the child's own word stands."""
-    if ended.limit:
-        return failure_messages.limit(ended.limit, ended.used, settings)
-    if ended.reason == "output":
+def _with_line(error: wire.ErrorInfo, outbox: Path, request: wire.TaskRequest) -> wire.ErrorInfo:
+    if error.kind not in ("memory", "disk", "timeout", "killed"):
+        return error
+    return failure_messages.at(error, crash_line.line_of(outbox, request.code, request.cell))
+
+
+async def _take_payload(
+    said: ChildOutcome | None, outbox: Path, sink: BlobSink, settings: Settings
+) -> tuple[wire.Payload | None, wire.ErrorInfo | None]:
+    """The result in the store, or why it is not."""
+    try:
+        return (await _payload(said, outbox, sink, settings) if said else None), None
+    except ResultTooLarge as large:
+        return None, failure_messages.result_too_large(large.size_bytes, settings)
+    except InvalidOutcome as invalid:
+        return None, failure_messages.protocol(str(invalid))
+    except OSError as problem:
+        text = f"The result could not be stored ({problem}); run the cell again."
+        return None, failure_messages.storage(text)
+
+
+def _why(end: AttemptEnd, settings: Settings) -> wire.ErrorInfo | None:
+    """Why the worker calls this attempt failed; None where what the child said stands."""
+    if end.limit:
+        return failure_messages.limit(end.limit.kind, end.limit.used, settings)
+    if end.stop_reason == "output":
         return failure_messages.output(settings)
-    if ended.reason == "timeout":
-        return failure_messages.timeout(ended.timeout_s)
-    if ended.invalid:
-        return failure_messages.protocol(ended.invalid)
-    return None if ended.word or ended.reason else failure_messages.died(ended.exit or {})
+    if end.stop_reason == "timeout":
+        return failure_messages.timeout(end.timeout_s)
+    if end.invalid:
+        return failure_messages.protocol(end.invalid)
+    if end.outcome or end.stop_reason:
+        return None
+    return failure_messages.died(end.exit_status or ExitStatus())
 
 
 async def _payload(
-    word: ChildOutcome, outbox: Path, keep: BlobSink, settings: Settings
+    said: ChildOutcome, outbox: Path, sink: BlobSink, settings: Settings
 ) -> wire.Payload | None:
-    if not word.stream and not word.files:
+    if not said.stream and not said.files:
         return None
-    with _checked(outbox, word.files) as sizes:
-        total = sum(sizes) + len(word.stream)
+    with _checked(outbox, said.files) as sizes:
+        total = sum(sizes) + len(said.stream)
     if total > settings.max_result_bytes:
-        raise TooLarge(total)
-    digests = tuple([await keep.adopt(outbox / name) for name in word.buffers])
-    if word.stream_file:
-        return wire.Payload(b"", await keep.adopt(outbox / word.stream_file), digests)
-    if len(word.stream) <= wire.INLINE_BYTES:
-        return wire.Payload(word.stream, "", digests)
-    digest = blake3(word.stream).hexdigest()
-    await keep.write(digest, word.stream)
+        raise ResultTooLarge(total)
+    digests = tuple([await sink.adopt(outbox / name) for name in said.buffers])
+    if said.stream_file:
+        return wire.Payload(b"", await sink.adopt(outbox / said.stream_file), digests)
+    if len(said.stream) <= wire.INLINE_BYTES:
+        return wire.Payload(said.stream, "", digests)
+    digest = blake3(said.stream).hexdigest()
+    await sink.write(digest, said.stream)
     return wire.Payload(b"", digest, digests)
 
 

@@ -1,8 +1,7 @@
-"""A running child's frames, one by one, into the writer, until the child has given its word, died,
-or was stopped.
+"""A running child's messages, one by one, into the task's events, until the child has told its
+outcome, died, or was stopped.
 
-It may not record anything about the task. `jobs` calls it; `writer` takes the events, `outcome`
-what comes at the end.
+It may not record anything about the task.
 """
 
 from __future__ import annotations
@@ -10,16 +9,28 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from typing import Any
+from typing import cast
 
 from mecapy_jupyter import wire
 from mecapy_worker.context import RunningTask
 from mecapy_worker.pool.pool import ChildHandle
 from mecapy_worker.pool.usage import cpu_s
-from mecapy_worker.run import outcome
 from mecapy_worker.run.event_writer import EventWriter
-from mecapy_worker.run.outcome import AttemptEnd, ChildOutcome, InvalidOutcome
+from mecapy_worker.run.outcome import AttemptEnd, ChildOutcome, InvalidOutcome, check
 from mecapy_worker.shared.frames import Frame, FrameError
+from mecapy_worker.shared.message_codec import message_of
+from mecapy_worker.shared.messages import (
+    FROM_HANDLE,
+    DisplayMessage,
+    ExitStatus,
+    InterruptedMessage,
+    InvalidFrame,
+    LimitExceeded,
+    OutcomeMessage,
+    OutputMessage,
+    ProgressMessage,
+    UsageMessage,
+)
 
 GRACE_S = {"timeout": 0.5, "cancel": 0.4}
 """Between SIGINT and SIGTERM: time for the cell to stop where it is."""
@@ -28,6 +39,7 @@ TERMINATE_S = 0.2
 HOME_S = 3.0
 """Between SIGINT and SIGKILL for a cell that did stop: time for what it computed to come home."""
 
+TEXT_CHARS = 1000
 _PIECE_BYTES = 64 * 1024
 _USUAL_HEADER_BYTES = 512
 
@@ -37,52 +49,60 @@ class Relay:
 
     def __init__(self, child: ChildHandle, running: RunningTask, writer: EventWriter) -> None:
         self._child, self._running, self._writer = child, running, writer
-        self._word: ChildOutcome | None = None
-        self._exit: dict[str, Any] | None = None
-        self._limit = self._garbage = ""
-        self._used, self._had_cpu_s = 0, 0.0
-        self._obeyed = asyncio.Event()
+        self._outcome: ChildOutcome | None = None
+        self._exit_status: ExitStatus | None = None
+        self._limit: LimitExceeded | None = None
+        self._invalid = ""
+        self._cpu_before_s = 0.0
+        self._interrupted = asyncio.Event()
 
     async def run(self, timeout_s: float) -> AttemptEnd:
-        """Returns when the child has given its word and left no files, which needs no waiting for
+        """Returns when the child has told its outcome and left no files, which needs no waiting for
         its death; or else when it, and everything it started, is dead: files must not change any
         more, and who stops a task waits for it to be gone.
         """
-        since, self._had_cpu_s = time.monotonic(), cpu_s(self._child.pid)
+        since, self._cpu_before_s = time.monotonic(), cpu_s(self._child.pid)
         async with asyncio.TaskGroup() as group:
-            watch = group.create_task(self._watch(timeout_s))
+            stopping = group.create_task(self._stop_when_due(timeout_s))
             try:
-                async for frame in self._child.frames():
-                    await self._take(frame)
-                    if self._word and not self._word.files and not self._running.stop_reason:
-                        for printed in self._child.printed():
-                            await self._take(printed)
-                        break
+                await self._relay()
             except (FrameError, InvalidOutcome, RecursionError, ValueError, TypeError) as error:
-                self._garbage = str(error) or type(error).__name__
+                self._invalid = str(error) or type(error).__name__
             finally:
-                if self._exit is None:
-                    self._took(cpu_s(self._child.pid))
+                if self._exit_status is None:
+                    self._count_cpu(cpu_s(self._child.pid))
             seconds = time.monotonic() - since
-            watch.cancel()
-        if not self._word or self._word.files or self._running.stop_reason:
+            stopping.cancel()
+        if not self._is_complete():
             await self._child.kill()
-        stopped_s = (
-            time.monotonic() - self._running.stop_requested_s if self._running.stop_reason else None
-        )
         return AttemptEnd(
-            self._word,
+            self._outcome,
             self._running.stop_reason,
             self._limit,
-            self._exit,
-            self._garbage,
+            self._exit_status,
+            self._invalid,
             seconds,
             timeout_s,
-            stopped_s,
-            self._used,
+            self._stopped_s(),
         )
 
-    async def _watch(self, timeout_s: float) -> None:
+    async def _relay(self) -> None:
+        async for frame in self._child.frames():
+            await self._take(frame)
+            if self._is_complete():
+                for printed in self._child.printed():
+                    await self._take(printed)
+                break
+
+    def _is_complete(self) -> bool:
+        """Nothing more is needed of the child, not even its death."""
+        return bool(self._outcome and not self._outcome.files and not self._running.stop_reason)
+
+    def _stopped_s(self) -> float | None:
+        running = self._running
+        return time.monotonic() - running.stop_requested_s if running.stop_reason else None
+
+    async def _stop_when_due(self, timeout_s: float) -> None:
         """Stop the child when its time is up or somebody wants it stopped."""
         try:
             async with asyncio.timeout(timeout_s):
@@ -94,20 +114,20 @@ class Relay:
             await self._child.interrupt()
             with suppress(TimeoutError):
                 async with asyncio.timeout(grace_s):
-                    await self._obeyed.wait()
-            if self._obeyed.is_set():
+                    await self._interrupted.wait()
+            if self._interrupted.is_set():
                 await asyncio.sleep(HOME_S)
             else:
                 await self._child.terminate()
                 await asyncio.sleep(TERMINATE_S)
-        self._took(cpu_s(self._child.pid))
+        self._count_cpu(cpu_s(self._child.pid))
         await self._child.kill()
 
-    def _took(self, used_s: float) -> None:
+    def _count_cpu(self, used_s: float) -> None:
         """Processor time, of which some was before the task came. Not counted: what its other
         processes took since the last look.
         """
-        self._writer.cpu_s = max(self._writer.cpu_s, round(used_s - self._had_cpu_s, 3))
+        self._writer.cpu_s = max(self._writer.cpu_s, round(used_s - self._cpu_before_s, 3))
 
     async def _text(self, name: str, text: bytes) -> None:
         """In pieces: other tasks and the lease go on meanwhile, and what is more than a task may
@@ -120,62 +140,63 @@ class Relay:
             await self._writer.room()
 
     async def _take(self, frame: Frame) -> None:
-        header = frame.header
-        self._writer.total_bytes += _uncounted(frame)
-        match frame.kind:
-            case "stream" if header.get("name") in (wire.STDOUT, wire.STDERR):
-                await self._text(header["name"], frame.body)
-            case "display" if header.get("kind") in (
-                "display_data",
-                "update_display_data",
-                "execute_result",
-                "clear_output",
-            ):
-                self._writer.display(header)
-            case "progress":
-                self._writer.add(wire.PROGRESS, _progress(header))
-            case "usage":
-                self._took(header["cpu_s"])
-                self._writer.add(wire.USAGE, header)
-            case "limit":
-                self._limit, self._used = (
-                    str(header.get("kind", "something")),
-                    int(header.get("used", 0)),
-                )
-            case "outcome" if self._word is None:
-                self._took(cpu_s(self._child.pid))
-                self._word = outcome.read(header, frame.body)
-                if self._word.files or self._running.stop_reason:
-                    await self._child.kill()  # what it printed until now still comes, then the exit
-            case "stopped":
-                self._obeyed.set()
-            case "invalid":
-                raise InvalidOutcome(str(header.get("detail", "no frame")))
-            case "exit":
-                self._exit = header
+        self._writer.total_bytes += _bytes_without_event(frame)
+        match message_of(frame, FROM_HANDLE):
+            case OutputMessage(name) if name in (wire.STDOUT, wire.STDERR):
+                await self._text(name, frame.body)
+            case DisplayMessage(kind) as shown if kind in wire.DISPLAY_KINDS:
+                self._writer.display(_display(shown), frame.size_bytes - len(frame.body))
+            case ProgressMessage(fraction, text):
+                self._writer.add(wire.ProgressEvent(fraction, text[:TEXT_CHARS]))
+            case UsageMessage() as used:
+                self._count_cpu(used.cpu_s)
+                self._writer.add(_usage(used))
+            case LimitExceeded() as limit:
+                self._limit = limit
+            case OutcomeMessage() as said if self._outcome is None:
+                await self._take_outcome(said, frame.body)
+            case InterruptedMessage():
+                self._interrupted.set()
+            case InvalidFrame(detail):
+                raise FrameError(detail)
+            case ExitStatus() as exit_status:
+                self._exit_status = exit_status
             case _:
-                raise InvalidOutcome(f"an unexpected {frame.kind[:40]!r} frame")
+                raise FrameError(f"an unexpected {frame.kind[:40]!r} frame")
         if self._writer.over:
             self._running.stop("output")
         await self._writer.room()
 
+    async def _take_outcome(self, said: OutcomeMessage, body: bytes) -> None:
+        self._count_cpu(cpu_s(self._child.pid))
+        self._outcome = check(said, body)
+        if self._outcome.files or self._running.stop_reason:
+            await self._child.kill()  # what it printed until now still comes, then the exit
 
-def _uncounted(frame: Frame) -> int:
-    """Of what a child sent, that which no event is made of: it counts as output, so that nobody can
-    send it without end.
-    """
-    if frame.kind == "outcome":  # once, and with a bound of its own
-        return 0
-    header_bytes = (
-        0
-        if frame.kind == "display"
-        else max(0, frame.size_bytes - len(frame.body) - _USUAL_HEADER_BYTES)
+
+def _display(shown: DisplayMessage) -> wire.DisplayEvent:
+    return wire.DisplayEvent(
+        cast(wire.DisplayKind, shown.kind),
+        shown.data,
+        shown.metadata,
+        shown.display_id,
+        shown.wait,
     )
-    return header_bytes + (0 if frame.kind == "stream" else len(frame.body))
 
 
-def _progress(header: dict[str, Any]) -> dict[str, Any]:
-    fraction, text = header.get("fraction"), header.get("text", "")
-    if not isinstance(fraction, (int, float, type(None))) or not isinstance(text, str):
-        raise InvalidOutcome("a progress frame that is none")
-    return {"fraction": fraction, "text": text[:1000]}
+def _usage(used: UsageMessage) -> wire.UsageEvent:
+    return wire.UsageEvent(
+        used.cpu_percent, used.memory_bytes, used.cpu_s, used.processes, used.disk_bytes
+    )
+
+
+def _bytes_without_event(frame: Frame) -> int:
+    """Of what a child sent, that which no event is made of: it counts as output, so that nobody can
+    send it without end. A display's header counts with its event.
+    """
+    if frame.kind == OutcomeMessage.tag:  # once, and with a bound of its own
+        return 0
+    header_bytes = max(0, frame.size_bytes - len(frame.body) - _USUAL_HEADER_BYTES)
+    return (0 if frame.kind == DisplayMessage.tag else header_bytes) + (
+        0 if frame.kind == OutputMessage.tag else len(frame.body)
+    )

@@ -11,10 +11,11 @@ import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from mecapy_worker.shared import libc
-from mecapy_worker.shared.frames import Channel
+from mecapy_worker.shared.channel import Channel
+from mecapy_worker.shared.message_codec import read
+from mecapy_worker.shared.messages import ProbeRequest, ProbeResult
 
 
 def warm() -> None:
@@ -24,25 +25,24 @@ def warm() -> None:
 def serve(channel: Channel, outbox: str) -> None:
     frame = channel.receive()
     if frame is not None:
-        channel.send("probed", {"through": succeeded(frame.header)})
+        channel.send(ProbeResult(tuple(succeeded(read(ProbeRequest, frame.header)))))
 
 
-def succeeded(targets: dict[str, Any]) -> list[str]:
+def succeeded(targets: ProbeRequest) -> list[str]:
     """The names of the attacks that were not stopped."""
     attacks: dict[str, Callable[[], object]] = {
         "unix_socket": lambda: socket.socket(socket.AF_UNIX).close(),
         "network": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close(),
-        "read_outside": lambda: Path(targets["secret"]).read_bytes(),
-        "write_outside": lambda: Path(targets["secret"] + ".new").open("x").close(),
-        "change_outside": lambda: _change(targets["secret"]),
-        "worker_environment": lambda: Path(f"/proc/{targets['worker_pid']}/environ").read_bytes(),
-        "signal_worker": lambda: libc.kill(targets["worker_pid"], 0),
+        "read_outside": lambda: Path(targets.secret).read_bytes(),
+        "write_outside": lambda: Path(targets.secret + ".new").open("x").close(),
+        "change_outside": lambda: _change(targets.secret),
+        "worker_environment": lambda: Path(f"/proc/{targets.worker_pid}/environ").read_bytes(),
+        "signal_worker": lambda: libc.kill(targets.worker_pid, 0),
         "leave_group": _leave_group,
     }
-    threads: list[int] = targets["worker_threads"]
     through = [name for name, attack in attacks.items() if not _stopped(attack)]
     return through + ["signal_worker_thread"] * any(
-        not _stopped(lambda tid=tid: libc.kill(tid, 0)) for tid in threads
+        not _stopped(lambda tid=tid: libc.kill(tid, 0)) for tid in targets.worker_threads
     )
 
 

@@ -15,9 +15,11 @@ import os
 import re
 import signal
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+
+from mecapy_jupyter.wire import Cell
 
 ASK = signal.SIGUSR1
 _ASKED_S, _LOOK_S = 1.5, 0.01
@@ -32,9 +34,10 @@ steps than it writes.
 """
 _place = ""
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-_trace_of: Any = BaseException.__dict__[
+# the cell's class may have another idea of it
+_trace_of: Callable[[BaseException], TracebackType | None] = BaseException.__dict__[
     "__traceback__"
-].__get__  # the cell's class may have another idea of it
+].__get__
 _MOST_BYTES, _MOST_NOTED_BYTES = 64 * 1024, 16 * 1024
 _UNNAMED = rb"<ipython-input-[^\"]*"
 _PARTS = rb"<ipython-input-[^\"]*|<timed exec>|<timed eval>"
@@ -80,16 +83,12 @@ async def answered(outbox: Path) -> None:
             return await asyncio.sleep(_LOOK_S)
 
 
-def line_of(outbox: Path, request: Mapping[str, Any]) -> int | None:
-    """The line of the cell that was last seen to run, as the user counts it; None when nothing is
-    known. `request`: the task's.
+def line_of(outbox: Path, code: str, cell: Cell | None) -> int | None:
+    """The line of the task's cell that was last seen to run, as the user counts it; None when
+    nothing is known.
     """
-    cell: dict[str, Any] = request.get("cell") or {}
-    filename, above, magics = (
-        cell.get("filename", ""),
-        int(bool(cell.get("header"))),
-        _magics(request["code"]),
-    )
+    cell = cell or Cell()
+    filename, above, magics = cell.filename, int(bool(cell.header)), _magics(code)
     name = (
         re.escape(filename.encode("ascii", "backslashreplace")) if filename else _UNNAMED
     )  # as faulthandler writes it

@@ -11,7 +11,6 @@ import json
 from contextlib import suppress
 
 from mecapy_backend.shared.health import Health
-from mecapy_backend.shared.health import Health
 from mecapy_backend.shared.health_gauges import CONTENT_TYPE
 from mecapy_worker import metrics
 from mecapy_worker.context import Context

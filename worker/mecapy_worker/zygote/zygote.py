@@ -1,17 +1,15 @@
 """The process children are forked from: the scientific stack imported once, no secret, no user
 code.
 
-Exec'ed by `zygote` with an empty environment; everything it hears comes over one control socket.
+Started by the worker with an empty environment; everything it hears comes over one control socket.
 It forks children, is the parent (or subreaper) of all their offspring, ends a whole process group
 at once, and reports each end. It stays single-threaded, for a fork copies only one thread. When the
-control socket closes, it ends all and itself. Next: `child_bootstrap`.
+control socket closes, it ends all and itself.
 """
 
 from __future__ import annotations
 
 import contextlib
-import gc
-import multiprocessing
 import os
 import platform
 import select
@@ -21,27 +19,37 @@ import socket
 import sys
 import traceback
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
-from mecapy_worker.child import sockets
-from mecapy_worker.child.child_bootstrap import ChildSpec, live
-from mecapy_worker.sandbox import confine, landlock, pid_namespaces, seccomp
+from mecapy_worker.child.child_bootstrap import ChildSpec, run_child
+from mecapy_worker.sandbox import confine, landlock, pid_namespaces
 from mecapy_worker.shared import libc
-from mecapy_worker.shared.frames import Channel, Frame
-from mecapy_worker.zygote import host_capabilities, hugepages, immortal
+from mecapy_worker.shared.channel import Channel
+from mecapy_worker.shared.frames import Frame, FrameError
+from mecapy_worker.shared.message_codec import message_of, read
+from mecapy_worker.shared.messages import (
+    ChildExited,
+    ChildForked,
+    ForkChild,
+    ForkFailed,
+    KillChild,
+    Message,
+    SignalChild,
+    StartZygote,
+    ZygoteBroken,
+    ZygoteReady,
+)
+from mecapy_worker.zygote import host_capabilities
+from mecapy_worker.zygote.prepare import prepare
 
 _CHILDREN_BYTES = 64 << 10
-_RESERVED_BYTES = 128 << 20  # the default preload makes 90 MB of small objects
+_COMMANDS: dict[str, type[Message]] = {one.tag: one for one in (ForkChild, KillChild, SignalChild)}
 
 
 @dataclass(slots=True)
-class _Known:
-    """A living child. `status` once its first process is gone and only its offspring is still to be
-    reaped.
-
-    `init`: pidfd of its PID namespace; -1 where it has none.
+class _ForkedChild:
+    """`status` once its first process is gone and only its offspring is still to be reaped. `init`:
+    pidfd of its PID namespace; -1 where it has none.
     """
 
     id: str
@@ -53,44 +61,25 @@ class Zygote:
     """Lives until its control socket closes."""
 
     def __init__(
-        self, control: Channel, start: dict[str, Any], namespaces: pid_namespaces.PidNamespaces
+        self, control: Channel, start: StartZygote, namespaces: pid_namespaces.PidNamespaces
     ) -> None:
         self.control = control
-        self.start = start
         self.namespaces = namespaces
         self.selector = selectors.DefaultSelector()
-        self.children: dict[int, _Known] = {}
-        readable = host_capabilities.readable_paths(Path(text) for text in start["readable"])
+        self.children: dict[int, _ForkedChild] = {}
+        readable = host_capabilities.readable_paths(map(Path, start.readable))
         usable = host_capabilities.usable_by_others(
-            readable, [Path(start["base"]), *map(Path, start["python_path"])]
+            readable, [Path(start.base), *map(Path, start.python_path)]
         )
-        self.search = not usable and landlock.version() > 0
-        self.own_user = os.geteuid() == 0 and (usable or self.search)
-        shielded = host_capabilities.to_shield(
-            int(start["worker_pid"]), inside=not namespaces.missing
-        )
-        egress = bool(start["egress"])
-        self.rules = confine.Confinement(
-            shared=host_capabilities.shared_rules(readable),
-            memory_bytes=int(start["memory_bytes"]),
-            disk_bytes=int(start["disk_bytes"]),
-            processes=int(start["processes"]),
-            data_bytes=host_capabilities.data_bytes(),
-            filter=host_capabilities.system_calls(shielded, egress=egress),
-            keeping_filter=host_capabilities.system_calls(shielded, egress=egress, keep=True),
-            shields=bool(shielded),
-            no_pid_namespace=namespaces.missing,
-            search=self.search and self.own_user,
-            neighbours=host_capabilities.threads_of(os.getuid()),
-        )
-        self.fonts = tuple(map(str, Path(start["shared"], "matplotlib").glob("fontlist-*.json")))
+        search = not usable and landlock.version() > 0
+        self.own_user = os.geteuid() == 0 and (usable or search)
+        self.rules = _rules(start, namespaces, readable, search=search and self.own_user)
+        self.fonts = tuple(map(str, Path(start.shared, "matplotlib").glob("fontlist-*.json")))
         self.orphanage = _opened(f"/proc/self/task/{os.getpid()}/children")
         # For good, and so for every child; what we hold ourselves we keep, to give children a user
         # and a /dev/shm of their own.
         with contextlib.suppress(OSError):
-            libc.bound_capabilities(
-                libc.CAP_DAC_READ_SEARCH if self.search and self.own_user else None
-            )
+            libc.bound_capabilities(libc.CAP_DAC_READ_SEARCH if self.rules.search else None)
 
     def serve(self) -> None:
         wake, written = socket.socketpair()
@@ -115,69 +104,66 @@ class Zygote:
                             self.obey(frame)
 
     def obey(self, frame: Frame) -> None:
-        if frame.kind == "fork":
-            self.fork(frame)
-            return
-        pid = next(
-            (pid for pid, known in self.children.items() if known.id == frame.header["id"]), None
-        )
-        if pid is None:
-            return  # it ended meanwhile
-        with contextlib.suppress(ProcessLookupError):
-            if frame.kind == "kill":
-                self.kill(pid)
-            elif frame.kind == "signal" and self.children[pid].status is None:
-                libc.signal_main_thread(pid, int(frame.header["number"]))
+        message = message_of(frame, _COMMANDS)
+        match message:
+            case ForkChild():
+                self.fork(message, frame.fds)
+            case KillChild(id):
+                if (pid := self._pid_of(id)) is not None:
+                    with contextlib.suppress(ProcessLookupError):
+                        self.kill(pid)
+            case SignalChild(id, number):
+                pid = self._pid_of(id)
+                if pid is not None and self.children[pid].status is None:
+                    with contextlib.suppress(ProcessLookupError):
+                        libc.signal_main_thread(pid, number)
+            case _:
+                raise FrameError(f"an unexpected {frame.kind!r} frame")
 
-    def fork(self, frame: Frame) -> None:
-        asked = frame.header
-        birth = ChildSpec(
-            asked["module"],
-            asked["root"],
-            asked["uid"] if self.own_user else None,
-            self.rules,
-            self.fonts,
-            frame.fds,
-        )
+    def _pid_of(self, id: str) -> int | None:
+        """None: it ended meanwhile."""
+        return next((pid for pid, child in self.children.items() if child.id == id), None)
+
+    def fork(self, asked: ForkChild, fds: tuple[int, ...]) -> None:
+        uid = asked.uid if self.own_user else None
+        spec = ChildSpec(asked.module, asked.root, uid, self.rules, self.fonts, fds)
         init = pid = -1
         try:
             init = -1 if self.namespaces.missing else self.namespaces.enter()
             pid = os.fork()
-        except (
-            OSError
-        ) as error:  # no process, or no memory, left: that one's misfortune, and nobody else's
+        except OSError as error:  # no process, or no memory, left: this child's misfortune alone
             if init >= 0:
                 pid_namespaces.end(init)
                 os.close(init)
-            self.control.send("fork_failed", {"id": asked["id"], "error": str(error)})
+            self.control.send(ForkFailed(asked.id, str(error)))
             return
         finally:
             if pid:
-                for fd in frame.fds:
+                for fd in fds:
                     os.close(fd)
         if pid == 0:
-            live(birth)
+            run_child(spec)
         if init >= 0:
             self.selector.register(init, selectors.EVENT_READ, "init")
         confine.harmless(os.setpgid, pid, pid)  # done by both, for neither can know who is first
-        self.children[pid] = _Known(asked["id"], init)
-        self.control.send("forked", {"id": asked["id"], "pid": pid})
+        self.children[pid] = _ForkedChild(asked.id, init)
+        self.control.send(ChildForked(asked.id, pid))
 
     def reap(self) -> None:
         """Collect whoever died. A child whose first process is gone takes its whole group with it,
         and only then is reported.
         """
-        for pid, known in list(self.children.items()):
-            if known.status is None:
+        for pid, child in list(self.children.items()):
+            if child.status is None:
                 # Still a zombie while its group is killed, so the group's number cannot belong to
                 # anybody else.
                 if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                     continue
                 self.kill(pid)
-                known.status = os.waitpid(pid, 0)[1]
-            if self._group_is_gone(pid) and self._namespace_is_gone(known.init):
+                child.status = os.waitpid(pid, 0)[1]
+            if self._group_is_gone(pid) and self._namespace_is_gone(child.init):
                 del self.children[pid]
-                self.control.send("exit", {"id": known.id, **_ending(known.status)})
+                self.control.send(_exited(child.id, child.status))
         self._reap_strays()
 
     def kill(self, pid: int) -> None:
@@ -241,77 +227,61 @@ def _ignore(_number: int, _frame: object) -> None:
     """A handler must stand for the wake-up descriptor to be written."""
 
 
-def _ending(status: int) -> dict[str, int]:
-    return (
-        {"signal": os.WTERMSIG(status)}
-        if os.WIFSIGNALED(status)
-        else {"code": os.waitstatus_to_exitcode(status)}
+def _exited(id: str, status: int) -> ChildExited:
+    if os.WIFSIGNALED(status):
+        return ChildExited(id, signal=os.WTERMSIG(status))
+    return ChildExited(id, code=os.waitstatus_to_exitcode(status))
+
+
+def _rules(
+    start: StartZygote,
+    namespaces: pid_namespaces.PidNamespaces,
+    readable: tuple[Path, ...],
+    *,
+    search: bool,
+) -> confine.Confinement:
+    """What every child may do, found out once."""
+    shielded = host_capabilities.to_shield(start.worker_pid, inside=not namespaces.missing)
+    return confine.Confinement(
+        shared=host_capabilities.shared_rules(readable),
+        memory_bytes=start.memory_bytes,
+        disk_bytes=start.disk_bytes,
+        processes=start.processes,
+        data_bytes=host_capabilities.data_bytes(),
+        filter=host_capabilities.system_calls(shielded, egress=start.egress),
+        keeping_filter=host_capabilities.system_calls(shielded, egress=start.egress, keep=True),
+        shields=bool(shielded),
+        no_pid_namespace=namespaces.missing,
+        search=search,
+        neighbours=host_capabilities.threads_of(os.getuid()),
     )
 
 
-def _prepare(start: dict[str, Any]) -> dict[str, str]:
-    """Import everything children will need; package versions by name. A package that is not there
-    is not an error.
-    """
-    for option, value in ((libc.PR_SET_CHILD_SUBREAPER, 1), (libc.PR_SET_DUMPABLE, 0)):
-        with contextlib.suppress(OSError):  # macOS, old gVisor
-            libc.prctl(option, value)
-    if seccomp.known():
-        sockets.install(allowed=bool(start["egress"]))
-    # what is imported stays: looking through it again and again is a tenth of our start
-    gc.disable()
-    reserved = hugepages.reserve(_RESERVED_BYTES)
-    import_module("mecapy_worker.sandbox.probe")
-    multiprocessing.set_start_method(
-        "fork", force=True
-    )  # forkserver, Python 3.14's default, needs a unix socket
-    import_module(start["child_module"]).prepare(list(start["preload"]))
-    gc.collect()
-    immortal.make()
-    # what we made stays shared: collections in a child would touch, and so copy, every page
-    gc.freeze()
-    hugepages.fill()
-    del reserved
-    hugepages.gather()
-    hugepages.join()
-    # OpenBLAS and its like end their threads before a fork and start them when next needed: one
-    # fork makes us single-threaded.
-    if (pid := os.fork()) == 0:
-        os._exit(0)
-    os.waitpid(pid, 0)
-    return {
-        name: str(getattr(sys.modules[name], "__version__", ""))
-        for name in start["preload"]
-        if name in sys.modules
-    }
-
-
 def main(namespaces: pid_namespaces.PidNamespaces) -> None:
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # a terminal's Ctrl-C is for the worker, which then closes the control socket
+    # a terminal's Ctrl-C is for the worker, which then closes the control socket
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     control = Channel(socket.socket(fileno=int(sys.argv[1])))
     os.set_inheritable(control.sock.fileno(), False)
     first = control.receive()
     if first is None:
         return
     try:
-        packages = _prepare(first.header)
-        zygote = Zygote(control, first.header, namespaces)
+        start = read(StartZygote, first.header)
+        packages = prepare(start)
+        zygote = Zygote(control, start, namespaces)
     except BaseException:
-        control.send("failed", {"error": traceback.format_exc()})
+        control.send(ZygoteBroken(traceback.format_exc()))
         raise SystemExit(1) from None
-    about = {
-        "python": platform.python_version(),
-        "packages": packages,
-        "threads": host_capabilities.own_threads(),
-    }
-    about |= {
-        "own_user": zygote.own_user,
-        "landlock": landlock.version(),
-        "fonts": [Path(path).name for path in zygote.fonts],
-    }
-    control.send("up", about)
+    control.send(
+        ZygoteReady(
+            platform.python_version(),
+            packages,
+            host_capabilities.own_threads(),
+            zygote.own_user,
+            landlock.version(),
+            tuple(Path(path).name for path in zygote.fonts),
+        )
+    )
     try:
         zygote.serve()
     finally:

@@ -1,0 +1,190 @@
+"""What becomes of an attempt that ended: its outcome in the row and in the stream, or the task back
+in the queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from redis.exceptions import RedisError
+
+from mecapy_backend.queue.queue import score
+from mecapy_backend.store import tasks
+from mecapy_backend.store.log import events
+from mecapy_jupyter import wire
+from mecapy_worker import metrics
+from mecapy_worker.context import Context, RunningTask
+from mecapy_worker.log import log
+from mecapy_worker.retry import retry_transient
+from mecapy_worker.run import failure_messages
+from mecapy_worker.run.blob_retry import recorded
+from mecapy_worker.run.event_writer import ANSWER_S, EventWriter
+from mecapy_worker.run.shielded import shielded
+
+RETRIED = frozenset(
+    {"cell", "killed", "memory", "timeout", "disk", "output", "storage", "protocol"}
+)
+
+
+async def refused(work: Context, task_id: str) -> None:
+    """The store has cancelled it, for its owner is disabled; whoever follows it hears of that."""
+    log.info(wire.CANCELLED, task=task_id, why="its owner is disabled")
+    with contextlib.suppress(RedisError):  # the row says it, too
+        await _final_event(work, task_id, wire.Outcome(wire.CANCELLED))
+
+
+async def conclude(
+    work: Context,
+    started: tasks.StartedAttempt,
+    running: RunningTask,
+    outcome: wire.Outcome,
+    writer: EventWriter,
+) -> None:
+    """Recorded, tried again, or, where the task is no longer ours, nothing."""
+    metrics.output_bytes.inc(writer.total_bytes)
+    if running.stop_reason == "lost":
+        metrics.leases_lost.inc()
+        log.warning(
+            "lost",
+            task=started.task_id,
+            attempt=started.attempt,
+            why="the lease ran out, or the task was forgotten",
+        )
+    elif end := await _retried(work, started, outcome, writer):
+        await shielded(record(work, started, end, writer))
+
+
+async def record(
+    work: Context,
+    started: tasks.StartedAttempt,
+    outcome: wire.Outcome,
+    writer: EventWriter | None = None,
+) -> None:
+    """The outcome into the row, then the final event. A cancel or a newer attempt that was first
+    has won: then nothing.
+    """
+    task_id, attempt = started.task_id, started.attempt
+    entries, log_blob = await _log_of(work, started, writer) if writer else ([], "")
+    cpu_s = writer.cpu_s if writer else 0.0
+    try:
+        won = await retry_transient(
+            "finish",
+            lambda: tasks.finish(work.db, task_id, attempt, outcome, entries, log_blob, cpu_s),
+            task=task_id,
+            attempt=attempt,
+        )
+    except Exception as error:  # the row does not take it, however often we try
+        log.exception("not recorded", task=task_id, attempt=attempt)
+        if writer is None:
+            return
+        await writer.flush()
+        await record(work, started, failed(error))
+        return
+    if not won:
+        metrics.leases_lost.inc()
+        return log.warning("too late", task=task_id, attempt=attempt, state=outcome.state)
+    await _publish(work, started, outcome, writer)
+
+
+def failed(error: Exception) -> wire.Outcome:
+    """It is our fault."""
+    return wire.Outcome(wire.FAILED, error=failure_messages.ours(error))
+
+
+async def _publish(
+    work: Context,
+    started: tasks.StartedAttempt,
+    outcome: wire.Outcome,
+    writer: EventWriter | None,
+) -> None:
+    task_id, attempt = started.task_id, started.attempt
+    kind = outcome.error.kind if outcome.error else ""
+    metrics.ended.labels(outcome.state, kind).inc()
+    log.info(outcome.state, task=task_id, attempt=attempt, seconds=outcome.seconds, kind=kind)
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            if writer:
+                await writer.end(outcome.state, outcome.as_json())
+            else:
+                await _final_event(work, task_id, outcome)
+    except Exception as error:  # readers also look at the row
+        log.warning("events dropped", task=task_id, attempt=attempt, error=repr(error))
+
+
+async def _final_event(work: Context, task_id: str, outcome: wire.Outcome) -> None:
+    await events.append(work.queue, task_id, [(outcome.state, outcome.as_json())], last=True)
+
+
+async def _log_of(
+    work: Context, started: tasks.StartedAttempt, writer: EventWriter
+) -> tuple[list[wire.Event], str]:
+    """What to keep of the log in the row, and the blob that has all of it where that is more."""
+    entries, spool = writer.kept()
+    try:
+        return (
+            ([], (await work.blobs.adopt(started.owner, spool, recorded(work, started.owner)))[0])
+            if spool
+            else (entries, "")
+        )
+    except Exception as error:  # the outcome matters more than its log
+        log.warning("log cut", task=started.task_id, error=repr(error))
+        return entries, ""
+
+
+async def _retried(
+    work: Context, started: tasks.StartedAttempt, outcome: wire.Outcome, writer: EventWriter
+) -> wire.Outcome | None:
+    """None where the task goes back for another attempt, as its owner asked for, or because its end
+    was our fault. Else what to record.
+
+    Of the attempts before this one only those count that ended in the same way: what a stopped
+    worker gave back cost nothing.
+    """
+    if outcome.error is None:
+        return outcome
+    kind = outcome.error.kind
+    if kind in RETRIED:
+        retries = wire.TaskRequest.from_json(started.request).retries
+        again = sum(why in RETRIED for why in started.earlier) < retries
+    else:
+        again = kind == tasks.LOST and started.losses + 1 < work.settings.max_losses
+    if not again:
+        return outcome
+    await writer.flush()
+    return await give_back(work, started, kind, outcome, outcome.error.message)
+
+
+async def give_back(
+    work: Context,
+    started: tasks.StartedAttempt,
+    why: str,
+    otherwise: wire.Outcome,
+    message: str = "",
+) -> wire.Outcome | None:
+    """Into the queue again, at its old place: None. Else what to record: that it must not run
+    twice, or, where it is to be cancelled or no longer ours, `otherwise`.
+    """
+    task_id, number = started.task_id, started.attempt
+    state = await retry_transient(
+        "requeue", lambda: tasks.requeue(work.db, task_id, number, why, message), task=task_id
+    )
+    if state != wire.QUEUED:
+        return tasks.once_outcome() if state else otherwise
+    metrics.given_back.inc()
+    log.info("given back", task=task_id, attempt=number, why=why)
+    request = wire.TaskRequest.from_json(started.request)
+    place = {task_id: score(request.priority, started.created_at.timestamp())}
+    try:
+        await work.queue.put_back(started.owner, place, short=started.short, python=request.python)
+    except (RedisError, OSError) as error:  # the reconciler enqueues it
+        log.warning("not enqueued", task=task_id, error=repr(error))
+    return None
+
+
+async def leave(work: Context, started: tasks.StartedAttempt) -> None:
+    """The worker ends before the task: somebody else runs it again, unless it was to be cancelled
+    anyway, or had used the network.
+    """
+    if end := await give_back(work, started, tasks.LEFT, wire.Outcome(wire.CANCELLED)):
+        await record(work, started, end)

@@ -1,0 +1,267 @@
+"""Every message between worker, zygote and child, with its defaults: made and read here alone.
+
+A message is a frozen dataclass with a tag. `message_codec` makes frames of messages and reads them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from mecapy_jupyter.wire import Cell, Json, JsonObject, Payload
+
+
+class Message:
+    """What all messages have."""
+
+    __slots__ = ()
+    tag: ClassVar[str]
+
+
+# Between the worker and its zygote.
+
+
+@dataclass(frozen=True, slots=True)
+class StartZygote(Message):
+    """The first message to a zygote. Sizes are for one child with all it starts; `shared`: the
+    zygote's home; `base`: the folder in which children have theirs.
+    """
+
+    tag: ClassVar[str] = "start"
+    child_module: str
+    base: str
+    shared: str
+    worker_pid: int
+    memory_bytes: int
+    disk_bytes: int
+    processes: int
+    preload: tuple[str, ...] = ()
+    python_path: tuple[str, ...] = ()
+    readable: tuple[str, ...] = ()
+    egress: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ZygoteReady(Message):
+    """`packages`: versions of what it preloaded; `threads`: its own, more than one is a risk at
+    every fork; `own_user`: whether each child gets a user of its own; `landlock`: its version, 0
+    for none; `fonts`: the names of matplotlib's lists of fonts.
+    """
+
+    tag: ClassVar[str] = "zygote_ready"
+    python: str = ""
+    packages: dict[str, str] = field(default_factory=dict[str, str])
+    threads: int = 1
+    own_user: bool = False
+    landlock: int = 0
+    fonts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ZygoteBroken(Message):
+    """It could not start, and ends."""
+
+    tag: ClassVar[str] = "zygote_broken"
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ForkChild(Message):
+    """With the child's descriptors: its channel, stdout, stderr, and its egress socket if any."""
+
+    tag: ClassVar[str] = "fork"
+    id: str
+    module: str
+    root: str
+    uid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KillChild(Message):
+    """The child and everything it started."""
+
+    tag: ClassVar[str] = "kill"
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignalChild(Message):
+    """The child's main thread alone."""
+
+    tag: ClassVar[str] = "signal"
+    id: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChildForked(Message):
+    tag: ClassVar[str] = "forked"
+    id: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForkFailed(Message):
+    tag: ClassVar[str] = "fork_failed"
+    id: str
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildExited(Message):
+    """It is dead with all it started, and reaped. Either `code` or `signal` stands."""
+
+    tag: ClassVar[str] = "child_exited"
+    id: str
+    code: int | None = None
+    signal: int | None = None
+
+
+# From the worker to a child.
+
+
+@dataclass(frozen=True, slots=True)
+class TaskMessage(Message):
+    """The one task of a child. Its body is the pickle stream, where that is no blob; with it come
+    the blobs of `payload`, opened, in the order of its digests.
+    """
+
+    tag: ClassVar[str] = "task"
+    code: str
+    cell: Cell | None = None
+    payload: Payload | None = None
+    inputs: JsonObject = field(default_factory=dict[str, Json])
+    outputs: tuple[str, ...] | None = None
+    keep: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeRequest(Message):
+    """What a probing child attacks."""
+
+    tag: ClassVar[str] = "probe"
+    secret: str
+    worker_pid: int
+    worker_threads: tuple[int, ...] = ()
+
+
+# From a child to its worker. Untrusted.
+
+
+@dataclass(frozen=True, slots=True)
+class ChildReady(Message):
+    """Confined and warm: the layers that hold it, and those that are missing, with the reason."""
+
+    tag: ClassVar[str] = "ready"
+    applied: tuple[str, ...] = ()
+    missing: dict[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult(Message):
+    """`through`: the attacks that were not stopped."""
+
+    tag: ClassVar[str] = "probed"
+    through: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OutputMessage(Message):
+    """The frame's body is text for this stream, `stdout` or `stderr`."""
+
+    tag: ClassVar[str] = "stream"
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class DisplayMessage(Message):
+    """As `wire.DisplayEvent`."""
+
+    tag: ClassVar[str] = "display"
+    kind: str
+    data: JsonObject = field(default_factory=dict[str, Json])
+    metadata: JsonObject = field(default_factory=dict[str, Json])
+    display_id: str | None = None
+    wait: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressMessage(Message):
+    tag: ClassVar[str] = "progress"
+    fraction: float | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptedMessage(Message):
+    """The cell stopped where it was; what it has computed may take its time to come home."""
+
+    tag: ClassVar[str] = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeMessage(Message):
+    """How the cell ended. The frame's body is the pickled result, where that is not in a file:
+    `buffers` and `stream_file` name files of the outbox. `error`: as `wire.ErrorInfo`.
+    """
+
+    tag: ClassVar[str] = "outcome"
+    state: str
+    result: Json = None
+    error: JsonObject | None = None
+    buffers: tuple[str, ...] = ()
+    stream_file: str = ""
+
+
+# What the worker's handle of a child adds to what the child says.
+
+
+@dataclass(frozen=True, slots=True)
+class UsageMessage(Message):
+    """As `wire.UsageEvent`."""
+
+    tag: ClassVar[str] = "usage"
+    cpu_s: float
+    memory_bytes: int
+    processes: int
+    disk_bytes: int
+    cpu_percent: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LimitExceeded(Message):
+    """Why the child was stopped. `kind`: memory, disk or processes."""
+
+    tag: ClassVar[str] = "limit"
+    kind: str
+    used: int
+    allowed: int
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidFrame(Message):
+    """What the child sent is no frame, or none that a child may send."""
+
+    tag: ClassVar[str] = "invalid"
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExitStatus(Message):
+    """How a child ended; the last message. `lost`: it died with its zygote."""
+
+    tag: ClassVar[str] = "exit"
+    code: int | None = None
+    signal: int | None = None
+    lost: bool = False
+
+
+FROM_CHILD: dict[str, type[Message]] = {
+    one.tag: one
+    for one in (OutputMessage, DisplayMessage, ProgressMessage, InterruptedMessage, OutcomeMessage)
+}
+FROM_HANDLE: dict[str, type[Message]] = FROM_CHILD | {
+    one.tag: one for one in (UsageMessage, LimitExceeded, InvalidFrame, ExitStatus)
+}
+LARGE = frozenset({DisplayMessage.tag, OutcomeMessage.tag})
+"""Kinds of frames that may be large."""
