@@ -10,7 +10,7 @@ import pytest
 
 _GATHER = """
 import hashlib, os
-from mecapy_worker.zygote import hugepages
+from mecapy_worker.zygote.hooks import hugepages
 reserved = hugepages.reserve(16 << 20)
 held = [os.urandom(100_000) for _ in range(200)] + [os.urandom(100) for _ in range(100_000)]
 del reserved
@@ -40,7 +40,7 @@ def test_memory_holds_what_it_held(allocator: str) -> None:
 
 
 _RESERVE = """
-from mecapy_worker.zygote import hugepages
+from mecapy_worker.zygote.hooks import hugepages
 reserved = hugepages.reserve(64 << 20)
 objects = [str(number) * 9 for number in range(10**5, 3 * 10**5)]
 places = sorted(map(id, objects))

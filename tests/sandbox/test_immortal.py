@@ -7,7 +7,7 @@ import sys
 
 _MAKE = """
 import gc, sys, types, weakref
-from mecapy_worker.zygote import immortal
+from mecapy_worker.zygote.hooks import immortal
 class Thing:
     def __init__(self, name): self.name = name
 things = {f"thing {n}": Thing(f"name {n}") for n in range(1000)}

@@ -454,7 +454,7 @@ def test_going_round_it_is_real(world: Outside, tmp_path: Path) -> None:
 
 LIES = """
 import array, json, os, socket
-from mecapy_worker.child import sockets as network
+from mecapy_worker.child.hooks import sockets as network
 def ask(message, *fds, answers=True):
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.settimeout(20)

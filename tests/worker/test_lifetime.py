@@ -225,8 +225,9 @@ async def test_known_to_operators(desk: Desk, worker: Consumer) -> None:
     """A worker says who it is, what it can run, and how its tasks are confined."""
     found = await desk.eventually(lambda: workers.list_live(desk.db))
     info = found[0].info
-    assert found[0].id == worker.context.worker_id and info["pid"] == os.getpid()
-    assert {"slots", "python", "packages", "confinement", "running"} <= set(info)
+    assert found[0].id == worker.context.worker_id and info.pid == os.getpid()
+    assert info.slots and info.python and info.packages and info.confinement
+    assert info.running == 0
 
 
 async def test_start_is_prompt(desk: Desk, worker: Consumer) -> None:

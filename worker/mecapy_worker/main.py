@@ -18,7 +18,6 @@ import time
 from collections.abc import AsyncGenerator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from mecapy_backend.queue import queue
 from mecapy_backend.shared import logs
@@ -26,6 +25,7 @@ from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import database, workers
 from mecapy_backend.store.blobs import blob_store
 from mecapy_jupyter.shared.version import __version__
+from mecapy_jupyter.wire import ConfinementInfo, JsonObject, WorkerInfo
 from mecapy_worker.context import Context
 from mecapy_worker.egress import rules
 from mecapy_worker.log import log
@@ -191,24 +191,22 @@ def worker_id() -> str:
     return f"{platform.node() or 'worker'}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
-def describe(context: Context) -> dict[str, Any]:
+def describe(context: Context) -> JsonObject:
     """What `GET /workers` says of this worker."""
     report = context.pool.report
-    return {
-        "host": platform.node(),
-        "pid": os.getpid(),
-        "version": __version__,
-        "slots": context.settings.worker_slots,
-        "python": report.python,
-        "packages": report.packages,
-        "network": "open"
-        if "network" in report.through
-        else [str(rule) for rule in context.egress.rules],
-        "confinement": {
-            name: getattr(report, name)
-            for name in ("level", "layers", "missing", "through", "landlock")
-        },
-    }
+    network = tuple(str(rule) for rule in context.egress.rules)
+    return WorkerInfo(
+        host=platform.node(),
+        pid=os.getpid(),
+        version=__version__,
+        slots=context.settings.worker_slots,
+        python=report.python,
+        packages=report.packages,
+        network=None if "network" in report.through else network,
+        confinement=ConfinementInfo(
+            report.level, report.layers, report.missing, report.through, report.landlock
+        ),
+    ).as_json()
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from mecapy_jupyter.travel.files.index import Index
 from mecapy_jupyter.travel.pickling import known_blobs, payload, pickler
 from mecapy_jupyter.wire import CALLED, Cell, Payload
 from mecapy_worker.child import results
+from mecapy_worker.child.hooks import caches
 from mecapy_worker.child.output import Send
 from mecapy_worker.child.shell import TaskShell, build, connect
 from mecapy_worker.shared.channel import Channel
@@ -51,7 +52,7 @@ def prepare(preload: list[str]) -> None:
         except ImportError:
             continue  # the pool's report tells which ones are there
     _try_cells()
-    _forget_fonts()
+    caches.close_fonts()
     process_state.note()
     _rehearse()
 
@@ -85,8 +86,7 @@ def _rehearse() -> None:
     else write anew, page after page.
     """
     global _warm_up_task
-    if sys.version_info < (3, 12):  # later ones keep no count of a name's uses
-        sys._clear_type_cache()  # pyright: ignore[reportPrivateUsage]  # what a child replaces in it is then nothing, and not a name on a page of its own
+    caches.clear_type_cache()
     numpy: Any = sys.modules.get("numpy")
     task, buffers = _task(
         {"a": 1} | ({"x": numpy.zeros(pickler.BUFFER_BYTES, "u1")} if numpy else {})
@@ -118,15 +118,6 @@ def _task(inputs: dict[str, Any]) -> tuple[Frame, tuple[Any, ...]]:
     # as it comes over a channel: each part is JSON
     header = json.loads(json_of(frame_of(task).header))
     return Frame(TaskMessage.tag, header, packed.stream), packed.buffers
-
-
-def _forget_fonts() -> None:
-    """What matplotlib would else do in every child, right after the fork: throw away the fonts it
-    has open, page after page.
-    """
-    if (manager := sys.modules.get("matplotlib.font_manager")) is not None:
-        with contextlib.suppress(AttributeError):  # not its public face
-            manager._get_font.cache_clear()
 
 
 def warm() -> None:

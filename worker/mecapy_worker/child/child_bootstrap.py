@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Protocol, cast
 
-from mecapy_worker.child import sockets
+from mecapy_worker.child.hooks import sockets
 from mecapy_worker.sandbox import confine
 from mecapy_worker.sandbox.confine import harmless
 from mecapy_worker.shared import crash_line, libc

@@ -111,9 +111,7 @@ def collect(
         "deleted": _deleted(shell.user_ns) if patterns is None else [],
         "left": {},
     }
-    home["folder"], small = files.collect(
-        _started_in[0], _found[0], task.keep, _found_index[0]
-    )
+    home["folder"], small = files.collect(_started_in[0], _found[0], task.keep, _found_index[0])
     # A function call has no next cell: nobody would take the state.
     home["ambient"] = process_state.changed(_ambient, process_state.current()) if task.cell else {}
     if shell.displayhook.value is not None:

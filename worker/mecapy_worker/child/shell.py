@@ -15,12 +15,10 @@ import signal
 import subprocess
 import sys
 import traceback
-import warnings
 from collections.abc import Mapping, Sequence
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any, cast
 
-from IPython.core import interactiveshell, ultratb
 from IPython.core.compilerop import CachingCompiler
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
@@ -29,7 +27,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from mecapy_jupyter.wire import Json, JsonObject
-from mecapy_worker.child import tqdm_bridge
+from mecapy_worker.child.hooks import ipython, tqdm_bars
 from mecapy_worker.child.output import Outgoing, OutStream, Send
 from mecapy_worker.shared import crash_line, libc
 from mecapy_worker.shared.messages import DisplayMessage
@@ -136,7 +134,7 @@ class TaskShell(InteractiveShell):
     displayhook: FrameDisplayHook
     compile: TaskCompiler
     outgoing: Outgoing
-    # by this attribute pandas knows a notebook from a terminal, and by the class's name, set below
+    # by this attribute pandas knows a notebook from a terminal, and by the class's name
     kernel = None
     failure: tuple[BaseException | None, list[str]] | None = None
     # bookmarks and the folders `%cd` was in: a task keeps none, and its profile is read-only
@@ -145,7 +143,7 @@ class TaskShell(InteractiveShell):
     def run(self, source: str) -> None:
         """Run a cell. Its error, if any, is then in `failure`."""
         self.run_cell(source, store_history=False)  # pyright: ignore[reportUnknownMemberType]
-        tqdm_bridge.finish()
+        tqdm_bars.finish()
 
     def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
         error = exc_tuple[1] if exc_tuple else sys.exc_info()[1]
@@ -193,39 +191,21 @@ class TaskShell(InteractiveShell):
         """`exit` in a cell ends nothing but the cell."""
 
 
-TaskShell.__name__ = TaskShell.__qualname__ = "ZMQInteractiveShell"
-"""As in a notebook: pandas, rich and many a recipe ask for it, to show what a page can show."""
-
-
 def build() -> TaskShell:
     """The shell, made once in the zygote. It belongs to no task yet."""
     config = Config()
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "neutral"
-    interactiveshell.warn = _warn  # pyright: ignore[reportPrivateImportUsage]
-    ultratb.get_line_number_of_frame = _lines_of  # pyright: ignore[reportPrivateImportUsage]
+    ipython.install(TaskShell)
     shell = TaskShell.instance(config=config)
     shell.builtin_trap.activate()
     return shell
 
 
-def _warn(message: Any, *args: Any, **kwargs: Any) -> None:
-    """IPython's own warnings. How to leave a notebook is said where the SystemExit arrives."""
-    if not str(message).startswith("To exit:"):
-        warnings.warn(message, *args, **kwargs)
-
-
-def _lines_of(frame: FrameType) -> int:
-    """How long a frame's file is. IPython looks on the disk, finds no cell there, and renders it
-    without what surrounds the line.
-    """
-    return len(linecache.getlines(frame.f_code.co_filename))
-
-
 def connect(shell: TaskShell, send: Send) -> None:
     """In the child: from here on everything a cell shows goes to `send`."""
     shell.outgoing = Outgoing(send)
-    tqdm_bridge.connect(shell.outgoing)
+    tqdm_bars.connect(shell.outgoing)
     sys.stdout = sys.__stdout__ = OutStream(shell.outgoing, "stdout", 1)  # pyright: ignore[reportAttributeAccessIssue]
     sys.stderr = sys.__stderr__ = OutStream(shell.outgoing, "stderr", 2)  # pyright: ignore[reportAttributeAccessIssue]
     builtins.input = getpass.getpass = _no_input

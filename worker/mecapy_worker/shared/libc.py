@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import inspect
 import os
 import platform
 import signal
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 LINUX = sys.platform == "linux"
@@ -41,10 +41,14 @@ _TGKILL = {"x86_64": 234, "aarch64": 131}
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-handle: Callable[[int, Any], object] = inspect.unwrap(signal.signal)
-"""Set a signal's handler. What `signal.signal` wraps: that looks its answer up in enums, and a
-child would copy a hundred pages for it.
-"""
+_set_handler: Callable[[int, Any], object] = import_module("_signal").signal
+
+
+def handle(number: int, handler: Callable[..., object] | int) -> object:
+    """Set a signal's handler, by what `signal.signal` wraps: that looks its answer up in enums, and
+    a child would copy pages for it.
+    """
+    return _set_handler(number, int(handler) if isinstance(handler, int) else handler)
 
 
 def _call(name: str, *kinds: Any) -> Callable[..., int]:

@@ -8,10 +8,10 @@ What is wrong travels with the heartbeat, so that `mecapy doctor` names it from 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from mecapy_backend.shared.health import Health
 from mecapy_backend.store.health_probes import server_health
+from mecapy_jupyter.wire import JsonObject
 from mecapy_worker.context import Context
 from mecapy_worker.log import log
 from mecapy_worker.run.readiness import children, disk
@@ -25,7 +25,7 @@ def of(context: Context) -> Health:
     )
 
 
-async def watch(health: Health, about: dict[str, Any]) -> None:
+async def watch(health: Health, about: JsonObject) -> None:
     """For ever: `about["health"]`, which goes with each heartbeat, says what is wrong now; a line
     when that changes.
     """

@@ -19,6 +19,7 @@ from mecapy_backend.store import tasks, workers
 from mecapy_backend.store.log import events
 from mecapy_backend.store.people import shares
 from mecapy_jupyter import wire
+from mecapy_jupyter.wire import JsonObject
 from mecapy_worker import metrics
 from mecapy_worker.context import Context, RunningTask
 from mecapy_worker.log import log
@@ -28,7 +29,7 @@ LISTEN_S = 5.0
 _AGAIN_S = 0.5
 
 
-async def renew(ctx: Context, info: dict[str, Any]) -> None:
+async def renew(ctx: Context, info: JsonObject) -> None:
     """Renew the leases and say that we live, for ever. PostgreSQL away: go on; what ran meanwhile
     is still ours when it is back, or it is not, and then the fence keeps us from recording it.
     """
