@@ -164,7 +164,7 @@ def _up(options: argparse.Namespace) -> int:
         if options.idle_stop is not None
         else float(os.environ.get("MECAPY_IDLE_STOP") or 0)
     )
-    return up.up(stack, up.Options(options.workers, options.port, idle_s), options.ready_fd)
+    return up.up(stack, up.StackOptions(options.workers, options.port, idle_s), options.ready_fd)
 
 
 def _become_daemon() -> None:

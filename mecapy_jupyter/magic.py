@@ -17,7 +17,7 @@ from mecapy_jupyter.travel.environment.process_state import begin_environment
 from mecapy_jupyter.travel.environment.user_modules import after_cell
 
 if TYPE_CHECKING:
-    from mecapy_jupyter.cells.prepared import Options, Prepared
+    from mecapy_jupyter.cells.prepared import CellOptions, Prepared
 
 
 class Magics:
@@ -52,16 +52,16 @@ class Magics:
             answer(self._session, words(line))
 
 
-def _options(given: argparse.Namespace) -> Options:
+def _options(given: argparse.Namespace) -> CellOptions:
     if given.job and not given.bg:
         raise errors.ConfigError(
             f"`--as {given.job}` names the Future of a cell in the background; write `--bg "
             f"--as {given.job}`"
         )
-    from mecapy_jupyter.cells.prepared import Options
+    from mecapy_jupyter.cells.prepared import CellOptions
 
     shown_after_s = 0.0 if given.every else 2.0
-    return Options(
+    return CellOptions(
         inputs=given.inputs,
         outputs=given.outputs,
         job_name=given.job or "",

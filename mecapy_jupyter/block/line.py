@@ -21,13 +21,13 @@ from mecapy_jupyter.shared.units import (
     size,
 )
 
-Kind = Literal["phase", "clock", "plain", "quiet", "progress", "memory", "error"]
+PieceKind = Literal["phase", "clock", "plain", "quiet", "progress", "memory", "error"]
 
 
-class Part(NamedTuple):
+class Piece(NamedTuple):
     """A piece of the line. `kind` says how it looks; a "clock" goes on ticking in the browser."""
 
-    kind: Kind
+    kind: PieceKind
     text: str
 
 
@@ -43,46 +43,55 @@ ICONS: dict[Phase, str] = {
 }
 
 
-def parts(state: BlockState, now_s: float) -> list[Part]:
+def parts(state: BlockState, now_s: float) -> list[Piece]:
     """The line, piece by piece."""
     match state.phase:
         case "sending":
-            return [Part("phase", "sending"), *_bytes(state)]
+            return [Piece("phase", "sending"), *_bytes(state)]
         case "queued":
-            return [Part("phase", "queued"), *_place(state), *_bytes(state)]
+            return [Piece("phase", "queued"), *_place(state), *_bytes(state)]
         case "running":
             where = f"running on {state.worker}" if state.worker else "running"
-            passed = Part("clock", clock(now_s - state.since_s) + expected(state, now_s))
-            return [Part("phase", where), *_try(state), passed, *_progress(state), *_usage(state)]
+            passed = Piece("clock", clock(now_s - state.since_s) + expected(state, now_s))
+            return [
+                Piece("phase", where),
+                *_try(state),
+                passed,
+                *_progress(state),
+                *_usage(state),
+            ]
         case "returning":
-            return [Part("phase", "bringing results home"), Part("plain", clock(state.seconds))]
+            return [
+                Piece("phase", "bringing results home"),
+                Piece("plain", clock(state.seconds)),
+            ]
         case "completed":
             return [
-                Part("phase", clock(state.seconds)),
-                *([Part("plain", listed(state.came_back))] if state.came_back else []),
+                Piece("phase", clock(state.seconds)),
+                *([Piece("plain", listed(state.came_back))] if state.came_back else []),
             ]
         case "cancelled":
             return [
-                Part("phase", "cancelled"),
-                Part("plain", clock(state.seconds)),
+                Piece("phase", "cancelled"),
+                Piece("plain", clock(state.seconds)),
                 *_stopped(state),
                 *_back(state),
             ]
         case "detached":
             again = f"%mecapy attach {state.task_id[:8]}" if state.task_id else "%mecapy attach"
             return [
-                Part("phase", "detached"),
-                Part("plain", "the task goes on"),
-                Part("plain", f"{again} brings it home"),
+                Piece("phase", "detached"),
+                Piece("plain", "the task goes on"),
+                Piece("plain", f"{again} brings it home"),
             ]
         case "failed":
-            line_number = [Part("phase", f"line {state.error_line}")] if state.error_line else []
-            return [*line_number, Part("error", state.error or "failed"), *_back(state)]
+            line_number = [Piece("phase", f"line {state.error_line}")] if state.error_line else []
+            return [*line_number, Piece("error", state.error or "failed"), *_back(state)]
 
 
-def _place(state: BlockState) -> list[Part]:
+def _place(state: BlockState) -> list[Piece]:
     again = (
-        [Part("plain", f"its worker was lost, {ordinal(state.attempt + 1)} attempt")]
+        [Piece("plain", f"its worker was lost, {ordinal(state.attempt + 1)} attempt")]
         if state.worker
         else []
     )
@@ -90,21 +99,21 @@ def _place(state: BlockState) -> list[Part]:
         "next in line" if state.position == 1 and state.waiting <= 1 else ordinal(state.position)
     )
     of = f" of {state.waiting}" if state.waiting > 1 else " in line" if state.position > 1 else ""
-    eta = [Part("plain", f"starts in ~{duration(state.eta_s)}")] if state.eta_s is not None else []
-    return again + ([Part("plain", place + of)] if state.position else []) + eta
+    eta = [Piece("plain", f"starts in ~{duration(state.eta_s)}")] if state.eta_s is not None else []
+    return again + ([Piece("plain", place + of)] if state.position else []) + eta
 
 
-def _bytes(state: BlockState) -> list[Part]:
+def _bytes(state: BlockState) -> list[Piece]:
     words = [
         f"{verb} {size(count)}"
         for verb, count in (("sent", state.sent_bytes), ("reused", state.reused_bytes))
         if count
     ]
-    return [Part("quiet", ", ".join(words))] if words else []
+    return [Piece("quiet", ", ".join(words))] if words else []
 
 
-def _try(state: BlockState) -> list[Part]:
-    return [Part("plain", f"{ordinal(state.attempt)} attempt")] if state.attempt > 1 else []
+def _try(state: BlockState) -> list[Piece]:
+    return [Piece("plain", f"{ordinal(state.attempt)} attempt")] if state.attempt > 1 else []
 
 
 def expected(state: BlockState, now_s: float) -> str:
@@ -115,9 +124,9 @@ def expected(state: BlockState, now_s: float) -> str:
     return f"{', usually' if late else ' of'} ~{clock(max(state.expected_s, 1.0))}"
 
 
-def _progress(state: BlockState) -> list[Part]:
-    percent = [] if state.fraction is None else [Part("progress", f"{state.fraction * 100:.0f} %")]
-    return percent + ([Part("progress", state.note)] if state.note else [])
+def _progress(state: BlockState) -> list[Piece]:
+    percent = [] if state.fraction is None else [Piece("progress", f"{state.fraction * 100:.0f} %")]
+    return percent + ([Piece("progress", state.note)] if state.note else [])
 
 
 def said(state: BlockState) -> str:
@@ -125,34 +134,36 @@ def said(state: BlockState) -> str:
     return " · ".join(part.text for part in _progress(state))
 
 
-def _usage(state: BlockState) -> list[Part]:
-    cpu = [] if state.cpu_percent is None else [Part("quiet", f"{state.cpu_percent:.0f} % cpu")]
+def _usage(state: BlockState) -> list[Piece]:
+    cpu = [] if state.cpu_percent is None else [Piece("quiet", f"{state.cpu_percent:.0f} % cpu")]
     if state.memory_bytes is None:
         return cpu
     limit = state.memory_limit_bytes
     return [
         *cpu,
-        Part("memory", of_size(state.memory_bytes, limit) if limit else size(state.memory_bytes)),
+        Piece("memory", of_size(state.memory_bytes, limit) if limit else size(state.memory_bytes)),
     ]
 
 
 def _curve(state: BlockState) -> list[float]:
     """The memory over the run so far; nothing while there is too little to see."""
     return (
-        shares(state.memory_trail, state.memory_limit_bytes)
-        if len(state.memory_trail.points) > 2
+        shares(state.memory_peaks, state.memory_limit_bytes)
+        if len(state.memory_peaks.points) > 2
         else []
     )
 
 
-def _stopped(state: BlockState) -> list[Part]:
+def _stopped(state: BlockState) -> list[Piece]:
     return (
-        [] if state.stopped_s is None else [Part("plain", f"stopped after {state.stopped_s:.1f} s")]
+        []
+        if state.stopped_s is None
+        else [Piece("plain", f"stopped after {state.stopped_s:.1f} s")]
     )
 
 
-def _back(state: BlockState) -> list[Part]:
-    return [Part("plain", f"{listed(state.came_back)} came back")] if state.came_back else []
+def _back(state: BlockState) -> list[Piece]:
+    return [Piece("plain", f"{listed(state.came_back)} came back")] if state.came_back else []
 
 
 def line(state: BlockState, now_s: float) -> str:
@@ -163,7 +174,7 @@ def line(state: BlockState, now_s: float) -> str:
     )
 
 
-def _with_curve(part: Part, state: BlockState) -> str:
+def _with_curve(part: Piece, state: BlockState) -> str:
     curve = bars(_curve(state)) if part.kind == "memory" else ""
     return f"{part.text} {curve}" if curve else part.text
 
@@ -218,7 +229,7 @@ def html(state: BlockState, now_s: float) -> str:
     )
 
 
-def _looks(part: Part) -> str:
+def _looks(part: Piece) -> str:
     colour = {"phase": _TEXT, "error": "var(--jp-error-color1, #d32f2f)"}.get(part.kind, _QUIET)
     return f"color:{colour};overflow-wrap:anywhere;" + (
         "font-weight:600;" if part.kind == "error" else ""

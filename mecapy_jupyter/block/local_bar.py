@@ -28,12 +28,12 @@ class _LocalBar:
     def __init__(self) -> None:
         self._began_s, self._text, self._over = time.monotonic(), "", threading.Event()
         self._block = LiveBlock("", after_s=AFTER_S)
-        self._block.event(wire.Event("", wire.STARTED, {}))
+        self._block.event(wire.Event.of(wire.StartedEvent()))
         threading.Thread(target=self._tick, name="mecapy bar", daemon=True).start()
 
     def show(self, fraction: float | None, text: str) -> None:
         self._text = text or self._text
-        self._block.event(wire.Event("", wire.PROGRESS, {"fraction": fraction, "text": text}))
+        self._block.event(wire.Event.of(wire.ProgressEvent(fraction, text)))
 
     def end(self, state: wire.State, error: str) -> None:
         self._over.set()

@@ -14,9 +14,9 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True, slots=True)
-class Trail:
-    """Peaks, the oldest first. Each point stands for `each` values, the last one so far for
-    `filled`.
+class Peaks:
+    """The highest values so far, the oldest first. Each point stands for `each` values, the last
+    one for `filled` by now.
     """
 
     points: tuple[float, ...] = ()
@@ -24,32 +24,32 @@ class Trail:
     filled: int = 0
 
 
-NOTHING = Trail()
+NO_PEAKS = Peaks()
 
 
-def noted(trail: Trail, value: float) -> Trail:
-    """The trail with one value more. When it gets too long, pairs of points become one: it always
+def with_value(peaks: Peaks, value: float) -> Peaks:
+    """With one value more. When it gets too long, pairs of points become one: it always
     covers the whole run.
     """
-    if trail.points and trail.filled < trail.each:
-        return Trail(
-            (*trail.points[:-1], max(trail.points[-1], value)), trail.each, trail.filled + 1
+    if peaks.points and peaks.filled < peaks.each:
+        return Peaks(
+            (*peaks.points[:-1], max(peaks.points[-1], value)), peaks.each, peaks.filled + 1
         )
-    points = (*trail.points, value)
+    points = (*peaks.points, value)
     if len(points) <= MOST:
-        return Trail(points, trail.each, 1)
+        return Peaks(points, peaks.each, 1)
     pairs = tuple(max(points[at : at + 2]) for at in range(0, len(points), 2))
-    return Trail(pairs, 2 * trail.each, 1)  # the last of an odd number stands alone
+    return Peaks(pairs, 2 * peaks.each, 1)  # the last of an odd number stands alone
 
 
-def shares(trail: Trail, full: float | None) -> list[float]:
+def shares(peaks: Peaks, full: float | None) -> list[float]:
     """The points as shares of `full` (where that is not known: of the highest), from 0 to 1."""
-    top = full or max(trail.points, default=0.0)
-    return [round(min(point / top, 1.0), 3) if top else 0.0 for point in trail.points]
+    top = full or max(peaks.points, default=0.0)
+    return [round(min(point / top, 1.0), 3) if top else 0.0 for point in peaks.points]
 
 
 def bars(heights: Sequence[float], most: int = 8) -> str:
     """Shares as at most so many block characters: `▂▃▅▆`."""
     step = -(-len(heights) // most) or 1
-    peaks = [max(heights[at : at + step]) for at in range(0, len(heights), step)]
-    return "".join(_BARS[min(int(peak * len(_BARS)), len(_BARS) - 1)] for peak in peaks)
+    highest = [max(heights[at : at + step]) for at in range(0, len(heights), step)]
+    return "".join(_BARS[min(int(peak * len(_BARS)), len(_BARS) - 1)] for peak in highest)

@@ -7,10 +7,10 @@ passes in as `now_s`. What events say is untrusted here: numbers are checked, te
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from mecapy_jupyter import wire
-from mecapy_jupyter.block.sparkline import NOTHING, Trail, noted
+from mecapy_jupyter.block.sparkline import NO_PEAKS, Peaks, with_value
 from mecapy_jupyter.shared.units import clean, number
 
 Phase = Literal[
@@ -37,7 +37,7 @@ class BlockState:
     cpu_percent: float | None = None
     memory_bytes: float | None = None
     memory_limit_bytes: float | None = None
-    memory_trail: Trail = NOTHING
+    memory_peaks: Peaks = NO_PEAKS
     fraction: float | None = None
     note: str = ""  # what the task says of its progress
     seconds: float = 0.0
@@ -51,67 +51,55 @@ def advance(state: BlockState, event: wire.Event, now_s: float) -> BlockState:
     """The state after an event of the task's log. Events that the block does not show leave it as
     it is.
     """
-    data = event.data
-    match event.type:
-        case wire.QUEUED:
-            return _queued(state, data, now_s)
-        case wire.STARTED:
-            return _started(state, data, now_s)
-        case wire.PROGRESS:
-            fraction = number(data.get("fraction"))
+    match event.body:
+        case wire.QueuedEvent() as queued:
+            return _queued(state, queued, now_s)
+        case wire.StartedEvent() as started:
+            return _started(state, started, now_s)
+        case wire.ProgressEvent(fraction, text):
+            known = number(fraction)
             return replace(
-                state,
-                fraction=None if fraction is None else min(fraction, 1.0),
-                note=clean(data.get("text") or "", 60),
+                state, fraction=None if known is None else min(known, 1.0), note=clean(text, 60)
             )
-        case wire.USAGE:
-            return _used(state, data)
-        case wire.COMPLETED | wire.FAILED | wire.CANCELLED if state.phase not in wire.FINAL:
-            ran = number(data.get("seconds"))
-            return replace(
-                state,
-                phase="returning",
-                since_s=now_s,
-                seconds=_ran(state, now_s) if ran is None else ran,
-            )
+        case wire.UsageEvent() as usage:
+            return _used(state, usage)
+        case wire.Outcome(seconds=seconds) if state.phase not in wire.FINAL:
+            ran_s = number(seconds) or _ran(state, now_s)
+            return replace(state, phase="returning", since_s=now_s, seconds=ran_s)
         case _:
             return state
 
 
-def _queued(state: BlockState, data: dict[str, Any], now_s: float) -> BlockState:
-    since_s = state.since_s if state.phase == "queued" else now_s
-    position, waiting = int(number(data.get("position")) or 0), int(number(data.get("of")) or 0)
+def _queued(state: BlockState, queued: wire.QueuedEvent, now_s: float) -> BlockState:
     return replace(
         state,
         phase="queued",
-        since_s=since_s,
-        position=position,
-        waiting=waiting,
-        eta_s=number(data.get("eta_s")),
+        since_s=state.since_s if state.phase == "queued" else now_s,
+        position=int(number(queued.position) or 0),
+        waiting=int(number(queued.of) or 0),
+        eta_s=number(queued.eta_s),
     )
 
 
-def _started(state: BlockState, data: dict[str, Any], now_s: float) -> BlockState:
-    attempt, worker = int(number(data.get("attempt")) or 1), clean(data.get("worker") or "", 24)
-    limit = number(data.get("memory_limit_bytes"))
+def _started(state: BlockState, started: wire.StartedEvent, now_s: float) -> BlockState:
     fresh = replace(
-        state, fraction=None, note="", cpu_percent=None, memory_bytes=None, memory_trail=NOTHING
+        state, fraction=None, note="", cpu_percent=None, memory_bytes=None, memory_peaks=NO_PEAKS
     )
     return replace(
         fresh,
         phase="running",
         since_s=now_s,
-        worker=worker,
-        attempt=attempt,
-        memory_limit_bytes=limit,
+        worker=clean(started.worker, 24),
+        attempt=int(number(started.attempt) or 1),
+        memory_limit_bytes=number(started.memory_limit_bytes),
     )
 
 
-def _used(state: BlockState, data: dict[str, Any]) -> BlockState:
-    memory = number(data.get("memory_bytes"))
-    trail = state.memory_trail if memory is None else noted(state.memory_trail, memory)
+def _used(state: BlockState, usage: wire.UsageEvent) -> BlockState:
+    memory = number(usage.memory_bytes)
+    peaks = state.memory_peaks if memory is None else with_value(state.memory_peaks, memory)
     return replace(
-        state, cpu_percent=number(data.get("cpu_percent")), memory_bytes=memory, memory_trail=trail
+        state, cpu_percent=number(usage.cpu_percent), memory_bytes=memory, memory_peaks=peaks
     )
 
 

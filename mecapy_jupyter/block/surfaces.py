@@ -96,8 +96,9 @@ class Notebook:
         """A `clear_output` of the cell takes the block away too; with `wait`, the output after it
         does.
         """
-        if event.type == wire.DISPLAY and event.data.get("kind") == "clear_output":
-            self._clears_next = bool(event.data.get("wait"))
+        display = event.body
+        if isinstance(display, wire.DisplayEvent) and display.kind == "clear_output":
+            self._clears_next = display.wait
             self._shown = self._shown and self._clears_next
         elif self._clears_next:
             self._clears_next = self._shown = False
@@ -213,9 +214,10 @@ class Terminal:
         if self._on_screen:
             self._write("\r\x1b[2K")
             self._on_screen = False
-        self._mid_line = event.type != wire.DISPLAY and not str(
-            event.data.get("text", "\n")
-        ).endswith("\n")
+        printed = event.body
+        self._mid_line = isinstance(
+            printed, wire.StdoutEvent | wire.StderrEvent
+        ) and not printed.text.endswith("\n")
         return True
 
     def end(self, state: BlockState, now_s: float) -> None:

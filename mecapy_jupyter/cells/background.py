@@ -33,7 +33,7 @@ started: dict[str, Task] = {}
 def start(client: Client, prepared: Prepared) -> Task:
     """Send the cell and return at once with its Future."""
     shell, options = prepared.shell, prepared.options
-    place = replay.Place(shell)
+    output = replay.CellOutput(shell)
     task = resubmit_check.taken_up(client, prepared) or prepared.send(client)
     job_name = options.job_name or "job"
     before = _Before(shell.user_ns, task, prepared.values.values())
@@ -42,7 +42,7 @@ def start(client: Client, prepared: Prepared) -> Task:
         f"{job_name}: {task.id[:8]} submitted; `.result()` waits for it, `.vars` has its "
         f"variables, `.cancel()` stops it"
     )
-    surface = Notebook(place.publish, task.cancel) if place.live else None
+    surface = Notebook(output.publish, task.cancel) if output.live else None
     expected_s = history.expected_s(prepared.key.text)
     block = LiveBlock(
         options.name or job_name,
@@ -53,7 +53,7 @@ def start(client: Client, prepared: Prepared) -> Task:
     )
     block.sent(task.sent_bytes, task.reused_bytes, task.id)
     task.follow(lambda _: None)
-    carry = _Carry(task, block, place, before, prepared)
+    carry = _Carry(task, block, output, before, prepared)
     threading.Thread(
         target=carry.on, args=(shell,), name=f"mecapy job {task.id[:8]}", daemon=True
     ).start()
@@ -95,7 +95,7 @@ class _Carry:
 
     task: Task
     block: LiveBlock
-    place: replay.Place
+    output: replay.CellOutput
     before: _Before
     prepared: Prepared
 
@@ -103,7 +103,7 @@ class _Carry:
         """In the task's own thread."""
         with self.block:
             try:
-                outcome = cell.until_final(self.task, self.block, self.place.show)
+                outcome = cell.until_final(self.task, self.block, self.output.show)
                 home = self.task.open(outcome, self.before.spared())
                 home = (
                     bind.with_inputs(home, self.task.inputs, shell.user_ns)
@@ -121,11 +121,11 @@ class _Carry:
                 raise
             try:
                 self.block.finish(outcome, bind.came_back(shell.user_ns, home, bound))
-                self.place.update_again(shell)
+                self.output.update_again(shell)
                 self._say(home, waiting)
                 self.prepared.key.ended(self.task.id, outcome)
                 if outcome.state == wire.FAILED:
-                    self.place.error(cell.failure(outcome, home, self.prepared.source))
+                    self.output.error(cell.failure(outcome, home, self.prepared.source))
             finally:
                 self.task.end(
                     outcome,
@@ -169,7 +169,7 @@ class _Carry:
                 f"submitted"
             )
         for sentence in said:
-            self.place.show(wire.Event("", wire.STDERR, {"text": f"mecapy: {sentence}\n"}))
+            self.output.show(wire.Event.of(wire.StderrEvent(f"mecapy: {sentence}\n")))
 
 
 def summary() -> dict[str, str]:

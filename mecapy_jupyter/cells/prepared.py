@@ -33,7 +33,7 @@ _SHELL_OWN = frozenset({"get_ipython", "exit", "quit", "open", "display", "input
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class CellOptions:
     """The magic's line, read. None means automatic."""
 
     inputs: tuple[str, ...] | None = None
@@ -52,7 +52,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class CellKey:
     """A cell in its history: `text` by its text alone (how long it takes), `here` in this notebook
     (which task of it lives).
     """
@@ -61,7 +61,7 @@ class Key:
     here: str
 
     @classmethod
-    def of(cls, body: str) -> Key:
+    def of(cls, body: str) -> CellKey:
         place = f"{os.environ.get('JPY_SESSION_NAME', '')}\0{Path.cwd()}"
         return cls(history.key_of(body), history.key_of(body, place))
 
@@ -89,10 +89,10 @@ class Prepared:
     Nothing has been sent.
     """
 
-    def __init__(self, shell: Shell, options: Options, header: str, body: str) -> None:
+    def __init__(self, shell: Shell, options: CellOptions, header: str, body: str) -> None:
         self.shell, self.options, self.body = shell, options, body
         self.source = CellSource(shell, header, body, shell.displayhook.prompt_count)
-        self.key = Key.of(body)
+        self.key = CellKey.of(body)
         python = self.python = shell.transform_cell(body)
         self.names = self._analyse(python)
         for pattern in options.keep:

@@ -10,7 +10,7 @@ from typing import Any
 from mecapy_jupyter import wire
 from mecapy_jupyter.cells.ipython_types import ResultHook, Shell
 
-ANEW = wire.Event("", wire.DISPLAY, {"kind": "clear_output", "wait": False})
+ANEW = wire.Event.of(wire.DisplayEvent("clear_output"))
 """Stands before the output of a task that was begun again: what the attempt before had shown goes,
 for nothing may stand there twice.
 """
@@ -38,7 +38,7 @@ def show(shell: Shell, event: wire.Event) -> None:
             pass
 
 
-class Place:
+class CellOutput:
     """The output of the cell that runs now, also for later, from a thread: where a background task
     shows what it says.
     """

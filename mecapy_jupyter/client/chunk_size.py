@@ -14,7 +14,7 @@ _LEAST_S = 0.05  # not shared out finer than this
 _MOST_CALLS = 10_000
 
 
-class Pace:
+class CallTime:
     """How long a call takes, as far as chunks have told. Later ones count more, and longer ones."""
 
     def __init__(self) -> None:
@@ -38,16 +38,16 @@ class Pace:
         return max(1, min(int(share), _MOST_CALLS))
 
 
-class Paces:
-    """The pace of each function this client has mapped: an optimizer maps the same one hundreds of
-    times.
+class CallTimesByFunction:
+    """How long a call of each function took that this client has mapped: an optimizer maps the same
+    one hundreds of times.
     """
 
     def __init__(self) -> None:
-        self._known: weakref.WeakKeyDictionary[Any, Pace] = weakref.WeakKeyDictionary()
+        self._known: weakref.WeakKeyDictionary[Any, CallTime] = weakref.WeakKeyDictionary()
 
-    def of(self, fn: Callable[..., Any]) -> Pace:
+    def of(self, fn: Callable[..., Any]) -> CallTime:
         try:
-            return self._known.setdefault(fn, Pace())
+            return self._known.setdefault(fn, CallTime())
         except TypeError:  # not hashable, or nothing a weak reference can point at
-            return Pace()
+            return CallTime()

@@ -186,13 +186,13 @@ class Client(concurrent.futures.Executor):
         namespace: dict[str, Any],
         on_task: Callable[[Task], object],
     ) -> Task:
-        with deferred_interrupt.Held() as held:
+        with deferred_interrupt.DeferredInterrupt() as interrupt:
             submitted, events = self.gateway.submit(body, key)
             task = Task(self.gateway, submitted.task_id, name, packed, namespace, events)
             on_task(task)
-            if held.came:
+            if interrupt.came:
                 task.cancel()
-        if held.came:
+        if interrupt.came:
             raise KeyboardInterrupt
         task.events.put(wire.Event.of(submitted))
         return task

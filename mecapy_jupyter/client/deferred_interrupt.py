@@ -13,7 +13,7 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 
-class Held:
+class DeferredInterrupt:
     """The first interrupt in this context sets `came` and does nothing more; a second one, of
     somebody impatient, is raised at once.
     """

@@ -24,7 +24,7 @@ _INTERVAL_S, _SLOWER_S = 5.0, 5.0  # RFC 8628, 3.2 and 3.5
 
 
 @dataclass(frozen=True, slots=True)
-class Issuer:
+class LoginIssuer:
     """Where the provider's own document says to go, and as which client we come."""
 
     url: str
@@ -59,7 +59,7 @@ class LoginEnded(errors.NotAuthorized):
     """The provider no longer knows this login."""
 
 
-def find(url: str, client_id: str) -> Issuer:
+def find(url: str, client_id: str) -> LoginIssuer:
     """Raises ConnectionFailed, or Refused where the provider knows no devices."""
     about = _answer(_sent("GET", url.rstrip("/") + "/.well-known/openid-configuration"), url)
     if about.get("issuer") != url:
@@ -73,12 +73,12 @@ def find(url: str, client_id: str) -> Issuer:
             f"the identity provider {url} lets no devices log in; make an API token elsewhere and "
             f"use `mecapy login --token`"
         )
-    return Issuer(
+    return LoginIssuer(
         url, client_id, str(device), str(token), str(about.get("revocation_endpoint") or "")
     )
 
 
-def ask(issuer: Issuer, scope: str) -> Code:
+def ask(issuer: LoginIssuer, scope: str) -> Code:
     """Begin: a code for the user."""
     said = _answer(
         _sent("POST", issuer.device_url, client_id=issuer.client_id, scope=scope), issuer.url
@@ -101,7 +101,7 @@ def ask(issuer: Issuer, scope: str) -> Code:
     )
 
 
-def wait(issuer: Issuer, code: Code, sleep: Callable[[float], None] = time.sleep) -> Tokens:
+def wait(issuer: LoginIssuer, code: Code, sleep: Callable[[float], None] = time.sleep) -> Tokens:
     """Until the user has entered the code. Raises NotAuthorized if they refuse or let it expire."""
     until, interval_s = time.monotonic() + code.expires_s, code.interval_s
     while time.monotonic() < until:
@@ -131,7 +131,7 @@ def wait(issuer: Issuer, code: Code, sleep: Callable[[float], None] = time.sleep
     raise errors.NotAuthorized("nobody entered the code in time; log in again for a new one")
 
 
-def renew(issuer: Issuer, refresh: str) -> Tokens:
+def renew(issuer: LoginIssuer, refresh: str) -> Tokens:
     """New tokens for the old. Raises LoginEnded when the provider wants its user again."""
     answer = _sent(
         "POST",
@@ -148,7 +148,7 @@ def renew(issuer: Issuer, refresh: str) -> Tokens:
     return _tokens(_answer(answer, issuer.url), refresh)
 
 
-def revoke(issuer: Issuer, refresh: str) -> None:
+def revoke(issuer: LoginIssuer, refresh: str) -> None:
     """The provider forgets this login. Raises ConnectionFailed, Refused."""
     if issuer.revocation_url:
         answer = _sent(

@@ -22,7 +22,7 @@ from typing import IO, Any
 
 import platformdirs
 
-from mecapy_jupyter.client.device_login import Issuer, LoginEnded, Tokens, renew, revoke
+from mecapy_jupyter.client.device_login import LoginEnded, LoginIssuer, Tokens, renew, revoke
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.secret import Secret
 
@@ -93,12 +93,12 @@ class Login:
             ):
                 try:
                     tokens = renew(
-                        Issuer(**mine["issuer"]), mine["refresh"] or _from_keyring(self._url)
+                        LoginIssuer(**mine["issuer"]), mine["refresh"] or _from_keyring(self._url)
                     )
                 except LoginEnded:
                     _write({url: one for url, one in kept.items() if url != self._url})
                     raise
-                mine = kept[self._url] = _entry(self._url, Issuer(**mine["issuer"]), tokens)
+                mine = kept[self._url] = _entry(self._url, LoginIssuer(**mine["issuer"]), tokens)
                 _write(kept)
         self._access, self._expires_at, self._lifetime_s = (
             mine["access"],
@@ -107,7 +107,7 @@ class Login:
         )
 
 
-def keep(url: str, issuer: Issuer, tokens: Tokens) -> None:
+def keep(url: str, issuer: LoginIssuer, tokens: Tokens) -> None:
     """A new login, instead of one there was."""
     with _locked():
         _write(_read() | {url: _entry(url, issuer, tokens)})
@@ -131,7 +131,7 @@ def forget(url: str) -> bool:
         _write(kept)
         _into_keyring(url, "")
     with suppress(errors.MecapyError):
-        revoke(Issuer(**mine["issuer"]), refresh)
+        revoke(LoginIssuer(**mine["issuer"]), refresh)
         return True
     return False
 
@@ -140,7 +140,7 @@ def file() -> Path:
     return platformdirs.user_config_path("mecapy") / "logins.json"
 
 
-def _entry(url: str, issuer: Issuer, tokens: Tokens) -> dict[str, Any]:
+def _entry(url: str, issuer: LoginIssuer, tokens: Tokens) -> dict[str, Any]:
     refresh = Secret() if _into_keyring(url, tokens.refresh) else tokens.refresh
     lives: dict[str, Any] = {
         "expires_at": time.time() + tokens.lifetime_s,

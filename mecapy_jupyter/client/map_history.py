@@ -12,7 +12,7 @@ from typing import Any
 
 from mecapy_jupyter.block.live import LiveBlock
 from mecapy_jupyter.client import gateway_api
-from mecapy_jupyter.client.chunk_size import Paces
+from mecapy_jupyter.client.chunk_size import CallTimesByFunction
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.client.mapping import Enter, Map, name_of
 
@@ -26,7 +26,7 @@ class Maps:
 
     def __init__(self, gateway: Gateway, enter: Enter) -> None:
         self._gateway, self._enter = gateway, enter
-        self._paces = Paces()
+        self._call_times = CallTimesByFunction()
         self._slots, self._asked = 0, 0.0
 
     def start(
@@ -53,7 +53,7 @@ class Maps:
             count,
             self._slots_now(),
             chunk_calls,
-            self._paces.of(fn),
+            self._call_times.of(fn),
             in_order,
             block,
             until,

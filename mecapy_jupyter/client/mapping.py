@@ -1,7 +1,7 @@
 """`Client.map`: calls cut into chunks, each chunk one task, results as they come or in order, one
 live block for all of them.
 
-A chunk is as many calls as fill a third of a second, by what the chunks before it took (`pace`); so
+A chunk is as many calls as fill a third of a second, by what the chunks before it took; so
 trivial calls travel by the thousand and long ones alone. Knows nothing of HTTP or pickles.
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.block.live import LiveBlock
-from mecapy_jupyter.client.chunk_size import AHEAD, Pace
+from mecapy_jupyter.client.chunk_size import AHEAD, CallTime
 from mecapy_jupyter.client.task import Task
 from mecapy_jupyter.shared import errors
 
@@ -55,7 +55,7 @@ class Map:
     count: int | None
     slots: int
     chunk_calls: int | None
-    pace: Pace
+    call_time: CallTime
     in_order: bool
     block: LiveBlock
     until: float | None
@@ -71,7 +71,9 @@ class Map:
         while len(self.flying) < AHEAD * self.slots and len(self.waiting) < _KEPT * self.slots:
             left = None if self.count is None else self.count - self.cut
             calls = list(
-                itertools.islice(self.calls, self.chunk_calls or self.pace.size(left, self.slots))
+                itertools.islice(
+                    self.calls, self.chunk_calls or self.call_time.size(left, self.slots)
+                )
             )
             if not calls:
                 return
@@ -160,7 +162,7 @@ class Map:
         del self.flying[piece.task]
         outcome = piece.task.outcome
         if outcome is not None and outcome.state == wire.COMPLETED:
-            self.pace.learn(outcome.seconds, len(piece.calls))
+            self.call_time.learn(outcome.seconds, len(piece.calls))
             self.done += len(piece.calls)
             fraction = None if not self.count else self.done / self.count
             text = (

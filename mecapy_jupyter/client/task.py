@@ -17,7 +17,7 @@ from typing import Any
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.client import blob_transfer, gateway_api, task_logs
-from mecapy_jupyter.client.deferred_interrupt import Held
+from mecapy_jupyter.client.deferred_interrupt import DeferredInterrupt
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.results import bind
 from mecapy_jupyter.shared import errors
@@ -95,7 +95,7 @@ class Task(concurrent.futures.Future[Any]):
         """Start reading its events in the background, once. `on_final` (else `settle`) gets the
         outcome, in that thread.
         """
-        with Held() as held:
+        with DeferredInterrupt() as interrupt:
             if not self._followed:
                 self._followed = True
                 reader = threading.Thread(
@@ -105,7 +105,7 @@ class Task(concurrent.futures.Future[Any]):
                     daemon=True,
                 )
                 reader.start()
-        if held.came:
+        if interrupt.came:
             raise KeyboardInterrupt
         return self
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from mecapy_jupyter import Client
-from mecapy_jupyter.client.chunk_size import AHEAD, Pace
+from mecapy_jupyter.client.chunk_size import AHEAD, CallTime
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.travel.environment import user_modules
 
@@ -170,7 +170,7 @@ def test_chunks_follow_the_time_of_a_call() -> None:
     """The first chunk is one call; then as many as fill the time; and the last calls are shared
     among the slots.
     """
-    pace = Pace()
+    pace = CallTime()
     assert pace.size(1000, 2) == 1
     pace.learn(0.004, 1)
     assert pace.size(None, 2) == 75

@@ -110,7 +110,7 @@ async def _sql(url: str, statement: str) -> None:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A look at the health is never one of a moment ago."""
-    monkeypatch.setattr(health, "FRESH_S", 0.0)
+    monkeypatch.setattr(health, "CACHED_S", 0.0)
 
 
 @pytest.mark.usefixtures("at_once")

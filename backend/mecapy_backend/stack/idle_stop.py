@@ -13,7 +13,7 @@ _SETTLE_S = 0.3
 _BUSY = "SELECT EXISTS (SELECT FROM tasks WHERE state IN ('queued', 'running'))"
 
 
-class Watch:
+class IdleWatch:
     """Looks now and then; a stack whose gateway or database does not answer is not idle."""
 
     def __init__(self, gateway_url: str, database_url: str, limit_s: float) -> None:

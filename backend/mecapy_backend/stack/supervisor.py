@@ -29,7 +29,7 @@ _READY_S = 45.0
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class StackOptions:
     workers: int = 0  # 0: as many as suit this machine
     port: int = 0
     idle_stop_s: float = 0.0  # 0: never
@@ -45,7 +45,7 @@ class Supervisor:
     def __init__(
         self,
         data_dir: DataDir,
-        options: Options,
+        options: StackOptions,
         say: Callable[[str], None],
         ready: Callable[[str, str], None],
     ) -> None:
@@ -108,7 +108,7 @@ class Supervisor:
 
     async def _start(
         self, lives: asyncio.TaskGroup, run: Path, listener: socket.socket
-    ) -> tuple[str, idle_stop.Watch]:
+    ) -> tuple[str, idle_stop.IdleWatch]:
         """In the order they need each other; returns the token, and who notices idleness, once a
         task could run.
 
@@ -136,7 +136,7 @@ class Supervisor:
         await first.ready(_READY_S)
         for other in workers[1:]:  # one is enough to begin; the others would only have slowed it
             self._add(lives, other)
-        return token, idle_stop.Watch(self._url, database_url, self._options.idle_stop_s)
+        return token, idle_stop.IdleWatch(self._url, database_url, self._options.idle_stop_s)
 
     def _add(self, lives: asyncio.TaskGroup, plan: Plan) -> Component:
         component = Component(plan, self._say, self._write)

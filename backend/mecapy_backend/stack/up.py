@@ -11,14 +11,14 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from mecapy_backend.stack import state
-from mecapy_backend.stack.supervisor import Options, Supervisor
+from mecapy_backend.stack.supervisor import StackOptions, Supervisor
 from mecapy_jupyter.shared.data_dir import DataDir, running_state
 from mecapy_jupyter.shared.errors import MecapyError, StackError
 
 ALREADY_RUNNING = 3
 
 
-def up(data_dir: DataDir, options: Options, ready_fd: int = -1) -> int:
+def up(data_dir: DataDir, options: StackOptions, ready_fd: int = -1) -> int:
     """Runs the stack until it is told to stop. Returns the exit code; `ready_fd` gets a line once
     the stack serves.
     """
