@@ -17,7 +17,7 @@ def client(gateway: Any, **more: Any) -> httpx.Client:
     return httpx.Client(
         base_url=gateway.url,
         headers={"Authorization": f"Bearer {gateway.token}"},
-        timeout=20,
+        timeout=120,
         **more,
     )
 

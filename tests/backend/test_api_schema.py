@@ -69,7 +69,7 @@ EMPTY = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
 @pytest.fixture
 def http(gateway: RunningGateway) -> Iterator[httpx.Client]:
     with httpx.Client(
-        base_url=gateway.url, headers={"Authorization": f"Bearer {gateway.token}"}, timeout=20
+        base_url=gateway.url, headers={"Authorization": f"Bearer {gateway.token}"}, timeout=120
     ) as client:
         yield client
 
@@ -100,7 +100,7 @@ def test_no_500(gateway: RunningGateway, http: httpx.Client, mode: Any) -> None:
             known.into(case)
             asked += 1
             case.call_and_validate(
-                headers={"Authorization": f"Bearer {gateway.token}"}, checks=CHECKS, timeout=20
+                headers={"Authorization": f"Bearer {gateway.token}"}, checks=CHECKS, timeout=120
             )
 
         with suppress(Unsatisfiable):  # where nothing can be wrong

@@ -364,7 +364,7 @@ def test_tokens(gateway: Any) -> None:
     """
     wrong = ("", "Bearer wrong", "Basic eDp5", "Bearer \u00e9")
     open_paths = {"/healthz", "/readyz", "/metrics", "/auth"}
-    with httpx.Client(base_url=gateway.url) as http:
+    with httpx.Client(base_url=gateway.url, timeout=120) as http:
         for path, methods in http.get("/openapi.json").json()["paths"].items():
             for method, token in itertools.product(methods, wrong):
                 answer = http.request(
@@ -409,7 +409,7 @@ def test_curl(gateway: Any) -> None:
 
 def test_openapi(gateway: Any) -> None:
     """The OpenAPI document describes every body and answer without dangling references."""
-    document = httpx.get(f"{gateway.url}/openapi.json").json()
+    document = httpx.get(f"{gateway.url}/openapi.json", timeout=120).json()
     text = json.dumps(document)
     for reference in {
         part.split('"')[0] for part in text.split('"$ref": "#/components/schemas/')[1:]

@@ -110,7 +110,7 @@ def test_who_may_ask(gateway: Any) -> None:
     """From this machine without a token; what a proxy passes on only with one. A request keeps its
     name unless it is none.
     """
-    with httpx.Client(base_url=gateway.url) as http:
+    with httpx.Client(base_url=gateway.url, timeout=120) as http:
         assert http.get("/metrics").status_code == 200
         passed_on = {"X-Forwarded-For": "192.0.2.1"}
         assert http.get("/metrics", headers=passed_on).status_code == 401
@@ -143,8 +143,8 @@ def test_a_task_from_end_to_end(gateway: Any, tmp_path: Path) -> None:
     with (
         process(*mecapy, "gateway", "--port", str(elsewhere), env=env, log=gateway_log),
         process(*mecapy, "worker", env=env, log=log),
-        httpx.Client(base_url=f"http://127.0.0.1:{elsewhere}", headers=ours, timeout=20) as http,
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as worker,
+        httpx.Client(base_url=f"http://127.0.0.1:{elsewhere}", headers=ours, timeout=120) as http,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as worker,
     ):
         until(lambda: answers(http, "/readyz"), 60)
         code = "print('s3cret-output')\n's3cret' * 2"

@@ -98,7 +98,7 @@ def test_gateway_with_presigned_urls(
         assert http.post("/tasks", json=body).status_code == 409
         assert (
             told["url"].startswith(s3_url)
-            and httpx.put(told["url"], content=DATA).status_code == 200
+            and httpx.put(told["url"], content=DATA, timeout=120).status_code == 200
         )
         made = http.post("/tasks", json=body)
         assert made.status_code == 201, made.text

@@ -171,7 +171,7 @@ def _url(info: Path, server: subprocess.Popen[bytes], log: Path) -> str:
     while time.monotonic() < deadline and server.poll() is None:
         try:
             url = json.loads(info.read_text())["url"]
-            with urllib.request.urlopen(f"{url}api/status?token={TOKEN}", timeout=5):
+            with urllib.request.urlopen(f"{url}api/status?token={TOKEN}", timeout=120):
                 return url
         except (OSError, ValueError, urllib.error.URLError):
             time.sleep(

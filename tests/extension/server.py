@@ -40,7 +40,7 @@ class Server:
         """A browser that has logged in: it has the cookies, and sends the XSRF cookie's value back
         as Jupyter's pages do.
         """
-        client = httpx.Client(base_url=self.url, timeout=30)
+        client = httpx.Client(base_url=self.url, timeout=120)
         client.get("login").raise_for_status()
         form = {"password": PASSWORD, "_xsrf": client.cookies["_xsrf"]}
         assert client.post("login", data=form).status_code == 302
@@ -119,7 +119,9 @@ def _url(info: Path, process: subprocess.Popen[bytes], log: Path) -> str:
     while time.monotonic() < until and process.poll() is None:
         try:
             url: str = json.loads(info.read_text())["url"]
-            httpx.get(f"{url}api/status", params={"token": PASSWORD}, timeout=5).raise_for_status()
+            httpx.get(
+                f"{url}api/status", params={"token": PASSWORD}, timeout=120
+            ).raise_for_status()
             return url
         except (OSError, ValueError, httpx.HTTPError):
             time.sleep(

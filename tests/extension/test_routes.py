@@ -96,7 +96,7 @@ def test_a_page_elsewhere_cannot(
         f"mecapy/tasks/{task_id}", headers={"Origin": EVIL, "Referer": EVIL}
     ).status_code in (403, 404)
     assert page.get(path).status_code == 405
-    with httpx.Client(base_url=server.url) as stranger:
+    with httpx.Client(base_url=server.url, timeout=120) as stranger:
         assert stranger.post(path).status_code == 403
         assert stranger.get(f"mecapy/tasks/{task_id}").status_code == 403
     assert Gateway(gateway.url, gateway.token).get(f"/tasks/{task_id}")["status"] == "queued"

@@ -80,7 +80,9 @@ def issued(iam_server: Any) -> dict[str, Any]:
         "code": code,
         "redirect_uri": "http://127.0.0.1/back",
     }
-    answer = httpx.post(f"{iam_server.url}oauth/token", data=form | {"code_verifier": verifier})
+    answer = httpx.post(
+        f"{iam_server.url}oauth/token", data=form | {"code_verifier": verifier}, timeout=120
+    )
     assert answer.status_code == 200, answer.text
     return answer.json()
 

@@ -245,7 +245,7 @@ def test_no_log_has_it(
         url = f"http://127.0.0.1:{port}"
         until_true(lambda: _up(url))
         good = provider.token()
-        http = httpx.Client(base_url=url)
+        http = httpx.Client(base_url=url, timeout=120)
         bearer = lambda token: {"Authorization": f"Bearer {token}"}  # noqa: E731
         made = http.post("/tokens", headers=bearer(good), json={"name": "ci"}).json()["token"]
         bad = [
@@ -283,6 +283,6 @@ def _free() -> int:
 
 def _up(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/healthz", timeout=5).status_code == 200
+        return httpx.get(f"{url}/healthz", timeout=120).status_code == 200
     except httpx.HTTPError:
         return False

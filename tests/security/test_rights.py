@@ -165,7 +165,7 @@ class World:
 
 @pytest.fixture
 def world(oidc_gateway: Any, provider: Provider) -> Iterator[World]:
-    with httpx.Client(base_url=oidc_gateway.url, timeout=30) as http:
+    with httpx.Client(base_url=oidc_gateway.url, timeout=120) as http:
         yield World(http, provider)
 
 

@@ -99,7 +99,7 @@ def _kernel(stack: Stack, folder: Path) -> str:
 
 
 def _ask_wrongly(stack: Stack, wrong: str) -> None:
-    with httpx.Client(base_url=stack.url, timeout=30) as http:
+    with httpx.Client(base_url=stack.url, timeout=120) as http:
         mine, other = ({"Authorization": f"Bearer {token}"} for token in (stack.token, wrong))
         assert http.get("/tasks", headers=other).status_code == 401
         http.get(f"/tasks?token={stack.token}", headers=mine)

@@ -219,7 +219,7 @@ def test_random_keys(oidc_gateway: Any, provider: Provider) -> None:
     each.
     """
     assert ask(oidc_gateway, provider.token()).status_code == 200
-    with httpx.Client(base_url=oidc_gateway.url) as http:
+    with httpx.Client(base_url=oidc_gateway.url, timeout=120) as http:
         for number in range(1000):
             token = (
                 provider.token(key=Key("other"), header={"kid": f"made-up-{number}"})

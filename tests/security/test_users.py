@@ -25,7 +25,7 @@ from .provider import Provider
 
 
 def at(gateway: Any) -> Any:
-    return httpx.Client(base_url=gateway.url, timeout=30)
+    return httpx.Client(base_url=gateway.url, timeout=120)
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ class Doctor:
         return int(found[1])
 
     def part(self, name: str) -> tuple[int, str]:
-        answer = urllib3.request("GET", f"{self.url}/readyz", retries=False, timeout=20)
+        answer = urllib3.request("GET", f"{self.url}/readyz", retries=False, timeout=120)
         return answer.status, answer.json()["parts"][name]
 
 
@@ -208,7 +208,7 @@ def test_wrong_clock_and_version(
         doctor.finds("clock", " s ahead of PostgreSQL", "this host")
         assert abs(doctor.off_s("ahead of") - 3600) <= 5
         doctor.finds("is MecaPy 9.9.0, its gateway", "install the same")
-        answer = urllib3.request("GET", f"http://127.0.0.1:{port}/readyz", timeout=20)
+        answer = urllib3.request("GET", f"http://127.0.0.1:{port}/readyz", timeout=120)
         assert (answer.status, answer.json()["parts"]["clock"]) == (200, "wrong")
         assert answer.json()["parts"]["children"] == "ok"
     elsewhere = free_port()

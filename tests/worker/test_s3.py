@@ -88,7 +88,7 @@ async def _uploaded(desk: Desk, data: bytes, name: str = "") -> str:
     url = await desk.blobs.upload_url(OWNER, digest, len(data))
     import httpx
 
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=120) as http:
         assert (await http.put(url, content=data)).status_code == 200
     assert await blob_rows.confirm_upload(desk.db, desk.blobs, OWNER, digest, len(data))
     return digest
