@@ -26,9 +26,9 @@ class Names:
     `reads`: may be read before the cell surely bound it, builtins included; and whatever it may
     delete, so that a deleted name can be told from one that was never sent. `hinted`: those of
     them that stand in strings alone. `surely`: read for certain when the cell runs, with line,
-    column and what `CellReader` says. `binds`: may be bound when it ends or fails. `imports`:
+    column and what `NameReader` says. `binds`: may be bound when it ends or fails. `imports`:
     dotted names (`a.b` for `from a import b` too). `dynamic`: it may read any name (eval,
-    globals()). `unseen`: it may bind any name (%run, exec). `met`: as in `CellReader`.
+    globals()). `unseen`: it may bind any name (%run, exec). `met`: as in `NameReader`.
     """
 
     reads: frozenset[str] = frozenset()
