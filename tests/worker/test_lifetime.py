@@ -30,6 +30,10 @@ from ..faults.proxy import Loop, Proxy
 from .conftest import OWNER, Desk, content, gone, working
 
 SLOW = "import os, time\nprint('pid', os.getcwd())\ntime.sleep({})\n'done'"
+TOLD = """import os, time
+print('pid', os.getcwd())
+while not os.path.exists('enough'): time.sleep(0.02)
+'done'"""
 
 
 async def test_killed_worker(desk: Desk, start_worker: Any) -> None:
@@ -147,11 +151,12 @@ async def test_sigterm_lets_tasks_end(desk: Desk, start_worker: Any) -> None:
     """SIGTERM: a task that ends within the grace is recorded as usual,
     and nothing new is claimed.
     """
-    worker = await start_worker(grace_s=10.0)
-    task_id = await desk.submit(SLOW.format(0.5))
-    await desk.pid(task_id)
+    worker = await start_worker(grace_s=100.0)
+    task_id = await desk.submit(TOLD)
+    pid = await desk.pid(task_id)
     worker.signal(signal.SIGTERM)
     later = await desk.submit("1")
+    await asyncio.to_thread(Path(f"/proc/{pid}/cwd/enough").touch)
     assert await worker.ended() == 0
     assert (await desk.outcome(task_id)).result == "done"
     assert await desk.state(later) == "queued" and await desk.queue.position(later) == 1

@@ -46,7 +46,7 @@ async def test_every_flavour_is_one_bar(desk: Desk, worker: Consumer) -> None:
         assert seen[-1].type == wire.COMPLETED, (name, seen[-1].data)
         told = said(seen)
         fractions = [one["fraction"] for one in told if one["fraction"] is not None]
-        assert fractions == sorted(fractions) and len(fractions) > 3, name
+        assert fractions == sorted(fractions) and len(fractions) > 1, name
         assert told[1]["text"].startswith("beams ") and told[-1] == {
             "fraction": None,
             "text": "",

@@ -119,7 +119,7 @@ async def test_timeout(desk: Desk, worker: Consumer) -> None:
 
 async def test_timeout_of_a_deaf_cell(desk: Desk, worker: Consumer) -> None:
     """A cell that ignores the interrupt is killed a moment later."""
-    task_id = await desk.submit(DEAF, timeout=0.5)
+    task_id = await desk.submit(DEAF, timeout=3)
     pid = await desk.pid(task_id)
     outcome = await desk.outcome(task_id)
     assert (
