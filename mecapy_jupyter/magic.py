@@ -117,5 +117,5 @@ def register(shell: Shell) -> None:
     shell.register_magic_function(magics.line, "line", "mecapy")
 
 
-def _after_cell(_: object) -> None:
-    after_cell()
+def _after_cell(result: Any) -> None:
+    after_cell(str(getattr(result.info, "raw_cell", "")))

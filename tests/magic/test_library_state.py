@@ -293,3 +293,36 @@ def test_state_that_cannot_be_set_is_said() -> None:
     )
     assert "mecapy: the state of decimal.context could not be set" in ran.stderr, ran
     assert "--setup" in ran.stderr
+
+
+def test_what_differs_in_a_used_module_is_reported(kernel: Kernel) -> None:
+    """With both numbers, or by name alone where it is none; with the cure, before the cell runs."""
+    assert kernel.run(
+        "import scipy.constants, math\nscipy.constants.g = 9.81\nmath.secret = 'abc-key'\n"
+        "def weight(m): return m * scipy.constants.g * len(str(math.pi))"
+    ).ok
+    ran = kernel.run("%%mecapy\nw = weight(1)")
+    assert "scipy.constants.g differs from a fresh one (9.81, there 9.80665)" in ran.stderr
+    assert "%%mecapy --setup" in ran.stderr
+    assert "math.secret differs from a fresh one and did not travel" in ran.stderr
+    assert "abc-key" not in ran.stderr
+    ran = kernel.run("%%mecapy --setup\nimport scipy.constants\nscipy.constants.g = 9.81")
+    ran = kernel.run("%%mecapy\nw = weight(1)")
+    assert "scipy.constants.g" not in ran.stderr
+    kernel.run("%mecapy setup clear\nscipy.constants.g = 9.80665; del math.secret")
+
+
+def test_of_modules_that_are_as_they_came_nothing_is_said(kernel: Kernel) -> None:
+    """Use changes caches and what is loaded late, and is no difference."""
+    ran = kernel.run(
+        "import numpy as np, pandas as pd, scipy.integrate, scipy.constants, sympy, math, json\n"
+        "import matplotlib.pyplot as plt\nfig, ax = plt.subplots(); ax.plot([1, 2]); plt.close()\n"
+        "pd.DataFrame({'a': [1.0]}).describe(); sympy.integrate(sympy.Symbol('x'))\n"
+        "_ = scipy.integrate.solve_ivp(lambda t, y: -y, (0, 1), [1.0])"
+    )
+    assert ran.ok, ran.text
+    ran = kernel.run(
+        "%%mecapy\nx = np.pi, pd.NA, scipy.constants.c, sympy.pi, math.e, json.dumps, plt.rc"
+    )
+    assert ran.ok, ran.text
+    assert ran.stderr == ""

@@ -8,6 +8,7 @@ again.
 from __future__ import annotations
 
 import pickle
+import re
 import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +29,13 @@ _NOT_LOOKED_AT = frozenset(
     )
 )
 """The kernel's own, and what keeps the user's functions for a while by itself."""
+_NOBODYS = frozenset(
+    (
+        *(str, bytes, int, float, bool, complex, tuple, list, set, frozenset, type(None)),
+        *(types.ModuleType, types.BuiltinFunctionType, types.GetSetDescriptorType),
+        *(types.MemberDescriptorType, types.WrapperDescriptorType, types.MethodDescriptorType),
+    )
+)
 _MOST_ENTRIES = 2000
 
 
@@ -43,18 +51,34 @@ class Patch:
     key: bytes | None = None
 
 
-_stood: dict[tuple[str, str], int] = {}
-"""(module, class or "") → what its dictionary held, as one number."""
+_stood: dict[tuple[str, str], tuple[int, list[dict[Any, Any]], int]] = {}
+"""(module, class or "") → what its dictionary held, as one number; its registries, and how many
+entries these had.
+"""
 _found: dict[tuple[str, str], dict[tuple[str, Any], Any]] = {}
 """As above → (name, key or None) → the user's object."""
 _classes: dict[str, list[type]] = {}
 _NO_KEY = object()
+_SETS = re.compile(
+    r"[\w\])]\s*\.\s*\w+(\[[^\]]*\])?\s*=[^=]|setattr|regist|patch|accessor|\badd_|apply"
+)
+_seen: dict[str, int] = {}
+
+
+def after_cell(text: str, is_own: Callable[[types.ModuleType], bool]) -> None:
+    """Look where a cell may have set something: most cells are not worth the time."""
+    if not text or _SETS.search(text) or len(sys.modules) != _seen.get("modules"):
+        look(is_own)
+        _seen["modules"] = len(sys.modules)
 
 
 def look(is_own: Callable[[types.ModuleType], bool]) -> None:
-    """See what is the user's in every installed module that is loaded, and in its classes."""
+    """See what is the user's in every loaded module of the packages that the notebook names, and in
+    their classes.
+    """
+    packages = _named()
     for name, module in list(sys.modules.items()):
-        if type(module) is not types.ModuleType or name.partition(".")[0] in _NOT_LOOKED_AT:
+        if type(module) is not types.ModuleType or name.partition(".")[0] not in packages:
             continue
         names = vars(module)
         if _moved(name, "", names):
@@ -72,13 +96,25 @@ def look(is_own: Callable[[types.ModuleType], bool]) -> None:
                 _keep(name, cls.__qualname__, held)
 
 
+def _named() -> set[str]:
+    """The packages of what the notebook's variables are: nobody sets what they cannot reach."""
+    homes = set[str]()
+    for value in list(vars(sys.modules["__main__"]).values()):
+        known = isinstance(value, (types.ModuleType, type, types.FunctionType))
+        home = getattr(value if known else cast(object, type(value)), "__module__", None)
+        homes.add(value.__name__ if isinstance(value, types.ModuleType) else str(home))
+    return {home.partition(".")[0] for home in homes} - _NOT_LOOKED_AT
+
+
 def _moved(module: str, inside: str, names: Mapping[str, Any]) -> bool:
-    values = list(names.values())
-    entries = tuple(len(cast("dict[Any, Any]", v)) for v in values if type(v) is dict)
-    now = hash(tuple(map(id, values)) + entries)
-    moved = _stood.get((module, inside)) != now
-    _stood[module, inside] = now
-    return moved
+    """Whether other objects stand in it than the last time, or its registries have grown."""
+    held = hash(tuple(map(id, names.values())))
+    known, registries, entries = _stood.get((module, inside), (0, list[dict[Any, Any]](), 0))
+    if held == known and (not registries or sum(map(len, registries)) == entries):
+        return False
+    new = [cast("dict[Any, Any]", value) for value in list(names.values()) if type(value) is dict]
+    _stood[module, inside] = held, new, sum(map(len, new))
+    return True
 
 
 def _keep(module: str, inside: str, names: Mapping[str, Any]) -> None:
@@ -91,7 +127,7 @@ def _keep(module: str, inside: str, names: Mapping[str, Any]) -> None:
 
 def _users(names: Mapping[str, Any], in_class: bool) -> Iterator[tuple[str, Any, Any]]:
     for name, value in names.items():
-        if name.startswith("__"):
+        if type(value) in _NOBODYS or name.startswith("__"):
             continue
         if state_pickler.is_users(value) or (in_class and _holds_users(value)):
             yield name, _NO_KEY, value

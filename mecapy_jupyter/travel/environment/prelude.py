@@ -13,6 +13,7 @@ from typing import Any
 
 from mecapy_jupyter.travel.environment import (
     cell_sources,
+    fingerprint,
     module_importer,
     module_state,
     patches,
@@ -47,10 +48,13 @@ def make(
         for name, module in loaded.items()
     }
     patched = patches.current(made, cells)
+    submodules, salt = _submodules(values, frozenset(words)), fingerprint.new_salt()
     return {
         "modules": [asdict(source) for source in sources],
-        "imports": _submodules(values, frozenset(words)),
+        "imports": submodules,
         "states": {name: state for name, state in states.items() if state},
+        "fingerprint": fingerprint.of(_used(values, imports, submodules), salt),
+        "salt": salt,
         "setup": asdict(setup_cells.current()),
         "patches": [asdict(patch) for patch in patched],
         "ambient": process_state.current(() if values or imports else process_state.ALWAYS),
@@ -71,6 +75,31 @@ def install(prelude: dict[str, Any]) -> None:
     patches.put([patches.Patch(**patch) for patch in prelude.get("patches", ())])
     if "setup" in prelude:
         setup_cells.run(setup_cells.Sent(**prelude["setup"]))
+        fingerprint.compare(prelude["fingerprint"], prelude["salt"])
+
+
+def _used(values: Mapping[str, Any], imports: Iterable[str], submodules: Iterable[str]) -> set[str]:
+    """Modules that the cell and the notebook's functions among its values name."""
+    found = {*imports, *submodules}
+    todo, done = list(values.values()), set[int]()
+    while todo:
+        value = todo.pop()
+        if isinstance(value, types.ModuleType):
+            found.add(value.__name__)
+        elif isinstance(value, types.FunctionType) and id(value) not in done:
+            done.add(id(value))
+            names = {name for code in _codes(value.__code__) for name in code.co_names}
+            todo.extend(value.__globals__[name] for name in names if name in value.__globals__)
+            inner = {f"{module}.{name}" for module in found for name in names}
+            found |= {name for name in inner if name in sys.modules}
+    return found
+
+
+def _codes(code: types.CodeType) -> Iterable[types.CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _codes(constant)
 
 
 def _submodules(values: Mapping[str, Any], words: frozenset[str]) -> list[str]:

@@ -73,12 +73,12 @@ def dumps(value: object, made: Iterable[str] = (), files: set[str] | None = None
 
 def is_users(value: object) -> bool:
     """Whether it is a function or class of the notebook, or of one of the user's modules."""
+    if isinstance(value, types.FunctionType):
+        return value.__module__ == "__main__" or value.__globals__.get("__name__") == "__main__"
     if isinstance(value, functools.partial):
         return is_users(cast(Any, value).func)
     if isinstance(value, (staticmethod, classmethod, types.MethodType)):
         return is_users(cast(Any, value).__func__)
     if isinstance(value, property):
         return any(is_users(part) for part in (value.fget, value.fset, value.fdel))
-    if isinstance(value, types.FunctionType):
-        return value.__globals__ is vars(sys.modules["__main__"])
     return isinstance(value, type) and value.__module__ == "__main__"

@@ -40,6 +40,8 @@ def is_own(module: types.ModuleType) -> bool:
     if is_served(module) or module_state.is_made(module):
         return True
     file = getattr(module, "__file__", None)
+    if isinstance(file, str) and file.startswith(_installed_folders()):
+        return False
     places = (
         [file]
         if isinstance(file, str)
@@ -48,12 +50,12 @@ def is_own(module: types.ModuleType) -> bool:
     return bool(places) and all(_own_file(str(Path(place).absolute())) for place in places)
 
 
-def after_cell() -> None:
+def after_cell(text: str = "") -> None:
     """The text of the own modules that it imported stays what was executed; what it has put into
     installed ones is seen.
     """
     executed_source.keep(is_own)
-    patches.look(is_own)
+    patches.after_cell(text, is_own)
 
 
 @lru_cache(maxsize=4096)
@@ -66,6 +68,12 @@ def _own_file(file: str) -> bool:
     resolved = path.resolve()
     installed = not _INSTALLED.isdisjoint(path.parts) or not _INSTALLED.isdisjoint(resolved.parts)
     return not installed and not any(resolved.is_relative_to(root) for root in _python_roots())
+
+
+@lru_cache(maxsize=1)
+def _installed_folders() -> tuple[str, ...]:
+    """Beginnings of paths that are installed for certain: told without looking at the disk."""
+    return tuple(f"{root}/" for root in _python_roots())
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,147 @@
+"""What installed modules hold that a cell uses: plain values of modules and classes, and functions
+that come from elsewhere. Compared on the worker, with the modules as they are fresh there; what
+differs and did not travel otherwise is reported by name.
+
+Numbers travel as they are, anything else as a salted digest: a global may be a key. Private names
+are not compared: caches, counters and what is loaded late bear them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import sys
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, cast
+
+from mecapy_jupyter.travel.environment import import_hook, state_pickler
+
+Mark = bool | int | float | complex | bytes
+Marks = dict[str, Mark]
+"""Path inside the module (`g`, `Solver.tol`) → its mark; `__version__` of the package is one."""
+
+_OF_THE_PROCESS = frozenset(
+    (
+        *("sys", "os", "posix", "posixpath", "time", "site", "threading", "multiprocessing", "io"),
+        *("subprocess", "tempfile", "socket", "platform", "warnings", "signal", "random", "gc"),
+        *("builtins", "logging", "asyncio", "IPython", "ipykernel", "ipywidgets", "tqdm"),
+        *("mecapy_jupyter", "mecapy_worker", "mecapy_backend", "__main__", "__mp_main__"),
+    )
+)
+"""What they hold is this process's."""
+_MOST_ENTRIES, _MOST_SAID = 500, 5
+_SALT_BYTES = 16
+_NUMBERS = (bool, int, float, complex)
+_missing = object()
+
+
+def of(modules: Iterable[str], salt: bytes) -> dict[str, Marks]:
+    """The marks of those of these modules that are loaded."""
+    return {
+        name: marks
+        for name in sorted(set(modules))
+        if name.partition(".")[0] not in _OF_THE_PROCESS
+        and type(module := sys.modules.get(name)) is types.ModuleType
+        and (marks := _marks(cast("types.ModuleType", module), salt))
+    }
+
+
+def new_salt() -> bytes:
+    return os.urandom(_SALT_BYTES)
+
+
+def _marks(module: types.ModuleType, salt: bytes) -> Marks:
+    found: Marks = {}
+    for name, value in list(vars(module).items()):
+        if name.startswith("_") or "cache" in name:
+            continue
+        if isinstance(value, type):
+            if value.__module__ == module.__name__:
+                found.update(_of_class(name, value, salt))
+        elif (mark := _mark(value, module.__name__, salt)) is not None:
+            found[name] = mark
+    if found:
+        top = sys.modules.get(module.__name__.partition(".")[0])
+        found["__version__"] = _digest(str(getattr(top, "__version__", "")), salt)
+    return found
+
+
+def _of_class(name: str, cls: type, salt: bytes) -> Iterator[tuple[str, Mark]]:
+    for inner, value in list(vars(cls).items()):
+        mark = None if inner.startswith("_") else _mark(value, cls.__module__, salt)
+        if mark is not None:
+            yield f"{name}.{inner}", mark
+
+
+def _mark(value: object, module: str, salt: bytes) -> Mark | None:
+    """None for what is not compared."""
+    if type(value) in _NUMBERS:
+        return cast("Mark", value)
+    if isinstance(value, types.FunctionType):
+        home = (value.__module__ or module).partition(".")[0]
+        if home != module.partition(".")[0] and not state_pickler.is_users(value):
+            return _digest(f"{value.__module__}.{value.__qualname__}", salt)
+        return None
+    return _digest(text, salt) if (text := _plain(value)) else None
+
+
+def _plain(value: object) -> str:
+    """What it holds, as text; empty where it holds more than plain values, or nothing."""
+    if type(value) in (str, bytes, *_NUMBERS):
+        return repr(value)
+    if value is None:
+        return ""  # what is found out later
+    if type(value) in (list, tuple, set, frozenset, dict):
+        entries: list[object] = list(cast("Any", value).items() if type(value) is dict else value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType] of any type
+        texts = [_plain(entry) for entry in entries[: _MOST_ENTRIES + 1]]
+        if 0 < len(texts) <= _MOST_ENTRIES and all(texts):
+            ordered = texts if type(value) in (list, tuple) else sorted(texts)
+            return f"{type(value).__name__}({', '.join(ordered)})"
+    return ""
+
+
+def _digest(text: str, salt: bytes) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=8, salt=salt).digest()
+
+
+def compare(marks: Mapping[str, Marks], salt: bytes) -> None:
+    """On the worker: now, or when the cell imports the module. Prints what differs."""
+    for module, here in marks.items():
+        import_hook.when_imported(module, lambda module=module, here=here: _say(module, here, salt))
+
+
+def _say(module: str, here: Marks, salt: bytes) -> None:
+    differing = differences(module, here, _marks(sys.modules[module], salt))
+    if differing:
+        more = len(differing) - _MOST_SAID
+        said = ", ".join(differing[:_MOST_SAID]) + (f" and {more} more" if more > 0 else "")
+        differ = "differs" if len(differing) == 1 else "differ"
+        print(
+            f"mecapy: {said} {differ} from a fresh one and did not travel; set it in a "
+            f"`%%mecapy --setup` cell, which runs here and first in every task",
+            file=sys.stderr,
+        )
+
+
+def differences(module: str, here: Marks, there: Marks) -> list[str]:
+    """Names, with both numbers where they are numbers. Nothing for another version: that is
+    reported as such.
+    """
+    if here.get("__version__") != there.get("__version__"):
+        return []
+    found: list[str] = []
+    for path, mark in here.items():
+        fresh = there.get(path, _missing)
+        if _same(mark, fresh):
+            continue
+        both = isinstance(mark, _NUMBERS) and isinstance(fresh, _NUMBERS)
+        found.append(f"{module}.{path}" + (f" ({mark!r}, there {fresh!r})" if both else ""))
+    return found
+
+
+def _same(mark: object, fresh: object) -> bool:
+    if isinstance(mark, float) and isinstance(fresh, float) and math.isnan(mark):
+        return math.isnan(fresh)
+    return type(mark) is type(fresh) and mark == fresh
