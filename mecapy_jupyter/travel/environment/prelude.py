@@ -80,7 +80,7 @@ def install(prelude: dict[str, Any]) -> None:
 
 def _used(values: Mapping[str, Any], imports: Iterable[str], submodules: Iterable[str]) -> set[str]:
     """Modules that the cell and the notebook's functions among its values name."""
-    found = {*imports, *submodules}
+    found, named = {*imports, *submodules}, set[str]()
     todo, done = list(values.values()), set[int]()
     while todo:
         value = todo.pop()
@@ -90,9 +90,9 @@ def _used(values: Mapping[str, Any], imports: Iterable[str], submodules: Iterabl
             done.add(id(value))
             names = {name for code in _codes(value.__code__) for name in code.co_names}
             todo.extend(value.__globals__[name] for name in names if name in value.__globals__)
-            inner = {f"{module}.{name}" for module in found for name in names}
-            found |= {name for name in inner if name in sys.modules}
-    return found
+            named |= names
+    inner = {f"{module}.{name}" for module in found for name in named}
+    return found | {name for name in inner if name in sys.modules}
 
 
 def _codes(code: types.CodeType) -> Iterable[types.CodeType]:
