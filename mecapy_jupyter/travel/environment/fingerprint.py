@@ -114,30 +114,30 @@ def compare(marks: Mapping[str, Marks], salt: bytes) -> None:
 
 def _say(module: str, here: Marks, salt: bytes) -> None:
     differing = differences(module, here, _marks(sys.modules[module], salt))
-    if differing:
-        more = len(differing) - _MOST_SAID
-        said = ", ".join(differing[:_MOST_SAID]) + (f" and {more} more" if more > 0 else "")
-        differ = "differs" if len(differing) == 1 else "differ"
+    for path, numbers in differing[:_MOST_SAID]:
         print(
-            f"mecapy: {said} {differ} from a fresh one and did not travel; set it in a "
+            f"mecapy: {path} differs from a fresh one{numbers} and did not travel; set it in a "
             f"`%%mecapy --setup` cell, which runs here and first in every task",
             file=sys.stderr,
         )
+    if more := differing[_MOST_SAID:]:
+        names = ", ".join(path for path, _ in more)
+        print(f"mecapy: nor did {names}, which differ, too", file=sys.stderr)
 
 
-def differences(module: str, here: Marks, there: Marks) -> list[str]:
-    """Names, with both numbers where they are numbers. Nothing for another version: that is
+def differences(module: str, here: Marks, there: Marks) -> list[tuple[str, str]]:
+    """Names, and both numbers where they are numbers. Nothing for another version: that is
     reported as such.
     """
     if here.get("__version__") != there.get("__version__"):
         return []
-    found: list[str] = []
+    found: list[tuple[str, str]] = []
     for path, mark in here.items():
         fresh = there.get(path, _missing)
         if _same(mark, fresh):
             continue
         both = isinstance(mark, _NUMBERS) and isinstance(fresh, _NUMBERS)
-        found.append(f"{module}.{path}" + (f" ({mark!r}, there {fresh!r})" if both else ""))
+        found.append((f"{module}.{path}", f" ({mark!r}, there {fresh!r})" if both else ""))
     return found
 
 
