@@ -44,7 +44,7 @@ def of(modules: Iterable[str], salt: bytes) -> dict[str, Marks]:
         for name in sorted(set(modules))
         if name.partition(".")[0] not in _OF_THE_PROCESS
         and type(module := sys.modules.get(name)) is types.ModuleType
-        and (marks := _marks(cast("types.ModuleType", module), salt))
+        and (marks := _marks(module, salt))
     }
 
 
@@ -93,12 +93,14 @@ def _plain(value: object) -> str:
         return repr(value)
     if value is None:
         return ""  # what is found out later
-    if type(value) in (list, tuple, set, frozenset, dict):
-        entries: list[object] = list(cast("Any", value).items() if type(value) is dict else value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType] of any type
+    kind = cast("type[object]", type(value))
+    if kind in (list, tuple, set, frozenset, dict):
+        held = cast("Any", value)
+        entries: list[object] = list(held.items() if kind is dict else held)
         texts = [_plain(entry) for entry in entries[: _MOST_ENTRIES + 1]]
         if 0 < len(texts) <= _MOST_ENTRIES and all(texts):
-            ordered = texts if type(value) in (list, tuple) else sorted(texts)
-            return f"{type(value).__name__}({', '.join(ordered)})"
+            ordered = texts if kind in (list, tuple) else sorted(texts)
+            return f"{kind.__name__}({', '.join(ordered)})"
     return ""
 
 
