@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mecapy_jupyter.cells.cell_errors import plain
 from mecapy_jupyter.cells.ipython_types import Shell

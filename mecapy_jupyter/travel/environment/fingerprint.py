@@ -93,7 +93,7 @@ def _plain(value: object) -> str:
         return repr(value)
     if value is None:
         return ""  # what is found out later
-    kind = cast("type[object]", type(value))
+    kind = type(value)
     if kind in (list, tuple, set, frozenset, dict):
         held = cast("Any", value)
         entries: list[object] = list(held.items() if kind is dict else held)
