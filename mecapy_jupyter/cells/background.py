@@ -23,7 +23,7 @@ from mecapy_jupyter.client.task import Task
 from mecapy_jupyter.results import bind
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.units import listed
-from mecapy_jupyter.travel.changes.in_place import Watch
+from mecapy_jupyter.travel.changes.watch import Watch
 from mecapy_jupyter.travel.environment import process_state
 
 started: dict[str, Task] = {}
@@ -72,7 +72,7 @@ class _Before:
 
     def spared(self) -> frozenset[int]:
         """The inputs that hold something else by now."""
-        return frozenset(self._watch.changed())
+        return frozenset(n for changes in self._watch.changed() for n in changes.numbers)
 
     def places(self, aside: Iterable[tuple[object, object]]) -> dict[str, object]:
         """New objects by the names of the spared ones, or by the way that leads to these

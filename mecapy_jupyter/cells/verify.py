@@ -23,7 +23,7 @@ from mecapy_jupyter.client import blob_transfer
 from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.results import bind, difference
 from mecapy_jupyter.shared import units
-from mecapy_jupyter.travel.changes import in_place
+from mecapy_jupyter.travel.changes import setters
 from mecapy_jupyter.travel.environment import process_state
 from mecapy_jupyter.travel.pickling import payload
 
@@ -73,7 +73,7 @@ def _on_the_pool(client: Client, prepared: Prepared) -> tuple[Ran, bind.Home]:
     prepared.key.ended(task.id, outcome)
     fetch = partial(blob_transfer.fetch, client.gateway)
     home = bind.open_outcome(outcome, fetch, namespace, inputs.memo)
-    in_place.rebind(namespace, home.swaps)
+    setters.rebind(namespace, home.swaps)
     namespace.update(home.bound)
     for name in home.deleted:
         namespace.pop(name, None)

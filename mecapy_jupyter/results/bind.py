@@ -5,7 +5,6 @@ in place, value, exception.
 from __future__ import annotations
 
 import dataclasses
-import math
 import types
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,10 +12,10 @@ from typing import Any
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.capture.diagnose import size_estimate
-from mecapy_jupyter.capture.parts import path_to
+from mecapy_jupyter.results import apply_changes
 from mecapy_jupyter.shared import errors, units
 from mecapy_jupyter.shared.units import size as written
-from mecapy_jupyter.travel.changes import in_place
+from mecapy_jupyter.travel.changes import setters
 from mecapy_jupyter.travel.environment import figure_formats, process_state
 from mecapy_jupyter.travel.files.collect import Collected
 from mecapy_jupyter.travel.pickling import partial_result, payload, tracebacks
@@ -71,62 +70,29 @@ def open_outcome(
     )
     buffers = outcome.payload.buffers
     home = _opened(stream, lambda: map(fetch, buffers), namespace, memo)
-    # Objects of own classes last, the inner ones first: their own code may look at what they hold.
-    in_order = sorted(
-        home["changed"].items(),
-        key=lambda change: -change[0] if change[1][0] == "own" else -math.inf,
+    done = apply_changes.applied(home["changed"], memo, spared)
+    swaps = tuple(done.swaps)
+    replaced, lost = (
+        apply_changes.named(swaps, {**(inputs or {}), **namespace}) if swaps else ((), {})
     )
-    changes = [
-        (memo[number], kind, content)
-        for number, (kind, content) in in_order
-        if number not in spared
-    ]
-    aside = [
-        (memo[number], in_place.twin(memo[number], *change))
-        for number, change in home["changed"].items()
-        if number in spared
-    ]
-    swaps = tuple(
-        (obj, in_place.instead(kind, content))
-        for obj, kind, content in changes
-        if not in_place.apply(obj, kind, content)
-    )
-    replaced, lost = _named(swaps, {**(inputs or {}), **namespace}) if swaps else ((), {})
     exception: dict[str, Any] = home.get("exception") or {}
     new = {id(original): content for original, content in swaps}
     return Home(
         {name: new.get(id(value), value) for name, value in home["bound"].items()},
         tuple(home["deleted"]),
-        home["left"] | lost,
-        tuple(original for original, _, _ in changes),
+        home["left"] | lost | apply_changes.failed(done.failed, {**(inputs or {}), **namespace}),
+        tuple(done.changed),
         swaps,
         replaced,
-        tuple(aside),
+        tuple(
+            (memo[number], setters.twin(memo[number], each)) for number, each in done.aside.items()
+        ),
         home.get("value"),
         exception.get("error"),
         exception.get("trail"),
         home["ambient"],
         home.get("folder") or Collected(),
     )
-
-
-def _named(
-    swaps: Iterable[tuple[object, object]], namespace: Mapping[str, Any]
-) -> tuple[tuple[str, ...], dict[str, str]]:
-    """The names of what becomes a new object, and what to say of the parts of others that would
-    have to.
-    """
-    variables = {name: value for name, value in namespace.items() if not name.startswith("_")}
-    named, lost = list[str](), dict[str, str]()
-    for original, _ in swaps:
-        if names := [name for name, value in variables.items() if value is original]:
-            named += names
-        else:
-            kind = type(original).__name__
-            lost[f"the change of {path_to(original, variables) or f'a {kind}'}"] = (
-                f"a {kind} like it cannot be changed in place"
-            )
-    return tuple(named), lost
 
 
 def _opened(
@@ -167,7 +133,7 @@ def into(namespace: dict[str, Any], home: Home) -> list[str]:
     """Put the variables into the namespace, as if the cell had run in it. Returns the names that
     are new or changed.
     """
-    swapped = in_place.rebind(namespace, home.swaps)
+    swapped = setters.rebind(namespace, home.swaps)
     namespace.update(home.bound)
     process_state.take(home.process_state)
     if any(

@@ -1,40 +1,64 @@
-"""The child's half of a trip, as a program: open the inputs on stdin, run the code, write the
-result to stdout. No worker around it.
+"""The child's half of a trip, as a program: for each request on stdin, open the inputs, run the
+code, and write the result to stdout. No worker around it. Each request has a process of its own,
+forked from this one, which has imported what cells need.
 """
 
+import os
 import pickle
 import sys
+import traceback
 import types
 
-from mecapy_jupyter.travel.changes.in_place import Watch
+import numpy  # noqa: F401 so that no request waits for them
+import pandas  # noqa: F401
+
+from mecapy_jupyter.travel.changes.watch import Watch
 from mecapy_jupyter.travel.environment import prelude
 from mecapy_jupyter.travel.pickling import payload
 
-main = types.ModuleType("__main__")
-sys.modules["__main__"] = main
-code, stream, buffers = pickle.load(sys.stdin.buffer)  # noqa: S301 sent by the test
-out, sys.stdout = sys.stdout, sys.stderr
-opened = payload.unpack(stream, buffers, main.__dict__, on_prelude=prelude.install)
-inputs = opened.values[0]
-main.__dict__.update(inputs)
-watch, before = Watch(opened.memo, inputs.values(), main.__dict__), dict(main.__dict__)
-exec(compile(code, "<cell>", "exec"), main.__dict__)
-bound = {
-    k: v
-    for k, v in main.__dict__.items()
-    if not k.startswith("__") and (k not in before or v is not before[k])
-}
-deleted = [k for k in before if k not in main.__dict__]
-home = {
-    "bound": bound,
-    "deleted": deleted,
-    "left": {},
-    "ambient": {},
-    "files": {},
-    "changed": watch.changed(),
-}
-whole = [content for kind, content in home["changed"].values() if kind == "array"]
-packed, _ = payload.pack_result(home, main.__dict__, watch.objects, bound.values(), whole)
-out.buffer.write(
-    pickle.dumps((packed.stream, [bytes(b) for b in packed.buffers], packed.size_bytes))
-)
+
+def carried(code: str, stream: bytes, buffers: list[bytearray]) -> tuple[bytes, list[bytes], int]:
+    main = types.ModuleType("__main__")
+    sys.modules["__main__"] = main
+    opened = payload.unpack(stream, buffers, main.__dict__, on_prelude=prelude.install)
+    inputs = opened.values[0]
+    main.__dict__.update(inputs)
+    watch, before = Watch(opened.memo, inputs.values(), main.__dict__), dict(main.__dict__)
+    del opened, inputs
+    exec(compile(code, "<cell>", "exec"), main.__dict__)
+    bound = {
+        k: v
+        for k, v in main.__dict__.items()
+        if not k.startswith("__") and (k not in before or v is not before[k])
+    }
+    home = {
+        "bound": bound,
+        "deleted": [k for k in before if k not in main.__dict__],
+        "left": {},
+        "ambient": {},
+        "files": {},
+        "changed": watch.changed(),
+    }
+    whole = [array for one in home["changed"] if one.kind == "array" for array in one.parts]
+    arrays = [*watch.arrays(), *bound.values()]
+    packed, _ = payload.pack_result(home, main.__dict__, watch.known(), arrays, whole)
+    return packed.stream, [bytes(b) for b in packed.buffers], packed.size_bytes
+
+
+if __name__ == "__main__":
+    out = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    while True:
+        try:
+            request = pickle.load(sys.stdin.buffer)  # noqa: S301 sent by the test
+        except EOFError:
+            break
+        if os.fork() == 0:
+            try:
+                answer = pickle.dumps(carried(*request))
+            except BaseException:
+                answer = pickle.dumps(traceback.format_exc())
+            with open(out.fileno(), "wb", closefd=False) as whole:
+                whole.write(answer)
+            os._exit(0)
+        os.wait()

@@ -14,6 +14,7 @@ import pytest
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.results import bind
+from mecapy_jupyter.travel.changes.watch import Changes
 from mecapy_jupyter.travel.pickling import payload
 
 FAR = """
@@ -46,12 +47,13 @@ def home_of(
         "bound": bound,
         "deleted": (),
         "left": {},
-        "changed": {},
+        "changed": [],
         "ambient": {},
         "files": {},
         **more,
     }
-    packed, _ = payload.pack_result(home, {}, known or {}, list(bound.values()))
+    numbers = {id(obj): number for number, obj in (known or {}).items()}
+    packed, _ = payload.pack_result(home, {}, numbers, list(bound.values()))
     blobs = {str(number): bytearray(buffer) for number, buffer in enumerate(packed.buffers)}
     sys.modules.pop(without, None)
     outcome = wire.Outcome(wire.COMPLETED, payload=wire.Payload(packed.stream, "", tuple(blobs)))
@@ -112,12 +114,13 @@ def test_inputs_stay_the_objects_they_are(far: Any) -> None:
     had.
     """
     mine: list[Any] = [1]
-    changed = {3: ("list", {"items": [1, far.Only(1)], "attributes": None})}
+    changed = Changes("list")
+    changed.add(3, [1, far.Only(1)])
     home = home_of(
         {"same": mine, "box": {"mine": mine}, "bad": far.Only(1)},
         without="far_package",
         known={3: mine},
-        changed=changed,
+        changed=[changed],
     )
     assert home.bound["same"] is mine is home.bound["box"]["mine"] and mine == [1]
     assert set(home.left) == {"bad", "the change of an input"}

@@ -4,6 +4,8 @@ views.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import pickle
 import subprocess
 import sys
@@ -23,6 +25,31 @@ from mecapy_jupyter.travel.environment import prelude
 from mecapy_jupyter.travel.pickling import payload
 
 OTHER_SIDE = Path(__file__).with_name("other_side.py")
+
+
+@functools.cache
+def _other_process() -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(
+        [sys.executable, OTHER_SIDE], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    atexit.register(_end, process)
+    return process
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with process:  # its stdin is closed, and it ends by itself
+        pass
+
+
+def other_side(code: str, stream: bytes, buffers: list[bytearray]) -> Any:
+    """What the other side answers; its traceback where it fails."""
+    process = _other_process()
+    assert process.stdin and process.stdout
+    process.stdin.write(pickle.dumps((code, stream, buffers)))
+    process.stdin.flush()
+    answer = pickle.load(process.stdout)  # noqa: S301 our own process
+    assert not isinstance(answer, str), answer
+    return answer
 
 
 class Notebook:
@@ -46,14 +73,9 @@ class Notebook:
             name: self.ns[name] for name in (*(m for m in ("np", "pd") if m + "." in code), *names)
         }
         packed = payload.pack([values], self.ns, prelude=lambda own: prelude.make(own, values, ()))
-        request = pickle.dumps(
-            (textwrap.dedent(code), packed.stream, [bytearray(b) for b in packed.buffers])
+        stream, buffers, self.back_bytes = other_side(
+            textwrap.dedent(code), packed.stream, [bytearray(b) for b in packed.buffers]
         )
-        done = subprocess.run(
-            [sys.executable, OTHER_SIDE], input=request, capture_output=True, timeout=60
-        )
-        assert done.returncode == 0, done.stderr.decode()
-        stream, buffers, self.back_bytes = pickle.loads(done.stdout)  # noqa: S301 our own process
         by_digest = {str(i): bytearray(b) for i, b in enumerate(buffers)}
         outcome = wire.Outcome("completed", payload=wire.Payload(stream, "", tuple(by_digest)))
         home = bind.open_outcome(outcome, by_digest.__getitem__, self.ns, packed.memo)

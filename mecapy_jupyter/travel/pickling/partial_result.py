@@ -159,13 +159,15 @@ def keep_what_is_whole(
     """Take out of a result what is lost; variables are named in `left`, with the reason. `name_of`:
     an input, by its number.
     """
-    for part in ("bound", "changed"):
-        for name, value in list(home[part].items()):
-            if reason := why(value):
-                del home[part][name]
-                home["left"][name if part == "bound" else f"the change of {name_of(name)}"] = (
-                    f"it cannot be opened here: {reason}"
-                )
+    for name, value in list(home["bound"].items()):
+        if reason := why(value):
+            del home["bound"][name]
+            home["left"][name] = f"it cannot be opened here: {reason}"
+    for at, changes in enumerate(home["changed"]):
+        lost = {number: reason for number, parts in changes if (reason := why(parts))}
+        home["changed"][at] = changes.only(set(changes.numbers) - lost.keys())
+        for number, reason in lost.items():
+            home["left"][f"the change of {name_of(number)}"] = f"it cannot be opened here: {reason}"
     for part in ("value", "exception", "ambient", "files"):
         if part in home and (reason := why(home[part])):
             home[part] = None if part in ("value", "exception") else {}

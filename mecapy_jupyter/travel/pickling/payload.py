@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -53,7 +54,7 @@ class Opened:
     """The objects of a stream, in order, and `memo`: number → object."""
 
     values: tuple[Any, ...]
-    memo: Mapping[int, object]
+    memo: dict[int, object]
 
 
 def pack(
@@ -89,11 +90,12 @@ def pack(
     if cells is not None:
         cells |= pickler.files
     first = prelude(own)
-    head = cloudpickle.dumps(first, protocol=5)
+    memo = _objects(pickler.memo)
+    head = cloudpickle.dumps(first, protocol=5) + pickle.dumps(_memory(memo), protocol=5)
     return Packed(
         head + file.getvalue(),
         buffers,
-        _objects(pickler.memo),
+        memo,
         pickler.modules,
         first,
     )
@@ -102,20 +104,20 @@ def pack(
 def pack_result(
     value: Any,
     namespace: dict[str, Any],
-    known: Mapping[int, object],
+    known: Mapping[int, int],
     arrays: Iterable[object] = (),
     whole: Iterable[object] = (),
 ) -> tuple[Packed, frozenset[int]]:
-    """A result, in which objects of `known` (number → object) stand as their number. Returns also
+    """A result, in which objects of `known` (id → number) stand as their number. Returns also
     the numbers that were used.
 
-    `arrays`: what in it may be a view of each other or of a known array; `whole`: arrays to write
+    `arrays`: what in it may be views of each other, known ones included; `whole`: arrays to write
     in full even so.
     """
     file = io.BytesIO()
     pickler = ResultPickler(file, namespace, with_globals=False, on_own=lambda _: None)
-    pickler.known, pickler.met = {id(obj): number for number, obj in known.items()}, set()
-    pickler.keep_views_of([*known.values(), *arrays], whole)
+    pickler.known, pickler.met = known, set()
+    pickler.keep_views_of(arrays, whole)
     pickler.dump(value)
     return Packed(file.getvalue(), tuple(pickler.buffers), {}), frozenset(pickler.met)
 
@@ -130,7 +132,11 @@ def unpack(
     """Open what `pack` made. `on_prelude` gets the first object before anything else is opened."""
     file = io.BytesIO(stream)
     on_prelude(pickle.Unpickler(file).load())  # noqa: S301 the child opens its own task's inputs
-    return _load_all(pickle.Unpickler(file, buffers=buffers), file, namespace)  # noqa: S301 as above
+    memory: array[int] = pickle.Unpickler(file).load()  # noqa: S301 as above
+    opened = _load_all(pickle.Unpickler(file, buffers=buffers), file, namespace)  # noqa: S301 as above
+    for number in memory:
+        opened.memo.pop(number, None)
+    return opened
 
 
 def unpack_result(
@@ -158,6 +164,11 @@ def _load_all(unpickler: pickle.Unpickler, file: io.BytesIO, namespace: dict[str
         while file.tell() < end:
             values.append(unpickler.load())
     return Opened(tuple(values), cast(Any, unpickler).memo.copy())
+
+
+def _memory(memo: Mapping[int, object]) -> array[int]:
+    """The numbers of what is memory of arrays: the other side has bytes of its own there."""
+    return array("q", [n for n, obj in memo.items() if type(obj) is pickle.PickleBuffer])
 
 
 def _objects(memo: Any) -> dict[int, object]:

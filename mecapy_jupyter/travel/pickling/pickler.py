@@ -20,7 +20,7 @@ from typing import Any
 import cloudpickle
 
 from mecapy_jupyter.travel.environment import user_modules
-from mecapy_jupyter.travel.pickling import array_views, reducers, type_hints
+from mecapy_jupyter.travel.pickling import array_views, class_reducers, reducers, type_hints
 
 BUFFER_BYTES = 64 * 1024
 """Buffers from this size on travel beside the stream, each a blob of its own; smaller ones inside
@@ -104,7 +104,7 @@ class Pickler(cloudpickle.Pickler):
             self._is_own(getattr(obj, "__module__", None) or "")
             as_reduced = super().reducer_override(obj)
             return (
-                reducers.with_slots(obj, as_reduced)
+                class_reducers.as_it_is(obj, as_reduced)
                 if isinstance(as_reduced, tuple)
                 else as_reduced
             )

@@ -1,5 +1,6 @@
 """How to pickle what pickle and cloudpickle take apart wrongly: closures' cells, cached functions
-and properties, slots, exceptions.
+and properties, weak dicts, memoryviews; `class_reducers`, `exception_reducers` and
+`by_name_reducers` know the rest.
 
 Part of `pickler`, which asks here first. The functions named in what it returns run on the other
 side.
@@ -8,6 +9,7 @@ side.
 from __future__ import annotations
 
 import functools
+import pickle
 import types
 import weakref
 from typing import Any, cast
@@ -15,11 +17,14 @@ from typing import Any, cast
 import cloudpickle
 
 from mecapy_jupyter.travel.environment import pint_state
+from mecapy_jupyter.travel.pickling import by_name_reducers, exception_reducers
 
 _internal: Any = cast(Any, cloudpickle).cloudpickle
 CACHED: Any = type(functools.lru_cache(lambda: None))
 _CACHED_PROPERTY: Any = functools.cached_property
 _WEAK: Any = (weakref.WeakKeyDictionary, weakref.WeakValueDictionary)
+TAKEN_APART: Any = frozenset({CACHED, _CACHED_PROPERTY, *_WEAK})
+"""Types that pickle as `reduced` says, whatever they say."""
 
 
 def reduced(obj: Any) -> Any:
@@ -29,12 +34,14 @@ def reduced(obj: Any) -> Any:
     if isinstance(obj, CACHED):
         return _cached(obj)
     if isinstance(obj, BaseException):
-        return _exception(obj)
+        return exception_reducers.reduced(obj)
     if type(obj) is _CACHED_PROPERTY:
         return _cached_property(obj)
     if type(obj) in _WEAK:  # singledispatch has one
-        return type(obj), (dict(obj),)
-    return pint_state.reduced(obj)
+        return type(obj), (), (dict(obj),), None, None, _fill_weak
+    if type(obj) is memoryview:
+        return _view(obj)
+    return pint_state.reduced(obj) or by_name_reducers.reduced(obj)
 
 
 def with_cells(function: types.FunctionType, as_reduced: Any) -> Any:
@@ -44,30 +51,6 @@ def with_cells(function: types.FunctionType, as_reduced: Any) -> Any:
     make, (code, namespace, name, defaults, _), state, *rest = as_reduced
     state[1]["__closure__"] = None
     return make, (code, namespace, name, defaults, function.__closure__), state, *rest
-
-
-def with_slots(cls: Any, as_reduced: Any) -> Any:
-    """cloudpickle makes a class with `__slots__` one without; then its objects do not fit the
-    original at home.
-    """
-    if (
-        "__slots__" not in vars(cls)
-        or issubclass(cls, tuple)
-        or as_reduced[0] is not _internal._make_skeleton_class
-    ):
-        return as_reduced
-    make, (kind, name, bases, keywords, tracker, extra), (attributes, slots), *rest = as_reduced
-    kept = {
-        n: v
-        for n, v in attributes.items()
-        if n != "__slots__" and not isinstance(v, types.MemberDescriptorType)
-    }
-    return (
-        make,
-        (kind, name, bases, keywords | {"__slots__": vars(cls)["__slots__"]}, tracker, extra),
-        (kept, slots),
-        *rest,
-    )
 
 
 def _cell(cell: types.CellType) -> Any:
@@ -81,6 +64,27 @@ def _cell(cell: types.CellType) -> Any:
 
 def _fill(cell: types.CellType, state: tuple[Any]) -> None:
     cell.cell_contents = state[0]
+
+
+def _fill_weak(mapping: Any, state: tuple[dict[Any, Any]]) -> None:
+    mapping.data.clear()
+    mapping.update(state[0])
+
+
+def _view(view: memoryview) -> Any:
+    """A view of all of a buffer goes with that buffer; of a part of one, nothing tells which."""
+    whole = memoryview(cast(Any, view.obj))
+    if not view.contiguous or view.nbytes != whole.nbytes:
+        raise pickle.PicklingError("a memoryview of a part of a buffer")
+    return _view_again, (view.obj, view.format, view.shape, view.readonly)
+
+
+def _view_again(buffer: Any, layout: str, shape: tuple[int, ...], readonly: bool) -> memoryview:
+    view: Any = memoryview(buffer)
+    if (view.format, view.shape) != (layout, shape):
+        view = view.cast("B") if view.format != "B" or view.ndim != 1 else view
+        view = view.cast(layout, shape)
+    return view.toreadonly() if readonly else view
 
 
 def _cached(function: Any) -> Any:
@@ -100,25 +104,3 @@ def _cached_property(made: Any) -> Any:
 
 def _cache_again(function: Any, maxsize: int | None, typed: bool) -> Any:
     return functools.lru_cache(maxsize, typed)(function)
-
-
-def _exception(error: BaseException) -> Any:
-    """pickle calls the class with `args`; a class with an `__init__` of its own seldom understands
-    those.
-    """
-    cls = type(error)
-    if not isinstance(cls.__init__, types.FunctionType):
-        return None
-    if any(
-        isinstance(getattr(cls, name), types.FunctionType)
-        for name in ("__reduce__", "__reduce_ex__")
-    ):
-        return None
-    return _exception_again, (cls, error.args), vars(error)
-
-
-def _exception_again(cls: type[BaseException], args: tuple[Any, ...]) -> BaseException:
-    builtin: Any = next(base for base in cls.__mro__ if base.__module__ == "builtins")
-    error = builtin.__new__(cls, *args)
-    builtin.__init__(error, *args)
-    return error

@@ -20,7 +20,7 @@ from typing import Any, cast
 
 from IPython.core import inputtransformer2
 
-from mecapy_jupyter.travel.changes.in_place import Watch
+from mecapy_jupyter.travel.changes.watch import Watch
 from mecapy_jupyter.travel.environment import module_importer, prelude, process_state
 from mecapy_jupyter.travel.files import lay_out
 from mecapy_jupyter.travel.files.index import Index

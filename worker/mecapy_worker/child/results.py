@@ -4,32 +4,26 @@ Part of the child.
 
 from __future__ import annotations
 
-import contextlib
 import fnmatch
-import io
 import os
 import pickle
-import re
 import traceback
-from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any
 
-from mecapy_jupyter.travel.changes import user_classes
-from mecapy_jupyter.travel.changes.in_place import Watch
+from mecapy_jupyter.travel.changes.watch import Watch
 from mecapy_jupyter.travel.environment import process_state
 from mecapy_jupyter.travel.files import collect as files
 from mecapy_jupyter.travel.files import placeholders
 from mecapy_jupyter.travel.files.index import Index
-from mecapy_jupyter.travel.pickling import payload, pickler, tracebacks
+from mecapy_jupyter.travel.pickling import pickler, tracebacks
 from mecapy_jupyter.wire import CANCELLED, COMPLETED, FAILED, ErrorInfo
-from mecapy_worker.child import json_values, result_files
+from mecapy_worker.child import json_values, packing, result_files
 from mecapy_worker.child.shell import TaskShell
 from mecapy_worker.shared.messages import OutcomeMessage, TaskMessage
 
 _STREAM_BYTES = 4 * 1024 * 1024  # a longer one goes by a file, as large buffers do
 _SHORT_CHARS = 1000  # values up to this show in task lists
-_HIDDEN = re.compile(r"_+(\d*|i+\d*|oh|dh|ih)|In|Out|get_ipython|__.*__")
 _SHELL_OWN = frozenset({"exit", "quit", "open"})  # unless the user calls something else so
 _before: dict[str, Any] = {}
 _ambient: dict[str, Any] = {}
@@ -118,7 +112,7 @@ def collect(
         home["value"] = shell.displayhook.value
     if failure and failure[0] is not None:
         home["exception"] = _exception(failure[0])
-    packed = _pack(home, shell.user_ns, watch, everything=patterns is None)
+    packed = packing.pack(home, shell.user_ns, watch, everything=patterns is None)
     value = shell.displayhook.value
     if type(value) in (bool, int, float, str) and len(str(value)) < _SHORT_CHARS:
         outcome = replace(outcome, result=json_values.exact(value))
@@ -138,7 +132,9 @@ def _wanted(namespace: dict[str, Any], patterns: tuple[str, ...] | None) -> dict
     shells = {
         name for name in _SHELL_OWN if name in namespace and namespace[name] is _before.get(name)
     }
-    names = [name for name in namespace if name not in shells and not _HIDDEN.fullmatch(name)]
+    names = [
+        name for name in namespace if name not in shells and not packing.HIDDEN.fullmatch(name)
+    ]
     if patterns is not None:
         return {
             name: namespace[name]
@@ -153,129 +149,9 @@ def _wanted(namespace: dict[str, Any], patterns: tuple[str, ...] | None) -> dict
 
 
 def _deleted(namespace: dict[str, Any]) -> list[str]:
-    return [name for name in _before if name not in namespace and not _HIDDEN.fullmatch(name)]
-
-
-def _pack(
-    home: dict[str, Any], namespace: dict[str, Any], watch: Watch, *, everything: bool
-) -> payload.Packed:
-    """Pack `home` with the inputs that changed: all of them, or with `-o` those that the results
-    refer to.
-    """
-    changed = watch.changed()
-    home["changed"] = changed if everything else {}
-    packed, met = _pack_what_can(home, namespace, watch)
-    while (
-        not everything
-        and set(changed) - set(home["changed"])
-        and (more := _held(met, namespace, watch) & set(changed) - set(home["changed"]))
-    ):
-        home["changed"] |= {number: changed[number] for number in more}
-        packed, met = _pack_what_can(home, namespace, watch)
-    return packed
-
-
-def _held(numbers: frozenset[int], namespace: dict[str, Any], watch: Watch) -> set[int]:
-    """These inputs, and those that they hold, at any depth: a changed array in a list, a matrix, an
-    object that is asked for.
-    """
-    held, new = set[int](), set(numbers)
-    while new:
-        number = new.pop()
-        held.add(number)
-        others = {other: obj for other, obj in watch.objects.items() if other != number}
-        with contextlib.suppress(Exception):  # what cannot be pickled is told of elsewhere
-            new |= payload.pack_result(watch.objects[number], namespace, others)[1] - held
-    return held
-
-
-def _pack_what_can(
-    home: dict[str, Any], namespace: dict[str, Any], watch: Watch
-) -> tuple[payload.Packed, frozenset[int]]:
-    try:
-        return _packed(home, namespace, watch)
-    except Exception:
-        _leave_behind(home, namespace, watch)
-        return _packed(home, namespace, watch)
-
-
-def _packed(
-    home: dict[str, Any], namespace: dict[str, Any], watch: Watch
-) -> tuple[payload.Packed, frozenset[int]]:
-    arrays = [*home["bound"].values(), home.get("value")]
-    whole = [content for kind, content in home["changed"].values() if kind == "array"]
-    return payload.pack_result(home, namespace, watch.objects, arrays, whole)
-
-
-def _leave_behind(home: dict[str, Any], namespace: dict[str, Any], watch: Watch) -> None:
-    """Take out of `home` each variable, change, value or exception that cannot be pickled, and note
-    why.
-    """
-    for part in ("bound", "changed"):
-        for name, value in list(home[part].items()):
-            if (why := _trouble(value, namespace, watch)) is not None:
-                del home[part][name]
-                if _is_spent(value):
-                    continue
-                if said := name if part == "bound" else _name_of(watch.objects[name], namespace):
-                    home["left"][said] = (
-                        f"{type(value if part == 'bound' else watch.objects[name]).__name__}: {why}"
-                    )
-    if "value" in home and _trouble(home["value"], namespace, watch) is not None:
-        del home["value"]
-    if "exception" in home and _trouble(home["exception"], namespace, watch) is not None:
-        _lighten(home["exception"]["error"], namespace, watch)
-        if _trouble(home["exception"], namespace, watch) is not None:
-            del home["exception"]
-
-
-def _is_spent(value: object) -> bool:
-    """What a `with` block leaves behind, a closed file or an executor that was shut down, nobody
-    misses.
-    """
-    if isinstance(value, io.IOBase):
-        try:
-            return value.closed
-        except Exception:  # one that was taken apart, or is the user's own, may not know
-            return False
-    return isinstance(value, Executor) and bool(
-        vars(value).get("_shutdown") or vars(value).get("_shutdown_thread")
-    )
-
-
-def _name_of(changed: object, namespace: dict[str, Any]) -> str:
-    """What to call an input whose change cannot travel; empty for the inner parts of a library's
-    objects: caches, mostly.
-    """
-    names = [
-        name
-        for name, value in namespace.items()
-        if value is changed and not _HIDDEN.fullmatch(name)
+    return [
+        name for name in _before if name not in namespace and not packing.HIDDEN.fullmatch(name)
     ]
-    return (
-        names[0]
-        if names
-        else f"a {type(changed).__name__}"
-        if user_classes.is_own(type(changed))
-        else ""
-    )
-
-
-def _lighten(error: BaseException, namespace: dict[str, Any], watch: Watch) -> None:
-    """Take from an exception the attributes that cannot travel: its class and its message matter
-    more.
-    """
-    for name, value in list(vars(error).items()):
-        if _trouble(value, namespace, watch) is not None:
-            del vars(error)[name]
-
-
-def _trouble(value: Any, namespace: dict[str, Any], watch: Watch) -> str | None:
-    try:
-        payload.pack_result(value, namespace, watch.objects)
-    except Exception as error:
-        return str(error) or type(error).__name__
-    return None
 
 
 def _describe(shell: TaskShell, error: BaseException | None, lines: list[str]) -> ErrorInfo:

@@ -1,0 +1,87 @@
+"""What a cell changed in place, done to the originals; and what to say where that cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mecapy_jupyter.capture.parts import path_to
+from mecapy_jupyter.travel.changes import setters
+from mecapy_jupyter.travel.changes.watch import Changes
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """`failed`: originals whose own code refused, with its reason; `aside`: number → what its
+    counterpart holds.
+    """
+
+    changed: list[object] = field(default_factory=list[object])
+    swaps: list[tuple[object, object]] = field(default_factory=list[tuple[object, object]])
+    failed: list[tuple[object, str]] = field(default_factory=list[tuple[object, str]])
+    aside: dict[int, list[tuple[str, list[Any]]]] = field(
+        default_factory=dict[int, list[tuple[str, list[Any]]]]
+    )
+
+
+def applied(
+    found: Iterable[Changes], memo: Mapping[int, object], spared: Container[int]
+) -> Applied:
+    """Give the originals what their counterparts hold: first what runs none of their code, then
+    the others, the inner ones first, because their code may look at what they hold.
+    """
+    done, last = Applied(), list[tuple[int, str, list[Any]]]()
+    hashed = ("dict", "set")
+    for changes in sorted(found, key=lambda one: one.kind in hashed):
+        for number, parts in changes:
+            if number in spared:
+                done.aside.setdefault(number, []).append((changes.kind, parts))
+            elif changes.kind in setters.LAST:
+                last.append((number, changes.kind, parts))
+            else:
+                _apply(done, memo[number], changes.kind, parts)
+    for number, kind, parts in sorted(last, key=lambda one: -one[0]):
+        _apply(done, memo[number], kind, parts)
+    return done
+
+
+def _apply(done: Applied, original: object, kind: str, parts: list[Any]) -> None:
+    done.changed.append(original)
+    try:
+        if not setters.apply(original, kind, parts):
+            done.swaps.append((original, setters.instead(kind, parts)))
+    except Exception as error:
+        done.failed.append((original, f"{type(error).__name__}: {error}"))
+
+
+def failed(failed: Iterable[tuple[object, str]], namespace: Mapping[str, Any]) -> dict[str, str]:
+    variables = {name: value for name, value in namespace.items() if not name.startswith("_")}
+    names = {id(value): name for name, value in variables.items()}
+
+    def called(obj: object) -> str:
+        return names.get(id(obj)) or path_to(obj, variables) or f"a {type(obj).__name__}"
+
+    return {
+        f"the change of {called(obj)}": f"{why}; bind what it holds to a variable of the cell"
+        for obj, why in failed
+    }
+
+
+def named(
+    swaps: Iterable[tuple[object, object]], namespace: Mapping[str, Any]
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The names of what becomes a new object, and what to say of the parts of others that would
+    have to.
+    """
+    variables = {name: value for name, value in namespace.items() if not name.startswith("_")}
+    names_found, lost = list[str](), dict[str, str]()
+    for original, _ in swaps:
+        if names := [name for name, value in variables.items() if value is original]:
+            names_found += names
+        else:
+            kind = type(original).__name__
+            lost[f"the change of {path_to(original, variables) or f'a {kind}'}"] = (
+                f"a {kind} like it cannot be changed in place"
+            )
+    return tuple(names_found), lost

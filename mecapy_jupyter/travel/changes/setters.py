@@ -1,0 +1,248 @@
+"""An object at home is given what its counterpart held at the end of the cell, so that every name
+for it sees the change: by the functions of the base type that hold its content, never by methods
+that a subclass has put in their place; by a `__setstate__` where the type pickles through one.
+"""
+
+from __future__ import annotations
+
+import abc
+import copy
+import warnings
+from array import array
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from mecapy_jupyter.travel.changes import looks, shapes
+from mecapy_jupyter.travel.changes.looks import GONE
+
+LAST = ("state", "made")
+"""These run the object's own code, which may look at what it holds."""
+
+
+def apply(original: Any, kind: str, parts: list[Any]) -> bool:
+    """Give `original` these parts. False: it cannot be done in place, use `instead`."""
+    return _SETTERS[kind](original, parts) is not False
+
+
+def instead(kind: str, parts: list[Any]) -> Any:
+    """A new object that holds the content, where `apply` could not give it to the original. Raises
+    LookupError where there is none.
+    """
+    if kind == "made":
+        return _made(parts)
+    if kind in ("array", "buffer"):
+        return parts[0]
+    raise LookupError(kind)
+
+
+def twin(original: Any, changes: Sequence[tuple[str, list[Any]]]) -> Any:
+    """A new object that holds what the counterpart of `original` had at the end; the original stays
+    as it is.
+    """
+    kinds = [kind for kind, _ in changes]
+    for kind, parts in changes:
+        if kind == "array":  # its content is the whole array
+            return parts[0]
+    if isinstance(original, type) or "cell" in kinds:  # of these there is only one
+        return changes[0][1]
+    try:
+        other = copy.copy(original)
+        done = [apply(other, kind, parts) for kind, parts in changes]
+        return other if all(done) else instead(*changes[0])
+    except Exception:  # what cannot be copied
+        return instead(*changes[0])
+
+
+def rebind(namespace: dict[str, Any], swaps: Sequence[tuple[object, object]]) -> list[str]:
+    """Where an original could not be changed in place: let every name for it mean the new object.
+    Returns the names.
+    """
+    new = {id(old): replacement for old, replacement in swaps}
+    names = [
+        name for name, value in namespace.items() if id(value) in new and not name.startswith("_")
+    ]
+    for name in names:
+        namespace[name] = new[id(namespace[name])]
+    return names
+
+
+def _set_list(original: Any, parts: list[Any]) -> None:
+    base: Any = list
+    base.__setitem__(original, slice(None), parts)
+
+
+def _set_dict(original: Any, parts: list[Any]) -> None:
+    base: Any = OrderedDict if isinstance(original, OrderedDict) else dict
+    base.clear(original)
+    half = len(parts) // 2
+    for key, value in zip(parts[:half], parts[half:], strict=True):
+        base.__setitem__(original, key, value)
+
+
+def _set_set(original: Any, parts: list[Any]) -> None:
+    base: Any = set
+    base.clear(original)
+    base.update(original, parts)
+
+
+def _set_deque(original: Any, parts: list[Any]) -> None:
+    base: Any = deque
+    base.clear(original)
+    base.extend(original, parts)
+
+
+def _set_buffer(original: Any, parts: list[Any]) -> bool:
+    base: Any = bytearray if isinstance(original, bytearray) else array
+    try:
+        base.__setitem__(original, slice(None), parts[0])
+    except BufferError:  # something looks at its memory, and its length is another
+        return False
+    return True
+
+
+def _set_factory(original: Any, parts: list[Any]) -> None:
+    base: Any = defaultdict
+    base.default_factory.__set__(original, parts[0])
+
+
+def _set_cell(original: Any, parts: list[Any]) -> None:
+    if parts:
+        original.cell_contents = parts[0]
+    else:
+        del original.cell_contents
+
+
+def _set_array(original: Any, parts: list[Any]) -> bool:
+    content = parts[0]
+    same = (original.dtype, original.size) == (content.dtype, content.size)
+    if not same or not original.flags.writeable:
+        return False
+    if original.shape != content.shape:
+        try:
+            with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # NumPy 2.5
+                original.shape = content.shape
+        except AttributeError:  # a window that would need a copy
+            return False
+    original[...] = content
+    return True
+
+
+def _set_attributes(original: Any, parts: list[Any]) -> None:
+    """Those that differ, and no others: what stays at home when the object travels is kept."""
+    slots, half = shapes.slots(cast(Any, type(original))), len(parts) // 2
+    for name, value in zip(parts[:half], parts[half:], strict=True):
+        if (slot := slots.get(name)) is not None:
+            if value is not GONE:
+                slot.__set__(original, value)
+            elif hasattr(original, name):
+                slot.__delete__(original)
+        elif value is not GONE:
+            object.__getattribute__(original, "__dict__")[name] = value
+        else:
+            object.__getattribute__(original, "__dict__").pop(name, None)
+
+
+def _set_function(original: Any, parts: list[Any]) -> None:
+    half = len(parts) // 2
+    for name, value in zip(parts[:half], parts[half:], strict=True):
+        setattr(original, name, value)
+
+
+def _set_class(original: type, parts: list[Any]) -> None:
+    half = len(parts) // 2
+    for name, value in zip(parts[:half], parts[half:], strict=True):
+        if value is GONE:
+            type.__delattr__(original, name)
+        else:
+            type.__setattr__(original, name, value)
+
+
+def _set_registry(original: Any, parts: list[Any]) -> None:
+    for cls in parts:
+        if not any(cls is known for known in looks.registered(original)):
+            abc.ABCMeta.register(original, cls)
+
+
+def _set_state(original: Any, parts: list[Any]) -> bool:
+    """As pickle sets a state; what a `__getstate__` leaves out stays: that is no state."""
+    state, items, entries, setter = parts
+    if items is not None and not isinstance(original, list):
+        return False
+    if entries is not None and not isinstance(original, dict):
+        return False
+    if setter is not None:
+        setter(original, state)
+    elif state is not None:
+        _take_state(original, state)
+    if items is not None:
+        _set_list(original, items)
+    if entries is not None:
+        _set_dict(original, [key for key, _ in entries] + [value for _, value in entries])
+    return state is not None or items is not None or entries is not None
+
+
+def _take_state(original: Any, state: Any) -> None:
+    now = looks.by_name(state)
+    try:
+        were = looks.by_name(original.__getstate__()) or {} if now is not None else {}
+    except Exception:
+        were = {}
+    if hasattr(original, "__setstate__"):
+        original.__setstate__(state)
+    elif now is not None:
+        _set_attributes(original, [*now, *now.values()])
+    else:
+        raise TypeError(f"a {type(original).__name__} takes no state")
+    for name in were.keys() - (now or {}).keys():
+        if name in shapes.attributes(original):
+            object.__delattr__(original, name)
+
+
+def _set_made(original: Any, parts: list[Any]) -> bool:
+    """By a new object that is made of the parts, where all an object holds are attributes."""
+    cls = cast("type[Any]", type(original))
+    if not shapes.is_all_attributes(cls):
+        return False
+    new = _made(parts)
+    if type(new) is not cls:
+        return False
+    now = shapes.attributes(new)
+    _set_attributes(original, [*now, *now.values()])
+    return True
+
+
+class _Again:
+    def __init__(self, *parts: Any) -> None:
+        self._parts = parts
+
+    def __reduce_ex__(self, _protocol: object) -> tuple[Any, ...]:
+        return self._parts
+
+
+def _made(parts: list[Any]) -> Any:
+    """A new object of what one was taken apart into."""
+    make, arguments, state, items, entries, setter = parts
+    content = items and iter(items), entries and iter(entries)
+    new = copy.copy(cast(Any, _Again(make, arguments, None if setter else state, *content)))
+    if setter:
+        setter(new, state)
+    return new
+
+
+_SETTERS: dict[str, Callable[[Any, list[Any]], bool | None]] = {
+    "list": _set_list,
+    "dict": _set_dict,
+    "set": _set_set,
+    "deque": _set_deque,
+    "buffer": _set_buffer,
+    "factory": _set_factory,
+    "cell": _set_cell,
+    "array": _set_array,
+    "attributes": _set_attributes,
+    "function": _set_function,
+    "class": _set_class,
+    "registry": _set_registry,
+    "state": _set_state,
+    "made": _set_made,
+}

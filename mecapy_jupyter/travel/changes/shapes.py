@@ -1,0 +1,181 @@
+"""In which ways an object can hold something: its items, its attributes, its slots, or the state
+that its own pickling says. Decided once for each type, by what the type is, never by what it
+promises (an object with a `__hash__` changes like any other).
+"""
+
+from __future__ import annotations
+
+import array
+import copyreg
+import datetime
+import decimal
+import enum
+import fractions
+import functools
+import pathlib
+import re
+import sys
+import types
+import uuid
+import weakref
+from collections import Counter, OrderedDict, defaultdict, deque
+from typing import Any, cast
+
+import cloudpickle
+
+from mecapy_jupyter.travel.pickling import reducers
+
+Facets = tuple[str, ...]
+
+_ITEMS: tuple[tuple[Any, str], ...] = (
+    (list, "list"),
+    (dict, "dict"),
+    (set, "set"),
+    (deque, "deque"),
+    (bytearray, "buffer"),
+    (array.array, "buffer"),
+)
+_VALUES: tuple[Any, ...] = (str, bytes, int, float, complex, tuple, frozenset)
+_HOW = (
+    "__getstate__",
+    "__setstate__",
+    "__reduce__",
+    "__reduce_ex__",
+    "__getnewargs_ex__",
+    "__getnewargs__",
+)
+_PYTHONS = frozenset({object, OrderedDict, defaultdict, Counter, types.SimpleNamespace, enum.Enum})
+_STANDARD = _PYTHONS | {cls for cls, _ in _ITEMS} | frozenset(_VALUES)
+"""Whose word on how an object pickles says no more than its items, attributes and slots."""
+
+_FIXED: tuple[Any, ...] = (
+    type(None),
+    type(...),
+    type(NotImplemented),
+    range,
+    slice,
+    types.CodeType,
+    types.ModuleType,
+    types.BuiltinFunctionType,
+    types.MethodType,
+    types.MethodWrapperType,
+    types.WrapperDescriptorType,
+    types.MethodDescriptorType,
+    types.MemberDescriptorType,
+    types.GetSetDescriptorType,
+    types.GenericAlias,
+    weakref.ReferenceType,
+    datetime.date,
+    datetime.time,
+    datetime.timedelta,
+    datetime.tzinfo,
+    decimal.Decimal,
+    fractions.Fraction,
+    uuid.UUID,
+    pathlib.PurePath,
+    re.Pattern,
+)
+"""Types of Python's own whose objects cannot change."""
+
+
+def facets(obj: object) -> Facets:
+    """The ways in which `obj` holds what may change; empty where it cannot change."""
+    cls = type(obj)
+    if issubclass(cls, type):
+        return ("class", "registry") if _by_value(obj) else ()
+    if cls is types.FunctionType:
+        return ("function", "attributes") if _by_value(obj) else ()
+    return _of_type(cls)
+
+
+def _by_value(obj: Any) -> bool:
+    by_reference: Any = cast(Any, cloudpickle).cloudpickle._should_pickle_by_reference
+    try:
+        return not by_reference(obj)
+    except Exception:
+        return obj.__module__ == "__main__"
+
+
+@functools.lru_cache(maxsize=4096)
+def _of_type(cls: Any) -> Facets:
+    if cls is types.CellType:
+        return ("cell",)
+    if is_fixed(cls):
+        return ()
+    if not is_plain(cls):
+        return ("reduced",)
+    found = [kind for base, kind in _ITEMS if issubclass(cls, base)]
+    found += ["factory"] * issubclass(cls, defaultdict)
+    if is_array(cls):
+        found.append("array")
+        if str(cls.__module__).partition(".")[0] == "numpy":
+            return tuple(found)
+    found += ["attributes"] * bool(cls.__dictoffset__)
+    return tuple(found + ["slots"] * bool(slots(cls)))
+
+
+def is_fixed(cls: Any) -> bool:
+    """Whether objects of a type cannot change."""
+    if issubclass(cls, _VALUES) and not cls.__dictoffset__ and not slots(cls):
+        return True
+    numpy: Any = sys.modules.get("numpy")
+    if numpy is not None and issubclass(cls, (numpy.generic, numpy.dtype)):
+        return not issubclass(cls, numpy.void)
+    return issubclass(cls, _FIXED) and cls.__module__ != "__main__"
+
+
+def is_array(cls: Any) -> bool:
+    numpy: Any = sys.modules.get("numpy")
+    return numpy is not None and issubclass(cls, numpy.ndarray)
+
+
+@functools.lru_cache(maxsize=4096)
+def is_plain(cls: Any) -> bool:
+    """Whether a pickle of its objects says their items, attributes and slots, and nothing else."""
+    if cls in copyreg.dispatch_table or cls in reducers.TAKEN_APART:
+        return False
+    homes = {next((base for base in cls.__mro__ if name in vars(base)), object) for name in _HOW}
+    return all(home in _STANDARD or _is_array_itself(home) for home in homes)
+
+
+def _is_array_itself(cls: Any) -> bool:
+    return cls is getattr(sys.modules.get("numpy"), "ndarray", None)
+
+
+@functools.lru_cache(maxsize=4096)
+def slots(cls: Any) -> dict[str, Any]:
+    """The slots of a type and of its bases, by name."""
+    found: dict[str, Any] = {}
+    bases: list[type] = [base for base in cls.__mro__ if "__slots__" in vars(base)]
+    for base in reversed(bases):
+        stored: dict[str, Any] = dict(vars(base))
+        found |= {n: s for n, s in stored.items() if isinstance(s, types.MemberDescriptorType)}
+    return found
+
+
+@functools.lru_cache(maxsize=4096)
+def is_all_attributes(cls: Any) -> bool:
+    """Whether its objects hold nothing but what is in their `__dict__` and slots: Python makes them
+    without the help of a base in C.
+    """
+    if hasattr(cls, "__del__"):
+        return False
+    try:
+        object.__new__(cls)
+    except TypeError:
+        return False
+    return True
+
+
+def attributes(obj: Any) -> dict[str, Any]:
+    """What is in its `__dict__` and in its slots."""
+    found: dict[str, Any] = {}
+    if type(obj).__dictoffset__:
+        found |= object.__getattribute__(obj, "__dict__")
+    every: dict[str, Any] = slots(cast(Any, type(obj)))
+    for name, slot in every.items():
+        try:
+            found[name] = slot.__get__(obj)
+        except AttributeError:  # not set
+            continue
+    return found

@@ -1,0 +1,56 @@
+"""What stands in a stream as a name, because each side has its own: standard output, and methods
+of a module's one object (`numpy.random.normal`, `random.gauss`, `mpmath.sqrt`), so that one seed
+rules one stream of numbers.
+
+Part of `pickler`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import types
+from collections.abc import Callable
+from typing import Any, cast
+
+from mecapy_jupyter.travel.environment import user_modules
+
+_NATIVE = frozenset({"nb_func", "nb_method"})  # nanobind's functions do not pickle
+_STREAMS = ("stdout", "stderr", "stdin", "__stdout__", "__stderr__", "__stdin__")
+
+
+def reduced(obj: Any) -> Any:
+    """How to write `obj` by name, or None where it is nothing of these."""
+    kind: Any = cast(Any, type(obj))
+    if kind in (types.BuiltinFunctionType, types.MethodType) or kind.__name__ in _NATIVE:
+        return _of_module(obj)
+    if hasattr(kind, "write"):
+        for name in _STREAMS:
+            if vars(sys).get(name) is obj:
+                return attribute, ("sys", name)
+    return None
+
+
+def _of_module(obj: Any) -> tuple[Callable[[str, str], Any], tuple[str, str]] | None:
+    """By the module whose attribute it is."""
+    owner = getattr(obj, "__self__", None)
+    if owner is None and type(obj) is types.BuiltinFunctionType:
+        return None
+    if isinstance(owner, (type, types.ModuleType)):
+        return None
+    name = str(getattr(obj, "__name__", ""))
+    homes = [str(type(owner).__module__), str(getattr(obj, "__module__", ""))]
+    for home in homes:
+        parts = home.split(".")
+        for depth in range(len(parts), 0, -1):
+            module = sys.modules.get(".".join(parts[:depth]))
+            if module is None or module.__name__ in ("__main__", "builtins"):
+                continue
+            if vars(module).get(name) is obj and not user_modules.is_own(module):
+                return attribute, (module.__name__, name)
+    return None
+
+
+def attribute(module: str, name: str) -> Any:
+    """Called by the unpickler."""
+    return getattr(importlib.import_module(module), name)

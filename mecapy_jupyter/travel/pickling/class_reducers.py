@@ -1,0 +1,84 @@
+"""How to pickle a class of the notebook so that it is made again as it is, not as its statement
+made it: with its slots, with attributes equal to its base's, and without running a second time
+what its making ran (`__init_subclass__`, a metaclass).
+
+Part of `pickler`. The functions named in what it returns run on the other side.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import cloudpickle
+
+_internal: Any = cast(Any, cloudpickle).cloudpickle
+_LEFT_OUT = frozenset({"__dict__", "__weakref__", "__slots__", "__doc__", "__module__"})
+
+
+def as_it_is(cls: Any, as_reduced: Any) -> Any:
+    """What cloudpickle takes `cls` apart into, made whole."""
+    if as_reduced[0] is not _internal._make_skeleton_class:
+        return as_reduced
+    _, (kind, name, bases, keywords, tracker, extra), (attributes, slots), *rest = as_reduced
+    stored: dict[str, Any] = {**vars(cls)}
+    if "__slots__" in stored and tuple not in cls.__mro__:
+        keywords = keywords | {"__slots__": stored["__slots__"]}
+        attributes = {
+            n: v
+            for n, v in attributes.items()
+            if n != "__slots__" and not isinstance(v, types.MemberDescriptorType)
+        }
+    attributes = attributes | {
+        n: v for n, v in stored.items() if n not in attributes and _is_as_inherited(cls, n, v)
+    }
+    made = kind, name, bases, keywords, tracker, extra
+    return _again, made, (attributes, slots), *rest
+
+
+def _is_as_inherited(cls: Any, name: str, value: object) -> bool:
+    """Whether cloudpickle left an attribute out because the base's is the same object."""
+    special = name in _LEFT_OUT or name.startswith("_abc_")
+    bases: tuple[type, ...] = cls.__bases__
+    inherited = any(vars(base).get(name) is value for base in bases)
+    return inherited and not special and not isinstance(value, types.GetSetDescriptorType)
+
+
+def _again(
+    kind: Any, name: str, bases: tuple[Any, ...], keywords: dict[str, Any], tracker: Any, extra: Any
+) -> Any:
+    """The class, empty. What its making ran has run where the statement was: what that changed
+    travels by itself.
+    """
+    with _quiet(bases):
+        if kind.__module__ != "__main__":
+            return _internal._make_skeleton_class(kind, name, bases, keywords, tracker, extra)
+        standard = next(one for one in kind.__mro__ if one.__module__ != "__main__")
+        made = standard.__new__(kind, name, bases, dict(keywords))
+        return _internal._lookup_class_or_track(tracker, made)
+
+
+def _nothing(**_keywords: object) -> None: ...
+
+
+@contextmanager
+def _quiet(bases: tuple[Any, ...]) -> Generator[None]:
+    """While it lasts, no `__init_subclass__` of the notebook's own classes runs."""
+    own: list[type] = [
+        one
+        for base in bases
+        for one in getattr(base, "__mro__", ())
+        if one.__module__ == "__main__"
+    ]
+    hooks: dict[type, Any] = {
+        one: vars(one)["__init_subclass__"] for one in own if "__init_subclass__" in vars(one)
+    }
+    for one in hooks:
+        type.__setattr__(one, "__init_subclass__", staticmethod(_nothing))
+    try:
+        yield
+    finally:
+        for one, hook in hooks.items():
+            type.__setattr__(one, "__init_subclass__", hook)

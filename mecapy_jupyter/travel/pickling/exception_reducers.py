@@ -1,0 +1,57 @@
+"""How to pickle an exception: whatever its `__init__` takes, with its cause, its context and where
+it came from.
+
+Part of `pickler`. The functions named in what it returns run on the other side.
+"""
+
+from __future__ import annotations
+
+import types
+from typing import Any, cast
+
+from mecapy_jupyter.travel.pickling import tracebacks
+
+
+def reduced(error: BaseException) -> Any:
+    """How to write an exception, or None where pickle knows as well."""
+    taken: Any = _made(error)
+    links = error.__cause__, error.__context__, error.__suppress_context__
+    if links == (None, None, False) and error.__traceback__ is None:
+        return taken
+    if taken is None:
+        taken = error.__reduce_ex__(5)
+    parts = cast("tuple[Any, ...]", taken) if isinstance(taken, tuple) else ()
+    if not parts or any(parts[3:]):
+        return cast(Any, taken)  # as its own code says
+    make, arguments, *state = parts
+    trail = tracebacks.of(error.__traceback__) if error.__traceback__ is not None else None
+    return make, arguments, (state[0] if state else None, *links, trail), None, None, _link
+
+
+def _made(error: BaseException) -> Any:
+    """pickle calls the class with `args`; a class with an `__init__` of its own seldom understands
+    those.
+    """
+    cls = type(error)
+    if not isinstance(cls.__init__, types.FunctionType):
+        return None
+    how = (getattr(cls, name) for name in ("__reduce__", "__reduce_ex__"))
+    if any(isinstance(one, types.FunctionType) for one in how):
+        return None
+    return _again, (cls, error.args), vars(error)
+
+
+def _again(cls: type[BaseException], args: tuple[Any, ...]) -> BaseException:
+    builtin: Any = next(base for base in cls.__mro__ if base.__module__ == "builtins")
+    error = builtin.__new__(cls, *args)
+    builtin.__init__(error, *args)
+    return error
+
+
+def _link(error: BaseException, state: tuple[Any, ...]) -> None:
+    own, cause, context, suppress, trail = state
+    if own is not None:
+        error.__setstate__(own)
+    error.__cause__, error.__context__, error.__suppress_context__ = cause, context, suppress
+    if trail is not None:
+        error.__traceback__ = tracebacks.traceback(trail)

@@ -1,0 +1,170 @@
+"""A finished cell's variables and changes as one pickle; what cannot travel stays and is named."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import sys
+from collections.abc import Iterable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+from mecapy_jupyter.travel.changes.watch import Changes, Watch
+from mecapy_jupyter.travel.environment import user_modules
+from mecapy_jupyter.travel.pickling import payload
+
+HIDDEN = re.compile(r"_+(\d*|i+\d*|oh|dh|ih)|In|Out|get_ipython|__.*__")
+"""Names that are the shell's, not the user's."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What a result may name by its number, and the namespace that functions find at home."""
+
+    watch: Watch
+    namespace: dict[str, Any]
+    known: dict[int, int]
+    arrays: list[object]
+
+    def packed(
+        self, value: Any, arrays: Iterable[object] = (), whole: Iterable[object] = ()
+    ) -> tuple[payload.Packed, frozenset[int]]:
+        views = [*self.arrays, *arrays]
+        return payload.pack_result(value, self.namespace, self.known, views, whole)
+
+    def trouble(self, value: Any) -> str | None:
+        """Why a value cannot travel."""
+        try:
+            self.packed(value)
+        except Exception as error:
+            return str(error) or type(error).__name__
+        return None
+
+
+def pack(
+    home: dict[str, Any], namespace: dict[str, Any], watch: Watch, *, everything: bool
+) -> payload.Packed:
+    """Pack `home` with the inputs that changed: all of them, or with `-o` those that the results
+    refer to.
+    """
+    changed = watch.changed()
+    sent = _Sent(watch, namespace, watch.known(), watch.arrays())
+    home["changed"] = changed if everything else []
+    packed, met = _pack_what_can(home, sent)
+    if everything or not changed:
+        return packed
+    numbers, more = {number for one in changed for number in one.numbers}, set[int]()
+    while (held := _held(met, sent) & numbers) - more:
+        more |= held
+        home["changed"] = [one.only(more) for one in changed]
+        packed, met = _pack_what_can(home, sent)
+    return packed
+
+
+def _held(numbers: frozenset[int], sent: _Sent) -> set[int]:
+    """These inputs, and those that they hold, at any depth: a changed array in a list, a matrix, an
+    object that is asked for.
+    """
+    objects, held, new = sent.watch.objects(), set[int](), set(numbers)
+    while new:
+        number = new.pop()
+        held.add(number)
+        obj = objects[number]
+        here = sent.known.pop(id(obj), None)
+        with contextlib.suppress(Exception):  # what cannot be pickled is told of elsewhere
+            new |= sent.packed(obj)[1] - held
+        if here is not None:
+            sent.known[id(obj)] = here
+    return held
+
+
+def _pack_what_can(home: dict[str, Any], sent: _Sent) -> tuple[payload.Packed, frozenset[int]]:
+    try:
+        return _packed(home, sent)
+    except Exception:
+        _leave_behind(home, sent)
+        return _packed(home, sent)
+
+
+def _packed(home: dict[str, Any], sent: _Sent) -> tuple[payload.Packed, frozenset[int]]:
+    arrays = [*home["bound"].values(), home.get("value")]
+    whole = [array for one in home["changed"] if one.kind == "array" for array in one.parts]
+    return sent.packed(home, arrays, whole)
+
+
+def _leave_behind(home: dict[str, Any], sent: _Sent) -> None:
+    """Take out of `home` each variable, change, value or exception that cannot be pickled, and note
+    why.
+    """
+    for name, value in list(home["bound"].items()):
+        if (why := sent.trouble(value)) is not None:
+            del home["bound"][name]
+            if not _is_spent(value):
+                home["left"][name] = f"{type(value).__name__}: {why}"
+    objects = sent.watch.objects()
+    home["changed"] = [_that_can(home, one, sent, objects) for one in home["changed"]]
+    if "value" in home and sent.trouble(home["value"]) is not None:
+        del home["value"]
+    if "exception" in home and sent.trouble(home["exception"]) is not None:
+        _lighten(home["exception"]["error"], sent)
+        if sent.trouble(home["exception"]) is not None:
+            del home["exception"]
+
+
+def _that_can(
+    home: dict[str, Any], changes: Changes, sent: _Sent, objects: dict[int, object]
+) -> Changes:
+    """Those of the changes that can be pickled."""
+    if sent.trouble(changes.parts) is None:
+        return changes
+    found = Changes(changes.kind)
+    for number, parts in changes:
+        if (why := sent.trouble(parts)) is None:
+            found.add(number, parts)
+        elif said := _name_of(objects[number], sent.namespace):
+            home["left"][said] = f"{type(objects[number]).__name__}: {why}"
+    return found
+
+
+def _is_spent(value: object) -> bool:
+    """What a `with` block leaves behind, a closed file or an executor that was shut down, nobody
+    misses.
+    """
+    if isinstance(value, io.IOBase):
+        try:
+            return value.closed
+        except Exception:  # one that was taken apart, or is the user's own, may not know
+            return False
+    return isinstance(value, Executor) and bool(
+        vars(value).get("_shutdown") or vars(value).get("_shutdown_thread")
+    )
+
+
+def _name_of(changed: object, namespace: dict[str, Any]) -> str:
+    """What to call an input whose change cannot travel; empty for the inner parts of a library's
+    objects: caches, mostly.
+    """
+    names = [
+        name for name, value in namespace.items() if value is changed and not HIDDEN.fullmatch(name)
+    ]
+    return names[0] if names else f"a {type(changed).__name__}" if _is_own(type(changed)) else ""
+
+
+def _is_own(cls: type) -> bool:
+    """Whether a class is the notebook's or one of the user's modules'."""
+    module = sys.modules.get(str(cls.__module__))
+    return cls.__module__ == "__main__" or (module is not None and user_modules.is_own(module))
+
+
+def _lighten(error: BaseException, sent: _Sent) -> None:
+    """Take from an exception the attributes that cannot travel: its class and its message matter
+    more.
+    """
+    for name, value in list(vars(error).items()):
+        if sent.trouble(value) is not None:
+            del vars(error)[name]
+    for name in ("__cause__", "__context__"):
+        if sent.trouble(getattr(error, name)) is not None:
+            setattr(error, name, None)
