@@ -231,7 +231,7 @@ async def test_known_to_operators(desk: Desk, worker: Consumer) -> None:
     found = await desk.eventually(lambda: workers.list_live(desk.db))
     info = found[0].info
     assert found[0].id == worker.context.worker_id and info.pid == os.getpid()
-    assert info.slots and info.python and info.packages and info.confinement
+    assert info.slots and info.python and info.confinement
     assert info.running == 0
 
 
