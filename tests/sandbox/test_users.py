@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from running import HERE, is_alive
 
+import mecapy_jupyter
 import mecapy_worker
 
 NOBODY = 65534
@@ -52,11 +53,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         pytest.skip("only root can become another user")
     folder = Path("/tmp", f"mecapy-users-{os.getpid()}")
     shutil.copytree(HERE, folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(
-        Path(mecapy_worker.__file__).parent,
-        folder / "packages/mecapy_worker",
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )
+    for package in (mecapy_worker, mecapy_jupyter):  # a worker imports the contract of the client
+        source = Path(str(package.__file__)).parent
+        shutil.copytree(
+            source, folder / "packages" / source.name, ignore=shutil.ignore_patterns("__pycache__")
+        )
     shutil.copy(HERE.parent / "security/without.py", folder / "tests")
     (folder / "scratch").mkdir()
     for path in (folder, *folder.rglob("*")):
