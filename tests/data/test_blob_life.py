@@ -141,7 +141,7 @@ def test_after_a_power_cut(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyP
     os.utime(old, (1, 1))
     opened()
     assert torn.exists()  # the machine did not end
-    monkeypatch.setattr(file_store, "boot", lambda: "another")
+    monkeypatch.setattr(file_store, "boot_id", lambda: "another")
     opened()
     assert whole.exists() and old.exists() and not torn.exists()
 
