@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.abc
 import sys
 from collections.abc import Callable, Sequence
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
@@ -33,15 +33,20 @@ def forget() -> None:
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds what is waited for as ever."""
+    """Finds what is waited for as the finders behind it do."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        spec = PathFinder.find_spec(fullname, path, target) if fullname in _waiting else None
-        if spec is not None and spec.loader is not None:
-            spec.loader = _Then(spec.loader)
-        return spec
+        if fullname not in _waiting:
+            return None
+        for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
+            find = getattr(finder, "find_spec", None)
+            if find is not None and (spec := find(fullname, path, target)) is not None:
+                if spec.loader is not None:
+                    spec.loader = _Then(spec.loader)
+                return spec
+        return None
 
 
 class _Then(importlib.abc.Loader):

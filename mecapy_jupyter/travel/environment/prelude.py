@@ -53,7 +53,7 @@ def make(
         "modules": [asdict(source) for source in sources],
         "imports": submodules,
         "states": {name: state for name, state in states.items() if state},
-        "fingerprint": fingerprint.of(_used(values, imports, submodules), salt),
+        "fingerprint": fingerprint.of(_used(values, imports, submodules) - loaded.keys(), salt),
         "salt": salt,
         "setup": asdict(setup_cells.current()),
         "patches": [asdict(patch) for patch in patched],
