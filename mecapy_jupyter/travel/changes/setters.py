@@ -202,10 +202,10 @@ def _take_state(original: Any, state: Any) -> None:
 def _set_made(original: Any, parts: list[Any]) -> bool:
     """By a new object that is made of the parts, where all an object holds are attributes."""
     cls = cast("type[Any]", type(original))
-    if not shapes.is_all_attributes(cls):
-        return False
     new = _made(parts)
-    if type(new) is not cls:
+    if new is original:  # its maker knows it, and has set it
+        return True
+    if type(new) is not cls or not shapes.is_all_attributes(cls):
         return False
     now = shapes.attributes(new)
     _set_attributes(original, [*now, *now.values()])

@@ -132,7 +132,7 @@ def is_array(cls: Any) -> bool:
 @functools.lru_cache(maxsize=4096)
 def is_plain(cls: Any) -> bool:
     """Whether a pickle of its objects says their items, attributes and slots, and nothing else."""
-    if cls in copyreg.dispatch_table or cls in reducers.TAKEN_APART:
+    if cls in copyreg.dispatch_table or reducers.takes_apart(cls):
         return False
     homes = {next((base for base in cls.__mro__ if name in vars(base)), object) for name in _HOW}
     return all(home in _STANDARD or _is_array_itself(home) for home in homes)

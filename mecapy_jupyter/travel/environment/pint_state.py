@@ -55,6 +55,10 @@ def reduced(obj: Any) -> Any:
     return _unit_again, (registry, dict(obj._units))
 
 
+def is_registry(cls: type[Any]) -> bool:
+    return "pint" in sys.modules and issubclass(cls, _registry_class())
+
+
 def _registry_class() -> Any:
     return importlib.import_module("pint.registry").UnitRegistry
 

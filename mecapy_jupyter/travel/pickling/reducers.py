@@ -23,8 +23,7 @@ _internal: Any = cast(Any, cloudpickle).cloudpickle
 CACHED: Any = type(functools.lru_cache(lambda: None))
 _CACHED_PROPERTY: Any = functools.cached_property
 _WEAK: Any = (weakref.WeakKeyDictionary, weakref.WeakValueDictionary)
-TAKEN_APART: Any = frozenset({CACHED, _CACHED_PROPERTY, *_WEAK})
-"""Types that pickle as `reduced` says, whatever they say."""
+_TAKEN_APART: Any = frozenset({CACHED, _CACHED_PROPERTY, *_WEAK})
 
 
 def reduced(obj: Any) -> Any:
@@ -42,6 +41,11 @@ def reduced(obj: Any) -> Any:
     if type(obj) is memoryview:
         return _view(obj)
     return pint_state.reduced(obj) or by_name_reducers.reduced(obj)
+
+
+def takes_apart(cls: type[Any]) -> bool:
+    """Whether `reduced` decides how the objects of a type pickle, whatever they say."""
+    return cls in _TAKEN_APART or pint_state.is_registry(cls)
 
 
 def with_cells(function: types.FunctionType, as_reduced: Any) -> Any:
