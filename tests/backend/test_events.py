@@ -154,13 +154,13 @@ async def test_a_submission_follows_itself(gateway: Any) -> None:
     told = Gateway(gateway.url, gateway.token)
     submitted, stream = await asyncio.to_thread(told.submit, {"code": "1"}, "a-key")
     async with Worker(gateway) as worker:
-        await worker.start(submitted["task_id"])
-        await worker.finish(submitted["task_id"], wire.Outcome(wire.COMPLETED, 1))
+        await worker.start(submitted.task_id)
+        await worker.finish(submitted.task_id, wire.Outcome(wire.COMPLETED, 1))
     heard = await asyncio.to_thread(list, stream)
     assert [event.type for event in heard if event.type != wire.QUEUED] == ["started", "completed"]
     again, stream = await asyncio.to_thread(told.submit, {"code": "1"}, "a-key")
     heard = await asyncio.to_thread(list, stream)
-    assert again["task_id"] == submitted["task_id"] and heard[-1].type == "completed"
+    assert again.task_id == submitted.task_id and heard[-1].type == "completed"
 
 
 async def test_one_connection_serves_many_tasks(gateway: Any) -> None:
@@ -180,8 +180,8 @@ async def test_one_connection_serves_many_tasks(gateway: Any) -> None:
                 for end in psutil.Process().net_connections("tcp")
                 if end.raddr and end.raddr.port == _port(gateway)
             }
-            await worker.start(submitted["task_id"])
-            await worker.finish(submitted["task_id"], wire.Outcome(wire.COMPLETED, 1))
+            await worker.start(submitted.task_id)
+            await worker.finish(submitted.task_id, wire.Outcome(wire.COMPLETED, 1))
             await asyncio.to_thread(heard, stream)
             stream.close()  # pyright: ignore
     assert len(ours) == 1

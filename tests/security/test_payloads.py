@@ -5,11 +5,13 @@ it brings stay words.
 from __future__ import annotations
 
 from html.parser import HTMLParser
+from typing import cast
 
 import pytest
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.block import line, state
+from mecapy_jupyter.client.overview import Overview
 from mecapy_jupyter.commands.status import status_html
 
 PWN = "window.__pwned=1"
@@ -86,13 +88,7 @@ def test_a_block(evil: str) -> None:
 @pytest.mark.parametrize("evil", CORPUS)
 def test_a_status(evil: str) -> None:
     """What `%mecapy` shows of users, workers and tasks."""
-    task = {"task_id": evil, "status": evil, "name": evil, "seconds": 1}
-    quotas = {"queued": {"used": evil, "limit": evil}}
-    about = {
-        "user": evil,
-        "url": evil,
-        "source": evil,
-        "queue": {"queued": 1},
-        "workers": [{"id": evil, "slots": evil}],
-    }
-    harmless(status_html(about | {"tasks": [task], "quotas": quotas}))
+    me = wire.Me(evil, evil, role=evil, organisation=evil, queued=1)
+    workers = [wire.WorkerInfo(evil, slots=1, python=evil)]
+    tasks = [wire.TaskStatus(evil, cast("wire.State", evil), evil)]
+    harmless(status_html(Overview(evil, evil, me, workers, tasks)))
