@@ -17,6 +17,7 @@ from mecapy_jupyter import wire
 from mecapy_jupyter.results import bind
 from mecapy_jupyter.shared import errors
 from mecapy_worker.run import failure_messages
+from mecapy_worker.shared.messages import ExitStatus
 
 from .conftest import Kernel
 from .test_errors import strip
@@ -43,9 +44,13 @@ SENTENCES: dict[str, tuple[wire.ErrorInfo, type[errors.MecapyError], str]] = {
     "output": (failure_messages.output(SETTINGS), errors.TaskOutputLimit, "100 MB.*; print less"),
     "timeout": (failure_messages.timeout(300.0), errors.TaskTimeout, "300 s.*--timeout 2h"),
     "no child": (failure_messages.no_child(30.0), errors.WorkerLost, "30 s; run it again later"),
-    "lost": (failure_messages.died({"lost": True}), errors.WorkerLost, "died.*; run it again"),
+    "lost": (
+        failure_messages.died(ExitStatus(lost=True)),
+        errors.WorkerLost,
+        "died.*; run it again",
+    ),
     "exit": (
-        failure_messages.died({"code": 3}),
+        failure_messages.died(ExitStatus(code=3)),
         errors.TaskKilled,
         "exit code 3.*; look for os._exit",
     ),
@@ -76,7 +81,7 @@ SENTENCES: dict[str, tuple[wire.ErrorInfo, type[errors.MecapyError], str]] = {
     ),
     **{
         name: (
-            failure_messages.died({"signal": getattr(signal, name)}),
+            failure_messages.died(ExitStatus(signal=getattr(signal, name))),
             errors.TaskKilled,
             f"{name}.*(;|most often)",
         )
