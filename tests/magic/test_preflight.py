@@ -133,8 +133,8 @@ def test_dry_run(kernel: Kernel, folder: Path) -> None:
         "2]\nos.environ['DRY_RUN_SETS'] = '1'"
     )
     ran = kernel.run(
-        "%%mecapy --dry-run --files dry.msh --keep out/*.vtk\nimport pandas\ntotal = big.sum() + "
-        "dry_helper.y + len(few)"
+        "%%mecapy --dry-run --no-folder --files dry.msh --keep out/*.vtk\nimport pandas\n"
+        "total = big.sum() + dry_helper.y + len(few)"
     )
     assert ran.ok, ran.text
     for words in (
