@@ -291,3 +291,21 @@ def test_many_threads_collect_at_once(tmp_path: Path, monkeypatch: pytest.Monkey
             threads.map(lambda number: user_modules.collect([f"parsed_{number}"]), range(40))
         )
     assert [sources[0].name for sources in found] == [f"parsed_{number}" for number in range(40)]
+
+
+def test_functions_that_autoreload_changed_travel_with_the_text_of_now(write: Write) -> None:
+    """`%autoreload` gives a function new code and leaves the module's spec: the text sent before no
+    longer fits, and the file's is sent; where that does not fit either, it is refused.
+    """
+    write(reloaded_law="def f(): return 1\n")
+    module = importlib.import_module("reloaded_law")
+    [sent] = user_modules.collect(["reloaded_law"])
+    assert sent.source == "def f(): return 1\n"
+    text = "def f(): return 20\n"
+    made = compile(text, module.__spec__.origin, "exec", dont_inherit=True)  # type: ignore[union-attr]
+    module.f.__code__ = next(one for one in made.co_consts if isinstance(one, types.CodeType))
+    with pytest.raises(CannotSend, match=r"reloaded_law\.py changed since its import.*reload it"):
+        user_modules.collect(["reloaded_law"])
+    write(reloaded_law=text)
+    [sent] = user_modules.collect(["reloaded_law"])
+    assert sent.source == text

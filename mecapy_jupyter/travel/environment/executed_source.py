@@ -7,6 +7,7 @@ refused. Nothing is executed to find a source.
 
 from __future__ import annotations
 
+import functools
 import importlib.machinery
 import importlib.util
 import sys
@@ -45,7 +46,9 @@ def of(name: str, spec: importlib.machinery.ModuleSpec) -> str | None:
     """
     module = sys.modules.get(name)
     kept = _kept.get(name)
-    if module is not None and kept is not None and kept[0] is spec:
+    # `%autoreload` changes functions where they are, and the spec stays.
+    same = module is not None and kept is not None and kept[0] is spec
+    if module and kept and same and _edited(module, kept[1], spec) is None:
         return kept[1]
     text = read(spec)
     if module is None or text is None:
@@ -83,18 +86,22 @@ def _edited(
     """The first function of the module that `text` does not have as it is."""
     if not isinstance(spec.loader, _PLAIN_LOADERS):
         return None  # others change the code on its way, as pytest's does
+    file = spec.origin or ""
     try:
-        made = compile(text, spec.origin or "", "exec", dont_inherit=True)
+        written = _written(text, file)
     except (SyntaxError, ValueError):
         return f"{module.__name__!r}"
-    written = {_meaning(code) for code in _codes(made)}
     for function in _functions(module):
-        if (
-            function.__code__.co_filename == made.co_filename
-            and _meaning(function.__code__) not in written
-        ):
+        if function.__code__.co_filename == file and _meaning(function.__code__) not in written:
             return f"{function.__qualname__!r}"
     return None
+
+
+@functools.lru_cache(maxsize=256)
+def _written(text: str, file: str) -> frozenset[tuple[object, ...]]:
+    """What the code objects of a module's text do."""
+    made = compile(text, file, "exec", dont_inherit=True)
+    return frozenset(_meaning(code) for code in _codes(made))
 
 
 def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
