@@ -7,6 +7,7 @@ Of what all programs of a machine share, only what our tasks made is looked at: 
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,17 +95,26 @@ def more(stack: Stack, before: Traces, *, fds: int, within_s: float = 20.0) -> l
         time.sleep(0.2)
 
 
-_QUEUES_OWN = (b"mecapy:queue:shares", b"mecapy:queue:first", b"mecapy:queue:short:first")
-"""Of users, not of tasks, and a place that the next task writes over."""
+_QUEUES_OWN = re.compile(rb"mecapy:queue:(shares|(short:)?(\d+\.\d+:)?first)")
+"""Of users, not of tasks, and a place of each lane that the next task writes over."""
 
 
-def stored(stack: Stack) -> list[str]:
-    """Every row, key and blob of tasks that there still is."""
+def stored(stack: Stack, within_s: float = 0.0) -> list[str]:
+    """Every row, key and blob of tasks that there still is; asked again for a while."""
+    until = time.monotonic() + within_s
+    while (left := _stored(stack)) and time.monotonic() < until:
+        time.sleep(0.2)
+    return left
+
+
+def _stored(stack: Stack) -> list[str]:
     tables = (
         "SELECT 'row of tasks' AS what FROM tasks UNION ALL SELECT 'row of blobs ' || digest "
         "FROM blobs"
     )
     left = [str(row["what"]) for row in stack.sql(tables)]
     with stack.redis() as redis:
-        left += [f"key {key!r}" for key in redis.scan_iter("mecapy:*") if key not in _QUEUES_OWN]
+        left += [
+            f"key {key!r}" for key in redis.scan_iter("mecapy:*") if not _QUEUES_OWN.fullmatch(key)
+        ]
     return left + [f"blob {path.name}" for path in stack.blobs.glob("*/??/*")]
