@@ -13,6 +13,7 @@ import pytest
 from mecapy_backend.shared.settings import Settings
 from mecapy_jupyter.shared import errors
 
+from . import what_travels
 from .tracked import ROOT, findings, tracked
 
 SETTING = re.compile(r"MECAPY_[A-Z0-9]+(?:_[A-Z0-9]+)*\b(?!_)")
@@ -111,3 +112,9 @@ def test_constraints_name_versions_only() -> None:
     strange = [line for line in lines if not re.fullmatch(r"[a-z0-9._-]+==[\w.+!]+( ; .+)?", line)]
     assert len(lines) > 50
     assert not strange
+
+
+def test_the_table_of_cells_is_that_of_the_tests() -> None:
+    """docs/cells.md has a row for every test marked `cell`, and no other."""
+    document = what_travels.DOCUMENT.read_text(encoding="utf-8")
+    assert document == what_travels.with_table(document)

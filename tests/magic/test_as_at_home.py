@@ -56,6 +56,7 @@ def test_no_error_was_there_before(kernel: Kernel) -> None:
 
 
 @pytest.mark.parametrize("ask", ["input('Name? ')", "__import__('getpass').getpass()"])
+@pytest.mark.cell("refused", "`input()` and `getpass()`")
 def test_a_question_is_refused_in_one_word(kernel: Kernel, ask: str) -> None:
     """What to do instead, and no lines of ours or of getpass."""
     ran = kernel.run(f"%%mecapy\nx = {ask}")
@@ -75,6 +76,7 @@ os.remove("a.txt")
 """
 
 
+@pytest.mark.cell("said", "An open file that a cell leaves behind")
 def test_what_a_with_block_leaves_behind_is_not_mentioned(kernel: Kernel) -> None:
     """A closed file and an executor that was shut down are missed by nobody; an open file is named
     as ever.
@@ -95,6 +97,7 @@ def test_a_stream_that_was_taken_apart(kernel: Kernel) -> None:
     assert kernel.value("x") == "5"
 
 
+@pytest.mark.cell("said", "A variable that `-o` names and the cell does not bind")
 def test_an_output_that_is_not_there_is_said(kernel: Kernel) -> None:
     """A slip in `-o` is not silent; a glob may match nothing."""
     ran = kernel.run("%%mecapy -o stres,t*,none\nstress = 1")
@@ -157,6 +160,10 @@ TOLD = {
 
 
 @pytest.mark.parametrize(("tell", "to", "back", "cell"), TOLD.values(), ids=TOLD)
+@pytest.mark.cell(
+    "travels",
+    "`%precision`, formatters, `%xmode` and what else the notebook told its shell",
+)
 def test_what_the_notebook_has_told_its_shell(
     kernel: Kernel, tell: str, to: str, back: str, cell: str
 ) -> None:
@@ -194,6 +201,7 @@ def test_precision_and_the_precision_of_arrays(kernel: Kernel) -> None:
         kernel.run("%precision\nnp.set_printoptions(precision=8)")
 
 
+@pytest.mark.cell("travels", "`from __future__` imports of earlier cells")
 def test_future_imports_hold_in_later_cells(kernel: Kernel) -> None:
     """Those of cells here hold there, and those of cells there hold here: annotations are not
     looked up.
@@ -230,6 +238,7 @@ DRAW = (
 AFTERWARDS = "fig.set_size_inches(3, 2); left.set_title('t'); look(fig)"
 
 
+@pytest.mark.cell("travels", "Figures and axes of an earlier cell, drawn into")
 def test_drawing_into_axes_that_were_there(kernel: Kernel) -> None:
     """The figure around them, the other axes and the lines in them stay the same objects, and the
     picture is that of home.

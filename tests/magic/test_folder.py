@@ -21,6 +21,10 @@ def project(kernel: Kernel, folder: Path, tmp_path: Path) -> Iterator[Path]:
     assert kernel.run(f"import os; os.chdir({str(folder)!r}); del os").ok
 
 
+@pytest.mark.cell(
+    "travels",
+    "Files of the notebook's folder, to `open`, `glob`, `listdir` and libraries",
+)
 def test_files_that_are_looked_for_are_found(kernel: Kernel, project: Path) -> None:
     """glob, exists, listdir, iterdir and walk see what lies in the folder, with its times."""
     (project / "runs" / "old").mkdir(parents=True)
@@ -44,6 +48,7 @@ seen = (files, total, os.path.exists("runs/r0.csv"), sorted(os.listdir()),
     assert kernel.value("seen[1], seen[5]") == "(3, 1700000000.0)"
 
 
+@pytest.mark.cell("travels", "Files that a cell writes into the folder")
 def test_what_a_cell_writes_is_there(kernel: Kernel, project: Path) -> None:
     """For the next cell, here and on the pool: new files, appended ones, empty folders."""
     (project / "log.txt").write_text("here\n")
@@ -61,6 +66,7 @@ with open("out/a.txt", "w") as out: out.write("A")
     assert kernel.value("read") == repr(("here\nthere\nagain\n", "A")), ran.stderr
 
 
+@pytest.mark.cell("said", "A file that changed here while the cell wrote it")
 def test_a_file_that_changed_here_stays(kernel: Kernel, project: Path, gate: Gate) -> None:
     """The pool's stands beside it and is named; a file that is new here, too."""
     (project / "both.txt").write_text("sent")
@@ -83,6 +89,7 @@ Path("new.txt").write_text("there")
     assert beside == {"both": "there", "new": "there"}
 
 
+@pytest.mark.cell("refused", "Files with secrets, by their names and by what they hold")
 def test_secrets_stay_at_home(kernel: Kernel, project: Path) -> None:
     """By their names, in any case, and by what they hold; also through links and in folders."""
     names = (
@@ -132,6 +139,7 @@ for name in found:
     assert kernel.value("found") == "['./open.txt', './to_env.txt']"
 
 
+@pytest.mark.cell("said", "Files that `.gitignore` ignores, where a cell looks for them")
 def test_gitignored_files_stay_and_are_said(kernel: Kernel, project: Path) -> None:
     """What .gitignore ignores, at any depth, does not travel; a cell that lists such a folder or
     names such a file is told, with the option that sends it.
@@ -163,6 +171,7 @@ found = sorted(os.path.join(place, name) for place, _, names in os.walk(".") for
     assert kernel.value("there") == "'1'" and "did not travel" not in ran.stderr, ran.stderr
 
 
+@pytest.mark.cell("refused", "Reading a file that was too large to go along without `--files`")
 def test_a_large_file_appears_with_its_size(kernel: Kernel, project: Path) -> None:
     """It cannot be read there, and the error names the option that sends it; written anew it is a
     file as any other.
@@ -189,6 +198,7 @@ for how in (lambda: open("big.bin"), lambda: open("big.bin", "a"), lambda: open(
     assert ran.ok and (project / "big.bin").read_text() == "short", ran.stderr
 
 
+@pytest.mark.cell("said", "Code, notebooks, hidden files and deletions, without `--keep`")
 def test_what_does_not_come_home_by_itself(kernel: Kernel, project: Path) -> None:
     """Code, notebooks and what is hidden come by `--keep`, deletions, too; it is said."""
     (project / "gone.txt").write_text("1")
@@ -284,6 +294,7 @@ def test_unchanged_files_are_sent_once(kernel: Kernel, project: Path) -> None:
     assert 300_000 < figures[2][0] < 400_000
 
 
+@pytest.mark.cell("said", "An absolute path of this machine")
 def test_a_path_of_this_machine_is_said(kernel: Kernel, project: Path) -> None:
     """A variable that is an absolute path leads nowhere there: its way in the cell is named."""
     (project / "data.csv").write_text("1")
@@ -295,6 +306,7 @@ def test_a_path_of_this_machine_is_said(kernel: Kernel, project: Path) -> None:
     assert "in the cell it is 'data.csv'" in ran.stderr
 
 
+@pytest.mark.cell("said", "`%pip install` and `!pip install` in a cell")
 def test_a_cell_that_installs_packages(kernel: Kernel) -> None:
     """It is told in one sentence that it cannot, and goes on."""
     for line in ("!pip install -q not-there-xyz", "%pip install not-there-xyz"):

@@ -37,6 +37,7 @@ def checked(
     )
 
 
+@pytest.mark.cell("refused", "A package that the workers lack")
 def test_a_package_the_workers_lack() -> None:
     """Refused where it is certain: an import in the cell's own lines, or an input made by it. The
     message names package and line.
@@ -75,6 +76,7 @@ def test_nothing_is_known() -> None:
     assert checked("import scipy", wire.InstalledPackages()) == []
 
 
+@pytest.mark.cell("said", "Another version of a package in use; another Python is refused")
 def test_versions_and_python() -> None:
     """Another minor version of what the cell uses is said once; another Python is refused."""
     there = wire.InstalledPackages(

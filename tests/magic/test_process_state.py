@@ -137,6 +137,11 @@ def test_each_kind_is_tried() -> None:
     assert STATE.keys() | LIBRARIES.keys() == process_state.KINDS.keys()
 
 
+@pytest.mark.cell(
+    "travels",
+    "Random numbers, `np.errstate`, `locale`, environment variables, warnings' "
+    "filters and other state of the process",
+)
 def test_it_travels_both_ways(kernel: Kernel) -> None:
     """Set here it holds there; set there it holds here. All kinds at once,
     as in a long notebook.

@@ -22,6 +22,7 @@ def run(kernel: Kernel, *cells: str) -> None:
         assert ran.ok, ran.text + ran.stderr
 
 
+@pytest.mark.cell("travels", "Your own modules, as the kernel holds them")
 def test_a_file_edited_since_its_import_runs_as_it_was_imported(kernel: Kernel) -> None:
     """The kernel holds 210 GPa and an exponent of 2; what the file says by now is not asked."""
     run(
@@ -49,6 +50,7 @@ def test_a_reloaded_module_runs_as_reloaded(kernel: Kernel) -> None:
     assert kernel.value("there") == "'new1'"
 
 
+@pytest.mark.cell("refused", "A module that was edited since its import, before MecaPy saw it")
 def test_an_edit_nobody_saw_is_refused_with_the_cure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,6 +103,7 @@ def test_what_is_replaced_and_added_in_modules_and_classes_travels(kernel: Kerne
     assert kernel.value("there") == "(1e-09, 2, 'fine', (21, -3), (21, -3))"
 
 
+@pytest.mark.cell("travels", "What a cell changes in your modules")
 def test_what_a_cell_changes_in_a_module_comes_home(kernel: Kernel) -> None:
     """Values, class attributes and containers, which stay the objects they are."""
     run(
