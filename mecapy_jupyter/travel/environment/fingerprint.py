@@ -44,7 +44,7 @@ def of(modules: Iterable[str], salt: bytes) -> dict[str, Marks]:
         for name in sorted(set(modules))
         if name.partition(".")[0] not in _OF_THE_PROCESS
         and type(module := sys.modules.get(name)) is types.ModuleType
-        and (marks := _marks(module, salt))
+        and len(marks := _marks(module, salt)) > 1  # more than the version
     }
 
 
@@ -62,9 +62,8 @@ def _marks(module: types.ModuleType, salt: bytes) -> Marks:
                 found.update(_of_class(name, value, salt))
         elif (mark := _mark(value, module.__name__, salt)) is not None:
             found[name] = mark
-    if found:
-        top = sys.modules.get(module.__name__.partition(".")[0])
-        found["__version__"] = _digest(str(getattr(top, "__version__", "")), salt)
+    top = sys.modules.get(module.__name__.partition(".")[0])
+    found["__version__"] = _digest(str(getattr(top, "__version__", "")), salt)
     return found
 
 
