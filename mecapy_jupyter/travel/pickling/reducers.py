@@ -1,6 +1,6 @@
 """How to pickle what pickle and cloudpickle take apart wrongly: closures' cells, cached functions
-and properties, weak dicts, memoryviews; `class_reducers`, `exception_reducers` and
-`by_name_reducers` know the rest.
+and properties, weak dicts, memoryviews; `class_reducers`, `exception_reducers`, `by_name_reducers`
+and `object_reducers` know the rest.
 
 Part of `pickler`, which asks here first. The functions named in what it returns run on the other
 side.
@@ -17,7 +17,7 @@ from typing import Any, cast
 import cloudpickle
 
 from mecapy_jupyter.travel.environment import pint_state
-from mecapy_jupyter.travel.pickling import by_name_reducers, exception_reducers
+from mecapy_jupyter.travel.pickling import by_name_reducers, exception_reducers, object_reducers
 
 _internal: Any = cast(Any, cloudpickle).cloudpickle
 CACHED: Any = type(functools.lru_cache(lambda: None))
@@ -40,7 +40,7 @@ def reduced(obj: Any) -> Any:
         return type(obj), (), (dict(obj),), None, None, _fill_weak
     if type(obj) is memoryview:
         return _view(obj)
-    return pint_state.reduced(obj) or by_name_reducers.reduced(obj)
+    return pint_state.reduced(obj) or by_name_reducers.reduced(obj) or object_reducers.reduced(obj)
 
 
 def takes_apart(cls: type[Any]) -> bool:
