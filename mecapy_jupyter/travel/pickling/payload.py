@@ -19,7 +19,7 @@ from typing import Any, cast
 import cloudpickle
 
 from mecapy_jupyter.shared.errors import CannotSend
-from mecapy_jupyter.travel.pickling import array_views, partial_result
+from mecapy_jupyter.travel.pickling import array_views, partial_result, stream_format
 from mecapy_jupyter.travel.pickling.pickler import (
     MOST_BUFFERS,
     Pickler,
@@ -93,7 +93,7 @@ def pack(
     memo = _objects(pickler.memo)
     head = cloudpickle.dumps(first, protocol=5) + pickle.dumps(_memory(memo), protocol=5)
     return Packed(
-        head + file.getvalue(),
+        stream_format.HEAD + head + file.getvalue(),
         buffers,
         memo,
         pickler.modules,
@@ -119,7 +119,8 @@ def pack_result(
     pickler.known, pickler.met = known, set()
     pickler.keep_views_of(arrays, whole)
     pickler.dump(value)
-    return Packed(file.getvalue(), tuple(pickler.buffers), {}), frozenset(pickler.met)
+    stream = stream_format.HEAD + file.getvalue()
+    return Packed(stream, tuple(pickler.buffers), {}), frozenset(pickler.met)
 
 
 def unpack(
@@ -130,7 +131,7 @@ def unpack(
     on_prelude: Callable[[Any], object],
 ) -> Opened:
     """Open what `pack` made. `on_prelude` gets the first object before anything else is opened."""
-    file = io.BytesIO(stream)
+    file = stream_format.begin(stream)
     on_prelude(pickle.Unpickler(file).load())  # noqa: S301 the child opens its own task's inputs
     memory: array[int] = pickle.Unpickler(file).load()  # noqa: S301 as above
     opened = _load_all(pickle.Unpickler(file, buffers=buffers), file, namespace)  # noqa: S301 as above
@@ -143,7 +144,7 @@ def unpack_result(
     stream: Any, buffers: Iterable[Any], namespace: dict[str, Any], originals: Mapping[int, object]
 ) -> Opened:
     """Open what `pack_result` made; numbers become the `originals` they stand for."""
-    file = io.BytesIO(stream)
+    file = stream_format.begin(stream)
     unpickler = ResultUnpickler(file, buffers=buffers)
     unpickler.originals = originals
     return _load_all(unpickler, file, namespace)
@@ -154,7 +155,7 @@ def salvage_result(
 ) -> tuple[dict[str, Any], Callable[[object], str]]:
     """Open what `pack_result` made of a dict as far as it can be opened; see `salvage.load`."""
     with opening(namespace):
-        return partial_result.load(io.BytesIO(stream), buffers, originals)
+        return partial_result.load(stream_format.begin(stream), buffers, originals)
 
 
 def _load_all(unpickler: pickle.Unpickler, file: io.BytesIO, namespace: dict[str, Any]) -> Opened:

@@ -11,6 +11,7 @@ import traceback
 from dataclasses import replace
 from typing import Any
 
+from mecapy_jupyter.shared.errors import MecapyError
 from mecapy_jupyter.travel.changes.watch import Watch
 from mecapy_jupyter.travel.environment import process_state
 from mecapy_jupyter.travel.files import collect as files
@@ -53,12 +54,13 @@ def forget() -> None:
 def unopened(error: BaseException) -> OutcomeMessage:
     """The inputs could not be opened: say which module or what else was missing."""
     said = "".join(traceback.format_exception_only(error)).strip()
-    todo = (
-        "install it on the workers, or keep what needs it out of the cell"
-        if isinstance(error, ImportError)
-        else "see the traceback"
-    )
-    text = f"the worker could not open the cell's inputs: {said} ({todo})"
+    if isinstance(error, MecapyError):  # a sentence of ours, with what to do
+        said, todo = str(error), ""
+    elif isinstance(error, ImportError):
+        todo = " (install it on the workers, or keep what needs it out of the cell)"
+    else:
+        todo = " (see the traceback)"
+    text = f"the worker could not open the cell's inputs: {said}{todo}"
     info = ErrorInfo(
         "inputs", type(error).__name__, text, None, tuple(traceback.format_exception(error))
     )

@@ -1,0 +1,31 @@
+"""The form in which values are packed, named at the head of each stream.
+
+A stream names functions and classes of this package, and relies on the numbers that both sides
+give to objects. One of another form opens into something else than was sent, so it is refused.
+Raise the number when older code would read a stream wrongly, or this code an older one's.
+"""
+
+from __future__ import annotations
+
+import io
+
+from mecapy_jupyter.shared.errors import CannotReceive
+
+_NAME = b"mecapy:"
+HEAD = _NAME + b"2\n"
+"""The form before had no head, and began as a pickle does."""
+
+
+def begin(stream: bytes | bytearray | memoryview) -> io.BytesIO:
+    """The stream, read up to the first pickle. Raises CannotReceive for one of another form."""
+    file = io.BytesIO(stream)
+    head = file.read(len(HEAD))
+    if head != HEAD:
+        age = "a newer" if head.startswith(_NAME) else "an older"
+        raise CannotReceive(
+            f"these values were packed by {age} version of mecapy_jupyter than the one that has to "
+            "open them, and would not be what they were. Notebook and workers need the same; "
+            "update the client: pip install -U mecapy_jupyter, restart the kernel and run the "
+            "cell again. If it is the newest, the workers are older: tell their operators"
+        )
+    return file
