@@ -22,9 +22,10 @@ import urllib3
 
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.data_dir import DataDir, data_dir, recorded_state, running_state
+from mecapy_jupyter.shared.own_folder import own_folder
 from mecapy_jupyter.shared.processes import is_alive, mecapy_command
 from mecapy_jupyter.shared.secret import Secret
-from mecapy_jupyter.wire.stack import StackStatus
+from mecapy_jupyter.wire.stack import StackState, StackStatus
 
 IDLE_STOP_S = 600.0
 _READY_S = 60.0  # a laptop that has other things to do
@@ -88,13 +89,13 @@ def ensure(data: Path | str | None = None, say: Say = print) -> Endpoint:
     if found:
         return found
     _require_local()
-    stack.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    own_folder(stack.data, setting="--data")
     with _alone(stack.data / "start.lock", until):  # two notebooks make one stack
         while time.monotonic() < until:
             found = _endpoint(stack)
             if found:
                 return found
-            if running_state(stack):  # it is starting or stopping: wait for the one or the other
+            if _running(stack):  # it is starting or stopping: wait for the one or the other
                 time.sleep(_LOOK_S)
                 continue
             _start(stack, until)
@@ -113,7 +114,7 @@ def joined(data: Path | str | None = None) -> Endpoint | None:
 def down(data: Path | str | None = None) -> bool:
     """Stop the stack in order and wait until it is gone, its leftovers too. False: nothing ran."""
     stack = data_dir(data)
-    state = running_state(stack)
+    state = _running(stack)
     if not state:
         return _sweep(stack)
     supervisor = state.supervisor
@@ -132,6 +133,15 @@ def down(data: Path | str | None = None) -> bool:
     return True
 
 
+def _running(stack: DataDir) -> StackState | None:
+    """What runs, from a directory that only we can write: we end the processes it names, and send
+    the token it holds.
+    """
+    if os.path.lexists(stack.data):
+        own_folder(stack.data, setting="--data")
+    return running_state(stack)
+
+
 def _signal(pid: int, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, number)
@@ -147,7 +157,7 @@ def _exists(pid: int) -> bool:
 
 def _endpoint(stack: DataDir) -> Endpoint | None:
     """The running stack's endpoint, once it answered."""
-    state = running_state(stack)
+    state = _running(stack)
     if not (state and state.ready):
         return None
     token = Secret(stack.token.read_text().strip())
@@ -181,7 +191,7 @@ def _require_local() -> None:
 
 def _start(stack: DataDir, until: float) -> None:
     """`mecapy up` as a daemon. It holds a pipe's end until it is ready, or dead."""
-    stack.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    own_folder(stack.logs, setting="--data")
     ours, theirs = os.pipe()
     try:
         try:

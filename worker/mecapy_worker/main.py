@@ -24,6 +24,8 @@ from mecapy_backend.shared import logs
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import database, workers
 from mecapy_backend.store.blobs import blob_store
+from mecapy_jupyter.shared.errors import ConfigError
+from mecapy_jupyter.shared.own_folder import own_folder
 from mecapy_jupyter.shared.version import __version__
 from mecapy_jupyter.wire import ConfinementInfo, JsonObject, WorkerInfo
 from mecapy_worker.context import Context
@@ -168,17 +170,16 @@ def scratch_folder() -> Path:
     another. Children pass through it.
     """
     folder = Path(tempfile.gettempdir()) / f"mecapy-worker-{os.geteuid()}"
-    folder.mkdir(mode=0o711, exist_ok=True)
-    if folder.is_symlink() or folder.stat().st_uid != os.geteuid():  # somebody else was there first
-        return Path(tempfile.mkdtemp(prefix="mecapy-worker-"))
-    folder.chmod(0o711)
-    return folder
+    try:
+        return own_folder(folder, 0o711, setting="TMPDIR")
+    except ConfigError as taken:
+        log.warning("another folder to work in", why=str(taken))
+        return own_folder(Path(tempfile.mkdtemp(prefix="mecapy-worker-")), 0o711, setting="TMPDIR")
 
 
 def spool_folder(scratch: Path, longest_task_s: float) -> Path:
     """Where long logs grow; without those of tasks that can no longer run."""
-    folder = scratch / "logs"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder = own_folder(scratch / "logs", setting="TMPDIR")
     for left in folder.glob("*.log"):
         with suppress(FileNotFoundError):
             if left.stat().st_mtime < time.time() - 2 * longest_task_s:

@@ -25,6 +25,7 @@ from urllib.parse import quote
 
 from mecapy_backend.stack.secret import kept
 from mecapy_jupyter.shared.errors import StackError
+from mecapy_jupyter.shared.own_folder import own_folder
 
 _SOCKET_PATH_BYTES = 100  # the limit is 107 on Linux and 103 on macOS
 _INITDB_S = 60.0
@@ -74,8 +75,7 @@ def sockets(directory: Path) -> tuple[Path, bool]:
     """A folder for unix sockets: inside `directory` when paths are short enough and its file system
     takes sockets, else a temporary one, which the caller removes at the end (True).
     """
-    inside = directory / "run"
-    inside.mkdir(mode=0o700, parents=True, exist_ok=True)
+    inside = own_folder(directory / "run", setting="--data")
     if _takes_sockets(inside):
         return inside, False
     return Path(tempfile.mkdtemp(prefix="mecapy-")), True

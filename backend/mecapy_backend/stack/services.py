@@ -16,6 +16,7 @@ from typing import Self
 
 from mecapy_backend.stack import probes, programs
 from mecapy_jupyter.shared.errors import StackError
+from mecapy_jupyter.shared.own_folder import own_folder
 
 _READY_S = 30.0
 _STOP_S = 20.0
@@ -78,7 +79,7 @@ def _start(
     ready: Callable[[Path], bool],
 ) -> tuple[programs.Program, subprocess.Popen[bytes], Path | None]:
     directory = directory.resolve()
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    own_folder(directory, setting="--data")
     run, temporary = programs.sockets(directory)
     program = prepare(directory, run)
     log = directory / f"{program.name}.log"

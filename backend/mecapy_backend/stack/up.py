@@ -14,6 +14,7 @@ from mecapy_backend.stack import state
 from mecapy_backend.stack.supervisor import StackOptions, Supervisor
 from mecapy_jupyter.shared.data_dir import DataDir, running_state
 from mecapy_jupyter.shared.errors import MecapyError, StackError
+from mecapy_jupyter.shared.own_folder import own_folder
 
 ALREADY_RUNNING = 3
 
@@ -24,9 +25,8 @@ def up(data_dir: DataDir, options: StackOptions, ready_fd: int = -1) -> int:
     """
     with _ready_pipe(ready_fd) as told:
         try:
-            data_dir.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-            data_dir.data.chmod(0o700)
-            data_dir.logs.mkdir(mode=0o700, exist_ok=True)
+            for folder in (data_dir.data, data_dir.logs):
+                own_folder(folder, setting="--data")
             with _locked(data_dir) as mine:
                 if not mine:
                     return _already(data_dir)

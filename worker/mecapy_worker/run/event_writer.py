@@ -22,6 +22,7 @@ from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import json_text
 from mecapy_backend.store.log import events, final_log
 from mecapy_jupyter import wire
+from mecapy_jupyter.shared.own_folder import own_folder
 from mecapy_jupyter.wire import JsonObject
 from mecapy_worker.log import log
 from mecapy_worker.retry import backoff, is_transient
@@ -268,10 +269,9 @@ class EventWriter:
     def _spill(self, lines: bytes) -> None:
         """A log that outgrew the row goes on in a file."""
         if self._spool is None:
-            self._spool_path.parent.mkdir(
-                mode=0o700, exist_ok=True
-            )  # whoever clears up /tmp may have removed it
-            self._spool = self._spool_path.open("wb")
+            # whoever clears up /tmp may have removed it
+            own_folder(self._spool_path.parent, setting="TMPDIR")
+            self._spool = self._spool_path.open("xb")
             for e in self._row:
                 self._spool.write(_line(e))
         self._spool.write(lines)

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from mecapy_backend.shared.health import LOW_BYTES, Check
+from mecapy_jupyter.shared.own_folder import own_folder
 from mecapy_worker.context import Context
 from mecapy_worker.pool.pool import Pool
 
@@ -41,7 +42,7 @@ def _free_bytes(scratch: Path) -> int:
     try:
         return shutil.disk_usage(scratch).free
     except FileNotFoundError:  # cleared away by somebody who takes it for a leftover
-        scratch.mkdir(mode=0o700, exist_ok=True)
+        own_folder(scratch, setting="TMPDIR")
         return shutil.disk_usage(scratch).free
 
 

@@ -115,9 +115,11 @@ def open_store(
         from mecapy_backend.store.blobs.s3_store import S3Store
 
         cache = Path(cache_dir or Path(tempfile.gettempdir()) / f"mecapy-blobs-{os.getuid()}")
-        local = FileStore(cache)
-        local.recover()
-        return S3Store(parts.netloc, parts.path.strip("/"), endpoint_url, local, cache_bytes)
+        store = S3Store(
+            parts.netloc, parts.path.strip("/"), endpoint_url, FileStore(cache), cache_bytes
+        )
+        store.cache.recover()
+        return store
     raise ValueError(
         f"MECAPY_BLOB_URL must be file:///directory or s3://bucket/prefix, not {url!r}"
     )

@@ -35,6 +35,7 @@ from mecapy_backend.store.blobs.bucket import CONNECTIONS, PRESIGNED_S, Bucket
 from mecapy_backend.store.blobs.file_store import FileStore
 from mecapy_backend.store.blobs.listing import ListingRounds
 from mecapy_backend.store.blobs.partial_file import PartialFile, examine
+from mecapy_jupyter.shared.own_folder import own_folder
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -50,14 +51,19 @@ class S3Store:
     def __init__(
         self, bucket: str, prefix: str, endpoint_url: str, cache: FileStore, cache_bytes: int
     ) -> None:
-        self._bucket, self._cache, self._cache_bytes = (
-            Bucket(bucket, prefix, endpoint_url),
-            cache,
-            cache_bytes,
-        )
+        self._bucket = Bucket(bucket, prefix, endpoint_url)
+        self._files, self._cache_bytes = cache, cache_bytes
         self._fetching: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._rounds = ListingRounds(self._all)
         self._threads = ThreadPoolExecutor(CONNECTIONS, "s3")
+
+    @property
+    def cache(self) -> FileStore:
+        """What lies in it is handed out unread, so it is ours alone, at each use: who clears a temp
+        folder may have made room for somebody else's.
+        """
+        own_folder(self._files.root, setting="MECAPY_CACHE_DIR")
+        return self._files
 
     async def _ask(self, call: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T:
         """In threads of our own: those of the event loop are few, and a store that stalls would
@@ -77,7 +83,7 @@ class S3Store:
         self, owner: str, digest: str, chunks: AsyncIterator[bytes], row_lock: RowLock = no_lock
     ) -> int:
         key = blob_key(owner, digest)
-        partial = await asyncio.to_thread(PartialFile, self._cache.root)
+        partial = await asyncio.to_thread(PartialFile, self.cache.root)
         try:
             async for block in join_chunks(chunks):
                 await asyncio.to_thread(partial.write, block)
@@ -114,21 +120,21 @@ class S3Store:
         fetching = self._fetching.setdefault(key, asyncio.Lock())
         async with fetching:
             try:
-                fd = await self._cache.open(owner, digest)
+                fd = await self.cache.open(owner, digest)
             except FileNotFoundError:
-                fd = await self._ask(self._download, key, self._cache.path(owner, digest))
+                fd = await self._ask(self._download, key, self.cache.path(owner, digest))
                 await asyncio.to_thread(self._trim)
         with suppress(
             FileNotFoundError
         ):  # used now: the last to be dropped; unless another process has just dropped it
-            await asyncio.to_thread(os.utime, self._cache.path(owner, digest))
+            await asyncio.to_thread(os.utime, self.cache.path(owner, digest))
         return fd
 
     def _download(self, key: str, target: Path) -> int:
         """Into the cache, in parts at the same time. Open before it has its name: from then on
         others may drop it.
         """
-        partial = PartialFile(self._cache.root)
+        partial = PartialFile(self.cache.root)
         try:
             self._bucket.download(key, partial.path)
             fd = os.open(partial.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -146,7 +152,7 @@ class S3Store:
         live on for their readers.
         """
         files = list[tuple[float, int, Path]]()
-        for path in self._cache.root.glob("*/??/*"):
+        for path in self.cache.root.glob("*/??/*"):
             with suppress(FileNotFoundError):  # another process trims as well
                 status = path.stat()
                 files.append((status.st_mtime, status.st_size, path))
@@ -165,7 +171,7 @@ class S3Store:
         await self._upload(path, blob_key(owner, digest), row_lock(digest, size), size)
         if ours and size <= self._cache_bytes:
             await asyncio.to_thread(
-                self._cache.keep_if_same_disk, path, self._cache.path(owner, digest)
+                self.cache.keep_if_same_disk, path, self.cache.path(owner, digest)
             )
             await asyncio.to_thread(self._trim)
         await asyncio.to_thread(path.unlink, True)
@@ -173,10 +179,10 @@ class S3Store:
 
     async def delete(self, owner: str, digest: str) -> None:
         await self._ask(self._bucket.delete, blob_key(owner, digest))
-        await self._cache.delete(owner, digest)
+        await self.cache.delete(owner, digest)
 
     async def tidy(self, older_s: float) -> None:
-        await self._cache.tidy(older_s)
+        await self.cache.tidy(older_s)
         await self._ask(self._bucket.abort_old, older_s)
 
     async def listed(self, limit: int) -> list[StoredBlob]:
