@@ -11,6 +11,7 @@ from mecapy_jupyter.cells.cell_errors import plain
 from mecapy_jupyter.cells.ipython_types import Shell
 from mecapy_jupyter.cells.magic_options import parser, words
 from mecapy_jupyter.cells.session import Session
+from mecapy_jupyter.hooks.ipython import shows_itself
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.travel.environment import recorded_calls
 from mecapy_jupyter.travel.environment.process_state import begin_environment
@@ -103,7 +104,7 @@ class _sentences:
     def __enter__(self) -> None: ...
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, errors.MecapyError) and not hasattr(error, "_render_traceback_"):
+        if isinstance(error, errors.MecapyError) and not shows_itself(error):
             plain(error)
 
 

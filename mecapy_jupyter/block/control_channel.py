@@ -12,18 +12,19 @@ import uuid
 from collections.abc import Callable
 from typing import Any, cast
 
+from mecapy_jupyter.hooks import ipykernel
+
 MESSAGE = "mecapy_request"
 _listeners: dict[str, Callable[[str], None]] = {}
 
 
-def listen(kernel: Any, hear: Callable[[str], None]) -> str:
+def listen(kernel: object, hear: Callable[[str], None]) -> str:
     """Call `hear` with each word that is said to the name this returns. Empty: this kernel cannot
     be reached so.
     """
-    handlers = getattr(kernel, "control_handlers", None)
-    if not isinstance(handlers, dict) or getattr(kernel, "control_thread", None) is None:
+    if (handlers := ipykernel.control_handlers(kernel)) is None:
         return ""
-    cast("dict[str, Any]", handlers)[MESSAGE] = _handle
+    handlers[MESSAGE] = _handle
     name = uuid.uuid4().hex
     _listeners[name] = hear
     return name

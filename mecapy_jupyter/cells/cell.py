@@ -13,11 +13,12 @@ from mecapy_jupyter import wire
 from mecapy_jupyter.block.live import OUTPUT, LiveBlock
 from mecapy_jupyter.block.surfaces import BarAlone
 from mecapy_jupyter.cells import history, kernel_shutdown, replay, resubmit_check
-from mecapy_jupyter.cells.cell_errors import CellSource, plain, show_as, show_group_as
+from mecapy_jupyter.cells.cell_errors import CellSource, plain
 from mecapy_jupyter.cells.ipython_types import Shell
 from mecapy_jupyter.cells.prepared import Prepared, cancel
 from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.client.task import Task
+from mecapy_jupyter.hooks.ipython import show_as, show_group_as
 from mecapy_jupyter.results import bind
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.travel.files import missing

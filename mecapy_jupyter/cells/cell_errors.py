@@ -1,49 +1,20 @@
 """Errors as the notebook shows them: the cell's own lines, and none of the machinery between the
 cell and the worker.
-
-IPython asks an exception that has `_render_traceback_` for its lines instead of rendering the stack
-itself.
 """
 
 from __future__ import annotations
 
-import contextlib
 import linecache
-import sys
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from mecapy_jupyter.cells.ipython_types import Shell
+from mecapy_jupyter.hooks import ipython
 from mecapy_jupyter.travel.pickling import tracebacks
-
-
-def show_as(exception: BaseException, lines: Sequence[str]) -> BaseException:
-    """Let IPython show `lines` for this exception."""
-    with contextlib.suppress(
-        AttributeError, TypeError
-    ):  # an exception class with __slots__ is shown the long way
-        exception._render_traceback_ = lambda: list(lines)  # pyright: ignore[reportAttributeAccessIssue]
-    return exception
-
-
-def show_group_as(shell: Any, group: BaseException, lines: Sequence[str]) -> None:
-    """IPython prints an exception group with the stack above it, and asks for no other rendering:
-    print `lines` instead.
-    """
-
-    def show(*args: Any, **kwargs: Any) -> None:
-        del shell.showtraceback
-        if sys.exc_info()[1] is group:
-            print("".join(lines), file=sys.stderr)
-        else:  # the notebook caught the group; this is another error
-            shell.showtraceback(*args, **kwargs)
-
-    shell.showtraceback = show
 
 
 def plain(exception: BaseException) -> BaseException:
     """Let IPython show an error of ours as one sentence."""
-    return show_as(exception, [f"{type(exception).__name__}: {exception}"])
+    return ipython.show_as(exception, [f"{type(exception).__name__}: {exception}"])
 
 
 class CellSource:
@@ -75,7 +46,7 @@ class CellSource:
             error.msg,
             (self.filename, lineno, error.offset, self._line(lineno), end, error.end_offset),
         )
-        _show_without_stack(self._shell)
+        ipython.show_syntax_error_without_stack(self._shell)
         raise moved from None
 
     def name_error(self, name: str, line: int) -> NoReturn:
@@ -90,7 +61,7 @@ class CellSource:
     def at(self, error: BaseException, lineno: int) -> BaseException:
         """`error`, shown as if line `lineno` of this cell had raised it."""
         error = error.with_traceback(tracebacks.at(self.filename, lineno))
-        return show_as(
+        return ipython.show_as(
             error,
             self._shell.InteractiveTB.structured_traceback(
                 type(error), error, error.__traceback__, tb_offset=0
@@ -100,15 +71,3 @@ class CellSource:
     def _line(self, lineno: int) -> str:
         lines = self.text.splitlines()
         return lines[lineno - 1] + "\n" if lineno <= len(lines) else ""
-
-
-def _show_without_stack(shell: Any) -> None:
-    """Once: IPython shows a SyntaxError raised while a cell runs with the stack above it, and asks
-    for no other rendering.
-    """
-
-    def show(filename: str | None = None, running_compiled_code: bool = False) -> None:
-        del shell.showsyntaxerror
-        shell.showsyntaxerror(filename)
-
-    shell.showsyntaxerror = show

@@ -12,6 +12,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from mecapy_jupyter.hooks import ipykernel, ipython
+
 HEADER = "%%mecapy --every"
 _GO_ALONG = ("time", "timeit", "prun", "capture")  # their cells are Python, and mean the same there
 _CELL_MAGIC = re.compile(r"%%(\w+)")
@@ -56,8 +58,10 @@ class EveryCell:
 
     def _silent(self) -> bool:
         kernel = getattr(self._shell, "kernel", None)
-        asked: dict[str, Any] = kernel.get_parent().get("content", {}) if kernel is not None else {}
-        return bool(asked.get("silent")) or not asked.get("store_history", True)
+        if kernel is None:
+            return False
+        content = ipykernel.request_of(kernel).get("content", {})
+        return bool(content.get("silent")) or not content.get("store_history", True)
 
     def _begin(self, *_: object) -> None:
         self._inside += 1
@@ -66,8 +70,4 @@ class EveryCell:
         self._inside = max(0, self._inside - 1)
 
 
-vars(EveryCell)[
-    "sends"
-].has_side_effects = (
-    True  # IPython then leaves it out when it only looks whether a cell is complete
-)
+ipython.only_before_a_run(EveryCell.sends)

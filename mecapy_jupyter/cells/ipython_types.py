@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from mecapy_jupyter.hooks.ipython import ResultHook
+
 
 class Publisher(Protocol):
     """Where displays go."""
@@ -18,29 +20,11 @@ class Publisher(Protocol):
     def clear_output(self, wait: bool = False) -> None: ...
 
 
-class ResultHook(Protocol):
+class CountingHook(ResultHook, Protocol):
     """Shows the value of a cell as Out[n] and remembers it."""
 
     @property
     def prompt_count(self) -> int: ...
-
-    def start_displayhook(self) -> None: ...
-
-    def write_output_prompt(self) -> None: ...
-
-    def write_format_data(
-        self, format_dict: dict[str, Any], md_dict: dict[str, Any] | None = None
-    ) -> None: ...
-
-    def log_output(self, format_dict: dict[str, Any]) -> None: ...
-
-    def finish_displayhook(self) -> None: ...
-
-    def check_for_underscore(self) -> None: ...
-
-    def update_user_ns(self, result: Any) -> None: ...
-
-    def fill_exec_result(self, result: Any) -> None: ...
 
 
 class Compiler(Protocol):
@@ -73,7 +57,7 @@ class Shell(Protocol):
     def compile(self) -> Compiler: ...
 
     @property
-    def displayhook(self) -> ResultHook: ...
+    def displayhook(self) -> CountingHook: ...
 
     @property
     def display_pub(self) -> Publisher: ...

@@ -8,8 +8,8 @@ reads in a thread of its own.
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable
-from typing import Any, cast
+
+from mecapy_jupyter.hooks import ipykernel
 
 FOLLOWS_WITHIN_S = 0.3
 """The two are sent one after another; a busy machine may take some time between them. Every
@@ -17,39 +17,20 @@ interrupt of the user's waits so long.
 """
 
 _MESSAGE = "shutdown_request"
-_told = threading.Event()
+_requested = threading.Event()
 
 
 def watch(shell: object) -> bool:
     """Hear the kernel's request to shut down from now on. False where there is no kernel, or none
     that could hear it during a cell.
     """
-    kernel: Any = getattr(shell, "kernel", None)
-    handlers = getattr(kernel, "control_handlers", None)
-    if (
-        not isinstance(handlers, dict)
-        or getattr(kernel, "control_thread", None) is None
-        or _MESSAGE not in handlers
-    ):
-        return False
-    known = cast("dict[str, Callable[..., Awaitable[None]]]", handlers)
-    if not hasattr(known[_MESSAGE], "mecapy_hears"):
-        known[_MESSAGE] = _heard(known[_MESSAGE])
-    return True
-
-
-def _heard(handle: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-    async def hear(*arguments: object) -> None:
-        _told.set()
-        await handle(*arguments)
-
-    hear.mecapy_hears = True  # pyright: ignore[reportFunctionMemberAccess]
-    return hear
+    handlers = ipykernel.control_handlers(getattr(shell, "kernel", None))
+    return handlers is not None and ipykernel.before_handling(handlers, _MESSAGE, _requested.set)
 
 
 def ends(shell: object) -> bool:
     """Right after an interrupt: whether the kernel is about to end."""
     try:
-        return watch(shell) and _told.wait(FOLLOWS_WITHIN_S)
+        return watch(shell) and _requested.wait(FOLLOWS_WITHIN_S)
     except KeyboardInterrupt:  # a second one: somebody is impatient
         return False

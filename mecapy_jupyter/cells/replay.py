@@ -5,10 +5,12 @@ ran here.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from mecapy_jupyter import wire
-from mecapy_jupyter.cells.ipython_types import ResultHook, Shell
+from mecapy_jupyter.cells.ipython_types import Shell
+from mecapy_jupyter.hooks import ipykernel, ipython
 
 ANEW = wire.Event.of(wire.DisplayEvent("clear_output"))
 """Stands before the output of a task that was begun again: what the attempt before had shown goes,
@@ -46,8 +48,8 @@ class CellOutput:
     def __init__(self, shell: Any) -> None:
         self._kernel: Any = getattr(shell, "kernel", None)
         self.live = self._kernel is not None
-        self._parent: Any = self._kernel.get_parent() if self.live else None
-        self._updated: Any = None
+        self._request: Mapping[str, Any] = ipykernel.request_of(self._kernel) if self.live else {}
+        self._updated: dict[str, Any] | None = None
 
     def publish(
         self,
@@ -71,21 +73,16 @@ class CellOutput:
 
         def send(*_: object) -> None:
             shell.events.unregister("post_run_cell", send)
-            self._send("update_display_data", self._updated, self._kernel.get_parent())
+            self._send("update_display_data", self._updated, ipykernel.request_of(self._kernel))
 
         if self.live and self._updated is not None:
             shell.events.register("post_run_cell", send)
 
     def error(self, exception: BaseException) -> None:
         """As a cell that failed shows it."""
-        lines = getattr(
-            exception, "_render_traceback_", lambda: [f"{type(exception).__name__}: {exception}"]
-        )()
         if self.live:
-            self._send(
-                "error",
-                {"ename": type(exception).__name__, "evalue": str(exception), "traceback": lines},
-            )
+            name, lines = type(exception).__name__, ipython.lines_of(exception)
+            self._send("error", {"ename": name, "evalue": str(exception), "traceback": lines})
 
     def show(self, event: wire.Event) -> None:
         """Show one event. A result shows as a display: another cell has its number by now."""
@@ -106,21 +103,21 @@ class CellOutput:
             case _:
                 pass
 
-    def _send(self, kind: str, content: Any, parent: Any = None) -> None:
-        self._kernel.session.send(
-            self._kernel.iopub_socket,
-            kind,
-            content,
-            parent=parent or self._parent,
-            ident=kind.encode(),
-        )
+    def _send(
+        self,
+        kind: str,
+        content: Mapping[str, Any] | None,
+        request: Mapping[str, Any] | None = None,
+    ) -> None:
+        ipykernel.send_output(self._kernel, kind, content, request or self._request)
 
 
 def _display(shell: Shell, display: wire.DisplayEvent) -> None:
     if display.kind == "clear_output":
         shell.display_pub.clear_output(wait=display.wait)
     elif display.kind == "execute_result":
-        _result(shell.displayhook, display)
+        # the value itself follows when the task has ended (`remember`)
+        ipython.show_result(shell.displayhook, display.data, display.metadata)
     else:
         shell.display_pub.publish(
             display.data,
@@ -134,18 +131,7 @@ def _transient(display_id: str | None) -> dict[str, str]:
     return {"display_id": display_id} if display_id else {}
 
 
-def _result(hook: ResultHook, display: wire.DisplayEvent) -> None:
-    """As Out[n]. The value itself follows when the task has ended (`remember`)."""
-    hook.start_displayhook()
-    hook.write_output_prompt()
-    hook.write_format_data(display.data, display.metadata)
-    hook.log_output(display.data)
-    hook.finish_displayhook()
-
-
-def remember(shell: Shell, value: Any) -> None:
+def remember(shell: Shell, value: object) -> None:
     """Let `Out[n]`, `_` and `_n` be the value of the cell."""
     if value is not None:
-        shell.displayhook.check_for_underscore()
-        shell.displayhook.update_user_ns(value)
-        shell.displayhook.fill_exec_result(value)
+        ipython.remember_result(shell.displayhook, value)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mecapy_jupyter.capture import names
-from mecapy_jupyter.cells.cell_errors import show_as
 from mecapy_jupyter.cells.ipython_types import Shell
+from mecapy_jupyter.hooks.ipython import show_as
 from mecapy_jupyter.travel.environment import setup_cells
 
 

@@ -16,11 +16,11 @@ from typing import Any, TextIO
 from mecapy_jupyter import wire
 from mecapy_jupyter.block.live import LiveBlock
 from mecapy_jupyter.cells import cell
-from mecapy_jupyter.cells.cell_errors import show_as
 from mecapy_jupyter.cells.ipython_types import Shell
 from mecapy_jupyter.cells.prepared import Prepared
 from mecapy_jupyter.client import blob_transfer
 from mecapy_jupyter.client.client import Client
+from mecapy_jupyter.hooks.ipython import show_as
 from mecapy_jupyter.results import bind, difference
 from mecapy_jupyter.shared import units
 from mecapy_jupyter.travel.changes import setters

@@ -28,7 +28,7 @@ SCRIPT = (
     + '''
 from IPython.core.magic import register_cell_magic
 from mecapy_jupyter.errors import TaskDetached
-from mecapy_jupyter.cells.cell_errors import show_as
+from mecapy_jupyter.hooks.ipython import show_as
 
 LiveBlock._age_s = lambda block, event: 42.0 if event.type == "started" else 0.0
 

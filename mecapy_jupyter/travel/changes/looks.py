@@ -16,8 +16,7 @@ from typing import Any, cast
 
 from mecapy_jupyter.travel.changes import shapes, tokens
 from mecapy_jupyter.travel.changes.tokens import Tokens
-
-_abc: Any = __import__("_abc")  # where a class keeps who was registered with it
+from mecapy_jupyter.travel.hooks import abstract_classes
 
 
 class GONE:
@@ -166,14 +165,6 @@ def _of_class(cls: type) -> list[Any]:
     return [*held, *held.values()]
 
 
-def registered(cls: Any) -> list[Any]:
-    """The classes that were registered with an abstract one."""
-    if "_abc_impl" not in vars(cls):
-        return []
-    found = [reference() for reference in _abc._get_dump(cls)[0]]
-    return sorted((one for one in found if one is not None), key=lambda one: one.__qualname__)
-
-
 _LIST: Any = list
 _SET: Any = set
 _PARTS: dict[str, Callable[[Any], Iterable[Any]]] = {
@@ -187,5 +178,5 @@ _PARTS: dict[str, Callable[[Any], Iterable[Any]]] = {
     "cell": _of_cell,
     "function": _of_function,
     "class": _of_class,
-    "registry": registered,
+    "registry": abstract_classes.registered,
 }

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from mecapy_jupyter.travel.changes import looks, shapes
 from mecapy_jupyter.travel.changes.looks import GONE
+from mecapy_jupyter.travel.hooks import abstract_classes
 
 LAST = ("state", "made")
 """These run the object's own code, which may look at what it holds."""
@@ -160,7 +161,7 @@ def _set_class(original: type, parts: list[Any]) -> None:
 
 def _set_registry(original: Any, parts: list[Any]) -> None:
     for cls in parts:
-        if not any(cls is known for known in looks.registered(original)):
+        if not any(cls is known for known in abstract_classes.registered(original)):
             abc.ABCMeta.register(original, cls)
 
 

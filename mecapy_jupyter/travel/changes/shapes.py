@@ -21,8 +21,7 @@ import weakref
 from collections import Counter, OrderedDict, defaultdict, deque
 from typing import Any, cast
 
-import cloudpickle
-
+from mecapy_jupyter.travel.hooks import pickles
 from mecapy_jupyter.travel.pickling import reducers
 
 Facets = tuple[str, ...]
@@ -89,9 +88,8 @@ def facets(obj: object) -> Facets:
 
 
 def _by_value(obj: Any) -> bool:
-    by_reference: Any = cast(Any, cloudpickle).cloudpickle._should_pickle_by_reference
     try:
-        return not by_reference(obj)
+        return not pickles.goes_by_name(obj)
     except Exception:
         return obj.__module__ == "__main__"
 

@@ -8,9 +8,7 @@ number of its own. Looks only; it changes nothing and talks to nobody.
 from __future__ import annotations
 
 import operator
-import sys
 import types
-import weakref
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +16,7 @@ from typing import Any, cast
 
 from mecapy_jupyter.travel.changes import looks, shapes, tokens
 from mecapy_jupyter.travel.changes.looks import Look
+from mecapy_jupyter.travel.hooks import references
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ class Watch:
         """`memo`: as unpickled, or as pickled; `variables`: the values of the input variables,
         watched even when part of a larger object.
         """
-        self._held = [(n, obj) for n, obj in _alive(memo) if obj is not namespace]
+        self._held = [(n, obj) for n, obj in references.held(memo) if obj is not namespace]
         numbered = frozenset(id(obj) for _, obj in self._held)
         groups: dict[tuple[str, type[Any]], _Group] = {}
         for number, obj in self._held:
@@ -119,20 +118,6 @@ class Watch:
                 changes = found.get(kind) or found.setdefault(kind, Changes(kind))
                 changes.add(group.numbers[position], parts)
         return list(found.values())
-
-
-def _alive(memo: Mapping[int, object]) -> list[tuple[int, object]]:
-    """Those that something holds besides the memo: the others were only on the way to be opened."""
-
-    def counts(memo: Mapping[int, object]) -> list[int]:
-        return [sys.getrefcount(obj) for obj in memo.values()]
-
-    (alone,) = counts({0: object()})
-    return [
-        (number, obj)
-        for (number, obj), count in zip(memo.items(), counts(memo), strict=True)
-        if count > alone or weakref.getweakrefcount(obj)
-    ]
 
 
 def _is_one(obj: object) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import cloudpickle
 
-_internal: Any = cast(Any, cloudpickle).cloudpickle
+from mecapy_jupyter.travel.hooks import pickles
 
 
 class _Globals:
@@ -48,7 +48,7 @@ class StatePickler(cloudpickle.Pickler):
             if isinstance(obj, types.FunctionType):
                 return self._dynamic_function_reduce(obj)
             if isinstance(obj, type):
-                return _internal._dynamic_class_reduce(obj)
+                return pickles.dynamic_class_reduce(obj)
         return super().reducer_override(obj)
 
     def _dynamic_function_reduce(self, func: types.FunctionType) -> Any:

@@ -10,17 +10,16 @@ from __future__ import annotations
 import types
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
-import cloudpickle
+from mecapy_jupyter.travel.hooks import pickles
 
-_internal: Any = cast(Any, cloudpickle).cloudpickle
 _LEFT_OUT = frozenset({"__dict__", "__weakref__", "__slots__", "__doc__", "__module__"})
 
 
 def as_it_is(cls: Any, as_reduced: Any) -> Any:
     """What cloudpickle takes `cls` apart into, made whole."""
-    if as_reduced[0] is not _internal._make_skeleton_class:
+    if as_reduced[0] is not pickles.make_skeleton_class:
         return as_reduced
     _, (kind, name, bases, keywords, tracker, extra), (attributes, slots), *rest = as_reduced
     stored: dict[str, Any] = {**vars(cls)}
@@ -54,10 +53,10 @@ def _again(
     """
     with _quiet(bases):
         if kind.__module__ != "__main__":
-            return _internal._make_skeleton_class(kind, name, bases, keywords, tracker, extra)
+            return pickles.make_skeleton_class(kind, name, bases, keywords, tracker, extra)
         standard = next(one for one in kind.__mro__ if one.__module__ != "__main__")
         made = standard.__new__(kind, name, bases, dict(keywords))
-        return _internal._lookup_class_or_track(tracker, made)
+        return pickles.lookup_class_or_track(tracker, made)
 
 
 def _nothing(**_keywords: object) -> None: ...

@@ -17,6 +17,8 @@ from typing import Any, cast
 
 import cloudpickle
 
+from mecapy_jupyter.travel.hooks.pickles import PythonUnpickler
+
 
 class Lost:
     """Stands for what could not be opened. It swallows whatever a pickle does to it: calls, items,
@@ -37,10 +39,9 @@ class Lost:
 
 
 Step = Callable[[Any], None]
-_Python: Any = vars(pickle)["_Unpickler"]  # the one in C cannot be led on
 
 
-class _Careful(_Python):
+class _Careful(PythonUnpickler):
     """Goes on where an object cannot be made. `half`: ids of those that exist and could not be
     given their state.
     """
@@ -52,7 +53,7 @@ class _Careful(_Python):
     def __init__(
         self, file: io.BytesIO, buffers: Iterable[Any], originals: Mapping[int, object]
     ) -> None:
-        _Python.__init__(self, file, buffers=buffers)
+        PythonUnpickler.__init__(self, file, buffers=buffers)
         self._originals = originals
         self.half: dict[int, tuple[object, str]] = {}
 
@@ -61,7 +62,7 @@ class _Careful(_Python):
 
     def find_class(self, module: str, name: str) -> Any:
         try:
-            return _Python.find_class(self, module, name)
+            return PythonUnpickler.find_class(self, module, name)
         except Exception as error:
             return Lost(_said(error))
 
@@ -107,10 +108,10 @@ _FILLING = {
     pickle.APPENDS: 0,
     pickle.ADDITEMS: 0,
 }
-_Careful.dispatch = dict(_Python.dispatch)
+_Careful.dispatch = dict(PythonUnpickler.dispatch)
 for _how, _codes in ((_made, _MAKING), (_filled, _FILLING)):
     for _code, _consumed in _codes.items():
-        _Careful.dispatch[_code[0]] = partial(_how, _Python.dispatch[_code[0]], _consumed)
+        _Careful.dispatch[_code[0]] = partial(_how, PythonUnpickler.dispatch[_code[0]], _consumed)
 
 
 def load(

@@ -14,12 +14,10 @@ import types
 import weakref
 from typing import Any, cast
 
-import cloudpickle
-
 from mecapy_jupyter.travel.environment import pint_state
+from mecapy_jupyter.travel.hooks import pickles
 from mecapy_jupyter.travel.pickling import by_name_reducers, exception_reducers, object_reducers
 
-_internal: Any = cast(Any, cloudpickle).cloudpickle
 CACHED: Any = type(functools.lru_cache(lambda: None))
 _CACHED_PROPERTY: Any = functools.cached_property
 _WEAK: Any = (weakref.WeakKeyDictionary, weakref.WeakValueDictionary)
@@ -93,7 +91,7 @@ def _view_again(buffer: Any, layout: str, shape: tuple[int, ...], readonly: bool
 
 def _cached(function: Any) -> Any:
     """functools' caches pickle by name only. What is in one stays behind: it cannot be read."""
-    if _internal._lookup_module_and_qualname(function) is not None:
+    if pickles.home_of(function) is not None:
         return None
     limits = function.cache_parameters()
     return _cache_again, (function.__wrapped__, limits["maxsize"], limits["typed"]), vars(function)

@@ -11,9 +11,8 @@ import types
 import typing
 from typing import Any, cast
 
-import cloudpickle
+from mecapy_jupyter.travel.hooks import pickles
 
-_internal: Any = cast(Any, cloudpickle).cloudpickle
 _OF_PARAMETERS: Any = (typing.ParamSpecArgs, typing.ParamSpecKwargs)
 _ALIASES: Any = tuple(filter(None, [getattr(typing, "TypeAliasType", None)]))
 _KINDS: Any = (
@@ -36,7 +35,7 @@ def reduced(obj: Any) -> Any:
     kind = cast(Any, type(obj))
     if kind in _OF_PARAMETERS:
         return kind, (obj.__origin__,)
-    if (found := _internal._lookup_module_and_qualname(obj, obj.__name__)) is not None:
+    if (found := pickles.home_of(obj, obj.__name__)) is not None:
         return getattr, found
     if kind in _ALIASES:
         return (

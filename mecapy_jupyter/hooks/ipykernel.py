@@ -1,0 +1,55 @@
+"""ipykernel's control channel, the request that a kernel works on, and its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, cast
+
+Handler = Callable[..., Awaitable[None] | None]
+
+
+def control_handlers(kernel: object) -> dict[str, Handler] | None:
+    """Type of message → what handles it. None where the kernel does not read its control channel in
+    a thread of its own: nothing would be heard while a cell runs.
+    """
+    handlers = getattr(kernel, "control_handlers", None)
+    if not isinstance(handlers, dict) or getattr(kernel, "control_thread", None) is None:
+        return None
+    return cast("dict[str, Handler]", handlers)
+
+
+def before_handling(handlers: dict[str, Handler], message: str, act: Callable[[], object]) -> bool:
+    """Call `act` before each message of this type is handled; once, however often this is asked
+    for. False: the kernel handles no such message.
+    """
+    if (handle := handlers.get(message)) is None:
+        return False
+    if not isinstance(handle, _First):
+        handlers[message] = _First(act, handle)
+    return True
+
+
+class _First:
+    """A handler that acts first."""
+
+    def __init__(self, act: Callable[[], object], handle: Handler) -> None:
+        self._act, self._handle = act, handle
+
+    async def __call__(self, *arguments: object) -> None:
+        self._act()
+        handled = self._handle(*arguments)
+        if handled is not None:
+            await handled
+
+
+def request_of(kernel: Any) -> Mapping[str, Any]:
+    """The request that the kernel works on: the cell that runs."""
+    request: dict[str, Any] | None = kernel.get_parent()  # none before the first
+    return request or {}
+
+
+def send_output(
+    kernel: Any, kind: str, content: Mapping[str, Any] | None, request: Mapping[str, Any]
+) -> None:
+    """Publish an output of the cell that `request` runs, or ran."""
+    kernel.session.send(kernel.iopub_socket, kind, content, parent=request, ident=kind.encode())
