@@ -16,6 +16,7 @@ from mecapy_jupyter.capture.parts import Part, attributes, parts, reduced
 from mecapy_jupyter.capture.unpicklable import Kind, kind_of
 from mecapy_jupyter.shared.errors import CannotSend, MecapyError
 from mecapy_jupyter.travel.pickling import payload
+from mecapy_jupyter.travel.pickling.deep_pickler import is_too_deep
 
 Pickle = Callable[[object], object]
 """Pickles a value as it would be sent, and raises what pickling raises."""
@@ -39,7 +40,7 @@ def why(value: object, name: str, pickler: Pickle) -> str:
     to do.
     """
     path, part, kind, failure = _Search(pickler).find(value, name)
-    if kind is None and _too_deep(failure):
+    if kind is None and is_too_deep(failure):
         kind = Kind("nested too deeply", "flatten it, or build it inside the cell")
     if kind is None and isinstance(failure, MemoryError):
         kind = Kind(
@@ -83,12 +84,6 @@ def _failure(value: object, pickler: Pickle) -> Exception | None:
     return None
 
 
-def _too_deep(failure: Exception | None) -> bool:
-    return isinstance(failure, RecursionError) or isinstance(
-        failure and failure.__cause__, RecursionError
-    )
-
-
 class _Search:
     """Goes from a value that fails into the first part of it that fails, until no part does.
     Bounded in time and attempts.
@@ -100,7 +95,7 @@ class _Search:
 
     def find(self, value: object, path: str) -> tuple[str, object, Kind | None, Exception | None]:
         failure = _failure(value, self._pickler)
-        for _ in range(0 if _too_deep(failure) else _DEPTH):
+        for _ in range(_DEPTH):
             self._on_path.add(id(value))
             if (kind := kind_of(value)) is not None:
                 return path, value, kind, failure

@@ -9,6 +9,7 @@ from typing import Any
 from mecapy_jupyter.capture.parts import path_to
 from mecapy_jupyter.travel.changes import setters
 from mecapy_jupyter.travel.changes.watch import Changes
+from mecapy_jupyter.travel.garbage import uncollected
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Applied:
     )
 
 
+@uncollected()
 def applied(
     found: Iterable[Changes], memo: Mapping[int, object], spared: Container[int]
 ) -> Applied:

@@ -194,12 +194,15 @@ def test_what_travels_is_no_trouble() -> None:
     assert diagnose.trouble([Careful(), np.ones(3), print, Model], "v", cloudpickle.dumps) == ""
 
 
+class Endless:
+    def __getstate__(self) -> Any:
+        return self.__getstate__()
+
+
 def test_depth_is_named() -> None:
-    """A structure too deep for pickle is called just that."""
-    deep: list[Any] = []
-    for _ in range(20_000):
-        deep = [deep]
-    assert "nested too deeply" in diagnose.trouble(deep, "v", cloudpickle.dumps)
+    """An object whose own pickling calls itself without end is named, with where it is."""
+    said = diagnose.trouble({"a": [1, Endless()]}, "v", cloudpickle.dumps)
+    assert "`v` cannot travel" in said and "`v['a'][1]` is nested too deeply" in said
 
 
 def test_the_search_is_bounded() -> None:

@@ -89,3 +89,17 @@ def test_what_cannot_be_changed_here(kernel: Kernel) -> None:
         and "b is a new object" in ran.stderr
         and kernel.value("(next(b), next(held[0]))") == "(2, 1)"
     ), ran
+
+
+def test_a_mesh_of_many_nodes(kernel: Kernel) -> None:
+    """100,000 nodes that name each other go to a confined worker and come home changed."""
+    made = (
+        "class Node:\n    def __init__(self): self.u, self.next, self.back = 0, None, None\n"
+        "nodes = [Node() for _ in range(100_000)]\n"
+        "for a, b in zip(nodes, nodes[1:]): a.next, b.back = b, a"
+    )
+    assert kernel.run(made).ok
+    ran = kernel.run("%%mecapy\nfor n in nodes: n.u = 1\nlast = nodes[-1].back.next")
+    assert ran.ok and ran.stderr == "", ran
+    held = "last is nodes[-1] and nodes[0].next.back is nodes[0], sum(n.u for n in nodes)"
+    assert kernel.value(held) == "(True, 100000)"

@@ -89,6 +89,10 @@ def test_counts_tell_what_only_the_memo_holds() -> None:
     held = object()
     memo = {1: object(), 2: held, 3: [held]}
     assert references.held(memo) == [(2, held)]
+    objects = [held, {"state": 1}]
+    objects.append((objects[1],))
+    references.keep_held(objects)
+    assert objects == [held, None, None]
 
 
 def test_an_abstract_class_tells_who_was_registered() -> None:

@@ -97,6 +97,13 @@ CHANGES = {
         "f['o'][0].n = 5; f.loc[0, 'x'] = 7",
         "held[0] is a is f['o'][0] and a.n == 5 and f['x'][0] == 7",
     ),
+    "a state that copies what it holds": (
+        "class A:\n    def __getstate__(s): return {'d': [*s.d]}\n    def __setstate__(s, t): s.d "
+        "= t['d']\na = A(); a.d = [1]",
+        "a",
+        "a.d.append(2)",
+        "a.d == [1, 2]",
+    ),
     "an iterator": (
         "i = iter([1, 2, 3]); b = [i]",
         "b",

@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from mecapy_jupyter.travel.changes import looks, shapes, tokens
 from mecapy_jupyter.travel.changes.looks import Look
+from mecapy_jupyter.travel.garbage import uncollected
 from mecapy_jupyter.travel.hooks import references
 
 
@@ -64,6 +65,7 @@ class _Group:
 class Watch:
     """The inputs of one run, by number, and what they held before it."""
 
+    @uncollected()
     def __init__(
         self, memo: Mapping[int, object], variables: Iterable[object], namespace: object = None
     ) -> None:
@@ -108,6 +110,7 @@ class Watch:
         """All of them, by number."""
         return dict(self._held)
 
+    @uncollected()
     def changed(self) -> list[Changes]:
         """What each object holds that does not hold what it held. The contents are new objects."""
         numbered = frozenset(id(obj) for _, obj in self._held)

@@ -58,7 +58,7 @@ class _Careful(PythonUnpickler):
         self.half: dict[int, tuple[object, str]] = {}
 
     def persistent_load(self, pid: Any) -> object:
-        return self._originals[pid]
+        return self._originals[pid] if type(pid) is int else pid
 
     def find_class(self, module: str, name: str) -> Any:
         try:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import pickle
-from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -19,12 +18,20 @@ from typing import Any, cast
 import cloudpickle
 
 from mecapy_jupyter.shared.errors import CannotSend
-from mecapy_jupyter.travel.pickling import array_views, partial_result, stream_format
+from mecapy_jupyter.travel.garbage import uncollected
+from mecapy_jupyter.travel.pickling import (
+    array_views,
+    deep_pickler,
+    numbers,
+    partial_result,
+    stream_format,
+)
+from mecapy_jupyter.travel.pickling.deep_pickler import DeepPickler
 from mecapy_jupyter.travel.pickling.pickler import (
     MOST_BUFFERS,
     Pickler,
     ResultPickler,
-    ResultUnpickler,
+    Unpickler,
     opening,
 )
 
@@ -57,6 +64,7 @@ class Opened:
     memo: dict[int, object]
 
 
+@uncollected()
 def pack(
     values: Sequence[Any],
     namespace: dict[str, Any],
@@ -72,11 +80,13 @@ def pack(
 
     Raises what pickling raises: `diagnose.why` turns that into a sentence.
     """
-    file, own = io.BytesIO(), list[str]()
-    pickler = Pickler(file, namespace, with_globals=True, on_own=own.append)
-    pickler.keep_views_of(array_views.with_spans(_variables(values)))
-    for value in values:
-        pickler.dump(value)
+    with deep_pickler.limited_recursion():
+        try:
+            pickler, own, stream = _written(Pickler, values, namespace)
+        except Exception as error:
+            if not deep_pickler.is_too_deep(error):
+                raise
+            pickler, own, stream = _written(DeepPickler, values, namespace)
     buffers = (*pickler.buffers, *beside)
     if len(buffers) > MOST_BUFFERS:
         said = (
@@ -90,17 +100,27 @@ def pack(
     if cells is not None:
         cells |= pickler.files
     first = prelude(own)
-    memo = _objects(pickler.memo)
-    head = cloudpickle.dumps(first, protocol=5) + pickle.dumps(_memory(memo), protocol=5)
-    return Packed(
-        stream_format.HEAD + head + file.getvalue(),
-        buffers,
-        memo,
-        pickler.modules,
-        first,
-    )
+    objects = pickler.numbered()
+    count = len(objects)
+    memo = numbers.without_temporary(objects)
+    head = stream_format.HEAD + cloudpickle.dumps(first, protocol=5)
+    head += pickle.dumps(numbers.written(memo, count), protocol=5)
+    return Packed(head + stream, buffers, memo, pickler.modules, first)
 
 
+def _written(
+    kind: type[Pickler], values: Sequence[Any], namespace: dict[str, Any]
+) -> tuple[Pickler, list[str], bytes]:
+    """The pickler, the user's own modules it met, and what it wrote."""
+    file, own = io.BytesIO(), list[str]()
+    pickler = kind(file, namespace, with_globals=True, on_own=own.append)
+    pickler.keep_views_of(array_views.with_spans(_variables(values)))
+    for value in values:
+        pickler.dump(value)
+    return pickler, own, file.getvalue()
+
+
+@uncollected()
 def pack_result(
     value: Any,
     namespace: dict[str, Any],
@@ -114,15 +134,26 @@ def pack_result(
     `arrays`: what in it may be views of each other, known ones included; `whole`: arrays to write
     in full even so.
     """
-    file = io.BytesIO()
-    pickler = ResultPickler(file, namespace, with_globals=False, on_own=lambda _: None)
-    pickler.known, pickler.met = known, set()
-    pickler.keep_views_of(arrays, whole)
-    pickler.dump(value)
-    stream = stream_format.HEAD + file.getvalue()
-    return Packed(stream, tuple(pickler.buffers), {}), frozenset(pickler.met)
+
+    def written(kind: type[ResultPickler]) -> tuple[Packed, frozenset[int]]:
+        file = io.BytesIO()
+        pickler = kind(file, namespace, with_globals=False, on_own=_nobody)
+        pickler.known = known
+        pickler.keep_views_of(arrays, whole)
+        pickler.dump(value)
+        stream = stream_format.HEAD + file.getvalue()
+        return Packed(stream, tuple(pickler.buffers), {}), frozenset(pickler.met)
+
+    with deep_pickler.limited_recursion():
+        try:
+            return written(ResultPickler)
+        except Exception as error:
+            if not deep_pickler.is_too_deep(error):
+                raise
+            return written(DeepPickler)
 
 
+@uncollected()
 def unpack(
     stream: Any,
     buffers: Iterable[Any],
@@ -133,19 +164,18 @@ def unpack(
     """Open what `pack` made. `on_prelude` gets the first object before anything else is opened."""
     file = stream_format.begin(stream)
     on_prelude(pickle.Unpickler(file).load())  # noqa: S301 the child opens its own task's inputs
-    memory: array[int] = pickle.Unpickler(file).load()  # noqa: S301 as above
-    opened = _load_all(pickle.Unpickler(file, buffers=buffers), file, namespace)  # noqa: S301 as above
-    for number in memory:
-        opened.memo.pop(number, None)
-    return opened
+    numbered: bytes = pickle.Unpickler(file).load()  # noqa: S301 as above
+    opened = _load_all(Unpickler(file, buffers=buffers), file, namespace)
+    return Opened(opened.values, numbers.chosen(opened.memo, numbered))
 
 
+@uncollected()
 def unpack_result(
     stream: Any, buffers: Iterable[Any], namespace: dict[str, Any], originals: Mapping[int, object]
 ) -> Opened:
     """Open what `pack_result` made; numbers become the `originals` they stand for."""
     file = stream_format.begin(stream)
-    unpickler = ResultUnpickler(file, buffers=buffers)
+    unpickler = Unpickler(file, buffers=buffers)
     unpickler.originals = originals
     return _load_all(unpickler, file, namespace)
 
@@ -167,13 +197,7 @@ def _load_all(unpickler: pickle.Unpickler, file: io.BytesIO, namespace: dict[str
     return Opened(tuple(values), cast(Any, unpickler).memo.copy())
 
 
-def _memory(memo: Mapping[int, object]) -> array[int]:
-    """The numbers of what is memory of arrays: the other side has bytes of its own there."""
-    return array("q", [n for n, obj in memo.items() if type(obj) is pickle.PickleBuffer])
-
-
-def _objects(memo: Any) -> dict[int, object]:
-    return dict(memo.copy().values())
+def _nobody(_module: str) -> None: ...
 
 
 def _variables(values: Sequence[Any]) -> list[object]:

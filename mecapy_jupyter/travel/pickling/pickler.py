@@ -139,6 +139,13 @@ class Pickler(cloudpickle.Pickler):
             reduced[2][1]["__globals__"] = {}
         return type_hints.with_parameters(func, reducers.with_cells(func, reduced))
 
+    def numbered(self) -> list[object]:
+        """The objects it wrote, by number. It forgets them: call it last."""
+        memo: Any = self.memo.copy()
+        self.clear_memo()
+        by_number: dict[int, object] = dict(memo.values())
+        return [by_number[number] for number in range(len(by_number))]
+
     @property
     def modules(self) -> frozenset[str]:
         """The modules it met that are not the user's own."""
@@ -161,20 +168,26 @@ class ResultPickler(Pickler):
     known: Mapping[int, int] = {}
     met: set[int]
 
-    def persistent_id(self, obj: Any) -> int | None:
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.met = set()
+
+    def persistent_id(self, obj: Any) -> Any:
         number = self.known.get(id(obj))
         if number is not None:
             self.met.add(number)
         return number
 
 
-class ResultUnpickler(pickle.Unpickler):
-    """Opens what `ResultPickler` wrote: numbers become the `originals` they stand for."""
+class Unpickler(pickle.Unpickler):
+    """Opens what these wrote: numbers become the `originals` they stand for. A container that
+    `DeepPickler` fills later stands for itself.
+    """
 
     originals: Mapping[int, object] = {}
 
     def persistent_load(self, pid: Any) -> object:
-        return self.originals[pid]
+        return self.originals[pid] if type(pid) is int else pid
 
 
 class _Attribute:

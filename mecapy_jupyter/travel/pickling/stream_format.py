@@ -12,8 +12,8 @@ import io
 from mecapy_jupyter.shared.errors import CannotReceive
 
 _NAME = b"mecapy:"
-HEAD = _NAME + b"2\n"
-"""The form before had no head, and began as a pickle does."""
+HEAD = _NAME + b"3\n"
+"""The first form had no head, and began as a pickle does."""
 
 
 def begin(stream: bytes | bytearray | memoryview) -> io.BytesIO:
