@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any, cast
 
 from mecapy_jupyter.capture.parts import Part, attributes, parts, reduced
-from mecapy_jupyter.capture.unpicklable import Kind, kind_of
+from mecapy_jupyter.capture.unpicklable import UnpicklableKind, kind_of
 from mecapy_jupyter.shared.errors import CannotSend, MecapyError
 from mecapy_jupyter.travel.pickling import payload
 from mecapy_jupyter.travel.pickling.deep_pickler import is_too_deep
@@ -41,9 +41,9 @@ def why(value: object, name: str, pickler: Pickle) -> str:
     """
     path, part, kind, failure = _Search(pickler).find(value, name)
     if kind is None and is_too_deep(failure):
-        kind = Kind("nested too deeply", "flatten it, or build it inside the cell")
+        kind = UnpicklableKind("nested too deeply", "flatten it, or build it inside the cell")
     if kind is None and isinstance(failure, MemoryError):
-        kind = Kind(
+        kind = UnpicklableKind(
             "too large to be packed in this machine's memory",
             "send a part of it, or make it inside the cell",
         )
@@ -54,7 +54,7 @@ def why(value: object, name: str, pickler: Pickle) -> str:
         else f"{of.__module__}.{of.__qualname__}"
     )
     if kind is None:
-        kind = Kind(
+        kind = UnpicklableKind(
             f"an object that says {str(failure)[:200]!r} when it is pickled",
             "build it inside the cell, or send the data it is made of",
         )
@@ -93,7 +93,9 @@ class _Search:
         self._pickler, self._attempts, self._end = pickler, _ATTEMPTS, time.monotonic() + _SEARCH_S
         self._on_path = set[int]()
 
-    def find(self, value: object, path: str) -> tuple[str, object, Kind | None, Exception | None]:
+    def find(
+        self, value: object, path: str
+    ) -> tuple[str, object, UnpicklableKind | None, Exception | None]:
         failure = _failure(value, self._pickler)
         for _ in range(_DEPTH):
             self._on_path.add(id(value))

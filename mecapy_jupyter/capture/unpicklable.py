@@ -21,7 +21,7 @@ from typing import Any, cast
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class UnpicklableKind:
     """`what` follows "is", `advice` is a sentence."""
 
     what: str
@@ -96,22 +96,22 @@ _BY_TYPE: tuple[tuple[tuple[Any, ...], str, str], ...] = (
     ),
 )
 
-_GPU = Kind(
+_GPU = UnpicklableKind(
     "a handle to GPU memory",
     "copy it to the CPU first (`.cpu()`, `.get()`), and to the GPU inside the cell",
 )
-_DATABASE = Kind(
+_DATABASE = UnpicklableKind(
     "a database connection", "open it inside the cell, or send the rows you read with it"
 )
-_OPEN_DATA = Kind(
+_OPEN_DATA = UnpicklableKind(
     "an open data file", "read what the cell needs into arrays first, or open it inside the cell"
 )
-_NATIVE = Kind(
+_NATIVE = UnpicklableKind(
     "a handle to native memory", "send arrays of its data and build it again inside the cell"
 )
-_WIDGET = Kind("a widget", "widgets live in this notebook: send the values they hold")
+_WIDGET = UnpicklableKind("a widget", "widgets live in this notebook: send the values they hold")
 
-_BY_MODULE: Mapping[Any, Kind] = (
+_BY_MODULE: Mapping[Any, UnpicklableKind] = (
     dict.fromkeys(("cupy", "pycuda", "pyopencl", "numba_cuda", "cuda", "moderngl", "wgpu"), _GPU)
     | dict.fromkeys(
         ("sqlite3", "_sqlite3", "psycopg", "psycopg2", "asyncpg", "pymysql", "MySQLdb", "mysql"),
@@ -143,7 +143,7 @@ _BY_MODULE: Mapping[Any, Kind] = (
 )
 
 
-def kind_of(value: object) -> Kind | None:
+def kind_of(value: object) -> UnpicklableKind | None:
     """The kind of something that cannot travel as a rule; None when there is no such rule."""
     for types_, what, advice in _BY_TYPE:
         if issubclass(
@@ -155,7 +155,7 @@ def kind_of(value: object) -> Kind | None:
                 in (io.TextIOWrapper, io.BufferedReader, io.BufferedWriter, io.FileIO)
                 else None
             )
-            return Kind(f"{what} ({name!r})" if isinstance(name, str) else what, advice)
+            return UnpicklableKind(f"{what} ({name!r})" if isinstance(name, str) else what, advice)
     if issubclass(type(value), (type, types.ModuleType)):
         return None
     for base in type(value).__mro__:

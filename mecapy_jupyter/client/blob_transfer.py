@@ -30,7 +30,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentBlobs:
     """The digests of what was to be there, in order, and how many bytes had to travel for it.
 
     `believed`: those that were in a store before and that this one was not asked about. Naming them
@@ -47,7 +47,7 @@ _folders_of: weakref.WeakKeyDictionary[Gateway, wire.StoreFolders | None] = (
 )
 
 
-def send(gateway: Gateway, parts: Sequence[Any]) -> Sent:
+def send(gateway: Gateway, parts: Sequence[Any]) -> SentBlobs:
     """See to it that the store has each of these buffers, but for those it is believed to have."""
     views = [memoryview(part).cast("B") for part in parts]
     names = [known_blobs.digest_of(view) if view.nbytes else None for view in views]
@@ -67,7 +67,7 @@ def send(gateway: Gateway, parts: Sequence[Any]) -> Sent:
         if left
         else complete(gateway, asked | new)
     )
-    return Sent(tuple(name or "" for name in names), sent_bytes, believed)
+    return SentBlobs(tuple(name or "" for name in names), sent_bytes, believed)
 
 
 def _leave_or_hash(gateway: Gateway, views: Sequence[memoryview]) -> tuple[list[str], bool]:

@@ -49,7 +49,7 @@ class Code:
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
+class LoginTokens:
     access: Secret = field(repr=False)
     refresh: Secret = field(repr=False)
     lifetime_s: float
@@ -101,7 +101,9 @@ def ask(issuer: LoginIssuer, scope: str) -> Code:
     )
 
 
-def wait(issuer: LoginIssuer, code: Code, sleep: Callable[[float], None] = time.sleep) -> Tokens:
+def wait(
+    issuer: LoginIssuer, code: Code, sleep: Callable[[float], None] = time.sleep
+) -> LoginTokens:
     """Until the user has entered the code. Raises NotAuthorized if they refuse or let it expire."""
     until, interval_s = time.monotonic() + code.expires_s, code.interval_s
     while time.monotonic() < until:
@@ -131,7 +133,7 @@ def wait(issuer: LoginIssuer, code: Code, sleep: Callable[[float], None] = time.
     raise errors.NotAuthorized("nobody entered the code in time; log in again for a new one")
 
 
-def renew(issuer: LoginIssuer, refresh: str) -> Tokens:
+def renew(issuer: LoginIssuer, refresh: str) -> LoginTokens:
     """New tokens for the old. Raises LoginEnded when the provider wants its user again."""
     answer = _sent(
         "POST",
@@ -162,8 +164,8 @@ def revoke(issuer: LoginIssuer, refresh: str) -> None:
             raise errors.Refused(f"{issuer.url} did not revoke the login ({_error(answer)})")
 
 
-def _tokens(said: dict[str, Any], refresh: str = "") -> Tokens:
-    return Tokens(
+def _tokens(said: dict[str, Any], refresh: str = "") -> LoginTokens:
+    return LoginTokens(
         Secret(said["access_token"]),
         Secret(said.get("refresh_token") or refresh),
         float(said.get("expires_in") or 60),

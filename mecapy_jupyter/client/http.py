@@ -42,11 +42,11 @@ month is an error at once.
 """
 
 
-class _Again(Retry):
+class _RetryOn503(Retry):
     RETRY_AFTER_STATUS_CODES = frozenset({503})  # urllib3 itself would wait a month, too
 
 
-_RETRY = _Again(
+_RETRY = _RetryOn503(
     total=_TRIES,
     backoff_factor=0.1,
     backoff_max=2.0,
@@ -54,7 +54,7 @@ _RETRY = _Again(
     raise_on_status=False,
 )
 _RETRY_POST = _RETRY.new(allowed_methods=None)
-_ONCE = _Again(
+_ONCE = _RetryOn503(
     total=0, raise_on_status=False
 )  # a broken stream of events is taken up where it was, by whoever reads it
 

@@ -22,7 +22,7 @@ from typing import IO, Any
 
 import platformdirs
 
-from mecapy_jupyter.client.device_login import LoginEnded, LoginIssuer, Tokens, renew, revoke
+from mecapy_jupyter.client.device_login import LoginEnded, LoginIssuer, LoginTokens, renew, revoke
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.secret import Secret
 
@@ -107,7 +107,7 @@ class Login:
         )
 
 
-def keep(url: str, issuer: LoginIssuer, tokens: Tokens) -> None:
+def keep(url: str, issuer: LoginIssuer, tokens: LoginTokens) -> None:
     """A new login, instead of one there was."""
     with _locked():
         _write(_read() | {url: _entry(url, issuer, tokens)})
@@ -140,7 +140,7 @@ def file() -> Path:
     return platformdirs.user_config_path("mecapy") / "logins.json"
 
 
-def _entry(url: str, issuer: LoginIssuer, tokens: Tokens) -> dict[str, Any]:
+def _entry(url: str, issuer: LoginIssuer, tokens: LoginTokens) -> dict[str, Any]:
     refresh = Secret() if _into_keyring(url, tokens.refresh) else tokens.refresh
     lives: dict[str, Any] = {
         "expires_at": time.time() + tokens.lifetime_s,

@@ -21,7 +21,7 @@ from mecapy_jupyter.client.deferred_interrupt import DeferredInterrupt
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.results import bind
 from mecapy_jupyter.shared import errors
-from mecapy_jupyter.travel.files.bring_home import Sent, bring_home
+from mecapy_jupyter.travel.files.bring_home import SentFolder, bring_home
 from mecapy_jupyter.travel.files.collect import Collected
 from mecapy_jupyter.travel.pickling import payload
 
@@ -143,10 +143,10 @@ class Task(concurrent.futures.Future[Any]):
         )
         return self.home
 
-    def _sent(self) -> Sent:
+    def _sent(self) -> SentFolder:
         """What it was sent of its notebook's folder."""
         first: dict[str, Any] = self.packed.prelude or {}
-        return Sent.of(first.get("folder"), self.packed.buffers)
+        return SentFolder.of(first.get("folder"), self.packed.buffers)
 
     def bring_folder(self) -> list[str]:
         """Put what the cell wrote in its folder into the notebook's; what to say about it."""

@@ -39,38 +39,38 @@ _WAIT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Finding:
     good: bool
     text: str
 
 
-def examine() -> Iterator[Check]:
-    """Check after check; ends at the first that makes the rest pointless."""
-    yield Check(True, f"mecapy-jupyter {__version__} on Python {sys.version.split()[0]}")
+def examine() -> Iterator[Finding]:
+    """One after another; ends at the first that makes the rest pointless."""
+    yield Finding(True, f"mecapy-jupyter {__version__} on Python {sys.version.split()[0]}")
     try:
         endpoint = config.resolve(start=False)
     except errors.MecapyError as problem:
         # Where nothing is configured the stack is what would serve; else what is configured is
         # wrong.
-        yield from (not config.named() and _stack()) or [Check(False, str(problem))]
+        yield from (not config.named() and _stack()) or [Finding(False, str(problem))]
         return
-    yield Check(True, f"gateway {endpoint.url} (from {endpoint.source})")
+    yield Finding(True, f"gateway {endpoint.url} (from {endpoint.source})")
     health = _health(endpoint.url)
     yield from _parts(health)
     gateway = Gateway(endpoint.url, endpoint.token)
     try:
         me, workers = gateway_api.me(gateway), gateway_api.workers(gateway)
     except errors.MecapyError as problem:
-        yield Check(False, str(problem))
+        yield Finding(False, str(problem))
         return
-    yield Check(True, f"it answers, and knows you as {me.owner or 'its user'}")
+    yield Finding(True, f"it answers, and knows you as {me.owner or 'its user'}")
     if not workers:
-        yield Check(False, f"no worker is alive: {_WAIT}")
+        yield Finding(False, f"no worker is alive: {_WAIT}")
     for worker in workers:
         yield from _worker(worker, health)
 
 
-def _stack() -> list[Check]:
+def _stack() -> list[Finding]:
     """Of the user's own stack, which runs but does not serve: the parts that do not answer, and
     what its gateway says.
     """
@@ -79,7 +79,7 @@ def _stack() -> list[Check]:
         return []
     again = "it is started again by itself; if this stays, its log says why"
     silent = [
-        Check(
+        Finding(
             False,
             f"{one.name} of the embedded stack (pid {one.process.pid}) does not answer: {again} "
             f"({found.data}/logs/{one.name}{'-*' if one.name == WORKER else ''}.log)",
@@ -89,7 +89,7 @@ def _stack() -> list[Check]:
     ]
     said = [*silent, *_parts(_health(found.url))]
     return said or [
-        Check(
+        Finding(
             False,
             f"the embedded stack on {found.data} does not serve (any more, or not yet): try "
             f"again in a moment",
@@ -110,17 +110,17 @@ def _health(url: str) -> wire.Readiness:
         return wire.Readiness()
 
 
-def _parts(health: wire.Readiness) -> Iterator[Check]:
+def _parts(health: wire.Readiness) -> Iterator[Finding]:
     for name, state in health.parts.items():
         if state not in ("ok", "unknown"):
-            yield Check(
+            yield Finding(
                 False,
                 f"{_WORDS.get(name, name)}: {state}. "
                 f"{health.advice.get(name, 'Ask the operator of the gateway.')}",
             )
     theirs = health.version
     if theirs and not _alike(theirs, __version__):
-        yield Check(
+        yield Finding(
             False,
             f"the gateway is MecaPy {theirs}, this is {__version__}: "
             f"{_upgrade(theirs, 'here', 'the gateway')}",
@@ -131,7 +131,7 @@ def _parts(health: wire.Readiness) -> Iterator[Check]:
         and health.parts.get("clock") == "ok"
     ):
         said = f"{abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} the gateway's"
-        yield Check(False, f"this machine's clock is {said}: set it right (NTP)")
+        yield Finding(False, f"this machine's clock is {said}: set it right (NTP)")
 
 
 def _ahead_s(health: wire.Readiness) -> float | None:
@@ -156,34 +156,34 @@ def _numbers(version: str) -> list[int]:
     return [int(part) for part in version.split(".") if part.isdigit()]
 
 
-def _worker(worker: wire.WorkerInfo, gateway: wire.Readiness) -> Iterator[Check]:
+def _worker(worker: wire.WorkerInfo, gateway: wire.Readiness) -> Iterator[Finding]:
     """What a worker says of itself is all optional: an older one may not say it."""
     name = f"worker {worker.id or '?'}"
     theirs = worker.python
     if theirs and minor(theirs) != minor():
-        yield Check(
+        yield Finding(
             False,
             f"{name} runs Python {theirs}, this is {minor()}: cells with variables will be "
             f"refused; use Python {theirs} here",
         )
     else:
-        yield Check(True, f"{name} is alive" + (f" (Python {theirs})" if theirs else ""))
+        yield Finding(True, f"{name} is alive" + (f" (Python {theirs})" if theirs else ""))
     if worker.version and gateway.version and not _alike(worker.version, gateway.version):
-        yield Check(
+        yield Finding(
             False,
             f"{name} is MecaPy {worker.version}, its gateway {gateway.version}: install the same "
             f"on both",
         )
     for part, advice in worker.health.items():
         known = advice == gateway.advice.get(part)
-        yield Check(
+        yield Finding(
             False, f"{name}, {_WORDS.get(part, part)}: {'as at the gateway' if known else advice}"
         )
     if worker.confinement:
         yield _confinement(name, worker.confinement)
     if worker.network is not None:
         reached = ", ".join(worker.network)
-        yield Check(
+        yield Finding(
             True,
             f"{name} lets its tasks reach {reached}"
             if reached
@@ -191,7 +191,7 @@ def _worker(worker: wire.WorkerInfo, gateway: wire.Readiness) -> Iterator[Check]
         )
 
 
-def _confinement(name: str, held: wire.ConfinementInfo) -> Check:
+def _confinement(name: str, held: wire.ConfinementInfo) -> Finding:
     """Which layers hold a task there. Only what `strict` needs is a fault; the others add to it
     where the host allows.
     """
@@ -201,13 +201,13 @@ def _confinement(name: str, held: wire.ConfinementInfo) -> Check:
     ]
     missing = ", ".join(f"{layer}: {why}" for layer, why in held.missing.items())
     if held.level == "strict":
-        return Check(
+        return Finding(
             True,
             f"{name} confines its tasks: {', '.join(layers)}"
             + (f" (not here: {missing})" if missing else ""),
         )
     through = f", and these attacks succeed: {', '.join(held.through)}" if held.through else ""
-    return Check(
+    return Finding(
         False,
         f"{name} does not confine its tasks fully (missing: {missing}{through}): let only people "
         f"you trust use it",

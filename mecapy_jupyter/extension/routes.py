@@ -44,7 +44,7 @@ _threads = ThreadPoolExecutor(4, thread_name_prefix="mecapy")
 
 def handlers(base_url: str) -> list[tuple[str, type[web.RequestHandler]]]:
     tasks = url_path_join(base_url, "mecapy", "tasks", _ID)
-    return [(tasks, Look), (url_path_join(tasks, "cancel"), Cancel)]
+    return [(tasks, TaskHandler), (url_path_join(tasks, "cancel"), CancelHandler)]
 
 
 class _Passing(APIHandler):
@@ -67,7 +67,7 @@ class _Passing(APIHandler):
         self.finish(json.dumps(found))
 
 
-class Look(_Passing):
+class TaskHandler(_Passing):
     @web.authenticated
     @authorized
     async def get(self, task_id: str) -> None:
@@ -75,7 +75,7 @@ class Look(_Passing):
         await self.answer(lambda gateway: _shown(gateway.get(f"/tasks/{task_id}")))
 
 
-class Cancel(_Passing):
+class CancelHandler(_Passing):
     @web.authenticated
     @authorized
     async def post(self, task_id: str) -> None:

@@ -51,7 +51,7 @@ def test_there_and_back_by_the_disk(http: Gateway, puts: list[str], tmp_path: Pa
     """
     data = os.urandom(SIZE)
     sent = blob_transfer.send(http, [data])
-    assert sent == blob_transfer.Sent((known_blobs.hashed(data),), SIZE) and puts == []
+    assert sent == blob_transfer.SentBlobs((known_blobs.hashed(data),), SIZE) and puts == []
     back = blob_transfer.fetch(http, sent.digests[0])
     assert bytes(back) == data
     back[0] ^= 1
@@ -63,7 +63,7 @@ def test_what_came_home_is_not_sent_again(http: Gateway) -> None:
     """A blob that was fetched and not changed is known by name; changed, it travels."""
     first = blob_transfer.send(http, [np.ones(1 << 18).tobytes()])
     array = np.frombuffer(blob_transfer.fetch(http, first.digests[0]))
-    assert blob_transfer.send(http, [array]) == blob_transfer.Sent(first.digests, 0)
+    assert blob_transfer.send(http, [array]) == blob_transfer.SentBlobs(first.digests, 0)
     array[7] = 2.0
     changed = blob_transfer.send(http, [array])
     assert changed.sent_bytes == array.nbytes and changed.digests == (known_blobs.hashed(array),)
@@ -76,7 +76,7 @@ def test_over_http_where_the_disk_is_another(
     monkeypatch.setattr(blob_transfer, "_folders", lambda gateway: None)
     data = os.urandom(SIZE)
     sent = blob_transfer.send(http, [data])
-    assert sent == blob_transfer.Sent((known_blobs.hashed(data),), SIZE) and puts == [
+    assert sent == blob_transfer.SentBlobs((known_blobs.hashed(data),), SIZE) and puts == [
         f"/blobs/{sent.digests[0]}"
     ]
     assert bytes(blob_transfer.fetch(http, sent.digests[0])) == data

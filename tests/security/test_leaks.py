@@ -50,7 +50,7 @@ def test_nothing_shows_it(home: Path) -> None:
         client.gateway,
         client.endpoint,
         vars(client.gateway),
-        device_login.Tokens(*[logins.Secret(SECRET)] * 2, 1.0),
+        device_login.LoginTokens(*[logins.Secret(SECRET)] * 2, 1.0),
     ):
         assert SECRET not in f"{one!r} {one}"
 

@@ -10,7 +10,7 @@ import pytest
 
 from mecapy_jupyter.shared.errors import ConfigError
 from mecapy_jupyter.travel.files import bring_home, gather, missing, never_sent, packs
-from mecapy_jupyter.travel.files.bring_home import Sent
+from mecapy_jupyter.travel.files.bring_home import SentFolder
 from mecapy_jupyter.travel.files.collect import Collected, comes_by_itself
 from mecapy_jupyter.travel.files.index import Index, inside
 from mecapy_jupyter.travel.files.scan import MANY, SECRET
@@ -95,7 +95,9 @@ def test_contents_arrive_whole(project: Path) -> None:
     along = gather.gather(project)
     assert _contents(along) == {**files, "empty.txt": b""} and len(along.packs) == 2
     carried, beside = along.carried(())
-    assert carried.beside == len(beside) == 3 and Sent.of(carried, beside).index == along.index
+    assert (
+        carried.beside == len(beside) == 3 and SentFolder.of(carried, beside).index == along.index
+    )
     assert all(entry.mtime_ns == _OLD * 10**9 for entry in along.index.entries)
 
 
@@ -193,7 +195,7 @@ def test_what_comes_home_stays_inside(project: Path) -> None:
     (project / "file").symlink_to(outside / "target")
     evil = ["../up.txt", str(outside / "abs.txt"), "link/x.txt", "file", "..\\w.txt", "C:\\w.txt"]
     home = Collected(dict.fromkeys([*evil, "good/x.txt"], pickle.PickleBuffer(b"new")))
-    sent = Sent(Index(home=str(project), automatic=True))
+    sent = SentFolder(Index(home=str(project), automatic=True))
     said = bring_home.bring_home(home, sent, "1a2b3c4d")
     assert (project / "good" / "x.txt").read_bytes() == b"new"
     assert list(outside.iterdir()) == [] and not (project.parent / "up.txt").exists()

@@ -22,7 +22,7 @@ _READY_S = 30.0
 _STOP_S = 20.0
 
 
-class _Service:
+class _ServiceProcess:
     """A running program. A PostgreSQL restarted by `start` on the same directory has the same data
     and URL.
     """
@@ -57,7 +57,7 @@ class _Service:
         self.stop()
 
 
-class Postgres(_Service):
+class Postgres(_ServiceProcess):
     """A PostgreSQL server on a unix socket; `url` has its superuser and the database `postgres`."""
 
     @classmethod
@@ -65,7 +65,7 @@ class Postgres(_Service):
         return cls(*_start(directory, programs.postgres, probes.postgres))
 
 
-class Valkey(_Service):
+class Valkey(_ServiceProcess):
     """A Valkey (or Redis) server on a unix socket; keeps nothing on disk."""
 
     @classmethod

@@ -213,7 +213,7 @@ def _set_made(original: Any, parts: list[Any]) -> bool:
     return True
 
 
-class _Again:
+class _Reduced:
     def __init__(self, *parts: Any) -> None:
         self._parts = parts
 
@@ -225,7 +225,7 @@ def _made(parts: list[Any]) -> Any:
     """A new object of what one was taken apart into."""
     make, arguments, state, items, entries, setter = parts
     content = items and iter(items), entries and iter(entries)
-    new = copy.copy(cast(Any, _Again(make, arguments, None if setter else state, *content)))
+    new = copy.copy(cast(Any, _Reduced(make, arguments, None if setter else state, *content)))
     if setter:
         setter(new, state)
     return new

@@ -17,7 +17,7 @@ from IPython.core.getipython import get_ipython
 
 from mecapy_jupyter.travel.environment import pint_state, recorded_calls
 from mecapy_jupyter.travel.environment.plotting_state import PLOTTING
-from mecapy_jupyter.travel.environment.state_kind import Kind
+from mecapy_jupyter.travel.environment.state_kind import StateKind
 
 NUMPY_ERRORS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
 _BACKENDS = frozenset(
@@ -143,7 +143,7 @@ def _set_tqdm_pandas(state: dict[str, Any]) -> None:
     getattr(module, state["name"]).pandas(**state["how"])
 
 
-def _attributes(owner: str, names: Iterable[str], fresh: Mapping[str, Any]) -> Kind:
+def _attributes(owner: str, names: Iterable[str], fresh: Mapping[str, Any]) -> StateKind:
     """Plain attributes of an object that a library keeps: `mpmath.mp`, for instance."""
     module, _, path = owner.partition(":")
 
@@ -158,7 +158,7 @@ def _attributes(owner: str, names: Iterable[str], fresh: Mapping[str, Any]) -> K
         for name, value in state.items():
             setattr(holder(), name, value)
 
-    return Kind(module, get, put, dict(fresh))
+    return StateKind(module, get, put, dict(fresh))
 
 
 _JAX = (
@@ -191,41 +191,41 @@ def _nest_loops(_: Any) -> None:
     importlib.import_module("nest_asyncio").apply()
 
 
-def _put_into(module: str, holder: Callable[[], dict[str, Any]]) -> Kind:
+def _put_into(module: str, holder: Callable[[], dict[str, Any]]) -> StateKind:
     """A dictionary of options that is set as a whole."""
-    return Kind(module, lambda: dict(holder()), lambda state: holder().update(state))
+    return StateKind(module, lambda: dict(holder()), lambda state: holder().update(state))
 
 
-LIBRARIES: dict[str, Kind] = {
-    "numpy.random": Kind("numpy", numpy_random, set_numpy_random),
-    "numpy.printoptions": Kind(
+LIBRARIES: dict[str, StateKind] = {
+    "numpy.random": StateKind("numpy", numpy_random, set_numpy_random),
+    "numpy.printoptions": StateKind(
         "numpy",
         lambda: _library("numpy").get_printoptions(),
         lambda state: _library("numpy").set_printoptions(**state),
     ),
-    "numpy.errstate": Kind(
+    "numpy.errstate": StateKind(
         "numpy", numpy_errors, lambda state: _library("numpy").seterr(**state), NUMPY_ERRORS
     ),
     **PLOTTING,
-    "matplotlib.rcParams": Kind("matplotlib", rc_params, set_rc_params),
-    "pandas.options": Kind("pandas", pandas_options, set_pandas_options),
-    "sympy.printing": Kind(
+    "matplotlib.rcParams": StateKind("matplotlib", rc_params, set_rc_params),
+    "pandas.options": StateKind("pandas", pandas_options, set_pandas_options),
+    "sympy.printing": StateKind(
         "sympy", sympy_printing, lambda state: _library("sympy").init_printing(**state)
     ),
-    "tqdm.pandas": Kind("pandas", _tqdm_pandas, _set_tqdm_pandas),
-    "sklearn": Kind(
+    "tqdm.pandas": StateKind("pandas", _tqdm_pandas, _set_tqdm_pandas),
+    "sklearn": StateKind(
         "sklearn",
         lambda: _library("sklearn").get_config(),
         lambda state: _library("sklearn").set_config(**state),
     ),
     "xarray": _put_into("xarray", lambda: _library("xarray.core.options").OPTIONS),
-    "dask": Kind("dask.config", _dask, _set_dask),
+    "dask": StateKind("dask.config", _dask, _set_dask),
     "control": _put_into("control", lambda: _library("control.config").defaults),
     "mpmath": _attributes("mpmath:mp", ("prec", "pretty"), {"prec": 53, "pretty": False}),
     "mpmath.iv": _attributes("mpmath:iv", ("prec",), {"prec": 53}),
-    "jax": Kind("jax", _jax, _set_jax),
-    "pint": Kind("pint", pint_state.get, pint_state.put),
-    "nest_asyncio": Kind("asyncio", _nested_loops, _nest_loops),
-    "CoolProp": Kind("CoolProp.CoolProp", *recorded_calls.of("CoolProp.CoolProp")),
+    "jax": StateKind("jax", _jax, _set_jax),
+    "pint": StateKind("pint", pint_state.get, pint_state.put),
+    "nest_asyncio": StateKind("asyncio", _nested_loops, _nest_loops),
+    "CoolProp": StateKind("CoolProp.CoolProp", *recorded_calls.of("CoolProp.CoolProp")),
 }
 """What travels, by name. Listed in docs/cells.md."""

@@ -12,7 +12,7 @@ import sys
 from typing import Any, cast
 
 from mecapy_jupyter.travel.environment import state_pickler
-from mecapy_jupyter.travel.environment.state_kind import Kind
+from mecapy_jupyter.travel.environment.state_kind import StateKind
 
 
 def _library(name: str) -> Any:
@@ -144,11 +144,11 @@ def _set_pyvista(state: dict[str, Any]) -> None:
     pyvista.OFF_SCREEN = state["off_screen"]
 
 
-PLOTTING: dict[str, Kind] = {
-    "matplotlib.colormaps": Kind("matplotlib", _colour_maps, _set_colour_maps),
-    "plotly.io": Kind("plotly.io", _plotly, _set_plotly),
-    "plotly.express": Kind("plotly.express", _plotly_express, _set_plotly_express),
-    "bokeh": Kind("bokeh.io.state", _bokeh, _set_bokeh),
-    "altair": Kind("altair", _altair, _set_altair),
-    "pyvista": Kind("pyvista", _pyvista, _set_pyvista),
+PLOTTING: dict[str, StateKind] = {
+    "matplotlib.colormaps": StateKind("matplotlib", _colour_maps, _set_colour_maps),
+    "plotly.io": StateKind("plotly.io", _plotly, _set_plotly),
+    "plotly.express": StateKind("plotly.express", _plotly_express, _set_plotly_express),
+    "bokeh": StateKind("bokeh.io.state", _bokeh, _set_bokeh),
+    "altair": StateKind("altair", _altair, _set_altair),
+    "pyvista": StateKind("pyvista", _pyvista, _set_pyvista),
 }

@@ -74,7 +74,7 @@ def install(prelude: dict[str, Any]) -> None:
     process_state.take(prelude["ambient"])
     patches.put([patches.Patch(**patch) for patch in prelude.get("patches", ())])
     if "setup" in prelude:
-        setup_cells.run(setup_cells.Sent(**prelude["setup"]))
+        setup_cells.run(setup_cells.SentSetup(**prelude["setup"]))
         fingerprint.compare(prelude["fingerprint"], prelude["salt"])
 
 

@@ -27,7 +27,7 @@ from mecapy_jupyter.travel.environment import (
     module_importer,
 )
 from mecapy_jupyter.travel.environment.library_state import LIBRARIES
-from mecapy_jupyter.travel.environment.state_kind import Kind
+from mecapy_jupyter.travel.environment.state_kind import StateKind
 
 _fresh_environment = dict(os.environ)  # as it was when the extension was loaded
 _RECURSION = 3000
@@ -77,7 +77,7 @@ def take(state: Mapping[str, Any]) -> None:
         import_hook.when_imported(kind.module, functools.partial(_set, name, kind, value))
 
 
-def _set(name: str, kind: Kind, value: Any) -> None:
+def _set(name: str, kind: StateKind, value: Any) -> None:
     _waiting.pop(name, None)
     if _equal(_look(name), value):
         return
@@ -208,24 +208,24 @@ def _set_warnings(state: Any) -> None:
 ALWAYS = ("shell", "formatters", "builtins")
 """What also a cell can see that reads and imports nothing."""
 
-KINDS: dict[str, Kind] = {
-    "random": Kind("random", random.getstate, random.setstate),
+KINDS: dict[str, StateKind] = {
+    "random": StateKind("random", random.getstate, random.setstate),
     **LIBRARIES,
-    "figure formats": Kind(
+    "figure formats": StateKind(
         "matplotlib_inline.config", figure_formats.get, figure_formats.put, figure_formats.FRESH
     ),
-    "warnings.filters": Kind("warnings", _warning_filters, _set_warnings),
-    "decimal.context": Kind("decimal", _decimal_context, _set_decimal_context),
-    "logging": Kind("logging", logging_state.get, logging_state.put),
-    "recursion limit": Kind("sys", _recursion_limit, sys.setrecursionlimit, _RECURSION),
-    "shell": Kind("IPython", ipython_state.get, ipython_state.put, ipython_state.FRESH),
-    "formatters": Kind("IPython", ipython_state.formatters, ipython_state.set_formatters),
-    "environment": Kind("os", _environment, _set_environment),
-    "time zone": Kind("time", clock_state.zone, clock_state.set_zone),
-    "locale": Kind(
+    "warnings.filters": StateKind("warnings", _warning_filters, _set_warnings),
+    "decimal.context": StateKind("decimal", _decimal_context, _set_decimal_context),
+    "logging": StateKind("logging", logging_state.get, logging_state.put),
+    "recursion limit": StateKind("sys", _recursion_limit, sys.setrecursionlimit, _RECURSION),
+    "shell": StateKind("IPython", ipython_state.get, ipython_state.put, ipython_state.FRESH),
+    "formatters": StateKind("IPython", ipython_state.formatters, ipython_state.set_formatters),
+    "environment": StateKind("os", _environment, _set_environment),
+    "time zone": StateKind("time", clock_state.zone, clock_state.set_zone),
+    "locale": StateKind(
         "locale", clock_state.locales, clock_state.set_locales, clock_state.FRESH_LOCALES
     ),
-    "builtins": Kind("builtins", builtins_state.get, builtins_state.put),
-    "own modules": Kind("sys", module_importer.changed, module_importer.take),
+    "builtins": StateKind("builtins", builtins_state.get, builtins_state.put),
+    "own modules": StateKind("sys", module_importer.changed, module_importer.take),
 }
 """What travels. Listed in docs/cells.md."""

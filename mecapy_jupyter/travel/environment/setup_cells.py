@@ -31,7 +31,7 @@ class SetupCell:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentSetup:
     """What a task gets: the texts by their numbers, and pickles of what they read."""
 
     texts: tuple[tuple[int, str], ...] = ()
@@ -68,18 +68,18 @@ def clear(number: int | None = None) -> int:
     return removed
 
 
-def current() -> Sent:
+def current() -> SentSetup:
     """What goes with a task now."""
     namespace = vars(sys.modules["__main__"])
     wanted = {name for cell in _cells for name in cell.reads if name in namespace}
     pickled = {name: state_pickler.dumps(namespace[name]) for name in sorted(wanted)}
-    return Sent(
+    return SentSetup(
         tuple((cell.number, cell.text) for cell in _cells),
         {name: data for name, data in pickled.items() if data is not None},
     )
 
 
-def run(sent: Sent) -> None:
+def run(sent: SentSetup) -> None:
     """On the other side. Raises RuntimeError for one that fails: the cell would see another state
     than here.
     """

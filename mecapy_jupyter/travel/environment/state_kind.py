@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class StateKind:
     """`module`: what must be loaded; `get`: plain data, or None when it is as in a fresh process
     (`fresh`).
     """

@@ -20,7 +20,7 @@ from mecapy_jupyter.travel.files.index import Carried, Index, inside
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentFolder:
     """What a task was sent of its folder, when, and what its `--keep` names."""
 
     index: Index = field(default_factory=Index)
@@ -28,7 +28,7 @@ class Sent:
     keep: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, carried: Carried | None, buffers: Sequence[Any]) -> Sent:
+    def of(cls, carried: Carried | None, buffers: Sequence[Any]) -> SentFolder:
         """As a task's inputs have it; `buffers`: all of these."""
         if carried is None:
             return cls()
@@ -55,7 +55,7 @@ class Sent:
         }
 
 
-def bring_home(home: Collected, sent: Sent, task_id: str) -> list[str]:
+def bring_home(home: Collected, sent: SentFolder, task_id: str) -> list[str]:
     """Put it there; what to say about it, in sentences."""
     folder = sent.folder
     known = sent.marks() if home.files or home.deleted else {}
@@ -154,7 +154,7 @@ def _free(path: Path, task_id: str) -> Path:
 
 
 def _deleted(
-    names: Iterable[str], known: Mapping[str, tuple[int, int]], folder: Path, sent: Sent
+    names: Iterable[str], known: Mapping[str, tuple[int, int]], folder: Path, sent: SentFolder
 ) -> list[str]:
     """What the cell deleted goes here, too, where `--keep` names it; else it is said."""
     stay: list[str] = []

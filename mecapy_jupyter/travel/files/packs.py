@@ -77,7 +77,7 @@ class _Placed:
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
+class PackedFolder:
     """`entries` name `packs` by their place; `secret`: paths whose content must stay here."""
 
     entries: tuple[Entry, ...]
@@ -90,7 +90,7 @@ _placed: dict[str, _Placed] = {}
 
 def pack(
     folder: Path, files: Iterable[Found], below: str = "", holds_secret: Secret | None = None
-) -> Packed:
+) -> PackedFolder:
     """The contents of these files of `folder`; the entries' paths begin with `below`.
     `holds_secret`: content → whether it must stay here, besides what `never_sent` finds.
     """
@@ -168,7 +168,7 @@ def _put_together(here: dict[str, _Placed], fresh: Sequence[tuple[str, _Placed, 
             offset += len(content)
 
 
-def _named(here: dict[str, _Placed], below: str) -> Packed:
+def _named(here: dict[str, _Placed], below: str) -> PackedFolder:
     numbers: dict[Pack, int] = {}
     entries: list[Entry] = []
     for path, placed in here.items():
@@ -180,4 +180,4 @@ def _named(here: dict[str, _Placed], below: str) -> Packed:
             Entry(below + path, one.size_bytes, one.mtime_ns, one.executable, number, placed.offset)
         )
     secret = tuple(path for path, placed in here.items() if placed.pack is None)
-    return Packed(tuple(entries), tuple(numbers), secret)
+    return PackedFolder(tuple(entries), tuple(numbers), secret)

@@ -28,7 +28,7 @@ _lock = threading.Lock()
 
 
 @dataclass(slots=True)
-class _Map:
+class _BlobMap:
     """A private map of a blob, and the digests of parts of it that were asked for."""
 
     alive: weakref.ref[Any]
@@ -64,7 +64,7 @@ if _mmap is not None:
         ctypes.c_long,
     )
 
-_maps: dict[int, _Map] = {}
+_maps: dict[int, _BlobMap] = {}
 _guarded: dict[tuple[int, int], str] = {}
 _guard: memory_pages.Guard | None = None
 _can_guard = True
@@ -82,7 +82,7 @@ def map_blob(fd: int, digest: str) -> Any:
     address = address_of(view)
     if address is not None:
         with _lock:
-            _maps[address] = _Map(weakref.ref(view), address, size_bytes, digest)
+            _maps[address] = _BlobMap(weakref.ref(view), address, size_bytes, digest)
     return view
 
 
@@ -224,7 +224,7 @@ def _forget(address: int, size_bytes: int) -> None:
         _guard.release(address, size_bytes)
 
 
-def _map_at(address: int, size_bytes: int) -> _Map | None:
+def _map_at(address: int, size_bytes: int) -> _BlobMap | None:
     for start, one in list(_maps.items()):
         if one.alive() is None:
             del _maps[start]

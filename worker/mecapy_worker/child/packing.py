@@ -20,7 +20,7 @@ HIDDEN = re.compile(r"_+(\d*|i+\d*|oh|dh|ih)|In|Out|get_ipython|__.*__")
 
 
 @dataclass(frozen=True, slots=True)
-class _Sent:
+class _SentInputs:
     """What a result may name by its number, and the namespace that functions find at home."""
 
     watch: Watch
@@ -50,7 +50,7 @@ def pack(
     refer to.
     """
     changed = watch.changed()
-    sent = _Sent(watch, namespace, watch.known(), watch.arrays())
+    sent = _SentInputs(watch, namespace, watch.known(), watch.arrays())
     home["changed"] = changed if everything else []
     packed, met = _pack_what_can(home, sent)
     if everything or not changed:
@@ -63,7 +63,7 @@ def pack(
     return packed
 
 
-def _held(numbers: frozenset[int], sent: _Sent) -> set[int]:
+def _held(numbers: frozenset[int], sent: _SentInputs) -> set[int]:
     """These inputs, and those that they hold, at any depth: a changed array in a list, a matrix, an
     object that is asked for.
     """
@@ -80,7 +80,9 @@ def _held(numbers: frozenset[int], sent: _Sent) -> set[int]:
     return held
 
 
-def _pack_what_can(home: dict[str, Any], sent: _Sent) -> tuple[payload.Packed, frozenset[int]]:
+def _pack_what_can(
+    home: dict[str, Any], sent: _SentInputs
+) -> tuple[payload.Packed, frozenset[int]]:
     try:
         return _packed(home, sent)
     except Exception:
@@ -88,13 +90,13 @@ def _pack_what_can(home: dict[str, Any], sent: _Sent) -> tuple[payload.Packed, f
         return _packed(home, sent)
 
 
-def _packed(home: dict[str, Any], sent: _Sent) -> tuple[payload.Packed, frozenset[int]]:
+def _packed(home: dict[str, Any], sent: _SentInputs) -> tuple[payload.Packed, frozenset[int]]:
     arrays = [*home["bound"].values(), home.get("value")]
     whole = [array for one in home["changed"] if one.kind == "array" for array in one.parts]
     return sent.packed(home, arrays, whole)
 
 
-def _leave_behind(home: dict[str, Any], sent: _Sent) -> None:
+def _leave_behind(home: dict[str, Any], sent: _SentInputs) -> None:
     """Take out of `home` each variable, change, value or exception that cannot be pickled, and note
     why.
     """
@@ -114,7 +116,7 @@ def _leave_behind(home: dict[str, Any], sent: _Sent) -> None:
 
 
 def _that_can(
-    home: dict[str, Any], changes: Changes, sent: _Sent, objects: dict[int, object]
+    home: dict[str, Any], changes: Changes, sent: _SentInputs, objects: dict[int, object]
 ) -> Changes:
     """Those of the changes that can be pickled."""
     if sent.trouble(changes.parts) is None:
@@ -158,7 +160,7 @@ def _is_own(cls: type) -> bool:
     return cls.__module__ == "__main__" or (module is not None and user_modules.is_own(module))
 
 
-def _lighten(error: BaseException, sent: _Sent) -> None:
+def _lighten(error: BaseException, sent: _SentInputs) -> None:
     """Take from an exception the attributes that cannot travel: its class and its message matter
     more.
     """

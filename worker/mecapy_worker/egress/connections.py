@@ -30,7 +30,7 @@ _MOST_ADDRESSES, _MOST_GRANTED = 32, 10_000
 _KERNEL_HAS = ("/proc/self/net/tcp", "/proc/self/net/tcp6")  # the second where there is IPv6
 
 
-class Refused(Exception):
+class EgressRefused(Exception):
     """The answer is no. `kind`: `network` (not allowed), `name` (it does not resolve), `system`
     (the connection failed).
     """
@@ -85,7 +85,7 @@ class TaskConnections:
             async with asyncio.timeout(NAME_S):
                 found = await looking
         except TimeoutError:
-            raise Refused(
+            raise EgressRefused(
                 f"{name} was not resolved within {NAME_S:g} s", "name", socket.EAI_AGAIN
             ) from None
         except (OSError, ValueError) as error:
@@ -94,7 +94,9 @@ class TaskConnections:
                 if isinstance(error, socket.gaierror) and error.errno
                 else socket.EAI_FAIL
             )
-            raise Refused(f"{name} is not known to the worker ({error})", "name", number) from None
+            raise EgressRefused(
+                f"{name} is not known to the worker ({error})", "name", number
+            ) from None
         addresses = dict.fromkeys(rules.address(str(entry[4][0])) for entry in found)
         return [one for one in addresses if one is not None][:_MOST_ADDRESSES]
 
@@ -113,7 +115,7 @@ class TaskConnections:
         await self._make_room()
         await self._note()
         if len(self._open) >= MOST_OPEN:
-            raise Refused(
+            raise EgressRefused(
                 f"this task has {MOST_OPEN} connections open, no more are allowed; close some "
                 f"first",
                 number=errno.EMFILE,
@@ -125,7 +127,7 @@ class TaskConnections:
         log.info("connection", **self._task, host=name or host, address=str(address), port=port)
         if (number := sock.connect_ex((str(address), port))) not in (0, errno.EINPROGRESS):
             sock.close()
-            raise Refused(os.strerror(number), "system", number)
+            raise EgressRefused(os.strerror(number), "system", number)
         return sock
 
     async def _spare_services(self, where: str, address: Address, port: int) -> None:
@@ -134,7 +136,7 @@ class TaskConnections:
                 continue
             try:
                 theirs = await self._resolved(service.host)
-            except Refused as unknown:
+            except EgressRefused as unknown:
                 why = (
                     f"the worker cannot tell now whether it is this deployment's own "
                     f"{service.what} ({unknown})"
@@ -170,14 +172,14 @@ class TaskConnections:
                     task=task_id,
                 )
         if not self._noted:
-            raise Refused("the task is no longer this worker's")
+            raise EgressRefused("the task is no longer this worker's")
 
-    def _no(self, where: str, text: str) -> Refused:
+    def _no(self, where: str, text: str) -> EgressRefused:
         metrics.connections.labels("refused").inc()
         if where not in self._refused and len(self._refused) < MOST_OPEN:
             self._refused.add(where)
             log.warning("connection refused", **self._task, host=where, why=text)
-        return Refused(text)
+        return EgressRefused(text)
 
     @property
     def _task(self) -> dict[str, object]:

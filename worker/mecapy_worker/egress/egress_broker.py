@@ -22,7 +22,7 @@ from typing import Any, cast
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.store import tasks
-from mecapy_worker.egress.connections import Refused, TaskConnections
+from mecapy_worker.egress.connections import EgressRefused, TaskConnections
 from mecapy_worker.egress.rules import Egress
 from mecapy_worker.pool.pool import ChildHandle
 from mecapy_worker.shared.channel import ready
@@ -118,7 +118,7 @@ class EgressBroker:
                         "errno": errno.EINVAL,
                         "text": "the worker did not understand the question",
                     }
-        except Refused as refused:
+        except EgressRefused as refused:
             said = refused.said
         beside = (
             [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [connected.fileno()]))]

@@ -48,7 +48,7 @@ class BadRule(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class HostRule:
     """One entry. `host`: a name, `*.` and a name for all below it, or an address in usual form."""
 
     host: str
@@ -72,7 +72,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Egress:
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[HostRule, ...] = ()
     services: tuple[Service, ...] = ()
 
     def ports(self, name: str) -> set[int]:
@@ -81,7 +81,7 @@ class Egress:
 
     def literally(self, address: Address, port: int) -> bool:
         """Whether that very address stands on the list: it is then reached whatever it is."""
-        return Rule(str(address), port) in self.rules
+        return HostRule(str(address), port) in self.rules
 
     def refusal(self, where: str) -> str:
         """What a task reads that asked for something else."""
@@ -101,7 +101,7 @@ def of(settings: Settings) -> Egress:
     )
 
 
-def _rule(entry: str) -> Rule:
+def _rule(entry: str) -> HostRule:
     host, _, port = entry.rpartition(":")
     if not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65536:
         raise _bad(entry, "a port from 1 to 65535 must follow the host")
@@ -111,10 +111,10 @@ def _rule(entry: str) -> Rule:
             raise _bad(entry, "an IPv6 address stands in brackets")
         if found.is_unspecified or found.is_multicast or getattr(found, "scope_id", None):
             raise _bad(entry, "that is no address of one host")
-        return Rule(str(found), int(port))
+        return HostRule(str(found), int(port))
     if not (written := name(host.removeprefix("*."))):
         raise _bad(entry, "the host is no name, no `*.` before a name, and no address")
-    return Rule(f"*.{written}" if host.startswith("*.") else written, int(port))
+    return HostRule(f"*.{written}" if host.startswith("*.") else written, int(port))
 
 
 def _bad(entry: str, why: str) -> BadRule:

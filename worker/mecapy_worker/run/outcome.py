@@ -39,7 +39,7 @@ class InvalidOutcome(Exception):
     """The child said something that is no outcome. The text says what."""
 
 
-class ResultTooLarge(Exception):
+class ResultOverLimit(Exception):
     """The result is larger than a task may return."""
 
     def __init__(self, size_bytes: int) -> None:
@@ -165,7 +165,7 @@ async def _take_payload(
     """The result in the store, or why it is not."""
     try:
         return (await _payload(said, outbox, sink, settings) if said else None), None
-    except ResultTooLarge as large:
+    except ResultOverLimit as large:
         return None, failure_messages.result_too_large(large.size_bytes, settings)
     except InvalidOutcome as invalid:
         return None, failure_messages.protocol(str(invalid))
@@ -197,7 +197,7 @@ async def _payload(
     with _checked(outbox, said.files) as sizes:
         total = sum(sizes) + len(said.stream)
     if total > settings.max_result_bytes:
-        raise ResultTooLarge(total)
+        raise ResultOverLimit(total)
     digests = tuple([await sink.adopt(outbox / name) for name in said.buffers])
     if said.stream_file:
         return wire.Payload(b"", await sink.adopt(outbox / said.stream_file), digests)

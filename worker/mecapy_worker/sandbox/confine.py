@@ -33,7 +33,7 @@ class Confinement:
     where a child has neither own user nor own namespace.
     """
 
-    shared: tuple[landlock.Rule, ...]
+    shared: tuple[landlock.PathRule, ...]
     memory_bytes: int
     disk_bytes: int
     processes: int

@@ -60,7 +60,7 @@ def version() -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class PathRule:
     """What may be done beneath a path that was opened before (`opened`); `close` it when no child
     needs it any more.
     """
@@ -81,7 +81,7 @@ def handled() -> int:
     return sum(rights for since, rights in _ALL_BY_VERSION if known >= since)
 
 
-def opened(path: str | Path, rights: int) -> Rule | None:
+def opened(path: str | Path, rights: int) -> PathRule | None:
     """A rule for `path`; None where it does not exist. The zygote opens what all children share,
     once.
     """
@@ -94,12 +94,12 @@ def opened(path: str | Path, rights: int) -> Rule | None:
         beneath = _Beneath(
             granted & handled(), fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _RULE_FDS_FROM)
         )
-        return Rule(beneath, ctypes.addressof(beneath))
+        return PathRule(beneath, ctypes.addressof(beneath))
     finally:
         os.close(fd)
 
 
-def restrict(rules: Iterable[Rule]) -> None:
+def restrict(rules: Iterable[PathRule]) -> None:
     """From here on this thread and all it starts reach only what these rules name."""
     known = version()
     attributes = _Attributes(

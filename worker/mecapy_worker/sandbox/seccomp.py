@@ -273,7 +273,7 @@ def program(
     return b"".join(struct.pack("<HBBI", *instruction) for instruction in code)
 
 
-class _Program(ctypes.Structure):
+class _FilterProgram(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
 
@@ -282,7 +282,7 @@ class Filter:
 
     def __init__(self, code: bytes) -> None:
         self._code = ctypes.create_string_buffer(code, len(code))
-        self._program = _Program(len(code) // 8, ctypes.addressof(self._code))
+        self._program = _FilterProgram(len(code) // 8, ctypes.addressof(self._code))
         self.address = ctypes.addressof(self._program)
 
 

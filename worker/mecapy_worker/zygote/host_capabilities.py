@@ -77,7 +77,7 @@ def readable_paths(extra: Iterable[Path] = ()) -> tuple[Path, ...]:
     )
 
 
-def shared_rules(readable: Iterable[Path]) -> tuple[landlock.Rule, ...]:
+def shared_rules(readable: Iterable[Path]) -> tuple[landlock.PathRule, ...]:
     """What every child may reach, for Landlock; opened once, for a child would spend a third of its
     confinement on it.
     """

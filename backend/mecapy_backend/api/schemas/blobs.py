@@ -18,7 +18,7 @@ class MissingBody(Request):
     digests: Annotated[list[BlobNeed], Field(max_length=10_000)]
 
 
-class MissingBlob(BaseModel):
+class MissingBlobView(BaseModel):
     digest: str
     url: Annotated[
         str,
@@ -30,7 +30,7 @@ class MissingBlob(BaseModel):
 
 
 class MissingView(BaseModel):
-    missing: list[MissingBlob]
+    missing: list[MissingBlobView]
 
 
 class PartsBody(Request):

@@ -8,20 +8,21 @@ write elsewhere, to a file for instance, are left as they are. Part of the child
 
 from __future__ import annotations
 
-import importlib.abc
+import contextlib
+import functools
 import sys
 import weakref
-from collections.abc import Callable, Sequence
-from importlib.machinery import ModuleSpec, PathFinder
-from types import ModuleType
+from collections.abc import Callable
 from typing import Any
 
 from mecapy_jupyter.travel import loop_progress
+from mecapy_jupyter.travel.environment import import_hook
 from mecapy_worker.child.output import Outgoing, OutStream
 from mecapy_worker.shared.messages import ProgressMessage
 
 TEXT_CHARS = 1000
 _latest: loop_progress.Latest | None = None
+_hooked = set[str]()
 _shown: weakref.WeakKeyDictionary[Any, loop_progress.Bar] = weakref.WeakKeyDictionary()
 
 
@@ -32,12 +33,10 @@ def connect(outgoing: Outgoing) -> None:
         lambda fraction, text: outgoing.send(ProgressMessage(fraction, text[:TEXT_CHARS]))
     )
     loop_progress.bars, loop_progress.sink = loop_progress.Bars(), _latest.give
-    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())
-        for name in [
-            name for name in _HOOKS if name in sys.modules
-        ]:  # something that was preloaded has brought it along
-            _HOOKS[name](sys.modules[name])
+    if not _hooked:
+        for name in _HOOKS:  # something that was preloaded may have brought it along
+            import_hook.when_imported(name, functools.partial(_hook, name))
+        _hooked.update(_HOOKS)
 
 
 def finish() -> None:
@@ -132,32 +131,6 @@ _HOOKS: dict[str, Callable[[Any], None]] = {
 }
 
 
-class _Finder(importlib.abc.MetaPathFinder):
-    """Finds tqdm's modules as ever, and hooks each when it has been executed."""
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        hook = _HOOKS.get(fullname)
-        spec = PathFinder.find_spec(fullname, path, target) if hook else None
-        if hook and spec and spec.loader:
-            spec.loader = _Then(spec.loader, hook)
-        return spec
-
-
-class _Then(importlib.abc.Loader):
-    def __init__(self, loader: Any, hook: Callable[[Any], None]) -> None:
-        self._loader, self._hook = loader, hook
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self._loader.create_module(spec)
-
-    def exec_module(self, module: ModuleType) -> None:
-        if module.__spec__ is not None:
-            module.__spec__.loader = self._loader
-        module.__loader__ = self._loader
-        self._loader.exec_module(module)
-        try:
-            self._hook(module)
-        except Exception:  # a tqdm of another make: its bars print as ever
-            return
+def _hook(name: str) -> None:
+    with contextlib.suppress(Exception):  # a tqdm of another make: its bars print as ever
+        _HOOKS[name](sys.modules[name])
