@@ -17,7 +17,7 @@ def cancelled(stack: Stack, task: Task) -> str:
         return http.post(f"/tasks/{task.id}/cancel").json()["status"]
 
 
-def test_f20_before_it_is_claimed(stack: Stack) -> None:
+def test_cancel_before_it_is_claimed(stack: Stack) -> None:
     """Queued: it is cancelled at once and never starts."""
     for worker in stack.of("worker"):
         worker.signal(signal.SIGSTOP)
@@ -28,7 +28,7 @@ def test_f20_before_it_is_claimed(stack: Stack) -> None:
     assert stack.final(task)["attempt"] == 0
 
 
-def test_f20_between_claim_and_start(stack: Stack) -> None:
+def test_cancel_between_claim_and_start(stack: Stack) -> None:
     """A worker has taken it out of the queue and asks to start it: the cancel is first, and the
     start finds nothing.
     """
@@ -43,7 +43,7 @@ def test_f20_between_claim_and_start(stack: Stack) -> None:
     assert stack.final(task)["attempt"] == 0
 
 
-def test_f20_while_it_runs(stack: Stack) -> None:
+def test_cancel_while_it_runs(stack: Stack) -> None:
     """Running: its process is gone, and it is cancelled."""
     task = stack.submit(FOREVER, state="cancelled")
     pid = stack.pid_of(task)
@@ -51,7 +51,7 @@ def test_f20_while_it_runs(stack: Stack) -> None:
     assert stack.final(task)["attempt"] == 1 and gone(pid)
 
 
-def test_f20_while_its_end_is_recorded(stack: Stack) -> None:
+def test_cancel_while_its_end_is_recorded(stack: Stack) -> None:
     """The cancel and the end race for the row: one of both stands."""
     task = stack.submit(UP.format(0.3, "done"), "done")
     stack.until_running(task)
@@ -61,14 +61,14 @@ def test_f20_while_its_end_is_recorded(stack: Stack) -> None:
     stack.final(task)
 
 
-def test_f20_when_it_is_over(stack: Stack) -> None:
+def test_cancel_when_it_is_over(stack: Stack) -> None:
     """Too late: it stays completed."""
     task = stack.submit("'done'", "done")
     stack.final(task)
     assert cancelled(stack, task) == "completed"
 
 
-def test_f20_of_a_task_whose_worker_is_dead(stack: Stack) -> None:
+def test_cancel_of_a_task_whose_worker_is_dead(stack: Stack) -> None:
     """Its worker was killed, and nobody has noticed yet: it is cancelled when that is found, and
     not run again.
     """
@@ -79,7 +79,7 @@ def test_f20_of_a_task_whose_worker_is_dead(stack: Stack) -> None:
     assert stack.final(task)["attempt"] == 1
 
 
-def test_f20_of_a_stopped_worker(stack: Stack) -> None:
+def test_cancel_of_a_stopped_worker(stack: Stack) -> None:
     """SIGSTOP of its worker: the cancel renews no lease. It is cancelled without it, and nothing it
     says later counts.
     """

@@ -25,8 +25,8 @@ PRINTING = (
 LINES = [f"line {n}" for n in range(20)]
 
 
-def test_f21_the_connection_breaks_after_every_event(stack: Stack) -> None:
-    """P13: whoever is cut off after each single event has heard every event once, in order, at the
+def test_the_connection_breaks_after_every_event(stack: Stack) -> None:
+    """Whoever is cut off after each single event has heard every event once, in order, at the
     end.
     """
     task = stack.submit(PRINTING.format(0.05), "told")
@@ -50,7 +50,7 @@ def test_f21_the_connection_breaks_after_every_event(stack: Stack) -> None:
     )
 
 
-def test_p13_a_write_whose_answer_is_lost(stack: Stack) -> None:
+def test_a_write_whose_answer_is_lost(stack: Stack) -> None:
     """A worker's connection to Redis breaks again and again under a printing task, so that it
     repeats itself: no line is doubled.
     """
@@ -151,7 +151,7 @@ def test_a_worker_dies_under_a_notebook(stack: Stack, kernel: Kernel) -> None:
 
 
 def test_a_task_put_aside_can_be_run_again(stack: Stack, gate: Gate) -> None:
-    """P6: a task that killed three workers says so, attempt by attempt, and runs when it is
+    """A task that killed three workers says so, attempt by attempt, and runs when it is
     submitted anew.
     """
     task = stack.submit(f"{gate.wait}'fine'", state="failed")

@@ -48,7 +48,7 @@ def wrong(hours: int) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("hours", [1, -1])
-def test_f17_gateway_an_hour_off(stack: Stack, hours: int) -> None:
+def test_gateway_an_hour_off(stack: Stack, hours: int) -> None:
     """Tasks of such a gateway start at once, and their times are right; /readyz names the clock and
     is ready all the same.
     """
@@ -66,7 +66,7 @@ def test_f17_gateway_an_hour_off(stack: Stack, hours: int) -> None:
 
 
 @pytest.mark.parametrize("hours", [1, pytest.param(-1, marks=pytest.mark.long)])
-def test_f17_worker_an_hour_off(stack: Stack, hours: int) -> None:
+def test_worker_an_hour_off(stack: Stack, hours: int) -> None:
     """Such a worker loses no lease early and keeps none too long: its tasks run once, and one it
     dies with is taken back.
     """

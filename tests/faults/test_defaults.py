@@ -1,4 +1,4 @@
-"""P3 with the figures an operator has who sets nothing: a lease of 10 s, a heartbeat of 3 s."""
+"""A lost worker where nothing is set: a lease of 10 s, a heartbeat of 3 s."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def plain_stack(cluster: Path) -> Iterator[Stack]:
             stack.check()
 
 
-def test_p03_a_lost_worker(plain_stack: Stack, record_property: pytest.RecordProperty) -> None:
+def test_the_tasks_of_a_lost_worker_run_again_in_time(
+    plain_stack: Stack, record_property: pytest.RecordProperty
+) -> None:
     """kill -9 of a worker just after it renewed its lease, of a task with a timeout of hours: it
     runs again within 12 seconds (60 are allowed, for a busy machine).
     """

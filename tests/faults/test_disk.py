@@ -75,7 +75,7 @@ def ready(stack: Stack, gateway: Process) -> dict[str, str]:
     }
 
 
-def test_f16_store_full(stack: Stack, gateway: Process, small_disk: Path) -> None:
+def test_store_full(stack: Stack, gateway: Process, small_disk: Path) -> None:
     """The disk of the object store is full: /readyz says so, small tasks run, a large result waits
     and is kept when there is room.
     """
@@ -96,7 +96,7 @@ def test_f16_store_full(stack: Stack, gateway: Process, small_disk: Path) -> Non
 
 
 @pytest.mark.long
-def test_f16_store_read_only(stack: Stack, gateway: Process, small_disk: Path) -> None:
+def test_store_read_only(stack: Stack, gateway: Process, small_disk: Path) -> None:
     """The object store became read-only: the same."""
     client = Client(gateway.url, "token-of-the-faults")
     remounted(small_disk, "ro")
@@ -117,7 +117,7 @@ def test_f16_store_read_only(stack: Stack, gateway: Process, small_disk: Path) -
 
 
 @pytest.mark.long
-def test_f16_disk_of_a_worker_full(stack: Stack, small_disk: Path) -> None:
+def test_disk_of_a_worker_full(stack: Stack, small_disk: Path) -> None:
     """A worker whose own disk is full takes no tasks and says why; another worker runs them, and it
     comes back when there is room.
     """
@@ -144,7 +144,7 @@ def test_f16_disk_of_a_worker_full(stack: Stack, small_disk: Path) -> None:
     stack.end(full)
 
 
-def test_f16_task_fills_the_disk(stack: Stack, small_disk: Path) -> None:
+def test_task_fills_the_disk(stack: Stack, small_disk: Path) -> None:
     """A task that fills its worker's disk fails with the system's own error; the worker clears up
     after it and serves on.
     """

@@ -13,7 +13,7 @@ from .asking import UP, asked, at_once, balanced, front, rows_of
 from .stack import Stack, Task
 
 
-def test_f01_gateway_killed_before_commit(stack: Stack) -> None:
+def test_gateway_killed_before_commit(stack: Stack) -> None:
     """kill -9 while the insert is on its way to PostgreSQL: nothing came to be, and the same
     request elsewhere makes one task.
     """
@@ -27,7 +27,7 @@ def test_f01_gateway_killed_before_commit(stack: Stack) -> None:
     assert rows_of(stack, key) == [task.id] and stack.final(task)["attempt"] == 1
 
 
-def test_f01_gateway_killed_between_commit_and_enqueue(stack: Stack) -> None:
+def test_gateway_killed_between_commit_and_enqueue(stack: Stack) -> None:
     """kill -9 when the row is committed and Redis has not heard of it: the reconciler enqueues it,
     though nobody asks again.
     """
@@ -41,7 +41,7 @@ def test_f01_gateway_killed_between_commit_and_enqueue(stack: Stack) -> None:
     assert stack.final(stack.owed(Task(task_id, "once")))["attempt"] == 1
 
 
-def test_f01_gateway_killed_before_its_answer(stack: Stack) -> None:
+def test_gateway_killed_before_its_answer(stack: Stack) -> None:
     """kill -9 when the task runs already and its client knows nothing: who repeats the request gets
     the same task.
     """
@@ -57,7 +57,7 @@ def test_f01_gateway_killed_before_its_answer(stack: Stack) -> None:
     assert stack.sql("SELECT count(*) FROM tasks WHERE idempotency_key = $1", key)[0][0] == 1
 
 
-def test_f01_gateway_killed_while_followed(stack: Stack) -> None:
+def test_gateway_killed_while_followed(stack: Stack) -> None:
     """kill -9 under an event stream: who comes back through another gateway has missed nothing and
     hears nothing twice.
     """
@@ -81,7 +81,7 @@ def test_f01_gateway_killed_while_followed(stack: Stack) -> None:
     )
 
 
-def test_p05_two_hundred_retries(stack: Stack) -> None:
+def test_two_hundred_retries_are_one_task(stack: Stack) -> None:
     """The same key and body 200 times at once, at two gateways: one task. The same key with another
     body: 422. A gateway that has too many at once for the moment says so, and is asked again, as
     clients do.

@@ -40,7 +40,7 @@ def shown(events: list[wire.Event]) -> list[str]:
     return text.splitlines()
 
 
-def test_f19_finishes_what_it_can(stack: Stack) -> None:
+def test_a_leaving_worker_finishes_what_it_can(stack: Stack) -> None:
     """A task that ends within the grace time ends there."""
     worker = stack.worker(GRACE_S="20")
     for other in stack.of("worker"):
@@ -53,7 +53,7 @@ def test_f19_finishes_what_it_can(stack: Stack) -> None:
     assert row["attempt"] == 1 and worker.ended() == 0
 
 
-def test_f19_hands_back_the_rest(stack: Stack) -> None:
+def test_a_leaving_worker_hands_back_the_rest(stack: Stack) -> None:
     """One that takes longer is handed back at once, at its old place: it runs elsewhere, and no
     attempt of its own is spent.
     """
@@ -73,7 +73,7 @@ def test_f19_hands_back_the_rest(stack: Stack) -> None:
     assert all(attempt["started_at"] < attempt["ended_at"] for attempt in attempts)
 
 
-def test_f19_takes_no_more(stack: Stack) -> None:
+def test_a_leaving_worker_takes_no_more(stack: Stack) -> None:
     """A worker told to stop while the queue is long takes nothing more from it, and loses nothing
     of it.
     """
@@ -89,7 +89,7 @@ def test_f19_takes_no_more(stack: Stack) -> None:
 
 
 @pytest.mark.long
-def test_p14_rolling_restart(stack: Stack) -> None:
+def test_rolling_restart(stack: Stack) -> None:
     """Every gateway and every worker is replaced in turn while clients submit and follow printing
     tasks: no line is doubled or missing, no error reaches a client, and no attempt is spent.
     """

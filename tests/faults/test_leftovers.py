@@ -24,7 +24,7 @@ def shared() -> set[str]:
     return {path.name for path in Path("/dev/shm").glob("*")}
 
 
-def test_f31_nothing_is_left(stack: Stack) -> None:
+def test_nothing_is_left(stack: Stack) -> None:
     """Tasks that make files, shared memory and open files; a third of them killed with their child,
     some with their worker. Then no file, no segment, no process and no descriptor is more than
     before.

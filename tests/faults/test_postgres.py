@@ -52,7 +52,7 @@ def once(stack: Stack, *tasks: Task) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["in order", "crash"])
-def test_f13_restarted(stack: Stack, how: signal.Signals) -> None:
+def test_postgres_restarted(stack: Stack, how: signal.Signals) -> None:
     """PostgreSQL restarts under running tasks, in order or by a crash: they end once, and workers
     and gateways live on.
     """
@@ -62,7 +62,7 @@ def test_f13_restarted(stack: Stack, how: signal.Signals) -> None:
     assert [one for one in alive if one.popen.poll() is not None] == []
 
 
-def test_f13_away_for_longer_than_a_lease(stack: Stack) -> None:
+def test_postgres_away_for_longer_than_a_lease(stack: Stack) -> None:
     """Away for three leases: submissions get 503, tasks that ended meanwhile are recorded when it
     is back, and none runs twice.
     """
@@ -75,7 +75,7 @@ def test_f13_away_for_longer_than_a_lease(stack: Stack) -> None:
     once(stack, *tasks)
 
 
-def test_f13_does_not_answer(stack: Stack) -> None:
+def test_postgres_does_not_answer(stack: Stack) -> None:
     """A black hole between gateway and PostgreSQL: 503 within two seconds, for connections that are
     open and for new ones.
     """
@@ -97,7 +97,7 @@ def test_f13_does_not_answer(stack: Stack) -> None:
     stack.end(gateway)
 
 
-def test_f13_connections_reset(stack: Stack) -> None:
+def test_connections_reset(stack: Stack) -> None:
     """A failover that resets every connection, again and again for a while: tasks end once."""
     tasks = running(stack, 1.0)
     for _ in range(5):
@@ -111,7 +111,7 @@ def test_f13_connections_reset(stack: Stack) -> None:
     assert all(process.postgres.hit for process in stack.of("worker"))
 
 
-def test_f13_no_connection_left(stack: Stack) -> None:
+def test_no_connection_left(stack: Stack) -> None:
     """All of PostgreSQL's connections are somebody else's: submissions get 503, what ran is
     recorded when there is one again.
     """
@@ -155,7 +155,7 @@ def all_connections(stack: Stack) -> Generator[None]:
         stack.loop.run(leave())
 
 
-def test_f13_a_statement_that_postgres_ends(stack: Stack) -> None:
+def test_a_statement_that_postgres_ends(stack: Stack) -> None:
     """PostgreSQL ends a worker's `finish`, as it does to break a deadlock: the worker says it
     again.
     """
@@ -173,7 +173,7 @@ def test_f13_a_statement_that_postgres_ends(stack: Stack) -> None:
     once(stack, task)
 
 
-def test_f12_worker_cut_off_from_postgres(stack: Stack) -> None:
+def test_worker_cut_off_from_postgres(stack: Stack) -> None:
     """A black hole around one worker for longer than its lease: another worker finishes its task,
     and it can record nothing after.
     """
@@ -189,7 +189,7 @@ def test_f12_worker_cut_off_from_postgres(stack: Stack) -> None:
     stack.until(lambda: "lost" in cut_off.said() or "too late" in cut_off.said(), "it has noticed")
 
 
-def test_f12_answers_lost_on_the_way(stack: Stack) -> None:
+def test_answers_lost_on_the_way(stack: Stack) -> None:
     """One-way loss: what a worker says arrives, what it is answered does not. Whatever it then
     repeats, the task ends once.
     """
@@ -203,7 +203,7 @@ def test_f12_answers_lost_on_the_way(stack: Stack) -> None:
     stack.submit("'after'", "after")
 
 
-def test_f12_start_that_was_never_answered(stack: Stack) -> None:
+def test_start_that_was_never_answered(stack: Stack) -> None:
     """The answer to `start` is lost with its connection: the task is not forgotten in `running`, it
     runs after all.
     """
@@ -224,7 +224,7 @@ def test_f12_start_that_was_never_answered(stack: Stack) -> None:
     assert stack.final(task)["attempt"] in (2, 3) and all(worker.postgres.hit for worker in workers)
 
 
-def test_f05_a_lock_that_stays(stack: Stack) -> None:
+def test_a_lock_that_stays(stack: Stack) -> None:
     """Somebody holds the reconcilers' locks and does not move: what a killed worker had is taken
     back all the same.
     """

@@ -35,7 +35,7 @@ def once(stack: Stack, *tasks: Task) -> None:
     assert {stack.final(task)["attempt"] for task in tasks} == {1}
 
 
-def test_f08_redis_flushed(stack: Stack) -> None:
+def test_redis_flushed(stack: Stack) -> None:
     """FLUSHALL with 60 tasks queued and 4 running: all end, none was started twice."""
     busy, waiting = running(stack), many(stack, 60)
     with stack.redis() as connection:
@@ -45,7 +45,7 @@ def test_f08_redis_flushed(stack: Stack) -> None:
     once(stack, *busy, *waiting)
 
 
-def test_f09_redis_replaced_by_an_empty_one(stack: Stack) -> None:
+def test_redis_replaced_by_an_empty_one(stack: Stack) -> None:
     """kill -9 of Redis, and another in its place that knows nothing: no worker exits, what waited
     starts, what ran is recorded.
     """
@@ -58,7 +58,7 @@ def test_f09_redis_replaced_by_an_empty_one(stack: Stack) -> None:
     assert stack.of("worker") == workers
 
 
-def test_f09_redis_away(stack: Stack) -> None:
+def test_redis_away(stack: Stack) -> None:
     """Redis away for longer than a lease: tasks are taken, running ones end, no lease is lost, and
     all starts when it is back.
     """
@@ -85,7 +85,7 @@ def held_up(stack: Stack, busy: list[Task], why: str) -> list[Task]:
     return waiting
 
 
-def test_f10_redis_full(stack: Stack) -> None:
+def test_redis_full(stack: Stack) -> None:
     """`maxmemory` reached: tasks are taken and wait, running ones end with their log kept, and with
     room again all go on.
     """
@@ -105,7 +105,7 @@ def test_f10_redis_full(stack: Stack) -> None:
         ] == ["up\n"]
 
 
-def test_f10_redis_read_only(stack: Stack) -> None:
+def test_redis_read_only(stack: Stack) -> None:
     """The address leads to a replica (a failover that went wrong): tasks are taken and wait until
     there is a primary.
     """
@@ -119,7 +119,7 @@ def test_f10_redis_read_only(stack: Stack) -> None:
     once(stack, *waiting)
 
 
-def test_f10_redis_loads(stack: Stack) -> None:
+def test_redis_loads(stack: Stack) -> None:
     """Redis answers LOADING while it reads its data: nobody exits,
     and when it is done all goes on.
     """
@@ -188,7 +188,7 @@ def _loads(connection: redis.Redis) -> bool:
     return False
 
 
-def test_f10_redis_slow(stack: Stack) -> None:
+def test_redis_slow(stack: Stack) -> None:
     """200 ms for every command: slower, nothing else."""
     for process in every(stack):
         process.redis.mode("pass", delay_s=0.2)
@@ -199,7 +199,7 @@ def test_f10_redis_slow(stack: Stack) -> None:
         process.redis.mode("pass")
 
 
-def test_f11_workers_cannot_reach_redis(stack: Stack) -> None:
+def test_workers_cannot_reach_redis(stack: Stack) -> None:
     """A black hole between workers and Redis for longer than any timeout of ours: seconds after it
     ends tasks start again.
     """

@@ -74,7 +74,7 @@ def waits(stack: Stack) -> bool:
     )
 
 
-def test_f15_away_and_back(stack: Stack, client: Client, way: Proxy) -> None:
+def test_store_away_and_back(stack: Stack, client: Client, way: Proxy) -> None:
     """Away when a result is to be stored: the result waits, small ones are unaffected, and it comes
     home whole when S3 is back.
     """
@@ -90,7 +90,7 @@ def test_f15_away_and_back(stack: Stack, client: Client, way: Proxy) -> None:
     assert stack.final(big)["attempt"] == 1 and task.vars["data"] == WHAT
 
 
-def test_f15_away_for_too_long(stack: Stack, client: Client, way: Proxy) -> None:
+def test_store_away_for_too_long(stack: Stack, client: Client, way: Proxy) -> None:
     """Away for longer than a result may wait: the task fails as `storage` and says so; the worker
     serves on.
     """
@@ -110,7 +110,7 @@ def test_f15_away_for_too_long(stack: Stack, client: Client, way: Proxy) -> None
     stack.end(impatient)
 
 
-def test_f15_cancelled_while_it_waits(stack: Stack, client: Client, way: Proxy) -> None:
+def test_cancelled_while_it_waits_for_the_store(stack: Stack, client: Client, way: Proxy) -> None:
     """A task whose result waits for the store can be cancelled, and its slot is free again."""
     task = client.run(BIG.format(0.3), outputs=["data"])
     big = owed(stack, task, "cancelled")
@@ -121,7 +121,7 @@ def test_f15_cancelled_while_it_waits(stack: Stack, client: Client, way: Proxy) 
     stack.final(big)
 
 
-def test_f15_input_that_cannot_be_read_yet(stack: Stack, client: Client, way: Proxy) -> None:
+def test_input_that_cannot_be_read_yet(stack: Stack, client: Client, way: Proxy) -> None:
     """Away when a worker fetches an input it has not cached: the task waits for it and then runs,
     once.
     """
@@ -138,7 +138,7 @@ def test_f15_input_that_cannot_be_read_yet(stack: Stack, client: Client, way: Pr
     assert stack.final(second)["attempt"] == 1
 
 
-def test_f14_killed_between_upload_and_row(stack: Stack, client: Client) -> None:
+def test_killed_between_upload_and_row(stack: Stack, client: Client) -> None:
     """kill -9 when the result is in S3 and not in the row: it runs again, the same bytes are the
     same blob, nothing is doubled.
     """
@@ -156,7 +156,7 @@ def test_f14_killed_between_upload_and_row(stack: Stack, client: Client) -> None
     assert len({row["digest"] for row in named}) == 1
 
 
-def test_f09_results_without_their_cache(stack: Stack, client: Client) -> None:
+def test_results_without_their_cache(stack: Stack, client: Client) -> None:
     """Redis and the workers' caches are emptied after the end: result and log come from PostgreSQL
     and the object store.
     """

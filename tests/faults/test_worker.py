@@ -32,7 +32,7 @@ def lines_of(stack: Stack, task: Task) -> list[str]:
     return text.splitlines()
 
 
-def test_f02_worker_killed_after_claim(stack: Stack) -> None:
+def test_worker_killed_after_claim(stack: Stack) -> None:
     """kill -9 between the pop from the queue and `start`: the reconciler enqueues the row again,
     and it runs once.
     """
@@ -48,7 +48,7 @@ def test_f02_worker_killed_after_claim(stack: Stack) -> None:
     assert stack.final(task)["attempt"] == 1
 
 
-def test_f02_worker_killed_in_mid_run(stack: Stack) -> None:
+def test_worker_killed_in_mid_run(stack: Stack) -> None:
     """kill -9 in mid-run: its child dies with it, another worker runs the task again, and the lost
     attempt's output is told apart.
     """
@@ -66,7 +66,7 @@ def test_f02_worker_killed_in_mid_run(stack: Stack) -> None:
     assert time.monotonic() - since < LEASE_S + 30
 
 
-def test_f02_worker_killed_between_start_and_run(stack: Stack) -> None:
+def test_worker_killed_between_start_and_run(stack: Stack) -> None:
     """kill -9 when the row says `running` and no line of the code has run: it runs elsewhere."""
     for worker in stack.of("worker"):
         for child in worker.children():
@@ -81,7 +81,7 @@ def test_f02_worker_killed_between_start_and_run(stack: Stack) -> None:
     assert (row["attempt"], row["losses"]) == (2, 1)
 
 
-def test_f02_worker_killed_between_result_and_row(stack: Stack) -> None:
+def test_worker_killed_between_result_and_row(stack: Stack) -> None:
     """kill -9 when the result is in the store and not yet in the row: it runs again, and its result
     is the same blob.
     """
@@ -93,7 +93,7 @@ def test_f02_worker_killed_between_result_and_row(stack: Stack) -> None:
     assert stack.final(task)["attempt"] == 2
 
 
-def test_f02_worker_killed_after_row_before_cleanup(stack: Stack) -> None:
+def test_worker_killed_after_row_before_cleanup(stack: Stack) -> None:
     """kill -9 when the row has its end and nobody has been told: it is not run again, and who
     follows it hears of the end.
     """
@@ -106,7 +106,7 @@ def test_f02_worker_killed_after_row_before_cleanup(stack: Stack) -> None:
     assert stack.row(task)["attempt"] == 1
 
 
-def test_f03_zygote_killed_idle(stack: Stack) -> None:
+def test_zygote_killed_idle(stack: Stack) -> None:
     """kill -9 of the idle workers' zygotes: each worker starts another by itself, and the next
     tasks run.
     """
@@ -123,7 +123,7 @@ def test_f03_zygote_killed_idle(stack: Stack) -> None:
         stack.final(task)
 
 
-def test_f03_zygote_killed_in_mid_run(stack: Stack) -> None:
+def test_zygote_killed_in_mid_run(stack: Stack) -> None:
     """kill -9 of the zygote in mid-run: its child dies with it and the task runs again."""
     task = stack.submit(PRINTING, "done")
     worker = stack.until_running(task)
@@ -132,7 +132,7 @@ def test_f03_zygote_killed_in_mid_run(stack: Stack) -> None:
     assert lines_of(stack, task) == [f"line {n}" for n in range(10)]
 
 
-def test_f04_spare_child_killed(stack: Stack) -> None:
+def test_spare_child_killed(stack: Stack) -> None:
     """kill -9 of the children that wait ready: others are made, and no task hears of it."""
     victims = [child for worker in stack.of("worker") for child in worker.children()]
     assert victims
@@ -142,7 +142,7 @@ def test_f04_spare_child_killed(stack: Stack) -> None:
         assert stack.final(task)["attempt"] == 1
 
 
-def test_f04_child_killed_while_its_end_is_recorded(stack: Stack) -> None:
+def test_child_killed_while_its_end_is_recorded(stack: Stack) -> None:
     """kill -9 of a child that has given its word, while the row is waited for: its word stands."""
     task = stack.submit(
         "import os, time\nprint('pid', os.getcwd(), flush=True)\ntime.sleep(1)\n'said'", "said"
@@ -155,7 +155,7 @@ def test_f04_child_killed_while_its_end_is_recorded(stack: Stack) -> None:
     assert stack.final(task)["attempt"] == 1
 
 
-def test_f04_child_killed(stack: Stack) -> None:
+def test_child_killed(stack: Stack) -> None:
     """kill -9 of a child: its task fails as killed, once; the worker serves on."""
     task = stack.submit(SLOW.format(60), state="failed")
     psutil.Process(stack.pid_of(task)).kill()
@@ -164,7 +164,7 @@ def test_f04_child_killed(stack: Stack) -> None:
     stack.submit("1", 1)
 
 
-def test_f05_reconcilers_race_and_die(stack: Stack) -> None:
+def test_reconcilers_race_and_die(stack: Stack) -> None:
     """All workers die while a task runs, and two new ones reconcile at once:
     it is taken back once.
     """
@@ -178,7 +178,7 @@ def test_f05_reconcilers_race_and_die(stack: Stack) -> None:
     assert (row["attempt"], row["losses"]) == (2, 1)
 
 
-def test_f07_worker_stopped_past_its_lease(stack: Stack) -> None:
+def test_worker_stopped_past_its_lease(stack: Stack) -> None:
     """SIGSTOP until another worker has the task, then SIGCONT: the late attempt is killed and
     changes nothing.
     """
@@ -196,7 +196,7 @@ def test_f07_worker_stopped_past_its_lease(stack: Stack) -> None:
 
 
 def test_poison(stack: Stack) -> None:
-    """P6: a task that kills three workers is put aside with that reason,
+    """A task that kills three workers is put aside with that reason,
     and not run a fourth time.
     """
     task = stack.submit(SLOW.format(60), state="failed")
@@ -221,7 +221,7 @@ def _zygote(worker: Process) -> int:
 
 
 @pytest.mark.parametrize("count", [20])
-def test_f18_delivered_many_times(stack: Stack, count: int) -> None:
+def test_delivered_many_times(stack: Stack, count: int) -> None:
     """The same id comes through the queue ten times while it runs, and again when it is over: it
     runs once.
     """
