@@ -250,7 +250,7 @@ def _token(options: argparse.Namespace) -> None:
     from mecapy_jupyter.commands import login
 
     endpoint = config.resolve(start=False)
-    gateway = Gateway(endpoint.url, endpoint.token)
+    gateway = Gateway.of(endpoint)
     if options.what == "create":
         print(login.create_token(gateway, options.name, options.scopes, options.days))
     elif options.what == "revoke":
@@ -265,7 +265,7 @@ def _tasks(options: argparse.Namespace) -> None:
     from mecapy_jupyter.client.http import Gateway
 
     endpoint = config.resolve(start=False)
-    answer = Gateway(endpoint.url, endpoint.token).get("/tasks", limit=options.limit)
+    answer = Gateway.of(endpoint).get("/tasks", limit=options.limit)
     if options.json:
         print(json.dumps(answer, indent=1))
         return

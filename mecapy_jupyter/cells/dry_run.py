@@ -89,7 +89,7 @@ def _workers() -> tuple[InstalledPackages, str]:
     """What the workers have, or why they were not asked."""
     try:
         at = config.resolve(start=False)
-        return preflight.workers(Gateway(at.url, at.token)), ""
+        return preflight.workers(Gateway.of(at)), ""
     except errors.MecapyError as unknown:
         return InstalledPackages(), str(unknown)
 

@@ -12,10 +12,11 @@ from typing import Any
 from mecapy_jupyter import wire
 from mecapy_jupyter.capture import packing
 from mecapy_jupyter.client import blob_transfer, config, deferred_interrupt, gateway_api
-from mecapy_jupyter.client.http import BlobsMissing, Gateway
+from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.client.map_history import Maps
 from mecapy_jupyter.client.mapping import name_of
 from mecapy_jupyter.client.overview import Overview, overview
+from mecapy_jupyter.client.problems import BlobsMissing
 from mecapy_jupyter.client.task import RESULT, Task
 from mecapy_jupyter.shared import errors, version
 from mecapy_jupyter.travel.environment import setup_cells
@@ -41,7 +42,7 @@ class Client(concurrent.futures.Executor):
         self.endpoint = endpoint or (
             config.resolve() if url is None else config.Endpoint(url, token or "", "arguments")
         )
-        self.gateway = Gateway(self.endpoint.url, self.endpoint.token)
+        self.gateway = Gateway.of(self.endpoint)
         self._open: set[Task] = set()
         self._sent: weakref.WeakValueDictionary[str, Task] = weakref.WeakValueDictionary()
         self._shut = self._called_off = False

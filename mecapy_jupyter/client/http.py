@@ -17,14 +17,15 @@ import urllib3
 from urllib3.util import Retry, Timeout
 
 from mecapy_jupyter import wire
+from mecapy_jupyter.client.addresses import CONNECT_S, Address
 from mecapy_jupyter.client.logins import Login
+from mecapy_jupyter.client.problems import problem
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.secret import Secret
 from mecapy_jupyter.shared.version import __version__
+from mecapy_jupyter.stack.embedded import Endpoint
 from mecapy_jupyter.wire.json_fields import Json, JsonObject
 
-_CONNECT_S = 5.0
-_ANSWER_S = 60.0
 _SUBMIT_TRIES = 3
 _PIECE_BYTES = 1 << 20
 _SILENCE_S = 45.0  # the gateway pings an idle event stream every 15 s
@@ -63,25 +64,25 @@ class Elsewhere(Exception):
     """The bytes are at another address, for which the URL in `args[0]` is signed."""
 
 
-class BlobsMissing(errors.Refused):
-    """The task names blobs that the store does not have, or no longer: send them, and submit it
-    again.
-    """
-
-
 class Gateway:
     """One gateway, spoken to with one token, or without one with the login kept for it. Safe to
-    share between threads.
+    share between threads. `data`: the data directory of an embedded stack. It proves itself, and is
+    found there again when it has ended and another one runs.
     """
 
-    def __init__(self, url: str, token: str) -> None:
-        self.url = url.rstrip("/")
-        self._token, self._login = Secret(token), None if token else Login(self.url)
+    def __init__(self, url: str, token: str, data: str = "") -> None:
+        self._at = Address.of(Endpoint(url.rstrip("/"), token, "", data))
+        self._login = None if token else Login(self.url)
         self._headers = {"User-Agent": f"mecapy-jupyter/{__version__}"}
         self._answered = False
-        self._pool = urllib3.PoolManager(
-            maxsize=32, timeout=Timeout(connect=_CONNECT_S, read=_ANSWER_S)
-        )
+
+    @classmethod
+    def of(cls, endpoint: Endpoint) -> Gateway:
+        return cls(endpoint.url, endpoint.token, endpoint.data)
+
+    @property
+    def url(self) -> str:
+        return self._at.url
 
     def __repr__(self) -> str:
         return f"Gateway({self.url!r})"
@@ -94,12 +95,12 @@ class Gateway:
 
     def secret_in(self, data: bytes) -> bool:
         """Whether our token is in there."""
-        token = self._login.token() if self._login else self._token
+        token = self._login.token() if self._login else self._at.token
         return token.encode() in data
 
     def close(self) -> None:
         """Close the connections nobody uses. Another request opens a new one."""
-        self._pool.clear()
+        self._at.pool.clear()
 
     def get(self, path: str, **query: str | int | None) -> Json:
         return self._json(
@@ -132,7 +133,7 @@ class Gateway:
             if answer.status == 307:
                 raise Elsewhere(answer.headers["Location"])
             if answer.status >= 400:
-                raise _problem(answer, self.url)
+                raise problem(answer, self.url)
             yield from answer.stream(_PIECE_BYTES)
         except urllib3.exceptions.HTTPError as broken:
             raise errors.ConnectionFailed(
@@ -179,12 +180,12 @@ class Gateway:
         return self._stream("GET", path, headers=headers, retries=_ONCE)
 
     def _stream(self, method: str, path: str, **options: Any) -> Iterator[wire.Event]:
-        timeout, ended = Timeout(connect=_CONNECT_S, read=_SILENCE_S), False
+        timeout, ended = Timeout(connect=CONNECT_S, read=_SILENCE_S), False
         answer = self._send(method, path, preload_content=False, timeout=timeout, **options)
         told = _sent_events(answer)
         try:
             if answer.status >= 300:
-                raise _problem(answer, self.url)
+                raise problem(answer, self.url)
             for event in told:
                 ended = event.type in wire.FINAL
                 yield event
@@ -209,7 +210,7 @@ class Gateway:
     def _request(self, method: str, path: str, **options: Any) -> urllib3.BaseHTTPResponse:
         answer = self._send(method, path, **options)
         if answer.status >= 400:
-            raise _problem(answer, self.url)
+            raise problem(answer, self.url)
         return answer
 
     def _send(self, method: str, path: str, **options: Any) -> urllib3.BaseHTTPResponse:
@@ -228,9 +229,9 @@ class Gateway:
         named = (
             self._headers | {"X-Request-ID": os.urandom(8).hex()} | options.pop("headers", {})
         )  # so it is in the gateway's log
-        token = self._login.token() if self._login else self._token
+        token = self._login.token() if self._login else None
         answer = self._once(token, method, path, headers=named, **options)
-        if answer.status == 401 and self._login and self._login.refused(token):
+        if answer.status == 401 and self._login and token and self._login.refused(token):
             answer.drain_conn()
             answer.release_conn()
             answer = self._once(self._login.token(), method, path, headers=named, **options)
@@ -238,7 +239,7 @@ class Gateway:
 
     def _once(
         self,
-        token: Secret,
+        login: Secret | None,
         method: str,
         path: str,
         headers: dict[str, str],
@@ -247,12 +248,17 @@ class Gateway:
     ) -> urllib3.BaseHTTPResponse:
         if not self._answered:
             retries = retries.new(total=min(int(retries.total or 0), _FIRST_TRIES))
-        sent = headers | {"Authorization": Secret(f"Bearer {token}")}
+        at = self._at
+        sent = headers | {"Authorization": Secret(f"Bearer {login or at.token}")}
         try:
-            answer = self._pool.request(
-                method, self.url + path, headers=sent, retries=retries, **options
+            answer = at.pool.request(
+                method, at.url + path, headers=sent, retries=retries, **options
             )
         except urllib3.exceptions.HTTPError as broken:
+            moved = self._at if self._at is not at else at.moved()
+            if moved:
+                self._at = moved
+                return self._once(login, method, path, headers, retries, **options)
             raise errors.ConnectionFailed(
                 f"no answer from the gateway at {self.url} ({_reason(broken)}). Is it running? "
                 "`mecapy status` shows the embedded stack; `%mecapy doctor` checks the rest."
@@ -273,26 +279,3 @@ def _sent_events(answer: urllib3.BaseHTTPResponse) -> Iterator[wire.Event]:
 def _reason(broken: Exception) -> str:
     cause = getattr(broken, "reason", None) or broken
     return str(cause).rpartition(": ")[2] or type(cause).__name__
-
-
-_BY_STATUS: dict[int, type[errors.MecapyError]] = {
-    401: errors.NotAuthorized,
-    403: errors.NotAuthorized,
-    404: errors.NotFound,
-}
-_BY_TYPE: dict[str, type[errors.MecapyError]] = {
-    "blobs-missing": BlobsMissing,
-    "python-mismatch": errors.PythonMismatch,
-}
-
-
-def _problem(answer: urllib3.BaseHTTPResponse, url: str) -> errors.MecapyError:
-    """The error for an RFC 9457 problem document (or for an answer that is none)."""
-    try:
-        problem = json.loads(answer.data)
-        detail, name = problem["detail"], str(problem.get("type")).rpartition(":")[2]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        detail, name = f"{url} answered {answer.status}; is this address a MecaPy gateway?", ""
-    leaf = _BY_TYPE.get(name) or _BY_STATUS.get(answer.status)
-    leaf = leaf or (errors.Unavailable if answer.status in (429, 502, 503, 504) else errors.Refused)
-    return leaf(str(detail))

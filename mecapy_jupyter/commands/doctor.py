@@ -57,7 +57,7 @@ def examine() -> Iterator[Finding]:
     yield Finding(True, f"gateway {endpoint.url} (from {endpoint.source})")
     health = _health(endpoint.url)
     yield from _parts(health)
-    gateway = Gateway(endpoint.url, endpoint.token)
+    gateway = Gateway.of(endpoint)
     try:
         me, workers = gateway_api.me(gateway), gateway_api.workers(gateway)
     except errors.MecapyError as problem:

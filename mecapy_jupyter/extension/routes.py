@@ -88,7 +88,7 @@ def _gateway(endpoint: config.Endpoint) -> Gateway:
     """Kept while the endpoint stays the same: a login, or another port of the embedded stack, makes
     a new one.
     """
-    return Gateway(endpoint.url, endpoint.token)
+    return Gateway.of(endpoint)
 
 
 def _shown(answer: Json) -> JsonObject:

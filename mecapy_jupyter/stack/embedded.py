@@ -25,6 +25,7 @@ from mecapy_jupyter.shared.data_dir import DataDir, data_dir, recorded_state, ru
 from mecapy_jupyter.shared.own_folder import own_folder
 from mecapy_jupyter.shared.processes import is_alive, mecapy_command
 from mecapy_jupyter.shared.secret import Secret
+from mecapy_jupyter.stack.proven import proven_pool
 from mecapy_jupyter.wire.stack import StackState, StackStatus
 
 IDLE_STOP_S = 600.0
@@ -53,12 +54,14 @@ Say = Callable[[str], None]
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where the gateway is and who we are. `source` says in words where that was found. No token:
-    by the login kept for that gateway.
+    by the login kept for that gateway. `data`: the data directory of an embedded stack, which has
+    to prove itself.
     """
 
     url: str
     token: str = field(repr=False)
     source: str
+    data: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "token", Secret(self.token))
@@ -160,8 +163,11 @@ def _endpoint(stack: DataDir) -> Endpoint | None:
     state = _running(stack)
     if not (state and state.ready):
         return None
-    token = Secret(stack.token.read_text().strip())
-    endpoint = Endpoint(state.url, token, f"embedded stack in {stack.data}")
+    try:
+        token = Secret(stack.token.read_text().strip())
+    except FileNotFoundError:  # it ends just now
+        return None
+    endpoint = Endpoint(state.url, token, f"embedded stack in {stack.data}", str(stack.data))
     return endpoint if _answers(endpoint) else None
 
 
@@ -171,12 +177,10 @@ def _answers(endpoint: Endpoint) -> bool:
     """
     headers = {"Authorization": Secret(f"Bearer {endpoint.token}")}
     try:
-        answer = urllib3.request(
-            "GET", f"{endpoint.url}/me", headers=headers, timeout=_ANSWER_S, retries=_RETRY
-        )
+        with proven_pool(endpoint.token, timeout=_ANSWER_S, retries=_RETRY) as pool:
+            return pool.request("GET", f"{endpoint.url}/me", headers=headers).status < 500
     except urllib3.exceptions.HTTPError:
         return False
-    return answer.status < 500
 
 
 def _require_local() -> None:

@@ -23,6 +23,7 @@ from mecapy_backend.api.routes import (
     blobs,
     events,
     parts,
+    proof,
     submission,
     system,
     tasks,
@@ -52,8 +53,10 @@ _EXPOSED = ("Location", "Retry-After", "X-Request-ID")
 _KEEP_ALIVE_S = 75
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The app; connections open when it starts. One per process."""
+def create_app(settings: Settings, *, embedded: bool = False) -> FastAPI:
+    """The app; connections open when it starts. One per process. `embedded`: in a stack, whose
+    notebooks have it prove itself.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[dict[str, Services]]:
@@ -84,6 +87,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Traffic)
     for surface in (submission, tasks, events, blobs, parts, tokens, users, audit, system):
         app.include_router(surface.router)
+    if embedded:
+        app.include_router(proof.router)
     return app
 
 
@@ -94,7 +99,7 @@ def serve(
     (`fd`). Open event streams end after two seconds; their clients come back and resume.
     """
     logs.configure(settings.log_format, "gateway")
-    app = create_app(settings)
+    app = create_app(settings, embedded=fd is not None)
     connections.room_for(settings.max_connections, settings.max_streams)
     config = uvicorn.Config(
         app,

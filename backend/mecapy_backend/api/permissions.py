@@ -12,6 +12,7 @@ from enum import Enum
 
 from mecapy_backend.api.problems import Problem
 from mecapy_backend.store.people.users import Role
+from mecapy_jupyter.shared import proof
 
 TASKS, READ, ADMIN, ACCOUNT = "tasks", "read", "admin", "account"
 TOKEN_SCOPES = {
@@ -65,6 +66,7 @@ RIGHTS: dict[str, Right] = {
     "GET /healthz": OPEN,
     "GET /readyz": OPEN,
     "GET /auth": OPEN,
+    f"GET {proof.PATH}": OPEN,
     "GET /metrics": Right(READ, Reach.ALL),
     "GET /workers": Right(READ),
     "GET /workers/packages": Right(READ),

@@ -1,4 +1,4 @@
-"""Secrets of a stack: made once, kept in its data directory, readable by its user alone."""
+"""Secrets of a stack: kept in its data directory, readable by its user alone."""
 
 from __future__ import annotations
 
@@ -14,19 +14,29 @@ def kept(path: Path) -> str:
         return path.read_text().strip()
     except FileNotFoundError:
         pass
-    handle, draft = tempfile.mkstemp(dir=path.parent)  # 0600
+    draft = _drafted(path)
     try:
-        with os.fdopen(handle, "w") as file:
-            file.write(secrets.token_urlsafe(32) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(draft).chmod(0o600)
-        try:
-            path.hardlink_to(draft)  # atomic, and refuses to replace one that is in use
-        except FileExistsError:
-            pass
-        except OSError:  # a file system without hard links
-            Path(draft).replace(path)
+        path.hardlink_to(draft)  # atomic, and refuses to replace one that is in use
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without hard links
+        draft.replace(path)
     finally:
-        Path(draft).unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
     return path.read_text().strip()
+
+
+def fresh(path: Path) -> str:
+    """A new secret in this file, whatever was in it."""
+    _drafted(path).replace(path)
+    return path.read_text().strip()
+
+
+def _drafted(path: Path) -> Path:
+    """A new secret in a file beside, to be moved to its place."""
+    handle, draft = tempfile.mkstemp(dir=path.parent)  # 0600
+    with os.fdopen(handle, "w") as file:
+        file.write(secrets.token_urlsafe(32) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return Path(draft)

@@ -50,6 +50,7 @@ def sweep(data_dir: DataDir) -> int:
     for folder in state.temporary:
         shutil.rmtree(folder, ignore_errors=True)
     data_dir.state.unlink(missing_ok=True)
+    data_dir.token.unlink(missing_ok=True)
     return len(left)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from mecapy_backend.stack import component_plans, idle_stop, migrate_once, programs, state
 from mecapy_backend.stack.component import Component, Plan
 from mecapy_backend.stack.live_workers import Roster
-from mecapy_backend.stack.secret import kept
+from mecapy_backend.stack.secret import fresh
 from mecapy_jupyter.shared.data_dir import DataDir
 from mecapy_jupyter.shared.errors import StackError
 from mecapy_jupyter.shared.processes import boot_id, process_id
@@ -84,6 +84,7 @@ class Supervisor:
             for folder in self._temporary:
                 shutil.rmtree(folder, ignore_errors=True)
             self._data_dir.state.unlink(missing_ok=True)
+            self._data_dir.token.unlink(missing_ok=True)
 
     async def _until_stopped(
         self, lives: asyncio.TaskGroup, run: Path, listener: socket.socket
@@ -116,7 +117,8 @@ class Supervisor:
         to start.
         """
         data_dir = self._data_dir
-        token = await asyncio.to_thread(kept, data_dir.token)
+        # Another one at each start: while the stack was down, anybody could listen on its port.
+        token = await asyncio.to_thread(fresh, data_dir.token)
         self._url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         database_url = await asyncio.to_thread(programs.postgres_url, data_dir.data, run)
         queue_url = await asyncio.to_thread(programs.valkey_url, data_dir.data, run)

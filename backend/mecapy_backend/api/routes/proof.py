@@ -1,0 +1,28 @@
+"""An embedded stack's gateway proves that it has its user's token, before they show theirs.
+
+No gateway but a stack's does: the answers would help to guess a token that a person has chosen. A
+stack's is made by chance, and longer than anybody can guess.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import PlainTextResponse
+
+from mecapy_backend.api.services import WithServices
+from mecapy_jupyter.shared.proof import PATH, proof
+
+router = APIRouter(include_in_schema=False)
+
+Challenge = Annotated[str, Query(pattern="^[0-9a-f]{32}$")]
+
+
+@router.get(PATH)
+async def proves_itself(
+    request: Request, services: WithServices, challenge: Challenge
+) -> PlainTextResponse:
+    """For the port that was asked, which the asker knows."""
+    token, (_, port) = services.settings.token.get_secret_value(), request.scope["server"]
+    return PlainTextResponse(proof(token, challenge, port))

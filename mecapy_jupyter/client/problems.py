@@ -1,0 +1,38 @@
+"""The gateway's problem documents (RFC 9457) as errors of ours."""
+
+from __future__ import annotations
+
+import json
+
+import urllib3
+
+from mecapy_jupyter.shared import errors
+
+
+class BlobsMissing(errors.Refused):
+    """The task names blobs that the store does not have, or no longer: send them, and submit it
+    again.
+    """
+
+
+_BY_STATUS: dict[int, type[errors.MecapyError]] = {
+    401: errors.NotAuthorized,
+    403: errors.NotAuthorized,
+    404: errors.NotFound,
+}
+_BY_TYPE: dict[str, type[errors.MecapyError]] = {
+    "blobs-missing": BlobsMissing,
+    "python-mismatch": errors.PythonMismatch,
+}
+
+
+def problem(answer: urllib3.BaseHTTPResponse, url: str) -> errors.MecapyError:
+    """The error for an RFC 9457 problem document (or for an answer that is none)."""
+    try:
+        told = json.loads(answer.data)
+        detail, name = told["detail"], str(told.get("type")).rpartition(":")[2]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        detail, name = f"{url} answered {answer.status}; is this address a MecaPy gateway?", ""
+    leaf = _BY_TYPE.get(name) or _BY_STATUS.get(answer.status)
+    leaf = leaf or (errors.Unavailable if answer.status in (429, 502, 503, 504) else errors.Refused)
+    return leaf(str(detail))

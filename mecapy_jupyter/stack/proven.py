@@ -1,0 +1,56 @@
+"""Connections to an embedded stack, each of which has proved itself before the first request goes
+over it, with the token: whoever else holds the stack's port learns nothing.
+"""
+
+from __future__ import annotations
+
+import hmac
+import http.client
+import secrets
+from typing import Any
+
+import urllib3
+from urllib3.connection import HTTPConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from mecapy_jupyter.shared.proof import PATH, proof
+
+_LONGEST = 200  # bytes of an answer
+
+
+def proven_pool(token: str, **options: Any) -> urllib3.PoolManager:
+    """A pool for the stack that has this token. `options`: of `PoolManager`."""
+
+    class Proven(HTTPConnection):
+        """`connect` raises NewConnectionError, as if nobody listened, where somebody else does."""
+
+        def connect(self) -> None:
+            super().connect()
+            try:
+                why = "" if _proves(self, token) else "another program has taken its port"
+            except (OSError, http.client.HTTPException, UnicodeDecodeError) as broken:
+                why = f"it did not prove itself, {broken}"
+            if why:
+                self.close()
+                raise urllib3.exceptions.NewConnectionError(self, why)
+
+    class Pool(HTTPConnectionPool):
+        ConnectionCls = Proven  # pyright: ignore[reportAssignmentType]  (as in urllib3's own pool)
+
+    manager = urllib3.PoolManager(**options)
+    pools: dict[str, type[HTTPConnectionPool] | type[HTTPSConnectionPool]] = {"http": Pool}
+    manager.pool_classes_by_scheme = pools
+    return manager
+
+
+def _proves(connection: HTTPConnection, token: str) -> bool:
+    """Asked on the very connection: there is no moment for somebody else to take its place."""
+    challenge = secrets.token_hex(16)
+    host, port = connection.host, int(connection.port or 0)
+    question = f"GET {PATH}?challenge={challenge} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n"
+    connection.sock.sendall(question.encode())
+    with http.client.HTTPResponse(connection.sock, method="GET") as answer:
+        answer.begin()
+        told = answer.read(_LONGEST).decode("ascii")
+        stays = answer.isclosed() and not answer.will_close
+    return stays and hmac.compare_digest(told, proof(token, challenge, port))
