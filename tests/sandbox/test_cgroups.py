@@ -19,7 +19,7 @@ kinds = {line.split()[1]: line.split()[2] for line in open("/proc/mounts")}
 for place in [place for place, kind in kinds.items() if kind == "cgroup"]:
     subprocess.run(["umount", place], check=True)
 try:
-    group = Cgroup(1 << 30, 100)
+    group = Cgroup(1 << 30, 100, 1 << 28)
     print(group.version)
     group.close()
 except OSError as error:

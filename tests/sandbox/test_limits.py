@@ -21,7 +21,7 @@ from mecapy_worker.pool.pool import Pool
 class Observed:
     """A child's place in the watch: nobody's process, no folder."""
 
-    pid, root = 2**22 + 1, Path("/nowhere")
+    pid, root, group = 2**22 + 1, Path("/nowhere"), None
 
     def __init__(self) -> None:
         self.seen = asyncio.Event()

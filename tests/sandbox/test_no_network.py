@@ -88,7 +88,7 @@ async def test_the_same_filter_but_for_sockets(machine: str) -> None:
     """
     without, egress = (
         seccomp.program(machine=machine),
-        seccomp.program(machine=machine, egress=True),
+        seccomp.program(machine=machine, options=seccomp.FilterOptions(egress=True)),
     )
     special = {numbers[WHICH[machine]]: name for name, numbers in OUTWARD.items()}
     few = [(0,) * 6, (1, 2, 3, 4, 5, 6), (0xFFFFFFFF,) * 6]

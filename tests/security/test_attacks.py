@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from mecapy_worker.sandbox import seccomp
+from mecapy_worker.sandbox import call_numbers
 from mecapy_worker.shared import libc
 
 from .ground import REPOSITORY, Ground
@@ -26,7 +26,7 @@ if sys.platform != "linux":
     pytest.skip("nothing confines a child here", allow_module_level=True)
 
 WHICH = {"x86_64": 0, "aarch64": 1}.get(libc.MACHINE, 0)
-CALLS = {name: number[WHICH] for name, number in seccomp.NUMBERS.items()} | {
+CALLS = {name: number[WHICH] for name, number in call_numbers.NUMBERS.items()} | {
     "pidfd_open": 434,
     "clone": (56, 220)[WHICH],
 }
@@ -216,6 +216,13 @@ KERNEL = {
     "clock": "call('clock_settime', 0, 0)",
     "host name": "call('sethostname', 0, -1)",
     "swap": "call('swapon', 0, 0)",
+    "files of others, watched by inotify": "os.close(call('inotify_init1', 0))",
+    "files of others, watched by fanotify": "os.close(call('fanotify_init', 0x200, 0))",
+    "a folder's changes, signalled": (
+        "import fcntl\nfcntl.fcntl(os.open('.', os.O_RDONLY), 1026, 2)"
+    ),
+    "pages lent to a pipe": "call('vmsplice', os.pipe()[1], 0, 0, 0)",
+    "Landlock domains of its own": "call('landlock_create_ruleset', 0, 0, 1)",
     "another table of calls": "libc.syscall(ctypes.c_long(0x40000000 + 39))",
     "calls of 32 bits": INT80,
 }  # fmt: skip
@@ -312,7 +319,9 @@ def test_every_refused_call(here: Ground) -> None:
         "OSError as error: said[name] = error.errno\nsaid"
     )
     numbers = {
-        name: number[WHICH] for name, number in seccomp.NUMBERS.items() if number[WHICH] is not None
+        name: number[WHICH]
+        for name, number in call_numbers.NUMBERS.items()
+        if number[WHICH] is not None
     }
     said = here.run(code, inputs={"calls": numbers})["result"]
     assert {name: how for name, how in said.items() if how not in (errno.EPERM, errno.ENOSYS)} == {}

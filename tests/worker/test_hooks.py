@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import mmap
 import signal
 import socket
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mecapy_worker.child.hooks import ipython
+from mecapy_worker.child.hooks import ipython, shared_memory
 from mecapy_worker.shared import libc
 from mecapy_worker.zygote.hooks import immortal
 
@@ -51,6 +52,21 @@ async def test_python_s_socket_asks_by_name(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(socket.socket, "connect", lambda self, to: asked.append(to))
     socket.create_connection(("example.org", 80)).close()
     assert asked == [("192.0.2.1", 80)]
+
+
+async def test_mmap_takes_what_ours_passes_on() -> None:
+    """Anonymous shared memory is asked for by these arguments, and a file takes its place."""
+    shared = shared_memory.mmap(-1, 8192)
+    assert isinstance(shared, mmap.mmap) and len(shared) == shared.size() == 8192
+    assert repr(shared_memory.mmap).endswith("'mmap.mmap'>") and shared[:2] == b"\0\0"
+    shared.resize(4096)
+    with shared_memory.mmap(-1, 4096, access=mmap.ACCESS_COPY) as private:
+        private[:1] = b"x"
+    with pytest.raises(OSError, match="allocate"):
+        shared_memory.mmap(-1, 1 << 60)
+    with pytest.raises(OSError, match="argument"):
+        shared_memory.mmap(-1, 0)
+    shared.close()
 
 
 async def test_ipython_s_shell_has_what_we_override() -> None:

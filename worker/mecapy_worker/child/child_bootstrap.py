@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Protocol, cast
 
-from mecapy_worker.child.hooks import sockets
+from mecapy_worker.child.hooks import shared_memory, sockets
 from mecapy_worker.sandbox import confine
 from mecapy_worker.sandbox.confine import harmless
 from mecapy_worker.shared import crash_line, libc
@@ -60,6 +60,8 @@ def run_child(spec: ChildSpec) -> NoReturn:
         channel = _take_descriptors(spec.fds)
         _set_up_folder(spec.root, spec.fonts)
         layers = confine.confine(spec.root, spec.uid, spec.rules)
+        if "private_shm" in layers.missing:
+            shared_memory.folder = f"{spec.root}/tmp"
         _close_other_files(max(_FD_NUMBERS[: len(spec.fds)]))
         module = cast("ChildModule", sys.modules[spec.module])
         _reset_after_fork()

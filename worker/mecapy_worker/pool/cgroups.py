@@ -1,9 +1,5 @@
 """A control group around all children of one pool, where the worker may make one: a kernel's bound
-on their memory and processes together.
-
-One for the pool and not one for each child: it costs a task nothing. What holds each task to its
-own share is `watch` and the limits of `sandbox`; this holds what grows faster than they look, so
-that a bomb meets the kernel before the machine is full.
+on their memory and processes together; in it one for each child, which bounds its memory alone.
 """
 
 from __future__ import annotations
@@ -14,12 +10,15 @@ import os
 import time
 from pathlib import Path
 
+from mecapy_worker.pool.child_groups import ChildGroup
 from mecapy_worker.shared import libc
 
 _NAMES = itertools.count(1)
 _PREFIX = "mecapy-"
 _GONE_WITHIN_S = 2.0
 _CONTROLLERS = ("memory", "pids")
+_ZYGOTE, _CHILD = "zygote", "child-"
+_MOST_IDLE = 8
 
 
 class Cgroup:
@@ -27,9 +26,11 @@ class Cgroup:
     dead.
     """
 
-    def __init__(self, memory_bytes: int, processes: int) -> None:
+    def __init__(self, memory_bytes: int, processes: int, child_bytes: int) -> None:
         if not libc.LINUX:
             raise OSError("control groups exist on Linux only")
+        self._child_bytes, self._numbers = child_bytes, itertools.count(1)
+        self._idle: list[ChildGroup] = []
         self.version, places = _ours()
         name = f"{_PREFIX}{os.getpid()}-{next(_NAMES)}"
         self._folders = {controller: place / name for controller, place in places.items()}
@@ -40,23 +41,53 @@ class Cgroup:
             limit = "memory.max" if self.version == 2 else "memory.limit_in_bytes"
             (self._folders["memory"] / limit).write_text(str(memory_bytes))
             (self._folders["pids"] / "pids.max").write_text(str(processes))
+            if self.version == 2:
+                (self._folders["memory"] / _ZYGOTE).mkdir()
+                _give_controllers(self._folders["memory"])
+            self._idle.append(self._new_child_group())
         except OSError as error:
             self.close()
             raise OSError(
                 f"none is delegated to us ({error.strerror}: {error.filename or name})"
             ) from error
 
-    def take(self, pid: int) -> None:
-        """Put a process in, and with it all it will ever start."""
+    def take(self, zygote: int) -> None:
+        """Put the zygote in, and with it all it will ever start."""
         for folder in dict.fromkeys(self._folders.values()):
-            (folder / "cgroup.procs").write_text(str(pid))
+            place = folder / _ZYGOTE if self.version == 2 else folder
+            (place / "cgroup.procs").write_text(str(zygote))
+
+    def take_child(self, pid: int) -> ChildGroup:
+        """Put a child that was just forked into a group of its own. OSError: it cannot be."""
+        group = next((one for one in self._idle if one.reusable()), None)
+        if group is None:
+            group = self._new_child_group()
+        else:
+            self._idle.remove(group)
+        try:
+            group.take(pid)
+        except OSError:
+            self.give_back(group)
+            raise
+        return group
+
+    def give_back(self, group: ChildGroup) -> None:
+        """Its child is dead. What is still counted for it may take a while to go."""
+        self._idle.append(group)
+        if len(self._idle) > _MOST_IDLE:
+            with contextlib.suppress(OSError):
+                self._idle.pop(0).folder.rmdir()
+
+    def _new_child_group(self) -> ChildGroup:
+        folder = self._folders["memory"] / f"{_CHILD}{next(self._numbers)}"
+        return ChildGroup(folder, self.version, self._child_bytes)
 
     def close(self) -> None:
         until = time.monotonic() + _GONE_WITHIN_S
         for folder in dict.fromkeys(self._folders.values()):
             while folder.exists():
                 try:
-                    folder.rmdir()
+                    _remove(folder)
                 except OSError:  # the last process is dead, and the kernel still counts its pages
                     if time.monotonic() > until:
                         break  # the next worker sweeps it
@@ -106,13 +137,24 @@ def _enable(own: Path) -> None:
     if (own / "cgroup.procs").read_text().split() == [str(os.getpid())] and os.access(own, os.W_OK):
         (own / "worker").mkdir(exist_ok=True)
         (own / "worker" / "cgroup.procs").write_text(str(os.getpid()))
-    (own / "cgroup.subtree_control").write_text(
+    _give_controllers(own)
+
+
+def _give_controllers(folder: Path) -> None:
+    (folder / "cgroup.subtree_control").write_text(
         " ".join(f"+{controller}" for controller in _CONTROLLERS)
     )
+
+
+def _remove(folder: Path) -> None:
+    """A group, those below it first."""
+    for below in (*folder.glob(_CHILD + "*"), *folder.glob(_ZYGOTE)):
+        below.rmdir()
+    folder.rmdir()
 
 
 def _sweep(place: Path) -> None:
     """Remove what crashed workers have left; a group with a process in it cannot be removed."""
     for left in place.glob(_PREFIX + "*"):
         with contextlib.suppress(OSError):
-            left.rmdir()
+            _remove(left)

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from mecapy_worker.pool.cgroups import Cgroup
 from mecapy_worker.pool.child_files import child_files
+from mecapy_worker.pool.child_groups import group_bytes, lies_in_memory
 from mecapy_worker.pool.child_handle import ChildHandle
 from mecapy_worker.pool.options import NEEDED, ConfinementReport, PoolOptions, lacking, too_weak
 from mecapy_worker.pool.scratch import Scratch, remove, removed_at_once
@@ -34,6 +35,9 @@ READY_WITHIN_S = 30.0
 _REMOVAL_AWAITED_S = 0.1
 _REMOVERS, _MOST_REMOVALS = 2, 8
 _ZYGOTE_BYTES, _ZYGOTE_PROCESSES = 2 << 30, 64
+_UNCOUNTED = (
+    "so nobody bounds what a task's file locks and its many mappings take of the kernel's memory"
+)
 
 
 class ChildFactory:
@@ -51,13 +55,14 @@ class ChildFactory:
         self._removals: set[asyncio.Future[None]] = set()
         # a child decides how long it takes, so nothing else waits for it
         self._removers = ThreadPoolExecutor(_REMOVERS, "remove")
+        self._mover = ThreadPoolExecutor(1, "cgroup")
         self._cgroup: Cgroup | None = None
         self._no_cgroup = ""
 
     async def open(self) -> None:
         self._scratch = await asyncio.to_thread(Scratch, self.options.scratch)
         try:
-            self._cgroup = Cgroup(*self._of_all())
+            self._cgroup = Cgroup(*self._of_all(), self._child_bytes())
         except OSError as error:
             self._no_cgroup = str(error)
 
@@ -97,6 +102,7 @@ class ChildFactory:
         """Once the handles of all children are closed."""
         await self.cleaned()
         self._removers.shutdown(wait=False)
+        self._mover.shutdown(wait=False)
         await asyncio.to_thread(self._scratch.close)
         if self._cgroup:
             await asyncio.to_thread(self._cgroup.close)
@@ -135,6 +141,11 @@ class ChildFactory:
         try:
             asked = ForkChild(child.id, module, str(root), uid)
             child.pid = await zygote.fork(asked, theirs.fds)
+            if self._cgroup:  # before it runs anything but ours
+                loop = asyncio.get_running_loop()
+                child.group = await loop.run_in_executor(
+                    self._mover, self._cgroup.take_child, child.pid
+                )
         except BaseException:
             await asyncio.shield(self.retire(child))
             raise
@@ -148,6 +159,8 @@ class ChildFactory:
         """
         await child.kill()
         await child.close()
+        if self._cgroup and child.group:
+            self._cgroup.give_back(child.group)
         if removed_at_once(child.root, child.fonts):
             return
         removal = asyncio.get_running_loop().run_in_executor(self._removers, remove, child.root)
@@ -176,7 +189,7 @@ class ChildFactory:
         return ConfinementReport(
             _level(found.applied, through),
             found.applied + (("cgroup",) if cgroup else ()),
-            found.missing | ({} if cgroup else {"cgroup": self._no_cgroup}),
+            found.missing | ({} if cgroup else {"cgroup": f"{self._no_cgroup}; {_UNCOUNTED}"}),
             through,
             info.landlock,
             info.python,
@@ -184,19 +197,27 @@ class ChildFactory:
             info.threads,
         )
 
-    def _move_into_cgroup(self, zygote_pid: int) -> None:
+    def _move_into_cgroup(self, zygote_pid: int) -> bool:
+        """Whether there is one."""
         if group := self._cgroup:
             try:
                 group.take(zygote_pid)
             except OSError as error:  # made, but nothing may be moved into it
                 self._no_cgroup, self._cgroup = str(error), None
                 group.close()
+        return self._cgroup is not None
+
+    def _child_bytes(self) -> int:
+        """What the kernel lets one child have; where its folder is memory, that as well."""
+        options = self.options
+        folder_bytes = options.disk_bytes if lies_in_memory(self._scratch.base) else 0
+        return group_bytes(options.memory_bytes) + folder_bytes
 
     def _of_all(self) -> tuple[int, int]:
         """Memory and processes of all children together, those that wait too, and the zygote."""
         children = 2 * self.options.spares + 1
         return (
-            children * self.options.memory_bytes + _ZYGOTE_BYTES,
+            children * self._child_bytes() + _ZYGOTE_BYTES,
             children * 4 * self.options.processes + _ZYGOTE_PROCESSES,
         )
 

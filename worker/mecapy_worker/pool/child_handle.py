@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from mecapy_worker.pool.child_files import WorkerEnds
+from mecapy_worker.pool.child_groups import ChildGroup
 from mecapy_worker.pool.usage import Usage
 from mecapy_worker.pool.zygote_client import ZygoteClient
 from mecapy_worker.shared import crash_line
@@ -43,8 +44,11 @@ _DRAIN_WITHIN_S = 2.0  # after all its processes are dead, what it had said is s
 class ChildHandle:
     """A confined process that waits for one task. `folder` is its working directory, `outbox` where
     it leaves large results, `egress_socket` our end of its way out, where the deployment allows
-    hosts. `layers`: what holds it, once it is ready.
+    hosts. `layers`: what holds it, once it is ready. `group`: its own control group, where there
+    are any.
     """
+
+    group: ChildGroup | None = None
 
     def __init__(
         self, zygote: ZygoteClient, root: Path, files: WorkerEnds, max_body_bytes: int
@@ -188,6 +192,9 @@ class ChildHandle:
         try:
             exit_status = await self._zygote.wait(self.id)
             await self._drain(readers)
+            if self._limit is None and self.group is not None and self.group.over():
+                most = self.group.limit_bytes
+                self._limit = LimitExceeded("memory", most, most)
             if self._limit:
                 await self._frames.put(frame_of(self._limit))
             await self._frames.put(frame_of(exit_status))

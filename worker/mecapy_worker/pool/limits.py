@@ -73,8 +73,9 @@ class LimitEnforcer:
         self, active: dict[int, ChildHandle], members: dict[int, list[int]], *, exact: bool
     ) -> None:
         roots = {pid: child.root for pid, child in active.items()}
+        groups = {pid: child.group for pid, child in active.items()}
         measure = partial(
-            self._meter.measure, members, roots, self._options.memory_bytes, exact=exact
+            self._meter.measure, members, roots, groups, self._options.memory_bytes, exact=exact
         )
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(self._threads, measure)

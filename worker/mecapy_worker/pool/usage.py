@@ -1,9 +1,9 @@
 """What each running child uses: processes, memory, disk, processor time. Reads /proc and folders;
 ends nobody (`pool` does).
 
-Memory is what a child's processes have for themselves (`Pss_Dirty`): pages still shared with the
-zygote, or among the child's own forks, are not counted twice. What `UsageMeter` does blocks: it
-belongs into a thread.
+Memory is what the kernel counts for a child's control group. Without one it is what its processes
+have for themselves (`Pss_Dirty`): pages still shared with the zygote, or among the child's own
+forks, are not counted twice. What `UsageMeter` does blocks: it belongs into a thread.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mecapy_worker.pool.child_groups import ChildGroup, lies_in_memory
+from mecapy_worker.pool.kernel_memory import kernel_bytes
 from mecapy_worker.shared import libc
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -69,6 +71,7 @@ class UsageMeter:
         self,
         members: Mapping[int, list[int]],
         roots: Mapping[int, Path],
+        groups: Mapping[int, ChildGroup | None],
         memory_bytes: int,
         *,
         exact: bool,
@@ -83,16 +86,26 @@ class UsageMeter:
             root: known for root, known in self._folders.items() if root in roots.values()
         }
         return {
-            group: self._usage(pids, roots[group], memory_bytes, exact)
+            group: self._usage(pids, roots[group], groups[group], memory_bytes, exact)
             for group, pids in members.items()
         }
 
-    def _usage(self, pids: list[int], root: Path, memory_bytes: int, exact: bool) -> Usage:
-        shm = _private_shm_bytes(pids)
-        memory = sum(map(_anonymous_bytes, pids)) + (shm or 0)
-        if exact or memory > memory_bytes:
-            memory = sum(_own_bytes(pid, with_shm=shm is None) for pid in pids) + (shm or 0)
-        return Usage(len(pids), memory, self._disk_bytes(root, pids), sum(map(cpu_s, pids)))
+    def _usage(
+        self,
+        pids: list[int],
+        root: Path,
+        group: ChildGroup | None,
+        memory_bytes: int,
+        exact: bool,
+    ) -> Usage:
+        disk = self._disk_bytes(root, pids)
+        if group is None:
+            memory = _memory_bytes(pids, memory_bytes, exact)
+        else:
+            memory = group.memory_bytes()
+            if memory > memory_bytes and lies_in_memory(root):  # its files are not counted twice
+                memory -= min(disk, memory)
+        return Usage(len(pids), memory, disk, sum(map(cpu_s, pids)))
 
     def _disk_bytes(self, root: Path, pids: list[int]) -> int:
         """Looking through many files takes long: then it is done less often, to stay below a tenth
@@ -162,11 +175,14 @@ def _open_folder(name: str, parent: int | None = None) -> int:
 def _unlinked_bytes(root: Path, pids: list[int]) -> int:
     """Files that are deleted and still open, or mapped, take space no folder shows."""
     sizes: dict[tuple[int, int], int] = {}
+    memory = _private_shm(pids)
     for pid in pids:
         with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
             for entry in entries:
                 with contextlib.suppress(OSError):
                     about = entry.stat()
+                    if about.st_dev == memory:  # of its /dev/shm, which counts as memory
+                        continue
                     if about.st_nlink == 0 and stat.S_ISREG(about.st_mode):
                         sizes[about.st_dev, about.st_ino] = about.st_blocks * 512
     known = {inode for _device, inode in sizes}
@@ -192,6 +208,16 @@ def _mapped_and_deleted(pid: int, root: bytes) -> Iterator[tuple[bytes, int]]:
                     yield inode, int(offset, 16) + int(end, 16) - int(start, 16)
 
 
+def _memory_bytes(pids: list[int], most: int, exact: bool) -> int:
+    """Without a control group."""
+    shm = _private_shm_bytes(pids)
+    besides = (shm or 0) + kernel_bytes(pids)
+    memory = sum(map(_anonymous_bytes, pids)) + besides
+    if exact or memory > most:
+        memory = sum(_own_bytes(pid, with_shm=shm is None) for pid in pids) + besides
+    return memory
+
+
 def _anonymous_bytes(pid: int) -> int:
     """An upper bound, cheap to read: resident and no file's, shared with the zygote or not."""
     with contextlib.suppress(OSError):
@@ -212,15 +238,22 @@ def _own_bytes(pid: int, *, with_shm: bool) -> int:
     return own if with_shm else max(0, own - sizes.get("Pss_Shmem", 0))
 
 
-def _private_shm_bytes(pids: list[int]) -> int | None:
-    """What lies in the child's own /dev/shm, mapped or not; None when it has none of its own."""
+def _private_shm(pids: list[int]) -> int | None:
+    """The device of the child's own /dev/shm; None when it has none of its own."""
     for pid in pids:
         with contextlib.suppress(OSError):
-            place = Path("/proc", str(pid), "root", "dev", "shm")
-            if place.stat().st_dev == Path("/dev/shm").stat().st_dev:
-                return None
-            about = os.statvfs(place)
-            return (about.f_blocks - about.f_bfree) * about.f_frsize
+            device = Path("/proc", str(pid), "root", "dev", "shm").stat().st_dev
+            return device if device != Path("/dev/shm").stat().st_dev else None
+    return None
+
+
+def _private_shm_bytes(pids: list[int]) -> int | None:
+    """What lies in the child's own /dev/shm, mapped or not; None when it has none of its own."""
+    if _private_shm(pids) is not None:
+        for pid in pids:
+            with contextlib.suppress(OSError):
+                about = os.statvfs(Path("/proc", str(pid), "root", "dev", "shm"))
+                return (about.f_blocks - about.f_bfree) * about.f_frsize
     return None
 
 

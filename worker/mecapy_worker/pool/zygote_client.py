@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -76,10 +77,10 @@ class ZygoteClient:
 
     @classmethod
     async def start(
-        cls, start: StartZygote, on_process_started: Callable[[int], None]
+        cls, start: StartZygote, on_process_started: Callable[[int], bool]
     ) -> ZygoteClient:
         """`on_process_started`: gets the zygote's pid before it has forked anything, to put it
-        where all its children shall be.
+        where all its children shall be; says whether the kernel counts each child's memory there.
         """
         ours, theirs = socket.socketpair()
         with theirs:
@@ -95,9 +96,9 @@ class ZygoteClient:
             )
         client = cls(process, AsyncChannel(ours))
         try:
-            on_process_started(process.pid)
+            counted = on_process_started(process.pid)
             async with asyncio.timeout(_START_WITHIN_S):
-                client.info = await client._handshake(start)
+                client.info = await client._handshake(replace(start, memory_counted=counted))
         except BaseException:
             await client.close()
             raise

@@ -18,6 +18,7 @@ from mecapy_worker.sandbox import landlock, pid_namespaces, seccomp
 from mecapy_worker.shared import libc
 
 _ADDRESS_SPACE_SPARE_BYTES = 4 << 30
+_WAITING_SIGNALS = 4096  # and timers, each of which takes the kernel's memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,7 @@ def _limit(own: _Own) -> None:
     _lower(resource.RLIMIT_AS, 4 * rules.memory_bytes + _ADDRESS_SPACE_SPARE_BYTES)
     _lower(resource.RLIMIT_FSIZE, rules.disk_bytes)
     _lower(resource.RLIMIT_NOFILE, 4096)
+    _lower(resource.RLIMIT_SIGPENDING, _WAITING_SIGNALS)
     # Counts threads too, so it leaves room for those of numeric libraries; no more, for it is what
     # keeps a fork bomb small.
     _lower(resource.RLIMIT_NPROC, rules.processes + 64 + (os.cpu_count() or 1) ** 2 + neighbours)

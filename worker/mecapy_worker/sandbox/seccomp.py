@@ -2,8 +2,7 @@
 learn is unknown, so ENOSYS.
 
 The filter is a classic BPF program, built once in the zygote (`program`) and installed in each
-child (`install`). Only ever takes away. Numbers are (x86_64, aarch64); None: that architecture has
-no such call.
+child (`install`). Only ever takes away.
 """
 
 from __future__ import annotations
@@ -13,72 +12,13 @@ import errno
 import socket
 import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from mecapy_worker.sandbox.call_numbers import ABSENT, KEPT, NUMBERS, PRETENDED
 from mecapy_worker.shared import libc
 
-NUMBERS: dict[str, tuple[int | None, int | None]] = {
-    # the network, by any family; only a connected pair of unix stream sockets can be made
-    # (`_rules`)
-    "socket": (41, 198), "bind": (49, 200), "listen": (50, 201), "accept": (43, 202),
-    "accept4": (288, 242), "connect": (42, 203),
-    # other processes
-    "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
-    "process_madvise": (440, 440), "kcmp": (312, 272), "pidfd_getfd": (438, 438),
-    "pidfd_send_signal": (424, 424), "move_pages": (279, 239), "migrate_pages": (256, 238),
-    # large pieces of kernel no cell needs
-    "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
-    "bpf": (321, 280), "seccomp": (317, 277), "perf_event_open": (298, 241),
-    "userfaultfd": (323, 282), "add_key": (248, 217), "request_key": (249, 218),
-    "keyctl": (250, 219),
-    # memory that no watch would see
-    "memfd_create": (319, 279), "memfd_secret": (447, 447),
-    # namespaces, mounts, files by handle
-    "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40), "umount2": (166, 39),
-    "pivot_root": (155, 41), "chroot": (161, 51), "move_mount": (429, 429), "open_tree": (428, 428),
-    "fsopen": (430, 430), "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433),
-    "mount_setattr": (442, 442), "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265),
-    "fanotify_init": (300, 262), "fanotify_mark": (301, 263), "quotactl": (179, 60),
-    "quotactl_fd": (443, 443),
-    # the machine
-    "swapon": (167, 224), "swapoff": (168, 225), "acct": (163, 89), "kexec_load": (246, 104),
-    "kexec_file_load": (320, 294), "reboot": (169, 142), "init_module": (175, 105),
-    "finit_module": (313, 273), "delete_module": (176, 106), "syslog": (103, 116),
-    "settimeofday": (164, 170), "clock_settime": (227, 112), "adjtimex": (159, 171),
-    "clock_adjtime": (305, 266), "sethostname": (170, 161), "setdomainname": (171, 162),
-    "vhangup": (153, 58), "iopl": (172, None), "ioperm": (173, None), "modify_ldt": (154, None),
-    "uselib": (134, None), "nfsservctl": (180, 42), "lookup_dcookie": (212, 18),
-    # IPC that outlives its process
-    "shmget": (29, 194), "shmat": (30, 196), "shmctl": (31, 195), "shmdt": (67, 197),
-    "semget": (64, 190), "semop": (65, 193), "semctl": (66, 191), "semtimedop": (220, 192),
-    "msgget": (68, 186), "msgsnd": (69, 189), "msgrcv": (70, 188), "msgctl": (71, 187),
-    "mq_open": (240, 180), "mq_unlink": (241, 181), "mq_timedsend": (242, 182),
-    "mq_timedreceive": (243, 183), "mq_notify": (244, 184), "mq_getsetattr": (245, 185),
-}  # fmt: skip
-
-# Answered with success and not done: nothing may leave the process group its parent kills.
-PRETENDED: dict[str, tuple[int, int]] = {"setsid": (112, 157), "setpgid": (109, 154)}
-# The same, where a child is the user whose files these are and can be kept from them in no better
-# way (`sandbox._read_only`): Landlock has no say in them. Libraries copy rights and times along and
-# expect that they can: refused, they would fail for nothing.
-KEPT: dict[str, tuple[int | None, int | None]] = {
-    "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452),
-    "chown": (92, None), "fchown": (93, 55), "lchown": (94, None), "fchownat": (260, 54),
-    "utime": (132, None), "utimes": (235, None), "futimesat": (261, None), "setxattr": (188, 5),
-    "lsetxattr": (189, 6), "fsetxattr": (190, 7), "setxattrat": (463, 463),
-    "file_setattr": (469, 469), "removexattr": (197, 14), "lremovexattr": (198, 15),
-    "fremovexattr": (199, 16), "removexattrat": (466, 466),
-}  # fmt: skip
-# "Not on this kernel": their callers then try the older call, whose arguments a filter can see.
-ABSENT = {
-    "io_uring_setup",
-    "io_uring_enter",
-    "io_uring_register",
-    "memfd_create",
-    "memfd_secret",
-    "seccomp",
-}
 CLONE3 = 435
-SOCKET, UTIMENSAT = (41, 198), (280, 88)
+SOCKET, UTIMENSAT, SET_OPTION = (41, 198), (280, 88), (54, 208)
 LAST_KNOWN = 469
 
 _ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
@@ -87,17 +27,34 @@ _LOAD, _JUMP_EQUAL, _JUMP_GREATER, _JUMP_SET, _AND, _RETURN = 0x20, 0x15, 0x25, 
 _NR, _ARCH = 0, 4
 _NEW_NAMESPACES = 0x7E020080  # every CLONE_NEW* flag
 _X32_BIT = 0x40000000
-_SOL_SOCKET, _SO_LINGER, _TCP_ULP, _MSG_FASTOPEN = (
+_SOL_SOCKET, _SO_SNDBUF, _SO_LINGER, _TCP_ULP, _MSG_FASTOPEN = (
     1,
+    7,
     13,
     31,
     0x20000000,
 )  # Linux's, wherever this is imported
+_SHARED_ANONYMOUS = 0x21  # of mmap's flags
 # without it older kernels slow all code down against speculation that a process of one task need
 # not fear
 _SPEC_ALLOW = 4
 
 Instruction = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class FilterOptions:
+    """`egress`: the child has a way to allowed hosts. `keep`: it pretends to change rights and
+    times of files. `counted`: a control group counts its memory; without one it gets none that
+    nobody could see.
+    """
+
+    egress: bool = False
+    keep: bool = False
+    counted: bool = True
+
+
+_USUAL = FilterOptions()
 
 
 def known() -> bool:
@@ -133,14 +90,24 @@ def _without(index: int, bits: int) -> list[Instruction]:
     return [(_LOAD, 0, 0, _argument(index)), (_JUMP_SET, 0, 1, bits), _refuse(errno.EPERM)]
 
 
-def _not_with(level: int, option: int) -> list[Instruction]:
+def _not_both(index: int, bits: int) -> list[Instruction]:
+    """Refuse when this argument has all of the bits."""
+    return [
+        (_LOAD, 0, 0, _argument(index)),
+        (_AND, 0, 0, bits),
+        (_JUMP_EQUAL, 0, 1, bits),
+        _refuse(errno.EPERM),
+    ]
+
+
+def _not_with(level: int, option: int, answer: int = errno.EPERM) -> list[Instruction]:
     """Refuse to set this option of a socket."""
     checks: list[Instruction] = [
         (_LOAD, 0, 0, _argument(1)),
         (_JUMP_EQUAL, 0, 3, level),
         (_LOAD, 0, 0, _argument(2)),
     ]
-    return [*checks, (_JUMP_EQUAL, 0, 1, option), _refuse(errno.EPERM)]
+    return [*checks, (_JUMP_EQUAL, 0, 1, option), _refuse(answer)]
 
 
 def _kept_times() -> list[Instruction]:
@@ -181,13 +148,23 @@ def _connections() -> dict[tuple[int, int], list[Instruction]]:
         (46, 211): 2,
         (307, 269): 3,
     }  # sendto, sendmsg, sendmmsg: where their flags stand
-    return {SOCKET: tcp, (54, 208): options} | {
+    return {SOCKET: tcp, SET_OPTION: options} | {
         call: _without(flags, _MSG_FASTOPEN) for call, flags in sends.items()
     }
 
 
+def _uncounted(options: list[Instruction]) -> dict[tuple[int, int], list[Instruction]]:
+    """Shared memory without a file stays when no process has mapped it any more; and no socket
+    takes more than it does at first (pretended). `options`: what else holds for setsockopt.
+    """
+    return {
+        (9, 222): _not_both(3, _SHARED_ANONYMOUS),
+        SET_OPTION: _not_with(_SOL_SOCKET, _SO_SNDBUF, 0) + options,
+    }
+
+
 def _rules(
-    which: int, protect: Sequence[int], *, egress: bool, keep: bool
+    which: int, protect: Sequence[int], chosen: FilterOptions
 ) -> dict[int, list[Instruction]]:
     """Calls that depend on their arguments. `protect`: processes to shield by number where Landlock
     cannot (before version 6).
@@ -205,8 +182,8 @@ def _rules(
         # TIOCSTI and TIOCLINUX type into a terminal; FIOSETOWN, SIOCSPGRP: as below
         (16, 29): _never(1, 0x5412, 0x541C, 0x8901, 0x8902),
         # F_SETOWN, F_SETSIG, F_SETOWN_EX: signals to anybody; F_SETLEASE: others wait to open a
-        # file
-        (72, 25): _never(1, 8, 10, 15, 1024),
+        # file; F_NOTIFY: what others do in a folder
+        (72, 25): _never(1, 8, 10, 15, 1024, 1026),
         (135, 92): _only(0, 0, 0xFFFFFFFF),  # personality
         # prctl: its memory stays visible to the watch
         (157, 167): _never(0, libc.PR_SET_DUMPABLE, libc.PR_SET_SECCOMP),
@@ -228,10 +205,12 @@ def _rules(
             (129, 138): [_refuse(errno.EPERM)],
         }
         rules |= {(234, 131): _never(0, *protect), (297, 240): _never(0, *protect)}
-    if keep:
+    if chosen.keep:
         rules[UTIMENSAT] = _kept_times()
-    if egress:
+    if chosen.egress:
         rules |= _connections()
+    if not chosen.counted:
+        rules |= _uncounted(rules.get(SET_OPTION, []))
     return {numbers[which]: body for numbers, body in rules.items()}
 
 
@@ -239,12 +218,9 @@ def program(
     protect: Sequence[int] = (),
     machine: str = libc.MACHINE,
     *,
-    egress: bool = False,
-    keep: bool = False,
+    options: FilterOptions = _USUAL,
 ) -> bytes:
-    """The filter for this machine. `egress`: the child has a way to allowed hosts; `keep`: it
-    pretends to change rights and times of files. OSError when its calls are not known to us.
-    """
+    """The filter for this machine. OSError when its calls are not known to us."""
     if machine not in _ARCHITECTURES:
         raise OSError(errno.ENOSYS, f"no table of system calls for {machine}")
     arch, which = _ARCHITECTURES[machine]
@@ -262,12 +238,13 @@ def program(
         for name, number in NUMBERS.items()
     }
     flat |= {
-        number[which]: 0 for number in (*PRETENDED.values(), *(KEPT.values() if keep else ()))
+        number[which]: 0
+        for number in (*PRETENDED.values(), *(KEPT.values() if options.keep else ()))
     } | {CLONE3: errno.ENOSYS}
     for number, answer in flat.items():
-        if number is not None and not (egress and number == SOCKET[which]):
+        if number is not None and not (options.egress and number == SOCKET[which]):
             code += [(_JUMP_EQUAL, 0, 1, number), _refuse(answer)]
-    for number, body in _rules(which, protect, egress=egress, keep=keep).items():
+    for number, body in _rules(which, protect, options).items():
         code += [(_JUMP_EQUAL, 0, len(body) + 1, number), *body, (_RETURN, 0, 0, _ALLOW)]
     code.append((_RETURN, 0, 0, _ALLOW))
     return b"".join(struct.pack("<HBBI", *instruction) for instruction in code)

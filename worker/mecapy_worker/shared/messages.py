@@ -39,6 +39,7 @@ class StartZygote(Message):
     python_path: tuple[str, ...] = ()
     readable: tuple[str, ...] = ()
     egress: bool = False
+    memory_counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,16 +121,10 @@ def to_shield(worker_pid: int, *, inside: bool) -> tuple[int, ...]:
     return () if inside or landlock.version() >= 6 else (worker_pid, os.getpid())
 
 
-def system_calls(
-    shielded: Sequence[int], *, egress: bool, keep: bool = False
-) -> seccomp.Filter | None:
-    """The seccomp filter; `egress` and `keep` as there."""
+def system_calls(shielded: Sequence[int], kind: seccomp.FilterOptions) -> seccomp.Filter | None:
+    """The seccomp filter; None where there is none for this machine."""
     try:
-        return (
-            seccomp.Filter(seccomp.program(shielded, egress=egress, keep=keep))
-            if libc.LINUX
-            else None
-        )
+        return seccomp.Filter(seccomp.program(shielded, options=kind)) if libc.LINUX else None
     except OSError:
         return None
 

@@ -11,7 +11,7 @@ import os
 import sys
 from importlib import import_module
 
-from mecapy_worker.child.hooks import sockets
+from mecapy_worker.child.hooks import shared_memory, sockets
 from mecapy_worker.sandbox import seccomp
 from mecapy_worker.shared import libc
 from mecapy_worker.shared.messages import StartZygote
@@ -27,6 +27,8 @@ def prepare(start: StartZygote) -> dict[str, str]:
             libc.prctl(option, value)
     if seccomp.known():
         sockets.install(allowed=start.egress)
+        if not start.memory_counted:
+            shared_memory.install()
     # what is imported stays: looking through it again and again is a tenth of our start
     gc.disable()
     reserved = hugepages.reserve(_RESERVED_BYTES)

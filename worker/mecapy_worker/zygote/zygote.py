@@ -18,11 +18,11 @@ import signal
 import socket
 import sys
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mecapy_worker.child.child_bootstrap import ChildSpec, run_child
-from mecapy_worker.sandbox import confine, landlock, pid_namespaces
+from mecapy_worker.sandbox import confine, landlock, pid_namespaces, seccomp
 from mecapy_worker.shared import libc
 from mecapy_worker.shared.channel import Channel
 from mecapy_worker.shared.frames import Frame, FrameError
@@ -242,14 +242,15 @@ def _rules(
 ) -> confine.Confinement:
     """What every child may do, found out once."""
     shielded = host_capabilities.to_shield(start.worker_pid, inside=not namespaces.missing)
+    kind = seccomp.FilterOptions(egress=start.egress, counted=start.memory_counted)
     return confine.Confinement(
         shared=host_capabilities.shared_rules(readable),
         memory_bytes=start.memory_bytes,
         disk_bytes=start.disk_bytes,
         processes=start.processes,
         data_bytes=host_capabilities.data_bytes(),
-        filter=host_capabilities.system_calls(shielded, egress=start.egress),
-        keeping_filter=host_capabilities.system_calls(shielded, egress=start.egress, keep=True),
+        filter=host_capabilities.system_calls(shielded, kind),
+        keeping_filter=host_capabilities.system_calls(shielded, replace(kind, keep=True)),
         shields=bool(shielded),
         no_pid_namespace=namespaces.missing,
         search=search,

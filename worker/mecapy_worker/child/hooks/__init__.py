@@ -2,6 +2,7 @@
 
 - `tqdm_bars`: `tqdm.std.tqdm.display` and `clear`, `tqdm.notebook`, once imported; tqdm 4.
 - `sockets`: `socket.socket.__init__`, `connect`, `getaddrinfo`; CPython 3.11 to 3.14.
+- `shared_memory`: `mmap.mmap`; CPython 3.11 to 3.14.
 - `ipython`: the name of the shell's class, its warning, the length of a frame's file; IPython 9.
 - `caches`: the fonts that matplotlib has open; the interpreter's cache of types (CPython 3.11).
 
