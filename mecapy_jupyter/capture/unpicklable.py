@@ -139,7 +139,7 @@ _BY_MODULE: Mapping[Any, UnpicklableKind] = (
         ),
         _NATIVE,
     )
-    | dict.fromkeys(("ipywidgets", "anywidget", "ipykernel", "IPython"), _WIDGET)
+    | dict.fromkeys(("ipykernel", "IPython"), _WIDGET)
 )
 
 

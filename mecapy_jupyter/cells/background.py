@@ -159,6 +159,7 @@ class _Carry:
     def _say(self, home: bind.Home, waiting: Sequence[str]) -> None:
         said = [
             *bind.remarks(home, self.task.id),
+            *self.output.widgets.remarks(),
             *self.task.bring_folder(),
             *self.prepared.missed(home),
         ]

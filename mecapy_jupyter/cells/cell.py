@@ -58,11 +58,12 @@ def come_home(shell: Shell, task: Task, block: LiveBlock) -> tuple[wire.Outcome,
     """Replay the task until its end, and put what it brings where it belongs. An interrupt cancels
     it; the kernel's end does not.
     """
+    widgets = replay.widgets_of(shell, task.packed.memo.values())
     try:
         kernel_shutdown.watch(shell)
         block.sent(task.sent_bytes, task.reused_bytes, task.id)
         task.follow(lambda _: None)
-        outcome = until_final(task, block, lambda event: replay.show(shell, event))
+        outcome = until_final(task, block, lambda event: replay.show(shell, event, widgets))
     except KeyboardInterrupt:
         if kernel_shutdown.ends(shell):
             raise plain(
@@ -74,7 +75,10 @@ def come_home(shell: Shell, task: Task, block: LiveBlock) -> tuple[wire.Outcome,
         cancel(task)
         task.follow(lambda _: None)  # the interrupt may have come before
         outcome = until_final(
-            task, block, lambda event: replay.show(shell, event), time.monotonic() + _LAST_WORDS_S
+            task,
+            block,
+            lambda event: replay.show(shell, event, widgets),
+            time.monotonic() + _LAST_WORDS_S,
         )
     home = task.open(outcome)
     if task.inputs:
@@ -82,7 +86,8 @@ def come_home(shell: Shell, task: Task, block: LiveBlock) -> tuple[wire.Outcome,
     names = bind.into(shell.user_ns, home)
     replay.remember(shell, home.value)
     block.finish(outcome, bind.came_back(shell.user_ns, home, names))
-    for remark in [*bind.remarks(home, task.id), *task.bring_folder(), *task.change_folder()]:
+    remarks = [*bind.remarks(home, task.id), *widgets.remarks()]
+    for remark in [*remarks, *task.bring_folder(), *task.change_folder()]:
         print(f"mecapy: {remark}", file=sys.stderr)
     return outcome, home
 

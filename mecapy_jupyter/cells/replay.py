@@ -5,11 +5,13 @@ ran here.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, cast
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.cells.ipython_types import Shell
+from mecapy_jupyter.cells.shown_widgets import ShownWidgets
 from mecapy_jupyter.hooks import ipykernel, ipython
 
 ANEW = wire.Event.of(wire.DisplayEvent("clear_output"))
@@ -22,11 +24,25 @@ _AGAIN = (
 )
 
 
-def show(shell: Shell, event: wire.Event) -> None:
+def widgets_of(shell: Shell, inputs: Iterable[object] = ()) -> ShownWidgets:
+    """For the widgets of a task that the cell waits for which runs now. `inputs`: what it was
+    sent.
+    """
+    kernel: Any = getattr(shell, "kernel", None)
+    return ShownWidgets(shell, lambda: _message_id(ipykernel.request_of(kernel)), inputs)
+
+
+def _message_id(request: Mapping[str, Any]) -> str:
+    return str(request.get("header", {}).get("msg_id", ""))
+
+
+def show(shell: Shell, event: wire.Event, widgets: ShownWidgets) -> None:
     """Show one event; those that are not output show nothing."""
-    if event is ANEW and getattr(shell, "kernel", None) is None:  # a terminal takes nothing back
-        sys.stderr.write(_AGAIN)
-        return
+    if event is ANEW:
+        widgets.anew()
+        if not widgets.live:  # a terminal takes nothing back
+            sys.stderr.write(_AGAIN)
+            return
     match event.body:
         case wire.StdoutEvent(text):
             sys.stdout.write(text)
@@ -35,7 +51,9 @@ def show(shell: Shell, event: wire.Event) -> None:
             sys.stderr.write(text)
             sys.stderr.flush()
         case wire.DisplayEvent() as display:
-            _display(shell, display)
+            _display(shell, replace(display, data=widgets.view(display.data)))
+        case wire.CommEvent() as said:
+            widgets.take(said)
         case _:
             pass
 
@@ -49,6 +67,7 @@ class CellOutput:
         self._kernel: Any = getattr(shell, "kernel", None)
         self.live = self._kernel is not None
         self._request: Mapping[str, Any] = ipykernel.request_of(self._kernel) if self.live else {}
+        self.widgets = ShownWidgets(shell, lambda: _message_id(self._request), ())
         self._updated: dict[str, Any] | None = None
 
     def publish(
@@ -88,14 +107,20 @@ class CellOutput:
         """Show one event. A result shows as a display: another cell has its number by now."""
         if not self.live:
             return
+        if event is ANEW:
+            self.widgets.anew()
         match event.body:
             case wire.StdoutEvent(text) | wire.StderrEvent(text):
                 self._send("stream", {"name": event.type, "text": text})
             case wire.DisplayEvent(kind="clear_output", wait=wait):
                 self._send("clear_output", {"wait": wait})
+            case wire.CommEvent() as said:
+                self.widgets.take(said)
+            case wire.DisplayEvent(kind="error", data=data):
+                self._send("error", data)
             case wire.DisplayEvent(kind, data, metadata, display_id):
                 self.publish(
-                    data,
+                    self.widgets.view(data),
                     metadata,
                     transient=_transient(display_id),
                     update=kind == "update_display_data",
@@ -115,6 +140,8 @@ class CellOutput:
 def _display(shell: Shell, display: wire.DisplayEvent) -> None:
     if display.kind == "clear_output":
         shell.display_pub.clear_output(wait=display.wait)
+    elif display.kind == "error":
+        _error(shell, display.data)
     elif display.kind == "execute_result":
         # the value itself follows when the task has ended (`remember`)
         ipython.show_result(shell.displayhook, display.data, display.metadata)
@@ -125,6 +152,17 @@ def _display(shell: Shell, display: wire.DisplayEvent) -> None:
             transient=_transient(display.display_id),
             update=display.kind == "update_display_data",
         )
+
+
+def _error(shell: Shell, data: wire.JsonObject) -> None:
+    """An error that the cell showed, and went on."""
+    kernel: Any = getattr(shell, "kernel", None)
+    lines = [str(line) for line in cast("list[object]", data.get("traceback") or [])]
+    if kernel is None:
+        print("\n".join(lines))
+        return
+    content = {"ename": "", "evalue": "", **data, "traceback": lines}
+    ipykernel.send_output(kernel, "error", content, ipykernel.request_of(kernel))
 
 
 def _transient(display_id: str | None) -> dict[str, str]:

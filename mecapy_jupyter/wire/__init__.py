@@ -15,6 +15,15 @@ from mecapy_jupyter.wire.blobs import (
     TakenBlobs,
     missing_request,
 )
+from mecapy_jupyter.wire.comms import (
+    COMM,
+    COMM_KINDS,
+    MODEL_PREFIX,
+    WIDGET_TARGET,
+    WIDGET_VIEW,
+    CommEvent,
+    CommKind,
+)
 from mecapy_jupyter.wire.defaults import CALLED, INLINE_BYTES, PRIORITY, TIMEOUT_S, WORKER_LIVES_S
 from mecapy_jupyter.wire.events import (
     DISPLAY,
@@ -60,12 +69,15 @@ from mecapy_jupyter.wire.workers import (
 __all__ = [
     "CALLED",
     "CANCELLED",
+    "COMM",
+    "COMM_KINDS",
     "COMPLETED",
     "DISPLAY",
     "DISPLAY_KINDS",
     "FAILED",
     "FINAL",
     "INLINE_BYTES",
+    "MODEL_PREFIX",
     "PRIORITY",
     "PROGRESS",
     "QUEUED",
@@ -75,10 +87,14 @@ __all__ = [
     "STDOUT",
     "TIMEOUT_S",
     "USAGE",
+    "WIDGET_TARGET",
+    "WIDGET_VIEW",
     "WORKER_LIVES_S",
     "Attempt",
     "BlobSize",
     "Cell",
+    "CommEvent",
+    "CommKind",
     "ConfinementInfo",
     "DisplayEvent",
     "DisplayKind",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeAlias, cast
 
 from mecapy_jupyter.wire import json_fields as fields
+from mecapy_jupyter.wire.comms import CommEvent
 from mecapy_jupyter.wire.json_fields import JsonObject
 from mecapy_jupyter.wire.outcome import Outcome
 from mecapy_jupyter.wire.states import FINAL, QUEUED
@@ -21,9 +22,11 @@ STARTED, STDOUT, STDERR, DISPLAY, PROGRESS, USAGE = (
     "usage",
 )
 
-DisplayKind = Literal["display_data", "update_display_data", "execute_result", "clear_output"]
+DisplayKind = Literal[
+    "display_data", "update_display_data", "execute_result", "clear_output", "error"
+]
 DISPLAY_KINDS: frozenset[str] = frozenset(
-    {"display_data", "update_display_data", "execute_result", "clear_output"}
+    {"display_data", "update_display_data", "execute_result", "clear_output", "error"}
 )
 
 
@@ -106,7 +109,8 @@ class StderrEvent:
 @dataclass(frozen=True, slots=True)
 class DisplayEvent:
     """What the cell displayed, as Jupyter's messages of that name have it: `data` and `metadata`
-    by MIME type. `wait`: of clear_output, until the next output.
+    by MIME type. `wait`: of clear_output, until the next output. An `error` is one that the cell
+    showed and went on; its `data` are `ename`, `evalue` and `traceback`.
     """
 
     type: ClassVar = DISPLAY
@@ -190,6 +194,7 @@ EventBody: TypeAlias = (
     | StdoutEvent
     | StderrEvent
     | DisplayEvent
+    | CommEvent
     | ProgressEvent
     | UsageEvent
     | Outcome
@@ -203,6 +208,7 @@ _BY_TYPE = {
         StdoutEvent,
         StderrEvent,
         DisplayEvent,
+        CommEvent,
         ProgressEvent,
         UsageEvent,
     )

@@ -29,6 +29,7 @@ class Ran:
     results: list[dict[str, Any]] = field(default_factory=list)
     displays: list[dict[str, Any]] = field(default_factory=list)
     errors: list[dict[str, Any]] = field(default_factory=list)
+    comms: list[dict[str, Any]] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
 
     @property
@@ -70,6 +71,8 @@ class Kernel:
                 ran.results.append(content)
             elif kind in ("display_data", "update_display_data"):
                 ran.displays.append(content)
+            elif kind.startswith("comm_"):
+                ran.comms.append({"kind": kind} | content)
             elif kind == "error":
                 ran.errors.append(content)
 

@@ -54,6 +54,7 @@ SHAPES = [
     wire.StderrEvent("b"),
     wire.DisplayEvent("update_display_data", {"text/plain": "a"}, {"isolated": True}, "7"),
     wire.DisplayEvent("clear_output", wait=True),
+    wire.CommEvent("comm_open", "m", {"state": {"value": 1}}, ("AAA=",)),
     wire.ProgressEvent(0.5, "half"),
     wire.UsageEvent(99.5, 4_000, 1.5, 3, 10),
     wire.Me("o", "Ada", "a@b", "manager", "acme", ("read",), 1, 2, {"keep_s": 3.0}, 2.0, QUOTAS),

@@ -12,11 +12,18 @@ import functools
 import pickle
 import types
 import weakref
+from collections.abc import Callable
 from typing import Any, cast
 
 from mecapy_jupyter.travel.environment import pint_state
 from mecapy_jupyter.travel.hooks import pickles
-from mecapy_jupyter.travel.pickling import by_name_reducers, exception_reducers, object_reducers
+from mecapy_jupyter.travel.pickling import (
+    by_name_reducers,
+    exception_reducers,
+    object_reducers,
+    plot_reducers,
+    widget_reducers,
+)
 
 CACHED: Any = type(functools.lru_cache(lambda: None))
 _CACHED_PROPERTY: Any = functools.cached_property
@@ -38,12 +45,22 @@ def reduced(obj: Any) -> Any:
         return type(obj), (), (dict(obj),), None, None, _fill_weak
     if type(obj) is memoryview:
         return _view(obj)
+    if (reduce := _of_a_library(cast("type[Any]", type(obj)))) is not None:
+        return reduce(obj)
     return pint_state.reduced(obj) or by_name_reducers.reduced(obj) or object_reducers.reduced(obj)
+
+
+@functools.lru_cache(maxsize=4096)
+def _of_a_library(cls: type[Any]) -> Callable[[Any], Any] | None:
+    for library in (widget_reducers, plot_reducers):
+        if library.takes_apart(cls):
+            return library.reduced
+    return None
 
 
 def takes_apart(cls: type[Any]) -> bool:
     """Whether `reduced` decides how the objects of a type pickle, whatever they say."""
-    return cls in _TAKEN_APART or pint_state.is_registry(cls)
+    return cls in _TAKEN_APART or pint_state.is_registry(cls) or _of_a_library(cls) is not None
 
 
 def with_cells(function: types.FunctionType, as_reduced: Any) -> Any:

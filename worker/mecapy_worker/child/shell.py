@@ -5,7 +5,6 @@ Built once in the zygote (`build`), connected in the child (`connect`).
 
 from __future__ import annotations
 
-import base64
 import builtins
 import getpass
 import linecache
@@ -15,7 +14,6 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, cast
 
@@ -26,9 +24,9 @@ from IPython.core.error import StdinNotImplementedError
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from mecapy_jupyter.wire import Json, JsonObject
-from mecapy_worker.child.hooks import ipython, tqdm_bars
+from mecapy_worker.child.hooks import comms, ipython, tqdm_bars
 from mecapy_worker.child.output import Outgoing, OutStream, Send
+from mecapy_worker.child.plain_json import plain_mapping
 from mecapy_worker.shared import crash_line, libc
 from mecapy_worker.shared.messages import DisplayMessage
 
@@ -64,7 +62,7 @@ class FramePublisher(DisplayPublisher):
 
     def show(self, kind: str, data: Any, metadata: Any, display_id: str | None = None) -> None:
         self.shell.outgoing.send(
-            DisplayMessage(kind, _plain_mapping(data), _plain_mapping(metadata or {}), display_id)
+            DisplayMessage(kind, plain_mapping(data), plain_mapping(metadata or {}), display_id)
         )
 
 
@@ -137,6 +135,7 @@ class TaskShell(InteractiveShell):
     # by this attribute pandas knows a notebook from a terminal, and by the class's name
     kernel = None
     failure: tuple[BaseException | None, list[str]] | None = None
+    _in_code = 0  # how deep
     # bookmarks and the folders `%cd` was in: a task keeps none, and its profile is read-only
     db: Any = {}  # pyright: ignore[reportIncompatibleMethodOverride] # noqa: RUF012 one task alone
 
@@ -145,8 +144,18 @@ class TaskShell(InteractiveShell):
         self.run_cell(source, store_history=False)  # pyright: ignore[reportUnknownMemberType]
         tqdm_bars.finish()
 
+    async def run_code(self, *args: Any, **kwargs: Any) -> bool:
+        self._in_code += 1
+        try:
+            return bool(await super().run_code(*args, **kwargs))  # pyright: ignore[reportUnknownMemberType]
+        finally:
+            self._in_code -= 1
+
     def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
         error = exc_tuple[1] if exc_tuple else sys.exc_info()[1]
+        if self._in_code and not kwargs.get("running_compiled_code") and error is not None:
+            self._show_only(error, exc_tuple, *args, **kwargs)
+            return
         if error is not None:
             crash_line.note(error)
         if isinstance(error, MemoryError):
@@ -160,6 +169,15 @@ class TaskShell(InteractiveShell):
             self.failure = error, traceback.format_exception(error)  # pyright: ignore[reportUnknownArgumentType]
         else:
             super().showtraceback(exc_tuple, *args, **kwargs)
+
+    def _show_only(self, error: BaseException, *args: Any, **kwargs: Any) -> None:
+        """The cell's own code shows an error, and goes on: a `with Output()`, for one."""
+        before, self.failure = self.failure, None
+        super().showtraceback(*args, **kwargs)
+        failed, self.failure = self.failure, before
+        lines = failed[1] if failed is not None else traceback.format_exception(error)
+        said = {"ename": type(error).__name__, "evalue": str(error), "traceback": list(lines)}
+        self.display_pub.show("error", said, {})
 
     def _showtraceback(self, etype: Any, evalue: BaseException, stb: list[str]) -> None:
         self.failure = evalue, list(stb)
@@ -196,6 +214,7 @@ def build() -> TaskShell:
     config = Config()
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "neutral"
+    config.IPKernelApp.log_level = 30  # by the section's name many a library knows a notebook
     ipython.install(TaskShell)
     shell = TaskShell.instance(config=config)
     shell.builtin_trap.activate()
@@ -206,6 +225,7 @@ def connect(shell: TaskShell, send: Send) -> None:
     """In the child: from here on everything a cell shows goes to `send`."""
     shell.outgoing = Outgoing(send)
     tqdm_bars.connect(shell.outgoing)
+    comms.connect(shell.outgoing)
     sys.stdout = sys.__stdout__ = OutStream(shell.outgoing, "stdout", 1)  # pyright: ignore[reportAttributeAccessIssue]
     sys.stderr = sys.__stderr__ = OutStream(shell.outgoing, "stderr", 2)  # pyright: ignore[reportAttributeAccessIssue]
     builtins.input = getpass.getpass = _no_input
@@ -230,18 +250,3 @@ def _above(trace: TracebackType) -> TracebackType | None:
 
 def _memory_bytes() -> int:
     return resource.getrlimit(resource.RLIMIT_DATA)[0]
-
-
-def _plain_mapping(data: Mapping[object, object]) -> JsonObject:
-    return {str(key): _plain(item) for key, item in data.items()}
-
-
-def _plain(value: object) -> Json:
-    """Mime data as JSON can hold it: bytes as base64 text, as kernels send them."""
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode("ascii")
-    if isinstance(value, dict):
-        return _plain_mapping(cast("dict[object, object]", value))
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in cast("Sequence[object]", value)]
-    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)

@@ -26,6 +26,7 @@ from mecapy_jupyter.shared.own_folder import own_folder
 from mecapy_jupyter.wire import JsonObject
 from mecapy_worker.log import log
 from mecapy_worker.retry import backoff, is_transient
+from mecapy_worker.run import widget_updates
 
 PAUSE_S = 0.03
 BURST_BYTES = 32 * 1024
@@ -42,12 +43,13 @@ Entry = tuple[str, JsonObject]
 """The type of an event, and its data."""
 
 _Small = wire.StartedEvent | wire.StderrEvent | wire.ProgressEvent | wire.UsageEvent
-_KEPT = frozenset({wire.STARTED, wire.STDOUT, wire.STDERR, wire.DISPLAY})
 _TEXT = frozenset({wire.STDOUT, wire.STDERR})
+_SHOWN = frozenset({*_TEXT, wire.DISPLAY, wire.COMM})
+_KEPT = frozenset({wire.STARTED, *_SHOWN})
 
 
 class EventWriter:
-    """`text`, `display`, `add`: at once and in order. `async with` around them; when it is left,
+    """`text`, `shown`, `add`: at once and in order. `async with` around them; when it is left,
     everything is written, but for what the first attempt says last: that is in the log, and goes
     into the stream with the `end`, so a short task costs one round trip. Only the first attempt's,
     because nobody else writes into its stream: the ids that stand in the log are ours to give.
@@ -61,12 +63,8 @@ class EventWriter:
         self._rest: list[Entry] = []
         self._rest_after: tuple[int, int] | None = None
         self.cpu_s = 0.0  # of the child, as far as it was looked at
-        self._redis, self._task_id, self._settings, self._spool_path = (
-            redis,
-            task_id,
-            settings,
-            spool,
-        )
+        self._redis, self._task_id = redis, task_id
+        self._settings, self._spool_path = settings, spool
         self._pending: list[Entry] = []
         self._pending_bytes = self._live_bytes = self._row_bytes = 0
         self._row: list[wire.Event] = []
@@ -124,17 +122,21 @@ class EventWriter:
         if text := self._decoders[name].decode(data):
             self._append(name, {"text": text}, len(data))
 
-    def display(self, event: wire.DisplayEvent, received_bytes: int = 0) -> None:
+    def shown(self, event: wire.DisplayEvent | wire.CommEvent, received_bytes: int = 0) -> None:
         """`received_bytes`: what the child sent for it, if that is more."""
         data = event.as_json()
         size = len(json_text.dumps(data))
+        if event.type == wire.COMM and widget_updates.joined(self._pending, data):
+            self.total_bytes += max(0, size - widget_updates.USUAL_BYTES)
+            return
         self.total_bytes += max(size, received_bytes)
         if size > DISPLAY_BYTES:
-            most = f"one display may have {DISPLAY_BYTES >> 20} MiB; save it to a file instead"
-            text = f"[mecapy] A display of {size >> 20} MiB is left out: {most}.\n"
+            most = f"one may have {DISPLAY_BYTES >> 20} MiB; save it to a file instead"
+            what = "display" if event.type == wire.DISPLAY else "widget's message"
+            text = f"[mecapy] A {what} of {size >> 20} MiB is left out: {most}.\n"
             self.add(wire.StderrEvent(text))
         else:
-            self._append(wire.DISPLAY, data, size)
+            self._append(event.type, data, size)
 
     def add(self, event: _Small) -> None:
         self._append(event.type, event.as_json())
@@ -218,7 +220,7 @@ class EventWriter:
         """Whether an event goes into the stream: until the task has said more than Redis should
         carry, all do.
         """
-        if kind in _TEXT or kind == wire.DISPLAY:
+        if kind in _SHOWN:
             self._live_bytes += final_log.charge(kind, len(json_text.dumps(data)))
             return self._live_bytes <= final_log.LIVE_BYTES
         return True

@@ -21,6 +21,7 @@ from mecapy_worker.shared.frames import Frame, FrameError
 from mecapy_worker.shared.message_codec import message_of
 from mecapy_worker.shared.messages import (
     FROM_HANDLE,
+    CommMessage,
     DisplayMessage,
     ExitStatus,
     InterruptedMessage,
@@ -145,7 +146,9 @@ class Relay:
             case OutputMessage(name) if name in (wire.STDOUT, wire.STDERR):
                 await self._text(name, frame.body)
             case DisplayMessage(kind) as shown if kind in wire.DISPLAY_KINDS:
-                self._writer.display(_display(shown), frame.size_bytes - len(frame.body))
+                self._writer.shown(_display(shown), frame.size_bytes - len(frame.body))
+            case CommMessage(kind) as said if kind in wire.COMM_KINDS:
+                self._writer.shown(_comm(said), frame.size_bytes - len(frame.body))
             case ProgressMessage(fraction, text):
                 self._writer.add(wire.ProgressEvent(fraction, text[:TEXT_CHARS]))
             case UsageMessage() as used:
@@ -184,6 +187,10 @@ def _display(shown: DisplayMessage) -> wire.DisplayEvent:
     )
 
 
+def _comm(said: CommMessage) -> wire.CommEvent:
+    return wire.CommEvent(cast(wire.CommKind, said.kind), said.comm_id, said.data, said.buffers)
+
+
 def _usage(used: UsageMessage) -> wire.UsageEvent:
     return wire.UsageEvent(
         used.cpu_percent, used.memory_bytes, used.cpu_s, used.processes, used.disk_bytes
@@ -192,11 +199,11 @@ def _usage(used: UsageMessage) -> wire.UsageEvent:
 
 def _bytes_without_event(frame: Frame) -> int:
     """Of what a child sent, that which no event is made of: it counts as output, so that nobody can
-    send it without end. A display's header counts with its event.
+    send it without end. The header of a display, or of a widget's message, counts with its event.
     """
     if frame.kind == OutcomeMessage.tag:  # once, and with a bound of its own
         return 0
     header_bytes = max(0, frame.size_bytes - len(frame.body) - _USUAL_HEADER_BYTES)
-    return (0 if frame.kind == DisplayMessage.tag else header_bytes) + (
+    return (0 if frame.kind in (DisplayMessage.tag, CommMessage.tag) else header_bytes) + (
         0 if frame.kind == OutputMessage.tag else len(frame.body)
     )

@@ -187,6 +187,17 @@ class DisplayMessage(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class CommMessage(Message):
+    """As `wire.CommEvent`."""
+
+    tag: ClassVar[str] = "comm"
+    kind: str
+    comm_id: str
+    data: JsonObject = field(default_factory=dict[str, Json])
+    buffers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ProgressMessage(Message):
     tag: ClassVar[str] = "progress"
     fraction: float | None = None
@@ -259,10 +270,17 @@ class ExitStatus(Message):
 
 FROM_CHILD: dict[str, type[Message]] = {
     one.tag: one
-    for one in (OutputMessage, DisplayMessage, ProgressMessage, InterruptedMessage, OutcomeMessage)
+    for one in (
+        OutputMessage,
+        DisplayMessage,
+        CommMessage,
+        ProgressMessage,
+        InterruptedMessage,
+        OutcomeMessage,
+    )
 }
 FROM_HANDLE: dict[str, type[Message]] = FROM_CHILD | {
     one.tag: one for one in (UsageMessage, LimitExceeded, InvalidFrame, ExitStatus)
 }
-LARGE = frozenset({DisplayMessage.tag, OutcomeMessage.tag})
+LARGE = frozenset({DisplayMessage.tag, CommMessage.tag, OutcomeMessage.tag})
 """Kinds of frames that may be large."""

@@ -69,9 +69,9 @@ async def follow(
         ),
     ] = True,
 ) -> Response:
-    """Events `queued`, `started`, `stdout`, `stderr`, `display`, `progress`, `usage`, and last the
-    final one, named `completed`, `failed` or `cancelled`, whose data is the outcome. Then the
-    stream ends. `data` is JSON.
+    """Events `queued`, `started`, `stdout`, `stderr`, `display`, `comm`, `progress`, `usage`, and
+    last the final one, named `completed`, `failed` or `cancelled`, whose data is the outcome. Then
+    the stream ends. `data` is JSON.
     """
     services.stream_limit.check(owner)
 

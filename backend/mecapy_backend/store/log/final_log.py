@@ -21,7 +21,9 @@ from mecapy_jupyter.wire import Event
 # A Jupyter server drops, unsaid, what passes 3 MB in 3 s (iopub_data_rate_limit): our word of the
 # cap with it.
 LIVE_BYTES = 2 * 1024 * 1024
-"""Of a task's text in its stream, and so in a notebook; of displays sixteen times as much."""
+"""Of a task's text in its stream, and so in a notebook; of displays, and of what widgets say,
+sixteen times as much.
+"""
 
 MORE = (
     f"\n[mecapy] More than {LIVE_BYTES >> 20} MiB of output: the rest is not shown live. The "
@@ -29,11 +31,12 @@ MORE = (
 )
 GONE = "\n[mecapy] The task's log is not stored any more.\n"
 _TEXT = frozenset({wire.STDOUT, wire.STDERR})
+_SHOWN = frozenset({wire.DISPLAY, wire.COMM})
 
 
 def charge(kind: str, size_bytes: int) -> int:
     """What an event of this size takes of `LIVE_BYTES`."""
-    return size_bytes if kind in _TEXT else size_bytes // 16 if kind == wire.DISPLAY else 0
+    return size_bytes if kind in _TEXT else size_bytes // 16 if kind in _SHOWN else 0
 
 
 def note(text: str, after: str) -> EncodedEvent:

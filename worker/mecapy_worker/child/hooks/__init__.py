@@ -1,6 +1,7 @@
 """Where a child bends a library or Python itself: private names, patches.
 
 - `tqdm_bars`: `tqdm.std.tqdm.display` and `clear`, `tqdm.notebook`, once imported; tqdm 4.
+- `comms`: `comm.create_comm`, which is made to be replaced; comm 0.2, ipywidgets 8.
 - `sockets`: `socket.socket.__init__`, `connect`, `getaddrinfo`; CPython 3.11 to 3.14.
 - `shared_memory`: `mmap.mmap`; CPython 3.11 to 3.14.
 - `ipython`: the name of the shell's class, its warning, the length of a frame's file; IPython 9.

@@ -2,14 +2,16 @@
 become the one live bar of the block.
 
 tqdm is the user's: it is hooked when a cell imports it, and not otherwise. While a bar moves
-nothing is printed of it; what a terminal would show of it at its end is printed then. Bars that
-write elsewhere, to a file for instance, are left as they are. Part of the child.
+nothing is printed of it; what a terminal would show of it at its end is printed then. A bar of
+`tqdm.notebook` is a widget besides. Bars that write elsewhere, to a file for instance, are left as
+they are. Part of the child.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import sys
 import weakref
 from collections.abc import Callable
@@ -43,7 +45,8 @@ def finish() -> None:
     """The cell has ended: bars it has left open keep the text they had."""
     for bar in [bar for bar in _shown if not bar.disable]:
         bar.disable = True  # it is not to print once more when it is collected
-        bar.fp.write(f"{bar}\n")
+        if not bar.gui:  # a widget keeps what it shows
+            bar.fp.write(f"{bar}\n")
     if _latest is not None:
         _latest.flush()
 
@@ -104,30 +107,31 @@ def _tell(bar: Any) -> None:
 
 
 def _hook_notebook(module: Any) -> None:
-    """A widget made here would be seen by nobody: the same bar without one, whose text goes where a
-    notebook's does.
-    """
-    std: Any = sys.modules["tqdm.std"]
+    """Its widgets go to the page, and the live block has the same bar."""
+    bar_class = module.tqdm_notebook
+    display = bar_class.display
 
-    class tqdm_notebook(std.tqdm):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            kwargs.pop("display", None)
-            if kwargs.get("file") in (None, sys.stderr):
-                kwargs["file"] = sys.stdout
-            std.tqdm.__init__(self, *args, **(kwargs | {"disable": bool(kwargs.get("disable"))}))
+    def shown(self: Any, msg: str | None = None, *args: Any, **kwargs: Any) -> Any:
+        if self.disable:
+            loop_progress.bars.close(_shown.pop(self, loop_progress.Bar()))
+        elif _ours(self):
+            _tell(self)
+        return display(self, msg, *args, **kwargs)
 
-    def trange(*args: Any, **kwargs: Any) -> Any:
-        return tqdm_notebook(range(*args), **kwargs)
+    bar_class.display = shown
 
-    tqdm_notebook.__module__, tqdm_notebook.__qualname__ = module.__name__, "tqdm_notebook"
-    module.tqdm = module.tqdm_notebook = tqdm_notebook
-    module.trange = module.tnrange = trange
+
+def _hook_auto(module: Any) -> None:
+    """It takes a task for a terminal, by the modules that are loaded."""
+    notebook: Any = importlib.import_module("tqdm.notebook")
+    if notebook.IProgress is not None:
+        module.tqdm, module.trange = notebook.tqdm, notebook.trange
 
 
 _HOOKS: dict[str, Callable[[Any], None]] = {
     "tqdm.std": _hook_std,
     "tqdm.notebook": _hook_notebook,
-    "tqdm.autonotebook": _hook_notebook,
+    "tqdm.autonotebook": _hook_auto,
 }
 
 

@@ -1,0 +1,197 @@
+"""The widgets that a task makes, opened in the notebook as the worker opens them.
+
+The worker is not believed. A model gets an id of this kernel, whatever the worker calls it; a
+message may speak of the task's own models and of widgets it was sent, and of no others: not of
+those that another cell has made, whose callbacks run here. What is more, larger or deeper than a
+cell's widgets are is left out, and one line says so.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+from mecapy_jupyter import wire
+from mecapy_jupyter.cells.ipython_types import Shell
+from mecapy_jupyter.shared.units import listed
+from mecapy_jupyter.travel.pickling import widget_reducers
+from mecapy_jupyter.wire import Json, JsonObject
+
+MOST_MODELS = 10_000
+_DEEPEST, _MOST_BUFFERS, _ID_CHARS = 100, 1000, 128
+_OUTPUT = "OutputModel"
+_STILL = (
+    *("ProgressModel", "BoxModel", "LayoutModel", "StyleModel", "HTMLModel", "HTMLMathModel"),
+    *("LabelModel", _OUTPUT, "ImageModel", "ValidModel"),
+)
+"""How the names of models end that nobody moves."""
+
+
+class ForgedMessage(ValueError):
+    """A message that a task's widgets may not say."""
+
+
+class ShownWidgets:
+    """Of one task. `inputs`: what it was sent; `parent`: the message id of the cell it belongs to,
+    whose prints an Output widget takes.
+    """
+
+    def __init__(self, shell: Shell, parent: Callable[[], str], inputs: Iterable[object]) -> None:
+        self.live = getattr(shell, "kernel", None) is not None
+        self._parent = parent
+        self._models: dict[str, Any] = {}
+        self._sent: dict[str, Any] = {
+            str(cast(Any, each)._model_id): each
+            for each in inputs
+            if widget_reducers.is_widget(each) and cast(Any, each).comm is not None
+        }
+        self._viewed, self._refused = set[str](), dict[str, int]()
+
+    def take(self, event: wire.CommEvent) -> None:
+        """Do what it says, or note why not."""
+        if not self.live:
+            return
+        try:
+            self._take(event)
+        except ForgedMessage as why:
+            self._refused[str(why)] = self._refused.get(str(why), 0) + 1
+
+    def _take(self, event: wire.CommEvent) -> None:
+        if event.kind == "comm_open":
+            self._open(event)
+            return
+        model: Any = self._model(event.comm_id)
+        if event.kind == "comm_close":
+            if event.comm_id in self._models:
+                self._models.pop(event.comm_id).close()
+        elif event.data.get("method") == "update":
+            state = self._state(event, model)
+            if event.comm_id in self._models:
+                model.update(state)
+            else:  # it gets the value itself at the end, the page has it now
+                _forward(model, state)
+        else:
+            data = cast("JsonObject", self._translated(event.data))
+            model.send(data.get("content"), buffers=_buffers(event))
+
+    def _open(self, event: wire.CommEvent) -> None:
+        worker_id = event.comm_id
+        if not worker_id or len(worker_id) > _ID_CHARS or worker_id in self._known():
+            raise ForgedMessage("a widget that is there already was to be made again")
+        if len(self._models) >= MOST_MODELS:
+            raise ForgedMessage(f"more than {MOST_MODELS:,} widgets in one cell")
+        stand_in: Any = importlib.import_module("mecapy_jupyter.cells.stand_in")
+        model = stand_in.StandIn(self._state(event, None))
+        self._models[worker_id] = widget_reducers.stand_ins[worker_id] = model
+
+    def _known(self) -> dict[str, Any]:
+        return self._models | self._sent
+
+    def _model(self, worker_id: str) -> Any:
+        model: Any = self._models.get(worker_id) or self._sent.get(worker_id)
+        if model is None or model.comm is None:
+            raise ForgedMessage("a widget that is not this cell's was spoken of")
+        return model
+
+    def _state(self, event: wire.CommEvent, model: Any) -> dict[str, Any]:
+        """The state that a message sets, with its binary parts in their places."""
+        data = cast("JsonObject", self._translated(event.data))
+        state = data.get("state")
+        if not isinstance(state, dict):
+            raise ForgedMessage("a widget without a state")
+        if paths := data.get("buffer_paths"):
+            _put_buffers(state, paths, _buffers(event))
+        name = state.get("_model_name") if model is None else getattr(model, "_model_name", "")
+        if name == _OUTPUT and state.get("msg_id"):
+            state["msg_id"] = self._parent()
+        return state
+
+    def _translated(self, value: Json, depth: int = 0) -> Json:
+        """The same with this kernel's names of the models."""
+        if depth > _DEEPEST:
+            raise ForgedMessage("a widget's state that is nested too deeply")
+        if isinstance(value, dict):
+            return {name: self._translated(item, depth + 1) for name, item in value.items()}
+        if isinstance(value, list):
+            return [self._translated(item, depth + 1) for item in value]
+        if isinstance(value, str) and value.startswith(wire.MODEL_PREFIX):
+            worker_id = value.removeprefix(wire.MODEL_PREFIX)
+            return f"{wire.MODEL_PREFIX}{self._model(worker_id).model_id}"
+        return value
+
+    def view(self, data: JsonObject) -> JsonObject:
+        """What a display shows, with this kernel's name of the widget in it; its text alone where
+        the widget is none of this task's.
+        """
+        spec = data.get(wire.WIDGET_VIEW)
+        if not isinstance(spec, dict):
+            return data
+        worker_id = str(spec.get("model_id"))
+        try:
+            model: Any = self._model(worker_id)
+        except ForgedMessage as why:
+            if self.live:
+                self._refused[str(why)] = self._refused.get(str(why), 0) + 1
+            return {mime: item for mime, item in data.items() if mime != wire.WIDGET_VIEW}
+        self._viewed.add(worker_id)
+        here: JsonObject = {**spec, "model_id": str(model.model_id)}
+        return {**data, wire.WIDGET_VIEW: here}
+
+    def anew(self) -> None:
+        """The task begins again: what the attempt before had made goes."""
+        for model in self._models.values():
+            model.close()
+        self._models.clear()
+        self._viewed.clear()
+
+    def remarks(self) -> list[str]:
+        """What to say when the task has ended and its variables are here."""
+        said = [
+            f"a widget of the cell is not shown: {why}" + (f" ({times} times)" if times > 1 else "")
+            for why, times in self._refused.items()
+        ]
+        moved = [model for model in self._models.values() if not model._model_name.endswith(_STILL)]
+        if not self._viewed or not moved:
+            return said
+        still = _kinds(model for model in moved if model.comm is not None)
+        return [
+            *said,
+            f"{still}: shown as the cell made it, and not live: moving it calls nothing. Bind it "
+            f"to a variable, or make it in a cell without %%mecapy"
+            if still
+            else f"{_kinds(moved)}: live in this kernel; what it calls runs here, not on the pool",
+        ]
+
+
+def _kinds(models: Iterable[Any]) -> str:
+    return listed(sorted({str(each._model_name).removesuffix("Model") for each in models}))
+
+
+def _buffers(event: wire.CommEvent) -> list[bytes]:
+    if len(event.buffers) > _MOST_BUFFERS:
+        raise ForgedMessage("a widget's message with too many binary parts")
+    try:
+        return [base64.b64decode(each, validate=True) for each in event.buffers]
+    except ValueError:
+        raise ForgedMessage("a widget's message whose binary parts cannot be read") from None
+
+
+def _put_buffers(state: JsonObject, paths: Json, buffers: list[bytes]) -> None:
+    """As ipywidgets does, believing nothing."""
+    try:
+        for path, buffer in zip(cast("list[list[Any]]", paths), buffers, strict=True):
+            holder: Any = state
+            for step in path[:-1]:
+                holder = holder[step]
+            holder[path[-1]] = memoryview(buffer)
+    except (TypeError, ValueError, LookupError):
+        raise ForgedMessage("a widget's message whose binary parts have no place") from None
+
+
+def _forward(model: Any, state: dict[str, Any]) -> None:
+    """To the page alone."""
+    library: Any = importlib.import_module("ipywidgets.widgets.widget")
+    plain, paths, buffers = library._remove_buffers(state)
+    model._send({"method": "update", "state": plain, "buffer_paths": paths}, buffers=buffers)

@@ -1,0 +1,123 @@
+"""Widgets (ipywidgets): one travels as the values of its traits, what observes them, and its
+attributes; the page knows it by its model's id, under which it is the same widget on both sides.
+
+Known for ipywidgets 8 and traitlets 5; tests/magic/test_widgets.py is the canary. It never imports
+a package to ask.
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+comm_of_known: Callable[[str], Any] | None = None
+"""On a worker: a model's id → its end of the wire to the page, where the notebook has the model."""
+
+stand_ins: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
+"""At home: a worker's name for a model → what stands here for it until the widget itself comes."""
+
+_ENDS_HERE = frozenset(
+    {"comm", "log", "_property_lock", "_states_to_send"}
+)  # of a widget's traits: its wire, and what is under way
+_OF_TRAITLETS = frozenset(
+    {
+        "_trait_values",
+        "_trait_notifiers",
+        "_trait_validators",
+        "_cross_validation_lock",
+        "_model_id",
+        "_repr_mimebundle_",  # which `close` sets
+    }
+)
+
+
+State = tuple[dict[str, Any], dict[str, Any], list[Any], bool]
+
+
+def _library() -> Any:
+    return sys.modules.get("ipywidgets.widgets.widget")
+
+
+def is_widget(obj: object) -> bool:
+    library = _library()
+    return library is not None and isinstance(obj, library.Widget)
+
+
+def takes_apart(cls: type[Any]) -> bool:
+    """Whether widgets of a class pickle as here: those that say no way of their own."""
+    library = _library()
+    if library is None or not issubclass(cls, library.Widget):
+        return False
+    return cls.__reduce_ex__ is object.__reduce_ex__ and cls.__reduce__ is object.__reduce__
+
+
+def reduced(obj: Any) -> Any:
+    """How to write a widget of a class that is taken apart."""
+    cls: Any = cast(Any, type(obj))
+    model_id: str = obj._model_id or ""
+    return _again, (cls, model_id), _state(obj), None, None, _put
+
+
+def _state(widget: Any) -> State:
+    """Its traits, its attributes, who observes it, and whether it is open."""
+    traits: dict[str, Any] = widget._trait_values
+    held: dict[str, Any] = widget.__dict__
+    return (
+        {name: value for name, value in traits.items() if name not in _ENDS_HERE},
+        {name: value for name, value in held.items() if name not in _OF_TRAITLETS},
+        list(_observers(widget)),
+        widget.comm is not None,
+    )
+
+
+def _observers(widget: Any) -> Iterable[tuple[Any, Any, Any]]:
+    """Those that its class does not bring along."""
+    of_class = sys.modules["traitlets"].EventHandler
+    for name, by_type in widget._trait_notifiers.items():
+        for kind, callbacks in by_type.items():
+            for callback in callbacks:
+                if not isinstance(callback, of_class):
+                    yield name, kind, callback
+
+
+def _again(cls: Any, model_id: str) -> Any:
+    widget: Any = cls.__new__(cls)
+    widget._model_id = model_id or None
+    return widget
+
+
+def _put(widget: Any, state: State) -> None:
+    """Give it a state, without a word to who observes it: they heard it where it changed."""
+    traits, attributes, observers, is_open = state
+    for gone in widget._trait_values.keys() - traits.keys() - _ENDS_HERE:
+        del widget._trait_values[gone]
+    widget._trait_values.update(traits)
+    held = cast("dict[str, Any]", widget.__dict__)
+    for gone in held.keys() - attributes.keys() - _OF_TRAITLETS:
+        del held[gone]
+    held.update(attributes)
+    for name, kind, callback in list(_observers(widget)):
+        widget._trait_notifiers[name][kind].remove(callback)
+    for name, kind, callback in observers:
+        widget._trait_notifiers.setdefault(name, {}).setdefault(kind, []).append(callback)
+    if is_open and widget.comm is None:
+        _connect(widget)
+    elif not is_open and widget.comm is not None:
+        widget.close()
+
+
+def _connect(widget: Any) -> None:
+    """To the model that the page has, or to a new one."""
+    model_id = widget._model_id
+    if comm_of_known is not None:
+        widget.comm = comm_of_known(model_id)
+        return
+    stand_in = stand_ins.pop(model_id, None)
+    if stand_in is None or stand_in.comm is None:
+        widget._model_id = None
+        widget.open()
+        return
+    comm, stand_in.comm = stand_in.comm, None
+    widget.comm = comm

@@ -1,0 +1,54 @@
+"""What a widget that was made in a cell says to the page: Jupyter's comm messages, as events.
+
+No target travels: it is always a widget's (`jupyter.widget`). What a worker calls a model is no
+name of the notebook's; whoever replays it gives it one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, cast
+
+from mecapy_jupyter.wire import json_fields as fields
+from mecapy_jupyter.wire.json_fields import JsonObject
+
+COMM = "comm"
+CommKind = Literal["comm_open", "comm_msg", "comm_close"]
+COMM_KINDS: frozenset[str] = frozenset({"comm_open", "comm_msg", "comm_close"})
+
+WIDGET_TARGET = "jupyter.widget"
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+"""The MIME type of a display that shows a model, by its id."""
+
+MODEL_PREFIX = "IPY_MODEL_"
+"""Before a model's id where the state of another names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommEvent:
+    """One message of the model `comm_id`. `data`: as the widgets' protocol has it; `buffers`: its
+    binary parts, in base64.
+    """
+
+    type: ClassVar = COMM
+    kind: CommKind = "comm_msg"
+    comm_id: str = ""
+    data: JsonObject = field(default_factory=JsonObject)
+    buffers: tuple[str, ...] = ()
+
+    def as_json(self) -> JsonObject:
+        return {
+            "kind": self.kind,
+            "comm_id": self.comm_id,
+            "data": self.data,
+            "buffers": list(self.buffers),
+        }
+
+    @classmethod
+    def from_json(cls, data: JsonObject) -> CommEvent:
+        return cls(
+            cast(CommKind, fields.text(data, "kind", "comm_msg")),
+            fields.text(data, "comm_id"),
+            fields.mapping(data, "data"),
+            fields.texts(data, "buffers"),
+        )

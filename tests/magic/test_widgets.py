@@ -1,0 +1,167 @@
+"""Widgets made in a cell, and sent to one: what the page shows, what goes on here, what is said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .conftest import CELL_S, Gate, Kernel, Ran
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+SLIDER = "%%mecapy --quiet\nimport ipywidgets as w\n"
+
+
+def opened(ran: Ran) -> dict[str, dict[str, Any]]:
+    """The state of each model that was opened, by its id."""
+    return {one["comm_id"]: one["data"]["state"] for one in ran.comms if one["kind"] == "comm_open"}
+
+
+def models(ran: Ran) -> list[str]:
+    return [state["_model_name"] for state in opened(ran).values()]
+
+
+def updates(ran: Ran, name: str) -> list[Any]:
+    """What the models were told of this trait."""
+    states = [one["data"].get("state", {}) for one in ran.comms if one["kind"] == "comm_msg"]
+    return [state[name] for state in states if name in state]
+
+
+def test_a_slider_is_shown_and_is_the_variable(kernel: Kernel) -> None:
+    """The page opens the models that the cell made, the display names the slider's, and the
+    variable is that slider: what is set here moves it.
+    """
+    ran = kernel.run(SLIDER + "s = w.IntSlider(value=3, max=20)\nbox = w.VBox([s])\nbox")
+    assert ran.ok and sorted(models(ran)) == [
+        *("IntSliderModel", "LayoutModel", "LayoutModel", "SliderStyleModel", "VBoxModel"),
+    ]
+    shown = ran.results[0]["data"][VIEW]["model_id"]
+    (slider,) = (i for i, state in opened(ran).items() if state["_model_name"] == "IntSliderModel")
+    assert opened(ran)[slider]["value"] == 3 and opened(ran)[slider]["max"] == 20
+    assert opened(ran)[shown]["children"] == [f"IPY_MODEL_{slider}"]
+    assert "live in this kernel" in ran.stderr, ran.stderr
+    ran = kernel.run("s.value = 5\nprint(box.children[0] is s, s.max)")
+    assert ran.stdout == "True 20\n" and updates(ran, "value") == [5]
+    assert ran.comms[0]["comm_id"] == slider
+
+
+def test_what_is_bound_to_nothing_is_not_live(kernel: Kernel) -> None:
+    """It is shown as it was made, and one line says so, with what to do."""
+    ran = kernel.run(SLIDER + "display(w.IntSlider(4), w.HTML('x'))")
+    assert ran.ok and "IntSliderModel" in models(ran)
+    assert ran.stderr == (
+        "mecapy: IntSlider: shown as the cell made it, and not live: moving it calls nothing. "
+        "Bind it to a variable, or make it in a cell without %%mecapy\n"
+    )
+    assert not kernel.run(SLIDER + "display(w.HTML('x'), w.IntProgress(1))").stderr
+
+
+def test_interact_prints_into_its_output_and_goes_on_here(kernel: Kernel) -> None:
+    """The first call's print stands in the Output widget; a slider that is moved calls the function
+    in this kernel.
+    """
+    cell = (
+        "%%mecapy --quiet\nfrom ipywidgets import interact\nseen = []\n"
+        "@interact(x=(0, 10))\ndef f(x=4):\n    seen.append(x)\n    print('x is', x)"
+    )
+    ran = kernel.run(cell)
+    assert ran.ok and {"IntSliderModel", "OutputModel"} <= set(models(ran))
+    assert ran.stdout == "x is 4\n"
+    began, ended = updates(ran, "msg_id")
+    assert began and began != "cell" and not ended
+    assert "what it calls runs here" in ran.stderr
+    ran = kernel.run("f.widget.children[0].value = 7\nprint(seen)")
+    assert ran.stdout == "x is 7\n[4, 7]\n", ran
+
+
+def test_a_bar_moves_while_the_cell_runs(kernel: Kernel, gate: Gate) -> None:
+    """The page hears where it is before the cell's end, which waits for that."""
+    code = (
+        "%%mecapy --quiet\nimport ipywidgets as w\nbar = w.IntProgress(max=9)\ndisplay(bar)\n"
+        f"bar.value = 6\n{gate.wait}bar.value = 9\n"
+    )
+    seen: list[int] = []
+
+    def hook(message: dict[str, Any]) -> None:
+        state = message["content"].get("data", {}).get("state", {})
+        if message["header"]["msg_type"] == "comm_msg" and "value" in state:
+            seen.append(state["value"])
+            gate.open()
+
+    kernel.client.execute_interactive(code, timeout=CELL_S, output_hook=hook, allow_stdin=False)
+    assert seen == [6, 9]
+    ran = kernel.run("%%mecapy --quiet\nbar.value -= 1")
+    assert updates(ran, "value") == [8] and kernel.value("bar.value") == "8"
+
+
+def test_an_output_takes_prints_and_errors(kernel: Kernel) -> None:
+    """`with Output()` keeps an error to itself: it is shown, and the cell goes on."""
+    ran = kernel.run(
+        SLIDER + "out = w.Output()\nwith out:\n    print('in')\n    1 / 0\nprint('on')"
+    )
+    assert ran.ok and ran.stdout == "in\non\n" and ran.error == "ZeroDivisionError"
+    assert ran.order.index("error") < len(ran.order) - 1 - ran.order[::-1].index("comm_msg")
+    ran = kernel.run("%%mecapy --quiet\nwith out:\n    print('again')")
+    assert ran.stdout == "again\n" and len(updates(ran, "msg_id")) == 2
+
+
+def test_an_error_that_was_shown_is_no_failure(kernel: Kernel) -> None:
+    """`showtraceback` in a cell shows it, as at home, and what failed before stays what failed."""
+    shows = "try: 1 / 0\nexcept ZeroDivisionError: get_ipython().showtraceback()\n"
+    ran = kernel.run(f"%%mecapy --quiet\n{shows}a = 1")
+    assert ran.ok and ran.error == "ZeroDivisionError" and kernel.value("a") == "1"
+    ran = kernel.run(f"%%mecapy --quiet\n{shows}[][1]")
+    assert not ran.ok and [one["ename"] for one in ran.errors] == [
+        "ZeroDivisionError",
+        "IndexError",
+    ]
+
+
+def test_a_widget_of_the_notebook_is_read_and_set_there(kernel: Kernel) -> None:
+    """Its value arrives, also through a function and inside a box; what the cell sets comes home,
+    the page hears it, and who observes it has heard it once.
+    """
+    kernel.run(
+        "import ipywidgets as w\ns = w.IntSlider(3); t = w.Text('a')\nbox = w.HBox([s, t])\n"
+        "seen = []\ns.observe(lambda change: seen.append(change['new']), names='value')\n"
+        "def read(): return box.children[0].value"
+    )
+    ran = kernel.run(
+        "%%mecapy --quiet\ny = read(), s is box.children[0]\ns.value = 9\nt.value += 'b'"
+    )
+    assert ran.ok and not opened(ran), ran.text
+    assert updates(ran, "value") == [9, "ab"]
+    assert kernel.value("(y, s.value, t.value, seen)") == "((3, True), 9, 'ab', [9])"
+    kernel.run("s.value = 2")
+    assert kernel.value("(seen, s is box.children[0])") == "([9, 2], True)"
+    ran = kernel.run("%%mecapy --quiet\nbox")
+    assert VIEW in ran.results[0]["data"] and not ran.stderr, ran
+
+
+def test_tqdm_of_a_notebook_is_a_widget(kernel: Kernel) -> None:
+    """Its bar moves in the page, and prints nothing."""
+    cell = "%%mecapy --quiet\nfrom tqdm.{} import tqdm\nfor n in tqdm(range(5), desc='five'): pass"
+    for flavour in ("notebook", "auto"):
+        ran = kernel.run(cell.format(flavour))
+        assert ran.ok and not ran.stdout and not ran.stderr, (flavour, ran.stderr)
+        assert "FloatProgressModel" in models(ran) and VIEW in ran.displays[0]["data"]
+        assert updates(ran, "value")[-3:].count(5.0) == 1, updates(ran, "value")
+
+
+def test_a_task_shown_again_has_widgets_of_its_own(kernel: Kernel) -> None:
+    """`%mecapy attach` opens the models anew, under other ids; the variable is of the newest."""
+    cell = SLIDER + "s = w.IntSlider(3)\ns"
+    first = kernel.run(cell)
+    again = kernel.run("%mecapy attach")
+    assert models(first) == models(again) and not opened(first).keys() & opened(again).keys()
+    kernel.run("s.value = 8")
+    assert kernel.value("(s.value, type(s).__name__)") == "(8, 'IntSlider')"
+
+
+def test_a_background_cell_has_widgets(kernel: Kernel) -> None:
+    """They are opened from its thread, and come home with the rest."""
+    ran = kernel.run(
+        "%%mecapy --bg --quiet --as job\nimport ipywidgets as w\ns = w.IntSlider(6)\ndisplay(s)"
+    )
+    assert ran.ok
+    ran = kernel.run("job.result()\nprint(s.value)\ns.value = 7")
+    assert ran.stdout.endswith("6\n"), ran
+    assert updates(ran, "value")[-1] == 7

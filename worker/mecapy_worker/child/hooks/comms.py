@@ -1,0 +1,93 @@
+"""Widgets of a task: what ipywidgets says to a page becomes frames.
+
+The `comm` package is made to be replaced in: `create_comm` is ours from the moment it is imported.
+Nobody answers; what the page does with a widget is heard at home. Part of the child.
+"""
+
+from __future__ import annotations
+
+import base64
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mecapy_jupyter.travel.environment import import_hook
+from mecapy_jupyter.travel.pickling import widget_reducers
+from mecapy_jupyter.wire import WIDGET_TARGET
+from mecapy_worker.child.output import Outgoing
+from mecapy_worker.child.plain_json import plain_mapping
+from mecapy_worker.shared.messages import CommMessage
+
+_outgoing: Outgoing | None = None
+_hooked = False
+_said: set[str] = set()
+
+
+def connect(outgoing: Outgoing) -> None:
+    """From here on widgets speak to `outgoing`."""
+    global _outgoing, _hooked
+    _outgoing = outgoing
+    if not _hooked:
+        _hooked = True
+        import_hook.when_imported("comm", _hook)
+
+
+class _KernelOfCell:
+    """What an Output widget asks for the cell whose prints it takes: any name will do, at home it
+    becomes the cell's own.
+    """
+
+    @staticmethod
+    def get_parent() -> dict[str, Any]:
+        return {"header": {"msg_id": "cell"}}
+
+
+def _hook() -> None:
+    module: Any = sys.modules["comm"]
+    base: Any = module.base_comm.BaseComm
+
+    class TaskComm(base):
+        kernel = _KernelOfCell()
+
+        def publish_msg(
+            self,
+            msg_type: str,
+            data: Mapping[object, object] | None = None,
+            metadata: object = None,
+            buffers: Sequence[Any] | None = None,
+            **_: object,
+        ) -> None:
+            if self.target_name == WIDGET_TARGET:
+                _send(
+                    CommMessage(msg_type, self.comm_id, plain_mapping(data or {}), _text(buffers))
+                )
+            else:
+                _refuse(str(self.target_name))
+
+    def known(comm_id: str) -> Any:
+        """For a widget that the notebook has: it is open there."""
+        comm: Any = TaskComm(target_name=WIDGET_TARGET, comm_id=comm_id, primary=False)
+        module.get_comm_manager().register_comm(comm)
+        return comm
+
+    module.create_comm = TaskComm
+    widget_reducers.comm_of_known = known
+
+
+def _text(buffers: Sequence[Any] | None) -> tuple[str, ...]:
+    return tuple(base64.b64encode(memoryview(each)).decode("ascii") for each in buffers or ())
+
+
+def _send(message: CommMessage) -> None:
+    if _outgoing is not None:
+        _outgoing.send(message)
+
+
+def _refuse(target: str) -> None:
+    if target not in _said:
+        _said.add(target)
+        print(
+            f"mecapy: {target!r} cannot speak with the page from a worker, only widgets can; what "
+            f"needs it does not go on there: make it in a cell without %%mecapy",
+            file=sys.stderr,
+        )
