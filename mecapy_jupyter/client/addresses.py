@@ -4,7 +4,7 @@ with another token, perhaps at another port; its data directory knows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import urllib3
 from urllib3.util import Timeout
@@ -24,7 +24,7 @@ class Address:
     """
 
     url: str
-    token: Secret = field(repr=False)
+    token: Secret
     data: str
     pool: urllib3.PoolManager
 

@@ -229,17 +229,19 @@ class Gateway:
         named = (
             self._headers | {"X-Request-ID": os.urandom(8).hex()} | options.pop("headers", {})
         )  # so it is in the gateway's log
-        token = self._login.token() if self._login else None
-        answer = self._once(token, method, path, headers=named, **options)
-        if answer.status == 401 and self._login and token and self._login.refused(token):
+        at = self._at
+        token = self._login.token() if self._login else at.token
+        answer = self._once(at, token, method, path, headers=named, **options)
+        if answer.status == 401 and self._login and self._login.refused(token):
             answer.drain_conn()
             answer.release_conn()
-            answer = self._once(self._login.token(), method, path, headers=named, **options)
+            answer = self._once(at, self._login.token(), method, path, headers=named, **options)
         return answer
 
     def _once(
         self,
-        login: Secret | None,
+        at: Address,
+        token: Secret,
         method: str,
         path: str,
         headers: dict[str, str],
@@ -248,8 +250,7 @@ class Gateway:
     ) -> urllib3.BaseHTTPResponse:
         if not self._answered:
             retries = retries.new(total=min(int(retries.total or 0), _FIRST_TRIES))
-        at = self._at
-        sent = headers | {"Authorization": Secret(f"Bearer {login or at.token}")}
+        sent = headers | {"Authorization": Secret(f"Bearer {token}")}
         try:
             answer = at.pool.request(
                 method, at.url + path, headers=sent, retries=retries, **options
@@ -258,7 +259,7 @@ class Gateway:
             moved = self._at if self._at is not at else at.moved()
             if moved:
                 self._at = moved
-                return self._once(login, method, path, headers, retries, **options)
+                return self._once(moved, moved.token, method, path, headers, retries, **options)
             raise errors.ConnectionFailed(
                 f"no answer from the gateway at {self.url} ({_reason(broken)}). Is it running? "
                 "`mecapy status` shows the embedded stack; `%mecapy doctor` checks the rest."
