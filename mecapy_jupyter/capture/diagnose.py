@@ -6,8 +6,10 @@ Runs no code of the value but what pickling it runs anyway, and stops after a bo
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
+import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, cast
@@ -26,6 +28,8 @@ SEND_BYTES = 1_000_000_000
 
 _SEARCH_S, _ATTEMPTS, _DEPTH, _CHUNK = 3.0, 600, 40, 8
 _WALK_ITEMS, _SAMPLE = 20_000, 500
+_TEXTS = (bytes, bytearray, str)
+_CONTAINERS = (dict, list, tuple, set, frozenset)
 
 
 def trouble(value: object, name: str, pickler: Pickle) -> str:
@@ -170,28 +174,30 @@ def size_estimate(value: object) -> int:
         if id(part) in seen or issubclass(type(part), (type, type(sys))):
             continue
         seen.add(id(part))
-        own = _own_bytes(part)
-        total += weight * (own if own is not None else sys.getsizeof(part, 64))
-        if own is None:
-            inside, scale = _sample(part)
-            todo.extend((item, weight * scale) for item in inside)
+        try:
+            own = _own_bytes(part)
+            total += weight * (own if own is not None else _shallow(type(part))(part))
+            inside, scale = _sample(part) if own is None else ([], 1.0)
+        except Exception:  # what the part's own code raises is the cell's business
+            continue
+        todo.extend((item, weight * scale) for item in inside)
     return int(total)
 
 
 def _own_bytes(value: object) -> int | None:
     """The size of data that knows it; None for anything else."""
-    if isinstance(value, (bytes, bytearray, str)):
-        return len(value)
-    if value is None or type(value) in (
+    kind, known = type(value), cast(Any, value)
+    if base := _base(kind, _TEXTS):
+        return base.__len__(value)
+    if value is None or kind in (
         bool,
         int,
         float,
         complex,
     ):  # most of what a notebook holds: not worth a look inside
         return sys.getsizeof(value)
-    if isinstance(value, memoryview):
-        return value.nbytes
-    kind, known = type(value), cast(Any, value)
+    if kind is memoryview:
+        return known.nbytes
     match (
         str(kind.__module__).partition(".")[0],
         kind.__name__,
@@ -216,12 +222,23 @@ def _own_bytes(value: object) -> int | None:
 
 def _sample(value: object) -> tuple[list[object], float]:
     """Parts to look into, and how many each stands for."""
-    if isinstance(value, (dict, list, tuple, set, frozenset)):
-        items = cast(
-            "Iterable[object]",
-            cast("dict[object, object]", value).values() if isinstance(value, dict) else value,
-        )
-        count = len(cast("list[object]", value))
-        taken = list(islice(items, _SAMPLE))
-        return taken, max(1.0, count / max(1, len(taken)))
-    return [part for _, part in islice(attributes(value), _SAMPLE)], 1.0
+    base: Any = _base(type(value), _CONTAINERS)
+    if base is None:
+        return [part for _, part in islice(attributes(value), _SAMPLE)], 1.0
+    walk: Any = getattr(base, "values", None) or base.__iter__
+    taken: list[object] = list(islice(walk(value), _SAMPLE))
+    return taken, max(1.0, base.__len__(value) / max(1, len(taken)))
+
+
+@functools.lru_cache(maxsize=4096)
+def _shallow(kind: type) -> Callable[[object], int]:
+    """How large an object is without what it holds, never by code of its own: that may change it,
+    as a mock's does.
+    """
+    found = next(vars(one)["__sizeof__"] for one in kind.__mro__ if "__sizeof__" in vars(one))
+    return found if isinstance(found, types.MethodDescriptorType) else object.__sizeof__
+
+
+def _base(kind: type, bases: Iterable[type]) -> Any:
+    """The first of these that a type is made of: its functions ask no code of the value."""
+    return next((one for one in bases if issubclass(kind, one)), None)

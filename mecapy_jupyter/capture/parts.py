@@ -17,34 +17,38 @@ Part = tuple[str, object]
 """How the part is written after its whole (`.solver`, `['mesh']`, `[3]`), and the part."""
 
 _MOST_SEEN = 100_000
+_SEQUENCES: tuple[Any, ...] = (list, tuple, deque, set, frozenset)
+_PLAIN = (str, int, float, bool, bytes, type(None))
 
 
 def parts(whole: object) -> Iterator[Part]:
     """The parts of a value, nearest first; safe for any value."""
     value: Any = whole
-    if isinstance(value, (dict, types.MappingProxyType)):
+    kind = cast("type[object]", type(value))  # never `isinstance`: that asks for its `__class__`
+    if issubclass(kind, (dict, types.MappingProxyType)):
         yield from _of_mapping(cast("Mapping[object, object]", value))
-    elif isinstance(value, (list, tuple, deque, set, frozenset)):
-        sequence = cast("list[object]", value)
-        yield from ((_index(sequence, number), item) for number, item in enumerate(sequence))
-    elif isinstance(value, types.FunctionType):
+    elif issubclass(kind, _SEQUENCES):
+        base = next(each for each in _SEQUENCES if issubclass(kind, each))
+        items = enumerate(base.__iter__(value))
+        yield from ((_index(value, number), item) for number, item in items)
+    elif issubclass(kind, types.FunctionType):
         yield from _of_function(value)
-    elif isinstance(value, types.MethodType):
+    elif issubclass(kind, types.MethodType):
         yield from ((".__self__", value.__self__), (".__func__", value.__func__))
-    elif isinstance(value, functools.partial):
+    elif issubclass(kind, functools.partial):
         call = cast("functools.partial[object]", value)
         yield from ((".func", call.func), (".args", call.args), (".keywords", call.keywords))
-    elif isinstance(value, types.CellType):
+    elif issubclass(kind, types.CellType):
         yield from _of_cell("", value)
-    elif isinstance(value, type):
+    elif issubclass(kind, type):
         yield from (
             (f".{name}", part)
-            for name, part in vars(value).items()
+            for name, part in vars(cast("type[object]", whole)).items()
             if name not in ("__dict__", "__weakref__")
         )
-    elif isinstance(value, (staticmethod, classmethod)):
-        yield "", cast(Any, value).__func__
-    elif isinstance(value, property):
+    elif issubclass(kind, (staticmethod, classmethod)):
+        yield "", value.__func__
+    elif issubclass(kind, property):
         yield from (
             (f".{name}", part)
             for name, part in (("fget", value.fget), ("fset", value.fset))
@@ -52,7 +56,7 @@ def parts(whole: object) -> Iterator[Part]:
         )
     else:
         yield from _of_table(value)
-    if not isinstance(value, type):
+    if not issubclass(kind, type):
         yield from attributes(whole)
 
 
@@ -67,11 +71,12 @@ def path_to(wanted: object, variables: Mapping[str, object]) -> str:
         for label, part in parts(value):
             if part is wanted:
                 return path + label
-            is_simple = isinstance(part, (str, bytes, int, float, type(None), types.ModuleType))
+            simple = (str, bytes, int, float, type(None), types.ModuleType)
+            is_simple = issubclass(type(part), simple)
             if (
                 id(part) not in seen
                 and not is_simple
-                and not (isinstance(part, type) and part.__module__ != "__main__")
+                and not (issubclass(type(part), type) and cast(Any, part).__module__ != "__main__")
             ):
                 seen[id(part)] = part
                 todo.append((path + label, part))
@@ -79,22 +84,23 @@ def path_to(wanted: object, variables: Mapping[str, object]) -> str:
 
 
 def _index(whole: object, number: int) -> str:
-    return f"[{number}]" if isinstance(whole, (list, tuple, deque)) else "{…}"
+    return f"[{number}]" if issubclass(type(whole), (list, tuple, deque)) else "{…}"
 
 
 def _of_mapping(mapping: Mapping[object, object]) -> Iterator[Part]:
-    for key, part in mapping.items():
+    base: Any = dict if issubclass(type(mapping), dict) else type(mapping)
+    for key, part in base.items(mapping):
         yield f"[{_short(key)}]", part
-        if not isinstance(key, (str, int, float, bool, bytes, type(None))):
+        if not issubclass(type(key), _PLAIN):
             yield f".<key {type(key).__name__}>", key
 
 
 def _short(key: object) -> str:
-    return (
-        repr(key)
-        if isinstance(key, (str, int, float, bool, bytes, type(None))) and len(repr(key)) < 60
-        else f"<{type(key).__name__}>"
-    )
+    try:
+        text = repr(key) if issubclass(type(key), _PLAIN) else ""
+    except Exception:  # an integer of 5,000 digits
+        text = ""
+    return text if 0 < len(text) < 60 else f"<{type(key).__name__}>"
 
 
 def _of_cell(label: str, cell: types.CellType) -> Iterator[Part]:
@@ -161,7 +167,7 @@ def attributes(value: object) -> Iterator[Part]:
 
 def reduced(value: object) -> Iterator[Part]:
     """What pickling takes the value apart into, for classes that say so themselves."""
-    if isinstance(value, type):
+    if issubclass(type(value), type):
         return
     try:
         taken = cast(Any, value).__reduce_ex__(5)

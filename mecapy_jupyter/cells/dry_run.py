@@ -58,7 +58,7 @@ def _variables(values: Mapping[str, Any]) -> Iterator[str]:
     for name, value in values.items():
         size = (
             "by name"
-            if isinstance(value, types.ModuleType)
+            if issubclass(type(value), types.ModuleType)
             else units.size(diagnose.size_estimate(value))
         )
         yield f"  {name:<20} {type(value).__name__:<16} {size:>14}"

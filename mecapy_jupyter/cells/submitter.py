@@ -68,7 +68,9 @@ def _pieces(value: Any, depth: int = 0) -> Iterator[bytes]:
     """What makes a value: the same in every process for the same value."""
     kind = cast("type[object]", type(value))
     yield f"\1{kind.__name__}\1".encode()
-    if kind in _ATOMS:
+    if kind is int:
+        yield f"{value:x}".encode()  # in decimal, 5,000 digits raise
+    elif kind in _ATOMS:
         yield repr(value[:_MOST_BYTES] if kind in (str, bytes) else value).encode(
             errors="backslashreplace"
         )

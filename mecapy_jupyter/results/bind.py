@@ -8,7 +8,7 @@ import dataclasses
 import types
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.capture.diagnose import size_estimate
@@ -161,7 +161,7 @@ def with_inputs(home: Home, inputs: Mapping[str, Any], namespace: Mapping[str, A
     names = {
         name: value
         for name, value in inputs.items()
-        if name.isidentifier() and not isinstance(value, types.ModuleType)
+        if name.isidentifier() and not issubclass(type(value), types.ModuleType)
     }
     touched, tops = {id(obj) for obj in home.changed}, {id(value) for value in names.values()}
     inner = bool(touched - tops)
@@ -223,8 +223,8 @@ def remarks(home: Home, task_id: str) -> list[str]:
     if home.replaced:
         are = "is a new object" if len(home.replaced) == 1 else "are new objects"
         said.append(
-            f"{units.listed(home.replaced)} {are}, for want of a way to change it in place; what "
-            f"else holds the old one keeps it as it was"
+            f"{units.listed(home.replaced)} could not be changed in place and {are}; what else "
+            f"holds the old one keeps it as it was"
         )
     if stays := home.folder.stays:
         here = next((name for name, (_, kept) in stays.items() if kept), "")
@@ -255,6 +255,7 @@ def came_back(namespace: Mapping[str, Any], home: Home, names: Iterable[str]) ->
 
 def _imported(value: object) -> bool:
     """A module, or a function or class of one."""
-    if isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType, types.MethodType)):
-        return value.__module__ != "__main__"
-    return isinstance(value, types.ModuleType)
+    kind = type(value)
+    if issubclass(kind, (type, types.FunctionType, types.BuiltinFunctionType, types.MethodType)):
+        return cast(Any, value).__module__ != "__main__"
+    return issubclass(kind, types.ModuleType)

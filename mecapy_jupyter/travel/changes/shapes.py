@@ -119,6 +119,8 @@ def is_fixed(cls: Any) -> bool:
     numpy: Any = sys.modules.get("numpy")
     if numpy is not None and issubclass(cls, (numpy.generic, numpy.dtype)):
         return not issubclass(cls, numpy.void)
+    if str(cls.__module__).startswith("numba.") and "__call__" in dir(cls):
+        return True  # a compiled function grows with each type of argument: a cache, no state
     return issubclass(cls, _FIXED) and cls.__module__ != "__main__"
 
 

@@ -93,7 +93,7 @@ class Tokens:
             if not (self._whole and belongs(kind)):
                 return value
             self.inside.append(value)
-        if isinstance(value, _ONE_OF):
+        if issubclass(kind, _ONE_OF):
             return value
         if (before := self._seen.get(id(value))) is not None:
             return before[0]

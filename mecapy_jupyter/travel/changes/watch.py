@@ -124,7 +124,7 @@ class Watch:
 
 
 def _is_one(obj: object) -> bool:
-    if isinstance(obj, types.FunctionType):
+    if type(obj) is types.FunctionType:
         return not obj.__closure__
     return issubclass(type(obj), type) or type(obj) is object
 

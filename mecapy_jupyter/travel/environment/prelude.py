@@ -84,9 +84,9 @@ def _used(values: Mapping[str, Any], imports: Iterable[str], submodules: Iterabl
     todo, done = list(values.values()), set[int]()
     while todo:
         value = todo.pop()
-        if isinstance(value, types.ModuleType):
+        if issubclass(type(value), types.ModuleType):
             found.add(value.__name__)
-        elif isinstance(value, types.FunctionType) and id(value) not in done:
+        elif type(value) is types.FunctionType and id(value) not in done:
             done.add(id(value))
             names = {name for code in _codes(value.__code__) for name in code.co_names}
             todo.extend(value.__globals__[name] for name in names if name in value.__globals__)
@@ -107,7 +107,9 @@ def _submodules(values: Mapping[str, Any], words: frozenset[str]) -> list[str]:
     the code is imported there.
     """
     tops = tuple(
-        f"{value.__name__}." for value in values.values() if isinstance(value, types.ModuleType)
+        f"{value.__name__}."
+        for value in values.values()
+        if issubclass(type(value), types.ModuleType)
     )
     return (
         [

@@ -121,7 +121,7 @@ def own_paths(values: Mapping[str, object], folder: Path) -> list[str]:
     """What to say of variables that are a path of this machine, in the notebook's folder."""
     said: list[str] = []
     for name, value in values.items():
-        if isinstance(value, (str, PurePath)) and str(value).startswith(f"{folder}/"):
+        if issubclass(type(value), (str, PurePath)) and str(value).startswith(f"{folder}/"):
             way = str(value)[len(str(folder)) + 1 :]
             said.append(
                 f"`{name}` is a path of this machine, which the cell cannot see; in the cell it is "

@@ -36,7 +36,7 @@ def _of_module(obj: Any) -> tuple[Callable[[str, str], Any], tuple[str, str]] | 
     owner = getattr(obj, "__self__", None)
     if owner is None and type(obj) is types.BuiltinFunctionType:
         return None
-    if isinstance(owner, (type, types.ModuleType)):
+    if issubclass(type(owner), (type, types.ModuleType)):
         return None
     name = str(getattr(obj, "__name__", ""))
     homes = [str(type(owner).__module__), str(getattr(obj, "__module__", ""))]

@@ -204,7 +204,5 @@ def _variables(values: Sequence[Any]) -> list[object]:
     return [
         item
         for value in values
-        for item in (
-            cast("dict[str, object]", value).values() if isinstance(value, dict) else (value,)
-        )
+        for item in (cast("dict[str, object]", value).values() if type(value) is dict else (value,))
     ]

@@ -97,10 +97,10 @@ class Pickler(cloudpickle.Pickler):
         return False
 
     def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, types.ModuleType):
+        if issubclass(type(obj), types.ModuleType):
             if self._is_own(obj.__name__):
                 return importlib.import_module, (obj.__name__,)
-        elif isinstance(obj, type):
+        elif issubclass(type(obj), type):
             self._is_own(getattr(obj, "__module__", None) or "")
             as_reduced = super().reducer_override(obj)
             return (
@@ -108,7 +108,7 @@ class Pickler(cloudpickle.Pickler):
                 if isinstance(as_reduced, tuple)
                 else as_reduced
             )
-        elif isinstance(obj, types.FunctionType):
+        elif type(obj) is types.FunctionType:
             self._is_own(getattr(obj, "__module__", None) or "")
         elif (
             self._roots
@@ -118,7 +118,7 @@ class Pickler(cloudpickle.Pickler):
             return view
         elif (reduced := type_hints.reduced(obj) or reducers.reduced(obj)) is not None:
             return reduced
-        elif isinstance(obj, reducers.CACHED):
+        elif issubclass(type(obj), reducers.CACHED):
             self._is_own(getattr(obj, "__module__", None) or "")
         return super().reducer_override(obj)
 
@@ -221,7 +221,9 @@ def _home_of(name: str, value: object) -> str:
     or where pickle knows it by name.
     """
     where = str(type(value).__module__)  # sympy makes classes that have None there
-    if where in ("builtins", "__main__", "numpy") or isinstance(value, (type, types.FunctionType)):
+    if where in ("builtins", "__main__", "numpy") or issubclass(
+        type(value), (type, types.FunctionType)
+    ):
         return ""
     parts = where.split(".")
     for depth in range(1, len(parts) + 1):

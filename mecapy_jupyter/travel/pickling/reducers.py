@@ -33,11 +33,11 @@ _TAKEN_APART: Any = frozenset({CACHED, _CACHED_PROPERTY, *_WEAK})
 
 def reduced(obj: Any) -> Any:
     """How to write `obj`, or None where pickle or cloudpickle know better."""
-    if isinstance(obj, types.CellType):
+    if type(obj) is types.CellType:
         return _cell(obj)
-    if isinstance(obj, CACHED):
+    if issubclass(type(obj), CACHED):
         return _cached(obj)
-    if isinstance(obj, BaseException):
+    if issubclass(type(obj), BaseException):
         return exception_reducers.reduced(obj)
     if type(obj) is _CACHED_PROPERTY:
         return _cached_property(obj)

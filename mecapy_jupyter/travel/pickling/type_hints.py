@@ -30,7 +30,7 @@ _unfilled: dict[int, list[Any]] = {}
 
 def reduced(obj: Any) -> Any:
     """How to write `obj`, or None where it is nothing of these."""
-    if not isinstance(obj, _KINDS):
+    if not issubclass(type(obj), _KINDS):
         return None
     kind = cast(Any, type(obj))
     if kind in _OF_PARAMETERS:

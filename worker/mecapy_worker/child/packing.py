@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from mecapy_jupyter.travel.changes.watch import Changes, Watch
 from mecapy_jupyter.travel.environment import user_modules
@@ -134,12 +134,12 @@ def _is_spent(value: object) -> bool:
     """What a `with` block leaves behind, a closed file or an executor that was shut down, nobody
     misses.
     """
-    if isinstance(value, io.IOBase):
+    if issubclass(type(value), io.IOBase):
         try:
-            return value.closed
+            return cast(io.IOBase, value).closed
         except Exception:  # one that was taken apart, or is the user's own, may not know
             return False
-    return isinstance(value, Executor) and bool(
+    return issubclass(type(value), Executor) and bool(
         vars(value).get("_shutdown") or vars(value).get("_shutdown_thread")
     )
 

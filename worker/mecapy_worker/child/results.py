@@ -116,7 +116,7 @@ def collect(
         home["exception"] = _exception(failure[0])
     packed = packing.pack(home, shell.user_ns, watch, everything=patterns is None)
     value = shell.displayhook.value
-    if type(value) in (bool, int, float, str) and len(str(value)) < _SHORT_CHARS:
+    if type(value) in (bool, int, float, str) and _is_short(value):
         outcome = replace(outcome, result=json_values.exact(value))
     buffers = result_files.write(folder, packed.buffers)
     if small:
@@ -127,6 +127,11 @@ def collect(
         return outcome, packed.stream
     (stream_file,) = result_files.add(folder, "stream", packed.stream)
     return replace(outcome, stream_file=stream_file), b""
+
+
+def _is_short(value: Any) -> bool:
+    bits = value.bit_length() if type(value) is int else 0
+    return bits < 3 * _SHORT_CHARS and len(str(value)) < _SHORT_CHARS
 
 
 def _wanted(namespace: dict[str, Any], patterns: tuple[str, ...] | None) -> dict[str, Any]:

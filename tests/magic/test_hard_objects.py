@@ -1,0 +1,39 @@
+"""Objects whose own code, or size, makes trouble on the way: what comes home of them, and what is
+reported.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import Kernel
+
+
+@pytest.mark.cell("travels", "an integer of 5,000 digits, also as a cell's last value")
+def test_a_long_integer_costs_nothing_else(kernel: Kernel) -> None:
+    """Its value comes home; showing it raises what it raises here, and the variables are there."""
+    cell = "big = 10**5000 + 1\nk = 3\nbig"
+    assert kernel.run(cell).error == kernel.run(f"%%mecapy\n{cell}").error == "ValueError"
+    assert kernel.value("(big % 97, k)") == str(((10**5000 + 1) % 97, 3))
+    assert kernel.run("%%mecapy\nrest = big % 97").ok
+    assert kernel.value("rest") == str((10**5000 + 1) % 97)
+
+
+@pytest.mark.cell("said", "a bytearray that a cell makes longer while an array looks at it")
+def test_a_buffer_that_cannot_grow_here_is_named(kernel: Kernel) -> None:
+    """The line says which variable is a new object now; all other results come home."""
+    kernel.run("import numpy as np\nba = bytearray(8); view = np.frombuffer(ba, dtype='u1')")
+    ran = kernel.run("%%mecapy\nba += b'x' * 8\ny = 5")
+    assert "ba could not be changed in place and is a new object" in ran.stderr
+    assert kernel.value("(len(ba), len(view), y)") == "(16, 8, 5)"
+
+
+@pytest.mark.cell("travels", "`unittest.mock` stand-ins beside other variables")
+def test_a_stand_in_is_not_called(kernel: Kernel) -> None:
+    """Looking how large variables are calls no method of a mock: it keeps its record of calls."""
+    kernel.run(
+        "from unittest.mock import MagicMock\nimport numpy as np\n"
+        "m = MagicMock(spec=str); x = np.arange(3.0); keep = [m]"
+    )
+    assert kernel.run("%%mecapy\ns = float(x.sum())").ok
+    assert kernel.value("(s, len(m.mock_calls), m.__sizeof__.called)") == "(3.0, 0, False)"
