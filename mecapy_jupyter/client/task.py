@@ -11,7 +11,7 @@ import pickle
 import queue
 import threading
 import time
-from collections.abc import Callable, Container, Generator, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +134,7 @@ class Task(concurrent.futures.Future[Any]):
             if on_final == self.settle:
                 self.set_exception(trouble)
 
-    def open(self, outcome: wire.Outcome, spared: Container[int] = ()) -> bind.Home:
+    def open(self, outcome: wire.Outcome, spared: Collection[int] = ()) -> bind.Home:
         """Open the outcome's payload, once, and keep it in `home`. `spared`: as for
         `bind.open_outcome`.
         """

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from mecapy_jupyter.capture.parts import path_to
 from mecapy_jupyter.travel.changes import setters
-from mecapy_jupyter.travel.changes.watch import Changes
+from mecapy_jupyter.travel.changes.changes import Changes
 from mecapy_jupyter.travel.garbage import uncollected
 
 
@@ -28,7 +28,7 @@ class Applied:
 
 @uncollected()
 def applied(
-    found: Iterable[Changes], memo: Mapping[int, object], spared: Container[int]
+    found: Iterable[Changes], memo: Mapping[int, object], spared: Collection[int]
 ) -> Applied:
     """Give the originals what their counterparts hold: first what runs none of their code, then
     the others, the inner ones first, because their code may look at what they hold.
@@ -36,6 +36,11 @@ def applied(
     done, last = Applied(), list[tuple[int, str, list[Any]]]()
     hashed = ("dict", "set")
     for changes in sorted(found, key=lambda one: one.kind in hashed):
+        if changes.column and not spared:
+            originals = [memo[number] for number in changes.numbers]
+            done.changed.extend(originals)
+            setters.apply_column(changes.kind, changes.column[0], originals, changes.parts)
+            continue
         for number, parts in changes:
             if number in spared:
                 done.aside.setdefault(number, []).append((changes.kind, parts))

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -51,7 +51,7 @@ def open_outcome(
     fetch: Callable[[str], Any],
     namespace: dict[str, Any],
     memo: Mapping[int, object],
-    spared: Container[int] = (),
+    spared: Collection[int] = (),
     inputs: Mapping[str, Any] | None = None,
 ) -> Home:
     """Open the payload and apply what changed in place to the originals in `memo`. `fetch`: digest

@@ -104,6 +104,42 @@ CHANGES = {
         "a.d.append(2)",
         "a.d == [1, 2]",
     ),
+    "many objects with slots": (
+        "class P:\n    __slots__ = 'x', 'y'\n    def __init__(s, i): s.x, s.y = float(i), [i]\n"
+        "p = [P(i) for i in range(1000)]; y = p[7].y",
+        "p",
+        "for q in p[:500]: q.x = -q.x\np[7].y.append(1); del p[8].x; p[9].y = p[10]; p[11].x = "
+        "True",
+        "str(p[0].x) == '-0.0' and p[7].y is y and y == [7, 1] and not hasattr(p[8], 'x') and "
+        "p[9].y is p[10] and p[11].x is True and p[499].x == -499 and p[500].x == 500",
+    ),
+    "many objects, some with more": (
+        "class P: pass\np = [P() for _ in range(1000)]\nfor i, q in enumerate(p): q.x, q.y = i, 0",
+        "p",
+        "for q in p: q.x += 1\np[3].z = p[4]; del p[5].y; p[6].x = float('nan')",
+        "p[3].z is p[4] and vars(p[5]) == {'x': 6} and p[6].x != p[6].x and sum(q.x for q in p[7:])"
+        " == sum(range(8, 1001))",
+    ),
+    "many dicts": (
+        "d = [{'a': i, 'b': [i], 3: 'x'} for i in range(1000)]; b = d[5]['b']",
+        "d",
+        "for e in d: e['a'] += 1\nd[5]['b'].append(6); d[6][3] = 'y'; d[7]['b'] = d[8]",
+        "[e['a'] for e in d] == [*range(1, 1001)] and d[5]['b'] is b and b == [5, 6] and d[6][3] "
+        "== 'y' and d[7]['b'] is d[8] and [*d[9]] == ['a', 'b', 3]",
+    ),
+    "many dicts of many names": (
+        "d = [{f'k{i}': i, 'n': i} for i in range(500)]",
+        "d",
+        "for i, e in enumerate(d): e[f'k{i}'] = e['n'] = -i",
+        "d[499] == {'k499': -499, 'n': -499} and d[1] == {'k1': -1, 'n': -1}",
+    ),
+    "the order of keys": (
+        "from collections import OrderedDict\no = OrderedDict(a=1, b=2); d = {'a': 1, 'b': 2}; q = "
+        "{'a': 1, 'b': 2}",
+        "o d q",
+        "o.move_to_end('a'); d['a'] = d.pop('a'); q['a'] = 5",
+        "[*o] == ['b', 'a'] and [*d] == ['b', 'a'] and [*q.items()] == [('a', 5), ('b', 2)]",
+    ),
     "an iterator": (
         "i = iter([1, 2, 3]); b = [i]",
         "b",

@@ -14,7 +14,7 @@ import pytest
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.results import bind
-from mecapy_jupyter.travel.changes.watch import Changes
+from mecapy_jupyter.travel.changes.changes import Changes
 from mecapy_jupyter.travel.pickling import payload
 
 FAR = """

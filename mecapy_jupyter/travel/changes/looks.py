@@ -9,8 +9,8 @@ from __future__ import annotations
 import itertools
 import types
 from array import array
-from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -25,52 +25,71 @@ class GONE:
 
 @dataclass(slots=True)
 class Look:
-    """`parts` of the first object end at `ends[0]`, of the second at `ends[1]` …"""
+    """`parts` of the first object end at `ends[0]`, of the second at `ends[1]` …
+
+    `names`: of what is held by name, one for each part; else empty.
+    """
 
     parts: list[Any] = field(default_factory=list[Any])
     ends: array[int] = field(default_factory=lambda: array("q"))
+    names: list[Any] = field(default_factory=list[Any])
 
-    def slices(self, positions: Iterable[int]) -> Iterable[tuple[int, list[Any]]]:
-        ends, parts = self.ends, self.parts
-        for position in positions:
-            yield position, parts[ends[position - 1] if position else 0 : ends[position]]
+    def span(self, position: int) -> slice:
+        """Where the parts of an object are."""
+        return slice(self.ends[position - 1] if position else 0, self.ends[position])
 
 
 def look(facet: str, cls: Any, objects: Sequence[Any], numbered: Collection[int]) -> Look:
     """What each of these objects of one type holds now."""
-    found = Look()
     if facet == "slots":
-        _slots(found, cls, objects)
-    elif facet == "attributes":
-        gather, end = found.parts.extend, found.ends.append
-        for stored in map(object.__getattribute__, objects, itertools.repeat("__dict__")):
-            gather(stored)
-            gather(stored.values())
-            end(len(found.parts))
-    elif facet == "reduced":
-        for obj in objects:
-            found.parts.extend(_reduced(obj, numbered)[0])
-            found.ends.append(len(found.parts))
-    else:
-        parts_of = _PARTS[facet]
-        for obj in objects:
-            found.parts.extend(parts_of(obj))
-            found.ends.append(len(found.parts))
+        return _slots(cls, objects)
+    if facet == "attributes":
+        of_all = map(object.__getattribute__, objects, itertools.repeat("__dict__"))
+        return _entries(dict, list(cast("Iterable[Any]", of_all)))
+    if facet == "dict":
+        return _entries(OrderedDict if issubclass(cls, OrderedDict) else dict, objects)
+    if facet in _ITEMS:
+        base = _ITEMS[facet]
+        return Look(_chained(map(base.__iter__, objects)), _ends(map(base.__len__, objects)))
+    found = Look()
+    for obj in objects:
+        if facet in _NAMED:
+            named = _NAMED[facet](obj)
+            found.names.extend(named)
+            found.parts.extend(named.values())
+        else:
+            parts = _reduced(obj, numbered)[0] if facet == "reduced" else _PARTS[facet](obj)
+            found.parts.extend(parts)
+        found.ends.append(len(found.parts))
     return found
 
 
-def _slots(found: Look, cls: Any, objects: Sequence[Any]) -> None:
+def _chained(parts: Iterable[Iterable[Any]]) -> list[Any]:
+    return list(itertools.chain.from_iterable(parts))
+
+
+def _ends(lengths: Iterable[int]) -> array[int]:
+    return array("q", itertools.accumulate(lengths))
+
+
+def _entries(base: Any, objects: Sequence[Any]) -> Look:
+    parts, names = map(base.values, objects), map(base.keys, objects)
+    return Look(_chained(parts), _ends(map(base.__len__, objects)), _chained(names))
+
+
+def _slots(cls: Any, objects: Sequence[Any]) -> Look:
     """Slot after slot for all objects at once, where all have all."""
     columns: list[list[Any]] = []
-    for slot in shapes.slots(cls).values():
+    every = shapes.slots(cls)
+    for slot in every.values():
         get = cast("Callable[[Any], Any]", slot.__get__)
         try:
             columns.append(list(map(get, objects)))
         except AttributeError:
             columns.append([_of_slot(get, obj) for obj in objects])
-    found.parts = list(itertools.chain.from_iterable(zip(*columns, strict=True)))
     width = len(columns)
-    found.ends = array("q", range(width, width * len(objects) + 1, width))
+    ends = array("q", range(width, width * len(objects) + 1, width))
+    return Look(_chained(zip(*columns, strict=True)), ends, list(every) * len(objects))
 
 
 def _of_slot(get: Callable[[Any], Any], obj: Any) -> Any:
@@ -122,21 +141,16 @@ def by_name(state: Any) -> dict[str, Any] | None:
     return named
 
 
-def changed_names(before: list[Any], now: list[Any]) -> dict[str, Any]:
-    """The names whose tokens differ, and these; both as a look gives them: names, then tokens."""
-    were, are = _named(before), _named(now)
-    found = {n: t for n, t in are.items() if n not in were or not tokens.same(were[n], t)}
-    return found | dict.fromkeys(were.keys() - are.keys(), GONE)
+def changed_names(before: Mapping[Any, Any], now: Mapping[Any, Any]) -> dict[Any, Any]:
+    """The names whose tokens differ, and these."""
+    found = {n: t for n, t in now.items() if n not in before or not tokens.same(before[n], t)}
+    return found | dict.fromkeys(before.keys() - now.keys(), GONE)
 
 
-def _named(parts: list[Any]) -> dict[str, Any]:
+def paired(parts: list[Any]) -> dict[Any, Any]:
+    """Names, and then their tokens, as a dict."""
     half = len(parts) // 2
     return dict(zip(parts[:half], parts[half:], strict=True))
-
-
-def _of_dict(obj: dict[Any, Any]) -> Iterable[Any]:
-    base: Any = OrderedDict if isinstance(obj, OrderedDict) else dict
-    return itertools.chain(base.keys(obj), base.values(obj))
 
 
 def _of_cell(cell: types.CellType) -> list[Any]:
@@ -149,34 +163,27 @@ def _of_cell(cell: types.CellType) -> list[Any]:
 _FUNCTION = ("__code__", "__defaults__", "__kwdefaults__")
 
 
-def _of_function(function: Any) -> list[Any]:
-    return [*_FUNCTION, *(getattr(function, name) for name in _FUNCTION)]
+def _of_function(function: Any) -> dict[str, Any]:
+    return {name: getattr(function, name) for name in _FUNCTION}
 
 
-def _of_class(cls: type) -> list[Any]:
+def _of_class(cls: type) -> dict[str, Any]:
     slots = shapes.slots(cls)
-    held = {
+    return {
         name: value
         for name, value in vars(cls).items()
         if not (name.startswith("__") and name.endswith("__"))
         and name != "_abc_impl"
         and slots.get(name) is not value
     }
-    return [*held, *held.values()]
 
 
-_LIST: Any = list
-_SET: Any = set
+_ITEMS: dict[str, Any] = {"list": list, "set": set, "deque": deque}
+_NAMED: dict[str, Callable[[Any], dict[str, Any]]] = {"function": _of_function, "class": _of_class}
 _PARTS: dict[str, Callable[[Any], Iterable[Any]]] = {
-    "list": _LIST.__iter__,
-    "dict": _of_dict,
-    "set": _SET.__iter__,
-    "deque": iter,
     "buffer": lambda obj: (tokens.of_bytes(memoryview(obj)),),
     "array": lambda obj: (tokens.of_array(obj),),
     "factory": lambda obj: (defaultdict.default_factory.__get__(obj),),  # pyright: ignore
     "cell": _of_cell,
-    "function": _of_function,
-    "class": _of_class,
     "registry": abstract_classes.registered,
 }

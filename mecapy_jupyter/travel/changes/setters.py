@@ -10,7 +10,7 @@ import copy
 import warnings
 from array import array
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 from mecapy_jupyter.travel.changes import looks, shapes
@@ -24,6 +24,21 @@ LAST = ("state", "made")
 def apply(original: Any, kind: str, parts: list[Any]) -> bool:
     """Give `original` these parts. False: it cannot be done in place, use `instead`."""
     return _SETTERS[kind](original, parts) is not False
+
+
+def apply_column(kind: str, name: Any, originals: Iterable[Any], values: Iterable[Any]) -> None:
+    """Give each of many originals its value of one name: an entry of a dict, an attribute."""
+    setter, cls, slot = _SETTERS[kind], None, None
+    for original, value in zip(originals, values, strict=True):
+        if type(original) is not cls:
+            cls = cast("type[Any]", type(original))
+            slot = shapes.slots(cls).get(name)
+        if value is GONE or kind != "attributes":
+            setter(original, [name, value])
+        elif slot is not None:
+            slot.__set__(original, value)
+        else:
+            object.__getattribute__(original, "__dict__")[name] = value
 
 
 def instead(kind: str, parts: list[Any]) -> Any:
@@ -76,6 +91,12 @@ def _set_list(original: Any, parts: list[Any]) -> None:
 def _set_dict(original: Any, parts: list[Any]) -> None:
     base: Any = OrderedDict if isinstance(original, OrderedDict) else dict
     base.clear(original)
+    _set_entries(original, parts)
+
+
+def _set_entries(original: Any, parts: list[Any]) -> None:
+    """Those of a dict whose keys are the same as before."""
+    base: Any = OrderedDict if isinstance(original, OrderedDict) else dict
     half = len(parts) // 2
     for key, value in zip(parts[:half], parts[half:], strict=True):
         base.__setitem__(original, key, value)
@@ -234,6 +255,7 @@ def _made(parts: list[Any]) -> Any:
 _SETTERS: dict[str, Callable[[Any, list[Any]], bool | None]] = {
     "list": _set_list,
     "dict": _set_dict,
+    "entries": _set_entries,
     "set": _set_set,
     "deque": _set_deque,
     "buffer": _set_buffer,

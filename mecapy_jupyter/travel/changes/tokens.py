@@ -51,12 +51,14 @@ def same(before: Any, now: Any) -> bool:
     kind = cast("type[Any]", type(before))
     if kind is not type(now):
         return False
+    if kind is float:
+        if before and now == now:  # quick, but right for no zeros and for no NaN
+            return before == now
+        return before.hex() == now.hex()
     if kind is Made:
         return len(before) == len(now) and (
             all(map(operator.is_, before, now)) or all(map(same, before, now))
         )
-    if kind is float:
-        return before.hex() == now.hex()
     if kind is complex:
         return repr(before) == repr(now)
     return kind in (str, bytes, int) and before == now

@@ -7,48 +7,28 @@ number of its own. Looks only; it changes nothing and talks to nobody.
 
 from __future__ import annotations
 
+import itertools
 import operator
 import types
 from array import array
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from mecapy_jupyter.travel.changes import looks, shapes, tokens
+from mecapy_jupyter.travel.changes.changes import Changes
 from mecapy_jupyter.travel.changes.looks import Look
 from mecapy_jupyter.travel.garbage import uncollected
 from mecapy_jupyter.travel.hooks import references
 
+_COLUMNS = {"attributes": "attributes", "slots": "attributes", "dict": "entries"}
+"""What is held by name, and the kind of its changes."""
 
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What objects hold now, each in one way (`kind`, of which `setters` has one function each).
-    The parts of the first of `numbers` end at `ends[0]` …
-    """
+_MOST_COLUMNS = 64
 
-    kind: str
-    numbers: array[int] = field(default_factory=lambda: array("q"))
-    ends: array[int] = field(default_factory=lambda: array("q"))
-    parts: list[Any] = field(default_factory=list[Any])
-
-    def add(self, number: int, parts: Iterable[Any]) -> None:
-        self.parts.extend(parts)
-        self.numbers.append(number)
-        self.ends.append(len(self.parts))
-
-    def __iter__(self) -> Iterator[tuple[int, list[Any]]]:
-        start = 0
-        for number, end in zip(self.numbers, self.ends, strict=True):
-            yield number, self.parts[start:end]
-            start = end
-
-    def only(self, numbers: Collection[int]) -> Changes:
-        """Those of these objects."""
-        chosen = Changes(self.kind)
-        for number, parts in self:
-            if number in numbers:
-                chosen.add(number, parts)
-        return chosen
+_Found = dict[tuple[Any, ...], Changes]
+"""By their kind, and the name of their column."""
 
 
 @dataclass(slots=True)
@@ -73,18 +53,12 @@ class Watch:
         watched even when part of a larger object.
         """
         self._held = [(n, obj) for n, obj in references.held(memo) if obj is not namespace]
-        numbered = frozenset(id(obj) for _, obj in self._held)
-        groups: dict[tuple[str, type[Any]], _Group] = {}
-        for number, obj in self._held:
-            for facet in shapes.facets(obj):
-                key = facet, type(obj)
-                group = groups.get(key) or groups.setdefault(key, _Group(*key))
-                group.numbers.append(number)
-                group.objects.append(obj)
-        self._hidden = _hidden(groups.values(), numbered, {id(value) for value in variables})
-        self._groups = list(_without(groups.values(), self._hidden))
+        self._numbered = frozenset(id(obj) for _, obj in self._held)
+        groups = _groups(self._held)
+        self._hidden = _hidden(groups, self._numbered, {id(value) for value in variables})
+        self._groups = list(_without(groups, self._hidden))
         for group in self._groups:
-            group.before = looks.look(group.facet, group.cls, group.objects, numbered)
+            group.before = looks.look(group.facet, group.cls, group.objects, self._numbered)
 
     @classmethod
     def of_call(cls, memo: Mapping[int, object]) -> Watch:
@@ -113,14 +87,26 @@ class Watch:
     @uncollected()
     def changed(self) -> list[Changes]:
         """What each object holds that does not hold what it held. The contents are new objects."""
-        numbered = frozenset(id(obj) for _, obj in self._held)
-        found: dict[str, Changes] = {}
+        found: _Found = {}
         for group in self._groups:
-            now = looks.look(group.facet, group.cls, group.objects, numbered)
-            for position, kind, parts in _contents(group, now, numbered):
-                changes = found.get(kind) or found.setdefault(kind, Changes(kind))
-                changes.add(group.numbers[position], parts)
+            now = looks.look(group.facet, group.cls, group.objects, self._numbered)
+            _note(found, group, now, self._numbered)
         return list(found.values())
+
+
+def _groups(held: Iterable[tuple[int, object]]) -> list[_Group]:
+    """All that may change, by type and by the ways in which it may."""
+    by_type: defaultdict[type[Any], list[tuple[int, object]]] = defaultdict(list)
+    for pair in held:
+        by_type[type(pair[1])].append(pair)
+    found: list[_Group] = []
+    for cls, pairs in by_type.items():
+        if cls is types.FunctionType or issubclass(cls, type):  # each for itself
+            pairs = [pair for pair in pairs if shapes.facets(pair[1])]
+        for facet in shapes.facets(pairs[0][1]) if pairs else ():
+            numbers = array("q", [number for number, _ in pairs])
+            found.append(_Group(facet, cls, numbers, [obj for _, obj in pairs]))
+    return found
 
 
 def _is_one(obj: object) -> bool:
@@ -154,44 +140,91 @@ def _without(groups: Iterable[_Group], hidden: set[int]) -> Iterator[_Group]:
             yield kept
 
 
-def _contents(
-    group: _Group, now: Look, numbered: Collection[int]
-) -> Iterator[tuple[int, str, Sequence[Any]]]:
-    """Of each object of the group that changed: its position, the kind of change, the parts."""
-    positions = _differing(group.before, now)
-    names = list(shapes.slots(group.cls)) if group.facet == "slots" else []
-    before = group.before.slices(positions)
-    for (position, were), (_, are) in zip(before, now.slices(positions), strict=True):
-        obj = group.objects[position]
-        if group.facet == "reduced":
-            if (content := _of_reduced(obj, were, are, numbered)) is not None:
-                yield position, *content
-        elif group.facet in ("attributes", "slots", "function", "class"):
-            found = looks.changed_names(names + were, names + are)
-            kind = "attributes" if group.facet == "slots" else group.facet
-            yield position, kind, [*found, *found.values()]
-        elif group.facet == "array":
-            yield position, "array", [obj.copy() if obj.dtype.hasobject else obj.view()]
-        elif group.facet == "buffer":
-            yield position, "buffer", [obj[:]]
-        else:
-            yield position, group.facet, are
+def _note(found: _Found, group: _Group, now: Look, numbered: Collection[int]) -> None:
+    """What each object of the group holds that holds something else than before."""
+    before = group.before
+    same_shape = before.ends == now.ends and all(map(operator.is_, before.names, now.names))
+    if not same_shape:
+        positions: Iterable[int] = _differing(before, now)
+    else:
+        suspects = itertools.compress(
+            itertools.count(), map(operator.is_not, before.parts, now.parts)
+        )
+        differing = [at for at in suspects if not tokens.same(before.parts[at], now.parts[at])]
+        if not differing:
+            return
+        owners = _owners(now)
+        if (kind := _COLUMNS.get(group.facet)) and _note_columns(
+            found, kind, group, now, differing, owners
+        ):
+            return
+        positions = dict.fromkeys(owners[at] for at in differing)
+    for position in positions:
+        if (content := _content(group, position, now, numbered)) is not None:
+            kind, parts = content
+            _of(found, kind).add(group.numbers[position], parts)
 
 
-def _differing(before: Look, now: Look) -> list[int]:
+def _of(found: _Found, kind: str, *column: Any) -> Changes:
+    key = kind, *column
+    return found.get(key) or found.setdefault(key, Changes(kind, column))
+
+
+def _owners(look: Look) -> list[int]:
+    """For each part the position of the object that holds it."""
+    ends = look.ends
+    lengths = map(operator.sub, ends, itertools.chain([0], ends))
+    return list(itertools.chain.from_iterable(map(itertools.repeat, itertools.count(), lengths)))
+
+
+def _note_columns(
+    found: _Found, kind: str, group: _Group, now: Look, differing: list[int], owners: list[int]
+) -> bool:
+    """The same, name by name, where few names tell it for all objects. False: they do not."""
+    by_name: defaultdict[Any, list[int]] = defaultdict(list)
+    for at in differing:
+        by_name[now.names[at]].append(at)
+        if len(by_name) > _MOST_COLUMNS:
+            return False
+    if not all(type(name) is str for name in by_name):
+        return False
+    for name, places in by_name.items():
+        changes = _of(found, kind, name)
+        changes.numbers.extend(group.numbers[owners[at]] for at in places)
+        changes.parts.extend(map(now.parts.__getitem__, places))
+    return True
+
+
+def _content(
+    group: _Group, position: int, now: Look, numbered: Collection[int]
+) -> tuple[str, Sequence[Any]] | None:
+    """How one object changed, and the parts."""
+    obj, before = group.objects[position], group.before
+    were, are = before.span(position), now.span(position)
+    if group.facet == "reduced":
+        return _of_reduced(obj, before.parts[were], now.parts[are], numbered)
+    if group.facet == "dict":
+        return "dict", [*now.names[are], *now.parts[are]]
+    if now.names or before.names:
+        held = dict(zip(before.names[were], before.parts[were], strict=True))
+        holds = dict(zip(now.names[are], now.parts[are], strict=True))
+        differs = looks.changed_names(held, holds)
+        kind = _COLUMNS.get(group.facet, group.facet)
+        return kind, [*differs, *differs.values()]
+    if group.facet == "array":
+        return "array", [obj.copy() if obj.dtype.hasobject else obj.view()]
+    return group.facet, [obj[:]] if group.facet == "buffer" else now.parts[are]
+
+
+def _differing(before: Look, now: Look) -> Iterator[int]:
     """The positions of the objects whose tokens differ."""
-    if before.ends != now.ends:
-        every = range(len(now.ends))
-        pairs = zip(before.slices(every), now.slices(every), strict=True)
-        return [at for (at, were), (_, are) in pairs if not _all_same(were, are)]
-    if all(map(operator.is_, before.parts, now.parts)):
-        return []
-    found, start = list[int](), 0
-    for position, end in enumerate(now.ends):
-        if not _all_same(before.parts[start:end], now.parts[start:end]):
-            found.append(position)
-        start = end
-    return found
+    for position in range(len(now.ends)):
+        were, are = before.span(position), now.span(position)
+        if not (
+            _all_same(before.parts[were], now.parts[are])
+            and _all_same(before.names[were], now.names[are])
+        ):
+            yield position
 
 
 def _all_same(before: list[Any], now: list[Any]) -> bool:
@@ -214,8 +247,10 @@ def _of_reduced(
         return "made", taken
     if before[1] != now[1] or now[1] == "state":
         return "state", taken[2:]
-    found = looks.changed_names(before[2:], now[2:])
-    moving = looks.changed_names(now[2:], again[2:])  # a look moves them: a counter, no state
+    found = looks.changed_names(looks.paired(before[2:]), looks.paired(now[2:]))
+    moving = looks.changed_names(
+        looks.paired(now[2:]), looks.paired(again[2:])
+    )  # a look moves them: a counter, no state
     names = [name for name in found if name not in moving]
     if not names:
         return None

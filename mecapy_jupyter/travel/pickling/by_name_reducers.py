@@ -15,14 +15,14 @@ from typing import Any, cast
 
 from mecapy_jupyter.travel.environment import user_modules
 
-_NATIVE = frozenset({"nb_func", "nb_method"})  # nanobind's functions do not pickle
+NATIVE = frozenset({"nb_func", "nb_method"})  # nanobind's functions do not pickle
 _STREAMS = ("stdout", "stderr", "stdin", "__stdout__", "__stderr__", "__stdin__")
 
 
 def reduced(obj: Any) -> Any:
     """How to write `obj` by name, or None where it is nothing of these."""
     kind: Any = cast(Any, type(obj))
-    if kind in (types.BuiltinFunctionType, types.MethodType) or kind.__name__ in _NATIVE:
+    if kind in (types.BuiltinFunctionType, types.MethodType) or kind.__name__ in NATIVE:
         return _of_module(obj)
     if hasattr(kind, "write"):
         for name in _STREAMS:

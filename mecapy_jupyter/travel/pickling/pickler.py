@@ -15,7 +15,7 @@ import threading
 import types
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import cloudpickle
 
@@ -85,6 +85,7 @@ class Pickler(cloudpickle.Pickler):
         self._with_globals = with_globals
         self._on_own = on_own
         self._seen_modules: dict[str, bool] = {}
+        self._ordinary = set[type[Any]]()
         self.files = set[str]()
         """Where the functions it wrote were defined."""
 
@@ -97,10 +98,19 @@ class Pickler(cloudpickle.Pickler):
         return False
 
     def reducer_override(self, obj: Any) -> Any:
-        if issubclass(type(obj), types.ModuleType):
+        kind = cast("type[Any]", type(obj))
+        if kind in self._ordinary:
+            return NotImplemented
+        taken = self._overridden(kind, obj)
+        if taken is NotImplemented and reducers.is_ordinary(kind):
+            self._ordinary.add(kind)
+        return taken
+
+    def _overridden(self, kind: type[Any], obj: Any) -> Any:
+        if issubclass(kind, types.ModuleType):
             if self._is_own(obj.__name__):
                 return importlib.import_module, (obj.__name__,)
-        elif issubclass(type(obj), type):
+        elif issubclass(kind, type):
             self._is_own(getattr(obj, "__module__", None) or "")
             as_reduced = super().reducer_override(obj)
             return (
@@ -108,7 +118,7 @@ class Pickler(cloudpickle.Pickler):
                 if isinstance(as_reduced, tuple)
                 else as_reduced
             )
-        elif type(obj) is types.FunctionType:
+        elif kind is types.FunctionType:
             self._is_own(getattr(obj, "__module__", None) or "")
         elif (
             self._roots
@@ -118,7 +128,7 @@ class Pickler(cloudpickle.Pickler):
             return view
         elif (reduced := type_hints.reduced(obj) or reducers.reduced(obj)) is not None:
             return reduced
-        elif issubclass(type(obj), reducers.CACHED):
+        elif issubclass(kind, reducers.CACHED):
             self._is_own(getattr(obj, "__module__", None) or "")
         return super().reducer_override(obj)
 
@@ -143,8 +153,10 @@ class Pickler(cloudpickle.Pickler):
         """The objects it wrote, by number. It forgets them: call it last."""
         memo: Any = self.memo.copy()
         self.clear_memo()
-        by_number: dict[int, object] = dict(memo.values())
-        return [by_number[number] for number in range(len(by_number))]
+        objects: list[object] = [None] * len(memo)
+        for number, obj in memo.values():
+            objects[number] = obj
+        return objects
 
     @property
     def modules(self) -> frozenset[str]:

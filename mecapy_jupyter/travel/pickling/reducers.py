@@ -28,6 +28,16 @@ from mecapy_jupyter.travel.pickling import (
 CACHED: Any = type(functools.lru_cache(lambda: None))
 _CACHED_PROPERTY: Any = functools.cached_property
 _WEAK: Any = (weakref.WeakKeyDictionary, weakref.WeakValueDictionary)
+_BY_OBJECT: Any = (
+    types.ModuleType,
+    type,
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    types.MethodType,
+    types.CellType,
+    CACHED,
+    BaseException,
+)
 _TAKEN_APART: Any = frozenset({CACHED, _CACHED_PROPERTY, *_WEAK})
 
 
@@ -56,6 +66,16 @@ def _of_a_library(cls: type[Any]) -> Callable[[Any], Any] | None:
         if library.takes_apart(cls):
             return library.reduced
     return None
+
+
+def is_ordinary(cls: type[Any]) -> bool:
+    """Whether pickle knows better for all objects of a type, if it does for one."""
+    return not (
+        issubclass(cls, _BY_OBJECT)
+        or hasattr(cls, "write")
+        or hasattr(cls, "_REGISTRY")
+        or cls.__name__ in ("ndarray", *by_name_reducers.NATIVE)
+    )
 
 
 def takes_apart(cls: type[Any]) -> bool:

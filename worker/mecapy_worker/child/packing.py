@@ -11,7 +11,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, cast
 
-from mecapy_jupyter.travel.changes.watch import Changes, Watch
+from mecapy_jupyter.travel.changes.changes import Changes
+from mecapy_jupyter.travel.changes.watch import Watch
 from mecapy_jupyter.travel.environment import user_modules
 from mecapy_jupyter.travel.pickling import payload
 
@@ -121,13 +122,13 @@ def _that_can(
     """Those of the changes that can be pickled."""
     if sent.trouble(changes.parts) is None:
         return changes
-    found = Changes(changes.kind)
+    can = set[int]()
     for number, parts in changes:
         if (why := sent.trouble(parts)) is None:
-            found.add(number, parts)
+            can.add(number)
         elif said := _name_of(objects[number], sent.namespace):
             home["left"][said] = f"{type(objects[number]).__name__}: {why}"
-    return found
+    return changes.only(can)
 
 
 def _is_spent(value: object) -> bool:
