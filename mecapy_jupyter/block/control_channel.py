@@ -37,7 +37,7 @@ def forget(name: str) -> None:
 def _handle(_stream: object, _identities: object, message: dict[str, Any]) -> None:
     """A message of the page. What names no listener of ours is nobody's."""
     content = message.get("content")
-    said = cast("dict[str, Any]", content) if isinstance(content, dict) else {}
-    hear = _listeners.get(str(said.get("listener")))
-    if hear is not None and isinstance(said.get("word"), str):
-        hear(said["word"])
+    message_body = cast("dict[str, Any]", content) if isinstance(content, dict) else {}
+    hear = _listeners.get(str(message_body.get("listener")))
+    if hear is not None and isinstance(message_body.get("word"), str):
+        hear(message_body["word"])

@@ -78,11 +78,11 @@ def parts(state: BlockState, now_s: float) -> list[Piece]:
                 *_back(state),
             ]
         case "detached":
-            again = f"%mecapy attach {state.task_id[:8]}" if state.task_id else "%mecapy attach"
+            attach = f"%mecapy attach {state.task_id[:8]}" if state.task_id else "%mecapy attach"
             return [
                 Piece("phase", "detached"),
                 Piece("plain", "the task goes on"),
-                Piece("plain", f"{again} brings it home"),
+                Piece("plain", f"{attach} brings it home"),
             ]
         case "failed":
             line_number = [Piece("phase", f"line {state.error_line}")] if state.error_line else []
@@ -90,7 +90,7 @@ def parts(state: BlockState, now_s: float) -> list[Piece]:
 
 
 def _place(state: BlockState) -> list[Piece]:
-    again = (
+    attempt = (
         [Piece("plain", f"its worker was lost, {ordinal(state.attempt + 1)} attempt")]
         if state.worker
         else []
@@ -100,7 +100,7 @@ def _place(state: BlockState) -> list[Piece]:
     )
     of = f" of {state.waiting}" if state.waiting > 1 else " in line" if state.position > 1 else ""
     eta = [Piece("plain", f"starts in ~{duration(state.eta_s)}")] if state.eta_s is not None else []
-    return again + ([Piece("plain", place + of)] if state.position else []) + eta
+    return attempt + ([Piece("plain", place + of)] if state.position else []) + eta
 
 
 def _bytes(state: BlockState) -> list[Piece]:

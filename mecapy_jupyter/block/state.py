@@ -57,9 +57,9 @@ def advance(state: BlockState, event: wire.Event, now_s: float) -> BlockState:
         case wire.StartedEvent() as started:
             return _started(state, started, now_s)
         case wire.ProgressEvent(fraction, text):
-            known = number(fraction)
+            checked = number(fraction)
             return replace(
-                state, fraction=None if known is None else min(known, 1.0), note=clean(text, 60)
+                state, fraction=None if checked is None else min(checked, 1.0), note=clean(text, 60)
             )
         case wire.UsageEvent() as usage:
             return _used(state, usage)

@@ -175,9 +175,9 @@ def size_estimate(value: object) -> int:
             continue
         seen.add(id(part))
         try:
-            own = _own_bytes(part)
-            total += weight * (own if own is not None else _shallow(type(part))(part))
-            inside, scale = _sample(part) if own is None else ([], 1.0)
+            part_bytes = _own_bytes(part)
+            total += weight * (part_bytes if part_bytes is not None else _shallow(type(part))(part))
+            inside, scale = _sample(part) if part_bytes is None else ([], 1.0)
         except Exception:  # what the part's own code raises is the cell's business
             continue
         todo.extend((item, weight * scale) for item in inside)

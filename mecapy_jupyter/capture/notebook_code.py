@@ -125,9 +125,11 @@ def _used(value: Any, depth: int = 3) -> Iterator[Uses | None]:
 
 def _of_class(kind: type) -> tuple[bool, list[object]]:
     """Whether all its code is the notebook's or native; and what the notebook's part holds."""
-    mine = [base for base in kind.__mro__ if base.__module__ == "__main__"]
-    own = not any(base.__flags__ & _PYTHON_CLASS for base in kind.__mro__ if base not in mine)
-    held = [item for base in mine for item in vars(base).items()]
+    user_classes = [base for base in kind.__mro__ if base.__module__ == "__main__"]
+    own = not any(
+        base.__flags__ & _PYTHON_CLASS for base in kind.__mro__ if base not in user_classes
+    )
+    held = [item for base in user_classes for item in vars(base).items()]
     own = own and kind not in (list, tuple, set, frozenset, dict)  # of anything
     return own, [part for name, part in held if type(part) in _CODE or not name.startswith("__")]
 

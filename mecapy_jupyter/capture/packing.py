@@ -36,8 +36,8 @@ def pack(
     cells = set[str]()
     carried, beside = folder.carried(keep) if folder else (None, [])
 
-    def around(own: list[str]) -> dict[str, Any]:
-        made = prelude.make(own, values, words, imports, cells)
+    def around(modules: list[str]) -> dict[str, Any]:
+        made = prelude.make(modules, values, words, imports, cells)
         return made | {
             "folder": carried,
             "cells": {

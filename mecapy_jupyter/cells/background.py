@@ -78,11 +78,13 @@ class _Before:
         """New objects by the names of the spared ones, or by the way that leads to these
         (`model['params']`).
         """
-        mine = {name: value for name, value in self.names.items() if not name.startswith("_")}
+        variables = {name: value for name, value in self.names.items() if not name.startswith("_")}
         found: dict[str, object] = {}
         for old, new in aside:
             names = [name for name, value in self.names.items() if value is old]
-            found |= dict.fromkeys(names or [path_to(old, mine) or f"a {type(old).__name__}"], new)
+            found |= dict.fromkeys(
+                names or [path_to(old, variables) or f"a {type(old).__name__}"], new
+            )
         return found
 
     def same(self, name: str, namespace: Mapping[str, Any]) -> bool:

@@ -44,9 +44,9 @@ def describe(prepared: Prepared) -> str:
     ]
     wanted = prepared.options.outputs
     back = ", ".join(sorted(prepared.names.binds) if wanted is None else wanted) or "nothing"
-    kept = f"; files {', '.join(prepared.options.keep)}" if prepared.options.keep else ""
+    keep = f"; files {', '.join(prepared.options.keep)}" if prepared.options.keep else ""
     lines += [
-        f"would bring back: {back}, and inputs it changes in place{kept}",
+        f"would bring back: {back}, and inputs it changes in place{keep}",
         *_fit(prepared, packed, there, unknown),
     ]
     if past := history.said(history.runs(prepared.key.text)):
@@ -65,12 +65,12 @@ def _variables(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _around(prelude: Mapping[str, Any]) -> Iterator[str]:
-    own = [
+    modules = [
         f"{module['name']} ({units.size(len(module['source']))})"
         for module in prelude.get("modules", ())
     ]
-    if own:
-        yield f"  own modules: {', '.join(own)}"
+    if modules:
+        yield f"  own modules: {', '.join(modules)}"
     if prelude.get("imports"):
         yield f"  imported before it starts: {', '.join(prelude['imports'])}"
     if cells := prelude.get("cells"):

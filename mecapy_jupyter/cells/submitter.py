@@ -52,16 +52,16 @@ def same_inputs(line: str, variables: Mapping[str, Any]) -> bool:
 
 def inputs(variables: Mapping[str, Any]) -> str:
     """A short digest of the values that are easily compared, by name."""
-    told = hashlib.sha256()
+    digest = hashlib.sha256()
     for name in sorted(variables):
-        told.update(f"\0{name}\0".encode())
+        digest.update(f"\0{name}\0".encode())
         read_bytes = 0
         for piece in _pieces(variables[name]):
-            told.update(piece)
+            digest.update(piece)
             read_bytes += len(piece) + _PIECE_BYTES
             if read_bytes > _MOST_BYTES:
                 break
-    return told.hexdigest()[:16]
+    return digest.hexdigest()[:16]
 
 
 def _pieces(value: Any, depth: int = 0) -> Iterator[bytes]:

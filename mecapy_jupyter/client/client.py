@@ -202,8 +202,8 @@ class Client(concurrent.futures.Executor):
         """A task submitted before, perhaps by another process. What its result says of its inputs
         is found by opening them again.
         """
-        if (mine := self._sent.get(task_id)) is not None:
-            return Task(self.gateway, task_id, name, mine.packed, namespace)
+        if (sent_here := self._sent.get(task_id)) is not None:
+            return Task(self.gateway, task_id, name, sent_here.packed, namespace)
         sent = gateway_api.request(self.gateway, task_id).payload or wire.Payload()
         task = Task(self.gateway, task_id, name, payload.Packed(b"", (), {}), namespace)
         task.reopen(sent)

@@ -80,24 +80,27 @@ def find(url: str, client_id: str) -> LoginIssuer:
 
 def ask(issuer: LoginIssuer, scope: str) -> Code:
     """Begin: a code for the user."""
-    said = _answer(
+    answer = _answer(
         _sent("POST", issuer.device_url, client_id=issuer.client_id, scope=scope), issuer.url
     )
-    where, link = str(said["verification_uri"]), str(said.get("verification_uri_complete") or "")
+    where, link = (
+        str(answer["verification_uri"]),
+        str(answer.get("verification_uri_complete") or ""),
+    )
     for address in filter(None, (where, link)):
         if urlsplit(address).scheme not in ("http", "https"):
             raise errors.Refused(
                 f"the identity provider {issuer.url} sends to {address!r}, which is no address of "
                 f"a page"
             )
-    interval_s = float(said.get("interval") or _INTERVAL_S)
+    interval_s = float(answer.get("interval") or _INTERVAL_S)
     return Code(
-        str(said["user_code"]),
+        str(answer["user_code"]),
         where,
         link,
         interval_s,
-        float(said["expires_in"]),
-        Secret(said["device_code"]),
+        float(answer["expires_in"]),
+        Secret(answer["device_code"]),
     )
 
 
@@ -164,11 +167,11 @@ def revoke(issuer: LoginIssuer, refresh: str) -> None:
             raise errors.Refused(f"{issuer.url} did not revoke the login ({_error(answer)})")
 
 
-def _tokens(said: dict[str, Any], refresh: str = "") -> LoginTokens:
+def _tokens(answer: dict[str, Any], refresh: str = "") -> LoginTokens:
     return LoginTokens(
-        Secret(said["access_token"]),
-        Secret(said.get("refresh_token") or refresh),
-        float(said.get("expires_in") or 60),
+        Secret(answer["access_token"]),
+        Secret(answer.get("refresh_token") or refresh),
+        float(answer.get("expires_in") or 60),
     )
 
 

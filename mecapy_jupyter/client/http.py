@@ -182,11 +182,11 @@ class Gateway:
     def _stream(self, method: str, path: str, **options: Any) -> Iterator[wire.Event]:
         timeout, ended = Timeout(connect=CONNECT_S, read=_SILENCE_S), False
         answer = self._send(method, path, preload_content=False, timeout=timeout, **options)
-        told = _sent_events(answer)
+        sent_events = _sent_events(answer)
         try:
             if answer.status >= 300:
                 raise problem(answer, self.url)
-            for event in told:
+            for event in sent_events:
                 ended = event.type in wire.FINAL
                 yield event
         except urllib3.exceptions.HTTPError as broken:
@@ -198,7 +198,7 @@ class Gateway:
             # request
             if ended:
                 with suppress(urllib3.exceptions.HTTPError):
-                    collections.deque(told, maxlen=0)
+                    collections.deque(sent_events, maxlen=0)
                 answer.release_conn()
             else:
                 answer.close()

@@ -81,29 +81,31 @@ class Login:
         the file.
         """
         with _locked():
-            kept = _read()
-            mine = kept.get(self._url)
-            if mine is None:
+            stored = _read()
+            entry = stored.get(self._url)
+            if entry is None:
                 raise errors.NotAuthorized(
                     f"you are not logged in at {self._url}: run `mecapy login`, in a notebook "
                     f"`%mecapy login`"
                 )
-            if mine["access"] == used or mine["expires_at"] - time.time() < min(
-                _LATE_S, mine["lifetime_s"] * _LATE
+            if entry["access"] == used or entry["expires_at"] - time.time() < min(
+                _LATE_S, entry["lifetime_s"] * _LATE
             ):
                 try:
                     tokens = renew(
-                        LoginIssuer(**mine["issuer"]), mine["refresh"] or _from_keyring(self._url)
+                        LoginIssuer(**entry["issuer"]), entry["refresh"] or _from_keyring(self._url)
                     )
                 except LoginEnded:
-                    _write({url: one for url, one in kept.items() if url != self._url})
+                    _write({url: one for url, one in stored.items() if url != self._url})
                     raise
-                mine = kept[self._url] = _entry(self._url, LoginIssuer(**mine["issuer"]), tokens)
-                _write(kept)
+                entry = stored[self._url] = _entry(
+                    self._url, LoginIssuer(**entry["issuer"]), tokens
+                )
+                _write(stored)
         self._access, self._expires_at, self._lifetime_s = (
-            mine["access"],
-            mine["expires_at"],
-            mine["lifetime_s"],
+            entry["access"],
+            entry["expires_at"],
+            entry["lifetime_s"],
         )
 
 
@@ -123,15 +125,15 @@ def forget(url: str) -> bool:
     there was no such login.
     """
     with _locked():
-        kept = _read()
-        mine = kept.pop(url, None)
-        if mine is None:
+        stored = _read()
+        entry = stored.pop(url, None)
+        if entry is None:
             return False
-        refresh = mine["refresh"] or _from_keyring(url)
-        _write(kept)
+        refresh = entry["refresh"] or _from_keyring(url)
+        _write(stored)
         _into_keyring(url, "")
     with suppress(errors.MecapyError):
-        revoke(LoginIssuer(**mine["issuer"]), refresh)
+        revoke(LoginIssuer(**entry["issuer"]), refresh)
         return True
     return False
 
@@ -167,10 +169,10 @@ def _secret(part: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _write(kept: dict[str, Any]) -> None:
+def _write(entries: dict[str, Any]) -> None:
     handle, draft = tempfile.mkstemp(dir=file().parent)  # 0600
     with os.fdopen(handle, "w", encoding="utf-8") as out:
-        json.dump(kept, out)
+        json.dump(entries, out)
     Path(draft).replace(file())
 
 

@@ -180,10 +180,10 @@ class Map:
                 continue
             if event.type == wire.STARTED and self.block.state.phase != "running":
                 self.block.event(wire.Event.of(wire.StartedEvent("the pool")))
-            elif isinstance(said := event.body, wire.StdoutEvent | wire.StderrEvent):
+            elif isinstance(output := event.body, wire.StdoutEvent | wire.StderrEvent):
                 self.block.event(event)
                 stream = sys.stdout if event.type == wire.STDOUT else sys.stderr
-                stream.write(said.text)
+                stream.write(output.text)
                 stream.flush()
 
     def _opened(self, piece: Chunk) -> Iterator[Any]:

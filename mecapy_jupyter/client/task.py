@@ -173,7 +173,10 @@ class Task(concurrent.futures.Future[Any]):
         """The small files it wrote, and that no `keep` named: path → content. They are fetched only
         now.
         """
-        if not any(kept for _, kept in self.home.folder.stays.values()) or outcome.payload is None:
+        if (
+            not any(is_kept for _, is_kept in self.home.folder.stays.values())
+            or outcome.payload is None
+        ):
             return {}
         return pickle.loads(self._fetch(outcome.payload.buffers[-1]))  # noqa: S301 our own task's result
 

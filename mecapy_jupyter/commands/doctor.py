@@ -77,18 +77,18 @@ def _stack() -> list[Finding]:
     found = embedded.status()
     if not found.url:
         return []
-    again = "it is started again by itself; if this stays, its log says why"
+    advice = "it is started again by itself; if this stays, its log says why"
     silent = [
         Finding(
             False,
-            f"{one.name} of the embedded stack (pid {one.process.pid}) does not answer: {again} "
+            f"{one.name} of the embedded stack (pid {one.process.pid}) does not answer: {advice} "
             f"({found.data}/logs/{one.name}{'-*' if one.name == WORKER else ''}.log)",
         )
         for one in found.components
         if not one.healthy
     ]
-    said = [*silent, *_parts(_health(found.url))]
-    return said or [
+    findings = [*silent, *_parts(_health(found.url))]
+    return findings or [
         Finding(
             False,
             f"the embedded stack on {found.data} does not serve (any more, or not yet): try "
@@ -118,12 +118,12 @@ def _parts(health: wire.Readiness) -> Iterator[Finding]:
                 f"{_WORDS.get(name, name)}: {state}. "
                 f"{health.advice.get(name, 'Ask the operator of the gateway.')}",
             )
-    theirs = health.version
-    if theirs and not _alike(theirs, __version__):
+    gateway_version = health.version
+    if gateway_version and not _alike(gateway_version, __version__):
         yield Finding(
             False,
-            f"the gateway is MecaPy {theirs}, this is {__version__}: "
-            f"{_upgrade(theirs, 'here', 'the gateway')}",
+            f"the gateway is MecaPy {gateway_version}, this is {__version__}: "
+            f"{_upgrade(gateway_version, 'here', 'the gateway')}",
         )
     if (
         (ahead_s := _ahead_s(health))
@@ -159,15 +159,15 @@ def _numbers(version: str) -> list[int]:
 def _worker(worker: wire.WorkerInfo, gateway: wire.Readiness) -> Iterator[Finding]:
     """What a worker says of itself is all optional: an older one may not say it."""
     name = f"worker {worker.id or '?'}"
-    theirs = worker.python
-    if theirs and minor(theirs) != minor():
+    python = worker.python
+    if python and minor(python) != minor():
         yield Finding(
             False,
-            f"{name} runs Python {theirs}, this is {minor()}: cells with variables will be "
-            f"refused; use Python {theirs} here",
+            f"{name} runs Python {python}, this is {minor()}: cells with variables will be "
+            f"refused; use Python {python} here",
         )
     else:
-        yield Finding(True, f"{name} is alive" + (f" (Python {theirs})" if theirs else ""))
+        yield Finding(True, f"{name} is alive" + (f" (Python {python})" if python else ""))
     if worker.version and gateway.version and not _alike(worker.version, gateway.version):
         yield Finding(
             False,

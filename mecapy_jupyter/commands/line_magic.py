@@ -98,23 +98,23 @@ def _every_cell(session: Session, options: str | None) -> None:
 
 
 def _status(pool: client.Client, shell: Shell, _: Sequence[str]) -> None:
-    known = pool.overview()
+    overview = pool.overview()
     jobs = background.summary()
     tasks = [
         replace(task, name=" · ".join(filter(None, (task.name, f"in `{job}`" if job else ""))))
-        for task in known.tasks
+        for task in overview.tasks
         for job in [jobs.get(task.task_id)]
     ]
-    known = replace(known, tasks=tasks)
+    overview = replace(overview, tasks=tasks)
     shell.display_pub.publish(
-        {"text/plain": status.status_text(known), "text/html": status.status_html(known)}
+        {"text/plain": status.status_text(overview), "text/html": status.status_html(overview)}
     )
 
 
 def _tasks(pool: client.Client, _: Shell, __: Sequence[str]) -> None:
     for task in gateway_api.tasks(pool.gateway, 20):
-        again = f"{units.ordinal(task.attempts)} attempt" if task.attempts > 1 else ""
-        about = " · ".join(filter(None, (task.name, again)))
+        attempt = f"{units.ordinal(task.attempts)} attempt" if task.attempts > 1 else ""
+        about = " · ".join(filter(None, (task.name, attempt)))
         created = f"{task.created_at:%Y-%m-%d %H:%M:%S}" if task.created_at else ""
         print(f"{task.task_id}  {task.status:<9}  {created}  {about}".rstrip())
 
@@ -171,8 +171,8 @@ def _how_it_stopped(pool: client.Client, task_id: str) -> str:
 
 def _logs(pool: client.Client, _: Shell, rest: Sequence[str]) -> None:
     found = _find(pool, rest)
-    said = task_logs.show(pool.gateway, found.task_id, Path.cwd())
-    print(said or f"{found.task_id[:8]} has printed nothing\n", end="")
+    shown = task_logs.show(pool.gateway, found.task_id, Path.cwd())
+    print(shown or f"{found.task_id[:8]} has printed nothing\n", end="")
 
 
 def _attach(pool: client.Client, shell: Shell, rest: Sequence[str]) -> None:

@@ -157,8 +157,8 @@ def _named(me: wire.Me) -> str:
 
 
 def _asked(question: str) -> str:
-    if known := os.environ.get("MECAPY_URL") or config.read().get("url"):
-        return known
+    if url := os.environ.get("MECAPY_URL") or config.read().get("url"):
+        return url
     if os.environ.get("MECAPY_NONINTERACTIVE") == "1":
         raise errors.ConfigError(
             "say where to log in: `mecapy login --url https://…`, or set MECAPY_URL"

@@ -122,9 +122,9 @@ def _opened(
             if isinstance(trouble, ImportError)
             else "Use `-o` to bring home other variables"
         )
-        said = f"{type(trouble).__name__}: {trouble}"
+        problem = f"{type(trouble).__name__}: {trouble}"
         raise errors.CannotReceive(
-            f"the cell ran, but its result cannot be opened here: {said}. {todo}."
+            f"the cell ran, but its result cannot be opened here: {problem}. {todo}."
         ) from trouble
     return home
 
@@ -219,21 +219,21 @@ def not_there(home: Home, wanted: Iterable[str]) -> list[str]:
 
 def remarks(home: Home, task_id: str) -> list[str]:
     """What to say of a result besides showing it: what did not come, what else the cell wrote."""
-    said = [f"{name} did not come home: {why}" for name, why in home.left.items()]
+    lines = [f"{name} did not come home: {why}" for name, why in home.left.items()]
     if home.replaced:
         are = "is a new object" if len(home.replaced) == 1 else "are new objects"
-        said.append(
+        lines.append(
             f"{units.listed(home.replaced)} could not be changed in place and {are}; what else "
             f"holds the old one keeps it as it was"
         )
     if stays := home.folder.stays:
-        here = next((name for name, (_, kept) in stays.items() if kept), "")
+        here = next((name for name, (_, is_kept) in stays.items() if is_kept), "")
         ways = [f"`%mecapy get {task_id[:8]} {here}` brings it here"] if here else []
-        large = next((name for name, (_, kept) in stays.items() if not kept), "")
+        large = next((name for name, (_, is_kept) in stays.items() if not is_kept), "")
         ways += [f"`--keep {large}` next time"] if large else []
         listed = units.listed([f"{name} ({units.size(size)})" for name, (size, _) in stays.items()])
-        said.append(f"the cell also wrote {listed}, which did not come home; {', '.join(ways)}")
-    return said
+        lines.append(f"the cell also wrote {listed}, which did not come home; {', '.join(ways)}")
+    return lines
 
 
 def came_back(namespace: Mapping[str, Any], home: Home, names: Iterable[str]) -> list[str]:

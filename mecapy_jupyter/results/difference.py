@@ -67,13 +67,13 @@ def compare(here: Mapping[str, Any], there: Mapping[str, Any]) -> Compared:
 def _walk(name: str, here: Any, there: Any, unknown: list[str]) -> Iterator[Difference]:
     """Every difference between two values. No recursion: values may be nested deeply."""
     waiting: list[_Pair] = [(name, here, there)]
-    met, kept = set[tuple[int, int]](), list[object]()
+    met, alive = set[tuple[int, int]](), list[object]()
     while waiting:
         path, a, b = waiting.pop()
         if a is b or (id(a), id(b)) in met:
             continue
         met.add((id(a), id(b)))
-        kept += (a, b)  # parts that were made for the comparison keep their ids
+        alive += (a, b)  # parts that were made for the comparison keep their ids
         try:
             parts = _parts(path, a, b)
         except Exception:

@@ -53,8 +53,8 @@ def _through_own_link(path: Path) -> Path:
         status = path.lstat()
     except FileNotFoundError:
         return path
-    own = stat.S_ISLNK(status.st_mode) and status.st_uid in (os.geteuid(), _ROOT)
-    return path.resolve() if own else path
+    is_own_link = stat.S_ISLNK(status.st_mode) and status.st_uid in (os.geteuid(), _ROOT)
+    return path.resolve() if is_own_link else path
 
 
 _NO_FOLDER = "is a link of somebody else's, or no folder"

@@ -196,19 +196,19 @@ def _require_local() -> None:
 def _start(stack: DataDir, until: float) -> None:
     """`mecapy up` as a daemon. It holds a pipe's end until it is ready, or dead."""
     own_folder(stack.logs, setting="--data")
-    ours, theirs = os.pipe()
+    read_end, write_end = os.pipe()
     try:
         try:
-            _run_daemon(stack, theirs)
+            _run_daemon(stack, write_end)
         finally:
-            os.close(theirs)
-        ready, _, _ = select.select([ours], [], [], max(0.0, until - time.monotonic()))
+            os.close(write_end)
+        ready, _, _ = select.select([read_end], [], [], max(0.0, until - time.monotonic()))
         if not ready:
             raise _not_ready(stack)
-        if not os.read(ours, 16):
+        if not os.read(read_end, 16):
             raise errors.StackError(f"the embedded stack did not start. {_tail(stack)}")
     finally:
-        os.close(ours)
+        os.close(read_end)
 
 
 def _run_daemon(stack: DataDir, ready_fd: int) -> None:

@@ -57,11 +57,11 @@ class Callers:
         if self._token and secrets.compare_digest(token.encode(), self._token):
             return _local
         digest = sha256(token.encode()).digest()
-        known = self._known.get(digest)
-        if known and known.expires_s > time.time():
-            if time.monotonic() - known.checked_s < RECHECK_S:
-                return known.caller
-            found = await self._looked_up(digest, known)
+        cached = self._known.get(digest)
+        if cached and cached.expires_s > time.time():
+            if time.monotonic() - cached.checked_s < RECHECK_S:
+                return cached.caller
+            found = await self._looked_up(digest, cached)
         else:
             found = await self._new(token, digest)
         self._keep(digest, found)
@@ -70,7 +70,7 @@ class Callers:
     def forget(self, owner: str) -> None:
         """Look at the rows of this user again, now."""
         for digest in [
-            digest for digest, known in self._known.items() if known.caller.owner == owner
+            digest for digest, cached in self._known.items() if cached.caller.owner == owner
         ]:
             del self._known[digest]
 
@@ -99,11 +99,11 @@ class Callers:
         user = await users.upsert_identity(self._db, person)
         return _CachedCaller(_allowed(user, via="oidc"), time.monotonic(), person.expires_s)
 
-    async def _looked_up(self, digest: bytes, known: _CachedCaller) -> _CachedCaller:
-        if known.caller.via == "api_token":
+    async def _looked_up(self, digest: bytes, cached: _CachedCaller) -> _CachedCaller:
+        if cached.caller.via == "api_token":
             return await self._by_api_token(digest)
-        user = await users.get(self._db, known.caller.owner)
-        return _CachedCaller(_allowed(user, via="oidc"), time.monotonic(), known.expires_s)
+        user = await users.get(self._db, cached.caller.owner)
+        return _CachedCaller(_allowed(user, via="oidc"), time.monotonic(), cached.expires_s)
 
     async def _by_api_token(self, digest: bytes) -> _CachedCaller:
         found = await api_tokens.find(self._db, digest)

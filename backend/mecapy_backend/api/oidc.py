@@ -73,7 +73,7 @@ class Issuer:
         return _person(self._settings, self._checked(token, header, key))
 
     def _checked(self, token: str, header: JsonObject, published: JsonObject) -> JsonObject:
-        ours = self._settings
+        settings = self._settings
         try:
             # Without its algorithm, PyJWT takes an RSA key to be for RS256 alone.
             key = jwt.PyJWK(published, fields.text(published, "alg") or fields.text(header, "alg"))
@@ -81,8 +81,8 @@ class Issuer:
                 token,
                 key,
                 ALGORITHMS,
-                audience=ours.oidc_audience,
-                issuer=ours.oidc_issuer,
+                audience=settings.oidc_audience,
+                issuer=settings.oidc_issuer,
                 leeway=LEEWAY_S,
                 options={
                     "require": ["iss", "aud", "sub", "exp", "iat"],
@@ -94,13 +94,13 @@ class Issuer:
         # The second is Keycloak's way to say it.
         if str(header.get("typ", "")).lower() not in _TYPES and claims.get("typ") != "Bearer":
             raise NotAccepted("it is no access token (an ID or refresh token, perhaps)")
-        if claims.get("azp", claims.get("client_id")) not in ours.oidc_clients:
+        if claims.get("azp", claims.get("client_id")) not in settings.oidc_clients:
             raise NotAccepted("it was issued to a client that is not one of MECAPY_OIDC_CLIENTS")
         expires_s, issued_s = fields.number(claims, "exp"), fields.number(claims, "iat")
         if expires_s is None or issued_s is None:
             raise NotAccepted("its times (exp, iat) are no numbers")
-        if expires_s - issued_s > ours.oidc_max_lifetime_s:
-            raise NotAccepted(f"it lives longer than {ours.oidc_max_lifetime_s:g} s")
+        if expires_s - issued_s > settings.oidc_max_lifetime_s:
+            raise NotAccepted(f"it lives longer than {settings.oidc_max_lifetime_s:g} s")
         if not fields.text(claims, "sub"):
             raise NotAccepted("its subject is empty")
         return claims

@@ -101,14 +101,16 @@ def no_such_blob() -> Problem:
 
 def not_understood(errors: Sequence[Mapping[str, Any]]) -> Problem:
     """From pydantic's list: the first three places that are wrong."""
-    said = [
+    problems = [
         f"{'.'.join(str(part) for part in error['loc'] if part != 'body') or 'body'}: "
         f"{error['msg']}"[:300]
         for error in errors[:3]
     ]
     rest = f" (and {len(errors) - 3} more)" if len(errors) > 3 else ""
     return Problem(
-        422, "not-understood", "; ".join(said) + rest + ". See /docs for what this address takes."
+        422,
+        "not-understood",
+        "; ".join(problems) + rest + ". See /docs for what this address takes.",
     )
 
 

@@ -73,8 +73,8 @@ class StartEstimator:
         if task.short:  # a place of its own in every worker
             eta_s = starts_in_s(position, len(serving), min(run_s, self._short_s), [])
         else:
-            theirs = {one.id for one in serving}
-            elapsed_s = [seconds for worker, seconds in self._running if worker in theirs]
+            worker_ids = {one.id for one in serving}
+            elapsed_s = [seconds for worker, seconds in self._running if worker in worker_ids]
             eta_s = starts_in_s(position, slots, run_s, elapsed_s)
         return QueuedEvent(position, of, round(eta_s, 1))
 

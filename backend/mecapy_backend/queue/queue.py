@@ -113,8 +113,8 @@ class Queue(ArqRedis):
 
         `python` "": any worker's will do. `share` None: the one that was given last.
         """
-        said, lane = share.text(owner) if share else "", keys.lane(python, short=short)
-        arguments = ["add", owner, said, task_id, repr(score(priority))]
+        share_text, lane = share.text(owner) if share else "", keys.lane(python, short=short)
+        arguments = ["add", owner, share_text, task_id, repr(score(priority))]
         position, first = await self._fair(lane, *arguments, then=("ZSCORE", lane, task_id))
         return None if position == 1 and first is None else position
 
@@ -130,13 +130,13 @@ class Queue(ArqRedis):
         """Put many tasks of an owner in line (task id → score); those that are there stay where
         they are.
         """
-        said, flat = (
+        share_text, flat = (
             share.text(owner) if share else "",
             [part for task_id, at in entries.items() for part in (task_id, repr(at))],
         )
         for start in range(0, len(flat), 2 * _MANY):
             batch = flat[start : start + 2 * _MANY]
-            await self._fair(keys.lane(python, short=short), "add", owner, said, *batch)
+            await self._fair(keys.lane(python, short=short), "add", owner, share_text, *batch)
 
     async def refill(self, lane: str) -> None:
         """Somebody took what stood at the front of a lane: the next, please."""

@@ -89,14 +89,14 @@ def server_settings(
     """The environment of gateway and worker; what the user set for them (limits, preload, slots)
     stands.
     """
-    ours = {
+    settings = {
         "MECAPY_DATABASE_URL": database_url,
         "MECAPY_REDIS_URL": redis_url,
         "MECAPY_BLOB_URL": (data_dir.data / "blobs").as_uri(),
         "MECAPY_TOKEN": token,
         "PYTHONUNBUFFERED": "1",
     }
-    return {"MECAPY_SANDBOX": "best-effort"} | environment() | ours
+    return {"MECAPY_SANDBOX": "best-effort"} | environment() | settings
 
 
 def gateway(

@@ -34,7 +34,7 @@ async def upgrade(data_dir: DataDir, url: str, settings: Mapping[str, str]) -> N
 
 
 async def _present(url: str) -> dict[str, Any]:
-    known = sorted(path.name for path in _VERSIONS.glob("*.py"))
+    revisions = sorted(path.name for path in _VERSIONS.glob("*.py"))
     try:
         version = sorted(
             str(version)
@@ -42,7 +42,7 @@ async def _present(url: str) -> dict[str, Any]:
         )
     except sql.Unanswered:  # the first start
         version = []
-    return {"known": known, "version": version}
+    return {"known": revisions, "version": version}
 
 
 def _read(marker: Path) -> object:
@@ -64,7 +64,7 @@ async def _migrate(settings: Mapping[str, str]) -> None:
     )
     try:
         async with asyncio.timeout(_MIGRATE_S):
-            said, _ = await process.communicate()
+            output, _ = await process.communicate()
     except (TimeoutError, asyncio.CancelledError):
         with contextlib.suppress(ProcessLookupError):
             process.kill()
@@ -73,5 +73,5 @@ async def _migrate(settings: Mapping[str, str]) -> None:
     if process.returncode:
         raise StackError(
             f"the database schema could not be brought up to "
-            f"date:\n{said.decode(errors='replace').strip()[-1500:]}"
+            f"date:\n{output.decode(errors='replace').strip()[-1500:]}"
         )

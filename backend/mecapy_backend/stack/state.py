@@ -78,8 +78,8 @@ def end_session(leader: ProcessId) -> None:
         return
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            ours = os.getsid(process.pid) == leader.pid
-            if ours and start_time(process.pid) >= leader.started - 1.0:
+            is_member = os.getsid(process.pid) == leader.pid
+            if is_member and start_time(process.pid) >= leader.started - 1.0:
                 process.kill()
 
 

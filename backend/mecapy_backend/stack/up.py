@@ -23,18 +23,18 @@ def up(data_dir: DataDir, options: StackOptions, ready_fd: int = -1) -> int:
     """Runs the stack until it is told to stop. Returns the exit code; `ready_fd` gets a line once
     the stack serves.
     """
-    with _ready_pipe(ready_fd) as told:
+    with _ready_pipe(ready_fd) as ready_pipe:
         try:
             for folder in (data_dir.data, data_dir.logs):
                 own_folder(folder, setting="--data")
-            with _locked(data_dir) as mine:
-                if not mine:
+            with _locked(data_dir) as locked:
+                if not locked:
                     return _already(data_dir)
                 if state.sweep(data_dir):
                     say("ended what an earlier stack left behind")
                 asyncio.run(
                     Supervisor(
-                        data_dir, options, say, lambda url, token: _serving(url, token, told)
+                        data_dir, options, say, lambda url, token: _serving(url, token, ready_pipe)
                     ).run()
                 )
         except (MecapyError, OSError) as problem:
@@ -45,10 +45,10 @@ def up(data_dir: DataDir, options: StackOptions, ready_fd: int = -1) -> int:
 
 def sweep(data_dir: DataDir) -> int:
     """Ends what a killed supervisor left behind, and nothing else."""
-    with _locked(data_dir) as mine:
-        if mine:
+    with _locked(data_dir) as locked:
+        if locked:
             state.sweep(data_dir)
-    return 0 if mine else ALREADY_RUNNING
+    return 0 if locked else ALREADY_RUNNING
 
 
 def say(line: str) -> None:
@@ -57,12 +57,12 @@ def say(line: str) -> None:
         print(line, flush=True)
 
 
-def _serving(url: str, token: str, told: list[int]) -> None:
+def _serving(url: str, token: str, ready_pipe: list[int]) -> None:
     say(f"URL    {url}")
     say(f"token  {token}")
-    if told:
+    if ready_pipe:
         with contextlib.suppress(OSError):
-            os.write(told[0], b"ready\n")
+            os.write(ready_pipe[0], b"ready\n")
 
 
 def _already(data_dir: DataDir) -> int:

@@ -131,13 +131,13 @@ def _without(groups: Iterable[_Group], hidden: set[int]) -> Iterator[_Group]:
         if not hidden or not tokens.belongs(group.cls):
             yield group
             continue
-        kept = _Group(group.facet, group.cls)
+        visible = _Group(group.facet, group.cls)
         for number, obj in zip(group.numbers, group.objects, strict=True):
             if id(obj) not in hidden:
-                kept.numbers.append(number)
-                kept.objects.append(obj)
-        if kept.objects:
-            yield kept
+                visible.numbers.append(number)
+                visible.objects.append(obj)
+        if visible.objects:
+            yield visible
 
 
 def _note(found: _Found, group: _Group, now: Look, numbered: Collection[int]) -> None:

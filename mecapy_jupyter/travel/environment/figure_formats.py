@@ -33,9 +33,9 @@ def get() -> dict[str, Any] | None:
         return None
     made = backend.instance()
     now = {name: getattr(made, name) for name in FRESH}
-    meant = {_SHOWN_AS.get(name, name) for name in made.figure_formats}
+    formats = {_SHOWN_AS.get(name, name) for name in made.figure_formats}
     now["figure_formats"] = (
-        sorted(made.figure_formats) if meant == set(_registered()) else _registered()
+        sorted(made.figure_formats) if formats == set(_registered()) else _registered()
     )
     return now if now != FRESH else None
 

@@ -33,11 +33,11 @@ class _OfALibrary:
 def _colour_maps() -> Any:
     """Name → pickle, or the name in seaborn, of those that are not matplotlib's own."""
     registry, seaborn = _library("matplotlib").colormaps, sys.modules.get("seaborn.cm")
-    own: set[str] = set(registry._builtin_cmaps)
+    builtin: set[str] = set(registry._builtin_cmaps)
     return {
         name: "seaborn.cm" if hasattr(seaborn, name) else state_pickler.dumps(registry._cmaps[name])
         for name in registry
-        if name not in own and not isinstance(registry._cmaps[name], _OfALibrary)
+        if name not in builtin and not isinstance(registry._cmaps[name], _OfALibrary)
     } or None
 
 
@@ -60,8 +60,8 @@ _PLOTLY = frozenset(
 
 def _plotly() -> dict[str, Any]:
     io = _library("plotly.io")
-    own = {name: io.templates[name].to_plotly_json() for name in set(io.templates) - _PLOTLY}
-    return {"default": io.templates.default, "renderer": io.renderers.default, "own": own}
+    templates = {name: io.templates[name].to_plotly_json() for name in set(io.templates) - _PLOTLY}
+    return {"default": io.templates.default, "renderer": io.renderers.default, "own": templates}
 
 
 def _set_plotly(state: dict[str, Any]) -> None:

@@ -24,20 +24,20 @@ from mecapy_jupyter.travel.environment import (
 
 
 def make(
-    own: Sequence[str],
+    module_names: Sequence[str],
     values: Mapping[str, Any],
     words: Sequence[str],
     imports: Sequence[str] = (),
     cells: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """`own`: the user's own modules that the values need; `words`: the identifiers in the code;
-    `imports`: modules the code imports; `cells`: files of the functions that the values hold.
+    """`module_names`: the user's own modules that the values need; `words`: the identifiers in the
+    code; `imports`: modules the code imports; `cells`: files of the functions in the values.
 
     Returns plain data: `modules` (sources), `imports` (submodules to import), `states` (pickles of
     what own modules hold by now, opened when they are first imported), `ambient` (see `ambient`; a
     cell that reads and imports nothing sees little of it), `cells` (see `celltexts`).
     """
-    sources = user_modules.collect([*own, *imports])
+    sources = user_modules.collect([*module_names, *imports])
     loaded = {
         source.name: sys.modules[source.name] for source in sources if source.name in sys.modules
     }

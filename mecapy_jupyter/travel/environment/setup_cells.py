@@ -48,9 +48,9 @@ def add(text: str, reads: frozenset[str]) -> SetupCell:
             f"the setup cells are longer than {LONGEST_BYTES:,} bytes, as long as a task's code "
             f"may be; put functions into a module, or data into a file"
         )
-    known = next((cell for cell in _cells if cell.text == text), None)
-    if known is not None:
-        return known
+    earlier = next((cell for cell in _cells if cell.text == text), None)
+    if earlier is not None:
+        return earlier
     cell = SetupCell(_cells[-1].number + 1 if _cells else 1, text, reads)
     _cells.append(cell)
     return cell
@@ -62,9 +62,9 @@ def all_cells() -> Sequence[SetupCell]:
 
 def clear(number: int | None = None) -> int:
     """Remove one, or all; how many that was."""
-    kept = [cell for cell in _cells if number is not None and cell.number != number]
-    removed = len(_cells) - len(kept)
-    _cells[:] = kept
+    remaining = [cell for cell in _cells if number is not None and cell.number != number]
+    removed = len(_cells) - len(remaining)
+    _cells[:] = remaining
     return removed
 
 

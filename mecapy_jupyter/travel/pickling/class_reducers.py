@@ -65,14 +65,16 @@ def _nothing(**_keywords: object) -> None: ...
 @contextmanager
 def _quiet(bases: tuple[Any, ...]) -> Generator[None]:
     """While it lasts, no `__init_subclass__` of the notebook's own classes runs."""
-    own: list[type] = [
+    user_classes: list[type] = [
         one
         for base in bases
         for one in getattr(base, "__mro__", ())
         if one.__module__ == "__main__"
     ]
     hooks: dict[type, Any] = {
-        one: vars(one)["__init_subclass__"] for one in own if "__init_subclass__" in vars(one)
+        one: vars(one)["__init_subclass__"]
+        for one in user_classes
+        if "__init_subclass__" in vars(one)
     }
     for one in hooks:
         type.__setattr__(one, "__init_subclass__", staticmethod(_nothing))

@@ -49,9 +49,9 @@ def _again(cls: type[BaseException], args: tuple[Any, ...]) -> BaseException:
 
 
 def _link(error: BaseException, state: tuple[Any, ...]) -> None:
-    own, cause, context, suppress, trail = state
-    if own is not None:
-        error.__setstate__(own)
+    attributes, cause, context, suppress, trail = state
+    if attributes is not None:
+        error.__setstate__(attributes)
     error.__cause__, error.__context__, error.__suppress_context__ = cause, context, suppress
     if trail is not None:
         error.__traceback__ = tracebacks.traceback(trail)

@@ -82,24 +82,24 @@ def pack(
     """
     with deep_pickler.limited_recursion():
         try:
-            pickler, own, stream = _written(Pickler, values, namespace)
+            pickler, module_names, stream = _written(Pickler, values, namespace)
         except Exception as error:
             if not deep_pickler.is_too_deep(error):
                 raise
-            pickler, own, stream = _written(DeepPickler, values, namespace)
+            pickler, module_names, stream = _written(DeepPickler, values, namespace)
     buffers = (*pickler.buffers, *beside)
     if len(buffers) > MOST_BUFFERS:
-        said = (
+        problem = (
             f"{len(buffers):,} arrays or files of 1 MiB or more cannot travel to one "
             f"task, which takes {MOST_BUFFERS}"
         )
         raise CannotSend(
-            f"{said}; stack arrays of one shape into one (`np.stack`), or send them in several "
+            f"{problem}; stack arrays of one shape into one (`np.stack`), or send them in several "
             f"cells"
         )
     if cells is not None:
         cells |= pickler.files
-    first = prelude(own)
+    first = prelude(module_names)
     objects = pickler.numbered()
     count = len(objects)
     memo = numbers.without_temporary(objects)
@@ -112,12 +112,12 @@ def _written(
     kind: type[Pickler], values: Sequence[Any], namespace: dict[str, Any]
 ) -> tuple[Pickler, list[str], bytes]:
     """The pickler, the user's own modules it met, and what it wrote."""
-    file, own = io.BytesIO(), list[str]()
-    pickler = kind(file, namespace, with_globals=True, on_own=own.append)
+    file, module_names = io.BytesIO(), list[str]()
+    pickler = kind(file, namespace, with_globals=True, on_own=module_names.append)
     pickler.keep_views_of(array_views.with_spans(_variables(values)))
     for value in values:
         pickler.dump(value)
-    return pickler, own, file.getvalue()
+    return pickler, module_names, file.getvalue()
 
 
 @uncollected()

@@ -69,10 +69,10 @@ def _try_cells() -> None:
             "import matplotlib.pyplot as p; p.figure(figsize=(1, 1)); p.plot([1, 2]); "
             "p.title('$x$')"
         )
-    mine = set(_shell.user_ns)
+    names_before = set(_shell.user_ns)
     for cell in cells:
         _shell.run(cell)
-    _forget(mine)
+    _forget(names_before)
     for name in ("last_type", "last_value", "last_traceback", "last_exc"):
         sys.__dict__.pop(name, None)  # of `1 / 0`
     if (pyplot := sys.modules.get("matplotlib.pyplot")) is not None:
@@ -92,23 +92,23 @@ def _rehearse() -> None:
         {"a": 1} | ({"x": numpy.zeros(pickler.BUFFER_BYTES, "u1")} if numpy else {})
     )
     _warm_up_task = _task({"a": 1})[0]
-    ours, theirs = map(Channel, socket.socketpair())
-    with ours.sock, theirs.sock, tempfile.TemporaryFile(buffering=0) as blob:
+    worker_end, child_end = map(Channel, socket.socketpair())
+    with worker_end.sock, child_end.sock, tempfile.TemporaryFile(buffering=0) as blob:
         for buffer in buffers:
             blob.write(buffer)
         for _ in range(_REHEARSALS):
             _warm_up()
-            ours.send_frame(replace(task, fds=(blob.fileno(),) * len(buffers)))
-            if (frame := theirs.receive()) is not None:
-                _carry_our_own(theirs.send, frame)
-            while (frame := ours.receive()) and frame.kind != OutcomeMessage.tag:
+            worker_end.send_frame(replace(task, fds=(blob.fileno(),) * len(buffers)))
+            if (frame := child_end.receive()) is not None:
+                _carry_our_own(child_end.send, frame)
+            while (frame := worker_end.receive()) and frame.kind != OutcomeMessage.tag:
                 pass
 
 
 def _task(inputs: dict[str, Any]) -> tuple[Frame, tuple[Any, ...]]:
     """A task of our own with these inputs, and its buffers."""
     packed = payload.pack(
-        [pickler.by_name(inputs)], {}, prelude=lambda own: prelude.make(own, inputs, ())
+        [pickler.by_name(inputs)], {}, prelude=lambda modules: prelude.make(modules, inputs, ())
     )
     task = TaskMessage(
         "b = a + 1",
@@ -138,16 +138,16 @@ def _warm_up() -> None:
 
 
 def _carry_our_own(send: Send, frame: Frame) -> None:
-    mine = set(_shell.user_ns)
+    names_before = set(_shell.user_ns)
     _carry(send, frame, "")
-    _forget(mine)
+    _forget(names_before)
 
 
-def _forget(mine: set[str]) -> None:
+def _forget(names: set[str]) -> None:
     """Leave nothing of what has run but the names that are `mine`."""
     results.forget()
     _shell.failure = _shell.displayhook.value = None
-    for name in set(_shell.user_ns) - mine:
+    for name in set(_shell.user_ns) - names:
         del _shell.user_ns[name]
 
 

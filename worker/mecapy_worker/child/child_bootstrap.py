@@ -132,9 +132,9 @@ def _set_up_folder(root: str, fonts: tuple[str, ...]) -> None:
     tempfile.tempdir = None
     os.chdir(f"{root}/work")
     # A Python started by the task would else look for all fonts anew.
-    for known in fonts:
+    for path in fonts:
         # Fewer objects, so fewer pages, than pathlib.
-        os.symlink(known, f"{root}/home/matplotlib/{known.rpartition('/')[2]}")  # noqa: PTH211
+        os.symlink(path, f"{root}/home/matplotlib/{path.rpartition('/')[2]}")  # noqa: PTH211
 
 
 def _reset_after_fork() -> None:

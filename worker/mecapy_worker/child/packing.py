@@ -126,8 +126,8 @@ def _that_can(
     for number, parts in changes:
         if (why := sent.trouble(parts)) is None:
             can.add(number)
-        elif said := _name_of(objects[number], sent.namespace):
-            home["left"][said] = f"{type(objects[number]).__name__}: {why}"
+        elif name := _name_of(objects[number], sent.namespace):
+            home["left"][name] = f"{type(objects[number]).__name__}: {why}"
     return changes.only(can)
 
 

@@ -47,20 +47,20 @@ def begin(shell: TaskShell, watch: Watch, index: Index) -> Watch:
 
 def forget() -> None:
     """As before any task (`begin`)."""
-    for kept in (_before, _ambient, _started_in, _found, _found_index):
-        kept.clear()
+    for state in (_before, _ambient, _started_in, _found, _found_index):
+        state.clear()
 
 
 def unopened(error: BaseException) -> OutcomeMessage:
     """The inputs could not be opened: say which module or what else was missing."""
-    said = "".join(traceback.format_exception_only(error)).strip()
+    message = "".join(traceback.format_exception_only(error)).strip()
     if isinstance(error, MecapyError):  # a sentence of ours, with what to do
-        said, todo = str(error), ""
+        message, todo = str(error), ""
     elif isinstance(error, ImportError):
         todo = " (install it on the workers, or keep what needs it out of the cell)"
     else:
         todo = " (see the traceback)"
-    text = f"the worker could not open the cell's inputs: {said}{todo}"
+    text = f"the worker could not open the cell's inputs: {message}{todo}"
     info = ErrorInfo(
         "inputs", type(error).__name__, text, None, tuple(traceback.format_exception(error))
     )

@@ -135,14 +135,14 @@ class TaskConnections:
             if service.port != port:
                 continue
             try:
-                theirs = await self._resolved(service.host)
+                addresses = await self._resolved(service.host)
             except EgressRefused as unknown:
                 why = (
                     f"the worker cannot tell now whether it is this deployment's own "
                     f"{service.what} ({unknown})"
                 )
                 raise self._no(where, f"{where} may not be reached from a task: {why}.") from None
-            if rules.same(address, theirs):
+            if rules.same(address, addresses):
                 raise self._no(
                     where,
                     f"{where} may not be reached from a task: it is this deployment's own "
@@ -194,5 +194,5 @@ def _still_open(sockets: set[int]) -> set[int]:
         tables = [Path(table).read_text() for table in _KERNEL_HAS if Path(table).exists()]
     except OSError:
         return sockets
-    known = {int(line.split()[9]) for table in tables for line in table.splitlines()[1:]}
-    return sockets & known if tables else sockets
+    open_inodes = {int(line.split()[9]) for table in tables for line in table.splitlines()[1:]}
+    return sockets & open_inodes if tables else sockets

@@ -155,7 +155,7 @@ def _reply(ancillary: Sequence[tuple[int, int, bytes]]) -> socket.socket | None:
 
 def _parsed(data: bytes) -> list[Any]:
     try:
-        asked = json.loads(data)
+        question = json.loads(data)
     except (ValueError, RecursionError):
         return []
-    return cast("list[Any]", asked) if isinstance(asked, list) else []
+    return cast("list[Any]", question) if isinstance(question, list) else []

@@ -111,9 +111,9 @@ def _ours() -> tuple[int, dict[str, Path]]:
     unified = next((place for place, kind, _options in _mounts() if kind == "cgroup2"), None)
     if unified is None or "" not in named:
         raise OSError("no control groups for memory and processes are mounted")
-    own = unified / named[""].lstrip("/")
-    _enable(own)
-    return 2, dict.fromkeys(_CONTROLLERS, own)
+    group = unified / named[""].lstrip("/")
+    _enable(group)
+    return 2, dict.fromkeys(_CONTROLLERS, group)
 
 
 def _mounts() -> list[tuple[Path, str, list[str]]]:
@@ -126,18 +126,20 @@ def _mounts() -> list[tuple[Path, str, list[str]]]:
     return found
 
 
-def _enable(own: Path) -> None:
+def _enable(group: Path) -> None:
     """Version 2 gives controllers only to the groups below one that has no process of its own: move
     aside, if we are alone in it.
     """
-    if set(_CONTROLLERS) <= set((own / "cgroup.subtree_control").read_text().split()):
+    if set(_CONTROLLERS) <= set((group / "cgroup.subtree_control").read_text().split()):
         return
-    if not set(_CONTROLLERS) <= set((own / "cgroup.controllers").read_text().split()):
+    if not set(_CONTROLLERS) <= set((group / "cgroup.controllers").read_text().split()):
         raise OSError("memory and pids are not delegated to our control group")
-    if (own / "cgroup.procs").read_text().split() == [str(os.getpid())] and os.access(own, os.W_OK):
-        (own / "worker").mkdir(exist_ok=True)
-        (own / "worker" / "cgroup.procs").write_text(str(os.getpid()))
-    _give_controllers(own)
+    if (group / "cgroup.procs").read_text().split() == [str(os.getpid())] and os.access(
+        group, os.W_OK
+    ):
+        (group / "worker").mkdir(exist_ok=True)
+        (group / "worker" / "cgroup.procs").write_text(str(os.getpid()))
+    _give_controllers(group)
 
 
 def _give_controllers(folder: Path) -> None:

@@ -136,11 +136,11 @@ class ChildFactory:
         own_user = zygote.info.own_user
         uid = host_capabilities.unprivileged_uid(number, self._uid_base) if own_user else None
         root = self._scratch.make(f"child-{number}", uid)
-        ours, theirs = child_files(egress=self.options.egress)
-        child = ChildHandle(zygote, root, ours, self.options.frame_bytes)
+        worker_files, child_ends = child_files(egress=self.options.egress)
+        child = ChildHandle(zygote, root, worker_files, self.options.frame_bytes)
         try:
-            asked = ForkChild(child.id, module, str(root), uid)
-            child.pid = await zygote.fork(asked, theirs.fds)
+            request = ForkChild(child.id, module, str(root), uid)
+            child.pid = await zygote.fork(request, child_ends.fds)
             if self._cgroup:  # before it runs anything but ours
                 loop = asyncio.get_running_loop()
                 child.group = await loop.run_in_executor(
@@ -150,7 +150,7 @@ class ChildFactory:
             await asyncio.shield(self.retire(child))
             raise
         finally:
-            theirs.close()
+            child_ends.close()
         return child
 
     async def retire(self, child: ChildHandle) -> None:

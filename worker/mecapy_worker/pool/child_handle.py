@@ -74,8 +74,8 @@ class ChildHandle:
         """Until it is confined and warm. ChildFailed when it dies before."""
         frame = await self._channel.receive()
         if frame is None or frame.kind != ChildReady.tag:
-            said = await _drained(self._files.stderr)
-            raise ChildFailed(f"a child died before it was ready: {said}")
+            stderr = await _drained(self._files.stderr)
+            raise ChildFailed(f"a child died before it was ready: {stderr}")
         self.layers = read(ChildReady, frame.header)
 
     @property

@@ -76,14 +76,14 @@ def lacking(missing: Mapping[str, str], through: Iterable[str] = ()) -> str:
     """Each needed layer that is missing, with its reason and what to do, and the attacks that got
     through.
     """
-    said = [
+    problems = [
         f"{name} is missing ({missing[name]}): {advice}."
         for name, advice in NEEDED.items()
         if name in missing
     ]
     if attacks := ", ".join(through):
-        said.append(f"Attacks that succeeded in the probe: {attacks}.")
-    return " ".join(said)
+        problems.append(f"Attacks that succeeded in the probe: {attacks}.")
+    return " ".join(problems)
 
 
 def too_weak(lacking: str) -> TooWeak:

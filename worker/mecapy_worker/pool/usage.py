@@ -83,7 +83,7 @@ class UsageMeter:
         fork bomb all wait for a processor.
         """
         self._folders = {
-            root: known for root, known in self._folders.items() if root in roots.values()
+            root: folder for root, folder in self._folders.items() if root in roots.values()
         }
         return {
             group: self._usage(pids, roots[group], groups[group], memory_bytes, exact)
@@ -185,11 +185,11 @@ def _unlinked_bytes(root: Path, pids: list[int]) -> int:
                         continue
                     if about.st_nlink == 0 and stat.S_ISREG(about.st_mode):
                         sizes[about.st_dev, about.st_ino] = about.st_blocks * 512
-    known = {inode for _device, inode in sizes}
+    counted = {inode for _device, inode in sizes}
     mapped: dict[bytes, int] = {}
     for pid in pids:
         for inode, end in _mapped_and_deleted(pid, bytes(root)):
-            if int(inode) not in known:
+            if int(inode) not in counted:
                 mapped[inode] = max(end, mapped.get(inode, 0))
     return sum(sizes.values()) + sum(mapped.values())
 
@@ -234,8 +234,8 @@ def _own_bytes(pid: int, *, with_shm: bool) -> int:
     except OSError:
         return _anonymous_bytes(pid)  # it made itself unreadable
     sizes = {line.partition(":")[0]: int(line.split()[1]) * 1024 for line in lines}
-    own = sizes.get("Pss_Dirty", sizes.get("Private_Dirty", 0)) + sizes.get("SwapPss", 0)
-    return own if with_shm else max(0, own - sizes.get("Pss_Shmem", 0))
+    private_bytes = sizes.get("Pss_Dirty", sizes.get("Private_Dirty", 0)) + sizes.get("SwapPss", 0)
+    return private_bytes if with_shm else max(0, private_bytes - sizes.get("Pss_Shmem", 0))
 
 
 def _private_shm(pids: list[int]) -> int | None:

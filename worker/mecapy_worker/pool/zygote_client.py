@@ -82,19 +82,26 @@ class ZygoteClient:
         """`on_process_started`: gets the zygote's pid before it has forked anything, to put it
         where all its children shall be; says whether the kernel counts each child's memory there.
         """
-        ours, theirs = socket.socketpair()
-        with theirs:
-            command = (sys.executable, "-I", "-c", _START, str(theirs.fileno()), *start.python_path)
+        worker_end, zygote_end = socket.socketpair()
+        with zygote_end:
+            command = (
+                sys.executable,
+                "-I",
+                "-c",
+                _START,
+                str(zygote_end.fileno()),
+                *start.python_path,
+            )
             process = await asyncio.create_subprocess_exec(
                 *command,
                 env=zygote_process.environment(Path(start.shared)),
                 cwd=start.shared,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
+                pass_fds=(zygote_end.fileno(),),
                 start_new_session=True,
             )
-        client = cls(process, AsyncChannel(ours))
+        client = cls(process, AsyncChannel(worker_end))
         try:
             counted = on_process_started(process.pid)
             async with asyncio.timeout(_START_WITHIN_S):
@@ -115,17 +122,17 @@ class ZygoteClient:
             raise ZygoteFailed(f"the zygote did not start: {error}")
         return read(ZygoteReady, answer.header)
 
-    async def fork(self, asked: ForkChild, fds: tuple[int, ...]) -> int:
+    async def fork(self, request: ForkChild, fds: tuple[int, ...]) -> int:
         """Ask for a child; its pid. `fds`: its channel, stdout and stderr. ZygoteFailed: there is
         none, this time or any more (`dead`).
         """
         loop = asyncio.get_running_loop()
         if self.dead.is_set():
             raise ZygoteFailed("the zygote is gone")
-        forked = self._forks[asked.id] = loop.create_future()
-        self._exits[asked.id] = loop.create_future()
+        forked = self._forks[request.id] = loop.create_future()
+        self._exits[request.id] = loop.create_future()
         async with self._answer_due():
-            await self._send(asked, fds)
+            await self._send(request, fds)
             return await forked
         raise ZygoteFailed("the zygote did not answer")
 

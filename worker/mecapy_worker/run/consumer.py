@@ -141,12 +141,12 @@ class Consumer(Worker):
         others do, as soon as one is free.
         """
         await asyncio.wait([task], timeout=self.context.settings.short_s)
-        own = asyncio.ensure_future(self.sem.acquire())
-        await asyncio.wait([task, own], return_when=asyncio.FIRST_COMPLETED)
+        free_slot = asyncio.ensure_future(self.sem.acquire())
+        await asyncio.wait([task, free_slot], return_when=asyncio.FIRST_COMPLETED)
         self.express.release()
         await asyncio.wait([task])
         self.job_counter -= 1
-        if not own.cancel():
+        if not free_slot.cancel():
             self.sem.release()
 
     async def _fit(self) -> bool:

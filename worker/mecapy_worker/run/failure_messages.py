@@ -115,9 +115,9 @@ def result_too_large(size: int, settings: Settings) -> wire.ErrorInfo:
     return _info("result_too_large", text)
 
 
-def protocol(said: str) -> wire.ErrorInfo:
+def protocol(problem: str) -> wire.ErrorInfo:
     text = (
-        f"The worker did not understand the cell's process ({said[:200]}); do not write to "
+        f"The worker did not understand the cell's process ({problem[:200]}); do not write to "
         f"file descriptors the cell did not open."
     )
     return _info("protocol", text)

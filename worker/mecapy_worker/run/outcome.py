@@ -149,8 +149,14 @@ async def outcome_of(
         error = _with_line(error, outbox, request)
         return replace(outcome, state=wire.FAILED, error=error, payload=payload)
     assert end.outcome
-    said = end.outcome
-    return replace(outcome, state=said.state, result=said.result, error=said.error, payload=payload)
+    reported = end.outcome
+    return replace(
+        outcome,
+        state=reported.state,
+        result=reported.result,
+        error=reported.error,
+        payload=payload,
+    )
 
 
 def _with_line(error: wire.ErrorInfo, outbox: Path, request: wire.TaskRequest) -> wire.ErrorInfo:
@@ -160,11 +166,11 @@ def _with_line(error: wire.ErrorInfo, outbox: Path, request: wire.TaskRequest) -
 
 
 async def _take_payload(
-    said: ChildOutcome | None, outbox: Path, sink: BlobSink, settings: Settings
+    reported: ChildOutcome | None, outbox: Path, sink: BlobSink, settings: Settings
 ) -> tuple[wire.Payload | None, wire.ErrorInfo | None]:
     """The result in the store, or why it is not."""
     try:
-        return (await _payload(said, outbox, sink, settings) if said else None), None
+        return (await _payload(reported, outbox, sink, settings) if reported else None), None
     except ResultOverLimit as large:
         return None, failure_messages.result_too_large(large.size_bytes, settings)
     except InvalidOutcome as invalid:
@@ -190,21 +196,21 @@ def _why(end: AttemptEnd, settings: Settings) -> wire.ErrorInfo | None:
 
 
 async def _payload(
-    said: ChildOutcome, outbox: Path, sink: BlobSink, settings: Settings
+    reported: ChildOutcome, outbox: Path, sink: BlobSink, settings: Settings
 ) -> wire.Payload | None:
-    if not said.stream and not said.files:
+    if not reported.stream and not reported.files:
         return None
-    with _checked(outbox, said.files) as sizes:
-        total = sum(sizes) + len(said.stream)
+    with _checked(outbox, reported.files) as sizes:
+        total = sum(sizes) + len(reported.stream)
     if total > settings.max_result_bytes:
         raise ResultOverLimit(total)
-    digests = tuple([await sink.adopt(outbox / name) for name in said.buffers])
-    if said.stream_file:
-        return wire.Payload(b"", await sink.adopt(outbox / said.stream_file), digests)
-    if len(said.stream) <= wire.INLINE_BYTES:
-        return wire.Payload(said.stream, "", digests)
-    digest = blake3(said.stream).hexdigest()
-    await sink.write(digest, said.stream)
+    digests = tuple([await sink.adopt(outbox / name) for name in reported.buffers])
+    if reported.stream_file:
+        return wire.Payload(b"", await sink.adopt(outbox / reported.stream_file), digests)
+    if len(reported.stream) <= wire.INLINE_BYTES:
+        return wire.Payload(reported.stream, "", digests)
+    digest = blake3(reported.stream).hexdigest()
+    await sink.write(digest, reported.stream)
     return wire.Payload(b"", digest, digests)
 
 

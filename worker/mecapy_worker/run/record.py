@@ -146,10 +146,10 @@ async def _retried(
     kind = outcome.error.kind
     if kind in RETRIED:
         retries = wire.TaskRequest.from_json(started.request).retries
-        again = sum(why in RETRIED for why in started.earlier) < retries
+        retry = sum(why in RETRIED for why in started.earlier) < retries
     else:
-        again = kind == tasks.LOST and started.losses + 1 < work.settings.max_losses
-    if not again:
+        retry = kind == tasks.LOST and started.losses + 1 < work.settings.max_losses
+    if not retry:
         return outcome
     await writer.flush()
     return await give_back(work, started, kind, outcome, outcome.error.message)

@@ -170,9 +170,9 @@ class Relay:
             self._running.stop("output")
         await self._writer.room()
 
-    async def _take_outcome(self, said: OutcomeMessage, body: bytes) -> None:
+    async def _take_outcome(self, message: OutcomeMessage, body: bytes) -> None:
         self._count_cpu(cpu_s(self._child.pid))
-        self._outcome = check(said, body)
+        self._outcome = check(message, body)
         if self._outcome.files or self._running.stop_reason:
             await self._child.kill()  # what it printed until now still comes, then the exit
 

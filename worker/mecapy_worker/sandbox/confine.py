@@ -48,7 +48,7 @@ class Confinement:
 
 
 @dataclass(slots=True)
-class _Own:
+class _Confinement:
     """One child: its folder, its user (None: the one we are), what is common to all, and the layers
     it has by now.
     """
@@ -69,20 +69,20 @@ class Layers:
 
 def confine(root: str, uid: int | None, rules: Confinement) -> Layers:
     """Apply every layer this machine has, in the order in which each still can be applied."""
-    own, missing = _Own(root, uid, rules, []), dict[str, str]()
+    confinement, missing = _Confinement(root, uid, rules, []), dict[str, str]()
     harmless(_visible)  # the zygote hides itself, and a fork inherits that
     harmless(_first_to_die)
     for name, apply in _LAYERS:
         try:
-            apply(own)
-            own.applied.append(name)
+            apply(confinement)
+            confinement.applied.append(name)
         except (OSError, ValueError) as error:
             missing[name] = str(error)
         if name == "capabilities":
             # The change of user cleared both: dying with the zygote and being visible to the watch.
             harmless(libc.prctl, libc.PR_SET_PDEATHSIG, 9)
             harmless(_visible)
-    return Layers(tuple(own.applied), missing)
+    return Layers(tuple(confinement.applied), missing)
 
 
 def harmless(step: Callable[..., object], *arguments: object) -> None:
@@ -111,17 +111,17 @@ def _write(path: str, content: bytes) -> None:
         os.close(fd)
 
 
-def _pid_namespace(own: _Own) -> None:
+def _pid_namespace(confinement: _Confinement) -> None:
     """Born into one, it still needs a /proc that shows it."""
-    if own.rules.no_pid_namespace:
-        raise OSError(own.rules.no_pid_namespace)
+    if confinement.rules.no_pid_namespace:
+        raise OSError(confinement.rules.no_pid_namespace)
     pid_namespaces.mount_proc()
 
 
-def _private_shm(own: _Own) -> None:
+def _private_shm(confinement: _Confinement) -> None:
     """An own /dev/shm: nobody else sees it, its size is bounded, and it vanishes with the child."""
     uid, gid = os.geteuid(), os.getegid()
-    own_mounts = "pid_namespace" in own.applied
+    own_mounts = "pid_namespace" in confinement.applied
     libc.unshare(
         libc.CLONE_NEWIPC
         | (libc.CLONE_NEWUSER if uid else 0)
@@ -136,28 +136,32 @@ def _private_shm(own: _Own) -> None:
         "/dev/shm",
         "tmpfs",
         flags,
-        f"size={own.rules.memory_bytes},nr_inodes=10000,mode=1777",
+        f"size={confinement.rules.memory_bytes},nr_inodes=10000,mode=1777",
     )
 
 
-def _read_only(own: _Own) -> None:
+def _read_only(confinement: _Confinement) -> None:
     """All but its own folder and its /dev/shm. Landlock does not know of chmod, utime and their
     like: a file's owner may do them to any, and where the worker is not root that is who a child
     is.
     """
-    own_shm = "private_shm" in own.applied
-    if not own_shm and "pid_namespace" not in own.applied:
+    own_shm = "private_shm" in confinement.applied
+    if not own_shm and "pid_namespace" not in confinement.applied:
         raise OSError("it has no mounts of its own")
-    libc.mount(own.root, own.root, "", libc.MS_BIND)
+    libc.mount(confinement.root, confinement.root, "", libc.MS_BIND)
     libc.mount_read_only()
-    for place in (own.root, "/dev/shm") if own_shm else (own.root,):
+    for place in (confinement.root, "/dev/shm") if own_shm else (confinement.root,):
         libc.mount_read_write(place)
-    os.chdir(f"{own.root}/work")  # we were there, as it was mounted before
+    os.chdir(f"{confinement.root}/work")  # we were there, as it was mounted before
 
 
-def _limit(own: _Own) -> None:
-    rules = own.rules
-    neighbours = 0 if "private_shm" in own.applied or own.uid is not None else rules.neighbours
+def _limit(confinement: _Confinement) -> None:
+    rules = confinement.rules
+    neighbours = (
+        0
+        if "private_shm" in confinement.applied or confinement.uid is not None
+        else rules.neighbours
+    )
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_DATA, rules.data_bytes + rules.memory_bytes)
     _lower(resource.RLIMIT_AS, 4 * rules.memory_bytes + _ADDRESS_SPACE_SPARE_BYTES)
@@ -175,16 +179,16 @@ def _lower(which: int, value: int) -> None:
     resource.setrlimit(which, (value, value))
 
 
-def _own_user(own: _Own) -> None:
-    if own.uid is None:
+def _own_user(confinement: _Confinement) -> None:
+    if confinement.uid is None:
         raise OSError(
             "only root can give each child a user of its own"
             if os.geteuid()
             else "no other user could read the interpreter"
         )
-    if own.rules.search:
+    if confinement.rules.search:
         libc.keep_capabilities_once()
-    become(own.uid)
+    become(confinement.uid)
 
 
 def become(uid: int) -> None:
@@ -194,37 +198,37 @@ def become(uid: int) -> None:
     os.setresuid(uid, uid, uid)
 
 
-def _no_capabilities(own: _Own) -> None:
-    libc.drop_capabilities(libc.CAP_DAC_READ_SEARCH if own.rules.search else None)
+def _no_capabilities(confinement: _Confinement) -> None:
+    libc.drop_capabilities(libc.CAP_DAC_READ_SEARCH if confinement.rules.search else None)
 
 
-def _no_new_privs(_own: _Own) -> None:
+def _no_new_privs(_own: _Confinement) -> None:
     libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
 
 
-def _landlock(own: _Own) -> None:
+def _landlock(confinement: _Confinement) -> None:
     if landlock.version() == 0:
         raise OSError("this kernel has no Landlock")
-    shm = landlock.WRITE if "private_shm" in own.applied else landlock.NO_LISTING
+    shm = landlock.WRITE if "private_shm" in confinement.applied else landlock.NO_LISTING
     places = [
-        landlock.opened(own.root, landlock.WRITE),
+        landlock.opened(confinement.root, landlock.WRITE),
         landlock.opened("/dev/shm", shm),
         landlock.opened("/proc", landlock.READ),
     ]
-    landlock.restrict([*own.rules.shared, *filter(None, places)])
+    landlock.restrict([*confinement.rules.shared, *filter(None, places)])
 
 
-def _seccomp(own: _Own) -> None:
-    theirs_are_safe = "read_only" in own.applied or "user" in own.applied
-    filter_ = own.rules.filter if theirs_are_safe else own.rules.keeping_filter
+def _seccomp(confinement: _Confinement) -> None:
+    theirs_are_safe = "read_only" in confinement.applied or "user" in confinement.applied
+    filter_ = confinement.rules.filter if theirs_are_safe else confinement.rules.keeping_filter
     if filter_ is None:
         raise OSError(f"no seccomp filter for {sys.platform} on {libc.MACHINE}")
     seccomp.install(filter_)
-    if own.rules.shields:
+    if confinement.rules.shields:
         os.kill = seccomp.kill_by_thread
 
 
-_LAYERS: tuple[tuple[str, Callable[[_Own], None]], ...] = (
+_LAYERS: tuple[tuple[str, Callable[[_Confinement], None]], ...] = (
     ("pid_namespace", _pid_namespace),
     ("private_shm", _private_shm),
     ("read_only", _read_only),

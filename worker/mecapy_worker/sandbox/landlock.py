@@ -77,8 +77,8 @@ _RULE_FDS_FROM = 16  # a child's own descriptors, 0 to 3, shall not land on thes
 
 def handled() -> int:
     """All this kernel's Landlock can take away."""
-    known = version()
-    return sum(rights for since, rights in _ALL_BY_VERSION if known >= since)
+    abi = version()
+    return sum(rights for since, rights in _ALL_BY_VERSION if abi >= since)
 
 
 def opened(path: str | Path, rights: int) -> PathRule | None:
@@ -101,13 +101,13 @@ def opened(path: str | Path, rights: int) -> PathRule | None:
 
 def restrict(rules: Iterable[PathRule]) -> None:
     """From here on this thread and all it starts reach only what these rules name."""
-    known = version()
+    abi = version()
     attributes = _Attributes(
         handled(),
-        _TCP_BIND_AND_CONNECT if known >= 4 else 0,
-        _SCOPE_ABSTRACT_UNIX_AND_SIGNAL if known >= 6 else 0,
+        _TCP_BIND_AND_CONNECT if abi >= 4 else 0,
+        _SCOPE_ABSTRACT_UNIX_AND_SIGNAL if abi >= 6 else 0,
     )
-    size = 24 if known >= 6 else 16 if known >= 4 else 8
+    size = 24 if abi >= 6 else 16 if abi >= 4 else 8
     ruleset = libc.syscall(_CREATE, ctypes.addressof(attributes), size)
     try:
         for rule in rules:

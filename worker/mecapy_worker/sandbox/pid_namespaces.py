@@ -33,12 +33,12 @@ class PidNamespaces:
         if self.missing:
             return
         _gain_privilege()
-        self._sock, theirs = socket.socketpair()
+        self._sock, helper_end = socket.socketpair()
         self.helper = os.fork()
         if self.helper == 0:
             self._sock.close()
-            _bear_inits(theirs)
-        theirs.close()
+            _bear_inits(helper_end)
+        helper_end.close()
 
     def enter(self) -> int:
         """Every fork from here on is born into a new namespace, the one of this init's pidfd:
@@ -49,8 +49,8 @@ class PidNamespaces:
         them is gone, and with it every child.
         """
         self._sock.sendall(b"?")
-        said, fds, _, _ = socket.recv_fds(self._sock, 1, 1)
-        if not said:
+        answer, fds, _, _ = socket.recv_fds(self._sock, 1, 1)
+        if not answer:
             raise EOFError("the helper that makes PID namespaces is gone, and with it every child")
         if not fds:
             raise OSError(errno.EAGAIN, "no process could be made for a PID namespace")
@@ -153,12 +153,12 @@ def _bear_inits(sock: socket.socket) -> NoReturn:
         )  # the kernel reaps inits, and for them, who inherit this, their orphans
         sock = socket.socket(fileno=os.dup2(sock.detach(), 0))
         libc.close_range(1)
-        mine = os.pidfd_open(os.getpid())
+        helper_pidfd = os.pidfd_open(os.getpid())
         while True:
-            init = _new_init_if_possible(mine)
+            init = _new_init_if_possible(helper_pidfd)
             if not sock.recv(1):
                 break
-            if init < 0 and (init := _new_init_if_possible(mine)) < 0:
+            if init < 0 and (init := _new_init_if_possible(helper_pidfd)) < 0:
                 sock.sendall(b"-")
                 continue
             socket.send_fds(sock, [b"!"], [init])
@@ -167,17 +167,17 @@ def _bear_inits(sock: socket.socket) -> NoReturn:
         os._exit(0)
 
 
-def _new_init_if_possible(mine: int) -> int:
+def _new_init_if_possible(helper_pidfd: int) -> int:
     """-1 where the machine has no process or no descriptor left: that may pass, and the other
     children live on.
     """
     try:
-        return _new_init(mine)
+        return _new_init(helper_pidfd)
     except OSError:
         return -1
 
 
-def _new_init(mine: int) -> int:
+def _new_init(helper_pidfd: int) -> int:
     """Its pidfd. It only sits there, and dies with us; `mine`: our own pidfd, for it cannot ask who
     its parent is.
     """
@@ -185,7 +185,7 @@ def _new_init(mine: int) -> int:
     if pid == 0:
         try:
             libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
-            if select.select([mine], (), (), 0)[0]:
+            if select.select([helper_pidfd], (), (), 0)[0]:
                 os._exit(0)  # we died before it had said that it would, too
             libc.close_range(0)
             while True:

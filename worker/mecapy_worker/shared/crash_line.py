@@ -93,9 +93,9 @@ def line_of(outbox: Path, code: str, cell: Cell | None) -> int | None:
         re.escape(filename.encode("ascii", "backslashreplace")) if filename else _UNNAMED
     )  # as faulthandler writes it
     part = _PARTS if filename and magics else b"(?!)"
-    step, said = rb'%b "(?:(%b)|%b)", line (\d{1,9}) ', _said(outbox)
-    found = re.search(step % (b"File", part, name), said) or re.search(
-        step % (b"Raised in", part, name), said
+    step, text = rb'%b "(?:(%b)|%b)", line (\d{1,9}) ', _said(outbox)
+    found = re.search(step % (b"File", part, name), text) or re.search(
+        step % (b"Raised in", part, name), text
     )
     if found is None:
         return None

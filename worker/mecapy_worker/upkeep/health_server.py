@@ -66,12 +66,12 @@ async def answer(question: bytes, context: Context, health: Health) -> Answer:
             )
         case b"/healthz":  # what a new process would cure
             well = children(context.pool)
-            said = {
+            body = {
                 "status": "ok" if well.ok else "unavailable",
                 "worker": context.worker_id,
                 "advice": well.advice,
             }
-            return 200 if well.ok else 503, _JSON, json.dumps(said).encode()
+            return 200 if well.ok else 503, _JSON, json.dumps(body).encode()
         case b"/readyz":
             found = await health.report()
             return (

@@ -36,9 +36,12 @@ async def renew(ctx: Context, info: JsonObject) -> None:
     strangers: set[tuple[str, int]] = set()
     while True:
         try:
-            mine = dict(ctx.running)  # before asking: what starts meanwhile is not in the answer
+            running = dict(ctx.running)  # before asking: what starts meanwhile is not in the answer
             strangers = await _settle(
-                ctx, mine, await tasks.renew(ctx.db, ctx.worker_id, ctx.settings.lease_s), strangers
+                ctx,
+                running,
+                await tasks.renew(ctx.db, ctx.worker_id, ctx.settings.lease_s),
+                strangers,
             )
             ctx.lease.renewed_s = time.monotonic()
             await workers.heartbeat(ctx.db, ctx.worker_id, info | {"running": len(ctx.running)})
@@ -79,9 +82,9 @@ async def _settle(
     """Stop what is cancelled or lost. Returns what the store says is ours and we do not run (an
     answer to `start` that got lost); the second time it is given back.
     """
-    theirs = {answer.task_id: answer for answer in held}
+    answers = {answer.task_id: answer for answer in held}
     for task_id, running in mine.items():
-        answer = theirs.get(task_id)
+        answer = answers.get(task_id)
         if answer is None or answer.attempt != running.attempt:
             running.stop("lost")
         elif answer.cancel_requested:

@@ -168,8 +168,8 @@ async def tend(ctx: Context) -> None:
     await ctx.queue.refill_all()  # a worker may have died before it could
     held = await ctx.queue.counted_running()
     runs = await shares.running_capped(ctx.db, ctx.settings)
-    known = {task_id for ids in runs.values() for task_id in ids}
-    gone = held - known - await ctx.queue.fronts()
+    counted = {task_id for ids in runs.values() for task_id in ids}
+    gone = held - counted - await ctx.queue.fronts()
     if ctx.surplus & gone:  # seen twice: one that was taken a moment ago is not running yet
         await ctx.queue.release(*(ctx.surplus & gone))
     ctx.surplus.clear()

@@ -124,9 +124,9 @@ class Zygote:
         """None: it ended meanwhile."""
         return next((pid for pid, child in self.children.items() if child.id == id), None)
 
-    def fork(self, asked: ForkChild, fds: tuple[int, ...]) -> None:
-        uid = asked.uid if self.own_user else None
-        spec = ChildSpec(asked.module, asked.root, uid, self.rules, self.fonts, fds)
+    def fork(self, request: ForkChild, fds: tuple[int, ...]) -> None:
+        uid = request.uid if self.own_user else None
+        spec = ChildSpec(request.module, request.root, uid, self.rules, self.fonts, fds)
         init = pid = -1
         try:
             init = -1 if self.namespaces.missing else self.namespaces.enter()
@@ -135,7 +135,7 @@ class Zygote:
             if init >= 0:
                 pid_namespaces.end(init)
                 os.close(init)
-            self.control.send(ForkFailed(asked.id, str(error)))
+            self.control.send(ForkFailed(request.id, str(error)))
             return
         finally:
             if pid:
@@ -146,8 +146,8 @@ class Zygote:
         if init >= 0:
             self.selector.register(init, selectors.EVENT_READ, "init")
         confine.harmless(os.setpgid, pid, pid)  # done by both, for neither can know who is first
-        self.children[pid] = _ForkedChild(asked.id, init)
-        self.control.send(ChildForked(asked.id, pid))
+        self.children[pid] = _ForkedChild(request.id, init)
+        self.control.send(ChildForked(request.id, pid))
 
     def reap(self) -> None:
         """Collect whoever died. A child whose first process is gone takes its whole group with it,

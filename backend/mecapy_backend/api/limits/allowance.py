@@ -93,13 +93,13 @@ def queue_full(whose: str, limit: float) -> Problem:
 
 def _no_more_hours(whose: str, use: QuotaUse) -> Problem:
     now = datetime.now(UTC)
-    again = datetime(now.year + now.month // 12, now.month % 12 + 1, 1, tzinfo=UTC)
+    renewed = datetime(now.year + now.month // 12, now.month % 12 + 1, 1, tzinfo=UTC)
     have = "you have" if whose == "you" else f"{whose} has"
     used = f"{have} used {use.used:.2f} of {use.limit:g} CPU-hours this month, all there are"
-    detail = f"{used}: they start anew on {again:%Y-%m-%d}; an admin can raise them (`cpu_hours`)"
+    detail = f"{used}: they start anew on {renewed:%Y-%m-%d}; an admin can raise them (`cpu_hours`)"
     return Problem(
         429,
         "cpu-hours",
         detail,
-        headers={"Retry-After": str(int((again - now).total_seconds()) + 1)},
+        headers={"Retry-After": str(int((renewed - now).total_seconds()) + 1)},
     )

@@ -33,12 +33,12 @@ async def begin(request: Request, services: WithServices, owner: Owner, digest: 
     """URLs to PUT the parts of a blob to, several at a time, for some minutes; fresh ones for an
     `upload` that takes longer.
     """
-    asked = await services.bodies.read(request, PartsBody)
-    size = asked.size
+    body = await services.bodies.read(request, PartsBody)
+    size = body.size
     check_blob_size(services, size)
     await check_blob_quota(services, owner, size)
-    if asked.upload:
-        parts = await services.blobs.part_urls(owner, digest, size, asked.upload, asked.first)
+    if body.upload:
+        parts = await services.blobs.part_urls(owner, digest, size, body.upload, body.first)
     else:
         parts = await services.blobs.begin_parts(owner, digest, size)
     if parts is None:

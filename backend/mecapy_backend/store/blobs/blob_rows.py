@@ -83,10 +83,10 @@ async def delete_unreferenced(
     db: AsyncEngine, store: BlobStore, owner: str, digests: Sequence[str]
 ) -> list[str]:
     """Delete those of an owner's blobs that no task names any more; which went."""
-    mine = sa.and_(
+    unreferenced = sa.and_(
         _b.owner == owner, _b.digest == sa.any_(sa.literal(list(digests), ARRAY(sa.Text)))
     )
-    return [digest for _, digest in await _delete_unnamed(db, store, mine, len(digests))]
+    return [digest for _, digest in await _delete_unnamed(db, store, unreferenced, len(digests))]
 
 
 async def delete_all_unreferenced(
@@ -123,12 +123,12 @@ async def _name_lost(db: AsyncEngine, store: BlobStore, grace_s: float) -> None:
     }
     named = sa.select(_b.owner, _b.digest).where(sa.tuple_(_b.owner, _b.digest).in_(listed))
     async with db.connect() as connection:
-        known = (
+        stored = (
             {(row.owner, row.digest) for row in await connection.execute(named)}
             if listed
             else set[tuple[str, str]]()
         )
-    for owner, digest in listed.keys() - known:
+    for owner, digest in listed.keys() - stored:
         await confirm_upload(db, store, owner, digest, listed[owner, digest].size)
 
 

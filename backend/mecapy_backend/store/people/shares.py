@@ -61,7 +61,7 @@ async def quota_status(
         _or(row.cpu_hours, settings.cpu_hours or None),
         _or(row.quota_bytes, settings.quota_bytes),
     )
-    own = {
+    user_quotas = {
         name: QuotaUse(used, limit)
         for name, used, limit in zip(QUOTAS, row.own, limits, strict=True)
     }
@@ -70,7 +70,7 @@ async def quota_status(
         name: QuotaUse(used, limit)
         for name, used, limit in zip(QUOTAS, row.whole or (), of_all, strict=False)
     }
-    return QuotaStatus(_share(row, settings), own, organisation)
+    return QuotaStatus(_share(row, settings), user_quotas, organisation)
 
 
 async def shares_of(db: AsyncEngine, owners: Sequence[str], settings: Settings) -> dict[str, Share]:

@@ -55,22 +55,22 @@ async def upsert_identity(db: AsyncEngine, person: Identity) -> User:
     """Somebody came with a new token: their row, made if they were never here, and brought to what
     their issuer says now.
     """
-    said = {
+    columns = {
         "name": person.name,
         "email": person.email,
         "organisation": person.organisation,
         "role": person.role,
     }
     row = insert(users).values(
-        id=uuid.uuid4().hex, issuer=person.issuer, subject=person.subject, **said
+        id=uuid.uuid4().hex, issuer=person.issuer, subject=person.subject, **columns
     )
     row = row.on_conflict_do_update(
-        index_elements=["issuer", "subject"], set_={**said, "seen_at": sa.func.clock_timestamp()}
+        index_elements=["issuer", "subject"], set_={**columns, "seen_at": sa.func.clock_timestamp()}
     )
     async with db.connect() as connection:
         if person.organisation:
-            known = insert(organisations).values(id=person.organisation, name=person.organisation)
-            await connection.execute(known.on_conflict_do_nothing())
+            new_row = insert(organisations).values(id=person.organisation, name=person.organisation)
+            await connection.execute(new_row.on_conflict_do_nothing())
         return User(*(await connection.execute(row.returning(*_COLUMNS))).one())
 
 

@@ -85,8 +85,8 @@ async def submit(
     for _ in range(3):
         if await first(db, _SUBMIT[bool(digests), max_queued is not None], values):
             return Submitted(task_id, True)
-        asked = {"owner": owner, "digests": digests, "idempotency_key": idempotency_key}
-        found = await first(db, _WHY_NOT, asked)
+        parameters = {"owner": owner, "digests": digests, "idempotency_key": idempotency_key}
+        found = await first(db, _WHY_NOT, parameters)
         assert found is not None  # it always has one row
         if found.id:
             if found.request_digest != digest:

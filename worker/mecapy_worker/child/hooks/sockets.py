@@ -166,14 +166,14 @@ def _asked(question: list[Any], until: float | None = None) -> dict[str, Any]:
     says no.
     """
     assert egress_socket, "only a child has one"
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours:
+    answers, broker_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with answers:
         if until is not None:
-            ours.settimeout(max(0.001, until - time.monotonic()))
-        with theirs:
-            socket.send_fds(egress_socket, [json.dumps(question).encode()], [theirs.fileno()])
+            answers.settimeout(max(0.001, until - time.monotonic()))
+        with broker_end:
+            socket.send_fds(egress_socket, [json.dumps(question).encode()], [broker_end.fileno()])
         data, fds, _, _ = socket.recv_fds(
-            ours, _ANSWER_BYTES, 1, getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+            answers, _ANSWER_BYTES, 1, getattr(socket, "MSG_CMSG_CLOEXEC", 0)
         )
     if not data:
         raise ConnectionResetError(

@@ -89,21 +89,25 @@ def _travels(bar: Any) -> tuple[Any, ...]:
 
 
 def _tell(bar: Any) -> None:
-    known = _shown.get(bar)
-    if known is None:
-        known = _shown[bar] = loop_progress.Bar()
+    shown = _shown.get(bar)
+    if shown is None:
+        shown = _shown[bar] = loop_progress.Bar()
     about: dict[str, Any] = bar.format_dict
     done, total, rate = about["n"], about["total"], about["rate"]
     scaled: Callable[[float], str] = bar.format_sizeof if about["unit_scale"] else "{:,.6g}".format
-    known.description = (about["prefix"] or "").rstrip(": ")
-    known.done, known.total, known.note = done, total or None, about["postfix"] or ""
+    shown.description = (about["prefix"] or "").rstrip(": ")
+    shown.done, shown.total, shown.note = (
+        done,
+        total or None,
+        about["postfix"] or "",
+    )
     unit = "" if about["unit"] == "it" else about["unit"].strip()
-    known.count = (f"{scaled(done)}/{scaled(total)}" if total else scaled(done)) + (
+    shown.count = (f"{scaled(done)}/{scaled(total)}" if total else scaled(done)) + (
         f" {unit}" if unit else ""
     )
     rate = rate or (done - about["initial"]) / (about["elapsed"] or 1.0)
-    known.left_s = (total - done) / rate if total and rate else None
-    loop_progress.bars.show(known)
+    shown.left_s = (total - done) / rate if total and rate else None
+    loop_progress.bars.show(shown)
 
 
 def _hook_notebook(module: Any) -> None:
