@@ -10,7 +10,7 @@ from mecapy_jupyter.capture import diagnose
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.travel.environment import prelude
 from mecapy_jupyter.travel.files.gather import Along
-from mecapy_jupyter.travel.pickling import payload, pickler
+from mecapy_jupyter.travel.pickling import payload
 
 
 def main_namespace() -> dict[str, Any]:
@@ -48,9 +48,7 @@ def pack(
         }
 
     try:
-        return payload.pack(
-            [pickler.by_name(values)], namespace, prelude=around, cells=cells, beside=beside
-        )
+        return payload.pack([values], namespace, prelude=around, cells=cells, beside=beside)
     except errors.MecapyError:
         raise
     except Exception as trouble:

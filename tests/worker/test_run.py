@@ -79,9 +79,7 @@ async def test_payload_there_and_back(desk: Desk, worker: Consumer) -> None:
     import numpy as np
 
     a = np.arange(500_000.0)
-    sent = payload.pack(
-        [pickler.by_name({"a": a})], {}, prelude=lambda own: prelude.make(own, {"a": a}, (), ())
-    )
+    sent = payload.pack([{"a": a}], {}, prelude=lambda own: prelude.make(own, {"a": a}, (), ()))
     digests = [await _stored(desk, bytes(buffer)) for buffer in sent.buffers]
     outcome = await desk.run(
         "a += 1\nb = a[:100_000] * 1", payload=wire.Payload(bytes(sent.stream), "", tuple(digests))
@@ -96,9 +94,7 @@ async def test_many_small_objects_come_home(desk: Desk, start_worker: Any) -> No
     memory.
     """
     worker = await start_worker()
-    sent = payload.pack(
-        [pickler.by_name({})], {}, prelude=lambda own: prelude.make(own, {}, (), ())
-    )
+    sent = payload.pack([{}], {}, prelude=lambda own: prelude.make(own, {}, (), ()))
     outcome = await desk.run(
         "rows = [f'{n:0100}' for n in range(1_400_000)]", payload=wire.Payload(bytes(sent.stream))
     )
@@ -170,7 +166,7 @@ async def _arrays(desk: Desk, count: int) -> wire.Payload:
 
     arrays = [np.zeros(pickler.BUFFER_BYTES, "u1") for _ in range(count)]
     sent = payload.pack(
-        [pickler.by_name({"arrays": arrays})],
+        [{"arrays": arrays}],
         {},
         prelude=lambda own: prelude.make(own, {"arrays": arrays}, (), ()),
     )

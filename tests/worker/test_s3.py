@@ -18,7 +18,7 @@ from mecapy_backend.store import database
 from mecapy_backend.store.blobs import blob_rows, blob_store
 from mecapy_jupyter import wire
 from mecapy_jupyter.travel.environment import prelude
-from mecapy_jupyter.travel.pickling import known_blobs, payload, pickler
+from mecapy_jupyter.travel.pickling import known_blobs, payload
 from mecapy_worker.pool.pool import Pool
 
 from .conftest import OWNER, Desk, working
@@ -95,9 +95,7 @@ async def _uploaded(desk: Desk, data: bytes, name: str = "") -> str:
 
 
 def _packed(**values: Any) -> payload.Packed:
-    return payload.pack(
-        [pickler.by_name(values)], {}, prelude=lambda own: prelude.make(own, values, (), ())
-    )
+    return payload.pack([values], {}, prelude=lambda own: prelude.make(own, values, (), ()))
 
 
 def _cached(tmp_path: Path) -> set[str]:

@@ -11,7 +11,7 @@ from mecapy_backend.store import tasks
 from mecapy_backend.store.tables import users
 from mecapy_jupyter import wire
 from mecapy_jupyter.travel.environment import prelude
-from mecapy_jupyter.travel.pickling import payload, pickler
+from mecapy_jupyter.travel.pickling import payload
 from mecapy_worker.run.consumer import Consumer
 
 from .conftest import OWNER, Desk, gone, text_of
@@ -85,9 +85,7 @@ async def test_what_was_bound_comes_home(desk: Desk, worker: Consumer) -> None:
 def _no_inputs() -> wire.Payload:
     """As a notebook sends a cell that reads nothing: what it binds comes home pickled."""
     return wire.Payload(
-        payload.pack(
-            [pickler.by_name({})], {}, prelude=lambda own: prelude.make(own, {}, (), ())
-        ).stream
+        payload.pack([{}], {}, prelude=lambda own: prelude.make(own, {}, (), ())).stream
     )
 
 

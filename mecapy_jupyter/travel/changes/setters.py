@@ -6,9 +6,10 @@ that a subclass has put in their place; by a `__setstate__` where the type pickl
 from __future__ import annotations
 
 import abc
+import array
 import copy
+import sys
 import warnings
-from array import array
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
@@ -115,7 +116,7 @@ def _set_deque(original: Any, parts: list[Any]) -> None:
 
 
 def _set_buffer(original: Any, parts: list[Any]) -> bool:
-    base: Any = bytearray if isinstance(original, bytearray) else array
+    base: Any = bytearray if isinstance(original, bytearray) else array.array
     try:
         base.__setitem__(original, slice(None), parts[0])
     except BufferError:  # something looks at its memory, and its length is another
@@ -136,6 +137,7 @@ def _set_cell(original: Any, parts: list[Any]) -> None:
 
 
 def _set_array(original: Any, parts: list[Any]) -> bool:
+    numpys: Any = sys.modules["numpy"].ndarray
     content = parts[0]
     same = (original.dtype, original.size) == (content.dtype, content.size)
     if not same or not original.flags.writeable:
@@ -143,10 +145,10 @@ def _set_array(original: Any, parts: list[Any]) -> bool:
     if original.shape != content.shape:
         try:
             with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # NumPy 2.5
-                original.shape = content.shape
+                numpys.shape.__set__(original, content.shape)
         except AttributeError:  # a window that would need a copy
             return False
-    original[...] = content
+    numpys.__setitem__(original, ..., content)
     return True
 
 
@@ -227,7 +229,8 @@ def _set_made(original: Any, parts: list[Any]) -> bool:
     new = _made(parts)
     if new is original:  # its maker knows it, and has set it
         return True
-    if type(new) is not cls or not shapes.is_all_attributes(cls):
+    named = f"{type(new).__module__}.{type(new).__qualname__}"  # some make a class for each object
+    if named != f"{cls.__module__}.{cls.__qualname__}" or not shapes.is_all_attributes(cls):
         return False
     now = shapes.attributes(new)
     _set_attributes(original, [*now, *now.values()])

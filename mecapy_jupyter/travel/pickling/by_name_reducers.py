@@ -16,6 +16,7 @@ from typing import Any, cast
 from mecapy_jupyter.travel.environment import user_modules
 
 NATIVE = frozenset({"nb_func", "nb_method"})  # nanobind's functions do not pickle
+_GENERATORS = {"numpy.random.mtrand": "_rand", "random": "_inst"}
 _STREAMS = ("stdout", "stderr", "stdin", "__stdout__", "__stderr__", "__stdin__")
 
 
@@ -24,6 +25,9 @@ def reduced(obj: Any) -> Any:
     kind: Any = cast(Any, type(obj))
     if kind in (types.BuiltinFunctionType, types.MethodType) or kind.__name__ in NATIVE:
         return _of_module(obj)
+    home = kind.__module__
+    if home in _GENERATORS and vars(sys.modules[home]).get(_GENERATORS[home]) is obj:
+        return attribute, (home, _GENERATORS[home])
     if hasattr(kind, "write"):
         for name in _STREAMS:
             if vars(sys).get(name) is obj:

@@ -14,13 +14,14 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 import cloudpickle
 
 from mecapy_jupyter.travel.environment import user_modules
 from mecapy_jupyter.travel.pickling import array_views, class_reducers, reducers, type_hints
+from mecapy_jupyter.travel.pickling.singletons import Singletons
 
 BUFFER_BYTES = 64 * 1024
 """Buffers from this size on travel beside the stream, each a blob of its own; smaller ones inside
@@ -84,6 +85,7 @@ class Pickler(cloudpickle.Pickler):
         self._namespace = namespace
         self._with_globals = with_globals
         self._on_own = on_own
+        self._singletons = Singletons(self._is_own, sets=with_globals)
         self._seen_modules: dict[str, bool] = {}
         self._ordinary = set[type[Any]]()
         self.files = set[str]()
@@ -102,7 +104,8 @@ class Pickler(cloudpickle.Pickler):
         if kind in self._ordinary:
             return NotImplemented
         taken = self._overridden(kind, obj)
-        if taken is NotImplemented and reducers.is_ordinary(kind):
+        some = self._singletons.among(kind)
+        if taken is NotImplemented and not some and reducers.is_ordinary(kind):
             self._ordinary.add(kind)
         return taken
 
@@ -130,6 +133,8 @@ class Pickler(cloudpickle.Pickler):
             return reduced
         elif issubclass(kind, reducers.CACHED):
             self._is_own(getattr(obj, "__module__", None) or "")
+        elif (standing := self._singletons.reduced(obj)) is not None:
+            return standing
         return super().reducer_override(obj)
 
     def keep_views_of(self, arrays: Iterable[Any], whole: Iterable[object] = ()) -> None:
@@ -166,12 +171,22 @@ class Pickler(cloudpickle.Pickler):
     def _is_own(self, module: str) -> bool:
         """Whether `module` is the user's own; told to `on_own` the first time."""
         if module not in self._seen_modules:
-            loaded = sys.modules.get(module)
+            loaded = sys.modules.get(module) or _loaded_late(module)
             own = module != "__main__" and loaded is not None and user_modules.is_own(loaded)
             self._seen_modules[module] = own
             if own:
                 self._on_own(module)
         return self._seen_modules[module]
+
+
+def _loaded_late(module: str) -> types.ModuleType | None:
+    """A part of a loaded package that only names itself so far (`numpy.rec`, of `np.recarray`):
+    what it has would be copied, as if it were the notebook's.
+    """
+    if module.partition(".")[0] in sys.modules and "." in module:
+        with suppress(Exception):  # no module of that name, or one that does not like it
+            return importlib.import_module(module)
+    return None
 
 
 class ResultPickler(Pickler):
@@ -200,50 +215,3 @@ class Unpickler(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> object:
         return self.originals[pid] if type(pid) is int else pid
-
-
-class _Attribute:
-    """Stands for a variable that is an attribute of an installed module: it is looked up there, not
-    copied.
-    """
-
-    def __init__(self, module: str, name: str) -> None:
-        self._where = module, name
-
-    def __reduce__(self) -> tuple[Callable[[str, str], Any], tuple[str, str]]:
-        return _look_up, self._where
-
-
-def _look_up(module: str, name: str) -> Any:
-    return getattr(importlib.import_module(module), name)
-
-
-def by_name(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """The variables, with those that a package hands out under the same name (`from sympy import
-    pi, QQ`) as references to it.
-    """
-    return {
-        name: _Attribute(home, name) if (home := _home_of(name, value)) else value
-        for name, value in variables.items()
-    }
-
-
-def _home_of(name: str, value: object) -> str:
-    """The installed module whose attribute `name` is this very object; empty where there is none,
-    or where pickle knows it by name.
-    """
-    where = str(type(value).__module__)  # sympy makes classes that have None there
-    if where in ("builtins", "__main__", "numpy") or issubclass(
-        type(value), (type, types.FunctionType)
-    ):
-        return ""
-    parts = where.split(".")
-    for depth in range(1, len(parts) + 1):
-        module = sys.modules.get(".".join(parts[:depth]))
-        if (
-            module is not None
-            and vars(module).get(name) is value
-            and not user_modules.is_own(module)
-        ):
-            return module.__name__
-    return ""

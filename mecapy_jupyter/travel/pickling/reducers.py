@@ -18,6 +18,7 @@ from typing import Any, cast
 from mecapy_jupyter.travel.environment import pint_state
 from mecapy_jupyter.travel.hooks import pickles
 from mecapy_jupyter.travel.pickling import (
+    array_subclasses,
     by_name_reducers,
     exception_reducers,
     object_reducers,
@@ -57,7 +58,12 @@ def reduced(obj: Any) -> Any:
         return _view(obj)
     if (reduce := _of_a_library(cast("type[Any]", type(obj)))) is not None:
         return reduce(obj)
-    return pint_state.reduced(obj) or by_name_reducers.reduced(obj) or object_reducers.reduced(obj)
+    return (
+        pint_state.reduced(obj)
+        or by_name_reducers.reduced(obj)
+        or array_subclasses.reduced(obj)
+        or object_reducers.reduced(obj)
+    )
 
 
 @functools.lru_cache(maxsize=4096)
@@ -74,7 +80,8 @@ def is_ordinary(cls: type[Any]) -> bool:
         issubclass(cls, _BY_OBJECT)
         or hasattr(cls, "write")
         or hasattr(cls, "_REGISTRY")
-        or cls.__name__ in ("ndarray", *by_name_reducers.NATIVE)
+        or cls.__name__ in by_name_reducers.NATIVE
+        or any(base.__name__ == "ndarray" for base in cls.__mro__)
     )
 
 

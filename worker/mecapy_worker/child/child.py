@@ -107,9 +107,7 @@ def _rehearse() -> None:
 
 def _task(inputs: dict[str, Any]) -> tuple[Frame, tuple[Any, ...]]:
     """A task of our own with these inputs, and its buffers."""
-    packed = payload.pack(
-        [pickler.by_name(inputs)], {}, prelude=lambda modules: prelude.make(modules, inputs, ())
-    )
+    packed = payload.pack([inputs], {}, prelude=lambda modules: prelude.make(modules, inputs, ()))
     task = TaskMessage(
         "b = a + 1",
         Cell(header="%%mecapy", number=1),

@@ -17,7 +17,7 @@ from mecapy_jupyter.travel.environment import process_state
 from mecapy_jupyter.travel.files import collect as files
 from mecapy_jupyter.travel.files import placeholders
 from mecapy_jupyter.travel.files.index import Index
-from mecapy_jupyter.travel.pickling import pickler, tracebacks
+from mecapy_jupyter.travel.pickling import tracebacks
 from mecapy_jupyter.wire import CANCELLED, COMPLETED, FAILED, ErrorInfo
 from mecapy_worker.child import json_values, packing, result_files
 from mecapy_worker.child.shell import TaskShell
@@ -103,7 +103,7 @@ def collect(
         )
         return replace(outcome, result=shown), b""
     home: dict[str, Any] = {
-        "bound": pickler.by_name(bound),
+        "bound": bound,
         "deleted": _deleted(shell.user_ns) if patterns is None else [],
         "left": {},
     }

@@ -1,0 +1,167 @@
+"""Objects of which each side has one of its own, the attribute of a module: `dataclasses.MISSING`,
+`scipy.stats.norm`, `settings` of the user's own module. Each arrives as that attribute, so that
+`is` holds: with what it holds here where that is plain data, or the module is the user's own.
+
+Part of `pickler`. The functions named in what it returns run on the other side.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import types
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import cloudpickle
+
+from mecapy_jupyter.travel.environment import state_pickler, user_modules
+
+_missing: Any = object()
+_PLAIN = frozenset({bool, int, float, complex, str, bytes})
+_NOBODYS = frozenset({"builtins", "__main__", "__mp_main__", "numpy"})
+_PYTHONS_OWN = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.ModuleType)
+
+
+class Singletons:
+    """Those of one stream: looked for once for each type. `sets`: whether the other side's takes
+    what this one holds; on the way home it does not, because what changed travels by itself.
+    """
+
+    def __init__(self, on_own: Callable[[str], object], *, sets: bool) -> None:
+        self._on_own, self._sets = on_own, sets
+        self._known: dict[type, dict[int, tuple[str, str]]] = {}
+
+    def among(self, cls: type[Any]) -> dict[int, tuple[str, str]]:
+        """Where those of this type stand, by id."""
+        known = self._known.get(cls)
+        if known is None:
+            known = self._known[cls] = {id(value): (m, n) for m, n, value in _standing(cls)}
+        return known
+
+    def reduced(self, obj: Any) -> Any:
+        """How to pickle `obj` by where it stands, or None where it stands nowhere."""
+        cls = cast("type[Any]", type(obj))
+        if (where := self.among(cls).get(id(obj))) is None:
+            return None
+        if own := user_modules.is_own(sys.modules[where[0]]):
+            self._on_own(where[0])
+        by_name = None if where[1].startswith("_") else (_looked_up, (*where, _called(cls)))
+        try:
+            taken = _taken_apart(obj)
+        except Exception:
+            return by_name
+        if isinstance(taken, str):
+            return taken
+        make, arguments, parts = taken
+        bare = len(arguments) == 1 and arguments[0] is cls
+        if not (own or bare) and all(part is None for part in parts):  # those are what it holds
+            return _made, (*where, _called(cls), self._sets, make, *arguments)
+        if own or (_is_plain(parts[:3]) and parts[3] is None):
+            state = (*where, self._sets, *parts)
+            return _looked_up, (*where, _called(cls), make, *arguments), state, None, None, _fill
+        return by_name
+
+
+def _taken_apart(obj: Any) -> str | tuple[Any, tuple[Any, ...], list[Any]]:
+    """What makes it, of what; and its state, items, entries and setter."""
+    how: Any = cast(Any, cloudpickle).Pickler.dispatch_table.get(type(obj))
+    taken: Any = how(obj) if how else obj.__reduce_ex__(5)
+    if isinstance(taken, str):
+        return taken
+    make, arguments, *rest = taken
+    parts = [list(cast(Any, p)) if isinstance(p, Iterator) else p for p in rest]
+    return make, arguments, parts + [None] * (4 - len(parts))
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it is data, with nothing in it that another may know."""
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return all(map(_is_plain, cast("list[Any]", value)))
+    if isinstance(value, dict):
+        return all(_is_plain(pair) for pair in cast("dict[Any, Any]", value).items())
+    return value is None or type(value) in _PLAIN
+
+
+def _standing(cls: type[Any]) -> Iterator[tuple[str, str, Any]]:
+    """The objects of this type that are attributes of its module, or of a package above that; a
+    bare object may be anybody's.
+    """
+    home = str(cls.__module__)  # sympy makes classes that have None there
+    if cls is object:
+        modules = [name for name in sys.modules if name.partition(".")[0] not in _NOBODYS]
+    elif home in _NOBODYS or cls in _PYTHONS_OWN or issubclass(cls, type):
+        return
+    else:
+        parts = home.split(".")
+        modules = [".".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
+    for name in modules:
+        module = sys.modules.get(name)
+        if type(module) is types.ModuleType:
+            for attribute, value in list(vars(module).items()):
+                if type(value) is cls:
+                    yield name, attribute, value
+
+
+def _called(cls: Any) -> str:
+    """By name: some make a class for each object."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _standing_there(module: str, name: str) -> Any:
+    try:
+        return vars(importlib.import_module(module)).get(name, _missing)
+    except ImportError:
+        return _missing
+
+
+def _looked_up(module: str, name: str, kind: str, make: Any = None, *arguments: Any) -> Any:
+    """The one that stands there; a new one where nothing does, or something else."""
+    there = _standing_there(module, name)
+    if _called(cast(Any, type(there))) == kind:
+        return there
+    if make is None:
+        raise LookupError(f"{module}.{name} is no {kind} here; make it in the cell")
+    return make(*arguments)
+
+
+def _made(module: str, name: str, kind: str, sets: bool, make: Any, *arguments: Any) -> Any:
+    """The one that stands there, where it can hold what it is made of; a new one where not."""
+    there, new = _standing_there(module, name), make(*arguments)
+    if there is new or not _called(cast(Any, type(there))) == kind == _called(cast(Any, type(new))):
+        return new
+    held: Any = object.__getstate__(new)
+    if held is None:  # it shows no attributes: equal, or another
+        same = state_pickler.dumps(there) == state_pickler.dumps(new)
+        return there if same or not sets else new
+    if sets:
+        _set_attributes(there, held)
+    return there
+
+
+def _fill(obj: Any, content: tuple[Any, ...]) -> None:
+    """As pickle sets a state, items and entries."""
+    module, name, sets, state, items, entries, setter = content
+    if not sets and _standing_there(module, name) is obj:
+        return
+    if setter is not None:
+        setter(obj, state)
+    elif hasattr(obj, "__setstate__"):
+        obj.__setstate__(state)
+    elif state is not None:
+        _set_attributes(obj, state)
+    base: Any = list if isinstance(obj, list) else dict
+    if items is not None and isinstance(obj, list):
+        base.__setitem__(obj, slice(None), items)
+    if entries is not None and isinstance(obj, dict):
+        base.clear(obj)
+        base.update(obj, entries)
+
+
+def _set_attributes(obj: Any, state: Any) -> None:
+    both = cast("tuple[Any, ...]", state) if isinstance(state, tuple) else (state, None)
+    attributes, slots = cast("list[dict[str, Any]]", [part or {} for part in both])
+    if attributes:
+        cast("dict[str, Any]", vars(obj)).update(attributes)
+    for name, value in slots.items():
+        object.__setattr__(obj, name, value)
