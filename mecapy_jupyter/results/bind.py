@@ -16,6 +16,7 @@ from mecapy_jupyter.results import apply_changes
 from mecapy_jupyter.shared import errors, units
 from mecapy_jupyter.shared.units import size as written
 from mecapy_jupyter.travel.changes import setters
+from mecapy_jupyter.travel.changes.watch import Changes
 from mecapy_jupyter.travel.environment import figure_formats, process_state
 from mecapy_jupyter.travel.files.collect import Collected
 from mecapy_jupyter.travel.pickling import partial_result, payload, tracebacks
@@ -68,9 +69,15 @@ def open_outcome(
         if outcome.payload.pickle_blob
         else outcome.payload.pickle
     )
-    buffers = outcome.payload.buffers
-    home = _opened(stream, lambda: map(fetch, buffers), namespace, memo)
-    done = apply_changes.applied(home["changed"], memo, spared)
+    buffers, each = outcome.payload.buffers, list[apply_changes.Applied]()
+
+    def apply(changes: Iterable[Changes]) -> None:
+        each[:] = [apply_changes.applied(changes, memo, spared)]
+
+    home = _opened(stream, lambda: map(fetch, buffers), namespace, memo, apply)
+    if not each:
+        apply(home["changed"])
+    (done,) = each
     swaps = tuple(done.swaps)
     replaced, lost = (
         apply_changes.named(swaps, {**(inputs or {}), **namespace}) if swaps else ((), {})
@@ -85,7 +92,7 @@ def open_outcome(
         swaps,
         replaced,
         tuple(
-            (memo[number], setters.twin(memo[number], each)) for number, each in done.aside.items()
+            (memo[number], setters.twin(memo[number], held)) for number, held in done.aside.items()
         ),
         home.get("value"),
         exception.get("error"),
@@ -100,10 +107,13 @@ def _opened(
     buffers: Callable[[], Iterable[Any]],
     namespace: dict[str, Any],
     memo: Mapping[int, object],
+    apply: Callable[[Iterable[Changes]], None],
 ) -> dict[str, Any]:
-    """The result's dict; where something in it cannot be opened here, without that."""
+    """The result's dict; where something in it cannot be opened here, without that. What changed
+    in place is applied before the rest is opened: a new dict asks its keys for their hash.
+    """
     try:
-        return payload.unpack_result(stream, buffers(), namespace, memo).values[0]
+        return payload.unpack_result(stream, buffers(), namespace, memo, apply)
     except errors.MecapyError:
         raise
     except Exception as error:
@@ -114,6 +124,7 @@ def _opened(
         partial_result.keep_what_is_whole(
             home, why, lambda number: names.get(id(memo[number]), "an input")
         )
+        apply(home["changed"])
     except errors.MecapyError:
         raise
     except Exception:

@@ -41,7 +41,9 @@ def carried(code: str, stream: bytes, buffers: list[bytearray]) -> tuple[bytes, 
     }
     whole = [array for one in home["changed"] if one.kind == "array" for array in one.parts]
     arrays = [*watch.arrays(), *bound.values()]
-    packed, _ = payload.pack_result(home, main.__dict__, watch.known(), arrays, whole)
+    packed, _ = payload.pack_result(
+        home, main.__dict__, watch.known(), arrays, whole, [home["changed"]]
+    )
     return packed.stream, [bytes(b) for b in packed.buffers], packed.size_bytes
 
 

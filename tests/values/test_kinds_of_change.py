@@ -253,3 +253,18 @@ AS_THEY_ARE = {
 def test_it_is_there_as_it_is_here(before: str, reads: str, cell: str, after: str) -> None:
     """What the cell finds is what is here, and what comes home is that."""
     test_a_change_comes_home(before, reads, cell, f"bool({after})")
+
+
+def test_a_new_dict_asks_its_keys_for_their_new_hash() -> None:
+    """A cell changes an object that is hashed by what it holds, and makes dicts and sets of it."""
+    notebook = Notebook()
+    notebook.local("""
+        class Point:
+            def __init__(self, name): self.name = name
+            def __hash__(self): return hash(self.name)
+            def __eq__(self, other): return self.name == other.name
+        p = Point("a")
+        """)
+    notebook.remote("p.name = 'b'; d = {p: 1}; s = {p}; deep = [{'in': {p: 2}}]", "p")
+    ns = notebook.ns
+    assert (ns["d"][ns["p"]], ns["p"] in ns["s"], ns["deep"][0]["in"][ns["p"]]) == (1, True, 2)

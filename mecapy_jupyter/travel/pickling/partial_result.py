@@ -114,14 +114,13 @@ for _how, _codes in ((_made, _MAKING), (_filled, _FILLING)):
         _Careful.dispatch[_code[0]] = partial(_how, PythonUnpickler.dispatch[_code[0]], _consumed)
 
 
-def load(
+def loader(
     file: io.BytesIO, buffers: Iterable[Any], originals: Mapping[int, object]
-) -> tuple[dict[str, Any], Callable[[object], str]]:
-    """The result as far as it can be opened, and a function that says why a value of it is lost
-    (empty: it is whole).
+) -> tuple[Callable[[], Any], Callable[[object], str]]:
+    """What loads each part of the result as far as it can be opened, and a function that says why
+    a value of it is lost (empty: it is whole).
     """
     careful = _Careful(file, buffers, originals)
-    home: dict[str, Any] = careful.load()
     known = {id(original) for original in originals.values()}
 
     def why(value: object) -> str:
@@ -134,7 +133,7 @@ def load(
             seeker.dump(value)
         return found[0] if found else ""
 
-    return home, why
+    return careful.load, why
 
 
 class _Seeker(cloudpickle.Pickler):

@@ -127,9 +127,10 @@ def pack_result(
     known: Mapping[int, int],
     arrays: Iterable[object] = (),
     whole: Iterable[object] = (),
+    first: Sequence[object] = (),
 ) -> tuple[Packed, frozenset[int]]:
     """A result, in which objects of `known` (id → number) stand as their number. Returns also
-    the numbers that were used.
+    the numbers that were used. `first`: parts of it that the other side gets before the rest.
 
     `arrays`: what in it may be views of each other, known ones included; `whole`: arrays to write
     in full even so.
@@ -140,7 +141,8 @@ def pack_result(
         pickler = kind(file, namespace, with_globals=False, on_own=_nobody)
         pickler.known = known
         pickler.keep_views_of(arrays, whole)
-        pickler.dump(value)
+        for part in (*first, value):
+            pickler.dump(part)
         stream = stream_format.HEAD + file.getvalue()
         return Packed(stream, tuple(pickler.buffers), {}), frozenset(pickler.met)
 
@@ -171,21 +173,46 @@ def unpack(
 
 @uncollected()
 def unpack_result(
-    stream: Any, buffers: Iterable[Any], namespace: dict[str, Any], originals: Mapping[int, object]
-) -> Opened:
-    """Open what `pack_result` made; numbers become the `originals` they stand for."""
+    stream: Any,
+    buffers: Iterable[Any],
+    namespace: dict[str, Any],
+    originals: Mapping[int, object],
+    on_first: Callable[[Any], object] = lambda _: None,
+) -> Any:
+    """Open what `pack_result` made; numbers become the `originals` they stand for. `on_first` gets
+    each part that comes before the rest.
+    """
     file = stream_format.begin(stream)
     unpickler = Unpickler(file, buffers=buffers)
     unpickler.originals = originals
-    return _load_all(unpickler, file, namespace)
+    return _last(unpickler.load, file, namespace, on_first)
 
 
 def salvage_result(
-    stream: Any, buffers: Iterable[Any], namespace: dict[str, Any], originals: Mapping[int, object]
+    stream: Any,
+    buffers: Iterable[Any],
+    namespace: dict[str, Any],
+    originals: Mapping[int, object],
 ) -> tuple[dict[str, Any], Callable[[object], str]]:
-    """Open what `pack_result` made of a dict as far as it can be opened; see `salvage.load`."""
+    """Open what `pack_result` made of a dict as far as it can be opened; see `partial_result`."""
+    file = stream_format.begin(stream)
+    load, why = partial_result.loader(file, buffers, originals)
+    return _last(load, file, namespace, lambda _: None), why
+
+
+def _last(
+    load: Callable[[], Any],
+    file: io.BytesIO,
+    namespace: dict[str, Any],
+    on_first: Callable[[Any], object],
+) -> Any:
+    end, loaded = file.getbuffer().nbytes, list[Any]()
     with opening(namespace):
-        return partial_result.load(stream_format.begin(stream), buffers, originals)
+        while file.tell() < end:
+            if loaded:
+                on_first(loaded.pop())
+            loaded.append(load())
+    return loaded[0]
 
 
 def _load_all(unpickler: pickle.Unpickler, file: io.BytesIO, namespace: dict[str, Any]) -> Opened:

@@ -6,7 +6,7 @@ import contextlib
 import io
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, cast
@@ -30,10 +30,14 @@ class _SentInputs:
     arrays: list[object]
 
     def packed(
-        self, value: Any, arrays: Iterable[object] = (), whole: Iterable[object] = ()
+        self,
+        value: Any,
+        arrays: Iterable[object] = (),
+        whole: Iterable[object] = (),
+        first: Sequence[object] = (),
     ) -> tuple[payload.Packed, frozenset[int]]:
         views = [*self.arrays, *arrays]
-        return payload.pack_result(value, self.namespace, self.known, views, whole)
+        return payload.pack_result(value, self.namespace, self.known, views, whole, first)
 
     def trouble(self, value: Any) -> str | None:
         """Why a value cannot travel."""
@@ -94,7 +98,7 @@ def _pack_what_can(
 def _packed(home: dict[str, Any], sent: _SentInputs) -> tuple[payload.Packed, frozenset[int]]:
     arrays = [*home["bound"].values(), home.get("value")]
     whole = [array for one in home["changed"] if one.kind == "array" for array in one.parts]
-    return sent.packed(home, arrays, whole)
+    return sent.packed(home, arrays, whole, first=[home["changed"]])
 
 
 def _leave_behind(home: dict[str, Any], sent: _SentInputs) -> None:
