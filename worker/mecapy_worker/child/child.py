@@ -241,6 +241,7 @@ def _run(task: TaskMessage) -> None:
     _shell.compile.filename, _shell.compile.source = cell.filename, source
     _shell.execution_count = cell.number or 1
     _shell.displayhook.source = source
+    _shell.of_a_kernel = bool(cell.header)
     try:
         _shell.run(source)
     except KeyboardInterrupt as interrupt:  # it came between the cell's end and ours

@@ -14,9 +14,11 @@ import signal
 import subprocess
 import sys
 import traceback
+from asyncio import AbstractEventLoop
 from types import TracebackType
 from typing import Any, cast
 
+from IPython.core.async_helpers import get_asyncio_loop
 from IPython.core.compilerop import CachingCompiler
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
@@ -24,6 +26,7 @@ from IPython.core.error import StdinNotImplementedError
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from mecapy_worker.child import unfinished
 from mecapy_worker.child.hooks import comms, ipython, tqdm_bars
 from mecapy_worker.child.output import Outgoing, OutStream, Send
 from mecapy_worker.child.plain_json import plain_mapping
@@ -136,13 +139,29 @@ class TaskShell(InteractiveShell):
     kernel = None
     failure: tuple[BaseException | None, list[str]] | None = None
     _in_code = 0  # how deep
+    of_a_kernel = _in_loop = False
+    _loop: AbstractEventLoop | None = None
     # bookmarks and the folders `%cd` was in: a task keeps none, and its profile is read-only
     db: Any = {}  # pyright: ignore[reportIncompatibleMethodOverride] # noqa: RUF012 one task alone
 
     def run(self, source: str) -> None:
         """Run a cell. Its error, if any, is then in `failure`."""
+        self._in_loop = self.of_a_kernel and self._knows_asyncio(source)
+        unfinished.begin()
         self.run_cell(source, store_history=False)  # pyright: ignore[reportUnknownMemberType]
         tqdm_bars.finish()
+        for sentence in unfinished.said(self._loop):
+            print(f"mecapy: {sentence}", file=sys.stderr)
+
+    def _knows_asyncio(self, source: str) -> bool:
+        module = sys.modules.get("asyncio")
+        return "asyncio" in source or any(value is module for value in self.user_ns.values())
+
+    def should_run_async(self, raw_cell: str, **kwargs: Any) -> bool:
+        """As in a kernel, where a loop always runs: `asyncio.run` is refused in it."""
+        asks = self._in_loop or super().should_run_async(raw_cell, **kwargs)  # pyright: ignore[reportUnknownMemberType]
+        self._loop = get_asyncio_loop() if asks else None
+        return asks
 
     async def run_code(self, *args: Any, **kwargs: Any) -> bool:
         self._in_code += 1
