@@ -22,6 +22,7 @@ PARTS = {
     "throughput": "Many tasks",
     "child": "A child, from fork to end",
     "data": "Data: 256 MiB of float64",
+    "scaling": "What a cell costs by how much it changes, and the memory of a large array",
     "s3": "S3, beside bare boto3 on the same server",
     "deep": "A deep queue",
     "streams": "Streams",

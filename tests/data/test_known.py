@@ -18,6 +18,7 @@ import blake3
 import numpy as np
 import pytest
 
+from mecapy_jupyter.travel.changes import array_copy
 from mecapy_jupyter.travel.pickling import known_blobs, memory_pages
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="asks the Linux kernel")
@@ -262,3 +263,35 @@ def test_what_came_home_keeps_no_descriptor(size_bytes: int) -> None:
     taken[0][0:4] = b"mine"
     assert bytes(taken[0]) == b"mine" + content[4:] and bytes(taken[1]) == content
     assert known_blobs.in_map(raw(taken[1])) == (size_bytes >= known_blobs.GUARDED_BYTES)
+
+
+@linux
+def test_a_result_copied_into_its_array_is_not_in_memory_twice() -> None:
+    """What was copied from a blob's map leaves memory; it is there again when it is read."""
+    content = np.arange(4 << 20, dtype="f8").reshape(4, -1)
+    view, _ = mapped(content.tobytes())
+    arrived = np.frombuffer(view, "f8").reshape(4, -1)
+    original = np.zeros_like(content)
+    before = memory_of_files()
+    array_copy.copy_into(original, arrived)
+    assert np.array_equal(original, content)
+    assert memory_of_files() - before < arrived.nbytes / 4
+    assert np.array_equal(arrived, content)
+
+
+@pytest.mark.parametrize("order", ["C", "F", "window"])
+def test_an_array_is_copied_whatever_its_order(order: str) -> None:
+    """Rows, columns, and a window on a larger one."""
+    content = np.arange(2 << 20, dtype="f8").reshape(1024, -1)
+    if order == "window":
+        original = np.zeros((1024, 4096))[:, ::2]
+    else:
+        original = np.zeros_like(content, order="C" if order == "C" else "F")
+        content = np.asarray(content, order="C" if order == "C" else "F")
+    array_copy.copy_into(original, content)
+    assert np.array_equal(original, content)
+
+
+def memory_of_files() -> int:
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in status if line.startswith("RssFile"))

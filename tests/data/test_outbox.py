@@ -43,9 +43,9 @@ def test_large_pages_are_given_back_whole(tmp_path: Path, monkeypatch: pytest.Mo
     """
     given: list[tuple[int, int]] = []
     monkeypatch.setattr(
-        result_files,
-        "_giver",
-        lambda: lambda address, size_bytes: given.append((address, size_bytes)),
+        result_files.memory_pages,
+        "give_back",
+        lambda address, size_bytes: given.append((address, size_bytes)),
     )
     array = np.ones(5 * PIECE // 8 + 1000)
     result_files.write(str(tmp_path), [memoryview(array).cast("B")])

@@ -14,7 +14,7 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
-from mecapy_jupyter.travel.changes import looks, shapes
+from mecapy_jupyter.travel.changes import array_copy, looks, shapes
 from mecapy_jupyter.travel.changes.looks import GONE
 from mecapy_jupyter.travel.hooks import abstract_classes
 
@@ -148,7 +148,7 @@ def _set_array(original: Any, parts: list[Any]) -> bool:
                 numpys.shape.__set__(original, content.shape)
         except AttributeError:  # a window that would need a copy
             return False
-    numpys.__setitem__(original, ..., content)
+    array_copy.copy_into(original, content)
     return True
 
 

@@ -170,6 +170,18 @@ def in_map(buffer: memoryview) -> bool:
         return address is not None and _map_at(address, buffer.nbytes) is not None
 
 
+def let_go(buffer: memoryview) -> None:
+    """Its whole pages may leave memory, if they are a blob's: they come back when they are read."""
+    address = address_of(buffer)
+    if address is None or not in_map(buffer):
+        return
+    page_bytes = memory_pages.PAGE_BYTES
+    start, end = -(-address // page_bytes) * page_bytes, address + buffer.nbytes
+    size_bytes = end - end % page_bytes - start
+    if size_bytes > 0 and memory_pages.is_file(start, size_bytes):
+        memory_pages.give_back(start, size_bytes)
+
+
 def digest(buffer: memoryview) -> str:
     """The digest of what it holds now; read only if it has to be, and an unchanged part of a map
     only once.

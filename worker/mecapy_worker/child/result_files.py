@@ -8,13 +8,9 @@ longer than all the copying.
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from collections.abc import Callable, Sequence
 
 from mecapy_jupyter.travel.pickling import buffer_file, known_blobs, memory_pages
-
-_DONTNEED = 4
 
 
 def write(outbox: str, buffers: Sequence[memoryview]) -> list[str]:
@@ -53,24 +49,13 @@ def _gives_back(address: int, size_bytes: int) -> Callable[[int, int], object]:
     which would only split them.
     """
     given = -(-address // memory_pages.PAGE_BYTES) * memory_pages.PAGE_BYTES
-    give_back = _giver()
 
     def written(start: int, end: int) -> None:
         nonlocal given
         page_bytes = buffer_file.LARGE_PAGE_BYTES if end < size_bytes else memory_pages.PAGE_BYTES
         upto = (address + end) // page_bytes * page_bytes
         if upto > given:
-            give_back(given, upto - given)
+            memory_pages.give_back(given, upto - given)
             given = upto
 
     return written
-
-
-def _giver() -> Callable[[int, int], object]:
-    """madvise(2), where that gives pages back at once."""
-    if sys.platform != "linux":
-        return lambda address, size_bytes: None
-    madvise = ctypes.CDLL(None).madvise
-    return lambda address, size_bytes: madvise(
-        ctypes.c_void_p(address), ctypes.c_size_t(size_bytes), _DONTNEED
-    )
