@@ -319,3 +319,44 @@ def test_bad_tokens(http: Any, provider: Provider) -> None:
     assert answers == [201] * 100 + [409]
     assert http.get("/me", headers=bearer("mecapy_" + "A" * 43)).status_code == 401
     assert http.delete("/tokens/%00", headers=login).status_code == 404
+
+
+def until_it_ends(lines: Iterator[str], within_s: float = 60) -> list[str]:
+    """The lines of a stream that ends."""
+    until, seen = time.monotonic() + within_s, list[str]()
+    for line in lines:
+        assert time.monotonic() < until, f"still open: {seen}"
+        seen.append(line)
+    return seen
+
+
+@pytest.mark.parametrize("how", ["revoked", "disabled"])
+def test_an_open_stream_ends_with_its_right(
+    oidc_gateway: Any, http: Any, provider: Provider, how: str
+) -> None:
+    """Soon after the token is revoked, or its user disabled; one by another token goes on."""
+    ada = bearer(provider.token("ada"))
+    boss = bearer(provider.token("root", realm_access={"roles": ["mecapy-admin"]}))
+    task = http.post("/tasks", json={"code": "1"}, headers=ada).json()["task_id"]
+    ask, tokens = {"name": "ci", "scopes": ["read"]}, list[Any]()
+    for _ in range(2):
+        tokens.append(http.post("/tokens", json=ask, headers=ada).json())
+
+    def stream(token: Any) -> Any:
+        events = f"/tasks/{task}/events"
+        return http.stream("GET", events, headers=bearer(token["token"]), timeout=60)
+
+    with stream(tokens[0]) as first, stream(tokens[1]) as second, at(oidc_gateway) as other:
+        if how == "revoked":
+            path = f"/tokens/{tokens[0]['id']}"
+            assert other.delete(path, headers=ada).status_code == 204
+        else:
+            path = f"/users/{other.get('/me', headers=ada).json()['owner']}"
+            answer = other.patch(path, json={"disabled": True}, headers=boss)
+            assert answer.status_code == 200, answer.text
+        assert until_it_ends(first.iter_lines())[0] == "event: queued"
+        lines = second.iter_lines()
+        if how == "revoked":  # the other's first ping, 14 s after it began
+            assert any(line.startswith(":") for line in lines)
+        else:
+            until_it_ends(lines)

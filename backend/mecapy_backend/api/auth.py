@@ -6,6 +6,7 @@ somebody's own things.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -53,6 +54,21 @@ def _is_local(request: Request) -> bool:
 
 
 Asker = Annotated[Caller, Depends(caller_of)]
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who reads an answer that takes long, and by which token."""
+
+    caller: Caller
+    token: str = field(repr=False)
+
+
+async def reader_of(asker: Asker, token: BearerToken) -> Reader:
+    return Reader(asker, token.credentials if token else "")
+
+
+WithReader = Annotated[Reader, Depends(reader_of)]
 
 
 async def owner_of(asker: Asker) -> str:

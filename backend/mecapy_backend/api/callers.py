@@ -16,6 +16,7 @@ from mecapy_backend.api.oidc import Issuer, IssuerAway, NotAccepted
 from mecapy_backend.api.permissions import Caller
 from mecapy_backend.api.problems import Problem, unavailable
 from mecapy_backend.shared.settings import Settings
+from mecapy_backend.store.database import AWAY
 from mecapy_backend.store.people import api_tokens, users
 
 LOCAL = "local"
@@ -66,6 +67,25 @@ class Callers:
             found = await self._new(token, digest)
         self._keep(digest, found)
         return found.caller
+
+    async def still(self, token: str, was: Caller) -> bool:
+        """Whether somebody who was let in may go on: an access token that has merely ended since
+        says nothing about that. While the database is away, they may.
+        """
+        if was.via == "token":
+            return True
+        digest = sha256(token.encode()).digest()
+        known = self._known.get(digest)
+        if known and time.monotonic() - known.checked_s < RECHECK_S:
+            return True
+        try:
+            found = await self._looked_up(digest, known or _CachedCaller(was, 0.0, 0.0))
+        except Problem:
+            return False
+        except AWAY:
+            return True
+        self._keep(digest, found)
+        return was.scopes <= found.caller.scopes
 
     def forget(self, owner: str) -> None:
         """Look at the rows of this user again, now."""

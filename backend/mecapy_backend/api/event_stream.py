@@ -5,6 +5,7 @@ more). Sent as Server-Sent Events.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import structlog
@@ -12,6 +13,8 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 from redis.exceptions import RedisError
 
+from mecapy_backend.api.auth import Reader
+from mecapy_backend.api.callers import RECHECK_S
 from mecapy_backend.api.json_reply import or_none
 from mecapy_backend.api.services import Services
 from mecapy_backend.api.start_estimate import reads_alike
@@ -35,30 +38,36 @@ _PING = b": still here\n\n"
 
 def stream_response(
     services: Services,
-    owner: str,
+    reader: Reader,
     stream: AsyncIterator[EncodedEvent | None],
     status: int = 200,
     **headers: str,
 ) -> StreamingResponse:
-    """The events as a response; None keeps the connection open. `stream_limit.check` comes first,
-    while it can still be refused.
+    """The events as a response; None: nothing new. `stream_limit.check` comes first, while it can
+    still be refused.
     """
     never_stored = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(
-        _encode(services, owner, stream), status, never_stored | headers, "text/event-stream"
+        _encode(services, reader, stream), status, never_stored | headers, "text/event-stream"
     )
 
 
 async def _encode(
-    services: Services, owner: str, stream: AsyncIterator[EncodedEvent | None]
+    services: Services, reader: Reader, stream: AsyncIterator[EncodedEvent | None]
 ) -> AsyncIterator[bytes]:
-    with services.stream_limit.one(owner):
+    """Ends, too, soon after the reader's token is revoked, or their account disabled."""
+    quiet, checked_s = 0, time.monotonic()
+    with services.stream_limit.one(reader.caller.owner):
         async for event in stream:
-            yield (
-                format_sse_event(data_str=event.text, event=event.type, id=event.id)
-                if event
-                else _PING
-            )
+            if time.monotonic() - checked_s > RECHECK_S:
+                if not await services.callers.still(reader.token, reader.caller):
+                    return
+                checked_s = time.monotonic()
+            quiet = 0 if event else quiet + 1
+            if event:
+                yield format_sse_event(data_str=event.text, event=event.type, id=event.id)
+            elif quiet % _PING_EVERY == 0:
+                yield _PING
 
 
 async def follow(
@@ -70,7 +79,7 @@ async def follow(
     Of a task that was begun again: a `started` for each attempt that begins while one follows,
     after the newest only the newest's events.
     """
-    quiet, position, size = 0, wire.QueuedEvent(), events.ReadSize()
+    position, size = wire.QueuedEvent(), events.ReadSize()
     is_new = await _new_after(services, task_id, after, task)
     while after != END and (task is None or not task.final):
         read = await _wait(services, task_id, after, size)
@@ -81,9 +90,7 @@ async def follow(
             if event.type in wire.FINAL:
                 return
         if read:
-            quiet = 0
             continue
-        quiet += 1
         try:
             task = await tasks.get(services.db, owner, task_id)
             if task is None:
@@ -98,8 +105,7 @@ async def follow(
         if not reads_alike(now, position):
             position = now
             yield queued(after, position)
-        if quiet % _PING_EVERY == 0:
-            yield None
+        yield None
     async for event in by_now(services, owner, task_id, after, task):
         yield event
 

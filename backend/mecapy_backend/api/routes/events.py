@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Response
 
 from mecapy_backend.api import event_stream
-from mecapy_backend.api.auth import Owner
+from mecapy_backend.api.auth import WithReader
 from mecapy_backend.api.openapi import OpenApiResponses
 from mecapy_backend.api.problems import Problem
 from mecapy_backend.api.routes.tasks import Mine
@@ -58,7 +58,7 @@ _EVENTS: OpenApiResponses = {
 )
 async def follow(
     services: WithServices,
-    owner: Owner,
+    reader: WithReader,
     task: Mine,
     after: Annotated[str, Depends(_after)],
     follow: Annotated[
@@ -73,6 +73,7 @@ async def follow(
     last the final one, named `completed`, `failed` or `cancelled`, whose data is the outcome. Then
     the stream ends. `data` is JSON.
     """
+    owner = reader.caller.owner
     services.stream_limit.check(owner)
 
     async def stream() -> AsyncIterator[EncodedEvent | None]:
@@ -88,4 +89,4 @@ async def follow(
             ):
                 yield event
 
-    return event_stream.stream_response(services, owner, stream())
+    return event_stream.stream_response(services, reader, stream())

@@ -11,7 +11,7 @@ import structlog
 from fastapi import APIRouter, Header, Request, Response
 
 from mecapy_backend.api import event_stream, metrics, request_body
-from mecapy_backend.api.auth import Owner
+from mecapy_backend.api.auth import WithReader
 from mecapy_backend.api.json_reply import json, or_none
 from mecapy_backend.api.limits.allowance import Admission, queue_full
 from mecapy_backend.api.problems import Problem, unavailable
@@ -65,7 +65,7 @@ class Submission:
 async def submit(
     request: Request,
     services: WithServices,
-    owner: Owner,
+    reader: WithReader,
     idempotency_key: Key = None,
     accept: Accept = "",
 ) -> Response:
@@ -75,7 +75,7 @@ async def submit(
     With `Accept: text/event-stream` the answer is that event stream itself, its first event
     `queued` with the task's id.
     """
-    followed = "text/event-stream" in accept
+    owner, followed = reader.caller.owner, "text/event-stream" in accept
     if followed:
         services.stream_limit.check(owner)
     task = await services.bodies.read(request, TaskBody)
@@ -101,7 +101,7 @@ async def submit(
     if not followed:
         return json(answer, 201, Location=location)
     stream = _stream(services, owner, task.code, done.task_id, answer)
-    return event_stream.stream_response(services, owner, stream, 201, Location=location)
+    return event_stream.stream_response(services, reader, stream, 201, Location=location)
 
 
 async def _stream(
