@@ -72,6 +72,13 @@ FILES = {
     "rename out": "open('x', 'w'); os.rename('x', theirs + '/renamed'); os.unlink(theirs + "
                   "'/renamed')",
     "truncate outside": "os.truncate(theirs + '/mine', 16)",
+    "neighbour's folder, looked at": "os.stat(theirs)",
+    "neighbour's file, looked at": "os.stat(theirs + '/mine')",
+    "neighbour's folder, entered": "os.chdir(theirs)",
+    "object store, looked at": "os.stat(blobs)",
+    "object store, entered": "os.chdir(blobs)",
+    "worker's log, looked at": "os.stat(os.path.dirname(blobs) + '/worker.log')",
+    "files of the machine, looked at": "os.stat('/etc/shadow')",
     "object store, read": "os.listdir(blobs)",
     "object store, written": "open(blobs + '/planted', 'w'); os.unlink(blobs + '/planted')",
     "scratch of all, closed": "p = os.path.dirname(os.path.dirname(theirs)); os.chmod(p, "
@@ -109,6 +116,10 @@ NETWORK = {
     "TCP over IPv6": "socket.socket(socket.AF_INET6).close()",
     "TCP fast open": "s = socket.socket(); s.setblocking(False)\ntry: s.sendto(b'x', 0x20000000, "
                      "('127.0.0.1', redis))\nexcept BlockingIOError: pass",
+    "ports of others, listed": "if f':{gateway:04X} ' not in open('/proc/net/tcp').read(): raise "
+                               "PermissionError(errno.EPERM, '')",
+    "unix sockets of others, listed": "if unix not in open('/proc/net/unix').read(): raise "
+                                      "PermissionError(errno.EPERM, '')",
     "listening": "socket.create_server(('127.0.0.1', 0))",
     "UDP": "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', redis))",
     "raw packets": "socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)",
@@ -280,10 +291,11 @@ def told(here: Ground, targets: dict[str, Any]) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", TABLE)
 def test_is_refused(told: dict[str, str], name: str) -> None:
-    """The attack ended with an error of the kernel; in /proc the processes of others are not there
-    at all.
+    """The attack ended with an error of the kernel; the processes and files of others are not
+    there at all.
     """
-    assert told[name] in STOPPED | ({"ENOENT"} if "/proc/{" in TABLE[name] else set()), told[name]
+    nothing_there = {"ENOENT"} if name in FILES or "openpty" in TABLE[name] else set[str]()
+    assert told[name] in STOPPED | nothing_there, told[name]
 
 
 def test_attacks_are_real(here: Ground, targets: dict[str, Any]) -> None:

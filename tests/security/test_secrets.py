@@ -166,7 +166,8 @@ def test_a_result_that_bites(here: Ground, tmp_path: Path, monkeypatch: pytest.M
         ).pickle
     assert b"mkdir" in stored and not marker.exists()
     owner = (
-        "import pickle, sys, io\ns = io.BytesIO(sys.stdin.buffer.read())\nwhile True: "
+        "import pickle, sys, io\ns = io.BytesIO(sys.stdin.buffer.read())\n"
+        "s.readline()\nwhile True: "
         "pickle.load(s)"
     )
     subprocess.run([sys.executable, "-c", owner], input=stored, capture_output=True, check=False)

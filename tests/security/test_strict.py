@@ -66,7 +66,7 @@ def test_strict_refuses(tmp_path: Path, layer: str) -> None:
 
 def test_best_effort_says_what_is_missing(tmp_path: Path) -> None:
     """It serves, and one line names the layer, the reason, and which attacks succeed."""
-    with worker(tmp_path, os.geteuid(), nowhere("best-effort"), *launcher("landlock")) as process:
+    with worker(tmp_path, os.geteuid(), nowhere("best-effort"), *launcher("files")) as process:
         lines = until(
             lambda: [
                 line

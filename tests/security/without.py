@@ -18,6 +18,7 @@ from mecapy_worker.shared import libc
 LOAD, EQUAL, RETURN, ALLOW, ERRNO = 0x20, 0x15, 0x06, 0x7FFF0000, 0x00050000
 SECCOMP, PRCTL = {"x86_64": (317, 157), "aarch64": (277, 167)}[libc.MACHINE]
 UNSHARE = {"x86_64": 272, "aarch64": 97}[libc.MACHINE]
+PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}[libc.MACHINE]
 # Number of the call, its first argument where that matters, and the answer.
 REFUSED: dict[str, list[tuple[int, int | None, int]]] = {
     "landlock": [(number, None, errno.ENOSYS) for number in (444, 445, 446)],
@@ -25,6 +26,8 @@ REFUSED: dict[str, list[tuple[int, int | None, int]]] = {
     "pid_namespace": [(UNSHARE, None, errno.EPERM)],
     "no_new_privs": [(PRCTL, libc.PR_SET_NO_NEW_PRIVS, errno.EINVAL)],
 }
+# Nothing bounds which files are read.
+REFUSED["files"] = [*REFUSED["landlock"], (PIVOT_ROOT, None, errno.EPERM)]
 
 
 def program(layer: str) -> bytes:

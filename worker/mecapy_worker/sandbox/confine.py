@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mecapy_worker.sandbox import landlock, pid_namespaces, seccomp
+from mecapy_worker.sandbox import landlock, own_root, pid_namespaces, seccomp
 from mecapy_worker.shared import libc
 
 _ADDRESS_SPACE_SPARE_BYTES = 4 << 30
@@ -28,7 +28,8 @@ class Confinement:
     `keeping_filter`: for a child that nothing else keeps from changing rights and times of the
     worker's files. `shields`: it is the filters that keep signals from worker and zygote. `shared`:
     what every child may reach besides its own folder, opened before; `data_bytes`: what a child has
-    of the zygote's. `no_pid_namespace`: why it was not born into one, or empty. `search`: the
+    of the zygote's. `no_pid_namespace`, `no_own_root`,
+    `no_network_namespace`: why it was not born into one, or empty. `search`: the
     interpreter lies where a child's uid may not look (a root's home): it keeps CAP_DAC_READ_SEARCH,
     bounded by Landlock. `neighbours`: threads our user runs besides, which count against its limit
     where a child has neither own user nor own namespace.
@@ -43,6 +44,8 @@ class Confinement:
     keeping_filter: seccomp.Filter | None
     shields: bool
     no_pid_namespace: str
+    no_own_root: str
+    no_network_namespace: str
     search: bool = False
     neighbours: int = 0
 
@@ -118,6 +121,12 @@ def _pid_namespace(confinement: _Confinement) -> None:
     pid_namespaces.mount_proc()
 
 
+def _network_namespace(confinement: _Confinement) -> None:
+    """Born into one without any way out, and the others' connections are not there to be read."""
+    if confinement.rules.no_network_namespace:
+        raise OSError(confinement.rules.no_network_namespace)
+
+
 def _private_shm(confinement: _Confinement) -> None:
     """An own /dev/shm: nobody else sees it, its size is bounded, and it vanishes with the child."""
     uid, gid = os.geteuid(), os.getegid()
@@ -140,6 +149,13 @@ def _private_shm(confinement: _Confinement) -> None:
     )
 
 
+def _own_root(confinement: _Confinement) -> None:
+    """Born into a root folder of what it may read, it still sees where the others' folders are."""
+    if confinement.rules.no_own_root:
+        raise OSError(confinement.rules.no_own_root)
+    own_root.hide_others(confinement.root)
+
+
 def _read_only(confinement: _Confinement) -> None:
     """All but its own folder and its /dev/shm. Landlock does not know of chmod, utime and their
     like: a file's owner may do them to any, and where the worker is not root that is who a child
@@ -148,7 +164,8 @@ def _read_only(confinement: _Confinement) -> None:
     own_shm = "private_shm" in confinement.applied
     if not own_shm and "pid_namespace" not in confinement.applied:
         raise OSError("it has no mounts of its own")
-    libc.mount(confinement.root, confinement.root, "", libc.MS_BIND)
+    if "own_root" not in confinement.applied:
+        libc.mount(confinement.root, confinement.root, "", libc.MS_BIND)
     libc.mount_read_only()
     for place in (confinement.root, "/dev/shm") if own_shm else (confinement.root,):
         libc.mount_read_write(place)
@@ -230,7 +247,9 @@ def _seccomp(confinement: _Confinement) -> None:
 
 _LAYERS: tuple[tuple[str, Callable[[_Confinement], None]], ...] = (
     ("pid_namespace", _pid_namespace),
+    ("network_namespace", _network_namespace),
     ("private_shm", _private_shm),
+    ("own_root", _own_root),
     ("read_only", _read_only),
     ("rlimits", _limit),
     ("user", _own_user),

@@ -24,15 +24,20 @@ from mecapy_worker.shared import libc
 
 class PidNamespaces:
     """Made in the zygote before it imports anything large, so that the helper is small. `missing`:
-    why there are none here, or empty.
+    why there are none here, or empty. Where there are, the zygote also enters a network namespace
+    in which there is no network, one for all its children (`network_missing`: why not).
     """
 
     def __init__(self) -> None:
         self.helper = 0
-        self.missing = _refusal()
+        self.missing = self.network_missing = _refusal()
         if self.missing:
             return
         _gain_privilege()
+        try:
+            libc.unshare(libc.CLONE_NEWNET)
+        except OSError as error:
+            self.network_missing = f"no network namespace can be made here: {error.strerror}"
         self._sock, helper_end = socket.socketpair()
         self.helper = os.fork()
         if self.helper == 0:
@@ -111,7 +116,7 @@ def _refusal() -> str:
     """Why this machine refuses, found by trying all of it in a fork; empty when it does not."""
     if not libc.LINUX:
         return "only Linux has PID namespaces"
-    code = _tried(_try_all)
+    code = tried(_try_all)
     return (
         f"no PID namespace with a /proc of its own can be made here: {os.strerror(code)}"
         if code
@@ -119,7 +124,7 @@ def _refusal() -> str:
     )
 
 
-def _tried(step: Callable[[], int | None]) -> int:
+def tried(step: Callable[[], int | None]) -> int:
     """The error's number, or 0, of doing it in a fork."""
     pid = os.fork()
     if pid:
@@ -139,7 +144,7 @@ def _try_all() -> int:
     )  # a right to read everything, which may have led us to our libraries, ends there
     init = _new_init(os.pidfd_open(os.getpid()))
     libc.setns(init, libc.CLONE_NEWPID)  # by a pidfd: since Linux 5.8
-    return _tried(mount_proc)
+    return tried(mount_proc)
 
 
 def _bear_inits(sock: socket.socket) -> NoReturn:

@@ -31,11 +31,15 @@ CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = (
     0x10000000,
     0x20000000,
 )
-MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_SLAVE = 2, 4, 8, 0x1000, 0x4000, 0x80000
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC = 2, 4, 8, 0x1000, 0x4000
+MS_PRIVATE, MS_SLAVE, CLONE_NEWNET = 0x40000, 0x80000, 0x40000000
 _AT_FDCWD, _AT_RECURSIVE, _MOUNT_ATTR_RDONLY = -100, 0x8000, 1
 
 _CLOSE_RANGE, _MOUNT_SETATTR = 436, 442  # the same on every architecture
 _CLONE = {"x86_64": 56, "aarch64": 220}
+_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+_OPEN_TREE, _MOVE_MOUNT = 428, 429  # the same on every architecture
+_OPEN_TREE_CLONE, _MOVE_EMPTY_PATH, _DETACH = 1, 4, 2
 _TGKILL = {"x86_64": 234, "aarch64": 131}
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -82,6 +86,18 @@ _mount_setattr = _call(
     ctypes.c_void_p,
     ctypes.c_size_t,
 )
+_path_call = _call("syscall", ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+_two_paths_call = _call("syscall", ctypes.c_long, ctypes.c_char_p, ctypes.c_char_p)
+_move_mount = _call(
+    "syscall",
+    ctypes.c_long,
+    ctypes.c_int,
+    ctypes.c_char_p,
+    ctypes.c_int,
+    ctypes.c_char_p,
+    ctypes.c_uint,
+)
+_umount2 = _call("umount2", ctypes.c_char_p, ctypes.c_int)
 _unshare = _call("unshare", ctypes.c_int)
 _setns = _call("setns", ctypes.c_int, ctypes.c_int)
 _mount = _call(
@@ -176,6 +192,29 @@ def setns(fd: int, kinds: int) -> None:
 
 def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
     _mount(source.encode(), target.encode(), kind.encode() or None, flags, options.encode() or None)
+
+
+def unmount(path: str) -> None:
+    """For who looks from now on; who is inside stays."""
+    _umount2(path.encode(), _DETACH)
+
+
+def pivot_root(new: str, old: str) -> None:
+    """Let `new`, a mount, be the root folder, and put the one until now at `old`."""
+    if MACHINE not in _PIVOT_ROOT:
+        raise OSError(errno.ENOSYS, f"the number of pivot_root(2) on {MACHINE} is not known here")
+    _two_paths_call(_PIVOT_ROOT[MACHINE], new.encode(), old.encode())
+
+
+def open_tree(path: str) -> int:
+    """A descriptor of a mount of this folder that is nowhere yet. Since Linux 5.2."""
+    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC
+    return _path_call(_OPEN_TREE, _AT_FDCWD, path.encode(), flags)
+
+
+def move_mount(fd: int, path: str) -> None:
+    """Let that mount be here."""
+    _move_mount(_MOVE_MOUNT, fd, b"", _AT_FDCWD, path.encode(), _MOVE_EMPTY_PATH)
 
 
 _READ_ONLY, _READ_WRITE = (

@@ -94,9 +94,9 @@ def unprivileged_uid(number: int, base: int) -> int:
     return _FIRST_UID + (base + number) % _UIDS
 
 
-def usable_by(uid: int, paths: Iterable[Path]) -> bool:
-    """Whether a process of that user could read these paths; asked of the kernel by a fork that
-    becomes it.
+def usable_by(uid: int, paths: Iterable[Path], passed: Path) -> bool:
+    """Whether a process of that user could read these paths and pass through `passed`; asked of the
+    kernel by a fork that becomes it.
     """
     pid = os.fork()
     if pid == 0:
@@ -104,7 +104,8 @@ def usable_by(uid: int, paths: Iterable[Path]) -> bool:
             become(uid)
             os._exit(
                 0
-                if all(
+                if os.access(passed, os.X_OK)
+                and all(
                     os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0)) for path in paths
                 )
                 else 1
@@ -129,8 +130,10 @@ def system_calls(shielded: Sequence[int], kind: seccomp.FilterOptions) -> seccom
         return None
 
 
-def usable_by_others(readable: tuple[Path, ...], others: list[Path]) -> bool:
-    """As root: whether an unprivileged user could run the interpreter and reach its folder."""
+def usable_by_others(readable: tuple[Path, ...], others: list[Path], base: Path) -> bool:
+    """As root: whether an unprivileged user could run the interpreter and reach its folder, which
+    will lie in `base`.
+    """
     if os.geteuid() != 0:
         return False
     ours = [
@@ -139,7 +142,9 @@ def usable_by_others(readable: tuple[Path, ...], others: list[Path]) -> bool:
         if path.is_relative_to(sys.prefix) or path == Path(__file__).parents[1]
     ]
     return usable_by(
-        unprivileged_uid(0, 0), [Path(sys.executable).resolve(), Path(os.__file__), *ours, *others]
+        unprivileged_uid(0, 0),
+        [Path(sys.executable).resolve(), Path(os.__file__), *ours, *others],
+        base,
     )
 
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mecapy_worker.child.child_bootstrap import ChildSpec, run_child
-from mecapy_worker.sandbox import confine, landlock, pid_namespaces, seccomp
+from mecapy_worker.sandbox import confine, landlock, own_root, pid_namespaces, seccomp
 from mecapy_worker.shared import libc
 from mecapy_worker.shared.channel import Channel
 from mecapy_worker.shared.frames import Frame, FrameError
@@ -68,12 +68,14 @@ class Zygote:
         self.selector = selectors.DefaultSelector()
         self.children: dict[int, _ForkedChild] = {}
         readable = host_capabilities.readable_paths(map(Path, start.readable))
+        no_own_root = namespaces.missing or own_root.enter(readable, start.base)
         usable = host_capabilities.usable_by_others(
-            readable, [Path(start.base), *map(Path, start.python_path)]
+            readable, [*map(Path, start.python_path)], Path(start.base)
         )
         search = not usable and landlock.version() > 0
         self.own_user = os.geteuid() == 0 and (usable or search)
-        self.rules = _rules(start, namespaces, readable, search=search and self.own_user)
+        search = search and self.own_user
+        self.rules = _rules(start, namespaces, readable, no_own_root, search=search)
         self.fonts = tuple(map(str, Path(start.shared, "matplotlib").glob("fontlist-*.json")))
         self.orphanage = _opened(f"/proc/self/task/{os.getpid()}/children")
         # For good, and so for every child; what we hold ourselves we keep, to give children a user
@@ -237,6 +239,7 @@ def _rules(
     start: StartZygote,
     namespaces: pid_namespaces.PidNamespaces,
     readable: tuple[Path, ...],
+    no_own_root: str,
     *,
     search: bool,
 ) -> confine.Confinement:
@@ -253,6 +256,8 @@ def _rules(
         keeping_filter=host_capabilities.system_calls(shielded, replace(kind, keep=True)),
         shields=bool(shielded),
         no_pid_namespace=namespaces.missing,
+        no_own_root=no_own_root,
+        no_network_namespace=namespaces.network_missing,
         search=search,
         neighbours=host_capabilities.threads_of(os.getuid()),
     )
