@@ -49,6 +49,21 @@ class Uses:
         self.leaves |= other.leaves and runs
 
 
+def finds_all(used: Uses) -> bool:
+    """Whether it looks through the notebook for what it does not name: tests, most often. Code
+    that only compares `__name__` with "__main__" does not.
+    """
+    mentions = used.mentions | used.imports
+    return (
+        "testmod" in mentions
+        or {"unittest", "main"} <= mentions
+        or "unittest.main" in mentions
+        or "__main__" in used.imports
+        or {"modules", "__name__"} <= mentions
+        or ("__main__" in used.texts and "__name__" not in mentions)
+    )
+
+
 @lru_cache(maxsize=4096)
 def uses(code: CodeType) -> Uses:
     """Functions and classes made inside included."""

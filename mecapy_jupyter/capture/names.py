@@ -12,7 +12,7 @@ from typing import cast
 
 from mecapy_jupyter.capture.cell_reader import CellReader
 from mecapy_jupyter.capture.code_in_strings import may_be_code, names_in
-from mecapy_jupyter.capture.code_uses import BINDS_UNSEEN, LOOKS_UP, SHOWS_ALL, uses
+from mecapy_jupyter.capture.code_uses import BINDS_UNSEEN, LOOKS_UP, SHOWS_ALL, finds_all, uses
 
 _OF_PYTHON = frozenset(
     ["__name__", "__doc__", "__annotations__", "__class__", "__builtins__", "__debug__"]
@@ -78,6 +78,7 @@ def _analyse(source: str, flags: int) -> _Read:
             return _without_order(code)
     used, mentions = reader.uses, reader.uses.mentions
     ways = not mentions.isdisjoint(SHOWS_ALL) or {"inspect", "stack"} <= mentions
+    ways = ways or finds_all(used)
     names = Names(
         reads=frozenset((used.reads | used.deletes) - _OF_PYTHON),
         surely=reader.surely,

@@ -11,7 +11,7 @@ from importlib.machinery import BuiltinImporter, ExtensionFileLoader
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any, cast
 
-from mecapy_jupyter.capture.code_uses import LOOKS_UP, WAYS, Uses, uses
+from mecapy_jupyter.capture.code_uses import LOOKS_UP, WAYS, Uses, finds_all, uses
 from mecapy_jupyter.capture.names import Names
 
 _OF_IPYTHON = re.compile(r"_+|_i+|_i?\d+|_[iod]h|In|Out|_exit_code|exit|quit|display|__.*__")
@@ -43,7 +43,7 @@ def looks_up(names: Names, namespace: Mapping[str, object]) -> bool:
     `dynamic` cell does itself.
     """
     reached = _reached(names.reads, namespace)
-    return any(not LOOKS_UP.isdisjoint(used.reads) for used in reached if used)
+    return any(not LOOKS_UP.isdisjoint(used.reads) or finds_all(used) for used in reached if used)
 
 
 def _reached(

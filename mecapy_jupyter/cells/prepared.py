@@ -18,7 +18,7 @@ from typing import Any
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.capture import diagnose, names, notebook_code
-from mecapy_jupyter.cells import history, notebook_folder, preflight, submitter
+from mecapy_jupyter.cells import history, kernel_magics, notebook_folder, preflight, submitter
 from mecapy_jupyter.cells.cell_errors import CellSource, plain
 from mecapy_jupyter.cells.ipython_types import Shell
 from mecapy_jupyter.client.client import Client
@@ -95,6 +95,7 @@ class Prepared:
         self.key = CellKey.of(body)
         python = self.python = shell.transform_cell(body)
         self.names = self._analyse(python)
+        kernel_magics.check(python, shell, 1 if header else 0)
         for pattern in options.keep:
             inside(pattern)
         self.values = self._captured()
@@ -147,8 +148,11 @@ class Prepared:
             for name, value in mine.items()
             if not name.startswith("_") and name not in hidden
         }
+        named = self.names.reads - self.names.hinted
         return {
-            name: value for name, value in shown.items() if diagnose.can_travel(value, namespace)
+            name: value
+            for name, value in shown.items()
+            if name in named or diagnose.can_travel(value, namespace)
         }
 
     def gather(

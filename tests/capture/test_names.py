@@ -266,6 +266,13 @@ def test_a_cell_reads_and_binds_these_names(
         ("import numpy\nnumpy.stack(x)", False, False),
         ("[eval(v) for v in x]", True, True),
         ("df.eval('c = a + b')", False, False),
+        ("import unittest\nunittest.main(argv=[''], exit=False)", True, True),
+        ("import doctest\ndoctest.testmod()", True, True),
+        ("x = __import__('__main__')", True, True),
+        ("import sys\nsys.modules[__name__]", True, True),
+        ("def go():\n    import unittest\n    unittest.main()", True, True),
+        ("if __name__ == '__main__':\n    main()", False, False),
+        ("import logging\nlogging.getLogger(__name__)", False, False),
     ],
 )
 def test_a_cell_that_may_use_any_name_says_so(cell: str, dynamic: bool, unseen: bool) -> None:

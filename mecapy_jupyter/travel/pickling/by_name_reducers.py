@@ -1,6 +1,6 @@
-"""What stands in a stream as a name, because each side has its own: standard output, and methods
-of a module's one object (`numpy.random.normal`, `random.gauss`, `mpmath.sqrt`), so that one seed
-rules one stream of numbers.
+"""What stands in a stream as a name, because each side has its own: standard output, IPython's
+shell, and methods of a module's one object (`numpy.random.normal`, `random.gauss`, `mpmath.sqrt`),
+so that one seed rules one stream of numbers.
 
 Part of `pickler`.
 """
@@ -28,11 +28,18 @@ def reduced(obj: Any) -> Any:
     home = kind.__module__
     if home in _GENERATORS and vars(sys.modules[home]).get(_GENERATORS[home]) is obj:
         return attribute, (home, _GENERATORS[home])
+    if hasattr(kind, "run_cell_magic") and _shell() is obj:
+        return _shell, ()
     if hasattr(kind, "write"):
         for name in _STREAMS:
             if vars(sys).get(name) is obj:
                 return attribute, ("sys", name)
     return None
+
+
+def _shell() -> Any:
+    ipython: Any = importlib.import_module("IPython.core.getipython")
+    return ipython.get_ipython()
 
 
 def _of_module(obj: Any) -> tuple[Callable[[str, str], Any], tuple[str, str]] | None:

@@ -43,6 +43,12 @@ _NO_INSTALL = (
 )
 
 
+_NO_MAGIC = (
+    "mecapy: magics of extensions and of the notebook itself stay in the kernel: call them in a "
+    "cell without %%mecapy, or `%load_ext` the extension in this one"
+)
+
+
 class FramePublisher(DisplayPublisher):
     """`display()` and friends."""
 
@@ -203,6 +209,8 @@ class TaskShell(InteractiveShell):
 
     def show_usage_error(self, exc: BaseException) -> None:
         self.failure = exc, [f"UsageError: {exc}"]
+        if "magic function" in str(exc):
+            print(_NO_MAGIC, file=sys.stderr)
 
     def system(self, cmd: str) -> None:
         """`!command`: what it says goes where prints go, line by line."""
