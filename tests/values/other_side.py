@@ -21,7 +21,7 @@ def carried(code: str, stream: bytes, buffers: list[bytearray]) -> tuple[bytes, 
     main = types.ModuleType("__main__")
     sys.modules["__main__"] = main
     opened = payload.unpack(stream, buffers, main.__dict__, on_prelude=prelude.install)
-    inputs = opened.values[0]
+    inputs = {name: value for values in opened.values for name, value in values.items()}
     main.__dict__.update(inputs)
     watch, before = Watch(opened.memo, inputs.values(), main.__dict__), dict(main.__dict__)
     del opened, inputs

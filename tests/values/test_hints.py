@@ -5,6 +5,7 @@ them.
 from __future__ import annotations
 
 import sys
+import typing
 
 import pytest
 
@@ -113,3 +114,31 @@ def test_hints(here: str, there: str, names: str, truth: str) -> None:
     notebook.local(here)
     notebook.remote(there, *names.split())
     notebook.local(f"assert {truth}")
+
+
+@pytest.mark.cell("travels", "What the text of annotations means (`typing.get_type_hints`)")
+def test_names_that_stand_as_text_in_annotations_are_there() -> None:
+    """`from __future__ import annotations`: who asks for the hints on the other side finds what
+    their text means, at any depth.
+    """
+    notebook = Notebook()
+    notebook.local("""
+        from __future__ import annotations
+        import typing
+        from typing import Optional, TypeVar
+        T = TypeVar("T")
+        class Leaf:
+            size: Optional[int]
+        class Node:
+            leaves: typing.List[Leaf]
+            def put(self, leaf: Leaf, other: T) -> Node: return self
+        """)
+    notebook.remote(
+        "import typing\nr = typing.get_type_hints(Node), typing.get_type_hints(Node.put)\n"
+        "deeper = typing.get_type_hints(typing.get_args(r[0]['leaves'])[0])",
+        "Node",
+    )
+    ns, (of_class, of_method) = notebook.ns, notebook.ns["r"]
+    assert typing.get_args(of_class["leaves"]) == (ns["Leaf"],)
+    assert of_method == {"leaf": ns["Leaf"], "other": ns["T"], "return": ns["Node"]}
+    assert ns["deeper"] == {"size": int | None}

@@ -22,6 +22,7 @@ from mecapy_jupyter.travel.garbage import uncollected
 from mecapy_jupyter.travel.pickling import (
     array_views,
     deep_pickler,
+    hinted_names,
     numbers,
     partial_result,
     stream_format,
@@ -117,7 +118,25 @@ def _written(
     pickler.keep_views_of(array_views.with_spans(_variables(values)))
     for value in values:
         pickler.dump(value)
+    known = {name for value in values if isinstance(value, dict) for name in _names(value)}
+    while meant := hinted_names.meant(
+        pickler.hints, namespace, known, lambda value: _can_travel(value, namespace)
+    ):
+        known |= meant.keys()
+        pickler.dump(meant)
     return pickler, module_names, file.getvalue()
+
+
+def _names(variables: Any) -> Iterable[str]:
+    return cast("dict[str, Any]", variables)
+
+
+def _can_travel(value: object, namespace: dict[str, Any]) -> bool:
+    try:
+        Pickler(io.BytesIO(), namespace, with_globals=True, on_own=_nobody).dump(value)
+    except Exception:
+        return False
+    return True
 
 
 @uncollected()

@@ -20,7 +20,13 @@ from typing import Any, cast
 import cloudpickle
 
 from mecapy_jupyter.travel.environment import user_modules
-from mecapy_jupyter.travel.pickling import array_views, class_reducers, reducers, type_hints
+from mecapy_jupyter.travel.pickling import (
+    array_views,
+    class_reducers,
+    hinted_names,
+    reducers,
+    type_hints,
+)
 from mecapy_jupyter.travel.pickling.singletons import Singletons
 
 BUFFER_BYTES = 64 * 1024
@@ -90,6 +96,8 @@ class Pickler(cloudpickle.Pickler):
         self._ordinary = set[type[Any]]()
         self.files = set[str]()
         """Where the functions it wrote were defined."""
+        self.hints = set[str]()
+        """The annotations of what it wrote that are text."""
 
     def _keep_buffer(self, buffer: pickle.PickleBuffer) -> bool:
         """True keeps a buffer inside the stream."""
@@ -116,11 +124,10 @@ class Pickler(cloudpickle.Pickler):
         elif issubclass(kind, type):
             self._is_own(getattr(obj, "__module__", None) or "")
             as_reduced = super().reducer_override(obj)
-            return (
-                class_reducers.as_it_is(obj, as_reduced)
-                if isinstance(as_reduced, tuple)
-                else as_reduced
-            )
+            if not isinstance(as_reduced, tuple):
+                return as_reduced
+            self.hints.update(hinted_names.texts(obj))
+            return class_reducers.as_it_is(obj, as_reduced)
         elif kind is types.FunctionType:
             self._is_own(getattr(obj, "__module__", None) or "")
         elif (
@@ -150,6 +157,7 @@ class Pickler(cloudpickle.Pickler):
     def _dynamic_function_reduce(self, func: types.FunctionType) -> Any:
         reduced = super()._dynamic_function_reduce(func)  # pyright: ignore
         self.files.add(func.__code__.co_filename)
+        self.hints.update(hinted_names.texts(func))
         if func.__globals__ is self._namespace and not self._with_globals:
             reduced[2][1]["__globals__"] = {}
         return type_hints.with_parameters(func, reducers.with_cells(func, reduced))

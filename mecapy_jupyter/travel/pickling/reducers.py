@@ -21,6 +21,7 @@ from mecapy_jupyter.travel.pickling import (
     array_subclasses,
     by_name_reducers,
     exception_reducers,
+    incomplete_pickles,
     object_reducers,
     plot_reducers,
     widget_reducers,
@@ -68,7 +69,7 @@ def reduced(obj: Any) -> Any:
 
 @functools.lru_cache(maxsize=4096)
 def _of_a_library(cls: type[Any]) -> Callable[[Any], Any] | None:
-    for library in (widget_reducers, plot_reducers):
+    for library in (widget_reducers, plot_reducers, incomplete_pickles):
         if library.takes_apart(cls):
             return library.reduced
     return None

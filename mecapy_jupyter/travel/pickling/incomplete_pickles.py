@@ -1,0 +1,31 @@
+"""Objects of libraries whose own pickle leaves out what decides their numbers: refused where there
+is something to leave out, because a wrong number would come home without a word.
+
+Part of `reducers`.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, cast
+
+from mecapy_jupyter.shared.errors import CannotSend
+
+_LEFT_OUT = ("faceConstraints", "_constraints", "requiredVariables")
+
+
+def takes_apart(cls: type[Any]) -> bool:
+    """FiPy's variables: an equation solved with one that lost its constraints gives 0."""
+    fipy: Any = sys.modules.get("fipy.variables.variable")
+    return fipy is not None and issubclass(cls, fipy.Variable)
+
+
+def reduced(obj: Any) -> Any:
+    held = cast("dict[str, Any]", vars(obj))
+    if any(held.get(name) for name in _LEFT_OUT):
+        raise CannotSend(
+            f"the FiPy variable {obj.name!r} cannot travel: its pickle leaves out its constraints "
+            f"and what it depends on; make mesh, variables and equation in one cell, and take "
+            f"home its `.value`"
+        )
+    return obj.__reduce_ex__(5)
