@@ -24,7 +24,7 @@ from mecapy_jupyter.results import bind
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.units import listed
 from mecapy_jupyter.travel.changes.watch import Watch
-from mecapy_jupyter.travel.environment import process_state
+from mecapy_jupyter.travel.environment import open_figures, process_state
 
 started: dict[str, Task] = {}
 """The background tasks of this kernel, by the name of their variable; the newest of a name."""
@@ -68,6 +68,7 @@ class _Before:
     def __init__(self, namespace: dict[str, Any], task: Task, sent: Iterable[object]) -> None:
         self.names = dict(namespace)
         self.ambient = process_state.current()
+        self.figures = open_figures.current()
         self._watch = Watch(task.packed.memo, sent, namespace)
 
     def spared(self) -> frozenset[int]:
@@ -151,11 +152,18 @@ class _Carry:
             for kind, value in home.process_state.items()
             if not process_state.changed(self.before.ambient, {kind: here.get(kind)})
         }
+        figures = home.figures if open_figures.current() == self.before.figures else None
         deleted = tuple(name for name in home.deleted if self.before.same(name, namespace))
         bound = bind.into(
-            namespace, dataclasses.replace(home, bound=free, deleted=deleted, process_state=still)
+            namespace,
+            dataclasses.replace(
+                home, bound=free, deleted=deleted, process_state=still, figures=figures
+            ),
         )
         home.bound.update(aside)
+        if home.figures is not None and figures is None:
+            waiting.append(open_figures.CARRIED)
+            home.bound[open_figures.CARRIED] = home.figures
         return bound, waiting
 
     def _say(self, home: bind.Home, waiting: Sequence[str]) -> None:

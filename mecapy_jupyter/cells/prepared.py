@@ -25,6 +25,7 @@ from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.client.task import Task
 from mecapy_jupyter.results.bind import Home
 from mecapy_jupyter.shared import errors
+from mecapy_jupyter.travel.environment import open_figures
 from mecapy_jupyter.travel.files.gather import Along
 from mecapy_jupyter.travel.files.index import inside
 from mecapy_jupyter.travel.pickling import payload
@@ -98,7 +99,7 @@ class Prepared:
         kernel_magics.check(python, shell, 1 if header else 0)
         for pattern in options.keep:
             inside(pattern)
-        self.values = self._captured()
+        self.values = self._captured() | self._open_figures()
         self.along = Along()
         self.named = frozenset[str]()
         self.words: Sequence[str] = re.findall(r"[^\W\d]\w*", python)
@@ -154,6 +155,17 @@ class Prepared:
             for name, value in shown.items()
             if name in named or diagnose.can_travel(value, namespace)
         }
+
+    def _open_figures(self) -> dict[str, Any]:
+        """Those of pyplot, where any is open: a cell may draw into the current one unnamed."""
+        figures = open_figures.current()
+        if self.options.inputs is not None or figures is None or not figures.numbered:
+            return {}
+        if not diagnose.can_travel(figures, self.shell.user_ns):
+            said = "an open figure cannot travel: the cell does not find pyplot's open figures"
+            print(f"mecapy: {said}; close it, or save what it shows", file=sys.stderr)
+            return {}
+        return {open_figures.CARRIED: figures}
 
     def gather(
         self, there: wire.InstalledPackages, holds_secret: Callable[[bytes], bool] | None = None

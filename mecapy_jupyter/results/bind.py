@@ -17,7 +17,8 @@ from mecapy_jupyter.shared import errors, units
 from mecapy_jupyter.shared.units import size as written
 from mecapy_jupyter.travel.changes import setters
 from mecapy_jupyter.travel.changes.watch import Changes
-from mecapy_jupyter.travel.environment import figure_formats, process_state
+from mecapy_jupyter.travel.environment import figure_formats, open_figures, process_state
+from mecapy_jupyter.travel.environment.open_figures import OpenFigures
 from mecapy_jupyter.travel.files.collect import Collected
 from mecapy_jupyter.travel.pickling import partial_result, payload, tracebacks
 
@@ -30,7 +31,8 @@ class Home:
     """What came home. `left`: what did not, by name, with the reason; `changed`: input objects
     changed in place; `swaps`: those of them that need a new object; `replaced`: their names;
     `aside`: those that were spared, and new objects with their changes; `folder`: what the cell
-    wrote in its folder.
+    wrote in its folder; `figures`: those that pyplot had open at the end, or None where it had none
+    before either.
     """
 
     bound: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -45,6 +47,7 @@ class Home:
     trail: dict[str, Any] | None = None
     process_state: dict[str, Any] = field(default_factory=dict[str, Any])
     folder: Collected = field(default_factory=Collected)
+    figures: OpenFigures | None = None
 
 
 def open_outcome(
@@ -99,6 +102,7 @@ def open_outcome(
         exception.get("trail"),
         home["ambient"],
         home.get("folder") or Collected(),
+        home.get("figures"),
     )
 
 
@@ -152,6 +156,8 @@ def into(namespace: dict[str, Any], home: Home) -> list[str]:
         for value in (*home.bound.values(), *home.changed, home.value)
     ):
         figure_formats.ready()
+    if home.figures is not None:
+        open_figures.put(home.figures)
     for name in home.deleted:
         namespace.pop(name, None)
     touched = {id(obj) for obj in home.changed}

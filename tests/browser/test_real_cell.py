@@ -24,13 +24,20 @@ time.sleep(3)
 answer = bytes(2_000_000)
 """
 LOOP = """%%mecapy --progress-after 0.3
-from tqdm.auto import tqdm
+from tqdm import tqdm
 import time
 total = 0
 for load in tqdm(range(40), desc="loads"):
     time.sleep(0.25)
     total += load
 print("total is", total)
+"""
+SLIDER = """%%mecapy --quiet
+import ipywidgets as widgets
+seen = []
+load = widgets.IntSlider(value=3, max=20, description="load")
+load.observe(lambda change: seen.append(change["new"]), names="value")
+load
 """
 ENDLESS = """%%mecapy --progress-after 0.3
 import time
@@ -146,3 +153,29 @@ async def test_a_flood_of_output(running_stack: Any, lab: Lab, open_notebook: Op
     )
     assert 1_000_000 < shown < 6_000_000
     assert longest_ms < 5_000  # a busy machine draws seldom; a page that hangs does not draw at all
+
+
+@pytest.mark.long
+async def test_a_slider_made_in_a_cell_is_shown_and_live(
+    running_stack: Any, lab: Lab, open_notebook: OpenNotebook
+) -> None:
+    """The page shows it where the worker left it, and moved there it calls what the cell had hung
+    onto it, in the notebook's kernel.
+    """
+    (lab.root / "connect.py").write_text(
+        CONNECT.format(url=running_stack.url, token=running_stack.token)
+    )
+    book = await open_notebook(
+        "slider", ["%run connect.py\n%load_ext mecapy_jupyter", SLIDER, "print(load.value, seen)"]
+    )
+    await book.run(0)
+    await book.run(1)
+    await book.ended(1)
+    slider = book.cell(1).locator(".widget-slider")
+    await slider.get_by_text("load").wait_for()
+    assert await slider.locator(".widget-readout").inner_text() == "3"
+    await slider.locator(".noUi-handle").focus()
+    await book.page.keyboard.press("ArrowRight")
+    await slider.locator(".widget-readout", has_text="4").wait_for()
+    await book.run(2)
+    await book.outputs(2).get_by_text("4 [4]").wait_for()

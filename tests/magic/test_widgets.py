@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from .conftest import CELL_S, Gate, Kernel, Ran
 
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -25,6 +27,7 @@ def updates(ran: Ran, name: str) -> list[Any]:
     return [state[name] for state in states if name in state]
 
 
+@pytest.mark.cell("travels", "Widgets that a variable holds: live in this kernel afterwards")
 def test_a_slider_is_shown_and_is_the_variable(kernel: Kernel) -> None:
     """The page opens the models that the cell made, the display names the slider's, and the
     variable is that slider: what is set here moves it.
@@ -43,6 +46,7 @@ def test_a_slider_is_shown_and_is_the_variable(kernel: Kernel) -> None:
     assert ran.comms[0]["comm_id"] == slider
 
 
+@pytest.mark.cell("said", "A widget that is displayed and bound to nothing: shown, not live")
 def test_what_is_bound_to_nothing_is_not_live(kernel: Kernel) -> None:
     """It is shown as it was made, and one line says so, with what to do."""
     ran = kernel.run(SLIDER + "display(w.IntSlider(4), w.HTML('x'))")
@@ -54,6 +58,7 @@ def test_what_is_bound_to_nothing_is_not_live(kernel: Kernel) -> None:
     assert not kernel.run(SLIDER + "display(w.HTML('x'), w.IntProgress(1))").stderr
 
 
+@pytest.mark.cell("travels", "`interact`: its slider calls the function in this kernel afterwards")
 def test_interact_prints_into_its_output_and_goes_on_here(kernel: Kernel) -> None:
     """The first call's print stands in the Output widget; a slider that is moved calls the function
     in this kernel.
@@ -72,6 +77,7 @@ def test_interact_prints_into_its_output_and_goes_on_here(kernel: Kernel) -> Non
     assert ran.stdout == "x is 7\n[4, 7]\n", ran
 
 
+@pytest.mark.cell("travels", "Bars of ipywidgets and `tqdm.notebook`, while the cell runs")
 def test_a_bar_moves_while_the_cell_runs(kernel: Kernel, gate: Gate) -> None:
     """The page hears where it is before the cell's end, which waits for that."""
     code = (
@@ -92,6 +98,7 @@ def test_a_bar_moves_while_the_cell_runs(kernel: Kernel, gate: Gate) -> None:
     assert updates(ran, "value") == [8] and kernel.value("bar.value") == "8"
 
 
+@pytest.mark.cell("travels", "Prints and errors inside `with Output()`")
 def test_an_output_takes_prints_and_errors(kernel: Kernel) -> None:
     """`with Output()` keeps an error to itself: it is shown, and the cell goes on."""
     ran = kernel.run(
@@ -115,6 +122,9 @@ def test_an_error_that_was_shown_is_no_failure(kernel: Kernel) -> None:
     ]
 
 
+@pytest.mark.cell(
+    "travels", "Widgets of the notebook, read and set in a cell, with who observes them"
+)
 def test_a_widget_of_the_notebook_is_read_and_set_there(kernel: Kernel) -> None:
     """Its value arrives, also through a function and inside a box; what the cell sets comes home,
     the page hears it, and who observes it has heard it once.

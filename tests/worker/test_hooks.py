@@ -98,7 +98,7 @@ async def test_ipython_s_shell_has_what_we_override() -> None:
 
 async def test_the_name_of_a_kernel_s_shell() -> None:
     """The class whose name a task's shell has is the one that ipykernel gives a notebook."""
-    zmqshell = pytest.importorskip("ipykernel.zmqshell")
+    zmqshell = pytest.importorskip(ipython.KERNEL_MODULE)
     assert hasattr(zmqshell, ipython.KERNEL_SHELL)
 
 

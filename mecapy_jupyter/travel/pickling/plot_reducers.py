@@ -1,5 +1,5 @@
-"""matplotlib's callbacks between the parts of a figure: a colour bar hears its artist, an artist
-its norm. matplotlib drops most of them when a figure is pickled.
+"""matplotlib's figures, and the callbacks between their parts: a colour bar hears its artist, an
+artist its norm. matplotlib drops most of them when a figure is pickled.
 
 Known for matplotlib 3.8 to 3.11; tests/magic/test_figures.py is the canary. It never imports a
 package to ask.
@@ -17,15 +17,34 @@ _new: Any = cast(Any, copyreg).__newobj__
 
 
 def takes_apart(cls: type[Any]) -> bool:
+    return _is_registry(cls) or _is_figure(cls)
+
+
+def _is_registry(cls: type[Any]) -> bool:
     cbook: Any = sys.modules.get("matplotlib.cbook")
     return cbook is not None and cls is cbook.CallbackRegistry
 
 
+def _is_figure(cls: type[Any]) -> bool:
+    figure: Any = sys.modules.get("matplotlib.figure")
+    return figure is not None and issubclass(cls, figure.Figure) and _says_no_way(cls)
+
+
+def _says_no_way(cls: type[Any]) -> bool:
+    return cls.__reduce_ex__ is object.__reduce_ex__ and cls.__reduce__ is object.__reduce__
+
+
 def reduced(obj: Any) -> Any:
-    """How to write a registry of callbacks."""
+    """How to write a registry of callbacks, or a figure. Which figures pyplot has open travels by
+    itself (`open_figures`): matplotlib would number it anew, and draw it.
+    """
+    cls: Any = cast(Any, type(obj))
     state: dict[str, Any] = obj.__getstate__()
-    state["callbacks"] = {signal: dict(_kept(obj, signal)) for signal in obj.callbacks}
-    return _new, (cast(Any, type(obj)),), state
+    if _is_registry(cls):
+        state["callbacks"] = {signal: dict(_kept(obj, signal)) for signal in obj.callbacks}
+    else:
+        state.pop("_restore_to_pylab", None)
+    return _new, (cls,), state
 
 
 def _kept(registry: Any, signal: str) -> Iterator[tuple[int, Any]]:

@@ -21,7 +21,12 @@ from typing import Any, cast
 from IPython.core import inputtransformer2
 
 from mecapy_jupyter.travel.changes.watch import Watch
-from mecapy_jupyter.travel.environment import module_importer, prelude, process_state
+from mecapy_jupyter.travel.environment import (
+    module_importer,
+    open_figures,
+    prelude,
+    process_state,
+)
 from mecapy_jupyter.travel.files import lay_out
 from mecapy_jupyter.travel.files.index import Index
 from mecapy_jupyter.travel.pickling import known_blobs, payload, pickler
@@ -211,13 +216,15 @@ def _open_inputs(task: TaskMessage, frame: Frame) -> Watch:
     variables: dict[str, Any] = {
         name: value for values in opened.values for name, value in values.items()
     }
+    if (figures := variables.pop(open_figures.CARRIED, None)) is not None:
+        open_figures.put(figures)
     namespace.update(variables)
     watch = (
         Watch.of_call(opened.memo)
         if CALLED in variables
         else Watch(opened.memo, variables.values(), namespace)
     )
-    return results.begin(_shell, watch, sent[0])
+    return results.begin(_shell, watch, sent[0], figures)
 
 
 def _map(fd: int, digest: str) -> Any:

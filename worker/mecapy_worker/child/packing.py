@@ -112,6 +112,9 @@ def _leave_behind(home: dict[str, Any], sent: _SentInputs) -> None:
                 home["left"][name] = f"{type(value).__name__}: {why}"
     objects = sent.watch.objects()
     home["changed"] = [_that_can(home, one, sent, objects) for one in home["changed"]]
+    if "figures" in home and (why := sent.trouble(home["figures"])) is not None:
+        del home["figures"]
+        home["left"]["pyplot's open figures"] = why
     if "value" in home and sent.trouble(home["value"]) is not None:
         del home["value"]
     if "exception" in home and sent.trouble(home["exception"]) is not None:

@@ -13,7 +13,8 @@ from typing import Any
 
 from mecapy_jupyter.shared.errors import MecapyError
 from mecapy_jupyter.travel.changes.watch import Watch
-from mecapy_jupyter.travel.environment import process_state
+from mecapy_jupyter.travel.environment import open_figures, process_state
+from mecapy_jupyter.travel.environment.open_figures import OpenFigures
 from mecapy_jupyter.travel.files import collect as files
 from mecapy_jupyter.travel.files import placeholders
 from mecapy_jupyter.travel.files.index import Index
@@ -31,12 +32,16 @@ _ambient: dict[str, Any] = {}
 _started_in: list[str] = []
 _found: list[files.Listing] = []
 _found_index: list[Index] = []
+_figures: list[OpenFigures] = []
 
 
-def begin(shell: TaskShell, watch: Watch, index: Index) -> Watch:
+def begin(
+    shell: TaskShell, watch: Watch, index: Index, figures: OpenFigures | None = None
+) -> Watch:
     """Remember the namespace, and what is around it, as the cell finds them. `index`: of the folder
-    it was sent.
+    it was sent; `figures`: those that are open where it comes from.
     """
+    _figures[:] = [figures] if figures is not None else []
     _before.update(shell.user_ns)
     _ambient.update(process_state.noted())
     _started_in[:] = [os.getcwd()]  # noqa: PTH109 without pathlib, a page less
@@ -47,7 +52,7 @@ def begin(shell: TaskShell, watch: Watch, index: Index) -> Watch:
 
 def forget() -> None:
     """As before any task (`begin`)."""
-    for state in (_before, _ambient, _started_in, _found, _found_index):
+    for state in (_before, _ambient, _started_in, _found, _found_index, _figures):
         state.clear()
 
 
@@ -110,6 +115,9 @@ def collect(
     home["folder"], small = files.collect(_started_in[0], _found[0], task.keep, _found_index[0])
     # A function call has no next cell: nobody would take the state.
     home["ambient"] = process_state.changed(_ambient, process_state.current()) if task.cell else {}
+    figures = open_figures.current() if task.cell and patterns is None else None
+    if figures is not None and (figures.numbered or _figures):
+        home["figures"] = figures
     if shell.displayhook.value is not None:
         home["value"] = shell.displayhook.value
     if failure and failure[0] is not None:

@@ -10,12 +10,15 @@ from IPython.core import interactiveshell, ultratb
 
 KERNEL_SHELL = "ZMQInteractiveShell"
 """The name of a kernel's shell class: pandas, rich and many a recipe ask for it, to show what a
-page can show.
+page can show. plotly looks at its module, too.
 """
+
+KERNEL_MODULE = "ipykernel.zmqshell"
 
 
 def install(shell_class: type[interactiveshell.InteractiveShell]) -> None:
     shell_class.__name__ = shell_class.__qualname__ = KERNEL_SHELL
+    shell_class.__module__ = KERNEL_MODULE
     interactiveshell.warn = _warn  # pyright: ignore[reportPrivateImportUsage]
     ultratb.get_line_number_of_frame = _lines_of  # pyright: ignore[reportPrivateImportUsage]
 
