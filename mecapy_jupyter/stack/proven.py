@@ -34,11 +34,11 @@ def proven_pool(token: str, **options: Any) -> urllib3.PoolManager:
                 self.close()
                 raise urllib3.exceptions.NewConnectionError(self, why)
 
-    class Pool(HTTPConnectionPool):
+    class ProvenPool(HTTPConnectionPool):
         ConnectionCls = Proven  # pyright: ignore[reportAssignmentType]  (as in urllib3's own pool)
 
     manager = urllib3.PoolManager(**options)
-    pools: dict[str, type[HTTPConnectionPool] | type[HTTPSConnectionPool]] = {"http": Pool}
+    pools: dict[str, type[HTTPConnectionPool] | type[HTTPSConnectionPool]] = {"http": ProvenPool}
     manager.pool_classes_by_scheme = pools
     return manager
 

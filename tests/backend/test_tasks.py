@@ -35,8 +35,8 @@ async def test_straight_line(db: Any) -> None:
     task_id = await submitted(db, "x = 1", inputs={"b": 1, "a": [None, "é"]})
     started = await tasks.start(db, task_id, "w1", 10)
     assert started and (started.owner, started.attempt) == ("ann", 1)
-    assert started.request == body("x = 1", inputs={"b": 1, "a": [None, "é"]})
-    assert list(started.request["inputs"]) == ["b", "a"]
+    assert started.request == wire.TaskRequest("x = 1", inputs={"b": 1, "a": [None, "é"]})
+    assert list(started.request.inputs) == ["b", "a"]
     log = [wire.Event("1-0", "stdout", {"text": "hi\0\ud800"})]
     assert await tasks.finish(db, task_id, 1, DONE, log)
     task = await tasks.get(db, "ann", task_id)

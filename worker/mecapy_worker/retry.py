@@ -11,22 +11,21 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from mecapy_backend.store import database
 from mecapy_worker import metrics
 from mecapy_worker.log import log
 
 T = TypeVar("T")
 
 backoff = EqualJitterBackoff(cap=2, base=0.05)
-_TRANSIENT_CLASSES = frozenset({"08", "25", "40", "53", "55", "57", "58"})
-"""Of SQLSTATEs: the server is away, starting, full, or chose us in a deadlock."""
 
 
 def is_transient(error: Exception) -> bool:
     """Whether the same call may well succeed later."""
-    if isinstance(error, DBAPIError) and not isinstance(error, (OperationalError, InterfaceError)):
-        state = str(getattr(error.orig, "sqlstate", "") or "")
-        return error.connection_invalidated or state[:2] in _TRANSIENT_CLASSES
-    return isinstance(error, (OperationalError, InterfaceError, PoolTimeout, RedisError, OSError))
+    if isinstance(error, DBAPIError):
+        away = isinstance(error, (OperationalError, InterfaceError))
+        return away or database.may_succeed_later(error)
+    return isinstance(error, (PoolTimeout, RedisError, OSError))
 
 
 async def retry_transient(what: str, call: Callable[[], Awaitable[T]], **context: object) -> T:

@@ -24,7 +24,7 @@ from structlog.contextvars import get_contextvars
 
 from mecapy_backend.api import metrics
 from mecapy_backend.api.openapi import OpenApiResponses
-from mecapy_backend.store import json_text
+from mecapy_backend.store import database, json_text
 from mecapy_backend.store.blobs.blob_types import BadName
 
 _log = structlog.get_logger()
@@ -152,7 +152,7 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 async def _database(request: Request, error: Exception) -> Response:
-    if isinstance(error, DBAPIError) and not error.connection_invalidated and not _away(error):
+    if isinstance(error, DBAPIError) and not database.may_succeed_later(error):
         return await _unexpected(request, error)
     _log.warning("postgres away", path=request.url.path, error=type(error).__name__)
     return unavailable("the database").response()
@@ -179,21 +179,6 @@ async def _unexpected(request: Request, error: Exception) -> Response:
     return Problem(
         500, "unexpected", _UNEXPECTED.format(get_contextvars().get("request", ""))
     ).response()
-
-
-def _away(error: DBAPIError) -> bool:
-    """PostgreSQL starts, stops, has no connection left, takes no writes now, or chose us in a
-    deadlock (by the class of SQLSTATE).
-    """
-    return str(getattr(error.orig, "sqlstate", None) or "")[:2] in (
-        "08",
-        "25",
-        "40",
-        "53",
-        "55",
-        "57",
-        "58",
-    )
 
 
 _HANDLERS = (

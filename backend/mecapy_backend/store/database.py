@@ -23,6 +23,17 @@ AWAY = (DBAPIError, PoolTimeout, OSError)
 time-outs are OSErrors.
 """
 
+_TRANSIENT_CLASSES = frozenset({"08", "25", "40", "53", "55", "57", "58"})
+"""Of SQLSTATEs: the server starts, stops, has no connection left, takes no writes now, or chose us
+in a deadlock.
+"""
+
+
+def may_succeed_later(error: DBAPIError) -> bool:
+    """Whether the same statement may well do so."""
+    state = str(getattr(error.orig, "sqlstate", None) or "")
+    return error.connection_invalidated or state[:2] in _TRANSIENT_CLASSES
+
 
 def driver_url(url: str) -> sa.URL:
     """`postgresql://…` with the driver we use."""

@@ -21,6 +21,7 @@ from mecapy_worker.egress import rules
 from mecapy_worker.egress.rules import Address
 from mecapy_worker.log import log
 from mecapy_worker.retry import retry_transient
+from mecapy_worker.shared.egress_messages import EgressAnswer, Refusal
 
 MOST_OPEN = 100
 """Connections of one task at a time."""
@@ -31,13 +32,11 @@ _KERNEL_HAS = ("/proc/self/net/tcp", "/proc/self/net/tcp6")  # the second where 
 
 
 class EgressRefused(Exception):
-    """The answer is no. `kind`: `network` (not allowed), `name` (it does not resolve), `system`
-    (the connection failed).
-    """
+    """The answer is no."""
 
-    def __init__(self, text: str, kind: str = "network", number: int = errno.EACCES) -> None:
+    def __init__(self, text: str, kind: Refusal = "network", number: int = errno.EACCES) -> None:
         super().__init__(text)
-        self.said = {"error": kind, "errno": number, "text": text}
+        self.answer = EgressAnswer(refusal=kind, errno=number, text=text)
 
 
 class TaskConnections:
@@ -58,7 +57,7 @@ class TaskConnections:
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def names(self, host: str, port: int) -> list[str]:
+    async def names(self, host: str, port: int) -> tuple[str, ...]:
         """Where an allowed name leads; the task may connect there from now on, and nowhere else
         that the name leads to later.
         """
@@ -75,7 +74,7 @@ class TaskConnections:
         if len(self._granted) > _MOST_GRANTED:
             self._granted.clear()
         self._granted |= {(one, at): name for one in fit for at in ports}
-        return [str(one) for one in fit]
+        return tuple(map(str, fit))
 
     async def _resolved(self, name: str) -> list[Address]:
         looking = asyncio.get_running_loop().run_in_executor(

@@ -12,12 +12,10 @@ from __future__ import annotations
 import array
 import asyncio
 import errno
-import json
 import os
 import socket
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any, cast
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -26,6 +24,7 @@ from mecapy_worker.egress.connections import EgressRefused, TaskConnections
 from mecapy_worker.egress.rules import Egress
 from mecapy_worker.pool.pool import ChildHandle
 from mecapy_worker.shared.channel import ready
+from mecapy_worker.shared.egress_messages import EgressAnswer, EgressQuestion
 
 _AT_ONCE, _PACE_S, _BURST_S = (
     16,
@@ -33,6 +32,9 @@ _AT_ONCE, _PACE_S, _BURST_S = (
     0.5,
 )  # questions of one task: under way; between two, but for a hundred after a pause
 _ASKED_BYTES = 4096
+_NOT_UNDERSTOOD = EgressAnswer(
+    refusal="network", errno=errno.EINVAL, text="the worker did not understand the question"
+)
 
 
 @asynccontextmanager
@@ -105,30 +107,24 @@ class EgressBroker:
         answering.add_done_callback(lambda _: (reply.close(), self._room.release()))
 
     async def _answer(self, data: bytes, reply: socket.socket) -> None:
-        said, connected = dict[str, Any](), None
+        answer, connected = EgressAnswer(), None
         try:
-            match _parsed(data):
-                case ["resolve", str(host), int(port)]:
-                    said = {"addresses": await self._connections.names(host, port)}
-                case ["connect", str(host), int(port)]:
+            match EgressQuestion.read(data):
+                case EgressQuestion("resolve", host, port):
+                    answer = EgressAnswer(await self._connections.names(host, port))
+                case EgressQuestion("connect", host, port):
                     connected = await self._connections.connect(host, port)
                 case _:
-                    said = {
-                        "error": "network",
-                        "errno": errno.EINVAL,
-                        "text": "the worker did not understand the question",
-                    }
+                    answer = _NOT_UNDERSTOOD
         except EgressRefused as refused:
-            said = refused.said
+            answer = refused.answer
         beside = (
             [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [connected.fileno()]))]
             if connected
             else []
         )
         with suppress(OSError):  # who asked is gone; and never waits for who does not read
-            reply.sendmsg(
-                [json.dumps(said).encode()], beside, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
-            )
+            reply.sendmsg([answer.encode()], beside, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
         if connected:
             connected.close()
 
@@ -151,11 +147,3 @@ def _reply(ancillary: Sequence[tuple[int, int, bytes]]) -> socket.socket | None:
         else:
             sock.close()
     return reply
-
-
-def _parsed(data: bytes) -> list[Any]:
-    try:
-        question = json.loads(data)
-    except (ValueError, RecursionError):
-        return []
-    return cast("list[Any]", question) if isinstance(question, list) else []

@@ -145,7 +145,7 @@ async def _retried(
         return outcome
     kind = outcome.error.kind
     if kind in RETRIED:
-        retries = wire.TaskRequest.from_json(started.request).retries
+        retries = started.request.retries
         retry = sum(why in RETRIED for why in started.earlier) < retries
     else:
         retry = kind == tasks.LOST and started.losses + 1 < work.settings.max_losses
@@ -173,7 +173,7 @@ async def give_back(
         return tasks.once_outcome() if state else otherwise
     metrics.given_back.inc()
     log.info("given back", task=task_id, attempt=number, why=why)
-    request = wire.TaskRequest.from_json(started.request)
+    request = started.request
     place = {task_id: score(request.priority, started.created_at.timestamp())}
     try:
         await work.queue.put_back(started.owner, place, short=started.short, python=request.python)

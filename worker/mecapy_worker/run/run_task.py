@@ -86,7 +86,7 @@ async def attempt(
     the object store.
     """
     stack.callback(work.log_file(started).unlink, missing_ok=True)
-    request = wire.TaskRequest.from_json(started.request)
+    request = started.request
     async with _charged_writer(work, started) as writer:
         writer.add(
             wire.StartedEvent(work.worker_id, started.attempt, work.settings.max_memory_bytes)

@@ -51,7 +51,7 @@ class Confinement:
 
 
 @dataclass(slots=True)
-class _Confinement:
+class _ConfinedChild:
     """One child: its folder, its user (None: the one we are), what is common to all, and the layers
     it has by now.
     """
@@ -72,20 +72,20 @@ class Layers:
 
 def confine(root: str, uid: int | None, rules: Confinement) -> Layers:
     """Apply every layer this machine has, in the order in which each still can be applied."""
-    confinement, missing = _Confinement(root, uid, rules, []), dict[str, str]()
+    child, missing = _ConfinedChild(root, uid, rules, []), dict[str, str]()
     harmless(_visible)  # the zygote hides itself, and a fork inherits that
     harmless(_first_to_die)
     for name, apply in _LAYERS:
         try:
-            apply(confinement)
-            confinement.applied.append(name)
+            apply(child)
+            child.applied.append(name)
         except (OSError, ValueError) as error:
             missing[name] = str(error)
         if name == "capabilities":
             # The change of user cleared both: dying with the zygote and being visible to the watch.
             harmless(libc.prctl, libc.PR_SET_PDEATHSIG, 9)
             harmless(_visible)
-    return Layers(tuple(confinement.applied), missing)
+    return Layers(tuple(child.applied), missing)
 
 
 def harmless(step: Callable[..., object], *arguments: object) -> None:
@@ -114,23 +114,23 @@ def _write(path: str, content: bytes) -> None:
         os.close(fd)
 
 
-def _pid_namespace(confinement: _Confinement) -> None:
+def _pid_namespace(child: _ConfinedChild) -> None:
     """Born into one, it still needs a /proc that shows it."""
-    if confinement.rules.no_pid_namespace:
-        raise OSError(confinement.rules.no_pid_namespace)
+    if child.rules.no_pid_namespace:
+        raise OSError(child.rules.no_pid_namespace)
     pid_namespaces.mount_proc()
 
 
-def _network_namespace(confinement: _Confinement) -> None:
+def _network_namespace(child: _ConfinedChild) -> None:
     """Born into one without any way out, and the others' connections are not there to be read."""
-    if confinement.rules.no_network_namespace:
-        raise OSError(confinement.rules.no_network_namespace)
+    if child.rules.no_network_namespace:
+        raise OSError(child.rules.no_network_namespace)
 
 
-def _private_shm(confinement: _Confinement) -> None:
+def _private_shm(child: _ConfinedChild) -> None:
     """An own /dev/shm: nobody else sees it, its size is bounded, and it vanishes with the child."""
     uid, gid = os.geteuid(), os.getegid()
-    own_mounts = "pid_namespace" in confinement.applied
+    own_mounts = "pid_namespace" in child.applied
     libc.unshare(
         libc.CLONE_NEWIPC
         | (libc.CLONE_NEWUSER if uid else 0)
@@ -145,40 +145,36 @@ def _private_shm(confinement: _Confinement) -> None:
         "/dev/shm",
         "tmpfs",
         flags,
-        f"size={confinement.rules.memory_bytes},nr_inodes=10000,mode=1777",
+        f"size={child.rules.memory_bytes},nr_inodes=10000,mode=1777",
     )
 
 
-def _own_root(confinement: _Confinement) -> None:
+def _own_root(child: _ConfinedChild) -> None:
     """Born into a root folder of what it may read, it still sees where the others' folders are."""
-    if confinement.rules.no_own_root:
-        raise OSError(confinement.rules.no_own_root)
-    own_root.hide_others(confinement.root)
+    if child.rules.no_own_root:
+        raise OSError(child.rules.no_own_root)
+    own_root.hide_others(child.root)
 
 
-def _read_only(confinement: _Confinement) -> None:
+def _read_only(child: _ConfinedChild) -> None:
     """All but its own folder and its /dev/shm. Landlock does not know of chmod, utime and their
     like: a file's owner may do them to any, and where the worker is not root that is who a child
     is.
     """
-    own_shm = "private_shm" in confinement.applied
-    if not own_shm and "pid_namespace" not in confinement.applied:
+    own_shm = "private_shm" in child.applied
+    if not own_shm and "pid_namespace" not in child.applied:
         raise OSError("it has no mounts of its own")
-    if "own_root" not in confinement.applied:
-        libc.mount(confinement.root, confinement.root, "", libc.MS_BIND)
+    if "own_root" not in child.applied:
+        libc.mount(child.root, child.root, "", libc.MS_BIND)
     libc.mount_read_only()
-    for place in (confinement.root, "/dev/shm") if own_shm else (confinement.root,):
+    for place in (child.root, "/dev/shm") if own_shm else (child.root,):
         libc.mount_read_write(place)
-    os.chdir(f"{confinement.root}/work")  # we were there, as it was mounted before
+    os.chdir(f"{child.root}/work")  # we were there, as it was mounted before
 
 
-def _limit(confinement: _Confinement) -> None:
-    rules = confinement.rules
-    neighbours = (
-        0
-        if "private_shm" in confinement.applied or confinement.uid is not None
-        else rules.neighbours
-    )
+def _limit(child: _ConfinedChild) -> None:
+    rules = child.rules
+    neighbours = 0 if "private_shm" in child.applied or child.uid is not None else rules.neighbours
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_DATA, rules.data_bytes + rules.memory_bytes)
     _lower(resource.RLIMIT_AS, 4 * rules.memory_bytes + _ADDRESS_SPACE_SPARE_BYTES)
@@ -196,16 +192,16 @@ def _lower(which: int, value: int) -> None:
     resource.setrlimit(which, (value, value))
 
 
-def _own_user(confinement: _Confinement) -> None:
-    if confinement.uid is None:
+def _own_user(child: _ConfinedChild) -> None:
+    if child.uid is None:
         raise OSError(
             "only root can give each child a user of its own"
             if os.geteuid()
             else "no other user could read the interpreter"
         )
-    if confinement.rules.search:
+    if child.rules.search:
         libc.keep_capabilities_once()
-    become(confinement.uid)
+    become(child.uid)
 
 
 def become(uid: int) -> None:
@@ -215,37 +211,37 @@ def become(uid: int) -> None:
     os.setresuid(uid, uid, uid)
 
 
-def _no_capabilities(confinement: _Confinement) -> None:
-    libc.drop_capabilities(libc.CAP_DAC_READ_SEARCH if confinement.rules.search else None)
+def _no_capabilities(child: _ConfinedChild) -> None:
+    libc.drop_capabilities(libc.CAP_DAC_READ_SEARCH if child.rules.search else None)
 
 
-def _no_new_privs(_own: _Confinement) -> None:
+def _no_new_privs(_own: _ConfinedChild) -> None:
     libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
 
 
-def _landlock(confinement: _Confinement) -> None:
+def _landlock(child: _ConfinedChild) -> None:
     if landlock.version() == 0:
         raise OSError("this kernel has no Landlock")
-    shm = landlock.WRITE if "private_shm" in confinement.applied else landlock.NO_LISTING
+    shm = landlock.WRITE if "private_shm" in child.applied else landlock.NO_LISTING
     places = [
-        landlock.opened(confinement.root, landlock.WRITE),
+        landlock.opened(child.root, landlock.WRITE),
         landlock.opened("/dev/shm", shm),
         landlock.opened("/proc", landlock.READ),
     ]
-    landlock.restrict([*confinement.rules.shared, *filter(None, places)])
+    landlock.restrict([*child.rules.shared, *filter(None, places)])
 
 
-def _seccomp(confinement: _Confinement) -> None:
-    theirs_are_safe = "read_only" in confinement.applied or "user" in confinement.applied
-    filter_ = confinement.rules.filter if theirs_are_safe else confinement.rules.keeping_filter
+def _seccomp(child: _ConfinedChild) -> None:
+    theirs_are_safe = "read_only" in child.applied or "user" in child.applied
+    filter_ = child.rules.filter if theirs_are_safe else child.rules.keeping_filter
     if filter_ is None:
         raise OSError(f"no seccomp filter for {sys.platform} on {libc.MACHINE}")
     seccomp.install(filter_)
-    if confinement.rules.shields:
+    if child.rules.shields:
         os.kill = seccomp.kill_by_thread
 
 
-_LAYERS: tuple[tuple[str, Callable[[_Confinement], None]], ...] = (
+_LAYERS: tuple[tuple[str, Callable[[_ConfinedChild], None]], ...] = (
     ("pid_namespace", _pid_namespace),
     ("network_namespace", _network_namespace),
     ("private_shm", _private_shm),

@@ -10,13 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from mecapy_backend.api.schemas.common import Digest, Request, State
 from mecapy_jupyter import wire
 
+_BASE64 = r"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
+
 
 class PayloadBody(Request):
     """Pickled values, from Python clients only. The gateway and the workers never open them; the
     confined child does.
     """
 
-    pickle: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]*={0,2}$")] = ""
+    pickle: Annotated[str, Field(pattern=_BASE64)] = ""
     pickle_blob: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
     buffers: Annotated[list[Digest], Field(max_length=100_000)] = []
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
@@ -34,7 +33,7 @@ class StartedAttempt:
     task_id: str
     owner: str
     attempt: int
-    request: dict[str, Any]
+    request: wire.TaskRequest
     created_at: datetime
     losses: int = 0
     earlier: tuple[str, ...] = ()  # why each attempt before this one ended
@@ -66,7 +65,7 @@ async def start(
         task_id,
         row.owner,
         row.attempt,
-        row.request,
+        wire.TaskRequest.from_json(row.request),
         row.created_at,
         row.losses,
         _reasons(row.earlier),

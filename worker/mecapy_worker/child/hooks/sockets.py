@@ -10,13 +10,14 @@ confinement: who goes round it meets seccomp.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import select
 import socket
 import time
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
+
+from mecapy_worker.shared.egress_messages import EgressAnswer, EgressQuestion
 
 _ANSWER_BYTES = 65536
 _CONNECTING, _CLOSED = 2, 7  # of a socket's state, as TCP_INFO has it
@@ -89,7 +90,8 @@ def getaddrinfo(
     text = host.decode("ascii") if isinstance(host, (bytes, bytearray)) else str(host)
     number = 0 if port is None else _resolve(None, port, 0, socket.SOCK_STREAM)[0][4][1]
     found: list[Any] = []
-    for address in _asked(["resolve", text, number])["addresses"]:
+    answer, _ = _asked(EgressQuestion("resolve", text, number))
+    for address in answer.addresses:
         try:
             found += _resolve(address, port, family, type, proto, flags | socket.AI_NUMERICHOST)
         except socket.gaierror as other:  # of a family that was not asked for
@@ -143,7 +145,8 @@ def _connected(self: socket.socket, address: Any, until: float | None) -> int:
     if not isinstance(port, int):
         raise TypeError(f"a port is a number, not {type(port).__name__}")
     host = getaddrinfo(host, port, self.family, socket.SOCK_STREAM)[0][4][0]
-    return _asked(["connect", host, port], until)["fd"]
+    _, (fd,) = _asked(EgressQuestion("connect", host, port), until)
+    return fd
 
 
 def _take_the_place_of(self: socket.socket, fd: int) -> None:
@@ -161,9 +164,9 @@ def _take_the_place_of(self: socket.socket, fd: int) -> None:
     )  # whether it blocks goes with the connection, not with the number
 
 
-def _asked(question: list[Any], until: float | None = None) -> dict[str, Any]:
-    """The worker's answer, with `fd` where a socket came along; OSError with its sentence when it
-    says no.
+def _asked(question: EgressQuestion, until: float | None = None) -> tuple[EgressAnswer, list[int]]:
+    """The worker's answer, and a socket that came along; OSError with its sentence when it says
+    no.
     """
     assert egress_socket, "only a child has one"
     answers, broker_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -171,7 +174,7 @@ def _asked(question: list[Any], until: float | None = None) -> dict[str, Any]:
         if until is not None:
             answers.settimeout(max(0.001, until - time.monotonic()))
         with broker_end:
-            socket.send_fds(egress_socket, [json.dumps(question).encode()], [broker_end.fileno()])
+            socket.send_fds(egress_socket, [question.encode()], [broker_end.fileno()])
         data, fds, _, _ = socket.recv_fds(
             answers, _ANSWER_BYTES, 1, getattr(socket, "MSG_CMSG_CLOEXEC", 0)
         )
@@ -179,13 +182,8 @@ def _asked(question: list[Any], until: float | None = None) -> dict[str, Any]:
         raise ConnectionResetError(
             errno.ECONNRESET, "the worker gave no answer: it is about to end, or the task is"
         )
-    answer: dict[str, Any] = json.loads(data)
-    if "error" in answer:
-        _refused(answer)
-    return answer | {"fd": fds[0]} if fds else answer
-
-
-def _refused(answer: dict[str, Any]) -> NoReturn:
-    if answer["error"] == "name":
-        raise socket.gaierror(answer["errno"], answer["text"])
-    raise OSError(answer["errno"], answer["text"])
+    answer = EgressAnswer.read(data)
+    if answer.refusal:
+        kind = socket.gaierror if answer.refusal == "name" else OSError
+        raise kind(answer.errno, answer.text)
+    return answer, fds
