@@ -50,6 +50,31 @@ def test_a_reloaded_module_runs_as_reloaded(kernel: Kernel) -> None:
     assert kernel.value("there") == "'new1'"
 
 
+@pytest.mark.cell("travels", "What a notebook has by name from your module: one object with it")
+def test_what_the_notebook_took_from_a_module_stays_one_object_with_it(kernel: Kernel) -> None:
+    """`from params import TABLE`: the module's functions, and those of another module that took it,
+    see what the cell does to it; afterwards all is as if it had run here.
+    """
+    run(
+        kernel,
+        "%%writefile shared_params.py\nimport numpy as np\nclass Config: tol = 1.0\n"
+        "config, TABLE, NODES, LATER = Config(), {'E': 210.0}, np.zeros(3), None\n"
+        "def solve(): return float(config.tol * TABLE['E'] + NODES.sum() + len(LATER))\n",
+        "%%writefile shared_user.py\nfrom shared_params import TABLE, NODES, LATER\n"
+        "def energy(): return float(TABLE['E'] + NODES[0]), LATER\n",
+        "import shared_params, shared_user\nfrom shared_params import config, TABLE, NODES, solve\n"
+        "from shared_user import energy\nlater = shared_params.LATER = ['set here']",
+        "%%mecapy\nconfig.tol, TABLE['E'], NODES[0] = 3.0, 100.0, 1.0\nlater.append('there')\n"
+        "there = solve(), energy(), shared_params.TABLE is TABLE, shared_params.NODES is NODES, "
+        "shared_params.config is config, shared_user.TABLE is TABLE, shared_params.LATER is later",
+    )
+    assert kernel.value("there") == "(303.0, (101.0, None), True, True, True, True, True)"
+    assert kernel.value(
+        "solve(), energy(), shared_params.TABLE is TABLE, shared_params.NODES is NODES, "
+        "shared_params.config is config, shared_user.TABLE is TABLE, shared_params.LATER is later"
+    ) == kernel.value("there")
+
+
 @pytest.mark.cell("refused", "A module that was edited since its import, before MecaPy saw it")
 def test_an_edit_nobody_saw_is_refused_with_the_cure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

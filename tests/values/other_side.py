@@ -13,7 +13,7 @@ import numpy  # noqa: F401 so that no request waits for them
 import pandas  # noqa: F401
 
 from mecapy_jupyter.travel.changes.watch import Watch
-from mecapy_jupyter.travel.environment import prelude
+from mecapy_jupyter.travel.environment import module_importer, prelude
 from mecapy_jupyter.travel.pickling import payload
 
 
@@ -23,6 +23,7 @@ def carried(code: str, stream: bytes, buffers: list[bytearray]) -> tuple[bytes, 
     opened = payload.unpack(stream, buffers, main.__dict__, on_prelude=prelude.install)
     inputs = {name: value for values in opened.values for name, value in values.items()}
     main.__dict__.update(inputs)
+    module_importer.served.join(inputs)
     watch, before = Watch(opened.memo, inputs.values(), main.__dict__), dict(main.__dict__)
     del opened, inputs
     exec(compile(code, "<cell>", "exec"), main.__dict__)

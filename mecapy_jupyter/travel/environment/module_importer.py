@@ -17,9 +17,9 @@ import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
-from mecapy_jupyter.travel.environment import module_state
+from mecapy_jupyter.travel.environment import module_state, shared_objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,9 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
         """What each module held when the cell got it."""
         self.folder = ""
         """Where the cell began; empty: the current folder."""
+        self.shared: shared_objects.Shared = {}
+        self.variables: dict[str, Any] = {}
+        """The cell's inputs, by name, once they are opened."""
         self._importing = 0
         self._imported: list[types.ModuleType] = []
 
@@ -105,9 +108,32 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
                 data = self.states.pop(module.__name__, {})
                 opened = {path: pickle.loads(pickled) for path, pickled in data.items()}  # noqa: S301 the child's own inputs
                 module_state.restore(module, opened)
+                self._join(module)
                 self.begun[module.__name__] = _held(module)
         finally:
             self._importing -= 1
+
+    def join(self, variables: dict[str, Any]) -> None:
+        """The inputs are opened: modules that share some with the notebook get these."""
+        self.variables = variables
+        for name in self.begun:
+            if (module := sys.modules.get(name)) is not None:
+                self._join(module)
+
+    def _join(self, module: types.ModuleType) -> None:
+        others = [sys.modules[name] for name in self.sources if name in sys.modules]
+        names = self.shared.get(module.__name__, {})
+        shared_objects.join(module, names, self.variables, others)
+
+    def moved(self, module: types.ModuleType) -> dict[str, bytes]:
+        """Path → pickle, of what it holds otherwise than it did."""
+        before, names = self.begun[module.__name__], self.shared.get(module.__name__, {})
+        still = shared_objects.still(module, names, self.variables)
+        return {
+            path: data
+            for path, data in _held(module).items()
+            if path not in still and before.get(path) != data
+        }
 
     def is_package(self, fullname: str) -> bool:
         return self.sources[fullname].is_package
@@ -128,9 +154,8 @@ def changed() -> dict[str, dict[str, bytes]] | None:
     """Name → path → pickle, of what the cell changed in the modules it got; None where nothing."""
     found = {
         name: new
-        for name, before in served.begun.items()
-        if (module := sys.modules.get(name)) is not None
-        and (new := {p: data for p, data in _held(module).items() if before.get(p) != data})
+        for name in served.begun
+        if (module := sys.modules.get(name)) is not None and (new := served.moved(module))
     }
     return found or None
 
@@ -144,14 +169,18 @@ def take(changes: Mapping[str, Mapping[str, bytes]]) -> None:
 
 
 def install(
-    sources: Iterable[ModuleSource], states: Mapping[str, Mapping[str, bytes]] | None = None
+    sources: Iterable[ModuleSource],
+    states: Mapping[str, Mapping[str, bytes]] | None = None,
+    shared: shared_objects.Shared | None = None,
 ) -> None:
     """Make these modules importable in this process, in the place of any others of the same names;
     their lines show in tracebacks.
 
     `states`: what each held at home (name → path → pickle); it has it from its first import on.
+    `shared`: what it shares with the variables, which `served.join` gets.
     """
     served.states.update(states or {})
+    served.shared, served.variables = shared or {}, {}
     for module in sources:
         served.sources[module.name] = module
         loaded = sys.modules.get(module.name)

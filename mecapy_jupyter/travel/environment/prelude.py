@@ -19,6 +19,7 @@ from mecapy_jupyter.travel.environment import (
     patches,
     process_state,
     setup_cells,
+    shared_objects,
     user_modules,
 )
 
@@ -34,8 +35,9 @@ def make(
     code; `imports`: modules the code imports; `cells`: files of the functions in the values.
 
     Returns plain data: `modules` (sources), `imports` (submodules to import), `states` (pickles of
-    what own modules hold by now, opened when they are first imported), `ambient` (see `ambient`; a
-    cell that reads and imports nothing sees little of it), `cells` (see `celltexts`).
+    what own modules hold by now, opened when they are first imported), `shared` (what of it is a
+    variable), `ambient` (see `ambient`; a cell that reads and imports nothing sees little of it),
+    `cells` (see `celltexts`).
     """
     sources = user_modules.collect([*module_names, *imports])
     loaded = {
@@ -43,15 +45,18 @@ def make(
     }
     made = frozenset(name for name, module in loaded.items() if module_state.is_made(module))
     cells = set(cells)
-    states = {
-        name: module_state.pickled(module_state.of(module, user_modules.is_own), made, cells)
-        for name, module in loaded.items()
-    }
+    shared = shared_objects.of(loaded, values)
+    states: dict[str, dict[str, bytes]] = {}
+    for name, module in loaded.items():
+        held = module_state.of(module, user_modules.is_own)
+        own = {path: v for path, v in held.items() if path not in shared.get(name, {})}
+        states[name] = module_state.pickled(own, made, cells)
     patched = patches.current(made, cells)
     submodules, salt = _submodules(values, frozenset(words)), fingerprint.new_salt()
     return {
         "modules": [asdict(source) for source in sources],
         "imports": submodules,
+        "shared": shared,
         "states": {name: state for name, state in states.items() if state},
         "fingerprint": fingerprint.of(_used(values, imports, submodules) - loaded.keys(), salt),
         "salt": salt,
@@ -67,7 +72,7 @@ def install(prelude: dict[str, Any]) -> None:
     submodules.
     """
     sources = [module_importer.ModuleSource(**source) for source in prelude["modules"]]
-    module_importer.install(sources, prelude["states"])
+    module_importer.install(sources, prelude["states"], prelude.get("shared"))
     for name in prelude["imports"]:
         importlib.import_module(name)
     cell_sources.put(prelude.get("cells", {}))

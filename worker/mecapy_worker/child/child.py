@@ -219,6 +219,7 @@ def _open_inputs(task: TaskMessage, frame: Frame) -> Watch:
     if (figures := variables.pop(open_figures.CARRIED, None)) is not None:
         open_figures.put(figures)
     namespace.update(variables)
+    module_importer.served.join(variables)
     watch = (
         Watch.of_call(opened.memo)
         if CALLED in variables
