@@ -86,6 +86,7 @@ class Pickler(cloudpickle.Pickler):
         on_own: Callable[[str], object],
     ) -> None:
         self.buffers: list[memoryview] = []
+        self.dispatch_table = dict(self.dispatch_table)  # a ChainMap is slow, for each object
         super().__init__(file, protocol=5, buffer_callback=self._keep_buffer)
         self.globals_ref[id(namespace)] = _Namespace()
         self._namespace = namespace
@@ -108,9 +109,9 @@ class Pickler(cloudpickle.Pickler):
         return False
 
     def reducer_override(self, obj: Any) -> Any:
-        kind = cast("type[Any]", type(obj))
-        if kind in self._ordinary:
+        if type(obj) in self._ordinary:
             return NotImplemented
+        kind = cast("type[Any]", type(obj))
         taken = self._overridden(kind, obj)
         some = self._singletons.among(kind)
         if taken is NotImplemented and not some and reducers.is_ordinary(kind):
