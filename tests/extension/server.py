@@ -115,7 +115,7 @@ def running(
 
 
 def _url(info: Path, process: subprocess.Popen[bytes], log: Path) -> str:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 240
     while time.monotonic() < until and process.poll() is None:
         try:
             url: str = json.loads(info.read_text())["url"]

@@ -134,7 +134,8 @@ async def test_its_folder_is_cleared_away(desk: Desk, worker: Consumer) -> None:
 
 
 async def test_its_folder_cannot_be_made_again(desk: Desk, pool: Any, tmp_path: Path) -> None:
-    """That is told as any other trouble, with what to do, and ends nothing."""
+    """A file stands in its way: a fault as any other, with what to do, and it ends nothing."""
+    (tmp_path / "gone").touch()
     context = Context(
         "one", desk.settings, desk.db, desk.queue, desk.blobs, pool, tmp_path / "gone" / "logs"
     )
@@ -145,6 +146,16 @@ async def test_its_folder_cannot_be_made_again(desk: Desk, pool: Any, tmp_path: 
         and "restart" in part.advice
         and readiness.unfit(context) == part.advice
     )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a link to somebody else")
+async def test_its_folder_was_made_by_somebody_else(desk: Desk, pool: Any, tmp_path: Path) -> None:
+    """Gone, and a link in its place by the time it is made again: refused, and nothing ends."""
+    logs = tmp_path / "logs"
+    logs.symlink_to(tmp_path / "nowhere")
+    os.lchown(logs, 65534, 65534)
+    context = Context("one", desk.settings, desk.db, desk.queue, desk.blobs, pool, logs)
+    assert "cannot be trusted" in readiness.unfit(context) and "TMPDIR" in readiness.unfit(context)
 
 
 async def test_sigterm_lets_tasks_end(desk: Desk, start_worker: Any) -> None:

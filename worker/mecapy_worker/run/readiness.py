@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from mecapy_backend.shared.health import LOW_BYTES, Check
+from mecapy_jupyter.shared.errors import ConfigError
 from mecapy_jupyter.shared.own_folder import own_folder
 from mecapy_worker.context import Context
 from mecapy_worker.pool.pool import Pool
@@ -32,6 +33,8 @@ def disk(context: Context) -> Check:
             f"that nothing clears TMPDIR, and restart it"
         )
         return Check("disk", "gone", why)
+    except ConfigError as refused:  # made again by somebody else
+        return Check("disk", "gone", str(refused))
     if free >= LOW_BYTES:
         return Check("disk")
     left = f"only {free // 1_000_000} MB are left where this worker's tasks write (TMPDIR)"
