@@ -26,6 +26,7 @@ from mecapy_backend.api import metrics
 from mecapy_backend.api.openapi import OpenApiResponses
 from mecapy_backend.store import database, json_text
 from mecapy_backend.store.blobs.blob_types import BadName
+from mecapy_backend.store.blobs.reservations import NoRoom
 
 _log = structlog.get_logger()
 _RETRY = {"Retry-After": "1"}
@@ -168,6 +169,10 @@ async def _object_store(request: Request, error: Exception) -> Response:
     return unavailable("the object store").response()
 
 
+async def _no_room(_: Request, error: Exception) -> Response:
+    return Problem(413, "quota", str(error), headers={"Retry-After": "60"}).response()
+
+
 async def _gone(_: Request, error: Exception) -> Response:
     return Problem(
         400, "cut-off", "the request ended before its body did"
@@ -186,6 +191,7 @@ _HANDLERS = (
     (RequestValidationError, _invalid),
     (ValidationError, _invalid),
     (BadName, _bad_name),
+    (NoRoom, _no_room),
     (HTTPException, _http),
     (DBAPIError, _database),
     (PoolTimeout, _database),

@@ -129,6 +129,15 @@ blobs = sa.Table(
     ),  # moved by whoever names the blob: a delete that raced it spares the blob
 )
 
+reservations = sa.Table(  # room for blobs on their way, beside what is stored
+    "reservations",
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),  # a digest, or an upload's own name
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("until", TIMESTAMP(timezone=True), nullable=False),
+)
+
 workers = sa.Table(
     "workers",
     metadata,

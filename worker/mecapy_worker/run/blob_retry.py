@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError  # pyright: ignore[reportMissingTypeStubs]
 
-from mecapy_backend.store.blobs import blob_rows
+from mecapy_backend.store.blobs import blob_rows, reservations
 from mecapy_backend.store.blobs.blob_types import RowLock, WrongDigest
 from mecapy_backend.store.tasks import StartedAttempt
 from mecapy_worker import metrics
@@ -93,8 +93,10 @@ async def _once(data: bytes) -> AsyncIterator[bytes]:
 
 
 def recorded(work: Context, owner: str) -> RowLock:
-    """`blob_rows.row_lock`, patiently: a result's blobs come to be while PostgreSQL may be away."""
-    storing = blob_rows.row_lock(work.db, owner)
+    """`reservations.reserving`, patiently: a result's blobs come to be while PostgreSQL may be
+    away. Entering it raises NoRoom.
+    """
+    storing = reservations.reserving(work.db, owner, work.settings)
 
     @asynccontextmanager
     async def within(digest: str, size: int) -> AsyncGenerator[None]:

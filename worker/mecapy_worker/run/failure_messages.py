@@ -6,6 +6,7 @@ import signal
 from dataclasses import replace
 
 from mecapy_backend.shared.settings import Settings
+from mecapy_backend.store.blobs.reservations import NoRoom
 from mecapy_jupyter import wire
 from mecapy_jupyter.shared import errors, units
 from mecapy_worker.shared.messages import ExitStatus
@@ -113,6 +114,10 @@ def result_too_large(size: int, settings: Settings) -> wire.ErrorInfo:
         f"with `-o`, or only a part of it."
     )
     return _info("result_too_large", text)
+
+
+def no_room(full: NoRoom) -> wire.ErrorInfo:
+    return _info("result_too_large", f"The cell's result could not be kept: {full}.")
 
 
 def protocol(problem: str) -> wire.ErrorInfo:

@@ -20,6 +20,7 @@ from blake3 import blake3
 
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import json_text
+from mecapy_backend.store.blobs.reservations import NoRoom
 from mecapy_jupyter import wire
 from mecapy_jupyter.wire import Json, JsonObject
 from mecapy_worker.context import StopReason
@@ -173,6 +174,8 @@ async def _take_payload(
         return (await _payload(reported, outbox, sink, settings) if reported else None), None
     except ResultOverLimit as large:
         return None, failure_messages.result_too_large(large.size_bytes, settings)
+    except NoRoom as full:
+        return None, failure_messages.no_room(full)
     except InvalidOutcome as invalid:
         return None, failure_messages.protocol(str(invalid))
     except OSError as problem:

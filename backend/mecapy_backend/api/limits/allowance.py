@@ -55,7 +55,8 @@ class TaskQuotas:
             if len(self._cached) > 10_000:
                 self._cached.clear()
             cached = self._cached[owner] = _CachedStatus(
-                await shares.quota_status(db, owner, self._settings), time.monotonic()
+                await shares.quota_status(db, owner, self._settings, with_bytes=True),
+                time.monotonic(),
             )
         cached.submitted_since += 1
         status = cached.status
@@ -65,6 +66,8 @@ class TaskQuotas:
         ):
             if uses and uses["cpu_hours"].left == 0:
                 raise _no_more_hours(whose, uses["cpu_hours"])
+            if uses and uses["bytes"].left == 0:
+                raise _nothing_more_to_store(whose, uses["bytes"])
         if status.of_organisation and _beyond(
             status.of_organisation["queued"], cached.submitted_since
         ):
@@ -89,6 +92,16 @@ def queue_full(whose: str, limit: float) -> Problem:
         f"{have} {limit:g} queued tasks, as many as allowed: {advice}",
         headers={"Retry-After": "5"},
     )
+
+
+def _nothing_more_to_store(whose: str, use: QuotaUse) -> Problem:
+    have = "your" if whose == "you" else f"{whose}'s"
+    detail = (
+        f"{have} blobs take {use.used:,.0f} of {use.limit:,.0f} bytes here, 0 more may be stored, "
+        f"so there is no room for a result: delete tasks you no longer need (DELETE /tasks/…), or "
+        f"try again once unused blobs were swept; an admin can raise it (`quota_bytes`)"
+    )
+    return Problem(413, "quota", detail, headers={"Retry-After": "60"})
 
 
 def _no_more_hours(whose: str, use: QuotaUse) -> Problem:

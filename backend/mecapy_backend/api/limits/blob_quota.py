@@ -1,39 +1,47 @@
-"""How many bytes of blobs an owner may still store."""
+"""How many bytes of blobs an owner may still store; set aside before any of them is taken."""
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
 from mecapy_backend.api.problems import Problem
 from mecapy_backend.api.services import Services
-from mecapy_backend.store.people import shares
-from mecapy_backend.store.people.shares import QuotaUse
+from mecapy_backend.store.blobs import reservations
+from mecapy_backend.store.blobs.blob_types import RowLock
+from mecapy_backend.store.blobs.reservations import NoRoom
 
-_UNLIMITED_BYTES = 2**62
-
-
-async def check_blob_quota(services: Services, owner: str, more_bytes: int) -> int:
-    """How many bytes there is room for. Problem 413 if so many more are too many."""
-    status = await shares.quota_status(services.db, owner, services.settings, with_bytes=True)
-    room_bytes = _UNLIMITED_BYTES
-    for whose, uses in (
-        ("your", status.of_owner),
-        ("your organisation's", status.of_organisation),
-    ):
-        use = uses.get("bytes")
-        if use is None or use.limit is None:
-            continue
-        if use.used + more_bytes > use.limit:
-            raise _no_room(whose, use, more_bytes)
-        room_bytes = min(room_bytes, int(use.limit - use.used))
-    return room_bytes
+_UPLOAD_S = 24 * 3600.0  # of a gateway that died meanwhile
 
 
-def _no_room(whose: str, use: QuotaUse, more_bytes: int) -> Problem:
-    detail = (
-        f"{whose} blobs take {use.used:,.0f} of {use.limit:,.0f} bytes here and {more_bytes:,} "
-        f"more do not fit: delete tasks you no longer need (DELETE /tasks/…), or try again once "
-        f"unused blobs were swept; an admin can raise it (`quota_bytes`)"
-    )
-    return Problem(413, "quota", detail, headers={"Retry-After": "60"})
+@asynccontextmanager
+async def room_for_upload(services: Services, owner: str, size: int | None) -> AsyncGenerator[int]:
+    """So many bytes are set aside while they come; None: as many as one blob may have, or as there
+    is room for. Raises NoRoom.
+    """
+    key, most = f"upload {uuid.uuid4().hex}", services.settings.max_blob_bytes
+
+    async def set_aside(so_many: int) -> int:
+        wanted = {key: so_many}
+        await reservations.reserve(services.db, owner, wanted, services.settings, _UPLOAD_S)
+        return so_many
+
+    try:
+        room = await set_aside(most if size is None else size)
+    except NoRoom as full:
+        if size is not None or full.left < 1:
+            raise
+        room = await set_aside(full.left)
+    try:
+        yield room
+    finally:
+        await reservations.release(services.db, owner, [key])
+
+
+def reserving(services: Services, owner: str) -> RowLock:
+    """For bytes whose size is known only when they are there."""
+    return reservations.reserving(services.db, owner, services.settings)
 
 
 def check_blob_size(services: Services, size: int) -> None:

@@ -12,7 +12,7 @@ from fastapi.responses import RedirectResponse, StreamingResponse
 from mecapy_backend.api import request_body
 from mecapy_backend.api.auth import Owner
 from mecapy_backend.api.json_reply import json
-from mecapy_backend.api.limits.blob_quota import check_blob_quota
+from mecapy_backend.api.limits.blob_quota import check_blob_size, reserving, room_for_upload
 from mecapy_backend.api.problems import Problem, no_such_blob, unavailable
 from mecapy_backend.api.schemas.blobs import (
     MissingBody,
@@ -22,8 +22,9 @@ from mecapy_backend.api.schemas.blobs import (
     TakenView,
 )
 from mecapy_backend.api.services import WithServices
-from mecapy_backend.store.blobs import blob_rows
+from mecapy_backend.store.blobs import blob_rows, reservations
 from mecapy_backend.store.blobs.blob_types import BadName, TooLong, WrongDigest
+from mecapy_backend.store.blobs.reservations import DIRECT_UPLOAD_S
 
 router = APIRouter(tags=["blobs"])
 _BYTES = {
@@ -58,14 +59,19 @@ async def missing(request: Request, services: WithServices, owner: Owner) -> Res
         await blob_rows.touch_existing(services.db, owner, list(wanted)) if wanted else set[str]()
     )
     if more := wanted.keys() - stored:
-        await check_blob_quota(services, owner, sum(wanted[digest] for digest in more))
+        asked = {digest: wanted[digest] for digest in more}
+        # Through the gateway each upload sets its own room aside, when it comes.
+        direct = services.blobs.direct_uploads
+        await reservations.reserve(
+            services.db, owner, asked, services.settings, DIRECT_UPLOAD_S if direct else 0
+        )
     answer = list[dict[str, str]]()
     for digest, size in wanted.items():
         if digest in stored:
             continue
         url = await services.blobs.upload_url(owner, digest, size)
         if url and await blob_rows.confirm_upload(
-            services.db, services.blobs, owner, digest, size
+            services.db, services.blobs, owner, digest, size, reserving(services, owner)
         ):  # uploaded past us, to a presigned URL
             continue
         answer.append({"digest": digest, "url": url or f"/blobs/{digest}"})
@@ -103,11 +109,7 @@ async def take(request: Request, services: WithServices, owner: Owner) -> Respon
     taken = list[tuple[str, int]]()
     for name in (await services.bodies.read(request, TakeBody)).files:
         try:
-            taken.append(
-                await services.blobs.take(
-                    owner, name, limit, blob_rows.row_lock(services.db, owner)
-                )
-            )
+            taken.append(await services.blobs.take(owner, name, limit, reserving(services, owner)))
         except TooLong as large:
             raise Problem(
                 413,
@@ -120,13 +122,6 @@ async def take(request: Request, services: WithServices, owner: Owner) -> Respon
             ) from None
         except (OSError, ValueError) as wrong:
             raise unavailable(f"the object store ({wrong})") from None
-    try:
-        await check_blob_quota(services, owner, 0)
-    except Problem:
-        if await blob_rows.delete_unreferenced(
-            services.db, services.blobs, owner, [digest for digest, _ in taken]
-        ):
-            raise  # else they all were there, and in use
     return json({"taken": [{"digest": digest, "size": size} for digest, size in taken]})
 
 
@@ -135,11 +130,14 @@ async def put(request: Request, services: WithServices, owner: Owner, digest: st
     """The bytes as the body. `digest` is their BLAKE3 digest; other bytes are refused and nothing
     is kept.
     """
-    limit = services.settings.max_blob_bytes
-    room = await check_blob_quota(services, owner, int(request.headers.get("content-length", 0)))
+    told = request.headers.get("content-length", "")
+    size = int(told) if told.isdecimal() else None
+    check_blob_size(services, size or 0)
     try:
-        chunks = request_body.bounded(request, min(limit, room), "split the value, or reduce it")
-        await services.blobs.write(owner, digest, chunks, blob_rows.row_lock(services.db, owner))
+        async with room_for_upload(services, owner, size) as room:
+            chunks = request_body.bounded(request, room, "split the value, or reduce it")
+            lock = blob_rows.row_lock(services.db, owner)
+            await services.blobs.write(owner, digest, chunks, lock)
     except WrongDigest as wrong:
         raise Problem(
             422,

@@ -13,11 +13,11 @@ from fastapi import APIRouter, Request, Response
 from mecapy_backend.api import request_body
 from mecapy_backend.api.auth import Owner
 from mecapy_backend.api.json_reply import json
-from mecapy_backend.api.limits.blob_quota import check_blob_quota, check_blob_size
+from mecapy_backend.api.limits.blob_quota import check_blob_size, reserving
 from mecapy_backend.api.problems import Problem
 from mecapy_backend.api.schemas.blobs import PartsBody, PartsDoneBody, PartsView
 from mecapy_backend.api.services import WithServices
-from mecapy_backend.store.blobs import blob_rows
+from mecapy_backend.store.blobs import blob_rows, reservations
 
 router = APIRouter(tags=["blobs"])
 
@@ -36,7 +36,9 @@ async def begin(request: Request, services: WithServices, owner: Owner, digest: 
     body = await services.bodies.read(request, PartsBody)
     size = body.size
     check_blob_size(services, size)
-    await check_blob_quota(services, owner, size)
+    await reservations.reserve(
+        services.db, owner, {digest: size}, services.settings, reservations.DIRECT_UPLOAD_S
+    )
     if body.upload:
         parts = await services.blobs.part_urls(owner, digest, size, body.upload, body.first)
     else:
@@ -65,7 +67,10 @@ async def end(
     """
     done = await services.bodies.read(request, PartsDoneBody)
     ended = await services.blobs.end_parts(owner, digest, upload, done.etags)
-    if await blob_rows.confirm_upload(services.db, services.blobs, owner, digest, done.size):
+    within = reserving(services, owner)
+    if await blob_rows.confirm_upload(
+        services.db, services.blobs, owner, digest, done.size, within
+    ):
         return Response(status_code=204)
     if ended:  # fewer parts than were announced
         await blob_rows.discard(services.db, services.blobs, owner, digest)
@@ -82,4 +87,5 @@ async def end(
 async def abort(services: WithServices, owner: Owner, digest: str, upload: str) -> Response:
     """The parts that arrived are removed."""
     await services.blobs.abort_parts(owner, digest, upload)
+    await reservations.release(services.db, owner, [digest])
     return Response(status_code=204)

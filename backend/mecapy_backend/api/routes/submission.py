@@ -14,6 +14,7 @@ from mecapy_backend.api import event_stream, metrics, request_body
 from mecapy_backend.api.auth import WithReader
 from mecapy_backend.api.json_reply import json, or_none
 from mecapy_backend.api.limits.allowance import Admission, queue_full
+from mecapy_backend.api.limits.blob_quota import reserving
 from mecapy_backend.api.problems import Problem, unavailable
 from mecapy_backend.api.schemas.tasks import SubmittedView, TaskBody
 from mecapy_backend.api.services import Services, WithServices
@@ -186,7 +187,8 @@ async def _confirm_uploads(services: Services, owner: str, digests: list[str]) -
     for digest in digests:
         size = await services.blobs.size(owner, digest)
         if size is not None:
-            await blob_rows.confirm_upload(services.db, services.blobs, owner, digest, size)
+            within = reserving(services, owner)
+            await blob_rows.confirm_upload(services.db, services.blobs, owner, digest, size, within)
 
 
 def _check_limits(task: TaskBody, settings: Settings) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.store.blobs.blob_store import BlobStore
 from mecapy_backend.store.blobs.blob_types import RowLock
-from mecapy_backend.store.tables import blobs, tasks
+from mecapy_backend.store.tables import blobs, reservations, tasks
 
 _b = blobs.c
 _clock = sa.func.clock_timestamp()
@@ -41,25 +41,34 @@ def row_lock(db: AsyncEngine, owner: str) -> RowLock:
         row = row.on_conflict_do_update(
             index_elements=["owner", "digest"], set_={"used_at": _clock, "size": row.excluded.size}
         )
+        here = sa.delete(reservations).where(
+            reservations.c.owner == owner, reservations.c.key == digest
+        )
         async with db.execution_options(isolation_level="READ COMMITTED").begin() as transaction:
             await transaction.execute(row)
             yield
+            await transaction.execute(here)
 
     return locked
 
 
 async def confirm_upload(
-    db: AsyncEngine, store: BlobStore, owner: str, digest: str, size: int
+    db: AsyncEngine,
+    store: BlobStore,
+    owner: str,
+    digest: str,
+    size: int,
+    within: RowLock | None = None,
 ) -> bool:
     """Whether a blob that a client put into the store past us is there, whole; then it counts as
-    stored.
+    stored. `within`: `reservations.reserving`, where there may be no room for it.
     """
     if (
         await store.size(owner, digest) != size
     ):  # before anything is locked: a store that does not answer keeps no connection to PostgreSQL
         return False
     with suppress(FileNotFoundError):
-        async with row_lock(db, owner)(digest, size), asyncio.timeout(_LOOK_S):
+        async with (within or row_lock(db, owner))(digest, size), asyncio.timeout(_LOOK_S):
             if (
                 await store.size(owner, digest) != size
             ):  # again, behind the lock: a delete is over, or has not begun
@@ -108,6 +117,8 @@ async def sweep(
     )
     await store.tidy(max(grace_s, _UNFINISHED_S))
     await _name_lost(db, store, grace_s)
+    async with db.connect() as connection:
+        await connection.execute(sa.delete(reservations).where(reservations.c.until < _clock))
     return await _delete_unnamed(db, store, old, limit)
 
 
