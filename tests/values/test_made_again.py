@@ -114,3 +114,70 @@ def test_a_base_without_fields_keeps_its_attributes(code: str, base: str) -> Non
     g, h = notebook.ns["g"], notebook.ns["h"]
     assert notebook.ns["seen"] == ("p1", 1) and g is notebook.ns["was"]
     assert (g.name, g.calls, h.name, h.calls) == ("p2", 5, "h", 2) and not hasattr(g, "gone")
+
+
+def test_a_getattr_that_passes_on() -> None:
+    """Nobody asks it before the attribute is there that it asks."""
+    notebook = Notebook()
+    notebook.local("""
+        class Wrap:
+            def __init__(self, inner): self.inner = inner
+            def __getattr__(self, name): return getattr(self.inner, name)
+        class Slotted:
+            __slots__ = ('inner',)
+            __init__, __getattr__ = Wrap.__init__, Wrap.__getattr__
+        w, s = Wrap([3, 1]), Slotted([3, 1])
+        was = w, s
+    """)
+    notebook.remote("w.sort(); s.append(w.inner[0]); made = Wrap([7])", "w", "s", "Wrap")
+    assert (notebook.ns["w"], notebook.ns["s"]) == notebook.ns["was"]
+    assert notebook.ns["w"].inner == [1, 3] and notebook.ns["s"].inner == [3, 1, 1]
+    assert notebook.ns["made"].pop() == 7
+
+
+RECORDS = {
+    "list": (
+        "class Rows(list):\n"
+        "    def __init__(self): super().__init__(); self.n = 0\n"
+        "    def append(self, row): super().append(row); self.n += 1\n"
+        "    def extend(self, rows):\n        for row in rows: self.append(row)\n"
+        "rows = Rows(); rows.append('a')",
+        "rows.append('b')",
+        "more = Rows(); more.extend(['c', 'd'])",
+        (["a", "b"], ["c", "d"]),
+    ),
+    "dict": (
+        "class Rows(dict):\n"
+        "    def __init__(self): super().__init__(); self.n = 0\n"
+        "    def __setitem__(self, k, v): super().__setitem__(k, v); self.n += 1\n"
+        "rows = Rows(); rows['a'] = 1",
+        "rows['b'] = 2",
+        "more = Rows(); more['c'] = 3; more['d'] = 4",
+        ({"a": 1, "b": 2}, {"c": 3, "d": 4}),
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "change", "new", "after"), RECORDS.values(), ids=RECORDS)
+def test_a_container_that_keeps_a_record(
+    make: str, change: str, new: str, after: tuple[object, object]
+) -> None:
+    """Its items are put in without its methods, so what those count is counted once."""
+    notebook = Notebook()
+    notebook.local(make)
+    notebook.remote(f"{change}; {new}", "rows", "Rows")
+    rows, more = notebook.ns["rows"], notebook.ns["more"]
+    assert (rows, more) == after and (rows.n, more.n) == (2, 2)
+
+
+def test_what_a_package_hands_out_is_its_own_there() -> None:
+    """By its public name, also inside other objects and for a class made at run time."""
+    mpmath = pytest.importorskip("mpmath")
+    notebook = Notebook()
+    notebook.local("import mpmath\nfrom mpmath import mpf, mp\nkeep = [mpmath.pi, mp]\nk = keep")
+    notebook.remote(
+        "import mpmath\nsame = keep[0] is mpmath.pi, keep[1] is mpmath.mp\nx = mpf(2)",
+        "keep", "mpf",
+    )  # fmt: skip
+    assert notebook.ns["same"] == (True, True) and notebook.ns["k"] is notebook.ns["keep"]
+    assert type(notebook.ns["x"]) is mpmath.mpf and notebook.ns["keep"][0] is mpmath.pi

@@ -7,6 +7,7 @@ Part of `pickler`.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 import types
@@ -34,7 +35,46 @@ def reduced(obj: Any) -> Any:
         for name in _STREAMS:
             if vars(sys).get(name) is obj:
                 return attribute, ("sys", name)
-    return None
+    return handed_out(obj, str(kind.__module__))
+
+
+def handed_out(obj: Any, home: str) -> tuple[Callable[[str, str], Any], tuple[str, str]] | None:
+    """A package's own object or class (`mpmath.mp`, `mpmath.mpf`, `astropy.units.m`), by the public
+    name that its module `home`, or one above that, hands it out under.
+    """
+    if home.partition(".")[0] in _BY_VALUE:
+        return None
+    parts = home.split(".")
+    above = (sys.modules.get(".".join(parts[:depth])) for depth in range(1, len(parts) + 1))
+    modules = [module for module in above if module is not None]
+    names = _public(home, tuple(len(vars(module)) for module in modules))
+    if (found := names.get(id(obj))) is None:
+        return None
+    module, name = found
+    return (attribute, found) if vars(sys.modules[module]).get(name) is obj else None
+
+
+_BY_VALUE = frozenset({"builtins", "__main__", "numpy", "pandas"})
+
+
+@functools.lru_cache(maxsize=4096)
+def _public(home: str, _sizes: tuple[int, ...]) -> dict[int, tuple[str, str]]:
+    """id → where, of what the modules hand out that pickle would not know by name."""
+    found: dict[int, tuple[str, str]] = {}
+    parts = home.split(".")
+    for depth in range(len(parts), 0, -1):
+        module = sys.modules.get(name := ".".join(parts[:depth]))
+        if module is None or user_modules.is_own(module):
+            continue
+        for attribute_name, value in list(vars(module).items()):
+            kind = cast("type[object]", type(value))
+            handed = not attribute_name.startswith("_") and kind.__module__ not in _PLAIN
+            if handed or issubclass(kind, type):
+                found[id(value)] = name, attribute_name
+    return found
+
+
+_PLAIN = ("builtins", "typing")
 
 
 def _shell() -> Any:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from mecapy_jupyter.travel.hooks import pickles
+from mecapy_jupyter.travel.pickling import by_name_reducers
 
 _LEFT_OUT = frozenset({"__dict__", "__weakref__", "__slots__", "__doc__", "__module__"})
 
@@ -21,6 +22,8 @@ def as_it_is(cls: Any, as_reduced: Any) -> Any:
     """What cloudpickle takes `cls` apart into, made whole."""
     if as_reduced[0] is not pickles.make_skeleton_class:
         return as_reduced
+    if by_name := by_name_reducers.handed_out(cls, str(cls.__module__)):
+        return by_name
     _, (kind, name, bases, keywords, tracker, extra), (attributes, slots), *rest = as_reduced
     stored: dict[str, Any] = {**vars(cls)}
     if "__slots__" in stored and tuple not in cls.__mro__:

@@ -1,5 +1,6 @@
-"""How to pickle an object whose class would make it wrongly: a `__new__` that wants arguments, or a
-generated `__getstate__` that knows no more than the fields.
+"""How to pickle an object whose class would make it wrongly: a `__new__` that wants arguments, a
+generated `__getstate__` that knows no more than the fields, methods that want attributes which are
+not there yet.
 
 Part of `reducers`. The functions named in what it returns run on the other side.
 """
@@ -29,16 +30,18 @@ def reduced(obj: Any) -> Any:
     cls = cast("type[Any]", type(obj))
     if not cls.__flags__ & _PYTHON_CLASS:
         return None
-    bare, more = _runs_new(cls), _has_more_than_fields(cls)
-    if not (bare or more):
+    bare, more, careful = _runs_new(cls), _has_more_than_fields(cls), _would_be_disturbed(cls)
+    if not (bare or more or careful):
         return None
     taken: Any = object.__reduce_ex__(obj, 5)
-    make, arguments, state, *items = taken
+    parts: list[Any] = [*taken, None, None]
+    make, arguments, state, items, entries = parts[:5]
     if bare and make is copyreg.__newobj__:  # pyright: ignore
         make, arguments = _bare, (_native(cls), *arguments)
-    if not more:
-        return make, arguments, state, *items
-    return make, arguments, (state, _beside_fields(obj)), *items, _set_all
+    if not (more or careful):
+        return make, arguments, state, items, entries
+    held = state, _beside_fields(obj) if more else None, items and [*items], entries and [*entries]
+    return make, arguments, held, None, None, _set_all
 
 
 @functools.lru_cache(maxsize=4096)
@@ -72,14 +75,57 @@ def _beside_fields(obj: Any) -> dict[str, Any]:
     return {name: value for name, value in named.items() if name not in fields}
 
 
-def _set_all(obj: Any, state: tuple[Any, dict[str, Any]]) -> None:
-    fields, more = state
-    obj.__setstate__(fields)
-    stored: dict[str, Any] = getattr(obj, "__dict__", {})
-    for name in stored.keys() - more.keys():
-        del stored[name]
-    for name, value in more.items():
-        object.__setattr__(obj, name, value)
+def _set_all(obj: Any, held: tuple[Any, Any, Any, Any]) -> None:
+    """By the functions of the base types: those of the class may want what is not there yet."""
+    state, more, items, entries = held
+    lists, dicts = cast(Any, list), cast(Any, dict)
+    if items:
+        lists.extend(obj, items)
+    for key, value in entries or ():
+        dicts.__setitem__(obj, key, value)
+    if _found(type(obj), "__setstate__") is not None:
+        if state is not None:
+            obj.__setstate__(state)
+    else:
+        _set_attributes(obj, state)
+    if more is not None:
+        stored: dict[str, Any] = getattr(obj, "__dict__", {})
+        for name in stored.keys() - more.keys():
+            del stored[name]
+        _set_attributes(obj, more)
+
+
+def _set_attributes(obj: Any, state: Any) -> None:
+    """As pickle takes a state: a dict, or one for `__dict__` and one for the slots."""
+    cls = cast("type[Any]", type(obj))
+    for part in cast("tuple[Any, ...]", state) if isinstance(state, tuple) else (state,):
+        named: dict[str, Any] = part or {}
+        for name, value in named.items():
+            if cls.__dictoffset__ and name not in _slotted(cls):
+                object.__getattribute__(obj, "__dict__")[name] = value
+            else:
+                object.__setattr__(obj, name, value)
+
+
+@functools.lru_cache(maxsize=4096)
+def _slotted(cls: Any) -> frozenset[str]:
+    return frozenset(cast(Any, copyreg)._slotnames(cls))
+
+
+@functools.lru_cache(maxsize=4096)
+def _would_be_disturbed(cls: Any) -> bool:
+    """Whether pickle would call methods of an object before it has its attributes: a `__getattr__`
+    that asks one of them, an `append` or `__setitem__` that keeps a record.
+    """
+    asks = _found(cls, "__getattr__") is not None and _found(cls, "__setstate__") is None
+    fills = (issubclass(cls, list) and _overrides(cls, list, "append", "extend")) or (
+        issubclass(cls, dict) and _overrides(cls, dict, "__setitem__")
+    )
+    return (asks or fills) and _reduces_by_state(cls)
+
+
+def _overrides(cls: Any, base: type, *names: str) -> bool:
+    return any(_found(cls, name) is not vars(base)[name] for name in names)
 
 
 @functools.lru_cache(maxsize=4096)
