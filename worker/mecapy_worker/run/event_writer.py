@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO
 
 from redis.exceptions import ResponseError
 
@@ -22,15 +21,14 @@ from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import json_text
 from mecapy_backend.store.log import events, final_log
 from mecapy_jupyter import wire
-from mecapy_jupyter.shared.own_folder import own_folder
 from mecapy_jupyter.wire import JsonObject
 from mecapy_worker.log import log
 from mecapy_worker.retry import backoff, is_transient
 from mecapy_worker.run import widget_updates
+from mecapy_worker.run.attempt_log import AttemptLog
 
 PAUSE_S = 0.03
 BURST_BYTES = 32 * 1024
-ROW_BYTES = 64 * 1024
 DISPLAY_BYTES = 16 * 1024 * 1024
 BEHIND_BYTES = 1024 * 1024
 AWAY_S, CLOSING_S = 60.0, 2.0
@@ -45,7 +43,6 @@ Entry = tuple[str, JsonObject]
 _Small = wire.StartedEvent | wire.StderrEvent | wire.ProgressEvent | wire.UsageEvent
 _TEXT = frozenset({wire.STDOUT, wire.STDERR})
 _SHOWN = frozenset({*_TEXT, wire.DISPLAY, wire.COMM})
-_KEPT = frozenset({wire.STARTED, *_SHOWN})
 
 
 class EventWriter:
@@ -64,12 +61,10 @@ class EventWriter:
         self._rest_after: tuple[int, int] | None = None
         self.cpu_s = 0.0  # of the child, as far as it was looked at
         self._redis, self._task_id = redis, task_id
-        self._settings, self._spool_path = settings, spool
+        self._settings, self._log = settings, AttemptLog(spool)
         self._pending: list[Entry] = []
-        self._pending_bytes = self._live_bytes = self._row_bytes = 0
-        self._row: list[wire.Event] = []
-        self._spool: IO[bytes] | None = None
-        self._last_id, self._noted = (0, 0), False
+        self._pending_bytes = self._live_bytes = 0
+        self._noted = False
         self._decoders = {name: codecs.getincrementaldecoder("utf-8")("replace") for name in _TEXT}
         self._wake, self._full, self._room = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._closing_since: float | None = None
@@ -92,10 +87,8 @@ class EventWriter:
         await self._group.__aexit__(kind, error, trace)
         if self._pending:
             self._rest, self._pending = self._pending, []
-            self._rest_after = self._last_id = (
-                self._last_id if self._last_id[0] else (time.time_ns() // 1_000_000, 0)
-            )
-            await self._keep([("", *entry) for entry in self._rest])
+            self._rest_after = self._log.last_id_or_now()
+            await self._log.keep([("", *entry) for entry in self._rest])
 
     async def end(self, state: str, data: JsonObject) -> None:
         """The final event, once the end is recorded; with it what is not in the stream yet."""
@@ -209,7 +202,7 @@ class EventWriter:
             self._noted = True
             live.append((wire.STDERR, {"text": final_log.MORE}))
         ids = iter(await self._publish(live))
-        await self._keep(
+        await self._log.keep(
             [
                 (next(ids, "") if yes else "", *entry)
                 for entry, yes in zip(batch, shown, strict=True)
@@ -247,51 +240,11 @@ class EventWriter:
             await asyncio.sleep(backoff.compute(failures))
         return []
 
-    async def _keep(self, batch: Sequence[tuple[str, str, JsonObject]]) -> None:
-        """Into the log, under the stream's own ids, so that a reader who lost Redis goes on in the
-        log.
-        """
-        lasting: list[wire.Event] = []
-        for event_id, kind, data in batch:
-            ms, seq = self._last_id
-            self._last_id = (
-                events.parse_id(event_id)
-                if event_id
-                else (ms or time.time_ns() // 1_000_000, seq + 1)
-            )
-            if kind in _KEPT:
-                lasting.append(wire.Event("{}-{}".format(*self._last_id), kind, data))
-        lines = [_line(event) for event in lasting]
-        self._row_bytes += sum(map(len, lines))
-        if self._spool is None and self._row_bytes <= ROW_BYTES:
-            self._row += lasting
-        else:
-            await asyncio.to_thread(self._spill, b"".join(lines))
-
-    def _spill(self, lines: bytes) -> None:
-        """A log that outgrew the row goes on in a file."""
-        if self._spool is None:
-            # whoever clears up /tmp may have removed it
-            own_folder(self._spool_path.parent, setting="TMPDIR")
-            self._spool = self._spool_path.open("xb")
-            for e in self._row:
-                self._spool.write(_line(e))
-        self._spool.write(lines)
-
     def kept(self) -> tuple[list[wire.Event], Path | None]:
         """The log, after the block: its first 64 KiB, and the file with all of it where that is
         more.
         """
-        if self._spool is None:
-            return self._row, None
-        self._spool.close()
-        return self._row, self._spool_path
-
-
-def _line(event: wire.Event) -> bytes:
-    return (
-        json_text.dumps({"id": event.id, "type": event.type, "data": event.data}).encode() + b"\n"
-    )
+        return self._log.content()
 
 
 def _text(data: JsonObject) -> str:

@@ -1,0 +1,78 @@
+"""The log of one attempt that is kept: a list for the row, and a file where it outgrows that."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from mecapy_backend.store import json_text
+from mecapy_backend.store.log import events
+from mecapy_jupyter import wire
+from mecapy_jupyter.shared.own_folder import own_folder
+from mecapy_jupyter.wire import JsonObject
+
+ROW_BYTES = 64 * 1024
+_KEPT = frozenset({wire.STARTED, wire.STDOUT, wire.STDERR, wire.DISPLAY, wire.COMM})
+
+
+class AttemptLog:
+    """`path`: where the file goes, if there is to be one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._events: list[wire.Event] = []
+        self._size_bytes = 0
+        self._file: IO[bytes] | None = None
+        self._last_id = (0, 0)
+
+    def last_id_or_now(self) -> tuple[int, int]:
+        """Of the last event; what comes next has the ids after it."""
+        if not self._last_id[0]:
+            self._last_id = (time.time_ns() // 1_000_000, 0)
+        return self._last_id
+
+    async def keep(self, batch: Sequence[tuple[str, str, JsonObject]]) -> None:
+        """Events (id, type, data), under the stream's own ids, so that a reader who lost Redis goes
+        on in the log. One without an id gets the next.
+        """
+        lasting: list[wire.Event] = []
+        for event_id, kind, data in batch:
+            ms, seq = self._last_id
+            self._last_id = (
+                events.parse_id(event_id)
+                if event_id
+                else (ms or time.time_ns() // 1_000_000, seq + 1)
+            )
+            if kind in _KEPT:
+                lasting.append(wire.Event("{}-{}".format(*self._last_id), kind, data))
+        lines = [_line(event) for event in lasting]
+        self._size_bytes += sum(map(len, lines))
+        if self._file is None and self._size_bytes <= ROW_BYTES:
+            self._events += lasting
+        else:
+            await asyncio.to_thread(self._spill, b"".join(lines))
+
+    def _spill(self, lines: bytes) -> None:
+        """A log that outgrew the row goes on in a file."""
+        if self._file is None:
+            # whoever clears up /tmp may have removed it
+            own_folder(self._path.parent, setting="TMPDIR")
+            self._file = self._path.open("xb")
+            for event in self._events:
+                self._file.write(_line(event))
+        self._file.write(lines)
+
+    def content(self) -> tuple[list[wire.Event], Path | None]:
+        """Its first 64 KiB, and the file with all of it where that is more."""
+        if self._file is None:
+            return self._events, None
+        self._file.close()
+        return self._events, self._path
+
+
+def _line(event: wire.Event) -> bytes:
+    line = json_text.dumps({"id": event.id, "type": event.type, "data": event.data})
+    return line.encode() + b"\n"
