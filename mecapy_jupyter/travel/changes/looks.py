@@ -128,7 +128,7 @@ def _reduced(obj: Any, numbered: Collection[int]) -> tuple[list[Any], Any, list[
         return [None, "raw", *held, *held.values()], error, []
 
 
-def by_name(state: Any) -> dict[str, Any] | None:
+def by_name(state: object) -> dict[str, Any] | None:
     """A state as pickle understands it, a dict or one for `__dict__` and one for the slots, as one;
     None: something else.
     """
@@ -137,7 +137,7 @@ def by_name(state: Any) -> dict[str, Any] | None:
         return None
     named: dict[str, Any] = {}
     for part in both:
-        named |= part or {}
+        named |= cast("dict[str, Any] | None", part) or {}
     return named
 
 

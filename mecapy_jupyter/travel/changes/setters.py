@@ -206,7 +206,7 @@ def _set_state(original: Any, parts: list[Any]) -> bool:
     return state is not None or items is not None or entries is not None
 
 
-def _take_state(original: Any, state: Any) -> None:
+def _take_state(original: Any, state: object) -> None:
     now = looks.by_name(state)
     try:
         were = looks.by_name(original.__getstate__()) or {} if now is not None else {}

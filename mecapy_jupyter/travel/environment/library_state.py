@@ -25,12 +25,13 @@ _BACKENDS = frozenset(
 )
 
 
-def numpy_random() -> Any:
+def numpy_random() -> tuple[Any, ...]:
+    """As numpy's legacy generator has it, its keys as bytes."""
     name, keys, *rest = sys.modules["numpy"].random.get_state()
     return (name, keys.tobytes(), *rest)
 
 
-def set_numpy_random(state: Any) -> None:
+def set_numpy_random(state: tuple[Any, ...]) -> None:
     numpy = sys.modules["numpy"]
     name, keys, *rest = state
     numpy.random.set_state((name, numpy.frombuffer(keys, dtype=numpy.uint32), *rest))
@@ -41,18 +42,18 @@ def _styles(params: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in dict[str, Any].items(params) if name not in _BACKENDS}
 
 
-def numpy_errors() -> Any:
+def numpy_errors() -> dict[str, str] | None:
     now = sys.modules["numpy"].geterr()
     return now if now != NUMPY_ERRORS else None
 
 
-def rc_params() -> Any:
+def rc_params() -> dict[str, Any]:
     matplotlib = sys.modules["matplotlib"]
     now, fresh = _styles(matplotlib.rcParams), _styles(matplotlib.rcParamsDefault)
     return {name: value for name, value in now.items() if value != fresh.get(name)}
 
 
-def set_rc_params(state: Any) -> None:
+def set_rc_params(state: dict[str, Any]) -> None:
     matplotlib = sys.modules["matplotlib"]
     now, fresh = _styles(matplotlib.rcParams), _styles(matplotlib.rcParamsDefault)
     for name, value in (fresh | state).items():
@@ -60,7 +61,7 @@ def set_rc_params(state: Any) -> None:
             matplotlib.rcParams[name] = value
 
 
-def pandas_options() -> Any:
+def pandas_options() -> dict[str, Any]:
     config = sys.modules["pandas._config.config"]
     now, fresh = (
         _flat(config._global_config),
@@ -80,7 +81,7 @@ def _flat(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def set_pandas_options(state: Any) -> None:
+def set_pandas_options(state: dict[str, Any]) -> None:
     config = sys.modules["pandas._config.config"]
     fresh = {name: config._registered_options[name].defval for name in pandas_options()}
     for name, value in (fresh | state).items():

@@ -168,7 +168,11 @@ class _Named(type):
         return any((base.__module__, base.__qualname__) == cls.home for base in subclass.__mro__)
 
 
-def _warning_filters() -> Any:
+_Filter = tuple[str, Any, tuple[str, str], Any, int]
+"""Action, message, the category by its module and name, module, line."""
+
+
+def _warning_filters() -> list[_Filter]:
     found: Any = warnings.filters
     return [
         (action, message, _home(category), module, line)
@@ -195,7 +199,7 @@ def _category(home: tuple[str, str]) -> Any:
     return named
 
 
-def _set_warnings(state: Any) -> None:
+def _set_warnings(state: Iterable[_Filter]) -> None:
     filters = [
         (action, message, _category(home), module, line)
         for action, message, home, module, line in state
