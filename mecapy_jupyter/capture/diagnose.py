@@ -17,6 +17,7 @@ from typing import Any, cast
 from mecapy_jupyter.capture.parts import Part, attributes, parts, reduced
 from mecapy_jupyter.capture.unpicklable import UnpicklableKind, kind_of
 from mecapy_jupyter.shared.errors import CannotSend, MecapyError
+from mecapy_jupyter.travel.environment import user_modules
 from mecapy_jupyter.travel.pickling import payload
 from mecapy_jupyter.travel.pickling.deep_pickler import is_too_deep
 
@@ -43,7 +44,8 @@ def why(value: object, name: str, pickler: Pickle) -> str:
     """One sentence about a value that cannot be pickled: the path to the part, what that is, what
     to do.
     """
-    path, part, kind, failure = _Search(pickler).find(value, name)
+    search = _Search(pickler)
+    path, part, kind, failure = search.find(value, name)
     if kind is None and is_too_deep(failure):
         kind = UnpicklableKind("nested too deeply", "flatten it, or build it inside the cell")
     if kind is None and isinstance(failure, MemoryError):
@@ -62,6 +64,10 @@ def why(value: object, name: str, pickler: Pickle) -> str:
             f"an object that says {str(failure)[:200]!r} when it is pickled",
             "build it inside the cell, or send the data it is made of",
         )
+    if search.library is not None:  # nobody can take a part out of it
+        whole = search.library.__qualname__
+        todo = f"build the {whole} inside the cell, and keep its numbers or arrays"
+        kind = UnpicklableKind(kind.what, todo)
     subject = "it" if path == name else f"`{path}`"
     return (
         f"the variable `{name}` cannot travel to the worker: {subject} is {kind.what} (type "
@@ -96,6 +102,8 @@ class _Search:
     def __init__(self, pickler: Pickle) -> None:
         self._pickler, self._attempts, self._end = pickler, _ATTEMPTS, time.monotonic() + _SEARCH_S
         self._on_path = set[int]()
+        self.library: type | None = None
+        """Of the first object on the way that is a package's, and has the part as an attribute."""
 
     def find(
         self, value: object, path: str
@@ -108,8 +116,10 @@ class _Search:
             step = self._failing(parts(value)) or self._failing(reduced(value))
             if step is None:
                 break
-            label, value, failure = step
-            path += label
+            label, part, failure = step
+            if self.library is None and label[1:].isidentifier() and _of_a_package(value):
+                self.library = type(value)
+            path, value = path + label, part
         return path, value, kind_of(value), failure
 
     def _failing(self, candidates: Iterator[Part]) -> tuple[str, object, Exception | None] | None:
@@ -237,6 +247,13 @@ def _shallow(kind: type) -> Callable[[object], int]:
     """
     found = next(vars(one)["__sizeof__"] for one in kind.__mro__ if "__sizeof__" in vars(one))
     return found if isinstance(found, types.MethodDescriptorType) else object.__sizeof__
+
+
+def _of_a_package(value: object) -> bool:
+    module = str(type(value).__module__)
+    loaded = sys.modules.get(module)
+    standard = module.partition(".")[0] in sys.stdlib_module_names | {"__main__"}
+    return not standard and loaded is not None and not user_modules.is_own(loaded)
 
 
 def _base(kind: type, bases: Iterable[type]) -> Any:

@@ -13,12 +13,13 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from typing import Any
 
 from mecapy_jupyter.client import gateway_api
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.shared import errors, version
 from mecapy_jupyter.travel.environment import user_modules
-from mecapy_jupyter.travel.pickling import payload
+from mecapy_jupyter.travel.pickling import payload, reducers
 from mecapy_jupyter.wire import InstalledPackages
 
 _FRESH_S = 60.0
@@ -135,6 +136,21 @@ def check(
     new = [sentence for sentence in said if sentence not in _said]
     _said.update(new)
     return new
+
+
+def caches(packed: payload.Packed) -> list[str]:
+    """What to say, once, of functions of `functools.cache` that hold results: these cannot be
+    read, so they do not travel.
+    """
+    found: list[Any] = [obj for obj in packed.memo.values() if type(obj) is reducers.CACHED]
+    full: list[str] = [each.__name__ for each in found if each.cache_info().currsize]
+    new = [name for name in dict.fromkeys(full) if f"cache of {name}" not in _said]
+    _said.update(f"cache of {name}" for name in new)
+    return [
+        f"what `{name}` has cached stays here: the cell computes it anew, and what it caches there "
+        f"is lost when it ends; to keep results, put them into a dict"
+        for name in new
+    ]
 
 
 def _sentence(name: str, why: str) -> str:

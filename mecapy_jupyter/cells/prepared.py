@@ -190,6 +190,8 @@ class Prepared:
             packed, self.names.imports, self.python, there, above, bool(self.options.files)
         ):
             print(f"mecapy: {sentence}", file=sys.stderr)
+        for sentence in preflight.caches(packed):
+            print(f"mecapy: {sentence}", file=sys.stderr)
 
     def send(self, client: Client) -> Task:
         """Pack, upload and submit it. An interrupt leaves nothing behind that runs."""

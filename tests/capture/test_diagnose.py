@@ -309,3 +309,11 @@ def test_a_large_variable_is_named() -> None:
     field = np.broadcast_to(np.zeros(1), (300_000_000,))  # 2.4 GB as an array, nothing in memory
     with pytest.raises(CannotSend, match=r"`field` is about 2\.4 GB"):
         diagnose.check_sizes({"x": 1, "field": field})
+
+
+def test_a_part_inside_a_package_object_is_not_asked_for() -> None:
+    """Nobody can send an inner part of a library's object: the advice is about the whole."""
+    frame = pd.DataFrame()
+    frame.attrs["log"] = weakref.ref(Solver(None))
+    said = diagnose.why({"run": frame}, "study", cloudpickle.dumps)
+    assert "weak reference" in said and "build the DataFrame inside the cell" in said, said

@@ -37,3 +37,17 @@ def test_a_stand_in_is_not_called(kernel: Kernel) -> None:
     )
     assert kernel.run("%%mecapy\ns = float(x.sum())").ok
     assert kernel.value("(s, len(m.mock_calls), m.__sizeof__.called)") == "(3.0, 0, False)"
+
+
+@pytest.mark.cell("said", "results that `functools.cache` holds: they are computed anew")
+def test_a_full_cache_is_named_once(kernel: Kernel) -> None:
+    """The line names the function and says what to do; an empty cache is not mentioned."""
+    kernel.run(
+        "import functools\n"
+        "@functools.lru_cache\ndef full_one(n): return n * n\n"
+        "@functools.cache\ndef empty_one(n): return n * n\nfull_one(2)"
+    )
+    first = kernel.run("%%mecapy\na = full_one(2) + empty_one(3)")
+    assert "what `full_one` has cached stays here" in first.stderr, first
+    assert "put them into a dict" in first.stderr and "empty_one" not in first.stderr
+    assert kernel.run("%%mecapy\na = full_one(2)").stderr == "" and kernel.value("a") == "4"
