@@ -57,6 +57,7 @@ class LiveBlock:
         self._drawn: BlockState | None = None
         self._drawn_s = 0.0
         self._gone = False  # an output of the cell took it away
+        self._capturing = set[str]()  # Output widgets that take what is shown now
         self._ended = False
         self._attached = False
 
@@ -106,8 +107,20 @@ class LiveBlock:
         self._state = advance(self._state, event, self._now() - self._age_s(event))
         if event.type not in OUTPUT:
             self.tick()
-        elif self._drawn is not None and self._surface.before(event):
+            self._note_capture(event)
+        elif self._drawn is not None and not self._capturing and self._surface.before(event):
             self._gone = True
+
+    def _note_capture(self, event: wire.Event) -> None:
+        """A block that begins inside a `with Output():` would stand in the widget."""
+        said = event.body
+        if event.type == wire.STARTED:  # an attempt that was lost ends nothing
+            self._capturing.clear()
+        if isinstance(said, wire.CommEvent) and isinstance(state := said.data.get("state"), dict):
+            if state.get("msg_id"):
+                self._capturing.add(said.comm_id)
+            elif "msg_id" in state:
+                self._capturing.discard(said.comm_id)
 
     def _age_s(self, event: wire.Event) -> float:
         """How long ago the task we have come back to was started, by its event's id: the server's
@@ -130,6 +143,8 @@ class LiveBlock:
         wait_s = (
             UPDATE_EVERY_S if self._gone or self._drawn != self._state else self._surface.refresh_s
         )
+        if self._capturing and (self._gone or self._drawn is None):
+            return
         if self._visible(now_s) and (self._drawn is None or now_s - self._drawn_s >= wait_s):
             self._surface.draw(self._state, now_s)
             self._drawn, self._drawn_s, self._gone = self._state, now_s, False

@@ -187,6 +187,34 @@ def test_a_cleared_block_comes_back(wait: bool) -> None:
     block.finish(DONE, [])
 
 
+def test_a_block_does_not_begin_inside_an_output_widget() -> None:
+    """It waits until the widget has let go of what is shown, and what is cleared inside the widget
+    does not take it away.
+    """
+
+    def captures(message_id: str) -> wire.Event:
+        data: wire.JsonObject = {"method": "update", "state": {"msg_id": message_id}}
+        return wire.Event.of(wire.CommEvent("comm_msg", "out", data))
+
+    clock, published = Clock(), Published()
+    block = LiveBlock("beam", after_s=2, surface=Notebook(published), now=clock)
+    block.event(event("started", worker="w2"))
+    block.event(captures("cell"))
+    clock.now_s += 5
+    block.tick()
+    block.event(captures(""))
+    assert not published
+    block.tick()
+    assert len(published) == 1
+    block.event(captures("cell"))
+    block.event(event("display", kind="clear_output", wait=False))
+    clock.now_s += 1
+    block.event(captures(""))
+    block.tick()
+    assert len(published) == 1
+    block.finish(DONE, [])
+
+
 def test_cancel_message_reaches_a_task_in_the_background() -> None:
     """With `on_cancel` the button sends a message, and exactly that message cancels."""
     cancelled: list[bool] = []
