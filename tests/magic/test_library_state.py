@@ -334,3 +334,38 @@ def test_of_modules_that_are_as_they_came_nothing_is_said(kernel: Kernel) -> Non
     )
     assert ran.ok, ran.text
     assert ran.stderr == ""
+
+
+@pytest.mark.cell("said", "What a cell sets in a module of a library, and no name carries home")
+def test_what_a_cell_sets_in_a_library_is_reported(kernel: Kernel) -> None:
+    """A number and a method, whether the kernel has the module or the cell imports it; by name,
+    with the cure.
+    """
+    assert kernel.run("import pandas as pd").ok
+    ran = kernel.run(
+        "%%mecapy\nimport scipy.constants\nscipy.constants.g = 9.81\n"
+        "def rms(s): return 1.0\npd.Series.rms = rms"
+    )
+    assert ran.ok, ran.text
+    assert "mecapy: scipy.constants.g, which the cell has changed, stays on the worker" in (
+        ran.stderr
+    )
+    assert "mecapy: pandas.Series.rms, which the cell" in ran.stderr or (
+        "pandas.core.series.Series.rms, which the cell" in ran.stderr
+    )
+    assert "%%mecapy --setup" in ran.stderr
+
+
+def test_of_a_cell_that_only_uses_libraries_nothing_is_said(kernel: Kernel) -> None:
+    """Options that come home by name, seeds, plots and what is loaded late are no settings."""
+    assert kernel.run("import numpy as np, pandas as pd, scipy.optimize, sympy").ok
+    ran = kernel.run(
+        "%%mecapy\nimport scipy.stats, random, json, matplotlib.pyplot as plt\n"
+        "plt.rcParams['font.size'] = 11; pd.set_option('display.precision', 3)\n"
+        "np.set_printoptions(precision=3); random.seed(1); np.random.seed(1)\n"
+        "x = sympy.Symbol('x'); sympy.integrate(x, x); pd.DataFrame({'a': [1.0]}).describe()\n"
+        "fig, ax = plt.subplots(); ax.plot([1, 2]); plt.close(fig)\n"
+        "r = scipy.optimize.minimize(lambda v: v[0] ** 2, [1.0]).success; scipy.stats.norm.rvs()"
+    )
+    assert ran.ok, ran.text
+    assert ran.stderr == ""

@@ -13,7 +13,7 @@ import math
 import os
 import sys
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from mecapy_jupyter.travel.environment import import_hook, state_pickler
@@ -54,24 +54,25 @@ def new_salt() -> bytes:
 
 def _marks(module: types.ModuleType, salt: bytes) -> Marks:
     found: Marks = {}
-    for name, value in list(vars(module).items()):
-        if name.startswith("_") or "cache" in name:
-            continue
-        if isinstance(value, type):
-            if value.__module__ == module.__name__:
-                found.update(_of_class(name, value, salt))
-        elif (mark := _mark(value, module.__name__, salt)) is not None:
-            found[name] = mark
+    for path, value in _public(module):
+        if (mark := _mark(value, module.__name__, salt)) is not None:
+            found[path] = mark
     top = sys.modules.get(module.__name__.partition(".")[0])
     found["__version__"] = _digest(str(getattr(top, "__version__", "")), salt)
     return found
 
 
-def _of_class(name: str, cls: type, salt: bytes) -> Iterator[tuple[str, Mark]]:
-    for inner, value in list(vars(cls).items()):
-        mark = None if inner.startswith("_") else _mark(value, cls.__module__, salt)
-        if mark is not None:
-            yield f"{name}.{inner}", mark
+def _public(module: types.ModuleType) -> Iterator[tuple[str, object]]:
+    """What it holds, and what its classes do, by path."""
+    for name, value in list(vars(module).items()):
+        if name.startswith("_") or "cache" in name:
+            continue
+        if isinstance(value, type) and value.__module__ == module.__name__:
+            for inner, held in list(vars(value).items()):
+                if not inner.startswith("_"):
+                    yield f"{name}.{inner}", held
+        else:
+            yield name, value
 
 
 def _mark(value: object, module: str, salt: bytes) -> Mark | None:
@@ -146,3 +147,45 @@ def _same(mark: object, fresh: object) -> bool:
     if isinstance(mark, float) and isinstance(fresh, float) and math.isnan(mark):
         return math.isnan(fresh)
     return type(mark) is type(fresh) and mark == fresh
+
+
+_began: dict[str, tuple[bytes, Marks]] = {}
+
+
+def begin(modules: Iterable[str], salt: bytes) -> None:
+    """On the worker: remember what the modules hold when the cell gets them."""
+    _began.clear()
+    for module in modules:
+        if module.partition(".")[0] not in _OF_THE_PROCESS:
+            import_hook.when_imported(module, lambda module=module: _remember(module, salt))
+
+
+def _remember(module: str, salt: bytes) -> None:
+    if type(loaded := sys.modules[module]) is types.ModuleType:
+        _began[module] = salt, _settable(loaded, salt)
+
+
+def _settable(module: types.ModuleType, salt: bytes) -> Marks:
+    """Plain values, and the notebook's functions and classes, each as the one it is."""
+    found: Marks = {}
+    for path, value in _public(module):
+        if state_pickler.is_users(value):
+            found[path] = _digest(str(id(value)), salt)
+        elif not isinstance(value, types.FunctionType):
+            mark = _mark(value, module.__name__, salt)
+            found |= {path: mark} if mark is not None else {}
+    return found
+
+
+def say_what_was_set(words: Collection[str]) -> None:
+    """After the cell: print what it has set in modules, of the names that its code has."""
+    for module, (salt, before) in _began.items():
+        now = _settable(sys.modules[module], salt)
+        for path in sorted(now.keys() | before.keys()):
+            known = words and path.rpartition(".")[2] in words
+            if known and not _same(before.get(path, _missing), now.get(path, _missing)):
+                print(
+                    f"mecapy: {module}.{path}, which the cell has changed, stays on the worker; "
+                    f"set it in a `%%mecapy --setup` cell, which runs here and first in every task",
+                    file=sys.stderr,
+                )

@@ -53,12 +53,14 @@ def make(
         states[name] = module_state.pickled(own, made, cells)
     patched = patches.current(made, cells)
     submodules, salt = _submodules(values, frozenset(words)), fingerprint.new_salt()
+    used = _used(values, imports, submodules) - loaded.keys()
     return {
         "modules": [asdict(source) for source in sources],
         "imports": submodules,
         "shared": shared,
         "states": {name: state for name, state in states.items() if state},
-        "fingerprint": fingerprint.of(_used(values, imports, submodules) - loaded.keys(), salt),
+        "fingerprint": fingerprint.of(used, salt),
+        "used": sorted(used),
         "salt": salt,
         "setup": asdict(setup_cells.current()),
         "patches": [asdict(patch) for patch in patched],
@@ -81,6 +83,7 @@ def install(prelude: dict[str, Any]) -> None:
     if "setup" in prelude:
         setup_cells.run(setup_cells.SentSetup(**prelude["setup"]))
         fingerprint.compare(prelude["fingerprint"], prelude["salt"])
+        fingerprint.begin(prelude.get("used", ()), prelude["salt"])
 
 
 def _used(values: Mapping[str, Any], imports: Iterable[str], submodules: Iterable[str]) -> set[str]:

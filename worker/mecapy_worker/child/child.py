@@ -12,9 +12,11 @@ import ctypes
 import importlib
 import json
 import os
+import re
 import socket
 import sys
 import tempfile
+import types
 from dataclasses import replace
 from typing import Any, cast
 
@@ -22,6 +24,7 @@ from IPython.core import inputtransformer2
 
 from mecapy_jupyter.travel.changes.watch import Watch
 from mecapy_jupyter.travel.environment import (
+    fingerprint,
     module_importer,
     open_figures,
     prelude,
@@ -173,11 +176,23 @@ def _carry(send: Send, frame: Frame, outbox: str) -> None:
         outcome, body = results.unopened(error), b""
     else:
         _run(task)
+        fingerprint.say_what_was_set(_words(task.code))
         if _shell.outgoing.told_to_stop:
             _shell.outgoing.send(InterruptedMessage())
         outcome, body = _collect(task, watch, outbox)
     ctypes.CDLL(None).fflush(None)  # what native code has printed comes before the end
     _shell.outgoing.send(outcome, body)
+
+
+def _words(code: str) -> set[str]:
+    """The names in the cell, and in the functions and classes that it could call."""
+    found = set(re.findall(r"[^\W\d]\w*", code))
+    for value in list(_shell.user_ns.values()):
+        held = list(vars(value).values()) if isinstance(value, type) else [value]
+        for function in held:
+            if type(function) is types.FunctionType and value.__module__ == "__main__":
+                found.update(function.__code__.co_names)
+    return found
 
 
 def _rest(channel: Channel) -> None:
