@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import HERE, is_alive
+from running import HERE, is_alive, options
 
 import mecapy_jupyter
 import mecapy_worker
+from mecapy_worker.pool.child_factory import ChildFactory
+from mecapy_worker.zygote import host_capabilities
 
 NOBODY = 65534
 
@@ -159,3 +161,11 @@ def test_worker_killed(place):
         while any(map(is_alive, told["pids"])) and time.monotonic() < deadline:
             time.sleep(0.01)
         assert not any(map(is_alive, told["pids"]))
+
+
+def test_no_user_is_two_children_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The numbers of users come round again: a child that still lives keeps its own for itself."""
+    monkeypatch.setattr(host_capabilities, "_UIDS", 3)
+    factory = ChildFactory(options(tmp_path))
+    uids = [factory._free_uid(f"child-{number}", number) for number in (1, 4, 7)]
+    assert len(set(uids)) == 3

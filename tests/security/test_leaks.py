@@ -23,6 +23,7 @@ from mecapy_jupyter import Client
 from mecapy_jupyter.client import config, device_login, logins
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.shared import errors
+from mecapy_jupyter.travel.environment import process_state
 
 from ..conftest import TOKEN
 from ..extension.server import environment, running
@@ -53,6 +54,15 @@ def test_nothing_shows_it(home: Path) -> None:
         device_login.LoginTokens(*[logins.Secret(SECRET)] * 2, 1.0),
     ):
         assert SECRET not in f"{one!r} {one}"
+
+
+def test_no_setting_of_ours_travels(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a notebook sets in its environment goes along with its cells; MECAPY_… does not."""
+    monkeypatch.setattr(process_state, "_fresh_environment", dict(os.environ))
+    monkeypatch.setenv("MECAPY_TOKEN", SECRET)
+    monkeypatch.setenv("MECAPY_S3_ENDPOINT_URL", SECRET)
+    monkeypatch.setenv("MADE_HERE", "seen on the worker")
+    assert process_state._environment() == {"MADE_HERE": "seen on the worker"}
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from mecapy_jupyter import wire
+from mecapy_worker.run import relay
 from mecapy_worker.run.consumer import Consumer
 
 from .conftest import OWNER, Desk, content, gone
@@ -49,6 +50,21 @@ async def test_exit(desk: Desk, worker: Consumer) -> None:
     """A process that ends without a word fails with its exit code."""
     error = await desk.failed("import os; os._exit(3)")
     assert error.kind == "killed" and "exit code 3" in error.message
+
+
+async def test_stopped_unasked(
+    desk: Desk, worker: Consumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who says that it has stopped before it was told to gains no time: it is ended as one that
+    does not hear.
+    """
+    monkeypatch.setattr(relay, "HOME_S", 3600.0)
+    code = (
+        "import signal\nfor number in (2, 15): signal.signal(number, signal.SIG_IGN)\n"
+        "send('stopped')\nwhile True: pass"
+    )
+    assert (await desk.failed(CHANNEL + code, timeout=1)).kind == "timeout"
+    await served_on(desk)
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ class ChildFactory:
         self.zygote_restarts = 0
         self._numbers = itertools.count(1)
         self._uid_base = random.randrange(4096)
+        self._uids: dict[str, int] = {}
         self._removals: set[asyncio.Future[None]] = set()
         # a child decides how long it takes, so nothing else waits for it
         self._removers = ThreadPoolExecutor(_REMOVERS, "remove")
@@ -134,8 +135,9 @@ class ChildFactory:
         number, zygote = next(self._numbers), self.zygote
         assert zygote, "it is started before there are children"
         own_user = zygote.info.own_user
-        uid = host_capabilities.unprivileged_uid(number, self._uid_base) if own_user else None
-        root = self._scratch.make(f"child-{number}", uid)
+        name = f"child-{number}"
+        uid = self._free_uid(name, number) if own_user else None
+        root = self._scratch.make(name, uid)
         worker_files, child_ends = child_files(egress=self.options.egress)
         child = ChildHandle(zygote, root, worker_files, self.options.frame_bytes)
         try:
@@ -153,12 +155,20 @@ class ChildFactory:
             child_ends.close()
         return child
 
+    def _free_uid(self, name: str, number: int) -> int:
+        """The numbers come round again, and a child may live long: never one's that lives."""
+        numbers = itertools.count(number)
+        uids = (host_capabilities.unprivileged_uid(one, self._uid_base) for one in numbers)
+        uid = self._uids[name] = next(one for one in uids if one not in self._uids.values())
+        return uid
+
     async def retire(self, child: ChildHandle) -> None:
         """When this returns it is dead with all it started, and its folder is removed or being
         removed.
         """
         await child.kill()
         await child.close()
+        self._uids.pop(child.id, None)
         if self._cgroup and child.group:
             self._cgroup.give_back(child.group)
         if removed_at_once(child.root, child.fonts):

@@ -112,6 +112,7 @@ class Relay:
             self._running.stop("timeout")
             await self._child.locate()
         if grace_s := GRACE_S.get(self._running.stop_reason):
+            self._interrupted.clear()  # who says so unasked gains no time by it
             await self._child.interrupt()
             with suppress(TimeoutError):
                 async with asyncio.timeout(grace_s):
