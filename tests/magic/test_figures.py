@@ -104,3 +104,19 @@ def test_an_open_figure_that_cannot_travel_is_said(kernel: Kernel) -> None:
     ran = kernel.run("%%mecapy\nx = 1")
     assert ran.ok and "mecapy: an open figure cannot travel" in ran.stderr
     assert kernel.value("x, plt.get_fignums()") == "(1, [1])"
+
+
+@pytest.mark.cell("travels", "`matplotlib.use('Agg')`, there and home")
+def test_a_backend_that_shows_nothing_shows_nothing_there(kernel: Kernel) -> None:
+    """A figure stays open and is not displayed; `use` in a cell holds afterwards, and so does going
+    back.
+    """
+    kernel.run("import matplotlib; matplotlib.use('Agg')\nimport matplotlib.pyplot as plt")
+    ran = kernel.run("%%mecapy\nplt.plot([1, 2]); print(plt.get_backend().lower())")
+    assert ran.stdout == "agg\n" and not ran.displays
+    assert kernel.value("plt.get_fignums(), plt.get_backend().lower()") == "([1], 'agg')"
+    kernel.run("plt.close('all')\n%matplotlib inline")
+    ran = kernel.run("%%mecapy\nplt.plot([1, 2]);")
+    assert len(ran.displays) == 1
+    assert kernel.run("%%mecapy\nimport matplotlib; matplotlib.use('svg')").ok
+    assert kernel.value("plt.get_backend().lower()") == "'svg'"

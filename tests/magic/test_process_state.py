@@ -39,6 +39,12 @@ STATE: dict[str, tuple[str, str, str, str]] = {
         "plt.rcParams['lines.linewidth'], plt.rcParams['figure.facecolor']",
         "plt.rcParams['lines.linewidth'] = 9",
     ),
+    "matplotlib.backend": (
+        "import matplotlib",
+        "matplotlib.use('agg')",
+        "matplotlib.get_backend().lower()",
+        "matplotlib.use('svg')",
+    ),
     "figure formats": (
         "import matplotlib_inline.config, matplotlib_inline.backend_inline as inline",
         "inline.set_matplotlib_formats('svg')",

@@ -19,6 +19,21 @@ def _library(name: str) -> Any:
     return cast(Any, sys.modules[name])
 
 
+_INLINE = "module://matplotlib_inline.backend_inline"
+_DRAWING_FILES = frozenset({"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"})
+
+
+def _backend() -> str | None:
+    """One that draws into files, and shows nothing; a worker has no window for the others."""
+    name: object = dict[str, Any].get(_library("matplotlib").rcParams, "backend")  # chooses none
+    lower = name.lower() if isinstance(name, str) else ""
+    return lower if lower in _DRAWING_FILES else None
+
+
+def _set_backend(name: str) -> None:
+    _library("matplotlib").use(name)
+
+
 class _OfALibrary:
     """Stands for a colour map that a package registers: the package is imported when it is used."""
 
@@ -145,6 +160,7 @@ def _set_pyvista(state: dict[str, Any]) -> None:
 
 
 PLOTTING: dict[str, StateKind] = {
+    "matplotlib.backend": StateKind("matplotlib", _backend, _set_backend, _INLINE),
     "matplotlib.colormaps": StateKind("matplotlib", _colour_maps, _set_colour_maps),
     "plotly.io": StateKind("plotly.io", _plotly, _set_plotly),
     "plotly.express": StateKind("plotly.express", _plotly_express, _set_plotly_express),
