@@ -22,6 +22,7 @@ import cloudpickle
 from mecapy_jupyter.travel.environment import user_modules
 from mecapy_jupyter.travel.pickling import (
     array_views,
+    by_name_reducers,
     class_reducers,
     hinted_names,
     reducers,
@@ -138,6 +139,8 @@ class Pickler(cloudpickle.Pickler):
         ):
             return view
         elif (reduced := type_hints.reduced(obj) or reducers.reduced(obj)) is not None:
+            if reduced[0] is by_name_reducers.attribute:  # with the settings it holds, if plain
+                return self._singletons.reduced(obj) or reduced
             return reduced
         elif issubclass(kind, reducers.CACHED):
             self._is_own(getattr(obj, "__module__", None) or "")
