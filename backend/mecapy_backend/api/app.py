@@ -108,6 +108,8 @@ def serve(
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
         timeout_graceful_shutdown=2,
         http=connections.BoundedProtocol,
         limit_concurrency=settings.max_connections,

@@ -24,6 +24,7 @@ _bearer = HTTPBearer(
     description="What `mecapy login` got, a personal API token (`mecapy token create`), or the "
     "stack's.",
 )
+_LOOPBACK = ("127.0.0.1", "::1")
 _FORWARDED = ("x-forwarded-for", "x-real-ip", "forwarded")
 
 BearerToken = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
@@ -33,7 +34,7 @@ async def caller_of(request: Request, services: WithServices, token: BearerToken
     """Who asks, if they may: the dependency of the whole app."""
     route = request.scope["route"].path
     right = permissions.RIGHTS.get(f"{request.method} {route}")
-    if right == permissions.OPEN or (route == "/metrics" and _is_local(request)):
+    if right == permissions.OPEN or (route == "/metrics" and is_local(request)):
         return _nobody
     if token is None:
         raise unauthorized(f"this address needs a token: {HOW_TO_LOG_IN}")
@@ -45,12 +46,14 @@ async def caller_of(request: Request, services: WithServices, token: BearerToken
     return caller
 
 
-def _is_local(request: Request) -> bool:
-    """From this very machine. A proxy beside us is asked by others, so what it passes on is not
-    local.
+def is_local(request: Request) -> bool:
+    """From this very machine, asked by its own name. A proxy beside us is asked by others, so what
+    it passes on is not local; nor is what a page asks in a browser here, by a name of its own that
+    leads here (DNS rebinding).
     """
-    local = request.client is not None and request.client.host in ("127.0.0.1", "::1")
-    return local and not any(name in request.headers for name in _FORWARDED)
+    local = request.client is not None and request.client.host in _LOOPBACK
+    own_name = request.url.hostname in (*_LOOPBACK, "localhost")
+    return local and own_name and not any(name in request.headers for name in _FORWARDED)
 
 
 Asker = Annotated[Caller, Depends(caller_of)]

@@ -103,6 +103,8 @@ class Issuer:
             raise NotAccepted(f"it lives longer than {settings.oidc_max_lifetime_s:g} s")
         if not fields.text(claims, "sub"):
             raise NotAccepted("its subject is empty")
+        if not fields.text(claims, "sub").isprintable():  # PostgreSQL holds no NUL, nor half a pair
+            raise NotAccepted("its subject has characters that no name has")
         return claims
 
 

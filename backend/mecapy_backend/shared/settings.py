@@ -211,6 +211,11 @@ class Settings(BaseSettings):
 
     # Edges
     audit_days: float = Field(default=365.0, gt=0, description="how long the audit keeps its lines")
+    trusted_proxies: Names = Field(
+        default=(),
+        description="addresses of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` the "
+        "gateway believes, with commas between; nothing: nobody's",
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="origins whose pages may call the gateway from a browser, with commas between",
@@ -245,6 +250,7 @@ class Settings(BaseSettings):
         "preload",
         "egress",
         "cors_origins",
+        "trusted_proxies",
         "oidc_clients",
         "oidc_roles_claim",
         "oidc_organisation_claim",

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 
 from mecapy_backend.api import request_body
-from mecapy_backend.api.auth import Owner
+from mecapy_backend.api.auth import Owner, is_local
 from mecapy_backend.api.json_reply import json
 from mecapy_backend.api.limits.blob_quota import check_blob_size, reserving, room_for_upload
 from mecapy_backend.api.problems import Problem, no_such_blob, unavailable
@@ -23,7 +23,7 @@ from mecapy_backend.api.schemas.blobs import (
 )
 from mecapy_backend.api.services import WithServices
 from mecapy_backend.store.blobs import blob_rows, reservations
-from mecapy_backend.store.blobs.blob_types import BadName, TooLong, WrongDigest
+from mecapy_backend.store.blobs.blob_types import BadName, NotAFile, TooLong, WrongDigest
 from mecapy_backend.store.blobs.reservations import DIRECT_UPLOAD_S
 
 router = APIRouter(tags=["blobs"])
@@ -85,8 +85,7 @@ async def place(request: Request, services: WithServices, owner: Owner) -> Respo
     """For clients on the gateway's own machine: folders they may reach without HTTP. Null for all
     others.
     """
-    local = request.client is not None and request.client.host in ("127.0.0.1", "::1")
-    found = await services.blobs.place(owner) if local else None
+    found = await services.blobs.place(owner) if is_local(request) else None
     return json(
         {
             "incoming": str(found.incoming) if found else None,
@@ -120,8 +119,11 @@ async def take(request: Request, services: WithServices, owner: Owner) -> Respon
             raise Problem(
                 404, "no-such-file", "no such file was left for the gateway; PUT the bytes instead"
             ) from None
-        except (OSError, ValueError) as wrong:
-            raise unavailable(f"the object store ({wrong})") from None
+        except NotAFile as wrong:
+            raise Problem(422, "no-file", f"{wrong}; PUT the bytes instead") from None
+        except OSError as wrong:
+            why = wrong.strerror or type(wrong).__name__  # not its path, which is ours
+            raise unavailable(f"the object store ({why})") from None
     return json({"taken": [{"digest": digest, "size": size} for digest, size in taken]})
 
 

@@ -151,7 +151,13 @@ async def forget(services: WithServices, owner: Owner, task: Mine) -> Response:
 
 
 def _aware(at: datetime | None) -> datetime | None:
-    return at.replace(tzinfo=UTC) if at and at.tzinfo is None else at
+    if at is None:
+        return None
+    try:
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except OverflowError:  # in UTC it is before the year 1, or after 9999
+        detail = f"{at.isoformat()} has no time in UTC; take one nearer to now"
+        raise Problem(422, "not-understood", detail) from None
 
 
 def _cursor(task: tasks.TaskRow) -> str:
@@ -161,8 +167,8 @@ def _cursor(task: tasks.TaskRow) -> str:
 def _open_cursor(cursor: str) -> tuple[datetime, str]:
     try:
         at, _, task_id = base64.urlsafe_b64decode(cursor).decode().partition(" ")
-        return datetime.fromisoformat(at), str(UUID(task_id))
-    except ValueError:
+        return datetime.fromisoformat(at).astimezone(UTC), str(UUID(task_id))
+    except (ValueError, OverflowError):
         raise Problem(
             422,
             "not-understood",

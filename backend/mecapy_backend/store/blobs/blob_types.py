@@ -24,6 +24,10 @@ class WrongDigest(ValueError):
     """The bytes are not those the digest names; nothing was kept."""
 
 
+class NotAFile(ValueError):
+    """A link, a pipe, a folder: what was left there is no regular file."""
+
+
 class TooLong(ValueError):
     """More bytes than one blob may have; nothing was kept."""
 

@@ -190,7 +190,8 @@ class FileStore:
             digest, size, ours = await asyncio.to_thread(examine, path, max_bytes)
             return await self._keep(owner, path, digest, size, ours, row_lock)
         finally:
-            await asyncio.to_thread(path.unlink, True)
+            with suppress(OSError):  # a folder, which its owner removes
+                await asyncio.to_thread(path.unlink, True)
 
     async def delete(self, owner: str, digest: str) -> None:
         await asyncio.to_thread(self.path(owner, digest).unlink, True)

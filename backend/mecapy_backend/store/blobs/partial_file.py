@@ -4,6 +4,7 @@ under the digest it has.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from mecapy_backend.store.blobs.blob_types import TooLong, WrongDigest
+from mecapy_backend.store.blobs.blob_types import NotAFile, TooLong, WrongDigest
 from mecapy_backend.store.blobs.disk_sync import to_disk
 
 
@@ -76,11 +77,16 @@ def examine(
 
     `own`: make it ours, where we may: its writer was a user of its own and is dead.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as refused:
+        if refused.errno in (errno.ELOOP, errno.EMLINK, errno.ENXIO):  # a link, a socket
+            raise NotAFile(f"{path.name} is no regular file") from None
+        raise
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
-            raise ValueError(f"{path.name} is not a regular file")
+            raise NotAFile(f"{path.name} is no regular file")
         if max_bytes is not None and status.st_size > max_bytes:
             raise TooLong(f"{status.st_size} bytes")
         if own and status.st_nlink == 1 and status.st_uid != os.geteuid():
