@@ -12,6 +12,8 @@ import types
 from collections.abc import Mapping, Set
 from typing import Any, cast
 
+from mecapy_worker.shared.nesting import too_deep
+
 _JSON_BYTES = 1024 * 1024  # a larger value stands as its repr
 _REPR_CHARS = 10_000
 _DEPTH = 50
@@ -44,7 +46,10 @@ def exact(value: Any) -> Any:
     """`value` as JSON holds it without loss; None where it does not."""
     try:
         text = json.dumps(value, default=_plain, allow_nan=False)
-        return json.loads(text) if len(text) <= _JSON_BYTES else None
+        if len(text) > _JSON_BYTES:
+            return None
+        # Not so deep that the header around it is refused.
+        return None if too_deep(f"[[{text}]]", [[whole := json.loads(text)]]) else whole
     except Exception:  # also what a method of the value raises
         return None
 
@@ -66,6 +71,8 @@ def _parts(value: Any, depth: int) -> Any:
         }
     if depth and isinstance(value, (list, tuple)):
         return [_parts(item, depth - 1) for item in cast("list[object]", value)]
+    if not depth and isinstance(value, (Mapping, list, tuple)):
+        return _shown(value)
     if (whole := exact(value)) is not None:
         return whole
     try:

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import cast
 
 from mecapy_jupyter.wire import Json, JsonObject, Payload
+from mecapy_worker.shared.nesting import DEEPEST, too_deep
 
 MAX_HEADER_BYTES = 16 * 1024 * 1024
 MAX_BODY_BYTES = 1024 * 1024 * 1024
@@ -155,9 +156,12 @@ def _kind(data: bytes) -> str:
 
 def _header(data: bytes) -> JsonObject:
     try:
-        header: object = json.loads(data.decode())
+        text = data.decode()
+        header: Json = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise FrameError(f"a frame's header is not JSON: {error}") from None
+    if too_deep(text, header):
+        raise FrameError(f"a frame's header nests deeper than {DEEPEST}")
     if not isinstance(header, dict):
         raise FrameError("a frame's header is not an object")
     return cast("JsonObject", header)

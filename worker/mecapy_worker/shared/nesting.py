@@ -1,0 +1,29 @@
+"""How deep JSON may nest on its way to gateway and kernel, whose stacks are not ours: their parsers
+raise RecursionError somewhere below a thousand.
+"""
+
+from __future__ import annotations
+
+from mecapy_jupyter.wire import Json
+
+DEEPEST = 250
+
+
+def too_deep(text: str, value: Json) -> bool:
+    """Whether `value`, read from `text`, nests deeper than that. Only what has that many brackets
+    is looked at.
+    """
+    if text.count("[") + text.count("{") <= DEEPEST:
+        return False
+    level: list[Json] = [value]
+    for _ in range(DEEPEST):
+        inside = list[Json]()
+        for one in level:
+            if isinstance(one, dict):
+                inside += one.values()
+            elif isinstance(one, list):
+                inside += one
+        if not inside:
+            return False
+        level = inside
+    return any(isinstance(one, (dict, list)) for one in level)
