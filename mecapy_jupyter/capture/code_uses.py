@@ -59,7 +59,7 @@ def finds_all(used: Uses) -> bool:
         or {"unittest", "main"} <= mentions
         or "unittest.main" in mentions
         or "__main__" in used.imports
-        or {"modules", "__name__"} <= mentions
+        or ("modules" in mentions and "__name__" in used.reads)
         or ("__main__" in used.texts and "__name__" not in mentions)
     )
 
