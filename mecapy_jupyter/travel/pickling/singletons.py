@@ -144,18 +144,26 @@ def _fill(obj: Any, content: tuple[Any, ...]) -> None:
     module, name, sets, state, items, entries, setter = content
     if not sets and _standing_there(module, name) is obj:
         return
-    if setter is not None:
-        setter(obj, state)
-    elif hasattr(obj, "__setstate__"):
-        obj.__setstate__(state)
-    elif state is not None:
-        _set_attributes(obj, state)
+    try:
+        _set_state(obj, state, setter)
+    except AttributeError:  # a constant, as mpmath's: the other side's own is as good
+        if _standing_there(module, name) is not obj:
+            raise
     base: Any = list if isinstance(obj, list) else dict
     if items is not None and isinstance(obj, list):
         base.__setitem__(obj, slice(None), items)
     if entries is not None and isinstance(obj, dict):
         base.clear(obj)
         base.update(obj, entries)
+
+
+def _set_state(obj: Any, state: Any, setter: Any) -> None:
+    if setter is not None:
+        setter(obj, state)
+    elif hasattr(obj, "__setstate__"):
+        obj.__setstate__(state)
+    elif state is not None:
+        _set_attributes(obj, state)
 
 
 def _set_attributes(obj: Any, state: Any) -> None:
