@@ -178,7 +178,9 @@ class TaskShell(InteractiveShell):
 
     def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
         error = exc_tuple[1] if exc_tuple else sys.exc_info()[1]
-        if self._in_code and not kwargs.get("running_compiled_code") and error is not None:
+        # A value that cannot be shown fails the cell, as in a kernel.
+        own = self._in_code and not self.displayhook.is_active
+        if own and not kwargs.get("running_compiled_code") and error is not None:
             self._show_only(error, exc_tuple, *args, **kwargs)
             return
         if error is not None:
