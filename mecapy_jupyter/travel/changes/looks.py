@@ -113,7 +113,7 @@ def _reduced(obj: Any, numbered: Collection[int]) -> tuple[list[Any], Any, list[
     """First how it is made, then its state: by name ("named"), or as a whole ("state")."""
     looking = Tokens(numbered, whole=tokens.is_table(cast("type[Any]", type(obj))))
     try:
-        taken = tokens.reduction(obj)
+        taken = tokens.reduction(obj, named=False)
         if isinstance(taken, str):
             return ["one", None], taken, []
         make, arguments, state, *rest = taken

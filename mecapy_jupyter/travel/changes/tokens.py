@@ -17,7 +17,7 @@ import blake3
 import cloudpickle
 
 from mecapy_jupyter.travel.changes import shapes
-from mecapy_jupyter.travel.pickling import known_blobs, reducers, type_hints
+from mecapy_jupyter.travel.pickling import by_name_reducers, known_blobs, reducers, type_hints
 
 _ATOMS = frozenset({int, float, complex, bool, str, type(None), type(...), type(NotImplemented)})
 _ONE_OF = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType, types.CodeType)
@@ -64,10 +64,12 @@ def same(before: Any, now: Any) -> bool:
     return kind in (str, bytes, int) and before == now
 
 
-def reduction(obj: Any) -> Reduction | str:
-    """What `obj` is taken apart into, as when it was sent. Raises what its own code raises."""
+def reduction(obj: Any, *, named: bool = True) -> Reduction | str:
+    """What `obj` is taken apart into, as when it was sent. Raises what its own code raises.
+    `named`: a public name tells enough of it; where not, what it holds is asked for.
+    """
     taken: Any = type_hints.reduced(obj) or reducers.reduced(obj)
-    if taken is None:
+    if taken is None or (not named and taken[0] is by_name_reducers.attribute):
         how: Any = cast(Any, cloudpickle).Pickler.dispatch_table.get(type(obj))
         taken = how(obj) if how else obj.__reduce_ex__(5)
     if isinstance(taken, str):

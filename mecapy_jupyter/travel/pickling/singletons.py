@@ -57,7 +57,8 @@ class Singletons:
         bare = len(arguments) == 1 and arguments[0] is cls
         if not (own or bare) and all(part is None for part in parts):  # those are what it holds
             return _made, (*where, _called(cls), self._sets, make, *arguments)
-        if own or (_is_plain(parts[:3]) and parts[3] is None):
+        settable = parts[3] is None and not hasattr(cls, "__setstate__")
+        if own or (settable and _is_plain(parts[:3])):
             state = (*where, self._sets, *parts)
             return _looked_up, (*where, _called(cls), make, *arguments), state, None, None, _fill
         return by_name
@@ -160,7 +161,7 @@ def _fill(obj: Any, content: tuple[Any, ...]) -> None:
 def _set_state(obj: Any, state: Any, setter: Any) -> None:
     if setter is not None:
         setter(obj, state)
-    elif hasattr(obj, "__setstate__"):
+    elif state is not None and hasattr(obj, "__setstate__"):
         obj.__setstate__(state)
     elif state is not None:
         _set_attributes(obj, state)
