@@ -187,7 +187,7 @@ async def db(database_url: str) -> AsyncIterator[Any]:
     """An open engine on the test's database."""
     from mecapy_backend.store import database
 
-    engine = database.connect(database_url)
+    engine = database.connect(database_url, connect_s=60)
     yield engine
     await engine.dispose()
 
@@ -287,7 +287,7 @@ async def execute(url: str, *statements: str) -> None:
 
     from mecapy_backend.store import database
 
-    engine = database.connect(url)
+    engine = database.connect(url, connect_s=60)
     try:
         async with engine.connect() as connection:
             for statement in statements:

@@ -40,7 +40,7 @@ class Worker:
     """What a worker does to store and queue, without running anything."""
 
     def __init__(self, gateway: Any) -> None:
-        self.db = database.connect(gateway.settings.database_url)
+        self.db = database.connect(gateway.settings.database_url, connect_s=60)
         self.redis = queues.connect(gateway.settings.redis_url)
 
     async def __aenter__(self) -> Worker:

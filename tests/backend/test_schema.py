@@ -35,7 +35,7 @@ async def test_what_others_write_into_a_url(database_url: str, words: str) -> No
     """The words of libpq, in `mecapy migrate` and in what gateway and worker open."""
     url = f"{database_url}{'&' if '?' in database_url else '?'}{words}"
     upgrade(url)
-    db = database.connect(url)
+    db = database.connect(url, connect_s=60)
     try:
         async with db.connect() as connection:
             name = (await connection.execute(sa.text("SHOW application_name"))).scalar()

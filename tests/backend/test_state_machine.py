@@ -109,7 +109,7 @@ class Store(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
-        self.db = database.connect(self.url)
+        self.db = database.connect(self.url, connect_s=60)
         self.model = Model()
 
     def do(self, work: Any) -> Any:

@@ -120,7 +120,11 @@ async def test_what_comes_late_is_deleted_too(
 async def _delete_and_die(
     database_url: str, redis_url: str, blob_url: str, user: str, statement: str
 ) -> None:
-    db, redis, left = database.connect(database_url), queues.connect(redis_url), int(statement)
+    db, redis, left = (
+        database.connect(database_url, connect_s=60),
+        queues.connect(redis_url),
+        int(statement),
+    )
 
     @sa.event.listens_for(db.sync_engine, "before_cursor_execute")
     def die(*_: object) -> None:

@@ -86,7 +86,7 @@ def test_what_cannot_be_changed_here(kernel: Kernel) -> None:
     ran = kernel.run("%%mecapy\nfirst = next(b)")
     assert (
         ran.ok
-        and "b is a new object" in ran.stderr
+        and "b could not be changed in place and is a new object" in ran.stderr
         and kernel.value("(next(b), next(held[0]))") == "(2, 1)"
     ), ran
 

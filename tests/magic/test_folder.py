@@ -171,6 +171,16 @@ found = sorted(os.path.join(place, name) for place, _, names in os.walk(".") for
     assert kernel.value("there") == "'1'" and "did not travel" not in ran.stderr, ran.stderr
 
 
+def test_a_search_for_packages_is_no_listing(kernel: Kernel, project: Path) -> None:
+    """tqdm asks for the version of ipywidgets, and the search lists each folder of the path: the
+    cell misses nothing of it.
+    """
+    (project / "store.msh").write_text("1")
+    (project / "mesh.msh").symlink_to(project / "store.msh")
+    ran = kernel.run("%%mecapy --quiet\nfrom tqdm.notebook import tqdm\nfor n in tqdm([1]): pass")
+    assert ran.ok and "did not travel" not in ran.stderr, ran
+
+
 @pytest.mark.cell("refused", "Reading a file that was too large to go along without `--files`")
 def test_a_large_file_appears_with_its_size(kernel: Kernel, project: Path) -> None:
     """It cannot be read there, and the error names the option that sends it; written anew it is a

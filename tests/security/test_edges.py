@@ -297,7 +297,7 @@ def test_every_route_is_audited_or_needs_not_be() -> None:
         "GET /workers/packages", "GET /me", "GET /tasks", "POST /blobs/missing", "GET /blobs/place",
         "POST /blobs/take", "PUT /blobs/{digest}", "POST /blobs/{digest}/parts",
         "POST /blobs/{digest}/parts/{upload:path}", "DELETE /blobs/{digest}/parts/{upload:path}",
-        "GET /tokens",
+        "GET /tokens", "GET /proof",
     }  # fmt: skip
     assert permissions.RIGHTS.keys() - ACTS.keys() == silent
     assert ACTS.keys() <= permissions.RIGHTS.keys()
@@ -350,7 +350,7 @@ async def _use(settings: Settings) -> None:
     from mecapy_backend.store import database
     from mecapy_backend.store.people import shares
 
-    db = database.connect(settings.database_url)
+    db = database.connect(settings.database_url, connect_s=60)
     await shares.add_usage(db, {"local": (7200.0, 3)})
     await db.dispose()
 

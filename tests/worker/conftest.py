@@ -136,7 +136,10 @@ def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def desk(settings: Settings) -> AsyncIterator[Desk]:
-    db, queue = database.connect(settings.database_url), queues.connect(settings.redis_url)
+    db, queue = (
+        database.connect(settings.database_url, connect_s=60),
+        queues.connect(settings.redis_url),
+    )
     yield Desk(settings, db, queue, blob_store.open_store(settings.blob_url))
     await queue.aclose(close_connection_pool=True)
     await db.dispose()

@@ -45,7 +45,10 @@ def settings(settings: Settings, s3_url: str, tmp_path: Path) -> Settings:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def desk(settings: Settings) -> AsyncIterator[Desk]:
-    db, queue = database.connect(settings.database_url), queues.connect(settings.redis_url)
+    db, queue = (
+        database.connect(settings.database_url, connect_s=60),
+        queues.connect(settings.redis_url),
+    )
     yield Desk(settings, db, queue, blob_store.open_store(
         settings.blob_url, endpoint_url=settings.s3_endpoint_url, cache_dir=settings.cache_dir,
         cache_bytes=settings.cache_bytes

@@ -52,16 +52,21 @@ def opener(url: str, **options: Any) -> Callable[[], Awaitable[Any]]:
     )
 
 
-def connect(url: str, *, command_timeout_s: float = 10.0, pool_size: int = 10) -> AsyncEngine:
-    """An engine; nothing is opened before it is used. Close with `await db.dispose()`."""
+def connect(
+    url: str, *, connect_s: float = 1.5, command_timeout_s: float = 10.0, pool_size: int = 10
+) -> AsyncEngine:
+    """An engine; nothing is opened before it is used. Close with `await db.dispose()`.
+
+    `connect_s`: how long one connection may take to open, or to become free.
+    """
     return create_async_engine(
         driver_url(url),
         isolation_level="AUTOCOMMIT",
-        async_creator=opener(url, timeout=1.5, command_timeout=command_timeout_s),
+        async_creator=opener(url, timeout=connect_s, command_timeout=command_timeout_s),
         hide_parameters=True,  # else an error, and with it the log, quotes somebody's code
         pool_size=pool_size,
         max_overflow=10,
-        pool_timeout=1.5,
+        pool_timeout=connect_s,
         pool_recycle=1800,
         json_serializer=json_text.dumps,
         json_deserializer=json_text.loads,

@@ -74,9 +74,16 @@ def _hook(partial: frozenset[str], root: str) -> Callable[[str, tuple[Any, ...]]
     return heard
 
 
+_LOOK_FOR_PACKAGES = ("importlib.metadata", "importlib_metadata", "pkgutil", "pkg_resources")
+
+
 def _imports() -> bool:
-    """Whether it is Python's import that lists a folder of its path."""
-    return sys._getframe(2).f_code.co_filename.startswith("<frozen importlib")  # pyright: ignore[reportPrivateUsage]
+    """Whether it is a search for modules or installed packages that lists a folder of the path."""
+    frame = sys._getframe(2)  # pyright: ignore[reportPrivateUsage]
+    by = str(frame.f_globals.get("__name__"))
+    return frame.f_code.co_filename.startswith("<frozen importlib") or by.startswith(
+        _LOOK_FOR_PACKAGES
+    )
 
 
 def _note(path: str) -> None:

@@ -178,9 +178,7 @@ class TaskShell(InteractiveShell):
 
     def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
         error = exc_tuple[1] if exc_tuple else sys.exc_info()[1]
-        # A value that cannot be shown fails the cell, as in a kernel.
-        own = self._in_code and not self.displayhook.is_active
-        if own and not kwargs.get("running_compiled_code") and error is not None:
+        if error is not None and self._is_shown_by_the_cell(error, kwargs):
             self._show_only(error, exc_tuple, *args, **kwargs)
             return
         if error is not None:
@@ -196,6 +194,13 @@ class TaskShell(InteractiveShell):
             self.failure = error, traceback.format_exception(error)  # pyright: ignore[reportUnknownArgumentType]
         else:
             super().showtraceback(exc_tuple, *args, **kwargs)
+
+    def _is_shown_by_the_cell(self, error: BaseException, kwargs: dict[str, Any]) -> bool:
+        """Whether code of the cell shows it; else the cell fails of it: by what it raised, or by a
+        last value that cannot be shown, as in a kernel.
+        """
+        raised = kwargs.get("running_compiled_code") or isinstance(error, SystemExit)
+        return bool(self._in_code) and not self.displayhook.is_active and not raised
 
     def _show_only(self, error: BaseException, *args: Any, **kwargs: Any) -> None:
         """The cell's own code shows an error, and goes on: a `with Output()`, for one."""
