@@ -65,32 +65,26 @@ def open_outcome(
     `inputs`: originals that are no variables. Raises CannotReceive when something in it cannot be
     opened here.
     """
-    if outcome.payload is None:
+    if (packed := outcome.payload) is None:
         return Home()
-    stream = (
-        fetch(outcome.payload.pickle_blob)
-        if outcome.payload.pickle_blob
-        else outcome.payload.pickle
-    )
-    buffers, each = outcome.payload.buffers, list[apply_changes.Applied]()
+    stream = fetch(packed.pickle_blob) if packed.pickle_blob else packed.pickle
+    each = list[apply_changes.Applied]()
 
     def apply(changes: Iterable[Changes]) -> None:
         each[:] = [apply_changes.applied(changes, memo, spared)]
 
-    home = _opened(stream, lambda: map(fetch, buffers), namespace, memo, apply)
+    home = _opened(stream, lambda: map(fetch, packed.buffers), namespace, memo, apply)
     if not each:
         apply(home["changed"])
     (done,) = each
-    swaps = tuple(done.swaps)
-    replaced, lost = (
-        apply_changes.named(swaps, {**(inputs or {}), **namespace}) if swaps else ((), {})
-    )
+    swaps, named = tuple(done.swaps), {**(inputs or {}), **namespace}
+    replaced, lost = apply_changes.named(swaps, named) if swaps else ((), {})
     exception: dict[str, Any] = home.get("exception") or {}
     new = {id(original): content for original, content in swaps}
     return Home(
         {name: new.get(id(value), value) for name, value in home["bound"].items()},
         tuple(home["deleted"]),
-        home["left"] | lost | apply_changes.failed(done.failed, {**(inputs or {}), **namespace}),
+        home["left"] | lost | apply_changes.failed(done.failed, named),
         tuple(done.changed),
         swaps,
         replaced,
