@@ -8,15 +8,12 @@ from __future__ import annotations
 import importlib.util
 import re
 import textwrap
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from jupyter_client.manager import start_new_kernel
 
-from tests.magic.conftest import Kernel, Ran
+from tests.magic.conftest import Ran, started
 from tests.notebooks.compare import is_live_block, normal
 
 _BEGINS = re.compile(r"(?m)^#([LH])\n")
@@ -71,18 +68,6 @@ def _gave(ran: Ran) -> tuple[object, ...]:
     return normal(ran.stdout), normal("\n".join(errors)), shown, failed
 
 
-@contextmanager
-def _kernel(environment: dict[str, str], folder: Path) -> Generator[Kernel]:
-    manager, client = start_new_kernel(
-        env=environment, cwd=str(folder), extra_arguments=["--log-level=ERROR"]
-    )
-    try:
-        yield Kernel(manager, client)
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
-
-
 def compare(text: str, environment: dict[str, str], folder: Path) -> Compared:
     """Run the cells both ways, each in a kernel and an empty folder of its own."""
     _, *parts = _BEGINS.split(textwrap.dedent(text))
@@ -90,7 +75,7 @@ def compare(text: str, environment: dict[str, str], folder: Path) -> Compared:
     ran: list[list[Ran]] = []
     for name, mark in (("here", ""), ("there", "%%mecapy\n")):
         (folder / name).mkdir()
-        with _kernel(environment, folder / name) as kernel:
+        with started(environment, folder / name) as kernel:
             loaded = kernel.run("%load_ext mecapy_jupyter" if mark else "pass")
             assert loaded.ok, loaded.text
             ran.append([kernel.run(mark * (kind == "H") + code.strip()) for kind, code in cells])

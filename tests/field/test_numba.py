@@ -11,7 +11,7 @@ from .cells import Compared, needs
 pytestmark = needs("numba")
 
 
-@pytest.mark.cell("travels", "numba's `jit`, `vectorize` and `guvectorize` functions")
+@pytest.mark.cell("travels", "Functions of numba: `jit`, `vectorize`, `guvectorize`")
 def test_a_universal_function(compared: Callable[[str], Compared]) -> None:
     """It works there, and here afterwards: what it has compiled is no change of it."""
     found = compared(

@@ -7,7 +7,8 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,19 +89,25 @@ class Kernel:
         return ran.stdout.strip()
 
 
-@pytest.fixture(scope="session")
-def one_kernel(
-    kernel_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Kernel]:
-    folder = tmp_path_factory.mktemp("notebook")
+@contextmanager
+def started(environment: dict[str, str], folder: Path) -> Generator[Kernel]:
+    """A fresh kernel whose notebook lies in the folder; ended with the block."""
     manager, client = start_new_kernel(
-        env=kernel_environment, cwd=str(folder), extra_arguments=["--log-level=ERROR"]
+        env=environment, cwd=str(folder), extra_arguments=["--log-level=ERROR"]
     )
     try:
         yield Kernel(manager, client)
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
+
+
+@pytest.fixture(scope="session")
+def one_kernel(
+    kernel_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Kernel]:
+    with started(kernel_environment, tmp_path_factory.mktemp("notebook")) as kernel:
+        yield kernel
 
 
 class Gate:

@@ -66,7 +66,7 @@ def test_axes_hear_each_other(kernel: Kernel) -> None:
     assert kernel.value("[float(x) for x in twin.get_ylim()]") == "[4.0, 12.0]"
 
 
-@pytest.mark.cell("travels", "pyplot's open figures and the current one (`plt.gcf()`)")
+@pytest.mark.cell("travels", "Open figures of pyplot and the current one (`plt.gcf()`)")
 def test_the_current_figure_goes_on(kernel: Kernel) -> None:
     """With figures kept open, the next cell draws into the same one, here and there, under the same
     number, and shows it once; closed there is closed here.

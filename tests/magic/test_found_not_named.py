@@ -30,7 +30,7 @@ FINDERS = {
 
 
 @pytest.mark.cell(
-    "travels", "tests that `unittest` and `doctest` find in the notebook by themselves"
+    "travels", "Tests that `unittest` and `doctest` find in the notebook by themselves"
 )
 @pytest.mark.parametrize("cell", FINDERS.values(), ids=FINDERS)
 def test_tests_that_a_cell_does_not_name_are_found(kernel: Kernel, cell: str) -> None:
@@ -56,7 +56,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.cell("refused", "magics of an extension, or of the notebook's own")
+@pytest.mark.cell("refused", "Magics of an extension, or of the notebook's own")
 @pytest.mark.parametrize(("cell", "what"), REFUSED.values(), ids=REFUSED)
 def test_a_magic_of_this_kernel_is_refused(kernel: Kernel, cell: str, what: str) -> None:
     """Before the cell runs, with its line and what to do."""

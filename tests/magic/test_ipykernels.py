@@ -13,9 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from jupyter_client.manager import start_new_kernel
 
-from .conftest import Kernel
+from .conftest import Kernel, started
 from .test_interrupts import ENDLESS, SAYS_WHEN_IT_BEGINS, interrupted
 
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
@@ -51,19 +50,10 @@ def one(
 ) -> Iterator[Kernel]:
     before = request.getfixturevalue("oldest") if request.param == "oldest" else ""
     path = os.pathsep.join(filter(None, (before, kernel_environment.get("PYTHONPATH", ""))))
-    manager, client = start_new_kernel(
-        env=kernel_environment | {"PYTHONPATH": path},
-        cwd=str(tmp_path),
-        extra_arguments=["--log-level=ERROR"],
-    )
-    try:
-        kernel = Kernel(manager, client)
+    with started(kernel_environment | {"PYTHONPATH": path}, tmp_path) as kernel:
         version = kernel.value("__import__('ipykernel').__version__")
         assert version.startswith(f"'{OLDEST}") is bool(before), version
         yield kernel
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
 
 
 def test_the_same_cells(one: Kernel) -> None:

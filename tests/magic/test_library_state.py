@@ -10,9 +10,8 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from jupyter_client.manager import start_new_kernel
 
-from .conftest import Kernel
+from .conftest import Kernel, started
 
 
 @pytest.fixture(scope="module")
@@ -20,16 +19,8 @@ def kernel_of_libraries(
     kernel_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Kernel]:
     """One for this file: what is told to libraries stays told."""
-    manager, client = start_new_kernel(
-        env=kernel_environment,
-        cwd=str(tmp_path_factory.mktemp("libraries")),
-        extra_arguments=["--log-level=ERROR"],
-    )
-    try:
-        yield Kernel(manager, client)
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
+    with started(kernel_environment, tmp_path_factory.mktemp("libraries")) as kernel:
+        yield kernel
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def in_forks(count, take):
     while len(got) < count: got += os.read(r, 99)
     if b'!' in got: raise OSError('refused')
 """
-HELD = "\ntime.sleep(4)\n'held'"
+HELD = "\ntime.sleep(30)\n'held'"
 LIMIT_SAID = {"memory", "MemoryError"}
 REFUSED = {"OSError", "PermissionError", "MemoryError"}
 # The code, and how its task may end.

@@ -180,10 +180,12 @@ def _of_class(cls: type) -> dict[str, Any]:
 
 _ITEMS: dict[str, Any] = {"list": list, "set": set, "deque": deque}
 _NAMED: dict[str, Callable[[Any], dict[str, Any]]] = {"function": _of_function, "class": _of_class}
+_DEFAULT_FACTORY: Any = vars(defaultdict)["default_factory"]
+"""Reads it past a subclass's own attribute of that name."""
 _PARTS: dict[str, Callable[[Any], Iterable[Any]]] = {
     "buffer": lambda obj: (tokens.of_bytes(memoryview(obj)),),
     "array": lambda obj: (tokens.of_array(obj),),
-    "factory": lambda obj: (defaultdict.default_factory.__get__(obj),),  # pyright: ignore
+    "factory": lambda obj: (_DEFAULT_FACTORY.__get__(obj),),
     "cell": _of_cell,
     "registry": abstract_classes.registered,
 }

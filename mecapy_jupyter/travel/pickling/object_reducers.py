@@ -36,7 +36,7 @@ def reduced(obj: Any) -> Any:
     taken: Any = object.__reduce_ex__(obj, 5)
     parts: list[Any] = [*taken, None, None]
     make, arguments, state, items, entries = parts[:5]
-    if bare and make is copyreg.__newobj__:  # pyright: ignore
+    if bare and make is cast(Any, copyreg).__newobj__:
         make, arguments = _bare, (_native(cls), *arguments)
     if not (more or careful):
         return make, arguments, state, items, entries
