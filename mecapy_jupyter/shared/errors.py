@@ -1,19 +1,18 @@
-"""Every error of ours that a user can meet. A failing cell raises its own exception, never one of
-these.
+"""MecaPy's own errors. A failing cell raises its own exception instead.
 
-Each message says what happened and what to do next; `docs/errors.md` names them all (a test keeps
-it so).
+Each message says what happened and what to do next. `docs/errors.md` lists them all; a test checks
+that.
 """
 
 from __future__ import annotations
 
 
 class MecapyError(Exception):
-    """Root of all errors MecaPy raises itself."""
+    """Base class of all errors of MecaPy."""
 
 
 class ConfigError(MecapyError):
-    """A setting, magic option or configuration file says something that cannot be."""
+    """A setting, an option of the magic or the configuration file is wrong."""
 
 
 class ConnectionFailed(MecapyError):
@@ -21,39 +20,35 @@ class ConnectionFailed(MecapyError):
 
 
 class NotAuthorized(MecapyError):
-    """The gateway does not accept the token, a login has ended or was refused, or this is not for
-    you.
-    """
+    """The token is not accepted, the login has ended, or the user's role does not allow this."""
 
 
 class NotFound(MecapyError):
-    """No such task or blob, or it is not yours."""
+    """The task or blob does not exist, or belongs to another user."""
 
 
 class Refused(MecapyError):
-    """The gateway refused the request: too large, too many, or not understood."""
+    """The gateway refused the request: too large, too many, or invalid."""
 
 
 class Unavailable(MecapyError):
-    """The gateway, or something it needs, cannot serve just now; trying again later helps."""
+    """The gateway, or a service it needs, cannot answer now. Trying again later helps."""
 
 
 class CannotSend(MecapyError):
-    """A variable cannot travel to the worker; the message names it and the part that cannot."""
+    """A variable cannot be sent to a worker. The message names the variable and the part."""
 
 
 class PackageMissing(MecapyError):
-    """The cell needs a package that is installed here and on the workers not; nothing was sent."""
+    """The cell needs a package that the workers lack. Nothing was sent."""
 
 
 class CannotReceive(MecapyError):
-    """A result arrived that this kernel cannot open."""
+    """This kernel cannot open a result."""
 
 
 class CellError(MecapyError):
-    """The cell raised an exception that cannot itself travel; its name and text stand in the
-    message.
-    """
+    """The cell raised an exception that cannot be pickled. The message has its name and text."""
 
 
 class StackError(MecapyError):
@@ -61,11 +56,11 @@ class StackError(MecapyError):
 
 
 class TaskFailed(MecapyError):
-    """The task ended for a reason that is not the cell's own exception. Leaves name the reason."""
+    """The task ended for a reason other than the cell's own exception. Subclasses name it."""
 
 
 class TaskTimeout(TaskFailed):
-    """The cell ran past its timeout."""
+    """The cell ran longer than its timeout."""
 
 
 class TaskOutOfMemory(TaskFailed):
@@ -81,11 +76,11 @@ class TaskDiskLimit(TaskFailed):
 
 
 class TaskKilled(TaskFailed):
-    """The cell's process died by a signal (a crash in native code, for instance)."""
+    """A signal ended the cell's process, for instance a crash in native code."""
 
 
 class WorkerLost(TaskFailed):
-    """The workers that ran the cell vanished, more often than a task is tried."""
+    """The workers that ran the cell vanished too many times."""
 
 
 class PythonMismatch(TaskFailed):
@@ -93,7 +88,7 @@ class PythonMismatch(TaskFailed):
 
 
 class InputsNotOpened(TaskFailed):
-    """The inputs could not be opened on the worker, mostly because a package is missing there."""
+    """The worker could not open the inputs, usually because a package is missing there."""
 
 
 class ResultTooLarge(TaskFailed):
@@ -101,7 +96,7 @@ class ResultTooLarge(TaskFailed):
 
 
 class ProtocolError(TaskFailed):
-    """The task's process said something the worker did not understand."""
+    """The worker did not understand what the task's process sent."""
 
 
 class StorageFailed(TaskFailed):
@@ -109,11 +104,11 @@ class StorageFailed(TaskFailed):
 
 
 class TaskCancelled(MecapyError, KeyboardInterrupt):
-    """The task was cancelled; a KeyboardInterrupt too, so that "Run All" stops."""
+    """The task was cancelled. It is a KeyboardInterrupt, so that "Run All" stops."""
 
 
 class TaskDetached(MecapyError):
-    """The cell no longer waits for its task, which goes on; raised so that "Run All" stops here."""
+    """The cell no longer waits for its task, which continues. Raised so that "Run All" stops."""
 
 
 BY_KIND: dict[str, type[TaskFailed]] = {
@@ -129,4 +124,4 @@ BY_KIND: dict[str, type[TaskFailed]] = {
     "protocol": ProtocolError,
     "storage": StorageFailed,
 }
-"""The leaf for each `wire.ErrorKind` but "cell"."""
+"""The class of each `wire.ErrorKind` but "cell"."""
