@@ -1,8 +1,6 @@
-"""`make bench`: every figure beside its target, part after part, each a process of its own; the run
-is kept in docs/benchmarks.md.
+"""`make bench`: measures every figure beside its target, each part in its own process.
 
-What it prints is put between the markers there, whole; the explanations around it are written by
-hand. Never run as a test.
+A full run replaces the text between the markers of docs/benchmarks.md. Never run as a test.
 """
 
 from __future__ import annotations
@@ -16,14 +14,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 PARTS = {
-    "trip": "Round trip of a trivial cell, durable in PostgreSQL, in a fresh confined process",
-    "before": "Before a cell is sent: the check, in a notebook of 1,000 names and an array of 256 "
-    "MiB",
+    "trip": "Round trip of a trivial cell",
+    "before": "The check before a cell is sent: 1,000 names and an array of 256 MiB",
     "throughput": "Many tasks",
     "child": "A child, from fork to end",
     "data": "Data: 256 MiB of float64",
     "scaling": "What a cell costs by how much it changes, and the memory of a large array",
-    "s3": "S3, beside bare boto3 on the same server",
+    "s3": "S3 compared with boto3 on the same server",
     "deep": "A deep queue",
     "streams": "Streams",
     "confinement": "What confinement costs",
@@ -33,30 +30,30 @@ BEGIN, END = "<!-- make bench writes from here -->", "<!-- to here -->"
 
 
 def part(name: str) -> str:
-    """Runs one part, passing on what it prints; all of that."""
-    said: list[str] = []
+    """Runs one part, prints its output and returns it."""
+    lines: list[str] = []
     with subprocess.Popen(
         [sys.executable, "-m", f"tests.bench.{name}"], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             print(line, end="", flush=True)
-            said.append(line)
+            lines.append(line)
     if process.returncode:
-        said.append(f"(ended with {process.returncode}: the figures above are not all)\n")
-        print(said[-1], end="")
-    return "".join(said)
+        lines.append(f"(exit status {process.returncode}: figures are missing)\n")
+        print(lines[-1], end="")
+    return "".join(lines)
 
 
 def about() -> str:
-    """Of which run the figures are."""
+    """Version, date and machine of the run."""
     system = (
         f"{platform.system()} {platform.release().split('-')[0]}, Python "
         f"{platform.python_version()}, {os.cpu_count()} cores"
     )
     return (
         f"The last run: version {version('mecapy-jupyter')}, {time.strftime('%Y-%m-%d')}, "
-        f"{system}, everything on that one machine."
+        f"{system}, all on one machine."
     )
 
 
@@ -65,8 +62,8 @@ def main() -> None:
     found: list[str] = []
     for name in wanted:
         print(f"\n{PARTS[name]}", flush=True)
-        said = part(name).strip("\n")
-        found.append(f"### {PARTS[name]}\n\n```text\n{said}\n```\n")
+        output = part(name).strip("\n")
+        found.append(f"### {PARTS[name]}\n\n```text\n{output}\n```\n")
     if wanted == list(PARTS):
         before, _, rest = PAGE.read_text().partition(BEGIN)
         after = rest.partition(END)[2]

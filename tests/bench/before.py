@@ -34,7 +34,7 @@ CELLS = {
     "\nmore = ["
     + ", ".join(f"{kind}_{n}" for kind in ("array", "step") for n in range(100))
     + ", big, frame]",
-    "looks names up while it runs (eval)": "value = eval(text_0.replace('load case 0', 'big[0] + "
+    "looks up names at run time (eval)": "value = eval(text_0.replace('load case 0', 'big[0] + "
     "number_1'))",
 }
 

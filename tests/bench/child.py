@@ -21,12 +21,12 @@ from mecapy_worker.pool.pool import Pool, PoolOptions
 from mecapy_worker.shared.messages import TaskMessage
 
 STEPS = {
-    "confine": "its share of the fork, letting go, Landlock, seccomp, limits, a user",
-    "warm": "a task of our own, while it waits",
-    "receive": "saying that it is ready, reading the task",
+    "confine": "after the fork: Landlock, seccomp, limits, user",
+    "warm": "a warm-up task, while it waits",
+    "receive": "reports that it is ready, reads the task",
     "open": "the inputs",
     "run": "the cell: x = 1 + 1",
-    "collect": "what the cell bound and changed, and the state around it",
+    "collect": "changed variables and state",
 }
 TASK = TaskMessage("x = 1 + 1", Cell(header="%%mecapy", number=1), Payload())
 
@@ -81,7 +81,7 @@ def show(lives: list[list[Any]], zygote_ms: float, children_ms: float) -> None:
     )
     faults = statistics.mean(life[-1][2] for life in lives)
     print(f"{'a child':<10} {children_ms:6.2f} ms {faults:12.0f}")
-    print(f"{'its zygote':<10} {zygote_ms:6.2f} ms {'':12}   the fork, and hearing of its end")
+    print(f"{'its zygote':<10} {zygote_ms:6.2f} ms {'':12}   the fork, the wait for the child")
 
 
 def main() -> None:

@@ -133,9 +133,9 @@ def show(confined: Kind, unconfined: Kind, around: dict[str, float]) -> None:
         f"ms{around['confined'] - around['unconfined']:11.2f} ms"
     )
     reached = "reached" if wall <= TARGET_MS and cpu <= TARGET_MS else "missed"
-    said = f"{max(wall, 0):.2f} ms of a round trip, {max(cpu, 0):.2f} ms of processor time in it"
+    said = f"{max(wall, 0):.2f} ms per round trip, {max(cpu, 0):.2f} ms of CPU"
     print(f"confinement costs {said} (target {TARGET_MS:g}: {reached})")
-    print("whole life: also birth, wait and end; without the init of a PID namespace, some 0.4 ms")
+    print("whole life: with fork, wait and end, without the PID namespace's init (about 0.4 ms)")
     print(f"layers: {', '.join(confined.pool.report.layers)}")
 
 

@@ -49,7 +49,7 @@ def main() -> None:
         client.run("1").result()
         there_and_back(client, asked.mib * MIB // 8, asked.rounds, cold=asked.cold)
         print(
-            f"{'used again':<14} {'first':>9} {'again':>9}  {'beyond a task with a number':>30}   "
+            f"{'used again':<14} {'first':>9} {'again':>9}  {'more than a trivial task':>30}   "
             f"{'a result as next input':>24}"
         )
         for mib in REPEATED_MIB:
@@ -103,22 +103,22 @@ def there_and_back(client: Client, length: int, rounds: int, *, cold: bool) -> N
         8 * length / 1e6,
     )
     print(
-        f"{'there and back, beyond the cell':<38} {beyond * 1e3:8.0f} ms "
+        f"{'there and back, without the cell':<38} {beyond * 1e3:8.0f} ms "
         f"{2 * size_mb / beyond:8.0f} MB/s   (target 1,500)"
     )
     best = min(trip - local for trip, local in zip(found["trip"], found["local"], strict=True))
-    print(f"{'the best of the rounds':<38} {best * 1e3:8.0f} ms {2 * size_mb / best:8.0f} MB/s")
+    print(f"{'the best round':<38} {best * 1e3:8.0f} ms {2 * size_mb / best:8.0f} MB/s")
     print(
-        f"{'the same, beyond the cell in its child':<38} {moving * 1e3:8.0f} ms "
+        f"{'without the cell, in the child':<38} {moving * 1e3:8.0f} ms "
         f"{2 * size_mb / moving:8.0f} MB/s"
     )
     print(
-        f"{'the cell itself, in its child':<38} {median['there'] * 1e3:8.0f} ms   (touches fresh "
+        f"{'the cell alone, in the child':<38} {median['there'] * 1e3:8.0f} ms   (touches fresh "
         f"memory)"
     )
-    print(f"{'the cell itself, in a local kernel':<38} {median['local'] * 1e3:8.0f} ms")
+    print(f"{'the cell alone, in a local kernel':<38} {median['local'] * 1e3:8.0f} ms")
     print(
-        f"{'one plain copy of it into a file':<38} {median['write'] * 1e3:8.0f} ms "
+        f"{'one plain copy into a file':<38} {median['write'] * 1e3:8.0f} ms "
         f"{size_mb / median['write']:8.0f} MB/s"
     )
 

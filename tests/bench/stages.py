@@ -22,14 +22,14 @@ from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.client.http import Gateway
 
 STAGES = (
-    ("to the magic", "from the front end into the kernel, as with any cell"),
-    ("capture", "the line is read; what the cell reads is found, checked and pickled"),
-    ("request", "HTTP to the gateway, until the statement that inserts the row begins"),
-    ("commit and queue", "the row is on disk, a worker has taken the task"),
-    ("run", "hand-over to the waiting child, the cell, its result"),
-    ("record", "the rest of the worker's part, until the statement with the outcome begins"),
-    ("tell", "the outcome is on disk; Redis stream, gateway, HTTP, and the kernel's reader"),
-    ("bind", "variables, value and block in the notebook"),
+    ("to the magic", "from the front end to the kernel, as with any cell"),
+    ("capture", "options; the cell's variables are found, checked and pickled"),
+    ("request", "HTTP to the gateway, until it inserts the row"),
+    ("commit and queue", "the row is committed, a worker takes the task"),
+    ("run", "the waiting child gets the task, runs it, returns the result"),
+    ("record", "the worker, until it writes the outcome"),
+    ("tell", "commit of the outcome, Redis stream, gateway, HTTP, kernel"),
+    ("bind", "variables, last value and block in the notebook"),
     ("to the front end", "the kernel's answer, as with any cell"),
 )
 
@@ -91,8 +91,8 @@ def table(client: Client, trips: Sequence[tuple[float, float]], said: str) -> li
     whole = statistics.median(map(sum, rounds))
     return [
         *lines,
-        f"| together | {sum(middle) * 1e3:.2f} | | means of the middle fifth of the trips; their "
-        f"p50 is {whole * 1e3:.2f} |",
+        f"| total | {sum(middle) * 1e3:.2f} | | means of the middle fifth of the trips; "
+        f"p50 {whole * 1e3:.2f} |",
     ]
 
 

@@ -1,9 +1,7 @@
-"""`make bench-peers`: the same three figures of MecaPy and of its peers, in one run, beside the
-local kernel; into docs/benchmarks.md.
+"""`make bench-peers`: compares MecaPy with other systems in one run, and writes docs/benchmarks.md.
 
-The peers live in an environment of their own (.venv-peers), each measured in a process of its own
-with a time limit: one that cannot be installed or does not run is shown with its reason. Figures
-are of this machine at this moment. Never run as a test.
+The others are installed into .venv-peers. Each is measured in its own process with a time limit;
+one that cannot be installed or does not run is shown with its reason. Never run as a test.
 """
 
 from __future__ import annotations
@@ -38,17 +36,13 @@ PEERS: dict[str, tuple[str, tuple[str, ...], int]] = {
     "celery": ("Celery, Redis", ("celery[redis]",), 2000),
     "arq": ("arq, as it comes", ("arq",), 2000),
 }
-INTRO = """## Beside its peers
+INTRO = """## Comparison with other systems
 
-`make bench-peers` writes this section: every trip is a cell of a real kernel (`x = 1 + 1` there and
-back), all on one machine in one run ({day}, {cores} cores). Peers run the call in a process that
-stays and keep nothing on disk; MecaPy's is a fresh confined process, durable in PostgreSQL. The
-local kernel was measured before each of them, its row is all of these. Data is 256 MiB of float64
-sent and the array plus one brought home, best of two, beyond adding one here; in the local row
-nothing travels, it is that addition. Nobody's memory is touched beforehand, so most of it is the
-machine's fresh pages (`data` above touches them first). Ray's array comes home as a read-only view
-of shared memory. A p99 below the local kernel's is noise of a shared machine: every trip has the
-local kernel in it.
+`make bench-peers` writes this section. Each trip is a cell of a real kernel (`x = 1 + 1`), all on
+one machine ({day}, {cores} cores). MecaPy runs each task in a new sandboxed process and stores it
+in PostgreSQL; the others use a long-lived process and store nothing on disk. Data: 256 MiB of
+float64 there, the array plus one back, best of two, less the time of the addition. Memory is not
+touched first, so much of that time is fresh pages. Ray returns a read-only view of shared memory.
 """
 
 
