@@ -75,9 +75,7 @@ def test_a_library_s_objects_are_the_same(
     assert (found.differences, found.said) == ([], [])
 
 
-@pytest.mark.cell(
-    "refused", "FiPy variables with constraints or dependencies: make them in one cell"
-)
+@pytest.mark.cell("refused", "FiPy variables with constraints or dependencies")
 @pytest.mark.field
 @needs("fipy")
 def test_a_fipy_variable_with_constraints_is_refused(compared: Callable[[str], Compared]) -> None:

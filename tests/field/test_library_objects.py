@@ -10,7 +10,7 @@ from .cells import Compared, needs
 
 
 @needs("mpmath")
-@pytest.mark.cell("travels", "Names imported from mpmath, with its precision")
+@pytest.mark.cell("travels", "mpmath with its precision, also names imported from it")
 def test_names_of_mpmath(compared: Callable[[str], Compared]) -> None:
     """Functions, constants and the number type are the worker's own, with the digits set here."""
     found = compared(

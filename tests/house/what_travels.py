@@ -1,5 +1,5 @@
-"""The table of docs/cells.md: what travels, what is said, what is refused, a row for each test
-marked `cell`. `python -m tests.house.what_travels` writes it anew.
+"""The table of docs/cells.md: what travels, is reported or is refused; one row per test with the
+mark `cell`. `python -m tests.house.what_travels` writes it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from .tracked import ROOT
 DOCUMENT = ROOT / "docs/cells.md"
 BEGIN, END = "<!-- from the tests: python -m tests.house.what_travels -->", "<!-- end -->"
 HEADINGS = {
-    "travels": "Travels, there and home",
-    "said": "Said, in one line with what to do",
-    "refused": "Refused, before the cell runs or where it asks",
+    "travels": "Travels both ways",
+    "said": "Reported in one line, with what to do",
+    "refused": "Refused with the reason, before the cell runs or at the call",
 }
 
 
@@ -28,7 +28,7 @@ class Row:
 
 
 def rows(folder: Path = ROOT / "tests") -> Iterator[Row]:
-    """Every mark `cell(kind, what)` in the texts of the tests, by file and line."""
+    """Every mark `cell(kind, what)` of the tests, by file and line."""
     for path in sorted(folder.rglob("test_*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -45,7 +45,7 @@ def table() -> str:
     assert not unknown, f"no such kind of row: {unknown}"
     parts = list[str]()
     for kind, heading in HEADINGS.items():
-        parts += [f"| {heading} | shown by |", "|---|---|"]
+        parts += [f"| {heading} | test |", "|---|---|"]
         parts += [
             f"| {row.what} | [{Path(row.test).stem}](../{row.test}) |"
             for row in found
@@ -56,7 +56,7 @@ def table() -> str:
 
 
 def with_table(text: str) -> str:
-    """The document with the table of now between its two marks."""
+    """The document with the current table between its two markers."""
     before, rest = text.split(BEGIN)
     return before + table() + rest.split(END)[1]
 

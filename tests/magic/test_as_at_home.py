@@ -76,7 +76,7 @@ os.remove("a.txt")
 """
 
 
-@pytest.mark.cell("said", "An open file that a cell leaves behind")
+@pytest.mark.cell("said", "A file that a cell leaves open")
 def test_what_a_with_block_leaves_behind_is_not_mentioned(kernel: Kernel) -> None:
     """A closed file and an executor that was shut down are missed by nobody; an open file is named
     as ever.
@@ -97,7 +97,7 @@ def test_a_stream_that_was_taken_apart(kernel: Kernel) -> None:
     assert kernel.value("x") == "5"
 
 
-@pytest.mark.cell("said", "A variable that `-o` names and the cell does not bind")
+@pytest.mark.cell("said", "A variable of `-o` that the cell does not bind")
 def test_an_output_that_is_not_there_is_said(kernel: Kernel) -> None:
     """A slip in `-o` is not silent; a glob may match nothing."""
     ran = kernel.run("%%mecapy -o stres,t*,none\nstress = 1")
@@ -160,10 +160,7 @@ TOLD = {
 
 
 @pytest.mark.parametrize(("tell", "to", "back", "cell"), TOLD.values(), ids=TOLD)
-@pytest.mark.cell(
-    "travels",
-    "`%precision`, formatters, `%xmode` and what else the notebook told its shell",
-)
+@pytest.mark.cell("travels", "Settings of the shell: `%precision`, formatters, `%xmode`")
 def test_what_the_notebook_has_told_its_shell(
     kernel: Kernel, tell: str, to: str, back: str, cell: str
 ) -> None:
@@ -238,7 +235,7 @@ DRAW = (
 AFTERWARDS = "fig.set_size_inches(3, 2); left.set_title('t'); look(fig)"
 
 
-@pytest.mark.cell("travels", "Figures and axes of an earlier cell, drawn into")
+@pytest.mark.cell("travels", "Drawing into figures and axes of an earlier cell")
 def test_drawing_into_axes_that_were_there(kernel: Kernel) -> None:
     """The figure around them, the other axes and the lines in them stay the same objects, and the
     picture is that of home.

@@ -34,9 +34,7 @@ def limits(kernel: Kernel, bar: str) -> list[float]:
     return [float(kernel.value(f"float({bar}.{name})")) for name in ("vmin", "vmax")]
 
 
-@pytest.mark.cell(
-    "travels", "A colour bar hears its artist, made there or here, scatter and legend"
-)
+@pytest.mark.cell("travels", "The link of a colour bar to its artist")
 def test_a_colour_bar_stays_linked(kernel: Kernel) -> None:
     """Its artist's limits are its own: made there and changed here, made here and changed there."""
     assert kernel.run(f"%%mecapy\n{BAR}").ok
@@ -50,7 +48,7 @@ def test_a_colour_bar_stays_linked(kernel: Kernel) -> None:
     assert limits(kernel, "cb") == [1.0, 3.0]
 
 
-@pytest.mark.cell("travels", "Twin and shared axes, callbacks of axes")
+@pytest.mark.cell("travels", "Twin and shared axes, and callbacks of axes")
 def test_axes_hear_each_other(kernel: Kernel) -> None:
     """A twin has the limits of its axes; what was connected to their limits is called there."""
     kernel.run(
@@ -66,7 +64,7 @@ def test_axes_hear_each_other(kernel: Kernel) -> None:
     assert kernel.value("[float(x) for x in twin.get_ylim()]") == "[4.0, 12.0]"
 
 
-@pytest.mark.cell("travels", "Open figures of pyplot and the current one (`plt.gcf()`)")
+@pytest.mark.cell("travels", "Open figures and the current figure (`plt.gcf()`)")
 def test_the_current_figure_goes_on(kernel: Kernel) -> None:
     """With figures kept open, the next cell draws into the same one, here and there, under the same
     number, and shows it once; closed there is closed here.
@@ -106,7 +104,7 @@ def test_an_open_figure_that_cannot_travel_is_said(kernel: Kernel) -> None:
     assert kernel.value("x, plt.get_fignums()") == "(1, [1])"
 
 
-@pytest.mark.cell("travels", "`matplotlib.use('Agg')`, there and home")
+@pytest.mark.cell("travels", "`matplotlib.use('Agg')`")
 def test_a_backend_that_shows_nothing_shows_nothing_there(kernel: Kernel) -> None:
     """A figure stays open and is not displayed; `use` in a cell holds afterwards, and so does going
     back.

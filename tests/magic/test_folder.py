@@ -21,10 +21,7 @@ def project(kernel: Kernel, folder: Path, tmp_path: Path) -> Iterator[Path]:
     assert kernel.run(f"import os; os.chdir({str(folder)!r}); del os").ok
 
 
-@pytest.mark.cell(
-    "travels",
-    "Files of the notebook's folder, to `open`, `glob`, `listdir` and libraries",
-)
+@pytest.mark.cell("travels", "Files of the notebook's folder")
 def test_files_that_are_looked_for_are_found(kernel: Kernel, project: Path) -> None:
     """glob, exists, listdir, iterdir and walk see what lies in the folder, with its times."""
     (project / "runs" / "old").mkdir(parents=True)
@@ -48,7 +45,7 @@ seen = (files, total, os.path.exists("runs/r0.csv"), sorted(os.listdir()),
     assert kernel.value("seen[1], seen[5]") == "(3, 1700000000.0)"
 
 
-@pytest.mark.cell("travels", "Files that a cell writes into the folder")
+@pytest.mark.cell("travels", "Files that a cell writes")
 def test_what_a_cell_writes_is_there(kernel: Kernel, project: Path) -> None:
     """For the next cell, here and on the pool: new files, appended ones, empty folders."""
     (project / "log.txt").write_text("here\n")
@@ -89,7 +86,7 @@ Path("new.txt").write_text("there")
     assert beside == {"both": "there", "new": "there"}
 
 
-@pytest.mark.cell("refused", "Files with secrets, by their names and by what they hold")
+@pytest.mark.cell("refused", "Files with secrets, by name and by content")
 def test_secrets_stay_at_home(kernel: Kernel, project: Path) -> None:
     """By their names, in any case, and by what they hold; also through links and in folders."""
     names = (
@@ -139,7 +136,7 @@ for name in found:
     assert kernel.value("found") == "['./open.txt', './to_env.txt']"
 
 
-@pytest.mark.cell("said", "Files that `.gitignore` ignores, where a cell looks for them")
+@pytest.mark.cell("said", "Ignored files (`.gitignore`) that a cell looks for")
 def test_gitignored_files_stay_and_are_said(kernel: Kernel, project: Path) -> None:
     """What .gitignore ignores, at any depth, does not travel; a cell that lists such a folder or
     names such a file is told, with the option that sends it.
@@ -181,7 +178,7 @@ def test_a_search_for_packages_is_no_listing(kernel: Kernel, project: Path) -> N
     assert ran.ok and "did not travel" not in ran.stderr, ran
 
 
-@pytest.mark.cell("refused", "Reading a file that was too large to go along without `--files`")
+@pytest.mark.cell("refused", "Reading a file that is too large to travel without `--files`")
 def test_a_large_file_appears_with_its_size(kernel: Kernel, project: Path) -> None:
     """It cannot be read there, and the error names the option that sends it; written anew it is a
     file as any other.
@@ -208,7 +205,7 @@ for how in (lambda: open("big.bin"), lambda: open("big.bin", "a"), lambda: open(
     assert ran.ok and (project / "big.bin").read_text() == "short", ran.stderr
 
 
-@pytest.mark.cell("said", "Code, notebooks, hidden files and deletions, without `--keep`")
+@pytest.mark.cell("said", "Code, notebooks, hidden files and deletions that did not come home")
 def test_what_does_not_come_home_by_itself(kernel: Kernel, project: Path) -> None:
     """Code, notebooks and what is hidden come by `--keep`, deletions, too; it is said."""
     (project / "gone.txt").write_text("1")

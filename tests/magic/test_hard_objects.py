@@ -9,7 +9,7 @@ import pytest
 from .conftest import Kernel
 
 
-@pytest.mark.cell("travels", "An integer of 5,000 digits, also as a cell's last value")
+@pytest.mark.cell("travels", "Integers of any length")
 def test_a_long_integer_costs_nothing_else(kernel: Kernel) -> None:
     """Its value comes home; showing it raises what it raises here, and the variables are there."""
     cell = "big = 10**5000 + 1\nk = 3\nbig"
@@ -20,7 +20,7 @@ def test_a_long_integer_costs_nothing_else(kernel: Kernel) -> None:
     assert kernel.value("rest") == str((10**5000 + 1) % 97)
 
 
-@pytest.mark.cell("said", "A bytearray that a cell makes longer while an array looks at it")
+@pytest.mark.cell("said", "A bytearray that a cell resizes while an array uses it")
 def test_a_buffer_that_cannot_grow_here_is_named(kernel: Kernel) -> None:
     """The line says which variable is a new object now; all other results come home."""
     kernel.run("import numpy as np\nba = bytearray(8); view = np.frombuffer(ba, dtype='u1')")
@@ -29,7 +29,7 @@ def test_a_buffer_that_cannot_grow_here_is_named(kernel: Kernel) -> None:
     assert kernel.value("(len(ba), len(view), y)") == "(16, 8, 5)"
 
 
-@pytest.mark.cell("travels", "`unittest.mock` stand-ins beside other variables")
+@pytest.mark.cell("travels", "`unittest.mock` objects")
 def test_a_stand_in_is_not_called(kernel: Kernel) -> None:
     """Looking how large variables are calls no method of a mock: it keeps its record of calls."""
     kernel.run(
@@ -40,7 +40,7 @@ def test_a_stand_in_is_not_called(kernel: Kernel) -> None:
     assert kernel.value("(s, len(m.mock_calls), m.__sizeof__.called)") == "(3.0, 0, False)"
 
 
-@pytest.mark.cell("said", "Results that `functools.cache` holds: they are computed anew")
+@pytest.mark.cell("said", "Results cached by `functools.cache`: computed again")
 def test_a_full_cache_is_named_once(kernel: Kernel) -> None:
     """The line names the function and says what to do; an empty cache is not mentioned."""
     kernel.run(

@@ -182,10 +182,7 @@ LIBRARIES: dict[str, tuple[str, str, str, str, str, str]] = {
 
 @pytest.mark.field
 @pytest.mark.parametrize("kind", LIBRARIES)
-@pytest.mark.cell(
-    "travels",
-    "Options and registries of the commonest libraries, and functions replaced in them",
-)
+@pytest.mark.cell("travels", "Options, registries and replaced functions of common libraries")
 def test_a_librarys_state_travels_both_ways(kernel: Kernel, kind: str) -> None:
     """Set here it holds there; set there it holds here."""
     needs, sets, seen, value, sets_anew, then = LIBRARIES[kind]
@@ -201,7 +198,7 @@ def test_a_librarys_state_travels_both_ways(kernel: Kernel, kind: str) -> None:
     assert kernel.value(seen) == then
 
 
-@pytest.mark.cell("travels", "Functions hung onto modules and classes, pandas' accessors")
+@pytest.mark.cell("travels", "Functions added to modules and classes, pandas accessors")
 def test_what_is_hung_onto_libraries_is_there(kernel: Kernel) -> None:
     """Functions on modules and classes, pandas' accessors, entries of a registry."""
     here = kernel.run(
@@ -241,7 +238,7 @@ def test_plots_work_after_seaborns_set(kernel: Kernel) -> None:
 
 
 @pytest.mark.field
-@pytest.mark.cell("travels", "Units of pint: one registry, here and there")
+@pytest.mark.cell("travels", "Units of pint, in one registry")
 def test_a_registry_of_units_serves_in_two_cells(kernel: Kernel) -> None:
     """Quantities keep the registry they belong to, here and there and back."""
     pytest.importorskip("pint")
@@ -283,7 +280,7 @@ process_state.take({"decimal.context": {"prec": -1}})
 """
 
 
-@pytest.mark.cell("said", "State of a library that cannot be set there")
+@pytest.mark.cell("said", "State of a library that the worker cannot set")
 def test_state_that_cannot_be_set_is_said() -> None:
     """By its name, with what to do."""
     ran = subprocess.run(
@@ -293,7 +290,7 @@ def test_state_that_cannot_be_set_is_said() -> None:
     assert "--setup" in ran.stderr
 
 
-@pytest.mark.cell("said", "Any other difference between a module here and a fresh one there")
+@pytest.mark.cell("said", "Any other setting of a module that differs from a new import")
 def test_what_differs_in_a_used_module_is_reported(kernel: Kernel) -> None:
     """With both numbers, or by name alone where it is none; with the cure, before the cell runs."""
     assert kernel.run(
@@ -327,7 +324,7 @@ def test_of_modules_that_are_as_they_came_nothing_is_said(kernel: Kernel) -> Non
     assert ran.stderr == ""
 
 
-@pytest.mark.cell("said", "What a cell sets in a module of a library, and no name carries home")
+@pytest.mark.cell("said", "A setting that a cell makes in a library's module")
 def test_what_a_cell_sets_in_a_library_is_reported(kernel: Kernel) -> None:
     """A number and a method, whether the kernel has the module or the cell imports it; by name,
     with the cure.

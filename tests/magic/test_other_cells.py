@@ -49,8 +49,7 @@ def test_a_function_defined_on_a_worker_fails_here(kernel: Kernel) -> None:
 
 
 @pytest.mark.cell(
-    "travels",
-    "The text of functions from other cells: tracebacks, `inspect.getsource`",
+    "travels", "Source text of functions from other cells, for tracebacks and `inspect.getsource`"
 )
 def test_the_source_of_a_function(kernel: Kernel) -> None:
     """`inspect.getsource` finds it where it finds it at home: numba, for one, reads it."""

@@ -145,8 +145,7 @@ def test_each_kind_is_tried() -> None:
 
 @pytest.mark.cell(
     "travels",
-    "Random numbers, `np.errstate`, `locale`, environment variables, warnings' "
-    "filters and other state of the process",
+    "State of the process: random numbers, `np.errstate`, locale, environment, warning filters",
 )
 def test_it_travels_both_ways(kernel: Kernel) -> None:
     """Set here it holds there; set there it holds here. All kinds at once,

@@ -30,7 +30,7 @@ UNFINISHED = {
 }
 
 
-@pytest.mark.cell("said", "Threads, processes and asyncio tasks that still work when a cell ends")
+@pytest.mark.cell("said", "Threads, processes and asyncio tasks that still run when the cell ends")
 @pytest.mark.parametrize(("code", "what", "todo"), UNFINISHED.values(), ids=UNFINISHED)
 def test_what_runs_on_is_named(kernel: Kernel, code: str, what: str, todo: str) -> None:
     """By its name, with what to do in the cell."""
@@ -50,7 +50,7 @@ three = await asyncio.create_task(job())
 """
 
 
-@pytest.mark.cell("travels", "A running event loop, as a notebook's kernel has one")
+@pytest.mark.cell("travels", "A running event loop")
 def test_what_was_waited_for_is_not_mentioned(kernel: Kernel) -> None:
     """Nor is a pool that waits for work."""
     ran = kernel.run(f"%%mecapy{DONE}")

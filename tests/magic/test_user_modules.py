@@ -22,7 +22,7 @@ def run(kernel: Kernel, *cells: str) -> None:
         assert ran.ok, ran.text + ran.stderr
 
 
-@pytest.mark.cell("travels", "Your own modules, as the kernel holds them")
+@pytest.mark.cell("travels", "Your own modules, as loaded in the kernel")
 def test_a_file_edited_since_its_import_runs_as_it_was_imported(kernel: Kernel) -> None:
     """The kernel holds 210 GPa and an exponent of 2; what the file says by now is not asked."""
     run(
@@ -50,7 +50,7 @@ def test_a_reloaded_module_runs_as_reloaded(kernel: Kernel) -> None:
     assert kernel.value("there") == "'new1'"
 
 
-@pytest.mark.cell("travels", "What a notebook has by name from your module: one object with it")
+@pytest.mark.cell("travels", "Names imported from your module: the same object as in the module")
 def test_what_the_notebook_took_from_a_module_stays_one_object_with_it(kernel: Kernel) -> None:
     """`from params import TABLE`: the module's functions, and those of another module that took it,
     see what the cell does to it; afterwards all is as if it had run here.
@@ -75,7 +75,7 @@ def test_what_the_notebook_took_from_a_module_stays_one_object_with_it(kernel: K
     ) == kernel.value("there")
 
 
-@pytest.mark.cell("refused", "A module that was edited since its import, before MecaPy saw it")
+@pytest.mark.cell("refused", "A module edited after its import, before MecaPy was loaded")
 def test_an_edit_nobody_saw_is_refused_with_the_cure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,7 +128,7 @@ def test_what_is_replaced_and_added_in_modules_and_classes_travels(kernel: Kerne
     assert kernel.value("there") == "(1e-09, 2, 'fine', (21, -3), (21, -3))"
 
 
-@pytest.mark.cell("travels", "What a cell changes in your modules")
+@pytest.mark.cell("travels", "Changes that a cell makes in your modules")
 def test_what_a_cell_changes_in_a_module_comes_home(kernel: Kernel) -> None:
     """Values, class attributes and containers, which stay the objects they are."""
     run(

@@ -27,7 +27,7 @@ def updates(ran: Ran, name: str) -> list[Any]:
     return [state[name] for state in states if name in state]
 
 
-@pytest.mark.cell("travels", "Widgets that a variable holds: live in this kernel afterwards")
+@pytest.mark.cell("travels", "Widgets held by a variable: live in the kernel afterwards")
 def test_a_slider_is_shown_and_is_the_variable(kernel: Kernel) -> None:
     """The page opens the models that the cell made, the display names the slider's, and the
     variable is that slider: what is set here moves it.
@@ -46,7 +46,7 @@ def test_a_slider_is_shown_and_is_the_variable(kernel: Kernel) -> None:
     assert ran.comms[0]["comm_id"] == slider
 
 
-@pytest.mark.cell("said", "A widget that is displayed and bound to nothing: shown, not live")
+@pytest.mark.cell("said", "A widget that no variable holds: shown, not live")
 def test_what_is_bound_to_nothing_is_not_live(kernel: Kernel) -> None:
     """It is shown as it was made, and one line says so, with what to do."""
     ran = kernel.run(SLIDER + "display(w.IntSlider(4), w.HTML('x'))")
@@ -58,7 +58,7 @@ def test_what_is_bound_to_nothing_is_not_live(kernel: Kernel) -> None:
     assert not kernel.run(SLIDER + "display(w.HTML('x'), w.IntProgress(1))").stderr
 
 
-@pytest.mark.cell("travels", "`interact`: its slider calls the function in this kernel afterwards")
+@pytest.mark.cell("travels", "`interact`: its slider calls the function in the kernel afterwards")
 def test_interact_prints_into_its_output_and_goes_on_here(kernel: Kernel) -> None:
     """The first call's print stands in the Output widget; a slider that is moved calls the function
     in this kernel.
@@ -77,7 +77,7 @@ def test_interact_prints_into_its_output_and_goes_on_here(kernel: Kernel) -> Non
     assert ran.stdout == "x is 7\n[4, 7]\n", ran
 
 
-@pytest.mark.cell("travels", "Bars of ipywidgets and `tqdm.notebook`, while the cell runs")
+@pytest.mark.cell("travels", "Progress bars of ipywidgets and `tqdm.notebook`, while the cell runs")
 def test_a_bar_moves_while_the_cell_runs(kernel: Kernel, gate: Gate) -> None:
     """The page hears where it is before the cell's end, which waits for that."""
     code = (
@@ -122,9 +122,7 @@ def test_an_error_that_was_shown_is_no_failure(kernel: Kernel) -> None:
     ]
 
 
-@pytest.mark.cell(
-    "travels", "Widgets of the notebook, read and set in a cell, with who observes them"
-)
+@pytest.mark.cell("travels", "Widgets of the notebook, with their observers")
 def test_a_widget_of_the_notebook_is_read_and_set_there(kernel: Kernel) -> None:
     """Its value arrives, also through a function and inside a box; what the cell sets comes home,
     the page hears it, and who observes it has heard it once.

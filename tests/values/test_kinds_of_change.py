@@ -176,11 +176,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize(("before", "reads", "cell", "after"), CHANGES.values(), ids=CHANGES)
-@pytest.mark.cell(
-    "travels",
-    "Objects changed in place: their items, attributes and slots, whatever their "
-    "class says about equality or hashes",
-)
+@pytest.mark.cell("travels", "Objects changed in place: items, attributes and slots, for any class")
 def test_a_change_comes_home(before: str, reads: str, cell: str, after: str) -> None:
     """The same objects, with what the cell gave them."""
     notebook = Notebook()
@@ -246,10 +242,7 @@ AS_THEY_ARE = {
 @pytest.mark.parametrize(
     ("before", "reads", "cell", "after"), AS_THEY_ARE.values(), ids=AS_THEY_ARE
 )
-@pytest.mark.cell(
-    "travels",
-    "Identity: what is one object here is one object there, and afterwards",
-)
+@pytest.mark.cell("travels", "Identity of objects")
 def test_it_is_there_as_it_is_here(before: str, reads: str, cell: str, after: str) -> None:
     """What the cell finds is what is here, and what comes home is that."""
     test_a_change_comes_home(before, reads, cell, f"bool({after})")
