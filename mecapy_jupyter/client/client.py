@@ -11,7 +11,7 @@ from typing import Any
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.capture import packing
-from mecapy_jupyter.client import blob_transfer, config, deferred_interrupt, gateway_api
+from mecapy_jupyter.client import blob_transfer, config, deferred_interrupt, gateway_api, signing
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.client.map_history import Maps
 from mecapy_jupyter.client.mapping import name_of
@@ -168,7 +168,7 @@ class Client(concurrent.futures.Executor):
             )
         sent, sent_bytes, believed = self._upload(packed)
         request = dataclasses.replace(request, payload=sent, python=version.minor())
-        body, key = request.as_json(), uuid.uuid4().hex
+        body, key = signing.signed(request).as_json(), uuid.uuid4().hex
         try:
             task = self._submit(body, key, request.name, packed, namespace, on_task)
         except BlobsMissing:
@@ -198,15 +198,21 @@ class Client(concurrent.futures.Executor):
         task.events.put(wire.Event.of(submitted))
         return task
 
-    def attach(self, task_id: str, name: str, namespace: dict[str, Any]) -> Task:
+    def attach(
+        self, task_id: str, name: str, namespace: dict[str, Any], *, trust: bool = False
+    ) -> Task:
         """A task submitted before, perhaps by another process. What its result says of its inputs
         is found by opening them again.
+
+        No pickle is opened of a task that this user's key has not signed, unless `trust`.
         """
         if (sent_here := self._sent.get(task_id)) is not None:
             return Task(self.gateway, task_id, name, sent_here.packed, namespace)
-        sent = gateway_api.request(self.gateway, task_id).payload or wire.Payload()
+        request = gateway_api.request(self.gateway, task_id)
         task = Task(self.gateway, task_id, name, payload.Packed(b"", (), {}), namespace)
-        task.reopen(sent)
+        task.opens = trust or signing.is_signed(request)
+        if task.opens:
+            task.reopen(request.payload or wire.Payload())
         return task
 
     def outcome(self, task_id: str) -> wire.Outcome:

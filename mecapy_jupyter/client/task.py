@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mecapy_jupyter import wire
-from mecapy_jupyter.client import blob_transfer, gateway_api, task_logs
+from mecapy_jupyter.client import blob_transfer, gateway_api, task_logs, unopened
 from mecapy_jupyter.client.deferred_interrupt import DeferredInterrupt
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.results import bind
@@ -36,7 +36,8 @@ class Task(concurrent.futures.Future[Any]):
     raises the cell's own exception.
 
     `vars`: the variables that came back. `events`: a queue of its events, for one reader; the last
-    one is final. `outcome`: how it ended; None until it has.
+    one is final. `outcome`: how it ended; None until it has. `opens`: whether this process opens
+    its pickles, and lets its displays act in the page.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Task(concurrent.futures.Future[Any]):
         self.events: queue.SimpleQueue[wire.Event | errors.MecapyError] = queue.SimpleQueue()
         self.home = bind.Home()
         self.outcome: wire.Outcome | None = None
+        self.opens = True
         self._started = self._followed = False
         self.sent_bytes, self.reused_bytes = 0, 0
         self.inputs: dict[str, Any] = {}
@@ -117,10 +119,9 @@ class Task(concurrent.futures.Future[Any]):
                 self.outcome = (
                     wire.Outcome.from_json(event.data) if event.type in wire.FINAL else None
                 )
-                self.events.put(event)
-                first = (
-                    None  # then the end of the loop gives the connection back, for the next task
-                )
+                if (shown := event if self.opens else unopened.inert(event)) is not None:
+                    self.events.put(shown)
+                first = None  # then the loop's end gives the connection back, for the next task
             if self.outcome is not None:
                 on_final(self.outcome)
         except Exception as error:  # whatever it is, nobody may wait for ever
@@ -138,6 +139,9 @@ class Task(concurrent.futures.Future[Any]):
         """Open the outcome's payload, once, and keep it in `home`. `spared`: as for
         `bind.open_outcome`.
         """
+        if not self.opens or outcome.payload is None:
+            self.home = bind.Home(value=outcome.result)
+            return self.home
         self.home = bind.open_outcome(
             outcome, self._fetch, self._namespace, self.packed.memo, spared, self.inputs
         )
@@ -173,10 +177,8 @@ class Task(concurrent.futures.Future[Any]):
         """The small files it wrote, and that no `keep` named: path → content. They are fetched only
         now.
         """
-        if (
-            not any(is_kept for _, is_kept in self.home.folder.stays.values())
-            or outcome.payload is None
-        ):
+        is_kept = any(is_kept for _, is_kept in self.home.folder.stays.values())
+        if not is_kept or outcome.payload is None:
             return {}
         return pickle.loads(self._fetch(outcome.payload.buffers[-1]))  # noqa: S301 our own task's result
 

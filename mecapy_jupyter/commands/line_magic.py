@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,19 +14,21 @@ from mecapy_jupyter.block.live import LiveBlock
 from mecapy_jupyter.cells import background, cell, setup
 from mecapy_jupyter.cells.ipython_types import Shell
 from mecapy_jupyter.cells.session import Session
-from mecapy_jupyter.client import client, config, gateway_api, task_logs
+from mecapy_jupyter.client import client, config, gateway_api, task_logs, unopened
 from mecapy_jupyter.client.task import Task
 from mecapy_jupyter.commands import doctor, login, status, task_selection
 from mecapy_jupyter.results import bind
 from mecapy_jupyter.shared import errors, units
 from mecapy_jupyter.travel.files import bring_home
 
+_TRUST = "--trust"
 _HELP = """%mecapy                      who am I, where, queue, workers, my last tasks
 %mecapy tasks                my tasks
 %mecapy attach [id|last]     replay a task's output here, go on live, and bring its variables home
 %mecapy cancel [id|all]      stop a task (default: the last)
 %mecapy logs id              all it printed; a very long log goes into a file
-%mecapy get id x y           bring variables, or files it wrote, of a finished task home
+%mecapy get id x y           bring variables, or files it wrote, of a finished task home; \
+`attach` and `get` open with `--trust` what was not submitted with your key
 %mecapy login [url]          log in at a gateway with any browser; `--token`: type a token in
 %mecapy logout               forget the gateway, and end the login there
 %mecapy config key=value     change the configuration file
@@ -176,22 +179,34 @@ def _logs(pool: client.Client, _: Shell, rest: Sequence[str]) -> None:
 
 
 def _attach(pool: client.Client, shell: Shell, rest: Sequence[str]) -> None:
-    found = _find(pool, rest)
-    task = pool.attach(found.task_id, found.name, shell.user_ns)
+    words, trust = _without_trust(rest)
+    found = _find(pool, words)
+    task = pool.attach(found.task_id, found.name, shell.user_ns, trust=trust)
     with LiveBlock(found.name) as block:
         outcome, home = cell.come_home(shell, task, block)
+    if not task.opens:
+        print(f"mecapy: {unopened.remark(task.id)}", file=sys.stderr)
     if outcome.state != wire.COMPLETED:
         raise cell.failure(outcome, home, None)
 
 
+def _without_trust(rest: Sequence[str]) -> tuple[list[str], bool]:
+    """The other words, and whether the task's pickles are opened whoever submitted it."""
+    return [word for word in rest if word != _TRUST], _TRUST in rest
+
+
 def _get(pool: client.Client, shell: Shell, rest: Sequence[str]) -> None:
-    found = _find(pool, rest)
-    task = pool.attach(found.task_id, found.name, shell.user_ns)
+    words, trust = _without_trust(rest)
+    found = _find(pool, words)
+    task = pool.attach(found.task_id, found.name, shell.user_ns, trust=trust)
     outcome = pool.outcome(found.task_id)
-    home = task.open(
-        outcome, spared=task.packed.memo
-    )  # nothing here is changed but what is asked for
-    wanted = rest[1:] or list(home.bound)
+    # nothing here is changed but what is asked for
+    home = task.open(outcome, spared=task.packed.memo)
+    if not task.opens or outcome.payload is None:
+        home = replace(home, bound=unopened.variables(outcome))
+    if not task.opens:
+        print(f"mecapy: {unopened.remark(task.id, 'get')}", file=sys.stderr)
+    wanted = words[1:] or list(home.bound)
     names = [name for name in wanted if name in home.bound]
     paths = [name for name in wanted if name not in home.bound]
     _lay_out(task, outcome, home, paths)

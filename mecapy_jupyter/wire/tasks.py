@@ -41,7 +41,8 @@ class TaskRequest:
     changes. `timeout` in seconds of running; `retries`: further attempts after a failing one (a
     lost worker is always retried). `keep`: globs of files, relative to the task's folder, that come
     home with the result (Python clients only). `python`: "major.minor" the payload was pickled
-    with, and so of the worker; "": any will do.
+    with, and so of the worker; "": any will do. `signature`: by the submitter's own key, for their
+    kernels alone.
     """
 
     code: str
@@ -55,6 +56,7 @@ class TaskRequest:
     payload: Payload | None = None
     cell: Cell | None = None
     python: str = ""
+    signature: str = ""
 
     def as_json(self) -> JsonObject:
         body = asdict(self)
@@ -79,6 +81,7 @@ class TaskRequest:
             payload=Payload.from_json(payload) if payload else None,
             cell=Cell.from_json(cell) if cell else None,
             python=fields.text(data, "python"),
+            signature=fields.text(data, "signature"),
         )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import pickle
+import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,7 +14,7 @@ from mecapy_jupyter.shared.errors import ConfigError
 from mecapy_jupyter.travel.files import bring_home, gather, missing, never_sent, packs
 from mecapy_jupyter.travel.files.bring_home import SentFolder
 from mecapy_jupyter.travel.files.collect import Collected, comes_by_itself
-from mecapy_jupyter.travel.files.index import Index, inside
+from mecapy_jupyter.travel.files.index import Index, inside, no_file_on_windows
 from mecapy_jupyter.travel.files.scan import MANY, SECRET
 
 _OLD = 1_700_000_000
@@ -185,6 +187,66 @@ def test_names_that_lead_out() -> None:
         with pytest.raises(ConfigError):
             inside(name)
     assert inside("a/b c.txt") == "a/b c.txt"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CON",
+        "nul.txt",
+        "out/Aux.tar.gz",
+        "com1",
+        "LPT9.log",
+        "COM².x",
+        "conin$",
+        "NUL .txt",
+        "out.csv.",
+        "out.csv ",
+        "sub./x",
+        "out.csv:hidden",
+        "out.csv::$DATA",
+        "a*",
+        "a?",
+        'a"b',
+        "a<b",
+        "a|b",
+        "a\x1fb",
+        "a\nb",
+    ],
+)
+def test_names_that_windows_reads_otherwise(
+    name: str, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There such a file does not come home, and the reason is named; elsewhere it is one like any
+    other.
+    """
+    sent = SentFolder(Index(home=str(project), automatic=True))
+    home = Collected({name: pickle.PickleBuffer(b"new"), "console.txt": pickle.PickleBuffer(b"1")})
+    with monkeypatch.context() as patch:
+        patch.setattr(bring_home, "sys", SimpleNamespace(platform="win32"))
+        (said,) = bring_home.bring_home(home, sent, "1a2b3c4d")
+    assert said.startswith(f"{name} did not come home: ") and "Windows" in said
+    assert [path.name for path in project.iterdir()] == ["console.txt"]
+    assert bring_home.bring_home(home, sent, "1a2b3c4d") == []
+    assert (project / name).read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("name", ["console", "nulls.txt", "com10", "a.b.c", ".hidden", "ünï/x y"])
+def test_names_that_windows_takes(name: str) -> None:
+    """What only looks like a device is a file."""
+    assert no_file_on_windows(name) == ""
+
+
+def test_a_junction_is_a_link(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that Windows mounts from elsewhere is not written through."""
+    (project / "sub").mkdir()
+    status = SimpleNamespace(st_mode=stat.S_IFDIR, st_reparse_tag=0xA0000003)
+    sent = SentFolder(Index(home=str(project), automatic=True))
+    home = Collected({"sub/x": pickle.PickleBuffer(b"new")})
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "lstat", lambda _: status)
+        (said,) = bring_home.bring_home(home, sent, "1a2b3c4d")
+    assert "through a link" in said and not (project / "sub" / "x").exists()
 
 
 def test_what_comes_home_stays_inside(project: Path) -> None:

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
+import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +18,9 @@ from typing import Any
 from mecapy_jupyter.shared import units
 from mecapy_jupyter.shared.errors import CannotReceive, ConfigError
 from mecapy_jupyter.travel.files.collect import Collected
-from mecapy_jupyter.travel.files.index import Carried, Index, inside
+from mecapy_jupyter.travel.files.index import Carried, Index, inside, no_file_on_windows
+
+_JUNCTION = 0xA0000003  # IO_REPARSE_TAG_MOUNT_POINT, which `stat` names on Windows only
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +118,25 @@ def _mode(path: Path) -> int:
 def _checked(name: str, folder: Path) -> Path:
     """Where a file goes. Raises for a name that leads out of the folder, or through a link."""
     path = folder / inside(name)
+    if sys.platform == "win32" and (why := no_file_on_windows(name)):
+        raise CannotReceive(f"{why}; give it another name")
     for place in (path, *path.parents):
         if place == folder:
             break
-        if place.is_symlink():
+        if _is_link(place):
             raise CannotReceive(
                 f"{name} would be written through a link; remove the link, or keep it elsewhere"
             )
     return path
+
+
+def _is_link(path: Path) -> bool:
+    """A symbolic link, or a junction of Windows, which `is_symlink` does not see."""
+    try:
+        about = path.lstat()
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISLNK(about.st_mode) or getattr(about, "st_reparse_tag", 0) == _JUNCTION
 
 
 def _changed(path: Path, sent: tuple[int, int] | None, asked_ns: int) -> bool:
@@ -159,7 +174,10 @@ def _deleted(
     """What the cell deleted goes here, too, where `--keep` names it; else it is said."""
     stay: list[str] = []
     for name in names:
-        path = _checked(name, folder)
+        try:
+            path = _checked(name, folder)
+        except (CannotReceive, ConfigError):
+            continue
         if not os.path.lexists(path):
             continue
         if sent.keeps(name) and not _changed(path, known.get(name), 0):

@@ -107,6 +107,26 @@ def inside(name: str) -> str:
     return name
 
 
+_DEVICES = frozenset(
+    {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}
+    | {f"{port}{number}" for port in ("COM", "LPT") for number in "0123456789¹²³"}
+)
+
+
+def no_file_on_windows(name: str) -> str:
+    """Why Windows would open something else than a file of this name, or none; empty: it does what
+    it says. Nowhere else are these names special.
+    """
+    for part in name.replace("\\", "/").split("/"):
+        if part.partition(".")[0].rstrip(" ").upper() in _DEVICES:
+            return f"{part} is a device on Windows"
+        if part.endswith((".", " ")):
+            return f"Windows drops the end of {part!r}"
+        if odd := next((char for char in part if char in '<>:"|?*' or char < " "), ""):
+            return f"a name on Windows cannot have {odd!r}"
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Carried:
     """How a folder stands in the first object of a stream: the index and the packs, None for each

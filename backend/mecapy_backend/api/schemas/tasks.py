@@ -78,6 +78,10 @@ class TaskBody(Request):
             "any",
         ),
     ] = ""
+    signature: Annotated[
+        str,
+        Field(pattern=r"^([0-9a-f]{64})?$", description="by Python clients, for themselves"),
+    ] = ""
 
 
 class SubmittedView(BaseModel):

@@ -1,0 +1,81 @@
+"""Which tasks were submitted from here. Each request is signed with a key that stays in the user's
+configuration directory, so somebody else with a token of this user cannot submit a task whose
+pickles this user's kernel opens.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hmac
+import json
+import os
+import secrets
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import platformdirs
+
+from mecapy_jupyter import wire
+
+_KEY_BYTES = 32
+
+
+def signed(request: wire.TaskRequest) -> wire.TaskRequest:
+    """The request with the signature of this user's key; whole, for no part may be another's."""
+    return replace(request, signature=_signature(request, _key()))
+
+
+def is_signed(request: wire.TaskRequest) -> bool:
+    """Whether it was submitted from here, as it stands."""
+    return hmac.compare_digest(
+        request.signature.encode(errors="replace"), _signature(request, _key()).encode()
+    )
+
+
+def key_file() -> Path:
+    return platformdirs.user_config_path("mecapy") / "signing-key"
+
+
+def _signature(request: wire.TaskRequest, key: bytes) -> str:
+    """`timeout` is an integer on one side of the gateway and a float on the other."""
+    unsigned = replace(request, signature="", timeout=float(request.timeout)).as_json()
+    text = json.dumps(unsigned, sort_keys=True, separators=(",", ":"))
+    return hmac.digest(key, b"mecapy request\0" + text.encode(), "sha256").hex()
+
+
+@functools.cache
+def _key() -> bytes:
+    """Made where there is none. Where it cannot be kept, it lasts as long as this process."""
+    path = key_file()
+    with contextlib.suppress(OSError):
+        if not _whole(path):
+            _make(path)
+        if key := _whole(path):
+            return key
+    return secrets.token_bytes(_KEY_BYTES)
+
+
+def _whole(path: Path) -> bytes:
+    """Empty where there is no key, or a damaged one."""
+    with contextlib.suppress(FileNotFoundError):
+        key = path.read_bytes()
+        return key if len(key) == _KEY_BYTES else b""
+    return b""
+
+
+def _make(path: Path) -> None:
+    """Of several kernels that begin at once, all take the key of one."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(dir=path.parent)  # 0600
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(secrets.token_bytes(_KEY_BYTES))
+        if path.exists():  # damaged
+            Path(draft).replace(path)
+        else:
+            with contextlib.suppress(FileExistsError):
+                os.link(draft, path)
+    finally:
+        Path(draft).unlink(missing_ok=True)
