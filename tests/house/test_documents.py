@@ -99,6 +99,20 @@ def test_links_lead_somewhere(document: Path) -> None:
     assert not missing
 
 
+def test_named_tests_exist() -> None:
+    """Each test or file of tests that a document names exists."""
+    named: set[str] = set()
+    for path in tracked():
+        if path.suffix == ".md":
+            named |= set(re.findall(r"`(?:tests/\w+/)?(test_\w+(?:\.py)?)`", path.read_text()))
+    files = [path for path in tracked() if path.name.startswith("test_")]
+    there = {path.name for path in files}
+    for path in files:
+        there |= set(re.findall(r"def (test_\w+)", path.read_text()))
+    assert named - there == set()
+    assert len(named) > 20
+
+
 def test_nothing_of_one_machine_is_tracked() -> None:
     """No tracked file names a package index or a path of one machine."""
     assert list(findings()) == []

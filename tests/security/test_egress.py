@@ -33,7 +33,7 @@ from mecapy_worker.egress import connections, rules
 
 from ..conftest import TOKEN, execute, named, served
 from ..faults.proxy import Loop, Proxy
-from .ground import NOBODY, REPOSITORY, Ground, until, worker
+from .ground import NOBODY, Ground, until, worker
 from .outside import (
     CLOSED,
     HTTP,
@@ -696,9 +696,3 @@ def test_where_no_name_may_lead(address: str) -> None:
 def test_where_a_name_may_lead(address: str) -> None:
     """Anybody's public address, and private ones: there an engineer's licence server is."""
     assert not rules.unfit(ip_address(address))
-
-
-def test_every_cell_is_documented() -> None:
-    """docs/security.md names each of these."""
-    page = (REPOSITORY / "docs/security.md").read_text()
-    assert [name for name in (*REFUSED, *AROUND) if name not in page] == []
