@@ -1,9 +1,4 @@
-"""What a worker counts (Prometheus). docs/operating.md explains every one; a test holds it to that.
-`port` serves it.
-
-May cost a task some microseconds and never an await. Moved by `engine`, `jobs`, `lease`,
-`reconciler`; children are looked at when asked.
-"""
+"""The Prometheus metrics of a worker. They may cost a task microseconds, but never an await."""
 
 from __future__ import annotations
 
@@ -36,45 +31,47 @@ def _gauge(name: str, text: str, *labels: str) -> Gauge:
 
 ended = _counter(
     "tasks_total",
-    "Tasks this worker carried to their end, by final state and kind of error",
+    "Finished tasks, by state and kind of error",
     "state",
     "kind",
 )
-given_back = _counter("given_back_total", "Attempts that went back into the queue")
+given_back = _counter(
+    "given_back_total", "Attempts that went back into the queue: retries, and a worker that stops"
+)
 leases_lost = _counter(
-    "leases_lost_total", "Attempts whose task was no longer ours when they ended"
+    "leases_lost_total", "Attempts that ended after their task was given to another worker"
 )
 recovered = _counter(
-    "recovered_total", "What the reconciler made good here: requeued, ended, enqueued", "what"
+    "recovered_total",
+    "Repairs: requeued or ended after a lost worker, enqueued after a loss in Redis",
+    "what",
 )
 waits = _counter(
-    "waits_total", "Calls that had to be tried again because PostgreSQL or Redis was away", "what"
+    "waits_total", "Calls repeated because PostgreSQL or Redis was unavailable", "what"
 )
-output_bytes = _counter("output_bytes_total", "What tasks printed and displayed")
+output_bytes = _counter("output_bytes_total", "Output of tasks")
 input_bytes = _counter("input_bytes_total", "Inputs of tasks")
 connections = _counter(
-    "connections_total", "Connections tasks asked for, where the deployment allows hosts", "answer"
+    "connections_total", "Connections that tasks requested: allowed, refused", "answer"
 )
-stored_bytes = _counter("stored_bytes_total", "Results and logs put into the object store")
-renewed = _gauge("lease_renewed_timestamp_seconds", "When the leases were last renewed")
+stored_bytes = _counter("stored_bytes_total", "Results and logs written to the object store")
+renewed = _gauge("lease_renewed_timestamp_seconds", "Time of the last renewal of the leases")
 
 STAGES = ("queue", "start", "inputs", "child", "run", "result", "record")
 _stage_s = Histogram(
-    "mecapy_worker_stage_seconds", "How long a task was in each stage of its "
-                                   "way", ("stage",), registry=WORKER,
+    "mecapy_worker_stage_seconds",
+    "Time of a task in each stage: " + ", ".join(STAGES), ("stage",), registry=WORKER,
     buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3600),
 )  # fmt: skip
 stage_s = {stage: _stage_s.labels(stage) for stage in STAGES}
 
-_children = _gauge("children", "Child processes that wait for a task, and that have one", "state")
-_factory = _gauge("children_born", "Children made since the start")
-_failing = _gauge("children_failing", "How many in a row could not be made")
-_zygotes = _gauge(
-    "zygote_restarts", "How often the process that children are forked from had to be started again"
-)
+_children = _gauge("children", "Child processes: spare, busy", "state")
+_factory = _gauge("children_born", "Children created since the start")
+_failing = _gauge("children_failing", "Consecutive failures to create a child")
+_zygotes = _gauge("zygote_restarts", "Restarts of the zygote, from which children are forked")
 _slots = _gauge("slots", "Tasks this worker can run at once")
-_ready = _gauge("ready", "1: /readyz says ok")
-_up = _gauge("part_up", "1: the worker can use it; 0: see /readyz", "part")
+_ready = _gauge("ready", "1 if /readyz is 200")
+_up = _gauge("part_up", "1 or 0 for each part of /readyz", "part")
 _clock_s = _gauge("clock_ahead_seconds", "How far this host's clock is ahead of another's", "of")
 
 

@@ -1,7 +1,6 @@
-"""What the gateway counts, and how `/metrics` says it (Prometheus). docs/operating.md explains
-every one; a test holds it to that.
+"""The Prometheus metrics of the gateway.
 
-Counters are moved where things happen; the gauges are set by `exposition` when somebody asks.
+Counters change where things happen; `exposition` sets the gauges when `/metrics` is read.
 """
 
 from __future__ import annotations
@@ -26,41 +25,37 @@ def _gauge(name: str, text: str, *labels: str) -> Gauge:
     return Gauge(name, text, labels, registry=GATEWAY)
 
 
-# By route, never by address: an address holds ids, and each would be a series of its own.
+# By route and not by address, because each id in an address would be a series.
 answers = _counter(
-    "mecapy_http_answers_total", "Answers, by route and status", "method", "route", "status"
+    "mecapy_http_answers_total", "Answers by method, route and status", "method", "route", "status"
 )
 answer_s = Histogram(
-    "mecapy_http_answer_seconds", "From a request to the first byte of its "
-                                  "answer", ("route",), registry=GATEWAY,
+    "mecapy_http_answer_seconds", "Time to the first byte of an answer, by "
+                                  "route", ("route",), registry=GATEWAY,
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )  # fmt: skip
-received_bytes = _counter("mecapy_http_received_bytes_total", "Bodies of requests", "route")
+received_bytes = _counter("mecapy_http_received_bytes_total", "Request bodies by route", "route")
 sent_bytes = _counter(
-    "mecapy_http_sent_bytes_total", "Bodies of answers, event streams included", "route"
+    "mecapy_http_sent_bytes_total", "Response bodies by route, event streams included", "route"
 )
 problems = _counter(
-    "mecapy_problems_total", "Requests that were refused or failed, by the problem's type", "type"
+    "mecapy_problems_total", "Refused and failed requests, by type of problem", "type"
 )
-submitted = _counter("mecapy_tasks_submitted_total", "Tasks that were accepted")
+submitted = _counter("mecapy_tasks_submitted_total", "Accepted tasks")
 cancelled = _counter(
-    "mecapy_tasks_cancelled_waiting_total", "Tasks that were cancelled before a worker had them"
+    "mecapy_tasks_cancelled_waiting_total", "Tasks cancelled before a worker took them"
 )
-streams = _gauge("mecapy_event_streams", "Event streams that are open now")
+streams = _gauge("mecapy_event_streams", "Open event streams")
 
-queue_depth = _gauge("mecapy_queue_depth", "Tasks that wait for a worker")
-queue_age_s = _gauge(
-    "mecapy_queue_oldest_seconds", "For how long the oldest waiting task has existed"
-)
-running = _gauge("mecapy_tasks_running", "Tasks that run now")
-overdue = _gauge(
-    "mecapy_leases_overdue", "Running tasks whose worker let its lease run out, not yet taken back"
-)
-workers = _gauge("mecapy_workers", "Workers heard of lately")
-slots = _gauge("mecapy_worker_slots_all", "Tasks that all those workers can run at once")
-up = _gauge("mecapy_part_up", "1: the gateway can use it; 0: see /readyz", "part")
+queue_depth = _gauge("mecapy_queue_depth", "Waiting tasks")
+queue_age_s = _gauge("mecapy_queue_oldest_seconds", "Age of the oldest waiting task")
+running = _gauge("mecapy_tasks_running", "Running tasks")
+overdue = _gauge("mecapy_leases_overdue", "Running tasks whose lease has expired, not yet requeued")
+workers = _gauge("mecapy_workers", "Workers seen in the last 10 s")
+slots = _gauge("mecapy_worker_slots_all", "Slots of those workers")
+up = _gauge("mecapy_part_up", "1 or 0 for each part of /readyz", "part")
 clock_s = _gauge(
     "mecapy_clock_ahead_seconds", "How far this host's clock is ahead of another's", "of"
 )
-free = _gauge("mecapy_store_free_bytes", "Free space of an object store that is a directory")
-ready = _gauge("mecapy_ready", "1: /readyz says ok")
+free = _gauge("mecapy_store_free_bytes", "Free space, if the object store is a directory")
+ready = _gauge("mecapy_ready", "1 if /readyz is 200")
