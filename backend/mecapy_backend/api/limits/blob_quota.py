@@ -39,9 +39,9 @@ async def room_for_upload(services: Services, owner: str, size: int | None) -> A
         await reservations.release(services.db, owner, [key])
 
 
-def reserving(services: Services, owner: str) -> RowLock:
+def reserving(services: Services, owner: str, instead_of: str = "") -> RowLock:
     """For bytes whose size is known only when they are there."""
-    return reservations.reserving(services.db, owner, services.settings)
+    return reservations.reserving(services.db, owner, services.settings, instead_of)
 
 
 def check_blob_size(services: Services, size: int) -> None:

@@ -16,8 +16,10 @@ from mecapy_backend.api.json_reply import json
 from mecapy_backend.api.limits.blob_quota import check_blob_size, reserving
 from mecapy_backend.api.problems import Problem
 from mecapy_backend.api.schemas.blobs import PartsBody, PartsDoneBody, PartsView
-from mecapy_backend.api.services import WithServices
+from mecapy_backend.api.services import Services, WithServices
 from mecapy_backend.store.blobs import blob_rows, reservations
+from mecapy_backend.store.blobs.blob_types import upload_key
+from mecapy_backend.store.blobs.reservations import NoRoom
 
 router = APIRouter(tags=["blobs"])
 
@@ -36,13 +38,18 @@ async def begin(request: Request, services: WithServices, owner: Owner, digest: 
     body = await services.bodies.read(request, PartsBody)
     size = body.size
     check_blob_size(services, size)
-    await reservations.reserve(
-        services.db, owner, {digest: size}, services.settings, reservations.DIRECT_UPLOAD_S
-    )
     if body.upload:
+        await _reserve(services, owner, digest, body.upload, size)
         parts = await services.blobs.part_urls(owner, digest, size, body.upload, body.first)
     else:
+        await reservations.reserve(services.db, owner, {digest: size}, services.settings, 0)
         parts = await services.blobs.begin_parts(owner, digest, size)
+    if parts is not None and not body.upload:
+        try:
+            await _reserve(services, owner, digest, parts.upload, size)
+        except NoRoom:
+            await services.blobs.abort_parts(owner, digest, parts.upload)
+            raise
     if parts is None:
         raise Problem(
             409,
@@ -66,8 +73,8 @@ async def end(
     so again.
     """
     done = await services.bodies.read(request, PartsDoneBody)
+    within = reserving(services, owner, upload_key(digest, upload))
     ended = await services.blobs.end_parts(owner, digest, upload, done.etags)
-    within = reserving(services, owner)
     if await blob_rows.confirm_upload(
         services.db, services.blobs, owner, digest, done.size, within
     ):
@@ -86,6 +93,13 @@ async def end(
 )
 async def abort(services: WithServices, owner: Owner, digest: str, upload: str) -> Response:
     """The parts that arrived are removed."""
+    key = upload_key(digest, upload)
     await services.blobs.abort_parts(owner, digest, upload)
-    await reservations.release(services.db, owner, [digest])
+    await reservations.release(services.db, owner, [key])
     return Response(status_code=204)
+
+
+async def _reserve(services: Services, owner: str, digest: str, upload: str, size: int) -> None:
+    """Each upload holds parts of its own, also of the same blob."""
+    wanted, valid_s = {upload_key(digest, upload): size}, reservations.DIRECT_UPLOAD_S
+    await reservations.reserve(services.db, owner, wanted, services.settings, valid_s)

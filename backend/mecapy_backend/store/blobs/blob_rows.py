@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, array, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.store.blobs.blob_store import BlobStore
-from mecapy_backend.store.blobs.blob_types import RowLock
+from mecapy_backend.store.blobs.blob_types import RowLock, is_digest, parse_upload_key
 from mecapy_backend.store.tables import blobs, reservations, tasks
 
 _b = blobs.c
@@ -117,9 +117,28 @@ async def sweep(
     )
     await store.tidy(max(grace_s, _UNFINISHED_S))
     await _name_lost(db, store, grace_s)
-    async with db.connect() as connection:
-        await connection.execute(sa.delete(reservations).where(reservations.c.until < _clock))
+    await _end_reservations(db, store)
     return await _delete_unnamed(db, store, old, limit)
+
+
+async def _end_reservations(db: AsyncEngine, store: BlobStore) -> None:
+    """What came past us for a reservation that is over counts as stored from now on, if it is
+    whole; parts of it go.
+    """
+    r = reservations.c
+    ended = sa.select(r.owner, r.key).where(r.until < _clock).limit(_LISTED)
+    async with db.connect() as connection:
+        rows = (await connection.execute(ended)).all()
+    for owner, key in rows:
+        if upload := parse_upload_key(key):
+            await store.abort_parts(owner, *upload)
+        elif store.direct_uploads and is_digest(key):
+            size = await store.size(owner, key)
+            if size is not None:
+                await confirm_upload(db, store, owner, key, size)
+        over = sa.and_(r.owner == owner, r.key == key, r.until < _clock)
+        async with db.connect() as connection:
+            await connection.execute(sa.delete(reservations).where(over))
 
 
 async def _name_lost(db: AsyncEngine, store: BlobStore, grace_s: float) -> None:

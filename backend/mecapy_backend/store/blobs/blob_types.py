@@ -14,6 +14,8 @@ CHUNK_BYTES = 1 << 20
 _NAME = re.compile(r"[0-9a-f]{32}")
 _OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,127}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_UPLOAD = re.compile(r"[!-~]{1,1000}")
+_PARTS = "parts "
 
 
 class BadName(ValueError):
@@ -81,6 +83,23 @@ def blob_key(owner: str, digest: str) -> str:
     if not _OWNER.fullmatch(owner) or not _DIGEST.fullmatch(digest):
         raise BadName("a blob's digest is 64 hexadecimal digits (BLAKE3), in lower case")
     return f"{owner}/{digest[:2]}/{digest}"
+
+
+def upload_key(digest: str, upload: str) -> str:
+    """The name of an upload in parts, for its reservation. BadName for what is none."""
+    if not _DIGEST.fullmatch(digest) or not _UPLOAD.fullmatch(upload):
+        raise BadName("an upload in parts is named by its blob's digest and the store's own id")
+    return f"{_PARTS}{digest} {upload}"
+
+
+def parse_upload_key(key: str) -> tuple[str, str] | None:
+    """Digest and upload of what `upload_key` made; None for any other name."""
+    digest, _, upload = key.removeprefix(_PARTS).partition(" ")
+    return (digest, upload) if key.startswith(_PARTS) else None
+
+
+def is_digest(name: str) -> bool:
+    return bool(_DIGEST.fullmatch(name))
 
 
 def parse_blob_key(below: str) -> tuple[str, str] | None:

@@ -159,7 +159,7 @@ class Bucket:
         try:
             self._s3.abort_multipart_upload(**self._at(key), UploadId=upload)
         except ClientError as refused:
-            if _status(refused) != 404:
+            if _status(refused) not in (400, 404):  # there is none, or it is the name of none
                 raise
 
     def abort_old(self, older_s: float) -> None:

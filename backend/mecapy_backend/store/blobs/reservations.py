@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store.blobs import blob_rows
-from mecapy_backend.store.blobs.blob_types import RowLock
+from mecapy_backend.store.blobs.blob_types import BadName, RowLock
 from mecapy_backend.store.tables import reservations
 
 _r = reservations.c
@@ -45,21 +45,37 @@ class NoRoom(Exception):
 
 
 async def reserve(
-    db: AsyncEngine, owner: str, wanted: Mapping[str, int], settings: Settings, valid_s: float
+    db: AsyncEngine,
+    owner: str,
+    wanted: Mapping[str, int],
+    settings: Settings,
+    valid_s: float,
+    instead_of: str = "",
 ) -> None:
     """Set room aside for so long; 0: only look whether there is any. `wanted`: bytes by the digest
-    they will have, or by any other name; what is stored or reserved by that name already counts
-    once. Raises NoRoom.
+    they will have, or by any other name; what is stored or reserved by that name already, or by
+    `instead_of`, counts once. Raises NoRoom.
+
+    Room that is set aside stays so until its time: a URL for it may be in use.
     """
     if not wanted:
         return
-    keys, more = list(wanted), sum(wanted.values())
+    if any("\0" in key for key in wanted):
+        raise BadName("a blob's name has no character 0")
+    keys, more = [*wanted, instead_of], sum(wanted.values())
     rows = [{"owner": owner, "key": key, "size": size} for key, size in wanted.items()]
     until = sa.func.clock_timestamp() + sa.func.make_interval(0, 0, 0, 0, 0, 0, valid_s)
     row = insert(reservations).values([one | {"until": until} for one in rows])
+    excluded = row.excluded
     row = row.on_conflict_do_update(
         index_elements=["owner", "key"],
-        set_={"size": row.excluded.size, "until": row.excluded.until},
+        set_={
+            "size": sa.case(
+                (_r.until > sa.func.clock_timestamp(), sa.func.greatest(_r.size, excluded.size)),
+                else_=excluded.size,
+            ),
+            "until": sa.func.greatest(_r.until, excluded.until),
+        },
     )
     async with db.execution_options(isolation_level="READ COMMITTED").begin() as transaction:
         await transaction.execute(_ALONE, {"owner": owner})
@@ -73,22 +89,29 @@ async def reserve(
                 raise NoRoom(whose, int(used), int(limit), more)
         if valid_s:
             await transaction.execute(row)
+        if instead_of:
+            await transaction.execute(_named(owner, [instead_of]))
 
 
 async def release(db: AsyncEngine, owner: str, keys: Sequence[str]) -> None:
     """What was reserved by these names is stored by now, or does not come."""
-    mine = sa.delete(reservations).where(_r.owner == owner, _r.key.in_(keys))
     async with db.connect() as connection:
-        await connection.execute(mine)
+        await connection.execute(_named(owner, keys))
 
 
-def reserving(db: AsyncEngine, owner: str, settings: Settings) -> RowLock:
-    """`blob_rows.row_lock`, for bytes whose size nobody knew before: entering it raises NoRoom."""
+def _named(owner: str, keys: Sequence[str]) -> sa.Delete:
+    return sa.delete(reservations).where(_r.owner == owner, _r.key.in_(keys))
+
+
+def reserving(db: AsyncEngine, owner: str, settings: Settings, instead_of: str = "") -> RowLock:
+    """`blob_rows.row_lock`, for bytes whose size nobody knew before: entering it raises NoRoom.
+    `instead_of`: what was reserved for them under another name.
+    """
     storing = blob_rows.row_lock(db, owner)
 
     @asynccontextmanager
     async def locked(digest: str, size: int) -> AsyncGenerator[None]:
-        await reserve(db, owner, {digest: size}, settings, _COMMIT_S)
+        await reserve(db, owner, {digest: size}, settings, _COMMIT_S, instead_of)
         async with storing(digest, size):
             yield
 
