@@ -104,7 +104,7 @@ CELLS = {
         "def no(): raise ImportError('no module nolib')\nclass Odd:\n    def __reduce__(self): "
         "return no, ()\nodd = Odd()",
         "odd",
-        "install it on",
+        "the variable 'odd': ImportError: no module nolib; install it on the workers",
     ),
     "CellError": (
         "",

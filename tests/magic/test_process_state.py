@@ -21,6 +21,12 @@ STATE: dict[str, tuple[str, str, str, str]] = {
         "np.random.get_state()[1][:3].tolist()",
         "np.random.seed(8)",
     ),
+    "numpy.bufsize": (
+        "import numpy as np",
+        "np.setbufsize(4096)",
+        "np.getbufsize()",
+        "np.setbufsize(16384)",
+    ),
     "numpy.printoptions": (
         "import numpy as np",
         "np.set_printoptions(precision=3)",
@@ -45,6 +51,12 @@ STATE: dict[str, tuple[str, str, str, str]] = {
         "matplotlib.get_backend().lower()",
         "matplotlib.use('svg')",
     ),
+    "matplotlib.style": (
+        "import matplotlib.pyplot as plt",
+        "plt.style.library['thick'] = {'lines.linewidth': 9.0}",
+        "dict(plt.style.library['thick'])",
+        "plt.style.library['thick'] = {'lines.linewidth': 11.0}",
+    ),
     "figure formats": (
         "import matplotlib_inline.config, matplotlib_inline.backend_inline as inline",
         "inline.set_matplotlib_formats('svg')",
@@ -65,6 +77,18 @@ STATE: dict[str, tuple[str, str, str, str]] = {
         "sympy.pretty(sympy.pi)",
         "sympy.init_printing(use_latex='mathjax', use_unicode=True)",
     ),
+    "sympy.parameters": (
+        "import sympy; from sympy.core.parameters import global_parameters",
+        "global_parameters.evaluate = False",
+        "str(sympy.Symbol('x') + sympy.Symbol('x'))",
+        "global_parameters.evaluate = True",
+    ),
+    "sympy.assumptions": (
+        "import sympy; from sympy.assumptions import ask, global_assumptions as assumed, Q",
+        "x = sympy.Symbol('x'); assumed.add(Q.positive(x))",
+        "ask(Q.positive(sympy.Symbol('x'))), len(assumed)",
+        "assumed.clear()",
+    ),
     "warnings.filters": (
         "import warnings",
         "warnings.filterwarnings('error', message='mine')",
@@ -76,6 +100,18 @@ STATE: dict[str, tuple[str, str, str, str]] = {
         "decimal.getcontext().prec = 7",
         "str(decimal.Decimal(1) / 3)",
         "decimal.getcontext().prec = 9",
+    ),
+    "decimal.traps": (
+        "import decimal",
+        "decimal.getcontext().traps[decimal.FloatOperation] = True",
+        "decimal.getcontext().traps[decimal.FloatOperation]",
+        "decimal.getcontext().traps[decimal.FloatOperation] = False",
+    ),
+    "decimal.default": (
+        "import decimal",
+        "decimal.DefaultContext.prec = 5",
+        "decimal.DefaultContext.prec",
+        "decimal.DefaultContext.prec = 28",
     ),
     "logging": (
         "import logging",
@@ -116,6 +152,12 @@ STATE: dict[str, tuple[str, str, str, str]] = {
         "locale.setlocale(locale.LC_TIME, 'C.UTF-8')",
         "locale.setlocale(locale.LC_TIME)",
         "locale.setlocale(locale.LC_TIME, 'C')",
+    ),
+    "umask": (
+        "import os; os.umask(0o022)",
+        "os.umask(0o027);",
+        "oct(next(os.umask(now) or now for now in [os.umask(0o0)]))",
+        "os.umask(0o007);",
     ),
     "builtins": (
         "import builtins",

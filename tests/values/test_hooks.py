@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import abc
+import importlib
 import inspect
 import io
 import pickle
+import sys
+import traceback
 from typing import Any, ClassVar
 
 import cloudpickle
+import pytest
 
+from mecapy_jupyter.travel.environment import module_importer
 from mecapy_jupyter.travel.hooks import abstract_classes, pickles, references
 
 
@@ -101,3 +106,22 @@ def test_an_abstract_class_tells_who_was_registered() -> None:
     Registering.register(int)
     assert abstract_classes.registered(Registering) == [int]
     assert abstract_classes.registered(int) == []
+
+
+def test_a_failed_import_shows_the_frames_of_the_module_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Python takes our loader's frames for the import system's, and leaves both out."""
+    source = "def load():\n    return 1 / 0\n\nload()\n"
+    module = module_importer.ModuleSource("failing_at_import", False, source, "/there/failing.py")
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
+    module_importer.install([module])
+    with pytest.raises(ZeroDivisionError) as raised:
+        importlib.import_module("failing_at_import")
+    del module_importer.served.sources["failing_at_import"]
+    files = [frame.filename for frame in traceback.extract_tb(raised.tb)]
+    assert [name for name in files if "importlib" not in name] == [
+        __file__,
+        "/there/failing.py",
+        "/there/failing.py",
+    ]

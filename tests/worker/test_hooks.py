@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import mmap
+import pdb
 import signal
 import socket
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from IPython.core import debugger
 
 from mecapy_worker.child.hooks import ipython, shared_memory
 from mecapy_worker.shared import libc
@@ -124,3 +126,10 @@ async def test_signal_wraps_the_system_s() -> None:
     assert signal.getsignal(signal.SIGUSR2) == signal.SIG_IGN
     assert type(libc.handle(signal.SIGUSR2, signal.SIG_DFL)) is int
     signal.signal(signal.SIGUSR2, before)
+
+
+async def test_debuggers_stop_in_one_method() -> None:
+    """Whatever begins to ask, `%debug`, `pdb.run` or a breakpoint, goes through `interaction`."""
+    for each in (pdb.Pdb, debugger.Pdb):
+        assert {"frame"} <= set(parameters(each.interaction))
+    assert callable(debugger.set_trace) and callable(pdb.set_trace)

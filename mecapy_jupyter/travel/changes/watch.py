@@ -21,6 +21,7 @@ from mecapy_jupyter.travel.changes.changes import Changes
 from mecapy_jupyter.travel.changes.looks import Look
 from mecapy_jupyter.travel.garbage import uncollected
 from mecapy_jupyter.travel.hooks import references
+from mecapy_jupyter.travel.pickling import by_name_reducers
 
 _COLUMNS = {"attributes": "attributes", "slots": "attributes", "dict": "entries"}
 """What is held by name, and the kind of its changes."""
@@ -103,6 +104,8 @@ def _groups(held: Iterable[tuple[int, object]]) -> list[_Group]:
     for cls, pairs in by_type.items():
         if cls is types.FunctionType or issubclass(cls, type):  # each for itself
             pairs = [pair for pair in pairs if shapes.facets(pair[1])]
+        if cls.__module__ in by_name_reducers.GENERATORS:  # their state travels by itself
+            pairs = [pair for pair in pairs if not by_name_reducers.is_of_process(pair[1])]
         for facet in shapes.facets(pairs[0][1]) if pairs else ():
             numbers = array("q", [number for number, _ in pairs])
             found.append(_Group(facet, cls, numbers, [obj for _, obj in pairs]))

@@ -14,6 +14,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from mecapy_jupyter.travel.hooks import import_frames
+
 _waiting: dict[str, list[Callable[[], object]]] = {}
 
 
@@ -56,6 +58,7 @@ class _Then(importlib.abc.Loader):
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return self._loader.create_module(spec)
 
+    @import_frames.left_out
     def exec_module(self, module: ModuleType) -> None:
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader

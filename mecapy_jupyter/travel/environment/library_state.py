@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import copy
 import importlib
+import pickle
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 from IPython.core.getipython import get_ipython
 
-from mecapy_jupyter.travel.environment import pint_state, recorded_calls
+from mecapy_jupyter.travel.environment import pint_state, recorded_calls, state_pickler
 from mecapy_jupyter.travel.environment.plotting_state import PLOTTING
 from mecapy_jupyter.travel.environment.state_kind import StateKind
 
+_BUFFER_SIZE = 8192
 NUMPY_ERRORS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
 _BACKENDS = frozenset(
     {"backend", "backend_fallback", "interactive", "toolbar", "webagg.address", "webagg.port"}
@@ -26,15 +28,27 @@ _BACKENDS = frozenset(
 
 
 def numpy_random() -> tuple[Any, ...]:
-    """As numpy's legacy generator has it, its keys as bytes."""
-    name, keys, *rest = sys.modules["numpy"].random.get_state()
+    """As numpy's global generator has it; the keys of the legacy one as bytes."""
+    random = sys.modules["numpy"].random
+    state = random.get_state(legacy=False)
+    if state["bit_generator"] != "MT19937":
+        return (state["bit_generator"], state)
+    name, keys, *rest = random.get_state()
     return (name, keys.tobytes(), *rest)
 
 
 def set_numpy_random(state: tuple[Any, ...]) -> None:
     numpy = sys.modules["numpy"]
     name, keys, *rest = state
-    numpy.random.set_state((name, numpy.frombuffer(keys, dtype=numpy.uint32), *rest))
+    if type(numpy.random.get_bit_generator()).__name__ != name:
+        numpy.random.set_bit_generator(getattr(numpy.random, name)())
+    legacy = (name, numpy.frombuffer(keys, dtype=numpy.uint32), *rest) if rest else keys
+    numpy.random.set_state(legacy)
+
+
+def _buffer_size() -> int | None:
+    size = sys.modules["numpy"].getbufsize()
+    return size if size != _BUFFER_SIZE else None
 
 
 def _styles(params: dict[str, Any]) -> dict[str, Any]:
@@ -104,6 +118,18 @@ def sympy_printing() -> Any:
         "sympy.printing.printer"
     ].Printer._global_settings  # order, use_unicode, wrap_line, num_columns
     return {"use_latex": (png and latex) or (png and "png") or (latex and "mathjax"), **said}
+
+
+def _assumed() -> dict[str, bytes | None]:
+    """sympy's global assumptions, each as its text and its pickle."""
+    assumed = _library("sympy.assumptions.assume").global_assumptions
+    return {str(each): state_pickler.dumps(each) for each in assumed}
+
+
+def _assume(state: dict[str, bytes]) -> None:
+    assumed = _library("sympy.assumptions.assume").global_assumptions
+    assumed.clear()
+    assumed.update(pickle.loads(data) for data in state.values() if data)  # noqa: S301 our own state
 
 
 def _library(name: str) -> Any:
@@ -207,11 +233,22 @@ LIBRARIES: dict[str, StateKind] = {
     "numpy.errstate": StateKind(
         "numpy", numpy_errors, lambda state: _library("numpy").seterr(**state), NUMPY_ERRORS
     ),
+    "numpy.bufsize": StateKind(
+        "numpy", _buffer_size, lambda size: _library("numpy").setbufsize(size), _BUFFER_SIZE
+    ),
     **PLOTTING,
     "matplotlib.rcParams": StateKind("matplotlib", rc_params, set_rc_params),
     "pandas.options": StateKind("pandas", pandas_options, set_pandas_options),
     "sympy.printing": StateKind(
         "sympy", sympy_printing, lambda state: _library("sympy").init_printing(**state)
+    ),
+    "sympy.parameters": _attributes(
+        "sympy.core.parameters:global_parameters",
+        ("evaluate", "distribute", "exp_is_pow"),
+        {"evaluate": True, "distribute": True, "exp_is_pow": False},
+    ),
+    "sympy.assumptions": StateKind(
+        "sympy.assumptions.assume", lambda: _assumed() or None, _assume, {}
     ),
     "tqdm.pandas": StateKind("pandas", _tqdm_pandas, _set_tqdm_pandas),
     "sklearn": StateKind(

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from mecapy_jupyter.travel.environment import module_state, shared_objects
+from mecapy_jupyter.travel.hooks import import_frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
             cast("importlib.machinery.SourceFileLoader", types.SimpleNamespace(path=path))
         )
 
+    @import_frames.left_out
     def exec_module(self, module: types.ModuleType) -> None:
         """Run its source. Not before a cell asks for it: an import may take seconds."""
         self._importing += 1

@@ -65,6 +65,21 @@ def _set_colour_maps(state: dict[str, str | bytes]) -> None:
             maps[name] = pickle.loads(data)  # noqa: S301 our own state
 
 
+def _style_library() -> Any:
+    """The home of `style.library`, and of what matplotlib has put into it."""
+    return sys.modules.get("matplotlib.style.core") or _library("matplotlib.style")
+
+
+def _styles() -> dict[str, dict[str, Any]] | None:
+    home = _style_library()
+    own = home.library.keys() - home._base_library.keys()
+    return {name: dict[str, Any](home.library[name]) for name in sorted(own)} or None
+
+
+def _set_styles(state: dict[str, dict[str, Any]]) -> None:
+    _style_library().library.update(state)
+
+
 _PLOTLY = frozenset(
     (
         *("ggplot2", "seaborn", "simple_white", "plotly", "plotly_white", "plotly_dark", "none"),
@@ -162,6 +177,7 @@ def _set_pyvista(state: dict[str, Any]) -> None:
 PLOTTING: dict[str, StateKind] = {
     "matplotlib.backend": StateKind("matplotlib", _backend, _set_backend, _INLINE),
     "matplotlib.colormaps": StateKind("matplotlib", _colour_maps, _set_colour_maps),
+    "matplotlib.style": StateKind("matplotlib.style", _styles, _set_styles, {}),
     "plotly.io": StateKind("plotly.io", _plotly, _set_plotly),
     "plotly.express": StateKind("plotly.express", _plotly_express, _set_plotly_express),
     "bokeh": StateKind("bokeh.io.state", _bokeh, _set_bokeh),

@@ -14,7 +14,7 @@ import os
 import random
 import sys
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 from mecapy_jupyter.travel.environment import (
@@ -144,17 +144,31 @@ def begin_environment() -> None:
         _noted["environment"] = _environment()
 
 
-def _decimal_context() -> Any:
-    context = decimal.getcontext()
-    return {
-        name: getattr(context, name)
-        for name in ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
-    }
+def _of_decimals(context: Callable[[], decimal.Context]) -> StateKind:
+    names = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
+
+    def put(state: Mapping[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(context(), name, value)
+
+    return StateKind("decimal", lambda: {name: getattr(context(), name) for name in names}, put)
 
 
-def _set_decimal_context(state: Mapping[str, Any]) -> None:
-    for name, value in state.items():
-        setattr(decimal.getcontext(), name, value)
+def _decimal_traps() -> list[str]:
+    traps = decimal.getcontext().traps
+    return sorted(signal.__name__ for signal, is_set in traps.items() if is_set)
+
+
+def _set_decimal_traps(state: Iterable[str]) -> None:
+    for signal in (traps := decimal.getcontext().traps):
+        traps[signal] = signal.__name__ in state
+
+
+def _umask() -> int:
+    """Python only tells it by setting it: for a moment, to what shows nothing to others."""
+    now = os.umask(0o077)
+    os.umask(now)
+    return now
 
 
 class _Named(type):
@@ -219,7 +233,9 @@ KINDS: dict[str, StateKind] = {
         "matplotlib_inline.config", figure_formats.get, figure_formats.put, figure_formats.FRESH
     ),
     "warnings.filters": StateKind("warnings", _warning_filters, _set_warnings),
-    "decimal.context": StateKind("decimal", _decimal_context, _set_decimal_context),
+    "decimal.context": _of_decimals(decimal.getcontext),
+    "decimal.traps": StateKind("decimal", _decimal_traps, _set_decimal_traps),
+    "decimal.default": _of_decimals(lambda: decimal.DefaultContext),  # of new threads
     "logging": StateKind("logging", logging_state.get, logging_state.put),
     "recursion limit": StateKind("sys", _recursion_limit, sys.setrecursionlimit, _RECURSION),
     "shell": StateKind("IPython", ipython_state.get, ipython_state.put, ipython_state.FRESH),
@@ -229,6 +245,7 @@ KINDS: dict[str, StateKind] = {
     "locale": StateKind(
         "locale", clock_state.locales, clock_state.set_locales, clock_state.FRESH_LOCALES
     ),
+    "umask": StateKind("os", _umask, os.umask),
     "builtins": StateKind("builtins", builtins_state.get, builtins_state.put),
     "own modules": StateKind("sys", module_importer.changed, module_importer.take),
 }

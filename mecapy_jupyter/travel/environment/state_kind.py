@@ -15,5 +15,5 @@ class StateKind:
 
     module: str
     get: Callable[[], Any]
-    put: Callable[[Any], None]
+    put: Callable[[Any], object]
     fresh: Any = None

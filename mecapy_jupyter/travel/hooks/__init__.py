@@ -2,6 +2,7 @@
 
 - `pickles`: the unpickler written in Python, and cloudpickle's own functions; cloudpickle 3.1.
 - `abstract_classes`: who was registered with one; CPython 3.11 to 3.14.
+- `import_frames`: which frames an import leaves out of tracebacks; CPython 3.11 to 3.14.
 - `references`: which objects something still holds, by their counts; CPython 3.11 to 3.14.
 
 What bends Python in one piece of its own stands there: `environment.import_hook` (imports that

@@ -17,7 +17,7 @@ from typing import Any, cast
 from mecapy_jupyter.travel.environment import user_modules
 
 NATIVE = frozenset({"nb_func", "nb_method"})  # nanobind's functions do not pickle
-_GENERATORS = {"numpy.random.mtrand": "_rand", "random": "_inst"}
+GENERATORS = {"numpy.random.mtrand": "_rand", "random": "_inst"}
 _STREAMS = ("stdout", "stderr", "stdin", "__stdout__", "__stderr__", "__stdin__")
 
 
@@ -26,9 +26,8 @@ def reduced(obj: Any) -> Any:
     kind: Any = cast(Any, type(obj))
     if kind in (types.BuiltinFunctionType, types.MethodType) or kind.__name__ in NATIVE:
         return _of_module(obj)
-    home = kind.__module__
-    if home in _GENERATORS and vars(sys.modules[home]).get(_GENERATORS[home]) is obj:
-        return attribute, (home, _GENERATORS[home])
+    if is_of_process(obj):
+        return attribute, (kind.__module__, GENERATORS[kind.__module__])
     if hasattr(kind, "run_cell_magic") and _shell() is obj:
         return _shell, ()
     if hasattr(kind, "write"):
@@ -36,6 +35,12 @@ def reduced(obj: Any) -> Any:
             if vars(sys).get(name) is obj:
                 return attribute, ("sys", name)
     return handed_out(obj, str(kind.__module__))
+
+
+def is_of_process(obj: Any) -> bool:
+    """Whether it is a module's generator of random numbers, whose state travels by itself."""
+    home = type(obj).__module__
+    return home in GENERATORS and vars(sys.modules[home]).get(GENERATORS[home]) is obj
 
 
 def handed_out(obj: Any, home: str) -> tuple[Callable[[str, str], Any], tuple[str, str]] | None:

@@ -190,6 +190,20 @@ def unpack(
     return Opened(opened.values, numbers.chosen(opened.memo, numbered))
 
 
+def not_opened(stream: Any, buffers: Iterable[Any], namespace: dict[str, Any]) -> list[str]:
+    """The variables of a stream of `pack` that cannot be opened. Its prelude is there already."""
+    file = stream_format.begin(stream)
+    for _ in range(2):  # the prelude, and what is numbered
+        pickle.Unpickler(file).load()  # noqa: S301 as above
+    load, why = partial_result.loader(file, buffers, {})
+    end, lost = file.getbuffer().nbytes, list[str]()
+    with opening(namespace):
+        while file.tell() < end:
+            variables = load()
+            lost += [name for name in _names(variables) if why(variables[name])]
+    return lost
+
+
 @uncollected()
 def unpack_result(
     stream: Any,

@@ -227,7 +227,13 @@ def _open_inputs(task: TaskMessage, frame: Frame) -> Watch:
             module_importer.served.folder = os.getcwd()  # noqa: PTH109 as in results
         prelude.install(first)
 
-    opened = payload.unpack(stream, maps, namespace, on_prelude=install)
+    try:
+        opened = payload.unpack(stream, maps, namespace, on_prelude=install)
+    except Exception as error:
+        lost = list[str]()
+        with contextlib.suppress(Exception):  # it only serves the error's text
+            lost = payload.not_opened(stream, maps, namespace)
+        raise results.NotOpened(lost) from error
     variables: dict[str, Any] = {
         name: value for values in opened.values for name, value in values.items()
     }

@@ -109,18 +109,25 @@ def _leave_behind(home: dict[str, Any], sent: _SentInputs) -> None:
         if (why := sent.trouble(value)) is not None:
             del home["bound"][name]
             if not _is_spent(value):
-                home["left"][name] = f"{type(value).__name__}: {why}"
+                home["left"][name] = _left(value, why)
     objects = sent.watch.objects()
     home["changed"] = [_that_can(home, one, sent, objects) for one in home["changed"]]
     if "figures" in home and (why := sent.trouble(home["figures"])) is not None:
         del home["figures"]
-        home["left"]["pyplot's open figures"] = why
+        home["left"]["pyplot's open figures"] = f"{why}; save what they show in the cell"
     if "value" in home and sent.trouble(home["value"]) is not None:
         del home["value"]
     if "exception" in home and sent.trouble(home["exception"]) is not None:
         _lighten(home["exception"]["error"], sent)
         if sent.trouble(home["exception"]) is not None:
             del home["exception"]
+
+
+def _left(value: object, why: str) -> str:
+    return (
+        f"{type(value).__name__}: {why}; bind what you need of it as numbers, arrays or text, in "
+        f"the cell"
+    )
 
 
 def _that_can(
@@ -134,7 +141,7 @@ def _that_can(
         if (why := sent.trouble(parts)) is None:
             can.add(number)
         elif name := _name_of(objects[number], sent.namespace):
-            home["left"][name] = f"{type(objects[number]).__name__}: {why}"
+            home["left"][name] = _left(objects[number], why)
     return changes.only(can)
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from mecapy_jupyter.shared.errors import MecapyError
+from mecapy_jupyter.shared.units import listed
 from mecapy_jupyter.travel.changes.watch import Watch
 from mecapy_jupyter.travel.environment import open_figures, process_state
 from mecapy_jupyter.travel.environment.open_figures import OpenFigures
@@ -25,6 +26,7 @@ from mecapy_worker.child.shell import TaskShell
 from mecapy_worker.shared.messages import OutcomeMessage, TaskMessage
 
 _STREAM_BYTES = 4 * 1024 * 1024  # a longer one goes by a file, as large buffers do
+_ERROR_CHARS = 100_000
 _SHORT_CHARS = 1000  # values up to this show in task lists
 _SHELL_OWN = frozenset({"exit", "quit", "open"})  # unless the user calls something else so
 _before: dict[str, Any] = {}
@@ -56,16 +58,25 @@ def forget() -> None:
         state.clear()
 
 
+class NotOpened(Exception):
+    """Its cause was raised while the inputs were opened; `args[0]`: the variables that hold it."""
+
+
 def unopened(error: BaseException) -> OutcomeMessage:
-    """The inputs could not be opened: say which module or what else was missing."""
+    """The inputs could not be opened: say which variable, why, and what to do."""
+    lost = list[str]()
+    if isinstance(error, NotOpened) and error.__cause__ is not None:
+        lost, error = error.args[0], error.__cause__
     message = "".join(traceback.format_exception_only(error)).strip()
+    names = f"the variable{'s' if len(lost) > 1 else ''} {listed([repr(name) for name in lost])}"
+    what = names if lost else "the cell's inputs"
     if isinstance(error, MecapyError):  # a sentence of ours, with what to do
         message, todo = str(error), ""
     elif isinstance(error, ImportError):
-        todo = " (install it on the workers, or keep what needs it out of the cell)"
+        todo = "; install it on the workers, or make this inside the cell"
     else:
-        todo = " (see the traceback)"
-    text = f"the worker could not open the cell's inputs: {message}{todo}"
+        todo = "; make this inside the cell, or send the data it is made of"
+    text = f"the worker could not open {what}: {message}{todo}"
     info = ErrorInfo(
         "inputs", type(error).__name__, text, None, tuple(traceback.format_exception(error))
     )
@@ -175,14 +186,21 @@ def _describe(shell: TaskShell, error: BaseException | None, lines: list[str]) -
     for frame, number in traceback.walk_tb(error.__traceback__ if error else None):
         if shell.compile.is_cell(frame.f_code.co_filename):
             line = number
-    return ErrorInfo("cell", type(error).__name__, _message(error), line, tuple(lines))
+    shown = tuple(_cut(each) for each in lines)
+    return ErrorInfo("cell", type(error).__name__, _message(error), line, shown)
 
 
 def _message(error: BaseException | None) -> str:
     try:
-        return str(error)
+        return _cut(str(error))
     except Exception:
         return f"<{type(error).__name__}: its text cannot be shown>"
+
+
+def _cut(text: str) -> str:
+    """Short enough to travel with the outcome; the exception itself comes home whole."""
+    most = _ERROR_CHARS
+    return text if len(text) <= most else f"{text[:most]}… (cut: {len(text):,} characters)"
 
 
 def _exception(error: BaseException) -> dict[str, Any]:

@@ -20,83 +20,28 @@ from typing import Any, cast
 
 from IPython.core.async_helpers import get_asyncio_loop
 from IPython.core.compilerop import CachingCompiler
-from IPython.core.displayhook import DisplayHook
-from IPython.core.displaypub import DisplayPublisher
 from IPython.core.error import StdinNotImplementedError
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from mecapy_worker.child import unfinished
-from mecapy_worker.child.hooks import comms, ipython, tqdm_bars
+from mecapy_worker.child.displays import FrameDisplayHook, FramePublisher
+from mecapy_worker.child.hooks import comms, debuggers, ipython, tqdm_bars
 from mecapy_worker.child.output import Outgoing, OutStream, Send
-from mecapy_worker.child.plain_json import plain_mapping
 from mecapy_worker.shared import crash_line, libc
-from mecapy_worker.shared.messages import DisplayMessage
 
 _INSTALLS = re.compile(
     r"^\s*(\S*python\S*\s+-m\s+|\S*/)?(pip3?|uv pip|uv|conda|mamba|micromamba)\s+(install|add)\b"
     r"(?!.*\s(--target|-t|--dry-run|--help)\b)"
 )
 _NO_INSTALL = (
-    "mecapy: a cell cannot install packages on a worker: have them installed there, and install "
-    "them here in a cell without %%mecapy"
+    "mecapy: a cell cannot install packages on a worker: install them in a cell without %%mecapy, "
+    "which is enough for the embedded stack; ask the operator of any other pool to install them"
 )
-
-
 _NO_MAGIC = (
     "mecapy: magics of extensions and of the notebook itself stay in the kernel: call them in a "
     "cell without %%mecapy, or `%load_ext` the extension in this one"
 )
-
-
-class FramePublisher(DisplayPublisher):
-    """`display()` and friends."""
-
-    shell: TaskShell
-
-    def publish(
-        self,
-        data: Any,
-        metadata: Any = None,
-        *_: Any,
-        transient: Any = None,
-        update: bool = False,
-        **__: Any,
-    ) -> None:
-        display_id: str | None = transient.get("display_id") if transient else None
-        self.show("update_display_data" if update else "display_data", data, metadata, display_id)
-
-    def clear_output(self, wait: bool = False) -> None:
-        self.shell.outgoing.send(DisplayMessage("clear_output", wait=bool(wait)))
-
-    def show(self, kind: str, data: Any, metadata: Any, display_id: str | None = None) -> None:
-        self.shell.outgoing.send(
-            DisplayMessage(kind, plain_mapping(data), plain_mapping(metadata or {}), display_id)
-        )
-
-
-class FrameDisplayHook(DisplayHook):
-    """The value of the last expression: shown as a kernel shows it, and kept for the way home."""
-
-    shell: TaskShell
-    value: Any = None
-    source = ""
-
-    def quiet(self) -> bool:
-        return bool(self.semicolon_at_end_of_expression(self.source))  # pyright: ignore[reportUnknownMemberType]
-
-    def write_output_prompt(self) -> None: ...
-
-    def write_format_data(self, format_dict: Any, md_dict: Any = None) -> None:
-        self.shell.display_pub.show("execute_result", format_dict, md_dict)
-
-    def update_user_ns(self, result: Any) -> None:
-        self.value = result
-
-    def log_output(self, format_dict: Any) -> None: ...
-
-    def finish_displayhook(self) -> None:
-        self._is_active = False
 
 
 class TaskCompiler(CachingCompiler):
@@ -263,6 +208,7 @@ def connect(shell: TaskShell, send: Send) -> None:
     sys.stdout = sys.__stdout__ = OutStream(shell.outgoing, "stdout", 1)  # pyright: ignore[reportAttributeAccessIssue]
     sys.stderr = sys.__stderr__ = OutStream(shell.outgoing, "stderr", 2)  # pyright: ignore[reportAttributeAccessIssue]
     builtins.input = getpass.getpass = _no_input
+    debuggers.refuse()
     libc.handle(signal.SIGINT, shell.outgoing.on_sigint)
 
 

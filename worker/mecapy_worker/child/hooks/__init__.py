@@ -5,6 +5,8 @@
 - `sockets`: `socket.socket.__init__`, `connect`, `getaddrinfo`; CPython 3.11 to 3.14.
 - `shared_memory`: `mmap.mmap`; CPython 3.11 to 3.14.
 - `ipython`: the name of the shell's class, its warning, the length of a frame's file; IPython 9.
+- `debuggers`: `pdb.set_trace`, `Pdb.interaction`, `sys.breakpointhook`; CPython 3.11 to 3.14,
+  IPython 9.
 - `caches`: the fonts that matplotlib has open; the interpreter's cache of types (CPython 3.11).
 
 `tests/worker/test_hooks.py` fails when one of them moves.

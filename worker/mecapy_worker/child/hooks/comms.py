@@ -16,6 +16,7 @@ from mecapy_jupyter.travel.pickling import widget_reducers
 from mecapy_jupyter.wire import WIDGET_TARGET
 from mecapy_worker.child.output import Outgoing
 from mecapy_worker.child.plain_json import plain_mapping
+from mecapy_worker.shared.frames import FrameError
 from mecapy_worker.shared.messages import CommMessage
 
 _outgoing: Outgoing | None = None
@@ -79,15 +80,25 @@ def _text(buffers: Sequence[Any] | None) -> tuple[str, ...]:
 
 
 def _send(message: CommMessage) -> None:
-    if _outgoing is not None:
+    if _outgoing is None:
+        return
+    try:
         _outgoing.send(message)
+    except FrameError:
+        _say_once(
+            "a widget that holds more than 16 MB cannot be shown while the cell runs; give it less "
+            "data, or make it in a cell without %%mecapy"
+        )
 
 
 def _refuse(target: str) -> None:
-    if target not in _said:
-        _said.add(target)
-        print(
-            f"mecapy: {target!r} cannot speak with the page from a worker, only widgets can; what "
-            f"needs it does not go on there: make it in a cell without %%mecapy",
-            file=sys.stderr,
-        )
+    _say_once(
+        f"{target!r} cannot speak with the page from a worker, only widgets can; what needs it "
+        f"does not go on there: make it in a cell without %%mecapy"
+    )
+
+
+def _say_once(sentence: str) -> None:
+    if sentence not in _said:
+        _said.add(sentence)
+        print(f"mecapy: {sentence}", file=sys.stderr)
