@@ -18,15 +18,18 @@ def plain(exception: BaseException) -> BaseException:
 
 
 class CellSource:
-    """This cell as IPython knows it: its file name in tracebacks, and its lines, where line 1 is
-    the `%%mecapy` line, if it has one.
+    """This cell as IPython knows it. Its code has the file name and the lines that it would have
+    without `%%mecapy`; errors that are raised here, before it is sent, count from that line, as
+    the page does.
     """
 
     def __init__(self, shell: Shell, header: str, body: str, number: int) -> None:
         self.header, self.body, self.number, self._shell = header, body, number, shell
         self.text = f"{header}\n{body}" if header else body
         self._above = 1 if header else 0
-        self.filename: str = shell.compile.cache(self.text, number, raw_code=self.text)
+        alone = body.removesuffix("\n")  # IPython adds it, and names files by their text
+        self.filename: str = shell.compile.cache(alone, number, raw_code=alone)
+        self._shown: str = shell.compile.cache(self.text, number, raw_code=self.text)
 
     def rename(self, filename: str) -> str:
         """The worker's name for a part of this cell that a magic ran → ours; other files keep
@@ -44,7 +47,7 @@ class CellSource:
         end = error.end_lineno + self._above if error.end_lineno else error.end_lineno
         moved = type(error)(
             error.msg,
-            (self.filename, lineno, error.offset, self._line(lineno), end, error.end_offset),
+            (self._shown, lineno, error.offset, self._line(lineno), end, error.end_offset),
         )
         ipython.show_syntax_error_without_stack(self._shell)
         raise moved from None
@@ -60,7 +63,7 @@ class CellSource:
 
     def at(self, error: BaseException, lineno: int) -> BaseException:
         """`error`, shown as if line `lineno` of this cell had raised it."""
-        error = error.with_traceback(tracebacks.at(self.filename, lineno))
+        error = error.with_traceback(tracebacks.at(self._shown, lineno))
         return ipython.show_as(
             error,
             self._shell.InteractiveTB.structured_traceback(

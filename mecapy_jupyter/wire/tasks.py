@@ -15,9 +15,7 @@ from mecapy_jupyter.wire.states import FINAL, QUEUED, State
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Where the code stands in its notebook, so that errors name the user's own lines. Line 1 of
-    the cell is `header`.
-    """
+    """Where the code stands in its notebook: `header` above it, which the page counts as line 1."""
 
     number: int = 0  # execution count, as in "Cell In[5]"; 0: not from a notebook
     header: str = ""  # the `%%mecapy …` line

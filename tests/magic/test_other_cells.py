@@ -43,8 +43,8 @@ def test_a_function_defined_on_a_worker_fails_here(kernel: Kernel) -> None:
     for call in ("divide(0)", "%%mecapy\ndivide(0)"):
         shown = plain(kernel.run(call).text)
         assert (
-            re.search(r"Cell In\[\d+\], line 3, in divide\(x\)", shown)
-            and "----> 3     y = 1 / x" in shown
+            re.search(r"Cell In\[\d+\], line 2, in divide\(x\)", shown)
+            and "----> 2     y = 1 / x" in shown
         ), shown
 
 
@@ -138,4 +138,24 @@ def test_files_of_other_cells_in_a_terminal(
         timeout=120,
         check=False,
     )
-    assert ran.stdout.splitlines()[-1] == "[(3, 'divide(a)'), (2, 'return 1 / x')]", ran
+    assert ran.stdout.splitlines()[-1] == "[(2, 'divide(a)'), (2, 'return 1 / x')]", ran
+
+
+LINES = """import inspect, sys, traceback, warnings
+def f(x): return 1 / x
+print(inspect.currentframe().f_lineno, f.__code__.co_firstlineno)
+try: f(0)
+except ZeroDivisionError: print(traceback.format_exc())
+warnings.warn("here")
+print(hasattr(sys.stdout, "buffer"), hasattr(sys.stderr, "buffer"))"""
+
+
+@pytest.mark.cell("travels", "Line numbers that a cell sees: frames, tracebacks, warnings")
+def test_lines_that_a_cell_sees(kernel: Kernel) -> None:
+    """They count as without `%%mecapy`, and so does what a function defined there has here; streams
+    take text alone, as a kernel's.
+    """
+    here, there = kernel.run(LINES), kernel.run(f"%%mecapy\n{LINES}")
+    assert "line 4, in <module>" in here.stdout and "3 2\n" in here.stdout, here.stdout
+    assert (there.stdout, there.stderr) == (here.stdout, here.stderr)
+    assert kernel.value("f.__code__.co_firstlineno") == "2"

@@ -89,9 +89,13 @@ async def test_ipython_s_shell_has_what_we_override() -> None:
     assert parameters(DisplayHook.update_user_ns) == ["self", "result"]
     assert hasattr(DisplayHook, "semicolon_at_end_of_expression")
     assert parameters(ultratb.get_line_number_of_frame) == ["frame"]
+    parts = ["description", "filename", "lineno", "frame", "code"]
+    assert parameters(ultratb.FrameInfo.__init__)[1:6] == parts
+    assert isinstance(ultratb.FrameInfo.lines, property)
     called = (
         (interactiveshell, "warn"),
         (ultratb, "get_line_number_of_frame"),
+        (ultratb, "FrameInfo"),
         (autocall, "ask_exit"),
     )
     for module, name in called:

@@ -8,13 +8,15 @@ from __future__ import annotations
 import abc
 import array
 import copy
+import decimal
+import itertools
 import sys
 import warnings
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
-from mecapy_jupyter.travel.changes import array_copy, looks, shapes
+from mecapy_jupyter.travel.changes import array_copy, looks, shapes, stateless
 from mecapy_jupyter.travel.changes.looks import GONE
 from mecapy_jupyter.travel.hooks import abstract_classes
 
@@ -226,9 +228,13 @@ def _take_state(original: Any, state: object) -> None:
 def _set_made(original: Any, parts: list[Any]) -> bool:
     """By a new object that is made of the parts, where all an object holds are attributes."""
     cls = cast("type[Any]", type(original))
+    if cls is itertools.count:
+        return stateless.advance(original, parts[1])
     new = _made(parts)
     if new is original:  # its maker knows it, and has set it
         return True
+    if cls is decimal.Context:
+        return stateless.adjust(original, new)
     named = f"{type(new).__module__}.{type(new).__qualname__}"  # some make a class for each object
     if named != f"{cls.__module__}.{cls.__qualname__}" or not shapes.is_all_attributes(cls):
         return False

@@ -22,7 +22,7 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from typing import Any, cast
 
 from mecapy_jupyter.travel.hooks import pickles
-from mecapy_jupyter.travel.pickling import reducers
+from mecapy_jupyter.travel.pickling import array_subclasses, reducers
 
 Facets = tuple[str, ...]
 
@@ -106,7 +106,8 @@ def _of_type(cls: Any) -> Facets:
     found += ["factory"] * issubclass(cls, defaultdict)
     if is_array(cls):
         found.append("array")
-        if str(cls.__module__).partition(".")[0] == "numpy":
+        numpys = str(cls.__module__).partition(".")[0] == "numpy"
+        if numpys and not array_subclasses.is_masked(cls):
             return tuple(found)
     found += ["attributes"] * bool(cls.__dictoffset__)
     return tuple(found + ["slots"] * bool(slots(cls)))
@@ -134,6 +135,8 @@ def is_plain(cls: Any) -> bool:
     """Whether a pickle of its objects says their items, attributes and slots, and nothing else."""
     if cls in copyreg.dispatch_table or reducers.takes_apart(cls):
         return False
+    if array_subclasses.is_masked(cls):
+        return True
     homes = {next((base for base in cls.__mro__ if name in vars(base)), object) for name in _HOW}
     return all(home in _STANDARD or _is_array_itself(home) for home in homes)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 import pickle
+import sys
 import types
 from collections.abc import Collection, Iterator
 from typing import Any, cast
@@ -135,6 +136,9 @@ def digest(raw: memoryview) -> bytes:
 
 def of_array(array: Any) -> Any:
     """An array by its bytes; one of objects by these."""
+    numpy: Any = sys.modules["numpy"]
+    if type(array) is not numpy.ndarray:
+        array = numpy.ndarray.view(array, numpy.ndarray)
     if array.dtype.hasobject:
         return Made((str(array.shape), *array.ravel(order="K")))
     header = f"{array.shape}{array.strides}{array.dtype.str}".encode()

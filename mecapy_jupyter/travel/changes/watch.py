@@ -21,7 +21,7 @@ from mecapy_jupyter.travel.changes.changes import Changes
 from mecapy_jupyter.travel.changes.looks import Look
 from mecapy_jupyter.travel.garbage import uncollected
 from mecapy_jupyter.travel.hooks import references
-from mecapy_jupyter.travel.pickling import by_name_reducers
+from mecapy_jupyter.travel.pickling import by_name_reducers, constants
 
 _COLUMNS = {"attributes": "attributes", "slots": "attributes", "dict": "entries"}
 """What is held by name, and the kind of its changes."""
@@ -75,7 +75,8 @@ class Watch:
 
     def known(self) -> dict[int, int]:
         """What stands in a result as its number: id → number."""
-        return {id(obj): n for n, obj in self._held if id(obj) not in self._hidden}
+        everywhere = {id(value): number for number, value in constants.fixed().items()}
+        return everywhere | {id(obj): n for n, obj in self._held if id(obj) not in self._hidden}
 
     def arrays(self) -> list[object]:
         """Those of them that others may be views of."""

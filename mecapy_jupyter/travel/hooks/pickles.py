@@ -16,6 +16,12 @@ PythonUnpickler: Any = vars(pickle)["_Unpickler"]
 make_skeleton_class: Any = _cloudpickle._make_skeleton_class
 """Makes a class of the notebook, empty. Named in streams."""
 
+make_skeleton_enum: Any = _cloudpickle._make_skeleton_enum
+"""The same for an enumeration: with its members, of their values alone."""
+
+class_setstate: Any = _cloudpickle._class_setstate
+"""Gives such a class what it holds."""
+
 lookup_class_or_track: Any = _cloudpickle._lookup_class_or_track
 """The class that was made from this statement before, or the new one, from now on."""
 

@@ -1,4 +1,5 @@
-"""numpy arrays of the notebook's own types, with their attributes: numpy's pickle leaves these out.
+"""numpy arrays of the notebook's own types, with their attributes: numpy's pickle leaves these out;
+and masked arrays, whose pickle copies what they share.
 
 Part of `pickler`; never imports numpy itself. The functions named in what it returns run on the
 other side.
@@ -13,17 +14,11 @@ from typing import Any, cast
 
 def reduced(obj: Any) -> Any:
     """How to pickle such an array, or None for any other object."""
-    numpy: Any = sys.modules.get("numpy")
-    if numpy is None or not isinstance(obj, numpy.ndarray):
-        return None
     cls = cast("type[Any]", type(obj))
+    if not is_of_bytes(obj) or (str(cls.__module__).startswith("numpy") and not is_masked(cls)):
+        return None
+    numpy: Any = sys.modules["numpy"]
     array = numpy.ndarray
-    if str(cls.__module__).partition(".")[0] == "numpy" or issubclass(cls, numpy.memmap):
-        return None
-    if cls.__reduce__ is not array.__reduce__ or cls.__reduce_ex__ is not array.__reduce_ex__:
-        return None
-    if cls.__setstate__ is not array.__setstate__:
-        return None
     held: Any = object.__getstate__(obj)
     if held is None and obj.dtype.hasobject:
         return None
@@ -33,8 +28,29 @@ def reduced(obj: Any) -> Any:
     fortran = obj.flags.f_contiguous and not obj.flags.c_contiguous
     plain = obj.view(array).T if fortran else obj.view(array)
     raw = pickle.PickleBuffer(numpy.ascontiguousarray(plain).reshape(-1).view("u1"))
-    made = cls, obj.shape, obj.dtype, raw, "F" if fortran else "C"
-    return _again, made, held and (held,), None, None, _set_attributes
+    return with_attributes(obj, _again, cls, obj.shape, obj.dtype, raw, "F" if fortran else "C")
+
+
+def is_of_bytes(obj: Any) -> bool:
+    """Whether it is an array, of a type that says nothing else of how its objects pickle."""
+    numpy: Any = sys.modules.get("numpy")
+    if numpy is None or not isinstance(obj, numpy.ndarray):
+        return False
+    cls, array = cast("type[Any]", type(obj)), numpy.ndarray
+    hows = "__reduce__", "__reduce_ex__", "__setstate__"
+    as_array = all(getattr(cls, how) is getattr(array, how) for how in hows)
+    return is_masked(cls) or (as_array and not issubclass(cls, numpy.memmap))
+
+
+def is_masked(cls: Any) -> bool:
+    masked: Any = sys.modules.get("numpy.ma")
+    return masked is not None and cls is masked.MaskedArray
+
+
+def with_attributes(array: Any, make: Any, *arguments: Any) -> Any:
+    """How to pickle an array that `make` makes, and gives what is in its `__dict__` and slots."""
+    held: Any = object.__getstate__(array)
+    return make, arguments, held and (held,), None, None, _set_attributes
 
 
 def _again(cls: Any, shape: tuple[int, ...], dtype: Any, raw: Any, order: str) -> Any:

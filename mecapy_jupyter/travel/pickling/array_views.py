@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from mecapy_jupyter.travel.pickling import array_subclasses
+
 
 def roots(arrays: Iterable[Any]) -> dict[int, Any]:
     """For each piece of memory (by the id of the array that owns it), the largest contiguous one of
@@ -74,8 +76,11 @@ def _span(arrays: list[Any]) -> Any:
 
 def reduced(obj: Any, of: Mapping[int, Any]) -> Any:
     """How to pickle `obj` as a view of one of the roots `of`, or None when it is none."""
-    numpy = sys.modules.get("numpy")
-    if numpy is None or type(obj) is not numpy.ndarray or obj.dtype.hasobject or not obj.nbytes:
+    numpy: Any = sys.modules.get("numpy")
+    plain = numpy is not None and type(obj) is numpy.ndarray
+    if not plain and not array_subclasses.is_of_bytes(obj):
+        return None
+    if obj.dtype.hasobject or not obj.nbytes:
         return None
     root = of.get(id(_owner(obj)))
     if root is None or root is obj or root.dtype.hasobject:
@@ -83,26 +88,34 @@ def reduced(obj: Any, of: Mapping[int, Any]) -> Any:
     offset = _address(obj) - _address(root)
     first, last = _bounds(obj)
     inside = first >= _address(root) and last <= _address(root) + root.nbytes
-    return (view, (root, obj.dtype, obj.shape, obj.strides, offset)) if inside else None
+    if not inside:
+        return None
+    made = root, obj.dtype, obj.shape, obj.strides, offset
+    return (view, made) if plain else array_subclasses.with_attributes(obj, view, *made, type(obj))
 
 
 def view(
-    root: Any, dtype: Any, shape: tuple[int, ...], strides: tuple[int, ...], offset: int
+    root: Any,
+    dtype: Any,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    offset: int,
+    cls: Any = None,
 ) -> Any:
     """A window on `root`; called by the unpickler."""
     numpy = sys.modules["numpy"]
-    return numpy.ndarray(
-        shape, dtype, buffer=root.reshape(-1).view(numpy.uint8), offset=offset, strides=strides
-    )
+    raw = root.reshape(-1).view(numpy.uint8)
+    return numpy.ndarray.__new__(cls or numpy.ndarray, shape, dtype, raw, offset, strides)
 
 
 def _owner(array: Any) -> Any:
+    numpy: Any = sys.modules["numpy"]
     while (below := array.base) is not None:
         if (
             type(below).__name__ == "DummyArray"
         ):  # what as_strided and sliding_window_view leave between
             below = below.base
-        if type(below) is not type(array):
+        if not isinstance(below, numpy.ndarray) or isinstance(below, numpy.memmap):
             break
         array = below
     return array

@@ -20,6 +20,8 @@ _LEFT_OUT = frozenset({"__dict__", "__weakref__", "__slots__", "__doc__", "__mod
 
 def as_it_is(cls: Any, as_reduced: Any) -> Any:
     """What cloudpickle takes `cls` apart into, made whole."""
+    if as_reduced[0] is pickles.make_skeleton_enum:
+        return _with_members(cls, as_reduced)
     if as_reduced[0] is not pickles.make_skeleton_class:
         return as_reduced
     if by_name := by_name_reducers.handed_out(cls, str(cls.__module__)):
@@ -38,6 +40,28 @@ def as_it_is(cls: Any, as_reduced: Any) -> Any:
     }
     made = kind, name, bases, keywords, tracker, extra
     return _again, made, (attributes, slots), *rest
+
+
+_OF_ENUM = frozenset({"_value_", "_name_", "__objclass__", "_sort_order_"})
+
+
+def _with_members(cls: Any, as_reduced: Any) -> Any:
+    """An enumeration, whose members have attributes that its `__init__` gave them."""
+    members: dict[str, Any] = cls.__members__
+    held = {
+        name: {n: v for n, v in vars(member).items() if n not in _OF_ENUM}
+        for name, member in members.items()
+    }
+    make, arguments, state, *rest = as_reduced
+    return make, arguments, (state, held), *rest[:2], _enum_setstate
+
+
+def _enum_setstate(cls: Any, state: tuple[Any, dict[str, dict[str, Any]]]) -> Any:
+    of_class, held = state
+    pickles.class_setstate(cls, of_class)
+    for name, attributes in held.items():
+        vars(cls.__members__[name]).update(attributes)
+    return cls
 
 
 def _is_as_inherited(cls: Any, name: str, value: object) -> bool:

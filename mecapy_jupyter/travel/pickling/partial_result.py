@@ -18,6 +18,7 @@ from typing import Any, cast
 import cloudpickle
 
 from mecapy_jupyter.travel.hooks.pickles import PythonUnpickler
+from mecapy_jupyter.travel.pickling import constants
 
 
 class Lost:
@@ -54,11 +55,13 @@ class _Careful(PythonUnpickler):
         self, file: io.BytesIO, buffers: Iterable[Any], originals: Mapping[int, object]
     ) -> None:
         PythonUnpickler.__init__(self, file, buffers=buffers)
-        self._originals = originals
+        self._originals, self._constants = originals, constants.Met()
         self.half: dict[int, tuple[object, str]] = {}
 
     def persistent_load(self, pid: Any) -> object:
-        return self._originals[pid] if type(pid) is int else pid
+        if type(pid) is not int:
+            return pid
+        return self._originals[pid] if pid in self._originals else self._constants.of(pid)
 
     def find_class(self, module: str, name: str) -> Any:
         try:

@@ -21,6 +21,7 @@ from mecapy_jupyter.shared.errors import CannotSend
 from mecapy_jupyter.travel.garbage import uncollected
 from mecapy_jupyter.travel.pickling import (
     array_views,
+    constants,
     deep_pickler,
     hinted_names,
     numbers,
@@ -84,6 +85,8 @@ def pack(
     with deep_pickler.limited_recursion():
         try:
             pickler, module_names, stream = _written(Pickler, values, namespace)
+            if constants.may_be_in(stream):  # once more, looking at each object
+                pickler, module_names, stream = _written(ResultPickler, values, namespace)
         except Exception as error:
             if not deep_pickler.is_too_deep(error):
                 raise
@@ -104,8 +107,10 @@ def pack(
     objects = pickler.numbered()
     count = len(objects)
     memo = numbers.without_temporary(objects)
+    flags = numbers.written(memo, count)
+    memo |= pickler.constants.values if pickler.constants else {}
     head = stream_format.HEAD + cloudpickle.dumps(first, protocol=5)
-    head += pickle.dumps(numbers.written(memo, count), protocol=5)
+    head += pickle.dumps(flags, protocol=5)
     return Packed(head + stream, buffers, memo, pickler.modules, first)
 
 
@@ -115,6 +120,7 @@ def _written(
     """The pickler, the user's own modules it met, and what it wrote."""
     file, module_names = io.BytesIO(), list[str]()
     pickler = kind(file, namespace, with_globals=True, on_own=module_names.append)
+    pickler.known = {id(value): number for number, value in constants.fixed().items()}
     pickler.keep_views_of(array_views.with_spans(_variables(values)))
     for value in values:
         pickler.dump(value)
@@ -186,8 +192,10 @@ def unpack(
     file = stream_format.begin(stream)
     on_prelude(pickle.Unpickler(file).load())  # noqa: S301 the child opens its own task's inputs
     numbered: bytes = pickle.Unpickler(file).load()  # noqa: S301 as above
-    opened = _load_all(Unpickler(file, buffers=buffers), file, namespace)
-    return Opened(opened.values, numbers.chosen(opened.memo, numbered))
+    unpickler = Unpickler(file, buffers=buffers)
+    opened = _load_all(unpickler, file, namespace)
+    memo = numbers.chosen(opened.memo, numbered) | unpickler.constants.values
+    return Opened(opened.values, memo)
 
 
 def not_opened(stream: Any, buffers: Iterable[Any], namespace: dict[str, Any]) -> list[str]:

@@ -24,6 +24,7 @@ from mecapy_jupyter.travel.pickling import (
     array_views,
     by_name_reducers,
     class_reducers,
+    constants,
     hinted_names,
     reducers,
     type_hints,
@@ -157,6 +158,8 @@ class Pickler(cloudpickle.Pickler):
 
     _roots: Mapping[int, Any] = {}
     _whole: frozenset[int] = frozenset()
+    known: Mapping[int, int] = {}
+    constants: constants.NewNumbers | None = None
 
     def _dynamic_function_reduce(self, func: types.FunctionType) -> Any:
         reduced = super()._dynamic_function_reduce(func)  # pyright: ignore
@@ -204,17 +207,18 @@ def _loaded_late(module: str) -> types.ModuleType | None:
 class ResultPickler(Pickler):
     """Writes every object of `known` (by id) as its number."""
 
-    known: Mapping[int, int] = {}
-    met: set[int]
-
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.met = set()
+        self.met = set[int]()
 
     def persistent_id(self, obj: Any) -> Any:
         number = self.known.get(id(obj))
         if number is not None:
-            self.met.add(number)
+            if number >= 0:
+                self.met.add(number)
+        elif type(obj) is float and obj != obj:
+            self.constants = self.constants or constants.NewNumbers(self.known)
+            number = self.constants.of(obj)
         return number
 
 
@@ -225,5 +229,11 @@ class Unpickler(pickle.Unpickler):
 
     originals: Mapping[int, object] = {}
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.constants = constants.Met()
+
     def persistent_load(self, pid: Any) -> object:
-        return self.originals[pid] if type(pid) is int else pid
+        if type(pid) is not int:
+            return pid
+        return self.originals[pid] if pid in self.originals else self.constants.of(pid)

@@ -9,6 +9,7 @@ side.
 from __future__ import annotations
 
 import functools
+import gc
 import pickle
 import types
 import weakref
@@ -37,10 +38,12 @@ _BY_OBJECT: Any = (
     types.BuiltinFunctionType,
     types.MethodType,
     types.CellType,
+    types.MappingProxyType,
+    weakref.ReferenceType,
     CACHED,
     BaseException,
 )
-_TAKEN_APART: Any = frozenset({CACHED, _CACHED_PROPERTY, *_WEAK})
+_TAKEN_APART: Any = frozenset({CACHED, _CACHED_PROPERTY, types.MappingProxyType, *_WEAK})
 
 
 def reduced(obj: Any) -> Any:
@@ -57,6 +60,10 @@ def reduced(obj: Any) -> Any:
         return type(obj), (), (dict(obj),), None, None, _fill_weak
     if type(obj) is memoryview:
         return _view(obj)
+    if type(obj) is types.MappingProxyType:
+        return _proxy(obj)
+    if type(obj) in (weakref.ReferenceType, weakref.WeakMethod):
+        return _reference(obj)
     if (reduce := _of_a_library(cast("type[Any]", type(obj)))) is not None:
         return reduce(obj)
     return (
@@ -116,6 +123,29 @@ def _fill(cell: types.CellType, state: tuple[Any]) -> None:
 def _fill_weak(mapping: Any, state: tuple[dict[Any, Any]]) -> None:
     mapping.data.clear()
     mapping.update(state[0])
+
+
+def _proxy(proxy: types.MappingProxyType[Any, Any]) -> Any:
+    """It goes with the dict that it shows; that of a class, cloudpickle copies."""
+    (shown,) = gc.get_referents(proxy)
+    is_dict = isinstance(shown, dict) and "__module__" not in shown
+    return (types.MappingProxyType, (shown,)) if is_dict else None
+
+
+def _reference(reference: Any) -> Any:
+    """A weak one, with what it leads to: that is a part of the graph by its own strong ones."""
+    target = reference()
+    if target is None:
+        return _nowhere, (type(reference),)
+    callback = reference.__callback__ if type(reference) is weakref.ReferenceType else None
+    return type(reference), (target, *([callback] if callback else []))
+
+
+def _nowhere(kind: Any) -> Any:
+    class Gone:
+        def method(self) -> None: ...
+
+    return kind(Gone().method if kind is weakref.WeakMethod else Gone())
 
 
 def _view(view: memoryview) -> Any:

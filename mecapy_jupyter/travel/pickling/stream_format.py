@@ -12,7 +12,7 @@ import io
 from mecapy_jupyter.shared.errors import CannotReceive
 
 _NAME = b"mecapy:"
-HEAD = _NAME + b"5\n"
+HEAD = _NAME + b"6\n"
 """The first form had no head, and began as a pickle does."""
 
 

@@ -18,9 +18,7 @@ import sys
 import tempfile
 import types
 from dataclasses import replace
-from typing import Any, cast
-
-from IPython.core import inputtransformer2
+from typing import Any
 
 from mecapy_jupyter.travel.changes.watch import Watch
 from mecapy_jupyter.travel.environment import (
@@ -35,9 +33,9 @@ from mecapy_jupyter.travel.files.index import Index
 from mecapy_jupyter.travel.pickling import known_blobs, payload, pickler
 from mecapy_jupyter.wire import CALLED, Cell, Payload
 from mecapy_worker.child import results
-from mecapy_worker.child.hooks import caches
+from mecapy_worker.child.hooks import caches, ipython
 from mecapy_worker.child.output import Send
-from mecapy_worker.child.shell import TaskShell, build, connect
+from mecapy_worker.child.shell import TaskShell, as_in_a_kernel, build, connect
 from mecapy_worker.shared.channel import Channel
 from mecapy_worker.shared.frames import Frame, json_of
 from mecapy_worker.shared.message_codec import frame_of, read
@@ -258,19 +256,14 @@ def _map(fd: int, digest: str) -> Any:
 
 def _run(task: TaskMessage) -> None:
     """Run the cell as its notebook would: same number, same lines."""
-    cell, code = task.cell or Cell(), task.code
-    # A comment in the place of the `%%mecapy` line keeps the line numbers; a cell magic must stay
-    # on the first line.
-    keeps_lines = bool(cell.header) and not code.lstrip().startswith("%%")
-    if keeps_lines:  # IPython forgives a cell that is indented as a whole, by its first line
-        lines = cast("list[str]", inputtransformer2.leading_indent(code.splitlines(keepends=True)))  # pyright: ignore[reportUnknownMemberType]
-        code = "".join(lines)
-    source = f"# {cell.header}\n{code}" if keeps_lines else code
-    _shell.compile.header = cell.header if keeps_lines else ""
+    cell, source = task.cell or Cell(), task.code
     _shell.compile.filename, _shell.compile.source = cell.filename, source
+    ipython.count_below(cell.filename, cell.header)
     _shell.execution_count = cell.number or 1
     _shell.displayhook.source = source
-    _shell.of_a_kernel = bool(cell.header)
+    _shell.of_a_kernel = bool(cell.number)
+    if _shell.of_a_kernel:
+        as_in_a_kernel()
     try:
         _shell.run(source)
     except KeyboardInterrupt as interrupt:  # it came between the cell's end and ours

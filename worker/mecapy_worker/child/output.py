@@ -51,14 +51,18 @@ class Outgoing:
                 self._send(message, body)
 
     def write(self, name: str, text: str) -> None:
-        """Text for stream `name`: a line leaves at once, a burst of lines in one frame."""
+        """Text for stream `name`: a line leaves at once, a burst of lines in one frame. What is
+        not yet a line waits a little for its end: `print` writes that by itself, and what a
+        command writes meanwhile would come between.
+        """
         with self.uninterrupted, self._lock:
             if name != self._pending_name:
                 self.flush()
             self._pending_name = name
             self._pending.append(text)
             self._pending_chars += len(text)
-            if self._pending_chars > _JOIN_CHARS or time.monotonic() - self._sent_at > _BURST_S:
+            is_line = text.endswith("\n") and time.monotonic() - self._sent_at > _BURST_S
+            if is_line or self._pending_chars > _JOIN_CHARS:
                 self.flush()
             else:
                 self._flush_late()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import builtins
 import getpass
-import linecache
 import re
 import resource
 import signal
@@ -46,11 +45,10 @@ _NO_MAGIC = (
 
 class TaskCompiler(CachingCompiler):
     """Knows the cell by the name it has in its notebook, so that its functions have their lines
-    there, too. Shows the cell's first line as its author wrote it: for us it is a comment in the
-    place of `%%mecapy`.
+    there, too.
     """
 
-    header = filename = source = ""
+    filename = source = ""
 
     def get_code_name(self, raw_code: str, transformed_code: str, number: int) -> str:
         return (
@@ -62,14 +60,6 @@ class TaskCompiler(CachingCompiler):
     def is_cell(self, name: str) -> bool:
         """Whether a file's name is this cell's, or that of a part of it that a magic ran."""
         return name == self.filename or name.startswith("<ipython-input-")
-
-    def cache(self, *args: Any, **kwargs: Any) -> str:
-        name = super().cache(*args, **kwargs)
-        entry = linecache.cache.get(name)
-        if self.header and entry is not None and len(entry) == 4:
-            size, mtime, lines, path = entry
-            linecache.cache[name] = size, mtime, [f"{self.header}\n", *lines[1:]], path
-        return name
 
 
 class TaskShell(InteractiveShell):
@@ -210,6 +200,12 @@ def connect(shell: TaskShell, send: Send) -> None:
     builtins.input = getpass.getpass = _no_input
     debuggers.refuse()
     libc.handle(signal.SIGINT, shell.outgoing.on_sigint)
+
+
+def as_in_a_kernel() -> None:
+    """A kernel's streams take text alone."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.__dict__.pop("buffer", None)
 
 
 def _no_input(prompt: object = "", /, *_: object, **__: object) -> str:

@@ -99,9 +99,8 @@ def line_of(outbox: Path, code: str, cell: Cell | None) -> int | None:
     )
     if found is None:
         return None
-    # A cell that begins with a magic was run without the line above it, and the part below without
-    # the magics.
-    return int(found[2]) + (above if magics else 0) + (magics if found[1] else 0)
+    # The cell was run without the line above it, and the part below magics without these.
+    return int(found[2]) + above + (magics if found[1] else 0)
 
 
 def _said(outbox: Path) -> bytes:

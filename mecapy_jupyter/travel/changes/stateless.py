@@ -1,0 +1,34 @@
+"""Objects of Python's own whose pickle sets no state, changed in place all the same. Part of
+`setters`.
+"""
+
+from __future__ import annotations
+
+import decimal
+import itertools
+from collections import deque
+from typing import Any
+
+_MOST_COUNTED = 10_000_000
+
+
+def advance(original: Any, to: tuple[Any, ...]) -> bool:
+    """A counter goes on as far as its counterpart has gone. `to`: what that would be made of."""
+    at: tuple[Any, ...] = original.__reduce__()[1]
+    try:
+        steps, rest = divmod(to[0] - at[0], (*to, 1)[1])
+    except (TypeError, ValueError, ArithmeticError):
+        return False
+    if rest or to[1:] != at[1:] or not 0 <= steps <= _MOST_COUNTED:
+        return False
+    deque(itertools.islice(original, int(steps)), maxlen=0)
+    return True
+
+
+def adjust(original: decimal.Context, new: decimal.Context) -> bool:
+    """A context of decimal numbers."""
+    for name in ("prec", "rounding", "Emin", "Emax", "capitals", "clamp"):
+        setattr(original, name, getattr(new, name))
+    original.flags.update(new.flags)
+    original.traps.update(new.traps)
+    return True

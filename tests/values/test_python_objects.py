@@ -1,0 +1,98 @@
+"""Objects of Python and NumPy that code compares by identity, that share memory, or whose pickle
+says less than they hold: each row with what the cell sees and what holds at home afterwards.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from .test_kinds_of_change import test_a_change_comes_home as comes_home
+
+# before, what the cell reads, the cell, and what holds afterwards
+ROWS = {
+    "a NaN in lists": (
+        "x = float('nan'); l = [x, 1.0]; t = (x,)",
+        "x l t",
+        "seen = x in l, l.count(x), t == (x,); l.append(x); y = float('nan'); both = [y, y]",
+        "seen == (True, 1, True) and l[2] is l[0] is x and both[0] is both[1] is y is not x",
+    ),
+    "NumPy's NaN as a key": (
+        "x = np.nan; d = {x: 1}",
+        "x d",
+        "seen = x in d, x is np.nan; d[np.nan] = 2; y = [np.nan]",
+        "seen == (True, True) and d == {np.nan: 2} and y[0] is np.nan",
+    ),
+    "argparse.SUPPRESS": (
+        "import argparse\np = argparse.ArgumentParser(); p.add_argument('--n', type=int, "
+        "default=argparse.SUPPRESS)",
+        "argparse p",
+        "seen = vars(p.parse_args([])); p.add_argument('--m', default=argparse.SUPPRESS)",
+        "seen == {} and vars(p.parse_args(['--n', '3'])) == {'n': 3}",
+    ),
+    "a view of an own type": (
+        "class M(np.ndarray): pass\na = np.arange(6.0); m = a[2:].view(M); m.unit = 'mm'",
+        "a m",
+        "m[0] = 9; a[3] = 8; m.unit = 'm'; seen = a.tolist(), m.tolist()",
+        "seen == ([0, 1, 9, 8, 4, 5], [9, 8, 4, 5]) and a.tolist() == seen[0] and m.unit == 'm' "
+        "and np.shares_memory(a, m) and type(m) is M",
+    ),
+    "a record array": (
+        "b = np.zeros(2, [('x', float)]); r = b.view(np.recarray)",
+        "b r",
+        "r.x[1] = 4; seen = b['x'][1]",
+        "seen == b['x'][1] == r.x[1] == 4",
+    ),
+    "a masked array": (
+        "d = np.arange(4.0); m = np.ma.array(d, mask=[0, 1, 0, 0], copy=False); k = m.mask",
+        "d m k",
+        "m[0] = 9; m[2] = np.ma.masked; seen = d[0], m.sum(), m[1] is np.ma.masked",
+        "seen == (9, 12, True) and d[0] == 9 and m.mask.tolist() == [0, 1, 1, 0] and "
+        "np.shares_memory(m.data, d) and m.fill_value == 1e20",
+    ),
+    "an enumeration whose members have more": (
+        "import enum\nclass Mat(enum.Enum):\n    STEEL = (210e3, 7.85); ALU = (70e3, 2.7)\n    "
+        "def __init__(s, E, rho): s.E, s.rho = E, rho\nm = Mat.STEEL",
+        "m Mat",
+        "seen = m.E, Mat.ALU.rho, m is Mat.STEEL; m.note = 'used'",
+        "seen == (210e3, 2.7, True) and Mat.STEEL is m and m.note == 'used'",
+    ),
+    "a proxy of a dict": (
+        "import types\nd = {'k': 1}; p = types.MappingProxyType(d)",
+        "d p",
+        "d['j'] = 2; seen = dict(p)",
+        "seen == {'k': 1, 'j': 2} == dict(p)",
+    ),
+    "weak references in a tree": (
+        "import weakref\nclass Node:\n    def __init__(s, up=None): s.up = up and "
+        "weakref.ref(up); s.below = []\nroot = Node(); one = Node(root); root.below = [one]",
+        "root one Node weakref",
+        "new = Node(one); one.below.append(new); seen = one.up() is root, new.up() is one",
+        "seen == (True, True) and one.up() is root and new.up() is one is root.below[0]",
+    ),
+    "a weak reference alone, a dead one, one to a method": (
+        "import weakref\nclass K:\n    def go(s): return s\nk = K(); r = weakref.ref(k); "
+        "dead = weakref.ref(K()); w = weakref.WeakMethod(k.go)",
+        "k r dead w",
+        "seen = r() is k, dead(), w()() is k",
+        "seen == (True, None, True) and r() is k and w()() is k",
+    ),
+    "a counter of a class": (
+        "import itertools\nclass N:\n    ids = itertools.count(10, 2)\n    def __init__(s): "
+        "s.id = next(N.ids)\na = N(); ids = N.ids",
+        "N a",
+        "b = N(); c = N()",
+        "(a.id, b.id, c.id, N().id) == (10, 12, 14, 16) and N.ids is ids",
+    ),
+    "a context of decimal numbers": (
+        "import decimal\nc = decimal.Context(prec=5); held = [c]",
+        "c",
+        "c.prec = 7; x = c.create_decimal('1.23456789')",
+        "held[0] is c and c.prec == 7 and c.flags[decimal.Inexact] and str(x) == '1.234568'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("before", "reads", "cell", "after"), ROWS.values(), ids=ROWS)
+def test_it_is_as_it_would_be_here(before: str, reads: str, cell: str, after: str) -> None:
+    """What the cell sees, and what holds afterwards."""
+    comes_home(before, reads, cell, f"bool({after})")
