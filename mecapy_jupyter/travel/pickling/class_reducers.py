@@ -47,11 +47,10 @@ _OF_ENUM = frozenset({"_value_", "_name_", "__objclass__", "_sort_order_"})
 
 def _with_members(cls: Any, as_reduced: Any) -> Any:
     """An enumeration, whose members have attributes that its `__init__` gave them."""
-    members: dict[str, Any] = cls.__members__
-    held = {
-        name: {n: v for n, v in vars(member).items() if n not in _OF_ENUM}
-        for name, member in members.items()
-    }
+    held: dict[str, dict[str, Any]] = {}
+    for name, member in cls.__members__.items():
+        stored: dict[str, Any] = vars(member)
+        held[name] = {n: v for n, v in stored.items() if n not in _OF_ENUM}
     make, arguments, state, *rest = as_reduced
     return make, arguments, (state, held), *rest[:2], _enum_setstate
 
@@ -60,7 +59,8 @@ def _enum_setstate(cls: Any, state: tuple[Any, dict[str, dict[str, Any]]]) -> An
     of_class, held = state
     pickles.class_setstate(cls, of_class)
     for name, attributes in held.items():
-        vars(cls.__members__[name]).update(attributes)
+        stored: dict[str, Any] = vars(cls.__members__[name])
+        stored.update(attributes)
     return cls
 
 

@@ -61,7 +61,7 @@ def reduced(obj: Any) -> Any:
     if type(obj) is memoryview:
         return _view(obj)
     if type(obj) is types.MappingProxyType:
-        return _proxy(obj)
+        return _proxy(cast(Any, obj))
     if type(obj) in (weakref.ReferenceType, weakref.WeakMethod):
         return _reference(obj)
     if (reduce := _of_a_library(cast("type[Any]", type(obj)))) is not None:
@@ -125,7 +125,7 @@ def _fill_weak(mapping: Any, state: tuple[dict[Any, Any]]) -> None:
     mapping.update(state[0])
 
 
-def _proxy(proxy: types.MappingProxyType[Any, Any]) -> Any:
+def _proxy(proxy: Any) -> Any:
     """It goes with the dict that it shows; that of a class, cloudpickle copies."""
     (shown,) = gc.get_referents(proxy)
     is_dict = isinstance(shown, dict) and "__module__" not in shown
@@ -137,8 +137,9 @@ def _reference(reference: Any) -> Any:
     target = reference()
     if target is None:
         return _nowhere, (type(reference),)
-    callback = reference.__callback__ if type(reference) is weakref.ReferenceType else None
-    return type(reference), (target, *([callback] if callback else []))
+    kind = cast("type[Any]", type(reference))
+    callback: Any = reference.__callback__ if kind is weakref.ReferenceType else None
+    return kind, (target, *([callback] if callback else []))
 
 
 def _nowhere(kind: Any) -> Any:
