@@ -49,6 +49,13 @@ ROWS = {
         "seen == (9, 12, True) and d[0] == 9 and m.mask.tolist() == [0, 1, 1, 0] and "
         "np.shares_memory(m.data, d) and m.fill_value == 1e20",
     ),
+    "a table of an own type": (
+        "class T(pd.DataFrame):\n    _metadata = ['unit']\n    _constructor = property(lambda s: T)\n"
+        "t = T({'a': [1, 2]}); t.unit = 'mm'; same = [t]",
+        "t",
+        "t['b'] = t.a * 2; t.unit = 'm'; u = t[t.a > 1]",
+        "same[0] is t and t.b.tolist() == [2, 4] and t.unit == u.unit == 'm' and type(u) is T",
+    ),
     "an enumeration whose members have more": (
         "import enum\nclass Mat(enum.Enum):\n    STEEL = (210e3, 7.85); ALU = (70e3, 2.7)\n    "
         "def __init__(s, E, rho): s.E, s.rho = E, rho\nm = Mat.STEEL",

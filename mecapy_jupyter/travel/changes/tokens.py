@@ -7,6 +7,7 @@ this look (the dict that a `__getstate__` returns) by what it holds.
 
 from __future__ import annotations
 
+import functools
 import operator
 import pickle
 import sys
@@ -162,6 +163,7 @@ def belongs(kind: type[Any]) -> bool:
     )
 
 
+@functools.lru_cache(maxsize=4096)
 def is_table(kind: type[Any]) -> bool:
     """Whether its objects hold such memory."""
-    return str(kind.__module__).partition(".")[0] == "pandas"
+    return any(str(base.__module__).partition(".")[0] == "pandas" for base in kind.__mro__)

@@ -259,6 +259,8 @@ LIBRARIES: dict[str, StateKind] = {
     "xarray": _put_into("xarray", lambda: _library("xarray.core.options").OPTIONS),
     "dask": StateKind("dask.config", _dask, _set_dask),
     "control": _put_into("control", lambda: _library("control.config").defaults),
+    "control.names": _attributes("control:InputOutputSystem", ("_idCounter",), {"_idCounter": 0}),
+    "cvxpy.ids": _attributes("cvxpy.lin_ops.lin_utils:ID_COUNTER", ("count",), {"count": 1}),
     "mpmath": _attributes("mpmath:mp", ("prec", "pretty"), {"prec": 53, "pretty": False}),
     "mpmath.iv": _attributes("mpmath:iv", ("prec",), {"prec": 53}),
     "jax": StateKind("jax", _jax, _set_jax),

@@ -55,6 +55,17 @@ def reduced(obj: Any) -> Any:
     return _unit_again, (registry, dict(obj._units))
 
 
+def of_registry(cls: Any) -> Any:
+    """How to write a class that a registry has made for itself (`ureg.Quantity`); None for any
+    other.
+    """
+    stored: dict[str, Any] = {**vars(cls)}
+    registry = stored.get("_REGISTRY")
+    if registry is None or getattr(registry, cls.__name__, None) is not cls:
+        return None
+    return getattr, (registry, cls.__name__)
+
+
 def is_registry(cls: type[Any]) -> bool:
     return "pint" in sys.modules and issubclass(cls, _registry_class())
 

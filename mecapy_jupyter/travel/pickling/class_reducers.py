@@ -10,7 +10,7 @@ from __future__ import annotations
 import types
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from mecapy_jupyter.travel.hooks import pickles
 from mecapy_jupyter.travel.pickling import by_name_reducers
@@ -48,8 +48,9 @@ _OF_ENUM = frozenset({"_value_", "_name_", "__objclass__", "_sort_order_"})
 def _with_members(cls: Any, as_reduced: Any) -> Any:
     """An enumeration, whose members have attributes that its `__init__` gave them."""
     held: dict[str, dict[str, Any]] = {}
-    for name, member in cls.__members__.items():
-        stored: dict[str, Any] = vars(member)
+    members: dict[str, Any] = cls.__members__
+    for name, member in members.items():
+        stored: dict[str, Any] = {**vars(member)}
         held[name] = {n: v for n, v in stored.items() if n not in _OF_ENUM}
     make, arguments, state, *rest = as_reduced
     return make, arguments, (state, held), *rest[:2], _enum_setstate
@@ -58,9 +59,9 @@ def _with_members(cls: Any, as_reduced: Any) -> Any:
 def _enum_setstate(cls: Any, state: tuple[Any, dict[str, dict[str, Any]]]) -> Any:
     of_class, held = state
     pickles.class_setstate(cls, of_class)
+    members: dict[str, Any] = cls.__members__
     for name, attributes in held.items():
-        stored: dict[str, Any] = vars(cls.__members__[name])
-        stored.update(attributes)
+        cast("dict[str, Any]", vars(members[name])).update(attributes)
     return cls
 
 

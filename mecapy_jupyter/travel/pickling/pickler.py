@@ -19,7 +19,7 @@ from typing import Any, cast
 
 import cloudpickle
 
-from mecapy_jupyter.travel.environment import user_modules
+from mecapy_jupyter.travel.environment import pint_state, user_modules
 from mecapy_jupyter.travel.pickling import (
     array_views,
     by_name_reducers,
@@ -126,6 +126,8 @@ class Pickler(cloudpickle.Pickler):
                 return importlib.import_module, (obj.__name__,)
         elif issubclass(kind, type):
             self._is_own(getattr(obj, "__module__", None) or "")
+            if (of_registry := pint_state.of_registry(obj)) is not None:
+                return of_registry
             as_reduced = super().reducer_override(obj)
             if not isinstance(as_reduced, tuple):
                 return as_reduced
