@@ -50,8 +50,8 @@ ROWS = {
         "np.shares_memory(m.data, d) and m.fill_value == 1e20",
     ),
     "a table of an own type": (
-        "class T(pd.DataFrame):\n    _metadata = ['unit']\n    _constructor = property(lambda s: T)\n"
-        "t = T({'a': [1, 2]}); t.unit = 'mm'; same = [t]",
+        "class T(pd.DataFrame):\n    _metadata = ['unit']\n    _constructor = "
+        "property(lambda s: T)\nt = T({'a': [1, 2]}); t.unit = 'mm'; same = [t]",
         "t",
         "t['b'] = t.a * 2; t.unit = 'm'; u = t[t.a > 1]",
         "same[0] is t and t.b.tolist() == [2, 4] and t.unit == u.unit == 'm' and type(u) is T",
