@@ -7,6 +7,7 @@ from __future__ import annotations
 import decimal
 import itertools
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 _MOST_COUNTED = 10_000_000
@@ -21,7 +22,8 @@ def advance(original: Any, to: tuple[Any, ...]) -> bool:
         return False
     if rest or to[1:] != at[1:] or not 0 <= steps <= _MOST_COUNTED:
         return False
-    deque(itertools.islice(original, int(steps)), maxlen=0)
+    taken: Iterator[Any] = itertools.islice(original, int(steps))
+    deque(taken, maxlen=0)
     return True
 
 
