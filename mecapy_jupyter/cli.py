@@ -100,7 +100,10 @@ def _server_commands(add: AddCommand) -> None:
     gateway.add_argument("--port", type=int, default=8000)
     gateway.add_argument("--fd", type=int, help=argparse.SUPPRESS)
     add("worker", _worker, "run a worker; settings come from the environment (MECAPY_…)")
-    add("migrate", _migrate, "bring the database to the newest schema")
+    migrate = add("migrate", _migrate, "bring the database to the newest schema")
+    migrate.add_argument(
+        "--dry-run", action="store_true", help="print the SQL that would run, and run none"
+    )
 
 
 def _login_commands(add: AddCommand) -> None:
@@ -215,9 +218,13 @@ def _worker(_: argparse.Namespace) -> None:
     _server("mecapy_worker.main").serve(settings)
 
 
-def _migrate(_: argparse.Namespace) -> None:
-    settings = _server("mecapy_backend.shared.settings").Settings()
-    _server("mecapy_backend.migrations").upgrade(settings.database_url)
+def _migrate(options: argparse.Namespace) -> None:
+    url = _server("mecapy_backend.shared.settings").Settings().database_url
+    migrations = _server("mecapy_backend.migrations")
+    if options.dry_run:
+        print(migrations.dry_run(url) or "-- nothing to do: the schema is the newest")
+    else:
+        migrations.upgrade(url)
 
 
 def _server(module: str) -> Any:

@@ -103,7 +103,7 @@ def _health(url: str) -> wire.Readiness:
     """
     try:
         answer = urllib3.request(
-            "GET", f"{url.rstrip('/')}/readyz", timeout=_ANSWER_S, retries=False
+            "GET", f"{url.rstrip('/')}/readyz?verbose", timeout=_ANSWER_S, retries=False
         )
         return wire.Readiness.from_json(as_object(json.loads(answer.data)))
     except (urllib3.exceptions.HTTPError, ValueError):

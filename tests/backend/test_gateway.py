@@ -363,7 +363,7 @@ def test_tokens(gateway: Any) -> None:
     is 401 and says what to do.
     """
     wrong = ("", "Bearer wrong", "Basic eDp5", "Bearer \u00e9")
-    open_paths = {"/healthz", "/readyz", "/metrics", "/auth"}
+    open_paths = {"/livez", "/healthz", "/readyz", "/metrics", "/auth"}
     with httpx.Client(base_url=gateway.url, timeout=120) as http:
         for path, methods in http.get("/openapi.json").json()["paths"].items():
             for method, token in itertools.product(methods, wrong):

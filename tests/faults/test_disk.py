@@ -1,5 +1,5 @@
-"""Disks that are full or read-only, as small file systems of this test's own: named in /readyz and
-by the doctor, and nothing is lost.
+"""Disks that are full or read-only, as small file systems of this test's own: named in
+/readyz?verbose and by the doctor, and nothing is lost.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import ANY
 
+import httpx
 import pytest
 
 from mecapy_jupyter.client.client import Client
@@ -65,19 +66,21 @@ def ready(stack: Stack, gateway: Process) -> dict[str, str]:
     """The parts of a gateway that are not well, once one is not."""
     with stack.http(gateway) as http:
         answer = stack.until(
-            lambda: said if (said := http.get("/readyz")).status_code == 503 else None,
-            "it is not ready",
+            lambda: said if not_well(said := http.get("/readyz?verbose")) else None,
+            "it names what is wrong",
         )
-    return {
-        part: state
-        for part, state in answer.json()["parts"].items()
-        if state not in ("ok", "unknown")
-    }
+        assert answer.status_code == http.get("/readyz").status_code == 200
+    return not_well(answer)
+
+
+def not_well(answer: httpx.Response) -> dict[str, str]:
+    parts: dict[str, str] = answer.json()["parts"]
+    return {part: state for part, state in parts.items() if state not in ("ok", "unknown")}
 
 
 def test_store_full(stack: Stack, gateway: Process, small_disk: Path) -> None:
-    """The disk of the object store is full: /readyz says so, small tasks run, a large result waits
-    and is kept when there is room.
+    """The disk of the object store is full: /readyz?verbose says so, small tasks run, a
+    large result waits and is kept when there is room.
     """
     client = Client(gateway.url, "token-of-the-faults")
     filler = small_disk / "filler"

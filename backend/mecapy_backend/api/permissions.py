@@ -63,6 +63,7 @@ class Right:
 
 OPEN = Right(None)
 RIGHTS: dict[str, Right] = {
+    "GET /livez": OPEN,
     "GET /healthz": OPEN,
     "GET /readyz": OPEN,
     "GET /auth": OPEN,

@@ -27,7 +27,7 @@ from mecapy_backend.shared.health import Health
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import database
 from mecapy_backend.store.blobs.blob_store import BlobStore, open_store
-from mecapy_backend.store.health_probes import server_health
+from mecapy_backend.store.health_probes import readiness, server_health
 
 # Every statement here touches few rows by index; longer means that the database is away.
 _COMMAND_TIMEOUT_S = 2.0
@@ -65,6 +65,7 @@ class Services:
     start_estimator: StartEstimator
     live_pythons: LivePythons
     audit: AuditWriter
+    readiness: Health
     health: Health
     activity: Activity
 
@@ -97,6 +98,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             start_estimator=StartEstimator(db, queue, settings.short_s),
             live_pythons=LivePythons(db),
             audit=AuditWriter(db, settings.audit_days),
+            readiness=readiness(db),
             health=server_health(db, queue, blobs),
             activity=Activity(),
         )

@@ -1,49 +1,137 @@
 """The history of the tables, and `upgrade`, which brings a database to the newest shape. For
 `mecapy migrate` and the stack.
 
-A migration is frozen once released: it does not import `store.tables`, which moves on.
+A migration is frozen once released: it does not import `store.tables`, which moves on. Gateways and
+workers of the release before serve while it runs and after it, so it only adds; what they no longer
+use goes in the release after. `serves` names the oldest revision whose program can use the tables.
 """
 
 from __future__ import annotations
 
 import asyncio
+import io
+import time
+from collections.abc import AsyncGenerator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
+import structlog
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import pool
-from sqlalchemy.ext.asyncio import create_async_engine
+from alembic.migration import MigrationContext
+from sqlalchemy import event, pool
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from mecapy_backend.store.database import driver_url, opener
+from mecapy_jupyter.shared import errors
 
+PATIENCE_S = 300.0
+_PAUSE_S = 2.0
 _LOCK = 0x6D656361  # "meca": two upgrades at once take turns
+_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '500ms'"
+"""For each transaction. Everybody's statements on a table wait behind a migration that waits for
+it.
+"""
+_LOCK_NOT_AVAILABLE = "55P03"
+_log = structlog.get_logger()
 
 
-def upgrade(url: str) -> None:
+def upgrade(url: str, *, patience_s: float = PATIENCE_S, versions: Path | None = None) -> None:
     """Bring the database to the newest shape; nothing happens where it has it. Blocks; safe to call
-    from anywhere.
+    from anywhere. Each migration is a transaction of its own: a second call goes on where one was
+    broken off. `versions`: a folder of further migrations.
     """
+    _in_thread(_upgrade(url, patience_s, _config(versions)))
+
+
+def dry_run(url: str) -> str:
+    """The SQL that `upgrade` would run now; "" for none."""
+    printed = io.StringIO()
+    config = _config(output=printed)
+
+    def print_sql(connection: sa.Connection) -> None:
+        found = MigrationContext.configure(connection).get_current_revision()
+        config.attributes["connection"] = connection
+        command.upgrade(config, f"{found}:head" if found else "head", sql=True)
+
+    async def look() -> None:
+        async with _engine(url) as engine, engine.connect() as connection:
+            await connection.run_sync(print_sql)
+
+    _in_thread(look())
+    return printed.getvalue()
+
+
+def _in_thread(work: Coroutine[Any, Any, None]) -> None:
     with ThreadPoolExecutor(1) as thread:  # the caller may be inside an event loop
-        thread.submit(lambda: asyncio.run(_upgrade(url))).result()
+        thread.submit(asyncio.run, work).result()
 
 
-async def _upgrade(url: str) -> None:
+def _config(versions: Path | None = None, output: io.StringIO | None = None) -> Config:
+    here = Path(__file__).parent
+    config = Config(output_buffer=output)
+    config.set_main_option("script_location", str(here).replace("%", "%%"))
+    config.set_main_option("path_separator", "newline")
+    if versions:
+        folders = f"{here / 'versions'}\n{versions}"
+        config.set_main_option("version_locations", folders.replace("%", "%%"))
+    return config
+
+
+@asynccontextmanager
+async def _engine(url: str) -> AsyncGenerator[AsyncEngine]:
     engine = create_async_engine(
         driver_url(url), poolclass=pool.NullPool, async_creator=opener(url, timeout=5)
     )
+    event.listen(engine.sync_engine, "begin", _limit_waiting)
     try:
-        async with engine.begin() as connection:
-            await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-            await connection.run_sync(_run)
+        yield engine
     finally:
         await engine.dispose()
 
 
-def _run(connection: sa.Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+def _limit_waiting(connection: sa.Connection) -> None:
+    connection.exec_driver_sql(_LOCK_TIMEOUT)
+
+
+async def _upgrade(url: str, patience_s: float, config: Config) -> None:
+    until = time.monotonic() + patience_s
+
+    def run(connection: sa.Connection) -> None:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+    async with _engine(url) as engine, engine.begin() as turn:
+        await _take_turn(turn, until)
+        while True:
+            try:
+                async with engine.connect() as connection:
+                    return await connection.run_sync(run)
+            except DBAPIError as refused:
+                if getattr(refused.orig, "sqlstate", "") != _LOCK_NOT_AVAILABLE:
+                    raise
+            await _pause("a table is in use", until)
+
+
+async def _take_turn(connection: AsyncConnection, until: float) -> None:
+    """Asked for again and again: a statement that waited inside PostgreSQL would hold up an index
+    that is built concurrently, which waits for all statements that are older than it.
+    """
+    mine = sa.select(sa.func.pg_try_advisory_xact_lock(_LOCK))
+    while not (await connection.execute(mine)).scalar_one():
+        await _pause("another migration runs", until)
+
+
+async def _pause(why: str, until: float) -> None:
+    if time.monotonic() > until:
+        raise errors.Unavailable(
+            f"the database was not migrated, for too long {why}. Nothing is half done. `SELECT pid,"
+            f" xact_start, query FROM pg_stat_activity ORDER BY xact_start` shows who holds it: "
+            f"wait for that, or end it, then run `mecapy migrate` again"
+        )
+    _log.warning("migration waits", why=why)
+    await asyncio.sleep(_PAUSE_S)

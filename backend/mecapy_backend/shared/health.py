@@ -1,6 +1,6 @@
 """Can this process do its job? What a server looks at, put together into one report.
 
-Knows no database and no queue: each server hands its probes in as functions. Says no address, no
+Knows no database and no queue: each server hands its probes in as functions. Shows no address, no
 path and no secret: `/readyz` needs no token.
 """
 
@@ -32,7 +32,6 @@ class Check:
     name: str
     state: str = OK
     advice: str = ""
-    needed: bool = True  # without it the component cannot do its job
 
     @property
     def ok(self) -> bool:
@@ -54,18 +53,23 @@ Probe = Callable[[], Awaitable[Probed]]
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """`clock_ahead_s`: by the server whose clock was read, "PostgreSQL" or "Redis"."""
+    """`needs`: the parts without which this process cannot do its job; `clock_ahead_s`: by the
+    server whose clock was read, "PostgreSQL" or "Redis".
+    """
 
     checks: tuple[Check, ...] = ()
+    needs: frozenset[str] = frozenset()
     clock_ahead_s: Mapping[str, float | None] = field(default_factory=dict[str, float | None])
 
     @property
     def ready(self) -> bool:
-        return all(check.ok or not check.needed for check in self.checks)
+        return all(check.ok for check in self.checks if check.name in self.needs)
 
-    def as_json(self) -> dict[str, Json]:
-        return {
-            "status": OK if self.ready else "unavailable",
+    def as_json(self, *, verbose: bool = True) -> dict[str, Json]:
+        status: dict[str, Json] = {"status": OK if self.ready else "unavailable"}
+        if not verbose:
+            return status
+        return status | {
             "parts": {check.name: check.state for check in self.checks},
             "advice": {check.name: check.advice for check in self.checks if check.advice},
         }
@@ -78,11 +82,12 @@ class Health:
 
     def __init__(
         self,
+        needs: frozenset[str],
         clocks: Mapping[str, Probe],
-        others: Sequence[Probe],
+        others: Sequence[Probe] = (),
         local: Callable[[], Sequence[Check]] = tuple,
     ) -> None:
-        self._clocks, self._others, self._local = clocks, others, local
+        self._needs, self._clocks, self._others, self._local = needs, clocks, others, local
         self._probing = asyncio.Lock()
         self._report, self._at_s = HealthReport(), -CACHED_S
 
@@ -97,7 +102,7 @@ class Health:
                 }
                 checks = [check for probed in found for check in probed.checks]
                 self._report = HealthReport(
-                    (*checks, check_clock(ahead_s), *self._local()), ahead_s
+                    (*checks, check_clock(ahead_s), *self._local()), self._needs, ahead_s
                 )
                 self._at_s = time.monotonic()
             return self._report
@@ -107,7 +112,7 @@ def check_clock(ahead_s: Mapping[str, float | None]) -> Check:
     """Who is wrong: this host when all others say so, else the one that stands alone."""
     off = {name: s for name, s in ahead_s.items() if s is not None and abs(s) > CLOCK_S}
     if not off:
-        return Check("clock", needed=False)
+        return Check("clock")
     name, s = next(iter(off.items()))
     alone = len(off) == 1 and len(ahead_s) > 1 and None not in ahead_s.values()
     culprit = f"{name}'s host" if alone else "this host"
@@ -116,5 +121,4 @@ def check_clock(ahead_s: Mapping[str, float | None]) -> Check:
         "clock",
         "wrong",
         f"this host's clock is {ahead}: set the clock of {culprit} right (NTP)",
-        needed=False,
     )

@@ -37,7 +37,7 @@ def idle_s(url: str) -> float:
 
 def _health(url: str) -> dict[str, Any]:
     try:
-        with _DIRECT.open(f"{url}/healthz", timeout=_ANSWER_S) as answer:
+        with _DIRECT.open(f"{url}/livez", timeout=_ANSWER_S) as answer:
             return json.load(answer)
     except (OSError, ValueError):
         return {}

@@ -25,22 +25,35 @@ from mecapy_backend.store.blobs.file_store import FileStore
 from mecapy_jupyter.wire import json_fields
 from mecapy_jupyter.wire.json_fields import as_object
 
+NEEDED = frozenset({"postgres", "schema"})
+"""By a gateway: without Redis and the object store it takes tasks, and they start later."""
+
 _OWNER, _BYTES = "mecapy.health", b"mecapy"
 _DIGEST = blake3(_BYTES).hexdigest()
 _FULL, _READ_ONLY = {errno.ENOSPC, errno.EDQUOT}, {errno.EROFS, errno.EACCES, errno.EPERM}
 _NOW_S = sa.text("SELECT extract(epoch FROM clock_timestamp())::float8")
-_SCHEMA = sa.text("SELECT max(version_num) FROM alembic_version")
+_SCHEMA = sa.text(
+    "SELECT max(version_num) AS found, "
+    "substring(obj_description('alembic_version'::regclass) FROM 'serves ([0-9]+)') AS serves "
+    "FROM alembic_version"
+)
+
+
+def readiness(db: AsyncEngine) -> Health:
+    """Whether requests can be answered: a look at PostgreSQL alone, however slow the rest is."""
+    return Health(NEEDED, {"PostgreSQL": partial(probe_postgres, db)})
 
 
 def server_health(
     db: AsyncEngine,
     queue: Queue,
     blobs: BlobStore,
+    needs: frozenset[str] = NEEDED,
     local: Callable[[], Sequence[Check]] = tuple,
 ) -> Health:
-    """What every server needs, and what only this one can look at (`local`)."""
+    """All that a server uses, and what only this one can look at (`local`)."""
     clocks = {"PostgreSQL": partial(probe_postgres, db), "Redis": partial(probe_redis, queue)}
-    return Health(clocks, [ObjectStoreProbe(blobs)], local)
+    return Health(needs, clocks, [ObjectStoreProbe(blobs)], local)
 
 
 async def probe_postgres(db: AsyncEngine) -> Probed:
@@ -55,21 +68,26 @@ async def probe_postgres(db: AsyncEngine) -> Probed:
             f"PostgreSQL does not answer ({type(error).__name__}): see that it runs and that "
             f"MECAPY_DATABASE_URL names it"
         )
-        return Probed((Check("postgres", "away", advice), Check("schema", "unknown", needed=False)))
+        return Probed((Check("postgres", "away", advice), Check("schema", "unknown")))
 
 
 async def _check_schema(connection: AsyncConnection) -> Check:
+    """A newer schema serves this program as well, where its migration has noted that it does."""
     try:
-        found = str((await connection.execute(_SCHEMA)).scalar() or "")
+        found, serves = (await connection.execute(_SCHEMA)).one()
     except ProgrammingError:  # no such table
-        found = ""
-    if found == known_schema():
+        found, serves = None, None
+    known = known_schema()
+    if found == known or (found and found > known >= (serves or found)):
         return Check("schema")
-    if found > known_schema():
-        advice = f"the database has schema {found}, this program knows {known_schema()}: upgrade it"
+    if found and found > known:
+        advice = (
+            f"the database has schema {found}, which serves programs that know {serves or found} "
+            f"or newer; this one knows {known}: upgrade it"
+        )
         return Check("schema", "new", advice)
     has = f"schema {found}" if found else "no tables"
-    advice = f"the database has {has}, this program needs {known_schema()}: run `mecapy migrate`"
+    advice = f"the database has {has}, this program needs {known}: run `mecapy migrate`"
     return Check("schema", "old", advice)
 
 

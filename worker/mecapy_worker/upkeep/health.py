@@ -10,18 +10,23 @@ from __future__ import annotations
 import asyncio
 
 from mecapy_backend.shared.health import Health
-from mecapy_backend.store.health_probes import server_health
+from mecapy_backend.store.health_probes import NEEDED, server_health
 from mecapy_jupyter.wire import JsonObject
 from mecapy_worker.context import Context
 from mecapy_worker.log import log
 from mecapy_worker.run.readiness import children, disk
 
 LOOK_S = 10.0
+_NEEDED = NEEDED | {"redis", "store", "children", "disk"}
 
 
 def of(context: Context) -> Health:
     return server_health(
-        context.db, context.queue, context.blobs, lambda: (children(context.pool), disk(context))
+        context.db,
+        context.queue,
+        context.blobs,
+        _NEEDED,
+        lambda: (children(context.pool), disk(context)),
     )
 
 

@@ -1,4 +1,4 @@
-"""The worker's own small port: `/metrics`, `/healthz`, `/readyz`. Off unless MECAPY_WORKER_PORT is
+"""The worker's own small port: `/metrics`, `/livez`, `/readyz`. Off unless MECAPY_WORKER_PORT is
 set; takes no body and no token.
 
 Served by the loop that carries the tasks, so that one that hangs does not look healthy.
@@ -64,7 +64,7 @@ async def answer(question: bytes, context: Context, health: Health) -> Answer:
                     context.pool, context.settings.worker_slots, await health.report()
                 ),
             )
-        case b"/healthz":  # what a new process would cure
+        case b"/livez" | b"/healthz":  # what a new process would cure
             well = children(context.pool)
             body = {
                 "status": "ok" if well.ok else "unavailable",
@@ -80,7 +80,7 @@ async def answer(question: bytes, context: Context, health: Health) -> Answer:
                 json.dumps(found.as_json() | {"worker": context.worker_id}).encode(),
             )
         case _:
-            return 404, "text/plain", b"/metrics, /healthz or /readyz\n"
+            return 404, "text/plain", b"/metrics, /livez or /readyz\n"
 
 
 def _written(question: bytes, status: int, kind: str, body: bytes) -> bytes:

@@ -142,7 +142,7 @@ def _full(app: Any) -> Any:
     """Answers for one connection too many. That the process lives can be asked all the same."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] == "/healthz":
+        if scope["type"] != "http" or scope["path"] in ("/livez", "/healthz"):
             return await app(scope, receive, send)
         detail = (
             "this gateway has as many connections as it may; try again in a moment, or ask "

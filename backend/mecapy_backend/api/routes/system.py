@@ -96,21 +96,28 @@ def _quotas(uses: Mapping[str, QuotaUse]) -> dict[str, wire.Quota]:
     return {name: wire.Quota(round(use.used, 6), use.limit, use.left) for name, use in uses.items()}
 
 
-@router.get("/healthz", openapi_extra=_OPEN, summary="The process lives")
-async def healthz(services: WithServices) -> Response:
-    """`idle_s`: since the last request that needed a token, or since the start."""
+@router.get("/healthz", openapi_extra=_OPEN, summary="As /livez")
+@router.get("/livez", openapi_extra=_OPEN, summary="The process lives")
+async def livez(services: WithServices) -> Response:
+    """`idle_s`: since the last request that needed a token, or since the start. `/healthz` is the
+    same.
+    """
     return json({"status": "ok", "idle_s": round(services.activity.idle_s, 1)})
 
 
-@router.get("/readyz", openapi_extra=_OPEN, responses=_NOT_READY, summary="It can do its job")
-async def readyz(services: WithServices) -> Response:
-    """503 while PostgreSQL, its schema, Redis or the object store is not usable; `parts` says
-    which, `advice` what to do about it. A wrong clock is named and does no harm to readiness. Tasks
-    are taken as long as PostgreSQL answers, whatever this says.
+@router.get("/readyz", openapi_extra=_OPEN, responses=_NOT_READY, summary="It can take requests")
+async def readyz(services: WithServices, verbose: str | None = None) -> Response:
+    """503 while PostgreSQL does not answer or its schema is not one that this gateway serves on:
+    for balancers. Without Redis or the object store tasks are taken, and start later.
+
+    `?verbose`: `parts` has a word for each part, those it can do without too, and `advice` what to
+    do about it.
     """
-    report = await services.health.report()
+    health = services.readiness if verbose is None else services.health
+    report = await health.report()
     about: JsonObject = {"version": __version__, "now": datetime.now(UTC).isoformat()}
-    return json(report.as_json() | about, 200 if report.ready else 503)
+    answer = report.as_json(verbose=verbose is not None) | about
+    return json(answer, 200 if report.ready else 503)
 
 
 @router.get(
