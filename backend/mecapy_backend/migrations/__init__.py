@@ -24,7 +24,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import event, pool
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from mecapy_backend.store.database import driver_url, opener
 from mecapy_jupyter.shared import errors
@@ -100,30 +100,36 @@ def _limit_waiting(connection: sa.Connection) -> None:
 
 async def _upgrade(url: str, patience_s: float, config: Config) -> None:
     until = time.monotonic() + patience_s
+    async with _engine(url) as engine:
+        while True:
+            try:
+                if await _in_turn(engine, config):
+                    return
+                why = "another migration runs"
+            except DBAPIError as refused:
+                if getattr(refused.orig, "sqlstate", "") != _LOCK_NOT_AVAILABLE:
+                    raise
+                why = "a table is in use"
+            await _pause(why, until)
+
+
+async def _in_turn(engine: AsyncEngine, config: Config) -> bool:
+    """False: it is another's turn. Nobody waits for a turn inside PostgreSQL, and who has it keeps
+    no snapshot: an index that is built concurrently would wait for both.
+    """
 
     def run(connection: sa.Connection) -> None:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
-    async with _engine(url) as engine, engine.begin() as turn:
-        await _take_turn(turn, until)
-        while True:
-            try:
-                async with engine.connect() as connection:
-                    return await connection.run_sync(run)
-            except DBAPIError as refused:
-                if getattr(refused.orig, "sqlstate", "") != _LOCK_NOT_AVAILABLE:
-                    raise
-            await _pause("a table is in use", until)
-
-
-async def _take_turn(connection: AsyncConnection, until: float) -> None:
-    """Asked for again and again: a statement that waited inside PostgreSQL would hold up an index
-    that is built concurrently, which waits for all statements that are older than it.
-    """
-    mine = sa.select(sa.func.pg_try_advisory_xact_lock(_LOCK))
-    while not (await connection.execute(mine)).scalar_one():
-        await _pause("another migration runs", until)
+    async with engine.begin() as turn:
+        mine = await turn.execute(sa.select(sa.func.pg_try_advisory_xact_lock(_LOCK)))
+        if not mine.scalar_one():
+            return False
+        await turn.exec_driver_sql(_LOCK_TIMEOUT)  # any statement that ends the last one's snapshot
+        async with engine.connect() as connection:
+            await connection.run_sync(run)
+    return True
 
 
 async def _pause(why: str, until: float) -> None:
