@@ -66,13 +66,11 @@ class HealthReport:
         return all(check.ok for check in self.checks if check.name in self.needs)
 
     def as_json(self, *, verbose: bool = True) -> dict[str, Json]:
-        status: dict[str, Json] = {"status": OK if self.ready else "unavailable"}
-        if not verbose:
-            return status
-        return status | {
-            "parts": {check.name: check.state for check in self.checks},
-            "advice": {check.name: check.advice for check in self.checks if check.advice},
-        }
+        answer: dict[str, Json] = {"status": OK if self.ready else "unavailable"}
+        if verbose:
+            answer["parts"] = {check.name: check.state for check in self.checks}
+            answer["advice"] = {check.name: check.advice for check in self.checks if check.advice}
+        return answer
 
 
 class Health:
