@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import HERE, is_alive, options
+from running import HERE, is_alive
 
 import mecapy_jupyter
 import mecapy_worker
-from mecapy_worker.pool.child_factory import ChildFactory
+from mecapy_worker.pool.uids import Uids
 from mecapy_worker.zygote import host_capabilities
 
 NOBODY = 65534
@@ -164,8 +164,19 @@ def test_worker_killed(place):
 
 
 def test_no_user_is_two_children_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The numbers of users come round again: a child that still lives keeps its own for itself."""
-    monkeypatch.setattr(host_capabilities, "_UIDS", 3)
-    factory = ChildFactory(options(tmp_path))
-    uids = [factory._free_uid(f"child-{number}", number) for number in (1, 4, 7)]
-    assert len(set(uids)) == 3
+    """The numbers of users come round again: a child that still lives keeps its own for itself,
+    also before the children of another worker; when all are taken, it says so.
+    """
+    monkeypatch.setattr(host_capabilities, "UIDS", 5)
+    one, other = (Uids(tmp_path / "locks") for _ in range(2))
+    uids = [one.take(f"child-{number}", number) for number in (1, 4, 7)]
+    if os.geteuid() == 0:
+        uids += [other.take(f"child-{number}", 1) for number in (1, 2)]
+        with pytest.raises(OSError, match="taken"):
+            other.take("child-3", 1)
+        one.give_back("child-1")
+        assert other.take("child-3", 1) == uids.pop(0)
+        other.close()  # as the death of its worker
+        uids = [*uids[:2], one.take("child-1", 1), one.take("child-8", 8), one.take("child-9", 9)]
+    assert len(set(uids)) == len(uids)
+    one.close()

@@ -67,6 +67,14 @@ BOMBS: dict[str, tuple[str, set[str]]] = {
                                   "c.mmap(None, ctypes.c_size_t(1 << 20), 3, 1, f, "
                                   "ctypes.c_long(0)); os.close(f); os.unlink('f'); "
                                   "ctypes.memset(p, 120, 1 << 20)\ntime.sleep(60)", {"disk"}),
+    "disk bomb of files of which a page is mapped": (
+        "import ctypes, os, time\nc = ctypes.CDLL(None); c.mmap.restype = ctypes.c_void_p\n"
+        "for n in range(9):\n    f = os.open('f', os.O_CREAT | os.O_RDWR)\n"
+        "    os.write(f, b'x' * (11 << 20)); time.sleep(0.5)\n"
+        "    c.mmap(None, ctypes.c_size_t(4096), 1, 1, f, ctypes.c_long(0))\n"
+        "    os.close(f); os.unlink('f')\ntime.sleep(60)",
+        {"disk"},
+    ),
     "disk bomb of empty files": ("import os, time\nfor n in range(20_000): "
                                  "os.mknod(f'f{n}')\ntime.sleep(60)", {"disk"}),
     "zip bomb": ("import io, zipfile\nz = io.BytesIO()\nwith zipfile.ZipFile(z, 'w', "

@@ -85,6 +85,28 @@ HOARDS: dict[str, tuple[str, set[str]]] = {
         "ctypes.c_char.from_address(at + n).value\nin_forks(120, take)",
         LIMIT_SAID,
     ),
+    "file locks": (
+        "import fcntl\nkept = []\ndef take():\n    for _ in range(2000):\n"
+        "        kept.append(open('f', 'w')); os.unlink('f')\n"
+        "        for n in range(500, 0, -2): fcntl.lockf(kept[-1], fcntl.LOCK_EX, 1, n)\n"
+        "in_forks(8, lambda: [os.mkdir(str(os.getpid())), "
+        "os.chdir(str(os.getpid())), take()])",
+        LIMIT_SAID | {"killed"},
+    ),
+    "mappings by the ten thousand": (
+        "def take():\n    try:\n        for n in range(65_000): mapped(4096, 0x22, n % 2)\n"
+        "    except OSError: pass\nin_forks(60, take)",
+        LIMIT_SAID | {"killed"},
+    ),
+    "sockets sent into sockets": (
+        "kept = []\ndef full():\n    a, b = socket.socketpair(); a.setblocking(False)\n"
+        "    try:\n        while True: a.send(b'x' * 32768)\n    except OSError: pass\n"
+        "    return b\ndef take():\n    for _ in range(10):\n"
+        "        a, b = socket.socketpair(); kept.extend((a, b))\n        for _ in range(100):\n"
+        "            one = full(); socket.send_fds(a, [b'x'], [one.fileno()]); one.close()\n"
+        "in_forks(4, take)",
+        LIMIT_SAID | REFUSED,
+    ),
     "large pages held by pipes": (
         "class Piece(ctypes.Structure): _fields_ = [('at', ctypes.c_size_t), ('n', "
         "ctypes.c_size_t)]\nkept, huge = [], 2 << 20\nfor _ in range(MOST // huge // 8):\n"

@@ -67,6 +67,27 @@ async def test_stopped_unasked(
     await served_on(desk)
 
 
+async def test_stopped_in_vain(
+    desk: Desk, worker: Consumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who says again and again that it has stopped, and runs on, gets no more time for it; others
+    do.
+    """
+    monkeypatch.setattr(relay, "HOME_S", 1.0)
+    lies = (
+        "import signal\nsignal.signal(15, signal.SIG_IGN)\n"
+        "signal.signal(2, lambda *_: send('stopped'))\nwhile True: pass"
+    )
+    context = worker.context
+    for _ in range(3):
+        assert context.is_believed(OWNER)
+        assert (await desk.failed(CHANNEL + lies, timeout=1)).kind == "timeout"
+    assert not context.is_believed(OWNER) and context.is_believed("somebody else")
+    monkeypatch.setattr(relay, "HOME_S", 3600.0)
+    assert (await desk.failed(CHANNEL + lies, timeout=1)).kind == "timeout"
+    await served_on(desk)
+
+
 @pytest.mark.parametrize(
     "lie",
     [

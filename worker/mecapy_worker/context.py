@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from mecapy_jupyter.shared import version
 from mecapy_worker.egress.rules import Egress
 from mecapy_worker.pool.pool import Pool
 
+_OVERSTAYS, _OVERSTAYS_FORGOTTEN_S = 3, 600.0
+
 StopReason = Literal["", "cancel", "timeout", "output", "lost"]
 
 
@@ -37,6 +40,7 @@ class RunningTask:
     stop_reason: StopReason = ""
     stop_requested_s: float = 0.0  # when that was, of the monotonic clock
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
+    overstayed: bool = False  # it said that it had stopped, and told no outcome in time
 
     def stop(self, reason: StopReason) -> None:
         if not self.stop_reason:
@@ -54,7 +58,8 @@ class LeaseClock:
 @dataclass(frozen=True, slots=True)
 class Context:
     """`unsaved_usage`: processor time and attempts by owner that the store does not have yet;
-    `surplus`: what the reconciler found too much when it looked last.
+    `surplus`: what the reconciler found too much when it looked last; `overstays`: by owner, when
+    their last tasks that should have stopped did not.
     """
 
     worker_id: str
@@ -71,6 +76,7 @@ class Context:
         default_factory=dict[str, tuple[float, int]]
     )
     surplus: set[str] = field(default_factory=set[str])
+    overstays: dict[str, deque[float]] = field(default_factory=dict[str, "deque[float]"])
 
     @property
     def python(self) -> str:
@@ -81,6 +87,15 @@ class Context:
         """An attempt took so much processor time."""
         had_s, had = self.unsaved_usage.get(owner, (0.0, 0))
         self.unsaved_usage[owner] = had_s + cpu_s, had + count
+
+    def overstayed(self, owner: str) -> None:
+        """A task said that it had stopped, and took all the time it was then given in vain."""
+        self.overstays.setdefault(owner, deque(maxlen=_OVERSTAYS)).append(time.monotonic())
+
+    def is_believed(self, owner: str) -> bool:
+        """Whether their next task gets time when it says that it has stopped."""
+        times = self.overstays.get(owner, deque[float]())
+        return len(times) < _OVERSTAYS or time.monotonic() - times[0] > _OVERSTAYS_FORGOTTEN_S
 
     def log_file(self, started: StartedAttempt) -> Path:
         """Where a long log grows while its task runs."""

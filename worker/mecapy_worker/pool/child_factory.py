@@ -8,7 +8,6 @@ import asyncio
 import itertools
 import logging
 import os
-import random
 from concurrent.futures import ThreadPoolExecutor
 
 from mecapy_worker.pool.cgroups import Cgroup
@@ -17,6 +16,7 @@ from mecapy_worker.pool.child_groups import group_bytes, lies_in_memory
 from mecapy_worker.pool.child_handle import ChildHandle
 from mecapy_worker.pool.options import NEEDED, ConfinementReport, PoolOptions, lacking, too_weak
 from mecapy_worker.pool.scratch import Scratch, remove, removed_at_once
+from mecapy_worker.pool.uids import Uids
 from mecapy_worker.pool.zygote_client import ZygoteClient
 from mecapy_worker.shared import libc
 from mecapy_worker.shared.message_codec import read
@@ -27,7 +27,6 @@ from mecapy_worker.shared.messages import (
     ProbeResult,
     StartZygote,
 )
-from mecapy_worker.zygote import host_capabilities
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +35,7 @@ _REMOVAL_AWAITED_S = 0.1
 _REMOVERS, _MOST_REMOVALS = 2, 8
 _ZYGOTE_BYTES, _ZYGOTE_PROCESSES = 2 << 30, 64
 _UNCOUNTED = (
-    "so nobody bounds what a task's file locks and its many mappings take of the kernel's memory"
+    "so nobody bounds what a task's sockets take of the kernel's memory that it sent into others"
 )
 
 
@@ -51,8 +50,7 @@ class ChildFactory:
         self.options = options
         self.zygote_restarts = 0
         self._numbers = itertools.count(1)
-        self._uid_base = random.randrange(4096)
-        self._uids: dict[str, int] = {}
+        self._uids = Uids()
         self._removals: set[asyncio.Future[None]] = set()
         # a child decides how long it takes, so nothing else waits for it
         self._removers = ThreadPoolExecutor(_REMOVERS, "remove")
@@ -104,6 +102,7 @@ class ChildFactory:
         await self.cleaned()
         self._removers.shutdown(wait=False)
         self._mover.shutdown(wait=False)
+        self._uids.close()
         await asyncio.to_thread(self._scratch.close)
         if self._cgroup:
             await asyncio.to_thread(self._cgroup.close)
@@ -136,7 +135,7 @@ class ChildFactory:
         assert zygote, "it is started before there are children"
         own_user = zygote.info.own_user
         name = f"child-{number}"
-        uid = self._free_uid(name, number) if own_user else None
+        uid = self._uids.take(name, number) if own_user else None
         root = self._scratch.make(name, uid)
         worker_files, child_ends = child_files(egress=self.options.egress)
         child = ChildHandle(zygote, root, worker_files, self.options.frame_bytes)
@@ -155,20 +154,13 @@ class ChildFactory:
             child_ends.close()
         return child
 
-    def _free_uid(self, name: str, number: int) -> int:
-        """The numbers come round again, and a child may live long: never one's that lives."""
-        numbers = itertools.count(number)
-        uids = (host_capabilities.unprivileged_uid(one, self._uid_base) for one in numbers)
-        uid = self._uids[name] = next(one for one in uids if one not in self._uids.values())
-        return uid
-
     async def retire(self, child: ChildHandle) -> None:
         """When this returns it is dead with all it started, and its folder is removed or being
         removed.
         """
         await child.kill()
         await child.close()
-        self._uids.pop(child.id, None)
+        self._uids.give_back(child.id)
         if self._cgroup and child.group:
             self._cgroup.give_back(child.group)
         if removed_at_once(child.root, child.fonts):

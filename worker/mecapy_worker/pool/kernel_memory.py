@@ -1,6 +1,6 @@
 """What the kernel may hold for a child's processes, where no control group counts it: an upper
-bound from what can be read of them in /proc. Not seen: file locks, mappings by the ten thousand,
-sockets that lie unread in sockets.
+bound from what can be read of them in /proc. Not seen: sockets that lie unread in a socket which
+lies unread itself.
 """
 
 from __future__ import annotations
@@ -17,8 +17,15 @@ from pathlib import Path
 _SOCKET_BYTES = 212_992
 _PIPE_BYTES, _LATE_PIPE_BYTES, _EARLY_PIPES = 64 << 10, 8 << 10, 1024
 _ITEM_BYTES, _FILE_BYTES = 192, 1024
+_MAPPING_BYTES, _LOCK_BYTES = 320, 256
+_MOST_SOCKETS = 4096
 # As many as an ordinary task has are not counted: theirs are empty.
 _FREE_SOCKETS, _FREE_PIPES, _FREE_ITEMS, _FREE_FILES = 64, 64, 20_000, 1000
+_FREE_MAPPINGS, _FREE_LOCKS = 4000, 1000
+_FEW_LOCKS_BYTES = 64 << 10  # the list of all locks of a machine, where nobody has many
+_MOST_READ_BYTES = 4 << 20
+_MOST_LOCKS = 1 << 23
+COUNTLESS = 1 << 50
 
 
 @dataclass(slots=True)
@@ -29,27 +36,53 @@ class _Held:
     pipes: set[str] = field(default_factory=set[str])
     epolls: int = 0
     files: int = 0
+    unread: int = 0
 
 
-def kernel_bytes(pids: Iterable[int]) -> int:
-    """For all these processes, which are one child's."""
+def mapping_bytes(counts: Iterable[int]) -> int:
+    """For the mappings of each process."""
+    return sum(max(0, count - _FREE_MAPPINGS) for count in counts) * _MAPPING_BYTES
+
+
+def kernel_bytes(pids: Iterable[int], *, exact: bool) -> int:
+    """For all these processes, which are one child's. What takes long to find only if `exact`."""
     held, tables = _Held(), 0
     for pid in pids:
         tables += _page_table_bytes(pid)
         with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
             for entry in entries:
                 with contextlib.suppress(OSError):
-                    _note(held, os.readlink(entry.path))  # noqa: PTH115 (thousands, often)
+                    name = os.readlink(entry.path)  # noqa: PTH115 (thousands, often)
+                    is_new_socket = name.startswith("socket:") and name not in held.sockets
+                    _note(held, name)
+                    if exact and is_new_socket and len(held.sockets) < _MOST_SOCKETS:
+                        held.unread += _unread(f"/proc/{pid}/fdinfo/{entry.name}")
     pipes = max(0, len(held.pipes) - _FREE_PIPES)
     early = min(pipes, _EARLY_PIPES)
     return (
         tables
-        + max(0, len(held.sockets) - _FREE_SOCKETS) * _SOCKET_BYTES
+        + max(0, len(held.sockets) + held.unread - _FREE_SOCKETS) * _SOCKET_BYTES
         + early * _PIPE_BYTES
         + (pipes - early) * _LATE_PIPE_BYTES
         + max(0, held.epolls * held.files - _FREE_ITEMS) * _ITEM_BYTES
         + max(0, held.files - _FREE_FILES) * _FILE_BYTES
     )
+
+
+def lock_bytes(pids: Iterable[int]) -> int:
+    """For the file locks of all these processes, which no control group counts either."""
+    found = 0
+    if not _many_locks():
+        return 0
+    for pid in pids:
+        with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    if os.readlink(entry.path).startswith("/"):  # noqa: PTH115
+                        found += _locks(f"/proc/{pid}/fdinfo/{entry.name}")
+                    if found >= _MOST_LOCKS:
+                        return COUNTLESS
+    return max(0, found - _FREE_LOCKS) * _LOCK_BYTES
 
 
 def _note(held: _Held, name: str) -> None:
@@ -60,6 +93,29 @@ def _note(held: _Held, name: str) -> None:
         held.pipes.add(name)
     elif name == "anon_inode:[eventpoll]":
         held.epolls += 1
+
+
+def _unread(fdinfo: str) -> int:
+    """How many descriptors lie in a socket that nobody has read yet: each may be a full socket."""
+    with open(fdinfo, "rb") as file:  # noqa: PTH123
+        for line in file:
+            if line.startswith(b"scm_fds:"):
+                return int(line.split()[1])
+    return 0
+
+
+def _many_locks() -> bool:
+    """Whether anybody on this machine holds many locks; reading all of a hoard's takes long."""
+    with contextlib.suppress(OSError), Path("/proc/locks").open("rb") as file:
+        return len(file.read(_FEW_LOCKS_BYTES)) == _FEW_LOCKS_BYTES
+    return False
+
+
+def _locks(fdinfo: str) -> int:
+    """Of one file; more than anybody counts, where they are more than one reads."""
+    with open(fdinfo, "rb") as file:  # noqa: PTH123
+        text = file.read(_MOST_READ_BYTES)
+    return text.count(b"\nlock:") if len(text) < _MOST_READ_BYTES else COUNTLESS
 
 
 def _page_table_bytes(pid: int) -> int:

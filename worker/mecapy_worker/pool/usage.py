@@ -12,12 +12,13 @@ import contextlib
 import os
 import stat
 import time
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mecapy_worker.pool.child_groups import ChildGroup, lies_in_memory
-from mecapy_worker.pool.kernel_memory import kernel_bytes
+from mecapy_worker.pool.kernel_memory import kernel_bytes, lock_bytes, mapping_bytes
+from mecapy_worker.pool.unlinked_files import unlinked
 from mecapy_worker.shared import libc
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -28,6 +29,7 @@ ENDLESS = 1 << 62
 """Reported for what cannot be counted: a folder nested beyond all reason, or closed to us again and
 again.
 """
+_LARGE_BYTES = 1 << 20
 LEAST_BYTES = 4096
 """What an empty file or folder counts for: a disk can run out of files, too."""
 
@@ -42,12 +44,24 @@ class Usage:
     cpu_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """One look at a child's files and mappings. `known`: the large ones by inode; `again_at`: not
+    before, of the monotonic clock.
+    """
+
+    disk_bytes: int = 0
+    mapping_bytes: int = 0
+    known: dict[int, int] = field(default_factory=dict[int, int])
+    again_at: float = 0.0
+
+
 class UsageMeter:
     """Remembers from look to look what need not be read again."""
 
     def __init__(self) -> None:
         self._groups: dict[int, int] = {}
-        self._folders: dict[Path, tuple[int, float]] = {}
+        self._folders: dict[Path, _Files] = {}
 
     def members(self, children: Collection[int]) -> dict[int, list[int]]:
         """The processes of each group. Cheap, and waits for none of them. One that is none of ours
@@ -98,36 +112,44 @@ class UsageMeter:
         memory_bytes: int,
         exact: bool,
     ) -> Usage:
-        disk = self._disk_bytes(root, pids)
+        files = self._look_at_files(root, pids)
+        disk, locks = files.disk_bytes, lock_bytes(pids) if exact else 0
         if group is None:
-            memory = _memory_bytes(pids, memory_bytes, exact)
+            memory = files.mapping_bytes + _memory_bytes(pids, memory_bytes, exact)
         else:
             memory = group.memory_bytes()
             if memory > memory_bytes and lies_in_memory(root):  # its files are not counted twice
                 memory -= min(disk, memory)
-        return Usage(len(pids), memory, disk, sum(map(cpu_s, pids)))
+        return Usage(len(pids), memory + locks, disk, sum(map(cpu_s, pids)))
 
-    def _disk_bytes(self, root: Path, pids: list[int]) -> int:
+    def _look_at_files(self, root: Path, pids: list[int]) -> _Files:
         """Looking through many files takes long: then it is done less often, to stay below a tenth
         of the time.
         """
-        known_bytes, again_at = self._folders.get(root, (0, 0.0))
+        before = self._folders.get(root, _Files())
         began = time.monotonic()
-        if began >= again_at:
-            try:
-                known_bytes = tree_bytes(_open_folder(str(root))) + _unlinked_bytes(root, pids)
-            except PermissionError:
-                known_bytes = ENDLESS
-            except OSError:  # it is gone
-                pass
-            ended = time.monotonic()
-            self._folders[root] = (known_bytes, ended + 10 * (ended - began))
-        return known_bytes
+        if began < before.again_at:
+            return before
+        disk_bytes, mappings_bytes, known = before.disk_bytes, before.mapping_bytes, before.known
+        try:
+            named: dict[int, int] = {}
+            disk_bytes = tree_bytes(_open_folder(str(root)), named)
+            hidden = unlinked(root, pids, _private_shm(pids), known)
+            disk_bytes += sum(hidden.disk_bytes.values())
+            mappings_bytes, known = mapping_bytes(hidden.mappings), named | hidden.disk_bytes
+        except PermissionError:
+            disk_bytes = ENDLESS
+        except OSError:  # it is gone
+            pass
+        ended = time.monotonic()
+        found = _Files(disk_bytes, mappings_bytes, known, ended + 10 * (ended - began))
+        self._folders[root] = found
+        return found
 
 
-def tree_bytes(folder: int, depth: int = 0) -> int:
-    """Bytes on disk below an open folder, which is closed. Follows no link: its owner may change it
-    meanwhile.
+def tree_bytes(folder: int, large: dict[int, int] | None = None, depth: int = 0) -> int:
+    """Bytes on disk below an open folder, which is closed; those of `large` files also by inode.
+    Follows no link: its owner may change it meanwhile.
     """
     total = 0
     try:
@@ -137,9 +159,12 @@ def tree_bytes(folder: int, depth: int = 0) -> int:
             for entry in entries:
                 try:
                     about = _stat(entry, folder)
-                    total += max(about.st_blocks * 512, LEAST_BYTES)
+                    size = max(about.st_blocks * 512, LEAST_BYTES)
+                    total += size
                     if stat.S_ISDIR(about.st_mode):
-                        total += tree_bytes(_open_folder(entry.name, folder), depth + 1)
+                        total += tree_bytes(_open_folder(entry.name, folder), large, depth + 1)
+                    elif large is not None and size >= _LARGE_BYTES:
+                        large[about.st_ino] = size
                 except PermissionError:
                     return ENDLESS  # what we have just opened is closed again
                 except OSError:  # it went meanwhile
@@ -172,46 +197,10 @@ def _open_folder(name: str, parent: int | None = None) -> int:
             os.close(handle)
 
 
-def _unlinked_bytes(root: Path, pids: list[int]) -> int:
-    """Files that are deleted and still open, or mapped, take space no folder shows."""
-    sizes: dict[tuple[int, int], int] = {}
-    memory = _private_shm(pids)
-    for pid in pids:
-        with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
-            for entry in entries:
-                with contextlib.suppress(OSError):
-                    about = entry.stat()
-                    if about.st_dev == memory:  # of its /dev/shm, which counts as memory
-                        continue
-                    if about.st_nlink == 0 and stat.S_ISREG(about.st_mode):
-                        sizes[about.st_dev, about.st_ino] = about.st_blocks * 512
-    counted = {inode for _device, inode in sizes}
-    mapped: dict[bytes, int] = {}
-    for pid in pids:
-        for inode, end in _mapped_and_deleted(pid, bytes(root)):
-            if int(inode) not in counted:
-                mapped[inode] = max(end, mapped.get(inode, 0))
-    return sum(sizes.values()) + sum(mapped.values())
-
-
-def _mapped_and_deleted(pid: int, root: bytes) -> Iterator[tuple[bytes, int]]:
-    """Of each mapping of a deleted file its inode, and where in the file it ends: which of its
-    pages take space we may not ask.
-    """
-    with contextlib.suppress(OSError):
-        maps = Path("/proc", str(pid), "maps").read_bytes()
-        if b" (deleted)\n" in maps:
-            for line in maps.splitlines():
-                if line.endswith(b" (deleted)") and line.split(None, 5)[5].startswith(root + b"/"):
-                    places, _rights, offset, _device, inode, _name = line.split(None, 5)
-                    start, end = places.split(b"-")
-                    yield inode, int(offset, 16) + int(end, 16) - int(start, 16)
-
-
 def _memory_bytes(pids: list[int], most: int, exact: bool) -> int:
     """Without a control group."""
     shm = _private_shm_bytes(pids)
-    besides = (shm or 0) + kernel_bytes(pids)
+    besides = (shm or 0) + kernel_bytes(pids, exact=exact)
     memory = sum(map(_anonymous_bytes, pids)) + besides
     if exact or memory > most:
         memory = sum(_own_bytes(pid, with_shm=shm is None) for pid in pids) + besides

@@ -9,6 +9,7 @@ from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store.blobs.reservations import NoRoom
 from mecapy_jupyter import wire
 from mecapy_jupyter.shared import errors, units
+from mecapy_worker.pool.kernel_memory import COUNTLESS
 from mecapy_worker.shared.messages import ExitStatus
 
 _SIGNALS = {
@@ -42,6 +43,8 @@ def at(error: wire.ErrorInfo, line: int | None) -> wire.ErrorInfo:
 
 def limit(kind: str, used: int, settings: Settings) -> wire.ErrorInfo:
     """A watch had to stop the child, which used so much by then."""
+    if kind == "memory" and used >= COUNTLESS:
+        return _info("memory", "The cell holds more file locks than a task may; release them.")
     if kind == "memory":
         peak, most = used / 1e9, settings.max_memory_bytes / 1e9
         text = (

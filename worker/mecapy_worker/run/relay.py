@@ -46,9 +46,18 @@ _USUAL_HEADER_BYTES = 512
 
 
 class Relay:
-    """One child's life after it got its task."""
+    """One child's life after it got its task. `home_s`: how long one that says it has stopped may
+    take to bring home what it computed.
+    """
 
-    def __init__(self, child: ChildHandle, running: RunningTask, writer: EventWriter) -> None:
+    def __init__(
+        self,
+        child: ChildHandle,
+        running: RunningTask,
+        writer: EventWriter,
+        home_s: float | None = None,
+    ) -> None:
+        self._home_s = HOME_S if home_s is None else home_s
         self._child, self._running, self._writer = child, running, writer
         self._outcome: ChildOutcome | None = None
         self._exit_status: ExitStatus | None = None
@@ -118,7 +127,8 @@ class Relay:
                 async with asyncio.timeout(grace_s):
                     await self._interrupted.wait()
             if self._interrupted.is_set():
-                await asyncio.sleep(HOME_S)
+                await asyncio.sleep(self._home_s)
+                self._running.overstayed = self._outcome is None
             else:
                 await self._child.terminate()
                 await asyncio.sleep(TERMINATE_S)

@@ -130,7 +130,10 @@ async def _in_child(
     log.info("in child", task=started.task_id, attempt=started.attempt, child=child.pid)
     await child.send(_task_message(request), payload.pickle, fds)
     async with egress_broker.opened(work.db, work.egress, started, child):
-        end = await Relay(child, running, writer).run(request.timeout)
+        home_s = None if work.is_believed(started.owner) else 0.0
+        end = await Relay(child, running, writer, home_s).run(request.timeout)
+    if running.overstayed and home_s is None:
+        work.overstayed(started.owner)
     timer.stage("run")
     outcome = await outcome_of(end, child.outbox, blobs, work.settings, request)
     timer.stage("result")

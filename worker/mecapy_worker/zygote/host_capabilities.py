@@ -49,7 +49,7 @@ _SYSTEM_READ = (
     ),
     *("/etc/hosts", "/etc/os-release", "/etc/mime.types", "/etc/magic", "/etc/matplotlibrc"),
 )
-_FIRST_UID, _UIDS = 61184, 4096  # a range no distribution hands to people or services for good
+_FIRST_UID, UIDS = 61184, 4096  # a range no distribution hands to people or services for good
 
 
 def readable_paths(extra: Iterable[Path] = ()) -> tuple[Path, ...]:
@@ -91,7 +91,7 @@ def shared_rules(readable: Iterable[Path]) -> tuple[landlock.PathRule, ...]:
 
 def unprivileged_uid(number: int, base: int) -> int:
     """The uid of the n-th child; neighbours differ, so that nothing of one is the next one's."""
-    return _FIRST_UID + (base + number) % _UIDS
+    return _FIRST_UID + (base + number) % UIDS
 
 
 def usable_by(uid: int, paths: Iterable[Path], passed: Path) -> bool:
