@@ -78,7 +78,7 @@ def _stack_commands(add: AddCommand) -> None:
         "--idle-stop",
         type=float,
         metavar="SECONDS",
-        help="end when nothing ran and nobody asked for so long (default: never)",
+        help="stop after this idle time (default: never)",
     )
     for hidden in ("--detach", "--sweep"):
         up.add_argument(hidden, action="store_true", help=argparse.SUPPRESS)
@@ -110,28 +110,28 @@ def _login_commands(add: AddCommand) -> None:
     login = add(
         "login",
         _login,
-        "log in at a gateway, with a browser on any device, and keep it as the one to use",
+        "log in at a gateway with a browser on any device, and use it from now on",
     )
     login.add_argument(
-        "gateway", nargs="?", metavar="URL", help="of the gateway; the one in use, if left out"
+        "gateway", nargs="?", metavar="URL", help="address of the gateway (default: the one in use)"
     )
     login.add_argument("--url", help=argparse.SUPPRESS)
-    login.add_argument("--token", action="store_true", help="type a token in instead")
-    add("logout", _logout, "forget the gateway and its token, and end the login")
+    login.add_argument("--token", action="store_true", help="enter a token instead")
+    add("logout", _logout, "end the login, and delete gateway and token from the configuration")
     token = add("token", _token, "personal API tokens, for scripts and CI").add_subparsers(
         dest="what", metavar="create | list | revoke", required=True
     )
-    create = token.add_parser("create", help="make one; it is shown this once")
-    create.add_argument("name", metavar="NAME", help="what it is for")
+    create = token.add_parser("create", help="create a token; it is shown once")
+    create.add_argument("name", metavar="NAME", help="what the token is for")
     create.add_argument(
         "--scopes", default="tasks,read", help="of tasks, read, admin; default: tasks,read"
     )
     create.add_argument(
         "--days", type=float, default=90.0, help="until it expires; 0: never; default: 90"
     )
-    token.add_parser("list", help="those I have")
-    token.add_parser("revoke", help="refuse one from now on").add_argument(
-        "id", metavar="ID", help="as `list` shows it"
+    token.add_parser("list", help="list my tokens")
+    token.add_parser("revoke", help="revoke a token").add_argument(
+        "id", metavar="ID", help="id of the token, from `list`"
     )
 
 

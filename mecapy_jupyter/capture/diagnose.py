@@ -61,7 +61,7 @@ def why(value: object, name: str, pickler: Pickle) -> str:
     )
     if kind is None:
         kind = UnpicklableKind(
-            f"an object that says {str(failure)[:200]!r} when it is pickled",
+            f"an object that cannot be pickled ({str(failure)[:200]!r})",
             "build it inside the cell, or send the data it is made of",
         )
     if search.library is not None:  # nobody can take a part out of it

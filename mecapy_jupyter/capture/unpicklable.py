@@ -59,8 +59,7 @@ _BY_TYPE: tuple[tuple[tuple[Any, ...], str, str], ...] = (
     (
         _LOCKS,
         "a lock",
-        "make it inside the cell; what another process locks or waits for cannot be shared with "
-        "this one",
+        "make it inside the cell; processes cannot share it",
     ),
     ((threading.Thread,), "a thread", "start it inside the cell, or send what it computed"),
     ((threading.local,), "thread-local data", "make it inside the cell"),

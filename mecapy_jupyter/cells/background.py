@@ -176,8 +176,8 @@ class _Carry:
         if waiting:
             verb = "waits" if len(waiting) == 1 else "wait"
             said.append(
-                f"{listed(waiting)} {verb} in `.vars` of the job: changed here since it was "
-                f"submitted"
+                f"{listed(waiting)} {verb} in `.vars` of the job: changed here since "
+                "it was submitted"
             )
         for sentence in said:
             self.output.show(wire.Event.of(wire.StderrEvent(f"mecapy: {sentence}\n")))

@@ -51,7 +51,7 @@ def run(client: Client, prepared: Prepared) -> None:
             show_group_as(shell, cast(BaseException, error), outcome.error.traceback)
         raise error
     for name in bind.not_there(home, options.outputs or ()):
-        print(f"mecapy: -o names {name!r}, but the cell left no such variable", file=sys.stderr)
+        print(f"mecapy: `-o` names {name!r}, but the cell did not bind it", file=sys.stderr)
 
 
 def come_home(shell: Shell, task: Task, block: LiveBlock) -> tuple[wire.Outcome, bind.Home]:
@@ -68,8 +68,8 @@ def come_home(shell: Shell, task: Task, block: LiveBlock) -> tuple[wire.Outcome,
         if kernel_shutdown.ends(shell):
             raise plain(
                 errors.TaskDetached(
-                    f"the kernel ends, the task goes on; `%mecapy attach {task.id[:8]}` brings it "
-                    f"home"
+                    "the kernel ends, but the task goes on; `%mecapy attach "
+                    f"{task.id[:8]}` brings it home"
                 )
             ) from None
         cancel(task)
@@ -106,8 +106,8 @@ def until_final(
             block.tick()
             if deadline is not None and time.monotonic() > deadline:
                 unheard = (
-                    "the task was told to stop, but its end was not heard; `%mecapy tasks` "
-                    "shows its state"
+                    "the task was asked to stop, but it did not report its end; `%mecapy "
+                    "tasks` shows its state"
                 )
                 raise errors.ConnectionFailed(unheard) from None
             continue

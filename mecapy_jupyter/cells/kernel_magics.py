@@ -25,9 +25,9 @@ def check(python: str, shell: Any, above: int) -> None:
         if found is not None and not _is_everywhere(name, found):
             line = python.count("\n", 0, call.start()) + 1 + above
             raise errors.CannotSend(
-                f"line {line} uses `{'%' if kind == 'line' else '%%'}{name}`, a magic of this "
-                f"kernel that a worker does not have; run it in a cell of its own without "
-                f"%%mecapy, and let this cell read what it leaves"
+                f"line {line} uses `{('%' if kind == 'line' else '%%')}{name}`, a "
+                "magic of this kernel that workers do not have; run it in a cell of "
+                "its own without %%mecapy, and use its result in this cell"
             )
 
 

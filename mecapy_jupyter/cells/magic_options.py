@@ -21,14 +21,14 @@ class _Parser(argparse.ArgumentParser):
     """argparse that raises where it would exit."""
 
     def error(self, message: str) -> NoReturn:
-        raise errors.ConfigError(f"{message}. `%%mecapy --help` lists what the line may say.")
+        raise errors.ConfigError(f"{message}. `%%mecapy --help` lists the options.")
 
 
 def duration(text: str) -> float:
     """`90`, `90s`, `15min`, `2h`, `1d` → seconds."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip())
     if match is None or match[2] not in _UNITS or float(match[1]) <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration; write 90, 90s, 15min or 2h")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration; write 90, 90s, 15min or 2h")
     return float(match[1]) * _UNITS[match[2]]
 
 
@@ -46,7 +46,7 @@ def words(line: str) -> list[str]:
 
 def _job_name(text: str) -> str:
     if not text.isidentifier() or keyword.iskeyword(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no name of a variable")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a variable name")
     return text
 
 
@@ -94,7 +94,7 @@ def _variables(add: AddOption) -> None:
     add(
         "--bg",
         action="store_true",
-        help="return at once; the cell's Future is in the variable --as names",
+        help="return at once; the Future is in the variable of --as",
     )
     add(
         "--as",
@@ -111,7 +111,7 @@ def _running(add: AddOption) -> None:
         type=duration,
         default=wire.TIMEOUT_S,
         metavar="2h",
-        help="stop the cell after this time of running (300 s)",
+        help="stop the cell after this run time (default: 300 s)",
     )
     add(
         "--priority",
@@ -119,7 +119,7 @@ def _running(add: AddOption) -> None:
         choices=range(10),
         default=wire.PRIORITY,
         metavar="0-9",
-        help="among your own tasks, higher first (5)",
+        help="priority among your own tasks, higher first (default: 5)",
     )
     add("--name", default="", help="a name for task lists")
     add(
@@ -128,7 +128,7 @@ def _running(add: AddOption) -> None:
         choices=range(11),
         default=0,
         metavar="n",
-        help="try a failing cell again so many times (0)",
+        help="how often to run a failing cell again (default: 0)",
     )
 
 
@@ -138,33 +138,33 @@ def _files(add: AddOption) -> None:
         type=_paths,
         default=(),
         metavar="mesh.msh,data/*.csv",
-        help="files that go along, by their paths from here",
+        help="files to send, by paths relative to the notebook's folder",
     )
     add(
         "--keep",
         type=_paths,
         default=(),
         metavar="out/*.vtk",
-        help="files the cell writes that come home into this folder",
+        help="files of the cell to bring home",
     )
 
 
 def _showing(add: AddOption) -> None:
-    add("--verify", action="store_true", help="run it here too, and say where the two differ")
-    add("--setup", action="store_true", help="run it here, and first in every later task")
+    add("--verify", action="store_true", help="run it here too, and report where the two differ")
+    add("--setup", action="store_true", help="run it here, and before every later task")
     add(
         "--no-folder",
         dest="folder",
         action="store_false",
-        help="leave the notebook's folder here; only --files go along, and only --keep comes home",
+        help="do not send the notebook's folder; only --files are sent, and only --keep comes home",
     )
-    add("--dry-run", action="store_true", help="send nothing; say what would travel")
-    add("--quiet", action="store_true", help="no live block; only a progress bar of the cell's own")
+    add("--dry-run", action="store_true", help="send nothing; print what would travel")
+    add("--quiet", action="store_true", help="no live block, only the cell's own progress bar")
     add(
         "--progress-after",
         type=float,
         metavar="s",
-        help="show the live block after so many seconds (2)",
+        help="show the live block after this many seconds (default: 2)",
     )
     add(
         "--every", action="store_true", help=argparse.SUPPRESS

@@ -56,7 +56,7 @@ def _setting(name: str, default: int) -> int:
     if not value:
         return default
     if not value.isdigit():
-        raise errors.ConfigError(f"{name}={value!r} is no number; write it without a unit")
+        raise errors.ConfigError(f"{name}={value!r} is not a number; write it without a unit")
     return int(value)
 
 
@@ -95,14 +95,14 @@ def _introduction(sent: Along, folder: Path) -> Iterator[str]:
     _introduced.add(str(folder))
     if what:
         yield (
-            f"this notebook lies in {what}, from which nothing travels by itself; `--files` sends "
-            f"what a cell reads"
+            f"this notebook is in {what}, so its files are not sent by themselves; "
+            "`--files` sends what a cell reads"
         )
         return
     files = "1 file" if count == 1 else f"{count:,} files"
     yield (
-        f"{files} ({units.size(size_bytes)}) of the notebook's folder {folder.name} go along with "
-        f"its cells{_but(sent)}; `--no-folder` leaves them here"
+        f"{files} ({units.size(size_bytes)}) of the notebook's folder {folder.name} "
+        f"go along with its cells{_but(sent)}; `--no-folder` turns this off"
     )
 
 

@@ -120,17 +120,17 @@ def check(
     """
     check_python(there)
     if lacking := missing(packed.modules, there):
-        raise errors.PackageMissing(
-            _sentence(lacking[0], "something that the cell reads is made by it")
-        )
+        raise errors.PackageMissing(_sentence(lacking[0], "a variable of the cell needs it"))
     certain = {} if files else certain_imports(source)
     if lacking := missing(certain, there):
         raise errors.PackageMissing(
             _sentence(lacking[0], f"line {certain[lacking[0]] + above} imports it")
         )
     said = [
-        f"{name} is {here} here and {theirs} on the workers; where results differ or cannot be "
-        f"opened, install that version here"
+        (
+            f"{name} is {here} here and {theirs} on the workers; if results differ or "
+            "cannot be opened, install the workers' version here"
+        )
         for name, (here, theirs) in differing({*packed.modules, *needed}, there).items()
     ]
     new = [sentence for sentence in said if sentence not in _said]
@@ -147,16 +147,18 @@ def caches(packed: payload.Packed) -> list[str]:
     new = [name for name in dict.fromkeys(full) if f"cache of {name}" not in _said]
     _said.update(f"cache of {name}" for name in new)
     return [
-        f"what `{name}` has cached stays here: the cell computes it anew, and what it caches there "
-        f"is lost when it ends; to keep results, put them into a dict"
+        (
+            f"the cache of `{name}` stays here: the cell computes its results again, and "
+            "what it caches is lost when it ends; to keep results, put them into a dict"
+        )
         for name in new
     ]
 
 
 def _sentence(name: str, why: str) -> str:
     return (
-        f"the workers do not have the package {name!r}, and {why}; ask for it to be installed "
-        f"there, or keep it out of the cell"
+        f"the workers do not have the package {name!r}, and {why}; ask your operator "
+        "to install it there, or keep it out of the cell"
     )
 
 

@@ -162,7 +162,7 @@ class Prepared:
         if self.options.inputs is not None or figures is None or not figures.numbered:
             return {}
         if not diagnose.can_travel(figures, self.shell.user_ns):
-            said = "an open figure cannot travel: the cell does not find pyplot's open figures"
+            said = "an open figure cannot travel, so the cell does not see pyplot's open figures"
             print(f"mecapy: {said}; close it, or save what it shows", file=sys.stderr)
             return {}
         return {open_figures.CARRIED: figures}
@@ -248,6 +248,6 @@ def cancel(task: Task) -> None:
         todo = f"`%mecapy cancel {task.id[:8]}` tries again"
         raise plain(
             errors.ConnectionFailed(
-                f"the task goes on, for nobody could be told to stop it ({unheard}); {todo}"
+                f"the task goes on, because it could not be cancelled ({unheard}); {todo}"
             )
         ) from None

@@ -20,7 +20,7 @@ for nothing may stand there twice.
 """
 
 _AGAIN = (
-    "\nmecapy: the task was begun again; what stands above this line is of the attempt before\n"
+    "\nmecapy: the task was started again; the output above this line is from the attempt before\n"
 )
 
 

@@ -36,8 +36,8 @@ def taken_up(client: Client, prepared: Prepared) -> Task | None:
         prepared.key.forget(task_id)
         if found.status == wire.COMPLETED:
             print(
-                f"mecapy: this cell's last task ended unseen, after {since}; `%mecapy attach "
-                f"{short}` brings it home"
+                f"mecapy: this cell's last task ended after {since}, when no cell "
+                f"waited for it; `%mecapy attach {short}` brings it home"
             )
         return None
     answer = _ask(

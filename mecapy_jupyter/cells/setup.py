@@ -22,7 +22,7 @@ def listed() -> str:
     """For `%mecapy setup`."""
     cells = setup_cells.all_cells()
     if not cells:
-        return "no setup cells; `%%mecapy --setup` runs a cell here and first in every later task"
+        return "no setup cells; `%%mecapy --setup` runs a cell here and before every later task"
     return "\n".join(
         f"[{cell.number}] {line}" if number == 0 else f"    {line}"
         for cell in cells
@@ -34,4 +34,4 @@ def cleared(number: str = "") -> str:
     """For `%mecapy setup clear [N]`."""
     removed = setup_cells.clear(int(number) if number else None)
     plural = "" if removed == 1 else "s"
-    return f"{removed} setup cell{plural} removed; what they have set here stays"
+    return f"{removed} setup cell{plural} removed; their settings in this kernel stay"

@@ -79,7 +79,9 @@ class ShownWidgets:
     def _open(self, event: wire.CommEvent) -> None:
         worker_id = event.comm_id
         if not worker_id or len(worker_id) > _ID_CHARS or worker_id in self._known():
-            raise ForgedMessage("a widget that is there already was to be made again")
+            raise ForgedMessage(
+                "its message creates a widget under an id that is taken or not allowed"
+            )
         if len(self._models) >= MOST_MODELS:
             raise ForgedMessage(f"more than {MOST_MODELS:,} widgets in one cell")
         stand_in: Any = importlib.import_module("mecapy_jupyter.cells.stand_in")
@@ -92,7 +94,7 @@ class ShownWidgets:
     def _model(self, worker_id: str) -> Any:
         model: Any = self._models.get(worker_id) or self._sent.get(worker_id)
         if model is None or model.comm is None:
-            raise ForgedMessage("a widget that is not this cell's was spoken of")
+            raise ForgedMessage("its message names a widget that is not this cell's")
         return model
 
     def _state(self, event: wire.CommEvent, model: Any) -> dict[str, Any]:
@@ -100,7 +102,7 @@ class ShownWidgets:
         data = cast("JsonObject", self._translated(event.data))
         state = data.get("state")
         if not isinstance(state, dict):
-            raise ForgedMessage("a widget without a state")
+            raise ForgedMessage("its message has no state")
         if paths := data.get("buffer_paths"):
             _put_buffers(state, paths, _buffers(event))
         name = state.get("_model_name") if model is None else getattr(model, "_model_name", "")
@@ -111,7 +113,7 @@ class ShownWidgets:
     def _translated(self, value: Json, depth: int = 0) -> Json:
         """The same with this kernel's names of the models."""
         if depth > _DEEPEST:
-            raise ForgedMessage("a widget's state that is nested too deeply")
+            raise ForgedMessage("its state is nested too deeply")
         if isinstance(value, dict):
             return {name: self._translated(item, depth + 1) for name, item in value.items()}
         if isinstance(value, list):
@@ -158,10 +160,12 @@ class ShownWidgets:
         still = _kinds(model for model in moved if model.comm is not None)
         return [
             *said,
-            f"{still}: shown as the cell made it, and not live: moving it calls nothing. Bind it "
-            f"to a variable, or make it in a cell without %%mecapy"
+            (
+                f"{still}: shown, but not live: moving it calls nothing. Bind it to a "
+                "variable, or make it in a cell without %%mecapy"
+            )
             if still
-            else f"{_kinds(moved)}: live in this kernel; what it calls runs here, not on the pool",
+            else (f"{_kinds(moved)}: live in this kernel; its callbacks run here, not on the pool"),
         ]
 
 
@@ -171,11 +175,11 @@ def _kinds(models: Iterable[Any]) -> str:
 
 def _buffers(event: wire.CommEvent) -> list[bytes]:
     if len(event.buffers) > _MOST_BUFFERS:
-        raise ForgedMessage("a widget's message with too many binary parts")
+        raise ForgedMessage("its message has too many binary parts")
     try:
         return [base64.b64decode(each, validate=True) for each in event.buffers]
     except ValueError:
-        raise ForgedMessage("a widget's message whose binary parts cannot be read") from None
+        raise ForgedMessage("the binary parts of its message cannot be read") from None
 
 
 def _put_buffers(state: JsonObject, paths: Json, buffers: list[bytes]) -> None:
@@ -187,7 +191,7 @@ def _put_buffers(state: JsonObject, paths: Json, buffers: list[bytes]) -> None:
                 holder = holder[step]
             holder[path[-1]] = memoryview(buffer)
     except (TypeError, ValueError, LookupError):
-        raise ForgedMessage("a widget's message whose binary parts have no place") from None
+        raise ForgedMessage("the binary parts of its message have no place in its state") from None
 
 
 def _forward(model: Any, state: dict[str, Any]) -> None:

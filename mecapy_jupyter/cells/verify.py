@@ -146,7 +146,7 @@ def _report(here: Ran, there: Ran, home: bind.Home) -> Iterator[str]:
         names = units.listed(sorted(here.variables)) or "no variables"
         yield f"verified: what the cell printed and left is the same here and on the pool ({names})"
     else:
-        yield "the notebook holds what the cell gave here"
+        yield "the notebook keeps the result from here"
 
 
 def _output(here: Ran, there: Ran) -> Iterator[str]:

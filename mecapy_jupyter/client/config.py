@@ -27,8 +27,8 @@ __all__ = ["KEYS", "Endpoint", "config_file", "named", "read", "resolve", "set_v
 KEYS = {
     "url": "address of the gateway, as in https://mecapy.example.org",
     "token": "your token for it",
-    "folder": "`off`: the notebook's folder does not travel by itself; `on`: also where the "
-    "operators leave it to you",
+    "folder": "`off`: the notebook's folder does not travel; `on`: it travels, also "
+    "where operators made it optional",
 }
 
 
@@ -131,20 +131,20 @@ def checked(key: str, value: object, where: str) -> str:
         raise ConfigError(f"{where}: {key} must be text in quotes")
     text = type(value)(value.strip())  # a Secret stays one
     if not text.isprintable() or (key == "token" and (not text.isascii() or " " in text)):
-        raise ConfigError(f"{where}: {key} has characters that cannot be in it; copy it again")
+        raise ConfigError(f"{where}: {key} has characters that are not allowed; copy it again")
     if key == "folder" and text not in ("on", "off"):
         raise ConfigError(f"{where}: folder is {text!r}; it can be `on` or `off`")
     if key == "url":
         parts = urlsplit(text)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigError(
-                f"{where}: {text!r} is no address of a gateway; it looks like "
-                f"https://mecapy.example.org"
+                f"{where}: {text!r} is not the address of a gateway, which looks like "
+                "https://mecapy.example.org"
             )
         if parts.username or parts.query or parts.fragment:
             raise ConfigError(
-                f"{where}: the gateway's address has no user, query or fragment; the token goes "
-                f"into MECAPY_TOKEN"
+                f"{where}: the gateway's address must not have a user, query or "
+                "fragment; set MECAPY_TOKEN for the token"
             )
         return text.rstrip("/")
     return text

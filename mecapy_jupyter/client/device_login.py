@@ -70,8 +70,8 @@ def find(url: str, client_id: str) -> LoginIssuer:
     device, token = about.get("device_authorization_endpoint"), about.get("token_endpoint")
     if not device or not token:
         raise errors.Refused(
-            f"the identity provider {url} lets no devices log in; make an API token elsewhere and "
-            f"use `mecapy login --token`"
+            f"the identity provider {url} does not support device logins; create an "
+            "API token elsewhere and use `mecapy login --token`"
         )
     return LoginIssuer(
         url, client_id, str(device), str(token), str(about.get("revocation_endpoint") or "")
@@ -90,8 +90,8 @@ def ask(issuer: LoginIssuer, scope: str) -> Code:
     for address in filter(None, (where, link)):
         if urlsplit(address).scheme not in ("http", "https"):
             raise errors.Refused(
-                f"the identity provider {issuer.url} sends to {address!r}, which is no address of "
-                f"a page"
+                f"the identity provider {issuer.url} returned {address!r}, which is "
+                "not the address of a page; tell the operator of the gateway"
             )
     interval_s = float(answer.get("interval") or _INTERVAL_S)
     return Code(
@@ -191,8 +191,7 @@ def _sent(method: str, url: str, **fields: str) -> urllib3.BaseHTTPResponse:
 def _answer(answer: urllib3.BaseHTTPResponse, url: str) -> dict[str, Any]:
     if answer.status >= 500:
         raise errors.ConnectionFailed(
-            f"the identity provider at {url} fails just now ({answer.status}); try again in a "
-            f"moment"
+            f"the identity provider at {url} failed ({answer.status}); try again in a moment"
         )
     said = _object(answer)
     if answer.status >= 400 or not said:

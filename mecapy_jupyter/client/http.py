@@ -137,7 +137,7 @@ class Gateway:
             yield from answer.stream(_PIECE_BYTES)
         except urllib3.exceptions.HTTPError as broken:
             raise errors.ConnectionFailed(
-                f"a download from {self.url} broke: {broken}. `%mecapy get` fetches it again"
+                f"the download from {self.url} failed: {broken}. `%mecapy get` fetches it again"
             ) from broken
         finally:
             answer.close()
@@ -162,8 +162,8 @@ class Gateway:
             except (errors.ConnectionFailed, StopIteration):
                 if not tries_left:
                     raise errors.ConnectionFailed(
-                        f"{self.url} broke the connection while it took the task; run the cell "
-                        f"again"
+                        f"{self.url} closed the connection while it took the task; run the "
+                        "cell again"
                     ) from None
         raise AssertionError
 

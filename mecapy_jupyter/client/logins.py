@@ -185,7 +185,7 @@ def _locked() -> Generator[None]:
         while not _took(lock):
             if time.monotonic() > until:
                 raise errors.ConfigError(
-                    f"another process holds {lock.name} for a minute already: end it, and try again"
+                    f"another process has held {lock.name} for a minute: end it, and try again"
                 )
             time.sleep(0.02)
         yield  # closing the file gives the lock back
@@ -238,7 +238,7 @@ def _from_keyring(url: str) -> Secret:
             found = system.get_password(_SERVICE, url)
     if not found:
         raise LoginEnded(
-            f"the keyring does not give out your login at {url}: unlock it, or run `mecapy login` "
-            f"again"
+            f"the keyring does not return your login at {url}: unlock it, or run "
+            "`mecapy login` again"
         )
     return Secret(found)

@@ -40,7 +40,7 @@ class Maps:
     ) -> Iterator[Any]:
         """Send the first chunks and return the iterator over the results."""
         if chunk_calls is not None and chunk_calls < 1:
-            raise ValueError("chunksize must be >= 1, or None for chunks by the time a call takes")
+            raise ValueError("chunksize must be >= 1, or None to choose it by the time of a call")
         sizes = [len(iterable) for iterable in iterables if isinstance(iterable, Sized)]
         count = min(sizes) if sizes and len(sizes) == len(iterables) else None
         until = None if timeout_s is None else time.monotonic() + timeout_s

@@ -143,7 +143,7 @@ class Map:
         """Until a chunk has landed, showing what tasks print meanwhile."""
         left_s = _TICK_S if self.until is None else min(_TICK_S, self.until - time.monotonic())
         if left_s <= 0:
-            raise TimeoutError(f"the map has not ended in time: {self.done} of its calls have")
+            raise TimeoutError(f"the map did not end in time: {self.done} of its calls have ended")
         with contextlib.suppress(queue.Empty):
             self._land(self.landed.get(timeout=left_s))
         for piece in list(self.flying.values()):

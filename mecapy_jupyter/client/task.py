@@ -167,8 +167,8 @@ class Task(concurrent.futures.Future[Any]):
         place = sent.folder / ended_in
         if not sent.index.automatic or Path(ended_in).is_absolute() or not place.is_dir():
             return [
-                f"the cell changed its folder to {ended_in}, which did not come home: here it is "
-                f"{Path.cwd()}"
+                f"the cell changed its folder to {ended_in}, which did not come home: "
+                f"the kernel stays in {Path.cwd()}"
             ]
         os.chdir(place)
         return []

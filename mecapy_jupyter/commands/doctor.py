@@ -77,7 +77,7 @@ def _stack() -> list[Finding]:
     found = embedded.status()
     if not found.url:
         return []
-    advice = "it is started again by itself; if this stays, its log says why"
+    advice = "it is restarted automatically; if this stays, its log says why"
     silent = [
         Finding(
             False,
@@ -91,8 +91,8 @@ def _stack() -> list[Finding]:
     return findings or [
         Finding(
             False,
-            f"the embedded stack on {found.data} does not serve (any more, or not yet): try "
-            f"again in a moment",
+            f"the embedded stack on {found.data} does not answer: it is starting or "
+            "stopping, so try again in a moment",
         )
     ]
 

@@ -169,7 +169,7 @@ def _how_it_stopped(pool: client.Client, task_id: str) -> str:
                 return (
                     event.type if took_s is None else f"{event.type}, stopped after {took_s:.1f} s"
                 )
-    return "told to stop; `%mecapy tasks` shows whether it has"
+    return "asked to stop; `%mecapy tasks` shows whether it has stopped"
 
 
 def _logs(pool: client.Client, _: Shell, rest: Sequence[str]) -> None:
@@ -221,12 +221,11 @@ def _lay_out(task: Task, outcome: wire.Outcome, home: bind.Home, paths: Sequence
         if path not in there and path in home.folder.stays:
             size = units.size(home.folder.stays[path][0])
             raise errors.NotFound(
-                f"{path} ({size}) was too large to be kept unasked; run the cell again with "
-                f"`--keep {path}`"
+                f"{path} ({size}) was too large to be kept; run the cell again with `--keep {path}`"
             )
         if path not in there:
             has = ", ".join([*home.bound, *there, *home.folder.stays]) or "nothing"
-            raise errors.NotFound(f"the task brought back no {path}; it has {has}")
+            raise errors.NotFound(f"the task brought back no {path}, only {has}")
     bring_home.put({path: there[path] for path in paths}, Path.cwd())
 
 

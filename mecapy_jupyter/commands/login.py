@@ -92,7 +92,8 @@ def log_in(url: str, page: Page, *, typed: bool = False) -> None:
 def _log_in_with_token(url: str, page: Page) -> None:
     if os.environ.get("MECAPY_NONINTERACTIVE") == "1":
         raise errors.ConfigError(
-            "MECAPY_NONINTERACTIVE is set, and a login asks for a token: set MECAPY_TOKEN instead"
+            "MECAPY_NONINTERACTIVE is set, so MecaPy cannot ask for a token: set "
+            "MECAPY_TOKEN instead"
         )
     token = config.checked("token", Secret(getpass.getpass("Token (not shown): ")), "login")
     me = gateway_api.me(Gateway(url, token))
@@ -106,12 +107,12 @@ def log_out() -> str:
     url = os.environ.get("MECAPY_URL") or config.read().get("url", "")
     config.save({})
     if not url or not logins.known(url.rstrip("/")):
-        return "The address and the token are forgotten."
+        return "The address and the token are deleted."
     revoked = logins.forget(url.rstrip("/"))
     more = (
         ""
         if revoked
-        else " The identity provider could not be told; the login ends there by itself."
+        else (" The identity provider could not be reached; the login expires there by itself.")
     )
     return (
         f"Logged out of {url}: the login is deleted here{' and revoked' if revoked else ''}.{more}"

@@ -80,7 +80,7 @@ def _task(task: wire.TaskStatus) -> Row:
 
 def _workers(workers: Sequence[wire.WorkerInfo]) -> str:
     if not workers:
-        return "none: nothing runs until one comes"
+        return "none: tasks wait until one starts"
     names = ", ".join(clean(worker.id or "?", 24) for worker in workers[:6])
     more = f" and {len(workers) - 6} more" if len(workers) > 6 else ""
     pythons = sorted({clean(minor(worker.python), 8) for worker in workers if worker.python})

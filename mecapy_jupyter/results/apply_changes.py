@@ -70,7 +70,7 @@ def failed(failed: Iterable[tuple[object, str]], namespace: Mapping[str, Any]) -
         return names.get(id(obj)) or path_to(obj, variables) or f"a {type(obj).__name__}"
 
     return {
-        f"the change of {called(obj)}": f"{why}; bind what it holds to a variable of the cell"
+        f"the change of {called(obj)}": f"{why}; bind its contents to a variable of the cell"
         for obj, why in failed
     }
 

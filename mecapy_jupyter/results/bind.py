@@ -234,8 +234,8 @@ def remarks(home: Home, task_id: str) -> list[str]:
     if home.replaced:
         are = "is a new object" if len(home.replaced) == 1 else "are new objects"
         lines.append(
-            f"{units.listed(home.replaced)} could not be changed in place and {are}; what else "
-            f"holds the old one keeps it as it was"
+            f"{units.listed(home.replaced)} could not be changed in place and {are}; "
+            "other references keep the old one"
         )
     if stays := home.folder.stays:
         here = next((name for name, (_, is_kept) in stays.items() if is_kept), "")

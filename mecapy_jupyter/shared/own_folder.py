@@ -57,7 +57,7 @@ def _through_own_link(path: Path) -> Path:
     return path.resolve() if is_own_link else path
 
 
-_NO_FOLDER = "is a link of somebody else's, or no folder"
+_NO_FOLDER = "is another user's link, or not a folder"
 
 
 def _not_ours(fd: int, mode: int) -> str:
@@ -78,6 +78,6 @@ def _not_ours(fd: int, mode: int) -> str:
 
 def _refused(path: Path, why: str, setting: str) -> ConfigError:
     return ConfigError(
-        f"{path} {why}, so what is in it cannot be trusted: remove it, or name another folder with "
-        f"{setting}"
+        f"{path} {why}, so its contents cannot be trusted: remove it, or name another "
+        f"folder with {setting}"
     )

@@ -29,7 +29,7 @@ def proven_pool(token: str, **options: Any) -> urllib3.PoolManager:
             try:
                 why = "" if _proves(self, token) else "another program has taken its port"
             except (OSError, http.client.HTTPException, UnicodeDecodeError) as broken:
-                why = f"it did not prove itself, {broken}"
+                why = f"it did not prove its identity, {broken}"
             if why:
                 self.close()
                 raise urllib3.exceptions.NewConnectionError(self, why)

@@ -126,7 +126,10 @@ PATHS: list[tuple[Any, str]] = [
     (cycle, "`v['items'][1]` is a lock"),
     (lambda: [Careful(), Model(lock())], "`v[1].solver` is a lock"),
     (lambda: [*range(50_000), lock()], "`v[50000]` is a lock"),
-    (lambda: {"a": [Refuses()]}, "`v['a'][0]` is an object that says 'Refuses never travels'"),
+    (
+        lambda: {"a": [Refuses()]},
+        "`v['a'][0]` is an object that cannot be pickled ('Refuses never travels')",
+    ),
 ]
 
 

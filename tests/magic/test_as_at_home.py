@@ -110,8 +110,8 @@ LINES = {
     "a quote without its other": ("%%mecapy --name 'my run\n1", "close the quote"),
     "and in a command": ("%mecapy logs 'x", "close the quote"),
     "a Future without --bg": ("%%mecapy --as job\n1", "write `--bg --as job`"),
-    "a Future that nobody could name": ("%%mecapy --bg --as 3x\n1", "no name of a variable"),
-    "nor this one": ("%%mecapy --bg --as class\n1", "no name of a variable"),
+    "a Future that nobody could name": ("%%mecapy --bg --as 3x\n1", "not a variable name"),
+    "nor this one": ("%%mecapy --bg --as class\n1", "not a variable name"),
 }
 
 

@@ -49,6 +49,6 @@ def test_a_full_cache_is_named_once(kernel: Kernel) -> None:
         "@functools.cache\ndef empty_one(n): return n * n\nfull_one(2)"
     )
     first = kernel.run("%%mecapy\na = full_one(2) + empty_one(3)")
-    assert "what `full_one` has cached stays here" in first.stderr, first
+    assert "the cache of `full_one` stays here" in first.stderr, first
     assert "put them into a dict" in first.stderr and "empty_one" not in first.stderr
     assert kernel.run("%%mecapy\na = full_one(2)").stderr == "" and kernel.value("a") == "4"

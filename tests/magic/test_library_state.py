@@ -298,9 +298,9 @@ def test_what_differs_in_a_used_module_is_reported(kernel: Kernel) -> None:
         "def weight(m): return m * scipy.constants.g * len(str(math.pi))"
     ).ok
     ran = kernel.run("%%mecapy\nw = weight(1)")
-    assert "scipy.constants.g differs from a fresh one (9.81, there 9.80665)" in ran.stderr
+    assert "scipy.constants.g differs from a new import (9.81, there 9.80665)" in ran.stderr
     assert "%%mecapy --setup" in ran.stderr
-    assert "math.secret differs from a fresh one and did not travel" in ran.stderr
+    assert "math.secret differs from a new import and did not travel" in ran.stderr
     assert "abc-key" not in ran.stderr
     ran = kernel.run("%%mecapy --setup\nimport scipy.constants\nscipy.constants.g = 9.81")
     ran = kernel.run("%%mecapy\nw = weight(1)")

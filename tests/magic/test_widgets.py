@@ -52,7 +52,7 @@ def test_what_is_bound_to_nothing_is_not_live(kernel: Kernel) -> None:
     ran = kernel.run(SLIDER + "display(w.IntSlider(4), w.HTML('x'))")
     assert ran.ok and "IntSliderModel" in models(ran)
     assert ran.stderr == (
-        "mecapy: IntSlider: shown as the cell made it, and not live: moving it calls nothing. "
+        "mecapy: IntSlider: shown, but not live: moving it calls nothing. "
         "Bind it to a variable, or make it in a cell without %%mecapy\n"
     )
     assert not kernel.run(SLIDER + "display(w.HTML('x'), w.IntProgress(1))").stderr
@@ -72,7 +72,7 @@ def test_interact_prints_into_its_output_and_goes_on_here(kernel: Kernel) -> Non
     assert ran.stdout == "x is 4\n"
     began, ended = updates(ran, "msg_id")
     assert began and began != "cell" and not ended
-    assert "what it calls runs here" in ran.stderr
+    assert "its callbacks run here" in ran.stderr
     ran = kernel.run("f.widget.children[0].value = 7\nprint(seen)")
     assert ran.stdout == "x is 7\n[4, 7]\n", ran
 

@@ -84,7 +84,7 @@ def test_a_widget_of_another_cell_is_out_of_reach(mine: Any, attack: str) -> Non
     opens(widgets, "own")
     FOREIGN[attack](widgets, mine.model_id)
     assert widgets.remarks()[0] == (
-        "a widget of the cell is not shown: a widget that is not this cell's was spoken of"
+        "a widget of the cell is not shown: its message names a widget that is not this cell's"
     )
     assert "a" not in widgets._models  # pyright: ignore[reportPrivateUsage]
 
@@ -99,7 +99,8 @@ def test_an_input_is_set_and_not_closed(mine: Any) -> None:
     assert shown(widgets, mine.model_id) is mine.comm and not widgets.remarks()
     opens(widgets, mine.model_id)
     assert widgets.remarks() == [
-        "a widget of the cell is not shown: a widget that is there already was to be made again"
+        "a widget of the cell is not shown: its message creates a widget under an id that is "
+        "taken or not allowed"
     ]
 
 
@@ -109,9 +110,9 @@ for _ in range(300):
 
 ODD: dict[str, tuple[str, Any]] = {
     "too deep": ("nested too deeply", lambda w: opens(w, "a", value=DEEP)),
-    "no state": ("without a state", lambda w: says(w, "comm_open", "a", state=7)),
-    "no id": ("to be made again", lambda w: opens(w, "")),
-    "a long id": ("to be made again", lambda w: opens(w, "a" * 1000)),
+    "no state": ("has no state", lambda w: says(w, "comm_open", "a", state=7)),
+    "no id": ("taken or not allowed", lambda w: opens(w, "")),
+    "a long id": ("taken or not allowed", lambda w: opens(w, "a" * 1000)),
     "no base64": (
         "cannot be read",
         lambda w: says(w, "comm_open", "a", "%", state=STATE, buffer_paths=[["x"]]),

@@ -70,7 +70,7 @@ def test_an_older_gateway_says_less() -> None:
         "user     7f",
         "where    http://a",
         "queue    0 queued, 0 running",
-        "workers  none: nothing runs until one comes",
+        "workers  none: tasks wait until one starts",
     ]
 
 

@@ -219,7 +219,7 @@ def _take_state(original: Any, state: object) -> None:
     elif now is not None:
         _set_attributes(original, [*now, *now.values()])
     else:
-        raise TypeError(f"a {type(original).__name__} takes no state")
+        raise TypeError(f"the state of a {type(original).__name__} cannot be set")
     for name in were.keys() - (now or {}).keys():
         if name in shapes.attributes(original):
             object.__delattr__(original, name)

@@ -56,9 +56,9 @@ def of(name: str, spec: importlib.machinery.ModuleSpec) -> str | None:
     if (function := _edited(module, text, spec)) is not None:
         file = Path(spec.origin or name).name
         raise CannotSend(
-            f"{file} changed since its import ({function} is another one now); reload it here: "
-            f"`importlib.reload({name})`, or `%load_ext autoreload` and `%autoreload 2` before "
-            f"the import"
+            f"{file} changed since its import ({function} is different now); reload "
+            f"it here: `importlib.reload({name})`, or `%load_ext autoreload` and "
+            "`%autoreload 2` before the import"
         )
     _kept[name] = spec, text
     return text

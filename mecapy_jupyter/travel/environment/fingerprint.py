@@ -118,13 +118,14 @@ def _say(module: str, here: Marks, salt: bytes) -> None:
     differing = differences(module, here, _marks(sys.modules[module], salt))
     for path, numbers in differing[:_MOST_SAID]:
         print(
-            f"mecapy: {path} differs from a fresh one{numbers} and did not travel; set it in a "
-            f"`%%mecapy --setup` cell, which runs here and first in every task",
+            f"mecapy: {path} differs from a new import{numbers} and did not travel; "
+            "set it in a `%%mecapy --setup` cell, which runs here and before every "
+            "task",
             file=sys.stderr,
         )
     if more := differing[_MOST_SAID:]:
         names = ", ".join(path for path, _ in more)
-        print(f"mecapy: nor did {names}, which differ, too", file=sys.stderr)
+        print(f"mecapy: {names} also differ and did not travel", file=sys.stderr)
 
 
 def differences(module: str, here: Marks, there: Marks) -> list[tuple[str, str]]:
@@ -185,7 +186,8 @@ def say_what_was_set(words: Collection[str]) -> None:
             known = words and path.rpartition(".")[2] in words
             if known and not _same(before.get(path, _missing), now.get(path, _missing)):
                 print(
-                    f"mecapy: {module}.{path}, which the cell has changed, stays on the worker; "
-                    f"set it in a `%%mecapy --setup` cell, which runs here and first in every task",
+                    f"mecapy: {module}.{path}, which the cell has changed, stays on the "
+                    "worker; set it in a `%%mecapy --setup` cell, which runs here and "
+                    "before every task",
                     file=sys.stderr,
                 )

@@ -85,7 +85,7 @@ def _set(name: str, kind: StateKind, value: Any) -> None:
         kind.put(kind.fresh if value is None else value)
     except Exception as error:
         print(
-            f"mecapy: the state of {name} could not be set as it was ({type(error).__name__}: "
+            f"mecapy: the state of {name} could not be set ({type(error).__name__}: "
             f"{error}); set it in the cell, or in a `%%mecapy --setup` cell",
             file=sys.stderr,
         )

@@ -45,8 +45,8 @@ def add(text: str, reads: frozenset[str]) -> SetupCell:
     """From here on; the same text again keeps its number."""
     if sum(len(cell.text.encode()) for cell in _cells) + len(text.encode()) > LONGEST_BYTES:
         raise ConfigError(
-            f"the setup cells are longer than {LONGEST_BYTES:,} bytes, as long as a task's code "
-            f"may be; put functions into a module, or data into a file"
+            f"the setup cells are longer than {LONGEST_BYTES:,} bytes, the limit of a "
+            "task's code; put functions into a module, or data into a file"
         )
     earlier = next((cell for cell in _cells if cell.text == text), None)
     if earlier is not None:

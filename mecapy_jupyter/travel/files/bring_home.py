@@ -80,8 +80,8 @@ def bring_home(home: Collected, sent: SentFolder, task_id: str) -> list[str]:
             said.append(f"{name} did not come home: {trouble}")
     if beside:
         said.append(
-            f"changed here since the cell was sent, so the pool's stands beside it: "
-            f"{units.listed(beside)}"
+            "changed here since the cell was sent, so the pool's version is beside "
+            f"it: {units.listed(beside)}"
         )
     return said + _deleted(home.deleted, known, folder, sent)
 
@@ -125,7 +125,7 @@ def _checked(name: str, folder: Path) -> Path:
             break
         if _is_link(place):
             raise CannotReceive(
-                f"{name} would be written through a link; remove the link, or keep it elsewhere"
+                f"{name} would be written through a link; remove the link, or write to another name"
             )
     return path
 

@@ -199,8 +199,8 @@ def _above(pattern: str, folder: Path) -> tuple[int, str]:
     if pattern.startswith(("/", "~")):
         way = os.path.relpath(Path(pattern).expanduser(), folder)
         raise ConfigError(
-            f"--files {pattern!r}: a task has no path of this machine's; write `--files {way}`, "
-            f"and {way!r} in the cell, too"
+            f"--files {pattern!r}: absolute paths of this machine do not exist in a "
+            f"task; write `--files {way}`, and {way!r} in the cell, too"
         )
     parts = PurePosixPath(pattern).parts
     levels = next((at for at, part in enumerate(parts) if part != ".."), len(parts))

@@ -60,14 +60,14 @@ def _way_along(name: str, folder: Path, sent: Container[str]) -> list[str]:
         return []
     way = os.path.relpath(path, folder).replace(os.sep, "/")
     if way in sent:
-        return [f"a task cannot see {name}, a path of this machine's; in the cell it is {way!r}"]
+        return [f"a task cannot see {name}, a path of this machine; in the cell it is {way!r}"]
     absolute = (
-        f"; in the cell it is {way!r}, for a task has no path of this machine's"
+        f"; in the cell it is {way!r}, because a task cannot see paths of this machine"
         if Path(name).is_absolute()
         else ""
     )
     option = f"`{_option(way if path.is_file() else f'{way}/*')}`"
-    return [f"{name} is on this machine, and did not travel; {option} takes it along{absolute}"]
+    return [f"{name} is on this machine, and did not travel; {option} sends it{absolute}"]
 
 
 def _option(pattern: str) -> str:
@@ -124,8 +124,8 @@ def own_paths(values: Mapping[str, object], folder: Path) -> list[str]:
         if issubclass(type(value), (str, PurePath)) and str(value).startswith(f"{folder}/"):
             way = str(value)[len(str(folder)) + 1 :]
             said.append(
-                f"`{name}` is a path of this machine, which the cell cannot see; in the cell it is "
-                f"{way!r}: set it to that"
+                f"`{name}` is a path of this machine, which the cell cannot see; in "
+                f"the cell it is {way!r}: use that"
             )
     return said
 
@@ -141,8 +141,8 @@ def _stayed(paths: list[str], why: Mapping[str, str]) -> str:
     path = paths[0] if not paths[0].endswith("…") else f"{_holder(paths[0])}/*"
     verb = "is" if len(paths) == 1 else "are"
     return (
-        f"{units.listed(paths)} {verb} in the notebook's folder and did not travel ({reason}); "
-        f"`{_option(path)}` takes it along"
+        f"{units.listed(paths)} {verb} in the notebook's folder and did not travel "
+        f"({reason}); `{_option(path)}` sends it"
     )
 
 

@@ -108,7 +108,7 @@ def _opened(path: str, flags: Any) -> None:
     name = os.path.relpath(path)
     raise PermissionError(
         errno.EACCES,
-        f"this file of {size / 1e6:,.1f} MB did not travel with the cell, for it is too large to "
-        f"by itself; `%%mecapy --files {name}` sends it",
+        f"this file of {size / 1000000.0:,.1f} MB did not travel with the cell, "
+        f"because it is too large; `%%mecapy --files {name}` sends it",
         name,
     )

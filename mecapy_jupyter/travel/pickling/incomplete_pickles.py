@@ -24,8 +24,8 @@ def reduced(obj: Any) -> Any:
     held = cast("dict[str, Any]", vars(obj))
     if any(held.get(name) for name in _LEFT_OUT):
         raise CannotSend(
-            f"the FiPy variable {obj.name!r} cannot travel: its pickle leaves out its constraints "
-            f"and what it depends on; make mesh, variables and equation in one cell, and take "
-            f"home its `.value`"
+            f"the FiPy variable {obj.name!r} cannot travel: its pickle leaves out its "
+            "constraints and what it depends on; make mesh, variables and equation "
+            "in one cell, and bring home its `.value`"
         )
     return obj.__reduce_ex__(5)

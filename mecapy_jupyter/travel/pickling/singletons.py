@@ -122,7 +122,7 @@ def _looked_up(module: str, name: str, kind: str, make: Any = None, *arguments: 
     if _called(cast(Any, type(there))) == kind:
         return there
     if make is None:
-        raise LookupError(f"{module}.{name} is no {kind} here; make it in the cell")
+        raise LookupError(f"{module}.{name} is not a {kind} here; make it in the cell")
     return make(*arguments)
 
 

@@ -23,9 +23,10 @@ def begin(stream: bytes | bytearray | memoryview) -> io.BytesIO:
     if head != HEAD:
         age = "a newer" if head.startswith(_NAME) else "an older"
         raise CannotReceive(
-            f"these values were packed by {age} version of mecapy_jupyter than the one that has to "
-            "open them, and would not be what they were. Notebook and workers need the same; "
-            "update the client: pip install -U mecapy_jupyter, restart the kernel and run the "
-            "cell again. If it is the newest, the workers are older: tell their operators"
+            f"these values were packed by {age} version of mecapy_jupyter than the "
+            "one that opens them. Notebook and workers need the same; update the "
+            "client: pip install -U mecapy_jupyter, restart the kernel and run the "
+            "cell again. If it is the newest, the workers are older: tell their "
+            "operators"
         )
     return file
