@@ -46,6 +46,12 @@ def looks_up(names: Names, namespace: Mapping[str, object]) -> bool:
     return any(not LOOKS_UP.isdisjoint(used.reads) or finds_all(used) for used in reached if used)
 
 
+def read_by(functions: Iterable[object], namespace: Mapping[str, object]) -> set[str]:
+    """The notebook's variables that these functions may read when somebody calls them."""
+    reached = _reached((), namespace, functions)
+    return {name for used in reached if used for name in used.reads if name in namespace}
+
+
 def _reached(
     names: Iterable[str], namespace: Mapping[str, object], more: Iterable[object] = ()
 ) -> Iterator[Uses | None]:

@@ -25,7 +25,7 @@ from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.client.task import Task
 from mecapy_jupyter.results.bind import Home
 from mecapy_jupyter.shared import errors
-from mecapy_jupyter.travel.environment import open_figures
+from mecapy_jupyter.travel.environment import open_figures, process_state
 from mecapy_jupyter.travel.files.gather import Along
 from mecapy_jupyter.travel.files.index import inside
 from mecapy_jupyter.travel.pickling import payload
@@ -135,9 +135,12 @@ class Prepared:
         own = {
             name for name in _SHELL_OWN if name in hidden and namespace.get(name) is hidden[name]
         }
+        called = notebook_code.read_by(process_state.functions(), namespace)
+        wanted = wanted if self.names.dynamic else {*wanted, *called}
         mine = {name: namespace[name] for name in namespace if name in wanted and name not in own}
         if not self.names.dynamic:
-            hinted = self.names.hinted  # a string may mean them, or not
+            # a string may mean them, or not; or a function that a library has may read them
+            hinted = self.names.hinted | (called - self.names.reads)
             return {
                 name: value
                 for name, value in mine.items()

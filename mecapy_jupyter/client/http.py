@@ -21,6 +21,7 @@ from mecapy_jupyter.client.addresses import CONNECT_S, Address
 from mecapy_jupyter.client.logins import Login
 from mecapy_jupyter.client.problems import problem
 from mecapy_jupyter.shared import errors
+from mecapy_jupyter.shared.own_requests import unlogged
 from mecapy_jupyter.shared.secret import Secret
 from mecapy_jupyter.shared.version import __version__
 from mecapy_jupyter.stack.embedded import Endpoint
@@ -252,9 +253,10 @@ class Gateway:
             retries = retries.new(total=min(int(retries.total or 0), _FIRST_TRIES))
         sent = headers | {"Authorization": Secret(f"Bearer {token}")}
         try:
-            answer = at.pool.request(
-                method, at.url + path, headers=sent, retries=retries, **options
-            )
+            with unlogged():
+                answer = at.pool.request(
+                    method, at.url + path, headers=sent, retries=retries, **options
+                )
         except urllib3.exceptions.HTTPError as broken:
             moved = self._at if self._at is not at else at.moved()
             if moved:
@@ -273,7 +275,12 @@ def _encoded(body: JsonObject) -> bytes:
 
 
 def _sent_events(answer: urllib3.BaseHTTPResponse) -> Iterator[wire.Event]:
-    for event in sseclient.SSEClient(answer.stream()).events():
+    with unlogged():
+        events = iter(sseclient.SSEClient(answer.stream()).events())
+    while True:
+        with unlogged():
+            if (event := next(events, None)) is None:
+                return
         yield wire.Event(event.id or "", event.event, json.loads(event.data))
 
 

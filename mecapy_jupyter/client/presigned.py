@@ -24,6 +24,7 @@ from mecapy_jupyter import wire
 from mecapy_jupyter.client import gateway_api
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.shared import errors
+from mecapy_jupyter.shared.own_requests import unlogged
 
 WHOLE_BYTES = 16 << 20
 """Larger blobs travel in parts."""
@@ -119,9 +120,9 @@ def _put_part(urls: _Urls, number: int, part: memoryview) -> str:
 
 def _put(url: str, data: memoryview) -> str:
     """The store's answer to it: an ETag."""
-    answer = _pool.request(
-        "PUT", url, body=cast(Any, data), headers={"Content-Type": "application/octet-stream"}
-    )
+    headers = {"Content-Type": "application/octet-stream"}
+    with unlogged():
+        answer = _pool.request("PUT", url, body=cast(Any, data), headers=headers)
     _check(answer)
     return answer.headers.get("ETag", "")
 
@@ -161,7 +162,8 @@ def _get(url: str, fd: int, start: int) -> int:
 
 def _range(url: str, fd: int, start: int) -> int:
     headers = {"Range": f"bytes={start}-{start + _PART_BYTES - 1}"}
-    answer = _pool.request("GET", url, headers=headers, preload_content=False)
+    with unlogged():
+        answer = _pool.request("GET", url, headers=headers, preload_content=False)
     try:
         if answer.status == 416:  # of nothing there is no part
             return 0

@@ -23,6 +23,7 @@ import urllib3
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.data_dir import DataDir, data_dir, recorded_state, running_state
 from mecapy_jupyter.shared.own_folder import own_folder
+from mecapy_jupyter.shared.own_requests import unlogged
 from mecapy_jupyter.shared.processes import is_alive, mecapy_command
 from mecapy_jupyter.shared.secret import Secret
 from mecapy_jupyter.stack.proven import proven_pool
@@ -177,7 +178,8 @@ def _answers(endpoint: Endpoint) -> bool:
     """
     headers = {"Authorization": Secret(f"Bearer {endpoint.token}")}
     try:
-        with proven_pool(endpoint.token, timeout=_ANSWER_S, retries=_RETRY) as pool:
+        pool = proven_pool(endpoint.token, timeout=_ANSWER_S, retries=_RETRY)
+        with unlogged(), pool:
             return pool.request("GET", f"{endpoint.url}/me", headers=headers).status < 500
     except urllib3.exceptions.HTTPError:
         return False

@@ -25,6 +25,11 @@ def get() -> dict[str, bytes] | None:
     return found or None
 
 
+def functions() -> list[object]:
+    """The notebook's, that everybody may call."""
+    return [value for value in list(vars(builtins).values()) if state_pickler.is_users(value)]
+
+
 def _is_plain(value: object) -> bool:
     return (
         type(value).__module__ in _PLAIN

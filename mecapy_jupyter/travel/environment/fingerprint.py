@@ -33,6 +33,7 @@ _OF_THE_PROCESS = frozenset(
 """What they hold is this process's."""
 _MOST_ENTRIES, _MOST_SAID = 500, 5
 _SALT_BYTES = 16
+_PATHS = (os.sep, "~")
 _NUMBERS = (bool, int, float, complex)
 _missing = object()
 
@@ -89,6 +90,8 @@ def _mark(value: object, module: str, salt: bytes) -> Mark | None:
 
 def _plain(value: object) -> str:
     """What it holds, as text; empty where it holds more than plain values, or nothing."""
+    if isinstance(value, str) and value.startswith(_PATHS):
+        return ""  # of this machine
     if type(value) in (str, bytes, *_NUMBERS):
         return repr(value)
     if value is None:

@@ -56,6 +56,18 @@ def put(state: dict[str, Any]) -> None:
     shell.compile.flags = (shell.compile.flags & ~_FUTURE) | state["future"]
 
 
+def functions() -> list[Any]:
+    """The notebook's, that show objects."""
+    shell: Any = get_ipython()
+    every = shell.display_formatter.formatters.values() if shell is not None else ()
+    return [
+        function
+        for formatter in every
+        for function in formatter.type_printers.values()
+        if state_pickler.is_users(function)
+    ]
+
+
 def formatters() -> dict[str, list[bytes]] | None:
     """Mime type → pickled (type or its name, function), of formatters that the notebook made."""
     shell: Any = get_ipython()

@@ -51,6 +51,22 @@ def _buffer_size() -> int | None:
     return size if size != _BUFFER_SIZE else None
 
 
+def functions() -> list[Any]:
+    """The notebook's, that libraries may call."""
+    numpy = sys.modules.get("numpy")
+    return [numpy.geterrcall()] if numpy is not None and numpy.geterrcall() is not None else []
+
+
+def _error_call() -> bytes | None:
+    """The notebook's function for `np.seterr(all="call")`."""
+    function = sys.modules["numpy"].geterrcall()
+    return state_pickler.dumps(function) if state_pickler.is_users(function) else None
+
+
+def _set_error_call(function: bytes) -> None:
+    sys.modules["numpy"].seterrcall(pickle.loads(function))  # noqa: S301 our own state
+
+
 def _styles(params: dict[str, Any]) -> dict[str, Any]:
     """`params` as they stand: asked their own way, they warn of old names and choose a back end."""
     return {name: value for name, value in dict[str, Any].items(params) if name not in _BACKENDS}
@@ -230,6 +246,7 @@ LIBRARIES: dict[str, StateKind] = {
         lambda: _library("numpy").get_printoptions(),
         lambda state: _library("numpy").set_printoptions(**state),
     ),
+    "numpy.errcall": StateKind("numpy", _error_call, _set_error_call),
     "numpy.errstate": StateKind(
         "numpy", numpy_errors, lambda state: _library("numpy").seterr(**state), NUMPY_ERRORS
     ),
@@ -266,6 +283,8 @@ LIBRARIES: dict[str, StateKind] = {
     "jax": StateKind("jax", _jax, _set_jax),
     "pint": StateKind("pint", pint_state.get, pint_state.put),
     "nest_asyncio": StateKind("asyncio", _nested_loops, _nest_loops),
-    "CoolProp": StateKind("CoolProp.CoolProp", *recorded_calls.of("CoolProp.CoolProp")),
+    "CoolProp": recorded_calls.of("CoolProp.CoolProp"),
+    "matplotlib.scale": recorded_calls.of("matplotlib.scale"),
+    "matplotlib.projections": recorded_calls.of("matplotlib.projections"),
 }
 """What travels, by name. Listed in docs/cells.md."""

@@ -1,42 +1,37 @@
-"""What `logging.basicConfig` and `setLevel` have set up: levels, and handlers that write to stdout
-or stderr. Part of `ambient`.
-
-Handlers that write to files or networks stay where they are.
+"""What the notebook has told `logging`: levels, handlers that write to stdout or stderr, filters,
+formatters of its own. Part of `process_state`; of other handlers `logging_records` knows.
 """
 
 from __future__ import annotations
 
 import logging
+import pickle
 import sys
-from typing import Any
+from typing import Any, cast
 
-_OF_THE_KERNEL = ("traitlets", "tornado", "ipykernel", "IPKernelApp", "asyncio")
+from mecapy_jupyter.shared.own_requests import NotOurs
+from mecapy_jupyter.travel.environment import state_pickler
+from mecapy_jupyter.travel.environment.logging_records import is_standard, loggers
+
 _FRESH = (logging.WARNING, (), False)
+_STYLES = {"PercentStyle": "%", "StrFormatStyle": "{", "StringTemplateStyle": "$"}
+_LEVELS = {
+    level: logging.getLevelName(level)
+    for level in (0, logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
+}
+_FACTORY, _CLASS = logging.getLogRecordFactory(), logging.getLoggerClass()
 
 
 def get() -> dict[str, Any] | None:
     """Logger's name ("" for root) → level, handlers, disabled; None when all is as in a fresh
     process.
     """
-    named = {
-        name: logger
-        for name, logger in logging.root.manager.loggerDict.items()
-        if isinstance(logger, logging.Logger)
-    }
-    mine = {
-        name: logger
-        for name, logger in named.items()
-        if name.partition(".")[0] not in _OF_THE_KERNEL
-    }
+    states = {name: _of(logger) for name, logger in loggers().items()}
     found = {
-        name: _of(logger)
-        for name, logger in mine.items()
-        if logger.level or logger.handlers or logger.disabled
+        name: state
+        for name, state in states.items()
+        if state != (_FRESH if not name else (0, (), False))
     }
-    root = _of(logging.root)
-    found = {name: state for name, state in found.items() if state != (0, (), False)} | (
-        {"": root} if root != _FRESH else {}
-    )
     return found or None
 
 
@@ -47,7 +42,7 @@ def put(state: dict[str, Any]) -> None:
         logger.setLevel(level)
         logger.disabled = disabled
         if _of(logger)[1] != handlers:
-            for handler in [handler for handler in logger.handlers if _stream(handler)]:
+            for handler in [handler for handler in logger.handlers if is_standard(handler)]:
                 logger.removeHandler(handler)
             for handler in handlers:
                 logger.addHandler(_handler(*handler))
@@ -56,36 +51,91 @@ def put(state: dict[str, Any]) -> None:
 def _of(logger: logging.Logger) -> tuple[int, tuple[Any, ...], bool]:
     return (
         logger.level,
-        tuple(_described(handler) for handler in logger.handlers if _stream(handler)),
+        tuple(_described(handler) for handler in logger.handlers if is_standard(handler)),
         logger.disabled,
     )
 
 
-def _stream(handler: logging.Handler) -> str:
-    """stdout or stderr; empty for any other handler."""
-    kind: object = type(handler)
-    stream: object = getattr(handler, "stream", None) if kind is logging.StreamHandler else None
-    return (
-        "stdout"
-        if stream in (sys.stdout, sys.__stdout__)
-        else "stderr"
-        if stream in (sys.stderr, sys.__stderr__)
-        else ""
-    )
-
-
-def _described(handler: logging.Handler) -> tuple[str, int, str | None, str | None, str]:
+def _described(handler: logging.Handler) -> tuple[Any, ...]:
     formatter = handler.formatter or logging.Formatter()
-    style = {"PercentStyle": "%", "StrFormatStyle": "{", "StringTemplateStyle": "$"}.get(
-        type(formatter._style).__name__, "%"
-    )
-    return _stream(handler), handler.level, formatter._fmt, formatter.datefmt, style
+    style = _STYLES.get(type(formatter._style).__name__, "%")
+    own = type(formatter) is not logging.Formatter or handler.filters
+    data = state_pickler.dumps((formatter, handler.filters)) if own else None
+    return (
+        is_standard(handler), handler.level, formatter._fmt, formatter.datefmt, style, data
+    )  # fmt: skip
 
 
 def _handler(
-    stream: str, level: int, text: str | None, dates: str | None, style: Any
+    stream: str,
+    level: int,
+    text: str | None,
+    dates: str | None,
+    style: Any,
+    own: bytes | None = None,
 ) -> logging.Handler:
     handler = logging.StreamHandler(getattr(sys, stream))
     handler.setLevel(level)
-    handler.setFormatter(logging.Formatter(text, dates, style))
+    formatter, filters = logging.Formatter(text, dates, style), list[Any]()
+    if own is not None:
+        formatter, filters = pickle.loads(own)  # noqa: S301 our own state
+    handler.setFormatter(formatter)
+    handler.filters[:] = filters
     return handler
+
+
+def functions() -> list[Any]:
+    """The notebook's, that see each message."""
+    each = [logging.getLogRecordFactory(), logging.getLoggerClass()]
+    for logger in loggers().values():
+        each += logger.filters
+        for handler in logger.handlers if any(map(is_standard, logger.handlers)) else ():
+            each += [*handler.filters, type(handler.formatter)]
+    users = (one if callable(one) else cast("object", type(one)) for one in each)
+    return [one for one in users if state_pickler.is_users(one)]
+
+
+def settings() -> dict[str, Any] | None:
+    """What holds for all of `logging`, and what loggers have besides levels and handlers."""
+    manager, factory, cls = (
+        logging.root.manager,
+        logging.getLogRecordFactory(),
+        logging.getLoggerClass(),
+    )
+    named: dict[int, str] = dict(logging._levelToName)  # pyright: ignore[reportPrivateUsage]
+    held = {
+        "disable": manager.disable,
+        "levels": {level: name for level, name in named.items() if _LEVELS.get(level) != name},
+        "apart": sorted(name for name, logger in loggers().items() if not logger.propagate),
+        "filters": {
+            name: state_pickler.dumps(filters)
+            for name, logger in loggers().items()
+            if (filters := [each for each in logger.filters if type(each) is not NotOurs])
+        },
+        "factory": state_pickler.dumps(factory) if factory is not _FACTORY else None,
+        "class": state_pickler.dumps(cls) if cls is not _CLASS else None,
+    }
+    return held if any(held.values()) else None
+
+
+FRESH: dict[str, Any] = {
+    "disable": 0, "levels": {}, "apart": [], "filters": {}, "factory": None, "class": None
+}  # fmt: skip
+
+
+def set_settings(state: dict[str, Any]) -> None:
+    logging.disable(state["disable"])
+    for level, name in state["levels"].items():
+        logging.addLevelName(level, name)
+    for name, logger in loggers().items():
+        logger.propagate = name not in state["apart"]
+    for name in state["apart"]:
+        logging.getLogger(name or None).propagate = False
+    for name, data in state["filters"].items():
+        logging.getLogger(name or None).filters[:] = _opened(data, [])
+    logging.setLogRecordFactory(_opened(state["factory"], _FACTORY))
+    logging.setLoggerClass(_opened(state["class"], _CLASS))
+
+
+def _opened(data: bytes | None, otherwise: Any) -> Any:
+    return pickle.loads(data) if data is not None else otherwise  # noqa: S301 our own state

@@ -23,10 +23,13 @@ from mecapy_jupyter.travel.environment import (
     figure_formats,
     import_hook,
     ipython_state,
+    library_state,
+    logging_records,
     logging_state,
     module_importer,
+    patches,
+    signal_state,
 )
-from mecapy_jupyter.travel.environment.library_state import LIBRARIES
 from mecapy_jupyter.travel.environment.state_kind import StateKind
 
 _fresh_environment = dict(os.environ)  # as it was when the extension was loaded
@@ -89,6 +92,18 @@ def _set(name: str, kind: StateKind, value: Any) -> None:
             f"{error}); set it in the cell, or in a `%%mecapy --setup` cell",
             file=sys.stderr,
         )
+
+
+def functions() -> list[Any]:
+    """The notebook's functions that libraries, Python and the system may call unnamed."""
+    return [
+        *patches.functions(),
+        *signal_state.handlers().values(),
+        *builtins_state.functions(),
+        *ipython_state.functions(),
+        *logging_state.functions(),
+        *library_state.functions(),
+    ]
 
 
 def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
@@ -228,7 +243,7 @@ ALWAYS = ("shell", "formatters", "builtins")
 
 KINDS: dict[str, StateKind] = {
     "random": StateKind("random", random.getstate, random.setstate),
-    **LIBRARIES,
+    **library_state.LIBRARIES,
     "figure formats": StateKind(
         "matplotlib_inline.config", figure_formats.get, figure_formats.put, figure_formats.FRESH
     ),
@@ -236,7 +251,13 @@ KINDS: dict[str, StateKind] = {
     "decimal.context": _of_decimals(decimal.getcontext),
     "decimal.traps": StateKind("decimal", _decimal_traps, _set_decimal_traps),
     "decimal.default": _of_decimals(lambda: decimal.DefaultContext),  # of new threads
+    "logging.settings": StateKind(
+        "logging", logging_state.settings, logging_state.set_settings, logging_state.FRESH
+    ),
     "logging": StateKind("logging", logging_state.get, logging_state.put),
+    "logging.waiting": StateKind("logging", logging_records.waiting, logging_records.wait_for),
+    "logging.records": StateKind("logging", logging_records.kept, logging_records.deliver),
+    "signals": StateKind("signal", signal_state.get, signal_state.put, {}),
     "recursion limit": StateKind("sys", _recursion_limit, sys.setrecursionlimit, _RECURSION),
     "shell": StateKind("IPython", ipython_state.get, ipython_state.put, ipython_state.FRESH),
     "formatters": StateKind("IPython", ipython_state.formatters, ipython_state.set_formatters),

@@ -5,11 +5,12 @@ the other side.
 from __future__ import annotations
 
 import functools
+import pickle
 import sys
-from collections.abc import Callable
 from typing import Any, cast
 
-from mecapy_jupyter.travel.environment import import_hook
+from mecapy_jupyter.travel.environment import import_hook, state_pickler
+from mecapy_jupyter.travel.environment.state_kind import StateKind
 
 CALLS: dict[str, tuple[str, ...]] = {
     "CoolProp.CoolProp": (
@@ -24,11 +25,16 @@ CALLS: dict[str, tuple[str, ...]] = {
         "add_fluids_as_JSON",
         "set_interaction_parameters",
         "set_departure_functions",
-    )
+    ),
+    "matplotlib.scale": ("register_scale",),
+    "matplotlib.projections": ("register_projection",),
 }
 """Module → functions that set something for the whole process."""
 
 Call = tuple[str, tuple[Any, ...], dict[str, Any]]
+Sent = tuple[str, bytes]
+"""A function's name, and the pickle of what it was called with."""
+
 _made: dict[str, list[Call]] = {}
 
 
@@ -38,16 +44,28 @@ def begin() -> None:
         import_hook.when_imported(module, functools.partial(_note_calls, module))
 
 
-def of(module: str) -> tuple[Callable[[], list[Call] | None], Callable[[list[Call]], None]]:
+def of(module: str) -> StateKind:
     """How the state of this library is read and set."""
-    return lambda: list(_made.get(module, ())) or None, functools.partial(_again, module)
+    return StateKind(
+        module, functools.partial(_sent, module), functools.partial(_again, module)
+    )  # fmt: skip
 
 
-def _again(module: str, calls: list[Call]) -> None:
+def _sent(module: str) -> list[Sent] | None:
+    calls = [
+        (name, data)
+        for name, *given in _made.get(module, ())
+        if (data := state_pickler.dumps(given)) is not None
+    ]
+    return calls or None
+
+
+def _again(module: str, calls: list[Sent]) -> None:
     _note_calls(module)
     library = sys.modules[module]
     _made[module] = []
-    for name, args, kwargs in calls:
+    for name, data in calls:
+        args, kwargs = pickle.loads(data)  # noqa: S301 our own state
         getattr(library, name)(*args, **kwargs)
 
 

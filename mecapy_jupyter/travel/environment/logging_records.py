@@ -1,0 +1,105 @@
+"""What a cell logs for handlers that stay in the kernel: files, networks, those of the notebook's
+own classes. Their records come home with the cell's end, and go to them there.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+_OF_THE_KERNEL = ("traitlets", "tornado", "ipykernel", "IPKernelApp", "asyncio")
+_PLAIN = (str, int, float, bool, type(None))
+_MOST = 100_000
+Record = tuple[str, dict[str, Any]]
+"""The logger whose handlers shall have it, and its plain attributes."""
+
+_records: list[Record] = []
+
+
+class _Homeward(logging.Handler):
+    """On the worker, in the place of those that stay."""
+
+    def __init__(self, logger: str, level: int) -> None:
+        super().__init__(level)
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if len(_records) == _MOST:
+            print(
+                f"mecapy: the handlers of the notebook's loggers cannot have more than {_MOST:,} "
+                f"messages of one cell; log less in it",
+                file=sys.stderr,
+            )
+        if len(_records) <= _MOST:
+            _records.append((self._logger, _plain(record)))
+
+
+def _plain(record: logging.LogRecord) -> dict[str, Any]:
+    if record.exc_info and not record.exc_text:
+        record.exc_text = logging.Formatter().formatException(record.exc_info)
+    held = {name: value for name, value in vars(record).items() if type(value) in _PLAIN}
+    return held | {"msg": record.getMessage(), "args": None}
+
+
+def loggers() -> dict[str, logging.Logger]:
+    """The notebook's, by name; the root's is empty."""
+    named = {
+        name: logger
+        for name, logger in logging.root.manager.loggerDict.items()
+        if isinstance(logger, logging.Logger) and name.partition(".")[0] not in _OF_THE_KERNEL
+    }
+    return {"": logging.root} | named
+
+
+def is_standard(handler: logging.Handler) -> str:
+    """`stdout` or `stderr` where it writes to one; empty for any other handler."""
+    kind: object = type(handler)
+    stream: object = getattr(handler, "stream", None) if kind is logging.StreamHandler else None
+    return (
+        "stdout"
+        if stream in (sys.stdout, sys.__stdout__)
+        else "stderr"
+        if stream in (sys.stderr, sys.__stderr__)
+        else ""
+    )
+
+
+def _staying(logger: logging.Logger) -> list[logging.Handler]:
+    return [
+        each
+        for each in logger.handlers
+        if not is_standard(each) and type(each) is not logging.NullHandler
+    ]
+
+
+def waiting() -> dict[str, int] | None:
+    """Loggers with handlers that stay → the lowest level of these."""
+    found = {
+        name: min(each.level for each in staying)
+        for name, logger in loggers().items()
+        if (staying := _staying(logger))
+    }
+    return found or None
+
+
+def wait_for(state: dict[str, int]) -> None:
+    """On the worker: keep what these loggers' handlers would have had."""
+    for name, level in state.items():
+        logger = logging.getLogger(name or None)
+        if not _staying(logger):
+            logger.addHandler(_Homeward(name, level))
+
+
+def kept() -> list[Record] | None:
+    return _records or None
+
+
+def deliver(records: Iterable[Record]) -> None:
+    """At home: give each to the handlers of its logger."""
+    for name, held in records:
+        record = logging.makeLogRecord(held)
+        for handler in _staying(logging.getLogger(name or None)):
+            if record.levelno >= handler.level and type(handler) is not _Homeward:
+                handler.handle(record)

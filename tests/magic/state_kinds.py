@@ -1,0 +1,203 @@
+"""A line for each kind of state that travels: how a notebook sets it, and what its cells see."""
+
+from __future__ import annotations
+
+# kind: (imports, how a notebook sets it, what its next cell sees, another setting)
+STATE: dict[str, tuple[str, str, str, str]] = {
+    "random": ("import random", "random.seed(7)", "random.getstate()[1][:3]", "random.seed(8)"),
+    "numpy.random": (
+        "import numpy as np",
+        "np.random.seed(7)",
+        "np.random.get_state()[1][:3].tolist()",
+        "np.random.seed(8)",
+    ),
+    "numpy.bufsize": (
+        "import numpy as np",
+        "np.setbufsize(4096)",
+        "np.getbufsize()",
+        "np.setbufsize(16384)",
+    ),
+    "numpy.errcall": (
+        "import numpy as np",
+        "np.seterrcall(lambda kind, flag: 1)",
+        "np.geterrcall()(0, 0)",
+        "np.seterrcall(lambda kind, flag: 2)",
+    ),
+    "numpy.printoptions": (
+        "import numpy as np",
+        "np.set_printoptions(precision=3)",
+        "str(np.array([1/3]))",
+        "np.set_printoptions(precision=5)",
+    ),
+    "numpy.errstate": (
+        "import numpy as np",
+        "np.seterr(all='ignore')",
+        "np.geterr()['divide']",
+        "np.seterr(all='print')",
+    ),
+    "matplotlib.rcParams": (
+        "import matplotlib.pyplot as plt",
+        "plt.style.use('dark_background'); plt.rcParams['lines.linewidth'] = 7",
+        "plt.rcParams['lines.linewidth'], plt.rcParams['figure.facecolor']",
+        "plt.rcParams['lines.linewidth'] = 9",
+    ),
+    "matplotlib.backend": (
+        "import matplotlib",
+        "matplotlib.use('agg')",
+        "matplotlib.get_backend().lower()",
+        "matplotlib.use('svg')",
+    ),
+    "matplotlib.style": (
+        "import matplotlib.pyplot as plt",
+        "plt.style.library['thick'] = {'lines.linewidth': 9.0}",
+        "dict(plt.style.library['thick'])",
+        "plt.style.library['thick'] = {'lines.linewidth': 11.0}",
+    ),
+    "matplotlib.scale": (
+        "from matplotlib.scale import LinearScale, get_scale_names, register_scale",
+        "register_scale(type('Twice', (LinearScale,), {'name': 'twice', '__module__': "
+        "'__main__'}))",
+        "[name for name in get_scale_names() if name in ('twice', 'thrice')]",
+        "register_scale(type('Thrice', (LinearScale,), {'name': 'thrice', '__module__': "
+        "'__main__'}))",
+    ),
+    "matplotlib.projections": (
+        "from matplotlib.axes import Axes; from matplotlib.projections import "
+        "get_projection_names, register_projection",
+        "register_projection(type('Mine', (Axes,), {'name': 'mine', '__module__': '__main__'}))",
+        "[name for name in get_projection_names() if name in ('mine', 'his')]",
+        "register_projection(type('His', (Axes,), {'name': 'his', '__module__': '__main__'}))",
+    ),
+    "figure formats": (
+        "import matplotlib_inline.config, matplotlib_inline.backend_inline as inline",
+        "inline.set_matplotlib_formats('svg')",
+        "sorted(get_ipython().display_formatter.formatters['image/svg+xml'].type_printers) != [] "
+        "or None",
+        "inline.set_matplotlib_formats('png')",
+    ),
+    "pandas.options": (
+        "import pandas as pd",
+        "pd.options.display.max_rows = 7",
+        "pd.options.display.max_rows",
+        "pd.options.display.max_rows = 9",
+    ),
+    "sympy.printing": (
+        "import sympy",
+        "sympy.init_printing(use_latex=False, use_unicode=False)",
+        "tuple in get_ipython().display_formatter.formatters['text/latex'].type_printers, "
+        "sympy.pretty(sympy.pi)",
+        "sympy.init_printing(use_latex='mathjax', use_unicode=True)",
+    ),
+    "sympy.parameters": (
+        "import sympy; from sympy.core.parameters import global_parameters",
+        "global_parameters.evaluate = False",
+        "str(sympy.Symbol('x') + sympy.Symbol('x'))",
+        "global_parameters.evaluate = True",
+    ),
+    "sympy.assumptions": (
+        "import sympy; from sympy.assumptions import ask, global_assumptions as assumed, Q",
+        "x = sympy.Symbol('x'); assumed.add(Q.positive(x))",
+        "ask(Q.positive(sympy.Symbol('x'))), len(assumed)",
+        "assumed.clear()",
+    ),
+    "warnings.filters": (
+        "import warnings",
+        "warnings.filterwarnings('error', message='mine')",
+        "[f[0] for f in warnings.filters if f[1] is not None and f[1].pattern == 'mine'][:1]",
+        "warnings.filterwarnings('ignore', message='mine')",
+    ),
+    "decimal.context": (
+        "import decimal",
+        "decimal.getcontext().prec = 7",
+        "str(decimal.Decimal(1) / 3)",
+        "decimal.getcontext().prec = 9",
+    ),
+    "decimal.traps": (
+        "import decimal",
+        "decimal.getcontext().traps[decimal.FloatOperation] = True",
+        "decimal.getcontext().traps[decimal.FloatOperation]",
+        "decimal.getcontext().traps[decimal.FloatOperation] = False",
+    ),
+    "decimal.default": (
+        "import decimal",
+        "decimal.DefaultContext.prec = 5",
+        "decimal.DefaultContext.prec",
+        "decimal.DefaultContext.prec = 28",
+    ),
+    "logging": (
+        "import logging",
+        "logging.basicConfig(level=logging.INFO, force=True); "
+        "logging.getLogger('beam').setLevel(logging.DEBUG)",
+        "logging.getLogger().level, logging.getLogger('beam').level, "
+        "len(logging.getLogger().handlers)",
+        "logging.getLogger('beam').setLevel(logging.ERROR)",
+    ),
+    "logging.settings": (
+        "import logging",
+        "logging.addLevelName(25, 'NOTE'); logging.getLogger('beam').propagate = False",
+        "logging.getLevelName(25), logging.getLogger('beam').propagate",
+        "logging.getLogger('beam').propagate = True",
+    ),
+    "signals": (
+        "import signal",
+        "signal.signal(signal.SIGUSR1, lambda *_: 1)",
+        "signal.getsignal(signal.SIGUSR1)()",
+        "signal.signal(signal.SIGUSR1, lambda *_: 2)",
+    ),
+    "recursion limit": (
+        "import sys",
+        "sys.setrecursionlimit(7000)",
+        "sys.getrecursionlimit()",
+        "sys.setrecursionlimit(9000)",
+    ),
+    "shell": (
+        "import os",
+        "get_ipython().ast_node_interactivity = 'last_expr_or_assign'",
+        "get_ipython().ast_node_interactivity",
+        "get_ipython().ast_node_interactivity = 'last_expr'",
+    ),
+    "time zone": (
+        "import os, time",
+        "os.environ['TZ'] = 'Asia/Tokyo'; time.tzset()",
+        "time.strftime('%H:%M %Z', time.localtime(0))",
+        "os.environ['TZ'] = 'Asia/Kolkata'; time.tzset()",
+    ),
+    "formatters": (
+        "import os",
+        "get_ipython().display_formatter.formatters['text/plain'].for_type(complex, "
+        "lambda z, p, c: p.text('z1'))",
+        "get_ipython().display_formatter.format(1j)[0]['text/plain']",
+        "get_ipython().display_formatter.formatters['text/plain'].for_type(complex, "
+        "lambda z, p, c: p.text('z2'))",
+    ),
+    "locale": (
+        "import locale",
+        "locale.setlocale(locale.LC_TIME, 'C.UTF-8')",
+        "locale.setlocale(locale.LC_TIME)",
+        "locale.setlocale(locale.LC_TIME, 'C')",
+    ),
+    "umask": (
+        "import os; os.umask(0o022)",
+        "os.umask(0o027);",
+        "oct(next(os.umask(now) or now for now in [os.umask(0o0)]))",
+        "os.umask(0o007);",
+    ),
+    "builtins": (
+        "import builtins",
+        "builtins.inch = 25.4",
+        "inch",
+        "builtins.inch = 2.54",
+    ),
+    "own modules": (
+        "import sys, types; made_here = sys.modules['made_here'] = types.ModuleType('made_here')",
+        "made_here.x = 1",
+        "made_here.x",
+        "made_here.x = 2",
+    ),
+    "environment": (
+        "import os",
+        "os.environ['BEAM_MODEL'] = 'fine'",
+        "os.environ.get('BEAM_MODEL')",
+        "del os.environ['BEAM_MODEL']",
+    ),
+}

@@ -1,0 +1,64 @@
+"""What a cell logs arrives where it would have arrived in place, and nothing else does."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import Kernel
+
+RESET = "import logging, sys\nlogging.disable(0)\nlogging.basicConfig(level=30, force=True)\n"
+
+
+@pytest.mark.cell("travels", "Log messages, to handlers of files and your own handlers too")
+def test_handlers_that_stay_get_what_the_cell_logs(kernel: Kernel) -> None:
+    """When the cell has ended, once, with the traceback; each below its level gets nothing."""
+    assert kernel.run(
+        RESET + "class Kept(logging.Handler):\n"
+        "    def emit(self, record): said.append(record.getMessage())\n"
+        "said, log = [], logging.getLogger('to_file')\n"
+        "log.addHandler(logging.FileHandler('kept.log'))\n"
+        "log.addHandler(Kept(logging.ERROR)); log.setLevel(logging.INFO); log.propagate = False"
+    ).ok
+    ran = kernel.run(
+        "%%mecapy --quiet\nimport logging\nlog = logging.getLogger('to_file')\n"
+        "log.info('step %d', 3)\nlog.debug('too fine')\n"
+        "try: 1 / 0\nexcept ZeroDivisionError: log.exception('failed')"
+    )
+    assert ran.ok and not ran.stdout and "step" not in ran.stderr, ran
+    assert kernel.value("said") == "['failed']"
+    lines = kernel.run("print(open('kept.log').read())").stdout.splitlines()
+    assert lines[:2] == ["step 3", "failed"] and "ZeroDivisionError: division by zero" in lines
+    kernel.run("logging.getLogger('to_file').handlers.clear()")
+
+
+@pytest.mark.cell("travels", "Formatters and filters of your own, with the variables they read")
+def test_formatters_and_filters_of_the_notebook(kernel: Kernel) -> None:
+    """Here and there, and `logging.disable` and level names with them."""
+    assert kernel.run(
+        RESET + "SKIPPED = {'noise'}\n"
+        "class Only(logging.Filter):\n"
+        "    def filter(self, record): return record.getMessage() not in SKIPPED\n"
+        "class Marked(logging.Formatter):\n"
+        "    def format(self, record): return f'[{record.levelname}] ' + super().format(record)\n"
+        "handler = logging.StreamHandler(sys.stdout); handler.setFormatter(Marked('%(message)s'))\n"
+        "logging.addLevelName(25, 'NOTE')\n"
+        "log = logging.getLogger('marked'); log.addHandler(handler); log.addFilter(Only())\n"
+        "log.setLevel(1); log.propagate = False; logging.disable(logging.DEBUG)"
+    ).ok
+    ran = kernel.run(
+        "%%mecapy\nimport logging\nlog = logging.getLogger('marked')\n"
+        "for text in ('noise', 'signal'): log.log(25, text)\nlog.debug('disabled')"
+    )
+    assert ran.ok and ran.stdout == "[NOTE] signal\n", ran
+    kernel.run("logging.getLogger('marked').handlers.clear()\nlogging.disable(0)")
+
+
+def test_our_own_requests_are_not_logged(kernel: Kernel) -> None:
+    """A notebook that logs everything, urllib3 included, sees its own messages alone."""
+    assert kernel.run(
+        RESET + "logging.basicConfig(level=1, stream=sys.stdout, force=True)\n"
+        "logging.getLogger('asyncio').setLevel(30)"
+    ).ok
+    ran = kernel.run("%%mecapy --quiet\nimport logging\nlogging.debug('mine')")
+    assert ran.ok and ran.stdout == "DEBUG:root:mine\n", ran
+    kernel.run(RESET)
