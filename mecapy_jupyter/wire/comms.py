@@ -7,10 +7,10 @@ name of the notebook's; whoever replays it gives it one.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, Literal
 
-from mecapy_jupyter.wire import json_fields as fields
 from mecapy_jupyter.wire.json_fields import JsonObject
+from mecapy_jupyter.wire.shape import Shape
 
 COMM = "comm"
 CommKind = Literal["comm_open", "comm_msg", "comm_close"]
@@ -25,7 +25,7 @@ MODEL_PREFIX = "IPY_MODEL_"
 
 
 @dataclass(frozen=True, slots=True)
-class CommEvent:
+class CommEvent(Shape):
     """One message of the model `comm_id`. `data`: as the widgets' protocol has it; `buffers`: its
     binary parts, in base64.
     """
@@ -35,20 +35,3 @@ class CommEvent:
     comm_id: str = ""
     data: JsonObject = field(default_factory=JsonObject)
     buffers: tuple[str, ...] = ()
-
-    def as_json(self) -> JsonObject:
-        return {
-            "kind": self.kind,
-            "comm_id": self.comm_id,
-            "data": self.data,
-            "buffers": list(self.buffers),
-        }
-
-    @classmethod
-    def from_json(cls, data: JsonObject) -> CommEvent:
-        return cls(
-            cast(CommKind, fields.text(data, "kind", "comm_msg")),
-            fields.text(data, "comm_id"),
-            fields.mapping(data, "data"),
-            fields.texts(data, "buffers"),
-        )

@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, TypeAlias, cast
+from typing import ClassVar, Literal, TypeAlias
 
-from mecapy_jupyter.wire import json_fields as fields
 from mecapy_jupyter.wire.comms import CommEvent
 from mecapy_jupyter.wire.json_fields import JsonObject
 from mecapy_jupyter.wire.outcome import Outcome
+from mecapy_jupyter.wire.shape import OPTIONAL, Shape, write
 from mecapy_jupyter.wire.states import FINAL, QUEUED
 
 STARTED, STDOUT, STDERR, DISPLAY, PROGRESS, USAGE = (
@@ -31,7 +31,7 @@ DISPLAY_KINDS: frozenset[str] = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class QueuedEvent:
+class QueuedEvent(Shape):
     """The task waits. `position`: 1 starts next, None: not known; `of`: how many wait; `eta_s`:
     until it starts. The first one, which answers the submission, has `task_id`.
     """
@@ -40,23 +40,11 @@ class QueuedEvent:
     position: int | None = None
     of: int | None = None
     eta_s: float | None = None
-    task_id: str = ""
-
-    def as_json(self) -> JsonObject:
-        return {"position": self.position, "of": self.of, "eta_s": self.eta_s}
-
-    @classmethod
-    def from_json(cls, data: JsonObject) -> QueuedEvent:
-        return cls(
-            fields.optional_integer(data, "position"),
-            fields.optional_integer(data, "of"),
-            fields.number(data, "eta_s"),
-            fields.text(data, "task_id"),
-        )
+    task_id: str = field(default="", metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)
-class StartedEvent:
+class StartedEvent(Shape):
     """A worker has begun an attempt; the first one is 1."""
 
     type: ClassVar = STARTED
@@ -64,50 +52,21 @@ class StartedEvent:
     attempt: int = 1
     memory_limit_bytes: int | None = None
 
-    def as_json(self) -> JsonObject:
-        return {
-            "worker": self.worker,
-            "attempt": self.attempt,
-            "memory_limit_bytes": self.memory_limit_bytes,
-        }
-
-    @classmethod
-    def from_json(cls, data: JsonObject) -> StartedEvent:
-        return cls(
-            fields.text(data, "worker"),
-            fields.integer(data, "attempt", 1),
-            fields.optional_integer(data, "memory_limit_bytes"),
-        )
-
 
 @dataclass(frozen=True, slots=True)
-class StdoutEvent:
+class StdoutEvent(Shape):
     type: ClassVar = STDOUT
     text: str = ""
 
-    def as_json(self) -> JsonObject:
-        return {"text": self.text}
-
-    @classmethod
-    def from_json(cls, data: JsonObject) -> StdoutEvent:
-        return cls(fields.text(data, "text"))
-
 
 @dataclass(frozen=True, slots=True)
-class StderrEvent:
+class StderrEvent(Shape):
     type: ClassVar = STDERR
     text: str = ""
 
-    def as_json(self) -> JsonObject:
-        return {"text": self.text}
-
-    @classmethod
-    def from_json(cls, data: JsonObject) -> StderrEvent:
-        return cls(fields.text(data, "text"))
-
 
 @dataclass(frozen=True, slots=True)
-class DisplayEvent:
+class DisplayEvent(Shape):
     """What the cell displayed, as Jupyter's messages of that name have it: `data` and `metadata`
     by MIME type. `wait`: of clear_output, until the next output. An `error` is one that the cell
     showed and went on; its `data` are `ename`, `evalue` and `traceback`.
@@ -123,42 +82,22 @@ class DisplayEvent:
     def as_json(self) -> JsonObject:
         if self.kind == "clear_output":
             return {"kind": self.kind, "wait": self.wait}
-        return {
-            "kind": self.kind,
-            "data": self.data,
-            "metadata": self.metadata,
-            "display_id": self.display_id,
-        }
-
-    @classmethod
-    def from_json(cls, data: JsonObject) -> DisplayEvent:
-        return cls(
-            cast(DisplayKind, fields.text(data, "kind", "display_data")),
-            fields.mapping(data, "data"),
-            fields.mapping(data, "metadata"),
-            fields.optional_text(data, "display_id"),
-            fields.flag(data, "wait"),
-        )
+        shown = write(self)
+        del shown["wait"]
+        return shown
 
 
 @dataclass(frozen=True, slots=True)
-class ProgressEvent:
+class ProgressEvent(Shape):
     """What the cell says of its progress: a fraction from 0 to 1 (None: not known) and a text."""
 
     type: ClassVar = PROGRESS
     fraction: float | None = None
     text: str = ""
 
-    def as_json(self) -> JsonObject:
-        return {"fraction": self.fraction, "text": self.text}
-
-    @classmethod
-    def from_json(cls, data: JsonObject) -> ProgressEvent:
-        return cls(fields.number(data, "fraction"), fields.text(data, "text"))
-
 
 @dataclass(frozen=True, slots=True)
-class UsageEvent:
+class UsageEvent(Shape):
     """What the task uses now: processor in percent of one core, memory, its processes, its disk."""
 
     type: ClassVar = USAGE
@@ -167,25 +106,6 @@ class UsageEvent:
     cpu_s: float | None = None
     processes: int | None = None
     disk_bytes: int | None = None
-
-    def as_json(self) -> JsonObject:
-        return {
-            "cpu_percent": self.cpu_percent,
-            "memory_bytes": self.memory_bytes,
-            "cpu_s": self.cpu_s,
-            "processes": self.processes,
-            "disk_bytes": self.disk_bytes,
-        }
-
-    @classmethod
-    def from_json(cls, data: JsonObject) -> UsageEvent:
-        return cls(
-            fields.number(data, "cpu_percent"),
-            fields.optional_integer(data, "memory_bytes"),
-            fields.number(data, "cpu_s"),
-            fields.optional_integer(data, "processes"),
-            fields.optional_integer(data, "disk_bytes"),
-        )
 
 
 EventBody: TypeAlias = (

@@ -22,19 +22,12 @@ def as_object(value: object) -> JsonObject:
     return cast("JsonObject", value) if isinstance(value, dict) else {}
 
 
-def text(data: JsonObject, key: str, default: str = "") -> str:
-    value = data.get(key)
-    return value if isinstance(value, str) else default
-
-
-def optional_text(data: JsonObject, key: str) -> str | None:
-    value = data.get(key)
+def as_text(value: Json) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def number(data: JsonObject, key: str) -> float | None:
-    """A finite number; None for what is absent or is none."""
-    value = data.get(key)
+def as_number(value: Json) -> float | None:
+    """A finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -43,25 +36,14 @@ def number(data: JsonObject, key: str) -> float | None:
         return None
 
 
-def integer(data: JsonObject, key: str, default: int = 0) -> int:
-    value = number(data, key)
-    return default if value is None else int(value)
+def as_flag(value: Json) -> bool | None:
+    return value if isinstance(value, bool) else None
 
 
-def optional_integer(data: JsonObject, key: str) -> int | None:
-    value = number(data, key)
-    return None if value is None else int(value)
-
-
-def flag(data: JsonObject, key: str, default: bool = False) -> bool:
-    value = data.get(key)
-    return value if isinstance(value, bool) else default
-
-
-def time(data: JsonObject, key: str) -> datetime | None:
+def as_time(value: Json) -> datetime | None:
     """An ISO 8601 time with its zone; one without a zone is UTC."""
     try:
-        at = datetime.fromisoformat(text(data, key))
+        at = datetime.fromisoformat(as_text(value) or "")
     except ValueError:
         return None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
@@ -71,22 +53,30 @@ def time_as_json(at: datetime | None) -> str | None:
     return at.astimezone(UTC).isoformat() if at else None
 
 
+def text(data: JsonObject, key: str) -> str:
+    return as_text(data.get(key)) or ""
+
+
+def number(data: JsonObject, key: str) -> float | None:
+    return as_number(data.get(key))
+
+
+def integer(data: JsonObject, key: str) -> int:
+    return int(number(data, key) or 0)
+
+
 def mapping(data: JsonObject, key: str) -> JsonObject:
     return as_object(data.get(key))
 
 
-def items(data: JsonObject, key: str) -> list[Json]:
+def _items(data: JsonObject, key: str) -> list[Json]:
     value = data.get(key)
     return value if isinstance(value, list) else []
 
 
 def objects(data: JsonObject, key: str) -> list[JsonObject]:
-    return [cast("JsonObject", item) for item in items(data, key) if isinstance(item, dict)]
+    return [cast("JsonObject", item) for item in _items(data, key) if isinstance(item, dict)]
 
 
 def texts(data: JsonObject, key: str) -> tuple[str, ...]:
-    return tuple(item for item in items(data, key) if isinstance(item, str))
-
-
-def text_mapping(data: JsonObject, key: str) -> dict[str, str]:
-    return {name: value for name, value in mapping(data, key).items() if isinstance(value, str)}
+    return tuple(item for item in _items(data, key) if isinstance(item, str))

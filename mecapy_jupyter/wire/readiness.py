@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from mecapy_jupyter.wire import json_fields as fields
-from mecapy_jupyter.wire.json_fields import JsonObject, time_as_json
+from mecapy_jupyter.wire.shape import Shape
 
 
 @dataclass(frozen=True, slots=True)
-class Readiness:
+class Readiness(Shape):
     """`parts`: part → "ok", "unknown" or what is wrong; `advice`: part → what to do about it;
     `now`: the gateway's own clock.
     """
@@ -20,22 +19,3 @@ class Readiness:
     advice: dict[str, str] = field(default_factory=dict[str, str])
     version: str = ""
     now: datetime | None = None
-
-    def as_json(self) -> JsonObject:
-        return {
-            "status": self.status,
-            "parts": dict(self.parts),
-            "advice": dict(self.advice),
-            "version": self.version,
-            "now": time_as_json(self.now),
-        }
-
-    @classmethod
-    def from_json(cls, data: JsonObject) -> Readiness:
-        return cls(
-            fields.text(data, "status"),
-            fields.text_mapping(data, "parts"),
-            fields.text_mapping(data, "advice"),
-            fields.text(data, "version"),
-            fields.time(data, "now"),
-        )

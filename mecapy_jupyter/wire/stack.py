@@ -4,31 +4,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from mecapy_jupyter.wire import json_fields as fields
 from mecapy_jupyter.wire.json_fields import JsonObject
+from mecapy_jupyter.wire.shape import Shape, read
 
 WORKER = "worker"
 
 
 @dataclass(frozen=True, slots=True)
-class ProcessId:
+class ProcessId(Shape):
     """A process. A pid comes round again, a pid with its start time does not."""
 
     pid: int = 0
-    started: float = 0.0
-
-    def as_json(self) -> JsonObject:
-        return {"pid": self.pid, "created": self.started}
-
-    @classmethod
-    def from_json(cls, data: JsonObject) -> ProcessId:
-        return cls(fields.integer(data, "pid"), fields.number(data, "created") or 0.0)
+    started: float = field(default=0.0, metadata={"key": "created"})
 
 
 @dataclass(frozen=True, slots=True)
-class ComponentState:
+class ComponentState(Shape):
     """One component of a stack. `id`: of a worker, as the gateway knows it."""
 
     name: str
@@ -38,8 +31,7 @@ class ComponentState:
     id: str = ""
 
     def as_json(self) -> JsonObject:
-        process, shown = self.process.as_json(), self.as_status()
-        return shown | process
+        return self.as_status() | self.process.as_json()
 
     def as_status(self) -> JsonObject:
         shown: JsonObject = {
@@ -54,17 +46,11 @@ class ComponentState:
 
     @classmethod
     def from_json(cls, data: JsonObject) -> ComponentState:
-        return cls(
-            fields.text(data, "name"),
-            ProcessId.from_json(data),
-            fields.text(data, "address"),
-            fields.flag(data, "healthy"),
-            fields.text(data, "id"),
-        )
+        return read(cls, {**data, "process": data})
 
 
 @dataclass(frozen=True, slots=True)
-class StackState:
+class StackState(Shape):
     """What a supervisor writes down. `boot`: which start of the machine it was written in;
     `temporary`: folders that go with the stack.
     """
@@ -76,34 +62,13 @@ class StackState:
     temporary: tuple[str, ...] = ()
     boot: str = ""
 
-    def as_json(self) -> JsonObject:
-        return {
-            "boot": self.boot,
-            "supervisor": self.supervisor.as_json(),
-            "url": self.url,
-            "ready": self.ready,
-            "temporary": list(self.temporary),
-            "components": [component.as_json() for component in self.components],
-        }
-
-    @classmethod
-    def from_json(cls, data: JsonObject) -> StackState:
-        return cls(
-            ProcessId.from_json(fields.mapping(data, "supervisor")),
-            fields.text(data, "url"),
-            fields.flag(data, "ready"),
-            tuple(map(ComponentState.from_json, fields.objects(data, "components"))),
-            fields.texts(data, "temporary"),
-            fields.text(data, "boot"),
-        )
-
     def without_processes(self) -> StackState:
         """Of a machine that was started anew: nobody who was written down lives."""
         return replace(self, supervisor=ProcessId(), components=())
 
 
 @dataclass(frozen=True, slots=True)
-class StackStatus:
+class StackStatus(Shape):
     """What runs in the data directory `data`. `url` None: no stack does."""
 
     data: str

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mecapy_jupyter.wire import json_fields as fields
-from mecapy_jupyter.wire.json_fields import JsonObject
+from mecapy_jupyter.wire.json_fields import JsonObject, mapping
+from mecapy_jupyter.wire.shape import OPTIONAL, Shape, read, write
 
 FOLDER_BYTES, FOLDER_FILES = 20_000_000, 1_000
 """Of a notebook's folder so much travels by itself, unless MECAPY_FOLDER_BYTES or _FILES differ."""
 
 
 @dataclass(frozen=True, slots=True)
-class ConfinementInfo:
+class ConfinementInfo(Shape):
     """Which layers hold a task there. `level`: strict, partial or none; `missing`: layer → why;
     `through`: attacks that succeeded when it was tried; `landlock`: its version, 0 for none.
     """
@@ -23,28 +23,9 @@ class ConfinementInfo:
     through: tuple[str, ...] = ()
     landlock: int = 0
 
-    def as_json(self) -> JsonObject:
-        return {
-            "level": self.level,
-            "layers": list(self.layers),
-            "missing": dict(self.missing),
-            "through": list(self.through),
-            "landlock": self.landlock,
-        }
-
-    @classmethod
-    def from_json(cls, data: JsonObject) -> ConfinementInfo:
-        return cls(
-            fields.text(data, "level", "none"),
-            fields.texts(data, "layers"),
-            fields.text_mapping(data, "missing"),
-            fields.texts(data, "through"),
-            fields.integer(data, "landlock"),
-        )
-
 
 @dataclass(frozen=True, slots=True)
-class WorkerInfo:
+class WorkerInfo(Shape):
     """A worker that lives, as `GET /workers` shows it. An older one may not say everything.
 
     `running`: tasks it runs now, None: not said. `health`: part → what is wrong with it and what to
@@ -56,54 +37,30 @@ class WorkerInfo:
     pid: int = 0
     version: str = ""
     slots: int = 1
-    running: int | None = None
+    running: int | None = field(default=None, metadata=OPTIONAL)
     python: str = ""
     packages: dict[str, str] = field(default_factory=dict[str, str])
     network: tuple[str, ...] | None = None
-    confinement: ConfinementInfo | None = None
-    health: dict[str, str] = field(default_factory=dict[str, str])
+    confinement: ConfinementInfo | None = field(default=None, metadata=OPTIONAL)
+    health: dict[str, str] = field(default_factory=dict[str, str], metadata=OPTIONAL)
 
     def as_json(self) -> JsonObject:
         """What the worker's own row says (`info`); its id stands beside it."""
-        info: JsonObject = {
-            "host": self.host,
-            "pid": self.pid,
-            "version": self.version,
-            "slots": self.slots,
-            "python": self.python,
-            "packages": dict(self.packages),
-            "network": "open" if self.network is None else list(self.network),
-        }
-        if self.running is not None:
-            info["running"] = self.running
-        if self.confinement is not None:
-            info["confinement"] = self.confinement.as_json()
-        if self.health:
-            info["health"] = dict(self.health)
+        info = write(self)
+        del info["id"]
+        if self.network is None:
+            info["network"] = "open"
         return info
 
     @classmethod
     def from_json(cls, data: JsonObject) -> WorkerInfo:
         """From a row of `GET /workers`: `{"id", "info": {…}}`."""
-        info = fields.mapping(data, "info")
-        confinement = fields.mapping(info, "confinement")
-        return cls(
-            fields.text(data, "id"),
-            fields.text(info, "host"),
-            fields.integer(info, "pid"),
-            fields.text(info, "version"),
-            fields.integer(info, "slots", 1),
-            fields.optional_integer(info, "running"),
-            fields.text(info, "python"),
-            fields.text_mapping(info, "packages"),
-            fields.texts(info, "network") if isinstance(info.get("network"), list) else None,
-            ConfinementInfo.from_json(confinement) if confinement else None,
-            fields.text_mapping(info, "health"),
-        )
+        own: JsonObject = {"id": data.get("id")}
+        return read(cls, mapping(data, "info") | own)
 
 
 @dataclass(frozen=True, slots=True)
-class Distribution:
+class Distribution(Shape):
     """An installed distribution, and its versions: several where workers differ."""
 
     name: str
@@ -111,7 +68,7 @@ class Distribution:
 
 
 @dataclass(frozen=True, slots=True)
-class InstalledPackages:
+class InstalledPackages(Shape):
     """The answer of `GET /workers/packages`: the workers' Python versions ("3.12"), and module →
     the distribution it is of, for what all of them have. Empty while none has told. `folder_bytes`,
     `folder_files`: so much of a notebook's folder may travel by itself.
@@ -123,27 +80,17 @@ class InstalledPackages:
     folder_files: int = FOLDER_FILES
 
     def as_json(self) -> JsonObject:
-        packages: JsonObject = {
+        shown = write(self)
+        shown["packages"] = {
             module: [one.name, *one.versions] for module, one in self.packages.items()
         }
-        return {
-            "python": list(self.python),
-            "packages": packages,
-            "folder_bytes": self.folder_bytes,
-            "folder_files": self.folder_files,
-        }
+        return shown
 
     @classmethod
     def from_json(cls, data: JsonObject) -> InstalledPackages:
-        said = fields.mapping(data, "packages")
-        packages = {
-            module: Distribution(name, tuple(versions))
-            for module in said
-            for name, *versions in [fields.texts(said, module) or ("",)]
+        packages: JsonObject = {
+            module: {"name": listed[0], "versions": listed[1:]}
+            for module, listed in mapping(data, "packages").items()
+            if isinstance(listed, list) and listed
         }
-        return cls(
-            fields.texts(data, "python"),
-            packages,
-            fields.integer(data, "folder_bytes", FOLDER_BYTES),
-            fields.integer(data, "folder_files", FOLDER_FILES),
-        )
+        return read(cls, {**data, "packages": packages})
