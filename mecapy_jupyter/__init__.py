@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mecapy_jupyter.cells.ipython_types import Shell
     from mecapy_jupyter.client.client import Client
     from mecapy_jupyter.client.task import Task
+    from mecapy_jupyter.remote_function import remote
     from mecapy_jupyter.shared.errors import MecapyError
     from mecapy_jupyter.travel.loop_progress import progress, track
 
@@ -23,6 +24,7 @@ __all__ = [
     "__version__",
     "load_ipython_extension",
     "progress",
+    "remote",
     "track",
 ]
 
@@ -58,6 +60,10 @@ def __getattr__(name: str) -> Any:
 
         loop_progress.show_here(_show_locally)
         return getattr(loop_progress, name)
+    if name == "remote":
+        from mecapy_jupyter.remote_function import remote
+
+        return remote
     if name == "MecapyError":
         from mecapy_jupyter.shared.errors import MecapyError
 

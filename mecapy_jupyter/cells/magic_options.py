@@ -12,8 +12,8 @@ from typing import NoReturn
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.shared import errors
+from mecapy_jupyter.shared.units import seconds
 
-_UNITS = {"": 1.0, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BEFORE_COMMENT = re.compile(r"""(?:'[^']*'|"[^"]*"|(?<=\S)\#|[^'"\#])*""")
 
 
@@ -25,11 +25,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def duration(text: str) -> float:
-    """`90`, `90s`, `15min`, `2h`, `1d` → seconds."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip())
-    if match is None or match[2] not in _UNITS or float(match[1]) <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a duration; write 90, 90s, 15min or 2h")
-    return float(match[1]) * _UNITS[match[2]]
+    try:
+        return seconds(text)
+    except ValueError as trouble:
+        raise argparse.ArgumentTypeError(str(trouble)) from None
 
 
 def words(line: str) -> list[str]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import concurrent.futures
+import copy
 import dataclasses
 import uuid
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.capture import packing
 from mecapy_jupyter.client import blob_transfer, config, deferred_interrupt, gateway_api, signing
+from mecapy_jupyter.client.call_options import CallOptions
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.client.map_history import Maps
-from mecapy_jupyter.client.mapping import name_of
+from mecapy_jupyter.client.mapping import MapOptions, name_of
 from mecapy_jupyter.client.overview import Overview, overview
 from mecapy_jupyter.client.problems import BlobsMissing
 from mecapy_jupyter.client.task import RESULT, Task
@@ -25,6 +27,14 @@ from mecapy_jupyter.travel.pickling import payload
 
 # bound, not shown: a worker need not render it
 _CALL = f"{RESULT} = {wire.CALLED}(*_mecapy_args, **_mecapy_kwargs)"
+
+
+@dataclasses.dataclass(slots=True)
+class _Shutdown:
+    """What a client and those that `options` made of it share."""
+
+    began: bool = False
+    cancels: bool = False
 
 
 class Client(concurrent.futures.Executor):
@@ -45,7 +55,7 @@ class Client(concurrent.futures.Executor):
         self.gateway = Gateway.of(self.endpoint)
         self._open: set[Task] = set()
         self._sent: weakref.WeakValueDictionary[str, Task] = weakref.WeakValueDictionary()
-        self._shut = self._called_off = False
+        self._options, self._shutdown = CallOptions(), _Shutdown()
         self._maps = Maps(self.gateway, self.enter)
 
     def __repr__(self) -> str:
@@ -59,9 +69,15 @@ class Client(concurrent.futures.Executor):
         """
         self.accepts()
         call = {wire.CALLED: fn, "_mecapy_args": args, "_mecapy_kwargs": kwargs}
-        return self.enter(
-            wire.TaskRequest(_CALL, name=name_of(fn), outputs=(RESULT,)), call
-        ).follow()
+        return self.enter(self._options.request(_CALL, name_of(fn), (RESULT,)), call).follow()
+
+    def options(self, **options: Any) -> Client:
+        """This client with other options for what it sends from now on: name, timeout (of each
+        call), retries, priority. Connections are shared, and a shutdown is for both.
+        """
+        changed = copy.copy(self)
+        changed._options = self._options.changed(options)
+        return changed
 
     def map(
         self,
@@ -69,29 +85,58 @@ class Client(concurrent.futures.Executor):
         *iterables: Iterable[Any],
         timeout: float | None = None,
         chunksize: int | None = None,
+        return_exceptions: bool = False,
+        ordered: bool = True,
     ) -> Iterator[Any]:
         """`fn` of each argument (of one from each iterable, as the built-in `map`), on all workers
-        at once; results in order.
+        at once; results in order, or `ordered=False` as they come. `timeout`: of the whole map, in
+        seconds; `options(timeout=…)` is the limit of each call.
 
         Many calls travel as one task: as many as take about 0.3 s, or `chunksize`. Arguments are
         taken from the iterables as needed. What a call changes in its arguments stays on the
         worker, where calls that travel together see the same object. A failing call raises its own
-        exception, with the argument (counted from 0) in a note; closing the iterator cancels what
-        runs.
+        exception, with the argument (counted from 0) in a note, or `return_exceptions` gives it in
+        the place of a result and goes on. Closing the iterator cancels what runs.
         """
-        self.accepts()
-        return self._maps.start(fn, iterables, timeout, chunksize, in_order=True)
+        calls, count = _calls(iterables)
+        return self._map(fn, calls, count, timeout, chunksize, return_exceptions, ordered)
 
     def map_unordered(
-        self,
-        fn: Callable[..., Any],
-        *iterables: Iterable[Any],
-        timeout: float | None = None,
-        chunksize: int | None = None,
+        self, fn: Callable[..., Any], *iterables: Iterable[Any], **how: Any
     ) -> Iterator[Any]:
         """As `map`, but results as they come."""
+        return self.map(fn, *iterables, ordered=False, **how)
+
+    def starmap(
+        self, fn: Callable[..., Any], arguments: Iterable[Iterable[Any]], **how: Any
+    ) -> Iterator[Any]:
+        """As `map`, each item being all arguments of one call."""
+        count = len(arguments) if isinstance(arguments, Sized) else None
+        return self._map(fn, map(tuple, arguments), count, **how)
+
+    def map_items(
+        self, fn: Callable[..., Any], *iterables: Iterable[Any], **how: Any
+    ) -> Iterator[tuple[Any, Any]]:
+        """As `map`, each result with its argument (with a tuple of them, from several iterables);
+        so they are known with `ordered=False`, too.
+        """
+        calls, count = _calls(iterables)
+        return self._map(fn, calls, count, with_argument=True, **how)
+
+    def _map(
+        self,
+        fn: Callable[..., Any],
+        calls: Iterator[tuple[Any, ...]],
+        count: int | None,
+        timeout: float | None = None,
+        chunksize: int | None = None,
+        return_exceptions: bool = False,
+        ordered: bool = True,
+        with_argument: bool = False,
+    ) -> Iterator[Any]:
         self.accepts()
-        return self._maps.start(fn, iterables, timeout, chunksize, in_order=False)
+        how = MapOptions(self._options, ordered, return_exceptions, with_argument)
+        return self._maps.start(fn, calls, count, timeout, chunksize, how)
 
     def run(
         self,
@@ -114,7 +159,7 @@ class Client(concurrent.futures.Executor):
 
     def accepts(self) -> None:
         """Raises where nothing new may begin any more."""
-        if self._shut:
+        if self._shutdown.began:
             raise RuntimeError("cannot schedule new futures after shutdown")
 
     def enter(self, request: wire.TaskRequest, values: Mapping[str, Any]) -> Task:
@@ -124,7 +169,7 @@ class Client(concurrent.futures.Executor):
         A map that began before the shutdown goes on: with other executors all its calls are futures
         by then.
         """
-        if self._called_off:
+        if self._shutdown.cancels:
             raise concurrent.futures.CancelledError
         task = self.send(request, values, packing.main_namespace())
         self._open.add(task)
@@ -224,9 +269,10 @@ class Client(concurrent.futures.Executor):
         return overview(self.gateway, self.endpoint.source)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        self._shut, self._called_off = True, self._called_off or cancel_futures
+        self._shutdown.began = True
+        self._shutdown.cancels |= cancel_futures
         for task in list(self._open) if cancel_futures else ():
-            task.cancel()
+            task.request_cancel()
         if wait:
             concurrent.futures.wait(list(self._open))
             self.gateway.close()
@@ -246,3 +292,10 @@ class Client(concurrent.futures.Executor):
                 sent.believed,
             )
         return wire.Payload(b"", sent.digests[0], sent.digests[1:]), sent.sent_bytes, sent.believed
+
+
+def _calls(iterables: tuple[Iterable[Any], ...]) -> tuple[Iterator[tuple[Any, ...]], int | None]:
+    """The arguments of each call, and how many calls there are, where that is known."""
+    sizes = [len(iterable) for iterable in iterables if isinstance(iterable, Sized)]
+    count = min(sizes) if sizes and len(sizes) == len(iterables) else None
+    return zip(*iterables, strict=False), count

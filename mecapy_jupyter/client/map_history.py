@@ -7,14 +7,14 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from mecapy_jupyter.block.live import LiveBlock
 from mecapy_jupyter.client import gateway_api
 from mecapy_jupyter.client.chunk_size import CallTimesByFunction
 from mecapy_jupyter.client.http import Gateway
-from mecapy_jupyter.client.mapping import Enter, Map, name_of
+from mecapy_jupyter.client.mapping import Enter, Map, MapOptions, name_of
 
 _ASK_EVERY_S = 5.0
 
@@ -32,31 +32,28 @@ class Maps:
     def start(
         self,
         fn: Callable[..., Any],
-        iterables: tuple[Iterable[Any], ...],
+        calls: Iterator[tuple[Any, ...]],
+        count: int | None,
         timeout_s: float | None,
         chunk_calls: int | None,
-        *,
-        in_order: bool,
+        how: MapOptions,
     ) -> Iterator[Any]:
-        """Send the first chunks and return the iterator over the results."""
+        """Send the first chunks and return the iterator over the results. A call with a limit of
+        its own is a chunk of its own.
+        """
         if chunk_calls is not None and chunk_calls < 1:
             raise ValueError("chunksize must be >= 1, or None to choose it by the time of a call")
-        sizes = [len(iterable) for iterable in iterables if isinstance(iterable, Sized)]
-        count = min(sizes) if sizes and len(sizes) == len(iterables) else None
-        until = None if timeout_s is None else time.monotonic() + timeout_s
-        block = LiveBlock(name_of(fn), quiet=not _in_notebook())
-        calls = zip(*iterables, strict=False)
         work = Map(
             self._enter,
             fn,
             calls,
             count,
             self._slots_now(),
-            chunk_calls,
+            chunk_calls if how.call.timeout is None else 1,
             self._call_times.of(fn),
-            in_order,
-            block,
-            until,
+            how,
+            LiveBlock(how.call.name or name_of(fn), quiet=not _in_notebook()),
+            None if timeout_s is None else time.monotonic() + timeout_s,
         )
         results = work.results()
         next(results)

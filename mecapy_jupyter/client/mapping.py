@@ -20,20 +20,38 @@ from typing import Any
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.block.live import LiveBlock
+from mecapy_jupyter.client.call_options import CallOptions
 from mecapy_jupyter.client.chunk_size import AHEAD, CallTime
 from mecapy_jupyter.client.task import Task
 from mecapy_jupyter.shared import errors
 
-_RESULTS = "_mecapy_results"
+_RESULTS, _FAILED = "_mecapy_results", "_mecapy_failed"
 _CODE = f"""{_RESULTS} = []
 for _mecapy_call in _mecapy_calls:
     {_RESULTS}.append({wire.CALLED}(*_mecapy_call))"""
+_CODE_THAT_GOES_ON = f"""{_RESULTS}, {_FAILED} = [], {{}}
+for _mecapy_call in _mecapy_calls:
+    try:
+        {_RESULTS}.append({wire.CALLED}(*_mecapy_call))
+    except Exception as _mecapy_error:
+        {_FAILED}[len({_RESULTS})] = _mecapy_error
+        {_RESULTS}.append(None)"""
 _KEPT = 8  # chunks in flight or kept for a slow reader, for each slot
 _TICK_S = 0.1
 
 Calls = list[tuple[Any, ...]]
 Enter = Callable[[wire.TaskRequest, Mapping[str, Any]], Task]
 """Submits one chunk with these values: `Client.enter`."""
+
+
+@dataclass(frozen=True, slots=True)
+class MapOptions:
+    """`call`: of each call. `with_argument`: each result comes as (argument, result)."""
+
+    call: CallOptions
+    ordered: bool = True
+    return_exceptions: bool = False
+    with_argument: bool = False
 
 
 @dataclass(eq=False, slots=True)
@@ -56,7 +74,7 @@ class Map:
     slots: int
     chunk_calls: int | None
     call_time: CallTime
-    in_order: bool
+    how: MapOptions
     block: LiveBlock
     until: float | None
     started: float = field(default_factory=time.monotonic)
@@ -82,8 +100,11 @@ class Map:
     def _send(self, calls: Calls) -> None:
         first, self.cut = self.cut, self.cut + len(calls)
         values = {wire.CALLED: self.fn, "_mecapy_calls": calls}
-        request = wire.TaskRequest(
-            _CODE, name=f"{name_of(self.fn)} × {len(calls)}", outputs=(_RESULTS,)
+        goes_on = self.how.return_exceptions
+        request = self.how.call.request(
+            _CODE_THAT_GOES_ON if goes_on else _CODE,
+            f"{name_of(self.fn)} × {len(calls)}",
+            (_RESULTS, _FAILED) if goes_on else (_RESULTS,),
         )
         task = self.enter(request, values)
         piece = self.flying[task] = Chunk(first, calls, task)
@@ -100,8 +121,10 @@ class Map:
             self.fill()
             yield
             while self.waiting:
-                for value in self._opened(self._next()):
-                    yield value
+                piece = self._next()
+                for call, value in zip(piece.calls, self._opened(piece), strict=False):
+                    argument = call[0] if len(call) == 1 else call
+                    yield (argument, value) if self.how.with_argument else value
                     self._take_landed()
             self._end(wire.COMPLETED)
         except (GeneratorExit, KeyboardInterrupt):
@@ -114,7 +137,7 @@ class Map:
     def _end(self, state: wire.State, error: str = "") -> None:
         for task in self.flying:
             with contextlib.suppress(errors.MecapyError):
-                task.cancel()
+                task.request_cancel()
         self.block.finish(
             wire.Outcome(state, seconds=time.monotonic() - self.started),
             [f"{self.done:,} results"],
@@ -127,7 +150,7 @@ class Map:
             self._take_landed()
             ready = (
                 self.waiting[0]
-                if self.in_order
+                if self.how.ordered
                 else next(
                     (piece for piece in self.waiting if piece.task not in self.flying),
                     self.waiting[0],
@@ -188,30 +211,34 @@ class Map:
 
     def _opened(self, piece: Chunk) -> Iterator[Any]:
         """Its results; then, where a call failed, that call's own exception with the argument
-        named.
+        named: raised, or in the place of every result that did not come.
         """
-        error = piece.task.exception()
-        results = piece.task.home.bound.get(_RESULTS, [])
-        yield from results
-        if error is None and _RESULTS not in piece.task.home.bound:
-            why = piece.task.home.left.get(_RESULTS, "no reason given")
-            error = errors.CannotReceive(
-                f"a result of {name_of(self.fn)} cannot travel home: {why}"
-            )
-            error.add_note(_range(piece))
-        elif error is not None:
-            own = (
-                piece.task.outcome is not None
-                and piece.task.outcome.error is not None
-                and piece.task.outcome.error.kind == "cell"
-            )
-            error.add_note(
-                _argument(piece, len(results))
-                if own and len(results) < len(piece.calls)
-                else _range(piece)
-            )
-        if error is not None:
+        bound = piece.task.home.bound
+        failed: dict[int, Exception] = bound.get(_FAILED, {})
+        results = bound.get(_RESULTS, [])
+        for at, result in enumerate(results):
+            yield self._noted(piece, failed[at], at) if at in failed else result
+        error = self._error(piece, len(results))
+        if error is not None and not self.how.return_exceptions:
             raise error
+        yield from [error] * (len(piece.calls) - len(results))
+
+    def _error(self, piece: Chunk, results: int) -> BaseException | None:
+        """Why the chunk has no more than so many results."""
+        error = piece.task.exception()
+        if error is not None:
+            info = piece.task.outcome and piece.task.outcome.error
+            own = info is not None and info.kind == "cell" and results < len(piece.calls)
+            return self._noted(piece, error, results if own else None)
+        if _RESULTS in piece.task.home.bound:
+            return None
+        why = piece.task.home.left.get(_RESULTS, "no reason given")
+        unsent = errors.CannotReceive(f"a result of {name_of(self.fn)} cannot travel home: {why}")
+        return self._noted(piece, unsent, None)
+
+    def _noted(self, piece: Chunk, error: BaseException, at: int | None) -> BaseException:
+        error.add_note(_range(piece) if at is None else _argument(piece, at))
+        return error
 
 
 def name_of(fn: Callable[..., Any]) -> str:

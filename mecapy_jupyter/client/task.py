@@ -28,6 +28,7 @@ from mecapy_jupyter.travel.pickling import payload
 RESULT = "_mecapy_result"
 """What a function call is bound to in its task: its value becomes the Future's."""
 
+_STOPPED_S = 5.0  # how long `cancel` waits for the end
 _PATIENCE_S = 120.0  # how long a broken event stream is taken up again before giving up
 
 
@@ -58,6 +59,7 @@ class Task(concurrent.futures.Future[Any]):
         self.outcome: wire.Outcome | None = None
         self.opens = True
         self._started = self._followed = False
+        self._reader: threading.Thread | None = None  # that ends this future
         self.sent_bytes, self.reused_bytes = 0, 0
         self.inputs: dict[str, Any] = {}
         self.packed = packed  # its inputs as they were sent
@@ -81,11 +83,18 @@ class Task(concurrent.futures.Future[Any]):
         return self._started and not self.done()
 
     def cancel(self) -> bool:
-        """Stop it, wherever it is. False when it has already ended. The process is dead when
-        `result()` raises.
+        """Stop it, wherever it is, also while it runs. False when it has already ended. Waits a
+        short while for the end: the process is dead when `result()` raises.
         """
         if self.done():
-            return False
+            return self.cancelled()
+        stops = self.request_cancel()
+        if self._reader is not None and self._reader is not threading.current_thread():
+            concurrent.futures.wait([self], timeout=_STOPPED_S)
+        return stops
+
+    def request_cancel(self) -> bool:
+        """As `cancel`, without the wait."""
         state = gateway_api.cancel(self._gateway, self.id).status
         return state not in (wire.COMPLETED, wire.FAILED)
 
@@ -106,6 +115,7 @@ class Task(concurrent.futures.Future[Any]):
                     name=f"mecapy {self.id[:8]}",
                     daemon=True,
                 )
+                self._reader = reader if on_final is None else None
                 reader.start()
         if interrupt.came:
             raise KeyboardInterrupt

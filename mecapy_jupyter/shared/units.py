@@ -51,6 +51,17 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+_UNITS = {"": 1.0, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def seconds(duration: str | float) -> float:
+    """`90`, `"90s"`, `"15min"`, `"2h"`, `"1d"` → seconds. Raises ValueError for what is none."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", str(duration).strip())
+    if match is None or match[2] not in _UNITS or float(match[1]) <= 0:
+        raise ValueError(f"{duration!r} is not a duration; write 90, 90s, 15min or 2h")
+    return float(match[1]) * _UNITS[match[2]]
+
+
 def duration(seconds: float) -> str:
     """A rough time ahead: `25 s`, `4 min`, `2 h`."""
     if seconds < 90:

@@ -30,7 +30,7 @@ from mecapy_jupyter.stack.proven import proven_pool
 from mecapy_jupyter.wire.stack import StackState, StackStatus
 
 IDLE_STOP_S = 600.0
-_READY_S = 60.0  # a laptop that has other things to do
+_READY_S = 200.0  # a laptop that has other things to do
 _STOP_S = 40.0
 _REAP_S = 1.0
 _LOOK_S = 0.05

@@ -20,7 +20,7 @@ from mecapy_jupyter.shared.data_dir import DataDir
 from mecapy_jupyter.shared.errors import StackError
 from mecapy_jupyter.shared.processes import mecapy_command
 
-_MIGRATE_S = 60.0
+_MIGRATE_S = 180.0
 _VERSIONS = Path(__file__).parents[1] / "migrations" / "versions"
 
 

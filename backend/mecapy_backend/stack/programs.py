@@ -28,7 +28,7 @@ from mecapy_jupyter.shared.errors import StackError
 from mecapy_jupyter.shared.own_folder import own_folder
 
 _SOCKET_PATH_BYTES = 100  # the limit is 107 on Linux and 103 on macOS
-_INITDB_S = 60.0
+_INITDB_S = 180.0
 _LAUNCH = str(Path(__file__).with_name("launch.py"))
 
 

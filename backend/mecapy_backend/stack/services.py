@@ -18,7 +18,7 @@ from mecapy_backend.stack import probes, programs
 from mecapy_jupyter.shared.errors import StackError
 from mecapy_jupyter.shared.own_folder import own_folder
 
-_READY_S = 30.0
+_READY_S = 120.0
 _STOP_S = 20.0
 
 

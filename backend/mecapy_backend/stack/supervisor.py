@@ -25,7 +25,7 @@ from mecapy_jupyter.shared.errors import StackError
 from mecapy_jupyter.shared.processes import boot_id, process_id
 from mecapy_jupyter.wire.stack import WORKER, ComponentState, StackState
 
-_READY_S = 45.0
+_READY_S = 180.0  # on a busy machine; one that ends at every start is reported sooner
 
 
 @dataclass(frozen=True, slots=True)

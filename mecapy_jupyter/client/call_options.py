@@ -1,0 +1,46 @@
+"""What may be asked of a call besides its function and arguments: `Client.options`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from mecapy_jupyter import wire
+from mecapy_jupyter.shared.units import seconds
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """`name`: in lists of tasks; empty: the function's. `timeout`: of running, in seconds or as
+    "15min" or "2h"; in a `map` it is the limit of each call. `retries`: further attempts after a
+    failing one. `priority`: 0 to 9, high ones start first.
+    """
+
+    name: str = ""
+    timeout: float | str | None = None
+    retries: int = 0
+    priority: int = wire.PRIORITY
+
+    def __post_init__(self) -> None:
+        if self.timeout is not None:
+            seconds(self.timeout)
+        if not 0 <= self.priority <= 9:
+            raise ValueError(f"priority {self.priority} is not between 0 and 9")
+        if self.retries < 0:
+            raise ValueError(f"retries {self.retries} is below 0")
+
+    def changed(self, options: dict[str, object]) -> CallOptions:
+        """With these instead. Raises TypeError for a name that is no option."""
+        for name in options.keys() - set(self.__slots__):
+            known = ", ".join(self.__slots__)
+            raise TypeError(f"{name!r} is no option of a call; there are: {known}")
+        return replace(self, **options)  # pyright: ignore[reportArgumentType]  (checked there)
+
+    def request(self, code: str, name: str, outputs: tuple[str, ...]) -> wire.TaskRequest:
+        return wire.TaskRequest(
+            code,
+            name=self.name or name,
+            outputs=outputs,
+            timeout=wire.TIMEOUT_S if self.timeout is None else seconds(self.timeout),
+            retries=self.retries,
+            priority=self.priority,
+        )
