@@ -29,13 +29,13 @@ _RESULTS, _FAILED = "_mecapy_results", "_mecapy_failed"
 _CODE = f"""{_RESULTS} = []
 for _mecapy_call in _mecapy_calls:
     {_RESULTS}.append({wire.CALLED}(*_mecapy_call))"""
-_CODE_THAT_GOES_ON = f"""{_RESULTS}, {_FAILED} = [], {{}}
+_CODE_THAT_GOES_ON = f"""{_RESULTS}, {_FAILED} = [], []
 for _mecapy_call in _mecapy_calls:
     try:
         {_RESULTS}.append({wire.CALLED}(*_mecapy_call))
     except Exception as _mecapy_error:
-        {_FAILED}[len({_RESULTS})] = _mecapy_error
-        {_RESULTS}.append(None)"""
+        {_FAILED}.append(len({_RESULTS}))
+        {_RESULTS}.append(_mecapy_error)"""
 _KEPT = 8  # chunks in flight or kept for a slow reader, for each slot
 _TICK_S = 0.1
 
@@ -122,9 +122,9 @@ class Map:
             yield
             while self.waiting:
                 piece = self._next()
-                for call, value in zip(piece.calls, self._opened(piece), strict=False):
-                    argument = call[0] if len(call) == 1 else call
-                    yield (argument, value) if self.how.with_argument else value
+                opened = self._opened(piece)
+                for call in piece.calls:
+                    yield self._shaped(call, next(opened))  # no name for it: it is the reader's
                     self._take_landed()
             self._end(wire.COMPLETED)
         except (GeneratorExit, KeyboardInterrupt):
@@ -214,14 +214,21 @@ class Map:
         named: raised, or in the place of every result that did not come.
         """
         bound = piece.task.home.bound
-        failed: dict[int, Exception] = bound.get(_FAILED, {})
+        failed: list[int] = bound.get(_FAILED, [])
         results = bound.get(_RESULTS, [])
-        for at, result in enumerate(results):
-            yield self._noted(piece, failed[at], at) if at in failed else result
-        error = self._error(piece, len(results))
+        count = len(results)
+        results.reverse()
+        for at in range(count):
+            yield self._noted(piece, results.pop(), at) if at in failed else results.pop()
+        error = self._error(piece, count)
         if error is not None and not self.how.return_exceptions:
             raise error
-        yield from [error] * (len(piece.calls) - len(results))
+        yield from [error] * (len(piece.calls) - count)
+
+    def _shaped(self, call: tuple[Any, ...], value: Any) -> Any:
+        if not self.how.with_argument:
+            return value
+        return (call[0] if len(call) == 1 else call), value
 
     def _error(self, piece: Chunk, results: int) -> BaseException | None:
         """Why the chunk has no more than so many results."""

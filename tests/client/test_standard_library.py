@@ -1,5 +1,5 @@
-"""The standard library's tests of executors, run against `Client`. Python is often installed without
-its tests: they are skipped there.
+"""The standard library's tests of executors, run against `Client`; skipped where Python is
+installed without its tests.
 """
 
 from __future__ import annotations
