@@ -16,7 +16,7 @@ from mecapy_jupyter.client import blob_transfer, config, deferred_interrupt, gat
 from mecapy_jupyter.client.call_options import CallOptions
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.client.map_history import Maps
-from mecapy_jupyter.client.mapping import MapOptions, name_of
+from mecapy_jupyter.client.mapping import MapOptions, calls_of, name_of
 from mecapy_jupyter.client.overview import Overview, overview
 from mecapy_jupyter.client.problems import BlobsMissing
 from mecapy_jupyter.client.task import RESULT, Task
@@ -98,7 +98,7 @@ class Client(concurrent.futures.Executor):
         exception, with the argument (counted from 0) in a note, or `return_exceptions` gives it in
         the place of a result and goes on. Closing the iterator cancels what runs.
         """
-        calls, count = _calls(iterables)
+        calls, count = calls_of(iterables)
         return self._map(fn, calls, count, timeout, chunksize, return_exceptions, ordered)
 
     def map_unordered(
@@ -120,7 +120,7 @@ class Client(concurrent.futures.Executor):
         """As `map`, each result with its argument (with a tuple of them, from several iterables);
         so they are known with `ordered=False`, too.
         """
-        calls, count = _calls(iterables)
+        calls, count = calls_of(iterables)
         return self._map(fn, calls, count, with_argument=True, **how)
 
     def _map(
@@ -292,10 +292,3 @@ class Client(concurrent.futures.Executor):
                 sent.believed,
             )
         return wire.Payload(b"", sent.digests[0], sent.digests[1:]), sent.sent_bytes, sent.believed
-
-
-def _calls(iterables: tuple[Iterable[Any], ...]) -> tuple[Iterator[tuple[Any, ...]], int | None]:
-    """The arguments of each call, and how many calls there are, where that is known."""
-    sizes = [len(iterable) for iterable in iterables if isinstance(iterable, Sized)]
-    count = min(sizes) if sizes and len(sizes) == len(iterables) else None
-    return zip(*iterables, strict=False), count

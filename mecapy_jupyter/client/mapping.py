@@ -14,7 +14,7 @@ import reprlib
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -246,6 +246,13 @@ class Map:
     def _noted(self, piece: Chunk, error: BaseException, at: int | None) -> BaseException:
         error.add_note(_range(piece) if at is None else _argument(piece, at))
         return error
+
+
+def calls_of(iterables: tuple[Iterable[Any], ...]) -> tuple[Iterator[tuple[Any, ...]], int | None]:
+    """The arguments of each call, and how many calls there are, where that is known."""
+    sizes = [len(iterable) for iterable in iterables if isinstance(iterable, Sized)]
+    count = min(sizes) if sizes and len(sizes) == len(iterables) else None
+    return zip(*iterables, strict=False), count
 
 
 def name_of(fn: Callable[..., Any]) -> str:
