@@ -12,6 +12,7 @@ import os
 import tempfile
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -51,7 +52,7 @@ def resolve(start: bool = True, say: Callable[[str], None] = print) -> Endpoint:
                 f"MECAPY_URL is set to {url}, but there is no token for it: set MECAPY_TOKEN, or "
                 f"run `mecapy login`"
             )
-        return Endpoint(url, checked("token", token, "MECAPY_TOKEN"), "MECAPY_URL")
+        return _proving(Endpoint(url, checked("token", token, "MECAPY_TOKEN"), "MECAPY_URL"))
     if saved.get("url"):
         token = token or saved.get("token", "")
         if not token and logins.known(saved["url"]):
@@ -61,7 +62,7 @@ def resolve(start: bool = True, say: Callable[[str], None] = print) -> Endpoint:
                 f"{config_file()} names the gateway {saved['url']} but no token: run `mecapy "
                 f"login`, or set MECAPY_TOKEN"
             )
-        return Endpoint(saved["url"], token, str(config_file()))
+        return _proving(Endpoint(saved["url"], token, str(config_file())))
     found = joined() if not start else None
     if found:
         return found
@@ -71,6 +72,13 @@ def resolve(start: bool = True, say: Callable[[str], None] = print) -> Endpoint:
             "start one with `mecapy up`"
         )
     return ensure(say=say)
+
+
+def _proving(endpoint: Endpoint) -> Endpoint:
+    """The same; where it is the user's own embedded stack, that has to prove itself as ever."""
+    stack = joined()
+    own = stack is not None and (stack.url, stack.token) == (endpoint.url, endpoint.token)
+    return replace(endpoint, data=stack.data) if stack is not None and own else endpoint
 
 
 def named() -> bool:

@@ -135,7 +135,7 @@ class Gateway:
                 raise Elsewhere(answer.headers["Location"])
             if answer.status >= 400:
                 raise problem(answer, self.url)
-            yield from answer.stream(_PIECE_BYTES)
+            yield from answer.stream(_PIECE_BYTES, decode_content=False)
         except urllib3.exceptions.HTTPError as broken:
             raise errors.ConnectionFailed(
                 f"the download from {self.url} failed: {broken}. `%mecapy get` fetches it again"

@@ -4,6 +4,7 @@ signed, within the quota, while the signature is good.
 
 from __future__ import annotations
 
+import gzip
 import os
 import time
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from mecapy_backend.store.blobs import blob_rows, bucket, reservations
 from mecapy_backend.store.blobs.blob_store import open_store
 from mecapy_backend.store.tables import blobs
 from mecapy_backend.store.tables import reservations as reserved
+from mecapy_jupyter.client import blob_transfer
+from mecapy_jupyter.client.http import Gateway
 
 from ..backend.speak import client
 from ..conftest import TOKEN, served
@@ -126,6 +129,37 @@ def test_a_url_s_time(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> No
             assert time.monotonic() < until, "it never ends"
             time.sleep(0.2)
         assert s3.put(part, content=bytes(SIZE - (8 << 20))).status_code >= 400
+
+
+def test_nothing_unfolds_on_the_way_home(http: httpx.Client, tight: Settings) -> None:
+    """Bytes that were put there as compressed ones come as they are: neither a kernel nor the
+    gateway unpacks them.
+    """
+    data = gzip.compress(bytes(50 << 20))
+    digest = blake3(data).hexdigest()
+    url = sending(http, digest, len(data))
+    with httpx.Client(timeout=120) as s3:
+        s3.put(url, content=data, headers={"Content-Encoding": "gzip"}).raise_for_status()
+        sending_again = {"digests": [{"digest": digest, "size": len(data)}]}
+        assert http.post("/blobs/missing", json=sending_again).json() == {"missing": []}
+        there = s3.get(http.get(f"/blobs/{digest}", follow_redirects=False).headers["Location"])
+        assert there.headers.get("Content-Encoding") == "gzip", "the store tells the encoding"
+    gateway = Gateway(str(http.base_url).rstrip("/"), TOKEN)
+    try:
+        assert bytes(blob_transfer.fetch(gateway, digest)) == data
+        assert b"".join(gateway.get_pieces(f"/blobs/{digest}?through=gateway")) == data
+    finally:
+        gateway.close()
+
+
+def test_compressed_requests_are_not_unfolded(http: httpx.Client) -> None:
+    """A body is what arrives: one that says it is compressed is no JSON, and no other blob."""
+    body = gzip.compress(b'{"code": "1"}' + b" " * (50 << 20))
+    coded = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+    assert http.post("/tasks", content=body, headers=coded).status_code == 422
+    unfolded = blake3(b"1").hexdigest()
+    put = http.put(f"/blobs/{unfolded}", content=gzip.compress(b"1"), headers=coded)
+    assert put.status_code == 422
 
 
 def test_each_upload_in_parts_counts(http: httpx.Client, store: Any) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import urllib3
 
+from mecapy_jupyter.client import config
 from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.data_dir import data_dir
@@ -99,6 +100,32 @@ def test_a_token_is_for_the_stack_alone(tmp_path: Path) -> None:
             assert first.token.encode() not in there.heard
         finally:
             second.down()
+
+
+def test_a_stack_that_the_environment_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MECAPY_URL and MECAPY_TOKEN of the user's own stack make it no other's: it proves itself;
+    what is named and is none of theirs is asked as it is.
+    """
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    stack = Stack.up(data_dir().data)
+    try:
+        monkeypatch.setenv("MECAPY_URL", stack.url)
+        monkeypatch.setenv("MECAPY_TOKEN", "another")
+        assert not config.resolve(start=False).data
+        monkeypatch.setenv("MECAPY_TOKEN", stack.token)
+        with Client() as client:
+            assert client.endpoint.source == "MECAPY_URL"
+            assert client.submit(int, "42").result() == 42
+            stack.down()
+            with thief(int(stack.url.rpartition(":")[2])) as there:
+                with pytest.raises(errors.ConnectionFailed, match="another program has taken"):
+                    client.gateway.get("/me")
+                assert b"GET /proof" in there.heard and stack.token.encode() not in there.heard
+    finally:
+        stack.down()
 
 
 def test_passing_the_challenge_on_proves_nothing(tmp_path: Path) -> None:
