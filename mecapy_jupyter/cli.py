@@ -5,17 +5,16 @@ code only by name.
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, Protocol
 
+from mecapy_jupyter.commands import admin_arguments, backup
+from mecapy_jupyter.commands.arguments import AddCommand, count
+from mecapy_jupyter.commands.arguments import server_part as _server
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.version import __version__
-from mecapy_jupyter.wire import TaskPage
-from mecapy_jupyter.wire.json_fields import as_object, time_as_json
 
 NOT_RUNNING = 3
 
@@ -29,14 +28,6 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-
-
-class AddCommand(Protocol):
-    """Adds one command to the parser."""
-
-    def __call__(
-        self, name: str, run: Callable[[argparse.Namespace], int | None], text: str
-    ) -> argparse.ArgumentParser: ...
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,7 +44,14 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    for add_group in (_stack_commands, _server_commands, _login_commands, _task_commands):
+    for add_group in (
+        _stack_commands,
+        _server_commands,
+        backup.add_commands,
+        _login_commands,
+        admin_arguments.add_commands,
+        _doctor_command,
+    ):
         add_group(add)
     return parser
 
@@ -62,7 +60,7 @@ def _stack_commands(add: AddCommand) -> None:
     up = add("up", _up, "run the embedded stack in the foreground; prints its URL and token")
     up.add_argument(
         "--workers",
-        type=_count,
+        type=count,
         default=0,
         metavar="N",
         help="how many workers (default: one per core, at most 2)",
@@ -135,22 +133,12 @@ def _login_commands(add: AddCommand) -> None:
     )
 
 
-def _task_commands(add: AddCommand) -> None:
-    tasks = add("tasks", _tasks, "my last tasks")
-    tasks.add_argument("--json", action="store_true", help="for programs")
-    tasks.add_argument("--limit", type=_count, default=20, metavar="N")
+def _doctor_command(add: AddCommand) -> None:
     add(
         "doctor",
         _doctor,
         "check the configuration, the gateway and the workers, and say what to do",
     )
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
 
 
 def _up(options: argparse.Namespace) -> int:
@@ -227,18 +215,6 @@ def _migrate(options: argparse.Namespace) -> None:
         migrations.upgrade(url)
 
 
-def _server(module: str) -> Any:
-    """A module of gateway, worker or stack, by name: this package imports none of them."""
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as missing:
-        raise errors.ConfigError(
-            f"this command needs the server part, and {missing.name} is not installed: `pip "
-            f"install 'mecapy-jupyter[local]'` "
-            "(or [backend] for `mecapy gateway`, [worker] for `mecapy worker`)"
-        ) from None
-
-
 def _login(options: argparse.Namespace) -> None:
     from mecapy_jupyter.commands import login
 
@@ -265,22 +241,6 @@ def _token(options: argparse.Namespace) -> None:
         print("revoked")
     else:
         print(login.tokens_listed(gateway))
-
-
-def _tasks(options: argparse.Namespace) -> None:
-    from mecapy_jupyter.client import config
-    from mecapy_jupyter.client.http import Gateway
-
-    endpoint = config.resolve(start=False)
-    answer = Gateway.of(endpoint).get("/tasks", limit=options.limit)
-    if options.json:
-        print(json.dumps(answer, indent=1))
-        return
-    page = TaskPage.from_json(as_object(answer))
-    for task in page.tasks:
-        print(f"{task.task_id}  {task.status:<9}  {time_as_json(task.created_at)}  {task.name}")
-    if not page.tasks:
-        print("no tasks yet")
 
 
 def _doctor(_: argparse.Namespace) -> int:

@@ -125,18 +125,18 @@ def create_token(gateway: Gateway, name: str, scopes: str, days: float) -> str:
     made = gateway_api.create_token(gateway, wire.TokenRequest(name, named, days or None))
     return (
         f"{made.token}\nKeep it now: it is not shown again. For scripts: "
-        f"MECAPY_URL={gateway.url} MECAPY_TOKEN=… ({_token(made)})"
+        f"MECAPY_URL={gateway.url} MECAPY_TOKEN=… ({token_line(made)})"
     )
 
 
 def tokens_listed(gateway: Gateway) -> str:
     return (
-        "\n".join(map(_token, gateway_api.tokens(gateway)))
+        "\n".join(map(token_line, gateway_api.tokens(gateway)))
         or "no API tokens; `mecapy token create NAME` makes one"
     )
 
 
-def _token(one: wire.TokenInfo) -> str:
+def token_line(one: wire.TokenInfo) -> str:
     used = f"last used {_day(one.used_at)}" if one.used_at else "never used"
     ends = f"until {_day(one.expires_at)}" if one.expires_at else "without end"
     return f"{one.id}  {one.name}  [{', '.join(one.scopes)}]  {ends}, {used}"

@@ -6,6 +6,7 @@ Fields that are not known are ignored and absent ones have their defaults, so th
 gateway of different releases understand each other.
 """
 
+from mecapy_jupyter.wire.accounts import Limits, OrganisationInfo, TaskSummary, UserInfo
 from mecapy_jupyter.wire.blobs import (
     BlobSize,
     MissingBlob,
@@ -106,10 +107,12 @@ __all__ = [
     "InstalledPackages",
     "Json",
     "JsonObject",
+    "Limits",
     "LoginOffer",
     "Me",
     "MissingBlob",
     "MissingBlobs",
+    "OrganisationInfo",
     "Outcome",
     "PartUrls",
     "Payload",
@@ -126,9 +129,11 @@ __all__ = [
     "TaskPage",
     "TaskRequest",
     "TaskStatus",
+    "TaskSummary",
     "TokenInfo",
     "TokenRequest",
     "UsageEvent",
+    "UserInfo",
     "WorkerInfo",
     "missing_request",
 ]

@@ -29,7 +29,8 @@ class WorkerInfo(Shape):
     """A worker that lives, as `GET /workers` shows it. An older one may not say everything.
 
     `running`: tasks it runs now, None: not said. `health`: part → what is wrong with it and what to
-    do. `network`: what its tasks may reach; None: everything, or not said.
+    do. `network`: what its tasks may reach; None: everything, or not said. `draining`: it is to
+    take no more tasks, which the gateway says; `drained`: and nothing runs any more.
     """
 
     id: str = ""
@@ -43,6 +44,8 @@ class WorkerInfo(Shape):
     network: tuple[str, ...] | None = None
     confinement: ConfinementInfo | None = field(default=None, metadata=OPTIONAL)
     health: dict[str, str] = field(default_factory=dict[str, str], metadata=OPTIONAL)
+    draining: bool = field(default=False, metadata=OPTIONAL)
+    drained: bool = field(default=False, metadata=OPTIONAL)
 
     def as_json(self) -> JsonObject:
         """What the worker's own row says (`info`); its id stands beside it."""
@@ -55,7 +58,7 @@ class WorkerInfo(Shape):
     @classmethod
     def from_json(cls, data: JsonObject) -> WorkerInfo:
         """From a row of `GET /workers`: `{"id", "info": {…}}`."""
-        own: JsonObject = {"id": data.get("id")}
+        own: JsonObject = {"id": data.get("id"), "draining": data.get("draining")}
         return read(cls, mapping(data, "info") | own)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import os
+import re
 import threading
 import time
 from pathlib import Path
@@ -65,6 +66,16 @@ def test_headers_of_every_answer(gateway: Any) -> None:
             assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
             assert "set-cookie" not in answer.headers
         assert http.get(f"/blobs/{digest}").headers["Content-Disposition"] == "attachment"
+
+
+def test_documents_need_no_foreign_host(gateway: Any) -> None:
+    """All that /docs loads comes from the gateway itself, and the page may load nothing else."""
+    with client(gateway) as http:
+        page = http.get("/docs")
+        loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+        assert len(loaded) >= 3 and all(path.startswith("/") for path in loaded), loaded
+        assert {http.get(path).status_code for path in loaded} == {200}
+        assert "http" not in page.headers["Content-Security-Policy"]
 
 
 def test_other_origins(gateway: Any) -> None:

@@ -50,6 +50,7 @@ WALK: dict[str, Case] = {
     "GET /audit": Case(ALL),
     "GET /workers": Case(OWN),
     "GET /workers/packages": Case(OWN),
+    "PATCH /workers/{worker_id}": Case(ALL, 404, {"draining": True}),
     "GET /me": Case(OWN),
     "POST /tasks": Case(OWN, 201, {"code": "1"}),
     "GET /tasks": Case(OWN),
@@ -70,6 +71,10 @@ WALK: dict[str, Case] = {
     "POST /tokens": Case(OWN, 201, {"name": "ci"}),
     "GET /users": Case(ORGANISATION),
     "GET /users/tasks": Case(ORGANISATION),
+    "POST /users": Case(ALL, 201, {"name": "prometheus"}),
+    "GET /users/{user_id}/tokens": Case(ALL),
+    "POST /users/{user_id}/tokens": Case(ALL, 409, {"name": "eve logs in"}),
+    "DELETE /users/{user_id}/tokens/{token_id}": Case(ALL, 404),
     "GET /organisations": Case(ORGANISATION),
     "PATCH /organisations/{organisation_id}": Case(ALL, 204, {"weight": 2.0}),
     "PATCH /users/{user_id}": Case(ALL, 200, {"max_queued": 7}),
@@ -156,6 +161,7 @@ class World:
             "token_id": self.token,
             "organisation_id": "acme",
             "upload": "u",
+            "worker_id": "none",
         }
         return re.sub(
             r"\{(\w+)\}",
@@ -263,7 +269,7 @@ def test_the_table_is_whole() -> None:
     (`test_proof.py`); and a route without an entry is refused to an admin too.
     """
     known = {re.sub(r":\w+", "", route) for route in permissions.RIGHTS}
-    assert known == {*WALK, "GET /proof"}
+    assert known == {*WALK, "GET /proof", "GET /docs", "GET /docs/oauth2-redirect"}
     with pytest.raises(Exception, match="table of rights"):
         permissions.check(None, permissions.Caller("local", role="admin"))
 

@@ -96,7 +96,11 @@ BAD: dict[str, Callable[[Provider], str]] = {
     "an empty subject": lambda p: p.token(sub=""),
     "an ID token": lambda p: p.token(typ="ID"),
     "a refresh token": lambda p: p.token(typ="Refresh"),
-    "no type": lambda p: p.token(typ=None),
+    "an ID token without a type": lambda p: p.token(typ=None, aud=["mecapy-cli", "mecapy"]),
+    "an ID token with a nonce": lambda p: p.token(typ=None, scope="openid", nonce="n-0S6_WzA2Mj"),
+    "an ID token with a token's hash": lambda p: p.token(typ=None, scope="openid", at_hash="77Qm"),
+    "a logout token": lambda p: p.token(typ=None, header={"typ": "logout+jwt"}),
+    "a token of another kind": lambda p: p.token(header={"typ": "dpop+jwt"}),
     "another client (azp)": lambda p: p.token(azp="their-app"),
     "no client": lambda p: p.token(azp=None),
     "nonsense": lambda p: "not.a.token",
@@ -148,6 +152,21 @@ def test_what_is_accepted(oidc_gateway: Any, provider: Provider) -> None:
         ),
         "issued a little ahead": provider.token(iat=now + 5),
         "RFC 9068": provider.token(typ=None, header={"typ": "at+jwt"}),
+        "Entra ID, version 2": provider.token(typ=None, scp="tasks", ver="2.0", tid="t", oid="o"),
+        "Entra ID, version 1": provider.token(typ=None, azp=None, appid="mecapy-cli", scp="tasks"),
+        "Entra ID, an hour and a half": provider.token(typ=None, scp="tasks", exp=now + 5400),
+        "Entra ID, a program's own": provider.token(typ=None, idtyp="app", roles=["run"]),
+        "Auth0": provider.token(
+            typ=None, aud=["mecapy", "https://acme.auth0.com/userinfo"], scope="openid profile"
+        ),
+        "Auth0, with RFC 9068's profile": provider.token(
+            typ=None, azp=None, client_id="mecapy-cli", header={"typ": "at+jwt"}
+        ),
+        "Google, a service account's for our audience": provider.token(
+            typ=None, email="ci@acme.iam.gserviceaccount.com", email_verified=True
+        ),
+        "Okta": provider.token(typ=None, azp=None, cid="mecapy-cli", scp=["tasks"]),
+        "no type in its header": provider.token(typ=None, header={"typ": None}),
         "RFC 9068's name of the client": provider.token(azp=None, client_id="mecapy-cli"),
         "ES256": provider.token(key=provider.keys[1]),
         "RS512, by a key that is published without its algorithm": provider.token(

@@ -25,6 +25,7 @@ from mecapy_worker.egress.rules import Egress
 from mecapy_worker.pool.pool import Pool
 
 _OVERSTAYS, _OVERSTAYS_FORGOTTEN_S = 3, 600.0
+_SETTLED_S = 8.0  # longer than a worker waits in the queue at a time
 
 StopReason = Literal["", "cancel", "timeout", "output", "lost"]
 
@@ -50,9 +51,18 @@ class RunningTask:
 
 @dataclass(slots=True)
 class LeaseClock:
-    """When this worker's leases were last renewed, of the monotonic clock."""
+    """When this worker's leases were last renewed, and since when it hears then that an operator
+    drains it (None: nobody does); of the monotonic clock.
+    """
 
     renewed_s: float = field(default_factory=time.monotonic)
+    drains_since_s: float | None = None
+
+    def hear(self, draining: bool) -> None:
+        if not draining:
+            self.drains_since_s = None
+        elif self.drains_since_s is None:
+            self.drains_since_s = time.monotonic()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +92,14 @@ class Context:
     def python(self) -> str:
         """What its tasks run on, as "3.12"."""
         return version.minor(self.pool.report.python)
+
+    @property
+    def drained(self) -> bool:
+        """Nothing runs and nothing can come: it waits no more for what the queue gave it before it
+        heard.
+        """
+        since_s = self.lease.drains_since_s
+        return since_s is not None and time.monotonic() - since_s > _SETTLED_S and not self.running
 
     def charge(self, owner: str, cpu_s: float, count: int = 1) -> None:
         """An attempt took so much processor time."""

@@ -65,6 +65,9 @@ _stage_s = Histogram(
 )  # fmt: skip
 stage_s = {stage: _stage_s.labels(stage) for stage in STAGES}
 
+children_cpu_s = _counter("children_cpu_seconds_total", "CPU time of tasks, counted while they run")
+_children_memory = _gauge("children_memory_bytes", "Memory of the tasks that run now")
+_memory_limit = _gauge("memory_limit_bytes", "Memory one task may use")
 _children = _gauge("children", "Child processes: spare, busy", "state")
 _factory = _gauge("children_born", "Children created since the start")
 _failing = _gauge("children_failing", "Consecutive failures to create a child")
@@ -98,6 +101,8 @@ def exposition(pool: Pool, slots: int, found: HealthReport) -> bytes:
         (_failing, pool.failing),
         (_zygotes, pool.zygote_restarts),
         (_slots, slots),
+        (_children_memory, pool.memory_bytes),
+        (_memory_limit, pool.options.memory_bytes),
     ):
         gauge.set(value)
     set_health_gauges(found, _up, _ready, _clock_s)

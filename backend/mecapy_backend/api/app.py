@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 import uvicorn
 from fastapi import Depends, FastAPI
+from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
 from mecapy_backend.api import problems
@@ -67,7 +68,8 @@ def create_app(settings: Settings, *, embedded: bool = False) -> FastAPI:
             finally:
                 _log.info("stopping")
 
-    app = FastAPI(
+    app = FastAPIOffline(  # its page's scripts come from here, not from a foreign host
+        redoc_url=None,
         title="MecaPy",
         version=__version__,
         description=_DESCRIPTION,

@@ -40,10 +40,15 @@ ACTS = {
     "DELETE /tokens/{token_id}": "revoke token",
     "GET /users": "admin: list users",
     "GET /users/tasks": "admin: list tasks",
+    "POST /users": "admin: make user",
+    "GET /users/{user_id}/tokens": "admin: list tokens",
+    "POST /users/{user_id}/tokens": "admin: make token",
+    "DELETE /users/{user_id}/tokens/{token_id}": "admin: revoke token",
     "PATCH /users/{user_id}": "admin: change user",
     "DELETE /users/{user_id}": "admin: delete user",
     "GET /organisations": "admin: list organisations",
     "PATCH /organisations/{organisation_id}": "admin: change organisation",
+    "PATCH /workers/{worker_id}": "admin: drain worker",
     "GET /audit": "admin: read audit",
 }
 """Route → what a line calls it. What is not here is not a look at anybody's things, nor a change to

@@ -32,6 +32,7 @@ async def exposition(services: Services) -> bytes:
     metrics.running.set(figures.running if figures else math.nan)
     metrics.overdue.set(figures.overdue if figures else math.nan)
     metrics.workers.set(figures.workers if figures else math.nan)
+    metrics.workers_lost.set(figures.lost if figures else math.nan)
     metrics.slots.set(figures.slots if figures else math.nan)
     metrics.free.set(math.nan if free is None else free)
     set_health_gauges(report, metrics.up, metrics.ready, metrics.clock_s)

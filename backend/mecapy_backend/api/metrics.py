@@ -52,6 +52,9 @@ queue_age_s = _gauge("mecapy_queue_oldest_seconds", "Age of the oldest waiting t
 running = _gauge("mecapy_tasks_running", "Running tasks")
 overdue = _gauge("mecapy_leases_overdue", "Running tasks whose lease has expired, not yet requeued")
 workers = _gauge("mecapy_workers", "Workers seen in the last 10 s")
+workers_lost = _gauge(
+    "mecapy_workers_lost", "Workers that ended without a goodbye within the last hour"
+)
 slots = _gauge("mecapy_worker_slots_all", "Slots of those workers")
 up = _gauge("mecapy_part_up", "1 or 0 for each part of /readyz", "part")
 clock_s = _gauge(

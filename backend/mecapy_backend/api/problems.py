@@ -94,6 +94,10 @@ def no_such_task(task_id: str) -> Problem:
     )
 
 
+def no_such_user(user_id: str) -> Problem:
+    return Problem(404, "no-such-user", f"no user {user_id[:40]!r}; GET /users lists them")
+
+
 def no_such_blob() -> Problem:
     return Problem(
         404, "no-such-blob", "no such blob of yours; POST /blobs/missing tells which ones to upload"

@@ -66,7 +66,9 @@ class StartEstimator:
             return QueuedEvent(of=of)
         await self._look()
         run_s = await self._mean_run_of(owner)
-        serving = [one for one in self._workers if task.python in ("", one.python)]
+        serving = [
+            one for one in self._workers if task.python in ("", one.python) and not one.draining
+        ]
         slots = sum(one.info.slots for one in serving)
         if not slots or run_s is None:
             return QueuedEvent(position, of)

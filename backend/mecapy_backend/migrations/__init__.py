@@ -40,12 +40,18 @@ _LOCK_NOT_AVAILABLE = "55P03"
 _log = structlog.get_logger()
 
 
-def upgrade(url: str, *, patience_s: float = PATIENCE_S, versions: Path | None = None) -> None:
+def upgrade(
+    url: str,
+    *,
+    to: str = "head",
+    patience_s: float = PATIENCE_S,
+    versions: Path | None = None,
+) -> None:
     """Bring the database to the newest shape; nothing happens where it has it. Blocks; safe to call
     from anywhere. Each migration is a transaction of its own: a second call goes on where one was
-    broken off. `versions`: a folder of further migrations.
+    broken off. `to`: a revision; `versions`: a folder of further migrations.
     """
-    _in_thread(_upgrade(url, patience_s, _config(versions)))
+    _in_thread(_upgrade(url, to, patience_s, _config(versions)))
 
 
 def dry_run(url: str) -> str:
@@ -98,12 +104,12 @@ def _limit_waiting(connection: sa.Connection) -> None:
     connection.exec_driver_sql(_LOCK_TIMEOUT)
 
 
-async def _upgrade(url: str, patience_s: float, config: Config) -> None:
+async def _upgrade(url: str, to: str, patience_s: float, config: Config) -> None:
     until = time.monotonic() + patience_s
     async with _engine(url) as engine:
         while True:
             try:
-                if await _in_turn(engine, config):
+                if await _in_turn(engine, config, to):
                     return
                 why = "another migration runs"
             except DBAPIError as refused:
@@ -113,14 +119,14 @@ async def _upgrade(url: str, patience_s: float, config: Config) -> None:
             await _pause(why, until)
 
 
-async def _in_turn(engine: AsyncEngine, config: Config) -> bool:
+async def _in_turn(engine: AsyncEngine, config: Config, to: str) -> bool:
     """False: it is another's turn. Nobody waits for a turn inside PostgreSQL, and who has it keeps
     no snapshot: an index that is built concurrently would wait for both.
     """
 
     def run(connection: sa.Connection) -> None:
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
 
     async with engine.begin() as turn:
         mine = await turn.execute(sa.select(sa.func.pg_try_advisory_xact_lock(_LOCK)))

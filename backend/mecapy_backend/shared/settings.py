@@ -61,7 +61,8 @@ class Settings(BaseSettings):
     )
     token: SecretStr = Field(
         default=SecretStr(""),
-        description="a bearer token whose holder is the user `local`, an admin",
+        description="a bearer token whose holder is the user `local`, an admin; while it is "
+        "replaced, the new one and the old one, with a comma between",
     )
 
     # Who asks (docs/identity.md)
@@ -70,8 +71,10 @@ class Settings(BaseSettings):
         description="OpenID Connect issuer whose access tokens are accepted, exactly as it names "
         "itself",
     )
-    oidc_audience: str = Field(
-        default="mecapy", description="audience (`aud`) that a token must name"
+    oidc_audience: Names = Field(
+        default=("mecapy",),
+        min_length=1,
+        description="audiences (`aud`), of which a token must name one, with commas between",
     )
     oidc_clients: Names = Field(
         default=("mecapy-cli",),
@@ -94,7 +97,7 @@ class Settings(BaseSettings):
         description="claims that hold the organisation, the first found; of a group's path its top",
     )
     oidc_max_lifetime_s: float = Field(
-        default=3600.0, gt=0, description="longest life a token may have been given"
+        default=7200.0, gt=0, description="longest life a token may have been given"
     )
 
     # Worker
@@ -246,11 +249,18 @@ class Settings(BaseSettings):
         description="a task whose worker vanished so often fails with `worker_lost`",
     )
 
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """Of MECAPY_TOKEN, the newest first. No token has a comma in it (RFC 6750)."""
+        several = self.token.get_secret_value().split(",")
+        return tuple(token.strip() for token in several if token.strip())
+
     @field_validator(
         "preload",
         "egress",
         "cors_origins",
         "trusted_proxies",
+        "oidc_audience",
         "oidc_clients",
         "oidc_roles_claim",
         "oidc_organisation_claim",

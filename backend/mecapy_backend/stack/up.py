@@ -27,8 +27,8 @@ def up(data_dir: DataDir, options: StackOptions, ready_fd: int = -1) -> int:
         try:
             for folder in (data_dir.data, data_dir.logs):
                 own_folder(folder, setting="--data")
-            with _locked(data_dir) as locked:
-                if not locked:
+            with locked(data_dir) as is_ours:
+                if not is_ours:
                     return _already(data_dir)
                 if state.sweep(data_dir):
                     say("ended what an earlier stack left behind")
@@ -45,10 +45,10 @@ def up(data_dir: DataDir, options: StackOptions, ready_fd: int = -1) -> int:
 
 def sweep(data_dir: DataDir) -> int:
     """Ends what a killed supervisor left behind, and nothing else."""
-    with _locked(data_dir) as locked:
-        if locked:
+    with locked(data_dir) as is_ours:
+        if is_ours:
             state.sweep(data_dir)
-    return 0 if locked else ALREADY_RUNNING
+    return 0 if is_ours else ALREADY_RUNNING
 
 
 def say(line: str) -> None:
@@ -77,7 +77,7 @@ def _already(data_dir: DataDir) -> int:
 
 
 @contextmanager
-def _locked(data_dir: DataDir) -> Generator[bool]:
+def locked(data_dir: DataDir) -> Generator[bool]:
     """Holds the stack's lock; False when another supervisor does. The kernel frees it however we
     end.
     """

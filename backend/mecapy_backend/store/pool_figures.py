@@ -17,6 +17,7 @@ class PoolFigures:
     overdue: int  # running, their lease over and not yet taken back
     workers: int
     slots: int
+    lost: int  # workers that ended without a goodbye, within the last hour
 
 
 # Each part of it is answered by an index: the oldest of each priority is the first of its stretch
@@ -28,11 +29,14 @@ _FIGURES = sa.text("""
                WHERE state = 'queued' AND priority = of_all.priority::smallint
                ORDER BY created_at LIMIT 1
              ) AS first))::float8, 0) AS age_s,
-           running.all, running.overdue, workers.all AS workers, workers.slots
+           running.all, running.overdue, workers.all AS workers, workers.slots, workers.lost
     FROM (SELECT count(*) AS all, count(*) FILTER (WHERE lease_until < now()) AS overdue
           FROM tasks WHERE state = 'running') AS running,
-         (SELECT count(*) AS all, coalesce(sum((info->>'slots')::int), 0) AS slots FROM workers
-          WHERE seen_at > now() - make_interval(secs => :live_s)) AS workers
+         (SELECT count(*) FILTER (WHERE lives) AS all,
+                 coalesce(sum((info->>'slots')::int) FILTER (WHERE lives), 0) AS slots,
+                 count(*) FILTER (WHERE NOT lives) AS lost
+          FROM (SELECT info, seen_at > now() - make_interval(secs => :live_s) AS lives FROM workers
+                WHERE seen_at > now() - interval '1 hour') AS seen) AS workers
 """).bindparams(sa.bindparam("live_s", WORKER_LIVES_S, type_=sa.Float))
 
 

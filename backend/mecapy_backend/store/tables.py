@@ -148,6 +148,7 @@ workers = sa.Table(
     sa.Column(
         "packages", JSON(none_as_null=True)
     ),  # apart from `info`, which every heartbeat writes
+    sa.Column("draining", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 
 organisations = sa.Table(

@@ -33,6 +33,7 @@ class LiveWorker:
     row_info: JsonObject
     started_at: datetime
     seen_at: datetime
+    draining: bool = False
 
     @property
     def info(self) -> WorkerInfo:
@@ -50,27 +51,40 @@ class LiveWorker:
             "info": self.row_info,
             "started_at": self.started_at.isoformat(),
             "seen_at": self.seen_at.isoformat(),
+            "draining": self.draining,
         }
 
 
-async def heartbeat(db: AsyncEngine, worker_id: str, info: JsonObject) -> None:
-    """I live. The same id for the life of one process."""
+_ROW = (_w.id, _w.info, _w.started_at, _w.seen_at, _w.draining)
+
+
+async def heartbeat(db: AsyncEngine, worker_id: str, info: JsonObject) -> bool:
+    """I live. The same id for the life of one process. The answer: whether I am to take no more
+    tasks.
+    """
     row = insert(workers).values(id=worker_id, info=info)
+    row = row.on_conflict_do_update(
+        index_elements=["id"], set_={"info": row.excluded.info, "seen_at": sa.func.now()}
+    )
     async with db.connect() as connection:
-        await connection.execute(
-            row.on_conflict_do_update(
-                index_elements=["id"], set_={"info": row.excluded.info, "seen_at": sa.func.now()}
-            )
-        )
+        return bool((await connection.execute(row.returning(_w.draining))).scalar_one())
+
+
+async def drain(db: AsyncEngine, worker_id: str, draining: bool) -> LiveWorker | None:
+    """Tell a worker to take no more tasks, or to take them again: it hears it with its next
+    heartbeat. None: there is no such worker.
+    """
+    change = sa.update(workers).where(_w.id == worker_id).values(draining=draining)
+    async with db.connect() as connection:
+        row = (await connection.execute(change.returning(*_ROW))).first()
+    return LiveWorker(*row) if row else None
 
 
 async def list_live(db: AsyncEngine, within_s: float = WORKER_LIVES_S) -> list[LiveWorker]:
     """Workers heard of lately, the oldest first."""
     async with db.connect() as connection:
         rows = await connection.execute(
-            sa.select(_w.id, _w.info, _w.started_at, _w.seen_at)
-            .where(_w.seen_at > _ago(within_s))
-            .order_by(_w.started_at)
+            sa.select(*_ROW).where(_w.seen_at > _ago(within_s)).order_by(_w.started_at)
         )
         return [LiveWorker(*row) for row in rows]
 
@@ -99,13 +113,13 @@ async def common_packages(
     """Of the workers that live, have recorded theirs, and run `python` ("": whichever): what all of
     them have, by module.
     """
-    query = sa.select(_w.id, _w.info, _w.started_at, _w.seen_at, _w.packages).where(
+    query = sa.select(*_ROW, _w.packages).where(
         _w.seen_at > _ago(within_s), _w.packages.is_not(None)
     )
     async with db.connect() as connection:
         rows = list(await connection.execute(query))
     packages: list[dict[str, list[str]]] = [
-        row.packages for row in rows if python in ("", LiveWorker(*row[:4]).python)
+        row.packages for row in rows if python in ("", LiveWorker(*row[:5]).python)
     ]
     everywhere = set(packages[0]).intersection(*packages[1:]) if packages else set[str]()
     return {

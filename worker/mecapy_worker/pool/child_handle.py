@@ -68,6 +68,7 @@ class ChildHandle:
         self._large = asyncio.Semaphore(1)
         self._limit: LimitExceeded | None = None
         self._pump: asyncio.Task[None] | None = None
+        self.memory_bytes = 0  # when it was looked at last
         self._last_cpu: tuple[float, float] | None = None  # when, and how much it was
 
     async def wait_ready(self) -> None:
@@ -143,6 +144,7 @@ class ChildHandle:
         """A look of the limits. Reported when there is room: a reader that is behind misses a
         usage, not a frame.
         """
+        self.memory_bytes = usage.memory_bytes
         if report and not self._frames.full():
             message = UsageMessage(
                 usage.cpu_s,

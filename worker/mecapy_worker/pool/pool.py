@@ -87,6 +87,11 @@ class Pool:
         return len(self._limits.active)
 
     @property
+    def memory_bytes(self) -> int:
+        """Of all children with a task, when they were looked at last."""
+        return sum(child.memory_bytes for child in self._limits.active)
+
+    @property
     def _zygote(self) -> ZygoteClient:
         assert self._factory.zygote, "the pool is open"
         return self._factory.zygote

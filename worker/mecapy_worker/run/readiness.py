@@ -21,6 +21,8 @@ def unfit(context: Context) -> str:
     """
     if time.monotonic() - context.lease.renewed_s > context.settings.lease_s:
         return "PostgreSQL has not answered for as long as a lease lasts"
+    if context.lease.drains_since_s is not None:
+        return "an operator drains it (`mecapy workers drain`)"
     return disk(context).advice
 
 

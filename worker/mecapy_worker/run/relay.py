@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import cast
 
 from mecapy_jupyter import wire
+from mecapy_worker import metrics
 from mecapy_worker.context import RunningTask
 from mecapy_worker.pool.pool import ChildHandle
 from mecapy_worker.pool.usage import cpu_s
@@ -139,7 +140,9 @@ class Relay:
         """Processor time, of which some was before the task came. Not counted: what its other
         processes took since the last look.
         """
-        self._writer.cpu_s = max(self._writer.cpu_s, round(used_s - self._cpu_before_s, 3))
+        now_s = max(self._writer.cpu_s, round(used_s - self._cpu_before_s, 3))
+        metrics.children_cpu_s.inc(now_s - self._writer.cpu_s)
+        self._writer.cpu_s = now_s
 
     async def _text(self, name: str, text: bytes) -> None:
         """In pieces: other tasks and the lease go on meanwhile, and what is more than a task may

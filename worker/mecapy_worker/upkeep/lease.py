@@ -44,7 +44,8 @@ async def renew(ctx: Context, info: JsonObject) -> None:
                 strangers,
             )
             ctx.lease.renewed_s = time.monotonic()
-            await workers.heartbeat(ctx.db, ctx.worker_id, info | {"running": len(ctx.running)})
+            said = info | {"running": len(ctx.running), "drained": ctx.drained}
+            ctx.lease.hear(await workers.heartbeat(ctx.db, ctx.worker_id, said))
             await tell_usage(ctx)
             metrics.renewed.set_to_current_time()
         except Exception as error:

@@ -24,5 +24,5 @@ async def proves_itself(
     request: Request, services: WithServices, challenge: Challenge
 ) -> PlainTextResponse:
     """For the port that was asked, which the asker knows."""
-    token, (_, port) = services.settings.token.get_secret_value(), request.scope["server"]
+    token, (_, port) = services.settings.tokens[0], request.scope["server"]
     return PlainTextResponse(proof(token, challenge, port))

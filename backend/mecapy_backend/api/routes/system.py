@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Annotated
 
-from fastapi import APIRouter, Response
+import structlog
+from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import PlainTextResponse
 
+from mecapy_backend.api import request_body
 from mecapy_backend.api.auth import Asker
 from mecapy_backend.api.exposition import exposition
 from mecapy_backend.api.json_reply import json
 from mecapy_backend.api.openapi import OpenApiExtra, OpenApiResponses
+from mecapy_backend.api.problems import Problem
 from mecapy_backend.api.schemas.people import MeView
-from mecapy_backend.api.schemas.system import AuthView, PackagesView, PythonAsked, WorkerView
+from mecapy_backend.api.schemas.system import (
+    AuthView,
+    PackagesView,
+    PythonAsked,
+    WorkerBody,
+    WorkerView,
+)
 from mecapy_backend.api.services import WithServices
 from mecapy_backend.shared.health_gauges import CONTENT_TYPE
 from mecapy_backend.store import workers
@@ -24,6 +34,8 @@ from mecapy_jupyter.shared.version import __version__
 from mecapy_jupyter.wire import JsonObject
 
 router = APIRouter(tags=["system"])
+_log = structlog.get_logger()
+WorkerId = Annotated[str, Path(max_length=300, pattern=r"^[^\x00]*$")]
 _OPEN: OpenApiExtra = {"security": [{}]}  # as OpenAPI says "also without a token"
 _NOT_READY: OpenApiResponses = {
     503: {"description": "It cannot", "content": {"application/json": {}}}
@@ -50,6 +62,27 @@ async def where_to_log_in(services: WithServices) -> Response:
 @router.get("/workers", response_model=list[WorkerView], summary="Workers that live")
 async def who_works(services: WithServices) -> Response:
     return json([worker.as_json() for worker in await workers.list_live(services.db)])
+
+
+@router.patch(
+    "/workers/{worker_id}",
+    response_model=WorkerView,
+    openapi_extra=request_body.described(WorkerBody),
+    summary="Drain a worker",
+)
+async def drain(
+    request: Request, services: WithServices, asker: Asker, worker_id: WorkerId
+) -> Response:
+    """A worker that drains ends what it runs and takes no more tasks, from its next heartbeat on
+    (MECAPY_HEARTBEAT_S). Then it can be stopped and no task notices.
+    """
+    wanted = await services.bodies.read(request, WorkerBody)
+    found = await workers.drain(services.db, worker_id, wanted.draining)
+    if found is None:
+        detail = f"no worker {worker_id[:60]!r}; GET /workers lists them"
+        raise Problem(404, "no-such-worker", detail)
+    _log.info("worker changed", worker=worker_id, by=asker.owner, draining=wanted.draining)
+    return json(found.as_json())
 
 
 @router.get("/workers/packages", response_model=PackagesView, summary="What a task can import")

@@ -1,4 +1,6 @@
-"""Personal API tokens, for scripts and CI: made by somebody who is logged in, shown once."""
+"""Personal API tokens, for scripts and CI: made by somebody who is logged in, shown once. An admin
+makes those of users whom no identity provider knows.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +11,13 @@ import structlog
 from fastapi import APIRouter, Request, Response
 
 from mecapy_backend.api import request_body
-from mecapy_backend.api.auth import Owner
+from mecapy_backend.api.auth import Asker, Owner
 from mecapy_backend.api.json_reply import json
-from mecapy_backend.api.problems import Problem
+from mecapy_backend.api.problems import Problem, no_such_user
+from mecapy_backend.api.schemas.common import UserId
 from mecapy_backend.api.schemas.people import ApiTokenView, NewTokenBody, NewTokenView
-from mecapy_backend.api.services import WithServices
-from mecapy_backend.store.people import api_tokens
+from mecapy_backend.api.services import Services, WithServices
+from mecapy_backend.store.people import api_tokens, users
 from mecapy_jupyter.wire import JsonObject
 
 router = APIRouter(tags=["tokens"])
@@ -33,6 +36,30 @@ async def create(request: Request, services: WithServices, owner: Owner) -> Resp
     """The answer is the only time the token itself is shown. It may what its scopes say, never more
     than its owner.
     """
+    return await _create(request, services, owner, by=owner)
+
+
+@router.post(
+    "/users/{user_id}/tokens",
+    status_code=201,
+    response_model=NewTokenView,
+    openapi_extra=request_body.described(NewTokenBody),
+    summary="Make a token for a user whom no identity provider knows",
+)
+async def create_for(
+    request: Request, services: WithServices, asker: Asker, user_id: UserId
+) -> Response:
+    """Who can log in makes tokens for themselves: nobody else could then be them unseen."""
+    made_here = await users.is_made_here(services.db, user_id)
+    if made_here is None:
+        raise no_such_user(user_id)
+    if not made_here:
+        detail = "this user logs in, and makes tokens with `mecapy token create`; nobody else does"
+        raise Problem(409, "not-this-user", detail)
+    return await _create(request, services, user_id, by=asker.owner)
+
+
+async def _create(request: Request, services: Services, owner: str, *, by: str) -> Response:
     wanted = await services.bodies.read(request, NewTokenBody)
     expires_at = None if wanted.days is None else datetime.now(UTC) + timedelta(days=wanted.days)
     made = await api_tokens.create(
@@ -42,9 +69,9 @@ async def create(request: Request, services: WithServices, owner: Owner) -> Resp
         raise Problem(
             409,
             "too-many-tokens",
-            f"you have {_MOST} tokens, as many as one may; revoke some (DELETE /tokens/…)",
+            f"there are {_MOST} tokens, as many as one may have; revoke some (DELETE /tokens/…)",
         )
-    _log.info("token made", owner=owner, token_id=made[0].id, scopes=made[0].scopes)
+    _log.info("token made", owner=owner, by=by, token_id=made[0].id, scopes=made[0].scopes)
     return json(_view(made[0]) | {"token": made[1]}, 201)
 
 
@@ -53,9 +80,30 @@ async def listed(services: WithServices, owner: Owner) -> Response:
     return json([_view(token) for token in await api_tokens.list_valid(services.db, owner)])
 
 
+@router.get(
+    "/users/{user_id}/tokens", response_model=list[ApiTokenView], summary="Tokens of a user"
+)
+async def listed_of(services: WithServices, user_id: UserId) -> Response:
+    return json([_view(token) for token in await api_tokens.list_valid(services.db, user_id)])
+
+
 @router.delete("/tokens/{token_id}", status_code=204, summary="Revoke a token")
 async def revoke(services: WithServices, owner: Owner, token_id: str) -> Response:
     """Every gateway refuses it within seconds."""
+    return await _revoke(services, owner, token_id, by=owner)
+
+
+@router.delete(
+    "/users/{user_id}/tokens/{token_id}", status_code=204, summary="Revoke a token of a user"
+)
+async def revoke_of(
+    services: WithServices, asker: Asker, user_id: UserId, token_id: str
+) -> Response:
+    """Whoever they are: one that leaked is refused within seconds."""
+    return await _revoke(services, user_id, token_id, by=asker.owner)
+
+
+async def _revoke(services: Services, owner: str, token_id: str, *, by: str) -> Response:
     try:
         revoked = await api_tokens.revoke(services.db, owner, str(UUID(token_id)))
     except ValueError:
@@ -64,10 +112,10 @@ async def revoke(services: WithServices, owner: Owner, token_id: str) -> Respons
         raise Problem(
             404,
             "no-such-token",
-            f"no token {token_id[:40]!r} of yours; GET /tokens lists those you have",
+            f"no token {token_id[:40]!r} there; GET /tokens lists those you have",
         )
     services.callers.forget(owner)
-    _log.info("token revoked", owner=owner, token_id=token_id)
+    _log.info("token revoked", owner=owner, by=by, token_id=token_id)
     return Response(status_code=204)
 
 

@@ -17,10 +17,11 @@ from mecapy_backend.api import request_body
 from mecapy_backend.api.auth import Asker
 from mecapy_backend.api.callers import LOCAL
 from mecapy_backend.api.json_reply import json
-from mecapy_backend.api.problems import Problem
-from mecapy_backend.api.schemas.common import State
+from mecapy_backend.api.problems import Problem, no_such_user
+from mecapy_backend.api.schemas.common import State, UserId
 from mecapy_backend.api.schemas.people import (
     LimitsBody,
+    NewUserBody,
     OrganisationView,
     OverviewView,
     UserBody,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 router = APIRouter(tags=["users"])
 _log = structlog.get_logger()
 _TEXT = r"^[^\x00]*$"  # PostgreSQL stores no NUL, and asking for one fails
-UserId = Annotated[str, Path(max_length=200, pattern=_TEXT)]
 OrganisationId = Annotated[str, Path(max_length=200, pattern=_TEXT)]
 
 
@@ -55,6 +55,29 @@ async def listed(
     return json(
         [_as_json(user) for user in await users.list_users(services.db, asker.sees, after, limit)]
     )
+
+
+@router.post(
+    "/users",
+    status_code=201,
+    response_model=UserView,
+    openapi_extra=request_body.described(NewUserBody),
+    summary="Make a user whom no identity provider knows",
+)
+async def add(request: Request, services: WithServices, asker: Asker) -> Response:
+    """For a small team, and for services. They come with API tokens (POST /users/{id}/tokens)."""
+    wanted = await services.bodies.read(request, NewUserBody)
+    made = await users.add_user(
+        services.db, wanted.name, wanted.email, wanted.organisation, wanted.role
+    )
+    if made is None:
+        raise Problem(
+            409,
+            "user-exists",
+            f"there is a user {wanted.name[:40]!r} already; GET /users lists them",
+        )
+    _log.info("user made", owner=made.id, by=asker.owner, role=made.role)
+    return json(_as_json(made), 201)
 
 
 @router.get(
@@ -98,7 +121,7 @@ async def change(
         _not_oneself(asker.owner, user_id)
     found = await users.update_user(services.db, user_id, wanted)
     if found is None:
-        raise _no_such_user(user_id)
+        raise no_such_user(user_id)
     services.callers.forget(user_id)
     if found.disabled:
         await user_tasks.stop(services.db, services.queue, user_id)
@@ -114,7 +137,7 @@ async def delete(services: WithServices, asker: Asker, user_id: UserId) -> Respo
     """
     _not_oneself(asker.owner, user_id)
     if not await deletion.begin(services.db, user_id):
-        raise _no_such_user(user_id)
+        raise no_such_user(user_id)
     services.callers.forget(user_id)
     await deletion.delete_data(services.db, services.queue, services.blobs, user_id)
     _log.info("user deleted", owner=user_id, by=asker.owner)
@@ -158,10 +181,6 @@ def _not_oneself(owner: str, user_id: str) -> None:
             "nobody disables or deletes themselves, nor the user of MECAPY_TOKEN: unset that "
             "instead",
         )
-
-
-def _no_such_user(user_id: str) -> Problem:
-    return Problem(404, "no-such-user", f"no user {user_id[:40]!r}; GET /users lists them")
 
 
 def _as_json(row: DataclassInstance) -> JsonObject:

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 State = Literal["queued", "running", "completed", "failed", "cancelled"]
 Digest = Annotated[
     str, Field(pattern=r"^[0-9a-f]{64}$", description="BLAKE3, 64 hexadecimal digits in lower case")
 ]
+UserId = Annotated[str, Path(max_length=200, pattern=r"^[^\x00]*$")]  # PostgreSQL asks for no NUL
 
 
 class Request(BaseModel):

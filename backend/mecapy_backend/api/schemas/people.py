@@ -9,6 +9,8 @@ from pydantic import BaseModel, Field
 
 from mecapy_backend.api.schemas.common import Request, State
 
+PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+
 
 class QuotaView(BaseModel):
     used: float
@@ -97,6 +99,17 @@ class LimitsBody(Request):
 
 class UserBody(LimitsBody):
     disabled: bool = False
+
+
+class NewUserBody(Request):
+    """Somebody whom no identity provider knows: a member of a small team, a service."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200, pattern=PRINTABLE)]
+    email: Annotated[str, Field(max_length=200, pattern=PRINTABLE)] = ""
+    organisation: Annotated[str | None, Field(min_length=1, max_length=200, pattern=PRINTABLE)] = (
+        None
+    )
+    role: Literal["user", "manager", "admin"] = "user"
 
 
 class LimitsView(BaseModel):

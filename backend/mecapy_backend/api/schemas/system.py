@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from mecapy_backend.api.schemas.common import Request
+
 PythonAsked = Annotated[
     str, Field(pattern=r"^(3\.\d{1,2})?$", description='"major.minor"; empty: any')
 ]
@@ -18,6 +20,11 @@ class WorkerView(BaseModel):
     info: dict[str, Any]
     started_at: datetime
     seen_at: datetime
+    draining: Annotated[bool, Field(description="it ends what it runs, and takes no more tasks")]
+
+
+class WorkerBody(Request):
+    draining: bool
 
 
 class PackagesView(BaseModel):

@@ -14,13 +14,18 @@ from typing import Literal
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from mecapy_backend.store.tables import counts, organisations, tasks, users
 from mecapy_jupyter.wire import Json
 
 DELETING, DELETED = "deleting", "deleted"
 """The issuer of a user whose deletion has begun, or is done (`deletion`)."""
+
+MADE_HERE = "mecapy"
+"""The issuer of users whom an admin has made: no identity provider knows them, so they come with
+API tokens alone.
+"""
 
 Role = Literal["user", "manager", "admin"]
 _u, _o = users.c, organisations.c
@@ -68,10 +73,41 @@ async def upsert_identity(db: AsyncEngine, person: Identity) -> User:
         index_elements=["issuer", "subject"], set_={**columns, "seen_at": sa.func.clock_timestamp()}
     )
     async with db.connect() as connection:
-        if person.organisation:
-            new_row = insert(organisations).values(id=person.organisation, name=person.organisation)
-            await connection.execute(new_row.on_conflict_do_nothing())
+        await _have_organisation(connection, person.organisation)
         return User(*(await connection.execute(row.returning(*_COLUMNS))).one())
+
+
+async def _have_organisation(connection: AsyncConnection, organisation: str | None) -> None:
+    if organisation:
+        row = insert(organisations).values(id=organisation, name=organisation)
+        await connection.execute(row.on_conflict_do_nothing())
+
+
+async def add_user(
+    db: AsyncEngine, name: str, email: str, organisation: str | None, role: Role
+) -> UserRecord | None:
+    """Somebody whom no identity provider knows. None: there is one of this name."""
+    row = insert(users).values(
+        id=uuid.uuid4().hex,
+        issuer=MADE_HERE,
+        subject=name,
+        name=name,
+        email=email,
+        organisation=organisation,
+        role=role,
+    )
+    row = row.on_conflict_do_nothing(index_elements=["issuer", "subject"])
+    async with db.connect() as connection:
+        await _have_organisation(connection, organisation)
+        made = (await connection.execute(row.returning(*_LISTED))).first()
+    return UserRecord(*made) if made else None
+
+
+async def is_made_here(db: AsyncEngine, user_id: str) -> bool | None:
+    """None: no such user."""
+    query = sa.select(_u.issuer == MADE_HERE).where(_u.id == user_id, is_user)
+    async with db.connect() as connection:
+        return (await connection.execute(query)).scalar_one_or_none()
 
 
 async def get(db: AsyncEngine, user_id: str) -> User | None:

@@ -1,0 +1,68 @@
+"""Blobs on their way between a store and a backup: several at a time, and none is kept whose bytes
+are not what its name says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from mecapy_backend.store.backup.archive import BlobRow
+from mecapy_backend.store.blobs.blob_store import BlobStore
+from mecapy_backend.store.blobs.blob_types import WrongDigest, no_lock
+
+_AT_ONCE = 8
+
+
+@dataclass(slots=True)
+class Copied:
+    """`lost`: not in the source, or damaged there."""
+
+    blobs: int = 0
+    bytes: int = 0
+    there_already: int = 0
+    lost: list[BlobRow] = field(default_factory=list[BlobRow])
+
+
+async def copy_blobs(source: BlobStore, target: BlobStore, blobs: Sequence[BlobRow]) -> Copied:
+    """What the target has by its name and size already is left as it is."""
+    done = Copied()
+    waiting = iter(blobs)
+
+    async def carry() -> None:
+        for blob in waiting:
+            await _copy(source, target, blob, done)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(_AT_ONCE):
+            group.create_task(carry())
+    return done
+
+
+async def _copy(source: BlobStore, target: BlobStore, blob: BlobRow, done: Copied) -> None:
+    if await target.size(blob.owner, blob.digest) == blob.size:
+        done.there_already += 1
+        return
+    try:
+        chunks = source.read(blob.owner, blob.digest)
+        done.bytes += await target.write(blob.owner, blob.digest, chunks, no_lock)
+        done.blobs += 1
+    except (FileNotFoundError, WrongDigest):
+        done.lost.append(blob)
+
+
+async def absent(store: BlobStore, blobs: Sequence[BlobRow]) -> list[BlobRow]:
+    """Those that are not in the store."""
+    found = list[BlobRow]()
+    waiting = iter(blobs)
+
+    async def look() -> None:
+        for blob in waiting:
+            if not await store.has(blob.owner, blob.digest):
+                found.append(blob)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(_AT_ONCE):
+            group.create_task(look())
+    return found

@@ -1,0 +1,93 @@
+"""The words of `mecapy tasks`, `workers`, `user` and `org`. What they do is imported late."""
+
+from __future__ import annotations
+
+import argparse
+
+from mecapy_jupyter.commands.arguments import AddCommand, count
+
+_LIMITS = (
+    "of weight, max_running, max_queued, cpu_hours, quota_bytes; nothing after `=`: what the "
+    "gateway's settings say"
+)
+_ON_A_USER = {
+    "token": "make another token for a user whom no identity provider knows",
+    "tokens": "a user's tokens",
+    "revoke": "refuse a user's token from now on",
+    "disable": "refuse a user, and stop what they have running",
+    "enable": "let a disabled user in again",
+    "limit": "what a user may have of the pool",
+    "erase": "delete all that a person has here, and who they are",
+}
+
+
+def add_commands(add: AddCommand) -> None:
+    tasks = add("tasks", _tasks, "my last tasks; for managers and admins, those of all users")
+    tasks.add_argument("--json", action="store_true", help="for programs")
+    tasks.add_argument("--limit", type=count, default=20, metavar="N")
+    tasks.add_argument("--state", choices=("queued", "running", "completed", "failed", "cancelled"))
+    tasks.add_argument("--all-users", action="store_true", help="of everybody I look after")
+    tasks.add_argument("--user", metavar="ID", help="of this one (`mecapy user list`)")
+
+    workers = add("workers", _workers, "the workers that live; drain one before it is stopped")
+    workers.add_argument("--json", action="store_true", help="for programs")
+    what = workers.add_subparsers(dest="what", metavar="list | drain")
+    what.add_parser("list", help="which there are, and what they do")
+    drain = what.add_parser("drain", help="let one end what it runs, and take no more tasks")
+    drain.add_argument("id", metavar="ID", help="as `list` shows it")
+    drain.add_argument("--undo", action="store_true", help="let it take tasks again")
+
+    _user_commands(add)
+    org = add("org", _organisation, "organisations, for managers and admins").add_subparsers(
+        dest="what", metavar="list | limit", required=True
+    )
+    org.add_parser("list", help="with their users and tasks")
+    limit = org.add_parser("limit", help="what an organisation may have of the pool")
+    limit.add_argument("name", metavar="NAME")
+    limit.add_argument("limits", metavar="LIMIT=NUMBER", nargs="+", help=_LIMITS)
+
+
+def _user_commands(add: AddCommand) -> None:
+    user = add("user", _user, "users, for managers and admins").add_subparsers(
+        dest="what", metavar=" | ".join(("list", "add", *_ON_A_USER)), required=True
+    )
+    user.add_parser("list", help="all I look after")
+    make = user.add_parser("add", help="make one whom no identity provider knows, with a token")
+    make.add_argument("name", metavar="NAME")
+    make.add_argument("--email", default="")
+    make.add_argument("--org", metavar="NAME", help="the organisation")
+    make.add_argument("--role", choices=("user", "manager", "admin"), default="user")
+    on = {name: user.add_parser(name, help=text) for name, text in _ON_A_USER.items()}
+    for one in on.values():
+        one.add_argument("who", metavar="WHO", help="name, e-mail address or id")
+    on["erase"].add_argument("--yes", action="store_true", help="ask nothing")
+    on["limit"].add_argument("limits", metavar="LIMIT=NUMBER", nargs="+", help=_LIMITS)
+    on["revoke"].add_argument("id", metavar="ID", help="as `tokens` shows it")
+    on["token"].add_argument("--name", default="made by an admin", help="what it is for")
+    for one in (make, on["token"]):
+        one.add_argument("--scopes", default="tasks,read", help="of tasks, read, admin")
+        one.add_argument("--days", type=float, default=90.0, help="until it expires; 0: never")
+
+
+def _tasks(options: argparse.Namespace) -> None:
+    from mecapy_jupyter.commands import pool
+
+    pool.tasks(options)
+
+
+def _workers(options: argparse.Namespace) -> None:
+    from mecapy_jupyter.commands import pool
+
+    pool.workers(options)
+
+
+def _user(options: argparse.Namespace) -> None:
+    from mecapy_jupyter.commands import people
+
+    people.user(options)
+
+
+def _organisation(options: argparse.Namespace) -> None:
+    from mecapy_jupyter.commands import people
+
+    people.organisation(options)

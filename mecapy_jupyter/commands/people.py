@@ -1,0 +1,172 @@
+"""`mecapy user …` and `mecapy org …`: people and what they may have. Their words stand in
+`admin_arguments`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+
+from mecapy_jupyter import wire
+from mecapy_jupyter.client import admin_api, config
+from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.commands import login
+from mecapy_jupyter.shared import errors
+from mecapy_jupyter.wire import JsonObject
+
+_LIMITS = tuple(one.name for one in fields(wire.Limits))
+
+
+def user(options: argparse.Namespace) -> None:
+    _USER[options.what](Gateway.of(config.resolve(start=False)), options)
+
+
+def organisation(options: argparse.Namespace) -> None:
+    _ORGANISATION[options.what](Gateway.of(config.resolve(start=False)), options)
+
+
+def _list(gateway: Gateway, _: argparse.Namespace) -> None:
+    for one in admin_api.users(gateway):
+        print(_described(one))
+
+
+def _described(one: wire.UserInfo) -> str:
+    where = ", ".join(filter(None, (one.role, one.organisation, "disabled" * one.disabled)))
+    about = "  ".join(filter(None, (one.name, one.email, _written(one))))
+    return f"{one.id}  {about}  ({where})"
+
+
+def _add(gateway: Gateway, options: argparse.Namespace) -> None:
+    user: JsonObject = {"name": options.name, "email": options.email, "role": options.role}
+    if options.org:
+        user["organisation"] = options.org
+    made = admin_api.add_user(gateway, user)
+    print(_described(made))
+    _print_token(gateway, made, "first", options)
+
+
+def _token(gateway: Gateway, options: argparse.Namespace) -> None:
+    _print_token(gateway, _found(gateway, options.who), options.name, options)
+
+
+def _print_token(
+    gateway: Gateway, user: wire.UserInfo, name: str, options: argparse.Namespace
+) -> None:
+    scopes = tuple(scope.strip() for scope in options.scopes.split(","))
+    request = wire.TokenRequest(name, scopes, options.days or None)
+    made = admin_api.create_user_token(gateway, user.id, request)
+    print(
+        f"{made.token}\nGive it to {user.name}: it is not shown again. They set "
+        f"MECAPY_URL={gateway.url} and MECAPY_TOKEN, or type it into `mecapy login --token`."
+    )
+
+
+def _tokens(gateway: Gateway, options: argparse.Namespace) -> None:
+    for token in admin_api.user_tokens(gateway, _found(gateway, options.who).id):
+        print(login.token_line(token))
+
+
+def _revoke(gateway: Gateway, options: argparse.Namespace) -> None:
+    admin_api.revoke_user_token(gateway, _found(gateway, options.who).id, options.id)
+    print("revoked")
+
+
+def _disable(gateway: Gateway, options: argparse.Namespace) -> None:
+    user = _found(gateway, options.who)
+    print(_described(admin_api.change_user(gateway, user.id, {"disabled": True})))
+
+
+def _enable(gateway: Gateway, options: argparse.Namespace) -> None:
+    user = _found(gateway, options.who)
+    print(_described(admin_api.change_user(gateway, user.id, {"disabled": False})))
+
+
+def _limit(gateway: Gateway, options: argparse.Namespace) -> None:
+    user, limits = _found(gateway, options.who), _read(options.limits)
+    print(_described(admin_api.change_user(gateway, user.id, limits)))
+
+
+def _erase(gateway: Gateway, options: argparse.Namespace) -> None:
+    user = _found(gateway, options.who)
+    print(_described(user))
+    if not options.yes:
+        if not sys.stdin.isatty():
+            raise errors.ConfigError(
+                "nobody is here to be asked: `--yes` erases without a question"
+            )
+        question = (
+            "Their tasks, results, logs, blobs and tokens are deleted for good. Type the name"
+        )
+        if input(f"{question} to go on: ") != (user.name or user.id):
+            raise errors.ConfigError("nothing was erased: that was another name")
+    admin_api.erase_user(gateway, user.id)
+    print(
+        "erased. What stays: how many tasks there were and when, and the audit's lines with the id "
+        "above until MECAPY_AUDIT_DAYS are over. Backups made before still hold the person."
+    )
+
+
+def _found(gateway: Gateway, who: str) -> wire.UserInfo:
+    """The one user of that name, e-mail address or id."""
+    found = [one for one in admin_api.users(gateway) if who in (one.id, one.name, one.email)]
+    if not found:
+        raise errors.NotFound(f"there is no user {who!r}: `mecapy user list` shows who there is")
+    if len(found) > 1:
+        ids = ", ".join(one.id for one in found)
+        raise errors.ConfigError(f"{who!r} may be several users ({ids}): say which, by the id")
+    return found[0]
+
+
+def _organisations(gateway: Gateway, _: argparse.Namespace) -> None:
+    for one in admin_api.organisations(gateway):
+        tasks = ", ".join(f"{count} {state}" for state, count in sorted(one.tasks.items()))
+        print("  ".join(filter(None, (one.id, f"{one.users} users", tasks, _written(one)))))
+
+
+def _limit_organisation(gateway: Gateway, options: argparse.Namespace) -> None:
+    admin_api.change_organisation(gateway, options.name, _read(options.limits))
+    print("changed")
+
+
+def _written(limits: wire.Limits) -> str:
+    """Those that differ from what the gateway's settings say."""
+    values = {name: getattr(limits, name) for name in _LIMITS}
+    usual = wire.Limits()
+    return " ".join(
+        f"{name}={value:g}" for name, value in values.items() if value != getattr(usual, name)
+    )
+
+
+def _read(words: list[str]) -> JsonObject:
+    limits: JsonObject = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        if name not in _LIMITS:
+            raise errors.ConfigError(f"{word!r} is no limit; there are {', '.join(_LIMITS)}")
+        try:
+            whole = name not in ("weight", "cpu_hours")
+            limits[name] = (int(value) if whole else float(value)) if value else None
+        except ValueError:
+            raise errors.ConfigError(f"{word!r}: after `=` comes a number, or nothing") from None
+        if name == "weight" and not value:
+            limits[name] = 1.0
+    return limits
+
+
+_USER: Mapping[str, Callable[[Gateway, argparse.Namespace], None]] = {
+    "list": _list,
+    "add": _add,
+    "token": _token,
+    "tokens": _tokens,
+    "revoke": _revoke,
+    "disable": _disable,
+    "enable": _enable,
+    "limit": _limit,
+    "erase": _erase,
+}
+_ORGANISATION: Mapping[str, Callable[[Gateway, argparse.Namespace], None]] = {
+    "list": _organisations,
+    "limit": _limit_organisation,
+}

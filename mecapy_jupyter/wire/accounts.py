@@ -1,0 +1,51 @@
+"""Users, organisations and tasks as those who look after them see them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from mecapy_jupyter.wire.shape import Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Limits(Shape):
+    """What somebody may have of the pool; None: what the gateway's settings say."""
+
+    weight: float = 1.0
+    max_running: int | None = None
+    max_queued: int | None = None
+    cpu_hours: float | None = None
+    quota_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UserInfo(Limits):
+    id: str = ""
+    name: str = ""
+    email: str = ""
+    organisation: str = ""
+    role: str = "user"
+    disabled: bool = False
+    seen_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OrganisationInfo(Limits):
+    """`tasks`: how many there ever were, by state."""
+
+    id: str = ""
+    users: int = 0
+    tasks: dict[str, int] = field(default_factory=dict[str, int])
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSummary(Shape):
+    """Whose task it is and how it stands; nothing of what it holds."""
+
+    task_id: str
+    name: str = ""
+    status: str = ""
+    user: str = ""
+    user_name: str = ""
+    created_at: datetime | None = None
