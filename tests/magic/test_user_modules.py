@@ -75,6 +75,29 @@ def test_what_the_notebook_took_from_a_module_stays_one_object_with_it(kernel: K
     ) == kernel.value("there")
 
 
+def test_a_part_of_what_a_module_holds_stays_one_object_with_it(kernel: Kernel) -> None:
+    """`steel = TABLE["steel"]`, an attribute of a module's object, a part that no variable names:
+    the module sees what the cell does to them, and all of them stay themselves here.
+    """
+    same = (
+        "inner_params.TABLE['steel'] is steel, inner_params.config.steps is steps, "
+        "inner_params.TABLE['alu'] is box[0], inner_params.total()"
+    )
+    run(
+        kernel,
+        "%%writefile inner_params.py\nclass Config: pass\nconfig = Config(); config.steps = [1]\n"
+        "TABLE = {'steel': {'E': 210.0}, 'alu': {'E': 70.0}}\n"
+        "def total(): return sum(m['E'] for m in TABLE.values()) + sum(config.steps)\n",
+        "import inner_params\nsteel = inner_params.TABLE['steel']\n"
+        "steps = inner_params.config.steps\nbox = [inner_params.TABLE['alu']]",
+        "%%mecapy\nsteel['E'] = 100.0; steps.append(2); inner_params.TABLE['alu']['E'] = 5.0\n"
+        "seen = inner_params.TABLE['steel'] is steel, inner_params.config.steps is steps, "
+        "inner_params.total()",
+    )
+    assert kernel.value("seen") == "(True, True, 108.0)"
+    assert kernel.value(same) == "(True, True, True, 108.0)"
+
+
 @pytest.mark.cell("refused", "A module edited after its import, before MecaPy was loaded")
 def test_an_edit_nobody_saw_is_refused_with_the_cure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -69,6 +69,39 @@ ROWS = {
         "d['j'] = 2; seen = dict(p)",
         "seen == {'k': 1, 'j': 2} == dict(p)",
     ),
+    "views of dicts": (
+        "from collections import OrderedDict\nd = {'a': 1}; k, v, i = d.keys(), d.values(), "
+        "d.items(); o = OrderedDict(a=1, b=2); oi = o.items()",
+        "d k v i o oi",
+        "d['b'] = 2; o.move_to_end('a'); seen = list(k), list(v), list(i), list(oi)",
+        "seen == (['a', 'b'], [1, 2], [('a', 1), ('b', 2)], [('b', 2), ('a', 1)]) and list(k) == "
+        "['a', 'b'] and list(oi) == seen[3]",
+    ),
+    "a view of an array of objects": (
+        "o = np.array([[1], None, 'x'], dtype=object); v = o[1:]; back = o[::-1]",
+        "o v back",
+        "v[1] = 'new'; o[0].append(2); seen = o[2], back[0], back[2]",
+        "seen == ('new', 'new', [1, 2]) and v[1] == o[2] == back[0] == 'new' and v.base is o",
+    ),
+    "an array that was broadcast": (
+        "b = np.broadcast_to(np.arange(3.0), (1_000, 100, 3)); c = [b]",
+        "b c",
+        "seen = b.strides, b.flags.writeable, b[5, 5, 2], c[0] is b; d = b[:2]",
+        "seen == ((0, 0, 8), False, 2.0, True) and d.strides == (0, 0, 8) and d[1, 9, 1] == 1",
+    ),
+    "objects whose own pickle fails": (
+        "import struct, random\ntry: {}['k']\nexcept KeyError as e: t = e.__traceback__\n"
+        "s = struct.Struct('<d'); r = random.SystemRandom()",
+        "t s r",
+        "seen = t.tb_lineno, s.size, 0 <= r.random() < 1; u = t",
+        "seen == (2, 8, True) and u is t",
+    ),
+    "registered with an abstract class of Python's": (
+        "import numbers\nclass N: pass\nnumbers.Number.register(N); n = N()",
+        "n numbers",
+        "seen = isinstance(n, numbers.Number), isinstance(n, numbers.Real)",
+        "seen == (True, False)",
+    ),
     "weak references in a tree": (
         "import weakref\nclass Node:\n    def __init__(s, up=None): s.up = up and "
         "weakref.ref(up); s.below = []\nroot = Node(); one = Node(root); root.below = [one]",

@@ -13,7 +13,9 @@ import enum
 import fractions
 import functools
 import pathlib
+import random
 import re
+import struct
 import sys
 import types
 import uuid
@@ -63,6 +65,9 @@ _FIXED: tuple[Any, ...] = (
     types.MemberDescriptorType,
     types.GetSetDescriptorType,
     types.GenericAlias,
+    types.TracebackType,
+    struct.Struct,
+    random.SystemRandom,
     weakref.ReferenceType,
     datetime.date,
     datetime.time,

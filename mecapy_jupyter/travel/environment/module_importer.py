@@ -48,6 +48,7 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
         self.folder = ""
         """Where the cell began; empty: the current folder."""
         self.shared: shared_objects.Shared = {}
+        self.inside: shared_objects.Inner = {}
         self.variables: dict[str, Any] = {}
         """The cell's inputs, by name, once they are opened."""
         self._importing = 0
@@ -126,6 +127,7 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
         others = [sys.modules[name] for name in self.sources if name in sys.modules]
         names = self.shared.get(module.__name__, {})
         shared_objects.join(module, names, self.variables, others)
+        shared_objects.join_inside(module, self.inside.get(module.__name__, ()), self.variables)
 
     def moved(self, module: types.ModuleType) -> dict[str, bytes]:
         """Path → pickle, of what it holds otherwise than it did."""
@@ -174,15 +176,16 @@ def install(
     sources: Iterable[ModuleSource],
     states: Mapping[str, Mapping[str, bytes]] | None = None,
     shared: shared_objects.Shared | None = None,
+    inside: shared_objects.Inner | None = None,
 ) -> None:
     """Make these modules importable in this process, in the place of any others of the same names;
     their lines show in tracebacks.
 
     `states`: what each held at home (name → path → pickle); it has it from its first import on.
-    `shared`: what it shares with the variables, which `served.join` gets.
+    `shared`, `inside`: what it shares with the variables, which `served.join` gets.
     """
     served.states.update(states or {})
-    served.shared, served.variables = shared or {}, {}
+    served.shared, served.inside, served.variables = shared or {}, inside or {}, {}
     for module in sources:
         served.sources[module.name] = module
         loaded = sys.modules.get(module.name)

@@ -123,14 +123,55 @@ def restore(module: types.ModuleType, attributes: Mapping[str, Any]) -> None:
 
 def _set(holder: Any, name: str, value: Any) -> None:
     held: dict[str, Any] = dict(vars(cast(object, holder)))
-    fresh = held.get(name)
-    if name in held and (
-        fresh is value or state_pickler.dumps(fresh) == state_pickler.dumps(value)
-    ):
-        return
-    if type(fresh) is type(value) and isinstance(fresh, (dict, set, list)):
-        inner = cast("Any", fresh)
-        inner.clear()
-        (inner.extend if isinstance(fresh, list) else inner.update)(value)
-    else:
+    if name not in held or not _stays(held[name], value, {}):
         setattr(holder, name, value)
+
+
+def _stays(old: Any, new: Any, met: dict[int, Any]) -> bool:
+    """Whether `old` now holds what `new` does. So do its parts, where they can: others may know
+    these, too.
+    """
+    if old is new or met.get(id(old)) is new:
+        return True
+    kind = cast("type[Any]", type(old))
+    if kind is not type(new) or kind is float:  # a zero has a sign
+        return False
+    met[id(old)] = new
+    if kind is list:
+        old[:] = [_kept(o, n, met) for o, n in zip(old, new, strict=False)] + new[len(old) :]
+    elif kind is dict:
+        _take(cast(Any, old), new, met)
+    elif kind is set:
+        old.clear()
+        old.update(new)
+    elif _holds_attributes(kind):
+        _take(vars(old), vars(new), met)
+    else:
+        return state_pickler.dumps(old) == state_pickler.dumps(new)
+    return True
+
+
+def _kept(old: Any, new: Any, met: dict[int, Any]) -> Any:
+    return old if _stays(old, new, met) else new
+
+
+def _take(old: dict[Any, Any], new: dict[Any, Any], met: dict[int, Any]) -> None:
+    kept = {key: _kept(old[key], value, met) if key in old else value for key, value in new.items()}
+    if list(old) != list(kept):
+        old.clear()
+    old.update(kept)
+
+
+class _Plain: ...
+
+
+def _holds_attributes(kind: Any) -> bool:
+    """Whether an object of a class written in Python holds what is in its `__dict__`, no more."""
+    bases: Any = object
+    return (
+        kind.__basicsize__ == cast(Any, _Plain).__basicsize__
+        and bool(kind.__dictoffset__)
+        and kind.__reduce_ex__ is bases.__reduce_ex__
+        and kind.__reduce__ is bases.__reduce__
+        and not hasattr(kind, "__setstate__")
+    )

@@ -45,7 +45,7 @@ def make(
     }
     made = frozenset(name for name, module in loaded.items() if module_state.is_made(module))
     cells = set(cells)
-    shared = shared_objects.of(loaded, values)
+    shared, inside = shared_objects.of(loaded, values), shared_objects.inside(loaded, values)
     states: dict[str, dict[str, bytes]] = {}
     for name, module in loaded.items():
         held = module_state.of(module, user_modules.is_own)
@@ -58,6 +58,7 @@ def make(
         "modules": [asdict(source) for source in sources],
         "imports": submodules,
         "shared": shared,
+        "inside": inside,
         "states": {name: state for name, state in states.items() if state},
         "fingerprint": fingerprint.of(used, salt),
         "used": sorted(used),
@@ -74,7 +75,9 @@ def install(prelude: dict[str, Any]) -> None:
     submodules.
     """
     sources = [module_importer.ModuleSource(**source) for source in prelude["modules"]]
-    module_importer.install(sources, prelude["states"], prelude.get("shared"))
+    module_importer.install(
+        sources, prelude["states"], prelude.get("shared"), prelude.get("inside")
+    )
     for name in prelude["imports"]:
         importlib.import_module(name)
     cell_sources.put(prelude.get("cells", {}))

@@ -4,12 +4,20 @@ the other side as well, so that the module's functions see what the cell does to
 
 from __future__ import annotations
 
+import contextlib
 import types
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 Shared = dict[str, dict[str, str]]
 """Module → its attribute → the variable that is the same object."""
+
+Inner = dict[str, list[tuple[tuple[tuple[bool, Any], ...], str]]]
+"""Module → paths inside what it holds, each step an item (True) or an attribute, and the variable
+that stands there (`steel = TABLE["steel"]`).
+"""
+
+_MOST_PARTS = 100_000
 
 _NOT_CHANGED: Any = (
     *(type(None), bool, int, float, complex, str, bytes, tuple, frozenset),
@@ -29,6 +37,54 @@ def of(modules: Mapping[str, types.ModuleType], values: Mapping[str, Any]) -> Sh
         if mine:
             found[home] = mine
     return found
+
+
+def inside(modules: Mapping[str, types.ModuleType], values: Mapping[str, Any]) -> Inner:
+    names = {
+        id(value): name
+        for name, value in values.items()
+        if not issubclass(type(value), _NOT_CHANGED)
+    }
+    found: Inner = {}
+    for home, module in modules.items() if names else ():
+        tops = ((((False, name),), value) for name, value in list(vars(module).items()))
+        waiting, met = [(path, value) for path, value in tops if id(value) not in names], set[int]()
+        while waiting and len(met) < _MOST_PARTS:
+            path, value = waiting.pop()
+            if id(value) in names and len(path) > 1:
+                found.setdefault(home, []).append((path, names[id(value)]))
+            elif id(value) not in met:
+                met.add(id(value))
+                waiting += [((*path, step), part) for step, part in _parts(value, modules)]
+    return found
+
+
+def _parts(value: Any, modules: Iterable[str]) -> Iterable[tuple[tuple[bool, Any], Any]]:
+    kind = cast("type[Any]", type(value))
+    if kind is dict:
+        return [((True, key), part) for key, part in list(value.items())]
+    if kind is list:
+        return [((True, at), part) for at, part in enumerate(list(value))]
+    if kind.__module__ in modules and kind.__dictoffset__:
+        held: dict[str, Any] = object.__getattribute__(value, "__dict__")
+        return [((False, name), part) for name, part in list(held.items())]
+    return ()
+
+
+def join_inside(
+    module: types.ModuleType, found: Iterable[tuple[Any, str]], variables: Mapping[str, Any]
+) -> None:
+    """Let the parts of what the module holds be these variables."""
+    for path, name in found:
+        holder: Any = module
+        with contextlib.suppress(LookupError, AttributeError, TypeError):
+            for is_item, key in path[:-1]:
+                holder = holder[key] if is_item else getattr(holder, key)
+            is_item, key = path[-1]
+            if name in variables and is_item:
+                holder[key] = variables[name]
+            elif name in variables:
+                setattr(holder, key, variables[name])
 
 
 def join(

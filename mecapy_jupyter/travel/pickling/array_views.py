@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from mecapy_jupyter.travel.pickling import array_subclasses
 
@@ -30,13 +30,9 @@ def with_spans(values: Iterable[Any]) -> list[Any]:
     both.
     """
     numpy = sys.modules.get("numpy")
-    arrays = [
-        value
-        for value in values
-        if numpy and type(value) is numpy.ndarray and value.nbytes and not value.dtype.hasobject
-    ]
+    arrays = [value for value in values if numpy and type(value) is numpy.ndarray and value.nbytes]
     by_owner: dict[int, list[Any]] = {}
-    for array in {id(array): array for array in arrays}.values():
+    for array in {id(array): array for array in arrays if not array.dtype.hasobject}.values():
         by_owner.setdefault(id(_owner(array)), []).append(array)
     return arrays + [
         _span(group) for group in by_owner.values() if len(group) > 1 and _overlap(group)
@@ -77,21 +73,27 @@ def _span(arrays: list[Any]) -> Any:
 def reduced(obj: Any, of: Mapping[int, Any]) -> Any:
     """How to pickle `obj` as a view of one of the roots `of`, or None when it is none."""
     numpy: Any = sys.modules.get("numpy")
-    plain = numpy is not None and type(obj) is numpy.ndarray
-    if not plain and not array_subclasses.is_of_bytes(obj):
+    if numpy is None:
         return None
-    if obj.dtype.hasobject or not obj.nbytes:
+    plain = type(obj) is numpy.ndarray
+    if not (plain or array_subclasses.is_of_bytes(obj)) or not obj.nbytes:
         return None
-    root = of.get(id(_owner(obj)))
-    if root is None or root is obj or root.dtype.hasobject:
+    owner: Any = _owner(obj)
+    root = of.get(id(owner))
+    if root is None and repeats(obj) and type(owner) is numpy.ndarray:
+        root = owner if owner.flags.c_contiguous else None
+    if root is None or root is obj:
+        return None
+    if (root.dtype.hasobject or obj.dtype.hasobject) and root.dtype != obj.dtype:
         return None
     offset = _address(obj) - _address(root)
     first, last = _bounds(obj)
     inside = first >= _address(root) and last <= _address(root) + root.nbytes
     if not inside:
         return None
-    made = root, obj.dtype, obj.shape, obj.strides, offset
-    return (view, made) if plain else array_subclasses.with_attributes(obj, view, *made, type(obj))
+    cls: Any = None if plain else cast("type[Any]", type(obj))
+    made = root, obj.dtype, obj.shape, obj.strides, offset, cls, obj.flags.writeable
+    return (view, made) if plain else array_subclasses.with_attributes(obj, view, *made)
 
 
 def view(
@@ -101,11 +103,30 @@ def view(
     strides: tuple[int, ...],
     offset: int,
     cls: Any = None,
+    writeable: bool = True,
 ) -> Any:
     """A window on `root`; called by the unpickler."""
     numpy = sys.modules["numpy"]
-    raw = root.reshape(-1).view(numpy.uint8)
-    return numpy.ndarray.__new__(cls or numpy.ndarray, shape, dtype, raw, offset, strides)
+    if dtype.hasobject:  # of these numpy shows no bytes
+        flat = root.reshape(-1)[offset // root.itemsize :]
+        made = numpy.lib.stride_tricks.as_strided(flat, shape, strides)
+        made = made if cls is None else made.view(cls)
+    else:
+        raw = root.reshape(-1).view(numpy.uint8)
+        made = numpy.ndarray.__new__(cls or numpy.ndarray, shape, dtype, raw, offset, strides)
+    if not writeable:
+        made.flags.writeable = False
+    return made
+
+
+def repeats(obj: Any) -> bool:
+    """Whether an array shows the same numbers again and again, as `np.broadcast_to` does."""
+    numpy: Any = sys.modules.get("numpy")
+    if numpy is None or not isinstance(obj, numpy.ndarray):
+        return False
+    array: Any = obj
+    steps = zip(array.strides, array.shape, strict=True)
+    return any(not step and length > 1 for step, length in steps)
 
 
 def _owner(array: Any) -> Any:

@@ -7,12 +7,13 @@ Part of `pickler`. The functions named in what it returns run on the other side.
 
 from __future__ import annotations
 
+import abc
 import types
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, cast
 
-from mecapy_jupyter.travel.hooks import pickles
+from mecapy_jupyter.travel.hooks import abstract_classes, pickles
 from mecapy_jupyter.travel.pickling import by_name_reducers
 
 _LEFT_OUT = frozenset({"__dict__", "__weakref__", "__slots__", "__doc__", "__module__"})
@@ -39,7 +40,17 @@ def as_it_is(cls: Any, as_reduced: Any) -> Any:
         n: v for n, v in stored.items() if n not in attributes and _is_as_inherited(cls, n, v)
     }
     made = kind, name, bases, keywords, tracker, extra
+    if homes := abstract_classes.registered_with(cls):
+        return _again, made, ((attributes, slots), homes), *rest[:2], _registered_setstate
     return _again, made, (attributes, slots), *rest
+
+
+def _registered_setstate(cls: Any, state: tuple[Any, list[Any]]) -> Any:
+    of_class, homes = state
+    pickles.class_setstate(cls, of_class)
+    for home in homes:
+        abc.ABCMeta.register(home, cls)
+    return cls
 
 
 _OF_ENUM = frozenset({"_value_", "_name_", "__objclass__", "_sort_order_"})

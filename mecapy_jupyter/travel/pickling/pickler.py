@@ -136,7 +136,7 @@ class Pickler(cloudpickle.Pickler):
         elif kind is types.FunctionType:
             self._is_own(getattr(obj, "__module__", None) or "")
         elif (
-            self._roots
+            (self._roots or array_views.repeats(obj))
             and id(obj) not in self._whole
             and (view := array_views.reduced(obj, self._roots)) is not None
         ):

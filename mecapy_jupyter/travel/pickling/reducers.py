@@ -11,8 +11,11 @@ from __future__ import annotations
 import functools
 import gc
 import pickle
+import random
+import struct
 import types
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -25,6 +28,7 @@ from mecapy_jupyter.travel.pickling import (
     incomplete_pickles,
     object_reducers,
     plot_reducers,
+    tracebacks,
     widget_reducers,
 )
 
@@ -39,11 +43,23 @@ _BY_OBJECT: Any = (
     types.MethodType,
     types.CellType,
     types.MappingProxyType,
+    types.TracebackType,
+    random.SystemRandom,
+    struct.Struct,
     weakref.ReferenceType,
     CACHED,
     BaseException,
 )
-_TAKEN_APART: Any = frozenset({CACHED, _CACHED_PROPERTY, types.MappingProxyType, *_WEAK})
+_DICTS: Any = (dict, OrderedDict)
+_VIEWS: Any = {
+    cast(Any, type(getattr(kind(), name)())): getattr(kind, name)
+    for kind in _DICTS
+    for name in ("keys", "values", "items")
+}
+"""Of a dict, and what makes one of it: cloudpickle copies."""
+_TAKEN_APART: Any = frozenset(
+    {CACHED, _CACHED_PROPERTY, types.MappingProxyType, random.SystemRandom, *_VIEWS, *_WEAK}
+)
 
 
 def reduced(obj: Any) -> Any:
@@ -60,6 +76,14 @@ def reduced(obj: Any) -> Any:
         return type(obj), (), (dict(obj),), None, None, _fill_weak
     if type(obj) is memoryview:
         return _view(obj)
+    if type(obj) in _VIEWS:
+        return _VIEWS[type(obj)], (gc.get_referents(obj)[0],)
+    if type(obj) is types.TracebackType:
+        return tracebacks.traceback, (tracebacks.of(obj),)
+    if type(obj) is random.SystemRandom:
+        return random.SystemRandom, ()
+    if type(obj) is struct.Struct:
+        return struct.Struct, (obj.format,)
     if type(obj) is types.MappingProxyType:
         return _proxy(cast(Any, obj))
     if type(obj) in (weakref.ReferenceType, weakref.WeakMethod):
@@ -89,6 +113,7 @@ def is_ordinary(cls: type[Any]) -> bool:
         or hasattr(cls, "write")
         or hasattr(cls, "_REGISTRY")
         or cls.__name__ in by_name_reducers.NATIVE
+        or cls in _VIEWS
         or any(base.__name__ == "ndarray" for base in cls.__mro__)
     )
 
