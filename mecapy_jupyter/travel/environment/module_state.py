@@ -140,12 +140,12 @@ def _stays(old: Any, new: Any, met: dict[int, Any]) -> bool:
     if kind is list:
         old[:] = [_kept(o, n, met) for o, n in zip(old, new, strict=False)] + new[len(old) :]
     elif kind is dict:
-        _take(cast(Any, old), new, met)
+        _take(old, new, met)
     elif kind is set:
         old.clear()
         old.update(new)
     elif _holds_attributes(kind):
-        _take(vars(old), vars(new), met)
+        _take(vars(cast(object, old)), vars(cast(object, new)), met)
     else:
         return state_pickler.dumps(old) == state_pickler.dumps(new)
     return True
