@@ -68,9 +68,7 @@ def test_a_magic_that_a_function_calls_is_said(kernel: Kernel) -> None:
     """It is found out when the function runs; the line says what to do."""
     assert kernel.run(OWN).ok
     ran = kernel.run("%%mecapy\nby_magic()")
-    assert (
-        "mecapy: magics of extensions and of the notebook itself stay in the kernel" in ran.stderr
-    )
+    assert "mecapy: magics of extensions and of the notebook stay in the kernel" in ran.stderr
 
 
 def test_magics_of_ipython_itself_run(kernel: Kernel) -> None:

@@ -106,7 +106,7 @@ def test_a_disk_that_is_full_ends_no_stack(tmp_path: Path) -> None:
     draft.mkdir()  # as good as a full disk: it cannot be written
     killed = stack.part("gateway")["pid"]
     os.kill(killed, signal.SIGKILL)
-    stack.line("could not write down who runs")
+    stack.line("could not record the running processes")
     assert stack.runs_a_task() == 42
     draft.rmdir()
     stack.down()

@@ -28,9 +28,9 @@ RECHECK_S = 3.0
 """A disabled user, or a revoked token, is refused by every gateway after so long."""
 
 HOW_TO_LOG_IN = (
-    "log in with `mecapy login`, in a notebook `%mecapy login`; or set MECAPY_TOKEN (the embedded "
-    "stack's is what `mecapy up` prints). "
-    "Over HTTP the token stands in the header `Authorization: Bearer TOKEN`."
+    "log in with `mecapy login`, in a notebook `%mecapy login`; or set MECAPY_TOKEN "
+    "(`mecapy up` prints that of the embedded stack). Over HTTP the token goes into "
+    "the header `Authorization: Bearer TOKEN`."
 )
 _MOST_KNOWN = 20_000
 _LONGEST = 16_384  # characters; no token of an issuer is longer
@@ -113,7 +113,7 @@ class Callers:
             person = await self._issuer.person(token)
         except NotAccepted as why:
             raise unauthorized(
-                f"this token is not accepted: {why}. Log in again, and {HOW_TO_LOG_IN}"
+                f"this token is not accepted: {why}. To get another one, {HOW_TO_LOG_IN}"
             ) from None
         except IssuerAway:
             raise unavailable("the identity provider") from None

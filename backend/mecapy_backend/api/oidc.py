@@ -61,7 +61,7 @@ class Issuer:
         try:
             header = jwt.get_unverified_header(token)
         except jwt.PyJWTError:
-            raise NotAccepted("it is no JSON Web Token") from None
+            raise NotAccepted("it is not a JSON Web Token") from None
         if header.get("alg") not in ALGORITHMS:
             raise NotAccepted("its algorithm is none of " + ", ".join(ALGORITHMS))
         if "crit" in header:
@@ -104,7 +104,7 @@ class Issuer:
         if not fields.text(claims, "sub"):
             raise NotAccepted("its subject is empty")
         if not fields.text(claims, "sub").isprintable():  # PostgreSQL holds no NUL, nor half a pair
-            raise NotAccepted("its subject has characters that no name has")
+            raise NotAccepted("its subject has characters that are not allowed")
         return claims
 
 
@@ -178,7 +178,8 @@ def _fetched(issuer: str) -> dict[str, JsonObject]:
     about = _http.request("GET", issuer.rstrip("/") + "/.well-known/openid-configuration").json()
     if about["issuer"] != issuer:
         raise ValueError(
-            f"MECAPY_OIDC_ISSUER is not what its own document calls it: {about['issuer']!r}"
+            "MECAPY_OIDC_ISSUER differs from the name in the issuer's own document: "
+            f"{about['issuer']!r}"
         )
     keys = _http.request("GET", about["jwks_uri"]).json()["keys"]
     fit = [

@@ -47,9 +47,7 @@ DOCUMENTED: OpenApiResponses = {
 }
 """Every route's other answers, for the OpenAPI document."""
 
-_UNEXPECTED = (
-    "the gateway failed in a way it should not; tell its operator: its log names this request {}"
-)
+_UNEXPECTED = "the gateway had an internal error; tell its operator: its log names this request {}"
 
 
 class Problem(Exception):
@@ -150,7 +148,7 @@ async def _http(request: Request, error: Exception) -> Response:
     error = cast(HTTPException, error)
     what = {
         404: f"there is nothing at {request.url.path}; /docs lists the addresses",
-        405: f"{request.method} is not for this address; see /docs",
+        405: f"{request.method} is not allowed at this address; see /docs",
     }
     detail = what.get(error.status_code, str(error.detail))
     return Problem(error.status_code, "http", detail, headers=dict(error.headers or {})).response()

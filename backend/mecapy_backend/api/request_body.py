@@ -46,7 +46,7 @@ class BodyReader:
             raise Problem(
                 422,
                 "not-understood",
-                "the body holds a NUL character (\\u0000), which cannot be stored; leave it out",
+                "the body contains a NUL character (\\u0000), which cannot be stored; leave it out",
             )
         return body
 

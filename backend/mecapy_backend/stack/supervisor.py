@@ -172,8 +172,9 @@ class Supervisor:
         except OSError as problem:
             if not self._unwritten:
                 self._say(
-                    f"could not write down who runs ({problem.strerror or problem}): make room on "
-                    f"the disk of {self._data_dir.data}"
+                    "could not record the running processes "
+                    f"({problem.strerror or problem}): make room on the disk of "
+                    f"{self._data_dir.data}"
                 )
             self._unwritten = True
         else:

@@ -38,8 +38,8 @@ _NO_INSTALL = (
     "which is enough for the embedded stack; ask the operator of any other pool to install them"
 )
 _NO_MAGIC = (
-    "mecapy: magics of extensions and of the notebook itself stay in the kernel: call them in a "
-    "cell without %%mecapy, or `%load_ext` the extension in this one"
+    "mecapy: magics of extensions and of the notebook stay in the kernel: call them "
+    "in a cell without %%mecapy, or `%load_ext` the extension in this one"
 )
 
 

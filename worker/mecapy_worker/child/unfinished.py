@@ -46,8 +46,8 @@ def _processes() -> list[Any]:
 def _sentence(kind: str, names: list[str], todo: str) -> str:
     plural, were = ("", "was") if len(names) == 1 else ("es" if kind[-1] == "s" else "s", "were")
     return (
-        f"the cell ended while its {kind}{plural} {listed(names)} {were} still at work: what they "
-        f"do from now on is lost; {todo}"
+        f"the cell ended while its {kind}{plural} {listed(names)} {were} still "
+        f"running: what they do from now on is lost; {todo}"
     )
 
 

@@ -108,20 +108,20 @@ def _rule(entry: str) -> HostRule:
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if (found := address(bare)) is not None:
         if found.version == 6 and bare == host:
-            raise _bad(entry, "an IPv6 address stands in brackets")
+            raise _bad(entry, "an IPv6 address needs brackets")
         if found.is_unspecified or found.is_multicast or getattr(found, "scope_id", None):
-            raise _bad(entry, "that is no address of one host")
+            raise _bad(entry, "that is not the address of one host")
         return HostRule(str(found), int(port))
     if not (written := name(host.removeprefix("*."))):
-        raise _bad(entry, "the host is no name, no `*.` before a name, and no address")
+        raise _bad(entry, "the host must be a name, `*.` before a name, or an address")
     return HostRule(f"*.{written}" if host.startswith("*.") else written, int(port))
 
 
 def _bad(entry: str, why: str) -> BadRule:
     return BadRule(
-        f"MECAPY_EGRESS has the entry {entry!r}, and {why}. "
-        "Entries look like data.example.org:443, *.example.com:443, 10.1.2.3:27000, "
-        "[2001:db8::7]:443, with commas between."
+        f"MECAPY_EGRESS has the entry {entry!r}: {why}. Entries look like "
+        "data.example.org:443, *.example.com:443, 10.1.2.3:27000, [2001:db8::7]:443, "
+        "with commas between."
     )
 
 

@@ -34,9 +34,7 @@ READY_WITHIN_S = 30.0
 _REMOVAL_AWAITED_S = 0.1
 _REMOVERS, _MOST_REMOVALS = 2, 8
 _ZYGOTE_BYTES, _ZYGOTE_PROCESSES = 2 << 30, 64
-_UNCOUNTED = (
-    "so nobody bounds what a task's sockets take of the kernel's memory that it sent into others"
-)
+_UNCOUNTED = "so the kernel's memory for a task's file locks and many mappings is not bounded"
 
 
 class ChildFactory:

@@ -91,7 +91,8 @@ def died(exit_status: ExitStatus) -> wire.ErrorInfo:
     """The child's process ended, and nobody here wanted it to."""
     if exit_status.lost:
         return _info(
-            "worker_lost", "The process that starts tasks died with this one in it; run it again."
+            "worker_lost",
+            "The process that starts tasks died, and this task with it; run it again.",
         )
     if exit_status.signal is None:
         why = (

@@ -31,8 +31,9 @@ def disk(context: Context) -> Check:
         free = _free_bytes(context.scratch)
     except OSError as error:
         why = (
-            f"this worker cannot look at the folder its tasks write to ({error.strerror}); see "
-            f"that nothing clears TMPDIR, and restart it"
+            "this worker cannot read the folder its tasks write to "
+            f"({error.strerror}); make sure that nothing deletes TMPDIR, and restart "
+            "it"
         )
         return Check("disk", "gone", why)
     except ConfigError as refused:  # made again by somebody else

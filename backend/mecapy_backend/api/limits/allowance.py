@@ -97,9 +97,10 @@ def queue_full(whose: str, limit: float) -> Problem:
 def _nothing_more_to_store(whose: str, use: QuotaUse) -> Problem:
     have = "your" if whose == "you" else f"{whose}'s"
     detail = (
-        f"{have} blobs take {use.used:,.0f} of {use.limit:,.0f} bytes here, 0 more may be stored, "
-        f"so there is no room for a result: delete tasks you no longer need (DELETE /tasks/…), or "
-        f"try again once unused blobs were swept; an admin can raise it (`quota_bytes`)"
+        f"{have} blobs take {use.used:,.0f} of {use.limit:,.0f} bytes here, 0 more "
+        "may be stored, so there is no room for a result: delete tasks you no longer "
+        "need (DELETE /tasks/…), or try again when unused blobs have been deleted; "
+        "an admin can raise it (`quota_bytes`)"
     )
     return Problem(413, "quota", detail, headers={"Retry-After": "60"})
 
@@ -108,8 +109,10 @@ def _no_more_hours(whose: str, use: QuotaUse) -> Problem:
     now = datetime.now(UTC)
     renewed = datetime(now.year + now.month // 12, now.month % 12 + 1, 1, tzinfo=UTC)
     have = "you have" if whose == "you" else f"{whose} has"
-    used = f"{have} used {use.used:.2f} of {use.limit:g} CPU-hours this month, all there are"
-    detail = f"{used}: they start anew on {renewed:%Y-%m-%d}; an admin can raise them (`cpu_hours`)"
+    used = f"{have} used {use.used:.2f} of {use.limit:g} CPU-hours this month, which is the limit"
+    detail = (
+        f"{used}: they are renewed on {renewed:%Y-%m-%d}; an admin can raise them (`cpu_hours`)"
+    )
     return Problem(
         429,
         "cpu-hours",

@@ -23,14 +23,14 @@ class StreamLimit:
         """Problem 429 or 503 if one more is too many."""
         if self._open[owner] >= self._most_of_one:
             detail = (
-                f"you have {self._most_of_one} event streams open here, as many as you may; "
-                f"close some, or ask GET /tasks/… instead"
+                f"you have {self._most_of_one} event streams open here, as many as "
+                "allowed; close some, or ask GET /tasks/… instead"
             )
             raise Problem(429, "too-many-streams", detail, headers=_RETRY)
         if self._open.total() >= self._most:
             detail = (
-                "this gateway has as many event streams open as it may; try again in a "
-                "moment, or ask another one"
+                "this gateway has no event stream left; try again in a moment, or use "
+                "another gateway"
             )
             raise Problem(503, "busy", detail, headers=_RETRY)
 

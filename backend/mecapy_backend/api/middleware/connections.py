@@ -145,8 +145,7 @@ def _full(app: Any) -> Any:
         if scope["type"] != "http" or scope["path"] in ("/livez", "/healthz"):
             return await app(scope, receive, send)
         detail = (
-            "this gateway has as many connections as it may; try again in a moment, or ask "
-            "another one"
+            "this gateway has no connection left; try again in a moment, or use another gateway"
         )
         await Problem(
             503, "busy", detail, headers={"Retry-After": "2", "Connection": "close"}

@@ -59,7 +59,7 @@ async def where_to_log_in(services: WithServices) -> Response:
     )
 
 
-@router.get("/workers", response_model=list[WorkerView], summary="Workers that live")
+@router.get("/workers", response_model=list[WorkerView], summary="Live workers")
 async def who_works(services: WithServices) -> Response:
     return json([worker.as_json() for worker in await workers.list_live(services.db)])
 
@@ -97,7 +97,7 @@ async def packages(services: WithServices, python: PythonAsked = "") -> Response
     return json(there.as_json())
 
 
-@router.get("/me", response_model=MeView, summary="Who I am here, and what I may")
+@router.get("/me", response_model=MeView, summary="My user, role and quotas")
 async def me(services: WithServices, asker: Asker) -> Response:
     settings = services.settings
     limits = {

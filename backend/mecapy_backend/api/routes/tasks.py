@@ -132,7 +132,7 @@ async def cancel(services: WithServices, owner: Owner, task: Mine) -> Response:
     return json({"task_id": task.id, "status": answer.state})
 
 
-@router.delete("/tasks/{task_id}", status_code=204, summary="Forget a task")
+@router.delete("/tasks/{task_id}", status_code=204, summary="Delete a task")
 async def forget(services: WithServices, owner: Owner, task: Mine) -> Response:
     """Also ends it where it runs, and deletes its blobs that no other task names."""
     digests = await tasks.forget(services.db, owner, task.id)
@@ -156,7 +156,7 @@ def _aware(at: datetime | None) -> datetime | None:
     try:
         return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
     except OverflowError:  # in UTC it is before the year 1, or after 9999
-        detail = f"{at.isoformat()} has no time in UTC; take one nearer to now"
+        detail = f"{at.isoformat()} cannot be converted to UTC; use a time closer to now"
         raise Problem(422, "not-understood", detail) from None
 
 
@@ -172,5 +172,5 @@ def _open_cursor(cursor: str) -> tuple[datetime, str]:
         raise Problem(
             422,
             "not-understood",
-            "cursor: not one of ours; give the `next` of the page before, or leave it out",
+            "cursor: not valid; give the `next` of the page before, or leave it out",
         ) from None

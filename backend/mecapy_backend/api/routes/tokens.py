@@ -69,7 +69,7 @@ async def _create(request: Request, services: Services, owner: str, *, by: str) 
         raise Problem(
             409,
             "too-many-tokens",
-            f"there are {_MOST} tokens, as many as one may have; revoke some (DELETE /tokens/…)",
+            f"there are {_MOST} tokens, as many as allowed; revoke some (DELETE /tokens/…)",
         )
     _log.info("token made", owner=owner, by=by, token_id=made[0].id, scopes=made[0].scopes)
     return json(_view(made[0]) | {"token": made[1]}, 201)

@@ -178,8 +178,8 @@ def _not_oneself(owner: str, user_id: str) -> None:
         raise Problem(
             409,
             "not-this-user",
-            "nobody disables or deletes themselves, nor the user of MECAPY_TOKEN: unset that "
-            "instead",
+            "you cannot disable or delete yourself, nor the user of MECAPY_TOKEN: "
+            "unset that instead",
         )
 
 

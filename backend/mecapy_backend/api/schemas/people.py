@@ -49,7 +49,8 @@ class MeView(BaseModel):
     weight: Annotated[
         float,
         Field(
-            description="how many tasks of mine start for one of a user of weight 1, while all wait"
+            description="tasks of mine that start for each task of a user of weight 1, while "
+            "all wait"
         ),
     ]
     quotas: Annotated[
@@ -78,14 +79,14 @@ class ApiTokenView(BaseModel):
 
 
 class NewTokenView(ApiTokenView):
-    token: Annotated[str, Field(description="shown this once")]
+    token: Annotated[str, Field(description="shown only once")]
 
 
 class LimitsBody(Request):
     """What somebody may have of the pool; null: what the settings say."""
 
     weight: Annotated[
-        float, Field(gt=0, le=1000, description="share of the pool beside others'")
+        float, Field(gt=0, le=1000, description="share of the pool, relative to others")
     ] = 1.0
     max_running: Annotated[
         int | None, Field(ge=1, le=10**6, description="tasks that run at once")
@@ -128,7 +129,7 @@ class UserView(LimitsView):
     role: Literal["user", "manager", "admin"]
     disabled: bool
     created_at: datetime
-    seen_at: Annotated[datetime, Field(description="when they last came with a new login")]
+    seen_at: Annotated[datetime, Field(description="time of the last new login")]
 
 
 class OrganisationView(LimitsView):
@@ -137,7 +138,7 @@ class OrganisationView(LimitsView):
     users: int
     tasks: Annotated[
         dict[str, int],
-        Field(description="state → how many, those that are no longer kept among them"),
+        Field(description="state → count, deleted tasks included"),
     ]
 
 

@@ -28,15 +28,15 @@ class WorkerBody(Request):
 
 
 class PackagesView(BaseModel):
-    python: Annotated[list[str], Field(description="major.minor of the workers that live")]
+    python: Annotated[list[str], Field(description="major.minor of the live workers")]
     packages: Annotated[
         dict[str, list[str]],
         Field(description="module → distribution, then its version (several where workers differ)"),
     ]
     folder_bytes: Annotated[
-        int, Field(description="so much of a notebook's folder travels by itself; 0: nothing")
+        int, Field(description="how much of a notebook's folder travels by itself; 0: nothing")
     ]
-    folder_files: Annotated[int, Field(description="and so many files of it")]
+    folder_files: Annotated[int, Field(description="how many files of it")]
 
 
 class AuthView(BaseModel):

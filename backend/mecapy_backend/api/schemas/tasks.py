@@ -44,7 +44,7 @@ class TaskBody(Request):
         str,
         Field(min_length=1, description="Python; the value of the last expression is the result"),
     ]
-    name: Annotated[str, Field(max_length=200, description="for people, and to filter by")] = ""
+    name: Annotated[str, Field(max_length=200, description="shown in lists, and to filter by")] = ""
     inputs: Annotated[
         dict[Annotated[str, Field(max_length=200)], JsonValue],
         Field(description="become variables of the code"),
@@ -63,7 +63,7 @@ class TaskBody(Request):
     ] = []
     priority: Annotated[int, Field(ge=0, le=9, description="9 starts first")] = wire.PRIORITY
     timeout: Annotated[
-        float, Field(gt=0, description="seconds of running after which the task fails")
+        float, Field(gt=0, description="run time in seconds after which the task fails")
     ] = wire.TIMEOUT_S
     retries: Annotated[
         int, Field(ge=0, le=10, description="further attempts when the code fails")
@@ -115,18 +115,16 @@ class TaskView(BaseModel):
     ] = None
     eta_s: Annotated[
         float | None,
-        Field(
-            description="estimated seconds until it starts, by your last tasks and what runs now"
-        ),
+        Field(description="estimated seconds until it starts, from recent and running tasks"),
     ] = None
-    attempts: Annotated[int, Field(description="how often it was started")]
+    attempts: Annotated[int, Field(description="number of attempts so far")]
     priority: int
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
     expires_at: Annotated[
         datetime | None,
-        Field(description="until when it is kept, once it is final; DELETE lets go of it sooner"),
+        Field(description="when it will be deleted, once it is final; DELETE does so sooner"),
     ] = None
     worker: str | None
     cancel_requested: bool
@@ -162,5 +160,7 @@ class CancelView(BaseModel):
     task_id: str
     status: Annotated[
         State,
-        Field(description="`running` while the worker is being told; the final event follows"),
+        Field(
+            description="`running` while the worker is asked to stop it; the final event follows"
+        ),
     ]

@@ -37,10 +37,11 @@ class NoRoom(Exception):
 
     def __str__(self) -> str:
         return (
-            f"{self.whose} blobs take {self.used:,} of {self.limit:,} bytes here, with those on "
-            f"their way; {self.left:,} more may be stored, and "
-            f"{self.more_bytes:,} do not fit: delete tasks you no longer need (DELETE /tasks/…), "
-            f"or try again once unused blobs were swept; an admin can raise it (`quota_bytes`)"
+            f"{self.whose} blobs take {self.used:,} of {self.limit:,} bytes here, "
+            f"uploads in progress included; {self.left:,} more may be stored, and "
+            f"{self.more_bytes:,} do not fit: delete tasks you no longer need "
+            "(DELETE /tasks/…), or try again when unused blobs have been deleted; an "
+            "admin can raise it (`quota_bytes`)"
         )
 
 

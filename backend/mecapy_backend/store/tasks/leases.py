@@ -184,10 +184,10 @@ def lost_outcome(max_losses: int) -> wire.Outcome:
 def once_outcome() -> wire.Outcome:
     """How a task ends that lost its worker after it had used the network."""
     message = (
-        "the worker that ran this task vanished or was stopped, and the task had used the network "
-        "by then: it was not run again, for what "
-        "it did outside might be done twice. See what it has done there, then run it again; or "
-        "allow that beforehand, with `--retries 1`."
+        "the worker that ran this task vanished or was stopped, and the task had used "
+        "the network: it was not run again, because what it did outside might be "
+        "done twice. See what it has done there, then run it again; or allow that "
+        "beforehand, with `--retries 1`."
     )
     return wire.Outcome(wire.FAILED, error=wire.ErrorInfo(LOST, "WorkerLost", message))
 

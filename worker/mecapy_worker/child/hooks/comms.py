@@ -93,8 +93,8 @@ def _send(message: CommMessage) -> None:
 
 def _refuse(target: str) -> None:
     _say_once(
-        f"{target!r} cannot speak with the page from a worker, only widgets can; what needs it "
-        f"does not go on there: make it in a cell without %%mecapy"
+        f"mecapy: {target!r} cannot reach the page from a worker, only widgets can; "
+        "use it in a cell without %%mecapy"
     )
 
 

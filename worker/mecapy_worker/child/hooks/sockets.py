@@ -180,7 +180,7 @@ def _asked(question: EgressQuestion, until: float | None = None) -> tuple[Egress
         )
     if not data:
         raise ConnectionResetError(
-            errno.ECONNRESET, "the worker gave no answer: it is about to end, or the task is"
+            errno.ECONNRESET, "the worker did not answer: it or the task is about to end"
         )
     answer = EgressAnswer.read(data)
     if answer.refusal:
