@@ -12,7 +12,14 @@ from typing import Any
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.capture import packing
-from mecapy_jupyter.client import blob_transfer, config, deferred_interrupt, gateway_api, signing
+from mecapy_jupyter.client import (
+    blob_transfer,
+    config,
+    deferred_interrupt,
+    gateway_api,
+    signing,
+    task_logs,
+)
 from mecapy_jupyter.client.call_options import CallOptions
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.client.map_history import Maps
@@ -69,7 +76,9 @@ class Client(concurrent.futures.Executor):
         """
         self.accepts()
         call = {wire.CALLED: fn, "_mecapy_args": args, "_mecapy_kwargs": kwargs}
-        return self.enter(self._options.request(_CALL, name_of(fn), (RESULT,)), call).follow()
+        return self.enter(self._options.request(_CALL, name_of(fn), (RESULT,)), call).follow(
+            on_event=task_logs.show_printed
+        )
 
     def options(self, **options: Any) -> Client:
         """This client with other options for what it sends from now on: name, timeout (of each
@@ -155,7 +164,7 @@ class Client(concurrent.futures.Executor):
         request = wire.TaskRequest(
             code, outputs=tuple(outputs) if outputs is not None else None, **options
         )
-        return self.enter(request, dict(inputs or {})).follow()
+        return self.enter(request, dict(inputs or {})).follow(on_event=task_logs.show_printed)
 
     def accepts(self) -> None:
         """Raises where nothing new may begin any more."""
@@ -196,21 +205,7 @@ class Client(concurrent.futures.Executor):
         )
         check(packed)
         if self.gateway.secret_in(packed.stream):
-            named = [
-                name
-                for name, value in values.items()
-                if isinstance(value, str) and self.gateway.secret_in(value.encode())
-            ]
-            named += [
-                f"setup cell {cell.number}"
-                for cell in setup_cells.all_cells()
-                if self.gateway.secret_in(cell.text.encode())
-            ]
-            holder = ", ".join(named) or "one of the variables"
-            raise errors.CannotSend(
-                f"{holder} holds your MecaPy token, which does not travel: keep it out of what "
-                f"the cell reads"
-            )
+            raise errors.CannotSend(_token_in(values, self.gateway))
         sent, sent_bytes, believed = self._upload(packed)
         request = dataclasses.replace(request, payload=sent, python=version.minor())
         body, key = signing.signed(request).as_json(), uuid.uuid4().hex
@@ -292,3 +287,14 @@ class Client(concurrent.futures.Executor):
                 sent.believed,
             )
         return wire.Payload(b"", sent.digests[0], sent.digests[1:]), sent.sent_bytes, sent.believed
+
+
+def _token_in(values: Mapping[str, Any], gateway: Gateway) -> str:
+    """Which of the values, or setup cells, holds the token."""
+    texts = {name: value for name, value in values.items() if isinstance(value, str)}
+    texts |= {f"setup cell {cell.number}": cell.text for cell in setup_cells.all_cells()}
+    named = [name for name, text in texts.items() if gateway.secret_in(text.encode())]
+    return (
+        f"{', '.join(named) or 'one of the variables'} holds your MecaPy token, which does not "
+        f"travel: keep it out of what the cell reads"
+    )

@@ -11,7 +11,6 @@ import contextlib
 import itertools
 import queue
 import reprlib
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sized
@@ -20,6 +19,7 @@ from typing import Any
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.block.live import LiveBlock
+from mecapy_jupyter.client import task_logs
 from mecapy_jupyter.client.call_options import CallOptions
 from mecapy_jupyter.client.chunk_size import AHEAD, CallTime
 from mecapy_jupyter.client.task import Task
@@ -203,11 +203,9 @@ class Map:
                 continue
             if event.type == wire.STARTED and self.block.state.phase != "running":
                 self.block.event(wire.Event.of(wire.StartedEvent("the pool")))
-            elif isinstance(output := event.body, wire.StdoutEvent | wire.StderrEvent):
+            elif event.type in (wire.STDOUT, wire.STDERR):
                 self.block.event(event)
-                stream = sys.stdout if event.type == wire.STDOUT else sys.stderr
-                stream.write(output.text)
-                stream.flush()
+                task_logs.show_printed(event)
 
     def _opened(self, piece: Chunk) -> Iterator[Any]:
         """Its results; then, where a call failed, that call's own exception with the argument

@@ -102,16 +102,20 @@ class Task(concurrent.futures.Future[Any]):
         """All the task printed so far."""
         return task_logs.text(self._gateway, self.id)
 
-    def follow(self, on_final: Callable[[wire.Outcome], None] | None = None) -> Task:
-        """Start reading its events in the background, once. `on_final` (else `settle`) gets the
-        outcome, in that thread.
+    def follow(
+        self,
+        on_final: Callable[[wire.Outcome], None] | None = None,
+        on_event: Callable[[wire.Event], object] = lambda _: None,
+    ) -> Task:
+        """Start reading its events in the background, once. `on_event` gets each of them, and
+        `on_final` (else `settle`) the outcome, in that thread.
         """
         with DeferredInterrupt() as interrupt:
             if not self._followed:
                 self._followed = True
                 reader = threading.Thread(
                     target=self._read,
-                    args=(on_final or self.settle,),
+                    args=(on_final or self.settle, on_event),
                     name=f"mecapy {self.id[:8]}",
                     daemon=True,
                 )
@@ -121,7 +125,11 @@ class Task(concurrent.futures.Future[Any]):
             raise KeyboardInterrupt
         return self
 
-    def _read(self, on_final: Callable[[wire.Outcome], None]) -> None:
+    def _read(
+        self,
+        on_final: Callable[[wire.Outcome], None],
+        on_event: Callable[[wire.Event], object],
+    ) -> None:
         first, self._first_events = self._first_events, None
         try:
             for event in _resumed(self._gateway, self.id, first):
@@ -131,6 +139,7 @@ class Task(concurrent.futures.Future[Any]):
                 )
                 if (shown := event if self.opens else unopened.inert(event)) is not None:
                     self.events.put(shown)
+                    on_event(shown)
                 first = None  # then the loop's end gives the connection back, for the next task
             if self.outcome is not None:
                 on_final(self.outcome)

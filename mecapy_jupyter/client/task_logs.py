@@ -5,6 +5,7 @@ long one goes into a file.
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -25,6 +26,14 @@ def pieces(gateway: Gateway, task_id: str) -> Iterator[str]:
 
 def text(gateway: Gateway, task_id: str) -> str:
     return "".join(pieces(gateway, task_id))
+
+
+def show_printed(event: wire.Event) -> None:
+    """What a call prints appears here, as if it ran here."""
+    if isinstance(printed := event.body, wire.StdoutEvent | wire.StderrEvent):
+        stream = sys.stdout if event.type == wire.STDOUT else sys.stderr
+        stream.write(printed.text)
+        stream.flush()
 
 
 def show(gateway: Gateway, task_id: str, folder: Path) -> str:

@@ -175,3 +175,12 @@ def _caused() -> None:
         {}["load"]
     except KeyError as missing:
         raise ValueError("no load") from missing
+
+
+def test_prints_of_a_call_appear_where_it_was_submitted(
+    client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a submitted call prints, here, before its result is there."""
+    assert client.submit(inverse, 4).result(60) == 0.25
+    assert client.run("print('of a text'); 3").result(60) == 3
+    assert capsys.readouterr().out == "inverse of 4\nof a text\n"
