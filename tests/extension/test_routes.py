@@ -4,6 +4,7 @@ behind a base URL, a real gateway.
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
+from mecapy_backend.store.people import api_tokens, users
+from mecapy_backend.store.people.users import Identity
 from mecapy_jupyter.client.http import Gateway
 
 from .server import Server, running
@@ -100,6 +103,30 @@ def test_a_page_elsewhere_cannot(
         assert stranger.post(path).status_code == 403
         assert stranger.get(f"mecapy/tasks/{task_id}").status_code == 403
     assert Gateway(gateway.url, gateway.token).get(f"/tasks/{task_id}")["status"] == "queued"
+
+
+async def test_a_task_of_another_user(
+    server: Server, page: httpx.Client, gateway: Any, db: Any, task_id: str
+) -> None:
+    """For a page of somebody else it is not there, to look at or to stop, and it goes on waiting;
+    whatever the page sends along changes neither whose page it is nor what is asked.
+    """
+    person = Identity("https://issuer", "bob", "bob", "bob@acme", "acme", "user", 9e9)
+    user = (await users.upsert_identity(db, person)).id
+    made = await api_tokens.create(db, user, "page", ["read", "tasks"], None, 10)
+    assert made
+    server.says_configured(gateway.url, made[1])
+    sent: dict[str, Any] = {
+        "headers": {"X-Forwarded-User": "local", "X-Mecapy-Token": gateway.token},
+        "params": {"owner": "local", "url": gateway.url},
+    }
+    for more in ({}, sent):
+        look = await asyncio.to_thread(page.get, f"mecapy/tasks/{task_id}", **more)
+        stop = await asyncio.to_thread(page.post, f"mecapy/tasks/{task_id}/cancel", **more)
+        assert (look.status_code, stop.status_code) == (404, 404), (look.text, stop.text)
+        assert "mine" not in look.text + stop.text
+    there = Gateway(gateway.url, gateway.token)
+    assert (await asyncio.to_thread(there.get, f"/tasks/{task_id}"))["status"] == "queued"
 
 
 ELSEWHERE = """me tasks tasks/{id}/result tasks/{id}/request tasks/{id}/events
