@@ -117,7 +117,7 @@ def _status(pool: client.Client, shell: Shell, _: Sequence[str]) -> None:
 def _tasks(pool: client.Client, _: Shell, __: Sequence[str]) -> None:
     for task in gateway_api.tasks(pool.gateway, 20):
         attempt = f"{units.ordinal(task.attempts)} attempt" if task.attempts > 1 else ""
-        about = " · ".join(filter(None, (task.name, attempt)))
+        about = " · ".join(filter(None, (units.clean(task.name, 60), attempt)))
         created = f"{task.created_at:%Y-%m-%d %H:%M:%S}" if task.created_at else ""
         print(f"{task.task_id}  {task.status:<9}  {created}  {about}".rstrip())
 
@@ -141,7 +141,7 @@ def _cancel(pool: client.Client, _: Shell, rest: Sequence[str]) -> None:
         print("nothing to cancel: none of your tasks waits or runs")
     for task_id, (name, state) in told.items():
         said = _how_it_stopped(pool, task_id) if state == wire.RUNNING else state
-        print(f"{task_id[:8]} {name}: {said}")
+        print(f"{task_id[:8]} {units.clean(name, 60)}: {said}")
 
 
 def _tell(pool: client.Client, tasks: Sequence[wire.TaskStatus]) -> dict[str, tuple[str, str]]:

@@ -19,6 +19,7 @@ from mecapy_jupyter.client import config, device_login, gateway_api, logins
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.secret import Secret
+from mecapy_jupyter.shared.units import clean
 
 
 class Page:
@@ -139,7 +140,7 @@ def tokens_listed(gateway: Gateway) -> str:
 def token_line(one: wire.TokenInfo) -> str:
     used = f"last used {_day(one.used_at)}" if one.used_at else "never used"
     ends = f"until {_day(one.expires_at)}" if one.expires_at else "without end"
-    return f"{one.id}  {one.name}  [{', '.join(one.scopes)}]  {ends}, {used}"
+    return f"{one.id}  {clean(one.name)}  [{', '.join(one.scopes)}]  {ends}, {used}"
 
 
 def _day(at: datetime) -> str:

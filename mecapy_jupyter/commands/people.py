@@ -14,6 +14,7 @@ from mecapy_jupyter.client import admin_api, config
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.commands import login
 from mecapy_jupyter.shared import errors
+from mecapy_jupyter.shared.units import clean
 from mecapy_jupyter.wire import JsonObject
 
 _LIMITS = tuple(one.name for one in fields(wire.Limits))
@@ -33,8 +34,8 @@ def _list(gateway: Gateway, _: argparse.Namespace) -> None:
 
 
 def _described(one: wire.UserInfo) -> str:
-    where = ", ".join(filter(None, (one.role, one.organisation, "disabled" * one.disabled)))
-    about = "  ".join(filter(None, (one.name, one.email, _written(one))))
+    where = ", ".join(filter(None, (one.role, clean(one.organisation), "disabled" * one.disabled)))
+    about = "  ".join(filter(None, (clean(one.name), clean(one.email), _written(one))))
     return f"{one.id}  {about}  ({where})"
 
 
@@ -122,7 +123,7 @@ def _found(gateway: Gateway, who: str) -> wire.UserInfo:
 def _organisations(gateway: Gateway, _: argparse.Namespace) -> None:
     for one in admin_api.organisations(gateway):
         tasks = ", ".join(f"{count} {state}" for state, count in sorted(one.tasks.items()))
-        print("  ".join(filter(None, (one.id, f"{one.users} users", tasks, _written(one)))))
+        print("  ".join(filter(None, (clean(one.id), f"{one.users} users", tasks, _written(one)))))
 
 
 def _limit_organisation(gateway: Gateway, options: argparse.Namespace) -> None:

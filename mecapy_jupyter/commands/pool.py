@@ -27,7 +27,10 @@ def tasks(options: argparse.Namespace) -> None:
         return
     page = TaskPage.from_json(as_object(answer))
     for task in page.tasks:
-        print(f"{task.task_id}  {task.status:<9}  {time_as_json(task.created_at)}  {task.name}")
+        print(
+            f"{task.task_id}  {task.status:<9}  {time_as_json(task.created_at)}  "
+            f"{clean(task.name, 60)}"
+        )
     if not page.tasks:
         print("no tasks yet")
 

@@ -1,18 +1,23 @@
-"""Text from a task, from its names to its errors, is text wherever we make HTML of it; what scripts
-it brings stay words.
+"""Text from a task, from its names to its errors, is text wherever we make HTML of it, and wherever
+we list it in a terminal; what scripts it brings stay words.
 """
 
 from __future__ import annotations
 
+import argparse
+from datetime import UTC, datetime
 from html.parser import HTMLParser
-from typing import cast
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.block import line, state
+from mecapy_jupyter.client import admin_api, config, gateway_api
 from mecapy_jupyter.client.overview import Overview
-from mecapy_jupyter.commands.status import status_html
+from mecapy_jupyter.commands import line_magic, login, people
+from mecapy_jupyter.commands.status import status_html, status_text
 
 PWN = "window.__pwned=1"
 CORPUS = [
@@ -92,3 +97,42 @@ def test_a_status(evil: str) -> None:
     workers = [wire.WorkerInfo(evil, slots=1, python=evil)]
     tasks = [wire.TaskStatus(evil, cast("wire.State", evil), evil)]
     harmless(status_html(Overview(evil, evil, me, workers, tasks)))
+
+
+TRICKS = [
+    "\x1b]0;title\x07",
+    "\x1b[2J\x1b[H",
+    "a\rb",
+    "a\nforged",
+    "\u202eabc",
+    "\x9b31m",
+    "\x1b]52;c;aGk=\x07",
+]
+
+
+@pytest.mark.parametrize("evil", TRICKS)
+def test_lists_in_a_terminal(
+    evil: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names that somebody else has chosen, of users, organisations, tokens and tasks, move nothing
+    on an administrator's screen and begin no line.
+    """
+    pool: Any = SimpleNamespace(gateway=None)
+    now = datetime.now(UTC)
+    monkeypatch.setattr(config, "resolve", lambda start: config.Endpoint("http://h", "t", ""))
+    person = wire.UserInfo(id="1", name=evil, email=evil, organisation=evil)
+    monkeypatch.setattr(admin_api, "users", lambda _: [person])
+    monkeypatch.setattr(
+        admin_api, "organisations", lambda _: [wire.OrganisationInfo(id=f"o{evil}", users=1)]
+    )
+    monkeypatch.setattr(
+        gateway_api, "tasks", lambda *_: [wire.TaskStatus("1", name=evil, created_at=now)]
+    )
+    people.user(argparse.Namespace(what="list"))
+    people.organisation(argparse.Namespace(what="list"))
+    line_magic._tasks(pool, pool, ())  # pyright: ignore[reportPrivateUsage]
+    print(login.token_line(wire.TokenInfo("1", evil, ("read",))))
+    shown = capsys.readouterr().out
+    assert len(shown.splitlines()) == 4
+    shown += status_text(Overview("u", evil, wire.Me(evil, evil), [wire.WorkerInfo(evil)], []))
+    assert set(shown) - {"\n"} == set(filter(str.isprintable, shown))
