@@ -1,1 +1,1 @@
-"""What runs on both sides of a trip, in the kernel and in the child."""
+"""Code of both sides of a trip: the kernel and the child."""

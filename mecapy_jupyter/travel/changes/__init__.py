@@ -1,1 +1,1 @@
-"""Which inputs a cell changed in place, and the same change made at home."""
+"""Finds which inputs a cell changed in place, and makes the same changes in the notebook."""

@@ -1,4 +1,4 @@
-"""What a cell's inputs hold afterwards, as it travels home."""
+"""The content of a cell's inputs after the cell, in the form that travels home."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What objects hold now, each in one way (`kind`, of which `setters` has one function each).
-    The parts of the first of `numbers` end at `ends[0]` …
+    """The content of many objects, held in one way (`kind`; `setters` has a function for each).
 
-    `column`: empty, or one name. Then each object has one part, its value of that name, and no end.
+    The parts of the first object of `numbers` end at `ends[0]`, and so on. `column`: empty, or a
+    name. With a name, each object has one part, its value of that name, and `ends` is empty.
     """
 
     kind: str
@@ -39,7 +39,7 @@ class Changes:
             start = end
 
     def only(self, numbers: Collection[int]) -> Changes:
-        """Those of these objects."""
+        """The changes of these objects only."""
         chosen = Changes(self.kind, self.column)
         for number, parts in self:
             if number in numbers and self.column:

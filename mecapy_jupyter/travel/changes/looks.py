@@ -1,7 +1,5 @@
-"""What objects of one type hold in one way (a facet of `shapes`), as one flat list of tokens.
-
-One list for many objects, and no object of its own for each: a look at 300,000 objects costs a
-few bytes for each thing they hold.
+"""The content of all objects of one type, held in one way (a facet of `shapes`), as a flat list of
+tokens. One list for many objects keeps the cost of 300,000 objects at a few bytes per part.
 """
 
 from __future__ import annotations
@@ -20,14 +18,13 @@ from mecapy_jupyter.travel.hooks import abstract_classes
 
 
 class GONE:
-    """In the place of the value of an attribute that is not there."""
+    """Stands for an attribute that has no value."""
 
 
 @dataclass(slots=True)
 class Look:
-    """`parts` of the first object end at `ends[0]`, of the second at `ends[1]` …
-
-    `names`: of what is held by name, one for each part; else empty.
+    """The parts of the first object end at `ends[0]`, of the second at `ends[1]`, and so on.
+    `names`: one for each part that is held by name; otherwise empty.
     """
 
     parts: list[Any] = field(default_factory=list[Any])
@@ -35,12 +32,12 @@ class Look:
     names: list[Any] = field(default_factory=list[Any])
 
     def span(self, position: int) -> slice:
-        """Where the parts of an object are."""
+        """The range of parts of an object."""
         return slice(self.ends[position - 1] if position else 0, self.ends[position])
 
 
 def look(facet: str, cls: Any, objects: Sequence[Any], numbered: Collection[int]) -> Look:
-    """What each of these objects of one type holds now."""
+    """The current content of each of these objects of one type."""
     if facet == "slots":
         return _slots(cls, objects)
     if facet == "attributes":
@@ -78,7 +75,7 @@ def _entries(base: Any, objects: Sequence[Any]) -> Look:
 
 
 def _slots(cls: Any, objects: Sequence[Any]) -> Look:
-    """Slot after slot for all objects at once, where all have all."""
+    """The slots of all objects, slot by slot, if every object has all of them."""
     columns: list[list[Any]] = []
     every = shapes.slots(cls)
     for slot in every.values():
@@ -100,17 +97,17 @@ def _of_slot(get: Callable[[Any], Any], obj: Any) -> Any:
 
 
 def by_reduction(obj: Any, numbered: Collection[int]) -> tuple[list[Any], Any]:
-    """The tokens of an object that says itself how it pickles, and what it said."""
+    """The tokens of an object with its own pickling, and the pieces that it returned."""
     return _reduced(obj, numbered)[:2]
 
 
 def inside(obj: Any, numbered: Collection[int]) -> list[object]:
-    """What travelled by itself and belongs to this object even so."""
+    """The parts that travelled by themselves but still belong to this object."""
     return _reduced(obj, numbered)[2]
 
 
 def _reduced(obj: Any, numbered: Collection[int]) -> tuple[list[Any], Any, list[object]]:
-    """First how it is made, then its state: by name ("named"), or as a whole ("state")."""
+    """First how the object is made, then its state: by name ("named") or whole ("state")."""
     looking = Tokens(numbered, whole=tokens.is_table(cast("type[Any]", type(obj))))
     try:
         taken = tokens.reduction(obj, named=False)
@@ -123,14 +120,14 @@ def _reduced(obj: Any, numbered: Collection[int]) -> tuple[list[Any], Any, list[
             return [made, "state", *map(looking.of, (state, *rest))], taken, looking.inside
         told = ["named", *named, *map(looking.of, named.values())]
         return [made, *told], taken, looking.inside
-    except Exception as error:  # its own code, or what it holds: then by what it holds
+    except Exception as error:  # a class or object with code of its own: compared by content
         held = shapes.attributes(obj)
         return [None, "raw", *held, *held.values()], error, []
 
 
 def by_name(state: object) -> dict[str, Any] | None:
-    """A state as pickle understands it, a dict or one for `__dict__` and one for the slots, as one;
-    None: something else.
+    """A state in pickle's sense (a dict, or a pair with the slots' dict) as one dict; None for
+    anything else.
     """
     both = cast("tuple[Any, ...]", state) if isinstance(state, tuple) else (state,)
     if len(both) > 2 or not all(part is None or type(part) is dict for part in both):
@@ -142,13 +139,13 @@ def by_name(state: object) -> dict[str, Any] | None:
 
 
 def changed_names(before: Mapping[Any, Any], now: Mapping[Any, Any]) -> dict[Any, Any]:
-    """The names whose tokens differ, and these."""
+    """The names with different tokens, and these tokens."""
     found = {n: t for n, t in now.items() if n not in before or not tokens.same(before[n], t)}
     return found | dict.fromkeys(before.keys() - now.keys(), GONE)
 
 
 def paired(parts: list[Any]) -> dict[Any, Any]:
-    """Names, and then their tokens, as a dict."""
+    """A list of names followed by their tokens, as a dict."""
     half = len(parts) // 2
     return dict(zip(parts[:half], parts[half:], strict=True))
 
@@ -181,7 +178,7 @@ def _of_class(cls: type) -> dict[str, Any]:
 _ITEMS: dict[str, Any] = {"list": list, "set": set, "deque": deque}
 _NAMED: dict[str, Callable[[Any], dict[str, Any]]] = {"function": _of_function, "class": _of_class}
 _DEFAULT_FACTORY: Any = vars(defaultdict)["default_factory"]
-"""Reads it past a subclass's own attribute of that name."""
+"""Reads `__dict__` even if a subclass has an attribute of that name."""
 _PARTS: dict[str, Callable[[Any], Iterable[Any]]] = {
     "buffer": lambda obj: (tokens.of_bytes(memoryview(obj)),),
     "array": lambda obj: (tokens.of_array(obj),),

@@ -1,6 +1,6 @@
-"""An object at home is given what its counterpart held at the end of the cell, so that every name
-for it sees the change: by the functions of the base type that hold its content, never by methods
-that a subclass has put in their place; by a `__setstate__` where the type pickles through one.
+"""Gives an object in the notebook the content of its counterpart after the cell, so that every
+reference sees the change. It uses the functions of the base type that holds the content, and never
+a method that a subclass overrides; or `__setstate__`, if the type pickles with one.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from mecapy_jupyter.travel.changes.looks import GONE
 from mecapy_jupyter.travel.hooks import abstract_classes
 
 LAST = ("state", "made")
-"""These run the object's own code, which may look at what it holds."""
+"""These run the object's own code, which may read the content."""
 
 
 def apply(original: Any, kind: str, parts: list[Any]) -> bool:
-    """Give `original` these parts. False: it cannot be done in place, use `instead`."""
+    """Give `original` these parts. False: it cannot be changed in place; use `instead`."""
     return _SETTERS[kind](original, parts) is not False
 
 
 def apply_column(kind: str, name: Any, originals: Iterable[Any], values: Iterable[Any]) -> None:
-    """Give each of many originals its value of one name: an entry of a dict, an attribute."""
+    """Give each of many originals one value: an entry of a dict, or an attribute."""
     setter, cls, slot = _SETTERS[kind], None, None
     for original, value in zip(originals, values, strict=True):
         if type(original) is not cls:
@@ -45,8 +45,8 @@ def apply_column(kind: str, name: Any, originals: Iterable[Any], values: Iterabl
 
 
 def instead(kind: str, parts: list[Any]) -> Any:
-    """A new object that holds the content, where `apply` could not give it to the original. Raises
-    LookupError where there is none.
+    """A new object with the content, if `apply` could not change the original. Raises LookupError
+    if there is none.
     """
     if kind == "made":
         return _made(parts)
@@ -56,26 +56,24 @@ def instead(kind: str, parts: list[Any]) -> Any:
 
 
 def twin(original: Any, changes: Sequence[tuple[str, list[Any]]]) -> Any:
-    """A new object that holds what the counterpart of `original` had at the end; the original stays
-    as it is.
-    """
+    """A new object with the content of the counterpart of `original`, which stays as it is."""
     kinds = [kind for kind, _ in changes]
     for kind, parts in changes:
         if kind == "array":  # its content is the whole array
             return parts[0]
-    if isinstance(original, type) or "cell" in kinds:  # of these there is only one
+    if isinstance(original, type) or "cell" in kinds:  # singletons
         return changes[0][1]
     try:
         other = copy.copy(original)
         done = [apply(other, kind, parts) for kind, parts in changes]
         return other if all(done) else instead(*changes[0])
-    except Exception:  # what cannot be copied
+    except Exception:  # objects that cannot be copied
         return instead(*changes[0])
 
 
 def rebind(namespace: dict[str, Any], swaps: Sequence[tuple[object, object]]) -> list[str]:
-    """Where an original could not be changed in place: let every name for it mean the new object.
-    Returns the names.
+    """If an original could not be changed in place, bind its names to the new object. Returns the
+    names.
     """
     new = {id(old): replacement for old, replacement in swaps}
     names = [
@@ -98,7 +96,7 @@ def _set_dict(original: Any, parts: list[Any]) -> None:
 
 
 def _set_entries(original: Any, parts: list[Any]) -> None:
-    """Those of a dict whose keys are the same as before."""
+    """The changes of a dict whose keys stay the same."""
     base: Any = OrderedDict if isinstance(original, OrderedDict) else dict
     half = len(parts) // 2
     for key, value in zip(parts[:half], parts[half:], strict=True):
@@ -121,7 +119,7 @@ def _set_buffer(original: Any, parts: list[Any]) -> bool:
     base: Any = bytearray if isinstance(original, bytearray) else array.array
     try:
         base.__setitem__(original, slice(None), parts[0])
-    except BufferError:  # something looks at its memory, and its length is another
+    except BufferError:  # a buffer is exported, and the length differs
         return False
     return True
 
@@ -148,14 +146,14 @@ def _set_array(original: Any, parts: list[Any]) -> bool:
         try:
             with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # NumPy 2.5
                 numpys.shape.__set__(original, content.shape)
-        except AttributeError:  # a window that would need a copy
+        except AttributeError:  # a view that would need a copy
             return False
     array_copy.copy_into(original, content)
     return True
 
 
 def _set_attributes(original: Any, parts: list[Any]) -> None:
-    """Those that differ, and no others: what stays at home when the object travels is kept."""
+    """Sets only the attributes that differ, so that state which did not travel stays."""
     slots, half = shapes.slots(cast(Any, type(original))), len(parts) // 2
     for name, value in zip(parts[:half], parts[half:], strict=True):
         if (slot := slots.get(name)) is not None:
@@ -191,7 +189,7 @@ def _set_registry(original: Any, parts: list[Any]) -> None:
 
 
 def _set_state(original: Any, parts: list[Any]) -> bool:
-    """As pickle sets a state; what a `__getstate__` leaves out stays: that is no state."""
+    """Sets a state as pickle does. State that `__getstate__` omits stays."""
     state, items, entries, setter = parts
     if items is not None and not isinstance(original, list):
         return False
@@ -226,16 +224,17 @@ def _take_state(original: Any, state: object) -> None:
 
 
 def _set_made(original: Any, parts: list[Any]) -> bool:
-    """By a new object that is made of the parts, where all an object holds are attributes."""
+    """By a new object made of the parts, if the object holds only attributes."""
     cls = cast("type[Any]", type(original))
     if cls is itertools.count:
         return stateless.advance(original, parts[1])
     new = _made(parts)
-    if new is original:  # its maker knows it, and has set it
+    if new is original:  # the constructor knows it and has set it
         return True
     if cls is decimal.Context:
         return stateless.adjust(original, new)
-    named = f"{type(new).__module__}.{type(new).__qualname__}"  # some make a class for each object
+    # some create a class for each object
+    named = f"{type(new).__module__}.{type(new).__qualname__}"
     if named != f"{cls.__module__}.{cls.__qualname__}" or not shapes.is_all_attributes(cls):
         return False
     now = shapes.attributes(new)
@@ -252,7 +251,7 @@ class _Reduced:
 
 
 def _made(parts: list[Any]) -> Any:
-    """A new object of what one was taken apart into."""
+    """A new object from the pieces of a `__reduce_ex__`."""
     make, arguments, state, items, entries, setter = parts
     content = items and iter(items), entries and iter(entries)
     new = copy.copy(cast(Any, _Reduced(make, arguments, None if setter else state, *content)))

@@ -1,6 +1,6 @@
-"""In which ways an object can hold something: its items, its attributes, its slots, or the state
-that its own pickling says. Decided once for each type, by what the type is, never by what it
-promises (an object with a `__hash__` changes like any other).
+"""How objects of a type hold their content: items, attributes, slots, or the state of their own
+pickling. Decided once for each type by what the type is, and not by what it promises: an object
+with a `__hash__` can change like any other.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _HOW = (
 )
 _PYTHONS = frozenset({object, OrderedDict, defaultdict, Counter, types.SimpleNamespace, enum.Enum})
 _STANDARD = _PYTHONS | {cls for cls, _ in _ITEMS} | frozenset(_VALUES)
-"""Whose word on how an object pickles says no more than its items, attributes and slots."""
+"""Base types whose pickling reports no more than items, attributes and slots."""
 
 _FIXED: tuple[Any, ...] = (
     type(None),
@@ -79,11 +79,11 @@ _FIXED: tuple[Any, ...] = (
     pathlib.PurePath,
     re.Pattern,
 )
-"""Types of Python's own whose objects cannot change."""
+"""Built-in types whose objects cannot change."""
 
 
 def facets(obj: object) -> Facets:
-    """The ways in which `obj` holds what may change; empty where it cannot change."""
+    """The ways in which `obj` holds content that may change; empty if it cannot change."""
     cls = type(obj)
     if issubclass(cls, type):
         return ("class", "registry") if _by_value(obj) else ()
@@ -119,14 +119,14 @@ def _of_type(cls: Any) -> Facets:
 
 
 def is_fixed(cls: Any) -> bool:
-    """Whether objects of a type cannot change."""
+    """Whether objects of a type are immutable."""
     if issubclass(cls, _VALUES) and not cls.__dictoffset__ and not slots(cls):
         return True
     numpy: Any = sys.modules.get("numpy")
     if numpy is not None and issubclass(cls, (numpy.generic, numpy.dtype)):
         return not issubclass(cls, numpy.void)
     if str(cls.__module__).startswith("numba.") and "__call__" in dir(cls):
-        return True  # a compiled function grows with each type of argument: a cache, no state
+        return True  # a compiled function grows with each type of argument: a cache and not state
     return issubclass(cls, _FIXED) and cls.__module__ != "__main__"
 
 
@@ -137,7 +137,7 @@ def is_array(cls: Any) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def is_plain(cls: Any) -> bool:
-    """Whether a pickle of its objects says their items, attributes and slots, and nothing else."""
+    """Whether the pickle of its objects has exactly their items, attributes and slots."""
     if cls in copyreg.dispatch_table or reducers.takes_apart(cls):
         return False
     if array_subclasses.is_masked(cls):
@@ -152,7 +152,7 @@ def _is_array_itself(cls: Any) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def slots(cls: Any) -> dict[str, Any]:
-    """The slots of a type and of its bases, by name."""
+    """The slots of a type and its bases, by name."""
     found: dict[str, Any] = {}
     bases: list[type] = [base for base in cls.__mro__ if "__slots__" in vars(base)]
     for base in reversed(bases):
@@ -163,8 +163,8 @@ def slots(cls: Any) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=4096)
 def is_all_attributes(cls: Any) -> bool:
-    """Whether its objects hold nothing but what is in their `__dict__` and slots: Python makes them
-    without the help of a base in C.
+    """Whether its objects hold only `__dict__` and slots, and Python creates them without a base in
+    C.
     """
     if hasattr(cls, "__del__"):
         return False
@@ -176,7 +176,7 @@ def is_all_attributes(cls: Any) -> bool:
 
 
 def attributes(obj: Any) -> dict[str, Any]:
-    """What is in its `__dict__` and in its slots."""
+    """The values in `__dict__` and in the slots."""
     found: dict[str, Any] = {}
     if type(obj).__dictoffset__:
         found |= object.__getattribute__(obj, "__dict__")

@@ -1,6 +1,4 @@
-"""Objects of Python's own whose pickle sets no state, changed in place all the same. Part of
-`setters`.
-"""
+"""In-place changes of built-in objects whose pickle sets no state. Part of `setters`."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ _MOST_COUNTED = 10_000_000
 
 
 def advance(original: Any, to: tuple[Any, ...]) -> bool:
-    """A counter goes on as far as its counterpart has gone. `to`: what that would be made of."""
+    """Advances a counter to the position of its counterpart, which `to` describes."""
     at: tuple[Any, ...] = original.__reduce__()[1]
     try:
         steps, rest = divmod(to[0] - at[0], (*to, 1)[1])
@@ -28,7 +26,7 @@ def advance(original: Any, to: tuple[Any, ...]) -> bool:
 
 
 def adjust(original: decimal.Context, new: decimal.Context) -> bool:
-    """A context of decimal numbers."""
+    """Sets a context of decimal numbers."""
     for name in ("prec", "rounding", "Emin", "Emax", "capitals", "clamp"):
         setattr(original, name, getattr(new, name))
     original.flags.update(new.flags)

@@ -1,8 +1,8 @@
-"""What a part of an object counts as when two looks at the object are compared.
+"""The tokens by which two looks at an object are compared.
 
-A part that travelled by itself counts as itself: it has its number, and is looked at for itself.
-So does whatever Python has one of. Numbers and text count by their value, and what was made for
-this look (the dict that a `__getstate__` returns) by what it holds.
+A part that travelled by itself counts by identity, because it has a number and is compared itself;
+so do singletons. Numbers and text count by value. An object that was created for this look, such as
+the dict that `__getstate__` returns, counts by content.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from mecapy_jupyter.travel.pickling import by_name_reducers, known_blobs, reduce
 
 _ATOMS = frozenset({int, float, complex, bool, str, type(None), type(...), type(NotImplemented)})
 _ONE_OF = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType, types.CodeType)
-_HASH_BYTES = 1024  # shorter data is kept as it is, of longer a digest
-_MAPPED_BYTES = 64 * 1024  # from here on data may be a blob's map, which knows its digest
+_HASH_BYTES = 1024  # shorter data is kept; longer data becomes a digest
+_MAPPED_BYTES = 64 * 1024  # data of this size may be a blob's map, whose digest is known
 
 Reduction = tuple[Any, ...]
-"""What pickling takes an object apart into: six parts, with lists in the place of iterators."""
+"""The result of `__reduce_ex__`: six parts, with lists instead of iterators."""
 
 
 class Made(tuple[Any, ...]):
-    """A part that was made for this look: its type, and the tokens of what it holds."""
+    """A part that was created for this look: its type, and the tokens of its content."""
 
     __slots__ = ()
 
 
 class Unsendable:
-    """In the place of a state that cannot be had; pickling it says why."""
+    """Stands for a state that cannot be read; pickling reports why."""
 
     def __init__(self, why: Exception) -> None:
         self._why = why
@@ -54,7 +54,7 @@ def same(before: Any, now: Any) -> bool:
     if kind is not type(now):
         return False
     if kind is float:
-        if before and now == now:  # quick, but right for no zeros and for no NaN
+        if before and now == now:  # quick, but wrong for signed zeros and NaN
             return before == now
         return before.hex() == now.hex()
     if kind is Made:
@@ -67,8 +67,8 @@ def same(before: Any, now: Any) -> bool:
 
 
 def reduction(obj: Any, *, named: bool = True) -> Reduction | str:
-    """What `obj` is taken apart into, as when it was sent. Raises what its own code raises.
-    `named`: a public name tells enough of it; where not, what it holds is asked for.
+    """The pieces of `obj`, as when it was sent. Raises what the object's own code raises. `named`:
+    its public name is enough; otherwise its content is read.
     """
     taken: Any = type_hints.reduced(obj) or reducers.reduced(obj)
     if taken is None or (not named and taken[0] is by_name_reducers.attribute):
@@ -81,15 +81,15 @@ def reduction(obj: Any, *, named: bool = True) -> Reduction | str:
 
 
 class Tokens:
-    """The tokens of one look. `numbered`: ids of what travelled by itself; `whole`: whether arrays
-    count by what they hold even so, because what holds them shares them with others unseen.
+    """The tokens of one look. `numbered`: ids of the objects that travelled by themselves. `whole`:
+    compare arrays by content even so, because their owner shares them invisibly.
     """
 
     def __init__(self, numbered: Collection[int], *, whole: bool = False) -> None:
         self._numbered, self._whole = numbered, whole
         self._seen: dict[int, tuple[int, object]] = {}
         self.inside = list[object]()
-        """What travelled by itself and was counted by what it holds even so."""
+        """Objects that travelled by themselves but are compared by content."""
 
     def of(self, value: Any) -> Any:
         kind = cast("type[Any]", type(value))
@@ -127,8 +127,8 @@ def of_bytes(raw: memoryview) -> bytes:
 
 
 def digest(raw: memoryview) -> bytes:
-    """An input that was only read is still the map of its blob, whose name is its digest: nothing
-    is hashed, before or after.
+    """An input that was only read is still the map of its blob, whose name is the digest, so that
+    nothing is hashed.
     """
     if raw.nbytes < _MAPPED_BYTES:
         return blake3.blake3(raw).digest()
@@ -136,7 +136,7 @@ def digest(raw: memoryview) -> bytes:
 
 
 def of_array(array: Any) -> Any:
-    """An array by its bytes; one of objects by these."""
+    """An array by its bytes; an array of objects by their tokens."""
     numpy: Any = sys.modules["numpy"]
     if type(array) is not numpy.ndarray:
         array = numpy.ndarray.view(array, numpy.ndarray)
@@ -151,8 +151,8 @@ def of_array(array: Any) -> Any:
 
 
 def belongs(kind: type[Any]) -> bool:
-    """Whether it is the memory of a table, which pandas shares between tables until one is
-    written: written in place at home, a change would show in the others.
+    """Whether the array is the memory of a table. pandas shares it between tables until one is
+    written, so that a change in place would show in the others.
     """
     module = str(kind.__module__)
     return (

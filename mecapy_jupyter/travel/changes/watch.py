@@ -1,8 +1,7 @@
-"""Which of the objects that travelled hold something else than they held, and what they hold now.
+"""Finds which of the objects that travelled have changed, and how.
 
-Every object that was pickled has its number, the same on both sides. Each that is alive is looked
-at before the cell and after it, shallowly: what it holds stands there as itself where it has a
-number of its own. Looks only; it changes nothing and talks to nobody.
+Each pickled object has a number, equal on both sides. Each live object is looked at before and
+after the cell, shallowly: a part with its own number counts as itself. This module only looks.
 """
 
 from __future__ import annotations
@@ -24,17 +23,17 @@ from mecapy_jupyter.travel.hooks import references
 from mecapy_jupyter.travel.pickling import by_name_reducers, constants
 
 _COLUMNS = {"attributes": "attributes", "slots": "attributes", "dict": "entries"}
-"""What is held by name, and the kind of its changes."""
+"""Content that is held by name, and the kind of its changes."""
 
 _MOST_COLUMNS = 64
 
 _Found = dict[tuple[Any, ...], Changes]
-"""By their kind, and the name of their column."""
+"""By kind and column."""
 
 
 @dataclass(slots=True)
 class _Group:
-    """The objects of one type, looked at in one way."""
+    """Objects of one type that are looked at in one way."""
 
     facet: str
     cls: type[Any]
@@ -44,14 +43,14 @@ class _Group:
 
 
 class Watch:
-    """The inputs of one run, by number, and what they held before it."""
+    """The inputs of one run by number, and their content before it."""
 
     @uncollected()
     def __init__(
         self, memo: Mapping[int, object], variables: Iterable[object], namespace: object = None
     ) -> None:
-        """`memo`: as unpickled, or as pickled; `variables`: the values of the input variables,
-        watched even when part of a larger object.
+        """`memo`: of the unpickler or the pickler; `variables`: values of the input variables,
+        which are watched even inside a larger object.
         """
         self._held = [(n, obj) for n, obj in references.held(memo) if obj is not namespace]
         self._numbered = frozenset(id(obj) for _, obj in self._held)
@@ -63,23 +62,21 @@ class Watch:
 
     @classmethod
     def of_call(cls, memo: Mapping[int, object]) -> Watch:
-        """For a function call: what it returns are copies, even of its arguments, and what it
-        changes in them stays where it ran.
-
-        Only what there is one of stays itself: classes, functions (without variables of their own),
-        and bare objects that mark something.
+        """For a function call: results are copies, even of arguments, and changes of arguments stay
+        on the worker. Only singletons keep their identity: classes, functions without closure, and
+        bare marker objects.
         """
         watch = cls({}, ())
         watch._held = [(number, obj) for number, obj in memo.items() if _is_one(obj)]
         return watch
 
     def known(self) -> dict[int, int]:
-        """What stands in a result as its number: id → number."""
+        """Objects that a result names by number: id → number."""
         everywhere = {id(value): number for number, value in constants.fixed().items()}
         return everywhere | {id(obj): n for n, obj in self._held if id(obj) not in self._hidden}
 
     def arrays(self) -> list[object]:
-        """Those of them that others may be views of."""
+        """Those of them of which other objects may be views."""
         return [obj for _, obj in self._held if shapes.is_array(type(obj))]
 
     def objects(self) -> dict[int, object]:
@@ -88,7 +85,7 @@ class Watch:
 
     @uncollected()
     def changed(self) -> list[Changes]:
-        """What each object holds that does not hold what it held. The contents are new objects."""
+        """The content of each object that has changed. The containers are new objects."""
         found: _Found = {}
         for group in self._groups:
             now = looks.look(group.facet, group.cls, group.objects, self._numbered)
@@ -97,13 +94,13 @@ class Watch:
 
 
 def _groups(held: Iterable[tuple[int, object]]) -> list[_Group]:
-    """All that may change, by type and by the ways in which it may."""
+    """All objects that may change, by type and facet."""
     by_type: defaultdict[type[Any], list[tuple[int, object]]] = defaultdict(list)
     for pair in held:
         by_type[type(pair[1])].append(pair)
     found: list[_Group] = []
     for cls, pairs in by_type.items():
-        if cls is types.FunctionType or issubclass(cls, type):  # each for itself
+        if cls is types.FunctionType or issubclass(cls, type):
             pairs = [pair for pair in pairs if shapes.facets(pair[1])]
         if cls.__module__ in by_name_reducers.GENERATORS:  # their state travels by itself
             pairs = [pair for pair in pairs if not by_name_reducers.is_of_process(pair[1])]
@@ -120,7 +117,7 @@ def _is_one(obj: object) -> bool:
 
 
 def _hidden(groups: Iterable[_Group], numbered: Collection[int], tops: set[int]) -> set[int]:
-    """The memory of tables: it changes with them, and not by itself."""
+    """The memory of tables: it changes with them and not by itself."""
     return {
         id(part)
         for group in groups
@@ -145,7 +142,7 @@ def _without(groups: Iterable[_Group], hidden: set[int]) -> Iterator[_Group]:
 
 
 def _note(found: _Found, group: _Group, now: Look, numbered: Collection[int]) -> None:
-    """What each object of the group holds that holds something else than before."""
+    """The new content of each changed object of the group."""
     before = group.before
     same_shape = before.ends == now.ends and all(map(operator.is_, before.names, now.names))
     if not same_shape:
@@ -175,7 +172,7 @@ def _of(found: _Found, kind: str, *column: Any) -> Changes:
 
 
 def _owners(look: Look) -> list[int]:
-    """For each part the position of the object that holds it."""
+    """For each part, the position of its object."""
     ends = look.ends
     lengths = map(operator.sub, ends, itertools.chain([0], ends))
     return list(itertools.chain.from_iterable(map(itertools.repeat, itertools.count(), lengths)))
@@ -184,7 +181,7 @@ def _owners(look: Look) -> list[int]:
 def _note_columns(
     found: _Found, kind: str, group: _Group, now: Look, differing: list[int], owners: list[int]
 ) -> bool:
-    """The same, name by name, where few names tell it for all objects. False: they do not."""
+    """Changes name by name, if a few names cover all objects. False if not."""
     by_name: defaultdict[Any, list[int]] = defaultdict(list)
     for at in differing:
         by_name[now.names[at]].append(at)
@@ -202,7 +199,7 @@ def _note_columns(
 def _content(
     group: _Group, position: int, now: Look, numbered: Collection[int]
 ) -> tuple[str, Sequence[Any]] | None:
-    """How one object changed, and the parts."""
+    """How one object changed, and its parts."""
     obj, before = group.objects[position], group.before
     were, are = before.span(position), now.span(position)
     if group.facet == "reduced":
@@ -221,7 +218,7 @@ def _content(
 
 
 def _differing(before: Look, now: Look) -> Iterator[int]:
-    """The positions of the objects whose tokens differ."""
+    """The positions of objects with different tokens."""
     for position in range(len(now.ends)):
         were, are = before.span(position), now.span(position)
         if not (
@@ -240,7 +237,7 @@ def _all_same(before: list[Any], now: list[Any]) -> bool:
 def _of_reduced(
     obj: Any, before: list[Any], now: list[Any], numbered: Collection[int]
 ) -> tuple[str, Sequence[Any]] | None:
-    """What has to be done at home to an object that says itself how it pickles."""
+    """How to change, in the notebook, an object with its own pickling."""
     again, taken = looks.by_reduction(obj, numbered)
     sets_itself = hasattr(cast(Any, type(obj)), "__setstate__")
     if issubclass(type(taken), Exception):
@@ -254,7 +251,7 @@ def _of_reduced(
     found = looks.changed_names(looks.paired(before[2:]), looks.paired(now[2:]))
     moving = looks.changed_names(
         looks.paired(now[2:]), looks.paired(again[2:])
-    )  # a look moves them: a counter, no state
+    )  # looking moves them: a counter and not state
     names = [name for name in found if name not in moving]
     if not names:
         return None

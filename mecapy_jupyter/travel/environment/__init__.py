@@ -1,1 +1,1 @@
-"""What travels beside variables: process state, user-defined modules, files."""
+"""Everything that travels beside variables: process state, modules, files."""

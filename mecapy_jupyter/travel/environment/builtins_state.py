@@ -1,6 +1,4 @@
-"""What the notebook has put into `builtins`: names for all modules, functions in the place of
-Python's.
-"""
+"""Additions of the notebook to `builtins`, and replaced functions."""
 
 from __future__ import annotations
 
@@ -26,7 +24,7 @@ def get() -> dict[str, bytes] | None:
 
 
 def functions() -> list[object]:
-    """The notebook's, that everybody may call."""
+    """Functions and values that the notebook added."""
     return [value for value in list(vars(builtins).values()) if state_pickler.is_users(value)]
 
 

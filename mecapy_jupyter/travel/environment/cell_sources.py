@@ -13,12 +13,12 @@ from typing import Any
 from IPython.core.getipython import get_ipython
 
 CellText = tuple[int, list[str]]
-"""The cell's execution count, 0 where it has none, and its lines."""
+"""The cell's execution count (0 if it has none) and its lines."""
 
 
 def of(filenames: Iterable[str]) -> dict[str, CellText]:
-    """Those of these files that are cells: IPython keeps their lines in `linecache`, with no time,
-    and no disk holds them.
+    """The files among these that are cells: IPython keeps their lines in `linecache` without a
+    time, and they are not on disk.
     """
     numbers, found = _numbers(), dict[str, CellText]()
     for name in filenames:
@@ -29,7 +29,7 @@ def of(filenames: Iterable[str]) -> dict[str, CellText]:
 
 
 def put(cells: Mapping[str, CellText]) -> None:
-    """From here on these cells have lines and a number here, too."""
+    """Makes the lines and numbers of these cells known in this process."""
     numbers = _numbers()
     for name, (number, lines) in cells.items():
         linecache.cache[name] = sum(map(len, lines)), None, lines, name
@@ -38,6 +38,6 @@ def put(cells: Mapping[str, CellText]) -> None:
 
 
 def _numbers() -> dict[str, int]:
-    """The shell's own record, from which `Cell In[5]` is made of a file's name."""
+    """The shell's record that turns a file's name into `Cell In[5]`."""
     shell: Any = get_ipython()
     return getattr(shell.compile, "_filename_map", {}) if shell is not None else {}

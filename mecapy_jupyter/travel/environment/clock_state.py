@@ -14,11 +14,11 @@ _CATEGORIES = ("LC_COLLATE", "LC_MONETARY", "LC_NUMERIC", "LC_TIME")
 FRESH_LOCALES = dict.fromkeys(_CATEGORIES, "C")
 
 Zone = tuple[str, tuple[str, str], int]
-"""Its name, what the clock calls it, and the seconds to UTC."""
+"""Its name, the names of the C library, and the offset to UTC in seconds."""
 
 
 def zone() -> Zone | None:
-    """What this process counts in; None where its name is not known."""
+    """The time zone of this process; None if its name is not known."""
     name = os.environ.get("TZ") or str(Path("/etc/localtime").resolve()).partition(_ZONES)[2]
     return (name, time.tzname, time.timezone) if name else None
 
@@ -30,7 +30,7 @@ def set_zone(state: Zone) -> None:
 
 
 def locales() -> dict[str, str] | None:
-    """By category, but for that of characters; None where Python has not been told."""
+    """By category, except characters; None if Python has not set it."""
     now = {name: locale.setlocale(getattr(locale, name)) for name in _CATEGORIES}
     return now if now != FRESH_LOCALES else None
 

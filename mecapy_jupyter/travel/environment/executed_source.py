@@ -1,8 +1,6 @@
-"""The source that the kernel executed for each user-defined module, kept from the cell that
-imported it: the file may have been edited since.
-
-A module that is met later is compared with its file, function by function; one that does not fit is
-refused. Nothing is executed to find a source.
+"""The source text that the kernel executed for each user-defined module, kept when a cell imports
+it, because the file may be edited later. A module that was imported before is compared with its
+file function by function, and refused if they differ. Nothing is executed to find a source.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ _seen: dict[str, int] = {}
 
 
 def keep(is_own: Callable[[types.ModuleType], bool]) -> None:
-    """After each cell: remember the text of every own module that it imported or reloaded."""
+    """After each cell: keep the text of every user-defined module that it imported or reloaded."""
     for name, module in list(sys.modules.items()):
         spec = getattr(module, "__spec__", None)
         if spec is None or _seen.get(name) == id(spec):
@@ -40,9 +38,8 @@ def keep(is_own: Callable[[types.ModuleType], bool]) -> None:
 
 
 def of(name: str, spec: importlib.machinery.ModuleSpec) -> str | None:
-    """The text to send. None where there is none to be read.
-
-    Raises CannotSend for a loaded module whose file is another than the one it was made of.
+    """The text to send. None if it cannot be read. Raises CannotSend for a module whose file
+    differs from what was executed.
     """
     module = sys.modules.get(name)
     kept = _kept.get(name)
@@ -65,8 +62,8 @@ def of(name: str, spec: importlib.machinery.ModuleSpec) -> str | None:
 
 
 def read(spec: importlib.machinery.ModuleSpec) -> str | None:
-    """The text as its loader has it now; for a loader that keeps it to itself, as pytest's does,
-    from the file.
+    """The text from the module's loader, or from the file if the loader does not return it, as
+    pytest's.
     """
     get_source = getattr(spec.loader, "get_source", None)
     try:
@@ -83,9 +80,9 @@ def read(spec: importlib.machinery.ModuleSpec) -> str | None:
 def _edited(
     module: types.ModuleType, text: str, spec: importlib.machinery.ModuleSpec
 ) -> str | None:
-    """The first function of the module that `text` does not have as it is."""
+    """The first function of the module that differs from `text`."""
     if not isinstance(spec.loader, _PLAIN_LOADERS):
-        return None  # others change the code on its way, as pytest's does
+        return None  # others change the code during import, as pytest does
     file = spec.origin or ""
     try:
         written = _written(text, file)
@@ -99,7 +96,7 @@ def _edited(
 
 @functools.lru_cache(maxsize=256)
 def _written(text: str, file: str) -> frozenset[tuple[object, ...]]:
-    """What the code objects of a module's text do."""
+    """What each code object of a module's text does."""
     made = compile(text, file, "exec", dont_inherit=True)
     return frozenset(_meaning(code) for code in _codes(made))
 
@@ -131,7 +128,7 @@ def _bare(member: object) -> Iterator[types.FunctionType]:
 
 
 def _meaning(code: types.CodeType) -> tuple[object, ...]:
-    """What a code object does, without where it stands."""
+    """What a code object does, regardless of its position."""
     return (
         code.co_qualname,
         code.co_code,

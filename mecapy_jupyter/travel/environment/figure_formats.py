@@ -27,7 +27,7 @@ _SHOWN_AS = {"retina": "png", "png2x": "png", "jpg": "jpeg"}
 
 
 def get() -> dict[str, Any] | None:
-    """The back end's settings; None when they are as in a fresh process."""
+    """The back end's settings; None if they are the defaults."""
     backend: Any = cast(Any, sys.modules["matplotlib_inline.config"]).InlineBackend
     if not backend.initialized():
         return None
@@ -41,17 +41,17 @@ def get() -> dict[str, Any] | None:
 
 
 def ready() -> None:
-    """A figure has come home: let this shell show it as after a cell that draws one. Only pyplot's
-    back end, once it is loaded, does so.
+    """Makes this shell show a figure that came home, as after a cell that draws one. Only pyplot's
+    loaded back end can do that.
     """
-    with contextlib.suppress(Exception):  # not its public face
+    with contextlib.suppress(Exception):  # not its public interface
         pyplot: Any = importlib.import_module("matplotlib.pyplot")
         if "inline" in str(dict[str, Any].get(sys.modules["matplotlib"].rcParams, "backend")):
             pyplot._get_backend_mod()
 
 
 def _registered() -> list[str]:
-    """`set_matplotlib_formats` tells the shell's formatters alone."""
+    """`set_matplotlib_formats` changes only the shell's formatters."""
     shell: Any = get_ipython()
     figure: Any = getattr(sys.modules.get("matplotlib.figure"), "Figure", None)
     formatters: Any = shell.display_formatter.formatters if shell is not None else {}
@@ -70,6 +70,6 @@ def put(state: dict[str, Any]) -> None:
     made.shell = get_ipython()
     for name, value in state.items():
         setattr(made, name, set(value) if name == "figure_formats" else value)
-    # A set that is equal to the one before tells nobody, and `set_matplotlib_formats` had changed
-    # the formatters behind its back.
+    # Setting an equal value triggers no observer, although `set_matplotlib_formats` may have
+    # changed the formatters directly.
     select_figure_formats(made.shell, set(state["figure_formats"]), **state["print_figure_kwargs"])

@@ -1,9 +1,7 @@
-"""What installed modules hold that a cell uses: plain values of modules and classes, and functions
-that come from elsewhere. Compared on the worker, with the modules as they are fresh there; what
-differs and did not travel otherwise is reported by name.
-
-Numbers travel as they are, anything else as a salted digest: a global may be a key. Private names
-are not compared: caches, counters and what is loaded late bear them.
+"""Compares the settings of installed modules that a cell uses (plain values of modules and classes,
+replaced functions) with a new import on the worker, and reports by name what differs and did not
+travel. Numbers travel in plain, anything else as a salted digest, because a global may be a key.
+Private names are not compared, because they are caches, counters and lazy imports.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ _OF_THE_PROCESS = frozenset(
         *("mecapy_jupyter", "mecapy_worker", "mecapy_backend", "__main__", "__mp_main__"),
     )
 )
-"""What they hold is this process's."""
+"""Modules whose values belong to this process."""
 _MOST_ENTRIES, _MOST_SAID = 500, 5
 _SALT_BYTES = 16
 _PATHS = (os.sep, "~")
@@ -45,7 +43,7 @@ def of(modules: Iterable[str], salt: bytes) -> dict[str, Marks]:
         for name in sorted(set(modules))
         if name.partition(".")[0] not in _OF_THE_PROCESS
         and type(module := sys.modules.get(name)) is types.ModuleType
-        and len(marks := _marks(module, salt)) > 1  # more than the version
+        and len(marks := _marks(module, salt)) > 1
     }
 
 
@@ -64,7 +62,7 @@ def _marks(module: types.ModuleType, salt: bytes) -> Marks:
 
 
 def _public(module: types.ModuleType) -> Iterator[tuple[str, object]]:
-    """What it holds, and what its classes do, by path."""
+    """Values and the behaviour of classes, by path."""
     for name, value in list(vars(module).items()):
         if name.startswith("_") or "cache" in name:
             continue
@@ -89,13 +87,13 @@ def _mark(value: object, module: str, salt: bytes) -> Mark | None:
 
 
 def _plain(value: object) -> str:
-    """What it holds, as text; empty where it holds more than plain values, or nothing."""
+    """Its value as text; empty if it is not made of plain values."""
     if isinstance(value, str) and value.startswith(_PATHS):
-        return ""  # of this machine
+        return ""  # differs by machine
     if type(value) in (str, bytes, *_NUMBERS):
         return repr(value)
     if value is None:
-        return ""  # what is found out later
+        return ""  # set at run time
     kind = type(value)
     if kind in (list, tuple, set, frozenset, dict):
         held = cast("Any", value)
@@ -112,7 +110,7 @@ def _digest(text: str, salt: bytes) -> bytes:
 
 
 def compare(marks: Mapping[str, Marks], salt: bytes) -> None:
-    """On the worker: now, or when the cell imports the module. Prints what differs."""
+    """On the worker: compare now, or when the cell imports the module, and print what differs."""
     for module, here in marks.items():
         import_hook.when_imported(module, lambda module=module, here=here: _say(module, here, salt))
 
@@ -132,7 +130,7 @@ def _say(module: str, here: Marks, salt: bytes) -> None:
 
 
 def differences(module: str, here: Marks, there: Marks) -> list[tuple[str, str]]:
-    """Names, and both numbers where they are numbers. Nothing for another version: that is
+    """The names, with both values if they are numbers. Nothing for another version, which is
     reported as such.
     """
     if here.get("__version__") != there.get("__version__"):
@@ -157,7 +155,7 @@ _began: dict[str, tuple[bytes, Marks]] = {}
 
 
 def begin(modules: Iterable[str], salt: bytes) -> None:
-    """On the worker: remember what the modules hold when the cell gets them."""
+    """On the worker: remember the values of the modules before the cell runs."""
     _began.clear()
     for module in modules:
         if module.partition(".")[0] not in _OF_THE_PROCESS:
@@ -170,7 +168,7 @@ def _remember(module: str, salt: bytes) -> None:
 
 
 def _settable(module: types.ModuleType, salt: bytes) -> Marks:
-    """Plain values, and the notebook's functions and classes, each as the one it is."""
+    """Plain values by value; functions and classes of the notebook by identity."""
     found: Marks = {}
     for path, value in _public(module):
         if state_pickler.is_users(value):
@@ -182,7 +180,7 @@ def _settable(module: types.ModuleType, salt: bytes) -> Marks:
 
 
 def say_what_was_set(words: Collection[str]) -> None:
-    """After the cell: print what it has set in modules, of the names that its code has."""
+    """After the cell: print what it set in modules, among the names in its code."""
     for module, (salt, before) in _began.items():
         now = _settable(sys.modules[module], salt)
         for path in sorted(now.keys() | before.keys()):

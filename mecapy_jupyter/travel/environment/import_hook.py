@@ -1,8 +1,6 @@
-"""Something to do once a library is imported, and not before: a cell that does not use it should
-not wait for it.
-
-It bends the import system: known for Python 3.11 to 3.14; tests/capture/test_import_hook.py is its
-canary.
+"""Runs a callback once a library is imported, so that a cell that does not use the library does not
+wait for it. It changes the import system: known for Python 3.11 to 3.14;
+tests/capture/test_import_hook.py is its canary.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ _waiting: dict[str, list[Callable[[], object]]] = {}
 
 
 def when_imported(module: str, action: Callable[[], object]) -> None:
-    """At once where it is loaded."""
+    """At once if it is loaded."""
     if module in sys.modules:
         action()
         return
@@ -30,12 +28,12 @@ def when_imported(module: str, action: Callable[[], object]) -> None:
 
 
 def forget() -> None:
-    """Nothing waits any more."""
+    """Forget all callbacks."""
     _waiting.clear()
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds what is waited for as the finders behind it do."""
+    """Finds a module as the next finders do, and adds the callback."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None

@@ -1,5 +1,5 @@
-"""What a notebook has told its IPython: which expressions of a cell show, `%precision`, `%xmode`,
-`from __future__ import …`, and formatters of its own.
+"""Settings of IPython in the notebook: `ast_node_interactivity`, `%precision`, `%xmode`, `from
+__future__ import …`, and user-defined formatters.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ FRESH: dict[str, Any] = {
 }
 _FUTURE = sum(
     {int(getattr(__future__, name).compiler_flag) for name in __future__.all_feature_names}
-)  # a bit each
+)
 
 
 def get() -> dict[str, Any] | None:
-    """None where it is as in a fresh shell."""
+    """None if it has the defaults."""
     shell: Any = get_ipython()
     if shell is None:
         return None
@@ -40,7 +40,7 @@ def get() -> dict[str, Any] | None:
 
 
 def put(state: dict[str, Any]) -> None:
-    """Make this shell like that."""
+    """Apply the settings to this shell."""
     shell: Any = get_ipython()
     shell.ast_node_interactivity = state["ast_node_interactivity"]
     shell.InteractiveTB.set_mode(state["xmode"])
@@ -52,12 +52,12 @@ def put(state: dict[str, Any]) -> None:
         if numpy is not None:
             numpy.set_printoptions(
                 **options
-            )  # IPython sets its precision, too; but that travels by itself
+            )  # IPython also sets numpy's precision, which travels by itself
     shell.compile.flags = (shell.compile.flags & ~_FUTURE) | state["future"]
 
 
 def functions() -> list[Any]:
-    """The notebook's, that show objects."""
+    """Formatters that the notebook registered."""
     shell: Any = get_ipython()
     every = shell.display_formatter.formatters.values() if shell is not None else ()
     return [

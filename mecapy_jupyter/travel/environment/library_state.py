@@ -1,8 +1,8 @@
-"""The state that libraries keep for a whole process, one entry each in the table at the end. Each
-is asked only where it is loaded; on the other side it is set once the library is imported.
+"""State that libraries keep for the whole process; the table at the end has one entry for each.
 
-It never imports a package for this. What of it is private to a library is known for the versions
-that tests/magic/test_library_state.py runs with; a library that changed its ways is named.
+It is read only if the library is loaded, and set on the other side once the library is imported; no
+package is imported for it. Private parts of a library are known for the versions in
+tests/magic/test_library_state.py; a library that changed is named.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BACKENDS = frozenset(
 
 
 def numpy_random() -> tuple[Any, ...]:
-    """As numpy's global generator has it; the keys of the legacy one as bytes."""
+    """The legacy generator's keys as bytes."""
     random = sys.modules["numpy"].random
     state = random.get_state(legacy=False)
     if state["bit_generator"] != "MT19937":
@@ -52,13 +52,13 @@ def _buffer_size() -> int | None:
 
 
 def functions() -> list[Any]:
-    """The notebook's, that libraries may call."""
+    """Functions of the notebook that libraries may call."""
     numpy = sys.modules.get("numpy")
     return [numpy.geterrcall()] if numpy is not None and numpy.geterrcall() is not None else []
 
 
 def _error_call() -> bytes | None:
-    """The notebook's function for `np.seterr(all="call")`."""
+    """The notebook's function of `np.seterr(all="call")`."""
     function = sys.modules["numpy"].geterrcall()
     return state_pickler.dumps(function) if state_pickler.is_users(function) else None
 
@@ -68,7 +68,7 @@ def _set_error_call(function: bytes) -> None:
 
 
 def _styles(params: dict[str, Any]) -> dict[str, Any]:
-    """`params` as they stand: asked their own way, they warn of old names and choose a back end."""
+    """`params` read directly: their own methods warn of old names and choose a back end."""
     return {name: value for name, value in dict[str, Any].items(params) if name not in _BACKENDS}
 
 
@@ -119,7 +119,7 @@ def set_pandas_options(state: dict[str, Any]) -> None:
 
 
 def sympy_printing() -> Any:
-    """What `init_printing` set up in this shell; None where it was not called."""
+    """The settings of `init_printing` in this shell; None if it was not called."""
     shell: Any = get_ipython()
     if shell is None:
         return None
@@ -153,7 +153,7 @@ def _library(name: str) -> Any:
 
 
 def _dask() -> Any:
-    """What differs from the packages' defaults. A client's own scheduler is here alone."""
+    """Differences from the packages' defaults, without a client's scheduler."""
     config = _library("dask.config")
     fresh: dict[str, Any] = config.merge(*config.defaults)
     now: dict[str, Any] = config.config
@@ -169,7 +169,7 @@ def _set_dask(state: dict[str, Any]) -> None:
 
 
 def _tqdm_pandas() -> Any:
-    """Which bar `tqdm.pandas(…)` hung onto pandas, and with what."""
+    """Which bar `tqdm.pandas(…)` added to pandas, with its arguments."""
     hung: Any = getattr(_library("pandas").DataFrame, "progress_apply", None)
     closure = dict[str, Any]()
     if hung is not None:
@@ -187,7 +187,7 @@ def _set_tqdm_pandas(state: dict[str, Any]) -> None:
 
 
 def _attributes(owner: str, names: Iterable[str], fresh: Mapping[str, Any]) -> StateKind:
-    """Plain attributes of an object that a library keeps: `mpmath.mp`, for instance."""
+    """Plain attributes of an object that a library keeps, for instance `mpmath.mp`."""
     module, _, path = owner.partition(":")
 
     def holder() -> Any:
@@ -235,7 +235,7 @@ def _nest_loops(_: Any) -> None:
 
 
 def _put_into(module: str, holder: Callable[[], dict[str, Any]]) -> StateKind:
-    """A dictionary of options that is set as a whole."""
+    """A dictionary of options, set as a whole."""
     return StateKind(module, lambda: dict(holder()), lambda state: holder().update(state))
 
 

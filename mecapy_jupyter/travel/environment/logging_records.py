@@ -1,5 +1,5 @@
-"""What a cell logs for handlers that stay in the kernel: files, networks, those of the notebook's
-own classes. Their records come home with the cell's end, and go to them there.
+"""Log records for handlers that stay in the kernel: files, network, classes of the notebook. The
+records come home when the cell ends, and go to these handlers.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ _OF_THE_KERNEL = ("traitlets", "tornado", "ipykernel", "IPKernelApp", "asyncio")
 _PLAIN = (str, int, float, bool, type(None))
 _MOST = 100_000
 Record = tuple[str, dict[str, Any]]
-"""The logger whose handlers shall have it, and its plain attributes."""
+"""The logger whose handlers get the record, and its plain attributes."""
 
 _records: list[Record] = []
 
 
 class _Homeward(logging.Handler):
-    """On the worker, in the place of those that stay."""
+    """On the worker: stands for the handlers that stay."""
 
     def __init__(self, logger: str, level: int) -> None:
         super().__init__(level)
@@ -54,7 +54,7 @@ def loggers() -> dict[str, logging.Logger]:
 
 
 def is_standard(handler: logging.Handler) -> str:
-    """`stdout` or `stderr` where it writes to one; empty for any other handler."""
+    """`stdout` or `stderr` if the handler writes to one; empty for any other."""
     kind: object = type(handler)
     stream: object = getattr(handler, "stream", None) if kind is logging.StreamHandler else None
     return (
@@ -85,7 +85,7 @@ def waiting() -> dict[str, int] | None:
 
 
 def wait_for(state: dict[str, int]) -> None:
-    """On the worker: keep what these loggers' handlers would have had."""
+    """On the worker: record what these handlers would get."""
     for name, level in state.items():
         logger = logging.getLogger(name or None)
         if not _staying(logger):
@@ -97,7 +97,7 @@ def kept() -> list[Record] | None:
 
 
 def deliver(records: Iterable[Record]) -> None:
-    """At home: give each to the handlers of its logger."""
+    """In the kernel: give each record to the handlers of its logger."""
     for name, held in records:
         record = logging.makeLogRecord(held)
         for handler in _staying(logging.getLogger(name or None)):

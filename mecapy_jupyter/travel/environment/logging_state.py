@@ -1,5 +1,5 @@
-"""What the notebook has told `logging`: levels, handlers that write to stdout or stderr, filters,
-formatters of its own. Part of `process_state`; of other handlers `logging_records` knows.
+"""The notebook's settings of `logging`: levels, handlers for stdout or stderr, filters, formatters.
+Part of `process_state`; `logging_records` covers other handlers.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def get() -> dict[str, Any] | None:
 
 
 def put(state: dict[str, Any]) -> None:
-    """Make the loggers like that; those it does not name keep what they have."""
+    """Apply the settings; other loggers keep theirs."""
     for name, (level, handlers, disabled) in state.items():
         logger = logging.getLogger(name or None)
         logger.setLevel(level)
@@ -85,7 +85,7 @@ def _handler(
 
 
 def functions() -> list[Any]:
-    """The notebook's, that see each message."""
+    """Filters that the notebook added."""
     each = [logging.getLogRecordFactory(), logging.getLoggerClass()]
     for logger in loggers().values():
         each += logger.filters
@@ -96,7 +96,7 @@ def functions() -> list[Any]:
 
 
 def settings() -> dict[str, Any] | None:
-    """What holds for all of `logging`, and what loggers have besides levels and handlers."""
+    """Settings of `logging` as a whole, and of loggers besides levels and handlers."""
     manager, factory, cls = (
         logging.root.manager,
         logging.getLogRecordFactory(),

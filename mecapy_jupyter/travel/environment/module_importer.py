@@ -1,7 +1,7 @@
-"""Modules imported from memory, where their files are not: the child's side of `user_modules`.
+"""Imports user-defined modules from memory: the child's side of `user_modules`.
 
-Each is imported anew from its source, so what a pickle could not carry (locks, threads) is made
-there. An import is a plain one; the state from home is set when it is over.
+Each is imported from its source, so that locks and threads, which cannot be pickled, are created
+here. The notebook's state is set when the import is over.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from mecapy_jupyter.travel.hooks import import_frames
 
 @dataclass(frozen=True, slots=True)
 class ModuleSource:
-    """One module as text. `filename` is where it stands at home, for tracebacks; `beside`: its path
-    from the notebook's folder, empty where it lies elsewhere.
+    """One module as text. `filename`: its file in the notebook's machine, for tracebacks. `beside`:
+    its path from the notebook's folder, or empty if it is elsewhere.
     """
 
     name: str
@@ -37,20 +37,20 @@ class ModuleSource:
 
 
 class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
-    """Imports modules from memory, and only those it was given."""
+    """Imports modules from memory, and only the given ones."""
 
     def __init__(self) -> None:
         self.sources: dict[str, ModuleSource] = {}
         self.states: dict[str, Mapping[str, bytes]] = {}
-        """Name → path → pickle, opened when the module's first import is over."""
+        """Name → path → pickle, opened after the module's first import."""
         self.begun: dict[str, dict[str, bytes]] = {}
-        """What each module held when the cell got it."""
+        """The state of each module before the cell."""
         self.folder = ""
-        """Where the cell began; empty: the current folder."""
+        """The folder where the cell starts; empty: the current one."""
         self.shared: shared_objects.Shared = {}
         self.inside: shared_objects.Inner = {}
         self.variables: dict[str, Any] = {}
-        """The cell's inputs, by name, once they are opened."""
+        """The cell's inputs by name, once they are opened."""
         self._importing = 0
         self._imported: list[types.ModuleType] = []
 
@@ -67,7 +67,7 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
         return spec
 
     def _file_here(self, fullname: str) -> str:
-        """Where its file would stand in the task's folder, with what lies beside it."""
+        """The path that its file would have in the task's folder."""
         beside = self.sources[fullname].beside
         return str(Path(self.folder).absolute() / beside) if beside else ""
 
@@ -90,7 +90,7 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
 
     @import_frames.left_out
     def exec_module(self, module: types.ModuleType) -> None:
-        """Run its source. Not before a cell asks for it: an import may take seconds."""
+        """Run its source. Not before a cell needs it, because an import may take seconds."""
         self._importing += 1
         try:
             super().exec_module(module)
@@ -101,8 +101,8 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
             self._restore_all()
 
     def _restore_all(self) -> None:
-        """Only now: what is opened may need any module of a package whose `__init__` was running.
-        What it imports is restored in the same round.
+        """Only now, because opening the state may need any module of the package whose `__init__`
+        was running. Modules imported by it are restored in the same round.
         """
         self._importing += 1
         try:
@@ -117,7 +117,9 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
             self._importing -= 1
 
     def join(self, variables: dict[str, Any]) -> None:
-        """The inputs are opened: modules that share some with the notebook get these."""
+        """Called when the inputs are opened: modules that share objects with the notebook get
+        these.
+        """
         self.variables = variables
         for name in self.begun:
             if (module := sys.modules.get(name)) is not None:
@@ -130,7 +132,7 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
         shared_objects.join_inside(module, self.inside.get(module.__name__, ()), self.variables)
 
     def moved(self, module: types.ModuleType) -> dict[str, bytes]:
-        """Path → pickle, of what it holds otherwise than it did."""
+        """Path → pickle of what has changed."""
         before, names = self.begun[module.__name__], self.shared.get(module.__name__, {})
         still = shared_objects.still(module, names, self.variables)
         return {
@@ -155,7 +157,7 @@ def is_served(module: types.ModuleType) -> bool:
 
 
 def changed() -> dict[str, dict[str, bytes]] | None:
-    """Name → path → pickle, of what the cell changed in the modules it got; None where nothing."""
+    """Name → path → pickle of what the cell changed in its modules; None if nothing."""
     found = {
         name: new
         for name in served.begun
@@ -165,7 +167,7 @@ def changed() -> dict[str, dict[str, bytes]] | None:
 
 
 def take(changes: Mapping[str, Mapping[str, bytes]]) -> None:
-    """At home: what a cell changed there, in the modules of the same names."""
+    """In the kernel: apply a cell's changes to the modules of the same names."""
     for name, data in changes.items():
         if (module := sys.modules.get(name)) is not None:
             opened = {path: pickle.loads(pickled) for path, pickled in data.items()}  # noqa: S301 the owner's own results
@@ -178,11 +180,10 @@ def install(
     shared: shared_objects.Shared | None = None,
     inside: shared_objects.Inner | None = None,
 ) -> None:
-    """Make these modules importable in this process, in the place of any others of the same names;
-    their lines show in tracebacks.
-
-    `states`: what each held at home (name → path → pickle); it has it from its first import on.
-    `shared`, `inside`: what it shares with the variables, which `served.join` gets.
+    """Make these modules importable in this process, instead of others of the same names;
+    tracebacks show their lines. `states`: the notebook's state (name → path → pickle), set after
+    the first import. `shared`, `inside`: objects that they share with variables, which
+    `served.join` gets.
     """
     served.states.update(states or {})
     served.shared, served.inside, served.variables = shared or {}, inside or {}, {}

@@ -1,7 +1,6 @@
-"""What the user's own modules hold by now: data, attributes of their classes, functions that were
-replaced or added. It is named by its path inside the module: `STEPS`, `Solver.tol`.
-
-The kernel looks (`of`), the other side sets it once the module is imported (`restore`).
+"""The current state of the user's own modules: data, attributes of their classes, replaced or added
+functions, each named by its path in the module (`STEPS`, `Solver.tol`). The kernel reads it (`of`);
+the other side sets it after the import (`restore`).
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ def of(module: types.ModuleType, is_own: Callable[[types.ModuleType], bool]) -> 
 
 
 def is_made(module: types.ModuleType) -> bool:
-    """Whether it was made at run time and put into `sys.modules`: it has no file, no loader."""
+    """Whether it was created at run time and put into `sys.modules`: no file, no loader."""
     return (
         type(module) is types.ModuleType
         and "." not in module.__name__
@@ -48,7 +47,7 @@ def _of_class(
     cls: type[Any], module: types.ModuleType, is_own: Callable[[types.ModuleType], bool]
 ) -> Iterator[tuple[str, Any]]:
     if type(cls) not in (type, abc.ABCMeta) or issubclass(cls, enum.Enum):
-        return  # a metaclass of another kind may make more of an attribute than it is
+        return  # another metaclass may change the attribute
     for name, value in list(vars(cls).items()):
         if name.startswith("__") or name.startswith("_abc_"):
             continue
@@ -76,8 +75,8 @@ def _is_data(value: object, is_own: Callable[[types.ModuleType], bool]) -> bool:
 
 
 def _replaced(value: object, module: types.ModuleType, path: str) -> bool:
-    """Whether a function stands where the module's own text has not put it: one of the notebook, or
-    another one of a module.
+    """Whether a function does not come from the module's own text: one of the notebook, or of
+    another module.
     """
     if isinstance(value, property):
         return any(_replaced(part, module, path) for part in (value.fget, value.fset))
@@ -100,7 +99,7 @@ def _by_name(function: types.FunctionType) -> bool:
 def pickled(
     values: Mapping[str, Any], made: frozenset[str] = frozenset(), files: set[str] | None = None
 ) -> dict[str, bytes]:
-    """Those that can travel; what cannot (a lock, a thread) the module makes anew on import."""
+    """The values that can travel. A module recreates the others (locks, threads) on import."""
     return {
         path: data
         for path, value in values.items()
@@ -109,10 +108,8 @@ def pickled(
 
 
 def restore(module: types.ModuleType, attributes: Mapping[str, Any]) -> None:
-    """Give a freshly imported module the state it has at home.
-
-    What is equal stays the object it is, and containers keep their identity: functions and other
-    modules know them already.
+    """Give a newly imported module the notebook's state. Equal objects stay, and containers keep
+    their identity, because functions and other modules refer to them.
     """
     for path, value in attributes.items():
         inside, _, name = path.rpartition(".")
@@ -128,8 +125,8 @@ def _set(holder: Any, name: str, value: Any) -> None:
 
 
 def _stays(old: Any, new: Any, met: dict[int, Any]) -> bool:
-    """Whether `old` now holds what `new` does. So do its parts, where they can: others may know
-    these, too.
+    """Make `old` equal to `new` in place, parts included, because others may refer to them. Returns
+    whether that worked.
     """
     if old is new or met.get(id(old)) is new:
         return True
@@ -166,7 +163,7 @@ class _Plain: ...
 
 
 def _holds_attributes(kind: Any) -> bool:
-    """Whether an object of a class written in Python holds what is in its `__dict__`, no more."""
+    """Whether an object of a Python class holds nothing but its `__dict__`."""
     bases: Any = object
     return (
         kind.__basicsize__ == cast(Any, _Plain).__basicsize__

@@ -1,12 +1,9 @@
-"""pyplot's open figures: their numbers, which one is the current, and what is still to be drawn.
-They travel with the variables, because a figure may be in both: `plt.gcf() is fig`.
+"""pyplot's open figures: their numbers, the current one, and which are still to be drawn.
 
-With inline figures none is open between two cells, but after `plt.ioff()` or with
-`%config InlineBackend.close_figures = False`. A figure that travels itself is open nowhere
-(`plot_reducers`).
-
-Known for matplotlib 3.8 to 3.11 and matplotlib-inline 0.1 and 0.2; tests/magic/test_figures.py is
-the canary. It never imports a package to ask.
+They travel with the variables, because a figure may be in both: `plt.gcf() is fig`. With inline
+figures none is open between two cells, except after `plt.ioff()` or with `%config
+InlineBackend.close_figures = False`. Known for matplotlib 3.8 to 3.11 and matplotlib-inline 0.1 and
+0.2; tests/magic/test_figures.py is the canary. It never imports a package.
 """
 
 from __future__ import annotations
@@ -16,13 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 CARRIED = "pyplot's open figures"
-"""They stand under this name among the inputs of a cell."""
+"""Their name among the inputs of a cell."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenFigures:
-    """`numbered`: (number, figure), the current one last; `to_draw`: at the end of the cell, where
-    `drawn` is false.
+    """`numbered`: (number, figure), the current one last. `to_draw`: drawn at the end of the cell
+    unless `drawn`.
     """
 
     numbered: tuple[tuple[Any, Any], ...] = ()
@@ -31,7 +28,7 @@ class OpenFigures:
 
 
 def current() -> OpenFigures | None:
-    """Those of this process; None where pyplot is not loaded."""
+    """The open figures of this process; None if pyplot is not loaded."""
     managers = _managers()
     if managers is None:
         return None
@@ -43,7 +40,7 @@ def current() -> OpenFigures | None:
 
 
 def put(figures: OpenFigures) -> None:
-    """Let these be open, and no others."""
+    """Open these figures, and close all others."""
     managers = _managers()
     if managers is None and not figures.numbered:
         return

@@ -1,8 +1,6 @@
-"""What the notebook has put into installed modules: functions and classes hung onto modules and
-classes (`pd.Series.rms = rms`, accessors), or entered into their registries.
-
-Looked for after each cell, where nobody waits: `look`. What stands where it stood is not looked at
-again.
+"""Functions and classes that the notebook added to installed modules and classes (`pd.Series.rms =
+rms`, accessors) or to their registries. `look` searches after each cell, when nobody waits. What
+has not changed is not looked at again.
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ _NOT_LOOKED_AT = frozenset(
         *("logging", "__main__", "__mp_main__", "prompt_toolkit"),
     )
 )
-"""The kernel's own, and what keeps the user's functions for a while by itself."""
+"""Modules of the kernel, and modules that keep a user's functions for a while."""
 _NOBODYS = frozenset(
     (
         *(str, bytes, int, float, bool, complex, tuple, list, set, frozenset, type(None)),
@@ -41,8 +39,8 @@ _MOST_ENTRIES = 2000
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """`path`: of the attribute inside the module; `key`: pickled, of the entry, where the attribute
-    is a registry.
+    """`path`: of the attribute in the module. `key`: the pickled key, if the attribute is a
+    registry.
     """
 
     module: str
@@ -52,8 +50,8 @@ class Patch:
 
 
 _stood: dict[tuple[str, str], tuple[int, list[dict[Any, Any]], int]] = {}
-"""(module, class or "") → what its dictionary held, as one number; its registries, and how many
-entries these had.
+"""(module, class or "") → a number for the content of its dictionary; its registries, and their
+lengths.
 """
 _found: dict[tuple[str, str], dict[tuple[str, Any], Any]] = {}
 """As above → (name, key or None) → the user's object."""
@@ -66,15 +64,15 @@ _seen: dict[str, int] = {}
 
 
 def after_cell(text: str, is_own: Callable[[types.ModuleType], bool]) -> None:
-    """Look where a cell may have set something: most cells are not worth the time."""
+    """Look if a cell may have set something; for most cells it is not worth the time."""
     if not text or _SETS.search(text) or len(sys.modules) != _seen.get("modules"):
         look(is_own)
         _seen["modules"] = len(sys.modules)
 
 
 def look(is_own: Callable[[types.ModuleType], bool]) -> None:
-    """See what is the user's in every loaded module of the packages that the notebook names, and in
-    their classes.
+    """Find the user's objects in every loaded module and class of the packages that the notebook
+    names.
     """
     packages = _named()
     for name, module in list(sys.modules.items()):
@@ -97,7 +95,7 @@ def look(is_own: Callable[[types.ModuleType], bool]) -> None:
 
 
 def _named() -> set[str]:
-    """The packages of what the notebook's variables are: nobody sets what they cannot reach."""
+    """The packages of the notebook's variables. Nobody sets what they cannot reach."""
     homes = set[str]()
     for value in list(vars(sys.modules["__main__"]).values()):
         known = isinstance(value, (types.ModuleType, type, types.FunctionType))
@@ -107,7 +105,7 @@ def _named() -> set[str]:
 
 
 def _moved(module: str, inside: str, names: Mapping[str, Any]) -> bool:
-    """Whether other objects stand in it than the last time, or its registries have grown."""
+    """Whether its objects have changed since the last look, or its registries have grown."""
     held = hash(tuple(map(id, names.values())))
     known, registries, entries = _stood.get((module, inside), (0, list[dict[Any, Any]](), 0))
     if held == known and (not registries or sum(map(len, registries)) == entries):
@@ -139,9 +137,7 @@ def _users(names: Mapping[str, Any], in_class: bool) -> Iterator[tuple[str, Any,
 
 
 def _holds_users(value: object) -> bool:
-    """A descriptor of a library around the user's class or function: pandas' accessors, for
-    instance.
-    """
+    """A library's descriptor around the user's class or function, such as a pandas accessor."""
     if type(value).__module__ == "builtins" or not hasattr(cast(object, type(value)), "__get__"):
         return False
     try:
@@ -151,7 +147,7 @@ def _holds_users(value: object) -> bool:
 
 
 def current(made: frozenset[str], files: set[str]) -> list[Patch]:
-    """Those that can travel. `files` gets the names of the files that their functions stand in."""
+    """The patches that can travel. `files` gets the files of their functions."""
     patches: list[Patch] = []
     for (module, inside), mine in _found.items():
         for (name, key), value in mine.items():
@@ -169,7 +165,7 @@ def functions() -> list[Any]:
 
 
 def put(patches: list[Patch]) -> None:
-    """On the other side: each is set once its module is imported."""
+    """On the other side: set each patch once its module is imported."""
     for patch in patches:
         import_hook.when_imported(patch.module, lambda patch=patch: _set(patch))
 
