@@ -1,5 +1,5 @@
-"""The garbage collector, held still while many objects are made at once: it would look through all
-of them again and again, and finds nothing.
+"""Pauses the garbage collector while many objects are created at once, because it would search all
+of them repeatedly and find nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def uncollected() -> Generator[None]:
-    """While it lasts nothing is collected; also a decorator."""
+    """No collection inside the block; also a decorator."""
     was = gc.isenabled()
     gc.disable()
     try:

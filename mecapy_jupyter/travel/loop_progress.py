@@ -1,9 +1,9 @@
-"""Progress of a loop, wherever it runs: `track(iterable)` and `progress(fraction, text)`; in a task
-also what its `tqdm` bars say.
+"""Progress of a loop: `track(iterable)`, `progress(fraction, text)`, and in a task also `tqdm`
+bars.
 
-Open bars make one: the outermost tells how far it is, the inner ones how far into its present step.
-What they say goes to `sink`: in a task to the notebook's live block, which the child sets; in a
-local cell to a block of its own, which the kernel's side gives with `show_here`.
+Open bars are combined: the outermost gives the progress, inner ones the progress inside its current
+step. Updates go to `sink`: in a task to the notebook's live block (set by the child), in a local
+cell to a block of its own (set with `show_here`).
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from mecapy_jupyter.shared.units import duration
 
 T = TypeVar("T")
 Sink = Callable[[float | None, str], object]
-"""Takes a fraction (None: not known) and a text. Neither: nothing is under way any more."""
+"""Takes a fraction (None: not known) and a text. Neither: nothing runs any more."""
 
 EVERY_S = 0.1
-_LOOK_EVERY_S = 0.02  # a loop of a million quick rounds looks at the clock only
+_LOOK_EVERY_S = 0.02  # a loop of a million quick rounds reads only the clock
 
 
 @dataclass(eq=False, slots=True)
 class Bar:
-    """How far one loop is. `left_s`: seconds it will still take; `note`: what else it says."""
+    """Progress of one loop. `left_s`: estimated seconds left; `note`: other text."""
 
     description: str = ""
     total: float | None = None
     done: float = 0
-    count: str = ""  # `done` of `total` in words, where it has words of its own
+    count: str = ""  # text for `done` of `total`, if it has its own
     note: str = ""
     left_s: float | None = None
     began_s: float = field(default_factory=time.monotonic)
@@ -46,16 +46,16 @@ class Bar:
 
 
 class Bars:
-    """The bars that are open in this process, the outermost first."""
+    """The open bars of this process, the outermost first."""
 
     def __init__(self) -> None:
         self._open: list[Bar] = []
         self._outer: tuple[Bar, float, float] | None = (
-            None  # what was said of it: the bar, how many were done, the fraction
+            None  # the last update: the bar, how many were done, the fraction
         )
 
     def show(self, bar: Bar) -> None:
-        """Say how far it is now."""
+        """Report the current progress."""
         if bar not in self._open:
             self._open.append(bar)
         self._say()
@@ -84,16 +84,14 @@ class Bars:
         outer, done, said = self._outer or (bars[0], -1.0, 0.0)
         if (
             outer is bars[0] and bars[0].done >= done
-        ):  # an inner loop has ended and the outer has not counted it yet: not back
+        ):  # an inner loop has ended, but the outer has not counted it: do not go back
             share = max(share, said)
         self._outer = bars[0], bars[0].done, share
         return share
 
 
 class Latest:
-    """Passes on the latest of what it is given, at most ten times a second. The last one is never
-    lost.
-    """
+    """Passes on the latest update, at most ten times a second. The last one is never lost."""
 
     def __init__(self, send: Sink, every_s: float = EVERY_S) -> None:
         self._send, self._every_s = send, every_s
@@ -101,7 +99,7 @@ class Latest:
         self._next_s, self._held, self._thread = 0.0, list[tuple[float | None, str]](), False
 
     def give(self, fraction: float | None, text: str) -> None:
-        if os.getpid() != self._owner:  # a process the task forked
+        if os.getpid() != self._owner:  # a process that the task forked
             return
         with self._lock:
             self._held[:] = [(fraction, text)]
@@ -114,7 +112,7 @@ class Latest:
             self._wake.set()
 
     def flush(self) -> None:
-        """Send what is held back."""
+        """Send the pending update."""
         with self._lock:
             held, self._held[:] = self._held[:], []
             self._next_s = time.monotonic() + self._every_s if held else self._next_s
@@ -129,14 +127,14 @@ class Latest:
             with self._lock:
                 if (
                     time.monotonic() >= self._next_s
-                ):  # else one was sent meanwhile, and whoever gave the next has woken us
+                ):  # otherwise another was sent meanwhile, and its sender has woken us
                     self.flush()
                 elif self._held:
                     self._wake.set()
 
 
 def _nowhere(fraction: float | None, text: str) -> None:
-    """Until somebody has said where progress is shown."""
+    """Until progress has a place."""
 
 
 bars = Bars()
@@ -144,23 +142,23 @@ sink: Sink = _nowhere
 
 
 def show_here(local: Sink) -> None:
-    """Where progress is shown in this process, unless it is a task's."""
+    """Where progress of this process is shown, unless it is a task."""
     global sink
     if sink is _nowhere:
         sink = local
 
 
 def progress(fraction: SupportsFloat | None, text: str = "") -> None:
-    """Say how far this is, from 0 to 1 (None: not known), and in a few words what it does. Cheap:
-    at most ten a second are sent.
+    """Report progress from 0 to 1 (None: not known), with a few words. Cheap: at most ten a second
+    are sent.
     """
     share = None if fraction is None else float(fraction)
     sink(None if share is None or math.isnan(share) else min(max(share, 0.0), 1.0), str(text)[:200])
 
 
 def track(iterable: Iterable[T], description: str = "", total: float | None = None) -> Iterator[T]:
-    """The same items, with a bar in the live block. `total`: how many there are, where `iterable`
-    does not know it itself.
+    """The same items, with a bar in the live block. `total`: the number of items, if `iterable`
+    does not know it.
     """
     hint: Any = iterable
     bar = Bar(description, (operator.length_hint(hint, 0) or None) if total is None else total)
@@ -179,9 +177,7 @@ def track(iterable: Iterable[T], description: str = "", total: float | None = No
                     else None
                 )
                 bars.show(bar)
-        if (
-            bar.done != said
-        ):  # the last rounds were quick: without this the bar would stay before its end
+        if bar.done != said:  # quick last rounds: without this the bar would stop before its end
             bar.left_s = None
             bars.show(bar)
     finally:
@@ -189,9 +185,7 @@ def track(iterable: Iterable[T], description: str = "", total: float | None = No
 
 
 def bar_again(module: str, done: float, total: float | None, description: str) -> Any:
-    """A tqdm bar that came home: it has its numbers and draws no more. None where tqdm is not
-    installed.
-    """
+    """A tqdm bar that came home, which does not draw. None if tqdm is not installed."""
     try:
         made: Any = importlib.import_module(module)
     except ImportError:

@@ -1,7 +1,7 @@
-"""What plotting libraries keep for a whole process: colour maps, themes, where a figure is shown.
-Entries of the table in `library_state`. It never imports a package to ask.
+"""State that plotting libraries keep for the whole process: colour maps, themes, renderers.
 
-Known for matplotlib 3.8 to 3.10, plotly 5 to 7, bokeh 3, altair 5 and 6, pyvista 0.43 to 0.49.
+Entries of the table in `library_state`. It never imports a package. Known for matplotlib 3.8 to
+3.10, plotly 5 to 7, bokeh 3, altair 5 and 6, pyvista 0.43 to 0.49.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ _DRAWING_FILES = frozenset({"agg", "cairo", "pdf", "pgf", "ps", "svg", "template
 
 
 def _backend() -> str | None:
-    """One that draws into files, and shows nothing; a worker has no window for the others."""
-    name: object = dict[str, Any].get(_library("matplotlib").rcParams, "backend")  # chooses none
+    """A back end that draws into files; a worker has no window for the others."""
+    # does not choose a back end
+    name: object = dict[str, Any].get(_library("matplotlib").rcParams, "backend")
     lower = name.lower() if isinstance(name, str) else ""
     return lower if lower in _DRAWING_FILES else None
 
@@ -46,7 +47,7 @@ class _OfALibrary:
 
 
 def _colour_maps() -> Any:
-    """Name → pickle, or the name in seaborn, of those that are not matplotlib's own."""
+    """Name → pickle, or seaborn's name, of colour maps that are not matplotlib's own."""
     registry, seaborn = _library("matplotlib").colormaps, sys.modules.get("seaborn.cm")
     builtin: set[str] = set(registry._builtin_cmaps)
     return {
@@ -66,7 +67,7 @@ def _set_colour_maps(state: dict[str, str | bytes]) -> None:
 
 
 def _style_library() -> Any:
-    """The home of `style.library`, and of what matplotlib has put into it."""
+    """The default of `style.library`, with matplotlib's own styles."""
     return sys.modules.get("matplotlib.style.core") or _library("matplotlib.style")
 
 
@@ -118,7 +119,7 @@ def _bokeh() -> Any:
 
 
 def _set_bokeh(state: dict[str, Any]) -> None:
-    """As `output_notebook` does; the page has its scripts."""
+    """Like `output_notebook`, but the page already has the scripts."""
     io = importlib.import_module("bokeh.io.notebook")
     io.CommsHandle  # noqa: B018 its hooks are there with the module
     _library("bokeh.io.state").curstate().output_notebook(state["notebook"] or "jupyter")
@@ -164,7 +165,7 @@ def _set_altair(state: dict[str, Any]) -> None:
 def _pyvista() -> dict[str, Any]:
     pyvista = _library("pyvista")
     theme: dict[str, Any] = pyvista.global_theme.to_dict()
-    theme.pop("jupyter_extension_available", None)  # found out, not set
+    theme.pop("jupyter_extension_available", None)  # detected at run time, not set
     return {"theme": theme, "off_screen": pyvista.OFF_SCREEN}
 
 

@@ -1,5 +1,5 @@
-"""What a stream of inputs needs on the other side before it can be opened: the user's own modules
-and imported submodules.
+"""The first object of a stream of inputs: the user's own modules and imported submodules, without
+which the others cannot be opened.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ def make(
     imports: Sequence[str] = (),
     cells: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """`module_names`: the user's own modules that the values need; `words`: the identifiers in the
-    code; `imports`: modules the code imports; `cells`: files of the functions in the values.
+    """Returns plain data: `modules` (sources), `imports` (submodules to import), `states` (pickles
+    of the modules' state, opened after their first import), `shared` (which of it is a variable),
+    `ambient` (state of the process; a cell that reads and imports nothing gets little of it),
+    `cells` (see `cell_sources`).
 
-    Returns plain data: `modules` (sources), `imports` (submodules to import), `states` (pickles of
-    what own modules hold by now, opened when they are first imported), `shared` (what of it is a
-    variable), `ambient` (see `ambient`; a cell that reads and imports nothing sees little of it),
-    `cells` (see `celltexts`).
+    `module_names`: the user's own modules that the values need; `words`: identifiers in the code;
+    `imports`: modules that the code imports; `cells`: files of the functions in the values.
     """
     sources = user_modules.collect([*module_names, *imports])
     loaded = {
@@ -90,7 +90,7 @@ def install(prelude: dict[str, Any]) -> None:
 
 
 def _used(values: Mapping[str, Any], imports: Iterable[str], submodules: Iterable[str]) -> set[str]:
-    """Modules that the cell and the notebook's functions among its values name."""
+    """Modules that the cell, or a function of the notebook among its values, names."""
     found, named = {*imports, *submodules}, set[str]()
     todo, done = list(values.values()), set[int]()
     while todo:
@@ -114,8 +114,8 @@ def _codes(code: types.CodeType) -> Iterable[types.CodeType]:
 
 
 def _submodules(values: Mapping[str, Any], words: frozenset[str]) -> list[str]:
-    """`import scipy` alone does not import scipy.sparse.linalg; what is imported here and named in
-    the code is imported there.
+    """`import scipy` alone does not import scipy.sparse.linalg. A submodule that is imported here
+    and named in the code is imported there too.
     """
     tops = tuple(
         f"{value.__name__}."

@@ -1,8 +1,7 @@
-"""State outside the variables that a notebook's next cell relies on: random numbers, print options,
-styles, and their like.
-
-A fresh process has none of it, so it travels with a cell, and comes home where the cell changed it.
-Only what is loaded and not as a fresh process has it is sent. It never imports a package for this.
+"""State outside the variables on which the next cell of a notebook relies: random numbers, print
+options, styles and so on. It travels with a cell because a new process has none of it, and comes
+home if the cell changed it. Only state of loaded modules that differs from a new process is sent.
+It never imports a package.
 """
 
 from __future__ import annotations
@@ -32,29 +31,27 @@ from mecapy_jupyter.travel.environment import (
 )
 from mecapy_jupyter.travel.environment.state_kind import StateKind
 
-_fresh_environment = dict(os.environ)  # as it was when the extension was loaded
+_fresh_environment = dict(os.environ)
 _RECURSION = 3000
 
 
 def current(kinds: Iterable[str] = ()) -> dict[str, Any]:
-    """The state of this process, by kind: of all, or of these `kinds`."""
+    """The state of this process by kind: of all kinds, or of these."""
     return {name: state for name in kinds or KINDS if (state := _look(name)) is not None}
 
 
 _noted: dict[str, Any] = {}
-_put: set[str] = {"random", "numpy.random"}  # a fork begins with new ones
-_waiting: dict[str, Any] = {}  # for a library that is not loaded yet
+_put: set[str] = {"random", "numpy.random"}  # a forked process starts with new ones
+_waiting: dict[str, Any] = {}  # for a library that is loaded later
 
 
 def note() -> None:
-    """Remember the state as it is. In the zygote: its children, which look at all of it once less,
-    are so much faster.
-    """
+    """Remember the current state. Called in the zygote, so that its children need one look less."""
     _noted.update(current())
 
 
 def noted() -> dict[str, Any]:
-    """`current()`, for a process whose state is as it was noted but for what `take` has changed."""
+    """`current()`, for a process whose state only `take` has changed since it was noted."""
     return _noted | _waiting | {name: now for name in _put if (now := _look(name)) is not None}
 
 
@@ -62,12 +59,12 @@ def _look(name: str) -> Any:
     kind = KINDS[name]
     with contextlib.suppress(
         Exception
-    ):  # a library that changed its ways costs its state, not the cell
+    ):  # a library that changed loses its state, but does not fail the cell
         return kind.get() if kind.module in sys.modules else None
 
 
 def take(state: Mapping[str, Any]) -> None:
-    """Make this process's state like that: at once, or when the cell imports the library."""
+    """Apply the state to this process: at once, or when the cell imports the library."""
     for name, value in state.items():
         if name in _noted and _equal(_noted[name], value):
             continue
@@ -95,7 +92,7 @@ def _set(name: str, kind: StateKind, value: Any) -> None:
 
 
 def functions() -> list[Any]:
-    """The notebook's functions that libraries, Python and the system may call unnamed."""
+    """Functions of the notebook that libraries, Python and the system may call."""
     return [
         *patches.functions(),
         *signal_state.handlers().values(),
@@ -107,7 +104,7 @@ def functions() -> list[Any]:
 
 
 def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """The kinds that are not what they were; None for those as in a fresh process again."""
+    """The kinds that have changed; None for those that are back at the defaults."""
     gone = {name: None for name in before if name not in now and KINDS[name].fresh is not None}
     return {
         name: value for name, value in now.items() if not _equal(before.get(name), value)
@@ -118,13 +115,11 @@ def _equal(one: Any, other: Any) -> bool:
     try:
         return bool(one == other)
     except Exception:
-        return False  # arrays in a style, for instance: sent once more than needed
+        return False  # arrays in a style, for instance: sent although equal
 
 
 def _recursion_limit() -> int | None:
-    """IPython and others raise it to 3000 here and there: only what a notebook wants beyond that
-    counts.
-    """
+    """IPython and others raise it to 3000, so only a higher limit counts."""
     now = sys.getrecursionlimit()
     return now if now > _RECURSION else None
 
@@ -139,8 +134,8 @@ def _set_environment(state: Mapping[str, str | None]) -> None:
 
 
 def _environment() -> dict[str, str | None]:
-    """What was set or removed since the extension was loaded. Our own settings stay: one of them is
-    a token.
+    """Variables set or removed since the extension was loaded, without MecaPy's own settings, one
+    of which is a token.
     """
     new: dict[str, str | None] = {
         name: value for name, value in os.environ.items() if _fresh_environment.get(name) != value
@@ -155,7 +150,7 @@ def begin_environment() -> None:
     """From here on, count changes of the environment."""
     _fresh_environment.clear()
     _fresh_environment.update(os.environ)
-    if "environment" in _noted:  # with what the libraries that were imported before have set
+    if "environment" in _noted:  # including what imported libraries have set
         _noted["environment"] = _environment()
 
 
@@ -180,15 +175,15 @@ def _set_decimal_traps(state: Iterable[str]) -> None:
 
 
 def _umask() -> int:
-    """Python only tells it by setting it: for a moment, to what shows nothing to others."""
+    """Python returns the umask only by setting one, so a strict one is set for a moment."""
     now = os.umask(0o077)
     os.umask(now)
     return now
 
 
 class _Named(type):
-    """A warning category that is not loaded here, by its name. Were it sent itself, opening it
-    would import its package for every task.
+    """A warning category that is not loaded here, by name. Pickling the class itself would import
+    its package for every task.
     """
 
     home: tuple[str, str] = ("", "")
@@ -198,7 +193,7 @@ class _Named(type):
 
 
 _Filter = tuple[str, Any, tuple[str, str], Any, int]
-"""Action, message, the category by its module and name, module, line."""
+"""Action, message, module and name of the category, module, line."""
 
 
 def _warning_filters() -> list[_Filter]:
@@ -239,7 +234,7 @@ def _set_warnings(state: Iterable[_Filter]) -> None:
 
 
 ALWAYS = ("shell", "formatters", "builtins")
-"""What also a cell can see that reads and imports nothing."""
+"""The kinds that matter even to a cell that reads and imports nothing."""
 
 KINDS: dict[str, StateKind] = {
     "random": StateKind("random", random.getstate, random.setstate),

@@ -1,5 +1,5 @@
-"""State that a library takes and does not tell: the calls that set it are noted, and made again on
-the other side.
+"""State that a library takes but does not return: the calls that set it are recorded, and repeated
+on the other side.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ CALLS: dict[str, tuple[str, ...]] = {
     "matplotlib.scale": ("register_scale",),
     "matplotlib.projections": ("register_projection",),
 }
-"""Module → functions that set something for the whole process."""
+"""Module → functions that set state for the whole process."""
 
 Call = tuple[str, tuple[Any, ...], dict[str, Any]]
 Sent = tuple[str, bytes]
-"""A function's name, and the pickle of what it was called with."""
+"""A function's name, and its pickled arguments."""
 
 _made: dict[str, list[Call]] = {}
 
 
 def begin() -> None:
-    """From here on, or from the library's import on, calls are noted."""
+    """From here on, or from the library's import on, calls are recorded."""
     for module in CALLS:
         import_hook.when_imported(module, functools.partial(_note_calls, module))
 
 
 def of(module: str) -> StateKind:
-    """How the state of this library is read and set."""
+    """How to read and set the state of this library."""
     return StateKind(
         module, functools.partial(_sent, module), functools.partial(_again, module)
     )  # fmt: skip
@@ -83,7 +83,7 @@ def _noting(module: str, name: str, function: Any) -> Any:
         call: Call = (name, args, kwargs)
         made = _made.setdefault(module, [])
         if call in made:
-            made.remove(call)  # the last one rules
+            made.remove(call)  # only the last one counts
         made.append(call)
         return result
 

@@ -1,5 +1,5 @@
-"""The cells of `%%mecapy --setup`: their text runs here, and again in each later task of this
-notebook, before its inputs are opened. Quietly; a failing one refuses the task.
+"""The cells of `%%mecapy --setup`. Their text runs here, and again before each later task of this
+notebook, before its inputs are opened. Their output is dropped; a failing one refuses the task.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mecapy_jupyter.shared.errors import ConfigError
 from mecapy_jupyter.travel.environment import state_pickler
 
 LONGEST_BYTES = 1_000_000
-"""All of them together: as long as a task's code may be."""
+"""The bound of all of them together, equal to that of a task's code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class SetupCell:
 
 @dataclass(frozen=True, slots=True)
 class SentSetup:
-    """What a task gets: the texts by their numbers, and pickles of what they read."""
+    """What a task gets: the texts by number, and pickles of the variables that they read."""
 
     texts: tuple[tuple[int, str], ...] = ()
     variables: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
@@ -42,7 +42,7 @@ _cells: list[SetupCell] = []
 
 
 def add(text: str, reads: frozenset[str]) -> SetupCell:
-    """From here on; the same text again keeps its number."""
+    """Keep a cell from here on; the same text keeps its number."""
     if sum(len(cell.text.encode()) for cell in _cells) + len(text.encode()) > LONGEST_BYTES:
         raise ConfigError(
             f"the setup cells are longer than {LONGEST_BYTES:,} bytes, the limit of a "
@@ -61,7 +61,7 @@ def all_cells() -> Sequence[SetupCell]:
 
 
 def clear(number: int | None = None) -> int:
-    """Remove one, or all; how many that was."""
+    """Remove one or all; returns how many."""
     remaining = [cell for cell in _cells if number is not None and cell.number != number]
     removed = len(_cells) - len(remaining)
     _cells[:] = remaining
@@ -69,7 +69,7 @@ def clear(number: int | None = None) -> int:
 
 
 def current() -> SentSetup:
-    """What goes with a task now."""
+    """The setup cells for a task that is sent now."""
     namespace = vars(sys.modules["__main__"])
     wanted = {name for cell in _cells for name in cell.reads if name in namespace}
     pickled = {name: state_pickler.dumps(namespace[name]) for name in sorted(wanted)}
@@ -80,7 +80,7 @@ def current() -> SentSetup:
 
 
 def run(sent: SentSetup) -> None:
-    """On the other side. Raises RuntimeError for one that fails: the cell would see another state
+    """On the other side. Raises RuntimeError if one fails, because the cell would see another state
     than here.
     """
     if not sent.texts:
@@ -101,7 +101,7 @@ def run(sent: SentSetup) -> None:
 
 @contextlib.contextmanager
 def _lent(namespace: dict[str, Any], variables: Mapping[str, bytes]) -> Generator[None]:
-    """The notebook's variables while the setup cells run; the cell's own inputs come afterwards."""
+    """The notebook's variables while the setup cells run; the cell's own inputs follow."""
     opened = {name: pickle.loads(data) for name, data in variables.items()}  # noqa: S301 the child's own inputs
     namespace.update(opened)
     try:

@@ -1,5 +1,5 @@
-"""Variables of the notebook that an own module has, too (`from params import TABLE`): one object on
-the other side as well, so that the module's functions see what the cell does to it.
+"""Variables of the notebook that a user-defined module also has (`from params import TABLE`). They
+stay one object on the other side, so that functions of the module see the cell's changes.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ Shared = dict[str, dict[str, str]]
 """Module → its attribute → the variable that is the same object."""
 
 Inner = dict[str, list[tuple[tuple[tuple[bool, Any], ...], str]]]
-"""Module → paths inside what it holds, each step an item (True) or an attribute, and the variable
-that stands there (`steel = TABLE["steel"]`).
+"""Module → paths inside its values, each step an item (True) or an attribute, with the variable at
+that place (`steel = TABLE["steel"]`).
 """
 
 _MOST_PARTS = 100_000
@@ -74,7 +74,7 @@ def _parts(value: Any, modules: Iterable[str]) -> Iterable[tuple[tuple[bool, Any
 def join_inside(
     module: types.ModuleType, found: Iterable[tuple[Any, str]], variables: Mapping[str, Any]
 ) -> None:
-    """Let the parts of what the module holds be these variables."""
+    """Replaces these parts of the module's values by the variables."""
     for path, name in found:
         holder: Any = module
         with contextlib.suppress(LookupError, AttributeError, TypeError):
@@ -93,13 +93,13 @@ def join(
     variables: Mapping[str, Any],
     others: Iterable[types.ModuleType],
 ) -> None:
-    """Let the module, and what other modules have taken from it, mean the variables."""
+    """Makes the module, and modules that imported from it, refer to the variables."""
     held, taken = vars(module), dict[int, tuple[Any, Any]]()
     for attribute, name in names.items():
         fresh, new = held.get(attribute), variables.get(name)
         if new is None or fresh is new:
             continue
-        if type(fresh) is type(new):  # others may have taken it
+        if type(fresh) is type(new):  # others may have imported it
             taken[id(fresh)] = fresh, new
         setattr(module, attribute, new)
     for each in others if taken else ():
@@ -111,6 +111,6 @@ def join(
 def still(
     module: types.ModuleType, names: Mapping[str, str], variables: Mapping[str, Any]
 ) -> set[str]:
-    """The attributes that are such a variable: what changed in it comes home with that."""
+    """The attributes that are such a variable, whose changes come home with it."""
     held = vars(module)
     return {a for a, name in names.items() if name in variables and held.get(a) is variables[name]}

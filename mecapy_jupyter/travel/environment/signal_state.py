@@ -1,5 +1,5 @@
-"""Handlers of signals that the notebook has set (`signal.signal(SIGALRM, stop)`): without them a
-signal ends the task. Those that end or interrupt a process are the kernel's, and the worker's.
+"""Signal handlers of the notebook (`signal.signal(SIGALRM, stop)`), without which a signal ends the
+task. Signals that end or interrupt a process belong to the kernel and the worker.
 """
 
 from __future__ import annotations

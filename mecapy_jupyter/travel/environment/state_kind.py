@@ -1,4 +1,4 @@
-"""One kind of state outside the variables: how it is read and set."""
+"""One kind of state outside the variables: how to read and set it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class StateKind:
-    """`module`: what must be loaded; `get`: plain data, or None when it is as in a fresh process
-    (`fresh`).
-    """
+    """`module`: must be loaded. `get`: plain data, or None for the default (`fresh`)."""
 
     module: str
     get: Callable[[], Any]

@@ -1,5 +1,5 @@
-"""How state travels before the variables: functions of the notebook, and of modules made at run
-time, find the other side's namespaces.
+"""Pickles the state that travels before the variables: functions of the notebook, and of modules
+created at run time, find the namespaces of the other side.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mecapy_jupyter.travel.hooks import pickles
 
 
 class _Globals:
-    """Stands in a stream for the dictionary of the module of this name."""
+    """Stands for the dictionary of the module with this name."""
 
     def __init__(self, module: str) -> None:
         self._module = module
@@ -28,18 +28,18 @@ class _Globals:
 
 
 def globals_of(module: str) -> dict[str, Any]:
-    """The dictionary of a module as it is here; that of the notebook is `__main__`'s."""
+    """The dictionary of a module in this process; that of the notebook is `__main__`'s."""
     return vars(sys.modules[module])
 
 
 class StatePickler(cloudpickle.Pickler):
-    """Writes functions and classes of the `made` modules by value, as those of the notebook."""
+    """Pickles functions and classes of the `made` modules by value, like those of the notebook."""
 
     def __init__(self, file: io.BytesIO, made: Iterable[str]) -> None:
         super().__init__(file, protocol=5)
         self._made = frozenset(made)
         self.files = set[str]()
-        """Where the functions it wrote were defined."""
+        """The files of the functions that it pickled."""
         for name in ("__main__", *self._made):
             self.globals_ref[id(vars(sys.modules[name]))] = _Globals(name)
 
@@ -60,7 +60,7 @@ class StatePickler(cloudpickle.Pickler):
 
 
 def dumps(value: object, made: Iterable[str] = (), files: set[str] | None = None) -> bytes | None:
-    """None for what cannot travel. `files` gets those that its functions were defined in."""
+    """None for what cannot travel. `files` gets the files of its functions."""
     with contextlib.suppress(Exception):
         file = io.BytesIO()
         pickler = StatePickler(file, made)
@@ -72,7 +72,7 @@ def dumps(value: object, made: Iterable[str] = (), files: set[str] | None = None
 
 
 def is_users(value: object) -> bool:
-    """Whether it is a function or class of the notebook, or of one of the user's modules."""
+    """Whether it is a function or class of the notebook or of a user-defined module."""
     if isinstance(value, types.FunctionType):
         return value.__module__ == "__main__" or value.__globals__.get("__name__") == "__main__"
     if isinstance(value, functools.partial):

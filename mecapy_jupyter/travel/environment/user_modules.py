@@ -1,8 +1,4 @@
-"""The user's own modules: which they are, what they are made of, and how they are imported where
-their files are not.
-
-Nothing is executed to find a source.
-"""
+"""Finds the user's own modules and their sources. Nothing is executed to find a source."""
 
 from __future__ import annotations
 
@@ -32,9 +28,7 @@ _INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
 def is_own(module: types.ModuleType) -> bool:
-    """Whether a worker cannot be expected to have it: a file of the user's, neither Python's own
-    nor installed.
-    """
+    """Whether a worker cannot have it: a file of the user's, neither Python's own nor installed."""
     if module.__name__.partition(".")[0] in _OURS:
         return False
     if is_served(module) or module_state.is_made(module):
@@ -51,8 +45,8 @@ def is_own(module: types.ModuleType) -> bool:
 
 
 def after_cell(text: str = "") -> None:
-    """The text of the own modules that it imported stays what was executed; what it has put into
-    installed ones is seen.
+    """Keep the executed text of the modules that it imported, and look for changes in installed
+    ones.
     """
     executed_source.keep(is_own)
     patches.after_cell(text, is_own)
@@ -63,7 +57,7 @@ def _own_file(file: str) -> bool:
     path = Path(file)
     if not path.exists() and not any(
         parent.is_file() for parent in path.parents
-    ):  # an invented name; in a zip it is real
+    ):  # an invented file name; inside a zip it exists
         return False
     resolved = path.resolve()
     installed = not _INSTALLED.isdisjoint(path.parts) or not _INSTALLED.isdisjoint(resolved.parts)
@@ -72,7 +66,7 @@ def _own_file(file: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _installed_folders() -> tuple[str, ...]:
-    """Beginnings of paths that are installed for certain: told without looking at the disk."""
+    """Prefixes of installed paths, which need no look at the disk."""
     return tuple(f"{root}/" for root in _python_roots())
 
 
@@ -89,11 +83,9 @@ def _python_roots() -> tuple[Path, ...]:
 
 
 def collect(names: Iterable[str]) -> list[ModuleSource]:
-    """Sources of those `names` that are own modules, and of every own module they need, parents
-    first.
-
-    Names may be dotted and need not exist (`a.b` of `from a import b`). Raises CannotSend for a
-    compiled own module.
+    """Sources of the modules among `names` that are the user's own, and of all such modules that
+    they need, parents first. Names may be dotted and need not exist (`a.b` of `from a import b`).
+    Raises CannotSend for a compiled module of the user's own.
     """
     found: dict[str, ModuleSource] = {}
     asked = set[str]()
@@ -115,7 +107,7 @@ def collect(names: Iterable[str]) -> list[ModuleSource]:
                 todo.extend(_imports(module.source, part, module.is_package))
             if (
                 module is not None or not optional
-            ):  # what one module can do without, another may need
+            ):  # optional for one module, but another may need it
                 asked.add(part)
             if module is None:
                 break
@@ -128,8 +120,8 @@ def _with_parents(name: str) -> list[str]:
 
 
 def _spec(name: str) -> importlib.machinery.ModuleSpec | None:
-    """Where an own module is; None when it is none. A parent that is not loaded is not imported for
-    it.
+    """The place of a user-defined module; None for any other. A parent that is not loaded is not
+    imported.
     """
     loaded = sys.modules.get(name)
     if loaded is not None:
@@ -170,8 +162,8 @@ def _spec_by_file(module: types.ModuleType) -> importlib.machinery.ModuleSpec | 
 
 
 def _source(name: str, spec: importlib.machinery.ModuleSpec, optional: bool) -> ModuleSource | None:
-    """None for a compiled module that its importer can do without."""
-    if spec.loader is None or not spec.has_location:  # a folder, or made at run time
+    """None for a compiled module whose import is optional."""
+    if spec.loader is None or not spec.has_location:  # a namespace package, or created at run time
         folders = spec.submodule_search_locations
         return ModuleSource(
             name, folders is not None, "", str(next(iter(folders or ()), f"<{name}>"))
@@ -192,21 +184,21 @@ def _source(name: str, spec: importlib.machinery.ModuleSpec, optional: bool) -> 
 
 
 def _beside(file: str) -> str:
-    """Its path from the notebook's folder; empty where it lies elsewhere."""
+    """Its path from the notebook's folder; empty if it is elsewhere."""
     folder = f"{Path.cwd()}/"
     return file[len(folder) :] if file.startswith(folder) else ""
 
 
 @lru_cache(maxsize=1024)
 def _imports(source: str, name: str, is_package: bool) -> tuple[tuple[str, bool], ...]:
-    """Absolute names a source may import, submodules it may mean included, and whether it can do
-    without (under `try`).
+    """Absolute names that a source may import, possible submodules included, and whether the import
+    is optional (under `try`).
     """
     try:
         with _parsing:
             tree = ast.parse(source)
     except (SyntaxError, ValueError):
-        return ()  # the import in the child says so, with its line
+        return ()  # the import in the child reports it with its line
     package = name if is_package else name.rpartition(".")[0]
     optional = {
         node

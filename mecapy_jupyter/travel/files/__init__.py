@@ -1,1 +1,1 @@
-"""The notebook's folder: found and packed in the kernel, laid out and collected in the child."""
+"""The notebook's folder: packed in the kernel; unpacked and collected in the child."""

@@ -1,5 +1,5 @@
-"""What a cell wrote in its folder, put into the notebook's: each file whole or not at all, nothing
-outside the folder or through a link, and nothing over a file that has changed here. In the kernel.
+"""Writes files of a cell into the notebook's folder: each completely or not at all, never outside
+the folder or through a link, and never over a file that changed here. Runs in the kernel.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _JUNCTION = 0xA0000003  # IO_REPARSE_TAG_MOUNT_POINT, which `stat` names on Wind
 
 @dataclass(frozen=True, slots=True)
 class SentFolder:
-    """What a task was sent of its folder, when, and what its `--keep` names."""
+    """The folder as it was sent to a task, the time, and the task's `--keep`."""
 
     index: Index = field(default_factory=Index)
     at_ns: int = 0
@@ -33,7 +33,7 @@ class SentFolder:
 
     @classmethod
     def of(cls, carried: Carried | None, buffers: Sequence[Any]) -> SentFolder:
-        """As a task's inputs have it; `buffers`: all of these."""
+        """As in a task's inputs; `buffers`: all of these."""
         if carried is None:
             return cls()
         text = carried.parts[0]
@@ -43,7 +43,7 @@ class SentFolder:
 
     @property
     def folder(self) -> Path:
-        """The notebook's; where it is on another machine, the current one."""
+        """The notebook's folder; on another machine, the current one."""
         home = Path(self.index.home)
         return home if self.index.home and home.is_dir() else Path.cwd()
 
@@ -60,7 +60,7 @@ class SentFolder:
 
 
 def bring_home(home: Collected, sent: SentFolder, task_id: str) -> list[str]:
-    """Put it there; what to say about it, in sentences."""
+    """Write the files. Yields the remarks, as sentences."""
     folder = sent.folder
     known = sent.marks() if home.files or home.deleted else {}
     beside, said = list[str](), list[str]()
@@ -87,13 +87,13 @@ def bring_home(home: Collected, sent: SentFolder, task_id: str) -> list[str]:
 
 
 def put(files: Mapping[str, Any], folder: Path) -> None:
-    """Files that somebody asked for by name. Raises CannotReceive."""
+    """Write files that the user named. Raises CannotReceive."""
     for name, content in files.items():
         write(_checked(name, folder), content)
 
 
 def write(path: Path, content: Any) -> None:
-    """The whole file at once: who reads it meanwhile sees the old one or the new one."""
+    """Replace the file atomically, so that a reader sees the old or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(prefix=".mecapy-", dir=path.parent)
     try:
@@ -107,7 +107,7 @@ def write(path: Path, content: Any) -> None:
 
 
 def _mode(path: Path) -> int:
-    """Of the file it takes the place of, or what any new file has."""
+    """The mode of the file that it replaces, or of any new file."""
     with contextlib.suppress(OSError):
         return path.stat().st_mode & 0o777
     mask = os.umask(0)
@@ -116,7 +116,7 @@ def _mode(path: Path) -> int:
 
 
 def _checked(name: str, folder: Path) -> Path:
-    """Where a file goes. Raises for a name that leads out of the folder, or through a link."""
+    """The target of a file. Raises for a name that leads out of the folder or through a link."""
     path = folder / inside(name)
     if sys.platform == "win32" and (why := no_file_on_windows(name)):
         raise CannotReceive(f"{why}; give it another name")
@@ -140,8 +140,8 @@ def _is_link(path: Path) -> bool:
 
 
 def _changed(path: Path, sent: tuple[int, int] | None, asked_ns: int) -> bool:
-    """Whether what stands here is not what was sent: then it is not overwritten. `asked_ns`: when
-    the cell was sent that wants the file by name; 0: it comes by itself.
+    """Whether the file here differs from what was sent, so that it must not be overwritten.
+    `asked_ns`: when the cell was sent that named the file; 0: the file comes automatically.
     """
     try:
         about = path.stat()
@@ -158,7 +158,7 @@ def _same(path: Path, content: Any) -> bool:
 
 
 def _free(path: Path, task_id: str) -> Path:
-    """A name beside it that nothing has."""
+    """A free name beside it."""
     number = 0
     while True:
         more = f"-{number}" if number else ""
@@ -171,7 +171,7 @@ def _free(path: Path, task_id: str) -> Path:
 def _deleted(
     names: Iterable[str], known: Mapping[str, tuple[int, int]], folder: Path, sent: SentFolder
 ) -> list[str]:
-    """What the cell deleted goes here, too, where `--keep` names it; else it is said."""
+    """A deletion by the cell applies here if `--keep` names the file; otherwise it is reported."""
     stay: list[str] = []
     for name in names:
         try:

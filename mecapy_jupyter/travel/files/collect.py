@@ -1,4 +1,4 @@
-"""What a finished cell has done in its folder: what it wrote, made and deleted. In the child."""
+"""Collects what a finished cell wrote, created and deleted in its folder. Runs in the child."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Files = dict[str, Any]
 """Relative path with slashes → content (the buffer protocol)."""
 
 SMALL_BYTES = 1_000_000
-"""A file that does not come home by itself is kept for `%mecapy get` up to this size."""
+"""Files that do not come home are kept for `%mecapy get` up to this size."""
 
 _SMALL_TOTAL_BYTES, _MOST_LISTED = 8_000_000, 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What tells whether a file has changed."""
+    """Identifies the version of a file."""
 
     size_bytes: int
     mtime_ns: int
@@ -41,9 +41,10 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What comes home of a folder. `files`: contents of what the cell wrote; `folders`: new ones;
-    `stays`: path → (size, whether it can be had later); `deleted`: of what was sent; `ended_in`:
-    where the cell has changed to, from where it began; `looked`: what it listed or opened in vain.
+    """What comes home. `files`: contents of written files; `folders`: new ones; `stays`: path →
+    (size, whether it can be fetched later); `deleted`: of the files that were sent; `ended_in`: the
+    final folder, relative to the first; `looked`: folders that it listed and files that it failed
+    to open.
     """
 
     files: Files = field(default_factory=dict[str, Any])
@@ -55,7 +56,7 @@ class Collected:
 
 
 def listing(folder: str) -> Listing:
-    """What lies in a folder by now; hidden files and caches are nobody's work."""
+    """The files of a folder, without hidden files and caches."""
     found = Listing()
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith((".", "__pycache__"))]
@@ -77,7 +78,7 @@ def listing(folder: str) -> Listing:
 def collect(
     folder: str, before: Listing, keep: Iterable[str], index: Index
 ) -> tuple[Collected, dict[str, bytes]]:
-    """What comes home, and the contents of small files that stay, for whoever asks later."""
+    """What comes home, and the contents of small files that stay, for later requests."""
     looked = placeholders.looked_at()
     patterns = list(keep)
     kept = gather(patterns, Path(folder))
@@ -116,7 +117,7 @@ def gather(patterns: Iterable[str], folder: Path) -> Files:
 
 
 def _by_themselves(written: Mapping[str, int], index: Index) -> list[str]:
-    """The files that come home unasked, the small ones first: no code, no notebook."""
+    """The files that come home automatically, small ones first: no code and no notebooks."""
     chosen: list[str] = []
     left_bytes = index.most_bytes
     for name, size in sorted(written.items(), key=lambda one: (one[1], one[0])):
@@ -127,7 +128,7 @@ def _by_themselves(written: Mapping[str, int], index: Index) -> list[str]:
 
 
 def comes_by_itself(name: str) -> bool:
-    """Whether a file of this name may come home unasked."""
+    """Whether a file of this name may come home automatically."""
     return not name.endswith((".py", ".ipynb")) and not any(
         part.startswith(".") for part in name.split("/")
     )
@@ -145,7 +146,7 @@ def _is_whole(path: str) -> bool:
 
 
 def _small(folder: Path, sizes: Mapping[str, int]) -> dict[str, bytes]:
-    """The contents of those that are worth keeping: each small, and not too much together."""
+    """The contents of the files to keep: each small, and not too much together."""
     found: dict[str, bytes] = {}
     total = 0
     for name, size in sizes.items():
@@ -157,7 +158,7 @@ def _small(folder: Path, sizes: Mapping[str, int]) -> dict[str, bytes]:
 
 
 def _ended_in(folder: str, index: Index) -> str:
-    """From where the cell began; absolute for a place outside the task's folder."""
+    """Relative to the first folder; absolute for a place outside the task's folder."""
     now = os.getcwd()  # noqa: PTH109 as in `lay_out`
     task_folder = folder if index.start == "." else folder.removesuffix(f"/{index.start}")
     inside_it = now == task_folder or now.startswith(f"{task_folder}/")
@@ -165,14 +166,14 @@ def _ended_in(folder: str, index: Index) -> str:
 
 
 def _below(path: str, folder: str) -> str:
-    """Relative to the folder; absolute for what lies outside."""
+    """Relative to the folder; absolute outside it."""
     if path == folder:
         return "."
     return path[len(folder) + 1 :] if path.startswith(f"{folder}/") else path
 
 
 def _content(path: Path) -> Any:
-    """Mapped; a small one read, for each map holds a descriptor, and files may be many."""
+    """Mapped. A small file is read, because each map holds a descriptor and files may be many."""
     if path.stat().st_size < SMALL_BYTES:
         return path.read_bytes()
     with path.open("rb") as file:

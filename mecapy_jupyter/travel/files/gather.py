@@ -1,9 +1,9 @@
-"""What goes along with a cell of its notebook's folder: by itself up to the bounds, and what
-`--files` names. In the kernel.
+"""Packs files of the notebook's folder for a cell: automatically up to the bounds, and everything
+that `--files` names. Runs in the kernel.
 
-What `--files` names may lie above the notebook's folder (`../data/x.csv`): the task's folder then
-stands for the lowest one that holds all of it. The cell begins in a folder called as the notebook's
-own, so the same path leads to the same file, and never out of the task's folder.
+`--files` may name files above the notebook's folder (`../data/x.csv`). The task's folder then
+stands for the lowest folder that holds all of them, and the cell starts in a folder with the
+notebook's name, so that the same path leads to the same file.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from mecapy_jupyter.travel.files.index import (
 from mecapy_jupyter.travel.files.scan import SAID, SECRET, Found, Scan, scan, seen
 
 _INLINE_BYTES = 16 * 1024
-"""So much in all stands in the stream itself: one blob less to ask for."""
+"""Up to this total, contents go into the stream itself, which saves a blob."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much of the folder travels by itself; `automatic` False: nothing, there and home."""
+    """How much of the folder travels automatically. `automatic` False: nothing, both ways."""
 
     most_bytes: int = MOST_BYTES
     most_files: int = MOST_FILES
@@ -44,8 +44,8 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Along:
-    """The index and its packs. `left`: what stays here, path → why; `by_itself`: how many files
-    nobody named, and their bytes; `too_large`: those that appear with their size alone.
+    """The index and its packs. `left`: what stays here, path → reason; `by_itself`: number and
+    bytes of the files that nobody named; `too_large`: files that appear with their size only.
     """
 
     index: Index = field(default_factory=Index)
@@ -58,7 +58,7 @@ class Along:
         return self.index.automatic or bool(self.index.entries)
 
     def carried(self, keep: tuple[str, ...]) -> tuple[Carried, list[memoryview]]:
-        """As the stream holds it, and the buffers beside that."""
+        """As the stream holds it, and the buffers beside the stream."""
         all_ = [memoryview(one).cast("B") for one in (self.index.encode(), *self.packs)]
         small = sum(one.nbytes for one in all_) <= _INLINE_BYTES
         parts = tuple(bytes(one) if small or not one.nbytes else None for one in all_)
@@ -74,7 +74,7 @@ def gather(
     holds_secret: Callable[[bytes], bool] | None = None,
 ) -> Along:
     """`patterns`: of `--files`; one without a match raises ConfigError. `named`: whether the cell
-    names a path; such files come first where not all can.
+    names a path; such files come first if not all fit.
     """
     top, asked, secret = _asked(patterns, folder)
     below = "" if top == folder else f"{folder.relative_to(top).as_posix()}/"
@@ -106,8 +106,8 @@ def gather(
 def _chosen(
     files: Iterable[Found], most_bytes: int, named: Callable[[str], bool]
 ) -> tuple[list[Found], list[Found]]:
-    """The files that travel, and those that are too large to: what the cell names first, and then
-    the small ones, so that as many as can be do.
+    """The files that travel, and those that are too large: first what the cell names, then the
+    smallest, so that as many as possible fit.
     """
     files = list(files)
     if sum(one.size_bytes for one in files) <= most_bytes:
@@ -125,7 +125,7 @@ def _chosen(
 
 
 def _missed(left: dict[str, str]) -> list[str]:
-    """What a cell that lists its folder would miss; nobody misses hidden files and notebooks."""
+    """What a cell that lists its folder would miss, without hidden files and notebooks."""
     return [path for path, why in left.items() if why in SAID]
 
 
@@ -140,7 +140,7 @@ def _entry(path: str, one: Found, pack: int = NO_PACK) -> Entry:
 def _add_asked(
     top: Path, asked: dict[str, Found], entries: list[Entry], contents: list[Any]
 ) -> None:
-    """What `--files` names: large ones as they lie on the disk, of small ones several together."""
+    """The files of `--files`: large ones as they are on disk, small ones packed together."""
     small = [one for one in asked.values() if one.size_bytes < packs.ALONE_BYTES]
     offset, first = 0, len(contents)
     together: list[bytes] = []
@@ -165,8 +165,8 @@ def _mapped(path: Path) -> mmap.mmap:
 
 
 def _asked(patterns: Iterable[str], folder: Path) -> tuple[Path, dict[str, Found], list[str]]:
-    """The folder that stands for the task's, what `--files` names by the path from there, and
-    what its globs would have taken but for the secrets in it.
+    """The folder that stands for the task's, the files of `--files` by path from there, and the
+    files with secrets that its globs skipped.
     """
     ways = [_above(pattern, folder) for pattern in patterns]
     up = max((levels for levels, _ in ways), default=0)
@@ -195,7 +195,7 @@ def _is_glob(pattern: str) -> bool:
 
 
 def _above(pattern: str, folder: Path) -> tuple[int, str]:
-    """How many folders up a pattern leads, and the rest of it. Raises ConfigError."""
+    """How many folders up a pattern leads, and its rest. Raises ConfigError."""
     if pattern.startswith(("/", "~")):
         way = os.path.relpath(Path(pattern).expanduser(), folder)
         raise ConfigError(

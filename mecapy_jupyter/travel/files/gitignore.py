@@ -1,5 +1,5 @@
-"""Which files git would ignore: the `.gitignore` of each folder from the repository's top down, and
-the repository's own `info/exclude`. The deepest one that says something counts.
+"""Which files git would ignore, by the `.gitignore` of each folder from the repository's top down,
+and the repository's `info/exclude`. The deepest match counts.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _read: dict[str, tuple[tuple[int, int, int], GitIgnoreSpec]] = {}
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules that hold in one folder: each with where it stands, the deepest first."""
+    """The rules for one folder, each with its place, the deepest first."""
 
     specs: tuple[tuple[str, GitIgnoreSpec], ...] = ()
 
     def within(self, folder: str, names: frozenset[str] | None = None) -> Rules:
-        """With what a folder's own `.gitignore` adds. `names`: what lies in it, where known."""
+        """Adds the folder's own `.gitignore`. `names`: the folder's entries, if known."""
         if names is not None and ".gitignore" not in names:
             return self
         spec = _spec(f"{folder}/.gitignore")
@@ -40,7 +40,7 @@ class Rules:
 
 
 def above(folder: Path) -> Rules:
-    """The rules that a folder's repository has for it, without its own."""
+    """The rules of a folder's repository, without its own."""
     places = [str(folder), *map(str, folder.parents)]
     tops = [place for place in places if os.path.exists(f"{place}/.git")]  # noqa: PTH110 often
     if not tops:
@@ -54,7 +54,7 @@ def above(folder: Path) -> Rules:
 
 
 def ignored(folder: Path, rules: Rules) -> bool:
-    """Whether the folder itself is ignored, or one that it lies in."""
+    """Whether the folder itself, or one above it, is ignored."""
     return any(
         rules.ignore(str(place), is_folder=True)
         for place in (folder, *folder.parents)
@@ -63,13 +63,13 @@ def ignored(folder: Path, rules: Rules) -> bool:
 
 
 def _spec(file: str) -> GitIgnoreSpec | None:
-    """A file's rules, read anew when it has changed."""
+    """A file's rules, read again when it has changed."""
     with contextlib.suppress(OSError, UnicodeDecodeError):
         about = Path(file).stat()
         mark = about.st_mtime_ns, about.st_size, about.st_ino
         known = _read.get(file)
         if known is None or known[0] != mark:
-            from pathspec import GitIgnoreSpec  # most folders need none: 70 ms
+            from pathspec import GitIgnoreSpec  # most folders have none: saves 70 ms
 
             lines = Path(file).read_text(encoding="utf-8").splitlines()
             known = _read[file] = mark, GitIgnoreSpec.from_lines(lines)

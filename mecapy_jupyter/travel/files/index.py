@@ -1,6 +1,5 @@
-"""What travels of a folder, as one index: which files, how large, with which times, in which pack.
-
-Both sides. The contents stand in packs beside it (`packs`); paths are relative, with slashes.
+"""The index of a folder that travels: names, sizes, times and packs of files. Both sides. The
+contents are in packs beside it (`packs`); paths are relative, with slashes.
 """
 
 from __future__ import annotations
@@ -12,15 +11,15 @@ from pathlib import PurePosixPath, PureWindowsPath
 from mecapy_jupyter.shared.errors import ConfigError
 
 MOST_BYTES, MOST_FILES = 20_000_000, 1_000
-"""Of a folder so much travels by itself, there and home (MECAPY_FOLDER_BYTES, _FILES)."""
+"""How much of a folder travels automatically, both ways (MECAPY_FOLDER_BYTES, _FILES)."""
 
 NO_PACK = -1
-"""The file appears with its size and its times, and cannot be opened."""
+"""The file appears with its size and times, and cannot be opened."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file. `pack`: which buffer has its content, from `offset` on; or NO_PACK."""
+    """One file. `pack`: the buffer with its content, from `offset` on; or NO_PACK."""
 
     path: str
     size_bytes: int
@@ -30,16 +29,16 @@ class Entry:
     offset: int = 0
 
     def as_list(self) -> list[str | int]:
-        """`astuple` takes thirty times as long: it copies deeply."""
+        """`astuple` takes thirty times as long, because it copies deeply."""
         return [self.path, self.size_bytes, self.mtime_ns, self.executable, self.pack, self.offset]
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """`start`: where the cell begins, below the task's own folder; all paths are relative to that.
+    """`start`: where the cell starts, below the task's folder; all paths are relative to it.
 
     `home`: the notebook's folder as the kernel names it; `partial`: folders (as `start/data`) of
-    which something stayed at home; `automatic`: what the cell writes comes home by itself, up to
+    which something stayed; `automatic`: files of the cell come home automatically, up to
     `most_files` and `most_bytes`.
     """
 
@@ -85,11 +84,11 @@ class Index:
 
     @property
     def paths(self) -> list[str]:
-        """Of the files in the cell's folder, as the cell writes them."""
+        """The files in the cell's folder, by path as the cell writes it."""
         return [path for entry in self.entries if (path := self.below_start(entry.path))]
 
     def below_start(self, path: str) -> str | None:
-        """A path of the index as the cell writes it; None for one that lies above its folder."""
+        """A path of the index as the cell writes it; None if it is above its folder."""
         if self.start == ".":
             return path
         return path[len(self.start) + 1 :] if path.startswith(f"{self.start}/") else None
@@ -114,8 +113,8 @@ _DEVICES = frozenset(
 
 
 def no_file_on_windows(name: str) -> str:
-    """Why Windows would open something else than a file of this name, or none; empty: it does what
-    it says. Nowhere else are these names special.
+    """Why Windows would open something other than a file of this name; empty if it would not. Other
+    systems do not treat these names specially.
     """
     for part in name.replace("\\", "/").split("/"):
         if part.partition(".")[0].rstrip(" ").upper() in _DEVICES:
@@ -129,9 +128,8 @@ def no_file_on_windows(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """How a folder stands in the first object of a stream: the index and the packs, None for each
-    that is a buffer beside the stream (its last ones, in order); and when it was sent, for which
-    `--keep`.
+    """The folder in the first object of a stream: the index and the packs (None for each that is
+    one of the last buffers beside the stream, in order), and the time for `--keep`.
     """
 
     parts: tuple[bytes | None, ...]
@@ -140,5 +138,5 @@ class Carried:
 
     @property
     def beside(self) -> int:
-        """How many buffers are its own."""
+        """The number of its own buffers."""
         return self.parts.count(None)

@@ -1,5 +1,5 @@
-"""The folder as the cell finds it: the files with their contents and times, others with their size
-alone. In the child, before anything else of the task's inputs is opened.
+"""Unpacks the folder for the cell: files with contents and times, others with their size only. In
+the child, before the other inputs are opened.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _WRITE_ONLY = 0o200
 
 
 def lay_out(carried: Carried, buffers: Sequence[Any]) -> Index:
-    """Write the folder below the current one and begin in it. `buffers`: all that stand beside the
+    """Write the folder below the current one and change into it. `buffers`: all buffers beside the
     stream.
     """
     beside = iter(buffers[len(buffers) - carried.beside :])
@@ -37,7 +37,7 @@ def lay_out(carried: Carried, buffers: Sequence[Any]) -> Index:
             _write(entry, packs[entry.pack])
     for path, target in index.links:
         _make(inside(path).rpartition("/")[0], made)
-        with contextlib.suppress(FileExistsError):  # `--files` has sent what it leads to
+        with contextlib.suppress(FileExistsError):  # its target came by `--files`
             os.symlink(target, path)  # noqa: PTH211
     os.chdir(index.start)
     partial = frozenset(f"{task_folder}/{path}".rstrip("/") for path in index.partial)
@@ -64,10 +64,10 @@ def _write(entry: Entry, pack: memoryview) -> None:
 
 
 def _appear(entry: Entry) -> None:
-    """A file that can be found, replaced and deleted, and not read."""
+    """A file that can be found, replaced and deleted, but not read."""
     fd = os.open(entry.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, _WRITE_ONLY)
     try:
-        with contextlib.suppress(OSError):  # larger than a task's files may be
+        with contextlib.suppress(OSError):  # larger than the limit of a task's files
             os.ftruncate(fd, entry.size_bytes)
         os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
     finally:

@@ -1,4 +1,4 @@
-"""What to say of files that a cell did not find as at home. In the kernel."""
+"""Explains files that a cell did not find. Runs in the kernel."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _NOT_THERE = (
     FileNotFoundError,
     PermissionError,
     NotADirectoryError,
-)  # what Landlock hides is forbidden
+)  # Landlock reports hidden files as forbidden
 _SAID = re.compile(r"""['"]([^'"\n]+)['"]|^(\S.*) not found\.?$|: (\S+)$""")
-"""Also as numpy says it, and polars."""
+"""also in the words of numpy and polars"""
 _TO_QUOTE = re.compile(r"""[\s'"\\#*?\[\]]""")
 _LONGEST = 300
 
 
 def unsent(error: BaseException, folder: Path, sent: Container[str] = ()) -> list[str]:
-    """What to say of a cell that failed on a file which is here and not there: how it goes along.
-    `sent`: paths of those that did. Never raises.
+    """How to send the file on which a cell failed. `sent`: paths of the files that travelled. Never
+    raises.
     """
     if "--files" in str(error):
         return []
@@ -35,13 +35,13 @@ def unsent(error: BaseException, folder: Path, sent: Container[str] = ()) -> lis
     for name in dict.fromkeys(_named(error)):
         with contextlib.suppress(
             OSError, ValueError
-        ):  # no path at all: too long, a NUL in it, another drive
+        ):  # not a path: too long, a NUL in it, another drive
             said += _way_along(name, folder, sent)
     return said
 
 
 def _named(error: BaseException) -> list[str]:
-    """The files an error says are not there. The words of others may be anything: `no data
+    """The files that an error reports as missing. A library's words may be anything: `no data
     received`.
     """
     if not isinstance(error, _NOT_THERE):
@@ -54,7 +54,7 @@ def _named(error: BaseException) -> list[str]:
 
 
 def _way_along(name: str, folder: Path, sent: Container[str]) -> list[str]:
-    """The option that sends a file of this machine; nothing for one that is not here."""
+    """The option that sends a file of this machine; nothing if there is no such file."""
     path = folder / name
     if not path.exists():
         return []
@@ -78,8 +78,8 @@ def _option(pattern: str) -> str:
 def looked_for(
     looked: Iterable[str], left: Mapping[str, str], folder: Path, before: set[str]
 ) -> list[str]:
-    """What to say of folders that a cell listed and files it opened in vain, but for what was named
-    `before`; that grows.
+    """Remarks on folders that a cell listed and files that it failed to open, except those named
+    `before`, to which these are added.
     """
     found: list[str] = []
     for name in looked:
@@ -98,8 +98,8 @@ def looked_for(
 def named_in(
     code: str, left: Mapping[str, str], too_large: Iterable[str], sent: Iterable[str]
 ) -> dict[str, str]:
-    """Of what stays at home, what the cell's text names as it stands or by a glob: path → why.
-    `sent`: the paths of what goes along.
+    """The files that stay and that the cell's text names, literally or by a glob: path → reason.
+    `sent`: paths of the files that travel.
     """
     texts = _texts(code) if left or too_large else []
     all_ = dict(left) | dict.fromkeys(too_large, "too large to travel by itself")
@@ -118,7 +118,7 @@ def named_in(
 
 
 def own_paths(values: Mapping[str, object], folder: Path) -> list[str]:
-    """What to say of variables that are a path of this machine, in the notebook's folder."""
+    """Remarks on variables that hold a path of this machine in the notebook's folder."""
     said: list[str] = []
     for name, value in values.items():
         if issubclass(type(value), (str, PurePath)) and str(value).startswith(f"{folder}/"):
@@ -131,7 +131,7 @@ def own_paths(values: Mapping[str, object], folder: Path) -> list[str]:
 
 
 def named_sentences(found: Mapping[str, str], folder: Path) -> list[str]:
-    """What to say of them before the cell runs."""
+    """Remarks before the cell runs."""
     there = [path for path in found if (folder / path).exists()]
     return [_stayed(there, found)] if there else []
 
@@ -147,7 +147,7 @@ def _stayed(paths: list[str], why: Mapping[str, str]) -> str:
 
 
 def left_why(path: str, left: Mapping[str, str]) -> str:
-    """Why a file stays, itself or with a folder that it lies in; empty where it does not."""
+    """Why a file stays, by itself or by a folder above it; empty if it travels."""
     parts = path.split("/")
     for count in range(len(parts), 0, -1):
         if why := left.get("/".join(parts[:count])):
@@ -160,7 +160,7 @@ def _holder(path: str) -> str:
 
 
 def _texts(code: str) -> list[str]:
-    """The constant strings of a cell that may be paths."""
+    """The string constants of a cell that may be paths."""
     return list(dict.fromkeys(_walked(code)))
 
 

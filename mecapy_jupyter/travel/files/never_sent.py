@@ -1,5 +1,5 @@
-"""What never travels by itself, whatever else is said of a folder: keys, passwords, tokens; and
-folders that are nobody's project.
+"""Files that never travel automatically (keys, passwords, tokens), and folders that are not a
+project.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def by_content(name: str, content: bytes) -> bool:
 
 @lru_cache(maxsize=64)
 def folder(path: Path) -> str:
-    """What a folder is when nothing travels from it by itself: empty for any other."""
+    """What kind of folder it is, if nothing travels from it automatically; empty for any other."""
     here = path.resolve()
     home = _home()
     if home is not None and (here == home or here in home.parents):

@@ -1,8 +1,7 @@
-"""The contents of a folder's files, several in one buffer (a pack): written once, hashed once, and
-not read again while a file's size, times and inode stay as they were.
-
-In the kernel. A pack is a file without a name that is mapped, so it costs no memory of ours; once
-it was handed out, its digest is known and the store is not sent it a second time.
+"""Packs: buffers with the contents of several files, written and hashed once, and not read again
+while a file's size, times and inode stay equal. Runs in the kernel. A pack is a mapped file without
+a name, so it uses no memory of this process. Once sent, its digest is known and the store does not
+get it again.
 """
 
 from __future__ import annotations
@@ -22,10 +21,11 @@ from mecapy_jupyter.travel.files.scan import Found, seen
 from mecapy_jupyter.travel.pickling import known_blobs
 
 ALONE_BYTES = 1 << 20
-"""A file from this size on is a pack of its own."""
+"""A file of this size or more is a pack of its own."""
 
 _SETTLED_NS = 2_000_000_000
-"""A file that changed less than this before it was read may change again with the same times."""
+"""A file that changed more recently than this before it was read may change again with equal times.
+"""
 
 _MOST_PACKS, _LITTLE_BYTES = 8, 64 * 1024
 
@@ -34,7 +34,7 @@ Secret = Callable[[bytes], bool]
 
 
 class Pack:
-    """One buffer. The first time it is handed out as what the store may lack, then as known."""
+    """One buffer. First handed out as new to the store, then as known."""
 
     def __init__(self, content: bytes) -> None:
         self.size_bytes = len(content)
@@ -47,7 +47,7 @@ class Pack:
             file.write(content)
 
     def buffer(self) -> Any:
-        """Its bytes, which nobody writes."""
+        """Its bytes, which are never written again."""
         if not self.size_bytes:
             return b""
         if self._view is None:
@@ -64,7 +64,7 @@ class Pack:
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
-    """Where a file's content is by now. `pack` None: it is a secret, and not kept."""
+    """The place of a file's content. `pack` None: it is a secret and not kept."""
 
     seen: Found
     read_ns: int
@@ -78,7 +78,7 @@ class _Placed:
 
 @dataclass(frozen=True, slots=True)
 class PackedFolder:
-    """`entries` name `packs` by their place; `secret`: paths whose content must stay here."""
+    """`entries` name `packs` by position; `secret`: paths whose content must stay here."""
 
     entries: tuple[Entry, ...]
     packs: tuple[Pack, ...]
@@ -91,8 +91,8 @@ _placed: dict[str, _Placed] = {}
 def pack(
     folder: Path, files: Iterable[Found], below: str = "", holds_secret: Secret | None = None
 ) -> PackedFolder:
-    """The contents of these files of `folder`; the entries' paths begin with `below`.
-    `holds_secret`: content → whether it must stay here, besides what `never_sent` finds.
+    """The contents of these files of `folder`; paths of entries begin with `below`. `holds_secret`:
+    content → whether it must stay here, besides the checks of `never_sent`.
     """
     fresh: list[tuple[str, _Placed, bytes]] = []
     here: dict[str, _Placed] = {}
@@ -116,7 +116,7 @@ def pack(
 def _read(
     folder: Path, found: Found, known: _Placed | None, holds_secret: Secret | None
 ) -> tuple[_Placed, bytes | None] | None:
-    """A file's place, and its content if that needs a new one. None: it cannot be read."""
+    """A file's place, and its content if it needs a new one. None if it cannot be read."""
     read_ns = time.time_ns()
     try:
         with (folder / found.path).open("rb") as file:
@@ -124,7 +124,7 @@ def _read(
             now = seen(found.path, os.fstat(file.fileno()))
     except OSError:
         return None
-    now = replace(now, size_bytes=len(content))  # of one that grows meanwhile: what was read
+    now = replace(now, size_bytes=len(content))  # of a growing file: what was read
     name = found.path.rpartition("/")[2]
     if never_sent.by_content(name, content) or (holds_secret and holds_secret(content)):
         return _Placed(now, read_ns, None, 0, ""), None
@@ -135,7 +135,7 @@ def _read(
 
 
 def _worn(here: dict[str, _Placed]) -> list[tuple[str, _Placed, bytes]]:
-    """The files of packs that are mostly of the past, or too many: they go into a new one."""
+    """The files of packs that are mostly outdated, or too many; they move into a new pack."""
     live: dict[Pack, int] = {}
     for placed in here.values():
         if placed.pack is not None:
@@ -156,7 +156,7 @@ def _worn(here: dict[str, _Placed]) -> list[tuple[str, _Placed, bytes]]:
 
 
 def _put_together(here: dict[str, _Placed], fresh: Sequence[tuple[str, _Placed, bytes]]) -> None:
-    """New packs: the large files alone, the others together. What they place is put in `here`."""
+    """New packs: large files alone, the others together. Their places go into `here`."""
     large = [one for one in fresh if len(one[2]) >= ALONE_BYTES]
     small = [one for one in fresh if len(one[2]) < ALONE_BYTES]
     for group in (*([one] for one in large), small):

@@ -1,9 +1,9 @@
-"""Hook: what a cell looks for in its folder and cannot find as at home. In the child.
+"""Hook: detects what a cell looks for in its folder and cannot find. Runs in the child.
 
-Python tells an audit hook of each file that is opened and each folder that is listed (`open`,
-`os.listdir`, `os.scandir`; PEP 578, all versions). So a file that appears with its size alone
-cannot be read as zeros, and a folder of which something stayed at home is said. C libraries open
-files without Python: for them such a file is write-only.
+Python reports each opened file and listed folder to an audit hook (`open`, `os.listdir`,
+`os.scandir`; PEP 578, all versions). So a file that appears with its size only cannot be read as
+zeros, and a listing of an incomplete folder is reported. C libraries open files without Python: for
+them such a file is write-only.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _inodes: set[int] = set()
 
 
 def watch(sizes: Mapping[str, int], partial: frozenset[str], root: str) -> None:
-    """From here on. `sizes`: absolute path → size of what cannot be read; `partial`: folders of
-    which something stayed at home; `root`: the task's folder.
+    """From here on. `sizes`: absolute path → size of files that cannot be read; `partial`:
+    incomplete folders; `root`: the task's folder.
     """
     _sizes.update(sizes)
     _inodes.update(os.lstat(path).st_ino for path in sizes)
@@ -30,21 +30,21 @@ def watch(sizes: Mapping[str, int], partial: frozenset[str], root: str) -> None:
 
 
 def begin() -> None:
-    """The cell begins: what was looked at until now was ours."""
+    """The cell starts: forget what MecaPy itself has looked at."""
     _looked.clear()
 
 
 def looked_at() -> list[str]:
-    """The partial folders that were listed, and the files that were opened in vain; absolute. The
-    cell has ended: from here on nothing is watched.
+    """The incomplete folders that were listed and the files that could not be opened, by absolute
+    path. Ends the watch.
     """
     _sizes.clear()
     return list(_looked)
 
 
 def untouched(path: str) -> bool:
-    """Whether this is, under whatever name, a file that appears with its size alone: never written
-    from its beginning, so what it holds are zeros. After `looked_at`.
+    """Whether this is, under any name, a file that appears with its size only, and so holds zeros.
+    After `looked_at`.
     """
     about = os.lstat(path)
     if about.st_ino not in _inodes or about.st_mode & 0o400 or not about.st_size:
@@ -52,7 +52,7 @@ def untouched(path: str) -> bool:
     fd = os.open(path, os.O_WRONLY)
     try:
         return os.lseek(fd, 0, os.SEEK_DATA) > 0
-    except OSError:  # it has no data at all
+    except OSError:  # it has no data
         return True
     finally:
         os.close(fd)
@@ -78,7 +78,7 @@ _LOOK_FOR_PACKAGES = ("importlib.metadata", "importlib_metadata", "pkgutil", "pk
 
 
 def _imports() -> bool:
-    """Whether it is a search for modules or installed packages that lists a folder of the path."""
+    """Whether a search for modules or packages lists a folder of the path."""
     frame = sys._getframe(2)  # pyright: ignore[reportPrivateUsage]
     by = str(frame.f_globals.get("__name__"))
     return frame.f_code.co_filename.startswith("<frozen importlib") or by.startswith(
@@ -99,7 +99,7 @@ def _absolute(path: Any) -> str:
 
 
 def _opened(path: str, flags: Any) -> None:
-    """One that is written anew becomes a file as any other; anything else would read zeros."""
+    """A file that is written anew becomes a normal file; any other access would read zeros."""
     if isinstance(flags, int) and flags & os.O_TRUNC:
         del _sizes[path]
         os.chmod(path, 0o644)  # noqa: PTH101

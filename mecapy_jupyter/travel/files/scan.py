@@ -1,5 +1,5 @@
-"""What lies in the notebook's folder, and what of it may travel by itself. Reads names and times,
-no contents; in the kernel, before each cell: so it looks at no more than it must.
+"""Lists the notebook's folder and decides what may travel automatically. Runs in the kernel before
+each cell, so it reads names and times only, and as few as possible.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ HIDDEN, NOTEBOOK, ENVIRONMENT, IGNORED, SECRET, MANY, OTHER = (
     "no plain file",
 )
 SAID = frozenset({IGNORED, SECRET, MANY, OTHER})
-"""What a cell may miss when it lists a folder."""
+"""Reasons that matter to a cell that lists a folder."""
 
 _ENVIRONMENTS = frozenset({"__pycache__", "node_modules", "site-packages"})
 _MARKS = ("pyvenv.cfg", "conda-meta")
-"""What only the folder of an environment has."""
+"""Files that only an environment's folder has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One file: its path relative to the folder, and what tells whether it has changed."""
+    """One file: its path relative to the folder, and its version."""
 
     path: str
     size_bytes: int
@@ -46,7 +46,7 @@ class Found:
 
 @dataclass(slots=True)
 class Scan:
-    """`left`: what stays at home, path → why; `links`: those that lead to a place in the folder."""
+    """`left`: what stays here, path → reason; `links`: links inside the folder."""
 
     files: list[Found] = field(default_factory=list[Found])
     folders: list[str] = field(default_factory=list[str])
@@ -55,7 +55,7 @@ class Scan:
 
 
 def scan(folder: Path, most_files: int) -> Scan:
-    """The folder, nearer files first. Nothing where it is no project's folder."""
+    """The folder, nearer files first. Nothing if it is not a project's folder."""
     found = Scan()
     if never_sent.folder(folder):
         return found
@@ -76,7 +76,7 @@ def scan(folder: Path, most_files: int) -> Scan:
 def _look_into(
     folder: Path, below: str, rules: Rules, found: Scan, most_files: int
 ) -> Iterator[tuple[str, Rules]]:
-    """Sort what lies in one folder; gives the folders to look into next."""
+    """Sort the entries of one folder. Returns the folders to enter next."""
     place = f"{folder}/{below}".rstrip("/")
     try:
         with os.scandir(place) as entries:
@@ -109,7 +109,7 @@ def _look_into(
 
 
 def _stays(entry: os.DirEntry[str], rules: Rules) -> str:
-    """Why this stays at home, by its name; empty: it may travel."""
+    """Why an entry stays here, by its name; empty if it may travel."""
     name = entry.name
     if never_sent.by_name(name):
         return SECRET
@@ -128,7 +128,7 @@ def _stays(entry: os.DirEntry[str], rules: Rules) -> str:
 def _file(entry: os.DirEntry[str], path: str, found: Scan) -> None:
     try:
         about = entry.stat(follow_symlinks=False)
-    except OSError:  # gone meanwhile
+    except OSError:  # deleted meanwhile
         return
     if not stat.S_ISREG(about.st_mode) or not os.access(entry.path, os.R_OK):
         found.left[path] = OTHER
@@ -144,8 +144,8 @@ def seen(path: str, about: os.stat_result) -> Found:
 
 
 def _link(folder: Path, path: str, found: Scan) -> None:
-    """A link goes along as a link, so nothing travels that would not travel by itself; one that
-    leads out of the folder stays.
+    """A link travels as a link, so its target travels only by its own name. A link out of the
+    folder stays.
     """
     try:
         target = os.readlink(folder / path)  # noqa: PTH115 a Path would lose a trailing slash

@@ -1,4 +1,4 @@
-"""Where Python keeps which classes were registered with an abstract one."""
+"""Access to the classes that are registered with an abstract class."""
 
 from __future__ import annotations
 

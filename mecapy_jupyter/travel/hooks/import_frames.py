@@ -11,8 +11,8 @@ _Loads = TypeVar("_Loads", bound=Callable[..., Any])
 
 
 def left_out(loads: _Loads) -> _Loads:
-    """`loads`, a loader's `exec_module`, left out of tracebacks as well: a failed import shows the
-    lines of the imported module, and none of the loader's.
+    """Leaves `loads`, a loader's `exec_module`, out of tracebacks, so that a failed import shows
+    only the lines of the imported module.
     """
     function = cast("FunctionType", loads)
     function.__code__ = function.__code__.replace(co_filename=_IMPORT_SYSTEM)

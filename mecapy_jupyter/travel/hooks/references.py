@@ -1,4 +1,4 @@
-"""Which objects something holds, by CPython's counts of references."""
+"""Which objects something refers to, by CPython's reference counts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import Mapping
 
 
 def held(memo: Mapping[int, object]) -> list[tuple[int, object]]:
-    """Those that something holds besides the memo: the others were only on the way to be opened."""
+    """Objects that something refers to besides the memo; the others were only needed to open the
+    stream.
+    """
 
     def counts(memo: Mapping[int, object]) -> list[int]:
         return [sys.getrefcount(obj) for obj in memo.values()]
@@ -22,8 +24,8 @@ def held(memo: Mapping[int, object]) -> list[tuple[int, object]]:
 
 
 def keep_held(objects: list[object]) -> None:
-    """Put None in the place of what nothing holds besides the list. From the last to the first: a
-    state mostly comes after the dict it is made of.
+    """Replaces objects that only the list refers to by None, from the last to the first, because a
+    state usually follows the dict that it is made of.
     """
     counted, probe = sys.getrefcount, [object()]
     obj = probe[0]
