@@ -1,5 +1,5 @@
-"""Follows a cell's syntax tree in the order it runs: what is read before the cell surely bound it,
-and what is read for certain.
+"""Follows a cell's syntax tree in execution order: which names are read before the cell has
+certainly bound them, and which are certainly read.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from mecapy_jupyter.capture.name_reader import NameReader, Nodes
 
 
 class CellReader(NameReader):
-    """Adds the ways a cell may take: branches, loops, errors."""
+    """Adds the control flow of a cell: branches, loops, errors."""
 
     def visit_If(self, node: ast.If) -> None:
         self._branch(node.test, node.body, node.orelse)
@@ -64,10 +64,10 @@ class CellReader(NameReader):
             again = joined(entry, self._state, *continues)
             if again.bound >= start.bound and functions == len(self._functions):
                 break
-            start = again  # the second time round, less is bound, or more functions are there
+            start = again  # in the second round, less is bound and more functions exist
         out.stored |= again.stored
         if entry.alive and not out.alive and not breaks:
-            self._exits.append(entry.read)  # round for ever
+            self._exits.append(entry.read)  # an endless loop
         self._state = out
         self._each(node.orelse)
         self._state = joined(self._state, *breaks)
@@ -93,7 +93,7 @@ class CellReader(NameReader):
         self.generic_visit(node)
         by = node.right if isinstance(node.op, ast.Div | ast.FloorDiv | ast.Mod) else None
         if isinstance(by, ast.Constant) and not by.value:
-            self._leave()  # division by zero, on purpose
+            self._leave()  # a deliberate division by zero
 
     def visit_Try(self, node: ast.Try | ast.TryStar) -> None:
         entry, mark = self._state.copy(), len(self._log)

@@ -1,7 +1,5 @@
-"""Why a variable cannot travel, in a sentence that names the part and what to do; and about how
-large a variable is.
-
-Runs no code of the value but what pickling it runs anyway, and stops after a bounded search.
+"""Explains why a variable cannot travel, naming the part and what to do; and estimates the size of
+a variable. Runs no code of the value except what pickling runs, and the search is bounded.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ Pickle = Callable[[object], object]
 """Pickles a value as it would be sent, and raises what pickling raises."""
 
 SEND_BYTES = 1_000_000_000
-"""A variable larger than this is not sent: the cell would rather make it itself."""
+"""A larger variable is not sent; the cell should create it."""
 
 _SEARCH_S, _ATTEMPTS, _DEPTH, _CHUNK = 3.0, 600, 40, 8
 _WALK_ITEMS, _SAMPLE = 20_000, 500
@@ -34,15 +32,13 @@ _CONTAINERS = (dict, list, tuple, set, frozenset)
 
 
 def trouble(value: object, name: str, pickler: Pickle) -> str:
-    """Why `value` cannot travel; empty when it can. A MecapyError of pickling speaks for itself and
-    passes.
-    """
+    """Why `value` cannot travel; empty if it can. Errors of MecaPy pass through."""
     return "" if _failure(value, pickler) is None else why(value, name, pickler)
 
 
 def why(value: object, name: str, pickler: Pickle) -> str:
-    """One sentence about a value that cannot be pickled: the path to the part, what that is, what
-    to do.
+    """One sentence about a value that cannot be pickled: the path to the part, its kind, what to
+    do.
     """
     search = _Search(pickler)
     path, part, kind, failure = search.find(value, name)
@@ -64,7 +60,7 @@ def why(value: object, name: str, pickler: Pickle) -> str:
             f"an object that cannot be pickled ({str(failure)[:200]!r})",
             "build it inside the cell, or send the data it is made of",
         )
-    if search.library is not None:  # nobody can take a part out of it
+    if search.library is not None:  # nobody can remove a part of it
         whole = search.library.__qualname__
         todo = f"build the {whole} inside the cell, and keep its numbers or arrays"
         kind = UnpicklableKind(kind.what, todo)
@@ -76,7 +72,7 @@ def why(value: object, name: str, pickler: Pickle) -> str:
 
 
 def can_travel(value: object, namespace: dict[str, Any]) -> bool:
-    """Whether pickling works; for a caller that sends all it can."""
+    """Whether pickling works; for a caller that sends everything it can."""
     try:
         payload.pack([value], namespace)
     except Exception:
@@ -95,15 +91,17 @@ def _failure(value: object, pickler: Pickle) -> Exception | None:
 
 
 class _Search:
-    """Goes from a value that fails into the first part of it that fails, until no part does.
-    Bounded in time and attempts.
+    """Descends from a failing value into its first failing part until no part fails. Bounded in
+    time and attempts.
     """
 
     def __init__(self, pickler: Pickle) -> None:
         self._pickler, self._attempts, self._end = pickler, _ATTEMPTS, time.monotonic() + _SEARCH_S
         self._on_path = set[int]()
         self.library: type | None = None
-        """Of the first object on the way that is a package's, and has the part as an attribute."""
+        """Of the first object on the path that belongs to a package and has the part as an
+        attribute.
+        """
 
     def find(
         self, value: object, path: str
@@ -123,7 +121,7 @@ class _Search:
         return path, value, kind_of(value), failure
 
     def _failing(self, candidates: Iterator[Part]) -> tuple[str, object, Exception | None] | None:
-        """The first part that fails. Parts are tried together first, so that a long list costs few
+        """The first failing part. Parts are tried together first, so that a long list costs few
         attempts.
         """
         chunk_size, new = _CHUNK, (part for part in candidates if id(part[1]) not in self._on_path)
@@ -159,7 +157,7 @@ class _Search:
 
 
 def check_sizes(values: Mapping[str, Any], limit_bytes: int = SEND_BYTES) -> None:
-    """Raises CannotSend, naming the variable, before anything too large to send is packed."""
+    """Raises CannotSend with the variable's name, before anything too large is pickled."""
     for name, value in values.items():
         size = size_estimate(value)
         if size > limit_bytes:
@@ -172,8 +170,8 @@ def check_sizes(values: Mapping[str, Any], limit_bytes: int = SEND_BYTES) -> Non
 
 
 def size_estimate(value: object) -> int:
-    """About how many bytes a value holds. Looks at a bounded number of parts; of a long container,
-    at a sample.
+    """The approximate size of a value. Looks at a bounded number of parts, and at a sample of a
+    long container.
     """
     seen = set[int]()
     total, budget = 0.0, _WALK_ITEMS
@@ -188,14 +186,14 @@ def size_estimate(value: object) -> int:
             part_bytes = _own_bytes(part)
             total += weight * (part_bytes if part_bytes is not None else _shallow(type(part))(part))
             inside, scale = _sample(part) if part_bytes is None else ([], 1.0)
-        except Exception:  # what the part's own code raises is the cell's business
+        except Exception:  # errors of the part's own code do not matter here
             continue
         todo.extend((item, weight * scale) for item in inside)
     return int(total)
 
 
 def _own_bytes(value: object) -> int | None:
-    """The size of data that knows it; None for anything else."""
+    """The size of data that reports it; None for anything else."""
     kind, known = type(value), cast(Any, value)
     if base := _base(kind, _TEXTS):
         return base.__len__(value)
@@ -204,14 +202,14 @@ def _own_bytes(value: object) -> int | None:
         int,
         float,
         complex,
-    ):  # most of what a notebook holds: not worth a look inside
+    ):  # most values of a notebook: no look inside needed
         return sys.getsizeof(value)
     if kind is memoryview:
         return known.nbytes
     match (
         str(kind.__module__).partition(".")[0],
         kind.__name__,
-    ):  # sympy makes classes that have None there
+    ):  # sympy creates classes that have None there
         case "numpy" | "cupy" | "jaxlib" | "torch" | "pyarrow" | "dask", _ if hasattr(
             kind, "nbytes"
         ):
@@ -242,8 +240,8 @@ def _sample(value: object) -> tuple[list[object], float]:
 
 @functools.lru_cache(maxsize=4096)
 def _shallow(kind: type) -> Callable[[object], int]:
-    """How large an object is without what it holds, never by code of its own: that may change it,
-    as a mock's does.
+    """The size of an object without its content, without code of its own, which may change it, as a
+    mock's does.
     """
     found = next(vars(one)["__sizeof__"] for one in kind.__mro__ if "__sizeof__" in vars(one))
     return found if isinstance(found, types.MethodDescriptorType) else object.__sizeof__
@@ -257,5 +255,5 @@ def _of_a_package(value: object) -> bool:
 
 
 def _base(kind: type, bases: Iterable[type]) -> Any:
-    """The first of these that a type is made of: its functions ask no code of the value."""
+    """The first of these among a type's bases, whose functions call no code of the value."""
     return next((one for one in bases if issubclass(kind, one)), None)

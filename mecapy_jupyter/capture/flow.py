@@ -1,4 +1,4 @@
-"""What is surely so at one point of a cell."""
+"""What is certain at one point of a cell."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class State:
-    """`bound`: bound on every way to here. `read`: read on every way, before the cell bound it.
-    `stored`: bound on some way, without having been read before. Not `alive`: no way leads here.
+    """`bound`: bound on every path to here. `read`: read on every path before the cell bound it.
+    `stored`: bound on some path without being read first. Not `alive`: no path leads here.
     """
 
     bound: set[str] = field(default_factory=set[str])
@@ -24,7 +24,7 @@ class State:
 
 
 def joined(*states: State) -> State:
-    """Where ways come together."""
+    """Where paths join."""
     alive = [state for state in states if state.alive]
     if len(alive) < 2:
         return (alive or states)[0].copy()
@@ -37,7 +37,7 @@ def joined(*states: State) -> State:
 
 
 def interrupted(entry: State, log: list[tuple[bool, str]]) -> State:
-    """What is so when anything since `entry` may have raised: `log` has what was bound (True) and
+    """The state if anything since `entry` may have raised: `log` has what was bound (True) and
     deleted since.
     """
     gone = {name for stored, name in log if not stored}

@@ -1,4 +1,4 @@
-"""Values packed for the way to a worker, or a sentence about which cannot travel and why."""
+"""Packs values for a worker, or explains which cannot travel and why."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mecapy_jupyter.travel.pickling import payload
 
 
 def main_namespace() -> dict[str, Any]:
-    """The namespace whose functions travel as members of the task's own: the script's or the
+    """The namespace whose functions become members of the task's own: the script's or the
     notebook's.
     """
     return sys.modules["__main__"].__dict__
@@ -29,8 +29,8 @@ def pack(
     folder: Along | None = None,
     keep: tuple[str, ...] = (),
 ) -> payload.Packed:
-    """Raises CannotSend, which names the variable and the part. `words`, `imports`: as for
-    `prelude.make`. The text of a cell that has a secret in it stays here.
+    """Raises CannotSend with the variable and the part. `words`, `imports`: as for `prelude.make`.
+    The text of a cell with a secret is not sent.
     """
     diagnose.check_sizes(values)
     cells = set[str]()

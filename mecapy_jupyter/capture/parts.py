@@ -1,7 +1,5 @@
-"""What a value is made of, without running any of its code: containers, attributes, slots,
-closures.
-
-Only `reduced` calls into a value, and only what pickling it has called already.
+"""The parts of a value, found without running its code: containers, attributes, slots, closures.
+Only `reduced` calls into a value, and only what pickling has called already.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 Part = tuple[str, object]
-"""How the part is written after its whole (`.solver`, `['mesh']`, `[3]`), and the part."""
+"""How a part is written after its owner (`.solver`, `['mesh']`, `[3]`), and the part."""
 
 _MOST_SEEN = 100_000
 _SEQUENCES: tuple[Any, ...] = (list, tuple, deque, set, frozenset)
@@ -24,7 +22,7 @@ _PLAIN = (str, int, float, bool, bytes, type(None))
 def parts(whole: object) -> Iterator[Part]:
     """The parts of a value, nearest first; safe for any value."""
     value: Any = whole
-    kind = cast("type[object]", type(value))  # never `isinstance`: that asks for its `__class__`
+    kind = cast("type[object]", type(value))  # not `isinstance`, which reads its `__class__`
     if issubclass(kind, (dict, types.MappingProxyType)):
         yield from _of_mapping(cast("Mapping[object, object]", value))
     elif issubclass(kind, _SEQUENCES):
@@ -61,8 +59,8 @@ def parts(whole: object) -> Iterator[Part]:
 
 
 def path_to(wanted: object, variables: Mapping[str, object]) -> str:
-    """How the nearest of these variables leads to an object (`model['params'][0]`); empty where
-    none does.
+    """The path from the nearest of these variables to an object (`model['params'][0]`); empty if
+    there is none.
     """
     todo = deque(variables.items())
     seen = {id(value): value for value in variables.values()}
@@ -149,7 +147,7 @@ def _of_table(value: object) -> Iterator[Part]:
 
 
 def attributes(value: object) -> Iterator[Part]:
-    """Instance attributes as they are stored; no property runs."""
+    """Instance attributes as stored, without running a property."""
     try:
         stored = object.__getattribute__(value, "__dict__")
     except (AttributeError, TypeError):
@@ -166,7 +164,7 @@ def attributes(value: object) -> Iterator[Part]:
 
 
 def reduced(value: object) -> Iterator[Part]:
-    """What pickling takes the value apart into, for classes that say so themselves."""
+    """pickle's parts of the value, for classes that define them."""
     if issubclass(type(value), type):
         return
     try:

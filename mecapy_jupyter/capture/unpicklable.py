@@ -1,4 +1,4 @@
-"""What cannot travel to another process: what to call it, and what to do instead."""
+"""Kinds of objects that cannot travel: what to call them, and what to do instead."""
 
 from __future__ import annotations
 
@@ -143,11 +143,11 @@ _BY_MODULE: Mapping[Any, UnpicklableKind] = (
 
 
 def kind_of(value: object) -> UnpicklableKind | None:
-    """The kind of something that cannot travel as a rule; None when there is no such rule."""
+    """The kind of an object that usually cannot travel; None if no kind matches."""
     for types_, what, advice in _BY_TYPE:
         if issubclass(
             type(value), types_
-        ):  # not isinstance: that may ask the value for its `__class__`
+        ):  # not isinstance, which may read the value's `__class__`
             name = (
                 cast(Any, value).name
                 if type(value)

@@ -1,1 +1,1 @@
-"""What a task brings home, opened and put where it belongs. Runs in the kernel."""
+"""Opens the results of a task and puts them into the notebook. Runs in the kernel."""

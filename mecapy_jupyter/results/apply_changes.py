@@ -1,4 +1,4 @@
-"""What a cell changed in place, done to the originals; and what to say where that cannot be."""
+"""Applies a cell's in-place changes to the originals, and explains those that cannot be applied."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from mecapy_jupyter.travel.garbage import uncollected
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """`failed`: originals whose own code refused, with its reason; `aside`: number → what its
-    counterpart holds.
+    """`failed`: originals whose own code refused, with the reason; `aside`: number → new object
+    with the counterpart's content.
     """
 
     changed: list[object] = field(default_factory=list[object])
@@ -30,8 +30,8 @@ class Applied:
 def applied(
     found: Iterable[Changes], memo: Mapping[int, object], spared: Collection[int]
 ) -> Applied:
-    """Give the originals what their counterparts hold: first what runs none of their code, then
-    the others, the inner ones first, because their code may look at what they hold.
+    """Give the originals the content of their counterparts: first those whose own code does not
+    run, then the others, inner ones first, because their code may read their content.
     """
     done, last = Applied(), list[tuple[int, str, list[Any]]]()
     hashed = ("dict", "set")
@@ -78,8 +78,8 @@ def failed(failed: Iterable[tuple[object, str]], namespace: Mapping[str, Any]) -
 def named(
     swaps: Iterable[tuple[object, object]], namespace: Mapping[str, Any]
 ) -> tuple[tuple[str, ...], dict[str, str]]:
-    """The names of what becomes a new object, and what to say of the parts of others that would
-    have to.
+    """The names of variables that become new objects, and remarks on parts of other objects that
+    would have to.
     """
     variables = {name: value for name, value in namespace.items() if not name.startswith("_")}
     names_found, lost = list[str](), dict[str, str]()

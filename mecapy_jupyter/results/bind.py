@@ -1,5 +1,5 @@
-"""An outcome's payload opened in its owner's kernel, and put where it belongs: variables, changes
-in place, value, exception.
+"""Opens an outcome's payload in its owner's kernel and applies it: variables, in-place changes,
+value, exception.
 """
 
 from __future__ import annotations
@@ -29,10 +29,9 @@ _OF_THE_SHELL = frozenset({"_exit_code"})
 @dataclass(frozen=True, slots=True)
 class Home:
     """What came home. `left`: what did not, by name, with the reason; `changed`: input objects
-    changed in place; `swaps`: those of them that need a new object; `replaced`: their names;
-    `aside`: those that were spared, and new objects with their changes; `folder`: what the cell
-    wrote in its folder; `figures`: those that pyplot had open at the end, or None where it had none
-    before either.
+    changed in place; `swaps`: those that need a new object; `replaced`: their names; `aside`:
+    spared originals, and new objects with their changes; `folder`: files that the cell wrote;
+    `figures`: open figures of pyplot at the end, or None if there were none.
     """
 
     bound: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -58,12 +57,11 @@ def open_outcome(
     spared: Collection[int] = (),
     inputs: Mapping[str, Any] | None = None,
 ) -> Home:
-    """Open the payload and apply what changed in place to the originals in `memo`. `fetch`: digest
-    → writable bytes.
+    """Open the payload and apply in-place changes to the originals in `memo`.
 
-    `spared`: originals (by number) that have changed here meanwhile and keep what they hold;
-    `inputs`: originals that are no variables. Raises CannotReceive when something in it cannot be
-    opened here.
+    `fetch`: digest → writable bytes. `spared`: originals (by number) that changed here meanwhile
+    and keep their content; `inputs`: originals that are not variables. Raises CannotReceive if a
+    part cannot be opened here.
     """
     if (packed := outcome.payload) is None:
         return Home()
@@ -107,8 +105,8 @@ def _opened(
     memo: Mapping[int, object],
     apply: Callable[[Iterable[Changes]], None],
 ) -> dict[str, Any]:
-    """The result's dict; where something in it cannot be opened here, without that. What changed
-    in place is applied before the rest is opened: a new dict asks its keys for their hash.
+    """The result's dict, without the parts that cannot be opened here. In-place changes are applied
+    before the rest is opened, because a new dict needs the hashes of its keys.
     """
     try:
         return payload.unpack_result(stream, buffers(), namespace, memo, apply)
@@ -139,8 +137,8 @@ def _opened(
 
 
 def into(namespace: dict[str, Any], home: Home) -> list[str]:
-    """Put the variables into the namespace, as if the cell had run in it. Returns the names that
-    are new or changed.
+    """Bind the variables in the namespace, as if the cell had run there. Returns the new and
+    changed names.
     """
     swapped = setters.rebind(namespace, home.swaps)
     namespace.update(home.bound)
@@ -164,10 +162,8 @@ def into(namespace: dict[str, Any], home: Home) -> list[str]:
 
 
 def with_inputs(home: Home, inputs: Mapping[str, Any], namespace: Mapping[str, Any]) -> Home:
-    """What came home where the cell's own inputs are not (a restarted kernel): the inputs it
-    changed in place come as variables.
-
-    Where it changed parts of them only, all inputs come that have no namesake here.
+    """Results without the cell's own inputs (a restarted kernel): inputs changed in place become
+    variables. If only parts of them changed, all inputs come whose name is free here.
     """
     names = {
         name: value
@@ -186,8 +182,8 @@ def with_inputs(home: Home, inputs: Mapping[str, Any], namespace: Mapping[str, A
 
 
 def raised(outcome: wire.Outcome, home: Home, rename: Callable[[str], str] = str) -> BaseException:
-    """The exception to raise for an outcome that is not completed. `rename`: the worker's file
-    names → the notebook's.
+    """The exception for an outcome that is not completed. `rename`: the worker's file names → the
+    notebook's.
     """
     error = outcome.error
     if outcome.state == wire.CANCELLED:
@@ -211,7 +207,9 @@ def raised(outcome: wire.Outcome, home: Home, rename: Callable[[str], str] = str
 
 
 def _tells(exception: BaseException) -> bool:
-    """Whether it has its text: one made from attributes lacks those that could not travel."""
+    """Whether its text is complete; one that is built from attributes lacks those that could not
+    travel.
+    """
     try:
         str(exception)
     except Exception:
@@ -220,7 +218,7 @@ def _tells(exception: BaseException) -> bool:
 
 
 def not_there(home: Home, wanted: Iterable[str]) -> list[str]:
-    """The names (not globs) of `-o` that the cell has left no variable for."""
+    """The names (not globs) of `-o` that the cell did not bind."""
     return [
         name
         for name in wanted
@@ -229,7 +227,7 @@ def not_there(home: Home, wanted: Iterable[str]) -> list[str]:
 
 
 def remarks(home: Home, task_id: str) -> list[str]:
-    """What to say of a result besides showing it: what did not come, what else the cell wrote."""
+    """Remarks on a result: what did not come, and which other files the cell wrote."""
     lines = [f"{name} did not come home: {why}" for name, why in home.left.items()]
     if home.replaced:
         are = "is a new object" if len(home.replaced) == 1 else "are new objects"
@@ -248,8 +246,8 @@ def remarks(home: Home, task_id: str) -> list[str]:
 
 
 def came_back(namespace: Mapping[str, Any], home: Home, names: Iterable[str]) -> list[str]:
-    """The names as the live block shows them: large ones first, with their size, and which were
-    changed in place; not what was merely imported.
+    """The names for the live block: large ones first, with their size and whether they changed in
+    place, without mere imports.
     """
     large, found = list[tuple[int, str]](), list[str]()
     for name in (name for name in names if name not in _OF_THE_SHELL):

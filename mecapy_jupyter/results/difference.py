@@ -1,7 +1,5 @@
-"""Where two values differ that should be the same: for `%%mecapy --verify`.
-
-Both are walked side by side, through what pickle would take of them. No code of the user's runs but
-what pickling runs, and nothing is changed.
+"""Finds where two values differ, for `%%mecapy --verify`. Walks both in parallel through their
+pickled parts. Runs no user code except what pickling runs, and changes nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 ROUNDING = 1e-9
-"""Numbers that differ by less than this part of themselves differ by rounding only."""
+"""Numbers with a smaller relative difference than this differ by rounding only."""
 
 _ATOMS = (int, str, bytes, bytearray, type(None), type(Ellipsis), type(NotImplemented), range)
 _BY_NAME = (type, types.ModuleType, types.BuiltinFunctionType)
@@ -40,7 +38,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The differences found, one of each variable; `unknown`: what cannot be compared."""
+    """The differences, one per variable; `unknown`: what cannot be compared."""
 
     differences: tuple[Difference, ...]
     unknown: tuple[str, ...]
@@ -50,7 +48,7 @@ _Pair = tuple[str, Any, Any]
 
 
 def compare(here: Mapping[str, Any], there: Mapping[str, Any]) -> Compared:
-    """Compare two namespaces, name by name, in the order of `here`."""
+    """Compare two namespaces by name, in the order of `here`."""
     found, unknown = list[Difference](), list[str]()
     for name in [*here, *(name for name in there if name not in here)]:
         if name not in here or name not in there:
@@ -65,7 +63,7 @@ def compare(here: Mapping[str, Any], there: Mapping[str, Any]) -> Compared:
 
 
 def _walk(name: str, here: Any, there: Any, unknown: list[str]) -> Iterator[Difference]:
-    """Every difference between two values. No recursion: values may be nested deeply."""
+    """Every difference between two values, without recursion, because values may be deep."""
     waiting: list[_Pair] = [(name, here, there)]
     met, alive = set[tuple[int, int]](), list[object]()
     while waiting:
@@ -73,7 +71,7 @@ def _walk(name: str, here: Any, there: Any, unknown: list[str]) -> Iterator[Diff
         if a is b or (id(a), id(b)) in met:
             continue
         met.add((id(a), id(b)))
-        alive += (a, b)  # parts that were made for the comparison keep their ids
+        alive += (a, b)  # parts that were created for the comparison stay alive, so ids stay unique
         try:
             parts = _parts(path, a, b)
         except Exception:
@@ -86,7 +84,7 @@ def _walk(name: str, here: Any, there: Any, unknown: list[str]) -> Iterator[Diff
 
 
 def _parts(path: str, a: Any, b: Any) -> list[_Pair] | Difference:
-    """The pairs that two values are made of, or how they differ by themselves."""
+    """The pairs of parts of two values, or how the values differ themselves."""
     if not _same_type(cast("type[object]", type(a)), cast("type[object]", type(b))):
         return Difference(path, _typed(a), _typed(b))
     if isinstance(a, (float, complex)):
@@ -186,7 +184,7 @@ def _constants(code: types.CodeType) -> list[object]:
 
 
 def _reduced(path: str, a: Any, b: Any) -> list[_Pair] | Difference:
-    """Any other object, as pickle takes it apart. Raises where it cannot be taken apart."""
+    """Any other object, by its pickled parts. Raises if it has none."""
     apart_a, apart_b = _taken_apart(a), _taken_apart(b)
     if isinstance(apart_a, str) or isinstance(apart_b, str):
         return [] if apart_a == apart_b else Difference(path, _short(a), _short(b))
@@ -205,7 +203,7 @@ def _has(names: list[str], attributes: Mapping[str, Any]) -> str:
 
 
 def _picture(path: str, a: Any, b: Any) -> list[_Pair] | Difference:
-    """matplotlib's figures, by what they show: their parts know each other and their callbacks."""
+    """matplotlib's figures, by what they show, because their parts refer to each other."""
     agg: Any = importlib.import_module("matplotlib.backends.backend_agg")
     pixels = [bytes(_drawn(agg, figure)) for figure in (a, b)]
     return [] if pixels[0] == pixels[1] else Difference(path, "one picture", "another")
@@ -233,7 +231,7 @@ def _taken_apart(obj: Any) -> str | tuple[Any, Any, Any, list[Any], list[Any]]:
 def _short(value: object) -> str:
     try:
         return _text.repr(value)
-    except Exception:  # the value's own code
+    except Exception:  # code of the value itself
         return f"a {type(value).__name__}"
 
 

@@ -1,1 +1,1 @@
-"""Values as a stream of pickles with large buffers beside it, and back."""
+"""Values as a stream of pickles with large buffers beside it."""

@@ -1,8 +1,6 @@
-"""numpy arrays of the notebook's own types, with their attributes: numpy's pickle leaves these out;
-and masked arrays, whose pickle copies what they share.
-
-Part of `pickler`; never imports numpy itself. The functions named in what it returns run on the
-other side.
+"""Pickles array subclasses of the notebook with their attributes, which numpy's pickle omits, and
+masked arrays, whose pickle copies what they share. Part of `pickler`; never imports numpy itself.
+The functions named in the results run on the other side.
 """
 
 from __future__ import annotations
@@ -32,7 +30,7 @@ def reduced(obj: Any) -> Any:
 
 
 def is_of_bytes(obj: Any) -> bool:
-    """Whether it is an array, of a type that says nothing else of how its objects pickle."""
+    """Whether it is an array whose type defines no pickling of its own."""
     numpy: Any = sys.modules.get("numpy")
     if numpy is None or not isinstance(obj, numpy.ndarray):
         return False
@@ -48,7 +46,7 @@ def is_masked(cls: Any) -> bool:
 
 
 def with_attributes(array: Any, make: Any, *arguments: Any) -> Any:
-    """How to pickle an array that `make` makes, and gives what is in its `__dict__` and slots."""
+    """How to pickle an array that `make` creates, with its `__dict__` and slots."""
     held: Any = object.__getstate__(array)
     return make, arguments, held and (held,), None, None, _set_attributes
 
@@ -64,7 +62,7 @@ def _set_content(array: Any, state: tuple[Any, Any]) -> None:
 
 
 def _set_attributes(array: Any, state: tuple[Any]) -> None:
-    """Past the type's own `__setattr__`: `state` is as `object.__getstate__` gave it."""
+    """Bypasses the type's own `__setattr__`: `state` is from `object.__getstate__`."""
     held = cast("tuple[Any, ...]", state[0]) if isinstance(state[0], tuple) else state
     for part in held:
         for name, value in cast("dict[str, Any]", part or {}).items():

@@ -1,4 +1,4 @@
-"""numpy arrays that share memory, written so that they share it on the other side, too. Part of
+"""Pickles numpy arrays that share memory so that they share it on the other side. Part of
 `pickler`; never imports numpy itself.
 """
 
@@ -12,8 +12,8 @@ from mecapy_jupyter.travel.pickling import array_subclasses
 
 
 def roots(arrays: Iterable[Any]) -> dict[int, Any]:
-    """For each piece of memory (by the id of the array that owns it), the largest contiguous one of
-    `arrays` that looks at it.
+    """For each piece of memory (by the id of its owner), the largest contiguous array of `arrays`
+    on it.
     """
     numpy = sys.modules.get("numpy")
     found: dict[int, Any] = {}
@@ -26,7 +26,7 @@ def roots(arrays: Iterable[Any]) -> dict[int, Any]:
 
 
 def with_spans(values: Iterable[Any]) -> list[Any]:
-    """The arrays, and for those that overlap without one holding the other, the bytes that hold
+    """The arrays; for those that overlap without one containing the other, the bytes that contain
     both.
     """
     numpy = sys.modules.get("numpy")
@@ -40,7 +40,7 @@ def with_spans(values: Iterable[Any]) -> list[Any]:
 
 
 def _overlap(arrays: list[Any]) -> bool:
-    """Whether two of them share memory and no contiguous one of them holds all."""
+    """Whether two of them share memory and no contiguous one contains all."""
     root = roots(arrays).get(id(_owner(arrays[0])))
     if root is not None and all(
         array is root or reduced(array, {id(_owner(array)): root}) for array in arrays
@@ -53,25 +53,25 @@ def _overlap(arrays: list[Any]) -> bool:
             for number, one in enumerate(arrays)
             for other in arrays[:number]
         )
-    except Exception:  # TooHardError: it would take long to tell
+    except Exception:  # TooHardError: it would take long to decide
         return False
 
 
 def _span(arrays: list[Any]) -> Any:
-    """The bytes from the first of these arrays to the last, as an array sharing their memory."""
+    """The bytes from the first of these arrays to the last, as an array on their memory."""
     numpy = sys.modules["numpy"]
     base = min(arrays, key=lambda array: _bounds(array)[0])
     first, last = _bounds(base)[0], max(_bounds(array)[1] for array in arrays)
     base = base[
         tuple(slice(None, None, -1 if step < 0 else 1) for step in base.strides)
-    ]  # it may run backwards
+    ]  # strides may be negative
     return numpy.lib.stride_tricks.as_strided(
         base[(slice(0, 1),) * base.ndim].view(numpy.uint8).reshape(-1), (last - first,), (1,)
     )
 
 
 def reduced(obj: Any, of: Mapping[int, Any]) -> Any:
-    """How to pickle `obj` as a view of one of the roots `of`, or None when it is none."""
+    """How to pickle `obj` as a view of one of the roots `of`; None if it is not a view."""
     numpy: Any = sys.modules.get("numpy")
     if numpy is None:
         return None
@@ -105,9 +105,9 @@ def view(
     cls: Any = None,
     writeable: bool = True,
 ) -> Any:
-    """A window on `root`; called by the unpickler."""
+    """A view of `root`; called by the unpickler."""
     numpy = sys.modules["numpy"]
-    if dtype.hasobject:  # of these numpy shows no bytes
+    if dtype.hasobject:  # numpy exports no bytes of these
         flat = root.reshape(-1)[offset // root.itemsize :]
         made = numpy.lib.stride_tricks.as_strided(flat, shape, strides)
         made = made if cls is None else made.view(cls)
@@ -120,7 +120,7 @@ def view(
 
 
 def repeats(obj: Any) -> bool:
-    """Whether an array shows the same numbers again and again, as `np.broadcast_to` does."""
+    """Whether an array repeats its elements, like the result of `np.broadcast_to`."""
     numpy: Any = sys.modules.get("numpy")
     if numpy is None or not isinstance(obj, numpy.ndarray):
         return False
@@ -132,9 +132,7 @@ def repeats(obj: Any) -> bool:
 def _owner(array: Any) -> Any:
     numpy: Any = sys.modules["numpy"]
     while (below := array.base) is not None:
-        if (
-            type(below).__name__ == "DummyArray"
-        ):  # what as_strided and sliding_window_view leave between
+        if type(below).__name__ == "DummyArray":  # left by as_strided and sliding_window_view
             below = below.base
         if not isinstance(below, numpy.ndarray) or isinstance(below, numpy.memmap):
             break
@@ -143,7 +141,7 @@ def _owner(array: Any) -> Any:
 
 
 def _bounds(array: Any) -> tuple[int, int]:
-    """The addresses of its first byte, and of the one after its last."""
+    """The addresses of its first byte and of the one after its last."""
     reach = [
         stride * (length - 1) for stride, length in zip(array.strides, array.shape, strict=True)
     ]

@@ -1,9 +1,8 @@
-"""A buffer as a new file, written so that neither its writer nor its readers wait for the kernel
-longer than for the copy itself.
+"""Writes a buffer to a new file so that writer and readers wait for little more than the copy.
 
-Both matter on the way of an array: blocks that are set aside at once cost less than one at a time
-(a third of all the writing on ext4), and the pieces in which a file is written are the pages it has
-in memory: of 2 MiB, a reader maps all of one in one fault.
+Blocks that are allocated at once cost less than one at a time (a third of the writing on ext4). The
+size of the written pieces is the size of the file's pages in memory: a reader maps a page of 2 MiB
+with one fault.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from collections.abc import Callable
 PIECE_BYTES = 4 << 20
 LARGE_PAGE_BYTES = 2 << 20
 
-_SET_ASIDE_BYTES = 1 << 20  # below, the call costs what it saves
+_SET_ASIDE_BYTES = 1 << 20  # below this size the call costs more than it saves
 
 
 def write(
     path: str, buffer: memoryview, written: Callable[[int, int], object] = lambda start, end: None
 ) -> None:
-    """Write it, and say so after each piece: `written(start, end)`. Raises OSError, FileExistsError
+    """Write it, and call `written(start, end)` after each piece. Raises OSError, FileExistsError
     too.
     """
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
@@ -34,7 +33,7 @@ def write(
             start, upto = (
                 end,
                 (end // PIECE_BYTES + 1) * PIECE_BYTES,
-            )  # after a write that was cut short, aligned again
+            )  # aligned again after a short write
             end += os.write(fd, buffer[start:upto])
             written(start, end)
     finally:
@@ -42,9 +41,9 @@ def write(
 
 
 def _set_aside(fd: int, size_bytes: int) -> None:
-    """Where it is not done (another system, another file system, no room), the writing does it or
-    says why not. Not by `os.posix_fallocate`: where the file system cannot, that writes to every
-    block.
+    """Where this is not possible (other system or file system, no space), the writing allocates, or
+    reports why it cannot. `os.posix_fallocate` is not used, because it writes to every block on
+    some file systems.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).fallocate(fd, 0, ctypes.c_long(0), ctypes.c_long(size_bytes))

@@ -1,8 +1,6 @@
-"""What stands in a stream as a name, because each side has its own: standard output, IPython's
-shell, and methods of a module's one object (`numpy.random.normal`, `random.gauss`, `mpmath.sqrt`),
-so that one seed rules one stream of numbers.
-
-Part of `pickler`.
+"""Pickles by name what exists on both sides: standard output, IPython's shell, and methods of a
+module's single object (`numpy.random.normal`, `random.gauss`, `mpmath.sqrt`), so that one seed
+controls one stream of numbers. Part of `pickler`.
 """
 
 from __future__ import annotations
@@ -16,13 +14,13 @@ from typing import Any, cast
 
 from mecapy_jupyter.travel.environment import user_modules
 
-NATIVE = frozenset({"nb_func", "nb_method"})  # nanobind's functions do not pickle
+NATIVE = frozenset({"nb_func", "nb_method"})  # nanobind's functions cannot be pickled
 GENERATORS = {"numpy.random.mtrand": "_rand", "random": "_inst"}
 _STREAMS = ("stdout", "stderr", "stdin", "__stdout__", "__stderr__", "__stdin__")
 
 
 def reduced(obj: Any) -> Any:
-    """How to write `obj` by name, or None where it is nothing of these."""
+    """How to pickle `obj` by name; None if it is none of these."""
     kind: Any = cast(Any, type(obj))
     if kind in (types.BuiltinFunctionType, types.MethodType) or kind.__name__ in NATIVE:
         return _of_module(obj)
@@ -38,14 +36,14 @@ def reduced(obj: Any) -> Any:
 
 
 def is_of_process(obj: Any) -> bool:
-    """Whether it is a module's generator of random numbers, whose state travels by itself."""
+    """Whether it is a module's random number generator, whose state travels by itself."""
     home = type(obj).__module__
     return home in GENERATORS and vars(sys.modules[home]).get(GENERATORS[home]) is obj
 
 
 def handed_out(obj: Any, home: str) -> tuple[Callable[[str, str], Any], tuple[str, str]] | None:
     """A package's own object or class (`mpmath.mp`, `mpmath.mpf`, `astropy.units.m`), by the public
-    name that its module `home`, or one above that, hands it out under.
+    name under which its module `home`, or a parent, exports it.
     """
     if home.partition(".")[0] in _BY_VALUE:
         return None
@@ -64,7 +62,7 @@ _BY_VALUE = frozenset({"builtins", "__main__", "numpy", "pandas"})
 
 @functools.lru_cache(maxsize=4096)
 def _public(home: str, _sizes: tuple[int, ...]) -> dict[int, tuple[str, str]]:
-    """id → where, of what the modules hand out that pickle would not know by name."""
+    """id → name of exported objects that pickle would not find by name."""
     found: dict[int, tuple[str, str]] = {}
     parts = home.split(".")
     for depth in range(len(parts), 0, -1):
@@ -88,7 +86,7 @@ def _shell() -> Any:
 
 
 def _of_module(obj: Any) -> tuple[Callable[[str, str], Any], tuple[str, str]] | None:
-    """By the module whose attribute it is."""
+    """By the module that has it as an attribute."""
     owner = getattr(obj, "__self__", None)
     if owner is None and type(obj) is types.BuiltinFunctionType:
         return None

@@ -1,8 +1,7 @@
-"""How to pickle a class of the notebook so that it is made again as it is, not as its statement
-made it: with its slots, with attributes equal to its base's, and without running a second time
-what its making ran (`__init_subclass__`, a metaclass).
-
-Part of `pickler`. The functions named in what it returns run on the other side.
+"""Pickles a class of the notebook as it is now, and not as its statement made it: with its slots,
+with attributes equal to its base's, and without running its creation hooks again
+(`__init_subclass__`, a metaclass). Part of `pickler`. The functions named in the results run on the
+other side.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _LEFT_OUT = frozenset({"__dict__", "__weakref__", "__slots__", "__doc__", "__mod
 
 
 def as_it_is(cls: Any, as_reduced: Any) -> Any:
-    """What cloudpickle takes `cls` apart into, made whole."""
+    """cloudpickle's parts of `cls`, completed."""
     if as_reduced[0] is pickles.make_skeleton_enum:
         return _with_members(cls, as_reduced)
     if as_reduced[0] is not pickles.make_skeleton_class:
@@ -57,7 +56,7 @@ _OF_ENUM = frozenset({"_value_", "_name_", "__objclass__", "_sort_order_"})
 
 
 def _with_members(cls: Any, as_reduced: Any) -> Any:
-    """An enumeration, whose members have attributes that its `__init__` gave them."""
+    """An enumeration whose members have attributes from `__init__`."""
     held: dict[str, dict[str, Any]] = {}
     members: dict[str, Any] = cls.__members__
     for name, member in members.items():
@@ -77,7 +76,7 @@ def _enum_setstate(cls: Any, state: tuple[Any, dict[str, dict[str, Any]]]) -> An
 
 
 def _is_as_inherited(cls: Any, name: str, value: object) -> bool:
-    """Whether cloudpickle left an attribute out because the base's is the same object."""
+    """Whether cloudpickle omitted an attribute because the base has the same object."""
     special = name in _LEFT_OUT or name.startswith("_abc_")
     bases: tuple[type, ...] = cls.__bases__
     inherited = any(vars(base).get(name) is value for base in bases)
@@ -87,8 +86,8 @@ def _is_as_inherited(cls: Any, name: str, value: object) -> bool:
 def _again(
     kind: Any, name: str, bases: tuple[Any, ...], keywords: dict[str, Any], tracker: Any, extra: Any
 ) -> Any:
-    """The class, empty. What its making ran has run where the statement was: what that changed
-    travels by itself.
+    """The empty class. Its creation hooks ran where the statement is; what they changed travels by
+    itself.
     """
     with _quiet(bases):
         if kind.__module__ != "__main__":
@@ -103,7 +102,7 @@ def _nothing(**_keywords: object) -> None: ...
 
 @contextmanager
 def _quiet(bases: tuple[Any, ...]) -> Generator[None]:
-    """While it lasts, no `__init_subclass__` of the notebook's own classes runs."""
+    """Inside the block, no `__init_subclass__` of the notebook's classes runs."""
     user_classes: list[type] = [
         one
         for base in bases

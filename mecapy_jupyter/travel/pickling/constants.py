@@ -1,8 +1,6 @@
-"""Values that Python code compares by identity, and pickle copies: NaN, which equals nothing, and
-`argparse.SUPPRESS`, a text. They stand in a stream as negative numbers: the first few are the same
-everywhere, each other NaN has one of its own.
-
-Part of `pickler`.
+"""Values that Python code compares by identity and pickle copies: NaN, and `argparse.SUPPRESS`, a
+string. They stand in a stream as negative numbers: the first few are fixed, each other NaN gets its
+own. Part of `pickler`.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ _WRITTEN = (
 
 
 def fixed() -> dict[int, object]:
-    """Number → value, of those that are loaded here."""
+    """Number → value, for those whose module is loaded."""
     return {
         -place: vars(sys.modules[module])[name]
         for place, (module, name) in enumerate(_EVERYWHERE, 1)
@@ -30,12 +28,12 @@ def fixed() -> dict[int, object]:
 
 
 def may_be_in(stream: bytes) -> bool:
-    """Whether some may have been written as ordinary values."""
+    """Whether some may have been pickled as ordinary values."""
     return any(written in stream for written in _WRITTEN)
 
 
 class NewNumbers:
-    """The numbers of NaNs that one stream meets first. `known`: id → number, of all others."""
+    """The numbers of NaNs that appear first in one stream. `known`: id → number, of all others."""
 
     def __init__(self, known: Mapping[int, int]) -> None:
         self._known = known
@@ -53,7 +51,7 @@ class NewNumbers:
 
 
 class Met:
-    """The values of negative numbers, as one stream is opened."""
+    """The values of negative numbers while one stream is opened."""
 
     def __init__(self) -> None:
         self._fixed = fixed()
@@ -61,7 +59,7 @@ class Met:
 
     def of(self, number: int) -> object:
         if -number <= len(_EVERYWHERE):
-            if number not in self._fixed:  # needed, so not too early to import it
+            if number not in self._fixed:  # it is needed, so importing it is not too early
                 importlib.import_module(_EVERYWHERE[-number - 1][0])
                 self._fixed = fixed()
             return self._fixed[number]

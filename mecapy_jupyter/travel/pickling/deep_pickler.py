@@ -1,10 +1,9 @@
-"""Pickles a graph of any depth: a chain of 100,000 objects, a mesh whose nodes name their
-neighbours.
+"""Pickles a graph of any depth, such as a chain of 100,000 objects or a mesh.
 
-pickle follows each reference with a call in C, and the stack of C ends. Here the graph is followed
-first, without recursion, and written as a list of steps: each object is made before what it holds,
-and filled after that, in the order in which pickle does both. What a step refers to is then in the
-pickler's memo already, so that no step leads deeper than one object.
+pickle follows each reference with a call in C, whose stack is limited. Here the graph is followed
+first, without recursion, and written as a list of steps: each object is created before its parts
+and filled after them, in pickle's order. Everything that a step refers to is then in the pickler's
+memo, so no step goes deeper than one object.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ _LEAVES: Any = frozenset(
 )
 _FILLED: tuple[Any, ...] = (list, dict, set)
 _SAFE_LIMIT = 10_000
-"""With a recursion limit from here on, Python 3.11 ends the stack of C before it says so."""
+"""With a higher recursion limit, Python 3.11 exhausts the C stack before it raises."""
 
 Step = tuple[bool, Any]
-"""Whether its parts are done, and the object, or its `_Fill`."""
+"""Whether its parts are done; and the object, or its `_Fill`."""
 
 
 def is_too_deep(error: BaseException | None) -> bool:
-    """Whether pickling failed by the depth of what it was given."""
+    """Whether pickling failed because of depth."""
     return isinstance(error, RecursionError) or isinstance(
         error and error.__cause__, RecursionError
     )
@@ -40,8 +39,8 @@ def is_too_deep(error: BaseException | None) -> bool:
 
 @contextmanager
 def limited_recursion() -> Generator[None]:
-    """Keeps a recursion limit that the notebook has raised from pickling in C: until Python 3.12 C
-    is held by it, too, and 1,000,000 would end the process.
+    """Hides a recursion limit that the notebook raised from pickling in C: until Python 3.12 it
+    also bounds C, and 1,000,000 would crash the process.
     """
     limit = sys.getrecursionlimit()
     lowered = sys.version_info < (3, 12) and limit > _SAFE_LIMIT
@@ -55,7 +54,7 @@ def limited_recursion() -> Generator[None]:
 
 
 class _Fill:
-    """Gives an object that was made what it holds."""
+    """Fills an object that was created."""
 
     def __init__(
         self,
@@ -90,7 +89,7 @@ class _Fill:
 
 
 class _Steps:
-    """All steps, and the value they lead to."""
+    """All steps, and the resulting value."""
 
     def __init__(self, steps: list[Any], value: object) -> None:
         self._all = steps, value
@@ -100,12 +99,12 @@ class _Steps:
 
 
 class DeepPickler(ResultPickler):
-    """Writes what `ResultPickler` writes, deep or not. Several times slower."""
+    """Pickles like `ResultPickler`, at any depth. Several times slower."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._empty: dict[int, Any] = {}
-        """For each list, dict and set that is filled later an empty one: the other side's own."""
+        """An empty container for each list, dict and set that is filled later."""
         self._made: dict[int, tuple[Any, Any]] = {}
         self._met: dict[int, object] = {}
         self._real: dict[int, object] = {}
@@ -146,7 +145,7 @@ class DeepPickler(ResultPickler):
                 self._object(kind, obj, waiting)
 
     def _container(self, kind: Any, obj: Any, waiting: list[Step]) -> Iterator[Any]:
-        """Made at once, and filled when its parts are there."""
+        """Created at once, and filled when its parts are ready."""
         parts = [*obj, *obj.values()] if kind is dict else [*obj]
         if all(type(part) in _LEAVES for part in parts):
             return
@@ -157,7 +156,7 @@ class DeepPickler(ResultPickler):
         yield obj
 
     def _object(self, kind: Any, obj: Any, waiting: list[Step]) -> None:
-        """First what it is made of, then the object, then what it holds."""
+        """First the arguments of its creation, then the object, then its content."""
         taken: Any = self._taken_apart(kind, obj)
         if isinstance(taken, str):
             return
@@ -170,7 +169,7 @@ class DeepPickler(ResultPickler):
         _push(waiting, [(True, obj)], (make, *arguments))
 
     def _taken_apart(self, kind: Any, obj: Any) -> Any:
-        """As pickle does it in C."""
+        """As pickle in C does it."""
         taken = super().reducer_override(obj)
         if taken is not NotImplemented:
             return taken
@@ -182,7 +181,7 @@ class DeepPickler(ResultPickler):
 
 
 def _push(waiting: list[Step], last: list[Step], parts: Iterable[Any]) -> None:
-    """So that the parts come in their order, and then what is last."""
+    """So that the parts come in their order, followed by `last`."""
     waiting += last
     waiting += [(False, part) for part in reversed([*parts])]
 
@@ -192,7 +191,7 @@ def _all(parts: Iterable[Any] | None) -> list[Any] | None:
 
 
 def _of_state(state: Any) -> Iterator[Any]:
-    """What a state is made of: itself, or its parts where it is written in one with its object."""
+    """The parts of a state: the state itself, or its parts if it is written with its object."""
     both: tuple[Any, ...] = cast(Any, state) if type(state) is tuple else (state,)
     for part in both:
         if type(part) is dict:

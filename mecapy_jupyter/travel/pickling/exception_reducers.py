@@ -1,7 +1,5 @@
-"""How to pickle an exception: whatever its `__init__` takes, with its cause, its context and where
-it came from.
-
-Part of `pickler`. The functions named in what it returns run on the other side.
+"""Pickles an exception whatever its `__init__` takes, with cause, context and traceback. Part of
+`pickler`. The functions named in the results run on the other side.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ from mecapy_jupyter.travel.pickling import tracebacks
 
 
 def reduced(error: BaseException) -> Any:
-    """How to write an exception, or None where pickle knows as well."""
+    """How to pickle an exception; None if pickle can."""
     taken: Any = _made(error)
     links = error.__cause__, error.__context__, error.__suppress_context__
     if links == (None, None, False) and error.__traceback__ is None:
@@ -22,16 +20,14 @@ def reduced(error: BaseException) -> Any:
         taken = error.__reduce_ex__(5)
     parts = cast("tuple[Any, ...]", taken) if isinstance(taken, tuple) else ()
     if not parts or any(parts[3:]):
-        return cast(Any, taken)  # as its own code says
+        return cast(Any, taken)  # by its own code
     make, arguments, *state = parts
     trail = tracebacks.of(error.__traceback__) if error.__traceback__ is not None else None
     return make, arguments, (state[0] if state else None, *links, trail), None, None, _link
 
 
 def _made(error: BaseException) -> Any:
-    """pickle calls the class with `args`; a class with an `__init__` of its own seldom understands
-    those.
-    """
+    """pickle calls the class with `args`, which few classes with their own `__init__` accept."""
     cls = type(error)
     if not isinstance(cls.__init__, types.FunctionType):
         return None

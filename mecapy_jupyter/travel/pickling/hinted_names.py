@@ -1,7 +1,5 @@
-"""Names that stand as text in the annotations of functions and classes (`from __future__ import
-annotations`): whoever asks for the hints looks them up in the notebook.
-
-Part of `payload`.
+"""Names inside string annotations (`from __future__ import annotations`), which are looked up in
+the notebook when somebody asks for the hints. Part of `payload`.
 """
 
 from __future__ import annotations
@@ -17,8 +15,8 @@ _OF_HINTS = frozenset({"typing", "typing_extensions", "types"})
 
 
 def texts(owner: Any) -> Iterable[str]:
-    """The annotations of a function or class that are text."""
-    with suppress(Exception):  # before they are asked for, they may be code that fails
+    """The string annotations of a function or class."""
+    with suppress(Exception):  # before that, they may be code that fails
         held = cast("dict[str, object]", owner.__annotations__)
         return [text for text in held.values() if isinstance(text, str)]
     return ()
@@ -30,9 +28,7 @@ def meant(
     known: Collection[str],
     can_travel: Callable[[Any], bool],
 ) -> dict[str, Any]:
-    """The variables that texts mean and that are not `known`: types, what hints are made of, and
-    modules.
-    """
+    """The variables in these strings that are not `known`: types, parts of hints, and modules."""
     names = {name for text in found for name in _NAME.findall(text)} - set(known)
     return {
         name: value

@@ -1,7 +1,5 @@
-"""Objects of libraries whose own pickle leaves out what decides their numbers: refused where there
-is something to leave out, because a wrong number would come home without a word.
-
-Part of `reducers`.
+"""Refuses library objects whose pickle omits what decides their numbers, because a wrong number
+would come home unnoticed. Part of `reducers`.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ _LEFT_OUT = ("faceConstraints", "_constraints", "requiredVariables")
 
 
 def takes_apart(cls: type[Any]) -> bool:
-    """FiPy's variables: an equation solved with one that lost its constraints gives 0."""
+    """FiPy variables: an equation whose variable lost its constraints yields 0."""
     fipy: Any = sys.modules.get("fipy.variables.variable")
     return fipy is not None and issubclass(cls, fipy.Variable)
 

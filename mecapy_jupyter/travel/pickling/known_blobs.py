@@ -1,7 +1,7 @@
 """Which memory of this process still holds which blob, so that it is neither hashed nor sent again.
 
-Every answer rests on what the kernel says of the pages (`pages`), never on trust in who might have
-written; where the kernel says nothing, nothing is known and the caller hashes.
+Every answer comes from the operating system's page state (`memory_pages`). Where it gives none,
+nothing is known and the caller hashes.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ import blake3
 from mecapy_jupyter.travel.pickling import memory_pages
 
 GUARDED_BYTES = 1 << 20
-"""Ordinary memory from this size on is guarded; below, hashing costs less than the faults."""
+"""Ordinary memory of this size or more is guarded; below, hashing costs less than the faults."""
 
-_MOST_GUARDED = 1024  # each splits a mapping of the process, of which the kernel allows 65,530
+_MOST_GUARDED = 1024  # each splits a mapping, of which Linux allows 65,530 per process
 
 _lock = threading.Lock()
 
 
 @dataclass(slots=True)
 class _BlobMap:
-    """A private map of a blob, and the digests of parts of it that were asked for."""
+    """A private map of a blob, and the digests of its parts that were requested."""
 
     alive: weakref.ref[Any]
     address: int
@@ -38,20 +38,20 @@ class _BlobMap:
     parts: dict[tuple[int, int], str] = field(default_factory=dict[tuple[int, int], str])
 
     def digest_of(self, address: int, size_bytes: int) -> str | None:
-        """By name, if the pages are still the file's."""
+        """Its name, if the pages are still the file's."""
         whole = (address, size_bytes) == (self.address, self.size_bytes)
         digest = self.digest if whole else self.parts.get((address, size_bytes))
         return digest if digest and memory_pages.is_file(address, size_bytes) else None
 
     def note(self, address: int, size_bytes: int, digest: str) -> None:
-        """A part had this digest; still has, if its pages are the file's: one that was written
-        never is again.
+        """The digest of a part. It is valid while the pages are the file's: a written page never
+        becomes the file's again.
         """
         if memory_pages.is_file(address, size_bytes):
             self.parts[address, size_bytes] = digest
 
 
-_MAP_FIXED = 0x10  # in the place of what is mapped there
+_MAP_FIXED = 0x10  # replaces the mapping there
 _mmap: Any = ctypes.CDLL(None).mmap if sys.platform == "linux" else None
 if _mmap is not None:
     _mmap.restype = ctypes.c_void_p
@@ -72,8 +72,8 @@ _hash_threads = blake3.blake3.AUTO
 
 
 def map_blob(fd: int, digest: str) -> Any:
-    """A private, writable, copy-on-write view of an immutable file: nothing is read before it is
-    touched, nothing written goes back.
+    """A private, writable, copy-on-write view of an immutable file: read on first touch, never
+    written back.
     """
     size_bytes = os.fstat(fd).st_size
     if not size_bytes:
@@ -87,8 +87,8 @@ def map_blob(fd: int, digest: str) -> Any:
 
 
 def take_blob(fd: int, digest: str) -> Any:
-    """As `map_blob`, but a small file is read: of thousands, each map would have to be looked
-    through, and hashing one costs little.
+    """Like `map_blob`, but a small file is read, because thousands of maps are slow to search and
+    small data is quick to hash.
     """
     size_bytes = os.fstat(fd).st_size
     if size_bytes >= GUARDED_BYTES:
@@ -102,9 +102,7 @@ def take_blob(fd: int, digest: str) -> Any:
 
 
 def private_map(fd: int, size_bytes: int) -> mmap.mmap:
-    """A private map that keeps no descriptor: Python's own has one of its own until it dies, and a
-    process may have 1,024.
-    """
+    """A map without a descriptor. Python's own map keeps one, and a process may have 1,024."""
     if sys.version_info >= (3, 13):
         return mmap.mmap(fd, size_bytes, access=mmap.ACCESS_COPY, trackfd=False)
     if sys.platform != "linux":
@@ -129,10 +127,10 @@ def private_map(fd: int, size_bytes: int) -> mmap.mmap:
 
 
 def address_of(buffer: Any) -> int | None:
-    """Where a contiguous buffer lies."""
+    """The address and size of a contiguous buffer."""
     try:
         return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
-    except (TypeError, ValueError, BufferError):  # read-only: only numpy tells
+    except (TypeError, ValueError, BufferError):  # only numpy gives the address of a read-only one
         numpy = sys.modules.get("numpy")
         return (
             int(numpy.frombuffer(buffer, "u1").__array_interface__["data"][0])
@@ -142,8 +140,8 @@ def address_of(buffer: Any) -> int | None:
 
 
 def digest_of(buffer: memoryview) -> str | None:
-    """The digest of what the buffer holds now, if that is known without reading it: then it was in
-    a store before.
+    """The digest of the buffer's current content if it is known without reading, which means that
+    it was in a store before.
     """
     address = address_of(buffer)
     if address is None:
@@ -162,8 +160,8 @@ def digest_of(buffer: memoryview) -> str | None:
 
 
 def in_map(buffer: memoryview) -> bool:
-    """Whether it lies in the map of a blob. What was written there may be what was there, so its
-    digest may be known to the store.
+    """Whether it lies in the map of a blob. It may have been rewritten with equal bytes, so that
+    the store may know its digest.
     """
     address = address_of(buffer)
     with _lock:
@@ -171,7 +169,7 @@ def in_map(buffer: memoryview) -> bool:
 
 
 def let_go(buffer: memoryview) -> None:
-    """Its whole pages may leave memory, if they are a blob's: they come back when they are read."""
+    """Lets its whole pages leave memory if they are a blob's; they are read again when touched."""
     address = address_of(buffer)
     if address is None or not in_map(buffer):
         return
@@ -183,7 +181,7 @@ def let_go(buffer: memoryview) -> None:
 
 
 def digest(buffer: memoryview) -> str:
-    """The digest of what it holds now; read only if it has to be, and an unchanged part of a map
+    """The digest of its current content. Reads it only if needed, and an unchanged part of a map
     only once.
     """
     found = digest_of(buffer)
@@ -197,8 +195,8 @@ def digest(buffer: memoryview) -> str:
 
 
 def begin(buffer: memoryview) -> bool:
-    """The buffer is about to be read and hashed: from here on its writes are noted. Whether
-    `remember` may follow.
+    """Call before the buffer is read and hashed: its writes are recorded from here on. Returns
+    whether `remember` may follow.
     """
     global _guard, _can_guard
     address = address_of(buffer)
@@ -223,7 +221,7 @@ def begin(buffer: memoryview) -> bool:
 
 
 def remember(buffer: memoryview, digest: str) -> None:
-    """What was read since `begin` had this digest."""
+    """The content read since `begin` has this digest."""
     address = address_of(buffer)
     with _lock:
         if address is not None and _guard is not None and _guard.untouched(address, buffer.nbytes):
@@ -251,14 +249,14 @@ def hashed(buffer: Any) -> str:
 
 
 def hash_alone() -> None:
-    """In a process others are forked from: hash without threads, which a fork would not have."""
+    """For a process that is forked later: hash without threads, which a fork would lose."""
     global _hash_threads
     _hash_threads = 1
 
 
 def _after_fork() -> None:
-    """A forked process has memory of its own, of which the parent's guard knows nothing, and none
-    of its hashing threads.
+    """A forked process has its own memory, which the parent's guard does not cover, and no hashing
+    threads.
     """
     global _guard, _lock
     hash_alone()

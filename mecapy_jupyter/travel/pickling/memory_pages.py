@@ -1,11 +1,10 @@
-"""Asks the kernel whether memory was written since. Linux only; elsewhere, and wherever the kernel
-does not say, the answer is no.
+"""Asks Linux whether memory was written since. Elsewhere, and where Linux gives no answer, the
+answer is no.
 
-Two questions, both about pages and so about every writer: a view, `out=`, C code, another thread, a
-read(2) into the memory. `is_file`: does a private map of a file still show nothing but the file? A
-page that was written is a copy of its own (pagemap(5)). `Guard`: was ordinary memory written since
-it was guarded? By userfaultfd's asynchronous write protection (Linux 6.7): the first write to a
-page costs a fault and is remembered.
+Two questions, both about pages and so about every writer (views, `out=`, C code, other threads,
+read(2)). `is_file`: does a private map still show only the file? A written page is a copy
+(pagemap(5)). `Guard`: was ordinary memory written since it was guarded? Uses userfaultfd's
+asynchronous write protection (Linux 6.7): the first write to a page costs a fault and is recorded.
 """
 
 from __future__ import annotations
@@ -27,9 +26,7 @@ _PRESENT_BIT, _SWAPPED_BIT, _FILE_BIT = 0x80, 0x40, 0x20  # in the highest byte 
 
 _USERFAULTFD = {"x86_64": 323, "aarch64": 282}
 _USER_MODE_ONLY = 1
-_FEATURES = (
-    1 | 1 << 13 | 1 << 15
-)  # write protection; also of pages that are not there yet; asynchronous
+_FEATURES = 1 | 1 << 13 | 1 << 15  # write protection; of missing pages too; asynchronous
 _API, _REGISTER, _UNREGISTER, _PROTECT, _SCAN = (
     0xC018AA3F,
     0xC020AA00,
@@ -46,21 +43,21 @@ _WRITTEN, _OF_FILE, _THERE = (
 
 
 def around(address: int, size_bytes: int) -> tuple[int, int]:
-    """First address and end of the pages that hold this memory."""
+    """Start and end of the pages of this memory."""
     return address - address % PAGE_BYTES, -(-(address + size_bytes) // PAGE_BYTES) * PAGE_BYTES
 
 
 def give_back(address: int, size_bytes: int) -> None:
-    """These whole pages are not needed in memory; they hold nothing afterwards, or, in a private
-    map of a file, what the file holds. Linux only, where madvise(2) does it at once.
+    """Frees these whole pages: they then hold nothing or, in a private map of a file, the file's
+    content. Linux only, where madvise(2) takes effect at once.
     """
     if _madvise is not None:
         _madvise(ctypes.c_void_p(address), ctypes.c_size_t(size_bytes), _DONTNEED)
 
 
 def is_file(address: int, size_bytes: int) -> bool:
-    """Whether memory in a private map of a file is still all the file's. False also where the
-    kernel does not say.
+    """Whether memory in a private map of a file still equals the file. False if Linux gives no
+    answer.
     """
     start, end = around(address, size_bytes)
     try:
@@ -95,8 +92,8 @@ def _is_copy(entry: int) -> bool:
 
 
 class Guard:
-    """Ordinary private memory whose writes the kernel notes. Raises OSError where it does not do
-    that.
+    """Ordinary private memory whose writes Linux records. Raises OSError where that is not
+    possible.
     """
 
     def __init__(self) -> None:
@@ -132,20 +129,20 @@ class Guard:
         self._fd = self._pagemap = -1
 
     def guard(self, address: int, size_bytes: int) -> None:
-        """From now on writes are noted. OSError for memory that is not this process's own."""
+        """Records writes from now on. OSError for memory that is not this process's own."""
         start, end = around(address, size_bytes)
         _ioctl(self._fd, _REGISTER, "QQQQ", start, end - start, _REGISTER_PROTECTION, 0)
         _ioctl(self._fd, _PROTECT, "QQQ", start, end - start, _PROTECT_NOW)
 
     def untouched(self, address: int, size_bytes: int) -> bool:
-        """Whether no page was written, dropped or replaced since `guard`. False for memory that was
-        never guarded, and for pages that others can write, too: those of shared memory and of
-        files, once they have been read.
+        """Whether no page was written, dropped or replaced since `guard`.
+
+        False for memory that was never guarded, and for pages that others can write too: shared
+        memory, and files that have been read.
         """
         start, end = around(address, size_bytes)
         try:
-            # Written; or gone without a trace of its protection: memory given back to the kernel
-            # reads as zeros.
+            # Written; or dropped together with its protection, because freed memory reads as zeros.
             asked = ({"of": _WRITTEN}, {"of": _OF_FILE}, {"no": _THERE})
             return not any(
                 _any(self._pagemap, start, end, **wanted, flags=_ONLY_GUARDED) for wanted in asked
@@ -154,16 +151,15 @@ class Guard:
             return False
 
     def release(self, address: int, size_bytes: int) -> None:
-        """Note its writes no more."""
+        """Stops recording its writes."""
         start, end = around(address, size_bytes)
         with suppress(OSError):
             _ioctl(self._fd, _UNREGISTER, "QQ", start, end - start)
 
 
 def _any(pagemap: int, start: int, end: int, *, of: int = 0, no: int = 0, flags: int = 0) -> bool:
-    """Whether there is a page in any of the categories `of`, if there are such, and in none of
-    `no`. Asks about all at once: what of the page tables is not there, or is one entry for a large
-    page, costs the kernel nothing.
+    """Whether any page is in one of the categories `of` (if given) and in none of `no`. One
+    question for all pages: missing parts of the page tables, and large pages, cost nothing.
     """
     found = (ctypes.c_uint64 * 3)()
     return (

@@ -1,6 +1,6 @@
-"""The numbers of objects that travelled: which of these objects are the notebook's, and which were
-made for the pickle alone (the state that a `__getstate__` returns, the memory of an array). The
-other side has objects of its own in the place of these, and they get no number.
+"""The numbers of objects that travelled: which belong to the notebook, and which were created for
+the pickle only (a state from `__getstate__`, the memory of an array). The latter get no number,
+because the other side has its own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mecapy_jupyter.travel.hooks import references
 
 
 def without_temporary(objects: list[object]) -> dict[int, object]:
-    """Those that something holds besides this list, by number. The list is emptied."""
+    """Objects that something besides this list refers to, by number. Empties the list."""
     references.keep_held(objects)
     found = {
         number: obj
@@ -26,7 +26,7 @@ def without_temporary(objects: list[object]) -> dict[int, object]:
 
 
 def written(memo: Mapping[int, object], count: int) -> bytes:
-    """Which of so many numbers have an object, short enough to travel."""
+    """Which of the numbers have an object, in compact form."""
     flags = bytearray(count)
     for number in memo:
         flags[number] = 1
@@ -34,6 +34,6 @@ def written(memo: Mapping[int, object], count: int) -> bytes:
 
 
 def chosen(memo: dict[int, object], numbered: bytes) -> dict[int, object]:
-    """Of what was opened, the objects that `written` has named."""
+    """Of the opened objects, those that `written` names."""
     flags: Sequence[int] = zlib.decompress(numbered)
     return dict(compress(memo.items(), flags))

@@ -1,8 +1,6 @@
-"""How to pickle an object whose class would make it wrongly: a `__new__` that wants arguments, a
-generated `__getstate__` that knows no more than the fields, methods that want attributes which are
-not there yet.
-
-Part of `reducers`. The functions named in what it returns run on the other side.
+"""Pickles objects that their class would restore wrongly: a `__new__` that needs arguments, a
+generated `__getstate__` that omits what is not a field, methods that need attributes which are not
+set yet. Part of `reducers`. The functions named in the results run on the other side.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ _GENERATED = frozenset(
 
 
 def reduced(obj: Any) -> Any:
-    """How to write `obj`, or None where pickle knows as well."""
+    """How to pickle `obj`; None if pickle can."""
     cls = cast("type[Any]", type(obj))
     if not cls.__flags__ & _PYTHON_CLASS:
         return None
@@ -46,8 +44,8 @@ def reduced(obj: Any) -> Any:
 
 @functools.lru_cache(maxsize=4096)
 def _has_more_than_fields(cls: Any) -> bool:
-    """Whether a base that is no such class gives the objects attributes that their generated
-    `__getstate__` does not know.
+    """Whether a base outside the fields gives the objects attributes that their generated
+    `__getstate__` omits.
     """
     get = getattr(cls, "__getstate__", None)
     where = getattr(get, "__module__", ""), getattr(get, "__qualname__", "")
@@ -55,13 +53,13 @@ def _has_more_than_fields(cls: Any) -> bool:
 
 
 def _more(cls: Any) -> set[str]:
-    """Where the objects of a class hold what is no field: slots of a base, or `__dict__`."""
+    """Where objects of a class keep what is not a field: slots of a base, or `__dict__`."""
     slots: list[str] = cast(Any, copyreg)._slotnames(cls)
     return (set(slots) - _fields(cls)) | ({"__dict__"} if cls.__dictoffset__ else set[str]())
 
 
 def _fields(cls: Any) -> set[str]:
-    """And what attrs keeps of a hash: strings have another one in another process."""
+    """Also attrs' cached hash, because strings hash differently in another process."""
     of_dataclass: Mapping[str, object] = getattr(cls, "__dataclass_fields__", {})
     of_attrs: tuple[Any, ...] = getattr(cls, "__attrs_attrs__", ())
     return {*of_dataclass, *(one.name for one in of_attrs), "_attrs_cached_hash"}
@@ -76,7 +74,7 @@ def _beside_fields(obj: Any) -> dict[str, Any]:
 
 
 def _set_all(obj: Any, held: tuple[Any, Any, Any, Any]) -> None:
-    """By the functions of the base types: those of the class may want what is not there yet."""
+    """With the base types' functions, because the class's own may need what is not there yet."""
     state, more, items, entries = held
     lists, dicts = cast(Any, list), cast(Any, dict)
     if items:
@@ -96,7 +94,7 @@ def _set_all(obj: Any, held: tuple[Any, Any, Any, Any]) -> None:
 
 
 def _set_attributes(obj: Any, state: Any) -> None:
-    """As pickle takes a state: a dict, or one for `__dict__` and one for the slots."""
+    """A state in pickle's sense: a dict, or a pair with the slots' dict."""
     cls = cast("type[Any]", type(obj))
     for part in cast("tuple[Any, ...]", state) if isinstance(state, tuple) else (state,):
         named: dict[str, Any] = part or {}
@@ -114,8 +112,8 @@ def _slotted(cls: Any) -> frozenset[str]:
 
 @functools.lru_cache(maxsize=4096)
 def _would_be_disturbed(cls: Any) -> bool:
-    """Whether pickle would call methods of an object before it has its attributes: a `__getattr__`
-    that asks one of them, an `append` or `__setitem__` that keeps a record.
+    """Whether pickle would call methods of an object before its attributes are set: a `__getattr__`
+    that reads one of them, an `append` or `__setitem__` that keeps a record.
     """
     asks = _found(cls, "__getattr__") is not None and _found(cls, "__setstate__") is None
     fills = (issubclass(cls, list) and _overrides(cls, list, "append", "extend")) or (
@@ -130,8 +128,8 @@ def _overrides(cls: Any, base: type, *names: str) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def _runs_new(cls: Any) -> bool:
-    """Whether making an object would run the class's own `__new__` a second time, and mostly
-    without its arguments.
+    """Whether restoring an object would run the class's own `__new__` again, usually without its
+    arguments.
     """
     if not _is_python(new := _found(cls, "__new__")) or not _reduces_by_state(cls):
         return False
@@ -155,7 +153,7 @@ def _reduces_by_state(cls: Any) -> bool:
 
 
 def _found(cls: Any, name: str) -> Any:
-    """What a class or its nearest base has under a name, as it is stored."""
+    """The raw attribute of a class or its nearest base."""
     return inspect.getattr_static(cls, name, None)
 
 
@@ -165,11 +163,11 @@ def _is_python(stored: Any) -> bool:
 
 
 def _native(cls: Any) -> Any:
-    """The nearest base whose `__new__` is not written in Python."""
+    """The nearest base whose `__new__` is not Python code."""
     bases: tuple[type, ...] = cls.__mro__
     return next(b for b in bases if "__new__" in vars(b) and not _is_python(vars(b)["__new__"]))
 
 
 def _bare(native: Any, cls: Any, *arguments: Any) -> Any:
-    """An object as its native base makes it."""
+    """An object as its native base creates it."""
     return native.__new__(cls, *arguments)

@@ -1,9 +1,9 @@
-"""A result in which something cannot be opened here: all the rest of it, and the reason for each
-variable that is lost.
+"""Opens a result as far as possible when a part of it cannot be opened, with the reason for each
+lost variable.
 
-The pickle is read again, slowly, and whatever fails becomes a `Lost` in its place; so the numbering
-of its objects holds and what variables share stays shared. A variable that leads to a `Lost` is
-left out. Only the owner's kernel opens results.
+The pickle is read again, slowly, and whatever fails is replaced by a `Lost`, so that the numbers of
+objects stay right and variables keep what they share. A variable that leads to a `Lost` is left
+out. Only the owner's kernel opens results.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from mecapy_jupyter.travel.pickling import constants
 
 
 class Lost:
-    """Stands for what could not be opened. It swallows whatever a pickle does to it: calls, items,
-    state.
+    """Replaces an object that cannot be opened. It accepts whatever a pickle does to it: calls,
+    items, state.
     """
 
     def __init__(self, why: str) -> None:
@@ -43,8 +43,8 @@ Step = Callable[[Any], None]
 
 
 class _Careful(PythonUnpickler):
-    """Goes on where an object cannot be made. `half`: ids of those that exist and could not be
-    given their state.
+    """Continues when an object cannot be created. `half`: ids of objects whose state could not be
+    set.
     """
 
     dispatch: dict[int, Step]
@@ -71,7 +71,7 @@ class _Careful(PythonUnpickler):
 
 
 def _made(original: Step, consumed: int, careful: _Careful) -> None:
-    """A step that takes `consumed` objects off the stack and puts one there."""
+    """A step that takes `consumed` objects from the stack and pushes one."""
     kept, depth = list(careful.stack[-consumed:]), len(careful.stack)
     try:
         original(careful)
@@ -81,16 +81,14 @@ def _made(original: Step, consumed: int, careful: _Careful) -> None:
         lost = next((part for part in parts if isinstance(part, Lost)), None) or Lost(_said(error))
         if (
             str(getattr(parts[0], "__name__", "")).endswith("_setstate") and len(parts) > 1
-        ):  # cloudpickle's: gives its argument a state
+        ):  # cloudpickle's: sets the state of its argument
             careful.half[id(parts[1])] = parts[1], lost.why
         careful.append(lost)
 
 
 def _filled(original: Step, consumed: int, careful: _Careful) -> None:
-    """A step that gives an object its content, which lies above it: `consumed` objects, or (0) all
-    since the last mark.
-
-    Where that fails the object stays on the stack, and is lost.
+    """A step that fills an object with content above it on the stack: `consumed` objects, or (0)
+    all since the last mark. If it fails, the object stays on the stack and is lost.
     """
     stack: list[Any] = careful.stack if consumed else careful.metastack[-1]
     depth = len(stack) - consumed
@@ -120,8 +118,8 @@ for _how, _codes in ((_made, _MAKING), (_filled, _FILLING)):
 def loader(
     file: io.BytesIO, buffers: Iterable[Any], originals: Mapping[int, object]
 ) -> tuple[Callable[[], Any], Callable[[object], str]]:
-    """What loads each part of the result as far as it can be opened, and a function that says why
-    a value of it is lost (empty: it is whole).
+    """Loads each part of the result as far as possible. Also returns a function that explains why a
+    value is lost (empty: it is complete).
     """
     careful = _Careful(file, buffers, originals)
     known = {id(original) for original in originals.values()}
@@ -132,7 +130,7 @@ def loader(
         seeker.half, seeker.known, seeker.found = careful.half, known, found
         with contextlib.suppress(
             Exception
-        ):  # found, or not to be pickled: it came by pickle, and is whole
+        ):  # found, or cannot be pickled: it came by pickle and is complete
             seeker.dump(value)
         return found[0] if found else ""
 
@@ -140,7 +138,7 @@ def loader(
 
 
 class _Seeker(cloudpickle.Pickler):
-    """Goes through all a value leads to, as pickle sees it, until it meets what is lost."""
+    """Walks everything that a value leads to, as pickle would, until it meets a `Lost`."""
 
     half: Mapping[int, tuple[object, str]]
     known: set[int]
@@ -159,8 +157,8 @@ class _Seeker(cloudpickle.Pickler):
 def keep_what_is_whole(
     home: dict[str, Any], why: Callable[[object], str], name_of: Callable[[int], str]
 ) -> None:
-    """Take out of a result what is lost; variables are named in `left`, with the reason. `name_of`:
-    an input, by its number.
+    """Removes lost variables from a result and adds them to `left`, with the reason. `name_of`: an
+    input, by its number.
     """
     for name, value in list(home["bound"].items()):
         if reason := why(value):

@@ -1,10 +1,10 @@
-"""Values as one stream of pickles, large buffers beside it. The kernel packs inputs and the child
-opens them; then the other way round.
+"""Values as one stream of pickles with large buffers beside it. The kernel packs inputs and the
+child opens them, then the other way round.
 
-Both sides number objects alike: the pickler's memo gives each object it writes a number, and the
-unpickler gives the same object the same number (MEMOIZE counts on both sides). So a result names an
-input, or any part of one, by its number, and it arrives in the notebook as the very object that was
-sent. Nothing but the child and the owner's own kernel may import this module.
+Both sides number objects equally: the pickler's memo gives each object a number, and the unpickler
+gives the same object the same number (MEMOIZE counts on both sides). So a result names an input, or
+any part of one, by its number, and it arrives in the notebook as the same object. Only the child
+and the owner's kernel may import this module.
 """
 
 from __future__ import annotations
@@ -40,11 +40,9 @@ from mecapy_jupyter.travel.pickling.pickler import (
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A stream and its out-of-band buffers, and `memo`: number → object, which keeps every numbered
-    object alive.
-
-    `modules`: those whose classes, functions or selves are named in it; `prelude`: the first object
-    of the stream.
+    """A stream and its out-of-band buffers, with `memo`: number → object, which keeps every
+    numbered object alive. `modules`: modules whose contents the stream names; `prelude`: the first
+    object of the stream.
     """
 
     stream: bytes
@@ -75,17 +73,17 @@ def pack(
     cells: set[str] | None = None,
     beside: Sequence[memoryview] = (),
 ) -> Packed:
-    """Inputs, each of `values` a pickle of its own in one stream with one memo. `prelude` makes the
-    first object of the stream, opened before all others, from the names of the own modules that the
-    values need; before that, `cells` gets the names of the files that their functions were defined
-    in. `beside`: more buffers, which the prelude knows how to read.
+    """Packs inputs, each of `values` as a pickle of its own in one stream with one memo. Raises
+    what pickling raises; `diagnose.why` explains it.
 
-    Raises what pickling raises: `diagnose.why` turns that into a sentence.
+    `prelude` makes the first object, which is opened before all others, from the names of the
+    user's own modules that the values need; before that, `cells` gets the files of their functions.
+    `beside`: more buffers, which the prelude reads.
     """
     with deep_pickler.limited_recursion():
         try:
             pickler, module_names, stream = _written(Pickler, values, namespace)
-            if constants.may_be_in(stream):  # once more, looking at each object
+            if constants.may_be_in(stream):  # again, with a look at each object
                 pickler, module_names, stream = _written(ResultPickler, values, namespace)
         except Exception as error:
             if not deep_pickler.is_too_deep(error):
@@ -117,7 +115,7 @@ def pack(
 def _written(
     kind: type[Pickler], values: Sequence[Any], namespace: dict[str, Any]
 ) -> tuple[Pickler, list[str], bytes]:
-    """The pickler, the user's own modules it met, and what it wrote."""
+    """The pickler, the user's own modules that it met, and its output."""
     file, module_names = io.BytesIO(), list[str]()
     pickler = kind(file, namespace, with_globals=True, on_own=module_names.append)
     pickler.known = {id(value): number for number, value in constants.fixed().items()}
@@ -154,11 +152,11 @@ def pack_result(
     whole: Iterable[object] = (),
     first: Sequence[object] = (),
 ) -> tuple[Packed, frozenset[int]]:
-    """A result, in which objects of `known` (id → number) stand as their number. Returns also
-    the numbers that were used. `first`: parts of it that the other side gets before the rest.
+    """Packs a result in which objects of `known` (id → number) are written as their number.
 
-    `arrays`: what in it may be views of each other, known ones included; `whole`: arrays to write
-    in full even so.
+    Also returns the numbers that were used. `first`: parts that the other side gets before the
+    rest. `arrays`: arrays that may be views of each other, known ones included; `whole`: arrays to
+    write in full nevertheless.
     """
 
     def written(kind: type[ResultPickler]) -> tuple[Packed, frozenset[int]]:
@@ -188,7 +186,7 @@ def unpack(
     *,
     on_prelude: Callable[[Any], object],
 ) -> Opened:
-    """Open what `pack` made. `on_prelude` gets the first object before anything else is opened."""
+    """Open the output of `pack`. `on_prelude` gets the first object before the rest is opened."""
     file = stream_format.begin(stream)
     on_prelude(pickle.Unpickler(file).load())  # noqa: S301 the child opens its own task's inputs
     numbered: bytes = pickle.Unpickler(file).load()  # noqa: S301 as above
@@ -199,9 +197,9 @@ def unpack(
 
 
 def not_opened(stream: Any, buffers: Iterable[Any], namespace: dict[str, Any]) -> list[str]:
-    """The variables of a stream of `pack` that cannot be opened. Its prelude is there already."""
+    """The variables in a stream of `pack` that cannot be opened. Its prelude has been applied."""
     file = stream_format.begin(stream)
-    for _ in range(2):  # the prelude, and what is numbered
+    for _ in range(2):  # the prelude, and numbered objects
         pickle.Unpickler(file).load()  # noqa: S301 as above
     load, why = partial_result.loader(file, buffers, {})
     end, lost = file.getbuffer().nbytes, list[str]()
@@ -220,8 +218,8 @@ def unpack_result(
     originals: Mapping[int, object],
     on_first: Callable[[Any], object] = lambda _: None,
 ) -> Any:
-    """Open what `pack_result` made; numbers become the `originals` they stand for. `on_first` gets
-    each part that comes before the rest.
+    """Open the output of `pack_result`; numbers become the `originals`. `on_first` gets each part
+    before the rest.
     """
     file = stream_format.begin(stream)
     unpickler = Unpickler(file, buffers=buffers)
@@ -235,7 +233,7 @@ def salvage_result(
     namespace: dict[str, Any],
     originals: Mapping[int, object],
 ) -> tuple[dict[str, Any], Callable[[object], str]]:
-    """Open what `pack_result` made of a dict as far as it can be opened; see `partial_result`."""
+    """Open the output of `pack_result` for a dict as far as possible; see `partial_result`."""
     file = stream_format.begin(stream)
     load, why = partial_result.loader(file, buffers, originals)
     return _last(load, file, namespace, lambda _: None), why

@@ -1,8 +1,6 @@
-"""How a notebook's values are pickled: functions that find the other side's namespace, the user's
-own modules, large buffers beside.
-
-It asks `hints`, `reducers` and `arrayviews` for what pickle cannot, and `environment.modules` whose
-a module is.
+"""Pickles a notebook's values: functions that find the other side's namespace, the user's own
+modules, large buffers beside the stream. `reducers`, `array_views` and others handle what pickle
+cannot.
 """
 
 from __future__ import annotations
@@ -32,24 +30,22 @@ from mecapy_jupyter.travel.pickling import (
 from mecapy_jupyter.travel.pickling.singletons import Singletons
 
 BUFFER_BYTES = 64 * 1024
-"""Buffers from this size on travel beside the stream, each a blob of its own; smaller ones inside
-it.
-"""
+"""Buffers of this size or more travel beside the stream, each as a blob; smaller ones inside it."""
 
 MOST_BUFFERS = 999
-"""So many can go to a child beside the stream; each is an open file there, and the stream may be
-one, too.
+"""This many can be sent beside the stream: each is an open file in the child, and the stream may be
+one too.
 """
 
 _MANY_BUFFERS, _LARGE_BYTES = 500, 1 << 20
-"""With so many beside the stream, only large ones still go there."""
+"""With more than this many beside the stream, only large ones stay there."""
 
 _opening = threading.local()
 
 
 @contextmanager
 def opening(namespace: dict[str, Any]) -> Generator[None]:
-    """While it lasts, functions that are opened find themselves in this namespace."""
+    """Inside the block, functions that are opened use this namespace."""
     _opening.namespace = namespace
     try:
         yield
@@ -58,8 +54,8 @@ def opening(namespace: dict[str, Any]) -> Generator[None]:
 
 
 class _Namespace:
-    """Stands in a stream for the namespace cells run in, so that a notebook's functions find it on
-    the other side.
+    """Stands for the namespace of cells, so that functions of the notebook use that of the other
+    side.
     """
 
     def __reduce__(self) -> tuple[Callable[[], dict[str, Any]], tuple[()]]:
@@ -71,12 +67,10 @@ def _namespace_here() -> dict[str, Any]:
 
 
 class Pickler(cloudpickle.Pickler):
-    """Writes functions of `namespace` so that they find the other side's namespace, and notes the
-    user's own modules it meets.
+    """Pickles functions of `namespace` so that they use the other side's namespace.
 
-    `with_globals`: whether such a function brings along the globals it reads (on the way out; at
-    home they are there). `on_own`: called with the name of each own module that something in the
-    stream needs.
+    `with_globals`: whether such a function brings the globals that it reads (needed only on the way
+    out). `on_own`: called with the name of each user-defined module that the stream needs.
     """
 
     def __init__(
@@ -88,7 +82,7 @@ class Pickler(cloudpickle.Pickler):
         on_own: Callable[[str], object],
     ) -> None:
         self.buffers: list[memoryview] = []
-        self.dispatch_table = dict(self.dispatch_table)  # a ChainMap is slow, for each object
+        self.dispatch_table = dict(self.dispatch_table)  # a ChainMap is slow for each object
         super().__init__(file, protocol=5, buffer_callback=self._keep_buffer)
         self.globals_ref[id(namespace)] = _Namespace()
         self._namespace = namespace
@@ -98,9 +92,9 @@ class Pickler(cloudpickle.Pickler):
         self._seen_modules: dict[str, bool] = {}
         self._ordinary = set[type[Any]]()
         self.files = set[str]()
-        """Where the functions it wrote were defined."""
+        """The files of the functions that it pickled."""
         self.hints = set[str]()
-        """The annotations of what it wrote that are text."""
+        """The string annotations in what it pickled."""
 
     def _keep_buffer(self, buffer: pickle.PickleBuffer) -> bool:
         """True keeps a buffer inside the stream."""
@@ -142,7 +136,7 @@ class Pickler(cloudpickle.Pickler):
         ):
             return view
         elif (reduced := type_hints.reduced(obj) or reducers.reduced(obj)) is not None:
-            if reduced[0] is by_name_reducers.attribute:  # with the settings it holds, if plain
+            if reduced[0] is by_name_reducers.attribute:  # with its settings if they are plain
                 return self._singletons.reduced(obj) or reduced
             return reduced
         elif issubclass(kind, reducers.CACHED):
@@ -152,8 +146,8 @@ class Pickler(cloudpickle.Pickler):
         return super().reducer_override(obj)
 
     def keep_views_of(self, arrays: Iterable[Any], whole: Iterable[object] = ()) -> None:
-        """Write a view of one of these arrays as a view, not as a copy: `v = a[2:5]` stays a window
-        on `a`. `whole`: never as a view.
+        """Write a view of one of these arrays as a view and not as a copy: `v = a[2:5]` stays a
+        view of `a`. `whole`: never as a view.
         """
         self._roots = array_views.roots(arrays)
         self._whole = frozenset(map(id, whole))
@@ -172,7 +166,7 @@ class Pickler(cloudpickle.Pickler):
         return type_hints.with_parameters(func, reducers.with_cells(func, reduced))
 
     def numbered(self) -> list[object]:
-        """The objects it wrote, by number. It forgets them: call it last."""
+        """The objects that it pickled, by number. Forgets them, so call it last."""
         memo: Any = self.memo.copy()
         self.clear_memo()
         objects: list[object] = [None] * len(memo)
@@ -182,11 +176,11 @@ class Pickler(cloudpickle.Pickler):
 
     @property
     def modules(self) -> frozenset[str]:
-        """The modules it met that are not the user's own."""
+        """The other modules that it met."""
         return frozenset(name for name, own in self._seen_modules.items() if name and not own)
 
     def _is_own(self, module: str) -> bool:
-        """Whether `module` is the user's own; told to `on_own` the first time."""
+        """Whether `module` is the user's own; reported to `on_own` the first time."""
         if module not in self._seen_modules:
             loaded = sys.modules.get(module) or _loaded_late(module)
             own = module != "__main__" and loaded is not None and user_modules.is_own(loaded)
@@ -197,17 +191,17 @@ class Pickler(cloudpickle.Pickler):
 
 
 def _loaded_late(module: str) -> types.ModuleType | None:
-    """A part of a loaded package that only names itself so far (`numpy.rec`, of `np.recarray`):
-    what it has would be copied, as if it were the notebook's.
+    """A module whose name is only an attribute of a loaded package so far (`numpy.rec`, of
+    `np.recarray`). Without this, its contents would be copied like the notebook's.
     """
     if module.partition(".")[0] in sys.modules and "." in module:
-        with suppress(Exception):  # no module of that name, or one that does not like it
+        with suppress(Exception):  # no such module, or one whose import fails
             return importlib.import_module(module)
     return None
 
 
 class ResultPickler(Pickler):
-    """Writes every object of `known` (by id) as its number."""
+    """Pickles every object of `known` (by id) as its number."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -225,7 +219,7 @@ class ResultPickler(Pickler):
 
 
 class Unpickler(pickle.Unpickler):
-    """Opens what these wrote: numbers become the `originals` they stand for. A container that
+    """Opens the output of these picklers: numbers become the `originals`. A container that
     `DeepPickler` fills later stands for itself.
     """
 

@@ -1,8 +1,6 @@
-"""matplotlib's figures, and the callbacks between their parts: a colour bar hears its artist, an
-artist its norm. matplotlib drops most of them when a figure is pickled.
-
-Known for matplotlib 3.8 to 3.11; tests/magic/test_figures.py is the canary. It never imports a
-package to ask.
+"""Pickles matplotlib's figures with the callbacks between their parts, most of which matplotlib
+drops. Known for matplotlib 3.8 to 3.11; tests/magic/test_figures.py is the canary. It never imports
+a package.
 """
 
 from __future__ import annotations
@@ -35,8 +33,8 @@ def _says_no_way(cls: type[Any]) -> bool:
 
 
 def reduced(obj: Any) -> Any:
-    """How to write a registry of callbacks, or a figure. Which figures pyplot has open travels by
-    itself (`open_figures`): matplotlib would number it anew, and draw it.
+    """How to pickle a registry of callbacks, or a figure. Open figures travel by themselves
+    (`open_figures`), because matplotlib would renumber and draw them.
     """
     cls: Any = cast(Any, type(obj))
     state: dict[str, Any] = obj.__getstate__()
@@ -55,7 +53,7 @@ def _kept(registry: Any, signal: str) -> Iterator[tuple[int, Any]]:
 
 
 def _travels(callback: Any) -> bool:
-    """Whether it belongs to a figure or to the notebook, and not to a window of this process."""
+    """Whether it belongs to a figure or the notebook, and not to a window of this process."""
     owner: Any = cast(
         Any, callback.__self__ if isinstance(callback, types.MethodType) else callback
     )

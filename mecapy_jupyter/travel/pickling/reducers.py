@@ -1,9 +1,7 @@
-"""How to pickle what pickle and cloudpickle take apart wrongly: closures' cells, cached functions
-and properties, weak dicts, memoryviews; `class_reducers`, `exception_reducers`, `by_name_reducers`
-and `object_reducers` know the rest.
-
-Part of `pickler`, which asks here first. The functions named in what it returns run on the other
-side.
+"""Pickles what pickle and cloudpickle handle wrongly: closures' cells, cached functions and
+properties, weak dicts, memoryviews. Asks `class_reducers`, `exception_reducers`, `by_name_reducers`
+and `object_reducers` for the rest. Part of `pickler`. The functions named in the results run on the
+other side.
 """
 
 from __future__ import annotations
@@ -56,14 +54,14 @@ _VIEWS: Any = {
     for kind in _DICTS
     for name in ("keys", "values", "items")
 }
-"""Of a dict, and what makes one of it: cloudpickle copies."""
+"""The keys, values or items of a dict, and what creates them from it; cloudpickle copies."""
 _TAKEN_APART: Any = frozenset(
     {CACHED, _CACHED_PROPERTY, types.MappingProxyType, random.SystemRandom, *_VIEWS, *_WEAK}
 )
 
 
 def reduced(obj: Any) -> Any:
-    """How to write `obj`, or None where pickle or cloudpickle know better."""
+    """How to pickle `obj`; None if pickle or cloudpickle can."""
     if type(obj) is types.CellType:
         return _cell(obj)
     if issubclass(type(obj), CACHED):
@@ -107,7 +105,7 @@ def _of_a_library(cls: type[Any]) -> Callable[[Any], Any] | None:
 
 
 def is_ordinary(cls: type[Any]) -> bool:
-    """Whether pickle knows better for all objects of a type, if it does for one."""
+    """Whether pickle handles all objects of a type, if it handles one."""
     return not (
         issubclass(cls, _BY_OBJECT)
         or hasattr(cls, "write")
@@ -119,13 +117,13 @@ def is_ordinary(cls: type[Any]) -> bool:
 
 
 def takes_apart(cls: type[Any]) -> bool:
-    """Whether `reduced` decides how the objects of a type pickle, whatever they say."""
+    """Whether `reduced` decides for objects of a type, whatever they define."""
     return cls in _TAKEN_APART or pint_state.is_registry(cls) or _of_a_library(cls) is not None
 
 
 def with_cells(function: types.FunctionType, as_reduced: Any) -> Any:
-    """cloudpickle copies each closure's cells; written themselves, two closures that share a
-    variable still do.
+    """cloudpickle copies each closure's cells. As objects of their own, two closures still share a
+    variable.
     """
     make, (code, namespace, name, defaults, _), state, *rest = as_reduced
     state[1]["__closure__"] = None
@@ -133,7 +131,7 @@ def with_cells(function: types.FunctionType, as_reduced: Any) -> Any:
 
 
 def _cell(cell: types.CellType) -> Any:
-    """Empty first, filled when it has its number: what is in it may refer to it."""
+    """Empty first and filled once it is numbered, because its content may refer to it."""
     try:
         content = cell.cell_contents
     except ValueError:  # not bound yet
@@ -151,14 +149,14 @@ def _fill_weak(mapping: Any, state: tuple[dict[Any, Any]]) -> None:
 
 
 def _proxy(proxy: Any) -> Any:
-    """It goes with the dict that it shows; that of a class, cloudpickle copies."""
+    """It travels with the dict that it shows. cloudpickle copies that of a class."""
     (shown,) = gc.get_referents(proxy)
     is_dict = isinstance(shown, dict) and "__module__" not in shown
     return (types.MappingProxyType, (shown,)) if is_dict else None
 
 
 def _reference(reference: Any) -> Any:
-    """A weak one, with what it leads to: that is a part of the graph by its own strong ones."""
+    """A weak dict with its content, which other references keep alive."""
     target = reference()
     if target is None:
         return _nowhere, (type(reference),)
@@ -175,7 +173,7 @@ def _nowhere(kind: Any) -> Any:
 
 
 def _view(view: memoryview) -> Any:
-    """A view of all of a buffer goes with that buffer; of a part of one, nothing tells which."""
+    """A view of a whole buffer travels with the buffer; a part cannot be located."""
     whole = memoryview(cast(Any, view.obj))
     if not view.contiguous or view.nbytes != whole.nbytes:
         raise pickle.PicklingError("a memoryview of a part of a buffer")
@@ -191,7 +189,7 @@ def _view_again(buffer: Any, layout: str, shape: tuple[int, ...], readonly: bool
 
 
 def _cached(function: Any) -> Any:
-    """functools' caches pickle by name only. What is in one stays behind: it cannot be read."""
+    """functools' caches pickle by name only. Their content cannot be read, so it stays behind."""
     if pickles.home_of(function) is not None:
         return None
     limits = function.cache_parameters()
@@ -199,7 +197,7 @@ def _cached(function: Any) -> Any:
 
 
 def _cached_property(made: Any) -> Any:
-    """Before Python 3.12 it holds a lock."""
+    """It holds a lock before Python 3.12."""
     state: Any = dict(made.__dict__)
     state.pop("lock", None)
     return _CACHED_PROPERTY, (made.func,), state

@@ -1,8 +1,7 @@
-"""Objects of which each side has one of its own, the attribute of a module: `dataclasses.MISSING`,
-`scipy.stats.norm`, `settings` of the user's own module. Each arrives as that attribute, so that
-`is` holds: with what it holds here where that is plain data, or the module is the user's own.
-
-Part of `pickler`. The functions named in what it returns run on the other side.
+"""Singletons: objects that are an attribute of a module on both sides (`dataclasses.MISSING`,
+`scipy.stats.norm`, `settings` of a user-defined module). Each arrives as that attribute, so that
+`is` works, with its current state if that is plain data or the module is the user's own. Part of
+`pickler`. The functions named in the results run on the other side.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ _PYTHONS_OWN = (types.FunctionType, types.BuiltinFunctionType, types.MethodType,
 
 
 class Singletons:
-    """Those of one stream: looked for once for each type. `sets`: whether the other side's takes
-    what this one holds; on the way home it does not, because what changed travels by itself.
+    """The singletons of one stream, searched once per type. `sets`: whether the other side's object
+    takes the state of this one; not on the way home, where changes travel by themselves.
     """
 
     def __init__(self, on_own: Callable[[str], object], *, sets: bool) -> None:
@@ -33,14 +32,14 @@ class Singletons:
         self._known: dict[type, dict[int, tuple[str, str]]] = {}
 
     def among(self, cls: type[Any]) -> dict[int, tuple[str, str]]:
-        """Where those of this type stand, by id."""
+        """The names of singletons of this type, by id."""
         known = self._known.get(cls)
         if known is None:
             known = self._known[cls] = {id(value): (m, n) for m, n, value in _standing(cls)}
         return known
 
     def reduced(self, obj: Any) -> Any:
-        """How to pickle `obj` by where it stands, or None where it stands nowhere."""
+        """How to pickle `obj` by its name; None if it has none."""
         cls = cast("type[Any]", type(obj))
         if (where := self.among(cls).get(id(obj))) is None:
             return None
@@ -55,7 +54,7 @@ class Singletons:
             return taken
         make, arguments, parts = taken
         bare = len(arguments) == 1 and arguments[0] is cls
-        if not (own or bare) and all(part is None for part in parts):  # those are what it holds
+        if not (own or bare) and all(part is None for part in parts):  # those are its state
             return _made, (*where, _called(cls), self._sets, make, *arguments)
         settable = parts[3] is None and not hasattr(cls, "__setstate__")
         if own or (settable and _is_plain(parts[:3])):
@@ -65,7 +64,7 @@ class Singletons:
 
 
 def _taken_apart(obj: Any) -> str | tuple[Any, tuple[Any, ...], list[Any]]:
-    """What makes it, of what; and its state, items, entries and setter."""
+    """Constructor and arguments; state, items, entries and setter."""
     how: Any = cast(Any, cloudpickle).Pickler.dispatch_table.get(type(obj))
     taken: Any = how(obj) if how else obj.__reduce_ex__(5)
     if isinstance(taken, str):
@@ -76,7 +75,7 @@ def _taken_apart(obj: Any) -> str | tuple[Any, tuple[Any, ...], list[Any]]:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether it is data, with nothing in it that another may know."""
+    """Whether it is plain data that nothing else may refer to."""
     if isinstance(value, (list, tuple, set, frozenset)):
         return all(map(_is_plain, cast("list[Any]", value)))
     if isinstance(value, dict):
@@ -85,10 +84,10 @@ def _is_plain(value: Any) -> bool:
 
 
 def _standing(cls: type[Any]) -> Iterator[tuple[str, str, Any]]:
-    """The objects of this type that are attributes of its module, or of a package above that; a
-    bare object may be anybody's.
+    """The objects of this type that are attributes of its module or of a parent package; a bare
+    `object()` may be in any module.
     """
-    home = str(cls.__module__)  # sympy makes classes that have None there
+    home = str(cls.__module__)  # sympy creates classes that have None there
     if cls is object:
         modules = [name for name in sys.modules if name.partition(".")[0] not in _NOBODYS]
     elif home in _NOBODYS or cls in _PYTHONS_OWN or issubclass(cls, type):
@@ -105,7 +104,7 @@ def _standing(cls: type[Any]) -> Iterator[tuple[str, str, Any]]:
 
 
 def _called(cls: Any) -> str:
-    """By name: some make a class for each object."""
+    """By name, because some create a class for each object."""
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
@@ -117,7 +116,7 @@ def _standing_there(module: str, name: str) -> Any:
 
 
 def _looked_up(module: str, name: str, kind: str, make: Any = None, *arguments: Any) -> Any:
-    """The one that stands there; a new one where nothing does, or something else."""
+    """The object at that name; a new one if there is none, or another type."""
     there = _standing_there(module, name)
     if _called(cast(Any, type(there))) == kind:
         return there
@@ -127,12 +126,12 @@ def _looked_up(module: str, name: str, kind: str, make: Any = None, *arguments: 
 
 
 def _made(module: str, name: str, kind: str, sets: bool, make: Any, *arguments: Any) -> Any:
-    """The one that stands there, where it can hold what it is made of; a new one where not."""
+    """The object at that name if it can take the state; otherwise a new one."""
     there, new = _standing_there(module, name), make(*arguments)
     if there is new or not _called(cast(Any, type(there))) == kind == _called(cast(Any, type(new))):
         return new
     held: Any = object.__getstate__(new)
-    if held is None:  # it shows no attributes: equal, or another
+    if held is None:  # it shows no attributes: equal or different
         same = state_pickler.dumps(there) == state_pickler.dumps(new)
         return there if same or not sets else new
     if sets:
@@ -141,13 +140,13 @@ def _made(module: str, name: str, kind: str, sets: bool, make: Any, *arguments: 
 
 
 def _fill(obj: Any, content: tuple[Any, ...]) -> None:
-    """As pickle sets a state, items and entries."""
+    """Sets state, items and entries as pickle does."""
     module, name, sets, state, items, entries, setter = content
     if not sets and _standing_there(module, name) is obj:
         return
     try:
         _set_state(obj, state, setter)
-    except AttributeError:  # a constant, as mpmath's: the other side's own is as good
+    except AttributeError:  # a constant, such as mpmath's: the other side's own is equivalent
         if _standing_there(module, name) is not obj:
             raise
     base: Any = list if isinstance(obj, list) else dict

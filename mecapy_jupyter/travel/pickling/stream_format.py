@@ -1,8 +1,8 @@
-"""The form in which values are packed, named at the head of each stream.
+"""The number of the stream format, at the head of each stream.
 
-A stream names functions and classes of this package, and relies on the numbers that both sides
-give to objects. One of another form opens into something else than was sent, so it is refused.
-Raise the number when older code would read a stream wrongly, or this code an older one's.
+A stream names functions and classes of this package and relies on equal numbering, so another
+format would open wrongly and is refused. Raise the number when older code would misread a stream,
+or this code an older one.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from mecapy_jupyter.shared.errors import CannotReceive
 
 _NAME = b"mecapy:"
 HEAD = _NAME + b"6\n"
-"""The first form had no head, and began as a pickle does."""
+"""The first format had no head and began like a pickle."""
 
 
 def begin(stream: bytes | bytearray | memoryview) -> io.BytesIO:
-    """The stream, read up to the first pickle. Raises CannotReceive for one of another form."""
+    """The stream, read up to the first pickle. Raises CannotReceive for another format."""
     file = io.BytesIO(stream)
     head = file.read(len(HEAD))
     if head != HEAD:

@@ -1,6 +1,4 @@
-"""Where an exception came from, as plain data that travels (a trail), and back. The one place that
-knows tblib.
-"""
+"""A traceback as plain data (a trail), and back. The only module that uses tblib."""
 
 from __future__ import annotations
 
@@ -10,11 +8,11 @@ from typing import Any, cast
 
 from tblib import Traceback
 
-_ENDS = 50  # a deep recursion keeps so many of its first and of its last frames
+_ENDS = 50  # how many first and last frames of a deep recursion are kept
 
 
 def of(traceback: TracebackType) -> dict[str, Any]:
-    """The trail of a traceback: files, lines and names, no code and no variables."""
+    """The trail of a traceback: files, lines and names, without code and variables."""
     steps: list[TracebackType] = []
     step: TracebackType | None = traceback
     while step is not None:
@@ -33,8 +31,8 @@ def _alone(step: TracebackType) -> TracebackType:
 
 
 def at(filename: str, lineno: int) -> TracebackType | None:
-    """A traceback that leads to a line at top level of a cell. Its code begins at line 1, as a
-    cell's own: IPython counts from there.
+    """A traceback that leads to a top-level line of a cell. Its code begins at line 1 like a
+    cell's, because IPython counts from there.
     """
     code = compile("\n" * (lineno - 1) + "raise Here", filename, "exec")
 
@@ -44,13 +42,13 @@ def at(filename: str, lineno: int) -> TracebackType | None:
     try:
         exec(
             code, {"__name__": "__main__", "__file__": filename, "Here": Here}
-        )  # our own line, nothing of the user's
+        )  # our own line, not the user's
     except Here as here:
         return here.__traceback__.tb_next if here.__traceback__ else None
 
 
 def renamed(trail: dict[str, Any], rename: Callable[[str], str]) -> dict[str, Any]:
-    """The trail with its file names as `rename` gives them."""
+    """The trail with file names changed by `rename`."""
     code = trail["tb_frame"]["f_code"]
     frame = trail["tb_frame"] | {"f_code": code | {"co_filename": rename(code["co_filename"])}}
     following = trail["tb_next"]
@@ -58,5 +56,5 @@ def renamed(trail: dict[str, Any], rename: Callable[[str], str]) -> dict[str, An
 
 
 def traceback(trail: dict[str, Any]) -> TracebackType | None:
-    """A traceback that leads where the trail does."""
+    """A traceback from a trail."""
     return Traceback.from_dict(trail).as_traceback()

@@ -1,8 +1,5 @@
-"""How to pickle what type hints are made of: type parameters, aliases (`type X = …`, Python 3.12
-and newer), NewTypes.
-
-pickle writes all of these as a name to look up, which those of a notebook have on one side only.
-Part of `pickler`; beside it: `reducers`.
+"""Pickles parts of type hints: type parameters, aliases (`type X = …`, Python 3.12), NewTypes.
+pickle writes these as names, which those of a notebook have on one side only. Part of `pickler`.
 """
 
 from __future__ import annotations
@@ -25,11 +22,11 @@ _KINDS: Any = (
 )
 
 _unfilled: dict[int, list[Any]] = {}
-"""Where the value of an alias goes that is being opened, by the alias's id."""
+"""Where the value of an alias goes while it is opened, by the alias's id."""
 
 
 def reduced(obj: Any) -> Any:
-    """How to write `obj`, or None where it is nothing of these."""
+    """How to pickle `obj`; None if it is none of these."""
     if not issubclass(type(obj), _KINDS):
         return None
     kind = cast(Any, type(obj))
@@ -53,7 +50,7 @@ def reduced(obj: Any) -> Any:
 
 
 def with_parameters(function: types.FunctionType, as_reduced: Any) -> Any:
-    """cloudpickle leaves the type parameters of `def f[T](…)` behind."""
+    """cloudpickle omits the type parameters of `def f[T](…)`."""
     if parameters := getattr(function, "__type_params__", ()):
         as_reduced[2][1]["__type_params__"] = parameters
     return as_reduced
@@ -76,15 +73,15 @@ def _parameter_again(
 
 
 def _alias_again(name: str, module: str, parameters: tuple[Any, ...]) -> Any:
-    """An alias that looks for its value when first asked, as the statement makes it: the value may
-    hold the alias itself.
+    """An alias that evaluates its value when first asked, like the statement, because the value may
+    contain the alias.
     """
     value: list[Any] = []
     code = compile("type alias = value[0]", "<alias>", "exec")
     given = {
         "alias": name,
         None: parameters or None,
-    }  # the statement's constants: its name, and None where it has no parameters
+    }  # the statement's constants: its name, and None if it has no parameters
     constants = tuple(given.get(constant, constant) for constant in code.co_consts)
     namespace: dict[str, Any] = {"__name__": module, "value": value}
     exec(code.replace(co_consts=constants), namespace)

@@ -1,8 +1,7 @@
-"""Widgets (ipywidgets): one travels as the values of its traits, what observes them, and its
-attributes; the page knows it by its model's id, under which it is the same widget on both sides.
+"""Pickles widgets (ipywidgets): the values of their traits, observers and attributes.
 
-Known for ipywidgets 8 and traitlets 5; tests/magic/test_widgets.py is the canary. It never imports
-a package to ask.
+The page knows a widget by its model's id, which is equal on both sides. Known for ipywidgets 8 and
+traitlets 5; tests/magic/test_widgets.py is the canary. It never imports a package.
 """
 
 from __future__ import annotations
@@ -13,14 +12,14 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 comm_of_known: Callable[[str], Any] | None = None
-"""On a worker: a model's id → its end of the wire to the page, where the notebook has the model."""
+"""On a worker: a model's id → the connection to the page, if the notebook has the model."""
 
 stand_ins: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
-"""At home: a worker's name for a model → what stands here for it until the widget itself comes."""
+"""In the kernel: a worker's name for a model → what represents it until the widget comes."""
 
 _ENDS_HERE = frozenset(
     {"comm", "log", "_property_lock", "_states_to_send"}
-)  # of a widget's traits: its wire, and what is under way
+)  # traits of the connection and of work in progress
 _OF_TRAITLETS = frozenset(
     {
         "_trait_values",
@@ -28,7 +27,7 @@ _OF_TRAITLETS = frozenset(
         "_trait_validators",
         "_cross_validation_lock",
         "_model_id",
-        "_repr_mimebundle_",  # which `close` sets
+        "_repr_mimebundle_",  # set by `close`
     }
 )
 
@@ -46,7 +45,7 @@ def is_widget(obj: object) -> bool:
 
 
 def takes_apart(cls: type[Any]) -> bool:
-    """Whether widgets of a class pickle as here: those that say no way of their own."""
+    """Whether widgets of a class are pickled here: those without a way of their own."""
     library = _library()
     if library is None or not issubclass(cls, library.Widget):
         return False
@@ -54,14 +53,14 @@ def takes_apart(cls: type[Any]) -> bool:
 
 
 def reduced(obj: Any) -> Any:
-    """How to write a widget of a class that is taken apart."""
+    """How to pickle a widget of such a class."""
     cls: Any = cast(Any, type(obj))
     model_id: str = obj._model_id or ""
     return _again, (cls, model_id), _state(obj), None, None, _put
 
 
 def _state(widget: Any) -> State:
-    """Its traits, its attributes, who observes it, and whether it is open."""
+    """Its traits, attributes, observers, and whether it is open."""
     traits: dict[str, Any] = widget._trait_values
     held: dict[str, Any] = widget.__dict__
     return (
@@ -73,7 +72,7 @@ def _state(widget: Any) -> State:
 
 
 def _observers(widget: Any) -> Iterable[tuple[Any, Any, Any]]:
-    """Those that its class does not bring along."""
+    """Those that its class does not have."""
     of_class = sys.modules["traitlets"].EventHandler
     for name, by_type in widget._trait_notifiers.items():
         for kind, callbacks in by_type.items():
@@ -89,7 +88,7 @@ def _again(cls: Any, model_id: str) -> Any:
 
 
 def _put(widget: Any, state: State) -> None:
-    """Give it a state, without a word to who observes it: they heard it where it changed."""
+    """Set a state without notifying observers, who were notified where it changed."""
     traits, attributes, observers, is_open = state
     for gone in widget._trait_values.keys() - traits.keys() - _ENDS_HERE:
         del widget._trait_values[gone]
