@@ -170,6 +170,43 @@ STATE: dict[str, tuple[str, str, str, str]] = {
         "get_ipython().display_formatter.formatters['text/plain'].for_type(complex, "
         "lambda z, p, c: p.text('z2'))",
     ),
+    "sys.path": (
+        "import os, sys; os.makedirs('added', exist_ok=True)",
+        "sys.path.insert(0, os.path.abspath('added')); sys.path.append('lib')",
+        "[os.path.relpath(p) for p in sys.path if p.endswith(('added', 'lib', 'late'))]",
+        "sys.path.append('late')",
+    ),
+    "sys.argv": ("import sys", "sys.argv = ['prog', '3']", "sys.argv", "sys.argv = ['prog', '4']"),
+    "digits of an integer": (
+        "import sys",
+        "sys.set_int_max_str_digits(9000)",
+        "sys.get_int_max_str_digits()",
+        "sys.set_int_max_str_digits(8000)",
+    ),
+    "socket timeout": (
+        "import socket",
+        "socket.setdefaulttimeout(3.5)",
+        "socket.getdefaulttimeout()",
+        "socket.setdefaulttimeout(60.0)",
+    ),
+    "calendar": (
+        "import calendar",
+        "calendar.setfirstweekday(calendar.SUNDAY)",
+        "calendar.weekheader(2)",
+        "calendar.setfirstweekday(calendar.MONDAY)",
+    ),
+    "codecs": (
+        "import codecs",
+        "codecs.register_error('mine', lambda error: ('?', error.end))",
+        "'\\xe9'.encode('ascii', 'mine')",
+        "codecs.register_error('mine', lambda error: ('!', error.end))",
+    ),
+    "mimetypes": (
+        "import mimetypes",
+        "mimetypes.add_type('text/x-mesh', '.msh')",
+        "mimetypes.guess_type('a.msh')",
+        "mimetypes.add_type('text/x-mesh-2', '.msh')",
+    ),
     "locale": (
         "import locale",
         "locale.setlocale(locale.LC_TIME, 'C.UTF-8')",

@@ -197,3 +197,18 @@ def test_a_module_made_at_run_time_travels(kernel: Kernel) -> None:
         "second = stress(1), Bar().area, again is made",
     )
     assert kernel.value("first, second, made.E, stress(1)") == "(210, (70, 2, True), 70, 70)"
+
+
+def test_a_path_that_a_module_makes_of_its_own_place(kernel: Kernel, folder: Path) -> None:
+    """`Path(__file__).parent` leads to the task's folder there, with what lies beside the module;
+    what else the module holds is as it is here.
+    """
+    (folder / "place_of.py").write_text(
+        "from pathlib import Path\nHERE = Path(__file__).resolve().parent\nLIMIT = 3\n"
+        "def read(): return (HERE / 'place.txt').read_text()\n"
+    )
+    (folder / "place.txt").write_text("beside")
+    assert kernel.run("import place_of\nplace_of.LIMIT = 4").ok
+    ran = kernel.run("%%mecapy\nprint(place_of.read(), place_of.LIMIT)")
+    assert ran.ok and ran.stdout == "beside 4\n", ran
+    assert kernel.value("place_of.HERE == place_of.Path.cwd()") == "True"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import functools
 import pickle
 import types
 
@@ -17,7 +18,7 @@ def get() -> dict[str, bytes] | None:
         name: data
         for name, value in list(vars(builtins).items())
         if not name.startswith("_")
-        and (state_pickler.is_users(value) or _is_plain(value))
+        and (_is_callable_of_users(value) or _is_plain(value))
         and (data := state_pickler.dumps(value)) is not None
     }
     return found or None
@@ -26,6 +27,11 @@ def get() -> dict[str, bytes] | None:
 def functions() -> list[object]:
     """Functions and values that the notebook added."""
     return [value for value in list(vars(builtins).values()) if state_pickler.is_users(value)]
+
+
+def _is_callable_of_users(value: object) -> bool:
+    """Python itself has no partial function there."""
+    return state_pickler.is_users(value) or isinstance(value, functools.partial)
 
 
 def _is_plain(value: object) -> bool:

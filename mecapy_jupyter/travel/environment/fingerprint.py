@@ -6,6 +6,7 @@ Private names are not compared, because they are caches, counters and lazy impor
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 import os
@@ -23,7 +24,17 @@ Marks = dict[str, Mark]
 _OF_THE_PROCESS = frozenset(
     (
         *("sys", "os", "posix", "posixpath", "time", "site", "threading", "multiprocessing", "io"),
-        *("subprocess", "tempfile", "socket", "platform", "warnings", "signal", "random", "gc"),
+        *(
+            "subprocess",
+            "tempfile",
+            "socket",
+            "platform",
+            "warnings",
+            "signal",
+            "random",
+            "gc",
+            "mimetypes",
+        ),
         *("builtins", "logging", "asyncio", "IPython", "ipykernel", "ipywidgets", "tqdm"),
         *("mecapy_jupyter", "mecapy_worker", "mecapy_backend", "__main__", "__mp_main__"),
     )
@@ -78,6 +89,9 @@ def _mark(value: object, module: str, salt: bytes) -> Mark | None:
     """None for what is not compared."""
     if type(value) in _NUMBERS:
         return cast("Mark", value)
+    if isinstance(value, functools.partial):
+        called: object = cast(Any, value).func
+        return _digest(f"partial {getattr(called, '__qualname__', '')}", salt)
     if isinstance(value, types.FunctionType):
         home = (value.__module__ or module).partition(".")[0]
         if home != module.partition(".")[0] and not state_pickler.is_users(value):

@@ -16,7 +16,7 @@ import sys
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, cast
 
 from mecapy_jupyter.travel.environment import module_state, shared_objects
@@ -110,11 +110,31 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
                 module = self._imported.pop(0)
                 data = self.states.pop(module.__name__, {})
                 opened = {path: pickle.loads(pickled) for path, pickled in data.items()}  # noqa: S301 the child's own inputs
-                module_state.restore(module, opened)
+                held = {
+                    path: value
+                    for path, value in opened.items()
+                    if not self._is_this_place(module, path, value)
+                }
+                module_state.restore(module, held)
                 self._join(module)
                 self.begun[module.__name__] = _held(module)
         finally:
             self._importing -= 1
+
+    def _is_this_place(self, module: types.ModuleType, path: str, value: object) -> bool:
+        """Whether it is a path that the module makes from its own (`Path(__file__).parent`): here
+        the import has made it of the file's place here.
+        """
+        source = self.sources[module.__name__]
+        if not source.beside or not isinstance(value, (str, PurePath)):
+            return False
+        inside, _, name = path.rpartition(".")
+        holder: Any = getattr(module, inside, None) if inside else module
+        fresh: object = getattr(holder, name, None)
+        home = source.filename.removesuffix(source.beside).rstrip("/\\")
+        here = self._file_here(source.name).removesuffix(source.beside).rstrip("/\\")
+        at_home, rest = str(value).startswith(home), str(value).removeprefix(home)
+        return at_home and type(fresh) is type(value) and str(fresh) == here + rest
 
     def join(self, variables: dict[str, Any]) -> None:
         """Called when the inputs are opened: modules that share objects with the notebook get

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from mecapy_jupyter.travel.environment import import_hook, state_pickler
+from mecapy_jupyter.travel.environment import import_hook, originals, state_pickler
 
 _NOT_LOOKED_AT = frozenset(
     (
@@ -56,6 +56,7 @@ lengths.
 _found: dict[tuple[str, str], dict[tuple[str, Any], Any]] = {}
 """As above → (name, key or None) → the user's object."""
 _classes: dict[str, list[type]] = {}
+_said: set[str] = set()
 _NO_KEY = object()
 _SETS = re.compile(
     r"[\w\])]\s*\.\s*\w+(\[[^\]]*\])?\s*=[^=]|setattr|regist|patch|accessor|\badd_|apply"
@@ -119,8 +120,10 @@ def _keep(module: str, inside: str, names: Mapping[str, Any]) -> None:
     mine = {(name, key): value for name, key, value in _users(dict(names), bool(inside))}
     if mine:
         _found[module, inside] = mine
+        originals.replaced[module, inside] = {name for name, key in mine if key is _NO_KEY}
     else:
         _found.pop((module, inside), None)
+        originals.replaced.pop((module, inside), None)
 
 
 def _users(names: Mapping[str, Any], in_class: bool) -> Iterator[tuple[str, Any, Any]]:
@@ -153,10 +156,22 @@ def current(made: frozenset[str], files: set[str]) -> list[Patch]:
         for (name, key), value in mine.items():
             data = state_pickler.dumps(value, made, files)
             as_key = None if key is _NO_KEY else state_pickler.dumps(key)
+            path = f"{inside}.{name}" if inside else name
             if data is not None and (key is _NO_KEY or as_key is not None):
-                path = f"{inside}.{name}" if inside else name
                 patches.append(Patch(module, path, data, as_key))
+            else:
+                _say_once(f"{module}.{path}")
     return patches
+
+
+def _say_once(name: str) -> None:
+    if name not in _said:
+        _said.add(name)
+        print(
+            f"mecapy: what the notebook has put into {name} cannot travel; set it in a "
+            f"`%%mecapy --setup` cell, which runs here and before every task",
+            file=sys.stderr,
+        )
 
 
 def functions() -> list[Any]:
@@ -178,6 +193,7 @@ def _set(patch: Patch) -> None:
     try:
         value = pickle.loads(patch.value)  # noqa: S301 the child's own inputs
         if patch.key is None:
+            originals.keep(patch.module, patch.path, getattr(holder, name, None))
             setattr(holder, name, value)
         else:
             getattr(holder, name)[pickle.loads(patch.key)] = value  # noqa: S301 as above

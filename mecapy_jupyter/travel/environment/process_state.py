@@ -21,12 +21,14 @@ from mecapy_jupyter.travel.environment import (
     clock_state,
     figure_formats,
     import_hook,
+    import_path,
     ipython_state,
     library_state,
     logging_records,
     logging_state,
     module_importer,
     patches,
+    python_settings,
     signal_state,
 )
 from mecapy_jupyter.travel.environment.state_kind import StateKind
@@ -147,7 +149,9 @@ def _environment() -> dict[str, str | None]:
 
 
 def begin_environment() -> None:
-    """From here on, count changes of the environment."""
+    """From here on, count changes of the environment and of `sys.path`."""
+    import_path.begin()
+    python_settings.begin()
     _fresh_environment.clear()
     _fresh_environment.update(os.environ)
     if "environment" in _noted:  # including what imported libraries have set
@@ -257,6 +261,8 @@ KINDS: dict[str, StateKind] = {
     "shell": StateKind("IPython", ipython_state.get, ipython_state.put, ipython_state.FRESH),
     "formatters": StateKind("IPython", ipython_state.formatters, ipython_state.set_formatters),
     "environment": StateKind("os", _environment, _set_environment),
+    **python_settings.SETTINGS,
+    "sys.path": StateKind("sys", import_path.get, import_path.put),
     "time zone": StateKind("time", clock_state.zone, clock_state.set_zone),
     "locale": StateKind(
         "locale", clock_state.locales, clock_state.set_locales, clock_state.FRESH_LOCALES

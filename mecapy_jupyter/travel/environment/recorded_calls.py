@@ -26,6 +26,8 @@ CALLS: dict[str, tuple[str, ...]] = {
         "set_interaction_parameters",
         "set_departure_functions",
     ),
+    "codecs": ("register_error",),
+    "mimetypes": ("add_type",),
     "matplotlib.scale": ("register_scale",),
     "matplotlib.projections": ("register_projection",),
 }

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import cloudpickle
 
+from mecapy_jupyter.travel.environment import originals
 from mecapy_jupyter.travel.hooks import pickles
 
 
@@ -44,6 +45,8 @@ class StatePickler(cloudpickle.Pickler):
             self.globals_ref[id(vars(sys.modules[name]))] = _Globals(name)
 
     def reducer_override(self, obj: Any) -> Any:
+        if originals.replaced and (of_module := originals.reduced(obj)) is not None:
+            return of_module
         if getattr(obj, "__module__", None) in self._made:
             if isinstance(obj, types.FunctionType):
                 return self._dynamic_function_reduce(obj)

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import cloudpickle
 
-from mecapy_jupyter.travel.environment import pint_state, user_modules
+from mecapy_jupyter.travel.environment import originals, pint_state, user_modules
 from mecapy_jupyter.travel.pickling import (
     array_views,
     by_name_reducers,
@@ -105,6 +105,8 @@ class Pickler(cloudpickle.Pickler):
         return False
 
     def reducer_override(self, obj: Any) -> Any:
+        if originals.replaced and (of_module := originals.reduced(obj)) is not None:
+            return of_module
         if type(obj) in self._ordinary:
             return NotImplemented
         kind = cast("type[Any]", type(obj))

@@ -17,6 +17,7 @@ import socket
 import sys
 import tempfile
 import types
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -238,6 +239,7 @@ def _open_inputs(task: TaskMessage, frame: Frame) -> Watch:
     if (figures := variables.pop(open_figures.CARRIED, None)) is not None:
         open_figures.put(figures)
     namespace.update(variables)
+    _name_definitions(opened.memo, namespace)
     module_importer.served.join(variables)
     watch = (
         Watch.of_call(opened.memo)
@@ -245,6 +247,17 @@ def _open_inputs(task: TaskMessage, frame: Frame) -> Watch:
         else Watch(opened.memo, variables.values(), namespace)
     )
     return results.begin(_shell, watch, sent[0], figures)
+
+
+def _name_definitions(memo: Mapping[int, object], namespace: dict[str, Any]) -> None:
+    """The notebook's classes and functions that came inside of something else are in `__main__` as
+    well, where pickle looks for them.
+    """
+    for obj in memo.values():
+        if isinstance(obj, (type, types.FunctionType)) and obj.__module__ == "__main__":
+            name = obj.__qualname__
+            if name.isidentifier() and name == obj.__name__:
+                namespace.setdefault(name, obj)
 
 
 def _map(fd: int, digest: str) -> Any:
