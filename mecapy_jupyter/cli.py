@@ -17,6 +17,7 @@ from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.version import __version__
 
 NOT_RUNNING = 3
+_ENVIRONMENT = "mecapy_backend.shared.environment"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -95,7 +96,12 @@ def _server_commands(add: AddCommand) -> None:
         "gateway", _gateway, "run a gateway; settings come from the environment (MECAPY_…)"
     )
     gateway.add_argument("--host", default="127.0.0.1")
-    gateway.add_argument("--port", type=int, default=8000)
+    gateway.add_argument(
+        "--port",
+        type=int,
+        default=int(os.environ.get("PORT") or 8000),
+        help="default: PORT, or 8000",
+    )
     gateway.add_argument("--fd", type=int, help=argparse.SUPPRESS)
     add("worker", _worker, "run a worker; settings come from the environment (MECAPY_…)")
     migrate = add("migrate", _migrate, "bring the database to the newest schema")
@@ -189,12 +195,8 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _gateway(options: argparse.Namespace) -> None:
-    app, settings = (
-        _server("mecapy_backend.api.app"),
-        _server("mecapy_backend.shared.settings").Settings(),
-    )
-    app.serve(
-        settings,
+    _server("mecapy_backend.api.app").serve(
+        _server(_ENVIRONMENT).settings(),
         options.host,
         options.port,
         **({"fd": options.fd} if options.fd is not None else {}),
@@ -202,12 +204,11 @@ def _gateway(options: argparse.Namespace) -> None:
 
 
 def _worker(_: argparse.Namespace) -> None:
-    settings = _server("mecapy_backend.shared.settings").Settings()
-    _server("mecapy_worker.main").serve(settings)
+    _server("mecapy_worker.main").serve(_server(_ENVIRONMENT).settings())
 
 
 def _migrate(options: argparse.Namespace) -> None:
-    url = _server("mecapy_backend.shared.settings").Settings().database_url
+    url = _server(_ENVIRONMENT).settings().database_url
     migrations = _server("mecapy_backend.migrations")
     if options.dry_run:
         print(migrations.dry_run(url) or "-- nothing to do: the schema is the newest")

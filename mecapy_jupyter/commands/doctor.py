@@ -29,6 +29,7 @@ _WORDS = {
     "postgres": "PostgreSQL",
     "disk": "its disk",
     "schema": "the database's schema",
+    "connections": "PostgreSQL's connections",
     "redis": "Redis",
     "store": "the object store",
     "clock": "the clock",

@@ -13,6 +13,7 @@ from blake3 import blake3
 from mecapy_backend.store.blobs.blob_store import open_store
 from mecapy_backend.store.blobs.blob_types import BadName, NotAFile, WrongDigest
 from mecapy_backend.store.blobs.file_store import FileStore
+from mecapy_jupyter.shared.errors import ConfigError
 
 from .speak import client
 
@@ -128,5 +129,5 @@ async def test_names_and_broken_streams(tmp_path: Path) -> None:
 @pytest.mark.parametrize("url", ["", "/tmp", "file://host/dir", "file:", "s3://", "http://x"])
 def test_bad_store_urls(url: str) -> None:
     """A blob URL that is none is refused with the two forms there are."""
-    with pytest.raises(ValueError, match="MECAPY_BLOB_URL"):
+    with pytest.raises(ConfigError, match="MECAPY_BLOB_URL"):
         open_store(url)

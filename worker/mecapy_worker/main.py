@@ -20,6 +20,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 from mecapy_backend.queue import queue
+from mecapy_backend.queue.health_probe import refuse_cluster
 from mecapy_backend.shared import logs
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import database, workers
@@ -31,6 +32,7 @@ from mecapy_jupyter.wire import ConfinementInfo, JsonObject, WorkerInfo
 from mecapy_worker.context import Context
 from mecapy_worker.egress import rules
 from mecapy_worker.log import log
+from mecapy_worker.pool import machine_memory
 from mecapy_worker.pool.pool import Pool, PoolOptions, TooWeak
 from mecapy_worker.retry import is_transient
 from mecapy_worker.run.consumer import Consumer
@@ -40,6 +42,7 @@ from mecapy_worker.upkeep.lease import listen, renew, tell_usage
 from mecapy_worker.upkeep.reconciler import reconcile
 
 _GOODBYE_S = 2.0
+_CONNECTIONS = 4  # to PostgreSQL
 
 
 def serve(settings: Settings | None = None) -> None:
@@ -126,18 +129,20 @@ async def opened(
 ) -> AsyncGenerator[Context]:
     """Everything a worker has in its hands; the folder it works in goes with it."""
     allowed = rules.of(settings)
+    memory_bytes = settings.max_memory_bytes or machine_memory.of_a_task(settings.worker_slots)
+    settings = settings.model_copy(update={"max_memory_bytes": memory_bytes})
+    await refuse_cluster(settings.redis_url)
     async with AsyncExitStack() as stack:
         scratch = scratch_folder()
-        db = database.connect(settings.database_url)
+        db = database.connect(
+            settings.database_url,
+            connections=settings.database_connections or _CONNECTIONS,
+            pooler=settings.database_pooler,
+        )
         stack.push_async_callback(db.dispose)
         express = queue.connect(settings.redis_url)
         stack.push_async_callback(express.aclose, close_connection_pool=True)
-        store = blob_store.open_store(
-            settings.blob_url,
-            endpoint_url=settings.s3_endpoint_url,
-            cache_dir=settings.cache_dir,
-            cache_bytes=settings.cache_bytes,
-        )
+        store = blob_store.configured(settings)
         pool = await stack.enter_async_context(Pool(pool_options(settings, scratch, child_module)))
         yield Context(
             worker_id(),

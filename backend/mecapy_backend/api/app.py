@@ -4,10 +4,13 @@ gateway`).
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from types import FrameType
 
 import structlog
 import uvicorn
@@ -32,8 +35,10 @@ from mecapy_backend.api.routes import (
     users,
 )
 from mecapy_backend.api.services import Services, open_services
+from mecapy_backend.queue.health_probe import refuse_cluster
 from mecapy_backend.shared import logs
 from mecapy_backend.shared.settings import Settings
+from mecapy_backend.store.blobs import blob_store
 from mecapy_jupyter.shared.version import __version__
 
 _DESCRIPTION = """Run code on a pool of warm, confined Python workers.
@@ -77,6 +82,7 @@ def create_app(settings: Settings, *, embedded: bool = False) -> FastAPI:
         lifespan=lifespan,
         dependencies=[Depends(caller_of)],
     )
+    app.state.stopping = False
     problems.install(app)
     if settings.cors_origins:
         app.add_middleware(
@@ -94,6 +100,25 @@ def create_app(settings: Settings, *, embedded: bool = False) -> FastAPI:
     return app
 
 
+class _Server(uvicorn.Server):
+    """Told to stop, it answers on for `drain_s` while /readyz is 503: a balancer sends nothing more
+    to it before it closes. Told twice, it stops at once.
+    """
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI, drain_s: float) -> None:
+        super().__init__(config)
+        self._app, self._drain_s = app, drain_s
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if not self._drain_s or self._app.state.stopping:
+            return super().handle_exit(sig, frame)
+        self._app.state.stopping = True
+        stop = threading.Timer(self._drain_s, super().handle_exit, (sig, frame))
+        stop.daemon = True
+        stop.start()
+        return None
+
+
 def serve(
     settings: Settings, host: str = "127.0.0.1", port: int = 8000, fd: int | None = None
 ) -> None:
@@ -101,6 +126,8 @@ def serve(
     (`fd`). Open event streams end after two seconds; their clients come back and resume.
     """
     logs.configure(settings.log_format, "gateway")
+    blob_store.configured(settings)  # what is wrong with its folder is said in one line
+    asyncio.run(refuse_cluster(settings.redis_url))
     app = create_app(settings, embedded=fd is not None)
     connections.room_for(settings.max_connections, settings.max_streams)
     config = uvicorn.Config(
@@ -118,7 +145,7 @@ def serve(
         backlog=512,
         timeout_keep_alive=_KEEP_ALIVE_S,
     )
-    server = uvicorn.Server(config)
+    server = _Server(config, app, 0.0 if fd is not None else settings.drain_s)
     with suppress(KeyboardInterrupt):
         server.run(sockets=None if fd is None else [socket.socket(fileno=fd)])
     if not server.started:

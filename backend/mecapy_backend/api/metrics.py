@@ -41,6 +41,10 @@ sent_bytes = _counter(
 problems = _counter(
     "mecapy_problems_total", "Refused and failed requests, by type of problem", "type"
 )
+database_exhausted = _counter(
+    "mecapy_database_exhausted_total",
+    "Requests refused because no connection to PostgreSQL became free in time",
+)
 submitted = _counter("mecapy_tasks_submitted_total", "Accepted tasks")
 cancelled = _counter(
     "mecapy_tasks_cancelled_waiting_total", "Tasks cancelled before a worker took them"

@@ -126,6 +126,14 @@ def unavailable(what: str) -> Problem:
     )
 
 
+_BUSY = Problem(
+    503,
+    "busy",
+    "no connection to the database became free in time; nothing was lost, try again in a moment",
+    headers={"Retry-After": "2"},
+)
+
+
 def install(app: FastAPI) -> None:
     """Give the app these errors."""
     for kind, handler in _HANDLERS:
@@ -157,7 +165,11 @@ async def _http(request: Request, error: Exception) -> Response:
 async def _database(request: Request, error: Exception) -> Response:
     if isinstance(error, DBAPIError) and not database.may_succeed_later(error):
         return await _unexpected(request, error)
-    _log.warning("postgres away", path=request.url.path, error=type(error).__name__)
+    why = database.cause(error) or type(error).__name__
+    _log.warning("postgres away", path=request.url.path, why=why)
+    if database.exhausted(error):
+        metrics.database_exhausted.inc()
+        return _BUSY.response()
     return unavailable("the database").response()
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, cast
 
 from fastapi import Depends
@@ -26,11 +27,13 @@ from mecapy_backend.queue.queue import Queue
 from mecapy_backend.shared.health import Health
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import database
-from mecapy_backend.store.blobs.blob_store import BlobStore, open_store
+from mecapy_backend.store.blobs import blob_store
+from mecapy_backend.store.blobs.blob_store import BlobStore
 from mecapy_backend.store.health_probes import readiness, server_health
 
 # Every statement here touches few rows by index; longer means that the database is away.
 _COMMAND_TIMEOUT_S = 2.0
+_CONNECTIONS = 10
 
 
 class Activity:
@@ -73,15 +76,17 @@ class Services:
 @asynccontextmanager
 async def open_services(settings: Settings) -> AsyncGenerator[Services]:
     """Nothing connects before it is used; everything is closed when the block ends."""
-    db = database.connect(settings.database_url, command_timeout_s=_COMMAND_TIMEOUT_S, pool_size=20)
+    connect = partial(
+        database.connect,
+        settings.database_url,
+        pooler=settings.database_pooler,
+        command_timeout_s=_COMMAND_TIMEOUT_S,
+    )
+    db = connect(connections=max(1, (settings.database_connections or _CONNECTIONS) - 1))
+    probed_db = connect(connections=1)  # so that a busy gateway does not look like one without
     queue = queues.connect(settings.redis_url)
     stream_redis = queues.connect(settings.redis_url, max_connections=settings.max_streams + 10)
-    blobs = open_store(
-        settings.blob_url,
-        endpoint_url=settings.s3_endpoint_url,
-        cache_dir=settings.cache_dir,
-        cache_bytes=settings.cache_bytes,
-    )
+    blobs = blob_store.configured(settings)
     try:
         yield Services(
             settings=settings,
@@ -98,14 +103,15 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             start_estimator=StartEstimator(db, queue, settings.short_s),
             live_pythons=LivePythons(db),
             audit=AuditWriter(db, settings.audit_days),
-            readiness=readiness(db),
-            health=server_health(db, queue, blobs),
+            readiness=readiness(probed_db),
+            health=server_health(probed_db, queue, blobs),
             activity=Activity(),
         )
     finally:
         for opened in (stream_redis, queue):
             await opened.aclose(close_connection_pool=True)
-        await db.dispose()
+        for opened in (probed_db, db):
+            await opened.dispose()
 
 
 def services_of(connection: HTTPConnection) -> Services:

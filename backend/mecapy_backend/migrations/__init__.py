@@ -26,6 +26,7 @@ from sqlalchemy import event, pool
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from mecapy_backend.store import database
 from mecapy_backend.store.database import driver_url, opener
 from mecapy_jupyter.shared import errors
 
@@ -73,8 +74,13 @@ def dry_run(url: str) -> str:
 
 
 def _in_thread(work: Coroutine[Any, Any, None]) -> None:
-    with ThreadPoolExecutor(1) as thread:  # the caller may be inside an event loop
-        thread.submit(asyncio.run, work).result()
+    try:
+        with ThreadPoolExecutor(1) as thread:  # the caller may be inside an event loop
+            thread.submit(asyncio.run, work).result()
+    except database.AWAY as away:
+        if not (why := database.cause(away)):
+            raise
+        raise errors.Unavailable(f"PostgreSQL does not answer: {why}") from away
 
 
 def _config(versions: Path | None = None, output: io.StringIO | None = None) -> Config:
@@ -91,7 +97,9 @@ def _config(versions: Path | None = None, output: io.StringIO | None = None) -> 
 @asynccontextmanager
 async def _engine(url: str) -> AsyncGenerator[AsyncEngine]:
     engine = create_async_engine(
-        driver_url(url), poolclass=pool.NullPool, async_creator=opener(url, timeout=5)
+        driver_url(url),
+        poolclass=pool.NullPool,
+        connect_args={"async_creator_fn": opener(url, timeout=5)},
     )
     event.listen(engine.sync_engine, "begin", _limit_waiting)
     try:

@@ -12,8 +12,8 @@ CONTROL = "mecapy:control"
 next lease renewal.
 """
 
-PROBE = "mecapy:probe"
-"""Written and deleted by `health`, to know whether Redis takes writes."""
+PROBE, PROBE_OTHER = "mecapy:probe", "mecapy:probe:other"
+"""Written and deleted by `health_probe`, to know whether Redis does what the queue asks."""
 
 
 def lane(python: str = "", *, short: bool = False) -> str:

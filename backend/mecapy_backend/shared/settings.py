@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from mecapy_jupyter.wire import WORKER_LIVES_S
@@ -22,12 +22,23 @@ Names = Annotated[tuple[str, ...], NoDecode]
 class Settings(BaseSettings):
     """Field `x_y` is the environment variable `MECAPY_X_Y`."""
 
-    model_config = SettingsConfigDict(env_prefix="MECAPY_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="MECAPY_", frozen=True, extra="ignore", populate_by_name=True
+    )
 
     # Where things are
     database_url: str = Field(
         default="postgresql://localhost/mecapy",
         description="PostgreSQL; a unix socket as `?host=/directory`",
+    )
+    database_connections: int = Field(
+        default=0,
+        ge=0,
+        description="of one process to PostgreSQL; 0: 10 of a gateway, 4 of a worker",
+    )
+    database_pooler: Literal["none", "transaction"] = Field(
+        default="none",
+        description="transaction: the URL names a pooler in transaction mode (PgBouncer)",
     )
     redis_url: str = Field(
         default="redis://localhost:6379/0",
@@ -40,6 +51,10 @@ class Settings(BaseSettings):
     s3_endpoint_url: str = Field(
         default="",
         description="S3 server other than AWS; credentials come from the usual AWS variables",
+    )
+    s3_region: str = Field(
+        default="",
+        description="default: AWS_REGION, else from the endpoint's name, else us-east-1",
     )
     cache_dir: str = Field(
         default="",
@@ -135,7 +150,8 @@ class Settings(BaseSettings):
         default=0,
         ge=0,
         le=65535,
-        description="where the worker serves /metrics and /readyz; 0: nowhere",
+        validation_alias=AliasChoices("MECAPY_WORKER_PORT", "PORT"),
+        description="where the worker serves /metrics and /readyz; default: PORT; 0: nowhere",
     )
 
     # Limits of a request
@@ -185,7 +201,9 @@ class Settings(BaseSettings):
     )
     max_result_bytes: int = Field(default=2 * GB, gt=0, description="what a task may return")
     max_memory_bytes: int = Field(
-        default=4 * GB, gt=0, description="memory of a task, all its processes together"
+        default=0,
+        ge=0,
+        description="of all processes of a task; 0: its share of 75 % of the machine, at most 4 GB",
     )
     max_disk_bytes: int = Field(default=4 * GB, gt=0, description="files of a task")
 
@@ -216,8 +234,10 @@ class Settings(BaseSettings):
     audit_days: float = Field(default=365.0, gt=0, description="how long the audit keeps its lines")
     trusted_proxies: Names = Field(
         default=(),
+        validation_alias=AliasChoices("MECAPY_TRUSTED_PROXIES", "FORWARDED_ALLOW_IPS"),
         description="addresses of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` the "
-        "gateway believes, with commas between; nothing: nobody's",
+        "gateway believes, with commas between; default: FORWARDED_ALLOW_IPS; "
+        "nothing: nobody's",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
@@ -237,6 +257,11 @@ class Settings(BaseSettings):
         default=600.0,
         ge=0,
         description="a result the object store does not take waits so long, then fails",
+    )
+    drain_s: float = Field(
+        default=3.0,
+        ge=0,
+        description="a gateway told to stop answers on for so long while /readyz is 503",
     )
     grace_s: float = Field(
         default=10.0,

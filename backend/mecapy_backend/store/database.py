@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
+import socket
+import time
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 import sqlalchemy as sa
@@ -14,7 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util.concurrency import greenlet_spawn
 
 from mecapy_backend.store import json_text
+from mecapy_backend.store.transaction_pooler import TransactionConnection
 
+Pooler = Literal["none", "transaction"]
 Row = sa.Row[tuple[Any, ...]]
 """What a statement answers with: its columns by name; what they hold, the statement says."""
 
@@ -27,12 +32,50 @@ _TRANSIENT_CLASSES = frozenset({"08", "25", "40", "53", "55", "57", "58"})
 """Of SQLSTATEs: the server starts, stops, has no connection left, takes no writes now, or chose us
 in a deadlock.
 """
+_CAUSES = {
+    "28": "it refuses the user or password of MECAPY_DATABASE_URL",
+    "3D": "it has no such database as MECAPY_DATABASE_URL names",
+    "42501": "the user of MECAPY_DATABASE_URL may not use its tables",
+    "53300": "it has no connection left: lower MECAPY_DATABASE_CONNECTIONS, or raise its "
+    "max_connections",
+    "26": "a pooler in transaction mode stands before it: set MECAPY_DATABASE_POOLER=transaction",
+    "42P05": "a pooler in transaction mode stands before it: set "
+    "MECAPY_DATABASE_POOLER=transaction",
+    "57P03": "it is starting or stopping",
+}
+"""By SQLSTATE or its class: what an operator has to change. Name no address and no secret."""
+
+
+def cause(error: BaseException) -> str:
+    """Why PostgreSQL does not answer, in a few words; "" for an error that is not of that kind."""
+    if isinstance(error, PoolTimeout):
+        return (
+            "all connections of this process are in use: raise MECAPY_DATABASE_CONNECTIONS, or "
+            "start another process"
+        )
+    if isinstance(error, socket.gaierror):
+        return "the host of MECAPY_DATABASE_URL is not known"
+    if isinstance(error, TimeoutError):
+        return "it gives no answer in time"
+    if isinstance(error, OSError):
+        return f"its address cannot be reached ({error.strerror or type(error).__name__})"
+    state = _sqlstate(error)
+    return _CAUSES.get(state) or _CAUSES.get(state[:2], "")
+
+
+def exhausted(error: BaseException) -> bool:
+    """Whether only a free connection was missing, here or at the server."""
+    return isinstance(error, PoolTimeout) or _sqlstate(error) == "53300"
 
 
 def may_succeed_later(error: DBAPIError) -> bool:
-    """Whether the same statement may well do so."""
-    state = str(getattr(error.orig, "sqlstate", None) or "")
-    return error.connection_invalidated or state[:2] in _TRANSIENT_CLASSES
+    """Whether the same statement may well do so, perhaps once an operator has changed something."""
+    transient = _sqlstate(error)[:2] in _TRANSIENT_CLASSES
+    return error.connection_invalidated or transient or bool(cause(error))
+
+
+def _sqlstate(error: BaseException) -> str:
+    return str(getattr(getattr(error, "orig", error), "sqlstate", None) or "")
 
 
 def driver_url(url: str) -> sa.URL:
@@ -40,33 +83,55 @@ def driver_url(url: str) -> sa.URL:
     return sa.make_url(url).set(drivername="postgresql+asyncpg")
 
 
-def opener(url: str, **options: Any) -> Callable[[], Awaitable[Any]]:
-    """What opens one connection. The driver reads the URL by itself: it knows what libpq's users
-    write there (`sslmode`, `sslrootcert`, `application_name`, …), SQLAlchemy does not.
+def opener(url: str, *, wait_s: float = 0.0, **options: Any) -> Callable[..., Awaitable[Any]]:
+    """What opens one connection; a server that has none left is asked again for `wait_s`. The
+    driver reads the URL by itself: it knows what libpq's users write there (`sslmode`,
+    `sslrootcert`, `application_name`, …), SQLAlchemy does not, so what it has read is left aside.
     """
     plain = (
         sa.make_url(url).set(drivername="postgresql").difference_update_query(["connect_timeout"])
-    )  # ours holds
-    return partial(
-        cast(Any, asyncpg).connect, plain.render_as_string(hide_password=False), **options
-    )
+    ).render_as_string(hide_password=False)  # without theirs: ours holds
+
+    async def open_one(*_: object, **__: object) -> Any:
+        until = time.monotonic() + wait_s
+        while True:
+            try:
+                return await cast(Any, asyncpg).connect(plain, **options)
+            except asyncpg.TooManyConnectionsError:
+                if time.monotonic() > until:
+                    raise
+                await asyncio.sleep(random.uniform(0.05, 0.25))
+
+    return open_one
 
 
 def connect(
-    url: str, *, connect_s: float = 1.5, command_timeout_s: float = 10.0, pool_size: int = 10
+    url: str,
+    *,
+    connections: int = 10,
+    pooler: Pooler = "none",
+    wait_s: float = 10.0,
+    connect_s: float = 1.5,
+    command_timeout_s: float = 10.0,
 ) -> AsyncEngine:
     """An engine; nothing is opened before it is used. Close with `await db.dispose()`.
 
-    `connect_s`: how long one connection may take to open, or to become free.
+    `connections`: at most; who finds none free waits `wait_s` for one. `connect_s`: how long one
+    may take to open. `pooler`: what stands before PostgreSQL.
     """
+    options: dict[str, Any] = {"timeout": connect_s, "command_timeout": command_timeout_s}
+    arguments: dict[str, Any] = {}
+    if pooler == "transaction":
+        options |= {"statement_cache_size": 0, "connection_class": TransactionConnection}
+        arguments["prepared_statement_cache_size"] = 0
     return create_async_engine(
         driver_url(url),
         isolation_level="AUTOCOMMIT",
-        async_creator=opener(url, timeout=connect_s, command_timeout=command_timeout_s),
+        connect_args={"async_creator_fn": opener(url, wait_s=wait_s, **options), **arguments},
         hide_parameters=True,  # else an error, and with it the log, quotes somebody's code
-        pool_size=pool_size,
-        max_overflow=10,
-        pool_timeout=connect_s,
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=wait_s,
         pool_recycle=1800,
         json_serializer=json_text.dumps,
         json_deserializer=json_text.loads,

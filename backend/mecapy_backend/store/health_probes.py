@@ -22,8 +22,15 @@ from mecapy_backend.queue.queue import Queue
 from mecapy_backend.shared.health import LOW_BYTES, PROBE_TIMEOUT_S, Check, Health, Probed
 from mecapy_backend.store.blobs.blob_store import BlobStore
 from mecapy_backend.store.blobs.file_store import FileStore
+from mecapy_backend.store.database import cause
 from mecapy_jupyter.wire import json_fields
 from mecapy_jupyter.wire.json_fields import as_object
+
+_CONNECTIONS = sa.text(
+    "SELECT count(datid), current_setting('max_connections')::int "
+    "- current_setting('superuser_reserved_connections')::int FROM pg_stat_activity"
+)
+_MOST_USED = 0.85
 
 NEEDED = frozenset({"postgres", "schema"})
 """By a gateway: without Redis and the object store it takes tasks, and they start later."""
@@ -62,13 +69,23 @@ async def probe_postgres(db: AsyncEngine) -> Probed:
         async with asyncio.timeout(PROBE_TIMEOUT_S), db.connect() as connection:
             now_s = float((await connection.execute(_NOW_S)).scalar_one())
             ahead_s = (asked_s + time.time()) / 2 - now_s
-            return Probed((Check("postgres"), await _check_schema(connection)), ahead_s)
+            checks = Check("postgres"), await _check_schema(connection)
+            return Probed((*checks, await _check_connections(connection)), ahead_s)
     except Exception as error:
-        advice = (
-            f"PostgreSQL does not answer ({type(error).__name__}): see that it runs and that "
-            f"MECAPY_DATABASE_URL names it"
-        )
+        why = cause(error) or f"see MECAPY_DATABASE_URL ({type(error).__name__})"
+        advice = f"PostgreSQL does not answer: {why}"
         return Probed((Check("postgres", "away", advice), Check("schema", "unknown")))
+
+
+async def _check_connections(connection: AsyncConnection) -> Check:
+    used, most = (await connection.execute(_CONNECTIONS)).one()
+    if used < _MOST_USED * most:
+        return Check("connections")
+    advice = (
+        f"{used} of PostgreSQL's {most} connections are in use: lower MECAPY_DATABASE_CONNECTIONS, "
+        f"raise max_connections, or put a pooler before it (MECAPY_DATABASE_POOLER)"
+    )
+    return Check("connections", "short", advice)
 
 
 async def _check_schema(connection: AsyncConnection) -> Check:
@@ -132,13 +149,9 @@ async def _check_writing(blobs: BlobStore) -> Check:
             return _store_check(
                 "read-only", "cannot be written to: see how it is mounted and who owns it"
             )
-        return _store_check("away", f"does not work ({type(error).__name__})")
+        return _refused(error)
     except Exception as error:  # boto3's errors come from nowhere in particular
-        return _store_check(
-            "away",
-            f"refuses ({_error_code(error)}): see that it runs, the bucket exists, and the keys "
-            f"may write to it",
-        )
+        return _refused(error)
     if free is not None and free < LOW_BYTES:
         return _store_check(
             "full", f"has only {free // 1_000_000} MB left: make room, or move it to a larger disk"
@@ -146,18 +159,44 @@ async def _check_writing(blobs: BlobStore) -> Check:
     return Check("store")
 
 
+_KEYS = ("refused", "it refuses AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY")
+_REGION = ("refused", "set MECAPY_S3_REGION to the region of the bucket")
+_NOT_REACHED = ("away", "nothing answers at MECAPY_S3_ENDPOINT_URL")
+_S3_CAUSES = {
+    "InvalidAccessKeyId": _KEYS,
+    "SignatureDoesNotMatch": _KEYS,
+    "NoCredentialsError": ("refused", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+    "AccessDenied": ("refused", "the keys may not write to the bucket"),
+    "NoSuchBucket": ("refused", "MECAPY_BLOB_URL names no bucket that exists"),
+    "AuthorizationHeaderMalformed": _REGION,
+    "PermanentRedirect": _REGION,
+    "EndpointConnectionError": _NOT_REACHED,
+    "ConnectionRefusedError": _NOT_REACHED,
+    "ConnectTimeoutError": _NOT_REACHED,
+    "gaierror": ("away", "the host of MECAPY_S3_ENDPOINT_URL is not known"),
+}
+"""S3's own word, or the error's name: what an operator has to change."""
+
+
 def _store_check(state: str, what: str) -> Check:
     return Check("store", state, f"the object store (MECAPY_BLOB_URL) {what}")
 
 
-def _error_code(error: Exception) -> str:
+def _refused(error: Exception) -> Check:
+    code = _error_code(error)
+    state, what = _S3_CAUSES.get(code, ("away", "see that it runs and the keys may write to it"))
+    return _store_check(state, f"does not work ({code}): {what}")
+
+
+def _error_code(error: BaseException) -> str:
     """S3's own word for it, where there is one: `NoSuchBucket`, `AccessDenied`,
-    `RequestTimeTooSkewed`.
+    `RequestTimeTooSkewed`; also of an error that boto3 or we have made of it.
     """
     response = as_object(getattr(error, "response", None))
-    return (
-        json_fields.text(json_fields.mapping(response, "Error"), "Code") or type(error).__name__
-    )[:60]
+    if code := json_fields.text(json_fields.mapping(response, "Error"), "Code"):
+        return code[:60]
+    below = error.__cause__ or error.__context__
+    return _error_code(below) if below else type(error).__name__
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:

@@ -139,9 +139,10 @@ async def livez(services: WithServices) -> Response:
 
 
 @router.get("/readyz", openapi_extra=_OPEN, responses=_NOT_READY, summary="It can take requests")
-async def readyz(services: WithServices, verbose: str | None = None) -> Response:
-    """503 while PostgreSQL does not answer or its schema is not one that this gateway serves on:
-    for balancers. Without Redis or the object store tasks are taken, and start later.
+async def readyz(request: Request, services: WithServices, verbose: str | None = None) -> Response:
+    """503 while PostgreSQL does not answer, its schema is not one that this gateway serves on, or
+    the gateway is about to stop: for balancers. Without Redis or the object store
+    tasks are taken, and start later.
 
     `?verbose`: `parts` has a word for each part, those it can do without too, and `advice` what to
     do about it.
@@ -150,6 +151,8 @@ async def readyz(services: WithServices, verbose: str | None = None) -> Response
     report = await health.report()
     about: JsonObject = {"version": __version__, "now": datetime.now(UTC).isoformat()}
     answer = report.as_json(verbose=verbose is not None) | about
+    if request.app.state.stopping:
+        return json(answer | {"status": "stopping"}, 503)
     return json(answer, 200 if report.ready else 503)
 
 

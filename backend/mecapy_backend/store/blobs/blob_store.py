@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
+from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store.blobs.blob_types import (
     MultipartUpload,
     RowLock,
@@ -21,6 +22,7 @@ from mecapy_backend.store.blobs.blob_types import (
     StoredBlob,
 )
 from mecapy_backend.store.blobs.file_store import FileStore
+from mecapy_jupyter.shared.errors import ConfigError
 
 
 class BlobStore(Protocol):
@@ -101,25 +103,51 @@ class BlobStore(Protocol):
         ...
 
 
+def configured(settings: Settings) -> BlobStore:
+    """The store that gateway and worker use."""
+    return open_store(
+        settings.blob_url,
+        endpoint_url=settings.s3_endpoint_url,
+        region=settings.s3_region,
+        cache_dir=settings.cache_dir,
+        cache_bytes=settings.cache_bytes,
+    )
+
+
 def open_store(
-    url: str, *, endpoint_url: str = "", cache_dir: str = "", cache_bytes: int = 20 * 10**9
+    url: str,
+    *,
+    endpoint_url: str = "",
+    region: str = "",
+    cache_dir: str = "",
+    cache_bytes: int = 20 * 10**9,
 ) -> BlobStore:
-    """`file:///directory` or `s3://bucket/prefix`. ValueError for anything else."""
+    """`file:///directory` or `s3://bucket/prefix`. ConfigError for anything else, and for a
+    folder that cannot be used.
+    """
     parts = urlsplit(url)
     if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
-        store = FileStore(Path(unquote(parts.path)))
-        store.recover()
-        return store
+        return _recovered(FileStore(Path(unquote(parts.path))), "MECAPY_BLOB_URL")
     if parts.scheme == "s3" and parts.netloc:
         # boto3 takes half a second to import, and only S3 needs it.
+        from mecapy_backend.store.blobs.bucket import Bucket
         from mecapy_backend.store.blobs.s3_store import S3Store
 
         cache = Path(cache_dir or Path(tempfile.gettempdir()) / f"mecapy-blobs-{os.getuid()}")
-        store = S3Store(
-            parts.netloc, parts.path.strip("/"), endpoint_url, FileStore(cache), cache_bytes
-        )
-        store.cache.recover()
-        return store
-    raise ValueError(
+        held = _recovered(FileStore(cache), "MECAPY_CACHE_DIR")
+        bucket = Bucket(parts.netloc, parts.path.strip("/"), endpoint_url, region)
+        return S3Store(bucket, held, cache_bytes)
+    raise ConfigError(
         f"MECAPY_BLOB_URL must be file:///directory or s3://bucket/prefix, not {url!r}"
     )
+
+
+def _recovered(store: FileStore, setting: str) -> FileStore:
+    try:
+        store.recover()
+    except OSError as error:
+        raise ConfigError(
+            f"{setting}: {error.filename or store.root} cannot be used ({error.strerror}): make it "
+            f"a folder that user {os.getuid()} may write to"
+        ) from None
+    return store

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import boto3  # pyright: ignore[reportMissingTypeStubs]
 from boto3.exceptions import Boto3Error  # pyright: ignore[reportMissingTypeStubs]
@@ -21,13 +22,15 @@ from botocore.exceptions import BotoCoreError, ClientError  # pyright: ignore[re
 
 PRESIGNED_S = 600  # until the request begins
 CONNECTIONS = 32
+_REGION_IN_NAME = (".scw.cloud", ".cloud.ovh.net", ".amazonaws.com")
 _PART_BYTES, _MOST_PARTS = 8 << 20, 1000
 
 
 class Bucket:
     """An object that is not there raises FileNotFoundError."""
 
-    def __init__(self, name: str, prefix: str, endpoint_url: str) -> None:
+    def __init__(self, name: str, prefix: str, endpoint_url: str, region: str = "") -> None:
+        self._region = region or _region(endpoint_url)
         self._name, self._prefix, self._endpoint_url = (
             name,
             f"{prefix}/" if prefix else "",
@@ -53,16 +56,14 @@ class Bucket:
                     max_pool_connections=CONNECTIONS,
                     **options,
                 )
-                region = (
-                    os.environ.get("AWS_REGION")
-                    or os.environ.get("AWS_DEFAULT_REGION")
-                    or "us-east-1"
-                )
                 session: Any = (
                     boto3.Session()
                 )  # of our own: boto3's keeps the first credentials that this process had
                 self._made = session.client(
-                    "s3", endpoint_url=self._endpoint_url or None, region_name=region, config=config
+                    "s3",
+                    endpoint_url=self._endpoint_url or None,
+                    region_name=self._region,
+                    config=config,
                 )
             return self._made
 
@@ -180,6 +181,19 @@ class Bucket:
         return str(
             self._s3.generate_presigned_url(method, Params=parameters, ExpiresIn=PRESIGNED_S)
         )
+
+
+def _region(endpoint_url: str) -> str:
+    """As the environment has it; else the hosts of those who check it name it. Others (Cellar,
+    MinIO, SeaweedFS) take any.
+    """
+    host = urlsplit(endpoint_url).hostname or ""
+    named = host.startswith("s3.") and host.endswith(_REGION_IN_NAME)
+    return (
+        os.environ.get("AWS_REGION")
+        or os.environ.get("AWS_DEFAULT_REGION")
+        or (host.split(".")[1] if named else "us-east-1")
+    )
 
 
 def _gone(refused: Any, key: str) -> Exception:

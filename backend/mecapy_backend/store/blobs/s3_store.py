@@ -48,10 +48,8 @@ class S3Store:
 
     direct_uploads = True
 
-    def __init__(
-        self, bucket: str, prefix: str, endpoint_url: str, cache: FileStore, cache_bytes: int
-    ) -> None:
-        self._bucket = Bucket(bucket, prefix, endpoint_url)
+    def __init__(self, bucket: Bucket, cache: FileStore, cache_bytes: int) -> None:
+        self._bucket = bucket
         self._files, self._cache_bytes = cache, cache_bytes
         self._fetching: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._rounds = ListingRounds(self._all)
