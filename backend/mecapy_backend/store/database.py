@@ -56,9 +56,10 @@ def cause(error: BaseException) -> str:
     if isinstance(error, socket.gaierror):
         return "the host of MECAPY_DATABASE_URL is not known"
     if isinstance(error, TimeoutError):
-        return "it gives no answer in time"
+        return "it gives no answer in time; see that MECAPY_DATABASE_URL names it"
     if isinstance(error, OSError):
-        return f"its address cannot be reached ({error.strerror or type(error).__name__})"
+        why = error.strerror or type(error).__name__
+        return f"see that it runs and that MECAPY_DATABASE_URL names it ({why})"
     state = _sqlstate(error)
     return _CAUSES.get(state) or _CAUSES.get(state[:2], "")
 
