@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.stack import programs, services, up
-from mecapy_backend.store.blobs.blob_store import BlobStore, open_store
+from mecapy_backend.store.blobs.blob_store import BlobStore, configured, open_store
 from mecapy_jupyter.shared.data_dir import DataDir, data_dir, running_state
 from mecapy_jupyter.shared.errors import ConfigError, StackError
 from mecapy_jupyter.shared.own_folder import own_folder
@@ -56,12 +56,7 @@ def _services(settings: Settings) -> Place:
         raise ConfigError(
             "MECAPY_DATABASE_URL is set and MECAPY_BLOB_URL is not: set it too, as for the gateway"
         )
-    store = open_store(
-        settings.blob_url,
-        endpoint_url=settings.s3_endpoint_url,
-        cache_dir=settings.cache_dir,
-        cache_bytes=settings.cache_bytes,
-    )
+    store = configured(settings)
     name = "the services that MECAPY_DATABASE_URL and MECAPY_BLOB_URL name"
     return Place(name, settings.database_url, settings.redis_url, store)
 
