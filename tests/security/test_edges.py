@@ -8,6 +8,7 @@ import asyncio
 import concurrent.futures
 import os
 import re
+import socket
 import threading
 import time
 from pathlib import Path
@@ -66,6 +67,15 @@ def test_headers_of_every_answer(gateway: Any) -> None:
             assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
             assert "set-cookie" not in answer.headers
         assert http.get(f"/blobs/{digest}").headers["Content-Disposition"] == "attachment"
+
+
+def test_no_http_is_a_problem_too(gateway: Any) -> None:
+    """A header without a length where one belongs is refused with a problem document."""
+    host, _, port = gateway.url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=120) as connection:
+        connection.sendall(b"GET /me HTTP/1.1\r\nHost: x\r\nContent-Length: \r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 400 ") and b"application/problem+json" in answer, answer
 
 
 def test_documents_need_no_foreign_host(gateway: Any) -> None:

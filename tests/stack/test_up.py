@@ -98,7 +98,7 @@ def test_what_dies_is_started_again(stack: Stack, name: str) -> None:
         part = next((part for part in stack.status()["components"] if part["name"] == name), None)
         return part if part and part["pid"] != before and part["healthy"] else None
 
-    until(back, 10)
+    until(back, 120)
     assert stack.runs_a_task() == 42
     until(lambda: all(part["healthy"] for part in stack.status()["components"]), 10)
 

@@ -102,6 +102,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._writing_within(None)
         super().resume_writing()
 
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP is answered as everything else is."""
+        detail = "this is no HTTP request that the gateway can read; check its headers"
+        self._refuse(400, "not-understood", detail)
+
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         super()._start_asgi_task(cycle, _full(app) if self._surplus else app)
 
