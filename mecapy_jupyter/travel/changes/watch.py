@@ -72,8 +72,12 @@ class Watch:
 
     def known(self) -> dict[int, int]:
         """Objects that a result names by number: id → number."""
-        everywhere = {id(value): number for number, value in constants.fixed().items()}
-        return everywhere | {id(obj): n for n, obj in self._held if id(obj) not in self._hidden}
+        known = {id(obj): number for number, obj in self._held}
+        for hidden in self._hidden:
+            known.pop(hidden, None)
+        for number, value in constants.fixed().items():
+            known.setdefault(id(value), number)
+        return known
 
     def arrays(self) -> list[object]:
         """Those of them of which other objects may be views."""

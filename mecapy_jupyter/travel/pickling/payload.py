@@ -192,7 +192,8 @@ def unpack(
     numbered: bytes = pickle.Unpickler(file).load()  # noqa: S301 as above
     unpickler = Unpickler(file, buffers=buffers)
     opened = _load_all(unpickler, file, namespace)
-    memo = numbers.chosen(opened.memo, numbered) | unpickler.constants.values
+    memo = numbers.chosen(opened.memo, numbered)
+    memo.update(unpickler.constants.values)
     return Opened(opened.values, memo)
 
 
