@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from mecapy_jupyter.client import gateway_api
 from mecapy_jupyter.client.http import Gateway
@@ -152,6 +152,28 @@ def caches(packed: payload.Packed) -> list[str]:
             "what it caches is lost when it ends; to keep results, put them into a dict"
         )
         for name in new
+    ]
+
+
+_LEAST_ID = 1 << 32
+"""No smaller number is the address of an object."""
+
+
+def keyed_by_id(packed: payload.Packed) -> list[str]:
+    """What to say, once, of a dict whose keys are what `id` says of objects that travel."""
+    dicts: list[dict[Any, Any]] = [
+        cast(Any, obj) for obj in packed.memo.values() if type(obj) is dict
+    ]
+    keyed = [one for one in dicts if type(key := next(iter(one), 0)) is int and key >= _LEAST_ID]
+    if not keyed or "id" in _said:
+        return []
+    ids = set(map(id, packed.memo.values()))
+    if not any(key in ids for one in keyed for key in one):
+        return []
+    _said.add("id")
+    return [
+        "a dict has the `id()` of objects as its keys; on the pool they have another one, and the "
+        "dict does not find them: use the objects as keys, or `weakref.WeakKeyDictionary`"
     ]
 
 

@@ -193,7 +193,7 @@ class Prepared:
             packed, self.names.imports, self.python, there, above, bool(self.options.files)
         ):
             print(f"mecapy: {sentence}", file=sys.stderr)
-        for sentence in preflight.caches(packed):
+        for sentence in [*preflight.caches(packed), *preflight.keyed_by_id(packed)]:
             print(f"mecapy: {sentence}", file=sys.stderr)
 
     def send(self, client: Client) -> Task:

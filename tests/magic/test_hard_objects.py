@@ -40,6 +40,17 @@ def test_a_stand_in_is_not_called(kernel: Kernel) -> None:
     assert kernel.value("(s, len(m.mock_calls), m.__sizeof__.called)") == "(3.0, 0, False)"
 
 
+@pytest.mark.cell("said", "A dict whose keys are `id()` of objects")
+def test_a_dict_keyed_by_id_is_named_once(kernel: Kernel) -> None:
+    """The objects have another `id` on the worker; the line says what to use instead."""
+    kernel.run("class K: pass\nk = K(); by_id = {id(k): 'k'}; large = {1 << 60: 0}")
+    assert kernel.run("%%mecapy\nx = large, k").stderr == ""
+    first = kernel.run("%%mecapy\nx = by_id.get(id(k))")
+    assert "has the `id()` of objects as its keys" in first.stderr, first
+    assert "use the objects as keys" in first.stderr
+    assert kernel.run("%%mecapy\nx = by_id.get(id(k))").stderr == ""
+
+
 @pytest.mark.cell("said", "Results cached by `functools.cache`: computed again")
 def test_a_full_cache_is_named_once(kernel: Kernel) -> None:
     """The line names the function and says what to do; an empty cache is not mentioned."""

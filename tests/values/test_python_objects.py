@@ -102,6 +102,15 @@ ROWS = {
         "seen = isinstance(n, numbers.Number), isinstance(n, numbers.Real)",
         "seen == (True, False)",
     ),
+    "objects that share their attributes, and one that is its own": (
+        "class Borg:\n    _s = {}\n    def __init__(s): s.__dict__ = Borg._s\nclass Box(dict):\n"
+        "    def __init__(s, **k): super().__init__(**k); s.__dict__ = s\n"
+        "a, b, box = Borg(), Borg(), Box(x=1); a.x = 1",
+        "a b box Borg",
+        "b.x = 5; c = Borg(); c.y = 7; box.z = 2; box['w'] = 3; seen = a.x, box['z'], box.w",
+        "seen == (5, 2, 3) == (c.x, box['z'], box.w) and a.y == 7 and vars(a) is vars(c) is "
+        "Borg._s and vars(box) is box",
+    ),
     "weak references in a tree": (
         "import weakref\nclass Node:\n    def __init__(s, up=None): s.up = up and "
         "weakref.ref(up); s.below = []\nroot = Node(); one = Node(root); root.below = [one]",

@@ -6,6 +6,7 @@ set yet. Part of `reducers`. The functions named in the results run on the other
 from __future__ import annotations
 
 import copyreg
+import dis
 import functools
 import inspect
 import types
@@ -29,17 +30,42 @@ def reduced(obj: Any) -> Any:
     if not cls.__flags__ & _PYTHON_CLASS:
         return None
     bare, more, careful = _runs_new(cls), _has_more_than_fields(cls), _would_be_disturbed(cls)
-    if not (bare or more or careful):
+    shares = _shares_dict(cls)
+    if not (bare or more or careful or shares):
         return None
     taken: Any = object.__reduce_ex__(obj, 5)
     parts: list[Any] = [*taken, None, None]
     make, arguments, state, items, entries = parts[:5]
     if bare and make is cast(Any, copyreg).__newobj__:
         make, arguments = _bare, (_native(cls), *arguments)
+    if shares and not (more or careful):
+        stored = object.__getattribute__(obj, "__dict__")
+        return make, arguments, (stored,), items, entries, _share_dict
     if not (more or careful):
         return make, arguments, state, items, entries
     held = state, _beside_fields(obj) if more else None, items and [*items], entries and [*entries]
     return make, arguments, held, None, None, _set_all
+
+
+@functools.lru_cache(maxsize=4096)
+def _shares_dict(cls: Any) -> bool:
+    """Whether a method sets `self.__dict__`, to a dict that others may have: itself, for one."""
+    if not cls.__dictoffset__ or not _reduces_by_state(cls) or hasattr(cls, "__setstate__"):
+        return False
+    if _found(cls, "__getstate__") is not vars(object)["__getstate__"]:
+        return False
+    bases: tuple[type, ...] = cls.__mro__
+    stored: list[Any] = [one for base in bases for one in list(vars(base).values())]
+    return any(
+        step.opname == "STORE_ATTR" and step.argval == "__dict__"
+        for one in stored
+        if isinstance(one, types.FunctionType) and "__dict__" in one.__code__.co_names
+        for step in dis.get_instructions(one)
+    )
+
+
+def _share_dict(obj: Any, state: tuple[dict[str, Any]]) -> None:
+    object.__setattr__(obj, "__dict__", state[0])
 
 
 @functools.lru_cache(maxsize=4096)
