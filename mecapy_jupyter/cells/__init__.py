@@ -1,4 +1,5 @@
-"""One `%%mecapy` cell. `prepared`, then `cell`, is its whole way; beside them what is checked
-before, what is shown, and what is done instead of waiting: `--bg` (`background`), `--dry-run`
-(`dryrun`), the same cell again while its task lives (`again`).
+"""One `%%mecapy` cell. `prepared` checks and captures it, `cell` runs it.
+
+Beside them: `--bg` (`background`), `--dry-run` (`dry_run`), `--verify` (`verify`), and the same
+cell again while its task runs (`resubmit_check`).
 """

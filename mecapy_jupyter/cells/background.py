@@ -1,7 +1,5 @@
-"""`--bg`: the cell returns at once, and its task lives on in the cell's output. What comes home is
-bound where nothing here has changed.
-
-A thread for each task reads its events, shows them where the cell stands, and binds at the end.
+"""`--bg`: the cell returns at once, and its task continues in the cell's output. A thread per task
+reads its events, shows them in the cell, and at the end binds what has not changed here.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ from mecapy_jupyter.travel.changes.watch import Watch
 from mecapy_jupyter.travel.environment import open_figures, process_state
 
 started: dict[str, Task] = {}
-"""The background tasks of this kernel, by the name of their variable; the newest of a name."""
+"""The background tasks of this kernel by the name of their variable; the newest per name."""
 
 
 def start(client: Client, prepared: Prepared) -> Task:
@@ -61,9 +59,7 @@ def start(client: Client, prepared: Prepared) -> Task:
 
 
 class _Before:
-    """What the notebook held when the task was submitted, to tell at its end what has changed here
-    since.
-    """
+    """The notebook's variables when the task was submitted, to detect changes at its end."""
 
     def __init__(self, namespace: dict[str, Any], task: Task, sent: Iterable[object]) -> None:
         self.names = dict(namespace)
@@ -72,13 +68,11 @@ class _Before:
         self._watch = Watch(task.packed.memo, sent, namespace)
 
     def spared(self) -> frozenset[int]:
-        """The inputs that hold something else by now."""
+        """The inputs whose content has changed since."""
         return frozenset(n for changes in self._watch.changed() for n in changes.numbers)
 
     def places(self, aside: Iterable[tuple[object, object]]) -> dict[str, object]:
-        """New objects by the names of the spared ones, or by the way that leads to these
-        (`model['params']`).
-        """
+        """New objects by the names of, or the paths to, the spared ones (`model['params']`)."""
         variables = {name: value for name, value in self.names.items() if not name.startswith("_")}
         found: dict[str, object] = {}
         for old, new in aside:
@@ -114,7 +108,7 @@ class _Carry:
                     else home
                 )
                 bound, waiting = self._bind(shell, home)
-            except Exception as error:  # whatever it is, nobody may wait for ever
+            except Exception as error:  # after any error: nobody may wait forever
                 known = isinstance(error, errors.MecapyError)
                 self.task.set_exception(
                     error
@@ -137,7 +131,9 @@ class _Carry:
                 )
 
     def _bind(self, shell: Shell, home: bind.Home) -> tuple[list[str], list[str]]:
-        """Bind what is unchanged here. The names bound, and those that wait in `job.vars`."""
+        """Bind what has not changed here. Returns the bound names, and those that wait in
+        `job.vars`.
+        """
         namespace = shell.user_ns
         free = {
             name: value for name, value in home.bound.items() if self.before.same(name, namespace)

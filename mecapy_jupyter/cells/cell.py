@@ -28,8 +28,8 @@ _LAST_WORDS_S = 10.0  # how long an interrupted cell waits for the task's end
 
 
 def run(client: Client, prepared: Prepared) -> None:
-    """Run the cell on the pool and wait: output live, variables at the end, its own exception if it
-    fails.
+    """Run the cell on the pool and wait: output live, variables at the end, its own exception on
+    failure.
     """
     shell, options = prepared.shell, prepared.options
     taken_up = resubmit_check.taken_up(client, prepared)
@@ -55,8 +55,8 @@ def run(client: Client, prepared: Prepared) -> None:
 
 
 def come_home(shell: Shell, task: Task, block: LiveBlock) -> tuple[wire.Outcome, bind.Home]:
-    """Replay the task until its end, and put what it brings where it belongs. An interrupt cancels
-    it; the kernel's end does not.
+    """Replay the task until its end and apply its results. An interrupt cancels it; the kernel's
+    shutdown does not.
     """
     widgets = replay.widgets_of(shell, task.packed.memo.values())
     try:
@@ -73,7 +73,7 @@ def come_home(shell: Shell, task: Task, block: LiveBlock) -> tuple[wire.Outcome,
                 )
             ) from None
         cancel(task)
-        task.follow(lambda _: None)  # the interrupt may have come before
+        task.follow(lambda _: None)  # the interrupt may have come earlier
         outcome = until_final(
             task,
             block,
@@ -95,9 +95,7 @@ def come_home(shell: Shell, task: Task, block: LiveBlock) -> tuple[wire.Outcome,
 def until_final(
     task: Task, block: LiveBlock, show: Callable[[wire.Event], None], deadline: float | None = None
 ) -> wire.Outcome:
-    """Show events until the final one. What an attempt said that was lost makes way for the next
-    one's.
-    """
+    """Show events until the final one. Output of a lost attempt is replaced by that of the next."""
     said = False
     while True:
         try:
@@ -124,8 +122,8 @@ def until_final(
 
 
 def failure(outcome: wire.Outcome, home: bind.Home, source: CellSource | None) -> BaseException:
-    """The exception to raise for an outcome, shown as the worker's IPython rendered it; one of ours
-    with the line it was at.
+    """The exception for an outcome, shown as the worker's IPython rendered it; one of MecaPy's with
+    its line.
     """
     exception = bind.raised(outcome, home, source.rename if source else str)
     if outcome.error is not None and outcome.error.kind == "cell" and outcome.error.traceback:

@@ -1,6 +1,4 @@
-"""Errors as the notebook shows them: the cell's own lines, and none of the machinery between the
-cell and the worker.
-"""
+"""Shows errors with the cell's own lines, without MecaPy's frames."""
 
 from __future__ import annotations
 
@@ -13,14 +11,15 @@ from mecapy_jupyter.travel.pickling import tracebacks
 
 
 def plain(exception: BaseException) -> BaseException:
-    """Let IPython show an error of ours as one sentence."""
+    """Makes IPython show an error of MecaPy as one sentence."""
     return ipython.show_as(exception, [f"{type(exception).__name__}: {exception}"])
 
 
 class CellSource:
-    """This cell as IPython knows it. Its code has the file name and the lines that it would have
-    without `%%mecapy`; errors that are raised here, before it is sent, count from that line, as
-    the page does.
+    """This cell as IPython knows it.
+
+    Its code has the file name and lines that it would have without `%%mecapy`. Errors that are
+    raised here before it is sent count from that line, as the page does.
     """
 
     def __init__(self, shell: Shell, header: str, body: str, number: int) -> None:
@@ -32,8 +31,8 @@ class CellSource:
         self._shown: str = shell.compile.cache(self.text, number, raw_code=self.text)
 
     def rename(self, filename: str) -> str:
-        """The worker's name for a part of this cell that a magic ran → ours; other files keep
-        theirs, as the other cells of a terminal, which are called alike.
+        """The worker's name for a part of this cell that a magic ran → the kernel's name. Other
+        files keep theirs, such as a terminal's cells, which all have one name.
         """
         return (
             self.filename
@@ -42,7 +41,7 @@ class CellSource:
         )
 
     def syntax_error(self, error: SyntaxError) -> NoReturn:
-        """Raise it as if the cell had been run here. `error` was found in the body."""
+        """Raise it as if the cell had run here. `error` was found in the body."""
         lineno = (error.lineno or 1) + self._above
         end = error.end_lineno + self._above if error.end_lineno else error.end_lineno
         moved = type(error)(

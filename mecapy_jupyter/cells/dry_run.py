@@ -1,7 +1,5 @@
-"""`--dry-run`: exactly what would travel with a cell, and whether it can; nothing is sent and no
-stack is started.
-
-It packs as `client` does (`packing`) and checks as `prepared` does (`preflight`).
+"""`--dry-run`: shows what would travel with a cell, and whether it can. Sends nothing and starts no
+stack. Packs like `client` (`packing`) and checks like `prepared` (`preflight`).
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""`%mecapy on`: every cell goes to a worker until `%mecapy off`. Decides which cells do; `magic`
-runs them.
+"""`%mecapy on`: every cell goes to a worker until `%mecapy off`.
 
-IPython asks it before it reads a cell. What only this notebook can do stays here: cells with a cell
-magic of another language, line magics, shell commands or help, and what a front end asks in
-silence. The live block of every cell shows that it is on.
+Decides which cells do; IPython asks before it reads a cell. Cells that need this kernel stay: cell
+magics of other languages, line magics, shell commands, help, and silent requests of a front end.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from typing import Any
 from mecapy_jupyter.hooks import ipykernel, ipython
 
 HEADER = "%%mecapy --every"
-_GO_ALONG = ("time", "timeit", "prun", "capture")  # their cells are Python, and mean the same there
+_GO_ALONG = ("time", "timeit", "prun", "capture")  # their cells are Python and work on a worker too
 _CELL_MAGIC = re.compile(r"%%(\w+)")
 _STAYS = re.compile(
     r"\s*(?:%(?!(?:time|timeit|prun)\b)\w|!|\?|[\w.]+\s*=\s*(?:!|%(?!(?:time|timeit|prun)\b)\w)|[\w.%]+\?\??\s*$)"
@@ -34,11 +32,11 @@ def goes(lines: Sequence[str]) -> bool:
 
 
 class EveryCell:
-    """On from its making until `off`."""
+    """Active from its creation until `off`."""
 
     def __init__(self, shell: Any, options: str) -> None:
         self._shell, self._options = shell, options
-        self._inside = 1  # cells that run now: `%mecapy on` itself
+        self._inside = 1  # cells that run now, among them `%mecapy on`
         shell.events.register("pre_run_cell", self._begin)
         shell.events.register("post_run_cell", self._end)
         shell.input_transformers_cleanup.append(self.sends)
@@ -49,8 +47,8 @@ class EveryCell:
         self._shell.events.unregister("post_run_cell", self._end)
 
     def sends(self, lines: list[str]) -> list[str]:
-        """The cell with our magic above it. A cell that runs reads code as well (`%time`, our own
-        magic): that stays what it is.
+        """The cell with our magic above it. Code that a running cell reads (`%time`, our own magic)
+        stays as it is.
         """
         if self._inside or self._silent() or not goes(lines):
             return lines

@@ -1,9 +1,8 @@
-"""How long a cell took the last times, and which of its tasks may still run: a few bytes a cell, in
-the user's own state directory.
+"""How long a cell took, and which of its tasks may still run, in the user's state directory.
 
-One small file a cell, named by the cell's key, so that notebooks at work at the same time do not
-disturb each other; nothing in it but durations, task ids and who submitted them. A directory that
-cannot be written costs the history, never the cell.
+One small file per cell, named by the cell's key, so that notebooks do not disturb each other. It
+holds only durations, task ids and marks of submitters. If it cannot be written, only the history is
+lost.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ _MOST_LINES, _MOST_CELLS = 40, 2000
 
 
 def key_of(source: str, place: str = "") -> str:
-    """The name of a cell in its history: by its text, whatever white space ends its lines. `place`:
-    tells equal cells apart.
+    """The name of a cell in its history: its text without trailing white space. `place`: separates
+    equal cells.
     """
     lines = "\n".join(line.rstrip() for line in source.strip().splitlines())
     return hashlib.sha256(f"{place}\0{lines}".encode()).hexdigest()[:24]
@@ -36,7 +35,7 @@ def record(key: str, seconds: float) -> None:
 
 
 def runs(key: str) -> list[float]:
-    """Seconds of the last runs, the latest last; at most five."""
+    """Seconds of the last runs (at most five), the latest last."""
     with contextlib.suppress(OSError, ValueError):
         return [
             float(line)
@@ -67,8 +66,8 @@ def said(seconds: Sequence[float]) -> str:
 
 
 def submitted(key: str, task_id: str, by: str = "") -> None:
-    """A task of this cell begins to live, or another kernel takes it up. The latest is the one that
-    counts. `by`: in one line.
+    """A task of this cell starts, or another kernel attaches to it. The latest one counts. `by`: in
+    one line.
     """
     _add(_folder("tasks") / key, f"{task_id} {by}".rstrip())
 
@@ -80,12 +79,12 @@ def ended(key: str, task_id: str) -> None:
 
 
 def last_task(key: str) -> str:
-    """The cell's task that nobody here has seen end; empty when there is none."""
+    """The task whose end nobody here has seen; empty if there is none."""
     return _last(key).partition(" ")[0]
 
 
 def submitter(key: str, task_id: str) -> str:
-    """What `submitted` was told of who did; empty when nothing was."""
+    """The submitter's mark; empty if there is none."""
     last, _, by = _last(key).partition(" ")
     return by if last == task_id else ""
 
@@ -101,9 +100,7 @@ def _folder(kind: str) -> Path:
 
 
 def _add(path: Path, line: str) -> None:
-    """At the end of its file: the file system makes and removes files ten times as slowly as it
-    adds to them.
-    """
+    """Appends to its file, because creating and deleting files is ten times as slow."""
     with contextlib.suppress(OSError):
         _make_room(path)
         with path.open("a", encoding="ascii") as file:
@@ -111,7 +108,7 @@ def _add(path: Path, line: str) -> None:
 
 
 def _make_room(path: Path) -> None:
-    """Keep a file short; before a new one, drop the oldest where there are very many."""
+    """Keep a file short; before a new one, delete the oldest if there are very many."""
     if path.exists():
         lines = path.read_text("ascii").splitlines()
         if len(lines) > _MOST_LINES:

@@ -1,5 +1,5 @@
-"""What MecaPy uses of the notebook's IPython, as types: IPython's own say too little. Holds no code
-that runs.
+"""The parts of IPython that MecaPy uses, as types, because IPython's own are incomplete. Holds no
+code that runs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Magics that this kernel has and a task has not: of extensions, and of the notebook itself."""
+"""Magics of this kernel that a task does not have: of extensions, and user-defined ones."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def check(python: str, shell: Any, above: int) -> None:
 
 
 def _is_everywhere(name: str, found: Any) -> bool:
-    """Whether each shell has it: IPython's own, and no alias of the user's."""
+    """Whether every shell has it: IPython's own, and not a user's alias."""
     owner = getattr(found, "__self__", None)
     if type(found).__name__ in ("Alias", "MagicAlias"):
         return name in {alias for alias, _ in default_aliases()}

@@ -1,4 +1,4 @@
-"""What the line of `%%mecapy` may say, read as a shell would read it."""
+"""The options of `%%mecapy`, parsed like a shell command."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BEFORE_COMMENT = re.compile(r"""(?:'[^']*'|"[^"]*"|(?<=\S)\#|[^'"\#])*""")
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse that raises where it would exit."""
+    """argparse that raises instead of exiting."""
 
     def error(self, message: str) -> NoReturn:
         raise errors.ConfigError(f"{message}. `%%mecapy --help` lists the options.")
@@ -32,12 +32,12 @@ def duration(text: str) -> float:
 
 
 def words(line: str) -> list[str]:
-    """A magic's line as a shell would take it apart, without its comment."""
+    """A magic's line, split like a shell command, without its comment."""
     before = _BEFORE_COMMENT.match(line)
     line = before[0] if before and line.startswith("#", before.end()) else line
     try:
         return shlex.split(line)
-    except ValueError as trouble:  # a quote without its other
+    except ValueError as trouble:  # an unclosed quote
         raise errors.ConfigError(
             f"{line!r}: {str(trouble).lower()}; close the quote, or leave it out"
         ) from None
@@ -50,7 +50,7 @@ def _job_name(text: str) -> str:
 
 
 def _paths(text: str) -> tuple[str, ...]:
-    """Cut at commas alone: quotes are read by now, and a file's name may hold blanks."""
+    """Split at commas only: quotes are parsed already, and file names may contain spaces."""
     return tuple(path for part in text.split(",") if (path := part.strip()))
 
 
@@ -61,7 +61,7 @@ def _names(text: str) -> tuple[str, ...]:
 AddOption = Callable[..., object]
 
 
-@functools.cache  # making it anew took longer than capturing a cell
+@functools.cache  # creating it for each cell took longer than capturing the cell
 def parser() -> argparse.ArgumentParser:
     made = _Parser(
         prog="%%mecapy",
@@ -167,4 +167,4 @@ def _showing(add: AddOption) -> None:
     )
     add(
         "--every", action="store_true", help=argparse.SUPPRESS
-    )  # put there by `%mecapy on`: this line is not the user's
+    )  # added by `%mecapy on`: not the user's line

@@ -1,4 +1,4 @@
-"""The notebook's folder of one cell: how much of it may travel, and what is said of it."""
+"""The notebook's folder of one cell: how much may travel, and the remarks about it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from mecapy_jupyter.travel.files.scan import ENVIRONMENT, HIDDEN, NOTEBOOK
 from mecapy_jupyter.wire import InstalledPackages
 
 _told: dict[str, set[str]] = {}
-"""Of each folder, what was said to stay here when a cell listed it."""
+"""For each folder, the files that were reported when a cell listed it."""
 
 _introduced: set[str] = set()
-"""The folders that were told of in this kernel."""
+"""The folders that were reported in this kernel."""
 
 
 def along(
@@ -29,7 +29,7 @@ def along(
     wanted: bool,
     holds_secret: Callable[[bytes], bool] | None = None,
 ) -> Along:
-    """What goes along with a cell. Raises ConfigError for a `--files` without a match."""
+    """The files that travel with a cell. Raises ConfigError for a `--files` without a match."""
     try:
         folder = Path.cwd()
     except OSError:  # it was deleted
@@ -39,8 +39,8 @@ def along(
 
 
 def bounds(there: InstalledPackages, wanted: bool) -> Bounds:
-    """The smaller of what this kernel's environment and the operators allow. Where those allow
-    nothing by itself, a user may still ask for it: `%mecapy config folder=on`.
+    """The smaller of this kernel's and the operators' bounds. If operators made the folder
+    optional, a user may still enable it: `%mecapy config folder=on`.
     """
     asked = config.read().get("folder", "")
     if not wanted or asked == "off":
@@ -67,8 +67,8 @@ def _names(code: str, path: str) -> bool:
 def said_before(
     sent: Along, code: str, values: Mapping[str, object]
 ) -> tuple[list[str], frozenset[str]]:
-    """The sentences before the cell runs, and which paths they name: what it names that stays here;
-    of the first cell of a folder, how much of it travels.
+    """Remarks before the cell runs, with the paths that they name: files that the cell names and
+    that stay here; for a folder's first cell, how much of it travels.
     """
     folder = Path(sent.index.home)
     said = list(_introduction(sent, folder)) if sent.index.automatic else []
@@ -78,7 +78,7 @@ def said_before(
 
 
 def said_after(sent: Along, looked: Iterable[str], named: frozenset[str]) -> list[str]:
-    """What to say of files that the cell looked for and that stayed here: of each folder once."""
+    """Remarks on files that the cell looked for and that stayed here, once per folder."""
     folder = Path(sent.index.home)
     told = _told.setdefault(str(folder), set())
     known = told | named

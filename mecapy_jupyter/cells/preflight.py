@@ -1,7 +1,5 @@
-"""Before a cell is sent: does the workers' Python and do their packages fit what it needs? Known
-here, it need not wait in a queue.
-
-Asks the gateway at most once a minute, and imports nothing.
+"""Before a cell is sent: do the workers' Python and packages fit? Asks the gateway at most once a
+minute, and imports nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ from mecapy_jupyter.wire import InstalledPackages
 _FRESH_S = 60.0
 _OURS = frozenset({"__main__", "mecapy_jupyter", "cloudpickle", "builtins"})
 _LOOSE = frozenset({"sys", "importlib", "__import__", "site", "zipimport"})
-"""A cell that mentions these may make its modules importable by itself."""
+"""A cell with these words may make its modules importable itself."""
 
 
 _known: dict[str, tuple[float, InstalledPackages]] = {}
@@ -33,7 +31,7 @@ _said: set[str] = set()
 
 
 def workers(gateway: Gateway) -> InstalledPackages:
-    """As the gateway says; kept for a minute. Nothing where it cannot say."""
+    """The gateway's answer, kept for a minute. Nothing if it cannot answer."""
     asked_s, known = _known.get(gateway.url, (0.0, InstalledPackages()))
     if not asked_s or time.monotonic() - asked_s > _FRESH_S:
         try:
@@ -46,7 +44,7 @@ def workers(gateway: Gateway) -> InstalledPackages:
 
 
 def check_python(there: InstalledPackages) -> None:
-    """Raises PythonMismatch: what is pickled here could not be opened there."""
+    """Raises PythonMismatch, because a worker could not open the pickle."""
     here = version.minor()
     if there.python and here not in there.python:
         theirs = " and ".join(there.python)
@@ -57,8 +55,8 @@ def check_python(there: InstalledPackages) -> None:
 
 
 def certain_imports(source: str) -> dict[str, int]:
-    """Top-level module → line, of what the cell imports whatever happens. Empty for a cell that may
-    change what is importable.
+    """Top-level module → line, of imports that always run. Empty for a cell that may change what is
+    importable.
     """
     tree = ast.parse(source)
     if any(isinstance(node, ast.Name) and node.id in _LOOSE for node in ast.walk(tree)):
@@ -81,7 +79,7 @@ def _imported(node: ast.stmt) -> Iterator[str]:
 
 
 def missing(names: Iterable[str], there: InstalledPackages) -> list[str]:
-    """Of these modules, top-level, those that are installed here and on the workers not."""
+    """The top-level modules among these that are installed here and missing on the workers."""
     if not there.packages:
         return []
     wanted = (
@@ -112,11 +110,10 @@ def check(
     above: int,
     files: bool,
 ) -> list[str]:
-    """Raises PackageMissing for what cannot go well. Returns sentences to say, each once in a
-    kernel.
+    """Raises PackageMissing for a missing package.
 
-    `needed`: modules the cell imports; `above`: lines of the cell above `source`; `files`: its own
-    files may be modules.
+    Returns remarks, each once in a kernel. `needed`: modules that the cell imports; `above`: lines
+    of the cell above `source`; `files`: its own files, which may be modules.
     """
     check_python(there)
     if lacking := missing(packed.modules, there):
@@ -139,8 +136,8 @@ def check(
 
 
 def caches(packed: payload.Packed) -> list[str]:
-    """What to say, once, of functions of `functools.cache` that hold results: these cannot be
-    read, so they do not travel.
+    """Remarks, once each, on functions of `functools.cache` with results: these cannot be read, so
+    they do not travel.
     """
     found: list[Any] = [obj for obj in packed.memo.values() if type(obj) is reducers.CACHED]
     full: list[str] = [each.__name__ for each in found if each.cache_info().currsize]
@@ -198,7 +195,7 @@ def _series(version: str) -> list[str]:
 
 @lru_cache(maxsize=1024)
 def _installed_here(name: str) -> bool:
-    """Whether it is an installed package, and not the user's own module, which travels."""
+    """Whether it is an installed package, and not a user-defined module, which travels."""
     try:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError, AttributeError):
@@ -207,5 +204,5 @@ def _installed_here(name: str) -> bool:
         return False
     try:
         return not user_modules.collect([name])
-    except errors.CannotSend:  # the user's own and compiled: packing says so
+    except errors.CannotSend:  # a compiled module of the user's: packing reports it
         return False

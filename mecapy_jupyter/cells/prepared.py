@@ -1,7 +1,5 @@
-"""A `%%mecapy` cell before it is sent: its options, what it is known by, what it reads; checked and
-captured.
-
-`cell` runs it, `dryrun` shows it.
+"""A `%%mecapy` cell before it is sent: options, identity, variables; checked and captured. `cell`
+runs it, `dry_run` shows it.
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ _SHELL_OWN = frozenset({"get_ipython", "exit", "quit", "open", "display", "input
 
 @dataclass(frozen=True, slots=True)
 class CellOptions:
-    """The magic's line, read. None means automatic."""
+    """The parsed options. None means automatic."""
 
     inputs: tuple[str, ...] | None = None
     outputs: tuple[str, ...] | None = None
@@ -54,8 +52,8 @@ class CellOptions:
 
 @dataclass(frozen=True, slots=True)
 class CellKey:
-    """A cell in its history: `text` by its text alone (how long it takes), `here` in this notebook
-    (which task of it lives).
+    """A cell in its history: `text` by its text alone (run times), `here` in this notebook (its
+    running task).
     """
 
     text: str
@@ -73,7 +71,7 @@ class CellKey:
         return history.submitter(self.here, task_id)
 
     def submitted(self, task_id: str, variables: Mapping[str, Any]) -> None:
-        """By this kernel, or taken up by it."""
+        """By this kernel, or attached to it."""
         history.submitted(self.here, task_id, submitter.mark(variables))
 
     def forget(self, task_id: str) -> None:
@@ -86,8 +84,8 @@ class CellKey:
 
 
 class Prepared:
-    """A cell that has been checked and captured: `request` and the `values` to send with it.
-    Nothing has been sent.
+    """A cell that has been checked and captured: `request` and the `values` to send. Nothing has
+    been sent.
     """
 
     def __init__(self, shell: Shell, options: CellOptions, header: str, body: str) -> None:
@@ -131,7 +129,7 @@ class Prepared:
         if self.options.inputs is not None:
             return _picked(namespace, self.options.inputs)
         wanted = namespace if self.names.dynamic else self.names.reads | self.names.deletes
-        # What the user calls `display` or `open` is theirs, and travels.
+        # A user's own `display` or `open` travels.
         own = {
             name for name in _SHELL_OWN if name in hidden and namespace.get(name) is hidden[name]
         }
@@ -139,14 +137,14 @@ class Prepared:
         wanted = wanted if self.names.dynamic else {*wanted, *called}
         mine = {name: namespace[name] for name in namespace if name in wanted and name not in own}
         if not self.names.dynamic:
-            # a string may mean them, or not; or a function that a library has may read them
+            # names that a string may mean, or that a library's function may read
             hinted = self.names.hinted | (called - self.names.reads)
             return {
                 name: value
                 for name, value in mine.items()
                 if name not in hinted or diagnose.can_travel(value, namespace)
             }
-        # The cell looks its names up at run time: it gets all that can travel.
+        # The cell looks up names at run time, so it gets everything that can travel.
         shown = {
             name: value
             for name, value in mine.items()
@@ -160,7 +158,9 @@ class Prepared:
         }
 
     def _open_figures(self) -> dict[str, Any]:
-        """Those of pyplot, where any is open: a cell may draw into the current one unnamed."""
+        """The open figures of pyplot, because a cell may draw into the current one without naming
+        it.
+        """
         figures = open_figures.current()
         if self.options.inputs is not None or figures is None or not figures.numbered:
             return {}
@@ -173,7 +173,7 @@ class Prepared:
     def gather(
         self, there: wire.InstalledPackages, holds_secret: Callable[[bytes], bool] | None = None
     ) -> None:
-        """Find what goes along of the notebook's folder, and say what the user should know."""
+        """Find the files of the notebook's folder that travel, and print the remarks."""
         options = self.options
         self.along = notebook_folder.along(
             options.files, self.python, there, options.folder, holds_secret
@@ -183,11 +183,11 @@ class Prepared:
             print(f"mecapy: {sentence}", file=sys.stderr)
 
     def missed(self, home: Home) -> list[str]:
-        """What to say of files that the cell looked for and that stayed here."""
+        """Remarks on files that the cell looked for and that stayed here."""
         return notebook_folder.said_after(self.along, home.folder.looked, self.named)
 
     def fits(self, packed: payload.Packed, there: wire.InstalledPackages) -> None:
-        """Raises, or says, what does not fit on the workers."""
+        """Raise or report what does not fit on the workers."""
         above = 1 if self.source.header else 0
         for sentence in preflight.check(
             packed, self.names.imports, self.python, there, above, bool(self.options.files)
@@ -197,7 +197,7 @@ class Prepared:
             print(f"mecapy: {sentence}", file=sys.stderr)
 
     def send(self, client: Client) -> Task:
-        """Pack, upload and submit it. An interrupt leaves nothing behind that runs."""
+        """Pack, upload and submit it. An interrupt leaves no running task behind."""
         imports, born = sorted(self.names.imports), list[Task]()
         try:
             there = preflight.workers(client.gateway)
@@ -244,7 +244,7 @@ def _picked(namespace: dict[str, Any], patterns: Sequence[str]) -> dict[str, Any
 
 
 def cancel(task: Task) -> None:
-    """Raises `ConnectionFailed` where nobody could be told."""
+    """Raises `ConnectionFailed` if the gateway could not be reached."""
     try:
         task.cancel()
     except errors.ConnectionFailed as unheard:

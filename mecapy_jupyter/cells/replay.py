@@ -1,6 +1,4 @@
-"""A task's events as the notebook's own output: prints, displays and results appear as if the cell
-ran here.
-"""
+"""Shows a task's events as the notebook's own output, as if the cell ran here."""
 
 from __future__ import annotations
 
@@ -15,8 +13,8 @@ from mecapy_jupyter.cells.shown_widgets import ShownWidgets
 from mecapy_jupyter.hooks import ipykernel, ipython
 
 ANEW = wire.Event.of(wire.DisplayEvent("clear_output"))
-"""Stands before the output of a task that was begun again: what the attempt before had shown goes,
-for nothing may stand there twice.
+"""Marks the start of a repeated task's output. The output of the attempt before is removed, so that
+nothing appears twice.
 """
 
 _AGAIN = (
@@ -25,9 +23,7 @@ _AGAIN = (
 
 
 def widgets_of(shell: Shell, inputs: Iterable[object] = ()) -> ShownWidgets:
-    """For the widgets of a task that the cell waits for which runs now. `inputs`: what it was
-    sent.
-    """
+    """For the widgets of the running cell's task. `inputs`: what it was sent."""
     kernel: Any = getattr(shell, "kernel", None)
     return ShownWidgets(shell, lambda: _message_id(ipykernel.request_of(kernel)), inputs)
 
@@ -37,10 +33,10 @@ def _message_id(request: Mapping[str, Any]) -> str:
 
 
 def show(shell: Shell, event: wire.Event, widgets: ShownWidgets) -> None:
-    """Show one event; those that are not output show nothing."""
+    """Show one event; events without output are ignored."""
     if event is ANEW:
         widgets.anew()
-        if not widgets.live:  # a terminal takes nothing back
+        if not widgets.live:  # a terminal cannot remove output
             sys.stderr.write(_AGAIN)
             return
     match event.body:
@@ -59,9 +55,7 @@ def show(shell: Shell, event: wire.Event, widgets: ShownWidgets) -> None:
 
 
 class CellOutput:
-    """The output of the cell that runs now, also for later, from a thread: where a background task
-    shows what it says.
-    """
+    """The output of the current cell, usable later from a thread, for a background task."""
 
     def __init__(self, shell: Any) -> None:
         self._kernel: Any = getattr(shell, "kernel", None)
@@ -79,15 +73,14 @@ class CellOutput:
         update: bool = False,
         **_: Any,
     ) -> None:
-        """As a shell's `display_pub.publish`."""
+        """Like a shell's `display_pub.publish`."""
         content = {"data": data, "metadata": metadata or {}, "transient": transient or {}}
         self._updated = content if update else None
         self._send("update_display_data" if update else "display_data", content)
 
     def update_again(self, shell: Any) -> None:
-        """Send the last update once more, as an output of the cell that runs now, or next: who
-        executes a notebook without a page (nbclient) takes updates of any display, but from a
-        running cell only.
+        """Send the last update once more, as an output of the current or next cell, because runners
+        without a page (nbclient) accept output only from a running cell.
         """
 
         def send(*_: object) -> None:
@@ -98,13 +91,15 @@ class CellOutput:
             shell.events.register("post_run_cell", send)
 
     def error(self, exception: BaseException) -> None:
-        """As a cell that failed shows it."""
+        """Shows an error like a failed cell."""
         if self.live:
             name, lines = type(exception).__name__, ipython.lines_of(exception)
             self._send("error", {"ename": name, "evalue": str(exception), "traceback": lines})
 
     def show(self, event: wire.Event) -> None:
-        """Show one event. A result shows as a display: another cell has its number by now."""
+        """Show one event. A result is shown as a display, because another cell has its number by
+        now.
+        """
         if not self.live:
             return
         if event is ANEW:
@@ -143,7 +138,7 @@ def _display(shell: Shell, display: wire.DisplayEvent) -> None:
     elif display.kind == "error":
         _error(shell, display.data)
     elif display.kind == "execute_result":
-        # the value itself follows when the task has ended (`remember`)
+        # the value follows when the task has ended (`remember`)
         ipython.show_result(shell.displayhook, display.data, display.metadata)
     else:
         shell.display_pub.publish(
@@ -155,7 +150,7 @@ def _display(shell: Shell, display: wire.DisplayEvent) -> None:
 
 
 def _error(shell: Shell, data: wire.JsonObject) -> None:
-    """An error that the cell showed, and went on."""
+    """An error that the cell showed without failing."""
     kernel: Any = getattr(shell, "kernel", None)
     lines = [str(line) for line in cast("list[object]", data.get("traceback") or [])]
     if kernel is None:

@@ -1,7 +1,5 @@
-"""The same cell again while its task lives: ask before submitting it twice, and take the task up
-instead.
-
-After a restart of the kernel this is how one comes back.
+"""The same cell again while its task runs: ask before submitting it twice, or attach to the task.
+This is also how a user returns after a kernel restart.
 """
 
 from __future__ import annotations
@@ -22,10 +20,10 @@ from mecapy_jupyter.shared.units import clock
 
 
 def taken_up(client: Client, prepared: Prepared) -> Task | None:
-    """The cell's living task, if there is one and nobody wants a second; None: submit it.
+    """The cell's running task, if the user does not want a second one; None: submit.
 
-    Where nobody can be asked, only what a kernel that is gone left behind is taken up: the same
-    text in the same folder may be another run's, with other inputs.
+    If nobody can answer, only the task of a dead kernel counts, because equal text in the same
+    folder may be another run with other inputs.
     """
     task_id = prepared.key.last_task()
     found = _look(client, task_id) if task_id else None
@@ -57,12 +55,12 @@ def taken_up(client: Client, prepared: Prepared) -> Task | None:
 def _look(client: Client, task_id: str) -> wire.TaskStatus | None:
     try:
         return gateway_api.task(client.gateway, task_id)
-    except (errors.NotFound, errors.Refused):  # forgotten, or another gateway's
+    except (errors.NotFound, errors.Refused):  # deleted, or of another gateway
         return None
 
 
 def _left_behind(prepared: Prepared, task_id: str) -> bool:
-    """Whether it is this cell's, with the same inputs, of a kernel that is gone."""
+    """Whether it is this cell's task, with equal inputs, of a dead kernel."""
     by = prepared.key.submitter(task_id)
     return submitter.gone(by) and submitter.same_inputs(by, prepared.values)
 
@@ -74,7 +72,7 @@ def _since(task: wire.TaskStatus) -> str:
 
 
 def _ask(question: str) -> bool | None:
-    """Yes or no; None where nobody can be asked."""
+    """Yes or no; None if nobody can answer."""
     if os.environ.get("MECAPY_NONINTERACTIVE"):
         return None
     try:

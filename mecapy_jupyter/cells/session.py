@@ -1,6 +1,4 @@
-"""One notebook's connection to the pool, made when it is first needed, and whether every cell goes
-there.
-"""
+"""One notebook's connection to the pool, made on first use, and whether every cell goes there."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """Of one shell. `every`: set while every cell goes to a worker."""
+    """The session of one shell. `every`: set while every cell goes to a worker."""
 
     def __init__(self, shell: Shell) -> None:
         self.shell = shell
@@ -23,7 +21,7 @@ class Session:
         self.every: EveryCell | None = None
 
     def client(self) -> Client:
-        """Made anew after a change of configuration or of the embedded stack's address."""
+        """Created again when the configuration or the embedded stack's address has changed."""
         from mecapy_jupyter.client import config
         from mecapy_jupyter.client.client import Client
 

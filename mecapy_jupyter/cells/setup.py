@@ -1,4 +1,4 @@
-"""`%%mecapy --setup`: run a cell here, and remember it for every later task of this notebook."""
+"""`%%mecapy --setup`: runs a cell here and keeps it for every later task of this notebook."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from mecapy_jupyter.travel.environment import setup_cells
 
 
 def run(shell: Shell, body: str) -> None:
-    """It shows what it shows; one that fails here is not kept."""
+    """It shows its output here. If it fails here, it is not kept."""
     done = shell.run_cell(body, store_history=False)
     error = done.error_before_exec or done.error_in_exec
     if error is not None:
-        raise show_as(error, ())  # it has been shown
+        raise show_as(error, ())  # the error has been shown
     reads = names.analyse(shell.transform_cell(body), shell.user_ns).reads
     setup_cells.add(body, frozenset(name for name in reads if name in shell.user_ns))
 

@@ -1,9 +1,8 @@
-"""The widgets that a task makes, opened in the notebook as the worker opens them.
+"""Creates a task's widgets in the notebook as the worker opens them.
 
-The worker is not believed. A model gets an id of this kernel, whatever the worker calls it; a
-message may speak of the task's own models and of widgets it was sent, and of no others: not of
-those that another cell has made, whose callbacks run here. What is more, larger or deeper than a
-cell's widgets are is left out, and one line says so.
+The worker is not trusted. A model gets an id of this kernel. A message may name only the task's own
+models and the widgets that it was sent, and not those of other cells, whose callbacks run here.
+Widgets beyond the bounds are left out, and one line reports that.
 """
 
 from __future__ import annotations
@@ -26,16 +25,16 @@ _STILL = (
     *("ProgressModel", "BoxModel", "LayoutModel", "StyleModel", "HTMLModel", "HTMLMathModel"),
     *("LabelModel", _OUTPUT, "ImageModel", "ValidModel"),
 )
-"""How the names of models end that nobody moves."""
+"""Endings of model names that users do not move."""
 
 
 class ForgedMessage(ValueError):
-    """A message that a task's widgets may not say."""
+    """An invalid message of a task's widgets."""
 
 
 class ShownWidgets:
-    """Of one task. `inputs`: what it was sent; `parent`: the message id of the cell it belongs to,
-    whose prints an Output widget takes.
+    """The widgets of one task. `inputs`: what it was sent; `parent`: the message id of its cell,
+    whose prints an Output widget captures.
     """
 
     def __init__(self, shell: Shell, parent: Callable[[], str], inputs: Iterable[object]) -> None:
@@ -50,7 +49,7 @@ class ShownWidgets:
         self._viewed, self._refused = set[str](), dict[str, int]()
 
     def take(self, event: wire.CommEvent) -> None:
-        """Do what it says, or note why not."""
+        """Apply a message, or note why it is refused."""
         if not self.live:
             return
         try:
@@ -70,7 +69,7 @@ class ShownWidgets:
             state = self._state(event, model)
             if event.comm_id in self._models:
                 model.update(state)
-            else:  # it gets the value itself at the end, the page has it now
+            else:  # it gets the value at the end; the page has it now
                 _forward(model, state)
         else:
             data = cast("JsonObject", self._translated(event.data))
@@ -98,7 +97,7 @@ class ShownWidgets:
         return model
 
     def _state(self, event: wire.CommEvent, model: Any) -> dict[str, Any]:
-        """The state that a message sets, with its binary parts in their places."""
+        """The state in a message, with its binary parts in place."""
         data = cast("JsonObject", self._translated(event.data))
         state = data.get("state")
         if not isinstance(state, dict):
@@ -124,8 +123,8 @@ class ShownWidgets:
         return value
 
     def view(self, data: JsonObject) -> JsonObject:
-        """What a display shows, with this kernel's name of the widget in it; its text alone where
-        the widget is none of this task's.
+        """The data of a display, with this kernel's id of the widget; its text alone if the widget
+        is not this task's.
         """
         spec = data.get(wire.WIDGET_VIEW)
         if not isinstance(spec, dict):
@@ -142,14 +141,14 @@ class ShownWidgets:
         return {**data, wire.WIDGET_VIEW: here}
 
     def anew(self) -> None:
-        """The task begins again: what the attempt before had made goes."""
+        """The task starts again: remove the widgets of the attempt before."""
         for model in self._models.values():
             model.close()
         self._models.clear()
         self._viewed.clear()
 
     def remarks(self) -> list[str]:
-        """What to say when the task has ended and its variables are here."""
+        """Remarks after the task has ended and its variables are here."""
         said = [
             f"a widget of the cell is not shown: {why}" + (f" ({times} times)" if times > 1 else "")
             for why, times in self._refused.items()
@@ -183,7 +182,7 @@ def _buffers(event: wire.CommEvent) -> list[bytes]:
 
 
 def _put_buffers(state: JsonObject, paths: Json, buffers: list[bytes]) -> None:
-    """As ipywidgets does, believing nothing."""
+    """As ipywidgets does, without trusting the input."""
     try:
         for path, buffer in zip(cast("list[list[Any]]", paths), buffers, strict=True):
             holder: Any = state

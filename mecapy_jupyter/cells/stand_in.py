@@ -1,7 +1,6 @@
-"""A widget that was made on a worker, as this kernel has it until the widget itself comes home, or
-for good: the page shows it, a page that is loaded again finds it, and moving it calls nothing.
-
-Imports ipywidgets, so it is imported with the first widget that a task shows.
+"""A widget created on a worker, as this kernel holds it until the widget itself comes home, or for
+good. The page shows it, also after a reload, but moving it calls nothing. Imports ipywidgets, so it
+is imported with a task's first widget.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ class StandIn(ipywidgets.Widget):
         return {name: self.shown[name] for name in names if name in self.shown}
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
-        """What the page says is heard by nobody."""
+        """Ignores messages of the page."""
 
     def update(self, state: dict[str, Any]) -> None:
         self.shown |= state

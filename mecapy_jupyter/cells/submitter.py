@@ -1,8 +1,6 @@
-"""Who submitted a cell's task and what plain values the cell read then: one short line, kept beside
-the task in the cell's history.
-
-It tells a task that a kernel left behind from that of a kernel at work, where no notebook's name
-does (papermill, nbconvert).
+"""Identifies who submitted a cell's task, with its plain inputs, in one short line of the cell's
+history. It distinguishes the task of a dead kernel from that of a running one where notebooks have
+no name (papermill, nbconvert).
 """
 
 from __future__ import annotations
@@ -19,39 +17,33 @@ from mecapy_jupyter.shared.processes import boot_id, is_alive, start_time
 from mecapy_jupyter.wire.stack import ProcessId
 
 _MOST_BYTES, _PIECE_BYTES, _DEEPEST = 1_000_000, 1000, 6
-"""Of each variable so much is read, where each piece counts for some more: a long list costs time
-by its items.
-"""
+"""How much of each variable is read; each element costs extra, because long lists cost time."""
 
 _ATOMS = (type(None), bool, int, float, complex, str, bytes)
 
 
 def mark(variables: Mapping[str, Any]) -> str:
-    """This process and these inputs."""
+    """The mark of this process and these inputs."""
     return f"{_host()} {_boot()} {os.getpid()} {_started(os.getpid()):.2f} {inputs(variables)}"
 
 
 def gone(line: str) -> bool:
-    """Whether the process of a mark has ended, as far as can be told from this machine: another
-    one's may live.
-    """
+    """Whether the process of a mark has ended, as far as this machine can know."""
     try:
         host, boot, pid, started, _ = line.split()
         process = ProcessId(int(pid), float(started))
         return host == _host() and (boot != _boot() or not is_alive(process))
-    except ValueError:  # no line of ours
+    except ValueError:  # not a line of ours
         return False
 
 
 def same_inputs(line: str, variables: Mapping[str, Any]) -> bool:
-    """Whether the plain values among the inputs are those of the mark. Of others (objects, large
-    arrays) nothing is told.
-    """
+    """Whether the plain inputs equal those of the mark. Objects and large arrays are ignored."""
     return line.rpartition(" ")[2] == inputs(variables)
 
 
 def inputs(variables: Mapping[str, Any]) -> str:
-    """A short digest of the values that are easily compared, by name."""
+    """A short digest of the plain values, by name."""
     digest = hashlib.sha256()
     for name in sorted(variables):
         digest.update(f"\0{name}\0".encode())
@@ -65,11 +57,11 @@ def inputs(variables: Mapping[str, Any]) -> str:
 
 
 def _pieces(value: Any, depth: int = 0) -> Iterator[bytes]:
-    """What makes a value: the same in every process for the same value."""
+    """Identifies a value; equal in every process for equal values."""
     kind = cast("type[object]", type(value))
     yield f"\1{kind.__name__}\1".encode()
     if kind is int:
-        yield f"{value:x}".encode()  # in decimal, 5,000 digits raise
+        yield f"{value:x}".encode()  # decimal raises above 5,000 digits
     elif kind in _ATOMS:
         yield repr(value[:_MOST_BYTES] if kind in (str, bytes) else value).encode(
             errors="backslashreplace"
@@ -89,7 +81,7 @@ def _pieces(value: Any, depth: int = 0) -> Iterator[bytes]:
 
 @functools.cache
 def _host() -> str:
-    """This machine, or the container of it whose processes we see."""
+    """This machine, or the container whose processes are visible."""
     place = platform.node()
     with contextlib.suppress(OSError):
         place += os.readlink("/proc/self/ns/pid")  # noqa: PTH115 (no path: `pid:[4026531836]`)
@@ -103,5 +95,5 @@ def _boot() -> str:
 
 @functools.lru_cache(1)
 def _started(pid: int) -> float:
-    """When this process began; `pid` tells it from the one it was forked from."""
+    """The start time of this process; `pid` separates it from its parent."""
     return start_time(pid)

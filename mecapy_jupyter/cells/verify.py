@@ -1,6 +1,5 @@
-"""`--verify`: the cell runs on the pool and here, and whatever differs is reported.
-
-What the notebook keeps is what ran here: the pool's values are opened beside it, as copies.
+"""`--verify`: runs the cell on the pool and here, and reports differences. The notebook keeps what
+ran here; the pool's values are opened as copies.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ from mecapy_jupyter.travel.pickling import payload
 
 @dataclass(slots=True)
 class Ran:
-    """What a run of the cell left: `variables` of the notebook, the value of its last expression,
-    its exception, and what it printed.
+    """The results of one run: `variables`, the value of its last expression, its exception and its
+    output.
     """
 
     variables: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -42,7 +41,7 @@ class Ran:
 
 
 def run(client: Client, prepared: Prepared) -> None:
-    """Run it on the pool, then here, and print where they differ. Raises what the cell raised."""
+    """Run it on the pool, then here, and print the differences. Raises what the cell raised."""
     shell = prepared.shell
     before = dict(shell.user_ns)
     there, home = _on_the_pool(client, prepared)
@@ -61,7 +60,7 @@ def run(client: Client, prepared: Prepared) -> None:
 
 
 def _on_the_pool(client: Client, prepared: Prepared) -> tuple[Ran, bind.Home]:
-    """Run it there, and open what it brings into copies of the inputs."""
+    """Run it on the pool, and open its results into copies of the inputs."""
     ran = Ran()
     with LiveBlock(prepared.options.name, after_s=prepared.options.progress_after_s) as block:
         task = prepared.send(client)
@@ -83,7 +82,7 @@ def _on_the_pool(client: Client, prepared: Prepared) -> tuple[Ran, bind.Home]:
 
 
 def _copies(packed: payload.Packed, namespace: dict[str, Any]) -> payload.Opened:
-    """The inputs as the pool got them, opened here: what the cell does here leaves them alone."""
+    """The inputs as the pool got them, opened here, so that the run here does not change them."""
     buffers = [bytearray(buffer) for buffer in packed.buffers]
     opened = payload.unpack(packed.stream, buffers, namespace, on_prelude=lambda _: None)
     for values in opened.values:
@@ -97,7 +96,7 @@ def _listen(ran: Ran, event: wire.Event) -> None:
 
 
 class _Tee(io.TextIOBase):
-    """Writes to a stream, and keeps what was written."""
+    """Writes to a stream and keeps a copy."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream, self.kept = stream, io.StringIO()
@@ -111,18 +110,18 @@ class _Tee(io.TextIOBase):
 
 
 def _here(shell: Shell, prepared: Prepared) -> Ran:
-    """Run it here, as IPython runs any cell; it shows what it shows, its error too."""
+    """Run it here like any cell, with its output and its error."""
     out, err = _Tee(sys.stdout), _Tee(sys.stderr)
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         done = shell.run_cell(prepared.body, store_history=False)
     error = done.error_before_exec or done.error_in_exec
-    if error is not None:  # it has been shown
+    if error is not None:  # the error has been shown
         show_as(error, ())
     return Ran({}, done.result, error, out.kept.getvalue(), err.kept.getvalue())
 
 
 def _report(here: Ran, there: Ran, home: bind.Home) -> Iterator[str]:
-    """One sentence for each difference; one that says so where there is none."""
+    """One sentence per difference, or one that there is none."""
     found = difference.compare(
         here.variables | {"the value of the cell": here.value},
         {name: value for name, value in there.variables.items() if name in here.variables}

@@ -12,7 +12,7 @@ __all__ = ["Client", "Task"]
 
 
 def __getattr__(name: str) -> Any:
-    """Late: most of what stands here is needed without them."""
+    """Imported late, because most of it is rarely needed."""
     if name in __all__:
         from mecapy_jupyter.client import client
 

@@ -1,5 +1,5 @@
-"""Where a gateway is asked, and with which token. An embedded stack may end and be there again,
-with another token, perhaps at another port; its data directory knows.
+"""The address and token of a gateway. An embedded stack may restart with another token and port;
+its data directory has them.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _ANSWER_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Replaced as a whole, so that no token is ever sent to the address of another. `data`: the
-    data directory of an embedded stack.
+    """Replaced as a whole, so that no token is sent to another address. `data`: the data directory
+    of an embedded stack.
     """
 
     url: str
@@ -38,7 +38,7 @@ class Address:
         return cls(endpoint.url, Secret(endpoint.token), endpoint.data, pool)
 
     def moved(self) -> Address | None:
-        """Where the embedded stack is that runs now, if it is another than the one asked last."""
+        """The address of the running embedded stack, if it differs from the last one."""
         now = joined(self.data) if self.data else None
         if now is None or (now.url, now.token) == (self.url, self.token):
             return None

@@ -1,4 +1,4 @@
-"""What those who look after a deployment ask its gateway: one function for each address."""
+"""Requests of managers and admins: one function per address."""
 
 from __future__ import annotations
 

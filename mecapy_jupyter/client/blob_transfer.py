@@ -1,8 +1,6 @@
-"""Blobs between this process and the store: by the disk both share, else over HTTP; what is there
-is not sent again.
-
-On the gateway's own machine a buffer is written once, into a folder of the store, which hashes it
-and gives it its name; a blob comes from its file.
+"""Transfers blobs between this process and the store: over a shared disk, or over HTTP. Stored data
+is not sent again. On the gateway's machine a buffer is written once, into a folder of the store,
+which hashes and names it; a blob is read from its file.
 """
 
 from __future__ import annotations
@@ -31,10 +29,10 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True, slots=True)
 class SentBlobs:
-    """The digests of what was to be there, in order, and how many bytes had to travel for it.
+    """The digests of the requested buffers, in order, and the bytes that were sent.
 
-    `believed`: those that were in a store before and that this one was not asked about. Naming them
-    in a task asks it; should the answer be that they are not there, `complete` sends them.
+    `believed`: digests that were in a store before and that this store was not asked about. The
+    task names them; if they are missing, `complete` sends them.
     """
 
     digests: tuple[str, ...]
@@ -48,7 +46,7 @@ _folders_of: weakref.WeakKeyDictionary[Gateway, wire.StoreFolders | None] = (
 
 
 def send(gateway: Gateway, parts: Sequence[Any]) -> SentBlobs:
-    """See to it that the store has each of these buffers, but for those it is believed to have."""
+    """Make sure that the store has each of these buffers, except those it is believed to have."""
     views = [memoryview(part).cast("B") for part in parts]
     names = [known_blobs.digest_of(view) if view.nbytes else None for view in views]
     believed = {name: view for name, view in zip(names, views, strict=True) if name}
@@ -71,9 +69,7 @@ def send(gateway: Gateway, parts: Sequence[Any]) -> SentBlobs:
 
 
 def _leave_or_hash(gateway: Gateway, views: Sequence[memoryview]) -> tuple[list[str], bool]:
-    """The digests of buffers of which nothing is known yet, and whether they are in the store by
-    now. From here on they are known.
-    """
+    """The digests of unknown buffers, known from here on, and whether the store has them."""
     guarded = [known_blobs.begin(view) for view in views]
     left = _leave(gateway, views)
     digests = [known_blobs.hashed(view) for view in views] if left is None else left
@@ -84,7 +80,7 @@ def _leave_or_hash(gateway: Gateway, views: Sequence[memoryview]) -> tuple[list[
 
 
 def complete(gateway: Gateway, wanted: Mapping[str, memoryview]) -> int:
-    """Upload what is missing of this; how many bytes that were."""
+    """Upload the missing ones; returns the bytes sent."""
     if not wanted:
         return 0
     sizes = [wire.BlobSize(digest, view.nbytes) for digest, view in wanted.items()]
@@ -95,7 +91,7 @@ def complete(gateway: Gateway, wanted: Mapping[str, memoryview]) -> int:
 
 
 def _upload(gateway: Gateway, blobs: Sequence[tuple[str, str, memoryview]]) -> None:
-    """Small ones beside each other; large ones one by one, each in parts beside each other."""
+    """Small ones in parallel; large ones one by one, each in parallel parts."""
     large = [blob for blob in blobs if blob[2].nbytes > presigned.WHOLE_BYTES]
     with concurrent.futures.ThreadPoolExecutor(_PARALLEL) as uploads:
         started = [
@@ -110,8 +106,8 @@ def _upload(gateway: Gateway, blobs: Sequence[tuple[str, str, memoryview]]) -> N
 
 
 def _leave(gateway: Gateway, views: Sequence[memoryview]) -> list[str] | None:
-    """Write buffers where the gateway takes them over; their digests, which the store found. None:
-    not possible here.
+    """Write buffers where the gateway takes them over. Returns the store's digests; None: not
+    possible here.
     """
     folders = _folders(gateway)
     if folders is None:
@@ -123,7 +119,7 @@ def _leave(gateway: Gateway, views: Sequence[memoryview]) -> list[str] | None:
         taken = gateway_api.take_files(gateway, names) if names else ()
         return [blob.digest for blob in taken]
     except (OSError, errors.NotFound, errors.Unavailable):
-        return None  # the disk is full or the folder another's: over HTTP it works, or says why not
+        return None  # the disk is full or not ours: HTTP works, or reports why not
     finally:
         for name in names:
             with suppress(OSError):
@@ -131,7 +127,7 @@ def _leave(gateway: Gateway, views: Sequence[memoryview]) -> list[str] | None:
 
 
 def fetch(gateway: Gateway, digest: str) -> Any:
-    """A blob's bytes, writable, and private to this process."""
+    """A blob's bytes, writable and private to this process."""
     folders = _folders(gateway)
     if folders is not None:
         with suppress(OSError):
@@ -155,7 +151,7 @@ def fetch(gateway: Gateway, digest: str) -> Any:
 
 
 def _download(gateway: Gateway, path: str, file: Any) -> None:
-    """Into an empty file: from the store itself, if the gateway names it and it answers."""
+    """Download into an empty file: from the store, if the gateway names it and it answers."""
     try:
         for piece in gateway.get_pieces(
             path if presigned.reachable(gateway) else f"{path}?through=gateway"
@@ -168,7 +164,7 @@ def _download(gateway: Gateway, path: str, file: Any) -> None:
 
 
 def _folders(gateway: Gateway) -> wire.StoreFolders | None:
-    """Where the store is, if it is on this machine and ours to write to. Asked once."""
+    """The store's folder, if it is on this machine and writable. Asked once."""
     if gateway not in _folders_of:
         _folders_of[gateway] = (
             _find_folders(gateway) if urlsplit(gateway.url).hostname in _LOOPBACK else None

@@ -1,4 +1,4 @@
-"""What may be asked of a call besides its function and arguments: `Client.options`."""
+"""Options of a call: `Client.options`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from mecapy_jupyter.shared.units import seconds
 
 @dataclass(frozen=True, slots=True)
 class CallOptions:
-    """`name`: in lists of tasks; empty: the function's. `timeout`: of running, in seconds or as
-    "15min" or "2h"; in a `map` it is the limit of each call. `retries`: further attempts after a
-    failing one. `priority`: 0 to 9, high ones start first.
+    """`name`: in lists of tasks; default: the function's.
+
+    `timeout`: run time, in seconds or as "15min" or "2h"; in a `map`, of each call. `retries`:
+    further attempts after a failure. `priority`: 0 to 9, high ones start first.
     """
 
     name: str = ""
@@ -29,7 +30,7 @@ class CallOptions:
             raise ValueError(f"retries {self.retries} is below 0")
 
     def changed(self, options: dict[str, object]) -> CallOptions:
-        """With these instead. Raises TypeError for a name that is no option."""
+        """A copy with these changes. Raises TypeError for an unknown name."""
         for name in options.keys() - set(self.__slots__):
             known = ", ".join(self.__slots__)
             raise TypeError(f"{name!r} is no option of a call; there are: {known}")

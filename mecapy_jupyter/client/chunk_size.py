@@ -1,4 +1,4 @@
-"""How many calls of a map make one chunk, learnt from what its chunks before took."""
+"""The number of calls in a chunk of a map, estimated from earlier chunks."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-# work in one chunk: much more than sending it costs, little enough to share out and to show
+# run time of one chunk: much more than its overhead, little enough to share out and to show
 # progress
 CHUNK_S = 0.3
-AHEAD = 2  # chunks in flight for each slot: one runs, one is there when it ends
-_LEAST_S = 0.05  # not shared out finer than this
+AHEAD = 2  # chunks in flight per slot: one runs, the next is ready when it ends
+_LEAST_S = 0.05  # not divided further
 _MOST_CALLS = 10_000
 
 
 class CallTime:
-    """How long a call takes, as far as chunks have told. Later ones count more, and longer ones."""
+    """The estimated time of a call. Later and longer ones count more."""
 
     def __init__(self) -> None:
         self._seconds, self._calls = 0.0, 0.0
@@ -24,8 +24,8 @@ class CallTime:
         self._seconds, self._calls = self._seconds / 2 + seconds, self._calls / 2 + calls
 
     def size(self, left: int | None, slots: int) -> int:
-        """Calls for the next chunk. `left`: how many there are still, where that is known; the last
-        are shared among the slots.
+        """Calls in the next chunk. `left`: the remaining calls, if known; the last ones are divided
+        among the slots.
         """
         if not self._calls:
             return 1
@@ -39,8 +39,8 @@ class CallTime:
 
 
 class CallTimesByFunction:
-    """How long a call of each function took that this client has mapped: an optimizer maps the same
-    one hundreds of times.
+    """The time per call of each function that this client has mapped: an optimizer maps one
+    function hundreds of times.
     """
 
     def __init__(self) -> None:
@@ -49,5 +49,5 @@ class CallTimesByFunction:
     def of(self, fn: Callable[..., Any]) -> CallTime:
         try:
             return self._known.setdefault(fn, CallTime())
-        except TypeError:  # not hashable, or nothing a weak reference can point at
+        except TypeError:  # not hashable, or without weak references
             return CallTime()

@@ -1,4 +1,4 @@
-"""Submit code and functions to the pool: `Client`, in the shape of concurrent.futures."""
+"""`Client`: submits code and functions to the pool, with the interface of concurrent.futures."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from mecapy_jupyter.travel.environment import setup_cells
 from mecapy_jupyter.travel.files.gather import Along
 from mecapy_jupyter.travel.pickling import payload
 
-# bound, not shown: a worker need not render it
+# bound and not shown, so a worker need not render it
 _CALL = f"{RESULT} = {wire.CALLED}(*_mecapy_args, **_mecapy_kwargs)"
 
 
 @dataclasses.dataclass(slots=True)
 class _Shutdown:
-    """What a client and those that `options` made of it share."""
+    """Shared by a client and those made with `options`."""
 
     began: bool = False
     cancels: bool = False
@@ -69,10 +69,8 @@ class Client(concurrent.futures.Executor):
         return f"Client({self.gateway.url!r})"
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Task:
-        """Call `fn(*args, **kwargs)` on a worker: what it changes in its arguments stays there, and
-        what it returns is a copy.
-
-        Raises CannotSend when something cannot travel.
+        """Call `fn(*args, **kwargs)` on a worker. Changes of arguments stay there; the result is a
+        copy. Raises CannotSend if something cannot travel.
         """
         self.accepts()
         call = {wire.CALLED: fn, "_mecapy_args": args, "_mecapy_kwargs": kwargs}
@@ -81,8 +79,8 @@ class Client(concurrent.futures.Executor):
         )
 
     def options(self, **options: Any) -> Client:
-        """This client with other options for what it sends from now on: name, timeout (of each
-        call), retries, priority. Connections are shared, and a shutdown is for both.
+        """This client with other options: name, timeout (of each call), retries, priority.
+        Connections are shared, and a shutdown ends both.
         """
         changed = copy.copy(self)
         changed._options = self._options.changed(options)
@@ -97,15 +95,15 @@ class Client(concurrent.futures.Executor):
         return_exceptions: bool = False,
         ordered: bool = True,
     ) -> Iterator[Any]:
-        """`fn` of each argument (of one from each iterable, as the built-in `map`), on all workers
-        at once; results in order, or `ordered=False` as they come. `timeout`: of the whole map, in
+        """`fn` of each argument (one from each iterable, like the built-in `map`) on all workers;
+        results in order, or as they come with `ordered=False`. `timeout`: of the whole map, in
         seconds; `options(timeout=…)` is the limit of each call.
 
-        Many calls travel as one task: as many as take about 0.3 s, or `chunksize`. Arguments are
-        taken from the iterables as needed. What a call changes in its arguments stays on the
-        worker, where calls that travel together see the same object. A failing call raises its own
-        exception, with the argument (counted from 0) in a note, or `return_exceptions` gives it in
-        the place of a result and goes on. Closing the iterator cancels what runs.
+        Many calls travel as one task: about 0.3 s of calls, or `chunksize`. Arguments are taken
+        from the iterables as needed. Changes of arguments stay on the worker, where calls of one
+        task see the same object. A failing call raises its own exception with the argument (counted
+        from 0) in a note; with `return_exceptions` it is returned instead, and the map continues.
+        Closing the iterator cancels what runs.
         """
         calls, count = calls_of(iterables)
         return self._map(fn, calls, count, timeout, chunksize, return_exceptions, ordered)
@@ -113,22 +111,20 @@ class Client(concurrent.futures.Executor):
     def map_unordered(
         self, fn: Callable[..., Any], *iterables: Iterable[Any], **how: Any
     ) -> Iterator[Any]:
-        """As `map`, but results as they come."""
+        """Like `map`, with results as they come."""
         return self.map(fn, *iterables, ordered=False, **how)
 
     def starmap(
         self, fn: Callable[..., Any], arguments: Iterable[Iterable[Any]], **how: Any
     ) -> Iterator[Any]:
-        """As `map`, each item being all arguments of one call."""
+        """Like `map`; each item has all arguments of one call."""
         count = len(arguments) if isinstance(arguments, Sized) else None
         return self._map(fn, map(tuple, arguments), count, **how)
 
     def map_items(
         self, fn: Callable[..., Any], *iterables: Iterable[Any], **how: Any
     ) -> Iterator[tuple[Any, Any]]:
-        """As `map`, each result with its argument (with a tuple of them, from several iterables);
-        so they are known with `ordered=False`, too.
-        """
+        """Like `map`; each result comes with its argument (a tuple, from several iterables)."""
         calls, count = calls_of(iterables)
         return self._map(fn, calls, count, with_argument=True, **how)
 
@@ -154,11 +150,11 @@ class Client(concurrent.futures.Executor):
         outputs: Sequence[str] | None = None,
         **options: Any,
     ) -> Task:
-        """Run source text with `inputs` as its variables. `outputs`: names or globs to bring home
-        (default: all it binds).
+        """Run source text with `inputs` as its variables.
 
-        As with a cell, and unlike `submit`, what it changes in its inputs in place changes here
-        when it ends. Options as of the magic: name, priority (0–9), timeout (seconds), retries.
+        `outputs`: names or globs to bring home (default: all that it binds). Unlike `submit`, it
+        changes its inputs in place here when it ends, like a cell. Options as of the magic: name,
+        priority (0–9), timeout (seconds), retries.
         """
         self.accepts()
         request = wire.TaskRequest(
@@ -167,16 +163,15 @@ class Client(concurrent.futures.Executor):
         return self.enter(request, dict(inputs or {})).follow(on_event=task_logs.show_printed)
 
     def accepts(self) -> None:
-        """Raises where nothing new may begin any more."""
+        """Raises after a shutdown."""
         if self._shutdown.began:
             raise RuntimeError("cannot schedule new futures after shutdown")
 
     def enter(self, request: wire.TaskRequest, values: Mapping[str, Any]) -> Task:
-        """Send it with the script's own functions, and count it among our futures. Not followed
-        yet.
+        """Send it with the script's own functions and keep it among our futures.
 
-        A map that began before the shutdown goes on: with other executors all its calls are futures
-        by then.
+        Not followed yet. A map that began before the shutdown continues, because other executors
+        have submitted all its calls by then.
         """
         if self._shutdown.cancels:
             raise concurrent.futures.CancelledError
@@ -196,9 +191,10 @@ class Client(concurrent.futures.Executor):
         on_task: Callable[[Task], object] = lambda _: None,
         folder: Along | None = None,
     ) -> Task:
-        """Pack `values`, upload what the store lacks, submit. `words`, `imports`: as for
-        `prelude.make`. `check` may raise before. `on_task` gets the task as soon as there is one,
-        so that an interrupt which comes then can end it.
+        """Pack `values`, upload what the store lacks, submit.
+
+        `words`, `imports`: as for `prelude.make`. `check` may raise first. `on_task` gets the task
+        at once, so that an interrupt can cancel it.
         """
         packed = packing.pack(
             values, namespace, words, imports, self.gateway.secret_in, folder, request.keep
@@ -241,10 +237,10 @@ class Client(concurrent.futures.Executor):
     def attach(
         self, task_id: str, name: str, namespace: dict[str, Any], *, trust: bool = False
     ) -> Task:
-        """A task submitted before, perhaps by another process. What its result says of its inputs
-        is found by opening them again.
+        """A task submitted before, perhaps by another process.
 
-        No pickle is opened of a task that this user's key has not signed, unless `trust`.
+        Its inputs are opened again to resolve references in its result. No pickle of a task without
+        this user's signature is opened, unless `trust`.
         """
         if (sent_here := self._sent.get(task_id)) is not None:
             return Task(self.gateway, task_id, name, sent_here.packed, namespace)
@@ -273,8 +269,8 @@ class Client(concurrent.futures.Executor):
             self.gateway.close()
 
     def _upload(self, packed: payload.Packed) -> tuple[wire.Payload, int, Mapping[str, memoryview]]:
-        """Send the buffers the store lacks: what to name in the request, the bytes that had to
-        travel, and what it is believed to have.
+        """Send the buffers that the store lacks. Returns the digests for the request, the bytes
+        sent, and the believed ones.
         """
         inline = len(packed.stream) <= wire.INLINE_BYTES
         sent = blob_transfer.send(
@@ -290,7 +286,7 @@ class Client(concurrent.futures.Executor):
 
 
 def _token_in(values: Mapping[str, Any], gateway: Gateway) -> str:
-    """Which of the values, or setup cells, holds the token."""
+    """Which value or setup cell contains the token."""
     texts = {name: value for name, value in values.items() if isinstance(value, str)}
     texts |= {f"setup cell {cell.number}": cell.text for cell in setup_cells.all_cells()}
     named = [name for name, text in texts.items() if gateway.secret_in(text.encode())]

@@ -1,8 +1,6 @@
-"""Which gateway, and who are we: MECAPY_URL and MECAPY_TOKEN, then the configuration file, then the
-embedded stack.
-
-The file is `config.toml` in the user's own configuration directory, readable by them alone, for it
-holds a token.
+"""The gateway and its token: MECAPY_URL and MECAPY_TOKEN, then the configuration file, then the
+embedded stack. `config.toml` is in the user's configuration directory, readable by them alone,
+because it has a token.
 """
 
 from __future__ import annotations
@@ -34,11 +32,9 @@ KEYS = {
 
 
 def resolve(start: bool = True, say: Callable[[str], None] = print) -> Endpoint:
-    """Where to send tasks. Starts the embedded stack when nothing is configured, unless `start` is
-    false.
-
-    Raises `ConfigError` (nothing to go by, or a wrong value) and `StackError` (the embedded stack
-    does not come up).
+    """Where to send tasks. Starts the embedded stack if nothing is configured, unless `start` is
+    false. Raises `ConfigError` (nothing or a wrong value is configured) and `StackError` (the
+    embedded stack does not start).
     """
     saved = read()
     url, token = os.environ.get("MECAPY_URL", ""), Secret(os.environ.get("MECAPY_TOKEN", ""))
@@ -75,15 +71,15 @@ def resolve(start: bool = True, say: Callable[[str], None] = print) -> Endpoint:
 
 
 def _proving(endpoint: Endpoint) -> Endpoint:
-    """The same; where it is the user's own embedded stack, that has to prove itself as ever."""
+    """The same. The user's own embedded stack has to prove itself as always."""
     stack = joined()
     own = stack is not None and (stack.url, stack.token) == (endpoint.url, endpoint.token)
     return replace(endpoint, data=stack.data) if stack is not None and own else endpoint
 
 
 def named() -> bool:
-    """Whether the environment or the configuration file names a gateway, rightly or wrongly: the
-    embedded stack is then not meant.
+    """Whether the environment or the configuration file names a gateway, valid or not, so that the
+    embedded stack is not meant.
     """
     try:
         return bool(os.environ.get("MECAPY_URL") or read().get("url"))
@@ -96,7 +92,7 @@ def config_file() -> Path:
 
 
 def read() -> dict[str, str]:
-    """What the configuration file says; nothing when there is none."""
+    """The content of the configuration file; empty if there is none."""
     path = config_file()
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -128,13 +124,13 @@ def save(values: dict[str, str]) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(dir=path.parent)  # 0600
     with os.fdopen(handle, "w", encoding="utf-8") as file:
-        # A JSON string without control characters is a TOML string, too.
+        # A JSON string without control characters is also a TOML string.
         file.write("".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()))
     Path(draft).replace(path)
 
 
 def checked(key: str, value: object, where: str) -> str:
-    """The value in its one form. Raises `ConfigError`, which never shows a token."""
+    """The value in its normal form. Raises `ConfigError`, which never shows a token."""
     if not isinstance(value, str):
         raise ConfigError(f"{where}: {key} must be text in quotes")
     text = type(value)(value.strip())  # a Secret stays one

@@ -1,7 +1,5 @@
-"""An interrupt while a task is being submitted: it waits until the task's id is known, for before
-that nobody could cancel it.
-
-Only where Python raises KeyboardInterrupt by itself (a cell, a script), and only in the main
+"""Delays an interrupt during a submission until the task's id is known, because nobody could cancel
+it before. Only where Python raises KeyboardInterrupt (a cell, a script), and only in the main
 thread.
 """
 
@@ -14,8 +12,8 @@ from typing import Any, Self
 
 
 class DeferredInterrupt:
-    """The first interrupt in this context sets `came` and does nothing more; a second one, of
-    somebody impatient, is raised at once.
+    """The first interrupt inside the block sets `came` and does nothing else; a second one is
+    raised at once.
     """
 
     came = False

@@ -1,5 +1,5 @@
-"""The identity provider, spoken to as a device without a browser (RFC 8628): get a code, wait for
-its user, renew, revoke. Keeps nothing.
+"""Device login at an identity provider (RFC 8628): get a code, wait for the user, renew, revoke.
+Stores nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _INTERVAL_S, _SLOWER_S = 5.0, 5.0  # RFC 8628, 3.2 and 3.5
 
 @dataclass(frozen=True, slots=True)
 class LoginIssuer:
-    """Where the provider's own document says to go, and as which client we come."""
+    """The provider's addresses, and our client id."""
 
     url: str
     client_id: str
@@ -36,9 +36,7 @@ class LoginIssuer:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """What the user is to enter, and where. `link` has both in one, if the provider knows such a
-    thing.
-    """
+    """The code and address for the user. `link` has both, if the provider supports it."""
 
     user_code: str
     where: str
@@ -56,11 +54,11 @@ class LoginTokens:
 
 
 class LoginEnded(errors.NotAuthorized):
-    """The provider no longer knows this login."""
+    """The provider no longer accepts this login."""
 
 
 def find(url: str, client_id: str) -> LoginIssuer:
-    """Raises ConnectionFailed, or Refused where the provider knows no devices."""
+    """Raises ConnectionFailed, or Refused if the provider has no device login."""
     about = _answer(_sent("GET", url.rstrip("/") + "/.well-known/openid-configuration"), url)
     if about.get("issuer") != url:
         raise errors.Refused(
@@ -79,7 +77,7 @@ def find(url: str, client_id: str) -> LoginIssuer:
 
 
 def ask(issuer: LoginIssuer, scope: str) -> Code:
-    """Begin: a code for the user."""
+    """Start: get a code for the user."""
     answer = _answer(
         _sent("POST", issuer.device_url, client_id=issuer.client_id, scope=scope), issuer.url
     )
@@ -107,7 +105,7 @@ def ask(issuer: LoginIssuer, scope: str) -> Code:
 def wait(
     issuer: LoginIssuer, code: Code, sleep: Callable[[float], None] = time.sleep
 ) -> LoginTokens:
-    """Until the user has entered the code. Raises NotAuthorized if they refuse or let it expire."""
+    """Wait for the user. Raises NotAuthorized if they refuse or let the code expire."""
     until, interval_s = time.monotonic() + code.expires_s, code.interval_s
     while time.monotonic() < until:
         sleep(interval_s)
@@ -137,7 +135,7 @@ def wait(
 
 
 def renew(issuer: LoginIssuer, refresh: str) -> LoginTokens:
-    """New tokens for the old. Raises LoginEnded when the provider wants its user again."""
+    """New tokens from a refresh token. Raises LoginEnded if the user has to log in again."""
     answer = _sent(
         "POST",
         issuer.token_url,
@@ -154,7 +152,7 @@ def renew(issuer: LoginIssuer, refresh: str) -> LoginTokens:
 
 
 def revoke(issuer: LoginIssuer, refresh: str) -> None:
-    """The provider forgets this login. Raises ConnectionFailed, Refused."""
+    """Revoke the login. Raises ConnectionFailed, Refused."""
     if issuer.revocation_url:
         answer = _sent(
             "POST",
@@ -203,12 +201,12 @@ def _answer(answer: urllib3.BaseHTTPResponse, url: str) -> dict[str, Any]:
 
 
 def _error(answer: urllib3.BaseHTTPResponse) -> str:
-    """RFC 6749's word for what is wrong; empty when nothing is, or it did not say."""
+    """RFC 6749's error code; empty if there is none."""
     return str(_object(answer).get("error", ""))[:100] if answer.status >= 400 else ""
 
 
 def _object(answer: urllib3.BaseHTTPResponse) -> dict[str, Any]:
-    """Empty for what is no JSON object."""
+    """Empty if it is not a JSON object."""
     try:
         said = answer.json()
     except ValueError:

@@ -1,6 +1,4 @@
-"""The gateway's questions and answers as typed values: one function for each address that the
-client asks. How a request travels is `http`'s business.
-"""
+"""The gateway's API as typed functions, one per address. `http` transports the requests."""
 
 from __future__ import annotations
 
@@ -45,7 +43,7 @@ def task_pages(
 
 
 def cancel(gateway: Gateway, task_id: str) -> wire.TaskStatus:
-    """Stop it. A running one is told to; its final event follows."""
+    """Cancel it. A running task gets the request; its final event follows."""
     return wire.TaskStatus.from_json(as_object(gateway.post(f"/tasks/{task_id}/cancel")))
 
 
@@ -65,13 +63,13 @@ def me(gateway: Gateway) -> wire.Me:
 
 
 def workers(gateway: Gateway) -> list[wire.WorkerInfo]:
-    """Those that live."""
+    """The live workers."""
     found = objects({"workers": gateway.get("/workers")}, "workers")
     return [wire.WorkerInfo.from_json(worker) for worker in found]
 
 
 def packages(gateway: Gateway, python: str) -> wire.InstalledPackages:
-    """What all workers with this Python ("3.12") have."""
+    """The packages that all workers with this Python ("3.12") have."""
     found = gateway.get("/workers/packages", python=python)
     return wire.InstalledPackages.from_json(as_object(found))
 
@@ -94,18 +92,18 @@ def revoke_token(gateway: Gateway, token_id: str) -> None:
 
 
 def missing_blobs(gateway: Gateway, blobs: Iterable[wire.BlobSize]) -> Sequence[wire.MissingBlob]:
-    """Of these, those to upload."""
+    """Those of these that must be uploaded."""
     answer = gateway.post("/blobs/missing", wire.missing_request(blobs))
     return wire.MissingBlobs.from_json(as_object(answer)).missing
 
 
 def store_folders(gateway: Gateway) -> wire.StoreFolders:
-    """Where the store lies on this machine's disk."""
+    """The store's folder on this machine."""
     return wire.StoreFolders.from_json(as_object(gateway.get("/blobs/place")))
 
 
 def take_files(gateway: Gateway, names: Sequence[str]) -> Sequence[wire.BlobSize]:
-    """Hand over files left in the store's folder; each becomes a blob."""
+    """Hand over files in the store's folder; each becomes a blob."""
     answer = gateway.post("/blobs/take", {"files": list(names)})
     return wire.TakenBlobs.from_json(as_object(answer)).taken
 
@@ -113,7 +111,7 @@ def take_files(gateway: Gateway, names: Sequence[str]) -> Sequence[wire.BlobSize
 def part_urls(
     gateway: Gateway, digest: str, size_bytes: int, upload: str = "", first: int = 0
 ) -> wire.PartUrls:
-    """Begin an upload in parts; with `upload`, fresh URLs for the parts from `first` on."""
+    """Start an upload in parts; with `upload`, new URLs for the parts from `first` on."""
     body: wire.JsonObject = {"size": size_bytes}
     if upload:
         body |= {"upload": upload, "first": first}
@@ -123,7 +121,7 @@ def part_urls(
 def end_parts(
     gateway: Gateway, digest: str, upload: str, size_bytes: int, etags: Sequence[str]
 ) -> None:
-    """All parts are there."""
+    """Complete an upload in parts."""
     body: wire.JsonObject = {"size": size_bytes, "etags": list(etags)}
     gateway.post(_upload(digest, upload), body, key=digest)
 

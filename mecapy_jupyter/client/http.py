@@ -1,5 +1,5 @@
-"""HTTP to the gateway: problem documents become errors, streams become events. Knows no task and no
-notebook.
+"""HTTP to the gateway: problem documents become errors, event streams become events. Knows no tasks
+and no notebooks.
 """
 
 from __future__ import annotations
@@ -31,17 +31,15 @@ _SUBMIT_TRIES = 3
 _PIECE_BYTES = 1 << 20
 _SILENCE_S = 45.0  # the gateway pings an idle event stream every 15 s
 
-# Every request may be sent twice: a server, or a proxy before it, closes an idle connection at the
-# very moment when we use it again. The POSTs are questions (missing), say what is so already
-# (cancel), have a key (submit), or answer "no such file" the second time (take).
+# Every request may be sent twice, because a server or proxy may close an idle connection at the
+# moment of its reuse. The POSTs are queries (missing), idempotent (cancel), have a key (submit), or
+# answer "no such file" the second time (take).
 _TRIES, _FIRST_TRIES = 7, 4
-"""A gateway that has answered before is being restarted, which takes it some seconds; one that
-never has may be no gateway.
+"""How long a gateway that has answered before may take to restart; one that never has may not be a
+gateway.
 """
 _PATIENCE_S = 30.0
-"""So long a gateway that says "not so fast, again in … s" is obeyed; a quota that is used up for a
-month is an error at once.
-"""
+"""How long a `Retry-After` is obeyed; a monthly quota is an error at once."""
 
 
 class _RetryOn503(Retry):
@@ -56,19 +54,18 @@ _RETRY = _RetryOn503(
     raise_on_status=False,
 )
 _RETRY_POST = _RETRY.new(allowed_methods=None)
-_ONCE = _RetryOn503(
-    total=0, raise_on_status=False
-)  # a broken stream of events is taken up where it was, by whoever reads it
+_ONCE = _RetryOn503(total=0, raise_on_status=False)  # the reader resumes a broken event stream
 
 
 class Elsewhere(Exception):
-    """The bytes are at another address, for which the URL in `args[0]` is signed."""
+    """The bytes are at another, presigned address: the URL in `args[0]`."""
 
 
 class Gateway:
-    """One gateway, spoken to with one token, or without one with the login kept for it. Safe to
-    share between threads. `data`: the data directory of an embedded stack. It proves itself, and is
-    found there again when it has ended and another one runs.
+    """A connection to one gateway with one token, or with the stored login.
+
+    Thread-safe. `data`: the data directory of an embedded stack, which proves itself and is found
+    again after a restart.
     """
 
     def __init__(self, url: str, token: str, data: str = "") -> None:
@@ -95,12 +92,12 @@ class Gateway:
         )
 
     def secret_in(self, data: bytes) -> bool:
-        """Whether our token is in there."""
+        """Whether our token is in the text."""
         token = self._login.token() if self._login else self._at.token
         return token.encode() in data
 
     def close(self) -> None:
-        """Close the connections nobody uses. Another request opens a new one."""
+        """Close idle connections. Another request opens a new one."""
         self._at.pool.clear()
 
     def get(self, path: str, **query: str | int | None) -> Json:
@@ -111,15 +108,13 @@ class Gateway:
         )
 
     def post(self, path: str, body: JsonObject | None = None, *, key: str = "") -> Json:
-        """POST JSON. It may be sent twice: by its nature, or because the gateway knows it again by
-        an idempotency `key`.
-        """
+        """POST JSON. It may be sent twice: it is idempotent, or has an idempotency `key`."""
         headers = {"Content-Type": "application/json"} | ({"Idempotency-Key": key} if key else {})
         text = _encoded(body) if body is not None else b""
         return self._json("POST", path, body=text, headers=headers, retries=_RETRY_POST)
 
     def patch(self, path: str, body: JsonObject) -> Json:
-        """Change what is named. Sent twice it does no more."""
+        """PATCH. Idempotent."""
         headers = {"Content-Type": "application/json"}
         return self._json("PATCH", path, body=_encoded(body), headers=headers, retries=_RETRY_POST)
 
@@ -131,9 +126,7 @@ class Gateway:
         self._request("PUT", path, body=data, headers={"Content-Type": "application/octet-stream"})
 
     def get_pieces(self, path: str) -> Iterator[bytes]:
-        """A body as it arrives, never whole in memory. Raises Elsewhere where the gateway sends us
-        on.
-        """
+        """A body in pieces, never whole in memory. Raises Elsewhere on a redirect."""
         answer = self._send("GET", path, preload_content=False, redirect=False)
         try:
             if answer.status == 307:
@@ -149,11 +142,10 @@ class Gateway:
             answer.close()
 
     def submit(self, body: JsonObject, key: str) -> tuple[wire.QueuedEvent, Iterator[wire.Event]]:
-        """Submit a task and follow it, in one request. Returns what the gateway says of it, and the
-        events after that.
+        """Submit a task and follow it in one request.
 
-        `key`: the idempotency key; the request is repeated with it when the connection breaks
-        before the task is known.
+        Returns the gateway's answer, then the events. `key`: the idempotency key, with which the
+        request is repeated if the connection breaks before the task is known.
         """
         headers = {
             "Accept": "text/event-stream",
@@ -176,10 +168,8 @@ class Gateway:
     def events(
         self, task_id: str, last_id: str = "", *, follow: bool = True
     ) -> Iterator[wire.Event]:
-        """Events of a task after `last_id`, until the final one; without `follow`, until the last
-        one there is by now.
-
-        Raises `ConnectionFailed` when the stream breaks.
+        """Events of a task after `last_id` until the final one; without `follow`, until the last
+        existing one. Raises `ConnectionFailed` if the stream breaks.
         """
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_id} if last_id else {})
         path = f"/tasks/{task_id}/events" + ("" if follow else "?follow=false")
@@ -200,8 +190,7 @@ class Gateway:
                 f"the event stream from {self.url} broke: {broken}"
             ) from broken
         finally:
-            # only the end of the stream follows: once it is read, the connection serves the next
-            # request
+            # read the end of the stream, so that the connection can serve the next request
             if ended:
                 with suppress(urllib3.exceptions.HTTPError):
                     collections.deque(sent_events, maxlen=0)
@@ -220,7 +209,7 @@ class Gateway:
         return answer
 
     def _send(self, method: str, path: str, **options: Any) -> urllib3.BaseHTTPResponse:
-        """As often as it takes, for as long as the gateway asks for no more than patience."""
+        """Repeat while the gateway asks for patience."""
         until = time.monotonic() + _PATIENCE_S
         while True:
             answer = self._authorized(method, path, **options)
@@ -234,7 +223,7 @@ class Gateway:
     def _authorized(self, method: str, path: str, **options: Any) -> urllib3.BaseHTTPResponse:
         named = (
             self._headers | {"X-Request-ID": os.urandom(8).hex()} | options.pop("headers", {})
-        )  # so it is in the gateway's log
+        )  # so that it is in the gateway's log
         at = self._at
         token = self._login.token() if self._login else at.token
         answer = self._once(at, token, method, path, headers=named, **options)

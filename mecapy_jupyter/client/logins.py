@@ -1,10 +1,8 @@
-"""Logins kept on this machine, one for each gateway: whoever sends a request asks here for a token
-that is fresh.
+"""Logins on this machine, one per gateway: provides a fresh token for each request.
 
-`logins.json`, in the user's configuration directory and readable by them alone, is shared by all
-kernels and commands. A lock around each renewal sees to it that one of them renews and the others
-take what it got. The refresh token is in the system's keyring instead where there is one (`pip
-install 'mecapy-jupyter[keyring]'`).
+`logins.json` in the user's configuration directory, readable by them alone, is shared by all
+kernels and commands. A lock around each renewal makes one process renew while the others use its
+result. With `pip install 'mecapy-jupyter[keyring]'` the refresh token is in the system's keyring.
 """
 
 from __future__ import annotations
@@ -31,12 +29,12 @@ _LOCKED_S = 60.0
 _EARLY, _EARLY_S = (
     1 / 3,
     60.0,
-)  # in this last part of its life a token is renewed beside the work, and
+)  # in this last part of its life a token is renewed in the background
 _LATE, _LATE_S = 1 / 10, 10.0  # in this last part before it is used
 
 
 class Login:
-    """The login at one gateway, as one process uses it. Safe to share between threads."""
+    """The login at one gateway, as one process uses it. Thread-safe."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -44,7 +42,7 @@ class Login:
         self._renewing = threading.Lock()
 
     def token(self) -> Secret:
-        """A token that is accepted for some seconds at least. Raises NotAuthorized,
+        """A token that stays valid for some seconds at least. Raises NotAuthorized,
         ConnectionFailed.
         """
         left_s = self._expires_at - time.time()
@@ -62,7 +60,7 @@ class Login:
         return self._access
 
     def refused(self, used: str) -> bool:
-        """The gateway did not take this one. True: there is another now, try that."""
+        """The gateway refused this token. True: another one is available now."""
         with self._renewing:
             if self._access == used:
                 with suppress(errors.MecapyError):
@@ -71,14 +69,15 @@ class Login:
 
     def _refresh_beside(self) -> None:
         try:
-            with suppress(errors.MecapyError):  # then the next request asks, and says what is wrong
+            # the next request then asks, and reports what is wrong
+            with suppress(errors.MecapyError):
                 self._refresh(self._access)
         finally:
             self._renewing.release()
 
     def _refresh(self, used: str) -> None:
-        """What the file has, if that is another and fresh; else a new one from the issuer, and into
-        the file.
+        """The file's token if it differs and is fresh; otherwise a new one from the issuer, stored
+        in the file.
         """
         with _locked():
             stored = _read()
@@ -110,7 +109,7 @@ class Login:
 
 
 def keep(url: str, issuer: LoginIssuer, tokens: LoginTokens) -> None:
-    """A new login, instead of one there was."""
+    """A new login, which replaces an old one."""
     with _locked():
         _write(_read() | {url: _entry(url, issuer, tokens)})
 
@@ -121,8 +120,8 @@ def known(url: str) -> bool:
 
 
 def forget(url: str) -> bool:
-    """Log out: delete it here, and have the issuer forget it. False: it could not be asked to, or
-    there was no such login.
+    """Log out: delete the login here and revoke it. False: it could not be revoked, or there was
+    none.
     """
     with _locked():
         stored = _read()
@@ -178,7 +177,7 @@ def _write(entries: dict[str, Any]) -> None:
 
 @contextmanager
 def _locked() -> Generator[None]:
-    """One process, and one thread of it, at a time."""
+    """One thread of one process at a time."""
     file().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with file().with_suffix(".lock").open("a") as lock:
         until = time.monotonic() + _LOCKED_S
@@ -188,7 +187,7 @@ def _locked() -> Generator[None]:
                     f"another process has held {lock.name} for a minute: end it, and try again"
                 )
             time.sleep(0.02)
-        yield  # closing the file gives the lock back
+        yield  # closing the file releases the lock
 
 
 def _took(lock: IO[str]) -> bool:
@@ -207,18 +206,18 @@ def _took(lock: IO[str]) -> bool:
 
 
 def _keyring() -> Any:
-    """The system's, if `keyring` is installed and finds one that is safe."""
+    """The system's keyring, if `keyring` is installed and finds a safe one."""
     try:
         import keyring
     except ImportError:
         return None
     return (
         keyring if keyring.get_keyring().priority >= 1 else None
-    )  # below are those that store in plain text, or nothing
+    )  # back ends below store plain text, or nothing
 
 
 def _into_keyring(url: str, refresh: str) -> bool:
-    """Keep it there (empty: delete it). False: there is no keyring, or it refuses."""
+    """Store it (empty: delete it). False: there is no keyring, or it refuses."""
     if (system := _keyring()) is None:
         return False
     try:

@@ -1,5 +1,5 @@
-"""What a client remembers from map to map: how long calls of a function take, and how many tasks
-run at once.
+"""What a client remembers between maps: the time per call of a function, and how many tasks run at
+once.
 """
 
 from __future__ import annotations
@@ -20,9 +20,7 @@ _ASK_EVERY_S = 5.0
 
 
 class Maps:
-    """What a client remembers from map to map: an optimizer maps the same function hundreds of
-    times.
-    """
+    """What a client remembers between maps, because an optimizer repeats them often."""
 
     def __init__(self, gateway: Gateway, enter: Enter) -> None:
         self._gateway, self._enter = gateway, enter
@@ -38,8 +36,8 @@ class Maps:
         chunk_calls: int | None,
         how: MapOptions,
     ) -> Iterator[Any]:
-        """Send the first chunks and return the iterator over the results. A call with a limit of
-        its own is a chunk of its own.
+        """Send the first chunks and return the iterator. A call with its own limit is a chunk of
+        its own.
         """
         if chunk_calls is not None and chunk_calls < 1:
             raise ValueError("chunksize must be >= 1, or None to choose it by the time of a call")
@@ -69,9 +67,7 @@ class Maps:
 
 
 def _in_notebook() -> bool:
-    """Whether a block can be shown here. On a terminal the bar belongs to who iterates, to tqdm for
-    instance.
-    """
+    """Whether a block can be shown here. On a terminal the progress bar belongs to the caller."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return (
         getattr(shell, "kernel", None) is not None

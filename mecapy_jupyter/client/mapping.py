@@ -1,8 +1,6 @@
-"""`Client.map`: calls cut into chunks, each chunk one task, results as they come or in order, one
-live block for all of them.
-
-A chunk is as many calls as fill a third of a second, by what the chunks before it took; so
-trivial calls travel by the thousand and long ones alone. Knows nothing of HTTP or pickles.
+"""`Client.map`: divides calls into chunks, each one task; results as they come or in order, and one
+live block for all. A chunk has about a third of a second of calls, so trivial calls travel by the
+thousand and long ones alone. Knows nothing of HTTP or pickles.
 """
 
 from __future__ import annotations
@@ -36,7 +34,7 @@ for _mecapy_call in _mecapy_calls:
     except Exception as _mecapy_error:
         {_FAILED}.append(len({_RESULTS}))
         {_RESULTS}.append(_mecapy_error)"""
-_KEPT = 8  # chunks in flight or kept for a slow reader, for each slot
+_KEPT = 8  # chunks per slot that are in flight or wait for a slow reader
 _TICK_S = 0.1
 
 Calls = list[tuple[Any, ...]]
@@ -56,7 +54,7 @@ class MapOptions:
 
 @dataclass(eq=False, slots=True)
 class Chunk:
-    """A piece of the map on its way. `first`: the number of its first call."""
+    """A chunk in flight. `first`: the number of its first call."""
 
     first: int
     calls: Calls
@@ -114,8 +112,8 @@ class Map:
         task.follow()
 
     def results(self) -> Generator[Any]:
-        """The first value is None and comes once chunks are under way; then all results. Closed
-        early, it cancels what is in flight.
+        """The first value is None and comes once chunks are in flight; the results follow. Closing
+        it early cancels what is in flight.
         """
         try:
             self.fill()
@@ -124,7 +122,8 @@ class Map:
                 piece = self._next()
                 opened = self._opened(piece)
                 for call in piece.calls:
-                    yield self._shaped(call, next(opened))  # no name for it: it is the reader's
+                    # no name for it, because the reader owns it
+                    yield self._shaped(call, next(opened))
                     self._take_landed()
             self._end(wire.COMPLETED)
         except (GeneratorExit, KeyboardInterrupt):
@@ -145,7 +144,7 @@ class Map:
         )
 
     def _next(self) -> Chunk:
-        """The next chunk whose results may be handed out, waited for."""
+        """Waits for the next chunk whose results may be returned."""
         while True:
             self._take_landed()
             ready = (
@@ -163,7 +162,7 @@ class Map:
             self._wait()
 
     def _wait(self) -> None:
-        """Until a chunk has landed, showing what tasks print meanwhile."""
+        """Waits until a chunk has ended, and shows what tasks print meanwhile."""
         left_s = _TICK_S if self.until is None else min(_TICK_S, self.until - time.monotonic())
         if left_s <= 0:
             raise TimeoutError(f"the map did not end in time: {self.done} of its calls have ended")
@@ -194,7 +193,7 @@ class Map:
             self.block.event(wire.Event.of(wire.ProgressEvent(fraction, text)))
 
     def _show(self, piece: Chunk) -> None:
-        """What a chunk's calls print appears as if they ran here; the block hears that something
+        """Prints of a chunk's calls appear as if they ran here; the block learns that something
         runs.
         """
         while not piece.task.events.empty():
@@ -208,8 +207,8 @@ class Map:
                 task_logs.show_printed(event)
 
     def _opened(self, piece: Chunk) -> Iterator[Any]:
-        """Its results; then, where a call failed, that call's own exception with the argument
-        named: raised, or in the place of every result that did not come.
+        """Its results, followed by the exception of a failed call with its argument: raised, or
+        returned for every missing result.
         """
         bound = piece.task.home.bound
         failed: list[int] = bound.get(_FAILED, [])
@@ -229,7 +228,7 @@ class Map:
         return (call[0] if len(call) == 1 else call), value
 
     def _error(self, piece: Chunk, results: int) -> BaseException | None:
-        """Why the chunk has no more than so many results."""
+        """Why the chunk has no more results than these."""
         error = piece.task.exception()
         if error is not None:
             info = piece.task.outcome and piece.task.outcome.error
@@ -247,7 +246,7 @@ class Map:
 
 
 def calls_of(iterables: tuple[Iterable[Any], ...]) -> tuple[Iterator[tuple[Any, ...]], int | None]:
-    """The arguments of each call, and how many calls there are, where that is known."""
+    """The arguments of each call, and the number of calls if known."""
     sizes = [len(iterable) for iterable in iterables if isinstance(iterable, Sized)]
     count = min(sizes) if sizes and len(sizes) == len(iterables) else None
     return zip(*iterables, strict=False), count

@@ -1,4 +1,4 @@
-"""What `%mecapy` shows, as the gateway has it now."""
+"""The data of `%mecapy`'s status."""
 
 from __future__ import annotations
 

@@ -1,9 +1,6 @@
-"""Blobs straight to and from the object store, for which the gateway only signs: parts of one blob
-travel several at a time.
-
-The store gets no token of ours: what it may do stands, signed, in the URL. From where it cannot be
-reached (a network of its own, a firewall), the same bytes go through the gateway, and are asked for
-there from then on.
+"""Blobs directly to and from the object store, with URLs that the gateway signs; parts of one blob
+travel in parallel. The store gets no token of ours. If the store cannot be reached from here, the
+bytes go through the gateway from then on.
 """
 
 from __future__ import annotations
@@ -51,7 +48,7 @@ T = TypeVar("T")
 
 
 def put(gateway: Gateway, digest: str, url: str, view: memoryview) -> None:
-    """Upload a blob to where the gateway said: to itself, or to the store behind it."""
+    """Upload a blob to the gateway's URL: the gateway itself, or the store."""
     if url.startswith("http") and gateway not in _out_of_reach:
         try:
             if view.nbytes > WHOLE_BYTES:
@@ -65,7 +62,7 @@ def put(gateway: Gateway, digest: str, url: str, view: memoryview) -> None:
 
 
 def _put_parts(gateway: Gateway, digest: str, view: memoryview) -> None:
-    """All parts, or nothing is left of it."""
+    """Uploads all parts, or removes what it began."""
     begun = gateway_api.part_urls(gateway, digest, view.nbytes)
     upload, size = begun.upload, begun.part_bytes
     parts = [view[start : start + size] for start in range(0, view.nbytes, size)]
@@ -74,14 +71,14 @@ def _put_parts(gateway: Gateway, digest: str, view: memoryview) -> None:
         etags = _at_once(lambda number: _put_part(urls, number, parts[number]), range(len(parts)))
         gateway_api.end_parts(gateway, digest, upload, view.nbytes, etags)
     except BaseException:
-        with suppress(errors.MecapyError):  # then the sweep does it
+        with suppress(errors.MecapyError):  # the sweeper removes it later
             gateway_api.abort_parts(gateway, digest, upload)
         raise
 
 
 class _Urls:
-    """Where the parts of one upload go: signed for minutes, and asked for anew for the parts left
-    once half of that is over.
+    """The URLs of the parts of one upload, valid for minutes. New ones for the remaining parts are
+    requested after half of that.
     """
 
     def __init__(
@@ -103,7 +100,8 @@ class _Urls:
     def of(self, number: int) -> str:
         with self._lock:
             if time.monotonic() > self._renew_at:
-                first = max(0, number - _PARALLEL)  # one that began before may not have asked yet
+                # a request that began before may still use an old one
+                first = max(0, number - _PARALLEL)
                 self._take(self._renewed(first), first)
             return self._urls[number - self._first]
 
@@ -115,11 +113,11 @@ def _put_part(urls: _Urls, number: int, part: memoryview) -> str:
     except errors.StorageFailed:
         if (fresh := urls.of(number)) == url:
             raise
-        return _put(fresh, part)  # it was too old for a second try
+        return _put(fresh, part)  # the URL was too old to retry
 
 
 def _put(url: str, data: memoryview) -> str:
-    """The store's answer to it: an ETag."""
+    """The store's answer: an ETag."""
     headers = {"Content-Type": "application/octet-stream"}
     with unlogged():
         answer = _pool.request("PUT", url, body=cast(Any, data), headers=headers)
@@ -128,7 +126,7 @@ def _put(url: str, data: memoryview) -> str:
 
 
 def get(gateway: Gateway, url: str, fd: int) -> bool:
-    """Download into an empty file. False: not from here, and the file is still empty."""
+    """Download into an empty file. False: the store is out of reach, the file still empty."""
     if not hasattr(os, "pwrite"):  # Windows
         _out_of_reach.add(gateway)
         return False
@@ -148,8 +146,8 @@ def reachable(gateway: Gateway) -> bool:
 
 
 def _get(url: str, fd: int, start: int) -> int:
-    """One part, written where it belongs; the size of the whole. A connection that breaks in the
-    middle is taken up again.
+    """Writes one part in its place; returns the size of the whole. Resumes after a broken
+    connection.
     """
     for tries_left in reversed(range(_TRIES)):
         try:
@@ -165,11 +163,11 @@ def _range(url: str, fd: int, start: int) -> int:
     with unlogged():
         answer = _pool.request("GET", url, headers=headers, preload_content=False)
     try:
-        if answer.status == 416:  # of nothing there is no part
+        if answer.status == 416:  # empty data has no part
             return 0
         _check(answer)
         at = start
-        # as stored: whoever put it there may have named an encoding, and a bomb would unfold here
+        # as stored: a named encoding could unpack a bomb here
         for piece in answer.stream(_PIECE_BYTES, decode_content=False):
             at += os.pwrite(fd, piece, at)
         return int(answer.headers.get("Content-Range", "").rpartition("/")[2] or at)
@@ -186,7 +184,7 @@ def _check(answer: urllib3.BaseHTTPResponse) -> None:
 
 
 def _at_once(work: Callable[[int], T], items: Sequence[int]) -> list[T]:
-    """Several at a time, in order; the first failure ends it, once those under way are over."""
+    """Several at a time, in order. The first failure ends it when the running ones have ended."""
     with ThreadPoolExecutor(_PARALLEL) as threads:
         futures = [threads.submit(work, item) for item in items]
         try:

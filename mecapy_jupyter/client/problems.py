@@ -1,4 +1,4 @@
-"""The gateway's problem documents (RFC 9457) as errors of ours."""
+"""Turns the gateway's problem documents (RFC 9457) into MecaPy's errors."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from mecapy_jupyter.shared import errors
 
 
 class BlobsMissing(errors.Refused):
-    """The task names blobs that the store does not have, or no longer: send them, and submit it
-    again.
-    """
+    """The task names blobs that the store lacks: send them, then submit again."""
 
 
 _BY_STATUS: dict[int, type[errors.MecapyError]] = {
@@ -27,7 +25,7 @@ _BY_TYPE: dict[str, type[errors.MecapyError]] = {
 
 
 def problem(answer: urllib3.BaseHTTPResponse, url: str) -> errors.MecapyError:
-    """The error for an RFC 9457 problem document (or for an answer that is none)."""
+    """The error for a problem document (or for an answer that is none)."""
     try:
         told = json.loads(answer.data)
         detail, name = told["detail"], str(told.get("type")).rpartition(":")[2]

@@ -1,6 +1,4 @@
-"""One submitted task as Python sees it: a Future that reads its events, and opens what it brings
-home.
-"""
+"""A submitted task as a Future: reads its events and opens its results."""
 
 from __future__ import annotations
 
@@ -26,19 +24,17 @@ from mecapy_jupyter.travel.files.collect import Collected
 from mecapy_jupyter.travel.pickling import payload
 
 RESULT = "_mecapy_result"
-"""What a function call is bound to in its task: its value becomes the Future's."""
+"""The name of a function call's value in its task, which becomes the Future's result."""
 
 _STOPPED_S = 5.0  # how long `cancel` waits for the end
-_PATIENCE_S = 120.0  # how long a broken event stream is taken up again before giving up
+_PATIENCE_S = 120.0  # how long a broken event stream is resumed before giving up
 
 
 class Task(concurrent.futures.Future[Any]):
-    """A submitted task. A Future (and awaitable): `result()` is the last expression's value, or
-    raises the cell's own exception.
-
-    `vars`: the variables that came back. `events`: a queue of its events, for one reader; the last
-    one is final. `outcome`: how it ended; None until it has. `opens`: whether this process opens
-    its pickles, and lets its displays act in the page.
+    """A submitted task, a Future (and awaitable): `result()` is the last expression's value, or
+    raises the cell's own exception. `vars`: the variables that came back. `events`: a queue for one
+    reader; the last event is final. `outcome`: None until the end. `opens`: whether this process
+    opens its pickles and lets its displays act in the page.
     """
 
     def __init__(
@@ -50,7 +46,7 @@ class Task(concurrent.futures.Future[Any]):
         namespace: dict[str, Any],
         events: Iterable[wire.Event] | None = None,
     ) -> None:
-        """`events`: the stream that began with its submission, if this process submitted it."""
+        """`events`: the stream of its submission, if this process submitted it."""
         super().__init__()
         self._first_events = events
         self.id, self.name = task_id, name
@@ -73,9 +69,7 @@ class Task(concurrent.futures.Future[Any]):
 
     @property
     def vars(self) -> dict[str, Any]:
-        """The variables the task brought back. Waits for its end; does not raise the cell's
-        exception.
-        """
+        """The variables of the task. Waits for its end; does not raise the cell's exception."""
         concurrent.futures.wait([self])
         return self.home.bound
 
@@ -83,8 +77,8 @@ class Task(concurrent.futures.Future[Any]):
         return self._started and not self.done()
 
     def cancel(self) -> bool:
-        """Stop it, wherever it is, also while it runs. False when it has already ended. Waits a
-        short while for the end: the process is dead when `result()` raises.
+        """Stop it, wherever it is, also while it runs. False if it has ended. Waits briefly for the
+        end: the process has ended when `result()` raises.
         """
         if self.done():
             return self.cancelled()
@@ -94,12 +88,12 @@ class Task(concurrent.futures.Future[Any]):
         return stops
 
     def request_cancel(self) -> bool:
-        """As `cancel`, without the wait."""
+        """Like `cancel`, without waiting."""
         state = gateway_api.cancel(self._gateway, self.id).status
         return state not in (wire.COMPLETED, wire.FAILED)
 
     def logs(self) -> str:
-        """All the task printed so far."""
+        """All output of the task so far."""
         return task_logs.text(self._gateway, self.id)
 
     def follow(
@@ -107,8 +101,8 @@ class Task(concurrent.futures.Future[Any]):
         on_final: Callable[[wire.Outcome], None] | None = None,
         on_event: Callable[[wire.Event], object] = lambda _: None,
     ) -> Task:
-        """Start reading its events in the background, once. `on_event` gets each of them, and
-        `on_final` (else `settle`) the outcome, in that thread.
+        """Start reading its events in the background, once. In that thread, `on_event` gets each of
+        them, and `on_final` (or `settle`) the outcome.
         """
         with DeferredInterrupt() as interrupt:
             if not self._followed:
@@ -140,10 +134,10 @@ class Task(concurrent.futures.Future[Any]):
                 if (shown := event if self.opens else unopened.inert(event)) is not None:
                     self.events.put(shown)
                     on_event(shown)
-                first = None  # then the loop's end gives the connection back, for the next task
+                first = None  # the end of the loop then frees the connection for the next task
             if self.outcome is not None:
                 on_final(self.outcome)
-        except Exception as error:  # whatever it is, nobody may wait for ever
+        except Exception as error:  # after any error: nobody may wait forever
             known = isinstance(error, errors.MecapyError)
             trouble = (
                 error
@@ -167,18 +161,18 @@ class Task(concurrent.futures.Future[Any]):
         return self.home
 
     def _sent(self) -> SentFolder:
-        """What it was sent of its notebook's folder."""
+        """The files of its notebook's folder that were sent."""
         first: dict[str, Any] = self.packed.prelude or {}
         return SentFolder.of(first.get("folder"), self.packed.buffers)
 
     def bring_folder(self) -> list[str]:
-        """Put what the cell wrote in its folder into the notebook's; what to say about it."""
+        """Write the cell's files into the notebook's folder; returns the remarks."""
         if self.home.folder == Collected():
             return []
         return bring_home(self.home.folder, self._sent(), self.id)
 
     def change_folder(self) -> list[str]:
-        """Go where the cell has gone from the folder it began in, as far as that is here."""
+        """Follow the cell's change of folder, as far as that folder exists here."""
         ended_in = self.home.folder.ended_in
         if ended_in == ".":
             return []
@@ -193,17 +187,15 @@ class Task(concurrent.futures.Future[Any]):
         return []
 
     def small_files(self, outcome: wire.Outcome) -> dict[str, bytes]:
-        """The small files it wrote, and that no `keep` named: path → content. They are fetched only
-        now.
-        """
+        """Small files of the task that no `keep` named: path → content. Fetched on first use."""
         is_kept = any(is_kept for _, is_kept in self.home.folder.stays.values())
         if not is_kept or outcome.payload is None:
             return {}
         return pickle.loads(self._fetch(outcome.payload.buffers[-1]))  # noqa: S301 our own task's result
 
     def reopen(self, sent: wire.Payload) -> None:
-        """Open the inputs again as they were sent, for a task whose originals this process does not
-        have: `inputs`, by name.
+        """Open the inputs as they were sent, for a task whose originals this process does not have:
+        `inputs`, by name.
         """
         stream = self._fetch(sent.pickle_blob) if sent.pickle_blob else sent.pickle
         if stream:
@@ -228,7 +220,7 @@ class Task(concurrent.futures.Future[Any]):
         home: bind.Home,
         raised: Callable[[wire.Outcome, bind.Home], BaseException],
     ) -> None:
-        """End the future with what came home. `raised`: makes the exception of a failed task."""
+        """End the future with the results. `raised`: creates the exception of a failed task."""
         if outcome.state == wire.CANCELLED:
             super().cancel()
             self.set_running_or_notify_cancel()
@@ -250,8 +242,8 @@ class Task(concurrent.futures.Future[Any]):
 def _resumed(
     gateway: Gateway, task_id: str, events: Iterable[wire.Event] | None = None
 ) -> Iterable[wire.Event]:
-    """All events of a task, each once and in order, over as many connections as it takes. `events`:
-    the first of these.
+    """All events of a task, each once and in order, over any number of connections. `events`: the
+    first of these.
     """
     last_id, broken_at, pause_s = "", 0.0, 0.1
     while True:

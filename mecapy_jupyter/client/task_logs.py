@@ -1,5 +1,5 @@
-"""All that a task printed, from the gateway: as pieces, as one text, or in a notebook, where a very
-long one goes into a file.
+"""The whole output of a task: as pieces, as one text, or in a notebook, where a very long one
+becomes a file.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from mecapy_jupyter import wire
 from mecapy_jupyter.client.http import Gateway
 
 SHOWN_CHARS = 4 * 1024 * 1024
-"""What a notebook shows; more would make it too heavy to open."""
+"""How much a notebook shows; more would make it too large to open."""
 _TAIL_CHARS = 4000
 
 
 def pieces(gateway: Gateway, task_id: str) -> Iterator[str]:
-    """In order; of a running task, what it has printed so far (at most what is shown live)."""
+    """In order; of a running task, its output so far (at most what is shown live)."""
     for event in gateway.events(task_id, follow=False):
         if isinstance(printed := event.body, wire.StdoutEvent | wire.StderrEvent):
             yield printed.text
@@ -37,8 +37,8 @@ def show_printed(event: wire.Event) -> None:
 
 
 def show(gateway: Gateway, task_id: str, folder: Path) -> str:
-    """What to print for `%mecapy logs`: the log, or, when it is too long for that, its last lines
-    and the file that has it.
+    """The text of `%mecapy logs`: the log or, if it is too long, its last lines and the file with
+    all of it.
     """
     short, chars, rest = list[str](), 0, pieces(gateway, task_id)
     for piece in rest:
