@@ -1,6 +1,5 @@
-"""What a worker has while it lives: the store, the queue, the pool, and the tasks it runs now.
-
-Every part of the worker gets this one object. It decides nothing.
+"""The shared state of a running worker: store, queue, pool and running tasks. Every part of the
+worker gets this object. It decides nothing.
 """
 
 from __future__ import annotations
@@ -25,23 +24,21 @@ from mecapy_worker.egress.rules import Egress
 from mecapy_worker.pool.pool import Pool
 
 _OVERSTAYS, _OVERSTAYS_FORGOTTEN_S = 3, 600.0
-_SETTLED_S = 8.0  # longer than a worker waits in the queue at a time
+_SETTLED_S = 8.0  # longer than one wait in the queue
 
 StopReason = Literal["", "cancel", "timeout", "output", "lost"]
 
 
 @dataclass(eq=False, slots=True)
 class RunningTask:
-    """One task that this worker runs now, and whether somebody wants it stopped. The first reason
-    stands.
-    """
+    """A running task, and why it must stop, if so. The first reason stays."""
 
     task_id: str
     attempt: int
     stop_reason: StopReason = ""
     stop_requested_s: float = 0.0  # when that was, of the monotonic clock
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
-    overstayed: bool = False  # it said that it had stopped, and told no outcome in time
+    overstayed: bool = False  # it reported that it had stopped, but sent no outcome in time
 
     def stop(self, reason: StopReason) -> None:
         if not self.stop_reason:
@@ -102,12 +99,12 @@ class Context:
         return since_s is not None and time.monotonic() - since_s > _SETTLED_S and not self.running
 
     def charge(self, owner: str, cpu_s: float, count: int = 1) -> None:
-        """An attempt took so much processor time."""
+        """Count the CPU time of an attempt."""
         had_s, had = self.unsaved_usage.get(owner, (0.0, 0))
         self.unsaved_usage[owner] = had_s + cpu_s, had + count
 
     def overstayed(self, owner: str) -> None:
-        """A task said that it had stopped, and took all the time it was then given in vain."""
+        """A task reported that it had stopped, and used its extra time without a result."""
         self.overstays.setdefault(owner, deque(maxlen=_OVERSTAYS)).append(time.monotonic())
 
     def is_believed(self, owner: str) -> bool:

@@ -1,8 +1,5 @@
-"""The worker's process: opens what it needs, runs the consumer and the loops beside it, closes all
-in reverse.
-
-Started by `mecapy worker` (`serve`) or `python -m mecapy_worker.main`. It decides nothing about
-tasks.
+"""The worker's process: opens its resources, runs the consumer and the loops beside it, closes all
+in reverse. Started by `mecapy worker` (`serve`) or `python -m mecapy_worker.main`.
 """
 
 from __future__ import annotations
@@ -46,7 +43,7 @@ _CONNECTIONS = 4  # to PostgreSQL
 
 
 def serve(settings: Settings | None = None) -> None:
-    """Run a worker until SIGTERM or SIGINT. Where it must not serve, it ends with the reason."""
+    """Run a worker until SIGTERM or SIGINT. If it must not serve, it ends with the reason."""
     settings = settings or Settings()
     hide_secrets.hide()
     allow_files()
@@ -64,8 +61,8 @@ def serve(settings: Settings | None = None) -> None:
 
 
 def allow_files() -> None:
-    """As many open files as the system lets us have: each large buffer of a task's inputs is one. A
-    child's limit is its own.
+    """Raise the limit of open files to the maximum, because each large buffer of a task's inputs is
+    one. Children have their own limit.
     """
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     with suppress(ValueError, OSError):  # macOS says it has no limit, and refuses that
@@ -86,7 +83,7 @@ async def run(
 
 
 async def work(consumer: Consumer) -> None:
-    """The consumer and the loops beside it, until the consumer is told to stop."""
+    """The consumer and the loops beside it, until the consumer is stopped."""
     context = consumer.context
     state, about = health.of(context), describe(context)
     async with asyncio.TaskGroup() as group:
@@ -114,9 +111,7 @@ async def work(consumer: Consumer) -> None:
 
 
 async def _end(loops: Collection[asyncio.Task[None]]) -> None:
-    """Cancel them, again and again: a library below may swallow a cancel that comes at a bad
-    moment, and they run for ever.
-    """
+    """Cancel them repeatedly, because a library may swallow a cancel, and they run forever."""
     while loops:
         for task in loops:
             task.cancel()
@@ -127,7 +122,7 @@ async def _end(loops: Collection[asyncio.Task[None]]) -> None:
 async def opened(
     settings: Settings, child_module: str = "mecapy_worker.child.child"
 ) -> AsyncGenerator[Context]:
-    """Everything a worker has in its hands; the folder it works in goes with it."""
+    """The resources of a worker, with its working folder."""
     allowed = rules.of(settings)
     memory_bytes = settings.max_memory_bytes or machine_memory.of_a_task(settings.worker_slots)
     settings = settings.model_copy(update={"max_memory_bytes": memory_bytes})
@@ -159,7 +154,8 @@ async def opened(
 def pool_options(settings: Settings, scratch: Path, child_module: str) -> PoolOptions:
     return PoolOptions(
         spares=settings.worker_slots
-        + 1,  # so that the next short task finds one while the last one's successor is born
+        # so that the next short task finds a child while the successor of the last one is forked
+        + 1,
         preload=settings.preload,
         sandbox=settings.sandbox,
         scratch=scratch,
@@ -171,8 +167,8 @@ def pool_options(settings: Settings, scratch: Path, child_module: str) -> PoolOp
 
 
 def scratch_folder() -> Path:
-    """Shared by all workers of this user, so that each clears away what a crash has left of
-    another. Children pass through it.
+    """Shared by all workers of this user, so that each removes what a crashed one left. Children
+    pass through it.
     """
     folder = Path(tempfile.gettempdir()) / f"mecapy-worker-{os.geteuid()}"
     try:
@@ -183,7 +179,7 @@ def scratch_folder() -> Path:
 
 
 def spool_folder(scratch: Path, longest_task_s: float) -> Path:
-    """Where long logs grow; without those of tasks that can no longer run."""
+    """The folder of long logs, without those of tasks that can no longer run."""
     folder = own_folder(scratch / "logs", setting="TMPDIR")
     for left in folder.glob("*.log"):
         with suppress(FileNotFoundError):
@@ -193,12 +189,12 @@ def spool_folder(scratch: Path, longest_task_s: float) -> Path:
 
 
 def worker_id() -> str:
-    """Another one for every process, so that a successor never renews its predecessor's leases."""
+    """Different for every process, so that a successor never renews its predecessor's leases."""
     return f"{platform.node() or 'worker'}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
 def describe(context: Context) -> JsonObject:
-    """What `GET /workers` says of this worker."""
+    """The worker's entry in `GET /workers`."""
     report = context.pool.report
     network = tuple(str(rule) for rule in context.egress.rules)
     return WorkerInfo(

@@ -1,8 +1,6 @@
-"""One task, in a confined process: open the inputs, let IPython run the cell, send everything home,
-die.
-
-May not import the store, the queue or any secret. It speaks to the worker only, through the
-channel; `shell` and `results` are its two hands.
+"""One task in a confined process: opens the inputs, lets IPython run the cell, sends everything
+home, ends. Must not import the store, the queue or a secret. It reaches the worker only through the
+channel.
 """
 
 from __future__ import annotations
@@ -57,7 +55,7 @@ def prepare(preload: list[str]) -> None:
         try:
             importlib.import_module(name)
         except ImportError:
-            continue  # the pool's report tells which ones are there
+            continue  # the pool's report names those that are there
     _try_cells()
     caches.close_fonts()
     process_state.note()
@@ -65,7 +63,7 @@ def prepare(preload: list[str]) -> None:
 
 
 def _try_cells() -> None:
-    """Run cells of our own, so that what IPython and matplotlib load late is loaded before the
+    """Run cells of our own, so that what IPython and matplotlib import late is imported before the
     fork.
     """
     connect(_shell, _discard)
@@ -88,9 +86,8 @@ def _try_cells() -> None:
 
 
 def _rehearse() -> None:
-    """Serve tasks of our own, to the end, as often as Python runs code before it makes it fast: a
-    child then finds it so, and in the interpreter's caches what it needs itself, which it would
-    else write anew, page after page.
+    """Run whole tasks before the fork, as often as Python runs code before it specialises it, so
+    that children find specialised code and warm caches instead of writing to these pages.
     """
     global _warm_up_task
     caches.clear_type_cache()
@@ -126,8 +123,8 @@ def _task(inputs: dict[str, Any]) -> tuple[Frame, tuple[Any, ...]]:
 
 
 def warm() -> None:
-    """In the confined child, before it has a task: one of our own, from beginning to end, so that
-    the real one finds in place what it needs, and this process's own pages of it.
+    """In the confined child, before it has a task: a warm-up task from beginning to end, so that
+    everything that the real one needs is in place, on pages of this process.
     """
     sys.path.insert(0, "")
     process_state.begin_environment()
@@ -135,7 +132,7 @@ def warm() -> None:
 
 
 def _discard(message: Message, body: bytes) -> None:
-    """What a task of our own says."""
+    """Ignores the messages of a warm-up task."""
 
 
 def _warm_up() -> None:
@@ -149,7 +146,7 @@ def _carry_our_own(send: Send, frame: Frame) -> None:
 
 
 def _forget(names: set[str]) -> None:
-    """Leave nothing of what has run but the names that are `mine`."""
+    """Remove all names except `mine` and everything else that ran."""
     results.forget()
     _shell.failure = _shell.displayhook.value = None
     for name in set(_shell.user_ns) - names:
@@ -157,8 +154,8 @@ def _forget(names: set[str]) -> None:
 
 
 def serve(channel: Channel, outbox: str) -> None:
-    """Wait for the one task, run it in the working directory, send its outcome. `outbox`: the
-    folder for large results.
+    """Wait for the task, run it in the working directory, send its outcome. `outbox`: the folder
+    for large results.
     """
     frame = channel.receive()
     if frame is not None and frame.kind == TaskMessage.tag:
@@ -179,12 +176,12 @@ def _carry(send: Send, frame: Frame, outbox: str) -> None:
         if _shell.outgoing.told_to_stop:
             _shell.outgoing.send(InterruptedMessage())
         outcome, body = _collect(task, watch, outbox)
-    ctypes.CDLL(None).fflush(None)  # what native code has printed comes before the end
+    ctypes.CDLL(None).fflush(None)  # output of native code comes before the end
     _shell.outgoing.send(outcome, body)
 
 
 def _words(code: str) -> set[str]:
-    """The names in the cell, and in the functions and classes that it could call."""
+    """The names in the cell and in functions and classes that it may call."""
     found = set(re.findall(r"[^\W\d]\w*", code))
     for value in list(_shell.user_ns.values()):
         held = list(vars(value).values()) if isinstance(value, type) else [value]
@@ -195,8 +192,8 @@ def _words(code: str) -> set[str]:
 
 
 def _rest(channel: Channel) -> None:
-    """Until the worker ends this process, or a little later. Freeing all its memory now would keep
-    a processor, for milliseconds, from those who carry the outcome home.
+    """Wait for the worker to end this process. Freeing all memory here would take a processor from
+    the processes that deliver the outcome.
     """
     channel.sock.settimeout(_REST_S)
     with contextlib.suppress(OSError):
@@ -211,7 +208,7 @@ def _collect(task: TaskMessage, watch: Watch, outbox: str) -> tuple[OutcomeMessa
 
 
 def _open_inputs(task: TaskMessage, frame: Frame) -> Watch:
-    """Put the inputs into the namespace. Raises whatever opening them raises."""
+    """Bind the inputs in the namespace. Raises whatever opening them raises."""
     namespace = _shell.user_ns
     namespace.update(task.inputs)
     if task.payload is None:
@@ -230,7 +227,7 @@ def _open_inputs(task: TaskMessage, frame: Frame) -> Watch:
         opened = payload.unpack(stream, maps, namespace, on_prelude=install)
     except Exception as error:
         lost = list[str]()
-        with contextlib.suppress(Exception):  # it only serves the error's text
+        with contextlib.suppress(Exception):  # only the error's text needs it
             lost = payload.not_opened(stream, maps, namespace)
         raise results.NotOpened(lost) from error
     variables: dict[str, Any] = {
@@ -268,7 +265,7 @@ def _map(fd: int, digest: str) -> Any:
 
 
 def _run(task: TaskMessage) -> None:
-    """Run the cell as its notebook would: same number, same lines."""
+    """Run the cell with its notebook's number and lines."""
     cell, source = task.cell or Cell(), task.code
     _shell.compile.filename, _shell.compile.source = cell.filename, source
     ipython.count_below(cell.filename, cell.header)
@@ -279,5 +276,5 @@ def _run(task: TaskMessage) -> None:
         as_in_a_kernel()
     try:
         _shell.run(source)
-    except KeyboardInterrupt as interrupt:  # it came between the cell's end and ours
+    except KeyboardInterrupt as interrupt:  # an interrupt between the cell's end and ours
         _shell.failure = interrupt, ["KeyboardInterrupt"]

@@ -1,7 +1,6 @@
-"""The first moments of a child: from the fork to serving its one task.
-
-It lets go of all it inherited, confines itself, warms up, says `ready`, and hands over to the child
-module (`mecapy_worker.child.child`), which runs user code. It never returns: the process ends here.
+"""The start of a child, from the fork to its task: it drops what it inherited, confines itself,
+warms up, reports `ready`, and calls the child module (`mecapy_worker.child.child`), which runs user
+code. It never returns.
 """
 
 from __future__ import annotations
@@ -32,9 +31,10 @@ _TWISTER_WORDS = 624
 
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
-    """What the zygote gives a child. `root`: its folder; `uid`: its user (None: the zygote's);
-    `fonts`: matplotlib's lists of them; `fds`: its channel, its stdout, its stderr, and its egress
-    socket where the deployment allows hosts.
+    """What the zygote gives a child.
+
+    `root`: its folder; `uid`: its user (None: the zygote's); `fonts`: matplotlib's font lists;
+    `fds`: its channel, stdout, stderr, and its egress socket if hosts are allowed.
     """
 
     module: str
@@ -46,7 +46,9 @@ class ChildSpec:
 
 
 class ChildModule(Protocol):
-    """What runs in a child: `prepare` in the zygote, `warm` before there is a task, `serve` it."""
+    """The code of a child: `prepare` in the zygote, `warm` before there is a task, `serve` to run
+    it.
+    """
 
     def prepare(self, preload: list[str]) -> None: ...
     def warm(self) -> None: ...
@@ -83,20 +85,20 @@ def run_child(spec: ChildSpec) -> NoReturn:
 
 
 def _take_descriptors(fds: tuple[int, ...]) -> Channel:
-    """An own process group, the usual signals, and our descriptors where they belong."""
+    """A process group, default signals, and our descriptors at their numbers."""
     harmless(os.setpgid, 0, 0)
     harmless(libc.prctl, libc.PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
         libc.handle(number, signal.SIG_DFL)
     libc.handle(signal.SIGINT, signal.default_int_handler)
-    # Moved out of the way first: the numbers that came may be the very ones they go to.
+    # Moved out of the way first, because their numbers may be the targets.
     last = max(_FD_NUMBERS[: len(fds)])
     moved = [os.dup(fd) if fd <= last else fd for fd in fds]
     while min(moved) <= last:
         moved = [os.dup(fd) if fd <= last else fd for fd in moved]
     null = os.open(os.devnull, os.O_RDWR)
-    # No `strict`: a keyword is a tuple more, and there may be no egress socket.
+    # No `strict`, because a keyword is one more tuple, and there may be no egress socket.
     for fd, number in ((null, 0), *zip(moved, _FD_NUMBERS)):  # noqa: B905
         os.dup2(fd, number, inheritable=number < _CHANNEL_FD)
     if last == _EGRESS_FD:
@@ -105,9 +107,7 @@ def _take_descriptors(fds: tuple[int, ...]) -> Channel:
 
 
 def _close_other_files(last: int) -> None:
-    """No open file of the zygote's but those that are ours. After the confinement, which needs what
-    the zygote has opened for it.
-    """
+    """Close the zygote's files. After the confinement, which needs some of them."""
     try:
         libc.close_range(last + 1)
     except OSError:  # before Linux 5.9
@@ -120,7 +120,7 @@ def _close_other_files(last: int) -> None:
 
 
 def _set_up_folder(root: str, fonts: tuple[str, ...]) -> None:
-    """Its own folder is home, temporary directory and working directory."""
+    """Its folder is home, temporary directory and working directory."""
     os.umask(0o077)
     for name, folder in {
         "HOME": "home",
@@ -131,17 +131,17 @@ def _set_up_folder(root: str, fonts: tuple[str, ...]) -> None:
         os.environ[name] = f"{root}/{folder}"
     tempfile.tempdir = None
     os.chdir(f"{root}/work")
-    # A Python started by the task would else look for all fonts anew.
+    # Otherwise a Python started by the task would search for all fonts.
     for path in fonts:
         # Fewer objects, so fewer pages, than pathlib.
         os.symlink(path, f"{root}/home/matplotlib/{path.rpartition('/')[2]}")  # noqa: PTH211
 
 
 def _reset_after_fork() -> None:
-    """Undo what was right for the zygote only; and no two children draw the same random numbers."""
-    gc.freeze()  # what the zygote made since its own
+    """Undo settings of the zygote, and give each child its own random numbers."""
+    gc.freeze()  # objects that the zygote created since its last collection
     gc.enable()
-    if numpy := sys.modules.get("numpy"):  # as `numpy.random.seed()` does, in a fifth of the time
+    if numpy := sys.modules.get("numpy"):  # like `numpy.random.seed()`, in a fifth of the time
         fresh = {
             "key": numpy.frombuffer(os.urandom(4 * _TWISTER_WORDS), numpy.uint32),
             "pos": _TWISTER_WORDS,

@@ -1,4 +1,4 @@
-"""What a cell displays, and the value of its last expression, as frames. Part of the child."""
+"""Displays of a cell, and the value of its last expression, as frames."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mecapy_worker.child.shell import TaskShell
 
 MOST_BYTES = 15_000_000
-"""Of one display: it stands in the header of a frame."""
+"""The bound of one display, which is in the header of a frame."""
 _CUT_CHARS = 1_000_000
 
 
@@ -56,7 +56,7 @@ class FramePublisher(DisplayPublisher):
 
 
 class FrameDisplayHook(DisplayHook):
-    """The value of the last expression: shown as a kernel shows it, and kept for the way home."""
+    """The value of the last expression: shown as in a kernel, and kept for the result."""
 
     shell: TaskShell
     value: Any = None
@@ -80,9 +80,11 @@ class FrameDisplayHook(DisplayHook):
 
 
 def fitting(data: JsonObject) -> tuple[JsonObject, str]:
-    """What of a display may be sent, and what was cut, with its size; empty: nothing."""
+    """The part of a display that may be sent, and the type and size of what was cut; empty:
+    nothing.
+    """
     if sum(len(value) for value in data.values() if isinstance(value, str)) < MOST_BYTES // 12:
-        return data, ""  # no text takes more than twelve bytes for a character
+        return data, ""  # a character takes at most twelve bytes
     sizes = {kind: len(json_of({kind: value})) for kind, value in data.items()}
     if sum(sizes.values()) <= MOST_BYTES:
         return data, ""

@@ -1,7 +1,5 @@
-"""A task's values as JSON, for those who sent JSON. What JSON cannot hold, a whole or a part of
-one, stands as {"repr": text}.
-
-It calls into the task's own objects, and so it survives whatever they raise.
+"""A task's values as JSON, for clients that sent JSON. What JSON cannot hold becomes {"repr":
+text}. It calls methods of the task's objects, and catches whatever they raise.
 """
 
 from __future__ import annotations
@@ -43,7 +41,7 @@ def of(value: Any) -> Any:
 
 
 def exact(value: Any) -> Any:
-    """`value` as JSON holds it without loss; None where it does not."""
+    """`value` as JSON without loss; None if impossible."""
     try:
         text = json.dumps(value, default=_plain, allow_nan=False)
         if len(text) > _JSON_BYTES:
@@ -55,7 +53,7 @@ def exact(value: Any) -> Any:
 
 
 def _parts(value: Any, depth: int) -> Any:
-    """Part by part: a number that is not finite, or an object, costs only itself."""
+    """Part by part, so that a NaN or an object affects only itself."""
     if isinstance(value, float) and not math.isfinite(value):
         return {"repr": repr(float(value))}
     if value is None or type(value) in (bool, int, float, str):

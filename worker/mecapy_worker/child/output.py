@@ -1,4 +1,4 @@
-"""Everything a child says, as frames in the order it was said. Knows no IPython."""
+"""Everything that a child sends, as frames in order. Knows no IPython."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ _LATE_S = 0.02  # what was joined leaves after this at the latest
 
 
 class Outgoing:
-    """One frame at a time. An interrupt waits until the frame is out, so that no frame is ever cut
-    in two.
-    """
+    """Sends one frame at a time. An interrupt waits until the frame is complete."""
 
     def __init__(self, send: Send) -> None:
         self._send, self._owner = send, os.getpid()
@@ -40,7 +38,9 @@ class Outgoing:
 
     @property
     def mine(self) -> bool:
-        """False in a process the task forked: it must not write into its parent's frames."""
+        """False in a process that the task forked, which must not write into its parent's
+        frames.
+        """
         return os.getpid() == self._owner
 
     def send(self, message: Message, body: bytes = b"") -> None:
@@ -51,9 +51,10 @@ class Outgoing:
                 self._send(message, body)
 
     def write(self, name: str, text: str) -> None:
-        """Text for stream `name`: a line leaves at once, a burst of lines in one frame. What is
-        not yet a line waits a little for its end: `print` writes that by itself, and what a
-        command writes meanwhile would come between.
+        """Text for stream `name`.
+
+        A line is sent at once, a burst of lines in one frame. An incomplete line waits briefly for
+        its end, because `print` writes it separately, and output of a command could come between.
         """
         with self.uninterrupted, self._lock:
             if name != self._pending_name:
@@ -91,7 +92,7 @@ class Outgoing:
                 target=self._flush_loop, name="mecapy output", daemon=True
             )
             self._late.start()
-        if not self._wake.is_set():  # setting it takes longer than all the rest of a write
+        if not self._wake.is_set():  # installing it takes longer than the rest of a write
             self._wake.set()
 
     def _flush_loop(self) -> None:
@@ -102,8 +103,8 @@ class Outgoing:
 
 
 class _Uninterrupted:
-    """Holds back a KeyboardInterrupt until the end of the block (it can only arise in the main
-    thread). Entered for every print.
+    """Delays a KeyboardInterrupt until the end of the block (it arises only in the main thread).
+    Entered for every print.
     """
 
     def __init__(self, outgoing: Outgoing) -> None:
@@ -160,7 +161,7 @@ class OutStream(io.TextIOBase):
 
 
 class _Bytes(io.RawIOBase):
-    """`sys.stdout.buffer`, for those who write bytes."""
+    """`sys.stdout.buffer`, for writers of bytes."""
 
     def __init__(self, stream: OutStream) -> None:
         self._stream = stream

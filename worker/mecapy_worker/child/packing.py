@@ -1,4 +1,6 @@
-"""A finished cell's variables and changes as one pickle; what cannot travel stays and is named."""
+"""A finished cell's variables and changes as one pickle. What cannot travel is left out and
+named.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,12 @@ from mecapy_jupyter.travel.environment import user_modules
 from mecapy_jupyter.travel.pickling import payload
 
 HIDDEN = re.compile(r"_+(\d*|i+\d*|oh|dh|ih)|In|Out|get_ipython|__.*__")
-"""Names that are the shell's, not the user's."""
+"""Names of the shell, not the user's."""
 
 
 @dataclass(frozen=True, slots=True)
 class _SentInputs:
-    """What a result may name by its number, and the namespace that functions find at home."""
+    """What a result may name by number, and the namespace of functions in the notebook."""
 
     watch: Watch
     namespace: dict[str, Any]
@@ -51,8 +53,8 @@ class _SentInputs:
 def pack(
     home: dict[str, Any], namespace: dict[str, Any], watch: Watch, *, everything: bool
 ) -> payload.Packed:
-    """Pack `home` with the inputs that changed: all of them, or with `-o` those that the results
-    refer to.
+    """Pack `home` with the changed inputs: all of them, or with `-o` those that the results refer
+    to.
     """
     changed = watch.changed()
     sent = _SentInputs(watch, namespace, watch.known(), watch.arrays())
@@ -69,8 +71,8 @@ def pack(
 
 
 def _held(numbers: frozenset[int], sent: _SentInputs) -> set[int]:
-    """These inputs, and those that they hold, at any depth: a changed array in a list, a matrix, an
-    object that is asked for.
+    """These inputs and those inside them at any depth: a changed array in a list, a matrix, a
+    requested object.
     """
     objects, held, new = sent.watch.objects(), set[int](), set(numbers)
     while new:
@@ -78,7 +80,7 @@ def _held(numbers: frozenset[int], sent: _SentInputs) -> set[int]:
         held.add(number)
         obj = objects[number]
         here = sent.known.pop(id(obj), None)
-        with contextlib.suppress(Exception):  # what cannot be pickled is told of elsewhere
+        with contextlib.suppress(Exception):  # what cannot be pickled is reported elsewhere
             new |= sent.packed(obj)[1] - held
         if here is not None:
             sent.known[id(obj)] = here
@@ -102,8 +104,8 @@ def _packed(home: dict[str, Any], sent: _SentInputs) -> tuple[payload.Packed, fr
 
 
 def _leave_behind(home: dict[str, Any], sent: _SentInputs) -> None:
-    """Take out of `home` each variable, change, value or exception that cannot be pickled, and note
-    why.
+    """Remove from `home` each variable, change, value or exception that cannot be pickled, and note
+    the reason.
     """
     for name, value in list(home["bound"].items()):
         if (why := sent.trouble(value)) is not None:
@@ -146,13 +148,13 @@ def _that_can(
 
 
 def _is_spent(value: object) -> bool:
-    """What a `with` block leaves behind, a closed file or an executor that was shut down, nobody
+    """Leftovers of a `with` block, such as a closed file or a finished executor, which nobody
     misses.
     """
     if issubclass(type(value), io.IOBase):
         try:
             return cast(io.IOBase, value).closed
-        except Exception:  # one that was taken apart, or is the user's own, may not know
+        except Exception:  # an incomplete or user-defined object may not know
             return False
     return issubclass(type(value), Executor) and bool(
         vars(value).get("_shutdown") or vars(value).get("_shutdown_thread")
@@ -160,8 +162,8 @@ def _is_spent(value: object) -> bool:
 
 
 def _name_of(changed: object, namespace: dict[str, Any]) -> str:
-    """What to call an input whose change cannot travel; empty for the inner parts of a library's
-    objects: caches, mostly.
+    """The name of an input whose change cannot travel; empty for inner parts of a library's
+    objects, usually caches.
     """
     names = [
         name for name, value in namespace.items() if value is changed and not HIDDEN.fullmatch(name)
@@ -176,7 +178,7 @@ def _is_own(cls: type) -> bool:
 
 
 def _lighten(error: BaseException, sent: _SentInputs) -> None:
-    """Take from an exception the attributes that cannot travel: its class and its message matter
+    """Remove attributes that cannot travel from an exception, because class and message matter
     more.
     """
     for name, value in list(vars(error).items()):

@@ -1,4 +1,4 @@
-"""What a cell shows, as JSON can hold it: as a kernel's session writes it."""
+"""A cell's displays as JSON, as a kernel's session writes them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def plain_mapping(data: Mapping[object, object]) -> JsonObject:
 
 
 def plain(value: object) -> Json:
-    """Bytes become base64 text, numbers of other types plain ones; what is left is its text."""
+    """Bytes become base64, other number types plain numbers, anything else its text."""
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     if isinstance(value, bytes):

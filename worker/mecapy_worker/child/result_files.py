@@ -1,9 +1,7 @@
-"""The buffers of a result, written into files for the worker to take over. Part of the child, and
-nearly the last thing it does.
+"""Writes the buffers of a result into files for the worker, near the end of a child.
 
-The memory behind a buffer is given back piece by piece as it is written: the file's pages can then
-be those the buffer had, where a machine would first have to find as many new ones, which takes
-longer than all the copying.
+The memory behind a buffer is freed piece by piece while it is written, so that the file can use the
+same pages; finding new ones would take longer than the copy.
 """
 
 from __future__ import annotations
@@ -14,8 +12,8 @@ from mecapy_jupyter.travel.pickling import buffer_file, known_blobs, memory_page
 
 
 def write(outbox: str, buffers: Sequence[memoryview]) -> list[str]:
-    """Write each buffer into a file of its own; their names, in order. The buffers do not hold
-    their content afterwards.
+    """Write each buffer into a file; returns their names in order. The buffers lose their
+    content.
     """
     places = [(known_blobs.address_of(buffer), buffer.nbytes) for buffer in buffers]
     for number, buffer in enumerate(buffers):

@@ -1,6 +1,5 @@
-"""IPython as a task sees it: a kernel's shell whose prints, displays and results become frames.
-
-Built once in the zygote (`build`), connected in the child (`connect`).
+"""IPython in a task: a kernel's shell whose prints, displays and results become frames. Created
+once in the zygote (`build`), connected in the child (`connect`).
 """
 
 from __future__ import annotations
@@ -44,9 +43,7 @@ _NO_MAGIC = (
 
 
 class TaskCompiler(CachingCompiler):
-    """Knows the cell by the name it has in its notebook, so that its functions have their lines
-    there, too.
-    """
+    """Names the cell as in its notebook, so that its functions have their lines there too."""
 
     filename = source = ""
 
@@ -58,31 +55,29 @@ class TaskCompiler(CachingCompiler):
         )
 
     def is_cell(self, name: str) -> bool:
-        """Whether a file's name is this cell's, or that of a part of it that a magic ran."""
+        """Whether a file's name is this cell's, or that of a part that a magic ran."""
         return name == self.filename or name.startswith("<ipython-input-")
 
 
 class TaskShell(InteractiveShell):
-    """The shell of one task. An error is kept in `failure`, with its rendered traceback, not
-    printed.
-    """
+    """The shell of one task. An error is kept in `failure` with its traceback, and not printed."""
 
     display_pub_class = FramePublisher  # pyright: ignore[reportAssignmentType]
     displayhook_class = FrameDisplayHook  # pyright: ignore[reportAssignmentType]
     compiler_class = TaskCompiler  # pyright: ignore[reportAssignmentType]
-    # What IPython leaves untyped.
+    # Untyped parts of IPython.
     user_ns: dict[str, Any]  # pyright: ignore[reportIncompatibleMethodOverride]
     display_pub: FramePublisher
     displayhook: FrameDisplayHook
     compile: TaskCompiler
     outgoing: Outgoing
-    # by this attribute pandas knows a notebook from a terminal, and by the class's name
+    # pandas detects a notebook by this attribute and by the class's name
     kernel = None
     failure: tuple[BaseException | None, list[str]] | None = None
     _in_code = 0  # how deep
     of_a_kernel = _in_loop = False
     _loop: AbstractEventLoop | None = None
-    # bookmarks and the folders `%cd` was in: a task keeps none, and its profile is read-only
+    # for bookmarks and `%cd`: a task keeps none, and its profile is read-only
     db: Any = {}  # pyright: ignore[reportIncompatibleMethodOverride] # noqa: RUF012 one task alone
 
     def run(self, source: str) -> None:
@@ -99,7 +94,7 @@ class TaskShell(InteractiveShell):
         return "asyncio" in source or any(value is module for value in self.user_ns.values())
 
     def should_run_async(self, raw_cell: str, **kwargs: Any) -> bool:
-        """As in a kernel, where a loop always runs: `asyncio.run` is refused in it."""
+        """As in a kernel, where a loop always runs, so that `asyncio.run` is refused."""
         asks = self._in_loop or super().should_run_async(raw_cell, **kwargs)  # pyright: ignore[reportUnknownMemberType]
         self._loop = get_asyncio_loop() if asks else None
         return asks
@@ -131,14 +126,14 @@ class TaskShell(InteractiveShell):
             super().showtraceback(exc_tuple, *args, **kwargs)
 
     def _is_shown_by_the_cell(self, error: BaseException, kwargs: dict[str, Any]) -> bool:
-        """Whether code of the cell shows it; else the cell fails of it: by what it raised, or by a
-        last value that cannot be shown, as in a kernel.
+        """If code of the cell shows an error, print it. Otherwise the cell fails with it: what it
+        raised, or a last value that cannot be shown.
         """
         raised = kwargs.get("running_compiled_code") or isinstance(error, SystemExit)
         return bool(self._in_code) and not self.displayhook.is_active and not raised
 
     def _show_only(self, error: BaseException, *args: Any, **kwargs: Any) -> None:
-        """The cell's own code shows an error, and goes on: a `with Output()`, for one."""
+        """Shows an error of the cell that does not fail it, for instance inside `with Output()`."""
         before, self.failure = self.failure, None
         super().showtraceback(*args, **kwargs)
         failed, self.failure = self.failure, before
@@ -155,9 +150,9 @@ class TaskShell(InteractiveShell):
             print(_NO_MAGIC, file=sys.stderr)
 
     def system(self, cmd: str) -> None:
-        """`!command`: what it says goes where prints go, line by line."""
+        """`!command`: its output goes where prints go, line by line."""
         command = cast(str, self.var_expand(cmd, depth=1))  # pyright: ignore[reportUnknownMemberType]
-        if _INSTALLS.search(command):  # it would fail, after seventy lines of pip's
+        if _INSTALLS.search(command):  # it would fail after seventy lines of pip
             print(_NO_INSTALL, file=sys.stderr)
             self.user_ns["_exit_code"] = 1
             return
@@ -172,18 +167,18 @@ class TaskShell(InteractiveShell):
     system_piped = system_raw = system  # pyright: ignore[reportAssignmentType]
 
     def enable_gui(self, gui: str | None = None) -> None:
-        """A worker has no windows; figures are displays."""
+        """A worker has no windows, so figures are displays."""
 
     def ask_exit(self) -> None:
-        """`exit` in a cell ends nothing but the cell."""
+        """`exit` ends only the cell."""
 
 
 def build() -> TaskShell:
-    """The shell, made once in the zygote. It belongs to no task yet."""
+    """The shell, created once in the zygote. It belongs to no task yet."""
     config = Config()
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "neutral"
-    config.IPKernelApp.log_level = 30  # by the section's name many a library knows a notebook
+    config.IPKernelApp.log_level = 30  # libraries detect a notebook by this section
     ipython.install(TaskShell)
     shell = TaskShell.instance(config=config)
     shell.builtin_trap.activate()
@@ -191,7 +186,7 @@ def build() -> TaskShell:
 
 
 def connect(shell: TaskShell, send: Send) -> None:
-    """In the child: from here on everything a cell shows goes to `send`."""
+    """In the child: from here on everything that a cell shows goes to `send`."""
     shell.outgoing = Outgoing(send)
     tqdm_bars.connect(shell.outgoing)
     comms.connect(shell.outgoing)
@@ -203,7 +198,7 @@ def connect(shell: TaskShell, send: Send) -> None:
 
 
 def as_in_a_kernel() -> None:
-    """A kernel's streams take text alone."""
+    """A kernel's streams accept only text."""
     for stream in (sys.stdout, sys.stderr):
         stream.__dict__.pop("buffer", None)
 
@@ -216,7 +211,7 @@ def _no_input(prompt: object = "", /, *_: object, **__: object) -> str:
 
 
 def _above(trace: TracebackType) -> TracebackType | None:
-    """A traceback without its last step: that is ours."""
+    """A traceback without its last step, which is ours."""
     return (
         TracebackType(_above(trace.tb_next), trace.tb_frame, trace.tb_lasti, trace.tb_lineno)
         if trace.tb_next is not None

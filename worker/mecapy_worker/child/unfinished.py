@@ -1,5 +1,5 @@
-"""What a cell began and did not wait for: threads, processes, asyncio tasks. It ends with the cell,
-and one line for each kind tells the user.
+"""Threads, processes and asyncio tasks that a cell started and did not wait for. They end with the
+cell, and one line per kind reports them.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ _were: set[int] = set()
 
 
 def begin() -> None:
-    """Before the cell: what runs now is not its own."""
+    """Before the cell: what runs now does not belong to it."""
     _were.clear()
     _were.update(id(thread) for thread in threading.enumerate())
 
 
 def said(loop: asyncio.AbstractEventLoop | None) -> Iterator[str]:
-    """One sentence for each kind of what runs on; `loop`: the one the cell ran in."""
+    """One sentence for each kind that still runs. `loop`: the cell's event loop."""
     begun = [thread for thread in threading.enumerate() if id(thread) not in _were]
     frames = sys._current_frames() if begun else {}  # pyright: ignore[reportPrivateUsage]
     working = [thread for thread in begun if _works(thread, frames.get(thread.ident or 0))]
@@ -52,8 +52,8 @@ def _sentence(kind: str, names: list[str], todo: str) -> str:
 
 
 def _works(thread: threading.Thread, frame: FrameType | None) -> bool:
-    """Whether it runs code of the user's, or is one that Python would wait for at its end and runs
-    a library's. The waiting worker of an executor does neither.
+    """Whether it runs code of the user's, or is non-daemonic and runs a library's. An executor's
+    waiting worker does neither.
     """
     if not thread.is_alive() or frame is None:
         return False

@@ -1,1 +1,1 @@
-"""Which hosts a task may reach, and the connections made for it. Runs in the worker."""
+"""Allowed hosts, and connections made for tasks. Runs in the worker."""

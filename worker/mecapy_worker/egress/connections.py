@@ -1,7 +1,5 @@
-"""What one task may have of the network: names resolved, connections begun, each of them checked,
-counted, noted and logged.
-
-Everything that is asked comes from the child, and is untrusted.
+"""The network of one task: resolves names and starts connections, each checked, counted, recorded
+and logged. All requests come from the child and are untrusted.
 """
 
 from __future__ import annotations
@@ -26,13 +24,13 @@ from mecapy_worker.shared.egress_messages import EgressAnswer, Refusal
 MOST_OPEN = 100
 """Connections of one task at a time."""
 NAME_S = 10.0
-"""So long a name may take to be resolved."""
+"""How long resolving a name may take."""
 _MOST_ADDRESSES, _MOST_GRANTED = 32, 10_000
-_KERNEL_HAS = ("/proc/self/net/tcp", "/proc/self/net/tcp6")  # the second where there is IPv6
+_KERNEL_HAS = ("/proc/self/net/tcp", "/proc/self/net/tcp6")  # the second with IPv6
 
 
 class EgressRefused(Exception):
-    """The answer is no."""
+    """The request is refused."""
 
     def __init__(self, text: str, kind: Refusal = "network", number: int = errno.EACCES) -> None:
         super().__init__(text)
@@ -40,26 +38,25 @@ class EgressRefused(Exception):
 
 
 class TaskConnections:
-    """Of one attempt. `close` it when that is over."""
+    """Of one attempt. `close` it afterwards."""
 
     def __init__(
         self, db: AsyncEngine, allowed: rules.Egress, started: tasks.StartedAttempt
     ) -> None:
         self._db, self._allowed, self._started = db, allowed, started
-        self._granted: dict[tuple[Address, int], str] = {}  # where a name has led, and the name
-        self._open = set[int]()  # sockets by their inode
+        # addresses of resolved names, with the name
+        self._granted: dict[tuple[Address, int], str] = {}
+        self._open = set[int]()  # sockets by inode
         self._refused = set[str]()
         self._noted, self._noting = False, asyncio.Lock()
-        self._threads = ThreadPoolExecutor(
-            2, "names"
-        )  # its own: who waits for slow names keeps nobody else waiting
+        self._threads = ThreadPoolExecutor(2, "names")  # its own: slow names delay nobody else
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def names(self, host: str, port: int) -> tuple[str, ...]:
-        """Where an allowed name leads; the task may connect there from now on, and nowhere else
-        that the name leads to later.
+        """The addresses of an allowed name. From now on the task may connect to these, and to no
+        later ones.
         """
         name = rules.name(host)
         where = f"{host[:300]}:{port}" if port else host[:300]
@@ -100,9 +97,7 @@ class TaskConnections:
         return [one for one in addresses if one is not None][:_MOST_ADDRESSES]
 
     async def connect(self, host: str, port: int) -> socket.socket:
-        """A socket on its way to be connected there. The child waits for that, as it would have at
-        home.
-        """
+        """A connecting socket. The child waits for the connection itself."""
         address = rules.address(host)
         where = f"{host[:300]}:{port}"
         if address is None or not 0 < port < 65536:
@@ -149,8 +144,8 @@ class TaskConnections:
                 )
 
     async def _make_room(self) -> None:
-        """Those the task has closed no longer count: the kernel knows them no more, or keeps them
-        without anybody's descriptor.
+        """Closed connections no longer count: Linux does not list them any more, or lists them
+        without an owner.
         """
         if len(self._open) >= MOST_OPEN:
             before = self._open.copy()
@@ -159,8 +154,8 @@ class TaskConnections:
             )
 
     async def _note(self) -> None:
-        """Before anything leaves: the row says that this task has effects outside, so that it is
-        not run a second time unasked.
+        """Before anything is sent: record that this task has effects outside, so that it is not
+        repeated automatically.
         """
         async with self._noting:
             if not self._noted:
@@ -186,9 +181,7 @@ class TaskConnections:
 
 
 def _still_open(sockets: set[int]) -> set[int]:
-    """Those of these inodes that the kernel lists as somebody's TCP sockets; all of them where it
-    does not say.
-    """
+    """The inodes among these that Linux lists as open TCP sockets; all of them if it lists none."""
     try:
         tables = [Path(table).read_text() for table in _KERNEL_HAS if Path(table).exists()]
     except OSError:

@@ -1,10 +1,9 @@
-"""A task's way out, where the operator allows one: the child asks, the worker checks, connects, and
-hands the connected socket over.
+"""The network access of a task: the child asks, the worker checks, connects, and sends the
+connected socket.
 
-Each child has one egress socket, a unix socket. A message on it is a question and the socket for
-its answer, so threads and forks of the task ask side by side. A child cannot connect by itself
-(seccomp, Landlock), and a socket that is handed over leads where it leads: what was checked is what
-is reached.
+Each child has one egress socket, a unix socket. A message on it is a question with a socket for the
+answer, so that threads and forks of the task can ask in parallel. A child cannot connect by itself
+(seccomp, Landlock), so what was checked is what is reached.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _AT_ONCE, _PACE_S, _BURST_S = (
     16,
     0.005,
     0.5,
-)  # questions of one task: under way; between two, but for a hundred after a pause
+)  # questions of one task: at the same time; seconds between two, after a burst of a hundred
 _ASKED_BYTES = 4096
 _NOT_UNDERSTOOD = EgressAnswer(
     refusal="network", errno=errno.EINVAL, text="the worker did not understand the question"
@@ -41,9 +40,7 @@ _NOT_UNDERSTOOD = EgressAnswer(
 async def opened(
     db: AsyncEngine, allowed: Egress, started: tasks.StartedAttempt, child: ChildHandle
 ) -> AsyncGenerator[None]:
-    """The task may ask while the block lasts. Where the deployment gives tasks no network there is
-    no egress socket.
-    """
+    """The task may ask inside the block. Without allowed hosts there is no egress socket."""
     if child.egress_socket is None:
         yield
         return
@@ -60,7 +57,7 @@ async def opened(
 
 
 class EgressBroker:
-    """The worker's end, for one task. Everything that comes in is untrusted."""
+    """The worker's end, for one task. All input is untrusted."""
 
     def __init__(self, sock: socket.socket, connections: TaskConnections) -> None:
         self._sock, self._connections = sock, connections
@@ -123,14 +120,14 @@ class EgressBroker:
             if connected
             else []
         )
-        with suppress(OSError):  # who asked is gone; and never waits for who does not read
+        with suppress(OSError):  # the asker is gone; never wait for one that does not read
             reply.sendmsg([answer.encode()], beside, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
         if connected:
             connected.close()
 
 
 def _reply(ancillary: Sequence[tuple[int, int, bytes]]) -> socket.socket | None:
-    """The one descriptor that came along, if it is what an answer can go to."""
+    """The descriptor that came along, if an answer can be sent to it."""
     fds = array.array("i")
     for level, kind, content in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:

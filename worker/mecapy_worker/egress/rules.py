@@ -1,9 +1,7 @@
-"""Which hosts and ports a task may reach: the operator's list (`MECAPY_EGRESS`), and where a name
-on it may lead.
-
-Decides and connects to nothing; the broker asks it, once for each connection of a task. A name may
-lead into a private network, as an engineer's licence server often does, but never to this machine,
-to a cloud's metadata, or to what the deployment itself lives from.
+"""The allowed hosts and ports of tasks (`MECAPY_EGRESS`), and the addresses to which an allowed
+name may lead. Decides and does not connect. A name may lead into a private network, like an
+engineer's licence server, but never to this machine, a cloud's metadata, or services of the
+deployment.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ Address = IPv4Address | IPv6Address
 _LABEL = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(
     rf"({_LABEL}\.)*(?!([0-9]+|0x[0-9a-f]*)$){_LABEL}"
-)  # that is no address in one of its old forms
+)  # an address in an obsolete notation
 _SHOWN = 10
 _METADATA = {
     # beside the link-local ones: Alibaba, Oracle, Azure; AWS, Google and Scaleway over IPv6
@@ -44,7 +42,7 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class BadRule(ValueError):
-    """An entry of the list that names no host and port."""
+    """An invalid entry of the list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ class HostRule:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Something the deployment lives from. No task reaches it, whatever is on the list."""
+    """A service of the deployment. No task reaches it, whatever the list says."""
 
     what: str
     host: str
@@ -76,15 +74,15 @@ class Egress:
     services: tuple[Service, ...] = ()
 
     def ports(self, name: str) -> set[int]:
-        """Those a name may be reached at."""
+        """The ports of a name."""
         return {rule.port for rule in self.rules if rule.names(name)}
 
     def literally(self, address: Address, port: int) -> bool:
-        """Whether that very address stands on the list: it is then reached whatever it is."""
+        """Whether the address itself is listed; then it is reached whatever it is."""
         return HostRule(str(address), port) in self.rules
 
     def refusal(self, where: str) -> str:
-        """What a task reads that asked for something else."""
+        """The message for a task that asked for something else."""
         shown = ", ".join(map(str, self.rules[:_SHOWN])) + (
             f" and {len(self.rules) - _SHOWN} more" if len(self.rules) > _SHOWN else ""
         )
@@ -126,9 +124,7 @@ def _bad(entry: str, why: str) -> BadRule:
 
 
 def name(text: str) -> str:
-    """A host's name as it is compared: small letters, ASCII, no dot at the end. Empty where it
-    cannot be one.
-    """
+    """A host's name in its normal form: lower case, ASCII, no final dot. Empty if invalid."""
     try:
         written = text.encode("idna").decode().lower().removesuffix(".")
     except UnicodeError:
@@ -137,7 +133,7 @@ def name(text: str) -> str:
 
 
 def address(text: str) -> Address | None:
-    """An address that is written out; an IPv4 one inside IPv6 is the IPv4 one."""
+    """A literal address; an IPv4 address inside IPv6 becomes the IPv4 address."""
     try:
         found = ipaddress.ip_address(text)
     except ValueError:
@@ -164,7 +160,7 @@ def _services(settings: Settings) -> Iterable[Service]:
 
 
 def unfit(address: Address) -> str:
-    """Why no name may lead there; empty where one may."""
+    """Why no name may lead there; empty if one may."""
     reached = _inside(address)
     if reached in _METADATA or reached.is_link_local:
         return "a link-local or metadata address"
@@ -176,7 +172,7 @@ def unfit(address: Address) -> str:
 
 
 def _inside(address: Address) -> Address:
-    """The IPv4 address that a gateway between IPv6 and IPv4 would make of it."""
+    """The IPv4 address that a NAT64 gateway would use."""
     if isinstance(address, IPv4Address):
         return address
     if address in _NAT64:
@@ -189,9 +185,7 @@ def _inside(address: Address) -> Address:
 
 
 def is_own(address: Address) -> bool:
-    """Whether it is one of this machine's: the kernel would send from where it sends to. Sends
-    nothing.
-    """
+    """Whether it belongs to this machine, which would then send from it. Sends nothing."""
     if address.is_loopback:
         return True
     try:
@@ -200,7 +194,7 @@ def is_own(address: Address) -> bool:
         ) as sock:
             sock.connect((str(address), 9))
             return ipaddress.ip_address(sock.getsockname()[0]) == address
-    except OSError:  # there is no way to it
+    except OSError:  # there is no route
         return False
 
 

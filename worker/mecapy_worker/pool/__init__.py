@@ -1,1 +1,1 @@
-"""The children one worker keeps ready: made, watched, ended. Runs in the worker."""
+"""The children that a worker keeps ready. Runs in the worker."""

@@ -1,5 +1,5 @@
-"""A control group around all children of one pool, where the worker may make one: a kernel's bound
-on their memory and processes together; in it one for each child, which bounds its memory alone.
+"""A control group around all children of one pool, where the worker may create one, and in it one
+for each child. The outer one bounds memory and processes, the inner one memory.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MOST_IDLE = 8
 
 
 class Cgroup:
-    """Making one raises OSError with the reason where it cannot be; `close` it when all in it are
+    """Raises OSError with the reason if it cannot be created; `close` it when all in it are
     dead.
     """
 
@@ -52,13 +52,13 @@ class Cgroup:
             ) from error
 
     def take(self, zygote: int) -> None:
-        """Put the zygote in, and with it all it will ever start."""
+        """Add the zygote, and with it everything it starts."""
         for folder in dict.fromkeys(self._folders.values()):
             place = folder / _ZYGOTE if self.version == 2 else folder
             (place / "cgroup.procs").write_text(str(zygote))
 
     def take_child(self, pid: int) -> ChildGroup:
-        """Put a child that was just forked into a group of its own. OSError: it cannot be."""
+        """Put a newly forked child into its own group. OSError if impossible."""
         group = next((one for one in self._idle if one.reusable()), None)
         if group is None:
             group = self._new_child_group()
@@ -72,7 +72,7 @@ class Cgroup:
         return group
 
     def give_back(self, group: ChildGroup) -> None:
-        """Its child is dead. What is still counted for it may take a while to go."""
+        """Its child is dead. Its memory may be counted for a while."""
         self._idle.append(group)
         if len(self._idle) > _MOST_IDLE:
             with contextlib.suppress(OSError):
@@ -88,7 +88,7 @@ class Cgroup:
             while folder.exists():
                 try:
                     _remove(folder)
-                except OSError:  # the last process is dead, and the kernel still counts its pages
+                except OSError:  # the last process is dead, but its pages are still counted
                     if time.monotonic() > until:
                         break  # the next worker sweeps it
                     time.sleep(0.01)
@@ -127,8 +127,8 @@ def _mounts() -> list[tuple[Path, str, list[str]]]:
 
 
 def _enable(group: Path) -> None:
-    """Version 2 gives controllers only to the groups below one that has no process of its own: move
-    aside, if we are alone in it.
+    """Version 2 allows controllers only below groups without processes, so move aside if this
+    process is alone in its group.
     """
     if set(_CONTROLLERS) <= set((group / "cgroup.subtree_control").read_text().split()):
         return
@@ -149,14 +149,14 @@ def _give_controllers(folder: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """A group, those below it first."""
+    """Remove a group and those below it."""
     for below in (*folder.glob(_CHILD + "*"), *folder.glob(_ZYGOTE)):
         below.rmdir()
     folder.rmdir()
 
 
 def _sweep(place: Path) -> None:
-    """Remove what crashed workers have left; a group with a process in it cannot be removed."""
+    """Remove groups of crashed workers; a group with a process in it cannot be removed."""
     for left in place.glob(_PREFIX + "*"):
         with contextlib.suppress(OSError):
             _remove(left)

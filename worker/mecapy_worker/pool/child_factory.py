@@ -1,5 +1,5 @@
-"""Where a pool's children come from and how they end: the zygote, one folder for each, what bounds
-all of them together.
+"""Creates and ends a pool's children: the zygote, a folder for each child, and the limits of all
+together.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class ChildFactory:
         self._numbers = itertools.count(1)
         self._uids = Uids()
         self._removals: set[asyncio.Future[None]] = set()
-        # a child decides how long it takes, so nothing else waits for it
+        # separate, because a child decides how long it takes
         self._removers = ThreadPoolExecutor(_REMOVERS, "remove")
         self._mover = ThreadPoolExecutor(1, "cgroup")
         self._cgroup: Cgroup | None = None
@@ -96,7 +96,7 @@ class ChildFactory:
             await self.zygote.close()
 
     async def close(self) -> None:
-        """Once the handles of all children are closed."""
+        """After the handles of all children are closed."""
         await self.cleaned()
         self._removers.shutdown(wait=False)
         self._mover.shutdown(wait=False)
@@ -124,7 +124,7 @@ class ChildFactory:
         return child
 
     async def _room_on_disk(self) -> None:
-        """Until not too much of the children before is still on the disk."""
+        """Wait until the disk has room again from earlier children."""
         while len(left := [one for one in self._removals if not one.done()]) >= _MOST_REMOVALS:
             await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
 
@@ -140,7 +140,7 @@ class ChildFactory:
         try:
             request = ForkChild(child.id, module, str(root), uid)
             child.pid = await zygote.fork(request, child_ends.fds)
-            if self._cgroup:  # before it runs anything but ours
+            if self._cgroup:  # before it runs anything else
                 loop = asyncio.get_running_loop()
                 child.group = await loop.run_in_executor(
                     self._mover, self._cgroup.take_child, child.pid
@@ -153,7 +153,7 @@ class ChildFactory:
         return child
 
     async def retire(self, child: ChildHandle) -> None:
-        """When this returns it is dead with all it started, and its folder is removed or being
+        """When this returns, it and all its processes are dead, and its folder is removed or being
         removed.
         """
         await child.kill()
@@ -166,11 +166,11 @@ class ChildFactory:
         removal = asyncio.get_running_loop().run_in_executor(self._removers, remove, child.root)
         self._removals.add(removal)
         removal.add_done_callback(self._removals.discard)
-        # a million files shall not keep the next task waiting
+        # a million files must not delay the next task
         await asyncio.wait({removal}, timeout=_REMOVAL_AWAITED_S)
 
     async def probe(self) -> ConfinementReport:
-        """What confinement is worth here, by a child that tries to break out."""
+        """Tests the confinement with a child that tries to break out."""
         child = await self.start_child("mecapy_worker.sandbox.probe")
         try:
             await child.send(
@@ -202,19 +202,19 @@ class ChildFactory:
         if group := self._cgroup:
             try:
                 group.take(zygote_pid)
-            except OSError as error:  # made, but nothing may be moved into it
+            except OSError as error:  # created, but nothing may be moved into it
                 self._no_cgroup, self._cgroup = str(error), None
                 group.close()
         return self._cgroup is not None
 
     def _child_bytes(self) -> int:
-        """What the kernel lets one child have; where its folder is memory, that as well."""
+        """What Linux allows one child, including its folder if that is memory."""
         options = self.options
         folder_bytes = options.disk_bytes if lies_in_memory(self._scratch.base) else 0
         return group_bytes(options.memory_bytes) + folder_bytes
 
     def _of_all(self) -> tuple[int, int]:
-        """Memory and processes of all children together, those that wait too, and the zygote."""
+        """Memory and processes of all children together, waiting ones and the zygote included."""
         children = 2 * self.options.spares + 1
         return (
             children * self._child_bytes() + _ZYGOTE_BYTES,

@@ -1,9 +1,8 @@
-"""A control group for each child, below its pool's: the kernel counts all memory the child takes,
-its own included (socket buffers, page tables, shared memory no process has mapped), and whoever
-takes more than its share is the one who is ended.
+"""A control group for each child, below its pool's.
 
-Groups are used again, for an emptied one costs a child a single write. May not decide what a child
-is ended for.
+It counts all memory of the child, kernel memory included (socket buffers, page tables, unmapped
+shared memory), and the child that exceeds its limit is ended. Groups are reused, because an empty
+one costs a child a single write.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ import contextlib
 import os
 from pathlib import Path
 
-# Above the limit that the watch keeps and names: what counts here and not there (page tables, the
-# kernel's part of an ordinary task), so that ordinary tasks meet the watch first.
+# Above the limit of the watch, because kernel memory counts here and not there. So the watch, which
+# names the reason, stops ordinary tasks first.
 _SPARE_BYTES = 64 << 20
 _LEFT_BYTES = 16 << 20
 
@@ -59,20 +58,21 @@ class ChildGroup:
         (self.folder / "cgroup.procs").write_text(str(pid))
 
     def memory_bytes(self) -> int:
-        """What its processes hold that is nobody's file on disk: their own pages, and shared ones,
-        mapped or not. The kernel's own part is left out, for it holds caches that it would free.
-        All of the bound once the kernel has ended somebody for it.
+        """Its memory that is not a file on disk: own and shared pages, mapped or not.
+
+        Kernel memory is left out, because it contains caches. The whole limit once Linux has killed
+        one of its processes.
         """
         if self.over():
             return self.limit_bytes
         return self._held_bytes()
 
     def over(self) -> bool:
-        """Whether the kernel has ended somebody in it for memory."""
+        """Whether Linux has killed a process in it for memory."""
         return self._kills_by_now() > self._killed_before
 
     def reusable(self) -> bool:
-        """Nobody is in it, and next to nothing is counted for it any more."""
+        """No process is in it, and almost nothing is counted for it."""
         with contextlib.suppress(OSError):
             return (
                 not (self.folder / "cgroup.procs").read_text() and self._held_bytes() < _LEFT_BYTES

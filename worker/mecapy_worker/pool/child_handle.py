@@ -1,7 +1,5 @@
-"""The worker's handle of one child: its frames, its output, its end.
-
-All a child says arrives here bounded and in order, and is never believed beyond what it says about
-its own task.
+"""The worker's handle of one child: frames, output, end. Everything from a child is bounded, in
+order, and trusted only about its own task.
 """
 
 from __future__ import annotations
@@ -36,16 +34,17 @@ from mecapy_worker.shared.messages import (
 
 _QUEUED_FRAMES = 64
 _CHUNK_BYTES = 64 * 1024
-_LARGE_BYTES = 2 * 1024 * 1024  # of such frames one waits at a time
+_LARGE_BYTES = 2 * 1024 * 1024  # at most one such frame waits at a time
 _PRINTED_CHUNKS = 64
-_DRAIN_WITHIN_S = 2.0  # after all its processes are dead, what it had said is still read
+_DRAIN_WITHIN_S = 2.0  # after its processes are dead, pending output is still read
 
 
 class ChildHandle:
-    """A confined process that waits for one task. `folder` is its working directory, `outbox` where
-    it leaves large results, `egress_socket` our end of its way out, where the deployment allows
-    hosts. `layers`: what holds it, once it is ready. `group`: its own control group, where there
-    are any.
+    """A confined process that waits for one task.
+
+    `folder`: its working directory; `outbox`: its large results; `egress_socket`: our end, if hosts
+    are allowed; `layers`: its confinement, once it is ready; `group`: its control group, if there
+    is one.
     """
 
     group: ChildGroup | None = None
@@ -84,7 +83,7 @@ class ChildHandle:
         return not self._zygote.dead.is_set() and not self._zygote.has_exited(self.id)
 
     async def send(self, message: Message, body: bytes = b"", fds: tuple[int, ...] = ()) -> None:
-        """Send it a message. When it is dead this is silent: `frames` then ends with its exit."""
+        """Send it a message. Ignored if it is dead: `frames` then ends with its exit."""
         await self.send_frame(frame_of(message, body, fds))
 
     async def send_frame(self, frame: Frame) -> None:
@@ -92,12 +91,12 @@ class ChildHandle:
             await self._channel.send_frame(frame)
 
     async def receive(self) -> Frame | None:
-        """The next frame of the child alone, without output and watch (for the probe)."""
+        """The next frame of the child alone, without output and limits (for the probe)."""
         return await self._channel.receive()
 
     async def frames(self) -> AsyncIterator[Frame]:
-        """All it says until its end, and what we add: output of its descriptors, its usage, what
-        was no frame, the limit for which it was stopped, and last its exit.
+        """Everything it sends until its end, and what the worker adds: output of its descriptors,
+        usage, invalid frames, the limit that stopped it, and its exit last.
         """
         if self._pump is None:
             self._pump = asyncio.create_task(self._run_pump())
@@ -110,8 +109,8 @@ class ChildHandle:
                 return
 
     def printed(self) -> list[Frame]:
-        """What native code and subprocesses have written by now and `frames` has not yielded yet.
-        Ends `frames`.
+        """Output of native code and subprocesses that `frames` has not yielded yet. Ends
+        `frames`.
         """
         if self._pump is not None:
             self._pump.cancel()
@@ -129,15 +128,15 @@ class ChildHandle:
         await self._zygote.send_signal(self.id, signal.SIGINT)
 
     async def terminate(self) -> None:
-        """SIGTERM to the child itself: the last word to code that does not hear the interrupt."""
+        """SIGTERM to the child itself, for code that does not react to the interrupt."""
         await self._zygote.send_signal(self.id, signal.SIGTERM)
 
     async def locate(self) -> None:
-        """Let it say where its code stands, as far as it can."""
+        """Let it record the current line, if it can."""
         await self._zygote.send_signal(self.id, crash_line.ASK)
 
     async def kill(self) -> ExitStatus:
-        """When this returns, the child and all it started are dead and reaped."""
+        """When this returns, the child and its processes are dead and reaped."""
         return await self._zygote.kill(self.id)
 
     def observe(self, usage: Usage, now: float, *, report: bool) -> None:
@@ -164,9 +163,9 @@ class ChildHandle:
         return round(100 * max(0.0, usage.cpu_s - cpu_s) / (now - then), 1)
 
     async def stop(self, kind: str, used: int, allowed: int) -> None:
-        """End it for a limit; `frames` says so before the exit."""
+        """End it for a limit; `frames` reports the limit before the exit."""
         self._limit = self._limit or LimitExceeded(kind, used, allowed)
-        if kind == "processes":  # a fork bomb is not asked, and leaves the zygote no time to do it
+        if kind == "processes":  # kill a fork bomb directly, because it leaves the zygote no time
             self._zygote.kill_group(self.id, self.pid)
         else:
             await self.locate()
@@ -206,7 +205,7 @@ class ChildHandle:
             await asyncio.gather(*readers, return_exceptions=True)
 
     async def _drain(self, readers: list[asyncio.Task[None]]) -> None:
-        """Let the readers reach the end. Cut off only a pipe that does not close, never a slow
+        """Let the readers reach the end. Cuts off only a pipe that does not close, and never a slow
         consumer of `frames`.
         """
         while (await asyncio.wait(readers, timeout=_DRAIN_WITHIN_S))[1]:

@@ -36,7 +36,7 @@ class LimitEnforcer:
         self._busy.set()
 
     async def run(self) -> None:
-        """For ever: a look that fails is not the last one."""
+        """Forever: a failed check is not the last one."""
         try:
             for number in itertools.count():
                 try:
@@ -49,7 +49,7 @@ class LimitEnforcer:
             self._threads.shutdown(wait=False)
 
     async def _look(self, *, exact: bool) -> None:
-        """Counting processes never waits for measuring them."""
+        """Counting processes never waits for measuring."""
         await self._busy.wait()
         await asyncio.sleep(LOOK_EVERY_S)
         active = {child.pid: child for child in self.active}

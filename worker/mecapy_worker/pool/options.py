@@ -1,6 +1,4 @@
-"""What a pool is asked for, and what it answers: options, and the report on how children are held
-here.
-"""
+"""Options of a pool, and its report on the confinement of children."""
 
 from __future__ import annotations
 
@@ -17,20 +15,19 @@ NEEDED = {
     "seccomp": "use a kernel with seccomp filters, on x86_64 or aarch64",
     "rlimits": "let setrlimit(2) and prlimit64(2) through in the container's seccomp profile",
 }
-"""The layers without which `strict` refuses to start, and what to do. The others (`pid_namespace`,
-`private_shm`, `user`, …) only add.
+"""The layers that `strict` requires, with advice. The others (`pid_namespace`, `private_shm`,
+`user`, …) are optional.
 """
 
 
 class TooWeak(RuntimeError):
-    """`strict` was asked for, and this machine cannot confine a child that far."""
+    """`strict` is set, and this machine cannot confine a child enough."""
 
 
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
-    """What a pool is to be. Sizes are for one child with all it starts; `readable` and
-    `python_path` are added to what it may read; `egress`: children have a socket on
-    which they may ask for connections.
+    """Options of a pool. Sizes are for one child with its processes; `readable` and `python_path`
+    are added to what it may read; `egress`: children have an egress socket.
     """
 
     scratch: Path
@@ -49,10 +46,8 @@ class PoolOptions:
 
 @dataclass(frozen=True, slots=True)
 class ConfinementReport:
-    """What holds a child on this machine. `missing`: layers and why; `through`: attacks of the
-    probe that were not stopped.
-
-    `landlock`: its version, 0 for none.
+    """The confinement on this machine. `missing`: layers and reasons; `through`: attacks of the
+    probe that succeeded; `landlock`: its version, 0 for none.
     """
 
     level: str  # "strict", "partial" or "none"
@@ -73,8 +68,8 @@ class ConfinementReport:
 
 
 def lacking(missing: Mapping[str, str], through: Iterable[str] = ()) -> str:
-    """Each needed layer that is missing, with its reason and what to do, and the attacks that got
-    through.
+    """Each required layer that is missing, with reason and advice, and the attacks that
+    succeeded.
     """
     problems = [
         f"{name} is missing ({missing[name]}): {advice}."

@@ -1,8 +1,8 @@
-"""The children one worker keeps ready: forked, confined and warm before they are needed, used once,
+"""The children that a worker keeps ready: forked, confined and warm in advance, used once,
 replaced.
 
-`async with Pool(options) as pool:` starts the zygote and probes what confinement is worth here
-(`pool.report`); `async with pool.child() as child:` lends one and leaves nothing of it behind.
+`async with Pool(options) as pool:` starts the zygote and tests the confinement (`pool.report`);
+`async with pool.child() as child:` lends one and removes everything of it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ __all__ = ["ChildHandle", "ConfinementReport", "Pool", "PoolOptions", "TooWeak"]
 
 log = logging.getLogger(__name__)
 
-# a taken child's successor leaves the processors to a short task, but does not wait for a longer
-# one
+# how long the successor of a used child waits, so that a short task has the processors
 _REFILL_DELAY_S = 0.05
 _BACKOFF_S = (0.0, 0.1, 0.5, 2.0, 5.0)
 
@@ -68,7 +67,9 @@ class Pool:
 
     @contextlib.asynccontextmanager
     async def child(self) -> AsyncGenerator[ChildHandle, None]:
-        """Lend a child, ready for its task. On leaving, all of it is killed, its folder removed."""
+        """Lend a child that is ready for its task. At the end it is killed and its folder
+        removed.
+        """
         child = await self._take()
         self._limits.add(child)
         try:
@@ -88,7 +89,7 @@ class Pool:
 
     @property
     def memory_bytes(self) -> int:
-        """Of all children with a task, when they were looked at last."""
+        """Of all children with a task, at their last check."""
         return sum(child.memory_bytes for child in self._limits.active)
 
     @property
@@ -129,7 +130,7 @@ class Pool:
             await self._factory.retire(child)
 
     async def _fill(self) -> None:
-        """Keep spares ready, one after the other; start the zygote again when it died."""
+        """Keep spares ready, one after the other; restart the zygote when it died."""
         while True:
             await self._wanted.wait()
             self._wanted.clear()
@@ -150,9 +151,7 @@ class Pool:
                     await asyncio.sleep(_BACKOFF_S[min(self.failing, len(_BACKOFF_S)) - 1])
 
     async def _replace_dead_zygote(self) -> None:
-        """When the zygote dies, so have its spares: let go of them and have others made, so that no
-        task waits for that.
-        """
+        """When the zygote dies, its spares die too: replace them, so that no task waits."""
         while True:
             zygote = self._zygote
             await zygote.dead.wait()

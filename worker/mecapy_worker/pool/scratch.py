@@ -1,8 +1,6 @@
-"""The scratch: one folder for each pool, in it one for each child. Made before a child is forked,
-removed after, whatever is in it.
-
-Several workers may share a scratch: each locks its own folder, and whatever is not locked was left
-by a crash and is swept.
+"""The scratch: a folder for each pool, with one for each child, created before the fork and removed
+afterwards. Several workers may share it: each locks its own folder, and unlocked ones were left by
+a crash and are removed.
 """
 
 from __future__ import annotations
@@ -37,15 +35,15 @@ class Scratch:
             folder.chmod(0o755)
         self.base = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=scratch))
         self._lock = _lock(self.base)
-        self.base.chmod(0o711)  # a child of another user passes through, and lists nothing
+        self.base.chmod(0o711)  # a child of another user passes through, but cannot list it
         self.secret = self.base / "secret"  # what the probe tries to read
         self.secret.write_text("not for children")
 
     def make(self, name: str, uid: int | None) -> Path:
-        """An empty folder for one child, its user's alone."""
+        """An empty folder for one child, owned by its user."""
         root = f"{self.base}/{name}"
         for folder in (root, *(f"{root}/{inside}" for inside in _INSIDE)):
-            # A dozen calls for every task: pathlib takes longer than the kernel.
+            # A dozen calls per task: pathlib would take longer than the calls.
             os.mkdir(folder, 0o700)  # noqa: PTH102
             if uid is not None:
                 os.chown(folder, uid, uid)
@@ -58,7 +56,7 @@ class Scratch:
 
 
 def sweep(scratch: Path) -> None:
-    """Remove the folders of pools that are no more."""
+    """Remove the folders of pools that have ended."""
     for left in scratch.glob(_PREFIX + "*"):
         lock = _lock(left)
         if lock is not None:
@@ -67,12 +65,10 @@ def sweep(scratch: Path) -> None:
 
 
 def removed_at_once(root: Path, fonts: Sequence[str]) -> bool:
-    """Remove the folder of a child that left nothing in it, as most do: a few calls that never
-    wait. False: `remove` has to do it.
-
-    Its child may have put a link in the place of any folder, so each is entered from the one above
-    and none by its path; and nothing is unlinked but what we know to be ours. `fonts`: the links
-    every child gets in `home/matplotlib`.
+    """Remove the folder of a child that left nothing in it, as most do, in a few calls that never
+    block. False: `remove` has to do it. The child may have replaced any folder by a link, so each
+    is entered from its parent and never by path, and only known entries are unlinked. `fonts`: the
+    links that every child gets in `home/matplotlib`.
     """
     with contextlib.ExitStack() as stack:
 
@@ -101,10 +97,10 @@ def removed_at_once(root: Path, fonts: Sequence[str]) -> bool:
 
 
 def remove(root: Path) -> None:
-    """Remove a folder and all in it, and follow no link. Its owner's processes must be dead: then
-    nothing in it can change meanwhile.
+    """Remove a folder with its content, without following links.
 
-    `root` itself is what we made it: it lies in a folder that no child may write.
+    Its owner's processes must be dead, so that nothing changes meanwhile. `root` itself cannot be
+    replaced, because no child may write to its parent.
     """
     try:
         shutil.rmtree(root)
@@ -113,16 +109,19 @@ def remove(root: Path) -> None:
     except (
         OSError,
         RecursionError,
-    ):  # unreadable folders, or nested beyond any path's length: the tools manage both
+    ):  # unreadable folders, or deeper than the longest path: the tools handle both
         for command in (["chmod", "-R", "u+rwX", "--", str(root)], ["rm", "-rf", "--", str(root)]):
-            bare = {"PATH": os.defpath}  # theirs can be read in /proc, and ours has secrets
+            # their environment is visible in /proc, and ours has secrets
+            bare = {"PATH": os.defpath}
             subprocess.run(
                 command, check=False, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=bare
             )
 
 
 def _lock(folder: Path) -> int | None:
-    """A descriptor that holds the folder's lock until closed; None when another pool holds it."""
+    """A descriptor that holds the folder's lock until it is closed; None if another pool holds
+    it.
+    """
     with contextlib.suppress(FileNotFoundError, PermissionError, NotADirectoryError):
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

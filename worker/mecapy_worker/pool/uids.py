@@ -1,7 +1,5 @@
-"""Users for children, where the worker is root: no two children that live have the same one, those
-of another root worker on this machine included.
-
-Each uid in use is a locked byte of one file; the kernel gives the locks back when a worker dies.
+"""Users for children of a root worker: no two live children have the same one, other root workers
+included. Each used uid is a locked byte of one file; Linux releases the locks when a worker dies.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ _SET_LOCK: int | None = getattr(fcntl, "F_OFD_SETLK", None)  # Linux only
 
 
 class Uids:
-    """`locks`: where workers of this machine meet; without it each keeps to its own."""
+    """`locks`: shared by workers of this machine; without it each uses its own."""
 
     def __init__(self, locks: Path = _LOCKS) -> None:
         self._base = random.randrange(host_capabilities.UIDS)

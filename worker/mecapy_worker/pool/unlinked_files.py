@@ -1,6 +1,4 @@
-"""What a child's deleted files take of the disk: those that are open, and those that are mapped.
-No folder shows them.
-"""
+"""Disk space of a child's deleted files that are open or mapped, which no folder shows."""
 
 from __future__ import annotations
 
@@ -54,8 +52,8 @@ def _mappings(pid: int) -> list[bytes]:
 
 
 def _mapped_and_deleted(pid: int, lines: list[bytes], root: bytes) -> Iterator[tuple[int, int]]:
-    """Of each mapping of a deleted file its inode and what the file takes. Where we may not ask
-    that, it is at least what lies before the end of the mapping.
+    """The inode and size of each mapped deleted file. If its size may not be read, at least the end
+    of the mapping.
     """
     for line in lines:
         if line.endswith(b" (deleted)") and line.split(None, 5)[5].startswith(root + b"/"):

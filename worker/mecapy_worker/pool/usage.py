@@ -1,9 +1,8 @@
-"""What each running child uses: processes, memory, disk, processor time. Reads /proc and folders;
-ends nobody (`pool` does).
+"""Measures each running child: processes, memory, disk, CPU time.
 
-Memory is what the kernel counts for a child's control group. Without one it is what its processes
-have for themselves (`Pss_Dirty`): pages still shared with the zygote, or among the child's own
-forks, are not counted twice. What `UsageMeter` does blocks: it belongs into a thread.
+Reads /proc and folders, and ends nobody. Memory is the count of the child's control group. Without
+one it is `Pss_Dirty`, where pages shared with the zygote or among forks are not counted twice.
+`UsageMeter` blocks, so call it in a thread.
 """
 
 from __future__ import annotations
@@ -26,17 +25,16 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _O_PATH: int = getattr(os, "O_PATH", 0)  # not on macOS
 _DEEPEST = 100
 ENDLESS = 1 << 62
-"""Reported for what cannot be counted: a folder nested beyond all reason, or closed to us again and
-again.
+"""Reported for what cannot be counted: a folder that is too deep, or that the child keeps closing.
 """
 _LARGE_BYTES = 1 << 20
 LEAST_BYTES = 4096
-"""What an empty file or folder counts for: a disk can run out of files, too."""
+"""The size of an empty file or folder, because a disk can run out of files, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """One look at one child."""
+    """One measurement of one child."""
 
     processes: int
     memory_bytes: int
@@ -57,15 +55,15 @@ class _Files:
 
 
 class UsageMeter:
-    """Remembers from look to look what need not be read again."""
+    """Keeps from one measurement to the next what need not be read again."""
 
     def __init__(self) -> None:
         self._groups: dict[int, int] = {}
         self._folders: dict[Path, _Files] = {}
 
     def members(self, children: Collection[int]) -> dict[int, list[int]]:
-        """The processes of each group. Cheap, and waits for none of them. One that is none of ours
-        is read once.
+        """The processes of each group. Cheap and non-blocking. A process that is not ours is read
+        once.
         """
         present = libc.pids()
         self._groups = {pid: group for pid, group in self._groups.items() if pid in present}
@@ -74,7 +72,7 @@ class UsageMeter:
                 self._groups[pid] = os.getpgid(pid)
         self._groups |= {
             pid: pid for pid in present.intersection(children)
-        }  # seen perhaps before it had its own group
+        }  # perhaps seen before it had its own group
         members: dict[int, list[int]] = {group: [] for group in children}
         for pid, group in self._groups.items():
             if group in members:
@@ -90,11 +88,11 @@ class UsageMeter:
         *,
         exact: bool,
     ) -> dict[int, Usage]:
-        """Usage by process group. Unless `exact`, memory is measured only where a cheap upper bound
-        exceeds `memory_bytes`.
+        """Usage by process group.
 
-        May take long: reading a process's memory needs a lock it holds while it forks, and in a
-        fork bomb all wait for a processor.
+        Unless `exact`, memory is measured only where a cheap upper bound exceeds `memory_bytes`.
+        May take long: reading a process's memory needs a lock that it holds while it forks, and in
+        a fork bomb all processes wait for a processor.
         """
         self._folders = {
             root: folder for root, folder in self._folders.items() if root in roots.values()
@@ -123,8 +121,8 @@ class UsageMeter:
         return Usage(len(pids), memory + locks, disk, sum(map(cpu_s, pids)))
 
     def _look_at_files(self, root: Path, pids: list[int]) -> _Files:
-        """Looking through many files takes long: then it is done less often, to stay below a tenth
-        of the time.
+        """Many files take long to count, so it is done less often, to stay below a tenth of the
+        time.
         """
         before = self._folders.get(root, _Files())
         began = time.monotonic()
@@ -187,7 +185,7 @@ def _open_folder(name: str, parent: int | None = None) -> int:
     try:
         return os.open(name, os.O_RDONLY | flags, dir_fd=parent)
     except PermissionError:
-        # hidden from us, who are the same user: make it readable, through a handle that cannot be
+        # hidden from us, who are the same user: make it readable through a handle that cannot be
         # swapped
         handle = os.open(name, _O_PATH | flags, dir_fd=parent)
         try:
@@ -208,7 +206,7 @@ def _memory_bytes(pids: list[int], most: int, exact: bool) -> int:
 
 
 def _anonymous_bytes(pid: int) -> int:
-    """An upper bound, cheap to read: resident and no file's, shared with the zygote or not."""
+    """A cheap upper bound: resident pages that are not a file's, shared with the zygote or not."""
     with contextlib.suppress(OSError):
         _size, resident, shared, *_rest = Path("/proc", str(pid), "statm").read_text().split()
         return max(0, int(resident) - int(shared)) * _PAGE_BYTES
@@ -228,7 +226,7 @@ def _own_bytes(pid: int, *, with_shm: bool) -> int:
 
 
 def _private_shm(pids: list[int]) -> int | None:
-    """The device of the child's own /dev/shm; None when it has none of its own."""
+    """The device of the child's own /dev/shm; None if it has none."""
     for pid in pids:
         with contextlib.suppress(OSError):
             device = Path("/proc", str(pid), "root", "dev", "shm").stat().st_dev
@@ -237,7 +235,7 @@ def _private_shm(pids: list[int]) -> int | None:
 
 
 def _private_shm_bytes(pids: list[int]) -> int | None:
-    """What lies in the child's own /dev/shm, mapped or not; None when it has none of its own."""
+    """The content of the child's own /dev/shm, mapped or not; None if it has none."""
     if _private_shm(pids) is not None:
         for pid in pids:
             with contextlib.suppress(OSError):

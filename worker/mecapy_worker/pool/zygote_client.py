@@ -1,7 +1,5 @@
-"""The worker's end of the zygote: starts it, asks it for children, hears of their ends, and cleans
-up when it dies.
-
-The worker itself never forks: it has threads and secrets.
+"""The worker's end of the zygote: starts it, requests children, receives their ends, and cleans up
+when it dies. The worker itself never forks, because it has threads and secrets.
 """
 
 from __future__ import annotations
@@ -40,9 +38,8 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-# By -c: a spawned helper of the task then imports no main module. -I takes no PYTHONPATH, so that
-# is given by hand. The namespaces' helper is forked before anything else is imported, for it is to
-# be small.
+# With -c, so that a helper process of the task imports no main module. -I ignores PYTHONPATH, so
+# the path is an argument. The namespaces' helper is forked before other imports, to be small.
 _START = """import sys; sys.path += sys.argv[2:]
 from mecapy_worker.sandbox.pid_namespaces import PidNamespaces
 namespaces = PidNamespaces()
@@ -61,8 +58,8 @@ class ZygoteFailed(RuntimeError):
 
 
 class ZygoteClient:
-    """One zygote process. Make it with `start`; `dead` is set once it is gone and so is every child
-    it had.
+    """One zygote process, created with `start`. `dead` is set once it and all its children are
+    gone.
     """
 
     info: ZygoteReady
@@ -79,8 +76,8 @@ class ZygoteClient:
     async def start(
         cls, start: StartZygote, on_process_started: Callable[[int], bool]
     ) -> ZygoteClient:
-        """`on_process_started`: gets the zygote's pid before it has forked anything, to put it
-        where all its children shall be; says whether the kernel counts each child's memory there.
+        """`on_process_started` gets the zygote's pid before its first fork, to place it in a
+        control group; it returns whether each child's memory is counted there.
         """
         worker_end, zygote_end = socket.socketpair()
         with zygote_end:
@@ -123,8 +120,8 @@ class ZygoteClient:
         return read(ZygoteReady, answer.header)
 
     async def fork(self, request: ForkChild, fds: tuple[int, ...]) -> int:
-        """Ask for a child; its pid. `fds`: its channel, stdout and stderr. ZygoteFailed: there is
-        none, this time or any more (`dead`).
+        """Request a child; returns its pid. `fds`: its channel, stdout and stderr. ZygoteFailed:
+        impossible this time, or for good (`dead`).
         """
         loop = asyncio.get_running_loop()
         if self.dead.is_set():
@@ -157,9 +154,7 @@ class ZygoteClient:
         return await self.wait(id)
 
     def kill_group(self, id: str, group: int) -> None:
-        """Kill from here, where it does not wait for a zygote among a thousand processes that want
-        its processor.
-        """
+        """Kill from here, because a zygote among a thousand busy processes would be slow."""
         if not self.dead.is_set() and not self.has_exited(id):
             with contextlib.suppress(OSError):
                 os.killpg(group, signal.SIGKILL)
@@ -169,9 +164,7 @@ class ZygoteClient:
 
     @contextlib.asynccontextmanager
     async def _answer_due(self) -> AsyncGenerator[None]:
-        """A zygote that does not answer, stopped for instance, is ended: nobody shall wait for it
-        for ever.
-        """
+        """End a zygote that does not answer, for instance because it was stopped."""
         try:
             async with asyncio.timeout(_ANSWER_WITHIN_S):
                 yield
@@ -181,7 +174,7 @@ class ZygoteClient:
                 self.process.kill()
 
     async def _send(self, message: Message, fds: tuple[int, ...] = ()) -> None:
-        # where it is dead, the listener answers everybody who waits
+        # if it is dead, the listener answers everybody who waits
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             await self._channel.send(message, fds=fds)
 
@@ -199,7 +192,7 @@ class ZygoteClient:
             case ChildForked(id, pid):
                 _resolve(self._forks.pop(id, None), pid)
             case ForkFailed(id, error):
-                # for who gave up on the fork and waits for its end
+                # for a caller that gave up on the fork and waits for its end
                 _resolve(self._exits.pop(id, None), ExitStatus())
                 _fail(self._forks.pop(id, None), f"no child could be forked: {error}")
             case ChildExited(id, code, number):
@@ -208,8 +201,8 @@ class ZygoteClient:
                 pass
 
     async def _on_zygote_exit(self) -> None:
-        """Its children's first processes died with it; end what those had started, then tell who
-        waits.
+        """Its children's first processes died with it: end their offspring, then notify waiting
+        callers.
         """
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()

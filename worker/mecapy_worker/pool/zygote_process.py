@@ -24,9 +24,7 @@ _PASSED_ON = (
 
 
 def environment(home: Path) -> dict[str, str]:
-    """All a zygote gets: nothing of the worker's environment but what concerns time zone, language
-    and threads.
-    """
+    """The environment of a zygote: only what sets time zone, language and threads."""
     chosen = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     return {
         "LANG": "C.UTF-8",
@@ -37,14 +35,14 @@ def environment(home: Path) -> dict[str, str]:
         "HOME": str(home),
         "MPLCONFIGDIR": str(home / "matplotlib"),
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        "MALLOC_ARENA_MAX": "2",  # or threads eat the address space
+        "MALLOC_ARENA_MAX": "2",  # otherwise threads use up the address space
         "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",  # macOS
     }
 
 
 def end_session(session: int, within_s: float = 2.0) -> None:
-    """Kill every process of a session until none is left. Children cannot leave the zygote's:
-    seccomp pretends `setsid`.
+    """Kill every process of a session until none is left. Children cannot leave the zygote's,
+    because seccomp makes `setsid` do nothing.
     """
     for _ in range(int(within_s / 0.005)):
         left = [

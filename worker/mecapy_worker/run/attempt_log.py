@@ -1,4 +1,4 @@
-"""The log of one attempt that is kept: a list for the row, and a file where it outgrows that."""
+"""The stored log of one attempt: a list for the row, and a file if it grows beyond that."""
 
 from __future__ import annotations
 

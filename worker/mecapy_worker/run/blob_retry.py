@@ -1,7 +1,6 @@
-"""A task's bytes on their way into the object store and out of it, while that or PostgreSQL may be
-away: offered again and again, for no longer than the operator allows (`MECAPY_STORE_PATIENCE_S`)
-and the task is wanted. An input that is not what its name says is forgotten, so that running the
-cell again sends it again.
+"""Reads and writes a task's blobs while the object store or PostgreSQL may be unavailable: repeats
+each call within `MECAPY_STORE_PATIENCE_S` and while the task is wanted. An input with a wrong
+digest is deleted, so that running the cell again sends it again.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ T = TypeVar("T")
 
 
 class StoreAway(OSError):
-    """The object store did not take or give these bytes, for as long as anybody wanted to wait."""
+    """The object store was unavailable for the whole time."""
 
 
 def out_of_files(error: BaseException) -> bool:
-    """Waiting would not help: it is mostly this very task that has them open."""
+    """Waiting would not help: usually this task itself has the files open."""
     return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
 
 
@@ -56,8 +55,8 @@ class RetryingBlobStore:
         )
 
     async def open(self, digest: str) -> int:
-        """A file descriptor on a blob. FileNotFoundError, WrongDigest and too many open files at
-        once: waiting makes none better.
+        """A file descriptor of a blob. Not repeated: FileNotFoundError, WrongDigest, and too many
+        open files.
         """
         return await self._retry(lambda: self._work.blobs.open(self._owner, digest))
 
@@ -93,8 +92,8 @@ async def _once(data: bytes) -> AsyncIterator[bytes]:
 
 
 def recorded(work: Context, owner: str) -> RowLock:
-    """`reservations.reserving`, patiently: a result's blobs come to be while PostgreSQL may be
-    away. Entering it raises NoRoom.
+    """`reservations.reserving`, repeated while PostgreSQL is unavailable. Entering it raises
+    NoRoom.
     """
     storing = reservations.reserving(work.db, owner, work.settings)
 
@@ -112,7 +111,7 @@ def recorded(work: Context, owner: str) -> RowLock:
         metrics.stored_bytes.inc(size)
         try:
             await stack.aclose()
-        except Exception as error:  # the bytes are there; `finish` names them again
+        except Exception as error:  # the bytes are stored; `finish` names them again
             if not is_transient(error):
                 raise
             log.warning("blob not recorded", digest=digest, error=repr(error))
@@ -121,12 +120,12 @@ def recorded(work: Context, owner: str) -> RowLock:
 
 
 async def forget_unusable(work: Context, owner: str, digest: str, error: Exception) -> None:
-    """After `error` came of opening this blob: a client put other bytes there, or they are gone."""
+    """After `error` from opening this blob: it has other bytes, or is gone."""
     if isinstance(error, (FileNotFoundError, WrongDigest)):
         try:
             await retry_transient(
                 "blob", lambda: blob_rows.discard(work.db, work.blobs, owner, digest), digest=digest
             )
             log.warning("blob forgotten", digest=digest, error=str(error))
-        except Exception as again:  # the task fails either way, and says why
+        except Exception as again:  # the task fails either way, with the reason
             log.warning("blob not forgotten", digest=digest, error=repr(again))

@@ -1,8 +1,6 @@
-"""arq's worker, with its heart exchanged: it waits in the queue instead of polling it, and starts
-what it takes at once.
-
-Of arq stand: signals, slots, the context, the running jobs' book-keeping, start-up. Not used: its
-polling, job keys, pickles, retries and results. Written against arq 0.26–0.28.
+"""arq's worker with a different main loop: it blocks in the queue instead of polling, and starts
+what it takes at once. It uses arq's signals, slots, context, bookkeeping of running jobs, and
+start-up; not its polling, job keys, pickles, retries and results. Written against arq 0.26 to 0.28.
 """
 
 from __future__ import annotations
@@ -32,9 +30,9 @@ RunTask = Callable[[Mapping[str, Context], str], Awaitable[None]]
 
 
 class Consumer(Worker):
-    """`async_run()` returns after SIGTERM or SIGINT (`stop()`): nothing is claimed any more, tasks
-    have `grace_s` to end, the rest is cancelled, which gives it back. A second signal cuts the
-    grace short.
+    """`async_run()` returns after SIGTERM or SIGINT (`stop()`): it takes nothing more, tasks have
+    `grace_s` to end, and the rest is cancelled, which requeues it. A second signal ends the grace
+    period.
     """
 
     def __init__(
@@ -49,10 +47,8 @@ class Consumer(Worker):
         self._waiting_as = set[int | None]()
         self._running: dict[
             asyncio.Task[None], str
-        ] = {}  # an id may be delivered twice, so arq's `tasks`, by id, does not know all
-        self.express = asyncio.Semaphore(
-            1
-        )  # one task more than there are slots, as long as it is short
+        ] = {}  # arq's `tasks`, by id, is not complete, because an id may be delivered twice
+        self.express = asyncio.Semaphore(1)  # one task more than there are slots, while it is short
         self._unfit = ""
         self._stopping = asyncio.Event()
         super().__init__(
@@ -66,11 +62,11 @@ class Consumer(Worker):
         )
         self.sem = asyncio.BoundedSemaphore(
             self.max_jobs
-        )  # arq's own has one place more, for the job it is looking at
+        )  # arq's own has one slot more, for the job that it inspects
 
     async def main(self) -> None:
-        """Wait for a free slot, then in the queue, then start. Returns when stopped and every task
-        is done or given back.
+        """Wait for a free slot, then in the queue, then start. Returns when stopped, after every
+        task has ended or been requeued.
         """
         python = self.context.python
         async with asyncio.TaskGroup() as group:
@@ -91,7 +87,7 @@ class Consumer(Worker):
                     self._waiting_as.add(waiting_as)
                     while self.allow_pick_jobs:
                         taken = await self._next(connection, group, slots, lanes)
-                        # The first lane that has a task gives it: others have their turn next.
+                        # The first lane with a task is used; the others have their turn next.
                         lanes = sorted(lanes, key=lambda lane: lane == taken)
                         failures = 0
             except (RedisError, OSError) as error:
@@ -108,8 +104,8 @@ class Consumer(Worker):
         slots: asyncio.Semaphore,
         lanes: Sequence[str],
     ) -> str:
-        """Take one id from the queue, once there is a slot for it, and start it. The lane it stood
-        in; "": none had any.
+        """Take one id from the queue when there is a slot, and start it. Returns its lane; "": no
+        task.
         """
         await slots.acquire()
         try:
@@ -127,7 +123,7 @@ class Consumer(Worker):
         self._running[task] = taken.task_id
         task.add_done_callback(
             lambda task: self._running.pop(task, None)
-        )  # one that is cancelled before it begins never gets there
+        )  # one that is cancelled before it starts never gets there
         if slots is self.sem:
             task.add_done_callback(lambda _: self._release_sem_dec_counter_on_complete())
         else:
@@ -137,8 +133,8 @@ class Consumer(Worker):
         return taken.lane
 
     async def _lend(self, task: asyncio.Task[None]) -> None:
-        """The extra slot is a short task's for as long as that is short. Then it takes one as all
-        others do, as soon as one is free.
+        """The extra slot belongs to a task while it is short. Then the task takes a normal slot,
+        once one is free.
         """
         await asyncio.wait([task], timeout=self.context.settings.short_s)
         free_slot = asyncio.ensure_future(self.sem.acquire())
@@ -150,9 +146,7 @@ class Consumer(Worker):
             self.sem.release()
 
     async def _fit(self) -> bool:
-        """Whether to take a task now. A worker that cannot carry it would take it from those that
-        can.
-        """
+        """Whether to take a task now. A worker that cannot run it would withhold it from others."""
         why, before = readiness.unfit(self.context), self._unfit
         self._unfit = why
         if bool(why) != bool(before):
@@ -162,9 +156,7 @@ class Consumer(Worker):
         return not why
 
     async def run_job(self, job_id: str, score: PoppedTask) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """One task from its id to its end. Never raises: whatever goes wrong here, the worker
-        serves on.
-        """
+        """One task from its id to its end. Never raises, so that the worker always continues."""
         metrics.stage_s["queue"].observe(score.waited_s)
         try:
             await self.functions["run_task"].coroutine(self.ctx, job_id)
@@ -187,7 +179,7 @@ class Consumer(Worker):
         self.stop()
 
     def stop(self) -> None:
-        """Claim nothing more. The second time: do not wait either."""
+        """Take nothing more. The second call: do not wait either."""
         if self.allow_pick_jobs:
             self.allow_pick_jobs = False
             self._stopping.set()
@@ -200,8 +192,8 @@ class Consumer(Worker):
             task.cancel()
 
     async def _leave_the_queue(self) -> None:
-        """Wake our own connection out of BZPOPMIN. Cancelling it instead could lose an id that
-        Redis has just popped for us.
+        """Wake our own connection from BZPOPMIN. Cancelling it could lose an id that Redis has just
+        popped.
         """
         await self._stopping.wait()
         while self._waiting_as:
@@ -214,7 +206,7 @@ class Consumer(Worker):
 
 
 async def _tell(queue: Awaitable[object]) -> None:
-    """Something for the queue beside the work; what is lost, the reconciler does a second later."""
+    """A queue operation in the background; the reconciler repeats a lost one a second later."""
     try:
         await queue
     except (RedisError, OSError) as error:

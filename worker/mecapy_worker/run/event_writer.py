@@ -1,7 +1,5 @@
-"""The events of one attempt, on two ways: joined and soon into the task's Redis stream, and
-complete into the log that is kept.
-
-It may not look into what a task prints beyond its size.
+"""Writes the events of one attempt to two places: joined and soon to the task's Redis stream, and
+completely to the stored log. It sees only the size of what a task prints.
 """
 
 from __future__ import annotations
@@ -33,8 +31,8 @@ DISPLAY_BYTES = 16 * 1024 * 1024
 BEHIND_BYTES = 1024 * 1024
 AWAY_S, CLOSING_S = 60.0, 2.0
 ANSWER_S = 2.0
-"""A write not answered by then is written again: a black hole must not hold back the end of a task
-for as long as a socket waits.
+"""A write that is not answered in this time is repeated, so that a broken network does not delay a
+task's end by a socket's timeout.
 """
 
 Entry = tuple[str, JsonObject]
@@ -46,10 +44,11 @@ _SHOWN = frozenset({*_TEXT, wire.DISPLAY, wire.COMM})
 
 
 class EventWriter:
-    """`text`, `shown`, `add`: at once and in order. `async with` around them; when it is left,
-    everything is written, but for what the first attempt says last: that is in the log, and goes
-    into the stream with the `end`, so a short task costs one round trip. Only the first attempt's,
-    because nobody else writes into its stream: the ids that stand in the log are ours to give.
+    """`text`, `shown`, `add` return at once and keep the order.
+
+    `async with` around them: at its end everything is written, except the last events of a first
+    attempt, which go into the stream with `end`, to save a round trip. Only a first attempt may do
+    so, because nobody else writes to its stream and the ids are known.
     """
 
     def __init__(
@@ -91,23 +90,23 @@ class EventWriter:
             await self._log.keep([("", *entry) for entry in self._rest])
 
     async def end(self, state: str, data: JsonObject) -> None:
-        """The final event, once the end is recorded; with it what is not in the stream yet."""
+        """The final event, once the end is recorded, with what is not in the stream yet."""
         batch = [*self._rest, (state, data)]
         try:
             await events.append(
                 self._redis, self._task_id, batch, self._at, after=self._rest_after, last=True
             )
-        except ResponseError:  # those ids are taken: by a write of ours whose answer got lost
+        except ResponseError:  # these ids are used: by a write whose answer was lost
             await events.append(self._redis, self._task_id, batch, self._at, last=True)
 
     async def flush(self) -> None:
-        """The task does not end here, it goes on elsewhere."""
+        """The task does not end here and continues elsewhere."""
         rest, self._rest, self._rest_after = self._rest, [], None
         await self._publish(rest)
 
     @property
     def over(self) -> bool:
-        """Whether the task has printed and displayed more than it may."""
+        """Whether the task has printed and displayed too much."""
         return self.total_bytes > self._settings.max_output_bytes
 
     def text(self, name: str, data: bytes) -> None:
@@ -116,7 +115,7 @@ class EventWriter:
             self._append(name, {"text": text}, len(data))
 
     def shown(self, event: wire.DisplayEvent | wire.CommEvent, received_bytes: int = 0) -> None:
-        """`received_bytes`: what the child sent for it, if that is more."""
+        """`received_bytes`: what the child sent for it, if more."""
         data = event.as_json()
         size = len(json_text.dumps(data))
         if event.type == wire.COMM and widget_updates.joined(self._pending, data):
@@ -139,7 +138,7 @@ class EventWriter:
         if last_kind == kind and kind in (wire.PROGRESS, wire.USAGE):
             self._pending[-1] = (kind, data)
         elif last_kind == kind and kind in _TEXT and len(_text(last)) < BURST_BYTES:
-            # larger ones would lie in every reader's way
+            # larger ones would delay every reader
             self._pending[-1] = (kind, {"text": _text(last) + _text(data)})
         else:
             self._pending.append((kind, data))
@@ -149,8 +148,8 @@ class EventWriter:
             self._full.set()
 
     async def room(self) -> None:
-        """Wait until what is pending is not too much. A cell that prints faster than Redis takes it
-        is slowed down here.
+        """Wait while too much is pending, which slows down a cell that prints faster than Redis
+        writes.
         """
         while self._pending_bytes > BEHIND_BYTES and self._closing_since is None:
             self._room.clear()
@@ -166,8 +165,8 @@ class EventWriter:
             event.set()
 
     async def _pump(self) -> None:
-        """Write at once what comes after a pause; then what came within 30 ms, or 32 KiB, together.
-        A task begins with such 30 ms.
+        """Write at once what comes after a pause, then what came within 30 ms or 32 KiB together. A
+        task starts with such 30 ms.
         """
         if self._holds_back:
             await self._pause()
@@ -188,7 +187,7 @@ class EventWriter:
                 await self._full.wait()
 
     def _leaves_rest(self) -> bool:
-        """Little, and far from what the stream must leave out."""
+        """Little output, and far from the stream's bound."""
         return (
             self._holds_back
             and self._pending_bytes < BURST_BYTES
@@ -210,17 +209,15 @@ class EventWriter:
         )
 
     def _is_shown(self, kind: str, data: JsonObject) -> bool:
-        """Whether an event goes into the stream: until the task has said more than Redis should
-        carry, all do.
-        """
+        """Whether an event goes into the stream: all do, up to the bound."""
         if kind in _SHOWN:
             self._live_bytes += final_log.charge(kind, len(json_text.dumps(data)))
             return self._live_bytes <= final_log.LIVE_BYTES
         return True
 
     async def _publish(self, batch: Sequence[Entry]) -> list[str]:
-        """Into the stream. While Redis is away the task's output waits; for how long has an end,
-        the log has it anyway.
+        """Write to the stream. While Redis is unavailable, output waits for a limited time; the log
+        has it anyway.
         """
         failures, since, first = 0, time.monotonic(), self._at
         self._at = (first[0], first[1] + len(batch))

@@ -1,4 +1,4 @@
-"""The sentences a task fails with: what happened, with its number, and what to do next."""
+"""The messages of failed tasks: what happened, with its number, and what to do."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _info(kind: wire.ErrorKind, text: str) -> wire.ErrorInfo:
 
 
 def at(error: wire.ErrorInfo, line: int | None) -> wire.ErrorInfo:
-    """The same, with the line the cell was at."""
+    """The same, with the cell's line."""
     return (
         replace(error, line=line, message=f"{error.message} It was at line {line}.")
         if line
@@ -42,7 +42,7 @@ def at(error: wire.ErrorInfo, line: int | None) -> wire.ErrorInfo:
 
 
 def limit(kind: str, used: int, settings: Settings) -> wire.ErrorInfo:
-    """A watch had to stop the child, which used so much by then."""
+    """A limit stopped the child, which had used this much."""
     if kind == "memory" and used >= COUNTLESS:
         return _info("memory", "The cell holds more file locks than a task may; release them.")
     if kind == "memory":
@@ -88,7 +88,7 @@ def no_child(within_s: float) -> wire.ErrorInfo:
 
 
 def died(exit_status: ExitStatus) -> wire.ErrorInfo:
-    """The child's process ended, and nobody here wanted it to."""
+    """The child's process ended unexpectedly."""
     if exit_status.lost:
         return _info(
             "worker_lost",
@@ -133,7 +133,7 @@ def protocol(problem: str) -> wire.ErrorInfo:
 
 
 def ours(error: Exception) -> wire.ErrorInfo:
-    """Something that must not happen did; the worker's log has it all."""
+    """An internal error; the worker's log has the details."""
     text = (
         f"The worker could not carry this task to its end ({type(error).__name__}); run it "
         f"again, and if it fails again tell the operators."

@@ -1,8 +1,7 @@
-"""How an attempt ended, in words: from the child's last frame and from what the worker saw, the one
-`wire.Outcome`.
+"""Builds the `wire.Outcome` of an attempt from the child's last frame and from what the worker saw.
 
-What a child says is untrusted: everything is checked before it is believed. It may not open a
-pickle. The files of the outbox are taken over into the object store here.
+The child is untrusted, so everything is checked. No pickle is opened here. The outbox's files move
+to the object store here.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ _KINDS_OF_CHILD = frozenset({"cell", "inputs", "python", "result_too_large"})
 
 
 class InvalidOutcome(Exception):
-    """The child said something that is no outcome. The text says what."""
+    """The child's outcome is invalid. The text has the reason."""
 
 
 class ResultOverLimit(Exception):
@@ -67,7 +66,7 @@ class ChildOutcome:
 
 
 def check(message: OutcomeMessage, body: bytes) -> ChildOutcome:
-    """Believe nothing. Raises InvalidOutcome."""
+    """Check everything. Raises InvalidOutcome."""
     if message.state not in (wire.COMPLETED, wire.FAILED, wire.CANCELLED):
         raise InvalidOutcome("an outcome without a state")
     buffers, stream_file = message.buffers, message.stream_file
@@ -109,10 +108,8 @@ def _error(data: JsonObject | None) -> wire.ErrorInfo:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnd:
-    """How an attempt ended: what the child said if it said something, why the worker stopped it,
-    which limit it hit, how its process exited, what of its messages was invalid.
-
-    `stopped_s`: from being told to stop until it was dead.
+    """How an attempt ended: the child's outcome, if any; why the worker stopped it; the limit; the
+    exit; the invalid message. `stopped_s`: from the request to stop until its death.
     """
 
     outcome: ChildOutcome | None = None
@@ -135,12 +132,10 @@ class BlobSink(Protocol):
 async def outcome_of(
     end: AttemptEnd, outbox: Path, sink: BlobSink, settings: Settings, request: wire.TaskRequest
 ) -> wire.Outcome:
-    """The outcome to record. The child is dead when this is called: nothing changes in its outbox
-    any more.
-    """
+    """The outcome to record. The child must be dead, so that its outbox does not change."""
     outcome = wire.Outcome(wire.CANCELLED, seconds=round(end.seconds, 6))
     if end.stop_reason == "lost":
-        return outcome  # nobody asks for it any more
+        return outcome  # nobody needs it any more
     error = _why(end, settings)
     payload, why_not = await _take_payload(end.outcome, outbox, sink, settings)
     error = error or why_not
@@ -184,7 +179,7 @@ async def _take_payload(
 
 
 def _why(end: AttemptEnd, settings: Settings) -> wire.ErrorInfo | None:
-    """Why the worker calls this attempt failed; None where what the child said stands."""
+    """Why the worker fails this attempt; None if the child's outcome holds."""
     if end.limit:
         return failure_messages.limit(end.limit.kind, end.limit.used, settings)
     if end.stop_reason == "output":
@@ -219,8 +214,8 @@ async def _payload(
 
 @contextmanager
 def _checked(outbox: Path, names: tuple[str, ...]) -> Generator[list[int]]:
-    """The sizes of the outbox's files, each a regular file of this folder alone: no link, no
-    device, no way out of it.
+    """The sizes of the outbox's files. Each must be a regular file of this folder: no link, device
+    or path.
     """
     try:
         folder = os.open(outbox, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)

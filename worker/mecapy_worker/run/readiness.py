@@ -1,4 +1,4 @@
-"""Whether this worker should take a task now: its children, the room on its disk, its lease."""
+"""Whether this worker can take a task now: its children, disk space, lease."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _HOPELESS = 3  # a zygote that was killed is replaced before that
 
 
 def unfit(context: Context) -> str:
-    """Why this worker, and perhaps it alone, should leave tasks to others; empty: it should not.
-    Costs some microseconds.
+    """Why this worker should leave tasks to others; empty if it should not. Costs some
+    microseconds.
     """
     if time.monotonic() - context.lease.renewed_s > context.settings.lease_s:
         return "PostgreSQL has not answered for as long as a lease lasts"

@@ -1,5 +1,5 @@
-"""What becomes of an attempt that ended: its outcome in the row and in the stream, or the task back
-in the queue.
+"""Records an ended attempt: its outcome in the row and the stream, or the task back in the
+queue.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RETRIED = frozenset(
 
 
 async def refused(work: Context, task_id: str) -> None:
-    """The store has cancelled it, for its owner is disabled; whoever follows it hears of that."""
+    """The store has cancelled it because its owner is disabled; its followers are notified."""
     log.info(wire.CANCELLED, task=task_id, why="its owner is disabled")
     with contextlib.suppress(RedisError):  # the row says it, too
         await _final_event(work, task_id, wire.Outcome(wire.CANCELLED))
@@ -41,7 +41,7 @@ async def conclude(
     outcome: wire.Outcome,
     writer: EventWriter,
 ) -> None:
-    """Recorded, tried again, or, where the task is no longer ours, nothing."""
+    """Recorded, requeued or, if the task is no longer ours, nothing."""
     metrics.output_bytes.inc(writer.total_bytes)
     if running.stop_reason == "lost":
         metrics.leases_lost.inc()
@@ -61,8 +61,8 @@ async def record(
     outcome: wire.Outcome,
     writer: EventWriter | None = None,
 ) -> None:
-    """The outcome into the row, then the final event. A cancel or a newer attempt that was first
-    has won: then nothing.
+    """Write the outcome to the row, then the final event. Nothing if a cancel or newer attempt was
+    first.
     """
     task_id, attempt = started.task_id, started.attempt
     entries, log_blob = await _log_of(work, started, writer) if writer else ([], "")
@@ -74,7 +74,7 @@ async def record(
             task=task_id,
             attempt=attempt,
         )
-    except Exception as error:  # the row does not take it, however often we try
+    except Exception as error:  # the row refuses it, however often it is tried
         log.exception("not recorded", task=task_id, attempt=attempt)
         if writer is None:
             return
@@ -88,7 +88,7 @@ async def record(
 
 
 def failed(error: Exception) -> wire.Outcome:
-    """It is our fault."""
+    """An internal error."""
     return wire.Outcome(wire.FAILED, error=failure_messages.ours(error))
 
 
@@ -119,7 +119,7 @@ async def _final_event(work: Context, task_id: str, outcome: wire.Outcome) -> No
 async def _log_of(
     work: Context, started: tasks.StartedAttempt, writer: EventWriter
 ) -> tuple[list[wire.Event], str]:
-    """What to keep of the log in the row, and the blob that has all of it where that is more."""
+    """The part of the log for the row, and the blob of all of it if it is longer."""
     entries, spool = writer.kept()
     try:
         return (
@@ -135,11 +135,9 @@ async def _log_of(
 async def _retried(
     work: Context, started: tasks.StartedAttempt, outcome: wire.Outcome, writer: EventWriter
 ) -> wire.Outcome | None:
-    """None where the task goes back for another attempt, as its owner asked for, or because its end
-    was our fault. Else what to record.
-
-    Of the attempts before this one only those count that ended in the same way: what a stopped
-    worker gave back cost nothing.
+    """None to requeue the task for another attempt, because its owner asked for it or the end was
+    our error; otherwise the outcome to record. Only earlier attempts that ended in the same way
+    count.
     """
     if outcome.error is None:
         return outcome
@@ -162,8 +160,8 @@ async def give_back(
     otherwise: wire.Outcome,
     message: str = "",
 ) -> wire.Outcome | None:
-    """Into the queue again, at its old place: None. Else what to record: that it must not run
-    twice, or, where it is to be cancelled or no longer ours, `otherwise`.
+    """Requeue it at its old place: None. Otherwise the outcome to record: that it must not run
+    twice or, if it was cancelled or is no longer ours, `otherwise`.
     """
     task_id, number = started.task_id, started.attempt
     state = await retry_transient(
@@ -183,8 +181,8 @@ async def give_back(
 
 
 async def leave(work: Context, started: tasks.StartedAttempt) -> None:
-    """The worker ends before the task: somebody else runs it again, unless it was to be cancelled
-    anyway, or had used the network.
+    """The worker ends before the task: another worker runs it again, unless it was cancelled or had
+    used the network.
     """
     if end := await give_back(work, started, tasks.LEFT, wire.Outcome(wire.CANCELLED)):
         await record(work, started, end)

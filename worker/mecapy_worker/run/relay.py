@@ -1,7 +1,5 @@
-"""A running child's messages, one by one, into the task's events, until the child has told its
-outcome, died, or was stopped.
-
-It may not record anything about the task.
+"""Turns the messages of a running child into the task's events until the child has sent its
+outcome, died, or was stopped. It records nothing about the task.
 """
 
 from __future__ import annotations
@@ -35,11 +33,11 @@ from mecapy_worker.shared.messages import (
 )
 
 GRACE_S = {"timeout": 0.5, "cancel": 0.4}
-"""Between SIGINT and SIGTERM: time for the cell to stop where it is."""
+"""Between SIGINT and SIGTERM: time for the cell to stop."""
 TERMINATE_S = 0.2
-"""Between SIGTERM and SIGKILL, for a cell that did not hear the interrupt."""
+"""Between SIGTERM and SIGKILL, for a cell that ignores the interrupt."""
 HOME_S = 3.0
-"""Between SIGINT and SIGKILL for a cell that did stop: time for what it computed to come home."""
+"""Between SIGINT and SIGKILL for a cell that did stop: time to return its results."""
 
 TEXT_CHARS = 1000
 _PIECE_BYTES = 64 * 1024
@@ -47,8 +45,8 @@ _USUAL_HEADER_BYTES = 512
 
 
 class Relay:
-    """One child's life after it got its task. `home_s`: how long one that says it has stopped may
-    take to bring home what it computed.
+    """One child's life with its task. `home_s`: how long one that reports its stop may take to
+    return its results.
     """
 
     def __init__(
@@ -68,9 +66,8 @@ class Relay:
         self._interrupted = asyncio.Event()
 
     async def run(self, timeout_s: float) -> AttemptEnd:
-        """Returns when the child has told its outcome and left no files, which needs no waiting for
-        its death; or else when it, and everything it started, is dead: files must not change any
-        more, and who stops a task waits for it to be gone.
+        """Returns when the child has sent its outcome without files, or when it and its processes
+        are dead, because files must not change any more and a stopped task must be gone.
         """
         since, self._cpu_before_s = time.monotonic(), cpu_s(self._child.pid)
         async with asyncio.TaskGroup() as group:
@@ -114,7 +111,7 @@ class Relay:
         return time.monotonic() - running.stop_requested_s if running.stop_reason else None
 
     async def _stop_when_due(self, timeout_s: float) -> None:
-        """Stop the child when its time is up or somebody wants it stopped."""
+        """Stop the child when its time is up or it is cancelled."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._running.stopped.wait()
@@ -122,7 +119,7 @@ class Relay:
             self._running.stop("timeout")
             await self._child.locate()
         if grace_s := GRACE_S.get(self._running.stop_reason):
-            self._interrupted.clear()  # who says so unasked gains no time by it
+            self._interrupted.clear()  # reporting a stop without a request gains no time
             await self._child.interrupt()
             with suppress(TimeoutError):
                 async with asyncio.timeout(grace_s):
@@ -137,16 +134,16 @@ class Relay:
         await self._child.kill()
 
     def _count_cpu(self, used_s: float) -> None:
-        """Processor time, of which some was before the task came. Not counted: what its other
-        processes took since the last look.
+        """CPU time, minus what was used before the task. Its other processes count up to their last
+        measurement.
         """
         now_s = max(self._writer.cpu_s, round(used_s - self._cpu_before_s, 3))
         metrics.children_cpu_s.inc(now_s - self._writer.cpu_s)
         self._writer.cpu_s = now_s
 
     async def _text(self, name: str, text: bytes) -> None:
-        """In pieces: other tasks and the lease go on meanwhile, and what is more than a task may
-        print is not kept either.
+        """In pieces, so that other tasks and the lease continue; what exceeds the output limit is
+        dropped.
         """
         for at in range(0, len(text), _PIECE_BYTES):
             if self._writer.over:
@@ -188,7 +185,7 @@ class Relay:
         self._count_cpu(cpu_s(self._child.pid))
         self._outcome = check(message, body)
         if self._outcome.files or self._running.stop_reason:
-            await self._child.kill()  # what it printed until now still comes, then the exit
+            await self._child.kill()  # pending output still comes, then the exit
 
 
 def _display(shown: DisplayMessage) -> wire.DisplayEvent:
@@ -212,8 +209,8 @@ def _usage(used: UsageMessage) -> wire.UsageEvent:
 
 
 def _bytes_without_event(frame: Frame) -> int:
-    """Of what a child sent, that which no event is made of: it counts as output, so that nobody can
-    send it without end. The header of a display, or of a widget's message, counts with its event.
+    """Sizes of frames that become no event count as output, so that they are bounded. The header of
+    a display or widget message counts with its event.
     """
     if frame.kind == OutcomeMessage.tag:  # once, and with a bound of its own
         return 0

@@ -1,7 +1,5 @@
-"""What a job of the queue is: one task, carried from queued to final. The only path a task takes
-through a worker.
-
-It moves bytes and opens none of them.
+"""One task from queued to final, the only path through a worker. It moves bytes and opens none of
+them.
 """
 
 from __future__ import annotations
@@ -44,7 +42,7 @@ async def run_task(ctx: Mapping[str, Context], task_id: str) -> None:
     timer.stage("start")
     with work.running_task(task_id, started.attempt) as running:
         try:
-            # cleared away after the outcome is known to everybody
+            # cleaned up after the outcome is known
             async with AsyncExitStack() as stack:
                 outcome, writer = await attempt(work, started, running, stack, timer)
                 await conclude(work, started, running, outcome, writer)
@@ -52,13 +50,13 @@ async def run_task(ctx: Mapping[str, Context], task_id: str) -> None:
         except asyncio.CancelledError:
             await shielded(leave(work, started), LEAVING_S)
             raise
-        except Exception as error:  # left running, the task would come back to do the same again
+        except Exception as error:  # if it stayed running, it would come back and fail again
             log.exception("not carried to an end", task=task_id, attempt=started.attempt)
             await shielded(record(work, started, failed(error)))
 
 
 async def _start(work: Context, task_id: str) -> tasks.StartedAttempt | None:
-    """The attempt that begins here; None where there is none to run."""
+    """The attempt that starts here; None if there is none to run."""
     if not _ID.fullmatch(task_id):
         why = "the queue holds something that is no task's id"
         return log.warning("dropped", task=ascii(task_id[:80]), why=why)
@@ -82,8 +80,8 @@ async def attempt(
     stack: AsyncExitStack,
     timer: metrics.StageTimer,
 ) -> tuple[wire.Outcome, EventWriter]:
-    """Run the task in a child of its own. When this returns the child is dead and its result is in
-    the object store.
+    """Run the task in its own child. When this returns, the child is dead and its result is
+    stored.
     """
     stack.callback(work.log_file(started).unlink, missing_ok=True)
     request = started.request
@@ -105,7 +103,7 @@ async def attempt(
 
 
 class _NoChild(Exception):
-    """The pool had none in time."""
+    """The pool had no child in time."""
 
 
 async def _in_child(
@@ -152,9 +150,7 @@ def _task_message(request: wire.TaskRequest) -> TaskMessage:
 async def _charged_writer(
     work: Context, started: tasks.StartedAttempt
 ) -> AsyncGenerator[EventWriter]:
-    """Writes the attempt's events. What its child took counts for its owner however it ends, given
-    back or failed by us, too.
-    """
+    """Writes the attempt's events. The child's CPU time counts for its owner however it ends."""
     writer = EventWriter(
         work.queue, started.task_id, work.settings, work.log_file(started), started.attempt
     )
@@ -166,7 +162,7 @@ async def _charged_writer(
 
 
 def _wanted(running: RunningTask, outcome: wire.Outcome) -> wire.Outcome:
-    """A task that is cancelled while it waits for the object store did not fail over that."""
+    """A task that is cancelled while it waits for the object store ends as cancelled."""
     away = outcome.error is not None and outcome.error.kind == "storage"
     if away and running.stop_reason == "cancel":
         return wire.Outcome(wire.CANCELLED, seconds=outcome.seconds)

@@ -1,4 +1,4 @@
-"""What a cancel must not cut: the recording of an outcome."""
+"""Recording an outcome, which a cancel must not interrupt."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ LEAVING_S = 5.0
 
 
 async def shielded(work: Coroutine[object, object, object], within_s: float | None = None) -> None:
-    """Finish `work` even when this task is cancelled meanwhile (a few seconds at most, or
-    `within_s`: the lease's end puts it right).
+    """Finish `work` even if this task is cancelled meanwhile (for a few seconds, or `within_s`; the
+    lease's end repairs the rest).
     """
     task = asyncio.ensure_future(work)
     try:
@@ -19,7 +19,7 @@ async def shielded(work: Coroutine[object, object, object], within_s: float | No
         await asyncio.wait([task], timeout=LEAVING_S)
         raise
     finally:
-        while not task.done():  # a library below may swallow a cancel that comes at a bad moment
+        while not task.done():  # a library may swallow a cancel
             task.cancel()
             await asyncio.wait([task], timeout=1)
     if not task.cancelled():

@@ -1,7 +1,5 @@
-"""A widget that is updated faster than events leave: its updates that wait become one.
-
-A bar moved a hundred thousand times is then some thirty events a second, as the page could not
-show more. It may not look into what is updated.
+"""Merges waiting updates of a widget that come faster than events are written, so that a bar moved
+a hundred thousand times is about thirty events a second. It does not read the values.
 """
 
 from __future__ import annotations
@@ -13,14 +11,14 @@ from mecapy_jupyter import wire
 from mecapy_jupyter.wire import JsonObject
 
 USUAL_BYTES = 512
-"""An update that was taken up counts as output only where it is larger, as progress does."""
+"""A merged update counts as output only if it is larger, like progress."""
 
 _BACK = 8  # so many widgets may be updated in turn
 
 
 def joined(pending: Sequence[tuple[str, JsonObject]], new: JsonObject) -> bool:
-    """Whether an update that waits has taken up the new one. Never past anything else: what was
-    printed between two updates stays between them.
+    """Whether a waiting update has taken the new one. Never past other events, so that prints keep
+    their place.
     """
     later = _state(new)
     if later is None:
@@ -36,7 +34,7 @@ def joined(pending: Sequence[tuple[str, JsonObject]], new: JsonObject) -> bool:
 
 
 def _state(message: JsonObject) -> JsonObject | None:
-    """What a message without binary parts updates; None where it is another message."""
+    """What a message without binary parts updates; None for any other message."""
     data = message["data"]
     if message["kind"] != "comm_msg" or message["buffers"] or not isinstance(data, dict):
         return None

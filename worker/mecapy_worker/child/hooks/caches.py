@@ -1,4 +1,4 @@
-"""Caches that a fork would else rewrite, page after page."""
+"""Caches that each fork would otherwise rewrite, page by page."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from typing import Any
 
 
 def close_fonts() -> None:
-    """What matplotlib would else do in every child, right after the fork: throw away the fonts it
-    has open.
-    """
+    """Closes open fonts, which matplotlib would otherwise do in every child after the fork."""
     manager: Any = sys.modules.get("matplotlib.font_manager")  # a private name of it
     get_font = getattr(manager, "_get_font", None)
     if get_font is not None:
@@ -17,6 +15,6 @@ def close_fonts() -> None:
 
 
 def clear_type_cache() -> None:
-    """What a child replaces in it is then nothing, and not a name on a page of its own."""
-    if sys.version_info < (3, 12):  # later ones keep no count of a name's uses
+    """Clears the type cache, so that a child does not copy pages to replace entries."""
+    if sys.version_info < (3, 12):  # later versions do not count the uses of a name
         sys._clear_type_cache()  # pyright: ignore[reportPrivateUsage]

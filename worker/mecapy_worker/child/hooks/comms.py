@@ -1,7 +1,5 @@
-"""Widgets of a task: what ipywidgets says to a page becomes frames.
-
-The `comm` package is made to be replaced in: `create_comm` is ours from the moment it is imported.
-Nobody answers; what the page does with a widget is heard at home. Part of the child.
+"""Widgets of a task: messages of ipywidgets to a page become frames. The `comm` package allows
+replacing `create_comm`. Nobody answers; widgets react in the kernel.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ _said: set[str] = set()
 
 
 def connect(outgoing: Outgoing) -> None:
-    """From here on widgets speak to `outgoing`."""
+    """From here on widgets send to `outgoing`."""
     global _outgoing, _hooked
     _outgoing = outgoing
     if not _hooked:
@@ -34,8 +32,8 @@ def connect(outgoing: Outgoing) -> None:
 
 
 class _KernelOfCell:
-    """What an Output widget asks for the cell whose prints it takes: any name will do, at home it
-    becomes the cell's own.
+    """The cell whose prints an Output widget captures; any name works, because the kernel replaces
+    it by the cell's.
     """
 
     @staticmethod

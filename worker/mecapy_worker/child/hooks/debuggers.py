@@ -1,4 +1,4 @@
-"""Debuggers ask a person; a task has none, and says so where it would stop."""
+"""Debuggers need a user; a task has none, and reports that instead of stopping."""
 
 from __future__ import annotations
 

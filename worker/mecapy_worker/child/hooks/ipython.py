@@ -1,4 +1,4 @@
-"""IPython as a notebook's kernel has it, where its public face is a terminal's."""
+"""Makes IPython look like a notebook's kernel where its public interface is a terminal's."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from IPython.core import interactiveshell, ultratb
 from IPython.core.ultratb import FrameInfo  # pyright: ignore[reportPrivateImportUsage]
 
 KERNEL_SHELL = "ZMQInteractiveShell"
-"""The name of a kernel's shell class: pandas, rich and many a recipe ask for it, to show what a
-page can show. plotly looks at its module, too.
+"""The name of a kernel's shell class, by which pandas, rich and others detect a notebook. plotly
+checks its module too.
 """
 
 KERNEL_MODULE = "ipykernel.zmqshell"
@@ -27,9 +27,8 @@ def install(shell_class: type[interactiveshell.InteractiveShell]) -> None:
 
 
 def count_below(filename: str, header: str) -> None:
-    """From here on an error that a cell fails with shows the lines of this file as the notebook's
-    page counts them, where `header` is line 1. The cell itself sees the lines that it would see
-    without a `%%mecapy`.
+    """From here on the traceback of a failed cell counts the lines of this file as the notebook
+    does, where `header` is line 1. The cell itself sees the lines without `%%mecapy`.
     """
     _below[:] = [(filename, header)] if header else []
 
@@ -76,13 +75,15 @@ class _CountedFrame(FrameInfo):
 
 
 def _warn(message: str, category: type[Warning] | None = None, stacklevel: int = 1) -> None:
-    """IPython's own warnings. How to leave a notebook is said where the SystemExit arrives."""
+    """IPython's own warnings. The advice on leaving a notebook appears where the SystemExit
+    arrives.
+    """
     if not message.startswith("To exit:"):
         warnings.warn(message, category, stacklevel + 1)
 
 
 def _lines_of(frame: FrameType) -> int:
-    """How long a frame's file is. IPython looks on the disk, finds no cell there, and renders it
-    without what surrounds the line.
+    """The length of a frame's file. IPython looks on disk, finds no cell there, and would show only
+    the line itself.
     """
     return len(linecache.getlines(frame.f_code.co_filename))

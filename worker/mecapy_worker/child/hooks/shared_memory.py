@@ -1,6 +1,7 @@
-"""Shared memory without a file, where no control group counts a child's memory: there only files of
-its own /dev/shm can be counted and bounded, so `mmap.mmap(-1, n)` maps one of those, deleted from
-the start. Installed in the zygote; what goes round it meets seccomp.
+"""Shared memory without a file, where no control group counts a child's memory.
+
+Only files of its own /dev/shm can be counted there, so `mmap.mmap(-1, n)` maps a deleted one.
+Installed in the zygote; seccomp stops whatever bypasses it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 
 _SHARED_ACCESS = (module.ACCESS_READ, module.ACCESS_WRITE)
 folder = "/dev/shm"
-"""Where these files lie; a child without a /dev/shm of its own has them in its folder."""
+"""The folder of these files; a child without its own /dev/shm uses its own folder."""
 
 
 class mmap(module.mmap):

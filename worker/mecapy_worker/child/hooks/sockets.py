@@ -1,10 +1,10 @@
 """The network as a task sees it. Installed in the zygote, before anything that may import
 `socket`'s functions by name.
 
-Without a list of allowed hosts (`MECAPY_EGRESS`) what the kernel refuses is said in a sentence.
-With one, `connect` and `getaddrinfo` of Python's `socket` ask the worker's egress broker; so
-urllib, http.client, ssl, requests and asyncio work unchanged. This is convenience and not
-confinement: who goes round it meets seccomp.
+Without allowed hosts (`MECAPY_EGRESS`), refusals get an explanation. With them, `connect` and
+`getaddrinfo` of Python's `socket` ask the worker's egress broker, so that urllib, http.client, ssl,
+requests and asyncio work unchanged. This is convenience and not confinement: seccomp stops whatever
+bypasses it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,7 @@ _KEPT = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE)] + [
     for name in ("TCP_NODELAY", "TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
     if hasattr(socket, name)
 ]
-"""What may have been set on a socket before it is connected, and goes over to the one that takes
-its place.
-"""
+"""Options of an unconnected socket that are copied to the connected one."""
 
 _NO_NETWORK = (
     "a task has no network here. Bring the data in as variables or with `--files`, or "
@@ -81,7 +79,7 @@ def _no_names(
 def getaddrinfo(
     host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
 ) -> list[Any]:
-    """As at home; names are resolved by the worker, those that are allowed."""
+    """As in the notebook; the worker resolves allowed names."""
     try:
         return _resolve(host, port, family, type, proto, flags | socket.AI_NUMERICHOST)
     except socket.gaierror as unknown:
@@ -94,7 +92,7 @@ def getaddrinfo(
     for address in answer.addresses:
         try:
             found += _resolve(address, port, family, type, proto, flags | socket.AI_NUMERICHOST)
-        except socket.gaierror as other:  # of a family that was not asked for
+        except socket.gaierror as other:  # of a family that was not requested
             if other.errno not in (socket.EAI_ADDRFAMILY, socket.EAI_NONAME, socket.EAI_FAMILY):
                 raise
     if not found:
@@ -107,7 +105,7 @@ def gethostbyname(hostname: str) -> str:
 
 
 def connect(self: socket.socket, address: Any) -> None:
-    """As at home, with the socket's own timeout."""
+    """As in the notebook, with the socket's own timeout."""
     if self.family not in (socket.AF_INET, socket.AF_INET6):
         return _connect(self, address)
     timeout_s = self.gettimeout()
@@ -150,9 +148,7 @@ def _connected(self: socket.socket, address: Any, until: float | None) -> int:
 
 
 def _take_the_place_of(self: socket.socket, fd: int) -> None:
-    """The connected socket under the number of the one that was to be connected, with what was set
-    on that.
-    """
+    """Puts the connected socket in the place of the original, with its options."""
     with socket.socket(fileno=fd) as new:
         for level, option in _KEPT:
             value = self.getsockopt(level, option)
@@ -161,13 +157,11 @@ def _take_the_place_of(self: socket.socket, fd: int) -> None:
         os.dup2(fd, self.fileno(), inheritable=self.get_inheritable())
     self.settimeout(
         self.gettimeout()
-    )  # whether it blocks goes with the connection, not with the number
+    )  # blocking mode belongs to the connection and not to the number
 
 
 def _asked(question: EgressQuestion, until: float | None = None) -> tuple[EgressAnswer, list[int]]:
-    """The worker's answer, and a socket that came along; OSError with its sentence when it says
-    no.
-    """
+    """The worker's answer and socket; OSError with the reason if it refuses."""
     assert egress_socket, "only a child has one"
     answers, broker_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with answers:

@@ -1,10 +1,7 @@
-"""Progress of a task: what `mecapy_jupyter.track` says becomes frames, and `tqdm` bars, unchanged,
-become the one live bar of the block.
-
-tqdm is the user's: it is hooked when a cell imports it, and not otherwise. While a bar moves
-nothing is printed of it; what a terminal would show of it at its end is printed then. A bar of
-`tqdm.notebook` is a widget besides. Bars that write elsewhere, to a file for instance, are left as
-they are. Part of the child.
+"""Progress of a task: `mecapy_jupyter.track` and unchanged `tqdm` bars become frames for the live
+block. tqdm is hooked only when a cell imports it. A moving bar prints nothing; its final text is
+printed at its end. A bar of `tqdm.notebook` is a widget too. Bars that write elsewhere are left
+alone.
 """
 
 from __future__ import annotations
@@ -36,15 +33,15 @@ def connect(outgoing: Outgoing) -> None:
     )
     loop_progress.bars, loop_progress.sink = loop_progress.Bars(), _latest.give
     if not _hooked:
-        for name in _HOOKS:  # something that was preloaded may have brought it along
+        for name in _HOOKS:  # a preloaded module may have imported it
             import_hook.when_imported(name, functools.partial(_hook, name))
         _hooked.update(_HOOKS)
 
 
 def finish() -> None:
-    """The cell has ended: bars it has left open keep the text they had."""
+    """The cell has ended: open bars keep their text."""
     for bar in [bar for bar in _shown if not bar.disable]:
-        bar.disable = True  # it is not to print once more when it is collected
+        bar.disable = True  # it must not print again when it is collected
         if not bar.gui:  # a widget keeps what it shows
             bar.fp.write(f"{bar}\n")
     if _latest is not None:
@@ -52,21 +49,20 @@ def finish() -> None:
 
 
 def _ours(bar: Any) -> bool:
-    """Whether a tqdm bar is for the notebook: it writes to this very process's stdout or stderr."""
+    """Whether a bar is for the notebook: it writes to this process's stdout or stderr."""
     stream = getattr(bar.fp, "_wrapped", bar.fp)
     return isinstance(stream, OutStream) and stream.mine
 
 
 def _hook_std(module: Any) -> None:
-    """Every flavour of tqdm draws through these two methods of its base class."""
+    """Every tqdm draws through these two methods of its base class."""
     bar_class = module.tqdm
     display, clear = bar_class.display, bar_class.clear
 
     def shown(self: Any, msg: str | None = None, pos: int | None = None) -> Any:
         if not _ours(self):
             return display(self, msg, pos)
-        # tqdm closes it: `msg` is empty when nothing shall stay, else the line break comes from
-        # tqdm
+        # tqdm closes it: `msg` is empty if nothing stays; otherwise tqdm adds the line break
         if self.disable:
             if msg is None:
                 self.fp.write(str(self))
@@ -83,7 +79,7 @@ def _hook_std(module: Any) -> None:
 
 
 def _travels(bar: Any) -> tuple[Any, ...]:
-    """How a bar that a variable holds comes home: without its stream and its locks."""
+    """How a bar in a variable comes home: without its stream and locks."""
     module = "tqdm.auto" if type(bar).__module__ != "tqdm.std" else "tqdm.std"
     return loop_progress.bar_again, (module, bar.n, bar.total, getattr(bar, "desc", "") or "")
 
@@ -111,7 +107,7 @@ def _tell(bar: Any) -> None:
 
 
 def _hook_notebook(module: Any) -> None:
-    """Its widgets go to the page, and the live block has the same bar."""
+    """Its widgets go to the page, and the live block shows the same bar."""
     bar_class = module.tqdm_notebook
     display = bar_class.display
 
@@ -126,7 +122,7 @@ def _hook_notebook(module: Any) -> None:
 
 
 def _hook_auto(module: Any) -> None:
-    """It takes a task for a terminal, by the modules that are loaded."""
+    """Makes tqdm detect a notebook, which it decides by the loaded modules."""
     notebook: Any = importlib.import_module("tqdm.notebook")
     if notebook.IProgress is not None:
         module.tqdm, module.trange = notebook.tqdm, notebook.trange
@@ -140,5 +136,5 @@ _HOOKS: dict[str, Callable[[Any], None]] = {
 
 
 def _hook(name: str) -> None:
-    with contextlib.suppress(Exception):  # a tqdm of another make: its bars print as ever
+    with contextlib.suppress(Exception):  # another tqdm: its bars print as usual
         _HOOKS[name](sys.modules[name])
