@@ -51,7 +51,7 @@ def _key() -> bytes:
     path = key_file()
     with contextlib.suppress(OSError):
         if not _whole(path):
-            _make(path)
+            make(path)
         if key := _whole(path):
             return key
     return secrets.token_bytes(_KEY_BYTES)
@@ -65,7 +65,7 @@ def _whole(path: Path) -> bytes:
     return b""
 
 
-def _make(path: Path) -> None:
+def make(path: Path) -> None:
     """Of several kernels that begin at once, all take the key of one."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(dir=path.parent)  # 0600

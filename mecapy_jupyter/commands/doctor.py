@@ -7,6 +7,8 @@ Starts nothing.
 from __future__ import annotations
 
 import json
+import os
+import stat
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from datetime import UTC, datetime
 import urllib3
 
 from mecapy_jupyter import wire
-from mecapy_jupyter.client import config, gateway_api
+from mecapy_jupyter.client import config, gateway_api, logins, signing
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.version import __version__, minor
@@ -56,6 +58,7 @@ def examine() -> Iterator[Finding]:
         yield from (not config.named() and _stack()) or [Finding(False, str(problem))]
         return
     yield Finding(True, f"gateway {endpoint.url} (from {endpoint.source})")
+    yield from _open_secrets()
     health = _health(endpoint.url)
     yield from _parts(health)
     gateway = Gateway.of(endpoint)
@@ -69,6 +72,22 @@ def examine() -> Iterator[Finding]:
         yield Finding(False, f"no worker is alive: {_WAIT}")
     for worker in workers:
         yield from _worker(worker, health)
+
+
+def _open_secrets() -> Iterator[Finding]:
+    """Files with a token or a key that others may read: we make none such, but people edit them."""
+    if sys.platform == "win32":
+        return
+    for path in (config.config_file(), logins.file(), signing.key_file()):
+        try:
+            about = path.stat()
+        except OSError:
+            continue
+        if about.st_uid != os.geteuid():
+            yield Finding(False, f"{path} belongs to another user (uid {about.st_uid}): delete it")
+        elif about.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            why = "others may read it, and it can hold a token or a key"
+            yield Finding(False, f"{path}: {why}. Run `chmod 600 {path}`, and replace its token")
 
 
 def _stack() -> list[Finding]:

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from mecapy_jupyter.shared.errors import ConfigError
-from mecapy_jupyter.travel.files import bring_home, gather, missing, never_sent, packs
+from mecapy_jupyter.travel.files import bring_home, collect, gather, missing, never_sent, packs
 from mecapy_jupyter.travel.files.bring_home import SentFolder
 from mecapy_jupyter.travel.files.collect import Collected, comes_by_itself
 from mecapy_jupyter.travel.files.index import Index, inside, no_file_on_windows
@@ -235,6 +235,26 @@ def test_names_that_windows_reads_otherwise(
 def test_names_that_windows_takes(name: str) -> None:
     """What only looks like a device is a file."""
     assert no_file_on_windows(name) == ""
+
+
+def test_what_is_kept_of_links(project: Path) -> None:
+    """A link is not followed and a pipe is not waited for, whatever a pattern says; a file that has
+    two names is a file.
+    """
+    outside = project.parent / "outside"
+    outside.mkdir()
+    _write(outside, {"secret.txt": "secret"})
+    _write(project, {"a.txt": "a"})
+    (project / "link.txt").symlink_to(outside / "secret.txt")
+    (project / "loop.txt").symlink_to("loop.txt")
+    (project / "two.txt").hardlink_to(project / "a.txt")
+    os.mkfifo(project / "pipe.txt")
+    kept = collect.gather(["*.txt", "**/*.txt"], project)
+    contents = {name: bytes(memoryview(content)) for name, content in kept.items()}
+    assert contents == {"a.txt": b"a", "two.txt": b"a"}
+    for pattern in ("../*", "/etc/*", "a/../../*"):
+        with pytest.raises(ConfigError):
+            collect.gather([pattern], project)
 
 
 def test_a_junction_is_a_link(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
