@@ -1,1 +1,1 @@
-"""The gateway: the app, who asks and may what, and the REST surface."""
+"""The gateway: app, authentication, rights, and the REST routes."""

@@ -55,13 +55,13 @@ Errors are problem documents (RFC 9457): `detail` says what to do, `type` is sta
 
 _log = structlog.get_logger()
 _EXPOSED = ("Location", "Retry-After", "X-Request-ID")
-# of an idle connection: longer than a user thinks between two cells, so that each finds it open
+# of an idle connection: longer than the usual time between two cells, so that each finds it open
 _KEEP_ALIVE_S = 75
 
 
 def create_app(settings: Settings, *, embedded: bool = False) -> FastAPI:
-    """The app; connections open when it starts. One per process. `embedded`: in a stack, whose
-    notebooks have it prove itself.
+    """The app; connections open when it starts. One per process. `embedded`: in a stack, which
+    proves itself to notebooks.
     """
 
     @asynccontextmanager
@@ -73,7 +73,7 @@ def create_app(settings: Settings, *, embedded: bool = False) -> FastAPI:
             finally:
                 _log.info("stopping")
 
-    app = FastAPIOffline(  # its page's scripts come from here, not from a foreign host
+    app = FastAPIOffline(  # the scripts of its page are served from here
         redoc_url=None,
         title="MecaPy",
         version=__version__,
@@ -101,8 +101,8 @@ def create_app(settings: Settings, *, embedded: bool = False) -> FastAPI:
 
 
 class _Server(uvicorn.Server):
-    """Told to stop, it answers on for `drain_s` while /readyz is 503: a balancer sends nothing more
-    to it before it closes. Told twice, it stops at once.
+    """After SIGTERM it answers for `drain_s` while /readyz is 503, so that a balancer stops sending
+    before it closes. A second signal stops it at once.
     """
 
     def __init__(self, config: uvicorn.Config, app: FastAPI, drain_s: float) -> None:
@@ -122,11 +122,11 @@ class _Server(uvicorn.Server):
 def serve(
     settings: Settings, host: str = "127.0.0.1", port: int = 8000, fd: int | None = None
 ) -> None:
-    """Run the gateway until SIGTERM or SIGINT, on an address or on a listening socket it was handed
-    (`fd`). Open event streams end after two seconds; their clients come back and resume.
+    """Run the gateway until SIGTERM or SIGINT, on an address or an inherited listening socket
+    (`fd`). Open event streams end after two seconds; clients resume them.
     """
     logs.configure(settings.log_format, "gateway")
-    blob_store.configured(settings)  # what is wrong with its folder is said in one line
+    blob_store.configured(settings)  # report an unusable folder in one line
     asyncio.run(refuse_cluster(settings.redis_url))
     app = create_app(settings, embedded=fd is not None)
     connections.room_for(settings.max_connections, settings.max_streams)

@@ -1,9 +1,8 @@
-"""Who did what: a line for each submit, cancel, read of somebody's results or data, and act of an
-admin.
+"""The audit: a line for each submission, cancel, read of results or data, and act of an admin.
 
-`traffic` notes each request once its status is known. The hot path only puts an entry into memory;
-it is written within a second, and at shutdown: a gateway that is killed takes the entries of its
-last second with it. Acts of admins are written before they are answered.
+`traffic` records each request once its status is known. Entries go into memory and are written
+within a second and at shutdown, so a killed gateway loses its last second. Acts of admins are
+written before the answer.
 """
 
 from __future__ import annotations
@@ -51,14 +50,14 @@ ACTS = {
     "PATCH /workers/{worker_id}": "admin: drain worker",
     "GET /audit": "admin: read audit",
 }
-"""Route → what a line calls it. What is not here is not a look at anybody's things, nor a change to
-them.
-"""
+"""Route → its name in a line. Other routes neither read nor change anybody's objects."""
 
 
 @dataclass(slots=True)
 class Audited:
-    """What only a route knows of its request: who asked, and whether nothing was read after all."""
+    """What only a route knows of its request: the caller, and whether nothing was read after
+    all.
+    """
 
     who: str = ""
     nothing_read: bool = False
@@ -68,7 +67,7 @@ _audited: ContextVar[Audited] = ContextVar("mecapy_audited")
 
 
 def audited() -> Audited:
-    """Of the request that is being answered."""
+    """Of the current request."""
     return _audited.get()
 
 
@@ -84,7 +83,7 @@ def entry_of(
     request_id: str,
     about: Audited,
 ) -> AuditEntry | None:
-    """What a request is in the audit; None: nothing, or of nobody known."""
+    """The name of a request in the audit; None: not recorded, or the caller is unknown."""
     act = ACTS.get(f"{scope['method']} {getattr(scope.get('route'), 'path', '')}")
     if act is None or not about.who or about.nothing_read:
         return None
@@ -94,13 +93,15 @@ def entry_of(
         what = location.rpartition("/")[2]
     refused = f" ({status})" if status >= 400 else ""
     client = scope.get("client")
-    # An address holds whatever somebody typed.
+    # An address contains whatever a client typed.
     printable = "".join(c if c.isprintable() else "?" for c in f"{what}{refused}".strip()[:300])
     return AuditEntry(about.who, act, printable, client[0] if client else "", request_id)
 
 
 class AuditWriter:
-    """`async with` around its use: what waits is written every second, and when the block ends."""
+    """`async with` around its use: pending lines are written every second and when the block
+    ends.
+    """
 
     def __init__(self, db: AsyncEngine, days: float) -> None:
         self._db, self._days = db, days
@@ -116,7 +117,7 @@ class AuditWriter:
             await self._write()
 
     async def note(self, entry: AuditEntry) -> None:
-        """Keep it; written at once when an admin acted."""
+        """Keep a line; written at once for an admin."""
         self._waiting.append(entry)
         if entry.act.startswith("admin:"):
             await self._write()

@@ -1,7 +1,6 @@
-"""Who asks: the bearer token of a request becomes its `Caller`, and the table of rights is applied.
-
-The whole app depends on `caller_of`, so no route runs without it. `Owner` is for routes that touch
-somebody's own things.
+"""Authentication: the bearer token of a request becomes its `Caller`, and the table of rights is
+applied. The whole app depends on `caller_of`, so no route runs without it. `Owner` is for routes on
+a user's own objects.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ BearerToken = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
 async def caller_of(request: Request, services: WithServices, token: BearerToken) -> Caller:
-    """Who asks, if they may: the dependency of the whole app."""
+    """The caller, if they may: the dependency of the whole app."""
     route = request.scope["route"].path
     right = permissions.RIGHTS.get(f"{request.method} {route}")
     if right == permissions.OPEN or (route == "/metrics" and is_local(request)):
@@ -47,9 +46,10 @@ async def caller_of(request: Request, services: WithServices, token: BearerToken
 
 
 def is_local(request: Request) -> bool:
-    """From this very machine, asked by its own name. A proxy beside us is asked by others, so what
-    it passes on is not local; nor is what a page asks in a browser here, by a name of its own that
-    leads here (DNS rebinding).
+    """From this machine, addressed by its own name.
+
+    A local proxy passes on requests of others, and a page in a local browser may use a name that
+    leads here (DNS rebinding); neither is local.
     """
     local = request.client is not None and request.client.host in _LOOPBACK
     own_name = request.url.hostname in (*_LOOPBACK, "localhost")
@@ -61,7 +61,7 @@ Asker = Annotated[Caller, Depends(caller_of)]
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Who reads an answer that takes long, and by which token."""
+    """The reader of a long answer, and their token."""
 
     caller: Caller
     token: str = field(repr=False)

@@ -1,5 +1,5 @@
-"""The callers that a gateway knows, by the digest of their token: looked up once, rechecked every
-few seconds. The only place that looks at tokens.
+"""The callers that a gateway knows, by digest of their token: looked up once, checked again every
+few seconds. The only module that reads tokens.
 """
 
 from __future__ import annotations
@@ -20,12 +20,10 @@ from mecapy_backend.store.database import AWAY
 from mecapy_backend.store.people import api_tokens, users
 
 LOCAL = "local"
-"""The user behind the one token of an embedded stack, or of a gateway that has a MECAPY_TOKEN.
-Always an admin.
-"""
+"""The user of the token of an embedded stack, or of MECAPY_TOKEN. Always an admin."""
 
 RECHECK_S = 3.0
-"""A disabled user, or a revoked token, is refused by every gateway after so long."""
+"""How soon every gateway refuses a disabled user or a revoked token."""
 
 HOW_TO_LOG_IN = (
     "log in with `mecapy login`, in a notebook `%mecapy login`; or set MECAPY_TOKEN "
@@ -33,7 +31,7 @@ HOW_TO_LOG_IN = (
     "the header `Authorization: Bearer TOKEN`."
 )
 _MOST_KNOWN = 20_000
-_LONGEST = 16_384  # characters; no token of an issuer is longer
+_LONGEST = 16_384  # characters; tokens of issuers are shorter
 _local = Caller(LOCAL, role="admin")
 
 
@@ -45,7 +43,7 @@ class _CachedCaller:
 
 
 class Callers:
-    """The callers this gateway has seen, by the digest of their token."""
+    """The callers that this gateway has seen, by digest of their token."""
 
     def __init__(self, db: AsyncEngine, settings: Settings) -> None:
         self._db = db
@@ -55,7 +53,7 @@ class Callers:
 
     async def of(self, token: str) -> Caller:
         """Raises Problem 401, 403, 503."""
-        # All of them, always: how long it takes tells nothing of which.
+        # Compare with all of them, so that the time reveals nothing.
         if sum(secrets.compare_digest(token.encode(), one) for one in self._tokens):
             return _local
         digest = sha256(token.encode()).digest()
@@ -70,8 +68,8 @@ class Callers:
         return found.caller
 
     async def still(self, token: str, was: Caller) -> bool:
-        """Whether somebody who was let in may go on: an access token that has merely ended since
-        says nothing about that. While the database is away, they may.
+        """Whether an admitted caller may continue. An access token that has merely expired does not
+        end this. While the database is unavailable, they may.
         """
         if was.via == "token":
             return True
@@ -89,7 +87,7 @@ class Callers:
         return was.scopes <= found.caller.scopes
 
     def forget(self, owner: str) -> None:
-        """Look at the rows of this user again, now."""
+        """Read the rows of this user again, now."""
         for digest in [
             digest for digest, cached in self._known.items() if cached.caller.owner == owner
         ]:
@@ -98,7 +96,7 @@ class Callers:
     def _keep(self, digest: bytes, found: _CachedCaller) -> None:
         self._known.pop(digest, None)
         while len(self._known) >= _MOST_KNOWN:
-            del self._known[next(iter(self._known))]  # the one that was checked longest ago
+            del self._known[next(iter(self._known))]  # the one checked longest ago
         self._known[digest] = found
 
     async def _new(self, token: str, digest: bytes) -> _CachedCaller:

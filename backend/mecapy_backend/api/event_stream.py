@@ -1,6 +1,4 @@
-"""A task's events as they come: live from Redis, or from the row where Redis has nothing (any
-more). Sent as Server-Sent Events.
-"""
+"""A task's events as Server-Sent Events: live from Redis, or from the row if Redis has none."""
 
 from __future__ import annotations
 
@@ -27,12 +25,13 @@ from mecapy_jupyter import wire
 _log = structlog.get_logger()
 
 LOOK_S = 2.0
-"""How long to wait for Redis before looking at the row: whatever is lost, nobody waits for ever."""
+"""How long to wait for Redis before reading the row, so that a lost event does not block forever.
+"""
 
 END = "end"
 """Id of a final event made from the row."""
 
-_PING_EVERY = 7  # looks without an event
+_PING_EVERY = 7  # reads without an event
 _PING = b": still here\n\n"
 
 
@@ -55,7 +54,7 @@ def stream_response(
 async def _encode(
     services: Services, reader: Reader, stream: AsyncIterator[EncodedEvent | None]
 ) -> AsyncIterator[bytes]:
-    """Ends, too, soon after the reader's token is revoked, or their account disabled."""
+    """Also ends soon after the reader's token is revoked or their account disabled."""
     quiet, checked_s = 0, time.monotonic()
     with services.stream_limit.one(reader.caller.owner):
         async for event in stream:
@@ -73,11 +72,10 @@ async def _encode(
 async def follow(
     services: Services, owner: str, task_id: str, after: str, task: tasks.TaskRow | None = None
 ) -> AsyncIterator[EncodedEvent | None]:
-    """All events after an id, the last one final. `task`: its row, where the caller has it; else it
-    is looked at when needed.
+    """All events after an id, the last one final.
 
-    Of a task that was begun again: a `started` for each attempt that begins while one follows,
-    after the newest only the newest's events.
+    `task`: its row, if the caller has it. Of a repeated task: a `started` for each attempt that
+    begins meanwhile, and after the newest only the newest's events.
     """
     position, size = wire.QueuedEvent(), events.ReadSize()
     is_new = await _new_after(services, task_id, after, task)
@@ -119,8 +117,8 @@ async def by_now(
     *,
     whole: bool = False,
 ) -> AsyncIterator[EncodedEvent]:
-    """What there is after an id, without waiting. Of a final task with a long log: as much as was
-    shown live, or the `whole`.
+    """The existing events after an id, without waiting. Of a final task with a long log: as much as
+    was shown live, or the `whole`.
     """
     ended = task if task is not None and task.final else None
     if after != END and not (ended and await _only_stored(services, ended, whole=whole)):
@@ -137,7 +135,7 @@ async def by_now(
 
 
 async def _only_stored(services: Services, task: tasks.TaskRow, *, whole: bool) -> bool:
-    """Whether Redis has less of a final task's events than is wanted."""
+    """Whether Redis lacks some of a final task's events."""
     if whole and task.log_blob:
         return True
     return not await or_none(events.is_complete(services.stream_redis, task.id))
@@ -159,7 +157,7 @@ async def _from_redis(
 async def _from_store(
     services: Services, owner: str, task: tasks.TaskRow, after: str, *, whole: bool
 ) -> AsyncIterator[EncodedEvent]:
-    """Not `whole`: a notebook that comes back gets no more than one that stayed."""
+    """Not `whole`: a notebook that resumes gets no more than one that stayed."""
     sent_bytes = 0
     log = final_log.read(services.db, services.blobs, owner, task, events.parse_id(after))
     async for event in log:
@@ -174,7 +172,7 @@ async def _from_store(
 async def _new_after(
     services: Services, task_id: str, after: str, task: tasks.TaskRow | None
 ) -> NewEvents:
-    """What a reader has not had who comes (back) with this id."""
+    """The events that a reader with this id has not had."""
     had = None
     if after not in (events.START, END):
         had = await or_none(events.sequence_of(services.stream_redis, task_id, after))
@@ -182,7 +180,7 @@ async def _new_after(
 
 
 def queued(after: str, position: wire.QueuedEvent) -> EncodedEvent:
-    """A `queued` event: the row's, not the stream's; its id resumes where `after` does."""
+    """A `queued` event from the row, not the stream; its id resumes at `after`."""
     return EncodedEvent(after, position.type, json_text.dumps(position.as_json()))
 
 

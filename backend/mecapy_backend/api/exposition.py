@@ -1,4 +1,4 @@
-"""`/metrics` as text: what was counted, and what stands in PostgreSQL and Redis now."""
+"""`/metrics` as text: the counters, and current figures of PostgreSQL and Redis."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from mecapy_backend.store.pool_figures import pool_figures
 
 
 async def exposition(services: Services) -> bytes:
-    """A figure that nobody can know now (PostgreSQL or Redis is away) is NaN, not yesterday's."""
+    """A value that cannot be known (PostgreSQL or Redis is unavailable) is NaN, and not the last
+    one.
+    """
     report = await services.health.report()
     depth, figures, free = math.nan, None, None
     with suppress(RedisError, OSError):

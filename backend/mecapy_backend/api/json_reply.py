@@ -1,6 +1,4 @@
-"""What routes answer with: JSON that any text a cell made survives, and what Redis says if it is
-there.
-"""
+"""JSON answers that survive any text of a cell, and answers of Redis if it is available."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from mecapy_backend.store import json_text
 T = TypeVar("T")
 
 WITHIN_S = 1.0
-"""Redis answers sooner or is away: nobody waits for it as long as its sockets do."""
+"""How long to wait for Redis, which is less than its sockets' timeout."""
 
 
 def json(content: object, status: int = 200, **headers: str) -> Response:
@@ -25,8 +23,8 @@ def json(content: object, status: int = 200, **headers: str) -> Response:
 
 
 async def or_none(redis_says: Awaitable[T]) -> T | None:
-    """What Redis says, or None while it is away: the row is enough, and the reconciler enqueues
-    what it missed.
+    """Redis' answer, or None while it is unavailable: the row is enough, and the reconciler
+    enqueues what was missed.
     """
     try:
         async with asyncio.timeout(WITHIN_S):

@@ -1,4 +1,4 @@
-"""Which Pythons the workers run: a task that none of them can run is refused, not left waiting."""
+"""The workers' Python versions: a task that none of them can run is refused instead of waiting."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _CACHED_S = 2.0
 
 
 class LivePythons:
-    """As the store has them; looked at when asked, at most every `_CACHED_S`."""
+    """Read from the store at most every `_CACHED_S`."""
 
     def __init__(self, db: AsyncEngine) -> None:
         self._db, self._looked_s, self._known = db, -math.inf, list[str]()
 
     async def check(self, python: str) -> None:
-        """Raises Problem where workers live and none has it. Where none lives the task waits: who
-        comes next may have it.
+        """Raises Problem if workers run and none has it. If none runs, the task waits, because the
+        next one may have it.
         """
         if not python:
             return

@@ -1,7 +1,6 @@
-"""OpenID Connect: an access token becomes the person it speaks of, or is refused with a reason.
-Knows no database and no route.
+"""OpenID Connect: an access token becomes its user, or is refused with a reason.
 
-Keys come from the issuer's own JWKS, by the token's key id and in no other way. `docs/security.md`
+Knows no database and no route. Keys come only from the issuer's JWKS, by key id. `docs/security.md`
 has the table of what is refused.
 """
 
@@ -22,18 +21,18 @@ from mecapy_jupyter.wire import json_fields as fields
 from mecapy_jupyter.wire.json_fields import as_object
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"]
-"""Signatures with a public key only: with a shared secret (HS…) whoever can check a token could
-also make one.
+"""Public-key signatures only: with a shared secret (HS…), whoever checks a token could also forge
+one.
 """
 
 LEEWAY_S = 10.0
 FRESH_S = 300.0
-"""So long the issuer's keys are not asked for again."""
+"""How long the issuer's keys are cached."""
 
 COOLDOWN_S = 30.0
-"""And an unknown key asks for them at most so often, whatever is invented."""
+"""How often, at most, an unknown key id fetches them."""
 
-_FIRST_TRY_S = 2.0  # while there are no keys at all, as when the issuer starts after us
+_FIRST_TRY_S = 2.0  # while there are no keys, for instance when the issuer starts later
 _TYPES = ("at+jwt", "application/at+jwt")  # RFC 9068, 2.1
 _OF_ID_TOKENS = {"nonce", "at_hash", "c_hash", "events"}  # and of logout tokens
 _MOST = 200  # characters of a name that somebody else chose
@@ -42,15 +41,15 @@ _log = structlog.get_logger()
 
 
 class NotAccepted(Exception):
-    """Not a token of ours, and why; never the token itself."""
+    """A token that is not accepted, with the reason, but never the token."""
 
 
 class IssuerAway(Exception):
-    """Its keys are not known yet and cannot be asked for."""
+    """Its keys are unknown and cannot be fetched."""
 
 
 class Issuer:
-    """The one issuer this gateway believes."""
+    """The issuer that this gateway trusts."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -76,7 +75,7 @@ class Issuer:
     def _checked(self, token: str, header: JsonObject, published: JsonObject) -> JsonObject:
         settings = self._settings
         try:
-            # Without its algorithm, PyJWT takes an RSA key to be for RS256 alone.
+            # Without its algorithm, PyJWT treats an RSA key as RS256 only.
             key = jwt.PyJWK(published, fields.text(published, "alg") or fields.text(header, "alg"))
             claims: JsonObject = jwt.decode(
                 token,
@@ -103,15 +102,18 @@ class Issuer:
             raise NotAccepted(f"it lives longer than {settings.oidc_max_lifetime_s:g} s")
         if not fields.text(claims, "sub"):
             raise NotAccepted("its subject is empty")
-        if not fields.text(claims, "sub").isprintable():  # PostgreSQL holds no NUL, nor half a pair
+        # PostgreSQL stores neither NUL nor half a surrogate pair
+        if not fields.text(claims, "sub").isprintable():
             raise NotAccepted("its subject has characters that are not allowed")
         return claims
 
 
 def _is_access_token(header: JsonObject, claims: JsonObject) -> bool:
-    """By its type where it says one. Entra ID, Auth0's own profile and Okta say none: there an
-    access token is not for the client it was issued to, as an ID token always is (OpenID Connect
-    Core, 2), or it names scopes, which no ID token does.
+    """By its type if it has one.
+
+    Entra ID, Auth0's own profile and Okta send none: there an access token either is not for the
+    client that it was issued to, as an ID token always is (OpenID Connect Core, 2), or it names
+    scopes, which an ID token does not.
     """
     typ = str(header.get("typ") or "JWT").lower()
     if typ in _TYPES or (typ == "jwt" and claims.get("typ") == "Bearer"):
@@ -123,15 +125,15 @@ def _is_access_token(header: JsonObject, claims: JsonObject) -> bool:
 
 
 def _client(claims: JsonObject) -> Json:
-    """Whom it was issued to: `azp` (OpenID Connect), `client_id` (RFC 9068), `appid` (Entra ID's
-    tokens of version 1), `cid` (Okta).
+    """The client: `azp` (OpenID Connect), `client_id` (RFC 9068), `appid` (Entra ID, version 1),
+    `cid` (Okta).
     """
     named = [claims[name] for name in ("azp", "client_id", "appid", "cid") if name in claims]
     return named[0] if named else None
 
 
 class Keys:
-    """The issuer's public keys by their id, kept while it is away."""
+    """The issuer's public keys by id, kept while it is unavailable."""
 
     def __init__(self, issuer: str) -> None:
         self._issuer = issuer
@@ -140,7 +142,7 @@ class Keys:
         self._alone = asyncio.Lock()
 
     async def of(self, kid: str) -> JsonObject | None:
-        """None: the issuer has no such key. Raises IssuerAway while nothing is known of it."""
+        """None: the issuer has no such key. Raises IssuerAway while no keys are known."""
         if not self._enough(kid):
             async with self._alone:  # others wait for the same answer
                 pause_s = COOLDOWN_S if self._known else _FIRST_TRY_S
@@ -217,7 +219,7 @@ def _person(settings: Settings, claims: JsonObject) -> Identity:
 
 
 def _organisation(names: Iterable[str]) -> str | None:
-    """The first; of a group's path (`/acme/engineers`) its top."""
+    """The first one; of a group's path (`/acme/engineers`), its first part."""
     for name in names:
         if top := _tidy(name.strip("/").partition("/")[0]):
             return top

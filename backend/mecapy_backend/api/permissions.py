@@ -1,8 +1,7 @@
-"""Who may do what: one table of all routes, and the one place that holds a caller to it.
+"""The table of all routes and who may use them, and its only enforcement.
 
-`auth` asks `check` before any route runs; a route that is not in the table is closed to everybody.
-Whose tasks and blobs a caller reaches is narrowed further by the store: every statement names the
-owner.
+`auth` calls `check` before any route; a route without an entry is closed. The store narrows access
+further: every statement names the owner.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ TOKEN_SCOPES = {
     READ: "look at my tasks, their results and data, and at the workers",
     ADMIN: "what my role as manager or admin allows",
 }
-"""What a personal API token may be given. None of them may make or revoke tokens: that takes a
-login (`account`).
+"""The scopes of personal API tokens. None may create or revoke tokens; that needs a login
+(`account`).
 """
 
 ALL_SCOPES = frozenset({*TOKEN_SCOPES, ACCOUNT})
@@ -29,9 +28,7 @@ ALL_SCOPES = frozenset({*TOKEN_SCOPES, ACCOUNT})
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, for the length of one request. `owner` is the user's id: the owner of their tasks
-    and blobs.
-    """
+    """The caller of one request. `owner`: the user's id, which owns their tasks and blobs."""
 
     owner: str
     organisation: str | None = None
@@ -41,8 +38,8 @@ class Caller:
 
     @property
     def sees(self) -> str | None:
-        """The organisation whose users and tasks a manager sees; None: an admin sees all. `check`
-        has seen to it that it is one of both.
+        """The organisation that a manager sees; None: an admin sees all. `check` has ensured one of
+        both.
         """
         return None if self.role == "admin" else self.organisation
 

@@ -1,7 +1,7 @@
-"""Every error of the REST surface as a problem document (RFC 9457) whose `detail` says what to do.
+"""Every error of the REST API as a problem document (RFC 9457) whose `detail` says what to do.
 
-Routes raise `Problem`; `install` also turns what FastAPI, PostgreSQL, Redis and the object store
-raise into one.
+Routes raise `Problem`; `install` converts errors of FastAPI, PostgreSQL, Redis and the object
+store.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ DOCUMENTED: OpenApiResponses = {
         },
     }
 }
-"""Every route's other answers, for the OpenAPI document."""
+"""Error answers of every route, for the OpenAPI document."""
 
 _UNEXPECTED = "the gateway had an internal error; tell its operator: its log names this request {}"
 
 
 class Problem(Exception):
-    """An answer that is an error. `name` is stable, for programs; `detail` is for people; `more`
-    are further members.
+    """An error answer. `name` is stable, for programs; `detail` is for people; `more` are further
+    members.
     """
 
     def __init__(

@@ -1,7 +1,5 @@
-"""Reading JSON bodies: bounded while they arrive, checked by pydantic, with problems that say what
-is wrong.
-
-Not FastAPI's own body parameter: its limit answers in plain text, and it parses JSON twice.
+"""Reads JSON bodies: bounded while they arrive, checked by pydantic, with clear problems. FastAPI's
+own body parameter answers its limit in plain text and parses JSON twice.
 """
 
 from __future__ import annotations
@@ -25,8 +23,8 @@ _HELD = 32  # times `max_body_bytes`
 
 
 class BodyReader:
-    """Of one gateway. What many requests hold at once has a bound too: a few requests of full size
-    would fit, thousands would not.
+    """Of one gateway. All bodies together are bounded too, because thousands of large ones would
+    not fit.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -41,7 +39,7 @@ class BodyReader:
             raise not_understood(
                 wrong.errors(include_url=False, include_context=False, include_input=False)
             ) from None
-        # The plain search is a hundred times faster, and most bodies hold no such escape.
+        # The plain search is a hundred times faster, and most bodies have no such escape.
         if b"\\u0000" in raw and _holds_nul(body.model_dump()):
             raise Problem(
                 422,
@@ -82,9 +80,7 @@ def _holds_nul(value: object) -> bool:
 
 
 async def bounded(request: Request, limit_bytes: int, advice: str) -> AsyncIterator[bytes]:
-    """The body as it arrives; Problem 413 once it is longer than it may be, also when it comes in
-    chunks of unknown number.
-    """
+    """The body as it arrives; Problem 413 once it is too long, also with chunked encoding."""
     problem = Problem(413, "too-large", f"the body is longer than {limit_bytes} bytes; {advice}")
     if int(request.headers.get("content-length", 0)) > limit_bytes:
         raise problem

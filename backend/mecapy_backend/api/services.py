@@ -1,4 +1,4 @@
-"""What the routes of a gateway work with, opened once and given to them by `Depends`."""
+"""The resources of a gateway's routes, opened once and passed by `Depends`."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from mecapy_backend.store.blobs import blob_store
 from mecapy_backend.store.blobs.blob_store import BlobStore
 from mecapy_backend.store.health_probes import readiness, server_health
 
-# Every statement here touches few rows by index; longer means that the database is away.
+# Every statement touches few rows by index; if it takes longer, the database is unavailable.
 _COMMAND_TIMEOUT_S = 2.0
 _CONNECTIONS = 10
 
 
 class Activity:
-    """When somebody last used the gateway: an embedded stack that nobody uses ends."""
+    """When the gateway was last used; an unused embedded stack stops."""
 
     def __init__(self) -> None:
         self._last_s = time.monotonic()
@@ -52,7 +52,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """`stream_redis` has connections of its own: each open event stream holds one."""
+    """`stream_redis` has its own connections: each open event stream uses one."""
 
     settings: Settings
     db: AsyncEngine
@@ -75,7 +75,7 @@ class Services:
 
 @asynccontextmanager
 async def open_services(settings: Settings) -> AsyncGenerator[Services]:
-    """Nothing connects before it is used; everything is closed when the block ends."""
+    """Connects on first use; everything is closed when the block ends."""
     connect = partial(
         database.connect,
         settings.database_url,

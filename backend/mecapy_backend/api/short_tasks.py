@@ -1,8 +1,6 @@
-"""Which tasks are short: those that may not run for long, and those whose code ran shortly the last
-time its owner ran it here.
-
-Learned from the final events that pass through this gateway, forgotten with it: a cell it does not
-know waits with all others once. What "short" gets is in docs/design.md, "The queue".
+"""Which tasks are short: those with a short timeout, and those whose code ran shortly the last time
+its owner ran it here. Learned from final events in this gateway's memory. docs/design.md, "The
+queue", says what short tasks get.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ class ShortTasks:
         self._ran_s: dict[bytes, float] = {}
 
     def expects(self, owner: str, code: str, timeout_s: float) -> bool:
-        """A wrong guess costs little: who outlasts `short_s` takes a slot like all others."""
+        """A wrong guess costs little: a task that runs longer takes a normal slot."""
         return bool(self._short_s) and (
             timeout_s <= self._short_s
             or self._ran_s.get(_key(owner, code), 2 * self._short_s) <= self._short_s / 2

@@ -1,8 +1,6 @@
-"""When a waiting task will start: its place in the queue, and an estimate from the slots of the
-workers that have its Python and what runs in them now.
-
-An estimate rests on how long the owner's last tasks took; what the pool does is looked at once for
-all who wait, every two seconds.
+"""The place in the queue and the estimated start of a waiting task, from the slots of workers with
+its Python and their running tasks. Uses the owner's recent run times; the pool's state is read
+every two seconds for all.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ _MOST_OWNERS = 1000
 
 
 def reads_alike(one: QueuedEvent, other: QueuedEvent) -> bool:
-    """Whoever waits hears again only when something worth hearing has changed."""
+    """Clients are notified again only when something relevant has changed."""
     return _roughly(one) == _roughly(other)
 
 
@@ -34,8 +32,8 @@ def _roughly(at: QueuedEvent) -> tuple[int | None, int | None, int]:
 
 
 def starts_in_s(position: int, slots: int, run_s: float, elapsed_s: Sequence[float]) -> float:
-    """Seconds until the task at `position` starts, when each takes `run_s` and some have run for
-    `elapsed_s` already.
+    """Seconds until the task at `position` starts, if each takes `run_s` and some have run for
+    `elapsed_s`.
     """
     ahead, rounds = (position - 1) % slots, (position - 1) // slots
     running = sorted(elapsed_s, reverse=True)[:slots]
@@ -55,7 +53,7 @@ class StartEstimator:
         self._mean_run_s: dict[str, tuple[float, float | None]] = {}
 
     async def estimate(self, owner: str, task: lookup.TaskRow) -> QueuedEvent:
-        """Where a queued task stands, and when it starts. All unknown while Redis is away."""
+        """The place of a queued task, and its start. All unknown while Redis is unavailable."""
         try:
             position, of = await self._queue.position_and_depth(
                 task.id, short=task.short, python=task.python
@@ -72,7 +70,7 @@ class StartEstimator:
         slots = sum(one.info.slots for one in serving)
         if not slots or run_s is None:
             return QueuedEvent(position, of)
-        if task.short:  # a place of its own in every worker
+        if task.short:  # every worker has a place for it
             eta_s = starts_in_s(position, len(serving), min(run_s, self._short_s), [])
         else:
             worker_ids = {one.id for one in serving}

@@ -1,4 +1,4 @@
-"""A task as the REST surface shows it: its row, and the attempts it took."""
+"""A task in the REST API: its row and its attempts."""
 
 from __future__ import annotations
 

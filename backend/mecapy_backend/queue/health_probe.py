@@ -1,4 +1,4 @@
-"""Whether Redis does what the queue asks of it, and how far its clock is from ours."""
+"""Whether Redis executes the queue's commands, and its clock's difference."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ async def probe_redis(redis: Queue) -> Probed:
 
 
 async def _use(redis: Queue) -> float:
-    """The commands of the queue and of event streams, on keys of our own; Redis' time."""
+    """The commands of the queue and of event streams, on keys of our own; also Redis' time."""
     await redis.position(keys.PROBE)
     probe, other = keys.PROBE, keys.PROBE_OTHER
     pipe: Any
@@ -83,7 +83,7 @@ async def _use(redis: Queue) -> float:
 
 
 async def refuse_cluster(url: str) -> None:
-    """Before anything is served; a Redis that is away may be anything."""
+    """Before anything is served, when an unavailable Redis is not an error."""
     redis = queue.connect(url)
     try:
         (check,) = (await probe_redis(redis)).checks

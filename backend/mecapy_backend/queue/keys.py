@@ -1,15 +1,15 @@
-"""Every Redis key and channel, built in this one place. Redis may lose all of them at any moment;
-PostgreSQL is the truth.
+"""Every Redis key and channel. Redis may lose all of them at any moment; PostgreSQL is the
+truth.
 """
 
 QUEUE, SHORT = "mecapy:queue", "mecapy:queue:short"
-"""The lanes of tasks that run on any Python. A lane is a sorted set: the task that a worker may
-take next. Who waits behind it, `fair.lua` keeps in keys that begin so.
+"""The lanes of tasks that run on any Python. A lane is a sorted set with the task that starts next;
+`fair.lua` keeps those behind it in keys with this prefix.
 """
 
 CONTROL = "mecapy:control"
-"""Pub/sub channel: JSON `{"cancel": task_id}` to all workers. A lost message is made good at the
-next lease renewal.
+"""Pub/sub channel: JSON `{"cancel": task_id}` to all workers. The next lease renewal repeats a lost
+message.
 """
 
 PROBE, PROBE_OTHER = "mecapy:probe", "mecapy:probe:other"

@@ -1,7 +1,6 @@
-"""The queue: task ids in lanes (short or not, and by the Python they need), whose turn is decided
-in `fair.lua`, and the cancel channel. What a task is stands in PostgreSQL.
-
-Fed by `routes.tasks` and by the worker's reconciler; the worker's engine waits in it with BZPOPMIN.
+"""The queue: task ids in lanes (by length and Python), whose turn `fair.lua` decides, and the
+cancel channel. Filled by `routes.tasks` and the worker's reconciler; workers wait in it with
+BZPOPMIN.
 """
 
 from __future__ import annotations
@@ -26,7 +25,8 @@ from mecapy_backend.queue import keys
 from mecapy_jupyter.wire import PRIORITY
 
 SOCKET_TIMEOUT_S = 8.0
-"""No answer for so long: the connection is dead. Blocking commands must wait for less."""
+"""After this time without an answer, the connection is dead. Blocking commands must wait for less.
+"""
 
 # more than any time in milliseconds, so that priority always comes first; the sum stays below 2^53
 _PRIORITY_STEP = 1e13
@@ -37,8 +37,8 @@ _MANY = 1000  # arguments of one call
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What a user may have of the pool. `group`: the organisation, "" for none; `cap`: tasks that
-    may run at once, 0: any number.
+    """A user's share of the pool. `group`: the organisation, "" for none; `cap`: tasks that may run
+    at once, 0: any number.
     """
 
     group: str = ""
@@ -48,19 +48,19 @@ class Share:
     group_cap: int = 0
 
     def text(self, user: str) -> str:
-        """As `fair.lua` reads it. Who has no organisation is one, with the same weight."""
+        """In `fair.lua`'s form. A user without an organisation is one, with the same weight."""
         alone = {"group": f"~{user}", "group_weight": self.weight}
         return json.dumps(asdict(self) | ({} if self.group else alone))
 
 
 def score(priority: int, at_s: float | None = None) -> float:
-    """Place among a user's own tasks: a higher priority first, then first come, first served."""
+    """Order among a user's tasks: higher priority first, then first come, first served."""
     return (9 - priority) * _PRIORITY_STEP + (time.time() if at_s is None else at_s) * 1000
 
 
 @dataclass(frozen=True, slots=True)
 class PoppedTask:
-    """One id from a front, and what its score says: see `promote` in `fair.lua`."""
+    """One id from a front, and the meaning of its score: see `promote` in `fair.lua`."""
 
     lane: str
     task_id: str
@@ -82,8 +82,8 @@ class PoppedTask:
 
 
 class Queue(ArqRedis):
-    """arq's connection, with a queue of ids in lanes, shared out fairly: nothing of arq's job keys,
-    pickles and results.
+    """arq's connection with a fair queue of ids in lanes. Uses none of arq's job keys, pickles and
+    results.
     """
 
     async def enqueue_job(
@@ -108,10 +108,8 @@ class Queue(ArqRedis):
         python: str = "",
         share: Share | None = None,
     ) -> int | None:
-        """Put a task in line, or leave it where it is. Its position now (1: next), None if a worker
-        has it already.
-
-        `python` "": any worker's will do. `share` None: the one that was given last.
+        """Put a task in line, or leave it where it is. Returns its position (1: next), None if a
+        worker has it. `python` "": any. `share` None: the last one given.
         """
         share_text, lane = share.text(owner) if share else "", keys.lane(python, short=short)
         arguments = ["add", owner, share_text, task_id, repr(score(priority))]
@@ -127,8 +125,8 @@ class Queue(ArqRedis):
         python: str = "",
         share: Share | None = None,
     ) -> None:
-        """Put many tasks of an owner in line (task id → score); those that are there stay where
-        they are.
+        """Put many tasks of an owner in line (task id → score); those in the queue stay where they
+        are.
         """
         share_text, flat = (
             share.text(owner) if share else "",
@@ -139,15 +137,15 @@ class Queue(ArqRedis):
             await self._fair(keys.lane(python, short=short), "add", owner, share_text, *batch)
 
     async def refill(self, lane: str) -> None:
-        """Somebody took what stood at the front of a lane: the next, please."""
+        """The front of a lane was taken: fill it again."""
         await self._fair(lane, "next")
 
     async def refill_all(self) -> None:
-        """Whoever took what stood at the front of some lane has told nobody: the next, please."""
+        """The front of some lane was taken without a notice: fill it again."""
         await self._fair(keys.QUEUE, "fill")
 
     async def release(self, *task_ids: str) -> None:
-        """These run no longer, and count no more against what somebody may run at once."""
+        """These have ended, and no longer count against limits."""
         await self._fair(keys.QUEUE, "release", *task_ids)
 
     async def count_running(self, owner: str, share: Share, task_ids: Sequence[str]) -> None:
@@ -155,7 +153,7 @@ class Queue(ArqRedis):
         await self._fair(keys.QUEUE, "hold", owner, share.text(owner), *task_ids)
 
     async def update_shares(self, shares: Mapping[str, Share]) -> None:
-        """Owners' shares as they are now, for what waits already."""
+        """Current shares of owners, for tasks that already wait."""
         flat = [part for owner, share in shares.items() for part in (owner, share.text(owner))]
         for start in range(0, len(flat), 2 * _MANY):
             await self._fair(keys.QUEUE, "shares", *flat[start : start + 2 * _MANY])
@@ -178,7 +176,7 @@ class Queue(ArqRedis):
         return {task_id.decode() for front in found for task_id in front}
 
     async def withdraw(self, task_id: str) -> bool:
-        """Take a task out. False: it was not waiting (any more)."""
+        """Take a task out. False: it was not waiting."""
         return bool((await self._fair(keys.QUEUE, "remove", task_id))[0])
 
     async def position(self, task_id: str, *, short: bool = False, python: str = "") -> int | None:
@@ -220,7 +218,7 @@ class Queue(ArqRedis):
         }
 
     async def _fair(self, lane: str, *arguments: Any, then: Sequence[Any] = ()) -> list[Any]:
-        """Call the script; with a command that comes right after it, in the same round trip."""
+        """Call the script, with a second command in the same round trip."""
         for first in (True, False):
             pipe: Any
             async with self.pipeline(transaction=False) as pipe:
@@ -236,12 +234,12 @@ class Queue(ArqRedis):
                     pipe.execute_command(*then)
                 try:
                     return await pipe.execute()
-                except NoScriptError:  # Redis is new, or was emptied
+                except NoScriptError:  # Redis is new or was emptied
                     continue
         raise AssertionError
 
     async def announce_cancel(self, task_id: str) -> None:
-        """Tell all workers to stop this task. May get lost; the lease renewal tells them again."""
+        """Ask all workers to stop this task. May get lost; the lease renewal repeats it."""
         await self.publish(keys.CONTROL, json.dumps({"cancel": task_id}))  # pyright: ignore[reportUnknownMemberType]
 
 
@@ -256,8 +254,8 @@ def connect(url: str, *, max_connections: int = 64) -> Queue:
         socket_timeout=SOCKET_TIMEOUT_S,
         socket_connect_timeout=1.5,
         health_check_interval=5,
-        # One more try on a connection that Redis closed meanwhile (a restart): every command of
-        # ours may be repeated.
+        # One retry on a connection that Redis has closed (a restart), because all our commands may
+        # be repeated.
         retry=Retry(NoBackoff(), 1),
         retry_on_error=[RedisConnectionError],
         **({} if url.startswith("unix:") else {"socket_keepalive": True}),

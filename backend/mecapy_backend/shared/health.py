@@ -1,7 +1,5 @@
-"""Can this process do its job? What a server looks at, put together into one report.
-
-Knows no database and no queue: each server hands its probes in as functions. Shows no address, no
-path and no secret: `/readyz` needs no token.
+"""Combines probes into one health report. Knows no database and no queue: each server passes its
+probes as functions. Shows no address, path or secret, because `/readyz` needs no token.
 """
 
 from __future__ import annotations
@@ -15,13 +13,11 @@ from mecapy_jupyter.wire import Json
 
 OK = "ok"
 CLOCK_S = 30.0
-"""Clocks may differ by so much. Nothing is lost over this: leases and times are PostgreSQL's. But
-the queue's order, logs and S3's signatures are by the clock of each host.
+"""How much clocks may differ. Leases use PostgreSQL's time, but the queue's order, logs and S3's
+signatures use each host's.
 """
 LOW_BYTES = 50_000_000
-"""With less free space a disk counts as full: what comes next is a task that cannot store its
-result.
-"""
+"""With less free space a disk counts as full, because a task could not store its result."""
 PROBE_TIMEOUT_S, CACHED_S = 3.0, 2.0
 
 
@@ -40,7 +36,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What one probe found. `clock_ahead_s`: how far this host's clock is ahead of the server's,
+    """The result of one probe. `clock_ahead_s`: how far this host's clock is ahead of the server's,
     None: not known.
     """
 
@@ -74,8 +70,8 @@ class HealthReport:
 
 
 class Health:
-    """Probes when asked, at most every `CACHED_S`, however many ask: the addresses that show it
-    need no token. `clocks` are the probes of servers whose clock counts, by the server's name.
+    """Probes at most every `CACHED_S`, because the addresses need no token. `clocks`: probes of
+    servers with a clock, by server name.
     """
 
     def __init__(
@@ -107,7 +103,7 @@ class Health:
 
 
 def check_clock(ahead_s: Mapping[str, float | None]) -> Check:
-    """Who is wrong: this host when all others say so, else the one that stands alone."""
+    """Whose clock is wrong: this host's if all others agree, otherwise the one that differs."""
     off = {name: s for name, s in ahead_s.items() if s is not None and abs(s) > CLOCK_S}
     if not off:
         return Check("clock")

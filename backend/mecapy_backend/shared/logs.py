@@ -1,9 +1,7 @@
-"""Logs of gateway and worker: one line per transition on stderr, the task's id always in it, as
-`task`; never a payload or a secret.
-
-`configure` is called once, by whoever runs a server. JSON for machines, plain text for a terminal;
-in both, what anybody typed stays inside its own field and its own line. Libraries that use
-`logging` (uvicorn, arq, asyncio) speak through the same lines.
+"""Logs of gateway and worker: one line per transition on stderr, with the task's id as `task`;
+never a payload or a secret. `configure` is called once per server. JSON for machines, plain text
+for a terminal; quoted input stays inside its field and line. Libraries' `logging` goes through the
+same lines.
 """
 
 from __future__ import annotations
@@ -38,8 +36,8 @@ _encode = json.JSONEncoder(
 
 
 def configure(form: Format = "auto", component: str = "") -> None:
-    """Once per process. `auto`: console on a terminal, else JSON. Tracebacks without the values of
-    variables: they may be anybody's.
+    """Once per process. `auto`: console on a terminal, otherwise JSON. Tracebacks without
+    variables, which may hold user data.
     """
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
     about = {"component": component, "pid": os.getpid()}
@@ -66,9 +64,7 @@ def configure(form: Format = "auto", component: str = "") -> None:
 
 
 def request_id(given: str | None) -> str:
-    """What a client called its request, if that is a name; else a new one. Never anything that
-    could break a line or a header.
-    """
+    """The client's request id if it is a valid name, otherwise a new one."""
     return given if given and _ID.fullmatch(given) else os.urandom(8).hex()
 
 
@@ -78,7 +74,7 @@ def _stamp(_: WrappedLogger, __: str, entry: Entry) -> Entry:
 
 
 def _harmless(_: WrappedLogger, __: str, entry: Entry) -> Entry:
-    """No field without end, and no password of a connection's URL, which a driver's error may
+    """Bounds each field, and removes the password of a connection URL, which a driver's error may
     quote.
     """
     for name, value in entry.items():
@@ -119,7 +115,7 @@ def _quoted(value: object, *, field: bool = False) -> str:
 
 
 def _visible(text: str) -> str:
-    """A terminal obeys control characters; here they are only shown."""
+    """Control characters are escaped, because a terminal obeys them."""
     return (
         text
         if text.isprintable()

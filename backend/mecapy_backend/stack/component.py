@@ -1,6 +1,4 @@
-"""One component of a stack: a process that is started again whenever it ends, and asked again and
-again whether it answers.
-
+"""One component of a stack: a process that is restarted when it ends, with regular health checks.
 Knows nothing of the others.
 """
 
@@ -21,7 +19,7 @@ from mecapy_jupyter.wire.stack import ComponentState, ProcessId
 
 _QUICK_S = 10.0  # a process that ends sooner is in a crash loop
 _BACKOFF_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
-_HOPELESS = 4  # so many ends in a row without ever having answered
+_HOPELESS = 4  # how many ends in a row without an answer
 _LOOK_S, _LOOK_AGAIN_S = 0.03, 2.0
 _LOG_BYTES = 5_000_000
 
@@ -63,8 +61,8 @@ class Component:
         return ComponentState(self.plan.name, self.process, self.plan.address, self.healthy)
 
     async def ready(self, within_s: float) -> None:
-        """Returns when it answers. Raises `StackError` with the end of its log when it does not, or
-        ends at every start.
+        """Returns when it answers. Raises `StackError` with the end of its log if it does not, or
+        stops at every start.
         """
         answers, given_up = (
             asyncio.create_task(self._answers.wait()),
@@ -115,7 +113,7 @@ class Component:
                 await asyncio.wait_for(self._stopping.wait(), pause_s)
 
     async def stop(self) -> None:
-        """Asks it to end, and kills it if it does not; its session is gone when this returns."""
+        """Stops it gracefully, or kills it; its session is gone when this returns."""
         self._stopping.set()
         process = self._process
         if process and self._program and process.returncode is None:

@@ -1,8 +1,7 @@
-"""What the components of one stack are: their programs, environments and questions for health.
-Starts nothing.
+"""The components of one stack: programs, environments and health checks.
 
-The gateway's socket is bound here and handed down, so that its address outlives it: while it is
-started again, requests wait in the socket's queue instead of being refused.
+Starts nothing. The gateway's socket is bound here and inherited, so that requests wait in it during
+a restart instead of being refused.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ from mecapy_jupyter.shared.data_dir import DataDir
 from mecapy_jupyter.shared.errors import StackError
 from mecapy_jupyter.shared.processes import mecapy_command
 
-# What of the user's environment the components see. Not the rest: a kernel's variables (MPLBACKEND)
-# or secrets are none of theirs.
+# The part of the user's environment that components see. A kernel's variables (MPLBACKEND) and
+# secrets are left out.
 _PASSED = {
     "PATH",
     "HOME",
@@ -116,8 +115,8 @@ def gateway(
 
 
 def scratch() -> Path:
-    """Where the workers' tasks write. Not in the data directory: a child that is another user than
-    we must get there.
+    """Where the workers' tasks write. Not in the data directory, because a child with another uid
+    must reach it.
     """
     folder = Path(tempfile.mkdtemp(prefix="mecapy-stack-"))
     folder.chmod(0o711)
@@ -127,7 +126,7 @@ def scratch() -> Path:
 def worker(
     data_dir: DataDir, number: int, scratch: Path, roster: Roster, settings: Mapping[str, str]
 ) -> Plan:
-    """The gateway has no part in a worker's work, so it does not need its token."""
+    """The gateway takes no part in a worker's work, so the worker does not need its token."""
     folder = scratch / f"worker-{number}"
     mine = {name: value for name, value in settings.items() if name != "MECAPY_TOKEN"} | {
         "TMPDIR": str(folder)

@@ -1,4 +1,4 @@
-"""When is a stack idle? Nothing queued, nothing running, and no user's request for a while."""
+"""When a stack is idle: nothing queued or running, and no request of a user for a while."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class IdleWatch:
         self._last_busy = time.monotonic()
 
     async def until_idle(self, hide: Callable[[bool], None]) -> None:
-        """Returns when the stack is idle. Hides it first and looks again, so that nobody joins a
-        stack that is about to end.
+        """Returns when the stack is idle. Hides it first and checks again, so that nobody joins a
+        stack that is about to stop.
         """
         if not self._limit_s:
             await asyncio.get_running_loop().create_future()  # never

@@ -1,8 +1,5 @@
-"""Which workers have reported lately, by pid: how the supervisor knows that a worker is ready, and
-its id.
-
-Asked of PostgreSQL and not of the gateway: a request there would look like a user's, and no stack
-would ever be idle.
+"""Which workers have reported lately, by pid, for the supervisor. Read from PostgreSQL, because a
+request to the gateway would look like a user's, and no stack would ever be idle.
 """
 
 from __future__ import annotations
@@ -31,7 +28,7 @@ class Roster:
         self._asked = 0.0
 
     async def reported(self, pid: int) -> bool:
-        """Has the worker with this pid said lately that it lives?"""
+        """Has the worker with this pid reported lately?"""
         async with self._lock:
             if time.monotonic() - self._asked > _FRESH_S:
                 self._ids = await self._ask()
@@ -39,7 +36,7 @@ class Roster:
             return pid in self._ids
 
     def id(self, pid: int) -> str:
-        """What was last heard, without asking."""
+        """The last answer, without asking again."""
         return self._ids.get(pid, "")
 
     async def _ask(self) -> dict[int, str]:

@@ -1,7 +1,6 @@
-"""Keeps a whole stack running on one machine: `mecapy up`. It starts the components in the order
-they need each other, starts again what dies, writes down who runs, and stops everything in order.
-
-Holds the lock of its data directory as long as it lives; only it writes the state file.
+"""Keeps a whole stack running on one machine: `mecapy up`. Starts the components in order of
+dependency, restarts those that die, records the running processes, and stops everything gracefully.
+Holds the lock of its data directory; only it writes the state file.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ class StackOptions:
 
 
 class Supervisor:
-    """One stack, from `run` to its end. `say` gets one line per thing worth knowing."""
+    """One stack, from `run` to its end. `say` gets one line per event."""
 
     def __init__(
         self,
@@ -59,7 +58,7 @@ class Supervisor:
         self._roster: Roster | None = None
 
     async def run(self) -> None:
-        """Until a signal, idleness, or a component that will not start (`StackError`). Nothing is
+        """Until a signal, idleness, or a component that does not start (`StackError`). Nothing is
         left when it returns.
         """
         loop = asyncio.get_running_loop()
@@ -110,14 +109,12 @@ class Supervisor:
     async def _start(
         self, lives: asyncio.TaskGroup, run: Path, listener: socket.socket
     ) -> tuple[str, idle_stop.IdleWatch]:
-        """In the order they need each other; returns the token, and who notices idleness, once a
-        task could run.
-
-        A worker imports for longer than it takes to make a database and its tables: it is the first
-        to start.
+        """Starts in order of dependency; returns the token and the idle watch once a task could
+        run. A worker starts first, because its imports take longer than creating the database.
         """
         data_dir = self._data_dir
-        # Another one at each start: while the stack was down, anybody could listen on its port.
+        # A new token at each start, because anybody could listen on its port while the stack was
+        # down.
         token = await asyncio.to_thread(fresh, data_dir.token)
         self._url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         database_url = await asyncio.to_thread(programs.postgres_url, data_dir.data, run)
@@ -147,13 +144,13 @@ class Supervisor:
         return component
 
     async def _end(self) -> None:
-        """Workers give their tasks back while the database and the queue still stand."""
+        """Workers return their tasks while database and queue still run."""
         first = [part for part in self._components if part.plan.name in ("worker", "gateway")]
         await asyncio.gather(*(part.stop() for part in first))
         await asyncio.gather(*(part.stop() for part in self._components if part not in first))
 
     def _asked_to_stop(self) -> None:
-        if self._stop.is_set():  # asked twice: somebody is in a hurry
+        if self._stop.is_set():  # a second signal: do not wait
             for part in self._components:
                 part.kill()
         self._stop.set()
@@ -164,8 +161,8 @@ class Supervisor:
         self._write()
 
     def _write(self) -> None:
-        """A disk that is full ends no stack: what runs goes on, and the file is written at the next
-        change that finds room.
+        """A full disk does not stop a stack: the file is written at the next change that finds
+        space.
         """
         try:
             state.write(self._data_dir, self._described())

@@ -52,7 +52,7 @@ def sweep(data_dir: DataDir) -> int:
 
 
 def say(line: str) -> None:
-    """A line of standard output. Whoever read it may be gone; that stops nothing."""
+    """A line of standard output, whose reader may be gone."""
     with contextlib.suppress(OSError, ValueError):
         print(line, flush=True)
 
@@ -78,8 +78,8 @@ def _already(data_dir: DataDir) -> int:
 
 @contextmanager
 def locked(data_dir: DataDir) -> Generator[bool]:
-    """Holds the stack's lock; False when another supervisor does. The kernel frees it however we
-    end.
+    """Holds the stack's lock; False if another supervisor does. Released by the operating system
+    however the process ends.
     """
     try:
         file = data_dir.lock.open("a")
@@ -99,8 +99,8 @@ def locked(data_dir: DataDir) -> Generator[bool]:
 
 @contextmanager
 def _ready_pipe(number: int) -> Generator[list[int]]:
-    """The pipe a waiting notebook reads: closed unwritten, it says that we ended. No component
-    inherits it.
+    """The pipe that a waiting notebook reads: closed without a line, it means that this process
+    ended. No component inherits it.
     """
     if number < 0:
         yield []

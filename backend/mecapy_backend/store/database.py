@@ -1,4 +1,4 @@
-"""The connection to PostgreSQL. AUTOCOMMIT: one statement is one transaction is one round trip."""
+"""The connection to PostgreSQL. AUTOCOMMIT: one statement is one transaction and one round trip."""
 
 from __future__ import annotations
 
@@ -142,8 +142,8 @@ def connect(
 async def first(
     db: AsyncEngine, statement: sa.Executable, values: Mapping[str, object] | None = None
 ) -> Row | None:
-    """One statement; its first row, or None. All of it in one greenlet: an AsyncConnection begins
-    one for each of its steps, and a task for its end, which took longer than the statement does.
+    """One statement; its first row, or None. All in one greenlet, because an AsyncConnection
+    creates one for each of its steps and a task for its end, which took longer than the statement.
     """
 
     def run() -> Row | None:

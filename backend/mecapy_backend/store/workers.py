@@ -1,5 +1,5 @@
-"""Who works: each worker says every few seconds that it lives. For people and estimates; leases
-stand in `leases`.
+"""The workers: each reports every few seconds that it runs, for people and estimates. Leases are in
+`leases`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _ROW = (_w.id, _w.info, _w.started_at, _w.seen_at, _w.draining)
 
 
 async def heartbeat(db: AsyncEngine, worker_id: str, info: JsonObject) -> bool:
-    """I live. The same id for the life of one process. The answer: whether I am to take no more
+    """Report that this worker runs, under one id per process. Returns whether it must take no more
     tasks.
     """
     row = insert(workers).values(id=worker_id, info=info)
@@ -136,13 +136,13 @@ def _ago(seconds: float) -> sa.ColumnElement[datetime]:
 
 
 async def remove(db: AsyncEngine, worker_id: str) -> None:
-    """I end."""
+    """Report the end of a worker."""
     async with db.connect() as connection:
         await connection.execute(sa.delete(workers).where(_w.id == worker_id))
 
 
 async def delete_vanished(db: AsyncEngine, days: int = 1) -> None:
-    """Workers that went without a word so long ago."""
+    """Delete workers that have not reported for long."""
     async with db.connect() as connection:
         await connection.execute(
             sa.delete(workers).where(

@@ -1,1 +1,1 @@
-"""How much one user may ask for: requests, streams, tasks, bytes."""
+"""Limits of one user: requests, streams, tasks, bytes."""

@@ -1,8 +1,5 @@
-"""What an owner may still have: their share of the pool and what is left of each quota, known
-closely enough to tell at no cost.
-
-Looked at once a second for each owner who submits; what was submitted here since is added. Other
-gateways' submissions of the last second are not in it.
+"""An owner's share of the pool and the rest of each quota, cached for a second per owner, plus
+submissions to this gateway since. Other gateways' submissions of that second are not included.
 """
 
 from __future__ import annotations
@@ -21,13 +18,13 @@ from mecapy_backend.store.people.shares import QuotaStatus, QuotaUse
 
 _CACHED_S = 1.0
 _NEAR = 0.9
-"""From this part of the limit on, each submission counts exactly, in its own statement."""
+"""Above this part of the limit, each submission counts exactly, in its own statement."""
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """`count_to`: how many queued tasks the submission itself must count to; None: its owner is far
-    below that.
+    """`count_to`: up to how many queued tasks the submission itself must count; None: its owner is
+    far below.
     """
 
     share: Share
@@ -49,7 +46,7 @@ class TaskQuotas:
         self._cached: dict[str, _CachedStatus] = {}
 
     async def submission(self, db: AsyncEngine, owner: str) -> Admission:
-        """What one more task of this owner gets. Raises Problem 429 where a quota is used up."""
+        """The share for one more task of this owner. Raises Problem 429 if a quota is used up."""
         cached = self._cached.get(owner)
         if cached is None or time.monotonic() - cached.read_s > _CACHED_S:
             if len(self._cached) > 10_000:

@@ -1,4 +1,4 @@
-"""How many bytes of blobs an owner may still store; set aside before any of them is taken."""
+"""How many bytes of blobs an owner may still store; reserved before any is accepted."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _UPLOAD_S = 24 * 3600.0  # of a gateway that died meanwhile
 
 @asynccontextmanager
 async def room_for_upload(services: Services, owner: str, size: int | None) -> AsyncGenerator[int]:
-    """So many bytes are set aside while they come; None: as many as one blob may have, or as there
-    is room for. Raises NoRoom.
+    """Reserves this many bytes while they arrive; None: the maximum of one blob, or what is left.
+    Raises NoRoom.
     """
     key, most = f"upload {uuid.uuid4().hex}", services.settings.max_blob_bytes
 
@@ -40,12 +40,12 @@ async def room_for_upload(services: Services, owner: str, size: int | None) -> A
 
 
 def reserving(services: Services, owner: str, instead_of: str = "") -> RowLock:
-    """For bytes whose size is known only when they are there."""
+    """For bytes whose size is known only at their end."""
     return reservations.reserving(services.db, owner, services.settings, instead_of)
 
 
 def check_blob_size(services: Services, size: int) -> None:
-    """Problem 413 for more than one blob may have."""
+    """Problem 413 above the maximum of one blob."""
     limit = services.settings.max_blob_bytes
     if size > limit:
         raise Problem(

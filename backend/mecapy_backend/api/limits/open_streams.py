@@ -1,6 +1,4 @@
-"""How many event streams are open, of each owner and in all; more are refused with a word. One
-gateway counts its own.
-"""
+"""Counts open event streams per owner and in total, for one gateway, and refuses more."""
 
 from __future__ import annotations
 
@@ -36,7 +34,7 @@ class StreamLimit:
 
     @contextmanager
     def one(self, owner: str) -> Generator[None]:
-        """Around the life of a stream that has begun."""
+        """Around the lifetime of a stream."""
         self._open[owner] += 1
         try:
             with metrics.streams.track_inprogress():

@@ -1,8 +1,4 @@
-"""How many requests a second one user may send: a bucket of tokens for each, in this gateway's
-memory.
-
-Several gateways each give so many.
-"""
+"""Requests per second of one user: a token bucket each, in this gateway's memory."""
 
 from __future__ import annotations
 
@@ -21,10 +17,10 @@ class RateLimit:
 
     def __init__(self, per_s: float) -> None:
         self._per_s, self._holds = per_s, 10 * per_s
-        self._buckets: dict[str, tuple[float, float]] = {}  # owner → tokens, at which moment
+        self._buckets: dict[str, tuple[float, float]] = {}  # owner → tokens, and the time
 
     def spend(self, owner: str) -> None:
-        """One request. Raises Problem 429 for one too many."""
+        """Counts one request. Raises Problem 429 if it is too many."""
         if not self._per_s:
             return
         now = time.monotonic()

@@ -1,8 +1,5 @@
-"""What a connection may cost before and beside a request: uvicorn's protocol, which bounds none of
-it, with ends to it.
-
-A head that does not end, a body nobody wants any more, a reader that reads nothing, more
-connections than there is room for: each costs no more than its own connection, for a limited time.
+"""Limits the cost of connections, which uvicorn does not: endless headers, unwanted bodies, readers
+that do not read, too many connections. Each costs only its own connection, for a limited time.
 """
 
 from __future__ import annotations
@@ -20,24 +17,24 @@ from mecapy_backend.api.problems import Problem
 
 HEAD_BYTES = 64 * 1024
 HEAD_S = 10.0
-"""For a whole request line with its headers, from the first byte on, or from the connection on; and
-for a body that was refused.
+"""For the request line with headers, from the first byte or the connection on; and for a refused
+body.
 """
 STALLED_S = 60.0
-"""For a reader that takes nothing of what we have for it."""
+"""For a client that does not read what is sent."""
 _PER_STREAM = 2  # file descriptors: the client's and one of Redis
 _OTHERS = 200
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """`limit_concurrency` of uvicorn's configuration is how many connections there may be."""
+    """uvicorn's `limit_concurrency` is the number of connections."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self._most, self.limit_concurrency = (
             self.limit_concurrency,
             None,
-        )  # uvicorn's own answer says nothing of what to do
+        )  # uvicorn's own answer does not say what to do
         self._in_head, self._in_body, self._head_bytes, self._surplus = True, False, 0, False
         self._head_ends: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
@@ -45,7 +42,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         over = len(self.connections) - (self._most or 1_000_000)
-        if over > _OTHERS:  # not even for a word
+        if over > _OTHERS:  # not even for an answer
             return transport.abort()
         self._surplus = over > 0
         self._head_within(HEAD_S)
@@ -74,7 +71,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if (
             self._in_head
-        ):  # else it comes after a body; nobody asks for those, and they would gather without end
+        ):  # otherwise it follows a body; nobody reads those, and they would accumulate
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -90,7 +87,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         if (
             self._in_body
-        ):  # it was answered before it was all there: the rest is waited for, but not for ever
+        ):  # it was answered before it arrived completely: wait for the rest, but not forever
             self._head_within(HEAD_S)
         super().on_response_complete()
 
@@ -103,7 +100,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        """What is no HTTP is answered as everything else is."""
+        """Invalid HTTP gets a problem document too."""
         detail = "this is no HTTP request that the gateway can read; check its headers"
         self._refuse(400, "not-understood", detail)
 
@@ -131,7 +128,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def _refuse(self, status: int, name: str, detail: str) -> None:
-        """And hang up. Not while an answer before this is on its way: it would get into that."""
+        """Answer and close, but not while an earlier answer is being sent."""
         cycle: Any = self.cycle
         if cycle is None or cycle.response_complete:
             body = bytes(Problem(status, name, detail).response().body)
@@ -144,7 +141,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def _full(app: Any) -> Any:
-    """Answers for one connection too many. That the process lives can be asked all the same."""
+    """Answers one connection too many. The liveness address still works."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in ("/livez", "/healthz"):
@@ -160,9 +157,7 @@ def _full(app: Any) -> Any:
 
 
 def room_for(connections: int, streams: int) -> None:
-    """Raise this process's limit of open files to what so many may need, as far as it is allowed
-    to.
-    """
+    """Raise this process's limit of open files as far as needed and allowed."""
     needed = connections + (_PER_STREAM - 1) * streams + _OTHERS * 2
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < needed:

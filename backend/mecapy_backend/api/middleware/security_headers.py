@@ -1,8 +1,7 @@
-"""The headers that keep a browser from making more of an answer than it is. Put on every answer by
-`traffic`.
+"""Security headers of every answer, added by `traffic`.
 
-The gateway takes bearer tokens and no cookies, so no page can act with a visitor's rights; scripts
-of other origins are let in only by MECAPY_CORS_ORIGINS (`app`).
+The gateway uses bearer tokens and no cookies, so no page can act with a visitor's rights; other
+origins only by MECAPY_CORS_ORIGINS (`app`).
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ _ALWAYS: tuple[Header, ...] = (
     (b"cache-control", b"no-store"),
 )
 _NOTHING = b"default-src 'none'; frame-ancestors 'none'"
-# FastAPI's page, /docs, has a script of its own beside those it loads from here.
+# The page /docs of FastAPI has an inline script beside those it loads from here.
 _PAGE = (
     b"default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     b"img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
@@ -26,7 +25,7 @@ _PAGE = (
 
 
 def more_headers(headers: Iterable[Header]) -> list[Header]:
-    """What an answer with these headers still needs. What a route set itself stands."""
+    """The missing headers of an answer. A route's own ones stay."""
     has = {name.lower(): value for name, value in headers}
     page = has.get(b"content-type", b"").startswith(b"text/html")
     policy = (b"content-security-policy", _PAGE if page else _NOTHING)

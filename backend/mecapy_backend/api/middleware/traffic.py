@@ -1,7 +1,5 @@
-"""Every request on its way in and out: what it is called in the log, what is counted of it, its
-line in the audit, its safe headers.
-
-A plain ASGI middleware: it must not gather a body, nor hold an event stream back.
+"""Every request in and out: its id in the log, metrics, audit line, security headers. A plain ASGI
+middleware, because it must not collect a body or delay an event stream.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ class Traffic:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         name = logs.request_id(Headers(scope=scope).get(HEADER))
-        logs.bind_contextvars(request=name)  # uvicorn runs each request in a context of its own
+        logs.bind_contextvars(request=name)  # uvicorn runs each request in its own context
         about = begin_request()
         began, status, received, sent = time.perf_counter(), 500, 0, 0
 
@@ -68,12 +66,12 @@ class Traffic:
 
 
 def _route(scope: Scope) -> str:
-    """As it is written in the code: `/tasks/{task_id}`."""
+    """The route's pattern: `/tasks/{task_id}`."""
     return getattr(scope.get("route"), "path", _NOWHERE)
 
 
 def _method(scope: Scope) -> str:
-    """Anybody may invent methods; each would be a series for ever."""
+    """Clients may invent methods, each of which would be a series."""
     return (
         scope["method"]
         if scope["method"] in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")

@@ -1,7 +1,7 @@
-"""An embedded stack's gateway proves that it has its user's token, before they show theirs.
+"""An embedded stack's gateway proves that it has its user's token before clients send theirs.
 
-No gateway but a stack's does: the answers would help to guess a token that a person has chosen. A
-stack's is made by chance, and longer than anybody can guess.
+Other gateways do not, because the answers would help to guess a token chosen by a person; a stack's
+token is long and random.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Submitting a task. It exists once its row is committed; Redis only makes it start at once."""
+"""Submission of a task. It exists once its row is committed; Redis only makes it start at once."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from mecapy_jupyter import wire
 from mecapy_jupyter.wire import JsonObject
 
 ADMIT_S = 1.8
-"""So long may PostgreSQL take over a submission: who submits hears within two seconds, whatever is
-away.
+"""How long PostgreSQL may take for a submission, so that the client has an answer within two
+seconds.
 """
 
 router = APIRouter(tags=["tasks"])
@@ -108,7 +108,7 @@ async def submit(
 async def _stream(
     services: Services, owner: str, code: str, task_id: str, answer: JsonObject
 ) -> AsyncIterator[EncodedEvent | None]:
-    """The submission itself, then what follows; how long it took is remembered for next time."""
+    """The submission, then its events; its run time is remembered."""
     yield EncodedEvent(events.START, wire.QUEUED, json_text.dumps(answer))
     async for event in event_stream.follow(services, owner, task_id, events.START):
         if event and event.type in wire.FINAL:
@@ -119,7 +119,7 @@ async def _stream(
 
 
 async def _stored(services: Services, submission: Submission) -> tuple[Admission, tasks.Submitted]:
-    """The task's row is committed. Raises Problem for what stands against it."""
+    """Commits the task's row. Raises Problem for what prevents it."""
     try:
         return await _within_time(_admit(services, submission))
     except tasks.Conflict:
@@ -141,8 +141,8 @@ async def _stored(services: Services, submission: Submission) -> tuple[Admission
 async def _within_time(
     admitting: Coroutine[None, None, tuple[Admission, tasks.Submitted]],
 ) -> tuple[Admission, tasks.Submitted]:
-    """Not longer than ADMIT_S: then 503, and the client asks again with its key. What hangs is left
-    to end by itself: closing a connection that PostgreSQL does not answer on takes as long again.
+    """At most ADMIT_S: then 503, and the client repeats the request with its key. A hanging
+    statement is left to end by itself, because closing its connection takes as long again.
     """
     admitted = asyncio.create_task(admitting)
     try:
@@ -152,7 +152,7 @@ async def _within_time(
     if not done:
         admitted.add_done_callback(
             lambda late: late.cancelled() or late.exception()
-        )  # nobody waits to hear it
+        )  # nobody waits for it
         raise unavailable("the database")
     return admitted.result()
 

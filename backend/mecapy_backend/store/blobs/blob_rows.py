@@ -1,7 +1,5 @@
-"""Which blobs exist, as a table: asked in one statement for any number of digests, and what a
-delete that races a submit turns on.
-
-The bytes are in `blobs`.
+"""The table of existing blobs: queried in one statement for any number of digests, and the arbiter
+between a delete and a submission. The bytes are in `blob_store`.
 """
 
 from __future__ import annotations
@@ -28,11 +26,9 @@ _UNFINISHED_S = 3600.0
 
 
 def row_lock(db: AsyncEngine, owner: str) -> RowLock:
-    """For the store's `write`, `adopt` and `take`: the row of a blob, locked while its bytes take
-    their place.
-
-    A delete of the same blob comes wholly before that or wholly after; so wherever there is a row,
-    there are the bytes.
+    """For the store's `write`, `adopt` and `take`: locks the row of a blob while its bytes are put
+    in place. A delete of the same blob comes before or after, so where there is a row, there are
+    the bytes.
     """
 
     @asynccontextmanager
@@ -142,8 +138,8 @@ async def _end_reservations(db: AsyncEngine, store: BlobStore) -> None:
 
 
 async def _name_lost(db: AsyncEngine, store: BlobStore, grace_s: float) -> None:
-    """Bytes whose writer died before their row existed get one, and its time of grace with it; a
-    part of the store at each call.
+    """Bytes whose writer died before their row existed get a row, and its grace period; a part of
+    the store per call.
     """
     before = time.time() - grace_s
     listed = {
@@ -163,8 +159,8 @@ async def _name_lost(db: AsyncEngine, store: BlobStore, grace_s: float) -> None:
 
 
 async def discard(db: AsyncEngine, store: BlobStore, owner: str, digest: str) -> None:
-    """Forget a blob whose bytes are gone or not what its name says, whoever names it: the next
-    upload brings them anew.
+    """Delete the row of a blob whose bytes are missing or wrong, whoever names it, so that the next
+    upload stores it again.
     """
     async with db.execution_options(isolation_level="READ COMMITTED").begin() as transaction:
         await transaction.execute(sa.delete(blobs).where(_b.owner == owner, _b.digest == digest))
@@ -174,9 +170,9 @@ async def discard(db: AsyncEngine, store: BlobStore, owner: str, digest: str) ->
 async def _delete_unnamed(
     db: AsyncEngine, store: BlobStore, which: sa.ColumnElement[bool], limit: int
 ) -> list[tuple[str, str]]:
-    """A submit or upload that names one meanwhile moves its `used_at`, and the row no longer
-    matches. The row is locked until the bytes are gone, and an upload of the same bytes waits for
-    that (`row_lock`).
+    """A submission or upload that names one meanwhile updates `used_at`, and the row no longer
+    matches. The row is locked until the bytes are gone; an upload of the same bytes waits
+    (`row_lock`).
     """
     named = sa.exists().where(
         tasks.c.owner == _b.owner, tasks.c.digests.contains(array([_b.digest]))

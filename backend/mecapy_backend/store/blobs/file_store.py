@@ -1,14 +1,13 @@
-"""The object store as a directory: blobs are files that nobody changes once they have their name.
+"""The object store as a directory: immutable files named by digest.
 
-Bytes that come over a connection are hashed as they grow (`PartialFile`). A file that is already on
-this disk, left by a client of the same user or by a dead child, is hashed where it lies and
-renamed: nothing is copied, and no digest is believed unchecked.
+Bytes from a connection are hashed as they arrive (`PartialFile`). A file that is already on this
+disk, from a client of the same user or a dead child, is hashed in place and renamed: nothing is
+copied, and no digest is trusted unchecked.
 
-What is promised: killing any process loses no blob, and nobody is ever given other bytes than the
-digest names. What came over a connection is on disk before the answer; what was renamed is written
-out beside the work, so the machine's own end (a power cut) may cost the blobs of its last seconds.
-`recover` removes these at the next start, before anybody could read zeros from them. Made by
-`blobs.open_store`; S3 uses it as its cache.
+Killing any process loses no blob, and nobody gets other bytes than the digest names. Bytes from a
+connection are on disk before the answer. Renamed files are written in the background, so a power
+cut may lose blobs of the last seconds; `recover` removes these at the next start. S3 uses this as
+its cache.
 """
 
 from __future__ import annotations

@@ -1,11 +1,9 @@
-"""Blobs on S3 (or a server that speaks it). Every call of `bucket` runs in a thread; bytes for
-children go through a local cache.
+"""Blobs on S3 (or a compatible server). Every call of `bucket` runs in a thread; bytes for children
+go through a local cache.
 
-What clients bring with signed URLs is whatever they send: S3 knows no BLAKE3. So the first to read
-a blob checks it, which is the worker as it fetches it into its cache, before any child sees a byte,
-and the owner's own kernel for what it downloads. Checking it when it arrives would bring every byte
-through the gateway, which is there to sign only; and a blob is seen by its owner alone. Made by
-`blobs.open_store` only.
+Clients upload with signed URLs, and S3 knows no BLAKE3. So the first reader checks a blob: the
+worker when it fetches it into its cache, before any child sees a byte, or the owner's kernel.
+Checking at arrival would route every byte through the gateway.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The live log of a task: one Redis stream each. Lost with Redis; then the row's log takes over.
+"""The live log of a task: one Redis stream.
 
-A write whose answer was lost is written again, and a worker that lost its task may still write. So
-each entry carries its number (`SequenceNumber`), and a reader passes on only what is newer than
-what it had (`NewEvents`).
+If Redis loses it, the row's log takes over. A write whose answer was lost is repeated, and a worker
+that lost its task may still write; so each entry has a number (`SequenceNumber`), and readers
+accept only newer ones (`NewEvents`).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ START = "0-0"
 MAX_EVENTS = 20_000
 ENDED_TTL_S = 3600
 LIVE_TTL_S = 26 * 3600
-"""A stream nobody writes to any more goes by itself, also when the worker died before its last
-event. Longer than a task may run.
+"""An abandoned stream expires, also if the worker died before its last event. Longer than a task
+may run.
 """
 READ_BYTES = 128 * 1024
 _FIRST, _MOST = 8, 500  # what a short task says comes in one bite
@@ -55,15 +55,13 @@ class EncodedEvent:
 
 
 class NewEvents:
-    """Which events a reader has not had: each once, and none of an attempt before the newest it
-    knows of.
-    """
+    """Filters the events that a reader has not had: each once, and none of an older attempt."""
 
     def __init__(self, attempt: int = 0, had: SequenceNumber | None = None) -> None:
         self._last = max((attempt, -1), had or (0, -1))
 
     def note_attempt(self, attempt: int) -> None:
-        """There is such an attempt: what an earlier one still writes is not new."""
+        """A newer attempt exists, so events of earlier ones are ignored."""
         self._last = max(self._last, (attempt, -1))
 
     def __call__(self, event: EncodedEvent) -> bool:

@@ -22,8 +22,8 @@ from mecapy_backend.store.tables import api_tokens, blobs, tasks, users
 from mecapy_backend.store.tasks import user_tasks
 
 SETTLED_S = 60.0
-"""Far longer than a gateway takes a user for valid without asking, and than a worker takes to hear
-that its task is gone: what they let in meanwhile is deleted by then.
+"""Far longer than a gateway caches a user, and than a worker takes to learn that its task is gone,
+so that everything they still accept is deleted.
 """
 
 _u = users.c

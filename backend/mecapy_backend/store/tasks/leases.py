@@ -1,8 +1,5 @@
-"""A running task is its worker's for as long as its lease: renewed, given back in order, or run out
-because the worker is gone.
-
-Passed on by `tasks`, whose states these change; called by the worker (`lease`, `reconciler`,
-`jobs`, `door`).
+"""A running task belongs to its worker while its lease lasts: renewed, given back by a graceful
+stop, or expired because the worker is gone.
 """
 
 from __future__ import annotations
@@ -23,12 +20,12 @@ _t = tasks.c
 _now = sa.func.now()
 
 LEFT: Final = "worker_left"
-"""Why an attempt ended whose worker was stopped in order. All other words are those of
+"""Why an attempt of a gracefully stopped worker ended. All other values are those of
 `wire.ErrorKind`.
 """
 LOST: Final = "worker_lost"
 _SAID_CHARS = 300
-# What such a task did outside may not be done twice, unless its owner said that it may.
+# The outside effects of such a task must not happen twice, unless its owner allowed it.
 _once = sa.and_(_t.went_out, sa.func.coalesce(_t.request["retries"].as_integer(), 0) == 0)
 # A lost `start` or lease renewal after a crash of PostgreSQL is made good by the fence, so neither
 # waits for the disk.
@@ -77,10 +74,11 @@ async def mark_network_used(db: AsyncEngine, task_id: str, attempt: int) -> bool
 async def requeue(
     db: AsyncEngine, task_id: str, attempt: int, why: str = LEFT, said: str = ""
 ) -> str:
-    """running → queued, on purpose: the worker leaves, or the task asked for a retry. Counts a loss
-    only where that is why. `said`: for people. Answers with the state: queued, and the caller
-    enqueues it; still running, for it must not run twice, and the caller ends it (`once_outcome`);
-    or "", for it is to be cancelled, or no longer ours.
+    """running → queued on purpose: the worker stops, or the task asked for a retry.
+
+    `said`: a text for people. Returns the state: queued, and the caller enqueues it; still running,
+    because it must not run twice, and the caller ends it (`once_outcome`); or "", because it is
+    cancelled or no longer ours.
     """
     change = sa.update(tasks).where(
         _t.id == task_id, _t.state == wire.RUNNING, _t.attempt == attempt, ~_t.cancel_requested
@@ -100,8 +98,8 @@ async def requeue(
 
 
 async def reclaim_expired(db: AsyncEngine, max_losses: int = 3, limit: int = 500) -> Expired:
-    """Take back what vanished workers held: queued again, failed after `max_losses` or if it must
-    not run twice, or cancelled if that was asked for.
+    """Take back tasks of vanished workers: queued again, failed (after `max_losses`, or if it must
+    not run twice), or cancelled if that was requested.
     """
     async with db.connect() as connection:
         rows = (await connection.execute(_reclaim_statement(max_losses, limit))).all()
@@ -151,9 +149,7 @@ def _reclaim_statement(max_losses: int, limit: int) -> sa.Executable:
 
 
 def _with_this(why: str, said: str = "") -> sa.ColumnElement[object]:
-    """`earlier`, with the attempt that ends now. What describes it in the row is written over by
-    the next `start`.
-    """
+    """`earlier`, extended by the attempt that ends now, whose description `start` overwrites."""
     about = {
         "attempt": _t.attempt,
         "worker": _t.worker,

@@ -52,11 +52,10 @@ class Cancellation:
 async def start(
     db: AsyncEngine, task_id: str, worker_id: str, lease_s: float
 ) -> StartedAttempt | None:
-    """queued → running, with the next attempt's number. None: cancelled, forgotten, or taken by
-    another worker.
+    """queued → running, with the next attempt's number.
 
-    A task of a disabled owner is cancelled instead, and `barred`: whoever disabled them may have
-    missed it on its way here.
+    None: cancelled, deleted, or taken by another worker. A task of a disabled owner is cancelled
+    and `barred`, because whoever disabled them may have missed it.
     """
     row = await first(db, _START, {"task": task_id, "by": worker_id, "lease_s": lease_s})
     if row is None:
@@ -83,8 +82,8 @@ async def finish(
     log_blob: str = "",
     cpu_s: float = 0.0,
 ) -> bool:
-    """running → the outcome's final state. False: this attempt no longer counts (its lease ran out,
-    or the task was forgotten).
+    """running → the outcome's final state. False: this attempt no longer counts (its lease expired,
+    or the task was deleted).
     """
     digests = list(outcome.payload.digests if outcome.payload else ()) + (
         [log_blob] if log_blob else []
@@ -105,8 +104,8 @@ async def finish(
 
 
 async def cancel(db: AsyncEngine, owner: str, task_id: str) -> Cancellation | None:
-    """queued → cancelled at once; a running task is marked, its worker ends it. None: no such task.
-    Final tasks stay as they are.
+    """queued → cancelled at once; a running task is marked and its worker ends it. None: no such
+    task. Final tasks stay as they are.
     """
     queued = _t.state == wire.QUEUED
     outcome = sa.literal(wire.Outcome(wire.CANCELLED).as_json(), _t.outcome.type)
@@ -137,8 +136,8 @@ async def forget(db: AsyncEngine, owner: str, task_id: str) -> list[str] | None:
     return None if row is None else sorted(set(row.digests))
 
 
-# The two statements of every task are built once: building and keying them anew took longer than
-# PostgreSQL does.
+# The two statements of every task are built once, because building them took longer than PostgreSQL
+# does.
 
 
 def _start_statement() -> sa.Executable:
