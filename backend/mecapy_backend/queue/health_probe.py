@@ -49,8 +49,9 @@ async def probe_redis(redis: Queue) -> Probed:
         allow = "Redis does not let the user of MECAPY_REDIS_URL do what the queue does; allow it"
         return _failed("refused", f"{allow} (docs/managed-services.md): {str(refused)[:200]}")
     except Exception as error:
+        below = error.__cause__ or error.__context__  # redis-py makes a ConnectionError of it
         for kind, (state, advice) in _KINDS.items():
-            if isinstance(error, kind):
+            if isinstance(error, kind) or isinstance(below, kind):
                 return _failed(state, advice)
         if any(code in str(error) for code in _CLUSTER_CODES):
             return _failed(_CLUSTER, _CLUSTER_ADVICE)
