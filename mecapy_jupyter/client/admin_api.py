@@ -57,6 +57,12 @@ def organisations(gateway: Gateway) -> list[wire.OrganisationInfo]:
     return [wire.OrganisationInfo.from_json(one) for one in _list(gateway.get("/organisations"))]
 
 
+def monthly_use(gateway: Gateway, month: str) -> list[wire.MonthlyUse]:
+    """`month` as "2026-11"; "": this one."""
+    found = _list(gateway.get("/organisations/usage", month=month or None))
+    return [wire.MonthlyUse.from_json(one) for one in found]
+
+
 def change_organisation(gateway: Gateway, name: str, change: JsonObject) -> None:
     gateway.patch(f"/organisations/{_in(name)}", change)
 

@@ -39,9 +39,11 @@ def add_commands(add: AddCommand) -> None:
 
     _user_commands(add)
     org = add("org", _organisation, "organisations, for managers and admins").add_subparsers(
-        dest="what", metavar="list | limit", required=True
+        dest="what", metavar="list | report | limit", required=True
     )
     org.add_parser("list", help="with their users and tasks")
+    report = org.add_parser("report", help="what a month's tasks took of the processors")
+    report.add_argument("--month", default="", metavar="YYYY-MM", help="default: this one")
     limit = org.add_parser("limit", help="what an organisation may have of the pool")
     limit.add_argument("name", metavar="NAME")
     limit.add_argument("limits", metavar="LIMIT=NUMBER", nargs="+", help=_LIMITS)

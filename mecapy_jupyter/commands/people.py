@@ -126,6 +126,22 @@ def _organisations(gateway: Gateway, _: argparse.Namespace) -> None:
         print("  ".join(filter(None, (clean(one.id), f"{one.users} users", tasks, _written(one)))))
 
 
+def _report(gateway: Gateway, options: argparse.Namespace) -> None:
+    found = admin_api.monthly_use(gateway, options.month)
+    sums = dict[str, tuple[float, int]]()
+    for one in found:
+        cpu_hours, tasks = sums.get(one.organisation, (0.0, 0))
+        sums[one.organisation] = cpu_hours + one.cpu_hours, tasks + one.tasks
+    for name, (cpu_hours, tasks) in sorted(sums.items()):
+        print(f"{name or '(no organisation)'}  {cpu_hours:.3f} CPU-hours  {tasks} tasks")
+        for one in found:
+            if one.organisation == name:
+                who = clean(one.user_name or one.user, 40)
+                print(f"  {who}  {one.cpu_hours:.3f} CPU-hours  {one.tasks} tasks")
+    if not found:
+        print("no task ended in that month")
+
+
 def _limit_organisation(gateway: Gateway, options: argparse.Namespace) -> None:
     admin_api.change_organisation(gateway, options.name, _read(options.limits))
     print("changed")
@@ -169,5 +185,6 @@ _USER: Mapping[str, Callable[[Gateway, argparse.Namespace], None]] = {
 }
 _ORGANISATION: Mapping[str, Callable[[Gateway, argparse.Namespace], None]] = {
     "list": _organisations,
+    "report": _report,
     "limit": _limit_organisation,
 }

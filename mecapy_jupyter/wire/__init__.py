@@ -6,7 +6,7 @@ Fields that are not known are ignored and absent ones have their defaults, so th
 gateway of different releases understand each other.
 """
 
-from mecapy_jupyter.wire.accounts import Limits, OrganisationInfo, TaskSummary, UserInfo
+from mecapy_jupyter.wire.accounts import Limits, MonthlyUse, OrganisationInfo, TaskSummary, UserInfo
 from mecapy_jupyter.wire.blobs import (
     BlobSize,
     MissingBlob,
@@ -112,6 +112,7 @@ __all__ = [
     "Me",
     "MissingBlob",
     "MissingBlobs",
+    "MonthlyUse",
     "OrganisationInfo",
     "Outcome",
     "PartUrls",

@@ -40,6 +40,17 @@ class OrganisationInfo(Limits):
 
 
 @dataclass(frozen=True, slots=True)
+class MonthlyUse(Shape):
+    """What one user's tasks took in a month."""
+
+    user: str
+    user_name: str = ""
+    organisation: str = ""
+    cpu_hours: float = 0.0
+    tasks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class TaskSummary(Shape):
     """Whose task it is and how it stands; nothing of what it holds."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from ..conftest import TOKEN, served
+from ..conftest import TOKEN, execute, served
 from ..stack.running import Stack, until
 from .command import Done, mecapy
 
@@ -44,6 +45,11 @@ def test_a_team_without_an_identity_provider(gateway: Any) -> None:
     assert refused.code == 1 and "weight" in refused.err
     assert "ada@acme.example" in admin("user", "list").out
     assert "1 queued" in admin("org", "list").out and "  ada  " in admin("tasks", "--all-users").out
+    took = f"INSERT INTO usage VALUES ('{me['owner']}', date_trunc('month', now()), 5400, 7)"
+    asyncio.run(execute(gateway.settings.database_url, took))
+    report = admin("org", "report").out.splitlines()
+    assert report == ["acme  1.500 CPU-hours  7 tasks", "  ada  1.500 CPU-hours  7 tasks"]
+    assert "no task" in admin("org", "report", "--month", "2001-01").out
     assert admin("org", "limit", "acme", "cpu_hours=10").code == 0
     assert asked(gateway, "/me", token).json()["organisation_quotas"]["cpu_hours"]["limit"] == 10
 

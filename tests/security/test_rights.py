@@ -76,6 +76,7 @@ WALK: dict[str, Case] = {
     "POST /users/{user_id}/tokens": Case(ALL, 409, {"name": "eve logs in"}),
     "DELETE /users/{user_id}/tokens/{token_id}": Case(ALL, 404),
     "GET /organisations": Case(ORGANISATION),
+    "GET /organisations/usage": Case(ORGANISATION),
     "PATCH /organisations/{organisation_id}": Case(ALL, 204, {"weight": 2.0}),
     "PATCH /users/{user_id}": Case(ALL, 200, {"max_queued": 7}),
     "DELETE /tokens/{token_id}": Case(OBJECT, 204),

@@ -46,6 +46,7 @@ ACTS = {
     "PATCH /users/{user_id}": "admin: change user",
     "DELETE /users/{user_id}": "admin: delete user",
     "GET /organisations": "admin: list organisations",
+    "GET /organisations/usage": "admin: read usage",
     "PATCH /organisations/{organisation_id}": "admin: change organisation",
     "PATCH /workers/{worker_id}": "admin: drain worker",
     "GET /audit": "admin: read audit",

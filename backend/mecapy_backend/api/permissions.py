@@ -101,6 +101,7 @@ RIGHTS: dict[str, Right] = {
     "DELETE /users/{user_id}": Right(ADMIN, Reach.ALL),
     "GET /audit": Right(ADMIN, Reach.ALL),
     "GET /organisations": Right(ADMIN, Reach.ORGANISATION),
+    "GET /organisations/usage": Right(ADMIN, Reach.ORGANISATION),
     "PATCH /organisations/{organisation_id}": Right(ADMIN, Reach.ALL),
 }
 

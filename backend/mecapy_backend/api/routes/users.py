@@ -7,7 +7,7 @@ What is seen of a task is its name, state and times: never its code, inputs, res
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import structlog
@@ -24,11 +24,12 @@ from mecapy_backend.api.schemas.people import (
     NewUserBody,
     OrganisationView,
     OverviewView,
+    UsageView,
     UserBody,
     UserView,
 )
 from mecapy_backend.api.services import WithServices
-from mecapy_backend.store.people import deletion, users
+from mecapy_backend.store.people import deletion, usage, users
 from mecapy_backend.store.tasks import overview, user_tasks
 from mecapy_jupyter.wire import Json, JsonObject
 
@@ -150,6 +151,22 @@ async def delete(services: WithServices, asker: Asker, user_id: UserId) -> Respo
 async def organisations(services: WithServices, asker: Asker) -> Response:
     """With how many users and tasks they have; tasks of deleted users count."""
     return json([_as_json(one) for one in await users.list_organisations(services.db, asker.sees)])
+
+
+@router.get(
+    "/organisations/usage", response_model=list[UsageView], summary="What a month's tasks took"
+)
+async def used(
+    services: WithServices,
+    asker: Asker,
+    month: Annotated[
+        str,
+        Query(pattern=r"^2\d{3}-(0[1-9]|1[0-2])$", description='"2026-11" (UTC); now, if left out'),
+    ] = "",
+) -> Response:
+    """By user, of those I look after; who took the most comes first."""
+    first = date.fromisoformat(f"{month}-01") if month else datetime.now(UTC).date().replace(day=1)
+    return json([_as_json(one) for one in await usage.monthly(services.db, asker.sees, first)])
 
 
 @router.patch(

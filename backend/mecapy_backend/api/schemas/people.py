@@ -142,6 +142,14 @@ class OrganisationView(LimitsView):
     ]
 
 
+class UsageView(BaseModel):
+    user: str
+    user_name: str
+    organisation: str | None
+    cpu_hours: float
+    tasks: Annotated[int, Field(description="attempts that ended")]
+
+
 class OverviewView(BaseModel):
     task_id: str
     name: str
