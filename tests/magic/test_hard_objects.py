@@ -40,7 +40,7 @@ def test_a_stand_in_is_not_called(kernel: Kernel) -> None:
     assert kernel.value("(s, len(m.mock_calls), m.__sizeof__.called)") == "(3.0, 0, False)"
 
 
-@pytest.mark.cell("said", "A dict whose keys are `id()` of objects")
+@pytest.mark.cell("said", "A dict with `id()` of objects as keys")
 def test_a_dict_keyed_by_id_is_named_once(kernel: Kernel) -> None:
     """The objects have another `id` on the worker; the line says what to use instead."""
     kernel.run("class K: pass\nk = K(); by_id = {id(k): 'k'}; large = {1 << 60: 0}")

@@ -150,7 +150,7 @@ warnings.warn("here")
 print(hasattr(sys.stdout, "buffer"), hasattr(sys.stderr, "buffer"))"""
 
 
-@pytest.mark.cell("travels", "Line numbers that a cell sees: frames, tracebacks, warnings")
+@pytest.mark.cell("travels", "Line numbers inside a cell: frames, tracebacks, warnings")
 def test_lines_that_a_cell_sees(kernel: Kernel) -> None:
     """They count as without `%%mecapy`, and so does what a function defined there has here; streams
     take text alone, as a kernel's.

@@ -102,7 +102,7 @@ def test_own_modules_are_imported_when_they_are_needed(kernel: Kernel) -> None:
     assert kernel.value("third") == "(2, 4)"
 
 
-@pytest.mark.cell("travels", "What functions of yours that libraries and signals call may read")
+@pytest.mark.cell("travels", "Variables that callbacks of libraries and signals read")
 def test_what_a_handler_reads_travels(kernel: Kernel) -> None:
     """A cell that names neither the handler nor its variables gets both: an alarm is caught, and
     not the end of the task.

@@ -7,7 +7,7 @@ import pytest
 from .conftest import Kernel
 
 
-@pytest.mark.cell("travels", "A function in the place of a library's, which calls the original")
+@pytest.mark.cell("travels", "A replaced library function that calls the original")
 def test_a_wrapper_of_a_replaced_function(kernel: Kernel) -> None:
     """Also where the cell names the original itself; at home it stays in place."""
     assert kernel.run(
@@ -23,7 +23,7 @@ def test_a_wrapper_of_a_replaced_function(kernel: Kernel) -> None:
     assert here.replace("np.float64(101.5)", "101.5").startswith("(101.5, ")
 
 
-@pytest.mark.cell("said", "What the notebook has put into a library and cannot travel")
+@pytest.mark.cell("said", "Additions to a library that cannot travel")
 def test_what_cannot_travel_in_a_library_is_said(kernel: Kernel) -> None:
     """By its name, once, with the cure."""
     assert kernel.run(
@@ -37,7 +37,7 @@ def test_what_cannot_travel_in_a_library_is_said(kernel: Kernel) -> None:
     assert "put into fractions.Fraction.limit_denominator cannot travel; set it in" in ran.stderr
 
 
-@pytest.mark.cell("travels", "Classes and functions inside other objects, where pickle looks")
+@pytest.mark.cell("travels", "Classes and functions inside other objects")
 def test_pickle_finds_the_notebook_s_classes(kernel: Kernel) -> None:
     """A cell that names only a list of objects can pickle them and give them to processes."""
     assert kernel.run(
