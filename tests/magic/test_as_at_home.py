@@ -45,6 +45,23 @@ def test_the_exit_code_of_a_command(kernel: Kernel) -> None:
     )
 
 
+IN_ORDER = """import os, subprocess
+print("a")
+_ = os.system("echo b")
+print("c", end="")
+print("d")
+_ = subprocess.run(["echo", "e"])
+_ = os.write(1, b"f\\n")
+print("g")"""
+
+
+@pytest.mark.cell("travels", "The order of prints and of what commands and native code print")
+def test_prints_and_commands_come_in_order(kernel: Kernel) -> None:
+    """What a command writes to the descriptor stands between the prints before and after it."""
+    for _ in range(5):
+        assert kernel.run(f"%%mecapy\n{IN_ORDER}").stdout == "a\nb\ncd\ne\nf\ng\n"
+
+
 def test_no_error_was_there_before(kernel: Kernel) -> None:
     """What a worker has tried for itself is not the cell's last error, to `%debug` or to whoever
     asks.

@@ -159,6 +159,7 @@ def serve(channel: Channel, outbox: str) -> None:
     """
     frame = channel.receive()
     if frame is not None and frame.kind == TaskMessage.tag:
+        sys.addaudithook(lambda event, _: _shell.outgoing.hear(event))
         _carry(channel.send, frame, outbox)
         _rest(channel)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
+import sys
+import termios
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +22,9 @@ Send = Callable[[Message, bytes], None]
 
 _BURST_S = 0.002  # prints closer together than this are joined
 _JOIN_CHARS = 16 * 1024
+_COMMANDS = ("os.system", "subprocess.Popen", "os.posix_spawn", "os.fork")
+"""Python reports these to an audit hook before they begin."""
+_READ_S, _READ_WITHIN_S = 0.0005, 0.2
 _LATE_S = 0.02  # what was joined leaves after this at the latest
 
 
@@ -33,6 +39,7 @@ class Outgoing:
         self._pending: list[str] = []
         self._pending_name, self._pending_chars, self._sent_at = "", 0, 0.0
         self._late: threading.Thread | None = None
+        self._unread = [1, 2]
         self._wake = threading.Event()
         self.uninterrupted = _Uninterrupted(self)
 
@@ -75,8 +82,26 @@ class Outgoing:
             text = "".join(self._pending)
             self._pending, self._pending_chars, self._sent_at = [], 0, time.monotonic()
             data = text.encode("utf-8", "backslashreplace")
+            if data:
+                self._after_commands()
             for at in range(0, len(data), STREAM_BYTES):
                 self._send(OutputMessage(self._pending_name), data[at : at + STREAM_BYTES])
+
+    def hear(self, event: str) -> None:
+        """Of an audit hook: what was printed so far comes before what a command prints."""
+        if event in _COMMANDS:
+            self.flush()
+
+    def _after_commands(self) -> None:
+        """What commands and native code have written to the descriptors was earlier: let the worker
+        read it first. A descriptor that nobody reads is the cell's own.
+        """
+        until = time.monotonic() + _READ_WITHIN_S
+        for fd in [fd for fd in self._unread if _unread_bytes(fd)]:
+            while _unread_bytes(fd) and time.monotonic() < until:
+                time.sleep(_READ_S)
+            if _unread_bytes(fd):
+                self._unread.remove(fd)
 
     def on_sigint(self, *_: object) -> None:
         """The child's handler of SIGINT."""
@@ -100,6 +125,14 @@ class Outgoing:
             time.sleep(_LATE_S)
             self._wake.clear()
             self.flush()
+
+
+def _unread_bytes(fd: int) -> int:
+    """In the pipe behind it."""
+    try:
+        return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
+    except OSError:  # no pipe
+        return 0
 
 
 class _Uninterrupted:
