@@ -20,7 +20,7 @@ from mecapy_jupyter.travel.environment import user_modules
 from mecapy_jupyter.travel.pickling import payload, reducers
 from mecapy_jupyter.wire import InstalledPackages
 
-_FRESH_S = 60.0
+_FRESH_S, _SEEN_WITHIN_S, _LOOK_S = 60.0, 5.0, 0.25
 _OURS = frozenset({"__main__", "mecapy_jupyter", "cloudpickle", "builtins"})
 _LOOSE = frozenset({"sys", "importlib", "__import__", "site", "zipimport"})
 """A cell with these words may make its modules importable itself."""
@@ -41,6 +41,19 @@ def workers(gateway: Gateway) -> InstalledPackages:
         if known.python:
             _known[gateway.url] = time.monotonic(), known
     return known
+
+
+def installed_since(gateway: Gateway, before: InstalledPackages) -> InstalledPackages:
+    """Asked anew, because something lacked: the embedded stack sees what is installed here after a
+    moment.
+    """
+    until = time.monotonic() + (_SEEN_WITHIN_S if gateway.embedded else 0)
+    while True:
+        _known.pop(gateway.url, None)
+        now = workers(gateway)
+        if now != before or time.monotonic() >= until:
+            return now
+        time.sleep(_LOOK_S)
 
 
 def check_python(there: InstalledPackages) -> None:

@@ -20,6 +20,7 @@ from mecapy_jupyter.cells import history, kernel_magics, notebook_folder, prefli
 from mecapy_jupyter.cells.cell_errors import CellSource, plain
 from mecapy_jupyter.cells.ipython_types import Shell
 from mecapy_jupyter.client.client import Client
+from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.client.task import Task
 from mecapy_jupyter.results.bind import Home
 from mecapy_jupyter.shared import errors
@@ -186,12 +187,33 @@ class Prepared:
         """Remarks on files that the cell looked for and that stayed here."""
         return notebook_folder.said_after(self.along, home.folder.looked, self.named)
 
-    def fits(self, packed: payload.Packed, there: wire.InstalledPackages) -> None:
-        """Raise or report what does not fit on the workers."""
-        above = 1 if self.source.header else 0
-        for sentence in preflight.check(
-            packed, self.names.imports, self.python, there, above, bool(self.options.files)
-        ):
+    def fits(
+        self,
+        packed: payload.Packed,
+        there: wire.InstalledPackages,
+        gateway: Gateway | None = None,
+    ) -> None:
+        """Raise or report what does not fit on the workers. `gateway`: to ask anew where something
+        lacks.
+        """
+        above, files = 1 if self.source.header else 0, bool(self.options.files)
+        check = partial(preflight.check, packed, self.names.imports, self.python)
+        try:
+            said = check(there, above, files)
+        except errors.PackageMissing:
+            if gateway is None:
+                raise
+            there = preflight.installed_since(gateway, there)
+            try:
+                said = check(there, above, files)
+            except errors.PackageMissing as missing:
+                if not gateway.embedded:
+                    raise
+                raise errors.PackageMissing(
+                    f"{missing}. The embedded stack runs in another environment than this kernel: "
+                    f"after `!mecapy down` the next cell starts it in this one"
+                ) from None
+        for sentence in said:
             print(f"mecapy: {sentence}", file=sys.stderr)
         for sentence in [*preflight.caches(packed), *preflight.keyed_by_id(packed)]:
             print(f"mecapy: {sentence}", file=sys.stderr)
@@ -202,7 +224,7 @@ class Prepared:
         try:
             there = preflight.workers(client.gateway)
             self.gather(there, client.gateway.secret_in)
-            fits = partial(self.fits, there=there)
+            fits = partial(self.fits, there=there, gateway=client.gateway)
             task = client.send(
                 self.request,
                 self.values,

@@ -82,6 +82,11 @@ class Gateway:
     def url(self) -> str:
         return self._at.url
 
+    @property
+    def embedded(self) -> bool:
+        """Whether it is the stack of this machine."""
+        return bool(self._at.data)
+
     def __repr__(self) -> str:
         return f"Gateway({self.url!r})"
 

@@ -213,12 +213,6 @@ STATE: dict[str, tuple[str, str, str, str]] = {
         "locale.setlocale(locale.LC_TIME)",
         "locale.setlocale(locale.LC_TIME, 'C')",
     ),
-    "umask": (
-        "import os; os.umask(0o022)",
-        "os.umask(0o027);",
-        "oct(next(os.umask(now) or now for now in [os.umask(0o0)]))",
-        "os.umask(0o007);",
-    ),
     "builtins": (
         "import builtins",
         "builtins.inch = 25.4",

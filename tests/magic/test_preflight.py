@@ -7,6 +7,7 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
@@ -44,7 +45,7 @@ def test_a_package_the_workers_lack() -> None:
     """
     with pytest.raises(errors.PackageMissing, match=r"'scipy'.*line 3 imports it"):
         checked("x = 1\nimport scipy.linalg", SAME)
-    with pytest.raises(errors.PackageMissing, match=r"'scipy'.*reads"):
+    with pytest.raises(errors.PackageMissing, match=r"'scipy'.*needs it"):
         checked("m", SAME, m=importlib.import_module("scipy.sparse").eye(3))
     assert checked("a", SAME, a=numpy.ones(3)) == []
 
@@ -102,6 +103,33 @@ def test_own_modules_travel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "own_helpers_7.py").write_text("x = 1")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     assert checked("import own_helpers_7", SAME) == []
+
+
+class Asked:
+    """A gateway whose workers have scipy from the third question on."""
+
+    url, embedded = "http://asked", True
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def packages(self, *_: object) -> wire.InstalledPackages:
+        self.times += 1
+        has = {"scipy": wire.Distribution("scipy", ("1",))} if self.times > 2 else {}
+        return wire.InstalledPackages((HERE,), {"numpy": wire.Distribution("", ())} | has)
+
+
+def test_what_was_installed_meanwhile_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The embedded stack is asked again until it has seen the installation; another gateway once,
+    past what is remembered.
+    """
+    asked: Any = Asked()
+    monkeypatch.setattr(preflight.gateway_api, "packages", asked.packages)
+    first = preflight.workers(asked)
+    assert preflight.workers(asked) is first and asked.times == 1
+    assert "scipy" in preflight.installed_since(asked, first).packages and asked.times == 3
+    asked.embedded, asked.times = False, 0
+    assert "scipy" not in preflight.installed_since(asked, first).packages and asked.times == 1
 
 
 def test_a_missing_package_in_the_notebook(kernel: Kernel) -> None:

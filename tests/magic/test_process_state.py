@@ -52,6 +52,20 @@ def test_nothing_changed_nothing_comes_home() -> None:
     assert process_state.changed(process_state.current(), process_state.current()) == {}
 
 
+def test_a_cell_that_changes_nothing_leaves_the_kernel_as_it_was(kernel: Kernel) -> None:
+    """What a worker sets for itself, its umask or its search path, is no change of the cell's."""
+    seen = (
+        "next((mask, os.umask(mask))[0] for mask in [os.umask(0o022)]), sys.path, sys.argv, "
+        "os.environ, signal.getsignal(2), "
+        "socket.getdefaulttimeout(), sys.getrecursionlimit(), os.getcwd(), logging.root.handlers"
+    )
+    assert kernel.run(f"import logging, os, signal, socket, sys\nbefore = repr(({seen}))").ok
+    for cell in ("x = 3", "import os, numpy\ny = os.getcwd(), numpy.ones(2)"):
+        ran = kernel.run(f"%%mecapy\n{cell}")
+        assert ran.ok, ran.text
+    assert kernel.value(f"repr(({seen})) == before") == "True"
+
+
 _SETS = """
 import os
 from mecapy_jupyter.travel.environment import process_state

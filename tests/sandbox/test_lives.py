@@ -240,3 +240,18 @@ async def test_large_frames_wait_in_the_child(pool):
                 assert int((child.folder / "sent").read_text()) < 6
             seen.append(frame)
     assert [frame.header["n"] for frame in seen if frame.kind == "display"] == list(range(12))
+
+
+async def test_a_renewed_pool_waits_for_its_children(tmp_path):
+    """Another zygote starts once no child is lent; who works meanwhile ends as it would have."""
+    async with Pool(options(tmp_path)) as pool:
+        before = pool.zygote_pid
+        async with pool.child() as child:
+            renewing = asyncio.create_task(pool.renew())
+            await send_code(child, b"result = 1")
+            frames = [frame async for frame in child.frames()]
+            assert Ran(frames).result == 1
+            assert not renewing.done() and pool.zygote_pid == before
+        await renewing
+        assert await serves(pool)
+        assert pool.zygote_pid != before

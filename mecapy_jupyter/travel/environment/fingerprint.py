@@ -53,6 +53,7 @@ def of(modules: Iterable[str], salt: bytes) -> dict[str, Marks]:
         name: marks
         for name in sorted(set(modules))
         if name.partition(".")[0] not in _OF_THE_PROCESS
+        and "._" not in name
         and type(module := sys.modules.get(name)) is types.ModuleType
         and len(marks := _marks(module, salt)) > 1
     }
@@ -114,8 +115,8 @@ def _plain(value: object) -> str:
         entries: list[object] = list(held.items() if kind is dict else held)
         texts = [_plain(entry) for entry in entries[: _MOST_ENTRIES + 1]]
         if 0 < len(texts) <= _MOST_ENTRIES and all(texts):
-            ordered = texts if kind in (list, tuple) else sorted(texts)
-            return f"{kind.__name__}({', '.join(ordered)})"
+            # Sorted, lists too: some libraries make theirs of a set, whose order is by chance.
+            return f"{kind.__name__}({', '.join(sorted(texts))})"
     return ""
 
 

@@ -178,13 +178,6 @@ def _set_decimal_traps(state: Iterable[str]) -> None:
         traps[signal] = signal.__name__ in state
 
 
-def _umask() -> int:
-    """Python returns the umask only by setting one, so a strict one is set for a moment."""
-    now = os.umask(0o077)
-    os.umask(now)
-    return now
-
-
 class _Named(type):
     """A warning category that is not loaded here, by name. Pickling the class itself would import
     its package for every task.
@@ -267,7 +260,6 @@ KINDS: dict[str, StateKind] = {
     "locale": StateKind(
         "locale", clock_state.locales, clock_state.set_locales, clock_state.FRESH_LOCALES
     ),
-    "umask": StateKind("os", _umask, os.umask),
     "builtins": StateKind("builtins", builtins_state.get, builtins_state.put),
     "own modules": StateKind("sys", module_importer.changed, module_importer.take),
 }

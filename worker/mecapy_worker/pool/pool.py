@@ -36,7 +36,7 @@ class Pool:
         self.options = options
         self._spares: asyncio.Queue[ChildHandle] = asyncio.Queue()
         self._waiting = 0
-        self._wanted = asyncio.Event()
+        self._wanted, self._returned = asyncio.Event(), asyncio.Event()
         self._factory, self._limits = ChildFactory(options), LimitEnforcer(options)
         self._tasks: set[asyncio.Task[None]] = set()
         self.children_started = self.failing = 0
@@ -76,8 +76,19 @@ class Pool:
             yield child
         finally:
             self._limits.active.discard(child)
+            self._returned.set()
             await asyncio.shield(self._spawn(self._factory.retire(child)))
             self._wanted.set()
+
+    async def renew(self) -> None:
+        """Start another zygote, which imports what is installed by now, once no child is lent."""
+        while self.busy or self._waiting:
+            self._returned.clear()
+            await self._returned.wait()
+        spares = [self._spares.get_nowait() for _ in range(self._spares.qsize())]
+        await self._zygote.close()
+        for child in spares:
+            await self._factory.retire(child)
 
     @property
     def spare(self) -> int:

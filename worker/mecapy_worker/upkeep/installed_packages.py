@@ -1,5 +1,5 @@
-"""What a cell can import on this worker, told to the store once: notebooks look at it before they
-send.
+"""What a cell can import on this worker, told to the store at its start and whenever something is
+installed: notebooks look at it before they send.
 
 It only reads names and versions; nothing is imported for it.
 """
@@ -7,9 +7,12 @@ It only reads names and versions; nothing is imported for it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import importlib
 import importlib.metadata
 import pkgutil
 import sys
+from pathlib import Path
 
 from mecapy_backend.store import workers
 from mecapy_worker.context import Context
@@ -22,6 +25,7 @@ def packages() -> dict[str, list[str]]:
     """Top-level module → [distribution, version], both empty where no distribution owns it. Takes
     about 0.2 s.
     """
+    importlib.invalidate_caches()
     owners = importlib.metadata.packages_distributions()
     versions = {
         name: importlib.metadata.version(name) for name in {names[0] for names in owners.values()}
@@ -36,11 +40,29 @@ def packages() -> dict[str, list[str]]:
 
 
 async def tell(ctx: Context) -> None:
-    """Once this worker's row is there, add what is installed to it."""
-    found = await asyncio.to_thread(packages)
+    """Once this worker's row is there, add what is installed to it; again when that changes, with
+    children that have it.
+    """
+    told: object = None
     while True:
-        if await retry_transient(
-            "packages", lambda: workers.record_packages(ctx.db, ctx.worker_id, found)
-        ):
-            return
+        if (now := _changed()) != told:
+            found = await asyncio.to_thread(packages)
+            if await retry_transient(
+                "packages",
+                lambda found=found: workers.record_packages(ctx.db, ctx.worker_id, found),
+            ):
+                if told is not None:
+                    await ctx.pool.renew()
+                told = now
         await asyncio.sleep(_AGAIN_S)
+
+
+def _changed() -> tuple[float, ...]:
+    """When an installer has put something into the folders of packages, or removed it."""
+    times = list[float]()
+    for folder in sys.path:
+        if not folder.endswith(("site-packages", "dist-packages")):
+            continue
+        with contextlib.suppress(OSError):
+            times.append(Path(folder).stat().st_mtime)
+    return tuple(times)
