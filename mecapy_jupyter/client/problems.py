@@ -13,6 +13,7 @@ class BlobsMissing(errors.Refused):
     """The task names blobs that the store lacks: send them, then submit again."""
 
 
+_PROXY = (502, 503, 504)
 _BY_STATUS: dict[int, type[errors.MecapyError]] = {
     401: errors.NotAuthorized,
     403: errors.NotAuthorized,
@@ -30,7 +31,16 @@ def problem(answer: urllib3.BaseHTTPResponse, url: str) -> errors.MecapyError:
         told = json.loads(answer.data)
         detail, name = told["detail"], str(told.get("type")).rpartition(":")[2]
     except (ValueError, KeyError, TypeError, AttributeError):
-        detail, name = f"{url} answered {answer.status}; is this address a MecaPy gateway?", ""
+        detail, name = _no_problem_document(answer.status, url), ""
     leaf = _BY_TYPE.get(name) or _BY_STATUS.get(answer.status)
-    leaf = leaf or (errors.Unavailable if answer.status in (429, 502, 503, 504) else errors.Refused)
+    leaf = leaf or (errors.Unavailable if answer.status in (429, *_PROXY) else errors.Refused)
     return leaf(str(detail))
+
+
+def _no_problem_document(status: int, url: str) -> str:
+    if status in _PROXY:
+        return (
+            f"the proxy at {url} answered {status}: no gateway behind it is ready. Try again in a "
+            f"moment; if it stays, the operator asks each gateway for /readyz?verbose"
+        )
+    return f"{url} answered {status}; is this address a MecaPy gateway?"

@@ -20,8 +20,10 @@ from mecapy_worker.pool import machine_memory
 
 from .. import weed
 from ..conftest import TOKEN, served
-from ..stack.running import environment
-from ..stack.test_doctor import Doctor, said_by_environment
+from ..stack.running import environment, until
+from ..stack.test_doctor import Doctor, free_port, said_by_environment
+from .conftest import listens, program, running
+from .test_upgrade import HAPROXY
 
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 
@@ -123,6 +125,15 @@ def test_region(
     monkeypatch.setenv("AWS_REGION", variable)
     url = Bucket("bucket", "", endpoint, setting).download_url("key")
     assert f"%2F{region}%2Fs3%2F" in url
+
+
+def test_a_balancer_without_a_gateway(tmp_path: Path) -> None:
+    """HAProxy's own 503: the doctor says that no gateway behind it is ready."""
+    port = free_port()
+    (config := tmp_path / "haproxy").write_text(HAPROXY.format(port=port, a=1, b=2))
+    with running(program("haproxy"), "-f", str(config), log=tmp_path / "log"):
+        until(lambda: listens(port), 60)
+        Doctor(f"http://127.0.0.1:{port}").finds("no gateway behind it is ready", "/readyz?verbose")
 
 
 def test_what_platforms_set(monkeypatch: pytest.MonkeyPatch) -> None:
