@@ -127,22 +127,25 @@ def open_store(
     """
     parts = urlsplit(url)
     if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
-        return _recovered(FileStore(Path(unquote(parts.path))), "MECAPY_BLOB_URL")
+        files = FileStore(Path(unquote(parts.path)))
+        _recover(files, "MECAPY_BLOB_URL")
+        return files
     if parts.scheme == "s3" and parts.netloc:
         # boto3 takes half a second to import, and only S3 needs it.
         from mecapy_backend.store.blobs.bucket import Bucket
         from mecapy_backend.store.blobs.s3_store import S3Store
 
         cache = Path(cache_dir or Path(tempfile.gettempdir()) / f"mecapy-blobs-{os.getuid()}")
-        held = _recovered(FileStore(cache), "MECAPY_CACHE_DIR")
         bucket = Bucket(parts.netloc, parts.path.strip("/"), endpoint_url, region)
-        return S3Store(bucket, held, cache_bytes)
+        store = S3Store(bucket, FileStore(cache), cache_bytes)
+        _recover(store.cache, "MECAPY_CACHE_DIR")
+        return store
     raise ConfigError(
         f"MECAPY_BLOB_URL must be file:///directory or s3://bucket/prefix, not {url!r}"
     )
 
 
-def _recovered(store: FileStore, setting: str) -> FileStore:
+def _recover(store: FileStore, setting: str) -> None:
     try:
         store.recover()
     except OSError as error:
@@ -150,4 +153,3 @@ def _recovered(store: FileStore, setting: str) -> FileStore:
             f"{setting}: {error.filename or store.root} cannot be used ({error.strerror}): make it "
             f"a folder that user {os.getuid()} may write to"
         ) from None
-    return store
