@@ -7,7 +7,7 @@ import functools
 import pickle
 import types
 
-from mecapy_jupyter.travel.environment import state_pickler
+from mecapy_jupyter.travel.environment import originals, state_pickler
 
 _PLAIN = frozenset({"builtins", "numpy", "__main__"})
 
@@ -25,8 +25,14 @@ def get() -> dict[str, bytes] | None:
 
 
 def functions() -> list[object]:
-    """Functions and values that the notebook added."""
-    return [value for value in list(vars(builtins).values()) if state_pickler.is_users(value)]
+    """Functions and classes that the notebook added. A replaced one travels as the original."""
+    found = {
+        name: value for name, value in list(vars(builtins).items()) if _is_callable_of_users(value)
+    }
+    originals.replaced["builtins", ""] = set(found)
+    if not found:
+        del originals.replaced["builtins", ""]
+    return list(found.values())
 
 
 def _is_callable_of_users(value: object) -> bool:
@@ -45,4 +51,5 @@ def _is_plain(value: object) -> bool:
 
 def put(state: dict[str, bytes]) -> None:
     for name, data in state.items():
+        originals.keep("builtins", name, getattr(builtins, name, None))
         setattr(builtins, name, pickle.loads(data))  # noqa: S301 our own state
