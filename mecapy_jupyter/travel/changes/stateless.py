@@ -8,12 +8,14 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
+from mecapy_jupyter.travel.pickling import reducers
+
 _MOST_COUNTED = 10_000_000
 
 
 def advance(original: Any, to: tuple[Any, ...]) -> bool:
     """Advances a counter to the position of its counterpart, which `to` describes."""
-    at: tuple[Any, ...] = original.__reduce__()[1]
+    at: tuple[Any, ...] = (reducers.counter(original) or original.__reduce__())[1]
     try:
         steps, rest = divmod(to[0] - at[0], (*to, 1)[1])
     except (TypeError, ValueError, ArithmeticError):

@@ -6,8 +6,10 @@ other side.
 
 from __future__ import annotations
 
+import ast
 import functools
 import gc
+import itertools
 import pickle
 import random
 import struct
@@ -44,6 +46,7 @@ _BY_OBJECT: Any = (
     types.TracebackType,
     random.SystemRandom,
     struct.Struct,
+    itertools.count,
     weakref.ReferenceType,
     CACHED,
     BaseException,
@@ -56,7 +59,15 @@ _VIEWS: Any = {
 }
 """The keys, values or items of a dict, and what creates them from it; cloudpickle copies."""
 _TAKEN_APART: Any = frozenset(
-    {CACHED, _CACHED_PROPERTY, types.MappingProxyType, random.SystemRandom, *_VIEWS, *_WEAK}
+    {
+        CACHED,
+        _CACHED_PROPERTY,
+        types.MappingProxyType,
+        random.SystemRandom,
+        itertools.count,
+        *_VIEWS,
+        *_WEAK,
+    }
 )
 
 
@@ -80,6 +91,8 @@ def reduced(obj: Any) -> Any:
         return tracebacks.traceback, (tracebacks.of(obj),)
     if type(obj) is random.SystemRandom:
         return random.SystemRandom, ()
+    if type(obj) is itertools.count:
+        return counter(obj)
     if type(obj) is struct.Struct:
         return struct.Struct, (obj.format,)
     if type(obj) is types.MappingProxyType:
@@ -146,6 +159,17 @@ def _fill(cell: types.CellType, state: tuple[Any]) -> None:
 def _fill_weak(mapping: Any, state: tuple[dict[Any, Any]]) -> None:
     mapping.data.clear()
     mapping.update(state[0])
+
+
+def counter(count: itertools.count[Any]) -> Any:
+    """By its text: Python 3.12 deprecates its pickle, and 3.14 has none. None for one of other
+    objects than numbers.
+    """
+    try:
+        counted: Any = ast.literal_eval(repr(count).removeprefix("count"))
+    except (ValueError, SyntaxError):
+        return None
+    return itertools.count, counted if isinstance(counted, tuple) else (counted,)
 
 
 def _proxy(proxy: Any) -> Any:
