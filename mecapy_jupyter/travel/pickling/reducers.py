@@ -92,7 +92,7 @@ def reduced(obj: Any) -> Any:
     if type(obj) is random.SystemRandom:
         return random.SystemRandom, ()
     if type(obj) is itertools.count:
-        return counter(obj)
+        return counter(cast(Any, obj))
     if type(obj) is struct.Struct:
         return struct.Struct, (obj.format,)
     if type(obj) is types.MappingProxyType:
@@ -161,7 +161,7 @@ def _fill_weak(mapping: Any, state: tuple[dict[Any, Any]]) -> None:
     mapping.update(state[0])
 
 
-def counter(count: itertools.count[Any]) -> Any:
+def counter(count: Any) -> Any:
     """By its text: Python 3.12 deprecates its pickle, and 3.14 has none. None for one of other
     objects than numbers.
     """
