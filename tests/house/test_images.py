@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -54,14 +56,12 @@ def test_runs_as_an_ordinary_user(name: str) -> None:
 
 @pytest.mark.parametrize("name", IMAGES)
 def test_base_and_health(name: str) -> None:
-    """Both build on python:…-slim of the version that `--build-arg PYTHON` names, in all stages;
-    they say how they are, and start by the exec form, so that SIGTERM arrives.
+    """Both build on python:…-slim of the version that `--build-arg PYTHON` names, or on `BASE`, in
+    all stages; they say how they are, and start by the exec form, so that SIGTERM arrives.
     """
     found = instructions(name)
-    assert {rest.split()[0] for instruction, rest in found if instruction == "FROM"} == {
-        "python:${PYTHON}-slim"
-    }
-    assert found[0] == ("ARG", "PYTHON=3.12")
+    assert {rest.split()[0] for instruction, rest in found if instruction == "FROM"} == {"${BASE}"}
+    assert found[:2] == [("ARG", "PYTHON=3.12"), ("ARG", "BASE=python:${PYTHON}-slim")]
     (health,) = [rest for instruction, rest in found if instruction == "HEALTHCHECK"]
     assert json.loads(health[health.index("CMD ") + 4 :])
     (command,) = [rest for instruction, rest in found if instruction == "CMD"]
@@ -70,15 +70,29 @@ def test_base_and_health(name: str) -> None:
 
 @pytest.mark.parametrize("name", IMAGES)
 def test_installed_extras_exist(name: str) -> None:
-    """What pip is told to install is an extra of pyproject.toml, with the pinned versions."""
+    """What pip is told to install is an extra of pyproject.toml, the gateway's without what a
+    notebook alone needs; with the pinned versions.
+    """
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
         "optional-dependencies"
     ]
     runs = " ".join(rest for instruction, rest in instructions(name) if instruction == "RUN")
-    assert set(re.findall(r"\.\[(\w+)\]", runs)) == {name.split("/")[0]} <= extras.keys()
+    extra = re.findall(r"\.\[(\w+)\]|requirements\.py (\w+)", runs)
+    assert {"".join(found) for found in extra} == {name.split("/")[0]} <= extras.keys()
     assert runs.count("--constraint constraints.txt") == runs.count("pip install")
 
 
 def test_worker_is_strict() -> None:
     """The worker image refuses to run a task unconfined."""
     assert "MECAPY_SANDBOX=strict" in dict(instructions("worker/Dockerfile"))["ENV"]
+
+
+def test_the_gateway_runs_no_notebook() -> None:
+    """Its requirements name all that pyproject.toml does, but for the notebook's own."""
+    done = subprocess.run(
+        [sys.executable, "deploy/requirements.py", "backend"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    named = {re.split(r"[^\w-]", line)[0] for line in done.stdout.splitlines()}
+    assert {"fastapi", "asyncpg", "urllib3", "blake3"} <= named
+    assert not named & {"ipykernel", "ipywidgets", "anywidget", "numpy"}
