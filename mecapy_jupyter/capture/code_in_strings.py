@@ -91,10 +91,10 @@ def _magic(method: str, texts: list[str]) -> Hidden:
     if magic == "capture":
         hidden.binds.update(_WORD.findall(options))
         options = ""
-    known = magic in _RUNS_HERE or magic in _RUNS_APART
-    hidden.unseen, hidden.dynamic = not known, magic in _SHOWS
+    is_known = magic in _RUNS_HERE or magic in _RUNS_APART
+    hidden.unseen, hidden.dynamic = not is_known, magic in _SHOWS
     line, cell = _statements(options, drop_options=True), _statements(body)
-    if not (known and line):
+    if not (is_known and line):
         hidden.words.update(_WORD.findall(options))
     line, cell = line or _expanded(options), _expanded(body) if cell is None else cell
     for statement in cell:

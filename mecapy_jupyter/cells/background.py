@@ -109,10 +109,10 @@ class _Carry:
                 )
                 bound, waiting = self._bind(shell, home)
             except Exception as error:  # after any error: nobody may wait forever
-                known = isinstance(error, errors.MecapyError)
+                expected = isinstance(error, errors.MecapyError)
                 self.task.set_exception(
                     error
-                    if known
+                    if expected
                     else errors.CannotReceive(f"the task's end could not be read: {error!r}")
                 )
                 raise
@@ -163,7 +163,7 @@ class _Carry:
         return bound, waiting
 
     def _say(self, home: bind.Home, waiting: Sequence[str]) -> None:
-        said = [
+        remarks = [
             *bind.remarks(home, self.task.id),
             *self.output.widgets.remarks(),
             *self.task.bring_folder(),
@@ -171,11 +171,11 @@ class _Carry:
         ]
         if waiting:
             verb = "waits" if len(waiting) == 1 else "wait"
-            said.append(
+            remarks.append(
                 f"{listed(waiting)} {verb} in `.vars` of the job: changed here since "
                 "it was submitted"
             )
-        for sentence in said:
+        for sentence in remarks:
             self.output.show(wire.Event.of(wire.StderrEvent(f"mecapy: {sentence}\n")))
 
 

@@ -96,7 +96,7 @@ def until_final(
     task: Task, block: LiveBlock, show: Callable[[wire.Event], None], deadline: float | None = None
 ) -> wire.Outcome:
     """Show events until the final one. Output of a lost attempt is replaced by that of the next."""
-    said = False
+    shown = False
     while True:
         try:
             event = task.events.get(timeout=_TICK_S)
@@ -114,10 +114,10 @@ def until_final(
         block.event(event)
         if event.type in wire.FINAL:
             return wire.Outcome.from_json(event.data)
-        if event.type == wire.STARTED and said:
+        if event.type == wire.STARTED and shown:
             block.event(replay.ANEW)
             show(replay.ANEW)
-        said = event.type in OUTPUT or (said and event.type != wire.STARTED)
+        shown = event.type in OUTPUT or (shown and event.type != wire.STARTED)
         show(event)
 
 

@@ -72,8 +72,8 @@ def _around(prelude: Mapping[str, Any]) -> Iterator[str]:
     if prelude.get("imports"):
         yield f"  imported before it starts: {', '.join(prelude['imports'])}"
     if cells := prelude.get("cells"):
-        said = [f"In[{number}]" if number else name for name, (number, _) in cells.items()]
-        yield f"  text of the cells of its functions: {', '.join(said)}"
+        labels = [f"In[{number}]" if number else name for name, (number, _) in cells.items()]
+        yield f"  text of the cells of its functions: {', '.join(labels)}"
     if ambient := prelude.get("ambient"):
         named = [
             f"{kind} ({', '.join(ambient[kind])})" if kind == "environment" else kind

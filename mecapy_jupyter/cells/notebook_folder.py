@@ -42,10 +42,10 @@ def bounds(there: InstalledPackages, wanted: bool) -> Bounds:
     """The smaller of this kernel's and the operators' bounds. If operators made the folder
     optional, a user may still enable it: `%mecapy config folder=on`.
     """
-    asked = config.read().get("folder", "")
-    if not wanted or asked == "off":
+    choice = config.read().get("folder", "")
+    if not wanted or choice == "off":
         return Bounds(automatic=False)
-    theirs = there.folder_bytes or (MOST_BYTES if asked == "on" else 0)
+    theirs = there.folder_bytes or (MOST_BYTES if choice == "on" else 0)
     most_bytes = min(_setting("MECAPY_FOLDER_BYTES", theirs), theirs)
     most_files = min(_setting("MECAPY_FOLDER_FILES", there.folder_files), there.folder_files)
     return Bounds(most_bytes, most_files, bool(most_bytes and most_files))
@@ -71,20 +71,20 @@ def said_before(
     that stay here; for a folder's first cell, how much of it travels.
     """
     folder = Path(sent.index.home)
-    said = list(_introduction(sent, folder)) if sent.index.automatic else []
+    sentences = list(_introduction(sent, folder)) if sent.index.automatic else []
     named = missing.named_in(code, sent.left, sent.too_large, sent.index.paths)
-    said += missing.own_paths(values, folder)
-    return said + missing.named_sentences(named, folder), frozenset(named)
+    sentences += missing.own_paths(values, folder)
+    return sentences + missing.named_sentences(named, folder), frozenset(named)
 
 
 def said_after(sent: Along, looked: Iterable[str], named: frozenset[str]) -> list[str]:
     """Remarks on files that the cell looked for and that stayed here, once per folder."""
     folder = Path(sent.index.home)
-    told = _told.setdefault(str(folder), set())
-    known = told | named
-    said = missing.looked_for(looked, sent.left, folder, known)
-    told |= known - named
-    return said
+    before = _told.setdefault(str(folder), set())
+    reported = before | named
+    sentences = missing.looked_for(looked, sent.left, folder, reported)
+    before |= reported - named
+    return sentences
 
 
 def _introduction(sent: Along, folder: Path) -> Iterator[str]:

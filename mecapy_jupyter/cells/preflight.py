@@ -136,14 +136,14 @@ def check(
         raise errors.PackageMissing(
             _sentence(lacking[0], f"line {certain[lacking[0]] + above} imports it")
         )
-    said = [
+    remarks = [
         (
             f"{name} is {here} here and {theirs} on the workers; if results differ or "
             "cannot be opened, install the workers' version here"
         )
         for name, (here, theirs) in differing({*packed.modules, *needed}, there).items()
     ]
-    new = [sentence for sentence in said if sentence not in _said]
+    new = [sentence for sentence in remarks if sentence not in _said]
     _said.update(new)
     return new
 

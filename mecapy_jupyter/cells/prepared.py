@@ -166,8 +166,8 @@ class Prepared:
         if self.options.inputs is not None or figures is None or not figures.numbered:
             return {}
         if not diagnose.can_travel(figures, self.shell.user_ns):
-            said = "an open figure cannot travel, so the cell does not see pyplot's open figures"
-            print(f"mecapy: {said}; close it, or save what it shows", file=sys.stderr)
+            remark = "an open figure cannot travel, so the cell does not see pyplot's open figures"
+            print(f"mecapy: {remark}; close it, or save what it shows", file=sys.stderr)
             return {}
         return {open_figures.CARRIED: figures}
 
@@ -179,8 +179,8 @@ class Prepared:
         self.along = notebook_folder.along(
             options.files, self.python, there, options.folder, holds_secret
         )
-        said, self.named = notebook_folder.said_before(self.along, self.python, self.values)
-        for sentence in said:
+        sentences, self.named = notebook_folder.said_before(self.along, self.python, self.values)
+        for sentence in sentences:
             print(f"mecapy: {sentence}", file=sys.stderr)
 
     def missed(self, home: Home) -> list[str]:

@@ -149,16 +149,16 @@ class ShownWidgets:
 
     def remarks(self) -> list[str]:
         """Remarks after the task has ended and its variables are here."""
-        said = [
+        lines = [
             f"a widget of the cell is not shown: {why}" + (f" ({times} times)" if times > 1 else "")
             for why, times in self._refused.items()
         ]
         moved = [model for model in self._models.values() if not model._model_name.endswith(_STILL)]
         if not self._viewed or not moved:
-            return said
+            return lines
         still = _kinds(model for model in moved if model.comm is not None)
         return [
-            *said,
+            *lines,
             (
                 f"{still}: shown, but not live: moving it calls nothing. Bind it to a "
                 "variable, or make it in a cell without %%mecapy"

@@ -191,13 +191,13 @@ def _answer(answer: urllib3.BaseHTTPResponse, url: str) -> dict[str, Any]:
         raise errors.ConnectionFailed(
             f"the identity provider at {url} failed ({answer.status}); try again in a moment"
         )
-    said = _object(answer)
-    if answer.status >= 400 or not said:
+    body = _object(answer)
+    if answer.status >= 400 or not body:
         raise errors.Refused(
             f"the identity provider at {url} refused ({answer.status} {_error(answer)}): tell the "
             f"operator of the gateway"
         )
-    return said
+    return body
 
 
 def _error(answer: urllib3.BaseHTTPResponse) -> str:
@@ -208,7 +208,7 @@ def _error(answer: urllib3.BaseHTTPResponse) -> str:
 def _object(answer: urllib3.BaseHTTPResponse) -> dict[str, Any]:
     """Empty if it is not a JSON object."""
     try:
-        said = answer.json()
+        body = answer.json()
     except ValueError:
         return {}
-    return cast("dict[str, Any]", said) if isinstance(said, dict) else {}
+    return cast("dict[str, Any]", body) if isinstance(body, dict) else {}

@@ -28,8 +28,8 @@ _BY_TYPE: dict[str, type[errors.MecapyError]] = {
 def problem(answer: urllib3.BaseHTTPResponse, url: str) -> errors.MecapyError:
     """The error for a problem document (or for an answer that is none)."""
     try:
-        told = json.loads(answer.data)
-        detail, name = told["detail"], str(told.get("type")).rpartition(":")[2]
+        document = json.loads(answer.data)
+        detail, name = document["detail"], str(document.get("type")).rpartition(":")[2]
     except (ValueError, KeyError, TypeError, AttributeError):
         detail, name = _no_problem_document(answer.status, url), ""
     leaf = _BY_TYPE.get(name) or _BY_STATUS.get(answer.status)

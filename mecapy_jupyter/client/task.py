@@ -138,10 +138,10 @@ class Task(concurrent.futures.Future[Any]):
             if self.outcome is not None:
                 on_final(self.outcome)
         except Exception as error:  # after any error: nobody may wait forever
-            known = isinstance(error, errors.MecapyError)
+            expected = isinstance(error, errors.MecapyError)
             trouble = (
                 error
-                if known
+                if expected
                 else errors.CannotReceive(f"the task's end could not be read: {error!r}")
             )
             self.events.put(trouble)

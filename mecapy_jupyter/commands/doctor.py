@@ -150,8 +150,8 @@ def _parts(health: wire.Readiness) -> Iterator[Finding]:
         and abs(ahead_s) > _CLOCK_S
         and health.parts.get("clock") == "ok"
     ):
-        said = f"{abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} the gateway's"
-        yield Finding(False, f"this machine's clock is {said}: set it right (NTP)")
+        offset = f"{abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} the gateway's"
+        yield Finding(False, f"this machine's clock is {offset}: set it right (NTP)")
 
 
 def _ahead_s(health: wire.Readiness) -> float | None:
@@ -195,9 +195,10 @@ def _worker(worker: wire.WorkerInfo, gateway: wire.Readiness) -> Iterator[Findin
             f"on both",
         )
     for part, advice in worker.health.items():
-        known = advice == gateway.advice.get(part)
+        shared = advice == gateway.advice.get(part)
         yield Finding(
-            False, f"{name}, {_WORDS.get(part, part)}: {'as at the gateway' if known else advice}"
+            False,
+            f"{name}, {_WORDS.get(part, part)}: {'as at the gateway' if shared else advice}",
         )
     if worker.confinement:
         yield _confinement(name, worker.confinement)

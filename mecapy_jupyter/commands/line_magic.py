@@ -127,35 +127,35 @@ def _find(pool: client.Client, rest: Sequence[str]) -> wire.TaskStatus:
 
 
 def _cancel(pool: client.Client, _: Shell, rest: Sequence[str]) -> None:
-    told: dict[str, tuple[str, str]] = {}
+    requested: dict[str, tuple[str, str]] = {}
     if list(rest) == [
         "all"
     ]:  # what is told to stop may stand in the list for a while; what has begun since is told, too
         while new := [
-            task for task in task_selection.alive(pool.gateway) if task.task_id not in told
+            task for task in task_selection.alive(pool.gateway) if task.task_id not in requested
         ]:
-            told |= _tell(pool, new)
+            requested |= _tell(pool, new)
     else:
-        told = _tell(pool, [_find(pool, rest)])
-    if not told:
+        requested = _tell(pool, [_find(pool, rest)])
+    if not requested:
         print("nothing to cancel: none of your tasks waits or runs")
-    for task_id, (name, state) in told.items():
-        said = _how_it_stopped(pool, task_id) if state == wire.RUNNING else state
-        print(f"{task_id[:8]} {units.clean(name, 60)}: {said}")
+    for task_id, (name, state) in requested.items():
+        outcome = _how_it_stopped(pool, task_id) if state == wire.RUNNING else state
+        print(f"{task_id[:8]} {units.clean(name, 60)}: {outcome}")
 
 
 def _tell(pool: client.Client, tasks: Sequence[wire.TaskStatus]) -> dict[str, tuple[str, str]]:
     """Tell them all to stop before any is waited for; by their ids, their names and the states this
     left them in.
     """
-    told: dict[str, tuple[str, str]] = {}
+    requested: dict[str, tuple[str, str]] = {}
     for task in tasks:
         try:
             state: str = gateway_api.cancel(pool.gateway, task.task_id).status
         except errors.NotFound:
             state = "gone"
-        told[task.task_id] = task.name, state
-    return told
+        requested[task.task_id] = task.name, state
+    return requested
 
 
 def _how_it_stopped(pool: client.Client, task_id: str) -> str:

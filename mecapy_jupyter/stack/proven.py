@@ -51,6 +51,6 @@ def _proves(connection: HTTPConnection, token: str) -> bool:
     connection.sock.sendall(question.encode())
     with http.client.HTTPResponse(connection.sock, method="GET") as answer:
         answer.begin()
-        told = answer.read(_LONGEST).decode("ascii")
+        reply = answer.read(_LONGEST).decode("ascii")
         stays = answer.isclosed() and not answer.will_close
-    return stays and hmac.compare_digest(told, proof(token, challenge, port))
+    return stays and hmac.compare_digest(reply, proof(token, challenge, port))

@@ -74,11 +74,11 @@ class Callers:
         if was.via == "token":
             return True
         digest = sha256(token.encode()).digest()
-        known = self._known.get(digest)
-        if known and time.monotonic() - known.checked_s < RECHECK_S:
+        cached = self._known.get(digest)
+        if cached and time.monotonic() - cached.checked_s < RECHECK_S:
             return True
         try:
-            found = await self._looked_up(digest, known or _CachedCaller(was, 0.0, 0.0))
+            found = await self._looked_up(digest, cached or _CachedCaller(was, 0.0, 0.0))
         except Problem:
             return False
         except AWAY:

@@ -88,14 +88,14 @@ async def _check_target(place: Place, replace: bool) -> None:
 
 
 async def _restore(place: Place, archive: Archive, manifest: Manifest) -> list[IncompleteTask]:
-    kept = await archive.all_blobs()
-    copied = await copy_blobs(archive.blobs, place.blobs, kept)
+    blobs = await archive.all_blobs()
+    copied = await copy_blobs(archive.blobs, place.blobs, blobs)
     url = place.database_url
     await rows.drop_all(url)
     migrations.upgrade(url, to=manifest.schema)
     await rows.load(url, archive.folder / manifest.database, manifest)
     migrations.upgrade(url)
-    whole = set(kept) - set(copied.lost)
+    whole = set(blobs) - set(copied.lost)
     await rows.forget_blobs(url, [blob for blob in await rows.blobs(url) if blob not in whole])
     return await rows.incomplete_tasks(url)
 

@@ -184,7 +184,7 @@ def _set_class(original: type, parts: list[Any]) -> None:
 
 def _set_registry(original: Any, parts: list[Any]) -> None:
     for cls in parts:
-        if not any(cls is known for known in abstract_classes.registered(original)):
+        if not any(cls is registered for registered in abstract_classes.registered(original)):
             abc.ABCMeta.register(original, cls)
 
 

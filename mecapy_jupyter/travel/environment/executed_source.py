@@ -42,11 +42,11 @@ def of(name: str, spec: importlib.machinery.ModuleSpec) -> str | None:
     differs from what was executed.
     """
     module = sys.modules.get(name)
-    kept = _kept.get(name)
+    entry = _kept.get(name)
     # `%autoreload` changes functions where they are, and the spec stays.
-    same = module is not None and kept is not None and kept[0] is spec
-    if module and kept and same and _edited(module, kept[1], spec) is None:
-        return kept[1]
+    same = module is not None and entry is not None and entry[0] is spec
+    if module and entry and same and _edited(module, entry[1], spec) is None:
+        return entry[1]
     text = read(spec)
     if module is None or text is None:
         return text

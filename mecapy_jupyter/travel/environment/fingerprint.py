@@ -199,8 +199,8 @@ def say_what_was_set(words: Collection[str]) -> None:
     for module, (salt, before) in _began.items():
         now = _settable(sys.modules[module], salt)
         for path in sorted(now.keys() | before.keys()):
-            known = words and path.rpartition(".")[2] in words
-            if known and not _same(before.get(path, _missing), now.get(path, _missing)):
+            named = words and path.rpartition(".")[2] in words
+            if named and not _same(before.get(path, _missing), now.get(path, _missing)):
                 print(
                     f"mecapy: {module}.{path}, which the cell has changed, stays on the "
                     "worker; set it in a `%%mecapy --setup` cell, which runs here and "

@@ -130,10 +130,10 @@ def sympy_printing() -> Any:
     if printable not in formatters["text/plain"].type_printers:
         return None
     latex, png = (tuple in formatters[mime].type_printers for mime in ("text/latex", "image/png"))
-    said = sys.modules[
+    settings = sys.modules[
         "sympy.printing.printer"
     ].Printer._global_settings  # order, use_unicode, wrap_line, num_columns
-    return {"use_latex": (png and latex) or (png and "png") or (latex and "mathjax"), **said}
+    return {"use_latex": (png and latex) or (png and "png") or (latex and "mathjax"), **settings}
 
 
 def _assumed() -> dict[str, bytes | None]:

@@ -153,10 +153,12 @@ def _kept(old: Any, new: Any, met: dict[int, Any]) -> Any:
 
 
 def _take(old: dict[Any, Any], new: dict[Any, Any], met: dict[int, Any]) -> None:
-    kept = {key: _kept(old[key], value, met) if key in old else value for key, value in new.items()}
-    if list(old) != list(kept):
+    merged = {
+        key: _kept(old[key], value, met) if key in old else value for key, value in new.items()
+    }
+    if list(old) != list(merged):
         old.clear()
-    old.update(kept)
+    old.update(merged)
 
 
 class _Plain: ...

@@ -88,14 +88,14 @@ def collect(names: Iterable[str]) -> list[ModuleSource]:
     Raises CannotSend for a compiled module of the user's own.
     """
     found: dict[str, ModuleSource] = {}
-    asked = set[str]()
+    seen = set[str]()
     todo = [(name, False) for name in names]
     while todo:
         name, optional = todo.pop()
         for part in _with_parents(name):
             if part in found:
                 continue
-            if part in asked:
+            if part in seen:
                 break
             spec = _spec(part)
             module = _source(part, spec, optional) if spec else None
@@ -108,7 +108,7 @@ def collect(names: Iterable[str]) -> list[ModuleSource]:
             if (
                 module is not None or not optional
             ):  # optional for one module, but another may need it
-                asked.add(part)
+                seen.add(part)
             if module is None:
                 break
     return [found[name] for name in sorted(found)]

@@ -62,28 +62,28 @@ class SentFolder:
 def bring_home(home: Collected, sent: SentFolder, task_id: str) -> list[str]:
     """Write the files. Yields the remarks, as sentences."""
     folder = sent.folder
-    known = sent.marks() if home.files or home.deleted else {}
-    beside, said = list[str](), list[str]()
+    marks = sent.marks() if home.files or home.deleted else {}
+    beside, remarks = list[str](), list[str]()
     for name in home.folders:
         with contextlib.suppress(OSError, CannotReceive, ConfigError):
             _checked(name, folder).mkdir(parents=True, exist_ok=True)
     for name, content in home.files.items():
         try:
             path = _checked(name, folder)
-            if _changed(path, known.get(name), sent.at_ns if sent.keeps(name) else 0):
+            if _changed(path, marks.get(name), sent.at_ns if sent.keeps(name) else 0):
                 if _same(path, content):
                     continue
                 path = _free(path, task_id)
                 beside.append(f"{name} as {path.name}")
             write(path, content)
         except (OSError, CannotReceive, ConfigError) as trouble:
-            said.append(f"{name} did not come home: {trouble}")
+            remarks.append(f"{name} did not come home: {trouble}")
     if beside:
-        said.append(
+        remarks.append(
             "changed here since the cell was sent, so the pool's version is beside "
             f"it: {units.listed(beside)}"
         )
-    return said + _deleted(home.deleted, known, folder, sent)
+    return remarks + _deleted(home.deleted, marks, folder, sent)
 
 
 def put(files: Mapping[str, Any], folder: Path) -> None:

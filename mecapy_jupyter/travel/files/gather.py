@@ -76,16 +76,16 @@ def gather(
     """`patterns`: of `--files`; one without a match raises ConfigError. `named`: whether the cell
     names a path; such files come first if not all fit.
     """
-    top, asked, secret = _asked(patterns, folder)
+    top, requested, secret = _asked(patterns, folder)
     below = "" if top == folder else f"{folder.relative_to(top).as_posix()}/"
     found = scan(folder, bounds.most_files) if bounds.automatic else Scan()
-    mine = [one for one in found.files if below + one.path not in asked]
+    mine = [one for one in found.files if below + one.path not in requested]
     chosen, too_large = _chosen(mine, bounds.most_bytes, named)
     packed = packs.pack(folder, chosen, below, holds_secret)
     entries = list(packed.entries)
     entries += [_entry(below + one.path, one) for one in too_large]
     contents = [pack.buffer() for pack in packed.packs]
-    _add_asked(top, asked, entries, contents)
+    _add_asked(top, requested, entries, contents)
     left = found.left | dict.fromkeys((*packed.secret, *secret), SECRET)
     index = Index(
         below.rstrip("/") if below and (entries or found.folders or found.links) else ".",
@@ -171,7 +171,7 @@ def _asked(patterns: Iterable[str], folder: Path) -> tuple[Path, dict[str, Found
     ways = [_above(pattern, folder) for pattern in patterns]
     up = max((levels for levels, _ in ways), default=0)
     top = folder.parents[max(up - 1, 0)] if folder.parents else folder
-    asked: dict[str, Found] = {}
+    requested: dict[str, Found] = {}
     secret: list[str] = []
     for levels, rest in ways:
         base = folder.parents[levels - 1] if levels else folder
@@ -186,8 +186,8 @@ def _asked(patterns: Iterable[str], folder: Path) -> tuple[Path, dict[str, Found
             if _is_glob(rest) and any(map(never_sent.by_name, path.relative_to(base).parts)):
                 secret.append(path.relative_to(base).as_posix())
             else:
-                asked[name] = seen(name, path.stat())
-    return top, asked, secret
+                requested[name] = seen(name, path.stat())
+    return top, requested, secret
 
 
 def _is_glob(pattern: str) -> bool:

@@ -31,13 +31,13 @@ def unsent(error: BaseException, folder: Path, sent: Container[str] = ()) -> lis
     """
     if "--files" in str(error):
         return []
-    said: list[str] = []
+    remarks: list[str] = []
     for name in dict.fromkeys(_named(error)):
         with contextlib.suppress(
             OSError, ValueError
         ):  # not a path: too long, a NUL in it, another drive
-            said += _way_along(name, folder, sent)
-    return said
+            remarks += _way_along(name, folder, sent)
+    return remarks
 
 
 def _named(error: BaseException) -> list[str]:
@@ -119,15 +119,15 @@ def named_in(
 
 def own_paths(values: Mapping[str, object], folder: Path) -> list[str]:
     """Remarks on variables that hold a path of this machine in the notebook's folder."""
-    said: list[str] = []
+    remarks: list[str] = []
     for name, value in values.items():
         if issubclass(type(value), (str, PurePath)) and str(value).startswith(f"{folder}/"):
             way = str(value)[len(str(folder)) + 1 :]
-            said.append(
+            remarks.append(
                 f"`{name}` is a path of this machine, which the cell cannot see; in "
                 f"the cell it is {way!r}: use that"
             )
-    return said
+    return remarks
 
 
 def named_sentences(found: Mapping[str, str], folder: Path) -> list[str]:

@@ -122,11 +122,11 @@ def _written(
     pickler.keep_views_of(array_views.with_spans(_variables(values)))
     for value in values:
         pickler.dump(value)
-    known = {name for value in values if isinstance(value, dict) for name in _names(value)}
+    names = {name for value in values if isinstance(value, dict) for name in _names(value)}
     while meant := hinted_names.meant(
-        pickler.hints, namespace, known, lambda value: _can_travel(value, namespace)
+        pickler.hints, namespace, names, lambda value: _can_travel(value, namespace)
     ):
-        known |= meant.keys()
+        names |= meant.keys()
         pickler.dump(meant)
     return pickler, module_names, file.getvalue()
 

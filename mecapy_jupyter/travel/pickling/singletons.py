@@ -33,10 +33,10 @@ class Singletons:
 
     def among(self, cls: type[Any]) -> dict[int, tuple[str, str]]:
         """The names of singletons of this type, by id."""
-        known = self._known.get(cls)
-        if known is None:
-            known = self._known[cls] = {id(value): (m, n) for m, n, value in _standing(cls)}
-        return known
+        found = self._known.get(cls)
+        if found is None:
+            found = self._known[cls] = {id(value): (m, n) for m, n, value in _standing(cls)}
+        return found
 
     def reduced(self, obj: Any) -> Any:
         """How to pickle `obj` by its name; None if it has none."""

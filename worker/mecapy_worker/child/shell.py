@@ -138,8 +138,8 @@ class TaskShell(InteractiveShell):
         super().showtraceback(*args, **kwargs)
         failed, self.failure = self.failure, before
         lines = failed[1] if failed is not None else traceback.format_exception(error)
-        said = {"ename": type(error).__name__, "evalue": str(error), "traceback": list(lines)}
-        self.display_pub.show("error", said, {})
+        shown = {"ename": type(error).__name__, "evalue": str(error), "traceback": list(lines)}
+        self.display_pub.show("error", shown, {})
 
     def _showtraceback(self, etype: Any, evalue: BaseException, stb: list[str]) -> None:
         self.failure = evalue, list(stb)

@@ -44,8 +44,8 @@ async def renew(ctx: Context, info: JsonObject) -> None:
                 strangers,
             )
             ctx.lease.renewed_s = time.monotonic()
-            said = info | {"running": len(ctx.running), "drained": ctx.drained}
-            ctx.lease.hear(await workers.heartbeat(ctx.db, ctx.worker_id, said))
+            report = info | {"running": len(ctx.running), "drained": ctx.drained}
+            ctx.lease.hear(await workers.heartbeat(ctx.db, ctx.worker_id, report))
             await tell_usage(ctx)
             metrics.renewed.set_to_current_time()
         except Exception as error:

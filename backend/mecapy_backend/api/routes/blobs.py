@@ -59,11 +59,11 @@ async def missing(request: Request, services: WithServices, owner: Owner) -> Res
         await blob_rows.touch_existing(services.db, owner, list(wanted)) if wanted else set[str]()
     )
     if more := wanted.keys() - stored:
-        asked = {digest: wanted[digest] for digest in more}
+        requested = {digest: wanted[digest] for digest in more}
         # Through the gateway each upload sets its own room aside, when it comes.
         direct = services.blobs.direct_uploads
         await reservations.reserve(
-            services.db, owner, asked, services.settings, DIRECT_UPLOAD_S if direct else 0
+            services.db, owner, requested, services.settings, DIRECT_UPLOAD_S if direct else 0
         )
     answer = list[dict[str, str]]()
     for digest, size in wanted.items():
@@ -132,8 +132,8 @@ async def put(request: Request, services: WithServices, owner: Owner, digest: st
     """The bytes as the body. `digest` is their BLAKE3 digest; other bytes are refused and nothing
     is kept.
     """
-    told = request.headers.get("content-length", "")
-    size = int(told) if told.isdecimal() else None
+    content_length = request.headers.get("content-length", "")
+    size = int(content_length) if content_length.isdecimal() else None
     check_blob_size(services, size or 0)
     try:
         async with room_for_upload(services, owner, size) as room:

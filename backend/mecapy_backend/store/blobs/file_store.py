@@ -112,8 +112,8 @@ class FileStore:
         )
 
     async def adopt(self, owner: str, path: Path, row_lock: RowLock = no_lock) -> tuple[str, int]:
-        digest, size, ours = await asyncio.to_thread(examine, path, own=True)
-        return await self._keep(owner, path, digest, size, ours, row_lock)
+        digest, size, owned = await asyncio.to_thread(examine, path, own=True)
+        return await self._keep(owner, path, digest, size, owned, row_lock)
 
     async def _keep(
         self, owner: str, path: Path, digest: str, size: int, ours: bool, row_lock: RowLock
@@ -186,8 +186,8 @@ class FileStore:
     ) -> tuple[str, int]:
         path = (await asyncio.to_thread(self._place, owner)).incoming / checked_file_name(name)
         try:
-            digest, size, ours = await asyncio.to_thread(examine, path, max_bytes)
-            return await self._keep(owner, path, digest, size, ours, row_lock)
+            digest, size, owned = await asyncio.to_thread(examine, path, max_bytes)
+            return await self._keep(owner, path, digest, size, owned, row_lock)
         finally:
             with suppress(OSError):  # a folder, which its owner removes
                 await asyncio.to_thread(path.unlink, True)

@@ -163,9 +163,9 @@ class S3Store:
         """Upload it, and keep it in the cache: the next cell that wants this result may run here as
         well.
         """
-        digest, size, ours = await asyncio.to_thread(examine, path, own=True)
+        digest, size, owned = await asyncio.to_thread(examine, path, own=True)
         await self._upload(path, blob_key(owner, digest), row_lock(digest, size), size)
-        if ours and size <= self._cache_bytes:
+        if owned and size <= self._cache_bytes:
             await asyncio.to_thread(
                 self.cache.keep_if_same_disk, path, self.cache.path(owner, digest)
             )
