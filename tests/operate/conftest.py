@@ -55,11 +55,17 @@ def open_folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def own_postgres(open_folder: Path) -> Iterator[Postgres]:
-    """A server of this test's own, migrated."""
+def bare_postgres(open_folder: Path) -> Iterator[Postgres]:
+    """A server of this test's own, without tables."""
     with Postgres.start(open_folder / "p") as server:
-        upgrade(server.url)
         yield server
+
+
+@pytest.fixture
+def own_postgres(bare_postgres: Postgres) -> Postgres:
+    """The same, migrated."""
+    upgrade(bare_postgres.url)
+    return bare_postgres
 
 
 @pytest.fixture

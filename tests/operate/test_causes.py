@@ -130,7 +130,9 @@ def test_region(
 def test_a_balancer_without_a_gateway(tmp_path: Path) -> None:
     """HAProxy's own 503: the doctor says that no gateway behind it is ready."""
     port = free_port()
-    (config := tmp_path / "haproxy").write_text(HAPROXY.format(port=port, a=1, b=2))
+    (config := tmp_path / "haproxy").write_text(
+        HAPROXY.format(port=port, figures=free_port(), a=1, b=2)
+    )
     with running(program("haproxy"), "-f", str(config), log=tmp_path / "log"):
         until(lambda: listens(port), 60)
         Doctor(f"http://127.0.0.1:{port}").finds("no gateway behind it is ready", "/readyz?verbose")

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -39,6 +40,10 @@ defaults
   option redispatch
   retries 5
   retry-on conn-failure
+frontend figures
+  bind 127.0.0.1:{figures}
+  stats enable
+  stats uri /
 frontend all
   bind 127.0.0.1:{port}
   default_backend gateways
@@ -104,17 +109,30 @@ class Load:
             self.longest_s = max(self.longest_s, time.monotonic() - began)
 
 
+def newest(release: Path) -> str:
+    versions = release / "backend/mecapy_backend/migrations/versions"
+    return max(path.name.partition("_")[0] for path in versions.glob("[0-9]*.py"))
+
+
 def test_no_request_fails(
-    previous: Path, own_postgres: Postgres, settings: Settings, tmp_path: Path
+    previous: Path, bare_postgres: Postgres, redis_url: str, tmp_path: Path
 ) -> None:
     """Gateways and workers of the release before are replaced one after the other, the schema
-    between them: no request fails, every task is completed.
+    before them: no request fails, every task is completed. Where no migration is new, one is added.
     """
+    url = bare_postgres.url
+    given: Any = {"token": TOKEN, "blob_url": f"file://{tmp_path}/blobs"}
+    settings = Settings(database_url=url, redis_url=redis_url, **given)
     mecapy = (sys.executable, "-P", "-m", "mecapy_jupyter.cli")
     old = {"PYTHONPATH": ":".join(str(previous / part) for part in (".", "backend", "worker"))}
     env = said_by_environment(settings)
-    port, ports = free_port(), [free_port(), free_port()]
-    (config := tmp_path / "haproxy").write_text(HAPROXY.format(port=port, a=ports[0], b=ports[1]))
+    subprocess.run((*mecapy, "migrate"), env=env | old, check=True, cwd="/")
+    assert asyncio.run(version(url))[0] == newest(previous)
+    new = newest(previous) < newest(ROOT)
+    port, figures, ports = free_port(), free_port(), [free_port(), free_port()]
+    (config := tmp_path / "haproxy").write_text(
+        HAPROXY.format(port=port, figures=figures, a=ports[0], b=ports[1])
+    )
     load = Load(f"http://127.0.0.1:{port}")
     log = tmp_path / "log"
 
@@ -137,24 +155,32 @@ def test_no_request_fails(
         all_of_it.enter_context(running(program("haproxy"), "-f", str(config), log=log))
         until(lambda: listens(port) and ready(port), 60)
         with load.running():
-            until(lambda: load.tasks, 60)
-            migrations.upgrade(own_postgres.url, versions=one_more(tmp_path, ADD))
+            until(lambda: load.tasks and up("a", figures) and up("b", figures), 60)
+            migrations.upgrade(url, versions=None if new else one_more(tmp_path, ADD))
             assert ready(ports[0]) and ready(ports[1]), "the release before serves on"
             for at in (0, 1):
                 gateways[at].close()
                 all_of_it.enter_context(gateway(at, {}))
+                until(lambda at=at: up("ab"[at], figures), 120)
             all_of_it.enter_context(worker({}))
             first.close()
             count = len(load.tasks)
             until(lambda: len(load.tasks) > count + 5, 120)
         left = "SELECT count(*) FROM tasks WHERE state <> 'completed'"
-        until(lambda: asyncio.run(ask(own_postgres.url, left)) == 0, 240)
+        until(lambda: asyncio.run(ask(url, left)) == 0, 240)
     print(f"{len(load.tasks)} tasks, none failed; the longest pause: {load.longest_s:.2f} s")
-    assert load.failed == [] and asyncio.run(version(own_postgres.url))[0] == NEXT
-    assert asyncio.run(ask(own_postgres.url, "SELECT count(*) FROM tasks")) == len(load.tasks)
+    assert load.failed == []
+    assert asyncio.run(version(url))[0] == (newest(ROOT) if new else NEXT)
+    assert asyncio.run(ask(url, "SELECT count(*) FROM tasks")) == len(load.tasks)
 
 
 ADD = "op.execute(\"ALTER TABLE tasks ADD COLUMN more text NOT NULL DEFAULT ''\")"
+
+
+def up(name: str, figures: int) -> bool:
+    """Whether the balancer sends requests to this gateway."""
+    lines = httpx.get(f"http://127.0.0.1:{figures}/;csv", timeout=60).text.splitlines()
+    return any(line.startswith(f"gateways,{name},") and ",UP," in line for line in lines)
 
 
 def ready(port: int) -> bool:
