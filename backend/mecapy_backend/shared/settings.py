@@ -32,13 +32,10 @@ class Settings(BaseSettings):
         description="PostgreSQL; a unix socket as `?host=/directory`",
     )
     database_connections: int = Field(
-        default=0,
-        ge=0,
-        description="of one process to PostgreSQL; 0: 10 of a gateway, 4 of a worker",
+        default=0, ge=0, description="of one process; 0: 10 of a gateway, 4 of a worker"
     )
     database_pooler: Literal["none", "transaction"] = Field(
-        default="none",
-        description="transaction: the URL names a pooler in transaction mode (PgBouncer)",
+        default="none", description="transaction: the URL names such a pooler (PgBouncer)"
     )
     redis_url: str = Field(
         default="redis://localhost:6379/0",
@@ -53,8 +50,7 @@ class Settings(BaseSettings):
         description="S3 server other than AWS; credentials come from the usual AWS variables",
     )
     s3_region: str = Field(
-        default="",
-        description="default: AWS_REGION, else from the endpoint's name, else us-east-1",
+        default="", description="default: AWS_REGION, else by the endpoint's name, else us-east-1"
     )
     cache_dir: str = Field(
         default="",
@@ -122,19 +118,11 @@ class Settings(BaseSettings):
     )
     preload: Names = Field(
         default=(
-            "numpy",
-            "scipy.integrate",
-            "scipy.interpolate",
-            "scipy.optimize",
-            "scipy.signal",
-            "scipy.sparse.linalg",
-            "scipy.stats",
-            "matplotlib.pyplot",
-            "pandas",
-            "sympy",
+            "numpy", "scipy.integrate", "scipy.interpolate", "scipy.optimize", "scipy.signal",
+            "scipy.sparse.linalg", "scipy.stats", "matplotlib.pyplot", "pandas", "sympy",
         ),
         description="modules every child has imported already, with commas between",
-    )
+    )  # fmt: skip
     egress: Names = Field(
         default=(),
         description="what tasks may reach, `host:port` or `*.domain:port`, with commas between; "
@@ -239,7 +227,7 @@ class Settings(BaseSettings):
         "gateway believes, with commas between; default: FORWARDED_ALLOW_IPS; "
         "nothing: nobody's",
     )
-    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+    cors_origins: Names = Field(
         default=(),
         description="origins whose pages may call the gateway from a browser, with commas between",
     )
