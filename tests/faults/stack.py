@@ -192,7 +192,11 @@ class Stack:
             str(port),
         )
         process = self._process(
-            "gateway", arguments, {"MECAPY_TOKEN": TOKEN, **(environment or {})}, settings, port
+            "gateway",
+            arguments,
+            {"MECAPY_TOKEN": TOKEN, "MECAPY_DRAIN_S": "0", **(environment or {})},
+            settings,
+            port,
         )
         self.until(
             lambda: process.popen.poll() is not None or _answers(process.url), "the gateway answers"
