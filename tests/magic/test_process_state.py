@@ -17,7 +17,7 @@ from .test_library_state import LIBRARIES
 def test_each_kind_is_tried() -> None:
     """What is new in `KINDS` needs a line above, or in the tests of libraries."""
     elsewhere = {"logging.waiting", "logging.records"}  # test_logging
-    elsewhere |= {"control.names", "cvxpy.ids"}  # tests/field: counters, which no cell sets
+    elsewhere |= {"control.names", "cvxpy.ids"}  # counters, which no cell sets itself
     assert STATE.keys() | LIBRARIES.keys() | elsewhere == process_state.KINDS.keys()
 
 
