@@ -48,9 +48,9 @@ def revoke_user_token(gateway: Gateway, user_id: str, token_id: str) -> None:
 
 def tasks_of_users(
     gateway: Gateway, limit: int, user: str | None = None, state: str | None = None
-) -> list[wire.TaskSummary]:
+) -> list[wire.TaskOfUser]:
     found = _list(gateway.get("/users/tasks", user=user, state=state, limit=limit))
-    return [wire.TaskSummary.from_json(task) for task in found]
+    return [wire.TaskOfUser.from_json(task) for task in found]
 
 
 def organisations(gateway: Gateway) -> list[wire.OrganisationInfo]:

@@ -6,7 +6,7 @@ Fields that are not known are ignored and absent ones have their defaults, so th
 gateway of different releases understand each other.
 """
 
-from mecapy_jupyter.wire.accounts import Limits, MonthlyUse, OrganisationInfo, TaskSummary, UserInfo
+from mecapy_jupyter.wire.accounts import Limits, MonthlyUse, OrganisationInfo, TaskOfUser, UserInfo
 from mecapy_jupyter.wire.blobs import (
     BlobSize,
     MissingBlob,
@@ -127,10 +127,10 @@ __all__ = [
     "StdoutEvent",
     "StoreFolders",
     "TakenBlobs",
+    "TaskOfUser",
     "TaskPage",
     "TaskRequest",
     "TaskStatus",
-    "TaskSummary",
     "TokenInfo",
     "TokenRequest",
     "UsageEvent",

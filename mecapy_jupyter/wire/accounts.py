@@ -51,7 +51,7 @@ class MonthlyUse(Shape):
 
 
 @dataclass(frozen=True, slots=True)
-class TaskSummary(Shape):
+class TaskOfUser(Shape):
     """Whose task it is and how it stands; nothing of what it holds."""
 
     task_id: str
