@@ -99,20 +99,15 @@ def test_who_asked_is_believed_of_named_proxies_only(
     async def behind(scope: Any, receive: Any, send: Any) -> None:
         seen.append(scope["client"][0])
 
-    class Server:
-        started = True
-
-        def __init__(self, config: uvicorn.Config) -> None:
-            self._config = config
-
-        def run(self, sockets: object) -> None:
-            self._config.load()
-            headers = [(b"x-forwarded-for", b"203.0.113.7")]
-            scope = {"type": "http", "client": ("127.0.0.1", 5), "headers": headers}
-            asyncio.run(self._config.loaded_app(scope, None, None))  # pyright: ignore
+    def run(server: uvicorn.Server, sockets: object) -> None:
+        server.started = True
+        server.config.load()
+        headers = [(b"x-forwarded-for", b"203.0.113.7")]
+        scope = {"type": "http", "client": ("127.0.0.1", 5), "headers": headers}
+        asyncio.run(server.config.loaded_app(scope, None, None))  # pyright: ignore
 
     monkeypatch.setattr(app, "create_app", lambda *_, **__: behind)
-    monkeypatch.setattr(uvicorn, "Server", Server)
+    monkeypatch.setattr(uvicorn.Server, "run", run)
     monkeypatch.setattr(app.logs, "configure", lambda *_: None)  # this process has its own
     monkeypatch.setattr(app.connections, "room_for", lambda *_: None)
     app.serve(Settings(token=SecretStr("t"), trusted_proxies=trusted))  # pyright: ignore
