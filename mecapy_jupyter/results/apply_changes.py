@@ -89,6 +89,6 @@ def named(
         else:
             kind = type(original).__name__
             lost[f"the change of {path_to(original, variables) or f'a {kind}'}"] = (
-                f"a {kind} like it cannot be changed in place"
+                f"a value of the type {kind} cannot be changed in place"
             )
     return tuple(names_found), lost

@@ -357,6 +357,11 @@ class Stack:
         )
         return int(self.sql(waiting, like)[0][0])
 
+    def forget_waiting(self) -> None:
+        """Statements that wait for a row never ran: PostgreSQL would run those of a dead client."""
+        waiting = "pg_stat_activity WHERE wait_event_type = 'Lock'"
+        self.sql(f"SELECT pg_terminate_backend(pid) FROM {waiting}")
+
     # What a client does
 
     def http(self, gateway: Process | None = None, **more: Any) -> httpx.Client:

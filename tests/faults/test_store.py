@@ -147,9 +147,10 @@ def test_killed_between_upload_and_row(stack: Stack, client: Client) -> None:
     worker = stack.until_running(big)
     with stack.locked(big):
         stack.until(
-            lambda: stack.waiting_for_rows(), "the result is stored, and the row is waited for"
+            lambda: stack.waiting_for_rows("outcome="), "the result is stored, the row is not"
         )
         worker.kill()
+        stack.forget_waiting()
     assert stack.final(big)["attempt"] == 2
     assert task.vars["data"] == WHAT
     named = stack.sql("SELECT unnest(digests) AS digest FROM tasks WHERE id = $1", big.id)

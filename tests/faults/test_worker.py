@@ -88,8 +88,9 @@ def test_worker_killed_between_result_and_row(stack: Stack) -> None:
     task = stack.submit("print('up', flush=True)\nimport time\ntime.sleep(1)\n'x' * 10", "x" * 10)
     victim = stack.until_running(task)
     with stack.locked(task):
-        stack.until(lambda: stack.waiting_for_rows(), "somebody waits to record")
+        stack.until(lambda: stack.waiting_for_rows("outcome="), "the worker waits to record")
         victim.kill()
+        stack.forget_waiting()
     assert stack.final(task)["attempt"] == 2
 
 

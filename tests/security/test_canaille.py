@@ -111,12 +111,13 @@ def test_its_documents_and_keys(
 
 
 def test_what_it_issues(gateway: Any, iam_server: Any) -> None:
-    """Canaille's own ID token passes signature, issuer, audience and time, and is refused because
-    it is no access token.
+    """Canaille's own tokens pass signature, issuer, audience and time. Its ID token is refused
+    because it is no access token, its access token because of the client it was issued to.
     """
     tokens = issued(iam_server)
-    for kind in ("id_token", "access_token"):
-        with pytest.raises(errors.NotAuthorized, match="no access token"):
+    wrong = {"id_token": "no access token", "access_token": "not one of MECAPY_OIDC_CLIENTS"}
+    for kind, why in wrong.items():
+        with pytest.raises(errors.NotAuthorized, match=why):
             Gateway(gateway.url, tokens[kind]).get("/me")
 
 

@@ -56,11 +56,16 @@ async def test_many_uploads_at_once(tight: Settings, tmp_path: Path, told: bool)
 
         length = {"Content-Length": str(len(data))} if told else {}
         async with httpx.AsyncClient(base_url=gateway.url, timeout=120) as http:
-            return await http.put(
-                f"/blobs/{blake3(data).hexdigest()}",
-                content=pieces(),
-                headers={"Authorization": f"Bearer {TOKEN}"} | length,
-            )
+            while True:
+                answer = await http.put(
+                    f"/blobs/{blake3(data).hexdigest()}",
+                    content=pieces(),
+                    headers={"Authorization": f"Bearer {TOKEN}"} | length,
+                )
+                if answer.status_code != 503:
+                    return answer
+                # all connections of a busy gateway were taken
+                await asyncio.sleep(float(answer.headers["Retry-After"]))
 
     with ExitStack() as stack:
         gateways = [stack.enter_context(served(tight)) for _ in range(2)]

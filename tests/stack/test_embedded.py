@@ -71,6 +71,6 @@ def test_two_notebooks_make_one_stack(tmp_path: Path) -> None:
 def test_what_does_not_start_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stack that cannot start is an error with the end of its log and what to try."""
     monkeypatch.setenv("MECAPY_WORKER_SLOTS", "none")
-    with pytest.raises(errors.StackError, match=r"(?s)worker_slots.*mecapy up"):
+    with pytest.raises(errors.StackError, match=r"(?s)MECAPY_WORKER_SLOTS.*mecapy up"):
         embedded.ensure(tmp_path, say=lambda _: None)
     until(lambda: not embedded.status(tmp_path).url)
