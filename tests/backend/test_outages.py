@@ -114,6 +114,7 @@ def test_postgres_away(own_postgres: tuple[Postgres, Settings], tmp_path: Path) 
             assert answer.json()["status"] == "queued"
 
 
+@pytest.mark.long
 async def test_a_stream_goes_on_without_postgres(own_postgres: tuple[Postgres, Settings]) -> None:
     """It comes from Redis: what a running task says is heard to its end, while nobody can look at
     its row.

@@ -187,6 +187,7 @@ async def test_interrupt_of_the_kernel(open_book: Opener, running_stack: Any) ->
     assert last_task(running_stack)["status"] == "cancelled"
 
 
+@pytest.mark.long
 async def test_cancel_in_the_background_while_another_cell_runs(
     open_book: Opener, running_stack: Any
 ) -> None:
@@ -205,6 +206,7 @@ async def test_cancel_in_the_background_while_another_cell_runs(
     )
 
 
+@pytest.mark.long
 async def test_a_restart_of_the_kernel_cancels_nothing(
     open_book: Opener, running_stack: Any
 ) -> None:
@@ -246,6 +248,7 @@ async def test_cancel_when_the_kernel_is_gone(open_book: Opener, running_stack: 
     assert await book.outputs(2).count() == 1
 
 
+@pytest.mark.long
 async def test_cancel_without_the_extension_knowing_the_task(
     open_book: Opener, running_stack: Any
 ) -> None:

@@ -114,6 +114,7 @@ async def shot(book: Notebook, cell: str, picture: str) -> None:
     await book.cell(NUMBER[cell]).screenshot(path=OUT / f"{picture}.png")
 
 
+@pytest.mark.long
 async def test_pictures(book: Notebook) -> None:
     """Queued, running with its bar, dark, narrow, done, failed, cancelled, detached, and reopened:
     each is what it is named.

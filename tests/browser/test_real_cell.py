@@ -96,6 +96,7 @@ async def test_a_cell_runs_and_is_cancelled(
     ]
 
 
+@pytest.mark.long
 async def test_a_loop_is_left_and_come_back_to(
     running_stack: Any, lab: Lab, open_notebook: OpenNotebook
 ) -> None:
@@ -130,6 +131,7 @@ async def test_a_loop_is_left_and_come_back_to(
     await book.outputs(4).get_by_text("781").wait_for()
 
 
+@pytest.mark.long
 async def test_a_flood_of_output(running_stack: Any, lab: Lab, open_notebook: OpenNotebook) -> None:
     """Of 100 MB the page gets the first 2 MiB and a line that says so, and stays usable: it draws,
     scrolls, and runs the next cell.

@@ -72,6 +72,7 @@ def test_changed_and_changed_back(client: Client, requests: list[str]) -> None:
     assert task.sent_bytes < 10_000 and np.array_equal(y, np.arange(1 << 18) + 0.5)
 
 
+@pytest.mark.long
 def test_very_many_arrays(client: Client) -> None:
     """More than a task may have open files; there, home, and there again."""
     images = [np.full((100, 100), number, dtype=float) for number in range(1001)]

@@ -25,6 +25,7 @@ PRINTING = (
 LINES = [f"line {n}" for n in range(20)]
 
 
+@pytest.mark.long
 def test_the_connection_breaks_after_every_event(stack: Stack) -> None:
     """Whoever is cut off after each single event has heard every event once, in order, at the
     end.
@@ -150,6 +151,7 @@ def test_a_worker_dies_under_a_notebook(stack: Stack, kernel: Kernel) -> None:
     client.shutdown()
 
 
+@pytest.mark.long
 def test_a_task_put_aside_can_be_run_again(stack: Stack, gate: Gate) -> None:
     """A task that killed three workers says so, attempt by attempt, and runs when it is
     submitted anew.

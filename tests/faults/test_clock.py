@@ -47,6 +47,7 @@ def wrong(hours: int) -> dict[str, str]:
     pytest.skip("needs libfaketime, for this machine's architecture")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("hours", [1, -1])
 def test_gateway_an_hour_off(stack: Stack, hours: int) -> None:
     """Tasks of such a gateway start at once, and their times are right; /readyz names the clock and

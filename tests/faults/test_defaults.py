@@ -25,6 +25,7 @@ def plain_stack(cluster: Path) -> Iterator[Stack]:
             stack.check()
 
 
+@pytest.mark.long
 def test_the_tasks_of_a_lost_worker_run_again_in_time(
     plain_stack: Stack, record_property: pytest.RecordProperty
 ) -> None:

@@ -6,6 +6,7 @@ import time
 import uuid
 
 import httpx
+import pytest
 
 from mecapy_jupyter import wire
 
@@ -13,6 +14,7 @@ from .asking import UP, asked, at_once, balanced, front, rows_of
 from .stack import Stack, Task
 
 
+@pytest.mark.long
 def test_gateway_killed_before_commit(stack: Stack) -> None:
     """kill -9 while the insert is on its way to PostgreSQL: nothing came to be, and the same
     request elsewhere makes one task.

@@ -73,6 +73,7 @@ def test_a_leaving_worker_hands_back_the_rest(stack: Stack) -> None:
     assert all(attempt["started_at"] < attempt["ended_at"] for attempt in attempts)
 
 
+@pytest.mark.long
 def test_a_leaving_worker_takes_no_more(stack: Stack) -> None:
     """A worker told to stop while the queue is long takes nothing more from it, and loses nothing
     of it.

@@ -90,6 +90,7 @@ def ended_once(stack: Stack, task: Task) -> None:
     )
 
 
+@pytest.mark.long
 def test_a_killed_worker(stack: Stack, server: Counted) -> None:
     """kill -9 of the worker of a task that has used the network: it fails, and the server was asked
     once.
@@ -100,6 +101,7 @@ def test_a_killed_worker(stack: Stack, server: Counted) -> None:
     assert server.count == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("code", ["", ASKED], ids=["no network", "refused"])
 def test_a_task_that_stayed_inside(stack: Stack, server: Counted, code: str) -> None:
     """kill -9 on the same deployment, of one that has not used the network or was not let: it is
@@ -111,6 +113,7 @@ def test_a_task_that_stayed_inside(stack: Stack, server: Counted, code: str) -> 
     assert (row["attempt"], row["losses"], row["went_out"]) == (2, 1, False)
 
 
+@pytest.mark.long
 def test_one_that_may_run_twice(stack: Stack, server: Counted) -> None:
     """With `retries` its owner has said that it may: it is run again."""
     task = stack.submit(FETCH.format(server.url) + THEN, "done", retries=1)

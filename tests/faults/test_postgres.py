@@ -62,6 +62,7 @@ def test_postgres_restarted(stack: Stack, how: signal.Signals) -> None:
     assert [one for one in alive if one.popen.poll() is not None] == []
 
 
+@pytest.mark.long
 def test_postgres_away_for_longer_than_a_lease(stack: Stack) -> None:
     """Away for three leases: submissions get 503, tasks that ended meanwhile are recorded when it
     is back, and none runs twice.
@@ -75,6 +76,7 @@ def test_postgres_away_for_longer_than_a_lease(stack: Stack) -> None:
     once(stack, *tasks)
 
 
+@pytest.mark.long
 def test_postgres_does_not_answer(stack: Stack) -> None:
     """A black hole between gateway and PostgreSQL: 503 within two seconds, for connections that are
     open and for new ones.
@@ -111,6 +113,7 @@ def test_connections_reset(stack: Stack) -> None:
     assert all(process.postgres.hit for process in stack.of("worker"))
 
 
+@pytest.mark.long
 def test_no_connection_left(stack: Stack) -> None:
     """All of PostgreSQL's connections are somebody else's: submissions get 503, what ran is
     recorded when there is one again.

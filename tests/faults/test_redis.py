@@ -9,6 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
 import redis
 
 from mecapy_backend.stack import programs
@@ -188,6 +189,7 @@ def _loads(connection: redis.Redis) -> bool:
     return False
 
 
+@pytest.mark.long
 def test_redis_slow(stack: Stack) -> None:
     """200 ms for every command: slower, nothing else."""
     for process in every(stack):
@@ -199,6 +201,7 @@ def test_redis_slow(stack: Stack) -> None:
         process.redis.mode("pass")
 
 
+@pytest.mark.long
 def test_workers_cannot_reach_redis(stack: Stack) -> None:
     """A black hole between workers and Redis for longer than any timeout of ours: seconds after it
     ends tasks start again.

@@ -29,6 +29,7 @@ def test_soak() -> None:
     assert sum(report.kills.values()) >= 5 and len(report.ledger.orders) >= 20, str(report)
 
 
+@pytest.mark.long
 def test_verdict_sees(stack: Stack) -> None:
     """A lost row, a second end, a row that nobody ordered,
     a result that is another: each is named.

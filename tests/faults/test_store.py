@@ -90,6 +90,7 @@ def test_store_away_and_back(stack: Stack, client: Client, way: Proxy) -> None:
     assert stack.final(big)["attempt"] == 1 and task.vars["data"] == WHAT
 
 
+@pytest.mark.long
 def test_store_away_for_too_long(stack: Stack, client: Client, way: Proxy) -> None:
     """Away for longer than a result may wait: the task fails as `storage` and says so; the worker
     serves on.
@@ -110,6 +111,7 @@ def test_store_away_for_too_long(stack: Stack, client: Client, way: Proxy) -> No
     stack.end(impatient)
 
 
+@pytest.mark.long
 def test_cancelled_while_it_waits_for_the_store(stack: Stack, client: Client, way: Proxy) -> None:
     """A task whose result waits for the store can be cancelled, and its slot is free again."""
     task = client.run(BIG.format(0.3), outputs=["data"])

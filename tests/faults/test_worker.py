@@ -196,6 +196,7 @@ def test_worker_stopped_past_its_lease(stack: Stack) -> None:
     stack.submit("8", 8)
 
 
+@pytest.mark.long
 def test_poison(stack: Stack) -> None:
     """A task that kills three workers is put aside with that reason,
     and not run a fourth time.

@@ -105,6 +105,7 @@ def test_the_first_one_shows_what_came_back(
     assert [path.read_bytes()[:4] for path in sorted(tmp_path.iterdir())] == [b"\x89PNG"] * 2
 
 
+@pytest.mark.long
 async def test_survives_a_real_restart(kernel_environment: dict[str, str]) -> None:
     """Where the third notebook says so the kernel is really restarted, and all cells after it still
     hold.

@@ -87,6 +87,7 @@ def issued(iam_server: Any) -> dict[str, Any]:
     return answer.json()
 
 
+@pytest.mark.long
 def test_its_documents_and_keys(
     gateway: Any, iam_server: Any, iam_configuration: dict[str, Any]
 ) -> None:

@@ -123,6 +123,7 @@ def log_in(gateway: Any, name: str, capsys: pytest.CaptureFixture[str]) -> str:
     return "".join(printed) + capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_from_nothing_to_a_first_login(
     gateway: Any, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -102,6 +102,7 @@ def test_a_token_is_for_the_stack_alone(tmp_path: Path) -> None:
             second.down()
 
 
+@pytest.mark.long
 def test_a_stack_that_the_environment_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,6 +38,7 @@ def stack(tmp_path: Path) -> Stack:
     return Stack.up(tmp_path / "data", MECAPY_LOG_FORMAT="json")
 
 
+@pytest.mark.long
 def test_no_secret_is_logged(stack: Stack, tmp_path: Path) -> None:
     """The token, the database's password, the object store's key and a token that is not accepted:
     in no log, and in nothing a kernel printed. Names and addresses that somebody typed forge no

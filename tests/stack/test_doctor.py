@@ -198,6 +198,7 @@ def test_object_store(postgres: Any, database_url: str, valkey: Any, tmp_path: P
         assert Doctor(gateway.url).part("store") == (200, "away")
 
 
+@pytest.mark.long
 def test_wrong_clock_and_version(
     postgres: Any, database_url: str, valkey: Any, tmp_path: Path
 ) -> None:

@@ -41,6 +41,7 @@ def _notebook(data: Path) -> tuple[str, int]:
     return url, int(said)
 
 
+@pytest.mark.long
 def test_two_notebooks_make_one_stack(tmp_path: Path) -> None:
     """Two notebooks that need a stack at once share one, told of in one line; it outlives both and
     ends with `down`.

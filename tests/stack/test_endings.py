@@ -97,6 +97,7 @@ def test_leftovers_are_ended_by_pid_and_birth(tmp_path: Path) -> None:
             process.communicate()
 
 
+@pytest.mark.long
 def test_a_disk_that_is_full_ends_no_stack(tmp_path: Path) -> None:
     """Where the state file cannot be written that is said once; components are kept running, and
     `down` ends them in order.

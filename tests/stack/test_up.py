@@ -103,6 +103,7 @@ def test_what_dies_is_started_again(stack: Stack, name: str) -> None:
     until(lambda: all(part["healthy"] for part in stack.status()["components"]), 10)
 
 
+@pytest.mark.long
 def test_side_by_side(stack: Stack, tmp_path: Any) -> None:
     """Two stacks have their own address and token, and neither ends with the other."""
     other = Stack.up(tmp_path / "other")

@@ -129,6 +129,7 @@ async def test_inputs_and_results(
     assert (await desk.run("float(a[0])", payload=again)).result == 2.0 and len(transfers) == 3
 
 
+@pytest.mark.long
 async def test_the_cache_is_bounded(
     desk: Desk, worker: Any, transfers: list[str], tmp_path: Path
 ) -> None:
