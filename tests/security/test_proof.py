@@ -4,6 +4,7 @@ shown no token.
 
 from __future__ import annotations
 
+import http.client
 import socket
 import threading
 from collections.abc import Iterator
@@ -58,7 +59,10 @@ class Thief:
             return ANSWERS
         with socket.create_connection(("127.0.0.1", self._to)) as further:
             further.sendall(heard)
-            return further.recv(65536)
+            answer = http.client.HTTPResponse(further, method="GET")
+            answer.begin()
+            body = answer.read()
+        return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
