@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 if TYPE_CHECKING:
     from mecapy_jupyter.client.client import Client
+    from mecapy_jupyter.client.config import Endpoint
     from mecapy_jupyter.client.task import Task
 
 P = ParamSpec("P")
@@ -71,7 +72,7 @@ class RemoteFunction(Generic[P, R]):
 
 
 @functools.cache
-def _client_of(endpoint: Any) -> Client:
+def _client_of(endpoint: Endpoint) -> Client:
     """One client for each gateway: it knows how long calls take, and keeps its connections."""
     from mecapy_jupyter.client.client import Client
 

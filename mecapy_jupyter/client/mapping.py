@@ -216,7 +216,7 @@ class Map:
         count = len(results)
         results.reverse()
         for at in range(count):
-            yield self._noted(piece, results.pop(), at) if at in failed else results.pop()
+            yield _noted(piece, results.pop(), at) if at in failed else results.pop()
         error = self._error(piece, count)
         if error is not None and not self.how.return_exceptions:
             raise error
@@ -233,16 +233,18 @@ class Map:
         if error is not None:
             info = piece.task.outcome and piece.task.outcome.error
             own = info is not None and info.kind == "cell" and results < len(piece.calls)
-            return self._noted(piece, error, results if own else None)
+            return _noted(piece, error, results if own else None)
         if _RESULTS in piece.task.home.bound:
             return None
         why = piece.task.home.left.get(_RESULTS, "no reason given")
         unsent = errors.CannotReceive(f"a result of {name_of(self.fn)} cannot travel home: {why}")
-        return self._noted(piece, unsent, None)
+        return _noted(piece, unsent, None)
 
-    def _noted(self, piece: Chunk, error: BaseException, at: int | None) -> BaseException:
-        error.add_note(_range(piece) if at is None else _argument(piece, at))
-        return error
+
+def _noted(piece: Chunk, error: BaseException, at: int | None) -> BaseException:
+    """The error, with the argument of its call in a note."""
+    error.add_note(_range(piece) if at is None else _argument(piece, at))
+    return error
 
 
 def calls_of(iterables: tuple[Iterable[Any], ...]) -> tuple[Iterator[tuple[Any, ...]], int | None]:

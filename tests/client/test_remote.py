@@ -144,8 +144,8 @@ def test_after_cancel_it_is_cancelled(client: Client) -> None:
     too.
     """
     running = client.submit(time.sleep, 1000)
-    while not running.running():
-        time.sleep(0.05)
+    while running.events.get(timeout=300).type != "started":
+        pass
     assert running.cancel() and running.cancelled() and running.done() and running.cancel()
     with pytest.raises(CancelledError):
         running.result(0)

@@ -104,7 +104,7 @@ def test_who_asked_is_believed_of_named_proxies_only(
         server.config.load()
         headers = [(b"x-forwarded-for", b"203.0.113.7")]
         scope = {"type": "http", "client": ("127.0.0.1", 5), "headers": headers}
-        asyncio.run(server.config.loaded_app(scope, None, None))  # pyright: ignore
+        asyncio.run(server.config.loaded_app(scope, None, None))  # pyright: ignore[reportArgumentType]
 
     monkeypatch.setattr(app, "create_app", lambda *_, **__: behind)
     monkeypatch.setattr(uvicorn.Server, "run", run)

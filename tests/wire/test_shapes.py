@@ -162,3 +162,9 @@ def test_times_travel_as_utc() -> None:
 def test_a_token_does_not_show_itself() -> None:
     """A new token stands in no traceback."""
     assert "secret" not in repr(wire.TokenInfo("id", token="secret"))
+
+
+def test_damaged_bytes_are_no_empty_ones() -> None:
+    """A payload that cannot be decoded is an error: a cell would run without its inputs."""
+    with pytest.raises(ValueError, match="padding"):
+        wire.Payload.from_json({"pickle": "gAU"})
