@@ -11,6 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from mecapy_jupyter.travel.environment import fingerprint
+
 from .conftest import Kernel, started
 
 
@@ -306,6 +308,22 @@ def test_what_differs_in_a_used_module_is_reported(kernel: Kernel) -> None:
     ran = kernel.run("%%mecapy\nw = weight(1)")
     assert "scipy.constants.g" not in ran.stderr
     kernel.run("%mecapy setup clear\nscipy.constants.g = 9.80665; del math.secret")
+
+
+def test_what_differs_in_an_object_of_a_module_is_reported(kernel: Kernel) -> None:
+    """The settings that a module keeps in an object of a class of its own."""
+    assert kernel.run("import reprlib\nreprlib.aRepr.maxlist = 2").ok
+    ran = kernel.run("%%mecapy\nshown = reprlib.repr([1, 2, 3])")
+    assert "reprlib.aRepr.maxlist differs from a new import (2, there 6)" in ran.stderr
+    kernel.run("reprlib.aRepr.maxlist = 6")
+
+
+def test_values_that_equal_nothing_are_as_they_came() -> None:
+    """`cmath.nanj` is the same in every process."""
+    marks = fingerprint.of(["math", "cmath"], b"salt" * 4)
+    again = fingerprint.of(["math", "cmath"], b"salt" * 4)
+    assert "nanj" in marks["cmath"]
+    assert not fingerprint.differences("cmath", marks["cmath"], again["cmath"])
 
 
 def test_of_modules_that_are_as_they_came_nothing_is_said(kernel: Kernel) -> None:

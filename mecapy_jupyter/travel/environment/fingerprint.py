@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import math
 import os
 import sys
 import types
@@ -36,6 +35,7 @@ _OF_THE_PROCESS = frozenset(
             "mimetypes",
         ),
         *("builtins", "logging", "asyncio", "IPython", "ipykernel", "ipywidgets", "tqdm"),
+        "tokenize",  # its patterns are joined from sets
         *("mecapy_jupyter", "mecapy_worker", "mecapy_backend", "__main__", "__mp_main__"),
     )
 )
@@ -82,8 +82,19 @@ def _public(module: types.ModuleType) -> Iterator[tuple[str, object]]:
             for inner, held in list(vars(value).items()):
                 if not inner.startswith("_"):
                     yield f"{name}.{inner}", held
+        elif _is_of(module, value):
+            for inner, held in list(vars(value).items()):
+                if not inner.startswith("_") and "cache" not in inner:
+                    yield f"{name}.{inner}", held
         else:
             yield name, value
+
+
+def _is_of(module: types.ModuleType, value: object) -> bool:
+    """Whether it is an object of a class of this very module, such as `reprlib.aRepr`."""
+    return type(value).__module__ == module.__name__ and type(
+        vars(type(value)).get("__dict__")
+    ) is (types.GetSetDescriptorType)
 
 
 def _mark(value: object, module: str, salt: bytes) -> Mark | None:
@@ -161,9 +172,9 @@ def differences(module: str, here: Marks, there: Marks) -> list[tuple[str, str]]
 
 
 def _same(mark: object, fresh: object) -> bool:
-    if isinstance(mark, float) and isinstance(fresh, float) and math.isnan(mark):
-        return math.isnan(fresh)
-    return type(mark) is type(fresh) and mark == fresh
+    if type(mark) is not type(fresh):
+        return False
+    return mark == fresh or repr(mark) == repr(fresh)  # a NaN equals nothing
 
 
 _began: dict[str, tuple[bytes, Marks]] = {}

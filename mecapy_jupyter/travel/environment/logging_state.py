@@ -114,12 +114,14 @@ def settings() -> dict[str, Any] | None:
         },
         "factory": state_pickler.dumps(factory) if factory is not _FACTORY else None,
         "class": state_pickler.dumps(cls) if cls is not _CLASS else None,
+        "silent": not logging.raiseExceptions,
     }
     return held if any(held.values()) else None
 
 
 FRESH: dict[str, Any] = {
-    "disable": 0, "levels": {}, "apart": [], "filters": {}, "factory": None, "class": None
+    "disable": 0, "levels": {}, "apart": [], "filters": {}, "factory": None, "class": None,
+    "silent": False,
 }  # fmt: skip
 
 
@@ -135,6 +137,7 @@ def set_settings(state: dict[str, Any]) -> None:
         logging.getLogger(name or None).filters[:] = _opened(data, [])
     logging.setLogRecordFactory(_opened(state["factory"], _FACTORY))
     logging.setLoggerClass(_opened(state["class"], _CLASS))
+    logging.raiseExceptions = not state["silent"]
 
 
 def _opened(data: bytes | None, otherwise: Any) -> Any:

@@ -29,6 +29,7 @@ from mecapy_jupyter.travel.environment import (
     module_importer,
     patches,
     python_settings,
+    recorded_calls,
     signal_state,
 )
 from mecapy_jupyter.travel.environment.state_kind import StateKind
@@ -102,6 +103,7 @@ def functions() -> list[Any]:
         *ipython_state.functions(),
         *logging_state.functions(),
         *library_state.functions(),
+        *recorded_calls.functions(),
     ]
 
 
@@ -230,7 +232,10 @@ def _set_warnings(state: Iterable[_Filter]) -> None:
         mutated()
 
 
-ALWAYS = ("shell", "formatters", "builtins")
+ALWAYS = (
+    *("shell", "formatters", "builtins", "codecs", "digits of an integer", "recursion limit"),
+    *("signals", "garbage collector", "thread switching", "warnings.filters"),
+)
 """The kinds that matter even to a cell that reads and imports nothing."""
 
 KINDS: dict[str, StateKind] = {

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import calendar
+import gc
+import multiprocessing
+import os
 import socket
 import sys
+import tempfile
+import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from mecapy_jupyter.travel import garbage
 from mecapy_jupyter.travel.environment import recorded_calls
 from mecapy_jupyter.travel.environment.state_kind import StateKind
 
@@ -33,11 +40,75 @@ def _set_arguments(arguments: list[str]) -> None:
     sys.argv = arguments
 
 
+_FRESH_GARBAGE = (True, gc.get_threshold())
+
+
+def _garbage() -> tuple[bool, tuple[int, int, int]] | None:
+    now = garbage.is_enabled(), gc.get_threshold()
+    return now if now != _FRESH_GARBAGE else None
+
+
+def _set_garbage(state: tuple[bool, tuple[int, int, int]]) -> None:
+    is_enabled, threshold = state
+    garbage.set_enabled(is_enabled)
+    gc.set_threshold(*threshold)
+
+
+def _thread_stack() -> int:
+    size = threading.stack_size()  # which sets it to 0
+    threading.stack_size(size)
+    return size
+
+
+def _start_method() -> str | None:
+    return multiprocessing.get_start_method(allow_none=True)
+
+
+def _set_start_method(name: str | None) -> None:
+    multiprocessing.set_start_method(name, force=True)
+
+
+_INSIDE = "./"
+_fresh_tempdir = tempfile.gettempdir()
+
+
+def _temporary_folder() -> str | None:
+    """`tempfile.tempdir` if the notebook set it; relative if inside its folder."""
+    now = tempfile.tempdir
+    if now is None or os.fspath(now) == _fresh_tempdir:
+        return None
+    inside = os.path.relpath(now)
+    return os.fspath(now) if inside.startswith("..") else _INSIDE + inside
+
+
+def _set_temporary_folder(path: str | None) -> None:
+    if path is None:
+        tempfile.tempdir = None
+        return
+    folder = Path(path).absolute()
+    if path.startswith(_INSIDE):
+        folder.mkdir(parents=True, exist_ok=True)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder {path} on the worker")
+    tempfile.tempdir = str(folder)
+
+
 SETTINGS: dict[str, StateKind] = {
     "sys.argv": StateKind("sys", _arguments, _set_arguments),
     "digits of an integer": _setting("sys", sys.get_int_max_str_digits, sys.set_int_max_str_digits),
     "socket timeout": _setting("socket", socket.getdefaulttimeout, socket.setdefaulttimeout),
     "calendar": _setting("calendar", calendar.firstweekday, calendar.setfirstweekday),
+    "garbage collector": StateKind("gc", _garbage, _set_garbage, _FRESH_GARBAGE),
+    "thread switching": _setting("sys", sys.getswitchinterval, sys.setswitchinterval),
+    "thread stack": _setting("threading", _thread_stack, threading.stack_size),
+    "processes": StateKind("multiprocessing", _start_method, _set_start_method),
+    "tempfile": StateKind("tempfile", _temporary_folder, _set_temporary_folder),
     "codecs": recorded_calls.of("codecs"),
+    "csv": recorded_calls.of("csv"),
+    "gettext": recorded_calls.of("gettext"),
     "mimetypes": recorded_calls.of("mimetypes"),
+    "shutil": recorded_calls.of("shutil"),
+    "sqlite3": recorded_calls.of("sqlite3"),
+    "XML namespaces": recorded_calls.of("xml.etree.ElementTree"),
+    "zoneinfo": recorded_calls.of("zoneinfo"),
 }

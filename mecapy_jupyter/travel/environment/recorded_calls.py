@@ -26,8 +26,14 @@ CALLS: dict[str, tuple[str, ...]] = {
         "set_interaction_parameters",
         "set_departure_functions",
     ),
-    "codecs": ("register_error",),
+    "codecs": ("register_error", "register"),
+    "csv": ("register_dialect", "unregister_dialect", "field_size_limit"),
+    "gettext": ("bindtextdomain", "textdomain"),
     "mimetypes": ("add_type",),
+    "shutil": ("register_archive_format", "register_unpack_format"),
+    "sqlite3": ("register_adapter", "register_converter", "enable_callback_tracebacks"),
+    "xml.etree.ElementTree": ("register_namespace",),
+    "zoneinfo": ("reset_tzpath",),
     "matplotlib.scale": ("register_scale",),
     "matplotlib.projections": ("register_projection",),
 }
@@ -51,6 +57,17 @@ def of(module: str) -> StateKind:
     return StateKind(
         module, functools.partial(_sent, module), functools.partial(_again, module)
     )  # fmt: skip
+
+
+def functions() -> list[Any]:
+    """Functions and classes of the notebook that the recorded calls gave to a library."""
+    given = (
+        value
+        for calls in _made.values()
+        for _, args, kwargs in calls
+        for value in (*args, *kwargs.values())
+    )
+    return [value for value in given if state_pickler.is_users(value)]
 
 
 def _sent(module: str) -> list[Sent] | None:
@@ -83,10 +100,11 @@ def _noting(module: str, name: str, function: Any) -> Any:
     def noting(*args: Any, **kwargs: Any) -> Any:
         result = function(*args, **kwargs)
         call: Call = (name, args, kwargs)
-        made = _made.setdefault(module, [])
-        if call in made:
-            made.remove(call)  # only the last one counts
-        made.append(call)
+        if args or kwargs:  # a call without a value only reads, as `csv.field_size_limit()`
+            made = _made.setdefault(module, [])
+            if call in made:
+                made.remove(call)  # only the last one counts
+            made.append(call)
         return result
 
     noted = cast(Any, functools.wraps(function)(noting))
