@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from mecapy_jupyter.commands import admin_arguments, backup
+from mecapy_jupyter.commands import admin_arguments, backup, fleet
 from mecapy_jupyter.commands.arguments import AddCommand, count
 from mecapy_jupyter.commands.arguments import server_part as _server
 from mecapy_jupyter.shared import errors
@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         _stack_commands,
         _server_commands,
         backup.add_commands,
+        fleet.add_commands,
         _login_commands,
         admin_arguments.add_commands,
         _doctor_command,

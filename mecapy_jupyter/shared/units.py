@@ -62,6 +62,21 @@ def seconds(duration: str | float) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
+_BYTES = {"": 1, "b": 1} | {
+    f"{prefix}{ending}": base**power
+    for ending, base in (("", 1000), ("b", 1000), ("ib", 1024))
+    for power, prefix in enumerate("kmgt", 1)
+}
+
+
+def byte_count(text: str | int) -> int:
+    """`"16GB"`, `"512 MB"`, `"1.5GiB"`, `4000000` → bytes. Raises ValueError for what is none."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", str(text).strip().lower())
+    if match is None or match[2] not in _BYTES or float(match[1]) <= 0:
+        raise ValueError(f"{text!r} is not a size; write 16GB, 512MB or 1.5GiB")
+    return round(float(match[1]) * _BYTES[match[2]])
+
+
 def duration(seconds: float) -> str:
     """A rough time ahead: `25 s`, `4 min`, `2 h`."""
     if seconds < 90:

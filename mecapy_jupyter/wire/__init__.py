@@ -25,7 +25,14 @@ from mecapy_jupyter.wire.comms import (
     CommEvent,
     CommKind,
 )
-from mecapy_jupyter.wire.defaults import CALLED, INLINE_BYTES, PRIORITY, TIMEOUT_S, WORKER_LIVES_S
+from mecapy_jupyter.wire.defaults import (
+    CALLED,
+    INLINE_BYTES,
+    POOL,
+    PRIORITY,
+    TIMEOUT_S,
+    WORKER_LIVES_S,
+)
 from mecapy_jupyter.wire.events import (
     DISPLAY,
     DISPLAY_KINDS,
@@ -79,6 +86,7 @@ __all__ = [
     "FINAL",
     "INLINE_BYTES",
     "MODEL_PREFIX",
+    "POOL",
     "PRIORITY",
     "PROGRESS",
     "QUEUED",

@@ -8,6 +8,9 @@ TIMEOUT_S = 300.0
 PRIORITY = 5
 """Of a task whose request does not say: 0 to 9, 9 starts first."""
 
+POOL = "pool"
+"""The class of machines that serves tasks which ask for no resources."""
+
 WORKER_LIVES_S = 10.0
 """A worker that was not heard of for so long counts as gone: in lists, estimates and figures."""
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from mecapy_jupyter.wire import WORKER_LIVES_S
+from mecapy_jupyter.wire import POOL, WORKER_LIVES_S
 
 MB, GB = 10**6, 10**9
 Names = Annotated[tuple[str, ...], NoDecode]
@@ -46,16 +46,13 @@ class Settings(BaseSettings):
         description="object store: `file:///directory` or `s3://bucket/prefix`",
     )
     s3_endpoint_url: str = Field(
-        default="",
-        description="S3 server other than AWS; credentials come from the usual AWS variables",
+        default="", description="S3 server other than AWS; credentials: the usual AWS variables"
     )
     s3_region: str = Field(
         default="", description="default: AWS_REGION, else by the endpoint's name, else us-east-1"
     )
     cache_dir: str = Field(
-        default="",
-        description="where blobs from S3 are kept for the children; default: a folder in the "
-        "system's temp",
+        default="", description="of the children's blobs from S3; default: in the system's temp"
     )
     cache_bytes: int = Field(
         default=20 * GB, gt=0, description="the blob cache drops its oldest files above this size"
@@ -113,6 +110,9 @@ class Settings(BaseSettings):
 
     # Worker
     worker_slots: int = Field(default=1, ge=1, le=1024, description="tasks one worker runs at once")
+    machine_class: str = Field(
+        default=POOL, description="class of machines this worker serves (docs/fleet.md)"
+    )
     sandbox: Literal["strict", "best-effort"] = Field(
         default="strict", description="strict: refuse to run unconfined"
     )
@@ -127,6 +127,10 @@ class Settings(BaseSettings):
         default=(),
         description="what tasks may reach, `host:port` or `*.domain:port`, with commas between; "
         "nothing: no network",
+    )
+
+    machines: str = Field(
+        default="", description="file of the classes of machines (docs/fleet.md); nothing: `pool`"
     )
 
     # Seeing it
@@ -237,9 +241,7 @@ class Settings(BaseSettings):
         default=10.0, gt=0, description="a worker silent for so long has lost its tasks"
     )
     heartbeat_s: float = Field(
-        default=3.0,
-        gt=0,
-        description="how often a worker renews its leases",
+        default=3.0, gt=0, description="how often a worker renews its leases"
     )
     store_patience_s: float = Field(
         default=600.0,

@@ -1,0 +1,79 @@
+"""`mecapy fleet simulate`: from its words to its tables."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from mecapy_backend.fleet import classes
+from mecapy_backend.fleet.classes import MachineClass
+from mecapy_backend.fleet.simulation import tables
+from mecapy_backend.fleet.simulation.loads import PATTERNS, Pattern, Service
+from mecapy_backend.shared import environment
+from mecapy_backend.shared.settings import Settings
+from mecapy_backend.store import database
+from mecapy_backend.store.tasks import history
+from mecapy_jupyter.shared.errors import ConfigError
+
+_CONSTANTS_AT = 100_000
+_MEDIAN = 8 / 30  # of the mean
+
+
+def simulate(
+    volumes: Sequence[int] | None,
+    arrivals: Sequence[str] | None,
+    mean_s: float,
+    machine: str | None,
+    *,
+    measured: bool,
+    constants: bool,
+) -> int:
+    """Prints one table in Markdown, each row as soon as it is known."""
+    if mean_s <= 0:
+        raise ConfigError(f"--seconds is {mean_s:g}; tasks run longer than 0 s")
+    patterns: Sequence[Pattern] = PATTERNS
+    if arrivals:
+        patterns = [_pattern(one) for one in arrivals]
+    needed = measured or machine is not None
+    settings = environment.settings() if needed else None
+    kind = _machine(settings, machine) if settings and machine else tables.COMMON
+    service = Service(mean_s, mean_s * _MEDIAN)
+    if settings and measured:
+        service = Service(measured_s=asyncio.run(_measured(settings)))
+    if constants:
+        at = volumes[0] if volumes else _CONSTANTS_AT
+        for line in tables.constants_table(kind, service, at):
+            print(line, flush=True)
+        return 0
+    for line in tables.heading():
+        print(line)
+    for row in tables.loads_table(kind, service, volumes or tables.VOLUMES, patterns):
+        print(tables.line(row), flush=True)
+    return 0
+
+
+def _pattern(word: str) -> Pattern:
+    for pattern in PATTERNS:
+        if word == pattern:
+            return pattern
+    raise ConfigError(f"there are no arrivals {word!r}, only {', '.join(PATTERNS)}")
+
+
+def _machine(settings: Settings, name: str) -> MachineClass:
+    known = classes.read(settings.machines)
+    found = classes.named(known, name)
+    if found is None:
+        names = ", ".join(one.name for one in known)
+        raise ConfigError(f"MECAPY_MACHINES has no class {name!r}, only {names}")
+    return found
+
+
+async def _measured(settings: Settings) -> list[float]:
+    db = database.connect(settings.database_url, pooler=settings.database_pooler)
+    try:
+        found = await history.run_times_s(db)
+    finally:
+        await db.dispose()
+    if not found:
+        raise ConfigError("no task has run on this stack; leave out --measured")
+    return found

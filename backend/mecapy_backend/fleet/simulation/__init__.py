@@ -1,0 +1,1 @@
+"""A day of a fleet in a few seconds: the production `desired` and the queue's order, under load."""

@@ -1,0 +1,117 @@
+"""What `mecapy fleet simulate` prints: a row per load, or per value of a constant."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from mecapy_backend.fleet.classes import MachineClass
+from mecapy_backend.fleet.policy import POLICY, Policy
+from mecapy_backend.fleet.simulation.loads import DAY_S, PATTERNS, Load, Pattern, Service
+from mecapy_backend.fleet.simulation.simulate import SimulationResult, simulate
+
+VOLUMES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
+GUESSED = {1_000: 3, 10_000: 10, 100_000: 50}
+"""Machines by the first plan."""
+
+COMMON = MachineClass(
+    "pool", cpus=3, slots=2, price=0.0202, provider="local", min=3, max=10, boot_s=60.0,
+    billing="hour",
+)  # fmt: skip
+"""The machine of the tables: two tasks at once, €14.74 a month, billed by the hour."""
+
+_MOST_TASKS, _FEW_TASKS, _MOST_DAYS = 1_200_000, 20_000, 10.0
+_SHORT_SPAN_S = 1800.0
+VARIED: dict[str, Sequence[float]] = {
+    "target_wait_s": (15, 60, 240),
+    "votes": (1, 12, 60),
+    "headroom": (0, 0.25, 1),
+    "leave": (0.05, 0.25, 1),
+    "paid_margin_s": (60, 240, 3600),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedRow:
+    tasks_a_day: int
+    pattern: Pattern
+    span_s: float
+    most: int  # machines allowed
+    found: SimulationResult
+
+
+def span_s(tasks_a_day: int) -> float:
+    """Days enough for a p99; no longer than there is patience for."""
+    days = min(_MOST_DAYS, max(1.0, _FEW_TASKS / tasks_a_day))
+    return days * DAY_S if days * tasks_a_day <= _MOST_TASKS else _SHORT_SPAN_S
+
+
+def machines_for(machines: MachineClass, tasks_a_day: int, service: Service) -> MachineClass:
+    """With room for three times the mean load: a fleet without a limit buys machines for every
+    burst.
+    """
+    needed = tasks_a_day / DAY_S * service.expected_s / machines.slots
+    return replace(machines, max=max(machines.max, math.ceil(3 * needed)))
+
+
+def loads_table(
+    machines: MachineClass,
+    service: Service,
+    volumes: Sequence[int] = VOLUMES,
+    patterns: Sequence[Pattern] = PATTERNS,
+    policy: Policy = POLICY,
+) -> Iterator[SimulatedRow]:
+    for tasks_a_day in volumes:
+        enough = machines_for(machines, tasks_a_day, service)
+        for pattern in patterns:
+            load = Load(tasks_a_day, pattern, span_s(tasks_a_day), service)
+            found = simulate(load, enough, policy)
+            yield SimulatedRow(tasks_a_day, pattern, load.span_s, enough.max, found)
+
+
+def heading() -> list[str]:
+    return [
+        "| tasks a day | arrivals | wait p50 | wait p99 | machines, mean | most "
+        "| machine hours a day | € a month | first plan |",
+        "|---:|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+
+
+def line(row: SimulatedRow) -> str:
+    found = row.found
+    whole_days = row.span_s >= DAY_S
+    euros = f"{found.euros:,.0f}" if whole_days or row.pattern == "steady" else "–"
+    guessed = f"{GUESSED[row.tasks_a_day]} machines" if row.tasks_a_day in GUESSED else ""
+    return (
+        f"| {row.tasks_a_day:,} | {row.pattern} | {seconds(found.percentile(0.5))} "
+        f"| {seconds(found.percentile(0.99))} | {found.mean_machines:.1f} "
+        f"| {found.most_machines} | {found.hours * DAY_S / row.span_s:,.0f} | {euros} "
+        f"| {guessed} |"
+    )
+
+
+def constants_table(machines: MachineClass, service: Service, tasks_a_day: int) -> Iterator[str]:
+    """What each constant of the policy does, the others as they are, on a day with its night and a
+    day of bursts.
+    """
+    yield "| constant | value | p99, day and night | € a month | p99, bursts | € a month | starts |"
+    yield "|---|---:|---:|---:|---:|---:|---:|"
+    enough = machines_for(machines, tasks_a_day, service)
+    for name, values in VARIED.items():
+        for value in values:
+            policy = replace(POLICY, **{name: int(value) if name == "votes" else value})
+            quiet, rough = (
+                simulate(Load(tasks_a_day, pattern, DAY_S, service), enough, policy)
+                for pattern in ("day-night", "bursts")
+            )
+            mark = " (set)" if value == getattr(POLICY, name) else ""
+            yield (
+                f"| {name} | {value:g}{mark} | {seconds(quiet.percentile(0.99))} "
+                f"| {quiet.euros:,.0f} | {seconds(rough.percentile(0.99))} | {rough.euros:,.0f} "
+                f"| {rough.started} |"
+            )
+
+
+def seconds(value: float) -> str:
+    return f"{value:.2f} s" if value < 10 else f"{value:,.0f} s"

@@ -1,0 +1,175 @@
+"""`desired`: how many machines there should be, for any view; and that it comes to rest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mecapy_backend.fleet.desired import (
+    BOOTING,
+    DRAINING,
+    SERVING,
+    STOPPING,
+    Decision,
+    Machine,
+    View,
+    desired,
+)
+from mecapy_backend.fleet.policy import Policy
+
+POLICY = Policy()
+
+
+@st.composite
+def views(draw: st.DrawFn) -> View:
+    least = draw(st.integers(0, 4))
+    slots = draw(st.integers(1, 4))
+    states = st.sampled_from([BOOTING, SERVING, SERVING, DRAINING, STOPPING])
+    machines = [
+        Machine(
+            f"m{number}",
+            state,
+            0 if state == BOOTING else draw(st.integers(0, slots)),
+            draw(st.sampled_from([0.0, 100.0, 2000.0])),
+        )
+        for number, state in enumerate(draw(st.lists(states, max_size=8)))
+    ]
+    queued = draw(st.integers(0, 50))
+    return View(
+        min=least,
+        max=least + draw(st.integers(0, 8)),
+        slots=slots,
+        machines=machines,
+        queued=queued,
+        queued_s=draw(st.floats(0, 5000)) if queued else 0.0,
+        oldest_wait_s=draw(st.floats(0, 500)) if queued else 0.0,
+        votes=draw(st.integers(0, 20)),
+        allowed=draw(st.none() | st.integers(0, 5)),
+    )
+
+
+def after(view: View, decision: Decision) -> list[Machine]:
+    """The machines once the decision is carried out, the new ones still booting."""
+    found = list[Machine]()
+    for one in view.machines:
+        state = one.state
+        if one.id in decision.keep:
+            state = SERVING
+        elif one.id in decision.drain:
+            state = DRAINING
+        elif one.id in decision.stop:
+            continue
+        found.append(replace(one, state=state))
+    return [*found, *(Machine(f"new{n}", BOOTING) for n in range(decision.start))]
+
+
+@given(views())
+def test_bounds(view: View) -> None:
+    """Never more machines than `max` by what it starts, never fewer serving than `min` by what it
+    drains, never more than a budget allows.
+    """
+    decision = desired(view, POLICY)
+    there = after(view, decision)
+    assert view.min <= decision.wanted <= view.max
+    assert not decision.start or len(there) <= view.max
+    serving = sum(one.state in (BOOTING, SERVING) for one in there)
+    assert not decision.drain or serving >= view.min
+    assert view.allowed is None or decision.start <= view.allowed
+
+
+@given(views())
+def test_who_leaves(view: View) -> None:
+    """Only idle machines are chosen to leave, only drained ones are stopped, neither before its
+    paid time ends, and only after enough votes in a row.
+    """
+    decision = desired(view, POLICY)
+    of = {one.id: one for one in view.machines}
+    for each in decision.drain:
+        assert of[each].state == SERVING
+        assert view.votes + 1 >= POLICY.votes
+    for each in decision.stop:
+        assert of[each].state == DRAINING
+    for each in (*decision.drain, *decision.stop):
+        assert not of[each].running
+        assert of[each].paid_s <= POLICY.paid_margin_s
+    assert not set(decision.stop) & set(decision.keep)
+
+
+@given(views())
+def test_taken_back_before_bought(view: View) -> None:
+    """While a machine drains, none is started that it could replace; a decision never goes both
+    ways.
+    """
+    decision = desired(view, POLICY)
+    draining = sum(one.state == DRAINING for one in view.machines)
+    if decision.start:
+        assert len(decision.keep) == draining
+    assert not ((decision.start or decision.keep) and decision.drain)
+
+
+@given(views(), st.integers(0, 30))
+@settings(max_examples=30, deadline=None)
+def test_comes_to_rest(view: View, load: int) -> None:
+    """Under a constant load it changes nothing any more after a bounded number of looks."""
+    machines = [replace(one, paid_s=0.0) for one in view.machines if one.state != STOPPING]
+    votes, last_change, born = 0, 0, 0
+    for look in range(250):
+        busy, there = load, list[Machine]()
+        for one in machines:
+            running = 0 if one.state == BOOTING else min(view.slots, busy)
+            busy -= running
+            there.append(replace(one, running=running))
+        waits = busy if busy > 0 else 0
+        now = View(
+            view.min,
+            view.max,
+            view.slots,
+            there,
+            queued=waits,
+            queued_s=60.0 * waits,
+            oldest_wait_s=60.0 if waits else 0.0,
+            votes=votes,
+        )
+        decision = desired(now, POLICY)
+        votes = decision.votes
+        if decision.start or decision.drain or decision.keep or decision.stop:
+            last_change = look
+        machines = [
+            replace(one, id=f"b{(born := born + 1)}", state=SERVING)
+            if one.state == BOOTING
+            else one
+            for one in after(now, decision)
+        ]
+    assert last_change < 200
+
+
+def test_queued_work_counts_in_seconds() -> None:
+    """A hundred short tasks need one more machine, ten long ones ten; one look's queue none."""
+    busy = [Machine("a", SERVING, 1)]
+    short = View(0, 50, machines=busy, queued=100, queued_s=50.0, oldest_wait_s=2.0)
+    assert desired(short, POLICY).start == 1
+    long = View(0, 50, machines=busy, queued=10, queued_s=6000.0, oldest_wait_s=2.0)
+    assert desired(long, POLICY).start == 10
+    little = View(1, 50, machines=busy, queued=3, queued_s=3.0, oldest_wait_s=1.0)
+    assert desired(replace(little, machines=[*busy, Machine("b", SERVING)]), POLICY).start == 0
+
+
+def test_scale_to_zero() -> None:
+    """A class on demand starts one machine for its first task, and none is left afterwards."""
+    first = View(0, 3, queued=1, queued_s=1.0, oldest_wait_s=0.0)
+    assert desired(first, POLICY).start == 1
+    idle = View(0, 3, machines=[Machine("a", SERVING)], votes=POLICY.votes - 1)
+    assert desired(idle, POLICY).drain == ("a",)
+    drained = View(0, 3, machines=[Machine("a", DRAINING)])
+    assert desired(drained, POLICY).stop == ("a",)
+
+
+def test_paid_hour() -> None:
+    """A machine stays while its hour is paid for, and goes shortly before the next begins."""
+    votes = POLICY.votes - 1
+    paid = View(0, 3, machines=[Machine("a", SERVING, 0, 1800.0)], votes=votes)
+    assert desired(paid, POLICY).drain == ()
+    ending = View(0, 3, machines=[Machine("a", SERVING, 0, 120.0)], votes=votes)
+    assert desired(ending, POLICY).drain == ("a",)
