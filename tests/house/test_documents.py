@@ -128,7 +128,7 @@ def test_constraints_name_versions_only() -> None:
     assert not strange
 
 
-def test_the_table_of_cells_is_that_of_the_tests() -> None:
-    """docs/cells.md has a row for every test marked `cell`, and no other."""
+def test_the_lists_of_cells_are_those_of_the_tests() -> None:
+    """docs/cells.md has an entry for every test marked `cell`, and no other."""
     document = what_travels.DOCUMENT.read_text(encoding="utf-8")
     assert document == what_travels.with_table(document)

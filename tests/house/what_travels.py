@@ -1,5 +1,5 @@
-"""The table of docs/cells.md: what travels, is reported or is refused; one row per test with the
-mark `cell`. `python -m tests.house.what_travels` writes it.
+"""The lists of docs/cells.md: what travels, is reported or is refused; one entry per test with the
+mark `cell`, grouped by file. `python -m tests.house.what_travels` writes them.
 """
 
 from __future__ import annotations
@@ -45,18 +45,21 @@ def table() -> str:
     assert not unknown, f"no such kind of row: {unknown}"
     parts = list[str]()
     for kind, heading in HEADINGS.items():
-        parts += [f"| {heading} | test |", "|---|---|"]
+        parts += [f"**{heading}**", ""]
+        by_test = dict[str, list[str]]()
+        for row in found:
+            if row.kind == kind:
+                by_test.setdefault(row.test, []).append(row.what)
         parts += [
-            f"| {row.what} | [{Path(row.test).stem}](../{row.test}) |"
-            for row in found
-            if row.kind == kind
+            f"- {'. '.join(whats)} ([{Path(test).stem}](../{test}))"
+            for test, whats in by_test.items()
         ]
         parts.append("")
     return "\n".join([BEGIN, "", *parts, END])
 
 
 def with_table(text: str) -> str:
-    """The document with the current table between its two markers."""
+    """The document with the current lists between its two markers."""
     before, rest = text.split(BEGIN)
     return before + table() + rest.split(END)[1]
 
