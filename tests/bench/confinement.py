@@ -136,7 +136,6 @@ def show(confined: Kind, unconfined: Kind, around: dict[str, float]) -> None:
     said = f"{max(wall, 0):.2f} ms per round trip, {max(cpu, 0):.2f} ms of CPU"
     print(f"confinement costs {said} (target {TARGET_MS:g}: {reached})")
     print("whole life: with fork, wait and end, without the PID namespace's init (about 0.4 ms)")
-    print(f"layers: {', '.join(confined.pool.report.layers)}")
 
 
 def main() -> None:

@@ -22,15 +22,15 @@ from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.client.http import Gateway
 
 STAGES = (
-    ("to the magic", "from the front end to the kernel, as with any cell"),
-    ("capture", "options; the cell's variables are found, checked and pickled"),
-    ("request", "HTTP to the gateway, until it inserts the row"),
-    ("commit and queue", "the row is committed, a worker takes the task"),
-    ("run", "the waiting child gets the task, runs it, returns the result"),
+    ("to the magic", "as with any cell"),
+    ("capture", "variables are found, checked and pickled"),
+    ("request", "HTTP to the gateway"),
+    ("commit and queue", "until a worker takes the task"),
+    ("run", "the child gets the task, runs it, returns the result"),
     ("record", "the worker, until it writes the outcome"),
-    ("tell", "commit of the outcome, Redis stream, gateway, HTTP, kernel"),
-    ("bind", "variables, last value and block in the notebook"),
-    ("to the front end", "the kernel's answer, as with any cell"),
+    ("tell", "commit, Redis, gateway, HTTP, kernel"),
+    ("bind", "variables, last value and block"),
+    ("to the front end", "as with any cell"),
 )
 
 _noted: list[list[Any]] = []
