@@ -1,0 +1,62 @@
+"""The versions of the packages that code uses, with all that these require."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import re
+import sys
+from collections.abc import Iterable, Mapping
+
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+
+
+def versions(modules: Iterable[str], there: Mapping[str, str]) -> dict[str, str]:
+    """Distribution → version, for top-level modules. `there`: versions where the code will run,
+    which count before those here.
+    """
+    known = {_normal(name): version for name, version in there.items()}
+    found = dict[str, str]()
+    todo = [name for module in modules for name in _distributions(module)]
+    while todo:
+        name = _normal(todo.pop())
+        if name not in found:
+            found[name] = known.get(name) or _version(name)
+            todo.extend(_required(name))
+    return {name: version for name, version in sorted(found.items()) if version}
+
+
+def _distributions(module: str) -> list[str]:
+    if module in sys.stdlib_module_names:
+        return []
+    return [module] if _version(_normal(module)) else _owners().get(module, [module])
+
+
+@functools.cache
+def _owners() -> Mapping[str, list[str]]:
+    return importlib.metadata.packages_distributions()
+
+
+@functools.lru_cache(maxsize=1024)
+def _version(name: str) -> str:
+    """Empty for one that is not installed here."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+@functools.lru_cache(maxsize=1024)
+def _required(name: str) -> tuple[str, ...]:
+    """Without what only extras ask for."""
+    try:
+        lines = importlib.metadata.requires(name) or ()
+    except importlib.metadata.PackageNotFoundError:
+        return ()
+    return tuple(
+        named[0] for line in lines if "extra ==" not in line and (named := _NAME.match(line))
+    )
+
+
+def _normal(name: str) -> str:
+    return name.lower().replace("_", "-").replace(".", "-")
