@@ -66,6 +66,15 @@ from mecapy_jupyter.wire.states import (
     ErrorKind,
     State,
 )
+from mecapy_jupyter.wire.sweeps import (
+    MOST_POINTS,
+    PAUSED,
+    SweepList,
+    SweepRequest,
+    SweepState,
+    SweepStatus,
+    SweepTask,
+)
 from mecapy_jupyter.wire.tasks import Attempt, Cell, TaskPage, TaskRequest, TaskStatus
 from mecapy_jupyter.wire.workers import (
     ConfinementInfo,
@@ -86,6 +95,8 @@ __all__ = [
     "FINAL",
     "INLINE_BYTES",
     "MODEL_PREFIX",
+    "MOST_POINTS",
+    "PAUSED",
     "POOL",
     "PRIORITY",
     "PROGRESS",
@@ -134,6 +145,11 @@ __all__ = [
     "StderrEvent",
     "StdoutEvent",
     "StoreFolders",
+    "SweepList",
+    "SweepRequest",
+    "SweepState",
+    "SweepStatus",
+    "SweepTask",
     "TakenBlobs",
     "TaskOfUser",
     "TaskPage",

@@ -8,7 +8,7 @@ from datetime import datetime
 from mecapy_jupyter.wire.defaults import PRIORITY, TIMEOUT_S
 from mecapy_jupyter.wire.json_fields import Json
 from mecapy_jupyter.wire.outcome import ErrorInfo, Payload
-from mecapy_jupyter.wire.shape import Shape
+from mecapy_jupyter.wire.shape import OPTIONAL, Shape
 from mecapy_jupyter.wire.states import FINAL, QUEUED, State
 
 
@@ -31,7 +31,8 @@ class TaskRequest(Shape):
     lost worker is always retried). `keep`: globs of files, relative to the task's folder, that come
     home with the result (Python clients only). `python`: "major.minor" the payload was pickled
     with, and so of the worker; "": any will do. `signature`: by the submitter's own key, for their
-    kernels alone.
+    kernels alone. `sweep`: the name of the sweep that it is a part of; `points`: the keys of the
+    points that it computes.
     """
 
     code: str
@@ -46,6 +47,8 @@ class TaskRequest(Shape):
     cell: Cell | None = None
     python: str = ""
     signature: str = ""
+    sweep: str = field(default="", metadata=OPTIONAL)
+    points: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)

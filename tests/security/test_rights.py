@@ -59,6 +59,12 @@ WALK: dict[str, Case] = {
     "GET /tasks/{task_id}/result": Case(OBJECT),
     "GET /tasks/{task_id}/events": Case(OBJECT, query="?follow=false"),
     "POST /tasks/{task_id}/cancel": Case(OBJECT),
+    "POST /sweeps": Case(OWN, 200, {"name": "of all", "points": ["0" * 32]}),
+    "GET /sweeps": Case(OWN),
+    "GET /sweeps/{name}": Case(OBJECT),
+    "POST /sweeps/{name}/pause": Case(OBJECT),
+    "POST /sweeps/{name}/resume": Case(OBJECT),
+    "POST /sweeps/{name}/cancel": Case(OBJECT),
     "GET /blobs/{digest}": Case(OBJECT),
     "POST /blobs/missing": Case(OWN, 200, {"digests": [{"digest": DIGEST, "size": len(BLOB)}]}),
     "GET /blobs/place": Case(OWN),
@@ -142,6 +148,8 @@ class World:
             "/tasks",
             {"code": f"'{SECRET}'", "name": "of-ada", "inputs": {"x": SECRET}},
         ).json()["task_id"]
+        sweep = {"name": "of-ada", "points": [], "about": {"code": SECRET}}
+        assert self.as_("ada", "POST", "/sweeps", sweep).status_code == 200
         assert self.as_("ada", "PUT", f"/blobs/{DIGEST}", BLOB).status_code == 204
         self.token = self.as_("ada", "POST", "/tokens", {"name": SECRET}).json()["id"]
 
@@ -163,6 +171,7 @@ class World:
             "organisation_id": "acme",
             "upload": "u",
             "worker_id": "none",
+            "name": "of-ada",
         }
         return re.sub(
             r"\{(\w+)\}",

@@ -29,6 +29,7 @@ from mecapy_backend.api.routes import (
     parts,
     proof,
     submission,
+    sweeps,
     system,
     tasks,
     tokens,
@@ -93,7 +94,8 @@ def create_app(settings: Settings, *, embedded: bool = False) -> FastAPI:
             expose_headers=_EXPOSED,
         )
     app.add_middleware(Traffic)
-    for surface in (submission, tasks, events, blobs, parts, tokens, users, audit, system):
+    surfaces = submission, tasks, sweeps, events, blobs, parts, tokens, users, audit, system
+    for surface in surfaces:
         app.include_router(surface.router)
     if embedded:
         app.include_router(proof.router)

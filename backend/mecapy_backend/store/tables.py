@@ -117,6 +117,39 @@ sa.Index(
 )
 sa.Index("tasks_digests", tasks.c.digests, postgresql_using="gin")
 
+sweeps = sa.Table(
+    "sweeps",
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column(
+        "state",
+        sa.Text,
+        sa.CheckConstraint("state IN ('running','paused','cancelled')", "state"),
+        nullable=False,
+        server_default="running",
+    ),
+    sa.Column("points", ARRAY(sa.Text), nullable=False),  # their content keys, in order
+    sa.Column("about", JSON(none_as_null=True), nullable=False),
+    _time("created_at", required=True),
+    _time("changed_at", required=True),
+)
+
+sweep_tasks = sa.Table(
+    "sweep_tasks",
+    metadata,
+    sa.Column(
+        "task",
+        sa.Uuid(as_uuid=False),
+        sa.ForeignKey("tasks.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("sweep", sa.Text, nullable=False),
+    sa.Column("points", ARRAY(sa.Text), nullable=False),  # the keys of those that it computes
+)
+sa.Index("sweep_tasks_of_sweep", sweep_tasks.c.owner, sweep_tasks.c.sweep)
+
 blobs = sa.Table(
     "blobs",
     metadata,

@@ -19,7 +19,7 @@ from mecapy_backend.api.problems import Problem, unavailable
 from mecapy_backend.api.schemas.tasks import SubmittedView, TaskBody
 from mecapy_backend.api.services import Services, WithServices
 from mecapy_backend.shared.settings import Settings
-from mecapy_backend.store import json_text, tasks
+from mecapy_backend.store import json_text, sweeps, tasks
 from mecapy_backend.store.blobs import blob_rows
 from mecapy_backend.store.log import events
 from mecapy_backend.store.log.events import EncodedEvent
@@ -83,6 +83,8 @@ async def submit(
     _check_limits(task, services.settings)
     short = services.short_tasks.expects(owner, task.code, task.timeout)
     admission, done = await _stored(services, Submission(owner, task, idempotency_key, short))
+    if task.sweep:
+        await sweeps.add(services.db, owner, task.sweep, done.task_id, task.points)
     position: int | None = None
     if done.state == wire.QUEUED:
         position = await or_none(

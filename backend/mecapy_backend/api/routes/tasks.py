@@ -67,8 +67,8 @@ async def page(
         after=after,
         state=state,
         name=name,
-        since=_aware(since),
-        until=_aware(until),
+        since=aware(since),
+        until=aware(until),
     )
     keep_s = services.settings.keep_s
     statuses = tuple(replace(status_of(task, keep_s), history=()) for task in found)
@@ -150,7 +150,7 @@ async def forget(services: WithServices, owner: Owner, task: Mine) -> Response:
     return Response(status_code=204)
 
 
-def _aware(at: datetime | None) -> datetime | None:
+def aware(at: datetime | None) -> datetime | None:
     if at is None:
         return None
     try:

@@ -13,6 +13,9 @@ State = Literal["queued", "running", "completed", "failed", "cancelled"]
 Digest = Annotated[
     str, Field(pattern=r"^[0-9a-f]{64}$", description="BLAKE3, 64 hexadecimal digits in lower case")
 ]
+PointKey = Annotated[
+    str, Field(pattern=r"^[0-9a-f]{32}$", description="content key, 32 hexadecimal digits")
+]
 UserId = Annotated[str, Path(max_length=200, pattern=r"^[^\x00]*$")]  # PostgreSQL asks for no NUL
 
 

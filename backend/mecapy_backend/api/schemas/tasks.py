@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from mecapy_backend.api.schemas.common import Digest, Request, State
+from mecapy_backend.api.schemas.common import Digest, PointKey, Request, State
 from mecapy_jupyter import wire
 
 _BASE64 = r"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
@@ -82,6 +82,13 @@ class TaskBody(Request):
         str,
         Field(pattern=r"^([0-9a-f]{64})?$", description="by Python clients, for themselves"),
     ] = ""
+    sweep: Annotated[
+        str, Field(max_length=200, description="name of the sweep that it is a part of")
+    ] = ""
+    points: Annotated[
+        list[PointKey],
+        Field(max_length=wire.MOST_POINTS, description="keys of the sweep's points it computes"),
+    ] = []
 
 
 class SubmittedView(BaseModel):

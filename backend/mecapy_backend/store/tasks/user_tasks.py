@@ -24,7 +24,9 @@ _BATCH = 1000  # rows a statement; a statement may take two seconds
 _REDIS_WITHIN_S = 1.0
 
 
-async def stop(db: AsyncEngine, queue: Queue, owner: str) -> None:
+async def stop(
+    db: AsyncEngine, queue: Queue, owner: str, only: sa.ColumnElement[bool] | None = None
+) -> None:
     """Queued tasks are cancelled at once, running ones marked and their workers told, if Redis
     answers; if not, they hear it with their next lease. See `tasks.cancel`.
     """
@@ -37,6 +39,8 @@ async def stop(db: AsyncEngine, queue: Queue, owner: str) -> None:
         completed_at=sa.case((queued, sa.func.now()), else_=None),
         outcome=sa.case((queued, cancelled), else_=None),
     )
+    if only is not None:
+        change = change.where(only)
     async with db.connect() as connection:
         rows = (await connection.execute(change.returning(_t.id, _t.state))).all()
     for row in rows:
