@@ -2,14 +2,16 @@
 
 `traffic` records each request once its status is known. Entries go into memory and are written
 within a second and at shutdown, so a killed gateway loses its last second. Acts of admins are
-written before the answer.
+written before the answer. At shutdown a write that has begun ends, and one that fails is repeated
+for some seconds; entries that are lost then are counted in the log.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -25,6 +27,7 @@ from mecapy_backend.store.audit import AuditEntry
 _log = structlog.get_logger()
 _EVERY_S, _DELETE_EVERY_S = 1.0, 3600.0
 _MOST, _AT_ONCE = 100_000, 1000
+_LAST_S, _AGAIN_S = 5.0, 0.2
 
 ACTS = {
     "POST /tasks": "submit",
@@ -111,15 +114,20 @@ class AuditWriter:
     def __init__(self, db: AsyncEngine, days: float) -> None:
         self._db, self._days = db, days
         self._waiting = deque[AuditEntry](maxlen=_MOST)
+        self._ending = asyncio.Event()
 
     async def __aenter__(self) -> AuditWriter:
         self._writing = asyncio.create_task(self._write_every_second())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._writing.cancel()
-        with suppress(SQLAlchemyError, OSError):
-            await self._write()
+        self._ending.set()
+        await self._writing  # not cancelled: its lines would go with it
+        until = time.monotonic() + _LAST_S
+        while not await self._tried(self._write()) and time.monotonic() < until:
+            await asyncio.sleep(_AGAIN_S)
+        if self._waiting:
+            _log.error("audit lost", entries=len(self._waiting))
 
     async def note(self, entry: AuditEntry) -> None:
         """Keep a line; written at once for an admin."""
@@ -137,11 +145,20 @@ class AuditWriter:
                 raise
 
     async def _write_every_second(self) -> None:
-        for turn in range(2**62):
-            try:
-                await self._write()
-                if turn % int(_DELETE_EVERY_S / _EVERY_S) == 0:
-                    await audit.delete_old(self._db, self._days)
-            except (SQLAlchemyError, OSError) as error:
-                _log.warning("audit waits", entries=len(self._waiting), error=type(error).__name__)
-            await asyncio.sleep(_EVERY_S)
+        turn = 0
+        while not self._ending.is_set():
+            if await self._tried(self._write()) and turn % int(_DELETE_EVERY_S / _EVERY_S) == 0:
+                await self._tried(audit.delete_old(self._db, self._days))
+            turn += 1
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_EVERY_S):
+                    await self._ending.wait()
+
+    async def _tried(self, writing: Awaitable[None]) -> bool:
+        """False while PostgreSQL does not answer."""
+        try:
+            await writing
+        except (SQLAlchemyError, OSError) as error:
+            _log.warning("audit waits", entries=len(self._waiting), error=type(error).__name__)
+            return False
+        return True
