@@ -6,12 +6,17 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import sqlalchemy as sa
+from blake3 import blake3
 
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store.blobs.bucket import Bucket
@@ -102,6 +107,77 @@ def test_object_store_refuses(
         doctor = Doctor(gateway.url)
         assert doctor.part("store") == (200, state)
         doctor.finds("object store", cause)
+
+
+REGION = "set MECAPY_S3_REGION to the region of the bucket"
+
+
+@contextmanager
+def s3_that_says(code: str, status: int) -> Iterator[str]:
+    """The address of an S3 that refuses everything, as AWS words it. Our real one makes a bucket
+    that is not there and takes any region.
+    """
+
+    class Refusing(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            body = f"<Error><Code>{code}</Code></Error>".encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_GET = do_HEAD = do_POST = do_DELETE = do_PUT
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "cause"),
+    [
+        ("NoSuchBucket", 404, "MECAPY_BLOB_URL names no bucket that exists"),
+        pytest.param(
+            *("AccessDenied", 403, "the keys may not write to the bucket"), marks=pytest.mark.long
+        ),
+        ("AuthorizationHeaderMalformed", 400, REGION),
+    ],
+)
+def test_what_s3_says(
+    database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str], code: str, status: int, cause: str,
+) -> None:  # fmt: skip
+    """A wrong bucket, keys without rights and a wrong region: the setting is named in the log, in
+    /readyz's advice and by the doctor; a request that needs the bytes gets 503.
+    """
+    for name, value in weed.KEYS.items():
+        monkeypatch.setenv(name, value)
+    with s3_that_says(code, status) as url:
+        given: Any = {
+            "token": TOKEN, "blob_url": "s3://nowhere", "s3_endpoint_url": url,
+            "cache_dir": str(tmp_path / "cache"),
+        }  # fmt: skip
+        with served(Settings(database_url=database_url, redis_url=redis_url, **given)) as gateway:
+            doctor = Doctor(gateway.url)
+            until(lambda: doctor.part("store") == (200, "refused"), 60)
+            doctor.finds("object store", cause)
+            digest = blake3(data := b"some bytes").hexdigest()
+            put = httpx.put(
+                f"{gateway.url}/blobs/{digest}", content=data, headers=AUTHORIZED, timeout=60
+            )
+            assert put.status_code == 503 and "object store" in put.json()["detail"]
+    logged = capfd.readouterr().out.splitlines()
+    assert any("health" in line and cause in line for line in logged), logged
+    assert any("object store away" in line and cause in line for line in logged), logged
 
 
 @pytest.mark.parametrize(

@@ -124,10 +124,11 @@ class AuditWriter:
         self._ending.set()
         await self._writing  # not cancelled: its lines would go with it
         until = time.monotonic() + _LAST_S
-        while not await self._tried(self._write()) and time.monotonic() < until:
+        while not await self._tried(self._write()):
+            if time.monotonic() > until:
+                return _log.error("audit lost", entries=len(self._waiting))
             await asyncio.sleep(_AGAIN_S)
-        if self._waiting:
-            _log.error("audit lost", entries=len(self._waiting))
+        return None
 
     async def note(self, entry: AuditEntry) -> None:
         """Keep a line; written at once for an admin."""

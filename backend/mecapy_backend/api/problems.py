@@ -25,7 +25,8 @@ from structlog.contextvars import get_contextvars
 from mecapy_backend.api import metrics
 from mecapy_backend.api.openapi import OpenApiResponses
 from mecapy_backend.store import database, json_text
-from mecapy_backend.store.blobs.blob_types import BadName
+from mecapy_backend.store.blobs import causes
+from mecapy_backend.store.blobs.blob_types import BadName, ObjectStoreError
 from mecapy_backend.store.blobs.reservations import NoRoom
 
 _log = structlog.get_logger()
@@ -126,12 +127,22 @@ def unavailable(what: str) -> Problem:
     )
 
 
-_BUSY = Problem(
-    503,
-    "busy",
-    "no connection to the database became free in time; nothing was lost, try again in a moment",
-    headers={"Retry-After": "2"},
-)
+def store_unavailable(error: Exception) -> Problem:
+    """Logged with its cause."""
+    _log.warning("object store away", why=causes.cause(error)[1])
+    return unavailable(f"the object store ({causes.name_of(error)})")
+
+
+def no_connection_free() -> Problem:
+    """To the database; counted."""
+    metrics.database_exhausted.inc()
+    return Problem(
+        503,
+        "busy",
+        "no connection to the database became free in time; nothing was lost, try again in a "
+        "moment",
+        headers={"Retry-After": "2"},
+    )
 
 
 def install(app: FastAPI) -> None:
@@ -168,8 +179,7 @@ async def _database(request: Request, error: Exception) -> Response:
     why = database.cause(error) or type(error).__name__
     _log.warning("postgres away", path=request.url.path, why=why)
     if database.exhausted(error):
-        metrics.database_exhausted.inc()
-        return _BUSY.response()
+        return no_connection_free().response()
     return unavailable("the database").response()
 
 
@@ -178,9 +188,8 @@ async def _redis(request: Request, error: Exception) -> Response:
     return unavailable("the event store").response()
 
 
-async def _object_store(request: Request, error: Exception) -> Response:
-    _log.warning("object store away", path=request.url.path, error=type(error).__name__)
-    return unavailable("the object store").response()
+async def _object_store(_: Request, error: Exception) -> Response:
+    return store_unavailable(error).response()
 
 
 async def _no_room(_: Request, error: Exception) -> Response:
@@ -209,6 +218,7 @@ _HANDLERS = (
     (HTTPException, _http),
     (DBAPIError, _database),
     (PoolTimeout, _database),
+    (ObjectStoreError, _object_store),
     (OSError, _database),  # asyncpg: connection refused; includes TimeoutError
     (RedisError, _redis),
     (BotoCoreError, _object_store),

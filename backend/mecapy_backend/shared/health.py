@@ -9,9 +9,13 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import structlog
+
 from mecapy_jupyter.wire import Json
 
-OK = "ok"
+_log = structlog.get_logger()
+
+OK, UNKNOWN = "ok", "unknown"
 CLOCK_S = 30.0
 """How much clocks may differ. Leases use PostgreSQL's time, but the queue's order, logs and S3's
 signatures use each host's.
@@ -61,6 +65,11 @@ class HealthReport:
     def ready(self) -> bool:
         return all(check.ok for check in self.checks if check.name in self.needs)
 
+    @property
+    def wrong(self) -> dict[str, Check]:
+        """The parts that are not as they should be, by name."""
+        return {c.name: c for c in self.checks if not c.ok and c.state != UNKNOWN}
+
     def as_json(self, *, verbose: bool = True) -> dict[str, Json]:
         answer: dict[str, Json] = {"status": OK if self.ready else "unavailable"}
         if verbose:
@@ -71,7 +80,7 @@ class HealthReport:
 
 class Health:
     """Probes at most every `CACHED_S`, because the addresses need no token. `clocks`: probes of
-    servers with a clock, by server name.
+    servers with a clock, by server name. `logged`: a line whenever what is wrong changes.
     """
 
     def __init__(
@@ -80,26 +89,45 @@ class Health:
         clocks: Mapping[str, Probe],
         others: Sequence[Probe] = (),
         local: Callable[[], Sequence[Check]] = tuple,
+        *,
+        logged: bool = False,
     ) -> None:
         self._needs, self._clocks, self._others, self._local = needs, clocks, others, local
+        self._logged = logged
         self._probing = asyncio.Lock()
         self._report, self._at_s = HealthReport(), -CACHED_S
 
     async def report(self) -> HealthReport:
         async with self._probing:
             if time.monotonic() - self._at_s >= CACHED_S:
-                probes = (*self._clocks.values(), *self._others)
-                found = await asyncio.gather(*(probe() for probe in probes))
-                ahead_s = {
-                    name: probed.clock_ahead_s
-                    for name, probed in zip(self._clocks, found, strict=False)
-                }
-                checks = [check for probed in found for check in probed.checks]
-                self._report = HealthReport(
-                    (*checks, check_clock(ahead_s), *self._local()), self._needs, ahead_s
-                )
+                await self._look()
                 self._at_s = time.monotonic()
             return self._report
+
+    async def log_what_is_wrong(self) -> None:
+        """Whoever asks afterwards gets a look of their own."""
+        async with self._probing:
+            await self._look()
+
+    async def _look(self) -> None:
+        probes = (*self._clocks.values(), *self._others)
+        found = await asyncio.gather(*(probe() for probe in probes))
+        ahead_s = {
+            name: probed.clock_ahead_s for name, probed in zip(self._clocks, found, strict=False)
+        }
+        checks = [check for probed in found for check in probed.checks]
+        report = HealthReport((*checks, check_clock(ahead_s), *self._local()), self._needs, ahead_s)
+        if self._logged:
+            _log_change(self._report.wrong, report.wrong)
+        self._report = report
+
+
+def _log_change(before: Mapping[str, Check], now: Mapping[str, Check]) -> None:
+    states = {name: check.state for name, check in now.items()}
+    if states == {name: check.state for name, check in before.items()}:
+        return
+    advice = {name: check.advice for name, check in now.items()}
+    (_log.warning if now else _log.info)("health", wrong=states, advice=advice)
 
 
 def check_clock(ahead_s: Mapping[str, float | None]) -> Check:

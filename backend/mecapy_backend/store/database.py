@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import QueuePool
 from sqlalchemy.util.concurrency import greenlet_spawn
 
 from mecapy_backend.store import json_text
@@ -67,6 +68,12 @@ def cause(error: BaseException) -> str:
 def exhausted(error: BaseException) -> bool:
     """Whether only a free connection was missing, here or at the server."""
     return isinstance(error, PoolTimeout) or _sqlstate(error) == "53300"
+
+
+def all_in_use(db: AsyncEngine) -> bool:
+    """Whether somebody who asks for a connection of this engine has to wait for one."""
+    pool = cast(QueuePool, db.pool)
+    return pool.checkedout() >= pool.size()
 
 
 def may_succeed_later(error: DBAPIError) -> bool:

@@ -20,11 +20,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from mecapy_backend.queue.health_probe import probe_redis
 from mecapy_backend.queue.queue import Queue
 from mecapy_backend.shared.health import LOW_BYTES, PROBE_TIMEOUT_S, Check, Health, Probed
+from mecapy_backend.store.blobs import causes
 from mecapy_backend.store.blobs.blob_store import BlobStore
 from mecapy_backend.store.blobs.file_store import FileStore
 from mecapy_backend.store.database import cause
-from mecapy_jupyter.wire import json_fields
-from mecapy_jupyter.wire.json_fields import as_object
 
 _CONNECTIONS = sa.text(
     "SELECT count(datid), current_setting('max_connections')::int "
@@ -58,9 +57,9 @@ def server_health(
     needs: frozenset[str] = NEEDED,
     local: Callable[[], Sequence[Check]] = tuple,
 ) -> Health:
-    """All that a server uses, and what only this one can look at (`local`)."""
+    """All that a server uses, and what only this one can look at (`local`). Changes are logged."""
     clocks = {"PostgreSQL": partial(probe_postgres, db), "Redis": partial(probe_redis, queue)}
-    return Health(needs, clocks, [ObjectStoreProbe(blobs)], local)
+    return Health(needs, clocks, [ObjectStoreProbe(blobs)], local, logged=True)
 
 
 async def probe_postgres(db: AsyncEngine) -> Probed:
@@ -159,44 +158,12 @@ async def _check_writing(blobs: BlobStore) -> Check:
     return Check("store")
 
 
-_KEYS = ("refused", "it refuses AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY")
-_REGION = ("refused", "set MECAPY_S3_REGION to the region of the bucket")
-_NOT_REACHED = ("away", "nothing answers at MECAPY_S3_ENDPOINT_URL")
-_S3_CAUSES = {
-    "InvalidAccessKeyId": _KEYS,
-    "SignatureDoesNotMatch": _KEYS,
-    "NoCredentialsError": ("refused", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
-    "AccessDenied": ("refused", "the keys may not write to the bucket"),
-    "NoSuchBucket": ("refused", "MECAPY_BLOB_URL names no bucket that exists"),
-    "AuthorizationHeaderMalformed": _REGION,
-    "PermanentRedirect": _REGION,
-    "EndpointConnectionError": _NOT_REACHED,
-    "ConnectionRefusedError": _NOT_REACHED,
-    "ConnectTimeoutError": _NOT_REACHED,
-    "gaierror": ("away", "the host of MECAPY_S3_ENDPOINT_URL is not known"),
-}
-"""S3's own word, or the error's name: what an operator has to change."""
-
-
 def _store_check(state: str, what: str) -> Check:
     return Check("store", state, f"the object store (MECAPY_BLOB_URL) {what}")
 
 
 def _refused(error: Exception) -> Check:
-    code = _error_code(error)
-    state, what = _S3_CAUSES.get(code, ("away", "see that it runs and the keys may write to it"))
-    return _store_check(state, f"does not work ({code}): {what}")
-
-
-def _error_code(error: BaseException) -> str:
-    """S3's own word for it, where there is one: `NoSuchBucket`, `AccessDenied`,
-    `RequestTimeTooSkewed`; also of an error that boto3 or we have made of it.
-    """
-    response = as_object(getattr(error, "response", None))
-    if code := json_fields.text(json_fields.mapping(response, "Error"), "Code"):
-        return code[:60]
-    below = error.__cause__ or error.__context__
-    return _error_code(below) if below else type(error).__name__
+    return _store_check(*causes.cause(error))
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:

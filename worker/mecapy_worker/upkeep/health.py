@@ -13,7 +13,6 @@ from mecapy_backend.shared.health import Health
 from mecapy_backend.store.health_probes import NEEDED, server_health
 from mecapy_jupyter.wire import JsonObject
 from mecapy_worker.context import Context
-from mecapy_worker.log import log
 from mecapy_worker.run.readiness import children, disk
 
 LOOK_S = 10.0
@@ -31,21 +30,8 @@ def of(context: Context) -> Health:
 
 
 async def watch(health: Health, about: JsonObject) -> None:
-    """For ever: `about["health"]`, which goes with each heartbeat, says what is wrong now; a line
-    when that changes.
-    """
-    before: dict[str, str] = {}
+    """For ever: `about["health"]`, which goes with each heartbeat, says what is wrong now."""
     while True:
         found = await health.report()
-        now = {
-            part.name: part.state
-            for part in found.checks
-            if not part.ok and part.state != "unknown"
-        }
-        if now != before:
-            log.warning("health", wrong=now, before=before) if now else log.info(
-                "health", wrong=now, before=before
-            )
-        about["health"] = {part.name: part.advice for part in found.checks if part.name in now}
-        before = now
+        about["health"] = {name: part.advice for name, part in found.wrong.items()}
         await asyncio.sleep(LOOK_S)

@@ -13,7 +13,7 @@ from mecapy_backend.api import request_body
 from mecapy_backend.api.auth import Owner, is_local
 from mecapy_backend.api.json_reply import json
 from mecapy_backend.api.limits.blob_quota import check_blob_size, reserving, room_for_upload
-from mecapy_backend.api.problems import Problem, no_such_blob, unavailable
+from mecapy_backend.api.problems import Problem, no_such_blob, store_unavailable
 from mecapy_backend.api.schemas.blobs import (
     MissingBody,
     MissingView,
@@ -122,8 +122,7 @@ async def take(request: Request, services: WithServices, owner: Owner) -> Respon
         except NotAFile as wrong:
             raise Problem(422, "no-file", f"{wrong}; PUT the bytes instead") from None
         except OSError as wrong:
-            why = wrong.strerror or type(wrong).__name__  # not its path, which is ours
-            raise unavailable(f"the object store ({why})") from None
+            raise store_unavailable(wrong) from None
     return json({"taken": [{"digest": digest, "size": size} for digest, size in taken]})
 
 
@@ -147,7 +146,7 @@ async def put(request: Request, services: WithServices, owner: Owner, digest: st
             f"{wrong}; they were changed on the way, or the address is wrong: upload again",
         ) from None
     except OSError as full:
-        raise unavailable(f"the object store ({full.strerror or type(full).__name__})") from None
+        raise store_unavailable(full) from None
     return Response(status_code=204)
 
 

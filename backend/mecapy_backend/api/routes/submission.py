@@ -15,11 +15,11 @@ from mecapy_backend.api.auth import WithReader
 from mecapy_backend.api.json_reply import json, or_none
 from mecapy_backend.api.limits.allowance import Admission, queue_full
 from mecapy_backend.api.limits.blob_quota import reserving
-from mecapy_backend.api.problems import Problem, unavailable
+from mecapy_backend.api.problems import Problem, no_connection_free, unavailable
 from mecapy_backend.api.schemas.tasks import SubmittedView, TaskBody
 from mecapy_backend.api.services import Services, WithServices
 from mecapy_backend.shared.settings import Settings
-from mecapy_backend.store import json_text, sweeps, tasks
+from mecapy_backend.store import database, json_text, sweeps, tasks
 from mecapy_backend.store.blobs import blob_rows
 from mecapy_backend.store.log import events
 from mecapy_backend.store.log.events import EncodedEvent
@@ -123,7 +123,7 @@ async def _stream(
 async def _stored(services: Services, submission: Submission) -> tuple[Admission, tasks.Submitted]:
     """Commits the task's row. Raises Problem for what prevents it."""
     try:
-        return await _within_time(_admit(services, submission))
+        return await _within_time(services, _admit(services, submission))
     except tasks.Conflict:
         detail = "this Idempotency-Key was used for another body; use a new key for a new task"
         raise Problem(422, "key-conflict", detail) from None
@@ -141,6 +141,7 @@ async def _stored(services: Services, submission: Submission) -> tuple[Admission
 
 
 async def _within_time(
+    services: Services,
     admitting: Coroutine[None, None, tuple[Admission, tasks.Submitted]],
 ) -> tuple[Admission, tasks.Submitted]:
     """At most ADMIT_S: then 503, and the client repeats the request with its key. A hanging
@@ -155,6 +156,8 @@ async def _within_time(
         admitted.add_done_callback(
             lambda late: late.cancelled() or late.exception()
         )  # nobody waits for it
+        if database.all_in_use(services.db):
+            raise no_connection_free()
         raise unavailable("the database")
     return admitted.result()
 

@@ -30,6 +30,10 @@ class NotAFile(ValueError):
     """A link, a pipe, a folder: what was left there is no regular file."""
 
 
+class ObjectStoreError(OSError):
+    """The object store took or gave no bytes; `causes` tells why."""
+
+
 class TooLong(ValueError):
     """More bytes than one blob may have; nothing was kept."""
 

@@ -20,6 +20,8 @@ from boto3.exceptions import Boto3Error  # pyright: ignore[reportMissingTypeStub
 from botocore.config import Config  # pyright: ignore[reportMissingTypeStubs]
 from botocore.exceptions import BotoCoreError, ClientError  # pyright: ignore[reportMissingTypeStubs]
 
+from mecapy_backend.store.blobs.blob_types import ObjectStoreError
+
 PRESIGNED_S = 600  # until the request begins
 CONNECTIONS = 32
 _REGION_IN_NAME = (".scw.cloud", ".cloud.ovh.net", ".amazonaws.com")
@@ -89,7 +91,7 @@ class Bucket:
         try:
             self._s3.upload_file(str(path), self._name, self._prefix + key)
         except (Boto3Error, BotoCoreError) as broken:
-            raise OSError(f"the object store took no upload: {broken}") from broken
+            raise ObjectStoreError(f"the object store took no upload: {broken}") from broken
 
     def download(self, key: str, path: Path) -> None:
         try:
@@ -97,7 +99,7 @@ class Bucket:
         except ClientError as refused:
             raise _gone(refused, key) from None
         except (Boto3Error, BotoCoreError) as broken:
-            raise OSError(f"the object store gave no answer: {broken}") from broken
+            raise ObjectStoreError(f"the object store gave no answer: {broken}") from broken
 
     def delete(self, key: str) -> None:
         self._s3.delete_object(**self._at(key))
