@@ -10,7 +10,7 @@ from .cells import Compared, needs
 
 
 @needs("mpmath")
-@pytest.mark.cell("travels", "mpmath with its precision, also names imported from it")
+@pytest.mark.cell("travels", "mpmath with its precision")
 def test_names_of_mpmath(compared: Callable[[str], Compared]) -> None:
     """Functions, constants and the number type are the worker's own, with the digits set here."""
     found = compared(
@@ -31,7 +31,7 @@ def test_names_of_mpmath(compared: Callable[[str], Compared]) -> None:
 
 
 @needs("bokeh")
-@pytest.mark.cell("travels", "A bokeh figure made in a cell")
+@pytest.mark.cell("travels", "Figures of bokeh")
 def test_a_bokeh_figure_comes_home(compared: Callable[[str], Compared]) -> None:
     """Its lists, which tell their owner of each change, are opened before they have one."""
     found = compared(

@@ -55,7 +55,7 @@ _ = os.write(1, b"f\\n")
 print("g")"""
 
 
-@pytest.mark.cell("travels", "The order of prints and of what commands and native code print")
+@pytest.mark.cell("travels", "The order of prints, those of commands and native code included")
 def test_prints_and_commands_come_in_order(kernel: Kernel) -> None:
     """What a command writes to the descriptor stands between the prints before and after it."""
     for _ in range(5):
@@ -177,7 +177,7 @@ TOLD = {
 
 
 @pytest.mark.parametrize(("tell", "to", "back", "cell"), TOLD.values(), ids=TOLD)
-@pytest.mark.cell("travels", "Settings of the shell: `%precision`, formatters, `%xmode`")
+@pytest.mark.cell("travels", "Settings of the shell (`%precision`)")
 def test_what_the_notebook_has_told_its_shell(
     kernel: Kernel, tell: str, to: str, back: str, cell: str
 ) -> None:
@@ -215,7 +215,7 @@ def test_precision_and_the_precision_of_arrays(kernel: Kernel) -> None:
         kernel.run("%precision\nnp.set_printoptions(precision=8)")
 
 
-@pytest.mark.cell("travels", "`from __future__` imports of earlier cells")
+@pytest.mark.cell("travels", "`from __future__` of earlier cells")
 def test_future_imports_hold_in_later_cells(kernel: Kernel) -> None:
     """Those of cells here hold there, and those of cells there hold here: annotations are not
     looked up.
@@ -252,7 +252,7 @@ DRAW = (
 AFTERWARDS = "fig.set_size_inches(3, 2); left.set_title('t'); look(fig)"
 
 
-@pytest.mark.cell("travels", "Drawing into figures and axes of an earlier cell")
+@pytest.mark.cell("travels", "Drawing into figures of an earlier cell")
 def test_drawing_into_axes_that_were_there(kernel: Kernel) -> None:
     """The figure around them, the other axes and the lines in them stay the same objects, and the
     picture is that of home.

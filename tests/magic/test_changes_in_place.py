@@ -70,7 +70,7 @@ def test_changed_inside_another(kernel: Kernel, before: str, change: str, after:
     assert ran.ok and "did not come home" not in ran.stderr and kernel.value(after) == "True", ran
 
 
-@pytest.mark.cell("said", "A changed object whose state cannot be set, such as an `enumerate`")
+@pytest.mark.cell("said", "One whose state cannot be set, such as an `enumerate`")
 def test_what_cannot_be_changed_here(kernel: Kernel) -> None:
     """An iterator inside another object: its place is named. One that is a variable is a new object
     there, and that is said.

@@ -34,7 +34,7 @@ def limits(kernel: Kernel, bar: str) -> list[float]:
     return [float(kernel.value(f"float({bar}.{name})")) for name in ("vmin", "vmax")]
 
 
-@pytest.mark.cell("travels", "The link of a colour bar to its artist")
+@pytest.mark.cell("travels", "Links of colour bars")
 def test_a_colour_bar_stays_linked(kernel: Kernel) -> None:
     """Its artist's limits are its own: made there and changed here, made here and changed there."""
     assert kernel.run(f"%%mecapy\n{BAR}").ok
@@ -48,7 +48,7 @@ def test_a_colour_bar_stays_linked(kernel: Kernel) -> None:
     assert limits(kernel, "cb") == [1.0, 3.0]
 
 
-@pytest.mark.cell("travels", "Twin and shared axes, and callbacks of axes")
+@pytest.mark.cell("travels", "Twin and shared axes, callbacks")
 def test_axes_hear_each_other(kernel: Kernel) -> None:
     """A twin has the limits of its axes; what was connected to their limits is called there."""
     kernel.run(

@@ -178,7 +178,7 @@ def test_a_search_for_packages_is_no_listing(kernel: Kernel, project: Path) -> N
     assert ran.ok and "did not travel" not in ran.stderr, ran
 
 
-@pytest.mark.cell("refused", "Reading a file that is too large to travel without `--files`")
+@pytest.mark.cell("refused", "Reading a file that is too large to travel")
 def test_a_large_file_appears_with_its_size(kernel: Kernel, project: Path) -> None:
     """It cannot be read there, and the error names the option that sends it; written anew it is a
     file as any other.
@@ -205,7 +205,7 @@ for how in (lambda: open("big.bin"), lambda: open("big.bin", "a"), lambda: open(
     assert ran.ok and (project / "big.bin").read_text() == "short", ran.stderr
 
 
-@pytest.mark.cell("said", "Code, notebooks, hidden files and deletions that did not come home")
+@pytest.mark.cell("said", "Files that did not come home")
 def test_what_does_not_come_home_by_itself(kernel: Kernel, project: Path) -> None:
     """Code, notebooks and what is hidden come by `--keep`, deletions, too; it is said."""
     (project / "gone.txt").write_text("1")

@@ -184,7 +184,7 @@ LIBRARIES: dict[str, tuple[str, str, str, str, str, str]] = {
 
 @pytest.mark.field
 @pytest.mark.parametrize("kind", LIBRARIES)
-@pytest.mark.cell("travels", "Options, registries and replaced functions of common libraries")
+@pytest.mark.cell("travels", "Options and registries of common libraries")
 def test_a_librarys_state_travels_both_ways(kernel: Kernel, kind: str) -> None:
     """Set here it holds there; set there it holds here."""
     needs, sets, seen, value, sets_anew, then = LIBRARIES[kind]
@@ -200,7 +200,7 @@ def test_a_librarys_state_travels_both_ways(kernel: Kernel, kind: str) -> None:
     assert kernel.value(seen) == then
 
 
-@pytest.mark.cell("travels", "Functions added to modules and classes, pandas accessors")
+@pytest.mark.cell("travels", "Functions added to modules and classes")
 def test_what_is_hung_onto_libraries_is_there(kernel: Kernel) -> None:
     """Functions on modules and classes, pandas' accessors, entries of a registry."""
     here = kernel.run(
@@ -292,7 +292,7 @@ def test_state_that_cannot_be_set_is_said() -> None:
     assert "--setup" in ran.stderr
 
 
-@pytest.mark.cell("said", "Any other setting of a module that differs from a new import")
+@pytest.mark.cell("said", "Any other setting of a module")
 def test_what_differs_in_a_used_module_is_reported(kernel: Kernel) -> None:
     """With both numbers, or by name alone where it is none; with the cure, before the cell runs."""
     assert kernel.run(

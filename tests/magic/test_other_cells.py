@@ -48,9 +48,7 @@ def test_a_function_defined_on_a_worker_fails_here(kernel: Kernel) -> None:
         ), shown
 
 
-@pytest.mark.cell(
-    "travels", "Source text of functions from other cells, for tracebacks and `inspect.getsource`"
-)
+@pytest.mark.cell("travels", "Source text of functions from other cells")
 def test_the_source_of_a_function(kernel: Kernel) -> None:
     """`inspect.getsource` finds it where it finds it at home: numba, for one, reads it."""
     assert kernel.run("def before(x):\n    return x + 1").ok
@@ -150,7 +148,7 @@ warnings.warn("here")
 print(hasattr(sys.stdout, "buffer"), hasattr(sys.stderr, "buffer"))"""
 
 
-@pytest.mark.cell("travels", "Line numbers inside a cell: frames, tracebacks, warnings")
+@pytest.mark.cell("travels", "Line numbers")
 def test_lines_that_a_cell_sees(kernel: Kernel) -> None:
     """They count as without `%%mecapy`, and so does what a function defined there has here; streams
     take text alone, as a kernel's.

@@ -23,7 +23,7 @@ def test_each_kind_is_tried() -> None:
 
 @pytest.mark.cell(
     "travels",
-    "State of the process: random numbers, `np.errstate`, locale, environment, warning filters",
+    "State of the process",
 )
 def test_it_travels_both_ways(kernel: Kernel) -> None:
     """Set here it holds there; set there it holds here. All kinds at once,
@@ -116,7 +116,7 @@ def test_own_modules_are_imported_when_they_are_needed(kernel: Kernel) -> None:
     assert kernel.value("third") == "(2, 4)"
 
 
-@pytest.mark.cell("travels", "Variables that callbacks of libraries and signals read")
+@pytest.mark.cell("travels", "Variables that callbacks read")
 def test_what_a_handler_reads_travels(kernel: Kernel) -> None:
     """A cell that names neither the handler nor its variables gets both: an alarm is caught, and
     not the end of the task.

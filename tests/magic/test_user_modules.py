@@ -50,7 +50,7 @@ def test_a_reloaded_module_runs_as_reloaded(kernel: Kernel) -> None:
     assert kernel.value("there") == "'new1'"
 
 
-@pytest.mark.cell("travels", "Names imported from your module: the same object as in the module")
+@pytest.mark.cell("travels", "Names imported from them")
 def test_what_the_notebook_took_from_a_module_stays_one_object_with_it(kernel: Kernel) -> None:
     """`from params import TABLE`: the module's functions, and those of another module that took it,
     see what the cell does to it; afterwards all is as if it had run here.
@@ -98,7 +98,7 @@ def test_a_part_of_what_a_module_holds_stays_one_object_with_it(kernel: Kernel) 
     assert kernel.value(same) == "(True, True, True, 108.0)"
 
 
-@pytest.mark.cell("refused", "A module edited after its import, before MecaPy was loaded")
+@pytest.mark.cell("refused", "A module edited after its import and before `%load_ext`")
 def test_an_edit_nobody_saw_is_refused_with_the_cure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,7 +151,7 @@ def test_what_is_replaced_and_added_in_modules_and_classes_travels(kernel: Kerne
     assert kernel.value("there") == "(1e-09, 2, 'fine', (21, -3), (21, -3))"
 
 
-@pytest.mark.cell("travels", "Changes that a cell makes in your modules")
+@pytest.mark.cell("travels", "Changes that a cell makes in them")
 def test_what_a_cell_changes_in_a_module_comes_home(kernel: Kernel) -> None:
     """Values, class attributes and containers, which stay the objects they are."""
     run(

@@ -27,7 +27,7 @@ def updates(ran: Ran, name: str) -> list[Any]:
     return [state[name] for state in states if name in state]
 
 
-@pytest.mark.cell("travels", "Widgets held by a variable: live in the kernel afterwards")
+@pytest.mark.cell("travels", "Widgets held by a variable")
 def test_a_slider_is_shown_and_is_the_variable(kernel: Kernel) -> None:
     """The page opens the models that the cell made, the display names the slider's, and the
     variable is that slider: what is set here moves it.
@@ -58,7 +58,7 @@ def test_what_is_bound_to_nothing_is_not_live(kernel: Kernel) -> None:
     assert not kernel.run(SLIDER + "display(w.HTML('x'), w.IntProgress(1))").stderr
 
 
-@pytest.mark.cell("travels", "`interact`: its slider calls the function in the kernel afterwards")
+@pytest.mark.cell("travels", "`interact`")
 def test_interact_prints_into_its_output_and_goes_on_here(kernel: Kernel) -> None:
     """The first call's print stands in the Output widget; a slider that is moved calls the function
     in this kernel.
@@ -77,7 +77,7 @@ def test_interact_prints_into_its_output_and_goes_on_here(kernel: Kernel) -> Non
     assert ran.stdout == "x is 7\n[4, 7]\n", ran
 
 
-@pytest.mark.cell("travels", "Progress bars of ipywidgets and `tqdm.notebook`, while the cell runs")
+@pytest.mark.cell("travels", "Progress bars while the cell runs")
 def test_a_bar_moves_while_the_cell_runs(kernel: Kernel, gate: Gate) -> None:
     """The page hears where it is before the cell's end, which waits for that."""
     code = (

@@ -146,7 +146,7 @@ monitor = Monitor(); log = monitor.log
 """
 
 
-@pytest.mark.cell("travels", "State that `__getstate__` omits: kept here, unchanged after the cell")
+@pytest.mark.cell("travels", "State that `__getstate__` omits: unchanged here")
 def test_what_stays_at_home_is_kept() -> None:
     """What `__getstate__` leaves out is there after the cell; it raises on the other side, where
     that is missing, and nothing is lost.

@@ -23,7 +23,7 @@ SENTINELS = {
 
 @pytest.mark.cell(
     "travels",
-    "Singletons of a module (`dataclasses.MISSING`, `scipy.stats.norm`), with their settings",
+    "Singletons of a module (`dataclasses.MISSING`, `scipy.stats.norm`)",
 )
 @pytest.mark.parametrize("case", SENTINELS.values(), ids=SENTINELS.keys())
 def test_a_module_s_object_is_the_other_side_s(case: tuple[str, str, object]) -> None:
