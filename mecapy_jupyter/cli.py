@@ -104,7 +104,9 @@ def _server_commands(add: AddCommand) -> None:
         help="default: PORT, or 8000",
     )
     gateway.add_argument("--fd", type=int, help=argparse.SUPPRESS)
-    add("worker", _worker, "run a worker; settings come from the environment (MECAPY_…)")
+    worker = add("worker", _worker, "run a worker; settings come from the environment (MECAPY_…)")
+    worker.add_argument("--hours", type=float, default=0.0, help=argparse.SUPPRESS)
+    worker.add_argument("--machine", default="", metavar="TAG", help=argparse.SUPPRESS)
     migrate = add("migrate", _migrate, "bring the database to the newest schema")
     migrate.add_argument(
         "--dry-run", action="store_true", help="print the SQL that would run, and run none"
@@ -204,8 +206,9 @@ def _gateway(options: argparse.Namespace) -> None:
     )
 
 
-def _worker(_: argparse.Namespace) -> None:
-    _server("mecapy_worker.main").serve(_server(_ENVIRONMENT).settings())
+def _worker(options: argparse.Namespace) -> None:
+    settings = _server(_ENVIRONMENT).settings()
+    _server("mecapy_worker.main").serve(settings, options.machine, options.hours)
 
 
 def _migrate(options: argparse.Namespace) -> None:

@@ -6,16 +6,29 @@ import argparse
 
 from mecapy_jupyter.commands.arguments import AddCommand, count, server_part
 
-_SIMULATE = "mecapy_backend.fleet.simulate_command"
+_SIMULATE, _FLEET = "mecapy_backend.fleet.simulate_command", "mecapy_backend.fleet.fleet_command"
 
 
 def add_commands(add: AddCommand) -> None:
-    fleet = add("fleet", _simulate, "start and stop machines as tasks need them")
-    what = fleet.add_subparsers(metavar="simulate", required=True)
+    fleet = add("fleet", _run, "start and stop machines as tasks need them (docs/fleet.md)")
+    fleet.add_argument(
+        "--leave-none", action="store_true", help="stop its machines when it is stopped itself"
+    )
+    what = fleet.add_subparsers(metavar="[status | stop | resume | simulate]")
+    for name, text in (
+        ("status", "the machines, what waits, and what was spent today"),
+        ("stop", "stop every machine, and start none until `resume`"),
+        ("resume", "allow machines again"),
+    ):
+        what.add_parser(name, help=text).set_defaults(run=_asked, what=name)
     simulate = what.add_parser(
         "simulate",
         help="waits, machines and cost of a load, with the production policy and queue order",
     )
+    _simulate_options(simulate)
+
+
+def _simulate_options(simulate: argparse.ArgumentParser) -> None:
     simulate.set_defaults(run=_simulate)
     simulate.add_argument(
         "--tasks-a-day", type=count, action="append", metavar="N", help="default: 10³ to 10⁷"
@@ -41,6 +54,14 @@ def add_commands(add: AddCommand) -> None:
     simulate.add_argument(
         "--constants", action="store_true", help="what each constant of the policy does"
     )
+
+
+def _run(options: argparse.Namespace) -> int:
+    return server_part(_FLEET).run(leave_none=options.leave_none)
+
+
+def _asked(options: argparse.Namespace) -> int:
+    return getattr(server_part(_FLEET), options.what)()
 
 
 def _simulate(options: argparse.Namespace) -> int:

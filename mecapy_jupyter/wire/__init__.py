@@ -53,6 +53,18 @@ from mecapy_jupyter.wire.events import (
     UsageEvent,
 )
 from mecapy_jupyter.wire.json_fields import Json, JsonObject
+from mecapy_jupyter.wire.machines import (
+    BOOTING,
+    DRAINING,
+    GONE,
+    SERVING,
+    STOPPING,
+    WANTED,
+    ClassInfo,
+    MachineInfo,
+    MachinesInfo,
+    MachineState,
+)
 from mecapy_jupyter.wire.outcome import ErrorInfo, Outcome, Payload
 from mecapy_jupyter.wire.people import LoginOffer, Me, Quota, TokenInfo, TokenRequest
 from mecapy_jupyter.wire.readiness import Readiness
@@ -84,6 +96,7 @@ from mecapy_jupyter.wire.workers import (
 )
 
 __all__ = [
+    "BOOTING",
     "CALLED",
     "CANCELLED",
     "COMM",
@@ -91,8 +104,10 @@ __all__ = [
     "COMPLETED",
     "DISPLAY",
     "DISPLAY_KINDS",
+    "DRAINING",
     "FAILED",
     "FINAL",
+    "GONE",
     "INLINE_BYTES",
     "MODEL_PREFIX",
     "MOST_POINTS",
@@ -102,17 +117,21 @@ __all__ = [
     "PROGRESS",
     "QUEUED",
     "RUNNING",
+    "SERVING",
     "STARTED",
     "STDERR",
     "STDOUT",
+    "STOPPING",
     "TIMEOUT_S",
     "USAGE",
+    "WANTED",
     "WIDGET_TARGET",
     "WIDGET_VIEW",
     "WORKER_LIVES_S",
     "Attempt",
     "BlobSize",
     "Cell",
+    "ClassInfo",
     "CommEvent",
     "CommKind",
     "ConfinementInfo",
@@ -128,6 +147,9 @@ __all__ = [
     "JsonObject",
     "Limits",
     "LoginOffer",
+    "MachineInfo",
+    "MachineState",
+    "MachinesInfo",
     "Me",
     "MissingBlob",
     "MissingBlobs",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from mecapy_jupyter.wire.defaults import POOL
 from mecapy_jupyter.wire.json_fields import JsonObject, mapping
 from mecapy_jupyter.wire.shape import OPTIONAL, Shape, read, write
 
@@ -30,7 +31,8 @@ class WorkerInfo(Shape):
 
     `running`: tasks it runs now, None: not said. `health`: part → what is wrong with it and what to
     do. `network`: what its tasks may reach; None: everything, or not said. `draining`: it is to
-    take no more tasks, which the gateway says; `drained`: and nothing runs any more.
+    take no more tasks, which the gateway says; `drained`: and nothing runs any more. `machine`: of
+    the fleet, by which it is known there; "": somebody started it.
     """
 
     id: str = ""
@@ -46,6 +48,8 @@ class WorkerInfo(Shape):
     health: dict[str, str] = field(default_factory=dict[str, str], metadata=OPTIONAL)
     draining: bool = field(default=False, metadata=OPTIONAL)
     drained: bool = field(default=False, metadata=OPTIONAL)
+    machine: str = field(default="", metadata=OPTIONAL)
+    machine_class: str = field(default=POOL, metadata=OPTIONAL)
 
     def as_json(self) -> JsonObject:
         """What the worker's own row says (`info`); its id stands beside it."""

@@ -16,11 +16,14 @@ def test_a_file(tmp_path: Path) -> None:
     """`pool` comes first, wherever it stands; sizes are read as people write them."""
     path = tmp_path / "machines.toml"
     path.write_text(
-        '[large]\ncpus = 8\nmemory = "16GB"\nprovider = "local"\nmax = 2\nprice_per_hour = 0.04\n'
+        'budget = 5\n[large]\ncpus = 8\nmemory = "16GB"\nprovider = "local"\nmax = 2\n'
+        "price_per_hour = 0.04\n"
         '[pool]\ncpus = 2\nmemory = "4 GB"\nprovider = "local"\nmin = 3\nmax = 10\n'
         'billing = "hour"\nboot_s = 20\n'
     )
-    pool, large = classes.read(str(path))
+    file = classes.read(str(path))
+    pool, large = file.classes
+    assert file.budget == 5
     assert pool == MachineClass(
         "pool", 2, 4 * 10**9, provider="local", min=3, max=10, billing="hour", boot_s=20
     )
@@ -30,7 +33,7 @@ def test_a_file(tmp_path: Path) -> None:
 
 def test_no_file_is_a_pool_by_hand() -> None:
     """Without a file, tasks go to the workers that somebody starts."""
-    assert classes.read("") == (classes.POOL_BY_HAND,)
+    assert classes.read("").classes == (classes.POOL_BY_HAND,)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +47,7 @@ def test_no_file_is_a_pool_by_hand() -> None:
         ("[large]\nprovider = 'local'", "`max` is 0, so none would ever start"),
         ("[large]\ncpus = true", "`cpus` is True; it must be a number from 0 on"),
         ("[large]\nmax = -1", "`max` is -1; it must be a whole number from 0 on"),
+        ("budget = -1", "`budget` is -1; it must be a number from 0 on"),
         ("large = 3", "a class is a table; write `[large]` above its lines"),
         ("['Large One']\ncpus = 1", "a class is named by small letters, digits and `-`"),
         ("[large", "is no TOML"),

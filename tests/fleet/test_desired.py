@@ -7,17 +7,9 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mecapy_backend.fleet.desired import (
-    BOOTING,
-    DRAINING,
-    SERVING,
-    STOPPING,
-    Decision,
-    Machine,
-    View,
-    desired,
-)
+from mecapy_backend.fleet.desired import Decision, Machine, View, desired
 from mecapy_backend.fleet.policy import Policy
+from mecapy_jupyter.wire import BOOTING, DRAINING, SERVING, STOPPING
 
 POLICY = Policy()
 

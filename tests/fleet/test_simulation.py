@@ -12,7 +12,7 @@ from mecapy_backend.fleet.classes import MachineClass
 from mecapy_backend.fleet.policy import POLICY
 from mecapy_backend.fleet.simulation import erlang
 from mecapy_backend.fleet.simulation.fair_order import FairOrder
-from mecapy_backend.fleet.simulation.loads import DAY_S, PATTERNS, Load, Pattern, Service
+from mecapy_backend.fleet.simulation.loads import DAY_S, PATTERNS, Load, Pattern, RunTimes
 from mecapy_backend.fleet.simulation.simulate import simulate
 from mecapy_backend.queue import keys
 from mecapy_backend.queue.queue import PoppedTask, Queue, score
@@ -44,7 +44,7 @@ def test_agrees_with_erlang(slots: int, load: float) -> None:
     """With a fixed number of slots, random arrivals and exponential times: the share of tasks that
     wait, and their mean wait, within 2 % of theory at the load that was drawn.
     """
-    service = Service(30.0, 30.0, overhead_s=0.0)
+    service = RunTimes(30.0, 30.0, overhead_s=0.0)
     fixed = MachineClass("pool", slots=1, provider="local", min=slots, max=slots)
     policy = replace(POLICY, look_s=DAY_S)
     tasks_a_day = load / 30.0 * DAY_S

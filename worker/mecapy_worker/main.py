@@ -9,6 +9,7 @@ import os
 import platform
 import resource
 import secrets
+import signal
 import sys
 import tempfile
 import time
@@ -42,8 +43,10 @@ _GOODBYE_S = 2.0
 _CONNECTIONS = 4  # to PostgreSQL
 
 
-def serve(settings: Settings | None = None) -> None:
-    """Run a worker until SIGTERM or SIGINT. If it must not serve, it ends with the reason."""
+def serve(settings: Settings | None = None, tag: str = "", hours: float = 0.0) -> None:
+    """Run a worker until SIGTERM or SIGINT. If it must not serve, it ends with the reason. `tag`:
+    of the fleet's machine that it is; `hours`: it leaves after so long, 0: never.
+    """
     settings = settings or Settings()
     hide_secrets.hide()
     allow_files()
@@ -55,7 +58,7 @@ def serve(settings: Settings | None = None) -> None:
     else:
         start = uvloop.run
     try:
-        start(run(settings))
+        start(run(settings, tag=tag, hours=hours))
     except (TooWeak, rules.BadRule) as why:
         raise SystemExit(f"mecapy worker: {why}") from None
 
@@ -74,18 +77,20 @@ async def run(
     *,
     child_module: str = "mecapy_worker.child.child",
     handle_signals: bool = True,
+    tag: str = "",
+    hours: float = 0.0,
 ) -> None:
     async with opened(settings, child_module) as context:
         consumer = Consumer(
             context, run_task, grace_s=settings.grace_s, handle_signals=handle_signals
         )
-        await work(consumer)
+        await work(consumer, tag, hours)
 
 
-async def work(consumer: Consumer) -> None:
+async def work(consumer: Consumer, tag: str = "", hours: float = 0.0) -> None:
     """The consumer and the loops beside it, until the consumer is stopped."""
     context = consumer.context
-    state, about = health.of(context), describe(context)
+    state, about = health.of(context), describe(context, tag.rpartition("-")[2])
     async with asyncio.TaskGroup() as group:
         beside = [
             group.create_task(renew(context, about)),
@@ -95,6 +100,8 @@ async def work(consumer: Consumer) -> None:
             group.create_task(reconcile(context)),
             group.create_task(installed_packages.tell(context)),
         ]
+        if hours:
+            beside.append(group.create_task(_leave_after(consumer, hours)))
         log.info("ready", worker=context.worker_id, slots=consumer.max_jobs)
         if (report := context.pool.report).level != "strict":
             log.warning("tasks are not fully confined", level=report.level, why=report.lacking())
@@ -108,6 +115,13 @@ async def work(consumer: Consumer) -> None:
         if not is_transient(error):
             raise
     log.info("stopped", worker=context.worker_id)
+
+
+async def _leave_after(consumer: Consumer, hours: float) -> None:
+    """The last of three ends of a machine: it stands although nobody asks for it to go."""
+    await asyncio.sleep(hours * 3600)
+    log.warning("leaves", why="its hours are over", hours=hours)
+    consumer.handle_sig(signal.SIGTERM)
 
 
 async def _end(loops: Collection[asyncio.Task[None]]) -> None:
@@ -193,7 +207,7 @@ def worker_id() -> str:
     return f"{platform.node() or 'worker'}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
-def describe(context: Context) -> JsonObject:
+def describe(context: Context, machine: str = "") -> JsonObject:
     """The worker's entry in `GET /workers`."""
     report = context.pool.report
     network = tuple(str(rule) for rule in context.egress.rules)
@@ -208,6 +222,8 @@ def describe(context: Context) -> JsonObject:
         confinement=ConfinementInfo(
             report.level, report.layers, report.missing, report.through, report.landlock
         ),
+        machine=machine,
+        machine_class=context.settings.machine_class,
     ).as_json()
 
 

@@ -1,8 +1,9 @@
 """Classes of machines, read from the one file that MECAPY_MACHINES names. Starts nothing and asks
 nobody.
 
-A file is TOML, one table per class: `[pool]`, `[large]`, … The class `pool` serves tasks that ask
-for nothing; a file without one leaves it to workers that somebody starts.
+A file is TOML, one table per class: `[pool]`, `[large]`, …; before them may stand `budget`. The
+class `pool` serves tasks that ask for nothing; a file without one leaves it to workers that
+somebody starts.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from mecapy_jupyter.wire import POOL
 BY_HAND, LOCAL, SLURM = "", "local", "slurm"
 PROVIDERS = (BY_HAND, LOCAL, SLURM)
 BILLING = ("second", "hour")
+_BUDGET = "budget"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 
 
@@ -54,6 +56,16 @@ class MachineClass:
 
 
 POOL_BY_HAND = MachineClass(POOL)
+
+
+@dataclass(frozen=True, slots=True)
+class MachinesFile:
+    """`classes`: `pool` is the first. `budget`: euros a day (UTC); 0: any."""
+
+    classes: tuple[MachineClass, ...] = (POOL_BY_HAND,)
+    budget: float = 0.0
+
+
 _KEYS = {one.name: one.name for one in fields(MachineClass)} | {
     "memory": "memory_bytes",
     "price_per_hour": "price",
@@ -62,10 +74,10 @@ _NOT_KEYS = {"name", "memory_bytes", "price"}
 _SETTABLE = sorted(_KEYS.keys() - _NOT_KEYS)
 
 
-def read(path: str) -> tuple[MachineClass, ...]:
-    """The classes of the file, `pool` first; only `pool`, by hand, where no file is named."""
+def read(path: str) -> MachinesFile:
+    """What the file says; only `pool`, by hand, where no file is named."""
     if not path:
-        return (POOL_BY_HAND,)
+        return MachinesFile()
     try:
         tables = tomllib.loads(Path(path).read_text())
     except OSError as problem:
@@ -76,10 +88,16 @@ def read(path: str) -> tuple[MachineClass, ...]:
     return of_tables(tables, path)
 
 
-def of_tables(tables: Mapping[str, object], path: str) -> tuple[MachineClass, ...]:
-    found = [_class(name, table, f"{path}, [{name}]") for name, table in tables.items()]
+def of_tables(tables: Mapping[str, object], path: str) -> MachinesFile:
+    found = [
+        _class(name, table, f"{path}, [{name}]")
+        for name, table in tables.items()
+        if name != _BUDGET
+    ]
     pool = [one for one in found if one.name == POOL]
-    return (*(pool or (POOL_BY_HAND,)), *(one for one in found if one.name != POOL))
+    classes = (*(pool or (POOL_BY_HAND,)), *(one for one in found if one.name != POOL))
+    budget = _value(_BUDGET, tables.get(_BUDGET, 0.0), path)
+    return MachinesFile(classes, cast(float, budget))
 
 
 def named(classes: Sequence[MachineClass], name: str) -> MachineClass | None:

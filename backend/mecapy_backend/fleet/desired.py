@@ -7,15 +7,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
 
 from mecapy_backend.fleet.policy import Policy
-
-BOOTING: Final = "booting"
-SERVING: Final = "serving"
-DRAINING: Final = "draining"
-STOPPING: Final = "stopping"
-MachineState = Literal["booting", "serving", "draining", "stopping"]
+from mecapy_jupyter.wire import BOOTING, DRAINING, SERVING, MachineState
 
 
 @dataclass(frozen=True, slots=True)

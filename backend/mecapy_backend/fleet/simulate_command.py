@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from mecapy_backend.fleet import classes
 from mecapy_backend.fleet.classes import MachineClass
 from mecapy_backend.fleet.simulation import tables
-from mecapy_backend.fleet.simulation.loads import PATTERNS, Pattern, Service
+from mecapy_backend.fleet.simulation.loads import PATTERNS, Pattern, RunTimes
 from mecapy_backend.shared import environment
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import database
@@ -37,9 +37,9 @@ def simulate(
     needed = measured or machine is not None
     settings = environment.settings() if needed else None
     kind = _machine(settings, machine) if settings and machine else tables.COMMON
-    service = Service(mean_s, mean_s * _MEDIAN)
+    service = RunTimes(mean_s, mean_s * _MEDIAN)
     if settings and measured:
-        service = Service(measured_s=asyncio.run(_measured(settings)))
+        service = RunTimes(measured_s=asyncio.run(_measured(settings)))
     if constants:
         at = volumes[0] if volumes else _CONSTANTS_AT
         for line in tables.constants_table(kind, service, at):
@@ -60,7 +60,7 @@ def _pattern(word: str) -> Pattern:
 
 
 def _machine(settings: Settings, name: str) -> MachineClass:
-    known = classes.read(settings.machines)
+    known = classes.read(settings.machines).classes
     found = classes.named(known, name)
     if found is None:
         names = ", ".join(one.name for one in known)

@@ -10,25 +10,12 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, TIMESTAMP
 
+from mecapy_backend.store.fleet_tables import fleet, machines
+from mecapy_backend.store.table_parts import metadata
+from mecapy_backend.store.table_parts import time_column as _time
 from mecapy_jupyter import wire
 
-metadata = sa.MetaData(
-    naming_convention={
-        "pk": "%(table_name)s_pkey",
-        "uq": "%(table_name)s_%(column_0_N_name)s_key",
-        "ck": "%(table_name)s_%(constraint_name)s",
-    }
-)
-_NOW = sa.text("now()")
-
-
-def _time(name: str, *, required: bool = False) -> sa.Column[object]:
-    return sa.Column(
-        name,
-        TIMESTAMP(timezone=True),
-        nullable=not required,
-        server_default=_NOW if required else None,
-    )
+__all__ = ["fleet", "machines", "metadata"]
 
 
 def _share() -> list[sa.Column[object]]:
@@ -85,6 +72,11 @@ tasks = sa.Table(
     sa.Column(
         "went_out", sa.Boolean, nullable=False, server_default=sa.false()
     ),  # has used the network
+    sa.Column("machine_class", sa.Text, nullable=False, server_default=wire.POOL),
+    sa.Column("why_there", sa.Text, nullable=False, server_default=""),
+    sa.Column("code_key", sa.LargeBinary),  # tasks with the same have the same history
+    sa.Column("estimate_s", sa.Float),  # of running, from that history; NULL: there is none
+    sa.Column("peak_bytes", sa.BigInteger),  # memory of its last attempt; NULL: not known
     sa.UniqueConstraint("owner", "idempotency_key"),
 )
 sa.Index(
@@ -149,6 +141,14 @@ sweep_tasks = sa.Table(
     sa.Column("points", ARRAY(sa.Text), nullable=False),  # the keys of those that it computes
 )
 sa.Index("sweep_tasks_of_sweep", sweep_tasks.c.owner, sweep_tasks.c.sweep)
+
+sa.Index(
+    "tasks_history",
+    tasks.c.owner,
+    tasks.c.code_key,
+    tasks.c.completed_at.desc(),
+    postgresql_where=sa.and_(tasks.c.code_key.is_not(None), tasks.c.completed_at.is_not(None)),
+)
 
 blobs = sa.Table(
     "blobs",

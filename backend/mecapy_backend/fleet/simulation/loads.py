@@ -17,7 +17,7 @@ _BURSTS_A_DAY, _BURST_S = 24, 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class RunTimes:
     """How long tasks run: those measured, drawn again; else lognormal with this mean and median, or
     exponential where both are equal to it. `overhead_s`: what a task costs beside its own time.
     """
@@ -58,7 +58,7 @@ class Load:
     tasks_a_day: float
     pattern: Pattern = "steady"
     span_s: float = DAY_S
-    service: Service = field(default_factory=Service)
+    service: RunTimes = field(default_factory=RunTimes)
 
     @property
     def first_rate(self) -> float:

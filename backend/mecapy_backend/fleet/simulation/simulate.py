@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mecapy_backend.fleet.classes import MachineClass
-from mecapy_backend.fleet.desired import BOOTING, DRAINING, SERVING, Machine, MachineState, View
+from mecapy_backend.fleet.desired import Machine, View
 from mecapy_backend.fleet.desired import desired as production_desired
 from mecapy_backend.fleet.policy import POLICY, Policy
 from mecapy_backend.fleet.simulation.fair_order import FairOrder
 from mecapy_backend.fleet.simulation.loads import DAY_S, FLOODER, Arrival, Load
+from mecapy_jupyter.wire import BOOTING, DRAINING, SERVING, MachineState
 
 _END, _BOOTED, _LOOK = 0, 1, 2
 HOUR_S: Final = 3600.0
@@ -92,7 +93,7 @@ class _Simulation:
         while len(self._queue):  # what waits at the end has waited, too
             self._until(self._events[0][0])
         for machine in self._machines.values():
-            self._pay(machine, end_s)
+            self._pay(machine, end_s, ended=False)
         waits, many = sorted(self._waits), max(1, len(self._arrivals))
         a_month = MONTH_S / end_s
         return SimulationResult(
@@ -187,7 +188,9 @@ class _Simulation:
         self._most = max(self._most, len(self._machines))
         heapq.heappush(self._events, (now_s + boot_s, _BOOTED, number))
 
-    def _pay(self, machine: _Simulated, now_s: float) -> None:
+    def _pay(self, machine: _Simulated, now_s: float, *, ended: bool = True) -> None:
+        """One that has not ended still uses the hour that is paid."""
         hours = max(0.0, now_s - machine.began_s) / HOUR_S
         self._hours += hours
-        self._paid_hours += math.ceil(hours) if self._class.billing == "hour" else hours
+        whole = ended and self._class.billing == "hour"
+        self._paid_hours += math.ceil(hours) if whole else hours

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from mecapy_backend.fleet.classes import MachineClass
 from mecapy_backend.fleet.policy import POLICY, Policy
-from mecapy_backend.fleet.simulation.loads import DAY_S, PATTERNS, Load, Pattern, Service
+from mecapy_backend.fleet.simulation.loads import DAY_S, PATTERNS, Load, Pattern, RunTimes
 from mecapy_backend.fleet.simulation.simulate import SimulationResult, simulate
 
 VOLUMES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
@@ -47,7 +47,7 @@ def span_s(tasks_a_day: int) -> float:
     return days * DAY_S if days * tasks_a_day <= _MOST_TASKS else _SHORT_SPAN_S
 
 
-def machines_for(machines: MachineClass, tasks_a_day: int, service: Service) -> MachineClass:
+def machines_for(machines: MachineClass, tasks_a_day: int, service: RunTimes) -> MachineClass:
     """With room for three times the mean load: a fleet without a limit buys machines for every
     burst.
     """
@@ -57,7 +57,7 @@ def machines_for(machines: MachineClass, tasks_a_day: int, service: Service) -> 
 
 def loads_table(
     machines: MachineClass,
-    service: Service,
+    service: RunTimes,
     volumes: Sequence[int] = VOLUMES,
     patterns: Sequence[Pattern] = PATTERNS,
     policy: Policy = POLICY,
@@ -91,7 +91,7 @@ def line(row: SimulatedRow) -> str:
     )
 
 
-def constants_table(machines: MachineClass, service: Service, tasks_a_day: int) -> Iterator[str]:
+def constants_table(machines: MachineClass, service: RunTimes, tasks_a_day: int) -> Iterator[str]:
     """What each constant of the policy does, the others as they are, on a day with its night and a
     day of bursts.
     """

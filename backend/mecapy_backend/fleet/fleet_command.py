@@ -1,0 +1,147 @@
+"""`mecapy fleet`, and its `status`, `stop` and `resume`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from mecapy_backend.fleet import classes
+from mecapy_backend.fleet.classes import MachinesFile
+from mecapy_backend.fleet.local import LocalProvider
+from mecapy_backend.fleet.policy import POLICY
+from mecapy_backend.fleet.provider import Provider
+from mecapy_backend.fleet.scaler import Scaler
+from mecapy_backend.shared import environment, logs
+from mecapy_backend.shared.settings import Settings
+from mecapy_backend.store import database, machines
+from mecapy_jupyter.shared.errors import ConfigError
+from mecapy_jupyter.shared.units import duration
+
+log = structlog.get_logger()
+_STOP_S, _LOOK_S = 300.0, 0.5
+
+
+def run(*, leave_none: bool = False) -> int:
+    """Scale until SIGTERM or SIGINT. `leave_none`: no machine of ours outlives this."""
+    settings, file = _configured()
+    logs.configure(settings.log_format, "fleet")
+    asyncio.run(_run(settings, file, leave_none=leave_none))
+    return 0
+
+
+def status() -> int:
+    asyncio.run(_status(environment.settings()))
+    return 0
+
+
+def stop() -> int:
+    """Stop every machine, and start none until `resume`."""
+    settings, file = _configured()
+    return asyncio.run(_stop(settings, file))
+
+
+def resume() -> int:
+    asyncio.run(_resume(environment.settings()))
+    print("a running `mecapy fleet` starts machines again")
+    return 0
+
+
+def _configured() -> tuple[Settings, MachinesFile]:
+    settings = environment.settings()
+    file = classes.read(settings.machines)
+    if not any(one.provider for one in file.classes):
+        where = settings.machines or "MECAPY_MACHINES, which is not set,"
+        raise ConfigError(f"{where} names no class with a provider: there is nothing to scale")
+    return settings, file
+
+
+def providers(settings: Settings, file: MachinesFile) -> Mapping[str, Provider]:
+    """The providers that the file names."""
+    known: dict[str, Provider] = {classes.LOCAL: LocalProvider(worker_environment())}
+    return {one.provider: known[one.provider] for one in file.classes if one.provider in known}
+
+
+def worker_environment() -> dict[str, str]:
+    """A worker needs neither the gateway's token nor the fleet's file."""
+    dropped = {"MECAPY_TOKEN", "MECAPY_MACHINES"}
+    return {name: value for name, value in os.environ.items() if name not in dropped}
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncGenerator[AsyncEngine]:
+    db = database.connect(settings.database_url, connections=3, pooler=settings.database_pooler)
+    try:
+        yield db
+    finally:
+        await db.dispose()
+
+
+async def _run(settings: Settings, file: MachinesFile, *, leave_none: bool) -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with _opened(settings) as db:
+        scaler = Scaler(db, file.classes, providers(settings, file), file.budget)
+        log.info("ready", classes=[one.name for one in file.classes if one.provider])
+        while not stopping.is_set():
+            await look(db, scaler)
+            try:
+                await asyncio.wait_for(stopping.wait(), POLICY.look_s)
+            except TimeoutError:
+                continue
+        if leave_none:
+            await scaler.end()
+
+
+async def look(db: AsyncEngine, scaler: Scaler) -> int | None:
+    """One round, if no other scaler is in one. None: it was not, or PostgreSQL is away."""
+    try:
+        async with machines.chosen(db) as chosen:
+            return await scaler.look() if chosen else None
+    except (DBAPIError, OSError) as problem:
+        log.warning("waiting", what="database", error=database.cause(problem) or repr(problem))
+        return None
+
+
+async def _stop(settings: Settings, file: MachinesFile) -> int:
+    async with _opened(settings) as db:
+        await machines.set_stopped(db, True)
+        scaler = Scaler(db, file.classes, providers(settings, file))
+        left: int | None = None
+        for _ in range(round(_STOP_S / _LOOK_S)):
+            left = await look(db, scaler)
+            if left == 0:
+                print("no machine is left; `mecapy fleet resume` allows new ones")
+                return 0
+            await asyncio.sleep(_LOOK_S)
+    print(f"machines left: {'not known' if left is None else left}; see `mecapy fleet status`")
+    return 1
+
+
+async def _resume(settings: Settings) -> None:
+    async with _opened(settings) as db:
+        await machines.set_stopped(db, False)
+
+
+async def _status(settings: Settings) -> None:
+    async with _opened(settings) as db:
+        fleet, rows = await machines.of_stack(db), await machines.alive(db)
+        loads, spent = await machines.loads(db), await machines.spent_today(db)
+    print(f"stack {fleet.stack}{', stopped' if fleet.stopped else ''}; €{spent:.2f} today")
+    for row in rows:
+        why = f"  ({row.why})" if row.why else ""
+        print(
+            f"{row.id}  {row.machine_class:<12} {row.provider:<7} {row.state:<9} "
+            f"{duration(row.age_s):>7}  {row.worker or row.handle}{why}"
+        )
+    if not rows:
+        print("no machines")
+    for name, load in loads.items():
+        print(f"{name}: {load.queued} waiting, {load.queued_s:.0f} s of work")

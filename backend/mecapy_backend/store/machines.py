@@ -1,0 +1,221 @@
+"""The machines of the fleet: what was asked of a provider, before it was asked, and what became of
+it. All SQL of the fleet.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from mecapy_backend.store.database import first
+from mecapy_backend.store.tables import fleet, machines, tasks
+from mecapy_jupyter import wire
+from mecapy_jupyter.wire import MachineState
+
+_m, _t, _f = machines.c, tasks.c, fleet.c
+_now = sa.func.now()
+LOCK = 0x6D656361_666C7430
+NEVER_STARTED = "never started"
+
+
+@dataclass(frozen=True, slots=True)
+class MachineRow:
+    """One machine. `handle`: the provider's name of it, "" while that is not known. `worker`: whose
+    id it called home with.
+    """
+
+    id: str
+    machine_class: str
+    provider: str
+    state: MachineState
+    handle: str
+    worker: str | None
+    created_at: datetime
+    age_s: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class FleetRow:
+    """`stack`: part of every tag; another one for each database. `stopped`: by `mecapy fleet stop`.
+    `swept`: a sweep has looked once.
+    """
+
+    stack: str
+    stopped: bool
+    swept: bool
+
+
+@asynccontextmanager
+async def chosen(db: AsyncEngine, idle_s: int = 600) -> AsyncGenerator[bool]:
+    """Whether we are the one that looks now. A transaction holds the lock, and PostgreSQL ends it
+    when nothing has been heard of it for `idle_s`.
+    """
+    limit = sa.func.set_config("idle_in_transaction_session_timeout", f"{idle_s}s", True)
+    async with db.execution_options(isolation_level="READ COMMITTED").begin() as transaction:
+        asked = sa.select(sa.func.pg_try_advisory_xact_lock(LOCK), limit)
+        yield bool((await transaction.execute(asked)).one()[0])
+
+
+async def of_stack(db: AsyncEngine) -> FleetRow:
+    """The fleet's own row; made at the first call."""
+    made = insert(fleet).values(one=1, stack=secrets.token_hex(6)).on_conflict_do_nothing()
+    async with db.connect() as connection:
+        await connection.execute(made)
+    row = await first(db, sa.select(_f.stack, _f.stopped, _f.swept))
+    assert row is not None
+    return FleetRow(*row)
+
+
+async def set_stopped(db: AsyncEngine, stopped: bool) -> None:
+    await of_stack(db)
+    await first(db, sa.update(fleet).values(stopped=stopped).returning(_f.one))
+
+
+async def set_swept(db: AsyncEngine) -> None:
+    await first(db, sa.update(fleet).values(swept=True).returning(_f.one))
+
+
+async def intend(
+    db: AsyncEngine, machine_class: str, provider: str, price: float, billing_s: int
+) -> str:
+    """A machine that is about to be asked for; its id. `billing_s`: it is paid in such steps."""
+    machine_id = secrets.token_hex(8)
+    row = insert(machines).values(
+        id=machine_id,
+        machine_class=machine_class,
+        provider=provider,
+        price=price,
+        billing_s=billing_s,
+        state=wire.WANTED,
+    )
+    await first(db, row.returning(_m.id))
+    return machine_id
+
+
+async def change(
+    db: AsyncEngine,
+    machine_id: str,
+    state: MachineState,
+    *,
+    handle: str | None = None,
+    worker: str | None = None,
+    why: str | None = None,
+) -> None:
+    """Record what became of one that is not gone."""
+    values: dict[str, object] = {"state": state}
+    named = {"handle": handle, "worker": worker, "why": why}
+    values |= {name: value for name, value in named.items() if value is not None}
+    if state == wire.GONE:
+        values["ended_at"] = _now
+    change = sa.update(machines).where(_m.id == machine_id, _m.state != wire.GONE).values(**values)
+    await first(db, change.returning(_m.id))
+
+
+async def alive(db: AsyncEngine) -> list[MachineRow]:
+    """All that are not gone, the oldest first."""
+    age_s = sa.extract("epoch", sa.func.clock_timestamp() - _m.created_at)
+    query = sa.select(
+        _m.id, _m.machine_class, _m.provider, _m.state, _m.handle, _m.worker, _m.created_at,
+        age_s, _m.why,
+    )  # fmt: skip
+    async with db.connect() as connection:
+        rows = await connection.execute(query.where(_m.state != wire.GONE).order_by(_m.created_at))
+        return [MachineRow(*row[:7], float(row[7]), row[8]) for row in rows]
+
+
+async def spent_today(db: AsyncEngine) -> float:
+    """Euros for machines since midnight (UTC), in the steps they are paid in."""
+    row = await first(db, _SPENT)
+    return float(row.spent) if row else 0.0
+
+
+_SPENT = sa.text(
+    """SELECT coalesce(sum(price / 3600.0 * CASE billing_s WHEN 0 THEN seconds
+              ELSE ceil(seconds / billing_s) * billing_s END), 0) AS spent
+       FROM (SELECT price, billing_s, greatest(0, extract(epoch FROM
+                coalesce(ended_at, now()) - greatest(created_at, today))) AS seconds
+             FROM machines, (SELECT date_trunc('day', now() AT TIME ZONE 'UTC')
+                             AT TIME ZONE 'UTC' AS today) AS midnight
+             WHERE coalesce(ended_at, now()) > today) AS spans"""
+)
+
+
+async def refusals(db: AsyncEngine, within_s: float = 600.0) -> dict[str, str]:
+    """Of each class whose last machine was not to be had lately: why."""
+    values = {"within_s": within_s, "never": NEVER_STARTED}
+    async with db.connect() as connection:
+        rows = await connection.execute(_REFUSALS, values)
+        return {row.machine_class: row.why for row in rows}
+
+
+_REFUSALS = sa.text(
+    """SELECT machine_class, why FROM (
+         SELECT DISTINCT ON (machine_class) machine_class, why, state, handle FROM machines
+         WHERE created_at > now() - make_interval(secs => :within_s)
+         ORDER BY machine_class, created_at DESC) AS last
+       WHERE state = 'gone' AND handle = '' AND why <> :never"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassLoad:
+    """What waits for one class: tasks that may start, their work, and how long the oldest waits."""
+
+    queued: int
+    queued_s: float
+    oldest_wait_s: float
+
+
+async def loads(db: AsyncEngine) -> dict[str, ClassLoad]:
+    """Of each class with queued tasks. Those behind their owner's `max_running` do not count: more
+    machines would not start them. A task without an estimate counts as its owner's mean.
+    """
+    async with db.connect() as connection:
+        rows = await connection.execute(_LOADS)
+        return {
+            row.machine_class: ClassLoad(
+                int(row.queued), float(row.queued_s), max(0.0, float(row.oldest_s))
+            )
+            for row in rows
+        }
+
+
+_LOADS = sa.text(
+    """WITH waiting AS (
+         SELECT machine_class, owner, created_at, estimate_s,
+                row_number() OVER (PARTITION BY owner ORDER BY created_at) AS place
+         FROM tasks WHERE state = 'queued'
+       ), owners AS (
+         SELECT owner,
+                (SELECT count(*) FROM tasks
+                 WHERE state = 'running' AND tasks.owner = waiting.owner) AS running,
+                (SELECT max_running FROM users WHERE id = waiting.owner) AS most,
+                (SELECT avg(seconds) FROM (
+                   SELECT extract(epoch FROM completed_at - started_at) AS seconds FROM tasks
+                   WHERE tasks.owner = waiting.owner AND completed_at IS NOT NULL
+                     AND started_at IS NOT NULL
+                   ORDER BY completed_at DESC LIMIT 20) AS last) AS mean_s
+         FROM (SELECT DISTINCT owner FROM waiting) AS waiting
+       )
+       SELECT machine_class, count(*) AS queued,
+              sum(coalesce(estimate_s, mean_s, 10)) AS queued_s,
+              extract(epoch FROM now() - min(created_at)) AS oldest_s
+       FROM waiting JOIN owners USING (owner)
+       WHERE most IS NULL OR place <= most - running
+       GROUP BY machine_class"""
+)
+
+
+async def running_by_worker(db: AsyncEngine) -> dict[str, int]:
+    query = sa.select(_t.worker, sa.func.count()).where(_t.state == wire.RUNNING)
+    async with db.connect() as connection:
+        rows = await connection.execute(query.group_by(_t.worker))
+        return {worker: int(count) for worker, count in rows if worker}
