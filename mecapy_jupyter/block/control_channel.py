@@ -1,9 +1,8 @@
-"""What a page says to a kernel that is busy with a cell: messages on Jupyter's control channel,
-read in a thread of its own.
+"""Messages of a page to a kernel that is busy with a cell: they come on Jupyter's control channel,
+which a thread of the kernel reads. (A widget's ordinary message waits until the cell has ended.)
+Our messages have a type of their own, the name of a listener, and a word.
 
-A widget's ordinary message waits until the cell has ended. Ours is of a type of its own, with a
-listener's name and a word. Where the kernel or the page has no such channel nothing comes, and the
-button that would need it is not shown.
+Where the kernel or the page has no such channel, the button that needs it is not shown.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ _listeners: dict[str, Callable[[str], None]] = {}
 
 
 def listen(kernel: object, hear: Callable[[str], None]) -> str:
-    """Call `hear` with each word that is said to the name this returns. Empty: this kernel cannot
-    be reached so.
+    """Call `hear` with each word that is sent to the name this returns. Empty: this kernel has no
+    such channel.
     """
     if (handlers := ipykernel.control_handlers(kernel)) is None:
         return ""
@@ -35,7 +34,7 @@ def forget(name: str) -> None:
 
 
 def _handle(_stream: object, _identities: object, message: dict[str, Any]) -> None:
-    """A message of the page. What names no listener of ours is nobody's."""
+    """A message of the page. One that names no listener is ignored."""
     content = message.get("content")
     message_body = cast("dict[str, Any]", content) if isinstance(content, dict) else {}
     hear = _listeners.get(str(message_body.get("listener")))

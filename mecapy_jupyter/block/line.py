@@ -1,7 +1,5 @@
-"""How the live block reads: as one line of text, as static HTML, as the plain data that `widget.js`
-draws.
-
-Pure functions over a `BlockState`; all three say the same words. HTML is escaped here.
+"""The live block as one line of text, as static HTML, and as the plain data that `widget.js` draws.
+Pure functions over a `BlockState`; all three have the same words. HTML is escaped here.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ PieceKind = Literal["phase", "clock", "plain", "quiet", "progress", "memory", "e
 
 
 class Piece(NamedTuple):
-    """A piece of the line. `kind` says how it looks; a "clock" goes on ticking in the browser."""
+    """A piece of the line. `kind` determines its look; the browser keeps a "clock" running."""
 
     kind: PieceKind
     text: str
@@ -117,7 +115,7 @@ def _try(state: BlockState) -> list[Piece]:
 
 
 def expected(state: BlockState, now_s: float) -> str:
-    """What follows the clock: how long this cell took the last times."""
+    """What follows the clock: how long this cell took before."""
     if not state.expected_s:
         return ""
     late = now_s - state.since_s > 1.1 * state.expected_s
@@ -130,7 +128,7 @@ def _progress(state: BlockState) -> list[Piece]:
 
 
 def said(state: BlockState) -> str:
-    """Its progress alone, as text: `62 % · loads 31/50`; empty where nothing was said."""
+    """The progress alone, as text: `62 % · loads 31/50`; empty if the cell has reported none."""
     return " · ".join(part.text for part in _progress(state))
 
 
@@ -146,7 +144,7 @@ def _usage(state: BlockState) -> list[Piece]:
 
 
 def _curve(state: BlockState) -> list[float]:
-    """The memory over the run so far; nothing while there is too little to see."""
+    """The memory over the run so far; empty while there are too few points."""
     return (
         shares(state.memory_peaks, state.memory_limit_bytes)
         if len(state.memory_peaks.points) > 2

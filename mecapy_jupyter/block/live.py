@@ -1,7 +1,6 @@
-"""The live block of one task: when it appears, how often it is drawn, and what stays of it.
-
-Nothing is shown of a task that ends soon. What is shown is `state`'s business, and how it gets
-there that of `surfaces`. `cell` calls a block from the kernel's main thread.
+"""The live block of one task: when it appears, how often it is drawn, and what stays of it. A task
+that ends soon shows none. `state` decides what is shown, `surfaces` how. `cell` calls a block from
+the kernel's main thread.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ OUTPUT = frozenset({wire.STDOUT, wire.STDERR, wire.DISPLAY})
 
 class LiveBlock:
     """One task's block. Call `event` for each event *before* it is replayed, `tick` about every 0.2
-    s, `finish` once, last of all.
+    s, and `finish` once at the end.
 
-    Used as a context it never stays behind as "running": left by an error before `finish`, its last
-    line names that error. When the user detaches the task, the next `tick` or `event` raises
+    Used as a context, it never remains as "running": if an error leaves it before `finish`, its
+    last line names that error. When the user detaches the task, the next `tick` or `event` raises
     TaskDetached.
     """
 
@@ -45,8 +44,8 @@ class LiveBlock:
         surface: Surface | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`after_s`: shown only when it takes longer. `on_cancel`: for a task that leaves the
-        kernel free; else Cancel interrupts. `expected_s`: how long it will run, by the last times.
+        """`after_s`: shown only if the task takes longer. `on_cancel`: for a task that leaves the
+        kernel free; otherwise Cancel interrupts. `expected_s`: its usual run time.
         """
         self._now = now
         self._appears_s = now() + after_s
@@ -85,15 +84,15 @@ class LiveBlock:
         return self._state
 
     def detach(self) -> None:
-        """Do not wait for the task any longer. From any thread; only for one whose id was told with
-        `sent`.
+        """Do not wait for the task any longer. From any thread; only for a task whose id `sent` has
+        given.
         """
         self._detach.set()
 
     def sent(self, sent_bytes: int, reused_bytes: int, task_id: str = "") -> None:
-        """The gateway has the task: from now on it is queued. Bytes of inputs that travelled, and
-        that the server already had. `task_id`: of the one task that is waited for here, so that it
-        can be detached. One that was sent before counts no bytes.
+        """The gateway has the task, which is now queued. Bytes of inputs: those that travelled, and
+        those that the server already had. `task_id`: of the one task that the cell waits for, so
+        that it can be detached. A task that was sent earlier counts no bytes.
         """
         self._attached = not sent_bytes and not reused_bytes
         self._state = replace(
@@ -123,7 +122,7 @@ class LiveBlock:
                 self._capturing.discard(said.comm_id)
 
     def _age_s(self, event: wire.Event) -> float:
-        """How long ago the task we have come back to was started, by its event's id: the server's
+        """How long ago the task that we attach to was started, by the id of its event: the server's
         time in milliseconds.
         """
         stamp = event.id.partition("-")[0]
@@ -133,7 +132,7 @@ class LiveBlock:
         return max(time.time() - int(stamp) / 1000, 0.0) if old else 0.0
 
     def tick(self) -> None:
-        """Draw what is new, if it is time to."""
+        """Draw what is new, if it is time."""
         if self._detach.is_set() and self._state.task_id and not self._ended:
             short = self._state.task_id[:8]
             raise errors.TaskDetached(
@@ -150,8 +149,8 @@ class LiveBlock:
             self._drawn, self._drawn_s, self._gone = self._state, now_s, False
 
     def finish(self, outcome: wire.Outcome, came_back: list[str], error: str = "") -> None:
-        """Leave the final line, if there was a block. `came_back`: as they shall read, e.g. "T (12
-        MB)", "residuals changed". `error`: names what went wrong when the outcome does not.
+        """Leave the final line, if there was a block. `came_back`: the names as they are shown,
+        e.g. "T (12 MB)", "residuals changed". `error`: the error, if the outcome does not name it.
         """
         state = finished(self._state, outcome, came_back, self._now())
         self._end(replace(state, error=state.error or clean(error, 60)))

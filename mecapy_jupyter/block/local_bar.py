@@ -1,7 +1,5 @@
-"""The bar of a loop that runs here and not in a task: the live block with its line and its bar, and
-a last line that stays.
-
-In a notebook it lasts as long as the cell; in a script until no loop is under way any more.
+"""The bar of a loop that runs here and not in a task: a live block with its bar, and a last line
+that stays. In a notebook it lasts as long as the cell, in a script until no loop runs any more.
 """
 
 from __future__ import annotations
@@ -23,7 +21,9 @@ _current: _LocalBar | None = None
 
 
 class _LocalBar:
-    """One block, fed by one cell's loops. A thread ticks it: a loop may be long in one round."""
+    """One block for all loops of a cell. A thread ticks it, because one step of a loop may take
+    long.
+    """
 
     def __init__(self) -> None:
         self._began_s, self._text, self._over = time.monotonic(), "", threading.Event()
@@ -50,7 +50,7 @@ class _LocalBar:
 
 
 def show(fraction: float | None, text: str) -> None:
-    """What `tracking` says, while no task is around it."""
+    """Show the progress that `tracking` reports outside of a task."""
     global _current
     shell: Any = get_ipython()
     idle = fraction is None and not text
@@ -69,7 +69,7 @@ def show(fraction: float | None, text: str) -> None:
 
 
 def end(state: wire.State = wire.COMPLETED, error: str = "") -> None:
-    """Leave the last line. Nothing if there is no bar."""
+    """Leave the last line, if there is a bar."""
     global _current
     with _lock:
         ended, _current = _current, None

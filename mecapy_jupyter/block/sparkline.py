@@ -1,7 +1,5 @@
-"""How a quantity went over a whole run, in few points: for the small curve at the end of the live
-block's line.
-
-Plain functions, standard library only.
+"""The course of a quantity over a whole run, in few points: the small curve at the end of the live
+block's line. Plain functions, standard library only.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 @dataclass(frozen=True, slots=True)
 class Peaks:
     """The highest values so far, the oldest first. Each point stands for `each` values, the last
-    one for `filled` by now.
+    one for `filled` so far.
     """
 
     points: tuple[float, ...] = ()
@@ -28,7 +26,7 @@ NO_PEAKS = Peaks()
 
 
 def with_value(peaks: Peaks, value: float) -> Peaks:
-    """With one value more. When it gets too long, pairs of points become one: it always
+    """One value more. When there are too many points, pairs become one, so that the curve always
     covers the whole run.
     """
     if peaks.points and peaks.filled < peaks.each:
@@ -43,13 +41,13 @@ def with_value(peaks: Peaks, value: float) -> Peaks:
 
 
 def shares(peaks: Peaks, full: float | None) -> list[float]:
-    """The points as shares of `full` (where that is not known: of the highest), from 0 to 1."""
+    """The points as shares of `full` (if unknown: of the highest), from 0 to 1."""
     top = full or max(peaks.points, default=0.0)
     return [round(min(point / top, 1.0), 3) if top else 0.0 for point in peaks.points]
 
 
 def bars(heights: Sequence[float], most: int = 8) -> str:
-    """Shares as at most so many block characters: `▂▃▅▆`."""
+    """Shares as at most this many block characters: `▂▃▅▆`."""
     step = -(-len(heights) // most) or 1
     highest = [max(heights[at : at + step]) for at in range(0, len(heights), step)]
     return "".join(_BARS[min(int(peak * len(_BARS)), len(_BARS) - 1)] for peak in highest)

@@ -1,7 +1,6 @@
-"""What the live block knows of a task, and how events change it.
-
-Pure functions over one frozen dataclass; times are seconds of any steady clock that the caller
-passes in as `now_s`. What events say is untrusted here: numbers are checked, text is cleaned.
+"""What the live block knows of a task, and how events change it. Pure functions over one frozen
+dataclass; times are seconds of any steady clock, which the caller passes as `now_s`. Events are
+untrusted here: numbers are checked, text is cleaned.
 """
 
 from __future__ import annotations
@@ -110,7 +109,7 @@ def _ran(state: BlockState, now_s: float) -> float:
 def finished(
     state: BlockState, outcome: wire.Outcome, came_back: list[str], now_s: float
 ) -> BlockState:
-    """The state once everything is home (`came_back`: the names, as they shall read)."""
+    """The state after the results have arrived (`came_back`: the names as they are shown)."""
     error = outcome.error
     return replace(
         state,

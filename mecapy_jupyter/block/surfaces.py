@@ -1,10 +1,8 @@
-"""Where a live block is drawn: in a notebook or on a terminal.
-
-In a kernel it is a widget, and at the end static HTML and text in the same place, so that a saved
-notebook needs no widget to show it. Elsewhere it is one rewritten line on stderr, or on a stderr
-that is no terminal just the last line. With `--quiet` there is the bar alone. A block must never
-break the cell it reports on: where a widget cannot be made, its static twin stands. `live` opens
-and feeds a surface.
+"""Where a live block is drawn: in a notebook or on a terminal. In a kernel it is a widget, and at
+the end static HTML and text in the same place, so that a saved notebook needs no widget to show it.
+Elsewhere it is one rewritten line on stderr; if stderr is no terminal, only the last line. With
+`--quiet` there is only the bar. A block must never break its cell: where a widget cannot be
+created, static HTML appears. `live` opens and feeds a surface.
 """
 
 from __future__ import annotations
@@ -29,14 +27,14 @@ WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 
 
 class Surface(Protocol):
-    """Where a block is drawn. `refresh_s`: how often also when nothing has changed."""
+    """Where a block is drawn. `refresh_s`: the interval of drawing when nothing has changed."""
 
     refresh_s: float
 
     def draw(self, state: BlockState, now_s: float) -> None: ...
     def before(self, event: wire.Event) -> bool:
-        """Make room for an output of the cell that is about to be replayed; whether that takes the
-        block away.
+        """Make room for an output of the cell that is about to be replayed; returns whether that
+        removes the block.
         """
         ...
 
@@ -59,9 +57,7 @@ def surface_here(
 
 
 class Notebook:
-    """A widget while the task runs, static HTML and text from then on, in the same place (a display
-    id).
-    """
+    """A widget while the task runs, then static HTML and text in the same place (a display id)."""
 
     # the clock ticks in the browser, which only must know that the kernel is there (SILENT_AFTER_S
     # in widget.js)
@@ -93,8 +89,8 @@ class Notebook:
             self.widget.view = view(state, now_s)
 
     def before(self, event: wire.Event) -> bool:
-        """A `clear_output` of the cell takes the block away too; with `wait`, the output after it
-        does.
+        """A `clear_output` of the cell removes the block too; with `wait`, the next output removes
+        it.
         """
         display = event.body
         if isinstance(display, wire.DisplayEvent) and display.kind == "clear_output":
@@ -161,8 +157,8 @@ def kernel_id() -> str:
 
 
 class BarAlone:
-    """What `--quiet` leaves: the cell's own progress, as text on stderr, rewritten in place as
-    `tqdm` would here; gone at the end.
+    """With `--quiet`: the cell's progress alone, as text on stderr, rewritten in place as by
+    `tqdm`; removed at the end.
     """
 
     refresh_s = 1.0
@@ -194,7 +190,7 @@ class BarAlone:
 
 
 class Terminal:
-    """One line on stderr, rewritten in place; it steps aside for the cell's own output."""
+    """One line on stderr, rewritten in place. It is removed before output of the cell."""
 
     refresh_s = 0.5  # the clock ticks here
 

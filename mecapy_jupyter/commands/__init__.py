@@ -1,3 +1,1 @@
-"""What `%mecapy …` answers: the commands (`line`), how the status looks (`status`), what is wrong
-(`doctor`).
-"""
+"""The commands of `%mecapy …`, its status (`status`), and the checks of `doctor`."""

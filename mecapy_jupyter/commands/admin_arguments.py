@@ -1,4 +1,4 @@
-"""The words of `mecapy tasks`, `workers`, `user` and `org`. What they do is imported late."""
+"""The arguments of `mecapy tasks`, `workers`, `user` and `org`. Their code is imported late."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the groups of commands of `mecapy` are made with."""
+"""Helpers for the groups of commands of `mecapy`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
-"""What is right and what is not between this machine and a finished cell, one line each, with what
-to do.
-
-Starts nothing.
+"""Checks what lies between this machine and a finished cell: one line each, with what to do. Starts
+nothing.
 """
 
 from __future__ import annotations
@@ -48,7 +46,7 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """One after another; ends at the first that makes the rest pointless."""
+    """One check after another, up to the first failure that makes the rest pointless."""
     yield Finding(True, f"mecapy-jupyter {__version__} on Python {sys.version.split()[0]}")
     try:
         endpoint = config.resolve(start=False)
@@ -75,7 +73,7 @@ def examine() -> Iterator[Finding]:
 
 
 def _open_secrets() -> Iterator[Finding]:
-    """Files with a token or a key that others may read: we make none such, but people edit them."""
+    """Files with a token or a key that others may read. We write none, but people edit them."""
     if sys.platform == "win32":
         return
     for path in (config.config_file(), logins.file(), signing.key_file()):
@@ -91,8 +89,8 @@ def _open_secrets() -> Iterator[Finding]:
 
 
 def _stack() -> list[Finding]:
-    """Of the user's own stack, which runs but does not serve: the parts that do not answer, and
-    what its gateway says.
+    """For the user's own stack, if it runs but does not serve: the parts that do not answer, and
+    the gateway's report.
     """
     found = embedded.status()
     if not found.url:
@@ -118,8 +116,8 @@ def _stack() -> list[Finding]:
 
 
 def _health(url: str) -> wire.Readiness:
-    """What the gateway says of itself. Also when it is not ready; nothing when there is none, or an
-    old one.
+    """The gateway's report of its health, also if it is not ready; empty if there is no gateway or
+    an old one.
     """
     try:
         answer = urllib3.request(
@@ -164,7 +162,7 @@ def _alike(one: str, other: str) -> bool:
 
 
 def _upgrade(theirs: str, here: str, there: str) -> str:
-    """Which of the two is behind. `here` and `there` say where they are installed."""
+    """Which of the two is older. `here` and `there`: the places of installation."""
     older = there if _numbers(theirs) < _numbers(__version__) else here
     return (
         f"upgrade {older} (`pip install --upgrade mecapy-jupyter`), both must be the same "
@@ -177,7 +175,7 @@ def _numbers(version: str) -> list[int]:
 
 
 def _worker(worker: wire.WorkerInfo, gateway: wire.Readiness) -> Iterator[Finding]:
-    """What a worker says of itself is all optional: an older one may not say it."""
+    """All of a worker's report is optional, because an older one lacks some of it."""
     name = f"worker {worker.id or '?'}"
     python = worker.python
     if python and minor(python) != minor():
@@ -213,9 +211,7 @@ def _worker(worker: wire.WorkerInfo, gateway: wire.Readiness) -> Iterator[Findin
 
 
 def _confinement(name: str, held: wire.ConfinementInfo) -> Finding:
-    """Which layers hold a task there. Only what `strict` needs is a fault; the others add to it
-    where the host allows.
-    """
+    """The layers that confine a task there. A missing one is a fault only if `strict` needs it."""
     layers = [
         f"landlock {held.landlock}" if layer == "landlock" and held.landlock else layer
         for layer in held.layers

@@ -1,4 +1,4 @@
-"""`%mecapy …`: what a user asks about the pool and their tasks."""
+"""`%mecapy …`: commands about the pool and the user's tasks."""
 
 from __future__ import annotations
 
@@ -128,9 +128,7 @@ def _find(pool: client.Client, rest: Sequence[str]) -> wire.TaskStatus:
 
 def _cancel(pool: client.Client, _: Shell, rest: Sequence[str]) -> None:
     requested: dict[str, tuple[str, str]] = {}
-    if list(rest) == [
-        "all"
-    ]:  # what is told to stop may stand in the list for a while; what has begun since is told, too
+    if list(rest) == ["all"]:  # also those that were submitted meanwhile
         while new := [
             task for task in task_selection.alive(pool.gateway) if task.task_id not in requested
         ]:
@@ -145,8 +143,8 @@ def _cancel(pool: client.Client, _: Shell, rest: Sequence[str]) -> None:
 
 
 def _tell(pool: client.Client, tasks: Sequence[wire.TaskStatus]) -> dict[str, tuple[str, str]]:
-    """Tell them all to stop before any is waited for; by their ids, their names and the states this
-    left them in.
+    """Ask all of them to stop before waiting for any; returns their ids, names, and the states
+    after that.
     """
     requested: dict[str, tuple[str, str]] = {}
     for task in tasks:
@@ -159,8 +157,8 @@ def _tell(pool: client.Client, tasks: Sequence[wire.TaskStatus]) -> dict[str, tu
 
 
 def _how_it_stopped(pool: client.Client, task_id: str) -> str:
-    """Wait for the end of a task that is being stopped: a second, or what it takes to send home
-    what it had.
+    """Wait for the end of a task that is being stopped: a second, or as long as it needs to return
+    its results.
     """
     with contextlib.suppress(errors.ConnectionFailed):
         for event in pool.gateway.events(task_id):
@@ -191,7 +189,7 @@ def _attach(pool: client.Client, shell: Shell, rest: Sequence[str]) -> None:
 
 
 def _without_trust(rest: Sequence[str]) -> tuple[list[str], bool]:
-    """The other words, and whether the task's pickles are opened whoever submitted it."""
+    """The other arguments, and whether `--trust` opens the pickles of others' tasks."""
     return [word for word in rest if word != _TRUST], _TRUST in rest
 
 
@@ -215,7 +213,7 @@ def _get(pool: client.Client, shell: Shell, rest: Sequence[str]) -> None:
 
 
 def _lay_out(task: Task, outcome: wire.Outcome, home: bind.Home, paths: Sequence[str]) -> None:
-    """Files the cell wrote, into this folder: those that `--keep` named, and small ones."""
+    """Write the cell's files into this folder: those that `--keep` named, and small ones."""
     there = {**task.small_files(outcome), **home.folder.files} if paths else {}
     for path in paths:
         if path not in there and path in home.folder.stays:

@@ -1,9 +1,6 @@
-"""Logging in and out, and personal API tokens: the same for `mecapy login` in a terminal and
-`%mecapy login` in a notebook.
-
-No browser is needed on this machine: whoever logs in opens a page on any device, and enters a code.
-What is shown goes through a `Page`, because a notebook shows a link and takes it away again
-afterwards.
+"""Login, logout and personal API tokens, for `mecapy login` in a terminal and `%mecapy login` in a
+notebook. This machine needs no browser: the user opens a page on any device and enters a code. A
+`Page` shows it, because a notebook shows a link and removes it afterwards.
 """
 
 from __future__ import annotations
@@ -33,9 +30,7 @@ class Page:
 
 
 class NotebookPage(Page):
-    """In a notebook: a link that can be clicked. It is replaced at the end, so that no code stays
-    in a saved notebook.
-    """
+    """In a notebook: a link. It is replaced at the end, so a saved notebook has no code."""
 
     def __init__(self) -> None:
         self._shown: Any = None
@@ -68,8 +63,8 @@ def invitation(code: device_login.Code) -> str:
 
 
 def log_in(url: str, page: Page, *, typed: bool = False) -> None:
-    """Log in at a gateway and keep it as the one to use. `typed`: with a token that is typed in,
-    also where one could log in.
+    """Log in at a gateway and use it from now on. `typed`: with a typed token, also if the gateway
+    has a login.
     """
     url = config.checked("url", url or _asked("Address of the gateway: "), "login")
     about = _where_to(url)
@@ -104,7 +99,7 @@ def _log_in_with_token(url: str, page: Page) -> None:
 
 
 def log_out() -> str:
-    """Forget the gateway, the token and the login; what was done, in words."""
+    """Forget the gateway, the token and the login; returns what was done, in words."""
     url = os.environ.get("MECAPY_URL") or config.read().get("url", "")
     config.save({})
     if not url or not logins.known(url.rstrip("/")):
@@ -121,7 +116,7 @@ def log_out() -> str:
 
 
 def create_token(gateway: Gateway, name: str, scopes: str, days: float) -> str:
-    """What to print of a new API token. 0 days: it never expires."""
+    """The text that shows a new API token. 0 days: it never expires."""
     named = tuple(one.strip() for one in scopes.split(","))
     made = gateway_api.create_token(gateway, wire.TokenRequest(name, named, days or None))
     return (

@@ -1,5 +1,5 @@
-"""`mecapy user …` and `mecapy org …`: people and what they may have. Their words stand in
-`admin_arguments`.
+"""`mecapy user …` and `mecapy org …`: users, organisations and their limits. `admin_arguments` has
+the arguments.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def _limit_organisation(gateway: Gateway, options: argparse.Namespace) -> None:
 
 
 def _written(limits: wire.Limits) -> str:
-    """Those that differ from what the gateway's settings say."""
+    """Those that differ from the gateway's settings."""
     values = {name: getattr(limits, name) for name in _LIMITS}
     usual = wire.Limits()
     return " ".join(

@@ -1,6 +1,4 @@
-"""`mecapy workers …` and `mecapy tasks`: who works, and on what. Their words stand in
-`admin_arguments`.
-"""
+"""`mecapy workers …` and `mecapy tasks`. `admin_arguments` has the arguments."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
-"""How `%mecapy` answers: who am I, where, the queue, the workers, my last tasks; as text and as
-HTML of the same words.
-
-Whatever stands in it is escaped: it may come from anybody.
+"""The status that `%mecapy` shows: user, gateway, queue, workers, last tasks; as text and as HTML
+with the same words. Everything in it is escaped, because it may come from anybody.
 """
 
 from __future__ import annotations
@@ -55,7 +53,7 @@ def _user(me: wire.Me) -> str:
 
 
 def _used(quotas: Mapping[str, wire.Quota]) -> str:
-    """What is used of each quota that has a limit."""
+    """What is used of each limited quota."""
     words = list[str]()
     for name, unit in _QUOTAS.items():
         quota = quotas.get(name)

@@ -1,6 +1,4 @@
-"""Which tasks a command means: an id, the beginning of one, `last`, or all that live; however many
-there are.
-"""
+"""The tasks that a command means: an id, a prefix of one, `last`, or all that live."""
 
 from __future__ import annotations
 
@@ -18,8 +16,8 @@ _PAGE = 500
 
 
 def one(gateway: Gateway, wanted: str = "last") -> wire.TaskStatus:
-    """The one task that is meant; of those that begin alike an old one only by more of its id.
-    Raises NotFound.
+    """The one task that is meant. Searches page by page from the newest; raises NotFound if the
+    first page with a match has several.
     """
     if _WHOLE.fullmatch(wanted):
         return gateway_api.task(gateway, wanted)

@@ -1,8 +1,6 @@
-"""The Jupyter server's side of MecaPy: what the page may ask of the gateway, and the embedded stack
-started with the server.
-
-Enabled by installing (`mecapy_jupyter.json` here goes to etc/jupyter/jupyter_server_config.d). Only
-a Jupyter server imports this package: the client needs none.
+"""The Jupyter server's part of MecaPy: what the page may ask of the gateway, and the start of the
+embedded stack with the server. Installing enables it (`mecapy_jupyter.json` here goes to
+etc/jupyter/jupyter_server_config.d). Only a Jupyter server imports this package.
 """
 
 from __future__ import annotations

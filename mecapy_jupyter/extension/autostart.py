@@ -1,8 +1,6 @@
-"""The embedded stack started together with the Jupyter server, where the deployment says so
-(`MECAPY_AUTOSTART=1`: Binder does).
-
-In a thread of its own: the server serves meanwhile, and a cell that comes early waits for the same
-start. The stack is another process and outlives the server; it ends by itself when idle.
+"""Starts the embedded stack with the Jupyter server if `MECAPY_AUTOSTART=1` (Binder). A thread
+starts it, so that the server serves meanwhile; an early cell waits for the same start. The stack is
+another process, outlives the server, and ends when idle.
 """
 
 from __future__ import annotations
@@ -20,9 +18,7 @@ def wanted() -> bool:
 
 
 def begin(log: logging.Logger) -> threading.Thread:
-    """Start it in the background. A gateway that is configured is used as it is, and nothing
-    starts.
-    """
+    """Start it in the background, unless a gateway is configured."""
     thread = threading.Thread(target=_start, args=(log,), name="mecapy autostart", daemon=True)
     thread.start()
     return thread

@@ -1,9 +1,7 @@
-"""What a notebook's page may ask of the gateway: how one of my tasks is, and stop it. Nothing else
-passes.
-
-The page speaks to the Jupyter server it came from, with Jupyter's own login, XSRF and origin
-checks; the token is put on here and never leaves the server. What passes is built from the task's
-id alone, and what comes back is picked field by field.
+"""What a notebook's page may ask of the gateway: the state of one of the user's tasks, and to stop
+it. Nothing else passes. The page speaks to its Jupyter server, with Jupyter's login, XSRF and
+origin checks; the token is added here and never leaves the server. A request contains only the
+task's id; of an answer only chosen fields pass.
 """
 
 from __future__ import annotations
@@ -37,7 +35,7 @@ _SHOWN = (
     "completed_at",
 )
 
-# Not Jupyter's own pool of threads: a gateway that does not answer must hold up nobody's files and
+# Not Jupyter's own thread pool, because a gateway that does not answer must not delay files and
 # kernels.
 _threads = ThreadPoolExecutor(4, thread_name_prefix="mecapy")
 
@@ -48,7 +46,7 @@ def handlers(base_url: str) -> list[tuple[str, type[web.RequestHandler]]]:
 
 
 class _Passing(APIHandler):
-    """An authenticated request of the page that becomes one of ours to the gateway."""
+    """An authenticated request of the page that becomes one to the gateway."""
 
     auth_resource = "mecapy"
     _track_activity = (
@@ -71,7 +69,7 @@ class TaskHandler(_Passing):
     @web.authenticated
     @authorized
     async def get(self, task_id: str) -> None:
-        """How the task is. What it printed and returned stays where it is."""
+        """The task's state, without output and results."""
         await self.answer(lambda gateway: _shown(gateway.get(f"/tasks/{task_id}")))
 
 
@@ -85,9 +83,7 @@ class CancelHandler(_Passing):
 
 @functools.lru_cache(maxsize=1)
 def _gateway(endpoint: config.Endpoint) -> Gateway:
-    """Kept while the endpoint stays the same: a login, or another port of the embedded stack, makes
-    a new one.
-    """
+    """Kept until the endpoint changes: by a login, or by another port of the embedded stack."""
     return Gateway.of(endpoint)
 
 

@@ -9,8 +9,8 @@ Handler = Callable[..., Awaitable[None] | None]
 
 
 def control_handlers(kernel: object) -> dict[str, Handler] | None:
-    """Type of message → what handles it. None where the kernel does not read its control channel in
-    a thread of its own: nothing would be heard while a cell runs.
+    """Type of message → its handler. None if the kernel does not read its control channel in a
+    separate thread: then no message would arrive while a cell runs.
     """
     handlers = getattr(kernel, "control_handlers", None)
     if not isinstance(handlers, dict) or getattr(kernel, "control_thread", None) is None:
@@ -19,8 +19,8 @@ def control_handlers(kernel: object) -> dict[str, Handler] | None:
 
 
 def before_handling(handlers: dict[str, Handler], message: str, act: Callable[[], object]) -> bool:
-    """Call `act` before each message of this type is handled; once, however often this is asked
-    for. False: the kernel handles no such message.
+    """Call `act` before each message of this type is handled; once, however often this is called.
+    False: the kernel handles no such message.
     """
     if (handle := handlers.get(message)) is None:
         return False
@@ -43,7 +43,7 @@ class _First:
 
 
 def request_of(kernel: Any) -> Mapping[str, Any]:
-    """The request that the kernel works on: the cell that runs."""
+    """The request of the cell that runs."""
     request: dict[str, Any] | None = kernel.get_parent()  # none before the first
     return request or {}
 

@@ -1,4 +1,4 @@
-"""IPython's ways to show an error or a result, where it offers no public one."""
+"""IPython's private ways to show an error or a result, where it has no public one."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class ResultHook(Protocol):
 
 
 def show_as(exception: BaseException, lines: Sequence[str]) -> BaseException:
-    """Let IPython show `lines` for this exception: it asks an exception that has
-    `_render_traceback_` for its lines instead of rendering the stack itself.
+    """Let IPython show `lines` for this exception: it takes them from `_render_traceback_` instead
+    of rendering the stack.
     """
     # an exception class with __slots__ is shown the long way
     with contextlib.suppress(AttributeError, TypeError):
@@ -45,13 +45,13 @@ def shows_itself(exception: BaseException) -> bool:
 
 
 def lines_of(exception: BaseException) -> list[str]:
-    """As `show_as` has them; without, the exception's one line."""
+    """The lines that `show_as` has set; otherwise the exception's one line."""
     plain = f"{type(exception).__name__}: {exception}"
     return getattr(exception, "_render_traceback_", lambda: [plain])()
 
 
 def show_group_as(shell: Any, group: BaseException, lines: Sequence[str]) -> None:
-    """IPython prints an exception group with the stack above it, and asks for no other rendering:
+    """IPython prints an exception group with the stack above it and offers no other rendering, so
     print `lines` instead, once.
     """
 
@@ -66,8 +66,8 @@ def show_group_as(shell: Any, group: BaseException, lines: Sequence[str]) -> Non
 
 
 def show_syntax_error_without_stack(shell: Any) -> None:
-    """Once: IPython shows a SyntaxError raised while a cell runs with the stack above it, and asks
-    for no other rendering.
+    """Once: IPython shows a SyntaxError raised while a cell runs with the stack above it, and
+    offers no other rendering.
     """
 
     def show(filename: str | None = None, running_compiled_code: bool = False) -> None:
@@ -94,7 +94,7 @@ def remember_result(hook: ResultHook, value: object) -> None:
 
 
 def only_before_a_run(transform: Callable[..., list[str]]) -> None:
-    """Mark a function that is to transform cells: IPython leaves it out when it only looks whether
-    a cell is complete.
+    """Mark a function that transforms cells, so that IPython leaves it out when it only checks
+    whether a cell is complete.
     """
     transform.has_side_effects = True  # pyright: ignore[reportFunctionMemberAccess]

@@ -1,3 +1,3 @@
-"""The embedded stack from outside: is it there, start it, stop it (`embedded`), and its data
-directory (`datadir`).
+"""The embedded stack from outside: find, start and stop it (`embedded`), and its data directory
+(`datadir`).
 """

@@ -1,8 +1,6 @@
-"""The embedded stack seen from a notebook or the command line: is it there, start it, stop it, what
-runs.
-
-Imports no server code and nothing of the client: the stack is another process (`mecapy up`), met
-through the files of its data directory.
+"""The embedded stack seen from a notebook or the command line: find it, start it, stop it, show
+what runs. Imports no server code and nothing of the client: the stack is another process (`mecapy
+up`), found through the files of its data directory.
 """
 
 from __future__ import annotations
@@ -54,9 +52,9 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where the gateway is and who we are. `source` says in words where that was found. No token:
-    by the login kept for that gateway. `data`: the data directory of an embedded stack, which has
-    to prove itself.
+    """The gateway's address and the token. `source`: where they were found, in words. Without a
+    token, the login kept for that gateway is used. `data`: the data directory of an embedded stack,
+    which must prove itself.
     """
 
     url: str
@@ -82,10 +80,8 @@ def status(data: Path | str | None = None) -> StackStatus:
 
 
 def ensure(data: Path | str | None = None, say: Say = print) -> Endpoint:
-    """The endpoint of the running stack; starts one when there is none, and waits until it is
-    ready.
-
-    Raises `ConfigError` where the stack is not installed and `StackError` when it does not come up.
+    """The endpoint of the running stack; starts one if there is none, and waits until it is ready.
+    Raises `ConfigError` if the stack is not installed, `StackError` if it does not start.
     """
     stack = data_dir(data)
     until = time.monotonic() + _READY_S
@@ -116,7 +112,7 @@ def joined(data: Path | str | None = None) -> Endpoint | None:
 
 
 def down(data: Path | str | None = None) -> bool:
-    """Stop the stack in order and wait until it is gone, its leftovers too. False: nothing ran."""
+    """Stop the stack gracefully and wait until all of it has ended. False: nothing ran."""
     stack = data_dir(data)
     state = _running(stack)
     if not state:
@@ -130,7 +126,7 @@ def down(data: Path | str | None = None) -> bool:
             _sweep(stack)
             break
         time.sleep(_LOOK_S)
-    # It has ended; whoever counts processes sees it until its parent has looked.
+    # It has ended, but stays visible until its parent has reaped it.
     reaped_by = time.monotonic() + _REAP_S
     while _exists(supervisor.pid) and time.monotonic() < reaped_by:
         time.sleep(_LOOK_S)
@@ -138,8 +134,8 @@ def down(data: Path | str | None = None) -> bool:
 
 
 def _running(stack: DataDir) -> StackState | None:
-    """What runs, from a directory that only we can write: we end the processes it names, and send
-    the token it holds.
+    """What runs, from a directory that only we can write, because we end the processes it names and
+    send the token it holds.
     """
     if os.path.lexists(stack.data):
         own_folder(stack.data, setting="--data")
@@ -160,21 +156,21 @@ def _exists(pid: int) -> bool:
 
 
 def _endpoint(stack: DataDir) -> Endpoint | None:
-    """The running stack's endpoint, once it answered."""
+    """The running stack's endpoint, once it answers."""
     state = _running(stack)
     if not (state and state.ready):
         return None
     try:
         token = Secret(stack.token.read_text().strip())
-    except FileNotFoundError:  # it ends just now
+    except FileNotFoundError:  # it is ending
         return None
     endpoint = Endpoint(state.url, token, f"embedded stack in {stack.data}", str(stack.data))
     return endpoint if _answers(endpoint) else None
 
 
 def _answers(endpoint: Endpoint) -> bool:
-    """Whether the gateway does; not where it ends just now, or is being restarted. A question with
-    the token also tells the stack that somebody is here.
+    """Whether the gateway answers; False if it is ending or being restarted. A request with the
+    token also counts as use of the stack.
     """
     headers = {"Authorization": Secret(f"Bearer {endpoint.token}")}
     try:
@@ -196,7 +192,7 @@ def _require_local() -> None:
 
 
 def _start(stack: DataDir, until: float) -> None:
-    """`mecapy up` as a daemon. It holds a pipe's end until it is ready, or dead."""
+    """`mecapy up` as a daemon. It holds one end of a pipe until it is ready or dead."""
     own_folder(stack.logs, setting="--data")
     read_end, write_end = os.pipe()
     try:
@@ -235,7 +231,7 @@ def _not_ready(stack: DataDir) -> errors.StackError:
 
 
 def _sweep(stack: DataDir) -> bool:
-    """Ends what a killed supervisor left behind. True: there was something."""
+    """End what a killed supervisor left running. True: there was something."""
     state = recorded_state(stack)
     if not state or not any(is_alive(component.process) for component in state.components):
         return False

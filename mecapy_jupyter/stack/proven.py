@@ -1,5 +1,5 @@
-"""Connections to an embedded stack, each of which has proved itself before the first request goes
-over it, with the token: whoever else holds the stack's port learns nothing.
+"""Connections to an embedded stack. Each proves itself before the first request, with the token,
+goes over it, so another program on the stack's port learns nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ def proven_pool(token: str, **options: Any) -> urllib3.PoolManager:
     """A pool for the stack that has this token. `options`: of `PoolManager`."""
 
     class Proven(HTTPConnection):
-        """`connect` raises NewConnectionError, as if nobody listened, where somebody else does."""
+        """`connect` raises NewConnectionError if another program listens there, as if the port were
+        closed.
+        """
 
         def connect(self) -> None:
             super().connect()
@@ -44,7 +46,7 @@ def proven_pool(token: str, **options: Any) -> urllib3.PoolManager:
 
 
 def _proves(connection: HTTPConnection, token: str) -> bool:
-    """Asked on the very connection: there is no moment for somebody else to take its place."""
+    """Asked on the same connection, so that no other program can take its place meanwhile."""
     challenge = secrets.token_hex(16)
     host, port = connection.host, int(connection.port or 0)
     question = f"GET {PATH}?challenge={challenge} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n"

@@ -1,9 +1,10 @@
-"""The history of the tables, and `upgrade`, which brings a database to the newest shape. For
+"""The history of the tables, and `upgrade`, which brings a database to the newest schema. For
 `mecapy migrate` and the stack.
 
-A migration is frozen once released: it does not import `store.tables`, which moves on. Gateways and
-workers of the release before serve while it runs and after it, so it only adds; what they no longer
-use goes in the release after. `serves` names the oldest revision whose program can use the tables.
+A released migration is frozen: it does not import `store.tables`, which changes. Gateways and
+workers of the previous release serve during a migration and after it, so a migration only adds; the
+next release removes what is no longer used. `serves` names the oldest revision whose program can
+use the tables.
 """
 
 from __future__ import annotations
@@ -48,9 +49,9 @@ def upgrade(
     patience_s: float = PATIENCE_S,
     versions: Path | None = None,
 ) -> None:
-    """Bring the database to the newest shape; nothing happens where it has it. Blocks; safe to call
-    from anywhere. Each migration is a transaction of its own: a second call goes on where one was
-    broken off. `to`: a revision; `versions`: a folder of further migrations.
+    """Bring the database to the newest schema, if it is not there yet. Blocks; safe to call from
+    anywhere. Each migration is a transaction, so a second call continues where the first was
+    interrupted. `to`: a revision; `versions`: a folder of further migrations.
     """
     _in_thread(_upgrade(url, to, patience_s, _config(versions)))
 
@@ -128,8 +129,8 @@ async def _upgrade(url: str, to: str, patience_s: float, config: Config) -> None
 
 
 async def _in_turn(engine: AsyncEngine, config: Config, to: str) -> bool:
-    """False: it is another's turn. Nobody waits for a turn inside PostgreSQL, and who has it keeps
-    no snapshot: an index that is built concurrently would wait for both.
+    """False: another upgrade has its turn. It is not awaited inside PostgreSQL, and its owner keeps
+    no snapshot, because an index that is built concurrently would wait for both.
     """
 
     def run(connection: sa.Connection) -> None:

@@ -11,7 +11,9 @@ from mecapy_backend.store.tables import metadata
 
 
 def note(ctx: MigrationContext, step: MigrationInfo, heads: Collection[str], **_: Any) -> None:
-    """Which programs the tables serve now, for `health_probes`: in the migration's transaction."""
+    """Record for `health_probes`, in the migration's transaction, which programs the tables serve
+    now.
+    """
     for head in heads:
         migration: Any = step.revision_map.get_revision(head)
         serves = getattr(migration.module, "serves", head)

@@ -1,4 +1,4 @@
-"""What each worker has installed, told once."""
+"""The packages that each worker has installed."""
 
 import sqlalchemy as sa
 from alembic import op

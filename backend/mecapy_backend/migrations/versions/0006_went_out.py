@@ -1,4 +1,4 @@
-"""Whether a task has used the network, and so is not to be run again unasked."""
+"""Whether a task has used the network, and so must not be run again automatically."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""How many tasks an owner had, for good: what is counted before their rows go."""
+"""How many tasks an owner had: the counts stay when the rows are deleted."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Which Python a task needs: it waits for a worker that has it."""
+"""The Python version of a task, which waits for a worker of that version."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Room for blobs on their way counts against the quota."""
+"""Space reserved for uploads in progress counts against the quota."""
 
 import sqlalchemy as sa
 from alembic import op
