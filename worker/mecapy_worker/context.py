@@ -48,8 +48,8 @@ class RunningTask:
 
 @dataclass(slots=True)
 class LeaseClock:
-    """When this worker's leases were last renewed, and since when it hears then that an operator
-    drains it (None: nobody does); of the monotonic clock.
+    """When this worker's leases were last renewed, and since when that renewal has reported that an
+    operator drains it (None: not drained); by the monotonic clock.
     """
 
     renewed_s: float = field(default_factory=time.monotonic)
@@ -65,8 +65,8 @@ class LeaseClock:
 @dataclass(frozen=True, slots=True)
 class Context:
     """`unsaved_usage`: processor time and attempts by owner that the store does not have yet;
-    `surplus`: what the reconciler found too much when it looked last; `overstays`: by owner, when
-    their last tasks that should have stopped did not.
+    `surplus`: surplus running ids that the reconciler found at its last check; `overstays`: by
+    owner, when their last tasks that should have stopped did not.
     """
 
     worker_id: str
@@ -92,8 +92,8 @@ class Context:
 
     @property
     def drained(self) -> bool:
-        """Nothing runs and nothing can come: it waits no more for what the queue gave it before it
-        heard.
+        """Nothing runs and nothing can arrive: what the queue delivered before the drain is
+        done.
         """
         since_s = self.lease.drains_since_s
         return since_s is not None and time.monotonic() - since_s > _SETTLED_S and not self.running
@@ -108,7 +108,7 @@ class Context:
         self.overstays.setdefault(owner, deque(maxlen=_OVERSTAYS)).append(time.monotonic())
 
     def is_believed(self, owner: str) -> bool:
-        """Whether their next task gets time when it says that it has stopped."""
+        """Whether this owner's next task gets extra time when it reports that it has stopped."""
         times = self.overstays.get(owner, deque[float]())
         return len(times) < _OVERSTAYS or time.monotonic() - times[0] > _OVERSTAYS_FORGOTTEN_S
 

@@ -1,4 +1,4 @@
-"""Calls to PostgreSQL and Redis that are repeated while the other side is away."""
+"""Repeats calls to PostgreSQL and Redis while these are unavailable."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ backoff = EqualJitterBackoff(cap=2, base=0.05)
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether the same call may well succeed later."""
+    """Whether the same call may succeed later."""
     if isinstance(error, DBAPIError):
         away = isinstance(error, (OperationalError, InterfaceError))
         return away or database.may_succeed_later(error)

@@ -1,6 +1,6 @@
-"""What the kernel may hold for a child's processes, where no control group counts it: an upper
-bound from what can be read of them in /proc. Not seen: sockets that lie unread in a socket which
-lies unread itself.
+"""An upper bound of the memory that the kernel may hold for a child's processes, from /proc, for
+machines without a control group. Not seen: sockets that lie unread in a socket that lies unread
+itself.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# What one may hold at most: a socket unread data (net.core.wmem_default; no task can raise it), a
-# pipe its pages, the first 64 MiB of a user's; an epoll item; a descriptor's file and what is
-# behind it.
+# The most that one may hold: a socket its unread data (net.core.wmem_default; no task can raise
+# it), a pipe its pages (the first 64 MiB of a user's), an epoll item, a descriptor its file and
+# what is behind it.
 _SOCKET_BYTES = 212_992
 _PIPE_BYTES, _LATE_PIPE_BYTES, _EARLY_PIPES = 64 << 10, 8 << 10, 1024
 _ITEM_BYTES, _FILE_BYTES = 192, 1024
 _MAPPING_BYTES, _LOCK_BYTES = 320, 256
 _MOST_SOCKETS = 4096
-# As many as an ordinary task has are not counted: theirs are empty.
+# An ordinary task has this many, and they are empty, so they are not counted.
 _FREE_SOCKETS, _FREE_PIPES, _FREE_ITEMS, _FREE_FILES = 64, 64, 20_000, 1000
 _FREE_MAPPINGS, _FREE_LOCKS = 4000, 1000
 _FEW_LOCKS_BYTES = 64 << 10  # the list of all locks of a machine, where nobody has many
@@ -30,7 +30,7 @@ COUNTLESS = 1 << 50
 
 @dataclass(slots=True)
 class _Held:
-    """Descriptors of all processes together; a socket or a pipe that several hold is one."""
+    """Descriptors of all processes together; a socket or pipe that several hold counts once."""
 
     sockets: set[str] = field(default_factory=set[str])
     pipes: set[str] = field(default_factory=set[str])
@@ -45,7 +45,7 @@ def mapping_bytes(counts: Iterable[int]) -> int:
 
 
 def kernel_bytes(pids: Iterable[int], *, exact: bool) -> int:
-    """For all these processes, which are one child's. What takes long to find only if `exact`."""
+    """For all processes of one child. What takes long to find is counted only if `exact`."""
     held, tables = _Held(), 0
     for pid in pids:
         tables += _page_table_bytes(pid)
@@ -70,7 +70,7 @@ def kernel_bytes(pids: Iterable[int], *, exact: bool) -> int:
 
 
 def lock_bytes(pids: Iterable[int]) -> int:
-    """For the file locks of all these processes, which no control group counts either."""
+    """For the file locks of all these processes, which control groups do not count either."""
     found = 0
     if not _many_locks():
         return 0
@@ -96,7 +96,7 @@ def _note(held: _Held, name: str) -> None:
 
 
 def _unread(fdinfo: str) -> int:
-    """How many descriptors lie in a socket that nobody has read yet: each may be a full socket."""
+    """How many descriptors lie in a socket unread: each may be a full socket."""
     with open(fdinfo, "rb") as file:  # noqa: PTH123
         for line in file:
             if line.startswith(b"scm_fds:"):
@@ -105,14 +105,14 @@ def _unread(fdinfo: str) -> int:
 
 
 def _many_locks() -> bool:
-    """Whether anybody on this machine holds many locks; reading all of a hoard's takes long."""
+    """Whether any process on this machine holds many locks; reading all of them would take long."""
     with contextlib.suppress(OSError), Path("/proc/locks").open("rb") as file:
         return len(file.read(_FEW_LOCKS_BYTES)) == _FEW_LOCKS_BYTES
     return False
 
 
 def _locks(fdinfo: str) -> int:
-    """Of one file; more than anybody counts, where they are more than one reads."""
+    """The locks of one file; a number above the limit if there are more than are read."""
     with open(fdinfo, "rb") as file:  # noqa: PTH123
         text = file.read(_MOST_READ_BYTES)
     return text.count(b"\nlock:") if len(text) < _MOST_READ_BYTES else COUNTLESS

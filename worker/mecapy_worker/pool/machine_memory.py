@@ -1,5 +1,5 @@
-"""How much memory one task may take where nobody has set it: a share of what there is, so that a
-task ends with a sentence before the kernel ends the worker.
+"""The default memory limit of a task: a share of the machine's memory, so that a task ends with a
+message before the kernel ends the worker.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ _SHARE = 0.75  # the rest is the worker's, its zygote's and the system's
 
 
 def of_a_task(slots: int, root: Path = Path("/")) -> int:
-    """In bytes, for each of so many tasks at once."""
+    """In bytes, for each of this many tasks at once."""
     there = min([psutil.virtual_memory().total, *_cgroup_limits(root)])
     return min(MOST_BYTES, int(there * _SHARE / slots))
 
 
 def _cgroup_limits(root: Path) -> Iterator[int]:
-    """Those of our group and the ones above it, where the kernel shows them (v2, then v1)."""
+    """The limits of our group and those above it, as far as the kernel shows them (v2, then v1)."""
     with suppress(OSError):
         for line in (root / "proc/self/cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)

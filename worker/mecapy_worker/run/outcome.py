@@ -49,8 +49,8 @@ class ResultOverLimit(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ChildOutcome:
-    """A child's outcome, checked: what it says, and the names of its files in the outbox.
-    `stream_file`: where the pickle is when it is too long for the frame.
+    """A child's outcome, checked, and the names of its files in the outbox. `stream_file`: the file
+    of the pickle if it is too long for the frame.
     """
 
     state: wire.State

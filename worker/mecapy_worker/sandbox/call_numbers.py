@@ -1,5 +1,5 @@
-"""The system calls a child may not make, by name and number: (x86_64, aarch64); None: that
-architecture has no such call. May not decide anything that depends on arguments.
+"""The system calls that a child may not make, by name and number: (x86_64, aarch64); None: that
+architecture has no such call. Calls that depend on their arguments are in `seccomp`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
     "process_madvise": (440, 440), "kcmp": (312, 272), "pidfd_getfd": (438, 438),
     "pidfd_send_signal": (424, 424), "move_pages": (279, 239), "migrate_pages": (256, 238),
-    # large pieces of kernel no cell needs
+    # large parts of the kernel that no cell needs
     "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
     "bpf": (321, 280), "seccomp": (317, 277), "perf_event_open": (298, 241),
     "userfaultfd": (323, 282), "add_key": (248, 217), "request_key": (249, 218),
     "keyctl": (250, 219),
-    # memory that no watch would see
+    # memory that the limits cannot see
     "memfd_create": (319, 279), "memfd_secret": (447, 447), "vmsplice": (278, 75),
     # what others do with files, and Landlock does not ask about; domains by the thousand
     "inotify_init": (253, None), "inotify_init1": (294, 26), "inotify_add_watch": (254, 27),
@@ -47,11 +47,11 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "mq_timedreceive": (243, 183), "mq_notify": (244, 184), "mq_getsetattr": (245, 185),
 }  # fmt: skip
 
-# Answered with success and not done: nothing may leave the process group its parent kills.
+# Answered with success and not done, because no process may leave the group that the worker kills.
 PRETENDED: dict[str, tuple[int, int]] = {"setsid": (112, 157), "setpgid": (109, 154)}
-# The same, where a child is the user whose files these are and can be kept from them in no better
-# way (`sandbox._read_only`): Landlock has no say in them. Libraries copy rights and times along and
-# expect that they can: refused, they would fail for nothing.
+# The same, where a child has the worker's user and nothing better protects the worker's files
+# (`sandbox._read_only`). Landlock does not cover these calls. Libraries that copy rights and times
+# expect success: an error would make them fail for nothing.
 KEPT: dict[str, tuple[int | None, int | None]] = {
     "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452),
     "chown": (92, None), "fchown": (93, 55), "lchown": (94, None), "fchownat": (260, 54),

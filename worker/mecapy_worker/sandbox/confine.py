@@ -1,9 +1,7 @@
-"""How a child confines itself: its own folder, limits, an own user where possible, no new
-privileges, Landlock, seccomp.
-
-`confine` runs in the child, single-threaded, before any user code; it only takes rights away and
-cannot be undone. It reports each layer it applied and why another is missing; `pool` decides
-whether that is enough. Next: `landlock`, `seccomp`.
+"""How a child confines itself: its folder, limits, a user of its own where possible, no new
+privileges, Landlock, seccomp. `confine` runs in the child, single-threaded, before any user code;
+it only takes rights away and cannot be undone. It reports each layer that it applied, and why
+another is missing; `pool` decides whether that is enough.
 """
 
 from __future__ import annotations
@@ -23,16 +21,14 @@ _WAITING_SIGNALS = 4096  # and timers, each of which takes the kernel's memory
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
-    """What each child may do. Sizes in bytes; `filter` None: no seccomp.
-
-    `keeping_filter`: for a child that nothing else keeps from changing rights and times of the
-    worker's files. `shields`: it is the filters that keep signals from worker and zygote. `shared`:
-    what every child may reach besides its own folder, opened before; `data_bytes`: what a child has
-    of the zygote's. `no_pid_namespace`, `no_own_root`,
-    `no_network_namespace`: why it was not born into one, or empty. `search`: the
-    interpreter lies where a child's uid may not look (a root's home): it keeps CAP_DAC_READ_SEARCH,
-    bounded by Landlock. `neighbours`: threads our user runs besides, which count against its limit
-    where a child has neither own user nor own namespace.
+    """What each child may do. Sizes in bytes; `filter` None: no seccomp. `keeping_filter`: for a
+    child that could otherwise change rights and times of the worker's files. `shields`: only the
+    filters protect worker and zygote from signals. `shared`: what every child may reach besides its
+    folder, opened before; `data_bytes`: the zygote's data, which each child has too.
+    `no_pid_namespace`, `no_own_root`, `no_network_namespace`: why it was not born into one, or
+    empty. `search`: the interpreter lies where a child's uid may not look (root's home), so the
+    child keeps CAP_DAC_READ_SEARCH, bounded by Landlock. `neighbours`: other threads of our user,
+    which count against the limit of a child without a user or namespace of its own.
     """
 
     shared: tuple[landlock.PathRule, ...]
@@ -52,8 +48,8 @@ class Confinement:
 
 @dataclass(slots=True)
 class _ConfinedChild:
-    """One child: its folder, its user (None: the one we are), what is common to all, and the layers
-    it has by now.
+    """One child: its folder, its user (None: ours), the settings of all children, and the layers
+    applied so far.
     """
 
     root: str
@@ -64,14 +60,16 @@ class _ConfinedChild:
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """What holds a child, and what does not, with the reason."""
+    """The layers that confine a child, and the missing ones with the reason."""
 
     applied: tuple[str, ...]
     missing: dict[str, str]
 
 
 def confine(root: str, uid: int | None, rules: Confinement) -> Layers:
-    """Apply every layer this machine has, in the order in which each still can be applied."""
+    """Apply every layer that this machine has, in the only order in which each can still be
+    applied.
+    """
     child, missing = _ConfinedChild(root, uid, rules, []), dict[str, str]()
     harmless(_visible)  # the zygote hides itself, and a fork inherits that
     harmless(_first_to_die)
@@ -82,14 +80,15 @@ def confine(root: str, uid: int | None, rules: Confinement) -> Layers:
         except (OSError, ValueError) as error:
             missing[name] = str(error)
         if name == "capabilities":
-            # The change of user cleared both: dying with the zygote and being visible to the watch.
+            # The change of user cleared both: ending with the zygote, and being visible to the
+            # limits.
             harmless(libc.prctl, libc.PR_SET_PDEATHSIG, 9)
             harmless(_visible)
     return Layers(tuple(child.applied), missing)
 
 
 def harmless(step: Callable[..., object], *arguments: object) -> None:
-    """Do it if it can be done."""
+    """Try it; a failure does not matter."""
     # A context manager takes a dozen objects, and here each is a page to copy.
     try:  # noqa: SIM105
         step(*arguments)
@@ -102,7 +101,7 @@ def _visible() -> None:
 
 
 def _first_to_die() -> None:
-    """When the machine runs out of memory, the kernel takes a child and not the worker."""
+    """When the machine runs out of memory, the kernel should end a child and not the worker."""
     _write("/proc/self/oom_score_adj", b"600")
 
 
@@ -115,20 +114,20 @@ def _write(path: str, content: bytes) -> None:
 
 
 def _pid_namespace(child: _ConfinedChild) -> None:
-    """Born into one, it still needs a /proc that shows it."""
+    """A child born into one still needs a /proc that shows it."""
     if child.rules.no_pid_namespace:
         raise OSError(child.rules.no_pid_namespace)
     pid_namespaces.mount_proc()
 
 
 def _network_namespace(child: _ConfinedChild) -> None:
-    """Born into one without any way out, and the others' connections are not there to be read."""
+    """A child born into one has no way out and cannot read others' connections."""
     if child.rules.no_network_namespace:
         raise OSError(child.rules.no_network_namespace)
 
 
 def _private_shm(child: _ConfinedChild) -> None:
-    """An own /dev/shm: nobody else sees it, its size is bounded, and it vanishes with the child."""
+    """A private /dev/shm: invisible to others, of bounded size, and gone with the child."""
     uid, gid = os.geteuid(), os.getegid()
     own_mounts = "pid_namespace" in child.applied
     libc.unshare(
@@ -150,16 +149,18 @@ def _private_shm(child: _ConfinedChild) -> None:
 
 
 def _own_root(child: _ConfinedChild) -> None:
-    """Born into a root folder of what it may read, it still sees where the others' folders are."""
+    """A child born into a root folder of readable files still sees where the others' folders
+    are.
+    """
     if child.rules.no_own_root:
         raise OSError(child.rules.no_own_root)
     own_root.hide_others(child.root)
 
 
 def _read_only(child: _ConfinedChild) -> None:
-    """All but its own folder and its /dev/shm. Landlock does not know of chmod, utime and their
-    like: a file's owner may do them to any, and where the worker is not root that is who a child
-    is.
+    """Everything but its folder and its /dev/shm. Landlock does not cover chmod, utime and the
+    like, which a file's owner may always use; a child has the worker's user if the worker is not
+    root.
     """
     own_shm = "private_shm" in child.applied
     if not own_shm and "pid_namespace" not in child.applied:
@@ -169,7 +170,7 @@ def _read_only(child: _ConfinedChild) -> None:
     libc.mount_read_only()
     for place in (child.root, "/dev/shm") if own_shm else (child.root,):
         libc.mount_read_write(place)
-    os.chdir(f"{child.root}/work")  # we were there, as it was mounted before
+    os.chdir(f"{child.root}/work")  # we were inside, as it was mounted before
 
 
 def _limit(child: _ConfinedChild) -> None:
@@ -181,8 +182,8 @@ def _limit(child: _ConfinedChild) -> None:
     _lower(resource.RLIMIT_FSIZE, rules.disk_bytes)
     _lower(resource.RLIMIT_NOFILE, 4096)
     _lower(resource.RLIMIT_SIGPENDING, _WAITING_SIGNALS)
-    # Counts threads too, so it leaves room for those of numeric libraries; no more, for it is what
-    # keeps a fork bomb small.
+    # Counts threads too, so it leaves room for those of numeric libraries. No more, because it
+    # bounds a fork bomb.
     _lower(resource.RLIMIT_NPROC, rules.processes + 64 + (os.cpu_count() or 1) ** 2 + neighbours)
 
 
@@ -205,7 +206,7 @@ def _own_user(child: _ConfinedChild) -> None:
 
 
 def become(uid: int) -> None:
-    """Be that user from here on, with no groups but its own."""
+    """Change to that user, with only its own group."""
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)

@@ -1,7 +1,5 @@
-"""Landlock: which files a child may open, no TCP, and no signals to anybody outside. See
-landlock(7).
-
-Only ever takes rights away from the calling thread, so it is called while the child is
+"""Landlock: which files a child may open, no TCP, and no signals to processes outside. See
+landlock(7). Only takes rights away from the calling thread, so it is called while the child is
 single-threaded.
 """
 
@@ -61,7 +59,7 @@ def version() -> int:
 
 @dataclass(frozen=True, slots=True)
 class PathRule:
-    """What may be done beneath a path that was opened before (`opened`); `close` it when no child
+    """What may be done below a path that was opened before (`opened`); `close` it when no child
     needs it any more.
     """
 
@@ -72,11 +70,11 @@ class PathRule:
         os.close(self.beneath.parent)
 
 
-_RULE_FDS_FROM = 16  # a child's own descriptors, 0 to 3, shall not land on these
+_RULE_FDS_FROM = 16  # must not get a child's descriptor numbers, 0 to 3
 
 
 def handled() -> int:
-    """All this kernel's Landlock can take away."""
+    """All rights that this kernel's Landlock can take away."""
     abi = version()
     return sum(rights for since, rights in _ALL_BY_VERSION if abi >= since)
 
@@ -100,7 +98,7 @@ def opened(path: str | Path, rights: int) -> PathRule | None:
 
 
 def restrict(rules: Iterable[PathRule]) -> None:
-    """From here on this thread and all it starts reach only what these rules name."""
+    """From now on this thread and all that it starts reach only what these rules name."""
     abi = version()
     attributes = _Attributes(
         handled(),

@@ -1,8 +1,7 @@
-"""A root folder in which there is only what children may read: Landlock is not asked when somebody
-looks whether a file is there, how large it is, or when it changed.
-
-The zygote enters it once, and a fork inherits it; each child then hides the folders of the others
-(`hide_others`). Neither may be entered by a process that still needs the machine's files.
+"""A root folder that contains only what children may read, because Landlock does not prevent a look
+whether a file exists, how large it is, or when it changed. The zygote enters it once, and forks
+inherit it; each child then hides the folders of the others (`hide_others`). A process that still
+needs the machine's files must not enter either.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ _QUIET = libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC
 
 
 def enter(readable: Iterable[Path], base: str) -> str:
-    """Why there can be none here, found by trying it in a fork; empty once we are in it. `base`:
-    the folder in which the children's own folders are made.
+    """Why this machine allows none, found by trying it in a fork; empty if we are now in it.
+    `base`: the folder of the children's folders.
     """
     paths = [Path(base), *readable]
 
@@ -38,8 +37,8 @@ def enter(readable: Iterable[Path], base: str) -> str:
 
 
 def hide_others(root: str) -> None:
-    """In a child with mounts of its own: of the folder all children's folders lie in, only its own
-    is left.
+    """In a child with a mount namespace: only its own folder remains in the folder of all
+    children's folders.
     """
     own = libc.open_tree(root)
     try:
@@ -73,7 +72,7 @@ def _build(paths: Iterable[Path], base: str) -> None:
 
 
 def _place(path: Path, new: Path, placed: set[Path]) -> None:
-    """Let a path be in the new root what it is here, with every link on the way."""
+    """Make a path in the new root the same as here, with every link on the way."""
     here, left = Path("/"), deque(path.parts[1:])
     while left:
         name = left.popleft()

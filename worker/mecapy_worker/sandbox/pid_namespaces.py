@@ -1,11 +1,10 @@
-"""A PID namespace for each child, where this machine lets us make one: it sees, names and signals
-nobody but what it started itself.
+"""A PID namespace for each child, where this machine allows it: the child sees and signals only
+processes that it started. A namespace lives as long as its first process, its init. When the init
+is killed, the kernel kills all others in it, and the init's end is reported only when none is left.
 
-A namespace lives as long as its first process, its init. When that is killed the kernel kills all
-others in it, whatever they do against it, and the init's own end is known once none is left. The
-child is not its own init: an init does not die of SIGABRT or SIGTERM, and has to reap strangers. A
-fork of the zygote would copy page tables for milliseconds only to sit there, so a small helper
-forks the inits, one ahead of need.
+The child is not its own init, because an init ignores SIGABRT and SIGTERM and must reap strangers.
+A fork of the zygote would copy page tables for milliseconds only to wait, so a small helper forks
+the inits, one in advance.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ from mecapy_worker.shared import libc
 
 
 class PidNamespaces:
-    """Made in the zygote before it imports anything large, so that the helper is small. `missing`:
-    why there are none here, or empty. Where there are, the zygote also enters a network namespace
-    in which there is no network, one for all its children (`network_missing`: why not).
+    """Created in the zygote before it imports anything large, so that the helper is small.
+    `missing`: why there are none, or empty. With them, the zygote also enters a network namespace
+    without any network, one for all children (`network_missing`: why not).
     """
 
     def __init__(self) -> None:
@@ -46,12 +45,10 @@ class PidNamespaces:
         helper_end.close()
 
     def enter(self) -> int:
-        """Every fork from here on is born into a new namespace, the one of this init's pidfd:
-        readable once all in it are gone.
-
-        There is no way back, for who is not root may not return to a namespace of the machine's
-        own, and none is needed. OSError: there is none this time. EOFError: the helper that makes
-        them is gone, and with it every child.
+        """From now on every fork is born into a new namespace, that of this init's pidfd, which
+        becomes readable once all in it are gone. There is no way back, because a process that is
+        not root may not return to the machine's namespace; none is needed. OSError: impossible this
+        time. EOFError: the helper has died, and with it every child.
         """
         self._sock.sendall(b"?")
         answer, fds, _, _ = socket.recv_fds(self._sock, 1, 1)
@@ -76,14 +73,14 @@ class PidNamespaces:
 
 
 def end(init: int) -> None:
-    """Kill everybody in the namespace of this pidfd."""
+    """Kill all processes in the namespace of this pidfd."""
     with contextlib.suppress(ProcessLookupError):
         signal.pidfd_send_signal(init, signal.SIGKILL)
 
 
 def mount_proc() -> None:
-    """In a mount namespace of its own, a /proc for the PID namespace we are in. The old one shows
-    other numbers than `getpid` gives.
+    """In a mount namespace: a /proc for our PID namespace. The old one shows other numbers than
+    `getpid`.
     """
     libc.unshare(libc.CLONE_NEWNS)
     libc.mount("none", "/", "", libc.MS_REC | libc.MS_SLAVE)
@@ -91,7 +88,7 @@ def mount_proc() -> None:
 
 
 def map_user(uid: int, gid: int) -> None:
-    """In a new user namespace, be the user we were."""
+    """In a new user namespace: keep the user that we were."""
     for name, content in (
         ("setgroups", "deny"),
         ("uid_map", f"{uid} {uid} 1"),
@@ -105,7 +102,7 @@ def map_user(uid: int, gid: int) -> None:
 
 
 def _gain_privilege() -> None:
-    """Who is not root may make namespaces in a user namespace of its own."""
+    """A process that is not root may create namespaces inside a user namespace."""
     uid, gid = os.geteuid(), os.getegid()
     if uid:
         libc.unshare(libc.CLONE_NEWUSER)
@@ -113,7 +110,9 @@ def _gain_privilege() -> None:
 
 
 def _refusal() -> str:
-    """Why this machine refuses, found by trying all of it in a fork; empty when it does not."""
+    """Why this machine refuses, found by trying all of it in a fork; empty if it does not
+    refuse.
+    """
     if not libc.LINUX:
         return "only Linux has PID namespaces"
     code = tried(_try_all)
@@ -148,14 +147,14 @@ def _try_all() -> int:
 
 
 def _bear_inits(sock: socket.socket) -> NoReturn:
-    """The helper: an init for each byte that comes, as its pidfd, or a word that there is none; at
+    """The helper: creates an init for each received byte and returns its pidfd, or a refusal. At
     the end of the zygote it ends, and the inits with it.
     """
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(
             signal.SIGCHLD, signal.SIG_IGN
-        )  # the kernel reaps inits, and for them, who inherit this, their orphans
+        )  # the kernel reaps inits, and their orphans, which this process inherits
         sock = socket.socket(fileno=os.dup2(sock.detach(), 0))
         libc.close_range(1)
         helper_pidfd = os.pidfd_open(os.getpid())
@@ -173,8 +172,8 @@ def _bear_inits(sock: socket.socket) -> NoReturn:
 
 
 def _new_init_if_possible(helper_pidfd: int) -> int:
-    """-1 where the machine has no process or no descriptor left: that may pass, and the other
-    children live on.
+    """-1 if the machine has no process or descriptor left, which may pass: the other children live
+    on.
     """
     try:
         return _new_init(helper_pidfd)
@@ -183,15 +182,15 @@ def _new_init_if_possible(helper_pidfd: int) -> int:
 
 
 def _new_init(helper_pidfd: int) -> int:
-    """Its pidfd. It only sits there, and dies with us; `mine`: our own pidfd, for it cannot ask who
-    its parent is.
+    """Its pidfd. It only waits, and dies with us; `mine`: our own pidfd, because it cannot ask for
+    its parent.
     """
     pid = libc.fork_into(libc.CLONE_NEWPID)
     if pid == 0:
         try:
             libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
             if select.select([helper_pidfd], (), (), 0)[0]:
-                os._exit(0)  # we died before it had said that it would, too
+                os._exit(0)  # we died before it could ask to be ended with us
             libc.close_range(0)
             while True:
                 signal.pause()

@@ -1,8 +1,6 @@
-"""A child that attacks: what a pool runs once at its start to know what its confinement is worth on
-this machine.
-
-Stands in the place of the child module. Harmless where an attack succeeds: it reads one file, sends
-signal 0, opens a socket.
+"""A child that attacks: a pool runs it once at its start, in the place of the child module, to find
+out what the confinement is worth on this machine. Harmless if an attack succeeds: it reads one
+file, sends signal 0, opens a socket.
 """
 
 from __future__ import annotations

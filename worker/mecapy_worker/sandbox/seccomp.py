@@ -1,8 +1,6 @@
-"""seccomp: which system calls a child may make. A list of what is refused; what the kernel may yet
-learn is unknown, so ENOSYS.
-
-The filter is a classic BPF program, built once in the zygote (`program`) and installed in each
-child (`install`). Only ever takes away.
+"""seccomp: which system calls a child may make. It refuses the listed calls, and all that are newer
+than the list with ENOSYS. The filter is a classic BPF program, built once in the zygote (`program`)
+and installed in each child (`install`). It only takes rights away.
 """
 
 from __future__ import annotations
@@ -44,9 +42,9 @@ Instruction = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class FilterOptions:
-    """`egress`: the child has a way to allowed hosts. `keep`: it pretends to change rights and
-    times of files. `counted`: a control group counts its memory; without one it gets none that
-    nobody could see.
+    """`egress`: the child may reach allowed hosts. `keep`: changes of rights and times of files are
+    pretended. `counted`: a control group counts its memory; otherwise the child gets no memory that
+    the limits cannot see.
     """
 
     egress: bool = False
@@ -101,7 +99,7 @@ def _not_both(index: int, bits: int) -> list[Instruction]:
 
 
 def _not_with(level: int, option: int, answer: int = errno.EPERM) -> list[Instruction]:
-    """Refuse to set this option of a socket."""
+    """Refuse this option of a socket."""
     checks: list[Instruction] = [
         (_LOAD, 0, 0, _argument(1)),
         (_JUMP_EQUAL, 0, 3, level),
@@ -111,8 +109,8 @@ def _not_with(level: int, option: int, answer: int = errno.EPERM) -> list[Instru
 
 
 def _kept_times() -> list[Instruction]:
-    """utimensat, pretended; but whoever sets a name's time to now (`Path.touch`) makes the file if
-    that fails: it has to.
+    """Pretends utimensat. But `Path.touch` creates the file only if setting its time to now fails,
+    so that call must fail.
     """
     times, path = _argument(2), _argument(1)
     checks: list[Instruction] = [
@@ -131,10 +129,10 @@ def _kept_times() -> list[Instruction]:
 
 
 def _connections() -> dict[tuple[int, int], list[Instruction]]:
-    """With allowed hosts: TCP sockets may be made, and none connected, by no call that can
-    (`connect` is refused to all). Nor may one make its close wait (SO_LINGER): whoever closes it
-    last would, and a socket can be sent to the worker; nor let it speak another protocol (TCP_ULP),
-    or set anything of IP's (routes, packet filters), which is much of the kernel for nothing.
+    """With allowed hosts: TCP sockets may be created, but not connected by any call (`connect` is
+    refused to all). Nor may a socket's close wait (SO_LINGER), because a socket can be sent to the
+    worker, whose close would wait. Nor may it use another protocol (TCP_ULP) or IP options (routes,
+    packet filters), which would expose much of the kernel for nothing.
     """
     tcp = (
         _only(0, socket.AF_INET, socket.AF_INET6)
@@ -154,8 +152,8 @@ def _connections() -> dict[tuple[int, int], list[Instruction]]:
 
 
 def _uncounted(options: list[Instruction]) -> dict[tuple[int, int], list[Instruction]]:
-    """Shared memory without a file stays when no process has mapped it any more; and no socket
-    takes more than it does at first (pretended). `options`: what else holds for setsockopt.
+    """Refuses shared memory without a file, which would remain when no process maps it any more.
+    Pretends larger socket buffers. `options`: other rules of setsockopt.
     """
     return {
         (9, 222): _not_both(3, _SHARED_ANONYMOUS),
@@ -166,8 +164,8 @@ def _uncounted(options: list[Instruction]) -> dict[tuple[int, int], list[Instruc
 def _rules(
     which: int, protect: Sequence[int], chosen: FilterOptions
 ) -> dict[int, list[Instruction]]:
-    """Calls that depend on their arguments. `protect`: processes to shield by number where Landlock
-    cannot (before version 6).
+    """Calls that depend on their arguments. `protect`: processes to protect by number where
+    Landlock cannot (before version 6).
     """
     # No datagrams: such a socket could go elsewhere.
     pair = _only(0, socket.AF_UNIX) + _only(1, socket.SOCK_STREAM, socket.SOCK_SEQPACKET, mask=0xF)
@@ -187,7 +185,7 @@ def _rules(
         (135, 92): _only(0, 0, 0xFFFFFFFF),  # personality
         # prctl: its memory stays visible to the watch
         (157, 167): _never(0, libc.PR_SET_DUMPABLE, libc.PR_SET_SECCOMP),
-        (302, 261): _only(0, 0),  # prlimit64, and the scheduler's calls: oneself only
+        (302, 261): _only(0, 0),  # prlimit64 and the scheduler's calls: only for the caller itself
         (203, 122): _only(0, 0),
         (144, 119): _only(0, 0),
         (142, 118): _only(0, 0),
@@ -196,9 +194,9 @@ def _rules(
         (251, 30): _only(0, 1) + _only(1, 0),  # ioprio_set
     }
     if protect:
-        # kill, tkill and rt_sigqueueinfo take the number of any thread for its process, and a
-        # worker's threads come and go. The others name the process as well: `kill_by_thread` is for
-        # the cell's own.
+        # kill, tkill and rt_sigqueueinfo accept the number of any thread for its process, and a
+        # worker's threads change. The others name the process as well: the cell uses
+        # `kill_by_thread`.
         rules |= {
             (62, 129): _only(0, 0),
             (200, 130): [_refuse(errno.EPERM)],
@@ -255,7 +253,7 @@ class _FilterProgram(ctypes.Structure):
 
 
 class Filter:
-    """A program laid out for the kernel: once, in the zygote."""
+    """A program laid out for the kernel, once, in the zygote."""
 
     def __init__(self, code: bytes) -> None:
         self._code = ctypes.create_string_buffer(code, len(code))
@@ -264,7 +262,7 @@ class Filter:
 
 
 def kill_by_thread(pid: int, number: int) -> None:
-    """`os.kill` where processes are shielded by number."""
+    """`os.kill` where processes are protected by number."""
     if pid > 0:
         libc.signal_main_thread(pid, number)
     else:
@@ -272,7 +270,7 @@ def kill_by_thread(pid: int, number: int) -> None:
 
 
 def install(filter_: Filter) -> None:
-    """Bind this thread, and all it starts, to the filter. Needs no_new_privs."""
+    """Apply the filter to this thread and all that it starts. Needs no_new_privs."""
     number = {"x86_64": 317, "aarch64": 277}[libc.MACHINE]
     try:
         libc.syscall(number, 1, _SPEC_ALLOW, filter_.address)

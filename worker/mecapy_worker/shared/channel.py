@@ -20,8 +20,8 @@ _NOSIGNAL: int = getattr(socket, "MSG_NOSIGNAL", 0)
 
 
 def _send_start(sock: socket.socket, data: memoryview, fds: Sequence[int]) -> int:
-    """Send the first bytes with the descriptors (in several messages when they are many); how many
-    bytes went.
+    """Send the first bytes with the descriptors (in several messages if there are many); returns
+    how many bytes were sent.
     """
     sent = 0
     for at in range(0, len(fds), _FDS_AT_ONCE):
@@ -33,8 +33,8 @@ def _send_start(sock: socket.socket, data: memoryview, fds: Sequence[int]) -> in
 
 
 class Channel:
-    """The blocking end. Threads may send at once; a fork of the owner may not, it would garble the
-    owner's frames.
+    """The blocking end. Threads may send at the same time; a fork of the owner may not, because it
+    would mix its frames with the owner's.
     """
 
     def __init__(self, sock: socket.socket, max_body_bytes: int = MAX_BODY_BYTES) -> None:
@@ -66,8 +66,8 @@ class Channel:
         return frame
 
     def receive_ready(self) -> list[Frame] | None:
-        """After `select` says there is something to read: the frames that are whole by now; None
-        when the other end is closed.
+        """After `select` reports data: the frames that are complete; None if the other end is
+        closed.
         """
         return list(self._decoder.frames()) if self._read() else None
 
@@ -86,7 +86,7 @@ class Channel:
 
 
 class AsyncChannel:
-    """The worker's end. Takes no descriptors: what the other side attaches, the kernel throws away.
+    """The worker's end. Accepts no descriptors: the kernel discards what the other side attaches.
     `large`: as for the decoder.
     """
 

@@ -1,9 +1,7 @@
-"""Which line a task was at when it crashed or had to be stopped: said by the child into a file,
-read by the worker once it is dead.
-
-`faulthandler` writes it from inside the signal, so it also works in native code. In the child:
-`keep` and `note`; in the worker: `line_of`. The file is the child's: what stands in it is checked,
-and no more than a line number is taken.
+"""The line at which a task crashed or had to be stopped: the child writes it into a file, and the
+worker reads it when the child is dead. `faulthandler` writes it from inside the signal, so it also
+works in native code. The child calls `keep` and `note`, the worker `line_of`. The file is the
+child's, so only a valid line number is taken from it.
 """
 
 from __future__ import annotations
@@ -45,7 +43,7 @@ _PARTS = rb"<ipython-input-[^\"]*|<timed exec>|<timed eval>"
 
 
 def keep(outbox: str) -> None:
-    """From here on a crash, or `ASK`, leaves the main thread's stack in the outbox."""
+    """From now on a crash, or `ASK`, leaves the main thread's stack in the outbox."""
     global _place
     _place = f"{outbox}/{NAME}"
     fd = os.open(_place, os.O_CREAT | _APPEND, 0o600)  # open for as long as we live
@@ -54,14 +52,14 @@ def keep(outbox: str) -> None:
 
 
 def note(error: BaseException) -> None:
-    """Leave where an error arose. Showing it may take longer than the task still has, most of all
-    one that holds all its memory.
+    """Record where an error arose, because showing it may take longer than the task still has,
+    above all if it holds all its memory.
     """
     steps = [
         f'Raised in "{frame.f_code.co_filename}", line {line} \n'
         for frame, line in traceback.walk_tb(_trace_of(error))
     ]
-    # The cell may have removed it. By its name, for what has our descriptor's number may be the
+    # The cell may have removed it. Opened by name, because our descriptor's number may now be the
     # cell's.
     with contextlib.suppress(OSError):
         fd = os.open(_place, _APPEND)
@@ -74,19 +72,15 @@ def note(error: BaseException) -> None:
 
 
 async def answered(outbox: Path) -> None:
-    """Until a child that was asked has answered."""
+    """Wait until a child that was asked has answered."""
     for _ in range(round(_ASKED_S / _LOOK_S)):
         await asyncio.sleep(_LOOK_S)
-        if _WRITTEN.search(
-            _said(outbox)
-        ):  # it writes step by step, and may have to wait for its turn between two of them
+        if _WRITTEN.search(_said(outbox)):  # it writes in steps, and may wait between two of them
             return await asyncio.sleep(_LOOK_S)
 
 
 def line_of(outbox: Path, code: str, cell: Cell | None) -> int | None:
-    """The line of the task's cell that was last seen to run, as the user counts it; None when
-    nothing is known.
-    """
+    """The last known line of the task's cell, as the user counts it; None if unknown."""
     cell = cell or Cell()
     filename, above, magics = cell.filename, int(bool(cell.header)), _magics(code)
     name = (
@@ -106,7 +100,7 @@ def line_of(outbox: Path, code: str, cell: Cell | None) -> int | None:
 def _said(outbox: Path) -> bytes:
     with contextlib.suppress(
         OSError
-    ):  # what stands there may be anything: a folder, a pipe nobody writes into
+    ):  # the path may be anything: a folder, or a pipe without a writer
         fd = os.open(outbox / NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             return os.read(fd, _MOST_BYTES)
@@ -116,9 +110,7 @@ def _said(outbox: Path) -> bytes:
 
 
 def _magics(code: str) -> int:
-    """How many lines at the beginning are `%%magics`, with the empty ones around them; 0 where
-    there are none.
-    """
+    """The number of `%%magics` lines at the beginning, with the empty lines around them."""
     if not code.lstrip().startswith("%%"):
         return 0
     lines = code.splitlines()

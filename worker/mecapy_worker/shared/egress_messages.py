@@ -1,6 +1,5 @@
-"""What a child asks the egress broker and what it answers: one message each, made and read here.
-
-What comes from the child is untrusted: `EgressQuestion.read` believes nothing.
+"""Questions of a child to the egress broker and the answers: one message each, created and read
+here. What comes from the child is untrusted: `EgressQuestion.read` checks everything.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ Refusal = Literal["", "network", "name", "system"]
 
 @dataclass(frozen=True, slots=True)
 class EgressQuestion:
-    """`resolve`: the addresses of a host; `connect`: a socket that is on its way there."""
+    """`resolve`: the addresses of a host; `connect`: a connecting socket."""
 
     what: Literal["resolve", "connect"]
     host: str
@@ -28,7 +27,7 @@ class EgressQuestion:
 
     @classmethod
     def read(cls, data: bytes) -> EgressQuestion | None:
-        """None for what is no question."""
+        """None if it is not a valid question."""
         try:
             found: object = json.loads(data)
         except (ValueError, RecursionError):
@@ -44,8 +43,8 @@ class EgressQuestion:
 
 @dataclass(frozen=True, slots=True)
 class EgressAnswer:
-    """`addresses` of a name; a connected socket goes along. Or a refusal, with its errno and its
-    sentence.
+    """`addresses` of a name; a connecting socket goes along. Or a refusal, with its errno and
+    message.
     """
 
     addresses: tuple[str, ...] = ()

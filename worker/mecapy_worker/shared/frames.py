@@ -1,10 +1,10 @@
-"""What worker, zygote and child say to each other: frames on a stream socket, with file descriptors
+"""The messages between worker, zygote and child: frames on a stream socket, with file descriptors
 beside them.
 
-A frame is a prefix (the lengths of its kind, its header and its body, and how many descriptors come
-with it), the kind, the header (a JSON object) and the body. The other end may be hostile: sizes are
-bounded before anything is allocated, and whatever does not parse is a `FrameError`. No pickle is
-opened here.
+A frame is a prefix (the lengths of its kind, its header and its body, and the number of its
+descriptors), the kind, the header (a JSON object) and the body. The other end may be hostile: sizes
+are checked before anything is allocated, and whatever does not parse is a `FrameError`. No pickle
+is opened here.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _PREFIX = struct.Struct("!BHII")
 
 
 class FrameError(Exception):
-    """What arrived is no frame, or a larger one than this end accepts."""
+    """Not a frame, or larger than this end accepts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One message. `fds` are open file descriptors that now belong to the receiver; `size_bytes`:
-    what it took, where it was received.
+    the received size.
     """
 
     kind: str
@@ -79,7 +79,7 @@ def json_of(header: JsonObject) -> bytes:
 
 class Decoder:
     """Bytes and descriptors in, frames out. Does no input or output itself. `large`: the only kinds
-    that may be, where some may not.
+    that may be large, if not all may.
     """
 
     def __init__(

@@ -1,7 +1,6 @@
-"""The few kernel calls Python has no name for, by ctypes. Knows nothing of policy; `sandbox`,
-`landlock` and `seccomp` decide.
-
-Importable everywhere; on systems other than Linux every call raises OSError(ENOSYS).
+"""The few kernel calls that Python does not offer, by ctypes. Contains no policy: `sandbox`,
+`landlock` and `seccomp` decide. Importable everywhere; on systems other than Linux every call
+raises OSError(ENOSYS).
 """
 
 from __future__ import annotations
@@ -49,14 +48,14 @@ _set_handler: Callable[[int, Any], object] = import_module("_signal").signal
 
 
 def handle(number: int, handler: Callable[..., object] | int) -> object:
-    """Set a signal's handler, by what `signal.signal` wraps: that looks its answer up in enums, and
-    a child would copy pages for it.
+    """Set a signal's handler with the function that `signal.signal` wraps: that one looks up enums,
+    for which a child would copy pages.
     """
     return _set_handler(number, int(handler) if isinstance(handler, int) else handler)
 
 
 def _call(name: str, *kinds: Any) -> Callable[..., int]:
-    """That function of the C library with its arguments' types settled; it raises OSError when it
+    """That function of the C library, with its arguments' types; it raises OSError when it
     fails.
     """
     function: Any = _libc[name] if LINUX else None
@@ -134,8 +133,8 @@ class _Mallinfo(ctypes.Structure):
 
 
 def fill_heap(smallest: int, largest: int) -> None:
-    """Allocate the holes of the C library's heap for good, largest first: what is left lies at its
-    end. Glibc only; see mallinfo2(3).
+    """Allocate the holes of the C library's heap for good, largest first; free memory is then at
+    its end. Glibc only; see mallinfo2(3).
     """
     if not LINUX or not hasattr(_libc, "mallinfo2"):
         return
@@ -156,8 +155,8 @@ def close_range(first: int) -> None:
 
 
 def signal_main_thread(pid: int, number: int) -> None:
-    """Where the kernel chooses the thread it may be another: a main thread that waits is then not
-    woken, and `faulthandler` tells of the other one.
+    """Otherwise the kernel may choose another thread: then a waiting main thread is not woken, and
+    `faulthandler` shows the other thread.
     """
     if LINUX and MACHINE in _TGKILL:
         syscall(_TGKILL[MACHINE], pid, pid, number)
@@ -166,7 +165,7 @@ def signal_main_thread(pid: int, number: int) -> None:
 
 
 def kill(pid: int, number: int) -> None:
-    """kill(2) as it is, where `os.kill` may have been made another."""
+    """kill(2) itself, where `os.kill` may have been replaced."""
     if LINUX:
         _kill(pid, number)
     else:
@@ -178,8 +177,8 @@ def unshare(flags: int) -> None:
 
 
 def fork_into(namespaces: int) -> int:
-    """Fork into new namespaces (CLONE_NEW…). Python does not learn of it: for a process with one
-    thread, that then does next to nothing.
+    """Fork into new namespaces (CLONE_NEW…). Python does not notice, which matters little for a
+    process with one thread that then does next to nothing.
     """
     if MACHINE not in _CLONE:
         raise OSError(errno.ENOSYS, f"the number of clone(2) on {MACHINE} is not known here")
@@ -195,25 +194,25 @@ def mount(source: str, target: str, kind: str, flags: int, options: str = "") ->
 
 
 def unmount(path: str) -> None:
-    """For who looks from now on; who is inside stays."""
+    """For later lookups; processes that are inside stay inside."""
     _umount2(path.encode(), _DETACH)
 
 
 def pivot_root(new: str, old: str) -> None:
-    """Let `new`, a mount, be the root folder, and put the one until now at `old`."""
+    """Make `new`, a mount, the root folder, and put the previous root at `old`."""
     if MACHINE not in _PIVOT_ROOT:
         raise OSError(errno.ENOSYS, f"the number of pivot_root(2) on {MACHINE} is not known here")
     _two_paths_call(_PIVOT_ROOT[MACHINE], new.encode(), old.encode())
 
 
 def open_tree(path: str) -> int:
-    """A descriptor of a mount of this folder that is nowhere yet. Since Linux 5.2."""
+    """A descriptor of a mount of this folder that is not attached yet. Since Linux 5.2."""
     flags = _OPEN_TREE_CLONE | os.O_CLOEXEC
     return _path_call(_OPEN_TREE, _AT_FDCWD, path.encode(), flags)
 
 
 def move_mount(fd: int, path: str) -> None:
-    """Let that mount be here."""
+    """Attach that mount here."""
     _move_mount(_MOVE_MOUNT, fd, b"", _AT_FDCWD, path.encode(), _MOVE_EMPTY_PATH)
 
 
@@ -223,12 +222,12 @@ _READ_ONLY, _READ_WRITE = (
 
 
 def mount_read_only() -> None:
-    """Every mount there is, for this mount namespace. Since Linux 5.12."""
+    """Every mount of this mount namespace. Since Linux 5.12."""
     _set_mount("/", _AT_RECURSIVE, _READ_ONLY)
 
 
 def mount_read_write(path: str) -> None:
-    """One mount, again."""
+    """One mount again."""
     _set_mount(path, 0, _READ_WRITE)
 
 
@@ -244,13 +243,15 @@ def _set_mount(path: str, flags: int, attributes: ctypes.Array[ctypes.c_uint64])
 
 
 def keep_capabilities_once() -> None:
-    """Let the next change of user keep what is permitted, so `drop_capabilities` can keep one."""
+    """Keep the permitted capabilities at the next change of user, so that `drop_capabilities` can
+    keep one.
+    """
     prctl(PR_SET_KEEPCAPS, 1)
 
 
 def bound_capabilities(keep: int | None = None) -> None:
-    """Make every capability but `keep` one that can never be gained again. Comes before a change of
-    user, after which it is not allowed.
+    """Make every capability but `keep` impossible to gain again. Must come before a change of user,
+    after which it is not allowed.
     """
     for capability in range(64):
         try:

@@ -1,5 +1,5 @@
-"""How deep JSON may nest on its way to gateway and kernel, whose stacks are not ours: their parsers
-raise RecursionError somewhere below a thousand.
+"""How deep JSON may nest on its way to gateway and kernel, whose parsers raise RecursionError
+somewhere below a thousand levels.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ DEEPEST = 250
 
 
 def too_deep(text: str, value: Json) -> bool:
-    """Whether `value`, read from `text`, nests deeper than that. Only what has that many brackets
-    is looked at.
+    """Whether `value`, read from `text`, nests too deep. Checked only if the text has that many
+    brackets.
     """
     if text.count("[") + text.count("{") <= DEEPEST:
         return False

@@ -1,8 +1,6 @@
-"""Whether this worker can carry tasks: what every server needs (`mecapy_backend.shared.health`),
-children,
-and room on its disk.
-
-What is wrong travels with the heartbeat, so that `mecapy doctor` names it from far away.
+"""Whether this worker can run tasks: the checks of every server (`mecapy_backend.shared.health`),
+children, and disk space. The heartbeat carries what is wrong, so that `mecapy doctor` can name it
+from elsewhere.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ def of(context: Context) -> Health:
 
 
 async def watch(health: Health, about: JsonObject) -> None:
-    """For ever: `about["health"]`, which goes with each heartbeat, says what is wrong now."""
+    """Forever: `about["health"]`, which each heartbeat carries, names what is wrong now."""
     while True:
         found = await health.report()
         about["health"] = {name: part.advice for name, part in found.wrong.items()}

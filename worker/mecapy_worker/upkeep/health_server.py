@@ -1,7 +1,6 @@
-"""The worker's own small port: `/metrics`, `/livez`, `/readyz`. Off unless MECAPY_WORKER_PORT is
-set; takes no body and no token.
-
-Served by the loop that carries the tasks, so that one that hangs does not look healthy.
+"""The worker's port for `/metrics`, `/livez`, `/readyz`. Off unless MECAPY_WORKER_PORT or PORT is
+set; accepts no body and no token. The loop that runs the tasks serves it, so a loop that hangs does
+not look healthy.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ Answer = tuple[int, str, bytes]
 
 
 async def serve(context: Context, health: Health) -> None:
-    """For ever. A port that is taken costs the figures, not the tasks."""
+    """Forever. If the port is taken, only the metrics are missing."""
     host, port = context.settings.worker_host, context.settings.worker_port
     if not port:
         return

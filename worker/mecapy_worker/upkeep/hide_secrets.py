@@ -1,9 +1,7 @@
-"""What nobody else on this machine may read of the worker: its memory, and the environment it was
-started with, which names secrets.
-
-The kernel shows both to every process of the same user, and some kernels the environment to all
-users (reported of gVisor). A child is kept out by Landlock as well; this holds without. `main`
-calls it once, before there is any child.
+"""Hides the worker's memory and its first environment, which contains secrets, from other processes
+of its user, to which the kernel shows both. (Some kernels show the environment to all users, as
+reported of gVisor.) Landlock also keeps children out; this holds without it. `main` calls it once,
+before there is any child.
 """
 
 from __future__ import annotations
@@ -17,8 +15,8 @@ from mecapy_worker.shared import libc
 
 
 def hide() -> None:
-    """From here on /proc shows nothing of our environment, and our memory and descriptors to root
-    alone. `os.environ` stays as it is.
+    """From now on /proc shows nothing of our environment, and our memory and descriptors only to
+    root. `os.environ` stays as it is.
     """
     with contextlib.suppress(
         OSError, ValueError, IndexError
@@ -29,8 +27,8 @@ def hide() -> None:
 
 
 def _wipe_environment() -> None:
-    """Overwrite the block that exec has put on our stack. Every variable is copied to the heap
-    before, for native code still asks.
+    """Overwrite the block that exec has put on our stack. Every variable is first copied to the
+    heap, because native code still reads it.
     """
     fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     start, end = int(fields[47]), int(fields[48])  # env_start and env_end of proc_pid_stat(5)

@@ -1,7 +1,6 @@
-"""What a cell can import on this worker, told to the store at its start and whenever something is
-installed: notebooks look at it before they send.
-
-It only reads names and versions; nothing is imported for it.
+"""Reports to the store what a cell can import on this worker, at its start and whenever something
+is installed; notebooks check it before they send a cell. It only reads names and versions and
+imports nothing.
 """
 
 from __future__ import annotations
@@ -40,8 +39,8 @@ def packages() -> dict[str, list[str]]:
 
 
 async def tell(ctx: Context) -> None:
-    """Once this worker's row is there, add what is installed to it; again when that changes, with
-    children that have it.
+    """Add the installed packages to this worker's row, and again when they change, with children
+    that have them.
     """
     told: object = None
     while True:
@@ -58,7 +57,7 @@ async def tell(ctx: Context) -> None:
 
 
 def _changed() -> tuple[float, ...]:
-    """When an installer has put something into the folders of packages, or removed it."""
+    """Whether an installer has changed the folders of packages."""
     times = list[float]()
     for folder in sys.path:
         if not folder.endswith(("site-packages", "dist-packages")):

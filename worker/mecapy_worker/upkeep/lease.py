@@ -1,8 +1,6 @@
-"""What a worker tells the store every few seconds, and what it learns from it: which tasks are
-still its own, and which are to stop.
-
-Cancels come twice: at once through Redis, where they may get lost, and for sure with the next
-renewal. `main` runs both loops.
+"""Every few seconds a worker renews its leases and learns which tasks are still its own and which
+must stop. A cancel comes twice: at once through Redis, where it may get lost, and reliably with the
+next renewal. `main` runs both loops.
 """
 
 from __future__ import annotations
@@ -30,8 +28,8 @@ _AGAIN_S = 0.5
 
 
 async def renew(ctx: Context, info: JsonObject) -> None:
-    """Renew the leases and say that we live, for ever. PostgreSQL away: go on; what ran meanwhile
-    is still ours when it is back, or it is not, and then the fence keeps us from recording it.
+    """Renew the leases forever. If PostgreSQL is unavailable, tasks continue: afterwards they are
+    still ours, or the fence keeps us from recording them.
     """
     strangers: set[tuple[str, int]] = set()
     while True:
@@ -54,14 +52,14 @@ async def renew(ctx: Context, info: JsonObject) -> None:
             ) else log.exception("lease not renewed")
             await asyncio.sleep(
                 min(_AGAIN_S, ctx.settings.heartbeat_s)
-            )  # sooner: the lease runs on, and nobody knows of a new worker yet
+            )  # sooner, because the lease runs out and a new worker is not known yet
             continue
         await asyncio.sleep(ctx.settings.heartbeat_s)
 
 
 async def tell_usage(ctx: Context) -> None:
-    """What the tasks that ended since have taken. A worker that is killed takes the last seconds'
-    with it.
+    """Report the CPU time of the tasks that have ended since. A killed worker loses the last
+    seconds of it.
     """
     took = dict(ctx.unsaved_usage)
     ctx.unsaved_usage.clear()
@@ -80,8 +78,8 @@ async def _settle(
     held: list[tasks.Lease],
     strangers: set[tuple[str, int]],
 ) -> set[tuple[str, int]]:
-    """Stop what is cancelled or lost. Returns what the store says is ours and we do not run (an
-    answer to `start` that got lost); the second time it is given back.
+    """Stop what is cancelled or lost. Returns the tasks that are ours in the store but do not run
+    here (an answer to `start` was lost); the second time they are given back.
     """
     answers = {answer.task_id: answer for answer in held}
     for task_id, running in mine.items():
@@ -108,7 +106,7 @@ async def _end(ctx: Context, task_id: str, attempt: int, outcome: wire.Outcome) 
 
 
 async def listen(ctx: Context) -> None:
-    """Stop the tasks that are cancelled, within milliseconds, for ever."""
+    """Stop cancelled tasks within milliseconds, forever."""
     failures = 0
     while True:
         try:

@@ -1,8 +1,6 @@
-"""Makes good what was lost: tasks whose worker vanished, and queued rows that Redis no longer
-knows. Lets the sweeper sweep.
-
-PostgreSQL is the truth; everything here may run twice at once without harm. Every worker runs it
-(`main`); `store.tasks` decides.
+"""Repairs what was lost: tasks whose worker vanished, and queued rows that Redis no longer has.
+Runs the sweeper. PostgreSQL is the truth; everything here may run twice at once without harm. Every
+worker runs it (`main`); `store.tasks` decides.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ from mecapy_worker.retry import is_transient
 from mecapy_worker.upkeep import sweeper
 
 LOOK_S, SURE_AFTER_S, QUEUE_EVERY, SWEEP_EVERY, BATCH = 1.0, 0.25, 5, 60, 1000
-SAID = 100  # of thousands that were lost, so many have a line in the log
+SAID = 100  # of thousands of lost tasks, only this many are logged
 LOCKS = _QUEUE_LOCK, _SWEEP_LOCK, _CAPS_LOCK = (
     0x6D656361,
     0x6D656362,
@@ -37,7 +35,7 @@ _QUEUE_IDLE_S, _SWEEP_IDLE_S = 10, 600
 
 
 async def reconcile(ctx: Context) -> None:
-    """For ever, each of the four by itself: a long sweep must not keep anybody's task waiting."""
+    """Forever, each of the four separately: a long sweep must not delay tasks."""
     async with asyncio.TaskGroup() as group:
         group.create_task(_every(ctx, 1, take_back))
         group.create_task(
@@ -50,7 +48,9 @@ async def reconcile(ctx: Context) -> None:
 
 
 async def _every(ctx: Context, looks: int, step: Callable[[Context], Awaitable[None]]) -> None:
-    """After PostgreSQL was away, all workers first get one lease's time to say that they live."""
+    """After PostgreSQL was unavailable, all workers first get one lease to report that they
+    live.
+    """
     away, me = False, asyncio.current_task()
     while (
         me and not me.cancelling()
@@ -78,8 +78,8 @@ def _alone(
     lock: int, idle_s: int, step: Callable[[Context], Awaitable[None]]
 ) -> Callable[[Context], Awaitable[None]]:
     """One worker at a time, which spares the others the work. A transaction holds the lock, and
-    PostgreSQL ends it when nothing has been heard of it for `idle_s`: a worker that stands still,
-    or whose cable was pulled, keeps nobody from it for ever.
+    PostgreSQL ends it when it has been idle for `idle_s`, so a stopped or disconnected worker
+    cannot hold it forever.
     """
 
     async def run(ctx: Context) -> None:
@@ -102,7 +102,7 @@ async def _chosen(ctx: Context, lock: int, idle_s: int) -> AsyncGenerator[bool]:
 
 
 async def take_back(ctx: Context) -> None:
-    """What vanished workers held goes back into the queue, or ends."""
+    """Tasks of vanished workers return to the queue, or end."""
     found = await tasks.reclaim_expired(ctx.db, ctx.settings.max_losses)
     metrics.recovered.labels("requeued").inc(len(found.requeued))
     metrics.recovered.labels("ended").inc(len(found.lost) + len(found.once) + len(found.cancelled))
@@ -121,12 +121,10 @@ async def _end(ctx: Context, ended: Sequence[tuple[str, int]], outcome: wire.Out
 
 
 async def enqueue_missing(ctx: Context) -> None:
-    """Queued rows that are not in Redis (it was emptied, or a worker died between taking an id and
-    starting it), at the places they had.
-
-    Only each owner's head is looked at, however long the queue is, until something is missing
-    there. Everything twice: between a commit and its enqueue, and between a pop and its start, a
-    row is missing for a moment rightly.
+    """Put queued rows that are not in Redis at the places they had: Redis was emptied, or a worker
+    died between taking an id and starting it. Only each owner's first tasks are checked, however
+    long the queue is, until one is missing. Each is checked twice, because a row is missing for a
+    moment between a commit and its enqueue, and between a pop and its start.
     """
     if not await _missing(ctx, await tasks.queue_heads(ctx.db)):
         return
@@ -142,7 +140,7 @@ async def enqueue_missing(ctx: Context) -> None:
 
 
 async def put_back(ctx: Context, waiting: Sequence[tasks.QueuedTask]) -> None:
-    """Into the queue, at the places they had, with the shares their owners have."""
+    """Into the queue, at the places they had, with their owners' shares."""
     found = (
         await shares.shares_of(ctx.db, sorted({task.owner for task in waiting}), ctx.settings)
         if waiting
@@ -159,18 +157,16 @@ def _line(task: tasks.QueuedTask) -> tuple[str, bool, str]:
 
 
 async def tend(ctx: Context) -> None:
-    """The queue itself: a front that nobody fills, what counts against the caps, and what an admin
-    has changed for those who wait.
-
-    What Redis counts as running is what runs: a worker that died has told nobody that its tasks no
-    longer do.
+    """Repair the queue itself: a front that nobody fills, counts of running tasks, and changed
+    limits of waiting tasks. Only what really runs counts as running, because a worker that died has
+    not reported the end of its tasks.
     """
     await ctx.queue.refill_all()  # a worker may have died before it could
     held = await ctx.queue.counted_running()
     runs = await shares.running_capped(ctx.db, ctx.settings)
     counted = {task_id for ids in runs.values() for task_id in ids}
     gone = held - counted - await ctx.queue.fronts()
-    if ctx.surplus & gone:  # seen twice: one that was taken a moment ago is not running yet
+    if ctx.surplus & gone:  # seen twice, because one that was taken a moment ago does not run yet
         await ctx.queue.release(*(ctx.surplus & gone))
     ctx.surplus.clear()
     ctx.surplus.update(gone)

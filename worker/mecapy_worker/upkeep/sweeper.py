@@ -1,7 +1,5 @@
-"""Clears away what is over: tasks kept as long as was announced, blobs nobody names, workers that
-vanished.
-
-One worker does it at a time (`reconciler` calls it).
+"""Deletes what is over: tasks whose announced time is over, blobs that no task names, workers that
+vanished. One worker at a time does it (`reconciler` calls it).
 """
 
 from __future__ import annotations
@@ -20,8 +18,8 @@ BATCH, BATCHES, PAUSE_S = 500, 100, 0.1
 
 
 async def sweep(ctx: Context) -> None:
-    """All that is over by now, in batches small enough to be in nobody's way; what is more than
-    that waits for the next time.
+    """Delete all that is over by now, in batches small enough to delay nobody; the rest waits for
+    the next time.
     """
     tasks = blobs = 0
     for _ in range(BATCHES):

@@ -1,1 +1,1 @@
-"""The process children are forked from: it holds no secret and runs no user code."""
+"""The process that children are forked from: it holds no secret and runs no user code."""

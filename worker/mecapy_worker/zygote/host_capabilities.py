@@ -1,8 +1,5 @@
-"""What this machine lets a child have: which paths it may read, which user it may be, which system
-calls exist here.
-
-Asked once, in the zygote, before the first fork; the answers go into every child's
-`sandbox.Confinement`.
+"""What this machine allows a child: readable paths, users, existing system calls. Found once, in
+the zygote, before the first fork; each child's `sandbox.Confinement` has the answers.
 """
 
 from __future__ import annotations
@@ -53,7 +50,7 @@ _FIRST_UID, UIDS = 61184, 4096  # a range no distribution hands to people or ser
 
 
 def readable_paths(extra: Iterable[Path] = ()) -> tuple[Path, ...]:
-    """What a child may read besides its own folder: the interpreter, its packages, the system's
+    """What a child may read besides its folder: the interpreter, its packages, the system's
     libraries. Never the scratch of others.
     """
     paths = [
@@ -78,8 +75,8 @@ def readable_paths(extra: Iterable[Path] = ()) -> tuple[Path, ...]:
 
 
 def shared_rules(readable: Iterable[Path]) -> tuple[landlock.PathRule, ...]:
-    """What every child may reach, for Landlock; opened once, for a child would spend a third of its
-    confinement on it.
+    """Landlock rules of what every child may reach; opened once, because a child would spend a
+    third of its confinement on it.
     """
     if landlock.version() == 0:
         return ()
@@ -90,13 +87,15 @@ def shared_rules(readable: Iterable[Path]) -> tuple[landlock.PathRule, ...]:
 
 
 def unprivileged_uid(number: int, base: int) -> int:
-    """The uid of the n-th child; neighbours differ, so that nothing of one is the next one's."""
+    """The uid of the n-th child. Neighbours differ, so that one child's leftovers never belong to
+    the next.
+    """
     return _FIRST_UID + (base + number) % UIDS
 
 
 def usable_by(uid: int, paths: Iterable[Path], passed: Path) -> bool:
-    """Whether a process of that user could read these paths and pass through `passed`; asked of the
-    kernel by a fork that becomes it.
+    """Whether a process of that user could read these paths and pass through `passed`; a fork that
+    becomes that user asks the kernel.
     """
     pid = os.fork()
     if pid == 0:
@@ -116,14 +115,14 @@ def usable_by(uid: int, paths: Iterable[Path], passed: Path) -> bool:
 
 
 def to_shield(worker_pid: int, *, inside: bool) -> tuple[int, ...]:
-    """Where neither Landlock nor a PID namespace (`inside`) bounds signals, seccomp shields worker
-    and zygote by number.
+    """The processes that seccomp protects by number, where neither Landlock nor a PID namespace
+    (`inside`) bounds signals: worker and zygote.
     """
     return () if inside or landlock.version() >= 6 else (worker_pid, os.getpid())
 
 
 def system_calls(shielded: Sequence[int], kind: seccomp.FilterOptions) -> seccomp.Filter | None:
-    """The seccomp filter; None where there is none for this machine."""
+    """The seccomp filter; None if there is none for this machine."""
     try:
         return seccomp.Filter(seccomp.program(shielded, options=kind)) if libc.LINUX else None
     except OSError:
@@ -131,8 +130,8 @@ def system_calls(shielded: Sequence[int], kind: seccomp.FilterOptions) -> seccom
 
 
 def usable_by_others(readable: tuple[Path, ...], others: list[Path], base: Path) -> bool:
-    """As root: whether an unprivileged user could run the interpreter and reach its folder, which
-    will lie in `base`.
+    """As root: whether an unprivileged user could run the interpreter and reach a folder in
+    `base`.
     """
     if os.geteuid() != 0:
         return False
@@ -149,7 +148,7 @@ def usable_by_others(readable: tuple[Path, ...], others: list[Path], base: Path)
 
 
 def threads_of(uid: int) -> int:
-    """How many threads this user runs by now."""
+    """How many threads this user runs now."""
     count = 0
     for pid in libc.pids():
         with contextlib.suppress(OSError):
@@ -163,9 +162,7 @@ def threads_of(uid: int) -> int:
 
 
 def data_bytes() -> int:
-    """What counts as this process's data by now, and so as each of its children's before they did
-    anything.
-    """
+    """The size of this process's data now, which each of its children begins with."""
     if not libc.LINUX:
         return 0
     with Path("/proc/self/status").open() as status:

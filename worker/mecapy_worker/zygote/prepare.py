@@ -1,5 +1,5 @@
-"""What a zygote does once, before its first fork: imports all that children will need, and lays its
-memory out so that a fork costs little.
+"""What a zygote does once, before its first fork: it imports all that children need, and arranges
+its memory so that a fork costs little.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _RESERVED_BYTES = 128 << 20  # the default preload makes 90 MB of small objects
 
 
 def prepare(start: StartZygote) -> dict[str, str]:
-    """Import everything; package versions by name. A package that is not there is not an error."""
+    """Import everything; returns package versions by name. A missing package is not an error."""
     for option, value in ((libc.PR_SET_CHILD_SUBREAPER, 1), (libc.PR_SET_DUMPABLE, 0)):
         with contextlib.suppress(OSError):  # macOS, old gVisor
             libc.prctl(option, value)
@@ -29,7 +29,7 @@ def prepare(start: StartZygote) -> dict[str, str]:
         sockets.install(allowed=start.egress)
         if not start.memory_counted:
             shared_memory.install()
-    # what is imported stays: looking through it again and again is a tenth of our start
+    # imports stay: checking them again and again takes a tenth of our start
     gc.disable()
     reserved = hugepages.reserve(_RESERVED_BYTES)
     import_module("mecapy_worker.sandbox.probe")
@@ -48,7 +48,7 @@ def prepare(start: StartZygote) -> dict[str, str]:
 def _settle_memory(reserved: list[bytes]) -> None:
     gc.collect()
     immortal.make()
-    # what we made stays shared: collections in a child would touch, and so copy, every page
+    # our objects stay shared: a collection in a child would touch, and so copy, every page
     gc.freeze()
     hugepages.fill()
     reserved.clear()
@@ -57,8 +57,8 @@ def _settle_memory(reserved: list[bytes]) -> None:
 
 
 def _end_library_threads() -> None:
-    """OpenBLAS and its like end their threads before a fork and start them when next needed: one
-    fork makes us single-threaded.
+    """OpenBLAS and similar libraries end their threads before a fork and start them when needed
+    again, so one fork makes us single-threaded.
     """
     if (pid := os.fork()) == 0:
         os._exit(0)

@@ -1,10 +1,8 @@
-"""The process children are forked from: the scientific stack imported once, no secret, no user
-code.
-
-Started by the worker with an empty environment; everything it hears comes over one control socket.
-It forks children, is the parent (or subreaper) of all their offspring, ends a whole process group
-at once, and reports each end. It stays single-threaded, for a fork copies only one thread. When the
-control socket closes, it ends all and itself.
+"""The process that children are forked from: the scientific stack imported once, no secret, no user
+code. The worker starts it with an empty environment and controls it over one socket. It forks
+children, is the parent (or subreaper) of all their offspring, ends a whole process group at once,
+and reports each end. It stays single-threaded, because a fork copies only one thread. When the
+control socket closes, it ends all children and itself.
 """
 
 from __future__ import annotations
@@ -48,8 +46,8 @@ _COMMANDS: dict[str, type[Message]] = {one.tag: one for one in (ForkChild, KillC
 
 @dataclass(slots=True)
 class _ForkedChild:
-    """`status` once its first process is gone and only its offspring is still to be reaped. `init`:
-    pidfd of its PID namespace; -1 where it has none.
+    """`status` once its first process is gone and only its offspring must still be reaped. `init`:
+    pidfd of its PID namespace; -1 if it has none.
     """
 
     id: str
@@ -78,8 +76,8 @@ class Zygote:
         self.rules = _rules(start, namespaces, readable, no_own_root, search=search)
         self.fonts = tuple(map(str, Path(start.shared, "matplotlib").glob("fontlist-*.json")))
         self.orphanage = _opened(f"/proc/self/task/{os.getpid()}/children")
-        # For good, and so for every child; what we hold ourselves we keep, to give children a user
-        # and a /dev/shm of their own.
+        # For good, and for every child. Rights that we hold stay, to give children a user and a
+        # /dev/shm.
         with contextlib.suppress(OSError):
             libc.bound_capabilities(libc.CAP_DAC_READ_SEARCH if self.rules.search else None)
 
@@ -123,7 +121,7 @@ class Zygote:
                 raise FrameError(f"an unexpected {frame.kind!r} frame")
 
     def _pid_of(self, id: str) -> int | None:
-        """None: it ended meanwhile."""
+        """None: it has ended meanwhile."""
         return next((pid for pid, child in self.children.items() if child.id == id), None)
 
     def fork(self, request: ForkChild, fds: tuple[int, ...]) -> None:
@@ -133,7 +131,7 @@ class Zygote:
         try:
             init = -1 if self.namespaces.missing else self.namespaces.enter()
             pid = os.fork()
-        except OSError as error:  # no process, or no memory, left: this child's misfortune alone
+        except OSError as error:  # no process or memory left: only this child fails
             if init >= 0:
                 pid_namespaces.end(init)
                 os.close(init)
@@ -147,18 +145,18 @@ class Zygote:
             run_child(spec)
         if init >= 0:
             self.selector.register(init, selectors.EVENT_READ, "init")
-        confine.harmless(os.setpgid, pid, pid)  # done by both, for neither can know who is first
+        confine.harmless(os.setpgid, pid, pid)  # both do it, because neither knows which is first
         self.children[pid] = _ForkedChild(request.id, init)
         self.control.send(ChildForked(request.id, pid))
 
     def reap(self) -> None:
-        """Collect whoever died. A child whose first process is gone takes its whole group with it,
-        and only then is reported.
+        """Reap all that have died. A child whose first process is gone takes its whole group with
+        it, and only then is reported.
         """
         for pid, child in list(self.children.items()):
             if child.status is None:
-                # Still a zombie while its group is killed, so the group's number cannot belong to
-                # anybody else.
+                # Still a zombie while its group is killed, so that no other process can have the
+                # group's number.
                 if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                     continue
                 self.kill(pid)
@@ -169,7 +167,7 @@ class Zygote:
         self._reap_strays()
 
     def kill(self, pid: int) -> None:
-        """A child, its group, and all in its namespace."""
+        """Kill a child, its group, and all in its namespace."""
         if (init := self.children[pid].init) >= 0:
             pid_namespaces.end(init)
         os.killpg(pid, signal.SIGKILL)
@@ -193,8 +191,8 @@ class Zygote:
         return False
 
     def _reap_strays(self) -> None:
-        """Whoever left its group (possible only without seccomp) comes to us, the subreaper, when
-        its parent dies: end it.
+        """A process that left its group (possible only without seccomp) becomes ours, the
+        subreaper's, when its parent dies: end it.
         """
         orphans = (
             os.pread(self.orphanage, _CHILDREN_BYTES, 0).split() if self.orphanage >= 0 else ()
@@ -218,7 +216,7 @@ class Zygote:
 
 
 def _opened(path: str) -> int:
-    """A descriptor to read from, again and again; -1 where there is no such file."""
+    """A descriptor that can be read repeatedly; -1 if there is no such file."""
     try:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -226,7 +224,7 @@ def _opened(path: str) -> int:
 
 
 def _ignore(_number: int, _frame: object) -> None:
-    """A handler must stand for the wake-up descriptor to be written."""
+    """The wake-up descriptor is written only if the signal has a handler."""
 
 
 def _exited(id: str, status: int) -> ChildExited:
@@ -243,7 +241,7 @@ def _rules(
     *,
     search: bool,
 ) -> confine.Confinement:
-    """What every child may do, found out once."""
+    """What every child may do, found once."""
     shielded = host_capabilities.to_shield(start.worker_pid, inside=not namespaces.missing)
     kind = seccomp.FilterOptions(egress=start.egress, counted=start.memory_counted)
     return confine.Confinement(

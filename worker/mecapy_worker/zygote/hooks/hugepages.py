@@ -1,9 +1,9 @@
-"""The zygote's memory as its forks cost least: in large pages. A fork then copies one entry for 2
-MB instead of 512, and a child's end frees as few.
+"""Large pages for the zygote's memory, so that a fork costs little: it copies one entry for 2 MB
+instead of 512, and a child's end frees as few. Large pages need memory in one piece, and Python
+takes its memory a megabyte at a time, wherever there is room between the libraries it loads. So
+`reserve` comes before the imports and `gather` after them.
 
-Large pages need memory in one piece, and Python takes its own a megabyte at a time, wherever there
-is room between the libraries it loads. So `reserve` comes before the imports and `gather` after
-them. Measured: fork and end of an empty child 5 to 7 ms instead of 10 without `reserve` and 15
+Measured: fork and end of an empty child take 5 to 7 ms, instead of 10 without `reserve` and 15
 without both. What a child writes is still copied by 4 kB. Linux from 6.1 on; elsewhere nothing
 happens.
 """
@@ -35,8 +35,8 @@ _COLLAPSE = 25
 
 
 def reserve(size_bytes: int) -> list[bytes]:
-    """Let Python take so much memory for small objects now, in one piece. It keeps what is used,
-    and the rest while the answer lives.
+    """Let Python take this much memory for small objects now, in one piece. It keeps what is used;
+    the rest stays while the returned object lives.
     """
     filler = bytes(_BLOCK_BYTES - sys.getsizeof(b""))
     blocks = [filler] * (
@@ -48,7 +48,7 @@ def reserve(size_bytes: int) -> list[bytes]:
 
 
 def gather() -> None:
-    """Move this process's private, writable memory into large pages, as far as there are any."""
+    """Move this process's private, writable memory into large pages, where possible."""
     for start, end in _writable():
         start, end = -(-start // _LARGE_BYTES) * _LARGE_BYTES, end // _LARGE_BYTES * _LARGE_BYTES
         if end > start:
@@ -57,9 +57,8 @@ def gather() -> None:
 
 
 def fill() -> None:
-    """Take the holes that freed memory has left, for good: what a child allocates then lies side by
-    side in memory nobody used before, and not here and there, each time on another page that it has
-    to copy.
+    """Take the holes of freed memory for good. What a child allocates then lies side by side in
+    unused memory, instead of in many pages that it would have to copy.
     """
     take = ctypes.pythonapi.PyObject_Malloc
     take.argtypes, take.restype = (ctypes.c_size_t,), ctypes.c_size_t
@@ -76,9 +75,9 @@ def fill() -> None:
 
 
 def join() -> None:
-    """Make the three read-only mappings that every library consists of (headers, code, constants)
-    one: the kernel copies them one by one at every fork. Constants can then be executed, which
-    gives nobody anything: code that is not there can be mapped as well.
+    """Join the three read-only mappings of every library (headers, code, constants), because a fork
+    copies them one by one. Constants become executable, which gives an attacker nothing: other code
+    can be mapped anyway.
     """
     maps = _maps()
     for (start, end, rights, offset, path), (

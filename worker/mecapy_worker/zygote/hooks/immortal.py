@@ -1,7 +1,6 @@
-"""Objects whose references nobody counts (PEP 683, CPython 3.12 and later): reading them writes to
-no page, so no child copies it.
-
-In the zygote, before it forks: what is there by then stays for as long as its children live.
+"""Objects without reference counts (PEP 683, CPython 3.12 and later): reading them writes to no
+page, so no child copies it. Called in the zygote before it forks; these objects live as long as its
+children.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ _OF_CODE = (
 
 
 def make() -> int:
-    """Everything that can be reached now, immortal as `None` is; how many objects. 0 where Python
-    has none, or lays them out otherwise.
+    """Make everything that can be reached immortal, as `None` is; returns how many objects. 0 if
+    this Python has none, or lays objects out differently.
     """
     if sys.version_info < (3, 12) or not _lies_as_known():
         return 0
@@ -43,7 +42,7 @@ def _lies_as_known() -> bool:
 
 
 def _everything() -> Iterator[Any]:
-    """Each object once: what the collector knows, and whatever that refers to."""
+    """Each object once: those that the collector knows, and whatever they refer to."""
     waiting = gc.get_objects()
     met = {id(waiting)}
     while waiting:
