@@ -21,8 +21,12 @@ def prepare(preload):
         importlib.import_module(name)
 
 
+warmed = False
+
+
 def warm():
-    """Nothing to warm."""
+    global warmed
+    warmed = True
 
 
 def serve(channel, outbox):
@@ -34,6 +38,7 @@ def serve(channel, outbox):
         "folder": Path.cwd(),
         "outbox": Path(outbox),
         "frame": frame,
+        "warmed": warmed,
         **frame.header,
     }
     try:

@@ -33,13 +33,15 @@ _TWISTER_WORDS = 624
 class ChildSpec:
     """What the zygote gives a child.
 
-    `root`: its folder; `uid`: its user (None: the zygote's); `fonts`: matplotlib's font lists;
-    `fds`: its channel, stdout, stderr, and its egress socket if hosts are allowed.
+    `root`: its folder; `uid`: its user (None: the zygote's); `warm`: whether it runs a warm-up
+    task; `fonts`: matplotlib's font lists; `fds`: its channel, stdout, stderr, and its egress
+    socket if hosts are allowed.
     """
 
     module: str
     root: str
     uid: int | None
+    warm: bool
     rules: confine.Confinement
     fonts: tuple[str, ...]
     fds: tuple[int, ...]
@@ -67,7 +69,8 @@ def run_child(spec: ChildSpec) -> NoReturn:
         _close_other_files(max(_FD_NUMBERS[: len(spec.fds)]))
         module = cast("ChildModule", sys.modules[spec.module])
         _reset_after_fork()
-        module.warm()
+        if spec.warm:
+            module.warm()
         outbox = f"{spec.root}/outbox"
         crash_line.keep(outbox)
         channel.send(ChildReady(layers.applied, layers.missing))

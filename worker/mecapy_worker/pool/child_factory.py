@@ -109,10 +109,10 @@ class ChildFactory:
         """Until the folders of all children that were given back are removed."""
         await asyncio.gather(*self._removals)
 
-    async def start_child(self, module: str) -> ChildHandle:
-        """Fork a child and wait until it is confined and warm."""
+    async def start_child(self, module: str, *, warm: bool = True) -> ChildHandle:
+        """Fork a child and wait until it is confined and, if wanted, warm."""
         await self._room_on_disk()
-        child = await self._fork(module)
+        child = await self._fork(module, warm=warm)
         try:
             # wait_for, before Python 3.12, may swallow a cancel that comes with the answer
             async with asyncio.timeout(READY_WITHIN_S):
@@ -128,7 +128,7 @@ class ChildFactory:
         while len(left := [one for one in self._removals if not one.done()]) >= _MOST_REMOVALS:
             await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
 
-    async def _fork(self, module: str) -> ChildHandle:
+    async def _fork(self, module: str, *, warm: bool) -> ChildHandle:
         number, zygote = next(self._numbers), self.zygote
         assert zygote, "it is started before there are children"
         own_user = zygote.info.own_user
@@ -138,7 +138,7 @@ class ChildFactory:
         worker_files, child_ends = child_files(egress=self.options.egress)
         child = ChildHandle(zygote, root, worker_files, self.options.frame_bytes)
         try:
-            request = ForkChild(child.id, module, str(root), uid)
+            request = ForkChild(child.id, module, str(root), uid, warm)
             child.pid = await zygote.fork(request, child_ends.fds)
             if self._cgroup:  # before it runs anything else
                 loop = asyncio.get_running_loop()

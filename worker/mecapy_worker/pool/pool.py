@@ -149,9 +149,11 @@ class Pool:
                 try:
                     if self._zygote.dead.is_set():
                         await self._factory.restart_zygote()
-                    self._spares.put_nowait(
-                        await self._factory.start_child(self.options.child_module)
+                    # a task that waits would wait for the warm-up, too
+                    child = await self._factory.start_child(
+                        self.options.child_module, warm=not self._waiting
                     )
+                    self._spares.put_nowait(child)
                     self.failing = 0
                     self.children_started += 1
                 except (ZygoteFailed, ChildFailed, TooWeak, OSError, TimeoutError) as error:

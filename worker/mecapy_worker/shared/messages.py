@@ -68,13 +68,16 @@ class ZygoteBroken(Message):
 
 @dataclass(frozen=True, slots=True)
 class ForkChild(Message):
-    """With the child's descriptors: its channel, stdout, stderr, and its egress socket if any."""
+    """With the child's descriptors: its channel, stdout, stderr, and its egress socket if any.
+    `warm`: it runs a warm-up task before it is ready.
+    """
 
     tag: ClassVar[str] = "fork"
     id: str
     module: str
     root: str
     uid: int | None = None
+    warm: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,9 @@ class Zygote:
 
     def fork(self, request: ForkChild, fds: tuple[int, ...]) -> None:
         uid = request.uid if self.own_user else None
-        spec = ChildSpec(request.module, request.root, uid, self.rules, self.fonts, fds)
+        spec = ChildSpec(
+            request.module, request.root, uid, request.warm, self.rules, self.fonts, fds
+        )
         init = pid = -1
         try:
             init = -1 if self.namespaces.missing else self.namespaces.enter()
