@@ -136,7 +136,7 @@ def s3_url(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
 _free_databases = list[str]()
 _EMPTY = (
     "TRUNCATE audit, usage, counts, tasks, blobs, reservations, workers, api_tokens, "
-    "sweeps, sweep_tasks, machines, fleet",
+    "sweeps, sweep_tasks, machines, fleet, task_inputs, workflows",
     "DELETE FROM users WHERE id <> 'local'",
     "DELETE FROM organisations",
 )

@@ -26,14 +26,14 @@ from mecapy_jupyter.client.map_history import Maps
 from mecapy_jupyter.client.mapping import MapOptions, calls_of, name_of
 from mecapy_jupyter.client.overview import Overview, overview
 from mecapy_jupyter.client.problems import BlobsMissing
-from mecapy_jupyter.client.task import RESULT, Task
+from mecapy_jupyter.client.task import Task
 from mecapy_jupyter.shared import errors, version
 from mecapy_jupyter.travel.environment import setup_cells
 from mecapy_jupyter.travel.files.gather import Along
-from mecapy_jupyter.travel.pickling import payload
+from mecapy_jupyter.travel.pickling import awaited, payload
 
 # bound and not shown, so a worker need not render it
-_CALL = f"{RESULT} = {wire.CALLED}(*_mecapy_args, **_mecapy_kwargs)"
+_CALL = f"{wire.RESULT} = {wire.CALLED}(*_mecapy_args, **_mecapy_kwargs)"
 
 
 @dataclasses.dataclass(slots=True)
@@ -74,7 +74,7 @@ class Client(concurrent.futures.Executor):
         """
         self.accepts()
         call = {wire.CALLED: fn, "_mecapy_args": args, "_mecapy_kwargs": kwargs}
-        return self.enter(self._options.request(_CALL, name_of(fn), (RESULT,)), call).follow(
+        return self.enter(self._options.request(_CALL, name_of(fn), (wire.RESULT,)), call).follow(
             on_event=task_logs.show_printed
         )
 
@@ -196,20 +196,23 @@ class Client(concurrent.futures.Executor):
         `words`, `imports`: as for `prelude.make`. `check` may raise first. `on_task` gets the task
         at once, so that an interrupt can cancel it.
         """
-        packed = packing.pack(
-            values, namespace, words, imports, self.gateway.secret_in, folder, request.keep
-        )
+        with awaited.naming(as_futures=request.cell is not None) as named:
+            packed = packing.pack(
+                values, namespace, words, imports, self.gateway.secret_in, folder, request.keep
+            )
         check(packed)
         if self.gateway.secret_in(packed.stream):
             raise errors.CannotSend(_token_in(values, self.gateway))
         sent, sent_bytes, believed = self._upload(packed)
-        request = dataclasses.replace(request, payload=sent, python=version.minor())
+        needs = {task_id: str(wire.Need(task_id)) for task_id in sorted(named.futures)}
+        request = dataclasses.replace(request, payload=sent, python=version.minor(), needs=needs)
         body, key = signing.signed(request).as_json(), uuid.uuid4().hex
         try:
             task = self._submit(body, key, request.name, packed, namespace, on_task)
         except BlobsMissing:
             sent_bytes += blob_transfer.complete(self.gateway, believed)
             task = self._submit(body, key, request.name, packed, namespace, on_task)
+        task.parents = tuple(named.futures.values())
         task.sent_bytes, task.reused_bytes = sent_bytes, packed.size_bytes - sent_bytes
         self._sent[task.id] = task
         return task

@@ -42,9 +42,12 @@ def task_pages(
             return
 
 
-def cancel(gateway: Gateway, task_id: str) -> wire.TaskStatus:
-    """Cancel it. A running task gets the request; its final event follows."""
-    return wire.TaskStatus.from_json(as_object(gateway.post(f"/tasks/{task_id}/cancel")))
+def cancel(gateway: Gateway, task_id: str, *, descendants: bool = False) -> wire.TaskStatus:
+    """Cancel it, and all that needs its result if so wished. A running task gets the request; its
+    final event follows.
+    """
+    path = f"/tasks/{task_id}/cancel{'?descendants=true' if descendants else ''}"
+    return wire.TaskStatus.from_json(as_object(gateway.post(path)))
 
 
 def request(gateway: Gateway, task_id: str) -> wire.TaskRequest:

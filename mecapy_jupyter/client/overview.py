@@ -25,7 +25,7 @@ class Overview:
 
 def overview(gateway: Gateway, source: str) -> Overview:
     me, tasks = gateway_api.me(gateway), list(gateway_api.tasks(gateway, 10))
-    for state in (wire.RUNNING, wire.QUEUED):
+    for state in (wire.RUNNING, wire.QUEUED, wire.BLOCKED):
         listed = {task.task_id for task in tasks}
         found = gateway_api.tasks(gateway, 20, state)
         tasks[:0] = [task for task in found if task.task_id not in listed]

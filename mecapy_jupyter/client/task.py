@@ -9,7 +9,7 @@ import pickle
 import queue
 import threading
 import time
-from collections.abc import Callable, Collection, Generator, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,7 @@ from mecapy_jupyter.results import bind
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.travel.files.bring_home import SentFolder, bring_home
 from mecapy_jupyter.travel.files.collect import Collected
-from mecapy_jupyter.travel.pickling import payload
-
-RESULT = "_mecapy_result"
-"""The name of a function call's value in its task, which becomes the Future's result."""
+from mecapy_jupyter.travel.pickling import awaited, payload
 
 _STOPPED_S = 5.0  # how long `cancel` waits for the end
 _PATIENCE_S = 120.0  # how long a broken event stream is resumed before giving up
@@ -59,10 +56,20 @@ class Task(concurrent.futures.Future[Any]):
         self.sent_bytes, self.reused_bytes = 0, 0
         self.inputs: dict[str, Any] = {}
         self.packed = packed  # its inputs as they were sent
+        self.parents: Sequence[concurrent.futures.Future[Any]] = ()  # until it has ended
         self._gateway, self._namespace = gateway, namespace
 
     def __repr__(self) -> str:
         return f"<Task {self.name or self.id[:8]} {'done' if self.done() else 'submitted'}>"
+
+    def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
+        """As an input of another task: its result goes there without coming here."""
+        if not self.opens:
+            raise errors.CannotSend(
+                f"{self!r} was not submitted from here, so its result is not given to a task of "
+                f"yours: take it with `.result()`, look at it, and pass that"
+            )
+        return awaited.reduced(self.id, self)
 
     def __await__(self) -> Generator[Any, None, Any]:
         return asyncio.wrap_future(self).__await__()
@@ -76,20 +83,21 @@ class Task(concurrent.futures.Future[Any]):
     def running(self) -> bool:
         return self._started and not self.done()
 
-    def cancel(self) -> bool:
+    def cancel(self, *, descendants: bool = False) -> bool:
         """Stop it, wherever it is, also while it runs. False if it has ended. Waits briefly for the
-        end: the process has ended when `result()` raises.
+        end: the process has ended when `result()` raises. What needs its result fails, or with
+        `descendants` is cancelled too.
         """
         if self.done():
             return self.cancelled()
-        stops = self.request_cancel()
+        stops = self.request_cancel(descendants=descendants)
         if self._reader is not None and self._reader is not threading.current_thread():
             concurrent.futures.wait([self], timeout=_STOPPED_S)
         return stops
 
-    def request_cancel(self) -> bool:
+    def request_cancel(self, *, descendants: bool = False) -> bool:
         """Like `cancel`, without waiting."""
-        state = gateway_api.cancel(self._gateway, self.id).status
+        state = gateway_api.cancel(self._gateway, self.id, descendants=descendants).status
         return state not in (wire.COMPLETED, wire.FAILED)
 
     def logs(self) -> str:
@@ -225,15 +233,28 @@ class Task(concurrent.futures.Future[Any]):
             super().cancel()
             self.set_running_or_notify_cancel()
         elif outcome.state == wire.FAILED:
-            self.set_exception(raised(outcome, home))
-        elif RESULT in home.left:
+            self.set_exception(self._with_cause(raised(outcome, home)))
+        elif wire.RESULT in home.left:
+            why = home.left[wire.RESULT]
             self.set_exception(
                 errors.CannotReceive(
-                    f"{self.name} ran, but what it returned cannot travel home: {home.left[RESULT]}"
+                    f"{self.name} ran, but what it returned cannot travel home: {why}"
                 )
             )
         else:
-            self.set_result(home.bound.pop(RESULT, home.value))
+            self.parents = ()
+            self.set_result(home.bound.pop(wire.RESULT, home.value))
+
+    def _with_cause(self, error: BaseException) -> BaseException:
+        """What a parent failed with, where that is known here: it ended before this one."""
+        parents, self.parents = self.parents, ()
+        if isinstance(error, errors.ParentFailed):
+            concurrent.futures.wait(parents, _STOPPED_S, return_when="FIRST_EXCEPTION")
+            found = [one.exception() for one in parents if one.done() and not one.cancelled()]
+            for cause in filter(None, found):
+                own = cause.__cause__ if isinstance(cause, errors.ParentFailed) else cause
+                error.__cause__ = own
+        return error
 
     def _fetch(self, digest: str) -> Any:
         return blob_transfer.fetch(self._gateway, digest)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from typing import get_args
 
+from mecapy_jupyter import wire
 from mecapy_jupyter.commands.arguments import AddCommand, count
 
 _LIMITS = (
@@ -25,7 +27,7 @@ def add_commands(add: AddCommand) -> None:
     tasks = add("tasks", _tasks, "my last tasks; for managers and admins, those of all users")
     tasks.add_argument("--json", action="store_true", help="for programs")
     tasks.add_argument("--limit", type=count, default=20, metavar="N")
-    tasks.add_argument("--state", choices=("queued", "running", "completed", "failed", "cancelled"))
+    tasks.add_argument("--state", choices=get_args(wire.State))
     tasks.add_argument("--all-users", action="store_true", help="of everybody I look after")
     tasks.add_argument("--user", metavar="ID", help="of this one (`mecapy user list`)")
 

@@ -47,7 +47,7 @@ def alive(gateway: Gateway) -> list[wire.TaskStatus]:
     """All that wait or run."""
     found = [
         task
-        for state in (wire.QUEUED, wire.RUNNING)
+        for state in (wire.BLOCKED, wire.QUEUED, wire.RUNNING)
         for tasks in task_pages(gateway, _PAGE, state)
         for task in tasks
     ]

@@ -16,6 +16,7 @@ from mecapy_jupyter.results import apply_changes
 from mecapy_jupyter.shared import errors, units
 from mecapy_jupyter.shared.units import size as written
 from mecapy_jupyter.travel.changes import setters
+from mecapy_jupyter.travel.changes.applied import Applied, applied
 from mecapy_jupyter.travel.changes.watch import Changes
 from mecapy_jupyter.travel.environment import figure_formats, open_figures, process_state
 from mecapy_jupyter.travel.environment.open_figures import OpenFigures
@@ -66,10 +67,10 @@ def open_outcome(
     if (packed := outcome.payload) is None:
         return Home()
     stream = fetch(packed.pickle_blob) if packed.pickle_blob else packed.pickle
-    each = list[apply_changes.Applied]()
+    each = list[Applied]()
 
     def apply(changes: Iterable[Changes]) -> None:
-        each[:] = [apply_changes.applied(changes, memo, spared)]
+        each[:] = [applied(changes, memo, spared)]
 
     home = _opened(stream, lambda: map(fetch, packed.buffers), namespace, memo, apply)
     if not each:

@@ -103,6 +103,12 @@ class StorageFailed(TaskFailed):
     """The object store could not be read or written."""
 
 
+class ParentFailed(TaskFailed):
+    """A task whose result this one needs failed, was cancelled or deleted. Its cause is that task's
+    own exception, where that is known here.
+    """
+
+
 class TaskCancelled(MecapyError, KeyboardInterrupt):
     """The task was cancelled. It is a KeyboardInterrupt, so that "Run All" stops."""
 
@@ -123,5 +129,6 @@ BY_KIND: dict[str, type[TaskFailed]] = {
     "result_too_large": ResultTooLarge,
     "protocol": ProtocolError,
     "storage": StorageFailed,
+    "parent": ParentFailed,
 }
 """The class of each `wire.ErrorKind` but "cell"."""

@@ -30,6 +30,7 @@ from mecapy_jupyter.wire.defaults import (
     INLINE_BYTES,
     POOL,
     PRIORITY,
+    RESULT,
     TIMEOUT_S,
     WORKER_LIVES_S,
 )
@@ -65,10 +66,12 @@ from mecapy_jupyter.wire.machines import (
     MachinesInfo,
     MachineState,
 )
+from mecapy_jupyter.wire.needs import MOST_NEEDS, NEED, Need
 from mecapy_jupyter.wire.outcome import ErrorInfo, Outcome, Payload
 from mecapy_jupyter.wire.people import LoginOffer, Me, Quota, TokenInfo, TokenRequest
 from mecapy_jupyter.wire.readiness import Readiness
 from mecapy_jupyter.wire.states import (
+    BLOCKED,
     CANCELLED,
     COMPLETED,
     FAILED,
@@ -97,6 +100,7 @@ from mecapy_jupyter.wire.workers import (
 
 __all__ = [
     "BOOTING",
+    "BLOCKED",
     "CALLED",
     "CANCELLED",
     "COMM",
@@ -113,9 +117,12 @@ __all__ = [
     "MOST_POINTS",
     "PAUSED",
     "POOL",
+    "MOST_NEEDS",
+    "NEED",
     "PRIORITY",
     "PROGRESS",
     "QUEUED",
+    "RESULT",
     "RUNNING",
     "SERVING",
     "STARTED",
@@ -154,6 +161,7 @@ __all__ = [
     "MissingBlob",
     "MissingBlobs",
     "MonthlyUse",
+    "Need",
     "OrganisationInfo",
     "Outcome",
     "PartUrls",

@@ -23,3 +23,6 @@ CALLED = "_mecapy_fn"
 """The variable with the function where a task calls one (`Client.submit`, `map`): results are
 copies, as of any executor of processes.
 """
+
+RESULT = "_mecapy_result"
+"""The variable with what such a function returned, which becomes the Future's result."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 # The last three are final.
-State = Literal["queued", "running", "completed", "failed", "cancelled"]
-QUEUED, RUNNING, COMPLETED, FAILED, CANCELLED = (
+State = Literal["blocked", "queued", "running", "completed", "failed", "cancelled"]
+BLOCKED, QUEUED, RUNNING, COMPLETED, FAILED, CANCELLED = (
+    "blocked",
     "queued",
     "running",
     "completed",
@@ -29,4 +30,5 @@ ErrorKind = Literal[
     "result_too_large",  # the result is larger than a task may return
     "protocol",  # what the child sent was not understood
     "storage",  # the object store could not be read or written
+    "parent",  # a task whose result it needs failed, was cancelled or deleted
 ]

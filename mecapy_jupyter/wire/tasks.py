@@ -32,7 +32,8 @@ class TaskRequest(Shape):
     home with the result (Python clients only). `python`: "major.minor" the payload was pickled
     with, and so of the worker; "": any will do. `signature`: by the submitter's own key, for their
     kernels alone. `sweep`: the name of the sweep that it is a part of; `points`: the keys of the
-    points that it computes.
+    points that it computes. `needs`: variables that are results of other tasks, as `wire.Need`; the task is
+    blocked until all of those are completed. `workflow`: the id of the one it belongs to.
     """
 
     code: str
@@ -49,6 +50,8 @@ class TaskRequest(Shape):
     signature: str = ""
     sweep: str = field(default="", metadata=OPTIONAL)
     points: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
+    needs: dict[str, str] = field(default_factory=dict[str, str], metadata=OPTIONAL)
+    workflow: str = field(default="", metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,8 @@ class TaskStatus(Shape):
     submission or a cancellation is a part of it.
 
     `position`: in the queue, 1 starts next; `eta_s`: until it starts; both None once it runs.
-    `result` and `error` stand only in the answer for a single task.
+    `result` and `error` stand only in the answer for a single task,
+    as do `parents`: the ids of the tasks whose results it needs.
     """
 
     task_id: str
@@ -88,6 +92,8 @@ class TaskStatus(Shape):
     result: Json = None
     error: ErrorInfo | None = None
     history: tuple[Attempt, ...] = ()
+    parents: tuple[str, ...] = ()
+    workflow: str = ""
 
     @property
     def final(self) -> bool:

@@ -32,7 +32,7 @@ from hypothesis.stateful import (
 )
 
 from mecapy_backend.store import database, tables, tasks
-from mecapy_backend.store.tasks import submission
+from mecapy_backend.store.tasks import graph, submission
 from mecapy_jupyter import wire
 
 EXAMPLES = int(os.environ.get("MECAPY_EXAMPLES", "25"))
@@ -62,6 +62,12 @@ class Row:
     retries: int = 0
     went_out: bool = False  # has used the network
     outcome: dict[str, Any] | None = None
+    parents: set[str] = field(default_factory=set[str])
+    awaited: bool = False  # was a parent before it had completed
+
+    @property
+    def waits(self) -> bool:
+        return self.state in (wire.QUEUED, wire.BLOCKED)
 
     @property
     def once(self) -> bool:
@@ -91,7 +97,18 @@ class Model:
     )  # → id, code
 
     def queued(self, owner: str) -> int:
-        return sum(row.owner == owner and row.state == wire.QUEUED for row in self.rows.values())
+        return sum(row.owner == owner and row.waits for row in self.rows.values())
+
+    def below(self, task_id: str) -> set[str]:
+        """All that needs its result, at any distance."""
+        found, new = set[str](), {task_id}
+        while new:
+            new = {id for id, row in self.rows.items() if row.parents & new} - found
+            found |= new
+        return found
+
+    def is_blocked(self, row: Row) -> bool:
+        return any(self.rows[parent].state != wire.COMPLETED for parent in row.parents)
 
     def held(self, hold: Hold) -> Row | None:
         """The row, if this attempt still counts."""
@@ -117,7 +134,7 @@ class Store(RuleBasedStateMachine):
 
     @initialize()
     def empty(self) -> None:
-        self.do(self._sql(sa.text("TRUNCATE tasks, blobs")))
+        self.do(self._sql(sa.text("TRUNCATE tasks, task_inputs, blobs")))
 
     async def _sql(self, statement: Any) -> Any:
         async with self.db.connect() as connection:
@@ -165,6 +182,48 @@ class Store(RuleBasedStateMachine):
                 self.model.keys[owner, key] = answer.task_id, code
         return answer.task_id
 
+    @rule(
+        target=submitted,
+        owner=st.sampled_from(OWNERS),
+        parents=st.lists(submitted, min_size=1, max_size=3, unique=True),
+    )
+    def submit_below(self, owner: str, parents: list[str]) -> str:
+        needs = {f"v{at}": str(wire.Need(parent)) for at, parent in enumerate(parents)}
+        body = wire.TaskRequest("3", retries=1, needs=needs).as_json()
+        rows = self.model.rows
+        theirs = {id for id in parents if id not in rows or rows[id].owner != owner}
+        try:
+            answer = self.do(tasks.submit(self.db, owner, body, max_queued=MAX_QUEUED))
+        except tasks.NoSuchParents as missing:
+            assert set(missing.task_ids) == theirs
+            return parents[0]
+        except submission.TooManyQueued:
+            assert not theirs and self.model.queued(owner) == MAX_QUEUED
+            return parents[0]
+        assert not theirs and self.model.queued(owner) < MAX_QUEUED
+        row = Row(owner, retries=1, parents=set(parents))
+        row.state = wire.BLOCKED if self.model.is_blocked(row) else wire.QUEUED
+        for parent in parents:
+            rows[parent].awaited |= rows[parent].state != wire.COMPLETED
+        bad = {id for id in parents if rows[id].state in (wire.FAILED, wire.CANCELLED)}
+        assert (answer.created, answer.state, set(answer.ended)) == (True, row.state, bad)
+        rows[answer.task_id] = row
+        return answer.task_id
+
+    @rule(task_id=submitted, owner=st.sampled_from(OWNERS))
+    def cancel_below(self, task_id: str, owner: str) -> None:
+        stopped = self.do(graph.cancel_below(self.db, owner, task_id))
+        expected = set[graph.Stopped]()
+        for id in self.model.below(task_id):
+            row = self.model.rows[id]
+            if row.owner != owner or row.state in wire.FINAL:
+                continue
+            row.cancel_requested = True
+            if row.waits:
+                row.end(wire.Outcome(wire.CANCELLED))
+            expected.add(graph.Stopped(id, row.state, row.awaited))  # pyright: ignore
+        assert set(stopped) == expected
+
     @rule(task_id=submitted, owner=st.sampled_from(OWNERS))
     def cancel(self, task_id: str, owner: str) -> None:
         row = self.model.rows.get(task_id)
@@ -172,19 +231,33 @@ class Store(RuleBasedStateMachine):
         if row is None or row.owner != owner:
             assert answer is None
             return
-        ended = row.state == wire.QUEUED
+        ended = row.waits
         row.cancel_requested |= row.state not in wire.FINAL
         if ended:
             row.end(wire.Outcome(wire.CANCELLED))
-        assert answer == tasks.Cancellation(row.state, ended)
+        awaited = row.awaited and answer.state in (wire.CANCELLED, wire.RUNNING)
+        assert (answer.state, answer.ended) == (row.state, ended)
+        assert answer.awaited == awaited or not ended
 
     @rule(task_id=submitted, owner=st.sampled_from(OWNERS))
     def forget(self, task_id: str, owner: str) -> None:
         row = self.model.rows.get(task_id)
         mine = row is not None and row.owner == owner
-        assert (self.do(tasks.forget(self.db, owner, task_id)) is not None) == mine
+        needed = {
+            id
+            for id, other in self.model.rows.items()
+            if task_id in other.parents and other.state not in wire.FINAL
+        }
+        try:
+            assert (self.do(tasks.forget(self.db, owner, task_id)) is not None) == mine
+        except tasks.Needed as refused:
+            assert mine and needed and set(refused.children) == needed
+            return
         if mine:
+            assert not needed
             del self.model.rows[task_id]
+            for other in self.model.rows.values():
+                other.parents.discard(task_id)
             self.model.keys = {
                 key: known for key, known in self.model.keys.items() if known[0] != task_id
             }
@@ -226,14 +299,52 @@ class Store(RuleBasedStateMachine):
         for row in mine.values():
             row.overdue = lease_s < 0
 
-    @rule(hold=holds, outcome=OUTCOMES)
-    def finish(self, hold: Hold, outcome: wire.Outcome) -> None:
+    @rule(hold=holds, outcome=OUTCOMES, settles=st.booleans())
+    def finish(self, hold: Hold, outcome: wire.Outcome, settles: bool) -> None:
+        """A worker that dies after the final state settles nothing."""
         row = self.model.held(hold)
-        assert self.do(tasks.finish(self.db, hold.task_id, hold.attempt, outcome)) == (
-            row is not None
-        )
+        done = self.do(tasks.finish(self.db, hold.task_id, hold.attempt, outcome))
+        assert done == (tasks.Finished(row.awaited) if row else None)
         if row:
             row.end(outcome)
+            if settles:
+                self.settle(hold.task_id)
+
+    @rule(task_id=submitted)
+    def settle(self, task_id: str) -> None:
+        """On time, late, or again: the children of a task that is not final stay as they are."""
+        parent = self.model.rows.get(task_id)
+        settled = self.do(graph.settle(self.db, [task_id]))
+        failed, released = set[str](), set[str]()
+        blocked = {
+            id
+            for id in self.model.below(task_id)
+            if parent is not None and self.model.rows[id].state == wire.BLOCKED
+        }
+        if parent and parent.state in (wire.FAILED, wire.CANCELLED):
+            failed = blocked
+        elif parent:
+            for id in blocked:
+                row = self.model.rows[id]
+                if task_id in row.parents and not self.model.is_blocked(row):
+                    released.add(id)
+                    row.state = wire.QUEUED
+        assert {task.id for task in settled.released} == released
+        assert {id for id, _ in settled.failed} == failed
+        for id, outcome in settled.failed:
+            assert outcome.error and outcome.error.kind == "parent"
+            self.model.rows[id].end(outcome)
+
+    @rule()
+    def settle_missed(self) -> None:
+        """What the reconciler does: afterwards, whoever is blocked waits for somebody."""
+        for task_id in self.do(graph.unsettled(self.db)):
+            self.settle(task_id)
+        for row in self.model.rows.values():
+            if row.state == wire.BLOCKED:
+                states = {self.model.rows[parent].state for parent in row.parents}
+                assert states & {wire.BLOCKED, wire.QUEUED, wire.RUNNING}
+                assert not states & {wire.FAILED, wire.CANCELLED}
 
     @rule(hold=holds)
     def went_out(self, hold: Hold) -> None:
@@ -291,6 +402,9 @@ class Store(RuleBasedStateMachine):
             {task_id for task_id, _ in part} for part in (found.lost, found.once, found.cancelled)
         ]
         assert [{task.id for task in found.requeued}, *ended] == [requeued, lost, once, cancelled]
+        assert set(found.awaited) == {
+            id for id in lost | once | cancelled if self.model.rows[id].awaited
+        }
 
     @rule()
     def waiting(self) -> None:
@@ -301,10 +415,16 @@ class Store(RuleBasedStateMachine):
         queued.sort(key=lambda task_id: self.model.rows[task_id].owner)
         assert [task.id for task in self.do(tasks.queued_tasks(self.db))] == queued
 
+    def edges(self) -> set[tuple[str, str]]:
+        return set(map(tuple, self.do(self._sql(sa.select(tables.task_inputs)))))
+
     # What must always be true
 
     @invariant()
     def same(self) -> None:
+        assert self.edges() == {
+            (id, parent) for id, row in self.model.rows.items() for parent in row.parents
+        }
         columns = ("owner", "state", "attempt", "losses", "cancel_requested", "went_out", "outcome")
         found = self.do(self._sql(sa.select(tables.tasks)))
         rows = {row.id: row for row in found}

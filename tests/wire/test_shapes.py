@@ -28,6 +28,8 @@ SHAPES = [
         PAYLOAD,
         wire.Cell(5, "%%mecapy", "<cell>"),
         "3.12",
+        needs={"mesh": "task:0a0b0c0d-0000-4000-8000-000000000000:nodes"},
+        workflow="w",
     ),
     wire.Outcome("failed", {"x": [1.5]}, ERROR, PAYLOAD, 1.25, 0.5),
     wire.TaskStatus(
@@ -47,6 +49,8 @@ SHAPES = [
         {"x": 1},
         ERROR,
         (wire.Attempt(1, "w", AT, AT, "worker_lost", "gone"),),
+        ("a", "b"),
+        "w",
     ),
     wire.TaskPage((wire.TaskStatus("id"),), "cursor"),
     wire.StartedEvent("w", 2, 4_000),

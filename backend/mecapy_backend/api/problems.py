@@ -87,9 +87,19 @@ class Problem(Exception):
         )
 
 
-def no_such_task(task_id: str) -> Problem:
+def no_such_task(task_id: str, where: str = "") -> Problem:
     return Problem(
-        404, "no-such-task", f"no task {task_id[:40]!r} of yours; GET /tasks lists those you have"
+        404,
+        "no-such-task",
+        f"{where}no task {task_id[:40]!r} of yours; GET /tasks lists those you have",
+    )
+
+
+def no_such_workflow(workflow_id: str) -> Problem:
+    return Problem(
+        404,
+        "no-such-workflow",
+        f"no workflow {workflow_id[:40]!r} of yours; GET /workflows lists those you have",
     )
 
 

@@ -26,6 +26,8 @@ def status_of(task: TaskRow, keep_s: float) -> TaskStatus:
         cancel_requested=task.cancel_requested,
         result=outcome.result if outcome else None,
         error=outcome.error if outcome else None,
+        parents=task.parents,
+        workflow=task.workflow or "",
     )
 
 

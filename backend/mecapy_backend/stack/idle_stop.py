@@ -1,4 +1,4 @@
-"""When a stack is idle: nothing queued or running, and no request of a user for a while."""
+"""When a stack is idle: nothing waits or runs, and no request of a user for a while."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mecapy_backend.stack import probes, sql
 
 _LOOK_S = 5.0
 _SETTLE_S = 0.3
-_BUSY = "SELECT EXISTS (SELECT FROM tasks WHERE state IN ('queued', 'running'))"
+_BUSY = "SELECT EXISTS (SELECT FROM tasks WHERE state IN ('blocked', 'queued', 'running'))"
 
 
 class IdleWatch:

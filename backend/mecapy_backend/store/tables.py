@@ -29,6 +29,18 @@ def _share() -> list[sa.Column[object]]:
     ]
 
 
+workflows = sa.Table(  # named graphs of tasks
+    "workflows",
+    metadata,
+    sa.Column("id", sa.Uuid(as_uuid=False), primary_key=True),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    _time("created_at", required=True),
+    sa.Column("idempotency_key", sa.Text),
+    sa.UniqueConstraint("owner", "idempotency_key"),
+)
+sa.Index("workflows_of_owner", workflows.c.owner, workflows.c.created_at.desc(), workflows.c.id)
+
 tasks = sa.Table(
     "tasks",
     metadata,
@@ -39,7 +51,7 @@ tasks = sa.Table(
         "state",
         sa.Text,
         sa.CheckConstraint(
-            "state IN ('queued','running','completed','failed','cancelled')", "state"
+            "state IN ('blocked','queued','running','completed','failed','cancelled')", "state"
         ),
         nullable=False,
     ),
@@ -77,6 +89,12 @@ tasks = sa.Table(
     sa.Column("code_key", sa.LargeBinary),  # tasks with the same have the same history
     sa.Column("estimate_s", sa.Float),  # of running, from that history; NULL: there is none
     sa.Column("peak_bytes", sa.BigInteger),  # memory of its last attempt; NULL: not known
+    sa.Column(
+        "awaited", sa.Boolean, nullable=False, server_default=sa.false()
+    ),  # others are, or were, blocked by it
+    sa.Column(
+        "workflow", sa.Uuid(as_uuid=False), sa.ForeignKey("workflows.id", ondelete="SET NULL")
+    ),
     sa.UniqueConstraint("owner", "idempotency_key"),
 )
 sa.Index(
@@ -149,6 +167,33 @@ sa.Index(
     tasks.c.completed_at.desc(),
     postgresql_where=sa.and_(tasks.c.code_key.is_not(None), tasks.c.completed_at.is_not(None)),
 )
+
+sa.Index("tasks_blocked_of_owner", tasks.c.owner, postgresql_where=tasks.c.state == wire.BLOCKED)
+sa.Index(
+    "tasks_of_workflow",
+    tasks.c.workflow,
+    tasks.c.created_at,
+    postgresql_where=tasks.c.workflow.is_not(None),
+)
+
+# the edges of graphs: `child` needs the result of `parent`, a task of the same owner
+task_inputs = sa.Table(
+    "task_inputs",
+    metadata,
+    sa.Column(
+        "child",
+        sa.Uuid(as_uuid=False),
+        sa.ForeignKey("tasks.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    sa.Column(
+        "parent",
+        sa.Uuid(as_uuid=False),
+        sa.ForeignKey("tasks.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+)
+sa.Index("task_inputs_parent", task_inputs.c.parent)
 
 blobs = sa.Table(
     "blobs",

@@ -205,8 +205,13 @@ def install(
     the first import. `shared`, `inside`: objects that they share with variables, which
     `served.join` gets.
     """
-    served.states.update(states or {})
     served.shared, served.inside, served.variables = shared or {}, inside or {}, {}
+    add(sources, states or {})
+
+
+def add(sources: Iterable[ModuleSource], states: Mapping[str, Mapping[str, bytes]]) -> None:
+    """Like `install`, beside those that are here."""
+    served.states.update(states)
     for module in sources:
         served.sources[module.name] = module
         loaded = sys.modules.get(module.name)

@@ -89,6 +89,22 @@ def install(prelude: dict[str, Any]) -> None:
         fingerprint.begin(prelude.get("used", ()), prelude["salt"])
 
 
+def add_modules(prelude: dict[str, Any]) -> None:
+    """Of another task, whose result is opened here: the modules that this one does not bring."""
+    known = module_importer.served.sources
+    sources = [
+        module_importer.ModuleSource(**source)
+        for source in prelude["modules"]
+        if source["name"] not in known
+    ]
+    names = {source.name for source in sources}
+    states = {name: state for name, state in prelude["states"].items() if name in names}
+    module_importer.add(sources, states)
+    for name in prelude["imports"]:
+        importlib.import_module(name)
+    cell_sources.put(prelude.get("cells", {}))
+
+
 def _used(values: Mapping[str, Any], imports: Iterable[str], submodules: Iterable[str]) -> set[str]:
     """Modules that the cell, or a function of the notebook among its values, names."""
     found, named = {*imports, *submodules}, set[str]()

@@ -21,6 +21,7 @@ from mecapy_jupyter.shared.errors import CannotSend
 from mecapy_jupyter.travel.garbage import uncollected
 from mecapy_jupyter.travel.pickling import (
     array_views,
+    awaited,
     constants,
     deep_pickler,
     hinted_names,
@@ -104,7 +105,7 @@ def pack(
     first = prelude(module_names)
     objects = pickler.numbered()
     count = len(objects)
-    memo = numbers.without_temporary(objects)
+    memo = awaited.without_results(numbers.without_temporary(objects))
     flags = numbers.written(memo, count)
     memo |= pickler.constants.values if pickler.constants else {}
     head = stream_format.HEAD + cloudpickle.dumps(first, protocol=5)

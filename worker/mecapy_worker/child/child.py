@@ -29,9 +29,9 @@ from mecapy_jupyter.travel.environment import (
 )
 from mecapy_jupyter.travel.files import lay_out
 from mecapy_jupyter.travel.files.index import Index
-from mecapy_jupyter.travel.pickling import known_blobs, payload, pickler
+from mecapy_jupyter.travel.pickling import awaited, known_blobs, payload, pickler
 from mecapy_jupyter.wire import CALLED, Cell, Payload
-from mecapy_worker.child import results
+from mecapy_worker.child import parents, results
 from mecapy_worker.child.hooks import caches, ipython
 from mecapy_worker.child.output import Send
 from mecapy_worker.child.shell import TaskShell, as_in_a_kernel, build, connect
@@ -212,10 +212,16 @@ def _open_inputs(task: TaskMessage, frame: Frame) -> Watch:
     """Bind the inputs in the namespace. Raises whatever opening them raises."""
     namespace = _shell.user_ns
     namespace.update(task.inputs)
+    own = task.payload.digests if task.payload else ()
+    theirs = parents.digests(task)
+    maps = [_map(fd, digest) for fd, digest in zip(frame.fds, own + theirs, strict=True)]
+    own_bytes = len(frame.body) - parents.stream_bytes(task)
+    of_parents = maps[len(own) :], frame.body[own_bytes:]
+    del maps[len(own) :]
     if task.payload is None:
+        namespace.update(parents.open_all(task, *of_parents, namespace))
         return results.begin(_shell, Watch({}, ()), Index())
-    maps = [_map(fd, digest) for fd, digest in zip(frame.fds, task.payload.digests, strict=True)]
-    stream = maps.pop(0) if task.payload.pickle_blob else frame.body
+    stream = maps.pop(0) if task.payload.pickle_blob else frame.body[:own_bytes]
     sent = [Index()]
 
     def install(first: dict[str, Any]) -> None:
@@ -223,6 +229,8 @@ def _open_inputs(task: TaskMessage, frame: Frame) -> Watch:
             sent[:] = [lay_out.lay_out(carried, maps)]
             module_importer.served.folder = os.getcwd()  # noqa: PTH109 as in results
         prelude.install(first)
+        if task.parents:
+            awaited.results.update(parents.open_all(task, *of_parents, namespace))
 
     try:
         opened = payload.unpack(stream, maps, namespace, on_prelude=install)

@@ -32,6 +32,14 @@ def _info(kind: wire.ErrorKind, text: str) -> wire.ErrorInfo:
     return wire.ErrorInfo(kind, errors.BY_KIND[kind].__name__, text)
 
 
+def no_parent(task_id: str) -> wire.ErrorInfo:
+    text = (
+        f"The task {task_id[:8]}, whose result this one needs, is not there any more; submit both "
+        f"again."
+    )
+    return _info("parent", text)
+
+
 def at(error: wire.ErrorInfo, line: int | None) -> wire.ErrorInfo:
     """The same, with the cell's line."""
     return (

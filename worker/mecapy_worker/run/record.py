@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from mecapy_backend.queue.queue import score
 from mecapy_backend.store import tasks
 from mecapy_backend.store.log import events
+from mecapy_backend.store.tasks import settling
 from mecapy_jupyter import wire
 from mecapy_worker import metrics
 from mecapy_worker.context import Context, RunningTask
@@ -27,11 +28,14 @@ RETRIED = frozenset(
 )
 
 
-async def refused(work: Context, task_id: str) -> None:
+async def refused(work: Context, started: tasks.StartedAttempt) -> None:
     """The store has cancelled it because its owner is disabled; its followers are notified."""
+    task_id = started.task_id
     log.info(wire.CANCELLED, task=task_id, why="its owner is disabled")
     with contextlib.suppress(RedisError):  # the row says it, too
         await _final_event(work, task_id, wire.Outcome(wire.CANCELLED))
+    if started.awaited:
+        await settle(work, task_id)
 
 
 async def conclude(
@@ -81,10 +85,25 @@ async def record(
         await writer.flush()
         await record(work, started, failed(error))
         return
-    if not won:
+    if won is None:
         metrics.leases_lost.inc()
         return log.warning("too late", task=task_id, attempt=attempt, state=outcome.state)
     await _publish(work, started, outcome, writer)
+    if won.awaited:
+        await settle(work, task_id)
+
+
+async def settle(work: Context, task_id: str) -> None:
+    """What this task blocked goes on, or ends too."""
+    try:
+        settled = await settling.settle(work.db, work.queue, [task_id])
+    except Exception as error:  # the reconciler does it
+        log.warning("not settled", task=task_id, error=repr(error))
+        return
+    for released in settled.released:
+        log.info("released", task=released.id, by=task_id)
+    for failed_id, _ in settled.failed:
+        log.info("failed", task=failed_id, kind="parent", by=task_id)
 
 
 def failed(error: Exception) -> wire.Outcome:

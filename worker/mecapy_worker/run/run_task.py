@@ -24,6 +24,7 @@ from mecapy_worker.run.blob_retry import RetryingBlobStore
 from mecapy_worker.run.event_writer import EventWriter
 from mecapy_worker.run.open_inputs import InputsUnusable, open_inputs
 from mecapy_worker.run.outcome import outcome_of
+from mecapy_worker.run.parent_results import OpenedParents, open_parents
 from mecapy_worker.run.record import conclude, failed, leave, record, refused
 from mecapy_worker.run.relay import Relay
 from mecapy_worker.run.shielded import LEAVING_S, shielded
@@ -68,7 +69,7 @@ async def _start(work: Context, task_id: str) -> tasks.StartedAttempt | None:
     if started is None:
         return log.info("dropped", task=task_id, why="cancelled, or taken, while it waited")
     if started.barred:
-        return await refused(work, task_id)
+        return await refused(work, started)
     log.info("started", task=task_id, attempt=started.attempt)
     return started
 
@@ -117,6 +118,8 @@ async def _in_child(
 ) -> wire.Outcome:
     payload, blobs = request.payload or wire.Payload(), RetryingBlobStore(work, started, running)
     fds = await open_inputs(work, started.owner, payload, blobs, stack)
+    parents = await open_parents(work, started, blobs, stack)
+    fds += parents.fds
     timer.stage("inputs")
     try:
         async with asyncio.timeout(CHILD_WITHIN_S):
@@ -126,7 +129,8 @@ async def _in_child(
     timer.stage("child")
     metrics.input_bytes.inc(sum(os.fstat(fd).st_size for fd in fds) + len(payload.pickle))
     log.info("in child", task=started.task_id, attempt=started.attempt, child=child.pid)
-    await child.send(_task_message(request), payload.pickle, fds)
+    message = _task_message(request, parents)
+    await child.send(message, payload.pickle + parents.streams, fds)
     async with egress_broker.opened(work.db, work.egress, started, child):
         home_s = None if work.is_believed(started.owner) else 0.0
         end = await Relay(child, running, writer, home_s).run(request.timeout)
@@ -138,11 +142,18 @@ async def _in_child(
     return outcome
 
 
-def _task_message(request: wire.TaskRequest) -> TaskMessage:
+def _task_message(request: wire.TaskRequest, parents: OpenedParents) -> TaskMessage:
     """The pickle itself is the frame's body."""
     payload = replace(request.payload, pickle=b"") if request.payload else None
     return TaskMessage(
-        request.code, request.cell, payload, request.inputs, request.outputs, request.keep
+        request.code,
+        request.cell,
+        payload,
+        request.inputs,
+        request.outputs,
+        request.keep,
+        request.needs,
+        parents.inputs,
     )
 
 

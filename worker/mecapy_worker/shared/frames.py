@@ -13,10 +13,11 @@ import json
 import os
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
-from mecapy_jupyter.wire import Json, JsonObject, Payload
+from mecapy_jupyter.wire import Json, JsonObject
+from mecapy_jupyter.wire.shape import Shape
 from mecapy_worker.shared.nesting import DEEPEST, too_deep
 
 MAX_HEADER_BYTES = 16 * 1024 * 1024
@@ -63,10 +64,8 @@ def encode(frame: Frame) -> bytes:
 
 def _as_json(value: object) -> JsonObject:
     """The dataclasses of `wire` that a header may hold."""
-    if isinstance(value, Payload):
+    if isinstance(value, Shape):
         return value.as_json()
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
     raise TypeError(f"a frame's header cannot hold a {type(value).__name__}")
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from mecapy_jupyter.wire import Cell, Json, JsonObject, Payload
 from mecapy_worker.shared.frames import Frame, FrameError
-from mecapy_worker.shared.messages import Message
+from mecapy_worker.shared.messages import Message, ParentInput
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -100,6 +100,9 @@ _READERS: dict[str, Callable[[Json], object]] = {
     "JsonObject": _object,
     "JsonObject | None": _or_none(_object),
     "Cell | None": _or_none(lambda value: Cell.from_json(cast("JsonObject", _object(value)))),
+    "tuple[ParentInput, ...]": _tuple_of(
+        lambda value: ParentInput.from_json(cast("JsonObject", _object(value)))
+    ),
     "Payload | None": _or_none(lambda value: Payload.from_json(cast("JsonObject", _object(value)))),
 }
 """By the annotation of a field."""

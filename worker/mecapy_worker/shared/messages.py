@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from mecapy_jupyter.wire import Cell, Json, JsonObject, Payload
+from mecapy_jupyter.wire.shape import Shape
 
 
 class Message:
@@ -125,9 +126,26 @@ class ChildExited(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class ParentInput(Shape):
+    """A task whose result the child's task needs. `result` is its JSON, `payload` its pickles;
+    `sent` is what it was sent itself, which those name by number. Streams that are no blobs follow
+    the child's own in the body, `payload_bytes` and `sent_bytes` long.
+    """
+
+    id: str
+    label: str = ""
+    result: Json = None
+    payload: Payload | None = None
+    sent: Payload | None = None
+    payload_bytes: int = 0
+    sent_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class TaskMessage(Message):
     """The one task of a child. Its body is the pickle stream, where that is no blob; with it come
-    the blobs of `payload`, opened, in the order of its digests.
+    the blobs of `payload`, opened, in the order of its digests, then those of `parents`. `needs`:
+    name → `wire.Need`.
     """
 
     tag: ClassVar[str] = "task"
@@ -137,6 +155,8 @@ class TaskMessage(Message):
     inputs: JsonObject = field(default_factory=dict[str, Json])
     outputs: tuple[str, ...] | None = None
     keep: tuple[str, ...] = ()
+    needs: dict[str, str] = field(default_factory=dict[str, str])
+    parents: tuple[ParentInput, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from itertools import groupby
 
 import sqlalchemy as sa
 from redis.exceptions import RedisError
 
-from mecapy_backend.queue.queue import score
 from mecapy_backend.store import tasks
 from mecapy_backend.store.log import events
 from mecapy_backend.store.people import shares
+from mecapy_backend.store.tasks import graph, settling
+from mecapy_backend.store.tasks.settling import line
 from mecapy_jupyter import wire
 from mecapy_worker import metrics
 from mecapy_worker.context import Context
@@ -108,7 +108,9 @@ async def take_back(ctx: Context) -> None:
     metrics.recovered.labels("ended").inc(len(found.lost) + len(found.once) + len(found.cancelled))
     for task in found.requeued:
         log.warning("taken back", task=task.id, why="its worker's lease ran out")
-    await put_back(ctx, sorted(found.requeued, key=_line))
+    await put_back(ctx, sorted(found.requeued, key=line))
+    if found.awaited:
+        await settling.settle(ctx.db, ctx.queue, found.awaited)
     await _end(ctx, found.lost, tasks.lost_outcome(ctx.settings.max_losses))
     await _end(ctx, found.once, tasks.once_outcome())
     await _end(ctx, found.cancelled, wire.Outcome(wire.CANCELLED))
@@ -126,6 +128,7 @@ async def enqueue_missing(ctx: Context) -> None:
     long the queue is, until one is missing. Each is checked twice, because a row is missing for a
     moment between a commit and its enqueue, and between a pop and its start.
     """
+    await _settle_missed(ctx)
     if not await _missing(ctx, await tasks.queue_heads(ctx.db)):
         return
     first = await _missing(ctx, await tasks.queued_tasks(ctx.db))
@@ -139,6 +142,15 @@ async def enqueue_missing(ctx: Context) -> None:
         log.info("enqueued again", task=task.id, of=len(lost))
 
 
+async def _settle_missed(ctx: Context) -> None:
+    """Blocked tasks whose parents ended, where whoever ended them died before it settled them."""
+    if ended := await graph.unsettled(ctx.db):
+        settled = await settling.settle(ctx.db, ctx.queue, ended)
+        metrics.recovered.labels("settled").inc(len(settled.released) + len(settled.failed))
+        log.info("settled again", tasks=len(ended))
+    await graph.release_orphans(ctx.db)
+
+
 async def put_back(ctx: Context, waiting: Sequence[tasks.QueuedTask]) -> None:
     """Into the queue, at the places they had, with their owners' shares."""
     found = (
@@ -146,14 +158,7 @@ async def put_back(ctx: Context, waiting: Sequence[tasks.QueuedTask]) -> None:
         if waiting
         else {}
     )
-    for (owner, short, python), line in groupby(waiting, key=_line):
-        entries = {task.id: score(task.priority, task.created_at.timestamp()) for task in line}
-        share = found.get(owner)
-        await ctx.queue.put_back(owner, entries, short=short, python=python, share=share)
-
-
-def _line(task: tasks.QueuedTask) -> tuple[str, bool, str]:
-    return task.owner, task.short, task.python
+    await settling.put_back(ctx.queue, waiting, found)
 
 
 async def tend(ctx: Context) -> None:

@@ -15,7 +15,13 @@ from mecapy_backend.api.auth import WithReader
 from mecapy_backend.api.json_reply import json, or_none
 from mecapy_backend.api.limits.allowance import Admission, queue_full
 from mecapy_backend.api.limits.blob_quota import reserving
-from mecapy_backend.api.problems import Problem, no_connection_free, unavailable
+from mecapy_backend.api.problems import (
+    Problem,
+    no_connection_free,
+    no_such_task,
+    no_such_workflow,
+    unavailable,
+)
 from mecapy_backend.api.schemas.tasks import SubmittedView, TaskBody
 from mecapy_backend.api.services import Services, WithServices
 from mecapy_backend.shared.settings import Settings
@@ -23,6 +29,7 @@ from mecapy_backend.store import database, json_text, sweeps, tasks
 from mecapy_backend.store.blobs import blob_rows
 from mecapy_backend.store.log import events
 from mecapy_backend.store.log.events import EncodedEvent
+from mecapy_backend.store.tasks import settling
 from mecapy_jupyter import wire
 from mecapy_jupyter.wire import JsonObject
 
@@ -70,8 +77,8 @@ async def submit(
     idempotency_key: Key = None,
     accept: Accept = "",
 ) -> Response:
-    """Queue a task. It exists once this answers; follow it at `/tasks/{task_id}/events` or ask
-    `/tasks/{task_id}`.
+    """Queue a task, or keep it blocked until what it `needs` is there. It exists once this answers;
+    follow it at `/tasks/{task_id}/events` or ask `/tasks/{task_id}`.
 
     With `Accept: text/event-stream` the answer is that event stream itself, its first event
     `queued` with the task's id.
@@ -97,6 +104,8 @@ async def submit(
                 share=admission.share,
             )
         )
+    if done.ended:
+        await settling.settle(services.db, services.queue, done.ended)
     metrics.submitted.inc(done.created)
     _log.info("submitted", task=done.task_id, owner=owner, created=done.created)
     answer: JsonObject = {"task_id": done.task_id, "status": done.state, "position": position}
@@ -129,6 +138,16 @@ async def _stored(services: Services, submission: Submission) -> tuple[Admission
         raise Problem(422, "key-conflict", detail) from None
     except tasks.TooManyQueued as over:
         raise queue_full("you", over.limit) from None
+    except tasks.NoSuchParents as missing:
+        raise no_such_task(missing.task_ids[0], "needs: ") from None
+    except tasks.NoSuchWorkflow:
+        raise no_such_workflow(submission.task.workflow) from None
+    except tasks.OtherPythons as others:
+        detail = (
+            f"needs: their results are pickles of Python {' and '.join(others.pythons)}, which do "
+            f"not open each other's; submit all of them from one version"
+        )
+        raise Problem(422, "not-understood", detail) from None
     except tasks.BlobsNotStored as missing:
         detail = (
             "blobs named here are not stored (any more); ask POST /blobs/missing, upload "
@@ -180,7 +199,7 @@ async def _insert(
     return await tasks.submit(
         services.db,
         submission.owner,
-        submission.task.model_dump(),
+        submission.task.stored(),
         idempotency_key=submission.idempotency_key,
         max_queued=admission.count_to,
         short=submission.short,

@@ -23,7 +23,8 @@ from mecapy_backend.api.task_view import attempts_of, iso, status_of
 from mecapy_backend.store import tasks
 from mecapy_backend.store.blobs import blob_rows
 from mecapy_backend.store.log import events
-from mecapy_backend.store.tasks.user_tasks import end_waiting
+from mecapy_backend.store.tasks import graph, settling
+from mecapy_backend.store.tasks.user_tasks import end_waiting, tell_stopped
 from mecapy_jupyter import wire
 
 router = APIRouter(tags=["tasks"])
@@ -116,16 +117,29 @@ async def result(task: Mine) -> Response:
 
 
 @router.post("/tasks/{task_id}/cancel", response_model=CancelView, summary="Stop a task")
-async def cancel(services: WithServices, owner: Owner, task: Mine) -> Response:
-    """A queued task is cancelled at once, a running one within a second; a final one stays as it
+async def cancel(
+    services: WithServices,
+    owner: Owner,
+    task: Mine,
+    descendants: Annotated[
+        bool,
+        Query(description="also cancel all that needs its result; else that fails, naming it"),
+    ] = False,
+) -> Response:
+    """A waiting task is cancelled at once, a running one within a second; a final one stays as it
     is.
     """
+    if descendants:
+        below = await graph.cancel_below(services.db, owner, task.id)
+        await or_none(tell_stopped(services.queue, below))
     answer = await tasks.cancel(services.db, owner, task.id)
     if answer is None:
         raise no_such_task(task.id)
     if answer.ended:
         metrics.cancelled.inc()
         await or_none(end_waiting(services.queue, task.id))
+        if answer.awaited:
+            await settling.settle(services.db, services.queue, [task.id])
     elif answer.state == wire.RUNNING:
         await or_none(services.queue.announce_cancel(task.id))
     _log.info("cancel", task=task.id, owner=owner, state=answer.state)
@@ -134,8 +148,17 @@ async def cancel(services: WithServices, owner: Owner, task: Mine) -> Response:
 
 @router.delete("/tasks/{task_id}", status_code=204, summary="Delete a task")
 async def forget(services: WithServices, owner: Owner, task: Mine) -> Response:
-    """Also ends it where it runs, and deletes its blobs that no other task names."""
-    digests = await tasks.forget(services.db, owner, task.id)
+    """Also ends it where it runs, and deletes its blobs that no other task names. 409 while tasks
+    that have not ended need its result.
+    """
+    try:
+        digests = await tasks.forget(services.db, owner, task.id)
+    except tasks.Needed as needed:
+        detail = (
+            f"{len(needed.children)} tasks that have not ended need its result, such as "
+            f"{needed.children[0]}; cancel those first, or wait for them"
+        )
+        raise Problem(409, "needed", detail, needed_by=needed.children[:100]) from None
     if digests is None:
         raise no_such_task(task.id)
     for say in (

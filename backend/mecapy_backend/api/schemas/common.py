@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
-State = Literal["queued", "running", "completed", "failed", "cancelled"]
+State = Literal["blocked", "queued", "running", "completed", "failed", "cancelled"]
 Digest = Annotated[
     str, Field(pattern=r"^[0-9a-f]{64}$", description="BLAKE3, 64 hexadecimal digits in lower case")
 ]

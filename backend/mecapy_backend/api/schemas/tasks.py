@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from mecapy_backend.api.schemas.common import Digest, PointKey, Request, State
 from mecapy_jupyter import wire
+from mecapy_jupyter.wire import JsonObject
 
 _BASE64 = r"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 
@@ -89,6 +90,34 @@ class TaskBody(Request):
         list[PointKey],
         Field(max_length=wire.MOST_POINTS, description="keys of the sweep's points it computes"),
     ] = []
+    needs: Annotated[
+        dict[
+            Annotated[str, Field(max_length=200)],
+            Annotated[str, Field(pattern=wire.NEED)],
+        ],
+        Field(
+            max_length=wire.MOST_NEEDS,
+            description="variables that are results of my other tasks, as "
+            "`task:<id>:<variable>`, without a variable the whole result; the task is `blocked` "
+            "until those are completed",
+        ),
+    ] = {}
+    workflow: Annotated[
+        str,
+        Field(
+            pattern=r"^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?$",
+            description="the id of the workflow it belongs to",
+        ),
+    ] = ""
+
+    def stored(self) -> JsonObject:
+        """What the row keeps: what releases before did not know is left out while it is empty, so
+        that a request repeated across an update is the same.
+        """
+        return self.model_dump(exclude={name for name in _ADDED if not getattr(self, name)})
+
+
+_ADDED = ("needs", "workflow")
 
 
 class SubmittedView(BaseModel):
@@ -144,6 +173,10 @@ class TaskView(BaseModel):
     history: Annotated[
         list[AttemptView], Field(description="every attempt, the first one first; empty in a list")
     ] = []
+    parents: Annotated[
+        list[str], Field(description="the tasks whose results it needs; empty in a list")
+    ] = []
+    workflow: Annotated[str, Field(description="the one it belongs to; empty: none")] = ""
 
 
 class PageView(BaseModel):

@@ -134,12 +134,14 @@ _SHARES = sa.text(f"WITH asked AS (SELECT unnest(CAST(:owners AS text[])) AS own
 
 
 def _used(owners: str, most: str) -> str:
-    """queued, running, CPU-hours of the month, bytes, as an array: of the owners that a condition
-    names.
+    """queued or blocked, running, CPU-hours of the month, bytes, as an array: of the owners that a
+    condition names.
     """
     return f"""ARRAY[
       (SELECT count(*) FROM (
-         SELECT 1 FROM tasks WHERE owner {owners} AND state = 'queued' LIMIT {most}
+         (SELECT 1 FROM tasks WHERE owner {owners} AND state = 'queued' LIMIT {most})
+         UNION ALL
+         (SELECT 1 FROM tasks WHERE owner {owners} AND state = 'blocked' LIMIT {most})
        ) AS counted)::float8,
       (SELECT count(*) FROM tasks WHERE owner {owners} AND state = 'running')::float8,
       (SELECT coalesce(sum(cpu_s), 0) / 3600 FROM usage WHERE owner {owners} AND month = {_MONTH}),

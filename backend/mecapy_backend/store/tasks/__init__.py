@@ -1,5 +1,9 @@
 """The state machine of tasks in PostgreSQL. Callers say `tasks.submit`, `tasks.start` …"""
 
+from mecapy_backend.store.tasks.graph import (
+    OtherPythons,
+    ParentResult,
+)
 from mecapy_backend.store.tasks.leases import (
     LEFT,
     LOST,
@@ -26,12 +30,16 @@ from mecapy_backend.store.tasks.lookup import (
 from mecapy_backend.store.tasks.submission import (
     BlobsNotStored,
     Conflict,
+    NoSuchParents,
+    NoSuchWorkflow,
     Submitted,
     TooManyQueued,
     submit,
 )
 from mecapy_backend.store.tasks.transitions import (
     Cancellation,
+    Finished,
+    Needed,
     StartedAttempt,
     cancel,
     finish,
@@ -46,7 +54,13 @@ __all__ = [
     "Cancellation",
     "Conflict",
     "Expired",
+    "Finished",
     "Lease",
+    "Needed",
+    "NoSuchParents",
+    "NoSuchWorkflow",
+    "OtherPythons",
+    "ParentResult",
     "QueuedTask",
     "StartedAttempt",
     "Submitted",

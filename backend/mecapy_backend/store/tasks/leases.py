@@ -4,7 +4,7 @@ stop, or expired because the worker is gone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -47,6 +47,9 @@ class Expired:
     cancelled: list[
         tuple[str, int]
     ]  # (task id, attempt): its worker vanished while it was to be cancelled
+    awaited: list[str] = field(
+        default_factory=list[str]
+    )  # of those that ended, the ones that others may be blocked by
 
 
 async def renew(db: AsyncEngine, worker_id: str, lease_s: float) -> list[Lease]:
@@ -112,6 +115,7 @@ async def reclaim_expired(db: AsyncEngine, max_losses: int = 3, limit: int = 500
         [(row.id, row.attempt) for row in rows if row.state == wire.FAILED and not row.once],
         [(row.id, row.attempt) for row in rows if row.state == wire.FAILED and row.once],
         [(row.id, row.attempt) for row in rows if row.state == wire.CANCELLED],
+        [row.id for row in rows if row.awaited and row.state != wire.QUEUED],
     )
 
 
@@ -145,7 +149,7 @@ def _reclaim_statement(max_losses: int, limit: int) -> sa.Executable:
         lease_until=None,
     )
     columns = (_t.id, _t.state, _t.attempt, _t.owner, _t.short, _t.python, _t.priority)
-    return change.returning(*columns, _t.created_at, _once.label("once"))
+    return change.returning(*columns, _t.created_at, _t.awaited, _once.label("once"))
 
 
 def _with_this(why: str, said: str = "") -> sa.ColumnElement[object]:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.store.database import first
-from mecapy_backend.store.tables import tasks
+from mecapy_backend.store.tables import task_inputs, tasks
 from mecapy_jupyter import wire
 from mecapy_jupyter.wire import JsonObject, State
 
@@ -21,7 +21,7 @@ _t = tasks.c
 @dataclass(frozen=True, slots=True)
 class TaskRow:
     """A task without its request and log. `outcome` is `wire.Outcome.as_json()` once it is final
-    (None in a page).
+    (None in a page); `parents`: whose results it needs (empty in a page).
     """
 
     id: str
@@ -38,7 +38,9 @@ class TaskRow:
     earlier: list[JsonObject]  # the attempts before this one
     short: bool
     python: str  # "3.12": waits for a worker that has it; "": any will do
+    workflow: str | None
     outcome: JsonObject | None = None
+    parents: tuple[str, ...] = ()
 
     @property
     def final(self) -> bool:
@@ -49,16 +51,19 @@ _COLUMNS = [
     _t[name]
     for name in (
         "id", "name", "state", "priority", "attempt", "worker", "cancel_requested", "created_at",
-        "started_at", "completed_at", "log_blob", "earlier", "short", "python",
+        "started_at", "completed_at", "log_blob", "earlier", "short", "python", "workflow",
     )
 ]  # fmt: skip
 
 
 async def get(db: AsyncEngine, owner: str, task_id: str) -> TaskRow | None:
-    row = await first(
-        db, sa.select(*_COLUMNS, _t.outcome).where(_t.id == task_id, _t.owner == owner)
-    )
-    return TaskRow(*row) if row else None
+    parents = sa.select(task_inputs.c.parent).where(task_inputs.c.child == _t.id)
+    chosen = sa.select(*_COLUMNS, _t.outcome, sa.func.array(parents.scalar_subquery()))
+    row = await first(db, chosen.where(_t.id == task_id, _t.owner == owner))
+    if row is None:
+        return None
+    *columns, found = row
+    return TaskRow(*columns, parents=tuple(map(str, found)))
 
 
 async def request(db: AsyncEngine, owner: str, task_id: str) -> JsonObject | None:

@@ -1,8 +1,9 @@
 """The end of what was kept for a time: finished tasks, with their result and log, `MECAPY_KEEP_S`
 after they ended.
 
-How many there were stays: the statement that deletes counts them (`counts`), so that nothing is
-counted twice or not at all. Their blobs go with `blob_rows.sweep`, once no other task names them.
+One whose result a task that is not final needs stays as long as that. How many there were stays:
+the statement that deletes counts them (`counts`), so that nothing is counted twice or not at all.
+Their blobs go with `blob_rows.sweep`, once no other task names them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ _FORGET = sa.text("""
             SELECT id FROM tasks
             WHERE owner = owners.owner AND completed_at IS NOT NULL
               AND completed_at < now() - make_interval(secs => :keep_s)
+              AND NOT EXISTS (
+                SELECT FROM task_inputs AS input JOIN tasks AS child ON child.id = input.child
+                WHERE input.parent = tasks.id AND child.completed_at IS NULL
+              )
             ORDER BY completed_at LIMIT :limit
         ) AS one LIMIT :limit
     ), gone AS (

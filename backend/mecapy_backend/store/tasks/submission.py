@@ -1,20 +1,23 @@
-"""A task's first step: from a checked request to a queued row, in one statement. `tasks` passes
-these names on.
+"""A task's first step: from a checked request to a queued row, in one statement; or to a blocked
+one with its edges, in one transaction. `tasks` passes these names on.
 """
 
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import cast
 
 import sqlalchemy as sa
 from blake3 import blake3
 from sqlalchemy.dialects.postgresql import ARRAY, insert
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from mecapy_backend.store import json_text
-from mecapy_backend.store.database import first
-from mecapy_backend.store.tables import blobs, tasks
+from mecapy_backend.store.database import Row, first
+from mecapy_backend.store.tables import blobs, tasks, workflows
+from mecapy_backend.store.tasks import graph
 from mecapy_jupyter import wire
 from mecapy_jupyter.wire import JsonObject, State, TaskRequest
 
@@ -41,11 +44,29 @@ class BlobsNotStored(Exception):
         self.digests = digests
 
 
+class NoSuchParents(Exception):
+    """The request needs results of tasks that the owner does not have."""
+
+    def __init__(self, task_ids: Collection[str]) -> None:
+        super().__init__(sorted(task_ids))
+        self.task_ids = sorted(task_ids)
+
+
+class NoSuchWorkflow(Exception):
+    """The owner has no such workflow."""
+
+
 @dataclass(frozen=True, slots=True)
 class Submitted:
+    """`ended`: parents that have failed already; whoever submitted it settles them."""
+
     task_id: str
     created: bool  # False: the same request came before, with the same idempotency key
     state: State = wire.QUEUED
+    ended: tuple[str, ...] = ()
+
+
+_Ask = Callable[[sa.Executable, Mapping[str, object]], Awaitable[Row | None]]
 
 
 async def submit(
@@ -57,47 +78,117 @@ async def submit(
     max_queued: int | None = None,
     short: bool = False,
 ) -> Submitted:
-    """Commit a new queued task. `body` is `TaskRequest.as_json()`, checked by the caller.
-    `max_queued` None: need not be counted.
+    """Commit a new task, queued or blocked. `body` is `TaskRequest.as_json()`, checked by the
+    caller. `max_queued` None: need not be counted.
 
-    Raises Conflict, TooManyQueued, BlobsNotStored; ValueError for what JSON cannot hold (NaN).
+    Raises Conflict, TooManyQueued, BlobsNotStored; ValueError for what JSON cannot hold (NaN). Of
+    one with `needs` or `workflow` also NoSuchParents, OtherPythons, NoSuchWorkflow.
     """
-    text = json_text.encode(body)
-    digest = blake3(text.encode("ascii")).digest()
     request = TaskRequest.from_json(body)
-    digests = sorted(set(request.payload.digests)) if request.payload else []
-    task_id = str(uuid.uuid4())
-    row = {
-        "id": task_id,
+    row = new_row(owner, body, request) | {"idempotency_key": idempotency_key, "short": short}
+    if not (request.needs or request.workflow):
+
+        async def ask(statement: sa.Executable, values: Mapping[str, object]) -> Row | None:
+            return await first(db, statement, values)
+
+        return await _insert(ask, row, max_queued)
+    async with db.execution_options(isolation_level="READ COMMITTED").begin() as connection:
+        return await _insert_in_graph(connection, row, request, max_queued)
+
+
+def new_row(owner: str, body: JsonObject, request: TaskRequest) -> dict[str, object]:
+    """The columns of a queued task that belongs to nothing. Raises ValueError."""
+    text = json_text.encode(body)
+    return {
+        "id": str(uuid.uuid4()),
         "owner": owner,
         "name": request.name,
+        "state": wire.QUEUED,
         "priority": request.priority,
         "request": text,
-        "request_digest": digest,
-        "idempotency_key": idempotency_key,
-        "digests": digests,
-        "short": short,
+        "request_digest": blake3(text.encode("ascii")).digest(),
+        "idempotency_key": None,
+        "digests": sorted(set(request.payload.digests)) if request.payload else [],
+        "short": False,
         "python": request.python,
+        "workflow": None,
     }
-    values = {f"new_{name}": value for name, value in row.items()} | (
-        {} if max_queued is None else {"max_queued": max_queued}
+
+
+async def _insert_in_graph(
+    connection: AsyncConnection,
+    row: dict[str, object],
+    request: TaskRequest,
+    max_queued: int | None,
+) -> Submitted:
+    """In a transaction, in which no parent can end unnoticed."""
+    owner, needed = (
+        str(row["owner"]),
+        {wire.Need.parse(need).task_id for need in request.needs.values()},
     )
+
+    async def ask(statement: sa.Executable, values: Mapping[str, object]) -> Row | None:
+        return (await connection.execute(statement, values)).first()
+
+    parents = await graph.lock(connection, owner, needed)
+    if missing := needed - parents.keys():
+        if known := await _known(ask, row):
+            return known
+        raise NoSuchParents(missing)
+    row |= {"python": graph.common_python(request.python, parents.values())}
+    if request.workflow:
+        await check_workflow(connection, owner, request.workflow)
+        row |= {"workflow": request.workflow}
+    if any(parent.state != wire.COMPLETED for parent in parents.values()):
+        row |= {"state": wire.BLOCKED}
+    submitted = await _insert(ask, row, max_queued)
+    if submitted.created and parents:
+        await graph.add_edges(connection, submitted.task_id, parents)
+    ended = [id for id, parent in parents.items() if parent.state in graph.ENDED_BADLY]
+    return replace(submitted, ended=tuple(ended))
+
+
+async def check_workflow(connection: AsyncConnection, owner: str, workflow_id: str) -> None:
+    """Raises NoSuchWorkflow. It is not deleted before the transaction ends."""
+    chosen = sa.select(workflows.c.id).where(
+        workflows.c.id == workflow_id, workflows.c.owner == owner
+    )
+    if (
+        await connection.execute(chosen.with_for_update(read=True, key_share=True))
+    ).first() is None:
+        raise NoSuchWorkflow
+
+
+async def _insert(ask: _Ask, row: Mapping[str, object], max_queued: int | None) -> Submitted:
+    digests, values = row["digests"], {f"new_{name}": value for name, value in row.items()}
+    if max_queued is not None:
+        values["max_queued"] = max_queued
     for _ in range(3):
-        if await first(db, _SUBMIT[bool(digests), max_queued is not None], values):
-            return Submitted(task_id, True)
-        parameters = {"owner": owner, "digests": digests, "idempotency_key": idempotency_key}
-        found = await first(db, _WHY_NOT, parameters)
-        assert found is not None  # it always has one row
-        if found.id:
-            if found.request_digest != digest:
-                raise Conflict
-            return Submitted(found.id, False, found.state)
-        if max_queued is not None and found.queued >= max_queued:
-            raise TooManyQueued(max_queued)
-        if missing := sorted(set(digests) - set(found.stored)):
-            raise BlobsNotStored(missing)
+        if await ask(_SUBMIT[bool(digests), max_queued is not None], values):
+            return Submitted(str(row["id"]), True, cast("State", row["state"]))
+        if known := await _known(ask, row, max_queued):
+            return known
         # else: what stood in the way has gone meanwhile
     raise TooManyQueued(max_queued or 0)
+
+
+async def _known(
+    ask: _Ask, row: Mapping[str, object], max_queued: int | None = None
+) -> Submitted | None:
+    """The task that the same request made before. Raises what keeps a row from being added."""
+    digests = cast("list[str]", row["digests"])
+    names = ("owner", "digests", "idempotency_key")
+    found = await ask(_WHY_NOT, {name: row[name] for name in names})
+    assert found is not None  # it always has one row
+    if found.id:
+        if found.request_digest != row["request_digest"]:
+            raise Conflict
+        return Submitted(found.id, False, found.state)
+    if max_queued is not None and found.queued >= max_queued:
+        raise TooManyQueued(max_queued)
+    if missing := sorted(set(digests) - set(found.stored)):
+        raise BlobsNotStored(missing)
+    return None
 
 
 def _submit_statement(*, with_blobs: bool, counted: bool) -> sa.Executable:
@@ -106,11 +197,15 @@ def _submit_statement(*, with_blobs: bool, counted: bool) -> sa.Executable:
             f"new_{name}", type_=_t[name].type
         )  # a bare column's name would also become a SET of the update below
 
-    queued = (
-        sa.select(sa.literal(1))
-        .where(_t.owner == given("owner"), _t.state == wire.QUEUED)
-        .limit(sa.bindparam("max_queued", type_=sa.Integer))
-    )
+    waiting = [
+        sa.select(sa.func.count()).select_from(
+            sa.select(sa.literal(1))
+            .where(_t.owner == given("owner"), _t.state == state)
+            .limit(sa.bindparam("max_queued", type_=sa.Integer))
+            .subquery()
+        )
+        for state in (wire.QUEUED, wire.BLOCKED)  # each has an index
+    ]
     columns = [
         "id",
         "owner",
@@ -122,11 +217,13 @@ def _submit_statement(*, with_blobs: bool, counted: bool) -> sa.Executable:
         "digests",
         "short",
         "python",
+        "state",
+        "workflow",
     ]
-    row = sa.select(*[given(name) for name in columns], sa.literal(wire.QUEUED))
+    row = sa.select(*[given(name) for name in columns])
     if counted:
-        count = sa.select(sa.func.count()).select_from(queued.subquery()).scalar_subquery()
-        row = row.where(count < sa.bindparam("max_queued", type_=sa.Integer))
+        queued, blocked = (count.scalar_subquery() for count in waiting)
+        row = row.where(queued + blocked < sa.bindparam("max_queued", type_=sa.Integer))
     if with_blobs:  # naming a blob moves its `used_at`, so that a delete on its way spares it
         named = sa.update(blobs).values(used_at=sa.func.clock_timestamp())
         named = (
@@ -140,12 +237,7 @@ def _submit_statement(*, with_blobs: bool, counted: bool) -> sa.Executable:
             sa.select(sa.func.count()).select_from(named).scalar_subquery()
             == sa.func.cardinality(given("digests"))
         )
-    return (
-        insert(tasks)
-        .from_select([*columns, "state"], row)
-        .on_conflict_do_nothing()
-        .returning(_t.id)
-    )
+    return insert(tasks).from_select(columns, row).on_conflict_do_nothing().returning(_t.id)
 
 
 _SUBMIT = {
@@ -155,7 +247,9 @@ _SUBMIT = {
 }
 _WHY_NOT = (
     sa.text(
-        """SELECT (SELECT count(*) FROM tasks WHERE owner = :owner AND state = 'queued') AS queued,
+        """SELECT (SELECT count(*) FROM tasks WHERE owner = :owner AND state = 'queued')
+                  + (SELECT count(*) FROM tasks WHERE owner = :owner AND state = 'blocked')
+                  AS queued,
                   ARRAY(SELECT digest FROM blobs
                         WHERE owner = :owner AND digest = ANY(:digests)) AS stored,
                   old.*

@@ -3,9 +3,9 @@ back is an answer.
 
     queued ──start──▸ running ──finish──▸ completed | failed | cancelled
        ▴──── requeue / expired ───┘
-    queued ──cancel──▸ cancelled ◂── start, where the owner is disabled
+    queued, blocked ──cancel──▸ cancelled ◂── start, where the owner is disabled
 
-Its first step is in `submission`, reading in `lookup`.
+Its first step is in `submission`, reading in `lookup`, what waits for others in `graph`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.store.database import first
-from mecapy_backend.store.tables import blobs, counts, tasks, users
+from mecapy_backend.store.tables import blobs, counts, task_inputs, tasks, users
 from mecapy_backend.store.tasks.leases import run_out, without_waiting
 from mecapy_jupyter import wire
 from mecapy_jupyter.wire import JsonObject
 
 _t = tasks.c
 _now = sa.func.now()
+WAITING = (wire.QUEUED, wire.BLOCKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class StartedAttempt:
     earlier: tuple[str, ...] = ()  # why each attempt before this one ended
     short: bool = False
     barred: bool = False  # not started at all: its owner is disabled
+    awaited: bool = False  # others may be blocked by it
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,12 @@ class Cancellation:
         str  # now: `cancelled` at once for a queued task, `running` while its worker is being told
     )
     ended: bool  # this call ended it
+    awaited: bool = False  # others may be blocked by it: `graph.settle`
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    awaited: bool  # others may be blocked by it: `graph.settle`
 
 
 async def start(
@@ -70,6 +78,7 @@ async def start(
         _reasons(row.earlier),
         row.short,
         row.barred,
+        row.awaited,
     )
 
 
@@ -81,8 +90,8 @@ async def finish(
     log: Sequence[wire.Event] = (),
     log_blob: str = "",
     cpu_s: float = 0.0,
-) -> bool:
-    """running → the outcome's final state. False: this attempt no longer counts (its lease expired,
+) -> Finished | None:
+    """running → the outcome's final state. None: this attempt no longer counts (its lease expired,
     or the task was deleted).
     """
     digests = list(outcome.payload.digests if outcome.payload else ()) + (
@@ -100,28 +109,37 @@ async def finish(
     }
     if digests:
         values |= {"new_digests": digests, "named": sorted(set(digests))}
-    return await first(db, _FINISH[bool(digests)], values) is not None
+    row = await first(db, _FINISH[bool(digests)], values)
+    return None if row is None else Finished(row.awaited)
 
 
 async def cancel(db: AsyncEngine, owner: str, task_id: str) -> Cancellation | None:
-    """queued → cancelled at once; a running task is marked and its worker ends it. None: no such
-    task. Final tasks stay as they are.
+    """queued or blocked → cancelled at once; a running task is marked and its worker ends it. None:
+    no such task. Final tasks stay as they are.
     """
-    queued = _t.state == wire.QUEUED
+    waits = _t.state.in_(WAITING)
     outcome = sa.literal(wire.Outcome(wire.CANCELLED).as_json(), _t.outcome.type)
     change = sa.update(tasks).where(
-        _t.id == task_id, _t.owner == owner, _t.state.in_([wire.QUEUED, wire.RUNNING])
+        _t.id == task_id, _t.owner == owner, _t.state.in_([*WAITING, wire.RUNNING])
     )
     change = change.values(
         cancel_requested=True,
-        state=sa.case((queued, wire.CANCELLED), else_=_t.state),
-        completed_at=sa.case((queued, _now), else_=None),
-        outcome=sa.case((queued, outcome), else_=_t.outcome),
+        state=sa.case((waits, wire.CANCELLED), else_=_t.state),
+        completed_at=sa.case((waits, _now), else_=None),
+        outcome=sa.case((waits, outcome), else_=_t.outcome),
     )
-    if row := await first(db, change.returning(_t.state)):
-        return Cancellation(row.state, row.state == wire.CANCELLED)
+    if row := await first(db, change.returning(_t.state, _t.awaited)):
+        return Cancellation(row.state, row.state == wire.CANCELLED, row.awaited)
     row = await first(db, sa.select(_t.state).where(_t.id == task_id, _t.owner == owner))
     return Cancellation(row.state, False) if row else None
+
+
+class Needed(Exception):
+    """Tasks that are not final need the result of this one."""
+
+    def __init__(self, children: list[str]) -> None:
+        super().__init__(children)
+        self.children = children
 
 
 def _reasons(earlier: Sequence[JsonObject]) -> tuple[str, ...]:
@@ -130,10 +148,14 @@ def _reasons(earlier: Sequence[JsonObject]) -> tuple[str, ...]:
 
 async def forget(db: AsyncEngine, owner: str, task_id: str) -> list[str] | None:
     """Delete a task in any state; the digests it named. None: no such task. A worker that runs it
-    loses its lease. It stays counted.
+    loses its lease. It stays counted. Raises Needed while tasks that are not final need its result.
     """
-    row = await first(db, _FORGET, {"task": task_id, "by": owner})
-    return None if row is None else sorted(set(row.digests))
+    values = {"task": task_id, "by": owner}
+    if row := await first(db, _FORGET, values):
+        return sorted(set(row.digests))
+    if row := await first(db, _NEEDED_BY, values):
+        raise Needed(row.children)
+    return None
 
 
 # The two statements of every task are built once, because building them took longer than PostgreSQL
@@ -162,7 +184,9 @@ def _start_statement() -> sa.Executable:
         completed_at=sa.case((barred, _now)),
         outcome=sa.case((barred, cancelled)),
     )
-    about = _t.owner, _t.attempt, _t.request, _t.created_at, _t.losses, _t.earlier, _t.short
+    about = (
+        _t.owner, _t.attempt, _t.request, _t.created_at, _t.losses, _t.earlier, _t.short, _t.awaited
+    )  # fmt: skip
     return change.returning(*about, (_t.state == wire.CANCELLED).label("barred"))
 
 
@@ -181,10 +205,12 @@ def _finish_statement(*, with_blobs: bool) -> sa.Executable:
     )
     change = change.values(**new, completed_at=_now, lease_until=None)
     if not with_blobs:
-        return change.returning(_t.id)
+        return change.returning(_t.awaited)
     added, named = (sa.bindparam(name, type_=ARRAY(sa.Text)) for name in ("new_digests", "named"))
     done = (
-        change.values(digests=sa.func.array_cat(_t.digests, added)).returning(_t.owner).cte("done")
+        change.values(digests=sa.func.array_cat(_t.digests, added))
+        .returning(_t.owner, _t.awaited)
+        .cte("done")
     )
     rows = insert(blobs).from_select(
         ["owner", "digest"], sa.select(done.c.owner, sa.func.unnest(named))
@@ -192,12 +218,14 @@ def _finish_statement(*, with_blobs: bool) -> sa.Executable:
     rows = rows.on_conflict_do_update(
         index_elements=["owner", "digest"], set_={"used_at": sa.func.clock_timestamp()}
     )
-    return rows.returning(blobs.c.digest)
+    return sa.select(done.c.awaited).add_cte(rows.cte("stored"))
 
 
 def _forget_statement() -> sa.Executable:
     """Of `task`, if `by` owns it. What had not ended counts as cancelled."""
-    gone = sa.delete(tasks).where(_t.id == sa.bindparam("task"), _t.owner == sa.bindparam("by"))
+    gone = sa.delete(tasks).where(
+        _t.id == sa.bindparam("task"), _t.owner == sa.bindparam("by"), ~_is_needed
+    )
     gone = gone.returning(_t.owner, _t.state, _t.completed_at, _t.digests).cte("gone")
     month = sa.cast(
         sa.func.date_trunc(
@@ -214,6 +242,21 @@ def _forget_statement() -> sa.Executable:
     return sa.select(gone.c.digests).add_cte(counted.cte("counted"))
 
 
+_child = tasks.alias("child")
+_is_needed = (
+    sa.select(sa.literal(1))
+    .select_from(task_inputs.join(_child, _child.c.id == task_inputs.c.child))
+    .where(task_inputs.c.parent == _t.id, _child.c.completed_at.is_(None))
+    .correlate(tasks)
+    .exists()
+)
+_NEEDED_BY = sa.text(
+    """SELECT array_agg(child.id::text) AS children
+       FROM tasks JOIN task_inputs AS input ON input.parent = tasks.id
+       JOIN tasks AS child ON child.id = input.child
+       WHERE tasks.id = :task AND tasks.owner = :by AND child.completed_at IS NULL
+       HAVING count(*) > 0"""
+).bindparams(sa.bindparam("task", type_=sa.Uuid(as_uuid=False)))
 _START = _start_statement()
 _FORGET = _forget_statement()
 _FINISH = {with_blobs: _finish_statement(with_blobs=with_blobs) for with_blobs in (False, True)}

@@ -16,6 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from mecapy_backend.queue.queue import Queue
 from mecapy_backend.store.log import events
 from mecapy_backend.store.tables import tasks
+from mecapy_backend.store.tasks import graph
+from mecapy_backend.store.tasks.transitions import WAITING
 from mecapy_jupyter import wire
 
 _t = tasks.c
@@ -27,17 +29,17 @@ _REDIS_WITHIN_S = 1.0
 async def stop(
     db: AsyncEngine, queue: Queue, owner: str, only: sa.ColumnElement[bool] | None = None
 ) -> None:
-    """Queued tasks are cancelled at once, running ones marked and their workers told, if Redis
+    """Waiting tasks are cancelled at once, running ones marked and their workers told, if Redis
     answers; if not, they hear it with their next lease. See `tasks.cancel`.
     """
-    queued = _t.state == wire.QUEUED
+    waits = _t.state.in_(WAITING)
     cancelled = sa.literal(wire.Outcome(wire.CANCELLED).as_json(), _t.outcome.type)
-    change = sa.update(tasks).where(_t.owner == owner, _t.state.in_([wire.QUEUED, wire.RUNNING]))
+    change = sa.update(tasks).where(_t.owner == owner, _t.state.in_([*WAITING, wire.RUNNING]))
     change = change.values(
         cancel_requested=True,
-        state=sa.case((queued, wire.CANCELLED), else_=_t.state),
-        completed_at=sa.case((queued, sa.func.now()), else_=None),
-        outcome=sa.case((queued, cancelled), else_=None),
+        state=sa.case((waits, wire.CANCELLED), else_=_t.state),
+        completed_at=sa.case((waits, sa.func.now()), else_=None),
+        outcome=sa.case((waits, cancelled), else_=None),
     )
     if only is not None:
         change = change.where(only)
@@ -52,6 +54,15 @@ async def stop(
                     await end_waiting(queue, row.id)
         except (RedisError, OSError):
             continue
+
+
+async def tell_stopped(queue: Queue, stopped: Sequence[graph.Stopped]) -> None:
+    """Workers are asked to stop what runs; whoever follows the others hears their end."""
+    for task in stopped:
+        if task.state == wire.RUNNING:
+            await queue.announce_cancel(task.id)
+        else:
+            await end_waiting(queue, task.id)
 
 
 async def end_waiting(queue: Queue, task_id: str) -> None:
@@ -70,7 +81,7 @@ async def not_emptied(db: AsyncEngine, owner: str) -> list[str]:
 
 async def empty(db: AsyncEngine, owner: str, task_ids: Sequence[str]) -> None:
     """What still runs is cancelled: its worker finds that it lost it, and keeps nothing."""
-    alive = _t.state.in_([wire.QUEUED, wire.RUNNING])
+    alive = _t.state.in_([*WAITING, wire.RUNNING])
     change = sa.update(tasks).where(_t.owner == owner, _t.id.in_(task_ids))
     change = change.values(
         name="",

@@ -1,0 +1,48 @@
+"""After tasks have ended: what they blocked is released into the queue, or ends too and its
+followers hear it. A step that is lost is made good by the reconciler.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from itertools import groupby
+
+from redis.exceptions import RedisError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from mecapy_backend.queue.queue import Queue, Share, score
+from mecapy_backend.store.log import events
+from mecapy_backend.store.tasks import graph
+from mecapy_backend.store.tasks.graph import Settled
+from mecapy_backend.store.tasks.lookup import QueuedTask
+
+_REDIS_WITHIN_S = 2.0
+
+
+async def settle(db: AsyncEngine, queue: Queue, ended: Collection[str]) -> Settled:
+    """`graph.settle`, then Redis is told if it answers."""
+    settled = await graph.settle(db, ended)
+    try:
+        async with asyncio.timeout(_REDIS_WITHIN_S):
+            await put_back(queue, sorted(settled.released, key=line), {})
+            for task_id, outcome in settled.failed:
+                data = outcome.as_json()
+                await events.append(queue, task_id, [(outcome.state, data)], last=True)
+    except (RedisError, OSError):  # the rows say it
+        pass
+    return settled
+
+
+async def put_back(queue: Queue, waiting: Sequence[QueuedTask], found: Mapping[str, Share]) -> None:
+    """Into the queue, at the places they had; `waiting` is sorted by `line`. `found`: the share of
+    an owner, where it is not the last one given.
+    """
+    for (owner, short, python), tasks in groupby(waiting, key=line):
+        entries = {task.id: score(task.priority, task.created_at.timestamp()) for task in tasks}
+        share = found.get(owner)
+        await queue.put_back(owner, entries, short=short, python=python, share=share)
+
+
+def line(task: QueuedTask) -> tuple[str, bool, str]:
+    return task.owner, task.short, task.python

@@ -1,0 +1,79 @@
+"""Results of other tasks among the inputs. In the kernel, a Future of ours is written as its task's
+id; in the child, where the result has been opened before the inputs are, the id becomes the result,
+or a finished Future with it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from mecapy_jupyter.shared.errors import CannotReceive
+
+
+@dataclass(slots=True)
+class Named:
+    """The Futures that are met while inputs are packed, by the ids of their tasks. `as_futures`:
+    what the other side gets, as a cell that reads one expects it; else the results, as a call
+    expects.
+    """
+
+    as_futures: bool
+    futures: dict[str, Future[Any]] = field(default_factory=dict[str, Future[Any]])
+
+
+_packing = threading.local()
+results: dict[str, object] = {}
+"""In the child: id → result."""
+
+
+@contextmanager
+def naming(as_futures: bool) -> Generator[Named]:
+    """Inside the block, Futures of ours can be pickled."""
+    before: Named | None = getattr(_packing, "named", None)
+    _packing.named = named = Named(as_futures)
+    try:
+        yield named
+    finally:
+        _packing.named = before
+
+
+def reduced(task_id: str, future: Future[Any]) -> tuple[Callable[[str], object], tuple[str]]:
+    """What a Future's `__reduce__` returns. Raises TypeError outside of `naming`."""
+    named: Named | None = getattr(_packing, "named", None)
+    if named is None:
+        raise TypeError("a task travels only as an input of another task")
+    named.futures[task_id] = future
+    return (future_of if named.as_futures else result_of), (task_id,)
+
+
+def without_results(memo: dict[int, object]) -> dict[int, object]:
+    """Of the numbered objects those that are the same on both sides: a Future that stands for its
+    result is not.
+    """
+    named: Named | None = getattr(_packing, "named", None)
+    if named is None or named.as_futures or not named.futures:
+        return memo
+    futures = {id(future) for future in named.futures.values()}
+    return {number: obj for number, obj in memo.items() if id(obj) not in futures}
+
+
+class _Elsewhere:
+    """Stands for what a parent of this task needed itself: only that one had it."""
+
+
+def result_of(task_id: str) -> object:
+    return results[task_id] if task_id in results else _Elsewhere()
+
+
+def future_of(task_id: str) -> Future[Any]:
+    future = Future[Any]()
+    if task_id in results:
+        future.set_result(results[task_id])
+    else:
+        future.set_exception(CannotReceive(f"the result of {task_id[:8]} is not an input here"))
+    return future

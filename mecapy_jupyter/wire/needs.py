@@ -1,0 +1,34 @@
+"""An input that is another task's result: `task:<id>:<variable>`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_ID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+NEED = rf"^task:{_ID}:\w{{0,200}}$"
+"""As a regular expression, for whoever checks requests."""
+
+MOST_NEEDS = 400
+"""Of one task: the result and the inputs of each parent are files in the child."""
+
+_PARTS = re.compile(rf"task:({_ID}):(\w{{0,200}})")
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """`variable`: one that the parent bound; "": its result, which is what its Future has."""
+
+    task_id: str
+    variable: str = ""
+
+    def __str__(self) -> str:
+        return f"task:{self.task_id}:{self.variable}"
+
+    @classmethod
+    def parse(cls, text: str) -> Need:
+        """Raises ValueError."""
+        found = _PARTS.fullmatch(text)
+        if found is None:
+            raise ValueError(f"{text[:80]!r} names no task's result: task:<id>:<variable>")
+        return cls(*found.groups())

@@ -1,0 +1,76 @@
+"""Futures of ours as inputs: the graph is kept by the server."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import wait
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mecapy_jupyter import Client
+from mecapy_jupyter.shared import errors
+
+
+@dataclass
+class Mesh:
+    nodes: Any
+    name: str = "plate"
+
+
+def mesh(count: int) -> Mesh:
+    return Mesh(np.linspace(0.0, 1.0, count))
+
+
+def solve(mesh: Mesh, loads: list[float]) -> Any:
+    assert isinstance(mesh, Mesh)
+    return mesh.nodes * sum(loads)
+
+
+def assemble(parts: dict[str, list[Any]], factor: float = 1.0) -> float:
+    return factor * sum(float(part.max()) for part in parts["solutions"])
+
+
+def fails(_: Any) -> None:
+    raise ZeroDivisionError("no stiffness")
+
+
+def test_a_chain_of_futures(client: Client) -> None:
+    """Futures among arguments, also inside of lists and dicts, are the results there: large arrays,
+    instances of the script's own classes. Nothing waits here.
+    """
+    plate = client.submit(mesh, 200_000)
+    solutions = [client.submit(solve, plate, [load, 1.0]) for load in (1.0, 2.0)]
+    total = client.submit(assemble, {"solutions": [*solutions]}, factor=2.0)
+    assert total.result(timeout=300) == 2.0 * (2.0 + 3.0)
+    assert plate.result(timeout=300).name == "plate"
+    again = client.submit(assemble, {"solutions": [solutions[0]]})  # one that is done
+    assert again.result(timeout=300) == 2.0
+
+
+def test_a_failed_parent(client: Client) -> None:
+    """Its children fail with its error and its name; here its own exception is the cause."""
+    broken = client.submit(fails, 1)
+    child = client.submit(solve, broken, [1.0])
+    below = client.submit(assemble, {"solutions": [child]})
+    for future in (child, below):
+        with pytest.raises(errors.ParentFailed, match=r"'fails' .*no stiffness") as failed:
+            future.result(timeout=300)
+        assert isinstance(failed.value.__cause__, ZeroDivisionError)
+
+
+def test_cancelled_both_ways(client: Client) -> None:
+    """`cancel()` ends one task, and what needs it fails; with `descendants` all is cancelled."""
+    for descendants in (False, True):
+        first = client.submit(time.sleep, 600)
+        child = client.submit(solve, first, [1.0])
+        below = client.submit(assemble, {"solutions": [child]})
+        assert first.cancel(descendants=descendants)
+        if descendants:
+            assert not wait([first, child, below], timeout=300).not_done
+            assert first.cancelled() and child.cancelled() and below.cancelled()
+        else:
+            with pytest.raises(errors.ParentFailed, match="was cancelled"):
+                below.result(timeout=300)
