@@ -196,7 +196,7 @@ class Client(concurrent.futures.Executor):
         `words`, `imports`: as for `prelude.make`. `check` may raise first. `on_task` gets the task
         at once, so that an interrupt can cancel it.
         """
-        with awaited.naming(as_futures=request.cell is not None) as named:
+        with awaited.meeting(as_futures=request.cell is not None) as met:
             packed = packing.pack(
                 values, namespace, words, imports, self.gateway.secret_in, folder, request.keep
             )
@@ -204,7 +204,7 @@ class Client(concurrent.futures.Executor):
         if self.gateway.secret_in(packed.stream):
             raise errors.CannotSend(_token_in(values, self.gateway))
         sent, sent_bytes, believed = self._upload(packed)
-        needs = {task_id: str(wire.Need(task_id)) for task_id in sorted(named.futures)}
+        needs = {task_id: str(wire.Need(task_id)) for task_id in sorted(met.futures)}
         request = dataclasses.replace(request, payload=sent, python=version.minor(), needs=needs)
         body, key = signing.signed(request).as_json(), uuid.uuid4().hex
         try:
@@ -212,7 +212,7 @@ class Client(concurrent.futures.Executor):
         except BlobsMissing:
             sent_bytes += blob_transfer.complete(self.gateway, believed)
             task = self._submit(body, key, request.name, packed, namespace, on_task)
-        task.parents = tuple(named.futures.values())
+        task.parents = tuple(met.futures.values())
         task.sent_bytes, task.reused_bytes = sent_bytes, packed.size_bytes - sent_bytes
         self._sent[task.id] = task
         return task

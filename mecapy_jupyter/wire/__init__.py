@@ -99,8 +99,8 @@ from mecapy_jupyter.wire.workers import (
 )
 
 __all__ = [
-    "BOOTING",
     "BLOCKED",
+    "BOOTING",
     "CALLED",
     "CANCELLED",
     "COMM",
@@ -114,11 +114,11 @@ __all__ = [
     "GONE",
     "INLINE_BYTES",
     "MODEL_PREFIX",
+    "MOST_NEEDS",
     "MOST_POINTS",
+    "NEED",
     "PAUSED",
     "POOL",
-    "MOST_NEEDS",
-    "NEED",
     "PRIORITY",
     "PROGRESS",
     "QUEUED",

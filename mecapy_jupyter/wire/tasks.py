@@ -32,8 +32,8 @@ class TaskRequest(Shape):
     home with the result (Python clients only). `python`: "major.minor" the payload was pickled
     with, and so of the worker; "": any will do. `signature`: by the submitter's own key, for their
     kernels alone. `sweep`: the name of the sweep that it is a part of; `points`: the keys of the
-    points that it computes. `needs`: variables that are results of other tasks, as `wire.Need`; the task is
-    blocked until all of those are completed. `workflow`: the id of the one it belongs to.
+    points that it computes. `needs`: variables that are results of other tasks, as `wire.Need`; the
+    task is blocked until all of those are completed. `workflow`: the id of the one it belongs to.
     """
 
     code: str

@@ -16,7 +16,7 @@ from mecapy_jupyter.shared.errors import CannotReceive
 
 
 @dataclass(slots=True)
-class Named:
+class MetFutures:
     """The Futures that are met while inputs are packed, by the ids of their tasks. `as_futures`:
     what the other side gets, as a cell that reads one expects it; else the results, as a call
     expects.
@@ -32,42 +32,42 @@ results: dict[str, object] = {}
 
 
 @contextmanager
-def naming(as_futures: bool) -> Generator[Named]:
+def meeting(as_futures: bool) -> Generator[MetFutures]:
     """Inside the block, Futures of ours can be pickled."""
-    before: Named | None = getattr(_packing, "named", None)
-    _packing.named = named = Named(as_futures)
+    before: MetFutures | None = getattr(_packing, "met", None)
+    _packing.met = met = MetFutures(as_futures)
     try:
-        yield named
+        yield met
     finally:
-        _packing.named = before
+        _packing.met = before
 
 
 def reduced(task_id: str, future: Future[Any]) -> tuple[Callable[[str], object], tuple[str]]:
-    """What a Future's `__reduce__` returns. Raises TypeError outside of `naming`."""
-    named: Named | None = getattr(_packing, "named", None)
-    if named is None:
+    """What a Future's `__reduce__` returns. Raises TypeError outside of `meeting`."""
+    met: MetFutures | None = getattr(_packing, "met", None)
+    if met is None:
         raise TypeError("a task travels only as an input of another task")
-    named.futures[task_id] = future
-    return (future_of if named.as_futures else result_of), (task_id,)
+    met.futures[task_id] = future
+    return (future_of if met.as_futures else result_of), (task_id,)
 
 
 def without_results(memo: dict[int, object]) -> dict[int, object]:
     """Of the numbered objects those that are the same on both sides: a Future that stands for its
     result is not.
     """
-    named: Named | None = getattr(_packing, "named", None)
-    if named is None or named.as_futures or not named.futures:
+    met: MetFutures | None = getattr(_packing, "met", None)
+    if met is None or met.as_futures or not met.futures:
         return memo
-    futures = {id(future) for future in named.futures.values()}
+    futures = {id(future) for future in met.futures.values()}
     return {number: obj for number, obj in memo.items() if id(obj) not in futures}
 
 
-class _Elsewhere:
+class _OfAParent:
     """Stands for what a parent of this task needed itself: only that one had it."""
 
 
 def result_of(task_id: str) -> object:
-    return results[task_id] if task_id in results else _Elsewhere()
+    return results[task_id] if task_id in results else _OfAParent()
 
 
 def future_of(task_id: str) -> Future[Any]:

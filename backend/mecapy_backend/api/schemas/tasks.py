@@ -117,7 +117,7 @@ class TaskBody(Request):
         return self.model_dump(exclude={name for name in _ADDED if not getattr(self, name)})
 
 
-_ADDED = ("needs", "workflow")
+_ADDED = ("sweep", "points", "needs", "workflow")
 
 
 class SubmittedView(BaseModel):
