@@ -4,6 +4,7 @@ here. Those of libraries that the suite does not install run in `make test-field
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import subprocess
 import sys
@@ -320,8 +321,8 @@ def test_what_differs_in_an_object_of_a_module_is_reported(kernel: Kernel) -> No
 
 def test_values_that_equal_nothing_are_as_they_came() -> None:
     """`cmath.nanj` is the same in every process."""
-    marks = fingerprint.of(["math", "cmath"], b"salt" * 4)
-    again = fingerprint.of(["math", "cmath"], b"salt" * 4)
+    importlib.import_module("cmath")
+    marks, again = (fingerprint.of(["cmath"], b"salt" * 4) for _ in range(2))
     assert "nanj" in marks["cmath"]
     assert not fingerprint.differences("cmath", marks["cmath"], again["cmath"])
 
