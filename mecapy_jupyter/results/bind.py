@@ -44,7 +44,7 @@ class Home:
     aside: tuple[tuple[object, object], ...] = ()
     value: Any = None
     exception: BaseException | None = None
-    trail: dict[str, Any] | None = None
+    trail: tracebacks.Trail | None = None
     process_state: dict[str, Any] = field(default_factory=dict[str, Any])
     folder: Collected = field(default_factory=Collected)
     figures: OpenFigures | None = None

@@ -4,7 +4,12 @@ says less than they hold: each row with what the cell sees and what holds at hom
 
 from __future__ import annotations
 
+import json
+import traceback
+
 import pytest
+
+from mecapy_jupyter.travel.pickling import tracebacks
 
 from .test_kinds_of_change import test_a_change_comes_home as comes_home
 
@@ -145,3 +150,16 @@ ROWS = {
 def test_it_is_as_it_would_be_here(before: str, reads: str, cell: str, after: str) -> None:
     """What the cell sees, and what holds afterwards."""
     comes_home(before, reads, cell, f"bool({after})")
+
+
+def test_a_traceback_is_formatted_alike() -> None:
+    """A trail keeps files, lines, columns and names: the text of the traceback is the same."""
+    try:
+        json.loads("{" + "nonsense")
+    except ValueError as error:
+        shown = error.__traceback__
+    assert shown is not None
+    trail = tracebacks.of(shown)
+    assert traceback.format_tb(tracebacks.traceback(trail)) == traceback.format_tb(shown)
+    moved = tracebacks.traceback(tracebacks.renamed(trail, lambda name: f"{name}.moved"))
+    assert {each.filename[-6:] for each in traceback.extract_tb(moved)} == {".moved"}
