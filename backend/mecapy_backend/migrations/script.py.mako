@@ -5,7 +5,9 @@ from alembic import op
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
-serves = ${repr(down_revision)}  # the oldest revision whose program can use the tables after this
+# The oldest revision whose program can use the tables after this; the newest of the release before,
+# or older (tests/operate/previous_release).
+serves = ${repr(down_revision)}
 
 
 def upgrade() -> None:

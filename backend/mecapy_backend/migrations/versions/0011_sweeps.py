@@ -6,7 +6,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSON, TIMESTAMP
 
 revision = "0011"
 down_revision = "0010"
-serves = "0010"
+serves = "0009"
 
 
 def upgrade() -> None:
