@@ -20,6 +20,8 @@ from ..house.tracked import ROOT
 
 NEEDED = ("buildah", "mmdebstrap", "unshare", "chroot")
 BASE = "localhost/mecapy-base"
+SUITES = {"bookworm": "3.11", "trixie": "3.13"}
+"""Of Debian, with their Python."""
 _PACKAGES = "python3,python3-venv,ca-certificates"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _HOSTS = ("/etc/ssl/certs", "/etc/pip.conf", "/etc/hosts", "/etc/resolv.conf")
@@ -106,10 +108,11 @@ class Builder:
         self._tool = ("buildah", "--storage-driver", "vfs")
         self._tool += ("--root", str(folder / "store"), "--runroot", str(folder / "run"))
 
-    def base(self) -> None:
+    def base(self, suite: str) -> None:
+        self.python = SUITES[suite]
         tar = self._folder / "base.tar"
         mirror = "http://deb.debian.org/debian"
-        _done("mmdebstrap", "--variant=minbase", f"--include={_PACKAGES}", "bookworm", tar, mirror)
+        _done("mmdebstrap", "--variant=minbase", f"--include={_PACKAGES}", suite, tar, mirror)
         container = self._buildah("from", "scratch")
         self._buildah("add", "-q", container, str(tar), "/")
         self._buildah("config", "--env", f"PATH={_PATH}", container)

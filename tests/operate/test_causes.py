@@ -28,7 +28,7 @@ from ..conftest import TOKEN, served
 from ..stack.running import environment, until
 from ..stack.test_doctor import Doctor, free_port, said_by_environment
 from .conftest import listens, program, running
-from .test_upgrade import HAPROXY
+from .deployment import HAPROXY
 
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 

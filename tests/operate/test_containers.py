@@ -1,4 +1,4 @@
-"""The gateway's image: what is in it, and that it serves as its user on a read-only root."""
+"""The images: what is in them, and that they work as their user on a read-only root."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
+from mecapy_backend.shared.settings import Settings
+
+from .. import weed
+from ..conftest import served
 from ..house.tracked import ROOT
 from ..stack.running import until
 from ..stack.test_doctor import free_port
-from .containers import Builder, Image, lacking
+from .containers import SUITES, Builder, Image, lacking
 
 pytestmark = [
     pytest.mark.long,
@@ -22,13 +27,27 @@ pytestmark = [
 ]
 TOKEN = "token-of-the-images"
 SERVICES = "/mnt"
+PARTS = {
+    "backend": ("sqlalchemy", "redis", "asyncpg"),
+    "worker": ("sqlalchemy", "redis", "asyncpg", "numpy", "ipykernel"),
+}
+
+
+@pytest.fixture(scope="module", params=SUITES)
+def builder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Builder:
+    made = Builder(tmp_path_factory.mktemp("images"))
+    made.base(request.param)
+    return made
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
-    builder = Builder(tmp_path_factory.mktemp("images"))
-    builder.base()
+def gateway_image(builder: Builder) -> Image:
     return builder.image("backend")
+
+
+@pytest.fixture(scope="module")
+def worker_image(builder: Builder) -> Image:
+    return builder.image("worker")
 
 
 def installed(image: Image) -> set[str]:
@@ -36,47 +55,60 @@ def installed(image: Image) -> set[str]:
     return {path.name.partition("-")[0].lower() for path in found}
 
 
-def test_what_is_in_it(image: Image) -> None:
-    """Nothing of a notebook's or a worker's. It says what it holds (CycloneDX), in the pinned
-    versions, and runs as an ordinary user.
-    """
-    assert not installed(image) & {"debugpy", "jedi", "ipython", "ipykernel", "numpy"}
+@pytest.mark.parametrize("name", PARTS)
+def test_what_is_in_it(builder: Builder, request: pytest.FixtureRequest, name: str) -> None:
+    """It says what it holds (CycloneDX), in the pinned versions, and runs as an ordinary user."""
+    image: Image = request.getfixturevalue({"backend": "gateway_image"}.get(name, "worker_image"))
     assert int(image.user) > 0
     lines = (ROOT / "constraints.txt").read_text().lower().splitlines()
     pinned = dict(line.partition(";")[0].strip().split("==") for line in lines if "==" in line)
     parts = json.loads((image.root / "opt/mecapy/sbom.cdx.json").read_text())
     versions = {part["name"].lower(): part["version"] for part in parts["components"]}
     assert parts["bomFormat"] == "CycloneDX"
-    for name in ("sqlalchemy", "redis", "asyncpg"):
-        assert versions[name] == pinned[name]
+    for part in PARTS[name]:
+        assert versions[part] == pinned[part]
+    assert image.run("python", "--version").stdout.split()[1].startswith(builder.python)
+
+
+def test_the_gateways_is_without_a_notebook(gateway_image: Image) -> None:
+    """Nothing of a notebook's or a worker's is in it."""
+    assert not installed(gateway_image) & {"debugpy", "jedi", "ipython", "ipykernel", "numpy"}
 
 
 @pytest.fixture
-def places(
-    database_url: str, redis_url: str, s3_url: str, tmp_path: Path, postgres: Any, valkey: Any
-) -> Iterator[tuple[dict[str, str], dict[Path, str]]]:
+def settings(database_url: str, redis_url: str, s3_url: str, tmp_path: Path) -> Settings:
+    return Settings(
+        database_url=database_url,
+        redis_url=redis_url,
+        blob_url=f"s3://blobs/{tmp_path.name}",
+        s3_endpoint_url=s3_url,
+        cache_dir=str(tmp_path / "cache"),
+        token=SecretStr(TOKEN),
+    )
+
+
+@pytest.fixture
+def places(settings: Settings, valkey: Any) -> Iterator[tuple[dict[str, str], dict[Path, str]]]:
     """The settings of a deployment, and the folders of its sockets as seen from inside."""
     from urllib.parse import unquote
 
-    from .. import weed
-
-    sockets = Path(unquote(database_url.partition("host=")[2])).parent
+    sockets = Path(unquote(settings.database_url.partition("host=")[2])).parent
     other = Path(valkey.socket).parent
     for folder in (sockets, sockets / "pg", other):
         folder.chmod(0o755)
     Path(valkey.socket).chmod(0o777)
-    inside = database_url.partition("?")[0] + f"?host={SERVICES}/pg"
-    number = redis_url.rpartition("=")[2]
-    secret = redis_url.partition("@")[0]
-    settings = weed.KEYS | {
+    inside = settings.database_url.partition("?")[0] + f"?host={SERVICES}/pg"
+    number = settings.redis_url.rpartition("=")[2]
+    secret = settings.redis_url.partition("@")[0]
+    environment = weed.KEYS | {
         "MECAPY_DATABASE_URL": inside,
         "MECAPY_REDIS_URL": f"{secret}@/srv/{Path(valkey.socket).name}?db={number}",
-        "MECAPY_BLOB_URL": f"s3://blobs/{tmp_path.name}",
-        "MECAPY_S3_ENDPOINT_URL": s3_url,
+        "MECAPY_BLOB_URL": settings.blob_url,
+        "MECAPY_S3_ENDPOINT_URL": settings.s3_endpoint_url,
         "MECAPY_TOKEN": TOKEN,
         "MECAPY_PRELOAD": "",
     }
-    yield settings, {sockets: SERVICES, other: "/srv"}
+    yield environment, {sockets: SERVICES, other: "/srv"}
 
 
 def healthy(image: Image, port: str) -> bool:
@@ -84,16 +116,16 @@ def healthy(image: Image, port: str) -> bool:
 
 
 def test_the_gateway_serves(
-    image: Image, places: tuple[dict[str, str], dict[Path, str]], tmp_path: Path
+    gateway_image: Image, places: tuple[dict[str, str], dict[Path, str]], tmp_path: Path
 ) -> None:
     """Migrated by its own command, it serves at $PORT and is healthy by its own health command."""
-    settings, binds = places
+    (environment, binds), image = places, gateway_image
     port = str(free_port())
-    migrated = image.run("mecapy", "migrate", environment=settings, binds=binds)
+    migrated = image.run("mecapy", "migrate", environment=environment, binds=binds)
     assert migrated.returncode == 0, migrated.stderr
     assert not healthy(image, port)
     log = tmp_path / "gateway.log"
-    with image.running(settings | {"PORT": port}, binds, log):
+    with image.running(environment | {"PORT": port}, binds, log):
         until(lambda: healthy(image, port), 240)
         headers = {"Authorization": f"Bearer {TOKEN}"}
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers) as http:
@@ -102,3 +134,38 @@ def test_the_gateway_serves(
             assert http.get("/readyz", timeout=120).status_code == 200
     listed = image.run("mecapy", "user", "--help")
     assert listed.returncode == 0 and "erase" in listed.stdout
+
+
+def test_the_worker_works(
+    worker_image: Image,
+    settings: Settings,
+    places: tuple[dict[str, str], dict[Path, str]],
+    tmp_path: Path,
+) -> None:
+    """Healthy at $PORT by its own health command, it runs a task with numpy, strictly confined, and
+    stops when it is told to.
+    """
+    (environment, binds), image = places, worker_image
+    port = str(free_port())
+    log = tmp_path / "worker.log"
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    code = "import numpy as np\nopen('here', 'w').close()\nfloat(np.ones(6).sum() * 7)"
+    with (
+        served(settings) as gateway,
+        httpx.Client(base_url=gateway.url, headers=headers, timeout=120) as http,
+    ):
+        with image.running(environment | {"PORT": port}, binds, log) as process:
+            until(lambda: process.poll() is not None or healthy(image, port), 300)
+            assert process.poll() is None, log.read_text()
+            task = http.post("/tasks", json={"code": code}).json()["task_id"]
+            path = f"/tasks/{task}"
+            final = ("completed", "failed")
+            done = until(lambda: _if(http.get(path).json(), final), 300)
+            assert done["result"] == 42, (done, log.read_text())
+            (worker,) = http.get("/workers").json()
+            assert worker["info"]["confinement"]["level"] == "strict"
+        assert process.returncode == 0, log.read_text()
+
+
+def _if(task: dict[str, Any], states: tuple[str, ...]) -> dict[str, Any] | None:
+    return task if task["status"] in states else None

@@ -137,6 +137,13 @@ def test_what_is_refused(oidc_gateway: Any, provider: Provider) -> None:
     assert "/theirs" not in provider.asked
 
 
+def test_an_access_token_of_google(oidc_gateway: Any) -> None:
+    """It is opaque, and the answer names what to send instead."""
+    refused = ask(oidc_gateway, "ya29.a0AfB_by")
+    assert refused.status_code == 401 and "ya29" not in refused.text
+    assert "identity token" in refused.json()["detail"] and "API token" in refused.json()["detail"]
+
+
 def test_what_is_accepted(oidc_gateway: Any, provider: Provider) -> None:
     """The ways in which good tokens differ: the audience among others, clocks a few seconds apart,
     RFC 9068's type, elliptic curves.

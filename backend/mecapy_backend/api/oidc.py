@@ -34,6 +34,10 @@ COOLDOWN_S = 30.0
 
 _FIRST_TRY_S = 2.0  # while there are no keys, for instance when the issuer starts later
 _TYPES = ("at+jwt", "application/at+jwt")  # RFC 9068, 2.1
+_OF_GOOGLE = (
+    ", as Google's access tokens are not: send a service account's identity token (gcloud auth "
+    "print-identity-token --audiences=…) or an API token (mecapy token create)"
+)
 _OF_ID_TOKENS = {"nonce", "at_hash", "c_hash", "events"}  # and of logout tokens
 _MOST = 200  # characters of a name that somebody else chose
 _http = urllib3.PoolManager(timeout=urllib3.Timeout(5.0), retries=urllib3.Retry(1, redirect=0))
@@ -60,7 +64,8 @@ class Issuer:
         try:
             header = jwt.get_unverified_header(token)
         except jwt.PyJWTError:
-            raise NotAccepted("it is not a JSON Web Token") from None
+            more = _OF_GOOGLE if token.startswith("ya29.") else ""
+            raise NotAccepted(f"it is not a JSON Web Token{more}") from None
         if header.get("alg") not in ALGORITHMS:
             raise NotAccepted("its algorithm is none of " + ", ".join(ALGORITHMS))
         if "crit" in header:
