@@ -9,17 +9,17 @@ from mecapy_jupyter import wire
 from mecapy_jupyter.commands.arguments import AddCommand, count
 
 _LIMITS = (
-    "of weight, max_running, max_queued, cpu_hours, quota_bytes; nothing after `=`: what the "
-    "gateway's settings say"
+    "of weight, max_running, max_queued, cpu_hours, quota_bytes; empty after `=`: back to the "
+    "gateway's settings"
 )
 _ON_A_USER = {
-    "token": "make another token for a user whom no identity provider knows",
+    "token": "create another token for a user without an identity provider",
     "tokens": "a user's tokens",
     "revoke": "refuse a user's token from now on",
-    "disable": "refuse a user, and stop what they have running",
-    "enable": "let a disabled user in again",
-    "limit": "what a user may have of the pool",
-    "erase": "delete all that a person has here, and who they are",
+    "disable": "refuse a user, and stop their tasks",
+    "enable": "accept a disabled user again",
+    "limit": "set a user's share and quotas",
+    "erase": "delete all data of a user, name and address included",
 }
 
 
@@ -28,8 +28,10 @@ def add_commands(add: AddCommand) -> None:
     tasks.add_argument("--json", action="store_true", help="for programs")
     tasks.add_argument("--limit", type=count, default=20, metavar="N")
     tasks.add_argument("--state", choices=get_args(wire.State))
-    tasks.add_argument("--all-users", action="store_true", help="of everybody I look after")
-    tasks.add_argument("--user", metavar="ID", help="of this one (`mecapy user list`)")
+    tasks.add_argument(
+        "--all-users", action="store_true", help="of all users whose tasks you may see"
+    )
+    tasks.add_argument("--user", metavar="ID", help="of this user (`mecapy user list`)")
 
     workers = add("workers", _workers, "the workers that live; drain one before it is stopped")
     workers.add_argument("--json", action="store_true", help="for programs")

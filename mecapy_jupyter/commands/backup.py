@@ -17,16 +17,16 @@ _WHAT = (
 def add_commands(add: AddCommand) -> None:
     backup = add("backup", _backup, f"copy the database and the blobs into a folder. {_WHAT}")
     restore = add("restore", _restore, f"bring back what `mecapy backup` copied. {_WHAT}")
-    backup.add_argument("folder", metavar="DIR", help="readable by you alone afterwards")
-    restore.add_argument("folder", metavar="DIR", nargs="?", help="that `mecapy backup` wrote")
+    backup.add_argument("folder", metavar="DIR", help="only you can read it afterwards")
+    restore.add_argument("folder", metavar="DIR", nargs="?", help="a folder of `mecapy backup`")
     backup.add_argument("--replace", action="store_true", help="bring the backup in DIR up to date")
     restore.add_argument(
-        "--replace", action="store_true", help="delete what is there: tasks, users, everything"
+        "--replace", action="store_true", help="first delete everything in the database"
     )
     restore.add_argument(
         "--reconcile",
         action="store_true",
-        help="restore nothing; after the database alone was set back: find the blobs that are gone",
+        help="restore nothing; after the database was set back, find the blobs that are missing",
     )
     for command in (backup, restore):
         command.add_argument("--data", metavar="DIR", help="data directory of an embedded stack")

@@ -95,7 +95,7 @@ def _stack() -> list[Finding]:
     found = embedded.status()
     if not found.url:
         return []
-    advice = "it is restarted automatically; if this stays, its log says why"
+    advice = "it restarts automatically; if this stays, its log has the reason"
     silent = [
         Finding(
             False,

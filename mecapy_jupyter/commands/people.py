@@ -94,18 +94,16 @@ def _erase(gateway: Gateway, options: argparse.Namespace) -> None:
     print(_described(user))
     if not options.yes:
         if not sys.stdin.isatty():
-            raise errors.ConfigError(
-                "nobody is here to be asked: `--yes` erases without a question"
-            )
+            raise errors.ConfigError("stdin is not a terminal: `--yes` erases without a question")
         question = (
             "Their tasks, results, logs, blobs and tokens are deleted for good. Type the name"
         )
-        if input(f"{question} to go on: ") != (user.name or user.id):
-            raise errors.ConfigError("nothing was erased: that was another name")
+        if input(f"{question} to continue: ") != (user.name or user.id):
+            raise errors.ConfigError("nothing was erased: the typed name differs")
     admin_api.erase_user(gateway, user.id)
     print(
-        "erased. What stays: how many tasks there were and when, and the audit's lines with the id "
-        "above until MECAPY_AUDIT_DAYS are over. Backups made before still hold the person."
+        "erased. What stays: counts of tasks by month, and the audit's lines with the id above for "
+        "MECAPY_AUDIT_DAYS. Earlier backups still contain the person."
     )
 
 
@@ -113,10 +111,10 @@ def _found(gateway: Gateway, who: str) -> wire.UserInfo:
     """The one user of that name, e-mail address or id."""
     found = [one for one in admin_api.users(gateway) if who in (one.id, one.name, one.email)]
     if not found:
-        raise errors.NotFound(f"there is no user {who!r}: `mecapy user list` shows who there is")
+        raise errors.NotFound(f"there is no user {who!r}: `mecapy user list` shows all")
     if len(found) > 1:
         ids = ", ".join(one.id for one in found)
-        raise errors.ConfigError(f"{who!r} may be several users ({ids}): say which, by the id")
+        raise errors.ConfigError(f"{who!r} matches several users ({ids}): give the id")
     return found[0]
 
 
@@ -166,7 +164,9 @@ def _read(words: list[str]) -> JsonObject:
             whole = name not in ("weight", "cpu_hours")
             limits[name] = (int(value) if whole else float(value)) if value else None
         except ValueError:
-            raise errors.ConfigError(f"{word!r}: after `=` comes a number, or nothing") from None
+            raise errors.ConfigError(
+                f"{word!r}: after `=` comes a number, or nothing for the default"
+            ) from None
         if name == "weight" and not value:
             limits[name] = 1.0
     return limits

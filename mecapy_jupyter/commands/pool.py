@@ -56,7 +56,7 @@ def workers(options: argparse.Namespace) -> None:
     for worker in found:
         print(_described(worker))
     if not found:
-        print("no worker lives: nothing runs until one comes (`mecapy worker`)")
+        print("no worker is running: tasks wait until one starts (`mecapy worker`)")
 
 
 def _described(worker: WorkerInfo) -> str:

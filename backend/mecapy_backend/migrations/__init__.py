@@ -150,9 +150,9 @@ async def _in_turn(engine: AsyncEngine, config: Config, to: str) -> bool:
 async def _pause(why: str, until: float) -> None:
     if time.monotonic() > until:
         raise errors.Unavailable(
-            f"the database was not migrated, for too long {why}. Nothing is half done. `SELECT pid,"
-            f" xact_start, query FROM pg_stat_activity ORDER BY xact_start` shows who holds it: "
-            f"wait for that, or end it, then run `mecapy migrate` again"
+            f"the migration gave up: {why}, for {PATIENCE_S:.0f} s. Finished migrations stay. "
+            f"`SELECT pid, xact_start, query FROM pg_stat_activity ORDER BY xact_start` shows the "
+            f"oldest transactions: wait for them, or end them, then run `mecapy migrate` again"
         )
     _log.warning("migration waits", why=why)
     await asyncio.sleep(_PAUSE_S)
