@@ -11,7 +11,7 @@ HERE := $(shell pwd -P | cksum | cut -d ' ' -f 1)
 DEV := $(VENV)/.dev-$(HERE)
 DEMO := $(VENV)/.demo-$(HERE)
 GROUPS := field operate fleet
-QUICK := tests/capture tests/content_key tests/values tests/widget tests/backend/test_forecast.py tests/data/test_bufferfile.py tests/data/test_known.py \
+QUICK := tests/capture tests/content_key tests/sweep/test_design.py tests/sweep/test_table.py tests/values tests/widget tests/backend/test_forecast.py tests/data/test_bufferfile.py tests/data/test_known.py \
   tests/house/test_documents.py tests/house/test_images.py tests/magic/test_history.py
 # Three processes on two cores: tests wait as much as they compute. A file is one process's, so that its tests share what they start.
 PYTEST = $(PY) .ci/nothing_left.py $(PY) -m pytest $(if $(PYTEST_ARGS),$(PYTEST_ARGS),-n 3 --dist loadfile --no-loadscope-reorder)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mecapy_jupyter.cells.ipython_types import Shell
     from mecapy_jupyter.client.client import Client
     from mecapy_jupyter.client.task import Task
+    from mecapy_jupyter.parameter_sweep import sweep, sweeps
     from mecapy_jupyter.remote_function import remote
     from mecapy_jupyter.shared.errors import MecapyError
     from mecapy_jupyter.travel.loop_progress import progress, track
@@ -25,6 +26,8 @@ __all__ = [
     "load_ipython_extension",
     "progress",
     "remote",
+    "sweep",
+    "sweeps",
     "track",
 ]
 
@@ -64,6 +67,8 @@ def __getattr__(name: str) -> Any:
         from mecapy_jupyter.remote_function import remote
 
         return remote
+    if name in ("sweep", "sweeps"):
+        return getattr(import_module("mecapy_jupyter.parameter_sweep"), name)
     if name == "MecapyError":
         from mecapy_jupyter.shared.errors import MecapyError
 

@@ -47,6 +47,10 @@ class RemoteFunction(Generic[P, R]):
         CallOptions().changed(changed)
         return RemoteFunction(self._fn, changed)
 
+    def unwrapped(self) -> tuple[Callable[P, R], dict[str, Any]]:
+        """The function itself, and its options."""
+        return self._fn, self._options
+
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> Task:
         """Call it on a worker: a Future."""
         return self._client().submit(self._fn, *args, **kwargs)
@@ -68,15 +72,24 @@ class RemoteFunction(Generic[P, R]):
     def _client(self) -> Client:
         from mecapy_jupyter.client import config
 
-        return _client_of(config.resolve()).options(**self._options)
+        return client_of(config.resolve()).options(**self._options)
 
 
 @functools.cache
-def _client_of(endpoint: Endpoint) -> Client:
+def client_of(endpoint: Endpoint) -> Client:
     """One client for each gateway: it knows how long calls take, and keeps its connections."""
     from mecapy_jupyter.client.client import Client
 
     return Client(endpoint=endpoint)
+
+
+def plain(fn: Callable[..., Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """The function that `@remote` was given, and its options; any other function as it is."""
+    if isinstance(fn, RemoteFunction):
+        return fn.unwrapped()
+    if not callable(fn):
+        raise TypeError(f"this takes a function first, not {fn!r}")
+    return fn, {}
 
 
 def _with_options(options: dict[str, Any], fn: Callable[P, R]) -> RemoteFunction[P, R]:

@@ -20,6 +20,10 @@ class CallTime:
     def __init__(self) -> None:
         self._seconds, self._calls = 0.0, 0.0
 
+    @property
+    def known(self) -> bool:
+        return self._calls > 0
+
     def learn(self, seconds: float, calls: int) -> None:
         self._seconds, self._calls = self._seconds / 2 + seconds, self._calls / 2 + calls
 

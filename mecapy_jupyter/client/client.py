@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import copy
 import dataclasses
+import functools
 import uuid
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
@@ -108,9 +109,7 @@ class Client(concurrent.futures.Executor):
         calls, count = calls_of(iterables)
         return self._map(fn, calls, count, timeout, chunksize, return_exceptions, ordered)
 
-    def map_unordered(
-        self, fn: Callable[..., Any], *iterables: Iterable[Any], **how: Any
-    ) -> Iterator[Any]:
+    def map_unordered(self, fn: Callable[..., Any], *iterables: Iterable[Any], **how: Any) -> Any:
         """Like `map`, with results as they come."""
         return self.map(fn, *iterables, ordered=False, **how)
 
@@ -190,11 +189,12 @@ class Client(concurrent.futures.Executor):
         check: Callable[[payload.Packed], None] = lambda _: None,
         on_task: Callable[[Task], object] = lambda _: None,
         folder: Along | None = None,
+        followed: bool = True,
     ) -> Task:
         """Pack `values`, upload what the store lacks, submit.
 
         `words`, `imports`: as for `prelude.make`. `check` may raise first. `on_task` gets the task
-        at once, so that an interrupt can cancel it.
+        at once, to cancel it at an interrupt. Not `followed`: no event stream is opened.
         """
         with awaited.meeting(as_futures=request.cell is not None) as met:
             packed = packing.pack(
@@ -207,18 +207,21 @@ class Client(concurrent.futures.Executor):
         needs = {task_id: str(wire.Need(task_id)) for task_id in sorted(met.futures)}
         request = dataclasses.replace(request, payload=sent, python=version.minor(), needs=needs)
         body, key = signing.signed(request).as_json(), uuid.uuid4().hex
+        submit = functools.partial(self._submit, followed)
         try:
-            task = self._submit(body, key, request.name, packed, namespace, on_task)
+            task = submit(body, key, request.name, packed, namespace, on_task)
         except BlobsMissing:
             sent_bytes += blob_transfer.complete(self.gateway, believed)
-            task = self._submit(body, key, request.name, packed, namespace, on_task)
+            task = submit(body, key, request.name, packed, namespace, on_task)
         task.parents = tuple(met.futures.values())
         task.sent_bytes, task.reused_bytes = sent_bytes, packed.size_bytes - sent_bytes
-        self._sent[task.id] = task
+        if followed:
+            self._sent[task.id] = task
         return task
 
     def _submit(
         self,
+        followed: bool,
         body: wire.JsonObject,
         key: str,
         name: str,
@@ -227,7 +230,8 @@ class Client(concurrent.futures.Executor):
         on_task: Callable[[Task], object],
     ) -> Task:
         with deferred_interrupt.DeferredInterrupt() as interrupt:
-            submitted, events = self.gateway.submit(body, key)
+            enter = self.gateway.submit if followed else self.gateway.enqueue
+            submitted, events = enter(body, key)
             task = Task(self.gateway, submitted.task_id, name, packed, namespace, events)
             on_task(task)
             if interrupt.came:
@@ -276,16 +280,13 @@ class Client(concurrent.futures.Executor):
         sent, and the believed ones.
         """
         inline = len(packed.stream) <= wire.INLINE_BYTES
-        sent = blob_transfer.send(
-            self.gateway, packed.buffers if inline else [packed.stream, *packed.buffers]
-        )
-        if inline:
-            return (
-                wire.Payload(packed.stream, "", sent.digests),
-                sent.sent_bytes + len(packed.stream),
-                sent.believed,
-            )
-        return wire.Payload(b"", sent.digests[0], sent.digests[1:]), sent.sent_bytes, sent.believed
+        beside = packed.buffers if inline else [packed.stream, *packed.buffers]
+        sent = blob_transfer.send(self.gateway, beside)
+        if not inline:
+            whole = wire.Payload(b"", sent.digests[0], sent.digests[1:])
+            return whole, sent.sent_bytes, sent.believed
+        sent_bytes = sent.sent_bytes + len(packed.stream)
+        return wire.Payload(packed.stream, "", sent.digests), sent_bytes, sent.believed
 
 
 def _token_in(values: Mapping[str, Any], gateway: Gateway) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Literal
 from urllib.parse import quote
 
 from mecapy_jupyter import wire
@@ -75,6 +77,32 @@ def packages(gateway: Gateway, python: str) -> wire.InstalledPackages:
     """The packages that all workers with this Python ("3.12") have."""
     found = gateway.get("/workers/packages", python=python)
     return wire.InstalledPackages.from_json(as_object(found))
+
+
+def begin_sweep(gateway: Gateway, sweep: wire.SweepRequest) -> wire.SweepStatus:
+    """Make it, or give it these points; its tasks so far."""
+    return wire.SweepStatus.from_json(as_object(gateway.post("/sweeps", sweep.as_json())))
+
+
+def sweeps(gateway: Gateway) -> Sequence[wire.SweepStatus]:
+    """My sweeps, the one that changed last first, without points and tasks."""
+    return wire.SweepList.from_json(as_object(gateway.get("/sweeps"))).sweeps
+
+
+def sweep(gateway: Gateway, name: str, since: datetime | None = None) -> wire.SweepStatus:
+    """With `since` only the tasks that ended then or later, and no points."""
+    found = gateway.get(_sweep_path(name), since=since.isoformat() if since else None)
+    return wire.SweepStatus.from_json(as_object(found))
+
+
+def change_sweep(
+    gateway: Gateway, name: str, change: Literal["pause", "resume", "cancel"]
+) -> wire.SweepStatus:
+    return wire.SweepStatus.from_json(as_object(gateway.post(f"{_sweep_path(name)}/{change}")))
+
+
+def _sweep_path(name: str) -> str:
+    return f"/sweeps/{quote(name, safe='')}"
 
 
 def login_offer(gateway: Gateway) -> wire.LoginOffer:

@@ -170,6 +170,11 @@ class Gateway:
                     ) from None
         raise AssertionError
 
+    def enqueue(self, body: JsonObject, key: str) -> tuple[wire.QueuedEvent, None]:
+        """Submit a task without following it."""
+        queued = self.post("/tasks", body, key=key)
+        return wire.QueuedEvent.from_json(queued if isinstance(queued, dict) else {}), None
+
     def events(
         self, task_id: str, last_id: str = "", *, follow: bool = True
     ) -> Iterator[wire.Event]:

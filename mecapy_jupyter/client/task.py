@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import dataclasses
 import os
 import pickle
 import queue
@@ -167,6 +168,10 @@ class Task(concurrent.futures.Future[Any]):
             outcome, self._fetch, self._namespace, self.packed.memo, spared, self.inputs
         )
         return self.home
+
+    def forget_sent(self) -> None:
+        """Keep of its inputs only what its results may refer to."""
+        self.packed = dataclasses.replace(self.packed, stream=b"", buffers=())
 
     def _sent(self) -> SentFolder:
         """The files of its notebook's folder that were sent."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,31 +13,31 @@ from mecapy_jupyter.shared import version
 
 _VERSION = b"1"  # of what the digests cover: another number, other keys
 _KEY_BYTES = 16
+_PYTHON = version.minor().encode()
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionKey:
     """`code`: the digest of the function and of all that it uses, as hexadecimal digits.
-    `versions`: of the packages that it uses, with what they require.
+    `versions`: of the packages that it uses, with what they require. `head`: all that every call
+    has in common.
     """
 
     code: str
     versions: Mapping[str, str]
-    python: str
+    head: bytes
 
     def of(self, arguments: Mapping[str, bytes], also: bytes = b"") -> str:
         """The key of a call. `arguments`: name → `value_digest`; their order does not count.
         `also`: what else the result depends on.
         """
-        named = "\0".join(f"{name}={value}" for name, value in sorted(self.versions.items()))
-        parts = [_VERSION, self.code.encode(), self.python.encode(), named.encode(), also]
-        for name, digest in sorted(arguments.items()):
-            parts += name.encode(), digest
-        key = blake3()
-        for part in parts:
-            key.update(len(part).to_bytes(8, "big"))
-            key.update(part)
-        return key.hexdigest(length=_KEY_BYTES)
+        named = [part for name in sorted(arguments) for part in (name.encode(), arguments[name])]
+        return blake3(_joined([self.head, also, *named])).hexdigest(length=_KEY_BYTES)
+
+
+def _joined(parts: Sequence[bytes]) -> bytes:
+    """With their lengths, so that no two sequences are joined alike."""
+    return b"".join([b"%d:" % len(part) + part for part in parts])
 
 
 def function_key(fn: Callable[..., Any], there: Mapping[str, str] | None = None) -> FunctionKey:
@@ -47,14 +47,16 @@ def function_key(fn: Callable[..., Any], there: Mapping[str, str] | None = None)
     digest = content.Content()
     digest.add(fn)
     versions = packages.versions(sorted(digest.modules), there or {})
-    return FunctionKey(digest.digest().hex(), versions, version.minor())
+    code, named = digest.digest(), [f"{name}={each}".encode() for name, each in versions.items()]
+    return FunctionKey(code.hex(), versions, _joined([_VERSION, code, _PYTHON, *named]))
 
 
 def value_digest(value: object, name: str = "") -> bytes:
     """Raises NoContentKey; its text begins with `name`."""
+    if (of_scalar := content.of_scalar(value)) is not None:
+        return of_scalar
     digest = content.Content()
     digest.add(value, name)
-    versions = packages.versions(sorted(digest.modules), {})
-    if versions:  # a function or a class among the values
-        digest.add(versions)
+    if digest.modules:  # a function or a class is among the values
+        digest.add(packages.versions(sorted(digest.modules), {}))
     return digest.digest()

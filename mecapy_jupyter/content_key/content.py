@@ -43,7 +43,7 @@ class Content:
 
     def mark(self, kind: str, data: bytes | bytearray | memoryview = b"") -> None:
         """A tag and its bytes, so that no two sequences of marks read alike."""
-        self._hash.update(f"{kind}:{len(data)}:".encode())
+        self._hash.update(b"%s:%d:" % (kind.encode(), len(data)))
         self._hash.update(data)
 
     def add(self, value: object, where: str = "") -> None:
@@ -113,6 +113,15 @@ class Content:
         return None
 
 
+def of_scalar(value: object) -> bytes | None:
+    """The digest of a number or text, without the cost of a `Content`; None for anything else."""
+    if (how := _SCALARS.get(type(value))) is None:
+        return None
+    kind, encode = how
+    data = encode(value)
+    return blake3(b"%s:%d:%s" % (kind.encode(), len(data), data)).digest(length=_DIGEST_BYTES)
+
+
 def _sequence(content: Content, value: Any) -> None:
     content.mark(type(value).__name__, str(len(value)).encode())
     for number, entry in enumerate(cast("Iterable[object]", value)):
@@ -149,10 +158,6 @@ def _array(content: Content, value: Any) -> None:
     return content.mark("bytes", memoryview(flat.view(numpy.uint8)))
 
 
-def _text(content: Content, value: Any) -> None:
-    content.mark("str", value.encode("utf-8", "surrogatepass"))
-
-
 def _plainly(kind: str, encode: Callable[[Any], bytes]) -> Callable[[Content, Any], None]:
     return lambda content, value: content.mark(kind, encode(value))
 
@@ -161,17 +166,17 @@ def _integer(value: int) -> bytes:
     return value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
 
 
-_PLAIN: dict[type, Callable[[Content, Any], None]] = {
-    type(None): _plainly("None", lambda _: b""),
-    type(Ellipsis): _plainly("Ellipsis", lambda _: b""),
-    bool: _plainly("bool", lambda value: b"1" if value else b"0"),
-    int: _plainly("int", _integer),
-    float: _plainly("float", struct.Struct(">d").pack),
-    complex: _plainly("complex", lambda value: struct.pack(">dd", value.real, value.imag)),
-    str: _text,
-    bytes: _plainly("bytes", bytes),
-    tuple: _sequence,
+_SCALARS: dict[type, tuple[str, Callable[[Any], bytes]]] = {
+    type(None): ("None", lambda _: b""),
+    type(Ellipsis): ("Ellipsis", lambda _: b""),
+    bool: ("bool", lambda value: b"1" if value else b"0"),
+    int: ("int", _integer),
+    float: ("float", struct.Struct(">d").pack),
+    complex: ("complex", lambda value: struct.pack(">dd", value.real, value.imag)),
+    str: ("str", lambda value: value.encode("utf-8", "surrogatepass")),
+    bytes: ("bytes", bytes),
 }
+_PLAIN = {kind: _plainly(*how) for kind, how in _SCALARS.items()} | {tuple: _sequence}
 _NESTED: dict[type, Callable[[Content, Any], None]] = {
     list: _sequence,
     dict: _mapping,
