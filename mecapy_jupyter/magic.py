@@ -60,6 +60,7 @@ def _options(given: argparse.Namespace) -> CellOptions:
             f"--as {given.job}`"
         )
     from mecapy_jupyter.cells.prepared import CellOptions
+    from mecapy_jupyter.client.resources import asked
 
     shown_after_s = 0.0 if given.every else 2.0
     return CellOptions(
@@ -76,6 +77,7 @@ def _options(given: argparse.Namespace) -> CellOptions:
         files=given.files,
         keep=given.keep,
         folder=given.folder,
+        resources=asked(given.cpus, given.memory, given.gpu, given.machine),
     )
 
 

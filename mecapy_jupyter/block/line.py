@@ -47,7 +47,7 @@ def parts(state: BlockState, now_s: float) -> list[Piece]:
         case "sending":
             return [Piece("phase", "sending"), *_bytes(state)]
         case "queued":
-            return [Piece("phase", "queued"), *_place(state), *_bytes(state)]
+            return [Piece("phase", "queued"), *_place(state), *_machine(state), *_bytes(state)]
         case "running":
             where = f"running on {state.worker}" if state.worker else "running"
             passed = Piece("clock", clock(now_s - state.since_s) + expected(state, now_s))
@@ -99,6 +99,10 @@ def _place(state: BlockState) -> list[Piece]:
     of = f" of {state.waiting}" if state.waiting > 1 else " in line" if state.position > 1 else ""
     eta = [Piece("plain", f"starts in ~{duration(state.eta_s)}")] if state.eta_s is not None else []
     return attempt + ([Piece("plain", place + of)] if state.position else []) + eta
+
+
+def _machine(state: BlockState) -> list[Piece]:
+    return [Piece("plain", state.why_there)] if state.why_there else []
 
 
 def _bytes(state: BlockState) -> list[Piece]:

@@ -28,6 +28,7 @@ class BlockState:
     position: int = 0  # 1 is next; 0: not known
     waiting: int = 0  # how many wait in all; 0: not known
     eta_s: float | None = None
+    why_there: str = ""  # which class of machines it goes to, where that is not the pool
     sent_bytes: int = 0
     reused_bytes: int = 0
     worker: str = ""
@@ -77,6 +78,7 @@ def _queued(state: BlockState, queued: wire.QueuedEvent, now_s: float) -> BlockS
         position=int(number(queued.position) or 0),
         waiting=int(number(queued.of) or 0),
         eta_s=number(queued.eta_s),
+        why_there=clean(queued.why_there, 100) or state.why_there,
     )
 
 

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.shared import errors
-from mecapy_jupyter.shared.units import seconds
+from mecapy_jupyter.shared.units import byte_count, seconds
 
 _BEFORE_COMMENT = re.compile(r"""(?:'[^']*'|"[^"]*"|(?<=\S)\#|[^'"\#])*""")
 
@@ -29,6 +29,23 @@ def duration(text: str) -> float:
         return seconds(text)
     except ValueError as trouble:
         raise argparse.ArgumentTypeError(str(trouble)) from None
+
+
+def _size(text: str) -> int:
+    try:
+        return byte_count(text)
+    except ValueError as trouble:
+        raise argparse.ArgumentTypeError(str(trouble)) from None
+
+
+def _cpus(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of processors; write 4")
+    return number
 
 
 def words(line: str) -> list[str]:
@@ -69,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         description="Run this cell on a worker.",
     )
-    for add_group in (_variables, _running, _files, _showing):
+    for add_group in (_variables, _running, _machine, _files, _showing):
         add_group(made.add_argument)
     return made
 
@@ -128,6 +145,25 @@ def _running(add: AddOption) -> None:
         default=0,
         metavar="n",
         help="how often to run a failing cell again (default: 0)",
+    )
+
+
+def _machine(add: AddOption) -> None:
+    add("--cpus", type=_cpus, default=0.0, metavar="n", help="processors that the cell needs")
+    add("--memory", type=_size, default=0, metavar="16GB", help="memory that the cell needs")
+    add(
+        "--gpu",
+        nargs="?",
+        const=wire.ANY_GPU,
+        default="",
+        metavar="TYPE",
+        help="a GPU, of this type or of any",
+    )
+    add(
+        "--machine",
+        default="",
+        metavar="CLASS",
+        help="run on this class of machines (`%%mecapy machines` lists them)",
     )
 
 

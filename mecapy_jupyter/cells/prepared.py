@@ -49,6 +49,7 @@ class CellOptions:
     files: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
     folder: bool = True
+    resources: wire.Resources | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ class Prepared:
             timeout=options.timeout_s,
             retries=options.retries,
             keep=options.keep,
+            resources=options.resources,
             cell=wire.Cell(self.source.number, header, self.source.filename),
         )
 

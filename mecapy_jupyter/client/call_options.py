@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from mecapy_jupyter import wire
+from mecapy_jupyter.client.resources import asked
 from mecapy_jupyter.shared.units import seconds
 
 
@@ -14,12 +15,19 @@ class CallOptions:
 
     `timeout`: run time, in seconds or as "15min" or "2h"; in a `map`, of each call. `retries`:
     further attempts after a failure. `priority`: 0 to 9, high ones start first.
+
+    What the machine must have: `cpus`; `memory`, as "16GB" or in bytes; `gpu`, a type or True;
+    `machine`, a class (`%mecapy machines` lists them).
     """
 
     name: str = ""
     timeout: float | str | None = None
     retries: int = 0
     priority: int = wire.PRIORITY
+    cpus: float = 0
+    memory: str | int = ""
+    gpu: str | bool = ""
+    machine: str = ""
 
     def __post_init__(self) -> None:
         if self.timeout is not None:
@@ -28,6 +36,7 @@ class CallOptions:
             raise ValueError(f"priority {self.priority} is not between 0 and 9")
         if self.retries < 0:
             raise ValueError(f"retries {self.retries} is below 0")
+        self.resources()
 
     def changed(self, options: dict[str, object]) -> CallOptions:
         """A copy with these changes. Raises TypeError for an unknown name."""
@@ -35,6 +44,9 @@ class CallOptions:
             known = ", ".join(self.__slots__)
             raise TypeError(f"{name!r} is no option of a call; there are: {known}")
         return replace(self, **options)  # pyright: ignore[reportArgumentType]  (checked there)
+
+    def resources(self) -> wire.Resources | None:
+        return asked(self.cpus, self.memory, self.gpu, self.machine)
 
     def request(self, code: str, name: str, outputs: tuple[str, ...]) -> wire.TaskRequest:
         return wire.TaskRequest(
@@ -44,4 +56,5 @@ class CallOptions:
             timeout=wire.TIMEOUT_S if self.timeout is None else seconds(self.timeout),
             retries=self.retries,
             priority=self.priority,
+            resources=self.resources(),
         )

@@ -80,8 +80,8 @@ class Client(concurrent.futures.Executor):
         )
 
     def options(self, **options: Any) -> Client:
-        """This client with other options: name, timeout (of each call), retries, priority.
-        Connections are shared, and a shutdown ends both.
+        """This client with other options: name, timeout (of each call), retries, priority, and of
+        the machine: cpus, memory, gpu, machine. Connections are shared, and a shutdown ends both.
         """
         changed = copy.copy(self)
         changed._options = self._options.changed(options)

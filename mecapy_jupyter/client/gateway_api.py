@@ -73,6 +73,11 @@ def workers(gateway: Gateway) -> list[wire.WorkerInfo]:
     return [wire.WorkerInfo.from_json(worker) for worker in found]
 
 
+def machines(gateway: Gateway) -> wire.MachinesInfo:
+    """Classes of machines, with what is free and what it costs, and the machines that run."""
+    return wire.MachinesInfo.from_json(as_object(gateway.get("/machines")))
+
+
 def packages(gateway: Gateway, python: str) -> wire.InstalledPackages:
     """The packages that all workers with this Python ("3.12") have."""
     found = gateway.get("/workers/packages", python=python)

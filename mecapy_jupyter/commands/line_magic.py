@@ -16,7 +16,7 @@ from mecapy_jupyter.cells.ipython_types import Shell
 from mecapy_jupyter.cells.session import Session
 from mecapy_jupyter.client import client, config, gateway_api, task_logs, unopened
 from mecapy_jupyter.client.task import Task
-from mecapy_jupyter.commands import doctor, login, status, task_selection
+from mecapy_jupyter.commands import doctor, login, machines, status, task_selection
 from mecapy_jupyter.results import bind
 from mecapy_jupyter.shared import errors, units
 from mecapy_jupyter.travel.files import bring_home
@@ -35,6 +35,7 @@ _HELP = """%mecapy                      who am I, where, queue, workers, my last
 %mecapy on [options] | off   send every cell to a worker, until off; \
 the options are those of %%mecapy
 %mecapy setup [clear [n]]    the setup cells, which run first in every task; remove them, or one
+%mecapy machines             classes of machines: their sizes, what is free, what it costs
 %mecapy doctor               check the way from here to a worker"""
 
 
@@ -227,7 +228,12 @@ def _lay_out(task: Task, outcome: wire.Outcome, home: bind.Home, paths: Sequence
     bring_home.put({path: there[path] for path in paths}, Path.cwd())
 
 
+def _machines(pool: client.Client, _: Shell, __: Sequence[str]) -> None:
+    print(machines.listed(gateway_api.machines(pool.gateway)))
+
+
 _WITH_POOL = {
+    "machines": _machines,
     "status": _status,
     "tasks": _tasks,
     "cancel": _cancel,

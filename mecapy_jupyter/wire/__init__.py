@@ -55,6 +55,7 @@ from mecapy_jupyter.wire.events import (
 )
 from mecapy_jupyter.wire.json_fields import Json, JsonObject
 from mecapy_jupyter.wire.machines import (
+    ANY_GPU,
     BOOTING,
     DRAINING,
     GONE,
@@ -65,6 +66,7 @@ from mecapy_jupyter.wire.machines import (
     MachineInfo,
     MachinesInfo,
     MachineState,
+    Resources,
 )
 from mecapy_jupyter.wire.needs import MOST_NEEDS, NEED, Need
 from mecapy_jupyter.wire.outcome import ErrorInfo, Outcome, Payload
@@ -99,6 +101,7 @@ from mecapy_jupyter.wire.workers import (
 )
 
 __all__ = [
+    "ANY_GPU",
     "BLOCKED",
     "BOOTING",
     "CALLED",
@@ -170,6 +173,7 @@ __all__ = [
     "QueuedEvent",
     "Quota",
     "Readiness",
+    "Resources",
     "StartedEvent",
     "State",
     "StderrEvent",

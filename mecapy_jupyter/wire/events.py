@@ -33,7 +33,8 @@ DISPLAY_KINDS: frozenset[str] = frozenset(
 @dataclass(frozen=True, slots=True)
 class QueuedEvent(Shape):
     """The task waits. `position`: 1 starts next, None: not known; `of`: how many wait; `eta_s`:
-    until it starts. The first one, which answers the submission, has `task_id`.
+    until it starts. The first one, which answers the submission, has `task_id`, and `why_there`:
+    which class of machines it goes to and why.
     """
 
     type: ClassVar = QUEUED
@@ -41,6 +42,7 @@ class QueuedEvent(Shape):
     of: int | None = None
     eta_s: float | None = None
     task_id: str = field(default="", metadata=OPTIONAL)
+    why_there: str = field(default="", metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,20 @@ MachineState = Literal["wanted", "booting", "serving", "draining", "stopping", "
 """`wanted`: written down, perhaps not asked for yet."""
 
 
+ANY_GPU = "any"
+"""A GPU of whatever type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resources(Shape):
+    """What a task asks for, 0 or "": nothing. `gpu`: a type, or ANY_GPU; `machine`: a class."""
+
+    cpus: float = 0.0
+    memory_bytes: int = 0
+    gpu: str = ""
+    machine: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class ClassInfo(Shape):
     """A class of machines. `cpus`, `memory_bytes`: for one task, 0: not said. `price`: euros an

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from mecapy_jupyter.wire.defaults import PRIORITY, TIMEOUT_S
+from mecapy_jupyter.wire.defaults import POOL, PRIORITY, TIMEOUT_S
 from mecapy_jupyter.wire.json_fields import Json
+from mecapy_jupyter.wire.machines import Resources
 from mecapy_jupyter.wire.outcome import ErrorInfo, Payload
 from mecapy_jupyter.wire.shape import OPTIONAL, Shape
 from mecapy_jupyter.wire.states import FINAL, QUEUED, State
@@ -34,6 +35,7 @@ class TaskRequest(Shape):
     kernels alone. `sweep`: the name of the sweep that it is a part of; `points`: the keys of the
     points that it computes. `needs`: variables that are results of other tasks, as `wire.Need`; the
     task is blocked until all of those are completed. `workflow`: the id of the one it belongs to.
+    `resources`: what its machine must have.
     """
 
     code: str
@@ -52,6 +54,7 @@ class TaskRequest(Shape):
     points: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
     needs: dict[str, str] = field(default_factory=dict[str, str], metadata=OPTIONAL)
     workflow: str = field(default="", metadata=OPTIONAL)
+    resources: Resources | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,9 @@ class TaskStatus(Shape):
 
     `position`: in the queue, 1 starts next; `eta_s`: until it starts; both None once it runs.
     `result` and `error` stand only in the answer for a single task,
-    as do `parents`: the ids of the tasks whose results it needs.
+    as do `parents`: the ids of the tasks whose results it needs; and `cost`: euros, None: no price
+    is known. `machine_class`: of the machine it goes to; `why_there`: why, "" where nothing led
+    away from the pool.
     """
 
     task_id: str
@@ -88,6 +93,9 @@ class TaskStatus(Shape):
     completed_at: datetime | None = None
     expires_at: datetime | None = None
     worker: str | None = None
+    machine_class: str = POOL
+    why_there: str = ""
+    cost: float | None = None
     cancel_requested: bool = False
     result: Json = None
     error: ErrorInfo | None = None

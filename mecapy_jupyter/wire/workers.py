@@ -32,7 +32,8 @@ class WorkerInfo(Shape):
     `running`: tasks it runs now, None: not said. `health`: part → what is wrong with it and what to
     do. `network`: what its tasks may reach; None: everything, or not said. `draining`: it is to
     take no more tasks, which the gateway says; `drained`: and nothing runs any more. `machine`: of
-    the fleet, by which it is known there; "": somebody started it.
+    the fleet, by which it is known there; "": somebody started it. `cpus`, `memory_bytes`: what one
+    task may use.
     """
 
     id: str = ""
@@ -50,6 +51,8 @@ class WorkerInfo(Shape):
     drained: bool = field(default=False, metadata=OPTIONAL)
     machine: str = field(default="", metadata=OPTIONAL)
     machine_class: str = field(default=POOL, metadata=OPTIONAL)
+    cpus: int = field(default=0, metadata=OPTIONAL)
+    memory_bytes: int = field(default=0, metadata=OPTIONAL)
 
     def as_json(self) -> JsonObject:
         """What the worker's own row says (`info`); its id stands beside it."""

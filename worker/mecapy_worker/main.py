@@ -224,6 +224,8 @@ def describe(context: Context, machine: str = "") -> JsonObject:
         ),
         machine=machine,
         machine_class=context.settings.machine_class,
+        cpus=len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 0,
+        memory_bytes=context.settings.max_memory_bytes,
     ).as_json()
 
 

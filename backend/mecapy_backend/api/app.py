@@ -26,6 +26,7 @@ from mecapy_backend.api.routes import (
     audit,
     blobs,
     events,
+    machines,
     parts,
     proof,
     submission,
@@ -96,7 +97,19 @@ def create_app(settings: Settings, *, embedded: bool = False) -> FastAPI:
             expose_headers=_EXPOSED,
         )
     app.add_middleware(Traffic)
-    surfaces = submission, tasks, sweeps, events, blobs, parts, tokens, users, audit, system
+    surfaces = (
+        submission,
+        tasks,
+        sweeps,
+        events,
+        blobs,
+        parts,
+        tokens,
+        users,
+        audit,
+        system,
+        machines,
+    )
     for surface in surfaces:
         app.include_router(surface.router)
     if embedded:

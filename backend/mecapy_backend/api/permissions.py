@@ -71,6 +71,8 @@ RIGHTS: dict[str, Right] = {
     "GET /workers": Right(READ),
     "GET /workers/packages": Right(READ),
     "PATCH /workers/{worker_id}": Right(ADMIN, Reach.ALL),
+    "GET /machines": Right(READ),
+    "GET /system/scale": Right(READ),
     "GET /me": Right(READ),
     "POST /tasks": Right(TASKS),
     "GET /tasks": Right(READ),

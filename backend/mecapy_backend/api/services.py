@@ -19,9 +19,11 @@ from mecapy_backend.api.limits.allowance import TaskQuotas
 from mecapy_backend.api.limits.open_streams import StreamLimit
 from mecapy_backend.api.limits.request_rate import RateLimit
 from mecapy_backend.api.live_pythons import LivePythons
+from mecapy_backend.api.placement import Placements
 from mecapy_backend.api.request_body import BodyReader
 from mecapy_backend.api.short_tasks import ShortTasks
 from mecapy_backend.api.start_estimate import StartEstimator
+from mecapy_backend.fleet import classes
 from mecapy_backend.queue import queue as queues
 from mecapy_backend.queue.queue import Queue
 from mecapy_backend.shared.health import Health
@@ -68,6 +70,7 @@ class Services:
     short_tasks: ShortTasks
     start_estimator: StartEstimator
     live_pythons: LivePythons
+    placements: Placements
     audit: AuditWriter
     readiness: Health
     health: Health
@@ -89,6 +92,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
     queue = queues.connect(settings.redis_url)
     stream_redis = queues.connect(settings.redis_url, max_connections=settings.max_streams + 10)
     blobs = blob_store.configured(settings)
+    machines = classes.read(settings.machines)
     try:
         yield Services(
             settings=settings,
@@ -104,6 +108,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             short_tasks=ShortTasks(settings.short_s),
             start_estimator=StartEstimator(db, queue, settings.short_s),
             live_pythons=LivePythons(db),
+            placements=Placements(db, machines),
             audit=AuditWriter(db, settings.audit_days),
             readiness=readiness(probed_db),
             health=server_health(probed_db, queue, blobs),

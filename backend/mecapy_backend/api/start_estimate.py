@@ -56,7 +56,10 @@ class StartEstimator:
         """The place of a queued task, and its start. All unknown while Redis is unavailable."""
         try:
             position, of = await self._queue.position_and_depth(
-                task.id, short=task.short, python=task.python
+                task.id,
+                short=task.short,
+                python=task.python,
+                machine_class=task.machine_class,
             )
         except (RedisError, OSError):
             return QueuedEvent()
@@ -65,7 +68,11 @@ class StartEstimator:
         await self._look()
         run_s = await self._mean_run_of(owner)
         serving = [
-            one for one in self._workers if task.python in ("", one.python) and not one.draining
+            one
+            for one in self._workers
+            if task.python in ("", one.python)
+            and one.info.machine_class == task.machine_class
+            and not one.draining
         ]
         slots = sum(one.info.slots for one in serving)
         if not slots or run_s is None:

@@ -23,6 +23,8 @@ def status_of(task: TaskRow, keep_s: float) -> TaskStatus:
         completed_at=task.completed_at,
         expires_at=expires_at,
         worker=task.worker,
+        machine_class=task.machine_class,
+        why_there=task.why_there,
         cancel_requested=task.cancel_requested,
         result=outcome.result if outcome else None,
         error=outcome.error if outcome else None,

@@ -2,6 +2,10 @@
 truth.
 """
 
+from __future__ import annotations
+
+from mecapy_jupyter.wire import POOL
+
 QUEUE, SHORT = "mecapy:queue", "mecapy:queue:short"
 """The lanes of tasks that run on any Python. A lane is a sorted set with the task that starts next;
 `fair.lua` keeps those behind it in keys with this prefix.
@@ -16,16 +20,24 @@ PROBE, PROBE_OTHER = "mecapy:probe", "mecapy:probe:other"
 """Written and deleted by `health_probe`, to know whether Redis does what the queue asks."""
 
 
-def lane(python: str = "", *, short: bool = False) -> str:
-    """The lane of tasks that need this Python ("3.12"; "": any will do)."""
+def lane(python: str = "", *, short: bool = False, machine_class: str = POOL) -> str:
+    """The lane of tasks for this class of machines that need this Python ("3.12"; "": any)."""
     base = SHORT if short else QUEUE
+    if machine_class != POOL:  # no Python is called so
+        base = f"{base}:class:{machine_class}"
     return f"{base}:{python}" if python else base
 
 
-def lanes(python: str, *, short: bool | None = None) -> tuple[str, ...]:
-    """The lanes that a worker with this Python serves; `short`: only those, or only the others."""
+def lanes(python: str, *, short: bool | None = None, machine_class: str = POOL) -> tuple[str, ...]:
+    """The lanes that a worker of this class with this Python serves; `short`: only those, or only
+    the others.
+    """
     kinds = (False, True) if short is None else (short,)
-    return tuple(lane(need, short=kind) for kind in kinds for need in ("", python))
+    return tuple(
+        lane(need, short=kind, machine_class=machine_class)
+        for kind in kinds
+        for need in ("", python)
+    )
 
 
 def events(task_id: str) -> str:

@@ -22,7 +22,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError
 
 from mecapy_backend.queue import keys
-from mecapy_jupyter.wire import PRIORITY
+from mecapy_jupyter.wire import POOL, PRIORITY
 
 SOCKET_TIMEOUT_S = 8.0
 """After this time without an answer, the connection is dead. Blocking commands must wait for less.
@@ -106,12 +106,14 @@ class Queue(ArqRedis):
         *,
         short: bool = False,
         python: str = "",
+        machine_class: str = POOL,
         share: Share | None = None,
     ) -> int | None:
         """Put a task in line, or leave it where it is. Returns its position (1: next), None if a
         worker has it. `python` "": any. `share` None: the last one given.
         """
-        share_text, lane = share.text(owner) if share else "", keys.lane(python, short=short)
+        share_text = share.text(owner) if share else ""
+        lane = keys.lane(python, short=short, machine_class=machine_class)
         arguments = ["add", owner, share_text, task_id, repr(score(priority))]
         position, first = await self._fair(lane, *arguments, then=("ZSCORE", lane, task_id))
         return None if position == 1 and first is None else position
@@ -123,6 +125,7 @@ class Queue(ArqRedis):
         *,
         short: bool = False,
         python: str = "",
+        machine_class: str = POOL,
         share: Share | None = None,
     ) -> None:
         """Put many tasks of an owner in line (task id → score); those in the queue stay where they
@@ -132,9 +135,10 @@ class Queue(ArqRedis):
             share.text(owner) if share else "",
             [part for task_id, at in entries.items() for part in (task_id, repr(at))],
         )
+        lane = keys.lane(python, short=short, machine_class=machine_class)
         for start in range(0, len(flat), 2 * _MANY):
             batch = flat[start : start + 2 * _MANY]
-            await self._fair(keys.lane(python, short=short), "add", owner, share_text, *batch)
+            await self._fair(lane, "add", owner, share_text, *batch)
 
     async def refill(self, lane: str) -> None:
         """The front of a lane was taken: fill it again."""
@@ -184,10 +188,10 @@ class Queue(ArqRedis):
         return (await self.position_and_depth(task_id, short=short, python=python))[0]
 
     async def position_and_depth(
-        self, task_id: str, *, short: bool = False, python: str = ""
+        self, task_id: str, *, short: bool = False, python: str = "", machine_class: str = POOL
     ) -> tuple[int | None, int]:
         """Its position, and how many wait, in its lane."""
-        lane = keys.lane(python, short=short)
+        lane = keys.lane(python, short=short, machine_class=machine_class)
         ((position, count),) = await self._fair(lane, "place", task_id)
         return position, int(count)
 

@@ -11,35 +11,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, TIMESTAMP
 
 from mecapy_backend.store.fleet_tables import fleet, machines
+from mecapy_backend.store.people_tables import api_tokens, organisations, users
 from mecapy_backend.store.table_parts import metadata
 from mecapy_backend.store.table_parts import time_column as _time
 from mecapy_jupyter import wire
 
-__all__ = ["fleet", "machines", "metadata"]
+__all__ = ["api_tokens", "fleet", "machines", "metadata", "organisations", "users"]
 
-
-def _share() -> list[sa.Column[object]]:
-    """What somebody may have of the pool; NULL: what the settings say."""
-    return [
-        sa.Column("weight", sa.Float, nullable=False, server_default="1"),
-        sa.Column("max_running", sa.Integer),
-        sa.Column("max_queued", sa.Integer),
-        sa.Column("cpu_hours", sa.Float),  # a month
-        sa.Column("quota_bytes", sa.BigInteger),
-    ]
-
-
-workflows = sa.Table(  # named graphs of tasks
-    "workflows",
-    metadata,
-    sa.Column("id", sa.Uuid(as_uuid=False), primary_key=True),
-    sa.Column("owner", sa.Text, nullable=False),
-    sa.Column("name", sa.Text, nullable=False),
-    _time("created_at", required=True),
-    sa.Column("idempotency_key", sa.Text),
-    sa.UniqueConstraint("owner", "idempotency_key"),
-)
-sa.Index("workflows_of_owner", workflows.c.owner, workflows.c.created_at.desc(), workflows.c.id)
 
 tasks = sa.Table(
     "tasks",
@@ -106,6 +84,7 @@ sa.Index(
 sa.Index(
     "tasks_queued_of_owner",
     tasks.c.owner,
+    tasks.c.machine_class,
     tasks.c.short,
     tasks.c.python,
     tasks.c.priority.desc(),
@@ -228,58 +207,6 @@ workers = sa.Table(
     ),  # apart from `info`, which every heartbeat writes
     sa.Column("draining", sa.Boolean, nullable=False, server_default=sa.false()),
 )
-
-organisations = sa.Table(
-    "organisations",
-    metadata,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("name", sa.Text, nullable=False),
-    *_share(),
-    _time("created_at", required=True),
-)
-
-users = sa.Table(
-    "users",
-    metadata,
-    sa.Column(
-        "id", sa.Text, primary_key=True
-    ),  # what `owner` is elsewhere; fit for a folder's name
-    sa.Column("issuer", sa.Text, nullable=False),
-    sa.Column("subject", sa.Text, nullable=False),
-    sa.Column("name", sa.Text, nullable=False, server_default=""),
-    sa.Column("email", sa.Text, nullable=False, server_default=""),
-    sa.Column("organisation", sa.Text, sa.ForeignKey("organisations.id")),
-    sa.Column(
-        "role",
-        sa.Text,
-        sa.CheckConstraint("role IN ('user','manager','admin')", "role"),
-        nullable=False,
-        server_default="user",
-    ),
-    sa.Column("disabled", sa.Boolean, nullable=False, server_default=sa.false()),
-    *_share(),
-    _time("created_at", required=True),
-    _time("seen_at", required=True),
-    sa.UniqueConstraint("issuer", "subject"),
-)
-sa.Index("users_organisation", users.c.organisation)
-
-api_tokens = sa.Table(
-    "api_tokens",
-    metadata,
-    sa.Column("id", sa.Uuid(as_uuid=False), primary_key=True),
-    sa.Column("owner", sa.Text, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column(
-        "digest", sa.LargeBinary, nullable=False, unique=True
-    ),  # the token itself is shown once and never stored
-    sa.Column("scopes", ARRAY(sa.Text), nullable=False, server_default="{}"),
-    _time("created_at", required=True),
-    _time("expires_at"),
-    _time("used_at"),
-    _time("revoked_at"),
-)
-sa.Index("api_tokens_owner", api_tokens.c.owner)
 
 usage = sa.Table(  # what an owner's tasks took; stays when they are forgotten
     "usage",

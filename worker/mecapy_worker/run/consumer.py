@@ -68,12 +68,15 @@ class Consumer(Worker):
         """Wait for a free slot, then in the queue, then start. Returns when stopped, after every
         task has ended or been requeued.
         """
-        python = self.context.python
+        python, machine_class = self.context.python, self.context.settings.machine_class
+        short, others = (
+            keys.lanes(python, short=kind, machine_class=machine_class) for kind in (True, None)
+        )
         async with asyncio.TaskGroup() as group:
             group.create_task(self._leave_the_queue())
             if self.context.settings.short_s:
-                group.create_task(self._serve(group, self.express, keys.lanes(python, short=True)))
-            await self._serve(group, self.sem, keys.lanes(python))
+                group.create_task(self._serve(group, self.express, short))
+            await self._serve(group, self.sem, others)
 
     async def _serve(
         self, group: asyncio.TaskGroup, slots: asyncio.Semaphore, lanes: Sequence[str]

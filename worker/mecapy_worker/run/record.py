@@ -193,7 +193,13 @@ async def give_back(
     request = started.request
     place = {task_id: score(request.priority, started.created_at.timestamp())}
     try:
-        await work.queue.put_back(started.owner, place, short=started.short, python=request.python)
+        await work.queue.put_back(
+            started.owner,
+            place,
+            short=started.short,
+            python=request.python,
+            machine_class=work.settings.machine_class,
+        )
     except (RedisError, OSError) as error:  # the reconciler enqueues it
         log.warning("not enqueued", task=task_id, error=repr(error))
     return None

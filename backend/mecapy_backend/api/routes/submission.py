@@ -101,6 +101,7 @@ async def submit(
                 task.priority,
                 short=short,
                 python=task.python,
+                machine_class=done.place.machine_class,
                 share=admission.share,
             )
         )
@@ -109,6 +110,8 @@ async def submit(
     metrics.submitted.inc(done.created)
     _log.info("submitted", task=done.task_id, owner=owner, created=done.created)
     answer: JsonObject = {"task_id": done.task_id, "status": done.state, "position": position}
+    if done.place.why_there:
+        answer["why_there"] = done.place.why_there
     location = f"/tasks/{done.task_id}"
     if not followed:
         return json(answer, 201, Location=location)
@@ -183,18 +186,19 @@ async def _within_time(
 
 async def _admit(services: Services, submission: Submission) -> tuple[Admission, tasks.Submitted]:
     await services.live_pythons.check(submission.task.python)
+    place = await services.placements.place(submission.owner, submission.task)
     admission = await services.task_quotas.submission(services.db, submission.owner)
     try:
-        return admission, await _insert(services, submission, admission)
+        return admission, await _insert(services, submission, admission, place)
     except tasks.BlobsNotStored as missing:
         if not services.blobs.direct_uploads:
             raise
         await _confirm_uploads(services, submission.owner, missing.digests)
-    return admission, await _insert(services, submission, admission)
+    return admission, await _insert(services, submission, admission, place)
 
 
 async def _insert(
-    services: Services, submission: Submission, admission: Admission
+    services: Services, submission: Submission, admission: Admission, place: tasks.TaskPlace
 ) -> tasks.Submitted:
     return await tasks.submit(
         services.db,
@@ -203,6 +207,7 @@ async def _insert(
         idempotency_key=submission.idempotency_key,
         max_queued=admission.count_to,
         short=submission.short,
+        place=place,
     )
 
 

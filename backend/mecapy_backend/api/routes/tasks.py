@@ -81,7 +81,8 @@ async def page(
 async def look(services: WithServices, owner: Owner, task: Mine) -> Response:
     audited().nothing_read = not task.final  # who only waits does not fill the audit
     status = status_of(task, services.settings.keep_s)
-    status = replace(status, history=attempts_of(task))
+    cost = services.placements.cost(task, datetime.now(UTC))
+    status = replace(status, history=attempts_of(task), cost=cost)
     if task.state == wire.QUEUED:
         at = await services.start_estimator.estimate(owner, task)
         status = replace(status, position=at.position, eta_s=at.eta_s)

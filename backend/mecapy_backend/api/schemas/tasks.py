@@ -32,6 +32,15 @@ class CellBody(Request):
     filename: Annotated[str, Field(max_length=1_000)] = ""
 
 
+class ResourcesBody(Request):
+    """What the machine must have; the cheapest class that offers it is taken (`GET /machines`)."""
+
+    cpus: Annotated[float, Field(ge=0, le=10_000)] = 0.0
+    memory_bytes: Annotated[int, Field(ge=0, le=2**53)] = 0
+    gpu: Annotated[str, Field(max_length=100, description="a type, or `any`")] = ""
+    machine: Annotated[str, Field(max_length=100, description="a class of machines")] = ""
+
+
 class TaskBody(Request):
     """A task to run. Only `code` is required."""
 
@@ -83,6 +92,7 @@ class TaskBody(Request):
         str,
         Field(pattern=r"^([0-9a-f]{64})?$", description="by Python clients, for themselves"),
     ] = ""
+    resources: ResourcesBody | None = None
     sweep: Annotated[
         str, Field(max_length=200, description="name of the sweep that it is a part of")
     ] = ""
@@ -124,6 +134,9 @@ class SubmittedView(BaseModel):
     task_id: str
     status: State
     position: Annotated[int | None, Field(description="1: starts next")]
+    why_there: Annotated[
+        str, Field(description="the class of machines it goes to, and why; empty: the pool")
+    ] = ""
 
 
 class AttemptView(BaseModel):
@@ -163,6 +176,11 @@ class TaskView(BaseModel):
         Field(description="when it will be deleted, once it is final; DELETE does so sooner"),
     ] = None
     worker: str | None
+    machine_class: Annotated[str, Field(description="class of the machine that it goes to")]
+    why_there: Annotated[str, Field(description="why it goes there; empty: nothing led away")]
+    cost: Annotated[
+        float | None, Field(description="euros of its last attempt; null: no price is known")
+    ] = None
     cancel_requested: bool
     result: Annotated[Any, Field(description="JSON result; null in a list and while not final")] = (
         None

@@ -33,6 +33,7 @@ from mecapy_backend.store.tasks.submission import (
     NoSuchParents,
     NoSuchWorkflow,
     Submitted,
+    TaskPlace,
     TooManyQueued,
     submit,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "QueuedTask",
     "StartedAttempt",
     "Submitted",
+    "TaskPlace",
     "TaskRow",
     "TooManyQueued",
     "cancel",

@@ -108,7 +108,15 @@ async def reclaim_expired(db: AsyncEngine, max_losses: int = 3, limit: int = 500
         rows = (await connection.execute(_reclaim_statement(max_losses, limit))).all()
     return Expired(
         [
-            QueuedTask(row.id, row.owner, row.short, row.python, row.priority, row.created_at)
+            QueuedTask(
+                row.id,
+                row.owner,
+                row.short,
+                row.python,
+                row.machine_class,
+                row.priority,
+                row.created_at,
+            )
             for row in rows
             if row.state == wire.QUEUED
         ],
@@ -148,8 +156,9 @@ def _reclaim_statement(max_losses: int, limit: int) -> sa.Executable:
         worker=sa.case((ends, _t.worker), else_=None),
         lease_until=None,
     )
-    columns = (_t.id, _t.state, _t.attempt, _t.owner, _t.short, _t.python, _t.priority)
-    return change.returning(*columns, _t.created_at, _t.awaited, _once.label("once"))
+    columns = (_t.id, _t.state, _t.attempt, _t.owner, _t.short, _t.python, _t.machine_class)
+    more = (_t.priority, _t.created_at, _t.awaited, _once.label("once"))
+    return change.returning(*columns, *more)
 
 
 def _with_this(why: str, said: str = "") -> sa.ColumnElement[object]:

@@ -39,6 +39,8 @@ class TaskRow:
     short: bool
     python: str  # "3.12": waits for a worker that has it; "": any will do
     workflow: str | None
+    machine_class: str
+    why_there: str
     outcome: JsonObject | None = None
     parents: tuple[str, ...] = ()
 
@@ -52,6 +54,7 @@ _COLUMNS = [
     for name in (
         "id", "name", "state", "priority", "attempt", "worker", "cancel_requested", "created_at",
         "started_at", "completed_at", "log_blob", "earlier", "short", "python", "workflow",
+        "machine_class", "why_there",
     )
 ]  # fmt: skip
 
@@ -132,11 +135,15 @@ class QueuedTask:
     owner: str
     short: bool
     python: str
+    machine_class: str
     priority: int
     created_at: datetime
 
 
-_WAITING = [_t[name] for name in ("id", "owner", "short", "python", "priority", "created_at")]
+_WAITING = [
+    _t[name]
+    for name in ("id", "owner", "short", "python", "machine_class", "priority", "created_at")
+]
 
 
 async def queued_tasks(db: AsyncEngine) -> list[QueuedTask]:
@@ -144,7 +151,9 @@ async def queued_tasks(db: AsyncEngine) -> list[QueuedTask]:
     query = (
         sa.select(*_WAITING)
         .where(_t.state == wire.QUEUED)
-        .order_by(_t.owner, _t.short, _t.python, _t.priority.desc(), _t.created_at)
+        .order_by(
+            _t.owner, _t.machine_class, _t.short, _t.python, _t.priority.desc(), _t.created_at
+        )
     )
     async with db.connect() as connection:
         return [QueuedTask(*row) for row in await connection.execute(query)]
@@ -162,19 +171,21 @@ async def queue_heads(db: AsyncEngine, each: int = 20) -> list[QueuedTask]:
 
 _HEADS = sa.text(
     """WITH RECURSIVE lines AS (
-         (SELECT owner, short, python FROM tasks WHERE state = 'queued'
-          ORDER BY owner, short, python LIMIT 1)
+         (SELECT owner, machine_class, short, python FROM tasks WHERE state = 'queued'
+          ORDER BY owner, machine_class, short, python LIMIT 1)
          UNION ALL
          SELECT next.* FROM lines, LATERAL (
-           SELECT owner, short, python FROM tasks
+           SELECT owner, machine_class, short, python FROM tasks
            WHERE state = 'queued'
-             AND (owner, short, python) > (lines.owner, lines.short, lines.python)
-           ORDER BY owner, short, python LIMIT 1
+             AND (owner, machine_class, short, python)
+               > (lines.owner, lines.machine_class, lines.short, lines.python)
+           ORDER BY owner, machine_class, short, python LIMIT 1
          ) AS next
        )
        SELECT head.* FROM lines, LATERAL (
-         SELECT id::text, owner, short, python, priority, created_at FROM tasks
-         WHERE state = 'queued' AND owner = lines.owner AND short = lines.short
+         SELECT id::text, owner, short, python, machine_class, priority, created_at FROM tasks
+         WHERE state = 'queued' AND owner = lines.owner
+           AND machine_class = lines.machine_class AND short = lines.short
            AND python = lines.python
          ORDER BY priority DESC, created_at LIMIT :each
        ) AS head"""

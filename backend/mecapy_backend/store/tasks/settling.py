@@ -38,11 +38,17 @@ async def put_back(queue: Queue, waiting: Sequence[QueuedTask], found: Mapping[s
     """Into the queue, at the places they had; `waiting` is sorted by `line`. `found`: the share of
     an owner, where it is not the last one given.
     """
-    for (owner, short, python), tasks in groupby(waiting, key=line):
+    for (owner, short, python, machine_class), tasks in groupby(waiting, key=line):
         entries = {task.id: score(task.priority, task.created_at.timestamp()) for task in tasks}
-        share = found.get(owner)
-        await queue.put_back(owner, entries, short=short, python=python, share=share)
+        await queue.put_back(
+            owner,
+            entries,
+            short=short,
+            python=python,
+            machine_class=machine_class,
+            share=found.get(owner),
+        )
 
 
-def line(task: QueuedTask) -> tuple[str, bool, str]:
-    return task.owner, task.short, task.python
+def line(task: QueuedTask) -> tuple[str, bool, str, str]:
+    return task.owner, task.short, task.python, task.machine_class

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import cast
 
 import sqlalchemy as sa
@@ -57,6 +57,16 @@ class NoSuchWorkflow(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class TaskPlace:
+    """Where a task goes, why, and what its history says of it."""
+
+    machine_class: str = wire.POOL
+    why_there: str = ""
+    code_key: bytes | None = None
+    estimate_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Submitted:
     """`ended`: parents that have failed already; whoever submitted it settles them."""
 
@@ -64,8 +74,11 @@ class Submitted:
     created: bool  # False: the same request came before, with the same idempotency key
     state: State = wire.QUEUED
     ended: tuple[str, ...] = ()
+    place: TaskPlace = TaskPlace()
 
 
+NO_PLACE = TaskPlace()
+_PLACE = tuple(asdict(NO_PLACE))
 _Ask = Callable[[sa.Executable, Mapping[str, object]], Awaitable[Row | None]]
 
 
@@ -77,6 +90,7 @@ async def submit(
     idempotency_key: str | None = None,
     max_queued: int | None = None,
     short: bool = False,
+    place: TaskPlace = NO_PLACE,
 ) -> Submitted:
     """Commit a new task, queued or blocked. `body` is `TaskRequest.as_json()`, checked by the
     caller. `max_queued` None: need not be counted.
@@ -86,6 +100,13 @@ async def submit(
     """
     request = TaskRequest.from_json(body)
     row = new_row(owner, body, request) | {"idempotency_key": idempotency_key, "short": short}
+    done = await _committed(db, row | asdict(place), request, max_queued)
+    return replace(done, place=place) if done.created else done
+
+
+async def _committed(
+    db: AsyncEngine, row: dict[str, object], request: TaskRequest, max_queued: int | None
+) -> Submitted:
     if not (request.needs or request.workflow):
 
         async def ask(statement: sa.Executable, values: Mapping[str, object]) -> Row | None:
@@ -112,6 +133,7 @@ def new_row(owner: str, body: JsonObject, request: TaskRequest) -> dict[str, obj
         "short": False,
         "python": request.python,
         "workflow": None,
+        **asdict(NO_PLACE),
     }
 
 
@@ -183,7 +205,8 @@ async def _known(
     if found.id:
         if found.request_digest != row["request_digest"]:
             raise Conflict
-        return Submitted(found.id, False, found.state)
+        placed = TaskPlace(found.machine_class, found.why_there)
+        return Submitted(found.id, False, found.state, place=placed)
     if max_queued is not None and found.queued >= max_queued:
         raise TooManyQueued(max_queued)
     if missing := sorted(set(digests) - set(found.stored)):
@@ -219,6 +242,7 @@ def _submit_statement(*, with_blobs: bool, counted: bool) -> sa.Executable:
         "python",
         "state",
         "workflow",
+        *_PLACE,
     ]
     row = sa.select(*[given(name) for name in columns])
     if counted:
@@ -254,7 +278,7 @@ _WHY_NOT = (
                         WHERE owner = :owner AND digest = ANY(:digests)) AS stored,
                   old.*
            FROM (SELECT 1) one LEFT JOIN
-                (SELECT id, state, request_digest FROM tasks
+                (SELECT id, state, request_digest, machine_class, why_there FROM tasks
                  WHERE owner = :owner AND idempotency_key = :idempotency_key) old ON true"""
     )
     .bindparams(
@@ -268,5 +292,7 @@ _WHY_NOT = (
         _t.id,
         _t.state,
         _t.request_digest,
+        _t.machine_class,
+        _t.why_there,
     )
 )

@@ -1,0 +1,97 @@
+"""Machines: their classes, what runs of each, and the figures that an outside scaler reads."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fastapi import APIRouter, Response
+
+from mecapy_backend.api.json_reply import json
+from mecapy_backend.api.schemas.machines import MachinesView, ScaleView
+from mecapy_backend.api.services import Services, WithServices
+from mecapy_backend.fleet.classes import MachineClass
+from mecapy_backend.fleet.desired import Machine, View, desired
+from mecapy_backend.fleet.policy import POLICY
+from mecapy_backend.store import machines, workers
+from mecapy_backend.store.machines import ClassLoad
+from mecapy_jupyter import wire
+from mecapy_jupyter.wire import ClassInfo, JsonObject, MachineInfo, MachinesInfo
+
+router = APIRouter(tags=["system"])
+_ANY_NUMBER = 10_000
+
+
+@router.get("/machines", response_model=MachinesView, summary="Classes of machines")
+async def listed(services: WithServices) -> Response:
+    """What a task may ask for (`resources`), what is free, what it costs, and the machines that
+    `mecapy fleet` runs.
+    """
+    loads, rows = await machines.loads(services.db), await machines.alive(services.db)
+    refused = await machines.refusals(services.db)
+    free = await _free(services)
+    found = [
+        replace(
+            _info(one),
+            free=free.get(one.name, 0),
+            queued=loads[one.name].queued if one.name in loads else 0,
+            refused=refused.get(one.name, ""),
+        )
+        for one in await services.placements.classes()
+    ]
+    there = [
+        MachineInfo(
+            row.id, row.machine_class, row.provider, row.state, row.worker, row.age_s, row.why
+        )
+        for row in rows
+    ]
+    spent = await machines.spent_today(services.db)
+    return json(MachinesInfo(tuple(found), tuple(there), spent).as_json())
+
+
+@router.get("/system/scale", response_model=dict[str, ScaleView], summary="How many workers")
+async def scale(services: WithServices) -> Response:
+    """By class: what waits, what runs, and how many workers there should be by the policy of
+    `mecapy fleet`. KEDA's `metrics-api` reads `pool.wanted`.
+    """
+    loads = await machines.loads(services.db)
+    running = await machines.running_by_worker(services.db)
+    live = [one for one in await workers.list_live(services.db) if not one.draining]
+    answer: JsonObject = {}
+    for kind in services.placements.file.classes:
+        own = [
+            Machine(one.id, wire.SERVING, running.get(one.id, 0))
+            for one in live
+            if one.info.machine_class == kind.name
+        ]
+        load = loads.get(kind.name, ClassLoad(0, 0.0, 0.0))
+        view = View(
+            kind.min, kind.max or _ANY_NUMBER, kind.slots, own, load.queued, load.queued_s,
+            load.oldest_wait_s,
+        )  # fmt: skip
+        answer[kind.name] = {
+            "queued": load.queued,
+            "queued_s": round(load.queued_s, 1),
+            "oldest_wait_s": round(load.oldest_wait_s, 1),
+            "running": sum(one.running for one in own),
+            "workers": len(own),
+            "wanted": desired(view, POLICY).wanted,
+        }
+    return json(answer)
+
+
+async def _free(services: Services) -> dict[str, int]:
+    running = await machines.running_by_worker(services.db)
+    free: dict[str, int] = {}
+    for one in await workers.list_live(services.db):
+        if not one.draining:
+            places = max(0, one.info.slots - running.get(one.id, 0))
+            name = one.info.machine_class
+            free[name] = free.get(name, 0) + places
+    return free
+
+
+def _info(kind: MachineClass) -> ClassInfo:
+    return ClassInfo(
+        kind.name, kind.cpus, kind.memory_bytes, kind.gpu, kind.price, kind.provider,
+        kind.on_demand, kind.boot_s, kind.min, kind.max,
+    )  # fmt: skip

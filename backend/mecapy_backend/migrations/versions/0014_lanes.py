@@ -1,0 +1,28 @@
+"""A lane of the queue is of one class of machines, too."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0014"
+down_revision = "0013"
+serves = "0010"
+
+
+def upgrade() -> None:
+    _line(["owner", "machine_class", "short", "python", sa.text("priority DESC"), "created_at"])
+
+
+def downgrade() -> None:
+    _line(["owner", "short", "python", sa.text("priority DESC"), "created_at"])
+
+
+def _line(columns: Sequence[str | sa.TextClause]) -> None:
+    op.drop_index("tasks_queued_of_owner", "tasks")
+    op.create_index(
+        "tasks_queued_of_owner",
+        "tasks",
+        columns,
+        postgresql_where=sa.text("state = 'queued'"),
+    )

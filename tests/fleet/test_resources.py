@@ -1,0 +1,174 @@
+"""A task that asks for more goes to a machine that has it, and everybody is told why."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from mecapy_backend.fleet import classes
+from mecapy_backend.queue import keys
+from mecapy_backend.shared.settings import Settings
+from mecapy_jupyter import wire
+from mecapy_jupyter.block.line import parts
+from mecapy_jupyter.block.state import BlockState, advance
+from mecapy_jupyter.cells.magic_options import parser
+from mecapy_jupyter.client.call_options import CallOptions
+from mecapy_jupyter.commands.machines import listed
+from mecapy_jupyter.shared.errors import ConfigError
+from mecapy_jupyter.wire import ANY_GPU, Resources
+
+from ..conftest import TOKEN, RunningGateway, served
+from .test_local_fleet import scaling
+
+FILE = """
+[pool]
+cpus = 1
+memory = "1GB"
+provider = "local"
+min = 1
+max = 1
+
+[large]
+cpus = 2
+memory = "2GB"
+price_per_hour = 0.36
+provider = "local"
+max = 1
+boot_s = 120
+"""
+WHY = "2.0 GB asked → large (on demand, up in ~120 s, €0.36/h)"
+
+
+@pytest.fixture
+def fleet_gateway(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[RunningGateway]:
+    """A gateway that knows two classes of machines."""
+    (tmp_path / "machines.toml").write_text(FILE)
+    settings = Settings(
+        database_url=database_url,
+        redis_url=redis_url,
+        blob_url=f"file://{tmp_path}/blobs",
+        token=SecretStr(TOKEN),
+        machines=str(tmp_path / "machines.toml"),
+    )
+    with served(settings) as running:
+        yield running
+
+
+async def test_a_task_gets_the_machine_it_asks_for(
+    fleet_gateway: RunningGateway, db: Any, tmp_path: Path
+) -> None:
+    """What asks for 2 GB waits for a machine of the next class, which is started for it alone, may
+    use what that has, and says so in its row; what asks for nothing runs in the pool meanwhile.
+    """
+    file = classes.read(fleet_gateway.settings.machines)
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with (
+        scaling(fleet_gateway, db, tmp_path / "work", *file.classes) as until,
+        httpx.AsyncClient(base_url=fleet_gateway.url, headers=headers, timeout=60) as client,
+    ):
+        body = {"code": "a + 1", "inputs": {"a": 1}}
+        asked = await client.post("/tasks", json=body | {"resources": {"memory_bytes": 2 * 10**9}})
+        assert asked.status_code == 201
+        assert asked.json()["why_there"] == WHY
+        plain = (await client.post("/tasks", json=body)).json()
+        scale = (await client.get("/system/scale")).json()
+        assert (scale["large"]["queued"], scale["large"]["wanted"]) == (1, 1)
+
+        async def task(answer: Any) -> Any:
+            return (await client.get(f"/tasks/{answer['task_id']}")).json()
+
+        async def both_end() -> bool:
+            states = [(await task(one))["status"] for one in (asked.json(), plain)]
+            assert "failed" not in states
+            return states == ["completed", "completed"]
+
+        await until(both_end, "both tasks")
+        large, pool = await task(asked.json()), await task(plain)
+        assert (large["machine_class"], large["why_there"]) == ("large", WHY)
+        assert (pool["machine_class"], pool["why_there"]) == ("pool", "")
+        assert large["cost"] >= 0 and pool["cost"] is None
+        live = {one["id"]: one["info"] for one in (await client.get("/workers")).json()}
+        assert live[large["worker"]]["machine_class"] == "large"
+        assert live[large["worker"]]["memory_bytes"] == 2 * 10**9
+        found = wire.MachinesInfo.from_json((await client.get("/machines")).json())
+        assert [(one.name, one.free) for one in found.classes] == [("pool", 1), ("large", 1)]
+        text = listed(found)
+        assert "large      2 CPUs, 2.0 GB · 1 free · €0.36/h · on demand, up in ~2 min" in text
+
+
+async def test_what_no_class_offers(fleet_gateway: RunningGateway) -> None:
+    """Refused at once, with what there is; the same in `Client` and in the magic."""
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    body = {"code": "1", "resources": {"memory_bytes": 64 * 10**9}}
+    async with httpx.AsyncClient(base_url=fleet_gateway.url, headers=headers) as client:
+        refused = await client.post("/tasks", json=body)
+        assert refused.status_code == 422
+        assert refused.json()["type"].endswith("no-such-machine")
+        assert refused.json()["detail"] == (
+            "no class of machines offers 64 GB; there is pool (1 CPUs, 1.0 GB) and large "
+            "(2 CPUs, 2.0 GB, €0.36/h)"
+        )
+        odd = await client.post("/tasks", json={"code": "1", "resources": {"memory": "lots"}})
+        assert odd.status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("line", "resources"),
+    [
+        ("--memory 16GB --cpus 4", Resources(4, 16 * 10**9)),
+        ("--gpu", Resources(gpu=ANY_GPU)),
+        ("--gpu L4 --machine big", Resources(gpu="L4", machine="big")),
+    ],
+)
+def test_options_of_the_magic(line: str, resources: Resources) -> None:
+    """As a shell command writes them."""
+    given = parser().parse_args(line.split())
+    assert Resources(given.cpus, given.memory, given.gpu, given.machine) == resources
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("--memory lots", "'lots' is not a size; write 16GB, 512MB or 1.5GiB"),
+        ("--cpus many", "'many' is not a number of processors; write 4"),
+        ("--cpus 0", "'0' is not a number of processors"),
+    ],
+)
+def test_wrong_options(line: str, says: str) -> None:
+    """A sentence that says what to write."""
+    with pytest.raises(ConfigError) as wrong:
+        parser().parse_args(line.split())
+    assert says in str(wrong.value)
+
+
+def test_options_of_a_client() -> None:
+    """The same in Python; what is none is a ValueError at once."""
+    asked = CallOptions().changed({"memory": "16GB", "gpu": True, "cpus": 4})
+    assert asked.request("1", "f", ()).resources == Resources(4.0, 16 * 10**9, ANY_GPU)
+    assert CallOptions().request("1", "f", ()).resources is None
+    with pytest.raises(ValueError, match="'lots' is not a size"):
+        CallOptions(memory="lots")
+
+
+def test_lanes_of_a_class() -> None:
+    """The pool's lanes have the names that they had; another class's are nobody else's."""
+    assert keys.lanes("3.12", short=False) == ("mecapy:queue", "mecapy:queue:3.12")
+    assert keys.lanes("3.12", short=True, machine_class="large") == (
+        "mecapy:queue:short:class:large",
+        "mecapy:queue:short:class:large:3.12",
+    )
+
+
+def test_the_block_says_why() -> None:
+    """While the task waits, in the line of the block."""
+    queued = wire.Event.of(wire.QueuedEvent(1, task_id="t", why_there=WHY))
+    state = advance(BlockState(), queued, 0.0)
+    assert WHY in [piece.text for piece in parts(state, 1.0)]
+    later = advance(state, wire.Event.of(wire.QueuedEvent(1)), 1.0)
+    assert dataclasses.replace(later, position=0).why_there == WHY
