@@ -20,18 +20,6 @@ def _share() -> list[sa.Column[object]]:
     ]
 
 
-workflows = sa.Table(  # named graphs of tasks
-    "workflows",
-    metadata,
-    sa.Column("id", sa.Uuid(as_uuid=False), primary_key=True),
-    sa.Column("owner", sa.Text, nullable=False),
-    sa.Column("name", sa.Text, nullable=False),
-    _time("created_at", required=True),
-    sa.Column("idempotency_key", sa.Text),
-    sa.UniqueConstraint("owner", "idempotency_key"),
-)
-sa.Index("workflows_of_owner", workflows.c.owner, workflows.c.created_at.desc(), workflows.c.id)
-
 organisations = sa.Table(
     "organisations",
     metadata,

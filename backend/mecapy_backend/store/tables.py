@@ -208,6 +208,18 @@ workers = sa.Table(
     sa.Column("draining", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 
+workflows = sa.Table(  # named graphs of tasks
+    "workflows",
+    metadata,
+    sa.Column("id", sa.Uuid(as_uuid=False), primary_key=True),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    _time("created_at", required=True),
+    sa.Column("idempotency_key", sa.Text),
+    sa.UniqueConstraint("owner", "idempotency_key"),
+)
+sa.Index("workflows_of_owner", workflows.c.owner, workflows.c.created_at.desc(), workflows.c.id)
+
 usage = sa.Table(  # what an owner's tasks took; stays when they are forgotten
     "usage",
     metadata,
