@@ -93,15 +93,15 @@ class TaskStatus(Shape):
     completed_at: datetime | None = None
     expires_at: datetime | None = None
     worker: str | None = None
-    machine_class: str = POOL
-    why_there: str = ""
-    cost: float | None = None
     cancel_requested: bool = False
     result: Json = None
     error: ErrorInfo | None = None
     history: tuple[Attempt, ...] = ()
     parents: tuple[str, ...] = ()
     workflow: str = ""
+    machine_class: str = POOL
+    why_there: str = ""
+    cost: float | None = None
 
     @property
     def final(self) -> bool:

@@ -51,6 +51,8 @@ WALK: dict[str, Case] = {
     "GET /workers": Case(OWN),
     "GET /workers/packages": Case(OWN),
     "PATCH /workers/{worker_id}": Case(ALL, 404, {"draining": True}),
+    "GET /machines": Case(OWN),
+    "GET /system/scale": Case(OWN),
     "GET /me": Case(OWN),
     "POST /tasks": Case(OWN, 201, {"code": "1"}),
     "GET /tasks": Case(OWN),
