@@ -323,7 +323,7 @@ def test_every_route_is_audited_or_needs_not_be() -> None:
         "GET /workers/packages", "GET /me", "GET /tasks", "POST /blobs/missing", "GET /blobs/place",
         "POST /blobs/take", "PUT /blobs/{digest}", "POST /blobs/{digest}/parts",
         "POST /blobs/{digest}/parts/{upload:path}", "DELETE /blobs/{digest}/parts/{upload:path}",
-        "GET /tokens", "GET /proof",
+        "GET /tokens", "GET /proof", "GET /machines", "GET /system/scale",
     }  # fmt: skip
     assert permissions.RIGHTS.keys() - ACTS.keys() == silent
     assert ACTS.keys() <= permissions.RIGHTS.keys()

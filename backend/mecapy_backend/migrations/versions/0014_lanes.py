@@ -7,7 +7,7 @@ from alembic import op
 
 revision = "0014"
 down_revision = "0013"
-serves = "0010"
+serves = "0009"
 
 
 def upgrade() -> None:
