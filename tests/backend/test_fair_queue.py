@@ -61,6 +61,20 @@ async def test_a_flood_delays_nobody(queue: Queue) -> None:
     assert (await queue.depth(), await queue.position_and_depth("ann9")) == (9995, (5, 9995))
 
 
+async def test_a_position_behind_many_users(queue: Queue) -> None:
+    """Exact for the next task of a user, an estimate within 2 % for one that is several rounds of
+    many users away.
+    """
+    for number in range(150):
+        await flood(queue, f"user{number:03}-", 2 + number % 4)
+    await flood(queue, "user070x", 4)
+    told = [await queue.position(f"user070x{number}") or 0 for number in range(4)]
+    order = await drained(queue)
+    comes = [order.index(f"user070x{number}") + 1 for number in range(4)]
+    assert told[0] == comes[0] == 72
+    assert all(abs(said / true - 1) < 0.02 for said, true in zip(told, comes, strict=True))
+
+
 async def test_weights(queue: Queue) -> None:
     """A user of weight 3 starts three tasks for each one of the others."""
     await flood(queue, "ann", 100, Share(weight=3))

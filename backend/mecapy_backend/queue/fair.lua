@@ -12,6 +12,7 @@
 -- ARGV: what to do, and what that needs.
 
 local P, F, SCAN = KEYS[1], KEYS[2], 64
+local NEAR = 1e-9 -- sums of weights that differ by less are equal
 local act = ARGV[1]
 
 local function share(user)
@@ -161,18 +162,37 @@ local function odd(key)
   return weights
 end
 
--- How many of a ring start before virtual time `at`; `own` is not counted. Ties go by name, as in the ring itself. Who is not before
--- `at` is not looked at, and who is by one start at most is not counted: in a ring is who has one to start.
+-- A virtual time as a bound of a ring; `but`: without it.
+local function bound(at) return string.format('%.17g', at) end
+local function but(at) return '(' .. bound(at) end
+
+-- How many of a ring start before virtual time `at`; `own` is not counted. Who starts once by then is counted and not looked at. Those with
+-- time for a second start need a task for it: of more than SCAN, every second, third, … is looked at and stands for the others. So a
+-- thousand users cost what ten do; only the position of a task that is far behind many users is an estimate then.
 local function before(ring, own, at, weights, count_of)
-  local sum, members = 0, redis.call('ZRANGEBYSCORE', ring, '-inf', string.format('%.17g', at), 'WITHSCORES')
-  for i = 1, #members, 2 do
-    local name, since = members[i], at - tonumber(members[i + 1])
-    if name ~= own then
-      local ahead = since * (weights[name] or 1)
-      local n = math.ceil(ahead - 1e-9)
-      if math.abs(ahead - n) < 1e-9 and name < own then n = n + 1 end
-      sum = sum + (n > 1 and math.min(n, count_of(name)) or n)
-    end
+  local once, tie = at - 1 + NEAR, at - NEAR -- a weight of 1 starts once between these, and not twice
+  local function starts(name, score)
+    local ahead = (at - score) * (weights[name] or 1)
+    local n = math.ceil(ahead - NEAR)
+    if math.abs(ahead - n) < NEAR and name < own then n = n + 1 end
+    return n > 1 and math.min(n, count_of(name, n)) or n
+  end
+  local early, looked, found = redis.call('ZCOUNT', ring, '-inf', bound(once)), 0, 0
+  for i = 0, early - 1, math.max(1, math.ceil(early / SCAN)) do
+    local name, score = unpack(redis.call('ZRANGE', ring, i, i, 'WITHSCORES'))
+    looked = looked + 1
+    if name ~= own then found = found + starts(name, tonumber(score)) end
+  end
+  local sum = redis.call('ZCOUNT', ring, but(once), but(tie)) + math.floor(found * early / math.max(looked, 1) + 0.5)
+  local mine = tonumber(redis.call('ZSCORE', ring, own) or '-inf')
+  if mine > once and mine < tie then sum = sum - 1 end
+  for name in pairs(weights) do
+    local score = tonumber(name ~= own and redis.call('ZSCORE', ring, name) or '-inf')
+    if score > once and score < tie then sum = sum - 1 + starts(name, score) end
+  end
+  if mine >= tie and mine <= at then return sum + redis.call('ZRANK', ring, own) - redis.call('ZCOUNT', ring, '-inf', but(tie)) end
+  for _, name in ipairs(redis.call('ZRANGEBYSCORE', ring, bound(tie), bound(at))) do -- ties go by name, as in the ring itself
+    if name < own then sum = sum + 1 end
   end
   return sum
 end
@@ -186,10 +206,12 @@ local function place(F, task)
   local group = s.group
   local users, groups = F .. ':users:' .. group, F .. ':groups'
   local function length(name) return redis.call('ZCARD', F .. ':line:' .. name) end
-  local function all_of(name)
+  local function all_of(name, enough)
     if name:sub(1, 1) == '~' then return length(name:sub(2)) end
     local sum = 0
-    for _, one in ipairs(redis.call('ZRANGE', F .. ':users:' .. name, 0, -1)) do sum = sum + length(one) end
+    for one in members(F .. ':users:' .. name) do
+      if sum < enough then sum = sum + length(one) else break end
+    end
     return sum
   end
   local mine = redis.call('ZRANK', F .. ':line:' .. user, task)
