@@ -126,4 +126,9 @@ def services_of(connection: HTTPConnection) -> Services:
     return cast(Services, connection.scope["state"]["services"])
 
 
-WithServices = Annotated[Services, Depends(services_of)]
+async def _services(connection: HTTPConnection) -> Services:
+    """Async, because FastAPI runs any other dependency in a thread."""
+    return services_of(connection)
+
+
+WithServices = Annotated[Services, Depends(_services)]
