@@ -113,6 +113,19 @@ def test_named_tests_exist() -> None:
     assert len(named) > 20
 
 
+def test_named_files_exist() -> None:
+    """Each Python or Lua file that a document names exists, also in the folder that it names."""
+    paths = [f"/{path.relative_to(ROOT)}" for path in tracked()]
+    missing = [
+        f"{document.name}: {name}"
+        for document in tracked()
+        if document.suffix == ".md"
+        for name in re.findall(r"`([\w/]+\.(?:py|lua))`", document.read_text())
+        if not any(path.endswith(f"/{name}") for path in paths)
+    ]
+    assert not missing
+
+
 def test_nothing_of_one_machine_is_tracked() -> None:
     """No tracked file names a package index or a path of one machine."""
     assert list(findings()) == []
