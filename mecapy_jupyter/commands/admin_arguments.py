@@ -33,22 +33,22 @@ def add_commands(add: AddCommand) -> None:
     )
     tasks.add_argument("--user", metavar="ID", help="of this user (`mecapy user list`)")
 
-    workers = add("workers", _workers, "the workers that live; drain one before it is stopped")
+    workers = add("workers", _workers, "the running workers; drain one before you stop it")
     workers.add_argument("--json", action="store_true", help="for programs")
     what = workers.add_subparsers(dest="what", metavar="list | drain")
-    what.add_parser("list", help="which there are, and what they do")
-    drain = what.add_parser("drain", help="let one end what it runs, and take no more tasks")
+    what.add_parser("list", help="list the workers and their tasks")
+    drain = what.add_parser("drain", help="let a worker finish its tasks and accept no more")
     drain.add_argument("id", metavar="ID", help="as `list` shows it")
-    drain.add_argument("--undo", action="store_true", help="let it take tasks again")
+    drain.add_argument("--undo", action="store_true", help="let it accept tasks again")
 
     _user_commands(add)
     org = add("org", _organisation, "organisations, for managers and admins").add_subparsers(
         dest="what", metavar="list | report | limit", required=True
     )
     org.add_parser("list", help="with their users and tasks")
-    report = org.add_parser("report", help="what a month's tasks took of the processors")
+    report = org.add_parser("report", help="CPU-hours and tasks of a month")
     report.add_argument("--month", default="", metavar="YYYY-MM", help="default: this one")
-    limit = org.add_parser("limit", help="what an organisation may have of the pool")
+    limit = org.add_parser("limit", help="set an organisation's share and quotas")
     limit.add_argument("name", metavar="NAME")
     limit.add_argument("limits", metavar="LIMIT=NUMBER", nargs="+", help=_LIMITS)
 
@@ -58,7 +58,7 @@ def _user_commands(add: AddCommand) -> None:
         dest="what", metavar=" | ".join(("list", "add", *_ON_A_USER)), required=True
     )
     user.add_parser("list", help="all I look after")
-    make = user.add_parser("add", help="make one whom no identity provider knows, with a token")
+    make = user.add_parser("add", help="create a user with a token, without an identity provider")
     make.add_argument("name", metavar="NAME")
     make.add_argument("--email", default="")
     make.add_argument("--org", metavar="NAME", help="the organisation")

@@ -102,7 +102,7 @@ class Issuer:
             raise NotAccepted("it was issued to a client that is not one of MECAPY_OIDC_CLIENTS")
         expires_s, issued_s = fields.number(claims, "exp"), fields.number(claims, "iat")
         if expires_s is None or issued_s is None:
-            raise NotAccepted("its times (exp, iat) are no numbers")
+            raise NotAccepted("its times (exp, iat) are not numbers")
         if expires_s - issued_s > settings.oidc_max_lifetime_s:
             raise NotAccepted(f"it lives longer than {settings.oidc_max_lifetime_s:g} s")
         if not fields.text(claims, "sub"):

@@ -16,7 +16,7 @@ from mecapy_jupyter.shared import proof
 TASKS, READ, ADMIN, ACCOUNT = "tasks", "read", "admin", "account"
 TOKEN_SCOPES = {
     TASKS: "submit, cancel and forget my tasks, and send their data",
-    READ: "look at my tasks, their results and data, and at the workers",
+    READ: "read my tasks, their results and data, and the workers",
     ADMIN: "what my role as manager or admin allows",
 }
 """The scopes of personal API tokens. None may create or revoke tokens; that needs a login
@@ -45,8 +45,8 @@ class Caller:
 
 
 class Reach(Enum):
-    OWN = "every user, over what is their own"
-    ORGANISATION = "managers, over their organisation; admins, over all"
+    OWN = "every user, for their own data"
+    ORGANISATION = "managers, for their organisation; admins, for all"
     ALL = "admins"
 
 

@@ -60,12 +60,12 @@ class Settings(BaseSettings):
     blob_grace_s: float = Field(
         default=3600.0,
         gt=0,
-        description="a blob that no task names is kept so long after its last use",
+        description="how long a blob that no task names is kept",
     )
     keep_s: float = Field(
         default=30 * 24 * 3600.0,
         gt=0,
-        description="a finished task, its result and its log are kept so long",
+        description="how long a finished task, its result and its log are kept",
     )
     token: SecretStr = Field(
         default=SecretStr(""),
@@ -102,10 +102,10 @@ class Settings(BaseSettings):
     oidc_admin_role: str = Field(default="mecapy-admin", description="the role that makes an admin")
     oidc_organisation_claim: Names = Field(
         default=("organization",),
-        description="claims that hold the organisation, the first found; of a group's path its top",
+        description="claims with the organisation; the first found counts; of a group path, its top",
     )
     oidc_max_lifetime_s: float = Field(
-        default=7200.0, gt=0, description="longest life a token may have been given"
+        default=7200.0, gt=0, description="longest lifetime of a token"
     )
 
     # Worker
@@ -137,13 +137,13 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="auto: console on a terminal, else JSON"
     )
-    worker_host: str = Field(default="127.0.0.1", description="address of the worker's own port")
+    worker_host: str = Field(default="127.0.0.1", description="address of the worker's port")
     worker_port: int = Field(
         default=0,
         ge=0,
         le=65535,
         validation_alias=AliasChoices("MECAPY_WORKER_PORT", "PORT"),
-        description="where the worker serves /metrics and /readyz; default: PORT; 0: nowhere",
+        description="port of the worker's /metrics and /readyz; default: PORT; 0: none",
     )
 
     # Limits of a request
@@ -208,7 +208,7 @@ class Settings(BaseSettings):
     cpu_hours: float = Field(
         default=0.0,
         ge=0,
-        description="processor time of one owner's tasks in a month (UTC); 0: any",
+        description="CPU-hours of one owner's tasks in a month (UTC); 0: no limit",
     )
     short_s: float = Field(
         default=2.0,
@@ -238,7 +238,7 @@ class Settings(BaseSettings):
 
     # Leases, and how long to wait for what is away
     lease_s: float = Field(
-        default=10.0, gt=0, description="a worker silent for so long has lost its tasks"
+        default=10.0, gt=0, description="a worker that is silent for this long loses its tasks"
     )
     heartbeat_s: float = Field(
         default=3.0, gt=0, description="how often a worker renews its leases"
@@ -246,22 +246,22 @@ class Settings(BaseSettings):
     store_patience_s: float = Field(
         default=600.0,
         ge=0,
-        description="a result the object store does not take waits so long, then fails",
+        description="how long a result waits for the object store before its task fails",
     )
     drain_s: float = Field(
         default=3.0,
         ge=0,
-        description="a gateway told to stop answers on for so long while /readyz is 503",
+        description="how long a gateway still answers after SIGTERM, while /readyz is 503",
     )
     grace_s: float = Field(
         default=10.0,
         ge=0,
-        description="a worker told to stop gives its tasks so long to end, then gives them back",
+        description="how long a worker's tasks may run after SIGTERM before they are requeued",
     )
     max_losses: int = Field(
         default=3,
         ge=1,
-        description="a task whose worker vanished so often fails with `worker_lost`",
+        description="a task that loses this many workers fails with `worker_lost`",
     )
 
     @property

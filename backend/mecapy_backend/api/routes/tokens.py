@@ -44,7 +44,7 @@ async def create(request: Request, services: WithServices, owner: Owner) -> Resp
     status_code=201,
     response_model=NewTokenView,
     openapi_extra=request_body.described(NewTokenBody),
-    summary="Make a token for a user whom no identity provider knows",
+    summary="Create a token for a user without an identity provider",
 )
 async def create_for(
     request: Request, services: WithServices, asker: Asker, user_id: UserId
@@ -54,7 +54,9 @@ async def create_for(
     if made_here is None:
         raise no_such_user(user_id)
     if not made_here:
-        detail = "this user logs in, and makes tokens with `mecapy token create`; nobody else does"
+        detail = (
+            "this user has an identity provider: only they create tokens (`mecapy token create`)"
+        )
         raise Problem(409, "not-this-user", detail)
     return await _create(request, services, user_id, by=asker.owner)
 

@@ -63,7 +63,7 @@ async def listed(
     status_code=201,
     response_model=UserView,
     openapi_extra=request_body.described(NewUserBody),
-    summary="Make a user whom no identity provider knows",
+    summary="Create a user without an identity provider",
 )
 async def add(request: Request, services: WithServices, asker: Asker) -> Response:
     """For a small team, and for services. They come with API tokens (POST /users/{id}/tokens)."""
@@ -84,7 +84,7 @@ async def add(request: Request, services: WithServices, asker: Asker) -> Respons
 @router.get(
     "/users/tasks",
     response_model=list[OverviewView],
-    summary="Tasks of the users I look after, newest first",
+    summary="Tasks of the users that I may see, newest first",
 )
 async def tasks_of_users(
     services: WithServices,
@@ -154,7 +154,7 @@ async def organisations(services: WithServices, asker: Asker) -> Response:
 
 
 @router.get(
-    "/organisations/usage", response_model=list[UsageView], summary="What a month's tasks took"
+    "/organisations/usage", response_model=list[UsageView], summary="CPU-hours and tasks of a month"
 )
 async def used(
     services: WithServices,
