@@ -118,7 +118,7 @@ def check(right: Right | None, caller: Caller) -> None:
     """Raises Problem 403 when this is not for the caller."""
     if right is None:
         raise _forbidden(
-            "this address is open to nobody: it has no entry in the table of rights; tell the "
+            "no role may use this address: it has no entry in the table of rights; tell the "
             "operator"
         )
     if right.scope not in caller.scopes:

@@ -102,7 +102,7 @@ class Settings(BaseSettings):
     oidc_admin_role: str = Field(default="mecapy-admin", description="the role that makes an admin")
     oidc_organisation_claim: Names = Field(
         default=("organization",),
-        description="claims with the organisation; the first found counts; of a group path, its top",
+        description="claims with the organisation; the first found counts; of a path, its top",
     )
     oidc_max_lifetime_s: float = Field(
         default=7200.0, gt=0, description="longest lifetime of a token"
