@@ -68,7 +68,7 @@ from mecapy_jupyter.wire.machines import (
     MachineState,
     Resources,
 )
-from mecapy_jupyter.wire.needs import MOST_NEEDS, NEED, Need
+from mecapy_jupyter.wire.needs import MOST_NEEDS, NEED, NEED_CHARS, Need
 from mecapy_jupyter.wire.outcome import ErrorInfo, Outcome, Payload
 from mecapy_jupyter.wire.people import LoginOffer, Me, Quota, TokenInfo, TokenRequest
 from mecapy_jupyter.wire.readiness import Readiness
@@ -99,6 +99,12 @@ from mecapy_jupyter.wire.workers import (
     InstalledPackages,
     WorkerInfo,
 )
+from mecapy_jupyter.wire.workflows import (
+    WorkflowList,
+    WorkflowState,
+    WorkflowStatus,
+    WorkflowTask,
+)
 
 __all__ = [
     "ANY_GPU",
@@ -120,6 +126,7 @@ __all__ = [
     "MOST_NEEDS",
     "MOST_POINTS",
     "NEED",
+    "NEED_CHARS",
     "PAUSED",
     "POOL",
     "PRIORITY",
@@ -194,5 +201,9 @@ __all__ = [
     "UsageEvent",
     "UserInfo",
     "WorkerInfo",
+    "WorkflowList",
+    "WorkflowState",
+    "WorkflowStatus",
+    "WorkflowTask",
     "missing_request",
 ]

@@ -6,13 +6,15 @@ import re
 from dataclasses import dataclass
 
 _ID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-NEED = rf"^task:{_ID}:\w{{0,200}}$"
-"""As a regular expression, for whoever checks requests."""
+NEED = rf"^task:{_ID}:[^:\x00]*$"
+"""As a regular expression, for whoever checks requests; at most NEED_CHARS long."""
+
+NEED_CHARS = 300
 
 MOST_NEEDS = 400
 """Of one task: the result and the inputs of each parent are files in the child."""
 
-_PARTS = re.compile(rf"task:({_ID}):(\w{{0,200}})")
+_PARTS = re.compile(rf"task:({_ID}):([^:\x00]*)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,11 @@ WALK: dict[str, Case] = {
     "GET /tasks/{task_id}/result": Case(OBJECT),
     "GET /tasks/{task_id}/events": Case(OBJECT, query="?follow=false"),
     "POST /tasks/{task_id}/cancel": Case(OBJECT),
+    "POST /workflows": Case(OWN, 201, {"name": "of all", "tasks": {"a": {"code": "1"}}}),
+    "GET /workflows": Case(OWN),
+    "GET /workflows/{workflow_id}": Case(OBJECT),
+    "POST /workflows/{workflow_id}/cancel": Case(OBJECT),
+    "POST /workflows/{workflow_id}/retry": Case(OBJECT),
     "POST /sweeps": Case(OWN, 200, {"name": "of all", "points": ["0" * 32]}),
     "GET /sweeps": Case(OWN),
     "GET /sweeps/{name}": Case(OBJECT),
@@ -89,6 +94,7 @@ WALK: dict[str, Case] = {
     "PATCH /users/{user_id}": Case(ALL, 200, {"max_queued": 7}),
     "DELETE /tokens/{token_id}": Case(OBJECT, 204),
     "DELETE /tasks/{task_id}": Case(OBJECT, 204),
+    "DELETE /workflows/{workflow_id}": Case(OBJECT, 204),
     "DELETE /users/{user_id}": Case(ALL, 204),
 }
 # What a personal API token may with one scope alone; what is in neither takes a login, or `admin`
@@ -150,6 +156,8 @@ class World:
             "/tasks",
             {"code": f"'{SECRET}'", "name": "of-ada", "inputs": {"x": SECRET}},
         ).json()["task_id"]
+        made = self.as_("ada", "POST", "/workflows", {"name": SECRET}).json()
+        self.workflow = made["workflow_id"]
         sweep = {"name": "of-ada", "points": [], "about": {"code": SECRET}}
         assert self.as_("ada", "POST", "/sweeps", sweep).status_code == 200
         assert self.as_("ada", "PUT", f"/blobs/{DIGEST}", BLOB).status_code == 204
@@ -174,6 +182,7 @@ class World:
             "upload": "u",
             "worker_id": "none",
             "name": "of-ada",
+            "workflow_id": self.workflow,
         }
         return re.sub(
             r"\{(\w+)\}",

@@ -35,6 +35,7 @@ from mecapy_backend.api.routes import (
     tasks,
     tokens,
     users,
+    workflows,
 )
 from mecapy_backend.api.services import Services, open_services
 from mecapy_backend.queue.health_probe import refuse_cluster
@@ -97,20 +98,8 @@ def create_app(settings: Settings, *, embedded: bool = False) -> FastAPI:
             expose_headers=_EXPOSED,
         )
     app.add_middleware(Traffic)
-    surfaces = (
-        submission,
-        tasks,
-        sweeps,
-        events,
-        blobs,
-        parts,
-        tokens,
-        users,
-        audit,
-        system,
-        machines,
-    )
-    for surface in surfaces:
+    of_tasks = submission, tasks, sweeps, workflows, events, blobs, parts
+    for surface in (*of_tasks, tokens, users, audit, system, machines):
         app.include_router(surface.router)
     if embedded:
         app.include_router(proof.router)

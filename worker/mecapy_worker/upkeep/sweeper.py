@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 
-from mecapy_backend.store import sweeps, workers
+from mecapy_backend.store import sweeps, workers, workflows
 from mecapy_backend.store.blobs import blob_rows
 from mecapy_backend.store.log import events
 from mecapy_backend.store.people import deletion
@@ -37,6 +37,7 @@ async def sweep(ctx: Context) -> None:
             break
         await asyncio.sleep(PAUSE_S)
     await sweeps.forget_old(ctx.db, ctx.settings.keep_s)
+    await workflows.forget_old(ctx.db, ctx.settings.keep_s)
     await workers.delete_vanished(ctx.db)
     for user_id in await deletion.resume(ctx.db, ctx.queue, ctx.blobs):
         log.info("user's data deleted", owner=user_id)

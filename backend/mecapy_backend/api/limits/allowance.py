@@ -24,11 +24,12 @@ _NEAR = 0.9
 @dataclass(frozen=True, slots=True)
 class Admission:
     """`count_to`: up to how many queued tasks the submission itself must count; None: its owner is
-    far below.
+    far below; `most`: the same, also then.
     """
 
     share: Share
     count_to: int | None
+    most: int
 
 
 @dataclass(slots=True)
@@ -72,7 +73,9 @@ class TaskQuotas:
         queued = status.of_owner["queued"]
         limit = int(queued.limit or 0)
         return Admission(
-            status.share, None if queued.used + cached.submitted_since < limit * _NEAR else limit
+            status.share,
+            None if queued.used + cached.submitted_since < limit * _NEAR else limit,
+            limit,
         )
 
 

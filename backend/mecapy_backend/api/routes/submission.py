@@ -13,15 +13,10 @@ from fastapi import APIRouter, Header, Request, Response
 from mecapy_backend.api import event_stream, metrics, request_body
 from mecapy_backend.api.auth import WithReader
 from mecapy_backend.api.json_reply import json, or_none
-from mecapy_backend.api.limits.allowance import Admission, queue_full
+from mecapy_backend.api.limits.allowance import Admission
 from mecapy_backend.api.limits.blob_quota import reserving
-from mecapy_backend.api.problems import (
-    Problem,
-    no_connection_free,
-    no_such_task,
-    no_such_workflow,
-    unavailable,
-)
+from mecapy_backend.api.problems import Problem, no_connection_free, unavailable
+from mecapy_backend.api.refusals import as_problems
 from mecapy_backend.api.schemas.tasks import SubmittedView, TaskBody
 from mecapy_backend.api.services import Services, WithServices
 from mecapy_backend.shared.settings import Settings
@@ -87,7 +82,7 @@ async def submit(
     if followed:
         services.stream_limit.check(owner)
     task = await services.bodies.read(request, TaskBody)
-    _check_limits(task, services.settings)
+    check_limits(task, services.settings)
     short = services.short_tasks.expects(owner, task.code, task.timeout)
     admission, done = await _stored(services, Submission(owner, task, idempotency_key, short))
     if task.sweep:
@@ -100,7 +95,7 @@ async def submit(
                 owner,
                 task.priority,
                 short=short,
-                python=task.python,
+                python=done.python,
                 machine_class=done.place.machine_class,
                 share=admission.share,
             )
@@ -134,32 +129,8 @@ async def _stream(
 
 async def _stored(services: Services, submission: Submission) -> tuple[Admission, tasks.Submitted]:
     """Commits the task's row. Raises Problem for what prevents it."""
-    try:
+    with as_problems(submission.task.workflow):
         return await _within_time(services, _admit(services, submission))
-    except tasks.Conflict:
-        detail = "this Idempotency-Key was used for another body; use a new key for a new task"
-        raise Problem(422, "key-conflict", detail) from None
-    except tasks.TooManyQueued as over:
-        raise queue_full("you", over.limit) from None
-    except tasks.NoSuchParents as missing:
-        raise no_such_task(missing.task_ids[0], "needs: ") from None
-    except tasks.NoSuchWorkflow:
-        raise no_such_workflow(submission.task.workflow) from None
-    except tasks.OtherPythons as others:
-        detail = (
-            f"needs: their results are pickles of Python {' and '.join(others.pythons)}, which do "
-            f"not open each other's; submit all of them from one version"
-        )
-        raise Problem(422, "not-understood", detail) from None
-    except tasks.BlobsNotStored as missing:
-        detail = (
-            "blobs named here are not stored (any more); ask POST /blobs/missing, upload "
-            "what it names, and submit again"
-        )
-        raise Problem(409, "blobs-missing", detail, missing=missing.digests) from None
-    except ValueError:
-        detail = "inputs hold a number that JSON cannot carry (NaN, infinite, thousands of digits)"
-        raise Problem(422, "not-understood", detail) from None
 
 
 async def _within_time(
@@ -220,7 +191,7 @@ async def _confirm_uploads(services: Services, owner: str, digests: list[str]) -
             await blob_rows.confirm_upload(services.db, services.blobs, owner, digest, size, within)
 
 
-def _check_limits(task: TaskBody, settings: Settings) -> None:
+def check_limits(task: TaskBody, settings: Settings) -> None:
     if len(task.code.encode()) > settings.max_code_bytes:
         raise Problem(
             413,

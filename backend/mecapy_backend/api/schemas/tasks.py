@@ -103,7 +103,7 @@ class TaskBody(Request):
     needs: Annotated[
         dict[
             Annotated[str, Field(max_length=200)],
-            Annotated[str, Field(pattern=wire.NEED)],
+            Annotated[str, Field(pattern=wire.NEED, max_length=wire.NEED_CHARS)],
         ],
         Field(
             max_length=wire.MOST_NEEDS,

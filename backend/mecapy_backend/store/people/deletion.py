@@ -18,7 +18,15 @@ from mecapy_backend.store.blobs import blob_rows
 from mecapy_backend.store.blobs.blob_store import BlobStore
 from mecapy_backend.store.log import events
 from mecapy_backend.store.people.users import DELETED, DELETING, is_user
-from mecapy_backend.store.tables import api_tokens, blobs, sweep_tasks, sweeps, tasks, users
+from mecapy_backend.store.tables import (
+    api_tokens,
+    blobs,
+    sweep_tasks,
+    sweeps,
+    tasks,
+    users,
+    workflows,
+)
 from mecapy_backend.store.tasks import user_tasks
 
 SETTLED_S = 60.0
@@ -41,6 +49,7 @@ async def begin(db: AsyncEngine, user_id: str) -> bool:
     removed_tokens = (
         sa.delete(api_tokens).where(api_tokens.c.owner == user_id).cte("removed_tokens")
     )
+    graphs = sa.delete(workflows).where(workflows.c.owner == user_id).cte("graphs")
     removed_sweeps = sa.delete(sweeps).where(sweeps.c.owner == user_id).cte("removed_sweeps")
     members = sa.delete(sweep_tasks).where(sweep_tasks.c.owner == user_id).cte("members")
     change = (
@@ -56,7 +65,7 @@ async def begin(db: AsyncEngine, user_id: str) -> bool:
             seen_at=sa.func.clock_timestamp(),
         )
         .returning(_u.id)
-        .add_cte(removed_tokens, removed_sweeps, members)
+        .add_cte(removed_tokens, graphs, removed_sweeps, members)
     )
     async with db.connect() as connection:
         return (await connection.execute(change)).first() is not None

@@ -1,6 +1,7 @@
 """The state machine of tasks in PostgreSQL. Callers say `tasks.submit`, `tasks.start` …"""
 
 from mecapy_backend.store.tasks.graph import (
+    Needed,
     OtherPythons,
     ParentResult,
 )
@@ -40,7 +41,6 @@ from mecapy_backend.store.tasks.submission import (
 from mecapy_backend.store.tasks.transitions import (
     Cancellation,
     Finished,
-    Needed,
     StartedAttempt,
     cancel,
     finish,

@@ -35,6 +35,14 @@ class OtherPythons(Exception):
         self.pythons = sorted(pythons)
 
 
+class Needed(Exception):
+    """Tasks that are not final need the result of this one."""
+
+    def __init__(self, children: list[str]) -> None:
+        super().__init__(children)
+        self.children = children
+
+
 @dataclass(frozen=True, slots=True)
 class Parent:
     state: State
@@ -210,29 +218,29 @@ _FAIL = sa.text(
     sa.bindparam("parent", type_=sa.Uuid(as_uuid=False)),
     sa.bindparam("new_outcome", type_=_t.outcome.type),
 )
-_STOP = """cancel_requested = true,
+STOP = """cancel_requested = true,
          state = CASE WHEN state = 'running' THEN state ELSE 'cancelled' END,
          completed_at = CASE WHEN state = 'running' THEN NULL ELSE now() END,
          outcome = CASE WHEN state = 'running' THEN outcome ELSE :cancelled END"""
-_cancelled = sa.bindparam(
+cancelled_outcome = sa.bindparam(
     "cancelled", wire.Outcome(wire.CANCELLED).as_json(), type_=_t.outcome.type
 )
 _CANCEL_BELOW = sa.text(
     f"""{_BELOW}
-       UPDATE tasks SET {_STOP}
+       UPDATE tasks SET {STOP}
        WHERE id IN (SELECT child FROM below) AND owner = :by
          AND state IN ('blocked', 'queued', 'running')
        RETURNING id::text, state, awaited"""
-).bindparams(sa.bindparam("parent", type_=sa.Uuid(as_uuid=False)), _cancelled)
-_WAITS = """EXISTS (
+).bindparams(sa.bindparam("parent", type_=sa.Uuid(as_uuid=False)), cancelled_outcome)
+WAITS = """EXISTS (
          SELECT FROM task_inputs AS edge JOIN tasks AS parent ON parent.id = edge.parent
          WHERE edge.child = tasks.id AND parent.state <> 'completed')"""
-_AS_QUEUED = "id::text, owner, short, python, machine_class, priority, created_at"
+AS_QUEUED = "id::text, owner, short, python, machine_class, priority, created_at"
 _RELEASE = sa.text(
     f"""UPDATE tasks SET state = 'queued'
         WHERE id IN (SELECT child FROM task_inputs WHERE parent = ANY(:parents))
-          AND state = 'blocked' AND NOT {_WAITS}
-        RETURNING {_AS_QUEUED}"""
+          AND state = 'blocked' AND NOT {WAITS}
+        RETURNING {AS_QUEUED}"""
 ).bindparams(_ids)
 _RELEASE_ORPHANS = sa.text(
     """UPDATE tasks SET state = 'queued'
@@ -245,6 +253,6 @@ _UNSETTLED = sa.text(
         JOIN tasks AS ended ON ended.id = input.parent
         WHERE tasks.state = 'blocked'
           AND (ended.state IN {_FINAL_BADLY}
-               OR (ended.state = 'completed' AND NOT {_WAITS}))
+               OR (ended.state = 'completed' AND NOT {WAITS}))
         LIMIT :limit"""
 ).bindparams(sa.bindparam("limit", type_=sa.Integer))

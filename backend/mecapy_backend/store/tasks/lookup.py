@@ -140,7 +140,7 @@ class QueuedTask:
     created_at: datetime
 
 
-_WAITING = [
+QUEUED_COLUMNS = [
     _t[name]
     for name in ("id", "owner", "short", "python", "machine_class", "priority", "created_at")
 ]
@@ -149,7 +149,7 @@ _WAITING = [
 async def queued_tasks(db: AsyncEngine) -> list[QueuedTask]:
     """All queued tasks; those of one owner and lane together, in the order they start in."""
     query = (
-        sa.select(*_WAITING)
+        sa.select(*QUEUED_COLUMNS)
         .where(_t.state == wire.QUEUED)
         .order_by(
             _t.owner, _t.machine_class, _t.short, _t.python, _t.priority.desc(), _t.created_at

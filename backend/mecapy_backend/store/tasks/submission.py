@@ -75,6 +75,7 @@ class Submitted:
     state: State = wire.QUEUED
     ended: tuple[str, ...] = ()
     place: TaskPlace = TaskPlace()
+    python: str = ""  # of the worker that it waits for
 
 
 NO_PLACE = TaskPlace()
@@ -187,7 +188,8 @@ async def _insert(ask: _Ask, row: Mapping[str, object], max_queued: int | None) 
         values["max_queued"] = max_queued
     for _ in range(3):
         if await ask(_SUBMIT[bool(digests), max_queued is not None], values):
-            return Submitted(str(row["id"]), True, cast("State", row["state"]))
+            state = cast("State", row["state"])
+            return Submitted(str(row["id"]), True, state, python=str(row["python"]))
         if known := await _known(ask, row, max_queued):
             return known
         # else: what stood in the way has gone meanwhile
@@ -206,7 +208,8 @@ async def _known(
         if found.request_digest != row["request_digest"]:
             raise Conflict
         placed = TaskPlace(found.machine_class, found.why_there)
-        return Submitted(found.id, False, found.state, place=placed)
+        python = str(row["python"])
+        return Submitted(found.id, False, found.state, place=placed, python=python)
     if max_queued is not None and found.queued >= max_queued:
         raise TooManyQueued(max_queued)
     if missing := sorted(set(digests) - set(found.stored)):

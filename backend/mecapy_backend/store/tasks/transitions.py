@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.store.database import first
 from mecapy_backend.store.tables import blobs, counts, task_inputs, tasks, users
+from mecapy_backend.store.tasks.graph import Needed
 from mecapy_backend.store.tasks.leases import run_out, without_waiting
 from mecapy_jupyter import wire
 from mecapy_jupyter.wire import JsonObject
@@ -132,14 +133,6 @@ async def cancel(db: AsyncEngine, owner: str, task_id: str) -> Cancellation | No
         return Cancellation(row.state, row.state == wire.CANCELLED, row.awaited)
     row = await first(db, sa.select(_t.state).where(_t.id == task_id, _t.owner == owner))
     return Cancellation(row.state, False) if row else None
-
-
-class Needed(Exception):
-    """Tasks that are not final need the result of this one."""
-
-    def __init__(self, children: list[str]) -> None:
-        super().__init__(children)
-        self.children = children
 
 
 def _reasons(earlier: Sequence[JsonObject]) -> tuple[str, ...]:
