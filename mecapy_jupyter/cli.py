@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from mecapy_jupyter.commands import admin_arguments, backup, fleet
+from mecapy_jupyter.commands import admin_arguments, backup, fleet, open_page
 from mecapy_jupyter.commands.arguments import AddCommand, count
 from mecapy_jupyter.commands.arguments import server_part as _server
 from mecapy_jupyter.shared import errors
@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         _login_commands,
         admin_arguments.add_commands,
         _doctor_command,
+        open_page.add_commands,
     ):
         add_group(add)
     return parser

@@ -67,6 +67,10 @@ def me(gateway: Gateway) -> wire.Me:
     return wire.Me.from_json(as_object(gateway.get("/me")))
 
 
+def login_link(gateway: Gateway) -> wire.LoginLink:
+    return wire.LoginLink.from_json(as_object(gateway.post("/login-links")))
+
+
 def workers(gateway: Gateway) -> list[wire.WorkerInfo]:
     """The live workers."""
     found = objects({"workers": gateway.get("/workers")}, "workers")

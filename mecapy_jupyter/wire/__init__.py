@@ -70,7 +70,7 @@ from mecapy_jupyter.wire.machines import (
 )
 from mecapy_jupyter.wire.needs import MOST_NEEDS, NEED, NEED_CHARS, Need
 from mecapy_jupyter.wire.outcome import ErrorInfo, Outcome, Payload
-from mecapy_jupyter.wire.people import LoginOffer, Me, Quota, TokenInfo, TokenRequest
+from mecapy_jupyter.wire.people import LoginLink, LoginOffer, Me, Quota, TokenInfo, TokenRequest
 from mecapy_jupyter.wire.readiness import Readiness
 from mecapy_jupyter.wire.states import (
     BLOCKED,
@@ -163,6 +163,7 @@ __all__ = [
     "Json",
     "JsonObject",
     "Limits",
+    "LoginLink",
     "LoginOffer",
     "MachineInfo",
     "MachineState",

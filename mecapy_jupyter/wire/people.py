@@ -70,6 +70,16 @@ class TokenInfo(Shape):
 
 
 @dataclass(frozen=True, slots=True)
+class LoginLink(Shape):
+    """The answer of `POST /login-links`. `path`: of the gateway's page; logs in one browser once,
+    within `valid_s`.
+    """
+
+    path: str
+    valid_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class LoginOffer(Shape):
     """The answer of `GET /auth`: the issuer whose tokens are accepted, and as which client to ask
     it. All empty where the operator hands out a token instead.

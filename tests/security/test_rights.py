@@ -54,6 +54,7 @@ WALK: dict[str, Case] = {
     "GET /machines": Case(OWN),
     "GET /system/scale": Case(OWN),
     "GET /me": Case(OWN),
+    "POST /login-links": Case(OWN, 201),
     "POST /tasks": Case(OWN, 201, {"code": "1"}),
     "GET /tasks": Case(OWN),
     "GET /tasks/{task_id}": Case(OBJECT),
@@ -101,7 +102,7 @@ WALK: dict[str, Case] = {
 # and a role.
 READ = {
     route for route in WALK if route.startswith("GET /") and WALK[route].kind in (OWN, OBJECT)
-} - {"GET /tokens", "GET /blobs/place"}
+} - {"GET /tokens", "GET /blobs/place"} | {"POST /login-links"}
 TASKS = (
     {route for route in WALK if WALK[route].kind in (OWN, OBJECT)}
     - READ

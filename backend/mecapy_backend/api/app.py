@@ -38,6 +38,7 @@ from mecapy_backend.api.routes import (
     workflows,
 )
 from mecapy_backend.api.services import Services, open_services
+from mecapy_backend.page import routes as page
 from mecapy_backend.queue.health_probe import refuse_cluster
 from mecapy_backend.shared import logs
 from mecapy_backend.shared.settings import Settings
@@ -103,6 +104,7 @@ def create_app(settings: Settings, *, embedded: bool = False) -> FastAPI:
         app.include_router(surface.router)
     if embedded:
         app.include_router(proof.router)
+    page.install(app)
     return app
 
 

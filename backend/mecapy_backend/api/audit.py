@@ -46,6 +46,9 @@ ACTS = {
     "POST /sweeps/{name}/resume": "resume sweep",
     "POST /sweeps/{name}/cancel": "cancel sweep",
     "GET /blobs/{digest}": "read data",
+    "POST /login-links": "make login link",
+    "POST /page/login": "log in",
+    "POST /page/logout": "log out",
     "POST /tokens": "make token",
     "DELETE /tokens/{token_id}": "revoke token",
     "GET /users": "admin: list users",
@@ -67,11 +70,12 @@ ACTS = {
 
 @dataclass(slots=True)
 class Audited:
-    """What only a route knows of its request: the caller, and whether nothing was read after
-    all.
+    """What only a route knows of its request: the caller, the REST route that a page acts as, and
+    whether nothing was read after all.
     """
 
     who: str = ""
+    acts_as: str = ""
     nothing_read: bool = False
 
 
@@ -96,7 +100,8 @@ def entry_of(
     about: Audited,
 ) -> AuditEntry | None:
     """The name of a request in the audit; None: not recorded, or the caller is unknown."""
-    act = ACTS.get(f"{scope['method']} {getattr(scope.get('route'), 'path', '')}")
+    route = about.acts_as or f"{scope['method']} {getattr(scope.get('route'), 'path', '')}"
+    act = ACTS.get(route)
     if act is None or not about.who or about.nothing_read:
         return None
     location = next((value.decode() for name, value in headers if name == b"location"), "")

@@ -86,6 +86,24 @@ class Callers:
         self._keep(digest, found)
         return was.scopes <= found.caller.scopes
 
+    async def admitted(self, digest: bytes, owner: str, via: str) -> Caller:
+        """Whom a token with this digest was accepted for earlier, as a session keeps it. The token
+        of a login may have expired meanwhile. Raises Problem 401, 403.
+        """
+        if via == "token":
+            same = [secrets.compare_digest(sha256(one).digest(), digest) for one in self._tokens]
+            if not any(same):
+                raise unauthorized("the gateway has another token now; log in with that")
+            return _local
+        cached = self._known.get(digest)
+        if cached and time.monotonic() - cached.checked_s < RECHECK_S:
+            return cached.caller
+        found = await self._looked_up(
+            digest, cached or _CachedCaller(Caller(owner, via=via), 0.0, 0.0)
+        )
+        self._keep(digest, found)
+        return found.caller
+
     def forget(self, owner: str) -> None:
         """Read the rows of this user again, now."""
         for digest in [

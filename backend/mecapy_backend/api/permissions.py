@@ -74,6 +74,7 @@ RIGHTS: dict[str, Right] = {
     "GET /machines": Right(READ),
     "GET /system/scale": Right(READ),
     "GET /me": Right(READ),
+    "POST /login-links": Right(READ),
     "POST /tasks": Right(TASKS),
     "GET /tasks": Right(READ),
     "GET /tasks/{task_id}": Right(READ),

@@ -43,3 +43,8 @@ def lanes(python: str, *, short: bool | None = None, machine_class: str = POOL) 
 def events(task_id: str) -> str:
     """Stream: the events of one task."""
     return f"mecapy:events:{task_id}"
+
+
+def page_secret(digest: str) -> str:
+    """Text: a session of the page, or a link that logs in, by the digest of its secret."""
+    return f"mecapy:page:{digest}"

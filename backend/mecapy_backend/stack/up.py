@@ -60,6 +60,7 @@ def say(line: str) -> None:
 def _serving(url: str, token: str, ready_pipe: list[int]) -> None:
     say(f"URL    {url}")
     say(f"token  {token}")
+    say(f"page   {url}/?token={token}")
     if ready_pipe:
         with contextlib.suppress(OSError):
             os.write(ready_pipe[0], b"ready\n")

@@ -24,7 +24,7 @@ from mecapy_backend.api.schemas.system import (
     WorkerBody,
     WorkerView,
 )
-from mecapy_backend.api.services import WithServices
+from mecapy_backend.api.services import Services, WithServices
 from mecapy_backend.shared.health_gauges import CONTENT_TYPE
 from mecapy_backend.store import workers
 from mecapy_backend.store.people import shares, users
@@ -77,12 +77,20 @@ async def drain(
     (MECAPY_HEARTBEAT_S). Then it can be stopped and no task notices.
     """
     wanted = await services.bodies.read(request, WorkerBody)
-    found = await workers.drain(services.db, worker_id, wanted.draining)
+    found = await set_draining(services, asker.owner, worker_id, draining=wanted.draining)
+    return json(found.as_json())
+
+
+async def set_draining(
+    services: Services, by: str, worker_id: str, *, draining: bool
+) -> workers.LiveWorker:
+    """Raises Problem 404."""
+    found = await workers.drain(services.db, worker_id, draining)
     if found is None:
         detail = f"no worker {worker_id[:60]!r}; GET /workers lists them"
         raise Problem(404, "no-such-worker", detail)
-    _log.info("worker changed", worker=worker_id, by=asker.owner, draining=wanted.draining)
-    return json(found.as_json())
+    _log.info("worker changed", worker=worker_id, by=by, draining=draining)
+    return found
 
 
 @router.get("/workers/packages", response_model=PackagesView, summary="What a task can import")

@@ -60,7 +60,7 @@ async def page(
 ) -> Response:
     if name and "\0" in name:
         raise Problem(422, "not-understood", "name: holds a NUL character; leave it out")
-    after = _open_cursor(cursor) if cursor else None
+    after = open_cursor(cursor) if cursor else None
     found = await tasks.page(
         services.db,
         owner,
@@ -73,7 +73,7 @@ async def page(
     )
     keep_s = services.settings.keep_s
     statuses = tuple(replace(status_of(task, keep_s), history=()) for task in found)
-    following = _cursor(found[-1]) if len(found) == limit else None
+    following = cursor_of(found[-1]) if len(found) == limit else None
     return json(wire.TaskPage(statuses, following).as_json())
 
 
@@ -184,11 +184,11 @@ def aware(at: datetime | None) -> datetime | None:
         raise Problem(422, "not-understood", detail) from None
 
 
-def _cursor(task: tasks.TaskRow) -> str:
+def cursor_of(task: tasks.TaskRow) -> str:
     return base64.urlsafe_b64encode(f"{iso(task.created_at)} {task.id}".encode()).decode()
 
 
-def _open_cursor(cursor: str) -> tuple[datetime, str]:
+def open_cursor(cursor: str) -> tuple[datetime, str]:
     try:
         at, _, task_id = base64.urlsafe_b64decode(cursor).decode().partition(" ")
         return datetime.fromisoformat(at).astimezone(UTC), str(UUID(task_id))

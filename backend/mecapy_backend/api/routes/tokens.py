@@ -63,6 +63,14 @@ async def create_for(
 
 async def _create(request: Request, services: Services, owner: str, *, by: str) -> Response:
     wanted = await services.bodies.read(request, NewTokenBody)
+    about, token = await make(services, owner, wanted, by=by)
+    return json(_view(about) | {"token": token}, 201)
+
+
+async def make(
+    services: Services, owner: str, wanted: NewTokenBody, *, by: str
+) -> tuple[api_tokens.ApiToken, str]:
+    """Raises Problem 409."""
     expires_at = None if wanted.days is None else datetime.now(UTC) + timedelta(days=wanted.days)
     made = await api_tokens.create(
         services.db, owner, wanted.name, sorted(set(wanted.scopes)), expires_at, _MOST
@@ -74,7 +82,7 @@ async def _create(request: Request, services: Services, owner: str, *, by: str) 
             f"there are {_MOST} tokens, as many as allowed; revoke some (DELETE /tokens/…)",
         )
     _log.info("token made", owner=owner, by=by, token_id=made[0].id, scopes=made[0].scopes)
-    return json(_view(made[0]) | {"token": made[1]}, 201)
+    return made
 
 
 @router.get("/tokens", response_model=list[ApiTokenView], summary="My tokens")

@@ -6,6 +6,7 @@ What is seen of a task is its name, state and times: never its code, inputs, res
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -28,7 +29,7 @@ from mecapy_backend.api.schemas.people import (
     UserBody,
     UserView,
 )
-from mecapy_backend.api.services import WithServices
+from mecapy_backend.api.services import Services, WithServices
 from mecapy_backend.store.people import deletion, usage, users
 from mecapy_backend.store.tasks import overview, user_tasks
 from mecapy_jupyter.wire import Json, JsonObject
@@ -118,16 +119,24 @@ async def change(
     the user has queued and running.
     """
     wanted = (await services.bodies.read(request, UserBody)).model_dump(exclude_unset=True)
+    found = await change_user(services, asker.owner, user_id, wanted)
+    return json(_as_json(found))
+
+
+async def change_user(
+    services: Services, by: str, user_id: str, wanted: Mapping[str, Json]
+) -> users.UserRecord:
+    """Raises Problem 404, 409."""
     if wanted.get("disabled"):
-        _not_oneself(asker.owner, user_id)
+        _not_oneself(by, user_id)
     found = await users.update_user(services.db, user_id, wanted)
     if found is None:
         raise no_such_user(user_id)
     services.callers.forget(user_id)
     if found.disabled:
         await user_tasks.stop(services.db, services.queue, user_id)
-    _log.info("user changed", owner=user_id, by=asker.owner, **wanted)
-    return json(_as_json(found))
+    _log.info("user changed", owner=user_id, by=by, **wanted)
+    return found
 
 
 @router.delete("/users/{user_id}", status_code=204, summary="Delete a user")

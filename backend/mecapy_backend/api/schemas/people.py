@@ -82,6 +82,11 @@ class NewTokenView(ApiTokenView):
     token: Annotated[str, Field(description="shown only once")]
 
 
+class LoginLinkView(BaseModel):
+    path: Annotated[str, Field(description="of the page; open it in a browser on this gateway")]
+    valid_s: Annotated[float, Field(description="how soon it must be opened")]
+
+
 class LimitsBody(Request):
     """What somebody may have of the pool; null: what the settings say."""
 

@@ -84,6 +84,15 @@ async def touch_existing(db: AsyncEngine, owner: str, digests: Sequence[str]) ->
         )
 
 
+async def total_bytes(db: AsyncEngine, owner: str, digests: Sequence[str]) -> int:
+    """Of those that are stored."""
+    query = sa.select(sa.func.coalesce(sa.func.sum(_b.size), 0)).where(
+        _b.owner == owner, _b.digest == sa.func.any(sa.cast(list(digests), ARRAY(sa.Text)))
+    )
+    async with db.connect() as connection:
+        return int((await connection.execute(query)).scalar_one())
+
+
 async def delete_unreferenced(
     db: AsyncEngine, store: BlobStore, owner: str, digests: Sequence[str]
 ) -> list[str]:

@@ -143,6 +143,17 @@ async def sequence_of(redis: Redis, task_id: str, event_id: str) -> SequenceNumb
     return _parse(*found[0]).number if found else None
 
 
+async def latest(
+    redis: Redis, task_ids: Iterable[str], count: int = 30
+) -> list[list[EncodedEvent]]:
+    """The last few events of each task, the newest first, in one round trip."""
+    async with redis.pipeline(transaction=False) as pipe:
+        for task_id in task_ids:
+            pipe.xrevrange(keys.events(task_id), count=count)  # pyright: ignore[reportUnknownMemberType]
+        found: list[list[_Entry]] = await pipe.execute()
+    return [[_parse(*entry) for entry in entries] for entries in found]
+
+
 async def is_complete(redis: Redis, task_id: str) -> bool:
     """Whether the stream is still there from its beginning to its final event."""
     async with redis.pipeline(transaction=False) as pipe:

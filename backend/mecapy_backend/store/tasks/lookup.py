@@ -4,6 +4,7 @@ these names on.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -116,6 +117,18 @@ async def page(
 
 def _like(glob: str) -> str:
     return glob.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_").replace("*", "%")
+
+
+async def request_starts(
+    db: AsyncEngine, owner: str, task_ids: Sequence[str], chars: int
+) -> dict[str, str]:
+    """Task → the beginning of the JSON that was submitted, as text: its code comes first, and what
+    is submitted may be megabytes.
+    """
+    start = sa.func.left(sa.cast(_t.request, sa.Text), chars).label("start")
+    query = sa.select(_t.id, start).where(_t.owner == owner, _t.id.in_(task_ids))
+    async with db.connect() as connection:
+        return {row.id: row.start for row in await connection.execute(query)}
 
 
 async def stored_log(db: AsyncEngine, owner: str, task_id: str) -> list[wire.Event]:

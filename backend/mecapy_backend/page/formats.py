@@ -1,0 +1,56 @@
+"""How the templates write times, sizes and numbers. A `<time>` says UTC; the page's script shows it
+in the reader's own zone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from html import escape
+from typing import TYPE_CHECKING
+
+from mecapy_backend.page.output import plain
+from mecapy_jupyter.shared import units
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+
+def moment(at: datetime | None) -> Markup | str:
+    from markupsafe import Markup
+
+    if at is None:
+        return "–"
+    at = at.astimezone(UTC)
+    return Markup(f'<time datetime="{escape(at.isoformat())}">{at:%Y-%m-%d %H:%M:%S} UTC</time>')
+
+
+def elapsed(started_at: datetime | None, ended_at: datetime | None) -> str:
+    """Of a task that runs, until now."""
+    if started_at is None:
+        return "–"
+    return units.clock(((ended_at or datetime.now(UTC)) - started_at).total_seconds())
+
+
+def size(count: float | None) -> str:
+    return "–" if count is None else units.size(count)
+
+
+def number(value: float | None) -> str:
+    return "any" if value is None else f"{value:,.6g}" if value < 1e6 else f"{value:,.0f}"
+
+
+def sign(state: str) -> str:
+    """A sign before the state, so that colour is not all that tells them apart."""
+    return {"queued": "◷", "running": "▶", "completed": "✔", "failed": "✖"}.get(state, "■")
+
+
+FILTERS: dict[str, Callable[..., object]] = {
+    "moment": moment,
+    "size": size,
+    "number": number,
+    "duration": units.duration,
+    "clean": units.clean,
+    "sign": sign,
+    "plain": plain,
+}

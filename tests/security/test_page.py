@@ -1,0 +1,259 @@
+"""The page at `/`, attacked: forged writes, scripts in whatever a task can say, frames, sessions,
+redirects, and other people's tasks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from mecapy_backend.api import permissions
+from mecapy_backend.page.routes import PAGES
+from mecapy_jupyter import cli, wire
+
+from ..backend.speak import Worker, client
+
+EVIL = "</pre></iframe>\"'><script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}"
+
+
+class Tags(HTMLParser):
+    """The elements and attributes that a browser would see."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags = list[tuple[str, dict[str, str | None]]]()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+class Visitor:
+    """A browser without scripts: its cookies, its Origin."""
+
+    def __init__(self, gateway: Any) -> None:
+        self.http = httpx.Client(base_url=gateway.url, timeout=120)
+        self.own = {"Origin": gateway.url, "Sec-Fetch-Site": "same-origin"}
+
+    def log_in(self, token: str, **more: str) -> httpx.Response:
+        return self.http.post("/page/login", data={"token": token} | more, headers=self.own)
+
+    def get(self, path: str, **headers: str) -> httpx.Response:
+        return self.http.get(path, headers=headers)
+
+    def csrf(self) -> str:
+        found = re.search(r'name="csrf" value="([^"]+)"', self.get("/").text)
+        assert found, "not logged in"
+        return found[1]
+
+    def post(self, path: str, **form: str) -> httpx.Response:
+        return self.http.post(path, data=form, headers=self.own)
+
+
+@pytest.fixture
+def visitor(gateway: Any) -> Iterator[Visitor]:
+    """Logged in as the user of the gateway's token."""
+    visitor = Visitor(gateway)
+    with visitor.http:
+        assert visitor.log_in(gateway.token).status_code == 303
+        yield visitor
+
+
+def submitted(gateway: Any, **task: Any) -> str:
+    with client(gateway) as http:
+        answer = http.post("/tasks", json={"code": "1"} | task)
+        assert answer.status_code == 201, answer.text
+        return answer.json()["task_id"]
+
+
+def test_every_page_has_the_right_of_a_route() -> None:
+    """A page can do what a REST route can, by the same table; what writes is a POST."""
+    for page in PAGES:
+        assert page.acts_as in permissions.RIGHTS, page.path
+        assert (page.method == "GET") == (page.acts_as.startswith("GET ")) or page.path == (
+            "/page/logout"
+        )
+        assert page.method == "GET" or not page.link
+
+
+def test_without_a_session_there_is_only_the_login(gateway: Any) -> None:
+    """Each address of the page answers 401 with the form, and says nothing of anybody."""
+    visitor = Visitor(gateway)
+    with visitor.http:
+        for page in PAGES:
+            path = re.sub(r"\{[^}]+\}", "x", page.path)
+            answer = visitor.http.request(page.method, path, headers=visitor.own)
+            assert (answer.status_code, "Log in to MecaPy" in answer.text) == (401, True), path
+
+
+def test_the_cookie_opens_no_rest(gateway: Any, visitor: Visitor) -> None:
+    """A session is good for pages alone: REST takes bearer tokens only."""
+    assert visitor.get("/").status_code == 200
+    assert visitor.get("/tasks").status_code == 401
+    assert visitor.get("/me", Authorization="Bearer").status_code == 401
+    assert visitor.http.post("/tasks", json={"code": "1"}).status_code == 401
+
+
+def test_the_link_logs_in_once(gateway: Any) -> None:
+    """A link of POST /login-links begins a session, its secret leaves the address, and it works
+    once.
+    """
+    with client(gateway) as http:
+        path = http.post("/login-links").json()["path"]
+    assert gateway.token not in path
+    visitor = Visitor(gateway)
+    with visitor.http:
+        answer = visitor.get(path)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/")
+        cookie = answer.headers["set-cookie"].lower()
+        assert "httponly" in cookie and "samesite=strict" in cookie
+        assert visitor.get("/").status_code == 200
+        visitor.http.cookies.clear()
+        assert visitor.get(path).status_code == 401
+        assert visitor.get(f"/?token={gateway.token}").status_code == 303
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_no_other_site_logs_anybody_in(gateway: Any, site: str) -> None:
+    """A link on another site only fills in the form, and a form there is refused."""
+    visitor = Visitor(gateway)
+    with visitor.http:
+        answer = visitor.get(f"/?token={gateway.token}", **{"Sec-Fetch-Site": site})
+        assert (answer.status_code, "set-cookie" in answer.headers) == (401, False)
+        visitor.own = {"Origin": "https://evil.example", "Sec-Fetch-Site": site}
+        answer = visitor.log_in(gateway.token)
+        assert (answer.status_code, "set-cookie" in answer.headers) == (401, False)
+
+
+def test_a_session_is_new_at_each_login_and_ends(gateway: Any, visitor: Visitor) -> None:
+    """No session that somebody planted is kept; the earlier one ends, and so does one at
+    logout.
+    """
+    name, first = next(iter(visitor.http.cookies.items()))
+    visitor.http.cookies.clear()
+    visitor.http.cookies.set(name, "planted")
+    assert visitor.get("/").status_code == 401
+    visitor.http.cookies.clear()
+    visitor.http.cookies.set(name, first)
+    answer = visitor.log_in(gateway.token)
+    second = answer.cookies[name]
+    assert second not in (first, "planted")
+    for dead in (first, "planted"):
+        stale = httpx.get(gateway.url, cookies={name: dead}, timeout=120)
+        assert stale.status_code == 401
+    visitor.http.cookies.clear()
+    visitor.http.cookies.set(name, second)
+    assert visitor.post("/page/logout", csrf=visitor.csrf()).status_code == 303
+    assert httpx.get(gateway.url, cookies={name: second}, timeout=120).status_code == 401
+
+
+def test_forged_writes_are_refused(gateway: Any, visitor: Visitor) -> None:
+    """A write needs our own Origin and the session's own CSRF token; without either nothing
+    happens.
+    """
+    task = submitted(gateway)
+    path, csrf = f"/page/tasks/{task}/cancel", visitor.csrf()
+    own = visitor.own
+    assert visitor.post(path).status_code == 403
+    assert visitor.post(path, csrf="x" * 43).status_code == 403
+    for forged in (
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {},
+        {"Origin": gateway.url, "Sec-Fetch-Site": "same-site"},
+        {"Origin": f"{gateway.url}.evil.example"},
+    ):
+        visitor.own = forged
+        assert visitor.post(path, csrf=csrf).status_code == 403, forged
+    with client(gateway) as http:
+        assert http.get(f"/tasks/{task}").json()["status"] == "queued"
+        visitor.own = own
+        answer = visitor.post(path, csrf=csrf)
+        assert (answer.status_code, answer.headers["location"]) == (303, f"/page/tasks/{task}")
+        assert http.get(f"/tasks/{task}").json()["status"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    "back", ["https://evil.example/", "//evil.example", "/\\evil.example", "/page/../tasks", "/x"]
+)
+def test_no_open_redirect(gateway: Any, back: str) -> None:
+    """After the login one is on a page of ours, whatever the form says."""
+    visitor = Visitor(gateway)
+    with visitor.http:
+        assert visitor.log_in(gateway.token, back=back).headers["location"] == "/"
+
+
+def test_headers(gateway: Any, visitor: Visitor) -> None:
+    """No page is framed, cached or given another script, style or host than ours."""
+    for path in ("/", "/page/pool", "/page/account", "/page/health", "/page/nothing"):
+        headers = visitor.get(path).headers
+        assert headers["cache-control"] == "no-store", path
+        assert "frame-ancestors 'none'" in headers["content-security-policy"], path
+        assert "unsafe" not in headers["content-security-policy"], path
+    assert visitor.get("/").headers["x-frame-options"] == "DENY"
+    assert visitor.get("/page/static/..%2froutes.py").status_code in (303, 404)
+
+
+async def test_nothing_a_task_says_becomes_markup(gateway: Any, visitor: Visitor) -> None:
+    """Names, code, headers, inputs, text, errors and displays of a task are text on the page; HTML
+    stands in a frame that runs no script.
+    """
+    task = submitted(
+        gateway,
+        name=EVIL,
+        code=EVIL,
+        inputs={EVIL: EVIL},
+        cell={"header": EVIL, "filename": EVIL},
+    )
+    async with Worker(gateway) as worker:
+        await worker.start(task)
+        for body in (
+            wire.StdoutEvent(f"{EVIL}\udc80\x1b[31m"),
+            wire.StderrEvent(EVIL),
+            wire.ProgressEvent(0.5, EVIL),
+            wire.DisplayEvent(data={"text/html": EVIL}),
+            wire.DisplayEvent(data={"image/png": f"AAAA{EVIL}", "text/plain": EVIL}),
+            wire.DisplayEvent(data={"image/svg+xml": EVIL, EVIL: EVIL}),
+            wire.DisplayEvent(kind="error", data={"ename": EVIL, "traceback": [EVIL]}),
+        ):
+            await worker.says(task, body)
+        pages = [visitor.get("/").text, visitor.get(f"/page/tasks/{task}").text]
+        error = wire.ErrorInfo("cell", EVIL, EVIL, 1, (EVIL,))
+        await worker.finish(task, wire.Outcome(wire.FAILED, {EVIL: EVIL}, error))
+    pages += [visitor.get(path).text for path in ("/", f"/page/tasks/{task}", "/page/users/tasks")]
+    pages.append(visitor.get(f"/page/tasks/{task}/output").text)
+    for page in pages:
+        tags = Tags(page)
+        assert all(set(script) == {"src", "defer"} for script in tags.all("script"))
+        assert not any(name.startswith("on") for _, each in tags.tags for name in each)
+        assert all(image["src"] != "x" for image in tags.all("img"))
+        assert "alert(1)" in page
+    frames = Tags(pages[-1]).all("iframe")
+    assert frames and all(frame["sandbox"] == "" for frame in frames)
+    assert EVIL in str(frames[0]["srcdoc"])
+    filtered = visitor.http.get("/", params={"name": EVIL, "state": EVIL, "after": "x"})
+    assert filtered.status_code == 422 and not Tags(filtered.text).all("img")
+    assert "49" not in visitor.http.get("/", params={"name": "{{7*7}}"}).text
+
+
+def test_the_command_opens_the_page(
+    gateway: Any, monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    """`mecapy open` gives the browser an address that logs in and holds no token."""
+    monkeypatch.setenv("MECAPY_URL", gateway.url)
+    monkeypatch.setenv("MECAPY_TOKEN", gateway.token)
+    opened = list[str]()
+    monkeypatch.setattr("webbrowser.open", lambda url: not opened.append(url))
+    assert cli.main(["open"]) == 0
+    assert gateway.token not in opened[0]
+    with httpx.Client(timeout=120) as browser:
+        assert "My tasks" in browser.get(opened[0], follow_redirects=True).text
