@@ -324,6 +324,7 @@ def test_every_route_is_audited_or_needs_not_be() -> None:
         "POST /blobs/take", "PUT /blobs/{digest}", "POST /blobs/{digest}/parts",
         "POST /blobs/{digest}/parts/{upload:path}", "DELETE /blobs/{digest}/parts/{upload:path}",
         "GET /tokens", "GET /proof", "GET /machines", "GET /system/scale",
+        "GET /sweeps", "GET /sweeps/{name}",
     }  # fmt: skip
     assert permissions.RIGHTS.keys() - ACTS.keys() == silent
     of_the_page = {"POST /page/login", "POST /page/logout"}

@@ -93,6 +93,5 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters.update(formats.FILTERS)
-    templates.globals.update(static=_address)
+    templates.filters.update(formats.FILTERS, address=_address)
     return templates
