@@ -9,23 +9,43 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from typing import TextIO, cast
 
-from mecapy_jupyter.commands import admin_arguments, backup, fleet, open_page
+from mecapy_jupyter.commands import admin_arguments, backup, fleet, open_page, task_arguments
 from mecapy_jupyter.commands.arguments import AddCommand, count
 from mecapy_jupyter.commands.arguments import server_part as _server
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.version import __version__
 
 NOT_RUNNING = 3
+_READER_GONE = 141  # as a shell tells of SIGPIPE
 _ENVIRONMENT = "mecapy_backend.shared.environment"
 
 
 def main(argv: list[str] | None = None) -> int:
+    out = cast("TextIO | None", sys.stdout)  # None: closed (`>&-`)
+    try:
+        try:
+            return _carried_out(argv)
+        finally:
+            if out:
+                out.flush()
+    except BrokenPipeError:
+        # Whoever read has gone (`| head`): what is left goes nowhere, at the interpreter's end too.
+        if out:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+        return _READER_GONE
+
+
+def _carried_out(argv: list[str] | None) -> int:
     options = _parser().parse_args(argv)
     try:
         return options.run(options) or 0
     except errors.MecapyError as problem:
         print(f"mecapy: {problem}", file=sys.stderr)
+        return 1
+    except EOFError:
+        print("mecapy: it has a question, and the standard input is closed", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -51,11 +71,14 @@ def _parser() -> argparse.ArgumentParser:
         backup.add_commands,
         fleet.add_commands,
         _login_commands,
+        task_arguments.add_commands,
         admin_arguments.add_commands,
         _doctor_command,
         open_page.add_commands,
     ):
         add_group(add)
+    completion = add("completion", _completion, "a script that completes commands in a shell")
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"))
     return parser
 
 
@@ -247,6 +270,12 @@ def _token(options: argparse.Namespace) -> None:
         print("revoked")
     else:
         print(login.tokens_listed(gateway))
+
+
+def _completion(options: argparse.Namespace) -> None:
+    from mecapy_jupyter.commands import completion
+
+    print(completion.script(options.shell, _parser()), end="")
 
 
 def _doctor(_: argparse.Namespace) -> int:

@@ -86,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         description="Run this cell on a worker.",
     )
-    for add_group in (_variables, _running, _machine, _files, _showing):
+    for add_group in (_variables, add_running, add_machine, add_files, _showing):
         add_group(made.add_argument)
     return made
 
@@ -121,7 +121,7 @@ def _variables(add: AddOption) -> None:
     )
 
 
-def _running(add: AddOption) -> None:
+def add_running(add: AddOption) -> None:
     add(
         "--timeout",
         type=duration,
@@ -148,7 +148,7 @@ def _running(add: AddOption) -> None:
     )
 
 
-def _machine(add: AddOption) -> None:
+def add_machine(add: AddOption) -> None:
     add("--cpus", type=_cpus, default=0.0, metavar="n", help="processors that the cell needs")
     add("--memory", type=_size, default=0, metavar="16GB", help="memory that the cell needs")
     add(
@@ -167,7 +167,7 @@ def _machine(add: AddOption) -> None:
     )
 
 
-def _files(add: AddOption) -> None:
+def add_files(add: AddOption) -> None:
     add(
         "--files",
         type=_paths,

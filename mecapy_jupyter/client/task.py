@@ -135,7 +135,7 @@ class Task(concurrent.futures.Future[Any]):
     ) -> None:
         first, self._first_events = self._first_events, None
         try:
-            for event in _resumed(self._gateway, self.id, first):
+            for event in resumed_events(self._gateway, self.id, first):
                 self._started = self._started or event.type == wire.STARTED
                 self.outcome = (
                     wire.Outcome.from_json(event.data) if event.type in wire.FINAL else None
@@ -265,7 +265,7 @@ class Task(concurrent.futures.Future[Any]):
         return blob_transfer.fetch(self._gateway, digest)
 
 
-def _resumed(
+def resumed_events(
     gateway: Gateway, task_id: str, events: Iterable[wire.Event] | None = None
 ) -> Iterable[wire.Event]:
     """All events of a task, each once and in order, over any number of connections. `events`: the

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 import sys
 from collections.abc import Sequence
@@ -15,11 +14,10 @@ from mecapy_jupyter.cells import background, cell, setup
 from mecapy_jupyter.cells.ipython_types import Shell
 from mecapy_jupyter.cells.session import Session
 from mecapy_jupyter.client import client, config, gateway_api, task_logs, unopened
-from mecapy_jupyter.client.task import Task
 from mecapy_jupyter.commands import doctor, login, machines, status, task_selection
-from mecapy_jupyter.results import bind
+from mecapy_jupyter.commands.cancelling import cancelled
+from mecapy_jupyter.commands.getting import brought_home
 from mecapy_jupyter.shared import errors, units
-from mecapy_jupyter.travel.files import bring_home
 
 _TRUST = "--trust"
 _HELP = """%mecapy                      who am I, where, queue, workers, my last tasks
@@ -119,7 +117,7 @@ def _tasks(pool: client.Client, _: Shell, __: Sequence[str]) -> None:
     for task in gateway_api.tasks(pool.gateway, 20):
         attempt = f"{units.ordinal(task.attempts)} attempt" if task.attempts > 1 else ""
         about = " · ".join(filter(None, (units.clean(task.name, 60), attempt)))
-        created = f"{task.created_at:%Y-%m-%d %H:%M:%S}" if task.created_at else ""
+        created = units.local_time(task.created_at)
         print(f"{task.task_id}  {task.status:<9}  {created}  {about}".rstrip())
 
 
@@ -128,47 +126,12 @@ def _find(pool: client.Client, rest: Sequence[str]) -> wire.TaskStatus:
 
 
 def _cancel(pool: client.Client, _: Shell, rest: Sequence[str]) -> None:
-    requested: dict[str, tuple[str, str]] = {}
-    if list(rest) == ["all"]:  # also those that were submitted meanwhile
-        while new := [
-            task for task in task_selection.alive(pool.gateway) if task.task_id not in requested
-        ]:
-            requested |= _tell(pool, new)
-    else:
-        requested = _tell(pool, [_find(pool, rest)])
-    if not requested:
+    found = False
+    for one in cancelled(pool.gateway, rest[0] if rest else "last"):
+        found = True
+        print(one.line)
+    if not found:
         print("nothing to cancel: none of your tasks waits or runs")
-    for task_id, (name, state) in requested.items():
-        outcome = _how_it_stopped(pool, task_id) if state == wire.RUNNING else state
-        print(f"{task_id[:8]} {units.clean(name, 60)}: {outcome}")
-
-
-def _tell(pool: client.Client, tasks: Sequence[wire.TaskStatus]) -> dict[str, tuple[str, str]]:
-    """Ask all of them to stop before waiting for any; returns their ids, names, and the states
-    after that.
-    """
-    requested: dict[str, tuple[str, str]] = {}
-    for task in tasks:
-        try:
-            state: str = gateway_api.cancel(pool.gateway, task.task_id).status
-        except errors.NotFound:
-            state = "gone"
-        requested[task.task_id] = task.name, state
-    return requested
-
-
-def _how_it_stopped(pool: client.Client, task_id: str) -> str:
-    """Wait for the end of a task that is being stopped: a second, or as long as it needs to return
-    its results.
-    """
-    with contextlib.suppress(errors.ConnectionFailed):
-        for event in pool.gateway.events(task_id):
-            if event.type in wire.FINAL:
-                took_s = wire.Outcome.from_json(event.data).stopped_s
-                return (
-                    event.type if took_s is None else f"{event.type}, stopped after {took_s:.1f} s"
-                )
-    return "asked to stop; `%mecapy tasks` shows whether it has stopped"
 
 
 def _logs(pool: client.Client, _: Shell, rest: Sequence[str]) -> None:
@@ -197,35 +160,9 @@ def _without_trust(rest: Sequence[str]) -> tuple[list[str], bool]:
 def _get(pool: client.Client, shell: Shell, rest: Sequence[str]) -> None:
     words, trust = _without_trust(rest)
     found = _find(pool, words)
-    task = pool.attach(found.task_id, found.name, shell.user_ns, trust=trust)
-    outcome = pool.outcome(found.task_id)
-    # nothing here is changed but what is asked for
-    home = task.open(outcome, spared=task.packed.memo)
-    if not task.opens or outcome.payload is None:
-        home = replace(home, bound=unopened.variables(outcome))
-    if not task.opens:
-        print(f"mecapy: {unopened.remark(task.id, 'get')}", file=sys.stderr)
-    wanted = words[1:] or list(home.bound)
-    names = [name for name in wanted if name in home.bound]
-    paths = [name for name in wanted if name not in home.bound]
-    _lay_out(task, outcome, home, paths)
-    shell.user_ns.update({name: home.bound[name] for name in names})
-    print(f"{', '.join(wanted)} from {found.task_id[:8]}")
-
-
-def _lay_out(task: Task, outcome: wire.Outcome, home: bind.Home, paths: Sequence[str]) -> None:
-    """Write the cell's files into this folder: those that `--keep` named, and small ones."""
-    there = {**task.small_files(outcome), **home.folder.files} if paths else {}
-    for path in paths:
-        if path not in there and path in home.folder.stays:
-            size = units.size(home.folder.stays[path][0])
-            raise errors.NotFound(
-                f"{path} ({size}) was too large to be kept; run the cell again with `--keep {path}`"
-            )
-        if path not in there:
-            has = ", ".join([*home.bound, *there, *home.folder.stays]) or "nothing"
-            raise errors.NotFound(f"the task brought back no {path}, only {has}")
-    bring_home.put({path: there[path] for path in paths}, Path.cwd())
+    values, files = brought_home(pool, found, words[1:], shell.user_ns, trust=trust)
+    shell.user_ns.update(values)
+    print(f"{', '.join([*values, *files])} from {found.task_id[:8]}")
 
 
 def _machines(pool: client.Client, _: Shell, __: Sequence[str]) -> None:

@@ -7,9 +7,9 @@ import json
 
 from mecapy_jupyter.client import admin_api, config, gateway_api
 from mecapy_jupyter.client.http import Gateway
-from mecapy_jupyter.shared.units import clean
+from mecapy_jupyter.shared.units import clean, local_time
 from mecapy_jupyter.wire import TaskPage, WorkerInfo
-from mecapy_jupyter.wire.json_fields import as_object, time_as_json
+from mecapy_jupyter.wire.json_fields import as_object
 
 
 def _gateway() -> Gateway:
@@ -26,7 +26,7 @@ def tasks(options: argparse.Namespace) -> None:
     page = TaskPage.from_json(as_object(answer))
     for task in page.tasks:
         print(
-            f"{task.task_id}  {task.status:<9}  {time_as_json(task.created_at)}  "
+            f"{task.task_id}  {task.status:<9}  {local_time(task.created_at)}  "
             f"{clean(task.name, 60)}"
         )
     if not page.tasks:
@@ -41,7 +41,7 @@ def _tasks_of_users(options: argparse.Namespace) -> None:
     for task in admin_api.tasks_of_users(_gateway(), options.limit, options.user, options.state):
         who = clean(task.user_name or task.user, 30)
         print(
-            f"{task.task_id}  {task.status:<9}  {time_as_json(task.created_at)}  {who}  "
+            f"{task.task_id}  {task.status:<9}  {local_time(task.created_at)}  {who}  "
             f"{clean(task.name, 60)}"
         )
 

@@ -12,6 +12,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Sequence
+from datetime import datetime
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?")
 
@@ -42,6 +43,11 @@ def clean(value: object, limit: int = 80) -> str:
 def escaped(value: object) -> str:
     """Text made safe to stand in HTML, in an element or in a quoted attribute."""
     return html.escape(str(value), quote=True)
+
+
+def local_time(at: datetime | None) -> str:
+    """`2026-05-04 13:37:00`, by this machine's clock and zone; "" for None."""
+    return f"{at.astimezone():%Y-%m-%d %H:%M:%S}" if at else ""
 
 
 def clock(seconds: float) -> str:

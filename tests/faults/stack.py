@@ -34,7 +34,7 @@ from mecapy_backend.stack.services import Postgres, Valkey
 from mecapy_jupyter import wire
 from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.client.http import Gateway
-from mecapy_jupyter.client.task import _resumed as resumed  # pyright: ignore[reportPrivateUsage]
+from mecapy_jupyter.client.task import resumed_events
 
 from ..outside import leader_in
 from . import history
@@ -418,7 +418,7 @@ class Stack:
         """
         gateway = Gateway(url or self._usual().url, TOKEN)
         try:
-            yield from resumed(gateway, task.id)
+            yield from resumed_events(gateway, task.id)
         finally:
             gateway.close()
 

@@ -161,7 +161,9 @@ class Deployment:
 
     @property
     def environment(self) -> dict[str, str]:
-        return said_by_environment(self.settings) | self.release
+        # Longer than two questions of the balancer take on a machine that is busy.
+        drain = {"MECAPY_DRAIN_S": "10"}
+        return said_by_environment(self.settings) | drain | self.release
 
     def up(self, name: str) -> bool:
         """Whether the balancer sends requests to this gateway."""

@@ -47,12 +47,17 @@ def last_line(*command: str, env: dict[str, str]) -> str:
     [
         ({"password": "wrong"}, "refuses the user or password of MECAPY_DATABASE_URL"),
         ({"database": "nowhere"}, "no such database as MECAPY_DATABASE_URL names"),
+        pytest.param(
+            {"host": "nowhere.invalid", "query": {}},
+            "the host of MECAPY_DATABASE_URL is not known",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_postgres_refuses(
-    database_url: str, redis_url: str, tmp_path: Path, change: dict[str, str], cause: str
+    database_url: str, redis_url: str, tmp_path: Path, change: dict[str, Any], cause: str
 ) -> None:
-    """A wrong password or database: /readyz is 503, a request 503, both with the cause."""
+    """A wrong password, database or host: /readyz is 503, a request 503, both with the cause."""
     url = sa.make_url(database_url).set(**change).render_as_string(hide_password=False)
     given: Any = {"token": TOKEN, "blob_url": f"file://{tmp_path}/blobs"}
     wrong = Settings(database_url=url, redis_url=redis_url, **given)
@@ -90,22 +95,37 @@ def test_a_setting_that_is_none() -> None:
     [
         ({"s3_endpoint_url": "http://127.0.0.1:9"}, "away", "MECAPY_S3_ENDPOINT_URL"),
         ({"secret": "wrong"}, "refused", "AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY"),
+        pytest.param(
+            *({"secret": ""}, "refused", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            {"s3_endpoint_url": "http://nowhere.invalid"},
+            *("away", "the host of MECAPY_S3_ENDPOINT_URL is not known"),
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_object_store_refuses(
     s3_url: str, database_url: str, redis_url: str, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, change: dict[str, str], state: str, cause: str,
 ) -> None:  # fmt: skip
-    """An endpoint where nothing answers and wrong keys are told apart."""
+    """An endpoint where nothing answers or whose host is not known, wrong keys and none are told
+    apart.
+    """
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     if secret := change.get("secret"):
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+    elif "secret" in change:
+        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     given: Any = {
         "token": TOKEN, "blob_url": f"s3://blobs/{tmp_path.name}", "s3_endpoint_url": s3_url,
         "cache_dir": str(tmp_path / "cache"),
     } | change  # fmt: skip
     with served(Settings(database_url=database_url, redis_url=redis_url, **given)) as gateway:
         doctor = Doctor(gateway.url)
-        assert doctor.part("store") == (200, state)
+        until(lambda: doctor.part("store") == (200, state), 60)
         doctor.finds("object store", cause)
 
 

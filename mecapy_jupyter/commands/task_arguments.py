@@ -1,0 +1,68 @@
+"""The words of `mecapy cancel | logs | get | attach | run`. What they do is imported late."""
+
+from __future__ import annotations
+
+import argparse
+
+from mecapy_jupyter.cells import magic_options
+from mecapy_jupyter.commands.arguments import AddCommand
+
+_ID = "its id, the beginning of it, or `last` (the default)"
+
+
+def add_commands(add: AddCommand) -> None:
+    cancel = add("cancel", _cancel, "stop a task, or all that wait or run")
+    cancel.add_argument("id", metavar="ID", nargs="?", default="last", help=f"{_ID}; or `all`")
+    logs = add("logs", _logs, "all that a task printed")
+    logs.add_argument("id", metavar="ID", nargs="?", default="last", help=_ID)
+    logs.add_argument("-f", "--follow", action="store_true", help="go on until it ends")
+    get = add("get", _get, "print variables, and fetch files, of a finished task")
+    get.add_argument("id", metavar="ID", help=_ID.replace(" (the default)", ""))
+    get.add_argument("names", metavar="NAME", nargs="*", help="variables or files; default: all")
+    attach = add("attach", _attach, "print a task's output, go on live, and end as it ends")
+    attach.add_argument("id", metavar="ID", nargs="?", default="last", help=_ID)
+    for one in (get, attach):
+        one.add_argument(
+            "--trust", action="store_true", help="open what was not submitted with your key"
+        )
+    run = add("run", _run, "run a script on a worker, with the files of this folder")
+    run.add_argument("script", metavar="SCRIPT", help="its path; -: the standard input")
+    magic_options.add_running(run.add_argument)
+    magic_options.add_machine(run.add_argument)
+    magic_options.add_files(run.add_argument)
+    run.add_argument(
+        "--no-folder", dest="folder", action="store_false", help="send only what --files names"
+    )
+    run.add_argument("--bg", action="store_true", help="print the task's id and return at once")
+    for one in (cancel, logs, get, attach, run):
+        one.add_argument("--json", action="store_true", help="for programs")
+
+
+def _cancel(options: argparse.Namespace) -> int:
+    from mecapy_jupyter.commands import own_tasks
+
+    return own_tasks.cancel(options)
+
+
+def _logs(options: argparse.Namespace) -> None:
+    from mecapy_jupyter.commands import own_tasks
+
+    own_tasks.logs(options)
+
+
+def _get(options: argparse.Namespace) -> None:
+    from mecapy_jupyter.commands import own_tasks
+
+    own_tasks.get(options)
+
+
+def _attach(options: argparse.Namespace) -> int:
+    from mecapy_jupyter.commands import own_tasks
+
+    return own_tasks.attach(options)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from mecapy_jupyter.commands import own_tasks
+
+    return own_tasks.run(options)
