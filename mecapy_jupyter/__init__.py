@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mecapy_jupyter.cells.ipython_types import Shell
     from mecapy_jupyter.client.client import Client
     from mecapy_jupyter.client.task import Task
+    from mecapy_jupyter.client.workflow import workflow
     from mecapy_jupyter.parameter_sweep import sweep, sweeps
     from mecapy_jupyter.remote_function import remote
     from mecapy_jupyter.shared.errors import MecapyError
@@ -29,6 +30,7 @@ __all__ = [
     "sweep",
     "sweeps",
     "track",
+    "workflow",
 ]
 
 
@@ -67,6 +69,8 @@ def __getattr__(name: str) -> Any:
         from mecapy_jupyter.remote_function import remote
 
         return remote
+    if name == "workflow":
+        return import_module("mecapy_jupyter.client.workflow").workflow
     if name in ("sweep", "sweeps"):
         return getattr(import_module("mecapy_jupyter.parameter_sweep"), name)
     if name == "MecapyError":

@@ -16,6 +16,7 @@ from mecapy_jupyter.capture import packing
 from mecapy_jupyter.client import (
     blob_transfer,
     config,
+    current_workflow,
     deferred_interrupt,
     gateway_api,
     signing,
@@ -71,7 +72,7 @@ class Client(concurrent.futures.Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Task:
         """Call `fn(*args, **kwargs)` on a worker. Changes of arguments stay there; the result is a
-        copy. Raises CannotSend if something cannot travel.
+        copy. A Task among the arguments is its result there. Raises CannotSend.
         """
         self.accepts()
         call = {wire.CALLED: fn, "_mecapy_args": args, "_mecapy_kwargs": kwargs}
@@ -103,8 +104,7 @@ class Client(concurrent.futures.Executor):
         Many calls travel as one task: about 0.3 s of calls, or `chunksize`. Arguments are taken
         from the iterables as needed. Changes of arguments stay on the worker, where calls of one
         task see the same object. A failing call raises its own exception with the argument (counted
-        from 0) in a note; with `return_exceptions` it is returned instead, and the map continues.
-        Closing the iterator cancels what runs.
+        from 0) in a note; `return_exceptions` returns it instead. Closing the iterator cancels.
         """
         calls, count = calls_of(iterables)
         return self._map(fn, calls, count, timeout, chunksize, return_exceptions, ordered)
@@ -204,8 +204,8 @@ class Client(concurrent.futures.Executor):
         if self.gateway.secret_in(packed.stream):
             raise errors.CannotSend(_token_in(values, self.gateway))
         sent, sent_bytes, believed = self._upload(packed)
-        needs = {task_id: str(wire.Need(task_id)) for task_id in sorted(met.futures)}
-        request = dataclasses.replace(request, payload=sent, python=version.minor(), needs=needs)
+        request = current_workflow.in_graph(request, met.futures)
+        request = dataclasses.replace(request, payload=sent, python=version.minor())
         body, key = signing.signed(request).as_json(), uuid.uuid4().hex
         submit = functools.partial(self._submit, followed)
         try:

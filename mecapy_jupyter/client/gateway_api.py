@@ -63,6 +63,27 @@ def outcome(gateway: Gateway, task_id: str) -> wire.Outcome:
     return wire.Outcome.from_json(result | {"state": result["status"]})
 
 
+def make_workflow(gateway: Gateway, name: str) -> wire.WorkflowStatus:
+    """An empty one; tasks name it when they are submitted."""
+    return wire.WorkflowStatus.from_json(as_object(gateway.post("/workflows", {"name": name})))
+
+
+def workflow(gateway: Gateway, workflow_id: str) -> wire.WorkflowStatus:
+    return wire.WorkflowStatus.from_json(as_object(gateway.get(f"/workflows/{workflow_id}")))
+
+
+def cancel_workflow(gateway: Gateway, workflow_id: str) -> None:
+    gateway.post(f"/workflows/{workflow_id}/cancel")
+
+
+def retry_workflow(gateway: Gateway, workflow_id: str) -> None:
+    gateway.post(f"/workflows/{workflow_id}/retry")
+
+
+def delete_workflow(gateway: Gateway, workflow_id: str) -> None:
+    gateway.delete(f"/workflows/{workflow_id}")
+
+
 def me(gateway: Gateway) -> wire.Me:
     return wire.Me.from_json(as_object(gateway.get("/me")))
 

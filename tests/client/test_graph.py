@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mecapy_jupyter import Client
+from mecapy_jupyter import Client, workflow
+from mecapy_jupyter.client.workflow_picture import layers_of
 from mecapy_jupyter.shared import errors
 
 
@@ -74,3 +75,34 @@ def test_cancelled_both_ways(client: Client) -> None:
         else:
             with pytest.raises(errors.ParentFailed, match="was cancelled"):
                 below.result(timeout=300)
+
+
+def test_a_workflow(client: Client) -> None:
+    """What is submitted inside `with` belongs to it: its states, edges and picture; what failed is
+    run again with `retry`.
+    """
+    with workflow("nightly", client=client) as nightly:
+        plate = client.submit(mesh, 10)
+        solution = client.submit(solve, plate, [1.0])
+        flaky = client.submit(fails, plate)
+        last = client.submit(assemble, {"solutions": [solution, flaky]})
+    outside = client.submit(solve, plate, [2.0])
+    assert solution.result(timeout=300).max() == outside.result(timeout=300).max() / 2 == 1.0
+    with pytest.raises(errors.ParentFailed):
+        last.result(timeout=300)
+    assert (nightly.status, nightly.progress) == ("failed", 0.5)
+    names = [[task.name for task in layer] for layer in layers_of(nightly.look().tasks)]
+    assert names == [["mesh"], ["solve", "fails"], ["assemble"]]
+    shown = nightly.show()
+    assert shown.svg.count("<rect") == 4 and shown.svg.count("<path") == 4
+    assert "fails [failed] ← mesh" in str(shown)
+    assert nightly.name in nightly._repr_html_() and "2 of 4 completed" in repr(nightly)
+    again = nightly.retry()
+    assert [future.name for future in again] == ["fails", "assemble"]
+    with pytest.raises(ZeroDivisionError):
+        again[0].result(timeout=300)
+    found = workflow(id=nightly.id, client=client)
+    assert [future.id for future in found.tasks()][:2] == [plate.id, solution.id]
+    nightly.delete()
+    with pytest.raises(errors.NotFound):
+        found.look()
