@@ -37,14 +37,17 @@ def chain_s(client: Client) -> float:
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="mecapy-") as folder:
-        with run_demo.stack(Path(folder)) as at, Client(at.url, at.token) as client:
-            single_s(client)
-            single, chain = single_s(client), min(chain_s(client) for _ in range(3))
-            print(
-                f"a chain of {LENGTH} tasks {chain:6.2f} s   {LENGTH} single trips "
-                f"{LENGTH * single:6.2f} s   ratio {chain / LENGTH / single:.2f} (target 1.3)"
-            )
+    with (
+        tempfile.TemporaryDirectory(prefix="mecapy-") as folder,
+        run_demo.stack(Path(folder)) as at,
+        Client(at.url, at.token) as client,
+    ):
+        single_s(client)
+        single, chain = single_s(client), min(chain_s(client) for _ in range(3))
+        print(
+            f"a chain of {LENGTH} tasks {chain:6.2f} s   {LENGTH} single trips "
+            f"{LENGTH * single:6.2f} s   ratio {chain / LENGTH / single:.2f} (target 1.3)"
+        )
 
 
 if __name__ == "__main__":

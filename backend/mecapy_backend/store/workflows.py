@@ -52,7 +52,7 @@ class _NewTask:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class MadeWorkflow:
     """`queued`: its tasks that wait for nobody; `ended`: parents that failed before."""
 
     workflow_id: str
@@ -75,7 +75,7 @@ async def create(
     *,
     idempotency_key: str | None = None,
     max_queued: int | None = None,
-) -> Made:
+) -> MadeWorkflow:
     """All of it or nothing. Raises graphlib.CycleError, and what `tasks.submit` raises."""
     keys = order(nodes)
     async with db.execution_options(isolation_level="READ COMMITTED").begin() as connection:
@@ -91,18 +91,18 @@ async def create(
             _t.workflow == made.workflow_id, _t.state == wire.QUEUED
         )
         queued = [QueuedTask(*row) for row in await connection.execute(query)]
-    return Made(made.workflow_id, True, queued, ended)
+    return MadeWorkflow(made.workflow_id, True, queued, ended)
 
 
 async def _add_workflow(
     connection: AsyncConnection, owner: str, name: str, key: str | None
-) -> Made:
+) -> MadeWorkflow:
     new = {"id": str(uuid.uuid4()), "owner": owner, "name": name, "idempotency_key": key}
     adding = insert(workflows).values(new).on_conflict_do_nothing().returning(_w.id)
     if (added := (await connection.execute(adding)).scalar()) is not None:
-        return Made(added, True)
+        return MadeWorkflow(added, True)
     known = sa.select(_w.id).where(_w.owner == owner, _w.idempotency_key == key)
-    return Made((await connection.execute(known)).scalar_one(), False)
+    return MadeWorkflow((await connection.execute(known)).scalar_one(), False)
 
 
 def _new_task(

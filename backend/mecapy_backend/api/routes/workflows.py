@@ -114,7 +114,7 @@ async def retry(services: WithServices, owner: Owner, workflow: Mine) -> Respons
     ids = await workflows.failed(services.db, owner, workflow.workflow_id)
     await _forget_events(services, ids)  # before anybody can start them: a log begins anew
     queued, ended = await workflows.retry(services.db, owner, workflow.workflow_id)
-    made = workflows.Made(workflow.workflow_id, True, queued, ended)
+    made = workflows.MadeWorkflow(workflow.workflow_id, True, queued, ended)
     await _start(services, made, admission.share)
     _log.info("retried", workflow=workflow.workflow_id, owner=owner, tasks=len(ids))
     return json(_view(await workflow_of(services, owner, workflow.workflow_id)))
@@ -182,7 +182,7 @@ def _needs(
     return inside, outside
 
 
-async def _start(services: Services, made: workflows.Made, share: settling.Share) -> None:
+async def _start(services: Services, made: workflows.MadeWorkflow, share: settling.Share) -> None:
     """Redis makes them start at once; the reconciler does so a little later."""
     queued = sorted(made.queued, key=settling.line)
     shares = {task.owner: share for task in queued}
