@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 
-from mecapy_jupyter import Client
+from mecapy_jupyter import Client, sweep
 from mecapy_jupyter.stack import embedded
 from notebooks.run_demo import stack
 
@@ -121,6 +121,23 @@ def calls(client: Client, count: int) -> float:
     return time.perf_counter() - started
 
 
+def sweeps(client: Client, points: int) -> None:
+    """A sweep of trivial points beside a map of as many calls; both know how long a call takes."""
+    for attempt in ("first", "again"):
+        map_s, started = calls(client, points), time.perf_counter()
+        name = f"trivial {attempt}"
+        found = sweep(trivial, name=name, again=True, client=client, number=range(points))
+        sweep_s = time.perf_counter() - started
+        assert found.result.tolist() == list(range(1, points + 1))
+        print(
+            f"sweep, {attempt}: {points} points in {sweep_s:.2f} s, {sweep_s / map_s:.1f} times a "
+            f"map (target 1.0), {found.task.nunique()} tasks"
+        )
+    started = time.perf_counter()
+    sweep(trivial, name="trivial again", client=client, number=range(points))
+    print(f"sweep, nothing new: {points} points in {time.perf_counter() - started:.2f} s")
+
+
 def table(count: int, seconds: float, errors: int, before: Spent, after: Spent) -> None:
     print(
         f"{count} tasks in {seconds:.2f} s: {count / seconds:.0f} tasks/s (target "
@@ -148,6 +165,7 @@ def main(arguments: Iterable[str] | None = ()) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-n", type=int, default=300, help="independent tasks")
     parser.add_argument("--calls", type=int, default=50_000, help="calls of the map")
+    parser.add_argument("--points", type=int, default=10_000, help="points of the sweep")
     options = parser.parse_args(None if arguments is None else list(arguments))
     with (
         tempfile.TemporaryDirectory(prefix="mecapy-", ignore_cleanup_errors=True) as folder,
@@ -167,6 +185,7 @@ def main(arguments: Iterable[str] | None = ()) -> None:
                     f"map, {attempt}: {options.calls} calls in {took_s:.2f} s: "
                     f"{options.calls / took_s:,.0f} calls/s ({_MAP_TARGET})"
                 )
+            sweeps(client, options.points)
             print(
                 f"this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB "
                 f"at most"
