@@ -134,7 +134,7 @@ class Store(RuleBasedStateMachine):
 
     @initialize()
     def empty(self) -> None:
-        self.do(self._sql(sa.text("TRUNCATE tasks, task_inputs, blobs")))
+        self.do(self._sql(sa.text("TRUNCATE tasks, task_inputs, sweep_tasks, blobs")))
 
     async def _sql(self, statement: Any) -> Any:
         async with self.db.connect() as connection:

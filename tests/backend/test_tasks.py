@@ -300,3 +300,18 @@ async def test_pages(db: Any) -> None:
     assert [task.id for task in await tasks.page(db, "ann", state="running")] == [ids[0]]
     own = (await shares.quota_status(db, "ann", Settings())).of_owner
     assert (own["queued"].used, own["running"].used) == (4, 1)
+
+
+async def test_a_retry_waits_for_its_pause(db: Any) -> None:
+    """It is queued, but nobody puts it in line before its time; then it is due until it starts."""
+    task_id = await submitted(db, retries=1)
+    await tasks.start(db, task_id, "w1", 10)
+    assert await tasks.requeue(db, task_id, 1, "cell", "no", 3600.0) == "queued"
+    waiting = tasks.queued_tasks, tasks.queue_heads, tasks.due_again
+    assert [await look(db) for look in waiting] == [[], [], []]
+    await sql(db, "UPDATE tasks SET not_before = now() - interval '1 second'")
+    assert [[each.id for each in await look(db)] for look in waiting] == [[task_id]] * 3
+    started = await tasks.start(db, task_id, "w2", 10)
+    assert started and started.attempt == 2 and await tasks.due_again(db) == []
+    assert await tasks.requeue(db, task_id, 2, tasks.LEFT) == "queued"
+    assert len(await tasks.queued_tasks(db)) == 1 and await tasks.due_again(db) == []

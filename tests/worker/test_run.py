@@ -15,6 +15,7 @@ from mecapy_jupyter import wire
 from mecapy_jupyter.travel.environment import prelude
 from mecapy_jupyter.travel.pickling import payload, pickler
 from mecapy_worker.run.consumer import Consumer
+from mecapy_worker.run.record import retry_pause_s
 
 from .conftest import OWNER, Desk, content, text_of
 
@@ -226,3 +227,8 @@ async def tasks_know(desk: Desk, digest: str) -> None:
 
     async with desk.db.connect() as connection:
         await connection.execute(sa.insert(blobs).values(owner=OWNER, digest=digest, size=1))
+
+
+async def test_a_retry_waits_longer_each_time() -> None:
+    """A second after the first failure, twice as long after each further one, a minute at most."""
+    assert [retry_pause_s(failures) for failures in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]

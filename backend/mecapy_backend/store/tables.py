@@ -62,6 +62,7 @@ tasks = sa.Table(
     sa.Column(
         "went_out", sa.Boolean, nullable=False, server_default=sa.false()
     ),  # has used the network
+    _time("not_before"),  # of a retry that waits; else NULL
     sa.Column("machine_class", sa.Text, nullable=False, server_default=wire.POOL),
     sa.Column("why_there", sa.Text, nullable=False, server_default=""),
     sa.Column("code_key", sa.LargeBinary),  # tasks with the same have the same history
@@ -103,6 +104,11 @@ sa.Index(
     tasks.c.owner,
     tasks.c.completed_at.desc(),
     postgresql_where=tasks.c.completed_at.is_not(None),
+)
+sa.Index(
+    "tasks_not_before",
+    tasks.c.not_before,
+    postgresql_where=tasks.c.not_before.is_not(None),
 )
 sa.Index("tasks_digests", tasks.c.digests, postgresql_using="gin")
 

@@ -27,6 +27,8 @@ RETRIED = frozenset(
     {"cell", "killed", "memory", "timeout", "disk", "output", "storage", "protocol"}
 )
 
+MOST_PAUSE_S = 60.0
+
 
 async def refused(work: Context, started: tasks.StartedAttempt) -> None:
     """The store has cancelled it because its owner is disabled; its followers are notified."""
@@ -163,13 +165,22 @@ async def _retried(
     kind = outcome.error.kind
     if kind in RETRIED:
         retries = started.request.retries
-        retry = sum(why in RETRIED for why in started.earlier) < retries
+        failures = sum(why in RETRIED for why in started.earlier)
+        retry, pause_s = failures < retries, retry_pause_s(failures)
     else:
+        pause_s = 0.0
         retry = kind == tasks.LOST and started.losses + 1 < work.settings.max_losses
     if not retry:
         return outcome
     await writer.flush()
-    return await give_back(work, started, kind, outcome, outcome.error.message)
+    return await give_back(work, started, kind, outcome, outcome.error.message, pause_s)
+
+
+def retry_pause_s(failures: int) -> float:
+    """How long a retry waits: a second after the first failure, twice as long after each further
+    one, a minute at most. `failures`: before the last one.
+    """
+    return min(2.0**failures, MOST_PAUSE_S)
 
 
 async def give_back(
@@ -178,18 +189,23 @@ async def give_back(
     why: str,
     otherwise: wire.Outcome,
     message: str = "",
+    pause_s: float = 0.0,
 ) -> wire.Outcome | None:
     """Requeue it at its old place: None. Otherwise the outcome to record: that it must not run
     twice or, if it was cancelled or is no longer ours, `otherwise`.
     """
     task_id, number = started.task_id, started.attempt
     state = await retry_transient(
-        "requeue", lambda: tasks.requeue(work.db, task_id, number, why, message), task=task_id
+        "requeue",
+        lambda: tasks.requeue(work.db, task_id, number, why, message, pause_s),
+        task=task_id,
     )
     if state != wire.QUEUED:
         return tasks.once_outcome() if state else otherwise
     metrics.given_back.inc()
     log.info("given back", task=task_id, attempt=number, why=why)
+    if pause_s:  # the reconciler enqueues it then
+        return None
     request = started.request
     place = {task_id: score(request.priority, started.created_at.timestamp())}
     try:

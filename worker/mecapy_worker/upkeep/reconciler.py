@@ -162,10 +162,11 @@ async def put_back(ctx: Context, waiting: Sequence[tasks.QueuedTask]) -> None:
 
 
 async def tend(ctx: Context) -> None:
-    """Repair the queue itself: a front that nobody fills, counts of running tasks, and changed
-    limits of waiting tasks. Only what really runs counts as running, because a worker that died has
-    not reported the end of its tasks.
+    """Repair the queue itself: retries whose pause is over, a front that nobody fills, counts of
+    running tasks, and changed limits of waiting tasks. Only what really runs counts as running,
+    because a worker that died has not reported the end of its tasks.
     """
+    await put_back(ctx, await tasks.due_again(ctx.db))
     await ctx.queue.refill_all()  # a worker may have died before it could
     held = await ctx.queue.counted_running()
     runs = await shares.running_capped(ctx.db, ctx.settings)

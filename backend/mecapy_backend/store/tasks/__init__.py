@@ -20,6 +20,7 @@ from mecapy_backend.store.tasks.leases import (
 from mecapy_backend.store.tasks.lookup import (
     QueuedTask,
     TaskRow,
+    due_again,
     get,
     mean_run_s,
     page,
@@ -69,6 +70,7 @@ __all__ = [
     "TaskRow",
     "TooManyQueued",
     "cancel",
+    "due_again",
     "finish",
     "forget",
     "get",

@@ -75,11 +75,17 @@ async def mark_network_used(db: AsyncEngine, task_id: str, attempt: int) -> bool
 
 
 async def requeue(
-    db: AsyncEngine, task_id: str, attempt: int, why: str = LEFT, said: str = ""
+    db: AsyncEngine,
+    task_id: str,
+    attempt: int,
+    why: str = LEFT,
+    said: str = "",
+    pause_s: float = 0.0,
 ) -> str:
     """running → queued on purpose: the worker stops, or the task asked for a retry.
 
-    `said`: a text for people. Returns the state: queued, and the caller enqueues it; still running,
+    `said`: a text for people. `pause_s`: it waits so long, and `lookup.due_again` finds it then.
+    Returns the state: queued, and the caller enqueues it; still running,
     because it must not run twice, and the caller ends it (`once_outcome`); or "", because it is
     cancelled or no longer ours.
     """
@@ -91,6 +97,7 @@ async def requeue(
         "worker": None,
         "lease_until": None,
         "earlier": _with_this(why, said),
+        "not_before": run_out(sa.literal(pause_s, sa.Float)) if pause_s else sa.null(),
     }
     new["losses"] = _t.losses + int(why == LOST)
     change = change.values(

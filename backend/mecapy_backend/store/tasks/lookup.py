@@ -159,14 +159,25 @@ QUEUED_COLUMNS = [
 ]
 
 
+_LANE = _t.owner, _t.machine_class, _t.short, _t.python
+_may_start = sa.or_(_t.not_before.is_(None), _t.not_before <= sa.func.now())
+
+
+async def due_again(db: AsyncEngine) -> list[QueuedTask]:
+    """Retries whose pause is over, and which nobody has started yet."""
+    due = _t.state == wire.QUEUED, _t.not_before <= sa.func.now()
+    query = sa.select(*QUEUED_COLUMNS).where(*due)
+    async with db.connect() as connection:
+        rows = await connection.execute(query.order_by(*_LANE))
+        return [QueuedTask(*row) for row in rows]
+
+
 async def queued_tasks(db: AsyncEngine) -> list[QueuedTask]:
     """All queued tasks; those of one owner and lane together, in the order they start in."""
     query = (
         sa.select(*QUEUED_COLUMNS)
-        .where(_t.state == wire.QUEUED)
-        .order_by(
-            _t.owner, _t.machine_class, _t.short, _t.python, _t.priority.desc(), _t.created_at
-        )
+        .where(_t.state == wire.QUEUED, _may_start)
+        .order_by(*_LANE, _t.priority.desc(), _t.created_at)
     )
     async with db.connect() as connection:
         return [QueuedTask(*row) for row in await connection.execute(query)]
@@ -200,6 +211,7 @@ _HEADS = sa.text(
          WHERE state = 'queued' AND owner = lines.owner
            AND machine_class = lines.machine_class AND short = lines.short
            AND python = lines.python
+           AND (not_before IS NULL OR not_before <= now())
          ORDER BY priority DESC, created_at LIMIT :each
        ) AS head"""
 )

@@ -174,6 +174,7 @@ def _start_statement() -> sa.Executable:
         worker=sa.bindparam("by"),
         started_at=_now,
         lease_until=run_out(sa.bindparam("lease_s", type_=sa.Float)),
+        not_before=None,
         completed_at=sa.case((barred, _now)),
         outcome=sa.case((barred, cancelled)),
     )
