@@ -16,16 +16,16 @@ _BYTES_OF_AN_INSTRUCTION = 2
 _NO_COLUMN = -1
 
 
-class _Code(TypedDict):
+class _TrailCode(TypedDict):
     co_filename: str
     co_name: str
     co_qualname: str
 
 
-class _Frame(TypedDict):
+class _TrailFrame(TypedDict):
     f_globals: dict[str, str]
     f_locals: dict[str, object]
-    f_code: _Code
+    f_code: _TrailCode
     f_lineno: int
 
 
@@ -37,7 +37,7 @@ _NOWHERE: _Positions = (None, None, None, None)
 class Trail(TypedDict):
     """Named as the objects are. `f_locals` stays empty; versions before have no `positions`."""
 
-    tb_frame: _Frame
+    tb_frame: _TrailFrame
     tb_lineno: int
     tb_next: Trail | None
     positions: _Positions
@@ -65,7 +65,7 @@ def _of_one(step: TracebackType, following: Trail | None) -> Trail:
         for name in ("__name__", "__file__")
         if isinstance(held := frame.f_globals.get(name), str)
     }
-    here: _Code = {
+    here: _TrailCode = {
         "co_filename": code.co_filename,
         "co_name": code.co_name,
         "co_qualname": code.co_qualname,
