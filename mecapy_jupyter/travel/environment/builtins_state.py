@@ -16,7 +16,7 @@ def get() -> dict[str, bytes] | None:
     """Name → pickle: the notebook's functions and classes, and plain values."""
     found = {
         name: data
-        for name, value in list(vars(builtins).items())
+        for name, value in _added()
         if not name.startswith("_")
         and (_is_callable_of_users(value) or _is_plain(value))
         and (data := state_pickler.dumps(value)) is not None
@@ -26,9 +26,7 @@ def get() -> dict[str, bytes] | None:
 
 def functions() -> list[object]:
     """Functions and classes that the notebook added. A replaced one travels as the original."""
-    found = {
-        name: value for name, value in list(vars(builtins).items()) if _is_callable_of_users(value)
-    }
+    found = {name: value for name, value in _added() if _is_callable_of_users(value)}
     originals.replaced["builtins", ""] = set(found)
     if not found:
         del originals.replaced["builtins", ""]
@@ -47,6 +45,22 @@ def _is_plain(value: object) -> bool:
         and not isinstance(value, (bool, types.ModuleType, type(None), type(...)))
         and value is not NotImplemented
     )
+
+
+_PYTHONS_OWN = {
+    name: value
+    for name, value in vars(builtins).items()
+    if not (_is_callable_of_users(value) or _is_plain(value))
+}
+
+
+def _added() -> list[tuple[str, object]]:
+    """What is not Python's own. Most often nothing, so that the rest costs no time in each cell."""
+    return [
+        (name, value)
+        for name, value in list(vars(builtins).items())
+        if _PYTHONS_OWN.get(name) is not value
+    ]
 
 
 def put(state: dict[str, bytes]) -> None:

@@ -21,16 +21,26 @@ _PLAIN_LOADERS = (importlib.machinery.SourceFileLoader, zipimport.zipimporter)
 _kept: dict[str, tuple[object, str]] = {}
 """Module's name → its spec, which a reload replaces, and its text."""
 _seen: dict[str, int] = {}
+_own = set[str]()
+_looked_at = 0
+"""A number for all loaded modules: while it stays, only a reload can bring another text."""
 
 
 def keep(is_own: Callable[[types.ModuleType], bool]) -> None:
     """After each cell: keep the text of every user-defined module that it imported or reloaded."""
-    for name, module in list(sys.modules.items()):
+    global _looked_at
+    loaded = hash(tuple(map(id, sys.modules.values())))
+    names, _looked_at = list(_own if loaded == _looked_at else sys.modules), loaded
+    for name in names:
+        module = sys.modules.get(name)
         spec = getattr(module, "__spec__", None)
-        if spec is None or _seen.get(name) == id(spec):
+        if module is None or spec is None or _seen.get(name) == id(spec):
             continue
         _seen[name] = id(spec)
-        if is_own(module) and spec.has_location and (text := read(spec)) is not None:
+        if not is_own(module):
+            continue
+        _own.add(name)
+        if spec.has_location and (text := read(spec)) is not None:
             if _edited(module, text, spec) is None:
                 _kept[name] = spec, text
             else:
