@@ -54,6 +54,7 @@ def parts(state: BlockState, now_s: float) -> list[Piece]:
             return [
                 Piece("phase", where),
                 *_try(state),
+                *(_machine(state) if state.attempt > 1 else []),
                 passed,
                 *_progress(state),
                 *_usage(state),

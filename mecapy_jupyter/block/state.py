@@ -93,6 +93,7 @@ def _started(state: BlockState, started: wire.StartedEvent, now_s: float) -> Blo
         worker=clean(started.worker, 24),
         attempt=int(number(started.attempt) or 1),
         memory_limit_bytes=number(started.memory_limit_bytes),
+        why_there=clean(started.why_there, 100) or state.why_there,
     )
 
 

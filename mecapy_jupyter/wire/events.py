@@ -33,8 +33,8 @@ DISPLAY_KINDS: frozenset[str] = frozenset(
 @dataclass(frozen=True, slots=True)
 class QueuedEvent(Shape):
     """The task waits. `position`: 1 starts next, None: not known; `of`: how many wait; `eta_s`:
-    until it starts. The first one, which answers the submission, has `task_id`, and `why_there`:
-    which class of machines it goes to and why.
+    until it starts. `why_there`: which class of machines it goes to and why. The first one,
+    which answers the submission, has `task_id`.
     """
 
     type: ClassVar = QUEUED
@@ -47,12 +47,13 @@ class QueuedEvent(Shape):
 
 @dataclass(frozen=True, slots=True)
 class StartedEvent(Shape):
-    """A worker has begun an attempt; the first one is 1."""
+    """A worker has begun an attempt; the first one is 1. `why_there`: of its class of machines."""
 
     type: ClassVar = STARTED
     worker: str = ""
     attempt: int = 1
     memory_limit_bytes: int | None = None
+    why_there: str = field(default="", metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)

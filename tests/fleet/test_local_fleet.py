@@ -23,7 +23,7 @@ from mecapy_jupyter import wire
 from ..conftest import RunningGateway
 
 POLICY = Policy(target_wait_s=2.0, votes=3, leave=1.0)
-PATIENCE_S = 300.0
+PATIENCE_S = 120.0
 
 
 def settings_of(gateway: RunningGateway, folder: Path) -> dict[str, str]:
@@ -41,12 +41,18 @@ def settings_of(gateway: RunningGateway, folder: Path) -> dict[str, str]:
 
 @asynccontextmanager
 async def scaling(
-    gateway: RunningGateway, db: Any, folder: Path, *classes: MachineClass
+    gateway: RunningGateway,
+    db: Any,
+    folder: Path,
+    *classes: MachineClass,
+    provider: Any = None,
+    **more: str,
 ) -> AsyncIterator[Callable[[Callable[[], Any], str], Any]]:
     """A scaler in this process: `until(condition, what)` looks until the condition holds."""
     await asyncio.to_thread(folder.mkdir, 0o711)
-    local = LocalProvider(settings_of(gateway, folder), folder, grace_s=60.0)
-    scaler = Scaler(db, classes, {"local": local}, policy=POLICY)
+    settings = settings_of(gateway, folder) | more
+    given = provider or LocalProvider(settings, folder, grace_s=60.0)
+    scaler = Scaler(db, classes, {classes[0].provider: given}, policy=POLICY)
 
     async def until(condition: Callable[[], Any], what: str) -> None:
         limit = time.monotonic() + PATIENCE_S
@@ -60,7 +66,7 @@ async def scaling(
     finally:
         await scaler.end()
         stack = (await machines.of_stack(db)).stack
-        assert local.list(stack) == {}
+        assert given.list(stack) == {}
 
 
 async def serving(db: Any) -> int:

@@ -9,11 +9,14 @@ from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from pydantic import SecretStr
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from mecapy_backend.fleet import classes
 from mecapy_backend.queue import keys
 from mecapy_backend.shared.settings import Settings
+from mecapy_backend.store import machines
 from mecapy_jupyter import wire
 from mecapy_jupyter.block.line import parts
 from mecapy_jupyter.block.state import BlockState, advance
@@ -36,13 +39,13 @@ max = 1
 
 [large]
 cpus = 2
-memory = "2GB"
+memory = "4GB"
 price_per_hour = 0.36
 provider = "local"
 max = 1
 boot_s = 120
 """
-WHY = "2.0 GB asked → large (on demand, up in ~120 s, €0.36/h)"
+WHY = "3.0 GB asked → large (on demand, up in ~120 s, €0.36/h)"
 
 
 @pytest.fixture
@@ -63,7 +66,7 @@ def fleet_gateway(database_url: str, redis_url: str, tmp_path: Path) -> Iterator
 async def test_a_task_gets_the_machine_it_asks_for(
     fleet_gateway: RunningGateway, db: Any, tmp_path: Path
 ) -> None:
-    """What asks for 2 GB waits for a machine of the next class, which is started for it alone, may
+    """What asks for 3 GB waits for a machine of the next class, which is started for it alone, may
     use what that has, and says so in its row; what asks for nothing runs in the pool meanwhile.
     """
     file = classes.read(fleet_gateway.settings.machines)
@@ -73,7 +76,7 @@ async def test_a_task_gets_the_machine_it_asks_for(
         httpx.AsyncClient(base_url=fleet_gateway.url, headers=headers, timeout=60) as client,
     ):
         body = {"code": "a + 1", "inputs": {"a": 1}}
-        asked = await client.post("/tasks", json=body | {"resources": {"memory_bytes": 2 * 10**9}})
+        asked = await client.post("/tasks", json=body | {"resources": {"memory_bytes": 3 * 10**9}})
         assert asked.status_code == 201
         assert asked.json()["why_there"] == WHY
         plain = (await client.post("/tasks", json=body)).json()
@@ -95,11 +98,86 @@ async def test_a_task_gets_the_machine_it_asks_for(
         assert large["cost"] >= 0 and pool["cost"] is None
         live = {one["id"]: one["info"] for one in (await client.get("/workers")).json()}
         assert live[large["worker"]]["machine_class"] == "large"
-        assert live[large["worker"]]["memory_bytes"] == 2 * 10**9
+        assert live[large["worker"]]["memory_bytes"] == 4 * 10**9
         found = wire.MachinesInfo.from_json((await client.get("/machines")).json())
         assert [(one.name, one.free) for one in found.classes] == [("pool", 1), ("large", 1)]
         text = listed(found)
-        assert "large      2 CPUs, 2.0 GB · 1 free · €0.36/h · on demand, up in ~2 min" in text
+        assert "large      2 CPUs, 4.0 GB · 1 free · €0.36/h · on demand, up in ~2 min" in text
+
+
+async def test_a_long_history_gets_a_machine_of_its_own(
+    fleet_gateway: RunningGateway, db: Any, tmp_path: Path
+) -> None:
+    """Code whose last two runs took twelve minutes goes to a machine that is started for it, by
+    what its history says; nothing of the machine is left.
+    """
+    file = classes.read(fleet_gateway.settings.machines)
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with (
+        scaling(fleet_gateway, db, tmp_path / "work", *file.classes) as until,
+        httpx.AsyncClient(base_url=fleet_gateway.url, headers=headers, timeout=60) as client,
+    ):
+        body = {"code": "sum(range(10))"}
+        ran = [(await client.post("/tasks", json=body)).json()["task_id"] for _ in range(2)]
+        await _as_if_run(db, ran, minutes=12)
+        last = (await client.post("/tasks", json=body)).json()
+        about = "about 12 min expected → large (on demand, up in ~120 s, €0.36/h)"
+        assert last["why_there"] == about
+
+        async def ended() -> bool:
+            found = (await client.get(f"/tasks/{last['task_id']}")).json()
+            return found["status"] == "completed" and found["result"] == 45
+
+        async def left() -> bool:
+            return [row.machine_class for row in await machines.alive(db)] == ["pool"]
+
+        await until(ended, "the task")
+        await until(left, "the pool alone")
+
+
+async def _as_if_run(db: Any, task_ids: list[str], minutes: int) -> None:
+    """A history: tasks that completed, after so many minutes each."""
+    ran = sa.text(
+        "UPDATE tasks SET state = 'completed', completed_at = now(), outcome = '{}', "
+        "started_at = now() - make_interval(mins => :minutes) WHERE id = ANY(:ids)"
+    ).bindparams(sa.bindparam("ids", type_=ARRAY(sa.Uuid(as_uuid=False))))
+    async with db.connect() as connection:
+        await connection.execute(ran, {"minutes": minutes, "ids": task_ids})
+
+
+async def test_out_of_memory_ends_on_the_next_class(
+    fleet_gateway: RunningGateway, db: Any, tmp_path: Path
+) -> None:
+    """A task that needs 1.5 GB on a class of 1 GB runs again on the next, which has twice that; its
+    history has both attempts, and its events say why in one line.
+    """
+    file = classes.read(fleet_gateway.settings.machines)
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with (
+        scaling(
+            fleet_gateway,
+            db,
+            tmp_path / "work",
+            *file.classes,
+            MECAPY_MACHINES=fleet_gateway.settings.machines,
+        ) as until,
+        httpx.AsyncClient(base_url=fleet_gateway.url, headers=headers, timeout=60) as client,
+    ):
+        code = "import time; held = b'x' * 1_500_000_000; time.sleep(2); len(held)"
+        task_id = (await client.post("/tasks", json={"code": code})).json()["task_id"]
+
+        async def final() -> bool:
+            return (await client.get(f"/tasks/{task_id}")).json()["status"] in wire.FINAL
+
+        await until(final, "the task")
+        found = (await client.get(f"/tasks/{task_id}")).json()
+        assert (found["status"], found["result"]) == ("completed", 1_500_000_000), found
+        assert [one["why"] for one in found["history"]] == ["memory", "completed"]
+        assert found["machine_class"] == "large"
+        assert found["why_there"].startswith("out of memory at 1.")
+        assert " on pool → large (on demand" in found["why_there"]
+        events = (await client.get(f"/tasks/{task_id}/events?follow=false")).text
+        assert '"why_there":"out of memory at 1.' in events
 
 
 async def test_what_no_class_offers(fleet_gateway: RunningGateway) -> None:
@@ -112,7 +190,7 @@ async def test_what_no_class_offers(fleet_gateway: RunningGateway) -> None:
         assert refused.json()["type"].endswith("no-such-machine")
         assert refused.json()["detail"] == (
             "no class of machines offers 64 GB; there is pool (1 CPUs, 1.0 GB) and large "
-            "(2 CPUs, 2.0 GB, €0.36/h)"
+            "(2 CPUs, 4.0 GB, €0.36/h)"
         )
         odd = await client.post("/tasks", json={"code": "1", "resources": {"memory": "lots"}})
         assert odd.status_code == 422
@@ -166,9 +244,12 @@ def test_lanes_of_a_class() -> None:
 
 
 def test_the_block_says_why() -> None:
-    """While the task waits, in the line of the block."""
+    """While the task waits, in the line of the block; and when it runs again elsewhere."""
     queued = wire.Event.of(wire.QueuedEvent(1, task_id="t", why_there=WHY))
     state = advance(BlockState(), queued, 0.0)
     assert WHY in [piece.text for piece in parts(state, 1.0)]
     later = advance(state, wire.Event.of(wire.QueuedEvent(1)), 1.0)
     assert dataclasses.replace(later, position=0).why_there == WHY
+    started = wire.Event.of(wire.StartedEvent("w", 2, why_there="out of memory → large"))
+    again = advance(state, started, 2.0)
+    assert "out of memory → large" in [piece.text for piece in parts(again, 3.0)]

@@ -9,6 +9,7 @@ import heapq
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -53,7 +54,10 @@ class StartEstimator:
         self._mean_run_s: dict[str, tuple[float, float | None]] = {}
 
     async def estimate(self, owner: str, task: lookup.TaskRow) -> QueuedEvent:
-        """The place of a queued task, and its start. All unknown while Redis is unavailable."""
+        """The place of a queued task, and its start. Both unknown while Redis is unavailable."""
+        return replace(await self._estimate(owner, task), why_there=task.why_there)
+
+    async def _estimate(self, owner: str, task: lookup.TaskRow) -> QueuedEvent:
         try:
             position, of = await self._queue.position_and_depth(
                 task.id,

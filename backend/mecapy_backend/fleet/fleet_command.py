@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import structlog
 from sqlalchemy.exc import DBAPIError
@@ -18,6 +19,7 @@ from mecapy_backend.fleet.local import LocalProvider
 from mecapy_backend.fleet.policy import POLICY
 from mecapy_backend.fleet.provider import Provider
 from mecapy_backend.fleet.scaler import Scaler
+from mecapy_backend.fleet.slurm import SlurmProvider
 from mecapy_backend.shared import environment, logs
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import database, machines
@@ -62,16 +64,20 @@ def _configured() -> tuple[Settings, MachinesFile]:
     return settings, file
 
 
-def providers(settings: Settings, file: MachinesFile) -> Mapping[str, Provider]:
-    """The providers that the file names."""
-    known: dict[str, Provider] = {classes.LOCAL: LocalProvider(worker_environment())}
-    return {one.provider: known[one.provider] for one in file.classes if one.provider in known}
+def providers(file: MachinesFile) -> Mapping[str, Provider]:
+    """Those that the file names."""
+    found: dict[str, Provider] = {}
+    for name in {one.provider for one in file.classes}:
+        if name == classes.LOCAL:
+            found[name] = LocalProvider(worker_environment())
+        elif name == classes.SLURM:
+            found[name] = SlurmProvider(worker_environment(), Path.home() / ".mecapy" / "slurm")
+    return found
 
 
 def worker_environment() -> dict[str, str]:
-    """A worker needs neither the gateway's token nor the fleet's file."""
-    dropped = {"MECAPY_TOKEN", "MECAPY_MACHINES"}
-    return {name: value for name, value in os.environ.items() if name not in dropped}
+    """A worker does not need the gateway's token."""
+    return {name: value for name, value in os.environ.items() if name != "MECAPY_TOKEN"}
 
 
 @asynccontextmanager
@@ -88,7 +94,7 @@ async def _run(settings: Settings, file: MachinesFile, *, leave_none: bool) -> N
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with _opened(settings) as db:
-        scaler = Scaler(db, file.classes, providers(settings, file), file.budget)
+        scaler = Scaler(db, file.classes, providers(file), file.budget)
         log.info("ready", classes=[one.name for one in file.classes if one.provider])
         while not stopping.is_set():
             await look(db, scaler)
@@ -113,7 +119,7 @@ async def look(db: AsyncEngine, scaler: Scaler) -> int | None:
 async def _stop(settings: Settings, file: MachinesFile) -> int:
     async with _opened(settings) as db:
         await machines.set_stopped(db, True)
-        scaler = Scaler(db, file.classes, providers(settings, file))
+        scaler = Scaler(db, file.classes, providers(file))
         left: int | None = None
         for _ in range(round(_STOP_S / _LOOK_S)):
             left = await look(db, scaler)

@@ -44,23 +44,23 @@ def place(
     """Raises NoSuchMachine. A timeout alone never leads away from the pool."""
     words = described(asked)
     if asked.machine:
-        return _placed(_by_name(asked, classes), f"{words} asked")
+        return placed(_by_name(asked, classes), f"{words} asked")
     if asked.cpus or asked.memory_bytes or asked.gpu:
         fitting = [one for one in classes if fits(one, asked)]
         if not fitting:
             raise NoSuchMachine(f"no class of machines offers {words}; {offered(classes)}")
-        return _placed(_cheapest(fitting), f"{words} asked")
+        return placed(_cheapest(fitting), f"{words} asked")
     pool = named(classes, POOL)
     larger = [one for one in classes if one.name != POOL and one.provider and not one.gpu]
     needed = estimate.memory_bytes or 0
     if pool and pool.memory_bytes and needed > pool.memory_bytes:
         enough = [one for one in larger if one.memory_bytes >= needed]
         if enough:
-            return _placed(_cheapest(enough), f"about {size(needed)} needed")
+            return placed(_cheapest(enough), f"about {size(needed)} needed")
     if estimate.runs_s is not None and estimate.runs_s > LONG_S:
         enough = [one for one in larger if one.on_demand and one.memory_bytes >= needed]
         if enough:
-            return _placed(_cheapest(enough), f"about {duration(estimate.runs_s)} expected")
+            return placed(_cheapest(enough), f"about {duration(estimate.runs_s)} expected")
     return Placement(POOL)
 
 
@@ -120,7 +120,8 @@ def _cheapest(classes: Sequence[MachineClass]) -> MachineClass:
     return min(classes, key=lambda one: (one.name != POOL, one.price, one.memory_bytes, one.cpus))
 
 
-def _placed(machine: MachineClass, because: str) -> Placement:
+def placed(machine: MachineClass, because: str) -> Placement:
+    """`16 GB asked → large (on demand, up in ~60 s, €0.04/h)`."""
     about = [f"on demand, up in ~{machine.boot_s:.0f} s"] if machine.on_demand else []
     about += [f"€{machine.price:g}/h"] if machine.price else []
     more = f" ({', '.join(about)})" if about else ""

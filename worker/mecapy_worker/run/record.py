@@ -9,6 +9,7 @@ import contextlib
 
 from redis.exceptions import RedisError
 
+from mecapy_backend.fleet.router import Placement
 from mecapy_backend.queue.queue import score
 from mecapy_backend.store import tasks
 from mecapy_backend.store.log import events
@@ -18,7 +19,7 @@ from mecapy_worker import metrics
 from mecapy_worker.context import Context, RunningTask
 from mecapy_worker.log import log
 from mecapy_worker.retry import retry_transient
-from mecapy_worker.run import failure_messages
+from mecapy_worker.run import escalation, failure_messages
 from mecapy_worker.run.blob_retry import recorded
 from mecapy_worker.run.event_writer import ANSWER_S, EventWriter
 from mecapy_worker.run.shielded import shielded
@@ -72,11 +73,13 @@ async def record(
     """
     task_id, attempt = started.task_id, started.attempt
     entries, log_blob = await _log_of(work, started, writer) if writer else ([], "")
-    cpu_s = writer.cpu_s if writer else 0.0
+    cpu_s, peak_bytes = (writer.cpu_s, writer.peak_bytes) if writer else (0.0, 0)
     try:
         won = await retry_transient(
             "finish",
-            lambda: tasks.finish(work.db, task_id, attempt, outcome, entries, log_blob, cpu_s),
+            lambda: tasks.finish(
+                work.db, task_id, attempt, outcome, entries, log_blob, cpu_s, peak_bytes
+            ),
             task=task_id,
             attempt=attempt,
         )
@@ -163,6 +166,10 @@ async def _retried(
     if outcome.error is None:
         return outcome
     kind = outcome.error.kind
+    if place := escalation.next_place(work, started, outcome, writer.peak_bytes):
+        await writer.flush()
+        why, message = escalation.MEMORY, outcome.error.message
+        return await give_back(work, started, why, outcome, message, place=place)
     if kind in RETRIED:
         retries = started.request.retries
         failures = sum(why in RETRIED for why in started.earlier)
@@ -190,14 +197,16 @@ async def give_back(
     otherwise: wire.Outcome,
     message: str = "",
     pause_s: float = 0.0,
+    place: Placement | None = None,
 ) -> wire.Outcome | None:
-    """Requeue it at its old place: None. Otherwise the outcome to record: that it must not run
-    twice or, if it was cancelled or is no longer ours, `otherwise`.
+    """Requeue it at its old place, or for another class of machines: None. Otherwise the outcome to
+    record: that it must not run twice or, if it was cancelled or is no longer ours, `otherwise`.
     """
     task_id, number = started.task_id, started.attempt
+    there = (place.machine_class, place.why) if place else ()
     state = await retry_transient(
         "requeue",
-        lambda: tasks.requeue(work.db, task_id, number, why, message, pause_s),
+        lambda: tasks.requeue(work.db, task_id, number, why, message, pause_s, *there),
         task=task_id,
     )
     if state != wire.QUEUED:
@@ -207,14 +216,14 @@ async def give_back(
     if pause_s:  # the reconciler enqueues it then
         return None
     request = started.request
-    place = {task_id: score(request.priority, started.created_at.timestamp())}
+    entries = {task_id: score(request.priority, started.created_at.timestamp())}
     try:
         await work.queue.put_back(
             started.owner,
-            place,
+            entries,
             short=started.short,
             python=request.python,
-            machine_class=work.settings.machine_class,
+            machine_class=place.machine_class if place else work.settings.machine_class,
         )
     except (RedisError, OSError) as error:  # the reconciler enqueues it
         log.warning("not enqueued", task=task_id, error=repr(error))

@@ -164,6 +164,7 @@ class Relay:
                 self._writer.add(wire.ProgressEvent(fraction, text[:TEXT_CHARS]))
             case UsageMessage() as used:
                 self._count_cpu(used.cpu_s)
+                self._writer.peak_bytes = max(self._writer.peak_bytes, used.memory_bytes or 0)
                 self._writer.add(_usage(used))
             case LimitExceeded() as limit:
                 self._limit = limit

@@ -88,7 +88,12 @@ async def attempt(
     request = started.request
     async with _charged_writer(work, started) as writer:
         writer.add(
-            wire.StartedEvent(work.worker_id, started.attempt, work.settings.max_memory_bytes)
+            wire.StartedEvent(
+                work.worker_id,
+                started.attempt,
+                work.settings.max_memory_bytes,
+                started.why_there,
+            )
         )
         if request.python and request.python != work.python:
             error = failure_messages.python(request.python, work.python)

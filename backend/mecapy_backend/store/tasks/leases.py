@@ -81,13 +81,15 @@ async def requeue(
     why: str = LEFT,
     said: str = "",
     pause_s: float = 0.0,
+    machine_class: str = "",
+    why_there: str = "",
 ) -> str:
     """running → queued on purpose: the worker stops, or the task asked for a retry.
 
     `said`: a text for people. `pause_s`: it waits so long, and `lookup.due_again` finds it then.
-    Returns the state: queued, and the caller enqueues it; still running,
-    because it must not run twice, and the caller ends it (`once_outcome`); or "", because it is
-    cancelled or no longer ours.
+    `machine_class`: another one from now on. Returns the state: queued, and the caller enqueues it;
+    still running, because it must not run twice, and the caller ends it (`once_outcome`); or "",
+    because it is cancelled or no longer ours.
     """
     change = sa.update(tasks).where(
         _t.id == task_id, _t.state == wire.RUNNING, _t.attempt == attempt, ~_t.cancel_requested
@@ -100,6 +102,8 @@ async def requeue(
         "not_before": run_out(sa.literal(pause_s, sa.Float)) if pause_s else sa.null(),
     }
     new["losses"] = _t.losses + int(why == LOST)
+    if machine_class:
+        new |= {"machine_class": machine_class, "why_there": why_there}
     change = change.values(
         {name: sa.case((_once, _t[name]), else_=value) for name, value in new.items()}
     )

@@ -42,6 +42,7 @@ class StartedAttempt:
     short: bool = False
     barred: bool = False  # not started at all: its owner is disabled
     awaited: bool = False  # others may be blocked by it
+    why_there: str = ""  # why its class of machines is not the pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ async def start(
         row.short,
         row.barred,
         row.awaited,
+        row.why_there,
     )
 
 
@@ -91,6 +93,7 @@ async def finish(
     log: Sequence[wire.Event] = (),
     log_blob: str = "",
     cpu_s: float = 0.0,
+    peak_bytes: int = 0,
 ) -> Finished | None:
     """running → the outcome's final state. None: this attempt no longer counts (its lease expired,
     or the task was deleted).
@@ -104,6 +107,7 @@ async def finish(
         "log": [asdict(event) for event in log],
         "log_blob": log_blob,
         "cpu_s": cpu_s,
+        "peak_bytes": peak_bytes or None,
     }
     values = {"task": task_id, "number": attempt} | {
         f"new_{name}": value for name, value in new.items()
@@ -179,7 +183,8 @@ def _start_statement() -> sa.Executable:
         outcome=sa.case((barred, cancelled)),
     )
     about = (
-        _t.owner, _t.attempt, _t.request, _t.created_at, _t.losses, _t.earlier, _t.short, _t.awaited
+        _t.owner, _t.attempt, _t.request, _t.created_at, _t.losses, _t.earlier, _t.short,
+        _t.awaited, _t.why_there,
     )  # fmt: skip
     return change.returning(*about, (_t.state == wire.CANCELLED).label("barred"))
 
@@ -190,7 +195,7 @@ def _finish_statement(*, with_blobs: bool) -> sa.Executable:
     """
     new = {
         name: sa.bindparam(f"new_{name}", type_=_t[name].type)
-        for name in ("state", "outcome", "log", "log_blob", "cpu_s")
+        for name in ("state", "outcome", "log", "log_blob", "cpu_s", "peak_bytes")
     }
     change = sa.update(tasks).where(
         _t.id == sa.bindparam("task"),
