@@ -79,7 +79,6 @@ class Submitted:
 
 
 NO_PLACE = TaskPlace()
-_PLACE = tuple(asdict(NO_PLACE))
 _Ask = Callable[[sa.Executable, Mapping[str, object]], Awaitable[Row | None]]
 
 
@@ -245,7 +244,7 @@ def _submit_statement(*, with_blobs: bool, counted: bool) -> sa.Executable:
         "python",
         "state",
         "workflow",
-        *_PLACE,
+        *asdict(NO_PLACE),
     ]
     row = sa.select(*[given(name) for name in columns])
     if counted:
