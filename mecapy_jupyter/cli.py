@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TextIO, cast
 
 from mecapy_jupyter.commands import admin_arguments, backup, fleet, open_page, task_arguments
-from mecapy_jupyter.commands.arguments import AddCommand, count
+from mecapy_jupyter.commands.arguments import AddCommand, add_json, count, print_json
 from mecapy_jupyter.commands.arguments import server_part as _server
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.version import __version__
@@ -160,18 +160,15 @@ def _login_commands(add: AddCommand) -> None:
     create.add_argument(
         "--days", type=float, default=90.0, help="until it expires; 0: never; default: 90"
     )
-    token.add_parser("list", help="list my tokens")
+    add_json(create, token.add_parser("list", help="list my tokens"))
     token.add_parser("revoke", help="revoke a token").add_argument(
         "id", metavar="ID", help="id of the token, from `list`"
     )
 
 
 def _doctor_command(add: AddCommand) -> None:
-    add(
-        "doctor",
-        _doctor,
-        "check the configuration, the gateway and the workers, and say what to do",
-    )
+    text = "check the configuration, the gateway and the workers, and say what to do"
+    add_json(add("doctor", _doctor, text))
 
 
 def _up(options: argparse.Namespace) -> int:
@@ -264,10 +261,13 @@ def _token(options: argparse.Namespace) -> None:
     endpoint = config.resolve(start=False)
     gateway = Gateway.of(endpoint)
     if options.what == "create":
-        print(login.create_token(gateway, options.name, options.scopes, options.days))
+        made = login.create_token(gateway, options.name, options.scopes, options.days)
+        print_json([made]) if options.json else print(login.token_shown(gateway, made))
     elif options.what == "revoke":
         gateway_api.revoke_token(gateway, options.id)
         print("revoked")
+    elif options.json:
+        print_json(gateway_api.tokens(gateway))
     else:
         print(login.tokens_listed(gateway))
 
@@ -278,14 +278,17 @@ def _completion(options: argparse.Namespace) -> None:
     print(completion.script(options.shell, _parser()), end="")
 
 
-def _doctor(_: argparse.Namespace) -> int:
+def _doctor(options: argparse.Namespace) -> int:
     from mecapy_jupyter.commands.doctor import examine
 
-    failed = False
+    found = list[dict[str, object]]()
     for check in examine():
-        print(f"{'✔' if check.good else '✖'} {check.text}")
-        failed = failed or not check.good
-    return 1 if failed else 0
+        found.append({"good": check.good, "text": check.text})
+        if not options.json:
+            print(f"{'✔' if check.good else '✖'} {check.text}")
+    if options.json:
+        print(json.dumps(found, indent=1))
+    return 0 if all(one["good"] for one in found) else 1
 
 
 if __name__ == "__main__":

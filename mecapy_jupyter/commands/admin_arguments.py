@@ -6,7 +6,7 @@ import argparse
 from typing import get_args
 
 from mecapy_jupyter import wire
-from mecapy_jupyter.commands.arguments import AddCommand, count
+from mecapy_jupyter.commands.arguments import AddCommand, add_json, count
 
 _LIMITS = (
     "of weight, max_running, max_queued, cpu_hours, quota_bytes; empty after `=`: back to the "
@@ -45,9 +45,10 @@ def add_commands(add: AddCommand) -> None:
     org = add("org", _organisation, "organisations, for managers and admins").add_subparsers(
         dest="what", metavar="list | report | limit", required=True
     )
-    org.add_parser("list", help="with their users and tasks")
+    organisations = org.add_parser("list", help="with their users and tasks")
     report = org.add_parser("report", help="CPU-hours and tasks of a month")
     report.add_argument("--month", default="", metavar="YYYY-MM", help="default: this one")
+    add_json(organisations, report)
     limit = org.add_parser("limit", help="set an organisation's share and quotas")
     limit.add_argument("name", metavar="NAME")
     limit.add_argument("limits", metavar="LIMIT=NUMBER", nargs="+", help=_LIMITS)
@@ -57,7 +58,7 @@ def _user_commands(add: AddCommand) -> None:
     user = add("user", _user, "users, for managers and admins").add_subparsers(
         dest="what", metavar=" | ".join(("list", "add", *_ON_A_USER)), required=True
     )
-    user.add_parser("list", help="all I look after")
+    all_users = user.add_parser("list", help="all I look after")
     make = user.add_parser("add", help="create a user with a token, without an identity provider")
     make.add_argument("name", metavar="NAME")
     make.add_argument("--email", default="")
@@ -70,6 +71,7 @@ def _user_commands(add: AddCommand) -> None:
     on["limit"].add_argument("limits", metavar="LIMIT=NUMBER", nargs="+", help=_LIMITS)
     on["revoke"].add_argument("id", metavar="ID", help="as `tokens` shows it")
     on["token"].add_argument("--name", default="made by an admin", help="what it is for")
+    add_json(all_users, make, on["token"], on["tokens"])
     for one in (make, on["token"]):
         one.add_argument("--scopes", default="tasks,read", help="of tasks, read, admin")
         one.add_argument("--days", type=float, default=90.0, help="until it expires; 0: never")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from mecapy_jupyter.shared import errors
@@ -16,6 +17,22 @@ class AddCommand(Protocol):
     def __call__(
         self, name: str, run: Callable[[argparse.Namespace], int | None], text: str
     ) -> argparse.ArgumentParser: ...
+
+
+class AsJson(Protocol):
+    """A shape of `wire`."""
+
+    def as_json(self) -> dict[str, Any]: ...
+
+
+def add_json(*commands: argparse.ArgumentParser) -> None:
+    for one in commands:
+        one.add_argument("--json", action="store_true", help="for programs")
+
+
+def print_json(found: Iterable[AsJson]) -> None:
+    """A list, as `--json` prints it."""
+    print(json.dumps([one.as_json() for one in found], indent=1))
 
 
 def count(text: str) -> int:

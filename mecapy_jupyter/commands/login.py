@@ -115,10 +115,12 @@ def log_out() -> str:
     )
 
 
-def create_token(gateway: Gateway, name: str, scopes: str, days: float) -> str:
-    """The text that shows a new API token. 0 days: it never expires."""
+def create_token(gateway: Gateway, name: str, scopes: str, days: float) -> wire.TokenInfo:
     named = tuple(one.strip() for one in scopes.split(","))
-    made = gateway_api.create_token(gateway, wire.TokenRequest(name, named, days or None))
+    return gateway_api.create_token(gateway, wire.TokenRequest(name, named, days or None))
+
+
+def token_shown(gateway: Gateway, made: wire.TokenInfo) -> str:
     return (
         f"{made.token}\nKeep it now: it is not shown again. For scripts: "
         f"MECAPY_URL={gateway.url} MECAPY_TOKEN=… ({token_line(made)})"

@@ -13,6 +13,7 @@ from mecapy_jupyter import wire
 from mecapy_jupyter.client import admin_api, config
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.commands import login
+from mecapy_jupyter.commands.arguments import print_json
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.units import clean
 from mecapy_jupyter.wire import JsonObject
@@ -28,9 +29,12 @@ def organisation(options: argparse.Namespace) -> None:
     _ORGANISATION[options.what](Gateway.of(config.resolve(start=False)), options)
 
 
-def _list(gateway: Gateway, _: argparse.Namespace) -> None:
+def _list(gateway: Gateway, options: argparse.Namespace) -> None:
+    if options.json:
+        return print_json(admin_api.users(gateway))
     for one in admin_api.users(gateway):
         print(_described(one))
+    return None
 
 
 def _described(one: wire.UserInfo) -> str:
@@ -44,7 +48,8 @@ def _add(gateway: Gateway, options: argparse.Namespace) -> None:
     if options.org:
         user["organisation"] = options.org
     made = admin_api.add_user(gateway, user)
-    print(_described(made))
+    if not options.json:
+        print(_described(made))
     _print_token(gateway, made, "first", options)
 
 
@@ -58,15 +63,22 @@ def _print_token(
     scopes = tuple(scope.strip() for scope in options.scopes.split(","))
     request = wire.TokenRequest(name, scopes, options.days or None)
     made = admin_api.create_user_token(gateway, user.id, request)
+    if options.json:
+        return print_json([made])
     print(
         f"{made.token}\nGive it to {user.name}: it is not shown again. They set "
         f"MECAPY_URL={gateway.url} and MECAPY_TOKEN, or type it into `mecapy login --token`."
     )
+    return None
 
 
 def _tokens(gateway: Gateway, options: argparse.Namespace) -> None:
-    for token in admin_api.user_tokens(gateway, _found(gateway, options.who).id):
+    found = admin_api.user_tokens(gateway, _found(gateway, options.who).id)
+    if options.json:
+        return print_json(found)
+    for token in found:
         print(login.token_line(token))
+    return None
 
 
 def _revoke(gateway: Gateway, options: argparse.Namespace) -> None:
@@ -118,14 +130,20 @@ def _found(gateway: Gateway, who: str) -> wire.UserInfo:
     return found[0]
 
 
-def _organisations(gateway: Gateway, _: argparse.Namespace) -> None:
-    for one in admin_api.organisations(gateway):
+def _organisations(gateway: Gateway, options: argparse.Namespace) -> None:
+    found = admin_api.organisations(gateway)
+    if options.json:
+        return print_json(found)
+    for one in found:
         tasks = ", ".join(f"{count} {state}" for state, count in sorted(one.tasks.items()))
         print("  ".join(filter(None, (clean(one.id), f"{one.users} users", tasks, _written(one)))))
+    return None
 
 
 def _report(gateway: Gateway, options: argparse.Namespace) -> None:
     found = admin_api.monthly_use(gateway, options.month)
+    if options.json:
+        return print_json(found)
     sums = dict[str, tuple[float, int]]()
     for one in found:
         cpu_hours, tasks = sums.get(one.organisation, (0.0, 0))
@@ -138,6 +156,7 @@ def _report(gateway: Gateway, options: argparse.Namespace) -> None:
                 print(f"  {who}  {one.cpu_hours:.3f} CPU-hours  {one.tasks} tasks")
     if not found:
         print("no task ended in that month")
+    return None
 
 
 def _limit_organisation(gateway: Gateway, options: argparse.Namespace) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from mecapy_jupyter.cells import magic_options
-from mecapy_jupyter.commands.arguments import AddCommand
+from mecapy_jupyter.commands.arguments import AddCommand, add_json
 
 _ID = "its id, the beginning of it, or `last` (the default)"
 
@@ -34,8 +34,7 @@ def add_commands(add: AddCommand) -> None:
         "--no-folder", dest="folder", action="store_false", help="send only what --files names"
     )
     run.add_argument("--bg", action="store_true", help="print the task's id and return at once")
-    for one in (cancel, logs, get, attach, run):
-        one.add_argument("--json", action="store_true", help="for programs")
+    add_json(cancel, logs, get, attach, run)
 
 
 def _cancel(options: argparse.Namespace) -> int:

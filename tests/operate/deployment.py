@@ -146,13 +146,13 @@ class Deployment:
             subprocess.run((*MECAPY, "migrate"), env=self.environment, check=True, cwd="/")
             for name in NAMES:
                 self._start_gateway(name)
-            for _ in range(2):
-                self._start_worker()
             (config := self.folder / "haproxy").write_text(
                 HAPROXY.format(port=self._port, figures=self._figures, **self._ports)
             )
             self._all.enter_context(running(program("haproxy"), "-f", str(config), log=self.log))
             until(lambda: listens(self._port) and all(map(self.up, NAMES)), 120)
+            for _ in range(2):
+                self._start_worker()
             self._all = self._all.pop_all()
         return self
 
@@ -190,6 +190,13 @@ class Deployment:
         argv = (*MECAPY, "worker")
         started = opened.enter_context(process(*argv, env=self.environment, log=self.log))
         self._workers.append((opened, started.pid))
+        until(lambda: self._lives(started.pid), 240)
+
+    def _lives(self, worker: int) -> bool:
+        """As its heartbeat says."""
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        found = httpx.get(f"{self.load.url}/workers", headers=headers, timeout=60).json()
+        return any(f"-{worker}-" in one["id"] for one in found)
 
     # What happens to it
 

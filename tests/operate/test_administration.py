@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,15 @@ def test_a_team_without_an_identity_provider(gateway: Any) -> None:
     report = admin("org", "report").out.splitlines()
     assert report == ["acme  1.500 CPU-hours  7 tasks", "  ada  1.500 CPU-hours  7 tasks"]
     assert "no task" in admin("org", "report", "--month", "2001-01").out
+    for words, name, value in (
+        (("user", "list"), "email", "ada@acme.example"),
+        (("user", "tokens", "ada"), "name", "first"),
+        (("org", "list"), "users", 1),
+        (("org", "report"), "tasks", 7),
+    ):
+        listed = json.loads(admin(*words, "--json").out)
+        assert value in [one.get(name) for one in listed], (words, listed)
+    assert json.loads(admin("doctor", "--json").out)[0]["good"] is True
     assert admin("org", "limit", "acme", "cpu_hours=10").code == 0
     assert asked(gateway, "/me", token).json()["organisation_quotas"]["cpu_hours"]["limit"] == 10
 

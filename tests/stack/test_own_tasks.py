@@ -111,7 +111,7 @@ def test_no_input() -> None:
     assert done.returncode == 1 and "Traceback" not in done.stderr and done.stderr
 
 
-def test_local_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_local_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Times in lists are this machine's."""
     import time
 
