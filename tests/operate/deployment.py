@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -58,7 +59,9 @@ backend gateways
 @dataclass
 class Load:
     """Requests without a pause, each on a connection of its own: three send tasks, one waits for
-    the result of each. What failed, and the longest of a stage.
+    the result of each. What failed, and the longest of a stage. As every client does it comes
+    again where the answer is 503 with Retry-After: a machine that is too busy for its PostgreSQL
+    brings that about, and no replacement may.
     """
 
     url: str
@@ -66,6 +69,7 @@ class Load:
     tasks: list[str] = field(default_factory=list[str])
     stage: str = ""
     results: int = 0
+    again: int = 0
     request_s: float = 0.0
     result_s: float = 0.0
 
@@ -94,11 +98,16 @@ class Load:
                 self.failed.append(f"{self.stage}, {after_s:.2f} s: {failed!r} {answer}")
 
     def _request(self, method: str, path: str, **more: Any) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {TOKEN}"}
+        headers = {"Authorization": f"Bearer {TOKEN}", "Idempotency-Key": uuid.uuid4().hex}
         began = time.monotonic()
         try:
-            with httpx.Client(base_url=self.url, headers=headers, timeout=60) as http:
-                return http.request(method, path, **more).raise_for_status()
+            while True:
+                with httpx.Client(base_url=self.url, headers=headers, timeout=60) as http:
+                    answer = http.request(method, path, **more)
+                if answer.status_code != 503 or "Retry-After" not in answer.headers:
+                    return answer.raise_for_status()
+                self.again += 1
+                time.sleep(float(answer.headers["Retry-After"]))
         finally:
             self.request_s = max(self.request_s, time.monotonic() - began)
 
