@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
 
-from mecapy_jupyter import Client, workflow
+from mecapy_jupyter import Client, Task, workflow
 from mecapy_jupyter.client.workflow_picture import layers_of
 from mecapy_jupyter.shared import errors
+
+from ..graphs import Node, graphs, mixed, serial
 
 
 @dataclass
@@ -106,3 +109,31 @@ def test_a_workflow(client: Client) -> None:
     nightly.delete()
     with pytest.raises(errors.NotFound):
         found.look()
+
+
+def number_of(number: int, fails: bool, values: list[int]) -> int:
+    if fails:
+        raise ZeroDivisionError
+    return mixed(number, *values)
+
+
+def test_random_graphs(client: Client) -> None:
+    """Any graph of Futures ends as a serial run does: the same values, the same failures."""
+
+    @settings(
+        max_examples=3,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(nodes=graphs(4, 8))
+    def each(nodes: list[Node]) -> None:
+        futures: list[Task] = []
+        for node in nodes:
+            values = [futures[parent] for parent in node.parents]
+            futures.append(client.submit(number_of, node.number, node.fails, values))
+        ended = [(future, future.exception(timeout=300)) for future in futures]
+        assert [None if error else future.result() for future, error in ended] == serial(nodes)
+
+    each()

@@ -32,6 +32,9 @@ CREATE OR REPLACE TRIGGER note AFTER INSERT OR UPDATE ON tasks FOR EACH ROW EXEC
 """
 
 STEPS = {
+    ("blocked", "queued"),
+    ("blocked", "failed"),
+    ("blocked", "cancelled"),
     ("queued", "running"),
     ("running", "queued"),
     ("queued", "cancelled"),
@@ -50,12 +53,15 @@ class Step:
     changed_outcome: bool
 
 
+BIRTHS = [Step(None, state, None, 0, False) for state in ("queued", "blocked")]
+
+
 def check(steps: list[Step]) -> None:
     """That a finished task's life was a legal one: one birth, one end, every attempt counted once,
     nothing after the end.
     """
     assert steps, "no such task was ever made"
-    assert steps[0] == Step(None, "queued", None, 0, False), steps
+    assert steps[0] in BIRTHS, steps
     attempt = 0
     for before, step in itertools.pairwise(steps):
         assert (step.was, step.was_attempt) == (before.now, before.attempt), (

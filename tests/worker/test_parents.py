@@ -46,7 +46,7 @@ async def test_an_end_that_nobody_settled(desk: Desk, worker: Consumer, monkeypa
     """The reconciler releases children whose parent ended where nobody could settle it."""
     settle = settling.settle
 
-    async def dies(*_: object) -> graph.Settled:
+    async def dies(*_: object, **__: object) -> graph.Settled:
         monkeypatch.setattr(settling, "settle", settle)
         raise OSError("the worker dies here")
 
