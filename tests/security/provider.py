@@ -7,10 +7,12 @@ only once in an hour, comes from here; `test_keycloak` and `test_canaille` ask r
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 import threading
 import time
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
@@ -67,6 +69,7 @@ class Devices:
         self.polls = 0
         self.refresh: dict[str, str] = {}  # token → whose; "" once it was used
         self.issued: list[str] = []
+        self.codes: dict[str, tuple[str, str, str]] = {}  # code → who, challenge, where it went
         self._alone = threading.Lock()
 
     def answer(self, path: str, form: dict[str, str]) -> tuple[int, dict[str, Any]]:
@@ -86,6 +89,8 @@ class Devices:
             if path == "/revoke":
                 self.refresh.pop(form["token"], None)
                 return 200, {}
+            if form["grant_type"] == "authorization_code":
+                return self._of_code(form)
             if form["grant_type"] == "refresh_token":
                 return self._renewed(form["refresh_token"])
             self.polls += 1
@@ -97,6 +102,14 @@ class Devices:
                 return 400, {"error": self.decision}
             assert (form["device_code"], form["client_id"]) == ("the-device-code", CLIENT)
             return self._tokens(self.decision)
+
+    def _of_code(self, form: dict[str, str]) -> tuple[int, dict[str, Any]]:
+        who, challenge, redirect = self.codes.pop(form["code"], ("", "", ""))
+        proven = base64.urlsafe_b64encode(sha256(form["code_verifier"].encode()).digest())
+        if (proven.decode().rstrip("="), form["redirect_uri"]) != (challenge, redirect):
+            return 400, {"error": "invalid_grant"}
+        assert form["client_id"] == CLIENT
+        return self._tokens(who)
 
     def _renewed(self, refresh: str) -> tuple[int, dict[str, Any]]:
         who = self.refresh.get(refresh)
@@ -179,6 +192,7 @@ class Provider:
         places = {
             "jwks_uri": "keys",
             "device_authorization_endpoint": "device",
+            "authorization_endpoint": "authorize",
             "token_endpoint": "token",
             "revocation_endpoint": "revoke",
         }

@@ -181,14 +181,25 @@ class Keys:
             )
 
 
-def _fetched(issuer: str) -> dict[str, JsonObject]:
+def post_form(url: str, form: dict[str, str]) -> JsonObject:
+    """An answer of the provider's, also that of a refusal. Blocks."""
+    return as_object(_http.request("POST", url, fields=form, encode_multipart=False).json())
+
+
+def described(issuer: str) -> JsonObject:
+    """What the issuer says of itself (OpenID Connect Discovery). Blocks."""
     about = _http.request("GET", issuer.rstrip("/") + "/.well-known/openid-configuration").json()
     if about["issuer"] != issuer:
         raise ValueError(
             "MECAPY_OIDC_ISSUER differs from the name in the issuer's own document: "
             f"{about['issuer']!r}"
         )
-    keys = _http.request("GET", about["jwks_uri"]).json()["keys"]
+    return about
+
+
+def _fetched(issuer: str) -> dict[str, JsonObject]:
+    about = described(issuer)
+    keys = _http.request("GET", fields.text(about, "jwks_uri")).json()["keys"]
     fit = [
         key
         for key in keys

@@ -16,7 +16,18 @@ from starlette.types import Scope
 from mecapy_backend.api import permissions
 from mecapy_backend.api.permissions import Caller
 from mecapy_backend.api.problems import Problem
-from mecapy_backend.page import account, answers, audit, link, login, people, pool, task, tasks
+from mecapy_backend.page import (
+    account,
+    answers,
+    audit,
+    link,
+    login,
+    oidc_login,
+    people,
+    pool,
+    task,
+    tasks,
+)
 from mecapy_backend.page.door import View, enter
 
 
@@ -72,6 +83,8 @@ class _Route(Route):
 def install(app: FastAPI) -> None:
     app.include_router(link.router)
     app.router.routes.append(_Route("/page/login", login.by_form, methods=["POST"]))
+    app.router.routes.append(_Route(oidc_login.START, oidc_login.start, methods=["GET"]))
+    app.router.routes.append(_Route(oidc_login.BACK, oidc_login.back, methods=["GET"]))
     app.router.routes.append(_Route("/page/static/{name}", _static, methods=["GET"]))
     app.router.routes.extend(
         _Route(page.path, _guarded(page), methods=[page.method]) for page in PAGES

@@ -1,0 +1,122 @@
+"""The page where an identity provider knows the users: logging in there, and what each sees."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import httpx
+import pytest
+
+from .provider import Provider
+from .test_page import Visitor
+
+
+def at_the_provider(visitor: Visitor) -> tuple[dict[str, str], str]:
+    """Begins a login; what the provider is asked, and where."""
+    answer = visitor.get("/page/login/oidc")
+    assert answer.status_code == 303, answer.text
+    where = urlsplit(answer.headers["location"])
+    return dict(parse_qsl(where.query)), f"{where.scheme}://{where.netloc}{where.path}"
+
+
+def approved(provider: Provider, asked: dict[str, str], who: str = "ada") -> str:
+    """The provider lets them in; the path that it sends the browser to."""
+    code = f"code-of-{who}-{len(provider.devices.issued)}"
+    provider.devices.codes[code] = (who, asked["code_challenge"], asked["redirect_uri"])
+    return f"/page/login/back?code={code}&state={asked['state']}"
+
+
+def test_log_in_at_the_provider(oidc_gateway: Any, provider: Provider) -> None:
+    """Code flow with PKCE: the browser comes back with a code and has a session; a second use of
+    the same answer has none.
+    """
+    visitor = Visitor(oidc_gateway)
+    with visitor.http:
+        asked, where = at_the_provider(visitor)
+        assert where == f"{provider.issuer}/authorize"
+        assert asked["code_challenge_method"] == "S256"
+        assert asked["redirect_uri"] == f"{oidc_gateway.url}/page/login/back"
+        back = approved(provider, asked)
+        answer = visitor.get(back)
+        assert (answer.status_code, 'url=/"' in answer.text) == (200, True), answer.text
+        assert not any(token in answer.text for token in provider.devices.issued)
+        assert "ada" in visitor.get("/page/account").text
+        assert visitor.get(back).status_code == 401
+
+
+def test_answers_that_no_login_here_asked_for(oidc_gateway: Any, provider: Provider) -> None:
+    """Another browser's answer, an unknown state, a refusal and a wrong verifier begin no
+    session.
+    """
+    ours, attackers = Visitor(oidc_gateway), Visitor(oidc_gateway)
+    with ours.http, attackers.http:
+        asked, _ = at_the_provider(attackers)
+        assert ours.get(approved(provider, asked, "eve")).status_code == 401
+        assert ours.get("/page/login/back?code=x&state=unknown").status_code == 401
+        asked, _ = at_the_provider(ours)
+        refused = f"/page/login/back?error=access_denied<b>&state={asked['state']}"
+        answer = ours.get(refused)
+        assert answer.status_code == 401 and "access_denied&lt;b&gt;" in answer.text
+        asked, _ = at_the_provider(ours)
+        back = approved(provider, asked | {"code_challenge": "another"})
+        assert ours.get(back).status_code == 401
+        assert ours.get("/").status_code == 401
+
+
+@pytest.fixture
+def people(oidc_gateway: Any, provider: Provider) -> dict[str, str]:
+    roles = {role: {"realm_access": {"roles": [f"mecapy-{role}"]}} for role in ("manager", "admin")}
+    return {
+        "ada": provider.token("ada", organization=["acme"]),
+        "bob": provider.token("bob", organization=["acme"]),
+        "mia": provider.token("mia", organization=["acme"], **roles["manager"]),
+        "root": provider.token("root", **roles["admin"]),
+    }
+
+
+def test_others_tasks_and_pages(oidc_gateway: Any, people: dict[str, str]) -> None:
+    """Somebody else's task is 404 to everybody, and can be neither opened nor cancelled; pages of
+    managers and admins are theirs alone, and nobody is shown a link to what they may not open.
+    """
+    mine = {"Authorization": f"Bearer {people['ada']}"}
+    body = {"name": "of-ada", "code": "'secret-of-ada'"}
+    task = httpx.post(f"{oidc_gateway.url}/tasks", json=body, headers=mine, timeout=120).json()
+    path = f"/page/tasks/{task['task_id']}"
+    statuses = {
+        "ada": (200, 403, 403),
+        "bob": (404, 403, 403),
+        "mia": (404, 200, 403),
+        "root": (404, 200, 200),
+    }
+    for who, (own, users, audit) in statuses.items():
+        visitor = Visitor(oidc_gateway)
+        with visitor.http:
+            assert visitor.log_in(people[who]).status_code == 303
+            pages = (path, f"{path}/output", "/page/users", "/page/audit")
+            answers = [visitor.get(page) for page in pages]
+            assert [one.status_code for one in answers] == [own, own, users, audit], who
+            assert who == "ada" or all("secret-of-ada" not in one.text for one in answers)
+            assert ("/page/audit" in visitor.get("/").text) == (audit == 200)
+            if who != "ada":
+                csrf = visitor.csrf()
+                assert visitor.post(f"{path}/cancel", csrf=csrf).status_code == 404
+                forbidden = visitor.post("/page/users/local", csrf=csrf, disabled="yes")
+                assert forbidden.status_code == (409 if who == "root" else 403)
+            assert visitor.get(f"{path}x").status_code == 404
+    answer = httpx.get(f"{oidc_gateway.url}{path[5:]}", headers=mine, timeout=120)
+    assert answer.json()["status"] == "queued"
+
+
+def test_a_disabled_user_is_out(oidc_gateway: Any, people: dict[str, str]) -> None:
+    """Whom an admin disables on the page has no session any more."""
+    ada, root = Visitor(oidc_gateway), Visitor(oidc_gateway)
+    with ada.http, root.http:
+        ada.log_in(people["ada"])
+        root.log_in(people["root"])
+        mine = {"Authorization": f"Bearer {people['ada']}"}
+        owner = httpx.get(f"{oidc_gateway.url}/me", headers=mine, timeout=120).json()["owner"]
+        assert owner in root.get("/page/users").text
+        answer = root.post(f"/page/users/{owner}", csrf=root.csrf(), disabled="yes")
+        assert answer.status_code == 303
+        assert ada.get("/").status_code == 401
