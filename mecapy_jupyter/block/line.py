@@ -47,7 +47,8 @@ def parts(state: BlockState, now_s: float) -> list[Piece]:
         case "sending":
             return [Piece("phase", "sending"), *_bytes(state)]
         case "queued":
-            return [Piece("phase", "queued"), *_place(state), *_machine(state), *_bytes(state)]
+            there = [*_place(state), *_machine(state), *_estimate(state)]
+            return [Piece("phase", "queued"), *there, *_bytes(state)]
         case "running":
             where = f"running on {state.worker}" if state.worker else "running"
             passed = Piece("clock", clock(now_s - state.since_s) + expected(state, now_s))
@@ -104,6 +105,10 @@ def _place(state: BlockState) -> list[Piece]:
 
 def _machine(state: BlockState) -> list[Piece]:
     return [Piece("plain", state.why_there)] if state.why_there else []
+
+
+def _estimate(state: BlockState) -> list[Piece]:
+    return [Piece("quiet", state.estimate)] if state.estimate else []
 
 
 def _bytes(state: BlockState) -> list[Piece]:

@@ -29,6 +29,7 @@ class BlockState:
     waiting: int = 0  # how many wait in all; 0: not known
     eta_s: float | None = None
     why_there: str = ""  # which class of machines it goes to, where that is not the pool
+    estimate: str = ""  # what its code's history lets expect
     sent_bytes: int = 0
     reused_bytes: int = 0
     worker: str = ""
@@ -79,6 +80,7 @@ def _queued(state: BlockState, queued: wire.QueuedEvent, now_s: float) -> BlockS
         waiting=int(number(queued.of) or 0),
         eta_s=number(queued.eta_s),
         why_there=clean(queued.why_there, 100) or state.why_there,
+        estimate=clean(queued.estimate, 60) or state.estimate,
     )
 
 

@@ -58,6 +58,7 @@ def after(view: View, decision: Decision) -> list[Machine]:
 
 
 @given(views())
+@settings(deadline=None)
 def test_bounds(view: View) -> None:
     """Never more machines than `max` by what it starts, never fewer serving than `min` by what it
     drains, never more than a budget allows.
@@ -72,6 +73,7 @@ def test_bounds(view: View) -> None:
 
 
 @given(views())
+@settings(deadline=None)
 def test_who_leaves(view: View) -> None:
     """Only idle machines are chosen to leave, only drained ones are stopped, neither before its
     paid time ends, and only after enough votes in a row.
@@ -90,6 +92,7 @@ def test_who_leaves(view: View) -> None:
 
 
 @given(views())
+@settings(deadline=None)
 def test_taken_back_before_bought(view: View) -> None:
     """While a machine drains, none is started that it could replace; a decision never goes both
     ways.

@@ -23,7 +23,7 @@ from mecapy_jupyter import wire
 from ..conftest import RunningGateway
 
 POLICY = Policy(target_wait_s=2.0, votes=3, leave=1.0)
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 
 
 def settings_of(gateway: RunningGateway, folder: Path) -> dict[str, str]:

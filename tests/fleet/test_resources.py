@@ -123,6 +123,7 @@ async def test_a_long_history_gets_a_machine_of_its_own(
         last = (await client.post("/tasks", json=body)).json()
         about = "about 12 min expected → large (on demand, up in ~120 s, €0.36/h)"
         assert last["why_there"] == about
+        assert last["estimate"] == "~12 min · about €0.072 · large"
 
         async def ended() -> bool:
             found = (await client.get(f"/tasks/{last['task_id']}")).json()
@@ -250,6 +251,8 @@ def test_the_block_says_why() -> None:
     assert WHY in [piece.text for piece in parts(state, 1.0)]
     later = advance(state, wire.Event.of(wire.QueuedEvent(1)), 1.0)
     assert dataclasses.replace(later, position=0).why_there == WHY
+    expected = advance(state, wire.Event.of(wire.QueuedEvent(estimate="~4 min · pool")), 1.0)
+    assert "~4 min · pool" in [piece.text for piece in parts(expected, 1.0)]
     started = wire.Event.of(wire.StartedEvent("w", 2, why_there="out of memory → large"))
     again = advance(state, started, 2.0)
     assert "out of memory → large" in [piece.text for piece in parts(again, 3.0)]

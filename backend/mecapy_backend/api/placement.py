@@ -20,6 +20,7 @@ from mecapy_backend.fleet.classes import MachineClass, MachinesFile, named
 from mecapy_backend.fleet.router import NOTHING_KNOWN, TaskEstimate
 from mecapy_backend.store import workers
 from mecapy_backend.store.tasks import TaskPlace, TaskRow, history
+from mecapy_jupyter.shared.units import duration
 from mecapy_jupyter.wire import Resources
 
 _CACHED_S = 5.0
@@ -64,6 +65,15 @@ class Placements:
             self._classes = tuple(_as_reported(one, live) for one in self._file.classes)
             self._looked_s = time.monotonic()
         return self._classes
+
+    def expectation(self, place: TaskPlace) -> str:
+        """`~4 min · about €0.002 · large`; "" where there is no history. It is never a limit."""
+        if place.estimate_s is None:
+            return ""
+        kind = named(self._file.classes, place.machine_class)
+        euros = place.estimate_s / 3600 * kind.price / kind.slots if kind else 0.0
+        cost = [f"about €{euros:.2g}"] if euros else []
+        return " · ".join([f"~{duration(place.estimate_s)}", *cost, place.machine_class])
 
     def cost(self, task: TaskRow, now: datetime) -> float | None:
         """Euros for the last attempt: its share of a machine of its class. None: no price known."""

@@ -107,6 +107,8 @@ async def submit(
     answer: JsonObject = {"task_id": done.task_id, "status": done.state, "position": position}
     if done.place.why_there:
         answer["why_there"] = done.place.why_there
+    if expected := services.placements.expectation(done.place):
+        answer["estimate"] = expected
     location = f"/tasks/{done.task_id}"
     if not followed:
         return json(answer, 201, Location=location)

@@ -137,6 +137,9 @@ class SubmittedView(BaseModel):
     why_there: Annotated[
         str, Field(description="the class of machines it goes to, and why; empty: the pool")
     ] = ""
+    estimate: Annotated[
+        str, Field(description="what its code's history lets expect; empty: it has none")
+    ] = ""
 
 
 class AttemptView(BaseModel):
