@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mecapy_backend.fleet.desired import Decision, Machine, View, desired
@@ -12,6 +12,8 @@ from mecapy_backend.fleet.policy import Policy
 from mecapy_jupyter.wire import BOOTING, DRAINING, SERVING, STOPPING
 
 POLICY = Policy()
+# A busy machine is slow, and no test fails for it.
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @st.composite
@@ -58,7 +60,7 @@ def after(view: View, decision: Decision) -> list[Machine]:
 
 
 @given(views())
-@settings(deadline=None)
+@settings(PATIENT)
 def test_bounds(view: View) -> None:
     """Never more machines than `max` by what it starts, never fewer serving than `min` by what it
     drains, never more than a budget allows.
@@ -73,7 +75,7 @@ def test_bounds(view: View) -> None:
 
 
 @given(views())
-@settings(deadline=None)
+@settings(PATIENT)
 def test_who_leaves(view: View) -> None:
     """Only idle machines are chosen to leave, only drained ones are stopped, neither before its
     paid time ends, and only after enough votes in a row.
@@ -92,7 +94,7 @@ def test_who_leaves(view: View) -> None:
 
 
 @given(views())
-@settings(deadline=None)
+@settings(PATIENT)
 def test_taken_back_before_bought(view: View) -> None:
     """While a machine drains, none is started that it could replace; a decision never goes both
     ways.
@@ -105,7 +107,7 @@ def test_taken_back_before_bought(view: View) -> None:
 
 
 @given(views(), st.integers(0, 30))
-@settings(max_examples=30, deadline=None)
+@settings(PATIENT, max_examples=30)
 def test_comes_to_rest(view: View, load: int) -> None:
     """Under a constant load it changes nothing any more after a bounded number of looks."""
     machines = [replace(one, paid_s=0.0) for one in view.machines if one.state != STOPPING]

@@ -70,8 +70,8 @@ async def test_none_two_none(gateway: RunningGateway, db: Any, tmp_path: Path) -
         async def none() -> bool:
             return not await machines.alive(db)
 
-        for number in range(6):
-            body = {"code": f"import time; time.sleep(6); {number}", "timeout": 200}
+        for number in range(4):
+            body = {"code": f"import time; time.sleep(20); {number}", "timeout": 600}
             (await client.post("/tasks", json=body)).raise_for_status()
         await until(two, "two jobs")
         row = (await machines.alive(db))[0]
