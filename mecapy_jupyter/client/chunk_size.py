@@ -21,8 +21,8 @@ class CallTime:
         self._seconds, self._calls = 0.0, 0.0
 
     @property
-    def known(self) -> bool:
-        return self._calls > 0
+    def call_s(self) -> float | None:
+        return self._seconds / self._calls if self._calls else None
 
     def learn(self, seconds: float, calls: int) -> None:
         self._seconds, self._calls = self._seconds / 2 + seconds, self._calls / 2 + calls

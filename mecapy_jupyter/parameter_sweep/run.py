@@ -24,7 +24,8 @@ from mecapy_jupyter.shared import errors
 
 MOST_TASKS = 400
 """So many tasks of a sweep are on the server at once; a user may have 1,000 queued ones."""
-_SURE_AFTER_S = 1.0  # whoever has not ended by then is long enough to travel alone
+_LONG_S = 1.0  # such calls travel alone
+_TRIED_TOGETHER = 4
 _POLLS_S = 0.03, 0.5
 _OVERLAP = timedelta(seconds=5)  # a task that ended may be seen later than one that ended after it
 _FULL_FOR_S = 2.0
@@ -60,6 +61,7 @@ class Run:
     call_time: CallTime = field(default_factory=CallTime)
     began_s: float = field(default_factory=time.monotonic)
     found: int = 0
+    landed: int = 0
     sent_bytes: int = 0
     reused_bytes: int = 0
     _since: datetime | None = None
@@ -119,8 +121,7 @@ class Run:
     def send(self) -> None:
         """As many tasks as may be on the server: a few until it is known how long a call takes."""
         now_s = time.monotonic()
-        sure = self.call_time.known or now_s - self.began_s > _SURE_AFTER_S
-        most = MOST_TASKS if sure else AHEAD * self.slots
+        most = MOST_TASKS if self._is_sure(now_s) else AHEAD * self.slots
         while (self.todo or self.alone) and len(self.flying) < most and now_s > self._full_until_s:
             points = self._next()
             try:
@@ -137,10 +138,27 @@ class Run:
             task.forget_sent()
             self.flying[task.id] = Flight(task, tuple(points))
 
+    def _is_sure(self, now_s: float) -> bool:
+        """Whether it is known how long a call takes; the first one in a process may take longer
+        than those after it.
+        """
+        call_s = self.call_time.call_s
+        if call_s is None:
+            return now_s - self.began_s > _LONG_S
+        return call_s > _LONG_S or self.landed >= 2 * AHEAD * self.slots
+
     def _next(self) -> list[Point]:
         if self.alone:
             return [self.alone.pop()]
         size = 1 if self.options.timeout else self.call_time.size(len(self.todo), self.slots)
+        call_s = self.call_time.call_s
+        if (
+            size == 1
+            and not self.options.timeout
+            and call_s
+            and not self._is_sure(time.monotonic())
+        ):
+            size = _TRIED_TOGETHER
         points, self.todo = self.todo[-size:], self.todo[:-size]
         points.reverse()
         return points
@@ -185,6 +203,7 @@ class Run:
         if member.started_at and member.completed_at and member.status == wire.COMPLETED:
             calls_s = sum(result.seconds or 0.0 for result in found.values())
             self.call_time.learn(calls_s, len(found))
+            self.landed += 1
         landed: dict[str, PointResult] = {}
         for point in flight.points:
             result = found.get(point.key, PointResult())
