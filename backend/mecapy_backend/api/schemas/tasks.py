@@ -163,7 +163,10 @@ class TaskView(BaseModel):
     status: State
     position: Annotated[
         int | None,
-        Field(description="place in the queue, 1 starts next; null once it is not queued"),
+        Field(
+            description="place in the queue, 1 starts next; null once it is not queued; an "
+            "estimate where many users start several tasks before it"
+        ),
     ] = None
     eta_s: Annotated[
         float | None,
