@@ -1,0 +1,65 @@
+"""`mecapy fleet` as an operator runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from mecapy_backend.store import machines
+from mecapy_jupyter.shared.processes import mecapy_command
+
+from ..conftest import RunningGateway
+from .test_local_fleet import PATIENCE_S, serving, settings_of
+
+FILE = '[pool]\nprovider = "local"\nmin = 1\nmax = 1\nboot_s = 120\n'
+
+
+async def test_run_status_stop(gateway: RunningGateway, db: Any, tmp_path: Path) -> None:
+    """It starts what the file says; `status` shows it; `stop` leaves none, also while the scaler
+    goes on; SIGTERM ends the scaler.
+    """
+    work, file = tmp_path / "work", tmp_path / "machines.toml"
+    await asyncio.to_thread(work.mkdir, 0o711)
+    await asyncio.to_thread(file.write_text, FILE)
+    settings = settings_of(gateway, work) | {"MECAPY_MACHINES": str(file)}
+
+    def said(*words: str) -> str:
+        ran = subprocess.run(
+            mecapy_command("fleet", *words), env=settings, capture_output=True, text=True
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
+
+    scaler = await asyncio.create_subprocess_exec(
+        *mecapy_command("fleet", "--leave-none"),
+        env=settings,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        limit = time.monotonic() + PATIENCE_S
+        while not await serving(db):
+            assert time.monotonic() < limit and scaler.returncode is None
+            await asyncio.sleep(0.2)
+        status = await asyncio.to_thread(said, "status")
+        assert " serving " in status and "€0.00 today" in status
+        stopped = await asyncio.to_thread(said, "stop")
+        assert stopped.endswith("no machine is left; `mecapy fleet resume` allows new ones\n")
+        assert "stopped" in await asyncio.to_thread(said, "status")
+        assert await machines.alive(db) == []
+    finally:
+        scaler.send_signal(signal.SIGTERM)
+        assert await scaler.wait() == 0
+
+
+def test_nothing_to_scale(tmp_path: Path) -> None:
+    """Without a class that has a provider it ends with a sentence."""
+    ran = subprocess.run(
+        mecapy_command("fleet"), env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True
+    )
+    assert ran.returncode == 1
+    assert "MECAPY_MACHINES, which is not set, names no class with a provider" in ran.stderr
