@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+import threading
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,17 @@ def surface_here(
         if kernel is None
         else Notebook(shell.display_pub.publish, on_cancel, on_detach, kernel)
     )
+
+
+def is_watched(*, by_notebook: bool = False) -> bool:
+    """Whether somebody sees a block that this thread shows: in a notebook or, unless
+    `by_notebook`, on a terminal.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    shell: Any = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    in_kernel = getattr(shell, "kernel", None) is not None
+    return in_kernel or (not by_notebook and sys.stderr is not None and sys.stderr.isatty())
 
 
 class Notebook:

@@ -4,13 +4,12 @@ once.
 
 from __future__ import annotations
 
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from mecapy_jupyter.block.live import LiveBlock
+from mecapy_jupyter.block.surfaces import is_watched
 from mecapy_jupyter.client import gateway_api
 from mecapy_jupyter.client.chunk_size import CallTimesByFunction
 from mecapy_jupyter.client.http import Gateway
@@ -50,7 +49,7 @@ class Maps:
             chunk_calls if how.call.timeout is None else 1,
             self._call_times.of(fn),
             how,
-            LiveBlock(how.call.name or name_of(fn), quiet=not _in_notebook()),
+            LiveBlock(how.call.name or name_of(fn), quiet=not is_watched()),
             None if timeout_s is None else time.monotonic() + timeout_s,
         )
         results = work.results()
@@ -64,12 +63,3 @@ class Maps:
             self._slots = sum(worker.slots for worker in workers)
             self._asked = time.monotonic()
         return max(1, self._slots)
-
-
-def _in_notebook() -> bool:
-    """Whether a block can be shown here. On a terminal the progress bar belongs to the caller."""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    return (
-        getattr(shell, "kernel", None) is not None
-        and threading.current_thread() is threading.main_thread()
-    )

@@ -101,7 +101,7 @@ class Map:
         goes_on = self.how.return_exceptions
         request = self.how.call.request(
             _CODE_THAT_GOES_ON if goes_on else _CODE,
-            f"{name_of(self.fn)} × {len(calls)}",
+            f"{name_of(self.fn)}{wire.TIMES}{len(calls)}",
             (_RESULTS, _FAILED) if goes_on else (_RESULTS,),
         )
         task = self.enter(request, values)

@@ -24,7 +24,7 @@ class Overview:
 
 
 def overview(gateway: Gateway, source: str) -> Overview:
-    me, tasks = gateway_api.me(gateway), list(gateway_api.tasks(gateway, 10))
+    me, tasks = gateway_api.me(gateway), list(gateway_api.tasks(gateway, 100))
     for state in (wire.RUNNING, wire.QUEUED, wire.BLOCKED):
         listed = {task.task_id for task in tasks}
         found = gateway_api.tasks(gateway, 20, state)

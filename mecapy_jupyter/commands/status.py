@@ -5,6 +5,7 @@ with the same words. Everything in it is escaped, because it may come from anybo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby, islice
 from typing import cast
 
 from mecapy_jupyter import wire
@@ -65,15 +66,31 @@ def _used(quotas: Mapping[str, wire.Quota]) -> str:
 
 
 def task_rows(now: Overview) -> list[Row]:
-    """(icon, state, name, time of running, id) of the last tasks."""
-    return [_task(task) for task in now.tasks[:LAST_TASKS]]
+    """(icon, state, name, time of running, id) of the last tasks; a map or a sweep is one row for
+    each state of its tasks.
+    """
+    together = groupby(now.tasks, key=lambda task: (task.status, _map_of(task) or task.task_id))
+    return [_row(list(tasks)) for _, tasks in islice(together, LAST_TASKS)]
 
 
-def _task(task: wire.TaskStatus) -> Row:
-    state, ran = clean(task.status, 12), ""
-    if task.started_at and task.completed_at:
-        ran = clock((task.completed_at - task.started_at).total_seconds())
-    return (_ICON_OF.get(state, "·"), state, clean(task.name, 40), ran, clean(task.task_id))
+def _map_of(task: wire.TaskStatus) -> str:
+    """The name of the map or sweep that it is a chunk of."""
+    name, times, calls = task.name.rpartition(wire.TIMES)
+    return name if times and calls.isdecimal() else ""
+
+
+def _row(tasks: Sequence[wire.TaskStatus]) -> Row:
+    """Of one task, or of a map's: the newest first, whose id it has."""
+    newest, ran = tasks[0], ""
+    name, state = newest.name, clean(newest.status, 12)
+    if len(tasks) > 1:
+        calls = sum(int(task.name.rpartition(wire.TIMES)[2]) for task in tasks)
+        name = f"{clean(_map_of(newest), 24)}{wire.TIMES}{calls} in {len(tasks)} tasks"
+    started = [task.started_at for task in tasks if task.started_at]
+    completed = [task.completed_at for task in tasks if task.completed_at]
+    if started and completed:
+        ran = clock((max(completed) - min(started)).total_seconds())
+    return (_ICON_OF.get(state, "·"), state, clean(name, 40), ran, clean(newest.task_id))
 
 
 def _workers(workers: Sequence[wire.WorkerInfo]) -> str:

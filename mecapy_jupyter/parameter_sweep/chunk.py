@@ -71,7 +71,9 @@ def submit(
         _CALLS: [point.arguments for point in sent.points],
         _SEEDS: [point.seed for point in sent.points],
     }
-    request = options.request(_CODE, f"{sweep} × {len(sent.points)}", (_RESULTS, _FAILED, _SECONDS))
+    request = options.request(
+        _CODE, f"{sweep}{wire.TIMES}{len(sent.points)}", (_RESULTS, _FAILED, _SECONDS)
+    )
     keys = tuple(point.key for point in sent.points)
     return client.send(
         replace(request, sweep=sweep, points=keys), values, namespace, followed=False

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from typing import Any
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.block.live import LiveBlock
+from mecapy_jupyter.block.surfaces import is_watched
 from mecapy_jupyter.shared.units import duration
 
 _TABLE_EVERY_S = 1.0
@@ -54,9 +53,8 @@ class Display:
 
     def __init__(self, name: str, newest: Callable[[], Any]) -> None:
         """`newest`: makes the table that is shown."""
-        in_notebook = _in_notebook()
-        self._block = LiveBlock(name, quiet=not in_notebook and not _on_terminal())
-        self._newest = newest if in_notebook else None
+        self._block = LiveBlock(name, quiet=not is_watched())
+        self._newest = newest if is_watched(by_notebook=True) else None
         self._handle: Any = None
         self._began_s = time.monotonic()
         self._shown_s = self._began_s - _TABLE_EVERY_S + _TABLE_AFTER_S
@@ -93,16 +91,3 @@ class Display:
 
             self._handle.update(HTML(""))
         self._block.finish(wire.Outcome(state, seconds=seconds), [str(progress)], error)
-
-
-def _in_notebook() -> bool:
-    shell: Any = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    return getattr(shell, "kernel", None) is not None and _in_main_thread()
-
-
-def _on_terminal() -> bool:
-    return sys.stderr is not None and sys.stderr.isatty() and _in_main_thread()
-
-
-def _in_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()

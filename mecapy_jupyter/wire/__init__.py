@@ -32,6 +32,7 @@ from mecapy_jupyter.wire.defaults import (
     PRIORITY,
     RESULT,
     TIMEOUT_S,
+    TIMES,
     WORKER_LIVES_S,
 )
 from mecapy_jupyter.wire.events import (
@@ -140,6 +141,7 @@ __all__ = [
     "STDOUT",
     "STOPPING",
     "TIMEOUT_S",
+    "TIMES",
     "USAGE",
     "WANTED",
     "WIDGET_TARGET",

@@ -5,6 +5,9 @@ from __future__ import annotations
 TIMEOUT_S = 300.0
 """A task may run so long where its request does not say."""
 
+TIMES = " × "
+"""In the name of a task between the name of a map and the number of its calls."""
+
 PRIORITY = 5
 """Of a task whose request does not say: 0 to 9, 9 starts first."""
 

@@ -86,3 +86,21 @@ def test_hostile_status(text: str) -> None:
     )
     assert Read(status_html(status)).tags <= {"div", "table", "tr", "th", "td"}
     assert all(part.isprintable() for part in status_text(status).split("\n"))
+
+
+def test_a_map_is_one_row_for_each_state() -> None:
+    """With the calls of its tasks, from the first start to the last end; other tasks stay alone."""
+    chunks = [
+        wire.TaskStatus(f"c{n}", "completed", f"solve × {n}", started_at=AT,
+                        completed_at=AT + timedelta(seconds=n))
+        for n in (30, 20, 10)
+    ]  # fmt: skip
+    tasks = [wire.TaskStatus("r1", "running", "solve × 5", started_at=AT), *chunks, *chunks[:1]]
+    tasks[-1] = wire.TaskStatus("b1", "completed", "a × b")
+    shown = status_text(Overview("http://a", "", wire.Me.from_json({"owner": "7f"}), tasks=tasks))
+    rows = [line.split("  ") for line in shown.partition("last tasks\n")[2].splitlines()]
+    assert [[part.strip() for part in row if part] for row in rows] == [
+        ["▶", "running", "solve × 5", "r1"],
+        ["✔", "completed", "solve × 60 in 3 tasks", "0:30", "c30"],
+        ["✔", "completed", "a × b", "b1"],
+    ]
