@@ -308,13 +308,13 @@ class Store(RuleBasedStateMachine):
         if row:
             row.end(outcome)
             if settles:
-                self.settle(hold.task_id)
+                self.settle(hold.task_id, row.state == wire.COMPLETED)
 
     @rule(task_id=submitted)
-    def settle(self, task_id: str) -> None:
+    def settle(self, task_id: str, completed: bool = False) -> None:
         """On time, late, or again: the children of a task that is not final stay as they are."""
         parent = self.model.rows.get(task_id)
-        settled = self.do(graph.settle(self.db, [task_id]))
+        settled = self.do(graph.settle(self.db, [task_id], completed=completed))
         failed, released = set[str](), set[str]()
         blocked = {
             id

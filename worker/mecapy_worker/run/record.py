@@ -93,15 +93,17 @@ async def record(
     if won is None:
         metrics.leases_lost.inc()
         return log.warning("too late", task=task_id, attempt=attempt, state=outcome.state)
-    await _publish(work, started, outcome, writer)
-    if won.awaited:
-        await settle(work, task_id)
+    if not won.awaited:
+        return await _publish(work, started, outcome, writer)
+    async with asyncio.TaskGroup() as group:  # whoever waits for it hears of it no later
+        group.create_task(_publish(work, started, outcome, writer))
+        group.create_task(settle(work, task_id, completed=outcome.state == wire.COMPLETED))
 
 
-async def settle(work: Context, task_id: str) -> None:
+async def settle(work: Context, task_id: str, *, completed: bool = False) -> None:
     """What this task blocked goes on, or ends too."""
     try:
-        settled = await settling.settle(work.db, work.queue, [task_id])
+        settled = await settling.settle(work.db, work.queue, [task_id], completed=completed)
     except Exception as error:  # the reconciler does it
         log.warning("not settled", task=task_id, error=repr(error))
         return

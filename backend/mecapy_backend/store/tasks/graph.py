@@ -102,19 +102,22 @@ async def add_edges(connection: AsyncConnection, child: str, parents: Mapping[st
         )
 
 
-async def settle(db: AsyncEngine, ended: Collection[str]) -> Settled:
-    """Release or fail what was blocked by these tasks; those that are not final are left alone."""
+async def settle(db: AsyncEngine, ended: Collection[str], *, completed: bool = False) -> Settled:
+    """Release or fail what was blocked by these tasks; those that are not final are left alone.
+    `completed`: all of them are known to be.
+    """
     settled = Settled()
     ids = sorted(ended)
     for at in range(0, len(ids), _MANY):
         batch = ids[at : at + _MANY]
         async with db.connect() as connection:
-            for parent in await connection.execute(_ENDED_BADLY, {"parents": batch}):
+            which = {"parents": batch}
+            for parent in () if completed else await connection.execute(_ENDED_BADLY, which):
                 outcome = _because_of(parent)
                 new = {"parent": parent.id, "new_outcome": outcome.as_json()}
                 rows = await connection.execute(_FAIL, new)
                 settled.failed.extend((row.id, outcome) for row in rows)
-            rows = await connection.execute(_RELEASE, {"parents": batch})
+            rows = await connection.execute(_RELEASE, which)
             settled.released.extend(QueuedTask(*row) for row in rows)
     return settled
 

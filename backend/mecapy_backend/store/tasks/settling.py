@@ -20,9 +20,11 @@ from mecapy_backend.store.tasks.lookup import QueuedTask
 _REDIS_WITHIN_S = 2.0
 
 
-async def settle(db: AsyncEngine, queue: Queue, ended: Collection[str]) -> Settled:
+async def settle(
+    db: AsyncEngine, queue: Queue, ended: Collection[str], *, completed: bool = False
+) -> Settled:
     """`graph.settle`, then Redis is told if it answers."""
-    settled = await graph.settle(db, ended)
+    settled = await graph.settle(db, ended, completed=completed)
     try:
         async with asyncio.timeout(_REDIS_WITHIN_S):
             await put_back(queue, sorted(settled.released, key=line), {})
