@@ -14,6 +14,8 @@ import httpx
 import pytest
 
 from mecapy_backend.api import permissions
+from mecapy_backend.api.audit import ACTS
+from mecapy_backend.page import answers
 from mecapy_backend.page.routes import PAGES
 from mecapy_jupyter import cli, wire
 
@@ -83,6 +85,17 @@ def test_every_page_has_the_right_of_a_route() -> None:
             "/page/logout"
         )
         assert page.method == "GET" or not page.link
+
+
+def test_no_page_that_lives_is_audited_as_an_admins_act() -> None:
+    """What an open page asks again by itself does not fill the audit, and nobody reads what is
+    audited by asking as one.
+    """
+    templates = Path(answers.__file__).parent / "templates"
+    live = {path.stem for path in templates.iterdir() if "block live" in path.read_text()}
+    assert live == {"tasks", "task", "pool", "health"}
+    acts = {page.acts_as for page in PAGES if page.path in ("/", "/page/pool", "/page/health")}
+    assert len(acts) == 3 and not acts & ACTS.keys()
 
 
 def test_without_a_session_there_is_only_the_login(gateway: Any) -> None:

@@ -39,9 +39,13 @@ def html(template: str, values: Mapping[str, object], status: int = 200) -> Resp
     return HTMLResponse(_encoded(text), status, HEADERS)
 
 
-def live_part(template: str, mark: str, values: Mapping[str, object]) -> Response:
-    """The block `live` alone, for a page that is open; 304 if it has not changed."""
+def live_part(template: str, mark: str, values: Mapping[str, object]) -> Response | None:
+    """The block `live` alone, for a page that is open; 304 if it has not changed, None where there
+    is no such block.
+    """
     loaded = _templates().get_template(template)
+    if "live" not in loaded.blocks:
+        return None
     body = _encoded("".join(loaded.blocks["live"](loaded.new_context(dict(values)))))
     tag = sha256(body).hexdigest()[:32]
     if tag == mark:

@@ -55,9 +55,10 @@ class Visit:
 
     def page(self, template: str, **values: object) -> Response:
         """The page, or of an open one the part that lives."""
+        part = None
         if self.live_mark is not None:
-            return answers.live_part(template, self.live_mark, {"csrf": self.csrf, **values})
-        return answers.html(template, self._frame() | values)
+            part = answers.live_part(template, self.live_mark, {"csrf": self.csrf, **values})
+        return part or answers.html(template, self._frame() | values)
 
     def problem(self, problem: Problem) -> Response:
         about = {"title": HTTPStatus(problem.status).phrase, "text": problem.detail}
@@ -132,7 +133,7 @@ async def read_form(request: Request) -> dict[str, str]:
 
 def please_log_in(request: Request, text: str = "", token: str = "") -> Response:
     issuer = urlsplit(services_of(request).settings.oidc_issuer).netloc
-    back = answers.own_path(request.url.path)
+    back = answers.own_path(request.url.path if request.method == "GET" else "/")
     about = {"text": text, "token": token, "back": back, "issuer": issuer}
     return answers.html("login.html", about, 401)
 

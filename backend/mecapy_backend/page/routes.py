@@ -66,7 +66,7 @@ PAGES = (
         "GET", "/page/organisations", people.organisations, "GET /organisations", "Organisations"
     ),
     PageRoute("GET", "/page/audit", audit.listed, "GET /audit", "Audit"),
-    PageRoute("GET", "/page/health", audit.health, "GET /audit", "Health"),
+    PageRoute("GET", "/page/health", audit.health, "GET /metrics", "Health"),
 )
 
 
