@@ -128,8 +128,8 @@ def test_lists_in_a_terminal(
     monkeypatch.setattr(
         gateway_api, "tasks", lambda *_: [wire.TaskStatus("1", name=evil, created_at=now)]
     )
-    people.user(argparse.Namespace(what="list"))
-    people.organisation(argparse.Namespace(what="list"))
+    people.user(argparse.Namespace(what="list", json=False))
+    people.organisation(argparse.Namespace(what="list", json=False))
     line_magic._tasks(pool, pool, ())  # pyright: ignore[reportPrivateUsage]
     print(login.token_line(wire.TokenInfo("1", evil, ("read",))))
     shown = capsys.readouterr().out
