@@ -2,7 +2,8 @@
 their user, in a root that is read-only but for /tmp.
 
 There is no engine here, and no registry of images; the base is a Debian with its own Python. A slow
-disk costs the most: TMPDIR=/dev/shm with `--basetemp=/dev/shm/images` spares it (6 GB).
+disk costs the most: a tmpfs as TMPDIR and `--basetemp` spares it (6 GB). Not /dev/shm, below which
+a task may write, and so into an image that lies there.
 """
 
 from __future__ import annotations
