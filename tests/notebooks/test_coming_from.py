@@ -18,7 +18,8 @@ NEEDS = {"MecaPy": "mecapy_jupyter", "ipyparallel": "ipyparallel", "Dask": "dist
 PROOF = {
     "MecaPy": "[len(results), type(caught).__name__, bool(abs(measured.mean()) < 1e-12), sent < "
     "10_000, round(total), len(table)]",
-    "ipyparallel": "[len(results), caught.ename, bool(abs(measured.mean()) < 1e-12), round(value), len(table)]",
+    "ipyparallel": "[len(results), caught.ename, bool(abs(measured.mean()) < 1e-12), "
+    "round(value), len(table)]",
     "Dask": "[len(results), type(caught).__name__, bool(abs(measured.mean()) < 1e-12), bool(norm "
     "> 0 and deviation > 0), round(value), len(table)]",
 }
