@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from mecapy_backend.store import database, tasks, workflows
+from mecapy_backend.store import database, new_workflow, tasks, workflows
 from mecapy_backend.store.tasks import graph
 from mecapy_jupyter import wire
 
@@ -204,13 +204,13 @@ def test_more_than_may_wait(http: httpx.Client) -> None:
 async def test_ten_thousand_tasks(db: Any) -> None:
     """A graph of 10,000 tasks in layers of a hundred is made at once, and cancelled at once."""
 
-    def node(layer: int, at: int) -> workflows.Node:
+    def node(layer: int, at: int) -> new_workflow.Node:
         above = {"a": at, "b": (at + 1) % 100} if layer else {}
         needs = {name: (f"t{layer - 1}.{parent}", "") for name, parent in above.items()}
-        return workflows.Node(wire.TaskRequest("1").as_json(), needs)
+        return new_workflow.Node(wire.TaskRequest("1").as_json(), needs)
 
     nodes = {f"t{layer}.{at}": node(layer, at) for layer in range(100) for at in range(100)}
-    made = await workflows.create(db, "ann", "large", nodes, max_queued=10_000)
+    made = await new_workflow.create(db, "ann", "large", nodes, max_queued=10_000)
     assert len(made.queued) == 100
     found = await workflows.get(db, "ann", made.workflow_id)
     assert found and found.counts == {"queued": 100, "blocked": 9_900}

@@ -23,12 +23,12 @@ from mecapy_backend.api.schemas.workflows import (
     WorkflowView,
 )
 from mecapy_backend.api.services import Services, WithServices
-from mecapy_backend.store import tasks, workflows
+from mecapy_backend.store import new_workflow, tasks, workflows
 from mecapy_backend.store.blobs import blob_rows
 from mecapy_backend.store.log import events
+from mecapy_backend.store.new_workflow import Node
 from mecapy_backend.store.tasks import settling
 from mecapy_backend.store.tasks.user_tasks import tell_stopped
-from mecapy_backend.store.workflows import Node
 from mecapy_jupyter import wire
 from mecapy_jupyter.wire import JsonObject
 
@@ -69,7 +69,7 @@ async def make(
     _check_order(nodes)
     admission = await services.task_quotas.submission(services.db, owner)
     with as_problems():
-        made = await workflows.create(
+        made = await new_workflow.create(
             services.db,
             owner,
             body.name,
@@ -114,7 +114,7 @@ async def retry(services: WithServices, owner: Owner, workflow: Mine) -> Respons
     ids = await workflows.failed(services.db, owner, workflow.workflow_id)
     await _forget_events(services, ids)  # before anybody can start them: a log begins anew
     queued, ended = await workflows.retry(services.db, owner, workflow.workflow_id)
-    made = workflows.MadeWorkflow(workflow.workflow_id, True, queued, ended)
+    made = new_workflow.MadeWorkflow(workflow.workflow_id, True, queued, ended)
     await _start(services, made, admission.share)
     _log.info("retried", workflow=workflow.workflow_id, owner=owner, tasks=len(ids))
     return json(_view(await workflow_of(services, owner, workflow.workflow_id)))
@@ -158,7 +158,7 @@ async def _node(services: Services, owner: str, body: WorkflowBody, key: str) ->
 
 def _check_order(nodes: Mapping[str, Node]) -> None:
     try:
-        workflows.order(nodes)
+        new_workflow.order(nodes)
     except CycleError as found:
         cycle: list[str] = found.args[1]
         detail = f"the tasks need each other in a circle: {' → '.join(cycle[:20])}; take one out"
@@ -182,7 +182,9 @@ def _needs(
     return inside, outside
 
 
-async def _start(services: Services, made: workflows.MadeWorkflow, share: settling.Share) -> None:
+async def _start(
+    services: Services, made: new_workflow.MadeWorkflow, share: settling.Share
+) -> None:
     """Redis makes them start at once; the reconciler does so a little later."""
     queued = sorted(made.queued, key=settling.line)
     shares = {task.owner: share for task in queued}
