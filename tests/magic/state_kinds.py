@@ -223,7 +223,7 @@ STATE: dict[str, tuple[str, str, str, str]] = {
         "import multiprocessing",
         "multiprocessing.set_start_method('spawn', force=True)",
         "multiprocessing.get_start_method()",
-        "multiprocessing.set_start_method('forkserver', force=True)",
+        "multiprocessing.set_start_method('fork', force=True)",
     ),
     "tempfile": (
         "import os, tempfile",

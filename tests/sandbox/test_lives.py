@@ -35,15 +35,16 @@ async def test_exit_is_reported(pool, code, ending):
     assert await serves(pool)
 
 
-async def test_no_warm_up_for_who_waits(pool):
+async def test_no_warm_up_for_who_waits(tmp_path):
     """A child that waits for a task is warm; one that a task waits for skips the warm-up."""
-    while not pool.spare:  # noqa: ASYNC110  (a pool tells nobody)
-        await asyncio.sleep(0.01)
     warmed = []
-    async with pool.child() as spare, pool.child() as awaited:
-        for child in (spare, awaited):
-            await send_code(child, b"result = warmed")
-            warmed.append(Ran([frame async for frame in child.frames()]).result)
+    async with Pool(options(tmp_path, sandbox="strict")) as pool:
+        while not pool.spare:  # noqa: ASYNC110  (a pool tells nobody)
+            await asyncio.sleep(0.01)
+        async with pool.child() as spare, pool.child() as awaited:
+            for child in (spare, awaited):
+                await send_code(child, b"result = warmed")
+                warmed.append(Ran([frame async for frame in child.frames()]).result)
     assert warmed == [True, False]
 
 

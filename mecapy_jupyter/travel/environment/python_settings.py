@@ -61,7 +61,9 @@ def _thread_stack() -> int:
 
 
 def _start_method() -> str | None:
-    return multiprocessing.get_start_method(allow_none=True)
+    """A task opens no socket, as "forkserver" does; "spawn" starts from as little."""
+    name = multiprocessing.get_start_method(allow_none=True)
+    return "spawn" if name == "forkserver" else name
 
 
 def _set_start_method(name: str | None) -> None:
