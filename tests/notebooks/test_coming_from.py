@@ -17,16 +17,16 @@ BLOCK = re.compile(r'^```python title="(\w+)"\n(.*?)^```$', re.MULTILINE | re.DO
 NEEDS = {"MecaPy": "mecapy_jupyter", "ipyparallel": "ipyparallel", "Dask": "distributed"}
 PROOF = {
     "MecaPy": "[len(results), type(caught).__name__, bool(abs(measured.mean()) < 1e-12), sent < "
-    "10_000, round(total), len(table)]",
+    "10_000, round(total), len(table), round(chained)]",
     "ipyparallel": "[len(results), caught.ename, bool(abs(measured.mean()) < 1e-12), "
-    "round(value), len(table)]",
+    "round(value), len(table), round(chained)]",
     "Dask": "[len(results), type(caught).__name__, bool(abs(measured.mean()) < 1e-12), bool(norm "
-    "> 0 and deviation > 0), round(value), len(table)]",
+    "> 0 and deviation > 0), round(value), len(table), round(chained)]",
 }
 SHOWN = {
-    "MecaPy": "[3, 'TypeError', True, True, 190, 6]",
-    "ipyparallel": "[3, 'TypeError', True, 126, 6]",
-    "Dask": "[3, 'TypeError', True, True, 126, 6]",
+    "MecaPy": "[3, 'TypeError', True, True, 190, 6, 63]",
+    "ipyparallel": "[3, 'TypeError', True, 126, 6, 63]",
+    "Dask": "[3, 'TypeError', True, True, 126, 6, 63]",
 }
 
 
@@ -39,12 +39,12 @@ def blocks(system: str) -> list[str]:
 
 
 def test_every_task_is_shown_in_all_systems() -> None:
-    """Connection and six tasks each; leaving and coming back is two cells here."""
+    """Connection and seven tasks each; leaving and coming back is two cells here."""
     assert {system: len(blocks(system)) - 1 for system in (*NEEDS, "Modal")} == {
-        "MecaPy": 8,
-        "ipyparallel": 7,
-        "Dask": 7,
-        "Modal": 7,
+        "MecaPy": 9,
+        "ipyparallel": 8,
+        "Dask": 8,
+        "Modal": 8,
     }
 
 

@@ -12,7 +12,8 @@ from mecapy_jupyter.travel.changes.changes import Changes
 from mecapy_jupyter.travel.environment import prelude
 from mecapy_jupyter.travel.pickling import payload
 from mecapy_jupyter.wire import RESULT, Json, Need, Payload
-from mecapy_worker.shared.messages import ParentInput, TaskMessage
+from mecapy_worker.shared.messages import TaskMessage
+from mecapy_worker.shared.parent_input import ParentInput
 
 Value = Callable[[str], object]
 """Of a variable of the parent; of "" its result."""

@@ -15,7 +15,7 @@ from mecapy_worker.run import failure_messages
 from mecapy_worker.run.blob_retry import RetryingBlobStore
 from mecapy_worker.run.open_inputs import InputsUnusable, open_inputs
 from mecapy_worker.shared.frames import MAX_FDS
-from mecapy_worker.shared.messages import ParentInput
+from mecapy_worker.shared.parent_input import ParentInput
 
 
 @dataclass(frozen=True, slots=True)

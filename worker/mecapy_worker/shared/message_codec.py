@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from mecapy_jupyter.wire import Cell, Json, JsonObject, Payload
 from mecapy_worker.shared.frames import Frame, FrameError
-from mecapy_worker.shared.messages import Message, ParentInput
+from mecapy_worker.shared.messages import Message
+from mecapy_worker.shared.parent_input import ParentInput
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from mecapy_jupyter.wire import Cell, Json, JsonObject, Payload
-from mecapy_jupyter.wire.shape import Shape
+from mecapy_worker.shared.parent_input import ParentInput
 
 
 class Message:
@@ -123,22 +123,6 @@ class ChildExited(Message):
 
 
 # From the worker to a child.
-
-
-@dataclass(frozen=True, slots=True)
-class ParentInput(Shape):
-    """A task whose result the child's task needs. `result` is its JSON, `payload` its pickles;
-    `sent` is what it was sent itself, which those name by number. Streams that are no blobs follow
-    the child's own in the body, `payload_bytes` and `sent_bytes` long.
-    """
-
-    id: str
-    label: str = ""
-    result: Json = None
-    payload: Payload | None = None
-    sent: Payload | None = None
-    payload_bytes: int = 0
-    sent_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
