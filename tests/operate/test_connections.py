@@ -20,7 +20,6 @@ from ..backend.test_metrics import figures
 from ..conftest import TOKEN, execute, served
 from ..stack.running import until
 from ..stack.test_doctor import Doctor
-from .test_migrate import script
 
 SUBMIT = {"code": "1"}
 
@@ -84,7 +83,11 @@ def test_none_is_free(settings: Settings, own_postgres: Postgres) -> None:
 
 
 async def hold(url: str, seconds: float) -> None:
-    await script(url, f"BEGIN; LOCK TABLE tasks; SELECT pg_sleep({seconds}); COMMIT")
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(f"BEGIN; LOCK TABLE tasks; SELECT pg_sleep({seconds}); COMMIT")
+    finally:
+        await connection.close()
 
 
 async def locked(url: str) -> bool:
