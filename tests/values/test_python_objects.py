@@ -15,6 +15,13 @@ from .test_kinds_of_change import test_a_change_comes_home as comes_home
 
 # before, what the cell reads, the cell, and what holds afterwards
 ROWS = {
+    "special methods of a class": (
+        "class A:\n    def __init__(self): self.k = 1\n    def __len__(self): return 2\na = A()",
+        "A a",
+        "A.__repr__ = lambda self: 'it'; A.__call__ = lambda self: 5; del A.__init__; "
+        "del A.__len__",
+        "repr(a) == 'it' and a() == 5 and not hasattr(A(), 'k') and not hasattr(A, '__len__')",
+    ),
     "a NaN in lists": (
         "x = float('nan'); l = [x, 1.0]; t = (x,)",
         "x l t",

@@ -164,12 +164,16 @@ def _of_function(function: Any) -> dict[str, Any]:
     return {name: getattr(function, name) for name in _FUNCTION}
 
 
+_METHODS = (types.FunctionType, staticmethod, classmethod, property)
+"""Of the names with two underscores, those whose values the user may have written."""
+
+
 def _of_class(cls: type) -> dict[str, Any]:
     slots = shapes.slots(cls)
     return {
         name: value
         for name, value in vars(cls).items()
-        if not (name.startswith("__") and name.endswith("__"))
+        if (not (name.startswith("__") and name.endswith("__")) or type(value) in _METHODS)
         and name != "_abc_impl"
         and slots.get(name) is not value
     }
