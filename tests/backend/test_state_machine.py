@@ -221,7 +221,7 @@ class Store(RuleBasedStateMachine):
             row.cancel_requested = True
             if row.waits:
                 row.end(wire.Outcome(wire.CANCELLED))
-            expected.add(graph.Stopped(id, row.state, row.awaited))  # pyright: ignore
+            expected.add(graph.Stopped(id, row.state, row.awaited))  # pyright: ignore[reportArgumentType]
         assert set(stopped) == expected
 
     @rule(task_id=submitted, owner=st.sampled_from(OWNERS))

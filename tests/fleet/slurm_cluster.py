@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol", "sinfo")
@@ -107,9 +107,9 @@ def _idle(environment: dict[str, str]) -> int:
     return len(ran.stdout.split())
 
 
-def _until(condition: object, what: str) -> None:
+def _until(condition: Callable[[], bool], what: str) -> None:
     limit = time.monotonic() + WITHIN_S
-    while not condition():  # type: ignore[operator]
+    while not condition():
         assert time.monotonic() < limit, f"Slurm: {what}"
         time.sleep(0.1)
 
