@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families
 
 from mecapy_backend.api.metrics import GATEWAY
+from mecapy_backend.store import machines
 from mecapy_worker.metrics import STAGES, WORKER
 
 from ..house.tracked import ROOT
@@ -233,3 +234,15 @@ def test_documented() -> None:
     }
     assert "mecapy_queue_depth" in named
     assert named - {"mecapy_jupyter"} <= there
+
+
+async def test_what_the_fleet_costs(gateway: Any, db: Any) -> None:
+    """Today's euros and the machines by class and state are metrics; one paid by the hour costs a
+    whole one.
+    """
+    await machines.intend(db, "large", "local", 2.0, 3600)
+    with client(gateway) as http:
+        now = figures(http.get("/metrics"))
+    assert now["mecapy_fleet_spend_euros"] == 2.0
+    assert now["mecapy_fleet_budget_euros"] == 0.0
+    assert now["mecapy_fleet_machines{large,wanted}"] == 1

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from mecapy_backend.api import metrics
 from mecapy_backend.api.services import Services
 from mecapy_backend.shared.health_gauges import set_health_gauges
+from mecapy_backend.store import machines
 from mecapy_backend.store.health_probes import free_bytes
 from mecapy_backend.store.pool_figures import pool_figures
 
@@ -37,5 +38,21 @@ async def exposition(services: Services) -> bytes:
     metrics.workers_lost.set(figures.lost if figures else math.nan)
     metrics.slots.set(figures.slots if figures else math.nan)
     metrics.free.set(math.nan if free is None else free)
+    await _fleet(services)
     set_health_gauges(report, metrics.up, metrics.ready, metrics.clock_s)
     return generate_latest(metrics.GATEWAY)
+
+
+async def _fleet(services: Services) -> None:
+    """By state only what is there: a class that left leaves no series behind."""
+    spent, counted = math.nan, dict[tuple[str, str], int]()
+    with suppress(SQLAlchemyError, OSError):
+        spent = await machines.spent_today(services.db)
+        for row in await machines.alive(services.db):
+            key = (row.machine_class, row.state)
+            counted[key] = counted.get(key, 0) + 1
+    metrics.spend_euros.set(spent)
+    metrics.budget_euros.set(services.placements.file.budget)
+    metrics.machines.clear()
+    for key, number in counted.items():
+        metrics.machines.labels(*key).set(number)

@@ -66,3 +66,10 @@ clock_s = _gauge(
 )
 free = _gauge("mecapy_store_free_bytes", "Free space, if the object store is a directory")
 ready = _gauge("mecapy_ready", "1 if /readyz is 200")
+spend_euros = _gauge("mecapy_fleet_spend_euros", "Euros for machines since midnight (UTC)")
+budget_euros = _gauge(
+    "mecapy_fleet_budget_euros", "The budget of a day, beyond which no machine starts; 0: any"
+)
+machines = _gauge(
+    "mecapy_fleet_machines", "Machines of the fleet by class and state", "machine_class", "state"
+)
