@@ -51,8 +51,11 @@ cancelled = _counter(
 )
 streams = _gauge("mecapy_event_streams", "Open event streams")
 
+_LANE = ("machine_class", "length")
 queue_depth = _gauge("mecapy_queue_depth", "Waiting tasks")
 queue_age_s = _gauge("mecapy_queue_oldest_seconds", "Age of the oldest waiting task")
+lane_depth = _gauge("mecapy_lane_depth", "Waiting tasks by class and length", *_LANE)
+lane_age_s = _gauge("mecapy_lane_oldest_seconds", "Age of the oldest of those", *_LANE)
 running = _gauge("mecapy_tasks_running", "Running tasks")
 overdue = _gauge("mecapy_leases_overdue", "Running tasks whose lease has expired, not yet requeued")
 workers = _gauge("mecapy_workers", "Workers seen in the last 10 s")
@@ -65,6 +68,8 @@ clock_s = _gauge(
     "mecapy_clock_ahead_seconds", "How far this host's clock is ahead of another's", "of"
 )
 free = _gauge("mecapy_store_free_bytes", "Free space, if the object store is a directory")
+connections = _gauge("mecapy_database_connections", "Connections to PostgreSQL, of all programs")
+max_connections = _gauge("mecapy_database_connections_max", "How many it allows")
 ready = _gauge("mecapy_ready", "1 if /readyz is 200")
 spend_euros = _gauge("mecapy_fleet_spend_euros", "Euros for machines since midnight (UTC)")
 budget_euros = _gauge(
@@ -72,4 +77,10 @@ budget_euros = _gauge(
 )
 machines = _gauge(
     "mecapy_fleet_machines", "Machines of the fleet by class and state", "machine_class", "state"
+)
+machines_min = _gauge(
+    "mecapy_fleet_machines_min", "How many should serve at least", "machine_class"
+)
+machines_overdue = _gauge(
+    "mecapy_fleet_machines_overdue", "Machines 15 minutes older than `hours`", "machine_class"
 )

@@ -18,6 +18,18 @@ class PoolFigures:
     workers: int
     slots: int
     lost: int  # workers that ended without a goodbye, within the last hour
+    connections: int  # to PostgreSQL, of everybody
+    max_connections: int
+
+
+@dataclass(frozen=True, slots=True)
+class LaneFigures:
+    """Tasks that wait for one class of machines, and the age of the oldest."""
+
+    machine_class: str
+    short: bool
+    queued: int
+    oldest_s: float
 
 
 # Each part of it is answered by an index: the oldest of each priority is the first of its stretch
@@ -29,7 +41,10 @@ _FIGURES = sa.text("""
                WHERE state = 'queued' AND priority = of_all.priority::smallint
                ORDER BY created_at LIMIT 1
              ) AS first))::float8, 0) AS age_s,
-           running.all, running.overdue, workers.all AS workers, workers.slots, workers.lost
+           running.all, running.overdue, workers.all AS workers, workers.slots, workers.lost,
+           (SELECT count(datid) FROM pg_stat_activity) AS connections,
+           current_setting('max_connections')::int
+             - current_setting('superuser_reserved_connections')::int AS max_connections
     FROM (SELECT count(*) AS all, count(*) FILTER (WHERE lease_until < now()) AS overdue
           FROM tasks WHERE state = 'running') AS running,
          (SELECT count(*) FILTER (WHERE lives) AS all,
@@ -43,3 +58,15 @@ _FIGURES = sa.text("""
 async def pool_figures(db: AsyncEngine) -> PoolFigures:
     async with db.connect() as connection:
         return PoolFigures(*(await connection.execute(_FIGURES)).one())
+
+
+_LANES = sa.text("""
+    SELECT machine_class, short, count(*), extract(epoch FROM now() - min(created_at))::float8
+    FROM tasks WHERE state = 'queued' GROUP BY machine_class, short
+""")
+
+
+async def lane_figures(db: AsyncEngine) -> list[LaneFigures]:
+    """Of each lane in which anybody waits; those of several Pythons count together."""
+    async with db.connect() as connection:
+        return [LaneFigures(*row) for row in await connection.execute(_LANES)]
