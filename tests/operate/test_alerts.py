@@ -1,43 +1,30 @@
-"""The alert rules, tried by Prometheus' own tools and by a Prometheus that watches a gateway."""
+"""The files for Prometheus and Alertmanager, tried by their own tools; `test_pages` runs them."""
 
 from __future__ import annotations
 
-import asyncio
 import re
-import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
-
-import httpx
-import pytest
 
 from mecapy_backend.api.metrics import GATEWAY
 from mecapy_worker.metrics import WORKER
 
-from ..conftest import execute
 from ..house.tracked import ROOT
-from ..stack.running import until
-from ..stack.test_doctor import free_port
+from .conftest import program
+from .watch import MONITORING
 
-RULES = ROOT / "deploy" / "prometheus" / "mecapy.rules.yml"
-CASES = Path(__file__).with_name("alerts.test.yml")
-needs_prometheus = pytest.mark.skipif(
-    not (shutil.which("promtool") and shutil.which("prometheus")),
-    reason="needs Prometheus (apt-get install prometheus)",
-)
-CONFIG = """
-global: {{scrape_interval: 1s, evaluation_interval: 1s}}
-rule_files: [{rules}]
-scrape_configs: [{{job_name: mecapy, static_configs: [{{targets: ["{target}"]}}]}}]
-"""
+RULES = MONITORING / "alerts.yml"
+CASES = MONITORING / "alerts.test.yml"
+ACTIONS = ROOT / "docs" / "alerts.md"
 
 
-def promtool(*words: str) -> None:
+def tried(tool: str, *words: str) -> None:
     done = subprocess.run(
-        ("promtool", *words), capture_output=True, text=True, check=False, timeout=120
+        (program(tool), *words),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        cwd=MONITORING,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -61,62 +48,28 @@ def test_each_alert_has_a_case() -> None:
     assert alerts == set(re.findall(r'alertname="(\w+)"', CASES.read_text()))
 
 
-@needs_prometheus
-def test_cases(tmp_path: Path) -> None:
+def test_each_alert_says_what_to_do() -> None:
+    """Each links to a paragraph of its own, and no paragraph is without its alert."""
+    rules = RULES.read_text()
+    alerts = re.findall(r"alert: (\w+)", rules)
+    links = re.findall(r"runbook_url: (.+)", rules)
+    assert links == [f"docs/alerts.md#{alert.lower()}" for alert in alerts]
+    assert sorted(alerts) == sorted(re.findall(r"(?m)^## (Mecapy\w+)$", ACTIONS.read_text()))
+
+
+def test_groups_are_small() -> None:
+    """Hosted services take at most 20 rules a group."""
+    for group in re.split(r"(?m)^  - name: ", RULES.read_text())[1:]:
+        assert 0 < group.count("expr:") <= 20
+
+
+def test_cases() -> None:
     """A quiet deployment fires no alert, and what each is for fires it."""
-    promtool("check", "rules", str(RULES))
-    for file in (RULES, CASES):
-        shutil.copy(file, tmp_path)
-    promtool("test", "rules", str(tmp_path / CASES.name))
+    tried("promtool", "check", "rules", RULES.name)
+    tried("promtool", "test", "rules", CASES.name)
 
 
-@contextmanager
-def prometheus(folder: Path, target: str) -> Iterator[httpx.Client]:
-    """One that scrapes `target` once a second."""
-    port = free_port()
-    (folder / "prometheus.yml").write_text(CONFIG.format(rules=RULES, target=target))
-    argv = (
-        "prometheus",
-        f"--config.file={folder / 'prometheus.yml'}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-    )
-    with (folder / "prometheus.log").open("wb") as log:
-        process = subprocess.Popen(argv, stdout=log, stderr=log)
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
-            yield http
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-def firing(http: httpx.Client) -> set[str]:
-    try:
-        found = http.get("/api/v1/alerts").json()["data"]["alerts"]
-    except (httpx.TransportError, ValueError):  # it starts
-        return set()
-    return {one["labels"]["alertname"] for one in found if one["state"] == "firing"}
-
-
-@needs_prometheus
-def test_a_dead_worker_fires(gateway: Any, tmp_path: Path) -> None:
-    """A worker that ended without a goodbye is told of by the gateway, and fires."""
-    with prometheus(tmp_path, gateway.url.removeprefix("http://")) as http:
-
-        def seen() -> Any:
-            answer = http.get("/api/v1/query", params={"query": "mecapy_workers_lost"})
-            return answer.json()["data"]["result"]
-
-        until(lambda: _quietly(seen), 120)
-        assert "MecapyWorkerLost" not in firing(http)
-        dead = "INSERT INTO workers (id, info, seen_at) VALUES ('w', '{}', now() - interval '30 s')"
-        asyncio.run(execute(gateway.settings.database_url, dead))
-        until(lambda: "MecapyWorkerLost" in firing(http), 120)
-
-
-def _quietly(look: Any) -> Any:
-    try:
-        return look()
-    except (httpx.TransportError, ValueError, KeyError):
-        return None
+def test_examples() -> None:
+    """Prometheus and Alertmanager take their examples."""
+    tried("promtool", "check", "config", "--syntax-only", "prometheus.yml")
+    tried("amtool", "check-config", "alertmanager.yml")
