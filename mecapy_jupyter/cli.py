@@ -89,7 +89,7 @@ def _stack_commands(add: AddCommand) -> None:
         type=count,
         default=0,
         metavar="N",
-        help="how many workers (default: one per core, at most 2)",
+        help="how many workers (default: 1, and up to one per core while tasks wait)",
     )
     up.add_argument(
         "--port",
@@ -185,7 +185,8 @@ def _up(options: argparse.Namespace) -> int:
         if options.idle_stop is not None
         else float(os.environ.get("MECAPY_IDLE_STOP") or 0)
     )
-    return up.up(stack, up.StackOptions(options.workers, options.port, idle_s), options.ready_fd)
+    workers = options.workers or int(os.environ.get("MECAPY_WORKERS") or 0)
+    return up.up(stack, up.StackOptions(workers, options.port, idle_s), options.ready_fd)
 
 
 def _become_daemon() -> None:

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mecapy_backend.fleet.desired import Decision, Machine, View, desired
-from mecapy_backend.fleet.policy import Policy
+from mecapy_backend.fleet.policy import ONE_MACHINE, Policy
 from mecapy_jupyter.wire import BOOTING, DRAINING, SERVING, STOPPING
 
 POLICY = Policy()
@@ -170,3 +170,31 @@ def test_paid_hour() -> None:
     assert desired(paid, POLICY).drain == ()
     ending = View(0, 3, machines=[Machine("a", SERVING, 0, 120.0)], votes=votes)
     assert desired(ending, POLICY).drain == ("a",)
+
+
+def test_workers_of_others_count() -> None:
+    """What somebody else started serves as well, and is neither replaced nor drained."""
+    idle = View(0, 3, queued=1, queued_s=1.0, oldest_wait_s=0.0, fixed_slots=1)
+    assert desired(idle, POLICY).start == 0
+    busy = replace(idle, fixed_running=1, oldest_wait_s=100.0)
+    assert desired(busy, ONE_MACHINE).start == 1
+    assert desired(replace(busy, queued=5, queued_s=50.0), ONE_MACHINE).start == 3
+    nothing = View(0, 3, machines=[Machine("a", SERVING)], fixed_slots=1, votes=POLICY.votes)
+    assert desired(nothing, POLICY).drain == ("a",)
+
+
+def test_short_tasks_that_always_wait() -> None:
+    """A map of short calls keeps little work in the queue, but always some: an embedded stack grows
+    by half at each third look, and a rented fleet does not.
+    """
+    calls = View(0, 7, queued=1, queued_s=0.3, oldest_wait_s=0.3, fixed_slots=1, fixed_running=1)
+    looks, started = calls, list[int]()
+    for _ in range(3):
+        decision = desired(looks, ONE_MACHINE)
+        started.append(decision.start)
+        looks = replace(looks, pressed=decision.pressed)
+    assert started == [0, 0, 1]
+    four = replace(looks, fixed_slots=4, fixed_running=4)
+    assert desired(four, ONE_MACHINE).start == 2
+    assert desired(replace(looks, queued=0), ONE_MACHINE).pressed == 0
+    assert desired(replace(looks, pressed=100), replace(POLICY, headroom=0.0)).start == 0

@@ -51,7 +51,7 @@ async def scaling(
     """A scaler in this process: `until(condition, what)` looks until the condition holds."""
     await asyncio.to_thread(folder.mkdir, 0o711)
     settings = settings_of(gateway, folder) | more
-    given = provider or LocalProvider(settings, folder, grace_s=60.0)
+    given = provider or LocalProvider(settings, folder / "log", grace_s=60.0)
     scaler = Scaler(db, classes, {classes[0].provider: given}, policy=POLICY)
 
     async def until(condition: Callable[[], Any], what: str) -> None:

@@ -134,12 +134,12 @@ class Stack:
 def start(
     data: Path, *options: str, launcher: tuple[str, ...] = (), **environ: str
 ) -> subprocess.Popen[bytes]:
-    argv = (*launcher, *mecapy_command("up", "--data", str(data), "--workers", "1", *options))
+    argv = (*launcher, *mecapy_command("up", "--data", str(data), *options))
     return subprocess.Popen(
         argv,
         bufsize=0,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=environment(**environ),
+        env=environment(**{"MECAPY_WORKERS": "1"} | environ),
         cwd="/",
     )

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mecapy_backend.fleet.policy import Policy
 from mecapy_jupyter.wire import BOOTING, DRAINING, SERVING, MachineState
@@ -28,7 +28,9 @@ class Machine:
 class View:
     """One class at one moment. `queued_s`: the work that waits, in seconds of one slot. `votes`:
     looks in a row that found too many machines, as the last decision left it. `allowed`: how many
-    more a budget or a quota lets start.
+    more a budget or a quota lets start. `fixed_slots`, `fixed_running`: of workers that somebody
+    else started and stops. `pressed`: looks in a row at which tasks waited, as the last decision
+    left it.
     """
 
     min: int
@@ -40,6 +42,9 @@ class View:
     oldest_wait_s: float = 0.0
     votes: int = 0
     allowed: int | None = None
+    fixed_slots: int = 0
+    fixed_running: int = 0
+    pressed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +59,16 @@ class Decision:
     drain: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
     votes: int = 0
+    pressed: int = 0
 
 
 def desired(view: View, policy: Policy) -> Decision:
     """Up at once, by work; down slowly, only what is idle, and not before its paid time ends."""
+    pressed = view.pressed + 1 if view.queued else 0
+    return replace(_decided(replace(view, pressed=pressed), policy), pressed=pressed)
+
+
+def _decided(view: View, policy: Policy) -> Decision:
     serving = [one for one in view.machines if one.state in (BOOTING, SERVING)]
     draining = [one for one in view.machines if one.state == DRAINING]
     wanted = max(view.min, min(view.max, _needed(view, serving, policy)))
@@ -94,12 +105,15 @@ def _needed(view: View, serving: Sequence[Machine], policy: Policy) -> int:
     """Machines for what runs, with headroom, and for what waits. What boots is among `serving`, so
     it is never asked for twice.
     """
-    busy = sum(one.running for one in serving)
+    busy = sum(one.running for one in serving) + view.fixed_running
     for_queue = min(float(view.queued), view.queued_s / policy.target_wait_s)
     extra = math.floor(for_queue)
-    if view.queued and (view.oldest_wait_s > policy.target_wait_s or not serving):
+    none = not serving and not view.fixed_slots
+    if view.queued and (view.oldest_wait_s > policy.target_wait_s or none):
         extra = max(extra, 1)
-    slots = max(busy * (1 + policy.headroom), busy + extra)
+    if policy.pressed and view.pressed >= policy.pressed:
+        extra = max(extra, 1, busy // 2)
+    slots = max(busy * (1 + policy.headroom), busy + extra) - view.fixed_slots
     return math.ceil(slots / view.slots - 1e-9)
 
 

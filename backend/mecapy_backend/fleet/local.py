@@ -17,29 +17,33 @@ import psutil
 from mecapy_backend.fleet.classes import MachineClass
 from mecapy_backend.fleet.provider import ProviderRefused, Tag
 from mecapy_jupyter.shared.processes import mecapy_command
+from mecapy_jupyter.shared.units import size
 
 GRACE_S = 30.0
 _LOOK_S = 0.05
+_LEAST_FREE = 1_000_000_000
 
 
 class LocalProvider:
-    """`command` gets `--hours H --machine TAG` at its end. `logs`: a folder for what the workers
-    print; None: it is dropped.
+    """`command` gets `--hours H --machine TAG` at its end. `log`: where what the workers print is
+    added; None: it is dropped.
     """
 
     def __init__(
         self,
         settings: Mapping[str, str],
-        logs: Path | None = None,
+        log: Path | None = None,
         command: Sequence[str] = (),
         grace_s: float = GRACE_S,
     ) -> None:
-        self._settings, self._logs, self._grace_s = settings, logs, grace_s
+        self._settings, self._log, self._grace_s = settings, log, grace_s
         self._command = tuple(command) or mecapy_command("worker")
         self._children: list[subprocess.Popen[bytes]] = []
 
     def start(self, tag: Tag, machine: MachineClass) -> str:
-        log = (self._logs / f"{tag}.log").open("ab") if self._logs else None
+        if psutil.virtual_memory().available < _LEAST_FREE:
+            raise ProviderRefused(f"less than {size(_LEAST_FREE)} of memory is free here")
+        log = self._log.open("ab") if self._log else None
         try:
             child = subprocess.Popen(
                 [*self._command, "--hours", f"{machine.hours:g}", "--machine", str(tag)],
@@ -75,6 +79,11 @@ class LocalProvider:
     def list(self, stack: str) -> Mapping[str, str]:
         self._reap()
         return {tag.machine: str(process.pid) for process, tag in _tagged(stack)}
+
+    def pids(self) -> list[str]:
+        """Of the workers that this process started and that run."""
+        self._reap()
+        return [str(child.pid) for child in self._children]
 
     def _reap(self) -> None:
         self._children = [child for child in self._children if child.poll() is None]

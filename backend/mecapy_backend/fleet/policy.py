@@ -12,7 +12,8 @@ class Policy:
     share of them. `leave`: of the machines too many, this share goes at a time, at least one.
     `paid_margin_s`: a machine billed by the hour goes only so shortly before its paid hour ends.
     `look_s`: between two looks. `late`: a machine that has not called home after its boot time
-    this often is replaced.
+    this often is replaced. `pressed`: where tasks waited at so many looks in a row, there are half
+    as many more, however short those tasks are; 0: only by the work that waits.
     """
 
     target_wait_s: float = 60.0
@@ -22,6 +23,10 @@ class Policy:
     paid_margin_s: float = 240.0
     look_s: float = 5.0
     late: float = 3.0
+    pressed: int = 0
 
 
 POLICY = Policy()
+
+ONE_MACHINE = Policy(target_wait_s=5.0, votes=15, headroom=0.0, leave=1.0, look_s=2.0, pressed=3)
+"""Of an embedded stack: its workers cost memory alone, start in seconds, and are no reserve."""

@@ -32,21 +32,25 @@ _NO_LOAD = ClassLoad(0, 0.0, 0.0)
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one look found. `have`: of each provider that answered, machine → handle."""
+    """What one look found. `have`: of each provider that answered, machine → handle. `live`:
+    machine → worker; `others`: workers that somebody else started.
+    """
 
     fleet: FleetRow
     rows: Sequence[MachineRow]
     have: Mapping[str, Mapping[str, str]]
     live: Mapping[str, LiveWorker] = field(default_factory=dict[str, LiveWorker])
+    others: Sequence[LiveWorker] = ()
 
 
 @dataclass(slots=True)
 class ScalerMemory:
-    """What a scaler may forget: votes, when a class was refused last, since when a worker is
-    silent.
+    """What a scaler may forget: votes, at how many looks in a row tasks waited, when a class was
+    refused last, since when a worker is silent.
     """
 
     votes: dict[str, int] = field(default_factory=dict[str, int])
+    pressed: dict[str, int] = field(default_factory=dict[str, int])
     refused_s: dict[str, float] = field(default_factory=dict[str, float])
     silent_s: dict[str, float] = field(default_factory=dict[str, float])
 
@@ -93,10 +97,9 @@ class Scaler:
             except Exception as problem:  # it is away: nothing of it is touched in this round
                 log.warning("provider does not answer", provider=name, error=repr(problem))
         rows = await machines.alive(self._db)
-        live = {
-            one.info.machine: one for one in await workers.list_live(self._db) if one.info.machine
-        }
-        return Seen(fleet, rows, have, live)
+        found = await workers.list_live(self._db)
+        live = {one.info.machine: one for one in found if one.info.machine}
+        return Seen(fleet, rows, have, live, [one for one in found if not one.info.machine])
 
     async def _sweep(self, seen: Seen) -> None:
         """What carries our tag and is not written down is destroyed; the first sweep of a stack
@@ -166,6 +169,7 @@ class Scaler:
                 continue
             own = [row for row in rows if row.machine_class == kind.name]
             load = loads.get(kind.name, _NO_LOAD)
+            fixed = _fixed(seen, kind)
             view = View(
                 kind.min,
                 kind.max,
@@ -176,9 +180,13 @@ class Scaler:
                 load.oldest_wait_s,
                 self._memory.votes.get(kind.name, 0),
                 0 if self._was_refused(kind) else allowed,
+                sum(one.info.slots for one in fixed),
+                sum(running.get(one.id, 0) for one in fixed),
+                self._memory.pressed.get(kind.name, 0),
             )
             decision = desired(view, self._policy)
             self._memory.votes[kind.name] = decision.votes
+            self._memory.pressed[kind.name] = decision.pressed
             await self._carry_out(seen, kind, decision, {row.id: row for row in own})
 
     def _was_refused(self, kind: MachineClass) -> bool:
@@ -242,3 +250,8 @@ def _seen_machine(
         tasks = max(1, tasks)  # it may still take what the queue gave it
     paid_s = 3600 - row.age_s % 3600 if kind.billing == "hour" else 0.0
     return Machine(row.id, state, tasks, paid_s)
+
+
+def _fixed(seen: Seen, kind: MachineClass) -> list[LiveWorker]:
+    """They serve this class, and the scaler neither starts nor stops them."""
+    return [one for one in seen.others if one.info.machine_class == kind.name and not one.draining]

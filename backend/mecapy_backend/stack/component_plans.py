@@ -37,7 +37,13 @@ _PASSED = {
     "SSL_CERT_DIR",
 }
 _PASSED_PREFIXES = ("LANG", "LC_", "LD_LIBRARY_PATH", "DYLD_", "XDG_", "COVERAGE_", "MECAPY_")
-_CLIENT_ONLY = {"MECAPY_URL", "MECAPY_TOKEN", "MECAPY_NONINTERACTIVE", "MECAPY_IDLE_STOP"}
+_CLIENT_ONLY = {
+    "MECAPY_URL",
+    "MECAPY_TOKEN",
+    "MECAPY_NONINTERACTIVE",
+    "MECAPY_IDLE_STOP",
+    "MECAPY_WORKERS",
+}
 
 
 def environment(**settings: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from mecapy_backend.stack import component_plans, idle_stop, migrate_once, programs, state
 from mecapy_backend.stack.component import Component, Plan
+from mecapy_backend.stack.growth import Growth, MoreWorkers
 from mecapy_backend.stack.live_workers import Roster
 from mecapy_backend.stack.secret import fresh
 from mecapy_jupyter.shared.data_dir import DataDir
@@ -29,13 +30,13 @@ _READY_S = 180.0  # on a busy machine; one that ends at every start is reported 
 
 @dataclass(frozen=True, slots=True)
 class StackOptions:
-    workers: int = 0  # 0: as many as suit this machine
+    workers: int = 0  # 0: one, and more while tasks wait
     port: int = 0
     idle_stop_s: float = 0.0  # 0: never
 
     @property
     def worker_count(self) -> int:
-        return self.workers or min(2, os.cpu_count() or 1)
+        return self.workers or 1
 
 
 class Supervisor:
@@ -56,6 +57,8 @@ class Supervisor:
         self._temporary: list[Path] = []
         self._scratch = Path()
         self._roster: Roster | None = None
+        self._growth: Growth | None = None
+        self._growing: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Until a signal, idleness, or a component that does not start (`StackError`). Nothing is
@@ -135,6 +138,11 @@ class Supervisor:
         await first.ready(_READY_S)
         for other in workers[1:]:  # one is enough to begin; the others would only have slowed it
             self._add(lives, other)
+        if not self._options.workers:
+            log = data_dir.logs / "more-workers.log"
+            more = MoreWorkers(database_url, settings, self._scratch / "more", log)
+            self._growth = Growth(more, self._write)
+            self._growing = lives.create_task(self._growth.run())
         return token, idle_stop.IdleWatch(self._url, database_url, self._options.idle_stop_s)
 
     def _add(self, lives: asyncio.TaskGroup, plan: Plan) -> Component:
@@ -145,14 +153,18 @@ class Supervisor:
 
     async def _end(self) -> None:
         """Workers return their tasks while database and queue still run."""
+        await _cancelled(self._growing)
         first = [part for part in self._components if part.plan.name in ("worker", "gateway")]
-        await asyncio.gather(*(part.stop() for part in first))
+        growth = [self._growth.end()] if self._growth else []
+        await asyncio.gather(*(part.stop() for part in first), *growth)
         await asyncio.gather(*(part.stop() for part in self._components if part not in first))
 
     def _asked_to_stop(self) -> None:
         if self._stop.is_set():  # a second signal: do not wait
             for part in self._components:
                 part.kill()
+            if self._growth:
+                self._growth.kill()
         self._stop.set()
 
     def _hide(self, hidden: bool) -> None:
@@ -178,17 +190,18 @@ class Supervisor:
             self._unwritten = False
 
     def _described(self) -> StackState:
+        there = [one.described() for one in self._components if one.process.pid]
+        there += self._growth.components() if self._growth else []
         return StackState(
             process_id(os.getpid()),
             self._url,
             self._ready,
-            tuple(self._component(one) for one in self._components if one.process.pid),
+            tuple(self._named(one) for one in there),
             tuple(str(folder) for folder in self._temporary),
             boot_id(),
         )
 
-    def _component(self, component: Component) -> ComponentState:
-        state = component.described()
+    def _named(self, state: ComponentState) -> ComponentState:
         if state.name == WORKER and self._roster:
             return replace(state, id=self._roster.id(state.process.pid))
         return state
