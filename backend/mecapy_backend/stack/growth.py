@@ -1,6 +1,6 @@
-"""More workers beside a stack's first one while tasks wait, and fewer again: the scaler of the fleet
-with provider `local`. While nothing waits, it costs one question to PostgreSQL now and then; the
-scaler is imported when it is needed first.
+"""More workers beside a stack's first one while tasks wait, and fewer again: the scaler and its
+provider `local`. While nothing waits, it costs one question to PostgreSQL now and then; the scaler
+is imported when it is needed first.
 """
 
 from __future__ import annotations
