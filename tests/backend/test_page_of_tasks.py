@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from mecapy_backend.page.curves import Samples
 from mecapy_backend.page.first_lines import first_line
 from mecapy_backend.page.output import TEXT_CHARS, Output, OutputPiece, plain
 from mecapy_backend.page.tasks import Running, running_of
@@ -37,7 +38,8 @@ async def test_ten_thousand_tasks(gateway: Any) -> None:
     statements = [MANY.replace("{0}", str(1000 * batch)) for batch in range(10)]
     await execute(gateway.settings.database_url, *statements)
     async with httpx.AsyncClient(base_url=gateway.url, timeout=120) as browser:
-        await browser.get("/", params={"token": gateway.token})
+        own = {"Origin": gateway.url}
+        await browser.post("/page/login", data={"token": gateway.token}, headers=own)
         took = list[float]()
         for _ in range(8):
             began = time.perf_counter()
@@ -131,3 +133,24 @@ def test_what_a_task_says_last() -> None:
     older = [wire.ProgressEvent(0.1, "begin"), wire.UsageEvent(1, 1)]
     assert running_of([*map(encoded, latest + older)]) == Running(1.0, "end", 5, 90)
     assert running_of([]) == Running()
+
+
+def test_curves_of_a_run() -> None:
+    """Processor and memory over the time of the last attempt, the highest value at the top; a long
+    run keeps its peaks.
+    """
+    samples = Samples()
+    assert samples.curves() == []
+    samples.add(encoded(wire.UsageEvent(100.0, 9 * 10**9), 1))
+    samples.add(encoded(wire.StartedEvent("w", 2), 2))
+    for second, (cpu, memory) in enumerate([(0.0, 10**6), (50.0, 2 * 10**6), (200.0, 10**6)]):
+        samples.add(encoded(wire.UsageEvent(cpu, memory), 10_000 + 1000 * second))
+    cpu, memory = samples.curves()
+    assert cpu.points == "0.0,80.0 300.0,60.0 600.0,0.0"
+    assert memory.points == "0.0,40.0 300.0,0.0 600.0,40.0"
+    assert (cpu.most, memory.most, memory.over) == ("200 % of a core", "2.0 MB", "2 s")
+    for second in range(20_000):
+        high = 10**9 if second == 11_111 else 10**6
+        samples.add(encoded(wire.UsageEvent(1.0, high), 20_000 + 1000 * second))
+    _, memory = samples.curves()
+    assert memory.most == "1.0 GB" and memory.points.count(",") <= 1201

@@ -45,6 +45,7 @@ class Visitor:
     def __init__(self, gateway: Any) -> None:
         self.http = httpx.Client(base_url=gateway.url, timeout=120)
         self.own = {"Origin": gateway.url, "Sec-Fetch-Site": "same-origin"}
+        self.typed = {"Sec-Fetch-Site": "none"}
 
     def log_in(self, token: str, **more: str) -> httpx.Response:
         return self.http.post("/page/login", data={"token": token} | more, headers=self.own)
@@ -125,22 +126,26 @@ def test_the_link_logs_in_once(gateway: Any) -> None:
     assert gateway.token not in path
     visitor = Visitor(gateway)
     with visitor.http:
-        answer = visitor.get(path)
+        answer = visitor.get(path, **visitor.typed)
         assert (answer.status_code, answer.headers["location"]) == (303, "/")
         cookie = answer.headers["set-cookie"].lower()
         assert "httponly" in cookie and "samesite=strict" in cookie
         assert visitor.get("/").status_code == 200
         visitor.http.cookies.clear()
-        assert visitor.get(path).status_code == 401
-        assert visitor.get(f"/?token={gateway.token}").status_code == 303
+        assert visitor.get(path, **visitor.typed).status_code == 401
+        assert visitor.get(f"/?token={gateway.token}", **visitor.typed).status_code == 303
 
 
-@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize("site", ["cross-site", "same-site", ""])
 def test_no_other_site_logs_anybody_in(gateway: Any, site: str) -> None:
-    """A link on another site only fills in the form, and a form there is refused."""
+    """A link on another site only fills in the form, and so does one from a browser that does not
+    say where it was; a form there is refused.
+    """
     visitor = Visitor(gateway)
     with visitor.http:
-        answer = visitor.get(f"/?token={gateway.token}", **{"Sec-Fetch-Site": site})
+        answer = visitor.get(
+            f"/?token={gateway.token}", **({"Sec-Fetch-Site": site} if site else {})
+        )
         assert (answer.status_code, "set-cookie" in answer.headers) == (401, False)
         visitor.own = {"Origin": "https://evil.example", "Sec-Fetch-Site": site}
         answer = visitor.log_in(gateway.token)
@@ -205,6 +210,32 @@ def test_no_open_redirect(gateway: Any, back: str) -> None:
         assert visitor.log_in(gateway.token, back=back).headers["location"] == "/"
 
 
+def test_run_again(gateway: Any, visitor: Visitor) -> None:
+    """A final task runs again as it was, as a task of its own; whoever presses twice has one."""
+    task = submitted(gateway, code="a + 1", name="sum", inputs={"a": 2}, priority=7)
+    visitor.post(f"/page/tasks/{task}/cancel", csrf=visitor.csrf())
+    form = dict(
+        re.findall(r'name="(csrf|once)" value="([^"]+)"', visitor.get(f"/page/tasks/{task}").text)
+    )
+    places = [
+        visitor.post(f"/page/tasks/{task}/again", **form).headers["location"] for _ in range(2)
+    ]
+    assert places[0] == places[1] != f"/page/tasks/{task}"
+    with client(gateway) as http:
+        again = http.get(f"{places[0].removeprefix('/page')}/request").json()
+        assert again == http.get(f"/tasks/{task}/request").json()
+        assert http.get(places[0].removeprefix("/page")).json()["status"] == "queued"
+
+
+def test_nobody_to_share_with(gateway: Any, visitor: Visitor) -> None:
+    """Who is in no organisation shares nothing, and is offered nothing."""
+    task = submitted(gateway)
+    assert "/share" not in visitor.get(f"/page/tasks/{task}").text
+    answer = visitor.post(f"/page/tasks/{task}/share", csrf=visitor.csrf())
+    assert answer.status_code == 409 and "no organisation" in answer.text
+    assert visitor.get(f"/page/shared/{task}").status_code == 403
+
+
 def test_headers(gateway: Any, visitor: Visitor) -> None:
     """No page is framed, cached or given another script, style or host than ours."""
     for path in ("/", "/page/pool", "/page/account", "/page/health", "/page/nothing"):
@@ -234,6 +265,7 @@ async def test_nothing_a_task_says_becomes_markup(gateway: Any, visitor: Visitor
             wire.StderrEvent(EVIL),
             wire.ProgressEvent(0.5, EVIL),
             wire.DisplayEvent(data={"text/html": EVIL}),
+            wire.UsageEvent(50.0, 10**6),
             wire.DisplayEvent(data={"image/png": f"AAAA{EVIL}", "text/plain": EVIL}),
             wire.DisplayEvent(data={"image/svg+xml": EVIL, EVIL: EVIL}),
             wire.DisplayEvent(kind="error", data={"ename": EVIL, "traceback": [EVIL]}),
@@ -268,5 +300,5 @@ def test_the_command_opens_the_page(
     monkeypatch.setattr("webbrowser.open", lambda url: not opened.append(url))
     assert cli.main(["open"]) == 0
     assert gateway.token not in opened[0]
-    with httpx.Client(timeout=120) as browser:
+    with httpx.Client(timeout=120, headers={"Sec-Fetch-Site": "none"}) as browser:
         assert "My tasks" in browser.get(opened[0], follow_redirects=True).text

@@ -108,6 +108,44 @@ def test_others_tasks_and_pages(oidc_gateway: Any, people: dict[str, str]) -> No
     assert answer.json()["status"] == "queued"
 
 
+def test_what_is_shared_with_colleagues(oidc_gateway: Any, people: dict[str, str]) -> None:
+    """A shared task can be looked at by members of the owner's organisation alone, and by nobody
+    else; only its owner changes anything, and ends it.
+    """
+    body = {"name": "of-ada", "code": "'secret-of-ada'"}
+    ada = {"Authorization": f"Bearer {people['ada']}"}
+    task = httpx.post(f"{oidc_gateway.url}/tasks", json=body, headers=ada, timeout=120).json()
+    task_id = task["task_id"]
+    visitors = {who: Visitor(oidc_gateway) for who in people}
+    for who, visitor in visitors.items():
+        assert visitor.log_in(people[who]).status_code == 303
+
+    def see(path: str) -> dict[str, int]:
+        return {who: visitor.get(path).status_code for who, visitor in visitors.items()}
+
+    shared, own = f"/page/shared/{task_id}", f"/page/tasks/{task_id}"
+    none = {"ada": 404, "bob": 404, "mia": 404, "root": 403}
+    assert see(shared) == none
+    for who in ("bob", "mia", "root"):
+        answer = visitors[who].post(f"{own}/share", csrf=visitors[who].csrf())
+        assert answer.status_code in (404, 409)
+    assert visitors["ada"].post(f"{own}/share", csrf=visitors["ada"].csrf()).status_code == 303
+    assert shared in visitors["ada"].get(own).text
+    everybody = {"ada": 200, "bob": 200, "mia": 200, "root": 403}
+    for part in ("", "/output", "/curves"):
+        assert see(shared + part) == everybody
+    assert see(own) == {"ada": 200, "bob": 404, "mia": 404, "root": 404}
+    page = visitors["bob"].get(shared).text
+    assert "secret-of-ada" in page and "<form" not in page.partition("<main")[2]
+    for act in ("cancel", "again", "share", "unshare"):
+        answer = visitors["bob"].post(f"{own}/{act}", csrf=visitors["bob"].csrf())
+        assert answer.status_code == 404, act
+    visitors["ada"].post(f"{own}/unshare", csrf=visitors["ada"].csrf())
+    assert see(shared) == none
+    for visitor in visitors.values():
+        visitor.http.close()
+
+
 def test_a_disabled_user_is_out(oidc_gateway: Any, people: dict[str, str]) -> None:
     """Whom an admin disables on the page has no session any more."""
     ada, root = Visitor(oidc_gateway), Visitor(oidc_gateway)

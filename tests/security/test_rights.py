@@ -62,6 +62,9 @@ WALK: dict[str, Case] = {
     "GET /tasks/{task_id}/result": Case(OBJECT),
     "GET /tasks/{task_id}/events": Case(OBJECT, query="?follow=false"),
     "POST /tasks/{task_id}/cancel": Case(OBJECT),
+    "POST /tasks/{task_id}/share": Case(OBJECT),
+    "DELETE /tasks/{task_id}/share": Case(OBJECT, 204),
+    "GET /shared/{task_id}": Case(OWN, 404),  # shared: test_page_login
     "POST /workflows": Case(OWN, 201, {"name": "of all", "tasks": {"a": {"code": "1"}}}),
     "GET /workflows": Case(OWN),
     "GET /workflows/{workflow_id}": Case(OBJECT),

@@ -46,6 +46,7 @@ class Caller:
 
 class Reach(Enum):
     OWN = "every user, for their own data"
+    COLLEAGUES = "members of an organisation, for what its members share with it"
     ORGANISATION = "managers, for their organisation; admins, for all"
     ALL = "admins"
 
@@ -82,6 +83,9 @@ RIGHTS: dict[str, Right] = {
     "GET /tasks/{task_id}/result": Right(READ),
     "GET /tasks/{task_id}/events": Right(READ),
     "POST /tasks/{task_id}/cancel": Right(TASKS),
+    "POST /tasks/{task_id}/share": Right(TASKS),
+    "DELETE /tasks/{task_id}/share": Right(TASKS),
+    "GET /shared/{task_id}": Right(READ, Reach.COLLEAGUES),
     "DELETE /tasks/{task_id}": Right(TASKS),
     "POST /workflows": Right(TASKS),
     "GET /workflows": Right(READ),
@@ -133,6 +137,8 @@ def check(right: Right | None, caller: Caller) -> None:
             f"this token lacks the scope `{right.scope}`; use one that has it (`mecapy token "
             f"create`), or log in"
         )
+    if right.reach is Reach.COLLEAGUES and not caller.organisation:
+        raise _forbidden("only members of an organisation may do this; you are in none")
     if right.reach is Reach.ALL and caller.role != "admin":
         raise _forbidden("only an admin may do this; ask one")
     if (

@@ -115,9 +115,10 @@ async def _with_form(visit: Visit, session: sessions.PageSession) -> Visit:
 
 def check_origin(request: Request) -> None:
     """Problem 403 for a form that is not on a page of this gateway."""
-    origin = urlsplit(request.headers.get("origin", "")).netloc
-    site = request.headers.get("sec-fetch-site", "same-origin")
-    if not origin or origin != request.headers.get("host") or site != "same-origin":
+    origin = urlsplit(request.headers.get("origin", ""))
+    weaker = (origin.scheme, request.url.scheme) == ("http", "https")
+    same = origin.netloc and origin.netloc == request.headers.get("host") and not weaker
+    if not same or request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
         raise Problem(403, "forged", "this came from another page: open MecaPy's own and try again")
 
 

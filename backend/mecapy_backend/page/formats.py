@@ -36,6 +36,10 @@ def size(count: float | None) -> str:
     return "–" if count is None else units.size(count)
 
 
+def euros(amount: float) -> str:
+    return f"€{amount:,.2f}" if amount >= 0.1 or not amount else f"€{amount:.2g}"
+
+
 def number(value: float | None) -> str:
     return "any" if value is None else f"{value:,.6g}" if value < 1e6 else f"{value:,.0f}"
 
@@ -49,6 +53,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "moment": moment,
     "size": size,
     "number": number,
+    "euros": euros,
     "duration": units.duration,
     "clean": units.clean,
     "sign": sign,

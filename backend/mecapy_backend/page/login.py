@@ -20,11 +20,12 @@ from mecapy_backend.page.sessions import Admitted
 
 async def by_link(request: Request) -> Response:
     """`/?token=…`: the token leaves the address at once. A link on another site only fills in the
-    form, so that nobody is logged in as somebody else unasked.
+    form, so that nobody is logged in as somebody else unasked; nor does a browser that does not
+    say where it comes from, as all do to a gateway without TLS on another machine.
     """
     token = request.query_params["token"]
-    if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-        text = "Another page wants to log you in here."
+    if request.headers.get("sec-fetch-site") not in ("none", "same-origin"):
+        text = "A link wants to log you in here: go on if you asked for it."
         return please_log_in(request, text, token)
     return await _by_token(request, token, "/")
 

@@ -1,15 +1,16 @@
 """Logging in at the identity provider: OpenID Connect's code flow with PKCE, as the same public
 client as `mecapy login`. What comes back is an access token, checked like any other; then it is
 dropped, and a session remains.
+
+A login that is at the provider is a cookie of the browser that began it, with the state that the
+answer must name and PKCE's verifier. So the gateway keeps nothing for people it does not know.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import secrets
-from dataclasses import dataclass
 from hashlib import sha256
 from urllib.parse import urlencode
 
@@ -24,24 +25,12 @@ from mecapy_backend.api.services import services_of
 from mecapy_backend.page import answers, sessions
 from mecapy_backend.page.door import please_log_in
 from mecapy_backend.page.login import admit, logged_in
-from mecapy_backend.queue import keys
 from mecapy_jupyter.wire import JsonObject
 from mecapy_jupyter.wire import json_fields as fields
-from mecapy_jupyter.wire.shape import Shape
 
 START, BACK = "/page/login/oidc", "/page/login/back"
 _WITHIN_S = 600
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class PendingLogin(Shape):
-    """A login that is at the provider now. `verifier`: PKCE's secret; `browser`: the digest of the
-    cookie of the browser that began it, so that no other one ends it.
-    """
-
-    verifier: str
-    browser: str
 
 
 async def start(request: Request) -> Response:
@@ -52,9 +41,7 @@ async def start(request: Request) -> Response:
         about = await _provider(request)
     except Problem as away:
         return please_log_in(request, away.detail)
-    state, verifier, browser = (secrets.token_urlsafe(32) for _ in range(3))
-    pending = PendingLogin(verifier, _digest(browser))
-    await services.stream_redis.set(_key(state), json.dumps(pending.as_json()), ex=_WITHIN_S)
+    state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
     scope = services.settings.oidc_scope.split()
     challenge = base64.urlsafe_b64encode(sha256(verifier.encode()).digest()).decode().rstrip("=")
     query = {
@@ -71,9 +58,8 @@ async def start(request: Request) -> Response:
     answer = RedirectResponse(f"{where}{joint}{urlencode(query)}", 303, answers.HEADERS)
     answer.set_cookie(
         _cookie(request),
-        browser,
+        f"{state}.{verifier}",
         _WITHIN_S,
-        path="/page/login",
         secure=request.url.scheme == "https",
         httponly=True,
         samesite="lax",  # it must come back with the provider's redirect
@@ -86,30 +72,29 @@ async def back(request: Request) -> Response:
     they follow one that began on another site.
     """
     query = request.query_params
-    redis = services_of(request).stream_redis
-    found = await redis.getdel(_key(query.get("state", "")))
-    pending = PendingLogin.from_json(json.loads(found)) if found else None
-    browser = _digest(request.cookies.get(_cookie(request), ""))
-    if pending is None or not secrets.compare_digest(pending.browser, browser):
+    state, _, verifier = request.cookies.get(_cookie(request), "").partition(".")
+    answered = query.get("state", "").encode(errors="replace")
+    if not verifier or not secrets.compare_digest(answered, state.encode(errors="replace")):
         return please_log_in(request, "This login is too old, or began elsewhere: begin again.")
     if "code" not in query:
         return please_log_in(request, f"The provider answered: {query.get('error', '')[:100]}")
     try:
-        admitted = await admit(request, await _token(request, query["code"], pending))
+        admitted = await admit(request, await _token(request, query["code"], verifier))
     except Problem as refused:
         return please_log_in(request, refused.detail)
     answer = answers.html("bounce.html", {"to": "/"})
-    answer.delete_cookie(_cookie(request), path="/page/login")
+    secure = request.url.scheme == "https"
+    answer.delete_cookie(_cookie(request), secure=secure, httponly=True, samesite="lax")
     return await logged_in(request, admitted, answer)
 
 
-async def _token(request: Request, code: str, pending: PendingLogin) -> str:
+async def _token(request: Request, code: str, verifier: str) -> str:
     form = {
         "grant_type": "authorization_code",
         "code": code,
         "redirect_uri": _back_uri(request),
         "client_id": services_of(request).settings.oidc_clients[0],
-        "code_verifier": pending.verifier,
+        "code_verifier": verifier,
     }
     where = fields.text(await _provider(request), "token_endpoint")
     try:
@@ -142,12 +127,4 @@ def _back_uri(request: Request) -> str:
 
 
 def _cookie(request: Request) -> str:
-    return sessions.cookie_name(request).removeprefix("__Host-") + "_login"
-
-
-def _digest(secret: str) -> str:
-    return sha256(secret.encode(errors="replace")).hexdigest()
-
-
-def _key(state: str) -> str:
-    return keys.page_secret(_digest(f"login {state}"))
+    return f"{sessions.cookie_name(request)}_login"

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from mecapy_backend.page.curves import Samples
 from mecapy_backend.store.log.events import EncodedEvent
 from mecapy_jupyter import wire
 from mecapy_jupyter.wire.json_fields import Json, JsonObject, as_text
@@ -19,6 +20,8 @@ MOST = 200
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _TERMINAL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?")
+_LEADING_OUT = re.compile(r"<(?=(?:link|meta|base)\b)", re.IGNORECASE)
+"""Elements that let a browser connect to another host, or go there, in spite of the policy."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -32,17 +35,20 @@ class OutputPiece:
 
 
 class Output:
-    """Collects pieces from events, and keeps the last ones of many."""
+    """Collects pieces and samples of usage from events, and keeps the last pieces of many."""
 
     def __init__(self) -> None:
         self.pieces = list[OutputPiece]()
         self.shortened = False
+        self.samples = Samples()
         self._clear_first = False
 
     async def collect(self, stream: AsyncIterator[EncodedEvent]) -> Output:
         async for event in stream:
             if event.type in (wire.STDOUT, wire.STDERR, wire.DISPLAY):
                 self._add(event.decoded().body)
+            else:
+                self.samples.add(event)
         self._shorten()
         return self
 
@@ -109,7 +115,7 @@ def shown(body: wire.DisplayEvent) -> OutputPiece:
         if encoded and _BASE64.fullmatch(encoded):
             return OutputPiece("picture", f"data:{kind};base64,{encoded}")
     if html := _joined(data.get("text/html")):
-        return OutputPiece("html", html)
+        return OutputPiece("html", _LEADING_OUT.sub("&lt;", html))
     for kind in ("text/markdown", "text/latex", "text/plain"):
         if text := _joined(data.get(kind)):
             return OutputPiece("text", text)

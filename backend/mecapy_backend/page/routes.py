@@ -48,7 +48,16 @@ PAGES = (
     PageRoute("GET", "/", tasks.listed, "GET /tasks", "My tasks"),
     PageRoute("GET", "/page/tasks/{task_id}", task.shown, "GET /tasks/{task_id}"),
     PageRoute("GET", "/page/tasks/{task_id}/output", task.output, "GET /tasks/{task_id}/events"),
+    PageRoute("GET", "/page/tasks/{task_id}/curves", task.curves, "GET /tasks/{task_id}/events"),
     PageRoute("POST", "/page/tasks/{task_id}/cancel", task.cancel, "POST /tasks/{task_id}/cancel"),
+    PageRoute("POST", "/page/tasks/{task_id}/again", task.again, "POST /tasks"),
+    PageRoute("POST", "/page/tasks/{task_id}/share", task.share, "POST /tasks/{task_id}/share"),
+    PageRoute(
+        "POST", "/page/tasks/{task_id}/unshare", task.unshare, "DELETE /tasks/{task_id}/share"
+    ),
+    PageRoute("GET", task.SHARED + "{task_id}", task.shown, "GET /shared/{task_id}"),
+    PageRoute("GET", task.SHARED + "{task_id}/output", task.output, "GET /shared/{task_id}"),
+    PageRoute("GET", task.SHARED + "{task_id}/curves", task.curves, "GET /shared/{task_id}"),
     PageRoute("GET", "/page/pool", pool.shown, "GET /workers", "Pool"),
     PageRoute(
         "POST", "/page/workers/{worker_id:path}/drain", pool.drain, "PATCH /workers/{worker_id}"

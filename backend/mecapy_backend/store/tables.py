@@ -65,6 +65,9 @@ tasks = sa.Table(
     _time("not_before"),  # of a retry that waits; else NULL
     sa.Column("machine_class", sa.Text, nullable=False, server_default=wire.POOL),
     sa.Column("why_there", sa.Text, nullable=False, server_default=""),
+    sa.Column(
+        "shared", sa.Boolean, nullable=False, server_default=sa.false()
+    ),  # its owner's organisation may look at it
     sa.Column("code_key", sa.LargeBinary),  # tasks with the same have the same history
     sa.Column("estimate_s", sa.Float),  # of running, from that history; NULL: there is none
     sa.Column("peak_bytes", sa.BigInteger),  # memory of its last attempt; NULL: not known

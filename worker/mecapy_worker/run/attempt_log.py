@@ -12,10 +12,12 @@ from mecapy_backend.store import json_text
 from mecapy_backend.store.log import events
 from mecapy_jupyter import wire
 from mecapy_jupyter.shared.own_folder import own_folder
+from mecapy_jupyter.shared.units import number
 from mecapy_jupyter.wire import JsonObject
 
 ROW_BYTES = 64 * 1024
-_KEPT = frozenset({wire.STARTED, wire.STDOUT, wire.STDERR, wire.DISPLAY, wire.COMM})
+_KEPT = frozenset({wire.STARTED, wire.STDOUT, wire.STDERR, wire.DISPLAY, wire.COMM, wire.USAGE})
+_USAGES = 30
 
 
 class AttemptLog:
@@ -27,6 +29,7 @@ class AttemptLog:
         self._size_bytes = 0
         self._file: IO[bytes] | None = None
         self._last_id = (0, 0)
+        self._usage = _Usage()
 
     def last_id_or_now(self) -> tuple[int, int]:
         """Of the last event; what comes next has the ids after it."""
@@ -46,7 +49,9 @@ class AttemptLog:
                 if event_id
                 else (ms or time.time_ns() // 1_000_000, seq + 1)
             )
-            if kind in _KEPT:
+            if kind == wire.USAGE:
+                data = self._usage.thinned(data)
+            if kind in _KEPT and data:
                 lasting.append(wire.Event("{}-{}".format(*self._last_id), kind, data))
         lines = [_line(event) for event in lasting]
         self._size_bytes += sum(map(len, lines))
@@ -71,6 +76,27 @@ class AttemptLog:
             return self._events, None
         self._file.close()
         return self._events, self._path
+
+
+class _Usage:
+    """A task reports its usage each second. All of the first half minute is kept; then each time that
+    the run has become twice as long, half as many a minute.
+    """
+
+    def __init__(self) -> None:
+        self._seen = 0
+        self._cpu_percent, self._memory_bytes = 0.0, 0.0
+
+    def thinned(self, data: JsonObject) -> JsonObject:
+        """The highest values since the last one that was kept; empty: this one is not."""
+        self._seen += 1
+        self._cpu_percent = max(self._cpu_percent, number(data.get("cpu_percent")) or 0.0)
+        self._memory_bytes = max(self._memory_bytes, number(data.get("memory_bytes")) or 0.0)
+        if self._seen % (1 << max(0, (self._seen // _USAGES).bit_length() - 1)):
+            return {}
+        kept = wire.UsageEvent(self._cpu_percent, int(self._memory_bytes)).as_json()
+        self._cpu_percent, self._memory_bytes = 0.0, 0.0
+        return kept
 
 
 def _line(event: wire.Event) -> bytes:

@@ -82,6 +82,18 @@ async def submit(
     if followed:
         services.stream_limit.check(owner)
     task = await services.bodies.read(request, TaskBody)
+    task_id, answer = await submitted(services, owner, task, idempotency_key)
+    location = f"/tasks/{task_id}"
+    if not followed:
+        return json(answer, 201, Location=location)
+    stream = _stream(services, owner, task.code, task_id, answer)
+    return event_stream.stream_response(services, reader, stream, 201, Location=location)
+
+
+async def submitted(
+    services: Services, owner: str, task: TaskBody, idempotency_key: str | None
+) -> tuple[str, JsonObject]:
+    """The task's id, and what its submission answers. Raises Problem."""
     check_limits(task, services.settings)
     short = services.short_tasks.expects(owner, task.code, task.timeout)
     admission, done = await _stored(services, Submission(owner, task, idempotency_key, short))
@@ -109,11 +121,7 @@ async def submit(
         answer["why_there"] = done.place.why_there
     if expected := services.placements.expectation(done.place):
         answer["estimate"] = expected
-    location = f"/tasks/{done.task_id}"
-    if not followed:
-        return json(answer, 201, Location=location)
-    stream = _stream(services, owner, task.code, done.task_id, answer)
-    return event_stream.stream_response(services, reader, stream, 201, Location=location)
+    return done.task_id, answer
 
 
 async def _stream(

@@ -220,6 +220,11 @@ class ResultView(BaseModel):
     ]
 
 
+class SharedView(BaseModel):
+    task_id: str
+    path: Annotated[str, Field(description="of the gateway's page, for members of my organisation")]
+
+
 class CancelView(BaseModel):
     task_id: str
     status: Annotated[

@@ -40,13 +40,14 @@ async function freshen(part) {
     part.dataset.mark = answer.headers.get("X-Mark");
     put(part, await answer.text());
   }
-  const about = part.querySelector("[data-version]");
-  const output = document.getElementById("output");
-  if (about && output && about.dataset.version !== output.dataset.shown && !inUse(output)) {
-    output.dataset.shown = about.dataset.version;
-    put(output, await (await ask(output.dataset.source)).text());
+  const about = part.querySelector("[data-final]")?.dataset;
+  const others = about ? document.querySelectorAll("[data-source]") : [];
+  for (const other of others) {
+    if (about[other.id] === other.dataset.shown || inUse(other)) continue;
+    other.dataset.shown = about[other.id];
+    put(other, await (await ask(other.dataset.source)).text());
   }
-  if (about?.dataset.final && output.dataset.shown === about.dataset.version) location.reload();
+  if (about?.final && about.output === others[0].dataset.shown) location.reload();
 }
 
 async function live(part) {

@@ -29,6 +29,7 @@ from mecapy_backend.store.tasks.lookup import (
     request,
     stored_log,
 )
+from mecapy_backend.store.tasks.sharing import owner_of_shared, set_shared
 from mecapy_backend.store.tasks.submission import (
     BlobsNotStored,
     Conflict,
@@ -78,6 +79,7 @@ __all__ = [
     "mark_network_used",
     "mean_run_s",
     "once_outcome",
+    "owner_of_shared",
     "page",
     "queue_heads",
     "queued_tasks",
@@ -85,6 +87,7 @@ __all__ = [
     "renew",
     "request",
     "requeue",
+    "set_shared",
     "start",
     "stored_log",
     "submit",

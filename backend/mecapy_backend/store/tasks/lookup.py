@@ -42,6 +42,7 @@ class TaskRow:
     workflow: str | None
     machine_class: str
     why_there: str
+    shared: bool
     outcome: JsonObject | None = None
     parents: tuple[str, ...] = ()
 
@@ -55,7 +56,7 @@ _COLUMNS = [
     for name in (
         "id", "name", "state", "priority", "attempt", "worker", "cancel_requested", "created_at",
         "started_at", "completed_at", "log_blob", "earlier", "short", "python", "workflow",
-        "machine_class", "why_there",
+        "machine_class", "why_there", "shared",
     )
 ]  # fmt: skip
 

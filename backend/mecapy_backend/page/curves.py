@@ -1,0 +1,91 @@
+"""How a task used processor and memory over its run, as lines that a template draws. The samples
+are the `usage` events of its log, about one a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mecapy_backend.store.log import events
+from mecapy_backend.store.log.events import EncodedEvent
+from mecapy_jupyter import wire
+from mecapy_jupyter.shared import units
+
+WIDTH, HEIGHT = 600, 80
+_MOST = 1200  # two for each point of the width
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    at_ms: int
+    cpu_percent: float
+    memory_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One quantity. `points`: of an SVG polyline, WIDTH wide and HEIGHT high; `most`: the highest
+    value, in words, which is where the line touches the top.
+    """
+
+    name: str
+    points: str
+    most: str
+    over: str
+
+
+class Samples:
+    """Of the last attempt. Of a long run neighbours become one with the higher of their values."""
+
+    def __init__(self) -> None:
+        self._all = list[Sample]()
+        self._each, self._open = 1, 0
+
+    def add(self, event: EncodedEvent) -> None:
+        if event.type == wire.STARTED:
+            self.__init__()
+        if event.type != wire.USAGE:
+            return
+        body = event.decoded().body
+        if not isinstance(body, wire.UsageEvent):
+            return
+        at_ms, _ = events.parse_id(event.id)
+        new = Sample(at_ms, body.cpu_percent or 0.0, body.memory_bytes or 0.0)
+        if self._open:
+            self._all[-1] = _higher(self._all[-1], new)
+        else:
+            self._all.append(new)
+        self._open = (self._open + 1) % self._each
+        if len(self._all) > _MOST and not self._open:
+            pairs = zip(self._all[::2], [*self._all[1::2], self._all[-1]], strict=True)
+            self._all, self._each = [_higher(*pair) for pair in pairs], 2 * self._each
+
+    def curves(self) -> list[Curve]:
+        """None of a run that was too short to have any."""
+        if len(self._all) < 2 or self._all[-1].at_ms <= self._all[0].at_ms:
+            return []
+        cpu = [sample.cpu_percent for sample in self._all]
+        memory = [sample.memory_bytes for sample in self._all]
+        return [
+            self._curve("Processor", cpu, f"{max(cpu):.0f} % of a core"),
+            self._curve("Memory", memory, units.size(max(memory))),
+        ]
+
+    def _curve(self, name: str, values: Sequence[float], most: str) -> Curve:
+        first, last = self._all[0].at_ms, self._all[-1].at_ms
+        top = max(values) or 1.0
+        points = " ".join(
+            f"{WIDTH * (sample.at_ms - first) / (last - first):.1f},"
+            f"{HEIGHT * (1 - min(value / top, 1.0)):.1f}"
+            for sample, value in zip(self._all, values, strict=True)
+        )
+        return Curve(name, points, most, units.duration((last - first) / 1000))
+
+
+def _higher(one: Sample, other: Sample) -> Sample:
+    return Sample(
+        other.at_ms,
+        max(one.cpu_percent, other.cpu_percent),
+        max(one.memory_bytes, other.memory_bytes),
+    )
