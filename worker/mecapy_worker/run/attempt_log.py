@@ -79,8 +79,8 @@ class AttemptLog:
 
 
 class _Usage:
-    """A task reports its usage each second. All of the first half minute is kept; then each time that
-    the run has become twice as long, half as many a minute.
+    """A task reports its usage each second. All of the first half minute is kept; then each time
+    that the run has become twice as long, half as many a minute.
     """
 
     def __init__(self) -> None:
