@@ -16,6 +16,7 @@ from mecapy_jupyter.shared.units import (
     listed,
     of_size,
     ordinal,
+    raised,
     size,
 )
 
@@ -125,11 +126,15 @@ def _try(state: BlockState) -> list[Piece]:
 
 
 def expected(state: BlockState, now_s: float) -> str:
-    """What follows the clock: how long this cell took before."""
+    """What follows the clock: how long this cell takes by its history; once it has outlived that,
+    a longer time.
+    """
     if not state.expected_s:
         return ""
-    late = now_s - state.since_s > 1.1 * state.expected_s
-    return f"{', usually' if late else ' of'} ~{clock(max(state.expected_s, 1.0))}"
+    passed_s, usual = now_s - state.since_s, clock(max(state.expected_s, 1.0))
+    if passed_s <= 1.1 * state.expected_s:
+        return f" of ~{usual}"
+    return f" of ~{clock(raised(max(state.expected_s, 1.0), passed_s))}, usually ~{usual}"
 
 
 def _progress(state: BlockState) -> list[Piece]:

@@ -81,6 +81,7 @@ def _queued(state: BlockState, queued: wire.QueuedEvent, now_s: float) -> BlockS
         eta_s=number(queued.eta_s),
         why_there=clean(queued.why_there, 100) or state.why_there,
         estimate=clean(queued.estimate, 60) or state.estimate,
+        expected_s=number(queued.estimate_s) or state.expected_s,
     )
 
 

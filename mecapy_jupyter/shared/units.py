@@ -90,6 +90,30 @@ def duration(seconds: float) -> str:
     return f"{round(seconds / 60)} min" if seconds < 90 * 60 else f"{round(seconds / 3600)} h"
 
 
+def spelled(seconds: float) -> str:
+    """A time ahead in two units: `25 s`, `3 min 40 s`, `2 h 10 min`."""
+    whole = max(round(seconds), 1)
+    if whole >= 3600:
+        hours, minutes = divmod(round(whole / 60), 60)
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    minutes, rest = divmod(whole, 60)
+    return " ".join([*([f"{minutes} min"] if minutes else []), *([f"{rest} s"] if rest else [])])
+
+
+def price(euros: float) -> str:
+    """`€0.002`, `€0.35`, `€12.40`."""
+    if 0 < euros < 0.0005:
+        return "less than €0.001"
+    return f"€{euros:.2f}" if euros >= 0.1 else f"€{euros:.2g}"
+
+
+def raised(expected_s: float, passed_s: float) -> float:
+    """An estimate that was outlived: half as much more, as often as it takes."""
+    while 0 < expected_s < passed_s:
+        expected_s *= 1.5
+    return expected_s
+
+
 def size(count: float) -> str:
     """Bytes in powers of 1000, two figures where they matter: `0 B`, `1.2 MB`, `420 MB`."""
     unit = "B"

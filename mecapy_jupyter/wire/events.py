@@ -34,8 +34,8 @@ DISPLAY_KINDS: frozenset[str] = frozenset(
 class QueuedEvent(Shape):
     """The task waits. `position`: 1 starts next, None: not known; `of`: how many wait; `eta_s`:
     until it starts. `why_there`: which class of machines it goes to and why. The first one,
-    which answers the submission, has `task_id` and `estimate`: what to expect, by
-    its code's history.
+    which answers the submission, has `task_id` and what to expect by its code's history:
+    `estimate` in words, `estimate_s` of running.
     """
 
     type: ClassVar = QUEUED
@@ -45,6 +45,7 @@ class QueuedEvent(Shape):
     task_id: str = field(default="", metadata=OPTIONAL)
     why_there: str = field(default="", metadata=OPTIONAL)
     estimate: str = field(default="", metadata=OPTIONAL)
+    estimate_s: float | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)

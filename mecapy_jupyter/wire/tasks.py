@@ -78,7 +78,7 @@ class TaskStatus(Shape):
     `result` and `error` stand only in the answer for a single task,
     as do `parents`: the ids of the tasks whose results it needs; and `cost`: euros, None: no price
     is known. `machine_class`: of the machine it goes to; `why_there`: why, "" where nothing led
-    away from the pool.
+    away from the pool. `estimate_s`: of running, by its code's history, raised when outlived.
     """
 
     task_id: str
@@ -102,6 +102,7 @@ class TaskStatus(Shape):
     machine_class: str = POOL
     why_there: str = ""
     cost: float | None = None
+    estimate_s: float | None = None
 
     @property
     def final(self) -> bool:

@@ -213,15 +213,17 @@ def test_junk_numbers_are_left_out(junk: Any) -> None:
     [
         (220.0, "0:42 of ~3:40"),
         (40.0, "0:42 of ~0:40"),
-        (30.0, "0:42, usually ~0:30"),
-        (0.2, "0:42, usually ~0:01"),
+        (30.0, "0:42 of ~0:45, usually ~0:30"),
+        (0.2, "0:42 of ~0:57, usually ~0:01"),
         (None, "0:42"),
     ],
 )
 def test_the_clock_knows_how_long_it_took_the_last_times(
     expected_s: float | None, text: str
 ) -> None:
-    """The time that passed stands beside the time it takes; once that is over, it says so."""
+    """The time that passed stands beside the time it takes; once that is over,
+    beside a longer one.
+    """
     assert (
         line(after(event("started", worker="w2"), state=BlockState(expected_s=expected_s)), 142.0)
         == f"▶ running on w2 · {text}"

@@ -14,13 +14,15 @@ from blake3 import blake3
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.api.problems import Problem
-from mecapy_backend.api.schemas.tasks import TaskBody
+from mecapy_backend.api.schemas.tasks import PayloadBody, TaskBody
 from mecapy_backend.fleet import router
 from mecapy_backend.fleet.classes import MachineClass, MachinesFile, named
-from mecapy_backend.fleet.router import NOTHING_KNOWN, TaskEstimate
-from mecapy_backend.store import workers
+from mecapy_backend.fleet.estimate import estimate
+from mecapy_backend.fleet.router import TaskEstimate
+from mecapy_backend.store import json_text, workers
+from mecapy_backend.store.blobs import blob_rows
 from mecapy_backend.store.tasks import TaskPlace, TaskRow, history
-from mecapy_jupyter.shared.units import duration
+from mecapy_jupyter.shared.units import price, size, spelled
 from mecapy_jupyter.wire import Resources
 
 _CACHED_S = 5.0
@@ -37,25 +39,30 @@ class Placements:
     def file(self) -> MachinesFile:
         return self._file
 
-    async def place(self, owner: str, task: TaskBody) -> TaskPlace:
-        """Raises Problem for what no class offers."""
-        key = code_key(owner, task.code)
+    async def place(self, owner: str, task: TaskBody, *, short: bool) -> TaskPlace:
+        """Raises Problem for what no class offers. `short`: nobody needs an estimate of it."""
+        key = code_key(owner, task)
         asked = Resources.from_json(task.resources.model_dump()) if task.resources else Resources()
-        if len(self._file.classes) == 1 and asked == Resources():
-            return TaskPlace(code_key=key)
-        known = await self.estimate(owner, key)
+        sent = await self._input_bytes(owner, task, ask=not short)
+        if short and len(self._file.classes) == 1 and asked == Resources():
+            return TaskPlace(code_key=key, input_bytes=sent)
+        known = estimate(await history.of_code(self._db, owner, key), sent)
         try:
             placed = router.place(asked, await self.classes(), known)
         except router.NoSuchMachine as none:
             raise Problem(422, "no-such-machine", str(none)) from None
-        return TaskPlace(placed.machine_class, placed.why, key, known.runs_s)
+        said = "" if short else self._said(placed.machine_class, known)
+        return TaskPlace(placed.machine_class, placed.why, key, known.runs_s, sent, said)
 
-    async def estimate(self, owner: str, key: bytes) -> TaskEstimate:
-        """From the code's own history; of a file with one class it would change nothing."""
-        if len(self._file.classes) == 1:
-            return NOTHING_KNOWN
-        found = await history.of_code(self._db, owner, key)
-        return TaskEstimate(found.runs_s, found.memory_bytes)
+    async def _input_bytes(self, owner: str, task: TaskBody, *, ask: bool) -> int | None:
+        """None: not known without asking."""
+        payload = task.payload or PayloadBody()
+        there = [*payload.buffers, *filter(None, [payload.pickle_blob])]
+        if not ask and (there or task.inputs):
+            return None
+        stored = await blob_rows.total_bytes(self._db, owner, there) if there else 0
+        here = len(json_text.dumps(task.inputs)) if task.inputs else 0
+        return stored + here + len(payload.pickle) * 3 // 4
 
     async def classes(self) -> Sequence[MachineClass]:
         """With the sizes that live workers report, where the file says none."""
@@ -66,14 +73,15 @@ class Placements:
             self._looked_s = time.monotonic()
         return self._classes
 
-    def expectation(self, place: TaskPlace) -> str:
-        """`~4 min · about €0.002 · large`; "" where there is no history. It is never a limit."""
-        if place.estimate_s is None:
+    def _said(self, machine_class: str, known: TaskEstimate) -> str:
+        """`~3 min 40 s · 2.1 GB · about €0.002 · pool`; "" where there is no history."""
+        if known.runs_s is None:
             return ""
-        kind = named(self._file.classes, place.machine_class)
-        euros = place.estimate_s / 3600 * kind.price / kind.slots if kind else 0.0
-        cost = [f"about €{euros:.2g}"] if euros else []
-        return " · ".join([f"~{duration(place.estimate_s)}", *cost, place.machine_class])
+        kind = named(self._file.classes, machine_class)
+        euros = known.runs_s / 3600 * kind.price / kind.slots if kind else 0.0
+        memory = [size(known.memory_bytes)] if known.memory_bytes else []
+        cost = [f"about {price(euros)}"] if euros else []
+        return " · ".join([f"~{spelled(known.runs_s)}", *memory, *cost, machine_class])
 
     def cost(self, task: TaskRow, now: datetime) -> float | None:
         """Euros for the last attempt: its share of a machine of its class. None: no price known."""
@@ -84,8 +92,10 @@ class Placements:
         return round(max(0.0, ran_s) / 3600 * kind.price / kind.slots, 6)
 
 
-def code_key(owner: str, code: str) -> bytes:
-    return blake3(f"{owner}\0{code}".encode(errors="replace")).digest(length=16)
+def code_key(owner: str, task: TaskBody) -> bytes:
+    """Calls of all functions have the same code: there the function's name counts, too."""
+    called = task.name if task.payload and not task.cell else ""
+    return blake3(f"{owner}\0{called}\0{task.code}".encode(errors="replace")).digest(length=16)
 
 
 def _as_reported(machine: MachineClass, live: Sequence[workers.LiveWorker]) -> MachineClass:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from mecapy_backend.store.tasks import TaskRow
+from mecapy_jupyter import wire
+from mecapy_jupyter.shared.units import raised
 from mecapy_jupyter.wire import Attempt, Outcome, TaskStatus
 
 
@@ -25,12 +27,21 @@ def status_of(task: TaskRow, keep_s: float) -> TaskStatus:
         worker=task.worker,
         machine_class=task.machine_class,
         why_there=task.why_there,
+        estimate_s=_estimate_s(task),
         cancel_requested=task.cancel_requested,
         result=outcome.result if outcome else None,
         error=outcome.error if outcome else None,
         parents=task.parents,
         workflow=task.workflow or "",
     )
+
+
+def _estimate_s(task: TaskRow) -> float | None:
+    """Raised, where the task has outlived it."""
+    if task.estimate_s is None or task.started_at is None or task.state == wire.QUEUED:
+        return task.estimate_s
+    passed = (task.completed_at or datetime.now(UTC)) - task.started_at
+    return raised(task.estimate_s, passed.total_seconds())
 
 
 def attempts_of(task: TaskRow) -> tuple[Attempt, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import TypeVar
 
@@ -112,7 +112,7 @@ def _new_task(
     body: JsonObject = {**node.body, "name": name, "workflow": workflow_id, "needs": needs}
     request = TaskRequest.from_json(body)
     row = submission.new_row(owner, body, request)
-    row |= asdict(node.place)
+    row |= node.place.columns()
     row |= {"id": ids[key], "short": node.short, "workflow": workflow_id, "awaited": False}
     parents = frozenset(wire.Need.parse(need).task_id for need in request.needs.values())
     return _NewTask(ids[key], row, request, parents)

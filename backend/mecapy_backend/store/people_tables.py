@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSON
 
 from mecapy_backend.store.table_parts import metadata
 from mecapy_backend.store.table_parts import time_column as _time
@@ -26,6 +26,8 @@ organisations = sa.Table(
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("name", sa.Text, nullable=False),
     *_share(),
+    sa.Column("budget", sa.Float),  # euros a day (UTC); NULL: any
+    sa.Column("resources", JSON(none_as_null=True)),  # what its tasks ask for that ask for nothing
     _time("created_at", required=True),
 )
 

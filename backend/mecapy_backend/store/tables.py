@@ -71,6 +71,8 @@ tasks = sa.Table(
     sa.Column("code_key", sa.LargeBinary),  # tasks with the same have the same history
     sa.Column("estimate_s", sa.Float),  # of running, from that history; NULL: there is none
     sa.Column("peak_bytes", sa.BigInteger),  # memory of its last attempt; NULL: not known
+    sa.Column("input_bytes", sa.BigInteger),  # NULL: not known
+    sa.Column("checkpoint", sa.Text),  # the blob that its next attempt gets
     sa.Column(
         "awaited", sa.Boolean, nullable=False, server_default=sa.false()
     ),  # others are, or were, blocked by it
@@ -236,6 +238,7 @@ usage = sa.Table(  # what an owner's tasks took; stays when they are forgotten
     sa.Column("month", sa.Date, primary_key=True),
     sa.Column("cpu_s", sa.Float, nullable=False),
     sa.Column("tasks", sa.BigInteger, nullable=False),
+    sa.Column("euros", sa.Float, nullable=False, server_default="0"),
 )
 
 # the tasks whose rows are gone, by the month they ended in; beside the rows that are left

@@ -119,8 +119,8 @@ async def submitted(
     answer: JsonObject = {"task_id": done.task_id, "status": done.state, "position": position}
     if done.place.why_there:
         answer["why_there"] = done.place.why_there
-    if expected := services.placements.expectation(done.place):
-        answer["estimate"] = expected
+    if done.place.expected:
+        answer |= {"estimate": done.place.expected, "estimate_s": done.place.estimate_s}
     return done.task_id, answer
 
 
@@ -167,7 +167,8 @@ async def _within_time(
 
 async def _admit(services: Services, submission: Submission) -> tuple[Admission, tasks.Submitted]:
     await services.live_pythons.check(submission.task.python)
-    place = await services.placements.place(submission.owner, submission.task)
+    owner, task, short = submission.owner, submission.task, submission.short
+    place = await services.placements.place(owner, task, short=short)
     admission = await services.task_quotas.submission(services.db, submission.owner)
     try:
         return admission, await _insert(services, submission, admission, place)

@@ -140,6 +140,7 @@ class SubmittedView(BaseModel):
     estimate: Annotated[
         str, Field(description="what its code's history lets expect; empty: it has none")
     ] = ""
+    estimate_s: Annotated[float | None, Field(description="of running, by that history")] = None
 
 
 class AttemptView(BaseModel):
@@ -184,6 +185,10 @@ class TaskView(BaseModel):
     worker: str | None
     machine_class: Annotated[str, Field(description="class of the machine that it goes to")]
     why_there: Annotated[str, Field(description="why it goes there; empty: nothing led away")]
+    estimate_s: Annotated[
+        float | None,
+        Field(description="of running, by its code's history, raised when outlived; null: none"),
+    ] = None
     cost: Annotated[
         float | None, Field(description="euros of its last attempt; null: no price is known")
     ] = None

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from mecapy_backend.store.database import first
 from mecapy_backend.store.tables import tasks
 from mecapy_jupyter import wire
 
@@ -24,30 +23,26 @@ async def run_times_s(db: AsyncEngine, most: int = 100_000) -> list[float]:
 
 
 @dataclass(frozen=True, slots=True)
-class CodeHistory:
-    """What a code's tasks took lately. None: it has not run, or that is not known."""
+class PastRun:
+    """A completed run. None: not known."""
 
-    runs_s: float | None = None
-    memory_bytes: int | None = None
+    seconds: float
+    peak_bytes: int | None = None
+    input_bytes: int | None = None
 
 
-async def of_code(db: AsyncEngine, owner: str, code_key: bytes) -> CodeHistory:
-    """The mean of the last two runs; of memory the highest of five peaks, and a fifth more."""
-    row = await first(db, _OF_CODE, {"owner": owner, "code_key": code_key})
-    if row is None:
-        return CodeHistory()
-    memory = None if row.peak is None else round(1.2 * float(row.peak))
-    return CodeHistory(None if row.runs_s is None else float(row.runs_s), memory)
+async def of_code(db: AsyncEngine, owner: str, code_key: bytes, most: int = 20) -> list[PastRun]:
+    """Its last completed runs, the latest first."""
+    async with db.connect() as connection:
+        values = {"owner": owner, "code_key": code_key, "most": most}
+        rows = await connection.execute(_OF_CODE, values)
+        return [PastRun(max(0.0, float(row[0])), row[1], row[2]) for row in rows]
 
 
 _OF_CODE = sa.text(
-    """WITH last AS (
-         SELECT extract(epoch FROM completed_at - started_at) AS seconds, peak_bytes,
-                row_number() OVER (ORDER BY completed_at DESC) AS place
-         FROM tasks
-         WHERE owner = :owner AND code_key = :code_key AND completed_at IS NOT NULL
-           AND state = 'completed' AND started_at IS NOT NULL
-         ORDER BY completed_at DESC LIMIT 5
-       )
-       SELECT avg(seconds) FILTER (WHERE place <= 2) AS runs_s, max(peak_bytes) AS peak FROM last"""
+    """SELECT extract(epoch FROM completed_at - started_at), peak_bytes, input_bytes
+       FROM tasks
+       WHERE owner = :owner AND code_key = :code_key AND completed_at IS NOT NULL
+         AND state = 'completed' AND started_at IS NOT NULL
+       ORDER BY completed_at DESC LIMIT :most"""
 )

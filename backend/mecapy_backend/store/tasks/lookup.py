@@ -43,6 +43,7 @@ class TaskRow:
     machine_class: str
     why_there: str
     shared: bool
+    estimate_s: float | None
     outcome: JsonObject | None = None
     parents: tuple[str, ...] = ()
 
@@ -56,7 +57,7 @@ _COLUMNS = [
     for name in (
         "id", "name", "state", "priority", "attempt", "worker", "cancel_requested", "created_at",
         "started_at", "completed_at", "log_blob", "earlier", "short", "python", "workflow",
-        "machine_class", "why_there", "shared",
+        "machine_class", "why_there", "shared", "estimate_s",
     )
 ]  # fmt: skip
 

@@ -58,12 +58,17 @@ class NoSuchWorkflow(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TaskPlace:
-    """Where a task goes, why, and what its history says of it."""
+    """Where a task goes, why, and what its history says of it, in words as `expected`."""
 
     machine_class: str = wire.POOL
     why_there: str = ""
     code_key: bytes | None = None
     estimate_s: float | None = None
+    input_bytes: int | None = None
+    expected: str = ""
+
+    def columns(self) -> dict[str, object]:
+        return {name: value for name, value in asdict(self).items() if name != "expected"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,7 @@ async def submit(
     """
     request = TaskRequest.from_json(body)
     row = new_row(owner, body, request) | {"idempotency_key": idempotency_key, "short": short}
-    done = await _committed(db, row | asdict(place), request, max_queued)
+    done = await _committed(db, row | place.columns(), request, max_queued)
     return replace(done, place=place) if done.created else done
 
 
@@ -133,7 +138,7 @@ def new_row(owner: str, body: JsonObject, request: TaskRequest) -> dict[str, obj
         "short": False,
         "python": request.python,
         "workflow": None,
-        **asdict(NO_PLACE),
+        **NO_PLACE.columns(),
     }
 
 
@@ -232,20 +237,9 @@ def _submit_statement(*, with_blobs: bool, counted: bool) -> sa.Executable:
         for state in (wire.QUEUED, wire.BLOCKED)  # each has an index
     ]
     columns = [
-        "id",
-        "owner",
-        "name",
-        "priority",
-        "request",
-        "request_digest",
-        "idempotency_key",
-        "digests",
-        "short",
-        "python",
-        "state",
-        "workflow",
-        *asdict(NO_PLACE),
-    ]
+        "id", "owner", "name", "priority", "request", "request_digest", "idempotency_key",
+        "digests", "short", "python", "state", "workflow", *NO_PLACE.columns(),
+    ]  # fmt: skip
     row = sa.select(*[given(name) for name in columns])
     if counted:
         queued, blocked = (count.scalar_subquery() for count in waiting)
