@@ -40,7 +40,7 @@ class RemoteFunction(Generic[P, R]):
         return f"<remote {self._fn!r}>"
 
     def options(self, **options: Any) -> RemoteFunction[P, R]:
-        """The same function with these options: timeout, retries, priority, name."""
+        """The same function with these options: timeout, retries, priority, name, share."""
         from mecapy_jupyter.client.call_options import CallOptions
 
         changed = self._options | options

@@ -18,6 +18,8 @@ class CallOptions:
 
     What the machine must have: `cpus`; `memory`, as "16GB" or in bytes; `gpu`, a type or True;
     `machine`, a class (`%mecapy machines` lists them).
+
+    `share`: a short call may run in one process with others that were submitted beside it.
     """
 
     name: str = ""
@@ -28,6 +30,7 @@ class CallOptions:
     memory: str | int = ""
     gpu: str | bool = ""
     machine: str = ""
+    share: bool = True
 
     def __post_init__(self) -> None:
         if self.timeout is not None:
@@ -47,6 +50,11 @@ class CallOptions:
 
     def resources(self) -> wire.Resources | None:
         return asked(self.cpus, self.memory, self.gpu, self.machine)
+
+    @property
+    def may_share(self) -> bool:
+        """Whether calls with these options may share a child: none asks for anything of its own."""
+        return self.share and not self.retries and self.timeout is None and not self.resources()
 
     def request(self, code: str, name: str, outputs: tuple[str, ...]) -> wire.TaskRequest:
         return wire.TaskRequest(

@@ -15,10 +15,13 @@ _MOST_CALLS = 10_000
 
 
 class CallTime:
-    """The estimated time of a call. Later and longer ones count more."""
+    """The estimated time of a call. Later and longer ones count more. `large_results`: whether the
+    last ones had some.
+    """
 
     def __init__(self) -> None:
         self._seconds, self._calls = 0.0, 0.0
+        self.large_results = False
 
     @property
     def call_s(self) -> float | None:

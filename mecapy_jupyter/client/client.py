@@ -5,37 +5,29 @@ from __future__ import annotations
 import concurrent.futures
 import copy
 import dataclasses
-import functools
-import uuid
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from typing import Any
+from typing import Any, TypeVar
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.capture import packing
-from mecapy_jupyter.client import (
-    blob_transfer,
-    config,
-    current_workflow,
-    deferred_interrupt,
-    gateway_api,
-    signing,
-    task_logs,
-)
+from mecapy_jupyter.client import config, gateway_api, signing, submission, task_logs
 from mecapy_jupyter.client.call_options import CallOptions
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.client.map_history import Maps
 from mecapy_jupyter.client.mapping import MapOptions, calls_of, name_of
 from mecapy_jupyter.client.overview import Overview, overview
-from mecapy_jupyter.client.problems import BlobsMissing
+from mecapy_jupyter.client.shared_call import SharedCall
+from mecapy_jupyter.client.sharing import Sharing
 from mecapy_jupyter.client.task import Task
-from mecapy_jupyter.shared import errors, version
-from mecapy_jupyter.travel.environment import setup_cells
 from mecapy_jupyter.travel.files.gather import Along
-from mecapy_jupyter.travel.pickling import awaited, payload
+from mecapy_jupyter.travel.pickling import payload
 
 # bound and not shown, so a worker need not render it
 _CALL = f"{wire.RESULT} = {wire.CALLED}(*_mecapy_args, **_mecapy_kwargs)"
+
+
+T = TypeVar("T", bound=Task)
 
 
 @dataclasses.dataclass(slots=True)
@@ -66,6 +58,7 @@ class Client(concurrent.futures.Executor):
         self._sent: weakref.WeakValueDictionary[str, Task] = weakref.WeakValueDictionary()
         self._options, self._shutdown = CallOptions(), _Shutdown()
         self._maps = Maps(self.gateway, self.enter)
+        self._sharing = Sharing(self._maps, self.enter, self._alone)
 
     def __repr__(self) -> str:
         return f"Client({self.gateway.url!r})"
@@ -73,12 +66,21 @@ class Client(concurrent.futures.Executor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Task:
         """Call `fn(*args, **kwargs)` on a worker. Changes of arguments stay there; the result is a
         copy. A Task among the arguments is its result there. Raises CannotSend.
+
+        Many short calls share a process, unless `options(share=False)`.
         """
         self.accepts()
         call = {wire.CALLED: fn, "_mecapy_args": args, "_mecapy_kwargs": kwargs}
-        return self.enter(self._options.request(_CALL, name_of(fn), (wire.RESULT,)), call).follow(
-            on_event=task_logs.show_printed
-        )
+        request = self._options.request(_CALL, name_of(fn), (wire.RESULT,))
+        ready = submission.prepared(self.gateway, request, call, packing.main_namespace())
+        if self._sharing.wants(fn, self._options, len(self._open)) and self._sharing.takes(ready):
+            return self._sharing.add(fn, self._kept(SharedCall(self.gateway, ready)))
+        return self._sharing.watch(fn, self._alone(ready))
+
+    def _alone(self, ready: submission.Prepared) -> Task:
+        if self._shutdown.cancels:
+            raise concurrent.futures.CancelledError
+        return self._kept(self.submit_prepared(ready)).follow(on_event=task_logs.show_printed)
 
     def options(self, **options: Any) -> Client:
         """This client with other options: name, timeout (of each call), retries, priority, and of
@@ -174,7 +176,10 @@ class Client(concurrent.futures.Executor):
         """
         if self._shutdown.cancels:
             raise concurrent.futures.CancelledError
-        task = self.send(request, values, packing.main_namespace())
+        return self._kept(self.send(request, values, packing.main_namespace()))
+
+    def _kept(self, task: T) -> T:
+        """Among our futures until it has ended."""
         self._open.add(task)
         task.add_done_callback(self._open.discard)  # pyright: ignore[reportArgumentType]
         return task
@@ -196,49 +201,21 @@ class Client(concurrent.futures.Executor):
         `words`, `imports`: as for `prelude.make`. `check` may raise first. `on_task` gets the task
         at once, to cancel it at an interrupt. Not `followed`: no event stream is opened.
         """
-        with awaited.meeting(as_futures=request.cell is not None) as met:
-            packed = packing.pack(
-                values, namespace, words, imports, self.gateway.secret_in, folder, request.keep
-            )
-        check(packed)
-        if self.gateway.secret_in(packed.stream):
-            raise errors.CannotSend(_token_in(values, self.gateway))
-        sent, sent_bytes, believed = self._upload(packed)
-        request = current_workflow.in_graph(request, met.futures)
-        request = dataclasses.replace(request, payload=sent, python=version.minor())
-        body, key = signing.signed(request).as_json(), uuid.uuid4().hex
-        submit = functools.partial(self._submit, followed)
-        try:
-            task = submit(body, key, request.name, packed, namespace, on_task)
-        except BlobsMissing:
-            sent_bytes += blob_transfer.complete(self.gateway, believed)
-            task = submit(body, key, request.name, packed, namespace, on_task)
-        task.parents = tuple(met.futures.values())
-        task.sent_bytes, task.reused_bytes = sent_bytes, packed.size_bytes - sent_bytes
+        ready = submission.prepared(
+            self.gateway, request, values, namespace, words, imports, check, folder
+        )
+        return self.submit_prepared(ready, on_task, followed=followed)
+
+    def submit_prepared(
+        self,
+        ready: submission.Prepared,
+        on_task: Callable[[Task], object] = lambda _: None,
+        *,
+        followed: bool = True,
+    ) -> Task:
+        task = submission.submit(self.gateway, ready, on_task, followed=followed)
         if followed:
             self._sent[task.id] = task
-        return task
-
-    def _submit(
-        self,
-        followed: bool,
-        body: wire.JsonObject,
-        key: str,
-        name: str,
-        packed: payload.Packed,
-        namespace: dict[str, Any],
-        on_task: Callable[[Task], object],
-    ) -> Task:
-        with deferred_interrupt.DeferredInterrupt() as interrupt:
-            enter = self.gateway.submit if followed else self.gateway.enqueue
-            submitted, events = enter(body, key)
-            task = Task(self.gateway, submitted.task_id, name, packed, namespace, events)
-            on_task(task)
-            if interrupt.came:
-                task.cancel()
-        if interrupt.came:
-            raise KeyboardInterrupt
-        task.events.put(wire.Event.of(submitted))
         return task
 
     def attach(
@@ -274,27 +251,3 @@ class Client(concurrent.futures.Executor):
         if wait:
             concurrent.futures.wait(list(self._open))
             self.gateway.close()
-
-    def _upload(self, packed: payload.Packed) -> tuple[wire.Payload, int, Mapping[str, memoryview]]:
-        """Send the buffers that the store lacks. Returns the digests for the request, the bytes
-        sent, and the believed ones.
-        """
-        inline = len(packed.stream) <= wire.INLINE_BYTES
-        beside = packed.buffers if inline else [packed.stream, *packed.buffers]
-        sent = blob_transfer.send(self.gateway, beside)
-        if not inline:
-            whole = wire.Payload(b"", sent.digests[0], sent.digests[1:])
-            return whole, sent.sent_bytes, sent.believed
-        sent_bytes = sent.sent_bytes + len(packed.stream)
-        return wire.Payload(packed.stream, "", sent.digests), sent_bytes, sent.believed
-
-
-def _token_in(values: Mapping[str, Any], gateway: Gateway) -> str:
-    """Which value or setup cell contains the token."""
-    texts = {name: value for name, value in values.items() if isinstance(value, str)}
-    texts |= {f"setup cell {cell.number}": cell.text for cell in setup_cells.all_cells()}
-    named = [name for name, text in texts.items() if gateway.secret_in(text.encode())]
-    return (
-        f"{', '.join(named) or 'one of the variables'} holds your MecaPy token, which does not "
-        f"travel: keep it out of what the cell reads"
-    )

@@ -23,7 +23,7 @@ class Maps:
 
     def __init__(self, gateway: Gateway, enter: Enter) -> None:
         self._gateway, self._enter = gateway, enter
-        self._call_times = CallTimesByFunction()
+        self.call_times = CallTimesByFunction()
         self._slots, self._asked = 0, 0.0
 
     def start(
@@ -45,9 +45,9 @@ class Maps:
             fn,
             calls,
             count,
-            self._slots_now(),
+            self.slots(),
             chunk_calls if how.call.timeout is None else 1,
-            self._call_times.of(fn),
+            self.call_times.of(fn),
             how,
             LiveBlock(how.call.name or name_of(fn), quiet=not is_watched()),
             None if timeout_s is None else time.monotonic() + timeout_s,
@@ -56,7 +56,7 @@ class Maps:
         next(results)
         return results
 
-    def _slots_now(self) -> int:
+    def slots(self) -> int:
         """How many tasks the workers run at once."""
         if time.monotonic() - self._asked > _ASK_EVERY_S or not self._asked:
             workers = gateway_api.workers(self._gateway)

@@ -47,7 +47,7 @@ class Task(concurrent.futures.Future[Any]):
         """`events`: the stream of its submission, if this process submitted it."""
         super().__init__()
         self._first_events = events
-        self.id, self.name = task_id, name
+        self._id, self.name = task_id, name
         self.events: queue.SimpleQueue[wire.Event | errors.MecapyError] = queue.SimpleQueue()
         self.home = bind.Home()
         self.outcome: wire.Outcome | None = None
@@ -62,6 +62,10 @@ class Task(concurrent.futures.Future[Any]):
 
     def __repr__(self) -> str:
         return f"<Task {self.name or self.id[:8]} {'done' if self.done() else 'submitted'}>"
+
+    @property
+    def id(self) -> str:
+        return self._id
 
     def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
         """As an input of another task: its result goes there without coming here."""

@@ -26,6 +26,7 @@ from mecapy_jupyter.wire.comms import (
     CommKind,
 )
 from mecapy_jupyter.wire.defaults import (
+    BUNDLE,
     CALLED,
     INLINE_BYTES,
     POOL,
@@ -111,6 +112,7 @@ __all__ = [
     "ANY_GPU",
     "BLOCKED",
     "BOOTING",
+    "BUNDLE",
     "CALLED",
     "CANCELLED",
     "COMM",

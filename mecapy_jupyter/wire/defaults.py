@@ -29,3 +29,6 @@ copies, as of any executor of processes.
 
 RESULT = "_mecapy_result"
 """The variable with what such a function returned, which becomes the Future's result."""
+
+BUNDLE = "_mecapy_bundle"
+"""The variable with several calls that share a child (`travel.call_bundle`)."""

@@ -114,6 +114,15 @@ def _tried(one: Any, number: int) -> bool:
         return False
 
 
+def short_calls(client: Client, count: int) -> None:
+    """Many small functions, each with a Future of its own."""
+    started = time.perf_counter()
+    futures = [client.submit(trivial, number) for number in range(count)]
+    assert [future.result(60) for future in futures] == list(range(1, count + 1))
+    rate = count / (time.perf_counter() - started)
+    print(f"submit: {rate:.0f} calls/s (target 300) in {len({one.id for one in futures})} tasks")
+
+
 def calls(client: Client, count: int) -> float:
     """Seconds of one map over `count` trivial calls."""
     started = time.perf_counter()
@@ -179,6 +188,7 @@ def main(arguments: Iterable[str] | None = ()) -> None:
             seconds, errors = tasks(client, options.n)
             time.sleep(0.5)  # the last children's ends
             table(options.n, seconds, errors, before, spent(data))
+            short_calls(client, 3 * options.n)
             for attempt in ("first", "again"):
                 took_s = calls(client, options.calls)
                 print(

@@ -48,6 +48,54 @@ def same(value: Any) -> Any:
     return value
 
 
-for _function in (double, checked, sleepy, unpicklable, rosenbrock, Model, train, scale, same):
+def noisy(number: int) -> int:
+    print("call", number)
+    if number % 2:
+        raise ValueError(number)
+    return number
+
+
+def counted() -> tuple[int, float, list[str]]:
+    """What a call before it left behind, were there any."""
+    import os
+    import random
+
+    space = globals()
+    space["_count"] = space.get("_count", 0) + 1
+    found = sorted(name for name in space if name in ("left_here", "_mecapy_args"))
+    space["left_here"] = True
+    os.chdir("/")
+    return space["_count"], random.random(), found
+
+
+def ends(number: int) -> int:
+    import os
+
+    if number == 2:
+        os._exit(3)
+    return number
+
+
+def ramp(number: int) -> Any:
+    import numpy
+
+    return numpy.arange(100_000) + number
+
+
+for _function in (
+    double,
+    checked,
+    sleepy,
+    unpicklable,
+    rosenbrock,
+    Model,
+    train,
+    scale,
+    same,
+    noisy,
+    counted,
+    ends,
+    ramp,
+):
     # as a script's: a module of the tests brings its package, and with it pytest, into each task
     _function.__module__ = "__main__"

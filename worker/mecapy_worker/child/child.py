@@ -30,8 +30,8 @@ from mecapy_jupyter.travel.environment import (
 from mecapy_jupyter.travel.files import lay_out
 from mecapy_jupyter.travel.files.index import Index
 from mecapy_jupyter.travel.pickling import awaited, known_blobs, payload, pickler
-from mecapy_jupyter.wire import CALLED, Cell, Payload
-from mecapy_worker.child import parents, results
+from mecapy_jupyter.wire import BUNDLE, CALLED, Cell, Payload
+from mecapy_worker.child import bundle, parents, results
 from mecapy_worker.child.hooks import caches, ipython
 from mecapy_worker.child.output import Send
 from mecapy_worker.child.shell import TaskShell, as_in_a_kernel, build, connect
@@ -166,19 +166,31 @@ def serve(channel: Channel, outbox: str) -> None:
 
 def _carry(send: Send, frame: Frame, outbox: str) -> None:
     connect(_shell, send)
-    task = read(TaskMessage, frame.header)
+    ended = _ended(read(TaskMessage, frame.header), frame)
+    try:
+        outcome, body = results.written(ended, outbox)
+    except BaseException as error:
+        outcome, body = results.uncollected(error), b""
+    ctypes.CDLL(None).fflush(None)  # output of native code comes before the end
+    _shell.outgoing.send(outcome, body)
+
+
+def _ended(task: TaskMessage, frame: Frame) -> results.Ended:
     try:
         watch = _open_inputs(task, frame)
     except BaseException as error:
-        outcome, body = results.unopened(error), b""
-    else:
+        return results.Ended(results.unopened(error))
+    if (calls := _shell.user_ns.pop(BUNDLE, None)) is None:
         _run(task)
         fingerprint.say_what_was_set(_words(task.code))
-        if _shell.outgoing.told_to_stop:
-            _shell.outgoing.send(InterruptedMessage())
-        outcome, body = _collect(task, watch, outbox)
-    ctypes.CDLL(None).fflush(None)  # output of native code comes before the end
-    _shell.outgoing.send(outcome, body)
+    else:
+        watch = bundle.run_each(_shell, calls, _ended, _forget)
+    if _shell.outgoing.told_to_stop:
+        _shell.outgoing.send(InterruptedMessage())
+    try:
+        return results.collect(_shell, task, watch)
+    except BaseException as error:
+        return results.Ended(results.uncollected(error))
 
 
 def _words(code: str) -> set[str]:
@@ -199,13 +211,6 @@ def _rest(channel: Channel) -> None:
     channel.sock.settimeout(_REST_S)
     with contextlib.suppress(OSError):
         channel.sock.recv(1)
-
-
-def _collect(task: TaskMessage, watch: Watch, outbox: str) -> tuple[OutcomeMessage, bytes]:
-    try:
-        return results.collect(_shell, task, watch, outbox)
-    except BaseException as error:
-        return results.uncollected(error), b""
 
 
 def _open_inputs(task: TaskMessage, frame: Frame) -> Watch:

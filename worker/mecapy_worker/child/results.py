@@ -8,7 +8,7 @@ import fnmatch
 import os
 import pickle
 import traceback
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mecapy_jupyter.shared.errors import MecapyError
@@ -97,10 +97,20 @@ def uncollected(error: BaseException) -> OutcomeMessage:
     return OutcomeMessage(FAILED, error=info.as_json())
 
 
-def collect(
-    shell: TaskShell, task: TaskMessage, watch: Watch, folder: str
-) -> tuple[OutcomeMessage, bytes]:
-    """The outcome, and its body. Variables that cannot travel stay behind and are named."""
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A finished task, not yet written for the worker. `small`: its small files, as a pickle; no
+    part of the stream needs them, so only those fetch them who ask for them.
+    """
+
+    outcome: OutcomeMessage
+    stream: bytes = b""
+    buffers: tuple[memoryview, ...] = ()
+    small: bytes = b""
+
+
+def collect(shell: TaskShell, task: TaskMessage, watch: Watch) -> Ended:
+    """Variables that cannot travel stay behind and are named."""
     failure = shell.failure
     error = _describe(shell, *failure) if failure else None
     interrupted = failure is not None and isinstance(failure[0], KeyboardInterrupt)
@@ -117,7 +127,7 @@ def collect(
             if patterns is None and value is not None
             else json_values.of_variables(bound)
         )
-        return replace(outcome, result=shown), b""
+        return Ended(replace(outcome, result=shown))
     home: dict[str, Any] = {
         "bound": bound,
         "deleted": _deleted(shell.user_ns) if patterns is None else [],
@@ -137,14 +147,19 @@ def collect(
     value = shell.displayhook.value
     if type(value) in (bool, int, float, str) and _is_short(value):
         outcome = replace(outcome, result=json_values.exact(value))
-    buffers = result_files.write(folder, packed.buffers)
-    if small:
-        # the last buffer; nothing in the stream needs it, so only those fetch it who ask for it
-        buffers += result_files.add(folder, "files", pickle.dumps(small))
-    outcome = replace(outcome, buffers=tuple(buffers))
-    if len(packed.stream) <= _STREAM_BYTES:
-        return outcome, packed.stream
-    (stream_file,) = result_files.add(folder, "stream", packed.stream)
+    return Ended(outcome, packed.stream, packed.buffers, pickle.dumps(small) if small else b"")
+
+
+def written(ended: Ended, folder: str) -> tuple[OutcomeMessage, bytes]:
+    """The outcome and its body, with all that is large in files in `folder`."""
+    outcome, stream = ended.outcome, ended.stream
+    names = result_files.write(folder, ended.buffers)
+    if ended.small:
+        names += result_files.add(folder, "files", ended.small)
+    outcome = replace(outcome, buffers=tuple(names))
+    if len(stream) <= _STREAM_BYTES:
+        return outcome, stream
+    (stream_file,) = result_files.add(folder, "stream", stream)
     return replace(outcome, stream_file=stream_file), b""
 
 
