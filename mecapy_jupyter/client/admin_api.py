@@ -63,6 +63,12 @@ def monthly_use(gateway: Gateway, month: str) -> list[wire.MonthlyUse]:
     return [wire.MonthlyUse.from_json(one) for one in found]
 
 
+def monthly_reports(gateway: Gateway, month: str) -> list[wire.MonthlyReport]:
+    """By organisation."""
+    found = _list(gateway.get("/organisations/report", month=month or None))
+    return [wire.MonthlyReport.from_json(one) for one in found]
+
+
 def change_organisation(gateway: Gateway, name: str, change: JsonObject) -> None:
     gateway.patch(f"/organisations/{_in(name)}", change)
 

@@ -46,7 +46,7 @@ def add_commands(add: AddCommand) -> None:
         dest="what", metavar="list | report | limit", required=True
     )
     organisations = org.add_parser("list", help="with their users and tasks")
-    report = org.add_parser("report", help="CPU-hours and tasks of a month")
+    report = org.add_parser("report", help="tasks, waits, CPU-hours and euros of a month")
     report.add_argument("--month", default="", metavar="YYYY-MM", help="default: this one")
     add_json(organisations, report)
     limit = org.add_parser("limit", help="set an organisation's share and quotas")

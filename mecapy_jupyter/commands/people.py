@@ -15,7 +15,7 @@ from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.commands import login
 from mecapy_jupyter.commands.arguments import print_json
 from mecapy_jupyter.shared import errors
-from mecapy_jupyter.shared.units import clean
+from mecapy_jupyter.shared.units import clean, duration
 from mecapy_jupyter.wire import JsonObject
 
 _LIMITS = tuple(one.name for one in fields(wire.Limits))
@@ -141,22 +141,30 @@ def _organisations(gateway: Gateway, options: argparse.Namespace) -> None:
 
 
 def _report(gateway: Gateway, options: argparse.Namespace) -> None:
-    found = admin_api.monthly_use(gateway, options.month)
+    found = admin_api.monthly_reports(gateway, options.month)
     if options.json:
         return print_json(found)
-    sums = dict[str, tuple[float, int]]()
+    users = admin_api.monthly_use(gateway, options.month)
     for one in found:
-        cpu_hours, tasks = sums.get(one.organisation, (0.0, 0))
-        sums[one.organisation] = cpu_hours + one.cpu_hours, tasks + one.tasks
-    for name, (cpu_hours, tasks) in sorted(sums.items()):
-        print(f"{name or '(no organisation)'}  {cpu_hours:.3f} CPU-hours  {tasks} tasks")
-        for one in found:
-            if one.organisation == name:
-                who = clean(one.user_name or one.user, 40)
-                print(f"  {who}  {one.cpu_hours:.3f} CPU-hours  {one.tasks} tasks")
+        print(f"{clean(one.organisation) or '(no organisation)'}  {_used(one)}{_waits(one)}")
+        for user in users:
+            if user.organisation == one.organisation:
+                print(f"  {clean(user.user_name or user.user, 40)}  {_used(user)}")
     if not found:
         print("no task ended in that month")
     return None
+
+
+def _used(by: wire.MonthlyReport | wire.MonthlyUse) -> str:
+    return f"{by.cpu_hours:.3f} CPU-hours  {by.tasks} tasks"
+
+
+def _waits(one: wire.MonthlyReport) -> str:
+    if not one.kept:
+        return ""
+    cost = f"  €{one.euros:.2f}" if one.euros else ""
+    waits = f"{duration(one.wait_p50_s)} (p50), {duration(one.wait_p99_s)} (p99)"
+    return f"  waited {waits}{cost}, of {one.kept} tasks kept"
 
 
 def _limit_organisation(gateway: Gateway, options: argparse.Namespace) -> None:

@@ -6,7 +6,14 @@ Fields that are not known are ignored and absent ones have their defaults, so th
 gateway of different releases understand each other.
 """
 
-from mecapy_jupyter.wire.accounts import Limits, MonthlyUse, OrganisationInfo, TaskOfUser, UserInfo
+from mecapy_jupyter.wire.accounts import (
+    Limits,
+    MonthlyReport,
+    MonthlyUse,
+    OrganisationInfo,
+    TaskOfUser,
+    UserInfo,
+)
 from mecapy_jupyter.wire.blobs import (
     BlobSize,
     MissingBlob,
@@ -175,6 +182,7 @@ __all__ = [
     "Me",
     "MissingBlob",
     "MissingBlobs",
+    "MonthlyReport",
     "MonthlyUse",
     "Need",
     "OrganisationInfo",

@@ -51,6 +51,19 @@ class MonthlyUse(Shape):
 
 
 @dataclass(frozen=True, slots=True)
+class MonthlyReport(Shape):
+    """One organisation's month. Waits and euros are of the `kept` tasks, those not yet deleted."""
+
+    organisation: str = ""
+    cpu_hours: float = 0.0
+    tasks: int = 0
+    kept: int = 0
+    wait_p50_s: float = 0.0
+    wait_p99_s: float = 0.0
+    euros: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class TaskOfUser(Shape):
     """Whose task it is and how it stands; nothing of what it holds."""
 

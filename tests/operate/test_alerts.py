@@ -12,8 +12,9 @@ from ..house.tracked import ROOT
 from .conftest import program
 from .watch import MONITORING
 
-RULES = MONITORING / "alerts.yml"
-CASES = MONITORING / "alerts.test.yml"
+RULES = ("alerts", "service_levels")
+TEXT = "\n".join((MONITORING / f"{name}.yml").read_text() for name in RULES)
+CASES = "\n".join((MONITORING / f"{name}.test.yml").read_text() for name in RULES)
 ACTIONS = ROOT / "docs" / "alerts.md"
 
 
@@ -32,41 +33,41 @@ def tried(tool: str, *words: str) -> None:
 def test_rules_name_figures_there_are() -> None:
     """Each figure in a rule is one that a gateway or a worker has."""
     there = {
-        sample
+        f"{family.name}{end}"
         for registry in (GATEWAY, WORKER)
         for family in registry.collect()
-        for sample in (family.name, f"{family.name}_total")
+        for end in ("", "_total", "_bucket", "_count")
     }
-    rules = re.findall(r"(?m)^ +expr: (.*)$", RULES.read_text())
+    rules = re.findall(r"(?m)^ +expr: (.*)$", TEXT)
     named = {name for rule in rules for name in re.findall(r"\bmecapy_\w+", rule)}
     assert len(named) > 10 and named - there == set()
 
 
 def test_each_alert_has_a_case() -> None:
     """No alert is without a case that fires it."""
-    alerts = set(re.findall(r"alert: (\w+)", RULES.read_text()))
-    assert alerts == set(re.findall(r'alertname="(\w+)"', CASES.read_text()))
+    alerts = set(re.findall(r"alert: (\w+)", TEXT))
+    assert alerts == set(re.findall(r'alertname="(\w+)"', CASES))
 
 
 def test_each_alert_says_what_to_do() -> None:
     """Each links to a paragraph of its own, and no paragraph is without its alert."""
-    rules = RULES.read_text()
-    alerts = re.findall(r"alert: (\w+)", rules)
-    links = re.findall(r"runbook_url: (.+)", rules)
+    alerts = re.findall(r"alert: (\w+)", TEXT)
+    links = re.findall(r"runbook_url: (.+)", TEXT)
     assert links == [f"docs/alerts.md#{alert.lower()}" for alert in alerts]
     assert sorted(alerts) == sorted(re.findall(r"(?m)^## (Mecapy\w+)$", ACTIONS.read_text()))
 
 
 def test_groups_are_small() -> None:
     """Hosted services take at most 20 rules a group."""
-    for group in re.split(r"(?m)^  - name: ", RULES.read_text())[1:]:
+    for group in re.split(r"(?m)^  - name: ", TEXT)[1:]:
         assert 0 < group.count("expr:") <= 20
 
 
 def test_cases() -> None:
-    """A quiet deployment fires no alert, and what each is for fires it."""
-    tried("promtool", "check", "rules", RULES.name)
-    tried("promtool", "test", "rules", CASES.name)
+    """A quiet deployment fires no alert, what each is for fires it, and objectives add up."""
+    for name in RULES:
+        tried("promtool", "check", "rules", f"{name}.yml")
+        tried("promtool", "test", "rules", f"{name}.test.yml")
 
 
 def test_examples() -> None:

@@ -94,6 +94,7 @@ WALK: dict[str, Case] = {
     "DELETE /users/{user_id}/tokens/{token_id}": Case(ALL, 404),
     "GET /organisations": Case(ORGANISATION),
     "GET /organisations/usage": Case(ORGANISATION),
+    "GET /organisations/report": Case(ORGANISATION),
     "PATCH /organisations/{organisation_id}": Case(ALL, 204, {"weight": 2.0}),
     "PATCH /users/{user_id}": Case(ALL, 200, {"max_queued": 7}),
     "DELETE /tokens/{token_id}": Case(OBJECT, 204),

@@ -121,6 +121,7 @@ RIGHTS: dict[str, Right] = {
     "GET /audit": Right(ADMIN, Reach.ALL),
     "GET /organisations": Right(ADMIN, Reach.ORGANISATION),
     "GET /organisations/usage": Right(ADMIN, Reach.ORGANISATION),
+    "GET /organisations/report": Right(ADMIN, Reach.ORGANISATION),
     "PATCH /organisations/{organisation_id}": Right(ADMIN, Reach.ALL),
 }
 

@@ -77,19 +77,22 @@ class Placements:
         """`~3 min 40 s · 2.1 GB · about €0.002 · pool`; "" where there is no history."""
         if known.runs_s is None:
             return ""
-        kind = named(self._file.classes, machine_class)
-        euros = known.runs_s / 3600 * kind.price / kind.slots if kind else 0.0
+        euros = self.euros(machine_class, known.runs_s)
         memory = [size(known.memory_bytes)] if known.memory_bytes else []
         cost = [f"about {price(euros)}"] if euros else []
         return " · ".join([f"~{spelled(known.runs_s)}", *memory, *cost, machine_class])
 
     def cost(self, task: TaskRow, now: datetime) -> float | None:
         """Euros for the last attempt: its share of a machine of its class. None: no price known."""
-        kind = named(self._file.classes, task.machine_class)
-        if kind is None or not kind.price or task.started_at is None:
+        if task.started_at is None or not self.euros(task.machine_class, 1.0):
             return None
         ran_s = ((task.completed_at or now) - task.started_at).total_seconds()
-        return round(max(0.0, ran_s) / 3600 * kind.price / kind.slots, 6)
+        return round(self.euros(task.machine_class, max(0.0, ran_s)), 6)
+
+    def euros(self, machine_class: str, ran_s: float) -> float:
+        """Euros for a place on such a machine for that time; 0: no price known."""
+        kind = named(self._file.classes, machine_class)
+        return ran_s / 3600 * kind.price / kind.slots if kind else 0.0
 
 
 def code_key(owner: str, task: TaskBody) -> bytes:

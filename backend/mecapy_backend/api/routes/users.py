@@ -6,7 +6,7 @@ What is seen of a task is its name, state and times: never its code, inputs, res
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -25,12 +25,14 @@ from mecapy_backend.api.schemas.people import (
     NewUserBody,
     OrganisationView,
     OverviewView,
+    ReportView,
     UsageView,
     UserBody,
     UserView,
 )
 from mecapy_backend.api.services import Services, WithServices
 from mecapy_backend.store.people import deletion, usage, users
+from mecapy_backend.store.people.usage import MonthlyRuns, MonthlyUsage
 from mecapy_backend.store.tasks import overview, user_tasks
 from mecapy_jupyter.wire import Json, JsonObject
 
@@ -162,20 +164,58 @@ async def organisations(services: WithServices, asker: Asker) -> Response:
     return json([_as_json(one) for one in await users.list_organisations(services.db, asker.sees)])
 
 
+Month = Annotated[
+    str,
+    Query(pattern=r"^2\d{3}-(0[1-9]|1[0-2])$", description='"2026-11" (UTC); now, if left out'),
+]
+
+
+def _first_day(month: str) -> date:
+    return date.fromisoformat(f"{month}-01") if month else datetime.now(UTC).date().replace(day=1)
+
+
 @router.get(
     "/organisations/usage", response_model=list[UsageView], summary="CPU-hours and tasks of a month"
 )
-async def used(
-    services: WithServices,
-    asker: Asker,
-    month: Annotated[
-        str,
-        Query(pattern=r"^2\d{3}-(0[1-9]|1[0-2])$", description='"2026-11" (UTC); now, if left out'),
-    ] = "",
-) -> Response:
+async def used(services: WithServices, asker: Asker, month: Month = "") -> Response:
     """By user, of those I look after; who took the most comes first."""
-    first = date.fromisoformat(f"{month}-01") if month else datetime.now(UTC).date().replace(day=1)
-    return json([_as_json(one) for one in await usage.monthly(services.db, asker.sees, first)])
+    found = await usage.monthly(services.db, asker.sees, _first_day(month))
+    return json([_as_json(one) for one in found])
+
+
+@router.get(
+    "/organisations/report", response_model=list[ReportView], summary="A month, for who pays"
+)
+async def report(services: WithServices, asker: Asker, month: Month = "") -> Response:
+    """By organisation: tasks, waits, CPU-hours and euros. Waits and euros are of the tasks that are
+    `kept`, that is MECAPY_KEEP_S after their end, each by its last attempt.
+    """
+    first = _first_day(month)
+    used = await usage.monthly(services.db, asker.sees, first)
+    runs = await usage.monthly_runs(services.db, asker.sees, first)
+    names = {one.organisation for one in used} | runs.keys()
+    found = [_report(services, name, used, runs.get(name)) for name in names]
+    return json(sorted(found, key=lambda one: str(one["organisation"] or "")))
+
+
+def _report(
+    services: Services, name: str | None, used: Sequence[MonthlyUsage], runs: MonthlyRuns | None
+) -> JsonObject:
+    own = [one for one in used if one.organisation == name]
+    answer: JsonObject = {
+        "organisation": name,
+        "cpu_hours": round(sum(one.cpu_hours for one in own), 6),
+        "tasks": sum(one.tasks for one in own),
+    }
+    if runs is None:
+        return answer | {"kept": 0, "wait_p50_s": 0.0, "wait_p99_s": 0.0, "euros": 0.0}
+    costs = (services.placements.euros(kind, ran_s) for kind, ran_s in runs.run_s.items())
+    return answer | {
+        "kept": runs.tasks,
+        "wait_p50_s": round(runs.wait_p50_s, 3),
+        "wait_p99_s": round(runs.wait_p99_s, 3),
+        "euros": round(sum(costs), 4),
+    }
 
 
 @router.patch(

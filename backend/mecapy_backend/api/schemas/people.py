@@ -155,6 +155,16 @@ class UsageView(BaseModel):
     tasks: Annotated[int, Field(description="attempts that ended")]
 
 
+class ReportView(BaseModel):
+    organisation: str | None
+    cpu_hours: float
+    tasks: Annotated[int, Field(description="attempts that ended")]
+    kept: Annotated[int, Field(description="tasks that the rest is about: those not yet deleted")]
+    wait_p50_s: float
+    wait_p99_s: float
+    euros: Annotated[float, Field(description="their shares of machines with a price")]
+
+
 class OverviewView(BaseModel):
     task_id: str
     name: str
