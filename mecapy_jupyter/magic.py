@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mecapy_jupyter.cells.cell_errors import plain
@@ -110,14 +111,39 @@ class _sentences:
             plain(error)
 
 
+class _Explained:
+    """One of the magics; its docstring, which `%%mecapy?` shows, lists the options."""
+
+    def __init__(self, magics: Magics, kind: str) -> None:
+        self._call: Callable[..., None] = getattr(magics, kind)
+        self._kind = kind
+
+    def __call__(self, *given: str) -> None:
+        self._call(*given)
+
+    @property
+    def __doc__(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        if self._kind == "cell":
+            return parser().format_help()
+        from mecapy_jupyter.commands.line_magic import HELP
+
+        return HELP
+
+
 def register(shell: Shell) -> None:
     begin_environment()
     recorded_calls.begin()
     after_cell()
     shell.events.register("post_run_cell", _after_cell)
+    shell.input_transformers_cleanup.append(_with_a_body)
     magics = Magics(Session(shell))
-    shell.register_magic_function(magics.cell, "cell", "mecapy")
-    shell.register_magic_function(magics.line, "line", "mecapy")
+    for kind in ("cell", "line"):
+        shell.register_magic_function(_Explained(magics, kind), kind, "mecapy")
+
+
+def _with_a_body(lines: list[str]) -> list[str]:
+    """IPython calls no magic for a cell that is its line alone, as `%%mecapy --help` is."""
+    return [*lines, "\n"] if len(lines) == 1 and lines[0].startswith("%%mecapy") else lines
 
 
 def _after_cell(result: Any) -> None:

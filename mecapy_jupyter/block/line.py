@@ -242,6 +242,19 @@ def html(state: BlockState, now_s: float) -> str:
     )
 
 
+def mark(state: BlockState) -> str:
+    """What a short cell leaves: where it ran, and how long."""
+    return f"{ICONS[state.phase]} pool · {state.seconds:.1f} s"
+
+
+def mark_html(state: BlockState) -> str:
+    label = escaped(clean(f"MecaPy {state.name}: {state.phase}"))
+    return (
+        f'<div aria-label="{label}" style="{_ROW}font-size:0.85em;opacity:0.7;color:{_QUIET};">'
+        f"{escaped(mark(state)).replace(ICONS[state.phase], f'{ICONS[state.phase]}&#xFE0E;')}</div>"
+    )
+
+
 def _looks(part: Piece) -> str:
     colour = {"phase": _TEXT, "error": "var(--jp-error-color1, #d32f2f)"}.get(part.kind, _QUIET)
     return f"color:{colour};overflow-wrap:anywhere;" + (

@@ -1,6 +1,6 @@
 """The live block of one task: when it appears, how often it is drawn, and what stays of it. A task
-that ends soon shows none. `state` decides what is shown, `surfaces` how. `cell` calls a block from
-the kernel's main thread.
+that ends soon has only a quiet mark. `state` decides what is shown, `surfaces` how. `cell` calls a
+block from the kernel's main thread.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Self
 from mecapy_jupyter import wire
 from mecapy_jupyter.block.state import BlockState, advance, finished
 from mecapy_jupyter.block.surfaces import Surface, surface_here
+from mecapy_jupyter.hooks.ipython import show_as
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.units import clean, number
 
@@ -39,18 +40,20 @@ class LiveBlock:
         *,
         after_s: float = 2.0,
         quiet: bool = False,
+        marked: bool = False,
         on_cancel: Callable[[], object] | None = None,
         expected_s: float | None = None,
         surface: Surface | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`after_s`: shown only if the task takes longer. `on_cancel`: for a task that leaves the
+        """`after_s`: shown only if the task takes longer; `marked`: a shorter one leaves a mark.
+        `on_cancel`: for a task that leaves the
         kernel free; otherwise Cancel interrupts. `expected_s`: its usual run time.
         """
         self._now = now
         self._appears_s = now() + after_s
         self._state = BlockState(name=clean(name, 40), since_s=now(), expected_s=number(expected_s))
-        self._quiet = quiet
+        self._quiet, self._marked = quiet, marked
         self._detach = threading.Event()
         self._surface = surface or surface_here(on_cancel, self.detach)
         self._drawn: BlockState | None = None
@@ -83,6 +86,11 @@ class LiveBlock:
     def state(self) -> BlockState:
         return self._state
 
+    @property
+    def ends_with_a_line(self) -> bool:
+        """Whether its last line tells how the task ended."""
+        return not self._quiet and self._ended and self._drawn is not None
+
     def detach(self) -> None:
         """Do not wait for the task any longer. From any thread; only for a task whose id `sent` has
         given.
@@ -107,8 +115,8 @@ class LiveBlock:
         if event.type not in OUTPUT:
             self.tick()
             self._note_capture(event)
-        elif self._drawn is not None and not self._capturing and self._surface.before(event):
-            self._gone = True
+        elif not self._quiet and not self._capturing and self._surface.before(event):
+            self._gone = self._drawn is not None
 
     def _note_capture(self, event: wire.Event) -> None:
         """A block that begins inside a `with Output():` would stand in the widget."""
@@ -135,9 +143,10 @@ class LiveBlock:
         """Draw what is new, if it is time."""
         if self._detach.is_set() and self._state.task_id and not self._ended:
             short = self._state.task_id[:8]
-            raise errors.TaskDetached(
+            detached = errors.TaskDetached(
                 f"the task goes on without this cell; `%mecapy attach {short}` brings it home"
             )
+            raise detached if self._drawn is None else show_as(detached, ["TaskDetached"])
         now_s = self._now()
         wait_s = (
             UPDATE_EVERY_S if self._gone or self._drawn != self._state else self._surface.refresh_s
@@ -159,6 +168,9 @@ class LiveBlock:
         self._state, self._ended, now_s = state, True, self._now()
         if self._visible(now_s):
             self._surface.end(state, now_s)
+            self._drawn = state
+        elif self._marked and not self._quiet:
+            self._surface.mark(state)
 
     def _visible(self, now_s: float) -> bool:
         return not self._quiet and (self._drawn is not None or now_s >= self._appears_s)

@@ -14,16 +14,17 @@ import threading
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO, cast
 
 from mecapy_jupyter import wire
-from mecapy_jupyter.block import control_channel
-from mecapy_jupyter.block.line import html, line, said, view
+from mecapy_jupyter.block import control_channel, notes
+from mecapy_jupyter.block.line import html, line, mark, mark_html, said, view
 from mecapy_jupyter.block.state import BlockState
 
 if TYPE_CHECKING:
     from mecapy_jupyter.widget import BlockWidget
 
+_EMPTY = {"text/html": "", "text/plain": ""}
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 
 
@@ -34,12 +35,15 @@ class Surface(Protocol):
 
     def draw(self, state: BlockState, now_s: float) -> None: ...
     def before(self, event: wire.Event) -> bool:
-        """Make room for an output of the cell that is about to be replayed; returns whether that
-        removes the block.
+        """Make room for an output of the cell that is about to be replayed; returns whether no
+        block stands then.
         """
         ...
 
     def end(self, state: BlockState, now_s: float) -> None: ...
+    def mark(self, state: BlockState) -> None:
+        """The task has ended and was too short for a block."""
+        ...
 
 
 def surface_here(
@@ -87,9 +91,9 @@ class Notebook:
         """
         self._publish = publish
         self._on_cancel, self._on_detach, self._kernel = on_cancel, on_detach, kernel
-        self._display_id = uuid.uuid4().hex
+        self._transient = {"display_id": uuid.uuid4().hex}
         self.widget: BlockWidget | None = None
-        self._shown = False
+        self._shown = self._kept = False
         self._listener = ""
         self._clears_next = False  # the cell said clear_output(wait=True)
 
@@ -100,16 +104,23 @@ class Notebook:
         elif self.widget is not None:
             self.widget.view = view(state, now_s)
 
+    def mark(self, state: BlockState) -> None:
+        shown = {"text/html": mark_html(state), "text/plain": mark(state)}
+        self._publish(shown, {notes.ABOUT: "mark"}, transient=self._transient, update=self._kept)
+
     def before(self, event: wire.Event) -> bool:
         """A `clear_output` of the cell removes the block too; with `wait`, the next output removes
-        it.
+        it. An output that comes before the block leaves its place free above itself.
         """
         display = event.body
-        if isinstance(display, wire.DisplayEvent) and display.kind == "clear_output":
-            self._clears_next = display.wait
-            self._shown = self._shown and self._clears_next
-        elif self._clears_next:
-            self._clears_next = self._shown = False
+        clears = isinstance(display, wire.DisplayEvent) and display.kind == "clear_output"
+        if self._clears_next or (clears and not cast(wire.DisplayEvent, display).wait):
+            self._shown = self._kept = False
+        self._clears_next = clears and cast(wire.DisplayEvent, display).wait
+        if not clears and not self._shown and not self._kept:
+            self._kept = True
+            place = {notes.ABOUT: "place"}
+            self._publish(_EMPTY, place, transient=self._transient, update=False)
         return not self._shown
 
     def end(self, state: BlockState, now_s: float) -> None:
@@ -127,8 +138,9 @@ class Notebook:
                 "version_minor": 0,
                 "model_id": self.widget.model_id,
             }
-        self._publish(data, {}, transient={"display_id": self._display_id}, update=self._shown)
-        self._shown = True
+        update = self._shown or self._kept
+        self._publish(data, {}, transient=self._transient, update=update)
+        self._shown, self._kept = True, False
 
     def _open(self, state: BlockState, now_s: float) -> BlockWidget | None:
         try:
@@ -184,6 +196,7 @@ class BarAlone:
         if text != self._shown and (not text or now_s - self._shown_s >= self.refresh_s):
             self._write(text, now_s)
 
+    def mark(self, state: BlockState) -> None: ...
     def before(self, event: wire.Event) -> bool:
         if self._shown:
             self._write("", self._shown_s)
@@ -217,6 +230,10 @@ class Terminal:
             width = shutil.get_terminal_size().columns - 1
             self._write(f"\r\x1b[2K{line(state, now_s)[:width]}")
             self._on_screen = True
+
+    def mark(self, state: BlockState) -> None:
+        if self._live:
+            self._write(("\n" if self._mid_line else "") + mark(state) + "\n")
 
     def before(self, event: wire.Event) -> bool:
         if self._on_screen:

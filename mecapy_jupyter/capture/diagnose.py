@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from mecapy_jupyter.capture.parts import Part, attributes, parts, reduced
 from mecapy_jupyter.capture.unpicklable import UnpicklableKind, kind_of
+from mecapy_jupyter.shared import units
 from mecapy_jupyter.shared.errors import CannotSend, MecapyError
 from mecapy_jupyter.travel.environment import user_modules
 from mecapy_jupyter.travel.pickling import payload
@@ -162,8 +163,8 @@ def check_sizes(values: Mapping[str, Any], limit_bytes: int = SEND_BYTES) -> Non
         size = size_estimate(value)
         if size > limit_bytes:
             raise CannotSend(
-                f"the variable `{name}` is about {size / 1e9:.1f} GB, more than the "
-                f"{limit_bytes / 1e9:.1f} GB a variable may have "
+                f"the variable `{name}` is about {units.size(size)}, more than the "
+                f"{units.size(limit_bytes)} a variable may have "
                 "on its way to the worker; make or read it inside the cell, send a part of it, or "
                 "name what to send with `-i`"
             )

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mecapy_jupyter import wire
+from mecapy_jupyter.block import notes
 from mecapy_jupyter.block.live import LiveBlock
 from mecapy_jupyter.block.surfaces import Notebook
 from mecapy_jupyter.capture.parts import path_to
@@ -176,7 +177,8 @@ class _Carry:
                 "it was submitted"
             )
         for sentence in remarks:
-            self.output.show(wire.Event.of(wire.StderrEvent(f"mecapy: {sentence}\n")))
+            if self.output.live:
+                notes.publish(self.output.publish, sentence)
 
 
 def summary() -> dict[str, str]:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import queue
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 from mecapy_jupyter import wire
+from mecapy_jupyter.block import notes
 from mecapy_jupyter.block.live import OUTPUT, LiveBlock
 from mecapy_jupyter.block.surfaces import BarAlone
 from mecapy_jupyter.cells import history, kernel_shutdown, replay, resubmit_check
 from mecapy_jupyter.cells.cell_errors import CellSource, plain
 from mecapy_jupyter.cells.ipython_types import Shell
 from mecapy_jupyter.cells.prepared import Prepared, cancel
+from mecapy_jupyter.client import config
 from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.client.task import Task
 from mecapy_jupyter.hooks.ipython import show_as, show_group_as
@@ -36,22 +37,28 @@ def run(client: Client, prepared: Prepared) -> None:
     expected_s = history.expected_s(prepared.key.text)
     surface = BarAlone() if options.quiet else None
     with LiveBlock(
-        options.name, after_s=options.progress_after_s, expected_s=expected_s, surface=surface
+        options.name,
+        after_s=options.progress_after_s,
+        marked=config.read().get("mark") != "off",
+        expected_s=expected_s,
+        surface=surface,
     ) as block:
         task = taken_up or prepared.send(client)
         outcome, home = come_home(shell, task, block)
     prepared.key.ended(task.id, outcome)
     for sentence in prepared.missed(home):
-        print(f"mecapy: {sentence}", file=sys.stderr)
+        notes.say(sentence)
     if outcome.state != wire.COMPLETED:
         error = failure(outcome, home, prepared.source)
         for sentence in missing.unsent(error, Path.cwd(), prepared.along.index.paths):
-            print(f"mecapy: {sentence}", file=sys.stderr)
+            notes.say(sentence)
+        if outcome.state == wire.CANCELLED and block.ends_with_a_line:
+            raise show_as(error, [type(error).__name__])
         if outcome.error is not None and isinstance(error, BaseExceptionGroup):
             show_group_as(shell, cast(BaseException, error), outcome.error.traceback)
         raise error
     for name in bind.not_there(home, options.outputs or ()):
-        print(f"mecapy: `-o` names {name!r}, but the cell did not bind it", file=sys.stderr)
+        notes.say(f"`-o` names {name!r}, but the cell did not bind it")
 
 
 def come_home(shell: Shell, task: Task, block: LiveBlock) -> tuple[wire.Outcome, bind.Home]:
@@ -88,7 +95,7 @@ def come_home(shell: Shell, task: Task, block: LiveBlock) -> tuple[wire.Outcome,
     block.finish(outcome, bind.came_back(shell.user_ns, home, names))
     remarks = [*bind.remarks(home, task.id), *widgets.remarks()]
     for remark in [*remarks, *task.bring_folder(), *task.change_folder()]:
-        print(f"mecapy: {remark}", file=sys.stderr)
+        notes.say(remark)
     return outcome, home
 
 

@@ -48,6 +48,7 @@ class Shell(Protocol):
 
     user_ns_hidden: dict[str, Any]
     events: Any
+    input_transformers_cleanup: list[Callable[[list[str]], list[str]]]
     InteractiveTB: Any
 
     @property

@@ -7,7 +7,6 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mecapy_jupyter import wire
+from mecapy_jupyter.block import notes
 from mecapy_jupyter.capture import diagnose, names, notebook_code
 from mecapy_jupyter.cells import history, kernel_magics, notebook_folder, preflight, submitter
 from mecapy_jupyter.cells.cell_errors import CellSource, plain
@@ -22,7 +22,7 @@ from mecapy_jupyter.cells.ipython_types import Shell
 from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.client.task import Task
-from mecapy_jupyter.results.bind import Home
+from mecapy_jupyter.results import bind
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.travel.environment import open_figures, process_state
 from mecapy_jupyter.travel.files.gather import Along
@@ -169,7 +169,7 @@ class Prepared:
             return {}
         if not diagnose.can_travel(figures, self.shell.user_ns):
             remark = "an open figure cannot travel, so the cell does not see pyplot's open figures"
-            print(f"mecapy: {remark}; close it, or save what it shows", file=sys.stderr)
+            notes.say(f"{remark}; close it, or save what it shows")
             return {}
         return {open_figures.CARRIED: figures}
 
@@ -183,11 +183,14 @@ class Prepared:
         )
         sentences, self.named = notebook_folder.said_before(self.along, self.python, self.values)
         for sentence in sentences:
-            print(f"mecapy: {sentence}", file=sys.stderr)
+            notes.say(sentence)
 
-    def missed(self, home: Home) -> list[str]:
+    def missed(self, home: bind.Home) -> list[str]:
         """Remarks on files that the cell looked for and that stayed here."""
-        return notebook_folder.said_after(self.along, home.folder.looked, self.named)
+        return [
+            *bind.kept_nothing(home, self.options.keep),
+            *notebook_folder.said_after(self.along, home.folder.looked, self.named),
+        ]
 
     def fits(
         self,
@@ -216,9 +219,9 @@ class Prepared:
                     f"after `!mecapy down` the next cell starts it in this one"
                 ) from None
         for sentence in said:
-            print(f"mecapy: {sentence}", file=sys.stderr)
+            notes.say(sentence)
         for sentence in [*preflight.caches(packed), *preflight.keyed_by_id(packed)]:
-            print(f"mecapy: {sentence}", file=sys.stderr)
+            notes.say(sentence)
 
     def send(self, client: Client) -> Task:
         """Pack, upload and submit it. An interrupt leaves no running task behind."""

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, TextIO
 
 from mecapy_jupyter import wire
+from mecapy_jupyter.block import notes
 from mecapy_jupyter.block.live import LiveBlock
 from mecapy_jupyter.cells import cell
 from mecapy_jupyter.cells.ipython_types import Shell
@@ -54,7 +55,7 @@ def run(client: Client, prepared: Prepared) -> None:
     }
     here.variables = {name: shell.user_ns[name] for name in names if name in shell.user_ns}
     for sentence in _report(here, there, home):
-        print(f"mecapy: {sentence}", file=sys.stderr)
+        notes.say(sentence)
     if here.error is not None:
         raise here.error
 

@@ -26,6 +26,7 @@ __all__ = ["KEYS", "Endpoint", "config_file", "named", "read", "resolve", "set_v
 KEYS = {
     "url": "address of the gateway, as in https://mecapy.example.org",
     "token": "your token for it",
+    "mark": "`off`: a short cell leaves no `✔ pool · 0.4 s`",
     "folder": "`off`: the notebook's folder does not travel; `on`: it travels, also "
     "where operators made it optional",
 }
@@ -136,8 +137,8 @@ def checked(key: str, value: object, where: str) -> str:
     text = type(value)(value.strip())  # a Secret stays one
     if not text.isprintable() or (key == "token" and (not text.isascii() or " " in text)):
         raise ConfigError(f"{where}: {key} has characters that are not allowed; copy it again")
-    if key == "folder" and text not in ("on", "off"):
-        raise ConfigError(f"{where}: folder is {text!r}; it can be `on` or `off`")
+    if key in ("folder", "mark") and text not in ("on", "off"):
+        raise ConfigError(f"{where}: {key} is {text!r}; it can be `on` or `off`")
     if key == "url":
         parts = urlsplit(text)
         if parts.scheme not in ("http", "https") or not parts.hostname:

@@ -20,7 +20,7 @@ from mecapy_jupyter.commands.getting import brought_home
 from mecapy_jupyter.shared import errors, units
 
 _TRUST = "--trust"
-_HELP = """%mecapy                      who am I, where, queue, workers, my last tasks
+HELP = """%mecapy                      who am I, where, queue, workers, my last tasks
 %mecapy tasks                my tasks
 %mecapy attach [id|last]     replay a task's output here, go on live, and bring its variables home
 %mecapy cancel [id|all]      stop a task (default: the last)
@@ -70,9 +70,9 @@ def answer(session: Session, words: Sequence[str]) -> None:
             print("on: every cell goes to a worker; `%mecapy off` ends it")
     else:
         print(
-            _HELP
+            HELP
             if command in ("help", "--help", "-h")
-            else f"%mecapy knows no {command!r}.\n{_HELP}"
+            else f"%mecapy knows no {command!r}.\n{HELP}"
         )
 
 

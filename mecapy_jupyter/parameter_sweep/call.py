@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from mecapy_jupyter import wire
+from mecapy_jupyter.block import notes
 from mecapy_jupyter.capture import packing
 from mecapy_jupyter.client import config, gateway_api
 from mecapy_jupyter.client.call_options import CallOptions
@@ -67,7 +67,7 @@ def sweep(
     made = plan(called, designs.of(axes, design, samples), seed, there)
     name = name or call.name or name_of(called)
     for remark in made.remarks:
-        print(f"mecapy: sweep {name}: {remark}", file=sys.stderr)
+        notes.say(f"sweep {name}: {remark}")
     made.about["started"] = datetime.now(UTC).isoformat(timespec="seconds")
     slots = sum(worker.slots for worker in gateway_api.workers(client.gateway))
     run = Run(client, name, made, call, packing.main_namespace(), max(1, slots))

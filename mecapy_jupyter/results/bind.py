@@ -5,6 +5,8 @@ value, exception.
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
+import posixpath
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -227,6 +229,15 @@ def not_there(home: Home, wanted: Iterable[str]) -> list[str]:
     ]
 
 
+def kept_nothing(home: Home, keep: Iterable[str]) -> list[str]:
+    """The patterns of `--keep` that no file of the cell matched."""
+    return [
+        f"`--keep {pattern}`: the cell left no such file"
+        for pattern in keep
+        if not fnmatch.filter(home.folder.files, posixpath.normpath(pattern).replace("**/", "*"))
+    ]
+
+
 def remarks(home: Home, task_id: str) -> list[str]:
     """Remarks on a result: what did not come, and which other files the cell wrote."""
     lines = [f"{name} did not come home: {why}" for name, why in home.left.items()]
@@ -257,7 +268,7 @@ def came_back(namespace: Mapping[str, Any], home: Home, names: Iterable[str]) ->
         elif name in namespace and not _imported(namespace[name]):
             size = size_estimate(namespace[name])
             if size >= _LARGE_BYTES:
-                large.append((size, f"{name} ({written(size).replace('.0 ', ' ')})"))
+                large.append((size, f"{name} ({written(size)})"))
             else:
                 found.append(name)
     return [text for _, text in sorted(large, key=lambda one: -one[0])] + found

@@ -115,18 +115,20 @@ def raised(expected_s: float, passed_s: float) -> float:
 
 
 def size(count: float) -> str:
-    """Bytes in powers of 1000, two figures where they matter: `0 B`, `1.2 MB`, `420 MB`."""
+    """Bytes in powers of 1000, two figures where they matter: `0 B`, `1.2 MB`, `4 GB`."""
     unit = "B"
     for larger in ("kB", "MB", "GB", "TB"):
         if count < 999.5:
             break
         count, unit = count / 1000, larger
-    return f"{count:.1f} {unit}" if unit != "B" and count < 9.95 else f"{round(count)} {unit}"
+    if unit == "B" or count >= 9.95:
+        return f"{round(count)} {unit}"
+    return f"{count:.1f} {unit}".replace(".0 ", " ")
 
 
 def of_size(count: float, limit: float) -> str:
     """`5.1 of 8 GB`, `58 MB of 4 GB`."""
-    used, most = size(count), size(limit).replace(".0 ", " ")
+    used, most = size(count), size(limit)
     same = used.rpartition(" ")[2] == most.rpartition(" ")[2]
     return f"{used.rpartition(' ')[0] if same else used} of {most}"
 

@@ -45,7 +45,7 @@ provider = "local"
 max = 1
 boot_s = 120
 """
-WHY = "3.0 GB asked → large (on demand, up in ~120 s, €0.36/h)"
+WHY = "3 GB asked → large (on demand, up in ~120 s, €0.36/h)"
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ async def test_a_task_gets_the_machine_it_asks_for(
         pool_free, large_free = (one.free for one in found.classes)
         assert pool_free == 1  # the large one may drain already
         text = listed(found)
-        assert f"large      2 CPUs, 4.0 GB · {large_free} free · €0.36/h · on demand" in text
+        assert f"large      2 CPUs, 4 GB · {large_free} free · €0.36/h · on demand" in text
 
 
 async def test_a_long_history_gets_a_machine_of_its_own(
@@ -191,8 +191,8 @@ async def test_what_no_class_offers(fleet_gateway: RunningGateway) -> None:
         assert refused.status_code == 422
         assert refused.json()["type"].endswith("no-such-machine")
         assert refused.json()["detail"] == (
-            "no class of machines offers 64 GB; there is pool (1 CPUs, 1.0 GB) and large "
-            "(2 CPUs, 4.0 GB, €0.36/h)"
+            "no class of machines offers 64 GB; there is pool (1 CPUs, 1 GB) and large "
+            "(2 CPUs, 4 GB, €0.36/h)"
         )
         odd = await client.post("/tasks", json={"code": "1", "resources": {"memory": "lots"}})
         assert odd.status_code == 422

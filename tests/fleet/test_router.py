@@ -30,7 +30,7 @@ NOTHING = Resources()
         (
             Resources(cpus=9, memory_bytes=1 * GB),
             "huge",
-            "1.0 GB and 9 CPUs asked → huge (on demand, up in ~120 s, €0.4/h)",
+            "1 GB and 9 CPUs asked → huge (on demand, up in ~120 s, €0.4/h)",
         ),
         (Resources(gpu=ANY_GPU), "l4", "a GPU asked → l4 (on demand, up in ~60 s, €0.79/h)"),
         (Resources(gpu="l4"), "l4", "a GPU l4 asked → l4 (on demand, up in ~60 s, €0.79/h)"),
@@ -48,7 +48,7 @@ def test_what_is_asked(asked: Resources, goes: str, why: str) -> None:
     [
         (
             Resources(memory_bytes=256 * GB),
-            "no class of machines offers 256 GB; there is pool (2 CPUs, 4.0 GB) and large",
+            "no class of machines offers 256 GB; there is pool (2 CPUs, 4 GB) and large",
         ),
         (Resources(gpu="H100"), "no class of machines offers a GPU H100; there is pool"),
         (Resources(machine="lagre"), "there is no class of machines 'lagre'; there is pool"),

@@ -27,11 +27,22 @@ class Ran:
     reply: dict[str, Any]
     stdout: str = ""
     stderr: str = ""
+    mark: str = ""
     results: list[dict[str, Any]] = field(default_factory=list)
     displays: list[dict[str, Any]] = field(default_factory=list)
     errors: list[dict[str, Any]] = field(default_factory=list)
     comms: list[dict[str, Any]] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
+
+    def take(self, display: dict[str, Any]) -> None:
+        """A note counts as a line of stderr, where it stands on a terminal; a mark stands apart."""
+        about, text = display.get("metadata", {}).get("mecapy"), display["data"].get("text/plain", "")
+        if about == "note":
+            self.stderr += f"{text}\n"
+        elif about == "mark":
+            self.mark = text
+        elif about != "place":
+            self.displays.append(display)
 
     @property
     def ok(self) -> bool:
@@ -65,13 +76,14 @@ class Kernel:
 
         def hook(message: dict[str, Any]) -> None:
             kind, content = message["header"]["msg_type"], message["content"]
-            ran.order.append(kind)
+            if "mecapy" not in content.get("metadata", {}):
+                ran.order.append(kind)
             if kind == "stream":
                 setattr(ran, content["name"], getattr(ran, content["name"]) + content["text"])
             elif kind == "execute_result":
                 ran.results.append(content)
             elif kind in ("display_data", "update_display_data"):
-                ran.displays.append(content)
+                ran.take(content)
             elif kind.startswith("comm_"):
                 ran.comms.append({"kind": kind} | content)
             elif kind == "error":

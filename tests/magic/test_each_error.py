@@ -29,12 +29,12 @@ SENTENCES: dict[str, tuple[wire.ErrorInfo, type[errors.MecapyError], str]] = {
     "memory": (
         failure_messages.limit("memory", 2_100_000_000, SETTINGS),
         errors.TaskOutOfMemory,
-        "2.10 GB.*2.00 GB; work on smaller pieces",
+        "2.1 GB.*2 GB; work on smaller pieces",
     ),
     "disk": (
         failure_messages.limit("disk", 0, SETTINGS),
         errors.TaskDiskLimit,
-        "1.0 GB.*; remove temporary files",
+        "1 GB.*; remove temporary files",
     ),
     "processes": (
         failure_messages.limit("processes", 0, SETTINGS),
@@ -57,7 +57,7 @@ SENTENCES: dict[str, tuple[wire.ErrorInfo, type[errors.MecapyError], str]] = {
     "result": (
         failure_messages.result_too_large(2 * 10**9, SETTINGS),
         errors.ResultTooLarge,
-        "2.0 GB.*1.0 GB; bring home less with `-o`",
+        "2 GB.*1 GB; bring home less with `-o`",
     ),
     "protocol": (
         failure_messages.protocol("no frame"),

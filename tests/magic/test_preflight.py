@@ -170,7 +170,7 @@ def test_dry_run(kernel: Kernel, folder: Path) -> None:
     for words in (
         "3 variables, 4.0",
         "big ",
-        "4.0 MB",
+        "4 MB",
         "dry_helper (6 B)",
         "DRY_RUN_SETS",
         "dry.msh (4 B)",

@@ -150,8 +150,9 @@ def gave(cell_outputs: Sequence[Any]) -> Gave:
 
 
 def is_live_block(data: dict[str, Any]) -> bool:
-    """MecaPy's own line under a long cell is the one thing that may differ."""
-    return 'aria-label="MecaPy ' in str(data.get("text/html", ""))
+    """MecaPy's own lines are the one thing that may differ: of a cell, and the place kept for it."""
+    html = data.get("text/html")
+    return html == "" or 'aria-label="MecaPy ' in str(html)
 
 
 def normal(text: str) -> str:

@@ -46,7 +46,7 @@ class Published(list[tuple[dict[str, Any], bool, str]]):
         transient: dict[str, str],
         update: bool,
     ) -> None:
-        assert metadata == {}
+        assert metadata.get("mecapy", "place") in ("place", "mark")
         self.append((data, update, transient["display_id"]))
 
 
@@ -168,8 +168,8 @@ def test_the_browser_hears_of_an_unchanged_block() -> None:
 
 @pytest.mark.parametrize("wait", [False, True])
 def test_a_cleared_block_comes_back(wait: bool) -> None:
-    """After the cell's `clear_output` the same widget is published again; with `wait` only after
-    the output that clears.
+    """After the cell's `clear_output` the same widget is published again; with `wait` only with the
+    output that clears, and above it.
     """
     clock, published = Clock(), Published()
     block = LiveBlock("beam", after_s=0, surface=Notebook(published), now=clock)
@@ -182,8 +182,10 @@ def test_a_cleared_block_comes_back(wait: bool) -> None:
     block.event(event("stdout", text="frame"))
     clock.now_s += 0.2
     block.tick()
-    (first, _, _), (second, updates, _) = published
-    assert not updates and second[WIDGET_MIME] == first[WIDGET_MIME]
+    (first, _, _), *place, (second, updates, _) = published
+    assert second[WIDGET_MIME] == first[WIDGET_MIME]
+    assert [(data["text/html"], update) for data, update, _ in place] == [("", False)] * wait
+    assert updates == wait
     block.finish(DONE, [])
 
 

@@ -45,7 +45,7 @@ TEXT = """\
 user     ada (manager, acme)
 where    http://127.0.0.1:8765 (embedded stack)
 queue    3 queued, 2 running
-used     1.5 of 40 CPU-hours this month, 2.0 MB of 3.0 GB stored
+used     1.5 of 40 CPU-hours this month, 2 MB of 3 GB stored
 workers  2 (w1, w2), 4 slots, Python 3.12
 last tasks
   ✔  completed  beam   3:38  6f1c

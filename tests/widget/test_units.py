@@ -40,16 +40,16 @@ def test_clock(seconds: float, text: str) -> None:
     [
         (0, "0 B"),
         (999, "999 B"),
-        (1000, "1.0 kB"),
+        (1000, "1 kB"),
         (1_200_000, "1.2 MB"),
         (9_960_000, "10 MB"),
         (420e6, "420 MB"),
-        (999.6e6, "1.0 GB"),
+        (999.6e6, "1 GB"),
         (5.1e9, "5.1 GB"),
     ],
 )
 def test_size(count: float, text: str) -> None:
-    """A size has at least two figures and the unit that keeps it under a thousand."""
+    """A size has two figures where they matter and the unit that keeps it under a thousand."""
     assert size(count) == text
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 import builtins
 import getpass
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -22,11 +21,12 @@ from IPython.core.error import StdinNotImplementedError
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from mecapy_jupyter.shared import units
 from mecapy_worker.child import unfinished
 from mecapy_worker.child.displays import FrameDisplayHook, FramePublisher
 from mecapy_worker.child.hooks import comms, debuggers, ipython, tqdm_bars
 from mecapy_worker.child.output import Outgoing, OutStream, Send
-from mecapy_worker.shared import crash_line, libc
+from mecapy_worker.shared import address_space, crash_line, libc
 
 _INSTALLS = re.compile(
     r"^\s*(\S*python\S*\s+-m\s+|\S*/)?(pip3?|uv pip|uv|conda|mamba|micromamba)\s+(install|add)\b"
@@ -115,7 +115,7 @@ class TaskShell(InteractiveShell):
             crash_line.note(error)
         if isinstance(error, MemoryError):
             error.add_note(
-                f"A task here may use about {_memory_bytes() / 1e9:.1f} GB of memory "
+                f"A task here may use {units.size(address_space.memory_bytes())} of memory "
                 f"(MECAPY_MAX_MEMORY_BYTES)."
             )
         if isinstance(error, StdinNotImplementedError) and error.__traceback__ is not None:
@@ -217,7 +217,3 @@ def _above(trace: TracebackType) -> TracebackType | None:
         if trace.tb_next is not None
         else None
     )
-
-
-def _memory_bytes() -> int:
-    return resource.getrlimit(resource.RLIMIT_DATA)[0]

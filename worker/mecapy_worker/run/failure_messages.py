@@ -54,9 +54,9 @@ def limit(kind: str, used: int, settings: Settings) -> wire.ErrorInfo:
     if kind == "memory" and used >= COUNTLESS:
         return _info("memory", "The cell holds more file locks than a task may; release them.")
     if kind == "memory":
-        peak, most = used / 1e9, settings.max_memory_bytes / 1e9
+        peak, most = units.size(used), units.size(settings.max_memory_bytes)
         text = (
-            f"The cell used {peak:.2f} GB of memory, a task may use {most:.2f} GB; work on "
+            f"The cell used {peak} of memory, a task may use {most}; work on "
             f"smaller pieces, or free arrays no longer needed."
         )
         return _info("memory", text)

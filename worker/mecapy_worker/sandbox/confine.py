@@ -13,9 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mecapy_worker.sandbox import landlock, own_root, pid_namespaces, seccomp
-from mecapy_worker.shared import libc
+from mecapy_worker.shared import address_space, libc
 
-_ADDRESS_SPACE_SPARE_BYTES = 4 << 30
 _WAITING_SIGNALS = 4096  # and timers, each of which takes the kernel's memory
 
 
@@ -178,7 +177,7 @@ def _limit(child: _ConfinedChild) -> None:
     neighbours = 0 if "private_shm" in child.applied or child.uid is not None else rules.neighbours
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_DATA, rules.data_bytes + rules.memory_bytes)
-    _lower(resource.RLIMIT_AS, 4 * rules.memory_bytes + _ADDRESS_SPACE_SPARE_BYTES)
+    _lower(resource.RLIMIT_AS, address_space.limit_for(rules.memory_bytes))
     _lower(resource.RLIMIT_FSIZE, rules.disk_bytes)
     _lower(resource.RLIMIT_NOFILE, 4096)
     _lower(resource.RLIMIT_SIGPENDING, _WAITING_SIGNALS)

@@ -1,0 +1,34 @@
+"""What MecaPy remarks beside a cell's output: one quiet line each. A notebook shows it as a
+display, because it shows what is on stderr on red, like an error; elsewhere it goes to stderr.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from mecapy_jupyter.shared.units import escaped
+
+ABOUT = "mecapy"
+"""In the metadata of an output: it is MecaPy's, not the cell's; a "note", "place" or "mark"."""
+_STYLE = (
+    "font:var(--jp-ui-font-size1, 13px)/1.6 var(--jp-ui-font-family, system-ui, sans-serif);"
+    "color:var(--jp-ui-font-color2, var(--vscode-descriptionForeground, inherit));"
+    "padding-left:5px;"
+)
+
+
+def say(sentence: str) -> None:
+    """In the cell that runs now."""
+    shell: Any = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if getattr(shell, "kernel", None) is None:
+        print(f"mecapy: {sentence}", file=sys.stderr)
+    else:
+        publish(shell.display_pub.publish, sentence)
+
+
+def publish(publisher: Callable[..., None], sentence: str) -> None:
+    text = f"mecapy: {sentence}"
+    html = f'<div aria-label="MecaPy note" style="{_STYLE}">{escaped(text)}</div>'
+    publisher({"text/plain": text, "text/html": html}, {ABOUT: "note"})
