@@ -36,7 +36,8 @@ class Ran:
 
     def take(self, display: dict[str, Any]) -> None:
         """A note counts as a line of stderr, where it stands on a terminal; a mark stands apart."""
-        about, text = display.get("metadata", {}).get("mecapy"), display["data"].get("text/plain", "")
+        about = display.get("metadata", {}).get("mecapy")
+        text = display["data"].get("text/plain", "")
         if about == "note":
             self.stderr += f"{text}\n"
         elif about == "mark":
