@@ -11,7 +11,14 @@ import sys
 from collections.abc import Callable
 from typing import TextIO, cast
 
-from mecapy_jupyter.commands import admin_arguments, backup, fleet, open_page, task_arguments
+from mecapy_jupyter.commands import (
+    admin_arguments,
+    backup,
+    enable,
+    fleet,
+    open_page,
+    task_arguments,
+)
 from mecapy_jupyter.commands.arguments import AddCommand, add_json, count, print_json
 from mecapy_jupyter.commands.arguments import server_part as _server
 from mecapy_jupyter.shared import errors
@@ -75,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         admin_arguments.add_commands,
         _doctor_command,
         open_page.add_commands,
+        enable.add_commands,
     ):
         add_group(add)
     completion = add("completion", _completion, "a script that completes commands in a shell")

@@ -20,6 +20,7 @@ from mecapy_jupyter.travel.environment.user_modules import after_cell
 
 if TYPE_CHECKING:
     from mecapy_jupyter.cells.prepared import CellOptions, Prepared
+    from mecapy_jupyter.commands.magic_completion import Asked
 
 
 class Magics:
@@ -137,8 +138,22 @@ def register(shell: Shell) -> None:
     shell.events.register("post_run_cell", _after_cell)
     shell.input_transformers_cleanup.append(_with_a_body)
     magics = Magics(Session(shell))
+    shell.set_hook("complete_command", _in_a_cell, str_key="%%mecapy")
+    shell.set_hook("complete_command", _in_a_line, str_key="%mecapy")
     for kind in ("cell", "line"):
         shell.register_magic_function(_Explained(magics, kind), kind, "mecapy")
+
+
+def _in_a_cell(shell: Shell, asked: Asked) -> list[str]:
+    from mecapy_jupyter.commands import magic_completion
+
+    return magic_completion.of_the_cell_magic(shell, asked)
+
+
+def _in_a_line(shell: Shell, asked: Asked) -> list[str]:
+    from mecapy_jupyter.commands import magic_completion
+
+    return magic_completion.of_the_line_magic(shell, asked)
 
 
 def _with_a_body(lines: list[str]) -> list[str]:

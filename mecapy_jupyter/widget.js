@@ -59,7 +59,7 @@ function tell(model, word) {
 
 // The Jupyter server this page came from, asked the way its own pages ask it. Null where it refuses, does not know the path (no extension
 // there), or there is none to ask (VS Code, Colab).
-async function ask(method, path) {
+export async function ask(method, path) {
   const config = document.getElementById("jupyter-config-data");
   if (!config) return null;
   const base = new URL(JSON.parse(config.textContent).baseUrl || "/", window.location.origin);
@@ -96,14 +96,38 @@ async function cancel(model, button, orphaned) {
   button.title = orphaned ? "Run this in a cell: this page cannot reach MecaPy" : "This page cannot reach the Jupyter server: use the notebook's own Interrupt button";
 }
 
-// A kernel that was restarted says no more of its task. Then the server does: the line as `view` has it, or null.
-async function told(task) {
+// A kernel that was restarted says no more of its task, and a page that was reloaded hears no more of its kernel. Then the server tells: the
+// line as `view` has it, or null.
+async function told(task, reloaded) {
   const answer = JSON.parse((await ask("GET", `mecapy/tasks/${task}`)) ?? "null");
   if (!answer) return null;
-  const over = !["queued", "running"].includes(answer.status);
+  const over = !["queued", "running", "blocked"].includes(answer.status);
+  if (reloaded) {
+    const end = answer.completed_at ? Date.parse(answer.completed_at) : Date.now();
+    const clock = answer.started_at ? [["plain", clockText((end - Date.parse(answer.started_at)) / 1000)]] : [];
+    const output = over && answer.status !== "cancelled" ? [["plain", `its output: %mecapy attach ${task.slice(0, 8)}`]] : [];
+    return { parts: [["phase", answer.status], ...clock, ...output], phase: answer.status, over };
+  }
   const words = over ? "brings it here" : "goes on with it here";
   const parts = [["phase", answer.status], ["plain", `%mecapy attach ${task.slice(0, 8)} ${words}`]];
   return { parts: answer.status === "cancelled" ? parts.slice(0, 1) : parts, phase: answer.status, over };
+}
+
+const ICONS = { completed: "✔", failed: "✖", cancelled: "■" };
+
+// As HTML and as text, for the saved notebook.
+function lastLine(name, { parts, phase }) {
+  const text = `${ICONS[phase] ?? "·"} ${parts.map(([, part]) => part).join(" · ")}`;
+  const line = element("div", "", { role: "status", "aria-label": `MecaPy ${name}: ${phase}` });
+  line.style.cssText = "padding:2px 0 2px 5px;color:var(--jp-ui-font-color2, inherit);font:var(--jp-ui-font-size1, 13px)/1.6 var(--jp-ui-font-family, system-ui, sans-serif)";
+  line.textContent = text;
+  return [line.outerHTML, text];
+}
+
+// In a page that has no widget of this block, which `view` shows as it was saved. `ended` gets the last line. Returns how to stop.
+export function followTask(view, el, ended) {
+  const known = { view, reloaded: true };
+  return render({ model: { get: (name) => known[name] ?? "", on() {}, off() {}, send() {}, ended }, el });
 }
 
 function build() {
@@ -134,7 +158,8 @@ function render({ model, el }) {
   let received = performance.now();
   let phase = "";
   let looking = null;
-  let forgotten = false;
+  const reloaded = model.get("reloaded") === true;
+  let forgotten = reloaded;
 
   // The kernel of this block is gone; a restarted one knows nothing of it.
   const orphaned = () => forgotten || performance.now() - received > SILENT_AFTER_S * 1000;
@@ -143,7 +168,9 @@ function render({ model, el }) {
   };
 
   async function look() {
-    const found = orphaned() ? await told(model.get("view").task_id) : null;
+    const found = orphaned() ? await told(model.get("view").task_id, reloaded) : null;
+    if (found && reloaded) received = performance.now();
+    if (found?.over) model.ended?.(...lastLine(model.get("view").name, found));
     if (found && orphaned()) show({ ...model.get("view"), ...found, fraction: null });
     looking = found && !found.over ? setTimeout(look, LOOK_EVERY_MS) : null;
     if (found?.over) cancelButton.hidden = true;

@@ -20,11 +20,14 @@ from mecapy_jupyter import wire
 from mecapy_jupyter.block import control_channel, notes
 from mecapy_jupyter.block.line import html, line, mark, mark_html, said, view
 from mecapy_jupyter.block.state import BlockState
+from mecapy_jupyter.hooks import ipykernel
 
 if TYPE_CHECKING:
     from mecapy_jupyter.widget import BlockWidget
 
 _EMPTY = {"text/html": "", "text/plain": ""}
+BLOCK_MIME = "application/vnd.mecapy.block+json"
+"""For our part of the page, which keeps the line alive when a reload has taken the widget away."""
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 
 
@@ -103,6 +106,8 @@ class Notebook:
             self._show(state, now_s)
         elif self.widget is not None:
             self.widget.view = view(state, now_s)
+        if self._on_cancel is None and self._kernel is not None:
+            ipykernel.stay_busy(self._kernel)
 
     def mark(self, state: BlockState) -> None:
         shown = {"text/html": mark_html(state), "text/plain": mark(state)}
@@ -138,6 +143,7 @@ class Notebook:
                 "version_minor": 0,
                 "model_id": self.widget.model_id,
             }
+            data[BLOCK_MIME] = view(state, now_s)
         update = self._shown or self._kept
         self._publish(data, {}, transient=self._transient, update=update)
         self._shown, self._kept = True, False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,6 +77,27 @@ def ended(key: str, task_id: str) -> None:
     """It is over."""
     if last_task(key) == task_id:
         _add(_folder("tasks") / key, "")
+
+
+def stands_in(task_id: str, cell: str, notebook: str) -> None:
+    """Where a task's cell stands, for the sidebar. `cell`: its id in the notebook."""
+    _add(_folder("cells") / task_id, json.dumps([cell, notebook]))
+
+
+def place_of(task_id: str) -> tuple[str, str]:
+    """The id of its cell, and the notebook; both empty where it is not known."""
+    with contextlib.suppress(OSError, ValueError):
+        cell, notebook = json.loads((_folder("cells") / task_id).read_text("ascii"))
+        return str(cell), str(notebook)
+    return "", ""
+
+
+def last_tasks(most: int) -> list[str]:
+    """The ids of this user's newest tasks from notebooks, whatever became of them."""
+    with contextlib.suppress(OSError):
+        files = sorted(_folder("cells").iterdir(), key=lambda file: -file.stat().st_mtime)
+        return [file.name for file in files[:most]]
+    return []
 
 
 def last_task(key: str) -> str:

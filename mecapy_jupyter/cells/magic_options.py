@@ -91,6 +91,15 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+@functools.cache
+def names() -> tuple[str, ...]:
+    """All options, as they are written."""
+    # argparse has no other way to ask for them
+    actions = parser()._actions  # pyright: ignore[reportPrivateUsage]
+    shown = (one.option_strings for one in actions if one.help != argparse.SUPPRESS)
+    return tuple(name for strings in shown for name in strings)
+
+
 def _variables(add: AddOption) -> None:
     add("-h", "--help", action="store_true", help="show this")
     add(

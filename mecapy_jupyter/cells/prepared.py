@@ -22,6 +22,7 @@ from mecapy_jupyter.cells.ipython_types import Shell
 from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.client.task import Task
+from mecapy_jupyter.hooks import ipykernel
 from mecapy_jupyter.results import bind
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.travel.environment import open_figures, process_state
@@ -29,6 +30,7 @@ from mecapy_jupyter.travel.files.gather import Along
 from mecapy_jupyter.travel.files.index import inside
 from mecapy_jupyter.travel.pickling import payload
 
+_SESSION = "JPY_SESSION_NAME"
 _SHELL_OWN = frozenset({"get_ipython", "exit", "quit", "open", "display", "input"})
 
 
@@ -63,7 +65,7 @@ class CellKey:
 
     @classmethod
     def of(cls, body: str) -> CellKey:
-        place = f"{os.environ.get('JPY_SESSION_NAME', '')}\0{Path.cwd()}"
+        place = f"{os.environ.get(_SESSION, '')}\0{Path.cwd()}"
         return cls(history.key_of(body), history.key_of(body, place))
 
     def last_task(self) -> str:
@@ -241,6 +243,8 @@ class Prepared:
                 self.along,
             )
             self.key.submitted(task.id, self.values)
+            if (cell := ipykernel.cell_of(self.shell)) and (book := os.environ.get(_SESSION)):
+                history.stands_in(task.id, cell, book)
         except KeyboardInterrupt:
             for task in born:
                 cancel(task)

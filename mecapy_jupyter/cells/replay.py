@@ -75,7 +75,7 @@ class CellOutput:
     ) -> None:
         """Like a shell's `display_pub.publish`."""
         content = {"data": data, "metadata": metadata or {}, "transient": transient or {}}
-        self._updated = content if update else None
+        self._updated = content if update else self._updated
         self._send("update_display_data" if update else "display_data", content)
 
     def update_again(self, shell: Any) -> None:

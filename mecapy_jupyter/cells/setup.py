@@ -30,6 +30,14 @@ def listed() -> str:
     )
 
 
+def about() -> str:
+    """For the sidebar: what stands for every task of this notebook."""
+    count = len(setup_cells.all_cells())
+    return (
+        f"{count} setup cell{'' if count == 1 else 's'}\n{listed()}" if count else "no setup cells"
+    )
+
+
 def cleared(number: str = "") -> str:
     """For `%mecapy setup clear [N]`."""
     removed = setup_cells.clear(int(number) if number else None)

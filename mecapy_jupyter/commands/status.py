@@ -42,8 +42,8 @@ def facts(now: Overview) -> list[Row]:
         ("where", clean(now.url, 120) + source),
         ("queue", f"{now.me.queued} queued, {now.me.running} running"),
     ]
-    if used := _used(now.me.quotas):
-        rows.append(("used", used))
+    if words := used(now.me.quotas):
+        rows.append(("used", words))
     return [*rows, ("workers", _workers(now.workers))]
 
 
@@ -53,7 +53,7 @@ def _user(me: wire.Me) -> str:
     return (me.name or me.owner) + (f" ({more})" if more else "")
 
 
-def _used(quotas: Mapping[str, wire.Quota]) -> str:
+def used(quotas: Mapping[str, wire.Quota]) -> str:
     """What is used of each limited quota."""
     words = list[str]()
     for name, unit in _QUOTAS.items():

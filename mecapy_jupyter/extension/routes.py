@@ -1,7 +1,7 @@
-"""What a notebook's page may ask of the gateway: the state of one of the user's tasks, and to stop
-it. Nothing else passes. The page speaks to its Jupyter server, with Jupyter's login, XSRF and
-origin checks; the token is added here and never leaves the server. A request contains only the
-task's id; of an answer only chosen fields pass.
+"""What a notebook's page may ask of the gateway: the state of one of the user's tasks, to stop it,
+and what the sidebar shows. Nothing else passes. The page speaks to its Jupyter server, with
+Jupyter's login, XSRF and origin checks; the token is added here and never leaves the server. A
+request contains only the task's id; of an answer only chosen fields pass.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from tornado import web
 
 from mecapy_jupyter.client import config
 from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.extension import sidebar
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.wire.json_fields import Json, JsonObject, as_object
 
@@ -42,7 +43,11 @@ _threads = ThreadPoolExecutor(4, thread_name_prefix="mecapy")
 
 def handlers(base_url: str) -> list[tuple[str, type[web.RequestHandler]]]:
     tasks = url_path_join(base_url, "mecapy", "tasks", _ID)
-    return [(tasks, TaskHandler), (url_path_join(tasks, "cancel"), CancelHandler)]
+    return [
+        (tasks, TaskHandler),
+        (url_path_join(tasks, "cancel"), CancelHandler),
+        (url_path_join(base_url, "mecapy", "overview"), OverviewHandler),
+    ]
 
 
 class _Passing(APIHandler):
@@ -79,6 +84,15 @@ class CancelHandler(_Passing):
     async def post(self, task_id: str) -> None:
         """Stop the task: a queued one at once, a running one within a second."""
         await self.answer(lambda gateway: _shown(gateway.post(f"/tasks/{task_id}/cancel")))
+
+
+class OverviewHandler(_Passing):
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """What the sidebar shows; a sentence where no gateway is to be had."""
+        root = str(self.settings.get("server_root_dir", ""))
+        await self.answer(lambda gateway: sidebar.overview(gateway, root))
 
 
 @functools.lru_cache(maxsize=1)

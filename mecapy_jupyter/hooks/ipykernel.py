@@ -48,6 +48,25 @@ def request_of(kernel: Any) -> Mapping[str, Any]:
     return request or {}
 
 
+def stay_busy(kernel: Any) -> None:
+    """Say once more that a cell runs: a message on the control channel, as JupyterLab sends with
+    each widget, ends with "idle", and the status bar believes it.
+    """
+    kernel.session.send(
+        kernel.iopub_socket,
+        "status",
+        {"execution_state": "busy"},
+        parent=request_of(kernel),
+        ident=b"kernel.status",
+    )
+
+
+def cell_of(shell: object) -> str:
+    """The id of the cell that runs, as JupyterLab and Notebook send it along; else empty."""
+    kernel = getattr(shell, "kernel", None)
+    return str(request_of(kernel).get("metadata", {}).get("cellId", "")) if kernel else ""
+
+
 def send_output(
     kernel: Any, kind: str, content: Mapping[str, Any] | None, request: Mapping[str, Any]
 ) -> None:

@@ -85,6 +85,24 @@ def test_look_and_cancel(server: Server, page: httpx.Client, gateway: Any, task_
         assert gateway.token not in answer.text + str(answer.headers)
 
 
+def test_what_the_sidebar_shows(
+    server: Server, page: httpx.Client, gateway: Any, task_id: str
+) -> None:
+    """My tasks by state and time, the queue and the pool, in one answer; nothing of code and data,
+    and no token.
+    """
+    seen = page.get("mecapy/overview")
+    assert seen.status_code == 200 and seen.headers["Cache-Control"] == "no-store"
+    found = seen.json()
+    assert (found["queued"], found["pool"]) == (1, "no worker: tasks wait until one starts")
+    (task,) = found["tasks"]
+    assert task.items() >= {"task_id": task_id, "name": "mine", "status": "queued"}.items()
+    assert not {"code", "inputs", "result", "error"} & task.keys()
+    assert gateway.token not in seen.text
+    with httpx.Client(base_url=server.url, timeout=120) as stranger:
+        assert stranger.get("mecapy/overview").status_code == 403
+
+
 def test_a_page_elsewhere_cannot(
     server: Server, page: httpx.Client, gateway: Any, task_id: str
 ) -> None:
@@ -135,8 +153,8 @@ tasks/{id}%2fresult tasks/{id}%3fx=1 tasks/{id}%0a tasks/{upper}
 tasks//{id} ../mecapy/tasks/{id}/../../me"""
 
 
-def test_only_two_questions_pass(page: httpx.Client, task_id: str) -> None:
-    """Whatever is not a task's id, or not one of the two questions, is not there."""
+def test_nothing_else_passes(page: httpx.Client, task_id: str) -> None:
+    """Whatever is not a task's id, or not one of the questions, is not there."""
     for path in ELSEWHERE.format(id=task_id, upper=task_id.upper()).split():
         url = f"{page.base_url}mecapy/{path}"
         assert page.get(url).status_code == 404, path

@@ -70,7 +70,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(ROOT / name, source)
     for name in ("mecapy_jupyter", "backend", "worker"):
         shutil.copytree(
-            ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+            ROOT / name,
+            source / name,
+            ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "node_modules"),
         )
     run(
         sys.executable,
@@ -110,8 +112,13 @@ def test_wheel_is_complete(wheel: Path) -> None:
         "mecapy_backend/py.typed",
     } <= inside
     assert any(name.startswith("mecapy_backend/migrations/versions/0001") for name in inside)
-    [enabling] = [name for name in inside if ".data/" in name]
-    assert enabling.endswith("/data/etc/jupyter/jupyter_server_config.d/mecapy_jupyter.json")
+    data = sorted(name.partition(".data/data/")[2] for name in inside if ".data/" in name)
+    assert data == [
+        "etc/jupyter/jupyter_server_config.d/mecapy_jupyter.json",
+        "share/jupyter/labextensions/mecapy-jupyter/install.json",
+        "share/jupyter/labextensions/mecapy-jupyter/package.json",
+        "share/jupyter/labextensions/mecapy-jupyter/static/remoteEntry.js",
+    ]
     tops = {
         name.split("/")[0] for name in inside if ".dist-info/" not in name and ".data/" not in name
     }
