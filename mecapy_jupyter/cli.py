@@ -72,18 +72,9 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    for add_group in (
-        _stack_commands,
-        _server_commands,
-        backup.add_commands,
-        fleet.add_commands,
-        _login_commands,
-        task_arguments.add_commands,
-        admin_arguments.add_commands,
-        _doctor_command,
-        open_page.add_commands,
-        enable.add_commands,
-    ):
+    here = (_stack_commands, _server_commands, _login_commands, _doctor_command)
+    elsewhere = (backup, fleet, task_arguments, admin_arguments, open_page, enable)
+    for add_group in (*here, *(module.add_commands for module in elsewhere)):
         add_group(add)
     completion = add("completion", _completion, "a script that completes commands in a shell")
     completion.add_argument("shell", choices=("bash", "zsh", "fish"))
