@@ -20,11 +20,11 @@ del importlib
 
 
 def add_commands(add: AddCommand) -> None:
-    command = add("enable", _run, "make every notebook know %%mecapy, without %load_ext")
+    command = add("enable", _run, "make every notebook know the magics, without loading the extension")
     command.add_argument(
         "--profile", default="default", metavar="NAME", help="of IPython (default: default)"
     )
-    command.add_argument("--off", action="store_true", help="notebooks need %%load_ext again")
+    command.add_argument("--off", action="store_true", help="notebooks load the extension themselves again")
 
 
 def _run(options: argparse.Namespace) -> None:
