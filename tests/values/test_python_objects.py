@@ -75,6 +75,15 @@ ROWS = {
         "seen = m.E, Mat.ALU.rho, m is Mat.STEEL; m.note = 'used'",
         "seen == (210e3, 2.7, True) and Mat.STEEL is m and m.note == 'used'",
     ),
+    "aliases of an enumeration and combined flags": (
+        "import enum\nclass Mat(enum.Enum):\n    STEEL = 1; IRON = 1; ALU = 2\n"
+        "class Load(enum.Flag, boundary=enum.CONFORM):\n    NONE = 0; X = 1; Y = 2; XY = 3",
+        "Mat Load",
+        "seen = Mat.IRON is Mat.STEEL, Load.XY is Load.X | Load.Y, Load(9) is Load.X; "
+        "kept = [Mat.IRON, Load.XY, Load.NONE]",
+        "seen == (True, True, True) and kept == [Mat.STEEL, Load.X | Load.Y, Load(0)] and "
+        "list(Mat.__members__) == ['STEEL', 'IRON', 'ALU']",
+    ),
     "a proxy of a dict": (
         "import types\nd = {'k': 1}; p = types.MappingProxyType(d)",
         "d p",

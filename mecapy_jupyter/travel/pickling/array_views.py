@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+import mmap
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 from mecapy_jupyter.travel.pickling import array_subclasses
@@ -15,52 +16,74 @@ def roots(arrays: Iterable[Any]) -> dict[int, Any]:
     """For each piece of memory (by the id of its owner), the largest contiguous array of `arrays`
     on it.
     """
-    numpy = sys.modules.get("numpy")
     found: dict[int, Any] = {}
-    for array in arrays if numpy else ():
-        if type(array) is numpy.ndarray and array.flags.c_contiguous and array.nbytes:  # pyright: ignore[reportOptionalMemberAccess]
+    for array in arrays:
+        if is_array(array) and array.flags.c_contiguous:
             owner = id(_owner(array))
             if owner not in found or array.nbytes > found[owner].nbytes:
                 found[owner] = array
     return found
 
 
-def with_spans(values: Iterable[Any]) -> list[Any]:
-    """The arrays; for those that overlap without one containing the other, the bytes that contain
-    both.
+def shared(arrays: Iterable[Any], is_pickled: Callable[[object], bool]) -> dict[int, Any]:
+    """For each piece of memory (by the id of its owner) that several of `arrays` use, or that
+    belongs to a buffer for which `is_pickled`, what contains them: that buffer, one of the arrays,
+    or their bytes.
     """
-    numpy = sys.modules.get("numpy")
-    arrays = [value for value in values if numpy and type(value) is numpy.ndarray and value.nbytes]
     by_owner: dict[int, list[Any]] = {}
-    for array in {id(array): array for array in arrays if not array.dtype.hasobject}.values():
+    for array in arrays:
         by_owner.setdefault(id(_owner(array)), []).append(array)
-    return arrays + [
-        _span(group) for group in by_owner.values() if len(group) > 1 and _overlap(group)
-    ]
+    found: dict[int, Any] = {}
+    for owner, group in by_owner.items():
+        buffer = _buffer_of(_owner(group[0]))
+        if buffer is not None and is_pickled(buffer):
+            found[owner] = buffer
+        elif len(group) > 1 and _overlap(group):
+            root = roots(group).get(owner)
+            if root is not None and all(a is root or reduced(a, {owner: root}) for a in group):
+                found[owner] = root
+            elif not any(array.dtype.hasobject for array in group):
+                found[owner] = _span(group)
+    return found
+
+
+def _buffer_of(owner: Any) -> Any:
+    """The object whose memory an array uses: a bytearray, an `array.array`, a ctypes array."""
+    below = owner.base
+    below = below.obj if type(below) is memoryview else below
+    if below is None or type(below) is bytes or isinstance(below, mmap.mmap):
+        return None
+    try:
+        return below if memoryview(below).contiguous else None
+    except (TypeError, ValueError, BufferError):
+        return None
+
+
+_MOST_PAIRS = 2_000
 
 
 def _overlap(arrays: list[Any]) -> bool:
-    """Whether two of them share memory and no contiguous one contains all."""
-    root = roots(arrays).get(id(_owner(arrays[0])))
-    if root is not None and all(
-        array is root or reduced(array, {id(_owner(array)): root}) for array in arrays
-    ):
-        return False
+    """Whether two of them share memory. With very many that lie interleaved: True, to be safe."""
     shares = sys.modules["numpy"].shares_memory
-    try:
-        return any(
-            shares(one, other, max_work=10_000)
-            for number, one in enumerate(arrays)
-            for other in arrays[:number]
-        )
-    except Exception:  # TooHardError: it would take long to decide
-        return False
+    bounds = sorted((*_bounds(array), number) for number, array in enumerate(arrays))
+    pairs = 0
+    for at, (_, last, number) in enumerate(bounds):
+        for first, _, other in bounds[at + 1 :]:
+            if first >= last:
+                break
+            pairs += 1
+            try:
+                if pairs > _MOST_PAIRS or shares(arrays[number], arrays[other], max_work=10_000):
+                    return True
+            except Exception:  # TooHardError: it would take long to decide
+                return True
+    return False
 
 
 def _span(arrays: list[Any]) -> Any:
     """The bytes from the first of these arrays to the last, as an array on their memory."""
     numpy = sys.modules["numpy"]
-    base = min(arrays, key=lambda array: _bounds(array)[0])
+    base = min(arrays, key=lambda array: _bounds(array)[0]).view(numpy.ndarray)
     first, last = _bounds(base)[0], max(_bounds(array)[1] for array in arrays)
     base = base[
         tuple(slice(None, None, -1 if step < 0 else 1) for step in base.strides)
@@ -84,13 +107,21 @@ def reduced(obj: Any, of: Mapping[int, Any]) -> Any:
         root = owner if owner.flags.c_contiguous else None
     if root is None or root is obj:
         return None
+    if not isinstance(root, numpy.ndarray):  # a buffer
+        return _of_memory(obj, root, numpy.frombuffer(root, numpy.uint8))
     if (root.dtype.hasobject or obj.dtype.hasobject) and root.dtype != obj.dtype:
         return None
-    offset = _address(obj) - _address(root)
+    return _of_memory(obj, root, root)
+
+
+def _of_memory(obj: Any, root: Any, memory: Any) -> Any:
+    """How to pickle `obj` as a view of `root`, whose memory is the array `memory`."""
+    start = _address(memory)
+    offset = _address(obj) - start
     first, last = _bounds(obj)
-    inside = first >= _address(root) and last <= _address(root) + root.nbytes
-    if not inside:
+    if first < start or last > start + memory.nbytes:
         return None
+    plain = type(obj) is sys.modules["numpy"].ndarray
     cls: Any = None if plain else cast("type[Any]", type(obj))
     made = root, obj.dtype, obj.shape, obj.strides, offset, cls, obj.flags.writeable
     return (view, made) if plain else array_subclasses.with_attributes(obj, view, *made)
@@ -107,24 +138,31 @@ def view(
 ) -> Any:
     """A view of `root`; called by the unpickler."""
     numpy = sys.modules["numpy"]
+    is_array = isinstance(root, numpy.ndarray)
+    root = root.view(numpy.ndarray) if is_array else root
     if dtype.hasobject:  # numpy exports no bytes of these
         flat = root.reshape(-1)[offset // root.itemsize :]
         made = numpy.lib.stride_tricks.as_strided(flat, shape, strides)
         made = made if cls is None else made.view(cls)
     else:
-        raw = root.reshape(-1).view(numpy.uint8)
+        raw = root.reshape(-1).view(numpy.uint8) if is_array else root
         made = numpy.ndarray.__new__(cls or numpy.ndarray, shape, dtype, raw, offset, strides)
     if not writeable:
         made.flags.writeable = False
     return made
 
 
-def repeats(obj: Any) -> bool:
-    """Whether an array repeats its elements, like the result of `np.broadcast_to`."""
+def is_array(obj: object) -> bool:
+    """Whether it is an array with memory that another array may share."""
     numpy: Any = sys.modules.get("numpy")
     if numpy is None or not isinstance(obj, numpy.ndarray):
         return False
     array: Any = obj
+    return array.nbytes > 0 and (type(obj) is numpy.ndarray or array_subclasses.is_of_bytes(obj))
+
+
+def repeats(array: Any) -> bool:
+    """Whether an array repeats its elements, like the result of `np.broadcast_to`."""
     steps = zip(array.strides, array.shape, strict=True)
     return any(not step and length > 1 for step, length in steps)
 
@@ -142,10 +180,12 @@ def _owner(array: Any) -> Any:
 
 def _bounds(array: Any) -> tuple[int, int]:
     """The addresses of its first byte and of the one after its last."""
+    start = _address(array)
+    if array.flags.c_contiguous:
+        return start, start + array.nbytes
     reach = [
         stride * (length - 1) for stride, length in zip(array.strides, array.shape, strict=True)
     ]
-    start = _address(array)
     return start + sum(min(step, 0) for step in reach), start + sum(
         max(step, 0) for step in reach
     ) + array.itemsize

@@ -56,14 +56,19 @@ _OF_ENUM = frozenset({"_value_", "_name_", "__objclass__", "_sort_order_"})
 
 
 def _with_members(cls: Any, as_reduced: Any) -> Any:
-    """An enumeration whose members have attributes from `__init__`."""
+    """An enumeration with its aliases and combined flags, which cloudpickle omits, and with the
+    attributes that members have from `__init__`.
+    """
     held: dict[str, dict[str, Any]] = {}
     members: dict[str, Any] = cls.__members__
     for name, member in members.items():
         stored: dict[str, Any] = {**vars(member)}
         held[name] = {n: v for n, v in stored.items() if n not in _OF_ENUM}
-    make, arguments, state, *rest = as_reduced
-    return make, arguments, (state, held), *rest[:2], _enum_setstate
+    make, (bases, name, qualified, _, *others), (attributes, slots), *rest = as_reduced
+    values = {name: member.value for name, member in members.items()}
+    attributes = {n: v for n, v in attributes.items() if n not in members}
+    made = bases, name, qualified, values, *others
+    return make, made, ((attributes, slots), held), *rest[:2], _enum_setstate
 
 
 def _enum_setstate(cls: Any, state: tuple[Any, dict[str, dict[str, Any]]]) -> Any:

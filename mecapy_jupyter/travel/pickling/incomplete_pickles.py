@@ -1,10 +1,11 @@
-"""Refuses library objects whose pickle omits what decides their numbers, because a wrong number
-would come home unnoticed. Part of `reducers`.
+"""Refuses objects whose pickle omits what decides what they do, because that would come home
+unnoticed. Part of `reducers`.
 """
 
 from __future__ import annotations
 
 import sys
+import weakref
 from typing import Any, cast
 
 from mecapy_jupyter.shared.errors import CannotSend
@@ -13,12 +14,18 @@ _LEFT_OUT = ("faceConstraints", "_constraints", "requiredVariables")
 
 
 def takes_apart(cls: type[Any]) -> bool:
-    """FiPy variables: an equation whose variable lost its constraints yields 0."""
+    """FiPy variables (an equation whose variable lost its constraints yields 0) and finalizers
+    (a copy is dead).
+    """
+    if cls is weakref.finalize:
+        return True
     fipy: Any = sys.modules.get("fipy.variables.variable")
     return fipy is not None and issubclass(cls, fipy.Variable)
 
 
 def reduced(obj: Any) -> Any:
+    if type(obj) is weakref.finalize:
+        raise CannotSend("a finalizer works only in the process of its object; make it there")
     held = cast("dict[str, Any]", vars(obj))
     if any(held.get(name) for name in _LEFT_OUT):
         raise CannotSend(

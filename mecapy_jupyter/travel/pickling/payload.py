@@ -84,8 +84,6 @@ def pack(
     with deep_pickler.limited_recursion():
         try:
             pickler, module_names, stream = _written(Pickler, values, namespace)
-            if constants.may_be_in(stream):  # again, with a look at each object
-                pickler, module_names, stream = _written(ResultPickler, values, namespace)
         except Exception as error:
             if not deep_pickler.is_too_deep(error):
                 raise
@@ -116,11 +114,24 @@ def pack(
 def _written(
     kind: type[Pickler], values: Sequence[Any], namespace: dict[str, Any]
 ) -> tuple[Pickler, list[str], bytes]:
-    """The pickler, the user's own modules that it met, and its output."""
+    """The pickler, the user's own modules that it met, and its output. What only the output shows
+    (arrays that share memory, constants) takes a second pass.
+    """
+    written = _written_once(kind, values, namespace, {})
+    roots = written[0].shared_memory()
+    with_constants = kind is Pickler and constants.may_be_in(written[2])
+    if not (roots or with_constants):
+        return written
+    return _written_once(ResultPickler if with_constants else kind, values, namespace, roots)
+
+
+def _written_once(
+    kind: type[Pickler], values: Sequence[Any], namespace: dict[str, Any], roots: Mapping[int, Any]
+) -> tuple[Pickler, list[str], bytes]:
     file, module_names = io.BytesIO(), list[str]()
     pickler = kind(file, namespace, with_globals=True, on_own=module_names.append)
     pickler.known = {id(value): number for number, value in constants.fixed().items()}
-    pickler.keep_views_of(array_views.with_spans(_variables(values)))
+    pickler.keep_views_of(roots)
     for value in values:
         pickler.dump(value)
     names = {name for value in values if isinstance(value, dict) for name in _names(value)}
@@ -160,13 +171,17 @@ def pack_result(
     write in full nevertheless.
     """
 
-    def written(kind: type[ResultPickler]) -> tuple[Packed, frozenset[int]]:
+    def written(
+        kind: type[ResultPickler], more: Mapping[int, Any] | None = None
+    ) -> tuple[Packed, frozenset[int]]:
         file = io.BytesIO()
         pickler = kind(file, namespace, with_globals=False, on_own=_nobody)
         pickler.known = known
-        pickler.keep_views_of(arrays, whole)
+        pickler.keep_views_of({**array_views.roots(arrays), **(more or {})}, whole)
         for part in (*first, value):
             pickler.dump(part)
+        if more is None and (roots := pickler.shared_memory()):
+            return written(kind, roots)
         stream = stream_format.HEAD + file.getvalue()
         return Packed(stream, tuple(pickler.buffers), {}), frozenset(pickler.met)
 
@@ -266,11 +281,3 @@ def _load_all(unpickler: pickle.Unpickler, file: io.BytesIO, namespace: dict[str
 
 
 def _nobody(_module: str) -> None: ...
-
-
-def _variables(values: Sequence[Any]) -> list[object]:
-    return [
-        item
-        for value in values
-        for item in (cast("dict[str, object]", value).values() if type(value) is dict else (value,))
-    ]

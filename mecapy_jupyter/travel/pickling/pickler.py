@@ -91,6 +91,7 @@ class Pickler(cloudpickle.Pickler):
         self._singletons = Singletons(self._is_own, sets=with_globals)
         self._seen_modules: dict[str, bool] = {}
         self._ordinary = set[type[Any]]()
+        self._copied: list[Any] = []
         self.files = set[str]()
         """The files of the functions that it pickled."""
         self.hints = set[str]()
@@ -131,11 +132,7 @@ class Pickler(cloudpickle.Pickler):
             return class_reducers.as_it_is(obj, as_reduced)
         elif kind is types.FunctionType:
             self._is_own(getattr(obj, "__module__", None) or "")
-        elif (
-            (self._roots or array_views.repeats(obj))
-            and id(obj) not in self._whole
-            and (view := array_views.reduced(obj, self._roots)) is not None
-        ):
+        elif array_views.is_array(obj) and (view := self._as_view(obj)) is not None:
             return view
         elif (reduced := type_hints.reduced(obj) or reducers.reduced(obj)) is not None:
             if reduced[0] is by_name_reducers.attribute:  # with its settings if they are plain
@@ -147,12 +144,31 @@ class Pickler(cloudpickle.Pickler):
             return standing
         return super().reducer_override(obj)
 
-    def keep_views_of(self, arrays: Iterable[Any], whole: Iterable[object] = ()) -> None:
-        """Write a view of one of these arrays as a view and not as a copy: `v = a[2:5]` stays a
-        view of `a`. `whole`: never as a view.
+    def _as_view(self, array: Any) -> Any:
+        if id(array) in self._whole:
+            return None
+        view = array_views.reduced(array, self._roots)
+        if view is None:
+            self._copied.append(array)
+        return view
+
+    def keep_views_of(self, roots: Mapping[int, Any], whole: Iterable[object] = ()) -> None:
+        """Write an array on the memory of one of these `roots` (by the id of the memory's owner) as
+        a view and not as a copy: `v = a[2:5]` stays a view of `a`. `whole`: never as a view.
         """
-        self._roots = array_views.roots(arrays)
+        self._roots = roots
         self._whole = frozenset(map(id, whole))
+
+    def shared_memory(self) -> dict[int, Any]:
+        """Roots for arrays that it copied although they share memory. Forgets them."""
+        copied, self._copied = self._copied, []
+        pickled: dict[int, Any] = {}
+
+        def is_pickled(buffer: object) -> bool:
+            pickled.update(pickled or self.memo.copy())
+            return id(buffer) in pickled or id(buffer) in self.known
+
+        return array_views.shared({id(array): array for array in copied}.values(), is_pickled)
 
     _roots: Mapping[int, Any] = {}
     _whole: frozenset[int] = frozenset()

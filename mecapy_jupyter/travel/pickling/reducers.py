@@ -27,6 +27,7 @@ from mecapy_jupyter.travel.pickling import (
     exception_reducers,
     incomplete_pickles,
     object_reducers,
+    pandas_reducers,
     plot_reducers,
     tracebacks,
     widget_reducers,
@@ -111,7 +112,7 @@ def reduced(obj: Any) -> Any:
 
 @functools.lru_cache(maxsize=4096)
 def _of_a_library(cls: type[Any]) -> Callable[[Any], Any] | None:
-    for library in (widget_reducers, plot_reducers, incomplete_pickles):
+    for library in (widget_reducers, plot_reducers, pandas_reducers, incomplete_pickles):
         if library.takes_apart(cls):
             return library.reduced
     return None

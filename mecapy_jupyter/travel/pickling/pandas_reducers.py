@@ -1,0 +1,53 @@
+"""Pickles pandas' blocks and indexes with the record of who shares their memory. pandas asks that
+record before it writes (copy on write); without it, a write to a column would change each frame,
+series or index on the same memory. Part of `pickler`; never imports pandas itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, cast
+
+
+def takes_apart(cls: type[Any]) -> bool:
+    pandas: Any = sys.modules.get("pandas")
+    if pandas is None or not hasattr(pandas, "Index"):
+        return False
+    return issubclass(cls, (pandas.Index, *_internals()))
+
+
+def _internals() -> tuple[Any, Any, Any]:
+    internals: Any = sys.modules["pandas._libs.internals"]
+    managers: Any = sys.modules["pandas.core.internals.managers"]
+    return internals.Block, internals.BlockValuesRefs, managers.SingleBlockManager
+
+
+def reduced(obj: Any) -> Any:
+    kind = cast("type[Any]", type(obj))
+    block, sharers, manager = _internals()
+    if kind is sharers:
+        return kind, ()
+    make, arguments, *rest = obj.__reduce_ex__(5)
+    if issubclass(kind, manager):
+        return make, arguments, (rest[0], obj.blocks[0].refs), None, None, _set_manager
+    shared = obj.refs if issubclass(kind, block) else getattr(obj, "_references", None)
+    if shared is None or rest:
+        return None
+    setter = _set_block if issubclass(kind, block) else _set_index
+    return make, arguments, (shared,), None, None, setter
+
+
+def _set_manager(manager: Any, state: tuple[Any, Any]) -> None:
+    content, shared = state
+    manager.__setstate__(content)
+    _set_block(manager.blocks[0], (shared,))
+
+
+def _set_block(block: Any, state: tuple[Any]) -> None:
+    block.refs = state[0]
+    block.refs.add_reference(block)
+
+
+def _set_index(index: Any, state: tuple[Any]) -> None:
+    index._references = state[0]
+    index._references.add_index_reference(index)
