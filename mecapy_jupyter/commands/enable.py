@@ -20,11 +20,13 @@ del importlib
 
 
 def add_commands(add: AddCommand) -> None:
-    command = add("enable", _run, "make every notebook know the magics, without loading the extension")
+    what = "make every notebook know the magics, without loading the extension"
+    command = add("enable", _run, what)
     command.add_argument(
         "--profile", default="default", metavar="NAME", help="of IPython (default: default)"
     )
-    command.add_argument("--off", action="store_true", help="notebooks load the extension themselves again")
+    off = "notebooks load the extension themselves again"
+    command.add_argument("--off", action="store_true", help=off)
 
 
 def _run(options: argparse.Namespace) -> None:
