@@ -79,6 +79,7 @@ def _options(given: argparse.Namespace) -> CellOptions:
         files=given.files,
         keep=given.keep,
         folder=given.folder,
+        cache=given.cache,
         resources=asked(given.cpus, given.memory, given.gpu, given.machine),
     )
 

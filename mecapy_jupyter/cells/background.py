@@ -120,7 +120,7 @@ class _Carry:
             try:
                 self.block.finish(outcome, bind.came_back(shell.user_ns, home, bound))
                 self.output.update_again(shell)
-                self._say(home, waiting)
+                self._say(home, outcome, waiting)
                 self.prepared.key.ended(self.task.id, outcome)
                 if outcome.state == wire.FAILED:
                     self.output.error(cell.failure(outcome, home, self.prepared.source))
@@ -163,9 +163,10 @@ class _Carry:
             home.bound[open_figures.CARRIED] = home.figures
         return bound, waiting
 
-    def _say(self, home: bind.Home, waiting: Sequence[str]) -> None:
+    def _say(self, home: bind.Home, outcome: wire.Outcome, waiting: Sequence[str]) -> None:
         remarks = [
             *bind.remarks(home, self.task.id),
+            *cell.cache_remarks(self.task, outcome),
             *self.output.widgets.remarks(),
             *self.task.bring_folder(),
             *self.prepared.missed(home),

@@ -16,7 +16,8 @@ from mecapy_jupyter.cells import history, kernel_shutdown, replay, resubmit_chec
 from mecapy_jupyter.cells.cell_errors import CellSource, plain
 from mecapy_jupyter.cells.ipython_types import Shell
 from mecapy_jupyter.cells.prepared import Prepared, cancel
-from mecapy_jupyter.client import config
+from mecapy_jupyter.client import config, result_cache
+from mecapy_jupyter.client.caching_task import CachingTask
 from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.client.task import Task
 from mecapy_jupyter.hooks.ipython import show_as, show_group_as
@@ -46,6 +47,8 @@ def run(client: Client, prepared: Prepared) -> None:
         task = taken_up or prepared.send(client)
         outcome, home = come_home(shell, task, block)
     prepared.key.ended(task.id, outcome)
+    for other in task.other_ids if isinstance(task, CachingTask) else ():
+        prepared.key.forget(other)
     for sentence in prepared.missed(home):
         notes.say(sentence)
     if outcome.state != wire.COMPLETED:
@@ -93,10 +96,17 @@ def come_home(shell: Shell, task: Task, block: LiveBlock) -> tuple[wire.Outcome,
     names = bind.into(shell.user_ns, home)
     replay.remember(shell, home.value)
     block.finish(outcome, bind.came_back(shell.user_ns, home, names))
-    remarks = [*bind.remarks(home, task.id), *widgets.remarks()]
+    remarks = [*bind.remarks(home, task.id), *widgets.remarks(), *cache_remarks(task, outcome)]
     for remark in [*remarks, *task.bring_folder(), *task.change_folder()]:
         notes.say(remark)
     return outcome, home
+
+
+def cache_remarks(task: Task, outcome: wire.Outcome) -> list[str]:
+    if not isinstance(task, CachingTask):
+        return []
+    remark = result_cache.remark(task.cached, outcome)
+    return [remark] if remark else []
 
 
 def until_final(

@@ -195,6 +195,11 @@ def add_files(add: AddOption) -> None:
 
 def _showing(add: AddOption) -> None:
     add("--verify", action="store_true", help="run it here too, and report where the two differ")
+    add(
+        "--cache",
+        action="store_true",
+        help="bring back the result of an earlier run with the same code and data, if there is one",
+    )
     add("--setup", action="store_true", help="run it here, and before every later task")
     add(
         "--no-folder",

@@ -19,8 +19,10 @@ from mecapy_jupyter.capture import diagnose, names, notebook_code
 from mecapy_jupyter.cells import history, kernel_magics, notebook_folder, preflight, submitter
 from mecapy_jupyter.cells.cell_errors import CellSource, plain
 from mecapy_jupyter.cells.ipython_types import Shell
+from mecapy_jupyter.client import result_cache
 from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.client.result_cache import CacheInputs
 from mecapy_jupyter.client.task import Task
 from mecapy_jupyter.hooks import ipykernel
 from mecapy_jupyter.results import bind
@@ -52,6 +54,7 @@ class CellOptions:
     keep: tuple[str, ...] = ()
     folder: bool = True
     resources: wire.Resources | None = None
+    cache: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +244,7 @@ class Prepared:
                 fits,
                 born.append,
                 self.along,
+                cache=self._cache_inputs(client, imports),
             )
             self.key.submitted(task.id, self.values)
             if (cell := ipykernel.cell_of(self.shell)) and (book := os.environ.get(_SESSION)):
@@ -254,6 +258,12 @@ class Prepared:
                 )
             ) from None
         return task
+
+    def _cache_inputs(self, client: Client, imports: list[str]) -> CacheInputs | None:
+        if not self.options.cache:
+            return None
+        there = result_cache.versions(client.gateway)
+        return CacheInputs(self.python, there, imports, self.along)
 
 
 def _picked(namespace: dict[str, Any], patterns: Sequence[str]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from mecapy_jupyter import wire
 from mecapy_jupyter.client import gateway_api, presigned
 from mecapy_jupyter.client.http import Elsewhere, Gateway
 from mecapy_jupyter.shared import errors
-from mecapy_jupyter.travel.pickling import buffer_file, known_blobs
+from mecapy_jupyter.travel.pickling import buffer_file, known_blobs, payload
 
 _PARALLEL = 4
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -124,6 +124,13 @@ def _leave(gateway: Gateway, views: Sequence[memoryview]) -> list[str] | None:
         for name in names:
             with suppress(OSError):
                 Path(folders.incoming, name).unlink(missing_ok=True)
+
+
+def send_again(gateway: Gateway, packed: payload.Packed) -> None:
+    """The buffers of a task whose blobs have gone since, and its stream if that is one."""
+    inline = len(packed.stream) <= wire.INLINE_BYTES
+    sent = send(gateway, packed.buffers if inline else [packed.stream, *packed.buffers])
+    complete(gateway, sent.believed)
 
 
 def fetch(gateway: Gateway, digest: str) -> Any:

@@ -16,6 +16,9 @@ class CallOptions:
     `timeout`: run time, in seconds or as "15min" or "2h"; in a `map`, of each call. `retries`:
     further attempts after a failure. `priority`: 0 to 9, high ones start first.
 
+    `cache`: a kept result of the same call will do, and this one is kept; in a `map`, each call is
+    a task of its own.
+
     What the machine must have: `cpus`; `memory`, as "16GB" or in bytes; `gpu`, a type or True;
     `machine`, a class (`%mecapy machines` lists them).
 
@@ -31,6 +34,7 @@ class CallOptions:
     gpu: str | bool = ""
     machine: str = ""
     share: bool = True
+    cache: bool = False
 
     def __post_init__(self) -> None:
         if self.timeout is not None:
@@ -54,7 +58,13 @@ class CallOptions:
     @property
     def may_share(self) -> bool:
         """Whether calls with these options may share a child: none asks for anything of its own."""
-        return self.share and not self.retries and self.timeout is None and not self.resources()
+        return (
+            self.share
+            and not self.cache
+            and not self.retries
+            and self.timeout is None
+            and not self.resources()
+        )
 
     def request(self, code: str, name: str, outputs: tuple[str, ...]) -> wire.TaskRequest:
         return wire.TaskRequest(

@@ -11,12 +11,20 @@ from typing import Any, TypeVar
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.capture import packing
-from mecapy_jupyter.client import config, gateway_api, signing, submission, task_logs
+from mecapy_jupyter.client import (
+    config,
+    gateway_api,
+    result_cache,
+    signing,
+    submission,
+    task_logs,
+)
 from mecapy_jupyter.client.call_options import CallOptions
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.client.map_history import Maps
 from mecapy_jupyter.client.mapping import MapOptions, calls_of, name_of
 from mecapy_jupyter.client.overview import Overview, overview
+from mecapy_jupyter.client.result_cache import CacheInputs
 from mecapy_jupyter.client.shared_call import SharedCall
 from mecapy_jupyter.client.sharing import Sharing
 from mecapy_jupyter.client.task import Task
@@ -57,7 +65,7 @@ class Client(concurrent.futures.Executor):
         self._open: set[Task] = set()
         self._sent: weakref.WeakValueDictionary[str, Task] = weakref.WeakValueDictionary()
         self._options, self._shutdown = CallOptions(), _Shutdown()
-        self._maps = Maps(self.gateway, self.enter)
+        self._maps = Maps(self.gateway, self.enter, self.enter_cached)
         self._sharing = Sharing(self._maps, self.enter, self._alone)
 
     def __repr__(self) -> str:
@@ -72,7 +80,9 @@ class Client(concurrent.futures.Executor):
         self.accepts()
         call = {wire.CALLED: fn, "_mecapy_args": args, "_mecapy_kwargs": kwargs}
         request = self._options.request(_CALL, name_of(fn), (wire.RESULT,))
-        ready = submission.prepared(self.gateway, request, call, packing.main_namespace())
+        cache = result_cache.of_call(self.gateway, request) if self._options.cache else None
+        here = packing.main_namespace()
+        ready = submission.prepared(self.gateway, request, call, here, cache=cache)
         if self._sharing.wants(fn, self._options, len(self._open)) and self._sharing.takes(ready):
             return self._sharing.add(fn, self._kept(SharedCall(self.gateway, ready)))
         return self._sharing.watch(fn, self._alone(ready))
@@ -83,8 +93,8 @@ class Client(concurrent.futures.Executor):
         return self._kept(self.submit_prepared(ready)).follow(on_event=task_logs.show_printed)
 
     def options(self, **options: Any) -> Client:
-        """This client with other options: name, timeout (of each call), retries, priority, and of
-        the machine: cpus, memory, gpu, machine. Connections are shared, and a shutdown ends both.
+        """This client with other options, as `CallOptions` has them. Connections are shared, and a
+        shutdown ends both.
         """
         changed = copy.copy(self)
         changed._options = self._options.changed(options)
@@ -178,6 +188,13 @@ class Client(concurrent.futures.Executor):
             raise concurrent.futures.CancelledError
         return self._kept(self.send(request, values, packing.main_namespace()))
 
+    def enter_cached(self, request: wire.TaskRequest, values: Mapping[str, Any]) -> Task:
+        """The same, where a kept result will do."""
+        if self._shutdown.cancels:
+            raise concurrent.futures.CancelledError
+        cache, here = result_cache.of_call(self.gateway, request), packing.main_namespace()
+        return self._kept(self.send(request, values, here, cache=cache))
+
     def _kept(self, task: T) -> T:
         """Among our futures until it has ended."""
         self._open.add(task)
@@ -195,14 +212,16 @@ class Client(concurrent.futures.Executor):
         on_task: Callable[[Task], object] = lambda _: None,
         folder: Along | None = None,
         followed: bool = True,
+        cache: CacheInputs | None = None,
     ) -> Task:
         """Pack `values`, upload what the store lacks, submit.
 
         `words`, `imports`: as for `prelude.make`. `check` may raise first. `on_task` gets the task
-        at once, to cancel it at an interrupt. Not `followed`: no event stream is opened.
+        at once, to cancel it at an interrupt. Not `followed`: no event stream is opened. `cache`: a
+        kept result will do.
         """
         ready = submission.prepared(
-            self.gateway, request, values, namespace, words, imports, check, folder
+            self.gateway, request, values, namespace, words, imports, check, folder, cache
         )
         return self.submit_prepared(ready, on_task, followed=followed)
 

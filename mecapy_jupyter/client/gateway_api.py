@@ -135,6 +135,16 @@ def _sweep_path(name: str) -> str:
     return f"/sweeps/{quote(name, safe='')}"
 
 
+def cache(gateway: Gateway, limit: int = 100) -> wire.CacheList:
+    """My kept results, the newest first."""
+    return wire.CacheList.from_json(as_object(gateway.get("/cache", limit=limit)))
+
+
+def clear_cache(gateway: Gateway, task_id: str = "") -> None:
+    """Find none of them again, or not that of this task."""
+    gateway.delete(f"/cache/{task_id}" if task_id else "/cache")
+
+
 def login_offer(gateway: Gateway) -> wire.LoginOffer:
     return wire.LoginOffer.from_json(as_object(gateway.get("/auth")))
 

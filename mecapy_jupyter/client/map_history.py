@@ -21,8 +21,8 @@ _ASK_EVERY_S = 5.0
 class Maps:
     """What a client remembers between maps, because an optimizer repeats them often."""
 
-    def __init__(self, gateway: Gateway, enter: Enter) -> None:
-        self._gateway, self._enter = gateway, enter
+    def __init__(self, gateway: Gateway, enter: Enter, enter_cached: Enter) -> None:
+        self._gateway, self._enter, self._enter_cached = gateway, enter, enter_cached
         self.call_times = CallTimesByFunction()
         self._slots, self._asked = 0, 0.0
 
@@ -41,12 +41,12 @@ class Maps:
         if chunk_calls is not None and chunk_calls < 1:
             raise ValueError("chunksize must be >= 1, or None to choose it by the time of a call")
         work = Map(
-            self._enter,
+            self._enter_cached if how.call.cache else self._enter,
             fn,
             calls,
             count,
             self.slots(),
-            chunk_calls if how.call.timeout is None else 1,
+            1 if how.call.timeout is not None or how.call.cache else chunk_calls,
             self.call_times.of(fn),
             how,
             LiveBlock(how.call.name or name_of(fn), quiet=not is_watched()),

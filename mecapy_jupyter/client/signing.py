@@ -34,6 +34,11 @@ def is_signed(request: wire.TaskRequest) -> bool:
     )
 
 
+def keyed(digest: bytes) -> str:
+    """A name for content that nobody can guess who has not this user's key."""
+    return hmac.digest(_key(), b"mecapy cache\0" + digest, "sha256").hex()
+
+
 def key_file() -> Path:
     return platformdirs.user_config_path("mecapy") / "signing-key"
 

@@ -14,9 +14,17 @@ from typing import Any
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.capture import packing
-from mecapy_jupyter.client import blob_transfer, current_workflow, deferred_interrupt, signing
+from mecapy_jupyter.client import (
+    blob_transfer,
+    current_workflow,
+    deferred_interrupt,
+    result_cache,
+    signing,
+)
+from mecapy_jupyter.client.caching_task import CachingTask
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.client.problems import BlobsMissing
+from mecapy_jupyter.client.result_cache import CacheInputs
 from mecapy_jupyter.client.task import Task
 from mecapy_jupyter.shared import errors, version
 from mecapy_jupyter.travel.environment import setup_cells
@@ -45,6 +53,7 @@ def prepared(
     imports: Sequence[str] = (),
     check: Callable[[payload.Packed], None] = lambda _: None,
     folder: Along | None = None,
+    cache: CacheInputs | None = None,
 ) -> Prepared:
     """Arguments as of `Client.send`."""
     with awaited.meeting(as_futures=request.cell is not None) as met:
@@ -54,6 +63,9 @@ def prepared(
     check(packed)
     if gateway.secret_in(packed.stream):
         raise errors.CannotSend(_token_in(values, gateway))
+    if cache is not None:
+        in_graph = bool(met.futures or current_workflow.id_of.get())
+        request = result_cache.with_keys(request, values, packed, cache, in_graph=in_graph)
     return Prepared(request, packed, namespace, met.futures)
 
 
@@ -69,8 +81,8 @@ def submit(
     sent, sent_bytes, believed = _upload(gateway, packed)
     request = current_workflow.in_graph(ready.request, ready.parents)
     request = dataclasses.replace(request, payload=sent, python=version.minor())
-    body, key = signing.signed(request).as_json(), uuid.uuid4().hex
-    enter = functools.partial(_entered, gateway, body, key, ready, on_task, followed)
+    ready = dataclasses.replace(ready, request=request)
+    enter = functools.partial(_entered, gateway, uuid.uuid4().hex, ready, on_task, followed)
     try:
         task = enter()
     except BlobsMissing:
@@ -83,7 +95,6 @@ def submit(
 
 def _entered(
     gateway: Gateway,
-    body: wire.JsonObject,
     key: str,
     ready: Prepared,
     on_task: Callable[[Task], object],
@@ -91,10 +102,13 @@ def _entered(
 ) -> Task:
     with deferred_interrupt.DeferredInterrupt() as interrupt:
         enter = gateway.submit if followed else gateway.enqueue
-        submitted, events = enter(body, key)
-        task = Task(
-            gateway, submitted.task_id, ready.request.name, ready.packed, ready.namespace, events
-        )
+        request = ready.request
+        submitted, events = enter(signing.signed(request).as_json(), key)
+        about = submitted.task_id, request.name, ready.packed, ready.namespace, events
+        if request.cache is None:
+            task = Task(gateway, *about)
+        else:
+            task = CachingTask(gateway, *about, request=request, submitted=submitted)
         on_task(task)
         if interrupt.came:
             task.cancel()

@@ -139,7 +139,7 @@ class Task(concurrent.futures.Future[Any]):
     ) -> None:
         first, self._first_events = self._first_events, None
         try:
-            for event in resumed_events(self._gateway, self.id, first):
+            for event in self.stream(first):
                 self._started = self._started or event.type == wire.STARTED
                 self.outcome = (
                     wire.Outcome.from_json(event.data) if event.type in wire.FINAL else None
@@ -160,6 +160,10 @@ class Task(concurrent.futures.Future[Any]):
             self.events.put(trouble)
             if on_final == self.settle:
                 self.set_exception(trouble)
+
+    def stream(self, first: Iterable[wire.Event] | None) -> Iterable[wire.Event]:
+        """All its events. `first`: of an open stream."""
+        return resumed_events(self._gateway, self.id, first)
 
     def open(self, outcome: wire.Outcome, spared: Collection[int] = ()) -> bind.Home:
         """Open the outcome's payload, once, and keep it in `home`. `spared`: as for
@@ -266,6 +270,7 @@ class Task(concurrent.futures.Future[Any]):
         return error
 
     def _fetch(self, digest: str) -> Any:
+        """A blob of its result."""
         return blob_transfer.fetch(self._gateway, digest)
 
 

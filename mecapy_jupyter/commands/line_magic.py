@@ -14,7 +14,7 @@ from mecapy_jupyter.cells import background, cell, setup
 from mecapy_jupyter.cells.ipython_types import Shell
 from mecapy_jupyter.cells.session import Session
 from mecapy_jupyter.client import client, config, gateway_api, task_logs, unopened
-from mecapy_jupyter.commands import doctor, login, machines, status, task_selection
+from mecapy_jupyter.commands import doctor, login, machines, result_cache, status, task_selection
 from mecapy_jupyter.commands.cancelling import cancelled
 from mecapy_jupyter.commands.getting import brought_home
 from mecapy_jupyter.shared import errors, units
@@ -34,6 +34,7 @@ HELP = """%mecapy                      who am I, where, queue, workers, my last 
 the options are those of %%mecapy
 %mecapy setup [clear [n]]    the setup cells, which run first in every task; remove them, or one
 %mecapy machines             classes of machines: their sizes, what is free, what it costs
+%mecapy cache [clear [id]]   results that `--cache` keeps; find none again, or not this one
 %mecapy doctor               check the way from here to a worker"""
 
 
@@ -169,7 +170,12 @@ def _machines(pool: client.Client, _: Shell, __: Sequence[str]) -> None:
     print(machines.listed(gateway_api.machines(pool.gateway)))
 
 
+def _cache(pool: client.Client, _: Shell, rest: Sequence[str]) -> None:
+    print(result_cache.answer(pool.gateway, rest))
+
+
 _WITH_POOL = {
+    "cache": _cache,
     "machines": _machines,
     "status": _status,
     "tasks": _tasks,

@@ -23,6 +23,7 @@ _NOT_CONTENT = frozenset(
         *("__firstlineno__", "__static_attributes__", "__annotations_cache__", "__classdictcell__"),
     ]
 )
+_MADE_BY_CODE = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 _DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 _missing = object()
 
@@ -41,6 +42,8 @@ def add(content: Content, value: Any) -> bool:
             _by_name(content, value)
         case types.ModuleType():
             _module(content, value)
+        case types.CellType():
+            _cell(content, "", value)
         case types.CodeType():
             _code(content, value)
         case types.MethodType():
@@ -52,6 +55,9 @@ def add(content: Content, value: Any) -> bool:
             _parts(content, "property", value.fget, value.fset, value.fdel)
         case functools.cached_property():
             _parts(content, "cached_property", cast("Any", value).func)
+        case functools._lru_cache_wrapper() if not _is_installed(value):  # pyright: ignore[reportPrivateUsage]
+            held = cast("Any", value)
+            _parts(content, "lru_cache", held.__wrapped__, held.cache_parameters())
         case _ if isinstance(value, _DESCRIPTORS):
             content.mark("descriptor", value.__name__.encode())
         case _:
@@ -66,7 +72,9 @@ def _parts(content: Content, kind: str, *parts: object) -> None:
 
 
 def _is_installed(value: Any) -> bool:
-    """Whether a worker finds it by its name."""
+    """Whether a worker finds it by its name, or has it as a part of Python or of a C library."""
+    if isinstance(value, type) and not value.__flags__ & _MADE_BY_CODE:
+        return True
     module = sys.modules.get(value.__module__ or "")
     if module is None or value.__module__ in ("__main__", "__mp_main__"):
         return False
@@ -95,7 +103,7 @@ def _function(content: Content, fn: types.FunctionType) -> None:
         if any_name := sorted(uses.reads & code_uses.LOOKS_UP):
             raise content.refuse(f"uses {any_name[0]}(), which may read any variable")
         content.modules.update(name.partition(".")[0] for name in uses.imports if name)
-        _own_modules(content, uses.imports)
+        own_modules(content, uses.imports)
         for name in sorted(uses.reads):
             held = fn.__globals__.get(name, _missing)
             content.mark("global name", name.encode())
@@ -105,13 +113,15 @@ def _function(content: Content, fn: types.FunctionType) -> None:
 
 def _cell(content: Content, name: str, cell: types.CellType) -> None:
     try:
-        content.add(cell.cell_contents, f"the outer variable {name!r}")
+        content.add(cell.cell_contents, f"the outer variable {name!r}" if name else "")
     except ValueError:  # it has no value yet
         content.mark("empty cell")
 
 
 def _code(content: Content, code: types.CodeType) -> None:
     content.mark("code")
+    used = code_uses.uses(code)
+    content.mentions.update(used.mentions, used.texts)
     for part in code_object.parts(code):
         content.add(part)
 
@@ -131,14 +141,14 @@ def _module(content: Content, module: types.ModuleType) -> None:
     if not user_modules.is_own(module):
         content.modules.add(module.__name__.partition(".")[0])
         return content.mark("module", module.__name__.encode())
-    _own_modules(content, {module.__name__})
+    own_modules(content, {module.__name__})
     for name, held in _settings(module):
         content.mark("setting", name.encode())
         content.add(held, f"{module.__name__}.{name}")
     return None
 
 
-def _own_modules(content: Content, names: set[str] | frozenset[str]) -> None:
+def own_modules(content: Content, names: set[str] | frozenset[str]) -> None:
     """The executed text of those of these modules that are the user's own, and of the own modules
     that these import.
     """

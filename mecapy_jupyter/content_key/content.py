@@ -20,7 +20,10 @@ from typing import Any, cast
 
 from blake3 import blake3
 
+from mecapy_jupyter.travel.environment import user_modules
+
 _DIGEST_BYTES = 16
+_MAIN = ("__main__", "__mp_main__")
 _NEVER = (io.IOBase, types.GeneratorType, types.CoroutineType, types.FrameType, weakref.ref)
 
 
@@ -29,10 +32,13 @@ class NoContentKey(Exception):
 
 
 class Content:
-    """One digest under way. `modules`: top-level names of the installed modules that it met."""
+    """One digest under way. `modules`: top-level names of the installed modules that it met;
+    `mentions`: names, attributes and texts of the code that it met.
+    """
 
-    def __init__(self, modules: set[str] | None = None) -> None:
-        self.modules = set[str]() if modules is None else modules
+    def __init__(self, within: Content | None = None) -> None:
+        self.modules = set[str]() if within is None else within.modules
+        self.mentions = set[str]() if within is None else within.mentions
         self._hash = blake3()
         self._numbers = dict[int, int]()
         self._kept: list[object] = []  # an id is free again when its object goes
@@ -103,14 +109,21 @@ class Content:
         except Exception as trouble:
             raise self.refuse(f"cannot be read: {trouble}") from trouble
         if isinstance(made, str):
-            module = str(getattr(value, "__module__", "") or kind.__module__)
-            self.modules.add(module.partition(".")[0])
-            return self.mark("global", f"{module}.{made}".encode())
+            return self._global(value, made)
         self.mark("reduced", kind.__qualname__.encode())
         for part in cast("tuple[object, ...]", made):
             # the fourth and the fifth part are iterators over items
             self.add(list(cast("Iterable[object]", part)) if hasattr(part, "__next__") else part)
         return None
+
+    def _global(self, value: Any, name: str) -> None:
+        """What its pickle holds by its name. The user's own may mean something else tomorrow."""
+        module = str(getattr(value, "__module__", "") or type(value).__module__)
+        home = sys.modules.get(module)
+        if home is None or module in _MAIN or user_modules.is_own(home):
+            raise self.refuse(f"is found by its name alone ({module}.{name})")
+        self.modules.add(module.partition(".")[0])
+        self.mark("global", f"{module}.{name}".encode())
 
 
 def of_scalar(value: object) -> bytes | None:
@@ -143,7 +156,7 @@ def _set(content: Content, value: Any) -> None:
     """The order of its digests, because its own differs between kernels."""
     digests = list[bytes]()
     for entry in value:
-        inner = Content(content.modules)
+        inner = Content(content)
         inner.add(entry, "an element")
         digests.append(inner.digest())
     content.mark(type(value).__name__, b"".join(sorted(digests)))

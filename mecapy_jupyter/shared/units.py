@@ -83,6 +83,25 @@ def byte_count(text: str | int) -> int:
     return round(float(match[1]) * _BYTES[match[2]])
 
 
+def spent(seconds: float) -> str:
+    """A time that has passed: `0.3 s`, `42 s`, `3 min 40 s`, `2 h 5 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def moment(at: datetime, now: datetime) -> str:
+    """By this machine's clock: `today 14:02`, `yesterday 14:02`, `2026-05-04 14:02`."""
+    at, now = at.astimezone(), now.astimezone()
+    days = (now.date() - at.date()).days
+    day = {0: "today", 1: "yesterday"}.get(days, f"{at:%Y-%m-%d}")
+    return f"{day} {at:%H:%M}"
+
+
 def duration(seconds: float) -> str:
     """A rough time ahead: `25 s`, `4 min`, `2 h`."""
     if seconds < 90:

@@ -81,6 +81,7 @@ from mecapy_jupyter.wire.needs import MOST_NEEDS, NEED, NEED_CHARS, Need
 from mecapy_jupyter.wire.outcome import ErrorInfo, Outcome, Payload
 from mecapy_jupyter.wire.people import LoginLink, LoginOffer, Me, Quota, TokenInfo, TokenRequest
 from mecapy_jupyter.wire.readiness import Readiness
+from mecapy_jupyter.wire.result_cache import CachedRun, CacheEntry, CacheKeys, CacheList
 from mecapy_jupyter.wire.states import (
     BLOCKED,
     CANCELLED,
@@ -158,6 +159,10 @@ __all__ = [
     "WORKER_LIVES_S",
     "Attempt",
     "BlobSize",
+    "CacheEntry",
+    "CacheKeys",
+    "CacheList",
+    "CachedRun",
     "Cell",
     "ClassInfo",
     "CommEvent",

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, TypeAlias
 from mecapy_jupyter.wire.comms import CommEvent
 from mecapy_jupyter.wire.json_fields import JsonObject
 from mecapy_jupyter.wire.outcome import Outcome
+from mecapy_jupyter.wire.result_cache import CachedRun
 from mecapy_jupyter.wire.shape import OPTIONAL, Shape, write
 from mecapy_jupyter.wire.states import FINAL, QUEUED
 
@@ -35,7 +36,8 @@ class QueuedEvent(Shape):
     """The task waits. `position`: 1 starts next, None: not known; `of`: how many wait; `eta_s`:
     until it starts. `why_there`: which class of machines it goes to and why. The first one,
     which answers the submission, has `task_id` and what to expect by its code's history:
-    `estimate` in words, `estimate_s` of running.
+    `estimate` in words, `estimate_s` of running. `cached`: nothing was submitted, the task of this
+    id ran earlier; `same_runs`: nor here, it is another submission of the same that has not ended.
     """
 
     type: ClassVar = QUEUED
@@ -46,6 +48,8 @@ class QueuedEvent(Shape):
     why_there: str = field(default="", metadata=OPTIONAL)
     estimate: str = field(default="", metadata=OPTIONAL)
     estimate_s: float | None = field(default=None, metadata=OPTIONAL)
+    cached: CachedRun | None = field(default=None, metadata=OPTIONAL)
+    same_runs: bool = field(default=False, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mecapy_jupyter.wire.json_fields import Json
-from mecapy_jupyter.wire.shape import Shape
+from mecapy_jupyter.wire.shape import OPTIONAL, Shape
 from mecapy_jupyter.wire.states import ErrorKind, State
 
 
@@ -50,7 +50,8 @@ class Outcome(Shape):
     `result` is the JSON result: with `outputs` given, or without a last expression, an object of
     variables; else the value of the last expression. A value JSON cannot hold stands as {"repr":
     text}. `payload` is the Python result. `seconds`: of running. `stopped_s`: of a task cancelled
-    while it ran, from the worker's hearing of it until all its processes were dead.
+    while it ran, from the worker's hearing of it until all its processes were dead. Of a task with
+    `cache`: `uncached`, why its result is not kept; `drew`, whose random state it read.
     """
 
     state: State
@@ -59,3 +60,5 @@ class Outcome(Shape):
     payload: Payload | None = None
     seconds: float = 0.0
     stopped_s: float | None = None
+    uncached: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
+    drew: tuple[str, ...] = field(default=(), metadata=OPTIONAL)

@@ -9,6 +9,7 @@ from mecapy_jupyter.wire.defaults import POOL, PRIORITY, TIMEOUT_S
 from mecapy_jupyter.wire.json_fields import Json
 from mecapy_jupyter.wire.machines import Resources
 from mecapy_jupyter.wire.outcome import ErrorInfo, Payload
+from mecapy_jupyter.wire.result_cache import CacheKeys
 from mecapy_jupyter.wire.shape import OPTIONAL, Shape
 from mecapy_jupyter.wire.states import FINAL, QUEUED, State
 
@@ -35,7 +36,8 @@ class TaskRequest(Shape):
     kernels alone. `sweep`: the name of the sweep that it is a part of; `points`: the keys of the
     points that it computes. `needs`: variables that are results of other tasks, as `wire.Need`; the
     task is blocked until all of those are completed. `workflow`: the id of the one it belongs to.
-    `resources`: what its machine must have.
+    `resources`: what its machine must have. `cache`: a kept result of these keys will do, and this
+    one's is kept.
     """
 
     code: str
@@ -55,6 +57,7 @@ class TaskRequest(Shape):
     needs: dict[str, str] = field(default_factory=dict[str, str], metadata=OPTIONAL)
     workflow: str = field(default="", metadata=OPTIONAL)
     resources: Resources | None = field(default=None, metadata=OPTIONAL)
+    cache: CacheKeys | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)

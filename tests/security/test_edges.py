@@ -326,6 +326,7 @@ def test_every_route_is_audited_or_needs_not_be() -> None:
         "GET /tokens", "GET /proof", "GET /machines", "GET /system/scale",
         "GET /sweeps", "GET /sweeps/{name}",
         "GET /workflows", "GET /workflows/{workflow_id}",
+        "GET /cache", "DELETE /cache", "DELETE /cache/{task_id}",
     }  # fmt: skip
     assert permissions.RIGHTS.keys() - ACTS.keys() == silent
     of_the_page = {"POST /page/login", "POST /page/logout"}

@@ -29,6 +29,7 @@ from mecapy_backend.api.routes import (
     machines,
     parts,
     proof,
+    result_cache,
     sharing,
     submission,
     sweeps,
@@ -100,7 +101,7 @@ def create_app(settings: Settings, *, embedded: bool = False) -> FastAPI:
             expose_headers=_EXPOSED,
         )
     app.add_middleware(Traffic)
-    of_tasks = submission, tasks, sharing, sweeps, workflows, events, blobs, parts
+    of_tasks = submission, tasks, sharing, sweeps, workflows, result_cache, events, blobs, parts
     for surface in (*of_tasks, tokens, users, audit, system, machines):
         app.include_router(surface.router)
     if embedded:

@@ -79,6 +79,10 @@ tasks = sa.Table(
     sa.Column(
         "workflow", sa.Uuid(as_uuid=False), sa.ForeignKey("workflows.id", ondelete="SET NULL")
     ),
+    sa.Column("cache_key", sa.Text),  # of the cache of results; tasks with the same run once
+    sa.Column(
+        "is_cached", sa.Boolean, nullable=False, server_default=sa.false()
+    ),  # its result is given again under that key
     sa.UniqueConstraint("owner", "idempotency_key"),
 )
 sa.Index(
@@ -114,6 +118,20 @@ sa.Index(
     "tasks_not_before",
     tasks.c.not_before,
     postgresql_where=tasks.c.not_before.is_not(None),
+)
+sa.Index(
+    "tasks_cached",
+    tasks.c.owner,
+    tasks.c.cache_key,
+    tasks.c.completed_at.desc(),
+    postgresql_where=tasks.c.is_cached,
+)
+sa.Index(
+    "tasks_to_cache",
+    tasks.c.owner,
+    tasks.c.cache_key,
+    unique=True,
+    postgresql_where=sa.and_(tasks.c.cache_key.is_not(None), tasks.c.completed_at.is_(None)),
 )
 sa.Index("tasks_digests", tasks.c.digests, postgresql_using="gin")
 

@@ -45,6 +45,7 @@ def current(kinds: Iterable[str] = ()) -> dict[str, Any]:
 
 _noted: dict[str, Any] = {}
 _put: set[str] = {"random", "numpy.random"}  # a forked process starts with new ones
+_taken: set[str] = set()
 _waiting: dict[str, Any] = {}  # for a library that is loaded later
 
 
@@ -68,6 +69,8 @@ def _look(name: str) -> Any:
 
 def take(state: Mapping[str, Any]) -> None:
     """Apply the state to this process: at once, or when the cell imports the library."""
+    _taken.clear()
+    _taken.update(state)
     for name, value in state.items():
         if name in _noted and _equal(_noted[name], value):
             continue
@@ -78,6 +81,11 @@ def take(state: Mapping[str, Any]) -> None:
         if kind.module not in sys.modules:
             _waiting[name] = value
         import_hook.when_imported(kind.module, functools.partial(_set, name, kind, value))
+
+
+def taken() -> frozenset[str]:
+    """The kinds of state that came here."""
+    return frozenset(_taken)
 
 
 def _set(name: str, kind: StateKind, value: Any) -> None:

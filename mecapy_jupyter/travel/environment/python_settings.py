@@ -77,7 +77,7 @@ _fresh_tempdir = tempfile.gettempdir()
 def _temporary_folder() -> str | None:
     """`tempfile.tempdir` if the notebook set it; relative if inside its folder."""
     now = tempfile.tempdir
-    if now is None or os.fspath(now) == _fresh_tempdir:
+    if now is None or os.fspath(now) in (_fresh_tempdir, os.environ.get("TMPDIR")):
         return None
     inside = os.path.relpath(now)
     return os.fspath(now) if inside.startswith("..") else _INSIDE + inside

@@ -45,7 +45,8 @@ class Bounds:
 @dataclass(frozen=True, slots=True)
 class Along:
     """The index and its packs. `left`: what stays here, path → reason; `by_itself`: number and
-    bytes of the files that nobody named; `too_large`: files that appear with their size only.
+    bytes of the files that nobody named; `too_large`: files that appear with their size only;
+    `asked`: those that `--files` names.
     """
 
     index: Index = field(default_factory=Index)
@@ -53,6 +54,7 @@ class Along:
     left: dict[str, str] = field(default_factory=dict[str, str])
     by_itself: tuple[int, int] = (0, 0)
     too_large: tuple[str, ...] = ()
+    asked: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
         return self.index.automatic or bool(self.index.entries)
@@ -100,7 +102,8 @@ def gather(
     )
     size_bytes = sum(entry.size_bytes for entry in packed.entries)
     by_itself = len(packed.entries), size_bytes
-    return Along(index, tuple(contents), left, by_itself, tuple(one.path for one in too_large))
+    large = tuple(one.path for one in too_large)
+    return Along(index, tuple(contents), left, by_itself, large, frozenset(requested))
 
 
 def _chosen(

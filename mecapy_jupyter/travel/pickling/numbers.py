@@ -12,6 +12,11 @@ from pickle import PickleBuffer
 
 from mecapy_jupyter.travel.hooks import references
 
+TEXT = (str, bytes)
+"""Results that are to be found again name none of these by number: the pickler's own strings come
+and go, and ids that cloudpickle draws for classes differ between kernels.
+"""
+
 
 def without_temporary(objects: list[object]) -> dict[int, object]:
     """Objects that something besides this list refers to, by number. Empties the list."""

@@ -10,7 +10,6 @@ import ctypes
 import importlib
 import json
 import os
-import re
 import socket
 import sys
 import tempfile
@@ -31,7 +30,7 @@ from mecapy_jupyter.travel.files import lay_out
 from mecapy_jupyter.travel.files.index import Index
 from mecapy_jupyter.travel.pickling import awaited, known_blobs, payload, pickler
 from mecapy_jupyter.wire import BUNDLE, CALLED, Cell, Payload
-from mecapy_worker.child import bundle, parents, results
+from mecapy_worker.child import bundle, observing, parents, results
 from mecapy_worker.child.hooks import caches, ipython
 from mecapy_worker.child.output import Send
 from mecapy_worker.child.shell import TaskShell, as_in_a_kernel, build, connect
@@ -176,32 +175,31 @@ def _carry(send: Send, frame: Frame, outbox: str) -> None:
 
 
 def _ended(task: TaskMessage, frame: Frame) -> results.Ended:
+    seen, folder = None, os.getcwd()  # noqa: PTH109 as in results
     try:
+        if task.declared is not None:
+            observing.install()
         watch = _open_inputs(task, frame)
     except BaseException as error:
         return results.Ended(results.unopened(error))
     if (calls := _shell.user_ns.pop(BUNDLE, None)) is None:
-        _run(task)
-        fingerprint.say_what_was_set(_words(task.code))
+        if task.declared is None:
+            _run(task)
+        else:
+            seen = observing.observed(lambda: _run(task), task.declared, folder)
+        fingerprint.say_what_was_set(_shell.words(task.code))
     else:
         watch = bundle.run_each(_shell, calls, _ended, _forget)
     if _shell.outgoing.told_to_stop:
         _shell.outgoing.send(InterruptedMessage())
     try:
-        return results.collect(_shell, task, watch)
+        ended = results.collect(_shell, task, watch)
     except BaseException as error:
         return results.Ended(results.uncollected(error))
-
-
-def _words(code: str) -> set[str]:
-    """The names in the cell and in functions and classes that it may call."""
-    found = set(re.findall(r"[^\W\d]\w*", code))
-    for value in list(_shell.user_ns.values()):
-        held = list(vars(value).values()) if isinstance(value, type) else [value]
-        for function in held:
-            if type(function) is types.FunctionType and value.__module__ == "__main__":
-                found.update(function.__code__.co_names)
-    return found
+    if seen is not None:
+        told = replace(ended.outcome, uncached=seen[0], drew=seen[1])
+        ended = replace(ended, outcome=told)
+    return ended
 
 
 def _rest(channel: Channel) -> None:

@@ -51,13 +51,21 @@ class _SentInputs:
 
 
 def pack(
-    home: dict[str, Any], namespace: dict[str, Any], watch: Watch, *, everything: bool
+    home: dict[str, Any],
+    namespace: dict[str, Any],
+    watch: Watch,
+    *,
+    everything: bool,
+    unnumbered: tuple[type, ...] = (),
 ) -> payload.Packed:
     """Pack `home` with the changed inputs: all of them, or with `-o` those that the results refer
-    to.
+    to. Objects of types that are `unnumbered` are written out.
     """
-    changed = watch.changed()
-    sent = _SentInputs(watch, namespace, watch.known(), watch.arrays())
+    changed, known = watch.changed(), watch.known()
+    if unnumbered:
+        without = {id(one) for one in watch.objects().values() if isinstance(one, unnumbered)}
+        known = {at: number for at, number in known.items() if at not in without}
+    sent = _SentInputs(watch, namespace, known, watch.arrays())
     home["changed"] = changed if everything else []
     packed, met = _pack_what_can(home, sent)
     if everything or not changed:

@@ -19,7 +19,7 @@ from mecapy_jupyter.travel.environment.open_figures import OpenFigures
 from mecapy_jupyter.travel.files import collect as files
 from mecapy_jupyter.travel.files import placeholders
 from mecapy_jupyter.travel.files.index import Index
-from mecapy_jupyter.travel.pickling import tracebacks
+from mecapy_jupyter.travel.pickling import numbers, tracebacks
 from mecapy_jupyter.wire import CANCELLED, COMPLETED, FAILED, ErrorInfo
 from mecapy_worker.child import json_values, packing, result_files
 from mecapy_worker.child.shell import TaskShell
@@ -143,7 +143,13 @@ def collect(shell: TaskShell, task: TaskMessage, watch: Watch) -> Ended:
         home["value"] = shell.displayhook.value
     if failure and failure[0] is not None:
         home["exception"] = _exception(failure[0])
-    packed = packing.pack(home, shell.user_ns, watch, everything=patterns is None)
+    packed = packing.pack(
+        home,
+        shell.user_ns,
+        watch,
+        everything=patterns is None,
+        unnumbered=() if task.declared is None else numbers.TEXT,
+    )
     value = shell.displayhook.value
     if type(value) in (bool, int, float, str) and _is_short(value):
         outcome = replace(outcome, result=json_values.exact(value))

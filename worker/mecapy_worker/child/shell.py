@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import traceback
+import types
 from asyncio import AbstractEventLoop
 from types import TracebackType
 from typing import Any, cast
@@ -88,6 +89,16 @@ class TaskShell(InteractiveShell):
         tqdm_bars.finish()
         for sentence in unfinished.said(self._loop):
             print(f"mecapy: {sentence}", file=sys.stderr)
+
+    def words(self, code: str) -> set[str]:
+        """The names in the cell and in functions and classes that it may call."""
+        found = set(re.findall(r"[^\W\d]\w*", code))
+        for value in list(self.user_ns.values()):
+            held = list(vars(value).values()) if isinstance(value, type) else [value]
+            for function in held:
+                if type(function) is types.FunctionType and value.__module__ == "__main__":
+                    found.update(function.__code__.co_names)
+        return found
 
     def _knows_asyncio(self, source: str) -> bool:
         module = sys.modules.get("asyncio")

@@ -30,6 +30,7 @@ from mecapy_worker.shared.messages import ExitStatus, LimitExceeded, OutcomeMess
 RESULT_JSON_BYTES = 4 * 1024 * 1024
 TEXT_CHARS = 64 * 1024
 BUFFERS = 100_000
+_WHY_CHARS, _MOST_WHYS = 300, 10
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _KINDS_OF_CHILD = frozenset({"cell", "inputs", "python", "result_too_large"})
@@ -59,6 +60,8 @@ class ChildOutcome:
     buffers: tuple[str, ...]
     stream: bytes
     stream_file: str = ""
+    uncached: tuple[str, ...] = ()
+    drew: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -78,7 +81,14 @@ def check(message: OutcomeMessage, body: bytes) -> ChildOutcome:
         raise InvalidOutcome("an outcome whose stream is no file of its own")
     error = _error(message.error) if message.state == wire.FAILED else None
     return ChildOutcome(
-        cast(wire.State, message.state), _result(message.result), error, buffers, body, stream_file
+        cast(wire.State, message.state),
+        _result(message.result),
+        error,
+        buffers,
+        body,
+        stream_file,
+        tuple(why[:_WHY_CHARS] for why in message.uncached[:_MOST_WHYS]),
+        tuple(name[:_WHY_CHARS] for name in message.drew[:_MOST_WHYS]),
     )
 
 
@@ -152,6 +162,8 @@ async def outcome_of(
         result=reported.result,
         error=reported.error,
         payload=payload,
+        uncached=reported.uncached,
+        drew=reported.drew,
     )
 
 

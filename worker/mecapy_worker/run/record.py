@@ -72,13 +72,22 @@ async def record(
     first.
     """
     task_id, attempt = started.task_id, started.attempt
-    entries, log_blob = await _log_of(work, started, writer) if writer else ([], "")
+    entries, log_blob, whole = await _log_of(work, started, writer) if writer else ([], "", False)
+    cache_key = _cache_key(started, outcome) if whole else None
     cpu_s, peak_bytes = (writer.cpu_s, writer.peak_bytes) if writer else (0.0, 0)
     try:
         won = await retry_transient(
             "finish",
             lambda: tasks.finish(
-                work.db, task_id, attempt, outcome, entries, log_blob, cpu_s, peak_bytes
+                work.db,
+                task_id,
+                attempt,
+                outcome,
+                entries,
+                log_blob,
+                cpu_s,
+                peak_bytes,
+                cache_key,
             ),
             task=task_id,
             attempt=attempt,
@@ -144,18 +153,32 @@ async def _final_event(work: Context, task_id: str, outcome: wire.Outcome) -> No
 
 async def _log_of(
     work: Context, started: tasks.StartedAttempt, writer: EventWriter
-) -> tuple[list[wire.Event], str]:
-    """The part of the log for the row, and the blob of all of it if it is longer."""
+) -> tuple[list[wire.Event], str, bool]:
+    """The part of the log for the row, the blob of all of it if it is longer, and whether that is
+    all.
+    """
     entries, spool = writer.kept()
     try:
         return (
-            ([], (await work.blobs.adopt(started.owner, spool, recorded(work, started.owner)))[0])
+            (
+                [],
+                (await work.blobs.adopt(started.owner, spool, recorded(work, started.owner)))[0],
+                True,
+            )
             if spool
-            else (entries, "")
+            else (entries, "", True)
         )
     except Exception as error:  # the outcome matters more than its log
         log.warning("log cut", task=started.task_id, error=repr(error))
-        return entries, ""
+        return entries, "", False
+
+
+def _cache_key(started: tasks.StartedAttempt, outcome: wire.Outcome) -> str | None:
+    """Under which the result is kept; None: it is not."""
+    keys = started.request.cache
+    if keys is None or outcome.state != wire.COMPLETED or outcome.uncached:
+        return None
+    return (keys.seeded or None) if outcome.drew else keys.key
 
 
 async def _retried(

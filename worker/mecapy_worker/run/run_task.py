@@ -159,6 +159,7 @@ def _task_message(request: wire.TaskRequest, parents: OpenedParents) -> TaskMess
         request.keep,
         request.needs,
         parents.inputs,
+        request.cache.files if request.cache else None,
     )
 
 

@@ -129,7 +129,8 @@ class ChildExited(Message):
 class TaskMessage(Message):
     """The one task of a child. Its body is the pickle stream, where that is no blob; with it come
     the blobs of `payload`, opened, in the order of its digests, then those of `parents`. `needs`:
-    name → `wire.Need`.
+    name → `wire.Need`. `declared`: what the task does is observed, and only these files may be read
+    by one whose result is kept.
     """
 
     tag: ClassVar[str] = "task"
@@ -141,6 +142,7 @@ class TaskMessage(Message):
     keep: tuple[str, ...] = ()
     needs: dict[str, str] = field(default_factory=dict[str, str])
     parents: tuple[ParentInput, ...] = ()
+    declared: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +223,8 @@ class InterruptedMessage(Message):
 @dataclass(frozen=True, slots=True)
 class OutcomeMessage(Message):
     """How the cell ended. The frame's body is the pickled result, where that is not in a file:
-    `buffers` and `stream_file` name files of the outbox. `error`: as `wire.ErrorInfo`.
+    `buffers` and `stream_file` name files of the outbox. `error`: as `wire.ErrorInfo`; `uncached`
+    and `drew`: as of `wire.Outcome`.
     """
 
     tag: ClassVar[str] = "outcome"
@@ -230,6 +233,8 @@ class OutcomeMessage(Message):
     error: JsonObject | None = None
     buffers: tuple[str, ...] = ()
     stream_file: str = ""
+    uncached: tuple[str, ...] = ()
+    drew: tuple[str, ...] = ()
 
 
 # What the worker's handle of a child adds to what the child says.

@@ -20,7 +20,7 @@ from mecapy_backend.api.refusals import as_problems
 from mecapy_backend.api.schemas.tasks import SubmittedView, TaskBody
 from mecapy_backend.api.services import Services, WithServices
 from mecapy_backend.shared.settings import Settings
-from mecapy_backend.store import database, json_text, sweeps, tasks
+from mecapy_backend.store import database, json_text, result_cache, sweeps, tasks
 from mecapy_backend.store.blobs import blob_rows
 from mecapy_backend.store.log import events
 from mecapy_backend.store.log.events import EncodedEvent
@@ -56,6 +56,10 @@ class Submission:
     task: TaskBody
     idempotency_key: str | None
     short: bool
+
+
+_Stored = tuple[Admission | None, tasks.Submitted]
+"""None: nothing had to be admitted."""
 
 
 @router.post(
@@ -100,7 +104,7 @@ async def submitted(
     if task.sweep:
         await sweeps.add(services.db, owner, task.sweep, done.task_id, task.points)
     position: int | None = None
-    if done.state == wire.QUEUED:
+    if done.state == wire.QUEUED and not done.same_runs:
         position = await or_none(
             services.queue.enqueue(
                 done.task_id,
@@ -109,7 +113,7 @@ async def submitted(
                 short=short,
                 python=done.python,
                 machine_class=done.place.machine_class,
-                share=admission.share,
+                share=admission.share if admission else None,
             )
         )
     if done.ended:
@@ -121,6 +125,10 @@ async def submitted(
         answer["why_there"] = done.place.why_there
     if done.place.expected:
         answer |= {"estimate": done.place.expected, "estimate_s": done.place.estimate_s}
+    if done.cached:
+        answer["cached"] = done.cached.as_json()
+    if done.same_runs:
+        answer["same_runs"] = True
     return done.task_id, answer
 
 
@@ -137,16 +145,16 @@ async def _stream(
         yield event
 
 
-async def _stored(services: Services, submission: Submission) -> tuple[Admission, tasks.Submitted]:
-    """Commits the task's row. Raises Problem for what prevents it."""
+async def _stored(services: Services, submission: Submission) -> _Stored:
+    """Commits the task's row, or finds a kept result. Raises Problem for what prevents it."""
     with as_problems(submission.task.workflow):
         return await _within_time(services, _admit(services, submission))
 
 
 async def _within_time(
     services: Services,
-    admitting: Coroutine[None, None, tuple[Admission, tasks.Submitted]],
-) -> tuple[Admission, tasks.Submitted]:
+    admitting: Coroutine[None, None, _Stored],
+) -> _Stored:
     """At most ADMIT_S: then 503, and the client repeats the request with its key. A hanging
     statement is left to end by itself, because closing its connection takes as long again.
     """
@@ -165,7 +173,12 @@ async def _within_time(
     return admitted.result()
 
 
-async def _admit(services: Services, submission: Submission) -> tuple[Admission, tasks.Submitted]:
+async def _admit(services: Services, submission: Submission) -> _Stored:
+    keys = submission.task.cache
+    if keys and not keys.again:
+        wanted = wire.CacheKeys(keys.key, keys.seeded)
+        if found := await result_cache.find(services.db, submission.owner, wanted):
+            return None, found
     await services.live_pythons.check(submission.task.python)
     owner, task, short = submission.owner, submission.task, submission.short
     place = await services.placements.place(owner, task, short=short)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from mecapy_backend.api.schemas.common import Digest, PointKey, Request, State
 from mecapy_jupyter import wire
@@ -39,6 +39,24 @@ class ResourcesBody(Request):
     memory_bytes: Annotated[int, Field(ge=0, le=2**53)] = 0
     gpu: Annotated[str, Field(max_length=100, description="a type, or `any`")] = ""
     machine: Annotated[str, Field(max_length=100, description="a class of machines")] = ""
+
+
+class CacheBody(Request):
+    """A kept result of one of these keys answers the submission, with its own task's id; else the
+    result of this one is kept, unless the worker sees it read something that no key covers.
+    """
+
+    key: Annotated[
+        str, Field(min_length=1, max_length=100, description="names all that it depends on")
+    ]
+    seeded: Annotated[
+        str, Field(max_length=100, description="the same, with the random state at its start")
+    ] = ""
+    again: Annotated[bool, Field(description="run it, and replace what is kept")] = False
+    files: Annotated[
+        list[Annotated[str, Field(max_length=1000)]],
+        Field(max_length=10_000, description="paths whose content the keys cover"),
+    ] = []
 
 
 class TaskBody(Request):
@@ -120,6 +138,14 @@ class TaskBody(Request):
         ),
     ] = ""
 
+    cache: CacheBody | None = None
+
+    @model_validator(mode="after")
+    def _is_alone(self) -> Self:
+        if self.cache and (self.needs or self.workflow):
+            raise ValueError("cache: not with needs or workflow, whose results have no key yet")
+        return self
+
     def stored(self) -> JsonObject:
         """What the row keeps: what releases before did not know is left out while it is empty, so
         that a request repeated across an update is the same.
@@ -127,7 +153,7 @@ class TaskBody(Request):
         return self.model_dump(exclude={name for name in _ADDED if not getattr(self, name)})
 
 
-_ADDED = ("sweep", "points", "needs", "workflow")
+_ADDED = ("sweep", "points", "needs", "workflow", "cache")
 
 
 class SubmittedView(BaseModel):
@@ -141,6 +167,16 @@ class SubmittedView(BaseModel):
         str, Field(description="what its code's history lets expect; empty: it has none")
     ] = ""
     estimate_s: Annotated[float | None, Field(description="of running, by that history")] = None
+    cached: Annotated[
+        dict[str, Any] | None,
+        Field(
+            description="{ran_at, seconds, request}: nothing was submitted, this task ran before"
+        ),
+    ] = None
+    same_runs: Annotated[
+        bool,
+        Field(description="nothing was submitted: a task with the same cache key has not ended"),
+    ] = False
 
 
 class AttemptView(BaseModel):

@@ -11,17 +11,14 @@ from typing import cast
 
 import sqlalchemy as sa
 from blake3 import blake3
-from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from mecapy_backend.store import json_text
 from mecapy_backend.store.database import Row, first
-from mecapy_backend.store.tables import blobs, tasks, workflows
-from mecapy_backend.store.tasks import graph
+from mecapy_backend.store.tables import workflows
+from mecapy_backend.store.tasks import graph, submission_sql
 from mecapy_jupyter import wire
 from mecapy_jupyter.wire import JsonObject, State, TaskRequest
-
-_t = tasks.c
 
 
 class Conflict(Exception):
@@ -81,6 +78,8 @@ class Submitted:
     ended: tuple[str, ...] = ()
     place: TaskPlace = TaskPlace()
     python: str = ""  # of the worker that it waits for
+    cached: wire.CachedRun | None = None  # nothing was submitted: this one ran earlier
+    same_runs: bool = False  # nor here: another submission of the same has not ended
 
 
 NO_PLACE = TaskPlace()
@@ -104,7 +103,11 @@ async def submit(
     one with `needs` or `workflow` also NoSuchParents, OtherPythons, NoSuchWorkflow.
     """
     request = TaskRequest.from_json(body)
-    row = new_row(owner, body, request) | {"idempotency_key": idempotency_key, "short": short}
+    row = new_row(owner, body, request) | {
+        "idempotency_key": idempotency_key,
+        "short": short,
+        "cache_key": request.cache.key if request.cache else None,
+    }
     done = await _committed(db, row | place.columns(), request, max_queued)
     return replace(done, place=place) if done.created else done
 
@@ -138,6 +141,7 @@ def new_row(owner: str, body: JsonObject, request: TaskRequest) -> dict[str, obj
         "short": False,
         "python": request.python,
         "workflow": None,
+        "cache_key": None,
         **NO_PLACE.columns(),
     }
 
@@ -191,7 +195,7 @@ async def _insert(ask: _Ask, row: Mapping[str, object], max_queued: int | None) 
     if max_queued is not None:
         values["max_queued"] = max_queued
     for _ in range(3):
-        if await ask(_SUBMIT[bool(digests), max_queued is not None], values):
+        if await ask(submission_sql.SUBMIT[bool(digests), max_queued is not None], values):
             state = cast("State", row["state"])
             return Submitted(str(row["id"]), True, state, python=str(row["python"]))
         if known := await _known(ask, row, max_queued):
@@ -206,7 +210,7 @@ async def _known(
     """The task that the same request made before. Raises what keeps a row from being added."""
     digests = cast("list[str]", row["digests"])
     names = ("owner", "digests", "idempotency_key")
-    found = await ask(_WHY_NOT, {name: row[name] for name in names})
+    found = await ask(submission_sql.WHY_NOT, {name: row[name] for name in names})
     assert found is not None  # it always has one row
     if found.id:
         if found.request_digest != row["request_digest"]:
@@ -214,81 +218,12 @@ async def _known(
         placed = TaskPlace(found.machine_class, found.why_there)
         python = str(row["python"])
         return Submitted(found.id, False, found.state, place=placed, python=python)
+    if row["cache_key"] is not None:
+        keys = {name: row[name] for name in ("owner", "cache_key")}
+        if same := await ask(submission_sql.SAME_RUNS, keys):
+            return Submitted(same.id, False, same.state, same_runs=True)
     if max_queued is not None and found.queued >= max_queued:
         raise TooManyQueued(max_queued)
     if missing := sorted(set(digests) - set(found.stored)):
         raise BlobsNotStored(missing)
     return None
-
-
-def _submit_statement(*, with_blobs: bool, counted: bool) -> sa.Executable:
-    def given(name: str) -> sa.BindParameter[object]:
-        return sa.bindparam(
-            f"new_{name}", type_=_t[name].type
-        )  # a bare column's name would also become a SET of the update below
-
-    waiting = [
-        sa.select(sa.func.count()).select_from(
-            sa.select(sa.literal(1))
-            .where(_t.owner == given("owner"), _t.state == state)
-            .limit(sa.bindparam("max_queued", type_=sa.Integer))
-            .subquery()
-        )
-        for state in (wire.QUEUED, wire.BLOCKED)  # each has an index
-    ]
-    columns = [
-        "id", "owner", "name", "priority", "request", "request_digest", "idempotency_key",
-        "digests", "short", "python", "state", "workflow", *NO_PLACE.columns(),
-    ]  # fmt: skip
-    row = sa.select(*[given(name) for name in columns])
-    if counted:
-        queued, blocked = (count.scalar_subquery() for count in waiting)
-        row = row.where(queued + blocked < sa.bindparam("max_queued", type_=sa.Integer))
-    if with_blobs:  # naming a blob moves its `used_at`, so that a delete on its way spares it
-        named = sa.update(blobs).values(used_at=sa.func.clock_timestamp())
-        named = (
-            named.where(
-                blobs.c.owner == given("owner"), blobs.c.digest == sa.any_(given("digests"))
-            )
-            .returning(blobs.c.digest)
-            .cte("named")
-        )
-        row = row.where(
-            sa.select(sa.func.count()).select_from(named).scalar_subquery()
-            == sa.func.cardinality(given("digests"))
-        )
-    return insert(tasks).from_select(columns, row).on_conflict_do_nothing().returning(_t.id)
-
-
-_SUBMIT = {
-    (with_blobs, counted): _submit_statement(with_blobs=with_blobs, counted=counted)
-    for with_blobs in (False, True)
-    for counted in (False, True)
-}
-_WHY_NOT = (
-    sa.text(
-        """SELECT (SELECT count(*) FROM tasks WHERE owner = :owner AND state = 'queued')
-                  + (SELECT count(*) FROM tasks WHERE owner = :owner AND state = 'blocked')
-                  AS queued,
-                  ARRAY(SELECT digest FROM blobs
-                        WHERE owner = :owner AND digest = ANY(:digests)) AS stored,
-                  old.*
-           FROM (SELECT 1) one LEFT JOIN
-                (SELECT id, state, request_digest, machine_class, why_there FROM tasks
-                 WHERE owner = :owner AND idempotency_key = :idempotency_key) old ON true"""
-    )
-    .bindparams(
-        sa.bindparam("owner", type_=sa.Text),
-        sa.bindparam("digests", type_=ARRAY(sa.Text)),
-        sa.bindparam("idempotency_key", type_=sa.Text),
-    )
-    .columns(
-        sa.column("queued", sa.Integer),
-        sa.column("stored", ARRAY(sa.Text)),
-        _t.id,
-        _t.state,
-        _t.request_digest,
-        _t.machine_class,
-        _t.why_there,
-    )
-)

@@ -94,9 +94,11 @@ async def finish(
     log_blob: str = "",
     cpu_s: float = 0.0,
     peak_bytes: int = 0,
+    cache_key: str | None = None,
 ) -> Finished | None:
     """running → the outcome's final state. None: this attempt no longer counts (its lease expired,
-    or the task was deleted).
+    or the task was deleted). `cache_key`: under which the result is kept, unless the task has used
+    the network.
     """
     digests = list(outcome.payload.digests if outcome.payload else ()) + (
         [log_blob] if log_blob else []
@@ -108,6 +110,7 @@ async def finish(
         "log_blob": log_blob,
         "cpu_s": cpu_s,
         "peak_bytes": peak_bytes or None,
+        "cache_key": cache_key,
     }
     values = {"task": task_id, "number": attempt} | {
         f"new_{name}": value for name, value in new.items()
@@ -195,14 +198,19 @@ def _finish_statement(*, with_blobs: bool) -> sa.Executable:
     """
     new = {
         name: sa.bindparam(f"new_{name}", type_=_t[name].type)
-        for name in ("state", "outcome", "log", "log_blob", "cpu_s", "peak_bytes")
+        for name in ("state", "outcome", "log", "log_blob", "cpu_s", "peak_bytes", "cache_key")
     }
     change = sa.update(tasks).where(
         _t.id == sa.bindparam("task"),
         _t.state == wire.RUNNING,
         _t.attempt == sa.bindparam("number"),
     )
-    change = change.values(**new, completed_at=_now, lease_until=None)
+    change = change.values(
+        **new,
+        completed_at=_now,
+        lease_until=None,
+        is_cached=sa.and_(new["cache_key"].is_not(None), ~_t.went_out),
+    )
     if not with_blobs:
         return change.returning(_t.awaited)
     added, named = (sa.bindparam(name, type_=ARRAY(sa.Text)) for name in ("new_digests", "named"))

@@ -1,0 +1,113 @@
+"""The cache of results, from here: the keys of a submission, and the remark on a hit or a miss."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from blake3 import blake3
+
+from mecapy_jupyter import content_key, wire
+from mecapy_jupyter.block import notes
+from mecapy_jupyter.client import gateway_api, signing
+from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.shared import units, version
+from mecapy_jupyter.travel.files.gather import Along
+from mecapy_jupyter.travel.pickling import payload
+
+_FRESH_S = 5.0
+_asked: dict[str, tuple[float, Mapping[str, str]]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class CacheInputs:
+    """What the keys cover besides the packed inputs. `code`: after IPython's transform. `there`:
+    versions of packages on the workers.
+    """
+
+    code: str
+    there: Mapping[str, str]
+    imports: Sequence[str] = ()
+    folder: Along = field(default_factory=Along)
+
+
+def of_call(gateway: Gateway, request: wire.TaskRequest) -> CacheInputs:
+    return CacheInputs(request.code, versions(gateway))
+
+
+def versions(gateway: Gateway) -> Mapping[str, str]:
+    """Of packages on the workers; several where the workers differ. Asked every few seconds: a key
+    with an old version would find an old result.
+    """
+    asked_s, known = _asked.get(gateway.url, (0.0, {}))
+    if not asked_s or time.monotonic() - asked_s > _FRESH_S:
+        found = gateway_api.packages(gateway, version.minor()).packages
+        known = {one.name: ",".join(one.versions) for one in found.values()}
+        _asked[gateway.url] = time.monotonic(), known
+    return known
+
+
+def with_keys(
+    request: wire.TaskRequest,
+    values: Mapping[str, Any],
+    packed: payload.Packed,
+    about: CacheInputs,
+    *,
+    in_graph: bool,
+) -> wire.TaskRequest:
+    """The request with its keys; without, where it has none, and the reason is printed."""
+    index = about.folder.index
+    files = {one.path: one for one in index.entries if one.path in about.folder.asked}
+    also = (
+        *(request.outputs, request.keep, wire.CALLED in values),
+        *(index.start, index.automatic, index.most_files, index.most_bytes),
+        *((one.path, one.executable, _content(about.folder, one.path)) for one in files.values()),
+    )
+    try:
+        if in_graph:
+            raise content_key.NoContentKey("it needs the result of another task")
+        task = content_key.TaskContent(
+            about.code, values, packed.memo, packed.prelude, about.imports, about.there, also
+        )
+        key = content_key.task_key(task)
+    except content_key.NoContentKey as why:
+        say(request.name, f"not cached: {why}")
+        return request
+    keys = wire.CacheKeys(
+        signing.keyed(key.base), signing.keyed(key.seeded), files=tuple(sorted(files))
+    )
+    return replace(request, cache=keys)
+
+
+def _content(folder: Along, path: str) -> bytes:
+    entry = next(one for one in folder.index.entries if one.path == path)
+    pack = memoryview(folder.packs[entry.pack]).cast("B")
+    return blake3(pack[entry.offset : entry.offset + entry.size_bytes]).digest()
+
+
+def say(name: str, sentence: str) -> None:
+    notes.say(f"{f'{name}: ' if name else ''}{sentence}")
+
+
+def remark(cached: wire.CachedRun | None, outcome: wire.Outcome) -> str:
+    """A hit with when it ran, or why the result is not kept; empty for one that is."""
+    if cached is not None:
+        when = "" if cached.ran_at is None else f"ran {_moment(cached.ran_at)}, "
+        return f"from the cache: {when}{units.spent(cached.seconds)} saved"
+    if outcome.state != wire.COMPLETED:
+        return ""
+    if outcome.uncached:
+        return f"not cached: {'; '.join(outcome.uncached)}"
+    if outcome.drew:
+        return (
+            f"cached for this random state alone, which the cell goes on with "
+            f"({', '.join(outcome.drew)}); set a seed in the cell to find it from any"
+        )
+    return ""
+
+
+def _moment(at: datetime) -> str:
+    return units.moment(at, datetime.now().astimezone())
