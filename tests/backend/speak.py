@@ -70,8 +70,9 @@ class Worker:
         log: Sequence[wire.Event] = (),
         *,
         tell: bool = True,
+        cache_key: str | None = None,
     ) -> None:
-        assert await tasks.finish(self.db, task_id, 1, outcome, log)
+        assert await tasks.finish(self.db, task_id, 1, outcome, log, cache_key=cache_key)
         if tell:
             await events.append(
                 self.redis, task_id, [(outcome.state, outcome.as_json())], last=True
