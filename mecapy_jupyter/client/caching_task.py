@@ -111,7 +111,8 @@ class CachingTask(Task):
 
     def settle(self, outcome: wire.Outcome) -> None:
         super().settle(outcome)
-        if sentence := result_cache.remark(self.cached, outcome):
+        of_map = self.cached is not None and wire.TIMES in self.name
+        if not of_map and (sentence := result_cache.remark(self.cached, outcome)):
             result_cache.say(self.name, sentence)
 
 

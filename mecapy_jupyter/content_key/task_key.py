@@ -109,7 +109,7 @@ def _add_state(content: Content, prelude: Mapping[str, Any], imports: Iterable[s
     if prelude.get("patches"):
         raise NoContentKey("a function of a library is replaced by one of yours")
     for kind, state in sorted(prelude.get("ambient", {}).items()):
-        if kind not in _RANDOM:
+        if kind not in _RANDOM and state:  # empty: of a library that is loaded, and as it was
             content.mark("state", kind.encode())
             content.add(state, f"the state of {kind}")
 

@@ -134,7 +134,7 @@ def test_what_no_key_covers_is_not_kept(kernel: Kernel, folder: Path, cell: str,
 def test_an_ordinary_cell_is_kept(kernel: Kernel, folder: Path, cell: str):
     """Seeds in the cell, progress bars, files of its own: found again, in another state, too."""
     (folder / "load.txt").write_text("1.5\n")
-    kernel.run("import numpy as np, random")
+    kernel.run("import numpy as np, random, pandas, scipy.optimize")
     first, second = _twice(kernel, cell, "np.random.rand(); random.random()")
     assert HIT in second.stderr, first.stderr + second.stderr
 
