@@ -26,7 +26,7 @@ def prepare(preload: list[str]) -> None:
     child.prepare(preload)
     child._open_inputs = _then("open", child._open_inputs)
     child._run = _then("run", child._run)
-    child._collect = _then("collect", child._collect)
+    child.results.collect = _then("collect", child.results.collect)
 
 
 def _then(step: str, work: Callable[..., Any]) -> Callable[..., Any]:
