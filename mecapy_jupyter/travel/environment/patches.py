@@ -59,16 +59,27 @@ _classes: dict[str, list[type]] = {}
 _said: set[str] = set()
 _NO_KEY = object()
 _SETS = re.compile(
-    r"[\w\])]\s*\.\s*\w+(\[[^\]]*\])?\s*=[^=]|setattr|regist|patch|accessor|\badd_|apply"
+    r"""[\w\])]\s*\.\s*(?!(?:i?loc|i?at)\b)\w+(?:\[[^\]]*\])?\s*=[^=]  # but not entries of a table
+    |setattr|regist|accessor
+    |(?<!add_)patch(?!es)
+    |\badd_(?!subplot|axes|patch|artist|collection|line|trace|shape|annotation|gridspec|subfigure)
+    |apply\(\s*\)  # with an argument, it is given to a table
+    """,
+    re.VERBOSE,
 )
 _seen: dict[str, int] = {}
 
 
 def after_cell(text: str, is_own: Callable[[types.ModuleType], bool]) -> None:
     """Look if a cell may have set something; for most cells it is not worth the time."""
-    if not text or _SETS.search(text) or len(sys.modules) != _seen.get("modules"):
+    if not text or may_set(text) or len(sys.modules) != _seen.get("modules"):
         look(is_own)
         _seen["modules"] = len(sys.modules)
+
+
+def may_set(text: str) -> bool:
+    """Whether a cell's text looks as if it put something into a module, a class or a registry."""
+    return _SETS.search(text) is not None
 
 
 def look(is_own: Callable[[types.ModuleType], bool]) -> None:
