@@ -26,6 +26,7 @@ PARTS = {
     "deep": "A deep queue",
     "streams": "Streams",
     "confinement": "What confinement costs",
+    "telemetry": "What traces and logs by OpenTelemetry cost",
 }
 TABLES, START = {"data", "scaling", "s3", "deep"}, "mecapy up: serving after"
 PAGE = Path("docs/benchmarks.md")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from mecapy_backend.queue import queue
 from mecapy_backend.queue.health_probe import refuse_cluster
-from mecapy_backend.shared import logs
+from mecapy_backend.shared import logs, telemetry
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import database, workers
 from mecapy_backend.store.blobs import blob_store
@@ -51,6 +51,7 @@ def serve(settings: Settings | None = None, tag: str = "", hours: float = 0.0) -
     hide_secrets.hide()
     allow_files()
     logs.configure(settings.log_format, "worker")
+    telemetry.configure(settings.otlp_endpoint, "worker")
     try:
         import uvloop
     except ImportError:
@@ -61,6 +62,8 @@ def serve(settings: Settings | None = None, tag: str = "", hours: float = 0.0) -
         start(run(settings, tag=tag, hours=hours))
     except (TooWeak, rules.BadRule) as why:
         raise SystemExit(f"mecapy worker: {why}") from None
+    finally:
+        telemetry.close()
 
 
 def allow_files() -> None:

@@ -13,6 +13,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+from mecapy_backend.shared import telemetry
 from mecapy_backend.shared.health import HealthReport
 from mecapy_backend.shared.health_gauges import set_health_gauges
 from mecapy_worker.pool.pool import Pool
@@ -78,18 +79,33 @@ _up = _gauge("part_up", "1 or 0 for each part of /readyz", "part")
 _clock_s = _gauge("clock_ahead_seconds", "How far this host's clock is ahead of another's", "of")
 
 
+def waited(task_id: str, seconds: float) -> None:
+    """In the queue, until now."""
+    stage_s["queue"].observe(seconds)
+    now_ns = time.time_ns()
+    telemetry.record(task_id, telemetry.Span("queue", now_ns - int(seconds * 1e9), now_ns))
+
+
 class StageTimer:
     """One task's way through the stages: each stage ends where the next begins."""
 
-    __slots__ = ("_at",)
+    __slots__ = ("_at", "_trace")
 
     def __init__(self) -> None:
         self._at = time.perf_counter()
+        self._trace = telemetry.stopwatch()
 
     def stage(self, stage: str) -> None:
         now = time.perf_counter()
         stage_s[stage].observe(now - self._at)
         self._at = now
+        if self._trace:
+            self._trace.stage(stage)
+
+    def trace(self, task_id: str, attempt: int, worker: str) -> None:
+        """Record the stages as spans below the task's submission."""
+        if self._trace:
+            self._trace.record(task_id, f"attempt {attempt}", {"worker": worker, "task": task_id})
 
 
 def exposition(pool: Pool, slots: int, found: HealthReport) -> bytes:

@@ -42,7 +42,7 @@ from mecapy_backend.api.routes import (
 from mecapy_backend.api.services import Services, open_services
 from mecapy_backend.page import routes as page
 from mecapy_backend.queue.health_probe import refuse_cluster
-from mecapy_backend.shared import logs
+from mecapy_backend.shared import logs, telemetry
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store.blobs import blob_store
 from mecapy_jupyter.shared.version import __version__
@@ -136,6 +136,7 @@ def serve(
     (`fd`). Open event streams end after two seconds; clients resume them.
     """
     logs.configure(settings.log_format, "gateway")
+    telemetry.configure(settings.otlp_endpoint, "gateway")
     blob_store.configured(settings)  # report an unusable folder in one line
     asyncio.run(refuse_cluster(settings.redis_url))
     app = create_app(settings, embedded=fd is not None)
@@ -158,6 +159,7 @@ def serve(
     server = _Server(config, app, 0.0 if fd is not None else settings.drain_s)
     with suppress(KeyboardInterrupt):
         server.run(sockets=None if fd is None else [socket.socket(fileno=fd)])
+    telemetry.close()
     if not server.started:
         sys.exit(3)
 

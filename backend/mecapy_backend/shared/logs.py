@@ -17,10 +17,24 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import structlog
-from structlog.contextvars import bind_contextvars, merge_contextvars, reset_contextvars
+from structlog.contextvars import (
+    bind_contextvars,
+    get_contextvars,
+    merge_contextvars,
+    reset_contextvars,
+)
 from structlog.typing import WrappedLogger
 
-__all__ = ["Format", "bind_contextvars", "configure", "request_id", "reset_contextvars"]
+from mecapy_backend.shared import telemetry
+
+__all__ = [
+    "Format",
+    "bind_contextvars",
+    "configure",
+    "request_id",
+    "request_of_log",
+    "reset_contextvars",
+]
 
 Format = Literal["auto", "json", "console"]
 Entry = MutableMapping[str, Any]
@@ -54,6 +68,7 @@ def configure(form: Format = "auto", component: str = "") -> None:
             _stamp,
             structlog.processors.format_exc_info,
             _harmless,
+            _sent_out,
             _as_text if console else _as_json,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
@@ -66,6 +81,11 @@ def configure(form: Format = "auto", component: str = "") -> None:
 def request_id(given: str | None) -> str:
     """The client's request id if it is a valid name, otherwise a new one."""
     return given if given and _ID.fullmatch(given) else os.urandom(8).hex()
+
+
+def request_of_log() -> str:
+    """The id of the request that is being answered."""
+    return str(get_contextvars().get("request", ""))
 
 
 def _stamp(_: WrappedLogger, __: str, entry: Entry) -> Entry:
@@ -84,6 +104,11 @@ def _harmless(_: WrappedLogger, __: str, entry: Entry) -> Entry:
                 r"\1***",
                 value if len(value) <= most else f"{value[:most]}… ({len(value)} characters)",
             )
+    return entry
+
+
+def _sent_out(_: WrappedLogger, __: str, entry: Entry) -> Entry:
+    telemetry.log(entry)
     return entry
 
 

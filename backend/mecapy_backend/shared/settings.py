@@ -137,6 +137,9 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="auto: console on a terminal, else JSON"
     )
+    otlp_endpoint: str = Field(
+        default="", description="OpenTelemetry collector, `http://host:4318`; nothing: off"
+    )
     worker_host: str = Field(default="127.0.0.1", description="address of the worker's port")
     worker_port: int = Field(
         default=0,

@@ -160,7 +160,7 @@ class Consumer(Worker):
 
     async def run_job(self, job_id: str, score: PoppedTask) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """One task from its id to its end. Never raises, so that the worker always continues."""
-        metrics.stage_s["queue"].observe(score.waited_s)
+        metrics.waited(job_id, score.waited_s)
         try:
             await self.functions["run_task"].coroutine(self.ctx, job_id)
             self.jobs_complete += 1

@@ -54,6 +54,8 @@ async def run_task(ctx: Mapping[str, Context], task_id: str) -> None:
         except Exception as error:  # if it stayed running, it would come back and fail again
             log.exception("not carried to an end", task=task_id, attempt=started.attempt)
             await shielded(record(work, started, failed(error)))
+        finally:
+            timer.trace(task_id, started.attempt, work.worker_id)
 
 
 async def _start(work: Context, task_id: str) -> tasks.StartedAttempt | None:

@@ -19,6 +19,8 @@ from mecapy_backend.api.problems import Problem, no_connection_free, unavailable
 from mecapy_backend.api.refusals import as_problems
 from mecapy_backend.api.schemas.tasks import SubmittedView, TaskBody
 from mecapy_backend.api.services import Services, WithServices
+from mecapy_backend.shared import telemetry
+from mecapy_backend.shared.logs import request_of_log
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import database, json_text, result_cache, sweeps, tasks
 from mecapy_backend.store.blobs import blob_rows
@@ -98,11 +100,14 @@ async def submitted(
     services: Services, owner: str, task: TaskBody, idempotency_key: str | None
 ) -> tuple[str, JsonObject]:
     """The task's id, and what its submission answers. Raises Problem."""
+    watch = telemetry.stopwatch()
     check_limits(task, services.settings)
     short = services.short_tasks.expects(owner, task.code, task.timeout)
     admission, done = await _stored(services, Submission(owner, task, idempotency_key, short))
     if task.sweep:
         await sweeps.add(services.db, owner, task.sweep, done.task_id, task.points)
+    if watch:
+        watch.stage("postgres")
     position: int | None = None
     if done.state == wire.QUEUED and not done.same_runs:
         position = await or_none(
@@ -118,6 +123,10 @@ async def submitted(
         )
     if done.ended:
         await settling.settle(services.db, services.queue, done.ended)
+    if watch and done.created:
+        watch.stage("redis")
+        about = {"task": done.task_id, "owner": owner, "request": request_of_log()}
+        watch.record(done.task_id, "submit", about, telemetry.root_of(done.task_id))
     metrics.submitted.inc(done.created)
     _log.info("submitted", task=done.task_id, owner=owner, created=done.created)
     answer: JsonObject = {"task_id": done.task_id, "status": done.state, "position": position}

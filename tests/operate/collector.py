@@ -1,0 +1,80 @@
+"""A small OTLP receiver: what came by HTTP in protobuf, decoded with OpenTelemetry's messages."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+
+@dataclass
+class Received:
+    """`spans`: service, span; `logs`: service, record. `headers`: of the last request."""
+
+    url: str = ""
+    spans: list[tuple[str, Any]] = field(default_factory=list[tuple[str, Any]])
+    logs: list[tuple[str, Any]] = field(default_factory=list[tuple[str, Any]])
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+
+    def trace(self, task_id: str) -> dict[str, Any]:
+        """Its spans by service and name."""
+        wanted = bytes.fromhex(task_id.replace("-", ""))
+        own = [(service, span) for service, span in self.spans if span.trace_id == wanted]
+        return {f"{service} {span.name}": span for service, span in own}
+
+    def lines(self, task_id: str) -> list[str]:
+        """Of the log, those in that trace: service and event."""
+        wanted = bytes.fromhex(task_id.replace("-", ""))
+        return [
+            f"{who} {line.body.string_value}" for who, line in self.logs if line.trace_id == wanted
+        ]
+
+
+@contextmanager
+def receiving() -> Generator[Received]:
+    received = Received()
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.headers.get("Content-Encoding") == "gzip":
+                body = gzip.decompress(body)
+            received.headers = {name.lower(): value for name, value in self.headers.items()}
+            if self.path == "/v1/traces":
+                traces: Any = ExportTraceServiceRequest.FromString(body)
+                for one in traces.resource_spans:
+                    spans = [span for scope in one.scope_spans for span in scope.spans]
+                    received.spans += [(_service(one), span) for span in spans]
+            else:
+                assert self.path == "/v1/logs"
+                logs: Any = ExportLogsServiceRequest.FromString(body)
+                for one in logs.resource_logs:
+                    lines = [line for scope in one.scope_logs for line in scope.log_records]
+                    received.logs += [(_service(one), line) for line in lines]
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
+        received.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield received
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def _service(one: Any) -> str:
+    values = {item.key: item.value.string_value for item in one.resource.attributes}
+    return values["service.name"].removeprefix("mecapy-")
