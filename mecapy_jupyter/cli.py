@@ -228,6 +228,8 @@ def _gateway(options: argparse.Namespace) -> None:
 
 
 def _worker(options: argparse.Namespace) -> None:
+    if os.environ.get("MECAPY_MACHINE_TOKEN"):
+        _server("mecapy_worker.upkeep.machine_credentials").fetch()
     settings = _server(_ENVIRONMENT).settings()
     _server("mecapy_worker.main").serve(settings, options.machine, options.hours)
 

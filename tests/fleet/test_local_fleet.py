@@ -144,7 +144,7 @@ class RefusingProvider:
 
     asked = 0
 
-    def start(self, tag: Tag, machine: MachineClass) -> str:
+    def start(self, tag: Tag, machine: MachineClass, token: str) -> str:
         self.asked += 1
         raise ProviderRefused("no DEV1-M in stock")
 

@@ -53,6 +53,7 @@ WALK: dict[str, Case] = {
     "PATCH /workers/{worker_id}": Case(ALL, 404, {"draining": True}),
     "GET /machines": Case(OWN),
     "GET /system/scale": Case(OWN),
+    "POST /machines/credentials": Case(OPEN, 401),
     "GET /me": Case(OWN),
     "POST /login-links": Case(OWN, 201),
     "POST /tasks": Case(OWN, 201, {"code": "1"}),

@@ -73,6 +73,7 @@ RIGHTS: dict[str, Right] = {
     "GET /workers/packages": Right(READ),
     "PATCH /workers/{worker_id}": Right(ADMIN, Reach.ALL),
     "GET /machines": Right(READ),
+    "POST /machines/credentials": OPEN,  # with a token that is no user's
     "GET /system/scale": Right(READ),
     "GET /me": Right(READ),
     "POST /login-links": Right(READ),

@@ -20,8 +20,11 @@ from mecapy_jupyter.shared.errors import ConfigError
 from mecapy_jupyter.shared.units import byte_count
 from mecapy_jupyter.wire import POOL
 
-BY_HAND, LOCAL, SLURM = "", "local", "slurm"
-PROVIDERS = (BY_HAND, LOCAL, SLURM)
+BY_HAND, LOCAL, SLURM, SCALEWAY_VM = "", "local", "slurm", "scaleway-vm"
+PROVIDERS = (BY_HAND, LOCAL, SLURM, SCALEWAY_VM)
+CLOUDS = (SCALEWAY_VM,)
+"""Their machines ask the gateway for credentials of their own; the others' have the scaler's."""
+
 BILLING = ("second", "hour")
 _BUDGET = "budget"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")

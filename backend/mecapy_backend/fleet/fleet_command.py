@@ -15,11 +15,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.fleet import classes
 from mecapy_backend.fleet.classes import MachinesFile
+from mecapy_backend.fleet.credentials import MachineCredentials
 from mecapy_backend.fleet.local import LocalProvider
 from mecapy_backend.fleet.policy import POLICY
 from mecapy_backend.fleet.provider import Provider
 from mecapy_backend.fleet.scaler import Scaler
 from mecapy_backend.fleet.slurm import SlurmProvider
+from mecapy_backend.queue import queue
 from mecapy_backend.shared import environment, logs
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import database, machines
@@ -89,12 +91,25 @@ async def _opened(settings: Settings) -> AsyncGenerator[AsyncEngine]:
         await db.dispose()
 
 
+@asynccontextmanager
+async def scaling(
+    settings: Settings, db: AsyncEngine, file: MachinesFile
+) -> AsyncGenerator[Scaler]:
+    """The scaler of this file; a machine in a cloud has credentials of its own."""
+    redis = queue.connect(settings.redis_url)
+    cloudy = any(one.provider in classes.CLOUDS for one in file.classes)
+    credentials = MachineCredentials(db, redis) if cloudy else None
+    try:
+        yield Scaler(db, file.classes, providers(file), file.budget, credentials=credentials)
+    finally:
+        await redis.aclose(close_connection_pool=True)
+
+
 async def _run(settings: Settings, file: MachinesFile, *, leave_none: bool) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with _opened(settings) as db:
-        scaler = Scaler(db, file.classes, providers(file), file.budget)
+    async with _opened(settings) as db, scaling(settings, db, file) as scaler:
         log.info("ready", classes=[one.name for one in file.classes if one.provider])
         while not stopping.is_set():
             await look(db, scaler)
@@ -117,9 +132,8 @@ async def look(db: AsyncEngine, scaler: Scaler) -> int | None:
 
 
 async def _stop(settings: Settings, file: MachinesFile) -> int:
-    async with _opened(settings) as db:
+    async with _opened(settings) as db, scaling(settings, db, file) as scaler:
         await machines.set_stopped(db, True)
-        scaler = Scaler(db, file.classes, providers(file))
         left: int | None = None
         for _ in range(round(_STOP_S / _LOOK_S)):
             left = await look(db, scaler)

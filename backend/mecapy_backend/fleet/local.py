@@ -40,7 +40,7 @@ class LocalProvider:
         self._command = tuple(command) or mecapy_command("worker")
         self._children: list[subprocess.Popen[bytes]] = []
 
-    def start(self, tag: Tag, machine: MachineClass) -> str:
+    def start(self, tag: Tag, machine: MachineClass, token: str = "") -> str:
         if psutil.virtual_memory().available < _LEAST_FREE:
             raise ProviderRefused(f"less than {size(_LEAST_FREE)} of memory is free here")
         log = self._log.open("ab") if self._log else None

@@ -35,8 +35,10 @@ class Tag:
 class Provider(Protocol):
     """All may block: the scaler calls them in a thread. A call that is repeated does no harm."""
 
-    def start(self, tag: Tag, machine: MachineClass) -> str:
-        """Ask for one; its handle. Raises ProviderRefused."""
+    def start(self, tag: Tag, machine: MachineClass, token: str) -> str:
+        """Ask for one; its handle. Raises ProviderRefused. `token`: with it the machine gets its
+        credentials, once; "": it has them from the provider.
+        """
         ...
 
     def stop(self, handle: str, tag: Tag) -> None:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from mecapy_backend.fleet.classes import MachineClass
+from mecapy_backend.fleet.classes import CLOUDS, MachineClass
+from mecapy_backend.fleet.credentials import MachineCredentials
 from mecapy_backend.fleet.desired import Decision, Machine, View, desired
 from mecapy_backend.fleet.policy import POLICY, Policy
 from mecapy_backend.fleet.provider import Provider, ProviderRefused, Tag
@@ -56,7 +57,9 @@ class ScalerMemory:
 
 
 class Scaler:
-    """`budget`: euros a day (UTC) beyond which no machine is started; 0: any."""
+    """`budget`: euros a day (UTC) beyond which no machine is started; 0: any. `credentials`: what
+    machines in a cloud get theirs by.
+    """
 
     def __init__(
         self,
@@ -65,14 +68,22 @@ class Scaler:
         providers: Mapping[str, Provider],
         budget: float = 0.0,
         policy: Policy = POLICY,
+        credentials: MachineCredentials | None = None,
     ) -> None:
         self._db, self._providers, self._budget, self._policy = db, providers, budget, policy
+        self._credentials = credentials
         self._classes = {one.name: one for one in classes if one.provider}
         self._memory = ScalerMemory()
 
     async def look(self) -> int:
         """One round. Returns how many machines are not gone."""
         seen = await self._see()
+        left = await self._round(seen)
+        if self._credentials:
+            await self._credentials.revoke(seen.fleet.stack)
+        return left
+
+    async def _round(self, seen: Seen) -> int:
         await self._sweep(seen)
         rows = [row for row in seen.rows if row.provider in seen.have]
         rows = [row for each in rows if (row := await self._compared(seen, each))]
@@ -214,7 +225,9 @@ class Scaler:
         provider = self._providers[kind.provider]
         machine = await machines.intend(self._db, kind.name, kind.provider, kind.price, billing_s)
         try:
-            handle = await asyncio.to_thread(provider.start, Tag(fleet.stack, machine), kind)
+            token = await self._offered(machine, kind)
+            tag = Tag(fleet.stack, machine)
+            handle = await asyncio.to_thread(provider.start, tag, kind, token)
         except ProviderRefused as refused:
             await machines.change(self._db, machine, wire.GONE, why=str(refused))
             self._memory.refused_s[kind.name] = time.monotonic()
@@ -223,6 +236,11 @@ class Scaler:
         await machines.change(self._db, machine, wire.BOOTING, handle=handle)
         log.info("machine started", machine=machine, machine_class=kind.name, handle=handle)
         return True
+
+    async def _offered(self, machine: str, kind: MachineClass) -> str:
+        if self._credentials is None or kind.provider not in CLOUDS:
+            return ""
+        return await self._credentials.offer(machine, kind.boot_s * self._policy.late)
 
     async def _drain(self, row: MachineRow, worker: LiveWorker, why: str) -> None:
         await machines.change(self._db, row.id, wire.DRAINING, why=why)

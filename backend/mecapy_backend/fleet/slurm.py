@@ -41,7 +41,7 @@ class SlurmProvider:
         self._folder = own_folder(folder, setting="HOME")
         self._command = tuple(command) or mecapy_command("worker")
 
-    def start(self, tag: Tag, machine: MachineClass) -> str:
+    def start(self, tag: Tag, machine: MachineClass, token: str = "") -> str:
         script = self._written(tag, machine)
         return _asked(["sbatch", "--parsable", *self._options(tag, machine), str(script)])
 

@@ -58,9 +58,7 @@ class Settings(BaseSettings):
         default=20 * GB, gt=0, description="the blob cache drops its oldest files above this size"
     )
     blob_grace_s: float = Field(
-        default=3600.0,
-        gt=0,
-        description="how long a blob that no task names is kept",
+        default=3600.0, gt=0, description="how long a blob that no task names is kept"
     )
     keep_s: float = Field(
         default=30 * 24 * 3600.0,
@@ -131,6 +129,10 @@ class Settings(BaseSettings):
 
     machines: str = Field(
         default="", description="file of the classes of machines (docs/fleet.md); nothing: `pool`"
+    )
+    machine_s3_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="`ID:SECRET` of the store, for machines in a cloud; nothing: the gateway's",
     )
 
     # Seeing it
@@ -262,9 +264,7 @@ class Settings(BaseSettings):
         description="how long a worker's tasks may run after SIGTERM before they are requeued",
     )
     max_losses: int = Field(
-        default=3,
-        ge=1,
-        description="a task that loses this many workers fails with `worker_lost`",
+        default=3, ge=1, description="a task that loses this many workers fails with `worker_lost`"
     )
 
     @property

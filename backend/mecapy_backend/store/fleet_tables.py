@@ -29,6 +29,9 @@ machines = sa.Table(  # a row before a provider is asked; never deleted while it
     sa.Column("billing_s", sa.Integer, nullable=False, server_default="0"),
     _time("created_at", required=True),
     _time("ended_at"),
+    sa.Column("token_digest", sa.Text),  # of the token that it asks for its credentials with, once
+    _time("token_until"),
+    sa.Column("redis_digest", sa.Text, nullable=False, server_default=""),  # of its user's password
 )
 sa.Index("machines_alive", machines.c.created_at, postgresql_where=machines.c.state != wire.GONE)
 sa.Index("machines_ended", machines.c.ended_at)

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import structlog
 from fastapi import APIRouter, Response
+from redis.exceptions import RedisError
+from sqlalchemy.exc import DBAPIError
 
+from mecapy_backend.api.auth import BearerToken
 from mecapy_backend.api.json_reply import json
-from mecapy_backend.api.schemas.machines import MachinesView, ScaleView
+from mecapy_backend.api.problems import Problem
+from mecapy_backend.api.schemas.machines import CredentialsView, MachinesView, ScaleView
 from mecapy_backend.api.services import Services, WithServices
+from mecapy_backend.fleet import classes, credentials
 from mecapy_backend.fleet.classes import MachineClass
 from mecapy_backend.fleet.desired import Machine, View, desired
 from mecapy_backend.fleet.policy import POLICY
-from mecapy_backend.store import machines, workers
+from mecapy_backend.store import machine_access, machines, workers
 from mecapy_backend.store.machines import ClassLoad
 from mecapy_jupyter import wire
 from mecapy_jupyter.wire import ClassInfo, JsonObject, MachineInfo, MachinesInfo
 
 router = APIRouter(tags=["system"])
+_log = structlog.get_logger()
 _ANY_NUMBER = 10_000
 
 
@@ -46,6 +53,37 @@ async def listed(services: WithServices) -> Response:
     ]
     spent = await machines.spent_today(services.db)
     return json(MachinesInfo(tuple(found), tuple(there), spent).as_json())
+
+
+@router.post(
+    "/machines/credentials",
+    response_model=CredentialsView,
+    openapi_extra={"security": [{}]},
+    summary="A new machine's credentials",
+)
+async def issued(services: WithServices, token: BearerToken) -> Response:
+    """Once, to a machine of the fleet that presents the token it was started with: the environment
+    of its worker.
+    """
+    claimed = await machine_access.claim(services.db, token.credentials) if token else None
+    kind = claimed and classes.named(services.placements.file.classes, claimed.machine_class)
+    if token is None or claimed is None or kind is None:
+        raise Problem(
+            401,
+            "no-such-machine",
+            "this is no machine's token, or it was used before or too late; the fleet replaces a "
+            "machine that does not call home",
+        )
+    try:
+        environment = await credentials.issue(
+            services.db, services.queue, services.settings, claimed.id, kind
+        )
+    except (DBAPIError, RedisError, OSError) as problem:
+        _log.error("no credentials", machine=claimed.id, error=repr(problem))
+        await machine_access.give_back(services.db, claimed.id, token.credentials)
+        detail = "PostgreSQL or Redis made none; the gateway's log says why"
+        raise Problem(503, "no-credentials", detail) from None
+    return json({"environment": environment})
 
 
 @router.get("/system/scale", response_model=dict[str, ScaleView], summary="How many workers")

@@ -7,6 +7,10 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 
+class CredentialsView(BaseModel):
+    environment: Annotated[dict[str, str], Field(description="of the machine's worker")]
+
+
 class ClassView(BaseModel):
     name: str
     cpus: Annotated[float, Field(description="for one task; 0: not known")]

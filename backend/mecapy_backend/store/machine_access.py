@@ -1,0 +1,139 @@
+"""What a machine of the fleet may reach in PostgreSQL: the token with which it asks once, and a
+role of its own, which is gone when the machine is. All SQL of it.
+
+A role's name has the stack and the machine in it, so whoever looks finds those that are left over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from mecapy_backend.store.database import first
+from mecapy_backend.store.tables import machines
+from mecapy_jupyter import wire
+
+_m = machines.c
+
+READ = ("alembic_version", "fleet", "machines", "organisations", "users")
+WRITTEN = (
+    "blobs", "counts", "reservations", "sweep_tasks", "sweeps", "task_inputs", "tasks", "usage",
+    "workers", "workflows",
+)  # fmt: skip
+"""The tables that a worker needs: no token of a user and no line of the audit is among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedMachine:
+    """A machine whose token was presented, for the first and last time."""
+
+    id: str
+    machine_class: str
+
+
+def digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+async def offer(db: AsyncEngine, machine: str, token: str, for_s: float) -> None:
+    """Who has this token may ask for the machine's credentials, once, within `for_s`."""
+    until = sa.func.now() + sa.func.make_interval(0, 0, 0, 0, 0, 0, for_s)
+    change = sa.update(machines).where(_m.id == machine)
+    await first(db, change.values(token_digest=digest(token), token_until=until).returning(_m.id))
+
+
+async def claim(db: AsyncEngine, token: str) -> ClaimedMachine | None:
+    """None: there is no such token any more, or the machine is on its way out."""
+    row = await first(
+        db,
+        sa.update(machines)
+        .where(
+            _m.token_digest == digest(token),
+            _m.token_until > sa.func.now(),
+            _m.state.in_((wire.WANTED, wire.BOOTING)),
+        )
+        .values(token_digest=None)
+        .returning(_m.id, _m.machine_class),
+    )
+    return ClaimedMachine(*row) if row else None
+
+
+async def give_back(db: AsyncEngine, machine: str, token: str) -> None:
+    """It was claimed and nothing was handed out: it may be presented again."""
+    change = sa.update(machines).where(_m.id == machine).values(token_digest=digest(token))
+    await first(db, change.returning(_m.id))
+
+
+async def remember_redis(db: AsyncEngine, machine: str, password_digest: str) -> None:
+    """So that the user can be made again where Redis has lost it."""
+    change = sa.update(machines).where(_m.id == machine)
+    await first(db, change.values(redis_digest=password_digest).returning(_m.id))
+
+
+async def redis_digests(db: AsyncEngine) -> dict[str, str]:
+    """Of each machine that is not gone and has a Redis user."""
+    query = sa.select(_m.id, _m.redis_digest).where(_m.state != wire.GONE, _m.redis_digest != "")
+    async with db.connect() as connection:
+        return {row.id: row.redis_digest for row in await connection.execute(query)}
+
+
+def role_name(stack: str, machine: str) -> str:
+    return f"mecapy_{stack}_{machine}"
+
+
+async def may_make_roles(db: AsyncEngine) -> bool:
+    row = await first(
+        db,
+        sa.text(
+            "SELECT rolsuper OR rolcreaterole AS may FROM pg_roles WHERE rolname = current_user"
+        ),
+    )
+    return bool(row and row.may)
+
+
+async def make_role(db: AsyncEngine, stack: str, machine: str, password: str, for_s: float) -> str:
+    """A role that can log in for so long and do what a worker does; its name. Stack, machine and
+    password are hexadecimal: none needs to be quoted.
+    """
+    assert all(int(text, 16) >= 0 for text in (stack, machine, password))
+    role, group = role_name(stack, machine), f"mecapy_{stack}_workers"
+    statements = [
+        f"DO $$ BEGIN CREATE ROLE {group} NOLOGIN; EXCEPTION WHEN duplicate_object THEN END $$",
+        f"GRANT USAGE ON SCHEMA public TO {group}",
+        f"GRANT SELECT ON {', '.join(READ)} TO {group}",
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON {', '.join(WRITTEN)} TO {group}",
+        f"DO $$ BEGIN EXECUTE format('CREATE ROLE {role} LOGIN PASSWORD ''{password}'' "
+        f"VALID UNTIL %L IN ROLE {group}', now() + interval '{for_s:.0f} s'); END $$",
+        f"GRANT {role} TO CURRENT_USER",  # whoever is in it may end its connections
+    ]
+    async with db.execution_options(isolation_level="READ COMMITTED").begin() as transaction:
+        await transaction.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _GRANTS})
+        for statement in statements:
+            await transaction.exec_driver_sql(statement)
+    return role
+
+
+_GRANTS = 0x6D656361_726F6C65  # two at once would change the same rows of the catalogue
+
+
+async def drop_roles(db: AsyncEngine, stack: str, alive: Collection[str]) -> list[str]:
+    """Of this stack's machines those that are not alive lose their roles and connections; their
+    names.
+    """
+    prefix = role_name(stack, "")
+    query = sa.text("SELECT rolname FROM pg_roles WHERE rolcanlogin AND starts_with(rolname, :p)")
+    async with db.connect() as connection:
+        names = [row.rolname for row in await connection.execute(query, {"p": prefix})]
+        gone = [name for name in names if name.removeprefix(prefix) not in alive]
+        for role in gone:
+            await connection.exec_driver_sql(f'ALTER ROLE "{role}" NOLOGIN')
+            await connection.execute(_END, {"role": role})
+            await connection.exec_driver_sql(f'DROP ROLE IF EXISTS "{role}"')
+    return gone
+
+
+_END = sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = :role")
