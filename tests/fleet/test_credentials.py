@@ -158,8 +158,8 @@ async def test_who_may_not_make_roles(database_url: str, db: Any, queue: Any) ->
 async def test_a_worker_works_with_them(
     gateway: RunningGateway, db: Any, queue: Any, tmp_path: Path
 ) -> None:
-    """A real worker that knows the gateway's address and its token runs tasks, and no right is missing in
-    its log.
+    """A real worker that knows the gateway's address and its token runs tasks, and its log
+    misses no right.
     """
     work = tmp_path / "work"
     await asyncio.to_thread(work.mkdir, 0o711)

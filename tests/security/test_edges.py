@@ -324,7 +324,7 @@ def test_every_route_is_audited_or_needs_not_be() -> None:
         "POST /blobs/take", "PUT /blobs/{digest}", "POST /blobs/{digest}/parts",
         "POST /blobs/{digest}/parts/{upload:path}", "DELETE /blobs/{digest}/parts/{upload:path}",
         "GET /tokens", "GET /proof", "GET /machines", "GET /system/scale",
-        "POST /machines/credentials",
+        "POST /machines/credentials", "POST /machines/failed",
         "GET /sweeps", "GET /sweeps/{name}",
         "GET /workflows", "GET /workflows/{workflow_id}",
         "GET /cache", "DELETE /cache", "DELETE /cache/{task_id}",

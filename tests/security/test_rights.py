@@ -54,6 +54,7 @@ WALK: dict[str, Case] = {
     "GET /machines": Case(OWN),
     "GET /system/scale": Case(OWN),
     "POST /machines/credentials": Case(OPEN, 401),
+    "POST /machines/failed": Case(OPEN, 401, query="?why=x"),
     "GET /me": Case(OWN),
     "POST /login-links": Case(OWN, 201),
     "POST /tasks": Case(OWN, 201, {"code": "1"}),
@@ -123,7 +124,7 @@ def expected(role: str, case: Case) -> int:
     organisation, `stranger` manages another.
     """
     if case.kind == OPEN:
-        return 200
+        return case.status
     if role == "nobody":
         return 401
     if case.kind == OBJECT:

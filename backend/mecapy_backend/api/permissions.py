@@ -73,7 +73,8 @@ RIGHTS: dict[str, Right] = {
     "GET /workers/packages": Right(READ),
     "PATCH /workers/{worker_id}": Right(ADMIN, Reach.ALL),
     "GET /machines": Right(READ),
-    "POST /machines/credentials": OPEN,  # with a token that is no user's
+    "POST /machines/credentials": OPEN,  # both with a token that is no user's
+    "POST /machines/failed": OPEN,
     "GET /system/scale": Right(READ),
     "GET /me": Right(READ),
     "POST /login-links": Right(READ),

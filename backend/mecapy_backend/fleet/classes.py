@@ -35,7 +35,8 @@ class MachineClass:
     """One kind of machine. `cpus` and `memory_bytes` are what one task on it may use, 0: not said;
     `slots` tasks run on it at once. `price` is in euros an hour. `billing`: in whole hours, or by
     the second. `min` and `max` machines of it may run. `provider` "": somebody starts them.
-    `partition` is Slurm's.
+    `partition` is Slurm's. `types`, `zones`: what a cloud calls them, in the order to ask in;
+    `image`: the container that runs there.
     """
 
     name: str
@@ -51,6 +52,9 @@ class MachineClass:
     boot_s: float = 60.0
     partition: str = ""
     hours: float = 24.0
+    types: tuple[str, ...] = ()
+    zones: tuple[str, ...] = ()
+    image: str = ""
 
     @property
     def on_demand(self) -> bool:
@@ -130,7 +134,9 @@ def _value(key: str, value: object, where: str) -> object:
     match key:
         case "memory":
             return _memory(value, where)
-        case "gpu" | "partition":
+        case "types" | "zones":
+            return _texts(key, value, where)
+        case "gpu" | "partition" | "image":
             good, wanted = isinstance(value, str), "a text"
         case "provider" | "billing":
             known = PROVIDERS if key == "provider" else BILLING
@@ -145,6 +151,14 @@ def _value(key: str, value: object, where: str) -> object:
     if not good:
         raise ConfigError(f"{where}: `{key}` is {value!r}; it must be {wanted}")
     return value
+
+
+def _texts(key: str, value: object, where: str) -> tuple[str, ...]:
+    found = cast(list[object], value) if isinstance(value, list) else []
+    texts = tuple(one for one in found if isinstance(one, str) and one)
+    if not texts or len(texts) < len(found):
+        raise ConfigError(f'{where}: `{key}` is {value!r}; it must be a list, as ["DEV1-M"]')
+    return texts
 
 
 def _memory(value: object, where: str) -> int:
@@ -163,5 +177,8 @@ def _check(made: MachineClass, where: str) -> None:
         raise ConfigError(f"{where}: `max` is 0, so none would ever start; set `max`")
     if not made.provider and made.max:
         raise ConfigError(f"{where}: `max` needs a `provider`, which starts them")
+    missing = [key for key in ("types", "zones", "image") if not getattr(made, key)]
+    if made.provider == SCALEWAY_VM and missing:
+        raise ConfigError(f"{where}: the provider {SCALEWAY_VM} needs {', '.join(missing)} as well")
     if made.boot_s <= 0 or made.hours <= 0:
         raise ConfigError(f"{where}: `boot_s` and `hours` must be above 0")

@@ -30,6 +30,11 @@ from mecapy_jupyter.shared.units import duration
 
 log = structlog.get_logger()
 _STOP_S, _LOOK_S = 300.0, 0.5
+_PLAIN = (
+    "MECAPY_SANDBOX", "MECAPY_PRELOAD", "MECAPY_EGRESS", "MECAPY_CACHE_BYTES", "MECAPY_KEEP_S",
+    "MECAPY_LOG_FORMAT", "MECAPY_LEASE_S", "MECAPY_HEARTBEAT_S", "MECAPY_GRACE_S",
+    "MECAPY_STORE_PATIENCE_S", "MECAPY_SHORT_S",
+)  # fmt: skip
 
 
 def run(*, leave_none: bool = False) -> int:
@@ -74,7 +79,36 @@ def providers(file: MachinesFile) -> Mapping[str, Provider]:
             found[name] = LocalProvider(worker_environment())
         elif name == classes.SLURM:
             found[name] = SlurmProvider(worker_environment(), Path.home() / ".mecapy" / "slurm")
+        elif name == classes.SCALEWAY_VM:
+            found[name] = _scaleway(file)
     return found
+
+
+def _scaleway(file: MachinesFile) -> Provider:
+    url = os.environ.get("MECAPY_URL", "")
+    if not url:
+        raise ConfigError(
+            "the provider scaleway-vm needs MECAPY_URL: the gateway's address, where its machines "
+            "ask for their credentials"
+        )
+    try:
+        from mecapy_backend.fleet.scaleway_vm import ScalewayVmProvider
+    except ModuleNotFoundError as missing:
+        raise ConfigError(
+            f"the provider scaleway-vm needs {missing.name}: pip install 'mecapy-jupyter[scaleway]'"
+        ) from None
+    own = [one for one in file.classes if one.provider == classes.SCALEWAY_VM]
+    zones = tuple(dict.fromkeys(zone for one in own for zone in one.zones))
+    return ScalewayVmProvider(zones, url, plain_settings())
+
+
+def plain_settings() -> dict[str, str]:
+    """Of a worker, none of them a secret or an address."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith("MECAPY_MAX_") or name in _PLAIN
+    }
 
 
 def worker_environment() -> dict[str, str]:

@@ -123,8 +123,7 @@ class Scaler:
                     continue
                 log.warning("not ours to have", machine=machine, provider=name, handle=handle)
                 if seen.fleet.swept:
-                    tag = Tag(seen.fleet.stack, machine)
-                    await asyncio.to_thread(self._providers[name].stop, handle, tag)
+                    await self._destroy(name, handle, Tag(seen.fleet.stack, machine))
         if not seen.fleet.swept:
             await machines.set_swept(self._db)
 
@@ -154,9 +153,12 @@ class Scaler:
             kind = self._classes.get(row.machine_class)
             worker = seen.live.get(row.id)
             if row.state == wire.STOPPING:
+                if row.worker is None:  # it failed before it served: the next one waits
+                    self._memory.refused_s[row.machine_class] = time.monotonic()
                 broken.append((row, row.why))
             elif worker is None and row.state in (wire.WANTED, wire.BOOTING):
                 if kind and row.age_s > kind.boot_s * self._policy.late:
+                    self._memory.refused_s[row.machine_class] = time.monotonic()
                     broken.append((row, f"never called home in {row.age_s:.0f} s"))
             elif worker is None:
                 since_s = self._memory.silent_s.setdefault(row.id, time.monotonic())
@@ -251,12 +253,17 @@ class Scaler:
         async def stop(row: MachineRow, why: str) -> None:
             await machines.change(self._db, row.id, wire.STOPPING, why=why)
             log.info("machine stops", machine=row.id, why=why)
-            tag = Tag(fleet.stack, row.id)
-            await asyncio.to_thread(self._providers[row.provider].stop, row.handle, tag)
+            await self._destroy(row.provider, row.handle, Tag(fleet.stack, row.id))
 
         async with asyncio.TaskGroup() as group:
             for row, why in rows:
                 group.create_task(stop(row, why))
+
+    async def _destroy(self, provider: str, handle: str, tag: Tag) -> None:
+        try:
+            await asyncio.to_thread(self._providers[provider].stop, handle, tag)
+        except ProviderRefused as refused:  # the next round asks again
+            log.warning("machine not destroyed yet", machine=tag.machine, why=str(refused))
 
 
 def _seen_machine(

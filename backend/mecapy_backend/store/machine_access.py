@@ -68,6 +68,17 @@ async def give_back(db: AsyncEngine, machine: str, token: str) -> None:
     await first(db, change.returning(_m.id))
 
 
+async def failed(db: AsyncEngine, token: str, why: str) -> str | None:
+    """A machine reports that it cannot serve: the scaler replaces it. Its id; None: no such
+    token.
+    """
+    claimed = await claim(db, token)
+    if claimed:
+        change = sa.update(machines).where(_m.id == claimed.id).values(state=wire.STOPPING, why=why)
+        await first(db, change.returning(_m.id))
+    return claimed.id if claimed else None
+
+
 async def remember_redis(db: AsyncEngine, machine: str, password_digest: str) -> None:
     """So that the user can be made again where Redis has lost it."""
     change = sa.update(machines).where(_m.id == machine)

@@ -161,7 +161,8 @@ _REFUSALS = sa.text(
          SELECT DISTINCT ON (machine_class) machine_class, why, state, handle FROM machines
          WHERE created_at > now() - make_interval(secs => :within_s)
          ORDER BY machine_class, created_at DESC) AS last
-       WHERE state = 'gone' AND handle = '' AND why <> :never"""
+       WHERE state = 'gone' AND why <> :never
+         AND (handle = '' OR why ~ '^(never called home|its image)')"""
 )
 
 

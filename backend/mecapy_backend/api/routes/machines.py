@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
 
@@ -26,6 +27,7 @@ from mecapy_jupyter.wire import ClassInfo, JsonObject, MachineInfo, MachinesInfo
 router = APIRouter(tags=["system"])
 _log = structlog.get_logger()
 _ANY_NUMBER = 10_000
+Why = Annotated[str, Query(max_length=300, pattern=r"^[^\x00]+$")]
 
 
 @router.get("/machines", response_model=MachinesView, summary="Classes of machines")
@@ -68,12 +70,7 @@ async def issued(services: WithServices, token: BearerToken) -> Response:
     claimed = await machine_access.claim(services.db, token.credentials) if token else None
     kind = claimed and classes.named(services.placements.file.classes, claimed.machine_class)
     if token is None or claimed is None or kind is None:
-        raise Problem(
-            401,
-            "no-such-machine",
-            "this is no machine's token, or it was used before or too late; the fleet replaces a "
-            "machine that does not call home",
-        )
+        raise _no_machine()
     try:
         environment = await credentials.issue(
             services.db, services.queue, services.settings, claimed.id, kind
@@ -84,6 +81,22 @@ async def issued(services: WithServices, token: BearerToken) -> Response:
         detail = "PostgreSQL or Redis made none; the gateway's log says why"
         raise Problem(503, "no-credentials", detail) from None
     return json({"environment": environment})
+
+
+@router.post(
+    "/machines/failed",
+    status_code=204,
+    response_class=Response,
+    openapi_extra={"security": [{}]},
+    summary="A new machine cannot serve",
+)
+async def failed(services: WithServices, token: BearerToken, why: Why) -> Response:
+    """With the token it was started with, instead of asking for credentials. It is replaced."""
+    machine = token and await machine_access.failed(services.db, token.credentials, why)
+    if not machine:
+        raise _no_machine()
+    _log.warning("machine failed", machine=machine, why=why)
+    return Response(status_code=204)
 
 
 @router.get("/system/scale", response_model=dict[str, ScaleView], summary="How many workers")
@@ -115,6 +128,15 @@ async def scale(services: WithServices) -> Response:
             "wanted": desired(view, POLICY).wanted,
         }
     return json(answer)
+
+
+def _no_machine() -> Problem:
+    return Problem(
+        401,
+        "no-such-machine",
+        "this is no machine's token, or it was used before or too late; the fleet replaces a "
+        "machine that does not call home",
+    )
 
 
 async def _free(services: Services) -> dict[str, int]:
