@@ -110,10 +110,10 @@ class CachingTask(Task):
         return super()._fetch(digest) if kept is None else kept
 
     def settle(self, outcome: wire.Outcome) -> None:
-        super().settle(outcome)
         of_map = self.cached is not None and wire.TIMES in self.name
         if not of_map and (sentence := result_cache.remark(self.cached, outcome)):
             result_cache.say(self.name, sentence)
+        super().settle(outcome)
 
 
 def _waits_for(task_id: str) -> str:

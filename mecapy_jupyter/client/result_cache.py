@@ -76,6 +76,9 @@ def with_keys(
     except content_key.NoContentKey as why:
         say(request.name, f"not cached: {why}")
         return request
+    except Exception as trouble:  # of a class's own methods: the cell runs all the same
+        say(request.name, f"not cached: the content of its inputs cannot be read: {trouble!r}")
+        return request
     keys = wire.CacheKeys(
         signing.keyed(key.base), signing.keyed(key.seeded), files=tuple(sorted(files))
     )

@@ -110,10 +110,13 @@ class Content:
             raise self.refuse(f"cannot be read: {trouble}") from trouble
         if isinstance(made, str):
             return self._global(value, made)
+        if kind is types.BuiltinMethodType:
+            self.mentions.add(str(value.__name__))
         self.mark("reduced", kind.__qualname__.encode())
-        for part in cast("tuple[object, ...]", made):
+        for place, part in enumerate(cast("tuple[object, ...]", made)):
             # the fourth and the fifth part are iterators over items
-            self.add(list(cast("Iterable[object]", part)) if hasattr(part, "__next__") else part)
+            is_items = place in (3, 4) and part is not None
+            self.add(list(cast("Iterable[object]", part)) if is_items else part)
         return None
 
     def _global(self, value: Any, name: str) -> None:
@@ -165,6 +168,7 @@ def _set(content: Content, value: Any) -> None:
 def _array(content: Content, value: Any) -> None:
     numpy: Any = sys.modules["numpy"]
     content.mark("ndarray", f"{value.dtype.descr!r} {value.dtype.str} {value.shape}".encode())
+    content.mark("writeable", str(value.flags.writeable).encode())
     if value.dtype.hasobject:
         return _sequence(content, value.reshape(-1).tolist())
     flat = numpy.ascontiguousarray(value).reshape(-1)

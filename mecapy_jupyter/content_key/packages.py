@@ -27,7 +27,7 @@ def versions(modules: Iterable[str], there: Mapping[str, str]) -> dict[str, str]
 
 
 def _distributions(module: str) -> list[str]:
-    if module in sys.stdlib_module_names:
+    if not module or module in sys.stdlib_module_names:  # "": of a relative import
         return []
     return [module] if _version(_normal(module)) else _owners().get(module, [module])
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 import io
 import mmap
+import os
 import pdb
 import signal
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -137,3 +139,40 @@ async def test_debuggers_stop_in_one_method() -> None:
     for each in (pdb.Pdb, debugger.Pdb):
         assert {"frame"} <= set(parameters(each.interaction))
     assert callable(debugger.set_trace) and callable(pdb.set_trace)
+
+
+def test_entropy_and_seeds_pass_through_what_we_wrap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """numpy's generators, `secrets` and `uuid` read the system's entropy through Python; the global
+    generator of numpy is where we compare its state.
+    """
+    import random
+    import secrets
+
+    import numpy as np
+
+    read: list[int] = []
+    real = os.urandom
+    monkeypatch.setattr(random, "_urandom", lambda size: read.append(size) or real(size))
+    for drawn in (np.random.default_rng, np.random.RandomState, lambda: secrets.token_hex(4)):
+        read.clear()
+        drawn()
+        assert read
+    assert random.Random.__init__.__code__.co_names == ("seed", "gauss_next")
+    np.random.seed(5)
+    state: Any = np.random.mtrand._rand.get_state(legacy=True)
+    assert (state[1] == np.random.RandomState(5).get_state(legacy=True)[1]).all()
+
+
+def test_audit_events_have_the_arguments_that_we_read(tmp_path: Path) -> None:
+    """`open` comes with path, mode and flags; a listing and a removal with the path."""
+    heard: list[tuple[str, tuple[Any, ...]]] = []
+    sys.addaudithook(lambda event, args: heard.append((event, args)) if listens else None)
+    listens = [1]
+    (tmp_path / "a").write_text("1")
+    list(tmp_path.iterdir())
+    (tmp_path / "a").unlink()
+    listens.clear()
+    found = dict(heard)
+    assert len(found["open"]) == 3 and found["open"][2] & os.O_TRUNC
+    listed = found.get("os.listdir") or found["os.scandir"]
+    assert Path(listed[0]) == tmp_path and Path(found["os.remove"][0]) == tmp_path / "a"

@@ -8,6 +8,9 @@
 - `debuggers`: `pdb.set_trace`, `Pdb.interaction`, `sys.breakpointhook`; CPython 3.11 to 3.14,
   IPython 9.
 - `caches`: the fonts that matplotlib has open; the interpreter's cache of types (CPython 3.11).
+- `clock_and_chance`: functions of `time`, `random.Random.seed`, `random._urandom`, and the seed of
+  `numpy.random`, whose generator is `numpy.random.mtrand._rand`; CPython 3.11 to 3.14, numpy 2.
+- `opened_paths`: `os.stat` and its kin; arguments of audit events; CPython 3.11 to 3.14.
 
 `tests/worker/test_hooks.py` fails when one of them moves.
 """

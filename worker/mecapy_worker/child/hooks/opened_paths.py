@@ -53,7 +53,7 @@ def install(declared: tuple[str, ...], root: str) -> None:
     homes = {os.environ.get(name, "") for name in ("HOME", "TMPDIR", "MPLCONFIGDIR")}
     paths = {path for path in [*folders, *homes, *sys.path] if path and path != root}
     _ours = tuple(f"{way(path)}/" for path in paths for way in (_ABSOLUTE, os.path.realpath))
-    _age()
+    _check_access_times()
     sys.addaudithook(_heard)
     for name in ("stat", "lstat", "access", "readlink"):
         _wrap(name)
@@ -62,11 +62,7 @@ def install(declared: tuple[str, ...], root: str) -> None:
 def end() -> None:
     """What C libraries have read."""
     for path in _there - _declared - _written:
-        try:
-            about = _lstat(path)
-        except OSError:
-            continue
-        if about.st_atime_ns != _OLD_NS:
+        if _was_read(path):
             _read(path)
 
 
@@ -78,20 +74,19 @@ def _found(folder: str) -> list[str]:
     return [f"{top}/{name}" for top, dirs, files in os.walk(folder) for name in (*dirs, *files)]
 
 
-def _age() -> None:
-    """Give each file an access time that a reader changes, if this file system does that."""
-    undeclared = [path for path in _there - _declared if not Path(path).is_symlink()]
-    if not undeclared:
+def _check_access_times() -> None:
+    """Each file was laid out with its access time equal to its modification time, so the first
+    reader changes it, if this file system does that.
+    """
+    if not _there - _declared:
         return
     probe = Path(_root, ".mecapy-probe")
     try:
         probe.write_bytes(b"1")
-        os.utime(probe, ns=(_OLD_NS, _lstat(probe).st_mtime_ns))
+        os.utime(probe, ns=(_OLD_NS, _OLD_NS))
         probe.read_bytes()
-        counts = _lstat(probe).st_atime_ns != _OLD_NS
+        counts = _was_read(str(probe))
         probe.unlink()
-        for path in undeclared if counts else ():
-            os.utime(path, ns=(_OLD_NS, _lstat(path).st_mtime_ns))
     except OSError:
         counts = False
     if not counts:
@@ -99,6 +94,15 @@ def _age() -> None:
             "the worker cannot see which files of the folder it reads; add --no-folder, or name "
             "them with --files"
         )
+
+
+def _was_read(path: str) -> bool:
+    """Since it was laid out. False, too, for one that is not there any more."""
+    try:
+        about = _lstat(path)
+    except OSError:
+        return False
+    return about.st_atime_ns != about.st_mtime_ns
 
 
 def _heard(event: str, args: tuple[Any, ...]) -> None:
@@ -157,7 +161,7 @@ def _reader_of_files(frame: FrameType | None) -> str:
         package = str(frame.f_globals.get("__name__")).partition(".")[0]
         if package in _LOOKS_FOR_ITSELF or frame.f_code.co_filename.startswith("<frozen"):
             return ""
-        if package not in sys.stdlib_module_names:
+        if package not in sys.stdlib_module_names and package != "IPython":  # a cell's `open`
             return "" if package.startswith("mecapy_") else "package"
         frame = frame.f_back
     return ""

@@ -1,0 +1,75 @@
+"""`cache=True` on functions: one run for equal calls, also for those that are made at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mecapy_jupyter import Client, remote
+from mecapy_jupyter.client.caching_task import CachingTask
+
+SLOW = """
+def solve(x):
+    total = 0
+    for step in range(4_000_000):
+        total += step
+    print("solved", x)
+    return total + x
+"""
+
+
+def _solve() -> Any:
+    made: dict[str, Any] = {"__name__": "__main__"}
+    exec(SLOW, made)
+    return made["solve"]
+
+
+def test_equal_calls_at_once_run_once(client: Client, capfd: pytest.CaptureFixture[str]):
+    """The second waits for the first, and has its result, its prints and its task's id."""
+    cached = client.options(cache=True)
+    tasks = [cached.submit(_solve(), 5) for _ in range(3)]
+    assert [task.result() for task in tasks] == [7999998000005] * 3
+    assert len({task.id for task in tasks}) == 1
+    runs = [task.cached for task in tasks if isinstance(task, CachingTask)]
+    assert runs[0] is None and all(run is not None and run.seconds > 0 for run in runs[1:])
+    shown = capfd.readouterr()
+    assert shown.out.count("solved 5") == 3 and shown.err.count("from the cache") == 2
+    client.gateway.delete("/cache")
+
+
+def test_what_is_not_kept_runs_for_each(client: Client):
+    """Two at once that read the clock: the second waits, and then runs itself."""
+
+    def now() -> float:
+        import time
+
+        for _ in range(3_000_000):
+            pass
+        return time.time()
+
+    cached = client.options(cache=True)
+    first, second = cached.submit(now), cached.submit(now)
+    assert first.result() < second.result() and first.id != second.id
+
+
+def test_a_waiting_call_is_cancelled_alone(client: Client):
+    """What the other has begun goes on."""
+    cached = client.options(cache=True)
+    first, second = cached.submit(_solve(), 7), cached.submit(_solve(), 7)
+    assert second.cancel() and second.cancelled()
+    assert first.result() == 7999998000007
+
+
+def test_a_map_finds_each_of_its_calls(client: Client):
+    """A second map runs only what is new."""
+    fast = remote(cache=True)(_scaled)
+    mine = client.options(cache=True)
+    assert list(mine.map(_scaled, [1, 2])) == [3, 6] and fast(2) == 6
+    before = len(client.gateway.get("/cache")["entries"])  # pyright: ignore
+    assert list(mine.map(_scaled, [1, 2, 3])) == [3, 6, 9]
+    assert len(client.gateway.get("/cache")["entries"]) == before + 1  # pyright: ignore
+
+
+def _scaled(number: int) -> int:
+    return number * 3
