@@ -24,6 +24,7 @@ from mecapy_jupyter.travel.environment import user_modules
 
 _DIGEST_BYTES = 16
 _MAIN = ("__main__", "__mp_main__")
+_METHODS: tuple[type, ...] = (types.BuiltinMethodType,)
 _NEVER = (io.IOBase, types.GeneratorType, types.CoroutineType, types.FrameType, weakref.ref)
 
 
@@ -110,7 +111,7 @@ class Content:
             raise self.refuse(f"cannot be read: {trouble}") from trouble
         if isinstance(made, str):
             return self._global(value, made)
-        if kind is types.BuiltinMethodType:
+        if kind in _METHODS:
             self.mentions.add(str(value.__name__))
         self.mark("reduced", kind.__qualname__.encode())
         for place, part in enumerate(cast("tuple[object, ...]", made)):
