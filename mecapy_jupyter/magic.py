@@ -81,6 +81,7 @@ def _options(given: argparse.Namespace) -> CellOptions:
         folder=given.folder,
         cache=given.cache,
         resources=asked(given.cpus, given.memory, given.gpu, given.machine),
+        packages=given.packages,
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from mecapy_jupyter import wire
+from mecapy_jupyter.client import requirements
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.units import byte_count, seconds
 
@@ -73,6 +74,13 @@ def _paths(text: str) -> tuple[str, ...]:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name for name in re.split(r"[,\s]+", text) if name and name != "none")
+
+
+def _requirements(text: str) -> tuple[str, ...]:
+    try:
+        return requirements.split(text)
+    except ValueError as trouble:
+        raise argparse.ArgumentTypeError(str(trouble)) from None
 
 
 AddOption = Callable[..., object]
@@ -173,6 +181,14 @@ def add_machine(add: AddOption) -> None:
         default="",
         metavar="CLASS",
         help="run on this class of machines (`%%mecapy machines` lists them)",
+    )
+    add(
+        "--with",
+        dest="packages",
+        type=_requirements,
+        default=(),
+        metavar="meshio,gmsh==4.13",
+        help="packages that the cell can import besides what the workers have",
     )
 
 

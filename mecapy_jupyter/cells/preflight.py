@@ -122,19 +122,21 @@ def check(
     there: InstalledPackages,
     above: int,
     files: bool,
+    adds: bool = False,
 ) -> list[str]:
     """Raises PackageMissing for a missing package.
 
     Returns remarks, each once in a kernel. `needed`: modules that the cell imports; `above`: lines
-    of the cell above `source`; `files`: its own files, which may be modules.
+    of the cell above `source`; `files`: its own files, which may be modules; `adds`: it
+    names packages, and only the worker knows which modules those have.
     """
     check_python(there)
-    if lacking := missing(packed.modules, there):
-        raise errors.PackageMissing(_sentence(lacking[0], "a variable of the cell needs it"))
-    certain = {} if files else certain_imports(source)
+    if not adds and (lacking := missing(packed.modules, there)):
+        raise errors.PackageMissing(_sentence(lacking[0], "a variable of the cell needs it", there))
+    certain = {} if files or adds else certain_imports(source)
     if lacking := missing(certain, there):
         raise errors.PackageMissing(
-            _sentence(lacking[0], f"line {certain[lacking[0]] + above} imports it")
+            _sentence(lacking[0], f"line {certain[lacking[0]] + above} imports it", there)
         )
     remarks = [
         (
@@ -187,11 +189,12 @@ def keyed_by_id(packed: payload.Packed) -> list[str]:
     ]
 
 
-def _sentence(name: str, why: str) -> str:
-    return (
-        f"the workers do not have the package {name!r}, and {why}; ask your operator "
-        "to install it there, or keep it out of the cell"
-    )
+def _sentence(name: str, why: str, there: InstalledPackages) -> str:
+    todo = "ask your operator to install it there, or keep it out of the cell"
+    if there.adds != "off":
+        owners = importlib.metadata.packages_distributions().get(name, [name])
+        todo = f"`%%mecapy --with {owners[0]}` installs it for the cell"
+    return f"the workers do not have the package {name!r}, and {why}; {todo}"
 
 
 @lru_cache(maxsize=1024)

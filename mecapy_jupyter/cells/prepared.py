@@ -19,7 +19,7 @@ from mecapy_jupyter.capture import diagnose, names, notebook_code
 from mecapy_jupyter.cells import history, kernel_magics, notebook_folder, preflight, submitter
 from mecapy_jupyter.cells.cell_errors import CellSource, plain
 from mecapy_jupyter.cells.ipython_types import Shell
-from mecapy_jupyter.client import result_cache
+from mecapy_jupyter.client import requirements, result_cache
 from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.client.result_cache import CacheInputs
@@ -55,6 +55,7 @@ class CellOptions:
     folder: bool = True
     resources: wire.Resources | None = None
     cache: bool = False
+    packages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ class Prepared:
             retries=options.retries,
             keep=options.keep,
             resources=options.resources,
+            packages=requirements.merged(requirements.in_script(body), options.packages),
             cell=wire.Cell(self.source.number, header, self.source.filename),
         )
 
@@ -207,7 +209,8 @@ class Prepared:
         lacks.
         """
         above, files = 1 if self.source.header else 0, bool(self.options.files)
-        check = partial(preflight.check, packed, self.names.imports, self.python)
+        adds = bool(self.request.packages or requirements.default)
+        check = partial(preflight.check, packed, self.names.imports, self.python, adds=adds)
         try:
             said = check(there, above, files)
         except errors.PackageMissing:

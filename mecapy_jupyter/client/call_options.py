@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mecapy_jupyter import wire
+from mecapy_jupyter.client import requirements
 from mecapy_jupyter.client.resources import asked
 from mecapy_jupyter.shared.units import seconds
 
@@ -20,7 +22,8 @@ class CallOptions:
     a task of its own.
 
     What the machine must have: `cpus`; `memory`, as "16GB" or in bytes; `gpu`, a type or True;
-    `machine`, a class (`%mecapy machines` lists them).
+    `machine`, a class (`%mecapy machines` lists them). `packages`: requirements, as "gmsh==4.13",
+    that it can import besides what the workers have.
 
     `share`: a short call may run in one process with others that were submitted beside it.
     """
@@ -35,6 +38,7 @@ class CallOptions:
     machine: str = ""
     share: bool = True
     cache: bool = False
+    packages: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.timeout is not None:
@@ -44,6 +48,7 @@ class CallOptions:
         if self.retries < 0:
             raise ValueError(f"retries {self.retries} is below 0")
         self.resources()
+        requirements.merged(self.packages)
 
     def changed(self, options: dict[str, object]) -> CallOptions:
         """A copy with these changes. Raises TypeError for an unknown name."""
@@ -61,6 +66,7 @@ class CallOptions:
         return (
             self.share
             and not self.cache
+            and not self.packages
             and not self.retries
             and self.timeout is None
             and not self.resources()
@@ -75,4 +81,5 @@ class CallOptions:
             retries=self.retries,
             priority=self.priority,
             resources=self.resources(),
+            packages=requirements.merged(self.packages),
         )

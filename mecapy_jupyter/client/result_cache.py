@@ -69,6 +69,8 @@ def with_keys(
     try:
         if in_graph:
             raise content_key.NoContentKey("it needs the result of another task")
+        if request.packages:
+            raise content_key.NoContentKey("it adds packages, whose versions the worker chooses")
         task = content_key.TaskContent(
             about.code, values, packed.memo, packed.prelude, about.imports, about.there, also
         )

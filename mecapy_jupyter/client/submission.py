@@ -18,6 +18,7 @@ from mecapy_jupyter.client import (
     blob_transfer,
     current_workflow,
     deferred_interrupt,
+    requirements,
     result_cache,
     signing,
 )
@@ -56,6 +57,7 @@ def prepared(
     cache: CacheInputs | None = None,
 ) -> Prepared:
     """Arguments as of `Client.send`."""
+    request = requirements.added(request)
     with awaited.meeting(as_futures=request.cell is not None) as met:
         packed = packing.pack(
             values, namespace, words, imports, gateway.secret_in, folder, request.keep

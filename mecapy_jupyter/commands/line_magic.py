@@ -13,7 +13,7 @@ from mecapy_jupyter.block.live import LiveBlock
 from mecapy_jupyter.cells import background, cell, setup
 from mecapy_jupyter.cells.ipython_types import Shell
 from mecapy_jupyter.cells.session import Session
-from mecapy_jupyter.client import client, config, gateway_api, task_logs, unopened
+from mecapy_jupyter.client import client, config, gateway_api, requirements, task_logs, unopened
 from mecapy_jupyter.commands import doctor, login, machines, result_cache, status, task_selection
 from mecapy_jupyter.commands.cancelling import cancelled
 from mecapy_jupyter.commands.getting import brought_home
@@ -33,6 +33,7 @@ HELP = """%mecapy                      who am I, where, queue, workers, my last 
 %mecapy on [options] | off   send every cell to a worker, until off; \
 the options are those of %%mecapy
 %mecapy setup [clear [n]]    the setup cells, which run first in every task; remove them, or one
+%mecapy packages [meshio,…]  packages that every task of this notebook adds; `none`: no more
 %mecapy machines             classes of machines: their sizes, what is free, what it costs
 %mecapy cache [clear [id]]   results that `--cache` keeps; find none again, or not this one
 %mecapy doctor               check the way from here to a worker"""
@@ -55,6 +56,8 @@ def answer(session: Session, words: Sequence[str]) -> None:
         _every_cell(session, shlex.join(rest) if command == "on" else None)
     elif command == "setup":
         _setup(rest)
+    elif command == "packages":
+        print(_packages("".join(f"{word}," for word in rest)))
     elif command == "login":
         login.log_in(
             next((word for word in rest if word != "--token"), ""),
@@ -84,6 +87,17 @@ def _setup(rest: Sequence[str]) -> None:
         print(setup.cleared(*rest[1:2]))
     else:
         raise errors.ConfigError("write `%mecapy setup`, `setup clear` or `setup clear 2`")
+
+
+def _packages(wanted: str) -> str:
+    """Set those of this notebook, if any are given, and say which they are."""
+    if wanted:
+        try:
+            requirements.default = () if wanted == "none," else requirements.split(wanted)
+        except ValueError as wrong:
+            raise errors.ConfigError(f"{wrong}, or `none`") from None
+    listed = ", ".join(requirements.default) or "none: `%mecapy packages meshio,gmsh==4.13`"
+    return f"packages of each task of this notebook: {listed}"
 
 
 def _every_cell(session: Session, options: str | None) -> None:

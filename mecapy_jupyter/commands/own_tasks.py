@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.cells import notebook_folder
-from mecapy_jupyter.client import config, gateway_api, task_logs, unopened
+from mecapy_jupyter.client import config, gateway_api, requirements, task_logs, unopened
 from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.client.resources import asked
@@ -104,6 +104,7 @@ def run(options: argparse.Namespace) -> int:
         timeout=options.timeout,
         retries=options.retries,
         resources=asked(options.cpus, options.memory, options.gpu, options.machine),
+        packages=requirements.merged(requirements.in_script(code), options.packages),
     )
     there = gateway_api.packages(pool.gateway, version.minor())
     folder = notebook_folder.along(

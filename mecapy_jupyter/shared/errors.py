@@ -103,6 +103,10 @@ class StorageFailed(TaskFailed):
     """The object store could not be read or written."""
 
 
+class PackagesFailed(TaskFailed):
+    """The packages that the cell names are not allowed here, or cannot be installed."""
+
+
 class ParentFailed(TaskFailed):
     """A task whose result this one needs failed, was cancelled or deleted. Its cause is that task's
     own exception, where that is known here.
@@ -129,6 +133,7 @@ BY_KIND: dict[str, type[TaskFailed]] = {
     "result_too_large": ResultTooLarge,
     "protocol": ProtocolError,
     "storage": StorageFailed,
+    "packages": PackagesFailed,
     "parent": ParentFailed,
 }
 """The class of each `wire.ErrorKind` but "cell"."""

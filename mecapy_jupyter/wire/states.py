@@ -30,5 +30,6 @@ ErrorKind = Literal[
     "result_too_large",  # the result is larger than a task may return
     "protocol",  # what the child sent was not understood
     "storage",  # the object store could not be read or written
+    "packages",  # the packages it names are not allowed, or cannot be installed
     "parent",  # a task whose result it needs failed, was cancelled or deleted
 ]

@@ -37,7 +37,8 @@ class TaskRequest(Shape):
     points that it computes. `needs`: variables that are results of other tasks, as `wire.Need`; the
     task is blocked until all of those are completed. `workflow`: the id of the one it belongs to.
     `resources`: what its machine must have. `cache`: a kept result of these keys will do, and this
-    one's is kept.
+    one's is kept. `packages`: requirements, as "gmsh==4.13", that it can import besides what
+    the workers have.
     """
 
     code: str
@@ -58,6 +59,7 @@ class TaskRequest(Shape):
     workflow: str = field(default="", metadata=OPTIONAL)
     resources: Resources | None = field(default=None, metadata=OPTIONAL)
     cache: CacheKeys | None = field(default=None, metadata=OPTIONAL)
+    packages: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)

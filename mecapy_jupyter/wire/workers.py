@@ -81,13 +81,15 @@ class Distribution(Shape):
 class InstalledPackages(Shape):
     """The answer of `GET /workers/packages`: the workers' Python versions ("3.12"), and module →
     the distribution it is of, for what all of them have. Empty while none has told. `folder_bytes`,
-    `folder_files`: so much of a notebook's folder may travel by itself.
+    `folder_files`: so much of a notebook's folder may travel by itself. `adds`: which packages a
+    task may add (MECAPY_PACKAGES): off, list or any.
     """
 
     python: tuple[str, ...] = ()
     packages: dict[str, Distribution] = field(default_factory=dict[str, Distribution])
     folder_bytes: int = FOLDER_BYTES
     folder_files: int = FOLDER_FILES
+    adds: str = "off"
 
     def as_json(self) -> JsonObject:
         shown = write(self)

@@ -195,7 +195,7 @@ async def test_what_all_workers_have(gateway: Any) -> None:
     that has not told does not count.
     """
     with client(gateway) as http:
-        folder = {"folder_bytes": 20_000_000, "folder_files": 1000}
+        folder = {"folder_bytes": 20_000_000, "folder_files": 1000, "adds": "off"}
         assert http.get("/workers/packages").json() == {"python": [], "packages": {}, **folder}
         async with Worker(gateway) as worker:
             assert not await workers.record_packages(worker.db, "w1", {})

@@ -34,6 +34,7 @@ from mecapy_backend.store.log import events
 from mecapy_jupyter import wire
 from mecapy_worker import main
 from mecapy_worker.context import Context
+from mecapy_worker.packages.environments import Environments
 from mecapy_worker.pool.pool import Pool
 from mecapy_worker.run.consumer import Consumer
 from mecapy_worker.run.run_task import run_task
@@ -165,13 +166,26 @@ async def pool(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pool]:
 
 @asynccontextmanager
 async def working(
-    desk: Desk, pool: Pool, folder: Path | None = None, **changes: Any
+    desk: Desk,
+    pool: Pool,
+    folder: Path | None = None,
+    environments: Environments | None = None,
+    **changes: Any,
 ) -> AsyncIterator[Consumer]:
     """A worker in this process, with the loops beside it; stopped and drained at the end."""
     settings = desk.settings.model_copy(update=changes)
     scratch = (folder or Path(desk.settings.blob_url.removeprefix("file://")).parent) / "spool"
     scratch.mkdir(exist_ok=True)
-    context = Context(main.worker_id(), settings, desk.db, desk.queue, desk.blobs, pool, scratch)
+    context = Context(
+        main.worker_id(),
+        settings,
+        desk.db,
+        desk.queue,
+        desk.blobs,
+        pool,
+        scratch,
+        environments=environments,
+    )
     consumer = Consumer(context, run_task, grace_s=settings.grace_s, handle_signals=False)
     async with asyncio.TaskGroup() as group:
         group.create_task(main.work(consumer))

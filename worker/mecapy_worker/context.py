@@ -21,6 +21,7 @@ from mecapy_backend.store.blobs.blob_store import BlobStore
 from mecapy_backend.store.tasks import StartedAttempt
 from mecapy_jupyter.shared import version
 from mecapy_worker.egress.rules import Egress
+from mecapy_worker.packages.environments import Environments
 from mecapy_worker.pool.pool import Pool
 
 _OVERSTAYS, _OVERSTAYS_FORGOTTEN_S = 3, 600.0
@@ -77,6 +78,7 @@ class Context:
     pool: Pool
     scratch: Path
     egress: Egress = field(default_factory=Egress)
+    environments: Environments | None = None
     running: dict[str, RunningTask] = field(default_factory=dict[str, RunningTask])
     lease: LeaseClock = field(default_factory=LeaseClock)
     unsaved_usage: dict[str, tuple[float, int]] = field(

@@ -30,6 +30,7 @@ from mecapy_jupyter.wire import ConfinementInfo, JsonObject, WorkerInfo
 from mecapy_worker.context import Context
 from mecapy_worker.egress import rules
 from mecapy_worker.log import log
+from mecapy_worker.packages.environments import Environments
 from mecapy_worker.pool import machine_memory
 from mecapy_worker.pool.pool import Pool, PoolOptions, TooWeak
 from mecapy_worker.retry import is_transient
@@ -155,7 +156,9 @@ async def opened(
         express = queue.connect(settings.redis_url)
         stack.push_async_callback(express.aclose, close_connection_pool=True)
         store = blob_store.configured(settings)
-        pool = await stack.enter_async_context(Pool(pool_options(settings, scratch, child_module)))
+        added = None if settings.packages == "off" else Environments(settings, packages(settings))
+        options = pool_options(settings, scratch, child_module, added)
+        pool = await stack.enter_async_context(Pool(options))
         yield Context(
             worker_id(),
             settings,
@@ -165,10 +168,13 @@ async def opened(
             pool,
             spool_folder(scratch, settings.max_timeout_s),
             allowed,
+            added,
         )
 
 
-def pool_options(settings: Settings, scratch: Path, child_module: str) -> PoolOptions:
+def pool_options(
+    settings: Settings, scratch: Path, child_module: str, added: Environments | None = None
+) -> PoolOptions:
     return PoolOptions(
         spares=settings.worker_slots
         # so that the next short task finds a child while the successor of the last one is forked
@@ -180,6 +186,7 @@ def pool_options(settings: Settings, scratch: Path, child_module: str) -> PoolOp
         disk_bytes=settings.max_disk_bytes,
         child_module=child_module,
         egress=bool(settings.egress) and sys.platform == "linux",
+        environments=added.root if added else None,
     )
 
 
@@ -193,6 +200,12 @@ def scratch_folder() -> Path:
     except ConfigError as taken:
         log.warning("another folder to work in", why=str(taken))
         return own_folder(Path(tempfile.mkdtemp(prefix="mecapy-worker-")), 0o711, setting="TMPDIR")
+
+
+def packages(settings: Settings) -> Path:
+    """The folder of what tasks add; children pass through it."""
+    usual = Path(tempfile.gettempdir()) / f"mecapy-packages-{os.geteuid()}"
+    return own_folder(Path(settings.packages_dir or usual), 0o711, setting="MECAPY_PACKAGES_DIR")
 
 
 def spool_folder(scratch: Path, longest_task_s: float) -> Path:

@@ -7,19 +7,16 @@ it handed down.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from mecapy_backend.shared.package_settings import GB, MB, Names, PackageSettings, split_names
 from mecapy_jupyter.wire import POOL, WORKER_LIVES_S
 
-MB, GB = 10**6, 10**9
-Names = Annotated[tuple[str, ...], NoDecode]
-"""In the environment: with commas between."""
 
-
-class Settings(BaseSettings):
+class Settings(PackageSettings):
     """Field `x_y` is the environment variable `MECAPY_X_Y`."""
 
     model_config = SettingsConfigDict(
@@ -286,11 +283,7 @@ class Settings(BaseSettings):
     )
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return (
-            tuple(name.strip() for name in value.split(",") if name.strip())
-            if isinstance(value, str)
-            else value
-        )
+        return split_names(value)
 
     @field_validator("heartbeat_s")
     @classmethod

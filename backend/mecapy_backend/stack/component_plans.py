@@ -101,7 +101,15 @@ def server_settings(
         "MECAPY_TOKEN": token,
         "PYTHONUNBUFFERED": "1",
     }
-    return {"MECAPY_SANDBOX": "best-effort"} | environment() | settings
+    # Not in the data directory, because a child with another uid must reach it; and kept when the
+    # stack ends.
+    folder = Path(tempfile.gettempdir()) / f"mecapy-packages-{os.geteuid()}"
+    usual = {
+        "MECAPY_SANDBOX": "best-effort",
+        "MECAPY_PACKAGES": "any",
+        "MECAPY_PACKAGES_DIR": str(folder),
+    }
+    return usual | environment() | settings
 
 
 def gateway(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import importlib
 import json
 import os
 import socket
@@ -30,7 +29,7 @@ from mecapy_jupyter.travel.files import lay_out
 from mecapy_jupyter.travel.files.index import Index
 from mecapy_jupyter.travel.pickling import awaited, known_blobs, payload, pickler
 from mecapy_jupyter.wire import BUNDLE, CALLED, Cell, Payload
-from mecapy_worker.child import bundle, observing, parents, results
+from mecapy_worker.child import bundle, imports, observing, parents, results
 from mecapy_worker.child.hooks import caches, ipython
 from mecapy_worker.child.output import Send
 from mecapy_worker.child.shell import TaskShell, as_in_a_kernel, build, connect
@@ -44,17 +43,15 @@ _warm_up_task: Frame
 _REHEARSALS = 10
 _REST_S = 1.0
 
+enter = imports.enter
+
 
 def prepare(preload: list[str]) -> None:
     """In the zygote, once: import what tasks will want and build the shell. Runs no user code."""
     global _shell
     known_blobs.hash_alone()
     _shell = build()
-    for name in preload:
-        try:
-            importlib.import_module(name)
-        except ImportError:
-            continue  # the pool's report names those that are there
+    imports.ahead(preload)
     _try_cells()
     caches.close_fonts()
     process_state.note()
@@ -159,6 +156,7 @@ def serve(channel: Channel, outbox: str) -> None:
     frame = channel.receive()
     if frame is not None and frame.kind == TaskMessage.tag:
         sys.addaudithook(lambda event, _: _shell.outgoing.hear(event))
+        imports.begin()
         _carry(channel.send, frame, outbox)
         _rest(channel)
 
@@ -194,6 +192,8 @@ def _ended(task: TaskMessage, frame: Frame) -> results.Ended:
         _shell.outgoing.send(InterruptedMessage())
     try:
         ended = results.collect(_shell, task, watch)
+        if new := imports.new():
+            ended = replace(ended, outcome=replace(ended.outcome, imported=new))
     except BaseException as error:
         return results.Ended(results.uncollected(error))
     if seen is not None:

@@ -13,6 +13,7 @@ import socket
 import sys
 import tempfile
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Protocol, cast
@@ -34,7 +35,8 @@ class ChildSpec:
     """What the zygote gives a child.
 
     `root`: its folder; `uid`: its user (None: the zygote's); `warm`: whether it runs a warm-up
-    task; `fonts`: matplotlib's font lists; `fds`: its channel, stdout, stderr, and its egress
+    task; `environment` and `ahead`: as in `ForkChild`; `fonts`: matplotlib's font lists; `fds`: its
+    channel, stdout, stderr, and its egress
     socket if hosts are allowed.
     """
 
@@ -42,17 +44,20 @@ class ChildSpec:
     root: str
     uid: int | None
     warm: bool
+    environment: str
+    ahead: tuple[str, ...]
     rules: confine.Confinement
     fonts: tuple[str, ...]
     fds: tuple[int, ...]
 
 
 class ChildModule(Protocol):
-    """The code of a child: `prepare` in the zygote, `warm` before there is a task, `serve` to run
-    it.
+    """The code of a child: `prepare` in the zygote, `enter` where it has packages of its own,
+    `warm` before there is a task, `serve` to run it.
     """
 
     def prepare(self, preload: list[str]) -> None: ...
+    def enter(self, environment: str, ahead: Sequence[str]) -> None: ...
     def warm(self) -> None: ...
     def serve(self, channel: Channel, outbox: str) -> None: ...
 
@@ -63,12 +68,14 @@ def run_child(spec: ChildSpec) -> NoReturn:
     try:
         channel = _take_descriptors(spec.fds)
         _set_up_folder(spec.root, spec.fonts)
-        layers = confine.confine(spec.root, spec.uid, spec.rules)
+        layers = confine.confine(spec.root, spec.uid, spec.rules, spec.environment)
         if "private_shm" in layers.missing:
             shared_memory.folder = f"{spec.root}/tmp"
         _close_other_files(max(_FD_NUMBERS[: len(spec.fds)]))
         module = cast("ChildModule", sys.modules[spec.module])
         _reset_after_fork()
+        if spec.environment:
+            module.enter(spec.environment, spec.ahead)
         if spec.warm:
             module.warm()
         outbox = f"{spec.root}/outbox"

@@ -95,29 +95,31 @@ class Egress:
 def of(settings: Settings) -> Egress:
     """BadRule when the list cannot be read."""
     return Egress(
-        tuple(map(_rule, settings.egress)), tuple(_services(settings)) if settings.egress else ()
+        tuple(map(host_rule, settings.egress)),
+        tuple(_services(settings)) if settings.egress else (),
     )
 
 
-def _rule(entry: str) -> HostRule:
+def host_rule(entry: str, setting: str = "MECAPY_EGRESS") -> HostRule:
+    """Raises BadRule."""
     host, _, port = entry.rpartition(":")
     if not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65536:
-        raise _bad(entry, "a port from 1 to 65535 must follow the host")
+        raise _bad(setting, entry, "a port from 1 to 65535 must follow the host")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if (found := address(bare)) is not None:
         if found.version == 6 and bare == host:
-            raise _bad(entry, "an IPv6 address needs brackets")
+            raise _bad(setting, entry, "an IPv6 address needs brackets")
         if found.is_unspecified or found.is_multicast or getattr(found, "scope_id", None):
-            raise _bad(entry, "that is not the address of one host")
+            raise _bad(setting, entry, "that is not the address of one host")
         return HostRule(str(found), int(port))
     if not (written := name(host.removeprefix("*."))):
-        raise _bad(entry, "the host must be a name, `*.` before a name, or an address")
+        raise _bad(setting, entry, "the host must be a name, `*.` before a name, or an address")
     return HostRule(f"*.{written}" if host.startswith("*.") else written, int(port))
 
 
-def _bad(entry: str, why: str) -> BadRule:
+def _bad(setting: str, entry: str, why: str) -> BadRule:
     return BadRule(
-        f"MECAPY_EGRESS has the entry {entry!r}: {why}. Entries look like "
+        f"{setting} has the entry {entry!r}: {why}. Entries look like "
         "data.example.org:443, *.example.com:443, 10.1.2.3:27000, [2001:db8::7]:443, "
         "with commas between."
     )

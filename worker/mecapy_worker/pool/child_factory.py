@@ -9,12 +9,20 @@ import itertools
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from mecapy_worker.pool.cgroups import Cgroup
 from mecapy_worker.pool.child_files import child_files
 from mecapy_worker.pool.child_groups import group_bytes, lies_in_memory
 from mecapy_worker.pool.child_handle import ChildHandle
-from mecapy_worker.pool.options import NEEDED, ConfinementReport, PoolOptions, lacking, too_weak
+from mecapy_worker.pool.options import (
+    MOST_NESTS,
+    NEEDED,
+    ConfinementReport,
+    PoolOptions,
+    lacking,
+    too_weak,
+)
 from mecapy_worker.pool.scratch import Scratch, remove, removed_at_once
 from mecapy_worker.pool.uids import Uids
 from mecapy_worker.pool.zygote_client import ZygoteClient
@@ -35,6 +43,18 @@ _REMOVAL_AWAITED_S = 0.1
 _REMOVERS, _MOST_REMOVALS = 2, 8
 _ZYGOTE_BYTES, _ZYGOTE_PROCESSES = 2 << 30, 64
 _UNCOUNTED = "so the kernel's memory for a task's file locks and many mappings is not bounded"
+
+
+@dataclass(frozen=True, slots=True)
+class ChildKind:
+    """Of which zygote (None: the pool's), with which folder of packages, what of them imported."""
+
+    zygote: ZygoteClient | None = None
+    environment: str = ""
+    ahead: tuple[str, ...] = ()
+
+
+USUAL = ChildKind()
 
 
 class ChildFactory:
@@ -64,6 +84,11 @@ class ChildFactory:
             self._no_cgroup = str(error)
 
     async def start_zygote(self) -> None:
+        self.zygote = await self.another_zygote(self.options.preload)
+
+    async def another_zygote(
+        self, preload: tuple[str, ...], learned: tuple[str, ...] = ()
+    ) -> ZygoteClient:
         options = self.options
         inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)  # -I takes none
         start = StartZygote(
@@ -74,15 +99,17 @@ class ChildFactory:
             memory_bytes=options.memory_bytes,
             disk_bytes=options.disk_bytes,
             processes=options.processes,
-            preload=options.preload,
+            preload=preload,
+            learned=learned,
             python_path=(
                 *map(str, options.python_path),
                 *(text for text in inherited if text.startswith("/")),
             ),
             readable=tuple(str(path) for path in (*options.readable, self._scratch.shared)),
+            environments=str(options.environments or ""),
             egress=options.egress,
         )
-        self.zygote = await ZygoteClient.start(start, self._move_into_cgroup)
+        return await ZygoteClient.start(start, self._move_into_cgroup)
 
     async def restart_zygote(self) -> None:
         log.warning("the zygote is gone; starting another")
@@ -109,10 +136,12 @@ class ChildFactory:
         """Until the folders of all children that were given back are removed."""
         await asyncio.gather(*self._removals)
 
-    async def start_child(self, module: str, *, warm: bool = True) -> ChildHandle:
+    async def start_child(
+        self, module: str, *, warm: bool = True, kind: ChildKind = USUAL
+    ) -> ChildHandle:
         """Fork a child and wait until it is confined and, if wanted, warm."""
         await self._room_on_disk()
-        child = await self._fork(module, warm=warm)
+        child = await self._fork(module, warm, kind)
         try:
             # wait_for, before Python 3.12, may swallow a cancel that comes with the answer
             async with asyncio.timeout(READY_WITHIN_S):
@@ -128,8 +157,8 @@ class ChildFactory:
         while len(left := [one for one in self._removals if not one.done()]) >= _MOST_REMOVALS:
             await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
 
-    async def _fork(self, module: str, *, warm: bool) -> ChildHandle:
-        number, zygote = next(self._numbers), self.zygote
+    async def _fork(self, module: str, warm: bool, kind: ChildKind) -> ChildHandle:
+        number, zygote = next(self._numbers), kind.zygote or self.zygote
         assert zygote, "it is started before there are children"
         own_user = zygote.info.own_user
         name = f"child-{number}"
@@ -138,7 +167,9 @@ class ChildFactory:
         worker_files, child_ends = child_files(egress=self.options.egress)
         child = ChildHandle(zygote, root, worker_files, self.options.frame_bytes)
         try:
-            request = ForkChild(child.id, module, str(root), uid, warm)
+            request = ForkChild(
+                child.id, module, str(root), uid, warm, kind.environment, kind.ahead
+            )
             child.pid = await zygote.fork(request, child_ends.fds)
             if self._cgroup:  # before it runs anything else
                 loop = asyncio.get_running_loop()
@@ -215,9 +246,9 @@ class ChildFactory:
 
     def _of_all(self) -> tuple[int, int]:
         """Memory and processes of all children together, waiting ones and the zygote included."""
-        children = 2 * self.options.spares + 1
+        children = 2 * self.options.spares + 1 + MOST_NESTS
         return (
-            children * self._child_bytes() + _ZYGOTE_BYTES,
+            children * self._child_bytes() + _ZYGOTE_BYTES * (1 + MOST_NESTS),
             children * 4 * self.options.processes + _ZYGOTE_PROCESSES,
         )
 

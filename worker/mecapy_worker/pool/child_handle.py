@@ -79,6 +79,10 @@ class ChildHandle:
         self.layers = read(ChildReady, frame.header)
 
     @property
+    def zygote_pid(self) -> int:
+        return self._zygote.process.pid
+
+    @property
     def alive(self) -> bool:
         return not self._zygote.dead.is_set() and not self._zygote.has_exited(self.id)
 

@@ -20,6 +20,10 @@ NEEDED = {
 """
 
 
+MOST_NESTS = 4
+"""Sets of spare children beside the usual ones."""
+
+
 class TooWeak(RuntimeError):
     """`strict` is set, and this machine cannot confine a child enough."""
 
@@ -27,7 +31,8 @@ class TooWeak(RuntimeError):
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
     """Options of a pool. Sizes are for one child with its processes; `readable` and `python_path`
-    are added to what it may read; `egress`: children have an egress socket.
+    are added to what it may read; `egress`: children have an egress socket; `environments`: the
+    folder of what tasks add.
     """
 
     scratch: Path
@@ -42,6 +47,7 @@ class PoolOptions:
     readable: tuple[Path, ...] = ()
     python_path: tuple[Path, ...] = ()
     egress: bool = False
+    environments: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ from collections.abc import AsyncGenerator, Coroutine
 from mecapy_worker.pool.child_factory import ChildFactory
 from mecapy_worker.pool.child_handle import ChildFailed, ChildHandle
 from mecapy_worker.pool.limits import LimitEnforcer
+from mecapy_worker.pool.nest import AddedPackages
+from mecapy_worker.pool.nests import Nests
 from mecapy_worker.pool.options import ConfinementReport, PoolOptions, TooWeak, too_weak
 from mecapy_worker.pool.zygote_client import ZygoteClient, ZygoteFailed
 
@@ -38,6 +40,7 @@ class Pool:
         self._waiting = 0
         self._wanted, self._returned = asyncio.Event(), asyncio.Event()
         self._factory, self._limits = ChildFactory(options), LimitEnforcer(options)
+        self.nests = Nests(self._factory, options)
         self._tasks: set[asyncio.Task[None]] = set()
         self.children_started = self.failing = 0
 
@@ -53,6 +56,7 @@ class Pool:
         self._spawn(self._fill())
         self._spawn(self._replace_dead_zygote())
         self._spawn(self._limits.run())
+        self._spawn(self.nests.run())
         self._wanted.set()
         return self
 
@@ -60,22 +64,28 @@ class Pool:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.nests.close()
         await self._factory.kill_all()
         while not self._spares.empty():
             await self._spares.get_nowait().close()
         await self._factory.close()
 
     @contextlib.asynccontextmanager
-    async def child(self) -> AsyncGenerator[ChildHandle, None]:
-        """Lend a child that is ready for its task. At the end it is killed and its folder
-        removed.
+    async def child(
+        self, owner: str = "", added: AddedPackages | None = None
+    ) -> AsyncGenerator[ChildHandle, None]:
+        """Lend a child that is ready for its task: with what this owner imports, and the packages
+        that the task adds. At the end it is killed and its folder removed.
         """
-        child = await self._take()
+        nest = await self.nests.of(owner, added)
+        child = await nest.take() if nest else await self._take()
         self._limits.add(child)
         try:
             yield child
         finally:
             self._limits.active.discard(child)
+            if nest:
+                nest.give_back()
             self._returned.set()
             await asyncio.shield(self._spawn(self._factory.retire(child)))
             self._wanted.set()
@@ -85,6 +95,7 @@ class Pool:
         while self.busy or self._waiting:
             self._returned.clear()
             await self._returned.wait()
+        await self.nests.close()
         spares = [self._spares.get_nowait() for _ in range(self._spares.qsize())]
         await self._zygote.close()
         for child in spares:

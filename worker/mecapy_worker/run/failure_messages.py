@@ -157,6 +157,10 @@ def too_many_inputs(count: int, most: int) -> wire.ErrorInfo:
     return _info("inputs", text)
 
 
+def packages(text: str) -> wire.ErrorInfo:
+    return _info("packages", text)
+
+
 def storage(text: str) -> wire.ErrorInfo:
     return _info("storage", text)
 

@@ -51,7 +51,7 @@ class ResultOverLimit(Exception):
 @dataclass(frozen=True, slots=True)
 class ChildOutcome:
     """A child's outcome, checked, and the names of its files in the outbox. `stream_file`: the file
-    of the pickle if it is too long for the frame.
+    of the pickle if it is too long for the frame; `imported`: as it says, unchecked.
     """
 
     state: wire.State
@@ -62,6 +62,7 @@ class ChildOutcome:
     stream_file: str = ""
     uncached: tuple[str, ...] = ()
     drew: tuple[str, ...] = ()
+    imported: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -89,6 +90,7 @@ def check(message: OutcomeMessage, body: bytes) -> ChildOutcome:
         stream_file,
         tuple(why[:_WHY_CHARS] for why in message.uncached[:_MOST_WHYS]),
         tuple(name[:_WHY_CHARS] for name in message.drew[:_MOST_WHYS]),
+        message.imported,
     )
 
 

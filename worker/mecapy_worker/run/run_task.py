@@ -18,8 +18,10 @@ from mecapy_worker import metrics
 from mecapy_worker.context import Context, RunningTask
 from mecapy_worker.egress import egress_broker
 from mecapy_worker.log import log
+from mecapy_worker.packages.requested import PackagesRefused
 from mecapy_worker.retry import retry_transient
 from mecapy_worker.run import failure_messages
+from mecapy_worker.run.added_packages import StoppedBefore, add_packages
 from mecapy_worker.run.blob_retry import RetryingBlobStore
 from mecapy_worker.run.event_writer import EventWriter
 from mecapy_worker.run.open_inputs import InputsUnusable, open_inputs
@@ -105,6 +107,10 @@ async def attempt(
                 return _wanted(running, outcome), writer
             except InputsUnusable as unusable:
                 error = unusable.info
+            except PackagesRefused as refusal:
+                error = failure_messages.packages(str(refusal))
+            except StoppedBefore:
+                return wire.Outcome(wire.CANCELLED), writer
             except _NoChild:
                 error = failure_messages.no_child(CHILD_WITHIN_S)
         return _wanted(running, wire.Outcome(wire.FAILED, error=error)), writer
@@ -128,9 +134,10 @@ async def _in_child(
     parents = await open_parents(work, started, blobs, stack)
     fds += parents.fds
     timer.stage("inputs")
+    added = await add_packages(work, started, running, writer)
     try:
         async with asyncio.timeout(CHILD_WITHIN_S):
-            child = await stack.enter_async_context(work.pool.child())
+            child = await stack.enter_async_context(work.pool.child(started.owner, added))
     except TimeoutError:
         raise _NoChild from None
     timer.stage("child")
@@ -144,6 +151,8 @@ async def _in_child(
     if running.overstayed and home_s is None:
         work.overstayed(started.owner)
     timer.stage("run")
+    if end.outcome and end.outcome.imported:
+        work.pool.nests.learn(started.owner, added, end.outcome.imported)
     outcome = await outcome_of(end, child.outbox, blobs, work.settings, request)
     timer.stage("result")
     return outcome

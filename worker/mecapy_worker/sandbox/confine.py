@@ -47,13 +47,14 @@ class Confinement:
 
 @dataclass(slots=True)
 class _ConfinedChild:
-    """One child: its folder, its user (None: ours), the settings of all children, and the layers
-    applied so far.
+    """One child: its folder, its user (None: ours), the settings of all children, the folder of its
+    packages, and the layers applied so far.
     """
 
     root: str
     uid: int | None
     rules: Confinement
+    environment: str
     applied: list[str]
 
 
@@ -65,11 +66,11 @@ class Layers:
     missing: dict[str, str]
 
 
-def confine(root: str, uid: int | None, rules: Confinement) -> Layers:
+def confine(root: str, uid: int | None, rules: Confinement, environment: str = "") -> Layers:
     """Apply every layer that this machine has, in the only order in which each can still be
     applied.
     """
-    child, missing = _ConfinedChild(root, uid, rules, []), dict[str, str]()
+    child, missing = _ConfinedChild(root, uid, rules, environment, []), dict[str, str]()
     harmless(_visible)  # the zygote hides itself, and a fork inherits that
     harmless(_first_to_die)
     for name, apply in _LAYERS:
@@ -227,6 +228,7 @@ def _landlock(child: _ConfinedChild) -> None:
         landlock.opened(child.root, landlock.WRITE),
         landlock.opened("/dev/shm", shm),
         landlock.opened("/proc", landlock.READ),
+        landlock.opened(child.environment, landlock.READ) if child.environment else None,
     ]
     landlock.restrict([*child.rules.shared, *filter(None, places)])
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from mecapy_worker.shared import libc
 
 _CREATE, _ADD_RULE, _RESTRICT = 444, 445, 446  # the same on every architecture
-_GET_VERSION, _PATH_BENEATH = 1, 1
+_GET_VERSION, _PATH_BENEATH, _NET_PORT, _TCP_CONNECT = 1, 1, 2, 2
 
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, REFER, TRUNCATE, IOCTL_DEV = (
     1,
@@ -97,8 +97,10 @@ def opened(path: str | Path, rights: int) -> PathRule | None:
         os.close(fd)
 
 
-def restrict(rules: Iterable[PathRule]) -> None:
-    """From now on this thread and all that it starts reach only what these rules name."""
+def restrict(rules: Iterable[PathRule], port: int = 0) -> None:
+    """From now on this thread and all that it starts reach only what these rules name, and by TCP
+    this port alone.
+    """
     abi = version()
     attributes = _Attributes(
         handled(),
@@ -110,6 +112,9 @@ def restrict(rules: Iterable[PathRule]) -> None:
     try:
         for rule in rules:
             libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, rule.address)
+        if port and abi >= 4:
+            reached = (ctypes.c_uint64 * 2)(_TCP_CONNECT, port)
+            libc.syscall(_ADD_RULE, ruleset, _NET_PORT, ctypes.addressof(reached))
         libc.syscall(_RESTRICT, ruleset)
     finally:
         os.close(ruleset)

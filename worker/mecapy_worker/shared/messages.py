@@ -24,8 +24,9 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class StartZygote(Message):
-    """The first message to a zygote. Sizes are for one child with all it starts; `shared`: the
-    zygote's home; `base`: the folder in which children have theirs.
+    """The first message to a zygote. Sizes are for one child with all it starts; `shared`: its
+    home; `base`, `environments`: the folders in which children have theirs, and their packages;
+    `learned`: imported after `preload`.
     """
 
     tag: ClassVar[str] = "start"
@@ -38,7 +39,9 @@ class StartZygote(Message):
     processes: int
     preload: tuple[str, ...] = ()
     python_path: tuple[str, ...] = ()
+    learned: tuple[str, ...] = ()
     readable: tuple[str, ...] = ()
+    environments: str = ""
     egress: bool = False
     memory_counted: bool = False
 
@@ -47,7 +50,7 @@ class StartZygote(Message):
 class ZygoteReady(Message):
     """`packages`: versions of what it preloaded; `threads`: its own, more than one is a risk at
     every fork; `own_user`: whether each child gets a user of its own; `landlock`: its version, 0
-    for none; `fonts`: the names of matplotlib's lists of fonts.
+    for none; `fonts`: names of matplotlib's lists of fonts; `loaded`: top-level modules.
     """
 
     tag: ClassVar[str] = "zygote_ready"
@@ -57,6 +60,7 @@ class ZygoteReady(Message):
     own_user: bool = False
     landlock: int = 0
     fonts: tuple[str, ...] = ()
+    loaded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +73,8 @@ class ZygoteBroken(Message):
 
 @dataclass(frozen=True, slots=True)
 class ForkChild(Message):
-    """With the child's descriptors: its channel, stdout, stderr, and its egress socket if any.
-    `warm`: it runs a warm-up task before it is ready.
+    """With its descriptors: channel, stdout, stderr, egress socket if any. `warm`: it runs a
+    warm-up task. `environment`: a folder of packages; `ahead`: what it imports, once confined.
     """
 
     tag: ClassVar[str] = "fork"
@@ -79,6 +83,8 @@ class ForkChild(Message):
     root: str
     uid: int | None = None
     warm: bool = True
+    environment: str = ""
+    ahead: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +230,7 @@ class InterruptedMessage(Message):
 class OutcomeMessage(Message):
     """How the cell ended. The frame's body is the pickled result, where that is not in a file:
     `buffers` and `stream_file` name files of the outbox. `error`: as `wire.ErrorInfo`; `uncached`
-    and `drew`: as of `wire.Outcome`.
+    and `drew`: as of `wire.Outcome`; `imported`: modules.
     """
 
     tag: ClassVar[str] = "outcome"
@@ -235,6 +241,7 @@ class OutcomeMessage(Message):
     stream_file: str = ""
     uncached: tuple[str, ...] = ()
     drew: tuple[str, ...] = ()
+    imported: tuple[str, ...] = ()
 
 
 # What the worker's handle of a child adds to what the child says.
@@ -283,16 +290,11 @@ class ExitStatus(Message):
 FROM_CHILD: dict[str, type[Message]] = {
     one.tag: one
     for one in (
-        OutputMessage,
-        DisplayMessage,
-        CommMessage,
-        ProgressMessage,
-        InterruptedMessage,
+        OutputMessage, DisplayMessage, CommMessage, ProgressMessage, InterruptedMessage,
         OutcomeMessage,
     )
-}
+}  # fmt: skip
 FROM_HANDLE: dict[str, type[Message]] = FROM_CHILD | {
     one.tag: one for one in (UsageMessage, LimitExceeded, InvalidFrame, ExitStatus)
 }
-LARGE = frozenset({DisplayMessage.tag, CommMessage.tag, OutcomeMessage.tag})
-"""Kinds of frames that may be large."""
+LARGE = frozenset({DisplayMessage.tag, CommMessage.tag, OutcomeMessage.tag})  # may be large

@@ -46,6 +46,7 @@ async def tell(ctx: Context) -> None:
     while True:
         if (now := _changed()) != told:
             found = await asyncio.to_thread(packages)
+            ctx.pool.nests.installed = frozenset(found)
             if await retry_transient(
                 "packages",
                 lambda found=found: workers.record_packages(ctx.db, ctx.worker_id, found),

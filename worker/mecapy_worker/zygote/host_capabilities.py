@@ -174,3 +174,9 @@ def data_bytes() -> int:
 def own_threads() -> int:
     """How many threads this process has."""
     return len(list(Path("/proc/self/task").iterdir())) if libc.LINUX else 1
+
+
+def loaded() -> tuple[str, ...]:
+    """The top-level modules of this process that are not Python's own."""
+    names = {name.partition(".")[0] for name in sys.modules}
+    return tuple(sorted(names - sys.stdlib_module_names))

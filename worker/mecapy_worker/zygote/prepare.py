@@ -35,7 +35,7 @@ def prepare(start: StartZygote) -> dict[str, str]:
     import_module("mecapy_worker.sandbox.probe")
     # forkserver, Python 3.14's default, needs a unix socket
     multiprocessing.set_start_method("fork", force=True)
-    import_module(start.child_module).prepare(list(start.preload))
+    import_module(start.child_module).prepare([*start.preload, *start.learned])
     _settle_memory(reserved)
     _end_library_threads()
     return {

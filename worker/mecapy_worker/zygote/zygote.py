@@ -66,7 +66,8 @@ class Zygote:
         self.selector = selectors.DefaultSelector()
         self.children: dict[int, _ForkedChild] = {}
         readable = host_capabilities.readable_paths(map(Path, start.readable))
-        no_own_root = namespaces.missing or own_root.enter(readable, start.base)
+        places = (*readable, *map(Path, filter(None, [start.environments])))
+        no_own_root = namespaces.missing or own_root.enter(places, start.base)
         usable = host_capabilities.usable_by_others(
             readable, [*map(Path, start.python_path)], Path(start.base)
         )
@@ -127,8 +128,9 @@ class Zygote:
     def fork(self, request: ForkChild, fds: tuple[int, ...]) -> None:
         uid = request.uid if self.own_user else None
         spec = ChildSpec(
-            request.module, request.root, uid, request.warm, self.rules, self.fonts, fds
-        )
+            request.module, request.root, uid, request.warm,
+            request.environment, request.ahead, self.rules, self.fonts, fds,
+        )  # fmt: skip
         init = pid = -1
         try:
             init = -1 if self.namespaces.missing else self.namespaces.enter()
@@ -286,6 +288,7 @@ def main(namespaces: pid_namespaces.PidNamespaces) -> None:
             zygote.own_user,
             landlock.version(),
             tuple(Path(path).name for path in zygote.fonts),
+            host_capabilities.loaded(),
         )
     )
     try:

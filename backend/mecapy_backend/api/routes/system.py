@@ -101,7 +101,9 @@ async def packages(services: WithServices, python: PythonAsked = "") -> Response
     found = await workers.common_packages(services.db, python)
     pythons = tuple(await workers.pythons(services.db))
     settings = services.settings
-    there = wire.InstalledPackages(pythons, found, settings.folder_bytes, settings.folder_files)
+    there = wire.InstalledPackages(
+        pythons, found, settings.folder_bytes, settings.folder_files, settings.packages
+    )
     return json(there.as_json())
 
 

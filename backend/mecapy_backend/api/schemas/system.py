@@ -37,6 +37,7 @@ class PackagesView(BaseModel):
         int, Field(description="how much of a notebook's folder travels by itself; 0: nothing")
     ]
     folder_files: Annotated[int, Field(description="how many files of it")]
+    adds: Annotated[str, Field(description="packages that a task may add: off, list or any")]
 
 
 class AuthView(BaseModel):

@@ -137,6 +137,14 @@ class TaskBody(Request):
             description="the id of the workflow it belongs to",
         ),
     ] = ""
+    packages: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=200)]],
+        Field(
+            max_length=100,
+            description='requirements, as "gmsh==4.13", that the code can import besides what '
+            "the workers have",
+        ),
+    ] = []
 
     cache: CacheBody | None = None
 
@@ -153,7 +161,7 @@ class TaskBody(Request):
         return self.model_dump(exclude={name for name in _ADDED if not getattr(self, name)})
 
 
-_ADDED = ("sweep", "points", "needs", "workflow", "cache")
+_ADDED = ("sweep", "points", "needs", "workflow", "packages", "cache")
 
 
 class SubmittedView(BaseModel):

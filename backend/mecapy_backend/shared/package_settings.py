@@ -1,0 +1,55 @@
+"""The settings of packages that tasks name (docs/packages.md); a part of `settings`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode
+
+MB, GB = 10**6, 10**9
+Names = Annotated[tuple[str, ...], NoDecode]
+"""In the environment: with commas between."""
+
+
+def split_names(value: Any) -> Any:
+    return (
+        tuple(name.strip() for name in value.split(",") if name.strip())
+        if isinstance(value, str)
+        else value
+    )
+
+
+class PackageSettings(BaseSettings):
+    packages: Literal["off", "list", "any"] = Field(
+        default="off",
+        description="which packages a task may add: none, those of MECAPY_PACKAGES_LIST (with what "
+        "they need), or any; the embedded stack: any",
+    )
+    packages_list: Names = Field(
+        default=(), description="names of packages that a task may add, with commas between"
+    )
+    packages_index: Names = Field(
+        default=(),
+        description="your own index instead of the public one: a URL, or `file:///directory`; of "
+        "several, each name comes from the first that has it",
+    )
+    packages_hosts: Names = Field(
+        default=(),
+        description="`host:port` that the indexes' files come from, where it is not the index's "
+        "own; nothing else is reached",
+    )
+    packages_constraints: str = Field(
+        default="", description="file of constraints (`name<2` lines) for what tasks add"
+    )
+    packages_bytes: int = Field(
+        default=10 * GB, gt=0, description="what tasks added; the longest unused goes first"
+    )
+    packages_dir: str = Field(
+        default="", description="where it lies; default: in the system's temp"
+    )
+
+    @field_validator("packages_list", "packages_index", "packages_hosts", mode="before")
+    @classmethod
+    def _split_packages(cls, value: Any) -> Any:
+        return split_names(value)
