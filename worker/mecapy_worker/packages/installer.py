@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import os
 import signal
 import socket
@@ -12,8 +13,6 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
-
-from uv import find_uv_bin
 
 from mecapy_backend.shared.settings import Settings
 from mecapy_worker.egress import rules
@@ -72,7 +71,8 @@ async def run_uv(
 ) -> None:
     """Runs in `work`, and writes there and to `cache` alone. Raises InstallerFailed."""
     constraints = [settings.packages_constraints] if settings.packages_constraints else []
-    program = find_uv_bin()
+    # here, because a worker whose tasks add nothing needs no uv
+    program: str = vars(importlib.import_module("uv"))["find_uv_bin"]()
     common = ("--no-config", "--cache-dir", str(cache), "--no-progress", "--color", "never")
     ours, theirs = socket.socketpair()
     with ours, theirs:
