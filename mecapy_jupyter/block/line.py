@@ -20,7 +20,8 @@ from mecapy_jupyter.shared.units import (
     size,
 )
 
-PieceKind = Literal["phase", "clock", "plain", "quiet", "progress", "memory", "error"]
+PieceKind = Literal["phase", "clock", "plain", "quiet", "progress", "memory", "warning", "error"]
+_WARNED_FROM = 0.8  # of the limit
 
 
 class Piece(NamedTuple):
@@ -51,13 +52,15 @@ def parts(state: BlockState, now_s: float) -> list[Piece]:
             there = [*_place(state), *_machine(state), *_estimate(state)]
             return [Piece("phase", "queued"), *there, *_bytes(state)]
         case "running":
-            where = f"running on {state.worker}" if state.worker else "running"
+            named = state.worker and not state.one_host
+            where = f"running on {state.worker}" if named else "running"
             passed = Piece("clock", clock(now_s - state.since_s) + expected(state, now_s))
             return [
                 Piece("phase", where),
                 *_try(state),
                 *(_machine(state) if state.attempt > 1 else []),
                 passed,
+                *_near_its_limit(state, now_s),
                 *_progress(state),
                 *_usage(state),
             ]
@@ -127,14 +130,20 @@ def _try(state: BlockState) -> list[Piece]:
 
 def expected(state: BlockState, now_s: float) -> str:
     """What follows the clock: how long this cell takes by its history; once it has outlived that,
-    a longer time.
+    a longer time; without a history, its limit.
     """
     if not state.expected_s:
-        return ""
+        return f" of {clock(state.limit_s)}" if state.limit_s else ""
     passed_s, usual = now_s - state.since_s, clock(max(state.expected_s, 1.0))
     if passed_s <= 1.1 * state.expected_s:
         return f" of ~{usual}"
     return f" of ~{clock(raised(max(state.expected_s, 1.0), passed_s))}, usually ~{usual}"
+
+
+def _near_its_limit(state: BlockState, now_s: float) -> list[Piece]:
+    if not state.limit_s or now_s - state.since_s < _WARNED_FROM * state.limit_s:
+        return []
+    return [Piece("warning", f"stops at {clock(state.limit_s)}, its --timeout")]
 
 
 def _progress(state: BlockState) -> list[Piece]:
@@ -256,7 +265,11 @@ def mark_html(state: BlockState) -> str:
 
 
 def _looks(part: Piece) -> str:
-    colour = {"phase": _TEXT, "error": "var(--jp-error-color1, #d32f2f)"}.get(part.kind, _QUIET)
+    colour = {
+        "phase": _TEXT,
+        "warning": "var(--jp-warn-color0, #e65100)",
+        "error": "var(--jp-error-color1, #d32f2f)",
+    }.get(part.kind, _QUIET)
     return f"color:{colour};overflow-wrap:anywhere;" + (
         "font-weight:600;" if part.kind == "error" else ""
     )

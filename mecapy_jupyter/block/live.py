@@ -41,18 +41,22 @@ class LiveBlock:
         after_s: float = 2.0,
         quiet: bool = False,
         marked: bool = False,
+        one_host: bool = False,
         on_cancel: Callable[[], object] | None = None,
         expected_s: float | None = None,
         surface: Surface | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         """`after_s`: shown only if the task takes longer; `marked`: a shorter one leaves a mark.
+        `one_host`: all workers are there, so that none is named.
         `on_cancel`: for a task that leaves the
         kernel free; otherwise Cancel interrupts. `expected_s`: its usual run time.
         """
         self._now = now
         self._appears_s = now() + after_s
-        self._state = BlockState(name=clean(name, 40), since_s=now(), expected_s=number(expected_s))
+        self._state = BlockState(
+            name=clean(name, 40), one_host=one_host, since_s=now(), expected_s=number(expected_s)
+        )
         self._quiet, self._marked = quiet, marked
         self._detach = threading.Event()
         self._surface = surface or surface_here(on_cancel, self.detach)

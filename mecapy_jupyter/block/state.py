@@ -33,8 +33,10 @@ class BlockState:
     sent_bytes: int = 0
     reused_bytes: int = 0
     worker: str = ""
+    one_host: bool = False  # the name of its worker tells nothing
     attempt: int = 1
     expected_s: float | None = None  # how long this cell ran the last times
+    limit_s: float = 0.0  # it is stopped after this run time; 0: not known
     cpu_percent: float | None = None
     memory_bytes: float | None = None
     memory_limit_bytes: float | None = None
@@ -96,6 +98,7 @@ def _started(state: BlockState, started: wire.StartedEvent, now_s: float) -> Blo
         worker=clean(started.worker, 24),
         attempt=int(number(started.attempt) or 1),
         memory_limit_bytes=number(started.memory_limit_bytes),
+        limit_s=number(started.timeout_s) or 0.0,
         why_there=clean(started.why_there, 100) or state.why_there,
     )
 

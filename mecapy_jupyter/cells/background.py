@@ -46,6 +46,7 @@ def start(client: Client, prepared: Prepared) -> Task:
     block = LiveBlock(
         options.name or job_name,
         after_s=0,
+        one_host=client.gateway.embedded,
         quiet=options.quiet or surface is None,
         expected_s=expected_s,
         surface=surface,

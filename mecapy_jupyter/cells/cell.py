@@ -41,6 +41,7 @@ def run(client: Client, prepared: Prepared) -> None:
         options.name,
         after_s=options.progress_after_s,
         marked=config.read().get("mark") != "off",
+        one_host=client.gateway.embedded,
         expected_s=expected_s,
         surface=surface,
     ) as block:

@@ -159,7 +159,7 @@ def _attach(pool: client.Client, shell: Shell, rest: Sequence[str]) -> None:
     words, trust = _without_trust(rest)
     found = _find(pool, words)
     task = pool.attach(found.task_id, found.name, shell.user_ns, trust=trust)
-    with LiveBlock(found.name) as block:
+    with LiveBlock(found.name, one_host=pool.gateway.embedded) as block:
         outcome, home = cell.come_home(shell, task, block)
     if not task.opens:
         print(f"mecapy: {unopened.remark(task.id)}", file=sys.stderr)

@@ -54,13 +54,16 @@ class QueuedEvent(Shape):
 
 @dataclass(frozen=True, slots=True)
 class StartedEvent(Shape):
-    """A worker has begun an attempt; the first one is 1. `why_there`: of its class of machines."""
+    """A worker has begun an attempt; the first one is 1. `why_there`: of its class of machines.
+    `timeout_s`: it is stopped after this run time; 0: not said.
+    """
 
     type: ClassVar = STARTED
     worker: str = ""
     attempt: int = 1
     memory_limit_bytes: int | None = None
     why_there: str = field(default="", metadata=OPTIONAL)
+    timeout_s: float = field(default=0.0, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -230,6 +230,27 @@ def test_the_clock_knows_how_long_it_took_the_last_times(
     )
 
 
+@pytest.mark.parametrize(
+    ("now_s", "text"),
+    [
+        (230.0, "2:10 of 5:00"),
+        (339.0, "3:59 of 5:00"),
+        (340.0, "4:00 of 5:00 · stops at 5:00, its --timeout"),
+    ],
+)
+def test_the_limit_stands_beside_the_time(now_s: float, text: str) -> None:
+    """A cell without a history shows its limit; from 80 % of it there is a warning."""
+    state = after(event("started", worker="w2", timeout_s=300.0))
+    assert line(state, now_s) == f"▶ running on w2 · {text}"
+
+
+def test_one_host_has_no_names() -> None:
+    """Where all workers are on one host, none is named; that one was lost is said."""
+    state = after(event("started", worker="w2"), state=BlockState(one_host=True))
+    assert line(state, 142.0) == "▶ running · 0:42"
+    assert "its worker was lost" in line(after(event("queued"), state=state), 142.0)
+
+
 def test_a_fraction_over_one_is_one() -> None:
     """The bar never grows past its end."""
     assert after(event("progress", fraction=7)).fraction == 1.0

@@ -30,6 +30,7 @@ async def test_straight_line(desk: Desk, worker: Consumer) -> None:
         "worker": worker.context.worker_id,
         "attempt": 1,
         "memory_limit_bytes": limit,
+        "timeout_s": wire.TIMEOUT_S,
     }
     outcome = wire.Outcome.from_json(seen[-1].data)
     assert (outcome.result, outcome.error, outcome.seconds > 0) == (42, None, True)

@@ -1,4 +1,4 @@
-// Built from src by `npm run build`. source 8db692219d8d37b6
+// Built from src by `npm run build`. source ac7801393bc2c37b
 (function () {
 function plugin(module, exports, require) {
 "use strict";var __defProp=Object.defineProperty;var __getOwnPropDesc=Object.getOwnPropertyDescriptor;var __getOwnPropNames=Object.getOwnPropertyNames;var __hasOwnProp=Object.prototype.hasOwnProperty;var __export=(target,all)=>{for(var name in all)__defProp(target,name,{get:all[name],enumerable:!0})},__copyProps=(to,from,except,desc)=>{if(from&&typeof from=="object"||typeof from=="function")for(let key of __getOwnPropNames(from))!__hasOwnProp.call(to,key)&&key!==except&&__defProp(to,key,{get:()=>from[key],enumerable:!(desc=__getOwnPropDesc(from,key))||desc.enumerable});return to};var __toCommonJS=mod=>__copyProps(__defProp({},"__esModule",{value:!0}),mod);var index_exports={};__export(index_exports,{default:()=>index_default});module.exports=__toCommonJS(index_exports);var import_apputils=require("@jupyterlab/apputils"),import_launcher=require("@jupyterlab/launcher"),import_notebook2=require("@jupyterlab/notebook");var widget_default=`/* The live block: one quiet line that follows the notebook's theme. Everything is under .mecapy-block. */
@@ -78,6 +78,10 @@ function plugin(module, exports, require) {
 .mecapy-phase,
 .mecapy-clock {
   color: var(--mecapy-text);
+}
+
+.mecapy-warning {
+  color: var(--jp-warn-color0, #e65100);
 }
 
 .mecapy-button {

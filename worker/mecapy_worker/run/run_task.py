@@ -97,6 +97,7 @@ async def attempt(
                 started.attempt,
                 work.settings.max_memory_bytes,
                 started.why_there,
+                request.timeout,
             )
         )
         if request.python and request.python != work.python:
