@@ -21,8 +21,10 @@ export class Notebooks {
   /** Opens the notebook of a task and shows its cell. */
   async show(task: Task): Promise<void> {
     if (!task.notebook) return;
-    const panel: NotebookPanel | undefined = await this.app.commands.execute("docmanager:open", { path: task.notebook });
-    if (!panel?.content) return;
+    const here = this.tracker?.find((one) => one.context.path === task.notebook);
+    if (here) this.app.shell.activateById(here.id);
+    const panel: NotebookPanel | undefined = here ?? (await this.app.commands.execute("docmanager:open", { path: task.notebook }));
+    if (!panel?.content) return; // Notebook opens it in a page of its own
     await panel.context.ready;
     const index = panel.content.widgets.findIndex((cell) => cell.model.id === task.cell);
     if (index < 0) return;
