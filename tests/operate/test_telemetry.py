@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from mecapy_jupyter.client.client import Client
 
@@ -57,6 +58,7 @@ def test_one_trace_from_request_to_child(gateway: Any, tmp_path: Path) -> None:
     assert "s3cret" not in repr(received.spans) + repr(received.logs)
 
 
+@pytest.mark.long
 def test_a_collector_that_is_away(gateway: Any, tmp_path: Path) -> None:
     """Tasks run as ever; what could not be sent is lost, and nobody waits for it."""
     env = said_by_environment(gateway.settings, MECAPY_OTLP_ENDPOINT="http://127.0.0.1:9")
