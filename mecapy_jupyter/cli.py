@@ -16,6 +16,7 @@ from mecapy_jupyter.commands import (
     backup,
     enable,
     fleet,
+    mcp_arguments,
     open_page,
     task_arguments,
 )
@@ -73,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         return command
 
     here = (_stack_commands, _server_commands, _login_commands, _doctor_command)
-    elsewhere = (backup, fleet, task_arguments, admin_arguments, open_page, enable)
+    elsewhere = (backup, fleet, task_arguments, admin_arguments, open_page, enable, mcp_arguments)
     for add_group in (*here, *(module.add_commands for module in elsewhere)):
         add_group(add)
     completion = add("completion", _completion, "a script that completes commands in a shell")

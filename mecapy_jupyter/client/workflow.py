@@ -7,9 +7,10 @@ from contextvars import Token
 from typing import TYPE_CHECKING
 
 from mecapy_jupyter import wire
-from mecapy_jupyter.client import config, current_workflow, gateway_api, workflow_picture
+from mecapy_jupyter.client import config, current_workflow, gateway_api
 from mecapy_jupyter.client.task import Task
 from mecapy_jupyter.remote_function import client_of
+from mecapy_jupyter.shared import workflow_picture
 from mecapy_jupyter.shared.units import escaped
 
 if TYPE_CHECKING:

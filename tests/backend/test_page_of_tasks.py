@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 from collections.abc import AsyncIterator
@@ -9,17 +10,19 @@ from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
 from mecapy_backend.page.curves import Samples
 from mecapy_backend.page.first_lines import first_line
 from mecapy_backend.page.output import TEXT_CHARS, Output, OutputPiece, plain
 from mecapy_backend.page.tasks import Running, running_of
-from mecapy_backend.store import json_text
+from mecapy_backend.store import database, json_text
 from mecapy_backend.store.log.events import EncodedEvent
 from mecapy_jupyter import wire
 
 from ..conftest import execute
 
+CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
 MANY = """
 INSERT INTO tasks (id, owner, name, state, priority, attempt, request_digest, request,
                    created_at, started_at, completed_at)
@@ -88,6 +91,15 @@ def encoded(body: wire.EventBody, number: int = 1) -> EncodedEvent:
     return EncodedEvent(f"{number}-0", event.type, json_text.dumps(event.data))
 
 
+async def rows(url: str, query: str) -> int:
+    engine = database.connect(url, connect_s=60)
+    try:
+        async with engine.connect() as connection:
+            return int((await connection.execute(sa.text(query))).scalar_one())
+    finally:
+        await engine.dispose()
+
+
 async def collected(*bodies: wire.EventBody) -> Output:
     async def stream() -> AsyncIterator[EncodedEvent]:
         for number, body in enumerate(bodies):
@@ -154,3 +166,30 @@ def test_curves_of_a_run() -> None:
         samples.add(encoded(wire.UsageEvent(1.0, high), 20_000 + 1000 * second))
     _, memory = samples.curves()
     assert memory.most == "1 GB" and memory.points.count(",") <= 1201
+
+
+async def test_a_page_left_open_leaves_nothing(gateway: Any, queue: Any) -> None:
+    """A hundred refreshes of two pages leave no object in the gateway, no key in Redis and no
+    connection to PostgreSQL behind.
+    """
+    own = {"Origin": gateway.url}
+    async with httpx.AsyncClient(base_url=gateway.url, timeout=120) as browser:
+        bearer = {"Authorization": f"Bearer {gateway.token}"}
+        made = await browser.post("/tasks", json={"code": "1"}, headers=bearer)
+        await browser.post("/page/login", data={"token": gateway.token}, headers=own)
+        pages = ("/", f"/page/tasks/{made.json()['task_id']}")
+
+        async def left(refreshes: int) -> tuple[int, int, int]:
+            for _ in range(refreshes):
+                for page in pages:
+                    answer = await browser.get(page, headers={"X-Live": "first"})
+                    assert answer.status_code == 200
+            gc.collect()
+            connections = await rows(gateway.settings.database_url, CONNECTIONS)
+            return len(gc.get_objects()), await queue.dbsize(), connections
+
+        await left(20)
+        before, after = await left(5), await left(100)
+    assert after[0] - before[0] < 100  # less than one for each refresh of one page
+    assert after[1] == before[1]
+    assert after[2] <= max(before[2], 10)

@@ -25,6 +25,7 @@ PARTS = {
     "s3": "S3 compared with boto3 on the same server",
     "deep": "A deep queue",
     "streams": "Streams",
+    "pages": "Open pages, beside followed tasks",
     "confinement": "What confinement costs",
     "telemetry": "What traces and logs by OpenTelemetry cost",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest_asyncio
 from mecapy_jupyter import wire
 
 from ..backend.speak import Worker, client
+from . import axe
 from .conftest import WAIT_MS
 
 if TYPE_CHECKING:
@@ -97,6 +99,118 @@ async def test_a_task_from_its_line_to_its_end(
     await page.get_by_role("button", name="Cancel this task").click()
     await page.locator("p.state.cancelled").wait_for()
     assert {one.partition(" in ")[0] for one in troubles} == {"Blocked script execution"}
+
+
+async def lived_in(gateway: Any) -> dict[str, str]:
+    """A gateway with something on each page: a failed task with output and curves, a workflow, a
+    sweep. The pages by name.
+    """
+    points = [f"{number:032x}" for number in range(120)]
+    graph = {
+        "mesh": {"code": "1", "name": "mesh"},
+        "solve": {"code": "x", "name": "solve", "needs": {"x": "node:mesh:"}},
+        "post": {"code": "x", "name": "post", "needs": {"x": "node:solve:"}},
+    }
+    with client(gateway) as http:
+        task = http.post("/tasks", json={"code": "T = solve(mesh)", "name": "heat"}).json()
+        made = http.post("/workflows", json={"name": "nightly", "tasks": graph}).json()
+        http.post("/sweeps", json={"name": "study", "points": points})
+        for at in (0, 40):
+            body = {"code": "f(x)", "sweep": "study", "points": points[at : at + 40]}
+            part = http.post("/tasks", json=body).json()["task_id"]
+        http.post("/tokens", json={"name": "ci"})
+    async with Worker(gateway) as worker:
+        await worker.start(part)
+        await worker.start(task["task_id"])
+        for second in range(4):
+            await worker.says(task["task_id"], wire.UsageEvent(90.0, (1 + second) * 10**8))
+            await worker.says(task["task_id"], wire.StdoutEvent(f"residual 1e-{second}\n"))
+        error = wire.ErrorInfo("cell", "ValueError", "mesh too coarse", 1, ("line 1",))
+        failed = wire.Outcome(wire.FAILED, error=error, seconds=2.0)
+        await worker.finish(task["task_id"], failed, tell=True)
+    return {
+        "tasks": "/",
+        "task": f"/page/tasks/{task['task_id']}",
+        "sweeps": "/page/sweeps",
+        "sweep": "/page/sweeps/study",
+        "workflows": "/page/workflows",
+        "workflow": f"/page/workflows/{made['workflow_id']}",
+        **{
+            name: f"/page/{name}"
+            for name in ("pool", "account", "users", "organisations", "audit", "health")
+        },
+    }
+
+
+@pytest.mark.skipif(bool(axe.why_not()), reason=axe.why_not())
+async def test_nothing_stands_in_anybodys_way(
+    gateway: Any, context: BrowserContext, tmp_path: Path
+) -> None:
+    """axe-core finds nothing serious on any page: light, dark, wide and narrow."""
+    pages = await lived_in(gateway)
+    page = await logged_in(context, gateway, [])
+    found = dict[str, list[str]]()
+    for name, path in pages.items():
+        await page.goto(gateway.url + path)
+        for scheme, width in (("light", 1200), ("dark", 400)):
+            await page.emulate_media(color_scheme=scheme)
+            await page.set_viewport_size({"width": width, "height": 800})
+            found[f"{name}, {scheme}"] = await axe.serious(page)
+            await page.screenshot(path=tmp_path / f"{name}-{scheme}.png", full_page=True)
+    await page.get_by_role("button", name="Log out").click()
+    found["login"] = await axe.serious(page)
+    assert not any(found.values()), found
+
+
+async def test_by_keyboard(gateway: Any, context: BrowserContext) -> None:
+    """Without a mouse: the first Tab leads to the content, and a task is opened and cancelled."""
+    with client(gateway) as http:
+        task = http.post("/tasks", json={"code": "1", "name": "by keyboard"}).json()["task_id"]
+    page = await logged_in(context, gateway, [])
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+    assert page.url.endswith("#content")
+    await _tabs_to(page, "by keyboard")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url(f"**/page/tasks/{task}")
+    for name in ("Cancel…", "Cancel this task"):
+        await _tabs_to(page, name)
+        await page.keyboard.press("Enter")
+    await page.locator("p.state.cancelled").wait_for()
+
+
+async def _tabs_to(page: Page, text: str) -> None:
+    """As somebody does who sees where the focus is."""
+    for _ in range(40):
+        await page.keyboard.press("Tab")
+        if await page.evaluate("document.activeElement.textContent.trim()") == text:
+            return
+    raise AssertionError(f"no way to {text!r} by Tab")
+
+
+async def test_a_display_reaches_nobody_else(gateway: Any, context: BrowserContext) -> None:
+    """HTML that a task displays makes the browser connect to no other host and go nowhere."""
+    with client(gateway) as http:
+        task = http.post("/tasks", json={"code": "1"}).json()["task_id"]
+    called = asyncio.Event()
+    async with Worker(gateway) as worker:
+        other = await asyncio.start_server(lambda *_: called.set(), "127.0.0.1", 0)
+        there = f"http://127.0.0.1:{other.sockets[0].getsockname()[1]}"
+        html = (
+            f'<p id="end">shown</p><link rel="preconnect" href="{there}"><LINK rel=preconnect '
+            f'href="{there}"><link/rel="prefetch" href="{there}/a"><meta http-equiv="refresh" '
+            f'content="0; url={there}"><base href="{there}"><img src="{there}/b"><iframe '
+            f'src="{there}/c"></iframe><object data="{there}/d"></object><style>@import '
+            f'"{there}/e"; p {{ background: url({there}/f) }}</style><video src="{there}/g">'
+        )
+        await worker.start(task)
+        await worker.says(task, wire.DisplayEvent(data={"text/html": html}))
+        page = await logged_in(context, gateway, [])
+        await page.goto(f"{gateway.url}/page/tasks/{task}")
+        await page.frame_locator("iframe").locator("#end").wait_for()
+        await page.wait_for_load_state("networkidle")
+        other.close()
+    assert not called.is_set()
 
 
 async def test_dark_and_narrow(gateway: Any, context: BrowserContext, tmp_path: Path) -> None:

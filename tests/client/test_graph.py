@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from mecapy_jupyter import Client, Task, workflow
-from mecapy_jupyter.client.workflow_picture import layers_of
 from mecapy_jupyter.shared import errors
+from mecapy_jupyter.shared.workflow_picture import layers_of
 
 from ..graphs import Node, graphs, mixed, serial
 

@@ -124,6 +124,28 @@ def log_in(gateway: Any, name: str, capsys: pytest.CaptureFixture[str]) -> str:
 
 
 @pytest.mark.long
+def test_the_page_logs_in_there(gateway: Any) -> None:
+    """The code flow with PKCE, as a browser walks it: from the gateway's page to Keycloak and back,
+    with a session that knows name and organisation; the redirect elsewhere is refused.
+    """
+    own = {"Sec-Fetch-Site": "none"}
+    with httpx.Client(timeout=60, headers=own) as browser:
+        browser.event_hooks["response"] = [lambda _: _keep_cookies(browser)]
+        there = browser.get(f"{gateway.url}/page/login/oidc").headers["location"]
+        stolen = there.replace("page%2Flogin%2Fback", "page%2Felsewhere")
+        assert browser.get(stolen).status_code == 400
+        page = browser.get(there, follow_redirects=True)
+        page = browser.post(_action(page), data={"username": "ada"})
+        fields = {"username": "ada", "password": keycloak.PASSWORD}
+        home = browser.post(_action(page), data=fields)
+        assert home.status_code == 302, home.text
+        assert home.headers["location"].startswith(f"{gateway.url}/page/login/back?")
+        assert "Go on to MecaPy" in browser.get(home.headers["location"]).text
+        account = browser.get(f"{gateway.url}/page/account").text
+        assert "ada@acme.example" in account and "acme" in account
+
+
+@pytest.mark.long
 def test_from_nothing_to_a_first_login(
     gateway: Any, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
 
 from mecapy_backend.api import permissions
 from mecapy_backend.api.audit import ACTS
-from mecapy_backend.page import answers
+from mecapy_backend.page import answers, audit, pool, sweeps, tasks, workflows
 from mecapy_backend.page.routes import PAGES
 from mecapy_jupyter import cli, wire
 
@@ -94,9 +95,11 @@ def test_no_page_that_lives_is_audited_as_an_admins_act() -> None:
     """
     templates = Path(answers.__file__).parent / "templates"
     live = {path.stem for path in templates.iterdir() if "block live" in path.read_text()}
-    assert live == {"tasks", "task", "pool", "health"}
-    acts = {page.acts_as for page in PAGES if page.path in ("/", "/page/pool", "/page/health")}
-    assert len(acts) == 3 and not acts & ACTS.keys()
+    assert live == {"tasks", "task", "pool", "health", "sweep", "workflow"}
+    views = {"tasks": tasks.listed, "pool": pool.shown, "health": audit.health}
+    views |= {"sweep": sweeps.shown, "workflow": workflows.shown}
+    acts = {page.acts_as for page in PAGES if page.view in views.values()}
+    assert len(acts) == 5 and not acts & ACTS.keys()
 
 
 def test_without_a_session_there_is_only_the_login(gateway: Any) -> None:
@@ -236,6 +239,48 @@ def test_nobody_to_share_with(gateway: Any, visitor: Visitor) -> None:
     assert visitor.get(f"/page/shared/{task}").status_code == 403
 
 
+def test_sweeps_and_workflows(gateway: Any, visitor: Visitor) -> None:
+    """A sweep is a table of squares by state, a workflow a graph; both can be stopped; whatever
+    their names hold is text.
+    """
+    points = [f"{number:032x}" for number in range(3)]
+    graph = {
+        "name": EVIL,
+        "tasks": {
+            "a": {"code": "1", "name": EVIL},
+            "b": {"code": "x", "needs": {"x": "node:a:"}},
+        },
+    }
+    name = EVIL.replace("/", "|")
+    with client(gateway) as http:
+        assert http.post("/sweeps", json={"name": name, "points": points}).status_code == 200
+        task = http.post("/tasks", json={"code": "1", "sweep": name, "points": points[:2]}).json()
+        made = http.post("/workflows", json=graph)
+        assert made.status_code == 201, made.text
+    sweep, workflow = f"/page/sweeps/{quote(name)}", f"/page/workflows/{made.json()['workflow_id']}"
+    pages = [
+        visitor.get(path).text for path in ("/page/sweeps", sweep, "/page/workflows", workflow)
+    ]
+    for page in pages:
+        tags = Tags(page)
+        assert all(set(script) == {"src", "defer"} for script in tags.all("script"))
+        assert not tags.all("img") and "alert(1)" in page
+    squares = [one["class"] for one in Tags(pages[1]).all("rect") if "x" in one]
+    assert squares == ["queued", "queued", "not-sent-yet"]
+    assert pages[1].count(f"/page/tasks/{task['task_id']}") == 1
+    drawn = Tags(pages[3])
+    assert (len(drawn.all("rect")), len(drawn.all("path"))) == (2, 1)
+    csrf = visitor.csrf()
+    assert visitor.post(f"{workflow}/cancel", csrf=csrf).status_code == 303
+    assert "2 cancelled" in visitor.get("/page/workflows").text
+    assert visitor.post(f"{workflow}/retry", csrf=csrf).status_code == 303
+    assert "running" in visitor.get("/page/workflows").text
+    assert visitor.post(f"{sweep}/cancel", csrf=csrf).status_code == 303
+    assert "cancelled" in visitor.get(sweep).text
+    for path in ("/page/sweeps/none", "/page/workflows/none", "/page/sweeps/%00"):
+        assert visitor.get(path).status_code == 404, path
+
+
 def test_headers(gateway: Any, visitor: Visitor) -> None:
     """No page is framed, cached or given another script, style or host than ours."""
     for path in ("/", "/page/pool", "/page/account", "/page/health", "/page/nothing"):
@@ -287,7 +332,7 @@ async def test_nothing_a_task_says_becomes_markup(gateway: Any, visitor: Visitor
     assert EVIL in str(frames[0]["srcdoc"])
     filtered = visitor.http.get("/", params={"name": EVIL, "state": EVIL, "after": "x"})
     assert filtered.status_code == 422 and not Tags(filtered.text).all("img")
-    assert "49" not in visitor.http.get("/", params={"name": "{{7*7}}"}).text
+    assert "55433" not in visitor.http.get("/", params={"name": "{{7*7919}}"}).text
 
 
 def test_the_command_opens_the_page(

@@ -83,6 +83,11 @@ def test_others_tasks_and_pages(oidc_gateway: Any, people: dict[str, str]) -> No
     body = {"name": "of-ada", "code": "'secret-of-ada'"}
     task = httpx.post(f"{oidc_gateway.url}/tasks", json=body, headers=mine, timeout=120).json()
     path = f"/page/tasks/{task['task_id']}"
+    made = httpx.post(
+        f"{oidc_gateway.url}/workflows", json={"name": "w"}, headers=mine, timeout=120
+    ).json()
+    httpx.post(f"{oidc_gateway.url}/sweeps", json={"name": "of-ada"}, headers=mine, timeout=120)
+    others = (f"/page/workflows/{made['workflow_id']}", "/page/sweeps/of-ada")
     statuses = {
         "ada": (200, 403, 403),
         "bob": (404, 403, 403),
@@ -98,8 +103,21 @@ def test_others_tasks_and_pages(oidc_gateway: Any, people: dict[str, str]) -> No
             assert [one.status_code for one in answers] == [own, own, users, audit], who
             assert who == "ada" or all("secret-of-ada" not in one.text for one in answers)
             assert ("/page/audit" in visitor.get("/").text) == (audit == 200)
+            for other in others:
+                assert visitor.get(other).status_code == (200 if who == "ada" else 404), other
             if who != "ada":
                 csrf = visitor.csrf()
+                for act in ("again", "share", "unshare"):
+                    assert visitor.post(f"{path}/{act}", csrf=csrf).status_code in (404, 409)
+                for act in ("cancel", "retry"):
+                    assert visitor.post(f"{others[0]}/{act}", csrf=csrf).status_code == 404
+                for act in ("pause", "resume", "cancel"):
+                    answer = visitor.post(f"{others[1]}/{act}", csrf=csrf)
+                    assert answer.status_code == 404
+                limited = visitor.post(
+                    "/page/organisations/acme", csrf=csrf, limits="yes", weight="2"
+                )
+                assert limited.status_code == (303 if who == "root" else 403)
                 assert visitor.post(f"{path}/cancel", csrf=csrf).status_code == 404
                 forbidden = visitor.post("/page/users/local", csrf=csrf, disabled="yes")
                 assert forbidden.status_code == (409 if who == "root" else 403)
@@ -155,6 +173,13 @@ def test_a_disabled_user_is_out(oidc_gateway: Any, people: dict[str, str]) -> No
         mine = {"Authorization": f"Bearer {people['ada']}"}
         owner = httpx.get(f"{oidc_gateway.url}/me", headers=mine, timeout=120).json()["owner"]
         assert owner in root.get("/page/users").text
+        limits = {"limits": "yes", "weight": "2.5", "max_running": "3", "cpu_hours": ""}
+        answer = root.post(f"/page/users/{owner}", csrf=root.csrf(), **limits)
+        assert answer.status_code == 303
+        me = httpx.get(f"{oidc_gateway.url}/me", headers=mine, timeout=120).json()
+        assert (me["weight"], me["quotas"]["running"]["limit"]) == (2.5, 3)
+        wrong = root.post(f"/page/users/{owner}", csrf=root.csrf(), **(limits | {"weight": "-1"}))
+        assert wrong.status_code == 422
         answer = root.post(f"/page/users/{owner}", csrf=root.csrf(), disabled="yes")
         assert answer.status_code == 303
         assert ada.get("/").status_code == 401

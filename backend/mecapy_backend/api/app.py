@@ -75,11 +75,13 @@ def create_app(settings: Settings, *, embedded: bool = False) -> FastAPI:
         async with open_services(settings) as services, services.audit:
             _log.info("ready", version=__version__)
             looking = asyncio.create_task(services.health.log_what_is_wrong())
+            watching = asyncio.create_task(services.queue_history.watch())
             try:
                 yield {"services": services}
             finally:
                 _log.info("stopping")
                 looking.cancel()
+                watching.cancel()
 
     app = FastAPIOffline(  # the scripts of its page are served from here
         redoc_url=None,

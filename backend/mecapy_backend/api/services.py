@@ -20,6 +20,7 @@ from mecapy_backend.api.limits.open_streams import StreamLimit
 from mecapy_backend.api.limits.request_rate import RateLimit
 from mecapy_backend.api.live_pythons import LivePythons
 from mecapy_backend.api.placement import Placements
+from mecapy_backend.api.queue_history import QueueHistory
 from mecapy_backend.api.request_body import BodyReader
 from mecapy_backend.api.short_tasks import ShortTasks
 from mecapy_backend.api.start_estimate import StartEstimator
@@ -75,6 +76,7 @@ class Services:
     readiness: Health
     health: Health
     activity: Activity
+    queue_history: QueueHistory
 
 
 @asynccontextmanager
@@ -113,6 +115,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             readiness=readiness(probed_db),
             health=server_health(probed_db, queue, blobs),
             activity=Activity(),
+            queue_history=QueueHistory(queue),
         )
     finally:
         for opened in (stream_redis, queue):

@@ -1,10 +1,10 @@
-"""How a task used processor and memory over its run, as lines that a template draws. The samples
-are the `usage` events of its log, about one a second.
+"""Curves that a template draws; first of all how a task used processor and memory over its run. The
+samples are the `usage` events of its log, about one a second.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mecapy_backend.store.log import events
@@ -63,24 +63,29 @@ class Samples:
 
     def curves(self) -> list[Curve]:
         """None of a run that was too short to have any."""
-        if len(self._all) < 2 or self._all[-1].at_ms <= self._all[0].at_ms:
-            return []
-        cpu = [sample.cpu_percent for sample in self._all]
-        memory = [sample.memory_bytes for sample in self._all]
+        cpu = [(one.at_ms / 1000, one.cpu_percent) for one in self._all]
+        memory = [(one.at_ms / 1000, one.memory_bytes) for one in self._all]
         return [
-            self._curve("Processor", cpu, f"{max(cpu):.0f} % of a core"),
-            self._curve("Memory", memory, units.size(max(memory))),
+            *curve("Processor", cpu, lambda most: f"{most:.0f} % of a core"),
+            *curve("Memory", memory, units.size),
         ]
 
-    def _curve(self, name: str, values: Sequence[float], most: str) -> Curve:
-        first, last = self._all[0].at_ms, self._all[-1].at_ms
-        top = max(values) or 1.0
-        points = " ".join(
-            f"{WIDTH * (sample.at_ms - first) / (last - first):.1f},"
-            f"{HEIGHT * (1 - min(value / top, 1.0)):.1f}"
-            for sample, value in zip(self._all, values, strict=True)
-        )
-        return Curve(name, points, most, units.duration((last - first) / 1000))
+
+def curve(
+    name: str, values: Sequence[tuple[float, float]], text: Callable[[float], str]
+) -> list[Curve]:
+    """Of values at seconds, the earliest first; none where they are too few. `text`: of the
+    highest.
+    """
+    if len(values) < 2 or values[-1][0] <= values[0][0]:
+        return []
+    began_s, took_s = values[0][0], values[-1][0] - values[0][0]
+    most = max(value for _, value in values)
+    points = " ".join(
+        f"{WIDTH * (at_s - began_s) / took_s:.1f},{HEIGHT * (1 - value / (most or 1.0)):.1f}"
+        for at_s, value in values
+    )
+    return [Curve(name, points, text(most), units.duration(took_s))]
 
 
 def _higher(one: Sample, other: Sample) -> Sample:

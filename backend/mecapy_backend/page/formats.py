@@ -44,9 +44,12 @@ def number(value: float | None) -> str:
     return "any" if value is None else f"{value:,.6g}" if value < 1e6 else f"{value:,.0f}"
 
 
+_SIGNS = {"blocked": "◌", "queued": "◷", "running": "▶", "completed": "✔", "failed": "✖"}
+
+
 def sign(state: str) -> str:
     """A sign before the state, so that colour is not all that tells them apart."""
-    return {"queued": "◷", "running": "▶", "completed": "✔", "failed": "✖"}.get(state, "■")
+    return _SIGNS.get(state, "■")
 
 
 FILTERS: dict[str, Callable[..., object]] = {

@@ -20,7 +20,7 @@ MOST = 200
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _TERMINAL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?")
-_LEADING_OUT = re.compile(r"<(?=(?:link|meta|base)\b)", re.IGNORECASE)
+_LEADING_OUT = re.compile(r"<(?=(?:link|meta|base|i?frame|frameset)\b)", re.IGNORECASE)
 """Elements that let a browser connect to another host, or go there, in spite of the policy."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
 

@@ -4,24 +4,33 @@ change what they may.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
 
+from pydantic import ValidationError
 from starlette.responses import Response
 
+from mecapy_backend.api.problems import not_understood
 from mecapy_backend.api.routes import users as user_routes
+from mecapy_backend.api.schemas.people import LimitsBody
 from mecapy_backend.page import answers
 from mecapy_backend.page.door import Visit
 from mecapy_backend.store.people import usage, users
 from mecapy_backend.store.tasks import overview
+from mecapy_jupyter.wire import Json
 
 SHOWN = 100
+
+
+def _this_month() -> date:
+    return datetime.now(UTC).date().replace(day=1)
 
 
 async def listed(visit: Visit) -> Response:
     db, sees = visit.services.db, visit.caller.sees
     found = await users.list_users(db, sees, visit.query("after"), SHOWN + 1)
-    month = datetime.now(UTC).date().replace(day=1)
-    used = {one.user: one for one in await usage.monthly(db, sees, month)}
+    used = {one.user: one for one in await usage.monthly(db, sees, _this_month())}
     return visit.page(
         "users.html",
         users=found[:SHOWN],
@@ -32,16 +41,43 @@ async def listed(visit: Visit) -> Response:
 
 
 async def change(visit: Visit) -> Response:
-    """Disable a user, or let them in again."""
-    wanted = {"disabled": visit.form.get("disabled") == "yes"}
+    """Disable a user, let them in again, or limit them."""
+    wanted: Mapping[str, Json] = {"disabled": visit.form.get("disabled") == "yes"}
+    if "limits" in visit.form:
+        wanted = _limits(visit)
     user_id = visit.request.path_params["user_id"]
     await user_routes.change_user(visit.services, visit.owner, user_id, wanted)
     return answers.to("/page/users")
 
 
 async def organisations(visit: Visit) -> Response:
-    found = await users.list_organisations(visit.services.db, visit.caller.sees)
-    return visit.page("organisations.html", organisations=found)
+    db, sees = visit.services.db, visit.caller.sees
+    used = defaultdict[str, float](float)
+    for one in await usage.monthly(db, sees, _this_month()):
+        used[one.organisation or ""] += one.cpu_hours
+    return visit.page(
+        "organisations.html",
+        organisations=await users.list_organisations(db, sees),
+        used=used,
+        admin=visit.caller.role == "admin",
+    )
+
+
+async def limit(visit: Visit) -> Response:
+    organisation_id = visit.request.path_params["organisation_id"]
+    await user_routes.limit_organisation(
+        visit.services, visit.owner, organisation_id, _limits(visit)
+    )
+    return answers.to("/page/organisations")
+
+
+def _limits(visit: Visit) -> Mapping[str, Json]:
+    """Of a form; an empty field: what the settings say. Raises Problem 422."""
+    fields = {name: visit.form.get(name, "").strip() or None for name in LimitsBody.model_fields}
+    try:
+        return LimitsBody.model_validate_strings(fields).model_dump()
+    except ValidationError as wrong:
+        raise not_understood(wrong.errors()) from None
 
 
 async def tasks(visit: Visit) -> Response:

@@ -25,8 +25,10 @@ from mecapy_backend.page import (
     oidc_login,
     people,
     pool,
+    sweeps,
     task,
     tasks,
+    workflows,
 )
 from mecapy_backend.page.door import View, enter
 
@@ -58,6 +60,30 @@ PAGES = (
     PageRoute("GET", task.SHARED + "{task_id}", task.shown, "GET /shared/{task_id}"),
     PageRoute("GET", task.SHARED + "{task_id}/output", task.output, "GET /shared/{task_id}"),
     PageRoute("GET", task.SHARED + "{task_id}/curves", task.curves, "GET /shared/{task_id}"),
+    PageRoute("GET", "/page/sweeps", sweeps.listed, "GET /sweeps", "Sweeps"),
+    PageRoute("GET", "/page/sweeps/{name}", sweeps.shown, "GET /sweeps/{name}"),
+    PageRoute("POST", "/page/sweeps/{name}/pause", sweeps.pause, "POST /sweeps/{name}/pause"),
+    PageRoute("POST", "/page/sweeps/{name}/resume", sweeps.resume, "POST /sweeps/{name}/resume"),
+    PageRoute("POST", "/page/sweeps/{name}/cancel", sweeps.cancel, "POST /sweeps/{name}/cancel"),
+    PageRoute("GET", "/page/workflows", workflows.listed, "GET /workflows", "Workflows"),
+    PageRoute(
+        "GET",
+        "/page/workflows/{workflow_id}",
+        workflows.shown,
+        "GET /workflows/{workflow_id}",
+    ),
+    PageRoute(
+        "POST",
+        "/page/workflows/{workflow_id}/cancel",
+        workflows.cancel,
+        "POST /workflows/{workflow_id}/cancel",
+    ),
+    PageRoute(
+        "POST",
+        "/page/workflows/{workflow_id}/retry",
+        workflows.retry,
+        "POST /workflows/{workflow_id}/retry",
+    ),
     PageRoute("GET", "/page/pool", pool.shown, "GET /workers", "Pool"),
     PageRoute(
         "POST", "/page/workers/{worker_id:path}/drain", pool.drain, "PATCH /workers/{worker_id}"
@@ -73,6 +99,12 @@ PAGES = (
     PageRoute("POST", "/page/users/{user_id}", people.change, "PATCH /users/{user_id}"),
     PageRoute(
         "GET", "/page/organisations", people.organisations, "GET /organisations", "Organisations"
+    ),
+    PageRoute(
+        "POST",
+        "/page/organisations/{organisation_id:path}",
+        people.limit,
+        "PATCH /organisations/{organisation_id}",
     ),
     PageRoute("GET", "/page/audit", audit.listed, "GET /audit", "Audit"),
     PageRoute("GET", "/page/health", audit.health, "GET /metrics", "Health"),

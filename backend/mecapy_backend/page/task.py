@@ -31,13 +31,13 @@ from mecapy_jupyter import wire
 from mecapy_jupyter.wire import Json
 
 SHARED = "/page/shared/"
-_LATEST = 100
+_LATEST = 40
 _SHOWN = (wire.STDOUT, wire.STDERR, wire.DISPLAY)
 _CURVES_MS = 10_000  # the curves of an open page are drawn anew as often
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedTask:
     """A task that somebody looks at; `owner`: whose it is, perhaps a colleague's."""
 
     owner: str
@@ -142,17 +142,17 @@ async def _mine(visit: Visit) -> TaskRow:
     return await task_routes.task_of(visit.services, visit.owner, task_id)
 
 
-async def _opened(visit: Visit) -> Opened:
+async def _opened(visit: Visit) -> OpenedTask:
     """By the address, mine or a colleague's. Raises Problem 404."""
     if visit.request.url.path.startswith(SHARED):
         task_id = visit.request.path_params["task_id"]
-        return Opened(*await sharing.shared_task(visit.services, visit.caller, task_id), False)
+        return OpenedTask(*await sharing.shared_task(visit.services, visit.caller, task_id), False)
     task = await _mine(visit)
     audited().nothing_read = not task.final
-    return Opened(visit.owner, task, True)
+    return OpenedTask(visit.owner, task, True)
 
 
-async def _parts(visit: Visit, opened: Opened) -> dict[str, object]:
+async def _parts(visit: Visit, opened: OpenedTask) -> dict[str, object]:
     task = opened.task
     stream = event_stream.by_now(visit.services, opened.owner, task.id, events.START, task)
     collected = await Output().collect(stream)
@@ -179,7 +179,7 @@ def _kept_until(task: TaskRow, keep_s: float) -> datetime | None:
     return task.completed_at + timedelta(seconds=keep_s) if task.completed_at else None
 
 
-async def _contents(visit: Visit, opened: Opened) -> Contents:
+async def _contents(visit: Visit, opened: OpenedTask) -> Contents:
     task, owner = opened.task, opened.owner
     outcome = wire.Outcome.from_json(task.outcome) if task.outcome else None
     found = await tasks.request(visit.services.db, owner, task.id)

@@ -35,6 +35,10 @@ async def listed(services: WithServices) -> Response:
     """What a task may ask for (`resources`), what is free, what it costs, and the machines that
     `mecapy fleet` runs.
     """
+    return json((await fleet_of(services)).as_json())
+
+
+async def fleet_of(services: Services) -> MachinesInfo:
     loads, rows = await machines.loads(services.db), await machines.alive(services.db)
     refused = await machines.refusals(services.db)
     free = await _free(services)
@@ -54,7 +58,7 @@ async def listed(services: WithServices) -> Response:
         for row in rows
     ]
     spent = await machines.spent_today(services.db)
-    return json(MachinesInfo(tuple(found), tuple(there), spent).as_json())
+    return MachinesInfo(tuple(found), tuple(there), spent)
 
 
 @router.post(

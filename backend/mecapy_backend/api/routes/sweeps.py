@@ -37,7 +37,7 @@ async def begin(request: Request, services: WithServices, owner: Owner) -> Respo
     body = await services.bodies.read(request, SweepBody)
     await sweeps.begin(services.db, owner, wire.SweepRequest.from_json(body.model_dump()))
     _log.info("sweep", sweep=body.name, owner=owner, points=len(body.points))
-    return json((await _found(services, owner, body.name)).as_json())
+    return json((await found(services, owner, body.name)).as_json())
 
 
 @router.get("/sweeps", response_model=SweepListView, summary="List my sweeps")
@@ -58,41 +58,47 @@ async def look(
     """Its points in order, and its tasks with the points that each computes. Results stand at
     `/tasks/{task_id}/result`, as long as tasks are kept.
     """
-    return json((await _found(services, owner, name, aware(since))).as_json())
+    return json((await found(services, owner, name, aware(since))).as_json())
 
 
 @router.post("/sweeps/{name}/pause", response_model=SweepView, summary="Pause a sweep")
 async def pause(services: WithServices, owner: Owner, name: Name) -> Response:
     """Its queued tasks are cancelled; what runs goes on."""
-    return await _changed(services, owner, name, "paused")
+    return await _after(services, owner, name, "paused")
 
 
 @router.post("/sweeps/{name}/resume", response_model=SweepView, summary="Resume a paused sweep")
 async def resume(services: WithServices, owner: Owner, name: Name) -> Response:
     """A client that waits for it submits what was cancelled again."""
-    return await _changed(services, owner, name, "running")
+    return await _after(services, owner, name, "running")
 
 
 @router.post("/sweeps/{name}/cancel", response_model=SweepView, summary="Cancel a sweep")
 async def cancel(services: WithServices, owner: Owner, name: Name) -> Response:
     """All its tasks that have not ended; results that there are stay."""
-    return await _changed(services, owner, name, "cancelled")
+    return await _after(services, owner, name, "cancelled")
 
 
-async def _changed(services: Services, owner: str, name: str, state: wire.SweepState) -> Response:
+async def _after(services: Services, owner: str, name: str, state: wire.SweepState) -> Response:
+    await changed(services, owner, name, state)
+    return json((await found(services, owner, name)).as_json())
+
+
+async def changed(services: Services, owner: str, name: str, state: wire.SweepState) -> None:
+    """Raises Problem 404."""
     if not await sweeps.change_state(services.db, services.queue, owner, name, state):
         raise _no_such()
     _log.info("sweep", sweep=name, owner=owner, state=state)
-    return json((await _found(services, owner, name)).as_json())
 
 
-async def _found(
+async def found(
     services: Services, owner: str, name: str, since: datetime | None = None
 ) -> wire.SweepStatus:
-    found = await sweeps.get(services.db, owner, name, since)
-    if found is None:
+    """Raises Problem 404."""
+    sweep = await sweeps.get(services.db, owner, name, since)
+    if sweep is None:
         raise _no_such()
-    return found
+    return sweep
 
 
 def _no_such() -> Problem:

@@ -229,14 +229,21 @@ async def change_organisation(
 ) -> Response:
     """What is left out stays; a limit of null is what the settings say."""
     wanted = (await services.bodies.read(request, LimitsBody)).model_dump(exclude_unset=True)
+    await limit_organisation(services, asker.owner, organisation_id, wanted)
+    return Response(status_code=204)
+
+
+async def limit_organisation(
+    services: Services, by: str, organisation_id: str, wanted: Mapping[str, Json]
+) -> None:
+    """Raises Problem 404."""
     if not await users.update_organisation(services.db, organisation_id, wanted):
         raise Problem(
             404,
             "no-such-organisation",
             f"no organisation {organisation_id[:40]!r}; GET /organisations lists them",
         )
-    _log.info("organisation changed", organisation=organisation_id, by=asker.owner, **wanted)
-    return Response(status_code=204)
+    _log.info("organisation changed", organisation=organisation_id, by=by, **wanted)
 
 
 def _not_oneself(owner: str, user_id: str) -> None:
