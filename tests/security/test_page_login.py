@@ -86,7 +86,12 @@ def test_others_tasks_and_pages(oidc_gateway: Any, people: dict[str, str]) -> No
     made = httpx.post(
         f"{oidc_gateway.url}/workflows", json={"name": "w"}, headers=mine, timeout=120
     ).json()
-    httpx.post(f"{oidc_gateway.url}/sweeps", json={"name": "of-ada"}, headers=mine, timeout=120)
+    httpx.post(
+        f"{oidc_gateway.url}/sweeps",
+        json={"name": "of-ada", "points": []},
+        headers=mine,
+        timeout=120,
+    )
     others = (f"/page/workflows/{made['workflow_id']}", "/page/sweeps/of-ada")
     statuses = {
         "ada": (200, 403, 403),

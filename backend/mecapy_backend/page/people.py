@@ -73,7 +73,8 @@ async def limit(visit: Visit) -> Response:
 
 def _limits(visit: Visit) -> Mapping[str, Json]:
     """Of a form; an empty field: what the settings say. Raises Problem 422."""
-    fields = {name: visit.form.get(name, "").strip() or None for name in LimitsBody.model_fields}
+    given = {name: visit.form.get(name, "").strip() for name in LimitsBody.model_fields}
+    fields = {name: text for name, text in given.items() if text}
     try:
         return LimitsBody.model_validate_strings(fields).model_dump()
     except ValidationError as wrong:
