@@ -51,7 +51,8 @@ def add_commands(add: AddCommand) -> None:
     add_json(organisations, report)
     limit = org.add_parser("limit", help="set an organisation's share and quotas")
     limit.add_argument("name", metavar="NAME")
-    limit.add_argument("limits", metavar="LIMIT=NUMBER", nargs="+", help=_LIMITS)
+    more = f"{_LIMITS}; also budget, in euros a day"
+    limit.add_argument("limits", metavar="LIMIT=NUMBER", nargs="+", help=more)
 
 
 def _user_commands(add: AddCommand) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 
 from mecapy_jupyter import wire
@@ -15,10 +15,11 @@ from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.commands import login
 from mecapy_jupyter.commands.arguments import print_json
 from mecapy_jupyter.shared import errors
-from mecapy_jupyter.shared.units import clean, duration
+from mecapy_jupyter.shared.units import clean, duration, price
 from mecapy_jupyter.wire import JsonObject
 
 _LIMITS = tuple(one.name for one in fields(wire.Limits))
+_BUDGET = "budget"
 
 
 def user(options: argparse.Namespace) -> None:
@@ -136,7 +137,10 @@ def _organisations(gateway: Gateway, options: argparse.Namespace) -> None:
         return print_json(found)
     for one in found:
         tasks = ", ".join(f"{count} {state}" for state, count in sorted(one.tasks.items()))
-        print("  ".join(filter(None, (clean(one.id), f"{one.users} users", tasks, _written(one)))))
+        cost = f"{price(one.euros)} this month" if one.euros else ""
+        limits = [f"budget={one.budget:g}"] if one.budget is not None else []
+        words = (clean(one.id), f"{one.users} users", tasks, cost, _written(one), *limits)
+        print("  ".join(filter(None, words)))
     return None
 
 
@@ -149,7 +153,8 @@ def _report(gateway: Gateway, options: argparse.Namespace) -> None:
         print(f"{clean(one.organisation) or '(no organisation)'}  {_used(one)}{_waits(one)}")
         for user in users:
             if user.organisation == one.organisation:
-                print(f"  {clean(user.user_name or user.user, 40)}  {_used(user)}")
+                cost = f"  {price(user.euros)}" if user.euros else ""
+                print(f"  {clean(user.user_name or user.user, 40)}  {_used(user)}{cost}")
     if not found:
         print("no task ended in that month")
     return None
@@ -168,7 +173,8 @@ def _waits(one: wire.MonthlyReport) -> str:
 
 
 def _limit_organisation(gateway: Gateway, options: argparse.Namespace) -> None:
-    admin_api.change_organisation(gateway, options.name, _read(options.limits))
+    limits = _read(options.limits, (*_LIMITS, _BUDGET))
+    admin_api.change_organisation(gateway, options.name, limits)
     print("changed")
 
 
@@ -181,14 +187,14 @@ def _written(limits: wire.Limits) -> str:
     )
 
 
-def _read(words: list[str]) -> JsonObject:
+def _read(words: list[str], known: Sequence[str] = _LIMITS) -> JsonObject:
     limits: JsonObject = {}
     for word in words:
         name, _, value = word.partition("=")
-        if name not in _LIMITS:
-            raise errors.ConfigError(f"{word!r} is no limit; there are {', '.join(_LIMITS)}")
+        if name not in known:
+            raise errors.ConfigError(f"{word!r} is no limit; there are {', '.join(known)}")
         try:
-            whole = name not in ("weight", "cpu_hours")
+            whole = name not in ("weight", "cpu_hours", _BUDGET)
             limits[name] = (int(value) if whole else float(value)) if value else None
         except ValueError:
             raise errors.ConfigError(

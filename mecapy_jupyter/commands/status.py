@@ -11,7 +11,7 @@ from typing import cast
 from mecapy_jupyter import wire
 from mecapy_jupyter.block.line import ICONS
 from mecapy_jupyter.client.overview import Overview
-from mecapy_jupyter.shared.units import clean, clock, escaped, size
+from mecapy_jupyter.shared.units import clean, clock, escaped, price, size
 from mecapy_jupyter.shared.version import minor
 
 LAST_TASKS = 10
@@ -54,7 +54,7 @@ def _user(me: wire.Me) -> str:
 
 
 def used(quotas: Mapping[str, wire.Quota]) -> str:
-    """What is used of each limited quota."""
+    """What is used of each limited quota, and what that cost."""
     words = list[str]()
     for name, unit in _QUOTAS.items():
         quota = quotas.get(name)
@@ -62,6 +62,8 @@ def used(quotas: Mapping[str, wire.Quota]) -> str:
             continue
         written = size if name == "bytes" else "{:.4g}".format
         words.append(f"{written(quota.used)} of {written(quota.limit)} {unit}")
+    if (euros := quotas.get("euros")) and euros.used:
+        words.append(f"{price(euros.used)} this month")
     return ", ".join(words)
 
 

@@ -32,10 +32,15 @@ class UserInfo(Limits):
 
 @dataclass(frozen=True, slots=True)
 class OrganisationInfo(Limits):
-    """`tasks`: how many there ever were, by state."""
+    """`tasks`: how many there ever were, by state. `budget`: euros a day, None: any; `euros`: of
+    this month.
+    """
 
     id: str = ""
     users: int = 0
+    budget: float | None = None
+    euros: float = 0.0
+    euros_today: float = 0.0
     tasks: dict[str, int] = field(default_factory=dict[str, int])
 
 
@@ -48,6 +53,7 @@ class MonthlyUse(Shape):
     organisation: str = ""
     cpu_hours: float = 0.0
     tasks: int = 0
+    euros: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,7 @@ class Attempt(Shape):
     ended_at: datetime | None = None
     why: str = ""
     message: str = field(default="", metadata={"key": "said"})
+    machine_class: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -382,7 +382,7 @@ async def _use(settings: Settings) -> None:
     from mecapy_backend.store.people import shares
 
     db = database.connect(settings.database_url, connect_s=60)
-    await shares.add_usage(db, {"local": (7200.0, 3)})
+    await shares.add_usage(db, {"local": shares.Took(7200.0, 3)})
     await db.dispose()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
+from mecapy_backend.store.people.shares import Took
 from mecapy_jupyter import wire
 from mecapy_worker.run import relay
 from mecapy_worker.run.consumer import Consumer
@@ -122,7 +123,7 @@ async def test_lies(desk: Desk, worker: Consumer, lie: str) -> None:
     error = wire.Outcome.from_json(seen[-1].data).error
     assert error and error.kind == "protocol", error
     assert (await desk.row(task_id)).attempt == 1 and not any("pad" in event.data for event in seen)
-    assert worker.context.unsaved_usage.get(OWNER, (0.0, 0))[0] < 60
+    assert worker.context.unsaved_usage.get(OWNER, Took()).cpu_s < 60
     await served_on(desk)
 
 

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from mecapy_backend.queue.queue import Queue
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store.blobs.blob_store import BlobStore
+from mecapy_backend.store.people.shares import Took
 from mecapy_backend.store.tasks import StartedAttempt
 from mecapy_jupyter.shared import version
 from mecapy_worker.egress.rules import Egress
@@ -65,7 +66,7 @@ class LeaseClock:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """`unsaved_usage`: processor time and attempts by owner that the store does not have yet;
+    """`unsaved_usage`: what tasks took, by owner, that the store does not have yet;
     `surplus`: surplus running ids that the reconciler found at its last check; `overstays`: by
     owner, when their last tasks that should have stopped did not.
     """
@@ -81,9 +82,7 @@ class Context:
     environments: Environments | None = None
     running: dict[str, RunningTask] = field(default_factory=dict[str, RunningTask])
     lease: LeaseClock = field(default_factory=LeaseClock)
-    unsaved_usage: dict[str, tuple[float, int]] = field(
-        default_factory=dict[str, tuple[float, int]]
-    )
+    unsaved_usage: dict[str, Took] = field(default_factory=dict[str, Took])
     surplus: set[str] = field(default_factory=set[str])
     overstays: dict[str, deque[float]] = field(default_factory=dict[str, "deque[float]"])
 
@@ -100,10 +99,9 @@ class Context:
         since_s = self.lease.drains_since_s
         return since_s is not None and time.monotonic() - since_s > _SETTLED_S and not self.running
 
-    def charge(self, owner: str, cpu_s: float, count: int = 1) -> None:
-        """Count the CPU time of an attempt."""
-        had_s, had = self.unsaved_usage.get(owner, (0.0, 0))
-        self.unsaved_usage[owner] = had_s + cpu_s, had + count
+    def charge(self, owner: str, took: Took) -> None:
+        """Count what an attempt took."""
+        self.unsaved_usage[owner] = self.unsaved_usage.get(owner, Took()) + took
 
     def overstayed(self, owner: str) -> None:
         """A task reported that it had stopped, and used its extra time without a result."""

@@ -14,7 +14,8 @@ from blake3 import blake3
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.api.problems import Problem
-from mecapy_backend.api.schemas.tasks import PayloadBody, TaskBody
+from mecapy_backend.api.schemas.tasks import PayloadBody, ResourcesBody, TaskBody
+from mecapy_backend.api.task_view import attempts_of
 from mecapy_backend.fleet import router
 from mecapy_backend.fleet.classes import MachineClass, MachinesFile, named
 from mecapy_backend.fleet.estimate import estimate
@@ -23,7 +24,7 @@ from mecapy_backend.store import json_text, workers
 from mecapy_backend.store.blobs import blob_rows
 from mecapy_backend.store.tasks import TaskPlace, TaskRow, history
 from mecapy_jupyter.shared.units import price, size, spelled
-from mecapy_jupyter.wire import Resources
+from mecapy_jupyter.wire import Attempt, Resources
 
 _CACHED_S = 5.0
 
@@ -39,10 +40,15 @@ class Placements:
     def file(self) -> MachinesFile:
         return self._file
 
-    async def place(self, owner: str, task: TaskBody, *, short: bool) -> TaskPlace:
-        """Raises Problem for what no class offers. `short`: nobody needs an estimate of it."""
-        key = code_key(owner, task)
-        asked = Resources.from_json(task.resources.model_dump()) if task.resources else Resources()
+    async def place(
+        self, owner: str, task: TaskBody, usual: Resources | None, *, short: bool
+    ) -> TaskPlace:
+        """Raises Problem for what no class offers. `usual`: what it asks for that asks for nothing;
+        `short`: nobody needs an estimate of it.
+        """
+        key, asked = code_key(owner, task), usual or Resources()
+        if task.resources:
+            asked = Resources.from_json(task.resources.model_dump())
         sent = await self._input_bytes(owner, task, ask=not short)
         if short and len(self._file.classes) == 1 and asked == Resources():
             return TaskPlace(code_key=key, input_bytes=sent)
@@ -83,16 +89,28 @@ class Placements:
         return " · ".join([f"~{spelled(known.runs_s)}", *memory, *cost, machine_class])
 
     def cost(self, task: TaskRow, now: datetime) -> float | None:
-        """Euros for the last attempt: its share of a machine of its class. None: no price known."""
-        if task.started_at is None or not self.euros(task.machine_class, 1.0):
+        """Euros for its attempts: their shares of machines. None: no price known."""
+        found = [self._cost(one, now) for one in attempts_of(task)]
+        known = [one for one in found if one is not None]
+        return round(sum(known), 6) if known else None
+
+    def _cost(self, attempt: Attempt, now: datetime) -> float | None:
+        if attempt.started_at is None or not self.euros(attempt.machine_class, 1.0):
             return None
-        ran_s = ((task.completed_at or now) - task.started_at).total_seconds()
-        return round(self.euros(task.machine_class, max(0.0, ran_s)), 6)
+        ran_s = ((attempt.ended_at or now) - attempt.started_at).total_seconds()
+        return self.euros(attempt.machine_class, max(0.0, ran_s))
 
     def euros(self, machine_class: str, ran_s: float) -> float:
         """Euros for a place on such a machine for that time; 0: no price known."""
         kind = named(self._file.classes, machine_class)
         return ran_s / 3600 * kind.price / kind.slots if kind else 0.0
+
+    def check(self, asked: ResourcesBody) -> None:
+        """Raises Problem for what no class offers."""
+        try:
+            router.place(Resources.from_json(asked.model_dump()), self._classes)
+        except router.NoSuchMachine as none:
+            raise Problem(422, "no-such-machine", str(none)) from None
 
 
 def code_key(owner: str, task: TaskBody) -> bytes:

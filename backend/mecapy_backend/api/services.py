@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import HTTPConnection
 
 from mecapy_backend.api.audit import AuditWriter
+from mecapy_backend.api.budgets import Budgets
 from mecapy_backend.api.callers import Callers
 from mecapy_backend.api.limits.allowance import TaskQuotas
 from mecapy_backend.api.limits.open_streams import StreamLimit
@@ -108,7 +109,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             task_quotas=TaskQuotas(settings),
             bodies=BodyReader(settings.max_body_bytes),
             short_tasks=ShortTasks(settings.short_s),
-            start_estimator=StartEstimator(db, queue, settings.short_s),
+            start_estimator=StartEstimator(db, queue, settings.short_s, Budgets(db, machines)),
             live_pythons=LivePythons(db),
             placements=Placements(db, machines),
             audit=AuditWriter(db, settings.audit_days),

@@ -14,6 +14,7 @@ from dataclasses import replace
 from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from mecapy_backend.api.budgets import SPENT, Budgets
 from mecapy_backend.queue.queue import Queue
 from mecapy_backend.store import workers
 from mecapy_backend.store.tasks import lookup
@@ -28,8 +29,9 @@ def reads_alike(one: QueuedEvent, other: QueuedEvent) -> bool:
     return _roughly(one) == _roughly(other)
 
 
-def _roughly(at: QueuedEvent) -> tuple[int | None, int | None, int]:
-    return (at.position, at.of, -1 if at.eta_s is None else round(4 * math.log2(at.eta_s + 4)))
+def _roughly(at: QueuedEvent) -> tuple[int | None, int | None, int, bool]:
+    eta = -1 if at.eta_s is None else round(4 * math.log2(at.eta_s + 4))
+    return (at.position, at.of, eta, SPENT in at.why_there)
 
 
 def starts_in_s(position: int, slots: int, run_s: float, elapsed_s: Sequence[float]) -> float:
@@ -47,15 +49,16 @@ def starts_in_s(position: int, slots: int, run_s: float, elapsed_s: Sequence[flo
 class StartEstimator:
     """One gateway's view of the pool."""
 
-    def __init__(self, db: AsyncEngine, queue: Queue, short_s: float) -> None:
-        self._db, self._queue, self._short_s = db, queue, short_s
+    def __init__(self, db: AsyncEngine, queue: Queue, short_s: float, budgets: Budgets) -> None:
+        self._db, self._queue, self._short_s, self._budgets = db, queue, short_s, budgets
         self._looked_s, self._workers = -math.inf, list[workers.LiveWorker]()
         self._running = list[tuple[str, float]]()
         self._mean_run_s: dict[str, tuple[float, float | None]] = {}
 
     async def estimate(self, owner: str, task: lookup.TaskRow) -> QueuedEvent:
         """The place of a queued task, and its start. Both unknown while Redis is unavailable."""
-        return replace(await self._estimate(owner, task), why_there=task.why_there)
+        why = await self._budgets.why(owner, task.machine_class, task.why_there)
+        return replace(await self._estimate(owner, task), why_there=why)
 
     async def _estimate(self, owner: str, task: lookup.TaskRow) -> QueuedEvent:
         try:

@@ -59,6 +59,7 @@ def attempts_of(task: TaskRow) -> tuple[Attempt, ...]:
             ended_at=task.completed_at,
             why=(error.kind if error else task.state) if task.final else "",
             message=error.message if error and task.final else "",
+            machine_class=task.machine_class,
         ),
     )
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from mecapy_backend.fleet import spend_alarm
 from mecapy_backend.fleet.classes import CLOUDS, MachineClass
 from mecapy_backend.fleet.credentials import MachineCredentials
 from mecapy_backend.fleet.desired import Decision, Machine, View, desired
@@ -172,11 +173,10 @@ class Scaler:
         await self._stop(seen.fleet, broken)
 
     async def _scale(self, seen: Seen, rows: Sequence[MachineRow]) -> None:
-        loads = await machines.loads(self._db)
+        broke = await spend_alarm.check(self._db, self._budget)
+        loads = await machines.loads(self._db, broke.organisations)
         running = await machines.running_by_worker(self._db)
-        allowed = None
-        if self._budget and await machines.spent_today(self._db) >= self._budget:
-            allowed = 0
+        allowed = 0 if broke.all else None
         for kind in self._classes.values():
             if kind.provider not in seen.have:
                 continue

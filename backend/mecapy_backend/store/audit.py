@@ -29,6 +29,21 @@ async def insert(db: AsyncEngine, entries: Sequence[AuditEntry]) -> None:
         await connection.execute(sa.insert(audit), [asdict(entry) for entry in entries])
 
 
+async def once_a_day(db: AsyncEngine, who: str, act: str, what: str) -> bool:
+    """An entry, unless there is the same of today (UTC). False: there is."""
+    values = {"who": who, "act": act, "what": what}
+    async with db.connect() as connection:
+        return (await connection.execute(_ONCE, values)).rowcount == 1
+
+
+_ONCE = sa.text(
+    """INSERT INTO audit (at, who, act, what, source, request)
+       SELECT now(), :who, :act, :what, '', '' WHERE NOT EXISTS (
+         SELECT FROM audit WHERE who = :who AND act = :act AND what = :what
+           AND at >= date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC')"""
+)
+
+
 async def delete_old(db: AsyncEngine, days: float) -> None:
     """A part at a time: however many there are, no statement takes longer than it may."""
     old = audit.c.at < datetime.now(UTC) - timedelta(days=days)

@@ -5,13 +5,13 @@ it. All SQL of the fleet.
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.store.database import first
@@ -175,12 +175,13 @@ class ClassLoad:
     oldest_wait_s: float
 
 
-async def loads(db: AsyncEngine) -> dict[str, ClassLoad]:
+async def loads(db: AsyncEngine, without: Collection[str] = ()) -> dict[str, ClassLoad]:
     """Of each class with queued tasks. Those behind their owner's `max_running` do not count: more
-    machines would not start them. A task without an estimate counts as its owner's mean.
+    machines would not start them; nor those of the organisations `without`. A task without an
+    estimate counts as its owner's mean.
     """
     async with db.connect() as connection:
-        rows = await connection.execute(_LOADS)
+        rows = await connection.execute(_LOADS, {"without": list(without)})
         return {
             row.machine_class: ClassLoad(
                 int(row.queued), float(row.queued_s), max(0.0, float(row.oldest_s))
@@ -193,7 +194,8 @@ _LOADS = sa.text(
     """WITH waiting AS (
          SELECT machine_class, owner, created_at, estimate_s,
                 row_number() OVER (PARTITION BY owner ORDER BY created_at) AS place
-         FROM tasks WHERE state = 'queued'
+         FROM tasks WHERE state = 'queued' AND owner NOT IN (
+           SELECT id FROM users WHERE organisation = ANY(:without))
        ), owners AS (
          SELECT owner,
                 (SELECT count(*) FROM tasks
@@ -212,7 +214,7 @@ _LOADS = sa.text(
        FROM waiting JOIN owners USING (owner)
        WHERE most IS NULL OR place <= most - running
        GROUP BY machine_class"""
-)
+).bindparams(sa.bindparam("without", type_=ARRAY(sa.Text)))
 
 
 async def running_by_worker(db: AsyncEngine) -> dict[str, int]:

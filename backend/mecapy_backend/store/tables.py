@@ -257,6 +257,8 @@ usage = sa.Table(  # what an owner's tasks took; stays when they are forgotten
     sa.Column("cpu_s", sa.Float, nullable=False),
     sa.Column("tasks", sa.BigInteger, nullable=False),
     sa.Column("euros", sa.Float, nullable=False, server_default="0"),
+    sa.Column("day", sa.Date),  # the last one with a cost
+    sa.Column("day_euros", sa.Float, nullable=False, server_default="0"),
 )
 
 # the tasks whose rows are gone, by the month they ended in; beside the rows that are left

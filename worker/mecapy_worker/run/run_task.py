@@ -8,11 +8,13 @@ import asyncio
 import contextlib
 import os
 import re
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from mecapy_backend.store import tasks
+from mecapy_backend.store.people.shares import Took
 from mecapy_jupyter import wire
 from mecapy_worker import metrics
 from mecapy_worker.context import Context, RunningTask
@@ -179,7 +181,8 @@ def _task_message(request: wire.TaskRequest, parents: OpenedParents) -> TaskMess
 async def _charged_writer(
     work: Context, started: tasks.StartedAttempt
 ) -> AsyncGenerator[EventWriter]:
-    """Writes the attempt's events. The child's CPU time counts for its owner however it ends."""
+    """Writes the attempt's events. What it takes counts for its owner however it ends."""
+    began_s = time.monotonic()
     writer = EventWriter(
         work.queue, started.task_id, work.settings, work.log_file(started), started.attempt
     )
@@ -187,7 +190,7 @@ async def _charged_writer(
         async with writer:
             yield writer
     finally:
-        work.charge(started.owner, writer.cpu_s)
+        work.charge(started.owner, Took(writer.cpu_s, 1, time.monotonic() - began_s))
 
 
 def _wanted(running: RunningTask, outcome: wire.Outcome) -> wire.Outcome:

@@ -8,15 +8,18 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from functools import cache
 from typing import Any
 
 from redis.exceptions import RedisError
 
+from mecapy_backend.fleet import classes
 from mecapy_backend.queue import keys
 from mecapy_backend.store import tasks, workers
 from mecapy_backend.store.log import events
 from mecapy_backend.store.people import shares
 from mecapy_jupyter import wire
+from mecapy_jupyter.shared.errors import ConfigError
 from mecapy_jupyter.wire import JsonObject
 from mecapy_worker import metrics
 from mecapy_worker.context import Context, RunningTask
@@ -57,18 +60,31 @@ async def renew(ctx: Context, info: JsonObject) -> None:
         await asyncio.sleep(ctx.settings.heartbeat_s)
 
 
+@cache
+def price_of(file: str, machine_class: str) -> float:
+    """Euros an hour of a machine of this class; 0: not known here."""
+    try:
+        kind = classes.named(classes.read(file).classes, machine_class)
+    except ConfigError as problem:
+        log.warning("no price", why=str(problem))
+        return 0.0
+    return kind.price if kind else 0.0
+
+
 async def tell_usage(ctx: Context) -> None:
-    """Report the CPU time of the tasks that have ended since. A killed worker loses the last
+    """Report what the tasks took that have ended since. A killed worker loses the last
     seconds of it.
     """
     took = dict(ctx.unsaved_usage)
     ctx.unsaved_usage.clear()
     try:
         if took:
-            await shares.add_usage(ctx.db, took)
+            own = ctx.settings
+            price = price_of(own.machines, own.machine_class)
+            await shares.add_usage(ctx.db, took, ctx.worker_id, own.worker_slots, price)
     except BaseException:
-        for owner, (cpu_s, count) in took.items():
-            ctx.charge(owner, cpu_s, count)
+        for owner, each in took.items():
+            ctx.charge(owner, each)
         raise
 
 

@@ -15,6 +15,7 @@ from mecapy_backend.queue.queue import Share
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store.people import shares
 from mecapy_backend.store.people.shares import QuotaStatus, QuotaUse
+from mecapy_jupyter.wire import Resources
 
 _CACHED_S = 1.0
 _NEAR = 0.9
@@ -46,8 +47,11 @@ class TaskQuotas:
         self._settings = settings
         self._cached: dict[str, _CachedStatus] = {}
 
-    async def submission(self, db: AsyncEngine, owner: str) -> Admission:
-        """The share for one more task of this owner. Raises Problem 429 if a quota is used up."""
+    async def usual_resources(self, db: AsyncEngine, owner: str) -> Resources | None:
+        """What a task of this owner asks for that asks for nothing."""
+        return (await self._status(db, owner)).status.resources
+
+    async def _status(self, db: AsyncEngine, owner: str) -> _CachedStatus:
         cached = self._cached.get(owner)
         if cached is None or time.monotonic() - cached.read_s > _CACHED_S:
             if len(self._cached) > 10_000:
@@ -56,6 +60,11 @@ class TaskQuotas:
                 await shares.quota_status(db, owner, self._settings, with_bytes=True),
                 time.monotonic(),
             )
+        return cached
+
+    async def submission(self, db: AsyncEngine, owner: str) -> Admission:
+        """The share for one more task of this owner. Raises Problem 429 if a quota is used up."""
+        cached = await self._status(db, owner)
         cached.submitted_since += 1
         status = cached.status
         for whose, uses in (

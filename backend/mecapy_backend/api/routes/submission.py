@@ -190,7 +190,8 @@ async def _admit(services: Services, submission: Submission) -> _Stored:
             return None, found
     await services.live_pythons.check(submission.task.python)
     owner, task, short = submission.owner, submission.task, submission.short
-    place = await services.placements.place(owner, task, short=short)
+    usual = await services.task_quotas.usual_resources(services.db, owner)
+    place = await services.placements.place(owner, task, usual, short=short)
     admission = await services.task_quotas.submission(services.db, submission.owner)
     try:
         return admission, await _insert(services, submission, admission, place)

@@ -85,7 +85,7 @@ async def look(services: WithServices, owner: Owner, task: Mine) -> Response:
     status = replace(status, history=attempts_of(task), cost=cost)
     if task.state == wire.QUEUED:
         at = await services.start_estimator.estimate(owner, task)
-        status = replace(status, position=at.position, eta_s=at.eta_s)
+        status = replace(status, position=at.position, eta_s=at.eta_s, why_there=at.why_there)
     return json(status.as_json())
 
 

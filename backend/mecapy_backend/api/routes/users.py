@@ -21,8 +21,8 @@ from mecapy_backend.api.json_reply import json
 from mecapy_backend.api.problems import Problem, no_such_user
 from mecapy_backend.api.schemas.common import State, UserId
 from mecapy_backend.api.schemas.people import (
-    LimitsBody,
     NewUserBody,
+    OrganisationBody,
     OrganisationView,
     OverviewView,
     ReportView,
@@ -221,14 +221,17 @@ def _report(
 @router.patch(
     "/organisations/{organisation_id}",
     status_code=204,
-    openapi_extra=request_body.described(LimitsBody),
+    openapi_extra=request_body.described(OrganisationBody),
     summary="Limit an organisation",
 )
 async def change_organisation(
     request: Request, services: WithServices, asker: Asker, organisation_id: OrganisationId
 ) -> Response:
     """What is left out stays; a limit of null is what the settings say."""
-    wanted = (await services.bodies.read(request, LimitsBody)).model_dump(exclude_unset=True)
+    body = await services.bodies.read(request, OrganisationBody)
+    if body.resources:
+        services.placements.check(body.resources)
+    wanted = body.model_dump(exclude_unset=True)
     await limit_organisation(services, asker.owner, organisation_id, wanted)
     return Response(status_code=204)
 

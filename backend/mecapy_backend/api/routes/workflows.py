@@ -152,7 +152,8 @@ async def _node(services: Services, owner: str, body: WorkflowBody, key: str) ->
     inside, outside = _needs(body, key, task)
     stored = task.model_copy(update={"needs": outside}).stored()
     short = services.short_tasks.expects(owner, task.code, task.timeout)
-    place = await services.placements.place(owner, task, short=short)
+    usual = await services.task_quotas.usual_resources(services.db, owner)
+    place = await services.placements.place(owner, task, usual, short=short)
     return Node(stored, inside, short, place)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from mecapy_backend.api.schemas.common import Request, State
+from mecapy_backend.api.schemas.tasks import ResourcesBody
 
 PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 
@@ -54,7 +55,8 @@ class MeView(BaseModel):
         ),
     ]
     quotas: Annotated[
-        dict[str, QuotaView], Field(description="queued, running, cpu_hours (this month), bytes")
+        dict[str, QuotaView],
+        Field(description="queued, running, bytes; of this month cpu_hours, euros"),
     ]
     organisation_quotas: dict[str, QuotaView] | None = None
 
@@ -103,6 +105,18 @@ class LimitsBody(Request):
     quota_bytes: Annotated[int | None, Field(ge=0, le=2**53, description="stored blobs")] = None
 
 
+class OrganisationBody(LimitsBody):
+    """The tasks of all its users together."""
+
+    budget: Annotated[
+        float | None,
+        Field(ge=0, le=10**9, description="euros a day (UTC); then no machine starts for them"),
+    ] = None
+    resources: Annotated[
+        ResourcesBody | None, Field(description="of tasks that ask for none; null: nothing")
+    ] = None
+
+
 class UserBody(LimitsBody):
     disabled: bool = False
 
@@ -140,6 +154,10 @@ class UserView(LimitsView):
 class OrganisationView(LimitsView):
     id: str
     name: str
+    budget: Annotated[float | None, Field(description="euros a day (UTC); null: any")]
+    resources: ResourcesBody | None
+    euros: Annotated[float, Field(description="what its tasks cost this month")]
+    euros_today: Annotated[float, Field(description="of them, today (UTC)")]
     users: int
     tasks: Annotated[
         dict[str, int],
@@ -153,6 +171,7 @@ class UsageView(BaseModel):
     organisation: str | None
     cpu_hours: float
     tasks: Annotated[int, Field(description="attempts that ended")]
+    euros: Annotated[float, Field(description="their shares of their machines")]
 
 
 class ReportView(BaseModel):

@@ -200,6 +200,7 @@ class AttemptView(BaseModel):
         ),
     ]
     said: Annotated[str, Field(description="the error's message")]
+    machine_class: str = ""
 
 
 class TaskView(BaseModel):
@@ -234,7 +235,7 @@ class TaskView(BaseModel):
         Field(description="of running, by its code's history, raised when outlived; null: none"),
     ] = None
     cost: Annotated[
-        float | None, Field(description="euros of its last attempt; null: no price is known")
+        float | None, Field(description="euros of all its attempts; null: no price is known")
     ] = None
     cancel_requested: bool
     result: Annotated[Any, Field(description="JSON result; null in a list and while not final")] = (

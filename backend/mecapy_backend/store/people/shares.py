@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from mecapy_backend.queue.queue import Share
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store.database import Row
+from mecapy_jupyter import wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +35,16 @@ class QuotaUse:
 @dataclass(frozen=True, slots=True)
 class QuotaStatus:
     """An owner's share, and what is used of each quota: by the owner alone, and by their
-    whole organisation (empty without one).
+    whole organisation (empty without one). `resources`: what a task gets that asks for nothing.
     """
 
     share: Share
     of_owner: Mapping[str, QuotaUse]
     of_organisation: Mapping[str, QuotaUse]
+    resources: wire.Resources | None = None
 
 
-QUOTAS = ("queued", "running", "cpu_hours", "bytes")
+QUOTAS = ("queued", "running", "cpu_hours", "bytes", "euros")
 
 
 async def quota_status(
@@ -60,17 +62,19 @@ async def quota_status(
         _or(row.max_running, settings.max_running_tasks or None),
         _or(row.cpu_hours, settings.cpu_hours or None),
         _or(row.quota_bytes, settings.quota_bytes),
+        None,
     )
     user_quotas = {
         name: QuotaUse(used, limit)
         for name, used, limit in zip(QUOTAS, row.own, limits, strict=True)
     }
-    of_all = (row.o_max_queued, row.o_max_running, row.o_cpu_hours, row.o_quota_bytes)
+    of_all = (row.o_max_queued, row.o_max_running, row.o_cpu_hours, row.o_quota_bytes, None)
     organisation = {
         name: QuotaUse(used, limit)
         for name, used, limit in zip(QUOTAS, row.whole or (), of_all, strict=False)
     }
-    return QuotaStatus(_share(row, settings), user_quotas, organisation)
+    resources = wire.Resources.from_json(row.o_resources) if row.o_resources else None
+    return QuotaStatus(_share(row, settings), user_quotas, organisation, resources)
 
 
 async def shares_of(db: AsyncEngine, owners: Sequence[str], settings: Settings) -> dict[str, Share]:
@@ -93,13 +97,36 @@ async def running_capped(db: AsyncEngine, settings: Settings) -> dict[str, list[
     return found
 
 
-async def add_usage(db: AsyncEngine, took: Mapping[str, tuple[float, int]]) -> None:
-    """Owner → processor seconds and tasks, added to this month's."""
+@dataclass(frozen=True, slots=True)
+class Took:
+    """What an owner's tasks took. `busy_s`: for so long they had a slot."""
+
+    cpu_s: float = 0.0
+    tasks: int = 0
+    busy_s: float = 0.0
+
+    def __add__(self, more: Took) -> Took:
+        return Took(self.cpu_s + more.cpu_s, self.tasks + more.tasks, self.busy_s + more.busy_s)
+
+
+async def add_usage(
+    db: AsyncEngine,
+    took: Mapping[str, Took],
+    worker: str = "",
+    slots: int = 1,
+    price: float = 0.0,
+) -> None:
+    """By owner, added to this month's and today's. `price`: of the worker's machine, in euros an
+    hour, unless the fleet bought it for another.
+    """
     owners = sorted(took)  # in one order everywhere: two workers never wait for each other
     values = {
         "owners": owners,
-        "cpu_s": [took[o][0] for o in owners],
-        "tasks": [took[o][1] for o in owners],
+        "cpu_s": [took[o].cpu_s for o in owners],
+        "tasks": [took[o].tasks for o in owners],
+        "slot_hours": [took[o].busy_s / 3600 / slots for o in owners],
+        "worker": worker,
+        "price": price,
     }
     async with db.connect() as connection:
         await connection.execute(_ADD, values)
@@ -121,11 +148,12 @@ def _or(limit: float | None, default: float | None) -> float | None:
 
 
 _MONTH = "date_trunc('month', now() AT TIME ZONE 'UTC')::date"
+_TODAY = "(now() AT TIME ZONE 'UTC')::date"
 _WHO = """
     SELECT asked.owner, u.organisation,
            u.weight, u.max_running, u.max_queued, u.cpu_hours, u.quota_bytes,
            o.weight AS o_weight, o.max_running AS o_max_running, o.max_queued AS o_max_queued,
-           o.cpu_hours AS o_cpu_hours, o.quota_bytes AS o_quota_bytes
+           o.cpu_hours AS o_cpu_hours, o.quota_bytes AS o_quota_bytes, o.resources AS o_resources
     FROM asked
     LEFT JOIN users u ON u.id = asked.owner LEFT JOIN organisations o ON o.id = u.organisation
 """
@@ -134,8 +162,8 @@ _SHARES = sa.text(f"WITH asked AS (SELECT unnest(CAST(:owners AS text[])) AS own
 
 
 def _used(owners: str, most: str) -> str:
-    """queued or blocked, running, CPU-hours of the month, bytes, as an array: of the owners that a
-    condition names.
+    """queued or blocked, running, CPU-hours of the month, bytes, euros of the month, as an array:
+    of the owners that a condition names.
     """
     return f"""ARRAY[
       (SELECT count(*) FROM (
@@ -147,7 +175,8 @@ def _used(owners: str, most: str) -> str:
       (SELECT coalesce(sum(cpu_s), 0) / 3600 FROM usage WHERE owner {owners} AND month = {_MONTH}),
       CASE WHEN :with_bytes
            THEN (SELECT coalesce(sum(size), 0) FROM blobs WHERE owner {owners})::float8
-           ELSE 0 END]"""
+           ELSE 0 END,
+      (SELECT coalesce(sum(euros), 0) FROM usage WHERE owner {owners} AND month = {_MONTH})]"""
 
 
 _OF_ORGANISATION = "IN (SELECT id FROM users WHERE organisation = who.organisation)"
@@ -166,12 +195,21 @@ _CAPPED = sa.text(
 ).bindparams(sa.bindparam("always", type_=sa.Boolean))
 
 _ADD = sa.text(
-    f"""INSERT INTO usage (owner, month, cpu_s, tasks)
-       SELECT owner, {_MONTH}, cpu_s, tasks
-       FROM unnest(:owners, :cpu_s, :tasks) AS t (owner, cpu_s, tasks)
+    f"""WITH paid AS (
+         SELECT coalesce((SELECT price FROM machines WHERE worker = :worker AND state <> 'gone'
+                          LIMIT 1), :price) AS price)
+       INSERT INTO usage (owner, month, cpu_s, tasks, euros, day, day_euros)
+       SELECT owner, {_MONTH}, cpu_s, tasks, hours * price, {_TODAY}, hours * price
+       FROM unnest(:owners, :cpu_s, :tasks, :slot_hours) AS t (owner, cpu_s, tasks, hours), paid
        ON CONFLICT (owner, month) DO UPDATE
-       SET cpu_s = usage.cpu_s + excluded.cpu_s, tasks = usage.tasks + excluded.tasks"""
+       SET cpu_s = usage.cpu_s + excluded.cpu_s, tasks = usage.tasks + excluded.tasks,
+           euros = usage.euros + excluded.euros, day = excluded.day,
+           day_euros = excluded.day_euros
+                       + CASE WHEN usage.day = excluded.day THEN usage.day_euros ELSE 0 END"""
 ).bindparams(
+    sa.bindparam("slot_hours", type_=ARRAY(sa.Float)),
+    sa.bindparam("worker", type_=sa.Text),
+    sa.bindparam("price", type_=sa.Float),
     sa.bindparam("owners", type_=ARRAY(sa.Text)),
     sa.bindparam("cpu_s", type_=ARRAY(sa.Float)),
     sa.bindparam("tasks", type_=ARRAY(sa.BigInteger)),

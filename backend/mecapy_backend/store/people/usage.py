@@ -25,12 +25,14 @@ class MonthlyUsage:
     organisation: str | None
     cpu_hours: float
     tasks: int
+    euros: float
 
 
 async def monthly(db: AsyncEngine, organisation: str | None, month: date) -> list[MonthlyUsage]:
     """Who took the most comes first. `organisation` None: of all and none."""
+    name = sa.func.coalesce(_u.name, "")
     query = (
-        sa.select(_g.owner, sa.func.coalesce(_u.name, ""), _u.organisation, _g.cpu_s, _g.tasks)
+        sa.select(_g.owner, name, _u.organisation, _g.cpu_s, _g.tasks, _g.euros)
         .join_from(usage, users, _g.owner == _u.id, isouter=True)
         .where(_g.month == month)
         .order_by(_g.cpu_s.desc(), _g.owner)
@@ -39,8 +41,8 @@ async def monthly(db: AsyncEngine, organisation: str | None, month: date) -> lis
         query = query.where(_u.organisation == organisation)
     async with db.connect() as connection:
         return [
-            MonthlyUsage(user, name, group, round(cpu_s / 3600, 6), tasks)
-            for user, name, group, cpu_s, tasks in await connection.execute(query)
+            MonthlyUsage(user, name, group, round(cpu_s / 3600, 6), tasks, round(euros, 6))
+            for user, name, group, cpu_s, tasks, euros in await connection.execute(query)
         ]
 
 

@@ -16,8 +16,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from mecapy_backend.store.people import costs
 from mecapy_backend.store.tables import counts, organisations, tasks, users
-from mecapy_jupyter.wire import Json
+from mecapy_jupyter.wire import Json, JsonObject
 
 DELETING, DELETED = "deleting", "deleted"
 """The issuer of a user whose deletion has begun, or is done (`deletion`)."""
@@ -156,7 +157,10 @@ class UserRecord:
 
 @dataclass(frozen=True, slots=True)
 class Organisation:
-    """`users`: who is not deleted. `tasks`: how many in each state, those of deleted users too."""
+    """`users`: who is not deleted. `tasks`: how many in each state, those of deleted users too.
+    `euros`: of this month, and of them `euros_today`. `budget`: euros a day; `resources`: of tasks
+    that ask for none.
+    """
 
     id: str
     name: str
@@ -165,12 +169,17 @@ class Organisation:
     max_queued: int | None
     cpu_hours: float | None
     quota_bytes: int | None
+    budget: float | None
+    resources: JsonObject | None
     users: int
+    euros: float
+    euros_today: float
     tasks: dict[str, int]
 
 
 _LISTED = [_u[one.name] for one in fields(UserRecord)]
-_ORGANISATION = [_o[one.name] for one in fields(Organisation) if one.name not in ("users", "tasks")]
+_COUNTED = ("users", "euros", "euros_today", "tasks")
+_ORGANISATION = [_o[one.name] for one in fields(Organisation) if one.name not in _COUNTED]
 
 
 async def list_users(
@@ -198,8 +207,11 @@ async def list_organisations(db: AsyncEngine, organisation: str | None) -> list[
     """All, or that one."""
     heads = sa.func.count().filter(is_user)
     people = sa.select(_u.organisation, heads.label("count")).group_by(_u.organisation).subquery()
-    query = sa.select(*_ORGANISATION, sa.func.coalesce(people.c.count, 0)).order_by(_o.id)
+    cost = costs.by_organisation()
+    sums = (people.c.count, cost.c.euros, cost.c.euros_today)
+    query = sa.select(*_ORGANISATION, *[sa.func.coalesce(one, 0) for one in sums]).order_by(_o.id)
     query = query.join_from(organisations, people, people.c.organisation == _o.id, isouter=True)
+    query = query.join(cost, cost.c.organisation == _o.id, isouter=True)
     kept = sa.select(tasks.c.owner, tasks.c.state, sa.func.count().label("tasks")).group_by(
         tasks.c.owner, tasks.c.state
     )

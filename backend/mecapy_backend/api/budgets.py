@@ -1,0 +1,51 @@
+"""Whether a waiting task waits because a day's budget is spent: the fleet's, or its organisation's.
+Read every few seconds for all.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Collection
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from mecapy_backend.fleet.classes import MachinesFile, named
+from mecapy_backend.store import machines
+from mecapy_backend.store.people import costs, users
+
+_CACHED_S = 5.0
+SPENT = "the day's budget is spent: it waits for a free machine, or for the next day (UTC)"
+OF_ALL = ""
+
+
+class Budgets:
+    """One gateway's knowledge."""
+
+    def __init__(self, db: AsyncEngine, file: MachinesFile) -> None:
+        self._db, self._file = db, file
+        self._looked_s, self._spent = -math.inf, frozenset[str]()
+
+    async def why(self, owner: str, machine_class: str, why_there: str) -> str:
+        """`why_there`, with what holds a waiting task back. No class whose workers somebody else
+        starts is held back.
+        """
+        kind = named(self._file.classes, machine_class)
+        if kind is None or not kind.provider:
+            return why_there
+        spent = await self.spent()
+        if not spent:
+            return why_there
+        user = None if OF_ALL in spent else await users.get(self._db, owner)
+        held = OF_ALL in spent or (user is not None and user.organisation in spent)
+        return "; ".join(filter(None, [why_there, SPENT])) if held else why_there
+
+    async def spent(self) -> Collection[str]:
+        """Whose budget is spent: organisations, and OF_ALL."""
+        if time.monotonic() - self._looked_s > _CACHED_S:
+            spent = set(await costs.over_budget(self._db))
+            budget = self._file.budget
+            if budget and await machines.spent_today(self._db) >= budget:
+                spent.add(OF_ALL)
+            self._spent, self._looked_s = frozenset(spent), time.monotonic()
+        return self._spent

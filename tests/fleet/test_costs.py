@@ -1,0 +1,125 @@
+"""What tasks cost, by user and organisation, and what a spent budget stops."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import httpx
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from mecapy_backend.fleet.classes import MachineClass
+from mecapy_backend.fleet.local import LocalProvider
+from mecapy_backend.fleet.scaler import Scaler
+from mecapy_backend.store import audit, machines
+from mecapy_backend.store.people import costs, shares
+from mecapy_jupyter import wire
+from mecapy_jupyter.client.overview import Overview
+from mecapy_jupyter.commands.status import facts
+
+from .killed_scaler import SLEEPS
+from .test_resources import TOKEN, RunningGateway, fleet_gateway  # noqa: F401  (a fixture)
+
+HEADERS = {"Authorization": f"Bearer {TOKEN}"}
+HOUR = shares.Took(10.0, 1, 3600.0)
+
+
+async def _in_acme(db: AsyncEngine, budget: float | None = None) -> None:
+    """The user of the token belongs to an organisation."""
+    async with db.connect() as connection:
+        made = "INSERT INTO organisations (id, name, budget) VALUES ('acme', 'acme', :budget)"
+        await connection.execute(sa.text(made), {"budget": budget})
+        joins = "UPDATE users SET organisation = 'acme' WHERE id = 'local'"
+        await connection.execute(sa.text(joins))
+
+
+async def test_of_a_month(fleet_gateway: RunningGateway, db: AsyncEngine) -> None:  # noqa: F811
+    """An hour on one of two slots costs half of the machine's hour, at the price it was bought for,
+    else at its class's; `GET /me`, `GET /organisations`, its report and `%mecapy` show the sum.
+    """
+    await _in_acme(db, 100.0)
+    bought = await machines.intend(db, "large", "local", 0.5, 0)
+    await machines.change(db, bought, wire.SERVING, worker="w1")
+    await shares.add_usage(db, {"local": HOUR}, "w1", 2, 9.0)
+    await shares.add_usage(db, {"local": HOUR}, "by-hand", 1, 0.36)
+    async with httpx.AsyncClient(base_url=fleet_gateway.url, headers=HEADERS) as client:
+        me = wire.Me.from_json((await client.get("/me")).json())
+        (acme,) = (await client.get("/organisations")).json()
+        (used,) = (await client.get("/organisations/usage")).json()
+    assert me.quotas["euros"].used == 0.61
+    assert me.organisation_quotas and me.organisation_quotas["euros"].used == 0.61
+    assert (acme["euros"], acme["euros_today"], acme["budget"]) == (0.61, 0.61, 100.0)
+    assert (used["euros"], used["tasks"]) == (0.61, 2)
+    assert dict(facts(Overview("u", "", me)))["used"].endswith(", €0.61 this month")
+
+
+async def test_what_was_spent_yesterday(db: AsyncEngine) -> None:
+    """Counts for the month, and not for today's budget."""
+    await _in_acme(db, 1.0)
+    await shares.add_usage(db, {"local": HOUR}, price=5.0)
+    assert await costs.over_budget(db) == {"acme": (5.0, 1.0)}
+    async with db.connect() as connection:
+        await connection.execute(sa.text("UPDATE usage SET day = day - 1"))
+    assert await costs.over_budget(db) == {}
+    await shares.add_usage(db, {"local": HOUR}, price=0.5)
+    assert await costs.over_budget(db) == {}
+    async with db.connect() as connection:
+        row = (await connection.execute(sa.text("SELECT euros, day_euros FROM usage"))).one()
+    assert tuple(row) == (5.5, 0.5)
+
+
+async def test_an_organisation_without_money(
+    fleet_gateway: RunningGateway,  # noqa: F811
+    db: AsyncEngine,
+) -> None:
+    """No machine is started for its task, which says why it waits; others' get one. The alarm is
+    one line of the audit a day for each threshold.
+    """
+    await _in_acme(db, 1.0)
+    local = LocalProvider(dict(os.environ), command=SLEEPS, grace_s=5.0)
+    large = MachineClass("large", provider="local", max=1, boot_s=1e6)
+    scaler = Scaler(db, [large], {"local": local})
+    body = {"code": "1", "resources": {"machine": "large"}}
+    try:
+        async with httpx.AsyncClient(base_url=fleet_gateway.url, headers=HEADERS) as client:
+            await shares.add_usage(db, {"local": HOUR}, price=1.5)
+            task_id = (await client.post("/tasks", json=body)).json()["task_id"]
+            await scaler.look()
+            await scaler.look()
+            assert await machines.alive(db) == []
+            waits = (await client.get(f"/tasks/{task_id}")).json()
+            assert waits["status"] == "queued"
+            assert "the day's budget is spent" in waits["why_there"]
+            lines = [line.what for _, line in await audit.page(db, act="spend", limit=10)]
+            whole, near = (f"acme: {share} of the day's budget" for share in ("100%", "80%"))
+            assert sorted(lines) == [whole, near]
+            async with db.connect() as connection:
+                await connection.execute(sa.text("UPDATE organisations SET budget = 2"))
+            await scaler.look()
+            assert [row.machine_class for row in await machines.alive(db)] == ["large"]
+    finally:
+        await scaler.end()
+
+
+async def test_usual_resources(fleet_gateway: RunningGateway, db: AsyncEngine) -> None:  # noqa: F811
+    """An organisation's tasks that ask for nothing get what it says; a class that does not exist
+    is refused with those that do.
+    """
+    await _in_acme(db)
+
+    async def changed(client: httpx.AsyncClient, machine: str) -> httpx.Response:
+        return await client.patch("/organisations/acme", json={"resources": {"machine": machine}})
+
+    async with httpx.AsyncClient(base_url=fleet_gateway.url, headers=HEADERS) as client:
+        refused = await changed(client, "huge")
+        assert refused.status_code == 422
+        assert "there is no class of machines 'huge'; there is pool" in refused.json()["detail"]
+        assert (await changed(client, "large")).status_code == 204
+
+        async def goes_to(**more: Any) -> str:
+            answer = (await client.post("/tasks", json={"code": "1"} | more)).json()
+            return (await client.get(f"/tasks/{answer['task_id']}")).json()["machine_class"]
+
+        assert await goes_to() == "large"
+        assert await goes_to(resources={"machine": "pool"}) == "pool"
