@@ -29,7 +29,7 @@ class AttemptLog:
         self._size_bytes = 0
         self._file: IO[bytes] | None = None
         self._last_id = (0, 0)
-        self._usage = _Usage()
+        self._usage = _UsageThinner()
 
     def last_id_or_now(self) -> tuple[int, int]:
         """Of the last event; what comes next has the ids after it."""
@@ -78,7 +78,7 @@ class AttemptLog:
         return self._events, self._path
 
 
-class _Usage:
+class _UsageThinner:
     """A task reports its usage each second. All of the first half minute is kept; then each time
     that the run has become twice as long, half as many a minute.
     """
