@@ -1,10 +1,11 @@
 """Kills the scaler again and again, each time at another step, and reports what is left over. A
-program, because it forks: `python -m tests.fleet.killed_scaler DATABASE_URL KILLS SEED`.
+program, because it forks: `python -m tests.fleet.killed_scaler DATABASE_URL KILLS SEED PROVIDER`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import random
 import signal
@@ -17,6 +18,7 @@ from typing import Any
 from mecapy_backend.fleet.classes import MachineClass
 from mecapy_backend.fleet.local import LocalProvider
 from mecapy_backend.fleet.policy import Policy
+from mecapy_backend.fleet.provider import Provider
 from mecapy_backend.fleet.scaler import Scaler
 from mecapy_backend.shared import logs
 from mecapy_backend.store import database, machines, workers
@@ -24,15 +26,27 @@ from mecapy_jupyter import wire
 
 SLEEPS = (sys.executable, "-I", "-S", "-c", "import time; time.sleep(3600)")
 POLICY = Policy(votes=1, leave=1.0)
+PROVIDER = sys.argv[4] if len(sys.argv) > 4 else "local"
+ZONES = ("fr-par-1", "fr-par-2")
 STEPS = ("of_stack", "alive", "intend", "change", "loads", "running_by_worker", "set_swept")
 
 
 def classes(least: int) -> list[MachineClass]:
-    return [MachineClass("pool", provider="local", min=least, max=4, boot_s=1e6)]
+    return [
+        MachineClass(
+            "pool", provider=PROVIDER, min=least, max=4, boot_s=1e6, types=("DEV1-S",), zones=ZONES,
+            image="mecapy-worker",
+        )
+    ]  # fmt: skip
 
 
-def provider() -> LocalProvider:
-    return LocalProvider(dict(os.environ), command=SLEEPS, grace_s=5.0)
+def provider() -> Provider:
+    """At Scaleway: a fake one, which SCW_API_URL names."""
+    if PROVIDER == "local":
+        return LocalProvider(dict(os.environ), command=SLEEPS, grace_s=5.0)
+    from mecapy_backend.fleet.scaleway_vm import ScalewayVmProvider
+
+    return ScalewayVmProvider(ZONES, "https://gateway", {}, answer_s=30.0, look_s=0.02)
 
 
 class DeadlyStep:
@@ -76,7 +90,10 @@ async def looks(url: str, least: int, count: int, deadly: DeadlyStep | None = No
         for name in ("start", "stop", "list"):
             setattr(given, name, deadly.around(getattr(local, name)))
     try:
-        scaler = Scaler(db, classes(least), {"local": given}, policy=POLICY)
+        if deadly and PROVIDER != "local":
+            core = importlib.import_module("scaleway_core.api")
+            core.API._request = deadly.around(core.API._request)
+        scaler = Scaler(db, classes(least), {PROVIDER: given}, policy=POLICY)
         for _ in range(count):
             await scaler.look()
             await call_home(db)

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from mecapy_backend.fleet.credentials import MachineCredentials
 from mecapy_backend.fleet.provider import ProviderRefused
 from mecapy_backend.store import database, machine_access, machines, workers
+from mecapy_backend.store.tables import metadata
 from mecapy_jupyter import wire
 from mecapy_jupyter.shared.processes import mecapy_command
 
@@ -75,6 +76,15 @@ async def test_once_and_not_after_it_is_gone(gateway: RunningGateway, db: Any, q
             await connection.execute(sa.text("SELECT 1"))
     await held.dispose()
     assert not await logs_in(environment) and not reaches_redis(environment)
+
+
+def test_every_table_is_decided() -> None:
+    """A machine's role is given each table, to read or to write, but the users' tokens and the
+    audit: who adds a table decides.
+    """
+    given = {*machine_access.READ, *machine_access.WRITTEN} - {"alembic_version"}
+    assert set(metadata.tables) - given == {"api_tokens", "audit"}
+    assert given <= set(metadata.tables)
 
 
 async def test_what_a_machine_may_not(gateway: RunningGateway, db: Any, queue: Any) -> None:
