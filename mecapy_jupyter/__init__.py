@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mecapy_jupyter.parameter_sweep import sweep, sweeps
     from mecapy_jupyter.remote_function import remote
     from mecapy_jupyter.shared.errors import MecapyError
+    from mecapy_jupyter.travel.checkpoints import checkpoint, restored
     from mecapy_jupyter.travel.loop_progress import progress, track
 
 __all__ = [
@@ -24,9 +25,11 @@ __all__ = [
     "MecapyError",
     "Task",
     "__version__",
+    "checkpoint",
     "load_ipython_extension",
     "progress",
     "remote",
+    "restored",
     "sweep",
     "sweeps",
     "track",
@@ -65,6 +68,8 @@ def __getattr__(name: str) -> Any:
 
         loop_progress.show_here(_show_locally)
         return getattr(loop_progress, name)
+    if name in ("checkpoint", "restored"):
+        return getattr(import_module("mecapy_jupyter.travel.checkpoints"), name)
     if name == "remote":
         from mecapy_jupyter.remote_function import remote
 

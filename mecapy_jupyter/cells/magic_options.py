@@ -190,6 +190,8 @@ def add_machine(add: AddOption) -> None:
         metavar="meshio,gmsh==4.13",
         help="packages that the cell can import besides what the workers have",
     )
+    more = "out of time, run again with more processors, twice as long, at most twice"
+    add("--escalate", action="store_true", help=more)
 
 
 def add_files(add: AddOption) -> None:

@@ -47,6 +47,7 @@ class CellOptions:
     priority: int = wire.PRIORITY
     name: str = ""
     retries: int = 0
+    escalate: bool = False
     dry_run: bool = False
     quiet: bool = False
     progress_after_s: float = 2.0
@@ -116,6 +117,7 @@ class Prepared:
             priority=options.priority,
             timeout=options.timeout_s,
             retries=options.retries,
+            escalate=options.escalate,
             keep=options.keep,
             resources=options.resources,
             packages=requirements.merged(requirements.in_script(body), options.packages),

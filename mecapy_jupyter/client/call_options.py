@@ -16,7 +16,8 @@ class CallOptions:
     """`name`: in lists of tasks; default: the function's.
 
     `timeout`: run time, in seconds or as "15min" or "2h"; in a `map`, of each call. `retries`:
-    further attempts after a failure. `priority`: 0 to 9, high ones start first.
+    further attempts after a failure. `priority`: 0 to 9, high ones start first. `escalate`: out of
+    time, it runs again on a class with more processors, twice as long, at most twice.
 
     `cache`: a kept result of the same call will do, and this one is kept; in a `map`, each call is
     a task of its own.
@@ -31,6 +32,7 @@ class CallOptions:
     name: str = ""
     timeout: float | str | None = None
     retries: int = 0
+    escalate: bool = False
     priority: int = wire.PRIORITY
     cpus: float = 0
     memory: str | int = ""
@@ -79,6 +81,7 @@ class CallOptions:
             outputs=outputs,
             timeout=wire.TIMEOUT_S if self.timeout is None else seconds(self.timeout),
             retries=self.retries,
+            escalate=self.escalate,
             priority=self.priority,
             resources=self.resources(),
             packages=requirements.merged(self.packages),

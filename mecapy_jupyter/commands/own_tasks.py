@@ -103,6 +103,7 @@ def run(options: argparse.Namespace) -> int:
         priority=options.priority,
         timeout=options.timeout,
         retries=options.retries,
+        escalate=options.escalate,
         resources=asked(options.cpus, options.memory, options.gpu, options.machine),
         packages=requirements.merged(requirements.in_script(code), options.packages),
     )

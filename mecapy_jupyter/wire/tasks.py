@@ -38,7 +38,7 @@ class TaskRequest(Shape):
     task is blocked until all of those are completed. `workflow`: the id of the one it belongs to.
     `resources`: what its machine must have. `cache`: a kept result of these keys will do, and this
     one's is kept. `packages`: requirements, as "gmsh==4.13", that it can import besides what
-    the workers have.
+    the workers have. `escalate`: out of time, it runs again on a faster machine.
     """
 
     code: str
@@ -60,6 +60,7 @@ class TaskRequest(Shape):
     resources: Resources | None = field(default=None, metadata=OPTIONAL)
     cache: CacheKeys | None = field(default=None, metadata=OPTIONAL)
     packages: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
+    escalate: bool = field(default=False, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,17 @@ def next_larger(
     return _cheapest(enough) if enough else None
 
 
+def next_faster(current: str, classes: Sequence[MachineClass]) -> MachineClass | None:
+    """The cheapest class with more processors for a task, and no less memory."""
+    now = named(classes, current) or MachineClass(current)
+    enough = [
+        one
+        for one in classes
+        if one.cpus > now.cpus and one.memory_bytes >= now.memory_bytes and one.provider
+    ]
+    return _cheapest(enough) if enough else None
+
+
 def fits(machine: MachineClass, asked: Resources) -> bool:
     """Whether a task on it may use that much. What a class does not say, it does not offer."""
     gpu = not asked.gpu or bool(

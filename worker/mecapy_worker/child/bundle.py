@@ -10,6 +10,7 @@ import pickle
 from collections.abc import Callable
 from operator import itemgetter
 
+from mecapy_jupyter.travel import checkpoints
 from mecapy_jupyter.travel.call_bundle import CallBundle, CallEnd
 from mecapy_jupyter.travel.changes.watch import Watch
 from mecapy_jupyter.travel.files.index import Index
@@ -32,6 +33,7 @@ def run_each(
     prints, names = _Prints(shell.outgoing.send), set(shell.user_ns)
     folder = os.getcwd()  # noqa: PTH109 as in results
     connect(shell, prints.send)
+    checkpoints.disconnect()  # which of the calls one is of would not be known
     try:
         for stream in calls.each():
             ended = run(task, Frame(TaskMessage.tag, {}, stream))

@@ -29,7 +29,7 @@ from mecapy_jupyter.travel.files import lay_out
 from mecapy_jupyter.travel.files.index import Index
 from mecapy_jupyter.travel.pickling import awaited, known_blobs, payload, pickler
 from mecapy_jupyter.wire import BUNDLE, CALLED, Cell, Payload
-from mecapy_worker.child import bundle, imports, observing, parents, results
+from mecapy_worker.child import bundle, imports, kept, observing, parents, results
 from mecapy_worker.child.hooks import caches, ipython
 from mecapy_worker.child.output import Send
 from mecapy_worker.child.shell import TaskShell, as_in_a_kernel, build, connect
@@ -163,6 +163,7 @@ def serve(channel: Channel, outbox: str) -> None:
 
 def _carry(send: Send, frame: Frame, outbox: str) -> None:
     connect(_shell, send)
+    kept.connect(_shell.outgoing.send, outbox)
     ended = _ended(read(TaskMessage, frame.header), frame)
     try:
         outcome, body = results.written(ended, outbox)
@@ -217,7 +218,8 @@ def _open_inputs(task: TaskMessage, frame: Frame) -> Watch:
     namespace.update(task.inputs)
     own = task.payload.digests if task.payload else ()
     theirs = parents.digests(task)
-    maps = [_map(fd, digest) for fd, digest in zip(frame.fds, own + theirs, strict=True)]
+    fds = kept.take(frame.fds) if task.checkpoint else frame.fds
+    maps = [_map(fd, digest) for fd, digest in zip(fds, own + theirs, strict=True)]
     own_bytes = len(frame.body) - parents.stream_bytes(task)
     of_parents = maps[len(own) :], frame.body[own_bytes:]
     del maps[len(own) :]

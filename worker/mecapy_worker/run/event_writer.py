@@ -60,6 +60,7 @@ class EventWriter:
         self._rest_after: tuple[int, int] | None = None
         self.cpu_s = 0.0  # of the child, as far as it was looked at
         self.peak_bytes = 0  # of its memory, in the same way
+        self.checkpoints = 0  # that were kept
         self._redis, self._task_id = redis, task_id
         self._settings, self._log = settings, AttemptLog(spool)
         self._pending: list[Entry] = []

@@ -99,6 +99,9 @@ async def record(
         await writer.flush()
         await record(work, started, failed(error))
         return
+    if won is not None and (started.checkpoint or (writer and writer.checkpoints)):
+        forget = tasks.forget_checkpoint
+        await retry_transient("checkpoint", lambda: forget(work.db, task_id), task=task_id)
     if won is None:
         metrics.leases_lost.inc()
         return log.warning("too late", task=task_id, attempt=attempt, state=outcome.state)
@@ -191,10 +194,10 @@ async def _retried(
     if outcome.error is None:
         return outcome
     kind = outcome.error.kind
-    if place := escalation.next_place(work, started, outcome, writer.peak_bytes):
+    if further := escalation.next_place(work, started, outcome, writer.peak_bytes):
         await writer.flush()
-        why, message = escalation.MEMORY, outcome.error.message
-        return await give_back(work, started, why, outcome, message, place=place)
+        why, place = further
+        return await give_back(work, started, why, outcome, outcome.error.message, place=place)
     if kind in RETRIED:
         retries = started.request.retries
         failures = sum(why in RETRIED for why in started.earlier)

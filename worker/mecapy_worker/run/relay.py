@@ -14,12 +14,14 @@ from mecapy_worker import metrics
 from mecapy_worker.context import RunningTask
 from mecapy_worker.pool.pool import ChildHandle
 from mecapy_worker.pool.usage import cpu_s
+from mecapy_worker.run.checkpoints import CheckpointStore
 from mecapy_worker.run.event_writer import EventWriter
 from mecapy_worker.run.outcome import AttemptEnd, ChildOutcome, InvalidOutcome, check
 from mecapy_worker.shared.frames import Frame, FrameError
 from mecapy_worker.shared.message_codec import message_of
 from mecapy_worker.shared.messages import (
     FROM_HANDLE,
+    CheckpointMessage,
     CommMessage,
     DisplayMessage,
     ExitStatus,
@@ -54,8 +56,10 @@ class Relay:
         child: ChildHandle,
         running: RunningTask,
         writer: EventWriter,
+        checkpoints: CheckpointStore,
         home_s: float | None = None,
     ) -> None:
+        self._checkpoints = checkpoints
         self._home_s = HOME_S if home_s is None else home_s
         self._child, self._running, self._writer = child, running, writer
         self._outcome: ChildOutcome | None = None
@@ -170,6 +174,8 @@ class Relay:
                 self._limit = limit
             case OutcomeMessage() as said if self._outcome is None:
                 await self._take_outcome(said, frame.body)
+            case CheckpointMessage():
+                await self._checkpoint()
             case InterruptedMessage():
                 self._interrupted.set()
             case InvalidFrame(detail):
@@ -181,6 +187,13 @@ class Relay:
         if self._writer.over:
             self._running.stop("output")
         await self._writer.room()
+
+    async def _checkpoint(self) -> None:
+        if why := await self._checkpoints.keep():
+            said = f"mecapy: this checkpoint is not kept: {why}\n"
+            self._writer.text(wire.STDERR, said.encode())
+        else:
+            self._writer.checkpoints += 1
 
     async def _take_outcome(self, message: OutcomeMessage, body: bytes) -> None:
         self._count_cpu(cpu_s(self._child.pid))

@@ -22,7 +22,7 @@ from mecapy_worker.egress import egress_broker
 from mecapy_worker.log import log
 from mecapy_worker.packages.requested import PackagesRefused
 from mecapy_worker.retry import retry_transient
-from mecapy_worker.run import failure_messages
+from mecapy_worker.run import checkpoints, escalation, failure_messages
 from mecapy_worker.run.added_packages import StoppedBefore, add_packages
 from mecapy_worker.run.blob_retry import RetryingBlobStore
 from mecapy_worker.run.event_writer import EventWriter
@@ -136,6 +136,8 @@ async def _in_child(
     fds = await open_inputs(work, started.owner, payload, blobs, stack)
     parents = await open_parents(work, started, blobs, stack)
     fds += parents.fds
+    last = await checkpoints.opened(started, blobs, len(fds), stack)
+    fds += last
     timer.stage("inputs")
     added = await add_packages(work, started, running, writer)
     try:
@@ -146,11 +148,13 @@ async def _in_child(
     timer.stage("child")
     metrics.input_bytes.inc(sum(os.fstat(fd).st_size for fd in fds) + len(payload.pickle))
     log.info("in child", task=started.task_id, attempt=started.attempt, child=child.pid)
-    message = _task_message(request, parents)
+    message = replace(_task_message(request, parents), checkpoint=bool(last))
     await child.send(message, payload.pickle + parents.streams, fds)
     async with egress_broker.opened(work.db, work.egress, started, child):
         home_s = None if work.is_believed(started.owner) else 0.0
-        end = await Relay(child, running, writer, home_s).run(request.timeout)
+        kept = checkpoints.CheckpointStore(work, started, blobs, child.outbox)
+        allowed_s = escalation.allowed_s(work.settings, started)
+        end = await Relay(child, running, writer, kept, home_s).run(allowed_s)
     if running.overstayed and home_s is None:
         work.overstayed(started.owner)
     timer.stage("run")

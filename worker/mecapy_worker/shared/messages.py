@@ -134,9 +134,9 @@ class ChildExited(Message):
 @dataclass(frozen=True, slots=True)
 class TaskMessage(Message):
     """The one task of a child. Its body is the pickle stream, where that is no blob; with it come
-    the blobs of `payload`, opened, in the order of its digests, then those of `parents`. `needs`:
-    name → `wire.Need`. `declared`: what the task does is observed, and only these files may be read
-    by one whose result is kept.
+    the blobs of `payload`, opened, in the order of its digests, those of `parents`, and the last
+    attempt's `checkpoint`. `needs`: name → `wire.Need`. `declared`: what the task does is observed,
+    and only these files may be read by one whose result is kept.
     """
 
     tag: ClassVar[str] = "task"
@@ -149,12 +149,11 @@ class TaskMessage(Message):
     needs: dict[str, str] = field(default_factory=dict[str, str])
     parents: tuple[ParentInput, ...] = ()
     declared: tuple[str, ...] | None = None
+    checkpoint: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeRequest(Message):
-    """What a probing child attacks."""
-
     tag: ClassVar[str] = "probe"
     secret: str
     worker_pid: int
@@ -217,6 +216,13 @@ class ProgressMessage(Message):
     tag: ClassVar[str] = "progress"
     fraction: float | None = None
     text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointMessage(Message):
+    """The outbox holds a file `checkpoint`, for the next attempt."""
+
+    tag: ClassVar[str] = "checkpoint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,13 +293,11 @@ class ExitStatus(Message):
     lost: bool = False
 
 
-FROM_CHILD: dict[str, type[Message]] = {
-    one.tag: one
-    for one in (
-        OutputMessage, DisplayMessage, CommMessage, ProgressMessage, InterruptedMessage,
-        OutcomeMessage,
-    )
-}  # fmt: skip
+_CHILD = (
+    OutputMessage, DisplayMessage, CommMessage, ProgressMessage, CheckpointMessage,
+    InterruptedMessage, OutcomeMessage,
+)  # fmt: skip
+FROM_CHILD: dict[str, type[Message]] = {one.tag: one for one in _CHILD}
 FROM_HANDLE: dict[str, type[Message]] = FROM_CHILD | {
     one.tag: one for one in (UsageMessage, LimitExceeded, InvalidFrame, ExitStatus)
 }

@@ -111,6 +111,13 @@ class TaskBody(Request):
         Field(pattern=r"^([0-9a-f]{64})?$", description="by Python clients, for themselves"),
     ] = ""
     resources: ResourcesBody | None = None
+    escalate: Annotated[
+        bool,
+        Field(
+            description="out of time, run again on a class with more processors, twice as long, "
+            "at most twice"
+        ),
+    ] = False
     sweep: Annotated[
         str, Field(max_length=200, description="name of the sweep that it is a part of")
     ] = ""
@@ -161,7 +168,7 @@ class TaskBody(Request):
         return self.model_dump(exclude={name for name in _ADDED if not getattr(self, name)})
 
 
-_ADDED = ("sweep", "points", "needs", "workflow", "packages", "cache")
+_ADDED = ("sweep", "points", "needs", "workflow", "packages", "cache", "escalate")
 
 
 class SubmittedView(BaseModel):

@@ -74,6 +74,26 @@ async def mark_network_used(db: AsyncEngine, task_id: str, attempt: int) -> bool
     return await first(db, change.values(went_out=True).returning(_t.id)) is not None
 
 
+async def keep_checkpoint(db: AsyncEngine, task_id: str, attempt: int, digest: str) -> bool:
+    """What the next attempt gets, in place of the one before. False: it is no longer ours."""
+    change = sa.update(tasks).where(
+        _t.id == task_id, _t.state == wire.RUNNING, _t.attempt == attempt
+    )
+    new = sa.func.array_append(_without_checkpoint, digest)
+    change = change.values(checkpoint=digest, digests=new).returning(_t.id)
+    return await first(db, change) is not None
+
+
+async def forget_checkpoint(db: AsyncEngine, task_id: str) -> None:
+    """Of a task that has ended."""
+    change = sa.update(tasks).where(_t.id == task_id, _t.state.in_(wire.FINAL))
+    change = change.values(checkpoint=None, digests=_without_checkpoint)
+    await first(db, change.returning(_t.id))
+
+
+_without_checkpoint = sa.func.array_remove(_t.digests, _t.checkpoint)
+
+
 async def requeue(
     db: AsyncEngine,
     task_id: str,

@@ -43,6 +43,7 @@ class StartedAttempt:
     barred: bool = False  # not started at all: its owner is disabled
     awaited: bool = False  # others may be blocked by it
     why_there: str = ""  # why its class of machines is not the pool
+    checkpoint: str = ""  # a blob: what an earlier attempt kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ async def start(
         row.barred,
         row.awaited,
         row.why_there,
+        row.checkpoint or "",
     )
 
 
@@ -187,7 +189,7 @@ def _start_statement() -> sa.Executable:
     )
     about = (
         _t.owner, _t.attempt, _t.request, _t.created_at, _t.losses, _t.earlier, _t.short,
-        _t.awaited, _t.why_there,
+        _t.awaited, _t.why_there, _t.checkpoint,
     )  # fmt: skip
     return change.returning(*about, (_t.state == wire.CANCELLED).label("barred"))
 
