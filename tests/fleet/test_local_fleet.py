@@ -182,6 +182,44 @@ async def test_a_budget(db: Any) -> None:
         await Scaler(db, [dear], {"local": local}).end()
 
 
+async def test_a_clock_that_jumps(db: Any) -> None:
+    """A machine that was started in what is now the future is neither late nor paid for, and stays;
+    one that the clock made old is replaced, with the reason.
+    """
+    import sqlalchemy as sa
+
+    from .killed_scaler import SLEEPS
+
+    local = LocalProvider(dict(os.environ), command=SLEEPS, grace_s=5.0)
+    pool = MachineClass("pool", provider="local", min=1, max=1, price=1.0, boot_s=600)
+    scaler = Scaler(db, [pool], {"local": local}, policy=POLICY)
+
+    async def jumps(hours: int) -> None:
+        async with db.connect() as connection:
+            jump = "UPDATE machines SET created_at = now() + make_interval(hours => :hours)"
+            await connection.execute(sa.text(jump), {"hours": hours})
+
+    try:
+        await scaler.look()
+        (first,) = await machines.alive(db)
+        await jumps(48)
+        await scaler.look()
+        (same,) = await machines.alive(db)
+        assert (same.id, same.state) == (first.id, wire.BOOTING)
+        assert await machines.spent_today(db) == 0.0
+        await jumps(-48)
+        for _ in range(3):
+            await scaler.look()
+        (other,) = await machines.alive(db)
+        assert other.id != first.id
+        async with db.connect() as connection:
+            query = sa.text("SELECT why FROM machines WHERE id = :id")
+            why = (await connection.execute(query, {"id": first.id})).scalar_one()
+        assert why.startswith("never called home in ")
+    finally:
+        await scaler.end()
+
+
 async def test_the_first_sweep_only_reports(db: Any) -> None:
     """What carries the tag and has no row survives the first round of a stack, and no later one."""
     from .killed_scaler import SLEEPS

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,41 @@ async def test_none_two_none(gateway: RunningGateway, db: Any, tmp_path: Path) -
         await until(all_final, "the tasks")
         await until(none, "no job left")
     assert await asyncio.to_thread(asked, "squeue", "--noheader") == ""
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("slurm")
+async def test_drained_before_its_time_limit(
+    gateway: RunningGateway, db: Any, tmp_path: Path
+) -> None:
+    """Slurm's own signal, a minute before a job's limit of three: its task goes back to the queue
+    and on in another job, long before the worker or the scaler would have ended it.
+    """
+    pool = MachineClass("pool", cpus=1, provider="slurm", max=2, boot_s=120, hours=3 / 60)
+    headers = {"Authorization": f"Bearer {gateway.token}"}
+    settings = settings_of(gateway, tmp_path / "work") | {"MECAPY_GRACE_S": "0.5"}
+    provider = SlurmProvider(settings, tmp_path / "slurm", drain_s=60)
+    async with (
+        scaling(gateway, db, tmp_path / "work", pool, provider=provider) as until,
+        httpx.AsyncClient(base_url=gateway.url, headers=headers, timeout=60) as client,
+    ):
+        body = {"code": "import time; time.sleep(3000)", "timeout": 6000}
+        task_id = (await client.post("/tasks", json=body)).json()["task_id"]
+
+        async def task() -> Any:
+            return (await client.get(f"/tasks/{task_id}")).json()
+
+        async def goes_on() -> bool:
+            found = await task()
+            return found["status"] == "running" and found["attempts"] == 2
+
+        await until(goes_on, "the second attempt")
+        first, second = (await task())["history"]
+        assert first["why"] == "worker_left"
+        assert first["worker"] != second["worker"]
+        began, ended = (datetime.fromisoformat(first[name]) for name in ("started_at", "ended_at"))
+        assert (ended - began).total_seconds() < 150
+        (await client.post(f"/tasks/{task_id}/cancel")).raise_for_status()
 
 
 @pytest.mark.usefixtures("slurm")

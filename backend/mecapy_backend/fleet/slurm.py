@@ -36,8 +36,9 @@ class SlurmProvider:
         settings: Mapping[str, str],
         folder: Path,
         command: Sequence[str] = (),
+        drain_s: int = DRAIN_S,
     ) -> None:
-        self._settings = settings
+        self._settings, self._drain_s = settings, drain_s
         self._folder = own_folder(folder, setting="HOME")
         self._command = tuple(command) or mecapy_command("worker")
 
@@ -71,11 +72,11 @@ class SlurmProvider:
         return found
 
     def _options(self, tag: Tag, machine: MachineClass) -> list[str]:
-        minutes = max(2 + DRAIN_S // 60, round(machine.hours * 60))
+        minutes = max(2 + self._drain_s // 60, round(machine.hours * 60))
         options = [
             f"--job-name={tag}",
             "--export=NONE",
-            f"--signal=B:TERM@{DRAIN_S}",
+            f"--signal=B:TERM@{self._drain_s}",
             f"--time={minutes}",
             "--no-requeue",
             "--ntasks=1",
