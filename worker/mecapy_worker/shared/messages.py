@@ -219,9 +219,7 @@ class ProgressMessage(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class CheckpointMessage(Message):
-    """The outbox holds a file `checkpoint`, for the next attempt."""
-
+class CheckpointMessage(Message):  # the outbox holds a file `checkpoint`, for the next attempt
     tag: ClassVar[str] = "checkpoint"
 
 
@@ -284,9 +282,7 @@ class InvalidFrame(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class ExitStatus(Message):
-    """How a child ended; the last message. `lost`: it died with its zygote."""
-
+class ExitStatus(Message):  # how a child ended; `lost`: it died with its zygote
     tag: ClassVar[str] = "exit"
     code: int | None = None
     signal: int | None = None
@@ -298,7 +294,6 @@ _CHILD = (
     InterruptedMessage, OutcomeMessage,
 )  # fmt: skip
 FROM_CHILD: dict[str, type[Message]] = {one.tag: one for one in _CHILD}
-FROM_HANDLE: dict[str, type[Message]] = FROM_CHILD | {
-    one.tag: one for one in (UsageMessage, LimitExceeded, InvalidFrame, ExitStatus)
-}
+_HANDLE = (UsageMessage, LimitExceeded, InvalidFrame, ExitStatus)
+FROM_HANDLE = FROM_CHILD | {one.tag: one for one in _HANDLE}
 LARGE = frozenset({DisplayMessage.tag, CommMessage.tag, OutcomeMessage.tag})  # may be large
