@@ -208,10 +208,10 @@ async def test_a_clock_that_jumps(db: Any) -> None:
         assert (same.id, same.state) == (first.id, wire.BOOTING)
         assert await machines.spent_today(db) == 0.0
         await jumps(-48)
-        for _ in range(3):
+        limit = time.monotonic() + PATIENCE_S
+        while [row.id for row in await machines.alive(db)] in ([], [first.id]):
+            assert time.monotonic() < limit
             await scaler.look()
-        (other,) = await machines.alive(db)
-        assert other.id != first.id
         async with db.connect() as connection:
             query = sa.text("SELECT why FROM machines WHERE id = :id")
             why = (await connection.execute(query, {"id": first.id})).scalar_one()
