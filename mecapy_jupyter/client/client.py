@@ -86,7 +86,7 @@ class Client(concurrent.futures.Executor):
             return self._sharing.add(fn, self._kept(SharedCall(self.gateway, ready)))
         return self._sharing.watch(fn, self._alone(ready))
 
-    def _alone(self, ready: submission.Prepared) -> Task:
+    def _alone(self, ready: submission.PackedCall) -> Task:
         if self._shutdown.cancels:
             raise concurrent.futures.CancelledError
         return self._kept(self.submit_prepared(ready)).follow(on_event=task_logs.show_printed)
@@ -226,7 +226,7 @@ class Client(concurrent.futures.Executor):
 
     def submit_prepared(
         self,
-        ready: submission.Prepared,
+        ready: submission.PackedCall,
         on_task: Callable[[Task], object] = lambda _: None,
         *,
         followed: bool = True,

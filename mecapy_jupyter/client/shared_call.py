@@ -12,7 +12,7 @@ from typing import Any
 from mecapy_jupyter import wire
 from mecapy_jupyter.client import task_logs
 from mecapy_jupyter.client.http import Gateway
-from mecapy_jupyter.client.submission import Prepared
+from mecapy_jupyter.client.submission import PackedCall
 from mecapy_jupyter.client.task import Task
 from mecapy_jupyter.travel.call_bundle import CallEnd
 from mecapy_jupyter.travel.pickling import awaited
@@ -23,7 +23,7 @@ _claims = threading.Lock()
 class SharedCall(Task):
     """`sent`: its inputs. `id`: of the task that it shares, or of its own where it went alone."""
 
-    def __init__(self, gateway: Gateway, sent: Prepared) -> None:
+    def __init__(self, gateway: Gateway, sent: PackedCall) -> None:
         super().__init__(gateway, "", sent.request.name, sent.packed, sent.namespace)
         self.sent = sent
         self._is_sent = threading.Event()

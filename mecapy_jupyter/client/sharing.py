@@ -21,7 +21,7 @@ from mecapy_jupyter.client.chunk_size import AHEAD, CallTime
 from mecapy_jupyter.client.map_history import Maps
 from mecapy_jupyter.client.mapping import Enter
 from mecapy_jupyter.client.shared_call import SharedCall
-from mecapy_jupyter.client.submission import Prepared
+from mecapy_jupyter.client.submission import PackedCall
 from mecapy_jupyter.client.task import Task
 from mecapy_jupyter.travel.call_bundle import CallBundle
 
@@ -65,7 +65,7 @@ class Sharing:
 
     maps: Maps
     enter: Enter
-    alone: Callable[[Prepared], Task]
+    alone: Callable[[PackedCall], Task]
     _lock: threading.Condition = field(default_factory=threading.Condition)
     _waiting: list[SharedCall] = field(default_factory=list[SharedCall])
     _times: dict[SharedCall, CallTime] = field(default_factory=dict[SharedCall, CallTime])
@@ -82,7 +82,7 @@ class Sharing:
         self._slots = self.maps.slots()
         return unfinished >= AHEAD * self._slots
 
-    def takes(self, sent: Prepared) -> bool:
+    def takes(self, sent: PackedCall) -> bool:
         """Whether its inputs are small and need no other task."""
         packed = sent.packed
         return not packed.buffers and not sent.parents and len(packed.stream) <= _CALL_BYTES

@@ -34,7 +34,7 @@ from mecapy_jupyter.travel.pickling import awaited, payload
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PackedCall:
     """A request and its packed values. `parents`: the Futures among these, by the ids of their
     tasks.
     """
@@ -55,7 +55,7 @@ def prepared(
     check: Callable[[payload.Packed], None] = lambda _: None,
     folder: Along | None = None,
     cache: CacheInputs | None = None,
-) -> Prepared:
+) -> PackedCall:
     """Arguments as of `Client.send`."""
     request = requirements.added(request)
     with awaited.meeting(as_futures=request.cell is not None) as met:
@@ -68,12 +68,12 @@ def prepared(
     if cache is not None:
         in_graph = bool(met.futures or current_workflow.id_of.get())
         request = result_cache.with_keys(request, values, packed, cache, in_graph=in_graph)
-    return Prepared(request, packed, namespace, met.futures)
+    return PackedCall(request, packed, namespace, met.futures)
 
 
 def submit(
     gateway: Gateway,
-    ready: Prepared,
+    ready: PackedCall,
     on_task: Callable[[Task], object] = lambda _: None,
     *,
     followed: bool = True,
@@ -98,7 +98,7 @@ def submit(
 def _entered(
     gateway: Gateway,
     key: str,
-    ready: Prepared,
+    ready: PackedCall,
     on_task: Callable[[Task], object],
     followed: bool,
 ) -> Task:
