@@ -25,10 +25,10 @@ from mecapy_jupyter.shared import errors
 
 _RESULTS, _FAILED = "_mecapy_results", "_mecapy_failed"
 _CODE = f"""{_RESULTS} = []
-for _mecapy_call in _mecapy_calls:
+for _mecapy_call in {wire.CALLS}:
     {_RESULTS}.append({wire.CALLED}(*_mecapy_call))"""
 _CODE_THAT_GOES_ON = f"""{_RESULTS}, {_FAILED} = [], []
-for _mecapy_call in _mecapy_calls:
+for _mecapy_call in {wire.CALLS}:
     try:
         {_RESULTS}.append({wire.CALLED}(*_mecapy_call))
     except Exception as _mecapy_error:
@@ -97,7 +97,7 @@ class Map:
 
     def _send(self, calls: Calls) -> None:
         first, self.cut = self.cut, self.cut + len(calls)
-        values = {wire.CALLED: self.fn, "_mecapy_calls": calls}
+        values = {wire.CALLED: self.fn, wire.CALLS: calls}
         goes_on = self.how.return_exceptions
         request = self.how.call.request(
             _CODE_THAT_GOES_ON if goes_on else _CODE,

@@ -18,11 +18,11 @@ from mecapy_jupyter.parameter_sweep.points import Point
 from mecapy_jupyter.results import bind
 from mecapy_jupyter.shared import errors
 
-_NAMES, _CALLS, _SEEDS = "_mecapy_names", "_mecapy_calls", "_mecapy_seeds"
+_NAMES, _SEEDS = "_mecapy_names", "_mecapy_seeds"
 _RESULTS, _FAILED, _SECONDS = "_mecapy_results", "_mecapy_failed", "_mecapy_seconds"
 _CODE = f"""import time as _mecapy_time
 {_RESULTS}, {_FAILED}, {_SECONDS} = [], [], []
-for _mecapy_call, _mecapy_seed in zip({_CALLS}, {_SEEDS}):
+for _mecapy_call, _mecapy_seed in zip({wire.CALLS}, {_SEEDS}):
     _mecapy_began = _mecapy_time.perf_counter()
     try:
         _mecapy_given = dict(zip({_NAMES}, _mecapy_call))
@@ -68,7 +68,7 @@ def submit(
     values = {
         wire.CALLED: sent.fn,
         _NAMES: sent.names,
-        _CALLS: [point.arguments for point in sent.points],
+        wire.CALLS: [point.arguments for point in sent.points],
         _SEEDS: [point.seed for point in sent.points],
     }
     request = options.request(
@@ -83,9 +83,9 @@ def submit(
 def sent_by(task: Task, keys: Sequence[str]) -> Sent | None:
     """What a task of another kernel was sent, once it is attached. None if it is not ours."""
     given = task.inputs
-    if not {wire.CALLED, _NAMES, _CALLS, _SEEDS} <= given.keys():
+    if not {wire.CALLED, _NAMES, wire.CALLS, _SEEDS} <= given.keys():
         return None
-    triples = zip(keys, given[_CALLS], given[_SEEDS], strict=False)
+    triples = zip(keys, given[wire.CALLS], given[_SEEDS], strict=False)
     points = [Point(key, tuple(arguments), seed) for key, arguments, seed in triples]
     return Sent(given[wire.CALLED], tuple(given[_NAMES]), points)
 

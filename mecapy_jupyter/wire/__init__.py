@@ -35,6 +35,7 @@ from mecapy_jupyter.wire.comms import (
 from mecapy_jupyter.wire.defaults import (
     BUNDLE,
     CALLED,
+    CALLS,
     INLINE_BYTES,
     POOL,
     PRIORITY,
@@ -122,6 +123,7 @@ __all__ = [
     "BOOTING",
     "BUNDLE",
     "CALLED",
+    "CALLS",
     "CANCELLED",
     "COMM",
     "COMM_KINDS",

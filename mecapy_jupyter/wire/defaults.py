@@ -27,6 +27,9 @@ CALLED = "_mecapy_fn"
 copies, as of any executor of processes.
 """
 
+CALLS = "_mecapy_calls"
+"""The variable with the arguments of each call where several share a task."""
+
 RESULT = "_mecapy_result"
 """The variable with what such a function returned, which becomes the Future's result."""
 

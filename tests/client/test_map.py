@@ -15,6 +15,7 @@ import pytest
 from mecapy_jupyter import Client
 from mecapy_jupyter.client.chunk_size import AHEAD, CallTime
 from mecapy_jupyter.shared import errors
+from mecapy_jupyter.travel import checkpoints
 from mecapy_jupyter.travel.environment import user_modules
 
 from .calls import checked, double, rosenbrock, scale, sleepy, unpicklable
@@ -86,6 +87,21 @@ def test_a_failing_call_is_named_with_its_argument(client: Client) -> None:
     assert failed.value.__notes__ == ["argument 3: (3.5, 'd')"]
     assert "checked" in "".join(traceback.format_exception(failed.value))
     assert list(results) == []
+
+
+def resumed(number: int, until: float) -> str:
+    """What it finds of a checkpoint; the last call fails until a moment."""
+    found: str = checkpoints.restored("nothing")
+    checkpoints.checkpoint(f"of {number}")
+    if number == 1 and time.time() < until:
+        raise RuntimeError("too early")
+    return found
+
+
+def test_calls_that_share_a_task_have_no_checkpoints(client: Client) -> None:
+    """One would be taken for another call's by the next attempt."""
+    tried = client.options(retries=6).map(resumed, [0, 1], [time.time() + 1] * 2, chunksize=2)
+    assert list(tried) == ["nothing", "nothing"]
 
 
 def test_a_result_that_cannot_travel_is_an_error(client: Client) -> None:

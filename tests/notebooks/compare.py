@@ -150,9 +150,9 @@ def gave(cell_outputs: Sequence[Any]) -> Gave:
 
 
 def is_live_block(data: dict[str, Any]) -> bool:
-    """MecaPy's own lines are the one thing that may differ: of a cell, and the place kept for it."""
-    html = data.get("text/html")
-    return html == "" or 'aria-label="MecaPy ' in str(html)
+    """MecaPy's own lines are the one thing that may differ, and the place kept for one."""
+    html = str(data.get("text/html"))
+    return 'aria-label="MecaPy ' in html or 'class="mecapy-place"' in html
 
 
 def normal(text: str) -> str:

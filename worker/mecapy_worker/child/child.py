@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from mecapy_jupyter.travel import checkpoints
 from mecapy_jupyter.travel.changes.watch import Watch
 from mecapy_jupyter.travel.environment import (
     fingerprint,
@@ -28,7 +29,7 @@ from mecapy_jupyter.travel.environment import (
 from mecapy_jupyter.travel.files import lay_out
 from mecapy_jupyter.travel.files.index import Index
 from mecapy_jupyter.travel.pickling import awaited, known_blobs, payload, pickler
-from mecapy_jupyter.wire import BUNDLE, CALLED, Cell, Payload
+from mecapy_jupyter.wire import BUNDLE, CALLED, CALLS, Cell, Payload
 from mecapy_worker.child import bundle, imports, kept, observing, parents, results
 from mecapy_worker.child.hooks import caches, ipython
 from mecapy_worker.child.output import Send
@@ -252,6 +253,8 @@ def _open_inputs(task: TaskMessage, frame: Frame) -> Watch:
     namespace.update(variables)
     _name_definitions(opened.memo, namespace)
     module_importer.served.join(variables)
+    if CALLS in variables:  # which of the calls a checkpoint is of would not be known
+        checkpoints.disconnect()
     watch = (
         Watch.of_call(opened.memo)
         if CALLED in variables
