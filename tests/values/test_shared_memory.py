@@ -1,5 +1,5 @@
 """Arrays that share memory, wherever they stand, still share it on the other side; pandas still
-copies before it writes.
+copies before it writes; functions that `exec` defined in a dict still read that dict.
 """
 
 from __future__ import annotations
@@ -108,6 +108,13 @@ CASES = {
         "a frame",
         "a[1, 0] = 6",
         "(seen, frame.u.tolist()) == ([5, 0, 0], [5, 6, 0])",
+    ),
+    "a dict in which exec defined a function": (
+        "d = {}\nexec('k = 2\\ndef f(x): return x + k', d); f = d['f']",
+        "d['k'] = 5; seen = f(1); new = {}\nexec('k = 2\\ndef f(x): return x + k', new)",
+        "d f",
+        "d['k'] = 6; new['k'] = 7",
+        "(seen, f(1), new['f'](1), new['f'].__globals__ is new) == (6, 7, 8, True)",
     ),
     "pandas copies a column before it writes": (
         "frame = pd.DataFrame({'u': [1., 2.], 'v': [3., 4.]}); u = frame['u']; "

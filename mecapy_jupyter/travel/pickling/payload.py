@@ -34,6 +34,7 @@ from mecapy_jupyter.travel.pickling.pickler import (
     MOST_BUFFERS,
     Pickler,
     ResultPickler,
+    Shared,
     Unpickler,
     opening,
 )
@@ -115,23 +116,23 @@ def _written(
     kind: type[Pickler], values: Sequence[Any], namespace: dict[str, Any]
 ) -> tuple[Pickler, list[str], bytes]:
     """The pickler, the user's own modules that it met, and its output. What only the output shows
-    (arrays that share memory, constants) takes a second pass.
+    (shared memory, constants) takes a second pass.
     """
-    written = _written_once(kind, values, namespace, {})
-    roots = written[0].shared_memory()
+    written = _written_once(kind, values, namespace, Shared())
+    shared = written[0].copied()
     with_constants = kind is Pickler and constants.may_be_in(written[2])
-    if not (roots or with_constants):
+    if not (shared or with_constants):
         return written
-    return _written_once(ResultPickler if with_constants else kind, values, namespace, roots)
+    return _written_once(ResultPickler if with_constants else kind, values, namespace, shared)
 
 
 def _written_once(
-    kind: type[Pickler], values: Sequence[Any], namespace: dict[str, Any], roots: Mapping[int, Any]
+    kind: type[Pickler], values: Sequence[Any], namespace: dict[str, Any], shared: Shared
 ) -> tuple[Pickler, list[str], bytes]:
     file, module_names = io.BytesIO(), list[str]()
     pickler = kind(file, namespace, with_globals=True, on_own=module_names.append)
     pickler.known = {id(value): number for number, value in constants.fixed().items()}
-    pickler.keep_views_of(roots)
+    pickler.keep(shared)
     for value in values:
         pickler.dump(value)
     names = {name for value in values if isinstance(value, dict) for name in _names(value)}
@@ -172,16 +173,17 @@ def pack_result(
     """
 
     def written(
-        kind: type[ResultPickler], more: Mapping[int, Any] | None = None
+        kind: type[ResultPickler], shared: Shared | None = None
     ) -> tuple[Packed, frozenset[int]]:
         file = io.BytesIO()
         pickler = kind(file, namespace, with_globals=False, on_own=_nobody)
         pickler.known = known
-        pickler.keep_views_of({**array_views.roots(arrays), **(more or {})}, whole)
+        roots = {**array_views.roots(arrays), **(shared.roots if shared else {})}
+        pickler.keep(Shared(roots, shared.namespaces if shared else ()), whole)
         for part in (*first, value):
             pickler.dump(part)
-        if more is None and (roots := pickler.shared_memory()):
-            return written(kind, roots)
+        if shared is None and (more := pickler.copied()):
+            return written(kind, more)
         stream = stream_format.HEAD + file.getvalue()
         return Packed(stream, tuple(pickler.buffers), {}), frozenset(pickler.met)
 

@@ -13,6 +13,7 @@ import threading
 import types
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import cloudpickle
@@ -51,6 +52,19 @@ def opening(namespace: dict[str, Any]) -> Generator[None]:
         yield
     finally:
         _opening.namespace = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What several objects of a stream share. `roots`: arrays and buffers, by the id of the owner
+    of their memory. `namespaces`: dicts that are the globals of functions.
+    """
+
+    roots: Mapping[int, Any] = field(default_factory=dict[int, Any])
+    namespaces: tuple[dict[str, Any], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.roots or self.namespaces)
 
 
 class _Namespace:
@@ -92,6 +106,7 @@ class Pickler(cloudpickle.Pickler):
         self._seen_modules: dict[str, bool] = {}
         self._ordinary = set[type[Any]]()
         self._copied: list[Any] = []
+        self._namespaces: list[dict[str, Any]] = []
         self.files = set[str]()
         """The files of the functions that it pickled."""
         self.hints = set[str]()
@@ -152,23 +167,30 @@ class Pickler(cloudpickle.Pickler):
             self._copied.append(array)
         return view
 
-    def keep_views_of(self, roots: Mapping[int, Any], whole: Iterable[object] = ()) -> None:
-        """Write an array on the memory of one of these `roots` (by the id of the memory's owner) as
-        a view and not as a copy: `v = a[2:5]` stays a view of `a`. `whole`: never as a view.
+    def keep(self, shared: Shared, whole: Iterable[object] = ()) -> None:
+        """Write what is on the memory or in the namespace of one of these as such and not as a
+        copy: `v = a[2:5]` stays a view of `a`. `whole`: arrays that are never written as views.
         """
-        self._roots = roots
+        self._roots = shared.roots
         self._whole = frozenset(map(id, whole))
+        self.globals_ref.update({id(globals_): globals_ for globals_ in shared.namespaces})
 
-    def shared_memory(self) -> dict[int, Any]:
-        """Roots for arrays that it copied although they share memory. Forgets them."""
-        copied, self._copied = self._copied, []
+    def copied(self) -> Shared:
+        """What it copied although it is shared: memory of arrays, and dicts in which `exec` defined
+        functions. Forgets what it noted for that.
+        """
+        arrays = {id(array): array for array in self._copied}.values()
+        namespaces = {id(one): one for one in self._namespaces}
+        self._copied, self._namespaces = [], []
         pickled: dict[int, Any] = {}
 
-        def is_pickled(buffer: object) -> bool:
+        def is_pickled(obj: object) -> bool:
             pickled.update(pickled or self.memo.copy())
-            return id(buffer) in pickled or id(buffer) in self.known
+            return id(obj) in pickled or id(obj) in self.known
 
-        return array_views.shared({id(array): array for array in copied}.values(), is_pickled)
+        return Shared(
+            array_views.shared(arrays, is_pickled), tuple(filter(is_pickled, namespaces.values()))
+        )
 
     _roots: Mapping[int, Any] = {}
     _whole: frozenset[int] = frozenset()
@@ -179,7 +201,9 @@ class Pickler(cloudpickle.Pickler):
         reduced = super()._dynamic_function_reduce(func)  # pyright: ignore
         self.files.add(func.__code__.co_filename)
         self.hints.update(hinted_names.texts(func))
-        if func.__globals__ is self._namespace and not self._with_globals:
+        if func.__globals__ is not self._namespace:
+            self._namespaces.append(func.__globals__)
+        elif not self._with_globals:
             reduced[2][1]["__globals__"] = {}
         return type_hints.with_parameters(func, reducers.with_cells(func, reduced))
 
