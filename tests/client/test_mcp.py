@@ -128,7 +128,7 @@ def test_what_an_agent_may_spend(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     classes = wire.MachinesInfo((wire.ClassInfo("gpu", price=2.0), wire.ClassInfo("pool")))
     monkeypatch.setattr(mcp_server.gateway_api, "machines", lambda _: classes)
-    tools = mcp_server.SubmittingTools(Priced(), mcp_server.Ceiling(10, 1.0))  # pyright: ignore
+    tools = mcp_server.SubmittingTools(Priced(), mcp_server.Ceiling(10, 1.0))
     tools._timeouts["a"] = 7200.0
     assert tools.submit("1", timeout_s=900.0)["task_id"] == "b"
     with pytest.raises(errors.Refused, match=r"could cost €1\.25"):
