@@ -64,6 +64,7 @@ ACTS = {
     "DELETE /users/{user_id}": "admin: delete user",
     "GET /organisations": "admin: list organisations",
     "GET /organisations/usage": "admin: read usage",
+    "GET /organisations/report": "admin: read report",
     "PATCH /organisations/{organisation_id}": "admin: change organisation",
     "PATCH /workers/{worker_id}": "admin: drain worker",
     "GET /audit": "admin: read audit",
