@@ -364,6 +364,7 @@ def test_tokens(gateway: Any) -> None:
     """
     wrong = ("", "Bearer wrong", "Basic eDp5", "Bearer \u00e9")
     open_paths = {"/livez", "/healthz", "/readyz", "/metrics", "/auth"}
+    of_machines = {"/machines/credentials", "/machines/failed"}  # with a token of their own
     with httpx.Client(base_url=gateway.url, timeout=120) as http:
         for path, methods in http.get("/openapi.json").json()["paths"].items():
             for method, token in itertools.product(methods, wrong):
@@ -373,7 +374,8 @@ def test_tokens(gateway: Any) -> None:
                     headers={"Authorization": token.encode()},
                 )
                 assert (path, answer.status_code) == (path, 200 if path in open_paths else 401)
-                assert path in open_paths or "Authorization: Bearer" in answer.json()["detail"]
+                if path not in open_paths | of_machines:
+                    assert "Authorization: Bearer" in answer.json()["detail"]
 
 
 def test_curl(gateway: Any) -> None:

@@ -252,8 +252,8 @@ async def test_clear_output_brings_the_block_back(book: Notebook) -> None:
     await book.ended(number)
     await book.outputs(number).get_by_text("3:38").wait_for()
     assert [text.split() for text in await book.outputs(number).all_inner_texts()] == [
-        ["frame", "4"],
         ["✔\ufe0e", "3:38"],
+        ["frame", "4"],
     ]
 
 

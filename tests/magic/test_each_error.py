@@ -69,6 +69,14 @@ SENTENCES: dict[str, tuple[wire.ErrorInfo, type[errors.MecapyError], str]] = {
         errors.ProtocolError,
         "ValueError.*; run it again",
     ),
+    "packages": (
+        failure_messages.packages(
+            "The cell adds meshio, but this deployment does not install packages for tasks; "
+            "ask its operators to install it on the workers."
+        ),
+        errors.PackagesFailed,
+        "meshio.*; ask its operators",
+    ),
     "storage": (
         failure_messages.storage("The result could not be stored (disk); run the cell again."),
         errors.StorageFailed,

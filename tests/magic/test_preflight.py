@@ -168,7 +168,7 @@ def test_dry_run(kernel: Kernel, folder: Path) -> None:
     )
     assert ran.ok, ran.text
     for words in (
-        "3 variables, 4.0",
+        "3 variables, 4 MB",
         "big ",
         "4 MB",
         "dry_helper (6 B)",

@@ -152,7 +152,7 @@ def gave(cell_outputs: Sequence[Any]) -> Gave:
 def is_live_block(data: dict[str, Any]) -> bool:
     """MecaPy's own lines are the one thing that may differ, and the place kept for one."""
     html = str(data.get("text/html"))
-    return 'aria-label="MecaPy ' in html or 'class="mecapy-place"' in html
+    return 'aria-label="MecaPy ' in html or "application/vnd.mecapy.place+json" in data
 
 
 def normal(text: str) -> str:

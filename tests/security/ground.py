@@ -108,10 +108,11 @@ class Ground:
 
     @property
     def zygote(self) -> psutil.Process:
-        """The worker's child that leads a session; what removes a folder nobody may read is its
-        child for a moment, too.
+        """The worker's first child that leads a session; a later one may have imported ahead for
+        somebody. What removes a folder nobody may read is its child for a moment, too.
         """
-        (zygote,) = (child for child in self.worker.children() if os.getsid(child.pid) == child.pid)
+        leaders = [child for child in self.worker.children() if os.getsid(child.pid) == child.pid]
+        zygote = min(leaders, key=lambda leader: leader.create_time())
         return zygote
 
     def move_in(self) -> None:

@@ -8,9 +8,12 @@ import pickle
 import re
 from typing import Any
 
+import pytest
+
 from mecapy_jupyter import wire
 from mecapy_worker.run.consumer import Consumer
 
+from . import conftest
 from .conftest import Desk, text_of
 
 FLAVOURS = {
@@ -178,8 +181,11 @@ async def test_odd_fractions_do_no_harm(desk: Desk, worker: Consumer) -> None:
         assert len(told["text"]) <= 200
 
 
-async def test_tqdm_stays_the_users(desk: Desk, worker: Consumer) -> None:
-    """A cell that does not import it has it not in memory."""
+async def test_tqdm_stays_the_users(
+    desk: Desk, worker: Consumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cell that does not import it has it not in memory, unless the same owner's cells did."""
+    monkeypatch.setattr(conftest, "OWNER", "newcomer")
     assert (
         await desk.run("import sys\n[name for name in sys.modules if name.startswith('tqdm')]")
     ).result == []

@@ -8,8 +8,6 @@ import re
 import time
 from collections.abc import Coroutine, Iterable
 
-import psutil
-
 from mecapy_worker.pool.child_factory import ChildFactory
 from mecapy_worker.pool.nest import AddedPackages, Nest
 from mecapy_worker.pool.options import MOST_NESTS, PoolOptions
@@ -158,5 +156,7 @@ class Nests:
 
 
 def _memory_left() -> bool:
+    import psutil  # only a worker with learned imports needs it
+
     memory = psutil.virtual_memory()
     return memory.available > _MEMORY_LEFT * memory.total
