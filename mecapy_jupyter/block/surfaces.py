@@ -25,7 +25,7 @@ from mecapy_jupyter.hooks import ipykernel
 if TYPE_CHECKING:
     from mecapy_jupyter.widget import BlockWidget
 
-_EMPTY = {"text/html": "", "text/plain": "", "application/vnd.mecapy.place+json": {}}
+_EMPTY = {"text/html": "", "text/plain": "", "application/vnd.mecapy.place+json": "empty"}
 BLOCK_MIME = "application/vnd.mecapy.block+json"
 """For our part of the page, which keeps the line alive when a reload has taken the widget away."""
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
