@@ -4,7 +4,6 @@ runs it, `dry_run` shows it.
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +17,7 @@ from mecapy_jupyter.block import notes
 from mecapy_jupyter.capture import diagnose, names, notebook_code
 from mecapy_jupyter.cells import history, kernel_magics, notebook_folder, preflight, submitter
 from mecapy_jupyter.cells.cell_errors import CellSource, plain
+from mecapy_jupyter.cells.input_patterns import picked
 from mecapy_jupyter.cells.ipython_types import Shell
 from mecapy_jupyter.client import requirements, result_cache
 from mecapy_jupyter.client.client import Client
@@ -139,7 +139,7 @@ class Prepared:
         """The variables to send."""
         namespace, hidden = self.shell.user_ns, self.shell.user_ns_hidden
         if self.options.inputs is not None:
-            return _picked(namespace, self.options.inputs)
+            return picked(namespace, self.options.inputs)
         wanted = namespace if self.names.dynamic else self.names.reads | self.names.deletes
         # A user's own `display` or `open` travels.
         own = {
@@ -269,24 +269,6 @@ class Prepared:
             return None
         there = result_cache.versions(client.gateway)
         return CacheInputs(self.python, there, imports, self.along)
-
-
-def _picked(namespace: dict[str, Any], patterns: Sequence[str]) -> dict[str, Any]:
-    picked = {
-        n: v
-        for n, v in namespace.items()
-        if not n.startswith("_") and any(fnmatch.fnmatchcase(n, p) for p in patterns)
-    }
-    exact = [pattern for pattern in patterns if not re.search(r"[*?[]", pattern)]
-    for name in exact:
-        if name not in namespace and name != "none":
-            raise plain(
-                errors.ConfigError(
-                    f"-i names {name!r}, but there is no such variable; define it first or leave "
-                    f"it out"
-                )
-            )
-    return picked | {name: namespace[name] for name in exact if name in namespace}
 
 
 def cancel(task: Task) -> None:

@@ -19,10 +19,18 @@ def solve(x):
 """
 
 
-def _solve() -> Any:
+SCALED = "def scaled(number): return number * 3"
+
+
+def _of_a_notebook(source: str, name: str) -> Any:
+    """Not of this module, whose other functions name the clock: none of its own is cached."""
     made: dict[str, Any] = {"__name__": "__main__"}
-    exec(SLOW, made)
-    return made["solve"]
+    exec(source, made)
+    return made[name]
+
+
+def _solve() -> Any:
+    return _of_a_notebook(SLOW, "solve")
 
 
 def test_equal_calls_at_once_run_once(client: Client, capfd: pytest.CaptureFixture[str]):
@@ -61,16 +69,12 @@ def test_a_waiting_call_is_cancelled_alone(client: Client):
     assert first.result() == 7999998000007
 
 
-@pytest.mark.xfail(reason="after other files of this folder its calls are not kept; cause unknown")
 def test_a_map_finds_each_of_its_calls(client: Client):
     """A second map runs only what is new."""
-    fast = remote(cache=True)(_scaled)
+    scaled = _of_a_notebook(SCALED, "scaled")
+    fast = remote(cache=True)(scaled)
     mine = client.options(cache=True)
-    assert list(mine.map(_scaled, [1, 2])) == [3, 6] and fast(2) == 6
+    assert list(mine.map(scaled, [1, 2])) == [3, 6] and fast(2) == 6
     before = len(client.gateway.get("/cache")["entries"])
-    assert list(mine.map(_scaled, [1, 2, 3])) == [3, 6, 9]
+    assert list(mine.map(scaled, [1, 2, 3])) == [3, 6, 9]
     assert len(client.gateway.get("/cache")["entries"]) == before + 1
-
-
-def _scaled(number: int) -> int:
-    return number * 3
