@@ -126,9 +126,7 @@ def test_a_url_s_time(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> No
     with httpx.Client(timeout=120) as s3:
         until = time.monotonic() + 60
         for url, content in ((whole, b"small"), (part, bytes(SIZE - (8 << 20)))):
-            while (
-                s3.put(url, content=content).status_code < 400
-            ):  # each ends a second after its own
+            while s3.put(url, content=content).status_code < 400:  # each at its own time
                 assert time.monotonic() < until, "it never ends"
                 time.sleep(0.2)
 
