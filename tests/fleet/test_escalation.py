@@ -6,18 +6,25 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 
+from mecapy_backend.fleet import classes
 from mecapy_backend.fleet.classes import MachineClass
 from mecapy_backend.fleet.router import next_faster
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store.tasks import StartedAttempt
 from mecapy_jupyter import wire
+from mecapy_jupyter.block.line import parts
+from mecapy_jupyter.block.state import BlockState, advance
 from mecapy_jupyter.cells.magic_options import parser
 from mecapy_jupyter.client.call_options import CallOptions
 from mecapy_worker.run import escalation
 
-from .test_resources import FILE
+from ..backend.speak import events_of
+from ..conftest import TOKEN, RunningGateway
+from .test_local_fleet import scaling
+from .test_resources import FILE, fleet_gateway  # noqa: F401  (a fixture)
 
 GB = 10**9
 POOL = MachineClass("pool", 2, 4 * GB, provider="local", min=1, max=3)
@@ -70,3 +77,41 @@ def test_everywhere() -> None:
     assert parser().parse_args(["--escalate"]).escalate
     assert CallOptions(escalate=True).request("1", "f", ()).escalate
     assert "escalate" not in CallOptions().request("1", "f", ()).as_json()
+
+
+async def test_out_of_time_ends_on_the_next_class(
+    fleet_gateway: RunningGateway,  # noqa: F811
+    db: Any,
+    tmp_path: Path,
+) -> None:
+    """A task that outlives its limit on the pool ends on the next class, where it may run twice as
+    long; its history has both attempts, and its block shows why in one line.
+    """
+    file = fleet_gateway.settings.machines
+    known = classes.read(file).classes
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with (
+        scaling(fleet_gateway, db, tmp_path / "work", *known, MECAPY_MACHINES=file) as until,
+        httpx.AsyncClient(base_url=fleet_gateway.url, headers=headers, timeout=60) as client,
+    ):
+        body = {"code": "import time; time.sleep(5); 'done'", "timeout": 4, "escalate": True}
+        task = f"/tasks/{(await client.post('/tasks', json=body)).json()['task_id']}"
+
+        async def final() -> bool:
+            return (await client.get(task)).json()["status"] in wire.FINAL
+
+        await until(final, "the task")
+        found = (await client.get(task)).json()
+        events = events_of(await client.get(f"{task}/events?follow=false"))
+    assert (found["status"], found["result"]) == ("completed", "done"), found
+    assert [one["why"] for one in found["history"]] == ["timeout", "completed"]
+    first, second = found["history"]
+    assert first["worker"] != second["worker"]
+    assert found["machine_class"] == "large"
+    assert found["why_there"].startswith("out of time after 4")
+    assert " on pool → large (on demand" in found["why_there"]
+    block = BlockState()
+    for event in events:
+        if event.type != wire.COMPLETED:
+            block = advance(block, event, 0.0)
+    assert [piece.text for piece in parts(block, 1.0)].count(found["why_there"]) == 1
