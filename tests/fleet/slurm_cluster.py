@@ -39,8 +39,9 @@ MpiDefault=none
 ReturnToService=2
 SchedulerParameters=sched_interval=1,bf_interval=1
 KillWait=20
-NodeName=n1 NodeHostname={host} Port={first} CPUs=2 RealMemory=2000
-NodeName=n2 NodeHostname={host} Port={second} CPUs=2 RealMemory=2000
+SlurmdParameters=config_overrides
+NodeName=n1 NodeHostname={host} Port={first} CPUs={cpus} RealMemory={memory_mb}
+NodeName=n2 NodeHostname={host} Port={second} CPUs={cpus} RealMemory={memory_mb}
 PartitionName=work Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
 """
 
@@ -57,13 +58,17 @@ _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[Path]:
-    """Yields the path of slurm.conf, for SLURM_CONF. Nothing is left when it ends."""
+def running(folder: Path, cpus: int = 2, memory_mb: int = 2000) -> Iterator[Path]:
+    """Yields the path of slurm.conf, for SLURM_CONF. Nothing is left when it ends. Slurm believes
+    what it is told of its nodes.
+    """
     host = socket.gethostname().partition(".")[0]
     ports = _free_ports(3)
     names = dict(zip(("controller", "first", "second"), ports, strict=True))
     config = folder / "slurm.conf"
-    config.write_text(CONFIG.format(host=host, user=getpass.getuser(), folder=folder, **names))
+    sizes = {"cpus": cpus, "memory_mb": memory_mb}
+    who = {"host": host, "user": getpass.getuser(), "folder": folder}
+    config.write_text(CONFIG.format(**who, **sizes, **names))
     for name in ("state", "n1", "n2"):
         (folder / name).mkdir()
     key = folder / "munge.key"
