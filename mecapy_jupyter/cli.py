@@ -14,6 +14,7 @@ from typing import TextIO, cast
 from mecapy_jupyter.commands import (
     admin_arguments,
     backup,
+    deploy,
     enable,
     fleet,
     mcp_arguments,
@@ -74,7 +75,8 @@ def _parser() -> argparse.ArgumentParser:
         return command
 
     here = (_stack_commands, _server_commands, _login_commands, _doctor_command)
-    elsewhere = (backup, fleet, task_arguments, admin_arguments, open_page, enable, mcp_arguments)
+    servers = (backup, fleet, deploy, admin_arguments)
+    elsewhere = (*servers, task_arguments, open_page, enable, mcp_arguments)
     for add_group in (*here, *(module.add_commands for module in elsewhere)):
         add_group(add)
     completion = add("completion", _completion, "a script that completes commands in a shell")

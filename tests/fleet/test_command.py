@@ -19,20 +19,26 @@ FILE = '[pool]\nprovider = "local"\nmin = 1\nmax = 1\nboot_s = 120\n'
 
 
 async def test_run_status_stop(gateway: RunningGateway, db: Any, tmp_path: Path) -> None:
-    """It starts what the file says; `status` shows it; `stop` leaves none, also while the scaler
-    goes on; SIGTERM ends the scaler.
+    """It starts what the file says, and what `mecapy deploy workers` writes there meanwhile;
+    `status` shows it; `stop` leaves none, also while the scaler goes on; SIGTERM ends the scaler.
     """
     work, file = tmp_path / "work", tmp_path / "machines.toml"
     await asyncio.to_thread(work.mkdir, 0o711)
     await asyncio.to_thread(file.write_text, FILE)
     settings = settings_of(gateway, work) | {"MECAPY_MACHINES": str(file)}
 
-    def said(*words: str) -> str:
+    def said(*words: str, command: str = "fleet") -> str:
         ran = subprocess.run(
-            mecapy_command("fleet", *words), env=settings, capture_output=True, text=True
+            mecapy_command(command, *words), env=settings, capture_output=True, text=True
         )
         assert ran.returncode == 0, ran.stdout + ran.stderr
         return ran.stdout
+
+    async def serve(count: int) -> None:
+        limit = time.monotonic() + PATIENCE_S
+        while await serving(db) != count:
+            assert time.monotonic() < limit and scaler.returncode is None
+            await asyncio.sleep(0.2)
 
     scaler = await asyncio.create_subprocess_exec(
         *mecapy_command("fleet", "--leave-none"),
@@ -41,10 +47,13 @@ async def test_run_status_stop(gateway: RunningGateway, db: Any, tmp_path: Path)
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
-        limit = time.monotonic() + PATIENCE_S
-        while not await serving(db):
-            assert time.monotonic() < limit and scaler.returncode is None
-            await asyncio.sleep(0.2)
+        await serve(1)
+        deployed = ("workers", "2", "--on", "local")
+        written = await asyncio.to_thread(said, *deployed, command="deploy")
+        assert "pool on local: always 2 machines" in written and "written to" in written
+        await serve(2)
+        again = await asyncio.to_thread(said, *deployed, command="deploy")
+        assert again.endswith("says so already\n")
         status = await asyncio.to_thread(said, "status")
         assert " serving " in status and "€0.00 today" in status
         stopped = await asyncio.to_thread(said, "stop")

@@ -66,7 +66,14 @@ def normalised(name: str) -> str:
                 "mecapy_jupyter.stack.embedded",
             ],
         ),
-        ("backend", ["mecapy_backend.api.app", "mecapy_backend.migrations"]),
+        (
+            "backend",
+            [
+                "mecapy_backend.api.app",
+                "mecapy_backend.migrations",
+                "mecapy_backend.deploy.workers",
+            ],
+        ),
         (
             "worker",
             [

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from mecapy_jupyter.shared.processes import mecapy_command
+from mecapy_jupyter.shared.version import __version__
 
 from ..house.tracked import ROOT
 
@@ -109,6 +113,12 @@ class Builder:
         self._folder = folder
         self._tool = ("buildah", "--storage-driver", "vfs")
         self._tool += ("--root", str(folder / "store"), "--runroot", str(folder / "run"))
+        self._engines = folder / "engines"
+        self._engines.mkdir()
+        ours = shlex.join([shutil.which("buildah") or "", *self._tool[1:]])
+        for name, text in (("docker", "exit 1"), ("podman", "exit 1"), ("buildah", f'{ours} "$@"')):
+            (self._engines / name).write_text(f"#!/bin/sh\n{text}\n")
+            (self._engines / name).chmod(0o755)
 
     def base(self, suite: str) -> None:
         self.python = SUITES[suite]
@@ -123,12 +133,16 @@ class Builder:
         tar.unlink()
 
     def image(self, name: str) -> Image:
-        """Built from its Dockerfile. The registry of packages is reached as on this machine."""
+        """As `mecapy deploy image` builds it. The registry of packages is reached as on this
+        machine.
+        """
+        part = {"backend": "gateway"}.get(name, name)
         volumes = [f"--volume={path}:{path}:ro" for path in _HOSTS if Path(path).exists()]
-        words = ("-q", "--format", "docker", "--isolation", "chroot", "--network", "host")
-        words += ("--build-arg", f"BASE={BASE}")
-        self._buildah("bud", *words, *volumes, "-f", f"{name}/Dockerfile", "-t", name, str(ROOT))
-        container = self._buildah("from", f"localhost/{name}")
+        words = ("-q", "--isolation", "chroot", "--network", "host", f"--build-arg=BASE={BASE}")
+        deploy = mecapy_command("deploy", "image", "--part", part, "--python", self.python)
+        path = f"{self._engines}:{os.environ['PATH']}"
+        _done(*deploy, "--", *words, *volumes, env=os.environ | {"PATH": path})
+        container = self._buildah("from", f"localhost/mecapy-{part}:{__version__}-py{self.python}")
         about = json.loads(self._buildah("inspect", container))
         return Image(Path(self._buildah("mount", container)), about["Docker"]["config"])
 
@@ -136,8 +150,10 @@ class Builder:
         return _done(*self._tool, *words)
 
 
-def _done(*words: object) -> str:
+def _done(*words: object, env: Mapping[str, str] | None = None) -> str:
     argv = [str(word) for word in words]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=3000, cwd=ROOT)
+    done = subprocess.run(
+        argv, capture_output=True, text=True, check=False, timeout=3000, cwd=ROOT, env=env
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout.strip()

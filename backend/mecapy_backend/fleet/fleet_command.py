@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -143,16 +143,34 @@ async def _run(settings: Settings, file: MachinesFile, *, leave_none: bool) -> N
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with _opened(settings) as db, scaling(settings, db, file) as scaler:
-        log.info("ready", classes=[one.name for one in file.classes if one.provider])
+    async with _opened(settings) as db:
         while not stopping.is_set():
-            await look(db, scaler)
-            try:
-                await asyncio.wait_for(stopping.wait(), POLICY.look_s)
-            except TimeoutError:
-                continue
-        if leave_none:
-            await scaler.end()
+            async with scaling(settings, db, file) as scaler:
+                log.info("ready", classes=[one.name for one in file.classes if one.provider])
+                newer = await _until_changed(settings, file, db, scaler, stopping)
+                if leave_none and stopping.is_set():
+                    await scaler.end()
+            file = newer
+
+
+async def _until_changed(
+    settings: Settings, file: MachinesFile, db: AsyncEngine, scaler: Scaler, stopping: asyncio.Event
+) -> MachinesFile:
+    """Scale by this file until another one stands there (`mecapy deploy workers` writes it)."""
+    said = ""
+    while not stopping.is_set():
+        await look(db, scaler)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), POLICY.look_s)
+        try:
+            newer = await asyncio.to_thread(classes.read, settings.machines)
+            if newer != file and providers(newer):
+                return newer
+        except ConfigError as wrong:
+            if str(wrong) != said:
+                said = str(wrong)
+                log.warning("the old file of classes holds", error=said)
+    return file
 
 
 async def look(db: AsyncEngine, scaler: Scaler) -> int | None:

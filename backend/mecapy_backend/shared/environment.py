@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import os
+
 from pydantic import ValidationError
 
 from mecapy_backend.shared.settings import Settings
 from mecapy_jupyter.shared.errors import ConfigError
 
+_ADDONS = {
+    "MECAPY_DATABASE_URL": ("POSTGRESQL_ADDON_URI", ""),
+    "MECAPY_REDIS_URL": ("REDIS_URL", ""),
+    "MECAPY_S3_ENDPOINT_URL": ("CELLAR_ADDON_HOST", "https://"),
+    "AWS_ACCESS_KEY_ID": ("CELLAR_ADDON_KEY_ID", ""),
+    "AWS_SECRET_ACCESS_KEY": ("CELLAR_ADDON_KEY_SECRET", ""),
+}
+"""What Clever Cloud's add-ons name, and what is put before it."""
+
 
 def settings() -> Settings:
-    """ConfigError names each variable that is wrong, and why."""
+    """ConfigError names each variable that is wrong, and why. Where ours is not set, that of an
+    add-on holds, here and for the workers that are started from here.
+    """
+    for ours, (theirs, before) in _ADDONS.items():
+        if not os.environ.get(ours) and (value := os.environ.get(theirs)):
+            os.environ[ours] = before + value
     try:
         return Settings()
     except ValidationError as wrong:

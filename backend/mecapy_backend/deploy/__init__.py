@@ -1,0 +1,1 @@
+"""`mecapy deploy …`: writes down what should be there; others bring it about."""
