@@ -8,10 +8,10 @@ from typing import Any
 
 from blake3 import blake3
 
-from mecapy_jupyter.content_key import content, packages
+from mecapy_jupyter.content_key import content, packages, state_content
 from mecapy_jupyter.shared import version
 
-_VERSION = b"1"  # of what the digests cover: another number, other keys
+_VERSION = b"2"  # of what the digests cover: another number, other keys
 _KEY_BYTES = 16
 _PYTHON = version.minor().encode()
 
@@ -40,15 +40,26 @@ def _joined(parts: Sequence[bytes]) -> bytes:
     return b"".join([b"%d:" % len(part) + part for part in parts])
 
 
-def function_key(fn: Callable[..., Any], there: Mapping[str, str] | None = None) -> FunctionKey:
+def function_key(
+    fn: Callable[..., Any],
+    there: Mapping[str, str] | None = None,
+    added: Sequence[str] = (),
+    prelude: Mapping[str, Any] | None = None,
+) -> FunctionKey:
     """Raises NoContentKey if the function uses something without a stable content. `there`:
-    versions of packages where the function will run; those here count for the others.
+    versions of packages where the function will run; those here count for the others. `added`:
+    packages that the call adds, as it names them. `prelude`: what travels with it besides.
     """
     digest = content.Content()
     digest.add(fn)
+    code = digest.digest()
     versions = packages.versions(sorted(digest.modules), there or {})
-    code, named = digest.digest(), [f"{name}={each}".encode() for name, each in versions.items()]
-    return FunctionKey(code.hex(), versions, _joined([_VERSION, code, _PYTHON, *named]))
+    named = [f"{name}={each}".encode() for name, each in versions.items()]
+    around = content.Content()
+    around.add(sorted(added))
+    state_content.add(around, prelude or {}, state_content.SHOWN)
+    head = _joined([_VERSION, code, _PYTHON, around.digest(), *named])
+    return FunctionKey(code.hex(), versions, head)
 
 
 def value_digest(value: object, name: str = "") -> bytes:

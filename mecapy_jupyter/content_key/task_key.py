@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from mecapy_jupyter.capture import code_uses
-from mecapy_jupyter.content_key import code_content, packages
+from mecapy_jupyter.content_key import code_content, packages, state_content
 from mecapy_jupyter.content_key.content import Content, NoContentKey
 from mecapy_jupyter.shared import version
 from mecapy_jupyter.travel.environment import module_state, user_modules
 from mecapy_jupyter.travel.pickling import numbers
 
 _NO_NUMBER = (*numbers.TEXT, int, float, complex, type(None))
-_RANDOM = ("random", "numpy.random")
 _TIMES = frozenset(["now", "today", "utcnow", "timeit", "getmtime", "getatime", "getctime"]) | {
     f"st_{which}time{unit}" for which in "amc" for unit in ("", "_ns")
 }
@@ -68,7 +67,7 @@ def task_key(task: TaskContent) -> TaskKey:
     content.add(packages.versions(sorted(content.modules), task.there or {}))
     base = content.digest()
     ambient: Mapping[str, object] = task.prelude.get("ambient", {})
-    content.add([ambient.get(kind) for kind in _RANDOM])
+    content.add([ambient.get(kind) for kind in sorted(state_content.RANDOM, reverse=True)])
     return TaskKey(base, content.digest())
 
 
@@ -103,15 +102,7 @@ def _add_state(content: Content, prelude: Mapping[str, Any], imports: Iterable[s
             held = module_state.of(module, user_modules.is_own)
             content.add(dict(sorted(held.items())), f"the module {name}")
     content.add([prelude.get(part) for part in ("imports", "shared", "inside")])
-    if (setup := prelude.get("setup")) and setup["variables"]:
-        raise NoContentKey("a setup cell reads variables of the notebook")
-    content.add([text for _, text in setup["texts"]] if setup else [])
-    if prelude.get("patches"):
-        raise NoContentKey("a function of a library is replaced by one of yours")
-    for kind, state in sorted(prelude.get("ambient", {}).items()):
-        if kind not in _RANDOM and state:  # empty: of a library that is loaded, and as it was
-            content.mark("state", kind.encode())
-            content.add(state, f"the state of {kind}")
+    state_content.add(content, prelude)
 
 
 def _add_numbers(content: Content, memo: Mapping[int, object]) -> None:

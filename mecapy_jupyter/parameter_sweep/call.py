@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mecapy_jupyter import wire
 from mecapy_jupyter.block import notes
 from mecapy_jupyter.capture import packing
-from mecapy_jupyter.client import config, gateway_api
+from mecapy_jupyter.client import config, gateway_api, requirements
 from mecapy_jupyter.client.call_options import CallOptions
 from mecapy_jupyter.client.chunk_size import CallTimesByFunction
 from mecapy_jupyter.client.client import Client
@@ -64,7 +64,8 @@ def sweep(
     call = CallOptions().changed(options)
     found = gateway_api.packages(client.gateway, version.minor()).packages
     there = {one.name: ",".join(one.versions) for one in found.values()}
-    made = plan(called, designs.of(axes, design, samples), seed, there)
+    added = requirements.merged(requirements.default, call.packages)
+    made = plan(called, designs.of(axes, design, samples), seed, there, added)
     name = name or call.name or name_of(called)
     for remark in made.remarks:
         notes.say(f"sweep {name}: {remark}")

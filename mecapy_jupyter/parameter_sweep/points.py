@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import re
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +14,11 @@ from blake3 import blake3
 
 from mecapy_jupyter import content_key, wire
 from mecapy_jupyter.parameter_sweep.design import Arguments, Design
-from mecapy_jupyter.shared import version
+from mecapy_jupyter.shared import errors, version
+from mecapy_jupyter.travel.environment import prelude
 
 RNG = "rng"
+_PINNED = re.compile(r"==\s*\d")
 Seed = tuple[int, ...]
 """The seed of the sweep, then the spawn key of the point."""
 
@@ -41,10 +44,15 @@ class SweepPlan:
 
 
 def plan(
-    fn: Callable[..., Any], design: Design, seed: int | None, there: Mapping[str, str]
+    fn: Callable[..., Any],
+    design: Design,
+    seed: int | None,
+    there: Mapping[str, str],
+    added: Sequence[str] = (),
 ) -> SweepPlan:
-    """`there`: versions of packages on the workers. Raises TypeError if the function does not take
-    these arguments, or takes a generator and there is no seed.
+    """`there`: versions of packages on the workers. `added`: packages that the calls add. Raises
+    TypeError if the function does not take these arguments, or takes a generator and there is no
+    seed.
     """
     seeded = _check(fn, design.names, seed)
     about: wire.JsonObject = {
@@ -56,10 +64,18 @@ def plan(
     if seed is not None:
         about["seed"] = seed
     remarks: list[str] = []
+    if added:
+        about["packages"] = list(added)
+    if free := [one for one in added if not _PINNED.search(one)]:
+        remarks.append(
+            f"results are found again whatever version of {', '.join(free)} they were computed "
+            f'with; name one ("{free[0]}==1.0"), or use again=True'
+        )
     try:
-        of_function = content_key.function_key(fn, there)
+        around = prelude.make((), {"": fn}, ())
+        of_function = content_key.function_key(fn, there, added, around)
         about |= {"code": of_function.code, "versions": dict(of_function.versions)}
-    except content_key.NoContentKey as trouble:
+    except (content_key.NoContentKey, errors.CannotSend) as trouble:
         of_function = None
         remarks.append(f"no result is found again: {trouble}")
     points = _points(design, of_function, seed if seeded else None, remarks)

@@ -18,6 +18,7 @@ PARTS = {
     "trip": "Round trip of a trivial cell",
     "before": "The check before a cell is sent: 1,000 names and an array of 256 MiB",
     "throughput": "Many tasks",
+    "packages": "Packages, learned imports, and the cache of results",
     "graph": "A graph: each task needs the one before",
     "child": "A child, from fork to end",
     "data": "Data: 256 MiB of float64",

@@ -96,9 +96,6 @@ def main() -> None:
                 local_idle.append(run(kernel, cell))
                 time.sleep(1.0)
                 idle.append(run(kernel, f"%%mecapy\n{cell}"))
-            kept = f"%%mecapy --cache\n{cell}"
-            run(kernel, kept)
-            hit_ms = statistics.median(run(kernel, kept) for _ in range(20)) * 1e3
             base = statistics.median(local)
             row("local kernel", local)
             row("%%mecapy, back to back", remote, base)
@@ -108,11 +105,6 @@ def main() -> None:
             print(
                 f"{'first %%mecapy of a notebook':<32}     {first_cell * 1e3:7.0f} ms   (target "
                 f"500)"
-            )
-            trip_ms = statistics.median(remote) * 1e3
-            print(
-                f"{'%%mecapy --cache, a hit':<32} p50 {hit_ms:7.2f} ms   "
-                f"{hit_ms / trip_ms:5.2f} × %%mecapy   (target 1.0)"
             )
             notes: list[str] = []
             run(kernel, "print(stages.noted())", notes.append)

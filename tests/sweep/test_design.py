@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import decimal
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +12,7 @@ from scipy.stats import qmc
 
 from mecapy_jupyter.parameter_sweep import design
 from mecapy_jupyter.parameter_sweep.points import plan
+from mecapy_jupyter.travel.environment import setup_cells
 
 from .studies import beam, drawn, marked
 
@@ -84,6 +88,56 @@ def test_a_point_is_known_by_its_arguments_and_the_code():
     assert one[1, 10] == keys(marked, y=[10], x=[1])[10, 1]
     assert one[1, 10] not in keys(beam, L=[1], d=[10]).values()
     assert keys(drawn, 1, x=[1]) == keys(drawn, 1, {"numpy": "1"}, x=[1])  # it uses no package
+
+
+def test_packages_that_it_adds_count():
+    """By what is asked for, in any order; one without a version is told."""
+    given = design.of({"x": [1], "y": [10]})
+
+    def planned(*added: str):
+        return plan(marked, given, None, {}, added)
+
+    plain, two = planned(), planned("gmsh==4.13", "meshio==5.3")
+    others = [planned("gmsh==4.12", "meshio==5.3"), planned("meshio==5.3")]
+    assert len({made.points[0].key for made in (plain, two, *others)}) == 4
+    assert planned("meshio==5.3", "gmsh==4.13").points[0].key == two.points[0].key
+    assert not two.remarks and "whatever version of meshio" in planned("meshio").remarks[0]
+    assert two.about["packages"] == ["gmsh==4.13", "meshio==5.3"]
+
+
+def _change_of(kind, monkeypatch):
+    if kind == "precision":
+        monkeypatch.setattr(decimal.getcontext(), "prec", 5)
+    elif kind == "environment":
+        monkeypatch.setenv("LOAD_CASE", "3")
+    elif kind == "numpy's errors":
+        monkeypatch.setattr(np, "geterr", lambda: {"divide": "raise"})
+    elif kind == "setup cell":
+        monkeypatch.setattr(setup_cells, "_cells", [setup_cells.SetupCell(1, "G = 1")])
+    elif kind == "warnings":
+        monkeypatch.setattr(
+            warnings, "filters", [*warnings.filters, ("ignore", None, Warning, None, 0)]
+        )
+    elif kind == "set by an import":
+        monkeypatch.setenv("KMP_INIT_AT_FORK", "FALSE")
+
+
+@pytest.mark.parametrize(
+    ("kind", "counts"),
+    [
+        ("precision", True),
+        ("environment", True),
+        ("numpy's errors", True),
+        ("setup cell", True),
+        ("warnings", False),
+        ("set by an import", False),
+    ],
+)
+def test_state_that_travels_counts(kind, counts, monkeypatch):
+    """What decides a value does; what an import changes, or what is only shown, does not."""
+    before = keys(marked, x=[1], y=[2])
+    _change_of(kind, monkeypatch)
+    assert (keys(marked, x=[1], y=[2]) != before) is counts
 
 
 def test_what_has_no_content_is_told_and_runs_each_time(tmp_path):

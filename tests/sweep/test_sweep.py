@@ -92,8 +92,11 @@ def test_an_error_can_end_the_sweep(client: Client) -> None:
     assert gateway_api.sweep(client.gateway, "ends").state == "cancelled"
 
 
-def test_a_killed_kernel_leaves_its_points_to_run(client: Client, tmp_path: Path) -> None:
+def test_a_killed_kernel_leaves_its_points_to_run(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """All were submitted; another kernel reads the table, and a second call runs none again."""
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")  # the environment of a kernel counts
     script = tmp_path / "kernel.py"
     script.write_text(
         textwrap.dedent(

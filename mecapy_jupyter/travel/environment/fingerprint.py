@@ -123,9 +123,11 @@ def _plain(value: object) -> str:
     kind = type(value)
     if kind in (list, tuple, set, frozenset, dict):
         held = cast("Any", value)
+        if not 0 < len(held) <= _MOST_ENTRIES:
+            return ""
         entries: list[object] = list(held.items() if kind is dict else held)
-        texts = [_plain(entry) for entry in entries[: _MOST_ENTRIES + 1]]
-        if 0 < len(texts) <= _MOST_ENTRIES and all(texts):
+        texts = [_plain(entry) for entry in entries]
+        if all(texts):
             # Sorted, lists too: some libraries make theirs of a set, whose order is by chance.
             return f"{kind.__name__}({', '.join(sorted(texts))})"
     return ""
