@@ -7,6 +7,7 @@ import argparse
 from mecapy_jupyter.commands.arguments import AddCommand, count, server_part
 
 _SIMULATE, _FLEET = "mecapy_backend.fleet.simulate_command", "mecapy_backend.fleet.fleet_command"
+_PLACES = "mecapy_backend.stack.places"
 
 
 def add_commands(add: AddCommand) -> None:
@@ -21,6 +22,7 @@ def add_commands(add: AddCommand) -> None:
         ("resume", "allow machines again"),
     ):
         what.add_parser(name, help=text).set_defaults(run=_asked, what=name)
+    what.choices["status"].set_defaults(run=_status)
     simulate = what.add_parser(
         "simulate",
         help="waits, machines and cost of a load, with the production policy and queue order",
@@ -46,7 +48,7 @@ def _simulate_options(simulate: argparse.ArgumentParser) -> None:
     simulate.add_argument(
         "--measured",
         action="store_true",
-        help="run times of the tasks in MECAPY_DATABASE_URL instead",
+        help="run times of the tasks in MECAPY_DATABASE_URL, or of your stack, instead",
     )
     simulate.add_argument(
         "--machine", metavar="CLASS", help="a class of MECAPY_MACHINES; default: DEV1-M"
@@ -64,13 +66,19 @@ def _asked(options: argparse.Namespace) -> int:
     return getattr(server_part(_FLEET), options.what)()
 
 
+def _status(_: argparse.Namespace) -> int:
+    return server_part(_FLEET).status(server_part(_PLACES).running_database())
+
+
 def _simulate(options: argparse.Namespace) -> int:
     simulate = server_part(_SIMULATE).simulate
+    database_url = server_part(_PLACES).running_database() if options.measured else ""
     return simulate(
         options.tasks_a_day,
         options.arrivals,
         options.seconds,
         options.machine,
+        database_url,
         measured=options.measured,
         constants=options.constants,
     )

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from mecapy_backend.store import machines
 from mecapy_jupyter.shared.processes import mecapy_command
 
@@ -72,3 +74,15 @@ def test_nothing_to_scale(tmp_path: Path) -> None:
     )
     assert ran.returncode == 1
     assert "MECAPY_MACHINES, which is not set, names no class with a provider" in ran.stderr
+
+
+@pytest.mark.parametrize("words", ["status", "resume", "simulate --measured"])
+def test_no_database(words: str) -> None:
+    """Where PostgreSQL does not answer, a command ends with a sentence that says what to set."""
+    settings = {"PATH": "/usr/bin:/bin", "MECAPY_DATABASE_URL": "postgresql://127.0.0.1:9/x"}
+    ran = subprocess.run(
+        mecapy_command("fleet", *words.split()), env=settings, capture_output=True, text=True
+    )
+    assert ran.returncode == 1
+    (line,) = ran.stderr.splitlines()
+    assert line.startswith("mecapy: PostgreSQL does not answer: see that it runs and that MECAPY_")

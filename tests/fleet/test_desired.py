@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from hypothesis import HealthCheck, given, settings
@@ -106,40 +108,58 @@ def test_taken_back_before_bought(view: View) -> None:
     assert not ((decision.start or decision.keep) and decision.drain)
 
 
-@given(views(), st.integers(0, 30))
-@settings(PATIENT, max_examples=30)
-def test_comes_to_rest(view: View, load: int) -> None:
-    """Under a constant load it changes nothing any more after a bounded number of looks."""
+def looks(view: View, loads: Iterable[int]) -> Iterator[Decision]:
+    """What a scaler decides at each look, while so many tasks run or wait. Nothing is paid for
+    beforehand, and a machine serves at the look after its start.
+    """
     machines = [replace(one, paid_s=0.0) for one in view.machines if one.state != STOPPING]
-    votes, last_change, born = 0, 0, 0
-    for look in range(250):
-        busy, there = load, list[Machine]()
+    votes, born = 0, itertools.count()
+    for load in loads:
+        there = list[Machine]()
         for one in machines:
-            running = 0 if one.state == BOOTING else min(view.slots, busy)
-            busy -= running
+            running = 0 if one.state == BOOTING else min(view.slots, load)
+            load -= running
             there.append(replace(one, running=running))
-        waits = busy if busy > 0 else 0
         now = View(
             view.min,
             view.max,
             view.slots,
             there,
-            queued=waits,
-            queued_s=60.0 * waits,
-            oldest_wait_s=60.0 if waits else 0.0,
+            queued=load,
+            queued_s=60.0 * load,
+            oldest_wait_s=60.0 if load else 0.0,
             votes=votes,
         )
         decision = desired(now, POLICY)
         votes = decision.votes
-        if decision.start or decision.drain or decision.keep or decision.stop:
-            last_change = look
+        yield decision
         machines = [
-            replace(one, id=f"b{(born := born + 1)}", state=SERVING)
-            if one.state == BOOTING
-            else one
+            replace(one, id=f"b{next(born)}", state=SERVING) if one.state == BOOTING else one
             for one in after(now, decision)
         ]
-    assert last_change < 200
+
+
+@given(views(), st.integers(0, 30))
+@settings(PATIENT, max_examples=30)
+def test_comes_to_rest(view: View, load: int) -> None:
+    """Under a constant load it changes nothing any more after a bounded number of looks."""
+    for look, one in enumerate(looks(view, [load] * 250)):
+        assert look < 200 or not (one.start or one.drain or one.keep or one.stop)
+
+
+@given(views(), st.lists(st.integers(0, 30), min_size=100, max_size=100))
+@settings(PATIENT, max_examples=30)
+def test_bounded_oscillation(view: View, loads: list[int]) -> None:
+    """Under any load, machines go at the earliest so many looks after others came as the policy has
+    votes: it turns at most once in that time.
+    """
+    grew = drained = -POLICY.votes
+    for look, one in enumerate(looks(view, loads)):
+        if one.start or one.keep:
+            grew = look
+        if one.drain:
+            assert look - grew >= POLICY.votes and look - drained >= POLICY.votes
+            drained = look
 
 
 def test_queued_work_counts_in_seconds() -> None:

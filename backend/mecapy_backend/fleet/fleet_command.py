@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -45,8 +45,9 @@ def run(*, leave_none: bool = False) -> int:
     return 0
 
 
-def status() -> int:
-    asyncio.run(_status(environment.settings()))
+def status(database_url: str = "") -> int:
+    """`database_url` "": what is set."""
+    asyncio.run(_status(environment.settings(database_url)))
     return 0
 
 
@@ -116,13 +117,8 @@ def worker_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "MECAPY_TOKEN"}
 
 
-@asynccontextmanager
-async def _opened(settings: Settings) -> AsyncGenerator[AsyncEngine]:
-    db = database.connect(settings.database_url, connections=3, pooler=settings.database_pooler)
-    try:
-        yield db
-    finally:
-        await db.dispose()
+def _opened(settings: Settings) -> AbstractAsyncContextManager[AsyncEngine]:
+    return database.opened(settings.database_url, settings.database_pooler)
 
 
 @asynccontextmanager

@@ -24,6 +24,7 @@ def simulate(
     arrivals: Sequence[str] | None,
     mean_s: float,
     machine: str | None,
+    database_url: str = "",
     *,
     measured: bool,
     constants: bool,
@@ -35,7 +36,7 @@ def simulate(
     if arrivals:
         patterns = [_pattern(one) for one in arrivals]
     needed = measured or machine is not None
-    settings = environment.settings() if needed else None
+    settings = environment.settings(database_url) if needed else None
     kind = _machine(settings, machine) if settings and machine else tables.COMMON
     service = RunTimes(mean_s, mean_s * _MEDIAN)
     if settings and measured:
@@ -69,11 +70,8 @@ def _machine(settings: Settings, name: str) -> MachineClass:
 
 
 async def _measured(settings: Settings) -> list[float]:
-    db = database.connect(settings.database_url, pooler=settings.database_pooler)
-    try:
+    async with database.opened(settings.database_url, settings.database_pooler) as db:
         found = await history.run_times_s(db)
-    finally:
-        await db.dispose()
     if not found:
         raise ConfigError("no task has run on this stack; leave out --measured")
     return found

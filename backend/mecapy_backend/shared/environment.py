@@ -19,15 +19,16 @@ _ADDONS = {
 """What Clever Cloud's add-ons name, and what is put before it."""
 
 
-def settings() -> Settings:
+def settings(database_url: str = "") -> Settings:
     """ConfigError names each variable that is wrong, and why. Where ours is not set, that of an
-    add-on holds, here and for the workers that are started from here.
+    add-on holds, here and for the workers that are started from here. `database_url` "": what
+    is set.
     """
     for ours, (theirs, before) in _ADDONS.items():
         if not os.environ.get(ours) and (value := os.environ.get(theirs)):
             os.environ[ours] = before + value
     try:
-        return Settings()
+        return Settings(database_url=database_url) if database_url else Settings()
     except ValidationError as wrong:
         found = wrong.errors(include_input=False, include_url=False)
     raise ConfigError("; ".join(f"{_variable(str(one['loc'][0]))}: {one['msg']}" for one in found))

@@ -51,6 +51,16 @@ def opened(data: str | None) -> Generator[Place]:
             yield Place(f"the stack on {stack.data}", postgres.url, "", _blobs(stack))
 
 
+def running_database() -> str:
+    """PostgreSQL of the user's own stack, if that runs and MECAPY_DATABASE_URL names no other; else
+    "".
+    """
+    if os.environ.get("MECAPY_DATABASE_URL"):
+        return ""
+    running = _running(data_dir(None))
+    return running.database_url if running else ""
+
+
 def _services(settings: Settings) -> Place:
     if "MECAPY_BLOB_URL" not in os.environ:
         raise ConfigError(

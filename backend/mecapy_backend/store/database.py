@@ -6,7 +6,8 @@ import asyncio
 import random
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Literal, cast
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]
@@ -19,6 +20,7 @@ from sqlalchemy.util.concurrency import greenlet_spawn
 
 from mecapy_backend.store import json_text
 from mecapy_backend.store.transaction_pooler import TransactionConnection
+from mecapy_jupyter.shared.errors import ConfigError, Unavailable
 
 Pooler = Literal["none", "transaction"]
 Row = sa.Row[tuple[Any, ...]]
@@ -45,6 +47,7 @@ _CAUSES = {
     "57P03": "it is starting or stopping",
 }
 """By SQLSTATE or its class: what an operator has to change. Name no address and no secret."""
+_NO_TABLE = "42P01"
 
 
 def cause(error: BaseException) -> str:
@@ -144,6 +147,26 @@ def connect(
         json_serializer=json_text.dumps,
         json_deserializer=json_text.loads,
     )
+
+
+@asynccontextmanager
+async def opened(url: str, pooler: Pooler) -> AsyncGenerator[AsyncEngine]:
+    """For one command, which ends with a sentence where PostgreSQL does not answer or has no
+    tables.
+    """
+    db = connect(url, connections=3, pooler=pooler)
+    try:
+        yield db
+    except AWAY as away:
+        if _sqlstate(away) == _NO_TABLE:
+            raise ConfigError(
+                "the database has no tables of MecaPy: run `mecapy migrate`"
+            ) from None
+        if not (why := cause(away)):
+            raise
+        raise Unavailable(f"PostgreSQL does not answer: {why}") from away
+    finally:
+        await db.dispose()
 
 
 async def first(
