@@ -132,6 +132,14 @@ def _server_commands(add: AddCommand) -> None:
     gateway.add_argument("--fd", type=int, help=argparse.SUPPRESS)
     worker = add("worker", _worker, "run a worker; settings come from the environment (MECAPY_…)")
     worker.add_argument("--hours", type=float, default=0.0, help=argparse.SUPPRESS)
+    worker.add_argument(
+        "--until-idle",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="end once no task has come for S seconds; for engines that start a worker for each "
+        "task",
+    )
     worker.add_argument("--machine", default="", metavar="TAG", help=argparse.SUPPRESS)
     migrate = add("migrate", _migrate, "bring the database to the newest schema")
     migrate.add_argument(
@@ -234,7 +242,9 @@ def _worker(options: argparse.Namespace) -> None:
     if os.environ.get("MECAPY_MACHINE_TOKEN"):
         _server("mecapy_worker.upkeep.machine_credentials").fetch()
     settings = _server(_ENVIRONMENT).settings()
-    _server("mecapy_worker.main").serve(settings, options.machine, options.hours)
+    _server("mecapy_worker.main").serve(
+        settings, options.machine, options.hours, options.until_idle
+    )
 
 
 def _migrate(options: argparse.Namespace) -> None:

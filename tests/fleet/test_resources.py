@@ -106,6 +106,47 @@ async def test_a_task_gets_the_machine_it_asks_for(
         assert f"large      2 CPUs, 4 GB · {large_free} free · €0.36/h · on demand" in text
 
 
+async def test_scale_counts_what_a_deployment_serves(
+    fleet_gateway: RunningGateway, db: Any
+) -> None:
+    """A token that may only read sees for each class how many workers it needs: for one Python
+    only those for its tasks, and no more than its owners may run.
+    """
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with httpx.AsyncClient(base_url=fleet_gateway.url, headers=headers, timeout=60) as client:
+        made = await client.post("/tokens", json={"name": "keda", "scopes": ["read"]})
+        client.headers["Authorization"] = f"Bearer {made.json()['token']}"
+
+        async def scale(**query: str) -> dict[str, tuple[int, int]]:
+            answer = (await client.get("/system/scale", params=query)).json()
+            return {name: (one["queued"], one["wanted"]) for name, one in answer.items()}
+
+        assert await scale() == {"pool": (0, 1), "large": (0, 0)}
+        await _queued(db, python="3.12", count=3)
+        await _queued(db, python="3.13", count=4)
+        await _queued(db, python="", count=1)
+        await _queued(db, python="3.12", count=2, machine_class="large")
+        assert await scale() == {"pool": (8, 1), "large": (2, 1)}
+        assert await scale(python="3.12") == {"pool": (4, 1), "large": (2, 1)}
+        assert await scale(python="3.14") == {"pool": (1, 1), "large": (0, 0)}
+        async with db.connect() as connection:
+            await connection.execute(sa.text("UPDATE users SET max_running = 2"))
+        assert sum(queued for queued, _ in (await scale()).values()) == 2
+
+
+async def _queued(db: Any, *, python: str, count: int, machine_class: str = "pool") -> None:
+    statement = sa.text(
+        """INSERT INTO tasks (id, owner, name, state, priority, created_at, request,
+                              request_digest, python, machine_class)
+           SELECT gen_random_uuid(), 'local', '', 'queued', 5, now(), '{"code": "1"}', '',
+                  :python, :machine_class
+           FROM generate_series(1, :count)"""
+    )
+    async with db.connect() as connection:
+        values = {"python": python, "count": count, "machine_class": machine_class}
+        await connection.execute(statement, values)
+
+
 async def test_a_long_history_gets_a_machine_of_its_own(
     fleet_gateway: RunningGateway, db: Any, tmp_path: Path
 ) -> None:

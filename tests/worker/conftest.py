@@ -170,6 +170,7 @@ async def working(
     pool: Pool,
     folder: Path | None = None,
     environments: Environments | None = None,
+    idle_s: float = 0.0,
     **changes: Any,
 ) -> AsyncIterator[Consumer]:
     """A worker in this process, with the loops beside it; stopped and drained at the end."""
@@ -188,7 +189,7 @@ async def working(
     )
     consumer = Consumer(context, run_task, grace_s=settings.grace_s, handle_signals=False)
     async with asyncio.TaskGroup() as group:
-        group.create_task(main.work(consumer))
+        group.create_task(main.work(consumer, idle_s=idle_s))
         yield consumer
         consumer.stop()
 

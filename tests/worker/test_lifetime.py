@@ -27,7 +27,7 @@ from mecapy_worker.run.consumer import WAIT_S, Consumer
 from mecapy_worker.upkeep import health, reconciler
 
 from ..faults.proxy import Loop, Proxy
-from .conftest import OWNER, Desk, content, gone, working
+from .conftest import LIMIT_S, OWNER, Desk, content, gone, working
 
 SLOW = "import os, time\nprint('pid', os.getcwd())\ntime.sleep({})\n'done'"
 TOLD = """import os, time
@@ -159,18 +159,33 @@ async def test_its_folder_was_made_by_somebody_else(desk: Desk, pool: Any, tmp_p
 
 
 async def test_sigterm_lets_tasks_end(desk: Desk, start_worker: Any) -> None:
-    """SIGTERM: a task that ends within the grace is recorded as usual,
-    and nothing new is claimed.
+    """SIGTERM: a task that ends within the grace is recorded as usual, and nothing new is claimed;
+    meanwhile the worker is listed as one that drains.
     """
     worker = await start_worker(grace_s=100.0)
     task_id = await desk.submit(TOLD)
     pid = await desk.pid(task_id)
     worker.signal(signal.SIGTERM)
     later = await desk.submit("1")
+    await desk.eventually(lambda: _all_drain(desk))
     await asyncio.to_thread(Path(f"/proc/{pid}/cwd/enough").touch)
     assert await worker.ended() == 0
     assert (await desk.outcome(task_id)).result == "done"
     assert await desk.state(later) == "queued" and await desk.queue.position(later) == 1
+
+
+async def _all_drain(desk: Desk) -> bool:
+    return all(one.draining for one in await workers.list_live(desk.db))
+
+
+async def test_a_worker_leaves_when_idle(desk: Desk, pool: Any) -> None:
+    """Its task may take longer than it waits for one; then it ends by itself."""
+    task_id = await desk.submit(SLOW.format(3))
+    async with asyncio.timeout(LIMIT_S), working(desk, pool, idle_s=2) as consumer:
+        assert (await desk.outcome(task_id)).result == "done"
+        await consumer.leaving.wait()
+        await consumer.main_task  # pyright: ignore[reportGeneralTypeIssues]
+    assert await workers.list_live(desk.db) == []
 
 
 async def test_idle_worker_stops_at_once(desk: Desk, pool: Any) -> None:

@@ -41,12 +41,16 @@ from mecapy_worker.upkeep.lease import listen, renew, tell_usage
 from mecapy_worker.upkeep.reconciler import reconcile
 
 _GOODBYE_S = 2.0
+_LOOK_S = 1.0  # whether it is idle
 _CONNECTIONS = 4  # to PostgreSQL
 
 
-def serve(settings: Settings | None = None, tag: str = "", hours: float = 0.0) -> None:
+def serve(
+    settings: Settings | None = None, tag: str = "", hours: float = 0.0, idle_s: float = 0.0
+) -> None:
     """Run a worker until SIGTERM or SIGINT. If it must not serve, it ends with the reason. `tag`:
-    of the fleet's machine that it is; `hours`: it leaves after so long, 0: never.
+    of the fleet's machine that it is; `hours`: it leaves after so long, `idle_s`: after so long
+    without a task; 0: never.
     """
     settings = settings or Settings()
     hide_secrets.hide()
@@ -60,7 +64,7 @@ def serve(settings: Settings | None = None, tag: str = "", hours: float = 0.0) -
     else:
         start = uvloop.run
     try:
-        start(run(settings, tag=tag, hours=hours))
+        start(run(settings, tag=tag, hours=hours, idle_s=idle_s))
     except (TooWeak, rules.BadRule) as why:
         raise SystemExit(f"mecapy worker: {why}") from None
     finally:
@@ -83,15 +87,16 @@ async def run(
     handle_signals: bool = True,
     tag: str = "",
     hours: float = 0.0,
+    idle_s: float = 0.0,
 ) -> None:
     async with opened(settings, child_module) as context:
         consumer = Consumer(
             context, run_task, grace_s=settings.grace_s, handle_signals=handle_signals
         )
-        await work(consumer, tag, hours)
+        await work(consumer, tag, hours, idle_s)
 
 
-async def work(consumer: Consumer, tag: str = "", hours: float = 0.0) -> None:
+async def work(consumer: Consumer, tag: str = "", hours: float = 0.0, idle_s: float = 0.0) -> None:
     """The consumer and the loops beside it, until the consumer is stopped."""
     context = consumer.context
     state, about = health.of(context), describe(context, tag.rpartition("-")[2])
@@ -103,9 +108,12 @@ async def work(consumer: Consumer, tag: str = "", hours: float = 0.0) -> None:
             group.create_task(listen(context)),
             group.create_task(reconcile(context)),
             group.create_task(installed_packages.tell(context)),
+            group.create_task(_drain_when_leaving(consumer)),
         ]
         if hours:
             beside.append(group.create_task(_leave_after(consumer, hours)))
+        if idle_s:
+            beside.append(group.create_task(_leave_when_idle(consumer, idle_s)))
         log.info("ready", worker=context.worker_id, slots=consumer.max_jobs)
         if (report := context.pool.report).level != "strict":
             log.warning("tasks are not fully confined", level=report.level, why=report.lacking())
@@ -126,6 +134,30 @@ async def _leave_after(consumer: Consumer, hours: float) -> None:
     await asyncio.sleep(hours * 3600)
     log.warning("leaves", why="its hours are over", hours=hours)
     consumer.handle_sig(signal.SIGTERM)
+
+
+async def _drain_when_leaving(consumer: Consumer) -> None:
+    """Nobody counts on it any more while its last tasks end: no estimate, and no scaler."""
+    await consumer.leaving.wait()
+    while True:
+        try:
+            await workers.drain(consumer.context.db, consumer.context.worker_id, draining=True)
+            return
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            await asyncio.sleep(_LOOK_S)
+
+
+async def _leave_when_idle(consumer: Consumer, idle_s: float) -> None:
+    """A worker that an engine started for what waited ends when nothing more comes."""
+    busy_s = time.monotonic()
+    while time.monotonic() - busy_s < idle_s:
+        await asyncio.sleep(min(_LOOK_S, idle_s))
+        if consumer.busy:
+            busy_s = time.monotonic()
+    log.info("leaves", why="no task came", idle_s=idle_s)
+    consumer.leave()
 
 
 async def _end(loops: Collection[asyncio.Task[None]]) -> None:

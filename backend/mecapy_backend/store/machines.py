@@ -175,13 +175,17 @@ class ClassLoad:
     oldest_wait_s: float
 
 
-async def loads(db: AsyncEngine, without: Collection[str] = ()) -> dict[str, ClassLoad]:
-    """Of each class with queued tasks. Those behind their owner's `max_running` do not count: more
-    machines would not start them; nor those of the organisations `without`. A task without an
+async def loads(
+    db: AsyncEngine, without: Collection[str] = (), python: str = "", cap: int = 0
+) -> dict[str, ClassLoad]:
+    """Of each class with queued tasks. Those behind their owner's `max_running` (`cap`, where that
+    is not set; 0: none) do not count: more machines would not start them; nor those of the
+    organisations `without`, and those that `python` ("3.12"; "": any) cannot run. A task without an
     estimate counts as its owner's mean.
     """
+    values = {"without": list(without), "python": python, "cap": cap or None}
     async with db.connect() as connection:
-        rows = await connection.execute(_LOADS, {"without": list(without)})
+        rows = await connection.execute(_LOADS, values)
         return {
             row.machine_class: ClassLoad(
                 int(row.queued), float(row.queued_s), max(0.0, float(row.oldest_s))
@@ -196,11 +200,12 @@ _LOADS = sa.text(
                 row_number() OVER (PARTITION BY owner ORDER BY created_at) AS place
          FROM tasks WHERE state = 'queued' AND owner NOT IN (
            SELECT id FROM users WHERE organisation = ANY(:without))
+           AND (:python = '' OR python IN ('', :python))
        ), owners AS (
          SELECT owner,
                 (SELECT count(*) FROM tasks
                  WHERE state = 'running' AND tasks.owner = waiting.owner) AS running,
-                (SELECT max_running FROM users WHERE id = waiting.owner) AS most,
+                coalesce((SELECT max_running FROM users WHERE id = waiting.owner), :cap) AS most,
                 (SELECT avg(seconds) FROM (
                    SELECT extract(epoch FROM completed_at - started_at) AS seconds FROM tasks
                    WHERE tasks.owner = waiting.owner AND completed_at IS NOT NULL
@@ -214,7 +219,11 @@ _LOADS = sa.text(
        FROM waiting JOIN owners USING (owner)
        WHERE most IS NULL OR place <= most - running
        GROUP BY machine_class"""
-).bindparams(sa.bindparam("without", type_=ARRAY(sa.Text)))
+).bindparams(
+    sa.bindparam("without", type_=ARRAY(sa.Text)),
+    sa.bindparam("python", type_=sa.Text),
+    sa.bindparam("cap", type_=sa.Integer),
+)
 
 
 async def running_by_worker(db: AsyncEngine) -> dict[str, int]:

@@ -50,7 +50,7 @@ class Consumer(Worker):
         ] = {}  # arq's `tasks`, by id, is not complete, because an id may be delivered twice
         self.express = asyncio.Semaphore(1)  # one task more than there are slots, while it is short
         self._unfit = ""
-        self._stopping = asyncio.Event()
+        self.leaving = asyncio.Event()
         super().__init__(
             [func(run_task, name="run_task")],  # pyright: ignore[reportArgumentType]
             queue_name=keys.QUEUE,
@@ -184,11 +184,19 @@ class Consumer(Worker):
     def stop(self) -> None:
         """Take nothing more. The second call: do not wait either."""
         if self.allow_pick_jobs:
-            self.allow_pick_jobs = False
-            self._stopping.set()
+            self.leave()
             self.loop.call_later(self.grace_s, self._give_back)
         else:
             self._give_back()
+
+    def leave(self) -> None:
+        """Take nothing more, and end after what runs, however long it takes."""
+        self.allow_pick_jobs = False
+        self.leaving.set()
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._running)
 
     def _give_back(self) -> None:
         for task in self._running:
@@ -198,7 +206,7 @@ class Consumer(Worker):
         """Wake our own connection from BZPOPMIN. Cancelling it could lose an id that Redis has just
         popped.
         """
-        await self._stopping.wait()
+        await self.leaving.wait()
         while self._waiting_as:
             try:
                 for waiting in tuple(self._waiting_as):

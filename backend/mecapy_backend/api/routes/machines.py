@@ -27,6 +27,7 @@ from mecapy_jupyter.wire import ClassInfo, JsonObject, MachineInfo, MachinesInfo
 router = APIRouter(tags=["system"])
 _log = structlog.get_logger()
 _ANY_NUMBER = 10_000
+Python = Annotated[str, Query(pattern=r"^(3\.\d{1,2})?$", description="minor version: 3.12")]
 Why = Annotated[str, Query(max_length=300, pattern=r"^[^\x00]+$")]
 
 
@@ -104,13 +105,16 @@ async def failed(services: WithServices, token: BearerToken, why: Why) -> Respon
 
 
 @router.get("/system/scale", response_model=dict[str, ScaleView], summary="How many workers")
-async def scale(services: WithServices) -> Response:
+async def scale(services: WithServices, python: Python = "") -> Response:
     """By class: what waits, what runs, and how many workers there should be by the policy of
-    `mecapy fleet`. KEDA's `metrics-api` reads `pool.wanted`.
+    `mecapy fleet`. KEDA's `metrics-api` reads `pool.wanted`. `python`: only what workers with this
+    version serve, and these workers.
     """
-    loads = await machines.loads(services.db)
+    cap = services.settings.max_running_tasks
+    loads = await machines.loads(services.db, python=python, cap=cap)
     running = await machines.running_by_worker(services.db)
-    live = [one for one in await workers.list_live(services.db) if not one.draining]
+    found = await workers.list_live(services.db)
+    live = [one for one in found if not one.draining and python in ("", one.python)]
     answer: JsonObject = {}
     for kind in services.placements.file.classes:
         own = [
