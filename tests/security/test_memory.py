@@ -33,12 +33,12 @@ def in_forks(count, take):
         if os.fork() == 0:
             said = b'!'
             try: take(); said = b'.'
-            finally: os.write(w, said); time.sleep(30); os._exit(0)
+            finally: os.write(w, said); time.sleep(100); os._exit(0)
     got = b''
     while len(got) < count: got += os.read(r, 99)
     if b'!' in got: raise OSError('refused')
 """
-HELD = "\ntime.sleep(30)\n'held'"
+HELD = "\ntime.sleep(100)\n'held'"
 LIMIT_SAID = {"memory", "MemoryError"}
 REFUSED = {"OSError", "PermissionError", "MemoryError"}
 # The code, and how its task may end.
@@ -125,7 +125,7 @@ HOARDS: dict[str, tuple[str, set[str]]] = {
 def test_hoard(here: Ground, name: str) -> None:
     """It is ended for what it took, and the neighbour goes on."""
     code, kinds = HOARDS[name]
-    task = here.run(TOOLS + code + HELD, timeout=60)
+    task = here.run(TOOLS + code + HELD, timeout=200)
     error = task["error"]
     here.unharmed()
     assert task["status"] == "failed" and {error["kind"], error["type"]} & kinds, task

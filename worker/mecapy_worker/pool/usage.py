@@ -121,13 +121,13 @@ class UsageMeter:
         return Usage(len(pids), memory + locks, disk, sum(map(cpu_s, pids)))
 
     def _look_at_files(self, root: Path, pids: list[int]) -> _Files:
-        """Many files take long to count, so it is done less often, to stay below a tenth of the
-        time.
+        """Many files take long to count, so it is done less often, to stay below a tenth of a
+        processor. The time that others had the processor does not make it rarer.
         """
         before = self._folders.get(root, _Files())
-        began = time.monotonic()
-        if began < before.again_at:
+        if time.monotonic() < before.again_at:
             return before
+        began = time.thread_time()
         disk_bytes, mappings_bytes, known = before.disk_bytes, before.mapping_bytes, before.known
         try:
             named: dict[int, int] = {}
@@ -139,8 +139,8 @@ class UsageMeter:
             disk_bytes = ENDLESS
         except OSError:  # it is gone
             pass
-        ended = time.monotonic()
-        found = _Files(disk_bytes, mappings_bytes, known, ended + 10 * (ended - began))
+        again_at = time.monotonic() + 10 * (time.thread_time() - began)
+        found = _Files(disk_bytes, mappings_bytes, known, again_at)
         self._folders[root] = found
         return found
 
