@@ -5,6 +5,7 @@ const SILENT_AFTER_S = 20;
 const AGAIN_AFTER_S = 10; // then a Cancel that led to nothing may be pressed once more
 const ANSWER_WITHIN_S = 4; // a server that says nothing is one that cannot be reached: there is another way
 const LOOK_EVERY_MS = 1000;
+const MORE = "It may run ten minutes longer before its --timeout stops it";
 const WORDS = { sending: "sending", queued: "queued", running: "running", returning: "bringing results home" };
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -96,6 +97,16 @@ async function cancel(model, button, orphaned) {
   button.title = orphaned ? "Run this in a cell: this page cannot reach MecaPy" : "This page cannot reach the Jupyter server: use the notebook's own Interrupt button";
 }
 
+// More time goes the same way. A kernel that is free, or another program, can ask for it, too.
+async function extend(model, button) {
+  button.disabled = true;
+  const task = model.get("view").task_id;
+  const answer = await ask("POST", `mecapy/tasks/${task}/extend`);
+  button.disabled = false;
+  button.textContent = answer ? `+10 min · up to ${clockText(JSON.parse(answer).timeout_s)}` : `mecapy extend ${task.slice(0, 8)}`;
+  button.title = answer ? MORE : "It has the most time already, or this page cannot reach MecaPy: ask in a terminal";
+}
+
 // A kernel that was restarted says no more of its task, and a page that was reloaded hears no more of its kernel. Then the server tells: the
 // line as `view` has it, or null.
 async function told(task, reloaded) {
@@ -138,22 +149,24 @@ function build() {
   const line = element("span", "mecapy-line");
   const cancel = element("button", "mecapy-button mecapy-cancel", { type: "button", "aria-label": "Cancel this task" });
   const detach = element("button", "mecapy-button mecapy-detach", { type: "button", "aria-label": "Detach: let the task go on without this cell" });
+  const more = element("button", "mecapy-button mecapy-more", { type: "button", "aria-label": "Let this task run ten minutes longer", title: MORE });
   const progress = element("div", "mecapy-progress");
   const bar = element("div", "mecapy-bar", { role: "progressbar", "aria-label": "Progress", "aria-valuemin": "0", "aria-valuemax": "100" });
   const fill = element("div", "mecapy-fill");
   const note = element("span", "mecapy-note");
   cancel.textContent = "Cancel";
   detach.textContent = "Detach";
+  more.textContent = "+10 min";
   detach.title = "The task goes on and the notebook is free; %mecapy attach brings it home";
   bar.append(fill);
   progress.append(bar, note);
-  body.append(line, cancel, detach, progress);
+  body.append(line, cancel, detach, more, progress);
   block.append(icon, body, announcer);
-  return { block, announcer, line, cancel, detach, progress, bar, fill, note };
+  return { block, announcer, line, cancel, detach, more, progress, bar, fill, note };
 }
 
 function render({ model, el }) {
-  const { block, announcer, line, cancel: cancelButton, detach, progress, bar, fill, note } = build();
+  const { block, announcer, line, cancel: cancelButton, detach, more, progress, bar, fill, note } = build();
   el.append(block);
   let received = performance.now();
   let phase = "";
@@ -226,9 +239,11 @@ function render({ model, el }) {
     phase = view.phase;
     cancelButton.hidden = phase === "returning";
     detach.hidden = !view.task_id || !["queued", "running"].includes(phase) || !model.get("kernel_id");
+    more.hidden = !view.task_id || phase !== "running";
     tick();
   }
 
+  const onMore = () => extend(model, more);
   const onCancel = () => cancel(model, cancelButton, orphaned());
   const onDetach = () => {
     detach.disabled = true;
@@ -238,6 +253,7 @@ function render({ model, el }) {
   };
   cancelButton.addEventListener("click", onCancel);
   detach.addEventListener("click", onDetach);
+  more.addEventListener("click", onMore);
   const kernel = model.widget_manager?.kernel; // JupyterLab and Notebook 7 have it
   kernel?.statusChanged?.connect(onStatus);
   model.on("change:view", draw);
@@ -252,6 +268,7 @@ function render({ model, el }) {
     model.off("change:listener", draw);
     cancelButton.removeEventListener("click", onCancel);
     detach.removeEventListener("click", onDetach);
+    more.removeEventListener("click", onMore);
   };
 }
 

@@ -64,6 +64,8 @@ def advance(state: BlockState, event: wire.Event, now_s: float) -> BlockState:
             return replace(
                 state, fraction=None if checked is None else min(checked, 1.0), note=clean(text, 60)
             )
+        case wire.LimitEvent(timeout_s):
+            return replace(state, limit_s=number(timeout_s) or state.limit_s)
         case wire.UsageEvent() as usage:
             return _used(state, usage)
         case wire.Outcome(seconds=seconds) if state.phase not in wire.FINAL:

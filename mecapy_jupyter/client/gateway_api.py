@@ -52,6 +52,12 @@ def cancel(gateway: Gateway, task_id: str, *, descendants: bool = False) -> wire
     return wire.TaskStatus.from_json(as_object(gateway.post(path)))
 
 
+def extend(gateway: Gateway, task_id: str, more_s: float) -> wire.TaskLimit:
+    """Let it run so much longer, up to the most that the gateway allows."""
+    answer = gateway.post(f"/tasks/{task_id}/extend", {"seconds": more_s})
+    return wire.TaskLimit.from_json(as_object(answer))
+
+
 def request(gateway: Gateway, task_id: str) -> wire.TaskRequest:
     """A task as it was submitted."""
     return wire.TaskRequest.from_json(as_object(gateway.get(f"/tasks/{task_id}/request")))

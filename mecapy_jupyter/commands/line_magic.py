@@ -14,7 +14,15 @@ from mecapy_jupyter.cells import background, cell, setup
 from mecapy_jupyter.cells.ipython_types import Shell
 from mecapy_jupyter.cells.session import Session
 from mecapy_jupyter.client import client, config, gateway_api, requirements, task_logs, unopened
-from mecapy_jupyter.commands import doctor, login, machines, result_cache, status, task_selection
+from mecapy_jupyter.commands import (
+    doctor,
+    extending,
+    login,
+    machines,
+    result_cache,
+    status,
+    task_selection,
+)
 from mecapy_jupyter.commands.cancelling import cancelled
 from mecapy_jupyter.commands.getting import brought_home
 from mecapy_jupyter.shared import errors, units
@@ -24,6 +32,7 @@ HELP = """%mecapy                      who am I, where, queue, workers, my last 
 %mecapy tasks                my tasks
 %mecapy attach [id|last]     replay a task's output here, go on live, and bring its variables home
 %mecapy cancel [id|all]      stop a task (default: the last)
+%mecapy extend [id] [10m]    let a task run longer (default: the last, by ten minutes)
 %mecapy logs id              all it printed; a very long log goes into a file
 %mecapy get id x y           bring variables, or files it wrote, of a finished task home; \
 `attach` and `get` open with `--trust` what was not submitted with your key
@@ -149,6 +158,10 @@ def _cancel(pool: client.Client, _: Shell, rest: Sequence[str]) -> None:
         print("nothing to cancel: none of your tasks waits or runs")
 
 
+def _extend(pool: client.Client, _: Shell, rest: Sequence[str]) -> None:
+    print(extending.line(extending.extend(pool.gateway, *rest[:2])))
+
+
 def _logs(pool: client.Client, _: Shell, rest: Sequence[str]) -> None:
     found = _find(pool, rest)
     shown = task_logs.show(pool.gateway, found.task_id, Path.cwd())
@@ -194,6 +207,7 @@ _WITH_POOL = {
     "status": _status,
     "tasks": _tasks,
     "cancel": _cancel,
+    "extend": _extend,
     "logs": _logs,
     "attach": _attach,
     "get": _get,

@@ -14,7 +14,13 @@ from mecapy_jupyter.cells.ipython_types import Shell
 from mecapy_jupyter.commands.line_magic import HELP
 
 _COMMANDS = (*dict.fromkeys(re.findall(r"^%mecapy (\w+)", HELP, re.MULTILINE)), "off")
-_OF_TASKS = {"attach": ("last",), "cancel": ("last", "all"), "logs": (), "get": ()}
+_OF_TASKS = {
+    "attach": ("last",),
+    "cancel": ("last", "all"),
+    "extend": ("last",),
+    "logs": (),
+    "get": (),
+}
 _OF_VARIABLES = re.compile(r"(?:^|\s)(?:-i|-o|--inputs|--outputs)[\s=]+\S*$")
 _MOST_TASKS = 20
 

@@ -1,4 +1,4 @@
-"""`mecapy cancel | logs | get | attach | run`: my tasks, from a terminal or a script."""
+"""`mecapy cancel | extend | logs | get | attach | run`: my tasks, from a terminal or a script."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.client.resources import asked
 from mecapy_jupyter.client.task import Task, resumed_events
-from mecapy_jupyter.commands import task_selection
+from mecapy_jupyter.commands import extending, task_selection
 from mecapy_jupyter.commands.cancelling import cancelled
 from mecapy_jupyter.commands.getting import brought_home
 from mecapy_jupyter.shared import errors, version
@@ -43,6 +43,11 @@ def cancel(options: argparse.Namespace) -> int:
     elif not found:
         print("nothing to cancel: none of your tasks waits or runs")
     return 0
+
+
+def extend(options: argparse.Namespace) -> None:
+    limit = extending.extend(Gateway.of(_endpoint()), options.id, options.more)
+    print(json.dumps(limit.as_json()) if options.json else extending.line(limit))
 
 
 def logs(options: argparse.Namespace) -> None:

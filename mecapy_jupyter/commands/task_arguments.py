@@ -1,4 +1,4 @@
-"""The words of `mecapy cancel | logs | get | attach | run`. What they do is imported late."""
+"""The words of `mecapy cancel | extend | logs | get | attach | run`, imported late."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ _ID = "its id, the beginning of it, or `last` (the default)"
 def add_commands(add: AddCommand) -> None:
     cancel = add("cancel", _cancel, "stop a task, or all that wait or run")
     cancel.add_argument("id", metavar="ID", nargs="?", default="last", help=f"{_ID}; or `all`")
+    extend = add("extend", _extend, "let a task run longer")
+    extend.add_argument("id", metavar="ID", nargs="?", default="last", help=_ID)
+    extend.add_argument("more", metavar="MORE", nargs="?", default="10m", help="10m (the default)")
     logs = add("logs", _logs, "all that a task printed")
     logs.add_argument("id", metavar="ID", nargs="?", default="last", help=_ID)
     logs.add_argument("-f", "--follow", action="store_true", help="go on until it ends")
@@ -34,13 +37,19 @@ def add_commands(add: AddCommand) -> None:
         "--no-folder", dest="folder", action="store_false", help="send only what --files names"
     )
     run.add_argument("--bg", action="store_true", help="print the task's id and return at once")
-    add_json(cancel, logs, get, attach, run)
+    add_json(cancel, extend, logs, get, attach, run)
 
 
 def _cancel(options: argparse.Namespace) -> int:
     from mecapy_jupyter.commands import own_tasks
 
     return own_tasks.cancel(options)
+
+
+def _extend(options: argparse.Namespace) -> None:
+    from mecapy_jupyter.commands import own_tasks
+
+    own_tasks.extend(options)
 
 
 def _logs(options: argparse.Namespace) -> None:

@@ -34,7 +34,9 @@ _SHOWN = (
     "worker",
     "started_at",
     "completed_at",
+    "timeout_s",
 )
+_MORE_S = 600.0
 
 # Not Jupyter's own thread pool, because a gateway that does not answer must not delay files and
 # kernels.
@@ -46,6 +48,7 @@ def handlers(base_url: str) -> list[tuple[str, type[web.RequestHandler]]]:
     return [
         (tasks, TaskHandler),
         (url_path_join(tasks, "cancel"), CancelHandler),
+        (url_path_join(tasks, "extend"), ExtendHandler),
         (url_path_join(base_url, "mecapy", "overview"), OverviewHandler),
     ]
 
@@ -84,6 +87,15 @@ class CancelHandler(_Passing):
     async def post(self, task_id: str) -> None:
         """Stop the task: a queued one at once, a running one within a second."""
         await self.answer(lambda gateway: _shown(gateway.post(f"/tasks/{task_id}/cancel")))
+
+
+class ExtendHandler(_Passing):
+    @web.authenticated
+    @authorized
+    async def post(self, task_id: str) -> None:
+        """Let the task run longer, by what the block's button says."""
+        body = {"seconds": _MORE_S}
+        await self.answer(lambda gateway: _shown(gateway.post(f"/tasks/{task_id}/extend", body)))
 
 
 class OverviewHandler(_Passing):

@@ -47,6 +47,7 @@ from mecapy_jupyter.wire.defaults import (
 from mecapy_jupyter.wire.events import (
     DISPLAY,
     DISPLAY_KINDS,
+    LIMIT,
     PROGRESS,
     STARTED,
     STDERR,
@@ -56,6 +57,7 @@ from mecapy_jupyter.wire.events import (
     DisplayKind,
     Event,
     EventBody,
+    LimitEvent,
     ProgressEvent,
     QueuedEvent,
     StartedEvent,
@@ -103,7 +105,14 @@ from mecapy_jupyter.wire.sweeps import (
     SweepStatus,
     SweepTask,
 )
-from mecapy_jupyter.wire.tasks import Attempt, Cell, TaskPage, TaskRequest, TaskStatus
+from mecapy_jupyter.wire.tasks import (
+    Attempt,
+    Cell,
+    TaskLimit,
+    TaskPage,
+    TaskRequest,
+    TaskStatus,
+)
 from mecapy_jupyter.wire.workers import (
     ConfinementInfo,
     Distribution,
@@ -135,6 +144,7 @@ __all__ = [
     "FINAL",
     "GONE",
     "INLINE_BYTES",
+    "LIMIT",
     "MODEL_PREFIX",
     "MOST_NEEDS",
     "MOST_POINTS",
@@ -180,6 +190,7 @@ __all__ = [
     "InstalledPackages",
     "Json",
     "JsonObject",
+    "LimitEvent",
     "Limits",
     "LoginLink",
     "LoginOffer",
@@ -212,6 +223,7 @@ __all__ = [
     "SweepStatus",
     "SweepTask",
     "TakenBlobs",
+    "TaskLimit",
     "TaskOfUser",
     "TaskPage",
     "TaskRequest",

@@ -14,13 +14,14 @@ from mecapy_jupyter.wire.result_cache import CachedRun
 from mecapy_jupyter.wire.shape import OPTIONAL, Shape, write
 from mecapy_jupyter.wire.states import FINAL, QUEUED
 
-STARTED, STDOUT, STDERR, DISPLAY, PROGRESS, USAGE = (
+STARTED, STDOUT, STDERR, DISPLAY, PROGRESS, USAGE, LIMIT = (
     "started",
     "stdout",
     "stderr",
     "display",
     "progress",
     "usage",
+    "limit",
 )
 
 DisplayKind = Literal[
@@ -121,6 +122,14 @@ class UsageEvent(Shape):
     disk_bytes: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LimitEvent(Shape):
+    """From now on the task is stopped after this run time."""
+
+    type: ClassVar = LIMIT
+    timeout_s: float = 0.0
+
+
 EventBody: TypeAlias = (
     QueuedEvent
     | StartedEvent
@@ -130,6 +139,7 @@ EventBody: TypeAlias = (
     | CommEvent
     | ProgressEvent
     | UsageEvent
+    | LimitEvent
     | Outcome
 )
 
@@ -144,6 +154,7 @@ _BY_TYPE = {
         CommEvent,
         ProgressEvent,
         UsageEvent,
+        LimitEvent,
     )
 }
 

@@ -117,6 +117,17 @@ class TaskStatus(Shape):
 
 
 @dataclass(frozen=True, slots=True)
+class TaskLimit(Shape):
+    """The answer to `POST /tasks/{id}/extend`. `timeout_s`: of running, after which it is stopped
+    now.
+    """
+
+    task_id: str
+    status: State = QUEUED
+    timeout_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class TaskPage(Shape):
     """A page of `GET /tasks`, the newest first. `next`: the cursor of the page after it."""
 

@@ -83,6 +83,14 @@ LINES = [
         "▶ bringing results home · 3:38",
     ),
     (
+        [event("started", worker="w2", timeout_s=50)],
+        "▶ running on w2 · 0:42 of 0:50 · stops at 0:50, its --timeout",
+    ),
+    (
+        [event("started", worker="w2", timeout_s=50), event("limit", timeout_s=650)],
+        "▶ running on w2 · 0:42 of 10:50",
+    ),
+    (
         [event("started", worker="w2"), event("stdout", text="x"), event("from the future")],
         "▶ running on w2 · 0:42",
     ),

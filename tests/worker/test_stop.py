@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
 import sqlalchemy as sa
 
 from mecapy_backend.store import tasks
@@ -182,3 +183,42 @@ async def test_owner_disabled_while_it_waits(desk: Desk, worker: Consumer) -> No
     finally:
         async with desk.db.connect() as connection:
             await connection.execute(sa.delete(users).where(users.c.id == OWNER))
+
+
+async def test_more_time_while_it_runs(desk: Desk, worker: Consumer) -> None:
+    """A task of 4 s that is given a minute more outlives its 4 s, and its readers hear the new
+    limit.
+    """
+    task_id = await desk.submit("import time\nprint('runs')\ntime.sleep(6)\n6 * 7", timeout=4)
+    await desk.until(task_id, wire.STDOUT)
+    extended = await tasks.extend(desk.db, OWNER, task_id, 60, 3600)
+    assert extended == tasks.Extended("running", 60, 64)
+    await desk.queue.announce_extra(task_id, extended.extra_s)
+    seen = await desk.until(task_id, *wire.FINAL)
+    outcome = wire.Outcome.from_json(seen[-1].data)
+    assert (outcome.state, outcome.result) == ("completed", 42)
+    assert [event.data for event in seen if event.type == wire.LIMIT] == [{"timeout_s": 64}]
+    assert await tasks.extend(desk.db, OWNER, task_id, 60, 3600) is None
+
+
+@pytest.mark.long
+async def test_more_time_without_redis_message(desk: Desk, worker: Consumer) -> None:
+    """More time whose message got lost comes with the next lease renewal."""
+    task_id = await desk.submit("import time\nprint('runs')\ntime.sleep(6)", timeout=4)
+    await desk.until(task_id, wire.STDOUT)
+    await tasks.extend(desk.db, OWNER, task_id, 60, 3600)
+    assert (await desk.outcome(task_id)).state == "completed"
+
+
+async def test_more_time_before_it_starts(desk: Desk, worker: Consumer) -> None:
+    """A task that waits starts with its new limit, which is at most the operator's."""
+    task_id = await desk.submit("import time\ntime.sleep(1)", timeout=0.1, enqueue=False)
+    extended = await tasks.extend(desk.db, OWNER, task_id, 3600, 60)
+    assert extended and extended.limit_s == 60
+    assert await tasks.extend(desk.db, OWNER, task_id, 3600, 60) is None
+    assert await tasks.extend(desk.db, "another", task_id, 3600, 3600) is None
+    await desk.queue.enqueue(task_id, OWNER)
+    seen = await desk.until(task_id, *wire.FINAL)
+    assert seen[-1].type == "completed"
+    started = next(event for event in seen if event.type == wire.STARTED)
+    assert started.data["timeout_s"] == 60

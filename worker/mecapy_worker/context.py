@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,11 +41,25 @@ class RunningTask:
     stop_requested_s: float = 0.0  # when that was, of the monotonic clock
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     overstayed: bool = False  # it reported that it had stopped, but sent no outcome in time
+    extra_s: float = 0.0  # that it may run longer than it was submitted with
+    due: asyncio.Timeout | None = None  # while its time runs
+    extended: Callable[[], None] | None = None
 
     def stop(self, reason: StopReason) -> None:
         if not self.stop_reason:
             self.stop_reason, self.stop_requested_s = reason, time.monotonic()
         self.stopped.set()
+
+    def allow(self, extra_s: float) -> None:
+        """Move its end to so long after the one that it was submitted with; never back."""
+        more_s = extra_s - self.extra_s
+        if more_s <= 0:
+            return
+        self.extra_s = extra_s
+        if self.due and not self.due.expired() and (due_s := self.due.when()) is not None:
+            self.due.reschedule(due_s + more_s)
+        if self.extended:
+            self.extended()
 
 
 @dataclass(slots=True)
@@ -117,9 +131,11 @@ class Context:
         return self.scratch / f"{started.task_id}-{started.attempt}.log"
 
     @contextmanager
-    def running_task(self, task_id: str, attempt: int) -> Generator[RunningTask]:
+    def running_task(self, started: StartedAttempt) -> Generator[RunningTask]:
         """The lease and cancels find the task here for as long as the block lasts."""
-        task = self.running[task_id] = RunningTask(task_id, attempt)
+        task_id = started.task_id
+        task = RunningTask(task_id, started.attempt, extra_s=started.extra_s)
+        self.running[task_id] = task
         try:
             yield task
         finally:

@@ -26,6 +26,7 @@ from mecapy_backend.api.routes import (
     audit,
     blobs,
     events,
+    extension,
     machines,
     parts,
     proof,
@@ -103,8 +104,8 @@ def create_app(settings: Settings, *, embedded: bool = False) -> FastAPI:
             expose_headers=_EXPOSED,
         )
     app.add_middleware(Traffic)
-    of_tasks = submission, tasks, sharing, sweeps, workflows, result_cache, events, blobs, parts
-    for surface in (*of_tasks, tokens, users, audit, system, machines):
+    of_tasks = submission, tasks, extension, sharing, sweeps, workflows, result_cache, events
+    for surface in (*of_tasks, blobs, parts, tokens, users, audit, system, machines):
         app.include_router(surface.router)
     if embedded:
         app.include_router(proof.router)

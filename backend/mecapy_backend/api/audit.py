@@ -32,6 +32,7 @@ _LAST_S, _AGAIN_S = 5.0, 0.2
 ACTS = {
     "POST /tasks": "submit",
     "POST /tasks/{task_id}/cancel": "cancel",
+    "POST /tasks/{task_id}/extend": "extend",
     "DELETE /tasks/{task_id}": "forget",
     "GET /tasks/{task_id}": "read result",  # once there is one
     "GET /tasks/{task_id}/request": "read request",

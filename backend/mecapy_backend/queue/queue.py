@@ -246,6 +246,11 @@ class Queue(ArqRedis):
         """Ask all workers to stop this task. May get lost; the lease renewal repeats it."""
         await self.publish(keys.CONTROL, json.dumps({"cancel": task_id}))  # pyright: ignore[reportUnknownMemberType]
 
+    async def announce_extra(self, task_id: str, extra_s: float) -> None:
+        """Tell all workers that this task may run longer. The lease renewal repeats it."""
+        message = json.dumps({"extend": task_id, "extra_s": extra_s})
+        await self.publish(keys.CONTROL, message)  # pyright: ignore[reportUnknownMemberType]
+
 
 def connect(url: str, *, max_connections: int = 64) -> Queue:
     """A pool of connections; nothing is opened before it is used. Close with `await

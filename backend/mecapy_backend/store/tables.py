@@ -65,6 +65,7 @@ tasks = sa.Table(
     _time("not_before"),  # of a retry that waits; else NULL
     sa.Column("machine_class", sa.Text, nullable=False, server_default=wire.POOL),
     sa.Column("why_there", sa.Text, nullable=False, server_default=""),
+    sa.Column("extra_s", sa.Float, nullable=False, server_default="0"),  # beyond its timeout
     sa.Column(
         "shared", sa.Boolean, nullable=False, server_default=sa.false()
     ),  # its owner's organisation may look at it

@@ -38,7 +38,9 @@ task's end by a socket's timeout.
 Entry = tuple[str, JsonObject]
 """The type of an event, and its data."""
 
-_Small = wire.StartedEvent | wire.StderrEvent | wire.ProgressEvent | wire.UsageEvent
+_Small = (
+    wire.StartedEvent | wire.StderrEvent | wire.ProgressEvent | wire.UsageEvent | wire.LimitEvent
+)
 _TEXT = frozenset({wire.STDOUT, wire.STDERR})
 _SHOWN = frozenset({*_TEXT, wire.DISPLAY, wire.COMM})
 

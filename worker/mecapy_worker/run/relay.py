@@ -94,7 +94,7 @@ class Relay:
             self._exit_status,
             self._invalid,
             seconds,
-            timeout_s,
+            timeout_s + self._running.extra_s,
             self._stopped_s(),
         )
 
@@ -117,11 +117,13 @@ class Relay:
     async def _stop_when_due(self, timeout_s: float) -> None:
         """Stop the child when its time is up or it is cancelled."""
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(timeout_s + self._running.extra_s) as self._running.due:
                 await self._running.stopped.wait()
         except TimeoutError:
             self._running.stop("timeout")
             await self._child.locate()
+        finally:
+            self._running.due = None
         if grace_s := GRACE_S.get(self._running.stop_reason):
             self._interrupted.clear()  # reporting a stop without a request gains no time
             await self._child.interrupt()

@@ -45,7 +45,7 @@ async def run_task(ctx: Mapping[str, Context], task_id: str) -> None:
     if started is None:
         return
     timer.stage("start")
-    with work.running_task(task_id, started.attempt) as running:
+    with work.running_task(started) as running:
         try:
             # cleaned up after the outcome is known
             async with AsyncExitStack() as stack:
@@ -92,14 +92,16 @@ async def attempt(
     """
     stack.callback(work.log_file(started).unlink, missing_ok=True)
     request = started.request
-    async with _charged_writer(work, started) as writer:
+    async with _charged_writer(work, started, running) as writer:
+        timeout_s = escalation.allowed_s(work.settings, started)
+        running.extended = lambda: writer.add(wire.LimitEvent(timeout_s + running.extra_s))
         writer.add(
             wire.StartedEvent(
                 work.worker_id,
                 started.attempt,
                 work.settings.max_memory_bytes,
                 started.why_there,
-                request.timeout,
+                timeout_s + running.extra_s,
             )
         )
         if request.python and request.python != work.python:
@@ -183,7 +185,7 @@ def _task_message(request: wire.TaskRequest, parents: OpenedParents) -> TaskMess
 
 @contextlib.asynccontextmanager
 async def _charged_writer(
-    work: Context, started: tasks.StartedAttempt
+    work: Context, started: tasks.StartedAttempt, running: RunningTask
 ) -> AsyncGenerator[EventWriter]:
     """Writes the attempt's events. What it takes counts for its owner however it ends."""
     began_s = time.monotonic()
@@ -194,6 +196,7 @@ async def _charged_writer(
         async with writer:
             yield writer
     finally:
+        running.extended = None
         work.charge(started.owner, Took(writer.cpu_s, 1, time.monotonic() - began_s))
 
 

@@ -104,6 +104,8 @@ async def _settle(
             running.stop("lost")
         elif answer.cancel_requested:
             running.stop("cancel")
+        else:
+            running.allow(answer.extra_s)
     unknown = {
         (answer.task_id, answer.attempt) for answer in held if answer.task_id not in ctx.running
     }
@@ -142,8 +144,14 @@ async def listen(ctx: Context) -> None:
 
 def _obey(ctx: Context, data: bytes) -> None:
     try:
-        running = ctx.running.get(json.loads(data)["cancel"])
-    except (ValueError, KeyError, TypeError):
-        return log.warning("not understood", channel=keys.CONTROL)
-    if running:
-        running.stop("cancel")
+        match json.loads(data):
+            case {"cancel": str(task_id)}:
+                if running := ctx.running.get(task_id):
+                    running.stop("cancel")
+            case {"extend": str(task_id), "extra_s": float(extra_s)}:
+                if running := ctx.running.get(task_id):
+                    running.allow(extra_s)
+            case _:
+                raise ValueError
+    except ValueError:
+        log.warning("not understood", channel=keys.CONTROL)

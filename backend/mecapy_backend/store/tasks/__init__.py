@@ -1,5 +1,6 @@
 """The state machine of tasks in PostgreSQL. Callers say `tasks.submit`, `tasks.start` …"""
 
+from mecapy_backend.store.tasks.extension import Extended, extend
 from mecapy_backend.store.tasks.graph import (
     Needed,
     OtherPythons,
@@ -59,6 +60,7 @@ __all__ = [
     "Cancellation",
     "Conflict",
     "Expired",
+    "Extended",
     "Finished",
     "Lease",
     "Needed",
@@ -74,6 +76,7 @@ __all__ = [
     "TooManyQueued",
     "cancel",
     "due_again",
+    "extend",
     "finish",
     "forget",
     "forget_checkpoint",

@@ -37,6 +37,7 @@ class Lease:
     task_id: str
     attempt: int
     cancel_requested: bool
+    extra_s: float = 0.0  # that it may run longer than it was submitted with
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,9 @@ async def renew(db: AsyncEngine, worker_id: str, lease_s: float) -> list[Lease]:
         .where(_t.worker == worker_id, _t.state == wire.RUNNING, without_waiting)
         .values(lease_until=run_out(sa.literal(lease_s, sa.Float)))
     )
+    held = _t.id, _t.attempt, _t.cancel_requested, _t.extra_s
     async with db.connect() as connection:
-        rows = await connection.execute(change.returning(_t.id, _t.attempt, _t.cancel_requested))
+        rows = await connection.execute(change.returning(*held))
         return [Lease(*row) for row in rows]
 
 

@@ -44,6 +44,7 @@ class StartedAttempt:
     awaited: bool = False  # others may be blocked by it
     why_there: str = ""  # why its class of machines is not the pool
     checkpoint: str = ""  # a blob: what an earlier attempt kept
+    extra_s: float = 0.0  # that it may run longer than it was submitted with
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ async def start(
         row.awaited,
         row.why_there,
         row.checkpoint or "",
+        row.extra_s,
     )
 
 
@@ -189,7 +191,7 @@ def _start_statement() -> sa.Executable:
     )
     about = (
         _t.owner, _t.attempt, _t.request, _t.created_at, _t.losses, _t.earlier, _t.short,
-        _t.awaited, _t.why_there, _t.checkpoint,
+        _t.awaited, _t.why_there, _t.checkpoint, _t.extra_s,
     )  # fmt: skip
     return change.returning(*about, (_t.state == wire.CANCELLED).label("barred"))
 
