@@ -94,7 +94,7 @@ class ExtendHandler(_Passing):
     @authorized
     async def post(self, task_id: str) -> None:
         """Let the task run longer, by what the block's button says."""
-        body = {"seconds": _MORE_S}
+        body: JsonObject = {"seconds": _MORE_S}
         await self.answer(lambda gateway: _shown(gateway.post(f"/tasks/{task_id}/extend", body)))
 
 
