@@ -153,23 +153,22 @@ def _report(gateway: Gateway, options: argparse.Namespace) -> None:
         print(f"{clean(one.organisation) or '(no organisation)'}  {_used(one)}{_waits(one)}")
         for user in users:
             if user.organisation == one.organisation:
-                cost = f"  {price(user.euros)}" if user.euros else ""
-                print(f"  {clean(user.user_name or user.user, 40)}  {_used(user)}{cost}")
+                print(f"  {clean(user.user_name or user.user, 40)}  {_used(user)}")
     if not found:
         print("no task ended in that month")
     return None
 
 
 def _used(by: wire.MonthlyReport | wire.MonthlyUse) -> str:
-    return f"{by.cpu_hours:.3f} CPU-hours  {by.tasks} tasks"
+    cost = f"  {price(by.euros)}" if by.euros else ""
+    return f"{by.cpu_hours:.3f} CPU-hours  {by.tasks} tasks{cost}"
 
 
 def _waits(one: wire.MonthlyReport) -> str:
     if not one.kept:
         return ""
-    cost = f"  €{one.euros:.2f}" if one.euros else ""
     waits = f"{duration(one.wait_p50_s)} (p50), {duration(one.wait_p99_s)} (p99)"
-    return f"  waited {waits}{cost}, of {one.kept} tasks kept"
+    return f"  waited {waits}, of {one.kept} tasks kept"
 
 
 def _limit_organisation(gateway: Gateway, options: argparse.Namespace) -> None:

@@ -58,7 +58,7 @@ class MonthlyUse(Shape):
 
 @dataclass(frozen=True, slots=True)
 class MonthlyReport(Shape):
-    """One organisation's month. Waits and euros are of the `kept` tasks, those not yet deleted."""
+    """One organisation's month. Waits are of the `kept` tasks, those not yet deleted."""
 
     organisation: str = ""
     cpu_hours: float = 0.0

@@ -32,7 +32,7 @@ from mecapy_backend.api.schemas.people import (
 )
 from mecapy_backend.api.services import Services, WithServices
 from mecapy_backend.store.people import deletion, usage, users
-from mecapy_backend.store.people.usage import MonthlyRuns, MonthlyUsage
+from mecapy_backend.store.people.usage import MonthlyUsage, MonthlyWaits
 from mecapy_backend.store.tasks import overview, user_tasks
 from mecapy_jupyter.wire import Json, JsonObject
 
@@ -187,34 +187,29 @@ async def used(services: WithServices, asker: Asker, month: Month = "") -> Respo
     "/organisations/report", response_model=list[ReportView], summary="A month, for who pays"
 )
 async def report(services: WithServices, asker: Asker, month: Month = "") -> Response:
-    """By organisation: tasks, waits, CPU-hours and euros. Waits and euros are of the tasks that are
-    `kept`, that is MECAPY_KEEP_S after their end, each by its last attempt.
+    """By organisation: tasks, waits, and the CPU-hours and euros of its users together. Waits are
+    of the tasks that are `kept`, that is MECAPY_KEEP_S after their end, each by its last attempt.
     """
     first = _first_day(month)
     used = await usage.monthly(services.db, asker.sees, first)
-    runs = await usage.monthly_runs(services.db, asker.sees, first)
-    names = {one.organisation for one in used} | runs.keys()
-    found = [_report(services, name, used, runs.get(name)) for name in names]
+    waits = await usage.monthly_waits(services.db, asker.sees, first)
+    names = {one.organisation for one in used} | waits.keys()
+    found = [_report(name, used, waits.get(name)) for name in names]
     return json(sorted(found, key=lambda one: str(one["organisation"] or "")))
 
 
 def _report(
-    services: Services, name: str | None, used: Sequence[MonthlyUsage], runs: MonthlyRuns | None
+    name: str | None, used: Sequence[MonthlyUsage], waits: MonthlyWaits | None
 ) -> JsonObject:
     own = [one for one in used if one.organisation == name]
-    answer: JsonObject = {
+    return {
         "organisation": name,
         "cpu_hours": round(sum(one.cpu_hours for one in own), 6),
         "tasks": sum(one.tasks for one in own),
-    }
-    if runs is None:
-        return answer | {"kept": 0, "wait_p50_s": 0.0, "wait_p99_s": 0.0, "euros": 0.0}
-    costs = (services.placements.euros(kind, ran_s) for kind, ran_s in runs.run_s.items())
-    return answer | {
-        "kept": runs.tasks,
-        "wait_p50_s": round(runs.wait_p50_s, 3),
-        "wait_p99_s": round(runs.wait_p99_s, 3),
-        "euros": round(sum(costs), 4),
+        "euros": round(sum(one.euros for one in own), 6),
+        "kept": waits.tasks if waits else 0,
+        "wait_p50_s": round(waits.p50_s, 3) if waits else 0.0,
+        "wait_p99_s": round(waits.p99_s, 3) if waits else 0.0,
     }
 
 

@@ -178,10 +178,10 @@ class ReportView(BaseModel):
     organisation: str | None
     cpu_hours: float
     tasks: Annotated[int, Field(description="attempts that ended")]
-    kept: Annotated[int, Field(description="tasks that the rest is about: those not yet deleted")]
+    euros: Annotated[float, Field(description="their shares of machines with a price")]
+    kept: Annotated[int, Field(description="tasks whose waits these are: those not yet deleted")]
     wait_p50_s: float
     wait_p99_s: float
-    euros: Annotated[float, Field(description="their shares of machines with a price")]
 
 
 class OverviewView(BaseModel):

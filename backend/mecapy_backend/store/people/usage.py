@@ -4,7 +4,6 @@ and those who pay.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -47,50 +46,39 @@ async def monthly(db: AsyncEngine, organisation: str | None, month: date) -> lis
 
 
 @dataclass(frozen=True, slots=True)
-class MonthlyRuns:
-    """Of one organisation's tasks that ended in a month and are still kept: how many, how long half
-    and 99 of 100 of them waited, and how long they ran, by class of machines.
+class MonthlyWaits:
+    """Of one organisation's tasks that ended in a month and are still kept: how many, and how long
+    half and 99 of 100 of them waited.
     """
 
     tasks: int
-    wait_p50_s: float
-    wait_p99_s: float
-    run_s: Mapping[str, float]
+    p50_s: float
+    p99_s: float
 
 
-_RUNS = sa.text("""
-    SELECT u.organisation, t.machine_class, count(*) AS tasks,
+_WAITS = sa.text("""
+    SELECT u.organisation, count(*) AS tasks,
            coalesce(percentile_cont(ARRAY[0.5, 0.99]) WITHIN GROUP (
              ORDER BY extract(epoch FROM t.started_at - t.created_at)::float8
            ) FILTER (WHERE NOT EXISTS (SELECT FROM task_inputs WHERE child = t.id)),
-           ARRAY[0, 0]) AS waits_s,
-           sum(extract(epoch FROM t.completed_at - t.started_at))::float8 AS run_s
+           ARRAY[0, 0]) AS waits_s
     FROM users u JOIN tasks t ON t.owner = u.id
     WHERE t.completed_at >= CAST(:month AS date)::timestamp AT TIME ZONE 'UTC'
       AND t.completed_at < (CAST(:month AS date) + interval '1 month') AT TIME ZONE 'UTC'
       AND t.started_at IS NOT NULL AND (:anybody OR u.organisation = :organisation)
-    GROUP BY GROUPING SETS ((u.organisation), (u.organisation, t.machine_class))
-    ORDER BY t.machine_class NULLS FIRST
+    GROUP BY u.organisation
 """).bindparams(
     sa.bindparam("anybody", type_=sa.Boolean), sa.bindparam("organisation", type_=sa.Text)
 )
 
 
-async def monthly_runs(
+async def monthly_waits(
     db: AsyncEngine, organisation: str | None, month: date
-) -> dict[str | None, MonthlyRuns]:
+) -> dict[str | None, MonthlyWaits]:
     """By organisation; `organisation` None: of all and none. The wait of a task with parents does
     not count, because it waited for them.
     """
     values = {"month": month, "anybody": organisation is None, "organisation": organisation}
-    found = dict[str | None, MonthlyRuns]()
-    run_s = dict[str | None, dict[str, float]]()
     async with db.connect() as connection:
-        for row in await connection.execute(_RUNS, values):
-            of_classes = run_s.setdefault(row.organisation, {})
-            if row.machine_class is None:
-                p50_s, p99_s = row.waits_s
-                found[row.organisation] = MonthlyRuns(row.tasks, p50_s, p99_s, of_classes)
-            else:
-                of_classes[row.machine_class] = row.run_s
-    return found
+        rows = await connection.execute(_WAITS, values)
+        return {row.organisation: MonthlyWaits(row.tasks, *row.waits_s) for row in rows}
