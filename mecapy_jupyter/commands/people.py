@@ -150,7 +150,7 @@ def _report(gateway: Gateway, options: argparse.Namespace) -> None:
         return print_json(found)
     users = admin_api.monthly_use(gateway, options.month)
     for one in found:
-        print(f"{clean(one.organisation) or '(no organisation)'}  {_used(one)}{_waits(one)}")
+        print(f"{clean(one.organisation) or '(no organisation)'}  {_used(one)}{_ended(one)}")
         for user in users:
             if user.organisation == one.organisation:
                 print(f"  {clean(user.user_name or user.user, 40)}  {_used(user)}")
@@ -161,14 +161,15 @@ def _report(gateway: Gateway, options: argparse.Namespace) -> None:
 
 def _used(by: wire.MonthlyReport | wire.MonthlyUse) -> str:
     cost = f"  {price(by.euros)}" if by.euros else ""
-    return f"{by.cpu_hours:.3f} CPU-hours  {by.tasks} tasks{cost}"
+    return f"{by.cpu_hours:.3f} CPU-hours  {by.tasks} attempts{cost}"
 
 
-def _waits(one: wire.MonthlyReport) -> str:
-    if not one.kept:
+def _ended(one: wire.MonthlyReport) -> str:
+    """What became of the tasks, and how long they waited."""
+    if not one.ended:
         return ""
-    waits = f"{duration(one.wait_p50_s)} (p50), {duration(one.wait_p99_s)} (p99)"
-    return f"  waited {waits}, of {one.kept} tasks kept"
+    states = ", ".join(f"{count} {state}" for state, count in one.ended.items())
+    return f"  {states}  waited {duration(one.wait_p50_s)} (p50), {duration(one.wait_p99_s)} (p99)"
 
 
 def _limit_organisation(gateway: Gateway, options: argparse.Namespace) -> None:

@@ -58,15 +58,15 @@ class MonthlyUse(Shape):
 
 @dataclass(frozen=True, slots=True)
 class MonthlyReport(Shape):
-    """One organisation's month. Waits are of the `kept` tasks, those not yet deleted."""
+    """One organisation's month. `tasks`: attempts; `ended`: tasks by their last state."""
 
     organisation: str = ""
     cpu_hours: float = 0.0
     tasks: int = 0
-    kept: int = 0
+    euros: float = 0.0
+    ended: dict[str, int] = field(default_factory=dict[str, int])
     wait_p50_s: float = 0.0
     wait_p99_s: float = 0.0
-    euros: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import pytest
 import sqlalchemy as sa
 
 from mecapy_backend.shared.settings import Settings
-from mecapy_backend.store import tasks
-from mecapy_backend.store.people import shares
+from mecapy_backend.store import tasks, workflows
+from mecapy_backend.store.people import shares, usage
 from mecapy_backend.store.tables import counts
 from mecapy_backend.store.tasks import lookup, retention
 from mecapy_jupyter import wire
@@ -133,3 +135,53 @@ async def test_counting_ends(db: Any) -> None:
     await tasks.start(db, started, "w", 10)
     own = (await shares.quota_status(db, "bob", settings)).of_owner
     assert (own["queued"].used, own["running"].used) == (3, 1)
+
+
+_WAITED = sa.text(
+    "UPDATE tasks SET state = 'completed', outcome = '{}', created_at = now() - interval '1 hour', "
+    "started_at = now() - interval '1 hour' + make_interval(secs => :waited_s), "
+    "completed_at = now() WHERE id = :task"
+)
+
+
+async def test_a_months_report_outlives_its_tasks(db: Any) -> None:
+    """States and waits of a month are the same before its tasks are swept, forgotten or deleted
+    with their workflow, and after; a task that waited for its parent has no wait, a retried one
+    that until its first start.
+    """
+    this_month = datetime.now(UTC).date().replace(day=1)
+    body = wire.TaskRequest("1").as_json()
+    made = [(await tasks.submit(db, "fay", body)).task_id for _ in range(100)]
+    parent, child = made[0], made[1]
+    needs = body | {"needs": {"x": parent}}
+    retried = "jsonb_build_array(jsonb_build_object('started_at', created_at + interval '3 s'))"
+    async with db.connect() as connection:
+        for waited_s, task in enumerate(made[1:], 1):
+            await connection.execute(_WAITED, {"task": task, "waited_s": waited_s})
+        for change in (
+            "INSERT INTO organisations (id, name, created_at) VALUES ('acme', '', now())",
+            "INSERT INTO users (id, issuer, subject, organisation, created_at, seen_at) "
+            "VALUES ('fay', '', 'fay', 'acme', now(), now())",
+            "INSERT INTO workflows (id, owner, name, created_at) "
+            f"VALUES ('{parent}', 'fay', '', now())",
+            f"UPDATE tasks SET request = '{json.dumps(needs)}' WHERE id = '{child}'",
+            f"UPDATE tasks SET earlier = {retried} WHERE id = '{made[99]}'",
+            f"UPDATE tasks SET workflow = '{parent}' WHERE id = '{made[50]}'",
+        ):
+            await connection.execute(sa.text(change))
+
+    async def report() -> usage.MonthlyEnds:
+        return (await usage.monthly_ends(db, "acme", this_month))["acme"]
+
+    before = await report()
+    assert before.states == {"completed": 99}
+    assert before.wait_p50_s == pytest.approx(49, rel=0.01)
+    assert before.wait_p99_s == pytest.approx(98, rel=0.01)
+    assert await tasks.forget(db, "fay", made[10]) == []
+    assert (await workflows.delete(db, "fay", parent) or [()])[0] == [made[50]]
+    assert await report() == before
+    while await retention.forget_old(db, 0, limit=40):
+        pass
+    assert await lookup.get(db, "fay", child) is None
+    assert await report() == before
+    assert await usage.monthly_ends(db, "other", this_month) == {}

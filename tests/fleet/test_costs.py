@@ -52,7 +52,7 @@ async def test_of_a_month(fleet_gateway: RunningGateway, db: AsyncEngine) -> Non
     assert me.organisation_quotas and me.organisation_quotas["euros"].used == 0.61
     assert (acme["euros"], acme["euros_today"], acme["budget"]) == (0.61, 0.61, 100.0)
     assert (used["euros"], used["tasks"]) == (0.61, 2)
-    assert (report["euros"], report["kept"]) == (0.61, 0)  # the task itself is not kept
+    assert (report["euros"], report["ended"]) == (0.61, {})
     assert dict(facts(Overview("u", "", me)))["used"].endswith(", €0.61 this month")
 
 

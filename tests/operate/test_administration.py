@@ -49,12 +49,13 @@ def test_a_team_without_an_identity_provider(gateway: Any) -> None:
     took = f"INSERT INTO usage VALUES ('{me['owner']}', date_trunc('month', now()), 5400, 7)"
     asyncio.run(execute(gateway.settings.database_url, took))
     report = admin("org", "report").out.splitlines()
-    assert report == [used := "acme  1.500 CPU-hours  7 tasks", "  ada  1.500 CPU-hours  7 tasks"]
+    assert report == ["acme  1.500 CPU-hours  7 attempts", "  ada  1.500 CPU-hours  7 attempts"]
     ended = "started_at = created_at + interval '2 s', completed_at = created_at + interval '5 s'"
     done = f"UPDATE tasks SET state = 'completed', {ended} WHERE owner = '{me['owner']}'"
     asyncio.run(execute(gateway.settings.database_url, done))
     report = admin("org", "report").out.splitlines()
-    assert report[0] == f"{used}  waited 2 s (p50), 2 s (p99), of 1 tasks kept"
+    waited = "1 completed  waited 2 s (p50), 2 s (p99)"
+    assert report[0] == f"acme  1.500 CPU-hours  7 attempts  {waited}"
     assert "no task" in admin("org", "report", "--month", "2001-01").out
     for words, name, value in (
         (("user", "list"), "email", "ada@acme.example"),

@@ -22,7 +22,7 @@ _m = machines.c
 READ = ("alembic_version", "fleet", "machines", "organisations", "users")
 WRITTEN = (
     "blobs", "counts", "reservations", "sweep_tasks", "sweeps", "task_inputs", "tasks", "usage",
-    "workers", "workflows",
+    "waits", "workers", "workflows",
 )  # fmt: skip
 """The tables that a worker needs: no token of a user and no line of the audit is among them."""
 

@@ -272,6 +272,16 @@ counts = sa.Table(
     sa.Column("tasks", sa.BigInteger, nullable=False),
 )
 
+# and how long those of them waited that had no parents: `tasks.tally`
+waits = sa.Table(
+    "waits",
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("month", sa.Date, primary_key=True),
+    sa.Column("bucket", sa.Integer, primary_key=True),
+    sa.Column("tasks", sa.BigInteger, nullable=False),
+)
+
 audit = sa.Table(  # only ever added to; what is older than its time goes
     "audit",
     metadata,

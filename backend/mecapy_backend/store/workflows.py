@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.store.database import first
 from mecapy_backend.store.tables import task_inputs, tasks, workflows
-from mecapy_backend.store.tasks import graph
+from mecapy_backend.store.tasks import graph, tally
 from mecapy_backend.store.tasks.graph import Stopped
 from mecapy_backend.store.tasks.lookup import QueuedTask
 from mecapy_jupyter import wire
@@ -156,18 +156,11 @@ _NEEDED_ELSEWHERE = sa.text(
          AND child.workflow IS DISTINCT FROM tasks.workflow"""
 ).bindparams(_uuid)
 _DELETE_TASKS = sa.text(
-    """WITH gone AS (
+    f"""WITH gone AS (
          DELETE FROM tasks WHERE id IN (
            SELECT id FROM tasks WHERE workflow = :workflow AND owner = :by
            ORDER BY created_at DESC, id LIMIT :limit)
-         RETURNING id, owner, digests,
-           CASE WHEN completed_at IS NULL THEN 'cancelled' ELSE state END AS state,
-           date_trunc('month', coalesce(completed_at, now()) AT TIME ZONE 'UTC')::date AS month
-       ), counted AS (
-         INSERT INTO counts (owner, month, state, tasks)
-         SELECT owner, month, state, count(*) FROM gone
-         GROUP BY owner, month, state ORDER BY owner, month, state
-         ON CONFLICT (owner, month, state) DO UPDATE SET tasks = counts.tasks + excluded.tasks
-       )
+         RETURNING id, digests, {tally.GONE}
+       ), {tally.TALLIED}
        SELECT id::text, digests FROM gone"""
 ).bindparams(_uuid)

@@ -32,7 +32,7 @@ from mecapy_backend.api.schemas.people import (
 )
 from mecapy_backend.api.services import Services, WithServices
 from mecapy_backend.store.people import deletion, usage, users
-from mecapy_backend.store.people.usage import MonthlyUsage, MonthlyWaits
+from mecapy_backend.store.people.usage import MonthlyEnds, MonthlyUsage
 from mecapy_backend.store.tasks import overview, user_tasks
 from mecapy_jupyter.wire import Json, JsonObject
 
@@ -187,29 +187,27 @@ async def used(services: WithServices, asker: Asker, month: Month = "") -> Respo
     "/organisations/report", response_model=list[ReportView], summary="A month, for who pays"
 )
 async def report(services: WithServices, asker: Asker, month: Month = "") -> Response:
-    """By organisation: tasks, waits, and the CPU-hours and euros of its users together. Waits are
-    of the tasks that are `kept`, that is MECAPY_KEEP_S after their end, each by its last attempt.
+    """By organisation: tasks by state, waits, CPU-hours and euros; deleted tasks count. The wait of
+    a task with parents does not, because it waited for them.
     """
     first = _first_day(month)
     used = await usage.monthly(services.db, asker.sees, first)
-    waits = await usage.monthly_waits(services.db, asker.sees, first)
-    names = {one.organisation for one in used} | waits.keys()
-    found = [_report(name, used, waits.get(name)) for name in names]
+    ends = await usage.monthly_ends(services.db, asker.sees, first)
+    names = {one.organisation for one in used} | ends.keys()
+    found = [_report(name, used, ends.get(name)) for name in names]
     return json(sorted(found, key=lambda one: str(one["organisation"] or "")))
 
 
-def _report(
-    name: str | None, used: Sequence[MonthlyUsage], waits: MonthlyWaits | None
-) -> JsonObject:
+def _report(name: str | None, used: Sequence[MonthlyUsage], ends: MonthlyEnds | None) -> JsonObject:
     own = [one for one in used if one.organisation == name]
     return {
         "organisation": name,
         "cpu_hours": round(sum(one.cpu_hours for one in own), 6),
         "tasks": sum(one.tasks for one in own),
         "euros": round(sum(one.euros for one in own), 6),
-        "kept": waits.tasks if waits else 0,
-        "wait_p50_s": round(waits.p50_s, 3) if waits else 0.0,
-        "wait_p99_s": round(waits.p99_s, 3) if waits else 0.0,
+        "ended": dict(ends.states) if ends else {},
+        "wait_p50_s": round(ends.wait_p50_s, 3) if ends else 0.0,
+        "wait_p99_s": round(ends.wait_p99_s, 3) if ends else 0.0,
     }
 
 

@@ -178,9 +178,9 @@ class ReportView(BaseModel):
     organisation: str | None
     cpu_hours: float
     tasks: Annotated[int, Field(description="attempts that ended")]
-    euros: Annotated[float, Field(description="their shares of machines with a price")]
-    kept: Annotated[int, Field(description="tasks whose waits these are: those not yet deleted")]
-    wait_p50_s: float
+    euros: Annotated[float, Field(description="their shares of their machines")]
+    ended: Annotated[dict[str, int], Field(description="tasks by their last state")]
+    wait_p50_s: Annotated[float, Field(description="until the first start, within 1 %")]
     wait_p99_s: float
 
 

@@ -4,6 +4,8 @@ and those who pay.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -11,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.store.tables import usage, users
+from mecapy_backend.store.tasks import tally
 
 _g, _u = usage.c, users.c
 
@@ -46,39 +49,52 @@ async def monthly(db: AsyncEngine, organisation: str | None, month: date) -> lis
 
 
 @dataclass(frozen=True, slots=True)
-class MonthlyWaits:
-    """Of one organisation's tasks that ended in a month and are still kept: how many, and how long
-    half and 99 of 100 of them waited.
+class MonthlyEnds:
+    """Of one organisation's tasks that ended in a month: how many by state, and how long half and
+    99 of 100 of them waited. Deleted tasks count.
     """
 
-    tasks: int
-    p50_s: float
-    p99_s: float
+    states: Mapping[str, int]
+    wait_p50_s: float
+    wait_p99_s: float
 
 
-_WAITS = sa.text("""
-    SELECT u.organisation, count(*) AS tasks,
-           coalesce(percentile_cont(ARRAY[0.5, 0.99]) WITHIN GROUP (
-             ORDER BY extract(epoch FROM t.started_at - t.created_at)::float8
-           ) FILTER (WHERE NOT EXISTS (SELECT FROM task_inputs WHERE child = t.id)),
-           ARRAY[0, 0]) AS waits_s
-    FROM users u JOIN tasks t ON t.owner = u.id
-    WHERE t.completed_at >= CAST(:month AS date)::timestamp AT TIME ZONE 'UTC'
-      AND t.completed_at < (CAST(:month AS date) + interval '1 month') AT TIME ZONE 'UTC'
-      AND t.started_at IS NOT NULL AND (:anybody OR u.organisation = :organisation)
-    GROUP BY u.organisation
+_ENDS = sa.text(f"""
+    SELECT u.organisation, one.state, one.bucket, sum(one.tasks)::bigint AS tasks
+    FROM users u JOIN (
+      SELECT owner, state, NULL::int AS bucket, tasks FROM counts WHERE month = :month
+      UNION ALL SELECT owner, NULL, bucket, tasks FROM waits WHERE month = :month
+      UNION ALL SELECT owner, state, {tally.WAIT_BUCKET}, 1 FROM tasks
+      WHERE completed_at >= CAST(:month AS date)::timestamp AT TIME ZONE 'UTC'
+        AND completed_at < (CAST(:month AS date) + interval '1 month') AT TIME ZONE 'UTC'
+    ) AS one ON one.owner = u.id
+    WHERE :anybody OR u.organisation = :organisation
+    GROUP BY u.organisation, one.state, one.bucket
 """).bindparams(
-    sa.bindparam("anybody", type_=sa.Boolean), sa.bindparam("organisation", type_=sa.Text)
+    sa.bindparam("month", type_=sa.Date),
+    sa.bindparam("anybody", type_=sa.Boolean),
+    sa.bindparam("organisation", type_=sa.Text),
 )
 
 
-async def monthly_waits(
+async def monthly_ends(
     db: AsyncEngine, organisation: str | None, month: date
-) -> dict[str | None, MonthlyWaits]:
-    """By organisation; `organisation` None: of all and none. The wait of a task with parents does
-    not count, because it waited for them.
-    """
+) -> dict[str | None, MonthlyEnds]:
+    """By organisation; `organisation` None: of all and none."""
     values = {"month": month, "anybody": organisation is None, "organisation": organisation}
+    states = defaultdict[str | None, Counter[str]](Counter)
+    waits = defaultdict[str | None, Counter[int]](Counter)
     async with db.connect() as connection:
-        rows = await connection.execute(_WAITS, values)
-        return {row.organisation: MonthlyWaits(row.tasks, *row.waits_s) for row in rows}
+        for row in await connection.execute(_ENDS, values):
+            if row.state is not None:
+                states[row.organisation][row.state] += row.tasks
+            if row.bucket is not None:
+                waits[row.organisation][row.bucket] += row.tasks
+    return {
+        name: MonthlyEnds(
+            dict(sorted(of_name.items())),
+            tally.quantile_s(waits[name], 0.5),
+            tally.quantile_s(waits[name], 0.99),
+        )
+        for name, of_name in states.items()
+    }

@@ -2,7 +2,7 @@
 after they ended.
 
 One whose result a task that is not final needs stays as long as that. How many there were stays:
-the statement that deletes counts them (`counts`), so that nothing is counted twice or not at all.
+the statement that deletes counts them (`tally`).
 Their blobs go with `blob_rows.sweep`, once no other task names them.
 """
 
@@ -11,9 +11,11 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from mecapy_backend.store.tasks import tally
+
 # Owner by owner along the index `tasks_ended_of_owner`: one by time alone would cost every task a
 # write, for one question a minute.
-_FORGET = sa.text("""
+_FORGET = sa.text(f"""
     WITH RECURSIVE owners AS (
         (SELECT owner FROM tasks WHERE completed_at IS NOT NULL ORDER BY owner LIMIT 1)
         UNION ALL
@@ -35,15 +37,8 @@ _FORGET = sa.text("""
         ) AS one LIMIT :limit
     ), gone AS (
         DELETE FROM tasks WHERE id IN (SELECT id FROM old) AND completed_at IS NOT NULL
-        RETURNING id, owner, state, completed_at
-    ), counted AS (
-        INSERT INTO counts (owner, month, state, tasks)
-        SELECT owner, date_trunc('month', completed_at AT TIME ZONE 'UTC')::date AS month,
-               state, count(*)
-        FROM gone
-        GROUP BY owner, month, state ORDER BY owner, month, state
-        ON CONFLICT (owner, month, state) DO UPDATE SET tasks = counts.tasks + excluded.tasks
-    )
+        RETURNING id, {tally.GONE}
+    ), {tally.TALLIED}
     SELECT id::text FROM gone
 """).bindparams(sa.bindparam("keep_s", type_=sa.Float), sa.bindparam("limit", type_=sa.Integer))
 

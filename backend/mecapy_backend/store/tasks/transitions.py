@@ -19,7 +19,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.store.database import first
-from mecapy_backend.store.tables import blobs, counts, task_inputs, tasks, users
+from mecapy_backend.store.tables import blobs, tasks, users
+from mecapy_backend.store.tasks import tally
 from mecapy_backend.store.tasks.graph import Needed
 from mecapy_backend.store.tasks.leases import run_out, without_waiting
 from mecapy_jupyter import wire
@@ -232,35 +233,17 @@ def _finish_statement(*, with_blobs: bool) -> sa.Executable:
     return sa.select(done.c.awaited).add_cte(rows.cte("stored"))
 
 
-def _forget_statement() -> sa.Executable:
-    """Of `task`, if `by` owns it. What had not ended counts as cancelled."""
-    gone = sa.delete(tasks).where(
-        _t.id == sa.bindparam("task"), _t.owner == sa.bindparam("by"), ~_is_needed
-    )
-    gone = gone.returning(_t.owner, _t.state, _t.completed_at, _t.digests).cte("gone")
-    month = sa.cast(
-        sa.func.date_trunc(
-            "month", sa.func.timezone("UTC", sa.func.coalesce(gone.c.completed_at, _now))
-        ),
-        sa.Date,
-    )
-    state = sa.case((gone.c.completed_at.is_(None), wire.CANCELLED), else_=gone.c.state)
-    counted = insert(counts).from_select(
-        ["owner", "month", "state", "tasks"], sa.select(gone.c.owner, month, state, 1)
-    )
-    more = {"tasks": counts.c.tasks + counted.excluded.tasks}
-    counted = counted.on_conflict_do_update(index_elements=["owner", "month", "state"], set_=more)
-    return sa.select(gone.c.digests).add_cte(counted.cte("counted"))
-
-
-_child = tasks.alias("child")
-_is_needed = (
-    sa.select(sa.literal(1))
-    .select_from(task_inputs.join(_child, _child.c.id == task_inputs.c.child))
-    .where(task_inputs.c.parent == _t.id, _child.c.completed_at.is_(None))
-    .correlate(tasks)
-    .exists()
-)
+# What had not ended counts as cancelled.
+_FORGET = sa.text(
+    f"""WITH gone AS (
+         DELETE FROM tasks WHERE id = :task AND owner = :by
+           AND NOT EXISTS (
+             SELECT FROM task_inputs AS input JOIN tasks AS child ON child.id = input.child
+             WHERE input.parent = tasks.id AND child.completed_at IS NULL)
+         RETURNING digests, {tally.GONE}
+       ), {tally.TALLIED}
+       SELECT digests FROM gone"""
+).bindparams(sa.bindparam("task", type_=sa.Uuid(as_uuid=False)))
 _NEEDED_BY = sa.text(
     """SELECT array_agg(child.id::text) AS children
        FROM tasks JOIN task_inputs AS input ON input.parent = tasks.id
@@ -269,5 +252,4 @@ _NEEDED_BY = sa.text(
        HAVING count(*) > 0"""
 ).bindparams(sa.bindparam("task", type_=sa.Uuid(as_uuid=False)))
 _START = _start_statement()
-_FORGET = _forget_statement()
 _FINISH = {with_blobs: _finish_statement(with_blobs=with_blobs) for with_blobs in (False, True)}
