@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Mapping
 
+import requests
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -31,6 +33,8 @@ _SEVERITY = {
     "critical": SeverityNumber.FATAL,
 }
 _NOT_ATTRIBUTES = {"event", "level", "time"}
+_ANSWER_BYTES = 1 << 16
+_CLOSE_S = 5.0
 
 
 class OtlpExporter:
@@ -40,10 +44,12 @@ class OtlpExporter:
 
     def __init__(self, endpoint: str, service: str) -> None:
         self._resource = Resource.create({"service.name": service, "service.version": __version__})
-        self._spans = BatchSpanProcessor(OTLPSpanExporter(_place(endpoint, "traces")))
+        self._spans = BatchSpanProcessor(
+            OTLPSpanExporter(_place(endpoint, "traces"), session=_session())
+        )
         self._logs = LoggerProvider(self._resource, shutdown_on_exit=False)
         self._logs.add_log_record_processor(
-            BatchLogRecordProcessor(OTLPLogExporter(_place(endpoint, "logs")))
+            BatchLogRecordProcessor(OTLPLogExporter(_place(endpoint, "logs"), session=_session()))
         )
         self._logger = self._logs.get_logger("mecapy", __version__)
 
@@ -87,8 +93,29 @@ class OtlpExporter:
         )
 
     def close(self) -> None:
-        self._spans.shutdown()
-        self._logs.shutdown()
+        """Both at once, and for a few seconds at most: the SDK would wait for half a minute each,
+        longer than an orchestrator waits for the process.
+        """
+        parts = (self._spans, self._logs)
+        ends = [threading.Thread(target=one.shutdown, daemon=True) for one in parts]
+        for end in ends:
+            end.start()
+        until = time.monotonic() + _CLOSE_S
+        for end in ends:
+            end.join(max(0.0, until - time.monotonic()))
+
+
+def _session() -> requests.Session:
+    """Reads no more than the beginning of an answer, which nobody needs: it may have any size."""
+
+    def begin(answer: requests.Response, **_: object) -> None:
+        answer.raw.read(_ANSWER_BYTES)
+        answer.close()
+
+    session = requests.Session()
+    session.stream = True
+    session.hooks["response"] = [begin]
+    return session
 
 
 def _context(trace: int, span: int, *, remote: bool = False) -> SpanContext:
