@@ -5,13 +5,15 @@ from __future__ import annotations
 import gzip
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+MIB = 1 << 20
 
 
 @dataclass
@@ -71,6 +73,53 @@ def receiving() -> Generator[Received]:
         try:
             yield received
         finally:
+            server.shutdown()
+            thread.join()
+
+
+@dataclass
+class Hostile:
+    """`asked`: the paths of all requests; `answered_bytes`: what could be written of answers."""
+
+    url: str = ""
+    asked: set[str] = field(default_factory=set[str])
+    answered_bytes: int = 0
+
+
+@contextmanager
+def hostile(how: str) -> Generator[Hostile]:
+    """`silent`: takes a request and never answers; `endless`: its answer has no end; `elsewhere`:
+    it sends to another path of its own.
+    """
+    collector, over = Hostile(), threading.Event()
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            collector.asked.add(self.path)
+            self.rfile.read(int(self.headers["Content-Length"]))
+            if how == "silent":
+                over.wait()
+                return
+            self.send_response(307 if how == "elsewhere" else 200)
+            if how == "elsewhere":
+                self.send_header("Location", "/elsewhere")
+                self.send_header("Content-Length", "0")
+            self.end_headers()
+            with suppress(OSError):
+                while how == "endless" and not over.is_set():
+                    self.wfile.write(bytes(MIB))
+                    collector.answered_bytes += MIB
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
+        collector.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield collector
+        finally:
+            over.set()
             server.shutdown()
             thread.join()
 
