@@ -166,12 +166,18 @@ def test_cycles_and_what_is_not_there(http: httpx.Client) -> None:
 
 
 def test_tasks_that_name_their_workflow(http: httpx.Client) -> None:
-    """An empty workflow grows by `POST /tasks`; the same key makes it once."""
+    """An empty workflow grows by `POST /tasks`; the same key makes it once, and with another body
+    it is refused.
+    """
     key = {"Idempotency-Key": "once"}
     made, again = (
         http.post("/workflows", json={"name": "grows"}, headers=key).json() for _ in range(2)
     )
     assert made == again and made["status"] == "empty"
+    for other in ({"name": "other"}, {"name": "grows", "tasks": {"a": {"code": "1"}}}):
+        refused = http.post("/workflows", json=other, headers=key)
+        assert refused.status_code == 422
+        assert refused.json()["detail"].startswith("this Idempotency-Key was used for another body")
     workflow = made["workflow_id"]
     parent = http.post("/tasks", json={"code": "1", "workflow": workflow}).json()
     body = {"code": "x", "needs": {"x": f"task:{parent['task_id']}:"}, "workflow": workflow}

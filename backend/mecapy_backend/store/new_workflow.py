@@ -9,9 +9,11 @@ from graphlib import TopologicalSorter
 from typing import TypeVar
 
 import sqlalchemy as sa
+from blake3 import blake3
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from mecapy_backend.store import json_text
 from mecapy_backend.store.tables import blobs, task_inputs, tasks, workflows
 from mecapy_backend.store.tasks import graph, submission
 from mecapy_backend.store.tasks.lookup import QUEUED_COLUMNS, QueuedTask
@@ -70,9 +72,9 @@ async def create(
     max_queued: int | None = None,
 ) -> MadeWorkflow:
     """All of it or nothing. Raises graphlib.CycleError, and what `tasks.submit` raises."""
-    keys = order(nodes)
+    keys, digest = order(nodes), _digest(name, nodes)
     async with db.execution_options(isolation_level="READ COMMITTED").begin() as connection:
-        made = await _add_workflow(connection, owner, name, idempotency_key)
+        made = await _add_workflow(connection, owner, name, idempotency_key, digest)
         if not made.created or not nodes:
             return made
         ids = {key: str(uuid.uuid4()) for key in keys}
@@ -88,14 +90,29 @@ async def create(
 
 
 async def _add_workflow(
-    connection: AsyncConnection, owner: str, name: str, key: str | None
+    connection: AsyncConnection, owner: str, name: str, key: str | None, digest: bytes
 ) -> MadeWorkflow:
-    new = {"id": str(uuid.uuid4()), "owner": owner, "name": name, "idempotency_key": key}
-    adding = insert(workflows).values(new).on_conflict_do_nothing().returning(_w.id)
+    new = {"id": str(uuid.uuid4()), "owner": owner, "name": name, "request_digest": digest}
+    adding = (
+        insert(workflows)
+        .values(new | {"idempotency_key": key})
+        .on_conflict_do_nothing()
+        .returning(_w.id)
+    )
     if (added := (await connection.execute(adding)).scalar()) is not None:
         return MadeWorkflow(added, True)
-    known = sa.select(_w.id).where(_w.owner == owner, _w.idempotency_key == key)
-    return MadeWorkflow((await connection.execute(known)).scalar_one(), False)
+    known = sa.select(_w.id, _w.request_digest)
+    known = known.where(_w.owner == owner, _w.idempotency_key == key)
+    earlier = (await connection.execute(known)).one()
+    if earlier.request_digest not in (None, digest):
+        raise submission.Conflict
+    return MadeWorkflow(earlier.id, False)
+
+
+def _digest(name: str, nodes: Mapping[str, Node]) -> bytes:
+    tasks_of = {key: [node.body, dict(node.needs)] for key, node in nodes.items()}
+    text = json_text.encode([name, sorted(tasks_of.items())])
+    return blake3(text.encode("ascii")).digest()
 
 
 def _new_task(

@@ -246,6 +246,7 @@ workflows = sa.Table(  # named graphs of tasks
     sa.Column("name", sa.Text, nullable=False),
     _time("created_at", required=True),
     sa.Column("idempotency_key", sa.Text),
+    sa.Column("request_digest", sa.LargeBinary),
     sa.UniqueConstraint("owner", "idempotency_key"),
 )
 sa.Index("workflows_of_owner", workflows.c.owner, workflows.c.created_at.desc(), workflows.c.id)
