@@ -32,6 +32,7 @@ from mecapy_worker.egress import rules
 from mecapy_worker.log import log
 from mecapy_worker.packages.environments import Environments
 from mecapy_worker.pool import machine_memory
+from mecapy_worker.pool.gpus import usable
 from mecapy_worker.pool.pool import Pool, PoolOptions, TooWeak
 from mecapy_worker.retry import is_transient
 from mecapy_worker.run.consumer import Consumer
@@ -207,10 +208,11 @@ async def opened(
 def pool_options(
     settings: Settings, scratch: Path, child_module: str, added: Environments | None = None
 ) -> PoolOptions:
+    gpus = usable(settings.worker_slots) if settings.gpus == "all" else ()
     return PoolOptions(
-        spares=settings.worker_slots
-        # so that the next short task finds a child while the successor of the last one is forked
-        + 1,
+        # so that the next short task finds a child while the successor of the last one is forked;
+        # one with a GPU is forked for its task
+        spares=1 + (0 if gpus else settings.worker_slots),
         preload=settings.preload,
         sandbox=settings.sandbox,
         scratch=scratch,
@@ -219,6 +221,7 @@ def pool_options(
         child_module=child_module,
         egress=bool(settings.egress) and sys.platform == "linux",
         environments=added.root if added else None,
+        gpus=gpus,
     )
 
 

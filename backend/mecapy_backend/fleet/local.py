@@ -96,6 +96,8 @@ def worker_settings(machine: MachineClass) -> dict[str, str]:
         "MECAPY_WORKER_SLOTS": str(machine.slots),
         "MECAPY_WORKER_PORT": "0",
     }
+    if machine.gpu:
+        found["MECAPY_GPUS"] = "all"
     if machine.memory_bytes:
         found["MECAPY_MAX_MEMORY_BYTES"] = str(machine.memory_bytes)
     return found

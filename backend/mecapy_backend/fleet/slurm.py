@@ -89,7 +89,7 @@ class SlurmProvider:
         if machine.memory_bytes:
             options.append(f"--mem={-(-machine.memory_bytes * machine.slots // 2**20)}M")
         if machine.gpu:
-            options.append(f"--gres=gpu:{machine.gpu}:1")
+            options.append(f"--gres=gpu:{machine.gpu}:{machine.slots}")
         return options
 
     def _written(self, tag: Tag, machine: MachineClass) -> Path:

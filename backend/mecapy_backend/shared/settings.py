@@ -108,6 +108,9 @@ class Settings(PackageSettings):
     machine_class: str = Field(
         default=POOL, description="class of machines this worker serves (docs/fleet.md)"
     )
+    gpus: Literal["none", "all"] = Field(
+        default="none", description="all: a task has one of this machine's NVIDIA GPUs to itself"
+    )
     sandbox: Literal["strict", "best-effort"] = Field(
         default="strict", description="strict: refuse to run unconfined"
     )

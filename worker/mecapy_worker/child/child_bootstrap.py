@@ -35,9 +35,8 @@ class ChildSpec:
     """What the zygote gives a child.
 
     `root`: its folder; `uid`: its user (None: the zygote's); `warm`: whether it runs a warm-up
-    task; `environment` and `ahead`: as in `ForkChild`; `fonts`: matplotlib's font lists; `fds`: its
-    channel, stdout, stderr, and its egress
-    socket if hosts are allowed.
+    task; `environment`, `ahead`, `gpu`, `devices`: as in `ForkChild`; `fonts`: matplotlib's font
+    lists; `fds`: its channel, stdout, stderr, and its egress socket if hosts are allowed.
     """
 
     module: str
@@ -46,6 +45,8 @@ class ChildSpec:
     warm: bool
     environment: str
     ahead: tuple[str, ...]
+    gpu: str
+    devices: tuple[str, ...]
     rules: confine.Confinement
     fonts: tuple[str, ...]
     fds: tuple[int, ...]
@@ -68,7 +69,9 @@ def run_child(spec: ChildSpec) -> NoReturn:
     try:
         channel = _take_descriptors(spec.fds)
         _set_up_folder(spec.root, spec.fonts)
-        layers = confine.confine(spec.root, spec.uid, spec.rules, spec.environment)
+        if spec.gpu:
+            os.environ["CUDA_VISIBLE_DEVICES"] = spec.gpu
+        layers = confine.confine(spec.root, spec.uid, spec.rules, spec.environment, spec.devices)
         if "private_shm" in layers.missing:
             shared_memory.folder = f"{spec.root}/tmp"
         _close_other_files(max(_FD_NUMBERS[: len(spec.fds)]))

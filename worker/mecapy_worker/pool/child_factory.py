@@ -15,6 +15,7 @@ from mecapy_worker.pool.cgroups import Cgroup
 from mecapy_worker.pool.child_files import child_files
 from mecapy_worker.pool.child_groups import group_bytes, lies_in_memory
 from mecapy_worker.pool.child_handle import ChildHandle
+from mecapy_worker.pool.gpus import Gpu
 from mecapy_worker.pool.options import (
     MOST_NESTS,
     NEEDED,
@@ -47,14 +48,18 @@ _UNCOUNTED = "so the kernel's memory for a task's file locks and many mappings i
 
 @dataclass(frozen=True, slots=True)
 class ChildKind:
-    """Of which zygote (None: the pool's), with which folder of packages, what of them imported."""
+    """Of which zygote (None: the pool's), with which folder of packages, what of them imported,
+    with which GPU.
+    """
 
     zygote: ZygoteClient | None = None
     environment: str = ""
     ahead: tuple[str, ...] = ()
+    gpu: Gpu | None = None
 
 
 USUAL = ChildKind()
+_NO_GPU = Gpu("", ())
 
 
 class ChildFactory:
@@ -107,6 +112,7 @@ class ChildFactory:
             ),
             readable=tuple(str(path) for path in (*options.readable, self._scratch.shared)),
             environments=str(options.environments or ""),
+            devices=tuple(dict.fromkeys(path for gpu in options.gpus for path in gpu.devices)),
             egress=options.egress,
         )
         return await ZygoteClient.start(start, self._move_into_cgroup)
@@ -167,9 +173,11 @@ class ChildFactory:
         worker_files, child_ends = child_files(egress=self.options.egress)
         child = ChildHandle(zygote, root, worker_files, self.options.frame_bytes)
         try:
+            gpu = kind.gpu or _NO_GPU
             request = ForkChild(
-                child.id, module, str(root), uid, warm, kind.environment, kind.ahead
-            )
+                child.id, module, str(root), uid, warm, kind.environment, kind.ahead,
+                gpu.name, gpu.devices,
+            )  # fmt: skip
             child.pid = await zygote.fork(request, child_ends.fds)
             if self._cgroup:  # before it runs anything else
                 loop = asyncio.get_running_loop()

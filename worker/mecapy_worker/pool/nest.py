@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from mecapy_worker.pool.child_factory import ChildFactory, ChildKind
 from mecapy_worker.pool.child_handle import ChildFailed, ChildHandle
+from mecapy_worker.pool.gpus import Gpu
 from mecapy_worker.pool.options import TooWeak
 from mecapy_worker.pool.zygote_client import ZygoteClient, ZygoteFailed
 
@@ -61,17 +62,17 @@ class Nest:
     def is_full(self) -> bool:
         return len(self._ready) >= self._spares
 
-    async def take(self) -> ChildHandle:
-        """One that is ready, or else a new one."""
+    async def take(self, gpu: Gpu | None = None) -> ChildHandle:
+        """One that is ready, or else a new one; with a GPU it is always new."""
         self.used_s = time.monotonic()
         self.lent += 1
         try:
-            while self._ready:
+            while self._ready and not gpu:
                 child = self._ready.pop(0)
                 if child.alive:
                     return child
                 await self._factory.retire(child)
-            return await self._start(warm=False)
+            return await self._start(gpu, warm=False)
         except BaseException:
             self.lent -= 1
             raise
@@ -112,9 +113,9 @@ class Nest:
         if self._own:
             await self._own.close()
 
-    async def _start(self, *, warm: bool) -> ChildHandle:
+    async def _start(self, gpu: Gpu | None = None, *, warm: bool) -> ChildHandle:
         ahead = tuple(self.learned) if self._environment and warm else ()
-        kind = ChildKind(self._zygote(), self._environment, ahead)
+        kind = ChildKind(self._zygote(), self._environment, ahead, gpu)
         return await self._factory.start_child(self._module, warm=warm, kind=kind)
 
     async def _refill(self, after_s: float) -> None:

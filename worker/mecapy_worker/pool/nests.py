@@ -27,6 +27,7 @@ class Nests:
 
     def __init__(self, factory: ChildFactory, options: PoolOptions) -> None:
         self._factory, self._options = factory, options
+        self._most_spares = 0 if options.gpus else options.spares
         self._nests = dict[tuple[str, str], Nest]()  # by owner and folder of packages
         self._lean: ZygoteClient | None = None
         self._lean_starts = asyncio.Lock()
@@ -102,7 +103,13 @@ class Nests:
                 if self._lean is None or self._lean.dead.is_set():
                     self._lean = await self._factory.another_zygote(())
         zygote = self._lean_one if lean else self._usual
-        nest = Nest(self._factory, self._options.child_module, 1, zygote, added.folder)
+        nest = Nest(
+            self._factory,
+            self._options.child_module,
+            min(1, self._most_spares),
+            zygote,
+            added.folder,
+        )
         self._put((owner, added.folder), nest)
         return nest
 
@@ -118,7 +125,7 @@ class Nests:
                 raise ZygoteFailed("it has threads then, and a fork would copy only one")
             options = self._options
             nest = Nest(
-                self._factory, options.child_module, options.spares, lambda: zygote, "", zygote
+                self._factory, options.child_module, self._most_spares, lambda: zygote, "", zygote
             )
             nest.learned = dict.fromkeys(wanted)
             self._put((owner, ""), nest)

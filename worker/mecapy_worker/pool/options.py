@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mecapy_worker.pool.gpus import Gpu
+
 NEEDED = {
     "no_new_privs": "let prctl(2) through in the container's seccomp profile",
     "landlock": "use a kernel with Landlock (5.13 or newer, booted with it in lsm=) and a "
@@ -32,7 +34,7 @@ class TooWeak(RuntimeError):
 class PoolOptions:
     """Options of a pool. Sizes are for one child with its processes; `readable` and `python_path`
     are added to what it may read; `egress`: children have an egress socket; `environments`: the
-    folder of what tasks add.
+    folder of what tasks add; `gpus`: each child gets one, and waits for it.
     """
 
     scratch: Path
@@ -48,6 +50,7 @@ class PoolOptions:
     python_path: tuple[Path, ...] = ()
     egress: bool = False
     environments: Path | None = None
+    gpus: tuple[Gpu, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

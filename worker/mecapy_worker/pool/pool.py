@@ -12,8 +12,9 @@ import contextlib
 import logging
 from collections.abc import AsyncGenerator, Coroutine
 
-from mecapy_worker.pool.child_factory import ChildFactory
+from mecapy_worker.pool.child_factory import ChildFactory, ChildKind
 from mecapy_worker.pool.child_handle import ChildFailed, ChildHandle
+from mecapy_worker.pool.gpus import Gpu
 from mecapy_worker.pool.limits import LimitEnforcer
 from mecapy_worker.pool.nest import AddedPackages
 from mecapy_worker.pool.nests import Nests
@@ -41,6 +42,9 @@ class Pool:
         self._wanted, self._returned = asyncio.Event(), asyncio.Event()
         self._factory, self._limits = ChildFactory(options), LimitEnforcer(options)
         self.nests = Nests(self._factory, options)
+        self._gpus: asyncio.Queue[Gpu] = asyncio.Queue()
+        for gpu in options.gpus:
+            self._gpus.put_nowait(gpu)
         self._tasks: set[asyncio.Task[None]] = set()
         self.children_started = self.failing = 0
 
@@ -77,8 +81,14 @@ class Pool:
         """Lend a child that is ready for its task: with what this owner imports, and the packages
         that the task adds. At the end it is killed and its folder removed.
         """
-        nest = await self.nests.of(owner, added)
-        child = await nest.take() if nest else await self._take()
+        gpu = await self._gpus.get() if self.options.gpus else None
+        try:
+            nest = await self.nests.of(owner, added)
+            child = await nest.take(gpu) if nest else await self._take(gpu)
+        except BaseException:
+            if gpu:
+                self._gpus.put_nowait(gpu)
+            raise
         self._limits.add(child)
         try:
             yield child
@@ -87,7 +97,7 @@ class Pool:
             if nest:
                 nest.give_back()
             self._returned.set()
-            await asyncio.shield(self._spawn(self._factory.retire(child)))
+            await asyncio.shield(self._spawn(self._retire(child, gpu)))
             self._wanted.set()
 
     async def renew(self) -> None:
@@ -137,7 +147,22 @@ class Pool:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _take(self) -> ChildHandle:
+    async def _retire(self, child: ChildHandle, gpu: Gpu | None) -> None:
+        """Its GPU is lent again when its processes, and so what they hold there, are gone."""
+        await self._factory.retire(child)
+        if gpu:
+            self._gpus.put_nowait(gpu)
+
+    async def _take(self, gpu: Gpu | None) -> ChildHandle:
+        """Which GPU is free is known only now, and a child is confined to it when it is forked."""
+        while gpu:
+            try:
+                return await self._factory.start_child(
+                    self.options.child_module, warm=False, kind=ChildKind(gpu=gpu)
+                )
+            except ZygoteFailed:
+                self._wanted.set()  # another one comes
+                await asyncio.sleep(_BACKOFF_S[1])
         while True:
             self._waiting += 1
             if self._spares.empty():

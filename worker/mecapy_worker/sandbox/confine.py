@@ -48,13 +48,14 @@ class Confinement:
 @dataclass(slots=True)
 class _ConfinedChild:
     """One child: its folder, its user (None: ours), the settings of all children, the folder of its
-    packages, and the layers applied so far.
+    packages, the devices of its GPU, and the layers applied so far.
     """
 
     root: str
     uid: int | None
     rules: Confinement
     environment: str
+    devices: tuple[str, ...]
     applied: list[str]
 
 
@@ -66,11 +67,17 @@ class Layers:
     missing: dict[str, str]
 
 
-def confine(root: str, uid: int | None, rules: Confinement, environment: str = "") -> Layers:
+def confine(
+    root: str,
+    uid: int | None,
+    rules: Confinement,
+    environment: str = "",
+    devices: tuple[str, ...] = (),
+) -> Layers:
     """Apply every layer that this machine has, in the only order in which each can still be
     applied.
     """
-    child, missing = _ConfinedChild(root, uid, rules, environment, []), dict[str, str]()
+    child, missing = _ConfinedChild(root, uid, rules, environment, devices, []), dict[str, str]()
     harmless(_visible)  # the zygote hides itself, and a fork inherits that
     harmless(_first_to_die)
     for name, apply in _LAYERS:
@@ -178,7 +185,8 @@ def _limit(child: _ConfinedChild) -> None:
     neighbours = 0 if "private_shm" in child.applied or child.uid is not None else rules.neighbours
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_DATA, rules.data_bytes + rules.memory_bytes)
-    _lower(resource.RLIMIT_AS, address_space.limit_for(rules.memory_bytes))
+    if not child.devices:  # CUDA reserves as much as all memory of the machine and of its GPUs
+        _lower(resource.RLIMIT_AS, address_space.limit_for(rules.memory_bytes))
     _lower(resource.RLIMIT_FSIZE, rules.disk_bytes)
     _lower(resource.RLIMIT_NOFILE, 4096)
     _lower(resource.RLIMIT_SIGPENDING, _WAITING_SIGNALS)
@@ -229,6 +237,7 @@ def _landlock(child: _ConfinedChild) -> None:
         landlock.opened("/dev/shm", shm),
         landlock.opened("/proc", landlock.READ),
         landlock.opened(child.environment, landlock.READ) if child.environment else None,
+        *(landlock.opened(device, landlock.DEVICE) for device in child.devices),
     ]
     landlock.restrict([*child.rules.shared, *filter(None, places)])
 

@@ -33,6 +33,7 @@ READ = EXECUTE | READ_FILE | READ_DIR
 WRITE = (
     (1 << 16) - 1 - IOCTL_DEV - (1 << 6) - (1 << 11)
 )  # all but devices: no device node is made, no ioctl on one
+DEVICE = READ_FILE | WRITE_FILE | READ_DIR | IOCTL_DEV
 NO_LISTING = WRITE & ~(READ_DIR | EXECUTE)  # names must be known: for a place children share
 
 _TCP_BIND_AND_CONNECT = 3  # since version 4

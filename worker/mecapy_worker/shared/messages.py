@@ -26,7 +26,7 @@ class Message:
 class StartZygote(Message):
     """The first message to a zygote. Sizes are for one child with all it starts; `shared`: its
     home; `base`, `environments`: the folders in which children have theirs, and their packages;
-    `learned`: imported after `preload`.
+    `learned`: imported after `preload`; `devices`: of which a child may get some.
     """
 
     tag: ClassVar[str] = "start"
@@ -41,6 +41,7 @@ class StartZygote(Message):
     python_path: tuple[str, ...] = ()
     learned: tuple[str, ...] = ()
     readable: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
     environments: str = ""
     egress: bool = False
     memory_counted: bool = False
@@ -74,7 +75,8 @@ class ZygoteBroken(Message):
 @dataclass(frozen=True, slots=True)
 class ForkChild(Message):
     """With its descriptors: channel, stdout, stderr, egress socket if any. `warm`: it runs a
-    warm-up task. `environment`: a folder of packages; `ahead`: what it imports, once confined.
+    warm-up task. `environment`: a folder of packages; `ahead`: what it imports, once confined;
+    `gpu`: its name, `devices`: its files.
     """
 
     tag: ClassVar[str] = "fork"
@@ -85,6 +87,8 @@ class ForkChild(Message):
     warm: bool = True
     environment: str = ""
     ahead: tuple[str, ...] = ()
+    gpu: str = ""
+    devices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +205,7 @@ class DisplayMessage(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class CommMessage(Message):
-    """As `wire.CommEvent`."""
-
+class CommMessage(Message):  # as `wire.CommEvent`
     tag: ClassVar[str] = "comm"
     kind: str
     comm_id: str
@@ -252,9 +254,7 @@ class OutcomeMessage(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class UsageMessage(Message):
-    """As `wire.UsageEvent`."""
-
+class UsageMessage(Message):  # as `wire.UsageEvent`
     tag: ClassVar[str] = "usage"
     cpu_s: float
     memory_bytes: int

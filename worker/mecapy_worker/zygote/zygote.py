@@ -66,7 +66,7 @@ class Zygote:
         self.selector = selectors.DefaultSelector()
         self.children: dict[int, _ForkedChild] = {}
         readable = host_capabilities.readable_paths(map(Path, start.readable))
-        places = (*readable, *map(Path, filter(None, [start.environments])))
+        places = (*readable, *map(Path, filter(None, [start.environments, *start.devices])))
         no_own_root = namespaces.missing or own_root.enter(places, start.base)
         usable = host_capabilities.usable_by_others(
             readable, [*map(Path, start.python_path)], Path(start.base)
@@ -129,7 +129,8 @@ class Zygote:
         uid = request.uid if self.own_user else None
         spec = ChildSpec(
             request.module, request.root, uid, request.warm,
-            request.environment, request.ahead, self.rules, self.fonts, fds,
+            request.environment, request.ahead, request.gpu, request.devices,
+            self.rules, self.fonts, fds,
         )  # fmt: skip
         init = pid = -1
         try:
