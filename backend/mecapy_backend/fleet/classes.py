@@ -20,8 +20,11 @@ from mecapy_jupyter.shared.errors import ConfigError
 from mecapy_jupyter.shared.units import byte_count
 from mecapy_jupyter.wire import POOL
 
-BY_HAND, LOCAL, SLURM, SCALEWAY_VM = "", "local", "slurm", "scaleway-vm"
-PROVIDERS = (BY_HAND, LOCAL, SLURM, SCALEWAY_VM)
+BY_HAND, LOCAL, SLURM, SCALEWAY_VM, KEDA = "", "local", "slurm", "scaleway-vm", "keda"
+PROVIDERS = (BY_HAND, LOCAL, SLURM, SCALEWAY_VM, KEDA)
+NOT_OURS = (BY_HAND, KEDA)
+"""Somebody else starts and stops the workers: an operator, a cluster."""
+
 CLOUDS = (SCALEWAY_VM,)
 """Their machines ask the gateway for credentials of their own; the others' have the scaler's."""
 

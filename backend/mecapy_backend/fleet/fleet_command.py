@@ -66,9 +66,12 @@ def resume() -> int:
 def _configured() -> tuple[Settings, MachinesFile]:
     settings = environment.settings()
     file = classes.read(settings.machines)
-    if not any(one.provider for one in file.classes):
+    if all(one.provider in classes.NOT_OURS for one in file.classes):
         where = settings.machines or "MECAPY_MACHINES, which is not set,"
-        raise ConfigError(f"{where} names no class with a provider: there is nothing to scale")
+        raise ConfigError(
+            f"{where} names no class with a provider that this command asks: there is nothing to "
+            "scale"
+        )
     return settings, file
 
 
