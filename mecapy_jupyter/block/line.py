@@ -50,7 +50,8 @@ def parts(state: BlockState, now_s: float) -> list[Piece]:
             return [Piece("phase", "sending"), *_bytes(state)]
         case "queued":
             there = [*_place(state), *_machine(state), *_estimate(state)]
-            return [Piece("phase", "queued"), *there, *_bytes(state)]
+            waits = f"waits for {state.waits_for}" if state.waits_for else "queued"
+            return [Piece("phase", waits), *there, *_bytes(state)]
         case "running":
             named = state.worker and not state.one_host
             where = f"running on {state.worker}" if named else "running"

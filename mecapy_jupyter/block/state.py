@@ -28,6 +28,7 @@ class BlockState:
     position: int = 0  # 1 is next; 0: not known
     waiting: int = 0  # how many wait in all; 0: not known
     eta_s: float | None = None
+    waits_for: str = ""  # tasks whose results it needs
     why_there: str = ""  # which class of machines it goes to, where that is not the pool
     estimate: str = ""  # what its code's history lets expect
     sent_bytes: int = 0
@@ -83,6 +84,7 @@ def _queued(state: BlockState, queued: wire.QueuedEvent, now_s: float) -> BlockS
         position=int(number(queued.position) or 0),
         waiting=int(number(queued.of) or 0),
         eta_s=number(queued.eta_s),
+        waits_for=clean(queued.waits_for, 100),
         why_there=clean(queued.why_there, 100) or state.why_there,
         estimate=clean(queued.estimate, 60) or state.estimate,
         expected_s=number(queued.estimate_s) or state.expected_s,

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+from itertools import islice
 
 from mecapy_jupyter.client import admin_api, config, gateway_api
 from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.commands import task_lines
 from mecapy_jupyter.shared.units import clean, local_time
 from mecapy_jupyter.wire import TaskPage, WorkerInfo
 from mecapy_jupyter.wire.json_fields import as_object
+
+_MOST = 500  # tasks, of which each line shows one or all of a map
 
 
 def _gateway() -> Gateway:
@@ -19,16 +23,15 @@ def _gateway() -> Gateway:
 def tasks(options: argparse.Namespace) -> None:
     if options.all_users or options.user:
         return _tasks_of_users(options)
-    answer = _gateway().get("/tasks", limit=options.limit, state=options.state)
     if options.json:
+        answer = _gateway().get("/tasks", limit=options.limit, state=options.state)
         print(json.dumps(answer, indent=1))
         return
+    answer = _gateway().get("/tasks", limit=_MOST, state=options.state)
     page = TaskPage.from_json(as_object(answer))
-    for task in page.tasks:
-        print(
-            f"{task.task_id}  {task.status:<9}  {local_time(task.created_at)}  "
-            f"{clean(task.name, 60)}"
-        )
+    for line in islice(task_lines.together(page.tasks), options.limit):
+        newest, name = line[0], clean(task_lines.name_of(line), 60)
+        print(f"{newest.task_id}  {newest.status:<9}  {local_time(newest.created_at)}  {name}")
     if not page.tasks:
         print("no tasks yet")
 
@@ -38,12 +41,12 @@ def _tasks_of_users(options: argparse.Namespace) -> None:
         query = {"user": options.user, "state": options.state, "limit": options.limit}
         print(json.dumps(_gateway().get("/users/tasks", **query), indent=1))
         return
-    for task in admin_api.tasks_of_users(_gateway(), options.limit, options.user, options.state):
-        who = clean(task.user_name or task.user, 30)
-        print(
-            f"{task.task_id}  {task.status:<9}  {local_time(task.created_at)}  {who}  "
-            f"{clean(task.name, 60)}"
-        )
+    found = admin_api.tasks_of_users(_gateway(), _MOST, options.user, options.state)
+    for line in islice(task_lines.together(found), options.limit):
+        newest, name = line[0], clean(task_lines.name_of(line), 60)
+        who = clean(newest.user_name or newest.user, 30)
+        at = local_time(newest.created_at)
+        print(f"{newest.task_id}  {newest.status:<9}  {at}  {who}  {name}")
 
 
 def workers(options: argparse.Namespace) -> None:

@@ -5,12 +5,13 @@ with the same words. Everything in it is escaped, because it may come from anybo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby, islice
+from itertools import islice
 from typing import cast
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.block.line import ICONS
 from mecapy_jupyter.client.overview import Overview
+from mecapy_jupyter.commands import task_lines
 from mecapy_jupyter.shared.units import clean, clock, escaped, price, size
 from mecapy_jupyter.shared.version import minor
 
@@ -71,23 +72,13 @@ def task_rows(now: Overview) -> list[Row]:
     """(icon, state, name, time of running, id) of the last tasks; a map or a sweep is one row for
     each state of its tasks.
     """
-    together = groupby(now.tasks, key=lambda task: (task.status, _map_of(task) or task.task_id))
-    return [_row(list(tasks)) for _, tasks in islice(together, LAST_TASKS)]
-
-
-def _map_of(task: wire.TaskStatus) -> str:
-    """The name of the map or sweep that it is a chunk of."""
-    name, times, calls = task.name.rpartition(wire.TIMES)
-    return name if times and calls.isdecimal() else ""
+    return [_row(tasks) for tasks in islice(task_lines.together(now.tasks), LAST_TASKS)]
 
 
 def _row(tasks: Sequence[wire.TaskStatus]) -> Row:
     """Of one task, or of a map's: the newest first, whose id it has."""
     newest, ran = tasks[0], ""
-    name, state = newest.name, clean(newest.status, 12)
-    if len(tasks) > 1:
-        calls = sum(int(task.name.rpartition(wire.TIMES)[2]) for task in tasks)
-        name = f"{clean(_map_of(newest), 24)}{wire.TIMES}{calls} in {len(tasks)} tasks"
+    name, state = task_lines.name_of(tasks), clean(newest.status, 12)
     started = [task.started_at for task in tasks if task.started_at]
     completed = [task.completed_at for task in tasks if task.completed_at]
     if started and completed:

@@ -93,6 +93,7 @@ from mecapy_jupyter.wire.states import (
     FINAL,
     QUEUED,
     RUNNING,
+    WAITING,
     ErrorKind,
     State,
 )
@@ -165,6 +166,7 @@ __all__ = [
     "TIMEOUT_S",
     "TIMES",
     "USAGE",
+    "WAITING",
     "WANTED",
     "WIDGET_TARGET",
     "WIDGET_VIEW",

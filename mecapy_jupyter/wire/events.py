@@ -35,7 +35,8 @@ DISPLAY_KINDS: frozenset[str] = frozenset(
 @dataclass(frozen=True, slots=True)
 class QueuedEvent(Shape):
     """The task waits. `position`: 1 starts next, None: not known; `of`: how many wait; `eta_s`:
-    until it starts. `why_there`: which class of machines it goes to and why. The first one,
+    until it starts. `why_there`: which class of machines it goes to and why. `waits_for`:
+    the names of the tasks whose results a blocked one needs. The first one,
     which answers the submission, has `task_id` and what to expect by its code's history:
     `estimate` in words, `estimate_s` of running. `cached`: nothing was submitted, the task of this
     id ran earlier; `same_runs`: nor here, it is another submission of the same that has not ended.
@@ -51,6 +52,7 @@ class QueuedEvent(Shape):
     estimate_s: float | None = field(default=None, metadata=OPTIONAL)
     cached: CachedRun | None = field(default=None, metadata=OPTIONAL)
     same_runs: bool = field(default=False, metadata=OPTIONAL)
+    waits_for: str = field(default="", metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ BLOCKED, QUEUED, RUNNING, COMPLETED, FAILED, CANCELLED = (
     "failed",
     "cancelled",
 )
+WAITING: frozenset[str] = frozenset({BLOCKED, QUEUED})
 FINAL: frozenset[str] = frozenset({COMPLETED, FAILED, CANCELLED})
 
 # "cell" is the cell's own exception and the only kind that is not ours.

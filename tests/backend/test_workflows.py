@@ -14,6 +14,7 @@ from mecapy_backend.store.tasks import graph
 from mecapy_jupyter import wire
 
 from ..conftest import RunningGateway
+from .speak import events_of
 
 DONE = wire.Outcome(wire.COMPLETED, result=1)
 BROKEN = wire.Outcome(wire.FAILED, error=wire.ErrorInfo("cell", "ValueError", "no mesh"))
@@ -181,7 +182,13 @@ def test_tasks_that_name_their_workflow(http: httpx.Client) -> None:
     workflow = made["workflow_id"]
     parent = http.post("/tasks", json={"code": "1", "workflow": workflow}).json()
     body = {"code": "x", "needs": {"x": f"task:{parent['task_id']}:"}, "workflow": workflow}
-    assert http.post("/tasks", json=body).json()["status"] == "blocked"
+    child = http.post("/tasks", json=body | {"name": "child"}).json()
+    assert child["status"] == "blocked"
+    (waits,) = events_of(http.get(f"/tasks/{child['task_id']}/events?follow=false"))
+    assert waits.data["waits_for"] == parent["task_id"][:8]
+    last = {"code": "x", "needs": {"x": f"task:{child['task_id']}:"}}
+    with http.stream("POST", "/tasks", json=last, headers={"Accept": "text/event-stream"}) as live:
+        assert any('"waits_for":"child"' in line for line in live.iter_lines())
     assert http.get(f"/workflows/{workflow}").json()["counts"] == {"queued": 1, "blocked": 1}
     lost = {"code": "1", "workflow": parent["task_id"]}
     assert http.post("/tasks", json=lost).json()["type"] == "urn:mecapy:problem:no-such-workflow"

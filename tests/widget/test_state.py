@@ -45,6 +45,10 @@ LINES = [
     ),
     ([event("queued", position=1)], "◔ queued · next in line · sent 1.2 MB, reused 420 MB"),
     ([event("queued", position=4)], "◔ queued · 4th in line · sent 1.2 MB, reused 420 MB"),
+    (
+        [event("queued", waits_for="mesh, load and 2 more")],
+        "◔ waits for mesh, load and 2 more · sent 1.2 MB, reused 420 MB",
+    ),
     ([event("queued")], "◔ queued · sent 1.2 MB, reused 420 MB"),
     ([event("started", worker="w2", attempt=1)], "▶ running on w2 · 0:42"),
     (

@@ -8,6 +8,7 @@ import pytest
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.client.overview import Overview
+from mecapy_jupyter.commands import task_lines
 from mecapy_jupyter.commands.status import status_html, status_text
 
 from .test_state import HOSTILE, Read
@@ -104,3 +105,15 @@ def test_a_map_is_one_row_for_each_state() -> None:
         ["✔", "completed", "solve × 60 in 3 tasks", "0:30", "c30"],
         ["✔", "completed", "a × b", "b1"],
     ]
+
+
+def test_lines_of_all_users() -> None:
+    """A map is a line for each user and state; other tasks of one name stay apart."""
+    names = [("ann", "f × 3"), ("ann", "f × 4"), ("bob", "f × 5"), ("bob", "g"), ("bob", "g")]
+    tasks = [
+        wire.TaskOfUser(str(place), name, "queued", user)
+        for place, (user, name) in enumerate(names)
+    ]
+    lines = list(task_lines.together(tasks))
+    shown = [(line[0].user, task_lines.name_of(line)) for line in lines]
+    assert shown == [("ann", "f × 7 in 2 tasks"), ("bob", "f × 5"), ("bob", "g"), ("bob", "g")]

@@ -95,7 +95,7 @@ async def follow(
                 return
             is_new.note_attempt(task.attempt)
             now = position
-            if task.state == wire.QUEUED:
+            if task.state in wire.WAITING:
                 now = await services.start_estimator.estimate(owner, task)
         except AWAY as error:  # what comes from Redis goes on
             _log.warning("postgres away", task=task_id, error=type(error).__name__)

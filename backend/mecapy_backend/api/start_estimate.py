@@ -18,7 +18,8 @@ from mecapy_backend.api.budgets import SPENT, Budgets
 from mecapy_backend.queue.queue import Queue
 from mecapy_backend.store import workers
 from mecapy_backend.store.tasks import lookup
-from mecapy_jupyter.wire import QueuedEvent
+from mecapy_jupyter.shared.units import listed
+from mecapy_jupyter.wire import BLOCKED, QueuedEvent
 
 _CACHED_S = 2.0
 _MOST_OWNERS = 1000
@@ -29,9 +30,9 @@ def reads_alike(one: QueuedEvent, other: QueuedEvent) -> bool:
     return _roughly(one) == _roughly(other)
 
 
-def _roughly(at: QueuedEvent) -> tuple[int | None, int | None, int, bool]:
+def _roughly(at: QueuedEvent) -> tuple[int | None, int | None, int, bool, str]:
     eta = -1 if at.eta_s is None else round(4 * math.log2(at.eta_s + 4))
-    return (at.position, at.of, eta, SPENT in at.why_there)
+    return (at.position, at.of, eta, SPENT in at.why_there, at.waits_for)
 
 
 def starts_in_s(position: int, slots: int, run_s: float, elapsed_s: Sequence[float]) -> float:
@@ -56,9 +57,16 @@ class StartEstimator:
         self._mean_run_s: dict[str, tuple[float, float | None]] = {}
 
     async def estimate(self, owner: str, task: lookup.TaskRow) -> QueuedEvent:
-        """The place of a queued task, and its start. Both unknown while Redis is unavailable."""
+        """The place of a queued task, and its start; both unknown while Redis is unavailable. Of a
+        blocked one, what it waits for.
+        """
+        if task.state == BLOCKED:
+            return await self.of_blocked(task.id)
         why = await self._budgets.why(owner, task.machine_class, task.why_there)
         return replace(await self._estimate(owner, task), why_there=why)
+
+    async def of_blocked(self, task_id: str) -> QueuedEvent:
+        return QueuedEvent(waits_for=listed(await lookup.parents_left(self._db, task_id), 3))
 
     async def _estimate(self, owner: str, task: lookup.TaskRow) -> QueuedEvent:
         try:

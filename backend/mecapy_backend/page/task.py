@@ -73,7 +73,7 @@ async def shown(visit: Visit) -> Response:
     audited().nothing_read |= visit.live_mark is not None
     latest = (await or_none(events.latest(services.stream_redis, [task.id], _LATEST)) or [[]])[0]
     place = wire.QueuedEvent()
-    if task.state == wire.QUEUED:
+    if task.state in wire.WAITING:
         place = await services.start_estimator.estimate(opened.owner, task)
     values: dict[str, object] = {
         "task": task,

@@ -77,7 +77,7 @@ async def follow(
     services.stream_limit.check(owner)
 
     async def stream() -> AsyncIterator[EncodedEvent | None]:
-        if task.state == wire.QUEUED:
+        if task.state in wire.WAITING:
             position = await services.start_estimator.estimate(owner, task)
             yield event_stream.queued(after, position)
         if follow:

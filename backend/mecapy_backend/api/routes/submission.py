@@ -146,6 +146,9 @@ async def _stream(
 ) -> AsyncIterator[EncodedEvent | None]:
     """The submission, then its events; its run time is remembered."""
     yield EncodedEvent(events.START, wire.QUEUED, json_text.dumps(answer))
+    if answer["status"] == wire.BLOCKED:
+        waits = await services.start_estimator.of_blocked(task_id)
+        yield event_stream.queued(events.START, waits)
     async for event in event_stream.follow(services, owner, task_id, events.START):
         if event and event.type in wire.FINAL:
             body = event.decoded().body

@@ -245,3 +245,17 @@ async def mean_run_s(db: AsyncEngine, owner: str) -> float | None:
     async with db.connect() as connection:
         seconds = (await connection.execute(sa.select(sa.func.avg(last.c.seconds)))).scalar()
     return None if seconds is None else float(seconds)
+
+
+async def parents_left(db: AsyncEngine, task_id: str) -> list[str]:
+    """Names of the parents that a blocked task waits for, the oldest first."""
+    async with db.connect() as connection:
+        return list((await connection.execute(_PARENTS_LEFT, {"child": task_id})).scalars())
+
+
+_PARENTS_LEFT = sa.text(
+    """SELECT coalesce(nullif(parent.name, ''), left(parent.id::text, 8))
+       FROM task_inputs AS edge JOIN tasks AS parent ON parent.id = edge.parent
+       WHERE edge.child = :child AND parent.state <> 'completed'
+       ORDER BY parent.created_at, parent.id"""
+).bindparams(sa.bindparam("child", type_=sa.Uuid(as_uuid=False)))
