@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import TextIO, cast
@@ -28,6 +29,7 @@ from mecapy_jupyter.shared.version import __version__
 
 NOT_RUNNING = 3
 _READER_GONE = 141  # as a shell tells of SIGPIPE
+_MAGIC = re.compile("(?<!in a notebook )`%mecapy (?=attach|cancel|doctor|get|login|logs|tasks)")
 _ENVIRONMENT = "mecapy_backend.shared.environment"
 
 
@@ -47,17 +49,29 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _carried_out(argv: list[str] | None) -> int:
-    options = _parser().parse_args(argv)
+    words, arguments = task_arguments.split_script(sys.argv[1:] if argv is None else argv)
+    options = _parser().parse_args(words)
+    options.arguments = arguments
     try:
         return options.run(options) or 0
     except errors.MecapyError as problem:
-        print(f"mecapy: {problem}", file=sys.stderr)
-        return 1
+        return _failed(_MAGIC.sub("`mecapy ", str(problem)))
     except EOFError:
-        print("mecapy: it has a question, and the standard input is closed", file=sys.stderr)
-        return 1
+        return _failed("it has a question, and the standard input is closed")
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        raise
+    except Exception as problem:  # nobody at a terminal should have to read a traceback
+        if sys.flags.dev_mode:
+            raise
+        shown = " ".join(str(problem).split())[:500]
+        return _failed(f"{type(problem).__name__}: {shown} (PYTHONDEVMODE=1 shows where)")
+
+
+def _failed(text: str) -> int:
+    print(f"mecapy: {text}", file=sys.stderr)
+    return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -65,7 +79,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="mecapy", description="Run heavy notebook cells on a pool of workers."
     )
     parser.add_argument("--version", action="version", version=f"mecapy {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    parser.set_defaults(run=lambda _: parser.print_help())  # pyright: ignore[reportUnknownLambdaType]
+    commands = parser.add_subparsers(metavar="COMMAND")
 
     def add(
         name: str, run: Callable[[argparse.Namespace], int | None], text: str
@@ -221,6 +236,8 @@ def _status(options: argparse.Namespace) -> int:
         print(json.dumps(found.as_json(), indent=1))
     elif not found.url:
         print(f"no stack runs on {found.data}; `mecapy up` starts one")
+        if url := os.environ.get("MECAPY_URL"):
+            print(f"MECAPY_URL is {url}: `mecapy doctor` checks that gateway")
     else:
         print(f"{found.url}  ({found.data}, supervisor {found.supervisor_pid})")
         for one in found.components:

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import platformdirs
 
@@ -140,7 +140,7 @@ def checked(key: str, value: object, where: str) -> str:
     if key in ("folder", "mark") and text not in ("on", "off"):
         raise ConfigError(f"{where}: {key} is {text!r}; it can be `on` or `off`")
     if key == "url":
-        parts = urlsplit(text)
+        parts = _parts(text)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigError(
                 f"{where}: {text!r} is not the address of a gateway, which looks like "
@@ -153,3 +153,10 @@ def checked(key: str, value: object, where: str) -> str:
             )
         return text.rstrip("/")
     return text
+
+
+def _parts(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:  # brackets without an address in them
+        return urlsplit("")

@@ -157,6 +157,7 @@ class Task(concurrent.futures.Future[Any]):
                 if expected
                 else errors.CannotReceive(f"the task's end could not be read: {error!r}")
             )
+            trouble.__cause__ = None if expected else error
             self.events.put(trouble)
             if on_final == self.settle:
                 self.set_exception(trouble)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import sys
 from datetime import datetime
 from html import escape
 from typing import Any
@@ -18,6 +19,8 @@ from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.secret import Secret
 from mecapy_jupyter.shared.units import clean
 
+_TOKEN = "Token (not shown): "
+
 
 class Page:
     """Where the code is shown, in a terminal: a few lines."""
@@ -27,6 +30,15 @@ class Page:
 
     def done(self, text: str) -> None:
         print(text)
+
+    def token(self) -> str:
+        """Typed unseen, or a line of what is piped in. Raises EOFError."""
+        if sys.stdin and sys.stdin.isatty():
+            return getpass.getpass(_TOKEN)
+        line = sys.stdin.readline() if sys.stdin else ""
+        if not line:
+            raise EOFError
+        return line
 
 
 class NotebookPage(Page):
@@ -46,6 +58,9 @@ class NotebookPage(Page):
         )
         self._shown = DisplayHandle()
         self._shown.display({"text/plain": invitation(code), "text/html": html}, raw=True)
+
+    def token(self) -> str:
+        return getpass.getpass(_TOKEN)
 
     def done(self, text: str) -> None:
         if self._shown is None:
@@ -91,7 +106,7 @@ def _log_in_with_token(url: str, page: Page) -> None:
             "MECAPY_NONINTERACTIVE is set, so MecaPy cannot ask for a token: set "
             "MECAPY_TOKEN instead"
         )
-    token = config.checked("token", Secret(getpass.getpass("Token (not shown): ")), "login")
+    token = config.checked("token", Secret(page.token()), "login")
     me = gateway_api.me(Gateway(url, token))
     logins.forget(url)
     config.save({"url": url, "token": token})

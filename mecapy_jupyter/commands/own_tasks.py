@@ -22,6 +22,7 @@ from mecapy_jupyter.commands import extending, task_selection
 from mecapy_jupyter.commands.cancelling import cancelled
 from mecapy_jupyter.commands.getting import brought_home
 from mecapy_jupyter.shared import errors, version
+from mecapy_jupyter.travel.environment import setup_cells
 
 INTERRUPTED = 130
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -76,6 +77,8 @@ def get(options: argparse.Namespace) -> None:
         print(f"{name} = {value!r}")
     for path in files:
         print(f"{path} is in {Path.cwd()}")
+    if not values and not files:
+        print("the task brought back no variables", file=sys.stderr)
 
 
 def _as_text(value: object) -> dict[str, str]:
@@ -105,6 +108,7 @@ def run(options: argparse.Namespace) -> int:
         name=name,
         outputs=(),
         keep=options.keep,
+        cell=wire.Cell(filename=_file_name(options.script)),
         priority=options.priority,
         timeout=options.timeout,
         retries=options.retries,
@@ -116,21 +120,32 @@ def run(options: argparse.Namespace) -> int:
     folder = notebook_folder.along(
         options.files, code, there, options.folder, pool.gateway.secret_in
     )
+    words = [options.script, *options.arguments]
+    setup_cells.add(f'__import__("sys").argv[:] = {words!r}', frozenset())
     task = pool.send(request, {}, {}, folder=folder)
     if options.bg:
         print(json.dumps({"task_id": task.id}) if options.json else task.id)
         return 0
-    return _ended(pool, task, options.json, lambda: print(f"mecapy: {_stopped(task)}"))
+
+    def stop() -> None:
+        task.request_cancel()  # with nobody to print for, the future has failed, not the task
+        concurrent.futures.wait([task], timeout=10)
+        print("mecapy: cancelled", file=sys.stderr)
+
+    return _ended(pool, task, options.json, stop)
 
 
-def _stopped(task: Task) -> str:
-    task.cancel()
-    return "cancelled"
+def _file_name(script: str) -> str:
+    """As tracebacks name it."""
+    return "<stdin>" if script == "-" else str(Path(script).resolve())
 
 
 def _read(script: str) -> str:
     try:
-        return sys.stdin.read() if script == "-" else Path(script).read_text()
+        code = sys.stdin.read() if script == "-" else Path(script).read_text()
+        if not code.strip():
+            raise errors.ConfigError(f"{script} is empty")
+        return code
     except (OSError, UnicodeDecodeError) as wrong:
         why = getattr(wrong, "strerror", None) or "it is no text"
         raise errors.ConfigError(f"{script} cannot be read: {why}") from None
@@ -146,7 +161,9 @@ def _nothing(_: wire.Event) -> None: ...
 
 
 def _ended(pool: Client, task: Task, as_json: bool, leave: Callable[[], None]) -> int:
-    """Print its output until it ends; 0, or 1 with its error. Ctrl-C: `leave`."""
+    """Print its output until it ends; 0, or 1 with its error. Ctrl-C, or nobody reads its output
+    any more: `leave`.
+    """
     try:
         task.follow(on_event=_nothing if as_json else task_logs.show_printed)
         concurrent.futures.wait([task])
@@ -154,6 +171,9 @@ def _ended(pool: Client, task: Task, as_json: bool, leave: Callable[[], None]) -
         leave()
         return INTERRUPTED
     if task.outcome is None and (lost := task.exception()):
+        if isinstance(lost.__cause__, BrokenPipeError):
+            leave()
+            raise lost.__cause__
         raise lost
     for remark in task.bring_folder():
         print(f"mecapy: {remark}", file=sys.stderr)

@@ -135,6 +135,8 @@ def _organisations(gateway: Gateway, options: argparse.Namespace) -> None:
     found = admin_api.organisations(gateway)
     if options.json:
         return print_json(found)
+    if not found:
+        print("no organisations yet: users bring theirs, from the identity provider or `--org`")
     for one in found:
         tasks = ", ".join(f"{count} {state}" for state, count in sorted(one.tasks.items()))
         cost = f"{price(one.euros)} this month" if one.euros else ""

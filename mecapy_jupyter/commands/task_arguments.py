@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from mecapy_jupyter.cells import magic_options
 from mecapy_jupyter.commands.arguments import AddCommand, add_json
@@ -21,14 +22,16 @@ def add_commands(add: AddCommand) -> None:
     logs.add_argument("-f", "--follow", action="store_true", help="go on until it ends")
     get = add("get", _get, "print variables, and fetch files, of a finished task")
     get.add_argument("id", metavar="ID", help=_ID.replace(" (the default)", ""))
-    get.add_argument("names", metavar="NAME", nargs="*", help="variables or files; default: all")
+    names = "variables or files; default: all variables"
+    get.add_argument("names", metavar="NAME", nargs="*", default=[], help=names)
     attach = add("attach", _attach, "print a task's output, go on live, and end as it ends")
     attach.add_argument("id", metavar="ID", nargs="?", default="last", help=_ID)
     for one in (get, attach):
         one.add_argument(
             "--trust", action="store_true", help="open what was not submitted with your key"
         )
-    run = add("run", _run, "run a script on a worker, with the files of this folder")
+    text = "run a script on a worker, with the files of this folder; its arguments follow after --"
+    run = add("run", _run, text)
     run.add_argument("script", metavar="SCRIPT", help="its path; -: the standard input")
     magic_options.add_running(run.add_argument)
     magic_options.add_machine(run.add_argument)
@@ -38,6 +41,14 @@ def add_commands(add: AddCommand) -> None:
     )
     run.add_argument("--bg", action="store_true", help="print the task's id and return at once")
     add_json(cancel, extend, logs, get, attach, run)
+
+
+def split_script(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """The words of `mecapy run SCRIPT … -- ARGUMENT…`, without and of the arguments."""
+    if words[:1] != ["run"] or "--" not in words:
+        return words, ()
+    at = words.index("--")
+    return words[:at], words[at + 1 :]
 
 
 def _cancel(options: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ gateway and a provider of ours.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -140,8 +141,8 @@ def test_a_provider_that_is_asked_too_often(provider: Provider) -> None:
 def test_without_an_issuer(
     gateway: Any, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A gateway that knows no issuer is logged in at with a token that is typed in."""
-    monkeypatch.setattr("getpass.getpass", lambda prompt: gateway.token)
+    """A gateway that knows no issuer is logged in at with a token that is piped in."""
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{gateway.token}\n"))
     assert cli.main(["login", "--url", gateway.url]) == 0
     assert (
         config.read() == {"url": gateway.url, "token": gateway.token}
@@ -149,7 +150,7 @@ def test_without_an_issuer(
     )
     assert cli.main(["logout"]) == 0
     assert config.read() == {}
-    monkeypatch.setattr("getpass.getpass", lambda prompt: "wrong")
+    monkeypatch.setattr("sys.stdin", io.StringIO("wrong\n"))
     assert cli.main(["login", "--url", gateway.url]) == 1 and config.read() == {}
 
 

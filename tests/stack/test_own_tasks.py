@@ -54,9 +54,10 @@ def test_from_a_terminal(stack: Stack, tmp_path: Path) -> None:
     events = [json.loads(line) for line in mecapy("logs", "--json").splitlines()]
     assert [one["data"]["text"] for one in events if one["type"] == "stdout"] == ["the sum is 42\n"]
 
-    (tmp_path / "bad.py").write_text("x = 0\n1 / x\n")
-    assert mecapy("run", "bad.py", code=1) == ""
-    assert "ZeroDivisionError: division by zero" in mecapy.err and "line 2" in mecapy.err
+    (tmp_path / "bad.py").write_text("import sys\nprint(sys.argv)\n1 / 0\n")
+    assert mecapy("run", "bad.py", "--", "a", "--b", code=1) == "['bad.py', 'a', '--b']\n"
+    assert "ZeroDivisionError: division by zero" in mecapy.err
+    assert f"{tmp_path.resolve()}/bad.py:3" in mecapy.err
     failed = json.loads(mecapy("attach", "--json", code=1))
     assert failed["status"] == "failed" and failed["name"] == "bad.py"
     assert "cannot be read" in (mecapy("run", "nowhere.py", code=1), mecapy.err)[1]
@@ -99,6 +100,38 @@ def test_a_reader_that_goes() -> None:
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("tasks",), "'http://[::1' is not the address of a gateway"),
+        (("fleet", "status"), "PYTHONDEVMODE=1 shows where"),
+        (("logs", "zzz"), "is not the address"),
+    ],
+)
+def test_no_traceback(words: tuple[str, ...], told: str) -> None:
+    """Whatever goes wrong is one sentence, also what nobody has thought of."""
+    env = environment(MECAPY_URL="http://[::1", MECAPY_DATABASE_URL="postgresql://127.0.0.1:1/x")
+    done = subprocess.run(
+        mecapy_command(*words),
+        env=env, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1 and told in done.stderr
+
+
+def test_nobody_reads_on(stack: Stack, tmp_path: Path) -> None:
+    """`mecapy run … | head` stops the task, as it would stop a script here."""
+    (tmp_path / "long.py").write_text("while True:\n    print('on', flush=True)\n")
+    pipe = " ".join(mecapy_command("run", "long.py")) + " | head -1; exit ${PIPESTATUS[0]}"
+    done = subprocess.run(
+        ["bash", "-c", pipe],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240,
+        env=environment(MECAPY_URL=stack.url, MECAPY_TOKEN=stack.token),
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (141, "on\n", "mecapy: cancelled\n")
+    (task,) = stack.gateway().get("/tasks", limit=1)["tasks"]
+    until(lambda: stack.final(task["task_id"]), 120)
 
 
 def test_no_input() -> None:

@@ -285,6 +285,7 @@ def _run(task: TaskMessage) -> None:
     """Run the cell with its notebook's number and lines."""
     cell, source = task.cell or Cell(), task.code
     _shell.compile.filename, _shell.compile.source = cell.filename, source
+    _shell.compile.of_a_script = not cell.number
     ipython.count_below(cell.filename, cell.header)
     _shell.execution_count = cell.number or 1
     _shell.displayhook.source = source

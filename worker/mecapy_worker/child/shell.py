@@ -47,6 +47,12 @@ class TaskCompiler(CachingCompiler):
     """Names the cell as in its notebook, so that its functions have their lines there too."""
 
     filename = source = ""
+    of_a_script = False
+
+    def format_code_name(self, name: str) -> tuple[str, str] | None:
+        """`Cell In[5]`; a script is named by its file."""
+        script = self.of_a_script and name == self.filename
+        return None if script else super().format_code_name(name)
 
     def get_code_name(self, raw_code: str, transformed_code: str, number: int) -> str:
         return (
