@@ -137,7 +137,7 @@ async def lived_in(gateway: Any) -> dict[str, str]:
         "workflow": f"/page/workflows/{made['workflow_id']}",
         **{
             name: f"/page/{name}"
-            for name in ("pool", "account", "users", "organisations", "audit", "health")
+            for name in ("pool", "costs", "account", "users", "organisations", "audit", "health")
         },
     }
 

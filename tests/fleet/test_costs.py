@@ -60,12 +60,12 @@ async def test_what_was_spent_yesterday(db: AsyncEngine) -> None:
     """Counts for the month, and not for today's budget."""
     await _in_acme(db, 1.0)
     await shares.add_usage(db, {"local": HOUR}, price=5.0)
-    assert await costs.over_budget(db) == {"acme": (5.0, 1.0)}
+    assert await costs.day_budgets(db) == {"acme": costs.DayBudget(5.0, 1.0)}
     async with db.connect() as connection:
         await connection.execute(sa.text("UPDATE usage SET day = day - 1"))
-    assert await costs.over_budget(db) == {}
+    assert await costs.day_budgets(db) == {"acme": costs.DayBudget(0.0, 1.0)}
     await shares.add_usage(db, {"local": HOUR}, price=0.5)
-    assert await costs.over_budget(db) == {}
+    assert await costs.day_budgets(db) == {"acme": costs.DayBudget(0.5, 1.0)}
     async with db.connect() as connection:
         row = (await connection.execute(sa.text("SELECT euros, day_euros FROM usage"))).one()
     assert tuple(row) == (5.5, 0.5)

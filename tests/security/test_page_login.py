@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import httpx
 import pytest
 
+from mecapy_backend.store.people import shares
+from mecapy_backend.store.people.users import add_user
+
 from .provider import Provider
-from .test_page import Visitor
+from .test_page import EVIL, Tags, Visitor
 
 
 def at_the_provider(visitor: Visitor) -> tuple[dict[str, str], str]:
@@ -188,3 +191,39 @@ def test_a_disabled_user_is_out(oidc_gateway: Any, people: dict[str, str]) -> No
         answer = root.post(f"/page/users/{owner}", csrf=root.csrf(), disabled="yes")
         assert answer.status_code == 303
         assert ada.get("/").status_code == 401
+
+
+async def test_costs_of_those_one_looks_after(
+    oidc_gateway: Any, people: dict[str, str], db: Any
+) -> None:
+    """A user sees what their own tasks and their organisation cost, a manager also each user of
+    theirs, an admin all; names in it are text, and so is a month that is none.
+    """
+    visitors = {who: Visitor(oidc_gateway) for who in people}
+    owners = dict[str, str]()
+    for who, visitor in visitors.items():
+        assert visitor.log_in(people[who]).status_code == 303
+        mine = {"Authorization": f"Bearer {people[who]}"}
+        owners[who] = visitor.http.get("/me", headers=mine).json()["owner"]
+    made = await add_user(db, EVIL, "", "other", "user")
+    assert made
+    await shares.add_usage(db, {made.id: shares.Took(1.0, 1, 3600.0)}, price=71.5)
+    await shares.add_usage(db, {owners["bob"]: shares.Took(1.0, 1, 3600.0)}, price=2.25)
+    budget = {"limits": "yes", "weight": "1", "budget": "2"}
+    csrf = visitors["root"].csrf()
+    answer = visitors["root"].post("/page/organisations/acme", csrf=csrf, **budget)
+    assert answer.status_code == 303
+    pages = {who: visitor.get("/page/costs").text for who, visitor in visitors.items()}
+    for who, page in pages.items():
+        assert ("€71.50" in page, "alert(1)" in page) == (who == "root",) * 2, who
+        assert ("bob" in page) == (who in ("mia", "root")), who
+        assert "€2.25" in page and "no machine starts" in page, who
+        assert ("<h2>Machines" in page) == (who == "root"), who
+        tags = Tags(page)
+        assert len(tags.all("script")) == 1 and not tags.all("img")
+    wrong = visitors["root"].get(f"/page/costs?month={quote(EVIL)}")
+    assert wrong.status_code == 200 and len(Tags(wrong.text).all("script")) == 1
+    earlier = visitors["root"].get("/page/costs?month=2020-01").text
+    assert "ended in 2020-01" in earlier and "€71.50" not in earlier
+    for visitor in visitors.values():
+        visitor.http.close()

@@ -43,7 +43,8 @@ class Budgets:
     async def spent(self) -> Collection[str]:
         """Whose budget is spent: organisations, and OF_ALL."""
         if time.monotonic() - self._looked_s > _CACHED_S:
-            spent = set(await costs.over_budget(self._db))
+            days = await costs.day_budgets(self._db)
+            spent = {name for name, day in days.items() if day.is_spent}
             budget = self._file.budget
             if budget and await machines.spent_today(self._db) >= budget:
                 spent.add(OF_ALL)

@@ -32,9 +32,10 @@ async def check(db: AsyncEngine, budget: float) -> SpentBudgets:
     spent = await machines.spent_today(db) if budget else 0.0
     if budget:
         await _tell(db, FLEET, spent, budget)
-    over = await costs.over_budget(db)
-    for name, (cost, limit) in over.items():
-        await _tell(db, name, cost, limit)
+    days = await costs.day_budgets(db)
+    for name, day in days.items():
+        await _tell(db, name, day.spent, day.limit)
+    over = {name for name, day in days.items() if day.is_spent}
     return SpentBudgets(bool(budget) and spent >= budget, over)
 
 

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from mecapy_backend.api.problems import not_understood
 from mecapy_backend.api.routes import users as user_routes
-from mecapy_backend.api.schemas.people import LimitsBody
+from mecapy_backend.api.schemas.people import LimitsBody, OrganisationBody
 from mecapy_backend.page import answers
 from mecapy_backend.page.door import Visit
 from mecapy_backend.store.people import usage, users
@@ -65,18 +65,17 @@ async def organisations(visit: Visit) -> Response:
 
 async def limit(visit: Visit) -> Response:
     organisation_id = visit.request.path_params["organisation_id"]
-    await user_routes.limit_organisation(
-        visit.services, visit.owner, organisation_id, _limits(visit)
-    )
+    wanted = _limits(visit, OrganisationBody)
+    await user_routes.limit_organisation(visit.services, visit.owner, organisation_id, wanted)
     return answers.to("/page/organisations")
 
 
-def _limits(visit: Visit) -> Mapping[str, Json]:
+def _limits(visit: Visit, body: type[LimitsBody] = LimitsBody) -> Mapping[str, Json]:
     """Of a form; an empty field: what the settings say. Raises Problem 422."""
-    given = {name: visit.form.get(name, "").strip() for name in LimitsBody.model_fields}
-    fields = {name: text for name, text in given.items() if text}
+    given = {name: visit.form.get(name, "").strip() for name in body.model_fields}
+    fields = {name: text for name, text in given.items() if text and name != "resources"}
     try:
-        return LimitsBody.model_validate_strings(fields).model_dump()
+        return body.model_validate_strings(fields).model_dump(exclude={"resources"})
     except ValidationError as wrong:
         raise not_understood(wrong.errors()) from None
 

@@ -20,6 +20,7 @@ from mecapy_backend.page import (
     account,
     answers,
     audit,
+    costs,
     link,
     login,
     oidc_login,
@@ -88,6 +89,7 @@ PAGES = (
     PageRoute(
         "POST", "/page/workers/{worker_id:path}/drain", pool.drain, "PATCH /workers/{worker_id}"
     ),
+    PageRoute("GET", "/page/costs", costs.shown, "GET /me", "Costs"),
     PageRoute("GET", "/page/account", account.shown, "GET /me", "Account"),
     PageRoute("POST", "/page/tokens", account.make_token, "POST /tokens"),
     PageRoute(

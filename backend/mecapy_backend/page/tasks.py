@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import get_args
 from urllib.parse import urlencode
 
@@ -47,6 +47,7 @@ class Line:
     place: wire.QueuedEvent
     running: Running
     cancelling: bool
+    cost: float | None
 
 
 async def listed(visit: Visit) -> Response:
@@ -64,9 +65,11 @@ async def listed(visit: Visit) -> Response:
     shown = found[:SHOWN]
     following = cursor_of(shown[-1]) if len(found) > SHOWN else ""
     chosen = {"state": state, "name": name}
+    lines = await _lines(visit.services, visit.owner, shown)
     return visit.page(
         "tasks.html",
-        lines=await _lines(visit.services, visit.owner, shown),
+        lines=lines,
+        priced=any(line.cost is not None for line in lines),
         states=get_args(wire.State),
         state=state,
         name=name,
@@ -82,6 +85,7 @@ async def _lines(services: Services, owner: str, rows: list[TaskRow]) -> list[Li
     queued = [row for row in rows if row.state == wire.QUEUED]
     estimates = [services.start_estimator.estimate(owner, row) for row in queued]
     places = dict(zip([row.id for row in queued], await asyncio.gather(*estimates), strict=True))
+    now = datetime.now(UTC)
     return [
         Line(
             row.id,
@@ -93,6 +97,7 @@ async def _lines(services: Services, owner: str, rows: list[TaskRow]) -> list[Li
             places.get(row.id, wire.QueuedEvent()),
             said.get(row.id, Running()),
             row.cancel_requested and not row.final,
+            services.placements.cost(row, now),
         )
         for row in rows
     ]

@@ -1,6 +1,9 @@
-"""What organisations' tasks cost, and which have spent their day's budget."""
+"""What organisations' tasks and the fleet's machines cost, and who has spent the day's budget."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -25,16 +28,26 @@ def by_organisation() -> sa.Subquery:
     return query.group_by(_u.organisation).subquery()
 
 
-async def over_budget(db: AsyncEngine) -> dict[str, tuple[float, float]]:
-    """Organisations whose tasks have cost the day's budget, with what they cost and the budget;
-    what runs counts with what it has cost until now.
-    """
+@dataclass(frozen=True, slots=True)
+class DayBudget:
+    """What tasks have cost today (UTC), and may; in euros."""
+
+    spent: float
+    limit: float
+
+    @property
+    def is_spent(self) -> bool:
+        return self.spent >= self.limit
+
+
+async def day_budgets(db: AsyncEngine) -> dict[str, DayBudget]:
+    """Of the organisations that have one; what runs counts with what it has cost until now."""
     async with db.connect() as connection:
-        rows = await connection.execute(_OVER)
-        return {row.id: (float(row.spent), float(row.budget)) for row in rows}
+        rows = await connection.execute(_BUDGETS)
+        return {row.id: DayBudget(float(row.spent), float(row.budget)) for row in rows}
 
 
-_OVER = sa.text(
+_BUDGETS = sa.text(
     """WITH limited AS (SELECT id, budget FROM organisations WHERE budget IS NOT NULL),
        today AS (SELECT (now() AT TIME ZONE 'UTC')::date AS day),
        ended AS (
@@ -55,6 +68,40 @@ _OVER = sa.text(
        SELECT limited.id, limited.budget,
               coalesce(ended.euros, 0) + coalesce(runs.euros, 0) AS spent
        FROM limited LEFT JOIN ended ON ended.organisation = limited.id
-       LEFT JOIN runs ON runs.organisation = limited.id
-       WHERE coalesce(ended.euros, 0) + coalesce(runs.euros, 0) >= limited.budget"""
+       LEFT JOIN runs ON runs.organisation = limited.id"""
 )
+
+
+@dataclass(frozen=True, slots=True)
+class MachineDay:
+    """Machines of one class on one day (UTC). `hours`: all of theirs together."""
+
+    day: date
+    machine_class: str
+    machines: int
+    hours: float
+    euros: float
+
+
+async def machines_by_day(db: AsyncEngine, days: int = 31) -> list[MachineDay]:
+    """The last day first, in the steps that machines are paid in."""
+    async with db.connect() as connection:
+        rows = await connection.execute(_BY_DAY, {"before": days - 1})
+        return [MachineDay(*row) for row in rows]
+
+
+_BY_DAY = sa.text(
+    """SELECT day::date, machine_class, count(*), sum(seconds)::float8 / 3600,
+              sum(price / 3600.0 * CASE billing_s WHEN 0 THEN seconds
+                  ELSE ceil(seconds / billing_s) * billing_s END)::float8
+       FROM (SELECT day, machine_class, price, billing_s, extract(epoch FROM
+                least(coalesce(ended_at, now()), (day + interval '1 day') AT TIME ZONE 'UTC')
+                - greatest(created_at, day AT TIME ZONE 'UTC')) AS seconds
+             FROM (SELECT generate_series(today - make_interval(days => :before), today,
+                                          interval '1 day') AS day
+                   FROM (SELECT date_trunc('day', now() AT TIME ZONE 'UTC') AS today) AS now
+                  ) AS days
+             JOIN machines ON created_at < (day + interval '1 day') AT TIME ZONE 'UTC'
+                          AND coalesce(ended_at, now()) > day AT TIME ZONE 'UTC') AS spans
+       GROUP BY 1, 2 ORDER BY 1 DESC, 2"""
+).bindparams(sa.bindparam("before", type_=sa.Integer))

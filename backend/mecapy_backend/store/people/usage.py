@@ -49,6 +49,22 @@ async def monthly(db: AsyncEngine, organisation: str | None, month: date) -> lis
 
 
 @dataclass(frozen=True, slots=True)
+class OwnMonth:
+    month: date
+    cpu_hours: float
+    tasks: int
+    euros: float
+
+
+async def of_owner(db: AsyncEngine, owner: str, most: int = 12) -> list[OwnMonth]:
+    """The last months in which they had tasks, the newest first."""
+    query = sa.select(_g.month, _g.cpu_s / 3600, _g.tasks, _g.euros).where(_g.owner == owner)
+    async with db.connect() as connection:
+        rows = await connection.execute(query.order_by(_g.month.desc()).limit(most))
+        return [OwnMonth(*row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
 class MonthlyEnds:
     """Of one organisation's tasks that ended in a month: how many by state, and how long half and
     99 of 100 of them waited. Deleted tasks count.
