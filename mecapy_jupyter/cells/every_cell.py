@@ -34,14 +34,20 @@ def goes(lines: Sequence[str]) -> bool:
 class EveryCell:
     """Active from its creation until `off`."""
 
+    active: EveryCell | None = None
+    """That of this kernel."""
+
     def __init__(self, shell: Any, options: str) -> None:
-        self._shell, self._options = shell, options
+        EveryCell.active = self
+        self.options = options
+        self._shell = shell
         self._inside = 1  # cells that run now, among them `%mecapy on`
         shell.events.register("pre_run_cell", self._begin)
         shell.events.register("post_run_cell", self._end)
         shell.input_transformers_cleanup.append(self.sends)
 
     def off(self) -> None:
+        EveryCell.active = None
         self._shell.input_transformers_cleanup.remove(self.sends)
         self._shell.events.unregister("pre_run_cell", self._begin)
         self._shell.events.unregister("post_run_cell", self._end)
@@ -52,7 +58,7 @@ class EveryCell:
         """
         if self._inside or self._silent() or not goes(lines):
             return lines
-        return [f"{HEADER} {self._options}".rstrip() + "\n", *lines]
+        return [f"{HEADER} {self.options}".rstrip() + "\n", *lines]
 
     def _silent(self) -> bool:
         kernel = getattr(self._shell, "kernel", None)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from mecapy_jupyter.capture import names
+from mecapy_jupyter.cells import magic_options
+from mecapy_jupyter.cells.every_cell import EveryCell
 from mecapy_jupyter.cells.ipython_types import Shell
+from mecapy_jupyter.client import requirements
 from mecapy_jupyter.hooks.ipython import show_as
 from mecapy_jupyter.travel.environment import setup_cells
 
@@ -32,10 +35,19 @@ def listed() -> str:
 
 def about() -> str:
     """For the sidebar: what stands for every task of this notebook."""
+    every = EveryCell.active
+    words = magic_options.words(every.options if every else "")
+    machine = magic_options.parser().parse_args(words).machine
+    packages = ", ".join(requirements.default) or "none of its own"
     count = len(setup_cells.all_cells())
-    return (
-        f"{count} setup cell{'' if count == 1 else 's'}\n{listed()}" if count else "no setup cells"
+    lines = (
+        f"every cell goes to a worker {every.options}".rstrip() if every else "",
+        f"packages: {packages}",
+        f"class of machines: {machine or 'as each cell asks'}",
+        f"{count} setup cell{'' if count == 1 else 's'}" if count else "no setup cells",
+        listed() if count else "",
     )
+    return "\n".join(filter(None, lines))
 
 
 def cleared(number: str = "") -> str:

@@ -50,11 +50,16 @@ def test_it_may_read_variables_and_the_cells_own_come_after(clean: Kernel) -> No
 
 
 def test_they_are_listed_and_removed(clean: Kernel) -> None:
-    """By number, or all; the same text is one setup cell."""
+    """By number, or all; the same text is one setup cell. The sidebar names what stands for every
+    task of the notebook.
+    """
     clean.run("%mecapy setup clear")
     for text in ("import os", "import json\nimport re", "import os"):
         assert clean.run(f"%%mecapy --setup\n{text}").ok
     assert clean.run("%mecapy setup").stdout == "[1] import os\n[2] import json\n    import re\n"
+    about = "__import__('mecapy_jupyter.cells.setup', fromlist=['about']).about().splitlines()[:3]"
+    shown = ["packages: none of its own", "class of machines: as each cell asks", "2 setup cells"]
+    assert clean.value(about) == repr(shown)
     assert "1 setup cell removed" in clean.run("%mecapy setup clear 1").stdout
     assert clean.run("%mecapy setup").stdout == "[2] import json\n    import re\n"
     assert "1 setup cell removed" in clean.run("%mecapy setup clear").stdout
