@@ -29,7 +29,9 @@ from mecapy_jupyter.shared.version import __version__
 
 NOT_RUNNING = 3
 _READER_GONE = 141  # as a shell tells of SIGPIPE
-_MAGIC = re.compile("(?<!in a notebook )`%mecapy (?=attach|cancel|doctor|get|login|logs|tasks)")
+_MAGIC = re.compile(
+    "(?<!in a notebook )`%mecapy (?=attach|cancel|doctor|extend|get|login|logs|tasks)"
+)
 _ENVIRONMENT = "mecapy_backend.shared.environment"
 
 
