@@ -74,6 +74,7 @@ def _options(given: argparse.Namespace) -> CellOptions:
         name=given.name,
         retries=given.retries,
         escalate=given.escalate,
+        notify=given.notify,
         dry_run=given.dry_run,
         quiet=given.quiet,
         progress_after_s=shown_after_s if given.progress_after is None else given.progress_after,

@@ -56,8 +56,7 @@ def run(client: Client, prepared: Prepared) -> None:
         error = failure(outcome, home, prepared.source)
         for sentence in missing.unsent(error, Path.cwd(), prepared.along.index.paths):
             notes.say(sentence)
-        if outcome.state == wire.CANCELLED and block.ends_with_a_line:
-            raise show_as(error, [type(error).__name__])
+        told_once(error, outcome, block)
         if outcome.error is not None and isinstance(error, BaseExceptionGroup):
             show_group_as(shell, cast(BaseException, error), outcome.error.traceback)
         raise error
@@ -137,6 +136,12 @@ def until_final(
             show(replay.ANEW)
         shown = event.type in OUTPUT or (shown and event.type != wire.STARTED)
         show(event)
+
+
+def told_once(error: BaseException, outcome: wire.Outcome, block: LiveBlock) -> BaseException:
+    """Shows no more than its name where the block's line tells that the task was cancelled."""
+    cancelled = outcome.state == wire.CANCELLED and block.ends_with_a_line
+    return show_as(error, [type(error).__name__]) if cancelled else error
 
 
 def failure(outcome: wire.Outcome, home: bind.Home, source: CellSource | None) -> BaseException:

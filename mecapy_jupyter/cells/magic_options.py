@@ -163,6 +163,13 @@ def add_running(add: AddOption) -> None:
         metavar="n",
         help="how often to run a failing cell again (default: 0)",
     )
+    add(
+        "--notify",
+        type=_paths,
+        default=(),
+        metavar="mail,https://…",
+        help="tell of its end: by mail, the operator's `webhook`, or one of your own",
+    )
 
 
 def add_machine(add: AddOption) -> None:

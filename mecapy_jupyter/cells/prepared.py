@@ -48,6 +48,7 @@ class CellOptions:
     name: str = ""
     retries: int = 0
     escalate: bool = False
+    notify: tuple[str, ...] = ()
     dry_run: bool = False
     quiet: bool = False
     progress_after_s: float = 2.0
@@ -118,6 +119,7 @@ class Prepared:
             timeout=options.timeout_s,
             retries=options.retries,
             escalate=options.escalate,
+            notify=options.notify,
             keep=options.keep,
             resources=options.resources,
             packages=requirements.merged(requirements.in_script(body), options.packages),

@@ -21,6 +21,7 @@ from mecapy_jupyter.client import task_logs
 from mecapy_jupyter.client.call_options import CallOptions
 from mecapy_jupyter.client.chunk_size import AHEAD, CallTime
 from mecapy_jupyter.client.task import Task
+from mecapy_jupyter.hooks.ipython import show_as
 from mecapy_jupyter.shared import errors
 
 _RESULTS, _FAILED = "_mecapy_results", "_mecapy_failed"
@@ -126,9 +127,15 @@ class Map:
                     yield self._shaped(call, next(opened))
                     self._take_landed()
             self._end(wire.COMPLETED)
-        except (GeneratorExit, KeyboardInterrupt):
+        except GeneratorExit:
             self._end(wire.CANCELLED)
             raise
+        except KeyboardInterrupt:
+            self._end(wire.CANCELLED)
+            if not self.block.ends_with_a_line:
+                raise
+            cancelled = errors.TaskCancelled("the map was cancelled")
+            raise show_as(cancelled, ["TaskCancelled"]) from None
         except BaseException as error:
             self._end(wire.FAILED, type(error).__name__)
             raise
@@ -139,7 +146,7 @@ class Map:
                 task.request_cancel()
         self.block.finish(
             wire.Outcome(state, seconds=time.monotonic() - self.started),
-            [f"{self.done:,} results"],
+            [f"{self.done:,} result{'' if self.done == 1 else 's'}"] if self.done else [],
             error,
         )
 

@@ -177,7 +177,7 @@ def _attach(pool: client.Client, shell: Shell, rest: Sequence[str]) -> None:
     if not task.opens:
         print(f"mecapy: {unopened.remark(task.id)}", file=sys.stderr)
     if outcome.state != wire.COMPLETED:
-        raise cell.failure(outcome, home, None)
+        raise cell.told_once(cell.failure(outcome, home, None), outcome, block)
 
 
 def _without_trust(rest: Sequence[str]) -> tuple[list[str], bool]:

@@ -113,6 +113,7 @@ def run(options: argparse.Namespace) -> int:
         timeout=options.timeout,
         retries=options.retries,
         escalate=options.escalate,
+        notify=options.notify,
         resources=asked(options.cpus, options.memory, options.gpu, options.machine),
         packages=requirements.merged(requirements.in_script(code), options.packages),
     )

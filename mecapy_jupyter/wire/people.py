@@ -22,6 +22,7 @@ class Quota(Shape):
 class Me(Shape):
     """The answer of `GET /me`. `queued` and `running` count my tasks; quotas are by name: queued,
     running, cpu_hours (this month), bytes. `limits`: the gateway's own, by their settings' names.
+    `webhook_key`: what signs the webhooks of my tasks.
     """
 
     owner: str
@@ -36,6 +37,7 @@ class Me(Shape):
     weight: float = 1.0
     quotas: dict[str, Quota] = field(default_factory=dict[str, Quota])
     organisation_quotas: dict[str, Quota] | None = field(default=None, metadata=OPTIONAL)
+    webhook_key: str = field(default="", metadata=OPTIONAL)
 
     def as_json(self) -> JsonObject:
         shown = write(self)

@@ -39,6 +39,7 @@ class TaskRequest(Shape):
     `resources`: what its machine must have. `cache`: a kept result of these keys will do, and this
     one's is kept. `packages`: requirements, as "gmsh==4.13", that it can import besides what
     the workers have. `escalate`: out of time, it runs again on a faster machine.
+    `notify`: whom its end is told: `mail`, `webhook` or a URL.
     """
 
     code: str
@@ -61,6 +62,7 @@ class TaskRequest(Shape):
     cache: CacheKeys | None = field(default=None, metadata=OPTIONAL)
     packages: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
     escalate: bool = field(default=False, metadata=OPTIONAL)
+    notify: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,10 @@ from mecapy_jupyter.block import control_channel
 from mecapy_jupyter.block.line import line
 from mecapy_jupyter.block.live import LiveBlock
 from mecapy_jupyter.block.surfaces import BLOCK_MIME, WIDGET_MIME, BarAlone, Notebook, Terminal
+from mecapy_jupyter.client.call_options import CallOptions
+from mecapy_jupyter.client.chunk_size import CallTime
+from mecapy_jupyter.client.mapping import Map, MapOptions
+from mecapy_jupyter.hooks.ipython import lines_of
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.widget import BlockWidget
 
@@ -380,3 +384,26 @@ def test_a_task_come_back_to_shows_how_long_it_has_run() -> None:
         block.sent(sent_bytes, 0, "1a2b3c4d")
         block.event(hour_ago)
         assert line(block.state, clock.now_s) == f"▶ running on w2 · {text}"
+
+
+def test_an_interrupted_map_is_one_line() -> None:
+    """An interrupt of a map leaves its line and the error's name, not a traceback; where no line
+    stands, the interrupt itself.
+    """
+    options = MapOptions(CallOptions())
+    for quiet, kind in ((False, errors.TaskCancelled), (True, KeyboardInterrupt)):
+        surface = Notebook(published := Published())
+        block = LiveBlock("f", after_s=0, quiet=quiet, surface=surface)
+        results = Map(_never, abs, iter(()), None, 1, None, CallTime(), options, block, None)
+        reader = results.results()
+        next(reader)
+        with pytest.raises(kind) as raised:
+            reader.throw(KeyboardInterrupt())
+        assert type(raised.value) is kind
+        if not quiet:
+            assert lines_of(raised.value) == ["TaskCancelled"]
+            assert published[-1][0]["text/plain"].startswith("■ cancelled · 0:0")
+
+
+def _never(*_: Any) -> Any:
+    raise AssertionError("a map of nothing sends nothing")

@@ -63,6 +63,8 @@ async def test_cell_error(desk: Desk, worker: Consumer) -> None:
     """A cell that raises fails with its own exception, and the worker serves on."""
     error = await desk.failed("a = 1\n1/0")
     assert (error.kind, error.type, error.line) == ("cell", "ZeroDivisionError", 2)
+    error = await desk.failed("a = 1\n1/0", cell=wire.Cell(5, "%%mecapy", "<cell 5>"))
+    assert error.line == 3  # as the page counts, where the magic's line is the first
     assert (await desk.run("3")).result == 3
 
 

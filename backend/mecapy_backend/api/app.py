@@ -41,6 +41,7 @@ from mecapy_backend.api.routes import (
     workflows,
 )
 from mecapy_backend.api.services import Services, open_services
+from mecapy_backend.notices import delivery
 from mecapy_backend.page import routes as page
 from mecapy_backend.queue.health_probe import refuse_cluster
 from mecapy_backend.shared import logs, telemetry
@@ -77,12 +78,14 @@ def create_app(settings: Settings, *, embedded: bool = False) -> FastAPI:
             _log.info("ready", version=__version__)
             looking = asyncio.create_task(services.health.log_what_is_wrong())
             watching = asyncio.create_task(services.queue_history.watch())
+            telling = asyncio.create_task(delivery.run(services.db, settings))
             try:
                 yield {"services": services}
             finally:
                 _log.info("stopping")
                 looking.cancel()
                 watching.cancel()
+                telling.cancel()
 
     app = FastAPIOffline(  # the scripts of its page are served from here
         redoc_url=None,

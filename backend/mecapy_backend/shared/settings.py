@@ -12,11 +12,12 @@ from typing import Any, Literal
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from mecapy_backend.shared.package_settings import GB, MB, Names, PackageSettings, split_names
+from mecapy_backend.shared.notice_settings import NoticeSettings
+from mecapy_backend.shared.package_settings import GB, MB, Names, split_names
 from mecapy_jupyter.wire import POOL, WORKER_LIVES_S
 
 
-class Settings(PackageSettings):
+class Settings(NoticeSettings):
     """Field `x_y` is the environment variable `MECAPY_X_Y`."""
 
     model_config = SettingsConfigDict(

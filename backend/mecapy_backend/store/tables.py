@@ -69,6 +69,8 @@ tasks = sa.Table(
     sa.Column(
         "shared", sa.Boolean, nullable=False, server_default=sa.false()
     ),  # its owner's organisation may look at it
+    sa.Column("notify", ARRAY(sa.Text), nullable=False, server_default="{}"),  # left to be told
+    _time("notify_at"),  # of its end, when it is tried next; NULL: nobody is
     sa.Column("code_key", sa.LargeBinary),  # tasks with the same have the same history
     sa.Column("estimate_s", sa.Float),  # of running, from that history; NULL: there is none
     sa.Column("peak_bytes", sa.BigInteger),  # memory of its last attempt; NULL: not known
@@ -133,6 +135,11 @@ sa.Index(
     tasks.c.cache_key,
     unique=True,
     postgresql_where=sa.and_(tasks.c.cache_key.is_not(None), tasks.c.completed_at.is_(None)),
+)
+sa.Index(
+    "tasks_to_notify",
+    tasks.c.notify_at,
+    postgresql_where=sa.and_(tasks.c.notify_at.is_not(None), tasks.c.completed_at.is_not(None)),
 )
 sa.Index("tasks_digests", tasks.c.digests, postgresql_using="gin")
 

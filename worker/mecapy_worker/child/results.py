@@ -112,7 +112,8 @@ class Ended:
 def collect(shell: TaskShell, task: TaskMessage, watch: Watch) -> Ended:
     """Variables that cannot travel stay behind and are named."""
     failure = shell.failure
-    error = _describe(shell, *failure) if failure else None
+    above = int(bool(task.cell and task.cell.header))
+    error = _describe(shell, *failure, above) if failure else None
     interrupted = failure is not None and isinstance(failure[0], KeyboardInterrupt)
     outcome = OutcomeMessage(
         CANCELLED if interrupted else FAILED if failure else COMPLETED,
@@ -201,14 +202,17 @@ def _deleted(namespace: dict[str, Any]) -> list[str]:
     ]
 
 
-def _describe(shell: TaskShell, error: BaseException | None, lines: list[str]) -> ErrorInfo:
-    """The cell's own error, as text for anybody."""
+def _describe(
+    shell: TaskShell, error: BaseException | None, lines: list[str], above: int
+) -> ErrorInfo:
+    """The cell's own error, as text for anybody. `above`: lines of its header."""
     line = error.lineno if isinstance(error, SyntaxError) else None
     for frame, number in traceback.walk_tb(error.__traceback__ if error else None):
         if shell.compile.is_cell(frame.f_code.co_filename):
             line = number
     shown = tuple(_cut(each) for each in lines)
-    return ErrorInfo("cell", type(error).__name__, _message(error), line, shown)
+    counted = None if line is None else line + above
+    return ErrorInfo("cell", type(error).__name__, _message(error), counted, shown)
 
 
 def _message(error: BaseException | None) -> str:

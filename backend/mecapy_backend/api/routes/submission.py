@@ -19,6 +19,7 @@ from mecapy_backend.api.problems import Problem, no_connection_free, unavailable
 from mecapy_backend.api.refusals import as_problems
 from mecapy_backend.api.schemas.tasks import SubmittedView, TaskBody
 from mecapy_backend.api.services import Services, WithServices
+from mecapy_backend.notices import targets
 from mecapy_backend.shared import telemetry
 from mecapy_backend.shared.logs import request_of_log
 from mecapy_backend.shared.settings import Settings
@@ -26,6 +27,7 @@ from mecapy_backend.store import database, json_text, result_cache, sweeps, task
 from mecapy_backend.store.blobs import blob_rows
 from mecapy_backend.store.log import events
 from mecapy_backend.store.log.events import EncodedEvent
+from mecapy_backend.store.people import users
 from mecapy_backend.store.tasks import settling
 from mecapy_jupyter import wire
 from mecapy_jupyter.wire import JsonObject
@@ -102,6 +104,7 @@ async def submitted(
     """The task's id, and what its submission answers. Raises Problem."""
     watch = telemetry.stopwatch()
     check_limits(task, services.settings)
+    await check_notify(services, owner, task)
     short = services.short_tasks.expects(owner, task.code, task.timeout)
     admission, done = await _stored(services, Submission(owner, task, idempotency_key, short))
     if task.sweep:
@@ -226,6 +229,15 @@ async def _confirm_uploads(services: Services, owner: str, digests: list[str]) -
         if size is not None:
             within = reserving(services, owner)
             await blob_rows.confirm_upload(services.db, services.blobs, owner, digest, size, within)
+
+
+async def check_notify(services: Services, owner: str, task: TaskBody) -> None:
+    """Raises Problem 422 where its end could not be told."""
+    if not task.notify:
+        return
+    account = await users.name_and_email(services.db, owner)
+    if why := targets.refusal(task.notify, services.settings, account.email):
+        raise Problem(422, "not-understood", f"notify: {why}")
 
 
 def check_limits(task: TaskBody, settings: Settings) -> None:

@@ -25,6 +25,7 @@ from mecapy_backend.api.schemas.system import (
     WorkerView,
 )
 from mecapy_backend.api.services import Services, WithServices
+from mecapy_backend.notices import webhook
 from mecapy_backend.shared.health_gauges import CONTENT_TYPE
 from mecapy_backend.store import workers
 from mecapy_backend.store.people import shares, users
@@ -131,6 +132,7 @@ async def me(services: WithServices, asker: Asker) -> Response:
             weight=status.share.weight,
             quotas=_quotas(status.of_owner),
             organisation_quotas=_quotas(status.of_organisation) or None,
+            webhook_key=webhook.shown_key(settings.notify_secret.get_secret_value(), asker.owner),
         ).as_json()
     )
 

@@ -15,7 +15,7 @@ from mecapy_backend.api.auth import Owner
 from mecapy_backend.api.json_reply import json, or_none
 from mecapy_backend.api.problems import Problem, no_such_workflow
 from mecapy_backend.api.refusals import as_problems
-from mecapy_backend.api.routes.submission import Key, check_limits
+from mecapy_backend.api.routes.submission import Key, check_limits, check_notify
 from mecapy_backend.api.schemas.workflows import (
     NodeBody,
     WorkflowBody,
@@ -148,6 +148,7 @@ async def delete(services: WithServices, owner: Owner, workflow: Mine) -> Respon
 async def _node(services: Services, owner: str, body: WorkflowBody, key: str) -> Node:
     task = body.tasks[key]
     check_limits(task, services.settings)
+    await check_notify(services, owner, task)
     await services.live_pythons.check(task.python)
     inside, outside = _needs(body, key, task)
     stored = task.model_copy(update={"needs": outside}).stored()

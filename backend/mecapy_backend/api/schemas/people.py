@@ -59,6 +59,9 @@ class MeView(BaseModel):
         Field(description="queued, running, bytes; of this month cpu_hours, euros"),
     ]
     organisation_quotas: dict[str, QuotaView] | None = None
+    webhook_key: Annotated[
+        str, Field(description="signs the webhooks of my tasks; empty: this gateway sends none")
+    ] = ""
 
 
 class NewTokenBody(Request):

@@ -152,7 +152,10 @@ class TaskBody(Request):
             "the workers have",
         ),
     ] = []
-
+    notify: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=500)]],
+        Field(max_length=3, description="told of its end: `mail`, `webhook` or an https URL"),
+    ] = []
     cache: CacheBody | None = None
 
     @model_validator(mode="after")
@@ -168,7 +171,7 @@ class TaskBody(Request):
         return self.model_dump(exclude={name for name in _ADDED if not getattr(self, name)})
 
 
-_ADDED = ("sweep", "points", "needs", "workflow", "packages", "cache", "escalate")
+_ADDED = ("sweep", "points", "needs", "workflow", "packages", "cache", "escalate", "notify")
 
 
 class SubmittedView(BaseModel):

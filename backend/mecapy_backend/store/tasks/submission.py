@@ -7,6 +7,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from typing import cast
 
 import sqlalchemy as sa
@@ -86,6 +87,9 @@ NO_PLACE = TaskPlace()
 _Ask = Callable[[sa.Executable, Mapping[str, object]], Awaitable[Row | None]]
 
 
+_AT_ONCE = datetime.fromtimestamp(0, UTC)  # due once it has ended
+
+
 async def submit(
     db: AsyncEngine,
     owner: str,
@@ -142,6 +146,8 @@ def new_row(owner: str, body: JsonObject, request: TaskRequest) -> dict[str, obj
         "python": request.python,
         "workflow": None,
         "cache_key": None,
+        "notify": list(request.notify),
+        "notify_at": _AT_ONCE if request.notify else None,
         **NO_PLACE.columns(),
     }
 

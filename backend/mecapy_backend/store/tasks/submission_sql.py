@@ -16,6 +16,7 @@ _COLUMNS = [
     *("id", "owner", "name", "priority", "request", "request_digest", "idempotency_key"),
     *("digests", "short", "python", "state", "workflow", "cache_key"),
     *("machine_class", "why_there", "code_key", "estimate_s", "input_bytes"),
+    *("notify", "notify_at"),
 ]
 
 
