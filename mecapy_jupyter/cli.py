@@ -258,12 +258,11 @@ def _gateway(options: argparse.Namespace) -> None:
 
 
 def _worker(options: argparse.Namespace) -> None:
+    hours = options.hours
     if os.environ.get("MECAPY_MACHINE_TOKEN"):
-        _server("mecapy_worker.upkeep.machine_credentials").fetch()
+        hours = _server("mecapy_worker.upkeep.machine_credentials").fetch(hours)
     settings = _server(_ENVIRONMENT).settings()
-    _server("mecapy_worker.main").serve(
-        settings, options.machine, options.hours, options.until_idle
-    )
+    _server("mecapy_worker.main").serve(settings, options.machine, hours, options.until_idle)
 
 
 def _migrate(options: argparse.Namespace) -> None:

@@ -27,8 +27,8 @@ _MORE = "webdav.port admin.port admin.port.grpc s3.port.iceberg s3.port.lance"
 
 
 @contextmanager
-def served(folder: Path) -> Generator[str]:
-    """Its URL. `KEYS` are what it lets in."""
+def served(folder: Path, iam: Path | None = None) -> Generator[str]:
+    """Its URL. `KEYS` are what it lets in. `iam`: a file with roles, which it lets them take."""
     ports = {name: _free_port() for name in (_NAMES + _MORE).split()}
     options = [
         f"-dir={folder}",
@@ -37,6 +37,7 @@ def served(folder: Path) -> Generator[str]:
         "-bucket=blobs",
         "-admin.ui=false",
     ]
+    options += [f"-s3.iam.config={iam}"] if iam else []
     options += [f"-{name}={port}" for name, port in ports.items()]
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder)} | KEYS
     with (

@@ -14,6 +14,11 @@ PRIORITY = 5
 POOL = "pool"
 """The class of machines that serves tasks which ask for no resources."""
 
+MACHINE_HOURS = "MECAPY_MACHINE_HOURS"
+"""In the environment of a new machine: it leaves after so long, because its keys of the object
+store end.
+"""
+
 WORKER_LIVES_S = 10.0
 """A worker that was not heard of for so long counts as gone: in lists, estimates and figures."""
 

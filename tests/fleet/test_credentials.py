@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 import time
 from pathlib import Path
@@ -12,16 +13,20 @@ import httpx
 import pytest
 import redis
 import sqlalchemy as sa
+from pydantic import SecretStr
 from sqlalchemy.exc import DBAPIError
 
 from mecapy_backend.fleet.credentials import MachineCredentials
 from mecapy_backend.fleet.provider import ProviderRefused
+from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import database, machine_access, machines, workers
+from mecapy_backend.store.blobs import bucket
 from mecapy_backend.store.tables import metadata
 from mecapy_jupyter import wire
 from mecapy_jupyter.shared.processes import mecapy_command
 
-from ..conftest import RunningGateway, execute
+from .. import weed
+from ..conftest import TOKEN, RunningGateway, execute, served
 from .test_local_fleet import PATIENCE_S, settings_of
 
 Environment = dict[str, str]
@@ -203,3 +208,79 @@ async def test_a_worker_works_with_them(
     assert "permission denied" not in said and "NOPERM" not in said, said[-3000:]
     assert there.info.machine == machine
     await gone(db, queue, machine)
+
+
+ROLES = {
+    "sts": {
+        "tokenDuration": "1h",
+        "maxSessionLength": "12h",
+        "issuer": "test",
+        "signingKey": "c2lnbmluZy1rZXktb2YtdGhlLXRlc3RzLTMyLWNoYXJz",
+    },
+    "policy": {"defaultEffect": "Deny", "storeType": "memory"},
+    "roleStore": {"storeType": "memory"},
+    "policies": [
+        {
+            "name": "All",
+            "document": {
+                "Version": "2012-10-17",
+                "Statement": [{"Effect": "Allow", "Action": ["s3:*"], "Resource": ["*"]}],
+            },
+        }
+    ],
+    "roles": [
+        {
+            "roleName": "Machines",
+            "roleArn": "arn:aws:iam::role/Machines",
+            "trustPolicy": {
+                "Version": "2012-10-17",
+                "Statement": [{"Effect": "Allow", "Principal": "*", "Action": ["sts:AssumeRole"]}],
+            },
+            "attachedPolicies": ["All"],
+        }
+    ],
+}
+
+
+async def test_keys_of_the_store(
+    database_url: str, redis_url: str, db: Any, queue: Any, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """By a real S3 server's role: a machine's keys open this stack's blobs, and nothing else of
+    what the role may; the machine leaves before they end.
+    """
+    roles = tmp_path / "roles.json"
+    await asyncio.to_thread(roles.write_text, json.dumps(ROLES))
+    await asyncio.to_thread((tmp_path / "s3").mkdir)
+    for name, value in weed.KEYS.items():
+        monkeypatch.setenv(name, value)
+    with weed.served(tmp_path / "s3", roles) as url:
+        settings = Settings(
+            database_url=database_url,
+            redis_url=redis_url,
+            blob_url="s3://blobs/mine",
+            s3_endpoint_url=url,
+            s3_region="us-east-1",
+            machine_s3_role="arn:aws:iam::role/Machines",
+            cache_dir=str(tmp_path / "cache"),
+            token=SecretStr(TOKEN),
+        )
+        with served(settings) as gateway:
+            machine, token = await offered(db, queue)
+            answer = await asyncio.to_thread(asked, gateway, token)
+            environment: Environment = answer.json()["environment"]
+            assert environment[wire.MACHINE_HOURS] == "11"
+            own = {name: value for name, value in environment.items() if name.startswith("AWS_")}
+            assert len(own) == 3 and not set(own.values()) & set(weed.KEYS.values())
+            for name, value in own.items():
+                monkeypatch.setenv(name, value)
+            await gone(db, queue, machine)
+        mine = bucket.Bucket("blobs", "mine", url, "us-east-1")
+        others = bucket.Bucket("blobs", "others", url, "us-east-1")
+        kept = tmp_path / "kept"
+        kept.write_bytes(b"x" * 20_000_000)  # in several parts
+        mine.upload(kept, "blob")
+        assert mine.size("blob") == 20_000_000
+        mine.delete("blob")
+        with pytest.raises(bucket.ObjectStoreError, match="AccessDenied"):
+            others.upload(kept, "blob")

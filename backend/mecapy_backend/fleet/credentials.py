@@ -2,12 +2,14 @@
 and they end with it. The scaler offers and revokes, the gateway issues; neither sends a secret
 through a provider.
 
-A machine's PostgreSQL role and Redis user are its own. The key of the object store is one for all
-machines (MECAPY_MACHINE_S3_KEY), because S3 itself makes no keys.
+A machine's PostgreSQL role and Redis user are its own. So are its keys of the object store where
+that has roles (MECAPY_MACHINE_S3_ROLE); elsewhere one key is for all machines
+(MECAPY_MACHINE_S3_KEY), because S3 itself makes none.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 
@@ -17,6 +19,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from mecapy_backend.fleet import store_role
 from mecapy_backend.fleet.classes import MachineClass
 from mecapy_backend.fleet.local import worker_settings
 from mecapy_backend.fleet.provider import ProviderRefused
@@ -24,6 +27,7 @@ from mecapy_backend.queue import machine_users
 from mecapy_backend.queue.queue import Queue
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import machine_access, machines
+from mecapy_jupyter.wire import MACHINE_HOURS
 
 log = structlog.get_logger()
 _SPARE_S = 3600.0
@@ -70,13 +74,13 @@ async def issue(
     db: AsyncEngine, queue: Queue, settings: Settings, machine: str, kind: MachineClass
 ) -> dict[str, str]:
     """Credentials made for this machine: the environment of its worker."""
+    for_s = kind.hours * 3600 + _SPARE_S
+    store_keys = await _store_keys(settings, machine, for_s)
     stack = (await machines.of_stack(db)).stack
     password, redis_password = secrets.token_hex(24), secrets.token_hex(24)
     redis_digest = machine_access.digest(redis_password)
     await machine_access.remember_redis(db, machine, redis_digest)
-    role = await machine_access.make_role(
-        db, stack, machine, password, kind.hours * 3600 + _SPARE_S
-    )
+    role = await machine_access.make_role(db, stack, machine, password, for_s)
     user = await machine_users.make_user(queue, stack, machine, redis_digest)
     found = {
         "MECAPY_DATABASE_URL": _as(settings.database_url, role, password),
@@ -86,11 +90,24 @@ async def issue(
         "MECAPY_S3_ENDPOINT_URL": settings.s3_endpoint_url,
         "MECAPY_S3_REGION": settings.s3_region,
     }
-    key, _, secret = settings.machine_s3_key.get_secret_value().partition(":")
-    own = (os.environ.get(name, "") for name in _AWS)
-    found |= dict(zip(_AWS, (key, secret) if key else own, strict=True))
+    found |= store_keys
     log.info("credentials issued", machine=machine, role=role)
     return {name: value for name, value in found.items() if value} | worker_settings(kind)
+
+
+async def _store_keys(settings: Settings, machine: str, for_s: float) -> dict[str, str]:
+    """Raises NoStoreKeys. A role's keys may end before the machine's hours do: then it leaves in
+    time.
+    """
+    if settings.machine_s3_role:
+        found = await asyncio.to_thread(store_role.keys, settings, machine, for_s)
+        hours = (min(for_s, store_role.MOST_S) - _SPARE_S) / 3600
+        return found | {MACHINE_HOURS: f"{hours:g}"}
+    key, _, secret = settings.machine_s3_key.get_secret_value().partition(":")
+    if not key and settings.blob_url.startswith("s3:"):
+        log.warning("a machine has the gateway's own key of the store", machine=machine)
+    own = (os.environ.get(name, "") for name in _AWS)
+    return dict(zip(_AWS, (key, secret) if key else own, strict=True))
 
 
 def _as(url: str, user: str, password: str) -> str:

@@ -131,9 +131,15 @@ class Settings(NoticeSettings):
     machines: str = Field(
         default="", description="file of the classes of machines (docs/fleet.md); nothing: `pool`"
     )
+    machine_s3_role: str = Field(
+        default="",
+        description="ARN of a role that the gateway takes (STS) for each machine in a cloud, whose "
+        "keys of the store are then its own",
+    )
     machine_s3_key: SecretStr = Field(
         default=SecretStr(""),
-        description="`ID:SECRET` of the store, for machines in a cloud; nothing: the gateway's",
+        description="`ID:SECRET` of the store, for machines in a cloud where there is no role; "
+        "nothing: the gateway's",
     )
 
     # Seeing it

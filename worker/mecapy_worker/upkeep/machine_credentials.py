@@ -11,13 +11,15 @@ from typing import cast
 import urllib3
 
 from mecapy_jupyter.shared.errors import ConfigError
-from mecapy_jupyter.wire import JsonObject
+from mecapy_jupyter.wire import MACHINE_HOURS, JsonObject
 
 _ASK_S, _PAUSE_S, _PATIENCE_S = 10.0, 2.0, 300.0
 
 
-def fetch() -> None:
-    """Into `os.environ`; the token leaves it. Waits for a gateway that is away."""
+def fetch(hours: float) -> float:
+    """Into `os.environ`; the token leaves it. Waits for a gateway that is away. Returns after how
+    many hours the worker leaves (0: never), given those that it was started with.
+    """
     token, url = os.environ.pop("MECAPY_MACHINE_TOKEN"), os.environ.get("MECAPY_URL", "")
     if not url:
         raise ConfigError("MECAPY_MACHINE_TOKEN is set, and MECAPY_URL names no gateway to ask")
@@ -27,6 +29,8 @@ def fetch() -> None:
             raise ConfigError(f"{url} gave no credentials in {_PATIENCE_S:.0f} s")
         time.sleep(_PAUSE_S)
     os.environ.update(cast(dict[str, str], answer["environment"]))
+    most = float(os.environ.pop(MACHINE_HOURS, 0))
+    return min(hours or most, most or hours)
 
 
 def _asked(url: str, token: str) -> JsonObject | None:

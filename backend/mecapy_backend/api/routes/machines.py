@@ -19,6 +19,7 @@ from mecapy_backend.fleet import classes, credentials
 from mecapy_backend.fleet.classes import MachineClass
 from mecapy_backend.fleet.desired import Machine, View, desired
 from mecapy_backend.fleet.policy import POLICY
+from mecapy_backend.fleet.store_role import NoStoreKeys
 from mecapy_backend.store import machine_access, machines, workers
 from mecapy_backend.store.machines import ClassLoad
 from mecapy_jupyter import wire
@@ -80,10 +81,10 @@ async def issued(services: WithServices, token: BearerToken) -> Response:
         environment = await credentials.issue(
             services.db, services.queue, services.settings, claimed.id, kind
         )
-    except (DBAPIError, RedisError, OSError) as problem:
+    except (DBAPIError, RedisError, OSError, NoStoreKeys) as problem:
         _log.error("no credentials", machine=claimed.id, error=repr(problem))
         await machine_access.give_back(services.db, claimed.id, token.credentials)
-        detail = "PostgreSQL or Redis made none; the gateway's log says why"
+        detail = "PostgreSQL, Redis or the object store made none; the gateway's log says why"
         raise Problem(503, "no-credentials", detail) from None
     return json({"environment": environment})
 
