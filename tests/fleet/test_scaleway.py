@@ -314,6 +314,9 @@ async def test_real_workers(
             async def few_left() -> bool:
                 return len(await machines.alive(db)) == least
 
+            async def none_left() -> bool:
+                return not await machines.alive(db)
+
             await until(all_serve)
             await until(one_runs)
             lost = next(one for one in await tasks() if one["status"] == "running")
@@ -325,9 +328,9 @@ async def test_real_workers(
             assert found["attempts"] == 2
             await until(few_left)
             assert all("cloud-init" not in one.user_data for one in fake.servers.values())
-            await scaler.end()
-            await scaler.look() if not least else None
-        assert least or fake.left() == NOTHING
+            await machines.set_stopped(db, True)
+            await until(none_left)
+        assert fake.left() == NOTHING
 
 
 async def test_an_image_that_cannot_be_pulled(
