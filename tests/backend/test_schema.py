@@ -41,4 +41,4 @@ async def test_what_others_write_into_a_url(database_url: str, words: str) -> No
             name = (await connection.execute(sa.text("SHOW application_name"))).scalar()
     finally:
         await db.dispose()
-    assert name == ("mine" if "application_name" in words else "")
+    assert name == ("mine" if "application_name" in words else "mecapy")

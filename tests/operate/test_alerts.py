@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import subprocess
 
+from prometheus_client import generate_latest
+
 from mecapy_backend.api.metrics import GATEWAY
 from mecapy_worker.metrics import WORKER
 
@@ -55,6 +57,18 @@ def test_each_alert_says_what_to_do() -> None:
     links = re.findall(r"runbook_url: (.+)", TEXT)
     assert links == [f"docs/alerts.md#{alert.lower()}" for alert in alerts]
     assert sorted(alerts) == sorted(re.findall(r"(?m)^## (Mecapy\w+)$", ACTIONS.read_text()))
+
+
+def test_what_is_counted_from_the_first_event() -> None:
+    """A counter that a rule looks for by label is there before its first event, which `increase`
+    and `rate` would miss.
+    """
+    text = (generate_latest(GATEWAY) + generate_latest(WORKER)).decode()
+    looked_for = re.findall(r'(mecapy_\w+_total)\{(\w+)=~?"([^"]+)"\}', TEXT)
+    assert len(looked_for) >= 4
+    for name, label, values in looked_for:
+        for value in values.split("|"):
+            assert re.search(rf'{name}\{{[^}}]*{label}="{value}"', text), (name, label, value)
 
 
 def test_groups_are_small() -> None:

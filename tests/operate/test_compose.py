@@ -7,10 +7,12 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from ..stack.test_doctor import free_port, process
 from .conftest import listens, program, running
 
 FILE = ROOT / "deploy" / "compose.yaml"
+SECRET = "MECAPY_TOKEN"
 COMPOSE = Path(sys.executable).with_name("docker-compose")
 GIVEN = {
     "MECAPY_TOKEN": "token-of-the-tests",
@@ -58,6 +61,7 @@ def test_it_is_valid(services: dict[str, Any]) -> None:
         mounted = [one["source"] for one in service.get("volumes", ()) if one["type"] == "bind"]
         assert all(Path(path).exists() for path in mounted), (name, mounted)
         assert "build" in service or re.search(r":v?\d", service["image"]), service["image"]
+    assert re.search(r"\bPORT=8080\b", (ROOT / "worker" / "Dockerfile").read_text())  # as scraped
 
 
 def test_what_is_not_set_is_named() -> None:
@@ -104,7 +108,10 @@ def started(
 
 @pytest.mark.long
 def test_its_parts_serve(services: dict[str, Any], places: dict[str, str], tmp_path: Path) -> None:
-    """Migration, gateway and two workers with the file's commands and variables run a task."""
+    """Migration, gateway and two workers with the file's commands and variables run a task;
+    Prometheus with the mounted configuration and the secret reads the figures of all of them.
+    """
+    workers = list[str]()
     port, mine = free_port(), {"MECAPY_SANDBOX": "best-effort"}
     url = f"http://127.0.0.1:{port}"
     with ExitStack() as opened:
@@ -113,7 +120,8 @@ def test_its_parts_serve(services: dict[str, Any], places: dict[str, str], tmp_p
         argv, env = started(services, "gateway", places, PORT=str(port))
         opened.enter_context(process(*argv, env=env, log=tmp_path / "gateway"))
         for number in range(services["worker"]["deploy"]["replicas"]):
-            argv, env = started(services, "worker", places, PORT=str(free_port()), **mine)
+            workers.append(str(free_port()))
+            argv, env = started(services, "worker", places, PORT=workers[-1], **mine)
             opened.enter_context(process(*argv, env=env, log=tmp_path / f"worker{number}"))
         until(lambda: listens(port), 240)
         bearer = {"Authorization": f"Bearer {GIVEN['MECAPY_TOKEN']}"}
@@ -123,3 +131,62 @@ def test_its_parts_serve(services: dict[str, Any], places: dict[str, str], tmp_p
         until(lambda: http.get(f"/tasks/{task}").json()["status"] == "completed", 240)
         assert http.get(f"/tasks/{task}/result").json()["result"] == 42
         assert http.get("/readyz?verbose").json()["parts"]["store"] == "ok"
+        up = opened.enter_context(monitored(services, tmp_path, str(port), workers))
+        until(lambda: up() == {"mecapy-gateway": 1, "mecapy-worker": len(workers)}, 240)
+
+
+@contextmanager
+def monitored(
+    services: dict[str, Any], folder: Path, gateway: str, workers: list[str]
+) -> Iterator[Callable[[], dict[str, int]]]:
+    """How many targets each job of its Prometheus reaches, which has the file's alerts and its
+    Alertmanager. `gateway`, `workers`: their ports here.
+    """
+    (mounted,) = (v for v in services["prometheus"]["volumes"] if v["type"] == "bind")
+    assert mounted["target"] == "/etc/prometheus"  # where the image looks
+    shutil.copytree(mounted["source"], folder / "monitoring")
+    (folder / "token").write_text(GIVEN[SECRET])
+    prometheus, alertmanager = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    text = (config := folder / "monitoring" / "prometheus.yml").read_text()
+    for there, here in (
+        ("gateway:8000", f"127.0.0.1:{gateway}"),
+        ("alertmanager:9093", alertmanager),
+        ("/run/secrets/token", str(folder / "token")),
+        ("dns_sd_configs: [{names: [worker], type: A, port: 8080}]", _static(workers)),
+        ("scrape_interval: 15s", "scrape_interval: 1s"),
+    ):
+        assert there in text, there
+        text = text.replace(there, here)
+    config.write_text(text)
+    argvs = (
+        (
+            program("prometheus-alertmanager"),
+            f"--config.file={services['alertmanager']['volumes'][0]['source']}",
+            f"--storage.path={folder / 'alertmanager'}",
+            f"--web.listen-address={alertmanager}",
+            "--cluster.listen-address=",
+        ),
+        (
+            program("prometheus"),
+            f"--config.file={config}",
+            f"--storage.tsdb.path={folder / 'prometheus'}",
+            f"--web.listen-address={prometheus}",
+        ),
+    )
+    with ExitStack() as opened:
+        for argv in argvs:
+            opened.enter_context(running(*argv, log=folder / "monitoring.log"))
+        until(lambda: listens(int(prometheus.rpartition(":")[2])), 120)
+        http = opened.enter_context(httpx.Client(base_url=f"http://{prometheus}/api/v1"))
+        known = until(lambda: http.get("/alertmanagers").json()["data"]["activeAlertmanagers"], 60)
+        assert known == [{"url": f"http://{alertmanager}/api/v2/alerts"}]
+
+        def up() -> dict[str, int]:
+            targets = http.get("/targets").json()["data"]["activeTargets"]
+            return Counter(one["labels"]["job"] for one in targets if one["health"] == "up")
+
+        yield up
+
+
+def _static(ports: list[str]) -> str:
+    return f"static_configs: [{{targets: {json.dumps([f'127.0.0.1:{one}' for one in ports])}}}]"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import runpy
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from ..faults.stack import Process, Stack
 from ..faults.test_disk import mounted
 from ..stack.running import until
 from ..stack.test_doctor import free_port
+from .actions import Operator, commands
 from .watch import MONITORING, WITHIN_S, Watch, watching
 
 
@@ -49,20 +51,43 @@ def watch(
         yield opened
 
 
-def test_redis_is_killed(stack: Stack, watch: Watch) -> None:
-    """A page arrives, and its end when Redis is back, empty; a task then runs."""
+@pytest.fixture(scope="module")
+def operator(stack: Stack, worker: Process) -> Operator:
+    worker_url = f"http://127.0.0.1:{worker.environment['MECAPY_WORKER_PORT']}"
+    return Operator(stack, stack.of("gateway")[0], worker_url)
+
+
+def test_what_to_do_can_be_typed(operator: Operator) -> None:
+    """Each command of docs/alerts.md runs as it stands there, beside a stack that is whole; those
+    that the tests below type again beside a broken one show what the page says.
+    """
+    operator.types("mecapy user add NAME")
+    said = {one: operator.types(one) for one in commands("")}
+    assert len(said) >= 12, list(said)
+    assert "max_queued=7" in operator.types("mecapy user limit ada max_queued=NUMBER")
+    assert '"store"' in said["curl 'WORKER/readyz?verbose'"]
+    assert "serves" in said["mecapy workers"]
+    operator.types("mecapy user enable NAME")
+
+
+def test_redis_is_killed(stack: Stack, watch: Watch, operator: Operator) -> None:
+    """A page arrives, and its end when Redis is back, empty; a task then runs. Meanwhile the doctor
+    names it.
+    """
     with watch.paged("MecapyRedisDown"):
         stack.stop_valkey()
         watch.arrives("MecapyRedisDown")
+        assert "Redis does not answer" in operator.types_all("MecapyRedisDown")
         stack.start_valkey()
     stack.submit("6 * 7", 42)
     stack.settle()
 
 
 @pytest.mark.long
-def test_a_worker_is_gone(stack: Stack, worker: Process, watch: Watch) -> None:
+def test_a_worker_is_gone(stack: Stack, worker: Process, watch: Watch, operator: Operator) -> None:
     """Its address does not answer, no worker is left, and its task's lease is overdue: each is
-    told, and ends when a worker is started in its place, which runs the task.
+    told, and ends when a worker is started in its place, which runs the task. What has lost
+    workers, and whose it is, can be seen meanwhile.
     """
     task = stack.submit("print('on', flush=True); import time; time.sleep(5); 1", 1)
     stack.until_running(task)
@@ -70,14 +95,21 @@ def test_a_worker_is_gone(stack: Stack, worker: Process, watch: Watch) -> None:
         worker.kill()
         for alert in ("MecapyDown", "MecapyNoWorkers"):
             watch.arrives(alert)
+        assert "no worker" in operator.types("mecapy workers")
+        with pytest.raises(AssertionError, match="connect"):
+            operator.types("curl -f WORKER/livez")
         stack.worker(WORKER_PORT=worker.environment["MECAPY_WORKER_PORT"])
     watch.arrives("MecapyWorkerLost", "ticket")
+    stack.until_running(task)
+    assert task.id in operator.types(commands("MecapyWorkersDie")[0])
     stack.settle()
 
 
 @pytest.mark.long
-def test_postgres_has_no_connection_left(stack: Stack, watch: Watch) -> None:
-    """Others take nearly all of its connections: a ticket, until they leave."""
+def test_postgres_has_no_connection_left(stack: Stack, watch: Watch, operator: Operator) -> None:
+    """Others take nearly all of its connections: a ticket, until they leave; it can be seen whose
+    they are.
+    """
 
     async def take() -> None:
         async with AsyncExitStack() as taken:
@@ -85,20 +117,25 @@ def test_postgres_has_no_connection_left(stack: Stack, watch: Watch) -> None:
                 connection = await asyncpg.connect(stack.sql_url)
                 taken.push_async_callback(connection.close)
             await asyncio.to_thread(watch.arrives, "MecapyConnectionsShort", "ticket")
+            said = await asyncio.to_thread(operator.types_all, "MecapyConnectionsShort")
+            others = re.search(r"'postgres', 'application_name': '', 'count': (\d+)", said)
+            assert others and int(others[1]) >= 88, said
+            assert "'application_name': 'mecapy'" in said
 
     with watch.paged("MecapyConnectionsShort", "ticket"):
         asyncio.run(take())
 
 
 @pytest.mark.long
-def test_a_machine_is_past_its_hours(stack: Stack, watch: Watch) -> None:
-    """A machine that nobody stopped pages until it is gone."""
+def test_a_machine_is_past_its_hours(stack: Stack, watch: Watch, operator: Operator) -> None:
+    """A machine that nobody stopped pages until it is gone; `mecapy fleet status` shows it."""
     with watch.paged("MecapyMachineOverdue"):
         stack.sql(
             "INSERT INTO machines (id, machine_class, provider, state, created_at) VALUES "
             "('m', 'pool', 'local', 'serving', now() - interval '25 hours')"
         )
         watch.arrives("MecapyMachineOverdue")
+        assert "pool" in operator.types_all("MecapyMachineOverdue")
         stack.sql("UPDATE machines SET state = 'gone', ended_at = now() WHERE id = 'm'")
 
 
@@ -112,17 +149,25 @@ def test_a_disk_is_full(stack: Stack, tmp_path: Path) -> None:
             with watch.paged("MecapyStoreDown"):
                 (disk / "large").write_bytes(bytes(60_000_000))
                 watch.arrives("MecapyStoreDown")
+                said = Operator(stack, gateway).types_all("MecapyStoreDown")
+                assert "make room" in json.loads(said)["advice"]["store"], said
                 (disk / "large").unlink()
         stack.end(gateway)
 
 
 @pytest.mark.long
-def test_postgres_stops(stack: Stack, watch: Watch) -> None:
-    """A page for PostgreSQL, which is the cause; none for the gateway, which is not ready then."""
+def test_postgres_stops(stack: Stack, watch: Watch, operator: Operator) -> None:
+    """A page for PostgreSQL, which is the cause, and which /readyz names with what to do; none for
+    the gateway, which is not ready then.
+    """
     before = len(watch.told)
     with watch.paged("MecapyPostgresDown"):
         stack.stop_postgres()
         watch.arrives("MecapyPostgresDown")
+        assert (
+            "PostgreSQL"
+            in json.loads(operator.types_all("MecapyPostgresDown"))["advice"]["postgres"]
+        )
         stack.start_postgres()
     assert ("page", "MecapyGatewayNotReady", "firing") not in watch.told[before:]
 

@@ -24,6 +24,7 @@ from .conftest import program, running
 
 MONITORING = ROOT / "deploy" / "monitoring"
 WITHIN_S = 120.0
+_OF_A_DEPLOYMENT = ("authorization", "dns_sd_configs")
 
 
 @dataclass
@@ -52,13 +53,15 @@ class Watch:
 
 
 @contextmanager
-def watching(folder: Path, targets: Mapping[str, Sequence[str]]) -> Generator[Watch]:
-    """`targets`: what is scraped once a second, by job."""
+def watching(
+    folder: Path, targets: Mapping[str, Sequence[str]], blackbox: str = ""
+) -> Generator[Watch]:
+    """`targets`: what is scraped once a second, by job. `blackbox`: the exporter's address."""
     with ExitStack() as opened:
         watch = Watch(httpx.Client())
         receiver = opened.enter_context(_receiver(watch))
         alertmanager = _alertmanager(folder, receiver, opened)
-        url = _prometheus(folder, alertmanager, targets, opened)
+        url = _prometheus(folder, alertmanager, targets, blackbox, opened)
         with httpx.Client(base_url=url, timeout=60) as watch.prometheus:
             until(lambda: _answers(url), WITHIN_S)
             yield watch
@@ -106,18 +109,25 @@ def _alertmanager(folder: Path, receiver: str, opened: ExitStack) -> str:
 
 
 def _prometheus(
-    folder: Path, alertmanager: str, targets: Mapping[str, Sequence[str]], opened: ExitStack
+    folder: Path,
+    alertmanager: str,
+    targets: Mapping[str, Sequence[str]],
+    blackbox: str,
+    opened: ExitStack,
 ) -> str:
-    config: dict[str, Any] = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
+    text = (MONITORING / "prometheus.yml").read_text()
+    uncommented = re.sub(r"(?m)^  # (- job_name|  )", r"  \1", text)
+    config: dict[str, Any] = yaml.safe_load(uncommented.replace("blackbox:9115", blackbox))
     for name in config["rule_files"]:
         hasty = re.sub(r"for: \d+m", "for: 1s", (MONITORING / name).read_text())
         (folder / name).write_text(hasty)
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     config["alerting"]["alertmanagers"] = [{"static_configs": [{"targets": [alertmanager]}]}]
-    jobs = {one["job_name"] for one in config["scrape_configs"]}
-    assert targets.keys() <= jobs
+    jobs = {one["job_name"]: one for one in config["scrape_configs"]}
     config["scrape_configs"] = [
-        {"job_name": job, "static_configs": [{"targets": list(at)}]} for job, at in targets.items()
+        {name: value for name, value in jobs[job].items() if name not in _OF_A_DEPLOYMENT}
+        | {"static_configs": [{"targets": list(at)}]}
+        for job, at in targets.items()
     ]
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     address = f"127.0.0.1:{free_port()}"

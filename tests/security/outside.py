@@ -245,8 +245,10 @@ def outside(folder: Path) -> Iterator[Outside]:
         yield here
 
 
-def certified(name: str, folder: Path) -> tuple[str, ssl.SSLContext]:
-    """A certificate of its own for that name, and a server's context with it."""
+def certified(name: str, folder: Path, days: float = 2) -> tuple[str, ssl.SSLContext]:
+    """A certificate of its own for that name, and a server's context with it. `days` until it
+    ends; negative: it has ended.
+    """
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     made = (
@@ -256,7 +258,9 @@ def certified(name: str, folder: Path) -> tuple[str, ssl.SSLContext]:
         .public_key(key.public_key())
     )
     made = made.serial_number(x509.random_serial_number())
-    made = made.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=2))
+    made = made.not_valid_before(now - timedelta(days=9)).not_valid_after(
+        now + timedelta(days=days)
+    )
     made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
     made = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
     pem = made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)

@@ -30,12 +30,17 @@ def _gauge(name: str, text: str, *labels: str) -> Gauge:
     return Gauge(f"mecapy_worker_{name}", text, labels, registry=WORKER)
 
 
+_OURS = ("worker_lost", "storage", "protocol")
+"""The kinds of error that `service_levels.yml` counts as the pool's."""
 ended = _counter(
     "tasks_total",
     "Finished tasks, by state and kind of error",
     "state",
     "kind",
 )
+# `increase` misses the first event of a series that begins with it.
+for _ended in (("completed", ""), *(("failed", kind) for kind in _OURS)):
+    ended.labels(*_ended)
 given_back = _counter(
     "given_back_total", "Attempts that went back into the queue: retries, and a worker that stops"
 )
@@ -47,6 +52,7 @@ recovered = _counter(
     "Repairs: requeued or ended after a lost worker, enqueued after a loss in Redis",
     "what",
 )
+recovered.labels("requeued")
 waits = _counter(
     "waits_total", "Calls repeated because PostgreSQL or Redis was unavailable", "what"
 )

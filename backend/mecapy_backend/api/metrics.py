@@ -41,6 +41,8 @@ sent_bytes = _counter(
 problems = _counter(
     "mecapy_problems_total", "Refused and failed requests, by type of problem", "type"
 )
+for _alarming in ("unexpected", "queue-full"):  # `increase` misses what a series begins with
+    problems.labels(_alarming)
 database_exhausted = _counter(
     "mecapy_database_exhausted_total",
     "Requests refused because no connection to PostgreSQL became free in time",

@@ -99,9 +99,10 @@ def opener(url: str, *, wait_s: float = 0.0, **options: Any) -> Callable[..., Aw
     driver reads the URL by itself: it knows what libpq's users write there (`sslmode`,
     `sslrootcert`, `application_name`, …), SQLAlchemy does not, so what it has read is left aside.
     """
-    plain = (
-        sa.make_url(url).set(drivername="postgresql").difference_update_query(["connect_timeout"])
-    ).render_as_string(hide_password=False)  # without theirs: ours holds
+    at = sa.make_url(url).set(drivername="postgresql").difference_update_query(["connect_timeout"])
+    if "application_name" not in at.query:
+        at = at.update_query_dict({"application_name": "mecapy"})
+    plain = at.render_as_string(hide_password=False)  # without theirs: ours holds
 
     async def open_one(*_: object, **__: object) -> Any:
         until = time.monotonic() + wait_s

@@ -118,6 +118,7 @@ async def take_back(ctx: Context) -> None:
 
 async def _end(ctx: Context, ended: Sequence[tuple[str, int]], outcome: wire.Outcome) -> None:
     for task_id, attempt in ended:
+        metrics.ended.labels(outcome.state, outcome.error.kind if outcome.error else "").inc()
         log.warning(outcome.state, task=task_id, attempt=attempt, kind="worker_lost")
         await events.append(ctx.queue, task_id, [(outcome.state, outcome.as_json())], last=True)
 
