@@ -149,7 +149,7 @@ def _of_table(value: object) -> Iterator[Part]:
 def attributes(value: object) -> Iterator[Part]:
     """Instance attributes as stored, without running a property."""
     try:
-        stored = object.__getattribute__(value, "__dict__")
+        stored = None if _is_bare(value) else object.__getattribute__(value, "__dict__")
     except (AttributeError, TypeError):
         stored = None
     if isinstance(stored, dict):
@@ -161,6 +161,13 @@ def attributes(value: object) -> Iterator[Part]:
                     yield f".{name}", slot.__get__(value, kind)
                 except AttributeError:  # an empty slot
                     continue
+
+
+def _is_bare(value: object) -> bool:
+    """A `partial` gets its `__dict__` from whoever asks for it, and is then no longer merged into a
+    partial of it.
+    """
+    return type(value) is functools.partial and value.__reduce__()[2][3] is None
 
 
 def reduced(value: object) -> Iterator[Part]:

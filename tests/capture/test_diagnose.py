@@ -320,3 +320,10 @@ def test_a_part_inside_a_package_object_is_not_asked_for() -> None:
     frame.attrs["log"] = weakref.ref(Solver(None))
     said = diagnose.why({"run": frame}, "study", cloudpickle.dumps)
     assert "weak reference" in said and "build the DataFrame inside the cell" in said, said
+
+
+def test_a_partial_stays_bare() -> None:
+    """A look into a `partial` does not give it a `__dict__`, and one of it is merged with it."""
+    add = functools.partial(print, 1)
+    assert list(parts.attributes(add)) == []
+    assert functools.partial(add, 2).func is print

@@ -51,6 +51,28 @@ CASES = {
         "put(4)",
         "(total, a.tolist()) == (6, [0, 4, 4])",
     ),
+    "a row of a structured array": (
+        "t = np.zeros(3, [('x', 'f8'), ('n', 'i4')]); row, other = t[1], t[2:][0]",
+        "row['x'] = 4; other['n'] = 2; x = t['x'].sum()",
+        "t row other",
+        "row['n'] = 7; t['x'][2] = 9",
+        "(x, t['x'].tolist(), t['n'].tolist(), other.tolist()) == "
+        "(4, [0, 4, 9], [0, 7, 2], (9.0, 2))",
+    ),
+    "rows of a record array in a list": (
+        "t = np.rec.array(np.zeros((2, 2), [('x', 'f8')])); rows = [t[0, 1], t[1, 0]]",
+        "rows[0].x = 4; x = t.x.sum()",
+        "rows t",
+        "rows[1].x = 5",
+        "(x, t.x.tolist(), type(rows[1]).__name__) == (4, [[0, 4], [5, 0]], 'record')",
+    ),
+    "rows that are copies, one of them with objects": (
+        "r = np.zeros(2, [('x', 'f8')])[0].copy(); o = np.zeros(2, [('o', object)])[1]",
+        "r['x'] = 4; o['o'] = [1]",
+        "r o",
+        "r['x'] += 1; o['o'].append(2)",
+        "(r['x'], o['o']) == (5, [1, 2])",
+    ),
     "part of a sparse matrix": (
         "import scipy.sparse\nm = scipy.sparse.csr_array(np.eye(3)); some = m.data[:2]",
         "some[:] = 7; trace = m.trace()",

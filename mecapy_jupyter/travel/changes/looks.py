@@ -15,6 +15,7 @@ from typing import Any, cast
 from mecapy_jupyter.travel.changes import shapes, tokens
 from mecapy_jupyter.travel.changes.tokens import Tokens
 from mecapy_jupyter.travel.hooks import abstract_classes
+from mecapy_jupyter.travel.pickling import array_views
 
 
 class GONE:
@@ -186,6 +187,7 @@ _DEFAULT_FACTORY: Any = vars(defaultdict)["default_factory"]
 _PARTS: dict[str, Callable[[Any], Iterable[Any]]] = {
     "buffer": lambda obj: (tokens.of_bytes(memoryview(obj)),),
     "array": lambda obj: (tokens.of_array(obj),),
+    "row": lambda obj: (tokens.of_array(array_views.of_row(obj)),),
     "factory": lambda obj: (_DEFAULT_FACTORY.__get__(obj),),
     "cell": _of_cell,
     "registry": abstract_classes.registered,

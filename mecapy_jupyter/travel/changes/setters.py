@@ -50,7 +50,7 @@ def instead(kind: str, parts: list[Any]) -> Any:
     """
     if kind == "made":
         return _made(parts)
-    if kind in ("array", "buffer"):
+    if kind in ("array", "buffer", "row"):
         return parts[0]
     raise LookupError(kind)
 
@@ -150,6 +150,11 @@ def _set_array(original: Any, parts: list[Any]) -> bool:
             return False
     array_copy.copy_into(original, content)
     return True
+
+
+def _set_row(original: Any, parts: list[Any]) -> None:
+    for name in original.dtype.names:
+        original[name] = parts[0][name]
 
 
 def _set_attributes(original: Any, parts: list[Any]) -> None:
@@ -270,6 +275,7 @@ _SETTERS: dict[str, Callable[[Any, list[Any]], bool | None]] = {
     "factory": _set_factory,
     "cell": _set_cell,
     "array": _set_array,
+    "row": _set_row,
     "attributes": _set_attributes,
     "function": _set_function,
     "class": _set_class,

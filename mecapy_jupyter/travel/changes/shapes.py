@@ -24,7 +24,7 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from typing import Any, cast
 
 from mecapy_jupyter.travel.hooks import pickles
-from mecapy_jupyter.travel.pickling import array_subclasses, reducers
+from mecapy_jupyter.travel.pickling import array_subclasses, array_views, reducers
 
 Facets = tuple[str, ...]
 
@@ -89,7 +89,7 @@ def facets(obj: object) -> Facets:
         return ("class", "registry") if _by_value(obj) else ()
     if cls is types.FunctionType:
         return ("function", "attributes") if _by_value(obj) else ()
-    return _of_type(cls)
+    return ("row",) if array_views.is_row(obj) else _of_type(cls)
 
 
 def _by_value(obj: Any) -> bool:

@@ -218,6 +218,8 @@ def _content(
         return kind, [*differs, *differs.values()]
     if group.facet == "array":
         return "array", [obj.copy() if obj.dtype.hasobject else obj.view()]
+    if group.facet == "row":
+        return "row", [obj.copy()]
     return group.facet, [obj[:]] if group.facet == "buffer" else now.parts[are]
 
 

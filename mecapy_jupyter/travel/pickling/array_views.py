@@ -152,6 +152,34 @@ def view(
     return made
 
 
+class _Memory:
+    """A place in the memory of `base`, as numpy wants it described."""
+
+    def __init__(self, interface: dict[str, Any], base: Any) -> None:
+        self.__array_interface__, self.base = interface, base
+
+
+def is_row(obj: object) -> bool:
+    """Whether it is an element of a structured array, whose memory it shares, or a copy of one."""
+    numpy: Any = sys.modules.get("numpy")
+    return (
+        numpy is not None
+        and isinstance(obj, numpy.void)
+        and cast(Any, obj).dtype.names is not None
+    )
+
+
+def of_row(row: Any) -> Any:
+    """An array without dimensions on the memory of a row; with objects in it: a copy."""
+    numpy: Any = sys.modules["numpy"]
+    if row.dtype.hasobject:
+        return numpy.asarray(row)
+    of = row if row.base is None else row.base
+    array = numpy.asarray(_Memory(row.__array_interface__, of))
+    array.dtype = row.dtype
+    return array
+
+
 def is_array(obj: object) -> bool:
     """Whether it is an array with memory that another array may share."""
     numpy: Any = sys.modules.get("numpy")
@@ -170,7 +198,8 @@ def repeats(array: Any) -> bool:
 def _owner(array: Any) -> Any:
     numpy: Any = sys.modules["numpy"]
     while (below := array.base) is not None:
-        if type(below).__name__ == "DummyArray":  # left by as_strided and sliding_window_view
+        # left by as_strided and sliding_window_view, or of an element
+        if type(below) is _Memory or type(below).__name__ == "DummyArray":
             below = below.base
         if not isinstance(below, numpy.ndarray) or isinstance(below, numpy.memmap):
             break

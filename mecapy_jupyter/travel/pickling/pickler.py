@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import operator
 import pickle
 import sys
 import threading
@@ -149,6 +150,8 @@ class Pickler(cloudpickle.Pickler):
             self._is_own(getattr(obj, "__module__", None) or "")
         elif array_views.is_array(obj) and (view := self._as_view(obj)) is not None:
             return view
+        elif array_views.is_row(obj):
+            return operator.getitem, (array_views.of_row(obj), ())
         elif (reduced := type_hints.reduced(obj) or reducers.reduced(obj)) is not None:
             if reduced[0] is by_name_reducers.attribute:  # with its settings if they are plain
                 return self._singletons.reduced(obj) or reduced

@@ -126,7 +126,7 @@ def is_ordinary(cls: type[Any]) -> bool:
         or hasattr(cls, "_REGISTRY")
         or cls.__name__ in by_name_reducers.NATIVE
         or cls in _VIEWS
-        or any(base.__name__ == "ndarray" for base in cls.__mro__)
+        or any(base.__name__ in ("ndarray", "void") for base in cls.__mro__)
     )
 
 
