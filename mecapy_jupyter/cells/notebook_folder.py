@@ -95,7 +95,7 @@ def _introduction(sent: Along, folder: Path) -> Iterator[str]:
     _introduced.add(str(folder))
     if what:
         yield (
-            f"this notebook is in {what}, so its files are not sent by themselves; "
+            f"this notebook is in {what}, so each of its files stays here; "
             "`--files` sends what a cell reads"
         )
         return

@@ -11,13 +11,12 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import Any, cast
 
 from mecapy_jupyter.client import gateway_api
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.shared import errors, version
 from mecapy_jupyter.travel.environment import user_modules
-from mecapy_jupyter.travel.pickling import payload, reducers
+from mecapy_jupyter.travel.pickling import payload
 from mecapy_jupyter.wire import InstalledPackages
 
 _FRESH_S, _SEEN_WITHIN_S, _LOOK_S = 60.0, 5.0, 0.25
@@ -148,45 +147,6 @@ def check(
     new = [sentence for sentence in remarks if sentence not in _said]
     _said.update(new)
     return new
-
-
-def caches(packed: payload.Packed) -> list[str]:
-    """Remarks, once each, on functions of `functools.cache` with results: these cannot be read, so
-    they do not travel.
-    """
-    found: list[Any] = [obj for obj in packed.memo.values() if type(obj) is reducers.CACHED]
-    full: list[str] = [each.__name__ for each in found if each.cache_info().currsize]
-    new = [name for name in dict.fromkeys(full) if f"cache of {name}" not in _said]
-    _said.update(f"cache of {name}" for name in new)
-    return [
-        (
-            f"the cache of `{name}` stays here: the cell computes its results again, and "
-            "what it caches is lost when it ends; to keep results, put them into a dict"
-        )
-        for name in new
-    ]
-
-
-_LEAST_ID = 1 << 32
-"""No smaller number is the address of an object."""
-
-
-def keyed_by_id(packed: payload.Packed) -> list[str]:
-    """What to say, once, of a dict whose keys are what `id` says of objects that travel."""
-    dicts: list[dict[Any, Any]] = [
-        cast(Any, obj) for obj in packed.memo.values() if type(obj) is dict
-    ]
-    keyed = [one for one in dicts if type(key := next(iter(one), 0)) is int and key >= _LEAST_ID]
-    if not keyed or "id" in _said:
-        return []
-    ids = set(map(id, packed.memo.values()))
-    if not any(key in ids for one in keyed for key in one):
-        return []
-    _said.add("id")
-    return [
-        "a dict has the `id()` of objects as its keys; on the pool they have another one, and the "
-        "dict does not find them: use the objects as keys, or `weakref.WeakKeyDictionary`"
-    ]
 
 
 def _sentence(name: str, why: str, there: InstalledPackages) -> str:

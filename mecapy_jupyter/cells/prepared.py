@@ -15,7 +15,14 @@ from typing import Any
 from mecapy_jupyter import wire
 from mecapy_jupyter.block import notes
 from mecapy_jupyter.capture import diagnose, names, notebook_code
-from mecapy_jupyter.cells import history, kernel_magics, notebook_folder, preflight, submitter
+from mecapy_jupyter.cells import (
+    history,
+    kernel_magics,
+    notebook_folder,
+    preflight,
+    process_bound,
+    submitter,
+)
 from mecapy_jupyter.cells.cell_errors import CellSource, plain
 from mecapy_jupyter.cells.input_patterns import picked
 from mecapy_jupyter.cells.ipython_types import Shell
@@ -232,7 +239,7 @@ class Prepared:
                 ) from None
         for sentence in said:
             notes.say(sentence)
-        for sentence in [*preflight.caches(packed), *preflight.keyed_by_id(packed)]:
+        for sentence in process_bound.remarks(packed, self.python):
             notes.say(sentence)
 
     def send(self, client: Client) -> Task:

@@ -150,7 +150,8 @@ class ShownWidgets:
     def remarks(self) -> list[str]:
         """Remarks after the task has ended and its variables are here."""
         lines = [
-            f"a widget of the cell is not shown: {why}" + (f" ({times} times)" if times > 1 else "")
+            f"a widget of the cell could not be shown: {why}"
+            + (f" ({times} times)" if times > 1 else "")
             for why, times in self._refused.items()
         ]
         moved = [model for model in self._models.values() if not model._model_name.endswith(_STILL)]

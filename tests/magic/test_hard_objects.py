@@ -43,13 +43,37 @@ def test_a_stand_in_is_not_called(kernel: Kernel) -> None:
 @pytest.mark.cell("said", "A dict with `id()` of objects as keys")
 def test_a_dict_keyed_by_id_is_named_once(kernel: Kernel) -> None:
     """The objects have another `id` on the worker; the line says what to use instead."""
-    kernel.run("from mecapy_jupyter.cells import preflight; preflight._said.discard('id')")
+    kernel.run("from mecapy_jupyter.cells import process_bound; process_bound._said.clear()")
     kernel.run("class K: pass\nk = K(); by_id = {id(k): 'k'}; large = {1 << 60: 0}")
     assert kernel.run("%%mecapy\nx = large, k").stderr == ""
     first = kernel.run("%%mecapy\nx = by_id.get(id(k))")
     assert "has the `id()` of objects as its keys" in first.stderr, first
     assert "use the objects as keys" in first.stderr
     assert kernel.run("%%mecapy\nx = by_id.get(id(k))").stderr == ""
+
+
+@pytest.mark.cell("said", "A cell or function that calls `hash()`, outside of `__hash__`")
+def test_hash_is_named_once(kernel: Kernel) -> None:
+    """A number made of text differs from process to process; a class that defines `__hash__` is
+    none of that.
+    """
+    kernel.run("from mecapy_jupyter.cells import process_bound; process_bound._said.clear()")
+    kernel.run(
+        "class Key:\n    def __hash__(self): return hash('k')\n    def __eq__(self, o): return 1\n"
+        "def number(text): return hash(text)\nkeys = {Key(): 1}"
+    )
+    assert kernel.run("%%mecapy\nx = keys[Key()]").stderr == ""
+    first = kernel.run("%%mecapy\nx = number('steel')")
+    assert "the cell calls `hash()`" in first.stderr and "zlib.crc32" in first.stderr, first
+    assert kernel.run("%%mecapy\nx = hash('steel')").stderr == ""
+
+
+def test_a_lower_recursion_limit_travels(kernel: Kernel) -> None:
+    """And one that the cell sets comes home."""
+    kernel.run("import sys; usual = sys.getrecursionlimit(); sys.setrecursionlimit(1500)")
+    kernel.run("%%mecapy\nfound = sys.getrecursionlimit(); sys.setrecursionlimit(2500)")
+    assert kernel.value("(found, sys.getrecursionlimit())") == "(1500, 2500)"
+    kernel.run("sys.setrecursionlimit(usual)")
 
 
 @pytest.mark.cell("said", "Results cached by `functools.cache`: computed again")

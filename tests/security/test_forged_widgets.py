@@ -84,7 +84,7 @@ def test_a_widget_of_another_cell_is_out_of_reach(mine: Any, attack: str) -> Non
     opens(widgets, "own")
     FOREIGN[attack](widgets, mine.model_id)
     assert widgets.remarks()[0] == (
-        "a widget of the cell is not shown: its message names a widget that is not this cell's"
+        "a widget of the cell could not be shown: its message names a widget that is not this cell's"
     )
     assert "a" not in widgets._models  # pyright: ignore[reportPrivateUsage]
 
@@ -99,7 +99,7 @@ def test_an_input_is_set_and_not_closed(mine: Any) -> None:
     assert shown(widgets, mine.model_id) is mine.comm and not widgets.remarks()
     opens(widgets, mine.model_id)
     assert widgets.remarks() == [
-        "a widget of the cell is not shown: its message creates a widget under an id that is "
+        "a widget of the cell could not be shown: its message creates a widget under an id that is "
         "taken or not allowed"
     ]
 
@@ -149,7 +149,7 @@ def test_no_more_than_a_page_can_bear(monkeypatch: pytest.MonkeyPatch) -> None:
         opens(widgets, str(number))
     assert len(get_comm_manager().comms) == before + 3
     assert widgets.remarks() == [
-        "a widget of the cell is not shown: more than 3 widgets in one cell (7 times)"
+        "a widget of the cell could not be shown: more than 3 widgets in one cell (7 times)"
     ]
     widgets.anew()
     assert len(get_comm_manager().comms) == before

@@ -35,7 +35,7 @@ from mecapy_jupyter.travel.environment import (
 from mecapy_jupyter.travel.environment.state_kind import StateKind
 
 _fresh_environment = dict(os.environ)
-_RECURSION = 3000
+_PYTHONS_RECURSION, _RECURSION = 1000, 3000
 
 
 def current(kinds: Iterable[str] = ()) -> dict[str, Any]:
@@ -131,9 +131,9 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def _recursion_limit() -> int | None:
-    """IPython and others raise it to 3000, so only a higher limit counts."""
+    """None for Python's, and for what IPython and others raise it to."""
     now = sys.getrecursionlimit()
-    return now if now > _RECURSION else None
+    return None if now in (_PYTHONS_RECURSION, _RECURSION) else now
 
 
 def _set_environment(state: Mapping[str, str | None]) -> None:

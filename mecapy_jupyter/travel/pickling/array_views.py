@@ -163,9 +163,7 @@ def is_row(obj: object) -> bool:
     """Whether it is an element of a structured array, whose memory it shares, or a copy of one."""
     numpy: Any = sys.modules.get("numpy")
     return (
-        numpy is not None
-        and isinstance(obj, numpy.void)
-        and cast(Any, obj).dtype.names is not None
+        numpy is not None and isinstance(obj, numpy.void) and cast(Any, obj).dtype.names is not None
     )
 
 

@@ -1,0 +1,86 @@
+"""What has a meaning in one process alone, and is named once in a kernel when a cell uses it:
+caches of functions, `id()`, `hash()` of text.
+"""
+
+from __future__ import annotations
+
+import ast
+import dis
+from collections.abc import Iterator
+from types import CodeType, FunctionType
+from typing import Any, cast
+
+from mecapy_jupyter.travel.pickling import payload, reducers
+
+_said: set[str] = set()
+
+
+def remarks(packed: payload.Packed, source: str) -> list[str]:
+    """What to say of these inputs and this cell; nothing is said twice."""
+    return [*_caches(packed), *_keyed_by_id(packed), *_hashes(packed, source)]
+
+
+def _caches(packed: payload.Packed) -> list[str]:
+    """Remarks, once each, on functions of `functools.cache` with results: these cannot be read, so
+    they do not travel.
+    """
+    found: list[Any] = [obj for obj in packed.memo.values() if type(obj) is reducers.CACHED]
+    full: list[str] = [each.__name__ for each in found if each.cache_info().currsize]
+    new = [name for name in dict.fromkeys(full) if f"cache of {name}" not in _said]
+    _said.update(f"cache of {name}" for name in new)
+    return [
+        (
+            f"the cache of `{name}` stays here: the cell computes its results again, and "
+            "what it caches is lost when it ends; to keep results, put them into a dict"
+        )
+        for name in new
+    ]
+
+
+_LEAST_ID = 1 << 32
+"""No smaller number is the address of an object."""
+
+
+def _keyed_by_id(packed: payload.Packed) -> list[str]:
+    """What to say, once, of a dict whose keys are what `id` says of objects that travel."""
+    dicts: list[dict[Any, Any]] = [
+        cast(Any, obj) for obj in packed.memo.values() if type(obj) is dict
+    ]
+    keyed = [one for one in dicts if type(key := next(iter(one), 0)) is int and key >= _LEAST_ID]
+    if not keyed or "id" in _said:
+        return []
+    ids = set(map(id, packed.memo.values()))
+    if not any(key in ids for one in keyed for key in one):
+        return []
+    _said.add("id")
+    return [
+        "a dict has the `id()` of objects as its keys; on the pool they have another one, and the "
+        "dict cannot find them: use the objects as keys, or `weakref.WeakKeyDictionary`"
+    ]
+
+
+def _hashes(packed: payload.Packed, source: str) -> list[str]:
+    if "hash" in _said or not any(_calls_hash(code) for code in _codes(packed, source)):
+        return []
+    _said.add("hash")
+    return [
+        "the cell calls `hash()`: for text and bytes it cannot give the number that it gives here, "
+        "nor the same one in another cell; use `zlib.crc32` or `hashlib` for numbers that you keep"
+    ]
+
+
+def _codes(packed: payload.Packed, source: str) -> Iterator[CodeType]:
+    yield compile(source, "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    functions: list[Any] = [one for one in packed.memo.values() if type(one) is FunctionType]
+    yield from (cast(CodeType, function.__code__) for function in functions)
+
+
+def _calls_hash(code: CodeType) -> bool:
+    """Or anything defined in it; a `__hash__` stays within its process."""
+    if code.co_name == "__hash__":
+        return False
+    loads = "hash" in code.co_names and any(
+        step.argval == "hash" and step.opname in ("LOAD_GLOBAL", "LOAD_NAME")
+        for step in dis.get_instructions(code)
+    )
+    return loads or any(_calls_hash(one) for one in code.co_consts if isinstance(one, CodeType))
