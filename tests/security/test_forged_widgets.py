@@ -84,7 +84,8 @@ def test_a_widget_of_another_cell_is_out_of_reach(mine: Any, attack: str) -> Non
     opens(widgets, "own")
     FOREIGN[attack](widgets, mine.model_id)
     assert widgets.remarks()[0] == (
-        "a widget of the cell could not be shown: its message names a widget that is not this cell's"
+        "a widget of the cell could not be shown: its message names a widget that is not this "
+        "cell's"
     )
     assert "a" not in widgets._models  # pyright: ignore[reportPrivateUsage]
 
