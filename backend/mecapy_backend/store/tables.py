@@ -14,9 +14,20 @@ from mecapy_backend.store.fleet_tables import fleet, machines
 from mecapy_backend.store.people_tables import api_tokens, organisations, users
 from mecapy_backend.store.table_parts import metadata
 from mecapy_backend.store.table_parts import time_column as _time
+from mecapy_backend.store.usage_tables import counts, usage, waits
 from mecapy_jupyter import wire
 
-__all__ = ["api_tokens", "fleet", "machines", "metadata", "organisations", "users"]
+__all__ = [
+    "api_tokens",
+    "counts",
+    "fleet",
+    "machines",
+    "metadata",
+    "organisations",
+    "usage",
+    "users",
+    "waits",
+]
 
 
 tasks = sa.Table(
@@ -257,38 +268,6 @@ workflows = sa.Table(  # named graphs of tasks
     sa.UniqueConstraint("owner", "idempotency_key"),
 )
 sa.Index("workflows_of_owner", workflows.c.owner, workflows.c.created_at.desc(), workflows.c.id)
-
-usage = sa.Table(  # what an owner's tasks took; stays when they are forgotten
-    "usage",
-    metadata,
-    sa.Column("owner", sa.Text, primary_key=True),
-    sa.Column("month", sa.Date, primary_key=True),
-    sa.Column("cpu_s", sa.Float, nullable=False),
-    sa.Column("tasks", sa.BigInteger, nullable=False),
-    sa.Column("euros", sa.Float, nullable=False, server_default="0"),
-    sa.Column("day", sa.Date),  # the last one with a cost
-    sa.Column("day_euros", sa.Float, nullable=False, server_default="0"),
-)
-
-# the tasks whose rows are gone, by the month they ended in; beside the rows that are left
-counts = sa.Table(
-    "counts",
-    metadata,
-    sa.Column("owner", sa.Text, primary_key=True),
-    sa.Column("month", sa.Date, primary_key=True),
-    sa.Column("state", sa.Text, primary_key=True),
-    sa.Column("tasks", sa.BigInteger, nullable=False),
-)
-
-# and how long those of them waited that had no parents: `tasks.tally`
-waits = sa.Table(
-    "waits",
-    metadata,
-    sa.Column("owner", sa.Text, primary_key=True),
-    sa.Column("month", sa.Date, primary_key=True),
-    sa.Column("bucket", sa.Integer, primary_key=True),
-    sa.Column("tasks", sa.BigInteger, nullable=False),
-)
 
 audit = sa.Table(  # only ever added to; what is older than its time goes
     "audit",
