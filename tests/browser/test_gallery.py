@@ -55,7 +55,7 @@ def mecapy(line, body):
         play([(0.0, one) for one in events], outcome_of(name), ENDS.get(name, ()),
              name=name, after_s=0.0, expected_s=220.0, hold_s=hold_s)
     except (TaskCancelled, TaskDetached) as error:
-        raise show_as(error, [f"{type(error).__name__}: {error}"]) from None
+        raise show_as(error, [type(error).__name__]) from None
     if name == "failed":
         shown_error(f"%%mecapy {line}\\n{body}")
 
