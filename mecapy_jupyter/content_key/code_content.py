@@ -21,6 +21,7 @@ _NOT_CONTENT = frozenset(
     [
         *("__dict__", "__weakref__", "__module__", "__doc__", "__qualname__", "_abc_impl"),
         *("__firstlineno__", "__static_attributes__", "__annotations_cache__", "__classdictcell__"),
+        "__slotnames__",  # `copyreg` keeps it there
     ]
 )
 _MADE_BY_CODE = 1 << 9  # Py_TPFLAGS_HEAPTYPE
@@ -132,7 +133,7 @@ def _class(content: Content, cls: type[object]) -> None:
         content.add(cls.__bases__)
         content.add(type(cls))
         for name, held in sorted(vars(cls).items()):
-            if name not in _NOT_CONTENT:
+            if name not in _NOT_CONTENT and (held or name != "__annotations__"):
                 content.mark("member", name.encode())
                 content.add(held, name)
 
@@ -158,13 +159,22 @@ def own_modules(content: Content, names: set[str] | frozenset[str]) -> None:
         raise content.refuse(f"needs a module of yours: {trouble}") from trouble
     for source in found:
         content.mark("source", source.name.encode())
+        content.sources.append(source.source)
         try:
-            content.add(compile(source.source, f"<{source.name}>", "exec", dont_inherit=True))
+            code = compile(source.source, f"<{source.name}>", "exec", dont_inherit=True)
+            _unread(content, code)
         except (SyntaxError, ValueError):
             content.mark("text", source.source.encode(errors="surrogatepass"))
         content.modules.update(
             name.partition(".")[0] for name in _imported(source.source, source.name)
         )
+
+
+def _unread(content: Content, code: types.CodeType) -> None:
+    """What it mentions counts only where it is reached (`reached_names`)."""
+    mentions, content.mentions = content.mentions, set[str]()
+    content.add(code)
+    content.mentions = mentions
 
 
 def _imported(source: str, name: str) -> Iterator[str]:

@@ -24,6 +24,7 @@ from mecapy_jupyter.travel.environment import user_modules
 
 _DIGEST_BYTES = 16
 _MAIN = ("__main__", "__mp_main__")
+_SHARERS = ("pandas._libs.internals", "BlockValuesRefs")
 _METHODS: tuple[type, ...] = (types.BuiltinMethodType,)
 _NEVER = (io.IOBase, types.GeneratorType, types.CoroutineType, types.FrameType, weakref.ref)
 
@@ -34,12 +35,14 @@ class NoContentKey(Exception):
 
 class Content:
     """One digest under way. `modules`: top-level names of the installed modules that it met;
-    `mentions`: names, attributes and texts of the code that it met.
+    `mentions`: names, attributes and texts of the code that it met; `sources`: texts of the user's
+    modules, of which not all may run.
     """
 
     def __init__(self, within: Content | None = None) -> None:
         self.modules = set[str]() if within is None else within.modules
         self.mentions = set[str]() if within is None else within.mentions
+        self.sources = list[str]() if within is None else within.sources
         self._hash = blake3()
         self._numbers = dict[int, int]()
         self._kept: list[object] = []  # an id is free again when its object goes
@@ -104,6 +107,8 @@ class Content:
         kind = cast("type[object]", type(value))
         if isinstance(cast("object", value), _NEVER):
             raise self.refuse(f"is of the type {kind.__qualname__}, which has no content")
+        if (kind.__module__, kind.__qualname__) == _SHARERS:
+            return self.mark("sharers")  # who shares memory shows in the numbers of the objects
         reducer = copyreg.dispatch_table.get(kind)
         try:
             made: object = reducer(value) if reducer else value.__reduce_ex__(5)

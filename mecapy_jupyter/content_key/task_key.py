@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from mecapy_jupyter.capture import code_uses
-from mecapy_jupyter.content_key import code_content, packages, state_content
+from mecapy_jupyter.content_key import code_content, packages, reached_names, state_content
 from mecapy_jupyter.content_key.content import Content, NoContentKey
 from mecapy_jupyter.shared import version
 from mecapy_jupyter.travel.environment import module_state, user_modules
@@ -24,6 +24,10 @@ _TIMES = frozenset(["now", "today", "utcnow", "timeit", "getmtime", "getatime", 
     f"st_{which}time{unit}" for which in "amc" for unit in ("", "_ns")
 }
 """Names by which code reads the clock where Python reports nothing of it."""
+_TEXTS = frozenset(["getsource", "getsourcelines", "findsource", "getcomments", "getdoc"]) | {
+    *("__doc__", "testmod", "run_docstring_examples", "co_firstlineno", "f_lineno"),
+}
+_MACHINE = frozenset(["psutil", "getrusage", "virtual_memory", "cpu_percent", "getloadavg"])
 _MAGICS, _TIMED = frozenset(["run_line_magic", "run_cell_magic"]), frozenset(["time", "prun"])
 
 
@@ -62,8 +66,14 @@ def task_key(task: TaskContent) -> TaskKey:
         content.add(task.values[name], name)
     _add_state(content, task.prelude, task.imports)
     _add_numbers(content, task.memo)
-    if read := sorted(content.mentions & _TIMES):
-        raise NoContentKey(f"it reads the clock ({read[0]!r})")
+    mentions = reached_names.mentions(content.mentions, content.sources)
+    for names, what in (
+        (_TIMES, "it reads the clock"),
+        (_TEXTS, "it reads the text of code, of which comments and docstrings have no key"),
+        (_MACHINE, "it looks at the machine"),
+    ):
+        if read := sorted(mentions & names):
+            raise NoContentKey(f"{what} ({read[0]!r})")
     content.add(packages.versions(sorted(content.modules), task.there or {}))
     base = content.digest()
     ambient: Mapping[str, object] = task.prelude.get("ambient", {})

@@ -4,6 +4,7 @@ it is found no more.
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -89,6 +90,31 @@ async def test_equal_keys_at_once_are_one_task(gateway: Any) -> None:
         assert sum("same_runs" not in answer for answer in answers) == 1
         assert http.post(f"/tasks/{task_id}/cancel").json()["status"] == "cancelled"
         assert http.post("/tasks", json=BODY).json()["task_id"] != task_id
+
+
+async def test_what_ends_while_the_same_is_submitted_is_found(gateway: Any) -> None:
+    """The end of a run is committed while the same is submitted: it is found, and no other runs."""
+    done = {"state": "completed", "outcome": DONE.as_json(), "lease_until": None}
+    done |= {"is_cached": True, "completed_at": sa.func.now()}
+    waits = sa.text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND wait_event_type = 'Lock'"
+    )
+    with client(gateway) as http, ThreadPoolExecutor(1) as pool:
+        first = http.post("/tasks", json=BODY).json()["task_id"]
+        async with Worker(gateway) as worker:
+            await worker.start(first)
+            committed = worker.db.execution_options(isolation_level="READ COMMITTED")
+            async with committed.begin() as ending, worker.db.connect() as watching:
+                one = tables.tasks.c.id == first
+                await ending.execute(sa.update(tables.tasks).where(one).values(done))
+                second = pool.submit(http.post, "/tasks", json=BODY)
+                async with asyncio.timeout(120):
+                    while not (await watching.execute(waits)).scalar_one():  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)
+            answer = (await asyncio.wrap_future(second)).json()
+        assert answer["task_id"] == first and answer["cached"]["seconds"] == 3.5, answer
+        assert len(http.get("/tasks").json()["tasks"]) == 1
 
 
 def test_with_needs_it_is_refused(gateway: Any) -> None:

@@ -20,6 +20,11 @@ _LEFT_OUT = frozenset({"__dict__", "__weakref__", "__slots__", "__doc__", "__mod
 
 def as_it_is(cls: Any, as_reduced: Any) -> Any:
     """cloudpickle's parts of `cls`, completed."""
+    if as_reduced[0] in (pickles.make_skeleton_enum, pickles.make_skeleton_class):
+        # made by looking at the class, so the second pickle would have more objects than the first
+        as_reduced[2][0].pop("__slotnames__", None)
+        if as_reduced[2][0].get("__annotations__") == {}:
+            del as_reduced[2][0]["__annotations__"]
     if as_reduced[0] is pickles.make_skeleton_enum:
         return _with_members(cls, as_reduced)
     if as_reduced[0] is not pickles.make_skeleton_class:

@@ -63,6 +63,8 @@ def reader(frame: FrameType | None) -> str | None:
             return ""
         module = str(frame.f_globals.get("__name__"))
         package = module.partition(".")[0]
+        if module == "asyncio.base_events" and frame.f_code.co_name == "time":
+            return "" if frame.f_back is not None and is_users(frame.f_back) else None
         if package in _TOOLS or package.startswith("mecapy_") or _is_of_tables(module):
             return None
         if package not in _PASSED_ON and package != "numpy":

@@ -163,7 +163,29 @@ async def _stream(
 async def _stored(services: Services, submission: Submission) -> _Stored:
     """Commits the task's row, or finds a kept result. Raises Problem for what prevents it."""
     with as_problems(submission.task.workflow):
-        return await _within_time(services, _admit(services, submission))
+        return await _within_time(services, _once(services, submission))
+
+
+async def _once(services: Services, submission: Submission) -> _Stored:
+    """With the same keys one task at a time: what ran until this one's row was there may be kept
+    by now, and then that row goes again.
+    """
+    if found := await _kept(services, submission):
+        return None, found
+    admission, done = await _admit(services, submission)
+    if done.created and (found := await _kept(services, submission)):
+        await tasks.forget(services.db, submission.owner, done.task_id)
+        return None, found
+    return admission, done
+
+
+async def _kept(services: Services, submission: Submission) -> tasks.Submitted | None:
+    """A result that will do."""
+    keys = submission.task.cache
+    if not keys or keys.again:
+        return None
+    wanted = wire.CacheKeys(keys.key, keys.seeded)
+    return await result_cache.find(services.db, submission.owner, wanted)
 
 
 async def _within_time(
@@ -189,11 +211,6 @@ async def _within_time(
 
 
 async def _admit(services: Services, submission: Submission) -> _Stored:
-    keys = submission.task.cache
-    if keys and not keys.again:
-        wanted = wire.CacheKeys(keys.key, keys.seeded)
-        if found := await result_cache.find(services.db, submission.owner, wanted):
-            return None, found
     await services.live_pythons.check(submission.task.python)
     owner, task, short = submission.owner, submission.task, submission.short
     usual = await services.task_quotas.usual_resources(services.db, owner)

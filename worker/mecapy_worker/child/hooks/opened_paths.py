@@ -7,6 +7,7 @@ file system keeps none, a folder with files that nobody declared is reason enoug
 
 from __future__ import annotations
 
+import contextlib
 import os
 import site
 import sys
@@ -20,6 +21,8 @@ from mecapy_worker.child import observation
 
 _SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/", "/lib", "/opt/", "/bin/")
 _LOOKS_FOR_ITSELF = frozenset(["linecache", "traceback", "warnings", "tokenize", "inspect"])
+_SETTINGS = frozenset([".numba_config.yaml"])
+"""Files that packages look for at each import, though few have them."""
 _MAKES = frozenset(["makedirs", "mkdir"])
 _LISTS = ("os.listdir", "os.scandir", "os.walk", "glob.glob")
 _ENDS = ("os.remove", "os.rename", "os.link", "os.symlink", "os.truncate", "os.chmod", "os.utime")
@@ -43,6 +46,10 @@ def install(declared: tuple[str, ...], root: str) -> None:
     _root, _start = root, os.getcwd()  # noqa: PTH109 as in results
     _there = frozenset(_files(root))
     _links = tuple(path for path in _found(root) if Path(path).is_symlink())
+    for link in _links:  # which the walk has followed
+        with contextlib.suppress(OSError):
+            made_ns = _lstat(link).st_mtime_ns
+            os.utime(link, ns=(made_ns, made_ns), follow_symlinks=False)
     _declared = frozenset(f"{_root}/{path}" for path in declared)
     folders = {
         sys.prefix,
@@ -118,7 +125,7 @@ def _heard(event: str, args: tuple[Any, ...]) -> None:
         for path in map(_absolute, args[:2]):
             if path in _there - _written:
                 _read(path)
-    elif event in _STARTS:
+    elif event in _STARTS and not _is_pythons(sys._getframe(1)):  # pyright: ignore[reportPrivateUsage]
         observation.note("it started another process, which MecaPy does not observe")
     elif event == "socket.__new__":
         if args[1] in _INTERNET:
@@ -201,7 +208,10 @@ def _looked_at(name: Any, inner: Callable[..., Any]) -> None:
     if not path or not _is_in_folder(path) or path in _written or path in _declared:
         return
     frame = sys._getframe(2)  # pyright: ignore[reportPrivateUsage]
-    if (_was_there(path) or not _exists(path)) and not _is_harmless(frame):
+    is_there = _was_there(path)
+    if not is_there and path.rpartition("/")[2] in _SETTINGS:
+        return
+    if (is_there or not _exists(path)) and not _is_harmless(frame):
         _read(path)
 
 
