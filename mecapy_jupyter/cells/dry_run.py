@@ -8,10 +8,11 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mecapy_jupyter import content_key
 from mecapy_jupyter.capture import diagnose, packing
 from mecapy_jupyter.cells import history, notebook_folder, preflight
 from mecapy_jupyter.cells.prepared import Prepared
-from mecapy_jupyter.client import config
+from mecapy_jupyter.client import config, requirements, result_cache
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.shared import errors, units
 from mecapy_jupyter.travel.pickling import payload
@@ -46,6 +47,7 @@ def describe(prepared: Prepared) -> str:
     lines += [
         f"would bring back: {back}, and inputs it changes in place{keep}",
         *_fit(prepared, packed, there, unknown),
+        *_cached(prepared, packed, unknown),
     ]
     if past := history.said(history.runs(prepared.key.text)):
         lines.append(f"time: {past}")
@@ -90,6 +92,20 @@ def _workers() -> tuple[InstalledPackages, str]:
         return preflight.workers(Gateway.of(at)), ""
     except errors.MecapyError as unknown:
         return InstalledPackages(), str(unknown)
+
+
+def _cached(prepared: Prepared, packed: payload.Packed, unknown: str) -> Iterator[str]:
+    if unknown or not prepared.options.cache:
+        return
+    gateway = Gateway.of(config.resolve(start=False))
+    request = requirements.added(prepared.request)
+    try:
+        about = prepared.cache_inputs(gateway)
+        assert about is not None
+        wanted = result_cache.keys(request, prepared.values, packed, about)
+        yield f"cache: {result_cache.verdict(gateway, wanted)}"
+    except content_key.NoContentKey as why:
+        yield f"cache: not used, because {why}"
 
 
 def _fit(

@@ -258,7 +258,7 @@ class Prepared:
                 fits,
                 born.append,
                 self.along,
-                cache=self._cache_inputs(client, imports),
+                cache=self.cache_inputs(client.gateway),
             )
             self.key.submitted(task.id, self.values)
             if (cell := ipykernel.cell_of(self.shell)) and (book := os.environ.get(_SESSION)):
@@ -273,11 +273,12 @@ class Prepared:
             ) from None
         return task
 
-    def _cache_inputs(self, client: Client, imports: list[str]) -> CacheInputs | None:
+    def cache_inputs(self, gateway: Gateway) -> CacheInputs | None:
+        """None without `--cache`."""
         if not self.options.cache:
             return None
-        there = result_cache.versions(client.gateway)
-        return CacheInputs(self.python, there, imports, self.along)
+        there = result_cache.versions(gateway)
+        return CacheInputs(self.python, there, sorted(self.names.imports), self.along)
 
 
 def cancel(task: Task) -> None:

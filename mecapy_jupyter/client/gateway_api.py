@@ -141,9 +141,13 @@ def _sweep_path(name: str) -> str:
     return f"/sweeps/{quote(name, safe='')}"
 
 
-def cache(gateway: Gateway, limit: int = 100) -> wire.CacheList:
+def cache(gateway: Gateway, limit: int = 100, keys: wire.CacheKeys | None = None) -> wire.CacheList:
     """My kept results, the newest first."""
-    return wire.CacheList.from_json(as_object(gateway.get("/cache", limit=limit)))
+    return wire.CacheList.from_json(
+        as_object(
+            gateway.get("/cache", limit=limit, key=keys and keys.key, seeded=keys and keys.seeded)
+        )
+    )
 
 
 def clear_cache(gateway: Gateway, task_id: str = "") -> None:

@@ -59,6 +59,22 @@ def with_keys(
     in_graph: bool,
 ) -> wire.TaskRequest:
     """The request with its keys; without, where it has none, and the reason is printed."""
+    try:
+        return replace(request, cache=keys(request, values, packed, about, in_graph=in_graph))
+    except content_key.NoContentKey as why:
+        say(request.name, f"not cached: {why}")
+        return request
+
+
+def keys(
+    request: wire.TaskRequest,
+    values: Mapping[str, Any],
+    packed: payload.Packed,
+    about: CacheInputs,
+    *,
+    in_graph: bool = False,
+) -> wire.CacheKeys:
+    """Raises NoContentKey."""
     index = about.folder.index
     files = {one.path: one for one in index.entries if one.path in about.folder.asked}
     also = (
@@ -66,25 +82,32 @@ def with_keys(
         *(index.start, index.automatic, index.most_files, index.most_bytes),
         *((one.path, one.executable, _content(about.folder, one.path)) for one in files.values()),
     )
-    try:
-        if in_graph:
-            raise content_key.NoContentKey("it needs the result of another task")
-        if request.packages:
-            raise content_key.NoContentKey("it adds packages, whose versions the worker chooses")
-        task = content_key.TaskContent(
-            about.code, values, packed.memo, packed.prelude, about.imports, about.there, also
-        )
-        key = content_key.task_key(task)
-    except content_key.NoContentKey as why:
-        say(request.name, f"not cached: {why}")
-        return request
-    except Exception as trouble:  # of a class's own methods: the cell runs all the same
-        say(request.name, f"not cached: the content of its inputs cannot be read: {trouble!r}")
-        return request
-    keys = wire.CacheKeys(
-        signing.keyed(key.base), signing.keyed(key.seeded), files=tuple(sorted(files))
+    if in_graph:
+        raise content_key.NoContentKey("it needs the result of another task")
+    if request.packages:
+        raise content_key.NoContentKey("it adds packages, whose versions the worker chooses")
+    task = content_key.TaskContent(
+        about.code, values, packed.memo, packed.prelude, about.imports, about.there, also
     )
-    return replace(request, cache=keys)
+    try:
+        key = content_key.task_key(task)
+    except content_key.NoContentKey:
+        raise
+    except Exception as trouble:  # of a class's own methods: the cell runs all the same
+        why = f"the content of its inputs cannot be read: {trouble!r}"
+        raise content_key.NoContentKey(why) from trouble
+    base, seeded = signing.keyed(key.base), signing.keyed(key.seeded)
+    return wire.CacheKeys(base, seeded, files=tuple(sorted(files)))
+
+
+def verdict(gateway: Gateway, wanted: wire.CacheKeys) -> str:
+    """Whether a kept result will do."""
+    found = gateway_api.cache(gateway, 1, wanted).entries
+    if not found:
+        return "no kept result has this content; the cell would run, and its result be kept"
+    one = found[0]
+    when = "" if one.ran_at is None else f", which ran {_moment(one.ran_at)}"
+    return f"a kept result would come home{when} ({units.spent(one.seconds)} saved)"
 
 
 def _content(folder: Along, path: str) -> bytes:

@@ -65,9 +65,11 @@ def test_a_hit_brings_back_variables_prints_and_plots(kernel: Kernel):
          "class P:\n    def m(self): return 2\np = P()"),
         ("import decimal; n = decimal.Decimal(1)", "y = n / 3",
          "decimal.getcontext().prec = 5"),
+        ("import pandas as pd; d = pd.DataFrame({'a': [1, 2]})", "y = d.a.sum()",
+         "d.loc[0, 'a'] = 5"),
     ],
     ids=["helper", "global of a helper", "element", "random state", "cached helper", "environment",
-         "aliases", "method", "precision"],
+         "aliases", "method", "precision", "frame"],
 )  # fmt: skip
 def test_a_change_is_a_miss(kernel: Kernel, before: str, cell: str, between: str):
     """What the result depends on has changed, so the cell runs."""
@@ -99,10 +101,14 @@ def test_a_change_is_a_miss(kernel: Kernel, before: str, cell: str, between: str
          "it started another process"),
         ("t = !date", "it started another process"),
         ("t = %timeit -o -n1 -r1 1", "the clock"),
+        ("import asyncio\nt = asyncio.get_event_loop().time()", "it read the clock"),
+        ("import resource\nt = resource.getrusage(0).ru_utime", "it looks at the machine"),
+        ("import inspect\ndef g(): return 1\nt = inspect.getsource(g)",
+         "it reads the text of code"),
     ],
     ids=["clock", "now", "strftime", "default_rng", "Random", "uuid4", "sampler", "file",
          "missing file", "listing", "loadtxt", "system file", "network", "process", "command",
-         "timeit"],
+         "timeit", "loop's time", "usage", "source"],
 )  # fmt: skip
 def test_what_no_key_covers_is_not_kept(kernel: Kernel, folder: Path, cell: str, why: str):
     """The cell runs again, and the reason is said."""
@@ -127,14 +133,21 @@ def test_what_no_key_covers_is_not_kept(kernel: Kernel, folder: Path, cell: str,
         "import pandas as pd\ny = pd.DataFrame({'a': [1, 2]}).describe()\ny",
         "import scipy.optimize as so\ny = so.minimize(lambda x: (x - 1) ** 2, [0.0]).x",
         "import logging\nlogging.getLogger('x').warning('seen')\ny = 1",
+        "y = int(frame.a.sum())",
+        "y = Kind.A.value + Case().run()",
     ],
     ids=["np.seed", "seed", "rng", "tqdm", "sleep", "own file", "temporary", "pandas", "scipy",
-         "logging"],
+         "logging", "frame", "classes"],
 )  # fmt: skip
 def test_an_ordinary_cell_is_kept(kernel: Kernel, folder: Path, cell: str):
     """Seeds in the cell, progress bars, files of its own: found again, in another state, too."""
     (folder / "load.txt").write_text("1.5\n")
-    kernel.run("import numpy as np, random, pandas, scipy.optimize")
+    kernel.run(
+        "import numpy as np, random, pandas, scipy.optimize, enum\n"
+        "frame = pandas.DataFrame({'a': [1, 2]})\n"
+        "class Kind(enum.Enum):\n    A = 1\n"
+        "class Case:\n    def run(self): return 1"
+    )
     first, second = _twice(kernel, cell, "np.random.rand(); random.random()")
     assert HIT in second.stderr, first.stderr + second.stderr
 
@@ -148,6 +161,48 @@ def test_a_declared_file_counts_by_its_content(kernel: Kernel, folder: Path):
     (folder / "load.txt").write_text("2.5\n")
     assert HIT not in kernel.run(f"%%mecapy --cache --files load.txt\n{cell}").stderr
     assert kernel.value("y") == "2.5"
+
+
+def test_dry_run_tells_whether_it_would_be_found(kernel: Kernel):
+    """Before it ran, after it, and for a cell that is not cached."""
+    kernel.run("def f(x): return x * 3\nload = 71")
+
+    def told(cell: str) -> str:
+        return kernel.run(f"%%mecapy --cache --dry-run\n{cell}").stdout
+
+    assert "cache: no kept result has this content" in told("y = f(load)")
+    assert kernel.run("%%mecapy --cache\ny = f(load)").ok
+    assert "cache: a kept result would come home, which ran today" in told("y = f(load)")
+    assert "cache: not used, because it reads the clock ('now')" in told(
+        "import datetime as dt\ndt.datetime.now()"
+    )
+
+
+def test_a_link_in_the_folder_is_no_reason(kernel: Kernel, folder: Path):
+    """A cell that does not follow it is kept, and one that does is not."""
+    (folder / "case.txt").write_text("1")
+    (folder / "current").symlink_to("case.txt")
+    try:
+        _, second = _twice(kernel, "y = 17 * 2")
+        assert HIT in second.stderr, second.stderr
+        first, _ = _twice(kernel, "y = open('current').read()")
+        assert "it used the file current" in first.stderr, first.stderr
+    finally:
+        (folder / "current").unlink()
+
+
+def test_only_what_is_reached_of_a_module_counts(kernel: Kernel, folder: Path):
+    """A function beside one that names the clock is kept; that one is not."""
+    (folder / "timed_case.py").write_text(
+        "from datetime import datetime\n"
+        "def stamp(): return str(datetime.now())\n"
+        "def solve(x): return x + 1\n"
+    )
+    kernel.run("import timed_case")
+    first, second = _twice(kernel, "y = timed_case.solve(1)")
+    assert HIT in second.stderr, first.stderr
+    first, _ = _twice(kernel, "y = timed_case.stamp()")
+    assert "it reads the clock ('now')" in first.stderr, first.stderr
 
 
 def test_what_has_no_content_is_said(kernel: Kernel):

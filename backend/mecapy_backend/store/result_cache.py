@@ -42,9 +42,13 @@ async def find(db: AsyncEngine, owner: str, keys: wire.CacheKeys) -> Submitted |
     return Submitted(row.id, False, wire.COMPLETED, cached=run)
 
 
-async def kept(db: AsyncEngine, owner: str, limit: int, keep_s: float) -> wire.CacheList:
-    """`keep_s`: how long tasks are kept."""
+async def kept(
+    db: AsyncEngine, owner: str, limit: int, keep_s: float, keys: Sequence[str] | None = None
+) -> wire.CacheList:
+    """`keep_s`: how long tasks are kept. `keys`: only of these."""
     mine = sa.and_(_t.owner == owner, _t.is_cached)
+    if keys:
+        mine = sa.and_(mine, _t.cache_key.in_(keys))
     code = sa.func.left(_t.request["code"].as_string(), 1000).label("code")
     newest = sa.select(_t.id, _t.name, _t.started_at, _t.completed_at, _RAN_S.label("ran_s"), code)
     newest = newest.where(mine).order_by(_t.completed_at.desc()).limit(limit)

@@ -20,10 +20,16 @@ _log = structlog.get_logger()
 
 @router.get("/cache", response_model=CacheListView, summary="List my kept results")
 async def look(
-    services: WithServices, owner: Owner, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+    services: WithServices,
+    owner: Owner,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    key: Annotated[str | None, Query(max_length=64, description="only of this key")] = None,
+    seeded: Annotated[str | None, Query(max_length=64, description="or of this one")] = None,
 ) -> Response:
     """The newest first. Each is the result of a task, and is kept as long as that."""
-    found = await result_cache.kept(services.db, owner, limit, services.settings.keep_s)
+    found = await result_cache.kept(
+        services.db, owner, limit, services.settings.keep_s, [one for one in (key, seeded) if one]
+    )
     return json(found.as_json())
 
 
