@@ -103,6 +103,17 @@ def quiet(_: str) -> None:
     """Nobody watches the block."""
 
 
+def lock_in(root: Path) -> str:
+    (kept,) = root.glob("*/locks/*")
+    return kept.read_text()
+
+
+def forget_files(root: Path) -> None:
+    """As if room had been made."""
+    for place in [*root.glob("*/*/site-packages"), *root.glob("*/cache")]:
+        place.rename(place.with_name("away"))
+
+
 async def test_one_index_for_each_name(served: Any, tmp_path: Path) -> None:
     """A name comes from the first index that has it, whatever versions others offer; one that the
     first has not comes from the next. Each is asked with its password, which no message shows.
@@ -128,13 +139,9 @@ async def test_each_file_has_the_hash_of_its_lock(served: Any, tmp_path: Path) -
     index.index.wheel("leanbeam", "1.2", {"leanbeam.py": "answer = 1"})
     there = environments(tmp_path, index)
     await there.added("user ann", ("leanbeam",), quiet)
-    (kept,) = tmp_path.glob("*/locks/*")
-    assert "--hash=sha256:" in kept.read_text()
+    assert "--hash=sha256:" in lock_in(tmp_path)
     index.index.wheel("leanbeam", "1.2", {"leanbeam.py": "answer = 'evil'"})
-    for place in tmp_path.glob("*/*/site-packages"):
-        place.rename(place.with_name("away"))  # as if room had been made
-    for cache in tmp_path.glob("*/cache"):
-        cache.rename(cache.with_name("away"))
+    forget_files(tmp_path)
     with pytest.raises(PackagesRefused, match=r"[Hh]ash"):
         await there.added("user ann", ("leanbeam",), quiet)
 
