@@ -59,7 +59,7 @@ def parts(state: BlockState, now_s: float) -> list[Piece]:
             return [
                 Piece("phase", where),
                 *_try(state),
-                *(_machine(state) if state.attempt > 1 else []),
+                *_moved(state),
                 passed,
                 *_near_its_limit(state, now_s),
                 *_progress(state),
@@ -74,6 +74,7 @@ def parts(state: BlockState, now_s: float) -> list[Piece]:
             return [
                 Piece("phase", clock(state.seconds)),
                 *([Piece("plain", listed(state.came_back))] if state.came_back else []),
+                *_moved(state),
             ]
         case "cancelled":
             return [
@@ -91,7 +92,8 @@ def parts(state: BlockState, now_s: float) -> list[Piece]:
             ]
         case "failed":
             line_number = [Piece("phase", f"line {state.error_line}")] if state.error_line else []
-            return [*line_number, Piece("error", state.error or "failed"), *_back(state)]
+            failed = Piece("error", state.error or "failed")
+            return [*line_number, failed, *_moved(state), *_back(state)]
 
 
 def _place(state: BlockState) -> list[Piece]:
@@ -110,6 +112,11 @@ def _place(state: BlockState) -> list[Piece]:
 
 def _machine(state: BlockState) -> list[Piece]:
     return [Piece("plain", state.why_there)] if state.why_there else []
+
+
+def _moved(state: BlockState) -> list[Piece]:
+    """Why it ran again on another class of machines."""
+    return _machine(state) if state.attempt > 1 else []
 
 
 def _estimate(state: BlockState) -> list[Piece]:

@@ -22,7 +22,6 @@ def add_commands(add: AddCommand) -> None:
         ("resume", "allow machines again"),
     ):
         what.add_parser(name, help=text).set_defaults(run=_asked, what=name)
-    what.choices["status"].set_defaults(run=_status)
     simulate = what.add_parser(
         "simulate",
         help="waits, machines and cost of a load, with the production policy and queue order",
@@ -63,11 +62,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _asked(options: argparse.Namespace) -> int:
-    return getattr(server_part(_FLEET), options.what)()
-
-
-def _status(_: argparse.Namespace) -> int:
-    return server_part(_FLEET).status(server_part(_PLACES).running_database())
+    database_url = server_part(_PLACES).running_database()
+    return getattr(server_part(_FLEET), options.what)(database_url)
 
 
 def _simulate(options: argparse.Namespace) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mecapy_jupyter.shared.units import clean, duration, size
+from mecapy_jupyter.shared.units import clean, cpus, duration, size
 from mecapy_jupyter.wire import ClassInfo, MachinesInfo
 
 
@@ -20,7 +20,7 @@ def listed(found: MachinesInfo) -> str:
 
 
 def _class(one: ClassInfo) -> str:
-    sizes = [f"{one.cpus:g} CPUs"] if one.cpus else []
+    sizes = [cpus(one.cpus)] if one.cpus else []
     sizes += [size(one.memory_bytes)] if one.memory_bytes else []
     sizes += [f"GPU {clean(one.gpu, 20)}"] if one.gpu else []
     words = [", ".join(sizes) or "sizes not known", f"{one.free} free"]

@@ -160,6 +160,10 @@ def ordinal(place: int) -> str:
     return f"{place}{ending}"
 
 
+def cpus(count: float) -> str:
+    return f"{count:g} CPU{'' if count == 1 else 's'}"
+
+
 def listed(names: Sequence[str], most: int = 6) -> str:
     """`T (12 MB), residuals and 9 more`: a list that stays one line."""
     shown = ", ".join(clean(name, 60) for name in names[:most])

@@ -6,12 +6,14 @@ import asyncio
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mecapy_backend.store import machines
+from mecapy_jupyter.cli import main
 from mecapy_jupyter.shared.processes import mecapy_command
 
 from ..conftest import RunningGateway
@@ -86,3 +88,21 @@ def test_no_database(words: str) -> None:
     assert ran.returncode == 1
     (line,) = ran.stderr.splitlines()
     assert line.startswith("mecapy: PostgreSQL does not answer: see that it runs and that MECAPY_")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--seconds nan", "--seconds is nan; tasks run longer than 0 s, and end"),
+        ("--tasks-a-day 1e3", "'1e3' is not a whole number from 1 on"),
+        ("--arrivals often", "there are no arrivals 'often', only steady, day-night, bursts"),
+        ("--machine huge", "MECAPY_MACHINES has no class 'huge', only pool"),
+    ],
+)
+def test_a_simulation_of_nonsense(
+    words: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A sentence that says what there is."""
+    with suppress(SystemExit):
+        assert main(["fleet", "simulate", *words.split()]) == 1
+    assert says in capsys.readouterr().err

@@ -16,7 +16,7 @@ from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store.tasks import StartedAttempt
 from mecapy_jupyter import wire
 from mecapy_jupyter.block.line import parts
-from mecapy_jupyter.block.state import BlockState, advance
+from mecapy_jupyter.block.state import BlockState, advance, finished
 from mecapy_jupyter.cells.magic_options import parser
 from mecapy_jupyter.client.call_options import CallOptions
 from mecapy_worker.run import escalation
@@ -112,6 +112,9 @@ async def test_out_of_time_ends_on_the_next_class(
     assert " on pool → large (on demand" in found["why_there"]
     block = BlockState()
     for event in events:
-        if event.type != wire.COMPLETED:
-            block = advance(block, event, 0.0)
-    assert [piece.text for piece in parts(block, 1.0)].count(found["why_there"]) == 1
+        block = advance(block, event, 0.0)
+        if event.type == wire.STARTED:
+            while_it_runs = [piece.text for piece in parts(block, 1.0)]
+    assert while_it_runs.count(found["why_there"]) == 1
+    last = finished(block, wire.Outcome(wire.COMPLETED, seconds=5.0), [], 0.0)
+    assert [piece.text for piece in parts(last, 1.0)] == ["0:05", found["why_there"]]

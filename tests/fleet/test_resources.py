@@ -232,7 +232,7 @@ async def test_what_no_class_offers(fleet_gateway: RunningGateway) -> None:
         assert refused.status_code == 422
         assert refused.json()["type"].endswith("no-such-machine")
         assert refused.json()["detail"] == (
-            "no class of machines offers 64 GB; there is pool (1 CPUs, 1 GB) and large "
+            "no class of machines offers 64 GB; there is pool (1 CPU, 1 GB) and large "
             "(2 CPUs, 4 GB, €0.36/h)"
         )
         odd = await client.post("/tasks", json={"code": "1", "resources": {"memory": "lots"}})

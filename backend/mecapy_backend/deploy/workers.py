@@ -14,7 +14,7 @@ from mecapy_backend.fleet import classes
 from mecapy_backend.fleet.classes import MachineClass, MachinesFile
 from mecapy_backend.shared import environment
 from mecapy_jupyter.shared.errors import ConfigError
-from mecapy_jupyter.shared.units import size
+from mecapy_jupyter.shared.units import cpus, size
 from mecapy_jupyter.wire import POOL
 
 HOURS_A_MONTH = 730
@@ -112,7 +112,7 @@ def plan(file: MachinesFile, name: str) -> list[str]:
 
 
 def _each(kind: MachineClass) -> str:
-    known = [f"{kind.cpus:g} CPUs"] if kind.cpus else []
+    known = [cpus(kind.cpus)] if kind.cpus else []
     known += [size(kind.memory_bytes)] if kind.memory_bytes else []
     known += [f"GPU {kind.gpu}"] if kind.gpu else []
     known += [f"{kind.slots} tasks at once"] if kind.slots > 1 else []

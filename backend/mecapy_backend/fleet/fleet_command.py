@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 
 import structlog
@@ -51,14 +51,18 @@ def status(database_url: str = "") -> int:
     return 0
 
 
-def stop() -> int:
-    """Stop every machine, and start none until `resume`."""
+def stop(database_url: str = "") -> int:
+    """Stop every machine, and start none until `resume`. `database_url`: of an embedded stack,
+    whose own scaler does it.
+    """
+    if database_url:
+        return asyncio.run(_stop(environment.settings(database_url), None))
     settings, file = _configured()
     return asyncio.run(_stop(settings, file))
 
 
-def resume() -> int:
-    asyncio.run(_resume(environment.settings()))
+def resume(database_url: str = "") -> int:
+    asyncio.run(_resume(environment.settings(database_url)))
     print("a running `mecapy fleet` starts machines again")
     return 0
 
@@ -182,12 +186,15 @@ async def look(db: AsyncEngine, scaler: Scaler) -> int | None:
         return None
 
 
-async def _stop(settings: Settings, file: MachinesFile) -> int:
-    async with _opened(settings) as db, scaling(settings, db, file) as scaler:
+async def _stop(settings: Settings, file: MachinesFile | None) -> int:
+    async with (
+        _opened(settings) as db,
+        scaling(settings, db, file) if file else nullcontext() as scaler,
+    ):
         await machines.set_stopped(db, True)
         left: int | None = None
         for _ in range(round(_STOP_S / _LOOK_S)):
-            left = await look(db, scaler)
+            left = await look(db, scaler) if scaler else len(await machines.alive(db))
             if left == 0:
                 print("no machine is left; `mecapy fleet resume` allows new ones")
                 return 0

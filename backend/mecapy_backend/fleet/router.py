@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mecapy_backend.fleet.classes import MachineClass, named
-from mecapy_jupyter.shared.units import duration, size
+from mecapy_jupyter.shared.units import cpus, duration, size
 from mecapy_jupyter.wire import ANY_GPU, POOL, Resources
 
 LONG_S = 600.0
@@ -96,7 +96,7 @@ def fits(machine: MachineClass, asked: Resources) -> bool:
 def described(asked: Resources) -> str:
     """`16 GB and 4 CPUs`."""
     words = [size(asked.memory_bytes)] if asked.memory_bytes else []
-    words += [f"{asked.cpus:g} CPU{'s' if asked.cpus != 1 else ''}"] if asked.cpus else []
+    words += [cpus(asked.cpus)] if asked.cpus else []
     if asked.gpu:
         words.append("a GPU" if asked.gpu == ANY_GPU else f"a GPU {asked.gpu}")
     return " and ".join(words) or asked.machine
@@ -108,7 +108,7 @@ def offered(classes: Sequence[MachineClass]) -> str:
 
 
 def _described(machine: MachineClass) -> str:
-    known = [f"{machine.cpus:g} CPUs"] if machine.cpus else []
+    known = [cpus(machine.cpus)] if machine.cpus else []
     known += [size(machine.memory_bytes)] if machine.memory_bytes else []
     known += [f"GPU {machine.gpu}"] if machine.gpu else []
     known += [f"€{machine.price:g}/h"] if machine.price else []

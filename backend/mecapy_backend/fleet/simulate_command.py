@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 
 from mecapy_backend.fleet import classes
@@ -30,8 +31,8 @@ def simulate(
     constants: bool,
 ) -> int:
     """Prints one table in Markdown, each row as soon as it is known."""
-    if mean_s <= 0:
-        raise ConfigError(f"--seconds is {mean_s:g}; tasks run longer than 0 s")
+    if not 0 < mean_s < math.inf:
+        raise ConfigError(f"--seconds is {mean_s:g}; tasks run longer than 0 s, and end")
     patterns: Sequence[Pattern] = PATTERNS
     if arrivals:
         patterns = [_pattern(one) for one in arrivals]
