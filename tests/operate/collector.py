@@ -24,6 +24,7 @@ class Received:
     spans: list[tuple[str, Any]] = field(default_factory=list[tuple[str, Any]])
     logs: list[tuple[str, Any]] = field(default_factory=list[tuple[str, Any]])
     headers: dict[str, str] = field(default_factory=dict[str, str])
+    paths: set[str] = field(default_factory=set[str])
 
     def trace(self, task_id: str) -> dict[str, Any]:
         """Its spans by service and name."""
@@ -49,13 +50,14 @@ def receiving() -> Generator[Received]:
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
             received.headers = {name.lower(): value for name, value in self.headers.items()}
-            if self.path == "/v1/traces":
+            received.paths.add(self.path)
+            if self.path.endswith("/v1/traces"):
                 traces: Any = ExportTraceServiceRequest.FromString(body)
                 for one in traces.resource_spans:
                     spans = [span for scope in one.scope_spans for span in scope.spans]
                     received.spans += [(_service(one), span) for span in spans]
             else:
-                assert self.path == "/v1/logs"
+                assert self.path.endswith("/v1/logs")
                 logs: Any = ExportLogsServiceRequest.FromString(body)
                 for one in logs.resource_logs:
                     lines = [line for scope in one.scope_logs for line in scope.log_records]

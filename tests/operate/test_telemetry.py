@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 import time
 from contextlib import ExitStack
@@ -16,17 +18,26 @@ from mecapy_backend.shared.otlp import OtlpExporter
 from mecapy_jupyter.client.client import Client
 
 from ..conftest import TOKEN
+from ..house.tracked import ROOT
 from ..stack.running import until
 from ..stack.test_doctor import free_port, process, said_by_environment
 from .collector import MIB, hostile, receiving
+from .conftest import listens, program, running
 
+PAGE = (ROOT / "docs" / "telemetry.md").read_text()
+TASK = "018f3a52-7c1e-7abc-8def-0123456789ab"
+TRACE, SPAN = telemetry.trace_of(TASK), telemetry.Span("run", time.time_ns(), time.time_ns())
+FAILS = """
+print("s3cret-output", hidden_name)
+raise ValueError("s3cret-error " + hidden_name)
+"""
 MECAPY = (sys.executable, "-P", "-m", "mecapy_jupyter.cli")
 
 
 def test_one_trace_from_request_to_child(gateway: Any, tmp_path: Path) -> None:
     """The submission, its way through PostgreSQL and Redis, the wait in the queue and each stage of
-    the attempt are one trace, named as the task; the logs of both are in it, and nothing of code
-    and data.
+    the attempt are one trace, named as the task; the logs of both are in it. Nothing of code, names
+    and values of variables, output, errors and credentials is, not even of a task that fails.
     """
     port = free_port()
     with receiving() as received:
@@ -45,7 +56,11 @@ def test_one_trace_from_request_to_child(gateway: Any, tmp_path: Path) -> None:
                 task = client.submit(len, "s3cret-data")
                 assert task.result(240) == 11
                 task_id = str(task.id)
-            until(lambda: len(received.trace(task_id)) >= 11 and received.lines(task_id), 60)
+                fails = client.run(FAILS, inputs={"hidden_name": "s3cret-input"})
+                assert isinstance(fails.exception(240), ValueError)
+            for one, ended in ((task_id, "completed"), (str(fails.id), "failed")):
+                until(lambda one=one: len(received.trace(one)) >= 11, 60)
+                until(lambda one=one, ended=ended: f"worker {ended}" in received.lines(one), 60)
         spans = received.trace(task_id)
         assert received.headers["x-token"] == "of-cockpit"
     stages = ("start", "inputs", "child", "run", "result", "record")
@@ -59,7 +74,47 @@ def test_one_trace_from_request_to_child(gateway: Any, tmp_path: Path) -> None:
         assert submit.start_time_unix_nano <= one.start_time_unix_nano <= one.end_time_unix_nano
     lines = received.lines(task_id)
     assert "gateway submitted" in lines and "worker completed" in lines
-    assert "s3cret" not in repr(received.spans) + repr(received.logs)
+    sent = repr(received.spans) + repr(received.logs)
+    for private in ("s3cret", "hidden_name", TOKEN, gateway.settings.database_url):
+        assert private not in sent, private
+
+
+def test_the_recipe_for_cockpit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the variables of docs/telemetry.md, traces and logs go to the paths that Cockpit has,
+    with its header.
+    """
+    (block,) = re.findall(r"(?s)```sh\n(MECAPY_OTLP_ENDPOINT=.*?)```", PAGE)
+    with receiving() as received:
+        block = re.sub(r"https://[^/]+", received.url, block).replace("…", "secret")
+        for line in block.splitlines():
+            monkeypatch.setenv(*line.split("=", 1))
+        exporter = OtlpExporter(os.environ["MECAPY_OTLP_ENDPOINT"], "mecapy-test")
+        exporter.span(TRACE, SPAN)
+        exporter.log(TRACE, {"event": "started"})
+        exporter.close()
+        assert received.paths == {"/otlp/v1/traces", "/otlp/v1/logs"}
+        assert received.headers["x-token"] == "secret"
+
+
+@pytest.mark.long
+def test_the_recipe_for_a_collector(tmp_path: Path) -> None:
+    """OpenTelemetry's own collector, with the file of docs/telemetry.md, passes both on."""
+    (text,) = re.findall(r"(?s)```yaml\n(# otelcol.*?)```", PAGE)
+    port = free_port()
+    with receiving() as received:
+        text = text.replace("0.0.0.0:4318", f"127.0.0.1:{port}")
+        text = text.replace("https://traces.example.org:4318", received.url)
+        (config := tmp_path / "collector.yaml").write_text(text)
+        argv = (program("otelcol"), f"--config={config}")
+        with running(*argv, log=tmp_path / "log"):
+            until(lambda: listens(port), 120)
+            exporter = OtlpExporter(f"http://127.0.0.1:{port}", "mecapy-test")
+            exporter.span(TRACE, SPAN)
+            exporter.log(TRACE, {"event": "started", "task": TASK})
+            exporter.close()
+            until(lambda: received.trace(TASK) and received.lines(TASK), 60)
+        assert list(received.trace(TASK)) == ["test run"]
+        assert received.lines(TASK) == ["test started"]
 
 
 @pytest.mark.parametrize("how", ["silent", "endless", "elsewhere"])
@@ -69,8 +124,8 @@ def test_a_collector_that_is_hostile(how: str) -> None:
     """
     with hostile(how) as collector:
         exporter = OtlpExporter(collector.url, "mecapy-test")
-        exporter.span(2**127, telemetry.Span("run", time.time_ns(), time.time_ns()))
-        exporter.log(2**127, {"event": "started"})
+        exporter.span(TRACE, SPAN)
+        exporter.log(TRACE, {"event": "started"})
         began_s = time.monotonic()
         exporter.close()
         assert time.monotonic() - began_s < 20
