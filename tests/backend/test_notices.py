@@ -9,17 +9,21 @@ import base64
 import hashlib
 import hmac
 import json
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import sqlalchemy as sa
+import urllib3
 from pydantic import SecretStr
 
 from mecapy_backend.notices import delivery, targets, webhook
@@ -254,3 +258,32 @@ async def test_it_is_given_up_after_a_day(db: Any) -> None:
     await delivery.deliver(db, settings(notify_url="http://127.0.0.1:9/"))
     assert await left(db, task_id) == ([], False)
     assert time.monotonic() - began < 60
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """Of `localhost`, with its key, signed by itself."""
+    path = tmp_path / "localhost.pem"
+    made = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    made += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(path), "-out"]
+    subprocess.run(["openssl", *made, f"{path}.crt"], check=True, capture_output=True)
+    path.write_text(path.read_text() + Path(f"{path}.crt").read_text())
+    return path
+
+
+def test_tls_is_checked_by_name(
+    hook: Hook, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the address that was checked, the certificate must be the name's and trusted."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    hook.socket = context.wrap_socket(hook.socket, server_side=True)
+    port = hook.server_port
+    allowed = settings(notify_hosts=(f"localhost:{port}", f"127.0.0.1:{port}"))
+    with pytest.raises(urllib3.exceptions.SSLError):
+        webhook.post(f"https://localhost:{port}/", b"{}", b"k", "id", allowed)
+    monkeypatch.setenv("SSL_CERT_FILE", f"{certificate}.crt")
+    with pytest.raises(urllib3.exceptions.SSLError):
+        webhook.post(f"https://127.0.0.1:{port}/", b"{}", b"k", "id", allowed)
+    assert webhook.post(f"https://localhost:{port}/", b"{}", b"k", "id", allowed) == 200
+    assert hook.posted[0][1]["host"] == f"localhost:{port}"
