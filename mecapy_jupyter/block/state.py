@@ -85,7 +85,7 @@ def _queued(state: BlockState, queued: wire.QueuedEvent, now_s: float) -> BlockS
         waiting=int(number(queued.of) or 0),
         eta_s=number(queued.eta_s),
         waits_for=clean(queued.waits_for, 100),
-        why_there=clean(queued.why_there, 100) or state.why_there,
+        why_there=clean(queued.why_there, 200) or state.why_there,
         estimate=clean(queued.estimate, 60) or state.estimate,
         expected_s=number(queued.estimate_s) or state.expected_s,
     )

@@ -1,4 +1,6 @@
-"""What tasks cost, by user and organisation, and what a spent budget stops."""
+"""What tasks cost, by user and organisation; what a spent budget stops, and what a task says that
+waits for a machine.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +8,11 @@ import os
 from typing import Any
 
 import httpx
+import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from mecapy_backend.api import budgets
 from mecapy_backend.fleet.classes import MachineClass
 from mecapy_backend.fleet.local import LocalProvider
 from mecapy_backend.fleet.scaler import Scaler
@@ -19,6 +23,7 @@ from mecapy_jupyter.client.overview import Overview
 from mecapy_jupyter.commands.status import facts
 
 from .killed_scaler import SLEEPS
+from .test_local_fleet import POLICY, RefusingProvider
 from .test_resources import TOKEN, RunningGateway, fleet_gateway  # noqa: F401  (a fixture)
 
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
@@ -125,3 +130,27 @@ async def test_usual_resources(fleet_gateway: RunningGateway, db: AsyncEngine) -
 
         assert await goes_to() == "large"
         assert await goes_to(resources={"machine": "pool"}) == "pool"
+
+
+async def test_a_task_says_why_no_machine_comes(
+    fleet_gateway: RunningGateway,  # noqa: F811
+    db: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the provider answered, or that the fleet is stopped."""
+    monkeypatch.setattr(budgets, "_CACHED_S", 0.0)
+    large = MachineClass("large", provider="local", max=1)
+    scaler = Scaler(db, [large], {"local": RefusingProvider()}, policy=POLICY)
+    async with httpx.AsyncClient(base_url=fleet_gateway.url, headers=HEADERS) as client:
+        body = {"code": "1", "resources": {"machine": "large"}}
+        task = f"/tasks/{(await client.post('/tasks', json=body)).json()['task_id']}"
+
+        async def why() -> str:
+            said: str = (await client.get(task)).json()["why_there"]
+            return said.partition("; ")[2]
+
+        assert await why() == ""
+        await scaler.look()
+        assert await why() == "no machine yet: no DEV1-M in stock"
+        await machines.set_stopped(db, True)
+        assert (await why()).startswith("the fleet is stopped: it waits for")

@@ -1,5 +1,5 @@
-"""Whether a waiting task waits because a day's budget is spent: the fleet's, or its organisation's.
-Read every few seconds for all.
+"""Why no machine comes for a waiting task: a day's budget is spent, the fleet's or its
+organisation's; the fleet is stopped; or the provider refuses. Read every few seconds for all.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from mecapy_backend.store.people import costs, users
 
 _CACHED_S = 5.0
 SPENT = "the day's budget is spent: it waits for a free machine, or for the next day (UTC)"
+STOPPED = "the fleet is stopped: it waits for a free machine, or for `mecapy fleet resume`"
 OF_ALL = ""
 
 
@@ -25,6 +26,7 @@ class Budgets:
     def __init__(self, db: AsyncEngine, file: MachinesFile) -> None:
         self._db, self._file = db, file
         self._looked_s, self._spent = -math.inf, frozenset[str]()
+        self._stopped, self._refused = False, dict[str, str]()
 
     async def why(self, owner: str, machine_class: str, why_there: str) -> str:
         """`why_there`, with what holds a waiting task back. No class whose workers somebody else
@@ -33,12 +35,17 @@ class Budgets:
         kind = named(self._file.classes, machine_class)
         if kind is None or not kind.provider:
             return why_there
+        return "; ".join(filter(None, [why_there, await self._held(owner, machine_class)]))
+
+    async def _held(self, owner: str, machine_class: str) -> str:
         spent = await self.spent()
-        if not spent:
-            return why_there
-        user = None if OF_ALL in spent else await users.get(self._db, owner)
-        held = OF_ALL in spent or (user is not None and user.organisation in spent)
-        return "; ".join(filter(None, [why_there, SPENT])) if held else why_there
+        if self._stopped:
+            return STOPPED
+        user = await users.get(self._db, owner) if spent and OF_ALL not in spent else None
+        if OF_ALL in spent or (user is not None and user.organisation in spent):
+            return SPENT
+        refused = self._refused.get(machine_class, "")
+        return f"no machine yet: {refused}" if refused else ""
 
     async def spent(self) -> Collection[str]:
         """Whose budget is spent: organisations, and OF_ALL."""
@@ -48,5 +55,7 @@ class Budgets:
             budget = self._file.budget
             if budget and await machines.spent_today(self._db) >= budget:
                 spent.add(OF_ALL)
+            self._stopped = (await machines.of_stack(self._db)).stopped
+            self._refused = await machines.refusals(self._db)
             self._spent, self._looked_s = frozenset(spent), time.monotonic()
         return self._spent

@@ -14,7 +14,7 @@ from dataclasses import replace
 from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from mecapy_backend.api.budgets import SPENT, Budgets
+from mecapy_backend.api.budgets import Budgets
 from mecapy_backend.queue.queue import Queue
 from mecapy_backend.store import workers
 from mecapy_backend.store.tasks import lookup
@@ -30,9 +30,9 @@ def reads_alike(one: QueuedEvent, other: QueuedEvent) -> bool:
     return _roughly(one) == _roughly(other)
 
 
-def _roughly(at: QueuedEvent) -> tuple[int | None, int | None, int, bool, str]:
+def _roughly(at: QueuedEvent) -> tuple[int | None, int | None, int, str, str]:
     eta = -1 if at.eta_s is None else round(4 * math.log2(at.eta_s + 4))
-    return (at.position, at.of, eta, SPENT in at.why_there, at.waits_for)
+    return (at.position, at.of, eta, at.why_there, at.waits_for)
 
 
 def starts_in_s(position: int, slots: int, run_s: float, elapsed_s: Sequence[float]) -> float:
