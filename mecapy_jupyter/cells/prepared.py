@@ -278,7 +278,8 @@ class Prepared:
         if not self.options.cache:
             return None
         there = result_cache.versions(gateway)
-        return CacheInputs(self.python, there, sorted(self.names.imports), self.along)
+        imports = sorted(self.names.imports)
+        return CacheInputs(self.python, there, imports, self.along, gateway.embedded)
 
 
 def cancel(task: Task) -> None:

@@ -14,11 +14,13 @@ from mecapy_jupyter import content_key, wire
 from mecapy_jupyter.block import notes
 from mecapy_jupyter.client import gateway_api, signing
 from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.content_key import packages
 from mecapy_jupyter.shared import units, version
 from mecapy_jupyter.travel.files.gather import Along
 from mecapy_jupyter.travel.pickling import payload
 
 _FRESH_S = 5.0
+_SEEN_S = 30.0
 _asked: dict[str, tuple[float, Mapping[str, str]]] = {}
 
 
@@ -32,10 +34,11 @@ class CacheInputs:
     there: Mapping[str, str]
     imports: Sequence[str] = ()
     folder: Along = field(default_factory=Along)
+    is_embedded: bool = False
 
 
 def of_call(gateway: Gateway, request: wire.TaskRequest) -> CacheInputs:
-    return CacheInputs(request.code, versions(gateway))
+    return CacheInputs(request.code, versions(gateway), is_embedded=gateway.embedded)
 
 
 def versions(gateway: Gateway) -> Mapping[str, str]:
@@ -82,6 +85,10 @@ def keys(
         *(index.start, index.automatic, index.most_files, index.most_bytes),
         *((one.path, one.executable, _content(about.folder, one.path)) for one in files.values()),
     )
+    if about.is_embedded and packages.installed_within(_SEEN_S):
+        raise content_key.NoContentKey(
+            "packages were installed here a moment ago, which the stack sees in a moment"
+        )
     if in_graph:
         raise content_key.NoContentKey("it needs the result of another task")
     if request.packages:

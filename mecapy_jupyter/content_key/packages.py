@@ -6,7 +6,9 @@ import functools
 import importlib.metadata
 import re
 import sys
+import time
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -30,6 +32,13 @@ def _distributions(module: str) -> list[str]:
     if not module or module in sys.stdlib_module_names:  # "": of a relative import
         return []
     return [module] if _version(_normal(module)) else _owners().get(module, [module])
+
+
+def installed_within(seconds: float) -> bool:
+    """Whether something was installed here, or removed, so lately."""
+    folders = [Path(folder) for folder in sys.path if folder.endswith("-packages")]
+    changed_s = [folder.stat().st_mtime for folder in folders if folder.is_dir()]
+    return time.time() - max(changed_s, default=0.0) < seconds
 
 
 @functools.cache

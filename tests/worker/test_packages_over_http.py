@@ -167,9 +167,10 @@ async def test_https_with_ones_own_authority(
     served: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker's `SSL_CERT_FILE` is the installer's, wherever it lies."""
-    certificate = tmp_path / "authority.pem"
-    certificate.write_bytes(self_signed())
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    ours, certificate = tmp_path / "authority.pem", tmp_path / "server.pem"
+    for path, text in zip((ours, certificate), authority(), strict=True):
+        path.write_bytes(text)
+    monkeypatch.setenv("SSL_CERT_FILE", str(ours))
     index = served("ours", certificate=certificate)
     index.index.wheel("leanbeam", "1.2", {"leanbeam.py": "answer = 1"})
     root = tmp_path / "root"
@@ -178,27 +179,32 @@ async def test_https_with_ones_own_authority(
     assert (Path(added.folder) / "leanbeam.py").exists()
 
 
-def self_signed() -> bytes:
-    """A key and its certificate for 127.0.0.1."""
-    key = ec.generate_private_key(ec.SECP256R1())
+def authority() -> tuple[bytes, bytes]:
+    """An authority's certificate, and a key with its certificate for 127.0.0.1."""
+    root, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "an authority")])
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.datetime.now(datetime.UTC)
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(address, critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
+
+    def certified(subject: x509.Name, public: Any, **is_ca: Any) -> bytes:
+        made = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(issuer)
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(x509.BasicConstraints(**is_ca), critical=True)
+        )
+        made = made if is_ca["ca"] else made.add_extension(address, critical=False)
+        return made.sign(root, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
     private = key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    return private + made.public_bytes(serialization.Encoding.PEM)
+    leaf = certified(name, key.public_key(), ca=False, path_length=None)
+    return certified(issuer, root.public_key(), ca=True, path_length=0), private + leaf

@@ -80,7 +80,7 @@ async def run_uv(
             theirs.fileno(),
             (program, *arguments, *common),
             (str(cache), str(work)),
-            (program, *indexes.local, *constraints),
+            (program, *indexes.local, *constraints, *_certificates().values()),
             settings.max_disk_bytes,
             settings.sandbox == "strict",
         )
@@ -98,20 +98,23 @@ async def run_uv(
                 raise InstallerFailed(said)
 
 
+def _certificates() -> dict[str, str]:
+    """Where the operator has authorities of their own."""
+    names = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+    return {name: os.environ[name] for name in names if os.environ.get(name)}
+
+
 @contextlib.asynccontextmanager
 async def _process(
     plan: InstallerPlan, sock: socket.socket, work: Path, indexes: Indexes
 ) -> AsyncGenerator[asyncio.subprocess.Process]:
     """Ended with all that it started when the block ends, at the latest after _WITHIN_S."""
     path = [text for text in os.environ.get("PYTHONPATH", "").split(os.pathsep) if text]
-    certificates = {
-        name: os.environ[name] for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if name in os.environ
-    }
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-I", "-c", _START, plan.as_text(), *path),
         env={"PATH": os.defpath, "HOME": str(work), "TMPDIR": str(work), "LANG": "C.UTF-8"}
         | {"UV_PYTHON_DOWNLOADS": "never"}
-        | (certificates or {"UV_SYSTEM_CERTS": "1"})
+        | (_certificates() or {"UV_SYSTEM_CERTS": "1"})
         | indexes.as_environment(),
         cwd=work,
         stdin=asyncio.subprocess.DEVNULL,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 from redis.exceptions import RedisError
 
@@ -23,6 +24,7 @@ from mecapy_worker.run import escalation, failure_messages
 from mecapy_worker.run.blob_retry import recorded
 from mecapy_worker.run.event_writer import ANSWER_S, EventWriter
 from mecapy_worker.run.shielded import shielded
+from mecapy_worker.upkeep import installed_packages
 
 RETRIED = frozenset(
     {"cell", "killed", "memory", "timeout", "disk", "output", "storage", "protocol"}
@@ -72,6 +74,9 @@ async def record(
     first.
     """
     task_id, attempt = started.task_id, started.attempt
+    if started.request.cache and not installed_packages.are_as_at(started.created_at):
+        why = "packages were installed on the worker meanwhile"
+        outcome = replace(outcome, uncached=(*outcome.uncached, why))
     entries, log_blob, whole = await _log_of(work, started, writer) if writer else ([], "", False)
     cache_key = _cache_key(started, outcome) if whole else None
     cpu_s, peak_bytes = (writer.cpu_s, writer.peak_bytes) if writer else (0.0, 0)

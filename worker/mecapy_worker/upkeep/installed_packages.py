@@ -11,6 +11,7 @@ import importlib
 import importlib.metadata
 import pkgutil
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from mecapy_backend.store import workers
@@ -18,6 +19,9 @@ from mecapy_worker.context import Context
 from mecapy_worker.retry import retry_transient
 
 _AGAIN_S = 0.5
+_SURE = timedelta(seconds=10)  # so old may the versions be that a kernel names in a key
+_renewed_at: datetime | None = None
+_settled: tuple[float, ...] | None = None
 
 
 def packages() -> dict[str, list[str]]:
@@ -42,6 +46,7 @@ async def tell(ctx: Context) -> None:
     """Add the installed packages to this worker's row, and again when they change, with children
     that have them.
     """
+    global _renewed_at, _settled
     told: object = None
     while True:
         if (now := _changed()) != told:
@@ -53,8 +58,16 @@ async def tell(ctx: Context) -> None:
             ):
                 if told is not None:
                     await ctx.pool.renew()
-                told = now
+                    _renewed_at = datetime.now(UTC)
+                told = _settled = now
         await asyncio.sleep(_AGAIN_S)
+
+
+def are_as_at(submitted_at: datetime) -> bool:
+    """Whether nothing was installed here since then, and no child was older."""
+    if _settled is not None and _changed() != _settled:
+        return False
+    return _renewed_at is None or _renewed_at < submitted_at - _SURE
 
 
 def _changed() -> tuple[float, ...]:
