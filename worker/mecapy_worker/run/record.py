@@ -19,12 +19,12 @@ from mecapy_jupyter import wire
 from mecapy_worker import metrics
 from mecapy_worker.context import Context, RunningTask
 from mecapy_worker.log import log
+from mecapy_worker.packages import renewal
 from mecapy_worker.retry import retry_transient
 from mecapy_worker.run import escalation, failure_messages
 from mecapy_worker.run.blob_retry import recorded
 from mecapy_worker.run.event_writer import ANSWER_S, EventWriter
 from mecapy_worker.run.shielded import shielded
-from mecapy_worker.upkeep import installed_packages
 
 RETRIED = frozenset(
     {"cell", "killed", "memory", "timeout", "disk", "output", "storage", "protocol"}
@@ -74,7 +74,7 @@ async def record(
     first.
     """
     task_id, attempt = started.task_id, started.attempt
-    if started.request.cache and not installed_packages.are_as_at(started.created_at):
+    if started.request.cache and not renewal.are_as_at(started.created_at):
         why = "packages were installed on the worker meanwhile"
         outcome = replace(outcome, uncached=(*outcome.uncached, why))
     entries, log_blob, whole = await _log_of(work, started, writer) if writer else ([], "", False)

@@ -6,22 +6,17 @@ imports nothing.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib
 import importlib.metadata
 import pkgutil
 import sys
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from mecapy_backend.store import workers
 from mecapy_worker.context import Context
+from mecapy_worker.packages import base, renewal
 from mecapy_worker.retry import retry_transient
 
 _AGAIN_S = 0.5
-_SURE = timedelta(seconds=10)  # so old may the versions be that a kernel names in a key
-_renewed_at: datetime | None = None
-_settled: tuple[float, ...] | None = None
 
 
 def packages() -> dict[str, list[str]]:
@@ -46,10 +41,9 @@ async def tell(ctx: Context) -> None:
     """Add the installed packages to this worker's row, and again when they change, with children
     that have them.
     """
-    global _renewed_at, _settled
     told: object = None
     while True:
-        if (now := _changed()) != told:
+        if (now := base.changed()) != told:
             found = await asyncio.to_thread(packages)
             ctx.pool.nests.installed = frozenset(found)
             if await retry_transient(
@@ -58,24 +52,6 @@ async def tell(ctx: Context) -> None:
             ):
                 if told is not None:
                     await ctx.pool.renew()
-                    _renewed_at = datetime.now(UTC)
-                told = _settled = now
+                renewal.settle(now, is_first=told is None)
+                told = now
         await asyncio.sleep(_AGAIN_S)
-
-
-def are_as_at(submitted_at: datetime) -> bool:
-    """Whether nothing was installed here since then, and no child was older."""
-    if _settled is not None and _changed() != _settled:
-        return False
-    return _renewed_at is None or _renewed_at < submitted_at - _SURE
-
-
-def _changed() -> tuple[float, ...]:
-    """Whether an installer has changed the folders of packages."""
-    times = list[float]()
-    for folder in sys.path:
-        if not folder.endswith(("site-packages", "dist-packages")):
-            continue
-        with contextlib.suppress(OSError):
-            times.append(Path(folder).stat().st_mtime)
-    return tuple(times)
