@@ -21,15 +21,21 @@ from mecapy_jupyter.shared.units import byte_count
 from mecapy_jupyter.wire import POOL
 
 BY_HAND, LOCAL, SLURM, SCALEWAY_VM, KEDA = "", "local", "slurm", "scaleway-vm", "keda"
-PROVIDERS = (BY_HAND, LOCAL, SLURM, SCALEWAY_VM, KEDA)
+SCALEWAY_JOB = "scaleway-job"
+PROVIDERS = (BY_HAND, LOCAL, SLURM, SCALEWAY_VM, SCALEWAY_JOB, KEDA)
 NOT_OURS = (BY_HAND, KEDA)
 """Somebody else starts and stops the workers: an operator, a cluster."""
 
-CLOUDS = (SCALEWAY_VM,)
+CLOUDS = (SCALEWAY_VM, SCALEWAY_JOB)
 """Their machines ask the gateway for credentials of their own; the others' have the scaler's."""
 
 BILLING = ("second", "hour")
 _BUDGET = "budget"
+_JOB_BYTES = 15 << 30  # of 16 GiB: its worker needs some
+_NEEDED = {
+    SCALEWAY_VM: {"types": "types", "zones": "zones", "image": "image"},
+    SCALEWAY_JOB: {"zones": "zones", "image": "image", "cpus": "cpus", "memory": "memory_bytes"},
+}
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 
 
@@ -180,8 +186,15 @@ def _check(made: MachineClass, where: str) -> None:
         raise ConfigError(f"{where}: `max` is 0, so none would ever start; set `max`")
     if not made.provider and made.max:
         raise ConfigError(f"{where}: `max` needs a `provider`, which starts them")
-    missing = [key for key in ("types", "zones", "image") if not getattr(made, key)]
-    if made.provider == SCALEWAY_VM and missing:
-        raise ConfigError(f"{where}: the provider {SCALEWAY_VM} needs {', '.join(missing)} as well")
+    needed = _NEEDED.get(made.provider, {})
+    if missing := [key for key, name in needed.items() if not getattr(made, name)]:
+        raise ConfigError(
+            f"{where}: the provider {made.provider} needs {', '.join(missing)} as well"
+        )
+    memory = made.memory_bytes * made.slots
+    if made.provider == SCALEWAY_JOB and (made.cpus * made.slots > 6 or memory > _JOB_BYTES):
+        raise ConfigError(
+            f"{where}: a job has at most 6 CPUs, and 15 GiB for its tasks; take {SCALEWAY_VM}"
+        )
     if made.boot_s <= 0 or made.hours <= 0:
         raise ConfigError(f"{where}: `boot_s` and `hours` must be above 0")

@@ -87,26 +87,29 @@ def providers(file: MachinesFile) -> Mapping[str, Provider]:
             found[name] = LocalProvider(worker_environment())
         elif name == classes.SLURM:
             found[name] = SlurmProvider(worker_environment(), Path.home() / ".mecapy" / "slurm")
-        elif name == classes.SCALEWAY_VM:
-            found[name] = _scaleway(file)
+        elif name in classes.CLOUDS:
+            found[name] = _scaleway(file, name)
     return found
 
 
-def _scaleway(file: MachinesFile) -> Provider:
+def _scaleway(file: MachinesFile, name: str) -> Provider:
     url = os.environ.get("MECAPY_URL", "")
     if not url:
         raise ConfigError(
-            "the provider scaleway-vm needs MECAPY_URL: the gateway's address, where its machines "
+            f"the provider {name} needs MECAPY_URL: the gateway's address, where its machines "
             "ask for their credentials"
         )
     try:
+        from mecapy_backend.fleet.scaleway_job import ScalewayJobProvider
         from mecapy_backend.fleet.scaleway_vm import ScalewayVmProvider
     except ModuleNotFoundError as missing:
         raise ConfigError(
-            f"the provider scaleway-vm needs {missing.name}: pip install 'mecapy-jupyter[scaleway]'"
+            f"the provider {name} needs {missing.name}: pip install 'mecapy-jupyter[scaleway]'"
         ) from None
-    own = [one for one in file.classes if one.provider == classes.SCALEWAY_VM]
+    own = [one for one in file.classes if one.provider == name]
     zones = tuple(dict.fromkeys(zone for one in own for zone in one.zones))
+    if name == classes.SCALEWAY_JOB:
+        return ScalewayJobProvider(zones, url, plain_settings())
     return ScalewayVmProvider(zones, url, plain_settings())
 
 

@@ -23,6 +23,10 @@ from scaleway.instance.v1 import (  # pyright: ignore[reportMissingTypeStubs]
 from scaleway.instance.v1.custom_api import (  # pyright: ignore[reportMissingTypeStubs]
     InstanceUtilsV1API,
 )
+from scaleway.jobs.v1alpha2 import (  # pyright: ignore[reportMissingTypeStubs]
+    JobsV1Alpha2API,
+    RetryPolicy,
+)
 from scaleway.marketplace.v2 import (  # pyright: ignore[reportMissingTypeStubs]
     LocalImageType,
     MarketplaceV2API,
@@ -34,8 +38,8 @@ from mecapy_jupyter.shared.errors import ConfigError
 from mecapy_jupyter.wire import JsonObject
 
 __all__ = [
-    "BlockV1API", "Client", "InstanceUtilsV1API", "LocalImageType", "MarketplaceV2API", "Server",
-    "ServerAction", "ServerState",
+    "BlockV1API", "Client", "InstanceUtilsV1API", "JobsV1Alpha2API", "LocalImageType",
+    "MarketplaceV2API", "RetryPolicy", "Server", "ServerAction", "ServerState",
 ]  # fmt: skip
 ANSWER_S = 30.0
 Found = TypeVar("Found")
@@ -67,7 +71,8 @@ def client(answer_s: float = ANSWER_S) -> Client:
     if missing := [name for name in _NAMES if not os.environ.get(name)]:
         raise ConfigError(
             f"the provider scaleway-vm needs {', '.join(missing)}: make an API key in the console, "
-            "with the rights InstancesFullAccess and BlockStorageFullAccess on one project"
+            "with the rights InstancesFullAccess and BlockStorageFullAccess on one project "
+            "(scaleway-job: ServerlessJobsFullAccess)"
         )
     limited = partial(requests.request, timeout=(min(10.0, answer_s), answer_s))
     setattr(core, "requests", SimpleNamespace(request=limited))  # noqa: B010
@@ -106,8 +111,11 @@ def _refusal(where: str, response: requests.Response) -> ScalewayRefused:
     if kind == "quotas_exceeded" or "quota" in said:
         why = "the account's quota is used up: ask Scaleway for more, or lower `max`"
         return ScalewayRefused(f"Scaleway, {where}: {why} ({_quotas(body) or said})")
+    if status == 403 and "still running" in said:  # a job's definition
+        return ScalewayRefused(f"Scaleway, {where}: {said}")
     if status == 403:
         why = "the key may not do this: give it InstancesFullAccess and BlockStorageFullAccess"
+        why += " (for jobs ServerlessJobsFullAccess)"
         return ScalewayRefused(f"{why} on the project ({said})", final=True)
     if kind == "out_of_stock" or "server_type_unavailable" in said:
         return ScalewayRefused(f"Scaleway, {where}: none in stock")
