@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from mecapy_backend.queue import keys
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import tasks, workers
+from mecapy_worker import metrics
 from mecapy_worker.context import Context
 from mecapy_worker.egress import rules
 from mecapy_worker.main import describe
@@ -238,9 +239,11 @@ async def test_connections_cut(desk: Desk, worker: Consumer) -> None:
 
 
 async def test_poison(desk: Desk, pool: Any, tmp_path: Path) -> None:
-    """A task whose workers keep vanishing ends as `worker_lost`, with a final event; before that it
-    is queued again each time.
+    """A task whose workers keep vanishing ends as `worker_lost`, with a final event, and counts
+    against the objective; before that it is queued again each time.
     """
+    lost = metrics.ended.labels("failed", "worker_lost")
+    (before,) = (one.value for one in lost.collect()[0].samples if one.name.endswith("_total"))
     alone = Context("none", desk.settings, desk.db, desk.queue, desk.blobs, pool, tmp_path)
     task_id = await desk.submit("1")
     for _ in range(desk.settings.max_losses):
@@ -250,6 +253,8 @@ async def test_poison(desk: Desk, pool: Any, tmp_path: Path) -> None:
     outcome = await desk.outcome(task_id)
     assert outcome.error and outcome.error.kind == "worker_lost"
     assert (await desk.row(task_id)).attempt == desk.settings.max_losses
+    (after,) = (one.value for one in lost.collect()[0].samples if one.name.endswith("_total"))
+    assert after == before + 1
 
 
 async def test_known_to_operators(desk: Desk, worker: Consumer) -> None:

@@ -120,6 +120,7 @@ async def _settle(
 
 async def _end(ctx: Context, task_id: str, attempt: int, outcome: wire.Outcome) -> None:
     if await tasks.finish(ctx.db, task_id, attempt, outcome):
+        metrics.ended.labels(outcome.state, outcome.error.kind if outcome.error else "").inc()
         await events.append(ctx.queue, task_id, [(outcome.state, outcome.as_json())], last=True)
 
 
