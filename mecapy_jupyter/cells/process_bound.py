@@ -49,14 +49,23 @@ def _keyed_by_id(packed: payload.Packed) -> list[str]:
     keyed = [one for one in dicts if type(key := next(iter(one), 0)) is int and key >= _LEAST_ID]
     if not keyed or "id" in _said:
         return []
-    ids = set(map(id, packed.memo.values()))
-    if not any(key in ids for one in keyed for key in one):
+    by_id = {id(obj): obj for obj in packed.memo.values()}
+    if not any(key in by_id and not _is_registry(one, by_id) for one in keyed for key in one):
         return []
     _said.add("id")
     return [
         "a dict has the `id()` of objects as its keys; on the pool they have another one, and the "
         "dict cannot find them: use the objects as keys, or `weakref.WeakKeyDictionary`"
     ]
+
+
+def _is_registry(keyed: dict[Any, Any], by_id: dict[int, object]) -> bool:
+    """Whether it leads from `id` to the object itself, of a library: `_parents` of matplotlib's
+    transforms, for one, which it writes anew.
+    """
+    return all(by_id.get(key) is one for key, one in keyed.items()) and not any(
+        type(one).__module__ == "__main__" for one in keyed.values()
+    )
 
 
 def _hashes(packed: payload.Packed, source: str) -> list[str]:

@@ -48,6 +48,15 @@ def test_a_colour_bar_stays_linked(kernel: Kernel) -> None:
     assert limits(kernel, "cb") == [1.0, 3.0]
 
 
+@pytest.mark.cell("travels", "Titles and labels of a whole figure")
+def test_a_title_of_the_figure_comes_home(kernel: Kernel) -> None:
+    """Although pickling a new artist twice gives different counters each time."""
+    kernel.run(PLOT + "plt.close(fig)")
+    assert kernel.run("%%mecapy\ntitle = fig.suptitle('S'); fig.supxlabel('x')").ok
+    assert kernel.value("(fig.get_suptitle(), fig.get_supxlabel())") == "('S', 'x')"
+    assert kernel.value("fig._suptitle is title, title.figure is fig") == "(True, True)"
+
+
 @pytest.mark.cell("travels", "Twin and shared axes, callbacks")
 def test_axes_hear_each_other(kernel: Kernel) -> None:
     """A twin has the limits of its axes; what was connected to their limits is called there."""

@@ -46,6 +46,8 @@ def test_a_dict_keyed_by_id_is_named_once(kernel: Kernel) -> None:
     kernel.run("from mecapy_jupyter.cells import process_bound; process_bound._said.clear()")
     kernel.run("class K: pass\nk = K(); by_id = {id(k): 'k'}; large = {1 << 60: 0}")
     assert kernel.run("%%mecapy\nx = large, k").stderr == ""
+    kernel.run("import matplotlib.pyplot as plt; figure, _ = plt.subplots(); plt.close()")
+    assert kernel.run("%%mecapy\nx = len(figure.axes)").stderr == ""
     first = kernel.run("%%mecapy\nx = by_id.get(id(k))")
     assert "has the `id()` of objects as its keys" in first.stderr, first
     assert "use the objects as keys" in first.stderr

@@ -66,6 +66,19 @@ def same(before: Any, now: Any) -> bool:
     return kind in (str, bytes, int) and before == now
 
 
+def changed(before: Any, now: Any, again: Any) -> bool:
+    """Whether more has changed than what a look itself moves: a counter, for one. `again`: what a
+    second look found, right after `now`.
+    """
+    if same(now, again):
+        return not same(before, now)
+    if type(before) is not type(now):
+        return True
+    if not type(before) is type(again) is Made:
+        return False
+    return not len(before) == len(now) == len(again) or any(map(changed, before, now, again))
+
+
 def reduction(obj: Any, *, named: bool = True) -> Reduction | str:
     """The pieces of `obj`, as when it was sent. Raises what the object's own code raises. `named`:
     its public name is enough; otherwise its content is read.

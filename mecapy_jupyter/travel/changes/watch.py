@@ -254,11 +254,12 @@ def _of_reduced(
         return "made", taken
     if before[1] != now[1] or now[1] == "state":
         return "state", taken[2:]
-    found = looks.changed_names(looks.paired(before[2:]), looks.paired(now[2:]))
-    moving = looks.changed_names(
-        looks.paired(now[2:]), looks.paired(again[2:])
-    )  # looking moves them: a counter and not state
-    names = [name for name in found if name not in moving]
+    were, are, later = (looks.paired(one[2:]) for one in (before, now, again))
+    names = [
+        name
+        for name in looks.changed_names(were, are)
+        if tokens.changed(*(one.get(name, looks.GONE) for one in (were, are, later)))
+    ]
     if not names:
         return None
     if sets_itself and now[1] == "named":
