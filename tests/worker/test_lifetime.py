@@ -83,7 +83,7 @@ async def test_sigterm_while_postgresql_is_away(desk: Desk, start_worker: Any) -
         pid = await desk.pid(task_id)
         await asyncio.to_thread(way.mode, "cut")
         worker.signal(signal.SIGTERM)
-        assert await worker.ended(20) == 0, worker.log.read_text()
+        assert await worker.ended(90) == 0, worker.log.read_text()
         assert await asyncio.to_thread(gone, pid) and await desk.state(task_id) == "running"
         await asyncio.to_thread(way.close)
     loop.close()
