@@ -189,3 +189,5 @@ def test_what_keda_reads_is_answered(path: Path, name: str) -> None:
     (secret,) = access["spec"]["secretTargetRef"]
     assert secret["key"] in named("Secret", secret["name"])["stringData"]
     assert (secret["parameter"], asked["authMode"]) == ("token", "bearer")
+    # KEDA refuses one in a ScaledJob, which its CRD does not say.
+    assert trigger.get("metricType") == ("AverageValue" if path == POOL else None)
