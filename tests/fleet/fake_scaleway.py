@@ -115,16 +115,23 @@ class FakeScaleway:
     def left(self) -> dict[str, int]:
         return {"servers": len(self.servers), "volumes": len(self.volumes), "ips": len(self.ips)}
 
-    def take_away(self, server_id: str) -> None:
-        """As a provider does that needs its hardware: at once, with all that runs on it."""
+    def take_away(self, server_id: str, notice_s: float = 0.0) -> None:
+        """As a provider does that needs its hardware: at once, with all that runs on it, or after
+        a notice, which its programs get as SIGTERM.
+        """
+        told = self.servers.get(server_id)
+        if notice_s and told and told.process:
+            os.killpg(told.process.pid, signal.SIGTERM)
+            until = time.monotonic() + notice_s
+            while _group_lives(told.process) and time.monotonic() < until:
+                time.sleep(0.1)
         with self._lock:
             server = self.servers.pop(server_id, None)
             for volume in self.volumes.values():
                 volume["references"] = [] if volume["of"] == server_id else volume["references"]
         if server and server.process:
-            for number in (signal.SIGKILL,):
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(server.process.pid, number)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.process.pid, signal.SIGKILL)
             server.process.wait()
 
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
@@ -301,6 +308,15 @@ class FakeScaleway:
                  "type": query["type"]}  # fmt: skip
         found = [image] if query.get("page", "1") == "1" else []
         return 200, {"local_images": found, "total_count": 1}
+
+
+def _group_lives(leader: subprocess.Popen[bytes]) -> bool:
+    leader.poll()
+    try:
+        os.killpg(leader.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _not_found(kind: str, number: str) -> tuple[int, Any]:

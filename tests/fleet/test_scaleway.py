@@ -260,7 +260,8 @@ async def test_real_workers(
     most: int,
 ) -> None:
     """Servers whose cloud-init starts real workers: they come for tasks and go after them. One that
-    the provider takes away costs its task one more attempt; nothing is left, and no credentials.
+    the provider takes away, with or without notice, costs its task one more attempt; nothing is
+    left, and no credentials.
     """
     pool = MachineClass(
         "pool", provider="scaleway-vm", min=least, max=most, boot_s=200, hours=2,
@@ -305,8 +306,11 @@ async def test_real_workers(
             async def all_serve() -> bool:
                 return await serving(db) == most
 
-            async def one_runs() -> bool:
-                return any(one["status"] == "running" for one in await tasks())
+            lost: list[str] = []
+
+            async def another_runs() -> bool:
+                running = [one for one in await tasks() if one["status"] == "running"]
+                return any(one["task_id"] not in lost for one in running)
 
             async def all_done() -> bool:
                 return {one["status"] for one in await tasks()} == {"completed"}
@@ -318,14 +322,17 @@ async def test_real_workers(
                 return not await machines.alive(db)
 
             await until(all_serve)
-            await until(one_runs)
-            lost = next(one for one in await tasks() if one["status"] == "running")
-            row = (await client.get(f"/tasks/{lost['task_id']}")).json()
-            serves = {r.worker: r for r in await machines.alive(db)}[row["worker"]]
-            await asyncio.to_thread(fake.take_away, serves.handle.partition("/")[2])
+            for notice_s in (0.0, 60.0):
+                await until(another_runs)
+                own = [one["task_id"] for one in await tasks() if one["status"] == "running"]
+                lost.append(next(one for one in own if one not in lost))
+                row = (await client.get(f"/tasks/{lost[-1]}")).json()
+                serves = {r.worker: r for r in await machines.alive(db)}[row["worker"]]
+                server = serves.handle.partition("/")[2]
+                await asyncio.to_thread(fake.take_away, server, notice_s)
             await until(all_done)
-            found = (await client.get(f"/tasks/{lost['task_id']}")).json()
-            assert found["attempts"] == 2
+            for each in lost:
+                assert (await client.get(f"/tasks/{each}")).json()["attempts"] == 2
             await until(few_left)
             assert all("cloud-init" not in one.user_data for one in fake.servers.values())
             await machines.set_stopped(db, True)
