@@ -166,6 +166,18 @@ def test_what_a_cell_changes_in_a_module_comes_home(kernel: Kernel) -> None:
     )
 
 
+def test_what_a_cell_deletes_or_reloads_in_a_module_comes_home(kernel: Kernel) -> None:
+    """A deleted name is gone, and a reload sets the values of the module's text again."""
+    kernel.run("open('reloaded.py', 'w').write('A = 1\\nL = []\\nclass C: n = 0\\n')")
+    kernel.run("import reloaded as r, importlib")
+    kernel.run("r.A = 7; r.L.append(1); r.new = 3; r.C.more = 4")
+    assert kernel.run("%%mecapy\ndel r.new, r.C.more").ok
+    found = "(r.A, r.L, hasattr(r, 'new'), hasattr(r.C, 'more'))"
+    assert kernel.value(found) == "(7, [1], False, False)"
+    assert kernel.run("%%mecapy\nimportlib.reload(r)").ok
+    assert kernel.value("(r.A, r.L)") == "(1, [])"
+
+
 def test_a_package_that_fills_a_registry_when_it_is_imported_works(kernel: Kernel) -> None:
     """Its import on the worker is a plain one, and its state is set afterwards."""
     run(

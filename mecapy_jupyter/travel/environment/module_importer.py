@@ -117,7 +117,7 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
                 }
                 module_state.restore(module, held)
                 self._join(module)
-                self.begun[module.__name__] = _held(module)
+                self.begun.setdefault(module.__name__, _held(module))  # there already: reloaded
         finally:
             self._importing -= 1
 
@@ -152,12 +152,14 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
         shared_objects.join_inside(module, self.inside.get(module.__name__, ()), self.variables)
 
     def moved(self, module: types.ModuleType) -> dict[str, bytes]:
-        """Path → pickle of what has changed."""
+        """Path → pickle of what has changed; nothing for what is gone."""
         before, names = self.begun[module.__name__], self.shared.get(module.__name__, {})
         still = shared_objects.still(module, names, self.variables)
-        return {
+        now = _held(module)
+        gone = {path: b"" for path in before.keys() - now if not module_state.has(module, path)}
+        return gone | {
             path: data
-            for path, data in _held(module).items()
+            for path, data in now.items()
             if path not in still and before.get(path) != data
         }
 
@@ -190,7 +192,8 @@ def take(changes: Mapping[str, Mapping[str, bytes]]) -> None:
     """In the kernel: apply a cell's changes to the modules of the same names."""
     for name, data in changes.items():
         if (module := sys.modules.get(name)) is not None:
-            opened = {path: pickle.loads(pickled) for path, pickled in data.items()}  # noqa: S301 the owner's own results
+            module_state.delete(module, [path for path, pickled in data.items() if not pickled])
+            opened = {path: pickle.loads(pickled) for path, pickled in data.items() if pickled}  # noqa: S301 the owner's own results
             module_state.restore(module, opened)
 
 

@@ -9,7 +9,7 @@ import abc
 import enum
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from mecapy_jupyter.travel.environment import state_pickler
@@ -112,10 +112,27 @@ def restore(module: types.ModuleType, attributes: Mapping[str, Any]) -> None:
     their identity, because functions and other modules refer to them.
     """
     for path, value in attributes.items():
-        inside, _, name = path.rpartition(".")
-        holder: Any = getattr(module, inside, None) if inside else module
+        holder, name = _place(module, path)
         if holder is not None:
             _set(holder, name, value)
+
+
+def delete(module: types.ModuleType, paths: Iterable[str]) -> None:
+    for path in paths:
+        holder, name = _place(module, path)
+        if holder is not None and name in vars(holder):
+            delattr(holder, name)
+
+
+def has(module: types.ModuleType, path: str) -> bool:
+    holder, name = _place(module, path)
+    return holder is not None and name in vars(holder)
+
+
+def _place(module: types.ModuleType, path: str) -> tuple[Any, str]:
+    """What has the attribute, and the attribute's name."""
+    inside, _, name = path.rpartition(".")
+    return (getattr(module, inside, None) if inside else module), name
 
 
 def _set(holder: Any, name: str, value: Any) -> None:
