@@ -183,7 +183,7 @@ def test_where_no_webhook_leads(url: str) -> None:
     """This machine, private networks and metadata services are refused, in every notation, before a
     connection is made.
     """
-    with pytest.raises(webhook.Refused):
+    with pytest.raises(webhook.NotPublic):
         webhook.post(url, b"{}", b"k", "id", settings())
 
 

@@ -64,7 +64,7 @@ async def _told(settings: Settings, notice: DueNotice, target: str) -> bool:
             key = webhook.key_of(settings.notify_secret.get_secret_value(), notice.owner)
             body, number = json.dumps(_event(notice)).encode(), notice.task_id
             status = await asyncio.to_thread(webhook.post, url, body, key, number, settings)
-    except webhook.Refused as why:
+    except webhook.NotPublic as why:
         _log.warning("notice refused", task=notice.task_id, why=str(why))
         return True
     except (OSError, smtplib.SMTPException, urllib3.exceptions.HTTPError) as error:

@@ -21,7 +21,7 @@ from mecapy_backend.shared.settings import Settings
 WITHIN_S = 8.0
 
 
-class Refused(Exception):
+class NotPublic(Exception):
     """It leads to where no webhook of a user may go."""
 
 
@@ -48,7 +48,7 @@ def headers(key: bytes, message_id: str, at_s: int, body: bytes) -> dict[str, st
 
 
 def post(url: str, body: bytes, key: bytes, message_id: str, settings: Settings) -> int:
-    """The answer's status. Raises Refused, OSError or urllib3's HTTPError."""
+    """The answer's status. Raises NotPublic, OSError or urllib3's HTTPError."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     trusted = url == settings.notify_url or is_allowed(host, port, settings)
@@ -75,7 +75,7 @@ def _address(host: str, port: int, *, trusted: bool) -> str:
     found = {str(each[4][0]) for each in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
     private = sorted(each for each in found if not _is_public(each))
     if private and not trusted:
-        raise Refused(f"{host} leads to {private[0]}, which is not public")
+        raise NotPublic(f"{host} leads to {private[0]}, which is not public")
     return min(found, key=lambda each: ":" in each)  # IPv4 where there is one
 
 
