@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -140,6 +141,8 @@ class SubmittingTools:
     def __init__(self, gateway: Gateway, ceiling: Ceiling) -> None:
         self._gateway, self._ceiling = gateway, ceiling
         self._timeouts = dict[str, float]()  # by task
+        self._unknown = 0  # sent, and no answer came: they may be tasks
+        self._one_by_one = threading.Lock()  # an agent calls tools at the same time
 
     def tools(self) -> Sequence[Callable[..., object]]:
         return self.submit, self.cancel
@@ -156,7 +159,18 @@ class SubmittingTools:
         become variables; the value of the last expression is the result. machine: a class that
         `status` lists. Ask `task`, `logs` and `result` later.
         """
-        if len(self._timeouts) >= self._ceiling.tasks:
+        with self._one_by_one:
+            return self._submit(code, inputs, name, timeout_s, machine)
+
+    def _submit(
+        self,
+        code: str,
+        inputs: dict[str, object] | None,
+        name: str,
+        timeout_s: float,
+        machine: str,
+    ) -> JsonObject:
+        if len(self._timeouts) + self._unknown >= self._ceiling.tasks:
             raise errors.Refused(
                 f"this server may submit {self._ceiling.tasks} tasks (--max-tasks) and has; its "
                 "user can start it again"
@@ -165,7 +179,11 @@ class SubmittingTools:
         body["inputs"] = cast(JsonObject, inputs or {})
         if machine:
             body["resources"] = {"machine": machine}
-        made = as_object(self._gateway.post("/tasks", body, key=uuid4().hex))
+        try:
+            made = as_object(self._gateway.post("/tasks", body, key=uuid4().hex))
+        except errors.ConnectionFailed:
+            self._unknown += 1
+            raise
         task_id = str(made["task_id"])
         self._timeouts[task_id] = timeout_s
         self._within_ceiling(task_id)
@@ -195,7 +213,8 @@ class SubmittingTools:
         task = gateway_api.task(self._gateway, task_id)
         if task.final:
             return task.cost or 0.0
-        return prices.get(task.machine_class, 0.0) * self._timeouts[task_id] / 3600
+        longest_s = self._timeouts[task_id] * max(1, task.attempts)
+        return prices.get(task.machine_class, 0.0) * longest_s / 3600
 
 
 def _brief(task: wire.TaskStatus) -> JsonObject:

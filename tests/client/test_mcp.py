@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
@@ -92,6 +93,17 @@ async def test_an_agent_runs_code_within_its_ceiling(gateway: Any, speak: Speak)
         with pytest.raises(AssertionError, match="only what it has submitted"):
             await asked(session, "cancel", task_id=mine)
         assert (await asked(session, "cancel", task_id=made["task_id"]))["status"] == "cancelled"
+
+
+async def test_many_calls_at_once(gateway: Any, speak: Speak) -> None:
+    """Of ten calls at the same time as many tasks come as the ceiling allows."""
+    async with speak(own_token(gateway), "--allow-submit", "--max-tasks", "3") as session:
+        calls = [session.call_tool("submit", {"code": str(number)}) for number in range(10)]
+        answers = await asyncio.gather(*calls)
+        refused = [one.content[0].text for one in answers if one.is_error]
+        assert len(refused) == 7 and all("may submit 3 tasks" in text for text in refused)
+        with client(gateway) as http:
+            assert len(http.get("/tasks").json()["tasks"]) == 3
 
 
 def test_a_user_s_own_token_runs_nothing_for_an_agent(
