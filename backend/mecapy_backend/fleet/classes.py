@@ -21,20 +21,25 @@ from mecapy_jupyter.shared.units import byte_count
 from mecapy_jupyter.wire import POOL
 
 BY_HAND, LOCAL, SLURM, SCALEWAY_VM, KEDA = "", "local", "slurm", "scaleway-vm", "keda"
-SCALEWAY_JOB = "scaleway-job"
-PROVIDERS = (BY_HAND, LOCAL, SLURM, SCALEWAY_VM, SCALEWAY_JOB, KEDA)
+SCALEWAY_JOB, SCALEWAY_CONTAINER = "scaleway-job", "scaleway-container"
+CLOUDS = (SCALEWAY_VM, SCALEWAY_JOB, SCALEWAY_CONTAINER)
+"""Their machines ask the gateway for credentials of their own; the others' have the scaler's."""
+
+PROVIDERS = (BY_HAND, LOCAL, SLURM, *CLOUDS, KEDA)
 NOT_OURS = (BY_HAND, KEDA)
 """Somebody else starts and stops the workers: an operator, a cluster."""
 
-CLOUDS = (SCALEWAY_VM, SCALEWAY_JOB)
-"""Their machines ask the gateway for credentials of their own; the others' have the scaler's."""
-
 BILLING = ("second", "hour")
 _BUDGET = "budget"
-_JOB_BYTES = 15 << 30  # of 16 GiB: its worker needs some
+_SERVERLESS_CPUS = 6
+_SERVERLESS_GIB = {SCALEWAY_JOB: 15, SCALEWAY_CONTAINER: 10}
+"""For tasks; of 16 GiB and of 12,228 MB, because the worker needs some."""
+
+_SERVERLESS_NEEDS = {"zones": "zones", "image": "image", "cpus": "cpus", "memory": "memory_bytes"}
 _NEEDED = {
     SCALEWAY_VM: {"types": "types", "zones": "zones", "image": "image"},
-    SCALEWAY_JOB: {"zones": "zones", "image": "image", "cpus": "cpus", "memory": "memory_bytes"},
+    SCALEWAY_JOB: _SERVERLESS_NEEDS,
+    SCALEWAY_CONTAINER: _SERVERLESS_NEEDS,
 }
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 
@@ -191,10 +196,13 @@ def _check(made: MachineClass, where: str) -> None:
         raise ConfigError(
             f"{where}: the provider {made.provider} needs {', '.join(missing)} as well"
         )
-    memory = made.memory_bytes * made.slots
-    if made.provider == SCALEWAY_JOB and (made.cpus * made.slots > 6 or memory > _JOB_BYTES):
+    gib = _SERVERLESS_GIB.get(made.provider)
+    cpus, memory = made.cpus * made.slots, made.memory_bytes * made.slots
+    if gib and (cpus > _SERVERLESS_CPUS or memory > gib << 30):
+        kind = made.provider.partition("-")[2]
         raise ConfigError(
-            f"{where}: a job has at most 6 CPUs, and 15 GiB for its tasks; take {SCALEWAY_VM}"
+            f"{where}: a {kind} has at most {_SERVERLESS_CPUS} CPUs, and {gib} GiB for its tasks; "
+            f"take {SCALEWAY_VM}"
         )
     if made.boot_s <= 0 or made.hours <= 0:
         raise ConfigError(f"{where}: `boot_s` and `hours` must be above 0")

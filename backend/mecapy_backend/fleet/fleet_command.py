@@ -100,6 +100,7 @@ def _scaleway(file: MachinesFile, name: str) -> Provider:
             "ask for their credentials"
         )
     try:
+        from mecapy_backend.fleet.scaleway_container import ScalewayContainerProvider
         from mecapy_backend.fleet.scaleway_job import ScalewayJobProvider
         from mecapy_backend.fleet.scaleway_vm import ScalewayVmProvider
     except ModuleNotFoundError as missing:
@@ -108,9 +109,12 @@ def _scaleway(file: MachinesFile, name: str) -> Provider:
         ) from None
     own = [one for one in file.classes if one.provider == name]
     zones = tuple(dict.fromkeys(zone for one in own for zone in one.zones))
-    if name == classes.SCALEWAY_JOB:
-        return ScalewayJobProvider(zones, url, plain_settings())
-    return ScalewayVmProvider(zones, url, plain_settings())
+    made = {
+        classes.SCALEWAY_VM: ScalewayVmProvider,
+        classes.SCALEWAY_JOB: ScalewayJobProvider,
+        classes.SCALEWAY_CONTAINER: ScalewayContainerProvider,
+    }
+    return made[name](zones, url, plain_settings())
 
 
 def plain_settings() -> dict[str, str]:

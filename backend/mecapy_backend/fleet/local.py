@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from mecapy_backend.fleet.classes import MachineClass
+from mecapy_backend.fleet.classes import SCALEWAY_CONTAINER, MachineClass
 from mecapy_backend.fleet.provider import ProviderRefused, Tag
 from mecapy_jupyter.shared.processes import mecapy_command
 from mecapy_jupyter.shared.units import size
@@ -94,8 +94,9 @@ def worker_settings(machine: MachineClass) -> dict[str, str]:
     found = {
         "MECAPY_MACHINE_CLASS": machine.name,
         "MECAPY_WORKER_SLOTS": str(machine.slots),
-        "MECAPY_WORKER_PORT": "0",
     }
+    if machine.provider != SCALEWAY_CONTAINER:  # that looks at PORT whether the worker lives
+        found["MECAPY_WORKER_PORT"] = "0"
     if machine.gpu:
         found["MECAPY_GPUS"] = "all"
     if machine.memory_bytes:

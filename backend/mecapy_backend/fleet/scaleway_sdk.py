@@ -15,6 +15,16 @@ import requests
 import scaleway_core.api as core
 from requests.exceptions import RequestException
 from scaleway.block.v1 import BlockV1API  # pyright: ignore[reportMissingTypeStubs]
+from scaleway.container.v1 import (  # pyright: ignore[reportMissingTypeStubs]
+    Container,
+    ContainerPrivacy,
+    ContainerProbe,
+    ContainerProbeHTTPProbe,
+    ContainerProtocol,
+    ContainerSandbox,
+    ContainerV1API,
+    Namespace,
+)
 from scaleway.instance.v1 import (  # pyright: ignore[reportMissingTypeStubs]
     Server,
     ServerAction,
@@ -38,8 +48,10 @@ from mecapy_jupyter.shared.errors import ConfigError
 from mecapy_jupyter.wire import JsonObject
 
 __all__ = [
-    "BlockV1API", "Client", "InstanceUtilsV1API", "JobsV1Alpha2API", "LocalImageType",
-    "MarketplaceV2API", "RetryPolicy", "Server", "ServerAction", "ServerState",
+    "BlockV1API", "Client", "Container", "ContainerPrivacy", "ContainerProbe",
+    "ContainerProbeHTTPProbe", "ContainerProtocol", "ContainerSandbox", "ContainerV1API",
+    "InstanceUtilsV1API", "JobsV1Alpha2API", "LocalImageType", "MarketplaceV2API", "Namespace",
+    "RetryPolicy", "Server", "ServerAction", "ServerState",
 ]  # fmt: skip
 ANSWER_S = 30.0
 Found = TypeVar("Found")
@@ -72,7 +84,7 @@ def client(answer_s: float = ANSWER_S) -> Client:
         raise ConfigError(
             f"the provider scaleway-vm needs {', '.join(missing)}: make an API key in the console, "
             "with the rights InstancesFullAccess and BlockStorageFullAccess on one project "
-            "(scaleway-job: ServerlessJobsFullAccess)"
+            "(scaleway-job: ServerlessJobsFullAccess, scaleway-container: ContainersFullAccess)"
         )
     limited = partial(requests.request, timeout=(min(10.0, answer_s), answer_s))
     setattr(core, "requests", SimpleNamespace(request=limited))  # noqa: B010
@@ -115,7 +127,7 @@ def _refusal(where: str, response: requests.Response) -> ScalewayRefused:
         return ScalewayRefused(f"Scaleway, {where}: {said}")
     if status == 403:
         why = "the key may not do this: give it InstancesFullAccess and BlockStorageFullAccess"
-        why += " (for jobs ServerlessJobsFullAccess)"
+        why += " (for jobs ServerlessJobsFullAccess, for containers ContainersFullAccess)"
         return ScalewayRefused(f"{why} on the project ({said})", final=True)
     if kind == "out_of_stock" or "server_type_unavailable" in said:
         return ScalewayRefused(f"Scaleway, {where}: none in stock")

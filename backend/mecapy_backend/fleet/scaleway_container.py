@@ -1,0 +1,164 @@
+"""Provider `scaleway-container`: each machine is a Serverless Container of Scaleway with one
+worker, made and deleted, never changed: a change ends its tasks. The containers of a stack share a
+namespace, which costs nothing and stays.
+
+The platform restarts a worker that ends. Its token is used up then, so it serves nobody, and the
+scaler deletes the container because it is silent.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import structlog
+
+from mecapy_backend.fleet.classes import MachineClass
+from mecapy_backend.fleet.provider import ProviderRefused, Tag
+from mecapy_backend.fleet.scaleway_sdk import (
+    ANSWER_S,
+    Container,
+    ContainerPrivacy,
+    ContainerProbe,
+    ContainerProbeHTTPProbe,
+    ContainerProtocol,
+    ContainerSandbox,
+    ContainerV1API,
+    Namespace,
+    ScalewayRefused,
+    asked,
+    client,
+)
+
+log = structlog.get_logger()
+_PORT = 8080  # the platform keeps 9090 and some others to itself
+_WORKER_BYTES, _DISK_BYTES, _MB = 1 << 30, 10_000_000_000, 10**6
+_PROBE_S, _PROBE_ANSWER_S, _ALIVE_FAILURES = 10, 5, 6
+_READY_WITHIN_S, _LOOK_S = 120.0, 1.0
+
+
+class ScalewayContainerProvider:
+    """`regions`: where its machines may be, all of them looked through. `url`: the gateway's
+    address for machines; `settings`: of their workers, none of them a secret.
+    """
+
+    def __init__(
+        self,
+        regions: tuple[str, ...],
+        url: str,
+        settings: Mapping[str, str],
+        *,
+        answer_s: float = ANSWER_S,
+        look_s: float = _LOOK_S,
+        ready_within_s: float = _READY_WITHIN_S,
+    ) -> None:
+        self._api = ContainerV1API(client(answer_s))
+        self._regions, self._url, self._settings = regions, url, settings
+        self._look_s, self._ready_within_s = look_s, ready_within_s
+
+    def start(self, tag: Tag, machine: MachineClass, token: str) -> str:
+        """In the first region that takes it."""
+        refusals: list[str] = []
+        for region in machine.zones:
+            try:
+                namespace = self._namespace(region, f"mecapy-{tag.stack}")
+                return f"{region}/{self._create(region, namespace, tag, machine, token)}"
+            except ScalewayRefused as refused:
+                refusals.append(str(refused))
+                if refused.final or refused.unsure:
+                    raise  # the next round finds by its tag what may be there
+        raise ProviderRefused("; ".join(refusals))
+
+    def stop(self, handle: str, tag: Tag) -> None:
+        """Accepted, it goes by itself within seconds."""
+        known = handle.partition("/")[0]
+        for region in (known,) if known else self._regions:
+            for found, container in self._containers(region):
+                if found == tag:
+                    self._delete(region, tag, container)
+
+    def list(self, stack: str) -> Mapping[str, str]:
+        """Without what is being deleted."""
+        return {
+            tag.machine: f"{region}/{container.id}"
+            for region in self._regions
+            for tag, container in self._containers(region)
+            if tag.stack == stack
+        }
+
+    def _containers(self, region: str) -> list[tuple[Tag, Container]]:
+        found = asked(
+            f"containers in {region}", lambda: self._api.list_containers_all(region=region)
+        )
+        there = [one for one in found if str(one.status) != "deleting"]
+        return [(tag, one) for one in there for text in one.tags if (tag := Tag.of(text))]
+
+    def _namespace(self, region: str, name: str) -> str:
+        """Its id, once it takes containers."""
+        where = f"the namespace {name} in {region}"
+        until = time.monotonic() + self._ready_within_s
+        found = self._named(where, region, name) or asked(
+            where,
+            lambda: self._api.create_namespace(region=region, name=name, description="MecaPy"),
+        )
+        number = found.id
+        while str(found.status) != "ready":
+            if str(found.status) == "error" or time.monotonic() > until:
+                raise ScalewayRefused(
+                    f"Scaleway, {where}: is {found.status} and takes no containers; delete it "
+                    "there, and the next machine makes it anew"
+                )
+            time.sleep(self._look_s)
+            found = asked(
+                where, lambda: self._api.get_namespace(namespace_id=number, region=region)
+            )
+        return number
+
+    def _named(self, where: str, region: str, name: str) -> Namespace | None:
+        """The API's own filter by name was seen to let other names through."""
+        found = asked(where, lambda: self._api.list_namespaces_all(region=region))
+        return next((one for one in found if one.name == name), None)
+
+    def _create(
+        self, region: str, namespace: str, tag: Tag, machine: MachineClass, token: str
+    ) -> str:
+        """Sandbox v1: in v2 forks share no memory, and nothing confines them. `private`: the
+        worker's port answers the platform's probes and nobody else.
+        """
+        given = {**self._settings, "MECAPY_URL": self._url, "MECAPY_WORKER_HOST": "0.0.0.0"}
+        words = ["worker", "--hours", f"{machine.hours:g}", "--machine", str(tag)]
+        patience = max(_ALIVE_FAILURES, round(machine.boot_s * 3 / _PROBE_S))
+        made = asked(f"a container in {region}", lambda: self._api.create_container(
+            region=region, namespace_id=namespace, name=f"mecapy-{tag.machine}", tags=[str(tag)],
+            description="MecaPy", image=machine.image, command=["mecapy"], args=words,
+            environment_variables=given,
+            secret_environment_variables={"MECAPY_MACHINE_TOKEN": token},
+            min_scale=1, max_scale=1, mvcpu_limit=round(machine.cpus * machine.slots * 1000),
+            memory_limit_bytes=memory_bytes(machine), local_storage_limit_bytes=_DISK_BYTES,
+            sandbox=ContainerSandbox.V1, privacy=ContainerPrivacy.PRIVATE,
+            protocol=ContainerProtocol.HTTP1, port=_PORT, https_connections_only=True,
+            startup_probe=_probe(patience), liveness_probe=_probe(_ALIVE_FAILURES),
+        ))  # fmt: skip
+        return made.id
+
+    def _delete(self, region: str, tag: Tag, container: Container) -> None:
+        if str(container.status) == "error":
+            log.warning("container failed", machine=tag.machine, why=container.error_message)
+        try:
+            asked(f"the container {container.id} in {region}", lambda: self._api.delete_container(
+                container_id=container.id, region=region))  # fmt: skip
+        except ScalewayRefused as refused:
+            if not refused.gone:
+                raise
+
+
+def memory_bytes(machine: MachineClass) -> int:
+    """For its tasks, and for the worker itself; in whole megabytes."""
+    return -(-(machine.memory_bytes * machine.slots + _WORKER_BYTES) // _MB) * _MB
+
+
+def _probe(failures: int) -> ContainerProbe:
+    """Of the worker's own port; one that hangs is ended, and the scaler replaces its machine."""
+    return ContainerProbe(
+        failures, f"{_PROBE_S}s", f"{_PROBE_ANSWER_S}s", http=ContainerProbeHTTPProbe("/livez")
+    )
