@@ -154,3 +154,21 @@ async def test_a_task_says_why_no_machine_comes(
         assert await why() == "no machine yet: no DEV1-M in stock"
         await machines.set_stopped(db, True)
         assert (await why()).startswith("the fleet is stopped: it waits for")
+
+
+async def test_boots_are_measured(fleet_gateway: RunningGateway, db: AsyncEngine) -> None:  # noqa: F811
+    """What a class's last machines took until they first served stands instead of what the file
+    says; one that serves again after it was drained counts once.
+    """
+    for took_s in (10, 20, 90):
+        machine = await machines.intend(db, "large", "local", 0.5, 0)
+        await machines.change(db, machine, wire.SERVING, worker=machine)
+        async with db.connect() as connection:
+            earlier = "UPDATE machines SET created_at = served_at - :took * interval '1 s'"
+            await connection.execute(
+                sa.text(f"{earlier} WHERE id = :id"), {"took": took_s, "id": machine}
+            )
+        await machines.change(db, machine, wire.SERVING)
+    async with httpx.AsyncClient(base_url=fleet_gateway.url, headers=HEADERS) as client:
+        listed = (await client.get("/machines")).json()["classes"]
+    assert {one["name"]: one["boot_s"] for one in listed}["large"] == 20.0

@@ -28,6 +28,7 @@ machines = sa.Table(  # a row before a provider is asked; never deleted while it
     sa.Column("price", sa.Float, nullable=False, server_default="0"),  # euros an hour
     sa.Column("billing_s", sa.Integer, nullable=False, server_default="0"),
     _time("created_at", required=True),
+    _time("served_at"),  # for the first time
     _time("ended_at"),
     sa.Column("token_digest", sa.Text),  # of the token that it asks for its credentials with, once
     _time("token_until"),

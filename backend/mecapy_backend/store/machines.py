@@ -115,6 +115,8 @@ async def change(
     values |= {name: value for name, value in named.items() if value is not None}
     if state == wire.GONE:
         values["ended_at"] = _now
+    if state == wire.SERVING:
+        values["served_at"] = sa.func.coalesce(_m.served_at, _now)
     change = sa.update(machines).where(_m.id == machine_id, _m.state != wire.GONE).values(**values)
     await first(db, change.returning(_m.id))
 
@@ -129,6 +131,21 @@ async def alive(db: AsyncEngine) -> list[MachineRow]:
     async with db.connect() as connection:
         rows = await connection.execute(query.where(_m.state != wire.GONE).order_by(_m.created_at))
         return [MachineRow(*row[:7], float(row[7]), row[8]) for row in rows]
+
+
+async def boot_times(db: AsyncEngine) -> dict[str, float]:
+    """Seconds from the order to the first service, by class: the median of its last machines."""
+    async with db.connect() as connection:
+        return {row[0]: float(row[1]) for row in await connection.execute(_BOOTED)}
+
+
+_BOOTED = sa.text(
+    """SELECT machine_class, percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM took))
+       FROM (SELECT machine_class, served_at - created_at AS took, row_number() OVER (
+               PARTITION BY machine_class ORDER BY served_at DESC) AS number
+             FROM machines WHERE served_at IS NOT NULL) AS booted
+       WHERE number <= 10 GROUP BY machine_class"""
+)
 
 
 async def spent_today(db: AsyncEngine) -> float:

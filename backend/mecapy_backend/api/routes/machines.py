@@ -43,10 +43,11 @@ async def listed(services: WithServices) -> Response:
 async def fleet_of(services: Services) -> MachinesInfo:
     loads, rows = await machines.loads(services.db), await machines.alive(services.db)
     refused = await machines.refusals(services.db)
-    free = await _free(services)
+    free, booted = await _free(services), await machines.boot_times(services.db)
     found = [
         replace(
             _info(one),
+            boot_s=round(booted.get(one.name, one.boot_s), 1),
             free=free.get(one.name, 0),
             queued=loads[one.name].queued if one.name in loads else 0,
             refused=refused.get(one.name, ""),
