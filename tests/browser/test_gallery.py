@@ -1,23 +1,27 @@
-"""The pictures of docs/gallery.md, taken anew into test-output/gallery: what the block looks like,
-in a real JupyterLab.
+"""The pictures of README.md and docs/gallery.md, taken anew into test-output/gallery, in a real
+JupyterLab.
 
-Events are scripted, so that every machine takes the same pictures; what draws them is what a user
-has.
+The block's events are scripted, so that every machine takes the same pictures; what draws them is
+what a user has. README's first minute is a real cell on a real stack.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
 
 from .test_live_block import PLAY
+from .test_real_cell import CONNECT
 
 if TYPE_CHECKING:
-    from .conftest import Notebook, OpenNotebook
+    from playwright.async_api import Browser
+
+    from .conftest import Lab, Notebook, OpenNotebook
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -167,3 +171,85 @@ async def test_pictures(book: Notebook) -> None:
     await book.page.add_style_tag(content=PLAIN)
     assert await book.page.locator(".mecapy-block").count() == 0
     await shot(book, "done", "reopened")
+
+
+HEAT = """%%mecapy
+import matplotlib.pyplot as plt
+import numpy as np
+from tqdm import tqdm
+
+T = np.zeros((120, 300))
+T[0] = 100  # one edge of the plate is hot
+for step in tqdm(range(80_000), "heat", leave=False):
+    T[1:-1, 1:-1] = (T[:-2, 1:-1] + T[2:, 1:-1] +
+                     T[1:-1, :-2] + T[1:-1, 2:]) / 4
+
+plt.figure(figsize=(6, 2.2))
+plt.imshow(T, cmap="inferno")
+plt.colorbar(label="°C");"""
+# The stack is an embedded one, though reached by its address: its only host is not named.
+ALONE = "from mecapy_jupyter.client.http import Gateway\nGateway.embedded = True"
+HOME = "T.shape, round(float(T[60].mean()), 1)"
+MINUTE = """<style>
+body { margin: 0; width: 820px; background: #fff; font: 17px/1.4 system-ui, sans-serif; }
+section { padding: 14px 20px; color: #1f2328; } section + section { border-top: 1px solid #d0d7de; }
+h2 { font-size: 17px; font-weight: 600; margin: 0 0 8px; }
+pre { margin: 0; padding: 12px 16px; border-radius: 6px; background: #1f2328; color: #f0f3f6;
+  font: 15px/1.5 monospace; }
+img { display: block; width: 780px; }
+</style>
+<section><h2>1 · Install it and open a notebook</h2>
+<pre>$ pip install 'mecapy-jupyter[local]' jupyterlab
+$ jupyter lab</pre></section>
+<section><h2>2 · Write %%mecapy above a heavy cell, and run it: a worker computes</h2>
+<img src="data:image/png;base64,{running}"></section>
+<section><h2>3 · Plot and variables come home</h2>
+<img src="data:image/png;base64,{home}"></section>"""
+
+
+@pytest.mark.long
+async def test_the_first_minute(
+    running_stack: Any, lab: Lab, open_notebook: OpenNotebook, browser: Browser
+) -> None:
+    """README's picture: the cell runs with its bar; then its plot, and its variable in the next
+    cell.
+    """
+    OUT.mkdir(parents=True, exist_ok=True)
+    (lab.root / "connect.py").write_text(
+        CONNECT.format(url=running_stack.url, token=running_stack.token)
+    )
+    cells = [f"%run connect.py\n{ALONE}", "%load_ext mecapy_jupyter", HEAT, HOME]
+    book = await open_notebook("first-minute", cells, width=840, height=1400, scale=1.5)
+    for number in (0, 1):
+        await book.run(number)
+        await book.ended(number)
+    await book.page.add_style_tag(content=PLAIN)
+    await book.run(2)
+    await book.run(3)
+    bar = book.cell(2).locator(".mecapy-bar[aria-valuenow]")
+    await bar.wait_for()
+    await book.page.wait_for_function(
+        "bar => bar.ariaValueNow >= 40", arg=await bar.element_handle()
+    )
+    running = await seen(book, 1, 2)
+    await book.ended(3)
+    await book.outputs(2).locator("img").wait_for()
+    await book.outputs(3).get_by_text("(120, 300)").wait_for()
+    home = await seen(book, 2, 3, below_code=True)
+    page = await browser.new_page(viewport={"width": 820, "height": 600}, device_scale_factor=1.5)
+    await page.set_content(MINUTE.replace("{running}", running).replace("{home}", home))
+    await page.screenshot(path=OUT / "first-minute.png", full_page=True)
+    assert (OUT / "first-minute.png").stat().st_size < 400_000
+
+
+async def seen(book: Notebook, first: int, last: int, below_code: bool = False) -> str:
+    """A picture of these cells with their outputs, for a page."""
+    await book.page.mouse.move(5, 5)
+    await asyncio.sleep(0.3)  # the bar grows for 0.2 s
+    begin = book.cell(first)
+    top = await (begin.locator(".jp-Cell-outputWrapper") if below_code else begin).bounding_box()
+    end = await book.cell(last).bounding_box()
+    assert top and end
+    end["height"] += end["y"] - top["y"]
+    end["y"] = top["y"]
+    return base64.b64encode(await book.page.screenshot(clip=end)).decode()

@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.long]
 
 LOAD = "%load_ext mecapy_jupyter"
 HELD = "%%mecapy --progress-after 0 --name held --timeout 300\nprint('begun')\n"
+SETUP = "%mecapy packages meshio\nget_ipython().run_cell_magic('mecapy', '--setup', 'g = 9.81')"
 TOKENS = "Object.values({...localStorage, ...sessionStorage}).join() + document.cookie"
 OUT = Path(__file__).parents[2] / "test-output" / "sidebar"
 
@@ -66,6 +67,43 @@ async def test_my_tasks_beside_the_notebook(
     assert running_stack.token not in await book.page.evaluate(TOKENS)
     for answer in book.asked:
         assert running_stack.token not in await answer.text()
+
+
+@pytest.mark.parametrize("where", PAGES)
+async def test_palette_launcher_and_this_notebook(open_book: Opener, where: str) -> None:
+    """The palette puts the magic above a cell, the sidebar says what is set up for this notebook,
+    and the launcher's card opens a notebook with a first cell.
+    """
+    book = await open_book(f"palette-{where}", [LOAD, SETUP, "2 + 2"], where)
+    await book.run(1)
+    beside = await sidebar(book)
+    for line in ("packages: meshio", "class of machines: as each cell asks", "1 setup cell"):
+        await beside.get_by_text(line, exact=True).wait_for()
+    await picture(book, f"setup-{where}")
+    await book.cell(2).locator(".cm-content").click()
+    await entry(book, "Run This Cell on the Pool")
+    await book.cell(2).get_by_text("%%mecapy").wait_for()
+    if where == "lab":  # Notebook has no launcher; its palette has the same entry
+        await book.page.evaluate("jupyterapp.commands.execute('launcher:create')")
+        await picture(book, "launcher")
+        await book.page.locator(".jp-LauncherCard", has_text="MecaPy: first cell").click()
+        page = book.page
+    else:
+        async with book.page.context.expect_page() as opened:
+            await entry(book, "MecaPy: first cell")
+        page = await opened.value
+    await page.get_by_text("A first cell on the pool").last.wait_for()
+    await picture(Book(page), f"first-cell-{where}")
+
+
+async def entry(book: Book, name: str) -> None:
+    """Chosen in the palette, as a user does."""
+    await book.page.keyboard.press("Control+Shift+C")
+    await book.page.keyboard.type(name)
+    found = book.page.locator(".lm-CommandPalette-item", has_text=name).first
+    await found.wait_for()
+    await picture(book, f"palette-{name[:3]}")
+    await found.click()
 
 
 async def test_a_reload_while_a_cell_runs(open_book: Opener, gate: Any, running_stack: Any) -> None:

@@ -32,7 +32,9 @@ function activate(app: JupyterFrontEnd, tracker: INotebookTracker | null, palett
   add("mecapy:magic", "MecaPy: Run This Cell on the Pool, or Here Again", () => notebooks.toggleMagic());
   add("mecapy:attach", "MecaPy: Attach to My Last Task", () => notebooks.attach("last"));
   add("mecapy:first-cell", "MecaPy: first cell", (args) => firstCell(app, String(args.cwd ?? "")));
-  launcher?.add({ command: "mecapy:first-cell", category: "Notebook", rank: 90 });
+  // Cards of this category show a picture by its address alone.
+  const kernelIconUrl = `data:image/svg+xml,${encodeURIComponent(icon.svgstr)}`;
+  launcher?.add({ command: "mecapy:first-cell", category: "Notebook", rank: 90, kernelIconUrl });
 }
 
 const plugin: JupyterFrontEndPlugin<void> = {
