@@ -106,7 +106,7 @@ def test_a_reader_that_goes() -> None:
     ("words", "told"),
     [
         (("tasks",), "'http://[::1' is not the address of a gateway"),
-        (("fleet", "status"), "PYTHONDEVMODE=1 shows where"),
+        (("fleet", "status"), "PostgreSQL does not answer"),
         (("logs", "zzz"), "is not the address"),
     ],
 )

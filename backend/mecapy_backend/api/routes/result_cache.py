@@ -16,6 +16,7 @@ from mecapy_backend.store import result_cache
 
 router = APIRouter(tags=["cache"])
 _log = structlog.get_logger()
+_KEY = "^[0-9a-f]{0,64}$"
 
 
 @router.get("/cache", response_model=CacheListView, summary="List my kept results")
@@ -23,8 +24,8 @@ async def look(
     services: WithServices,
     owner: Owner,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    key: Annotated[str | None, Query(max_length=64, description="only of this key")] = None,
-    seeded: Annotated[str | None, Query(max_length=64, description="or of this one")] = None,
+    key: Annotated[str | None, Query(pattern=_KEY, description="only of this key")] = None,
+    seeded: Annotated[str | None, Query(pattern=_KEY, description="or of this one")] = None,
 ) -> Response:
     """The newest first. Each is the result of a task, and is kept as long as that."""
     found = await result_cache.kept(
