@@ -66,10 +66,8 @@ def parts(state: BlockState, now_s: float) -> list[Piece]:
                 *_usage(state),
             ]
         case "returning":
-            return [
-                Piece("phase", "bringing results home"),
-                Piece("plain", clock(state.seconds)),
-            ]
+            home = Piece("phase", "bringing results home")
+            return [home, Piece("plain", clock(state.seconds))]
         case "completed":
             return [
                 Piece("phase", clock(state.seconds)),

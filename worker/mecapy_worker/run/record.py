@@ -74,9 +74,7 @@ async def record(
     first.
     """
     task_id, attempt = started.task_id, started.attempt
-    if started.request.cache and not renewal.are_as_at(started.created_at):
-        why = "packages were installed on the worker meanwhile"
-        outcome = replace(outcome, uncached=(*outcome.uncached, why))
+    outcome = _as_cached(started, outcome)
     entries, log_blob, whole = await _log_of(work, started, writer) if writer else ([], "", False)
     cache_key = _cache_key(started, outcome) if whole else None
     cpu_s, peak_bytes = (writer.cpu_s, writer.peak_bytes) if writer else (0.0, 0)
@@ -115,6 +113,14 @@ async def record(
     async with asyncio.TaskGroup() as group:  # whoever waits for it hears of it no later
         group.create_task(_publish(work, started, outcome, writer))
         group.create_task(settle(work, task_id, completed=outcome.state == wire.COMPLETED))
+
+
+def _as_cached(started: tasks.StartedAttempt, outcome: wire.Outcome) -> wire.Outcome:
+    """With the reason where it may not be kept as the result of the same call."""
+    if not started.request.cache or renewal.are_as_at(started.created_at):
+        return outcome
+    why = "packages were installed on the worker meanwhile"
+    return replace(outcome, uncached=(*outcome.uncached, why))
 
 
 async def settle(work: Context, task_id: str, *, completed: bool = False) -> None:
