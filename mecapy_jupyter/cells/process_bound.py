@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast
 import dis
 from collections.abc import Iterator
+from contextlib import suppress
 from types import CodeType, FunctionType
 from typing import Any, cast
 
@@ -50,7 +51,7 @@ def _keyed_by_id(packed: payload.Packed) -> list[str]:
     if not keyed or "id" in _said:
         return []
     by_id = {id(obj): obj for obj in packed.memo.values()}
-    if not any(key in by_id and not _is_registry(one, by_id) for one in keyed for key in one):
+    if not any(by_id.keys() & one.keys() and not _is_registry(one, by_id) for one in keyed):
         return []
     _said.add("id")
     return [
@@ -79,7 +80,8 @@ def _hashes(packed: payload.Packed, source: str) -> list[str]:
 
 
 def _codes(packed: payload.Packed, source: str) -> Iterator[CodeType]:
-    yield compile(source, "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    with suppress(SyntaxError):  # a `return` outside a function, for one: the worker shows it
+        yield compile(source, "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     functions: list[Any] = [one for one in packed.memo.values() if type(one) is FunctionType]
     yield from (cast(CodeType, function.__code__) for function in functions)
 

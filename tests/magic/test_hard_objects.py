@@ -70,6 +70,14 @@ def test_hash_is_named_once(kernel: Kernel) -> None:
     assert kernel.run("%%mecapy\nx = hash('steel')").stderr == ""
 
 
+def test_a_cell_that_does_not_compile_is_its_own_error(kernel: Kernel) -> None:
+    """The line of the cell is shown, and none of ours."""
+    kernel.run("from mecapy_jupyter.cells import process_bound; process_bound._said.clear()")
+    ran = kernel.run("%%mecapy\nx = 1\nreturn x")
+    assert ran.errors[0]["ename"] == "SyntaxError", ran
+    assert "mecapy_jupyter" not in "".join(ran.errors[0]["traceback"])
+
+
 def test_a_lower_recursion_limit_travels(kernel: Kernel) -> None:
     """And one that the cell sets comes home."""
     kernel.run("import sys; usual = sys.getrecursionlimit(); sys.setrecursionlimit(1500)")
