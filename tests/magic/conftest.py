@@ -132,9 +132,8 @@ class Gate:
         descriptor, name = tempfile.mkstemp(prefix=".gate-", dir=sys.prefix)
         os.close(descriptor)
         self._file = Path(name)
-        self.wait = (
-            f"while __import__('os').path.exists({name!r}): __import__('time').sleep(0.02)\n"
-        )
+        self.shut = f"__import__('os').path.exists({name!r})"
+        self.wait = f"while {self.shut}: __import__('time').sleep(0.02)\n"
 
     def open(self) -> None:
         self._file.unlink(missing_ok=True)
