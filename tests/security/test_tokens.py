@@ -1,5 +1,5 @@
 """The pitfalls of tokens, one by one, over HTTP: each of these is refused, and says why.
-`docs/security.md` has the same table.
+`docs/security.md` has the same list.
 """
 
 from __future__ import annotations
