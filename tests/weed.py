@@ -5,7 +5,6 @@ with a bucket `blobs`.
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ from pathlib import Path
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
+
+from .ports import free_port
 
 _KEY, _SECRET = "key", "secret"
 KEYS = {"AWS_ACCESS_KEY_ID": _KEY, "AWS_SECRET_ACCESS_KEY": _SECRET}
@@ -29,7 +30,7 @@ _MORE = "webdav.port admin.port admin.port.grpc s3.port.iceberg s3.port.lance"
 @contextmanager
 def served(folder: Path, iam: Path | None = None) -> Generator[str]:
     """Its URL. `KEYS` are what it lets in. `iam`: a file with roles, which it lets them take."""
-    ports = {name: _free_port() for name in (_NAMES + _MORE).split()}
+    ports = {name: free_port() for name in (_NAMES + _MORE).split()}
     options = [
         f"-dir={folder}",
         "-ip=127.0.0.1",
@@ -56,11 +57,6 @@ def served(folder: Path, iam: Path | None = None) -> Generator[str]:
                 server.wait(10)
             except subprocess.TimeoutExpired:
                 server.kill()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return sock.getsockname()[1]
 
 
 def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:

@@ -21,8 +21,9 @@ from mecapy_backend.store import machines
 from mecapy_worker.metrics import STAGES, WORKER
 
 from ..house.tracked import ROOT
+from ..ports import free_port
 from ..stack.running import until
-from ..stack.test_doctor import free_port, process, said_by_environment
+from ..stack.test_doctor import process, said_by_environment
 from .speak import client
 
 LOGGED = """

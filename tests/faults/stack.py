@@ -37,6 +37,7 @@ from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.client.task import resumed_events
 
 from ..outside import leader_in
+from ..ports import free_port
 from . import history
 from .proxy import Loop, Proxy
 
@@ -180,7 +181,7 @@ class Stack:
     def gateway(
         self, port: int = 0, *, environment: Mapping[str, str] | None = None, **settings: str
     ) -> Process:
-        port = port or _free_port()
+        port = port or free_port()
         arguments = (
             sys.executable,
             "-m",
@@ -581,13 +582,6 @@ def _answers(url: str) -> bool:
         return httpx.get(f"{url}/healthz", timeout=2).status_code == 200
     except httpx.HTTPError:
         return False
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return sock.getsockname()[1]
 
 
 def gone(pid: int, within_s: float = 60.0) -> bool:

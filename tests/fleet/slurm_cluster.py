@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ..ports import free_port
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol", "sinfo")
 WITHIN_S = 60.0
 
@@ -63,7 +65,7 @@ def running(folder: Path, cpus: int = 2, memory_mb: int = 2000) -> Iterator[Path
     what it is told of its nodes.
     """
     host = socket.gethostname().partition(".")[0]
-    ports = _free_ports(3)
+    ports = [free_port() for _ in range(3)]
     names = dict(zip(("controller", "first", "second"), ports, strict=True))
     config = folder / "slurm.conf"
     sizes = {"cpus": cpus, "memory_mb": memory_mb}
@@ -117,9 +119,3 @@ def _until(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < limit, f"Slurm: {what}"
         time.sleep(0.1)
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        held = [stack.enter_context(socket.create_server(("", 0))) for _ in range(count)]
-        return [one.getsockname()[1] for one in held]

@@ -19,8 +19,8 @@ from mecapy_backend.shared.settings import Settings
 from mecapy_backend.stack.services import Postgres
 
 from ..conftest import TOKEN
+from ..ports import free_port
 from ..stack.running import until
-from ..stack.test_doctor import free_port
 
 
 def program(name: str) -> str:

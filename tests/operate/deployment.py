@@ -24,8 +24,9 @@ from mecapy_backend.shared.settings import Settings
 from mecapy_backend.stack.services import Valkey
 
 from ..conftest import TOKEN
+from ..ports import free_port
 from ..stack.running import until
-from ..stack.test_doctor import free_port, process, said_by_environment
+from ..stack.test_doctor import process, said_by_environment
 from .conftest import listens, program, running
 
 MECAPY = (sys.executable, "-P", "-m", "mecapy_jupyter.cli")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from ..ports import free_port
 from ..security.outside import certified
 from ..stack.running import until
-from ..stack.test_doctor import free_port
 from .conftest import listens, program, running
 from .watch import watching
 

@@ -25,8 +25,9 @@ from mecapy_worker.pool import machine_memory
 
 from .. import weed
 from ..conftest import TOKEN, served
+from ..ports import free_port
 from ..stack.running import environment, until
-from ..stack.test_doctor import Doctor, free_port, said_by_environment
+from ..stack.test_doctor import Doctor, said_by_environment
 from .conftest import listens, program, running
 from .deployment import HAPROXY
 

@@ -23,8 +23,9 @@ from mecapy_backend.stack.services import Postgres
 
 from .. import weed
 from ..house.tracked import ROOT
+from ..ports import free_port
 from ..stack.running import environment, until
-from ..stack.test_doctor import free_port, process
+from ..stack.test_doctor import process
 from .conftest import listens, program, running
 
 FILE = ROOT / "deploy" / "compose.yaml"

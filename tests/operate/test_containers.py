@@ -17,8 +17,8 @@ from mecapy_worker.sandbox import landlock
 from .. import weed
 from ..conftest import served
 from ..house.tracked import ROOT
+from ..ports import free_port
 from ..stack.running import until
-from ..stack.test_doctor import free_port
 from .containers import SUITES, Builder, Image, lacking
 
 pytestmark = [

@@ -18,8 +18,8 @@ import pytest
 
 from ..faults.stack import Process, Stack
 from ..faults.test_disk import mounted
+from ..ports import free_port
 from ..stack.running import until
-from ..stack.test_doctor import free_port
 from .actions import Operator, commands
 from .watch import MONITORING, WITHIN_S, Watch, watching
 

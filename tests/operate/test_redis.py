@@ -14,8 +14,9 @@ from mecapy_backend.stack.services import Valkey
 from mecapy_jupyter.shared.processes import mecapy_command
 
 from ..conftest import served
+from ..ports import free_port
 from ..stack.running import until
-from ..stack.test_doctor import Doctor, free_port, said_by_environment
+from ..stack.test_doctor import Doctor, said_by_environment
 from .conftest import listens, program, running
 
 

@@ -19,8 +19,9 @@ from mecapy_jupyter.client.client import Client
 
 from ..conftest import TOKEN
 from ..house.tracked import ROOT
+from ..ports import free_port
 from ..stack.running import until
-from ..stack.test_doctor import free_port, process, said_by_environment
+from ..stack.test_doctor import process, said_by_environment
 from .collector import MIB, hostile, receiving
 from .conftest import listens, program, running
 

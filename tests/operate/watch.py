@@ -18,8 +18,8 @@ import httpx
 import yaml
 
 from ..house.tracked import ROOT
+from ..ports import free_port
 from ..stack.running import until
-from ..stack.test_doctor import free_port
 from .conftest import program, running
 
 MONITORING = ROOT / "deploy" / "monitoring"

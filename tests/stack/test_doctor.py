@@ -27,6 +27,7 @@ from mecapy_backend.store.health_probes import known_schema
 from mecapy_jupyter.shared.processes import mecapy_command
 
 from ..conftest import TOKEN, served
+from ..ports import free_port
 from .running import environment, until
 
 # A process whose clock is wrong, and whose version is another, from its first line on.
@@ -240,13 +241,6 @@ def test_wrong_clock_and_version(
         doctor.finds("the clock: wrong", "this host")
         doctor.finds("the gateway is MecaPy 9.9.0", "upgrade here")
         assert doctor.part("clock") == (200, "wrong")
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def test_nothing_configured(tmp_path: Path) -> None:

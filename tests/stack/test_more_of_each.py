@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.shared.errors import MecapyError
 from mecapy_jupyter.shared.processes import mecapy_command
 
+from ..ports import free_port
 from .running import Stack, environment, until
 
 RUNS = "print({said!r}, flush=True)\nimport time; time.sleep(100)"
@@ -38,8 +38,7 @@ def test_second_gateway_and_second_worker(stack: Stack, tmp_path: Path) -> None:
     """Settings and a start command are all they need: two tasks at once run on two workers, and
     each gateway follows the task that was submitted to the other, from its first line.
     """
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     with ExitStack() as stopped, tempfile.TemporaryDirectory(prefix="mecapy-") as scratch:
         settings = stack.settings()
         stopped.enter_context(
