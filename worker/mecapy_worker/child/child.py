@@ -157,12 +157,12 @@ def serve(channel: Channel, outbox: str) -> None:
     frame = channel.receive()
     if frame is not None and frame.kind == TaskMessage.tag:
         sys.addaudithook(lambda event, _: _shell.outgoing.hear(event))
-        imports.begin()
         _carry(channel.send, frame, outbox)
         _rest(channel)
 
 
 def _carry(send: Send, frame: Frame, outbox: str) -> None:
+    imports.begin()
     connect(_shell, send)
     kept.connect(_shell.outgoing.send, outbox)
     ended = _ended(read(TaskMessage, frame.header), frame)
