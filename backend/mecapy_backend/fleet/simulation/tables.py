@@ -72,9 +72,9 @@ def loads_table(
 
 def heading() -> list[str]:
     return [
-        "| tasks a day | arrivals | wait p50 | wait p99 | machines, mean | most "
-        "| machine hours a day | € a month | first plan |",
-        "|---:|---|---:|---:|---:|---:|---:|---:|---:|",
+        "| tasks a day | arrivals | wait p50, s | wait p99, s | most machines "
+        "| machine hours a day | € a month | first plan's machines |",
+        "|---:|---|---:|---:|---:|---:|---:|---:|",
     ]
 
 
@@ -82,12 +82,11 @@ def line(row: SimulatedRow) -> str:
     found = row.found
     whole_days = row.span_s >= DAY_S
     euros = f"{found.euros:,.0f}" if whole_days or row.pattern == "steady" else "–"
-    guessed = f"{GUESSED[row.tasks_a_day]} machines" if row.tasks_a_day in GUESSED else ""
     return (
         f"| {row.tasks_a_day:,} | {row.pattern} | {seconds(found.percentile(0.5))} "
-        f"| {seconds(found.percentile(0.99))} | {found.mean_machines:.1f} "
-        f"| {found.most_machines} | {found.hours * DAY_S / row.span_s:,.0f} | {euros} "
-        f"| {guessed} |"
+        f"| {seconds(found.percentile(0.99))} | {found.most_machines} "
+        f"| {found.hours * DAY_S / row.span_s:,.0f} | {euros} "
+        f"| {GUESSED.get(row.tasks_a_day, '')} |"
     )
 
 
@@ -95,7 +94,10 @@ def constants_table(machines: MachineClass, service: RunTimes, tasks_a_day: int)
     """What each constant of the policy does, the others as they are, on a day with its night and a
     day of bursts.
     """
-    yield "| constant | value | p99, day and night | € a month | p99, bursts | € a month | starts |"
+    yield (
+        "| constant | value | p99 in s, day and night | € a month | p99 in s, bursts | € a month "
+        "| starts |"
+    )
     yield "|---|---:|---:|---:|---:|---:|---:|"
     enough = machines_for(machines, tasks_a_day, service)
     for name, values in VARIED.items():
@@ -114,4 +116,4 @@ def constants_table(machines: MachineClass, service: RunTimes, tasks_a_day: int)
 
 
 def seconds(value: float) -> str:
-    return f"{value:.2f} s" if value < 10 else f"{value:,.0f} s"
+    return f"{value:.2f}" if value < 10 else f"{value:,.0f}"
