@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
-from nbconvert import HTMLExporter
 
 if TYPE_CHECKING:
     from .conftest import Lab, Notebook, OpenNotebook
@@ -147,6 +146,8 @@ async def test_from_queued_to_done_in_one_place(book: Notebook) -> None:
     assert set(output["data"]) == {"text/html", "text/plain"}
     assert "".join(output["data"]["text/plain"]) == "✔ 3:38 · T (12 MB), residuals changed"
     assert "<script" not in json.dumps(output)
+    from nbconvert import HTMLExporter
+
     page, _ = HTMLExporter(template_name="basic").from_filename(str(book.path))
     assert page.count("T (12 MB), residuals changed") == 1 and "mecapy-block" not in page
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import os
 import sys
@@ -17,7 +18,8 @@ from mecapy_jupyter import wire
 
 from ..backend.speak import Worker, client
 
-pytest.importorskip("mcp", reason="needs mcp (the extra `mcp`)")
+if importlib.util.find_spec("mcp") is None:
+    pytest.skip("needs mcp (the extra `mcp`)", allow_module_level=True)
 
 Speak = Callable[..., AbstractAsyncContextManager[Any]]
 

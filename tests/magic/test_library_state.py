@@ -14,7 +14,7 @@ import pytest
 
 from mecapy_jupyter.travel.environment import fingerprint
 
-from .conftest import Kernel, started
+from .conftest import RESET, Kernel, started
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def kernel_of_libraries(
 
 @pytest.fixture
 def kernel(kernel_of_libraries: Kernel) -> Kernel:
-    assert kernel_of_libraries.run("%reset -f\n%load_ext mecapy_jupyter").ok
+    assert kernel_of_libraries.run(RESET).ok
     return kernel_of_libraries
 
 
