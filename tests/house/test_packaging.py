@@ -112,7 +112,7 @@ def test_wheel_is_complete(wheel: Path) -> None:
         "mecapy_jupyter/widget.css",
         "mecapy_backend/py.typed",
     } <= inside
-    assert any(name.startswith("mecapy_backend/migrations/versions/0001") for name in inside)
+    assert any(name.startswith("mecapy_backend/migrations/versions/0013") for name in inside)
     data = sorted(name.partition(".data/data/")[2] for name in inside if ".data/" in name)
     assert data == [
         "etc/jupyter/jupyter_server_config.d/mecapy_jupyter.json",

@@ -12,7 +12,3 @@ serves = ${repr(down_revision)}
 
 def upgrade() -> None:
     ${upgrades or "pass"}
-
-
-def downgrade() -> None:
-    ${downgrades or "pass"}

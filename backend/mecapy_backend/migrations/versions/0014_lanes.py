@@ -1,7 +1,5 @@
 """A lane of the queue is of one class of machines, too."""
 
-from collections.abc import Sequence
-
 import sqlalchemy as sa
 from alembic import op
 
@@ -11,18 +9,10 @@ serves = "0009"
 
 
 def upgrade() -> None:
-    _line(["owner", "machine_class", "short", "python", sa.text("priority DESC"), "created_at"])
-
-
-def downgrade() -> None:
-    _line(["owner", "short", "python", sa.text("priority DESC"), "created_at"])
-
-
-def _line(columns: Sequence[str | sa.TextClause]) -> None:
     op.drop_index("tasks_queued_of_owner", "tasks")
     op.create_index(
         "tasks_queued_of_owner",
         "tasks",
-        columns,
+        ["owner", "machine_class", "short", "python", sa.text("priority DESC"), "created_at"],
         postgresql_where=sa.text("state = 'queued'"),
     )

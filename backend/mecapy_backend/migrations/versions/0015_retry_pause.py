@@ -19,7 +19,3 @@ def upgrade() -> None:
             postgresql_where=sa.text("not_before IS NOT NULL"),
             postgresql_concurrently=True,
         )
-
-
-def downgrade() -> None:
-    op.drop_column("tasks", "not_before")

@@ -12,7 +12,3 @@ def upgrade() -> None:
     op.add_column(
         "tasks", sa.Column("shared", sa.Boolean, nullable=False, server_default=sa.false())
     )
-
-
-def downgrade() -> None:
-    op.drop_column("tasks", "shared")

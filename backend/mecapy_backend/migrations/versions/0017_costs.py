@@ -16,11 +16,3 @@ def upgrade() -> None:
     op.add_column("usage", sa.Column("euros", sa.Float, nullable=False, server_default="0"))
     op.add_column("organisations", sa.Column("budget", sa.Float))
     op.add_column("organisations", sa.Column("resources", sa.JSON))
-
-
-def downgrade() -> None:
-    op.drop_column("organisations", "resources")
-    op.drop_column("organisations", "budget")
-    op.drop_column("usage", "euros")
-    op.drop_column("tasks", "checkpoint")
-    op.drop_column("tasks", "input_bytes")

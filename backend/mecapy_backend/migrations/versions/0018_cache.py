@@ -32,8 +32,3 @@ def upgrade() -> None:
             postgresql_where=sa.text("cache_key IS NOT NULL AND completed_at IS NULL"),
             postgresql_concurrently=True,
         )
-
-
-def downgrade() -> None:
-    op.drop_column("tasks", "is_cached")
-    op.drop_column("tasks", "cache_key")

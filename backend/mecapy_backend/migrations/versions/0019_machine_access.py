@@ -12,8 +12,3 @@ def upgrade() -> None:
     op.add_column("machines", sa.Column("token_digest", sa.Text))
     op.add_column("machines", sa.Column("token_until", sa.TIMESTAMP(timezone=True)))
     op.add_column("machines", sa.Column("redis_digest", sa.Text, nullable=False, server_default=""))
-
-
-def downgrade() -> None:
-    for column in ("token_digest", "token_until", "redis_digest"):
-        op.drop_column("machines", column)

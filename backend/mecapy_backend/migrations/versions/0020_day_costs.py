@@ -11,8 +11,3 @@ serves = "0009"
 def upgrade() -> None:
     op.add_column("usage", sa.Column("day", sa.Date))
     op.add_column("usage", sa.Column("day_euros", sa.Float, nullable=False, server_default="0"))
-
-
-def downgrade() -> None:
-    op.drop_column("usage", "day_euros")
-    op.drop_column("usage", "day")

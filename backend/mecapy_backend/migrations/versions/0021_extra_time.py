@@ -10,7 +10,3 @@ serves = "0009"
 
 def upgrade() -> None:
     op.add_column("tasks", sa.Column("extra_s", sa.Float, nullable=False, server_default="0"))
-
-
-def downgrade() -> None:
-    op.drop_column("tasks", "extra_s")

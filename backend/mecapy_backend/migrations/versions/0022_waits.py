@@ -17,7 +17,3 @@ def upgrade() -> None:
         sa.Column("tasks", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("owner", "month", "bucket", name="waits_pkey"),
     )
-
-
-def downgrade() -> None:
-    op.drop_table("waits")

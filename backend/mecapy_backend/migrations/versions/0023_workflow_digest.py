@@ -10,7 +10,3 @@ serves = "0009"
 
 def upgrade() -> None:
     op.add_column("workflows", sa.Column("request_digest", sa.LargeBinary))
-
-
-def downgrade() -> None:
-    op.drop_column("workflows", "request_digest")

@@ -21,8 +21,3 @@ def upgrade() -> None:
             postgresql_where=sa.text("notify_at IS NOT NULL AND completed_at IS NOT NULL"),
             postgresql_concurrently=True,
         )
-
-
-def downgrade() -> None:
-    op.drop_column("tasks", "notify_at")
-    op.drop_column("tasks", "notify")

@@ -10,7 +10,3 @@ serves = "0009"
 
 def upgrade() -> None:
     op.add_column("machines", sa.Column("served_at", sa.DateTime(timezone=True)))
-
-
-def downgrade() -> None:
-    op.drop_column("machines", "served_at")
