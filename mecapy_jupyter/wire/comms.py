@@ -7,14 +7,14 @@ name of the notebook's; whoever replays it gives it one.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from mecapy_jupyter.wire.json_fields import JsonObject
 from mecapy_jupyter.wire.shape import Shape
 
 COMM = "comm"
 CommKind = Literal["comm_open", "comm_msg", "comm_close"]
-COMM_KINDS: frozenset[str] = frozenset({"comm_open", "comm_msg", "comm_close"})
+COMM_KINDS: frozenset[str] = frozenset(get_args(CommKind))
 
 WIDGET_TARGET = "jupyter.widget"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"

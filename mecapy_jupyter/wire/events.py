@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias, get_args
 
 from mecapy_jupyter.wire.comms import CommEvent
 from mecapy_jupyter.wire.json_fields import JsonObject
@@ -27,9 +27,7 @@ STARTED, STDOUT, STDERR, DISPLAY, PROGRESS, USAGE, LIMIT = (
 DisplayKind = Literal[
     "display_data", "update_display_data", "execute_result", "clear_output", "error"
 ]
-DISPLAY_KINDS: frozenset[str] = frozenset(
-    {"display_data", "update_display_data", "execute_result", "clear_output", "error"}
-)
+DISPLAY_KINDS: frozenset[str] = frozenset(get_args(DisplayKind))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,20 +143,8 @@ EventBody: TypeAlias = (
     | Outcome
 )
 
-_BY_TYPE = {
-    body.type: body.from_json
-    for body in (
-        QueuedEvent,
-        StartedEvent,
-        StdoutEvent,
-        StderrEvent,
-        DisplayEvent,
-        CommEvent,
-        ProgressEvent,
-        UsageEvent,
-        LimitEvent,
-    )
-}
+_BODIES: tuple[type[EventBody], ...] = get_args(EventBody)
+_BY_TYPE = {body.type: body.from_json for body in _BODIES if not issubclass(body, Outcome)}
 
 
 @dataclass(frozen=True, slots=True)
