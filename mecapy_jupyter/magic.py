@@ -4,13 +4,12 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mecapy_jupyter.cells.cell_errors import plain
 from mecapy_jupyter.cells.ipython_types import Shell
-from mecapy_jupyter.cells.magic_options import parser, words
+from mecapy_jupyter.cells.magic_options import parsed, parser, words
 from mecapy_jupyter.cells.session import Session
 from mecapy_jupyter.hooks.ipython import shows_itself
 from mecapy_jupyter.shared import errors
@@ -19,7 +18,7 @@ from mecapy_jupyter.travel.environment.process_state import begin_environment
 from mecapy_jupyter.travel.environment.user_modules import after_cell
 
 if TYPE_CHECKING:
-    from mecapy_jupyter.cells.prepared import CellOptions, Prepared
+    from mecapy_jupyter.cells.prepared import Prepared
     from mecapy_jupyter.commands.magic_completion import Asked
 
 
@@ -32,20 +31,19 @@ class Magics:
     def cell(self, line: str, body: str) -> None:
         """`%%mecapy [options]`"""
         with _sentences():
-            given = parser().parse_args(words(line))
-            if given.help:
+            options, shell = parsed(line), self._session.shell
+            if options.help:
                 print(parser().format_help())
                 return
-            options, shell = _options(given), self._session.shell
-            if given.setup:
+            if options.setup:
                 from mecapy_jupyter.cells import setup
 
                 setup.run(shell, body)
                 return
             from mecapy_jupyter.cells.prepared import Prepared
 
-            header = "" if given.every else f"%%mecapy {line}".rstrip()
-            _run(self._session, given, Prepared(shell, options, header, body))
+            header = "" if options.every else f"%%mecapy {line}".rstrip()
+            _run(self._session, Prepared(shell, options, header, body))
 
     def line(self, line: str) -> None:
         """`%mecapy [command]`"""
@@ -55,48 +53,17 @@ class Magics:
             answer(self._session, words(line))
 
 
-def _options(given: argparse.Namespace) -> CellOptions:
-    if given.job and not given.bg:
-        raise errors.ConfigError(
-            f"`--as {given.job}` names the Future of a cell in the background; write `--bg "
-            f"--as {given.job}`"
-        )
-    from mecapy_jupyter.cells.prepared import CellOptions
-    from mecapy_jupyter.client.resources import asked
-
-    shown_after_s = 0.0 if given.every else 2.0
-    return CellOptions(
-        inputs=given.inputs,
-        outputs=given.outputs,
-        job_name=given.job or "",
-        timeout_s=given.timeout,
-        priority=given.priority,
-        name=given.name,
-        retries=given.retries,
-        escalate=given.escalate,
-        notify=given.notify,
-        dry_run=given.dry_run,
-        quiet=given.quiet,
-        progress_after_s=shown_after_s if given.progress_after is None else given.progress_after,
-        files=given.files,
-        keep=given.keep,
-        folder=given.folder,
-        cache=given.cache,
-        resources=asked(given.cpus, given.memory, given.gpu, given.machine),
-        packages=given.packages,
-    )
-
-
-def _run(session: Session, given: argparse.Namespace, prepared: Prepared) -> None:
-    if given.dry_run:
+def _run(session: Session, prepared: Prepared) -> None:
+    options = prepared.options
+    if options.dry_run:
         from mecapy_jupyter.cells import dry_run
 
         print(dry_run.describe(prepared))
-    elif given.bg:
+    elif options.bg:
         from mecapy_jupyter.cells import background
 
         background.start(session.client(), prepared)
-    elif given.verify:
+    elif options.verify:
         from mecapy_jupyter.cells import verify
 
         verify.run(session.client(), prepared)

@@ -34,7 +34,7 @@ def start(client: Client, prepared: Prepared) -> Task:
     shell, options = prepared.shell, prepared.options
     output = replay.CellOutput(shell)
     task = resubmit_check.taken_up(client, prepared) or prepared.send(client)
-    job_name = options.job_name or "job"
+    job_name = options.job or "job"
     before = _Before(shell.user_ns, task, prepared.values.values())
     shell.user_ns[job_name] = started[job_name] = task
     print(

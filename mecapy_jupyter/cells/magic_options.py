@@ -8,13 +8,14 @@ import keyword
 import re
 import shlex
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.client import requirements
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.units import byte_count, seconds
 
+T = TypeVar("T")
 _BEFORE_COMMENT = re.compile(r"""(?:'[^']*'|"[^"]*"|(?<=\S)\#|[^'"\#])*""")
 
 
@@ -25,18 +26,16 @@ class _Parser(argparse.ArgumentParser):
         raise errors.ConfigError(f"{message}. `%%mecapy --help` lists the options.")
 
 
-def duration(text: str) -> float:
-    try:
-        return seconds(text)
-    except ValueError as trouble:
-        raise argparse.ArgumentTypeError(str(trouble)) from None
+def _told(read: Callable[[str], T]) -> Callable[[str], T]:
+    """The same; argparse shows what is wrong in its words, not in argparse's."""
 
+    def reader(text: str) -> T:
+        try:
+            return read(text)
+        except ValueError as trouble:
+            raise argparse.ArgumentTypeError(str(trouble)) from None
 
-def _size(text: str) -> int:
-    try:
-        return byte_count(text)
-    except ValueError as trouble:
-        raise argparse.ArgumentTypeError(str(trouble)) from None
+    return reader
 
 
 def _cpus(text: str) -> float:
@@ -76,14 +75,54 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name for name in re.split(r"[,\s]+", text) if name and name != "none")
 
 
-def _requirements(text: str) -> tuple[str, ...]:
-    try:
-        return requirements.split(text)
-    except ValueError as trouble:
-        raise argparse.ArgumentTypeError(str(trouble)) from None
-
-
 AddOption = Callable[..., object]
+
+
+class CellOptions(argparse.Namespace):
+    """The options of one cell, as `parser` reads them. None means automatic."""
+
+    help: bool
+    inputs: tuple[str, ...] | None
+    outputs: tuple[str, ...] | None
+    bg: bool
+    job: str | None
+    timeout: float
+    priority: int
+    name: str
+    retries: int
+    notify: tuple[str, ...]
+    cpus: float
+    memory: int
+    gpu: str
+    machine: str
+    packages: tuple[str, ...]
+    escalate: bool
+    files: tuple[str, ...]
+    keep: tuple[str, ...]
+    verify: bool
+    cache: bool
+    setup: bool
+    folder: bool
+    dry_run: bool
+    quiet: bool
+    progress_after: float | None
+    every: bool
+
+    @property
+    def progress_after_s(self) -> float:
+        shown_after_s = 0.0 if self.every else 2.0
+        return shown_after_s if self.progress_after is None else self.progress_after
+
+
+def parsed(line: str) -> CellOptions:
+    """The options in a magic's line. Raises ConfigError."""
+    given = parser().parse_args(words(line), CellOptions())
+    if given.job and not given.bg:
+        raise errors.ConfigError(
+            f"`--as {given.job}` names the Future of a cell in the background; write `--bg "
+            f"--as {given.job}`"
+        )
+    return given
 
 
 @functools.cache  # creating it for each cell took longer than capturing the cell
@@ -141,7 +180,7 @@ def _variables(add: AddOption) -> None:
 def add_running(add: AddOption) -> None:
     add(
         "--timeout",
-        type=duration,
+        type=_told(seconds),
         default=wire.TIMEOUT_S,
         metavar="2h",
         help="stop the cell after this run time (default: 300 s)",
@@ -174,7 +213,13 @@ def add_running(add: AddOption) -> None:
 
 def add_machine(add: AddOption) -> None:
     add("--cpus", type=_cpus, default=0.0, metavar="n", help="processors that the cell needs")
-    add("--memory", type=_size, default=0, metavar="16GB", help="memory that the cell needs")
+    add(
+        "--memory",
+        type=_told(byte_count),
+        default=0,
+        metavar="16GB",
+        help="memory that the cell needs",
+    )
     add(
         "--gpu",
         nargs="?",
@@ -192,7 +237,7 @@ def add_machine(add: AddOption) -> None:
     add(
         "--with",
         dest="packages",
-        type=_requirements,
+        type=_told(requirements.split),
         default=(),
         metavar="meshio,gmsh==4.13",
         help="packages that the cell can import besides what the workers have",

@@ -26,9 +26,11 @@ from mecapy_jupyter.cells import (
 from mecapy_jupyter.cells.cell_errors import CellSource, plain
 from mecapy_jupyter.cells.input_patterns import picked
 from mecapy_jupyter.cells.ipython_types import Shell
+from mecapy_jupyter.cells.magic_options import CellOptions
 from mecapy_jupyter.client import requirements, result_cache
 from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.client.resources import asked
 from mecapy_jupyter.client.result_cache import CacheInputs
 from mecapy_jupyter.client.task import Task
 from mecapy_jupyter.hooks import ipykernel
@@ -41,30 +43,6 @@ from mecapy_jupyter.travel.pickling import payload
 
 _SESSION = "JPY_SESSION_NAME"
 _SHELL_OWN = frozenset({"get_ipython", "exit", "quit", "open", "display", "input"})
-
-
-@dataclass(frozen=True, slots=True)
-class CellOptions:
-    """The parsed options. None means automatic."""
-
-    inputs: tuple[str, ...] | None = None
-    outputs: tuple[str, ...] | None = None
-    job_name: str = ""
-    timeout_s: float = wire.TIMEOUT_S
-    priority: int = wire.PRIORITY
-    name: str = ""
-    retries: int = 0
-    escalate: bool = False
-    notify: tuple[str, ...] = ()
-    dry_run: bool = False
-    quiet: bool = False
-    progress_after_s: float = 2.0
-    files: tuple[str, ...] = ()
-    keep: tuple[str, ...] = ()
-    folder: bool = True
-    resources: wire.Resources | None = None
-    cache: bool = False
-    packages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +101,12 @@ class Prepared:
             name=options.name,
             outputs=options.outputs,
             priority=options.priority,
-            timeout=options.timeout_s,
+            timeout=options.timeout,
             retries=options.retries,
             escalate=options.escalate,
             notify=options.notify,
             keep=options.keep,
-            resources=options.resources,
+            resources=asked(options.cpus, options.memory, options.gpu, options.machine),
             packages=requirements.merged(requirements.in_script(body), options.packages),
             cell=wire.Cell(self.source.number, header, self.source.filename),
         )

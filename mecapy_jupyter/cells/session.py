@@ -33,7 +33,7 @@ class Session:
     def every_cell(self, line: str | None) -> None:
         """`%mecapy on [options]`; None: off."""
         if line is not None:
-            magic_options.parser().parse_args(magic_options.words(line))
+            magic_options.parsed(line)
         if self.every is not None:
             self.every.off()
         self.every = EveryCell(self.shell, line) if line is not None else None

@@ -36,8 +36,7 @@ def listed() -> str:
 def about() -> str:
     """For the sidebar: what stands for every task of this notebook."""
     every = EveryCell.active
-    words = magic_options.words(every.options if every else "")
-    machine = magic_options.parser().parse_args(words).machine
+    machine = magic_options.parsed(every.options if every else "").machine
     packages = ", ".join(requirements.default) or "none of its own"
     count = len(setup_cells.all_cells())
     lines = (

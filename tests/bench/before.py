@@ -17,7 +17,8 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from mecapy_jupyter.capture import packing
 from mecapy_jupyter.cells import preflight
-from mecapy_jupyter.cells.prepared import CellOptions, Prepared
+from mecapy_jupyter.cells.magic_options import parsed
+from mecapy_jupyter.cells.prepared import Prepared
 from mecapy_jupyter.client.client import Client
 
 from .trip import stack
@@ -59,7 +60,7 @@ def filled(shell: InteractiveShell) -> None:
 def looked_at(shell: InteractiveShell, client: Client, source: str) -> tuple[float, float]:
     """Milliseconds until it could be sent, and how many of them the processor worked."""
     began, busy = time.perf_counter(), time.process_time()
-    prepared = Prepared(shell, CellOptions(), "%%mecapy", source)
+    prepared = Prepared(shell, parsed(""), "%%mecapy", source)
     there = preflight.workers(client.gateway)
     packed = packing.pack(
         prepared.values, shell.user_ns, prepared.words, sorted(prepared.names.imports)
