@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from IPython.core.getipython import get_ipython
 
-from mecapy_jupyter.travel.environment import pint_state, recorded_calls, state_pickler
+from mecapy_jupyter.travel.environment import pint_state, state_pickler
 from mecapy_jupyter.travel.environment.plotting_state import PLOTTING
 from mecapy_jupyter.travel.environment.state_kind import StateKind
 
@@ -283,8 +283,5 @@ LIBRARIES: dict[str, StateKind] = {
     "jax": StateKind("jax", _jax, _set_jax),
     "pint": StateKind("pint", pint_state.get, pint_state.put),
     "nest_asyncio": StateKind("asyncio", _nested_loops, _nest_loops),
-    "CoolProp": recorded_calls.of("CoolProp.CoolProp"),
-    "matplotlib.scale": recorded_calls.of("matplotlib.scale"),
-    "matplotlib.projections": recorded_calls.of("matplotlib.projections"),
 }
 """What travels, by name. Listed in docs/cells.md."""

@@ -268,6 +268,7 @@ KINDS: dict[str, StateKind] = {
     "formatters": StateKind("IPython", ipython_state.formatters, ipython_state.set_formatters),
     "environment": StateKind("os", _environment, _set_environment),
     **python_settings.SETTINGS,
+    **recorded_calls.RECORDED,
     "sys.path": StateKind("sys", import_path.get, import_path.put),
     "time zone": StateKind("time", clock_state.zone, clock_state.set_zone),
     "locale": StateKind(

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from mecapy_jupyter.travel import garbage
-from mecapy_jupyter.travel.environment import recorded_calls
 from mecapy_jupyter.travel.environment.state_kind import StateKind
 
 _fresh_argv = list(sys.argv)
@@ -105,12 +104,4 @@ SETTINGS: dict[str, StateKind] = {
     "thread stack": _setting("threading", _thread_stack, threading.stack_size),
     "processes": StateKind("multiprocessing", _start_method, _set_start_method),
     "tempfile": StateKind("tempfile", _temporary_folder, _set_temporary_folder),
-    "codecs": recorded_calls.of("codecs"),
-    "csv": recorded_calls.of("csv"),
-    "gettext": recorded_calls.of("gettext"),
-    "mimetypes": recorded_calls.of("mimetypes"),
-    "shutil": recorded_calls.of("shutil"),
-    "sqlite3": recorded_calls.of("sqlite3"),
-    "XML namespaces": recorded_calls.of("xml.etree.ElementTree"),
-    "zoneinfo": recorded_calls.of("zoneinfo"),
 }

@@ -14,16 +14,9 @@ from mecapy_jupyter.travel.environment.state_kind import StateKind
 
 CALLS: dict[str, tuple[str, ...]] = {
     "CoolProp.CoolProp": (
-        "set_reference_state",
-        "set_config_bool",
-        "set_config_double",
-        "set_config_string",
-        "set_config_int",
-        "set_predefined_mixtures",
-        "apply_simple_mixing_rule",
-        "set_mixture_binary_pair_data",
-        "add_fluids_as_JSON",
-        "set_interaction_parameters",
+        *("set_reference_state", "set_config_bool", "set_config_double", "set_config_string"),
+        *("set_config_int", "set_predefined_mixtures", "apply_simple_mixing_rule"),
+        *("set_mixture_binary_pair_data", "add_fluids_as_JSON", "set_interaction_parameters"),
         "set_departure_functions",
     ),
     "codecs": ("register_error", "register"),
@@ -38,6 +31,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     "matplotlib.projections": ("register_projection",),
 }
 """Module → functions that set state for the whole process."""
+_NAMES = {"CoolProp.CoolProp": "CoolProp", "xml.etree.ElementTree": "XML namespaces"}
 
 Call = tuple[str, tuple[Any, ...], dict[str, Any]]
 Sent = tuple[str, bytes]
@@ -50,13 +44,6 @@ def begin() -> None:
     """From here on, or from the library's import on, calls are recorded."""
     for module in CALLS:
         import_hook.when_imported(module, functools.partial(_note_calls, module))
-
-
-def of(module: str) -> StateKind:
-    """How to read and set the state of this library."""
-    return StateKind(
-        module, functools.partial(_sent, module), functools.partial(_again, module)
-    )  # fmt: skip
 
 
 def functions() -> list[Any]:
@@ -111,3 +98,11 @@ def _noting(module: str, name: str, function: Any) -> Any:
     noted.__module__, noted.__qualname__ = module, name
     noted._mecapy_notes = True
     return noted
+
+
+RECORDED: dict[str, StateKind] = {
+    _NAMES.get(module, module): StateKind(
+        module, functools.partial(_sent, module), functools.partial(_again, module)
+    )
+    for module in CALLS
+}
