@@ -29,10 +29,9 @@ def set_zone(state: Zone) -> None:
         time.tzset()
 
 
-def locales() -> dict[str, str] | None:
-    """By category, except characters; None if Python has not set it."""
-    now = {name: locale.setlocale(getattr(locale, name)) for name in _CATEGORIES}
-    return now if now != FRESH_LOCALES else None
+def locales() -> dict[str, str]:
+    """By category, except characters."""
+    return {name: locale.setlocale(getattr(locale, name)) for name in _CATEGORIES}
 
 
 def set_locales(state: dict[str, str]) -> None:

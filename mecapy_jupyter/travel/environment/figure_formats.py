@@ -27,7 +27,7 @@ _SHOWN_AS = {"retina": "png", "png2x": "png", "jpg": "jpeg"}
 
 
 def get() -> dict[str, Any] | None:
-    """The back end's settings; None if they are the defaults."""
+    """The back end's settings; None if there is none yet."""
     backend: Any = cast(Any, sys.modules["matplotlib_inline.config"]).InlineBackend
     if not backend.initialized():
         return None
@@ -37,7 +37,7 @@ def get() -> dict[str, Any] | None:
     now["figure_formats"] = (
         sorted(made.figure_formats) if formats == set(_registered()) else _registered()
     )
-    return now if now != FRESH else None
+    return now
 
 
 def ready() -> None:

@@ -25,18 +25,17 @@ _FUTURE = sum(
 
 
 def get() -> dict[str, Any] | None:
-    """None if it has the defaults."""
+    """None where there is no shell."""
     shell: Any = get_ipython()
     if shell is None:
         return None
     precision = str(shell.display_formatter.formatters["text/plain"].float_precision)
-    now = {
+    return {
         "ast_node_interactivity": str(shell.ast_node_interactivity),
         "precision": precision,
         "future": shell.compile.flags & _FUTURE,
         "xmode": str(shell.InteractiveTB.mode),
     }
-    return now if now != FRESH else None
 
 
 def put(state: dict[str, Any]) -> None:

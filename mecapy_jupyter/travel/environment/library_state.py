@@ -11,14 +11,14 @@ import copy
 import importlib
 import pickle
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from IPython.core.getipython import get_ipython
 
 from mecapy_jupyter.travel.environment import pint_state, state_pickler
 from mecapy_jupyter.travel.environment.plotting_state import PLOTTING
-from mecapy_jupyter.travel.environment.state_kind import StateKind
+from mecapy_jupyter.travel.environment.state_kind import StateKind, attributes, library
 
 _BUFFER_SIZE = 8192
 NUMPY_ERRORS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
@@ -46,11 +46,6 @@ def set_numpy_random(state: tuple[Any, ...]) -> None:
     numpy.random.set_state(legacy)
 
 
-def _buffer_size() -> int | None:
-    size = sys.modules["numpy"].getbufsize()
-    return size if size != _BUFFER_SIZE else None
-
-
 def functions() -> list[Any]:
     """Functions of the notebook that libraries may call."""
     numpy = sys.modules.get("numpy")
@@ -70,11 +65,6 @@ def _set_error_call(function: bytes) -> None:
 def _styles(params: dict[str, Any]) -> dict[str, Any]:
     """`params` read directly: their own methods warn of old names and choose a back end."""
     return {name: value for name, value in dict[str, Any].items(params) if name not in _BACKENDS}
-
-
-def numpy_errors() -> dict[str, str] | None:
-    now = sys.modules["numpy"].geterr()
-    return now if now != NUMPY_ERRORS else None
 
 
 def rc_params() -> dict[str, Any]:
@@ -138,23 +128,19 @@ def sympy_printing() -> Any:
 
 def _assumed() -> dict[str, bytes | None]:
     """sympy's global assumptions, each as its text and its pickle."""
-    assumed = _library("sympy.assumptions.assume").global_assumptions
+    assumed = library("sympy.assumptions.assume").global_assumptions
     return {str(each): state_pickler.dumps(each) for each in assumed}
 
 
 def _assume(state: dict[str, bytes]) -> None:
-    assumed = _library("sympy.assumptions.assume").global_assumptions
+    assumed = library("sympy.assumptions.assume").global_assumptions
     assumed.clear()
     assumed.update(pickle.loads(data) for data in state.values() if data)  # noqa: S301 our own state
 
 
-def _library(name: str) -> Any:
-    return cast(Any, sys.modules[name])
-
-
 def _dask() -> Any:
     """Differences from the packages' defaults, without a client's scheduler."""
-    config = _library("dask.config")
+    config = library("dask.config")
     fresh: dict[str, Any] = config.merge(*config.defaults)
     now: dict[str, Any] = config.config
     differs = {name: value for name, value in now.items() if value != fresh.get(name)}
@@ -164,13 +150,13 @@ def _dask() -> Any:
 
 
 def _set_dask(state: dict[str, Any]) -> None:
-    config = _library("dask.config")
+    config = library("dask.config")
     config.config.update(config.merge(*config.defaults) | copy.deepcopy(state))
 
 
 def _tqdm_pandas() -> Any:
     """Which bar `tqdm.pandas(…)` added to pandas, with its arguments."""
-    hung: Any = getattr(_library("pandas").DataFrame, "progress_apply", None)
+    hung: Any = getattr(library("pandas").DataFrame, "progress_apply", None)
     closure = dict[str, Any]()
     if hung is not None:
         cells = (cell.cell_contents for cell in hung.__closure__)
@@ -186,48 +172,25 @@ def _set_tqdm_pandas(state: dict[str, Any]) -> None:
     getattr(module, state["name"]).pandas(**state["how"])
 
 
-def _attributes(owner: str, names: Iterable[str], fresh: Mapping[str, Any]) -> StateKind:
-    """Plain attributes of an object that a library keeps, for instance `mpmath.mp`."""
-    module, _, path = owner.partition(":")
-
-    def holder() -> Any:
-        return getattr(_library(module), path)
-
-    def get() -> Any:
-        now = {name: getattr(holder(), name) for name in names}
-        return now if now != fresh else None
-
-    def put(state: Mapping[str, Any]) -> None:
-        for name, value in state.items():
-            setattr(holder(), name, value)
-
-    return StateKind(module, get, put, dict(fresh))
-
-
 _JAX = (
-    "jax_enable_x64",
-    "jax_debug_nans",
-    "jax_debug_infs",
-    "jax_disable_jit",
-    "jax_default_matmul_precision",
-    "jax_numpy_rank_promotion",
-    "jax_numpy_dtype_promotion",
+    *("jax_enable_x64", "jax_debug_nans", "jax_debug_infs", "jax_disable_jit"),
+    *("jax_default_matmul_precision", "jax_numpy_rank_promotion", "jax_numpy_dtype_promotion"),
 )
 
 
 def _jax() -> dict[str, Any]:
-    values: Mapping[str, Any] = _library("jax").config.values
+    values: Mapping[str, Any] = library("jax").config.values
     return {name: values[name] for name in _JAX if name in values}
 
 
 def _set_jax(state: dict[str, Any]) -> None:
     for name, value in state.items():
-        _library("jax").config.update(name, value)
+        library("jax").config.update(name, value)
 
 
 def _nested_loops() -> Any:
     """`nest_asyncio.apply()`: a library patched it, and does so again."""
-    return True if hasattr(_library("asyncio"), "_nest_patched") else None
+    return True if hasattr(library("asyncio"), "_nest_patched") else None
 
 
 def _nest_loops(_: Any) -> None:
@@ -243,43 +206,57 @@ LIBRARIES: dict[str, StateKind] = {
     "numpy.random": StateKind("numpy", numpy_random, set_numpy_random),
     "numpy.printoptions": StateKind(
         "numpy",
-        lambda: _library("numpy").get_printoptions(),
-        lambda state: _library("numpy").set_printoptions(**state),
+        lambda: library("numpy").get_printoptions(),
+        lambda state: library("numpy").set_printoptions(**state),
     ),
     "numpy.errcall": StateKind("numpy", _error_call, _set_error_call),
     "numpy.errstate": StateKind(
-        "numpy", numpy_errors, lambda state: _library("numpy").seterr(**state), NUMPY_ERRORS
+        "numpy",
+        lambda: library("numpy").geterr(),
+        lambda state: library("numpy").seterr(**state),
+        NUMPY_ERRORS,
     ),
     "numpy.bufsize": StateKind(
-        "numpy", _buffer_size, lambda size: _library("numpy").setbufsize(size), _BUFFER_SIZE
+        "numpy",
+        lambda: library("numpy").getbufsize(),
+        lambda size: library("numpy").setbufsize(size),
+        _BUFFER_SIZE,
     ),
     **PLOTTING,
     "matplotlib.rcParams": StateKind("matplotlib", rc_params, set_rc_params),
     "pandas.options": StateKind("pandas", pandas_options, set_pandas_options),
     "sympy.printing": StateKind(
-        "sympy", sympy_printing, lambda state: _library("sympy").init_printing(**state)
+        "sympy", sympy_printing, lambda state: library("sympy").init_printing(**state)
     ),
-    "sympy.parameters": _attributes(
-        "sympy.core.parameters:global_parameters",
+    "sympy.parameters": attributes(
+        "sympy.core.parameters",
+        lambda: library("sympy.core.parameters").global_parameters,
         ("evaluate", "distribute", "exp_is_pow"),
         {"evaluate": True, "distribute": True, "exp_is_pow": False},
     ),
-    "sympy.assumptions": StateKind(
-        "sympy.assumptions.assume", lambda: _assumed() or None, _assume, {}
-    ),
+    "sympy.assumptions": StateKind("sympy.assumptions.assume", _assumed, _assume, {}),
     "tqdm.pandas": StateKind("pandas", _tqdm_pandas, _set_tqdm_pandas),
     "sklearn": StateKind(
         "sklearn",
-        lambda: _library("sklearn").get_config(),
-        lambda state: _library("sklearn").set_config(**state),
+        lambda: library("sklearn").get_config(),
+        lambda state: library("sklearn").set_config(**state),
     ),
-    "xarray": _put_into("xarray", lambda: _library("xarray.core.options").OPTIONS),
+    "xarray": _put_into("xarray", lambda: library("xarray.core.options").OPTIONS),
     "dask": StateKind("dask.config", _dask, _set_dask),
-    "control": _put_into("control", lambda: _library("control.config").defaults),
-    "control.names": _attributes("control:InputOutputSystem", ("_idCounter",), {"_idCounter": 0}),
-    "cvxpy.ids": _attributes("cvxpy.lin_ops.lin_utils:ID_COUNTER", ("count",), {"count": 1}),
-    "mpmath": _attributes("mpmath:mp", ("prec", "pretty"), {"prec": 53, "pretty": False}),
-    "mpmath.iv": _attributes("mpmath:iv", ("prec",), {"prec": 53}),
+    "control": _put_into("control", lambda: library("control.config").defaults),
+    "control.names": attributes(
+        "control", lambda: library("control").InputOutputSystem, ("_idCounter",), {"_idCounter": 0}
+    ),
+    "cvxpy.ids": attributes(
+        "cvxpy.lin_ops.lin_utils",
+        lambda: library("cvxpy.lin_ops.lin_utils").ID_COUNTER,
+        ("count",),
+        {"count": 1},
+    ),
+    "mpmath": attributes(
+        "mpmath", lambda: library("mpmath").mp, ("prec", "pretty"), {"prec": 53, "pretty": False}
+    ),
+    "mpmath.iv": attributes("mpmath", lambda: library("mpmath").iv, ("prec",), {"prec": 53}),
     "jax": StateKind("jax", _jax, _set_jax),
     "pint": StateKind("pint", pint_state.get, pint_state.put),
     "nest_asyncio": StateKind("asyncio", _nested_loops, _nest_loops),

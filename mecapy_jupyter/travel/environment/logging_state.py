@@ -95,7 +95,7 @@ def functions() -> list[Any]:
     return [one for one in users if state_pickler.is_users(one)]
 
 
-def settings() -> dict[str, Any] | None:
+def settings() -> dict[str, Any]:
     """Settings of `logging` as a whole, and of loggers besides levels and handlers."""
     manager, factory, cls = (
         logging.root.manager,
@@ -103,7 +103,7 @@ def settings() -> dict[str, Any] | None:
         logging.getLoggerClass(),
     )
     named: dict[int, str] = dict(logging._levelToName)  # pyright: ignore[reportPrivateUsage]
-    held = {
+    return {
         "disable": manager.disable,
         "levels": {level: name for level, name in named.items() if _LEVELS.get(level) != name},
         "apart": sorted(name for name, logger in loggers().items() if not logger.propagate),
@@ -116,7 +116,6 @@ def settings() -> dict[str, Any] | None:
         "class": state_pickler.dumps(cls) if cls is not _CLASS else None,
         "silent": not logging.raiseExceptions,
     }
-    return held if any(held.values()) else None
 
 
 FRESH: dict[str, Any] = {

@@ -9,15 +9,10 @@ from __future__ import annotations
 import importlib
 import pickle
 import sys
-from typing import Any, cast
+from typing import Any
 
 from mecapy_jupyter.travel.environment import state_pickler
-from mecapy_jupyter.travel.environment.state_kind import StateKind
-
-
-def _library(name: str) -> Any:
-    return cast(Any, sys.modules[name])
-
+from mecapy_jupyter.travel.environment.state_kind import StateKind, library
 
 _INLINE = "module://matplotlib_inline.backend_inline"
 _DRAWING_FILES = frozenset({"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"})
@@ -26,13 +21,13 @@ _DRAWING_FILES = frozenset({"agg", "cairo", "pdf", "pgf", "ps", "svg", "template
 def _backend() -> str | None:
     """A back end that draws into files; a worker has no window for the others."""
     # does not choose a back end
-    name: object = dict[str, Any].get(_library("matplotlib").rcParams, "backend")
+    name: object = dict[str, Any].get(library("matplotlib").rcParams, "backend")
     lower = name.lower() if isinstance(name, str) else ""
     return lower if lower in _DRAWING_FILES else None
 
 
 def _set_backend(name: str) -> None:
-    _library("matplotlib").use(name)
+    library("matplotlib").use(name)
 
 
 class _OfALibrary:
@@ -48,7 +43,7 @@ class _OfALibrary:
 
 def _colour_maps() -> Any:
     """Name → pickle, or seaborn's name, of colour maps that are not matplotlib's own."""
-    registry, seaborn = _library("matplotlib").colormaps, sys.modules.get("seaborn.cm")
+    registry, seaborn = library("matplotlib").colormaps, sys.modules.get("seaborn.cm")
     builtin: set[str] = set(registry._builtin_cmaps)
     return {
         name: "seaborn.cm" if hasattr(seaborn, name) else state_pickler.dumps(registry._cmaps[name])
@@ -58,7 +53,7 @@ def _colour_maps() -> Any:
 
 
 def _set_colour_maps(state: dict[str, str | bytes]) -> None:
-    maps: dict[str, Any] = _library("matplotlib").colormaps._cmaps
+    maps: dict[str, Any] = library("matplotlib").colormaps._cmaps
     for name, data in state.items():
         if isinstance(data, str):
             maps.setdefault(name, _OfALibrary(data, name))
@@ -66,19 +61,19 @@ def _set_colour_maps(state: dict[str, str | bytes]) -> None:
             maps[name] = pickle.loads(data)  # noqa: S301 our own state
 
 
-def _style_library() -> Any:
+def _stylelibrary() -> Any:
     """The default of `style.library`, with matplotlib's own styles."""
-    return sys.modules.get("matplotlib.style.core") or _library("matplotlib.style")
+    return sys.modules.get("matplotlib.style.core") or library("matplotlib.style")
 
 
-def _styles() -> dict[str, dict[str, Any]] | None:
-    home = _style_library()
+def _styles() -> dict[str, dict[str, Any]]:
+    home = _stylelibrary()
     own = home.library.keys() - home._base_library.keys()
-    return {name: dict[str, Any](home.library[name]) for name in sorted(own)} or None
+    return {name: dict[str, Any](home.library[name]) for name in sorted(own)}
 
 
 def _set_styles(state: dict[str, dict[str, Any]]) -> None:
-    _style_library().library.update(state)
+    _stylelibrary().library.update(state)
 
 
 _PLOTLY = frozenset(
@@ -90,31 +85,31 @@ _PLOTLY = frozenset(
 
 
 def _plotly() -> dict[str, Any]:
-    io = _library("plotly.io")
+    io = library("plotly.io")
     templates = {name: io.templates[name].to_plotly_json() for name in set(io.templates) - _PLOTLY}
     return {"default": io.templates.default, "renderer": io.renderers.default, "own": templates}
 
 
 def _set_plotly(state: dict[str, Any]) -> None:
-    io = _library("plotly.io")
+    io = library("plotly.io")
     for name, template in state["own"].items():
         io.templates[name] = template
     io.templates.default, io.renderers.default = state["default"], state["renderer"]
 
 
 def _plotly_express() -> dict[str, Any]:
-    defaults = _library("plotly.express").defaults
+    defaults = library("plotly.express").defaults
     names: tuple[str, ...] = defaults.__slots__
     return {name: getattr(defaults, name) for name in names}
 
 
 def _set_plotly_express(state: dict[str, Any]) -> None:
     for name, value in state.items():
-        setattr(_library("plotly.express").defaults, name, value)
+        setattr(library("plotly.express").defaults, name, value)
 
 
 def _bokeh() -> Any:
-    state = _library("bokeh.io.state").curstate()
+    state = library("bokeh.io.state").curstate()
     return {"notebook": state._notebook_type} if state._notebook else None
 
 
@@ -122,11 +117,11 @@ def _set_bokeh(state: dict[str, Any]) -> None:
     """Like `output_notebook`, but the page already has the scripts."""
     io = importlib.import_module("bokeh.io.notebook")
     io.CommsHandle  # noqa: B018 its hooks are there with the module
-    _library("bokeh.io.state").curstate().output_notebook(state["notebook"] or "jupyter")
+    library("bokeh.io.state").curstate().output_notebook(state["notebook"] or "jupyter")
 
 
 def _altair_registries() -> dict[str, Any]:
-    altair = _library("altair")
+    altair = library("altair")
     themes = next(
         (
             module.themes
@@ -163,14 +158,14 @@ def _set_altair(state: dict[str, Any]) -> None:
 
 
 def _pyvista() -> dict[str, Any]:
-    pyvista = _library("pyvista")
+    pyvista = library("pyvista")
     theme: dict[str, Any] = pyvista.global_theme.to_dict()
     theme.pop("jupyter_extension_available", None)  # detected at run time, not set
     return {"theme": theme, "off_screen": pyvista.OFF_SCREEN}
 
 
 def _set_pyvista(state: dict[str, Any]) -> None:
-    pyvista = _library("pyvista")
+    pyvista = library("pyvista")
     pyvista.global_theme.load_theme(pyvista.global_theme.from_dict(state["theme"]))
     pyvista.OFF_SCREEN = state["off_screen"]
 

@@ -13,7 +13,7 @@ import os
 import random
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from mecapy_jupyter.travel.environment import (
@@ -32,7 +32,7 @@ from mecapy_jupyter.travel.environment import (
     recorded_calls,
     signal_state,
 )
-from mecapy_jupyter.travel.environment.state_kind import StateKind
+from mecapy_jupyter.travel.environment.state_kind import StateKind, attributes
 
 _fresh_environment = dict(os.environ)
 _PYTHONS_RECURSION, _RECURSION = 1000, 3000
@@ -60,11 +60,9 @@ def noted() -> dict[str, Any]:
 
 
 def _look(name: str) -> Any:
-    kind = KINDS[name]
-    with contextlib.suppress(
-        Exception
-    ):  # a library that changed loses its state, but does not fail the cell
-        return kind.get() if kind.module in sys.modules else None
+    with contextlib.suppress(Exception):
+        # a library that changed loses its state, but does not fail the cell
+        return KINDS[name].now()
 
 
 def take(state: Mapping[str, Any]) -> None:
@@ -168,14 +166,7 @@ def begin_environment() -> None:
         _noted["environment"] = _environment()
 
 
-def _of_decimals(context: Callable[[], decimal.Context]) -> StateKind:
-    names = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
-
-    def put(state: Mapping[str, Any]) -> None:
-        for name, value in state.items():
-            setattr(context(), name, value)
-
-    return StateKind("decimal", lambda: {name: getattr(context(), name) for name in names}, put)
+_OF_DECIMALS = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
 
 
 def _decimal_traps() -> list[str]:
@@ -253,9 +244,11 @@ KINDS: dict[str, StateKind] = {
         "matplotlib_inline.config", figure_formats.get, figure_formats.put, figure_formats.FRESH
     ),
     "warnings.filters": StateKind("warnings", _warning_filters, _set_warnings),
-    "decimal.context": _of_decimals(decimal.getcontext),
+    "decimal.context": attributes("decimal", decimal.getcontext, _OF_DECIMALS),
     "decimal.traps": StateKind("decimal", _decimal_traps, _set_decimal_traps),
-    "decimal.default": _of_decimals(lambda: decimal.DefaultContext),  # of new threads
+    "decimal.default": attributes(
+        "decimal", lambda: decimal.DefaultContext, _OF_DECIMALS
+    ),  # of new threads
     "logging.settings": StateKind(
         "logging", logging_state.settings, logging_state.set_settings, logging_state.FRESH
     ),

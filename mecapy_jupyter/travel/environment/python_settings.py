@@ -27,8 +27,7 @@ def begin() -> None:
 
 def _setting(module: str, get: Callable[[], Any], put: Callable[[Any], object]) -> StateKind:
     """What it is now counts as a new process has it."""
-    fresh = get()
-    return StateKind(module, lambda: now if (now := get()) != fresh else None, put, fresh)
+    return StateKind(module, get, put, get())
 
 
 def _arguments() -> list[str] | None:
@@ -42,9 +41,8 @@ def _set_arguments(arguments: list[str]) -> None:
 _FRESH_GARBAGE = (True, gc.get_threshold())
 
 
-def _garbage() -> tuple[bool, tuple[int, int, int]] | None:
-    now = garbage.is_enabled(), gc.get_threshold()
-    return now if now != _FRESH_GARBAGE else None
+def _garbage() -> tuple[bool, tuple[int, int, int]]:
+    return garbage.is_enabled(), gc.get_threshold()
 
 
 def _set_garbage(state: tuple[bool, tuple[int, int, int]]) -> None:

@@ -23,10 +23,10 @@ def handlers() -> dict[int, Any]:
     return {number: handler for number, handler in held.items() if state_pickler.is_users(handler)}
 
 
-def get() -> dict[int, bytes] | None:
+def get() -> dict[int, bytes]:
     """Signal → pickle of the notebook's handler."""
     found = {number: state_pickler.dumps(handler) for number, handler in handlers().items()}
-    return {number: data for number, data in found.items() if data is not None} or None
+    return {number: data for number, data in found.items() if data is not None}
 
 
 def put(state: dict[int, bytes]) -> None:

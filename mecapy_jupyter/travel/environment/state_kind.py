@@ -1,17 +1,42 @@
-"""One kind of state outside the variables: how to read and set it."""
+"""One kind of state outside the variables: how to read and set it. Never imports a package."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 
 @dataclass(frozen=True, slots=True)
 class StateKind:
-    """`module`: must be loaded. `get`: plain data, or None for the default (`fresh`)."""
+    """`module`: must be loaded. `get`: plain data; None, or equal to `fresh`: the default."""
 
     module: str
     get: Callable[[], Any]
     put: Callable[[Any], object]
     fresh: Any = None
+
+    def now(self) -> Any:
+        """None for the default, and where the module is not loaded."""
+        state = self.get() if self.module in sys.modules else None
+        return None if self.fresh is not None and state == self.fresh else state
+
+
+def library(name: str) -> Any:
+    return cast(Any, sys.modules[name])
+
+
+def attributes(
+    module: str, holder: Callable[[], Any], names: Iterable[str], fresh: Any = None
+) -> StateKind:
+    """Plain attributes of an object that a library keeps, for instance `mpmath.mp`."""
+
+    def get() -> dict[str, Any]:
+        return {name: getattr(holder(), name) for name in names}
+
+    def put(state: Mapping[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(holder(), name, value)
+
+    return StateKind(module, get, put, fresh)
