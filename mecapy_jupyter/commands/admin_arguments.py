@@ -1,4 +1,4 @@
-"""The arguments of `mecapy tasks`, `workers`, `user` and `org`. Their code is imported late."""
+"""The arguments of `mecapy tasks`, `workers`, `user` and `org`. What they do is imported late."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from typing import get_args
 
 from mecapy_jupyter import wire
-from mecapy_jupyter.commands.arguments import AddCommand, add_json, count
+from mecapy_jupyter.commands.arguments import AddCommand, add_json, count, later
 
 _LIMITS = (
     "of weight, max_running, max_queued, cpu_hours, quota_bytes; empty after `=`: back to the "
@@ -24,7 +24,8 @@ _ON_A_USER = {
 
 
 def add_commands(add: AddCommand) -> None:
-    tasks = add("tasks", _tasks, "my last tasks; for managers and admins, those of all users")
+    what = "my last tasks; for managers and admins, those of all users"
+    tasks = add("tasks", later("pool.tasks"), what)
     tasks.add_argument("--json", action="store_true", help="for programs")
     tasks.add_argument("--limit", type=count, default=20, metavar="N")
     tasks.add_argument("--state", choices=get_args(wire.State))
@@ -33,7 +34,9 @@ def add_commands(add: AddCommand) -> None:
     )
     tasks.add_argument("--user", metavar="ID", help="of this user (`mecapy user list`)")
 
-    workers = add("workers", _workers, "the running workers; drain one before you stop it")
+    workers = add(
+        "workers", later("pool.workers"), "the running workers; drain one before you stop it"
+    )
     workers.add_argument("--json", action="store_true", help="for programs")
     what = workers.add_subparsers(dest="what", metavar="list | drain")
     listed = what.add_parser("list", help="list the workers and their tasks")
@@ -43,9 +46,9 @@ def add_commands(add: AddCommand) -> None:
     drain.add_argument("--undo", action="store_true", help="let it accept tasks again")
 
     _user_commands(add)
-    org = add("org", _organisation, "organisations, for managers and admins").add_subparsers(
-        dest="what", metavar="list | report | limit", required=True
-    )
+    org = add(
+        "org", later("people.organisation"), "organisations, for managers and admins"
+    ).add_subparsers(dest="what", metavar="list | report | limit", required=True)
     organisations = org.add_parser("list", help="with their users and tasks")
     report = org.add_parser("report", help="tasks, waits, CPU-hours and euros of a month")
     report.add_argument("--month", default="", metavar="YYYY-MM", help="default: this one")
@@ -57,7 +60,7 @@ def add_commands(add: AddCommand) -> None:
 
 
 def _user_commands(add: AddCommand) -> None:
-    user = add("user", _user, "users, for managers and admins").add_subparsers(
+    user = add("user", later("people.user"), "users, for managers and admins").add_subparsers(
         dest="what", metavar=" | ".join(("list", "add", *_ON_A_USER)), required=True
     )
     all_users = user.add_parser("list", help="all I look after")
@@ -77,27 +80,3 @@ def _user_commands(add: AddCommand) -> None:
     for one in (make, on["token"]):
         one.add_argument("--scopes", default="tasks,read", help="of tasks, read, admin")
         one.add_argument("--days", type=float, default=90.0, help="until it expires; 0: never")
-
-
-def _tasks(options: argparse.Namespace) -> None:
-    from mecapy_jupyter.commands import pool
-
-    pool.tasks(options)
-
-
-def _workers(options: argparse.Namespace) -> None:
-    from mecapy_jupyter.commands import pool
-
-    pool.workers(options)
-
-
-def _user(options: argparse.Namespace) -> None:
-    from mecapy_jupyter.commands import people
-
-    people.user(options)
-
-
-def _organisation(options: argparse.Namespace) -> None:
-    from mecapy_jupyter.commands import people
-
-    people.organisation(options)

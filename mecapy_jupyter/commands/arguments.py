@@ -5,24 +5,27 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeVar
 
 from mecapy_jupyter.shared import errors
+
+Run = Callable[[argparse.Namespace], int | None]
 
 
 class AddCommand(Protocol):
     """Adds one command to the parser."""
 
-    def __call__(
-        self, name: str, run: Callable[[argparse.Namespace], int | None], text: str
-    ) -> argparse.ArgumentParser: ...
+    def __call__(self, name: str, run: Run, text: str) -> argparse.ArgumentParser: ...
 
 
 class AsJson(Protocol):
     """A shape of `wire`."""
 
     def as_json(self) -> dict[str, Any]: ...
+
+
+Shown = TypeVar("Shown", bound=AsJson)
 
 
 def add_json(*commands: argparse.ArgumentParser) -> None:
@@ -35,10 +38,28 @@ def print_json(found: Iterable[AsJson]) -> None:
     print(json.dumps([one.as_json() for one in found], indent=1))
 
 
+def show(found: Sequence[Shown], line: Callable[[Shown], str], *, as_json: bool) -> None:
+    """A list, as `--json` prints it or a line for each."""
+    if as_json:
+        print_json(found)
+    else:
+        print("".join(f"{line(one)}\n" for one in found), end="")
+
+
 def count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
     return int(text)
+
+
+def later(name: str) -> Run:
+    """A function of `commands` (`pool.tasks`), whose module is imported when it is called."""
+    module, _, function = name.partition(".")
+
+    def run(options: argparse.Namespace) -> int | None:
+        return getattr(importlib.import_module(f"{__package__}.{module}"), function)(options)
+
+    return run
 
 
 def server_part(module: str) -> Any:

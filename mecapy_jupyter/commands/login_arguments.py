@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from mecapy_jupyter.commands.arguments import AddCommand, add_json, print_json
+from mecapy_jupyter.commands.arguments import AddCommand, add_json, print_json, show
 
 
 def add_commands(add: AddCommand) -> None:
@@ -57,7 +57,7 @@ def _token(options: argparse.Namespace) -> None:
     gateway = Gateway.of(endpoint)
     if options.what == "create":
         made = login.create_token(gateway, options.name, options.scopes, options.days)
-        print_json([made]) if options.json else print(login.token_shown(gateway, made))
+        show([made], lambda one: login.token_shown(gateway, one), as_json=options.json)
     elif options.what == "revoke":
         gateway_api.revoke_token(gateway, options.id)
         print("revoked")

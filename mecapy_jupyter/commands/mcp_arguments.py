@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
-
-from mecapy_jupyter.commands.arguments import AddCommand, count
+from mecapy_jupyter.commands.arguments import AddCommand, count, later
 
 
 def add_commands(add: AddCommand) -> None:
-    command = add("mcp", _run, "serve my tasks to an agent (Model Context Protocol, over stdio)")
+    what = "serve my tasks to an agent (Model Context Protocol, over stdio)"
+    command = add("mcp", later("mcp_server.serve"), what)
     command.add_argument(
         "--allow-submit", action="store_true", help="it may run code, and cancel what it ran"
     )
@@ -18,9 +17,3 @@ def add_commands(add: AddCommand) -> None:
     command.add_argument(
         "--max-cost", type=float, default=1.0, metavar="EUR", help="for at most so much (1 euro)"
     )
-
-
-def _run(options: argparse.Namespace) -> None:
-    from mecapy_jupyter.commands import mcp_server
-
-    mcp_server.serve(options)

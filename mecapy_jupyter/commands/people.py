@@ -13,7 +13,7 @@ from mecapy_jupyter import wire
 from mecapy_jupyter.client import admin_api, config
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.commands import login
-from mecapy_jupyter.commands.arguments import print_json
+from mecapy_jupyter.commands.arguments import print_json, show
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.units import clean, duration, price
 from mecapy_jupyter.wire import JsonObject
@@ -31,11 +31,7 @@ def organisation(options: argparse.Namespace) -> None:
 
 
 def _list(gateway: Gateway, options: argparse.Namespace) -> None:
-    if options.json:
-        return print_json(admin_api.users(gateway))
-    for one in admin_api.users(gateway):
-        print(_described(one))
-    return None
+    show(list(admin_api.users(gateway)), _described, as_json=options.json)
 
 
 def _described(one: wire.UserInfo) -> str:
@@ -75,11 +71,7 @@ def _print_token(
 
 def _tokens(gateway: Gateway, options: argparse.Namespace) -> None:
     found = admin_api.user_tokens(gateway, _found(gateway, options.who).id)
-    if options.json:
-        return print_json(found)
-    for token in found:
-        print(login.token_line(token))
-    return None
+    show(found, login.token_line, as_json=options.json)
 
 
 def _revoke(gateway: Gateway, options: argparse.Namespace) -> None:
@@ -87,19 +79,12 @@ def _revoke(gateway: Gateway, options: argparse.Namespace) -> None:
     print("revoked")
 
 
-def _disable(gateway: Gateway, options: argparse.Namespace) -> None:
+def _change(gateway: Gateway, options: argparse.Namespace) -> None:
+    """`disable`, `enable` and `limit`."""
     user = _found(gateway, options.who)
-    print(_described(admin_api.change_user(gateway, user.id, {"disabled": True})))
-
-
-def _enable(gateway: Gateway, options: argparse.Namespace) -> None:
-    user = _found(gateway, options.who)
-    print(_described(admin_api.change_user(gateway, user.id, {"disabled": False})))
-
-
-def _limit(gateway: Gateway, options: argparse.Namespace) -> None:
-    user, limits = _found(gateway, options.who), _read(options.limits)
-    print(_described(admin_api.change_user(gateway, user.id, limits)))
+    limited = options.what == "limit"
+    change = _read(options.limits) if limited else {"disabled": options.what == "disable"}
+    print(_described(admin_api.change_user(gateway, user.id, change)))
 
 
 def _erase(gateway: Gateway, options: argparse.Namespace) -> None:
@@ -133,17 +118,17 @@ def _found(gateway: Gateway, who: str) -> wire.UserInfo:
 
 def _organisations(gateway: Gateway, options: argparse.Namespace) -> None:
     found = admin_api.organisations(gateway)
-    if options.json:
-        return print_json(found)
-    if not found:
+    show(found, _organisation_line, as_json=options.json)
+    if not found and not options.json:
         print("no organisations yet: users bring theirs, from the identity provider or `--org`")
-    for one in found:
-        tasks = ", ".join(f"{count} {state}" for state, count in sorted(one.tasks.items()))
-        cost = f"{price(one.euros)} this month" if one.euros else ""
-        limits = [f"budget={one.budget:g}"] if one.budget is not None else []
-        words = (clean(one.id), f"{one.users} users", tasks, cost, _written(one), *limits)
-        print("  ".join(filter(None, words)))
-    return None
+
+
+def _organisation_line(one: wire.OrganisationInfo) -> str:
+    tasks = ", ".join(f"{count} {state}" for state, count in sorted(one.tasks.items()))
+    cost = f"{price(one.euros)} this month" if one.euros else ""
+    limits = [f"budget={one.budget:g}"] if one.budget is not None else []
+    words = (clean(one.id), f"{one.users} users", tasks, cost, _written(one), *limits)
+    return "  ".join(filter(None, words))
 
 
 def _report(gateway: Gateway, options: argparse.Namespace) -> None:
@@ -213,9 +198,9 @@ _USER: Mapping[str, Callable[[Gateway, argparse.Namespace], None]] = {
     "token": _token,
     "tokens": _tokens,
     "revoke": _revoke,
-    "disable": _disable,
-    "enable": _enable,
-    "limit": _limit,
+    "disable": _change,
+    "enable": _change,
+    "limit": _change,
     "erase": _erase,
 }
 _ORGANISATION: Mapping[str, Callable[[Gateway, argparse.Namespace], None]] = {

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
 from mecapy_jupyter.cells import magic_options
-from mecapy_jupyter.commands.arguments import AddCommand, add_json
+from mecapy_jupyter.commands.arguments import AddCommand, add_json, later
 
 _ID = "its id, the beginning of it, or `last` (the default)"
 
 
 def add_commands(add: AddCommand) -> None:
-    cancel = add("cancel", _cancel, "stop a task, or all that wait or run")
+    cancel = add("cancel", later("own_tasks.cancel"), "stop a task, or all that wait or run")
     cancel.add_argument("id", metavar="ID", nargs="?", default="last", help=f"{_ID}; or `all`")
-    extend = add("extend", _extend, "let a task run longer")
+    extend = add("extend", later("own_tasks.extend"), "let a task run longer")
     extend.add_argument("id", metavar="ID", nargs="?", default="last", help=_ID)
     extend.add_argument("more", metavar="MORE", nargs="?", default="10m", help="10m (the default)")
-    logs = add("logs", _logs, "all that a task printed")
+    logs = add("logs", later("own_tasks.logs"), "all that a task printed")
     logs.add_argument("id", metavar="ID", nargs="?", default="last", help=_ID)
     logs.add_argument("-f", "--follow", action="store_true", help="go on until it ends")
-    get = add("get", _get, "print variables, and fetch files, of a finished task")
+    get = add("get", later("own_tasks.get"), "print variables, and fetch files, of a finished task")
     get.add_argument("id", metavar="ID", help=_ID.replace(" (the default)", ""))
     names = "variables or files; default: all variables"
     get.add_argument("names", metavar="NAME", nargs="*", default=[], help=names)
-    attach = add("attach", _attach, "print a task's output, go on live, and end as it ends")
+    text = "print a task's output, go on live, and end as it ends"
+    attach = add("attach", later("own_tasks.attach"), text)
     attach.add_argument("id", metavar="ID", nargs="?", default="last", help=_ID)
     for one in (get, attach):
         one.add_argument(
             "--trust", action="store_true", help="open what was not submitted with your key"
         )
     text = "run a script on a worker, with the files of this folder; its arguments follow after --"
-    run = add("run", _run, text)
+    run = add("run", later("own_tasks.run"), text)
     run.add_argument("script", metavar="SCRIPT", help="its path; -: the standard input")
     magic_options.add_running(run.add_argument)
     magic_options.add_machine(run.add_argument)
@@ -49,39 +49,3 @@ def split_script(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
         return words, ()
     at = words.index("--")
     return words[:at], words[at + 1 :]
-
-
-def _cancel(options: argparse.Namespace) -> int:
-    from mecapy_jupyter.commands import own_tasks
-
-    return own_tasks.cancel(options)
-
-
-def _extend(options: argparse.Namespace) -> None:
-    from mecapy_jupyter.commands import own_tasks
-
-    own_tasks.extend(options)
-
-
-def _logs(options: argparse.Namespace) -> None:
-    from mecapy_jupyter.commands import own_tasks
-
-    own_tasks.logs(options)
-
-
-def _get(options: argparse.Namespace) -> None:
-    from mecapy_jupyter.commands import own_tasks
-
-    own_tasks.get(options)
-
-
-def _attach(options: argparse.Namespace) -> int:
-    from mecapy_jupyter.commands import own_tasks
-
-    return own_tasks.attach(options)
-
-
-def _run(options: argparse.Namespace) -> int:
-    from mecapy_jupyter.commands import own_tasks
-
-    return own_tasks.run(options)
