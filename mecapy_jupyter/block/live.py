@@ -42,15 +42,12 @@ class LiveBlock:
         quiet: bool = False,
         marked: bool = False,
         one_host: bool = False,
-        on_cancel: Callable[[], object] | None = None,
         expected_s: float | None = None,
         surface: Surface | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         """`after_s`: shown only if the task takes longer; `marked`: a shorter one leaves a mark.
-        `one_host`: all workers are there, so that none is named.
-        `on_cancel`: for a task that leaves the
-        kernel free; otherwise Cancel interrupts. `expected_s`: its usual run time.
+        `one_host`: all workers are there, so that none is named. `expected_s`: its usual run time.
         """
         self._now = now
         self._appears_s = now() + after_s
@@ -59,7 +56,7 @@ class LiveBlock:
         )
         self._quiet, self._marked = quiet, marked
         self._detach = threading.Event()
-        self._surface = surface or surface_here(on_cancel, self.detach)
+        self._surface = surface or surface_here(self.detach)
         self._drawn: BlockState | None = None
         self._drawn_s = 0.0
         self._gone = False  # an output of the cell took it away

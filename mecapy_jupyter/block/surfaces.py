@@ -49,9 +49,7 @@ class Surface(Protocol):
         ...
 
 
-def surface_here(
-    on_cancel: Callable[[], object] | None = None, on_detach: Callable[[], object] | None = None
-) -> Surface:
+def surface_here(on_detach: Callable[[], object]) -> Surface:
     """The surface of this process: a notebook in a kernel, else a terminal."""
     from IPython.core.getipython import get_ipython
 
@@ -60,7 +58,7 @@ def surface_here(
     return (
         Terminal()
         if kernel is None
-        else Notebook(shell.display_pub.publish, on_cancel, on_detach, kernel)
+        else Notebook(shell.display_pub.publish, None, on_detach, kernel)
     )
 
 

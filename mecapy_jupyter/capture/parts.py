@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
+from mecapy_jupyter.travel.environment.executed_source import codes
+
 Part = tuple[str, object]
 """How a part is written after its owner (`.solver`, `['mesh']`, `[3]`), and the part."""
 
@@ -118,18 +120,12 @@ def _of_function(function: types.FunctionType) -> Iterator[Part]:
     for name, part in (function.__kwdefaults__ or {}).items():
         yield f".<default>.{name}", part
     if function.__module__ == "__main__":  # it travels by value, with the globals it reads
-        for name in dict.fromkeys(_global_names(function.__code__)):
+        names = (name for code in codes(function.__code__) for name in code.co_names)
+        for name in dict.fromkeys(names):
             if name in function.__globals__ and not isinstance(
                 function.__globals__[name], types.ModuleType
             ):
                 yield f".<global>.{name}", function.__globals__[name]
-
-
-def _global_names(code: types.CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _global_names(constant)
 
 
 def _of_table(value: object) -> Iterator[Part]:

@@ -104,11 +104,7 @@ class _Carry:
             try:
                 outcome = cell.until_final(self.task, self.block, self.output.show)
                 home = self.task.open(outcome, self.before.spared())
-                home = (
-                    bind.with_inputs(home, self.task.inputs, shell.user_ns)
-                    if self.task.inputs
-                    else home
-                )
+                home = bind.with_inputs(home, self.task.inputs, shell.user_ns)
                 bound, waiting = self._bind(shell, home)
             except Exception as error:  # after any error: nobody may wait forever
                 expected = isinstance(error, errors.MecapyError)

@@ -49,7 +49,7 @@ def run(client: Client, prepared: Prepared) -> None:
         outcome, home = come_home(shell, task, block)
     prepared.key.ended(task.id, outcome)
     for other in task.other_ids if isinstance(task, CachingTask) else ():
-        prepared.key.forget(other)
+        history.ended(prepared.key.here, other)
     for sentence in prepared.missed(home):
         notes.say(sentence)
     if outcome.state != wire.COMPLETED:
@@ -90,9 +90,7 @@ def come_home(shell: Shell, task: Task, block: LiveBlock) -> tuple[wire.Outcome,
             lambda event: replay.show(shell, event, widgets),
             time.monotonic() + _LAST_WORDS_S,
         )
-    home = task.open(outcome)
-    if task.inputs:
-        home = bind.with_inputs(home, task.inputs, shell.user_ns)
+    home = bind.with_inputs(task.open(outcome), task.inputs, shell.user_ns)
     names = bind.into(shell.user_ns, home)
     replay.remember(shell, home.value)
     block.finish(outcome, bind.came_back(shell.user_ns, home, names))

@@ -59,21 +59,12 @@ class CellKey:
         place = f"{os.environ.get(_SESSION, '')}\0{Path.cwd()}"
         return cls(history.key_of(body), history.key_of(body, place))
 
-    def last_task(self) -> str:
-        return history.last_task(self.here)
-
-    def submitter(self, task_id: str) -> str:
-        return history.submitter(self.here, task_id)
-
     def submitted(self, task_id: str, variables: Mapping[str, Any]) -> None:
         """By this kernel, or attached to it."""
         history.submitted(self.here, task_id, submitter.mark(variables))
 
-    def forget(self, task_id: str) -> None:
-        history.ended(self.here, task_id)
-
     def ended(self, task_id: str, outcome: wire.Outcome) -> None:
-        self.forget(task_id)
+        history.ended(self.here, task_id)
         if outcome.state == wire.COMPLETED:
             history.record(self.text, outcome.seconds)
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from IPython.core.error import StdinNotImplementedError
 
 from mecapy_jupyter import wire
-from mecapy_jupyter.cells import submitter
+from mecapy_jupyter.cells import history, submitter
 from mecapy_jupyter.cells.prepared import Prepared
 from mecapy_jupyter.client import gateway_api
 from mecapy_jupyter.client.client import Client
@@ -25,13 +25,13 @@ def taken_up(client: Client, prepared: Prepared) -> Task | None:
     If nobody can answer, only the task of a dead kernel counts, because equal text in the same
     folder may be another run with other inputs.
     """
-    task_id = prepared.key.last_task()
+    task_id = history.last_task(prepared.key.here)
     found = _look(client, task_id) if task_id else None
     if found is None:
         return None
     short, since = task_id[:8], _since(found)
     if found.final:
-        prepared.key.forget(task_id)
+        history.ended(prepared.key.here, task_id)
         if found.status == wire.COMPLETED:
             print(
                 f"mecapy: this cell's last task ended after {since}, when no cell "
@@ -61,7 +61,7 @@ def _look(client: Client, task_id: str) -> wire.TaskStatus | None:
 
 def _left_behind(prepared: Prepared, task_id: str) -> bool:
     """Whether it is this cell's task, with equal inputs, of a dead kernel."""
-    by = prepared.key.submitter(task_id)
+    by = history.submitter(prepared.key.here, task_id)
     return submitter.gone(by) and submitter.same_inputs(by, prepared.values)
 
 

@@ -5,7 +5,7 @@ task, so that they run on without this kernel; which tasks have ended is asked o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,8 +30,6 @@ _POLLS_S = 0.03, 0.5
 _OVERLAP = timedelta(seconds=5)  # a task that ended may be seen later than one that ended after it
 _FULL_FOR_S = 2.0
 _PATIENCE_S = 120.0
-
-Landed = Callable[[dict[str, PointResult]], None]
 
 
 @dataclass(slots=True)

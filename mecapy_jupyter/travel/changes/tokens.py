@@ -12,13 +12,13 @@ import operator
 import pickle
 import sys
 import types
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any, cast
 
 import blake3
-import cloudpickle
 
 from mecapy_jupyter.travel.changes import shapes
+from mecapy_jupyter.travel.hooks import pickles
 from mecapy_jupyter.travel.pickling import by_name_reducers, known_blobs, reducers, type_hints
 
 _ATOMS = frozenset({int, float, complex, bool, str, type(None), type(...), type(NotImplemented)})
@@ -85,12 +85,8 @@ def reduction(obj: Any, *, named: bool = True) -> Reduction | str:
     """
     taken: Any = type_hints.reduced(obj) or reducers.reduced(obj)
     if taken is None or (not named and taken[0] is by_name_reducers.attribute):
-        how: Any = cast(Any, cloudpickle).Pickler.dispatch_table.get(type(obj))
-        taken = how(obj) if how else obj.__reduce_ex__(5)
-    if isinstance(taken, str):
-        return taken
-    parts = [list(cast(Any, p)) if isinstance(p, Iterator) else p for p in taken]
-    return (*parts, *[None] * (6 - len(parts)))
+        return pickles.taken_apart(obj)
+    return pickles.filled(taken)
 
 
 class Tokens:

@@ -108,14 +108,15 @@ def _edited(
 def _written(text: str, file: str) -> frozenset[tuple[object, ...]]:
     """What each code object of a module's text does."""
     made = compile(text, file, "exec", dont_inherit=True)
-    return frozenset(_meaning(code) for code in _codes(made))
+    return frozenset(_meaning(code) for code in codes(made))
 
 
-def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
+def codes(code: types.CodeType) -> Iterator[types.CodeType]:
+    """A code object, and all that are made inside it."""
+    yield code
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            yield constant
-            yield from _codes(constant)
+            yield from codes(constant)
 
 
 def _functions(module: types.ModuleType) -> Iterator[types.FunctionType]:

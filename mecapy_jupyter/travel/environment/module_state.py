@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from mecapy_jupyter.travel.environment import state_pickler
+from mecapy_jupyter.travel.hooks import pickles
 
 
 def of(module: types.ModuleType, is_own: Callable[[types.ModuleType], bool]) -> dict[str, Any]:
@@ -183,11 +184,9 @@ class _Plain: ...
 
 def _holds_attributes(kind: Any) -> bool:
     """Whether an object of a Python class holds nothing but its `__dict__`."""
-    bases: Any = object
     return (
         kind.__basicsize__ == cast(Any, _Plain).__basicsize__
         and bool(kind.__dictoffset__)
-        and kind.__reduce_ex__ is bases.__reduce_ex__
-        and kind.__reduce__ is bases.__reduce__
+        and pickles.by_default(kind)
         and not hasattr(kind, "__setstate__")
     )

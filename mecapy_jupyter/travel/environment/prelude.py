@@ -13,6 +13,7 @@ from typing import Any
 
 from mecapy_jupyter.travel.environment import (
     cell_sources,
+    executed_source,
     fingerprint,
     module_importer,
     module_state,
@@ -115,18 +116,13 @@ def _used(values: Mapping[str, Any], imports: Iterable[str], submodules: Iterabl
             found.add(value.__name__)
         elif type(value) is types.FunctionType and id(value) not in done:
             done.add(id(value))
-            names = {name for code in _codes(value.__code__) for name in code.co_names}
+            names = {
+                name for code in executed_source.codes(value.__code__) for name in code.co_names
+            }
             todo.extend(value.__globals__[name] for name in names if name in value.__globals__)
             named |= names
     inner = {f"{module}.{name}" for module in found for name in named}
     return found | {name for name in inner if name in sys.modules}
-
-
-def _codes(code: types.CodeType) -> Iterable[types.CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _codes(constant)
 
 
 def _submodules(values: Mapping[str, Any], words: frozenset[str]) -> list[str]:

@@ -29,6 +29,26 @@ dynamic_class_reduce: Any = _cloudpickle._dynamic_class_reduce
 """Pickles a class by value."""
 
 
+def taken_apart(obj: Any) -> Any:
+    """The six parts of which pickle makes an object, or its name: see `filled`."""
+    how: Any = cast(Any, cloudpickle).Pickler.dispatch_table.get(type(obj))
+    return filled(how(obj) if how else obj.__reduce_ex__(5))
+
+
+def filled(taken: Any) -> Any:
+    """What a reducer returned, with all six parts, and with lists of the items and entries."""
+    if isinstance(taken, str):
+        return taken
+    make, arguments, state, items, entries, setter = (*taken, *[None] * (6 - len(taken)))
+    items, entries = (None if part is None else list(part) for part in (items, entries))
+    return make, arguments, state, items, entries, setter
+
+
+def by_default(cls: type[Any]) -> bool:
+    """Whether a class does not say itself how its objects are pickled."""
+    return cls.__reduce_ex__ is object.__reduce_ex__ and cls.__reduce__ is object.__reduce__
+
+
 def home_of(obj: object, name: str | None = None) -> tuple[types.ModuleType, str] | None:
     """Module and name of `obj`; None if it has none, or is the notebook's."""
     return _cloudpickle._lookup_module_and_qualname(obj, name)

@@ -9,6 +9,8 @@ import pickle
 import sys
 from typing import Any, cast
 
+from mecapy_jupyter.travel.pickling.object_reducers import set_attributes
+
 
 def reduced(obj: Any) -> Any:
     """How to pickle such an array, or None for any other object."""
@@ -48,7 +50,7 @@ def is_masked(cls: Any) -> bool:
 def with_attributes(array: Any, make: Any, *arguments: Any) -> Any:
     """How to pickle an array that `make` creates, with its `__dict__` and slots."""
     held: Any = object.__getstate__(array)
-    return make, arguments, held and (held,), None, None, _set_attributes
+    return make, arguments, held and (held,), None, None, _set_held
 
 
 def _again(cls: Any, shape: tuple[int, ...], dtype: Any, raw: Any, order: str) -> Any:
@@ -58,12 +60,8 @@ def _again(cls: Any, shape: tuple[int, ...], dtype: Any, raw: Any, order: str) -
 def _set_content(array: Any, state: tuple[Any, Any]) -> None:
     content, held = state
     sys.modules["numpy"].ndarray.__setstate__(array, content)
-    _set_attributes(array, (held,))
+    set_attributes(array, held)
 
 
-def _set_attributes(array: Any, state: tuple[Any]) -> None:
-    """Bypasses the type's own `__setattr__`: `state` is from `object.__getstate__`."""
-    held = cast("tuple[Any, ...]", state[0]) if isinstance(state[0], tuple) else state
-    for part in held:
-        for name, value in cast("dict[str, Any]", part or {}).items():
-            object.__setattr__(array, name, value)
+def _set_held(array: Any, state: tuple[Any]) -> None:
+    set_attributes(array, state[0])

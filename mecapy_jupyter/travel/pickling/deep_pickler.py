@@ -11,12 +11,11 @@ from __future__ import annotations
 import pickle
 import sys
 import types
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
-import cloudpickle
-
+from mecapy_jupyter.travel.hooks import pickles
 from mecapy_jupyter.travel.pickling.pickler import ResultPickler
 
 _LEAVES: Any = frozenset(
@@ -160,11 +159,10 @@ class DeepPickler(ResultPickler):
         taken: Any = self._taken_apart(kind, obj)
         if isinstance(taken, str):
             return
-        make, arguments, *rest = taken
-        state, items, entries, setter = (*rest, *[None] * (4 - len(rest)))
+        make, arguments, *content = taken
         self._made[id(obj)] = make, arguments
-        if rest.count(None) < len(rest):
-            fill = _Fill(obj, state, _all(items), _all(entries), setter)
+        if content.count(None) < len(content):
+            fill = _Fill(obj, *content)
             _push(waiting, [(True, fill)], fill.parts())
         _push(waiting, [(True, obj)], (make, *arguments))
 
@@ -172,22 +170,16 @@ class DeepPickler(ResultPickler):
         """As pickle in C does it."""
         taken = super().reducer_override(obj)
         if taken is not NotImplemented:
-            return taken
+            return pickles.filled(taken)
         if issubclass(kind, type) or kind is types.FunctionType:  # by name
             return ""
-        table: Any = cast(Any, cloudpickle).Pickler.dispatch_table
-        how: Callable[[Any], Any] | None = table.get(kind)
-        return how(obj) if how else obj.__reduce_ex__(5)
+        return pickles.taken_apart(obj)
 
 
 def _push(waiting: list[Step], last: list[Step], parts: Iterable[Any]) -> None:
     """So that the parts come in their order, followed by `last`."""
     waiting += last
     waiting += [(False, part) for part in reversed([*parts])]
-
-
-def _all(parts: Iterable[Any] | None) -> list[Any] | None:
-    return None if parts is None else list(parts)
 
 
 def _of_state(state: Any) -> Iterator[Any]:

@@ -111,15 +111,15 @@ def _set_all(obj: Any, held: tuple[Any, Any, Any, Any]) -> None:
         if state is not None:
             obj.__setstate__(state)
     else:
-        _set_attributes(obj, state)
+        set_attributes(obj, state)
     if more is not None:
         stored: dict[str, Any] = getattr(obj, "__dict__", {})
         for name in stored.keys() - more.keys():
             del stored[name]
-        _set_attributes(obj, more)
+        set_attributes(obj, more)
 
 
-def _set_attributes(obj: Any, state: Any) -> None:
+def set_attributes(obj: Any, state: Any) -> None:
     """A state in pickle's sense: a dict, or a pair with the slots' dict."""
     cls = cast("type[Any]", type(obj))
     for part in cast("tuple[Any, ...]", state) if isinstance(state, tuple) else (state,):

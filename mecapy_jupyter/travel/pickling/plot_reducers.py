@@ -11,6 +11,8 @@ import types
 from collections.abc import Iterator
 from typing import Any, cast
 
+from mecapy_jupyter.travel.hooks import pickles
+
 _new: Any = cast(Any, copyreg).__newobj__
 
 
@@ -25,11 +27,7 @@ def _is_registry(cls: type[Any]) -> bool:
 
 def _is_figure(cls: type[Any]) -> bool:
     figure: Any = sys.modules.get("matplotlib.figure")
-    return figure is not None and issubclass(cls, figure.Figure) and _says_no_way(cls)
-
-
-def _says_no_way(cls: type[Any]) -> bool:
-    return cls.__reduce_ex__ is object.__reduce_ex__ and cls.__reduce__ is object.__reduce__
+    return figure is not None and issubclass(cls, figure.Figure) and pickles.by_default(cls)
 
 
 def reduced(obj: Any) -> Any:

@@ -12,9 +12,9 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
-import cloudpickle
-
 from mecapy_jupyter.travel.environment import state_pickler, user_modules
+from mecapy_jupyter.travel.hooks import pickles
+from mecapy_jupyter.travel.pickling.object_reducers import set_attributes
 
 _missing: Any = object()
 _PLAIN = frozenset({bool, int, float, complex, str, bytes})
@@ -47,12 +47,12 @@ class Singletons:
             self._on_own(where[0])
         by_name = None if where[1].startswith("_") else (_looked_up, (*where, _called(cls)))
         try:
-            taken = _taken_apart(obj)
+            taken = pickles.taken_apart(obj)
         except Exception:
             return by_name
         if isinstance(taken, str):
             return taken
-        make, arguments, parts = taken
+        make, arguments, *parts = taken
         bare = len(arguments) == 1 and arguments[0] is cls
         if not (own or bare) and all(part is None for part in parts):  # those are its state
             return _made, (*where, _called(cls), self._sets, make, *arguments)
@@ -61,17 +61,6 @@ class Singletons:
             state = (*where, self._sets, *parts)
             return _looked_up, (*where, _called(cls), make, *arguments), state, None, None, _fill
         return by_name
-
-
-def _taken_apart(obj: Any) -> str | tuple[Any, tuple[Any, ...], list[Any]]:
-    """Constructor and arguments; state, items, entries and setter."""
-    how: Any = cast(Any, cloudpickle).Pickler.dispatch_table.get(type(obj))
-    taken: Any = how(obj) if how else obj.__reduce_ex__(5)
-    if isinstance(taken, str):
-        return taken
-    make, arguments, *rest = taken
-    parts = [list(cast(Any, p)) if isinstance(p, Iterator) else p for p in rest]
-    return make, arguments, parts + [None] * (4 - len(parts))
 
 
 def _is_plain(value: Any) -> bool:
@@ -135,7 +124,7 @@ def _made(module: str, name: str, kind: str, sets: bool, make: Any, *arguments: 
         same = state_pickler.dumps(there) == state_pickler.dumps(new)
         return there if same or not sets else new
     if sets:
-        _set_attributes(there, held)
+        set_attributes(there, held)
     return there
 
 
@@ -163,13 +152,4 @@ def _set_state(obj: Any, state: Any, setter: Any) -> None:
     elif state is not None and hasattr(obj, "__setstate__"):
         obj.__setstate__(state)
     elif state is not None:
-        _set_attributes(obj, state)
-
-
-def _set_attributes(obj: Any, state: Any) -> None:
-    both = cast("tuple[Any, ...]", state) if isinstance(state, tuple) else (state, None)
-    attributes, slots = cast("list[dict[str, Any]]", [part or {} for part in both])
-    if attributes:
-        cast("dict[str, Any]", vars(obj)).update(attributes)
-    for name, value in slots.items():
-        object.__setattr__(obj, name, value)
+        set_attributes(obj, state)

@@ -11,6 +11,8 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
+from mecapy_jupyter.travel.hooks import pickles
+
 comm_of_known: Callable[[str], Any] | None = None
 """On a worker: a model's id → the connection to the page, if the notebook has the model."""
 
@@ -47,9 +49,7 @@ def is_widget(obj: object) -> bool:
 def takes_apart(cls: type[Any]) -> bool:
     """Whether widgets of a class are pickled here: those without a way of their own."""
     library = _library()
-    if library is None or not issubclass(cls, library.Widget):
-        return False
-    return cls.__reduce_ex__ is object.__reduce_ex__ and cls.__reduce__ is object.__reduce__
+    return library is not None and issubclass(cls, library.Widget) and pickles.by_default(cls)
 
 
 def reduced(obj: Any) -> Any:
