@@ -39,9 +39,8 @@ __all__ = [
 
 def load_ipython_extension(shell: Shell) -> None:
     """`%load_ext mecapy_jupyter`."""
-    from mecapy_jupyter.magic import (
-        register,  # late: importing the package must not cost what a notebook needs
-    )
+    # late: importing the package must not cost what a notebook needs
+    from mecapy_jupyter.magic import register
 
     register(shell)
 

@@ -175,19 +175,15 @@ def _usage(state: BlockState) -> list[Piece]:
 
 def _curve(state: BlockState) -> list[float]:
     """The memory over the run so far; empty while there are too few points."""
-    return (
-        shares(state.memory_peaks, state.memory_limit_bytes)
-        if len(state.memory_peaks.points) > 2
-        else []
-    )
+    if len(state.memory_peaks.points) > 2:
+        return shares(state.memory_peaks, state.memory_limit_bytes)
+    return []
 
 
 def _stopped(state: BlockState) -> list[Piece]:
-    return (
-        []
-        if state.stopped_s is None
-        else [Piece("plain", f"stopped after {state.stopped_s:.1f} s")]
-    )
+    if state.stopped_s is None:
+        return []
+    return [Piece("plain", f"stopped after {state.stopped_s:.1f} s")]
 
 
 def _back(state: BlockState) -> list[Piece]:

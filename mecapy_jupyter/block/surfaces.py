@@ -55,11 +55,9 @@ def surface_here(on_detach: Callable[[], object]) -> Surface:
 
     shell: Any = get_ipython()
     kernel = getattr(shell, "kernel", None)
-    return (
-        Terminal()
-        if kernel is None
-        else Notebook(shell.display_pub.publish, None, on_detach, kernel)
-    )
+    if kernel is None:
+        return Terminal()
+    return Notebook(shell.display_pub.publish, None, on_detach, kernel)
 
 
 def is_watched(*, by_notebook: bool = False) -> bool:

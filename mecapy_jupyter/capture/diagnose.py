@@ -198,27 +198,19 @@ def _own_bytes(value: object) -> int | None:
     kind, known = type(value), cast(Any, value)
     if base := _base(kind, _TEXTS):
         return base.__len__(value)
-    if value is None or kind in (
-        bool,
-        int,
-        float,
-        complex,
-    ):  # most values of a notebook: no look inside needed
+    # most values of a notebook: no look inside needed
+    if value is None or kind in (bool, int, float, complex):
         return sys.getsizeof(value)
     if kind is memoryview:
         return known.nbytes
-    match (
-        str(kind.__module__).partition(".")[0],
-        kind.__name__,
-    ):  # sympy creates classes that have None there
+    # sympy creates classes that have None there
+    match str(kind.__module__).partition(".")[0], kind.__name__:
         case "numpy" | "cupy" | "jaxlib" | "torch" | "pyarrow" | "dask", _ if hasattr(
             kind, "nbytes"
         ):
-            return (
-                int(known.nbytes)
-                if not str(getattr(known, "dtype", "")).startswith("object")
-                else None
-            )
+            if not str(getattr(known, "dtype", "")).startswith("object"):
+                return int(known.nbytes)
+            return None
         case "pandas", "DataFrame":
             return int(known.memory_usage(deep=False).sum())
         case "pandas", _ if hasattr(kind, "nbytes"):

@@ -145,9 +145,8 @@ _BY_MODULE: Mapping[Any, UnpicklableKind] = (
 def kind_of(value: object) -> UnpicklableKind | None:
     """The kind of an object that usually cannot travel; None if no kind matches."""
     for types_, what, advice in _BY_TYPE:
-        if issubclass(
-            type(value), types_
-        ):  # not isinstance, which may read the value's `__class__`
+        # not isinstance, which may read the value's `__class__`
+        if issubclass(type(value), types_):
             name = (
                 cast(Any, value).name
                 if type(value)

@@ -34,11 +34,9 @@ class CellSource:
         """The worker's name for a part of this cell that a magic ran → the kernel's name. Other
         files keep theirs, such as a terminal's cells, which all have one name.
         """
-        return (
-            self.filename
-            if filename.startswith("<ipython-input-") and filename not in linecache.cache
-            else filename
-        )
+        if filename.startswith("<ipython-input-") and filename not in linecache.cache:
+            return self.filename
+        return filename
 
     def syntax_error(self, error: SyntaxError) -> NoReturn:
         """Raise it as if the cell had run here. `error` was found in the body."""

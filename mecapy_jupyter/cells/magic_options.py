@@ -285,6 +285,5 @@ def _showing(add: AddOption) -> None:
         metavar="s",
         help="show the live block after this many seconds (default: 2)",
     )
-    add(
-        "--every", action="store_true", help=argparse.SUPPRESS
-    )  # added by `%mecapy on`: not the user's line
+    # added by `%mecapy on`: not the user's line
+    add("--every", action="store_true", help=argparse.SUPPRESS)

@@ -231,9 +231,8 @@ class Gateway:
             time.sleep(int(wait))
 
     def _authorized(self, method: str, path: str, **options: Any) -> urllib3.BaseHTTPResponse:
-        named = (
-            self._headers | {"X-Request-ID": os.urandom(8).hex()} | options.pop("headers", {})
-        )  # so that it is in the gateway's log
+        # so that it is in the gateway's log
+        named = self._headers | {"X-Request-ID": os.urandom(8).hex()} | options.pop("headers", {})
         at = self._at
         token = self._login.token() if self._login else at.token
         answer = self._once(at, token, method, path, headers=named, **options)

@@ -26,10 +26,8 @@ from mecapy_jupyter.shared.secret import Secret
 
 _SERVICE = "mecapy"
 _LOCKED_S = 60.0
-_EARLY, _EARLY_S = (
-    1 / 3,
-    60.0,
-)  # in this last part of its life a token is renewed in the background
+# in this last part of its life a token is renewed in the background
+_EARLY, _EARLY_S = 1 / 3, 60.0
 _LATE, _LATE_S = 1 / 10, 10.0  # in this last part before it is used
 
 
@@ -211,9 +209,8 @@ def _keyring() -> Any:
         import keyring
     except ImportError:
         return None
-    return (
-        keyring if keyring.get_keyring().priority >= 1 else None
-    )  # back ends below store plain text, or nothing
+    # back ends below store plain text, or nothing
+    return keyring if keyring.get_keyring().priority >= 1 else None
 
 
 def _into_keyring(url: str, refresh: str) -> bool:

@@ -275,8 +275,6 @@ def _argument(piece: Chunk, at: int) -> str:
 
 def _range(piece: Chunk) -> str:
     last = piece.first + len(piece.calls) - 1
-    return (
-        _argument(piece, 0)
-        if len(piece.calls) == 1
-        else f"one of the arguments {piece.first} to {last}"
-    )
+    if len(piece.calls) == 1:
+        return _argument(piece, 0)
+    return f"one of the arguments {piece.first} to {last}"

@@ -57,9 +57,8 @@ class _Passing(APIHandler):
     """An authenticated request of the page that becomes one to the gateway."""
 
     auth_resource = "mecapy"
-    _track_activity = (
-        False  # a page that is left open must not keep a server alive that its hub would end
-    )
+    # a page that is left open must not keep a server alive that its hub would end
+    _track_activity = False
 
     async def answer(self, ask: Callable[[Gateway], JsonObject]) -> None:
         self.set_header("Cache-Control", "no-store")

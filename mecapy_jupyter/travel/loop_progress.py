@@ -50,9 +50,8 @@ class Bars:
 
     def __init__(self) -> None:
         self._open: list[Bar] = []
-        self._outer: tuple[Bar, float, float] | None = (
-            None  # the last update: the bar, how many were done, the fraction
-        )
+        # the last update: the bar, how many were done, the fraction
+        self._outer: tuple[Bar, float, float] | None = None
 
     def show(self, bar: Bar) -> None:
         """Report the current progress."""
@@ -82,9 +81,8 @@ class Bars:
         if share is None:
             return None
         outer, done, said = self._outer or (bars[0], -1.0, 0.0)
-        if (
-            outer is bars[0] and bars[0].done >= done
-        ):  # an inner loop has ended, but the outer has not counted it: do not go back
+        # an inner loop has ended, but the outer has not counted it: do not go back
+        if outer is bars[0] and bars[0].done >= done:
             share = max(share, said)
         self._outer = bars[0], bars[0].done, share
         return share
@@ -125,9 +123,8 @@ class Latest:
             while (early_s := self._next_s - time.monotonic()) > 0:
                 time.sleep(early_s)
             with self._lock:
-                if (
-                    time.monotonic() >= self._next_s
-                ):  # otherwise another was sent meanwhile, and its sender has woken us
+                # otherwise another was sent meanwhile, and its sender has woken us
+                if time.monotonic() >= self._next_s:
                     self.flush()
                 elif self._held:
                     self._wake.set()

@@ -49,9 +49,8 @@ def put(state: dict[str, Any]) -> None:
         options: Any = numpy.get_printoptions() if numpy is not None else {}
         formatter.float_precision = state["precision"]
         if numpy is not None:
-            numpy.set_printoptions(
-                **options
-            )  # IPython also sets numpy's precision, which travels by itself
+            # IPython also sets numpy's precision, which travels by itself
+            numpy.set_printoptions(**options)
     shell.compile.flags = (shell.compile.flags & ~_FUTURE) | state["future"]
 
 

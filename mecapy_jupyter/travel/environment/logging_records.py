@@ -57,13 +57,11 @@ def is_standard(handler: logging.Handler) -> str:
     """`stdout` or `stderr` if the handler writes to one; empty for any other."""
     kind: object = type(handler)
     stream: object = getattr(handler, "stream", None) if kind is logging.StreamHandler else None
-    return (
-        "stdout"
-        if stream in (sys.stdout, sys.__stdout__)
-        else "stderr"
-        if stream in (sys.stderr, sys.__stderr__)
-        else ""
-    )
+    if stream in (sys.stdout, sys.__stdout__):
+        return "stdout"
+    if stream in (sys.stderr, sys.__stderr__):
+        return "stderr"
+    return ""
 
 
 def _staying(logger: logging.Logger) -> list[logging.Handler]:

@@ -221,12 +221,8 @@ def add(sources: Iterable[ModuleSource], states: Mapping[str, Mapping[str, bytes
         if loaded is not None and not is_served(loaded):
             del sys.modules[module.name]
         lines = module.source.splitlines(keepends=True)
-        linecache.cache[module.filename] = (
-            len(module.source),
-            None,
-            lines,
-            module.filename,
-        )  # no mtime: never looked for on disk
+        # no mtime: never looked for on disk
+        linecache.cache[module.filename] = len(module.source), None, lines, module.filename
     if served not in sys.meta_path:
         finders = sys.meta_path
         last = next(

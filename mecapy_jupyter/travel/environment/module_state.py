@@ -67,9 +67,8 @@ def _is_data(value: object, is_own: Callable[[types.ModuleType], bool]) -> bool:
         or kind.__module__ in ("typing", "_thread", "threading")
     ):
         return False
-    if kind in (list, dict) and any(
-        value is held for held in vars(sys).values()
-    ):  # sys.path, sys.modules: each process has its own
+    # sys.path, sys.modules: each process has its own
+    if kind in (list, dict) and any(value is held for held in vars(sys).values()):
         return False
     defined = sys.modules.get(kind.__module__)
     return not callable(value) or (defined is not None and is_own(defined))

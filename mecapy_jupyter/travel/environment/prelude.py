@@ -134,12 +134,10 @@ def _submodules(values: Mapping[str, Any], words: frozenset[str]) -> list[str]:
         for value in values.values()
         if issubclass(type(value), types.ModuleType)
     )
-    return (
-        [
+    if tops:
+        return [
             name
             for name in sorted(sys.modules)
             if name.startswith(tops) and words.issuperset(name.split(".")[1:])
         ]
-        if tops
-        else []
-    )
+    return []

@@ -203,11 +203,9 @@ def _warning_filters() -> list[_Filter]:
 
 
 def _home(category: type) -> tuple[str, str]:
-    return (
-        category.home
-        if isinstance(category, _Named)
-        else (category.__module__, category.__qualname__)
-    )
+    if isinstance(category, _Named):
+        return category.home
+    return (category.__module__, category.__qualname__)
 
 
 def _category(home: tuple[str, str]) -> Any:
@@ -246,9 +244,8 @@ KINDS: dict[str, StateKind] = {
     "warnings.filters": StateKind("warnings", _warning_filters, _set_warnings),
     "decimal.context": attributes("decimal", decimal.getcontext, _OF_DECIMALS),
     "decimal.traps": StateKind("decimal", _decimal_traps, _set_decimal_traps),
-    "decimal.default": attributes(
-        "decimal", lambda: decimal.DefaultContext, _OF_DECIMALS
-    ),  # of new threads
+    # of new threads
+    "decimal.default": attributes("decimal", lambda: decimal.DefaultContext, _OF_DECIMALS),
     "logging.settings": StateKind(
         "logging", logging_state.settings, logging_state.set_settings, logging_state.FRESH
     ),

@@ -55,9 +55,8 @@ def after_cell(text: str = "") -> None:
 @lru_cache(maxsize=4096)
 def _own_file(file: str) -> bool:
     path = Path(file)
-    if not path.exists() and not any(
-        parent.is_file() for parent in path.parents
-    ):  # an invented file name; inside a zip it exists
+    # an invented file name; inside a zip it exists
+    if not path.exists() and not any(parent.is_file() for parent in path.parents):
         return False
     resolved = path.resolve()
     installed = not _INSTALLED.isdisjoint(path.parts) or not _INSTALLED.isdisjoint(resolved.parts)
@@ -105,9 +104,8 @@ def collect(names: Iterable[str]) -> list[ModuleSource]:
                     (loaded, True) for loaded in list(sys.modules) if loaded.startswith(part + ".")
                 )
                 todo.extend(_imports(module.source, part, module.is_package))
-            if (
-                module is not None or not optional
-            ):  # optional for one module, but another may need it
+            # optional for one module, but another may need it
+            if module is not None or not optional:
                 seen.add(part)
             if module is None:
                 break

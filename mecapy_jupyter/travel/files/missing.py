@@ -14,11 +14,8 @@ from pathlib import Path, PurePath
 from mecapy_jupyter.shared import units
 from mecapy_jupyter.travel.files.scan import SAID
 
-_NOT_THERE = (
-    FileNotFoundError,
-    PermissionError,
-    NotADirectoryError,
-)  # Landlock reports hidden files as forbidden
+# Landlock reports hidden files as forbidden
+_NOT_THERE = (FileNotFoundError, PermissionError, NotADirectoryError)
 _SAID = re.compile(r"""['"]([^'"\n]+)['"]|^(\S.*) not found\.?$|: (\S+)$""")
 """also in the words of numpy and polars"""
 _TO_QUOTE = re.compile(r"""[\s'"\\#*?\[\]]""")
@@ -33,9 +30,8 @@ def unsent(error: BaseException, folder: Path, sent: Container[str] = ()) -> lis
         return []
     remarks: list[str] = []
     for name in dict.fromkeys(_named(error)):
-        with contextlib.suppress(
-            OSError, ValueError
-        ):  # not a path: too long, a NUL in it, another drive
+        # not a path: too long, a NUL in it, another drive
+        with contextlib.suppress(OSError, ValueError):
             remarks += _way_along(name, folder, sent)
     return remarks
 

@@ -85,9 +85,8 @@ def _span(arrays: list[Any]) -> Any:
     numpy = sys.modules["numpy"]
     base = min(arrays, key=lambda array: _bounds(array)[0]).view(numpy.ndarray)
     first, last = _bounds(base)[0], max(_bounds(array)[1] for array in arrays)
-    base = base[
-        tuple(slice(None, None, -1 if step < 0 else 1) for step in base.strides)
-    ]  # strides may be negative
+    # strides may be negative
+    base = base[tuple(slice(None, None, -1 if step < 0 else 1) for step in base.strides)]
     return numpy.lib.stride_tricks.as_strided(
         base[(slice(0, 1),) * base.ndim].view(numpy.uint8).reshape(-1), (last - first,), (1,)
     )

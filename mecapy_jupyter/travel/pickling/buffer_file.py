@@ -30,10 +30,8 @@ def write(
             _set_aside(fd, buffer.nbytes)
         end = 0
         while end < buffer.nbytes:
-            start, upto = (
-                end,
-                (end // PIECE_BYTES + 1) * PIECE_BYTES,
-            )  # aligned again after a short write
+            # aligned again after a short write
+            start, upto = end, (end // PIECE_BYTES + 1) * PIECE_BYTES
             end += os.write(fd, buffer[start:upto])
             written(start, end)
     finally:

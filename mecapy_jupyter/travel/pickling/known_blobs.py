@@ -132,11 +132,9 @@ def address_of(buffer: Any) -> int | None:
         return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
     except (TypeError, ValueError, BufferError):  # only numpy gives the address of a read-only one
         numpy = sys.modules.get("numpy")
-        return (
-            int(numpy.frombuffer(buffer, "u1").__array_interface__["data"][0])
-            if numpy is not None
-            else None
-        )
+        if numpy is not None:
+            return int(numpy.frombuffer(buffer, "u1").__array_interface__["data"][0])
+        return None
 
 
 def digest_of(buffer: memoryview) -> str | None:

@@ -35,11 +35,8 @@ _API, _REGISTER, _UNREGISTER, _PROTECT, _SCAN = (
     0xC0606610,
 )
 _REGISTER_PROTECTION, _PROTECT_NOW, _ONLY_GUARDED = 2, 1, 2
-_WRITTEN, _OF_FILE, _THERE = (
-    2,
-    4,
-    8 | 16,
-)  # categories of a page: written, a file's or shared, present or swapped
+# categories of a page: written, a file's or shared, present or swapped
+_WRITTEN, _OF_FILE, _THERE = 2, 4, 8 | 16
 
 
 def around(address: int, size_bytes: int) -> tuple[int, int]:

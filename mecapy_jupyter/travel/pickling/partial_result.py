@@ -79,9 +79,8 @@ def _made(original: Step, consumed: int, careful: _Careful) -> None:
         del careful.stack[depth - consumed :]
         parts = _flat(kept)
         lost = next((part for part in parts if isinstance(part, Lost)), None) or Lost(_said(error))
-        if (
-            str(getattr(parts[0], "__name__", "")).endswith("_setstate") and len(parts) > 1
-        ):  # cloudpickle's: sets the state of its argument
+        # cloudpickle's: sets the state of its argument
+        if str(getattr(parts[0], "__name__", "")).endswith("_setstate") and len(parts) > 1:
             careful.half[id(parts[1])] = parts[1], lost.why
         careful.append(lost)
 
@@ -128,9 +127,8 @@ def loader(
         found: list[str] = []
         seeker = _Seeker(io.BytesIO(), protocol=5, buffer_callback=lambda _: False)
         seeker.half, seeker.known, seeker.found = careful.half, known, found
-        with contextlib.suppress(
-            Exception
-        ):  # found, or cannot be pickled: it came by pickle and is complete
+        # found, or cannot be pickled: it came by pickle and is complete
+        with contextlib.suppress(Exception):
             seeker.dump(value)
         return found[0] if found else ""
 

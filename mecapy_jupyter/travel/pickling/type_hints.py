@@ -59,11 +59,9 @@ def with_parameters(function: types.FunctionType, as_reduced: Any) -> Any:
 def _options(parameter: Any) -> dict[str, Any]:
     names = ("bound", "covariant", "contravariant", "infer_variance")
     given = {name: value for name in names if (value := getattr(parameter, f"__{name}__", None))}
-    return (
-        given | {"default": parameter.__default__}
-        if hasattr(parameter, "has_default") and parameter.has_default()
-        else given
-    )
+    if hasattr(parameter, "has_default") and parameter.has_default():
+        return given | {"default": parameter.__default__}
+    return given
 
 
 def _parameter_again(
@@ -78,10 +76,8 @@ def _alias_again(name: str, module: str, parameters: tuple[Any, ...]) -> Any:
     """
     value: list[Any] = []
     code = compile("type alias = value[0]", "<alias>", "exec")
-    given = {
-        "alias": name,
-        None: parameters or None,
-    }  # the statement's constants: its name, and None if it has no parameters
+    # the statement's constants: its name, and None if it has no parameters
+    given = {"alias": name, None: parameters or None}
     constants = tuple(given.get(constant, constant) for constant in code.co_consts)
     namespace: dict[str, Any] = {"__name__": module, "value": value}
     exec(code.replace(co_consts=constants), namespace)

@@ -19,9 +19,8 @@ comm_of_known: Callable[[str], Any] | None = None
 stand_ins: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
 """In the kernel: a worker's name for a model → what represents it until the widget comes."""
 
-_ENDS_HERE = frozenset(
-    {"comm", "log", "_property_lock", "_states_to_send"}
-)  # traits of the connection and of work in progress
+# traits of the connection and of work in progress
+_ENDS_HERE = frozenset({"comm", "log", "_property_lock", "_states_to_send"})
 _OF_TRAITLETS = frozenset(
     {
         "_trait_values",
