@@ -64,7 +64,7 @@ class Client(concurrent.futures.Executor):
         self.gateway = Gateway.of(self.endpoint)
         self._open, self._sent = set[Task](), weakref.WeakValueDictionary[str, Task]()
         self._options, self._shutdown = CallOptions(), _Shutdown()
-        self._maps = Maps(self.gateway, self.enter, self.enter_cached)
+        self._maps = Maps(self.gateway, self.enter)
         self._sharing = Sharing(self._maps, self.enter, self._alone)
 
     def __repr__(self) -> str:
@@ -117,8 +117,8 @@ class Client(concurrent.futures.Executor):
         task see the same object. A failing call raises its own exception with the argument (counted
         from 0) in a note; `return_exceptions` returns it instead. Closing the iterator cancels.
         """
-        calls, count = calls_of(iterables)
-        return self._map(fn, calls, count, timeout, chunksize, return_exceptions, ordered)
+        how = MapOptions(self._options, timeout, chunksize, return_exceptions, ordered)
+        return self._map(fn, *calls_of(iterables), how)
 
     def map_unordered(self, fn: Callable[..., Any], *iterables: Iterable[Any], **how: Any) -> Any:
         """Like `map`, with results as they come."""
@@ -129,29 +129,24 @@ class Client(concurrent.futures.Executor):
     ) -> Iterator[Any]:
         """Like `map`; each item has all arguments of one call."""
         count = len(arguments) if isinstance(arguments, Sized) else None
-        return self._map(fn, map(tuple, arguments), count, **how)
+        return self._map(fn, map(tuple, arguments), count, MapOptions(self._options, **how))
 
     def map_items(
         self, fn: Callable[..., Any], *iterables: Iterable[Any], **how: Any
     ) -> Iterator[tuple[Any, Any]]:
         """Like `map`; each result comes with its argument (a tuple, from several iterables)."""
-        calls, count = calls_of(iterables)
-        return self._map(fn, calls, count, with_argument=True, **how)
+        options = MapOptions(self._options, with_argument=True, **how)
+        return self._map(fn, *calls_of(iterables), options)
 
     def _map(
         self,
         fn: Callable[..., Any],
         calls: Iterator[tuple[Any, ...]],
         count: int | None,
-        timeout: float | None = None,
-        chunksize: int | None = None,
-        return_exceptions: bool = False,
-        ordered: bool = True,
-        with_argument: bool = False,
+        how: MapOptions,
     ) -> Iterator[Any]:
         self.accepts()
-        how = MapOptions(self._options, ordered, return_exceptions, with_argument)
-        return self._maps.start(fn, calls, count, timeout, chunksize, how)
+        return self._maps.start(fn, calls, count, how)
 
     def run(
         self,
@@ -177,22 +172,19 @@ class Client(concurrent.futures.Executor):
         if self._shutdown.began:
             raise RuntimeError("cannot schedule new futures after shutdown")
 
-    def enter(self, request: wire.TaskRequest, values: Mapping[str, Any]) -> Task:
-        """Send it with the script's own functions and keep it among our futures.
+    def enter(
+        self, request: wire.TaskRequest, values: Mapping[str, Any], cached: bool = False
+    ) -> Task:
+        """Send it with the script's own functions and keep it among our futures. `cached`: a kept
+        result will do.
 
         Not followed yet. A map that began before the shutdown continues, because other executors
         have submitted all its calls by then.
         """
         if self._shutdown.cancels:
             raise concurrent.futures.CancelledError
-        return self._kept(self.send(request, values, packing.main_namespace()))
-
-    def enter_cached(self, request: wire.TaskRequest, values: Mapping[str, Any]) -> Task:
-        """The same, where a kept result will do."""
-        if self._shutdown.cancels:
-            raise concurrent.futures.CancelledError
-        cache, here = result_cache.of_call(self.gateway, request), packing.main_namespace()
-        return self._kept(self.send(request, values, here, cache=cache))
+        cache = result_cache.of_call(self.gateway, request) if cached else None
+        return self._kept(self.send(request, values, packing.main_namespace(), cache=cache))
 
     def _kept(self, task: T) -> T:
         """Among our futures until it has ended."""

@@ -21,8 +21,8 @@ _ASK_EVERY_S = 5.0
 class Maps:
     """What a client remembers between maps, because an optimizer repeats them often."""
 
-    def __init__(self, gateway: Gateway, enter: Enter, enter_cached: Enter) -> None:
-        self._gateway, self._enter, self._enter_cached = gateway, enter, enter_cached
+    def __init__(self, gateway: Gateway, enter: Enter) -> None:
+        self._gateway, self._enter = gateway, enter
         self.call_times = CallTimesByFunction()
         self._slots, self._asked = 0, 0.0
 
@@ -31,26 +31,20 @@ class Maps:
         fn: Callable[..., Any],
         calls: Iterator[tuple[Any, ...]],
         count: int | None,
-        timeout_s: float | None,
-        chunk_calls: int | None,
         how: MapOptions,
     ) -> Iterator[Any]:
-        """Send the first chunks and return the iterator. A call with its own limit is a chunk of
-        its own.
-        """
-        if chunk_calls is not None and chunk_calls < 1:
+        """Send the first chunks and return the iterator."""
+        if how.chunksize is not None and how.chunksize < 1:
             raise ValueError("chunksize must be >= 1, or None to choose it by the time of a call")
         work = Map(
-            self._enter_cached if how.call.cache else self._enter,
+            self._enter,
             fn,
             calls,
             count,
             self.slots(),
-            1 if how.call.timeout is not None or how.call.cache else chunk_calls,
             self.call_times.of(fn),
             how,
             LiveBlock(how.call.name or name_of(fn), quiet=not is_watched()),
-            None if timeout_s is None else time.monotonic() + timeout_s,
         )
         results = work.results()
         next(results)

@@ -39,18 +39,27 @@ _KEPT = 8  # chunks per slot that are in flight or wait for a slow reader
 _TICK_S = 0.1
 
 Calls = list[tuple[Any, ...]]
-Enter = Callable[[wire.TaskRequest, Mapping[str, Any]], Task]
-"""Submits one chunk with these values: `Client.enter`."""
+Enter = Callable[[wire.TaskRequest, Mapping[str, Any], bool], Task]
+"""Submits one chunk with these values; whether a kept result will do: `Client.enter`."""
 
 
 @dataclass(frozen=True, slots=True)
 class MapOptions:
-    """`call`: of each call. `with_argument`: each result comes as (argument, result)."""
+    """As of `Client.map`. `call`: of each call. `with_argument`: each result comes as (argument,
+    result).
+    """
 
     call: CallOptions
-    ordered: bool = True
+    timeout: float | None = None
+    chunksize: int | None = None
     return_exceptions: bool = False
+    ordered: bool = True
     with_argument: bool = False
+
+    @property
+    def chunk_calls(self) -> int | None:
+        """A call with its own limit, or key, is a chunk of its own."""
+        return 1 if self.call.timeout is not None or self.call.cache else self.chunksize
 
 
 @dataclass(eq=False, slots=True)
@@ -71,11 +80,9 @@ class Map:
     calls: Iterator[tuple[Any, ...]]
     count: int | None
     slots: int
-    chunk_calls: int | None
     call_time: CallTime
     how: MapOptions
     block: LiveBlock
-    until: float | None
     started: float = field(default_factory=time.monotonic)
     cut: int = 0
     done: int = 0
@@ -87,11 +94,8 @@ class Map:
         """Send chunks until enough are in flight."""
         while len(self.flying) < AHEAD * self.slots and len(self.waiting) < _KEPT * self.slots:
             left = None if self.count is None else self.count - self.cut
-            calls = list(
-                itertools.islice(
-                    self.calls, self.chunk_calls or self.call_time.size(left, self.slots)
-                )
-            )
+            size = self.how.chunk_calls or self.call_time.size(left, self.slots)
+            calls = list(itertools.islice(self.calls, size))
             if not calls:
                 return
             self._send(calls)
@@ -105,7 +109,7 @@ class Map:
             f"{name_of(self.fn)}{wire.TIMES}{len(calls)}",
             (_RESULTS, _FAILED) if goes_on else (_RESULTS,),
         )
-        task = self.enter(request, values)
+        task = self.enter(request, values, self.how.call.cache)
         piece = self.flying[task] = Chunk(first, calls, task)
         self.waiting.append(piece)
         self.block.sent(task.sent_bytes, task.reused_bytes)
@@ -154,14 +158,10 @@ class Map:
         """Waits for the next chunk whose results may be returned."""
         while True:
             self._take_landed()
-            ready = (
-                self.waiting[0]
-                if self.how.ordered
-                else next(
-                    (piece for piece in self.waiting if piece.task not in self.flying),
-                    self.waiting[0],
-                )
-            )
+            ready = self.waiting[0]
+            if not self.how.ordered:
+                landed = (piece for piece in self.waiting if piece.task not in self.flying)
+                ready = next(landed, ready)
             if ready.task not in self.flying:
                 self.waiting.remove(ready)
                 self.fill()
@@ -170,7 +170,9 @@ class Map:
 
     def _wait(self) -> None:
         """Waits until a chunk has ended, and shows what tasks print meanwhile."""
-        left_s = _TICK_S if self.until is None else min(_TICK_S, self.until - time.monotonic())
+        left_s = _TICK_S
+        if self.how.timeout is not None:
+            left_s = min(_TICK_S, self.started + self.how.timeout - time.monotonic())
         if left_s <= 0:
             raise TimeoutError(f"the map did not end in time: {self.done} of its calls have ended")
         with contextlib.suppress(queue.Empty):

@@ -149,7 +149,7 @@ class Sharing:
         request = calls[0].sent.request
         name = f"{request.name}{wire.TIMES}{len(calls)}"
         together = CallBundle.of(request.code, [call.sent.packed.stream for call in calls])
-        task = self.enter(dataclasses.replace(request, name=name), {wire.BUNDLE: together})
+        task = self.enter(dataclasses.replace(request, name=name), {wire.BUNDLE: together}, False)
         bundle = _Bundle(calls, task, call_time)
         for call in calls:
             call.carried(task, bundle.one_cancelled)

@@ -394,7 +394,7 @@ def test_an_interrupted_map_is_one_line() -> None:
     for quiet, kind in ((False, errors.TaskCancelled), (True, KeyboardInterrupt)):
         surface = Notebook(published := Published())
         block = LiveBlock("f", after_s=0, quiet=quiet, surface=surface)
-        results = Map(_never, abs, iter(()), None, 1, None, CallTime(), options, block, None)
+        results = Map(_never, abs, iter(()), None, 1, CallTime(), options, block)
         reader = results.results()
         next(reader)
         with pytest.raises(kind) as raised:
