@@ -98,7 +98,7 @@ def collect(
             {**contents, **kept},
             tuple(made[: index.most_files]) if index.automatic else (),
             {name: (size, name in small) for name, size in stays.items()},
-            tuple(sorted(path for path in index.paths if not os.path.lexists(f"{folder}/{path}"))),
+            _deleted(folder, index, now),
             _ended_in(folder, index),
             tuple(_below(path, folder) for path in looked),
         ),
@@ -114,6 +114,12 @@ def gather(patterns: Iterable[str], folder: Path) -> Files:
         for path in sorted(folder.glob(inside(pattern)))
         if path.is_file() and not path.is_symlink() and _is_whole(str(path))
     }
+
+
+def _deleted(folder: str, index: Index, now: Listing) -> tuple[str, ...]:
+    """Of the files that were sent. A listing leaves some out."""
+    missing = (path for path in index.paths if path not in now.files)
+    return tuple(sorted(path for path in missing if not os.path.lexists(f"{folder}/{path}")))
 
 
 def _by_themselves(written: Mapping[str, int], index: Index) -> list[str]:

@@ -5,8 +5,8 @@ contents are in packs beside it (`packs`); paths are relative, with slashes.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
-from pathlib import PurePosixPath, PureWindowsPath
 
 from mecapy_jupyter.shared.errors import ConfigError
 
@@ -94,11 +94,14 @@ class Index:
         return path[len(self.start) + 1 :] if path.startswith(f"{self.start}/") else None
 
 
+_SEPARATORS = re.compile(r"[/\\]")
+_BEGINS_OUTSIDE = re.compile(r"[/\\~]|[A-Za-z]:")
+
+
 def inside(name: str) -> str:
     """A relative path that stays inside, on any system. Raises ConfigError."""
-    parts, windows = PurePosixPath(name).parts, PureWindowsPath(name)
-    leads_out = ".." in parts or ".." in windows.parts or windows.drive or windows.root
-    if not parts or name.startswith(("/", "~")) or leads_out or "\0" in name:
+    parts = set(_SEPARATORS.split(name))  # for each file: pathlib takes ten times as long
+    if not parts - {"", "."} or ".." in parts or _BEGINS_OUTSIDE.match(name) or "\0" in name:
         raise ConfigError(
             f"{name!r} leads out of the folder; name files by their path relative to it (only "
             f"--files may begin with ../)"
