@@ -102,7 +102,8 @@ class _Carry:
         """In the task's own thread."""
         with self.block:
             try:
-                outcome = cell.until_final(self.task, self.block, self.output.show)
+                with self.output.widgets.speaking_to(self.task):
+                    outcome = cell.until_final(self.task, self.block, self.output.show)
                 home = self.task.open(outcome, self.before.spared())
                 home = bind.with_inputs(home, self.task.inputs, shell.user_ns)
                 bound, waiting = self._bind(shell, home)

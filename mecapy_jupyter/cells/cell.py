@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import queue
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from mecapy_jupyter.cells import history, kernel_shutdown, replay, resubmit_chec
 from mecapy_jupyter.cells.cell_errors import CellSource, plain
 from mecapy_jupyter.cells.ipython_types import Shell
 from mecapy_jupyter.cells.prepared import Prepared, cancel
+from mecapy_jupyter.cells.shown_widgets import ShownWidgets
 from mecapy_jupyter.client import config, result_cache
 from mecapy_jupyter.client.caching_task import CachingTask
 from mecapy_jupyter.client.client import Client
@@ -69,11 +71,25 @@ def come_home(shell: Shell, task: Task, block: LiveBlock) -> tuple[wire.Outcome,
     shutdown does not.
     """
     widgets = replay.widgets_of(shell, task.packed.memo.values())
+    with widgets.speaking_to(task):
+        outcome = _replayed(shell, task, block, widgets)
+        home = bind.with_inputs(task.open(outcome), task.inputs, shell.user_ns)
+        names = bind.into(shell.user_ns, home)
+    replay.remember(shell, home.value)
+    block.finish(outcome, bind.came_back(shell.user_ns, home, names))
+    remarks = [*bind.remarks(home, task.id), *widgets.remarks(), *cache_remarks(task, outcome)]
+    for remark in [*remarks, *task.bring_folder(), *task.change_folder()]:
+        notes.say(remark)
+    return outcome, home
+
+
+def _replayed(shell: Shell, task: Task, block: LiveBlock, widgets: ShownWidgets) -> wire.Outcome:
+    show = functools.partial(replay.show, shell, widgets=widgets)
     try:
         kernel_shutdown.watch(shell)
         block.sent(task.sent_bytes, task.reused_bytes, task.id)
         task.follow(lambda _: None)
-        outcome = until_final(task, block, lambda event: replay.show(shell, event, widgets))
+        return until_final(task, block, show)
     except KeyboardInterrupt:
         if kernel_shutdown.ends(shell):
             raise plain(
@@ -84,20 +100,7 @@ def come_home(shell: Shell, task: Task, block: LiveBlock) -> tuple[wire.Outcome,
             ) from None
         cancel(task)
         task.follow(lambda _: None)  # the interrupt may have come earlier
-        outcome = until_final(
-            task,
-            block,
-            lambda event: replay.show(shell, event, widgets),
-            time.monotonic() + _LAST_WORDS_S,
-        )
-    home = bind.with_inputs(task.open(outcome), task.inputs, shell.user_ns)
-    names = bind.into(shell.user_ns, home)
-    replay.remember(shell, home.value)
-    block.finish(outcome, bind.came_back(shell.user_ns, home, names))
-    remarks = [*bind.remarks(home, task.id), *widgets.remarks(), *cache_remarks(task, outcome)]
-    for remark in [*remarks, *task.bring_folder(), *task.change_folder()]:
-        notes.say(remark)
-    return outcome, home
+        return until_final(task, block, show, time.monotonic() + _LAST_WORDS_S)
 
 
 def cache_remarks(task: Task, outcome: wire.Outcome) -> list[str]:

@@ -8,12 +8,17 @@ Widgets beyond the bounds are left out, and one line reports that.
 from __future__ import annotations
 
 import base64
+import functools
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.cells.ipython_types import Shell
+from mecapy_jupyter.cells.page_messages import PageMessages, Said
+from mecapy_jupyter.client.task import Task
+from mecapy_jupyter.hooks import ipykernel
 from mecapy_jupyter.shared.units import listed
 from mecapy_jupyter.travel.pickling import widget_reducers
 from mecapy_jupyter.wire import Json, JsonObject
@@ -47,6 +52,53 @@ class ShownWidgets:
             if widget_reducers.is_widget(each) and cast(Any, each).comm is not None
         }
         self._viewed, self._refused = set[str](), dict[str, int]()
+        self._page: PageMessages | None = None
+        self._moved = dict[str, Any]()  # widgets of the notebook, by the page
+        self._heard = list[Any]()
+
+    @contextmanager
+    def speaking_to(self, task: Task) -> Generator[None]:
+        """The task gets what the page says to its widgets. After the block that is for this kernel
+        again, or undone.
+        """
+        self._page = page = PageMessages(task)
+        for worker_id, widget in self._sent.items():
+            widget.comm.on_msg(functools.partial(self._hear_sent, worker_id, widget))
+            self._hear(widget.comm)
+        try:
+            yield
+        finally:
+            page.close()
+            for widget in self._sent.values():
+                if widget.comm is not None:
+                    widget.comm.on_msg(widget._handle_msg)
+            for comm in self._heard:
+                ipykernel.heard_while_busy(comm, heard=False)
+            for widget in self._moved.values():
+                widget.send_state()
+
+    def _hear(self, comm: Any) -> None:
+        ipykernel.heard_while_busy(comm, heard=True)
+        self._heard.append(comm)
+
+    def _hear_sent(self, worker_id: str, widget: Any, message: dict[str, Any]) -> None:
+        if message["content"]["data"].get("method") == "request_state":
+            widget._handle_msg(message)
+            return
+        self._moved[worker_id] = widget
+        self._say(worker_id, message["content"]["data"], message.get("buffers") or ())
+
+    def _say(self, worker_id: str, data: dict[str, Any], buffers: Sequence[Any]) -> None:
+        """The page says this to a model."""
+        model = self._known().get(worker_id)
+        if model is None or self._page is None:
+            return
+        names = {str(each.model_id): one for one, each in self._known().items()}
+        here = translated(data, lambda model_id: names.get(model_id, model_id))
+        text: list[Json] = [base64.b64encode(each).decode() for each in buffers]
+        moved = list(cast("dict[str, Any]", data.get("state") or {}))
+        message: JsonObject = {"comm_id": worker_id, "data": here, "buffers": text}
+        self._page.say(Said(message, lambda: model.send_state(moved) if moved else None))
 
     def take(self, event: wire.CommEvent) -> None:
         """Apply a message, or note why it is refused."""
@@ -65,12 +117,12 @@ class ShownWidgets:
         if event.kind == "comm_close":
             if event.comm_id in self._models:
                 self._models.pop(event.comm_id).close()
-        elif event.data.get("method") == "update":
+        elif (method := event.data.get("method")) in wire.UPDATES:
             state = self._state(event, model)
             if event.comm_id in self._models:
-                model.update(state)
-            else:  # it gets the value at the end; the page has it now
-                _forward(model, state)
+                model.shown |= state
+            # a widget of the notebook gets the value at the end; the page has it now
+            _forward(model, str(method), state)
         else:
             data = cast("JsonObject", self._translated(event.data))
             model.send(data.get("content"), buffers=_buffers(event))
@@ -84,7 +136,9 @@ class ShownWidgets:
         if len(self._models) >= MOST_MODELS:
             raise ForgedMessage(f"more than {MOST_MODELS:,} widgets in one cell")
         stand_in: Any = importlib.import_module("mecapy_jupyter.cells.stand_in")
-        model = stand_in.StandIn(self._state(event, None))
+        say = functools.partial(self._say, worker_id)
+        model: Any = stand_in.StandIn(self._state(event, None), say)
+        self._hear(model.comm)
         self._models[worker_id] = widget_reducers.stand_ins[worker_id] = model
 
     def _known(self) -> dict[str, Any]:
@@ -109,18 +163,9 @@ class ShownWidgets:
             state["msg_id"] = self._parent()
         return state
 
-    def _translated(self, value: Json, depth: int = 0) -> Json:
+    def _translated(self, value: Json) -> Json:
         """The same with this kernel's names of the models."""
-        if depth > _DEEPEST:
-            raise ForgedMessage("its state is nested too deeply")
-        if isinstance(value, dict):
-            return {name: self._translated(item, depth + 1) for name, item in value.items()}
-        if isinstance(value, list):
-            return [self._translated(item, depth + 1) for item in value]
-        if isinstance(value, str) and value.startswith(wire.MODEL_PREFIX):
-            worker_id = value.removeprefix(wire.MODEL_PREFIX)
-            return f"{wire.MODEL_PREFIX}{self._model(worker_id).model_id}"
-        return value
+        return translated(value, lambda worker_id: str(self._model(worker_id).model_id))
 
     def view(self, data: JsonObject) -> JsonObject:
         """The data of a display, with this kernel's id of the widget; its text alone if the widget
@@ -154,6 +199,8 @@ class ShownWidgets:
             + (f" ({times} times)" if times > 1 else "")
             for why, times in self._refused.items()
         ]
+        if self._page is not None and self._page.lost:
+            lines.append(f"what the page said to a widget did not arrive: {self._page.lost}")
         moved = [model for model in self._models.values() if not model._model_name.endswith(_STILL)]
         if not self._viewed or not moved:
             return lines
@@ -167,6 +214,20 @@ class ShownWidgets:
             if still
             else (f"{_kinds(moved)}: live in this kernel; its callbacks run here, not on the pool"),
         ]
+
+
+def translated(value: Any, name: Callable[[str], str], depth: int = 0) -> Any:
+    """The same with other names of the models."""
+    if depth > _DEEPEST:
+        raise ForgedMessage("its state is nested too deeply")
+    if isinstance(value, dict):
+        items = cast("JsonObject", value).items()
+        return {key: translated(item, name, depth + 1) for key, item in items}
+    if isinstance(value, list):
+        return [translated(item, name, depth + 1) for item in cast("list[Json]", value)]
+    if isinstance(value, str) and value.startswith(wire.MODEL_PREFIX):
+        return f"{wire.MODEL_PREFIX}{name(value.removeprefix(wire.MODEL_PREFIX))}"
+    return value
 
 
 def _kinds(models: Iterable[Any]) -> str:
@@ -194,8 +255,8 @@ def _put_buffers(state: JsonObject, paths: Json, buffers: list[bytes]) -> None:
         raise ForgedMessage("the binary parts of its message have no place in its state") from None
 
 
-def _forward(model: Any, state: dict[str, Any]) -> None:
-    """To the page alone."""
+def _forward(model: Any, method: str, state: dict[str, Any]) -> None:
+    """To the page alone, which ignores the echo of what it said itself."""
     library: Any = importlib.import_module("ipywidgets.widgets.widget")
     plain, paths, buffers = library._remove_buffers(state)
-    model._send({"method": "update", "state": plain, "buffer_paths": paths}, buffers=buffers)
+    model._send({"method": method, "state": plain, "buffer_paths": paths}, buffers=buffers)

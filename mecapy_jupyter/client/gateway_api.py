@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.client.http import Gateway
-from mecapy_jupyter.wire.json_fields import as_object, objects
+from mecapy_jupyter.wire.json_fields import JsonObject, as_object, objects
 
 
 def task(gateway: Gateway, task_id: str) -> wire.TaskStatus:
@@ -56,6 +56,11 @@ def extend(gateway: Gateway, task_id: str, more_s: float) -> wire.TaskLimit:
     """Let it run so much longer, up to the most that the gateway allows."""
     answer = gateway.post(f"/tasks/{task_id}/extend", {"seconds": more_s})
     return wire.TaskLimit.from_json(as_object(answer))
+
+
+def say_to_widgets(gateway: Gateway, task_id: str, messages: Sequence[JsonObject]) -> None:
+    """What a page says to the widgets of a running cell. Raises if it did not arrive."""
+    gateway.post(f"/tasks/{task_id}/comms", {"messages": list(messages)}, once=True)
 
 
 def request(gateway: Gateway, task_id: str) -> wire.TaskRequest:

@@ -112,11 +112,16 @@ class Gateway:
             fields={name: str(value) for name, value in query.items() if value is not None},
         )
 
-    def post(self, path: str, body: JsonObject | None = None, *, key: str = "") -> Json:
-        """POST JSON. It may be sent twice: it is idempotent, or has an idempotency `key`."""
+    def post(
+        self, path: str, body: JsonObject | None = None, *, key: str = "", once: bool = False
+    ) -> Json:
+        """POST JSON. It may be sent twice: it is idempotent, or has an idempotency `key`, or else
+        is sent `once`.
+        """
         headers = {"Content-Type": "application/json"} | ({"Idempotency-Key": key} if key else {})
         text = _encoded(body) if body is not None else b""
-        return self._json("POST", path, body=text, headers=headers, retries=_RETRY_POST)
+        retries = _ONCE if once else _RETRY_POST
+        return self._json("POST", path, body=text, headers=headers, retries=retries)
 
     def patch(self, path: str, body: JsonObject) -> Json:
         """PATCH. Idempotent."""

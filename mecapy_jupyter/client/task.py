@@ -23,6 +23,7 @@ from mecapy_jupyter.shared import errors
 from mecapy_jupyter.travel.files.bring_home import SentFolder, bring_home
 from mecapy_jupyter.travel.files.collect import Collected
 from mecapy_jupyter.travel.pickling import awaited, payload
+from mecapy_jupyter.wire import JsonObject
 
 _STOPPED_S = 5.0  # how long `cancel` waits for the end
 _PATIENCE_S = 120.0  # how long a broken event stream is resumed before giving up
@@ -104,6 +105,10 @@ class Task(concurrent.futures.Future[Any]):
         """Like `cancel`, without waiting."""
         state = gateway_api.cancel(self._gateway, self.id, descendants=descendants).status
         return state not in (wire.COMPLETED, wire.FAILED)
+
+    def say_to_widgets(self, messages: Sequence[JsonObject]) -> None:
+        """What a page says to its widgets. Raises if it did not arrive."""
+        gateway_api.say_to_widgets(self._gateway, self.id, messages)
 
     def logs(self) -> str:
         """All output of the task so far."""

@@ -61,6 +61,20 @@ def stay_busy(kernel: Any) -> None:
     )
 
 
+def heard_while_busy(comm: Any, *, heard: bool) -> None:
+    """Whether a page's messages to a comm come in the subshell that the page asked for. ipykernel
+    7.4 sends them to the loop that used the comm last, which a running cell blocks.
+    """
+    if heard and hasattr(comm, "_reply_subshell_for"):
+        comm._reply_subshell_for = _as_asked
+    elif not heard and comm is not None:
+        cast("dict[str, object]", vars(comm)).pop("_reply_subshell_for", None)
+
+
+def _as_asked(_data: object, subshell_id: str | None) -> str | None:
+    return subshell_id
+
+
 def cell_of(shell: object) -> str:
     """The id of the cell that runs, as JupyterLab and Notebook send it along; else empty."""
     kernel = getattr(shell, "kernel", None)

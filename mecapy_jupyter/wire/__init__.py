@@ -30,7 +30,9 @@ from mecapy_jupyter.wire.blobs import (
 from mecapy_jupyter.wire.comms import (
     COMM,
     COMM_KINDS,
+    COMMS_BYTES,
     MODEL_PREFIX,
+    UPDATES,
     WIDGET_TARGET,
     WIDGET_VIEW,
     CommEvent,

@@ -23,6 +23,12 @@ WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 MODEL_PREFIX = "IPY_MODEL_"
 """Before a model's id where the state of another names it."""
 
+UPDATES = frozenset({"update", "echo_update"})
+"""Methods of a `comm_msg` with state: what the widget sets, and what it confirms to have taken."""
+
+COMMS_BYTES = 1024 * 1024
+"""The most that a page may say to a task's widgets at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class CommEvent(Shape):

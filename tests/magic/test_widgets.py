@@ -173,3 +173,104 @@ def test_a_background_cell_has_widgets(kernel: Kernel) -> None:
     ran = kernel.run("job.result()\nprint(s.value)\ns.value = 7")
     assert ran.stdout.endswith("6\n"), ran
     assert updates(ran, "value")[-1] == 7
+
+
+def say(kernel: Kernel, comm_id: str, data: dict[str, Any], subshell: str | None = None) -> None:
+    """What a page says to a model; `subshell`: where the kernel shall hear it."""
+    message = kernel.client.session.msg("comm_msg", {"comm_id": comm_id, "data": data})
+    if subshell:
+        message["header"]["subshell_id"] = subshell
+    kernel.client.shell_channel.send(message)
+
+
+def subshell_of(kernel: Kernel) -> str:
+    """A new one, as JupyterLab opens for its widgets."""
+    control = kernel.client.control_channel
+    control.send(kernel.client.session.msg("create_subshell_request", {}))
+    while (reply := control.get_msg(timeout=CELL_S))["msg_type"] != "create_subshell_reply":
+        pass
+    return reply["content"]["subshell_id"]
+
+
+LOOP = (
+    "import ipywidgets as w, time\nload, stop, seen = w.IntSlider(3), w.Button(), []\n"
+    "load.observe(lambda change: seen.append(change['new']), names='value')\n"
+    "stop.on_click(lambda _: seen.append('stop'))\ndisplay(load, stop)\n"
+    "while 'stop' not in seen: time.sleep(0.01)\n"
+)
+MOVE = {"method": "update", "state": {"value": 7}, "buffer_paths": []}
+CLICK = {"method": "custom", "content": {"event": "click"}}
+
+
+class Mover:
+    """A page whose user moves the slider as soon as it is there, and then presses the button."""
+
+    def __init__(self, kernel: Kernel, subshell: str | None = None) -> None:
+        self.kernel, self.subshell = kernel, subshell
+        self.ids: dict[str, str] = {}
+        self.echoed = False
+
+    def hear(self, message: dict[str, Any]) -> None:
+        content = message["content"]
+        data = content.get("data", {})
+        if message["header"]["msg_type"] == "comm_open":
+            self.ids[data["state"]["_model_name"]] = content["comm_id"]
+        elif VIEW in data and data[VIEW]["model_id"] == self.ids.get("ButtonModel"):
+            say(self.kernel, self.ids["IntSliderModel"], MOVE, self.subshell)
+            say(self.kernel, self.ids["ButtonModel"], CLICK, self.subshell)
+        self.echoed |= data.get("method") == "echo_update" and data["state"] == {"value": 7}
+
+
+def test_a_running_cell_hears_the_page(kernel: Kernel) -> None:
+    """A kernel that waits for its cell hears the page in a subshell, as JupyterLab asks for: the
+    loop sees the slider move, and its Stop button ends it. The page is told that it arrived.
+    """
+    page = Mover(kernel, subshell_of(kernel))
+    reply = kernel.client.execute_interactive(
+        f"%%mecapy --quiet\n{LOOP}", timeout=CELL_S, output_hook=page.hear, allow_stdin=False
+    )
+    assert reply["content"]["status"] == "ok" and page.echoed
+    assert kernel.value("(load.value, seen)") == "(7, [7, 'stop'])"
+    say(kernel, page.ids["IntSliderModel"], {**MOVE, "state": {"value": 9}})
+    assert kernel.value("(load.value, seen)") == "(9, [7, 'stop', 9])"
+
+
+def test_a_widget_of_the_notebook_is_moved_on_the_pool(kernel: Kernel) -> None:
+    """While a cell has it, what the page says goes to the cell, and comes home with it, once."""
+    kernel.run(LOOP.partition("while")[0])
+    made = kernel.value("(load.model_id, stop.model_id)")
+    slider, button = eval(made)  # noqa: S307  two texts of ours
+    subshell = subshell_of(kernel)
+
+    def hear(message: dict[str, Any]) -> None:
+        if message["content"].get("text") == "begun\n":
+            say(kernel, slider, MOVE, subshell)
+            say(kernel, button, CLICK, subshell)
+
+    code = "%%mecapy --quiet\nimport time\nload, stop\nprint('begun')\n"
+    reply = kernel.client.execute_interactive(
+        code + "while 'stop' not in seen: time.sleep(0.01)",
+        timeout=CELL_S,
+        output_hook=hear,
+        allow_stdin=False,
+    )
+    assert reply["content"]["status"] == "ok"
+    assert kernel.value("(load.value, seen)") == "(7, [7, 'stop'])"
+
+
+def test_a_background_cell_hears_the_page(kernel: Kernel) -> None:
+    """Its kernel is free, and passes on what any page says. After its end a widget that no
+    variable holds stands still: moved, it goes back to where the cell left it.
+    """
+    code = f"%%mecapy --bg --quiet --as job\n{LOOP}del load, stop"
+    page = Mover(kernel)
+    kernel.client.execute_interactive(
+        code, timeout=CELL_S, output_hook=page.hear, allow_stdin=False
+    )
+    while not page.echoed:
+        page.hear(kernel.client.get_iopub_msg(timeout=CELL_S))
+    assert kernel.value("(job.vars['seen'])") == "[7, 'stop']"
+    say(kernel, page.ids["IntSliderModel"], {**MOVE, "state": {"value": 9}})
+    undone = {"method": "update", "state": {"value": 7}, "buffer_paths": []}
+    while kernel.client.get_iopub_msg(timeout=CELL_S)["content"].get("data") != undone:
+        pass

@@ -65,6 +65,9 @@ WALK: dict[str, Case] = {
     "GET /tasks/{task_id}/events": Case(OBJECT, query="?follow=false"),
     "POST /tasks/{task_id}/cancel": Case(OBJECT),
     "POST /tasks/{task_id}/extend": Case(OBJECT, 409, {"seconds": 60}),
+    "POST /tasks/{task_id}/comms": Case(
+        OBJECT, 409, {"messages": [{"comm_id": "a", "data": {"method": "custom"}}]}
+    ),
     "POST /tasks/{task_id}/share": Case(OBJECT),
     "DELETE /tasks/{task_id}/share": Case(OBJECT, 204),
     "GET /shared/{task_id}": Case(OWN, 404),  # shared: test_page_login

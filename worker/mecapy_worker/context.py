@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from mecapy_backend.store.blobs.blob_store import BlobStore
 from mecapy_backend.store.people.shares import Took
 from mecapy_backend.store.tasks import StartedAttempt
 from mecapy_jupyter.shared import version
+from mecapy_jupyter.wire import JsonObject
 from mecapy_worker.egress.rules import Egress
 from mecapy_worker.packages.environments import Environments
 from mecapy_worker.pool.pool import Pool
@@ -44,6 +45,7 @@ class RunningTask:
     extra_s: float = 0.0  # that it may run longer than it was submitted with
     due: asyncio.Timeout | None = None  # while its time runs
     extended: Callable[[], None] | None = None
+    hear: Callable[[Sequence[JsonObject]], None] | None = None  # what a page says to its widgets
 
     def stop(self, reason: StopReason) -> None:
         if not self.stop_reason:

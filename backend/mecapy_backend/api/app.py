@@ -25,6 +25,7 @@ from mecapy_backend.api.middleware.traffic import Traffic
 from mecapy_backend.api.routes import (
     audit,
     blobs,
+    comms,
     events,
     extension,
     machines,
@@ -107,7 +108,10 @@ def create_app(settings: Settings, *, embedded: bool = False) -> FastAPI:
             expose_headers=_EXPOSED,
         )
     app.add_middleware(Traffic)
-    of_tasks = submission, tasks, extension, sharing, sweeps, workflows, result_cache, events
+    of_tasks = (
+        *(submission, tasks, extension, comms, sharing),
+        *(sweeps, workflows, result_cache, events),
+    )
     for surface in (*of_tasks, blobs, parts, tokens, users, audit, system, machines):
         app.include_router(surface.router)
     if embedded:

@@ -19,6 +19,7 @@ from mecapy_jupyter.wire import Json, JsonObject
 Model = TypeVar("Model", bound=BaseModel)
 
 _SLOW_S, _SLOWEST = 30.0, 1000
+_ADVICE = "put large values into blobs (POST /blobs/missing) and send their digests"
 _HELD = 32  # times `max_body_bytes`
 
 
@@ -27,8 +28,8 @@ class BodyReader:
     not fit.
     """
 
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes, self._held_bytes = max_bytes, 0
+    def __init__(self, max_bytes: int, advice: str = _ADVICE) -> None:
+        self._max_bytes, self._held_bytes, self._advice = max_bytes, 0, advice
 
     async def read(self, request: Request, model: type[Model]) -> Model:
         """The body as `model`. Raises Problem 413 or 422."""
@@ -50,9 +51,8 @@ class BodyReader:
 
     async def _whole(self, request: Request) -> bytes:
         chunks, size = list[bytes](), 0
-        advice = "put large values into blobs (POST /blobs/missing) and send their digests"
         try:
-            async for chunk in bounded(request, self._max_bytes, advice):
+            async for chunk in bounded(request, self._max_bytes, self._advice):
                 chunks.append(chunk)
                 size += len(chunk)
                 self._held_bytes += len(chunk)

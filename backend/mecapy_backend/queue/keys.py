@@ -40,6 +40,11 @@ def lanes(python: str, *, short: bool | None = None, machine_class: str = POOL) 
     )
 
 
+def control(worker: str) -> str:
+    """Pub/sub channel of one worker: JSON `{"comms": task_id, "messages": […]}`."""
+    return f"{CONTROL}:{worker}"
+
+
 def events(task_id: str) -> str:
     """Stream: the events of one task."""
     return f"mecapy:events:{task_id}"

@@ -22,7 +22,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError
 
 from mecapy_backend.queue import keys
-from mecapy_jupyter.wire import POOL, PRIORITY
+from mecapy_jupyter.wire import POOL, PRIORITY, JsonObject
 
 SOCKET_TIMEOUT_S = 8.0
 """After this time without an answer, the connection is dead. Blocking commands must wait for less.
@@ -250,6 +250,11 @@ class Queue(ArqRedis):
         """Tell all workers that this task may run longer. The lease renewal repeats it."""
         message = json.dumps({"extend": task_id, "extra_s": extra_s})
         await self.publish(keys.CONTROL, message)  # pyright: ignore[reportUnknownMemberType]
+
+    async def send_comms(self, worker: str, task_id: str, messages: Sequence[JsonObject]) -> bool:
+        """Send messages of a page to the worker that runs this task. False: it does not listen."""
+        message = json.dumps({"comms": task_id, "messages": messages})
+        return bool(await self.publish(keys.control(worker), message))  # pyright: ignore[reportUnknownMemberType]
 
 
 def connect(url: str, *, max_connections: int = 64) -> Queue:

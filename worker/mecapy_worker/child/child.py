@@ -30,7 +30,7 @@ from mecapy_jupyter.travel.files import lay_out
 from mecapy_jupyter.travel.files.index import Index
 from mecapy_jupyter.travel.pickling import awaited, known_blobs, payload, pickler
 from mecapy_jupyter.wire import BUNDLE, CALLED, CALLS, Cell, Payload
-from mecapy_worker.child import bundle, imports, kept, observing, parents, results
+from mecapy_worker.child import bundle, imports, kept, observing, page_messages, parents, results
 from mecapy_worker.child.hooks import caches, ipython
 from mecapy_worker.child.output import Send
 from mecapy_worker.child.shell import TaskShell, as_in_a_kernel, build, connect
@@ -157,6 +157,7 @@ def serve(channel: Channel, outbox: str) -> None:
     frame = channel.receive()
     if frame is not None and frame.kind == TaskMessage.tag:
         sys.addaudithook(lambda event, _: _shell.outgoing.hear(event))
+        page_messages.connect(channel)
         _carry(channel.send, frame, outbox)
         _rest(channel)
 

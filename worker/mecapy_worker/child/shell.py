@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import traceback
 import types
 from asyncio import AbstractEventLoop
@@ -23,7 +24,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from mecapy_jupyter.shared import units
-from mecapy_worker.child import unfinished
+from mecapy_worker.child import page_messages, unfinished
 from mecapy_worker.child.displays import FrameDisplayHook, FramePublisher
 from mecapy_worker.child.hooks import comms, debuggers, ipython, tqdm_bars
 from mecapy_worker.child.output import Outgoing, OutStream, Send
@@ -91,7 +92,11 @@ class TaskShell(InteractiveShell):
         """Run a cell. Its error, if any, is then in `failure`."""
         self._in_loop = self.of_a_kernel and self._knows_asyncio(source)
         unfinished.begin()
-        self.run_cell(source, store_history=False)  # pyright: ignore[reportUnknownMemberType]
+        page_messages.begin(lambda: self._loop)
+        try:
+            self.run_cell(source, store_history=False)  # pyright: ignore[reportUnknownMemberType]
+        finally:
+            page_messages.end(told_to_stop=self.outgoing.told_to_stop)
         tqdm_bars.finish()
         for sentence in unfinished.said(self._loop):
             print(f"mecapy: {sentence}", file=sys.stderr)
@@ -125,6 +130,9 @@ class TaskShell(InteractiveShell):
 
     def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
         error = exc_tuple[1] if exc_tuple else sys.exc_info()[1]
+        if error is not None and threading.current_thread() is not threading.main_thread():
+            self._show_lines(error, traceback.format_exception(error))  # of a widget's handler
+            return
         if error is not None and self._is_shown_by_the_cell(error, kwargs):
             self._show_only(error, exc_tuple, *args, **kwargs)
             return
@@ -154,8 +162,10 @@ class TaskShell(InteractiveShell):
         before, self.failure = self.failure, None
         super().showtraceback(*args, **kwargs)
         failed, self.failure = self.failure, before
-        lines = failed[1] if failed is not None else traceback.format_exception(error)
-        shown = {"ename": type(error).__name__, "evalue": str(error), "traceback": list(lines)}
+        self._show_lines(error, failed[1] if failed else traceback.format_exception(error))
+
+    def _show_lines(self, error: BaseException, lines: list[str]) -> None:
+        shown = {"ename": type(error).__name__, "evalue": str(error), "traceback": lines}
         self.display_pub.show("error", shown, {})
 
     def _showtraceback(self, etype: Any, evalue: BaseException, stb: list[str]) -> None:

@@ -15,6 +15,7 @@ from mecapy_worker.context import RunningTask
 from mecapy_worker.pool.pool import ChildHandle
 from mecapy_worker.pool.usage import cpu_s
 from mecapy_worker.run.checkpoints import CheckpointStore
+from mecapy_worker.run.comm_inbox import CommInbox
 from mecapy_worker.run.event_writer import EventWriter
 from mecapy_worker.run.outcome import AttemptEnd, ChildOutcome, InvalidOutcome, check
 from mecapy_worker.shared.frames import Frame, FrameError
@@ -62,6 +63,7 @@ class Relay:
         self._checkpoints = checkpoints
         self._home_s = HOME_S if home_s is None else home_s
         self._child, self._running, self._writer = child, running, writer
+        self._inbox = CommInbox(child, writer)
         self._outcome: ChildOutcome | None = None
         self._exit_status: ExitStatus | None = None
         self._limit: LimitExceeded | None = None
@@ -76,6 +78,8 @@ class Relay:
         since, self._cpu_before_s = time.monotonic(), cpu_s(self._child.pid)
         async with asyncio.TaskGroup() as group:
             stopping = group.create_task(self._stop_when_due(timeout_s))
+            delivering = group.create_task(self._inbox.deliver())
+            self._running.hear = self._inbox.hear
             try:
                 await self._relay()
             except (FrameError, InvalidOutcome, RecursionError, ValueError, TypeError) as error:
@@ -84,6 +88,8 @@ class Relay:
                 if self._exit_status is None:
                     self._count_cpu(cpu_s(self._child.pid))
             seconds = time.monotonic() - since
+            self._running.hear = None
+            delivering.cancel()
             stopping.cancel()
         if not self._is_complete():
             await self._child.kill()

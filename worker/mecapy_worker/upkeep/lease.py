@@ -9,7 +9,7 @@ import asyncio
 import json
 import time
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from redis.exceptions import RedisError
 
@@ -131,7 +131,7 @@ async def listen(ctx: Context) -> None:
         try:
             channel: Any = ctx.queue.pubsub()  # pyright: ignore[reportUnknownMemberType]
             async with channel:
-                await channel.subscribe(keys.CONTROL)
+                await channel.subscribe(keys.CONTROL, keys.control(ctx.worker_id))
                 while True:
                     message = await channel.get_message(timeout=LISTEN_S)
                     failures = 0
@@ -152,6 +152,9 @@ def _obey(ctx: Context, data: bytes) -> None:
             case {"extend": str(task_id), "extra_s": float(extra_s)}:
                 if running := ctx.running.get(task_id):
                     running.allow(extra_s)
+            case {"comms": str(task_id), "messages": messages}:
+                if (running := ctx.running.get(task_id)) and running.hear:
+                    running.hear(cast("list[JsonObject]", messages))
             case _:
                 raise ValueError
     except ValueError:

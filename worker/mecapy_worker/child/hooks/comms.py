@@ -1,17 +1,18 @@
-"""Widgets of a task: messages of ipywidgets to a page become frames. The `comm` package allows
-replacing `create_comm`. Nobody answers; widgets react in the kernel.
+"""Widgets of a task: messages of ipywidgets to a page become frames, and frames of a page reach the
+widget (`child.page_messages`). The `comm` package allows replacing `create_comm`.
 """
 
 from __future__ import annotations
 
 import base64
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mecapy_jupyter.travel.environment import import_hook
 from mecapy_jupyter.travel.pickling import widget_reducers
 from mecapy_jupyter.wire import WIDGET_TARGET
+from mecapy_worker.child import page_messages
 from mecapy_worker.child.output import Outgoing
 from mecapy_worker.child.plain_json import plain_mapping
 from mecapy_worker.shared.frames import FrameError
@@ -47,6 +48,10 @@ def _hook() -> None:
 
     class TaskComm(base):
         kernel = _KernelOfCell()
+
+        def on_msg(self, callback: Callable[[dict[str, Any]], None] | None) -> None:
+            base.on_msg(self, callback)
+            page_messages.hear(self.comm_id, callback)
 
         def publish_msg(
             self,
