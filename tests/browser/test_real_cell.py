@@ -39,6 +39,16 @@ load = widgets.IntSlider(value=3, max=20, description="load")
 load.observe(lambda change: seen.append(change["new"]), names="value")
 load
 """
+MOVED = """import ipywidgets as widgets, time
+load = widgets.IntSlider(value=3, max=20, description="load")
+stop, said, stopped = widgets.Button(description="Stop"), widgets.Label(), []
+stop.on_click(lambda _: stopped.append(True))
+display(load, stop, said)
+while not stopped:
+    at = load.value
+    said.value = f"the loop sees {at}"
+    time.sleep(0.05)
+"""
 ENDLESS = """%%mecapy --progress-after 0.3
 import time
 while True:
@@ -181,3 +191,33 @@ async def test_a_slider_made_in_a_cell_is_shown_and_live(
     await slider.locator(".widget-readout", has_text="4").wait_for()
     await book.run(2)
     await book.outputs(2).get_by_text("4 [4]").wait_for()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("option", ["", "--bg --as job"])
+async def test_a_running_loop_sees_its_slider_and_its_button(
+    running_stack: Any, lab: Lab, open_notebook: OpenNotebook, option: str
+) -> None:
+    """A loop on the pool, which the kernel waits for or not: the slider that is moved in the page
+    is moved in the loop, and the Stop button ends it.
+    """
+    (lab.root / "connect.py").write_text(
+        CONNECT.format(url=running_stack.url, token=running_stack.token)
+    )
+    cells = [
+        "%run connect.py\n%load_ext mecapy_jupyter",
+        f"%%mecapy {option}\n{MOVED}",
+        "job.result() if 'job' in globals() else None\nprint('at', at, load.value)",
+    ]
+    book = await open_notebook(f"moved{len(option)}", cells)
+    await book.run(0)
+    await book.run(1)
+    slider = book.cell(1).locator(".widget-slider")
+    await slider.locator(".noUi-handle").focus()
+    for _ in range(3):
+        await book.page.keyboard.press("ArrowRight")
+    await book.cell(1).locator(".widget-label", has_text="the loop sees 6").wait_for()
+    await slider.locator(".widget-readout", has_text="6").wait_for()
+    await book.cell(1).get_by_role("button", name="Stop").click()
+    await book.run(2)
+    await book.outputs(2).get_by_text("at 6 6").wait_for()
