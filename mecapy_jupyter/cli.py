@@ -60,7 +60,9 @@ def _carried_out(argv: list[str] | None) -> int:
     except errors.MecapyError as problem:
         return _failed(_MAGIC.sub("`mecapy ", str(problem)))
     except EOFError:
-        return _failed("it has a question, and the standard input is closed")
+        return _failed(
+            "it cannot ask its question, because the standard input is closed: run it in a terminal"
+        )
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

@@ -208,7 +208,7 @@ class Prepared:
                 ) from None
         for sentence in said:
             notes.say(sentence)
-        for sentence in process_bound.remarks(packed, self.python):
+        for sentence in process_bound.remarks(packed, self.python, self.values):
             notes.say(sentence)
 
     def send(self, client: Client) -> Task:

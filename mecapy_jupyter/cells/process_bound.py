@@ -6,19 +6,20 @@ from __future__ import annotations
 
 import ast
 import dis
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from types import CodeType, FunctionType
 from typing import Any, cast
 
+from mecapy_jupyter.capture import parts
 from mecapy_jupyter.travel.pickling import payload, reducers
 
 _said: set[str] = set()
 
 
-def remarks(packed: payload.Packed, source: str) -> list[str]:
-    """What to say of these inputs and this cell; nothing is said twice."""
-    return [*_caches(packed), *_keyed_by_id(packed), *_hashes(packed, source)]
+def remarks(packed: payload.Packed, source: str, values: Mapping[str, object]) -> list[str]:
+    """What to report of these inputs and this cell; nothing is reported twice."""
+    return [*_caches(packed), *_keyed_by_id(packed, values), *_hashes(packed, source)]
 
 
 def _caches(packed: payload.Packed) -> list[str]:
@@ -42,8 +43,8 @@ _LEAST_ID = 1 << 32
 """No smaller number is the address of an object."""
 
 
-def _keyed_by_id(packed: payload.Packed) -> list[str]:
-    """What to say, once, of a dict whose keys are what `id` says of objects that travel."""
+def _keyed_by_id(packed: payload.Packed, values: Mapping[str, object]) -> list[str]:
+    """Reports once a dict whose keys are the `id()` of objects that travel."""
     dicts: list[dict[Any, Any]] = [
         cast(Any, obj) for obj in packed.memo.values() if type(obj) is dict
     ]
@@ -51,12 +52,16 @@ def _keyed_by_id(packed: payload.Packed) -> list[str]:
     if not keyed or "id" in _said:
         return []
     by_id = {id(obj): obj for obj in packed.memo.values()}
-    if not any(by_id.keys() & one.keys() and not _is_registry(one, by_id) for one in keyed):
+    lost = [one for one in keyed if by_id.keys() & one.keys() and not _is_registry(one, by_id)]
+    if not lost:
         return []
     _said.add("id")
+    names = (name for name, value in values.items() if value is lost[0])
+    name = next(names, "") or parts.path_to(lost[0], values)
     return [
-        "a dict has the `id()` of objects as its keys; on the pool they have another one, and the "
-        "dict cannot find them: use the objects as keys, or `weakref.WeakKeyDictionary`"
+        f"{f'`{name}`' if name else 'a dict'} has the `id()` of objects as its keys, and `id()` "
+        "changes on the pool, so the cell cannot find them there; use the objects as keys, or "
+        "`weakref.WeakKeyDictionary`"
     ]
 
 
@@ -74,8 +79,8 @@ def _hashes(packed: payload.Packed, source: str) -> list[str]:
         return []
     _said.add("hash")
     return [
-        "the cell calls `hash()`: for text and bytes it cannot give the number that it gives here, "
-        "nor the same one in another cell; use `zlib.crc32` or `hashlib` for numbers that you keep"
+        "the cell calls `hash()`: for text and bytes the number changes with each process, so it "
+        "cannot be the one from here; use `zlib.crc32` or `hashlib` for numbers that you keep"
     ]
 
 

@@ -34,8 +34,8 @@ def taken_up(client: Client, prepared: Prepared) -> Task | None:
         history.ended(prepared.key.here, task_id)
         if found.status == wire.COMPLETED:
             print(
-                f"mecapy: this cell's last task ended after {since}, when no cell "
-                f"waited for it; `%mecapy attach {short}` brings it home"
+                f"mecapy: this cell's last task completed after {since}, but its result did not "
+                f"come home; `%mecapy attach {short}` brings it here"
             )
         return None
     answer = _ask(

@@ -174,7 +174,9 @@ class Map:
         if self.how.timeout is not None:
             left_s = min(_TICK_S, self.started + self.how.timeout - time.monotonic())
         if left_s <= 0:
-            raise TimeoutError(f"the map did not end in time: {self.done} of its calls have ended")
+            raise TimeoutError(
+                f"the map did not end within its `timeout`: {self.done} of its calls have ended"
+            )
         with contextlib.suppress(queue.Empty):
             self._land(self.landed.get(timeout=left_s))
         for piece in list(self.flying.values()):

@@ -87,7 +87,7 @@ def keys(
     )
     if about.is_embedded and packages.installed_within(_SEEN_S):
         raise content_key.NoContentKey(
-            "packages were installed here a moment ago, which the stack sees in a moment"
+            f"packages were installed here less than {_SEEN_S:.0f} s ago; try again then"
         )
     if in_graph:
         raise content_key.NoContentKey("it needs the result of another task")
@@ -138,8 +138,8 @@ def remark(cached: wire.CachedRun | None, outcome: wire.Outcome) -> str:
         return f"not cached: {'; '.join(outcome.uncached)}"
     if outcome.drew:
         return (
-            f"cached for this random state alone, which the cell goes on with "
-            f"({', '.join(outcome.drew)}); set a seed in the cell to find it from any"
+            f"cached for this random state alone ({', '.join(outcome.drew)}), because the cell "
+            f"draws from it; set a seed in the cell to find the result from any state"
         )
     return ""
 

@@ -72,8 +72,8 @@ class Task(concurrent.futures.Future[Any]):
         """As an input of another task: its result goes there without coming here."""
         if not self.opens:
             raise errors.CannotSend(
-                f"{self!r} was not submitted from here, so its result is not given to a task of "
-                f"yours: take it with `.result()`, look at it, and pass that"
+                f"{self!r} was not submitted from here, so it cannot be an input of your task: "
+                f"call `.result()`, check the value, and pass that"
             )
         return awaited.reduced(self.id, self)
 

@@ -47,7 +47,7 @@ def _is_only_shown(value: Json) -> bool:
 
 def remark(task_id: str, command: str = "attach") -> str:
     return (
-        f"this task was not submitted with your key ({signing.key_file()}), so none of its pickles "
-        f"was opened here: text, pictures and what JSON can hold is all that came home. If you "
-        f"know who submitted it, `%mecapy {command} {task_id[:8]} --trust` opens them"
+        f"this task was not submitted with your key ({signing.key_file()}), so its pickles were "
+        f"not opened: only text, pictures and JSON values came home, the rest stays there. If you "
+        f"trust who submitted it, `%mecapy {command} {task_id[:8]} --trust` opens it"
     )

@@ -44,7 +44,7 @@ the options are those of %%mecapy
 %mecapy setup [clear [n]]    the setup cells, which run first in every task; remove them, or one
 %mecapy packages [meshio,…]  packages that every task of this notebook adds; `none`: no more
 %mecapy machines             classes of machines: their sizes, what is free, what it costs
-%mecapy cache [clear [id]]   results that `--cache` keeps; find none again, or not this one
+%mecapy cache [clear [id]]   results that `--cache` keeps; use none of them again, or not this one
 %mecapy doctor               check the way from here to a worker"""
 
 

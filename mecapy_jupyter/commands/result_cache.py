@@ -30,8 +30,8 @@ def answer(gateway: Gateway, words: Sequence[str]) -> str:
     more = found.count - len(lines)
     return "\n".join(
         [
-            f"{found.count:,} kept, which ran {units.spent(found.seconds)} in all; "
-            "`%mecapy cache clear [ID]` forgets them",
+            f"{found.count:,} results kept, of {units.spent(found.seconds)} run time; "
+            "`%mecapy cache clear [ID]` deletes them",
             *lines,
             *([f"and {more:,} older ones"] if more else []),
         ]
@@ -41,7 +41,7 @@ def answer(gateway: Gateway, words: Sequence[str]) -> str:
 def _cleared(gateway: Gateway, words: Sequence[str]) -> str:
     if not words:
         gateway_api.clear_cache(gateway)
-        return "cleared: no earlier result is found again; the tasks and their results stay"
+        return "cleared: cells run again; the tasks and their results stay"
     task = task_selection.one(gateway, *words[:1])
     gateway_api.clear_cache(gateway, task.task_id)
-    return f"cleared: the result of {task.task_id[:8]} is not found again"
+    return f"cleared: the result of {task.task_id[:8]} is not used again"

@@ -106,7 +106,9 @@ class Content:
         """Any other object: what its pickle would hold."""
         kind = cast("type[object]", type(value))
         if isinstance(cast("object", value), _NEVER):
-            raise self.refuse(f"is of the type {kind.__qualname__}, which has no content")
+            raise self.refuse(
+                f"is of the type {kind.__qualname__}, whose content cannot be compared"
+            )
         if (kind.__module__, kind.__qualname__) == _SHARERS:
             return self.mark("sharers")  # who shares memory shows in the numbers of the objects
         reducer = copyreg.dispatch_table.get(kind)
@@ -130,7 +132,9 @@ class Content:
         module = str(getattr(value, "__module__", "") or type(value).__module__)
         home = sys.modules.get(module)
         if home is None or module in _MAIN or user_modules.is_own(home):
-            raise self.refuse(f"is found by its name alone ({module}.{name})")
+            raise self.refuse(
+                f"is known by its name alone ({module}.{name}), which may mean something else later"
+            )
         self.modules.add(module.partition(".")[0])
         self.mark("global", f"{module}.{name}".encode())
 

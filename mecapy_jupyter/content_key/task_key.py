@@ -69,7 +69,7 @@ def task_key(task: TaskContent) -> TaskKey:
     mentions = reached_names.mentions(content.mentions, content.sources)
     for names, what in (
         (_TIMES, "it reads the clock"),
-        (_TEXTS, "it reads the text of code, of which comments and docstrings have no key"),
+        (_TEXTS, "it reads the text of code, and a key leaves out comments and docstrings"),
         (_MACHINE, "it looks at the machine"),
     ):
         if read := sorted(mentions & names):

@@ -42,14 +42,14 @@ def test_a_stand_in_is_not_called(kernel: Kernel) -> None:
 
 @pytest.mark.cell("said", "A dict with `id()` of objects as keys")
 def test_a_dict_keyed_by_id_is_named_once(kernel: Kernel) -> None:
-    """The objects have another `id` on the worker; the line says what to use instead."""
+    """The objects have another `id` on the worker; the line names the variable and what to use."""
     kernel.run("from mecapy_jupyter.cells import process_bound; process_bound._said.clear()")
     kernel.run("class K: pass\nk = K(); by_id = {id(k): 'k'}; large = {1 << 60: 0}")
     assert kernel.run("%%mecapy\nx = large, k").stderr == ""
     kernel.run("import matplotlib.pyplot as plt; figure, _ = plt.subplots(); plt.close()")
     assert kernel.run("%%mecapy\nx = len(figure.axes)").stderr == ""
     first = kernel.run("%%mecapy\nx = by_id.get(id(k))")
-    assert "has the `id()` of objects as its keys" in first.stderr, first
+    assert "`by_id` has the `id()` of objects as its keys" in first.stderr, first
     assert "use the objects as keys" in first.stderr
     assert kernel.run("%%mecapy\nx = by_id.get(id(k))").stderr == ""
 

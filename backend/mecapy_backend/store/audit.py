@@ -1,4 +1,4 @@
-"""Who did what, as a table that is only ever added to; what is older than its time goes."""
+"""The audit: a table of who did what. Rows are only added, and deleted by age."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def insert(db: AsyncEngine, entries: Sequence[AuditEntry]) -> None:
 
 
 async def once_a_day(db: AsyncEngine, who: str, act: str, what: str) -> bool:
-    """An entry, unless there is the same of today (UTC). False: there is."""
+    """Adds an entry, unless there is an equal one of today (UTC). Returns whether it was added."""
     values = {"who": who, "act": act, "what": what}
     async with db.connect() as connection:
         return (await connection.execute(_ONCE, values)).rowcount == 1
@@ -45,7 +45,7 @@ _ONCE = sa.text(
 
 
 async def delete_old(db: AsyncEngine, days: float) -> None:
-    """A part at a time: however many there are, no statement takes longer than it may."""
+    """Deletes in parts, so that no statement takes longer than it may."""
     old = audit.c.at < datetime.now(UTC) - timedelta(days=days)
     some = sa.select(audit.c.id).where(old).order_by(audit.c.id).limit(_DELETED_AT_ONCE)
     async with db.connect() as connection:
@@ -64,7 +64,7 @@ async def page(
     before: int | None = None,
     limit: int,
 ) -> list[tuple[int, AuditEntry]]:
-    """The newest first, each with its id; those before an id."""
+    """Entries before an id, the newest first, each with its id."""
     columns = (audit.c.who, audit.c.act, audit.c.what, audit.c.source, audit.c.request, audit.c.at)
     query = sa.select(audit.c.id, *columns).order_by(audit.c.id.desc()).limit(limit)
     for column, value in zip(columns, (who, act, what), strict=False):

@@ -24,7 +24,7 @@ from mecapy_jupyter.shared.errors import ConfigError, Unavailable
 
 Pooler = Literal["none", "transaction"]
 Row = sa.Row[tuple[Any, ...]]
-"""What a statement answers with: its columns by name; what they hold, the statement says."""
+"""The columns of a statement's answer by name."""
 
 AWAY = (DBAPIError, PoolTimeout, OSError)
 """What a statement raises where PostgreSQL does not answer; asyncpg's refused connections and
@@ -74,13 +74,13 @@ def exhausted(error: BaseException) -> bool:
 
 
 def all_in_use(db: AsyncEngine) -> bool:
-    """Whether somebody who asks for a connection of this engine has to wait for one."""
+    """Whether a request for a connection of this engine would wait."""
     pool = cast(QueuePool, db.pool)
     return pool.checkedout() >= pool.size()
 
 
 def may_succeed_later(error: DBAPIError) -> bool:
-    """Whether the same statement may well do so, perhaps once an operator has changed something."""
+    """Whether the same statement may succeed later, perhaps after an operator's change."""
     transient = _sqlstate(error)[:2] in _TRANSIENT_CLASSES
     return error.connection_invalidated or transient or bool(cause(error))
 

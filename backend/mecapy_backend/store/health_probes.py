@@ -46,7 +46,7 @@ _SCHEMA = sa.text(
 
 
 def readiness(db: AsyncEngine) -> Health:
-    """Whether requests can be answered: a look at PostgreSQL alone, however slow the rest is."""
+    """Whether requests can be answered: asks only PostgreSQL, however slow the rest is."""
     return Health(NEEDED, {"PostgreSQL": partial(probe_postgres, db)})
 
 
@@ -88,7 +88,7 @@ async def _check_connections(connection: AsyncConnection) -> Check:
 
 
 async def _check_schema(connection: AsyncConnection) -> Check:
-    """A newer schema serves this program as well, where its migration has noted that it does."""
+    """A newer schema also serves this program if its migration notes so."""
     try:
         found, serves = (await connection.execute(_SCHEMA)).one()
     except ProgrammingError:  # no such table
@@ -109,8 +109,8 @@ async def _check_schema(connection: AsyncConnection) -> Check:
 
 @cache
 def known_schema() -> str:
-    """The newest migration this installation brings. From the names: Alembic takes a second to
-    import.
+    """The newest migration of this installation. Read from the file names, because Alembic takes a
+    second to import.
     """
     return max(
         path.name.partition("_")[0]
@@ -119,8 +119,8 @@ def known_schema() -> str:
 
 
 class ObjectStoreProbe:
-    """A few bytes stored and deleted, as a blob is: whatever would stop a result stops them. One
-    write at a time: boto3 may try for a minute, and whoever asks again meanwhile starts no other.
+    """Stores and deletes a few bytes like a blob, so it finds whatever would stop a result. One
+    write at a time, because boto3 may try for a minute.
     """
 
     def __init__(self, blobs: BlobStore) -> None:
@@ -171,5 +171,5 @@ async def _once(data: bytes) -> AsyncIterator[bytes]:
 
 
 def free_bytes(blobs: BlobStore) -> int | None:
-    """Free space of a store that is a directory; None: it is none."""
+    """Free space of a store that is a directory; else None."""
     return shutil.disk_usage(blobs.root).free if isinstance(blobs, FileStore) else None

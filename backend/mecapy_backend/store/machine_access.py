@@ -1,7 +1,6 @@
-"""What a machine of the fleet may reach in PostgreSQL: the token with which it asks once, and a
-role of its own, which is gone when the machine is. All SQL of it.
-
-A role's name has the stack and the machine in it, so whoever looks finds those that are left over.
+"""What a machine of the fleet may reach in PostgreSQL: a token that works once, and a role that
+ends with the machine. All SQL of it. A role's name contains the stack and the machine, so that
+leftovers can be found.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ WRITTEN = (
     "blobs", "counts", "reservations", "sweep_tasks", "sweeps", "task_inputs", "tasks", "usage",
     "waits", "workers", "workflows",
 )  # fmt: skip
-"""The tables that a worker needs: no token of a user and no line of the audit is among them."""
+"""The tables that a worker needs. Neither the users' tokens nor the audit is among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ def digest(secret: str) -> str:
 
 
 async def offer(db: AsyncEngine, machine: str, token: str, for_s: float) -> None:
-    """Who has this token may ask for the machine's credentials, once, within `for_s`."""
+    """Whoever presents this token may ask for the machine's credentials, once, within `for_s`."""
     until = sa.func.now() + sa.func.make_interval(0, 0, 0, 0, 0, 0, for_s)
     change = sa.update(machines).where(_m.id == machine)
     await first(db, change.values(token_digest=digest(token), token_until=until).returning(_m.id))
@@ -63,14 +62,14 @@ async def claim(db: AsyncEngine, token: str) -> ClaimedMachine | None:
 
 
 async def give_back(db: AsyncEngine, machine: str, token: str) -> None:
-    """It was claimed and nothing was handed out: it may be presented again."""
+    """A claim that led to no credentials is undone: the token may be presented again."""
     change = sa.update(machines).where(_m.id == machine).values(token_digest=digest(token))
     await first(db, change.returning(_m.id))
 
 
 async def failed(db: AsyncEngine, token: str, why: str) -> str | None:
-    """A machine reports that it cannot serve: the scaler replaces it. Its id; None: no such
-    token.
+    """A machine reports that it cannot serve, so the scaler replaces it. Returns its id; None:
+    unknown token.
     """
     claimed = await claim(db, token)
     if claimed:
@@ -80,13 +79,13 @@ async def failed(db: AsyncEngine, token: str, why: str) -> str | None:
 
 
 async def remember_redis(db: AsyncEngine, machine: str, password_digest: str) -> None:
-    """So that the user can be made again where Redis has lost it."""
+    """The password of the Redis user, so that it can be created again if Redis has lost it."""
     change = sa.update(machines).where(_m.id == machine)
     await first(db, change.values(redis_digest=password_digest).returning(_m.id))
 
 
 async def redis_digests(db: AsyncEngine) -> dict[str, str]:
-    """Of each machine that is not gone and has a Redis user."""
+    """Machine → digest of its Redis password, of all that are not gone and have a Redis user."""
     query = sa.select(_m.id, _m.redis_digest).where(_m.state != wire.GONE, _m.redis_digest != "")
     async with db.connect() as connection:
         return {row.id: row.redis_digest for row in await connection.execute(query)}
@@ -119,7 +118,7 @@ async def make_role(db: AsyncEngine, stack: str, machine: str, password: str, fo
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON {', '.join(WRITTEN)} TO {group}",
         f"DO $$ BEGIN EXECUTE format('CREATE ROLE {role} LOGIN PASSWORD ''{password}'' "
         f"VALID UNTIL %L IN ROLE {group}', now() + interval '{for_s:.0f} s'); END $$",
-        f"GRANT {role} TO CURRENT_USER",  # whoever is in it may end its connections
+        f"GRANT {role} TO CURRENT_USER",  # its members may end its connections
     ]
     async with db.execution_options(isolation_level="READ COMMITTED").begin() as transaction:
         await transaction.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _GRANTS})

@@ -1,5 +1,5 @@
-"""The machines of the fleet: what was asked of a provider, before it was asked, and what became of
-it. All SQL of the fleet.
+"""The machines of the fleet: each has a row before its provider is asked for it. All SQL of the
+fleet.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ NEVER_STARTED = "never started"
 
 @dataclass(frozen=True, slots=True)
 class MachineRow:
-    """One machine. `handle`: the provider's name of it, "" while that is not known. `worker`: whose
-    id it called home with.
+    """One machine. `handle`: the provider's name of it, "" while unknown. `worker`: the id with
+    which it reported.
     """
 
     id: str
@@ -44,8 +44,8 @@ class MachineRow:
 
 @dataclass(frozen=True, slots=True)
 class FleetRow:
-    """`stack`: part of every tag; another one for each database. `stopped`: by `mecapy fleet stop`.
-    `swept`: a sweep has looked once.
+    """`stack`: part of every tag, one per database. `stopped`: by `mecapy fleet stop`. `swept`: a
+    sweep has looked once.
     """
 
     stack: str
@@ -55,8 +55,8 @@ class FleetRow:
 
 @asynccontextmanager
 async def chosen(db: AsyncEngine, idle_s: int = 600) -> AsyncGenerator[bool]:
-    """Whether we are the one that looks now. A transaction holds the lock, and PostgreSQL ends it
-    when nothing has been heard of it for `idle_s`.
+    """Whether this scaler is the one that acts now. A transaction holds the lock; PostgreSQL ends
+    it after `idle_s` without a statement.
     """
     limit = sa.func.set_config("idle_in_transaction_session_timeout", f"{idle_s}s", True)
     async with db.execution_options(isolation_level="READ COMMITTED").begin() as transaction:
@@ -86,7 +86,9 @@ async def set_swept(db: AsyncEngine) -> None:
 async def intend(
     db: AsyncEngine, machine_class: str, provider: str, price: float, billing_s: int
 ) -> str:
-    """A machine that is about to be asked for; its id. `billing_s`: it is paid in such steps."""
+    """A machine that will be requested next; returns its id. `billing_s`: it is paid in steps of
+    this length.
+    """
     machine_id = secrets.token_hex(8)
     row = insert(machines).values(
         id=machine_id,
@@ -109,7 +111,7 @@ async def change(
     worker: str | None = None,
     why: str | None = None,
 ) -> None:
-    """Record what became of one that is not gone."""
+    """Records a change of a machine that is not gone."""
     values: dict[str, object] = {"state": state}
     named = {"handle": handle, "worker": worker, "why": why}
     values |= {name: value for name, value in named.items() if value is not None}
@@ -166,7 +168,7 @@ _SPENT = sa.text(
 
 
 async def refusals(db: AsyncEngine, within_s: float = 600.0) -> dict[str, str]:
-    """Of each class whose last machine was not to be had lately: why."""
+    """For each class whose last machine could not start lately: the reason."""
     values = {"within_s": within_s, "never": NEVER_STARTED}
     async with db.connect() as connection:
         rows = await connection.execute(_REFUSALS, values)

@@ -38,7 +38,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class _NewTask:
-    """`row`: of `tasks`, as far as nothing else decides it."""
+    """The columns of its row in `tasks`."""
 
     id: str
     row: dict[str, object]
@@ -48,7 +48,7 @@ class _NewTask:
 
 @dataclass(frozen=True, slots=True)
 class MadeWorkflow:
-    """`queued`: its tasks that wait for nobody; `ended`: parents that failed before."""
+    """`queued`: its tasks without open parents; `ended`: parents that failed before."""
 
     workflow_id: str
     created: bool
@@ -71,7 +71,7 @@ async def create(
     idempotency_key: str | None = None,
     max_queued: int | None = None,
 ) -> MadeWorkflow:
-    """All of it or nothing. Raises graphlib.CycleError, and what `tasks.submit` raises."""
+    """Adds all of it or nothing. Raises graphlib.CycleError, and what `tasks.submit` raises."""
     keys, digest = order(nodes), _digest(name, nodes)
     async with db.execution_options(isolation_level="READ COMMITTED").begin() as connection:
         made = await _add_workflow(connection, owner, name, idempotency_key, digest)
@@ -182,7 +182,7 @@ async def _add_tasks(connection: AsyncConnection, owner: str, new: Sequence[_New
 def _depend(
     row: dict[str, object], inside: dict[str, object] | None, outside: graph.Parent | None
 ) -> None:
-    """On a row of the same workflow, or on a task elsewhere."""
+    """An edge to a row of the same workflow, or to a task elsewhere."""
     if inside is not None:
         inside["awaited"] = True
         outside = graph.Parent(wire.QUEUED, str(inside["python"]))

@@ -14,11 +14,11 @@ from mecapy_jupyter.wire import WORKER_LIVES_S
 class PoolFigures:
     oldest_queued_s: float
     running: int
-    overdue: int  # running, their lease over and not yet taken back
+    overdue: int  # running, but their lease has ended and nobody has taken them back
     workers: int
     slots: int
-    lost: int  # workers that ended without a goodbye, within the last hour
-    connections: int  # to PostgreSQL, of everybody
+    lost: int  # workers that vanished within the last hour
+    connections: int  # to PostgreSQL, of all programs
     max_connections: int
 
 

@@ -25,7 +25,7 @@ _HEAD = (_s.name, _s.state, sa.func.cardinality(_s.points).label("point_count"),
 
 
 async def begin(db: AsyncEngine, owner: str, asked: wire.SweepRequest) -> None:
-    """Make it, or give one of that name these points."""
+    """Creates a sweep, or replaces the points of the one of that name."""
     new = {"points": list(asked.points), "about": asked.about, "changed_at": _now}
     change = insert(sweeps).values(owner=owner, name=asked.name, **new)
     again = new | {"state": "running"}
@@ -34,13 +34,13 @@ async def begin(db: AsyncEngine, owner: str, asked: wire.SweepRequest) -> None:
 
 
 async def add(db: AsyncEngine, owner: str, name: str, task_id: str, points: Sequence[str]) -> None:
-    """The task computes these points of the sweep. Again is as good as once."""
+    """Records that the task computes these points of the sweep. Idempotent."""
     change = insert(sweep_tasks).values(task=task_id, owner=owner, sweep=name, points=points)
     await first(db, change.on_conflict_do_nothing().returning(_m.task))
 
 
 async def of_owner(db: AsyncEngine, owner: str) -> list[wire.SweepStatus]:
-    """The one that changed last first, without their points and tasks."""
+    """The most recently changed first, without their points and tasks."""
     query = sa.select(*_HEAD, _s.changed_at, _s.about).where(_s.owner == owner)
     async with db.connect() as connection:
         rows = await connection.execute(query.order_by(_s.changed_at.desc()).limit(_MOST))

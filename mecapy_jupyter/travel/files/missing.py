@@ -120,8 +120,8 @@ def own_paths(values: Mapping[str, object], folder: Path) -> list[str]:
         if issubclass(type(value), (str, PurePath)) and str(value).startswith(f"{folder}/"):
             way = str(value)[len(str(folder)) + 1 :]
             remarks.append(
-                f"`{name}` is a path of this machine, which the cell cannot see; in "
-                f"the cell it is {way!r}: use that"
+                f"`{name}` is a path of this machine, which the cell cannot see; use {way!r} in "
+                f"the cell"
             )
     return remarks
 

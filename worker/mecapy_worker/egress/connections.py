@@ -166,7 +166,7 @@ class TaskConnections:
                     task=task_id,
                 )
         if not self._noted:
-            raise EgressRefused("the task is no longer this worker's")
+            raise EgressRefused("another worker has the task now")
 
     def _no(self, where: str, text: str) -> EgressRefused:
         metrics.connections.labels("refused").inc()

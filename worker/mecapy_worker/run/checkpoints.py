@@ -52,7 +52,7 @@ class CheckpointStore:
         finally:
             copy.unlink(missing_ok=True)
         log.info("checkpoint", task=self._started.task_id, attempt=self._started.attempt)
-        return "" if kept else "the task is no longer this worker's"
+        return "" if kept else "another worker has the task now"
 
 
 async def opened(

@@ -33,10 +33,7 @@ def _info(kind: wire.ErrorKind, text: str) -> wire.ErrorInfo:
 
 
 def no_parent(task_id: str) -> wire.ErrorInfo:
-    text = (
-        f"The task {task_id[:8]}, whose result this one needs, is not there any more; submit both "
-        f"again."
-    )
+    text = f"The task {task_id[:8]}, whose result this one needs, was deleted; submit both again."
     return _info("parent", text)
 
 
@@ -143,8 +140,8 @@ def protocol(problem: str) -> wire.ErrorInfo:
 def ours(error: Exception) -> wire.ErrorInfo:
     """An internal error; the worker's log has the details."""
     text = (
-        f"The worker could not carry this task to its end ({type(error).__name__}); run it "
-        f"again, and if it fails again tell the operators."
+        f"The worker failed with an internal error ({type(error).__name__}); run the cell again, "
+        f"and if it fails again give the operators the task's id."
     )
     return _info("protocol", text)
 

@@ -144,8 +144,8 @@ def _no_machine() -> Problem:
     return Problem(
         401,
         "no-such-machine",
-        "this is no machine's token, or it was used before or too late; the fleet replaces a "
-        "machine that does not call home",
+        "this is no machine's token, or it was used before or too late; nothing needs to be done: "
+        "the fleet replaces this machine",
     )
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 
 class CredentialsView(BaseModel):
-    environment: Annotated[dict[str, str], Field(description="of the machine's worker")]
+    environment: Annotated[dict[str, str], Field(description="environment variables of its worker")]
 
 
 class ClassView(BaseModel):
@@ -17,14 +17,14 @@ class ClassView(BaseModel):
     memory_bytes: Annotated[int, Field(description="for one task; 0: not known")]
     gpu: str
     price: Annotated[float, Field(description="euros an hour")]
-    provider: Annotated[str, Field(description="empty: somebody starts its workers")]
-    on_demand: Annotated[bool, Field(description="none may run until a task needs one")]
+    provider: Annotated[str, Field(description="empty: workers are started by hand")]
+    on_demand: Annotated[bool, Field(description="starts when a task needs it")]
     boot_s: float
     min: int
     max: int
     free: Annotated[int, Field(description="places for tasks now")]
     queued: Annotated[int, Field(description="tasks that wait for it")]
-    refused: Annotated[str, Field(description="why its last machine was not to be had")]
+    refused: Annotated[str, Field(description="why its last machine could not start")]
 
 
 class MachineView(BaseModel):
@@ -48,5 +48,5 @@ class ScaleView(BaseModel):
     queued_s: Annotated[float, Field(description="their work, in seconds of one slot")]
     oldest_wait_s: float
     running: int
-    workers: Annotated[int, Field(description="live ones that take tasks")]
-    wanted: Annotated[int, Field(description="how many there should be")]
+    workers: Annotated[int, Field(description="live workers that take tasks")]
+    wanted: Annotated[int, Field(description="workers that there should be")]

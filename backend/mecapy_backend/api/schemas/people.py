@@ -42,7 +42,7 @@ class MeView(BaseModel):
     email: str
     role: Literal["user", "manager", "admin"]
     organisation: str | None
-    scopes: Annotated[list[str], Field(description="of the token that asked")]
+    scopes: Annotated[list[str], Field(description="scopes of the token in use")]
     tasks: Annotated[
         dict[str, int], Field(description="queued (counted up to what I may have), running")
     ]
@@ -67,10 +67,10 @@ class MeView(BaseModel):
 class NewTokenBody(Request):
     name: Annotated[str, Field(min_length=1, max_length=100, description="what it is for")]
     scopes: Annotated[
-        list[Literal["tasks", "read", "admin"]], Field(min_length=1, description="what it may")
+        list[Literal["tasks", "read", "admin"]], Field(min_length=1, description="its rights")
     ] = ["tasks", "read"]
     days: Annotated[
-        float | None, Field(gt=0, le=3660, description="until it expires; null: never")
+        float | None, Field(gt=0, le=3660, description="days until it expires; null: never")
     ] = 90.0
 
 
@@ -88,8 +88,8 @@ class NewTokenView(ApiTokenView):
 
 
 class LoginLinkView(BaseModel):
-    path: Annotated[str, Field(description="of the page; open it in a browser on this gateway")]
-    valid_s: Annotated[float, Field(description="how soon it must be opened")]
+    path: Annotated[str, Field(description="path of the page on this gateway")]
+    valid_s: Annotated[float, Field(description="seconds until the link expires")]
 
 
 class LimitsBody(Request):
@@ -104,7 +104,7 @@ class LimitsBody(Request):
     max_queued: Annotated[
         int | None, Field(ge=0, le=10**6, description="tasks that wait at once")
     ] = None
-    cpu_hours: Annotated[float | None, Field(ge=0, le=10**9, description="a month")] = None
+    cpu_hours: Annotated[float | None, Field(ge=0, le=10**9, description="per month")] = None
     quota_bytes: Annotated[int | None, Field(ge=0, le=2**53, description="stored blobs")] = None
 
 
@@ -116,7 +116,7 @@ class OrganisationBody(LimitsBody):
         Field(ge=0, le=10**9, description="euros a day (UTC); then no machine starts for them"),
     ] = None
     resources: Annotated[
-        ResourcesBody | None, Field(description="of tasks that ask for none; null: nothing")
+        ResourcesBody | None, Field(description="default for its tasks; null: none")
     ] = None
 
 
@@ -160,7 +160,7 @@ class OrganisationView(LimitsView):
     budget: Annotated[float | None, Field(description="euros a day (UTC); null: any")]
     resources: ResourcesBody | None
     euros: Annotated[float, Field(description="what its tasks cost this month")]
-    euros_today: Annotated[float, Field(description="of them, today (UTC)")]
+    euros_today: Annotated[float, Field(description="what they cost today (UTC)")]
     users: int
     tasks: Annotated[
         dict[str, int],
@@ -174,14 +174,14 @@ class UsageView(BaseModel):
     organisation: str | None
     cpu_hours: float
     tasks: Annotated[int, Field(description="attempts that ended")]
-    euros: Annotated[float, Field(description="their shares of their machines")]
+    euros: Annotated[float, Field(description="cost of their machine time")]
 
 
 class ReportView(BaseModel):
     organisation: str | None
     cpu_hours: float
     tasks: Annotated[int, Field(description="attempts that ended")]
-    euros: Annotated[float, Field(description="their shares of their machines")]
+    euros: Annotated[float, Field(description="cost of their machine time")]
     ended: Annotated[dict[str, int], Field(description="tasks by their last state")]
     wait_p50_s: Annotated[float, Field(description="until the first start, within 1 %")]
     wait_p99_s: float

@@ -13,13 +13,13 @@ class CacheEntryView(BaseModel):
     name: str
     code: Annotated[str, Field(description="the first line of its code")]
     ran_at: datetime | None
-    seconds: Annotated[float, Field(description="that it ran, and that finding it saves")]
+    seconds: Annotated[float, Field(description="its run time, which a hit saves")]
     expires_at: datetime | None
 
 
 class CacheListView(BaseModel):
     entries: list[CacheEntryView]
-    count: Annotated[int, Field(description="of all that is kept")]
+    count: Annotated[int, Field(description="number of all kept results")]
     seconds: float
 
 

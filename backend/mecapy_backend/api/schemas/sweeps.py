@@ -39,7 +39,7 @@ class SweepView(BaseModel):
     name: str
     state: Annotated[
         Literal["running", "paused", "cancelled"],
-        Field(description="what was asked for; it says nothing of how far the tasks are"),
+        Field(description="as requested; the tasks may lag behind"),
     ]
     point_count: int
     created_at: datetime

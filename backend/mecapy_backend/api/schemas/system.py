@@ -20,7 +20,7 @@ class WorkerView(BaseModel):
     info: dict[str, Any]
     started_at: datetime
     seen_at: datetime
-    draining: Annotated[bool, Field(description="it ends what it runs, and takes no more tasks")]
+    draining: Annotated[bool, Field(description="ends what it runs, takes no more tasks")]
 
 
 class WorkerBody(Request):
@@ -34,9 +34,9 @@ class PackagesView(BaseModel):
         Field(description="module → distribution, then its version (several where workers differ)"),
     ]
     folder_bytes: Annotated[
-        int, Field(description="how much of a notebook's folder travels by itself; 0: nothing")
+        int, Field(description="bytes of a notebook's folder that travel; 0: none")
     ]
-    folder_files: Annotated[int, Field(description="how many files of it")]
+    folder_files: Annotated[int, Field(description="files of it that travel")]
     adds: Annotated[str, Field(description="packages that a task may add: off, list or any")]
 
 

@@ -47,15 +47,16 @@ class CacheBody(Request):
     """
 
     key: Annotated[
-        str, Field(min_length=1, max_length=100, description="names all that it depends on")
+        str,
+        Field(min_length=1, max_length=100, description="hash of all that the result depends on"),
     ]
     seeded: Annotated[
-        str, Field(max_length=100, description="the same, with the random state at its start")
+        str, Field(max_length=100, description="the same hash, with the random state")
     ] = ""
-    again: Annotated[bool, Field(description="run it, and replace what is kept")] = False
+    again: Annotated[bool, Field(description="run, and replace the kept result")] = False
     files: Annotated[
         list[Annotated[str, Field(max_length=1000)]],
-        Field(max_length=10_000, description="paths whose content the keys cover"),
+        Field(max_length=10_000, description="files that the keys include"),
     ] = []
 
 
@@ -108,7 +109,7 @@ class TaskBody(Request):
     ] = ""
     signature: Annotated[
         str,
-        Field(pattern=r"^([0-9a-f]{64})?$", description="by Python clients, for themselves"),
+        Field(pattern=r"^([0-9a-f]{64})?$", description="HMAC that Python clients add"),
     ] = ""
     resources: ResourcesBody | None = None
     escalate: Annotated[
@@ -154,7 +155,7 @@ class TaskBody(Request):
     ] = []
     notify: Annotated[
         list[Annotated[str, Field(min_length=1, max_length=500)]],
-        Field(max_length=3, description="told of its end: `mail`, `webhook` or an https URL"),
+        Field(max_length=3, description="who hears of its end: `mail`, `webhook` or an https URL"),
     ] = []
     cache: CacheBody | None = None
 
@@ -182,9 +183,9 @@ class SubmittedView(BaseModel):
         str, Field(description="the class of machines it goes to, and why; empty: the pool")
     ] = ""
     estimate: Annotated[
-        str, Field(description="what its code's history lets expect; empty: it has none")
+        str, Field(description="expected cost of the run, from earlier runs; empty: none")
     ] = ""
-    estimate_s: Annotated[float | None, Field(description="of running, by that history")] = None
+    estimate_s: Annotated[float | None, Field(description="expected run time")] = None
     cached: Annotated[
         dict[str, Any] | None,
         Field(
@@ -239,14 +240,12 @@ class TaskView(BaseModel):
     ] = None
     worker: str | None
     machine_class: Annotated[str, Field(description="class of the machine that it goes to")]
-    why_there: Annotated[str, Field(description="why it goes there; empty: nothing led away")]
+    why_there: Annotated[str, Field(description="why it goes there; empty: default")]
     estimate_s: Annotated[
         float | None,
-        Field(description="of running, by its code's history, raised when outlived; null: none"),
+        Field(description="expected run time, from earlier runs; null: unknown"),
     ] = None
-    cost: Annotated[
-        float | None, Field(description="euros of all its attempts; null: no price is known")
-    ] = None
+    cost: Annotated[float | None, Field(description="euros of all attempts; null: unknown")] = None
     cancel_requested: bool
     result: Annotated[Any, Field(description="JSON result; null in a list and while not final")] = (
         None
@@ -260,7 +259,7 @@ class TaskView(BaseModel):
     parents: Annotated[
         list[str], Field(description="the tasks whose results it needs; empty in a list")
     ] = []
-    workflow: Annotated[str, Field(description="the one it belongs to; empty: none")] = ""
+    workflow: Annotated[str, Field(description="id of its workflow; empty: none")] = ""
 
 
 class PageView(BaseModel):
@@ -282,7 +281,7 @@ class ResultView(BaseModel):
 
 class SharedView(BaseModel):
     task_id: str
-    path: Annotated[str, Field(description="of the gateway's page, for members of my organisation")]
+    path: Annotated[str, Field(description="path of its page, for my organisation")]
 
 
 class CancelView(BaseModel):

@@ -1,5 +1,5 @@
-"""Blobs on their way between a store and a backup: several at a time, and none is kept whose bytes
-are not what its name says.
+"""Copies blobs between a store and a backup, several at a time. A blob whose bytes do not fit its
+name is not kept.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Copied:
 
 
 async def copy_blobs(source: BlobStore, target: BlobStore, blobs: Sequence[BlobRow]) -> Copied:
-    """What the target has by its name and size already is left as it is."""
+    """Skips what the target already has under that name and in that size."""
     done = Copied()
     waiting = iter(blobs)
 
@@ -53,7 +53,7 @@ async def _copy(source: BlobStore, target: BlobStore, blob: BlobRow, done: Copie
 
 
 async def absent(store: BlobStore, blobs: Sequence[BlobRow]) -> list[BlobRow]:
-    """Those that are not in the store."""
+    """The blobs that are not in the store."""
     found = list[BlobRow]()
     waiting = iter(blobs)
 

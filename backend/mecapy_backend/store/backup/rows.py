@@ -17,7 +17,7 @@ from mecapy_backend.store.database import opener
 from mecapy_backend.store.tables import metadata, reservations, workers
 from mecapy_jupyter.wire import WORKER_LIVES_S
 
-_NOT_KEPT = {workers.name, reservations.name}  # what lives now; nothing of it holds later
+_NOT_KEPT = {workers.name, reservations.name}  # about live processes, so invalid later
 _BLOBS = "SELECT owner, digest, coalesce(size, 0) FROM blobs"
 _COLUMNS = """SELECT column_name FROM information_schema.columns
   WHERE table_schema = current_schema() AND table_name = $1 ORDER BY ordinal_position"""
@@ -81,7 +81,7 @@ async def still_there(url: str, blobs: Collection[BlobRow]) -> list[BlobRow]:
 
 
 async def why_not_empty(url: str) -> str:
-    """What a database holds that a restore would replace; "": nothing."""
+    """What a restore would replace in a database; "": nothing."""
     async with connected(url) as connection:
         if not await connection.fetchval("SELECT to_regclass('tasks')"):
             return ""
@@ -103,7 +103,7 @@ async def live_workers(url: str) -> list[str]:
 
 
 async def drop_all(url: str) -> None:
-    """No table of ours is left."""
+    """Drops all of MecaPy's tables."""
     names = ", ".join([*(table.name for table in metadata.sorted_tables), "alembic_version"])
     async with connected(url) as connection:
         await connection.execute(f"DROP TABLE IF EXISTS {names} CASCADE")
@@ -125,13 +125,15 @@ async def load(url: str, folder: Path, manifest: Manifest) -> None:
 
 
 async def blobs(url: str) -> list[BlobRow]:
-    """All that the database names."""
+    """All blobs that the database names."""
     async with connected(url) as connection:
         return [BlobRow(*row) for row in await connection.fetch(_BLOBS)]
 
 
 async def forget_blobs(url: str, lost: Collection[BlobRow]) -> None:
-    """Their bytes are gone. Without their rows, whoever has the bytes is asked to send them."""
+    """Forgets blobs whose bytes are gone: without a row, a client that has the bytes is asked to
+    send them.
+    """
     async with connected(url) as connection:
         await connection.executemany(
             "DELETE FROM blobs WHERE owner = $1 AND digest = $2",

@@ -56,25 +56,25 @@ async def confirm_upload(
     size: int,
     within: RowLock | None = None,
 ) -> bool:
-    """Whether a blob that a client put into the store past us is there, whole; then it counts as
+    """Whether a client has put a whole blob into the store without the gateway; it then counts as
     stored. `within`: `reservations.reserving`, where there may be no room for it.
     """
     if (
         await store.size(owner, digest) != size
-    ):  # before anything is locked: a store that does not answer keeps no connection to PostgreSQL
+    ):  # before any lock: a slow store must not hold a connection to PostgreSQL
         return False
     with suppress(FileNotFoundError):
         async with (within or row_lock(db, owner))(digest, size), asyncio.timeout(_LOOK_S):
             if (
                 await store.size(owner, digest) != size
-            ):  # again, behind the lock: a delete is over, or has not begun
+            ):  # again, behind the lock: a delete has ended, or has not begun
                 raise FileNotFoundError(digest)
         return True
     return False
 
 
 async def touch_existing(db: AsyncEngine, owner: str, digests: Sequence[str]) -> set[str]:
-    """Those that are there. Asking keeps them from a delete that is under way."""
+    """The digests that are stored. Asking protects these blobs from a delete in progress."""
     named = sa.update(blobs).where(
         _b.owner == owner, _b.digest == sa.any_(sa.literal(list(digests), ARRAY(sa.Text)))
     )
@@ -85,7 +85,7 @@ async def touch_existing(db: AsyncEngine, owner: str, digests: Sequence[str]) ->
 
 
 async def total_bytes(db: AsyncEngine, owner: str, digests: Sequence[str]) -> int:
-    """Of those that are stored."""
+    """The total size of those that are stored."""
     query = sa.select(sa.func.coalesce(sa.func.sum(_b.size), 0)).where(
         _b.owner == owner, _b.digest == sa.func.any(sa.cast(list(digests), ARRAY(sa.Text)))
     )
@@ -96,7 +96,7 @@ async def total_bytes(db: AsyncEngine, owner: str, digests: Sequence[str]) -> in
 async def delete_unreferenced(
     db: AsyncEngine, store: BlobStore, owner: str, digests: Sequence[str]
 ) -> list[str]:
-    """Delete those of an owner's blobs that no task names any more; which went."""
+    """Deletes those of an owner's blobs that no task names any more. Returns the deleted ones."""
     unreferenced = sa.and_(
         _b.owner == owner, _b.digest == sa.any_(sa.literal(list(digests), ARRAY(sa.Text)))
     )
@@ -106,7 +106,7 @@ async def delete_unreferenced(
 async def delete_all_unreferenced(
     db: AsyncEngine, store: BlobStore, owner: str, limit: int = 500
 ) -> None:
-    """The same for everything an owner has."""
+    """Deletes in the same way all that an owner has."""
     while await _delete_unnamed(db, store, _b.owner == owner, limit):
         pass
 
@@ -114,8 +114,8 @@ async def delete_all_unreferenced(
 async def sweep(
     db: AsyncEngine, store: BlobStore, grace_s: float, limit: int = 500
 ) -> list[tuple[str, str]]:
-    """Delete blobs that no task names and nobody used for `grace_s`: (owner, digest) of those that
-    went. Any number may run at once.
+    """Deletes blobs that no task names and nobody used for `grace_s`. Returns their (owner,
+    digest). Several processes may run it at once.
     """
     old = _b.used_at < _clock - sa.func.make_interval(
         0, 0, 0, 0, 0, 0, sa.literal(grace_s, sa.Float)
@@ -127,8 +127,8 @@ async def sweep(
 
 
 async def _end_reservations(db: AsyncEngine, store: BlobStore) -> None:
-    """What came past us for a reservation that is over counts as stored from now on, if it is
-    whole; parts of it go.
+    """Uploads whose reservation has ended count as stored if they are whole; parts of uploads are
+    deleted.
     """
     r = reservations.c
     ended = sa.select(r.owner, r.key).where(r.until < _clock).limit(_LISTED)
@@ -147,8 +147,8 @@ async def _end_reservations(db: AsyncEngine, store: BlobStore) -> None:
 
 
 async def _name_lost(db: AsyncEngine, store: BlobStore, grace_s: float) -> None:
-    """Bytes whose writer died before their row existed get a row, and its grace period; a part of
-    the store per call.
+    """Gives a row and a grace period to bytes whose writer died before it added the row. Each call
+    looks at a part of the store.
     """
     before = time.time() - grace_s
     listed = {
@@ -168,8 +168,8 @@ async def _name_lost(db: AsyncEngine, store: BlobStore, grace_s: float) -> None:
 
 
 async def discard(db: AsyncEngine, store: BlobStore, owner: str, digest: str) -> None:
-    """Delete the row of a blob whose bytes are missing or wrong, whoever names it, so that the next
-    upload stores it again.
+    """Deletes the row of a blob whose bytes are missing or wrong, even if tasks name it, so that
+    the next upload stores it again.
     """
     async with db.execution_options(isolation_level="READ COMMITTED").begin() as transaction:
         await transaction.execute(sa.delete(blobs).where(_b.owner == owner, _b.digest == digest))
@@ -179,8 +179,8 @@ async def discard(db: AsyncEngine, store: BlobStore, owner: str, digest: str) ->
 async def _delete_unnamed(
     db: AsyncEngine, store: BlobStore, which: sa.ColumnElement[bool], limit: int
 ) -> list[tuple[str, str]]:
-    """A submission or upload that names one meanwhile updates `used_at`, and the row no longer
-    matches. The row is locked until the bytes are gone; an upload of the same bytes waits
+    """A submission or upload that names the blob meanwhile updates `used_at`, and the row no longer
+    matches. The row stays locked until the bytes are gone; an upload of the same bytes waits
     (`row_lock`).
     """
     named = sa.exists().where(

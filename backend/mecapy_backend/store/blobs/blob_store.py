@@ -26,11 +26,10 @@ from mecapy_jupyter.shared.errors import ConfigError
 
 
 class BlobStore(Protocol):
-    """What gateway and worker ask of a store. A blob that is not there raises FileNotFoundError."""
+    """What gateway and worker need from a store. A missing blob raises FileNotFoundError."""
 
     direct_uploads: bool
-    """Clients put bytes there without the gateway, so a blob may be stored that its table does not
-    know yet.
+    """Clients upload without the gateway, so a blob may be stored that the table does not have yet.
     """
 
     async def has(self, owner: str, digest: str) -> bool: ...
@@ -49,18 +48,18 @@ class BlobStore(Protocol):
         ...
 
     async def adopt(self, owner: str, path: Path, row_lock: RowLock = ...) -> tuple[str, int]:
-        """Take over a finished file: (digest, size). Whoever wrote it must be dead, or it could
-        change afterwards.
+        """Takes over a finished file; returns (digest, size). Its writer must be dead, because it
+        could change the file afterwards.
         """
         ...
 
     async def delete(self, owner: str, digest: str) -> None: ...
     async def tidy(self, older_s: float) -> None:
-        """Remove what broken uploads have left, if it is older than this."""
+        """Removes what broken uploads older than this have left."""
         ...
 
     async def listed(self, limit: int) -> list[StoredBlob]:
-        """The next so many blobs that are in the store, in rounds without end."""
+        """The next `limit` blobs of the store, in endless rounds."""
         ...
 
     async def upload_url(self, owner: str, digest: str, size: int) -> str | None:
@@ -74,8 +73,8 @@ class BlobStore(Protocol):
     async def part_urls(
         self, owner: str, digest: str, size: int, upload: str, first: int
     ) -> MultipartUpload | None:
-        """Fresh URLs for an upload that takes longer than they are valid: for its parts from the
-        `first` on, counted from 0.
+        """Fresh URLs for an upload that outlives its URLs: for its parts from `first` on, counted
+        from 0.
         """
         ...
 
@@ -91,7 +90,7 @@ class BlobStore(Protocol):
 
     async def download_url(self, owner: str, digest: str) -> str | None: ...
     async def place(self, owner: str) -> SharedFolders | None:
-        """For clients that share a disk with us; None: this store is none."""
+        """The folder for clients on this machine's disk; None: this store has none."""
         ...
 
     async def take(

@@ -19,7 +19,7 @@ _PARTS = "parts "
 
 
 class BadName(ValueError):
-    """An owner or digest that is none; it never touches a path."""
+    """An owner or digest that is malformed; it never touches a path."""
 
 
 class WrongDigest(ValueError):
@@ -27,11 +27,11 @@ class WrongDigest(ValueError):
 
 
 class NotAFile(ValueError):
-    """A link, a pipe, a folder: what was left there is no regular file."""
+    """What a client left is a link, a pipe or a folder instead of a regular file."""
 
 
 class ObjectStoreError(OSError):
-    """The object store took or gave no bytes; `causes` tells why."""
+    """The object store refused to read or write; `causes` tells why."""
 
 
 class TooLong(ValueError):
@@ -78,19 +78,21 @@ RowLock = Callable[[str, int], AbstractAsyncContextManager[None]]
 
 @asynccontextmanager
 async def no_lock(digest: str, size: int) -> AsyncGenerator[None]:
-    """Nobody else is told."""
+    """Notifies nobody else."""
     yield
 
 
 def blob_key(owner: str, digest: str) -> str:
-    """Where a blob stands below the root of any store. BadName for what is no owner or digest."""
+    """The place of a blob below the root of any store. Raises BadName for a malformed owner or
+    digest.
+    """
     if not _OWNER.fullmatch(owner) or not _DIGEST.fullmatch(digest):
         raise BadName("a blob's digest is 64 hexadecimal digits (BLAKE3), in lower case")
     return f"{owner}/{digest[:2]}/{digest}"
 
 
 def upload_key(digest: str, upload: str) -> str:
-    """The name of an upload in parts, for its reservation. BadName for what is none."""
+    """The name of an upload in parts, for its reservation. Raises BadName if it is malformed."""
     if not _DIGEST.fullmatch(digest) or not _UPLOAD.fullmatch(upload):
         raise BadName("an upload in parts is named by its blob's digest and the store's own id")
     return f"{_PARTS}{digest} {upload}"
@@ -120,14 +122,16 @@ def parse_blob_key(below: str) -> tuple[str, str] | None:
 
 
 def checked_file_name(name: str) -> str:
-    """The name of a file left in `SharedFolders.incoming`. BadName for what leads elsewhere."""
+    """The name of a file left in `SharedFolders.incoming`. Raises BadName for a path that leads
+    elsewhere.
+    """
     if not _NAME.fullmatch(name):
         raise BadName("a file's name is 32 hexadecimal digits, in lower case")
     return name
 
 
 async def join_chunks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same bytes in pieces worth a trip to a thread."""
+    """The same bytes in pieces that are large enough for a thread."""
     gathered, size = list[bytes](), 0
     async for chunk in chunks:
         gathered.append(chunk)

@@ -51,8 +51,8 @@ class FileStore:
         self._syncing: dict[Path, asyncio.Future[None]] = {}
 
     def recover(self) -> list[str]:
-        """After the machine started anew: remove what its end has left half written; which blobs.
-        Nothing to do otherwise.
+        """After a restart of the machine: removes half-written blobs, and returns them. Otherwise
+        does nothing.
         """
         start, seen = boot_id(), self.root / ".boot"
         if not start or (seen.exists() and seen.read_text() == start):
@@ -150,7 +150,7 @@ class FileStore:
         return partial
 
     def keep_if_same_disk(self, path: Path, target: Path) -> None:
-        """A file that is ours and was examined, moved here where that costs nothing."""
+        """A file of ours that was examined, moved here if that costs nothing."""
         if path.stat().st_dev == self._device():
             path.chmod(0o400)
             rename(path, target)
@@ -160,8 +160,8 @@ class FileStore:
         return self.root.stat().st_dev
 
     def _to_disk(self, path: Path) -> None:
-        """Write it out beside the work: a task does not wait for the disk. Until then a power cut
-        may cost the blob.
+        """Writes it to the disk in the background, so that no task waits. Until then a power cut
+        may lose the blob.
         """
         if self._syncing.get(path) is None:
             self._syncing[path] = writing = asyncio.ensure_future(asyncio.to_thread(_sync, path))
@@ -236,7 +236,7 @@ class FileStore:
 
 
 def _whole(path: Path) -> bool:
-    """What its name says; or gone, for others that share the directory may recover it, too."""
+    """Whether its bytes fit its name. True if it is gone: another process recovered it."""
     try:
         return examine(path)[0] == path.name
     except FileNotFoundError:

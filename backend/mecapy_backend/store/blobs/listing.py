@@ -1,5 +1,5 @@
-"""Walking through everything there is, a part at each call, for ever: how a sweep looks at a store
-of any size without a long pause.
+"""Lists everything in a store, a part at each call, in endless rounds, so that a sweep of a large
+store makes no long pause.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from mecapy_backend.store.blobs.blob_types import StoredBlob
 
 
 class ListingRounds:
-    """Any number of threads may ask; each blob goes to one of them."""
+    """Threads may call it together; each blob goes to one of them."""
 
     def __init__(self, everything: Callable[[], Iterator[StoredBlob]]) -> None:
         self._everything, self._walk, self._lock = (
@@ -22,7 +22,7 @@ class ListingRounds:
         )
 
     def next(self, limit: int) -> list[StoredBlob]:
-        """The next so many; from the start again when all were seen. Blocks."""
+        """The next ones; starts again after the last. Blocks."""
         with self._lock:
             if found := list(itertools.islice(self._walk, limit)):
                 return found

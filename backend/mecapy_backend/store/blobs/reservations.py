@@ -53,11 +53,10 @@ async def reserve(
     valid_s: float,
     instead_of: str = "",
 ) -> None:
-    """Set room aside for so long; 0: only look whether there is any. `wanted`: bytes by the digest
-    they will have, or by any other name; what is stored or reserved by that name already, or by
-    `instead_of`, counts once. Raises NoRoom.
-
-    Room that is set aside stays so until its time: a URL for it may be in use.
+    """Reserves room for a time; 0: only checks that there is room. `wanted`: bytes by their digest,
+    or by another name; what is stored or reserved under that name, or under `instead_of`, counts
+    once. Raises NoRoom. A reservation lasts until its time ends, because a URL for it may be in
+    use.
     """
     if not wanted:
         return
@@ -95,7 +94,7 @@ async def reserve(
 
 
 async def release(db: AsyncEngine, owner: str, keys: Sequence[str]) -> None:
-    """What was reserved by these names is stored by now, or does not come."""
+    """Releases the reservations of these names, because their bytes are stored or will not come."""
     async with db.connect() as connection:
         await connection.execute(_named(owner, keys))
 

@@ -55,16 +55,14 @@ class S3Store:
 
     @property
     def cache(self) -> FileStore:
-        """What lies in it is handed out unread, so it is ours alone, at each use: who clears a temp
-        folder may have made room for somebody else's.
+        """The cache is handed out unread, so each use checks that it is ours alone: a cleaner of
+        the temp folder may have made room for another user's.
         """
         own_folder(self._files.root, setting="MECAPY_CACHE_DIR")
         return self._files
 
     async def _ask(self, call: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T:
-        """In threads of our own: those of the event loop are few, and a store that stalls would
-        keep them from everybody else.
-        """
+        """Uses separate threads: a store that stalls would block those of the event loop."""
         return await asyncio.get_running_loop().run_in_executor(
             self._threads, partial(call, *arguments, **named)
         )
@@ -92,7 +90,7 @@ class S3Store:
     async def _upload(
         self, path: Path, key: str, locked: AbstractAsyncContextManager[None], size: int
     ) -> None:
-        """Not under the lock: that is a connection to PostgreSQL, and this may take minutes. A
+        """Not under the lock, which is a connection to PostgreSQL, because this may take minutes. A
         delete in between is rare.
         """
         await self._ask(self._bucket.upload, path, key)
@@ -109,8 +107,8 @@ class S3Store:
             body.close()
 
     async def open(self, owner: str, digest: str) -> int:
-        """From the cache, else fetched into it and checked. Those who ask for the same at the same
-        time fetch it once.
+        """Reads from the cache, else fetches into it and checks. Concurrent requests for one blob
+        fetch it once.
         """
         key = blob_key(owner, digest)
         fetching = self._fetching.setdefault(key, asyncio.Lock())
@@ -127,8 +125,8 @@ class S3Store:
         return fd
 
     def _download(self, key: str, target: Path) -> int:
-        """Into the cache, in parts at the same time. Open before it has its name: from then on
-        others may drop it.
+        """Fetches into the cache, in parts at the same time. The file is opened before it gets its
+        name, because others may then drop it.
         """
         partial = PartialFile(self.cache.root)
         try:
@@ -144,8 +142,8 @@ class S3Store:
             partial.discard()
 
     def _trim(self) -> None:
-        """Drop the files used longest ago until the cache is as small as it should be. Open ones
-        live on for their readers.
+        """Deletes the files that were used longest ago until the cache is within its size. Open
+        files stay for their readers.
         """
         files = list[tuple[float, int, Path]]()
         for path in self.cache.root.glob("*/??/*"):
@@ -160,8 +158,8 @@ class S3Store:
             total -= size
 
     async def adopt(self, owner: str, path: Path, row_lock: RowLock = no_lock) -> tuple[str, int]:
-        """Upload it, and keep it in the cache: the next cell that wants this result may run here as
-        well.
+        """Uploads it and keeps it in the cache, because the next cell that uses this result may run
+        here.
         """
         digest, size, owned = await asyncio.to_thread(examine, path, own=True)
         await self._upload(path, blob_key(owner, digest), row_lock(digest, size), size)

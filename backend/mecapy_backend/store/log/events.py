@@ -138,7 +138,7 @@ async def read_encoded(
 
 
 async def sequence_of(redis: Redis, task_id: str, event_id: str) -> SequenceNumber | None:
-    """Where the event a reader comes back with stands; None: not known (any more)."""
+    """The position of the last event that a returning reader had; None: not known (any more)."""
     found: list[_Entry] = await redis.xrange(keys.events(task_id), event_id, event_id)  # pyright: ignore[reportUnknownMemberType]
     return _parse(*found[0]).number if found else None
 

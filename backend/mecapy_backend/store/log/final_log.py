@@ -18,8 +18,8 @@ from mecapy_backend.store.tasks import lookup
 from mecapy_jupyter import wire
 from mecapy_jupyter.wire import Event
 
-# A Jupyter server drops, unsaid, what passes 3 MB in 3 s (iopub_data_rate_limit): our word of the
-# cap with it.
+# A Jupyter server silently drops output above 3 MB in 3 s (iopub_data_rate_limit), and our note
+# about the limit with it.
 LIVE_BYTES = 2 * 1024 * 1024
 """Of a task's text in its stream, and so in a notebook; of displays, and of what widgets say,
 sixteen times as much.
@@ -40,7 +40,7 @@ def charge(kind: str, size_bytes: int) -> int:
 
 
 def note(text: str, after: str) -> EncodedEvent:
-    """A word of ours in place of what is left out; its id resumes where `after` does."""
+    """A note of ours in place of the omitted output; its id resumes where `after` does."""
     return EncodedEvent(after, wire.STDERR, json_text.dumps(wire.StderrEvent(text).as_json()))
 
 

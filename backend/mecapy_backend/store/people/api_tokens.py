@@ -21,7 +21,7 @@ from mecapy_backend.store.people.users import User, is_user
 from mecapy_backend.store.tables import api_tokens, users
 
 PREFIX = "mecapy_"
-"""So that a scanner for leaked secrets, and we, know one when we see it."""
+"""A prefix by which scanners for leaked secrets recognise a token."""
 
 _NEVER_S = 2.0**53
 _USED_EVERY = sa.text("interval '1 minute'")
@@ -60,7 +60,9 @@ async def create(
     expires_at: datetime | None,
     most: int,
 ) -> tuple[ApiToken, str] | None:
-    """A new token and, this once, what to send. None: the owner has as many as one may."""
+    """Creates a token; returns its text this once. None: the owner has the maximum number of
+    tokens.
+    """
     token = PREFIX + secrets.token_urlsafe(32)
     held = sa.select(sa.func.count()).where(_t.owner == owner, _valid).scalar_subquery()
     values = {
@@ -84,7 +86,7 @@ async def create(
 
 
 async def list_valid(db: AsyncEngine, owner: str) -> list[ApiToken]:
-    """Those that are still accepted, the newest first."""
+    """The valid ones, the newest first."""
     query = sa.select(*_COLUMNS).where(_t.owner == owner, _valid).order_by(_t.created_at.desc())
     async with db.connect() as connection:
         return [ApiToken(*row) for row in await connection.execute(query)]
@@ -102,7 +104,7 @@ async def revoke(db: AsyncEngine, owner: str, token_id: str) -> bool:
 
 
 async def find(db: AsyncEngine, digest: bytes) -> TokenOwner | None:
-    """Whose it is and what it may, if it is accepted. Notes its use, once a minute."""
+    """The owner and rights of a valid token. Notes its use, at most once a minute."""
     expires_s = sa.func.coalesce(sa.extract("epoch", _t.expires_at), _NEVER_S)
     query = sa.select(_u.id, _u.organisation, _u.role, _u.disabled, _t.scopes, expires_s)
     query = query.join_from(api_tokens, users, _t.owner == _u.id).where(

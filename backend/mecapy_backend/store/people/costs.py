@@ -41,7 +41,7 @@ class DayBudget:
 
 
 async def day_budgets(db: AsyncEngine) -> dict[str, DayBudget]:
-    """Of the organisations that have one; what runs counts with what it has cost until now."""
+    """Budgets of the organisations that have one. Running tasks count with their cost until now."""
     async with db.connect() as connection:
         rows = await connection.execute(_BUDGETS)
         return {row.id: DayBudget(float(row.spent), float(row.budget)) for row in rows}

@@ -1,11 +1,10 @@
-"""A user is deleted: what they were at once, in one statement; their tasks and blobs after it, in
+"""Deletes a user: their identity at once, in one statement; their tasks and blobs afterwards, in
 steps that may be repeated.
 
     user ──begin──▸ deleting ──finish──▸ deleted
 
-A crash leaves a user in `deleting`: nobody can be them, and the sweeper, or the next call, goes on
-to delete their data. The row stays for ever, emptied, so that the counts of their tasks belong to
-somebody.
+After a crash a user stays in `deleting`: nobody can log in as them, and the sweeper, or the next
+call, continues. The row stays, emptied, so that the counts of their tasks have an owner.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from mecapy_backend.store.tables import (
 from mecapy_backend.store.tasks import user_tasks
 
 SETTLED_S = 60.0
-"""Far longer than a gateway caches a user, and than a worker takes to learn that its task is gone,
+"""Far longer than a gateway caches a user, and than a worker needs to learn that its task is gone,
 so that everything they still accept is deleted.
 """
 
@@ -38,9 +37,9 @@ _u = users.c
 
 
 async def begin(db: AsyncEngine, user_id: str) -> bool:
-    """user → deleting: nothing shows any more who it was, and no token is accepted. The same person
-    may come again, as a new user. True as well for one in `deleting` of whom something is left;
-    False: no such user, or nothing is left of them.
+    """user → deleting: the identity is removed, and no token is accepted. The same person may
+    return as a new user. Also True for one in `deleting` with data left; False: no such user, or
+    nothing is left.
     """
     left = sa.or_(
         sa.exists().where(blobs.c.owner == _u.id),
@@ -94,7 +93,7 @@ async def resume(db: AsyncEngine, queue: Queue, store: BlobStore) -> list[str]:
 
 
 async def _finish(db: AsyncEngine, user_id: str) -> bool:
-    """deleting → deleted, once nobody can have let anything in since their data was deleted."""
+    """deleting → deleted, once nothing can have been added since their data was deleted."""
     settled = sa.func.make_interval(0, 0, 0, 0, 0, 0, sa.literal(SETTLED_S, sa.Float))
     change = (
         sa.update(users)

@@ -22,7 +22,7 @@ from mecapy_jupyter import wire
 
 @dataclass(frozen=True, slots=True)
 class QuotaUse:
-    """How much of something is used, and how much may be; None: as much as one likes."""
+    """How much of something is used, and its limit; None: no limit."""
 
     used: float
     limit: float | None
@@ -34,8 +34,8 @@ class QuotaUse:
 
 @dataclass(frozen=True, slots=True)
 class QuotaStatus:
-    """An owner's share, and what is used of each quota: by the owner alone, and by their
-    whole organisation (empty without one). `resources`: what a task gets that asks for nothing.
+    """An owner's limits, and what the owner uses of them, alone and with their whole organisation
+    (empty without one). `resources`: the default for tasks that ask for nothing.
     """
 
     share: Share
@@ -99,7 +99,7 @@ async def running_capped(db: AsyncEngine, settings: Settings) -> dict[str, list[
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """What an owner's tasks took. `busy_s`: for so long they had a slot."""
+    """What an owner's tasks used. `busy_s`: how long they occupied a slot."""
 
     cpu_s: float = 0.0
     tasks: int = 0

@@ -1,6 +1,4 @@
-"""What everybody's tasks took in a month, and how long they waited, for those who look after them
-and those who pay.
-"""
+"""What each user's tasks used in a month, and how long they waited."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ _g, _u = usage.c, users.c
 
 @dataclass(frozen=True, slots=True)
 class MonthlyUsage:
-    """Of one user. Name and organisation are those of today; "" where the user was erased."""
+    """Of one user. Name and organisation are today's; "" if the user was erased."""
 
     user: str
     user_name: str

@@ -58,8 +58,8 @@ _COLUMNS = (_u.id, _u.organisation, _u.role, _u.disabled)
 
 
 async def upsert_identity(db: AsyncEngine, person: Identity) -> User:
-    """Somebody came with a new token: their row, made if they were never here, and brought to what
-    their issuer says now.
+    """A new token's user: the row is created if there is none, and updated to what the issuer
+    reports.
     """
     columns = {
         "name": person.name,
@@ -87,7 +87,7 @@ async def _have_organisation(connection: AsyncConnection, organisation: str | No
 async def add_user(
     db: AsyncEngine, name: str, email: str, organisation: str | None, role: Role
 ) -> UserRecord | None:
-    """Somebody whom no identity provider knows. None: there is one of this name."""
+    """Creates a user without an identity provider. None: the name is taken."""
     row = insert(users).values(
         id=uuid.uuid4().hex,
         issuer=MADE_HERE,
@@ -136,9 +136,7 @@ async def name_and_email(db: AsyncEngine, user_id: str) -> AccountName:
 
 @dataclass(frozen=True, slots=True)
 class UserRecord:
-    """A user as those who look after users see them. Limits that are None are what the settings
-    say.
-    """
+    """A user as managers and admins see them. Limits that are None come from the settings."""
 
     id: str
     name: str

@@ -51,7 +51,7 @@ class Parent:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What followed from the end of some tasks. `failed`: with the outcome each has now."""
+    """What followed from the end of some tasks. `failed`: each with its outcome."""
 
     released: list[QueuedTask] = field(default_factory=list[QueuedTask])
     failed: list[tuple[str, wire.Outcome]] = field(default_factory=list[tuple[str, wire.Outcome]])
@@ -123,7 +123,7 @@ async def settle(db: AsyncEngine, ended: Collection[str], *, completed: bool = F
 
 
 async def unsettled(db: AsyncEngine, limit: int = _MANY) -> list[str]:
-    """Final tasks whose end was not settled: somebody who ended them died before it could."""
+    """Final tasks whose end was not settled, because the process that ended them died."""
     async with db.connect() as connection:
         return list((await connection.execute(_UNSETTLED, {"limit": limit})).scalars())
 
@@ -163,8 +163,8 @@ def label(name: str, task_id: str) -> str:
 
 
 def _because_of(parent: Row) -> wire.Outcome:
-    """How whatever depends on a task ends, when that has ended so. The first one in the chain is
-    named.
+    """The outcome of whatever depends on a task that ended like this. It names the first one in the
+    chain.
     """
     error: JsonObject = parent.error or {}
     if error.get("kind") == "parent":
@@ -183,7 +183,7 @@ def _because_of(parent: Row) -> wire.Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """`state`: `cancelled`, or `running` while its worker is being told."""
+    """`state`: `cancelled`, or `running` while its worker stops it."""
 
     id: str
     state: State

@@ -54,8 +54,8 @@ class Expired:
 
 
 async def renew(db: AsyncEngine, worker_id: str, lease_s: float) -> list[Lease]:
-    """Extend all leases of a worker; what it still holds. What it runs and is not named here is no
-    longer its own.
+    """Extends all leases of a worker; returns the tasks that it still holds. A task that it runs
+    and that is not returned belongs to another worker.
     """
     change = (
         sa.update(tasks)
@@ -213,7 +213,7 @@ def _with_this(why: str, said: str = "") -> sa.ColumnElement[object]:
 
 
 def lost_outcome(max_losses: int) -> wire.Outcome:
-    """How a task ends whose workers keep vanishing."""
+    """The outcome of a task whose workers vanish again and again."""
     times = f"{max_losses} times" if max_losses > 1 else "once"
     advice = (
         "If the code can bring down a machine (memory, native code), change it; else submit "
@@ -224,7 +224,7 @@ def lost_outcome(max_losses: int) -> wire.Outcome:
 
 
 def once_outcome() -> wire.Outcome:
-    """How a task ends that lost its worker after it had used the network."""
+    """The outcome of a task that lost its worker after it had used the network."""
     message = (
         "the worker that ran this task vanished or was stopped, and the task had used "
         "the network: it was not run again, because what it did outside might be "
@@ -235,5 +235,5 @@ def once_outcome() -> wire.Outcome:
 
 
 def run_out(seconds: sa.ColumnElement[float]) -> sa.ColumnElement[datetime]:
-    """When a lease of so many seconds is over."""
+    """When a lease of this many seconds ends."""
     return sa.func.clock_timestamp() + sa.func.make_interval(0, 0, 0, 0, 0, 0, seconds)

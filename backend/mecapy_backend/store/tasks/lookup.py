@@ -73,7 +73,7 @@ async def get(db: AsyncEngine, owner: str, task_id: str) -> TaskRow | None:
 
 
 async def request(db: AsyncEngine, owner: str, task_id: str) -> JsonObject | None:
-    """What was submitted."""
+    """The request as it was submitted."""
     row = await first(db, sa.select(_t.request).where(_t.id == task_id, _t.owner == owner))
     return row.request if row else None
 
@@ -166,7 +166,7 @@ _may_start = sa.or_(_t.not_before.is_(None), _t.not_before <= sa.func.now())
 
 
 async def due_again(db: AsyncEngine) -> list[QueuedTask]:
-    """Retries whose pause is over, and which nobody has started yet."""
+    """Retries whose pause is over and that have not started."""
     due = _t.state == wire.QUEUED, _t.not_before <= sa.func.now()
     query = sa.select(*QUEUED_COLUMNS).where(*due)
     async with db.connect() as connection:

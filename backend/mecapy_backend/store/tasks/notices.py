@@ -1,4 +1,4 @@
-"""What ended tasks still have to tell: their rows are the outbox."""
+"""Notifications about ended tasks: the tasks' rows are the outbox."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _CLAIM = sa.text("""
 
 
 async def claim(db: AsyncEngine) -> list[DueNotice]:
-    """Some that are due, for this gateway alone for a minute."""
+    """Some that are due, reserved for this gateway for a minute."""
     async with db.connect() as connection:
         rows = (await connection.execute(_CLAIM, {"limit": _AT_ONCE})).all()
     return [_due(row) for row in rows]
@@ -70,7 +70,7 @@ def _due(row: sa.Row[tuple[object, ...]]) -> DueNotice:
 
 
 async def told(db: AsyncEngine, task_id: str, left: Sequence[str]) -> None:
-    """`left`: whom it could not be told; they are tried again."""
+    """`left`: the recipients that could not be reached; they are tried again."""
     new: dict[str, object] = {"notify": list(left)} if left else {"notify": [], "notify_at": None}
     change = sa.update(tasks).where(tasks.c.id == task_id).values(new)
     await first(db, change.returning(tasks.c.id))

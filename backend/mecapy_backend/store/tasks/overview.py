@@ -1,5 +1,5 @@
-"""Tasks of many users, for those who look after them: who, in which state, when. Nothing of what
-they hold is read.
+"""Tasks of many users, for managers and admins: whose, in which state, when. Code and data are not
+read.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""After tasks have ended: what they blocked is released into the queue, or ends too and its
-followers hear it. A step that is lost is made good by the reconciler.
+"""After tasks have ended: what they blocked is queued, or ends too. The reconciler repairs a step
+that was lost.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _REDIS_WITHIN_S = 2.0
 async def settle(
     db: AsyncEngine, queue: Queue, ended: Collection[str], *, completed: bool = False
 ) -> Settled:
-    """`graph.settle`, then Redis is told if it answers."""
+    """`graph.settle`, then Redis is updated if it answers."""
     settled = await graph.settle(db, ended, completed=completed)
     try:
         async with asyncio.timeout(_REDIS_WITHIN_S):

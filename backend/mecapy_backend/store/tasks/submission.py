@@ -56,7 +56,7 @@ class NoSuchWorkflow(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TaskPlace:
-    """Where a task goes, why, and what its history says of it, in words as `expected`."""
+    """Where a task goes, why, and what its history predicts, in words as `expected`."""
 
     machine_class: str = wire.POOL
     why_there: str = ""
