@@ -93,9 +93,9 @@ def test_no_database(words: str) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ("--seconds nan", "--seconds is nan; tasks run longer than 0 s, and end"),
+        ("--seconds nan", "--seconds is nan; it must be a finite number above 0"),
         ("--tasks-a-day 1e3", "'1e3' is not a whole number from 1 on"),
-        ("--arrivals often", "there are no arrivals 'often', only steady, day-night, bursts"),
+        ("--arrivals often", "--arrivals is 'often'; it must be one of steady, day-night, bursts"),
         ("--machine huge", "MECAPY_MACHINES has no class 'huge', only pool"),
     ],
 )

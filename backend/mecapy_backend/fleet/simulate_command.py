@@ -30,9 +30,9 @@ def simulate(
     measured: bool,
     constants: bool,
 ) -> int:
-    """Prints one table in Markdown, each row as soon as it is known."""
+    """Prints one table, each row as soon as it is known."""
     if not 0 < mean_s < math.inf:
-        raise ConfigError(f"--seconds is {mean_s:g}; tasks run longer than 0 s, and end")
+        raise ConfigError(f"--seconds is {mean_s:g}; it must be a finite number above 0")
     patterns: Sequence[Pattern] = PATTERNS
     if arrivals:
         patterns = [_pattern(one) for one in arrivals]
@@ -47,8 +47,7 @@ def simulate(
         for line in tables.constants_table(kind, service, at):
             print(line, flush=True)
         return 0
-    for line in tables.heading():
-        print(line)
+    print(tables.heading())
     for row in tables.loads_table(kind, service, volumes or tables.VOLUMES, patterns):
         print(tables.line(row), flush=True)
     return 0
@@ -58,7 +57,7 @@ def _pattern(word: str) -> Pattern:
     for pattern in PATTERNS:
         if word == pattern:
             return pattern
-    raise ConfigError(f"there are no arrivals {word!r}, only {', '.join(PATTERNS)}")
+    raise ConfigError(f"--arrivals is {word!r}; it must be one of {', '.join(PATTERNS)}")
 
 
 def _machine(settings: Settings, name: str) -> MachineClass:

@@ -70,35 +70,36 @@ def loads_table(
             yield SimulatedRow(tasks_a_day, pattern, load.span_s, enough.max, found)
 
 
-def heading() -> list[str]:
-    return [
-        "| tasks a day | arrivals | wait p50, s | wait p99, s | most machines "
-        "| machine hours a day | € a month | first plan's machines |",
-        "|---:|---|---:|---:|---:|---:|---:|---:|",
-    ]
+_LOADS = "{:>11}  {:9}  {:>8}  {:>8}  {:>8}  {:>11}  {:>7}  {:>5}"
+_CONSTANTS = "{:13}  {:>10}  {:>8}  {:>7}  {:>8}  {:>7}  {:>6}"
+
+
+def heading() -> str:
+    """`p50`, `p99`: of the waits, in seconds."""
+    columns = ("tasks a day", "arrivals", "p50", "p99", "machines", "machine h/d", "€/month")
+    return _LOADS.format(*columns, "guess")
 
 
 def line(row: SimulatedRow) -> str:
     found = row.found
     whole_days = row.span_s >= DAY_S
-    euros = f"{found.euros:,.0f}" if whole_days or row.pattern == "steady" else "–"
-    return (
-        f"| {row.tasks_a_day:,} | {row.pattern} | {seconds(found.percentile(0.5))} "
-        f"| {seconds(found.percentile(0.99))} | {found.most_machines} "
-        f"| {found.hours * DAY_S / row.span_s:,.0f} | {euros} "
-        f"| {GUESSED.get(row.tasks_a_day, '')} |"
-    )
+    return _LOADS.format(
+        f"{row.tasks_a_day:,}",
+        row.pattern,
+        seconds(found.percentile(0.5)),
+        seconds(found.percentile(0.99)),
+        found.most_machines,
+        f"{found.hours * DAY_S / row.span_s:,.0f}",
+        f"{found.euros:,.0f}" if whole_days or row.pattern == "steady" else "–",
+        GUESSED.get(row.tasks_a_day, ""),
+    ).rstrip()
 
 
 def constants_table(machines: MachineClass, service: RunTimes, tasks_a_day: int) -> Iterator[str]:
-    """What each constant of the policy does, the others as they are, on a day with its night and a
-    day of bursts.
+    """What each constant of the policy does, the others as they are, on a day with its night and on
+    a day of bursts (`b.`).
     """
-    yield (
-        "| constant | value | p99 in s, day and night | € a month | p99 in s, bursts | € a month "
-        "| starts |"
-    )
-    yield "|---|---:|---:|---:|---:|---:|---:|"
+    yield _CONSTANTS.format("constant", "value", "p99", "€/month", "p99, b.", "€, b.", "starts")
     enough = machines_for(machines, tasks_a_day, service)
     for name, values in VARIED.items():
         for value in values:
@@ -108,10 +109,14 @@ def constants_table(machines: MachineClass, service: RunTimes, tasks_a_day: int)
                 for pattern in ("day-night", "bursts")
             )
             mark = " (set)" if value == getattr(POLICY, name) else ""
-            yield (
-                f"| {name} | {value:g}{mark} | {seconds(quiet.percentile(0.99))} "
-                f"| {quiet.euros:,.0f} | {seconds(rough.percentile(0.99))} | {rough.euros:,.0f} "
-                f"| {rough.started} |"
+            yield _CONSTANTS.format(
+                name,
+                f"{value:g}{mark}",
+                seconds(quiet.percentile(0.99)),
+                f"{quiet.euros:,.0f}",
+                seconds(rough.percentile(0.99)),
+                f"{rough.euros:,.0f}",
+                rough.started,
             )
 
 
