@@ -166,7 +166,7 @@ class TaskConnections:
                     task=task_id,
                 )
         if not self._noted:
-            raise EgressRefused("another worker has the task now")
+            raise EgressRefused("the task was cancelled, or another worker has it")
 
     def _no(self, where: str, text: str) -> EgressRefused:
         metrics.connections.labels("refused").inc()

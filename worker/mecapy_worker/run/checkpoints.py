@@ -52,7 +52,7 @@ class CheckpointStore:
         finally:
             copy.unlink(missing_ok=True)
         log.info("checkpoint", task=self._started.task_id, attempt=self._started.attempt)
-        return "" if kept else "another worker has the task now"
+        return "" if kept else "the task was cancelled, or another worker has it"
 
 
 async def opened(
