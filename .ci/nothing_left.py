@@ -27,10 +27,11 @@ def left() -> list[int]:
         return []
     found, open_ends = [], [os.getpid()]
     while open_ends:
-        for task in Path(f"/proc/{open_ends.pop()}/task").glob("*/children"):
-            below = [int(pid) for pid in task.read_text().split()]
-            found += below
-            open_ends += below
+        with contextlib.suppress(OSError):  # it ends just now
+            for task in Path(f"/proc/{open_ends.pop()}/task").glob("*/children"):
+                below = [int(pid) for pid in task.read_text().split()]
+                found += below
+                open_ends += below
     return [pid for pid in found if not state(pid).startswith("Z")]
 
 

@@ -8,7 +8,9 @@ import asyncio
 import itertools
 import logging
 import os
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from mecapy_worker.pool.cgroups import Cgroup
@@ -39,7 +41,7 @@ from mecapy_worker.shared.messages import (
 
 log = logging.getLogger(__name__)
 
-READY_WITHIN_S = 30.0
+READY_WITHIN_S = 60.0
 _REMOVAL_AWAITED_S = 0.1
 _REMOVERS, _MOST_REMOVALS = 2, 8
 _ZYGOTE_BYTES, _ZYGOTE_PROCESSES = 2 << 30, 64
@@ -149,8 +151,7 @@ class ChildFactory:
         await self._room_on_disk()
         child = await self._fork(module, warm, kind)
         try:
-            # wait_for, before Python 3.12, may swallow a cancel that comes with the answer
-            async with asyncio.timeout(READY_WITHIN_S):
+            async with _in_time("a child was not ready"):
                 await child.wait_ready()
             self._refuse_weak(child)
         except BaseException:
@@ -215,7 +216,7 @@ class ChildFactory:
             await child.send(
                 ProbeRequest(str(self._scratch.secret), os.getpid(), tuple(libc.threads()))
             )
-            async with asyncio.timeout(READY_WITHIN_S):
+            async with _in_time("the child that tests the confinement did not answer"):
                 answer = await child.receive()
         finally:
             await self.retire(child)
@@ -263,6 +264,17 @@ class ChildFactory:
     def _refuse_weak(self, child: ChildHandle) -> None:
         if self.options.sandbox == "strict" and set(NEEDED) - set(child.layers.applied):
             raise too_weak(lacking(child.layers.missing))
+
+
+@asynccontextmanager
+async def _in_time(what: str) -> AsyncGenerator[None]:
+    # wait_for, before Python 3.12, may swallow a cancel that comes with the answer
+    try:
+        async with asyncio.timeout(READY_WITHIN_S):
+            yield
+    except TimeoutError:
+        within = f"within {READY_WITHIN_S:.0f} s"
+        raise TimeoutError(f"{what} {within}; see whether this machine is overloaded") from None
 
 
 def _level(applied: tuple[str, ...], through: tuple[str, ...]) -> str:
