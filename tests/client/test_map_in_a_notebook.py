@@ -22,7 +22,7 @@ def test_one_block_for_all_calls(kernel_environment: dict[str, str]) -> None:
     """A map that takes longer shows one block, its bar moves while calls run, and it ends with the
     number of results.
     """
-    manager, client = start_new_kernel(env=kernel_environment)
+    manager, client = start_new_kernel(startup_timeout=240, env=kernel_environment)
     said: list[dict[str, Any]] = []
     try:
         reply = client.execute_interactive(_CELL, timeout=60, output_hook=said.append)

@@ -5,6 +5,7 @@ what came of it.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -12,29 +13,47 @@ from typing import Any
 
 import httpx
 
+from ..gate import Gate
 from .proxy import Proxy
-from .stack import TOKEN, Process, Stack, Task
+from .stack import TOKEN, Process, Stack, Task, comes_again
 
 UP = "print('up', flush=True)\nimport time\ntime.sleep({})\n{!r}"
 """Code of a task that says that it runs, goes on for a while, and has a result."""
 
 
+def held(gate: Gate, result: object) -> str:
+    """Code of a task that says that it runs and where, goes on until the gate is opened, and has a
+    result.
+    """
+    return f"import os\nprint('pid', os.getcwd(), flush=True)\n{gate.wait}{result!r}"
+
+
 def asked(url: str, code: str, key: str) -> Future[httpx.Response | None]:
     """A submission that is under way. Its answer; None: the connection broke."""
     future: Future[httpx.Response | None] = Future()
+    headers = {"Authorization": f"Bearer {TOKEN}", "Idempotency-Key": key}
 
     def ask() -> None:
-        with (
-            suppress(httpx.TransportError),
-            httpx.Client(headers={"Authorization": f"Bearer {TOKEN}"}, timeout=20) as http,
-        ):
+        with suppress(httpx.TransportError), httpx.Client(headers=headers, timeout=120) as http:
             return future.set_result(
-                http.post(f"{url}/tasks", json={"code": code}, headers={"Idempotency-Key": key})
+                comes_again(lambda: http.post(f"{url}/tasks", json={"code": code}))
             )
         future.set_result(None)
 
     threading.Thread(target=ask, daemon=True).start()
     return future
+
+
+def committed(stack: Stack, url: str, code: str, key: str) -> tuple[str, Future[Any]]:
+    """A submission whose row is committed, and that has no answer yet: the task, and its answer.
+    Where the way back is closed nobody hears that a busy gateway refused it: it is said again.
+    """
+    while True:
+        answer, until = asked(url, code, key), time.monotonic() + 10
+        while time.monotonic() < until:
+            if found := rows_of(stack, key):
+                return found[0], answer
+            time.sleep(0.02)
 
 
 def rows_of(stack: Stack, key: str) -> list[str]:
@@ -53,9 +72,12 @@ def at_once(count: int, call: Any) -> list[Any]:
 def many(stack: Stack, count: int, code: str = "{}") -> list[Task]:
     """So many tasks; `code` with a number in it, which is the result."""
     with stack.http() as http:
-        made = at_once(
-            count, lambda n: http.post("/tasks", json={"code": code.format(n)}).json()["task_id"]
-        )
+
+        def submit(n: int) -> str:
+            body = {"code": code.format(n)}
+            return comes_again(lambda: http.post("/tasks", json=body)).json()["task_id"]
+
+        made = at_once(count, submit)
     return [stack.owed(Task(task_id, n)) for n, task_id in enumerate(made)]
 
 

@@ -16,10 +16,10 @@ from contextlib import suppress
 
 import psutil
 
-from .stack import Process, Stack
+from .stack import LEASE_S, Process, Stack
 
 _PAUSE_S = (0.0, 0.6)
-_STOPPED_S = (0.3, 5.0)  # of a lease of 2 s
+_STOPPED_S = (0.3, 2.5 * LEASE_S)
 _AWAY_S = (0.0, 2.0)
 
 

@@ -16,6 +16,7 @@ pytest.importorskip(
     "mecapy_worker.main", reason="needs the server parts (pip install 'mecapy-jupyter[local]')"
 )
 
+from ..gate import Gate
 from .stack import Postgres, Stack, upgrade
 
 
@@ -49,3 +50,13 @@ def stack(bare_stack: Stack) -> Iterator[Stack]:
         bare_stack.worker()
     yield bare_stack
     bare_stack.settle()
+
+
+@pytest.fixture
+def gate(stack: Stack) -> Iterator[Gate]:
+    """`gate.wait` is a line of a task that ends when the test calls `gate.open()`, or is over:
+    what a fault must hit runs until it has struck.
+    """
+    gate = Gate()
+    yield gate
+    gate.open()

@@ -9,6 +9,7 @@ promises held for every task a test has submitted.
 from __future__ import annotations
 
 import contextlib
+import glob
 import itertools
 import os
 import re
@@ -16,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -44,7 +46,8 @@ from .proxy import Loop, Proxy
 T = TypeVar("T")
 TOKEN = "token-of-the-faults"
 WITHIN_S = 120.0
-LEASE_S = 2.0
+LEASE_S = 4.0
+"""Eight heartbeats: a busy machine alone makes no worker miss them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +170,7 @@ class Stack:
                 process.popen.send_signal(signal.SIGCONT)
                 process.popen.kill()
                 process.popen.wait()
-                psutil.wait_procs(offspring, timeout=5)
+                psutil.wait_procs(offspring, timeout=60)
             process.postgres.close()
             process.redis.close()
         if self._sql is not None:
@@ -368,7 +371,7 @@ class Stack:
     def http(self, gateway: Process | None = None, **more: Any) -> httpx.Client:
         url = (gateway or self._usual()).url
         return httpx.Client(
-            base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}, **({"timeout": 20} | more)
+            base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}, **({"timeout": 60} | more)
         )
 
     def _usual(self) -> Process:
@@ -391,11 +394,10 @@ class Stack:
         to: Process | None = None,
         **more: Any,
     ) -> Task:
+        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
         with self.http(to) as http:
-            answer = http.post(
-                "/tasks",
-                json={"code": code} | more,
-                headers={"Idempotency-Key": key} if key else {},
+            answer = comes_again(
+                lambda: http.post("/tasks", json={"code": code} | more, headers=headers)
             )
         assert answer.status_code == 201, answer.text
         return self.owed(Task(answer.json()["task_id"], result, state))
@@ -403,9 +405,10 @@ class Stack:
     def submit_again(self, task_id: str) -> Task:
         """What was submitted once, as anybody may who has the task's id."""
         with self.http() as http:
-            answer = http.post("/tasks", json=http.get(f"/tasks/{task_id}/request").json())
+            body = comes_again(lambda: http.get(f"/tasks/{task_id}/request")).json()
+            answer = comes_again(lambda: http.post("/tasks", json=body))
             assert answer.status_code == 201, answer.text
-            first = http.get(f"/tasks/{task_id}").json()
+            first = comes_again(lambda: http.get(f"/tasks/{task_id}")).json()
         return self.owed(Task(answer.json()["task_id"], first["result"]))
 
     def owed(self, task: Task) -> Task:
@@ -482,8 +485,10 @@ class Stack:
             assert row["state"] == task.state, (task, row["outcome"], self.logs())
             with self.http() as http:
                 if task.state == "completed":
-                    assert _patiently(http, f"/tasks/{task.id}/result")["result"] == task.result
-                assert _patiently(http, f"/tasks/{task.id}")["status"] == task.state
+                    answer = comes_again(lambda at=f"/tasks/{task.id}/result": http.get(at))
+                    assert answer.json()["result"] == task.result
+                answer = comes_again(lambda at=f"/tasks/{task.id}": http.get(at))
+                assert answer.json()["status"] == task.state
             seen = list(self.events(task))
             assert [event.type in wire.FINAL for event in seen] == [False] * (len(seen) - 1) + [
                 True
@@ -528,15 +533,12 @@ class Stack:
                 left += [
                     f"process {pid}" for pid, _ in [one for one in below if one[1]][idle + 2 :]
                 ]
-        children = [
-            path
-            for pool in self.scratch.glob("mecapy-worker-*/pool-*")
-            for path in pool.glob("child-*")
-        ]
+        children = listed(self.scratch, "mecapy-worker-*/pool-*/child-*")
         most = sum(int(worker.environment["MECAPY_WORKER_SLOTS"]) + 1 for worker in workers)
         alive = [path for path in children if not _abandoned(path.parent)]
         left += [str(path) for path in alive[most:]]
-        left += [str(path) for path in self.scratch.glob("mecapy-worker-*/logs/*.log") if workers]
+        if workers:
+            left += map(str, listed(self.scratch, "mecapy-worker-*/logs/*.log"))
         with self.redis() as connection:
             lanes: Any = connection.smembers(f"{keys.QUEUE}:lanes")
             for lane in map(bytes.decode, lanes):
@@ -550,6 +552,12 @@ class Stack:
                 if connection.ttl(key) == -1
             ]
         return left
+
+
+def listed(folder: Path, pattern: str) -> list[Path]:
+    """What there is of this pattern. `Path.glob` fails when a folder vanishes meanwhile."""
+    found = glob.glob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207
+    return [folder / name for name in found]
 
 
 def _abandoned(folder: Path) -> bool:
@@ -568,18 +576,17 @@ def _abandoned(folder: Path) -> bool:
     return True
 
 
-def _patiently(http: httpx.Client, path: str) -> Any:
-    """As clients do it: 503 says to come again."""
-    for _ in range(10):
-        if (answer := http.get(path)).status_code != 503:
-            break
+def comes_again(ask: Callable[[], httpx.Response]) -> httpx.Response:
+    """As clients do it: 503 says to come again. A machine that is too busy brings it about."""
+    until = time.monotonic() + WITHIN_S
+    while (answer := ask()).status_code == 503 and time.monotonic() < until:
         time.sleep(float(answer.headers["Retry-After"]) / 5)
-    return answer.json()
+    return answer
 
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/healthz", timeout=2).status_code == 200
+        return httpx.get(f"{url}/healthz", timeout=20).status_code == 200
     except httpx.HTTPError:
         return False
 

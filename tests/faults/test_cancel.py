@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import signal
 
-from .asking import UP
+from ..gate import Gate
+from .asking import held
 from .stack import Stack, Task, gone
 
 FOREVER = "import os, time\nprint('pid', os.getcwd(), flush=True)\nwhile True: time.sleep(0.05)"
@@ -51,11 +52,12 @@ def test_cancel_while_it_runs(stack: Stack) -> None:
     assert stack.final(task)["attempt"] == 1 and gone(pid)
 
 
-def test_cancel_while_its_end_is_recorded(stack: Stack) -> None:
+def test_cancel_while_its_end_is_recorded(stack: Stack, gate: Gate) -> None:
     """The cancel and the end race for the row: one of both stands."""
-    task = stack.submit(UP.format(0.3, "done"), "done")
+    task = stack.submit(held(gate, "done"), "done")
     stack.until_running(task)
     with stack.locked(task):
+        gate.open()
         stack.until(lambda: stack.waiting_for_rows("outcome="), "the worker waits to record")
     assert cancelled(stack, task) in ("completed", "running")
     stack.final(task)
@@ -74,8 +76,14 @@ def test_cancel_of_a_task_whose_worker_is_dead(stack: Stack) -> None:
     """
     task = stack.submit(FOREVER, state="cancelled")
     stack.pid_of(task)
-    stack.worker_of(task).kill()
+    victim = stack.worker_of(task)
+    others = [worker for worker in stack.of("worker") if worker is not victim]
+    for other in others:
+        other.signal(signal.SIGSTOP)
+    victim.kill()
     assert cancelled(stack, task) == "running"
+    for other in others:
+        other.signal(signal.SIGCONT)
     assert stack.final(task)["attempt"] == 1
 
 
@@ -86,8 +94,12 @@ def test_cancel_of_a_stopped_worker(stack: Stack) -> None:
     task = stack.submit(FOREVER, state="cancelled")
     pid = stack.pid_of(task)
     victim = stack.worker_of(task)
-    victim.signal(signal.SIGSTOP)
+    for worker in stack.of("worker"):  # else another could find the lost lease before the cancel
+        worker.signal(signal.SIGSTOP)
     assert cancelled(stack, task) == "running"
+    for worker in stack.of("worker"):
+        if worker is not victim:
+            worker.signal(signal.SIGCONT)
     assert stack.final(task)["attempt"] == 1
     victim.signal(signal.SIGCONT)
     assert gone(pid)

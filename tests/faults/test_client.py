@@ -16,7 +16,8 @@ from jupyter_client.manager import start_new_kernel
 from mecapy_jupyter import wire
 from mecapy_jupyter.client.client import Client
 
-from ..magic.conftest import Gate, Kernel
+from ..gate import Gate
+from ..magic.conftest import Kernel
 from .asking import balanced
 from .stack import TOKEN, Stack, Task
 
@@ -102,7 +103,10 @@ def kernel(bare_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Itera
         "XDG_STATE_HOME": str(folder),
     }
     manager, client = start_new_kernel(
-        env=without_mecapy() | there, cwd=str(folder), extra_arguments=["--log-level=ERROR"]
+        startup_timeout=240,
+        env=without_mecapy() | there,
+        cwd=str(folder),
+        extra_arguments=["--log-level=ERROR"],
     )
     try:
         kernel = Kernel(manager, client)
@@ -113,25 +117,17 @@ def kernel(bare_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Itera
         manager.shutdown_kernel(now=True)
 
 
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    """`gate.wait` is a line of a task that ends when the test calls `gate.open()`."""
-    gate = Gate()
-    yield gate
-    gate.open()
-
-
 def newest(stack: Stack) -> Any:
     return stack.sql("SELECT * FROM tasks ORDER BY created_at DESC LIMIT 1")[0]
 
 
-def test_a_worker_dies_under_a_notebook(stack: Stack, kernel: Kernel) -> None:
+def test_a_worker_dies_under_a_notebook(stack: Stack, kernel: Kernel, gate: Gate) -> None:
     """kill -9 of the worker in mid-cell: the notebook shows each line once, and so does all that
     shows it later.
     """
     code = (
-        "%%mecapy\nimport time\nfor n in range(12):\n    print('line', n, flush=True)\n    "
-        "time.sleep(0.2)\nlast = n"
+        "%%mecapy\nimport time\nfor n in range(12):\n    print('line', n, flush=True)\n"
+        f"    time.sleep(0.1)\n    while n == 5 and {gate.shut}: time.sleep(0.1)\nlast = n"
     )
     message = kernel.client.execute(code, allow_stdin=False)
     outputs, cleared, killed, idle = "", 0, False, False
@@ -148,6 +144,7 @@ def test_a_worker_dies_under_a_notebook(stack: Stack, kernel: Kernel) -> None:
             task_id = str(newest(stack)["id"])
             stack.worker_of(Task(task_id)).kill()
             killed = True
+            gate.open()
     kernel.client.get_shell_msg(timeout=60)
     wanted = [f"line {n}" for n in range(12)]
     assert killed and cleared == 1 and outputs.splitlines() == wanted

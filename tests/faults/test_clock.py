@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from .asking import UP
+from ..gate import Gate
+from .asking import UP, held
 from .stack import Stack
 
 
@@ -67,7 +68,7 @@ def test_gateway_an_hour_off(stack: Stack, hours: int) -> None:
 
 
 @pytest.mark.parametrize("hours", [1, pytest.param(-1, marks=pytest.mark.long)])
-def test_worker_an_hour_off(stack: Stack, hours: int) -> None:
+def test_worker_an_hour_off(stack: Stack, hours: int, gate: Gate) -> None:
     """Such a worker loses no lease early and keeps none too long: its tasks run once, and one it
     dies with is taken back.
     """
@@ -81,8 +82,9 @@ def test_worker_an_hour_off(stack: Stack, hours: int) -> None:
             lambda: http.get("/workers").json()[0]["info"].get("health"), "its heartbeat says so"
         )
     assert "clock" in health
-    lost = stack.submit(UP.format(1, "lost"), "lost")
+    lost = stack.submit(held(gate, "lost"), "lost")
     assert stack.until_running(lost) == off
     off.kill()
+    gate.open()
     stack.worker()
     assert stack.final(lost)["attempt"] == 2

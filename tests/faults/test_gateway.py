@@ -10,7 +10,7 @@ import pytest
 
 from mecapy_jupyter import wire
 
-from .asking import UP, asked, at_once, balanced, front, rows_of
+from .asking import UP, asked, at_once, balanced, committed, front, rows_of
 from .stack import Stack, Task
 
 
@@ -24,7 +24,7 @@ def test_gateway_killed_before_commit(stack: Stack) -> None:
     answer = asked(doomed.url, "'once'", key)
     stack.until(lambda: doomed.postgres.hit, "the insert is on its way")
     doomed.kill()
-    assert answer.result(20) is None and rows_of(stack, key) == []
+    assert answer.result(240) is None and rows_of(stack, key) == []
     task = stack.submit("'once'", "once", key=key)
     assert rows_of(stack, key) == [task.id] and stack.final(task)["attempt"] == 1
 
@@ -35,11 +35,10 @@ def test_gateway_killed_between_commit_and_enqueue(stack: Stack) -> None:
     """
     doomed, key = stack.gateway(), uuid.uuid4().hex
     doomed.redis.mode("hole")
-    answer = asked(doomed.url, "'once'", key)
-    (task_id,) = stack.until(lambda: rows_of(stack, key), "the row is committed")
+    task_id, answer = committed(stack, doomed.url, "'once'", key)
     stack.until(lambda: doomed.redis.hit, "the push is on its way")
     doomed.kill()
-    assert answer.result(20) is None
+    assert answer.result(240) is None
     assert stack.final(stack.owed(Task(task_id, "once")))["attempt"] == 1
 
 
@@ -50,11 +49,10 @@ def test_gateway_killed_before_its_answer(stack: Stack) -> None:
     doomed, key = stack.gateway(), uuid.uuid4().hex
     with front(stack, doomed) as way:
         way.mode("deaf")
-        answer = asked(way.url, UP.format(0.5, "once"), key)
-        (task_id,) = stack.until(lambda: rows_of(stack, key), "the row is committed")
+        task_id, answer = committed(stack, way.url, UP.format(0.5, "once"), key)
         stack.until(lambda: way.hit, "the answer is on its way")
         doomed.kill()
-    assert answer.result(20) is None
+    assert answer.result(240) is None
     assert stack.submit(UP.format(0.5, "once"), "once", key=key).id == task_id
     assert stack.sql("SELECT count(*) FROM tasks WHERE idempotency_key = $1", key)[0][0] == 1
 

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from ..gate import Gate
 from ..graphs import Node, graphs, serial
+from .asking import held
 from .stack import Stack, Task
 
 EXAMPLES = int(os.environ.get("MECAPY_EXAMPLES", "3"))
@@ -77,13 +79,12 @@ def test_random_graphs_with_kills(stack: Stack) -> None:
     each()
 
 
-def test_a_graph_goes_on_when_its_worker_dies(stack: Stack) -> None:
+def test_a_graph_goes_on_when_its_worker_dies(stack: Stack, gate: Gate) -> None:
     """kill -9 of the worker of a parent: the parent runs again elsewhere, then its child does."""
-    slow = "import os, time\nprint('pid', os.getcwd(), flush=True)\ntime.sleep(1)\n20"
-    parent = stack.submit(slow, 20)
+    parent = stack.submit(held(gate, 20), 20)
     child = stack.submit("x + 1", 21, needs={"x": f"task:{parent.id}:"})
-    stack.pid_of(parent)
-    stack.worker_of(parent).kill()
+    stack.until_running(parent).kill()
+    gate.open()
     stack.worker()
     assert stack.final(child)["attempt"] == 1
     assert stack.final(parent)["attempt"] == 2

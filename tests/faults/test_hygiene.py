@@ -117,8 +117,8 @@ def test_traces_see(roomy: Stack) -> None:
         )
         task = roomy.submit("1", 1)
         roomy.final(task)
-        stored = traces.stored(roomy)
-        assert {"row of tasks", f"key b'mecapy:events:{task.id}'", "blob ab"} <= set(stored)
+        seen = {"row of tasks", f"key b'mecapy:events:{task.id}'", "blob ab"}
+        roomy.until(lambda: seen <= set(traces.stored(roomy)), f"{seen} are seen")
     finally:
         libc.shmctl(segment, 0, None)
         for path in (shared, loose, blob):

@@ -13,7 +13,8 @@ import pytest
 from mecapy_jupyter import wire
 from mecapy_jupyter.client.client import Client
 
-from .asking import UP, balanced
+from ..gate import Gate
+from .asking import UP, balanced, held
 from .proxy import Proxy
 from .stack import TOKEN, Process, Stack, Task
 
@@ -40,30 +41,32 @@ def shown(events: list[wire.Event]) -> list[str]:
     return text.splitlines()
 
 
-def test_a_leaving_worker_finishes_what_it_can(stack: Stack) -> None:
+def test_a_leaving_worker_finishes_what_it_can(stack: Stack, gate: Gate) -> None:
     """A task that ends within the grace time ends there."""
-    worker = stack.worker(GRACE_S="20")
+    worker = stack.worker(GRACE_S="60")
     for other in stack.of("worker"):
         if other is not worker:
             stack.end(other)
-    task = stack.submit(UP.format(1.0, "here"), "here")
+    task = stack.submit(held(gate, "here"), "here")
     stack.until_running(task)
     worker.signal(signal.SIGTERM)
+    gate.open()
     row = stack.final(task)
     assert row["attempt"] == 1 and worker.ended() == 0
 
 
-def test_a_leaving_worker_hands_back_the_rest(stack: Stack) -> None:
+def test_a_leaving_worker_hands_back_the_rest(stack: Stack, gate: Gate) -> None:
     """One that takes longer is handed back at once, at its old place: it runs elsewhere, and no
     attempt of its own is spent.
     """
     # It fails the first time that it comes to its end: that is its first failure, and `retries` has
     # one more try for it.
-    code = "import time\nprint('up', flush=True)\ntime.sleep(3)\n1 / 0"
+    code = f"print('up', flush=True)\n{gate.wait}1 / 0"
     task = stack.submit(code, state="failed", retries=1)
     worker = stack.until_running(task)
     worker.signal(signal.SIGTERM)
     assert worker.ended() == 0
+    gate.open()
     row = stack.final(task)
     assert (row["attempt"], row["losses"]) == (3, 0)
     with stack.http() as http:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import psutil
 
-from .stack import Stack, gone
+from ..gate import Gate
+from .stack import Stack, gone, listed
 
 MESSY = """import os, tempfile, time
 from multiprocessing import shared_memory
@@ -16,7 +17,7 @@ shared_memory.SharedMemory('left-' + os.urandom(8).hex(), create=True, size=1 <<
 open(os.path.join(tempfile.gettempdir(), 'left'), 'wb').write(bytes(100_000))
 os.open('/dev/null', os.O_RDONLY)
 print('pid', os.getcwd(), flush=True)
-time.sleep({})
+{}
 'left'"""
 
 
@@ -25,7 +26,7 @@ def shared() -> set[str]:
     return {path.name for path in Path("/dev/shm").glob("left-*")}
 
 
-def test_nothing_is_left(stack: Stack) -> None:
+def test_nothing_is_left(stack: Stack, gate: Gate) -> None:
     """Tasks that make files, shared memory and open files; a third of them killed with their child,
     some with their worker. Then no file, no segment, no process and no descriptor is more than
     before.
@@ -35,20 +36,21 @@ def test_nothing_is_left(stack: Stack) -> None:
     shm, fds = shared(), psutil.Process(worker.pid).num_fds()
     for n in range(12):
         if n % 3:
-            stack.final(stack.submit(MESSY.format(0), "left"))
+            stack.final(stack.submit(MESSY.format(""), "left"))
         else:
-            task = stack.submit(MESSY.format(60), state="failed")
+            task = stack.submit(MESSY.format("time.sleep(600)"), state="failed")
             psutil.Process(pid := stack.pid_of(task)).kill()
             assert '"killed"' in stack.final(task)["outcome"] and gone(pid)
-    task = stack.submit(MESSY.format(1), "left")
+    task = stack.submit(MESSY.format(gate.wait), "left")
     pid = stack.pid_of(task)
     victim = stack.worker_of(task)
     offspring = victim.offspring()
     victim.kill()
+    gate.open()
     assert stack.final(task)["attempt"] == 2 and gone(pid)
-    assert psutil.wait_procs(offspring, timeout=10)[1] == []
+    assert psutil.wait_procs(offspring, timeout=120)[1] == []
     stack.worker()  # sweeps what its predecessor could not
-    stack.until(lambda: not list(stack.scratch.rglob("left")), "no file is left")
+    stack.until(lambda: not listed(stack.scratch, "**/left"), "no file is left")
     stack.until(lambda: shared() <= shm, "no shared memory is left")
     if worker.popen.poll() is None:
         stack.until(

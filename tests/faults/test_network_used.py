@@ -17,10 +17,12 @@ import pytest
 
 from mecapy_jupyter import wire
 
+from ..gate import Gate
 from .stack import Stack, Task
 
 FETCH = "import urllib.request\nurllib.request.urlopen({!r}, timeout=60).read()\n"
-THEN = "print('went on', flush=True)\nimport time\ntime.sleep(4)\n'done'"
+THEN = "print('went on', flush=True)\nimport time\ntime.sleep(600)"
+"""For a task that is ended from outside."""
 ASKED = (
     "import socket\ntry: socket.create_connection(('127.0.0.1', 1))\nexcept PermissionError: pass\n"
 )
@@ -73,6 +75,10 @@ def bare_stack(serving: Counted, cluster: Path) -> Iterator[Stack]:
             yield stack
 
 
+def went_on(gate: Gate) -> str:
+    return f"print('went on', flush=True)\n{gate.wait}'done'"
+
+
 def ended_once(stack: Stack, task: Task) -> None:
     """As failed, with what happened and what to do, in the row and in what a notebook follows."""
     row = stack.final(task)
@@ -103,21 +109,23 @@ def test_a_killed_worker(stack: Stack, server: Counted) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("code", ["", ASKED], ids=["no network", "refused"])
-def test_a_task_that_stayed_inside(stack: Stack, server: Counted, code: str) -> None:
+def test_a_task_that_stayed_inside(stack: Stack, server: Counted, code: str, gate: Gate) -> None:
     """kill -9 on the same deployment, of one that has not used the network or was not let: it is
     run again.
     """
-    task = stack.submit(code + THEN, "done")
+    task = stack.submit(code + went_on(gate), "done")
     stack.until_running(task, "went on").kill()
+    gate.open()
     row = stack.final(task)
     assert (row["attempt"], row["losses"], row["went_out"]) == (2, 1, False)
 
 
 @pytest.mark.long
-def test_one_that_may_run_twice(stack: Stack, server: Counted) -> None:
+def test_one_that_may_run_twice(stack: Stack, server: Counted, gate: Gate) -> None:
     """With `retries` its owner has said that it may: it is run again."""
-    task = stack.submit(FETCH.format(server.url) + THEN, "done", retries=1)
+    task = stack.submit(FETCH.format(server.url) + went_on(gate), "done", retries=1)
     stack.until_running(task, "went on").kill()
+    gate.open()
     assert stack.final(task)["attempt"] == 2 and server.count == 2
 
 
@@ -148,16 +156,13 @@ def test_a_zygote_that_dies(stack: Stack, server: Counted) -> None:
     )
 
 
-def test_nothing_leaves_before_it_is_noted(stack: Stack, server: Counted) -> None:
+def test_nothing_leaves_before_it_is_noted(stack: Stack, server: Counted, gate: Gate) -> None:
     """While the row cannot be written, the connection waits, and the server hears nothing."""
-    task = stack.submit(
-        "print('up', flush=True)\nimport time\ntime.sleep(1)\n"
-        + FETCH.format(server.url)
-        + "'done'",
-        "done",
-    )
+    code = f"print('up', flush=True)\n{gate.wait}{FETCH.format(server.url)}'done'"
+    task = stack.submit(code, "done")
     stack.until_running(task, "up")
     with stack.locked(task):
+        gate.open()
         stack.until(lambda: stack.waiting_for_rows("went_out"), "it is to be noted")
         assert server.count == 0
     assert stack.final(task)["went_out"] and server.count == 1

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from .orders import LITTER, SYSV
-from .stack import Stack
+from .stack import Stack, listed
 
 
 @dataclass(frozen=True)
@@ -57,19 +57,17 @@ def _temporary(stack: Stack) -> list[str]:
     """Folders of the pools, logs on their way, unfinished blobs. Children have new names; how many
     there are is what counts.
     """
-    pools = [
-        path for pool in stack.scratch.glob("mecapy-worker-*/pool-*") for path in pool.iterdir()
-    ]
+    pools = listed(stack.scratch, "mecapy-worker-*/pool-*/*")
     children = [
         f"folder of child {number}"
         for number, _ in enumerate(path for path in pools if path.name.startswith("child-"))
     ]
     others = [str(path) for path in pools if not path.name.startswith("child-")]
-    logs = [str(path) for path in stack.scratch.glob("mecapy-worker-*/logs/*")]
+    logs = [str(path) for path in listed(stack.scratch, "mecapy-worker-*/logs/*")]
     unfinished = [
         str(path)
         for pattern in (".partial/*", ".incoming/*/*/*")
-        for path in stack.blobs.glob(pattern)
+        for path in listed(stack.blobs, pattern)
     ]
     loose = [
         str(path) for path in stack.scratch.iterdir() if not path.name.startswith("mecapy-worker-")
@@ -77,7 +75,7 @@ def _temporary(stack: Stack) -> list[str]:
     return [*children, *others, *logs, *unfinished, *loose]
 
 
-def more(stack: Stack, before: Traces, *, fds: int, within_s: float = 20.0) -> list[str]:
+def more(stack: Stack, before: Traces, *, fds: int, within_s: float = 120.0) -> list[str]:
     """What there is now and was not before; asked again for a while, for something may just be on
     its way out.
     """
@@ -117,4 +115,4 @@ def _stored(stack: Stack) -> list[str]:
         left += [
             f"key {key!r}" for key in redis.scan_iter("mecapy:*") if not _QUEUES_OWN.fullmatch(key)
         ]
-    return left + [f"blob {path.name}" for path in stack.blobs.glob("*/??/*")]
+    return left + [f"blob {path.name}" for path in listed(stack.blobs, "*/??/*")]

@@ -4,9 +4,6 @@ an empty namespace.
 
 from __future__ import annotations
 
-import os
-import sys
-import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -119,7 +116,7 @@ class Kernel:
 def started(environment: dict[str, str], folder: Path) -> Generator[Kernel]:
     """A fresh kernel whose notebook lies in the folder; ended with the block."""
     manager, client = start_new_kernel(
-        env=environment, cwd=str(folder), extra_arguments=["--log-level=ERROR"]
+        startup_timeout=240, env=environment, cwd=str(folder), extra_arguments=["--log-level=ERROR"]
     )
     try:
         yield Kernel(manager, client)
@@ -134,30 +131,6 @@ def one_kernel(
 ) -> Iterator[Kernel]:
     with started(kernel_environment, tmp_path_factory.mktemp("notebook")) as kernel:
         yield kernel
-
-
-class Gate:
-    """Holds cells back until it is opened: they wait for a file to be gone, beside the interpreter,
-    where a confined child can look.
-    """
-
-    def __init__(self) -> None:
-        descriptor, name = tempfile.mkstemp(prefix=".gate-", dir=sys.prefix)
-        os.close(descriptor)
-        self._file = Path(name)
-        self.shut = f"__import__('os').path.exists({name!r})"
-        self.wait = f"while {self.shut}: __import__('time').sleep(0.02)\n"
-
-    def open(self) -> None:
-        self._file.unlink(missing_ok=True)
-
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    """`gate.wait` is a line of a cell that ends when the test calls `gate.open()`."""
-    gate = Gate()
-    yield gate
-    gate.open()
 
 
 @pytest.fixture

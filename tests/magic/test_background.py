@@ -12,7 +12,8 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 
-from .conftest import Gate, Kernel
+from ..gate import Gate
+from .conftest import Kernel
 
 
 def heard_until_done(kernel: Kernel, job: str, message: str) -> list[dict[str, Any]]:

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from jupyter_client.manager import start_new_kernel
 
-from .conftest import Gate, Kernel
+from ..gate import Gate
+from .conftest import Kernel
 
 CELL = "%%mecapy\nprint('one', flush=True)\n{wait}print('two')\ntotal = sum(data)\ndata.append(4)\n"
 
@@ -28,7 +29,10 @@ def kernels(kernel_environment: dict[str, str], tmp_path: Path) -> Iterator[Any]
     def start() -> Kernel:
         state = {"XDG_STATE_HOME": str(tmp_path / "state")}
         manager, client = start_new_kernel(
-            env=kernel_environment | state, cwd=str(tmp_path), extra_arguments=["--log-level=ERROR"]
+            startup_timeout=240,
+            env=kernel_environment | state,
+            cwd=str(tmp_path),
+            extra_arguments=["--log-level=ERROR"],
         )
         begun.append(Kernel(manager, client))
         assert begun[-1].run("%load_ext mecapy_jupyter").ok

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Gate, Kernel
+from ..gate import Gate
+from .conftest import Kernel
 
 
 @pytest.fixture

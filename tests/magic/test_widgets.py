@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from .conftest import CELL_S, Gate, Kernel, Ran
+from ..gate import Gate
+from .conftest import CELL_S, Kernel, Ran
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 SLIDER = "%%mecapy --quiet\nimport ipywidgets as w\n"
