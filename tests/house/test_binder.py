@@ -132,8 +132,8 @@ def test_its_steps_lead_to_the_first_notebook(plan: Plan, checkout: Path, home: 
     try:
         with running(home, *command, root=checkout, PATH=env["PATH"], **shared) as server:
             opens_on_the_notebook(server)
-            until(lambda: "MecaPy: ready at" in server.log.read_text(), 90)
-            until(lambda: serving(json.loads(mecapy("status", "--json"))["components"]), 60)
+            until(lambda: "MecaPy: ready at" in server.log.read_text(), 400)
+            until(lambda: serving(json.loads(mecapy("status", "--json"))["components"]), 240)
             run(
                 [str(python), "-c", "from nbclient.cli import main; main()", "--inplace", NOTEBOOK],
                 checkout,

@@ -99,7 +99,7 @@ def pgbouncer(own_postgres: Postgres, open_folder: Path) -> Iterator[str]:
         path.chmod(0o644)
     user = None if os.geteuid() else 65534  # it refuses to run as root
     with running(program("pgbouncer"), str(config), log=folder / "log", user=user):
-        until(lambda: listens(port), 60)
+        until(lambda: listens(port), 240)
         yield (
             at.set(drivername="postgresql", host="127.0.0.1", port=port)
             .difference_update_query(["host"])

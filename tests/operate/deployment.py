@@ -160,7 +160,7 @@ class Deployment:
                 HAPROXY.format(port=self._port, figures=self._figures, **self._ports)
             )
             self._all.enter_context(running(program("haproxy"), "-f", str(config), log=self.log))
-            until(lambda: listens(self._port) and all(map(self.up, NAMES)), 120)
+            until(lambda: listens(self._port) and all(map(self.up, NAMES)), 240)
             for _ in range(2):
                 self._start_worker()
             self._all = self._all.pop_all()
@@ -192,7 +192,7 @@ class Deployment:
         opened = self._all.enter_context(ExitStack())
         argv = (*MECAPY, "gateway", "--port", str(self._ports[name]))
         opened.enter_context(process(*argv, env=self.environment, log=self.log))
-        until(lambda: self.ready(name), 120)
+        until(lambda: self.ready(name), 240)
         self._gateways[name] = opened
 
     def _start_worker(self) -> None:
@@ -215,7 +215,7 @@ class Deployment:
         for name in NAMES:
             self._gateways[name].close()
             self._start_gateway(name)
-            until(lambda name=name: self.up(name), 120)
+            until(lambda name=name: self.up(name), 240)
 
     def replace_workers(self) -> None:
         """The next is there before one goes."""

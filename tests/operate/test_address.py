@@ -45,7 +45,7 @@ def blackbox(folder: Path) -> Iterator[str]:
         f"--web.listen-address=127.0.0.1:{port}",
     )
     with running(*argv, log=folder / "blackbox.log"):
-        until(lambda: listens(port), 60)
+        until(lambda: listens(port), 240)
         yield f"127.0.0.1:{port}"
 
 

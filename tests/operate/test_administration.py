@@ -135,15 +135,15 @@ def test_drain(tmp_path: Path) -> None:
     try:
         worker = until(lambda: admin("workers", "list").out).split()[0]
         running = sent("import time; time.sleep(8); 'ended'")
-        until(lambda: stack.gateway().get(f"/tasks/{running}")["status"] == "running", 120)
+        until(lambda: stack.gateway().get(f"/tasks/{running}")["status"] == "running", 240)
         assert "drains" in admin("workers", "drain", worker).out
-        until(lambda: "drained" in admin("workers").out, 120)
+        until(lambda: "drained" in admin("workers").out, 240)
         assert stack.gateway().get(f"/tasks/{running}/result")["result"] == "ended"
         waits = sent("6 * 7")
         time.sleep(6)  # longer than it waits in the queue at a time
         assert stack.gateway().get(f"/tasks/{waits}")["status"] == "queued"
         assert "serves" in admin("workers", "drain", worker, "--undo").out
-        assert until(lambda: stack.final(waits), 120)["result"] == 42
+        assert until(lambda: stack.final(waits), 240)["result"] == 42
         assert "no worker" in admin("workers", "drain", "worker-none").err
     finally:
         stack.down()

@@ -19,7 +19,7 @@ from mecapy_jupyter import wire
 
 from ..backend.speak import Worker
 from ..conftest import TOKEN, execute, named, served
-from ..stack.running import Stack
+from ..stack.running import Stack, until
 from .command import everything, mecapy, where
 
 KEPT, LOST = b"an array " * 1000, b"another " * 1000
@@ -169,7 +169,7 @@ def test_embedded_stack(tmp_path: Path) -> None:
     stack = Stack.up(tmp_path / "data")
     try:
         first = stack.gateway().post("/tasks", {"code": "6 * 7"}, key="first")["task_id"]
-        stack.runs_a_task()
+        until(lambda: stack.final(first))
         made = mecapy("backup", folder, "--data", str(stack.data))
         assert made.code == 0, made
         refused = mecapy("restore", folder, "--data", str(stack.data))

@@ -81,7 +81,7 @@ def places(
     assert name == "valkey-server"
     argv = (program("redis-server"), *flags, "--port", str(port))
     with running(*argv, log=tmp_path / "redis"), weed.served(tmp_path) as s3:
-        until(lambda: listens(port), 60)
+        until(lambda: listens(port), 240)
         yield {
             "postgresql://mecapy:secret@postgres:5432/mecapy": own_postgres.url,
             "valkey:6379": f"127.0.0.1:{port}",
@@ -177,9 +177,9 @@ def monitored(
     with ExitStack() as opened:
         for argv in argvs:
             opened.enter_context(running(*argv, log=folder / "monitoring.log"))
-        until(lambda: listens(int(prometheus.rpartition(":")[2])), 120)
+        until(lambda: listens(int(prometheus.rpartition(":")[2])), 240)
         http = opened.enter_context(httpx.Client(base_url=f"http://{prometheus}/api/v1"))
-        known = until(lambda: http.get("/alertmanagers").json()["data"]["activeAlertmanagers"], 60)
+        known = until(lambda: http.get("/alertmanagers").json()["data"]["activeAlertmanagers"], 240)
         assert known == [{"url": f"http://{alertmanager}/api/v2/alerts"}]
 
         def up() -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -32,10 +33,18 @@ def http(url: str) -> Iterator[httpx.Client]:
         yield opened
 
 
-def submitted(http: httpx.Client, number: int) -> list[httpx.Response]:
-    """At once."""
+def submitted(http: httpx.Client, number: int, *, again: bool) -> list[httpx.Response]:
+    """At once. `again`: whoever is refused comes again as told, as every client does: a machine
+    may be too busy for so many at once.
+    """
+
+    def submit(_: int) -> httpx.Response:
+        while (answer := http.post("/tasks", json=SUBMIT)).status_code == 503 and again:
+            time.sleep(float(answer.headers["Retry-After"]))
+        return answer
+
     with ThreadPoolExecutor(number) as threads:
-        return list(threads.map(lambda _: http.post("/tasks", json=SUBMIT), range(number)))
+        return list(threads.map(submit, range(number)))
 
 
 def test_a_gateway_takes_ten(settings: Settings, own_postgres: Postgres) -> None:
@@ -43,9 +52,9 @@ def test_a_gateway_takes_ten(settings: Settings, own_postgres: Postgres) -> None
     which have four each, take sixty.
     """
     with served(settings) as gateway, http(gateway.url) as asking:
-        answers = submitted(asking, 60)
+        answers = submitted(asking, 60, again=True)
         assert {answer.status_code for answer in answers} == {201}
-        assert asyncio.run(connections(own_postgres.url)) <= 10
+        until(lambda: asyncio.run(connections(own_postgres.url)) <= 10)  # other tools' may just end
 
 
 async def connections(url: str) -> int:
@@ -66,13 +75,9 @@ def test_none_is_free(settings: Settings, own_postgres: Postgres) -> None:
     few = settings.model_copy(update={"database_connections": 2})
     with served(few) as gateway, http(gateway.url) as asking:
         before = figures(asking.get("/metrics")).get("mecapy_database_exhausted_total", 0)
-        holding = [asyncio.run, hold(own_postgres.url, 6)]
-        with ThreadPoolExecutor(1) as thread:
-            held = thread.submit(*holding)
-            until(lambda: asyncio.run(locked(own_postgres.url)), 30)
-            answers = submitted(asking, 12)
+        with held(own_postgres.url):
+            answers = submitted(asking, 12, again=False)
             assert asking.get("/readyz").status_code == 200
-            held.result()
         refused = [answer for answer in answers if answer.status_code != 201]
         assert {answer.status_code for answer in refused} == {503}
         busy = [answer for answer in refused if answer.json()["type"].endswith(":busy")]
@@ -82,29 +87,21 @@ def test_none_is_free(settings: Settings, own_postgres: Postgres) -> None:
         assert asking.post("/tasks", json=SUBMIT).status_code == 201
 
 
-async def hold(url: str, seconds: float) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(f"BEGIN; LOCK TABLE tasks; SELECT pg_sleep({seconds}); COMMIT")
-    finally:
-        await connection.close()
-
-
-async def locked(url: str) -> bool:
-    connection = await asyncpg.connect(url)
-    try:
-        return bool(
-            await connection.fetchval(
-                "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted"
-            )
-        )
-    finally:
-        await connection.close()
+@contextmanager
+def held(url: str) -> Iterator[None]:
+    """The table of tasks is locked by somebody else for the length of the block."""
+    with asyncio.Runner() as runner:
+        connection = runner.run(asyncpg.connect(url))
+        runner.run(connection.execute("BEGIN; LOCK TABLE tasks"))
+        try:
+            yield
+        finally:
+            runner.run(connection.close())
 
 
 def test_the_server_has_none_left(settings: Settings, own_postgres: Postgres) -> None:
     """Where PostgreSQL itself has too few, requests wait, and are refused with 503 and Retry-After
-    at worst.
+    at worst: each is taken in the end.
     """
     limited = (
         "CREATE ROLE mecapy LOGIN PASSWORD 'mecapy' CONNECTION LIMIT 3",
@@ -114,12 +111,8 @@ def test_the_server_has_none_left(settings: Settings, own_postgres: Postgres) ->
     url = sa.make_url(own_postgres.url).set(username="mecapy", password="mecapy")
     fewer = settings.model_copy(update={"database_url": url.render_as_string(hide_password=False)})
     with served(fewer) as gateway, http(gateway.url) as asking:
-        answers = submitted(asking, 12)
-        assert {answer.status_code for answer in answers} <= {201, 503}
-        for answer in answers:
-            if answer.status_code == 503:
-                assert answer.headers["Retry-After"]
-        assert sum(answer.status_code == 201 for answer in answers) >= 3
+        answers = submitted(asking, 12, again=True)
+        assert {answer.status_code for answer in answers} == {201}
 
 
 async def test_the_doctor_counts(settings: Settings, own_postgres: Postgres) -> None:
@@ -133,7 +126,7 @@ async def test_the_doctor_counts(settings: Settings, own_postgres: Postgres) -> 
             await asyncio.to_thread(
                 doctor.finds, "PostgreSQL's connections", "of PostgreSQL's 97", "max_connections"
             )
-            assert await asyncio.to_thread(doctor.part, "connections") == (200, "short")
+            await asyncio.to_thread(doctor.finds_part, "connections", 200, "short")
     finally:
         for other in others:
             await other.close()

@@ -77,7 +77,7 @@ def test_redis_is_killed(stack: Stack, watch: Watch, operator: Operator) -> None
     with watch.paged("MecapyRedisDown"):
         stack.stop_valkey()
         watch.arrives("MecapyRedisDown")
-        assert "Redis does not answer" in operator.types_all("MecapyRedisDown")
+        until(lambda: "Redis does not answer" in operator.types_all("MecapyRedisDown"))
         stack.start_valkey()
     stack.submit("6 * 7", 42)
     stack.settle()

@@ -52,7 +52,7 @@ def test_one_trace_from_request_to_child(gateway: Any, tmp_path: Path) -> None:
             process(*MECAPY, "worker", env=env, log=tmp_path / "worker"),
         ):
             url = f"http://127.0.0.1:{port}"
-            until(lambda: answers(url), 120)
+            until(lambda: answers(url), 240)
             with Client(url, TOKEN) as client:
                 task = client.submit(len, "s3cret-data")
                 assert task.result(240) == 11
@@ -60,8 +60,8 @@ def test_one_trace_from_request_to_child(gateway: Any, tmp_path: Path) -> None:
                 fails = client.run(FAILS, inputs={"hidden_name": "s3cret-input"})
                 assert isinstance(fails.exception(240), ValueError)
             for one, ended in ((task_id, "completed"), (str(fails.id), "failed")):
-                until(lambda one=one: len(received.trace(one)) >= 11, 60)
-                until(lambda one=one, ended=ended: f"worker {ended}" in received.lines(one), 60)
+                until(lambda one=one: len(received.trace(one)) >= 11, 240)
+                until(lambda one=one, ended=ended: f"worker {ended}" in received.lines(one), 240)
         spans = received.trace(task_id)
         assert received.headers["x-token"] == "of-cockpit"
     stages = ("start", "inputs", "child", "run", "result", "record")
@@ -108,12 +108,12 @@ def test_the_recipe_for_a_collector(tmp_path: Path) -> None:
         (config := tmp_path / "collector.yaml").write_text(text)
         argv = (program("otelcol"), f"--config={config}")
         with running(*argv, log=tmp_path / "log"):
-            until(lambda: listens(port), 120)
+            until(lambda: listens(port), 240)
             exporter = OtlpExporter(f"http://127.0.0.1:{port}", "mecapy-test")
             exporter.span(TRACE, SPAN)
             exporter.log(TRACE, {"event": "started", "task": TASK})
             exporter.close()
-            until(lambda: received.trace(TASK) and received.lines(TASK), 60)
+            until(lambda: received.trace(TASK) and received.lines(TASK), 240)
         assert list(received.trace(TASK)) == ["test run"]
         assert received.lines(TASK) == ["test started"]
 
@@ -129,8 +129,8 @@ def test_a_collector_that_is_hostile(how: str) -> None:
         exporter.log(TRACE, {"event": "started"})
         began_s = time.monotonic()
         exporter.close()
-        assert time.monotonic() - began_s < 20
-        until(lambda: {"/v1/traces", "/v1/logs"} <= collector.asked, 60)
+        assert time.monotonic() - began_s < 60
+        until(lambda: {"/v1/traces", "/v1/logs"} <= collector.asked, 240)
     assert "/elsewhere" not in collector.asked
     assert collector.answered_bytes < 32 * MIB
 

@@ -103,7 +103,7 @@ def test_no_request_fails(
         own = {"migrate": migrate, "take_this_release": take_this_release}
         load = deployment.load
         with load.running():
-            until(lambda: load.results > 1, 120)
+            until(lambda: load.results > 1, 240)
             for stage in stages:
                 act = own.get(stage) or getattr(deployment, stage)
                 load.stage = stage

@@ -26,7 +26,7 @@ UP_S = 240.0
 T = TypeVar("T")
 
 
-def until(look: Callable[[], T], within_s: float = 20.0) -> T:
+def until(look: Callable[[], T], within_s: float = 120.0) -> T:
     """What `look` says once it says anything true; the last answer fails the test."""
     end = time.monotonic() + within_s
     while True:
@@ -49,7 +49,7 @@ def status(data: Path) -> dict[str, Any]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=20,
+        timeout=120,
     )
     return json.loads(done.stdout)
 
@@ -109,7 +109,7 @@ class Stack:
     def runs_a_task(self, code: str = "6 * 7") -> Any:
         """The result of a task sent now."""
         task_id = self.gateway().post("/tasks", {"code": code}, key=os.urandom(8).hex())["task_id"]
-        return until(lambda: self.final(task_id), 30)["result"]
+        return until(lambda: self.final(task_id), 240)["result"]
 
     def final(self, task_id: str) -> dict[str, Any] | None:
         task = self.gateway().get(f"/tasks/{task_id}")
@@ -123,7 +123,7 @@ class Stack:
         with suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(40)
+            self.process.wait(120)
         finally:
             self.process.kill()
             for pipe in (self.process.stdout, self.process.stderr):

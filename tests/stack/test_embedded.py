@@ -32,7 +32,7 @@ def _notebook(data: Path) -> tuple[str, int]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=70,
+        timeout=240,
         env=environment(),
         cwd="/",
     )
@@ -62,7 +62,7 @@ def test_two_notebooks_make_one_stack(tmp_path: Path) -> None:
         assert "--idle-stop" in supervisor.cmdline()
     finally:
         embedded.down(data)
-    assert not psutil.wait_procs(everything, 10)[
+    assert not psutil.wait_procs(everything, 120)[
         1
     ]  # the supervisor is a daemon: init may take a moment to reap it
     assert embedded.status(data).as_json()["components"] == []

@@ -35,7 +35,7 @@ def test_killed_supervisor_takes_all_along(tmp_path: Path) -> None:
     assert all(folder.is_dir() for folder in left)
     os.kill(first.process.pid, signal.SIGKILL)
     first.close()
-    _, alive = psutil.wait_procs(processes, 15)
+    _, alive = psutil.wait_procs(processes, 120)
     assert not alive
     second = Stack.up(first.data)
     try:
@@ -47,13 +47,13 @@ def test_killed_supervisor_takes_all_along(tmp_path: Path) -> None:
 
 def test_idle_stack_ends(tmp_path: Path) -> None:
     """With --idle-stop a stack ends by itself, but not while a task runs or somebody asks."""
-    stack = Stack.up(tmp_path / "data", "--idle-stop", "1.5")
-    task_id = stack.gateway().post("/tasks", {"code": "import time; time.sleep(4); 1"})["task_id"]
+    stack = Stack.up(tmp_path / "data", "--idle-stop", "5")
+    task_id = stack.gateway().post("/tasks", {"code": "import time; time.sleep(6); 1"})["task_id"]
     until(
-        lambda: stack.final(task_id), 30
+        lambda: stack.final(task_id), 120
     )  # it also asked; the next line shows that the task alone was enough
     stack.line("nothing to do")
-    assert stack.process.wait(20) == 0
+    assert stack.process.wait(120) == 0
     assert not data_dir(stack.data).state.exists()
     stack.close()
 
@@ -87,7 +87,7 @@ def test_leftovers_are_ended_by_pid_and_birth(tmp_path: Path) -> None:
         assert not down(tmp_path) and left.poll() is None
         place.state.write_text(json.dumps(left_behind))
         assert down(tmp_path)
-        assert left.wait(15) == -signal.SIGTERM
+        assert left.wait(120) == -signal.SIGTERM
         assert stranger.poll() is None
         assert not place.state.exists()
         assert not down(tmp_path)

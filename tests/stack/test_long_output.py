@@ -38,8 +38,8 @@ def test_long_log(stack: Stack, tmp_path: Path) -> None:
     get the first 2 MiB and one note; `%mecapy logs` brings every byte, in a file.
     """
     with Client(stack.url, stack.token) as client:
-        task = client.run(PRINTS, timeout=100)
-        assert task.exception(100) is None
+        task = client.run(PRINTS, timeout=400)
+        assert task.exception(400) is None
         gateway = stack.gateway()
         with redis.Redis.from_url(stack.settings()["MECAPY_REDIS_URL"]) as connection:
             stream: Any = connection.xrange(f"mecapy:events:{task.id}")
@@ -68,8 +68,8 @@ def test_odd_output(stack: Stack) -> None:
     written, undecodable bytes replaced.
     """
     with Client(stack.url, stack.token) as client:
-        task = client.run(ODD, timeout=100)
-        assert task.exception(100) is None
+        task = client.run(ODD, timeout=400)
+        assert task.exception(400) is None
         bar = "".join(f"\r{n:5}/2000" for n in range(2000))
         said, meant = (
             task.logs(),

@@ -31,7 +31,7 @@ def started(log: Path, *words: str, **settings: str) -> Iterator[None]:
             yield
         finally:
             process.terminate()
-            assert process.wait(40) in (0, -signal.SIGTERM), log.read_text()
+            assert process.wait(120) in (0, -signal.SIGTERM), log.read_text()
 
 
 def test_second_gateway_and_second_worker(stack: Stack, tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_second_gateway_and_second_worker(stack: Stack, tmp_path: Path) -> None:
             started(tmp_path / "worker.log", "worker", **settings | {"TMPDIR": scratch})
         )
         first, second = stack.gateway(), Gateway(f"http://127.0.0.1:{port}", stack.token)
-        until(lambda: len(_workers(second)) == 2, 60)
+        until(lambda: len(_workers(second)) == 2, 240)
         with Client(stack.url, stack.token) as one, Client(second.url, stack.token) as other:
             tasks = [
                 one.run(RUNS.format(said="to the first")),

@@ -47,7 +47,7 @@ def test_postgres_keeps_its_data(tmp_path: Path) -> None:
     with Postgres.start(tmp_path) as first:
         asyncio.run(_sql(first.url, "CREATE TABLE kept AS SELECT 42 AS value"))
         os.kill(first.pid, signal.SIGKILL)
-        psutil.wait_procs([psutil.Process(first.pid)], 5)
+        psutil.wait_procs([psutil.Process(first.pid)], 120)
     with Postgres.start(tmp_path) as second:
         assert second.url == first.url
         assert asyncio.run(_sql(second.url, "SELECT value FROM kept")) == 42
@@ -99,7 +99,7 @@ def test_they_end_with_their_starter(tmp_path: Path) -> None:
     processes = [psutil.Process(int(pid)) for pid in starter.stdout.readline().split()]
     starter.kill()
     starter.communicate()
-    assert not psutil.wait_procs(processes, 15)[1]
+    assert not psutil.wait_procs(processes, 120)[1]
 
 
 def test_a_lock_file_of_another_process(tmp_path: Path) -> None:
