@@ -27,6 +27,7 @@ from mecapy_jupyter.shared.errors import ConfigError
 from mecapy_jupyter.wire import ANY_GPU, Resources
 
 from ..conftest import TOKEN, RunningGateway, served
+from ..gate import Gate
 from .test_local_fleet import scaling
 
 FILE = """
@@ -64,7 +65,7 @@ def fleet_gateway(database_url: str, redis_url: str, tmp_path: Path) -> Iterator
 
 
 async def test_a_task_gets_the_machine_it_asks_for(
-    fleet_gateway: RunningGateway, db: Any, tmp_path: Path
+    fleet_gateway: RunningGateway, db: Any, tmp_path: Path, gate: Gate
 ) -> None:
     """What asks for 3 GB waits for a machine of the next class, which is started for it alone, may
     use what that has, and says so in its row; what asks for nothing runs in the pool meanwhile.
@@ -76,7 +77,8 @@ async def test_a_task_gets_the_machine_it_asks_for(
         httpx.AsyncClient(base_url=fleet_gateway.url, headers=headers, timeout=60) as client,
     ):
         body = {"code": "a + 1", "inputs": {"a": 1}}
-        asked = await client.post("/tasks", json=body | {"resources": {"memory_bytes": 3 * 10**9}})
+        more = {"code": f"{gate.wait}a + 1", "resources": {"memory_bytes": 3 * 10**9}}
+        asked = await client.post("/tasks", json=body | more)
         assert asked.status_code == 201
         assert asked.json()["why_there"] == WHY
         plain = (await client.post("/tasks", json=body)).json()
@@ -86,24 +88,34 @@ async def test_a_task_gets_the_machine_it_asks_for(
         async def task(answer: Any) -> Any:
             return (await client.get(f"/tasks/{answer['task_id']}")).json()
 
-        async def both_end() -> bool:
-            states = [(await task(one))["status"] for one in (asked.json(), plain)]
-            assert "failed" not in states
-            return states == ["completed", "completed"]
+        async def states() -> list[str]:
+            found = [(await task(one))["status"] for one in (asked.json(), plain)]
+            assert "failed" not in found
+            return found
 
+        async def free() -> tuple[int, int]:
+            machines = wire.MachinesInfo.from_json((await client.get("/machines")).json())
+            pool, large = (one.free for one in machines.classes)
+            return pool, large
+
+        async def settled() -> bool:
+            return await states() == ["running", "completed"] and await free() == (1, 0)
+
+        async def both_end() -> bool:
+            return await states() == ["completed", "completed"]
+
+        await until(settled, "one runs on a machine of its own, the other has ended")
+        live = {one["id"]: one["info"] for one in (await client.get("/workers")).json()}
+        worker = live[(await task(asked.json()))["worker"]]
+        assert (worker["machine_class"], worker["memory_bytes"]) == ("large", 4 * 10**9)
+        text = listed(wire.MachinesInfo.from_json((await client.get("/machines")).json()))
+        assert "large      2 CPUs, 4 GB · 0 free · €0.36/h · on demand" in text
+        gate.open()
         await until(both_end, "both tasks")
         large, pool = await task(asked.json()), await task(plain)
         assert (large["machine_class"], large["why_there"]) == ("large", WHY)
         assert (pool["machine_class"], pool["why_there"]) == ("pool", "")
         assert large["cost"] >= 0 and pool["cost"] is None
-        live = {one["id"]: one["info"] for one in (await client.get("/workers")).json()}
-        assert live[large["worker"]]["machine_class"] == "large"
-        assert live[large["worker"]]["memory_bytes"] == 4 * 10**9
-        found = wire.MachinesInfo.from_json((await client.get("/machines")).json())
-        pool_free, large_free = (one.free for one in found.classes)
-        assert pool_free == 1  # the large one may drain already
-        text = listed(found)
-        assert f"large      2 CPUs, 4 GB · {large_free} free · €0.36/h · on demand" in text
 
 
 async def test_scale_counts_what_a_deployment_serves(
@@ -189,7 +201,7 @@ async def _as_if_run(db: Any, task_ids: list[str], minutes: int) -> None:
 
 
 async def test_out_of_memory_ends_on_the_next_class(
-    fleet_gateway: RunningGateway, db: Any, tmp_path: Path
+    fleet_gateway: RunningGateway, db: Any, tmp_path: Path, gate: Gate
 ) -> None:
     """A task that needs 1.5 GB on a class of 1 GB runs again on the next, which has twice that; its
     history has both attempts, and its events say why in one line.
@@ -206,12 +218,17 @@ async def test_out_of_memory_ends_on_the_next_class(
         ) as until,
         httpx.AsyncClient(base_url=fleet_gateway.url, headers=headers, timeout=60) as client,
     ):
-        code = "import time; held = b'x' * 1_500_000_000; time.sleep(2); len(held)"
+        code = f"held = b'x' * 1_500_000_000\n{gate.wait}len(held)"
         task_id = (await client.post("/tasks", json={"code": code})).json()["task_id"]
+
+        async def moved() -> bool:
+            return (await client.get(f"/tasks/{task_id}")).json()["machine_class"] == "large"
 
         async def final() -> bool:
             return (await client.get(f"/tasks/{task_id}")).json()["status"] in wire.FINAL
 
+        await until(moved, "the next class")
+        gate.open()
         await until(final, "the task")
         found = (await client.get(f"/tasks/{task_id}")).json()
         assert (found["status"], found["result"]) == ("completed", 1_500_000_000), found

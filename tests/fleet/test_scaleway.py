@@ -30,6 +30,7 @@ from mecapy_backend.store import machines
 from mecapy_jupyter.shared.errors import ConfigError
 
 from ..conftest import RunningGateway
+from ..gate import Gate
 from .fake_scaleway import KEYS, ZONES, FakeScaleway, Fault
 from .test_local_fleet import PATIENCE_S, POLICY, serving, settings_of
 
@@ -256,6 +257,7 @@ async def test_real_workers(
     queue: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    gate: Gate,
     least: int,
     most: int,
 ) -> None:
@@ -284,9 +286,8 @@ async def test_real_workers(
             asyncio.timeout(2 * PATIENCE_S),
             httpx.AsyncClient(base_url=gateway.url, headers=headers, timeout=60) as client,
         ):
-            code = "import time; time.sleep(15)"
             for number in range(2 * most):
-                body = {"code": f"{code}; {number}", "timeout": 600}
+                body = {"code": f"{gate.wait}{number}", "timeout": 600}
                 made = await client.post("/tasks", json=body)
                 for _ in range(20 if made.status_code == 503 else 0):  # busy: later, as it says
                     await asyncio.sleep(1)
@@ -330,6 +331,7 @@ async def test_real_workers(
                 serves = {r.worker: r for r in await machines.alive(db)}[row["worker"]]
                 server = serves.handle.partition("/")[2]
                 await asyncio.to_thread(fake.take_away, server, notice_s)
+            gate.open()
             await until(all_done)
             for each in lost:
                 assert (await client.get(f"/tasks/{each}")).json()["attempts"] == 2

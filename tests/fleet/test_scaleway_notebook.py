@@ -29,8 +29,9 @@ from notebooks.run_demo import without_mecapy
 
 from .. import weed
 from ..conftest import TOKEN, execute, served
+from ..gate import Gate
 from ..house.tracked import ROOT
-from ..magic.conftest import Gate, gate, started  # noqa: F401  (a fixture)
+from ..magic.conftest import started
 from ..stack.running import until
 from .fake_scaleway import KEYS, ZONES, FakeScaleway
 from .test_local_fleet import PATIENCE_S, POLICY
@@ -56,7 +57,7 @@ WORKERS = {"MECAPY_SANDBOX": "best-effort", "MECAPY_PRELOAD": "", "MECAPY_HEARTB
 def test_a_machine_for_a_cell(
     database_url: str,
     redis_url: str,
-    gate: Gate,  # noqa: F811
+    gate: Gate,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -21,6 +21,7 @@ from mecapy_backend.fleet.slurm import SlurmProvider
 from mecapy_backend.store import machines
 
 from ..conftest import RunningGateway
+from ..gate import Gate
 from . import slurm_cluster
 from .test_local_fleet import scaling, serving, settings_of
 
@@ -47,7 +48,7 @@ def asked(*words: str) -> str:
 
 
 @pytest.mark.usefixtures("slurm")
-async def test_none_two_none(gateway: RunningGateway, db: Any, tmp_path: Path) -> None:
+async def test_none_two_none(gateway: RunningGateway, db: Any, tmp_path: Path, gate: Gate) -> None:
     """Tasks for a class of Slurm's start two jobs, end well, and no job is left; a job that is told
     to stop gives its task back, and another ends it.
     """
@@ -71,12 +72,17 @@ async def test_none_two_none(gateway: RunningGateway, db: Any, tmp_path: Path) -
         async def none() -> bool:
             return not await machines.alive(db)
 
+        async def given_back() -> bool:
+            return row.id not in [one.id for one in await machines.alive(db)]
+
         for number in range(4):
-            body = {"code": f"import time; time.sleep(20); {number}", "timeout": 600}
+            body = {"code": f"{gate.wait}{number}", "timeout": 600}
             (await client.post("/tasks", json=body)).raise_for_status()
         await until(two, "two jobs")
         row = (await machines.alive(db))[0]
         await asyncio.to_thread(asked, "scancel", "--signal=TERM", "--batch", row.handle)
+        await until(given_back, "the job that was told to stop has ended")
+        gate.open()
         await until(all_final, "the tasks")
         await until(none, "no job left")
     assert await asyncio.to_thread(asked, "squeue", "--noheader") == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,13 @@ def seen_from_here(group: int, number: int) -> int:
         if int(names.split()[-1]) == number:
             return pid
     raise ProcessLookupError(f"nobody in group {group} is {number}")
+
+
+async def gone(*pids: int) -> None:
+    """Returns when none of them is alive: who is told of an end may be told a moment before."""
+    async with asyncio.timeout(120):
+        while any(map(is_alive, pids)):  # noqa: ASYNC110  (a stranger's end is told to nobody)
+            await asyncio.sleep(0.01)
 
 
 def is_alive(pid: int) -> bool:

@@ -9,7 +9,7 @@ import os
 import signal
 
 import pytest
-from running import Ran, is_alive, options, run, seen_from_here, send_code, serves
+from running import Ran, gone, is_alive, options, run, seen_from_here, send_code, serves
 
 from mecapy_worker.pool import zygote_client
 from mecapy_worker.pool.pool import Pool, TooWeak
@@ -136,10 +136,12 @@ async def test_usage_is_reported(pool):
         await send_code(child, b"b = bytearray(64 << 20)\nwhile True: pass")
         found: list[dict[str, float]] = []
         async for frame in child.frames():
-            if frame.kind == "usage" and (frame.header.get("cpu_percent") or 0) > 0:
+            if frame.kind != "usage" or frame.header["memory_bytes"] < 64 << 20:
+                continue  # it is being filled
+            if (frame.header.get("cpu_percent") or 0) > 0:
                 found.append(frame.header)
                 break
-    assert 64 << 20 <= found[0]["memory_bytes"] < 96 << 20
+    assert found[0]["memory_bytes"] < 96 << 20
     assert found[0]["processes"] == 1
 
 
@@ -168,7 +170,7 @@ async def test_zygote_killed(tmp_path):
                     started = seen_from_here(child.pid, frame.header["pid"])
                     os.kill(old, signal.SIGKILL)
         assert ran.exit == {"signal": 9, "lost": True}
-        assert not is_alive(child.pid) and not is_alive(started)
+        await gone(child.pid, started)
         assert await serves(pool)
         assert pool.zygote_pid != old
 
@@ -178,20 +180,23 @@ async def test_zygote_stopped(tmp_path, monkeypatch, asked):
     """A zygote that does not answer is ended: who asked it for an end, or for a child, gets an
     answer, and another zygote serves on.
     """
-    monkeypatch.setattr(zygote_client, "_ANSWER_WITHIN_S", 1.0)
     async with Pool(options(tmp_path)) as pool:
         old = pool.zygote_pid
         if asked == "kill":
             async with pool.child() as child:
                 await send_code(child, b"import time; time.sleep(1000)")
                 os.kill(old, signal.SIGSTOP)
-                assert await child.kill() == ExitStatus(signal=9, lost=True)
+                with monkeypatch.context() as patched:
+                    patched.setattr(zygote_client, "_ANSWER_WITHIN_S", 1.0)
+                    assert await child.kill() == ExitStatus(signal=9, lost=True)
         else:
             os.kill(old, signal.SIGSTOP)
-            with pytest.raises(zygote_client.ZygoteFailed):
+            with monkeypatch.context() as patched, pytest.raises(zygote_client.ZygoteFailed):
+                patched.setattr(zygote_client, "_ANSWER_WITHIN_S", 1.0)
                 await pool._factory.start_child("tiny_child")
         assert await serves(pool)
-        assert pool.zygote_pid != old and not is_alive(old)
+        assert pool.zygote_pid != old
+        await gone(old)
 
 
 async def test_nothing_is_left(tmp_path):
@@ -242,7 +247,7 @@ async def test_large_frames_wait_in_the_child(pool):
     code = (
         b"pad = 'x' * 10_000_000\n"
         b"for n in range(12):\n    channel.send('display', {'n': n, 'pad': pad})\n    (folder / "
-        b"'sent').write_text(str(n))\n"
+        b"'now').write_text(str(n)); (folder / 'now').rename(folder / 'sent')\n"
     )
     async with pool.child() as child:
         await send_code(child, code)
@@ -250,7 +255,7 @@ async def test_large_frames_wait_in_the_child(pool):
         async for frame in child.frames():
             if not seen:
                 await asyncio.sleep(3)
-                assert int((child.folder / "sent").read_text()) < 6
+                assert all(int(path.read_text()) < 6 for path in child.folder.glob("sent"))
             seen.append(frame)
     assert [frame.header["n"] for frame in seen if frame.kind == "display"] == list(range(12))
 
