@@ -97,6 +97,7 @@ def execute(path: Path, at: Stack) -> tuple[Any, float]:
     client = NotebookClient(
         notebook,
         timeout=CELL_S,
+        startup_timeout=240,
         kernel_name="python3",
         resources=where,
         extra_arguments=["--log-level=ERROR"],

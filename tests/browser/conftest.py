@@ -91,6 +91,10 @@ class Notebook:
             .wait_for()
         )
 
+    def go(self, on: str) -> None:
+        """Lets a cell go on that waits for this file."""
+        (self.path.parent / on).touch()
+
     async def theme(self, name: str) -> None:
         """Show the page in "JupyterLab Light" or "JupyterLab Dark"."""
         await self.page.evaluate(
@@ -167,7 +171,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 def _url(info: Path, server: subprocess.Popen[bytes], log: Path) -> str:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline and server.poll() is None:
         try:
             url = json.loads(info.read_text())["url"]
@@ -184,7 +188,7 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
     """SIGTERM stops the kernels too."""
     server.send_signal(signal.SIGTERM)
     try:
-        server.wait(20)
+        server.wait(120)
     except subprocess.TimeoutExpired:
         server.kill()
         server.wait()

@@ -57,7 +57,7 @@ def mecapy(line, body):
     events, hold_s = SCENES[name]
     try:
         play([(0.0, one) for one in events], outcome_of(name), ENDS.get(name, ()),
-             name=name, after_s=0.0, expected_s=220.0, hold_s=hold_s)
+             name=name, after_s=0.0, expected_s=220.0, hold=hold_s)
     except (TaskCancelled, TaskDetached) as error:
         raise show_as(error, [type(error).__name__]) from None
     if name == "failed":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ KERNEL = "jupyterapp.shell.currentWidget.context.sessionContext.session.kernel"
 EVIL = "<img src=x onerror=window.broken=1>"
 
 PLAY = '''
+import os
 import threading
 from mecapy_jupyter import wire
 from mecapy_jupyter.block.live import LiveBlock
@@ -26,26 +28,28 @@ from mecapy_jupyter.errors import TaskCancelled
 def event(type, **data):
     return wire.Event("", type, data)
 
-def play(events, outcome, came_back=(), *, name="beam", hold_s=0.0, after_s=0.5, expected_s=None,
+def play(events, outcome, came_back=(), *, name="beam", hold=0.0, after_s=0.5, expected_s=None,
          tick=threading.Event()):
-    """What a cell does with a block: (seconds, event or text to print) one after another,
-    waiting as the real one waits.
+    """What a cell does with a block: (seconds, or the name of a file to wait for; event or text to
+    print) one after another, waiting as the real one waits.
     """
     block = LiveBlock(name, after_s=after_s, expected_s=expected_s)
     block.sent(1_200_000, 420_000_000, "1a2b3c4d-0000-4000-8000-000000000000")
     with block:
         try:
-            follow(block, events, hold_s, tick)
+            follow(block, events, hold, tick)
         except KeyboardInterrupt:
             block.finish(wire.Outcome("cancelled", stopped_s=0.3), list(came_back))
             raise TaskCancelled("the task was cancelled and stopped after 0.3 s") from None
         block.finish(outcome, list(came_back))
 
-def follow(block, events, hold_s, tick):
-    for wait_s, what in [*events, (hold_s, None)]:
-        for _ in range(round(wait_s / 0.1)):
+def follow(block, events, hold, tick):
+    for until, what in [*events, (hold, None)]:
+        left = 10**6 if isinstance(until, str) else round(until / 0.1)
+        while left and not (isinstance(until, str) and os.path.exists(until)):
             tick.wait(0.1)
             block.tick()
+            left -= 1
         if isinstance(what, str):
             block.event(event("stdout", text=what))
             print(what)
@@ -82,7 +86,7 @@ HOSTILE = f"""
 evil = {EVIL!r}
 error = wire.ErrorInfo("cell", evil, evil, 7)
 events = [(0.0, event("started", worker=evil)), (0.6, event("progress", fraction=0.25, text=evil))]
-play(events, wire.Outcome("failed", error=error), [evil], name=evil, hold_s=1.5)
+play(events, wire.Outcome("failed", error=error), [evil], name=evil, hold="hostile read")
 """
 
 LOCAL = """
@@ -90,22 +94,26 @@ import time
 from mecapy_jupyter import track
 for load in track(range(4), "loads"):
     time.sleep(0.7)
+    while load == 2 and not os.path.exists("two seen"):
+        time.sleep(0.1)
 """
 
 CELLS = {
     "play": PLAY,
-    "short": "play([(0.0, event('started', worker='w1')), (0.3, 'forty-two')], DONE, after_s=2.0)",
-    "whole": "play(RUNNING, DONE, ['T (12 MB)', 'residuals changed'], hold_s=2.0)",
-    "endless": "play(RUNNING, DONE, hold_s=60)",
-    "left": "play(RUNNING, DONE, hold_s=60)",
-    "left alone": "play(RUNNING, DONE, hold_s=60)",
-    "bar": "play([*RUNNING, (0, BAR), (3, event('progress', text='31 loads'))], DONE, hold_s=5)",
+    "short": "play([(0.0, event('started', worker='w1')), (0.3, 'forty-two')], DONE, after_s=600)",
+    "whole": "play([RUNNING[0], ('queued seen', RUNNING[1][1]), *RUNNING[2:]], DONE, "
+    "['T (12 MB)', 'residuals changed'], hold='clock seen')",
+    "endless": "play(RUNNING, DONE, hold=600)",
+    "left": "play(RUNNING, DONE, hold=600)",
+    "left alone": "play(RUNNING, DONE, hold=600)",
+    "bar": "play([*RUNNING, (0, BAR), ('bar seen', event('progress', text='31 loads'))], DONE, "
+    "hold='loads seen')",
     "local": LOCAL,
     "hostile": HOSTILE,
     "clearing": CLEARING,
-    "narrow": "play(RUNNING, DONE, hold_s=3)",
+    "narrow": "play(RUNNING, DONE, hold='narrow seen')",
     "still": "play([(0, RUNNING[1][1]), (0, event('progress', text='31 loads'))], DONE, "
-    "hold_s=1.5)",
+    "hold='still seen')",
 }
 NUMBER = {name: number for number, name in enumerate(CELLS)}
 
@@ -136,8 +144,10 @@ async def test_from_queued_to_done_in_one_place(book: Notebook) -> None:
     await book.run(number)
     block = book.cell(number).locator(".mecapy-block")
     await block.and_(book.page.locator("[data-phase=queued]")).get_by_text("3rd of 7").wait_for()
+    book.go("queued seen")
     await block.and_(book.page.locator("[data-phase=running]")).get_by_text("780 % cpu").wait_for()
-    await block.locator(".mecapy-clock", has_text="0:01").wait_for()
+    await block.locator(".mecapy-clock", has_text=re.compile(r"\d:\d[1-9]")).wait_for()
+    book.go("clock seen")
     await book.ended(number)
     await book.outputs(number).get_by_text("3:38").wait_for()
     assert await block.count() == 0
@@ -203,9 +213,11 @@ async def test_the_bar_follows_the_progress(book: Notebook) -> None:
     await book.run(number)
     cell, told = book.cell(number), "62 %, loads 31/50 · 1 min left"
     bar = f'[role="progressbar"][aria-valuenow="62"][aria-valuetext="{told}"]'
-    await cell.locator(bar).wait_for()  # as one look: the next event may come before a second one
+    await cell.locator(bar).wait_for()
+    book.go("bar seen")
     await cell.locator(".mecapy-note").filter(has_text="31 loads").wait_for()
     assert await cell.get_by_role("progressbar").get_attribute("aria-valuenow") is None
+    book.go("loads seen")
     await book.ended(number)
 
 
@@ -214,6 +226,7 @@ async def test_a_local_loop_has_the_same_bar(book: Notebook) -> None:
     number = NUMBER["local"]
     await book.run(number)
     await book.cell(number).locator(".mecapy-note", has_text="loads 2/4").wait_for()
+    book.go("two seen")
     await book.ended(number)
     await book.outputs(number).get_by_text("loads 4/4").wait_for()
     assert [text.split()[0] for text in await book.outputs(number).all_inner_texts()] == ["✔\ufe0e"]
@@ -230,6 +243,7 @@ async def test_hostile_text_stays_text(book: Notebook) -> None:
     assert await bar.get_attribute("aria-valuenow") == "25"
     assert await book.cell(number).locator(".mecapy-note").inner_text() == f"25 % · {EVIL}"
     assert "running on <img src=x" in await book.cell(number).locator(".mecapy-line").inner_text()
+    book.go("hostile read")
     await book.ended(number)
     await book.outputs(number).get_by_text("line 7").wait_for()
     assert EVIL in await book.outputs(number).inner_text()
@@ -264,6 +278,8 @@ async def test_it_fits_narrow_windows_in_both_themes(book: Notebook) -> None:
     for theme in ("JupyterLab Dark", "JupyterLab Light"):
         await book.theme(theme)
         assert await block.evaluate(CONTRAST) > 4.5
+    book.go("narrow seen")
+    await book.ended(number)
 
 
 async def test_nothing_is_asked_of_other_hosts(book: Notebook, lab: Lab) -> None:
@@ -286,6 +302,8 @@ async def test_motion_is_left_out_where_it_is_not_wanted(book: Notebook) -> None
             await block.locator(part).evaluate("part => getComputedStyle(part).animationName")
             == "none"
         )
+    book.go("still seen")
+    await book.ended(number)
 
 
 CONTRAST = """block => {

@@ -9,6 +9,7 @@ import pytest
 from mecapy_jupyter.client.http import Gateway
 
 if TYPE_CHECKING:
+    from ..gate import Gate
     from .conftest import Lab, OpenNotebook
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -18,10 +19,8 @@ os.environ["MECAPY_URL"] = {url!r}
 os.environ["MECAPY_TOKEN"] = {token!r}
 """
 SLOW = """%%mecapy --progress-after 0.3
-import time
 print("begun")
-time.sleep(3)
-answer = bytes(2_000_000)
+{}answer = bytes(2_000_000)
 """
 LOOP = """%%mecapy --progress-after 0.3
 from tqdm import tqdm
@@ -72,7 +71,7 @@ FRAMES = """() => new Promise(done => {
 
 
 async def test_a_cell_runs_and_is_cancelled(
-    running_stack: Any, lab: Lab, open_notebook: OpenNotebook
+    running_stack: Any, lab: Lab, open_notebook: OpenNotebook, gate: Gate
 ) -> None:
     """The block shows the worker and what came back of one cell; its Cancel ends the next one, in
     the notebook and on the worker.
@@ -81,7 +80,7 @@ async def test_a_cell_runs_and_is_cancelled(
         CONNECT.format(url=running_stack.url, token=running_stack.token)
     )
     book = await open_notebook(
-        "real-cell", ["%run connect.py\n%load_ext mecapy_jupyter", SLOW, ENDLESS]
+        "real-cell", ["%run connect.py\n%load_ext mecapy_jupyter", SLOW.format(gate.wait), ENDLESS]
     )
     await book.run(0)
     await book.run(1)
@@ -91,6 +90,7 @@ async def test_a_cell_runs_and_is_cancelled(
         .get_by_text("running on")
         .wait_for()
     )
+    gate.open()
     await book.ended(1)
     await book.outputs(1).get_by_text("answer (2 MB)").wait_for()
     assert sorted(text[:1] for text in await book.outputs(1).all_inner_texts()) == ["b", "✔"]

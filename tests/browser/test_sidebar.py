@@ -12,13 +12,12 @@ import pytest
 
 from mecapy_jupyter.client.http import Gateway
 
-from ..magic.conftest import gate
 from .test_cancel import PAGES, Book, Opener, open_book, server
 
 if TYPE_CHECKING:
     from playwright.async_api import Locator
 
-__all__ = ["gate", "open_book", "server"]
+__all__ = ["open_book", "server"]
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.long]
 
 LOAD = "%load_ext mecapy_jupyter"

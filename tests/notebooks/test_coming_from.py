@@ -63,7 +63,8 @@ def test_code_of_the_page_runs(system: str, request: pytest.FixtureRequest, tmp_
     where = {"metadata": {"path": str(tmp_path)}}
     NotebookClient(
         notebook,
-        timeout=120,
+        timeout=600,
+        startup_timeout=240,
         kernel_name="python3",
         resources=where,
         extra_arguments=["--log-level=ERROR"],

@@ -115,6 +115,7 @@ async def test_survives_a_real_restart(kernel_environment: dict[str, str]) -> No
     client = NotebookClient(
         notebook,
         timeout=run_demo.CELL_S,
+        startup_timeout=240,
         kernel_name="python3",
         extra_arguments=["--log-level=ERROR"],
     )
@@ -123,7 +124,7 @@ async def test_survives_a_real_restart(kernel_environment: dict[str, str]) -> No
             if cell.cell_type == "code" and cell.source == "%reset -f":
                 assert client.km is not None and client.kc is not None
                 await client.km._async_restart_kernel(now=True)
-                await client.kc._async_wait_for_ready(timeout=60)
+                await client.kc._async_wait_for_ready(timeout=240)
             elif cell.cell_type == "code":
                 await client.async_execute_cell(cell, number)
     attached = next(cell for cell in code(notebook) if cell.source == "%mecapy attach")

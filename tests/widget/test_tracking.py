@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -93,12 +95,13 @@ def test_the_latest_is_never_lost() -> None:
         if text == "999":
             last.set()
 
+    began_s = time.monotonic()
     latest = loop_progress.Latest(send, every_s=0.5)
     for number in range(1000):
         latest.give(None, str(number))
     assert sent[0] == "0"
-    assert last.wait(30)
-    assert len(sent) <= 4
+    assert last.wait(120)
+    assert len(sent) <= 3 + (time.monotonic() - began_s) / 0.5
 
 
 SCRIPT = """
@@ -128,7 +131,8 @@ def test_a_script_leaves_one_line(body: str, line: str) -> None:
         timeout=100,
         check=True,
     )
-    assert (ended.stdout, ended.stderr) == ("end\n", line)
+    said = re.sub(r"\d+:\d\d", "0:00", ended.stderr)  # however slow the machine
+    assert (ended.stdout, said) == ("end\n", line)
 
 
 def test_progress_takes_what_a_loop_has(said: Said) -> None:
