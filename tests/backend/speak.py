@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,8 +14,25 @@ from mecapy_backend.store.log import events
 from mecapy_jupyter import wire
 
 
-def client(gateway: Any, **more: Any) -> httpx.Client:
-    return httpx.Client(
+class ComesAgain(httpx.Client):
+    """As every client does, it comes again where the answer is 503 with Retry-After: a machine that
+    is too busy for its PostgreSQL brings that about.
+    """
+
+    def send(self, request: httpx.Request, **more: Any) -> httpx.Response:
+        until = time.monotonic() + 120
+        while True:
+            answer = super().send(request, **more)
+            if answer.status_code != 503 or not isinstance(request.stream, httpx.ByteStream):
+                return answer
+            if "Retry-After" not in answer.headers or time.monotonic() > until:
+                return answer
+            answer.close()
+            time.sleep(float(answer.headers["Retry-After"]))
+
+
+def client(gateway: Any, *, comes_again: bool = True, **more: Any) -> httpx.Client:
+    return (ComesAgain if comes_again else httpx.Client)(
         base_url=gateway.url,
         headers={"Authorization": f"Bearer {gateway.token}"},
         timeout=120,

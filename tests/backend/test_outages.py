@@ -91,7 +91,7 @@ def test_postgres_away(own_postgres: tuple[Postgres, Settings], tmp_path: Path) 
     the gateway.
     """
     server, settings = own_postgres
-    with served(settings) as gateway, client(gateway) as http:
+    with served(settings) as gateway, client(gateway, comes_again=False) as http:
         task_id = http.post("/tasks", json={"code": "1"}).json()["task_id"]
         server.stop()
         for method, path in (
