@@ -71,9 +71,8 @@ def test_worker_killed_between_start_and_run(stack: Stack) -> None:
     for worker in stack.of("worker"):
         zygote, children = ready(stack, worker)
         zygotes.append(zygote)
-        zygote.suspend()  # it makes no other child
-        for child in children:
-            child.suspend()
+        for each in (zygote, *children):
+            each.suspend()
     task = stack.submit("'begun'", "begun")
     stack.until(lambda: stack.row(task)["state"] == "running", "it is started")
     stack.worker_of(task).kill()
@@ -226,8 +225,8 @@ def test_poison(stack: Stack) -> None:
 
 
 def ready(stack: Stack, worker: Process) -> tuple[psutil.Process, list[psutil.Process]]:
-    """A worker's zygote and the children that wait for tasks, once they are all there: as many as
-    it has slots.
+    """A worker's zygote and the children that wait for tasks, once they are all there: one more
+    than it has slots.
     """
 
     def there() -> list[psutil.Process]:
@@ -236,8 +235,8 @@ def ready(stack: Stack, worker: Process) -> tuple[psutil.Process, list[psutil.Pr
         except (psutil.Error, StopIteration, ProcessLookupError):
             return []
 
-    slots = int(worker.environment["MECAPY_WORKER_SLOTS"])
-    stack.until(lambda: len(there()) >= slots, "children wait")
+    all_of_them = int(worker.environment["MECAPY_WORKER_SLOTS"]) + 1
+    stack.until(lambda: len(there()) >= all_of_them, "children wait")
     return worker.zygote(), there()
 
 
