@@ -189,7 +189,7 @@ async def db(database_url: str) -> AsyncIterator[Any]:
     """An open engine on the test's database."""
     from mecapy_backend.store import database
 
-    engine = database.connect(database_url, connect_s=60)
+    engine = database.connect(database_url, connect_s=60, command_timeout_s=120)
     yield engine
     await engine.dispose()
 
@@ -289,7 +289,7 @@ async def execute(url: str, *statements: str) -> None:
 
     from mecapy_backend.store import database
 
-    engine = database.connect(url, connect_s=60)
+    engine = database.connect(url, connect_s=60, command_timeout_s=300)
     try:
         async with engine.connect() as connection:
             for statement in statements:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ class ComesAgain(httpx.Client):
 
     def send(self, request: httpx.Request, **more: Any) -> httpx.Response:
         until = time.monotonic() + 120
+        if (request.method, request.url.path) == ("POST", "/tasks"):
+            request.headers.setdefault("Idempotency-Key", uuid.uuid4().hex)
         while True:
             answer = super().send(request, **more)
             if answer.status_code != 503 or not isinstance(request.stream, httpx.ByteStream):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -74,11 +75,12 @@ def many(stack: Stack, count: int, code: str = "{}") -> list[Task]:
     with stack.http() as http:
 
         def submit(n: int) -> str:
-            body = {"code": code.format(n)}
-            return comes_again(lambda: http.post("/tasks", json=body)).json()["task_id"]
+            body, key = {"code": code.format(n)}, {"Idempotency-Key": uuid.uuid4().hex}
+            made = comes_again(lambda: http.post("/tasks", json=body, headers=key))
+            return made.json()["task_id"]
 
-        made = at_once(count, submit)
-    return [stack.owed(Task(task_id, n)) for n, task_id in enumerate(made)]
+        ids = at_once(count, submit)
+    return [stack.owed(Task(task_id, n)) for n, task_id in enumerate(ids)]
 
 
 @contextmanager
