@@ -361,6 +361,23 @@ class Stack:
         )
         return int(self.sql(waiting, like)[0][0])
 
+    def submit_held(self, code: str, result: Any = None, state: str = "completed") -> Task:
+        """A task that no worker asks for before `asked_to_start`."""
+        for worker in self.of("worker"):
+            worker.signal(signal.SIGSTOP)
+        return self.submit(code, result, state)
+
+    @contextmanager
+    def asked_to_start(self, task: Task) -> Generator[None]:
+        """A worker has taken the task out of the queue, and its `start` waits for the row as long
+        as the block lasts.
+        """
+        with self.locked(task):
+            for worker in self.of("worker"):
+                worker.signal(signal.SIGCONT)
+            self.until(self.waiting_for_rows, "a worker asks to start it")
+            yield
+
     def forget_waiting(self) -> None:
         """Statements that wait for a row never ran: PostgreSQL would run those of a dead client."""
         waiting = "pg_stat_activity WHERE wait_event_type = 'Lock'"

@@ -33,11 +33,11 @@ def test_cancel_between_claim_and_start(stack: Stack) -> None:
     """A worker has taken it out of the queue and asks to start it: the cancel is first, and the
     start finds nothing.
     """
-    for worker in stack.of("worker"):
-        worker.postgres.mode("hole")
-    task = stack.submit("1", state="cancelled")
-    with stack.redis() as redis:
-        stack.until(lambda: redis.zcard("mecapy:queue") == 0, "a worker has popped it")
+    task = stack.submit_held("1", state="cancelled")
+    with stack.asked_to_start(task):
+        for worker in stack.of("worker"):
+            worker.postgres.mode("hole")
+        stack.forget_waiting()
     assert cancelled(stack, task) == "cancelled"
     for worker in stack.of("worker"):
         worker.postgres.mode("pass")

@@ -219,13 +219,8 @@ def test_start_that_was_never_answered(stack: Stack) -> None:
     runs after all.
     """
     workers = stack.of("worker")
-    for worker in workers:
-        worker.signal(signal.SIGSTOP)
-    task = stack.submit("'after all'", "after all")
-    with stack.locked(task):
-        for worker in workers:
-            worker.signal(signal.SIGCONT)
-        stack.until(lambda: stack.waiting_for_rows(), "a worker asks to start it")
+    task = stack.submit_held("'after all'", "after all")
+    with stack.asked_to_start(task):
         for worker in workers:
             worker.postgres.mode("deaf")
     stack.until(lambda: stack.row(task)["state"] == "running", "it is started, and no worker knows")

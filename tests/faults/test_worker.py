@@ -38,14 +38,12 @@ def test_worker_killed_after_claim(stack: Stack) -> None:
     """kill -9 between the pop from the queue and `start`: the reconciler enqueues the row again,
     and it runs once.
     """
-    for worker in stack.of("worker"):
-        worker.postgres.mode("hole")
-    task = stack.submit("'once'", "once")
-    with stack.redis() as redis:
-        stack.until(lambda: redis.zcard("mecapy:queue") == 0, "a worker has popped it")
-    assert stack.row(task)["state"] == "queued"
-    for worker in stack.of("worker"):
-        worker.kill()
+    task = stack.submit_held("'once'", "once")
+    with stack.asked_to_start(task):
+        assert stack.row(task)["state"] == "queued"
+        for worker in stack.of("worker"):
+            worker.kill()
+        stack.forget_waiting()
     stack.worker()
     assert stack.final(task)["attempt"] == 1
 
