@@ -222,6 +222,7 @@ class Mover:
         self.echoed |= data.get("method") == "echo_update" and data["state"] == {"value": 7}
 
 
+@pytest.mark.cell("travels", "A slider moved, a button pressed while the cell runs")
 def test_a_running_cell_hears_the_page(kernel: Kernel) -> None:
     """A kernel that waits for its cell hears the page in a subshell, as JupyterLab asks for: the
     loop sees the slider move, and its Stop button ends it. The page is told that it arrived.
