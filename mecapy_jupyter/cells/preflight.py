@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from mecapy_jupyter.client import gateway_api
 from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.content_key import packages
 from mecapy_jupyter.shared import errors, version
 from mecapy_jupyter.travel.environment import user_modules
 from mecapy_jupyter.travel.pickling import payload
@@ -108,7 +109,7 @@ def differing(names: Iterable[str], there: InstalledPackages) -> dict[str, tuple
     found: dict[str, tuple[str, str]] = {}
     for name in sorted({name.partition(".")[0] for name in names} & there.packages.keys()):
         distribution = there.packages[name]
-        here = _version(distribution.name) if distribution.name else ""
+        here = packages.installed(distribution.name) if distribution.name else ""
         if here and any(_series(version) != _series(here) for version in distribution.versions):
             found[distribution.name] = here, " and ".join(distribution.versions)
     return found
@@ -155,14 +156,6 @@ def _sentence(name: str, why: str, there: InstalledPackages) -> str:
         owners = importlib.metadata.packages_distributions().get(name, [name])
         todo = f"`%%mecapy --with {owners[0]}` installs it for the cell"
     return f"the workers do not have the package {name!r}, and {why}; {todo}"
-
-
-@lru_cache(maxsize=1024)
-def _version(distribution: str) -> str:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
 
 
 def _series(version: str) -> list[str]:

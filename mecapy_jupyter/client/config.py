@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import tomllib
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +17,7 @@ import platformdirs
 
 from mecapy_jupyter.client import logins
 from mecapy_jupyter.shared.errors import ConfigError
-from mecapy_jupyter.shared.secret import Secret
+from mecapy_jupyter.shared.secret import Secret, write_private
 from mecapy_jupyter.stack.embedded import Endpoint, ensure, joined
 
 __all__ = ["KEYS", "Endpoint", "config_file", "named", "read", "resolve", "set_value"]
@@ -121,13 +120,9 @@ def set_value(key: str, value: str) -> None:
 
 def save(values: dict[str, str]) -> None:
     """Writes the whole file, readable by its user alone."""
-    path = config_file()
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent)  # 0600
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        # A JSON string without control characters is also a TOML string.
-        file.write("".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()))
-    Path(draft).replace(path)
+    # A JSON string without control characters is also a TOML string.
+    lines = (f"{key} = {json.dumps(value)}\n" for key, value in values.items())
+    write_private(config_file(), "".join(lines))
 
 
 def checked(key: str, value: object, where: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Generator
@@ -22,7 +21,7 @@ import platformdirs
 
 from mecapy_jupyter.client.device_login import LoginEnded, LoginIssuer, LoginTokens, renew, revoke
 from mecapy_jupyter.shared import errors
-from mecapy_jupyter.shared.secret import Secret
+from mecapy_jupyter.shared.secret import Secret, write_private
 
 _SERVICE = "mecapy"
 _LOCKED_S = 60.0
@@ -167,10 +166,7 @@ def _secret(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write(entries: dict[str, Any]) -> None:
-    handle, draft = tempfile.mkstemp(dir=file().parent)  # 0600
-    with os.fdopen(handle, "w", encoding="utf-8") as out:
-        json.dump(entries, out)
-    Path(draft).replace(file())
+    write_private(file(), json.dumps(entries))
 
 
 @contextmanager

@@ -23,7 +23,7 @@ def versions(modules: Iterable[str], there: Mapping[str, str]) -> dict[str, str]
     while todo:
         name = _normal(todo.pop())
         if name not in found:
-            found[name] = known.get(name) or _version(name)
+            found[name] = known.get(name) or installed(name)
             todo.extend(_required(name))
     return {name: version for name, version in sorted(found.items()) if version}
 
@@ -31,7 +31,7 @@ def versions(modules: Iterable[str], there: Mapping[str, str]) -> dict[str, str]
 def _distributions(module: str) -> list[str]:
     if not module or module in sys.stdlib_module_names:  # "": of a relative import
         return []
-    return [module] if _version(_normal(module)) else _owners().get(module, [module])
+    return [module] if installed(_normal(module)) else _owners().get(module, [module])
 
 
 def installed_within(seconds: float) -> bool:
@@ -47,8 +47,8 @@ def _owners() -> Mapping[str, list[str]]:
 
 
 @functools.lru_cache(maxsize=1024)
-def _version(name: str) -> str:
-    """Empty for one that is not installed here."""
+def installed(name: str) -> str:
+    """Its version; empty for one that is not installed here."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

@@ -25,12 +25,13 @@ _NOT_CHANGED: Any = (
 )
 
 
+def _by_id(values: Mapping[str, Any]) -> dict[int, str]:
+    may_change = {n: v for n, v in values.items() if not issubclass(type(v), _NOT_CHANGED)}
+    return {id(value): name for name, value in may_change.items()}
+
+
 def of(modules: Mapping[str, types.ModuleType], values: Mapping[str, Any]) -> Shared:
-    names = {
-        id(value): name
-        for name, value in values.items()
-        if not issubclass(type(value), _NOT_CHANGED)
-    }
+    names = _by_id(values)
     found: Shared = {}
     for home, module in modules.items():
         mine = {a: names[id(v)] for a, v in list(vars(module).items()) if id(v) in names}
@@ -40,11 +41,7 @@ def of(modules: Mapping[str, types.ModuleType], values: Mapping[str, Any]) -> Sh
 
 
 def inside(modules: Mapping[str, types.ModuleType], values: Mapping[str, Any]) -> Inner:
-    names = {
-        id(value): name
-        for name, value in values.items()
-        if not issubclass(type(value), _NOT_CHANGED)
-    }
+    names = _by_id(values)
     found: Inner = {}
     for home, module in modules.items() if names else ():
         tops = ((((False, name),), value) for name, value in list(vars(module).items()))

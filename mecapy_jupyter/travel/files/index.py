@@ -53,34 +53,17 @@ class Index:
     most_bytes: int = MOST_BYTES
 
     def encode(self) -> bytes:
-        return json.dumps(
-            {
-                "start": self.start,
-                "home": self.home,
-                "entries": [entry.as_list() for entry in self.entries],
-                "folders": self.folders,
-                "links": self.links,
-                "partial": self.partial,
-                "automatic": self.automatic,
-                "most_files": self.most_files,
-                "most_bytes": self.most_bytes,
-            }
-        ).encode()
+        held = {name: getattr(self, name) for name in self.__slots__}
+        entries = [entry.as_list() for entry in self.entries]
+        return json.dumps(held | {"entries": entries}).encode()
 
     @classmethod
     def decode(cls, text: bytes) -> Index:
-        data = json.loads(bytes(text))
-        return cls(
-            data["start"],
-            data["home"],
-            tuple(Entry(*entry) for entry in data["entries"]),
-            tuple(data["folders"]),
-            tuple((path, target) for path, target in data["links"]),
-            tuple(data["partial"]),
-            data["automatic"],
-            data["most_files"],
-            data["most_bytes"],
-        )
+        held = json.loads(bytes(text))
+        several = {name: tuple(held[name]) for name in ("folders", "partial")}
+        several["links"] = tuple((path, target) for path, target in held["links"])
+        several["entries"] = tuple(Entry(*entry) for entry in held["entries"])
+        return cls(**held | several)
 
     @property
     def paths(self) -> list[str]:

@@ -13,7 +13,7 @@ import io
 import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import cloudpickle
 
@@ -38,6 +38,8 @@ from mecapy_jupyter.travel.pickling.pickler import (
     Unpickler,
     opening,
 )
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +84,9 @@ def pack(
     user's own modules that the values need; before that, `cells` gets the files of their functions.
     `beside`: more buffers, which the prelude reads.
     """
-    with deep_pickler.limited_recursion():
-        try:
-            pickler, module_names, stream = _written(Pickler, values, namespace)
-        except Exception as error:
-            if not deep_pickler.is_too_deep(error):
-                raise
-            pickler, module_names, stream = _written(DeepPickler, values, namespace)
+    pickler, module_names, stream = _at_any_depth(
+        lambda kind: _written(kind or Pickler, values, namespace)
+    )
     buffers = (*pickler.buffers, *beside)
     if len(buffers) > MOST_BUFFERS:
         problem = (
@@ -110,6 +108,17 @@ def pack(
     head = stream_format.HEAD + cloudpickle.dumps(first, protocol=5)
     head += pickle.dumps(flags, protocol=5)
     return Packed(head + stream, buffers, memo, pickler.modules, first)
+
+
+def _at_any_depth(write: Callable[[type[DeepPickler] | None], T]) -> T:
+    """Quickly, or with the pickler for graphs that are too deep for pickle."""
+    with deep_pickler.limited_recursion():
+        try:
+            return write(None)
+        except Exception as error:
+            if not deep_pickler.is_too_deep(error):
+                raise
+            return write(DeepPickler)
 
 
 def _written(
@@ -187,13 +196,7 @@ def pack_result(
         stream = stream_format.HEAD + file.getvalue()
         return Packed(stream, tuple(pickler.buffers), {}), frozenset(pickler.met)
 
-    with deep_pickler.limited_recursion():
-        try:
-            return written(ResultPickler)
-        except Exception as error:
-            if not deep_pickler.is_too_deep(error):
-                raise
-            return written(DeepPickler)
+    return _at_any_depth(lambda kind: written(kind or ResultPickler))
 
 
 @uncollected()
