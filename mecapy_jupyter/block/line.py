@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
+from mecapy_jupyter.block.notes import NUMBERS, QUIET, TEXT
 from mecapy_jupyter.block.sparkline import bars, shares
 from mecapy_jupyter.block.state import BlockState, Phase
 from mecapy_jupyter.shared.units import (
@@ -219,15 +220,7 @@ def view(state: BlockState, now_s: float) -> dict[str, Any]:
     }
 
 
-# Inline, because saved notebooks keep no stylesheet. JupyterLab's (and nbconvert's) variables
-# first, then VS Code's, then the page's own.
-_TEXT = "var(--jp-ui-font-color1, var(--vscode-foreground, inherit))"
-_QUIET = "var(--jp-ui-font-color2, var(--vscode-descriptionForeground, inherit))"
-_ROW = (
-    "padding:2px 0 2px calc(1.5em + 5px);text-indent:-1.5em;"
-    "font:var(--jp-ui-font-size1, 13px)/1.6 var(--jp-ui-font-family, system-ui, "
-    "sans-serif);font-variant-numeric:tabular-nums;"
-)
+_ROW = f"padding:2px 0 2px calc(1.5em + 5px);text-indent:-1.5em;{NUMBERS}"
 _ICON_COLOURS: dict[Phase, str] = {
     "completed": "var(--jp-success-color1, #388e3c)",
     "failed": "var(--jp-error-color1, #d32f2f)",
@@ -239,7 +232,7 @@ _ICON_COLOURS: dict[Phase, str] = {
 def html(state: BlockState, now_s: float) -> str:
     """The block as static HTML: what a reopened, converted or published notebook shows."""
     icon = (
-        f'<span aria-hidden="true" style="color:{_ICON_COLOURS.get(state.phase, _QUIET)}">'
+        f'<span aria-hidden="true" style="color:{_ICON_COLOURS.get(state.phase, QUIET)}">'
         f"{ICONS[state.phase]}&#xFE0E;</span>"
     )
     spans = [
@@ -248,7 +241,7 @@ def html(state: BlockState, now_s: float) -> str:
     ]
     label = escaped(clean(f"MecaPy {state.name}: {state.phase}"))
     return (
-        f'<div role="status" aria-label="{label}" style="{_ROW}color:{_QUIET};">{icon} '
+        f'<div role="status" aria-label="{label}" style="{_ROW}color:{QUIET};">{icon} '
         f"{' · '.join(spans)}</div>"
     )
 
@@ -261,17 +254,17 @@ def mark(state: BlockState) -> str:
 def mark_html(state: BlockState) -> str:
     label = escaped(clean(f"MecaPy {state.name}: {state.phase}"))
     return (
-        f'<div aria-label="{label}" style="{_ROW}font-size:0.85em;opacity:0.7;color:{_QUIET};">'
+        f'<div aria-label="{label}" style="{_ROW}font-size:0.85em;opacity:0.7;color:{QUIET};">'
         f"{escaped(mark(state)).replace(ICONS[state.phase], f'{ICONS[state.phase]}&#xFE0E;')}</div>"
     )
 
 
 def _looks(part: Piece) -> str:
     colour = {
-        "phase": _TEXT,
+        "phase": TEXT,
         "warning": "var(--jp-warn-color0, #e65100)",
         "error": "var(--jp-error-color1, #d32f2f)",
-    }.get(part.kind, _QUIET)
+    }.get(part.kind, QUIET)
     return f"color:{colour};overflow-wrap:anywhere;" + (
         "font-weight:600;" if part.kind == "error" else ""
     )

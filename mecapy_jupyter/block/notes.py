@@ -12,11 +12,12 @@ from mecapy_jupyter.shared.units import escaped
 
 ABOUT = "mecapy"
 """In the metadata of an output: it is MecaPy's, not the cell's; a "note", "place" or "mark"."""
-_STYLE = (
-    "font:var(--jp-ui-font-size1, 13px)/1.6 var(--jp-ui-font-family, system-ui, sans-serif);"
-    "color:var(--jp-ui-font-color2, var(--vscode-descriptionForeground, inherit));"
-    "padding-left:5px;"
-)
+# Inline, because saved notebooks keep no stylesheet. JupyterLab's (and nbconvert's) variables
+# first, then VS Code's, then the page's own.
+TEXT = "var(--jp-ui-font-color1, var(--vscode-foreground, inherit))"
+QUIET = "var(--jp-ui-font-color2, var(--vscode-descriptionForeground, inherit))"
+_FONT = "font:var(--jp-ui-font-size1, 13px)/1.6 var(--jp-ui-font-family, system-ui, sans-serif);"
+NUMBERS = f"{_FONT}font-variant-numeric:tabular-nums;"
 
 
 def say(sentence: str) -> None:
@@ -30,5 +31,6 @@ def say(sentence: str) -> None:
 
 def publish(publisher: Callable[..., None], sentence: str) -> None:
     text = f"mecapy: {sentence}"
-    html = f'<div aria-label="MecaPy note" style="{_STYLE}">{escaped(text)}</div>'
+    style = f"{_FONT}color:{QUIET};padding-left:5px;"
+    html = f'<div aria-label="MecaPy note" style="{style}">{escaped(text)}</div>'
     publisher({"text/plain": text, "text/html": html}, {ABOUT: "note"})

@@ -10,6 +10,7 @@ from typing import cast
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.block.line import ICONS
+from mecapy_jupyter.block.notes import NUMBERS, QUIET, TEXT
 from mecapy_jupyter.client.overview import Overview
 from mecapy_jupyter.commands import task_lines
 from mecapy_jupyter.shared.units import clean, clock, escaped, price, size
@@ -25,12 +26,8 @@ _QUOTAS = {
 
 _ICON_OF: Mapping[str, str] = cast("Mapping[str, str]", ICONS)
 _CELL = "padding:1px 1.2em 1px 0;text-align:left;vertical-align:baseline;"
-_QUIET = "color:var(--jp-ui-font-color2, var(--vscode-descriptionForeground, inherit));"
-_BOX = (
-    "font:var(--jp-ui-font-size1, 13px)/1.6 var(--jp-ui-font-family, system-ui, "
-    "sans-serif);font-variant-numeric:tabular-nums;"
-    "color:var(--jp-ui-font-color1, var(--vscode-foreground, inherit));"
-)
+_QUIET = f"color:{QUIET};"
+_BOX = f"{NUMBERS}color:{TEXT};"
 
 Row = tuple[str, ...]
 

@@ -25,16 +25,8 @@ from mecapy_jupyter.wire.json_fields import Json, JsonObject, as_object
 
 _ID = "([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
 _SHOWN = (
-    "task_id",
-    "name",
-    "status",
-    "position",
-    "eta_s",
-    "attempts",
-    "worker",
-    "started_at",
-    "completed_at",
-    "timeout_s",
+    *("task_id", "name", "status", "position", "eta_s", "attempts", "worker"),
+    *("started_at", "completed_at", "timeout_s"),
 )
 _MORE_S = 600.0
 

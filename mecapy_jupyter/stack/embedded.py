@@ -37,14 +37,8 @@ _RETRY = urllib3.Retry(
     4, backoff_factor=0.1, status_forcelist=(502, 503, 504), raise_on_status=False
 )
 _SERVER_PARTS = (
-    "fastapi",
-    "uvicorn",
-    "alembic",
-    "sqlalchemy",
-    "asyncpg",
-    "arq",
-    "mecapy_backend",
-    "mecapy_worker",
+    *("fastapi", "uvicorn", "alembic", "sqlalchemy", "asyncpg", "arq"),
+    *("mecapy_backend", "mecapy_worker"),
 )
 
 Say = Callable[[str], None]

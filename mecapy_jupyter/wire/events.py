@@ -14,15 +14,8 @@ from mecapy_jupyter.wire.result_cache import CachedRun
 from mecapy_jupyter.wire.shape import OPTIONAL, Shape, write
 from mecapy_jupyter.wire.states import FINAL, QUEUED
 
-STARTED, STDOUT, STDERR, DISPLAY, PROGRESS, USAGE, LIMIT = (
-    "started",
-    "stdout",
-    "stderr",
-    "display",
-    "progress",
-    "usage",
-    "limit",
-)
+STARTED, STDOUT, STDERR, DISPLAY = "started", "stdout", "stderr", "display"
+PROGRESS, USAGE, LIMIT = "progress", "usage", "limit"
 
 DisplayKind = Literal[
     "display_data", "update_display_data", "execute_result", "clear_output", "error"

@@ -6,14 +6,8 @@ from typing import Literal
 
 # The last three are final.
 State = Literal["blocked", "queued", "running", "completed", "failed", "cancelled"]
-BLOCKED, QUEUED, RUNNING, COMPLETED, FAILED, CANCELLED = (
-    "blocked",
-    "queued",
-    "running",
-    "completed",
-    "failed",
-    "cancelled",
-)
+BLOCKED, QUEUED, RUNNING = "blocked", "queued", "running"
+COMPLETED, FAILED, CANCELLED = "completed", "failed", "cancelled"
 WAITING: frozenset[str] = frozenset({BLOCKED, QUEUED})
 FINAL: frozenset[str] = frozenset({COMPLETED, FAILED, CANCELLED})
 
