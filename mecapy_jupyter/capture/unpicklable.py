@@ -123,23 +123,13 @@ _BY_MODULE: Mapping[Any, UnpicklableKind] = (
     | dict.fromkeys(
         ("h5py", "netCDF4", "zipfile", "tarfile", "tables", "rasterio", "_csv"), _OPEN_DATA
     )
-    | dict.fromkeys(
-        (
-            "petsc4py",
-            "slepc4py",
-            "dolfinx",
-            "vtkmodules",
-            "mpi4py",
-            "gmsh",
-            "ngsolve",
-            "netgen",
-            "OCC",
-            "OCP",
-        ),
-        _NATIVE,
-    )
+    | dict.fromkeys(("petsc4py", "slepc4py", "dolfinx", "vtkmodules", "mpi4py", "gmsh"), _NATIVE)
+    | dict.fromkeys(("ngsolve", "netgen", "OCC", "OCP"), _NATIVE)
     | dict.fromkeys(("ipykernel", "IPython"), _WIDGET)
 )
+
+
+_FILES = (io.TextIOWrapper, io.BufferedReader, io.BufferedWriter, io.FileIO)
 
 
 def kind_of(value: object) -> UnpicklableKind | None:
@@ -147,12 +137,7 @@ def kind_of(value: object) -> UnpicklableKind | None:
     for types_, what, advice in _BY_TYPE:
         # not isinstance, which may read the value's `__class__`
         if issubclass(type(value), types_):
-            name = (
-                cast(Any, value).name
-                if type(value)
-                in (io.TextIOWrapper, io.BufferedReader, io.BufferedWriter, io.FileIO)
-                else None
-            )
+            name = cast(Any, value).name if type(value) in _FILES else None
             return UnpicklableKind(f"{what} ({name!r})" if isinstance(name, str) else what, advice)
     if issubclass(type(value), (type, types.ModuleType)):
         return None

@@ -38,46 +38,21 @@ _ITEMS: tuple[tuple[Any, str], ...] = (
 )
 _VALUES: tuple[Any, ...] = (str, bytes, int, float, complex, tuple, frozenset)
 _HOW = (
-    "__getstate__",
-    "__setstate__",
-    "__reduce__",
-    "__reduce_ex__",
-    "__getnewargs_ex__",
-    "__getnewargs__",
+    *("__getstate__", "__setstate__", "__reduce__", "__reduce_ex__"),
+    *("__getnewargs_ex__", "__getnewargs__"),
 )
 _PYTHONS = frozenset({object, OrderedDict, defaultdict, Counter, types.SimpleNamespace, enum.Enum})
 _STANDARD = _PYTHONS | {cls for cls, _ in _ITEMS} | frozenset(_VALUES)
 """Base types whose pickling reports no more than items, attributes and slots."""
 
 _FIXED: tuple[Any, ...] = (
-    type(None),
-    type(...),
-    type(NotImplemented),
-    range,
-    slice,
-    types.CodeType,
-    types.ModuleType,
-    types.BuiltinFunctionType,
-    types.MethodType,
-    types.MethodWrapperType,
-    types.WrapperDescriptorType,
-    types.MethodDescriptorType,
-    types.MemberDescriptorType,
-    types.GetSetDescriptorType,
-    types.GenericAlias,
-    types.TracebackType,
-    struct.Struct,
-    random.SystemRandom,
-    weakref.ReferenceType,
-    datetime.date,
-    datetime.time,
-    datetime.timedelta,
-    datetime.tzinfo,
-    decimal.Decimal,
-    fractions.Fraction,
-    uuid.UUID,
-    pathlib.PurePath,
-    re.Pattern,
+    *(type(None), type(...), type(NotImplemented), range, slice, struct.Struct, re.Pattern),
+    *(types.CodeType, types.ModuleType, types.BuiltinFunctionType, types.MethodType),
+    *(types.MethodWrapperType, types.WrapperDescriptorType, types.MethodDescriptorType),
+    *(types.MemberDescriptorType, types.GetSetDescriptorType, types.GenericAlias),
+    *(types.TracebackType, random.SystemRandom, weakref.ReferenceType, uuid.UUID),
+    *(datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo),
+    *(decimal.Decimal, fractions.Fraction, pathlib.PurePath),
 )
 """Built-in types whose objects cannot change."""
 

@@ -23,17 +23,8 @@ Marks = dict[str, Mark]
 _OF_THE_PROCESS = frozenset(
     (
         *("sys", "os", "posix", "posixpath", "time", "site", "threading", "multiprocessing", "io"),
-        *(
-            "subprocess",
-            "tempfile",
-            "socket",
-            "platform",
-            "warnings",
-            "signal",
-            "random",
-            "gc",
-            "mimetypes",
-        ),
+        *("subprocess", "tempfile", "socket", "platform", "warnings", "signal", "random", "gc"),
+        "mimetypes",
         *("builtins", "logging", "asyncio", "IPython", "ipykernel", "ipywidgets", "tqdm"),
         "tokenize",  # its patterns are joined from sets
         *("mecapy_jupyter", "mecapy_worker", "mecapy_backend", "__main__", "__mp_main__"),

@@ -15,15 +15,9 @@ import weakref
 from typing import Any, cast
 
 _SETTINGS = (
-    "auto_reduce_dimensions",
-    "autoconvert_to_preferred",
-    "autoconvert_offset_to_baseunit",
-    "default_as_delta",
-    "force_ndarray",
-    "force_ndarray_like",
-    "case_sensitive",
-    "mpl_formatter",
-    "separate_format_defaults",
+    *("auto_reduce_dimensions", "autoconvert_to_preferred", "autoconvert_offset_to_baseunit"),
+    *("default_as_delta", "force_ndarray", "force_ndarray_like", "case_sensitive"),
+    *("mpl_formatter", "separate_format_defaults"),
 )
 _KINDS = ("_dimensions", "_prefixes", "_units")
 _marks: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()

@@ -15,15 +15,9 @@ from pathlib import Path
 from mecapy_jupyter.travel.files import gitignore, never_sent
 from mecapy_jupyter.travel.files.gitignore import Rules
 
-HIDDEN, NOTEBOOK, ENVIRONMENT, IGNORED, SECRET, MANY, OTHER = (
-    "hidden",
-    "a notebook",
-    "an environment",
-    "ignored by .gitignore",
-    "may hold a secret",
-    "too many files",
-    "no plain file",
-)
+HIDDEN, NOTEBOOK, ENVIRONMENT = "hidden", "a notebook", "an environment"
+IGNORED, SECRET = "ignored by .gitignore", "may hold a secret"
+MANY, OTHER = "too many files", "no plain file"
 SAID = frozenset({IGNORED, SECRET, MANY, OTHER})
 """Reasons that matter to a cell that lists a folder."""
 

@@ -55,14 +55,8 @@ _MAP_FIXED = 0x10  # replaces the mapping there
 _mmap: Any = ctypes.CDLL(None).mmap if sys.platform == "linux" else None
 if _mmap is not None:
     _mmap.restype = ctypes.c_void_p
-    _mmap.argtypes = (
-        ctypes.c_void_p,
-        ctypes.c_size_t,
-        ctypes.c_int,
-        ctypes.c_int,
-        ctypes.c_int,
-        ctypes.c_long,
-    )
+    _numbers = ctypes.c_int, ctypes.c_int, ctypes.c_int
+    _mmap.argtypes = ctypes.c_void_p, ctypes.c_size_t, *_numbers, ctypes.c_long
 
 _maps: dict[int, _BlobMap] = {}
 _guarded: dict[tuple[int, int], str] = {}
@@ -107,21 +101,10 @@ def private_map(fd: int, size_bytes: int) -> mmap.mmap:
         return mmap.mmap(fd, size_bytes, access=mmap.ACCESS_COPY, trackfd=False)
     if sys.platform != "linux":
         return mmap.mmap(fd, size_bytes, access=mmap.ACCESS_COPY)
-    view = mmap.mmap(
-        -1, size_bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ | mmap.PROT_WRITE
-    )
+    access = mmap.PROT_READ | mmap.PROT_WRITE
+    view = mmap.mmap(-1, size_bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, access)
     address = ctypes.addressof(ctypes.c_char.from_buffer(view))
-    if (
-        _mmap(
-            address,
-            size_bytes,
-            mmap.PROT_READ | mmap.PROT_WRITE,
-            mmap.MAP_PRIVATE | _MAP_FIXED,
-            fd,
-            0,
-        )
-        != address
-    ):
+    if _mmap(address, size_bytes, access, mmap.MAP_PRIVATE | _MAP_FIXED, fd, 0) != address:
         return mmap.mmap(fd, size_bytes, access=mmap.ACCESS_COPY)
     return view
 

@@ -27,13 +27,8 @@ _PRESENT_BIT, _SWAPPED_BIT, _FILE_BIT = 0x80, 0x40, 0x20  # in the highest byte 
 _USERFAULTFD = {"x86_64": 323, "aarch64": 282}
 _USER_MODE_ONLY = 1
 _FEATURES = 1 | 1 << 13 | 1 << 15  # write protection; of missing pages too; asynchronous
-_API, _REGISTER, _UNREGISTER, _PROTECT, _SCAN = (
-    0xC018AA3F,
-    0xC020AA00,
-    0x8010AA01,
-    0xC018AA06,
-    0xC0606610,
-)
+_API, _REGISTER, _UNREGISTER = 0xC018AA3F, 0xC020AA00, 0x8010AA01
+_PROTECT, _SCAN = 0xC018AA06, 0xC0606610
 _REGISTER_PROTECTION, _PROTECT_NOW, _ONLY_GUARDED = 2, 1, 2
 # categories of a page: written, a file's or shared, present or swapped
 _WRITTEN, _OF_FILE, _THERE = 2, 4, 8 | 16
@@ -95,12 +90,8 @@ class Guard:
 
     def __init__(self) -> None:
         self._fd = self._pagemap = -1
-        number = (
-            _USERFAULTFD.get(platform.machine())
-            if sys.platform == "linux" and sys.byteorder == "little"
-            else None
-        )
-        if number is None:
+        number = _USERFAULTFD.get(platform.machine())
+        if number is None or sys.platform != "linux" or sys.byteorder != "little":
             raise OSError("no write protection on this platform")
         self._fd = ctypes.CDLL(None, use_errno=True).syscall(
             number, os.O_CLOEXEC | os.O_NONBLOCK | _USER_MODE_ONLY
@@ -159,26 +150,8 @@ def _any(pagemap: int, start: int, end: int, *, of: int = 0, no: int = 0, flags:
     question for all pages: missing parts of the page tables, and large pages, cost nothing.
     """
     found = (ctypes.c_uint64 * 3)()
-    return (
-        _ioctl(
-            pagemap,
-            _SCAN,
-            "12Q",
-            96,
-            flags,
-            start,
-            end,
-            0,
-            ctypes.addressof(found),
-            1,
-            1,
-            no,
-            no,
-            of,
-            of | no,
-        )
-        > 0
-    )
+    asked = 96, flags, start, end, 0, ctypes.addressof(found), 1, 1, no, no, of, of | no
+    return _ioctl(pagemap, _SCAN, "12Q", *asked) > 0
 
 
 def _ioctl(fd: int, request: int, layout: str, *values: int) -> int:

@@ -37,20 +37,9 @@ CACHED: Any = type(functools.lru_cache(lambda: None))
 _CACHED_PROPERTY: Any = functools.cached_property
 _WEAK: Any = (weakref.WeakKeyDictionary, weakref.WeakValueDictionary)
 _BY_OBJECT: Any = (
-    types.ModuleType,
-    type,
-    types.FunctionType,
-    types.BuiltinFunctionType,
-    types.MethodType,
-    types.CellType,
-    types.MappingProxyType,
-    types.TracebackType,
-    random.SystemRandom,
-    struct.Struct,
-    itertools.count,
-    weakref.ReferenceType,
-    CACHED,
-    BaseException,
+    *(types.ModuleType, type, types.FunctionType, types.BuiltinFunctionType, types.MethodType),
+    *(types.CellType, types.MappingProxyType, types.TracebackType, random.SystemRandom),
+    *(struct.Struct, itertools.count, weakref.ReferenceType, CACHED, BaseException),
 )
 _DICTS: Any = (dict, OrderedDict)
 _VIEWS: Any = {
