@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import time
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
 
 import pytest
 import sqlalchemy as sa
@@ -13,8 +18,10 @@ from mecapy_backend.store.tables import users
 from mecapy_jupyter import wire
 from mecapy_jupyter.travel.environment import prelude
 from mecapy_jupyter.travel.pickling import payload
+from mecapy_worker.pool.usage import Scheduled, scheduled
 from mecapy_worker.run.consumer import Consumer
 
+from ..stack.running import until
 from .conftest import OWNER, Desk, gone, text_of
 
 SOON_S = 20.0  # a second, on a machine with nothing else to do
@@ -222,3 +229,35 @@ async def test_more_time_before_it_starts(desk: Desk, worker: Consumer) -> None:
     assert seen[-1].type == "completed"
     started = next(event for event in seen if event.type == wire.STARTED)
     assert started.data["timeout_s"] == 60
+
+
+@contextmanager
+def started(*codes: str) -> Generator[list[int]]:
+    """A process of each, for the length of the block."""
+    with ExitStack() as opened:
+        pids = list[int]()
+        for code in codes:
+            process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
+            opened.enter_context(process)
+            opened.callback(process.kill)
+            pids.append(process.pid)
+        yield pids
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nothing else tells how a thread is scheduled")
+async def test_who_waits_for_a_processor_is_known() -> None:
+    """Of two processes on one processor each has waited for the other: that counts as no time to
+    stop; who is asleep waits for nothing.
+    """
+    there = min(os.sched_getaffinity(0))
+    busy = f"import os\nos.sched_setaffinity(0, {{{there}}})\nwhile True: pass"
+    with started(busy, busy, "input()") as (one, other, asleep):
+
+        def known() -> bool:
+            both = [scheduled(pid) for pid in (one, other)]
+            return all(each.runnable and each.waited_s > 1 for each in both) and (
+                not scheduled(asleep).runnable
+            )
+
+        await asyncio.to_thread(until, known)
+    assert scheduled(2**22 + 1) == Scheduled()

@@ -252,3 +252,24 @@ def cpu_s(pid: int) -> float:
         )
         return sum(map(int, fields[11:15])) / _TICKS_PER_S
     return 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """Of a process' main thread: how long it has run, how long it has waited for a processor that
+    others had, and whether it runs or waits for one now, which is in neither yet.
+    """
+
+    ran_s: float = 0.0
+    waited_s: float = 0.0
+    runnable: bool = False
+
+
+def scheduled(pid: int) -> Scheduled:
+    """All zero where the system does not tell."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        place = Path("/proc", str(pid))
+        ran, waited = map(int, (place / "schedstat").read_text().split()[:2])
+        state = (place / "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+        return Scheduled(ran / 1e9, waited / 1e9, state == "R")
+    return Scheduled()

@@ -13,7 +13,7 @@ from mecapy_jupyter import wire
 from mecapy_worker import metrics
 from mecapy_worker.context import RunningTask
 from mecapy_worker.pool.pool import ChildHandle
-from mecapy_worker.pool.usage import cpu_s
+from mecapy_worker.pool.usage import cpu_s, scheduled
 from mecapy_worker.run.checkpoints import CheckpointStore
 from mecapy_worker.run.comm_inbox import CommInbox
 from mecapy_worker.run.event_writer import EventWriter
@@ -44,6 +44,7 @@ HOME_S = 3.0
 
 TEXT_CHARS = 1000
 _PIECE_BYTES = 64 * 1024
+_STARVED_S = 0.05
 _USUAL_HEADER_BYTES = 512
 
 
@@ -133,9 +134,7 @@ class Relay:
         if grace_s := GRACE_S.get(self._running.stop_reason):
             self._interrupted.clear()  # reporting a stop without a request gains no time
             await self._child.interrupt()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(grace_s):
-                    await self._interrupted.wait()
+            await self._await_interrupted(grace_s)
             if self._interrupted.is_set():
                 await asyncio.sleep(self._home_s)
                 self._running.overstayed = self._outcome is None
@@ -144,6 +143,21 @@ class Relay:
                 await asyncio.sleep(TERMINATE_S)
         self._count_cpu(cpu_s(self._child.pid))
         await self._child.kill()
+
+    async def _await_interrupted(self, grace_s: float) -> None:
+        """Until the child reports that its cell has stopped. What it waits for a processor of a
+        busy machine is no part of `grace_s`; it is at most HOME_S.
+        """
+        until = time.monotonic() + HOME_S
+        while grace_s > _STARVED_S and time.monotonic() < until:
+            before = scheduled(self._child.pid)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(grace_s):
+                    await self._interrupted.wait()
+                    return
+            now = scheduled(self._child.pid)
+            ran_s, waited_s = now.ran_s - before.ran_s, now.waited_s - before.waited_s
+            grace_s = grace_s - ran_s if now.runnable else waited_s
 
     def _count_cpu(self, used_s: float) -> None:
         """CPU time, minus what was used before the task. Its other processes count up to their last
