@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from .test_trip import Notebook
+from .notebook import Notebook
 
 
 class Trip(NamedTuple):

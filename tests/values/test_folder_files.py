@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import os
-import pickle
-import stat
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from mecapy_jupyter.shared.errors import ConfigError
-from mecapy_jupyter.travel.files import bring_home, collect, gather, missing, never_sent, packs
+from mecapy_jupyter.travel.files import gather, never_sent, packs
 from mecapy_jupyter.travel.files.bring_home import SentFolder
-from mecapy_jupyter.travel.files.collect import Collected, comes_by_itself
-from mecapy_jupyter.travel.files.index import Index, inside, no_file_on_windows
 from mecapy_jupyter.travel.files.scan import MANY, SECRET
 
 _OLD = 1_700_000_000
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    place = tmp_path / "project"
-    place.mkdir()
-    return place
 
 
 def _write(project: Path, files: dict[str, str | bytes]) -> None:
@@ -167,150 +154,3 @@ def test_a_glob_passes_over_secrets(project: Path) -> None:
     along = gather.gather(project, ["*"], off)
     assert _contents(along) == {"a.txt": b"a"} and along.left[".env"] == SECRET
     assert _contents(gather.gather(project, ["my.pem"], off)) == {"my.pem": b"hush"}
-
-
-def test_names_that_lead_out() -> None:
-    """On any system."""
-    for name in (
-        "..",
-        "a/../b",
-        "/x",
-        "~x",
-        "..\\x",
-        "C:\\x",
-        "C:x",
-        "\\x",
-        "a\0b",
-        "a\\..\\b",
-        "",
-    ):
-        with pytest.raises(ConfigError):
-            inside(name)
-    assert inside("a/b c.txt") == "a/b c.txt"
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "CON",
-        "nul.txt",
-        "out/Aux.tar.gz",
-        "com1",
-        "LPT9.log",
-        "COM².x",
-        "conin$",
-        "NUL .txt",
-        "out.csv.",
-        "out.csv ",
-        "sub./x",
-        "out.csv:hidden",
-        "out.csv::$DATA",
-        "a*",
-        "a?",
-        'a"b',
-        "a<b",
-        "a|b",
-        "a\x1fb",
-        "a\nb",
-    ],
-)
-def test_names_that_windows_reads_otherwise(
-    name: str, project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """There such a file does not come home, and the reason is named; elsewhere it is one like any
-    other.
-    """
-    sent = SentFolder(Index(home=str(project), automatic=True))
-    home = Collected({name: pickle.PickleBuffer(b"new"), "console.txt": pickle.PickleBuffer(b"1")})
-    with monkeypatch.context() as patch:
-        patch.setattr(bring_home, "sys", SimpleNamespace(platform="win32"))
-        (said,) = bring_home.bring_home(home, sent, "1a2b3c4d")
-    assert said.startswith(f"{name} did not come home: ") and "Windows" in said
-    assert [path.name for path in project.iterdir()] == ["console.txt"]
-    assert bring_home.bring_home(home, sent, "1a2b3c4d") == []
-    assert (project / name).read_bytes() == b"new"
-
-
-@pytest.mark.parametrize("name", ["console", "nulls.txt", "com10", "a.b.c", ".hidden", "ünï/x y"])
-def test_names_that_windows_takes(name: str) -> None:
-    """What only looks like a device is a file."""
-    assert no_file_on_windows(name) == ""
-
-
-def test_what_is_kept_of_links(project: Path) -> None:
-    """A link is not followed and a pipe is not waited for, whatever a pattern says; a file that has
-    two names is a file.
-    """
-    outside = project.parent / "outside"
-    outside.mkdir()
-    _write(outside, {"secret.txt": "secret"})
-    _write(project, {"a.txt": "a"})
-    (project / "link.txt").symlink_to(outside / "secret.txt")
-    (project / "loop.txt").symlink_to("loop.txt")
-    (project / "two.txt").hardlink_to(project / "a.txt")
-    os.mkfifo(project / "pipe.txt")
-    kept = collect.gather(["*.txt", "**/*.txt"], project)
-    contents = {name: bytes(memoryview(content)) for name, content in kept.items()}
-    assert contents == {"a.txt": b"a", "two.txt": b"a"}
-    for pattern in ("../*", "/etc/*", "a/../../*"):
-        with pytest.raises(ConfigError):
-            collect.gather([pattern], project)
-
-
-def test_a_junction_is_a_link(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder that Windows mounts from elsewhere is not written through."""
-    (project / "sub").mkdir()
-    status = SimpleNamespace(st_mode=stat.S_IFDIR, st_reparse_tag=0xA0000003)
-    sent = SentFolder(Index(home=str(project), automatic=True))
-    home = Collected({"sub/x": pickle.PickleBuffer(b"new")})
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "lstat", lambda _: status)
-        (said,) = bring_home.bring_home(home, sent, "1a2b3c4d")
-    assert "through a link" in said and not (project / "sub" / "x").exists()
-
-
-def test_what_comes_home_stays_inside(project: Path) -> None:
-    """Nothing outside, nothing through a link; the rest arrives, and what did not is named."""
-    outside = project.parent / "outside"
-    outside.mkdir()
-    (project / "link").symlink_to(outside)
-    (project / "file").symlink_to(outside / "target")
-    evil = ["../up.txt", str(outside / "abs.txt"), "link/x.txt", "file", "..\\w.txt", "C:\\w.txt"]
-    home = Collected(dict.fromkeys([*evil, "good/x.txt"], pickle.PickleBuffer(b"new")))
-    sent = SentFolder(Index(home=str(project), automatic=True))
-    said = bring_home.bring_home(home, sent, "1a2b3c4d")
-    assert (project / "good" / "x.txt").read_bytes() == b"new"
-    assert list(outside.iterdir()) == [] and not (project.parent / "up.txt").exists()
-    assert sorted(path.name for path in project.iterdir()) == ["file", "good", "link"]
-    assert len(said) == len(evil) and all("did not come home" in sentence for sentence in said)
-
-
-def test_a_file_is_written_whole_or_not(project: Path) -> None:
-    """One that cannot be written leaves the old one, and nothing beside it; its rights stay."""
-    path = project / "run.sh"
-    path.write_text("old")
-    path.chmod(0o755)
-    with pytest.raises(TypeError):
-        bring_home.write(path, 7)
-    assert path.read_text() == "old" and [one.name for one in project.iterdir()] == ["run.sh"]
-    bring_home.write(path, b"new")
-    assert path.read_text() == "new" and path.stat().st_mode & 0o777 == 0o755
-
-
-def test_what_comes_by_itself() -> None:
-    """No code, no notebook, nothing hidden."""
-    names = ("a.csv", "sub/a.vtk", "a.py", "a.ipynb", ".a", "sub/.cache/x", "a.pyc.txt")
-    assert list(filter(comes_by_itself, names)) == ["a.csv", "sub/a.vtk", "a.pyc.txt"]
-
-
-def test_errors_of_libraries_that_name_a_file(project: Path) -> None:
-    """As numpy, h5py and polars say it."""
-    _write(project, {"x.h5": "1"})
-    for text in (
-        "[Errno 2] Unable to open file (unable to open file: name = 'x.h5', errno = 2)",
-        "x.h5 not found.",
-        "No such file or directory (os error 2): x.h5",
-        f"No such file or directory (os error 2): {project / 'x.h5'}",
-    ):
-        said = missing.unsent(FileNotFoundError(text), project)
-        assert len(said) == 1 and "--files x.h5" in said[0], text

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from .test_trip import Notebook
+from .notebook import Notebook
 
 CASES = {
     "a closure's variable, changed there": (

@@ -9,7 +9,7 @@ import typing
 
 import pytest
 
-from .test_trip import Notebook
+from .notebook import Notebook
 
 CASES = {
     "a NewType": (

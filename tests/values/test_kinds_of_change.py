@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from .test_trip import Notebook
+from .notebook import Notebook
 
 # before, what the cell reads, the cell, and what holds afterwards
 CHANGES = {

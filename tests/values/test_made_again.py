@@ -8,7 +8,7 @@ import ast
 
 import pytest
 
-from .test_trip import Notebook
+from .notebook import Notebook
 
 NEW = {
     "of object": (

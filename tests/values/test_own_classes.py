@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .test_trip import Notebook
+from .notebook import Notebook
 
 GETSTATE = """
     def __getstate__(self):

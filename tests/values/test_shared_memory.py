@@ -11,7 +11,7 @@ import pytest
 from mecapy_jupyter.shared.errors import CannotSend
 from mecapy_jupyter.travel.pickling import payload
 
-from .test_trip import Notebook
+from .notebook import Notebook
 
 SOLVER = """
 class Solver:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from .test_trip import Notebook
+from .notebook import Notebook
 
 SENTINELS = {
     "dataclasses": ("import dataclasses", "dataclasses.MISSING", dataclasses.MISSING),
