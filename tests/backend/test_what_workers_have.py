@@ -1,0 +1,95 @@
+"""What the gateway knows of living workers: packages, Pythons, and when a task may start."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from mecapy_backend.shared.settings import Settings
+from mecapy_backend.store import workers
+
+from .speak import Worker, client
+from .test_gateway import DONE
+
+
+async def test_workers_and_eta(gateway: Any) -> None:
+    """Living workers are listed with what they say of themselves; with them and a finished task, a
+    wait is estimated.
+    """
+    with client(gateway) as http:
+        first, *_, last = (
+            http.post("/tasks", json={"code": "1"}).json()["task_id"] for _ in range(5)
+        )
+        assert http.get(f"/tasks/{last}").json()["eta_s"] is None
+        async with Worker(gateway) as worker:
+            await workers.heartbeat(worker.db, "w1", {"slots": 0})
+            await workers.heartbeat(worker.db, "w1", {"slots": 2, "python": "3.12.1"})
+            assert [one["info"] for one in http.get("/workers").json()] == [
+                {"slots": 2, "python": "3.12.1"}
+            ]
+            await worker.start(first)
+            await worker.finish(first, DONE)
+            assert http.get(f"/tasks/{last}").json()["eta_s"] >= 0
+            await workers.remove(worker.db, "w1")
+            assert http.get("/workers").json() == []
+
+
+async def test_what_all_workers_have(gateway: Any) -> None:
+    """A package counts where every living worker has it, with each version; heartbeats keep it; one
+    that has not told does not count.
+    """
+    with client(gateway) as http:
+        folder = {"folder_bytes": 20_000_000, "folder_files": 1000, "adds": "off"}
+        assert http.get("/workers/packages").json() == {"python": [], "packages": {}, **folder}
+        async with Worker(gateway) as worker:
+            assert not await workers.record_packages(worker.db, "w1", {})
+            for name, version in (("w1", "2.1"), ("w2", "2.2"), ("w3", "")):
+                await workers.heartbeat(worker.db, name, {"python": "3.12.1"})
+                found = {"numpy": ["numpy", version], "PIL": ["pillow", "11"]} | (
+                    {"only": ["only", "1"]} if name == "w2" else {}
+                )
+                assert not version or await workers.record_packages(worker.db, name, found)
+                await workers.heartbeat(worker.db, name, {"python": "3.12.1", "running": 1})
+            answer = http.get("/workers/packages").json()
+            assert answer == {
+                **folder,
+                "python": ["3.12"],
+                "packages": {"PIL": ["pillow", "11"], "numpy": ["numpy", "2.1", "2.2"]},
+            }
+
+
+async def test_a_python_that_no_worker_has(gateway: Any) -> None:
+    """Refused, with the Pythons there are; accepted while no worker lives at all, or none is named.
+    Packages are those of the Python that is asked for.
+    """
+    with client(gateway) as http:
+        assert http.post("/tasks", json={"code": "1", "python": "3.14"}).status_code == 201
+        async with Worker(gateway) as worker:
+            for name, python in (("w1", "3.12.1"), ("w2", "3.13.0")):
+                await workers.heartbeat(worker.db, name, {"slots": 1, "python": python})
+                assert await workers.record_packages(worker.db, name, {name: ["numpy", python]})
+            for mine in ("3.12", "3.13", ""):
+                assert http.post("/tasks", json={"code": "1", "python": mine}).status_code == 201
+            refused = await _until_refused(http, {"code": "1", "python": "3.14"})
+            assert refused["type"].endswith("python-mismatch")
+            assert "3.12 and 3.13" in refused["detail"] and "3.14" in refused["detail"]
+            assert [one["python"] for one in http.get("/workers").json()] == ["3.12", "3.13"]
+            for python, name in (("3.12", "w1"), ("3.13", "w2")):
+                answer = http.get(f"/workers/packages?python={python}").json()
+                assert answer["python"] == ["3.12", "3.13"] and [*answer["packages"]] == [name]
+
+
+async def _until_refused(http: Any, body: dict[str, Any]) -> dict[str, Any]:
+    """The gateway looks at the workers every two seconds."""
+    async with asyncio.timeout(30):
+        while (answer := http.post("/tasks", json=body)).status_code != 422:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    return answer.json()
+
+
+def test_a_heartbeat_that_comes_too_rarely_is_refused() -> None:
+    """Else the workers that live would count as gone; the error says which setting, and to what."""
+    with pytest.raises(ValueError, match=r"MECAPY_HEARTBEAT_S is 20, .* 10 s .*set it to 3"):
+        Settings(heartbeat_s=20.0)
