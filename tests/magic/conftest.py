@@ -144,3 +144,13 @@ def kernel(one_kernel: Kernel) -> Kernel:
 def folder(one_kernel: Kernel) -> Path:
     """The notebook's own folder."""
     return Path(str(one_kernel.run("import os; print(os.getcwd())").stdout.strip()))
+
+
+@pytest.fixture
+def project(kernel: Kernel, folder: Path, tmp_path: Path) -> Iterator[Path]:
+    """An empty folder of this test, in which the kernel stands."""
+    place = tmp_path / "project"
+    place.mkdir()
+    assert kernel.run(f"import os; os.chdir({str(place)!r}); del os").ok
+    yield place
+    assert kernel.run(f"import os; os.chdir({str(folder)!r}); del os").ok

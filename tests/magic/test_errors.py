@@ -25,25 +25,6 @@ def test_the_cells_own_exception(kernel: Kernel) -> None:
     assert kernel.value("(before, 'after' in globals())") == "(1, False)"
 
 
-def test_an_exception_class_of_the_notebook(kernel: Kernel) -> None:
-    """It can be caught here by its class, and its traceback has the line as without `%%mecapy`."""
-    kernel.run(
-        "class Overload(Exception):\n    def __init__(self, load): self.load = load; "
-        "super().__init__(f'load {load}')"
-    )
-    kernel.run("def check(load):\n    if load > 3:\n        raise Overload(load)")
-    ran = kernel.run("""
-from IPython import get_ipython
-import traceback
-try:
-    get_ipython().run_cell_magic("mecapy", "", "ok = 1\\ncheck(5)\\n")
-except Overload as error:
-    print(error.load, [frame.lineno for frame in traceback.extract_tb(error.__traceback__)][-2:])
-""")
-    assert ran.ok, ran.text
-    assert ran.stdout.strip() == "5 [2, 3]"
-
-
 def test_a_syntax_error_is_local(kernel: Kernel) -> None:
     """Nothing is sent, the line is right, no machinery is shown."""
     ran = kernel.run("%%mecapy\na = 1\nfoo = = 3")
@@ -208,53 +189,6 @@ def strip(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
-def test_an_exception_group_of_the_cell(kernel: Kernel) -> None:
-    """It is shown as a group, without the machinery;
-    the errors after it are shown as themselves.
-    """
-    ran = kernel.run("%%mecapy\nraise ExceptionGroup('many', [ValueError(1), KeyError('k')])")
-    assert (
-        "2 sub-exceptions" in ran.stderr
-        and "KeyError" in ran.stderr
-        and "mecapy_jupyter" not in ran.stderr
-    )
-    inside = (
-        "get_ipython().run_cell_magic('mecapy', '', 'raise ExceptionGroup(str(), [ValueError(1)])')"
-    )
-    assert kernel.run(
-        f"try:\n    {inside}\nexcept* ValueError as group:\n    found = group.exceptions"
-    ).ok
-    assert kernel.value("found") == "(ValueError(1),)"
-    assert kernel.run("1 / 0").error == "ZeroDivisionError"
-
-
-def test_an_exception_with_arguments_of_its_own(kernel: Kernel) -> None:
-    """Its class, attributes and message come home, without what cannot travel in it; so does what
-    the cell bound before.
-    """
-    kernel.run(
-        "class E(Exception):\n    def __init__(self, a, *, b): super().__init__(f'{a}-{b}'); "
-        "self.a = a"
-    )
-    ran = kernel.run(
-        "%%mecapy\nimport threading\nz = 1\ne = E(1, b=2)\ne.lock = threading.Lock()\nraise e"
-    )
-    assert (
-        ran.error,
-        kernel.value(
-            "(type(__import__('sys').last_value) is E, __import__('sys').last_value.a, z)"
-        ),
-    ) == (
-        "E",
-        "(True, 1, 1)",
-    )
-
-
-def test_a_recursion_without_end(kernel: Kernel) -> None:
-    """It is a RecursionError here, too."""
-    assert kernel.run("%%mecapy\ndef f(n): return f(n + 1)\nf(0)").error == "RecursionError"
-
-
 def test_out_of_memory(kernel: Kernel) -> None:
     """What it used by then, what it may use, and the line; said by the worker that had to stop it,
     or, where the limit on the process itself was hit before the worker looked, by the cell's own
@@ -302,42 +236,3 @@ def test_a_process_that_ends(kernel: Kernel, code: str, says: str) -> None:
     """The signal or the exit code, and one thing to do."""
     ran = kernel.run(f"%%mecapy\n{code}")
     assert ran.error == "TaskKilled" and says in ran.text and ";" in ran.text
-
-
-def test_sys_exit(kernel: Kernel) -> None:
-    """As at home: SystemExit in one line, and IPython's advice once."""
-    here, there = (
-        kernel.run("import sys; sys.exit(2)"),
-        kernel.run("%%mecapy\nimport sys; sys.exit(2)"),
-    )
-    assert (there.error, there.stderr.count("To exit: use")) == (
-        here.error,
-        here.stderr.count("To exit: use"),
-    ), there.stderr
-
-
-UNTOLD = """
-class MeshError(Exception):
-    def __str__(self):
-        return f"overlap in {self.mesh.name}"
-
-def failing():
-    class Mesh:
-        name = "wing"
-        lines = (n for n in "abc")
-        def __reduce_ex__(self, _):
-            raise TypeError("stays")
-    error = MeshError()
-    error.mesh = Mesh()
-    raise error
-"""
-
-
-def test_an_error_whose_text_needs_what_cannot_travel(kernel: Kernel) -> None:
-    """It is shown with the text it had, and the Future of a background cell ends with it."""
-    assert kernel.run(UNTOLD).ok
-    ran = kernel.run("%%mecapy\nfailing()")
-    assert "MeshError: overlap in wing" in strip(ran.text) and "---->" in strip(ran.text)
-    assert kernel.run("%%mecapy --bg --as job\nfailing()").ok
-    ran = kernel.run("job.result(30)")
-    assert ran.error == "CellError" and "MeshError: overlap in wing" in strip(ran.text)

@@ -10,8 +10,8 @@ import pytest
 from mecapy_jupyter.travel.environment import process_state
 
 from .conftest import Kernel
+from .libraries import LIBRARIES
 from .state_kinds import STATE
-from .test_library_state import LIBRARIES
 
 
 def test_each_kind_is_tried() -> None:
