@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import sqlalchemy as sa
 
@@ -23,12 +20,10 @@ from mecapy_worker import metrics
 from mecapy_worker.context import Context
 from mecapy_worker.egress import rules
 from mecapy_worker.main import describe
-from mecapy_worker.run import readiness
-from mecapy_worker.run.consumer import WAIT_S, Consumer
-from mecapy_worker.upkeep import health, reconciler
+from mecapy_worker.run.consumer import Consumer
+from mecapy_worker.upkeep import reconciler
 
-from ..faults.proxy import Loop, Proxy
-from .conftest import LIMIT_S, OWNER, Desk, content, gone, working
+from .conftest import OWNER, Desk, gone, working
 
 SLOW = "import os, time\nprint('pid', os.getcwd())\ntime.sleep({})\n'done'"
 TOLD = """import os, time
@@ -50,43 +45,6 @@ async def test_killed_worker(desk: Desk, start_worker: Any) -> None:
     seen = await desk.until(task_id, "completed", "failed")
     assert [event.data["attempt"] for event in seen if event.type == "started"] == [1, 2]
     assert seen[-1].data["result"] == "done" and (await desk.row(task_id)).worker != victim
-
-
-async def test_sigterm_gives_back(desk: Desk, start_worker: Any) -> None:
-    """SIGTERM: a worker gives its running task back without a loss, kills its children, and exits
-    0.
-    """
-    worker = await start_worker()
-    task_id = await desk.submit(SLOW.format(60))
-    pid = await desk.pid(task_id)
-    offspring = worker.offspring()
-    worker.signal(signal.SIGTERM)
-    assert await worker.ended() == 0, worker.log.read_text()
-    assert await asyncio.to_thread(gone, pid)
-    assert not [
-        one for one in offspring if one.is_running() and one.status() != psutil.STATUS_ZOMBIE
-    ]
-    assert await desk.state(task_id) == "queued" and await desk.queue.position(task_id) == 1
-    assert await workers.list_live(desk.db) == []
-
-
-async def test_sigterm_while_postgresql_is_away(desk: Desk, start_worker: Any) -> None:
-    """One SIGTERM ends a worker all the same; its task is left to the end of its lease."""
-    url = sa.make_url(desk.settings.database_url)
-    socket = Path(str(url.query["host"])) / ".s.PGSQL.5432"
-    loop = Loop()
-    with tempfile.TemporaryDirectory() as folder:
-        way = Proxy(loop, socket, Path(folder) / socket.name)
-        through = url.update_query_dict({"host": folder}).render_as_string(hide_password=False)
-        worker = await start_worker(database_url=through, lease_s=60.0)
-        task_id = await desk.submit(SLOW.format(60))
-        pid = await desk.pid(task_id)
-        await asyncio.to_thread(way.mode, "cut")
-        worker.signal(signal.SIGTERM)
-        assert await worker.ended(90) == 0, worker.log.read_text()
-        assert await asyncio.to_thread(gone, pid) and await desk.state(task_id) == "running"
-        await asyncio.to_thread(way.close)
-    loop.close()
 
 
 async def test_an_id_delivered_twice(
@@ -116,91 +74,6 @@ async def test_an_id_delivered_twice(
 
 async def _completes(consumer: Consumer, count: int) -> bool:
     return consumer.jobs_complete == count
-
-
-async def test_its_folder_is_cleared_away(desk: Desk, worker: Consumer) -> None:
-    """By whoever clears up /tmp, before a task and while it runs: the folder is made again, long
-    logs are whole.
-    """
-    shutil.rmtree(worker.context.scratch)
-    assert readiness.disk(worker.context).ok
-    long = "print('x' * 100_000, flush=True)\n"
-    task_id = await desk.submit(
-        f"import os, time\nprint('pid', os.getcwd(), flush=True)\ntime.sleep(0.5)\n{long}"
-    )
-    await desk.pid(task_id)
-    shutil.rmtree(worker.context.scratch)
-    assert (await desk.outcome(task_id)).state == "completed"
-    assert len(await content(desk, (await desk.row(task_id)).log_blob)) > 100_000
-
-
-async def test_its_folder_cannot_be_made_again(desk: Desk, pool: Any, tmp_path: Path) -> None:
-    """A file stands in its way: a fault as any other, with what to do, and it ends nothing."""
-    (tmp_path / "gone").touch()
-    context = Context(
-        "one", desk.settings, desk.db, desk.queue, desk.blobs, pool, tmp_path / "gone" / "logs"
-    )
-    found = await health.of(context).report()
-    (part,) = (part for part in found.checks if part.name == "disk")
-    assert (
-        part.state == "gone"
-        and "restart" in part.advice
-        and readiness.unfit(context) == part.advice
-    )
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a link to somebody else")
-async def test_its_folder_was_made_by_somebody_else(desk: Desk, pool: Any, tmp_path: Path) -> None:
-    """Gone, and a link in its place by the time it is made again: refused, and nothing ends."""
-    logs = tmp_path / "logs"
-    logs.symlink_to(tmp_path / "nowhere")
-    os.lchown(logs, 65534, 65534)
-    context = Context("one", desk.settings, desk.db, desk.queue, desk.blobs, pool, logs)
-    assert "cannot be trusted" in readiness.unfit(context) and "TMPDIR" in readiness.unfit(context)
-
-
-async def test_sigterm_lets_tasks_end(desk: Desk, start_worker: Any) -> None:
-    """SIGTERM: a task that ends within the grace is recorded as usual, and nothing new is claimed;
-    meanwhile the worker is listed as one that drains.
-    """
-    worker = await start_worker(grace_s=100.0)
-    task_id = await desk.submit(TOLD)
-    pid = await desk.pid(task_id)
-    worker.signal(signal.SIGTERM)
-    later = await desk.submit("1")
-    await desk.eventually(lambda: _all_drain(desk))
-    await asyncio.to_thread(Path(f"/proc/{pid}/cwd/enough").touch)
-    assert await worker.ended() == 0
-    assert (await desk.outcome(task_id)).result == "done"
-    assert await desk.state(later) == "queued" and await desk.queue.position(later) == 1
-
-
-async def _all_drain(desk: Desk) -> bool:
-    return all(one.draining for one in await workers.list_live(desk.db))
-
-
-async def test_a_worker_leaves_when_idle(desk: Desk, pool: Any) -> None:
-    """Its task may take longer than it waits for one; then it ends by itself."""
-    task_id = await desk.submit(SLOW.format(3))
-    async with asyncio.timeout(LIMIT_S), working(desk, pool, idle_s=2) as consumer:
-        assert (await desk.outcome(task_id)).result == "done"
-        await consumer.leaving.wait()
-        await consumer.main_task  # pyright: ignore[reportGeneralTypeIssues]
-    assert await workers.list_live(desk.db) == []
-
-
-async def test_idle_worker_stops_at_once(desk: Desk, pool: Any) -> None:
-    """An idle worker that is told to stop leaves the queue without waiting for its timeout, and
-    takes nothing with it.
-    """
-    async with working(desk, pool) as consumer:
-        await desk.run("1")
-        since = time.monotonic()
-        consumer.stop()
-        await consumer.main_task  # pyright: ignore[reportGeneralTypeIssues]
-        assert time.monotonic() - since < WAIT_S  # what it would wait in the queue
-    task_id = await desk.submit("2")
-    assert await desk.queue.position(task_id) == 1
 
 
 async def test_redis_emptied(desk: Desk, worker: Consumer) -> None:
