@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 pytest.register_assert_rewrite("tests.security.ground")
@@ -22,6 +23,7 @@ pytest.register_assert_rewrite("tests.security.ground")
 from ..conftest import TOKEN, execute, named, served  # noqa: E402
 from .ground import NOBODY, Ground, ground  # noqa: E402
 from .provider import Provider  # noqa: E402
+from .visitor import Visitor  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -110,6 +112,22 @@ def oidc_gateway(settings: dict[str, Any]) -> Iterator[Any]:
 
     with served(Settings(**settings)) as running:
         yield running
+
+
+@pytest.fixture
+def http(oidc_gateway: Any) -> Iterator[httpx.Client]:
+    """A client of that gateway, without a token."""
+    with httpx.Client(base_url=oidc_gateway.url, timeout=120) as client:
+        yield client
+
+
+@pytest.fixture
+def visitor(gateway: Any) -> Iterator[Visitor]:
+    """Logged in as the user of the gateway's token."""
+    visitor = Visitor(gateway)
+    with visitor.http:
+        assert visitor.log_in(gateway.token).status_code == 303
+        yield visitor
 
 
 @pytest.fixture

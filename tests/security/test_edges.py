@@ -1,10 +1,7 @@
-"""The gateway's edges: headers, other origins, request rates, presigned URLs, idempotency keys, the
-audit.
-"""
+"""The gateway's edges: headers, other origins, rates, presigned URLs, idempotency keys, tokens."""
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 import os
 import re
@@ -17,26 +14,17 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-import sqlalchemy as sa
 from blake3 import blake3
 from pydantic import SecretStr
 
-from mecapy_backend.api import permissions
-from mecapy_backend.api.audit import ACTS, AuditWriter
 from mecapy_backend.api.limits.request_rate import RateLimit
 from mecapy_backend.api.problems import Problem
-from mecapy_backend.api.short_tasks import ShortTasks
-from mecapy_backend.shared.settings import Settings
-from mecapy_backend.store import audit, json_text, tables
-from mecapy_backend.store.audit import AuditEntry
 from mecapy_backend.store.blobs.blob_store import open_store
-from mecapy_backend.store.log.events import EncodedEvent
 from mecapy_jupyter import wire
 from mecapy_jupyter.client.http import Gateway
-from mecapy_jupyter.shared import errors
 
-from ..backend.speak import Worker, client
-from ..conftest import TOKEN, served
+from ..backend.speak import client
+from ..conftest import served
 
 MAKING = {"code": "1", "name": "<script>\n2026 level=info event=forged"}
 
@@ -216,231 +204,6 @@ async def test_presigned_urls(s3_url: str, tmp_path: Path) -> None:
         answer.status_code for answer in tried
     ]
     assert await store.size("ann", mine) == len(data)
-
-
-def lines(http: httpx.Client, **query: Any) -> list[dict[str, Any]]:
-    return http.get("/audit", params=query).json()["lines"]
-
-
-def eventually(http: httpx.Client, count: int, **query: Any) -> list[dict[str, Any]]:
-    until = time.monotonic() + 60
-    while len(found := lines(http, **query)) < count:
-        assert time.monotonic() < until, found
-        time.sleep(0.1)
-    return found
-
-
-async def test_audit(gateway: Any) -> None:
-    """A line for each submit, read and cancel, refused ones too: who, what, from where, under which
-    request; newest first, in pages.
-    """
-    with client(gateway) as http:
-        task_id = http.post("/tasks", json=MAKING).json()["task_id"]
-        http.get(f"/tasks/{task_id}")  # there is nothing to read yet
-        async with Worker(gateway) as worker:
-            await worker.start(task_id)
-            await worker.finish(task_id, wire.Outcome(wire.COMPLETED))
-        http.get(f"/tasks/{task_id}/result", headers={"X-Request-ID": "look-1"})
-        http.get(f"/tasks/{task_id}")
-        http.post(f"/tasks/{task_id}/cancel")
-        http.get(f"/tasks/{task_id}/events?follow=false")
-        http.get("/tasks/nothing%0A%00forged/result")
-        http.get("/me")
-        found = eventually(http, 6, who="local")
-        acts = [line["act"] for line in found if not line["act"].startswith("admin:")]
-        assert acts == ["read result", "read log", "cancel", "read result", "read result", "submit"]
-        refused, *_, read, submit = [line for line in found if not line["act"].startswith("admin:")]
-        assert refused["what"] == "nothing??forged (404)"
-        assert (read["what"], read["request"], read["source"]) == (
-            task_id,
-            "look-1",
-            "127.0.0.1",
-        ) and submit["what"] == task_id
-        assert [line["id"] for line in found] == sorted(
-            [line["id"] for line in found], reverse=True
-        )
-        page = http.get("/audit", params={"what": task_id, "limit": 2}).json()
-        assert [line["act"] for line in page["lines"]] == ["read log", "cancel"]
-        assert [line["act"] for line in lines(http, what=task_id, before=page["next"])] == [
-            "read result",
-            "read result",
-            "submit",
-        ]
-
-
-async def test_acts_of_admins_are_written_before_they_are_answered(gateway: Any, db: Any) -> None:
-    """Also when the gateway dies right after."""
-    with client(gateway) as http:
-        http.get("/users")
-        async with db.connect() as connection:
-            assert (await connection.execute(sa.select(tables.audit.c.act))).scalars().all() == [
-                "admin: list users"
-            ]
-
-
-async def test_lines_on_their_way_are_written_at_shutdown(gateway: Any, db: Any) -> None:
-    with changed(gateway) as running, client(running) as http:
-        ids = {http.post("/tasks", json={"code": str(n)}).json()["task_id"] for n in range(20)}
-    async with db.connect() as connection:
-        assert set((await connection.execute(sa.select(tables.audit.c.what))).scalars()) == ids
-
-
-async def test_the_audit_waits_for_the_database(db: Any, database_url: str) -> None:
-    """What could not be written is kept, in order, until it can."""
-    writer = AuditWriter(db, 1)
-    async with db.connect() as connection:
-        await connection.execute(sa.text("ALTER TABLE audit RENAME TO away"))
-    await writer.note(AuditEntry("ann", "submit", "1", "", ""))
-    async with writer, asyncio.timeout(60):
-        await asyncio.sleep(0)
-        await writer.note(AuditEntry("ann", "submit", "2", "", ""))
-        async with db.connect() as connection:
-            await connection.execute(sa.text("ALTER TABLE away RENAME TO audit"))
-        while len(found := await audit.page(db, who="ann", limit=10)) < 2:  # noqa: ASYNC110  (a row sends no event)
-            await asyncio.sleep(0.05)
-    assert [entry.what for _, entry in found] == ["2", "1"]
-
-
-async def test_old_lines_go(db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many there are: a part at a time."""
-    monkeypatch.setattr(audit, "_DELETED_AT_ONCE", 2)
-    async with db.connect() as connection:
-        for days in (20, 20, 20, 20, 20, 5):
-            row = {"who": "ann", "act": "submit", "what": str(days), "source": "", "request": ""}
-            await connection.execute(
-                sa.insert(tables.audit).values(at=sa.text(f"now() - interval '{days} days'"), **row)
-            )
-    await audit.delete_old(db, 10)
-    found = await audit.page(db, limit=10)
-    assert [entry.what for _, entry in found] == ["5"]
-
-
-def test_every_route_is_audited_or_needs_not_be() -> None:
-    """Who adds a route decides: it is in the audit's table, or here."""
-    silent = {
-        "GET /livez", "GET /healthz", "GET /readyz", "GET /docs", "GET /docs/oauth2-redirect",
-        "GET /auth", "GET /metrics", "GET /workers",
-        "GET /workers/packages", "GET /me", "GET /tasks", "POST /blobs/missing", "GET /blobs/place",
-        "POST /blobs/take", "PUT /blobs/{digest}", "POST /blobs/{digest}/parts",
-        "POST /blobs/{digest}/parts/{upload:path}", "DELETE /blobs/{digest}/parts/{upload:path}",
-        "GET /tokens", "GET /proof", "GET /machines", "GET /system/scale",
-        "POST /machines/credentials", "POST /machines/failed",
-        "GET /sweeps", "GET /sweeps/{name}",
-        "GET /workflows", "GET /workflows/{workflow_id}",
-        "GET /cache", "DELETE /cache", "DELETE /cache/{task_id}",
-    }  # fmt: skip
-    assert permissions.RIGHTS.keys() - ACTS.keys() == silent
-    of_the_page = {"POST /page/login", "POST /page/logout"}
-    assert ACTS.keys() - of_the_page <= permissions.RIGHTS.keys()
-
-
-def test_paces() -> None:
-    """Short is what may run no longer, or did not the last time; what a cell returns cannot say how
-    long it ran.
-    """
-    short = ShortTasks(2.0)
-    assert short.expects("ann", "x", 1.5) and not short.expects("ann", "x", 300)
-    outcome = wire.Outcome(
-        wire.COMPLETED, result='"seconds": 90.0, "stopped_s": null}', seconds=0.2
-    ).as_json()
-    event = EncodedEvent("1-0", wire.COMPLETED, json_text.dumps(outcome)).decoded()
-    assert isinstance(event.body, wire.Outcome) and event.body.seconds == 0.2
-    short.learn("ann", "x", 0.2)
-    assert short.expects("ann", "x", 300) and not short.expects("bob", "x", 300)
-    short.learn("ann", "x", 7.5)
-    assert not short.expects("ann", "x", 300)
-    assert not ShortTasks(0).expects("ann", "x", 0.1)
-
-
-def test_a_month_is_not_waited_for(gateway: Any) -> None:
-    """A quota that is used up is an error at once, for our client too,
-    and says who can raise it.
-    """
-    with changed(gateway, cpu_hours=1.0) as running:
-        asyncio.run(_use(running.settings))
-        gateway_ = Gateway(running.url, TOKEN)
-        with pytest.raises(
-            errors.Unavailable, match=r"you have used 2.00 of 1 CPU-hours this month.* admin"
-        ):
-            gateway_.post("/tasks", {"code": "1"}, key="k")
-        quotas = gateway_.get("/me")["quotas"]
-        assert (
-            quotas["cpu_hours"] == {"used": 2.0, "limit": 1.0, "left": 0}
-            and quotas["queued"]["limit"] == 1000
-        )
-        gateway_.close()
-        with client(running) as http:
-            refused = http.post("/tasks", json={"code": "1"})
-            assert (
-                refused.status_code == 429
-                and 0 < int(refused.headers["Retry-After"]) <= 31 * 86400 + 1
-            )
-
-
-async def _use(settings: Settings) -> None:
-    from mecapy_backend.store import database
-    from mecapy_backend.store.people import shares
-
-    db = database.connect(settings.database_url, connect_s=60)
-    await shares.add_usage(db, {"local": shares.Took(7200.0, 3)})
-    await db.dispose()
-
-
-async def test_quotas_of_an_organisation(gateway: Any, db: Any) -> None:
-    """What all its users have together: queued tasks and stored bytes; each refusal says whose
-    quota, how much, and who can raise it.
-    """
-    async with db.connect() as connection:
-        await connection.execute(
-            sa.text(
-                "INSERT INTO organisations (id, name, max_queued, quota_bytes) VALUES ('acme', "
-                "'Acme', 2, 100)"
-            )
-        )
-        await connection.execute(
-            sa.text("UPDATE users SET organisation = 'acme' WHERE id = 'local'")
-        )
-        await connection.execute(
-            sa.text(
-                "INSERT INTO users (id, issuer, subject, organisation) VALUES ('eve', 'i', 'eve', "
-                "'acme')"
-            )
-        )
-        await connection.execute(
-            sa.insert(tables.blobs).values(owner="eve", digest="0" * 64, size=90)
-        )
-    try:
-        with client(gateway) as http:
-            for n in range(2):
-                assert http.post("/tasks", json={"code": str(n)}).status_code == 201
-            refused = http.post("/tasks", json={"code": "2"})
-            assert (
-                refused.status_code == 429
-                and refused.json()["type"] == "urn:mecapy:problem:queue-full"
-            )
-            assert (
-                "your organisation has 2 queued tasks" in refused.json()["detail"]
-                and "admin" in refused.json()["detail"]
-            )
-            large = http.post(
-                "/blobs/missing", json={"digests": [{"digest": "1" * 64, "size": 50}]}
-            )
-            assert (
-                large.status_code == 413
-                and large.json()["type"] == "urn:mecapy:problem:quota"
-                and large.headers["Retry-After"]
-            )
-            assert "your organisation's blobs take 90 of 100 bytes" in large.json()["detail"]
-            assert http.get("/me").json()["organisation_quotas"]["bytes"] == {
-                "used": 90,
-                "limit": 100,
-                "left": 10,
-            }
-    finally:
-        async with db.connect() as connection:
-            await connection.execute(
-                sa.text("UPDATE users SET organisation = NULL WHERE id = 'local'")
-            )
 
 
 def test_tokens_of_a_local_user_end_with_it(gateway: Any) -> None:

@@ -5,8 +5,6 @@ redirects, and other people's tasks.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,55 +19,7 @@ from mecapy_backend.page.routes import PAGES
 from mecapy_jupyter import cli, wire
 
 from ..backend.speak import Worker, client
-
-EVIL = "</pre></iframe>\"'><script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}"
-
-
-class Tags(HTMLParser):
-    """The elements and attributes that a browser would see."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags = list[tuple[str, dict[str, str | None]]]()
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
-
-
-class Visitor:
-    """A browser without scripts: its cookies, its Origin."""
-
-    def __init__(self, gateway: Any) -> None:
-        self.http = httpx.Client(base_url=gateway.url, timeout=120)
-        self.own = {"Origin": gateway.url, "Sec-Fetch-Site": "same-origin"}
-        self.typed = {"Sec-Fetch-Site": "none"}
-
-    def log_in(self, token: str, **more: str) -> httpx.Response:
-        return self.http.post("/page/login", data={"token": token} | more, headers=self.own)
-
-    def get(self, path: str, **headers: str) -> httpx.Response:
-        return self.http.get(path, headers=headers)
-
-    def csrf(self) -> str:
-        found = re.search(r'name="csrf" value="([^"]+)"', self.get("/").text)
-        assert found, "not logged in"
-        return found[1]
-
-    def post(self, path: str, **form: str) -> httpx.Response:
-        return self.http.post(path, data=form, headers=self.own)
-
-
-@pytest.fixture
-def visitor(gateway: Any) -> Iterator[Visitor]:
-    """Logged in as the user of the gateway's token."""
-    visitor = Visitor(gateway)
-    with visitor.http:
-        assert visitor.log_in(gateway.token).status_code == 303
-        yield visitor
+from .visitor import EVIL, Tags, Visitor
 
 
 def submitted(gateway: Any, **task: Any) -> str:
@@ -102,81 +52,6 @@ def test_no_page_that_lives_is_audited_as_an_admins_act() -> None:
     assert len(acts) == 5 and not acts & ACTS.keys()
 
 
-def test_without_a_session_there_is_only_the_login(gateway: Any) -> None:
-    """Each address of the page answers 401 with the form, and says nothing of anybody."""
-    visitor = Visitor(gateway)
-    with visitor.http:
-        for page in PAGES:
-            path = re.sub(r"\{[^}]+\}", "x", page.path)
-            answer = visitor.http.request(page.method, path, headers=visitor.own)
-            assert (answer.status_code, "Log in to MecaPy" in answer.text) == (401, True), path
-
-
-def test_the_cookie_opens_no_rest(gateway: Any, visitor: Visitor) -> None:
-    """A session is good for pages alone: REST takes bearer tokens only."""
-    assert visitor.get("/").status_code == 200
-    assert visitor.get("/tasks").status_code == 401
-    assert visitor.get("/me", Authorization="Bearer").status_code == 401
-    assert visitor.http.post("/tasks", json={"code": "1"}).status_code == 401
-
-
-def test_the_link_logs_in_once(gateway: Any) -> None:
-    """A link of POST /login-links begins a session, its secret leaves the address, and it works
-    once.
-    """
-    with client(gateway) as http:
-        path = http.post("/login-links").json()["path"]
-    assert gateway.token not in path
-    visitor = Visitor(gateway)
-    with visitor.http:
-        answer = visitor.get(path, **visitor.typed)
-        assert (answer.status_code, answer.headers["location"]) == (303, "/")
-        cookie = answer.headers["set-cookie"].lower()
-        assert "httponly" in cookie and "samesite=strict" in cookie
-        assert visitor.get("/").status_code == 200
-        visitor.http.cookies.clear()
-        assert visitor.get(path, **visitor.typed).status_code == 401
-        assert visitor.get(f"/?token={gateway.token}", **visitor.typed).status_code == 303
-
-
-@pytest.mark.parametrize("site", ["cross-site", "same-site", ""])
-def test_no_other_site_logs_anybody_in(gateway: Any, site: str) -> None:
-    """A link on another site only fills in the form, and so does one from a browser that does not
-    say where it was; a form there is refused.
-    """
-    visitor = Visitor(gateway)
-    with visitor.http:
-        answer = visitor.get(
-            f"/?token={gateway.token}", **({"Sec-Fetch-Site": site} if site else {})
-        )
-        assert (answer.status_code, "set-cookie" in answer.headers) == (401, False)
-        visitor.own = {"Origin": "https://evil.example", "Sec-Fetch-Site": site}
-        answer = visitor.log_in(gateway.token)
-        assert (answer.status_code, "set-cookie" in answer.headers) == (401, False)
-
-
-def test_a_session_is_new_at_each_login_and_ends(gateway: Any, visitor: Visitor) -> None:
-    """No session that somebody planted is kept; the earlier one ends, and so does one at
-    logout.
-    """
-    name, first = next(iter(visitor.http.cookies.items()))
-    visitor.http.cookies.clear()
-    visitor.http.cookies.set(name, "planted")
-    assert visitor.get("/").status_code == 401
-    visitor.http.cookies.clear()
-    visitor.http.cookies.set(name, first)
-    answer = visitor.log_in(gateway.token)
-    second = answer.cookies[name]
-    assert second not in (first, "planted")
-    for dead in (first, "planted"):
-        stale = httpx.get(gateway.url, cookies={name: dead}, timeout=120)
-        assert stale.status_code == 401
-    visitor.http.cookies.clear()
-    visitor.http.cookies.set(name, second)
-    assert visitor.post("/page/logout", csrf=visitor.csrf()).status_code == 303
-    assert httpx.get(gateway.url, cookies={name: second}, timeout=120).status_code == 401
-
-
 def test_forged_writes_are_refused(gateway: Any, visitor: Visitor) -> None:
     """A write needs our own Origin and the session's own CSRF token; without either nothing
     happens.
@@ -201,16 +76,6 @@ def test_forged_writes_are_refused(gateway: Any, visitor: Visitor) -> None:
         answer = visitor.post(path, csrf=csrf)
         assert (answer.status_code, answer.headers["location"]) == (303, f"/page/tasks/{task}")
         assert http.get(f"/tasks/{task}").json()["status"] == "cancelled"
-
-
-@pytest.mark.parametrize(
-    "back", ["https://evil.example/", "//evil.example", "/\\evil.example", "/page/../tasks", "/x"]
-)
-def test_no_open_redirect(gateway: Any, back: str) -> None:
-    """After the login one is on a page of ours, whatever the form says."""
-    visitor = Visitor(gateway)
-    with visitor.http:
-        assert visitor.log_in(gateway.token, back=back).headers["location"] == "/"
 
 
 def test_run_again(gateway: Any, visitor: Visitor) -> None:

@@ -12,7 +12,7 @@ from mecapy_backend.store.people import shares
 from mecapy_backend.store.people.users import add_user
 
 from .provider import Provider
-from .test_page import EVIL, Tags, Visitor
+from .visitor import EVIL, Tags, Visitor
 
 
 def at_the_provider(visitor: Visitor) -> tuple[dict[str, str], str]:

@@ -13,13 +13,13 @@ import pytest
 
 from mecapy_worker.egress import connections
 
+from ..attacks import CALLS, RUN, STOPPED, WHICH
 from ..ground import Ground, until
 from ..outside import (
     HTTP,
     SERVERS,
     Outside,
 )
-from ..test_attacks import CALLS, RUN, STOPPED, WHICH
 from .conftest import FETCH, said
 
 if sys.platform != "linux":
