@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pydantic import Field, SecretStr
 
-from pydantic import Field, SecretStr, field_validator
-
-from mecapy_backend.shared.package_settings import Names, PackageSettings, split_names
+from mecapy_backend.shared.package_settings import Names, PackageSettings
 
 
 class NoticeSettings(PackageSettings):
@@ -23,8 +21,3 @@ class NoticeSettings(PackageSettings):
         default=(),
         description="`host:port` of users' webhooks that need not be public or https",
     )
-
-    @field_validator("notify_hosts", mode="before")
-    @classmethod
-    def _split_hosts(cls, value: Any) -> Any:
-        return split_names(value)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode
 
 MB, GB = 10**6, 10**9
-Names = Annotated[tuple[str, ...], NoDecode]
+
+
+def _split(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """In the environment: with commas between."""
-
-
-def split_names(value: Any) -> Any:
-    return (
-        tuple(name.strip() for name in value.split(",") if name.strip())
-        if isinstance(value, str)
-        else value
-    )
 
 
 class PackageSettings(BaseSettings):
@@ -48,8 +48,3 @@ class PackageSettings(BaseSettings):
     packages_dir: str = Field(
         default="", description="where it lies; default: in the system's temp"
     )
-
-    @field_validator("packages_list", "packages_index", "packages_hosts", mode="before")
-    @classmethod
-    def _split_packages(cls, value: Any) -> Any:
-        return split_names(value)

@@ -7,13 +7,13 @@ it handed down.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from mecapy_backend.shared.notice_settings import NoticeSettings
-from mecapy_backend.shared.package_settings import GB, MB, Names, split_names
+from mecapy_backend.shared.package_settings import GB, MB, Names
 from mecapy_jupyter.wire import POOL, WORKER_LIVES_S
 
 
@@ -279,21 +279,6 @@ class Settings(NoticeSettings):
         """Of MECAPY_TOKEN, the newest first. No token has a comma in it (RFC 6750)."""
         several = self.token.get_secret_value().split(",")
         return tuple(token.strip() for token in several if token.strip())
-
-    @field_validator(
-        "preload",
-        "egress",
-        "cors_origins",
-        "trusted_proxies",
-        "oidc_audience",
-        "oidc_clients",
-        "oidc_roles_claim",
-        "oidc_organisation_claim",
-        mode="before",
-    )
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return split_names(value)
 
     @field_validator("heartbeat_s")
     @classmethod
