@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import structlog
 
 from mecapy_backend.fleet.classes import MachineClass
-from mecapy_backend.fleet.provider import ProviderRefused, Tag
+from mecapy_backend.fleet.provider import Tag
 from mecapy_backend.fleet.scaleway_sdk import (
     ANSWER_S,
     Container,
@@ -29,6 +29,7 @@ from mecapy_backend.fleet.scaleway_sdk import (
     asked,
     client,
 )
+from mecapy_backend.fleet.scaleway_serverless import ServerlessProvider, delete, worker_arguments
 
 log = structlog.get_logger()
 _PORT = 8080  # the platform keeps 9090 and some others to itself
@@ -37,11 +38,7 @@ _PROBE_S, _PROBE_ANSWER_S, _ALIVE_FAILURES = 10, 5, 6
 _READY_WITHIN_S, _LOOK_S = 120.0, 1.0
 
 
-class ScalewayContainerProvider:
-    """`regions`: where its machines may be, all of them looked through. `url`: the gateway's
-    address for machines; `settings`: of their workers, none of them a secret.
-    """
-
+class ScalewayContainerProvider(ServerlessProvider[Container]):
     def __init__(
         self,
         regions: tuple[str, ...],
@@ -52,41 +49,12 @@ class ScalewayContainerProvider:
         look_s: float = _LOOK_S,
         ready_within_s: float = _READY_WITHIN_S,
     ) -> None:
+        super().__init__(regions, url, settings, look_s)
         self._api = ContainerV1API(client(answer_s))
-        self._regions, self._url, self._settings = regions, url, settings
-        self._look_s, self._ready_within_s = look_s, ready_within_s
+        self._ready_within_s = ready_within_s
 
-    def start(self, tag: Tag, machine: MachineClass, token: str) -> str:
-        """In the first region that takes it."""
-        refusals: list[str] = []
-        for region in machine.zones:
-            try:
-                namespace = self._namespace(region, f"mecapy-{tag.stack}")
-                return f"{region}/{self._create(region, namespace, tag, machine, token)}"
-            except ScalewayRefused as refused:
-                refusals.append(str(refused))
-                if refused.final or refused.unsure:
-                    raise  # the next round finds by its tag what may be there
-        raise ProviderRefused("; ".join(refusals))
-
-    def stop(self, handle: str, tag: Tag) -> None:
-        """Accepted, it goes by itself within seconds."""
-        known = handle.partition("/")[0]
-        for region in (known,) if known else self._regions:
-            for found, container in self._containers(region):
-                if found == tag:
-                    self._delete(region, tag, container)
-
-    def list(self, stack: str) -> Mapping[str, str]:
+    def _tagged(self, region: str) -> list[tuple[Tag, Container]]:
         """Without what is being deleted."""
-        return {
-            tag.machine: f"{region}/{container.id}"
-            for region in self._regions
-            for tag, container in self._containers(region)
-            if tag.stack == stack
-        }
-
-    def _containers(self, region: str) -> list[tuple[Tag, Container]]:
         found = asked(
             f"containers in {region}", lambda: self._api.list_containers_all(region=region)
         )
@@ -119,18 +87,17 @@ class ScalewayContainerProvider:
         found = asked(where, lambda: self._api.list_namespaces_all(region=region))
         return next((one for one in found if one.name == name), None)
 
-    def _create(
-        self, region: str, namespace: str, tag: Tag, machine: MachineClass, token: str
-    ) -> str:
+    def _start_in(self, region: str, tag: Tag, machine: MachineClass, token: str) -> str:
         """Sandbox v1: in v2 forks share no memory, and nothing confines them. `private`: the
         worker's port answers the platform's probes and nobody else.
         """
+        namespace = self._namespace(region, f"mecapy-{tag.stack}")
         given = {**self._settings, "MECAPY_URL": self._url, "MECAPY_WORKER_HOST": "0.0.0.0"}
-        words = ["worker", "--hours", f"{machine.hours:g}", "--machine", str(tag)]
         patience = max(_ALIVE_FAILURES, round(machine.boot_s * 3 / _PROBE_S))
         made = asked(f"a container in {region}", lambda: self._api.create_container(
             region=region, namespace_id=namespace, name=f"mecapy-{tag.machine}", tags=[str(tag)],
-            description="MecaPy", image=machine.image, command=["mecapy"], args=words,
+            description="MecaPy", image=machine.image, command=["mecapy"],
+            args=worker_arguments(tag, machine),
             environment_variables=given,
             secret_environment_variables={"MECAPY_MACHINE_TOKEN": token},
             min_scale=1, max_scale=1, mvcpu_limit=round(machine.cpus * machine.slots * 1000),
@@ -141,15 +108,12 @@ class ScalewayContainerProvider:
         ))  # fmt: skip
         return made.id
 
-    def _delete(self, region: str, tag: Tag, container: Container) -> None:
-        if str(container.status) == "error":
-            log.warning("container failed", machine=tag.machine, why=container.error_message)
-        try:
-            asked(f"the container {container.id} in {region}", lambda: self._api.delete_container(
-                container_id=container.id, region=region))  # fmt: skip
-        except ScalewayRefused as refused:
-            if not refused.gone:
-                raise
+    def _end(self, region: str, tag: Tag, one: Container) -> None:
+        """Accepted, it goes by itself within seconds."""
+        if str(one.status) == "error":
+            log.warning("container failed", machine=tag.machine, why=one.error_message)
+        delete(f"the container {one.id} in {region}", lambda: self._api.delete_container(
+            container_id=one.id, region=region))  # fmt: skip
 
 
 def memory_bytes(machine: MachineClass) -> int:

@@ -34,6 +34,7 @@ from scaleway.instance.v1.custom_api import (  # pyright: ignore[reportMissingTy
     InstanceUtilsV1API,
 )
 from scaleway.jobs.v1alpha2 import (  # pyright: ignore[reportMissingTypeStubs]
+    JobDefinition,
     JobsV1Alpha2API,
     RetryPolicy,
 )
@@ -50,8 +51,8 @@ from mecapy_jupyter.wire import JsonObject
 __all__ = [
     "BlockV1API", "Client", "Container", "ContainerPrivacy", "ContainerProbe",
     "ContainerProbeHTTPProbe", "ContainerProtocol", "ContainerSandbox", "ContainerV1API",
-    "InstanceUtilsV1API", "JobsV1Alpha2API", "LocalImageType", "MarketplaceV2API", "Namespace",
-    "RetryPolicy", "Server", "ServerAction", "ServerState",
+    "InstanceUtilsV1API", "JobDefinition", "JobsV1Alpha2API", "LocalImageType", "MarketplaceV2API",
+    "Namespace", "RetryPolicy", "Server", "ServerAction", "ServerState",
 ]  # fmt: skip
 ANSWER_S = 30.0
 Found = TypeVar("Found")
