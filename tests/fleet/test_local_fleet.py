@@ -18,6 +18,7 @@ from mecapy_backend.fleet.policy import Policy
 from mecapy_backend.fleet.provider import ProviderRefused, Tag
 from mecapy_backend.fleet.scaler import Scaler
 from mecapy_backend.store import machines
+from mecapy_backend.store.people import costs
 from mecapy_jupyter import wire
 
 from ..conftest import RunningGateway
@@ -175,7 +176,7 @@ async def test_a_budget(db: Any) -> None:
     wanting = MachineClass("large", provider="local", min=1, max=1)
     try:
         await Scaler(db, [dear], {"local": local}, budget=40.0, policy=POLICY).look()
-        assert await machines.spent_today(db) == 50.0
+        assert await costs.spent_today(db) == 50.0
         await Scaler(db, [dear, wanting], {"local": local}, budget=40.0, policy=POLICY).look()
         assert [row.machine_class for row in await machines.alive(db)] == ["pool"]
     finally:
@@ -206,7 +207,7 @@ async def test_a_clock_that_jumps(db: Any) -> None:
         await scaler.look()
         (same,) = await machines.alive(db)
         assert (same.id, same.state) == (first.id, wire.BOOTING)
-        assert await machines.spent_today(db) == 0.0
+        assert await costs.spent_today(db) == 0.0
         await jumps(-48)
         limit = time.monotonic() + PATIENCE_S
         while first.id in [row.id for row in await machines.alive(db)]:

@@ -53,7 +53,7 @@ class Budgets:
             days = await costs.day_budgets(self._db)
             spent = {name for name, day in days.items() if day.is_spent}
             budget = self._file.budget
-            if budget and await machines.spent_today(self._db) >= budget:
+            if budget and await costs.spent_today(self._db) >= budget:
                 spent.add(OF_ALL)
             self._stopped = (await machines.of_stack(self._db)).stopped
             self._refused = await machines.refusals(self._db)

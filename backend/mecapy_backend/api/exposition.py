@@ -18,6 +18,7 @@ from mecapy_backend.shared.health_gauges import set_health_gauges
 from mecapy_backend.store import machines
 from mecapy_backend.store.health_probes import free_bytes
 from mecapy_backend.store.machines import MachineRow
+from mecapy_backend.store.people import costs
 from mecapy_backend.store.pool_figures import LaneFigures, PoolFigures, lane_figures, pool_figures
 from mecapy_jupyter import wire
 
@@ -59,7 +60,7 @@ async def _ask_postgres(services: Services) -> None:
     file, spent = services.placements.file, math.nan
     with suppress(SQLAlchemyError, OSError):
         figures, lanes = await pool_figures(services.db), await lane_figures(services.db)
-        rows, spent = await machines.alive(services.db), await machines.spent_today(services.db)
+        rows, spent = await machines.alive(services.db), await costs.spent_today(services.db)
     for name, gauge in _POOL.items():
         gauge.set(getattr(figures, name) if figures else math.nan)
     for gauge in (metrics.lane_depth, metrics.lane_age_s, metrics.machines):

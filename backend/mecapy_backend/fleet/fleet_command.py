@@ -25,6 +25,7 @@ from mecapy_backend.queue import queue
 from mecapy_backend.shared import environment, logs
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import database, machines
+from mecapy_backend.store.people import costs
 from mecapy_jupyter.shared.errors import ConfigError
 from mecapy_jupyter.shared.units import duration
 
@@ -218,7 +219,7 @@ async def _resume(settings: Settings) -> None:
 async def _status(settings: Settings) -> None:
     async with _opened(settings) as db:
         fleet, rows = await machines.of_stack(db), await machines.alive(db)
-        loads, spent = await machines.loads(db), await machines.spent_today(db)
+        loads, spent = await machines.loads(db), await costs.spent_today(db)
     print(f"stack {fleet.stack}{', stopped' if fleet.stopped else ''}; €{spent:.2f} today")
     for row in rows:
         why = f"  ({row.why})" if row.why else ""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from mecapy_backend.store import audit, machines
+from mecapy_backend.store import audit
 from mecapy_backend.store.people import costs
 from mecapy_jupyter.shared.units import price
 
@@ -29,7 +29,7 @@ class SpentBudgets:
 
 async def check(db: AsyncEngine, budget: float) -> SpentBudgets:
     """`budget`: euros a day for all machines; 0: any."""
-    spent = await machines.spent_today(db) if budget else 0.0
+    spent = await costs.spent_today(db) if budget else 0.0
     if budget:
         await _tell(db, FLEET, spent, budget)
     days = await costs.day_budgets(db)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from mecapy_backend.store.database import all_rows, changed
 from mecapy_backend.store.tables import audit
 
 _DELETED_AT_ONCE = 10_000
@@ -25,15 +26,13 @@ class AuditEntry:
 
 
 async def insert(db: AsyncEngine, entries: Sequence[AuditEntry]) -> None:
-    async with db.connect() as connection:
-        await connection.execute(sa.insert(audit), [asdict(entry) for entry in entries])
+    await changed(db, sa.insert(audit), [asdict(entry) for entry in entries])
 
 
 async def once_a_day(db: AsyncEngine, who: str, act: str, what: str) -> bool:
     """Adds an entry, unless there is an equal one of today (UTC). Returns whether it was added."""
     values = {"who": who, "act": act, "what": what}
-    async with db.connect() as connection:
-        return (await connection.execute(_ONCE, values)).rowcount == 1
+    return await changed(db, _ONCE, values) == 1
 
 
 _ONCE = sa.text(
@@ -48,11 +47,8 @@ async def delete_old(db: AsyncEngine, days: float) -> None:
     """Deletes in parts, so that no statement takes longer than it may."""
     old = audit.c.at < datetime.now(UTC) - timedelta(days=days)
     some = sa.select(audit.c.id).where(old).order_by(audit.c.id).limit(_DELETED_AT_ONCE)
-    async with db.connect() as connection:
-        while (
-            await connection.execute(sa.delete(audit).where(audit.c.id.in_(some)))
-        ).rowcount == _DELETED_AT_ONCE:
-            pass
+    while await changed(db, sa.delete(audit).where(audit.c.id.in_(some))) == _DELETED_AT_ONCE:
+        pass
 
 
 async def page(
@@ -70,5 +66,4 @@ async def page(
     for column, value in zip(columns, (who, act, what), strict=False):
         query = query.where(column == value) if value else query
     query = query.where(audit.c.id < before) if before else query
-    async with db.connect() as connection:
-        return [(entry_id, AuditEntry(*row)) for entry_id, *row in await connection.execute(query)]
+    return [(entry_id, AuditEntry(*row)) for entry_id, *row in await all_rows(db, query)]

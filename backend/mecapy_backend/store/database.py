@@ -6,15 +6,15 @@ import asyncio
 import random
 import socket
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
-from typing import Any, Literal, cast
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.util.concurrency import greenlet_spawn
 
@@ -23,8 +23,10 @@ from mecapy_backend.store.transaction_pooler import TransactionConnection
 from mecapy_jupyter.shared.errors import ConfigError, Unavailable
 
 Pooler = Literal["none", "transaction"]
-Row = sa.Row[tuple[Any, ...]]
+Row: TypeAlias = "sa.Row[*tuple[Any, ...]]"
 """The columns of a statement's answer by name."""
+_Values = Mapping[str, object] | Sequence[Mapping[str, object]] | None
+_T = TypeVar("_T")
 
 AWAY = (DBAPIError, PoolTimeout, OSError)
 """What a statement raises where PostgreSQL does not answer; asyncpg's refused connections and
@@ -170,15 +172,49 @@ async def opened(url: str, pooler: Pooler) -> AsyncGenerator[AsyncEngine]:
         await db.dispose()
 
 
-async def first(
-    db: AsyncEngine, statement: sa.Executable, values: Mapping[str, object] | None = None
-) -> Row | None:
-    """One statement; its first row, or None. All in one greenlet, because an AsyncConnection
+async def _result(
+    db: AsyncEngine,
+    statement: sa.Executable,
+    values: _Values,
+    take: Callable[[sa.CursorResult[*tuple[Any, ...]]], _T],
+) -> _T:
+    """Of one statement, which is a transaction. All in one greenlet, because an AsyncConnection
     creates one for each of its steps and a task for its end, which took longer than the statement.
     """
 
-    def run() -> Row | None:
+    def run() -> _T:
         with db.sync_engine.connect() as connection:
-            return connection.execute(statement, values).first()
+            return take(connection.execute(statement, values))
 
     return await greenlet_spawn(run)
+
+
+async def first(db: AsyncEngine, statement: sa.Executable, values: _Values = None) -> Row | None:
+    """The first row."""
+    return await _result(db, statement, values, lambda result: result.first())
+
+
+async def all_rows(
+    db: AsyncEngine, statement: sa.Executable, values: _Values = None
+) -> Sequence[Row]:
+    return await _result(db, statement, values, lambda result: result.all())
+
+
+async def column(db: AsyncEngine, statement: sa.Executable, values: _Values = None) -> list[Any]:
+    """The first value of each row."""
+    return await _result(db, statement, values, lambda result: list(result.scalars()))
+
+
+async def scalar(db: AsyncEngine, statement: sa.Executable, values: _Values = None) -> Any:
+    """The first value of the first row; None: there is no row."""
+    return await _result(db, statement, values, lambda result: result.scalar())
+
+
+async def changed(db: AsyncEngine, statement: sa.Executable, values: _Values = None) -> int:
+    """How many rows the statement has added, changed or deleted."""
+    return await _result(db, statement, values, lambda result: result.rowcount)
+
+
+def transaction(db: AsyncEngine) -> AbstractAsyncContextManager[AsyncConnection]:
+    """Of several statements."""
+    return db.execution_options(isolation_level="READ COMMITTED").begin()

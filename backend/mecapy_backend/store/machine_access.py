@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from mecapy_backend.store.database import first
+from mecapy_backend.store.database import all_rows, changed, first, scalar, transaction
 from mecapy_backend.store.tables import machines
 from mecapy_jupyter import wire
 
@@ -40,31 +41,26 @@ def digest(secret: str) -> str:
 
 async def offer(db: AsyncEngine, machine: str, token: str, for_s: float) -> None:
     """Whoever presents this token may ask for the machine's credentials, once, within `for_s`."""
-    until = sa.func.now() + sa.func.make_interval(0, 0, 0, 0, 0, 0, for_s)
+    until = sa.func.now() + timedelta(seconds=for_s)
     change = sa.update(machines).where(_m.id == machine)
-    await first(db, change.values(token_digest=digest(token), token_until=until).returning(_m.id))
+    await changed(db, change.values(token_digest=digest(token), token_until=until))
 
 
 async def claim(db: AsyncEngine, token: str) -> ClaimedMachine | None:
     """None: there is no such token any more, or the machine is on its way out."""
-    row = await first(
-        db,
-        sa.update(machines)
-        .where(
-            _m.token_digest == digest(token),
-            _m.token_until > sa.func.now(),
-            _m.state.in_((wire.WANTED, wire.BOOTING)),
-        )
-        .values(token_digest=None)
-        .returning(_m.id, _m.machine_class),
+    change = sa.update(machines).where(
+        _m.token_digest == digest(token),
+        _m.token_until > sa.func.now(),
+        _m.state.in_((wire.WANTED, wire.BOOTING)),
     )
+    row = await first(db, change.values(token_digest=None).returning(_m.id, _m.machine_class))
     return ClaimedMachine(*row) if row else None
 
 
 async def give_back(db: AsyncEngine, machine: str, token: str) -> None:
     """A claim that led to no credentials is undone: the token may be presented again."""
-    change = sa.update(machines).where(_m.id == machine).values(token_digest=digest(token))
-    await first(db, change.returning(_m.id))
+    change = sa.update(machines).where(_m.id == machine)
+    await changed(db, change.values(token_digest=digest(token)))
 
 
 async def failed(db: AsyncEngine, token: str, why: str) -> str | None:
@@ -74,21 +70,20 @@ async def failed(db: AsyncEngine, token: str, why: str) -> str | None:
     claimed = await claim(db, token)
     if claimed:
         change = sa.update(machines).where(_m.id == claimed.id).values(state=wire.STOPPING, why=why)
-        await first(db, change.returning(_m.id))
+        await changed(db, change)
     return claimed.id if claimed else None
 
 
 async def remember_redis(db: AsyncEngine, machine: str, password_digest: str) -> None:
     """The password of the Redis user, so that it can be created again if Redis has lost it."""
     change = sa.update(machines).where(_m.id == machine)
-    await first(db, change.values(redis_digest=password_digest).returning(_m.id))
+    await changed(db, change.values(redis_digest=password_digest))
 
 
 async def redis_digests(db: AsyncEngine) -> dict[str, str]:
     """Machine → digest of its Redis password, of all that are not gone and have a Redis user."""
     query = sa.select(_m.id, _m.redis_digest).where(_m.state != wire.GONE, _m.redis_digest != "")
-    async with db.connect() as connection:
-        return {row.id: row.redis_digest for row in await connection.execute(query)}
+    return {row.id: row.redis_digest for row in await all_rows(db, query)}
 
 
 def role_name(stack: str, machine: str) -> str:
@@ -96,13 +91,8 @@ def role_name(stack: str, machine: str) -> str:
 
 
 async def may_make_roles(db: AsyncEngine) -> bool:
-    row = await first(
-        db,
-        sa.text(
-            "SELECT rolsuper OR rolcreaterole AS may FROM pg_roles WHERE rolname = current_user"
-        ),
-    )
-    return bool(row and row.may)
+    asked = "SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user"
+    return bool(await scalar(db, sa.text(asked)))
 
 
 async def make_role(db: AsyncEngine, stack: str, machine: str, password: str, for_s: float) -> str:
@@ -120,10 +110,10 @@ async def make_role(db: AsyncEngine, stack: str, machine: str, password: str, fo
         f"VALID UNTIL %L IN ROLE {group}', now() + interval '{for_s:.0f} s'); END $$",
         f"GRANT {role} TO CURRENT_USER",  # its members may end its connections
     ]
-    async with db.execution_options(isolation_level="READ COMMITTED").begin() as transaction:
-        await transaction.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _GRANTS})
+    async with transaction(db) as connection:
+        await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _GRANTS})
         for statement in statements:
-            await transaction.exec_driver_sql(statement)
+            await connection.exec_driver_sql(statement)
     return role
 
 
@@ -137,7 +127,7 @@ async def drop_roles(db: AsyncEngine, stack: str, alive: Collection[str]) -> lis
     prefix = role_name(stack, "")
     query = sa.text("SELECT rolname FROM pg_roles WHERE rolcanlogin AND starts_with(rolname, :p)")
     async with db.connect() as connection:
-        names = [row.rolname for row in await connection.execute(query, {"p": prefix})]
+        names = (await connection.execute(query, {"p": prefix})).scalars().all()
         gone = [name for name in names if name.removeprefix(prefix) not in alive]
         for role in gone:
             await connection.exec_driver_sql(f'ALTER ROLE "{role}" NOLOGIN')

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from mecapy_backend.store.database import first
+from mecapy_backend.store.database import all_rows, changed, first, transaction
 from mecapy_backend.store.tables import fleet, machines, tasks
 from mecapy_jupyter import wire
 from mecapy_jupyter.wire import MachineState
@@ -59,16 +59,15 @@ async def chosen(db: AsyncEngine, idle_s: int = 600) -> AsyncGenerator[bool]:
     it after `idle_s` without a statement.
     """
     limit = sa.func.set_config("idle_in_transaction_session_timeout", f"{idle_s}s", True)
-    async with db.execution_options(isolation_level="READ COMMITTED").begin() as transaction:
+    async with transaction(db) as connection:
         asked = sa.select(sa.func.pg_try_advisory_xact_lock(LOCK), limit)
-        yield bool((await transaction.execute(asked)).one()[0])
+        yield bool((await connection.execute(asked)).one()[0])
 
 
 async def of_stack(db: AsyncEngine) -> FleetRow:
     """The fleet's own row; made at the first call."""
     made = insert(fleet).values(one=1, stack=secrets.token_hex(6)).on_conflict_do_nothing()
-    async with db.connect() as connection:
-        await connection.execute(made)
+    await changed(db, made)
     row = await first(db, sa.select(_f.stack, _f.stopped, _f.swept))
     assert row is not None
     return FleetRow(*row)
@@ -76,11 +75,11 @@ async def of_stack(db: AsyncEngine) -> FleetRow:
 
 async def set_stopped(db: AsyncEngine, stopped: bool) -> None:
     await of_stack(db)
-    await first(db, sa.update(fleet).values(stopped=stopped).returning(_f.one))
+    await changed(db, sa.update(fleet).values(stopped=stopped))
 
 
 async def set_swept(db: AsyncEngine) -> None:
-    await first(db, sa.update(fleet).values(swept=True).returning(_f.one))
+    await changed(db, sa.update(fleet).values(swept=True))
 
 
 async def intend(
@@ -98,7 +97,7 @@ async def intend(
         billing_s=billing_s,
         state=wire.WANTED,
     )
-    await first(db, row.returning(_m.id))
+    await changed(db, row)
     return machine_id
 
 
@@ -120,25 +119,23 @@ async def change(
     if state == wire.SERVING:
         values["served_at"] = sa.func.coalesce(_m.served_at, _now)
     change = sa.update(machines).where(_m.id == machine_id, _m.state != wire.GONE).values(**values)
-    await first(db, change.returning(_m.id))
+    await changed(db, change)
 
 
 async def alive(db: AsyncEngine) -> list[MachineRow]:
     """All that are not gone, the oldest first."""
-    age_s = sa.extract("epoch", sa.func.clock_timestamp() - _m.created_at)
+    age_s = sa.cast(sa.extract("epoch", sa.func.clock_timestamp() - _m.created_at), sa.Float)
     query = sa.select(
         _m.id, _m.machine_class, _m.provider, _m.state, _m.handle, _m.worker, _m.created_at,
         age_s, _m.why,
     )  # fmt: skip
-    async with db.connect() as connection:
-        rows = await connection.execute(query.where(_m.state != wire.GONE).order_by(_m.created_at))
-        return [MachineRow(*row[:7], float(row[7]), row[8]) for row in rows]
+    query = query.where(_m.state != wire.GONE).order_by(_m.created_at)
+    return [MachineRow(*row) for row in await all_rows(db, query)]
 
 
 async def boot_times(db: AsyncEngine) -> dict[str, float]:
     """Seconds from the order to the first service, by class: the median of its last machines."""
-    async with db.connect() as connection:
-        return {row[0]: float(row[1]) for row in await connection.execute(_BOOTED)}
+    return {name: float(seconds) for name, seconds in await all_rows(db, _BOOTED)}
 
 
 _BOOTED = sa.text(
@@ -150,29 +147,10 @@ _BOOTED = sa.text(
 )
 
 
-async def spent_today(db: AsyncEngine) -> float:
-    """Euros for machines since midnight (UTC), in the steps they are paid in."""
-    row = await first(db, _SPENT)
-    return float(row.spent) if row else 0.0
-
-
-_SPENT = sa.text(
-    """SELECT coalesce(sum(price / 3600.0 * CASE billing_s WHEN 0 THEN seconds
-              ELSE ceil(seconds / billing_s) * billing_s END), 0) AS spent
-       FROM (SELECT price, billing_s, greatest(0, extract(epoch FROM
-                coalesce(ended_at, now()) - greatest(created_at, today))) AS seconds
-             FROM machines, (SELECT date_trunc('day', now() AT TIME ZONE 'UTC')
-                             AT TIME ZONE 'UTC' AS today) AS midnight
-             WHERE coalesce(ended_at, now()) > today) AS spans"""
-)
-
-
 async def refusals(db: AsyncEngine, within_s: float = 600.0) -> dict[str, str]:
     """For each class whose last machine could not start lately: the reason."""
     values = {"within_s": within_s, "never": NEVER_STARTED}
-    async with db.connect() as connection:
-        rows = await connection.execute(_REFUSALS, values)
-        return {row.machine_class: row.why for row in rows}
+    return {row.machine_class: row.why for row in await all_rows(db, _REFUSALS, values)}
 
 
 _REFUSALS = sa.text(
@@ -203,14 +181,7 @@ async def loads(
     estimate counts as its owner's mean.
     """
     values = {"without": list(without), "python": python, "cap": cap or None}
-    async with db.connect() as connection:
-        rows = await connection.execute(_LOADS, values)
-        return {
-            row.machine_class: ClassLoad(
-                int(row.queued), float(row.queued_s), max(0.0, float(row.oldest_s))
-            )
-            for row in rows
-        }
+    return {name: ClassLoad(*load) for name, *load in await all_rows(db, _LOADS, values)}
 
 
 _LOADS = sa.text(
@@ -233,8 +204,8 @@ _LOADS = sa.text(
          FROM (SELECT DISTINCT owner FROM waiting) AS waiting
        )
        SELECT machine_class, count(*) AS queued,
-              sum(coalesce(estimate_s, mean_s, 10)) AS queued_s,
-              extract(epoch FROM now() - min(created_at)) AS oldest_s
+              sum(coalesce(estimate_s, mean_s, 10))::float8 AS queued_s,
+              greatest(0, extract(epoch FROM now() - min(created_at)))::float8 AS oldest_s
        FROM waiting JOIN owners USING (owner)
        WHERE most IS NULL OR place <= most - running
        GROUP BY machine_class"""
@@ -247,6 +218,5 @@ _LOADS = sa.text(
 
 async def running_by_worker(db: AsyncEngine) -> dict[str, int]:
     query = sa.select(_t.worker, sa.func.count()).where(_t.state == wire.RUNNING)
-    async with db.connect() as connection:
-        rows = await connection.execute(query.group_by(_t.worker))
-        return {worker: int(count) for worker, count in rows if worker}
+    rows = await all_rows(db, query.group_by(_t.worker))
+    return {worker: count for worker, count in rows if worker}

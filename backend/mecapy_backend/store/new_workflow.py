@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from mecapy_backend.store import json_text
+from mecapy_backend.store.database import transaction
 from mecapy_backend.store.tables import blobs, task_inputs, tasks, workflows
 from mecapy_backend.store.tasks import graph, submission
 from mecapy_backend.store.tasks.lookup import QUEUED_COLUMNS, QueuedTask
@@ -73,7 +74,7 @@ async def create(
 ) -> MadeWorkflow:
     """Adds all of it or nothing. Raises graphlib.CycleError, and what `tasks.submit` raises."""
     keys, digest = order(nodes), _digest(name, nodes)
-    async with db.execution_options(isolation_level="READ COMMITTED").begin() as connection:
+    async with transaction(db) as connection:
         made = await _add_workflow(connection, owner, name, idempotency_key, digest)
         if not made.created or not nodes:
             return made

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from mecapy_backend.store.database import all_rows
 from mecapy_jupyter.wire import WORKER_LIVES_S
 
 
@@ -56,8 +57,7 @@ _FIGURES = sa.text("""
 
 
 async def pool_figures(db: AsyncEngine) -> PoolFigures:
-    async with db.connect() as connection:
-        return PoolFigures(*(await connection.execute(_FIGURES)).one())
+    return PoolFigures(*(await all_rows(db, _FIGURES))[0])
 
 
 _LANES = sa.text("""
@@ -68,5 +68,4 @@ _LANES = sa.text("""
 
 async def lane_figures(db: AsyncEngine) -> list[LaneFigures]:
     """Of each lane in which anybody waits; those of several Pythons count together."""
-    async with db.connect() as connection:
-        return [LaneFigures(*row) for row in await connection.execute(_LANES)]
+    return [LaneFigures(*row) for row in await all_rows(db, _LANES)]

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from mecapy_backend.store.database import first
+from mecapy_backend.store.database import all_rows, changed, first
 from mecapy_backend.store.tables import tasks
 from mecapy_backend.store.tasks.submission import Submitted
 from mecapy_jupyter import wire
@@ -53,9 +53,8 @@ async def kept(
     newest = sa.select(_t.id, _t.name, _t.started_at, _t.completed_at, _RAN_S.label("ran_s"), code)
     newest = newest.where(mine).order_by(_t.completed_at.desc()).limit(limit)
     total = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(_RAN_S), 0)).where(mine)
-    async with db.connect() as connection:
-        rows = (await connection.execute(newest)).all()
-        count, seconds = (await connection.execute(total)).one()
+    rows = await all_rows(db, newest)
+    ((count, seconds),) = await all_rows(db, total)
     entries = tuple(
         wire.CacheEntry(
             row.id,
@@ -75,8 +74,7 @@ async def clear(db: AsyncEngine, owner: str, task_ids: Sequence[str] | None = No
     change = sa.update(tasks).where(_t.owner == owner, _t.is_cached).values(is_cached=False)
     if task_ids is not None:
         change = change.where(_t.id.in_(task_ids))
-    async with db.connect() as connection:
-        return len((await connection.execute(change.returning(_t.id))).all())
+    return await changed(db, change)
 
 
 def _first_line(code: str) -> str:

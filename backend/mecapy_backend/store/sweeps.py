@@ -5,7 +5,7 @@ a sweep as long as it is kept; its results are its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.queue.queue import Queue
-from mecapy_backend.store.database import first
+from mecapy_backend.store.database import all_rows, changed
 from mecapy_backend.store.tables import sweep_tasks, sweeps, tasks
 from mecapy_backend.store.tasks import user_tasks
 from mecapy_jupyter import wire
@@ -30,21 +30,20 @@ async def begin(db: AsyncEngine, owner: str, asked: wire.SweepRequest) -> None:
     change = insert(sweeps).values(owner=owner, name=asked.name, **new)
     again = new | {"state": "running"}
     change = change.on_conflict_do_update(index_elements=["owner", "name"], set_=again)
-    await first(db, change.returning(_s.name))
+    await changed(db, change)
 
 
 async def add(db: AsyncEngine, owner: str, name: str, task_id: str, points: Sequence[str]) -> None:
     """Records that the task computes these points of the sweep. Idempotent."""
     change = insert(sweep_tasks).values(task=task_id, owner=owner, sweep=name, points=points)
-    await first(db, change.on_conflict_do_nothing().returning(_m.task))
+    await changed(db, change.on_conflict_do_nothing())
 
 
 async def of_owner(db: AsyncEngine, owner: str) -> list[wire.SweepStatus]:
     """The most recently changed first, without their points and tasks."""
     query = sa.select(*_HEAD, _s.changed_at, _s.about).where(_s.owner == owner)
-    async with db.connect() as connection:
-        rows = await connection.execute(query.order_by(_s.changed_at.desc()).limit(_MOST))
-        return [_status(row) for row in rows]
+    query = query.order_by(_s.changed_at.desc()).limit(_MOST)
+    return [_status(row) for row in await all_rows(db, query)]
 
 
 async def get(
@@ -99,7 +98,7 @@ async def change_state(
     """
     change = sa.update(sweeps).where(_s.owner == owner, _s.name == name)
     change = change.values(state=state, changed_at=_now)
-    if await first(db, change.returning(_s.name)) is None:
+    if not await changed(db, change):
         return False
     if state != "running":
         members = sa.select(_m.task).where(_m.owner == owner, _m.sweep == name)
@@ -112,6 +111,5 @@ async def change_state(
 async def forget_old(db: AsyncEngine, keep_s: float) -> None:
     """Those that are as old as tasks become, and of which no task is left."""
     kept = sa.exists().where(_m.owner == _s.owner, _m.sweep == _s.name)
-    age = sa.func.make_interval(0, 0, 0, 0, 0, 0, sa.literal(keep_s, sa.Float))
-    async with db.connect() as connection:
-        await connection.execute(sa.delete(sweeps).where(_s.changed_at < _now - age, ~kept))
+    old = _s.changed_at < _now - timedelta(seconds=keep_s)
+    await changed(db, sa.delete(sweeps).where(old, ~kept))

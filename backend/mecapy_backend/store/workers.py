@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from mecapy_backend.store.database import all_rows, changed, first, scalar
 from mecapy_backend.store.tables import workers
 from mecapy_jupyter.shared import version
 from mecapy_jupyter.wire import (
@@ -21,6 +22,7 @@ from mecapy_jupyter.wire import (
 )
 
 _w = workers.c
+_now = sa.func.now()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +66,9 @@ async def heartbeat(db: AsyncEngine, worker_id: str, info: JsonObject) -> bool:
     """
     row = insert(workers).values(id=worker_id, info=info)
     row = row.on_conflict_do_update(
-        index_elements=["id"], set_={"info": row.excluded.info, "seen_at": sa.func.now()}
+        index_elements=["id"], set_={"info": row.excluded.info, "seen_at": _now}
     )
-    async with db.connect() as connection:
-        return bool((await connection.execute(row.returning(_w.draining))).scalar_one())
+    return bool(await scalar(db, row.returning(_w.draining)))
 
 
 async def drain(db: AsyncEngine, worker_id: str, draining: bool) -> LiveWorker | None:
@@ -75,29 +76,22 @@ async def drain(db: AsyncEngine, worker_id: str, draining: bool) -> LiveWorker |
     heartbeat. None: there is no such worker.
     """
     change = sa.update(workers).where(_w.id == worker_id).values(draining=draining)
-    async with db.connect() as connection:
-        row = (await connection.execute(change.returning(*_ROW))).first()
+    row = await first(db, change.returning(*_ROW))
     return LiveWorker(*row) if row else None
 
 
 async def list_live(db: AsyncEngine, within_s: float = WORKER_LIVES_S) -> list[LiveWorker]:
     """Workers heard of lately, the oldest first."""
-    async with db.connect() as connection:
-        rows = await connection.execute(
-            sa.select(*_ROW).where(_w.seen_at > _ago(within_s)).order_by(_w.started_at)
-        )
-        return [LiveWorker(*row) for row in rows]
+    query = sa.select(*_ROW).where(_w.seen_at > _now - timedelta(seconds=within_s))
+    return [LiveWorker(*row) for row in await all_rows(db, query.order_by(_w.started_at))]
 
 
 async def record_packages(db: AsyncEngine, worker_id: str, packages: dict[str, list[str]]) -> bool:
     """What is installed on a worker: top-level module → [distribution, version]. False while the
     worker is not known.
     """
-    async with db.connect() as connection:
-        row = await connection.execute(
-            sa.update(workers).where(_w.id == worker_id).values(packages=packages).returning(_w.id)
-        )
-        return row.first() is not None
+    change = sa.update(workers).where(_w.id == worker_id).values(packages=packages)
+    return await changed(db, change) > 0
 
 
 async def pythons(db: AsyncEngine, within_s: float = 60.0) -> list[str]:
@@ -114,10 +108,9 @@ async def common_packages(
     them have, by module.
     """
     query = sa.select(*_ROW, _w.packages).where(
-        _w.seen_at > _ago(within_s), _w.packages.is_not(None)
+        _w.seen_at > _now - timedelta(seconds=within_s), _w.packages.is_not(None)
     )
-    async with db.connect() as connection:
-        rows = list(await connection.execute(query))
+    rows = await all_rows(db, query)
     packages: list[dict[str, list[str]]] = [
         row.packages for row in rows if python in ("", LiveWorker(*row[:5]).python)
     ]
@@ -130,22 +123,11 @@ async def common_packages(
     }
 
 
-def _ago(seconds: float) -> sa.ColumnElement[datetime]:
-    interval = sa.func.make_interval(0, 0, 0, 0, 0, 0, sa.literal(seconds, sa.Float))
-    return sa.func.now() - interval
-
-
 async def remove(db: AsyncEngine, worker_id: str) -> None:
     """Report the end of a worker."""
-    async with db.connect() as connection:
-        await connection.execute(sa.delete(workers).where(_w.id == worker_id))
+    await changed(db, sa.delete(workers).where(_w.id == worker_id))
 
 
 async def delete_vanished(db: AsyncEngine, days: int = 1) -> None:
     """Delete workers that have not reported for long."""
-    async with db.connect() as connection:
-        await connection.execute(
-            sa.delete(workers).where(
-                _w.seen_at < sa.func.now() - sa.func.make_interval(0, 0, 0, days)
-            )
-        )
+    await changed(db, sa.delete(workers).where(_w.seen_at < _now - timedelta(days=days)))

@@ -6,12 +6,12 @@ deleted as a whole. The states of their tasks are those of `tasks`.
 
 from __future__ import annotations
 
-from typing import TypeVar
+from datetime import timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from mecapy_backend.store.database import first
+from mecapy_backend.store.database import all_rows, changed, column, first, transaction
 from mecapy_backend.store.tables import task_inputs, tasks, workflows
 from mecapy_backend.store.tasks import graph, tally
 from mecapy_backend.store.tasks.graph import Stopped
@@ -20,16 +20,16 @@ from mecapy_jupyter import wire
 from mecapy_jupyter.wire import WorkflowStatus, WorkflowTask
 
 _w, _t, _e = workflows.c, tasks.c, task_inputs.c
-_T = TypeVar("_T")
 _MANY = 500  # rows a statement; a statement may take two seconds
 _LISTED = 100
 
 
 async def page(db: AsyncEngine, owner: str) -> list[WorkflowStatus]:
     """The newest first, at most a hundred, without their tasks."""
-    async with db.connect() as connection:
-        rows = await connection.execute(_PAGE, {"by": owner, "limit": _LISTED})
-        return [WorkflowStatus(row.id, row.name, row.created_at, row.counts or {}) for row in rows]
+    return [
+        WorkflowStatus(row.id, row.name, row.created_at, row.counts or {})
+        for row in await all_rows(db, _PAGE, {"by": owner, "limit": _LISTED})
+    ]
 
 
 async def get(db: AsyncEngine, owner: str, workflow_id: str) -> WorkflowStatus | None:
@@ -39,8 +39,7 @@ async def get(db: AsyncEngine, owner: str, workflow_id: str) -> WorkflowStatus |
     )
     if head is None:
         return None
-    async with db.connect() as connection:
-        rows = (await connection.execute(_TASKS, {"workflow": workflow_id, "by": owner})).all()
+    rows = await all_rows(db, _TASKS, {"workflow": workflow_id, "by": owner})
     counts = dict[str, int]()
     for row in rows:
         counts[row.state] = counts.get(row.state, 0) + 1
@@ -52,9 +51,9 @@ async def get(db: AsyncEngine, owner: str, workflow_id: str) -> WorkflowStatus |
 
 async def cancel(db: AsyncEngine, owner: str, workflow_id: str) -> list[Stopped]:
     """All its tasks that have not ended; see `tasks.cancel`."""
-    async with db.connect() as connection:
-        rows = await connection.execute(_CANCEL, {"workflow": workflow_id, "by": owner})
-        return [Stopped(*row) for row in rows]
+    return [
+        Stopped(*row) for row in await all_rows(db, _CANCEL, {"workflow": workflow_id, "by": owner})
+    ]
 
 
 async def failed(db: AsyncEngine, owner: str, workflow_id: str) -> list[str]:
@@ -62,8 +61,7 @@ async def failed(db: AsyncEngine, owner: str, workflow_id: str) -> list[str]:
     query = sa.select(_t.id).where(
         _t.workflow == workflow_id, _t.owner == owner, _t.state.in_(graph.ENDED_BADLY)
     )
-    async with db.connect() as connection:
-        return list((await connection.execute(query)).scalars())
+    return await column(db, query)
 
 
 async def retry(
@@ -73,7 +71,7 @@ async def retry(
     and final parents that are to be settled: tasks outside may have failed.
     """
     which = {"workflow": workflow_id, "by": owner}
-    async with db.execution_options(isolation_level="READ COMMITTED").begin() as connection:
+    async with transaction(db) as connection:
         rows = (await connection.execute(_RETRY, which)).all()
         parents = (await connection.execute(_AWAIT, which)).all()
     queued = [QueuedTask(*row[:-1]) for row in rows if row.state == wire.QUEUED]
@@ -88,26 +86,20 @@ async def delete(
     """
     ids, digests = list[str](), set[str]()
     which = {"workflow": workflow_id, "by": owner}
-    async with db.connect() as connection:
-        if children := list((await connection.execute(_NEEDED_ELSEWHERE, which)).scalars()):
-            raise graph.Needed(children)
-        while rows := (await connection.execute(_DELETE_TASKS, which | {"limit": _MANY})).all():
-            ids += [row.id for row in rows]
-            digests |= {digest for row in rows for digest in row.digests}
-        gone = sa.delete(workflows).where(_w.id == workflow_id, _w.owner == owner)
-        if (await connection.execute(gone.returning(_w.id))).first() is None:
-            return None
-    return ids, digests
+    if children := await column(db, _NEEDED_ELSEWHERE, which):
+        raise graph.Needed(children)
+    while rows := await all_rows(db, _DELETE_TASKS, which | {"limit": _MANY}):
+        ids += [row.id for row in rows]
+        digests |= {digest for row in rows for digest in row.digests}
+    gone = sa.delete(workflows).where(_w.id == workflow_id, _w.owner == owner)
+    return (ids, digests) if await changed(db, gone) else None
 
 
 async def forget_old(db: AsyncEngine, keep_s: float) -> None:
     """Those that are as old as tasks become, and of which no task is left."""
     kept = sa.exists().where(_t.workflow == _w.id)
-    age = sa.func.make_interval(0, 0, 0, 0, 0, 0, sa.literal(keep_s, sa.Float))
-    async with db.connect() as connection:
-        await connection.execute(
-            sa.delete(workflows).where(_w.created_at < sa.func.clock_timestamp() - age, ~kept)
-        )
+    old = _w.created_at < sa.func.clock_timestamp() - timedelta(seconds=keep_s)
+    await changed(db, sa.delete(workflows).where(old, ~kept))
 
 
 _uuid = sa.bindparam("workflow", type_=sa.Uuid(as_uuid=False))

@@ -22,6 +22,7 @@ from mecapy_backend.fleet.policy import POLICY
 from mecapy_backend.fleet.store_role import NoStoreKeys
 from mecapy_backend.store import machine_access, machines, workers
 from mecapy_backend.store.machines import ClassLoad
+from mecapy_backend.store.people import costs
 from mecapy_jupyter import wire
 from mecapy_jupyter.wire import ClassInfo, JsonObject, MachineInfo, MachinesInfo
 
@@ -60,7 +61,7 @@ async def fleet_of(services: Services) -> MachinesInfo:
         )
         for row in rows
     ]
-    spent = await machines.spent_today(services.db)
+    spent = await costs.spent_today(services.db)
     return MachinesInfo(tuple(found), tuple(there), spent)
 
 

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, array, insert
@@ -15,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.store.blobs.blob_store import BlobStore
 from mecapy_backend.store.blobs.blob_types import RowLock, is_digest, parse_upload_key
+from mecapy_backend.store.database import all_rows, changed, column, scalar, transaction
 from mecapy_backend.store.tables import blobs, reservations, tasks
 
 _b = blobs.c
@@ -40,10 +42,10 @@ def row_lock(db: AsyncEngine, owner: str) -> RowLock:
         here = sa.delete(reservations).where(
             reservations.c.owner == owner, reservations.c.key == digest
         )
-        async with db.execution_options(isolation_level="READ COMMITTED").begin() as transaction:
-            await transaction.execute(row)
+        async with transaction(db) as connection:
+            await connection.execute(row)
             yield
-            await transaction.execute(here)
+            await connection.execute(here)
 
     return locked
 
@@ -78,10 +80,7 @@ async def touch_existing(db: AsyncEngine, owner: str, digests: Sequence[str]) ->
     named = sa.update(blobs).where(
         _b.owner == owner, _b.digest == sa.any_(sa.literal(list(digests), ARRAY(sa.Text)))
     )
-    async with db.connect() as connection:
-        return set(
-            (await connection.execute(named.values(used_at=_clock).returning(_b.digest))).scalars()
-        )
+    return set(await column(db, named.values(used_at=_clock).returning(_b.digest)))
 
 
 async def total_bytes(db: AsyncEngine, owner: str, digests: Sequence[str]) -> int:
@@ -89,8 +88,7 @@ async def total_bytes(db: AsyncEngine, owner: str, digests: Sequence[str]) -> in
     query = sa.select(sa.func.coalesce(sa.func.sum(_b.size), 0)).where(
         _b.owner == owner, _b.digest == sa.func.any(sa.cast(list(digests), ARRAY(sa.Text)))
     )
-    async with db.connect() as connection:
-        return int((await connection.execute(query)).scalar_one())
+    return int(await scalar(db, query))
 
 
 async def delete_unreferenced(
@@ -117,9 +115,7 @@ async def sweep(
     """Deletes blobs that no task names and nobody used for `grace_s`. Returns their (owner,
     digest). Several processes may run it at once.
     """
-    old = _b.used_at < _clock - sa.func.make_interval(
-        0, 0, 0, 0, 0, 0, sa.literal(grace_s, sa.Float)
-    )
+    old = _b.used_at < _clock - timedelta(seconds=grace_s)
     await store.tidy(max(grace_s, _UNFINISHED_S))
     await _name_lost(db, store, grace_s)
     await _end_reservations(db, store)
@@ -132,8 +128,7 @@ async def _end_reservations(db: AsyncEngine, store: BlobStore) -> None:
     """
     r = reservations.c
     ended = sa.select(r.owner, r.key).where(r.until < _clock).limit(_LISTED)
-    async with db.connect() as connection:
-        rows = (await connection.execute(ended)).all()
+    rows = await all_rows(db, ended)
     for owner, key in rows:
         if upload := parse_upload_key(key):
             await store.abort_parts(owner, *upload)
@@ -142,8 +137,7 @@ async def _end_reservations(db: AsyncEngine, store: BlobStore) -> None:
             if size is not None:
                 await confirm_upload(db, store, owner, key, size)
         over = sa.and_(r.owner == owner, r.key == key, r.until < _clock)
-        async with db.connect() as connection:
-            await connection.execute(sa.delete(reservations).where(over))
+        await changed(db, sa.delete(reservations).where(over))
 
 
 async def _name_lost(db: AsyncEngine, store: BlobStore, grace_s: float) -> None:
@@ -157,12 +151,11 @@ async def _name_lost(db: AsyncEngine, store: BlobStore, grace_s: float) -> None:
         if blob.modified_at < before
     }
     named = sa.select(_b.owner, _b.digest).where(sa.tuple_(_b.owner, _b.digest).in_(listed))
-    async with db.connect() as connection:
-        stored = (
-            {(row.owner, row.digest) for row in await connection.execute(named)}
-            if listed
-            else set[tuple[str, str]]()
-        )
+    stored = (
+        {(row.owner, row.digest) for row in await all_rows(db, named)}
+        if listed
+        else set[tuple[str, str]]()
+    )
     for owner, digest in listed.keys() - stored:
         await confirm_upload(db, store, owner, digest, listed[owner, digest].size)
 
@@ -171,8 +164,8 @@ async def discard(db: AsyncEngine, store: BlobStore, owner: str, digest: str) ->
     """Deletes the row of a blob whose bytes are missing or wrong, even if tasks name it, so that
     the next upload stores it again.
     """
-    async with db.execution_options(isolation_level="READ COMMITTED").begin() as transaction:
-        await transaction.execute(sa.delete(blobs).where(_b.owner == owner, _b.digest == digest))
+    async with transaction(db) as connection:
+        await connection.execute(sa.delete(blobs).where(_b.owner == owner, _b.digest == digest))
         await store.delete(owner, digest)
 
 
@@ -186,12 +179,9 @@ async def _delete_unnamed(
     named = sa.exists().where(
         tasks.c.owner == _b.owner, tasks.c.digests.contains(array([_b.digest]))
     )
-    async with db.connect() as connection:
-        candidates = (
-            await connection.execute(
-                sa.select(_b.owner, _b.digest, _b.used_at).where(which, ~named).limit(limit)
-            )
-        ).all()
+    candidates = await all_rows(
+        db, sa.select(_b.owner, _b.digest, _b.used_at).where(which, ~named).limit(limit)
+    )
     gone = list[tuple[str, str]]()
     for owner, digest, used_at in candidates:
         row = (
@@ -199,8 +189,8 @@ async def _delete_unnamed(
             .where(_b.owner == owner, _b.digest == digest, _b.used_at == used_at)
             .returning(_b.digest)
         )
-        async with db.execution_options(isolation_level="READ COMMITTED").begin() as transaction:
-            if (await transaction.execute(row)).first():
+        async with transaction(db) as connection:
+            if (await connection.execute(row)).first():
                 await store.delete(owner, digest)
                 gone.append((owner, digest))
     return gone

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
@@ -14,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store.blobs import blob_rows
 from mecapy_backend.store.blobs.blob_types import BadName, RowLock
+from mecapy_backend.store.database import changed, transaction
 from mecapy_backend.store.tables import reservations
 
 _r = reservations.c
@@ -64,7 +66,7 @@ async def reserve(
         raise BadName("a blob's name has no character 0")
     keys, more = [*wanted, instead_of], sum(wanted.values())
     rows = [{"owner": owner, "key": key, "size": size} for key, size in wanted.items()]
-    until = sa.func.clock_timestamp() + sa.func.make_interval(0, 0, 0, 0, 0, 0, valid_s)
+    until = sa.func.clock_timestamp() + timedelta(seconds=valid_s)
     row = insert(reservations).values([one | {"until": until} for one in rows])
     excluded = row.excluded
     row = row.on_conflict_do_update(
@@ -77,9 +79,9 @@ async def reserve(
             "until": sa.func.greatest(_r.until, excluded.until),
         },
     )
-    async with db.execution_options(isolation_level="READ COMMITTED").begin() as transaction:
-        await transaction.execute(_ALONE, {"owner": owner})
-        found = (await transaction.execute(_USED, {"owner": owner, "keys": keys})).one()
+    async with transaction(db) as connection:
+        await connection.execute(_ALONE, {"owner": owner})
+        found = (await connection.execute(_USED, {"owner": owner, "keys": keys})).one()
         own = settings.quota_bytes if found.quota is None else int(found.quota)
         for whose, used, limit in (
             ("your", found.own, own),
@@ -88,15 +90,14 @@ async def reserve(
             if limit is not None and used + more > limit:
                 raise NoRoom(whose, int(used), int(limit), more)
         if valid_s:
-            await transaction.execute(row)
+            await connection.execute(row)
         if instead_of:
-            await transaction.execute(_named(owner, [instead_of]))
+            await connection.execute(_named(owner, [instead_of]))
 
 
 async def release(db: AsyncEngine, owner: str, keys: Sequence[str]) -> None:
     """Releases the reservations of these names, because their bytes are stored or will not come."""
-    async with db.connect() as connection:
-        await connection.execute(_named(owner, keys))
+    await changed(db, _named(owner, keys))
 
 
 def _named(owner: str, keys: Sequence[str]) -> sa.Delete:

@@ -17,6 +17,7 @@ from hashlib import sha256
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from mecapy_backend.store.database import all_rows, changed, first
 from mecapy_backend.store.people.users import User, is_user
 from mecapy_backend.store.tables import api_tokens, users
 
@@ -76,20 +77,15 @@ async def create(
     row = sa.select(
         *[sa.literal(value, _t[column].type) for column, value in values.items()]
     ).where(held < most)
-    async with db.connect() as connection:
-        made = (
-            await connection.execute(
-                sa.insert(api_tokens).from_select(list(values), row).returning(*_COLUMNS)
-            )
-        ).first()
+    new = sa.insert(api_tokens).from_select(list(values), row)
+    made = await first(db, new.returning(*_COLUMNS))
     return (ApiToken(*made), token) if made else None
 
 
 async def list_valid(db: AsyncEngine, owner: str) -> list[ApiToken]:
     """The valid ones, the newest first."""
     query = sa.select(*_COLUMNS).where(_t.owner == owner, _valid).order_by(_t.created_at.desc())
-    async with db.connect() as connection:
-        return [ApiToken(*row) for row in await connection.execute(query)]
+    return [ApiToken(*row) for row in await all_rows(db, query)]
 
 
 async def revoke(db: AsyncEngine, owner: str, token_id: str) -> bool:
@@ -99,8 +95,7 @@ async def revoke(db: AsyncEngine, owner: str, token_id: str) -> bool:
         .where(_t.id == token_id, _t.owner == owner, _t.revoked_at.is_(None))
         .values(revoked_at=_now)
     )
-    async with db.connect() as connection:
-        return (await connection.execute(change.returning(_t.id))).first() is not None
+    return await changed(db, change) > 0
 
 
 async def find(db: AsyncEngine, digest: bytes) -> TokenOwner | None:
@@ -113,9 +108,8 @@ async def find(db: AsyncEngine, digest: bytes) -> TokenOwner | None:
     used = sa.update(api_tokens).where(
         _t.digest == digest, sa.or_(_t.used_at.is_(None), _t.used_at < _now - _USED_EVERY)
     )
-    async with db.connect() as connection:
-        row = (await connection.execute(query)).first()
-        if row is None:
-            return None
-        await connection.execute(used.values(used_at=_now))
+    row = await first(db, query)
+    if row is None:
+        return None
+    await changed(db, used.values(used_at=_now))
     return TokenOwner(User(*row[:4]), frozenset(row[4]), float(row[5]))

@@ -8,6 +8,7 @@ from datetime import date
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from mecapy_backend.store.database import all_rows
 from mecapy_backend.store.tables import usage, users
 
 _g, _u = usage.c, users.c
@@ -42,9 +43,10 @@ class DayBudget:
 
 async def day_budgets(db: AsyncEngine) -> dict[str, DayBudget]:
     """Budgets of the organisations that have one. Running tasks count with their cost until now."""
-    async with db.connect() as connection:
-        rows = await connection.execute(_BUDGETS)
-        return {row.id: DayBudget(float(row.spent), float(row.budget)) for row in rows}
+    return {
+        row.id: DayBudget(float(row.spent), float(row.budget))
+        for row in await all_rows(db, _BUDGETS)
+    }
 
 
 _BUDGETS = sa.text(
@@ -83,11 +85,14 @@ class MachineDay:
     euros: float
 
 
+async def spent_today(db: AsyncEngine) -> float:
+    """Euros for machines since midnight (UTC)."""
+    return sum((day.euros for day in await machines_by_day(db, days=1)), 0.0)
+
+
 async def machines_by_day(db: AsyncEngine, days: int = 31) -> list[MachineDay]:
     """The last day first, in the steps that machines are paid in."""
-    async with db.connect() as connection:
-        rows = await connection.execute(_BY_DAY, {"before": days - 1})
-        return [MachineDay(*row) for row in rows]
+    return [MachineDay(*row) for row in await all_rows(db, _BY_DAY, {"before": days - 1})]
 
 
 _BY_DAY = sa.text(

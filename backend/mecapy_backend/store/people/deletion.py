@@ -9,12 +9,15 @@ call, continues. The row stays, emptied, so that the counts of their tasks have 
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.queue.queue import Queue
 from mecapy_backend.store.blobs import blob_rows
 from mecapy_backend.store.blobs.blob_store import BlobStore
+from mecapy_backend.store.database import changed, column
 from mecapy_backend.store.log import events
 from mecapy_backend.store.people.users import DELETED, DELETING, is_user
 from mecapy_backend.store.tables import (
@@ -63,11 +66,9 @@ async def begin(db: AsyncEngine, user_id: str) -> bool:
             disabled=True,
             seen_at=sa.func.clock_timestamp(),
         )
-        .returning(_u.id)
         .add_cte(removed_tokens, graphs, removed_sweeps, members)
     )
-    async with db.connect() as connection:
-        return (await connection.execute(change)).first() is not None
+    return await changed(db, change) > 0
 
 
 async def delete_data(db: AsyncEngine, queue: Queue, store: BlobStore, user_id: str) -> None:
@@ -84,9 +85,7 @@ async def delete_data(db: AsyncEngine, queue: Queue, store: BlobStore, user_id: 
 
 async def resume(db: AsyncEngine, queue: Queue, store: BlobStore) -> list[str]:
     """Go on with all deletions that are not finished; the users that are deleted now."""
-    async with db.connect() as connection:
-        found = await connection.execute(sa.select(_u.id).where(_u.issuer == DELETING))
-        unfinished = list(found.scalars())
+    unfinished = await column(db, sa.select(_u.id).where(_u.issuer == DELETING))
     for user_id in unfinished:
         await delete_data(db, queue, store, user_id)
     return [user_id for user_id in unfinished if await _finish(db, user_id)]
@@ -94,13 +93,6 @@ async def resume(db: AsyncEngine, queue: Queue, store: BlobStore) -> list[str]:
 
 async def _finish(db: AsyncEngine, user_id: str) -> bool:
     """deleting → deleted, once nothing can have been added since their data was deleted."""
-    settled = sa.func.make_interval(0, 0, 0, 0, 0, 0, sa.literal(SETTLED_S, sa.Float))
-    change = (
-        sa.update(users)
-        .where(_u.id == user_id, _u.issuer == DELETING)
-        .where(_u.seen_at < sa.func.clock_timestamp() - settled)
-        .values(issuer=DELETED)
-        .returning(_u.id)
-    )
-    async with db.connect() as connection:
-        return (await connection.execute(change)).first() is not None
+    settled = _u.seen_at < sa.func.clock_timestamp() - timedelta(seconds=SETTLED_S)
+    change = sa.update(users).where(_u.id == user_id, _u.issuer == DELETING, settled)
+    return await changed(db, change.values(issuer=DELETED)) > 0

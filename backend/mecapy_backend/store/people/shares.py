@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.queue.queue import Share
 from mecapy_backend.shared.settings import Settings
-from mecapy_backend.store.database import Row
+from mecapy_backend.store.database import Row, all_rows, changed
 from mecapy_jupyter import wire
 
 
@@ -55,8 +55,7 @@ async def quota_status(
     wanted.
     """
     values = {"owner": owner, "most": settings.max_queued_tasks, "with_bytes": with_bytes}
-    async with db.connect() as connection:
-        row = (await connection.execute(_STANDING, values)).one()
+    row = (await all_rows(db, _STANDING, values))[0]
     limits = (
         _or(row.max_queued, settings.max_queued_tasks),
         _or(row.max_running, settings.max_running_tasks or None),
@@ -79,21 +78,17 @@ async def quota_status(
 
 async def shares_of(db: AsyncEngine, owners: Sequence[str], settings: Settings) -> dict[str, Share]:
     """The shares of many owners."""
-    async with db.connect() as connection:
-        return {
-            row.owner: _share(row, settings)
-            for row in await connection.execute(_SHARES, {"owners": list(owners)})
-        }
+    return {
+        row.owner: _share(row, settings)
+        for row in await all_rows(db, _SHARES, {"owners": list(owners)})
+    }
 
 
 async def running_capped(db: AsyncEngine, settings: Settings) -> dict[str, list[str]]:
     """The running tasks that count against a cap, by owner."""
     found = dict[str, list[str]]()
-    async with db.connect() as connection:
-        for owner, task_id in await connection.execute(
-            _CAPPED, {"always": bool(settings.max_running_tasks)}
-        ):
-            found.setdefault(owner, []).append(task_id)
+    for owner, task_id in await all_rows(db, _CAPPED, {"always": bool(settings.max_running_tasks)}):
+        found.setdefault(owner, []).append(task_id)
     return found
 
 
@@ -128,8 +123,7 @@ async def add_usage(
         "worker": worker,
         "price": price,
     }
-    async with db.connect() as connection:
-        await connection.execute(_ADD, values)
+    await changed(db, _ADD, values)
 
 
 def _share(row: Row, settings: Settings) -> Share:

@@ -10,6 +10,7 @@ from datetime import date
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from mecapy_backend.store.database import all_rows
 from mecapy_backend.store.tables import usage, users
 from mecapy_backend.store.tasks import tally
 
@@ -39,11 +40,10 @@ async def monthly(db: AsyncEngine, organisation: str | None, month: date) -> lis
     )
     if organisation is not None:
         query = query.where(_u.organisation == organisation)
-    async with db.connect() as connection:
-        return [
-            MonthlyUsage(user, name, group, round(cpu_s / 3600, 6), tasks, round(euros, 6))
-            for user, name, group, cpu_s, tasks, euros in await connection.execute(query)
-        ]
+    return [
+        MonthlyUsage(user, name, group, round(cpu_s / 3600, 6), tasks, round(euros, 6))
+        for user, name, group, cpu_s, tasks, euros in await all_rows(db, query)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,9 @@ class OwnMonth:
 async def of_owner(db: AsyncEngine, owner: str, most: int = 12) -> list[OwnMonth]:
     """The last months in which they had tasks, the newest first."""
     query = sa.select(_g.month, _g.cpu_s / 3600, _g.tasks, _g.euros).where(_g.owner == owner)
-    async with db.connect() as connection:
-        rows = await connection.execute(query.order_by(_g.month.desc()).limit(most))
-        return [OwnMonth(*row) for row in rows]
+    return [
+        OwnMonth(*row) for row in await all_rows(db, query.order_by(_g.month.desc()).limit(most))
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +98,11 @@ async def monthly_ends(
     values = {"month": month, "anybody": organisation is None, "organisation": organisation}
     states = defaultdict[str | None, Counter[str]](Counter)
     waits = defaultdict[str | None, Counter[int]](Counter)
-    async with db.connect() as connection:
-        for row in await connection.execute(_ENDS, values):
-            if row.state is not None:
-                states[row.organisation][row.state] += row.tasks
-            if row.bucket is not None:
-                waits[row.organisation][row.bucket] += row.tasks
+    for row in await all_rows(db, _ENDS, values):
+        if row.state is not None:
+            states[row.organisation][row.state] += row.tasks
+        if row.bucket is not None:
+            waits[row.organisation][row.bucket] += row.tasks
     return {
         name: MonthlyEnds(
             dict(sorted(of_name.items())),

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from mecapy_backend.store.database import all_rows, changed, first, scalar
 from mecapy_backend.store.people import costs
 from mecapy_backend.store.tables import counts, organisations, tasks, users
 from mecapy_jupyter.wire import Json, JsonObject
@@ -107,15 +108,11 @@ async def add_user(
 async def is_made_here(db: AsyncEngine, user_id: str) -> bool | None:
     """None: no such user."""
     query = sa.select(_u.issuer == MADE_HERE).where(_u.id == user_id, is_user)
-    async with db.connect() as connection:
-        return (await connection.execute(query)).scalar_one_or_none()
+    return await scalar(db, query)
 
 
 async def get(db: AsyncEngine, user_id: str) -> User | None:
-    async with db.connect() as connection:
-        row = (
-            await connection.execute(sa.select(*_COLUMNS).where(_u.id == user_id, is_user))
-        ).first()
+    row = await first(db, sa.select(*_COLUMNS).where(_u.id == user_id, is_user))
     return User(*row) if row else None
 
 
@@ -128,9 +125,7 @@ class AccountName:
 
 
 async def name_and_email(db: AsyncEngine, user_id: str) -> AccountName:
-    async with db.connect() as connection:
-        query = sa.select(_u.name, _u.email).where(_u.id == user_id)
-        row = (await connection.execute(query)).first()
+    row = await first(db, sa.select(_u.name, _u.email).where(_u.id == user_id))
     return AccountName(*row) if row else AccountName()
 
 
@@ -187,8 +182,7 @@ async def list_users(
     query = sa.select(*_LISTED).where(is_user, _u.id > after).order_by(_u.id).limit(limit)
     if organisation is not None:
         query = query.where(_u.organisation == organisation)
-    async with db.connect() as connection:
-        return [UserRecord(*row) for row in await connection.execute(query)]
+    return [UserRecord(*row) for row in await all_rows(db, query)]
 
 
 async def update_user(
@@ -196,8 +190,7 @@ async def update_user(
 ) -> UserRecord | None:
     """Disable, enable, limit. None: no such user."""
     chosen = sa.update(users).where(_u.id == user_id, is_user).values(id=_u.id, **values)
-    async with db.connect() as connection:
-        row = (await connection.execute(chosen.returning(*_LISTED))).first()
+    row = await first(db, chosen.returning(*_LISTED))
     return UserRecord(*row) if row else None
 
 
@@ -227,9 +220,7 @@ async def list_organisations(db: AsyncEngine, organisation: str | None) -> list[
             query.where(_o.id == organisation),
             states.where(_u.organisation == organisation),
         )
-    async with db.connect() as connection:
-        rows = (await connection.execute(query)).all()
-        counted = (await connection.execute(states)).all()
+    rows, counted = await all_rows(db, query), await all_rows(db, states)
     had: dict[str, dict[str, int]] = {}
     for name, state, count in counted:
         had.setdefault(name, {})[state] = count
@@ -241,5 +232,4 @@ async def update_organisation(
 ) -> bool:
     """False: no such organisation."""
     chosen = sa.update(organisations).where(_o.id == organisation_id).values(id=_o.id, **values)
-    async with db.connect() as connection:
-        return (await connection.execute(chosen.returning(_o.id))).first() is not None
+    return await changed(db, chosen) > 0

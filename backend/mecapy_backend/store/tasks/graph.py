@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from mecapy_backend.store.database import Row
+from mecapy_backend.store.database import Row, all_rows, changed, column
 from mecapy_backend.store.tables import task_inputs, tasks
 from mecapy_backend.store.tasks.lookup import QueuedTask
 from mecapy_jupyter import wire
@@ -110,30 +110,25 @@ async def settle(db: AsyncEngine, ended: Collection[str], *, completed: bool = F
     ids = sorted(ended)
     for at in range(0, len(ids), _MANY):
         batch = ids[at : at + _MANY]
-        async with db.connect() as connection:
-            which = {"parents": batch}
-            for parent in () if completed else await connection.execute(_ENDED_BADLY, which):
-                outcome = _because_of(parent)
-                new = {"parent": parent.id, "new_outcome": outcome.as_json()}
-                rows = await connection.execute(_FAIL, new)
-                settled.failed.extend((row.id, outcome) for row in rows)
-            rows = await connection.execute(_RELEASE, which)
-            settled.released.extend(QueuedTask(*row) for row in rows)
+        which = {"parents": batch}
+        for parent in () if completed else await all_rows(db, _ENDED_BADLY, which):
+            outcome = _because_of(parent)
+            new = {"parent": parent.id, "new_outcome": outcome.as_json()}
+            settled.failed.extend((failed, outcome) for failed in await column(db, _FAIL, new))
+        settled.released.extend(QueuedTask(*row) for row in await all_rows(db, _RELEASE, which))
     return settled
 
 
 async def unsettled(db: AsyncEngine, limit: int = _MANY) -> list[str]:
     """Final tasks whose end was not settled, because the process that ended them died."""
-    async with db.connect() as connection:
-        return list((await connection.execute(_UNSETTLED, {"limit": limit})).scalars())
+    return await column(db, _UNSETTLED, {"limit": limit})
 
 
 async def release_orphans(db: AsyncEngine) -> None:
     """Blocked tasks whose last parent was deleted at the moment they were added become queued: what
     they lack is found when they start.
     """
-    async with db.connect() as connection:
-        await connection.execute(_RELEASE_ORPHANS)
+    await changed(db, _RELEASE_ORPHANS)
 
 
 async def results(
@@ -143,8 +138,7 @@ async def results(
     chosen = sa.select(
         _t.id, _t.name, _t.state, _t.outcome, _t.request["payload"].label("sent")
     ).where(_t.owner == owner, _t.id.in_(sorted(task_ids)))
-    async with db.connect() as connection:
-        rows = (await connection.execute(chosen)).all()
+    rows = await all_rows(db, chosen)
     return {
         row.id: ParentResult(
             row.id,
@@ -192,9 +186,9 @@ class Stopped:
 
 async def cancel_below(db: AsyncEngine, owner: str, task_id: str) -> list[Stopped]:
     """Everything that depends on a task is cancelled: see `tasks.cancel`."""
-    async with db.connect() as connection:
-        rows = await connection.execute(_CANCEL_BELOW, {"parent": task_id, "by": owner})
-        return [Stopped(*row) for row in rows]
+    return [
+        Stopped(*row) for row in await all_rows(db, _CANCEL_BELOW, {"parent": task_id, "by": owner})
+    ]
 
 
 _ids = sa.bindparam("parents", type_=ARRAY(sa.Uuid(as_uuid=False)))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from mecapy_backend.store.database import all_rows
 from mecapy_backend.store.tables import tasks
 from mecapy_jupyter import wire
 
@@ -17,9 +18,10 @@ _RAN_S = sa.extract("epoch", _t.completed_at - _t.started_at)
 async def run_times_s(db: AsyncEngine, most: int = 100_000) -> list[float]:
     """Seconds that the last completed tasks of all owners ran."""
     query = sa.select(_RAN_S).where(_t.state == wire.COMPLETED, _t.started_at.is_not(None))
-    async with db.connect() as connection:
-        rows = await connection.execute(query.order_by(_t.completed_at.desc()).limit(most))
-        return [max(0.0, float(seconds)) for (seconds,) in rows]
+    return [
+        max(0.0, float(seconds))
+        for (seconds,) in await all_rows(db, query.order_by(_t.completed_at.desc()).limit(most))
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +35,11 @@ class PastRun:
 
 async def of_code(db: AsyncEngine, owner: str, code_key: bytes, most: int = 20) -> list[PastRun]:
     """Its last completed runs, the latest first."""
-    async with db.connect() as connection:
-        values = {"owner": owner, "code_key": code_key, "most": most}
-        rows = await connection.execute(_OF_CODE, values)
-        return [PastRun(max(0.0, float(row[0])), row[1], row[2]) for row in rows]
+    values = {"owner": owner, "code_key": code_key, "most": most}
+    return [
+        PastRun(max(0.0, float(row[0])), row[1], row[2])
+        for row in await all_rows(db, _OF_CODE, values)
+    ]
 
 
 _OF_CODE = sa.text(

@@ -11,9 +11,9 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from mecapy_backend.store.database import first
+from mecapy_backend.store.database import all_rows, changed, first
 from mecapy_backend.store.tables import tasks
-from mecapy_backend.store.tasks.lookup import QueuedTask
+from mecapy_backend.store.tasks.lookup import QUEUED_COLUMNS, QueuedTask
 from mecapy_jupyter import wire
 
 _t = tasks.c
@@ -63,9 +63,7 @@ async def renew(db: AsyncEngine, worker_id: str, lease_s: float) -> list[Lease]:
         .values(lease_until=run_out(sa.literal(lease_s, sa.Float)))
     )
     held = _t.id, _t.attempt, _t.cancel_requested, _t.extra_s
-    async with db.connect() as connection:
-        rows = await connection.execute(change.returning(*held))
-        return [Lease(*row) for row in rows]
+    return [Lease(*row) for row in await all_rows(db, change.returning(*held))]
 
 
 async def mark_network_used(db: AsyncEngine, task_id: str, attempt: int) -> bool:
@@ -73,7 +71,7 @@ async def mark_network_used(db: AsyncEngine, task_id: str, attempt: int) -> bool
     change = sa.update(tasks).where(
         _t.id == task_id, _t.state == wire.RUNNING, _t.attempt == attempt
     )
-    return await first(db, change.values(went_out=True).returning(_t.id)) is not None
+    return await changed(db, change.values(went_out=True)) > 0
 
 
 async def keep_checkpoint(db: AsyncEngine, task_id: str, attempt: int, digest: str) -> bool:
@@ -82,15 +80,14 @@ async def keep_checkpoint(db: AsyncEngine, task_id: str, attempt: int, digest: s
         _t.id == task_id, _t.state == wire.RUNNING, _t.attempt == attempt
     )
     new = sa.func.array_append(_without_checkpoint, digest)
-    change = change.values(checkpoint=digest, digests=new).returning(_t.id)
-    return await first(db, change) is not None
+    return await changed(db, change.values(checkpoint=digest, digests=new)) > 0
 
 
 async def forget_checkpoint(db: AsyncEngine, task_id: str) -> None:
     """Of a task that has ended."""
     change = sa.update(tasks).where(_t.id == task_id, _t.state.in_(wire.FINAL))
     change = change.values(checkpoint=None, digests=_without_checkpoint)
-    await first(db, change.returning(_t.id))
+    await changed(db, change)
 
 
 _without_checkpoint = sa.func.array_remove(_t.digests, _t.checkpoint)
@@ -137,22 +134,9 @@ async def reclaim_expired(db: AsyncEngine, max_losses: int = 3, limit: int = 500
     """Take back tasks of vanished workers: queued again, failed (after `max_losses`, or if it must
     not run twice), or cancelled if that was requested.
     """
-    async with db.connect() as connection:
-        rows = (await connection.execute(_reclaim_statement(max_losses, limit))).all()
+    rows = await all_rows(db, _reclaim_statement(max_losses, limit))
     return Expired(
-        [
-            QueuedTask(
-                row.id,
-                row.owner,
-                row.short,
-                row.python,
-                row.machine_class,
-                row.priority,
-                row.created_at,
-            )
-            for row in rows
-            if row.state == wire.QUEUED
-        ],
+        [QueuedTask(*row[:-4]) for row in rows if row.state == wire.QUEUED],
         [(row.id, row.attempt) for row in rows if row.state == wire.FAILED and not row.once],
         [(row.id, row.attempt) for row in rows if row.state == wire.FAILED and row.once],
         [(row.id, row.attempt) for row in rows if row.state == wire.CANCELLED],
@@ -189,9 +173,7 @@ def _reclaim_statement(max_losses: int, limit: int) -> sa.Executable:
         worker=sa.case((ends, _t.worker), else_=None),
         lease_until=None,
     )
-    columns = (_t.id, _t.state, _t.attempt, _t.owner, _t.short, _t.python, _t.machine_class)
-    more = (_t.priority, _t.created_at, _t.awaited, _once.label("once"))
-    return change.returning(*columns, *more)
+    return change.returning(*QUEUED_COLUMNS, _t.state, _t.attempt, _t.awaited, _once.label("once"))
 
 
 def _with_this(why: str, said: str = "") -> sa.ColumnElement[object]:

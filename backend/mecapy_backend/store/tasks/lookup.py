@@ -11,7 +11,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from mecapy_backend.store.database import first
+from mecapy_backend.store.database import all_rows, column, first, scalar
 from mecapy_backend.store.tables import task_inputs, tasks
 from mecapy_jupyter import wire
 from mecapy_jupyter.wire import JsonObject, State
@@ -74,8 +74,7 @@ async def get(db: AsyncEngine, owner: str, task_id: str) -> TaskRow | None:
 
 async def request(db: AsyncEngine, owner: str, task_id: str) -> JsonObject | None:
     """The request as it was submitted."""
-    row = await first(db, sa.select(_t.request).where(_t.id == task_id, _t.owner == owner))
-    return row.request if row else None
+    return await scalar(db, sa.select(_t.request).where(_t.id == task_id, _t.owner == owner))
 
 
 async def page(
@@ -113,8 +112,7 @@ async def page(
         query = query.where(_t.created_at >= since)
     if until:
         query = query.where(_t.created_at < until)
-    async with db.connect() as connection:
-        return [TaskRow(*row) for row in await connection.execute(query)]
+    return [TaskRow(*row) for row in await all_rows(db, query)]
 
 
 def _like(glob: str) -> str:
@@ -129,18 +127,14 @@ async def request_starts(
     """
     start = sa.func.left(sa.cast(_t.request, sa.Text), chars).label("start")
     query = sa.select(_t.id, start).where(_t.owner == owner, _t.id.in_(task_ids))
-    async with db.connect() as connection:
-        return {row.id: row.start for row in await connection.execute(query)}
+    return {row.id: row.start for row in await all_rows(db, query)}
 
 
 async def stored_log(db: AsyncEngine, owner: str, task_id: str) -> list[wire.Event]:
     """The events a final task keeps in its row (without the final one). A longer log lies in the
     blob `TaskRow.log_blob`.
     """
-    async with db.connect() as connection:
-        log = (
-            await connection.execute(sa.select(_t.log).where(_t.id == task_id, _t.owner == owner))
-        ).scalar()
+    log = await scalar(db, sa.select(_t.log).where(_t.id == task_id, _t.owner == owner))
     return [wire.Event(**event) for event in log or ()]
 
 
@@ -169,9 +163,7 @@ async def due_again(db: AsyncEngine) -> list[QueuedTask]:
     """Retries whose pause is over and that have not started."""
     due = _t.state == wire.QUEUED, _t.not_before <= sa.func.now()
     query = sa.select(*QUEUED_COLUMNS).where(*due)
-    async with db.connect() as connection:
-        rows = await connection.execute(query.order_by(*_LANE))
-        return [QueuedTask(*row) for row in rows]
+    return [QueuedTask(*row) for row in await all_rows(db, query.order_by(*_LANE))]
 
 
 async def queued_tasks(db: AsyncEngine) -> list[QueuedTask]:
@@ -181,8 +173,7 @@ async def queued_tasks(db: AsyncEngine) -> list[QueuedTask]:
         .where(_t.state == wire.QUEUED, _may_start)
         .order_by(*_LANE, _t.priority.desc(), _t.created_at)
     )
-    async with db.connect() as connection:
-        return [QueuedTask(*row) for row in await connection.execute(query)]
+    return [QueuedTask(*row) for row in await all_rows(db, query)]
 
 
 async def queue_heads(db: AsyncEngine, each: int = 20) -> list[QueuedTask]:
@@ -191,8 +182,7 @@ async def queue_heads(db: AsyncEngine, each: int = 20) -> list[QueuedTask]:
 
     Jumps through the index from one owner to the next; how many wait behind a head costs nothing.
     """
-    async with db.connect() as connection:
-        return [QueuedTask(*row) for row in await connection.execute(_HEADS, {"each": each})]
+    return [QueuedTask(*row) for row in await all_rows(db, _HEADS, {"each": each})]
 
 
 _HEADS = sa.text(
@@ -222,13 +212,11 @@ _HEADS = sa.text(
 async def running_for_s(db: AsyncEngine, limit: int = 1000) -> list[tuple[str, float]]:
     """Of the running tasks of all owners: the worker, and for how many seconds it has run."""
     elapsed = sa.extract("epoch", sa.func.clock_timestamp() - _t.started_at)
-    async with db.connect() as connection:
-        rows = await connection.execute(
-            sa.select(_t.worker, elapsed)
-            .where(_t.state == wire.RUNNING, _t.started_at.is_not(None))
-            .limit(limit)
-        )
-        return [(worker, max(float(seconds), 0.0)) for worker, seconds in rows]
+    query = sa.select(_t.worker, elapsed).where(
+        _t.state == wire.RUNNING, _t.started_at.is_not(None)
+    )
+    rows = await all_rows(db, query.limit(limit))
+    return [(worker, max(float(seconds), 0.0)) for worker, seconds in rows]
 
 
 async def mean_run_s(db: AsyncEngine, owner: str) -> float | None:
@@ -242,15 +230,13 @@ async def mean_run_s(db: AsyncEngine, owner: str) -> float | None:
         .limit(20)
         .subquery()
     )
-    async with db.connect() as connection:
-        seconds = (await connection.execute(sa.select(sa.func.avg(last.c.seconds)))).scalar()
+    seconds = await scalar(db, sa.select(sa.func.avg(last.c.seconds)))
     return None if seconds is None else float(seconds)
 
 
 async def parents_left(db: AsyncEngine, task_id: str) -> list[str]:
     """Names of the parents that a blocked task waits for, the oldest first."""
-    async with db.connect() as connection:
-        return list((await connection.execute(_PARENTS_LEFT, {"child": task_id})).scalars())
+    return await column(db, _PARENTS_LEFT, {"child": task_id})
 
 
 _PARENTS_LEFT = sa.text(

@@ -9,7 +9,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from mecapy_backend.store.database import first
+from mecapy_backend.store.database import all_rows, changed
 from mecapy_backend.store.tables import tasks
 from mecapy_jupyter import wire
 
@@ -48,9 +48,7 @@ _CLAIM = sa.text("""
 
 async def claim(db: AsyncEngine) -> list[DueNotice]:
     """Some that are due, reserved for this gateway for a minute."""
-    async with db.connect() as connection:
-        rows = (await connection.execute(_CLAIM, {"limit": _AT_ONCE})).all()
-    return [_due(row) for row in rows]
+    return [_due(row) for row in await all_rows(db, _CLAIM, {"limit": _AT_ONCE})]
 
 
 def _due(row: sa.Row[tuple[object, ...]]) -> DueNotice:
@@ -73,4 +71,4 @@ async def told(db: AsyncEngine, task_id: str, left: Sequence[str]) -> None:
     """`left`: the recipients that could not be reached; they are tried again."""
     new: dict[str, object] = {"notify": list(left)} if left else {"notify": [], "notify_at": None}
     change = sa.update(tasks).where(tasks.c.id == task_id).values(new)
-    await first(db, change.returning(tasks.c.id))
+    await changed(db, change)

@@ -10,6 +10,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from mecapy_backend.store.database import all_rows
 from mecapy_backend.store.tables import tasks, users
 
 _t, _u = tasks.c, users.c
@@ -67,5 +68,4 @@ async def page(
         query = query.where(_t.state == state)
     if before:
         query = query.where(_t.created_at < before)
-    async with db.connect() as connection:
-        return [TaskSummary(*row) for row in await connection.execute(query)]
+    return [TaskSummary(*row) for row in await all_rows(db, query)]

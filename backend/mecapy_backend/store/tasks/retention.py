@@ -11,6 +11,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from mecapy_backend.store.database import column
 from mecapy_backend.store.tasks import tally
 
 # Owner by owner along the index `tasks_ended_of_owner`: one by time alone would cost every task a
@@ -47,7 +48,4 @@ async def forget_old(db: AsyncEngine, keep_s: float, limit: int = 500) -> list[s
     """Delete so many of the tasks that ended longer ago than that; their ids. A task that has not
     ended is never touched.
     """
-    async with db.connect() as connection:
-        return list(
-            (await connection.execute(_FORGET, {"keep_s": keep_s, "limit": limit})).scalars()
-        )
+    return await column(db, _FORGET, {"keep_s": keep_s, "limit": limit})

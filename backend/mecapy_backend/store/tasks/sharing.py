@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from mecapy_backend.store.database import first
+from mecapy_backend.store.database import changed, scalar
 from mecapy_backend.store.people.users import is_user
 from mecapy_backend.store.tables import tasks, users
 
@@ -14,7 +14,7 @@ _t = tasks.c
 
 async def set_shared(db: AsyncEngine, owner: str, task_id: str, shared: bool) -> None:
     change = sa.update(tasks).where(_t.id == task_id, _t.owner == owner)
-    await first(db, change.values(shared=shared).returning(_t.id))
+    await changed(db, change.values(shared=shared))
 
 
 async def owner_of_shared(db: AsyncEngine, task_id: str, organisation: str) -> str | None:
@@ -24,5 +24,4 @@ async def owner_of_shared(db: AsyncEngine, task_id: str, organisation: str) -> s
         .join_from(tasks, users, _t.owner == users.c.id)
         .where(_t.id == task_id, _t.shared, users.c.organisation == organisation, is_user)
     )
-    row = await first(db, query)
-    return row.owner if row else None
+    return await scalar(db, query)

@@ -15,7 +15,7 @@ from blake3 import blake3
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from mecapy_backend.store import json_text
-from mecapy_backend.store.database import Row, first
+from mecapy_backend.store.database import Row, first, transaction
 from mecapy_backend.store.tables import workflows
 from mecapy_backend.store.tasks import graph, submission_sql
 from mecapy_jupyter import wire
@@ -84,7 +84,7 @@ class Submitted:
 
 
 NO_PLACE = TaskPlace()
-_Ask = Callable[[sa.Executable, Mapping[str, object]], Awaitable[Row | None]]
+_Ask = Callable[[sa.Executable, Mapping[str, object]], Awaitable["Row | None"]]
 
 
 _AT_ONCE = datetime.fromtimestamp(0, UTC)  # due once it has ended
@@ -125,7 +125,7 @@ async def _committed(
             return await first(db, statement, values)
 
         return await _insert(ask, row, max_queued)
-    async with db.execution_options(isolation_level="READ COMMITTED").begin() as connection:
+    async with transaction(db) as connection:
         return await _insert_in_graph(connection, row, request, max_queued)
 
 

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.queue.queue import Queue
+from mecapy_backend.store.database import all_rows, changed, column
 from mecapy_backend.store.log import events
 from mecapy_backend.store.tables import tasks
 from mecapy_backend.store.tasks import graph
@@ -43,8 +44,7 @@ async def stop(
     )
     if only is not None:
         change = change.where(only)
-    async with db.connect() as connection:
-        rows = (await connection.execute(change.returning(_t.id, _t.state))).all()
+    rows = await all_rows(db, change.returning(_t.id, _t.state))
     for row in rows:
         try:
             async with asyncio.timeout(_REDIS_WITHIN_S):
@@ -75,8 +75,7 @@ async def end_waiting(queue: Queue, task_id: str) -> None:
 async def not_emptied(db: AsyncEngine, owner: str) -> list[str]:
     """The next tasks to empty, by id."""
     some = sa.select(_t.id).where(_t.owner == owner, is_not_empty).limit(_BATCH)
-    async with db.connect() as connection:
-        return list((await connection.execute(some)).scalars())
+    return await column(db, some)
 
 
 async def empty(db: AsyncEngine, owner: str, task_ids: Sequence[str]) -> None:
@@ -97,5 +96,4 @@ async def empty(db: AsyncEngine, owner: str, task_ids: Sequence[str]) -> None:
         state=sa.case((alive, wire.CANCELLED), else_=_t.state),
         completed_at=sa.func.coalesce(_t.completed_at, sa.func.now()),
     )
-    async with db.connect() as connection:
-        await connection.execute(change)
+    await changed(db, change)
