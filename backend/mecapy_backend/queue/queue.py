@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from arq.connections import ArqRedis
-from arq.jobs import Job
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -85,18 +84,6 @@ class Queue(ArqRedis):
     """arq's connection with a fair queue of ids in lanes. Uses none of arq's job keys, pickles and
     results.
     """
-
-    async def enqueue_job(
-        self, function: str, *args: Any, _job_id: str | None = None, **kwargs: Any
-    ) -> Job | None:
-        """arq's way to enqueue, for tools that speak arq. `_job_id` is the task; the function is
-        always ours.
-        """
-        task_id = _job_id or str(args[0])
-        await self.enqueue(
-            task_id, str(kwargs.get("owner", "")), int(kwargs.get("priority", PRIORITY))
-        )
-        return Job(task_id, redis=self, _queue_name=keys.QUEUE)
 
     async def enqueue(
         self,
