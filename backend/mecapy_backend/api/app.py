@@ -80,6 +80,7 @@ def create_app(settings: Settings, *, embedded: bool = False) -> FastAPI:
             looking = asyncio.create_task(services.health.log_what_is_wrong())
             watching = asyncio.create_task(services.queue_history.watch())
             telling = asyncio.create_task(delivery.run(services.db, settings))
+            following = asyncio.create_task(services.changes.watch())
             try:
                 yield {"services": services}
             finally:
@@ -87,6 +88,7 @@ def create_app(settings: Settings, *, embedded: bool = False) -> FastAPI:
                 looking.cancel()
                 watching.cancel()
                 telling.cancel()
+                following.cancel()
 
     app = FastAPIOffline(  # the scripts of its page are served from here
         redoc_url=None,

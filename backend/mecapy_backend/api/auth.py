@@ -5,7 +5,9 @@ a user's own objects.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -13,7 +15,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from mecapy_backend.api import permissions
 from mecapy_backend.api.audit import audited
-from mecapy_backend.api.callers import HOW_TO_LOG_IN, unauthorized
+from mecapy_backend.api.callers import HOW_TO_LOG_IN, Callers, unauthorized
 from mecapy_backend.api.permissions import Caller
 from mecapy_backend.api.services import WithServices
 
@@ -65,6 +67,9 @@ class Reader:
 
     caller: Caller
     token: str = field(repr=False)
+
+    def still(self, callers: Callers) -> Callable[[], Awaitable[bool]]:
+        return partial(callers.still, self.token, self.caller)
 
 
 async def reader_of(asker: Asker, token: BearerToken) -> Reader:

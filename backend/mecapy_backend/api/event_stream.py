@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import structlog
 from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 from redis.exceptions import RedisError
 
-from mecapy_backend.api.auth import Reader
 from mecapy_backend.api.callers import RECHECK_S
 from mecapy_backend.api.json_reply import or_none
 from mecapy_backend.api.services import Services
@@ -37,29 +36,33 @@ _PING = b": still here\n\n"
 
 def stream_response(
     services: Services,
-    reader: Reader,
+    owner: str,
+    still: Callable[[], Awaitable[bool]],
     stream: AsyncIterator[EncodedEvent | None],
     status: int = 200,
     **headers: str,
 ) -> StreamingResponse:
-    """The events as a response; None: nothing new. `stream_limit.check` comes first, while it can
-    still be refused.
+    """The events as a response to `owner`; None: nothing new. `still`: whether they may go on.
+    `stream_limit.check` comes first, while it can still be refused.
     """
     never_stored = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(
-        _encode(services, reader, stream), status, never_stored | headers, "text/event-stream"
+        _encode(services, owner, still, stream), status, never_stored | headers, "text/event-stream"
     )
 
 
 async def _encode(
-    services: Services, reader: Reader, stream: AsyncIterator[EncodedEvent | None]
+    services: Services,
+    owner: str,
+    still: Callable[[], Awaitable[bool]],
+    stream: AsyncIterator[EncodedEvent | None],
 ) -> AsyncIterator[bytes]:
     """Also ends soon after the reader's token is revoked or their account disabled."""
     quiet, checked_s = 0, time.monotonic()
-    with services.stream_limit.one(reader.caller.owner):
+    with services.stream_limit.one(owner):
         async for event in stream:
             if time.monotonic() - checked_s > RECHECK_S:
-                if not await services.callers.still(reader.token, reader.caller):
+                if not await still():
                     return
                 checked_s = time.monotonic()
             quiet = 0 if event else quiet + 1
@@ -78,7 +81,7 @@ async def follow(
     begins meanwhile, and after the newest only the newest's events.
     """
     position, size = wire.QueuedEvent(), events.ReadSize()
-    is_new = await _new_after(services, task_id, after, task)
+    is_new = await new_after(services, task_id, after, task)
     while after != END and (task is None or not task.final):
         read = await _wait(services, task_id, after, size)
         for event in read:
@@ -144,7 +147,7 @@ async def _only_stored(services: Services, task: tasks.TaskRow, *, whole: bool) 
 async def _from_redis(
     services: Services, task_id: str, after: str, task: tasks.TaskRow | None
 ) -> AsyncIterator[EncodedEvent]:
-    is_new, size = await _new_after(services, task_id, after, task), events.ReadSize()
+    is_new, size = await new_after(services, task_id, after, task), events.ReadSize()
     while read := await or_none(
         events.read_encoded(services.stream_redis, task_id, after, None, size)
     ):
@@ -169,7 +172,7 @@ async def _from_store(
         after = event.id
 
 
-async def _new_after(
+async def new_after(
     services: Services, task_id: str, after: str, task: tasks.TaskRow | None
 ) -> NewEvents:
     """The events that a reader with this id has not had."""

@@ -75,17 +75,17 @@ async def static(name: str) -> Response | None:
     if name not in _STATIC:
         return None
     headers = {"Cache-Control": "max-age=86400", "Content-Security-Policy": "default-src 'none'"}
-    return Response(_static_files()[name], headers=headers, media_type=_STATIC[name])
+    return Response(static_files()[name], headers=headers, media_type=_STATIC[name])
 
 
 @cache
-def _static_files() -> Mapping[str, bytes]:
+def static_files() -> Mapping[str, bytes]:
     return {name: (_HERE / "static" / name).read_bytes() for name in _STATIC}
 
 
 def _address(name: str) -> str:
     """With the digest of what is in it, so that a browser never shows an old one."""
-    return f"/page/static/{name}?{sha256(_static_files()[name]).hexdigest()[:12]}"
+    return f"/page/static/{name}?{sha256(static_files()[name]).hexdigest()[:12]}"
 
 
 @cache

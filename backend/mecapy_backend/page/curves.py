@@ -12,8 +12,8 @@ from mecapy_backend.store.log.events import EncodedEvent
 from mecapy_jupyter import wire
 from mecapy_jupyter.shared import units
 
-WIDTH, HEIGHT = 600, 80
-_MOST = 1200  # two for each point of the width
+MEGABYTE = 1e6
+_MOST = 1200
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +25,15 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One quantity. `points`: of an SVG polyline, WIDTH wide and HEIGHT high; `most`: the highest
-    value, in words, which is where the line touches the top.
+    """One quantity. `points`: of an SVG polyline, in seconds since `began_s` (1970) and in values
+    upside down; `top`: the highest value, `most`: the same in words.
     """
 
     name: str
     points: str
+    began_s: float
+    took_s: float
+    top: float
     most: str
     over: str
 
@@ -64,10 +67,10 @@ class Samples:
     def curves(self) -> list[Curve]:
         """None of a run that was too short to have any."""
         cpu = [(one.at_ms / 1000, one.cpu_percent) for one in self._all]
-        memory = [(one.at_ms / 1000, one.memory_bytes) for one in self._all]
+        memory = [(one.at_ms / 1000, one.memory_bytes / MEGABYTE) for one in self._all]
         return [
-            *curve("Processor", cpu, lambda most: f"{most:.0f} % of a core"),
-            *curve("Memory", memory, units.size),
+            *curve("Processor", cpu, lambda most: f"{most:.0f} %"),
+            *curve("Memory", memory, lambda most: units.size(MEGABYTE * most)),
         ]
 
 
@@ -81,11 +84,8 @@ def curve(
         return []
     began_s, took_s = values[0][0], values[-1][0] - values[0][0]
     most = max(value for _, value in values)
-    points = " ".join(
-        f"{WIDTH * (at_s - began_s) / took_s:.1f},{HEIGHT * (1 - value / (most or 1.0)):.1f}"
-        for at_s, value in values
-    )
-    return [Curve(name, points, text(most), units.duration(took_s))]
+    points = " ".join(f"{at_s - began_s:.1f},{-value:.7g}" for at_s, value in values)
+    return [Curve(name, points, began_s, took_s, most, text(most), units.clock(took_s))]
 
 
 def _higher(one: Sample, other: Sample) -> Sample:

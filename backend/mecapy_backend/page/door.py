@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import parse_qsl, urlsplit
 
+from redis.exceptions import RedisError
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -23,6 +24,7 @@ from mecapy_backend.api.problems import Problem
 from mecapy_backend.api.request_body import bounded
 from mecapy_backend.api.services import Services, services_of
 from mecapy_backend.page import answers, sessions
+from mecapy_backend.store.database import AWAY
 
 _FORM_BYTES = 64 * 1024
 _LIVE = "x-live"
@@ -43,6 +45,12 @@ class Visit:
     @property
     def owner(self) -> str:
         return self.caller.owner
+
+    @property
+    def by_itself(self) -> bool:
+        """Whether an open page asks, and not somebody who opens it."""
+        streams = "text/event-stream" in self.request.headers.get("accept", "")
+        return streams or self.live_mark is not None
 
     @property
     def live_mark(self) -> str | None:
@@ -85,9 +93,7 @@ async def enter(
     if session is None:
         return _bounce(request) if _from_elsewhere(request) else please_log_in(request)
     try:
-        caller = await services.callers.admitted(
-            bytes.fromhex(session.digest), session.owner, session.via
-        )
+        caller = await _admitted(services, session)
     except Problem as refused:
         await sessions.end(services.stream_redis, request)
         return please_log_in(request, refused.detail)
@@ -96,13 +102,30 @@ async def enter(
     try:
         services.rate_limit.spend(caller.owner)
         permissions.check(permissions.RIGHTS.get(acts_as), caller)
-        if visit.live_mark is None:  # a page left open does not keep a stack running
+        if not visit.by_itself:  # a page left open does not keep a stack running
             services.activity.note()
         if request.method == "POST":
             visit = await _with_form(visit, session)
         return await view(visit)
     except Problem as problem:
         return visit.problem(problem)
+
+
+async def _admitted(services: Services, session: sessions.PageSession) -> Caller:
+    """Raises Problem 401, 403."""
+    digest = bytes.fromhex(session.digest)
+    return await services.callers.admitted(digest, session.owner, session.via)
+
+
+async def still(visit: Visit) -> bool:
+    """Whether the session lasts, and its user may go on. While it cannot be asked, they may."""
+    try:
+        session = await sessions.find(visit.services.stream_redis, visit.request)
+        return session is not None and bool(await _admitted(visit.services, session))
+    except Problem:
+        return False
+    except (RedisError, *AWAY):
+        return True
 
 
 async def _with_form(visit: Visit, session: sessions.PageSession) -> Visit:

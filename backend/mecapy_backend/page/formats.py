@@ -26,10 +26,14 @@ def moment(at: datetime | None) -> Markup | str:
 
 
 def elapsed(started_at: datetime | None, ended_at: datetime | None) -> str:
-    """Of a task that runs, until now."""
+    """Of a task that runs, until now; the page's script goes on counting."""
+    from markupsafe import Markup
+
     if started_at is None:
         return "–"
-    return units.clock(((ended_at or datetime.now(UTC)) - started_at).total_seconds())
+    took_s = ((ended_at or datetime.now(UTC)) - started_at).total_seconds()
+    shown = units.clock(took_s)
+    return shown if ended_at else Markup(f'<span data-elapsed="{took_s:.0f}">{shown}</span>')
 
 
 def size(count: float | None) -> str:

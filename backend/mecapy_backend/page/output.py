@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from mecapy_backend.page.curves import Samples
+from mecapy_backend.store.log import events
 from mecapy_backend.store.log.events import EncodedEvent
 from mecapy_jupyter import wire
 from mecapy_jupyter.wire.json_fields import Json, JsonObject, as_text
@@ -22,7 +23,7 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _TERMINAL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?")
 _LEADING_OUT = re.compile(r"<(?=(?:link|meta|base|i?frame|frameset)\b)", re.IGNORECASE)
 """Elements that let a browser connect to another host, or go there, in spite of the policy."""
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +36,16 @@ class OutputPiece:
 
 
 class Output:
-    """Collects pieces and samples of usage from events, and keeps the last pieces of many."""
+    """Collects pieces and samples of usage from events, and keeps the last pieces of many. `last`:
+    the id of the last event; `clears_next`: what is printed next takes the place of all.
+    """
 
     def __init__(self) -> None:
         self.pieces = list[OutputPiece]()
         self.shortened = False
+        self.last = events.START
         self.samples = Samples()
-        self._clear_first = False
+        self.clears_next = False
 
     async def collect(self, stream: AsyncIterator[EncodedEvent]) -> Output:
         async for event in stream:
@@ -49,6 +53,8 @@ class Output:
                 self._add(event.decoded().body)
             else:
                 self.samples.add(event)
+            if event.type not in wire.FINAL:
+                self.last = event.id
         self._shorten()
         return self
 
@@ -59,7 +65,7 @@ class Output:
             case wire.StderrEvent():
                 self._write(OutputPiece("stderr", body.text))
             case wire.DisplayEvent(kind="clear_output"):
-                self._clear_first = body.wait
+                self.clears_next = body.wait
                 self.pieces = self.pieces if body.wait else []
             case wire.DisplayEvent():
                 self._display(body)
@@ -77,8 +83,8 @@ class Output:
         ]
 
     def _write(self, piece: OutputPiece) -> None:
-        if self._clear_first:
-            self.pieces, self._clear_first = [], False
+        if self.clears_next:
+            self.pieces, self.clears_next = [], False
         last = self.pieces[-1] if self.pieces else None
         if last and last.kind == piece.kind and piece.kind in ("stdout", "stderr"):
             self.pieces[-1] = replace(last, text=(last.text + piece.text)[-2 * TEXT_CHARS :])
@@ -139,6 +145,10 @@ def plain(text: str) -> str:
     """Text of a terminal as one that a browser can show: the colours go, and of a line that was
     written over the last writing stays.
     """
-    text = _TERMINAL.sub("", text).replace("\r\n", "\n")
-    lines = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", "\n".join(lines))
+    text = printable(text).replace("\r\n", "\n")
+    return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
+
+
+def printable(text: str) -> str:
+    """Part of such a text: what is written over the last writing is still there."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", _TERMINAL.sub("", text))

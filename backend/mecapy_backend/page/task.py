@@ -33,7 +33,6 @@ from mecapy_jupyter.wire import Json
 SHARED = "/page/shared/"
 _LATEST = 40
 _SHOWN = (wire.STDOUT, wire.STDERR, wire.DISPLAY)
-_CURVES_MS = 10_000  # the curves of an open page are drawn anew as often
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +62,17 @@ class Contents:
     header: str
     inputs: list[Value]
     outputs: list[Value]
-    timeout_s: float
 
 
 async def shown(visit: Visit) -> Response:
     """An open page asks again for the facts alone, and for the parts when those have changed."""
-    services, opened = visit.services, await _opened(visit)
-    task = opened.task
+    services, found = visit.services, await opened(visit)
+    task = found.task
     audited().nothing_read |= visit.live_mark is not None
     latest = (await or_none(events.latest(services.stream_redis, [task.id], _LATEST)) or [[]])[0]
     place = wire.QueuedEvent()
     if task.state in wire.WAITING:
-        place = await services.start_estimator.estimate(opened.owner, task)
+        place = await services.start_estimator.estimate(found.owner, task)
     values: dict[str, object] = {
         "task": task,
         "place": place,
@@ -83,23 +81,22 @@ async def shown(visit: Visit) -> Response:
         "attempts": attempts_of(task),
         "cost": services.placements.cost(task, datetime.now(UTC)),
         "kept_until": _kept_until(task, services.settings.keep_s),
-        "version": _version(task, latest),
-        "curves_version": _curves_version(task, latest),
+        "last_shown": next((one.id for one in latest if one.type in _SHOWN), events.START),
     }
     if visit.live_mark is None:
-        values |= await _parts(visit, opened)
-        values["contents"] = await _contents(visit, opened)
-        values["mine"] = opened.mine
+        values |= await _parts(visit, found)
+        values["contents"] = await _contents(visit, found)
+        values["mine"] = found.mine
         values["once"] = secrets.token_urlsafe(16)
     return visit.page("task.html", **values)
 
 
 async def output(visit: Visit) -> Response:
-    return answers.html("output.html", await _parts(visit, await _opened(visit)))
+    return answers.html("output.html", await _parts(visit, await opened(visit)))
 
 
 async def curves(visit: Visit) -> Response:
-    return answers.html("curves.html", await _parts(visit, await _opened(visit)))
+    return answers.html("curves.html", await _parts(visit, await opened(visit)))
 
 
 async def cancel(visit: Visit) -> Response:
@@ -142,7 +139,7 @@ async def _mine(visit: Visit) -> TaskRow:
     return await task_routes.task_of(visit.services, visit.owner, task_id)
 
 
-async def _opened(visit: Visit) -> OpenedTask:
+async def opened(visit: Visit) -> OpenedTask:
     """By the address, mine or a colleague's. Raises Problem 404."""
     if visit.request.url.path.startswith(SHARED):
         task_id = visit.request.path_params["task_id"]
@@ -164,17 +161,6 @@ async def _parts(visit: Visit, opened: OpenedTask) -> dict[str, object]:
     }
 
 
-def _version(task: TaskRow, latest: list[events.EncodedEvent]) -> str:
-    """Of the output: another one when something was printed or shown, or the task has ended."""
-    shown = (event.id for event in latest if event.type in _SHOWN)
-    return f"{task.attempt}-{task.state}-{next(shown, '')}"
-
-
-def _curves_version(task: TaskRow, latest: list[events.EncodedEvent]) -> str:
-    used = (events.parse_id(event.id)[0] for event in latest if event.type == wire.USAGE)
-    return f"{task.attempt}-{next(used, 0) // _CURVES_MS}"
-
-
 def _kept_until(task: TaskRow, keep_s: float) -> datetime | None:
     return task.completed_at + timedelta(seconds=keep_s) if task.completed_at else None
 
@@ -192,7 +178,6 @@ async def _contents(visit: Visit, opened: OpenedTask) -> Contents:
         request.cell.header if request.cell else "",
         [*_values(request.inputs), *await _pickled(visit, owner, request.payload)],
         [*_values(results), *await _pickled(visit, owner, returned)],
-        request.timeout,
     )
 
 

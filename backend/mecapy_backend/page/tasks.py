@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import get_args
@@ -111,7 +112,7 @@ async def last_said(services: Services, task_ids: list[str]) -> list[Running]:
     return [running_of(latest) for latest in found] if found else [Running()] * len(task_ids)
 
 
-def running_of(latest: list[events.EncodedEvent]) -> Running:
+def running_of(latest: Sequence[events.EncodedEvent]) -> Running:
     """From the last events, the newest first."""
     bodies = [event.decoded().body for event in latest if event.type in (wire.PROGRESS, wire.USAGE)]
     progress = next((body for body in bodies if isinstance(body, wire.ProgressEvent)), None)

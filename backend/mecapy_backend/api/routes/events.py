@@ -89,4 +89,4 @@ async def follow(
             ):
                 yield event
 
-    return event_stream.stream_response(services, reader, stream())
+    return event_stream.stream_response(services, owner, reader.still(services.callers), stream())

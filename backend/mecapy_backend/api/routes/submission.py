@@ -95,7 +95,14 @@ async def submit(
     if not followed:
         return json(answer, 201, Location=location)
     stream = _stream(services, owner, task.code, task_id, answer)
-    return event_stream.stream_response(services, reader, stream, 201, Location=location)
+    return event_stream.stream_response(
+        services,
+        reader.caller.owner,
+        reader.still(services.callers),
+        stream,
+        201,
+        Location=location,
+    )
 
 
 async def submitted(

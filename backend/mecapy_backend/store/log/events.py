@@ -147,11 +147,22 @@ async def latest(
     redis: Redis, task_ids: Iterable[str], count: int = 30
 ) -> list[list[EncodedEvent]]:
     """The last few events of each task, the newest first, in one round trip."""
+    found = await newest(redis, [(task_id, "") for task_id in task_ids], count)
+    return [entries[::-1] for entries in found]
+
+
+async def newest(
+    redis: Redis, tasks: Iterable[tuple[str, str]], count: int
+) -> list[list[EncodedEvent]]:
+    """Of each task the last few events after an id ("": of all), the oldest first, in one round
+    trip.
+    """
     async with redis.pipeline(transaction=False) as pipe:
-        for task_id in task_ids:
-            pipe.xrevrange(keys.events(task_id), count=count)  # pyright: ignore[reportUnknownMemberType]
+        for task_id, after in tasks:
+            least = f"({after}" if after else "-"
+            pipe.xrevrange(keys.events(task_id), min=least, count=count)  # pyright: ignore[reportUnknownMemberType]
         found: list[list[_Entry]] = await pipe.execute()
-    return [[_parse(*entry) for entry in entries] for entries in found]
+    return [[_parse(*entry) for entry in reversed(entries)] for entries in found]
 
 
 async def is_complete(redis: Redis, task_id: str) -> bool:

@@ -1,0 +1,81 @@
+"""What happens to the tasks of everybody who has a page open, looked at for all of them together:
+one statement to PostgreSQL and one to Redis every two seconds, however many pages a gateway shows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from mecapy_backend.api.json_reply import or_none
+from mecapy_backend.queue.queue import Queue
+from mecapy_backend.store.database import AWAY
+from mecapy_backend.store.log import events
+from mecapy_backend.store.log.events import EncodedEvent
+from mecapy_backend.store.tasks.changes import TasksNow, tasks_now
+
+LOOK_S = 2.0
+MOST_EVENTS = 100
+"""Of one task in one look: the newest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """`now`: None while PostgreSQL is away. `said`: of each task asked for, its events after the
+    one that the asker had, the oldest first.
+    """
+
+    now: TasksNow | None
+    said: Mapping[str, list[EncodedEvent]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    owner: str
+    after: Mapping[str, str]
+    answer: asyncio.Future[Look]
+
+
+class Changes:
+    """`watch` answers, as long as it runs; without open pages it asks nobody."""
+
+    def __init__(self, db: AsyncEngine, redis: Queue) -> None:
+        self._db, self._redis = db, redis
+        self._asked = list[_Question]()
+
+    async def next(self, owner: str, after: Mapping[str, str]) -> Look:
+        """The next look at this owner. `after`: task → id of the last event that was had."""
+        answer = asyncio.get_running_loop().create_future()
+        self._asked.append(_Question(owner, after, answer))
+        return await answer
+
+    async def watch(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            asked, self._asked = self._asked, []
+            asked = [one for one in asked if not one.answer.done()]
+            try:
+                await self._look(asked)
+            except Exception as error:  # of these pages, which ask again; not of later ones
+                for one in asked:
+                    if not one.answer.done():
+                        one.answer.set_exception(error)
+
+    async def _look(self, asked: list[_Question]) -> None:
+        if not asked:
+            return
+        try:
+            now = await tasks_now(self._db, {one.owner for one in asked})
+        except AWAY:
+            now = dict[str, TasksNow]()
+        wanted = sorted({pair for one in asked for pair in one.after.items()})
+        found = await or_none(events.newest(self._redis, wanted, MOST_EVENTS)) if wanted else []
+        said = dict(zip(wanted, found or [[] for _ in wanted], strict=True))
+        for one in asked:
+            if not one.answer.done():
+                its = {task: said[task, after] for task, after in one.after.items()}
+                one.answer.set_result(Look(now.get(one.owner), its))
