@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import socket
 import statistics
 import subprocess
@@ -97,6 +98,7 @@ async def looks(browser: httpx.AsyncClient, path: str) -> None:
             if news.get("redraw"):
                 await browser.get(f"{path}/output")
             if news.get("changed") or time.monotonic() - asked_s > 60:
+                await asyncio.sleep(random.uniform(0, 2))  # each page has its own clock
                 asked_s = time.monotonic()
                 answer = await browser.get(path, headers={"X-Live": mark})
                 mark = answer.headers.get("X-Mark", mark)
