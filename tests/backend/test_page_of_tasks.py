@@ -158,8 +158,8 @@ def test_curves_of_a_run() -> None:
     for second, (cpu, memory) in enumerate([(0.0, 10**6), (50.0, 2 * 10**6), (200.0, 10**6)]):
         samples.add(encoded(wire.UsageEvent(cpu, memory), 10_000 + 1000 * second))
     cpu, memory = samples.curves()
-    assert cpu.points == "0.0,-0 1.0,-50 2.0,-200"
-    assert memory.points == "0.0,-1 1.0,-2 2.0,-1"
+    assert cpu.points == "0.000,-0 1.000,-50 2.000,-200"
+    assert memory.points == "0.000,-1 1.000,-2 2.000,-1"
     assert (cpu.most, memory.most, memory.over) == ("200 %", "2 MB", "0:02")
     for second in range(20_000):
         high = 10**9 if second == 11_111 else 10**6

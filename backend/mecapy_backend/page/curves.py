@@ -84,7 +84,7 @@ def curve(
         return []
     began_s, took_s = values[0][0], values[-1][0] - values[0][0]
     most = max(value for _, value in values)
-    points = " ".join(f"{at_s - began_s:.1f},{-value:.7g}" for at_s, value in values)
+    points = " ".join(f"{at_s - began_s:.3f},{-value:.7g}" for at_s, value in values)
     return [Curve(name, points, began_s, took_s, most, text(most), units.clock(took_s))]
 
 

@@ -125,7 +125,7 @@ function grow(sample) {
     const took = sample.at - about.began;
     if (took <= about.took) continue;
     about.took = took;
-    line.setAttribute("points", `${line.getAttribute("points")} ${took.toFixed(1)},${-value}`);
+    line.setAttribute("points", `${line.getAttribute("points")} ${took.toFixed(3)},${-value}`);
     const [most, over] = curve.parentElement.querySelectorAll("figcaption span");
     over.textContent = clock(took);
     if (value > about.top) [about.top, most.textContent] = [value, sample[`${about.of} shown`]];
