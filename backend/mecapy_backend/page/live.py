@@ -21,6 +21,7 @@ from mecapy_backend.page.output import printable
 from mecapy_backend.page.task import OpenedTask
 from mecapy_backend.page.tasks import SHOWN, running_of
 from mecapy_backend.store import json_text
+from mecapy_backend.store.database import AWAY
 from mecapy_backend.store.log import events
 from mecapy_backend.store.log.events import EncodedEvent
 from mecapy_jupyter import wire
@@ -46,9 +47,11 @@ async def of_task(visit: Visit) -> Response:
 
     async def still() -> bool:
         try:
-            return await door.still(visit) and bool(await task.opened(visit))
-        except Problem:  # shared no more, or forgotten
+            return await door.still(visit) and bool(opened.mine or await task.opened(visit))
+        except Problem:  # shared no more
             return False
+        except AWAY:
+            return True
 
     return _response(visit, _of_task(visit, opened, after), still)
 
