@@ -166,8 +166,11 @@ def into(namespace: dict[str, Any], home: Home) -> list[str]:
 
 def with_inputs(home: Home, inputs: Mapping[str, Any], namespace: Mapping[str, Any]) -> Home:
     """Results without the cell's own inputs (a restarted kernel): inputs changed in place become
-    variables. If only parts of them changed, all inputs come whose name is free here.
+    variables. If only parts of them changed, all inputs come whose name is free here. Without
+    inputs, the results are the same object, whose variables are the task's.
     """
+    if not inputs:
+        return home
     names = {
         name: value
         for name, value in inputs.items()
