@@ -48,7 +48,14 @@ def pack(
         }
 
     try:
-        return payload.pack([values], namespace, prelude=around, cells=cells, beside=beside)
+        return payload.pack(
+            [values],
+            namespace,
+            prelude=around,
+            states=lambda modules: prelude.states([*modules, *imports]),
+            cells=cells,
+            beside=beside,
+        )
     except errors.MecapyError:
         raise
     except Exception as trouble:

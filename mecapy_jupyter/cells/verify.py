@@ -86,8 +86,8 @@ def _copies(packed: payload.Packed, namespace: dict[str, Any]) -> payload.Opened
     """The inputs as the pool got them, opened here, so that the run here does not change them."""
     buffers = [bytearray(buffer) for buffer in packed.buffers]
     opened = payload.unpack(packed.stream, buffers, namespace, on_prelude=lambda _: None)
-    for values in opened.values:
-        namespace.update({name: value for name, value in values.items() if name.isidentifier()})
+    inputs = opened.variables
+    namespace.update({name: value for name, value in inputs.items() if name.isidentifier()})
     return opened
 
 

@@ -30,7 +30,7 @@ _LONG_S = 1.0  # much more than a bundle takes: one of its calls hangs
 _CALL_BYTES = 32 * 1024
 _MOST_CALLS = 100
 _GATHERS_S = 0.03  # the pool has enough to do meanwhile
-_BEFORE_CALLS = ("modules", "states", "shared", "inside", "imports", "patches", "setup")
+_BEFORE_CALLS = ("modules", "made", "imports", "patches", "setup")
 """Parts of a prelude that a process takes only once."""
 
 

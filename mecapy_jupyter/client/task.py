@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import dataclasses
-import os
 import pickle
 import queue
 import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from mecapy_jupyter import wire
@@ -20,7 +18,8 @@ from mecapy_jupyter.client.deferred_interrupt import DeferredInterrupt
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.results import bind
 from mecapy_jupyter.shared import errors
-from mecapy_jupyter.travel.files.bring_home import SentFolder, bring_home
+from mecapy_jupyter.travel.environment import module_importer
+from mecapy_jupyter.travel.files.bring_home import SentFolder, bring_home, follow
 from mecapy_jupyter.travel.files.collect import Collected
 from mecapy_jupyter.travel.pickling import awaited, payload
 from mecapy_jupyter.wire import JsonObject
@@ -60,6 +59,7 @@ class Task(concurrent.futures.Future[Any]):
         self.packed = packed  # its inputs as they were sent
         self.parents: Sequence[concurrent.futures.Future[Any]] = ()  # until it has ended
         self._gateway, self._namespace = gateway, namespace
+        self._give_states = module_importer.reopened({})
 
     def __repr__(self) -> str:
         return f"<Task {self.name or self.id[:8]} {'done' if self.done() else 'submitted'}>"
@@ -181,6 +181,7 @@ class Task(concurrent.futures.Future[Any]):
         self.home = bind.open_outcome(
             outcome, self._fetch, self._namespace, self.packed.memo, spared, self.inputs
         )
+        self._give_states()
         return self.home
 
     def forget_sent(self) -> None:
@@ -199,19 +200,7 @@ class Task(concurrent.futures.Future[Any]):
         return bring_home(self.home.folder, self._sent(), self.id)
 
     def change_folder(self) -> list[str]:
-        """Follow the cell's change of folder, as far as that folder exists here."""
-        ended_in = self.home.folder.ended_in
-        if ended_in == ".":
-            return []
-        sent = self._sent()
-        place = sent.folder / ended_in
-        if not sent.index.automatic or Path(ended_in).is_absolute() or not place.is_dir():
-            return [
-                f"the cell changed its folder to {ended_in}, which did not come home: "
-                f"the kernel stays in {Path.cwd()}"
-            ]
-        os.chdir(place)
-        return []
+        return follow(self.home.folder.ended_in, self._sent())
 
     def small_files(self, outcome: wire.Outcome) -> dict[str, bytes]:
         """Small files of the task that no `keep` named: path → content. Fetched on first use."""
@@ -229,9 +218,8 @@ class Task(concurrent.futures.Future[Any]):
             buffers, first = list(map(self._fetch, sent.buffers)), list[Any]()
             opened = payload.unpack(stream, buffers, dict(self._namespace), on_prelude=first.append)
             self.packed = payload.Packed(b"", tuple(buffers), opened.memo, prelude=first[0])
-            self.inputs = {
-                name: value for values in opened.values for name, value in values.items()
-            }
+            self.inputs = opened.variables
+            self._give_states = module_importer.reopened(opened.states)
 
     def settle(self, outcome: wire.Outcome) -> None:
         """End the future with the outcome."""

@@ -111,7 +111,7 @@ def _add_state(content: Content, prelude: Mapping[str, Any], imports: Iterable[s
         if (module := sys.modules.get(name)) is not None:
             held = module_state.of(module, user_modules.is_own)
             content.add(dict(sorted(held.items())), f"the module {name}")
-    content.add([prelude.get(part) for part in ("imports", "shared", "inside")])
+    content.add(prelude.get("imports"))
     state_content.add(content, prelude)
 
 

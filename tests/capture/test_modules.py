@@ -5,6 +5,7 @@ them.
 from __future__ import annotations
 
 import concurrent.futures
+import copy
 import importlib
 import importlib.machinery
 import json
@@ -152,19 +153,31 @@ def test_state_is_the_data(write: Write) -> None:
     }
 
 
-def test_restore_sets_what_changed_in_place(write: Write) -> None:
-    """Functions that hold a module's dict see the restored content; what is equal stays the object
-    it was.
+def test_restored_state_is_one(write: Write) -> None:
+    """Functions that hold a module's dict by a default, an attribute or a closure see the restored
+    one, which the module's name shows too.
     """
-    put(
-        write,
-        {"settings_of_mine": "CONFIG = {'n': 1}\nPAIR = [1]\nN = 1\ndef get(c=CONFIG): return c\n"},
-    )
+    text = """
+CONFIG = {'n': 1}
+N = 1
+def get(c=CONFIG): return c
+def count():
+    count.calls.append(CONFIG)
+count.calls = []
+def closes(c):
+    def held(): return c
+    return held
+held = closes(CONFIG)
+"""
+    put(write, {"settings_of_mine": text})
     module = importlib.import_module("settings_of_mine")
-    pair = module.PAIR
-    module_state.restore(module, {"CONFIG": {"n": 2}, "PAIR": [1], "N": 3, "NEW": 4})
-    assert (module.get(), module.N, module.NEW) == ({"n": 2}, 3, 4)
-    assert module.PAIR is pair
+    module.CONFIG["n"], module.N = 2, 3
+    module.count()
+    state = copy.deepcopy(module_state.of(module, user_modules.is_own))
+    importlib.reload(module)
+    module_state.restore(module, state)
+    assert (module.get(), module.N) == ({"n": 2}, 3)
+    assert module.get() is module.CONFIG is module.held() is module.count.calls[0]
 
 
 def test_many_threads_collect_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

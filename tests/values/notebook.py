@@ -67,7 +67,12 @@ class Notebook:
         values = {
             name: self.ns[name] for name in (*(m for m in ("np", "pd") if m + "." in code), *names)
         }
-        packed = payload.pack([values], self.ns, prelude=lambda own: prelude.make(own, values, ()))
+        packed = payload.pack(
+            [values],
+            self.ns,
+            prelude=lambda own: prelude.make(own, values, ()),
+            states=prelude.states,
+        )
         stream, buffers, self.back_bytes = other_side(
             textwrap.dedent(code), packed.stream, [bytearray(b) for b in packed.buffers]
         )

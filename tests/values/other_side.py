@@ -21,9 +21,9 @@ def carried(code: str, stream: bytes, buffers: list[bytearray]) -> tuple[bytes, 
     main = types.ModuleType("__main__")
     sys.modules["__main__"] = main
     opened = payload.unpack(stream, buffers, main.__dict__, on_prelude=prelude.install)
-    inputs = {name: value for values in opened.values for name, value in values.items()}
+    inputs = opened.variables
     main.__dict__.update(inputs)
-    module_importer.served.join(inputs)
+    module_importer.served.take(opened.states)
     watch, before = Watch(opened.memo, inputs.values(), main.__dict__), dict(main.__dict__)
     del opened, inputs
     exec(compile(code, "<cell>", "exec"), main.__dict__)
@@ -36,7 +36,7 @@ def carried(code: str, stream: bytes, buffers: list[bytearray]) -> tuple[bytes, 
         "bound": bound,
         "deleted": [k for k in before if k not in main.__dict__],
         "left": {},
-        "ambient": {},
+        "ambient": {"own modules": module_importer.changed()},
         "files": {},
         "changed": watch.changed(),
     }

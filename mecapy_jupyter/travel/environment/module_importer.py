@@ -1,7 +1,8 @@
 """Imports user-defined modules from memory: the child's side of `user_modules`.
 
 Each is imported from its source, so that locks and threads, which cannot be pickled, are created
-here. The notebook's state is set when the import is over.
+here. The notebook's state is set when the import is over and the inputs are opened: it comes with
+them, so that what a module shares with a variable or with another module is one object.
 """
 
 from __future__ import annotations
@@ -14,13 +15,17 @@ import linecache
 import pickle
 import sys
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, cast
 
-from mecapy_jupyter.travel.environment import module_state, shared_objects
+from mecapy_jupyter.travel.environment import module_state, state_pickler
+from mecapy_jupyter.travel.environment.module_state import States
 from mecapy_jupyter.travel.hooks import import_frames
+
+Moved = tuple[dict[str, Any], list[str]]
+"""Path → value, and the paths that are gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +46,14 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
 
     def __init__(self) -> None:
         self.sources: dict[str, ModuleSource] = {}
-        self.states: dict[str, Mapping[str, bytes]] = {}
-        """Name → path → pickle, opened after the module's first import."""
-        self.begun: dict[str, dict[str, bytes]] = {}
+        self.made: dict[str, Mapping[str, bytes]] = {}
+        """Name → path → pickle, of modules created at run time."""
+        self.states: States | None = None
+        """Of the others, once the inputs are opened."""
+        self.begun: States = {}
         """The state of each module before the cell."""
         self.folder = ""
         """The folder where the cell starts; empty: the current one."""
-        self.shared: shared_objects.Shared = {}
-        self.inside: shared_objects.Inner = {}
-        self.variables: dict[str, Any] = {}
-        """The cell's inputs by name, once they are opened."""
         self._importing = 0
         self._imported: list[types.ModuleType] = []
 
@@ -108,18 +111,35 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
         try:
             while self._imported:
                 module = self._imported.pop(0)
-                data = self.states.pop(module.__name__, {})
+                data = self.made.pop(module.__name__, {})
                 opened = {path: pickle.loads(pickled) for path, pickled in data.items()}  # noqa: S301 the child's own inputs
-                held = {
-                    path: value
-                    for path, value in opened.items()
-                    if not self._is_this_place(module, path, value)
-                }
-                module_state.restore(module, held)
-                self._join(module)
-                self.begun.setdefault(module.__name__, _held(module))  # there already: reloaded
+                module_state.restore(module, opened)
+                if self.states is not None:
+                    self._begin(module)
         finally:
             self._importing -= 1
+
+    def take(self, states: States) -> None:
+        """Called when the inputs are opened. What is imported later gets its state then."""
+        self.states = dict(states)
+        for name in self.sources:
+            if (module := sys.modules.get(name)) is not None and is_served(module):
+                self._begin(module)
+
+    def take_more(self, states: States) -> None:
+        """Of modules that come with the result of another task."""
+        new = {name: held for name, held in states.items() if name not in self.begun}
+        self.take((self.states or {}) | new)
+
+    def _begin(self, module: types.ModuleType) -> None:
+        held = (self.states or {}).pop(module.__name__, {})
+        here = {
+            path: value
+            for path, value in held.items()
+            if not self._is_this_place(module, path, value)
+        }
+        module_state.restore(module, here)
+        self.begun.setdefault(module.__name__, _state(module))  # there already: reloaded
 
     def _is_this_place(self, module: types.ModuleType, path: str, value: object) -> bool:
         """Whether it is a path that the module makes from its own (`Path(__file__).parent`): here
@@ -128,40 +148,25 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
         source = self.sources[module.__name__]
         if not source.beside or not isinstance(value, (str, PurePath)):
             return False
-        inside, _, name = path.rpartition(".")
-        holder: Any = getattr(module, inside, None) if inside else module
-        fresh: object = getattr(holder, name, None)
+        fresh = module_state.held_at(module, path)
         home = source.filename.removesuffix(source.beside).rstrip("/\\")
         here = self._file_here(source.name).removesuffix(source.beside).rstrip("/\\")
         at_home, rest = str(value).startswith(home), str(value).removeprefix(home)
         return at_home and type(fresh) is type(value) and str(fresh) == here + rest
 
-    def join(self, variables: dict[str, Any]) -> None:
-        """Called when the inputs are opened: modules that share objects with the notebook get
-        these.
+    def moved(self, module: types.ModuleType) -> Moved | None:
+        """What is another object now, and what is gone. What changed in place travels as the inputs
+        do.
         """
-        self.variables = variables
-        for name in self.begun:
-            if (module := sys.modules.get(name)) is not None:
-                self._join(module)
-
-    def _join(self, module: types.ModuleType) -> None:
-        others = [sys.modules[name] for name in self.sources if name in sys.modules]
-        names = self.shared.get(module.__name__, {})
-        shared_objects.join(module, names, self.variables, others)
-        shared_objects.join_inside(module, self.inside.get(module.__name__, ()), self.variables)
-
-    def moved(self, module: types.ModuleType) -> dict[str, bytes]:
-        """Path → pickle of what has changed; nothing for what is gone."""
-        before, names = self.begun[module.__name__], self.shared.get(module.__name__, {})
-        still = shared_objects.still(module, names, self.variables)
-        now = _held(module)
-        gone = {path: b"" for path in before.keys() - now if not module_state.has(module, path)}
-        return gone | {
-            path: data
-            for path, data in now.items()
-            if path not in still and before.get(path) != data
+        before, now = self.begun[module.__name__], _state(module)
+        moved = {
+            path: value
+            for path, value in now.items()
+            if path not in before or not module_state.same(before[path], value)
         }
+        moved = {path: value for path, value in moved.items() if state_pickler.dumps(value)}
+        gone = [path for path in before.keys() - now if not module_state.has(module, path)]
+        return (moved, gone) if moved or gone else None
 
     def is_package(self, fullname: str) -> bool:
         return self.sources[fullname].is_package
@@ -170,16 +175,21 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
 served = _Served()
 
 
-def _held(module: types.ModuleType) -> dict[str, bytes]:
-    return module_state.pickled(module_state.of(module, is_served), frozenset())
+def _state(module: types.ModuleType) -> dict[str, Any]:
+    return module_state.of(module, is_served)
 
 
 def is_served(module: types.ModuleType) -> bool:
     return getattr(module, "__loader__", None) is served
 
 
-def changed() -> dict[str, dict[str, bytes]] | None:
-    """Name → path → pickle of what the cell changed in its modules; None if nothing."""
+def is_new(name: str, attribute: str, value: object) -> bool:
+    """Whether the cell put it in the place of another object of the module."""
+    return served.begun.get(name, {}).get(attribute, value) is not value
+
+
+def changed() -> dict[str, Moved] | None:
+    """By name, what the cell bound anew in its modules, and what it deleted; None if nothing."""
     found = {
         name: new
         for name in served.begun
@@ -188,33 +198,44 @@ def changed() -> dict[str, dict[str, bytes]] | None:
     return found or None
 
 
-def take(changes: Mapping[str, Mapping[str, bytes]]) -> None:
+def apply(changes: Mapping[str, Moved]) -> None:
     """In the kernel: apply a cell's changes to the modules of the same names."""
-    for name, data in changes.items():
+    for name, (moved, gone) in changes.items():
         if (module := sys.modules.get(name)) is not None:
-            module_state.delete(module, [path for path, pickled in data.items() if not pickled])
-            opened = {path: pickle.loads(pickled) for path, pickled in data.items() if pickled}  # noqa: S301 the owner's own results
-            module_state.restore(module, opened)
+            module_state.restore(module, moved)
+            module_state.delete(module, gone)
+
+
+def reopened(states: States) -> Callable[[], None]:
+    """In a kernel that opened the inputs again: the result gives to the modules here what the task
+    has changed in these objects meanwhile.
+    """
+    before = {name: module_state.pickled(held) for name, held in states.items()}
+
+    def give() -> None:
+        for name, held in states.items():
+            if (module := sys.modules.get(name)) is not None:
+                now = module_state.pickled(held)
+                changed = {p: value for p, value in held.items() if before[name].get(p) != now[p]}
+                module_state.restore(module, changed)
+
+    return give
 
 
 def install(
-    sources: Iterable[ModuleSource],
-    states: Mapping[str, Mapping[str, bytes]] | None = None,
-    shared: shared_objects.Shared | None = None,
-    inside: shared_objects.Inner | None = None,
+    sources: Iterable[ModuleSource], made: Mapping[str, Mapping[str, bytes]] | None = None
 ) -> None:
     """Make these modules importable in this process, instead of others of the same names;
-    tracebacks show their lines. `states`: the notebook's state (name → path → pickle), set after
-    the first import. `shared`, `inside`: objects that they share with variables, which
-    `served.join` gets.
+    tracebacks show their lines. `made`: the state of those created at run time (name → path →
+    pickle), set after the first import.
     """
-    served.shared, served.inside, served.variables = shared or {}, inside or {}, {}
-    add(sources, states or {})
+    served.states = None
+    add(sources, made or {})
 
 
-def add(sources: Iterable[ModuleSource], states: Mapping[str, Mapping[str, bytes]]) -> None:
+def add(sources: Iterable[ModuleSource], made: Mapping[str, Mapping[str, bytes]]) -> None:
     """Like `install`, beside those that are here."""
-    served.states.update(states)
+    served.made.update(made)
     for module in sources:
         served.sources[module.name] = module
         loaded = sys.modules.get(module.name)

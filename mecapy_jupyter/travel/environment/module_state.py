@@ -1,6 +1,7 @@
-"""The current state of the user's own modules: data, attributes of their classes, replaced or added
-functions, each named by its path in the module (`STEPS`, `Solver.tol`). The kernel reads it (`of`);
-the other side sets it after the import (`restore`).
+"""The current state of the user's own modules: data, attributes of their classes and functions,
+what functions hold by their closures and defaults, replaced or added functions. Each has a path in
+the module (`STEPS`, `Solver.tol`, `solve.calls`, `solve:cache`, `solve.__defaults__`). The kernel
+reads it (`of`); the other side sets it after the import (`restore`).
 """
 
 from __future__ import annotations
@@ -10,23 +11,35 @@ import enum
 import sys
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, cast
 
 from mecapy_jupyter.travel.environment import state_pickler
-from mecapy_jupyter.travel.hooks import pickles
+
+States = dict[str, dict[str, Any]]
+"""Module → path → value."""
+IsOwn = Callable[[types.ModuleType], bool]
+_SCALARS = frozenset({type(None), bool, int, float, complex, str, bytes})
+_OF_A_PROCESS = frozenset({"_thread", "threading", "_io", "_socket", "socket", "sqlite3"})
+_DEFAULTS = ("__defaults__", "__kwdefaults__")
 
 
-def of(module: types.ModuleType, is_own: Callable[[types.ModuleType], bool]) -> dict[str, Any]:
+def of(module: types.ModuleType, is_own: IsOwn) -> dict[str, Any]:
     """Path → value. The caller drops what cannot be pickled."""
     made = is_made(module)
     found = dict[str, Any]()
     for name, value in list(vars(module).items()):
         if name.startswith("__") and name.endswith("__"):
             continue
-        if made or _is_data(value, is_own) or _replaced(value, module, name):
+        if not made and _holds_a_lock(value, is_own):
+            parts = list(vars(cast(object, value)).items())
+            found.update({f"{name}.{at}": part for at, part in parts if _is_data(part, is_own)})
+        elif made or _is_data(value, is_own) or _replaced(value, module, name):
             found[name] = value
         elif isinstance(value, type) and value.__module__ == module.__name__:
             found.update(_of_class(cast("type[Any]", value), module, is_own))
+        else:
+            found.update(_of_function(name, value, module, is_own))
     return found
 
 
@@ -44,9 +57,7 @@ def is_made(module: types.ModuleType) -> bool:
     )
 
 
-def _of_class(
-    cls: type[Any], module: types.ModuleType, is_own: Callable[[types.ModuleType], bool]
-) -> Iterator[tuple[str, Any]]:
+def _of_class(cls: type[Any], module: types.ModuleType, is_own: IsOwn) -> Iterator[tuple[str, Any]]:
     if type(cls) not in (type, abc.ABCMeta) or issubclass(cls, enum.Enum):
         return  # another metaclass may change the attribute
     for name, value in list(vars(cls).items()):
@@ -57,9 +68,47 @@ def _of_class(
             not hasattr(cast(object, type(value)), "__get__") and _is_data(value, is_own)
         ):
             yield f"{cls.__name__}.{name}", value
+        else:
+            yield from _of_function(f"{cls.__name__}.{name}", value, module, is_own)
 
 
-def _is_data(value: object, is_own: Callable[[types.ModuleType], bool]) -> bool:
+def _of_function(
+    path: str,
+    value: object,
+    module: types.ModuleType,
+    is_own: IsOwn,
+    outer: tuple[object, ...] = (),
+) -> Iterator[tuple[str, Any]]:
+    """Its attributes, its defaults, and the variables of its closure, also of a function that it
+    wraps.
+    """
+    function = _bare(value)
+    if not isinstance(function, types.FunctionType) or function in outer:
+        return
+    if function.__module__ != module.__name__:
+        return
+    for name, held in list(vars(function).items()):
+        if _is_data(held, is_own):
+            yield f"{path}.{name}", held
+    named = function.__kwdefaults__ or {}
+    for name, held in zip(_DEFAULTS, (function.__defaults__ or (), named), strict=True):
+        if not all(type(part) in _SCALARS for part in (named.values() if held is named else held)):
+            yield f"{path}.{name}", held
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with suppress(ValueError):  # it has no value yet
+            if _is_data(cell.cell_contents, is_own):
+                yield f"{path}:{name}", cell.cell_contents
+            else:
+                inner = (f"{path}:{name}", cell.cell_contents, module, is_own)
+                yield from _of_function(*inner, (*outer, function))
+
+
+def _bare(value: Any) -> Any:
+    """The function behind a method or property."""
+    return value.fget if isinstance(value, property) else getattr(value, "__func__", value)
+
+
+def _is_data(value: object, is_own: IsOwn) -> bool:
     kind = type(value)
     if (
         isinstance(value, (types.ModuleType, type))
@@ -72,6 +121,16 @@ def _is_data(value: object, is_own: Callable[[types.ModuleType], bool]) -> bool:
         return False
     defined = sys.modules.get(kind.__module__)
     return not callable(value) or (defined is not None and is_own(defined))
+
+
+def _holds_a_lock(value: object, is_own: IsOwn) -> bool:
+    """Or another part that no process can send: then its other attributes travel, each by itself,
+    and the import makes the object.
+    """
+    home = sys.modules.get(type(value).__module__)
+    if home is None or not type(value).__dictoffset__ or not is_own(home):
+        return False
+    return any(type(part).__module__ in _OF_A_PROCESS for part in list(vars(value).values()))
 
 
 def _replaced(value: object, module: types.ModuleType, path: str) -> bool:
@@ -108,84 +167,67 @@ def pickled(
 
 
 def restore(module: types.ModuleType, attributes: Mapping[str, Any]) -> None:
-    """Give a newly imported module the notebook's state. Equal objects stay, and containers keep
-    their identity, because functions and other modules refer to them.
-    """
+    """Give a module this state."""
     for path, value in attributes.items():
         holder, name = _place(module, path)
-        if holder is not None:
+        if holder is not None and _held(holder, name) is not value:
             _set(holder, name, value)
 
 
 def delete(module: types.ModuleType, paths: Iterable[str]) -> None:
     for path in paths:
         holder, name = _place(module, path)
-        if holder is not None and name in vars(holder):
+        if name in vars(holder):
             delattr(holder, name)
 
 
 def has(module: types.ModuleType, path: str) -> bool:
     holder, name = _place(module, path)
-    return holder is not None and name in vars(holder)
+    return holder is not None and (name[0] == ":" or name in _DEFAULTS or name in vars(holder))
+
+
+def same(before: Any, now: Any) -> bool:
+    """Whether it is one object, or two numbers or texts that are equal."""
+    if before is now:
+        return True
+    scalar = type(before) is type(now) and type(now) in _SCALARS
+    return scalar and state_pickler.dumps(before) == state_pickler.dumps(now)
+
+
+def held_at(module: types.ModuleType, path: str) -> Any:
+    """The value there; None if there is none."""
+    holder, name = _place(module, path)
+    return None if holder is None else _held(holder, name)
 
 
 def _place(module: types.ModuleType, path: str) -> tuple[Any, str]:
-    """What has the attribute, and the attribute's name."""
-    inside, _, name = path.rpartition(".")
-    return (getattr(module, inside, None) if inside else module), name
+    """What holds the value, None if it is not there, and its name in it."""
+    holder: Any = module
+    *steps, name = path.replace(":", ".:").split(".")
+    for step in steps:
+        holder = None if holder is None else _bare(_held(holder, step))
+    return holder, name
+
+
+def _held(holder: Any, name: str) -> Any:
+    if name[0] == ":":
+        with suppress(ValueError):
+            return _cell(holder, name).cell_contents
+        return None
+    if name in _DEFAULTS:
+        return getattr(holder, name, None)
+    return cast("dict[str, Any]", vars(holder)).get(name)
+
+
+def _cell(function: types.FunctionType, name: str) -> types.CellType:
+    """Raises ValueError if its closure has no such variable."""
+    at = function.__code__.co_freevars.index(name[1:])
+    return cast("tuple[types.CellType, ...]", function.__closure__)[at]
 
 
 def _set(holder: Any, name: str, value: Any) -> None:
-    held: dict[str, Any] = dict(vars(cast(object, holder)))
-    if name not in held or not _stays(held[name], value, {}):
-        setattr(holder, name, value)
-
-
-def _stays(old: Any, new: Any, met: dict[int, Any]) -> bool:
-    """Make `old` equal to `new` in place, parts included, because others may refer to them. Returns
-    whether that worked.
-    """
-    if old is new or met.get(id(old)) is new:
-        return True
-    kind = cast("type[Any]", type(old))
-    if kind is not type(new) or kind is float:  # a zero has a sign
-        return False
-    met[id(old)] = new
-    if kind is list:
-        old[:] = [_kept(o, n, met) for o, n in zip(old, new, strict=False)] + new[len(old) :]
-    elif kind is dict:
-        _take(old, new, met)
-    elif kind is set:
-        old.clear()
-        old.update(new)
-    elif _holds_attributes(kind):
-        _take(vars(cast(object, old)), vars(cast(object, new)), met)
+    if name[0] == ":":
+        with suppress(ValueError):
+            _cell(holder, name).cell_contents = value
     else:
-        return state_pickler.dumps(old) == state_pickler.dumps(new)
-    return True
-
-
-def _kept(old: Any, new: Any, met: dict[int, Any]) -> Any:
-    return old if _stays(old, new, met) else new
-
-
-def _take(old: dict[Any, Any], new: dict[Any, Any], met: dict[int, Any]) -> None:
-    merged = {
-        key: _kept(old[key], value, met) if key in old else value for key, value in new.items()
-    }
-    if list(old) != list(merged):
-        old.clear()
-    old.update(merged)
-
-
-class _Plain: ...
-
-
-def _holds_attributes(kind: Any) -> bool:
-    """Whether an object of a Python class holds nothing but its `__dict__`."""
-    return (
-        kind.__basicsize__ == cast(Any, _Plain).__basicsize__
-        and bool(kind.__dictoffset__)
-        and pickles.by_default(kind)
-        and not hasattr(kind, "__setstate__")
-    )
+        setattr(holder, name, value)

@@ -20,7 +20,6 @@ from mecapy_jupyter.travel.environment import (
     patches,
     process_state,
     setup_cells,
-    shared_objects,
     user_modules,
 )
 
@@ -32,10 +31,10 @@ def make(
     imports: Sequence[str] = (),
     cells: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """Returns plain data: `modules` (sources), `imports` (submodules to import), `states` (pickles
-    of the modules' state, opened after their first import), `shared` (which of it is a variable),
-    `ambient` (state of the process; a cell that reads and imports nothing gets little of it),
-    `cells` (see `cell_sources`).
+    """Returns plain data: `modules` (sources), `imports` (submodules to import), `made` (pickles of
+    the state of modules created at run time, opened after their first import), `ambient` (state of
+    the process; a cell that reads and imports nothing gets little of it), `cells` (see
+    `cell_sources`).
 
     `module_names`: the user's own modules that the values need; `words`: identifiers in the code;
     `imports`: modules that the code imports; `cells`: files of the functions in the values.
@@ -46,21 +45,14 @@ def make(
     }
     made = frozenset(name for name, module in loaded.items() if module_state.is_made(module))
     cells = set(cells)
-    shared, inside = shared_objects.of(loaded, values), shared_objects.inside(loaded, values)
-    states: dict[str, dict[str, bytes]] = {}
-    for name, module in loaded.items():
-        held = module_state.of(module, user_modules.is_own)
-        own = {path: v for path, v in held.items() if path not in shared.get(name, {})}
-        states[name] = module_state.pickled(own, made, cells)
+    states = {name: module_state.of(loaded[name], user_modules.is_own) for name in sorted(made)}
     patched = patches.current(made, cells)
     submodules, salt = _submodules(values, frozenset(words)), fingerprint.new_salt()
     used = _used(values, imports, submodules) - loaded.keys()
     return {
         "modules": [asdict(source) for source in sources],
         "imports": submodules,
-        "shared": shared,
-        "inside": inside,
-        "states": {name: state for name, state in states.items() if state},
+        "made": {name: module_state.pickled(held, made, cells) for name, held in states.items()},
         "fingerprint": fingerprint.of(used, salt),
         "used": sorted(used),
         "salt": salt,
@@ -71,14 +63,25 @@ def make(
     }
 
 
+def states(module_names: Sequence[str]) -> module_state.States:
+    """The current state of these modules of the user and of those that they need. It travels with
+    the values (`payload.pack`).
+    """
+    loaded = [sys.modules.get(source.name) for source in user_modules.collect(module_names)]
+    found = {
+        module.__name__: module_state.of(module, user_modules.is_own)
+        for module in loaded
+        if module is not None and not module_state.is_made(module)
+    }
+    return {name: state for name, state in found.items() if state}
+
+
 def install(prelude: dict[str, Any]) -> None:
     """On the other side: make the user's own modules importable, with their state, and import
     submodules.
     """
     sources = [module_importer.ModuleSource(**source) for source in prelude["modules"]]
-    module_importer.install(
-        sources, prelude["states"], prelude.get("shared"), prelude.get("inside")
-    )
+    module_importer.install(sources, prelude["made"])
     for name in prelude["imports"]:
         importlib.import_module(name)
     cell_sources.put(prelude.get("cells", {}))
@@ -99,8 +102,8 @@ def add_modules(prelude: dict[str, Any]) -> None:
         if source["name"] not in known
     ]
     names = {source.name for source in sources}
-    states = {name: state for name, state in prelude["states"].items() if name in names}
-    module_importer.add(sources, states)
+    made = {name: state for name, state in prelude["made"].items() if name in names}
+    module_importer.add(sources, made)
     for name in prelude["imports"]:
         importlib.import_module(name)
     cell_sources.put(prelude.get("cells", {}))

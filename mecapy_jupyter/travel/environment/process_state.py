@@ -265,6 +265,6 @@ KINDS: dict[str, StateKind] = {
         "locale", clock_state.locales, clock_state.set_locales, clock_state.FRESH_LOCALES
     ),
     "builtins": StateKind("builtins", builtins_state.get, builtins_state.put),
-    "own modules": StateKind("sys", module_importer.changed, module_importer.take),
+    "own modules": StateKind("sys", module_importer.changed, module_importer.apply),
 }
 """What travels. Listed in docs/cells.md."""

@@ -86,6 +86,20 @@ def bring_home(home: Collected, sent: SentFolder, task_id: str) -> list[str]:
     return remarks + _deleted(home.deleted, marks, folder, sent)
 
 
+def follow(ended_in: str, sent: SentFolder) -> list[str]:
+    """Follow the cell's change of folder, if that folder exists here; returns the remarks."""
+    place = sent.folder / ended_in
+    if ended_in == ".":
+        return []
+    if not sent.index.automatic or Path(ended_in).is_absolute() or not place.is_dir():
+        return [
+            f"the cell changed its folder to {ended_in}, which did not come home: "
+            f"the kernel stays in {Path.cwd()}"
+        ]
+    os.chdir(place)
+    return []
+
+
 def put(files: Mapping[str, Any], folder: Path) -> None:
     """Write files that the user named. Raises CannotReceive."""
     for name, content in files.items():

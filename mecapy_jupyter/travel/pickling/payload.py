@@ -12,12 +12,12 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 import cloudpickle
 
 from mecapy_jupyter.shared.errors import CannotSend
+from mecapy_jupyter.travel.environment.module_state import States
 from mecapy_jupyter.travel.garbage import uncollected
 from mecapy_jupyter.travel.pickling import (
     array_views,
@@ -30,6 +30,7 @@ from mecapy_jupyter.travel.pickling import (
     stream_format,
 )
 from mecapy_jupyter.travel.pickling.deep_pickler import DeepPickler
+from mecapy_jupyter.travel.pickling.packed import STATES, Opened, Packed, StatesOf
 from mecapy_jupyter.travel.pickling.pickler import (
     MOST_BUFFERS,
     Pickler,
@@ -42,38 +43,13 @@ from mecapy_jupyter.travel.pickling.pickler import (
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """A stream and its out-of-band buffers, with `memo`: number → object, which keeps every
-    numbered object alive. `modules`: modules whose contents the stream names; `prelude`: the first
-    object of the stream.
-    """
-
-    stream: bytes
-    buffers: tuple[memoryview, ...]
-    memo: Mapping[int, object]
-    modules: frozenset[str] = frozenset()
-    prelude: Any = None
-
-    @property
-    def size_bytes(self) -> int:
-        return len(self.stream) + sum(buffer.nbytes for buffer in self.buffers)
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """The objects of a stream, in order, and `memo`: number → object."""
-
-    values: tuple[Any, ...]
-    memo: dict[int, object]
-
-
 @uncollected()
 def pack(
     values: Sequence[Any],
     namespace: dict[str, Any],
     *,
     prelude: Callable[[list[str]], Any] = list,
+    states: Callable[[list[str]], States] = lambda _: {},
     cells: set[str] | None = None,
     beside: Sequence[memoryview] = (),
 ) -> Packed:
@@ -82,10 +58,12 @@ def pack(
 
     `prelude` makes the first object, which is opened before all others, from the names of the
     user's own modules that the values need; before that, `cells` gets the files of their functions.
+    `states`: the state of these modules; what of it can travel comes as one more of the values,
+    named `STATES`.
     `beside`: more buffers, which the prelude reads.
     """
     pickler, module_names, stream = _at_any_depth(
-        lambda kind: _written(kind or Pickler, values, namespace)
+        lambda kind: _written(kind or Pickler, values, namespace, states)
     )
     buffers = (*pickler.buffers, *beside)
     if len(buffers) > MOST_BUFFERS:
@@ -122,21 +100,26 @@ def _at_any_depth(write: Callable[[type[DeepPickler] | None], T]) -> T:
 
 
 def _written(
-    kind: type[Pickler], values: Sequence[Any], namespace: dict[str, Any]
+    kind: type[Pickler], values: Sequence[Any], namespace: dict[str, Any], states: StatesOf
 ) -> tuple[Pickler, list[str], bytes]:
     """The pickler, the user's own modules that it met, and its output. What only the output shows
     (shared memory, constants) takes a second pass.
     """
-    written = _written_once(kind, values, namespace, Shared())
+    written = _written_once(kind, values, namespace, states, Shared())
     shared = written[0].copied()
     with_constants = kind is Pickler and constants.may_be_in(written[2])
     if not (shared or with_constants):
         return written
-    return _written_once(ResultPickler if with_constants else kind, values, namespace, shared)
+    again = ResultPickler if with_constants else kind
+    return _written_once(again, values, namespace, states, shared)
 
 
 def _written_once(
-    kind: type[Pickler], values: Sequence[Any], namespace: dict[str, Any], shared: Shared
+    kind: type[Pickler],
+    values: Sequence[Any],
+    namespace: dict[str, Any],
+    states: StatesOf,
+    shared: Shared,
 ) -> tuple[Pickler, list[str], bytes]:
     file, module_names = io.BytesIO(), list[str]()
     pickler = kind(file, namespace, with_globals=True, on_own=module_names.append)
@@ -150,7 +133,16 @@ def _written_once(
     ):
         names |= meant.keys()
         pickler.dump(meant)
+    sent: States = {}
+    while fresh := {n: held for n, held in states(module_names).items() if n not in sent}:
+        sent |= {name: _that_can_travel(held, namespace) for name, held in fresh.items()}
+        pickler.dump({STATES: {name: sent[name] for name in fresh}})
     return pickler, module_names, file.getvalue()
+
+
+def _that_can_travel(state: dict[str, Any], namespace: dict[str, Any]) -> dict[str, Any]:
+    """A module makes the rest (locks, threads) by its import."""
+    return {path: value for path, value in state.items() if _can_travel(value, namespace)}
 
 
 def _names(variables: Any) -> Iterable[str]:

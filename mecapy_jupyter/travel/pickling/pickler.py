@@ -20,6 +20,7 @@ from typing import Any, cast
 import cloudpickle
 
 from mecapy_jupyter.travel.environment import originals, pint_state, user_modules
+from mecapy_jupyter.travel.environment.executed_source import codes
 from mecapy_jupyter.travel.pickling import (
     array_views,
     by_name_reducers,
@@ -204,6 +205,10 @@ class Pickler(cloudpickle.Pickler):
         reduced = super()._dynamic_function_reduce(func)  # pyright: ignore
         self.files.add(func.__code__.co_filename)
         self.hints.update(hinted_names.texts(func))
+        for name in {name for code in codes(func.__code__) for name in code.co_names}:
+            loaded = sys.modules.get(name)  # the function may import it
+            if loaded is not None and user_modules.is_own(loaded):
+                self._is_own(name)
         if func.__globals__ is not self._namespace:
             self._namespaces.append(func.__globals__)
         elif not self._with_globals:

@@ -12,7 +12,7 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
-from mecapy_jupyter.travel.environment import state_pickler, user_modules
+from mecapy_jupyter.travel.environment import module_importer, state_pickler, user_modules
 from mecapy_jupyter.travel.hooks import pickles
 from mecapy_jupyter.travel.pickling.object_reducers import set_attributes
 
@@ -41,7 +41,7 @@ class Singletons:
     def reduced(self, obj: Any) -> Any:
         """How to pickle `obj` by its name; None if it has none."""
         cls = cast("type[Any]", type(obj))
-        if (where := self.among(cls).get(id(obj))) is None:
+        if (where := self.among(cls).get(id(obj))) is None or module_importer.is_new(*where, obj):
             return None
         if own := user_modules.is_own(sys.modules[where[0]]):
             self._on_own(where[0])

@@ -246,14 +246,12 @@ def _open_inputs(task: TaskMessage, frame: Frame) -> Watch:
         with contextlib.suppress(Exception):  # only the error's text needs it
             lost = payload.not_opened(stream, maps, namespace)
         raise results.NotOpened(lost) from error
-    variables: dict[str, Any] = {
-        name: value for values in opened.values for name, value in values.items()
-    }
+    variables = opened.variables
     if (figures := variables.pop(open_figures.CARRIED, None)) is not None:
         open_figures.put(figures)
     namespace.update(variables)
     _name_definitions(opened.memo, namespace)
-    module_importer.served.join(variables)
+    module_importer.served.take(opened.states)
     if CALLS in variables:  # which of the calls a checkpoint is of would not be known
         checkpoints.disconnect()
     watch = (

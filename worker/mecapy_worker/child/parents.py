@@ -9,7 +9,7 @@ from typing import Any
 from mecapy_jupyter.shared.errors import CannotReceive
 from mecapy_jupyter.travel.changes.applied import applied
 from mecapy_jupyter.travel.changes.changes import Changes
-from mecapy_jupyter.travel.environment import prelude
+from mecapy_jupyter.travel.environment import module_importer, prelude
 from mecapy_jupyter.travel.pickling import payload
 from mecapy_jupyter.wire import RESULT, Json, Need, Payload
 from mecapy_worker.shared.messages import TaskMessage
@@ -79,7 +79,9 @@ class _Originals(Mapping[int, object]):
         if self.stream is None:
             return {}
         add = prelude.add_modules
-        return payload.unpack(self.stream, self.buffers, self._namespace, on_prelude=add).memo
+        opened = payload.unpack(self.stream, self.buffers, self._namespace, on_prelude=add)
+        module_importer.served.take_more(opened.states)
+        return opened.memo
 
     def __contains__(self, number: object) -> bool:
         return isinstance(number, int) and number >= 0 and number in self._memo

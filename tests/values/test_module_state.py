@@ -1,0 +1,179 @@
+"""State of the user's own modules, there and back: what a module shares with a variable, another
+module or a function stays one object.
+"""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from .notebook import Notebook
+
+PARTS = """
+    class Part:
+        every = []
+        def __init__(self, n):
+            self.n = n
+            Part.every.append(self)
+            REG[n] = self
+            ORDER.append(self)
+    REG, ORDER = {}, []
+    for n in (1, 2, 3):
+        Part(n)
+"""
+MODELS = """
+    class Model:
+        def __init__(self):
+            self.parts = []
+    current = Model()
+    def part(x):
+        current.parts.append(x)
+        return x
+    def new():
+        global current
+        current = Model()
+        return current
+"""
+HOLDERS = """
+    import functools
+    def cached(x, _cache={}):
+        return _cache.setdefault(x, [x])
+    def kept(x):
+        kept.calls.append(x)
+        return x
+    kept.calls = []
+    def memo(f):
+        cache = {}
+        hits = 0
+        @functools.wraps(f)
+        def wrapper(x):
+            nonlocal hits
+            hits += x in cache
+            return cache.setdefault(x, f(x))
+        wrapper.hits = lambda: hits
+        return wrapper
+    @memo
+    def square(x):
+        return [x * x]
+    class Rod:
+        @staticmethod
+        def add(x, _all=[]):
+            _all.append(x)
+            return _all
+"""
+CASES = {
+    "made and registered": (PARTS, "", "p = mod.Part(4)", "mod.REG[4] is p is mod.Part.every[3]"),
+    "removed from a list": (
+        PARTS,
+        "a, b, c = mod.ORDER",
+        "mod.ORDER.pop(0)",
+        "mod.ORDER == [b, c]",
+    ),
+    "the removed one stays": (
+        PARTS,
+        "a, b, c = mod.ORDER",
+        "mod.ORDER.pop(0)",
+        "(a.n, b.n) == (1, 2)",
+    ),
+    "replaced": (
+        PARTS,
+        "a = mod.REG[1]",
+        "mod.REG[1] = mod.Part(9)",
+        "a.n == 1 and mod.REG[1].n == 9",
+    ),
+    "two attributes": (PARTS, "", "mod.REG[1].n = 7; seen = mod.ORDER[0].n", "seen == 7"),
+    "two attributes, home": (PARTS, "", "mod.REG[1].n = 7", "mod.ORDER[0] is mod.REG[1]"),
+    "bound anew": (
+        MODELS,
+        "m = mod.current",
+        "p = mod.part([1]); n = mod.new(); q = mod.part([3])",
+        "m.parts[0] is p and mod.current is n is not m and n.parts[0] is q",
+    ),
+    "a mutable default": (HOLDERS, "a = mod.cached(1)", "b = mod.cached(2)", "mod.cached(2) is b"),
+    "a default that was there": (HOLDERS, "a = mod.cached(1)", "b = mod.cached(1)", "b is a"),
+    "an attribute of a function": (HOLDERS, "", "p = mod.kept([1])", "mod.kept.calls[0] is p"),
+    "a closure": (HOLDERS, "mod.square(2)", "s = mod.square(3)", "mod.square(3) is s"),
+    "a number of a closure": (
+        HOLDERS,
+        "mod.square(2)",
+        "mod.square(2); there = mod.square.hits()",
+        "there == mod.square.hits() == 1",
+    ),
+    "a static method": (HOLDERS, "", "a = mod.Rod.add(1)", "mod.Rod.add(2) is a and a == [1, 2]"),
+    "a lock beside it": (
+        """
+        import threading
+        class Store:
+            def __init__(self):
+                self.lock, self.items, self.n = threading.Lock(), [], 0
+        store = Store()
+        """,
+        "mod.store.items.append(1)",
+        "mod.store.items.append(2); mod.store.n += 1",
+        "(mod.store.items, mod.store.n) == ([1, 2], 1)",
+    ),
+    "a view": (
+        "import numpy\nT = numpy.arange(4.0)\nview = T[1:]",
+        "v = mod.view",
+        "mod.T[2] = 9",
+        "v[1] == 9 and v is mod.view and v.base is mod.T",
+    ),
+    "an array kept by both": (
+        "H = []\ndef keep(x):\n    H.append(x)",
+        "",
+        "x = np.ones(3); mod.keep(x)",
+        "mod.H[0] is x",
+    ),
+    "a function of the notebook": (
+        "H = []\ndef on(f):\n    H.append(f)\n    return f",
+        "@mod.on\ndef f(): return 1",
+        "@mod.on\ndef g(): return 2",
+        "mod.H == [f, g]",
+    ),
+    "an import in a function": (
+        "H = [0]",
+        "def late(x):\n    import mod\n    mod.H.append(x)\n    return mod.H",
+        "h = late(1)",
+        "h is mod.H and h == [0, 1]",
+    ),
+}
+
+
+@pytest.mark.parametrize(("module", "before", "cell", "after"), CASES.values(), ids=CASES)
+def test_a_module_shares_what_it_shared(
+    notebook: Notebook,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: str,
+    before: str,
+    cell: str,
+    after: str,
+) -> None:
+    """After a cell, `is` holds between a module's state and the variables as after a local run."""
+    (tmp_path / "mod.py").write_text(textwrap.dedent(module))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mod", raising=False)
+    notebook.local("import mod\n" + before)
+    names = [name for name in notebook.ns if name not in ("np", "pd") and name[0] != "_"]
+    notebook.remote(cell, *names)
+    assert eval(after, notebook.ns), after  # noqa: S307 our own text
+
+
+def test_two_modules_share(
+    notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one module imports from another, and what both hold, is one object."""
+    (tmp_path / "core_of_two.py").write_text("REG = {}\nOPTIONS = {'a': 1}\n")
+    (tmp_path / "use_of_two.py").write_text(
+        "from core_of_two import OPTIONS, REG\nlast = [None]\n"
+        "def add(k):\n    REG[k] = last[0] = [OPTIONS['a']]\n    return REG\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    notebook.local("import core_of_two as core, use_of_two as use\nuse.add('a')")
+    notebook.remote("core.OPTIONS['a'] = 5; r = use.add('b')", "core", "use")
+    core, use, r = (notebook.ns[name] for name in ("core", "use", "r"))
+    assert r is core.REG is use.REG and r == {"a": [1], "b": [5]}
+    assert use.last[0] is r["b"] and use.OPTIONS is core.OPTIONS
