@@ -23,7 +23,7 @@ _BLOCK_BYTES = 512  # the largest that Python cuts from memory of its own
 _PIECE_BYTES = (
     900 << 10
 )  # less than it takes at a time (1 MB), so that one block of each piece keeps it
-_READ_AND_EXECUTE, _READ_AND_WRITE = 1 | 4, 1 | 2
+_READ_AND_EXECUTE = 1 | 4
 _POOL_BYTES, _POOL_HEADER_BYTES = 16 << 10, 48
 _MOST_BYTES = (
     2 << 20
@@ -75,9 +75,9 @@ def fill() -> None:
 
 
 def join() -> None:
-    """Join the mappings of every library (headers, code and constants; relocated and other data),
-    because a fork copies them one by one. Constants become executable and relocated data writable,
-    which gives an attacker nothing: a cell runs any code anyway.
+    """Join the three read-only mappings of every library (headers, code, constants), because a fork
+    copies them one by one. Constants become executable, which gives an attacker nothing: other code
+    can be mapped anyway.
     """
     maps = _maps()
     for (start, end, rights, offset, path), (
@@ -98,8 +98,6 @@ def join() -> None:
                     libc.mprotect(start, end - start, _READ_AND_EXECUTE)
                 elif (rights, next_rights) == ("r-xp", "r--p"):
                     libc.mprotect(next_start, next_end - next_start, _READ_AND_EXECUTE)
-                elif (rights, next_rights) == ("r--p", "rw-p"):
-                    libc.mprotect(start, end - start, _READ_AND_WRITE)
 
 
 def _writable() -> list[tuple[int, int]]:
