@@ -108,8 +108,12 @@ async def outputs(notebook: Any, folder: Path, environment: dict[str, str] | Non
     """What every code cell after the first gave; cells after a dead kernel gave that error."""
     where = {"metadata": {"path": str(folder)}}
     client = NotebookClient(
-        notebook, timeout=CELL_S, startup_timeout=240, kernel_name="python3",
-        allow_errors=True, resources=where,
+        notebook,
+        timeout=CELL_S,
+        startup_timeout=240,
+        kernel_name="python3",
+        allow_errors=True,
+        resources=where,
     )
     try:
         await client.async_execute(**({"env": environment} if environment else {}))

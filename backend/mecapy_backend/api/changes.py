@@ -23,7 +23,7 @@ MOST_EVENTS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class OwnerChanges:
     """`now`: None while PostgreSQL is away. `said`: of each task asked for, its events after the
     one that the asker had, the oldest first.
     """
@@ -36,17 +36,17 @@ class Look:
 class _Question:
     owner: str
     after: Mapping[str, str]
-    answer: asyncio.Future[Look]
+    answer: asyncio.Future[OwnerChanges]
 
 
-class Changes:
+class ChangeWatch:
     """`watch` answers, as long as it runs; without open pages it asks nobody."""
 
     def __init__(self, db: AsyncEngine, redis: Queue) -> None:
         self._db, self._redis = db, redis
         self._asked = list[_Question]()
 
-    async def next(self, owner: str, after: Mapping[str, str]) -> Look:
+    async def next(self, owner: str, after: Mapping[str, str]) -> OwnerChanges:
         """The next look at this owner. `after`: task → id of the last event that was had."""
         answer = asyncio.get_running_loop().create_future()
         self._asked.append(_Question(owner, after, answer))
@@ -78,4 +78,4 @@ class Changes:
         for one in asked:
             if not one.answer.done():
                 its = {task: said[task, after] for task, after in one.after.items()}
-                one.answer.set_result(Look(now.get(one.owner), its))
+                one.answer.set_result(OwnerChanges(now.get(one.owner), its))

@@ -16,7 +16,7 @@ from starlette.requests import HTTPConnection
 from mecapy_backend.api.audit import AuditWriter
 from mecapy_backend.api.budgets import Budgets
 from mecapy_backend.api.callers import Callers
-from mecapy_backend.api.changes import Changes
+from mecapy_backend.api.changes import ChangeWatch
 from mecapy_backend.api.limits.allowance import TaskQuotas
 from mecapy_backend.api.limits.open_streams import StreamLimit
 from mecapy_backend.api.limits.request_rate import RateLimit
@@ -79,7 +79,7 @@ class Services:
     health: Health
     activity: Activity
     queue_history: QueueHistory
-    changes: Changes
+    changes: ChangeWatch
 
 
 @asynccontextmanager
@@ -119,7 +119,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             health=server_health(probed_db, queue, blobs),
             activity=Activity(),
             queue_history=QueueHistory(queue),
-            changes=Changes(db, stream_redis),
+            changes=ChangeWatch(db, stream_redis),
         )
     finally:
         for opened in (stream_redis, queue):

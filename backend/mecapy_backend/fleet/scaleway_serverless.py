@@ -13,11 +13,11 @@ from mecapy_backend.fleet.provider import ProviderRefused, Tag
 from mecapy_backend.fleet.scaleway_sdk import ScalewayRefused, asked
 
 
-class _Named(Protocol):
+class _HasName(Protocol):
     id: str
 
 
-_T = TypeVar("_T", bound=_Named)
+_T = TypeVar("_T", bound=_HasName)
 
 
 class ServerlessProvider(ABC, Generic[_T]):
