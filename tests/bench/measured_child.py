@@ -39,9 +39,9 @@ def _then(step: str, work: Callable[..., Any]) -> Callable[..., Any]:
     return marked
 
 
-def warm() -> None:
+def begin(*, warm: bool) -> None:
     mark("confine")
-    child.warm()
+    child.begin(warm=warm)
     del _marks[1:]  # the rehearsal's
     mark("warm")
 

@@ -24,9 +24,9 @@ def prepare(preload):
 warmed = False
 
 
-def warm():
+def begin(*, warm):
     global warmed
-    warmed = True
+    warmed = warm
 
 
 def serve(channel, outbox):

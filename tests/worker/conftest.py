@@ -129,7 +129,7 @@ def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
     return Settings(  # pyright: ignore[reportCallIssue]
         database_url=database_url, redis_url=redis_url, blob_url=f"file://{tmp_path}/blobs",
         sandbox="best-effort", preload=(),
-        lease_s=2.0, heartbeat_s=0.2, grace_s=0.3,
+        lease_s=60.0, heartbeat_s=0.2, grace_s=0.3,
         max_output_bytes=20_000_000, max_result_bytes=50_000_000, max_memory_bytes=1_000_000_000,
         max_disk_bytes=200_000_000,
     )  # fmt: skip

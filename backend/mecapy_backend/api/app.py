@@ -77,18 +77,21 @@ def create_app(settings: Settings, *, embedded: bool = False) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncGenerator[dict[str, Services]]:
         async with open_services(settings) as services, services.audit:
             _log.info("ready", version=__version__)
-            looking = asyncio.create_task(services.health.log_what_is_wrong())
-            watching = asyncio.create_task(services.queue_history.watch())
-            telling = asyncio.create_task(delivery.run(services.db, settings))
-            following = asyncio.create_task(services.changes.watch())
+            loops = [
+                asyncio.create_task(loop)
+                for loop in (
+                    services.health.log_what_is_wrong(),
+                    services.queue_history.watch(),
+                    delivery.run(services.db, settings),
+                    services.changes.watch(),
+                )
+            ]
             try:
                 yield {"services": services}
             finally:
                 _log.info("stopping")
-                looking.cancel()
-                watching.cancel()
-                telling.cancel()
-                following.cancel()
+                for loop in loops:
+                    loop.cancel()
 
     app = FastAPIOffline(  # the scripts of its page are served from here
         redoc_url=None,

@@ -119,13 +119,14 @@ def _task(inputs: dict[str, Any]) -> tuple[Frame, tuple[Any, ...]]:
     return Frame(TaskMessage.tag, header, packed.stream), packed.buffers
 
 
-def warm() -> None:
-    """In the confined child, before it has a task: a warm-up task from beginning to end, so that
-    everything that the real one needs is in place, on pages of this process.
+def begin(*, warm: bool) -> None:
+    """In the confined child, before it has a task. `warm`: a warm-up task from beginning to end, so
+    that everything that the real one needs is in place, on pages of this process.
     """
     sys.path.insert(0, "")
     process_state.begin_environment()
-    _warm_up()
+    if warm:
+        _warm_up()
 
 
 def _discard(message: Message, body: bytes) -> None:

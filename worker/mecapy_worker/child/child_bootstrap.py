@@ -54,12 +54,12 @@ class ChildSpec:
 
 class ChildModule(Protocol):
     """The code of a child: `prepare` in the zygote, `enter` where it has packages of its own,
-    `warm` before there is a task, `serve` to run it.
+    `begin` before there is a task, with a warm-up task or without, `serve` to run it.
     """
 
     def prepare(self, preload: list[str]) -> None: ...
     def enter(self, environment: str, ahead: Sequence[str]) -> None: ...
-    def warm(self) -> None: ...
+    def begin(self, *, warm: bool) -> None: ...
     def serve(self, channel: Channel, outbox: str) -> None: ...
 
 
@@ -79,8 +79,7 @@ def run_child(spec: ChildSpec) -> NoReturn:
         _reset_after_fork()
         if spec.environment:
             module.enter(spec.environment, spec.ahead)
-        if spec.warm:
-            module.warm()
+        module.begin(warm=spec.warm)
         outbox = f"{spec.root}/outbox"
         crash_line.keep(outbox)
         channel.send(ChildReady(layers.applied, layers.missing))

@@ -16,8 +16,8 @@ from mecapy_worker.shared.message_codec import read
 from mecapy_worker.shared.messages import ProbeRequest, ProbeResult
 
 
-def warm() -> None:
-    """Nothing to warm."""
+def begin(*, warm: bool) -> None:
+    """Nothing to set up."""
 
 
 def serve(channel: Channel, outbox: str) -> None:
