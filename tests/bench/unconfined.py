@@ -5,10 +5,10 @@ worker itself has no such switch.
 import sys
 
 from mecapy_worker.child import child
-from mecapy_worker.child.child import serve, warm
+from mecapy_worker.child.child import begin, serve
 from mecapy_worker.sandbox import confine
 
-__all__ = ["prepare", "serve", "warm"]
+__all__ = ["begin", "prepare", "serve"]
 
 
 def prepare(preload: list[str]) -> None:

@@ -2,12 +2,12 @@
 in Docker on a kernel before 6.12.
 """
 
-from tiny_child import serve, warm
+from tiny_child import begin, serve
 
 import __main__
 from mecapy_worker.sandbox import landlock
 
-__all__ = ["prepare", "serve", "warm"]
+__all__ = ["begin", "prepare", "serve"]
 
 
 def prepare(preload):

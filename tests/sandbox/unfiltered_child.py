@@ -2,11 +2,11 @@
 of their own.
 """
 
-from tiny_child import serve, warm
+from tiny_child import begin, serve
 
 from mecapy_worker.zygote import host_capabilities
 
-__all__ = ["prepare", "serve", "warm"]
+__all__ = ["begin", "prepare", "serve"]
 
 
 def prepare(preload):

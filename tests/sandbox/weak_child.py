@@ -1,10 +1,10 @@
 """A child module whose zygote finds no Landlock, and makes no root folder."""
 
-from tiny_child import serve, warm
+from tiny_child import begin, serve
 
 from mecapy_worker.sandbox import landlock, own_root
 
-__all__ = ["prepare", "serve", "warm"]
+__all__ = ["begin", "prepare", "serve"]
 
 
 def prepare(preload):
