@@ -61,7 +61,7 @@ async def test_after_a_killed_child(desk: Desk, worker: Consumer) -> None:
 
 async def test_after_a_killed_worker(desk: Desk, start_worker: Any) -> None:
     """Another worker goes on where the lost one's last checkpoint was."""
-    first = await start_worker()
+    first = await start_worker(lease_s=4.0)
     task_id = await desk.submit(GOES_ON, timeout=6000.0)
     await desk.pid(task_id)
     first.signal(signal.SIGKILL)

@@ -36,7 +36,7 @@ async def test_killed_worker(desk: Desk, start_worker: Any) -> None:
     """A worker dies by kill -9 in the middle of a task: its children die with it and another worker
     runs the task to its end.
     """
-    processes = [await start_worker(), await start_worker()]
+    processes = [await start_worker(lease_s=4.0), await start_worker(lease_s=4.0)]
     await desk.eventually(lambda: _alive(desk, 2))
     task_id = await desk.submit(SLOW.format(2))
     pid, victim = await desk.pid(task_id), (await desk.row(task_id)).worker
