@@ -23,7 +23,7 @@ def carried(code: str, stream: bytes, buffers: list[bytearray]) -> tuple[bytes, 
     opened = payload.unpack(stream, buffers, main.__dict__, on_prelude=prelude.install)
     inputs = opened.variables
     main.__dict__.update(inputs)
-    module_importer.served.take(opened.states)
+    module_importer.served.take(opened.states, opened.lost)
     watch, before = Watch(opened.memo, inputs.values(), main.__dict__), dict(main.__dict__)
     del opened, inputs
     exec(compile(code, "<cell>", "exec"), main.__dict__)

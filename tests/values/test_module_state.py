@@ -178,3 +178,26 @@ def test_two_modules_share(
     core, use, r = (notebook.ns[name] for name in ("core", "use", "r"))
     assert r is core.REG is use.REG and r == {"a": [1], "b": [5]}
     assert use.last[0] is r["b"] and use.OPTIONS is core.OPTIONS
+
+
+def test_a_state_that_cannot_be_opened_there(
+    notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module that holds what the worker has no package for fails where the cell imports it, and
+    nowhere else.
+    """
+    (tmp_path / "site-packages").mkdir()
+    (tmp_path / "site-packages" / "only_here.py").write_text("class Thing: pass\n")
+    (tmp_path / "has_things.py").write_text(
+        "try:\n    import only_here\n    thing = only_here.Thing()\nexcept ImportError:\n    pass\n"
+    )
+    (tmp_path / "may_show.py").write_text(
+        "N = [1]\ndef show():\n    import has_things\n    return has_things.thing\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path / "site-packages")
+    notebook.local("import may_show, has_things")
+    notebook.remote("may_show.N.append(2)", "may_show")
+    assert notebook.ns["may_show"].N == [1, 2]
+    with pytest.raises(AssertionError, match=r"state of your module has_things.*only_here"):
+        notebook.remote("may_show.show()", "may_show")

@@ -50,6 +50,7 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
         """Name → path → pickle, of modules created at run time."""
         self.states: States | None = None
         """Of the others, once the inputs are opened."""
+        self.lost: Mapping[str, str] = {}
         self.begun: States = {}
         """The state of each module before the cell."""
         self.folder = ""
@@ -119,9 +120,11 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
         finally:
             self._importing -= 1
 
-    def take(self, states: States) -> None:
-        """Called when the inputs are opened. What is imported later gets its state then."""
-        self.states = dict(states)
+    def take(self, states: States, lost: Mapping[str, str] | None = None) -> None:
+        """Called when the inputs are opened. What is imported later gets its state then. `lost`:
+        modules whose state cannot be opened here, with the reason.
+        """
+        self.states, self.lost = dict(states), lost or {}
         for name in self.sources:
             if (module := sys.modules.get(name)) is not None and is_served(module):
                 self._begin(module)
@@ -132,6 +135,8 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
         self.take((self.states or {}) | new)
 
     def _begin(self, module: types.ModuleType) -> None:
+        if (why := self.lost.get(module.__name__)) is not None:
+            raise ImportError(f"the state of your module {module.__name__} cannot be opened: {why}")
         held = (self.states or {}).pop(module.__name__, {})
         here = {
             path: value

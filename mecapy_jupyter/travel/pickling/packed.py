@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mecapy_jupyter.travel.environment.module_state import States
@@ -32,10 +32,13 @@ class Packed:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The objects of a stream, in order, and `memo`: number → object."""
+    """The objects of a stream, in order, and `memo`: number → object. `lost`: modules of the user
+    whose state cannot be opened here, with the reason.
+    """
 
     values: tuple[Any, ...]
     memo: dict[int, object]
+    lost: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def variables(self) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class Lost:
 Step = Callable[[Any], None]
 
 
-class _Careful(PythonUnpickler):
+class Careful(PythonUnpickler):
     """Continues when an object cannot be created. `half`: ids of objects whose state could not be
     set.
     """
@@ -70,7 +70,7 @@ class _Careful(PythonUnpickler):
             return Lost(_said(error))
 
 
-def _made(original: Step, consumed: int, careful: _Careful) -> None:
+def _made(original: Step, consumed: int, careful: Careful) -> None:
     """A step that takes `consumed` objects from the stack and pushes one."""
     kept, depth = list(careful.stack[-consumed:]), len(careful.stack)
     try:
@@ -85,7 +85,7 @@ def _made(original: Step, consumed: int, careful: _Careful) -> None:
         careful.append(lost)
 
 
-def _filled(original: Step, consumed: int, careful: _Careful) -> None:
+def _filled(original: Step, consumed: int, careful: Careful) -> None:
     """A step that fills an object with content above it on the stack: `consumed` objects, or (0)
     all since the last mark. If it fails, the object stays on the stack and is lost.
     """
@@ -108,19 +108,19 @@ _FILLING = {
     pickle.APPENDS: 0,
     pickle.ADDITEMS: 0,
 }
-_Careful.dispatch = dict(PythonUnpickler.dispatch)
+Careful.dispatch = dict(PythonUnpickler.dispatch)
 for _how, _codes in ((_made, _MAKING), (_filled, _FILLING)):
     for _code, _consumed in _codes.items():
-        _Careful.dispatch[_code[0]] = partial(_how, PythonUnpickler.dispatch[_code[0]], _consumed)
+        Careful.dispatch[_code[0]] = partial(_how, PythonUnpickler.dispatch[_code[0]], _consumed)
 
 
 def loader(
     file: io.BytesIO, buffers: Iterable[Any], originals: Mapping[int, object]
-) -> tuple[Callable[[], Any], Callable[[object], str]]:
-    """Loads each part of the result as far as possible. Also returns a function that explains why a
-    value is lost (empty: it is complete).
+) -> tuple[Careful, Callable[[object], str]]:
+    """Its `load` opens each part of a stream as far as possible. Also returns a function that
+    explains why a value is lost (empty: it is complete).
     """
-    careful = _Careful(file, buffers, originals)
+    careful = Careful(file, buffers, originals)
     known = {id(original) for original in originals.values()}
 
     def why(value: object) -> str:
@@ -132,7 +132,7 @@ def loader(
             seeker.dump(value)
         return found[0] if found else ""
 
-    return careful.load, why
+    return careful, why
 
 
 class _Seeker(cloudpickle.Pickler):

@@ -127,7 +127,12 @@ def _written_once(
     pickler.keep(shared)
     for value in values:
         pickler.dump(value)
-    names = {name for value in values if isinstance(value, dict) for name in _names(value)}
+    names = {
+        name
+        for value in values
+        if isinstance(value, dict)
+        for name in cast("dict[str, Any]", value)
+    }
     while meant := hinted_names.meant(
         pickler.hints, namespace, names, lambda value: _can_travel(value, namespace)
     ):
@@ -143,10 +148,6 @@ def _written_once(
 def _that_can_travel(state: dict[str, Any], namespace: dict[str, Any]) -> dict[str, Any]:
     """A module makes the rest (locks, threads) by its import."""
     return {path: value for path, value in state.items() if _can_travel(value, namespace)}
-
-
-def _names(variables: Any) -> Iterable[str]:
-    return cast("dict[str, Any]", variables)
 
 
 def _can_travel(value: object, namespace: dict[str, Any]) -> bool:
@@ -204,10 +205,33 @@ def unpack(
     on_prelude(pickle.Unpickler(file).load())  # noqa: S301 the child opens its own task's inputs
     numbered: bytes = pickle.Unpickler(file).load()  # noqa: S301 as above
     unpickler = Unpickler(file, buffers=buffers)
-    opened = _load_all(unpickler, file, namespace)
+    start, lost = file.tell(), dict[str, str]()
+    try:
+        opened = _load_all(unpickler, file, namespace)
+    except Exception as trouble:
+        file.seek(start)
+        opened, lost = _without_lost_states(file, buffers, namespace, trouble)
     memo = numbers.chosen(opened.memo, numbered)
     memo.update(unpickler.constants.values)
-    return Opened(opened.values, memo)
+    return Opened(opened.values, memo, lost)
+
+
+def _without_lost_states(
+    file: io.BytesIO, buffers: Iterable[Any], namespace: dict[str, Any], trouble: Exception
+) -> tuple[Opened, dict[str, str]]:
+    """What can be opened, and the modules of the user whose state cannot, with the reason: the task
+    may not import them. Raises `trouble` where a variable cannot be opened.
+    """
+    careful, why = partial_result.loader(file, buffers, {})
+    opened, lost = _load_all(careful, file, namespace), dict[str, str]()
+    for states in [part[STATES] for part in opened.values if STATES in part]:
+        for name in list(states):
+            if reason := why(states[name]):
+                lost[name] = reason
+                del states[name]
+    if not lost or any(why(part) for part in opened.values):
+        raise trouble
+    return opened, lost
 
 
 def not_opened(stream: Any, buffers: Iterable[Any], namespace: dict[str, Any]) -> list[str]:
@@ -215,12 +239,12 @@ def not_opened(stream: Any, buffers: Iterable[Any], namespace: dict[str, Any]) -
     file = stream_format.begin(stream)
     for _ in range(2):  # the prelude, and numbered objects
         pickle.Unpickler(file).load()  # noqa: S301 as above
-    load, why = partial_result.loader(file, buffers, {})
+    careful, why = partial_result.loader(file, buffers, {})
     end, lost = file.getbuffer().nbytes, list[str]()
     with opening(namespace):
         while file.tell() < end:
-            variables = load()
-            lost += [name for name in _names(variables) if why(variables[name])]
+            variables = careful.load()
+            lost += [name for name in variables if why(variables[name])]
     return lost
 
 
@@ -249,8 +273,8 @@ def salvage_result(
 ) -> tuple[dict[str, Any], Callable[[object], str]]:
     """Open the output of `pack_result` for a dict as far as possible; see `partial_result`."""
     file = stream_format.begin(stream)
-    load, why = partial_result.loader(file, buffers, originals)
-    return _last(load, file, namespace, lambda _: None), why
+    careful, why = partial_result.loader(file, buffers, originals)
+    return _last(careful.load, file, namespace, lambda _: None), why
 
 
 def _last(
@@ -268,13 +292,13 @@ def _last(
     return loaded[0]
 
 
-def _load_all(unpickler: pickle.Unpickler, file: io.BytesIO, namespace: dict[str, Any]) -> Opened:
+def _load_all(unpickler: Any, file: io.BytesIO, namespace: dict[str, Any]) -> Opened:
     end = file.getbuffer().nbytes
     values: list[Any] = []
     with opening(namespace):
         while file.tell() < end:
             values.append(unpickler.load())
-    return Opened(tuple(values), cast(Any, unpickler).memo.copy())
+    return Opened(tuple(values), unpickler.memo.copy())
 
 
 def _nobody(_module: str) -> None: ...

@@ -252,7 +252,7 @@ def _open_inputs(task: TaskMessage, frame: Frame) -> Watch:
         open_figures.put(figures)
     namespace.update(variables)
     _name_definitions(opened.memo, namespace)
-    module_importer.served.take(opened.states)
+    module_importer.served.take(opened.states, opened.lost)
     if CALLS in variables:  # which of the calls a checkpoint is of would not be known
         checkpoints.disconnect()
     watch = (
