@@ -67,7 +67,7 @@ SENTENCES: dict[str, tuple[wire.ErrorInfo, type[errors.MecapyError], str]] = {
     "ours": (
         failure_messages.ours(ValueError()),
         errors.ProtocolError,
-        "ValueError.*; run it again",
+        "ValueError.*; run the cell again",
     ),
     "packages": (
         failure_messages.packages(

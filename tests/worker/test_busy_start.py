@@ -17,7 +17,7 @@ from .conftest import Desk
 LOOKS = """
 import os, sys, tempfile
 inside = os.path.dirname(os.getcwd())
-found = [os.environ["LOAD"], sys.path[0], os.path.relpath(tempfile.gettempdir(), inside),
+found = [os.environ["LOAD"], "" in sys.path, os.path.relpath(tempfile.gettempdir(), inside),
          os.path.relpath(os.environ["HOME"], inside)]
 found
 """
@@ -46,4 +46,4 @@ async def test_tasks_that_wait_find_their_folders(
     for outcome in outcomes:
         assert outcome.state == "completed" and outcome.payload, outcome
         home = payload.unpack_result(outcome.payload.pickle, [], {}, memo)
-        assert home["bound"]["found"] == ["3", "", "tmp", "home"]
+        assert home["bound"]["found"] == ["3", True, "tmp", "home"]
