@@ -77,15 +77,7 @@ def create_app(settings: Settings, *, embedded: bool = False) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncGenerator[dict[str, Services]]:
         async with open_services(settings) as services, services.audit:
             _log.info("ready", version=__version__)
-            loops = [
-                asyncio.create_task(loop)
-                for loop in (
-                    services.health.log_what_is_wrong(),
-                    services.queue_history.watch(),
-                    delivery.run(services.db, settings),
-                    services.changes.watch(),
-                )
-            ]
+            loops = _loops(services, settings)
             try:
                 yield {"services": services}
             finally:
@@ -123,6 +115,16 @@ def create_app(settings: Settings, *, embedded: bool = False) -> FastAPI:
         app.include_router(proof.router)
     page.install(app)
     return app
+
+
+def _loops(services: Services, settings: Settings) -> list[asyncio.Task[None]]:
+    """What the gateway does beside answering."""
+    return [
+        asyncio.create_task(services.health.log_what_is_wrong()),
+        asyncio.create_task(services.queue_history.watch()),
+        asyncio.create_task(delivery.run(services.db, settings)),
+        asyncio.create_task(services.changes.watch()),
+    ]
 
 
 class _Server(uvicorn.Server):

@@ -121,18 +121,14 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
             self._importing -= 1
 
     def take(self, states: States, lost: Mapping[str, str] | None = None) -> None:
-        """Called when the inputs are opened. What is imported later gets its state then. `lost`:
-        modules whose state cannot be opened here, with the reason.
+        """Called when the inputs are opened, of this task or of one whose result it needs. What is
+        imported later gets its state then. `lost`: modules whose state cannot be opened here, with
+        the reason.
         """
-        self.states, self.lost = dict(states), lost or {}
+        self.states, self.lost = {**(self.states or {}), **states}, lost or {}
         for name in self.sources:
             if (module := sys.modules.get(name)) is not None and is_served(module):
                 self._begin(module)
-
-    def take_more(self, states: States) -> None:
-        """Of modules that come with the result of another task."""
-        new = {name: held for name, held in states.items() if name not in self.begun}
-        self.take((self.states or {}) | new)
 
     def _begin(self, module: types.ModuleType) -> None:
         if (why := self.lost.get(module.__name__)) is not None:
@@ -144,7 +140,8 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
             if not self._is_this_place(module, path, value)
         }
         module_state.restore(module, here)
-        self.begun.setdefault(module.__name__, _state(module))  # there already: reloaded
+        if held or module.__name__ not in self.begun:  # not one that is reloaded
+            self.begun[module.__name__] = _state(module)
 
     def _is_this_place(self, module: types.ModuleType, path: str, value: object) -> bool:
         """Whether it is a path that the module makes from its own (`Path(__file__).parent`): here

@@ -135,6 +135,14 @@ def loader(
     return careful, why
 
 
+def take_lost(states: dict[str, Any], why: Callable[[object], str]) -> dict[str, str]:
+    """Removes what is lost, and returns the reasons."""
+    lost = {name: reason for name, held in states.items() if (reason := why(held))}
+    for name in lost:
+        del states[name]
+    return lost
+
+
 class _Seeker(cloudpickle.Pickler):
     """Walks everything that a value leads to, as pickle would, until it meets a `Lost`."""
 

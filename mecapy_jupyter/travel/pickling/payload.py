@@ -105,13 +105,21 @@ def _written(
     """The pickler, the user's own modules that it met, and its output. What only the output shows
     (shared memory, constants) takes a second pass.
     """
-    written = _written_once(kind, values, namespace, states, Shared())
+    known: States = {}
+
+    def once(modules: list[str]) -> States:
+        for name, held in states(modules).items():
+            if name not in known:  # a module makes the rest (locks, threads) by its import
+                known[name] = {p: v for p, v in held.items() if _can_travel(v, namespace)}
+        return known
+
+    written = _written_once(kind, values, namespace, once, Shared())
     shared = written[0].copied()
     with_constants = kind is Pickler and constants.may_be_in(written[2])
     if not (shared or with_constants):
         return written
     again = ResultPickler if with_constants else kind
-    return _written_once(again, values, namespace, states, shared)
+    return _written_once(again, values, namespace, once, shared)
 
 
 def _written_once(
@@ -140,14 +148,9 @@ def _written_once(
         pickler.dump(meant)
     sent: States = {}
     while fresh := {n: held for n, held in states(module_names).items() if n not in sent}:
-        sent |= {name: _that_can_travel(held, namespace) for name, held in fresh.items()}
-        pickler.dump({STATES: {name: sent[name] for name in fresh}})
+        sent |= fresh
+        pickler.dump({STATES: fresh})
     return pickler, module_names, file.getvalue()
-
-
-def _that_can_travel(state: dict[str, Any], namespace: dict[str, Any]) -> dict[str, Any]:
-    """A module makes the rest (locks, threads) by its import."""
-    return {path: value for path, value in state.items() if _can_travel(value, namespace)}
 
 
 def _can_travel(value: object, namespace: dict[str, Any]) -> bool:
@@ -225,10 +228,7 @@ def _without_lost_states(
     careful, why = partial_result.loader(file, buffers, {})
     opened, lost = _load_all(careful, file, namespace), dict[str, str]()
     for states in [part[STATES] for part in opened.values if STATES in part]:
-        for name in list(states):
-            if reason := why(states[name]):
-                lost[name] = reason
-                del states[name]
+        lost |= partial_result.take_lost(states, why)
     if not lost or any(why(part) for part in opened.values):
         raise trouble
     return opened, lost

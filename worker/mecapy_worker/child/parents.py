@@ -80,7 +80,7 @@ class _Originals(Mapping[int, object]):
             return {}
         add = prelude.add_modules
         opened = payload.unpack(self.stream, self.buffers, self._namespace, on_prelude=add)
-        module_importer.served.take_more(opened.states)
+        module_importer.served.take(opened.states, opened.lost)
         return opened.memo
 
     def __contains__(self, number: object) -> bool:
