@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mecapy_jupyter.shared.errors import CannotSend
 from mecapy_jupyter.travel.environment.module_state import States
 
 STATES = "the state of your modules"
@@ -50,3 +51,10 @@ class Opened:
         """Of the user's modules."""
         parts = (values.get(STATES, {}) for values in self.values)
         return {name: held for part in parts for name, held in part.items()}
+
+
+def too_many(buffers: int, most: int) -> CannotSend:
+    return CannotSend(
+        f"{buffers:,} arrays or files of 1 MiB or more cannot travel to one task, which takes "
+        f"{most}; stack arrays of one shape into one (`np.stack`), or send them in several cells"
+    )

@@ -16,7 +16,6 @@ from typing import Any, TypeVar, cast
 
 import cloudpickle
 
-from mecapy_jupyter.shared.errors import CannotSend
 from mecapy_jupyter.travel.environment.module_state import States
 from mecapy_jupyter.travel.garbage import uncollected
 from mecapy_jupyter.travel.pickling import (
@@ -30,7 +29,7 @@ from mecapy_jupyter.travel.pickling import (
     stream_format,
 )
 from mecapy_jupyter.travel.pickling.deep_pickler import DeepPickler
-from mecapy_jupyter.travel.pickling.packed import STATES, Opened, Packed, StatesOf
+from mecapy_jupyter.travel.pickling.packed import STATES, Opened, Packed, StatesOf, too_many
 from mecapy_jupyter.travel.pickling.pickler import (
     MOST_BUFFERS,
     Pickler,
@@ -67,14 +66,7 @@ def pack(
     )
     buffers = (*pickler.buffers, *beside)
     if len(buffers) > MOST_BUFFERS:
-        problem = (
-            f"{len(buffers):,} arrays or files of 1 MiB or more cannot travel to one "
-            f"task, which takes {MOST_BUFFERS}"
-        )
-        raise CannotSend(
-            f"{problem}; stack arrays of one shape into one (`np.stack`), or send them in several "
-            f"cells"
-        )
+        raise too_many(len(buffers), MOST_BUFFERS)
     if cells is not None:
         cells |= pickler.files
     first = prelude(module_names)
