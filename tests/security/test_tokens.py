@@ -1,6 +1,4 @@
-"""The pitfalls of tokens, one by one, over HTTP: each of these is refused, and says why.
-`docs/security.md` has the same list.
-"""
+"""The pitfalls of tokens, one by one, over HTTP: each is refused with its reason."""
 
 from __future__ import annotations
 
