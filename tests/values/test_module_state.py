@@ -127,6 +127,45 @@ CASES = {
         "x = np.ones(3); mod.keep(x)",
         "mod.H[0] is x",
     ),
+    "a named tuple": (
+        """
+        from typing import NamedTuple
+        class Point(NamedTuple):
+            name: str
+            loads: list
+        P0 = Point('a', [1])
+        def get(p=P0): return p
+        """,
+        "p = mod.P0",
+        "mod.P0.loads.append(2); q = mod.get()",
+        "p.loads == [1, 2] and p is q is mod.P0 is mod.get()",
+    ),
+    "an object of a library that can be called": (
+        "import numpy\ncurve = None\nsin = numpy.sin",
+        "mod.curve = np.poly1d([1, 0])",
+        "y = mod.curve(3); mod.curve = c = np.poly1d([2, 0])",
+        "y == 3 and mod.curve is c and mod.sin is np.sin",
+    ),
+    "a partial": (
+        "import functools\nH = []\ndef f(x, h): h.append(x); return h\n"
+        "p = functools.partial(f, h=H)",
+        "mod.p(1)",
+        "h = mod.p(2)",
+        "h is mod.H is mod.p.keywords['h'] and h == [1, 2]",
+    ),
+    "the object of a method": (
+        "class Store:\n    def __init__(self): self.v = []\n"
+        "    def add(self, x): self.v.append(x); return self.v\nadd = Store().add",
+        "mod.add(1)",
+        "v = mod.add(2)",
+        "mod.add(3) is v and v == [1, 2, 3]",
+    ),
+    "a class in a class": (
+        "class Rod:\n    class Options:\n        n, seen = 0, []",
+        "mod.Rod.Options.seen.append(1)",
+        "mod.Rod.Options.seen.append(2); mod.Rod.Options.n = 3",
+        "(mod.Rod.Options.n, mod.Rod.Options.seen) == (3, [1, 2])",
+    ),
     "a function of the notebook": (
         "H = []\ndef on(f):\n    H.append(f)\n    return f",
         "@mod.on\ndef f(): return 1",

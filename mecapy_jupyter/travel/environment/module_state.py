@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import enum
+import functools
 import sys
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -37,7 +38,7 @@ def of(module: types.ModuleType, is_own: IsOwn) -> dict[str, Any]:
         elif made or _is_data(value, is_own) or _replaced(value, module, name):
             found[name] = value
         elif isinstance(value, type) and value.__module__ == module.__name__:
-            found.update(_of_class(cast("type[Any]", value), module, is_own))
+            found.update(_of_class(name, cast("type[Any]", value), module, is_own))
         else:
             found.update(_of_function(name, value, module, is_own))
     return found
@@ -57,7 +58,9 @@ def is_made(module: types.ModuleType) -> bool:
     )
 
 
-def _of_class(cls: type[Any], module: types.ModuleType, is_own: IsOwn) -> Iterator[tuple[str, Any]]:
+def _of_class(
+    path: str, cls: type[Any], module: types.ModuleType, is_own: IsOwn
+) -> Iterator[tuple[str, Any]]:
     if type(cls) not in (type, abc.ABCMeta) or issubclass(cls, enum.Enum):
         return  # another metaclass may change the attribute
     for name, value in list(vars(cls).items()):
@@ -67,9 +70,11 @@ def _of_class(cls: type[Any], module: types.ModuleType, is_own: IsOwn) -> Iterat
         if _replaced(bare, module, f"{cls.__qualname__}.{name}") or (
             not hasattr(cast(object, type(value)), "__get__") and _is_data(value, is_own)
         ):
-            yield f"{cls.__name__}.{name}", value
+            yield f"{path}.{name}", value
+        elif isinstance(value, type) and value.__qualname__ == f"{cls.__qualname__}.{name}":
+            yield from _of_class(f"{path}.{name}", cast("type[Any]", value), module, is_own)
         else:
-            yield from _of_function(f"{cls.__name__}.{name}", value, module, is_own)
+            yield from _of_function(f"{path}.{name}", value, module, is_own)
 
 
 def _of_function(
@@ -120,7 +125,26 @@ def _is_data(value: object, is_own: IsOwn) -> bool:
     if kind in (list, dict) and any(value is held for held in vars(sys).values()):
         return False
     defined = sys.modules.get(kind.__module__)
-    return not callable(value) or (defined is not None and is_own(defined))
+    if defined is not None and is_own(defined):
+        return True
+    if kind is types.MethodType:
+        return _is_own_object(cast(types.MethodType, value).__self__, is_own)
+    # an object that can be called: a curve of scipy, a registry of pint
+    return not callable(value) or kind is functools.partial or not _is_function(kind)
+
+
+def _is_own_object(value: object, is_own: IsOwn) -> bool:
+    defined = sys.modules.get(type(value).__module__)
+    return defined is not None and is_own(defined) and not isinstance(value, type)
+
+
+def _is_function(kind: type[Any]) -> bool:
+    """Of Python, numpy or numba: the module has it from its text, or from another module."""
+    return (
+        kind is types.BuiltinFunctionType
+        or (kind.__module__, kind.__name__) == ("numpy", "ufunc")
+        or hasattr(kind, "__get__")
+    )
 
 
 def _holds_a_lock(value: object, is_own: IsOwn) -> bool:

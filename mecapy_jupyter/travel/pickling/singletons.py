@@ -53,6 +53,8 @@ class Singletons:
         if isinstance(taken, str):
             return taken
         make, arguments, *parts = taken
+        if own and self._sets and isinstance(obj, tuple) and not _is_plain(arguments):
+            return None  # it cannot take what its parts hold; the module takes this one
         bare = len(arguments) == 1 and arguments[0] is cls
         if not (own or bare) and all(part is None for part in parts):  # those are its state
             return _made, (*where, _called(cls), self._sets, make, *arguments)
