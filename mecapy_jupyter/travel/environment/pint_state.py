@@ -35,7 +35,7 @@ def reduced(obj: Any) -> Any:
         return None
     registry: Any = getattr(cast(object, type(obj)), "_REGISTRY", None)
     if isinstance(obj, _registry_class()):
-        return _registry_again, (_mark(obj), _described(obj))
+        return _registry_again, (_mark(obj), _described(obj) | {"added": _contexts(obj)})
     if (
         registry is None
         or not hasattr(obj, "_units")
@@ -118,7 +118,28 @@ def _definitions(registry: Any) -> dict[str, None]:
 
 @functools.cache
 def _fresh() -> frozenset[str]:
-    return frozenset(_definitions(_registry_class()()))
+    return frozenset(_definitions(_new()))
+
+
+def _contexts(registry: Any) -> dict[str, Any]:
+    """Those that pint's own file does not define, by name and alias."""
+    fresh = _fresh_contexts() if registry._filename == "" else frozenset[str]()
+    return {
+        name: context
+        for name, context in registry._contexts.items()
+        if name not in fresh
+        or not all(str(made.__module__).startswith("pint.") for made in context.funcs.values())
+    }
+
+
+@functools.cache
+def _fresh_contexts() -> frozenset[str]:
+    return frozenset(_new()._contexts)
+
+
+@functools.cache
+def _new() -> Any:
+    return _registry_class()()
 
 
 def _registry_again(mark: str, about: dict[str, Any]) -> Any:
@@ -156,10 +177,12 @@ def _define(registry: Any, about: dict[str, Any]) -> None:
         registry.formatter.default_format = about["format"]
     if registry._default_system_name != about["system"]:
         registry.default_system = about["system"]
+    registry._contexts.update(about.get("added", {}))
     active = [context.name for context in registry._active_ctx.contexts]
-    if active != about["contexts"]:
+    wanted = [name for name in about["contexts"] if name in registry._contexts]
+    if active != wanted:
         registry.disable_contexts()
-        registry.enable_contexts(*reversed(about["contexts"]))
+        registry.enable_contexts(*reversed(wanted))
 
 
 def get() -> Any:
