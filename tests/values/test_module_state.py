@@ -64,6 +64,27 @@ HOLDERS = """
             _all.append(x)
             return _all
 """
+TABLES = """
+    import functools
+    N, T, REG = 0, {}, {}
+    def register(f):
+        REG[f.__name__] = f
+        @functools.wraps(f)
+        def wrapper():
+            return [f()]
+        return wrapper
+    @register
+    def count():
+        global N
+        N += 1
+        return N
+    T['plus'] = lambda x: x + N
+    def local():
+        class Local:
+            def count(self): return REG['count']()
+            def n(self): return N
+        return Local()
+"""
 CASES = {
     "made and registered": (PARTS, "", "p = mod.Part(4)", "mod.REG[4] is p is mod.Part.every[3]"),
     "removed from a list": (
@@ -165,6 +186,24 @@ CASES = {
         "mod.Rod.Options.seen.append(1)",
         "mod.Rod.Options.seen.append(2); mod.Rod.Options.n = 3",
         "(mod.Rod.Options.n, mod.Rod.Options.seen) == (3, [1, 2])",
+    ),
+    "functions that no name reaches": (
+        TABLES,
+        "mod.REG['count'](); f = mod.T['plus']",
+        "a = mod.REG['count'](); b = mod.N; c = f(1); mod.N = 5; d = f(1)",
+        "[a, b, c, d] == [2, 2, 3, 6] and f is mod.T['plus'] and mod.count() == [6] and f(0) == 6",
+    ),
+    "a class that no name reaches": (
+        TABLES,
+        "k = mod.local(); k.count()",
+        "k.count(); a = mod.N; mod.N = 7; b = k.n(); c = mod.local().n()",
+        "[a, b, c] == [2, 7, 7] and k.n() == 7",
+    ),
+    "another class in its place": (
+        "class Solver: n = 1\nclass Fast(Solver): n = 2\ndef make(): return Solver()",
+        "class Mine(mod.Solver): n = 3\nmod.Solver = Mine",
+        "a = mod.make().n; b = type(mod.make()) is Mine; mod.Solver = mod.Fast",
+        "[a, b] == [3, True] and mod.make().n == 2 and mod.Solver is mod.Fast",
     ),
     "a function of the notebook": (
         "H = []\ndef on(f):\n    H.append(f)\n    return f",

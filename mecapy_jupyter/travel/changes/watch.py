@@ -18,6 +18,7 @@ from typing import Any, cast
 from mecapy_jupyter.travel.changes import looks, shapes, tokens
 from mecapy_jupyter.travel.changes.changes import Changes
 from mecapy_jupyter.travel.changes.looks import Look
+from mecapy_jupyter.travel.environment import module_importer
 from mecapy_jupyter.travel.garbage import uncollected
 from mecapy_jupyter.travel.hooks import references
 from mecapy_jupyter.travel.pickling import by_name_reducers, constants
@@ -52,7 +53,8 @@ class Watch:
         """`memo`: of the unpickler or the pickler; `variables`: values of the input variables,
         which are watched even inside a larger object.
         """
-        self._held = [(n, obj) for n, obj in references.held(memo) if obj is not namespace]
+        spaces = {id(namespace), *map(id, module_importer.namespaces())}
+        self._held = [(n, obj) for n, obj in references.held(memo) if id(obj) not in spaces]
         self._numbered = frozenset(id(obj) for _, obj in self._held)
         groups = _groups(self._held)
         self._hidden = _hidden(groups, self._numbered, {id(value) for value in variables})

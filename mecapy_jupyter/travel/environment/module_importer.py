@@ -185,6 +185,12 @@ def is_served(module: types.ModuleType) -> bool:
     return getattr(module, "__loader__", None) is served
 
 
+def namespaces() -> list[dict[str, Any]]:
+    """Of the modules that it has imported here."""
+    loaded = [sys.modules.get(name) for name in served.sources]
+    return [vars(module) for module in loaded if module is not None and is_served(module)]
+
+
 def is_new(name: str, attribute: str, value: object) -> bool:
     """Whether the cell put it in the place of another object of the module."""
     return served.begun.get(name, {}).get(attribute, value) is not value

@@ -158,14 +158,17 @@ def _holds_a_lock(value: object, is_own: IsOwn) -> bool:
 
 
 def _replaced(value: object, module: types.ModuleType, path: str) -> bool:
-    """Whether a function does not come from the module's own text: one of the notebook, or of
-    another module.
+    """Whether a function or class does not come from the module's own text: one of the notebook, or
+    of another module.
     """
     if isinstance(value, property):
         return any(_replaced(part, module, path) for part in (value.fget, value.fset))
-    if not isinstance(value, types.FunctionType):
+    if isinstance(value, type):
+        if value.__module__ == "__main__":
+            return True
+    elif not isinstance(value, types.FunctionType):
         return False
-    if value.__globals__ is vars(sys.modules["__main__"]):
+    elif value.__globals__ is vars(sys.modules["__main__"]):
         return True
     return "<" not in value.__qualname__ and (
         value.__qualname__ != path
@@ -174,9 +177,9 @@ def _replaced(value: object, module: types.ModuleType, path: str) -> bool:
     )
 
 
-def _by_name(function: types.FunctionType) -> bool:
-    home: Any = sys.modules.get(function.__module__)
-    return getattr(home, function.__qualname__, None) is function
+def _by_name(value: types.FunctionType | type[Any]) -> bool:
+    home: Any = sys.modules.get(value.__module__)
+    return getattr(home, value.__qualname__, None) is value
 
 
 def pickled(

@@ -19,7 +19,12 @@ from typing import Any, cast
 
 import cloudpickle
 
-from mecapy_jupyter.travel.environment import originals, pint_state, user_modules
+from mecapy_jupyter.travel.environment import (
+    module_state,
+    originals,
+    pint_state,
+    user_modules,
+)
 from mecapy_jupyter.travel.environment.executed_source import codes
 from mecapy_jupyter.travel.pickling import (
     array_views,
@@ -80,6 +85,20 @@ class _Namespace:
 
 def _namespace_here() -> dict[str, Any]:
     return _opening.namespace
+
+
+class _OfModule:
+    """Stands for the namespace of a module of the user's, which the other side has by its name."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __reduce__(self) -> tuple[Callable[[str], dict[str, Any]], tuple[str]]:
+        return _namespace_of, (self._name,)
+
+
+def _namespace_of(module: str) -> dict[str, Any]:
+    return vars(importlib.import_module(module))
 
 
 class Pickler(cloudpickle.Pickler):
@@ -202,6 +221,7 @@ class Pickler(cloudpickle.Pickler):
     constants: constants.NewNumbers | None = None
 
     def _dynamic_function_reduce(self, func: types.FunctionType) -> Any:
+        of_module = self._is_of_own(func.__globals__)
         reduced = super()._dynamic_function_reduce(func)  # pyright: ignore
         self.files.add(func.__code__.co_filename)
         self.hints.update(hinted_names.texts(func))
@@ -209,11 +229,24 @@ class Pickler(cloudpickle.Pickler):
             loaded = sys.modules.get(name)  # the function may import it
             if loaded is not None and user_modules.is_own(loaded):
                 self._is_own(name)
-        if func.__globals__ is not self._namespace:
+        if of_module:
+            reduced[2][1]["__globals__"] = {}
+        elif func.__globals__ is not self._namespace:
             self._namespaces.append(func.__globals__)
         elif not self._with_globals:
             reduced[2][1]["__globals__"] = {}
         return type_hints.with_parameters(func, reducers.with_cells(func, reduced))
+
+    def _is_of_own(self, namespace: dict[str, Any]) -> bool:
+        """Whether it is the namespace of a module of the user's, which travels with its state."""
+        name = namespace.get("__name__")
+        module = sys.modules.get(name) if type(name) is str else None
+        if module is None or vars(module) is not namespace or not self._is_own(module.__name__):
+            return False
+        if module_state.is_made(module):
+            return False
+        self.globals_ref.setdefault(id(namespace), _OfModule(module.__name__))
+        return True
 
     def numbered(self) -> list[object]:
         """The objects that it pickled, by number. Forgets them, so call it last."""
