@@ -9,6 +9,7 @@ import sys
 import time
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from itertools import islice
 from typing import Any, cast
 
@@ -30,6 +31,7 @@ _SEARCH_S, _ATTEMPTS, _DEPTH, _CHUNK = 3.0, 600, 40, 8
 _WALK_ITEMS, _SAMPLE = 20_000, 500
 _TEXTS = (bytes, bytearray, str)
 _CONTAINERS = (dict, list, tuple, set, frozenset)
+_SENT_BY_NAME = (type, types.ModuleType, Future)
 
 
 def trouble(value: object, name: str, pickler: Pickle) -> str:
@@ -180,7 +182,7 @@ def size_estimate(value: object) -> int:
     while todo and budget:
         part, weight = todo.pop()
         budget -= 1
-        if id(part) in seen or issubclass(type(part), (type, type(sys))):
+        if id(part) in seen or issubclass(type(part), _SENT_BY_NAME):
             continue
         seen.add(id(part))
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from concurrent.futures import Future
 from typing import Any
 from unittest.mock import MagicMock, Mock
 
@@ -36,6 +37,13 @@ def test_sizes_are_about_right(value: Any, size_bytes: int) -> None:
 def test_sizes_end_on_cycles() -> None:
     """A structure that holds itself has a size."""
     assert 0 < diagnose.size_estimate(cycle()) < 10_000
+
+
+def test_a_task_is_sent_by_its_id() -> None:
+    """A task among the inputs counts little, whatever its result and the notebook around it hold."""
+    task: Future[Any] = Future()
+    task.set_result(np.zeros(100_000))
+    assert diagnose.size_estimate([task]) < 1000
 
 
 class Raises:
