@@ -40,7 +40,7 @@ def test_sizes_end_on_cycles() -> None:
 
 
 def test_a_task_is_sent_by_its_id() -> None:
-    """A task among the inputs counts little, whatever its result and the notebook around it hold."""
+    """A task among the inputs is small, whatever its result and the notebook around it hold."""
     task: Future[Any] = Future()
     task.set_result(np.zeros(100_000))
     assert diagnose.size_estimate([task]) < 1000
