@@ -30,7 +30,7 @@ PARTS = {
     "confinement": "What confinement costs",
     "telemetry": "What traces and logs by OpenTelemetry cost",
 }
-TABLES, START = {"data", "scaling", "s3", "deep"}, "mecapy up: serving after"
+TABLES, HEADINGS, START = {"scaling", "s3"}, ("used again", "tasks of"), "mecapy up: serving after"
 PAGE = Path("docs/benchmarks.md")
 BEGIN, END = "<!-- make bench writes from here -->", "<!-- to here -->"
 
@@ -64,11 +64,11 @@ def about() -> str:
 
 
 def on_page(name: str, output: str) -> str:
-    """The lines with a target; the rest is detail, which is only printed. Tables stay whole: their
-    rows need the headings.
-    """
+    """The lines with a target and their headings; the rest is detail, which is only printed."""
     lines = [line for line in output.splitlines() if name == "trip" or START not in line]
-    return "\n".join(line for line in lines if name in TABLES or "target" in line)
+    return "\n".join(
+        line for line in lines if name in TABLES or "target" in line or line.startswith(HEADINGS)
+    )
 
 
 def main() -> None:

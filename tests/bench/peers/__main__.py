@@ -38,11 +38,10 @@ PEERS: dict[str, tuple[str, tuple[str, ...], int]] = {
 }
 INTRO = """## Comparison with other systems
 
-`make bench-peers` writes this section. A trip is a cell of a real kernel (`x = 1 + 1`), all on one
-machine ({day}, {cores} cores). MecaPy runs each task in a new sandboxed process and stores it in
-PostgreSQL; the others use a long-lived process and store nothing on disk. Data: 256 MiB of float64
-there, the array plus one back, best of two, less the addition, memory not touched first. Ray
-returns a read-only view of shared memory.
+`make bench-peers` writes this section. A trip is a cell of a real kernel (`x = 1 + 1`; {day},
+{cores} cores). MecaPy runs each task in a new sandboxed process and stores it in PostgreSQL; the
+others use a long-lived process and store nothing on disk. Data: an array there, the array plus one
+back, best of two, less the addition. Ray returns a read-only view of shared memory.
 """
 
 
