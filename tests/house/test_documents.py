@@ -67,9 +67,7 @@ def test_every_error_says_what_to_do() -> None:
     }
     rows = {
         name: to_do.strip()
-        for name, to_do in re.findall(
-            r"(?m)^\| `(\w+)` \|[^|]*\|([^|]*)\|$", text("docs/errors.md")
-        )
+        for name, to_do in re.findall(r"(?m)^\| `(\w+)` \|([^|]*)\|$", text("docs/errors.md"))
     }
     assert rows.keys() == classes
     assert all(rows.values())
