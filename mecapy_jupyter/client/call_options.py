@@ -26,6 +26,9 @@ class CallOptions:
     `machine`, a class (`%mecapy machines` lists them). `packages`: requirements, as "gmsh==4.13",
     that it can import besides what the workers have.
 
+    `notify`: whom its end is told: "mail", "webhook" or a URL, or several; of a `map` or sweep, the
+    end of the whole.
+
     `share`: a short call may run in one process with others that were submitted beside it.
     """
 
@@ -41,6 +44,7 @@ class CallOptions:
     share: bool = True
     cache: bool = False
     packages: Sequence[str] = ()
+    notify: str | Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.timeout is not None:
@@ -63,12 +67,18 @@ class CallOptions:
         return asked(self.cpus, self.memory, self.gpu, self.machine)
 
     @property
+    def told(self) -> tuple[str, ...]:
+        """Who is told of the end."""
+        return (self.notify,) if isinstance(self.notify, str) else tuple(self.notify)
+
+    @property
     def may_share(self) -> bool:
         """Whether calls with these options may share a child: none asks for anything of its own."""
         return (
             self.share
             and not self.cache
             and not self.packages
+            and not self.told
             and not self.retries
             and self.timeout is None
             and not self.resources()
@@ -85,4 +95,5 @@ class CallOptions:
             priority=self.priority,
             resources=self.resources(),
             packages=requirements.merged(self.packages),
+            notify=self.told,
         )

@@ -58,6 +58,11 @@ def extend(gateway: Gateway, task_id: str, more_s: float) -> wire.TaskLimit:
     return wire.TaskLimit.from_json(as_object(answer))
 
 
+def notify(gateway: Gateway, task_id: str, targets: Sequence[str], *, check: bool = False) -> None:
+    """Report its end to these, also if it has ended. `check`: only raise what would be refused."""
+    gateway.post(f"/tasks/{task_id}/notify", {"notify": list(targets), "check": check})
+
+
 def say_to_widgets(gateway: Gateway, task_id: str, messages: Sequence[JsonObject]) -> None:
     """What a page says to the widgets of a running cell. Raises if it did not arrive."""
     gateway.post(f"/tasks/{task_id}/comms", {"messages": list(messages)}, once=True)

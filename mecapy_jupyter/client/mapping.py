@@ -6,6 +6,7 @@ thousand and long ones alone. Knows nothing of HTTP or pickles.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import queue
 import reprlib
@@ -17,7 +18,7 @@ from typing import Any
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.block.live import LiveBlock
-from mecapy_jupyter.client import task_logs
+from mecapy_jupyter.client import end_notice, task_logs
 from mecapy_jupyter.client.call_options import CallOptions
 from mecapy_jupyter.client.chunk_size import AHEAD, CallTime
 from mecapy_jupyter.client.task import Task
@@ -85,6 +86,7 @@ class Map:
     block: LiveBlock
     started: float = field(default_factory=time.monotonic)
     cut: int = 0
+    last: Task | None = None  # whose end is the map's
     done: int = 0
     flying: dict[Task, Chunk] = field(default_factory=dict[Task, Chunk])
     waiting: deque[Chunk] = field(default_factory=deque[Chunk])
@@ -109,12 +111,15 @@ class Map:
             f"{name_of(self.fn)}{wire.TIMES}{len(calls)}",
             (_RESULTS, _FAILED) if goes_on else (_RESULTS,),
         )
+        request = dataclasses.replace(request, notify=())
         task = self.enter(request, values, self.how.call.cache)
         piece = self.flying[task] = Chunk(first, calls, task)
         self.waiting.append(piece)
         self.block.sent(task.sent_bytes, task.reused_bytes)
         task.add_done_callback(lambda _: self.landed.put(piece))
         task.follow()
+        if first == 0 and (targets := self.how.call.told):
+            task.notify(targets, check=True)
 
     def results(self) -> Generator[Any]:
         """The first value is None and comes once chunks are in flight; the results follow. Closing
@@ -153,6 +158,8 @@ class Map:
             [f"{self.done:,} result{'' if self.done == 1 else 's'}"] if self.done else [],
             error,
         )
+        if self.last is not None and state != wire.CANCELLED:
+            end_notice.tell(self.last.notify, self.how.call.told)
 
     def _next(self) -> Chunk:
         """Waits for the next chunk whose results may be returned."""
@@ -174,6 +181,7 @@ class Map:
         if self.how.timeout is not None:
             left_s = min(_TICK_S, self.started + self.how.timeout - time.monotonic())
         if left_s <= 0:
+            self.last = next(iter(self.flying))
             raise TimeoutError(
                 f"the map did not end within its `timeout`: {self.done} of its calls have ended"
             )
@@ -193,6 +201,7 @@ class Map:
     def _land(self, piece: Chunk) -> None:
         self._show(piece)
         del self.flying[piece.task]
+        self.last = piece.task
         outcome = piece.task.outcome
         if outcome is not None and outcome.state == wire.COMPLETED:
             self.call_time.learn(outcome.seconds, len(piece.calls))
@@ -230,6 +239,7 @@ class Map:
             yield _noted(piece, results.pop(), at) if at in failed else results.pop()
         error = self._error(piece, count)
         if error is not None and not self.how.return_exceptions:
+            self.last = piece.task
             raise error
         yield from [error] * (len(piece.calls) - count)
 

@@ -106,6 +106,12 @@ class Task(concurrent.futures.Future[Any]):
         state = gateway_api.cancel(self._gateway, self.id, descendants=descendants).status
         return state not in (wire.COMPLETED, wire.FAILED)
 
+    def notify(self, targets: Sequence[str], *, check: bool = False) -> None:
+        """Report its end to these ("mail", "webhook" or a URL) instead of those named before, also
+        if it has ended. `check`: only raise what would be refused.
+        """
+        gateway_api.notify(self._gateway, self.id, targets, check=check)
+
     def say_to_widgets(self, messages: Sequence[JsonObject]) -> None:
         """What a page says to its widgets. Raises if it did not arrive."""
         gateway_api.say_to_widgets(self._gateway, self.id, messages)

@@ -96,8 +96,11 @@ def _finished(run: Run, raises: bool, again: bool) -> SweepTable:
         _cancel(run)
         state: wire.State = wire.CANCELLED if stopped else wire.FAILED
         display.end(state, run.progress(), "" if stopped else type(error).__name__)
+        if not stopped:
+            run.tell()
         raise
     display.end(wire.COMPLETED, run.progress())
+    run.tell()
     return _table(run)
 
 

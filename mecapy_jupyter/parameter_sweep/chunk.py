@@ -76,7 +76,7 @@ def submit(
     )
     keys = tuple(point.key for point in sent.points)
     return client.send(
-        replace(request, sweep=sweep, points=keys), values, namespace, followed=False
+        replace(request, sweep=sweep, points=keys, notify=()), values, namespace, followed=False
     )
 
 

@@ -4,6 +4,7 @@ task, so that they run on without this kernel; which tasks have ended is asked o
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mecapy_jupyter import wire
-from mecapy_jupyter.client import gateway_api
+from mecapy_jupyter.client import end_notice, gateway_api
 from mecapy_jupyter.client.call_options import CallOptions
 from mecapy_jupyter.client.chunk_size import AHEAD, CallTime
 from mecapy_jupyter.client.client import Client
@@ -60,6 +61,7 @@ class Run:
     began_s: float = field(default_factory=time.monotonic)
     found: int = 0
     landed: int = 0
+    last_id: str = ""  # of the task whose end is the sweep's
     sent_bytes: int = 0
     reused_bytes: int = 0
     _since: datetime | None = None
@@ -135,6 +137,9 @@ class Run:
             self.reused_bytes += task.reused_bytes
             task.forget_sent()
             self.flying[task.id] = Flight(task, tuple(points))
+            if not self.last_id and self.options.told:
+                task.notify(self.options.told, check=True)
+            self.last_id = task.id
 
     def _is_sure(self, now_s: float) -> bool:
         """Whether it is known how long a call takes; the first one in a process may take longer
@@ -202,6 +207,7 @@ class Run:
             calls_s = sum(result.seconds or 0.0 for result in found.values())
             self.call_time.learn(calls_s, len(found))
             self.landed += 1
+        self.last_id = member.task_id
         landed: dict[str, PointResult] = {}
         for point in flight.points:
             result = found.get(point.key, PointResult())
@@ -234,6 +240,12 @@ class Run:
         self.todo.clear()
         self.alone.clear()
         return given_up
+
+    def tell(self) -> None:
+        """That it has ended, if anything was sent and somebody wants to know."""
+        if self.last_id:
+            notify = functools.partial(gateway_api.notify, self.client.gateway, self.last_id)
+            end_notice.tell(notify, self.options.told)
 
     def progress(self) -> Progress:
         done = len(self.results)

@@ -92,8 +92,8 @@ def is_signed(headers: dict[str, str], body: bytes, shown_key: str) -> bool:
 def test_a_gateway_tells_of_an_end(
     database_url: str, redis_url: str, tmp_path: Any, hook: Hook
 ) -> None:
-    """A task that ends posts one signed note to the URL that it named; a URL that is not allowed is
-    refused at the submission.
+    """A task that ends posts one signed note to the URL that it named, and to one that is named once
+    it has ended; a URL that is not allowed is refused.
     """
     allowed = settings(
         database_url=database_url, redis_url=redis_url, blob_url=f"file://{tmp_path}/blobs",
@@ -111,9 +111,16 @@ def test_a_gateway_tells_of_an_end(
         assert mail.status_code == 422 and "MECAPY_SMTP_URL" in mail.json()["detail"]
         http.post(f"/tasks/{task_id}/cancel", timeout=120)
         assert hook.came.wait(120)
+        hook.came.clear()
+        later = {"notify": [f"http://{hook.at}/later"]}
+        at = f"/tasks/{task_id}/notify"
+        assert http.post(at, json=later | {"check": True}, timeout=120).status_code == 204
+        assert http.post(at, json={"notify": ["mail"]}, timeout=120).status_code == 422
+        assert http.post(at, json=later, timeout=120).status_code == 204
+        assert hook.came.wait(120)
         key = http.get("/me", timeout=120).json()["webhook_key"]
-    [(path, headers, sent)] = hook.posted
-    assert path == "/x?y=1" and headers["webhook-id"] == task_id and is_signed(headers, sent, key)
+    (path, headers, sent), (then, _, _) = hook.posted
+    assert (path, then) == ("/x?y=1", "/later") and headers["webhook-id"] == task_id and is_signed(headers, sent, key)
     said = json.loads(sent)
     assert (said["type"], said["data"]["name"]) == ("task.cancelled", "beam")
 

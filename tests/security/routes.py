@@ -52,6 +52,7 @@ WALK: dict[str, Case] = {
     "GET /tasks/{task_id}/events": Case(OBJECT, query="?follow=false"),
     "POST /tasks/{task_id}/cancel": Case(OBJECT),
     "POST /tasks/{task_id}/extend": Case(OBJECT, 409, {"seconds": 60}),
+    "POST /tasks/{task_id}/notify": Case(OBJECT, 204, {"notify": []}),
     "POST /tasks/{task_id}/comms": Case(
         OBJECT, 409, {"messages": [{"comm_id": "a", "data": {"method": "custom"}}]}
     ),

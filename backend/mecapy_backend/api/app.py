@@ -29,6 +29,7 @@ from mecapy_backend.api.routes import (
     events,
     extension,
     machines,
+    notices,
     parts,
     proof,
     result_cache,
@@ -106,7 +107,7 @@ def create_app(settings: Settings, *, embedded: bool = False) -> FastAPI:
         )
     app.add_middleware(Traffic)
     of_tasks = (
-        *(submission, tasks, extension, comms, sharing),
+        *(submission, tasks, extension, notices, comms, sharing),
         *(sweeps, workflows, result_cache, events),
     )
     for surface in (*of_tasks, blobs, parts, tokens, users, audit, system, machines):

@@ -33,6 +33,7 @@ ACTS = {
     "POST /tasks": "submit",
     "POST /tasks/{task_id}/cancel": "cancel",
     "POST /tasks/{task_id}/extend": "extend",
+    "POST /tasks/{task_id}/notify": "notify",
     "POST /tasks/{task_id}/comms": "move widgets",
     "DELETE /tasks/{task_id}": "forget",
     "GET /tasks/{task_id}": "read result",  # once there is one

@@ -86,6 +86,7 @@ RIGHTS: dict[str, Right] = {
     "GET /tasks/{task_id}/events": Right(READ),
     "POST /tasks/{task_id}/cancel": Right(TASKS),
     "POST /tasks/{task_id}/extend": Right(TASKS),
+    "POST /tasks/{task_id}/notify": Right(TASKS),
     "POST /tasks/{task_id}/comms": Right(TASKS),
     "POST /tasks/{task_id}/share": Right(TASKS),
     "DELETE /tasks/{task_id}/share": Right(TASKS),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -111,7 +111,7 @@ async def submitted(
     """The task's id, and what its submission answers. Raises Problem."""
     watch = telemetry.stopwatch()
     check_limits(task, services.settings)
-    await check_notify(services, owner, task)
+    await check_notify(services, owner, task.notify)
     short = services.short_tasks.expects(owner, task.code, task.timeout)
     admission, done = await _stored(services, Submission(owner, task, idempotency_key, short))
     if task.sweep:
@@ -255,12 +255,12 @@ async def _confirm_uploads(services: Services, owner: str, digests: list[str]) -
             await blob_rows.confirm_upload(services.db, services.blobs, owner, digest, size, within)
 
 
-async def check_notify(services: Services, owner: str, task: TaskBody) -> None:
+async def check_notify(services: Services, owner: str, notify: Sequence[str]) -> None:
     """Raises Problem 422 where its end could not be told."""
-    if not task.notify:
+    if not notify:
         return
     account = await users.name_and_email(services.db, owner)
-    if why := targets.refusal(task.notify, services.settings, account.email):
+    if why := targets.refusal(notify, services.settings, account.email):
         raise Problem(422, "not-understood", f"notify: {why}")
 
 

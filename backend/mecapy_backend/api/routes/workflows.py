@@ -148,7 +148,7 @@ async def delete(services: WithServices, owner: Owner, workflow: Mine) -> Respon
 async def _node(services: Services, owner: str, body: WorkflowBody, key: str) -> Node:
     task = body.tasks[key]
     check_limits(task, services.settings)
-    await check_notify(services, owner, task)
+    await check_notify(services, owner, task.notify)
     await services.live_pythons.check(task.python)
     inside, outside = _needs(body, key, task)
     stored = task.model_copy(update={"needs": outside}).stored()

@@ -16,6 +16,10 @@ Digest = Annotated[
 PointKey = Annotated[
     str, Field(pattern=r"^[0-9a-f]{32}$", description="content key, 32 hexadecimal digits")
 ]
+NotifyTargets = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=500)]],
+    Field(max_length=3, description="who hears of its end: `mail`, `webhook` or an https URL"),
+]
 UserId = Annotated[str, Path(max_length=200, pattern=r"^[^\x00]*$")]  # PostgreSQL asks for no NUL
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from mecapy_backend.api.schemas.common import Digest, PointKey, Request, State
+from mecapy_backend.api.schemas.common import Digest, NotifyTargets, PointKey, Request, State
 from mecapy_jupyter import wire
 from mecapy_jupyter.wire import JsonObject
 
@@ -153,10 +153,7 @@ class TaskBody(Request):
             "the workers have",
         ),
     ] = []
-    notify: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=500)]],
-        Field(max_length=3, description="who hears of its end: `mail`, `webhook` or an https URL"),
-    ] = []
+    notify: NotifyTargets = []
     cache: CacheBody | None = None
 
     @model_validator(mode="after")

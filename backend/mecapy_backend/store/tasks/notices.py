@@ -67,6 +67,12 @@ def _due(row: sa.Row[tuple[object, ...]]) -> DueNotice:
     )
 
 
+async def ask(db: AsyncEngine, task_id: str, targets: Sequence[str]) -> None:
+    """Tell these of its end, also if it has ended, and no others."""
+    new = {"notify": list(targets), "notify_at": sa.func.now() if targets else None}
+    await changed(db, sa.update(tasks).where(tasks.c.id == task_id).values(new))
+
+
 async def told(db: AsyncEngine, task_id: str, left: Sequence[str]) -> None:
     """`left`: the recipients that could not be reached; they are tried again."""
     new: dict[str, object] = {"notify": list(left)} if left else {"notify": [], "notify_at": None}
