@@ -120,7 +120,8 @@ def test_a_gateway_tells_of_an_end(
         assert hook.came.wait(120)
         key = http.get("/me", timeout=120).json()["webhook_key"]
     (path, headers, sent), (then, _, _) = hook.posted
-    assert (path, then) == ("/x?y=1", "/later") and headers["webhook-id"] == task_id and is_signed(headers, sent, key)
+    assert (path, then) == ("/x?y=1", "/later")
+    assert headers["webhook-id"] == task_id and is_signed(headers, sent, key)
     said = json.loads(sent)
     assert (said["type"], said["data"]["name"]) == ("task.cancelled", "beam")
 
