@@ -92,8 +92,8 @@ def is_signed(headers: dict[str, str], body: bytes, shown_key: str) -> bool:
 def test_a_gateway_tells_of_an_end(
     database_url: str, redis_url: str, tmp_path: Any, hook: Hook
 ) -> None:
-    """A task that ends posts one signed note to the URL that it named, and to one that is named once
-    it has ended; a URL that is not allowed is refused.
+    """A task that ends posts one signed note to the URL that it named, and to one that is named
+    once it has ended; a URL that is not allowed is refused.
     """
     allowed = settings(
         database_url=database_url, redis_url=redis_url, blob_url=f"file://{tmp_path}/blobs",
