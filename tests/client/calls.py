@@ -99,3 +99,4 @@ for _function in (
 ):
     # as a script's: a module of the tests brings its package, and with it pytest, into each task
     _function.__module__ = "__main__"
+__name__ = "__main__"  # of their globals
