@@ -1,5 +1,5 @@
 """The round trip of a trivial cell in a real kernel, local and with `%%mecapy`, the two as a ratio,
-and where its time goes (`stages`).
+where its time goes (`stages`), and what a folder of many files beside the notebook adds.
 
 Part of `make bench`. Times are of this machine at this moment; the ratio is what to look at. Never
 run as a test.
@@ -25,6 +25,8 @@ from jupyter_client.manager import start_new_kernel
 from mecapy_jupyter import Client
 
 from . import stages
+
+FILES, _LONG_AGO = 600, 1_700_000_000
 
 
 @contextmanager
@@ -73,12 +75,32 @@ def row(name: str, seconds: list[float], base: float | None = None) -> None:
     )
 
 
+def in_full_folder(kernel: BlockingKernelClient, folder: Path, count: int) -> list[float]:
+    """The trips of a notebook with 600 files beside it; the first one sends them."""
+    for number in range(FILES):
+        file = folder / f"part{number % 20}" / f"{number}.txt"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"{number}\n" * 500)
+        os.utime(file, (_LONG_AGO, _LONG_AGO))
+    run(kernel, f"import os; os.chdir({str(folder)!r})")
+    run(kernel, "%%mecapy\nx = 1 + 1")
+    return [run(kernel, "%%mecapy\nx = 1 + 1") for _ in range(count)]
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("-n", type=int, default=200, help="round trips of each kind")
     count = arguments.parse_known_args()[0].n
-    with tempfile.TemporaryDirectory() as folder, stack(Path(folder)) as environment:
-        manager, kernel = start_new_kernel(env=environment, extra_arguments=["--log-level=ERROR"])
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        tempfile.TemporaryDirectory() as empty,
+        tempfile.TemporaryDirectory() as full,
+        stack(Path(folder)) as environment,
+    ):
+        path = {"PYTHONPATH": str(Path(__file__).parents[2])}
+        manager, kernel = start_new_kernel(
+            env=environment | path, cwd=empty, extra_arguments=["--log-level=ERROR"]
+        )
         try:
             cell = "x = 1 + 1"
             first_load = run(kernel, "%load_ext mecapy_jupyter")
@@ -108,6 +130,7 @@ def main() -> None:
             )
             notes: list[str] = []
             run(kernel, "print(stages.noted())", notes.append)
+            row(f"%%mecapy, beside {FILES} files", in_full_folder(kernel, Path(full), 10), base)
         finally:
             kernel.stop_channels()
             manager.shutdown_kernel(now=True)

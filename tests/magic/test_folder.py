@@ -53,6 +53,27 @@ with open("out/a.txt", "w") as out: out.write("A")
     assert kernel.value("read") == repr(("here\nthere\nagain\n", "A")), ran.stderr
 
 
+def test_the_next_cell_has_its_files_as_they_are_here(kernel: Kernel, project: Path) -> None:
+    """Files are written once for many cells, and nothing that one did to them reaches the next."""
+    for number in range(30):
+        (project / f"{number}.py").write_text("here")
+    assert kernel.run("%%mecapy\nimport os; first = os.stat('7.py').st_ino").ok
+    spoil = """%%mecapy
+times = os.stat("1.py")
+with open("1.py", "w") as file: file.write("gone")
+os.utime("1.py", ns=(times.st_atime_ns, times.st_mtime_ns))
+os.remove("2.py")
+with open(".left", "w") as file: file.write("left")
+second = os.stat("7.py").st_ino
+"""
+    assert kernel.run(spoil).ok
+    ran = kernel.run(
+        "%%mecapy\nread = open('1.py').read(), os.path.exists('.left'), os.stat('7.py').st_ino"
+    )
+    assert ran.ok, ran.text
+    assert kernel.value("read == ('here', False, first) and first == second") == "True"
+
+
 @pytest.mark.cell("said", "A file that changed here while the cell wrote it")
 def test_a_file_that_changed_here_stays(kernel: Kernel, project: Path, gate: Gate) -> None:
     """The pool's stands beside it and is named; a file that is new here, too."""

@@ -7,10 +7,11 @@ import mmap
 import os
 import pickle
 import stat
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mecapy_jupyter.travel.files import placeholders
 from mecapy_jupyter.travel.files.index import Index, inside
@@ -24,9 +25,8 @@ SMALL_BYTES = 1_000_000
 _SMALL_TOTAL_BYTES, _MOST_LISTED = 8_000_000, 100_000
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """Identifies the version of a file."""
+class Mark(NamedTuple):
+    """Identifies the version of a file. A tuple, because there are many."""
 
     size_bytes: int
     mtime_ns: int
@@ -57,22 +57,28 @@ class Collected:
 
 def listing(folder: str) -> Listing:
     """The files of a folder, without hidden files and caches."""
-    found = Listing()
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith((".", "__pycache__"))]
-        below = os.path.relpath(parent, folder)
-        prefix = "" if below == "." else f"{below}/"
-        found.folders += [prefix + name for name in folders]
-        for name in names:
-            if name.startswith(".") or len(found.files) >= _MOST_LISTED:
-                continue
-            with contextlib.suppress(OSError):
-                about = os.lstat(f"{parent}/{name}")
-                if stat.S_ISREG(about.st_mode):
-                    found.files[prefix + name] = Mark(
-                        about.st_size, about.st_mtime_ns, about.st_ctime_ns
-                    )
+    found, todo = Listing(), deque([""])
+    while todo:
+        below = todo.popleft()
+        with contextlib.suppress(OSError), os.scandir(f"{folder}/{below}") as entries:
+            for entry in entries:
+                _list(entry, below + entry.name, found, todo)
     return found
+
+
+def _list(entry: os.DirEntry[str], path: str, found: Listing, todo: deque[str]) -> None:
+    if entry.name.startswith("."):
+        return
+    if entry.is_dir():
+        if not entry.name.startswith("__pycache__"):
+            found.folders.append(path)
+            if not entry.is_symlink():
+                todo.append(f"{path}/")
+    elif len(found.files) < _MOST_LISTED:
+        with contextlib.suppress(OSError):
+            about = entry.stat(follow_symlinks=False)
+            if stat.S_ISREG(about.st_mode):
+                found.files[path] = Mark(about.st_size, about.st_mtime_ns, about.st_ctime_ns)
 
 
 def collect(

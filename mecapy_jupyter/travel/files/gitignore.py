@@ -6,21 +6,27 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
-_read: dict[str, tuple[tuple[int, int, int], GitIgnoreSpec]] = {}
+Matches = Callable[[str], bool | None]
+"""Whether a file's rules ignore this path, relative to it; None: they do not say."""
+
+_REMEMBERED = 1 << 14
+_read: dict[str, tuple[tuple[int, int, int], Matches]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """The rules for one folder, each with its place, the deepest first."""
 
-    specs: tuple[tuple[str, GitIgnoreSpec], ...] = ()
+    specs: tuple[tuple[str, Matches], ...] = ()
 
     def within(self, folder: str, names: frozenset[str] | None = None) -> Rules:
         """Adds the folder's own `.gitignore`. `names`: the folder's entries, if known."""
@@ -31,9 +37,8 @@ class Rules:
 
     def ignore(self, path: str, is_folder: bool) -> bool:
         """`path`: absolute, with slashes."""
-        for folder, spec in self.specs:
-            relative = path[len(folder.rstrip("/")) + 1 :] + "/" * is_folder
-            found = spec.check_file(relative).include
+        for folder, matches in self.specs:
+            found = matches(path[len(folder.rstrip("/")) + 1 :] + "/" * is_folder)
             if found is not None:
                 return found
         return False
@@ -62,7 +67,7 @@ def ignored(folder: Path, rules: Rules) -> bool:
     )
 
 
-def _spec(file: str) -> GitIgnoreSpec | None:
+def _spec(file: str) -> Matches | None:
     """A file's rules, read again when it has changed."""
     with contextlib.suppress(OSError, UnicodeDecodeError):
         about = Path(file).stat()
@@ -72,6 +77,15 @@ def _spec(file: str) -> GitIgnoreSpec | None:
             from pathspec import GitIgnoreSpec  # most folders have none: saves 70 ms
 
             lines = Path(file).read_text(encoding="utf-8").splitlines()
-            known = _read[file] = mark, GitIgnoreSpec.from_lines(lines)
+            known = _read[file] = mark, _remembering(GitIgnoreSpec.from_lines(lines))
         return known[1]
     return None
+
+
+def _remembering(spec: GitIgnoreSpec) -> Matches:
+    """Each cell asks for the same paths again."""
+
+    def matches(path: str) -> bool | None:
+        return spec.check_file(path).include
+
+    return lru_cache(_REMEMBERED)(matches)

@@ -30,7 +30,16 @@ from mecapy_jupyter.travel.files import lay_out
 from mecapy_jupyter.travel.files.index import Index
 from mecapy_jupyter.travel.pickling import awaited, known_blobs, payload, pickler
 from mecapy_jupyter.wire import BUNDLE, CALLED, CALLS, Cell, Payload
-from mecapy_worker.child import bundle, imports, kept, observing, page_messages, parents, results
+from mecapy_worker.child import (
+    bundle,
+    earlier_folder,
+    imports,
+    kept,
+    observing,
+    page_messages,
+    parents,
+    results,
+)
 from mecapy_worker.child.hooks import caches, ipython
 from mecapy_worker.child.output import Send
 from mecapy_worker.child.shell import TaskShell, as_in_a_kernel, build, connect
@@ -159,6 +168,7 @@ def serve(channel: Channel, outbox: str) -> None:
     if frame is not None and frame.kind == TaskMessage.tag:
         sys.addaudithook(lambda event, _: _shell.outgoing.hear(event))
         page_messages.connect(channel)
+        earlier_folder.connect(channel)
         _carry(channel.send, frame, outbox)
         _rest(channel)
 
@@ -234,7 +244,7 @@ def _open_inputs(task: TaskMessage, frame: Frame) -> Watch:
 
     def install(first: dict[str, Any]) -> None:
         if (carried := first.get("folder")) is not None:
-            sent[:] = [lay_out.lay_out(carried, maps)]
+            sent[:] = [lay_out.lay_out(carried, maps, earlier_folder.take)]
             module_importer.served.folder = os.getcwd()  # noqa: PTH109 as in results
         prelude.install(first)
         if task.parents:

@@ -10,13 +10,14 @@ import logging
 import os
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 
 from mecapy_worker.pool.cgroups import Cgroup
 from mecapy_worker.pool.child_files import child_files
 from mecapy_worker.pool.child_groups import group_bytes, lies_in_memory
 from mecapy_worker.pool.child_handle import ChildHandle
+from mecapy_worker.pool.earlier_folders import EarlierFolders, FolderOwner
 from mecapy_worker.pool.gpus import Gpu
 from mecapy_worker.pool.options import (
     MOST_NESTS,
@@ -85,6 +86,7 @@ class ChildFactory:
 
     async def open(self) -> None:
         self._scratch = await asyncio.to_thread(Scratch, self.options.scratch)
+        self.folders = EarlierFolders(self._scratch.earlier)
         try:
             self._cgroup = Cgroup(*self._of_all(), self._child_bytes())
         except OSError as error:
@@ -173,6 +175,7 @@ class ChildFactory:
         root = self._scratch.make(name, uid)
         worker_files, child_ends = child_files(egress=self.options.egress)
         child = ChildHandle(zygote, root, worker_files, self.options.frame_bytes)
+        child.uid = uid
         try:
             gpu = kind.gpu or _NO_GPU
             request = ForkChild(
@@ -196,7 +199,8 @@ class ChildFactory:
         """When this returns, it and all its processes are dead, and its folder is removed or being
         removed.
         """
-        await child.kill()
+        async with self._keeping_folder(child):
+            await child.kill()
         await child.close()
         self._uids.give_back(child.id)
         if self._cgroup and child.group:
@@ -208,6 +212,18 @@ class ChildFactory:
         removal.add_done_callback(self._removals.discard)
         # a million files must not delay the next task
         await asyncio.wait({removal}, timeout=_REMOVAL_AWAITED_S)
+
+    async def earlier_folder(self, child: ChildHandle, owner: str, home: str) -> bool:
+        """Once for each child."""
+        if child.folder_of is not None:
+            return False
+        child.folder_of = FolderOwner(owner, home)
+        return await self.folders.give(child.folder_of, child.folder, child.uid)
+
+    def _keeping_folder(self, child: ChildHandle) -> AbstractAsyncContextManager[None]:
+        if child.folder_of is None:
+            return nullcontext()
+        return self.folders.taken_back(child.folder_of, child.folder, child.uid)
 
     async def probe(self) -> ConfinementReport:
         """Tests the confinement with a child that tries to break out."""

@@ -9,11 +9,12 @@ import codecs
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 from mecapy_worker.pool.child_files import WorkerEnds
 from mecapy_worker.pool.child_groups import ChildGroup
+from mecapy_worker.pool.earlier_folders import FolderOwner
 from mecapy_worker.pool.usage import Usage
 from mecapy_worker.pool.zygote_client import ZygoteClient
 from mecapy_worker.shared import crash_line
@@ -44,10 +45,15 @@ class ChildHandle:
 
     `folder`: its working directory; `outbox`: its large results; `egress_socket`: our end, if hosts
     are allowed; `layers`: its confinement, once it is ready; `group`: its control group, if there
-    is one.
+    is one; `uid`: its user, if it has one; `folder_of`: whose folder it has asked for.
     """
 
     group: ChildGroup | None = None
+    uid: int | None = None
+    folder_of: FolderOwner | None = None
+    earlier_folder: Callable[[str], Awaitable[bool]]
+    """Put an earlier folder of the task's owner, from this notebook's folder, in place of its own.
+    """
 
     def __init__(
         self, zygote: ZygoteClient, root: Path, files: WorkerEnds, max_body_bytes: int

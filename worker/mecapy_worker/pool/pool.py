@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Coroutine
+from functools import partial
 
 from mecapy_worker.pool.child_factory import ChildFactory, ChildKind
 from mecapy_worker.pool.child_handle import ChildFailed, ChildHandle
@@ -61,6 +62,7 @@ class Pool:
         self._spawn(self._replace_dead_zygote())
         self._spawn(self._limits.run())
         self._spawn(self.nests.run())
+        self._spawn(self._factory.folders.run())
         self._wanted.set()
         return self
 
@@ -89,6 +91,7 @@ class Pool:
             if gpu:
                 self._gpus.put_nowait(gpu)
             raise
+        child.earlier_folder = partial(self._factory.earlier_folder, child, owner)
         self._limits.add(child)
         try:
             yield child

@@ -36,6 +36,8 @@ class Scratch:
         self.base = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=scratch))
         self._lock = _lock(self.base)
         self.base.chmod(0o711)  # a child of another user passes through, but cannot list it
+        self.earlier = self.base / "earlier"  # what tasks left (`earlier_folders`)
+        self.earlier.mkdir(0o700)
         self.secret = self.base / "secret"  # what the probe tries to read
         self.secret.write_text("not for children")
 

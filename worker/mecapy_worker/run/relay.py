@@ -26,6 +26,8 @@ from mecapy_worker.shared.messages import (
     CommMessage,
     DisplayMessage,
     ExitStatus,
+    FolderGiven,
+    FolderWanted,
     InterruptedMessage,
     InvalidFrame,
     LimitExceeded,
@@ -198,6 +200,9 @@ class Relay:
                 await self._take_outcome(said, frame.body)
             case CheckpointMessage():
                 await self._checkpoint()
+            case FolderWanted(home):
+                found = await self._child.earlier_folder(home)
+                await self._child.send(FolderGiven(found))
             case InterruptedMessage():
                 self._interrupted.set()
             case InvalidFrame(detail):

@@ -157,6 +157,14 @@ class TaskMessage(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class FolderGiven(Message):
+    """The answer to `FolderWanted`. `found`: the working directory is another one now."""
+
+    tag: ClassVar[str] = "folder_given"
+    found: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeRequest(Message):
     tag: ClassVar[str] = "probe"
     secret: str
@@ -182,6 +190,14 @@ class ProbeResult(Message):
 
     tag: ClassVar[str] = "probed"
     through: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FolderWanted(Message):
+    """The cell's folder is large: an earlier one of this owner, from `home`, would save time."""
+
+    tag: ClassVar[str] = "folder_wanted"
+    home: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +307,7 @@ class ExitStatus(Message):  # how a child ended; `lost`: it died with its zygote
 
 _CHILD = (
     OutputMessage, DisplayMessage, CommMessage, ProgressMessage, CheckpointMessage,
-    InterruptedMessage, OutcomeMessage,
+    InterruptedMessage, OutcomeMessage, FolderWanted,
 )  # fmt: skip
 FROM_CHILD: dict[str, type[Message]] = {one.tag: one for one in _CHILD}
 _HANDLE = (UsageMessage, LimitExceeded, InvalidFrame, ExitStatus)
