@@ -16,8 +16,8 @@ from pydantic import SecretStr
 
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store.blobs import blob_rows
-from mecapy_backend.store.blobs.blob_store import BlobStore, open_store
-from mecapy_backend.store.blobs.blob_types import WrongDigest
+from mecapy_backend.store.blobs.blob_store import open_store
+from mecapy_backend.store.blobs.blob_types import BlobStore, WrongDigest
 
 from .. import weed
 from ..conftest import TOKEN, served

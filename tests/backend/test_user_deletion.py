@@ -18,7 +18,8 @@ from blake3 import blake3
 from mecapy_backend.queue import queue as queues
 from mecapy_backend.store import database, tables, tasks
 from mecapy_backend.store.blobs import blob_rows
-from mecapy_backend.store.blobs.blob_store import BlobStore, open_store
+from mecapy_backend.store.blobs.blob_store import open_store
+from mecapy_backend.store.blobs.blob_types import BlobStore
 from mecapy_backend.store.log import events
 from mecapy_backend.store.people import api_tokens, deletion, users
 from mecapy_jupyter import wire

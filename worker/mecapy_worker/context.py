@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.queue.queue import Queue
 from mecapy_backend.shared.settings import Settings
-from mecapy_backend.store.blobs.blob_store import BlobStore
+from mecapy_backend.store.blobs.blob_types import BlobStore
 from mecapy_backend.store.people.shares import Took
 from mecapy_backend.store.tasks import StartedAttempt
 from mecapy_jupyter.shared import version

@@ -33,7 +33,7 @@ from mecapy_backend.shared.health import Health
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import database
 from mecapy_backend.store.blobs import blob_store
-from mecapy_backend.store.blobs.blob_store import BlobStore
+from mecapy_backend.store.blobs.blob_types import BlobStore
 from mecapy_backend.store.health_probes import readiness, server_health
 
 # Every statement touches few rows by index; if it takes longer, the database is unavailable.

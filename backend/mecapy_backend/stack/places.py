@@ -12,7 +12,8 @@ from pathlib import Path
 
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.stack import programs, services, up
-from mecapy_backend.store.blobs.blob_store import BlobStore, configured, open_store
+from mecapy_backend.store.blobs.blob_store import configured, open_store
+from mecapy_backend.store.blobs.blob_types import BlobStore
 from mecapy_jupyter.shared.data_dir import DataDir, data_dir, running_state
 from mecapy_jupyter.shared.errors import ConfigError, StackError
 from mecapy_jupyter.shared.own_folder import own_folder

@@ -21,7 +21,7 @@ from mecapy_backend.queue.health_probe import probe_redis
 from mecapy_backend.queue.queue import Queue
 from mecapy_backend.shared.health import LOW_BYTES, PROBE_TIMEOUT_S, Check, Health, Probed
 from mecapy_backend.store.blobs import causes
-from mecapy_backend.store.blobs.blob_store import BlobStore
+from mecapy_backend.store.blobs.blob_types import BlobStore
 from mecapy_backend.store.blobs.file_store import FileStore
 from mecapy_backend.store.database import cause
 

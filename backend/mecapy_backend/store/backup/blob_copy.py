@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mecapy_backend.store.backup.archive import BlobRow
-from mecapy_backend.store.blobs.blob_store import BlobStore
-from mecapy_backend.store.blobs.blob_types import WrongDigest, no_lock
+from mecapy_backend.store.blobs.blob_types import BlobStore, WrongDigest, no_lock
 
 _AT_ONCE = 8
 

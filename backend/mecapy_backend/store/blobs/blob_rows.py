@@ -14,8 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, array, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from mecapy_backend.store.blobs.blob_store import BlobStore
-from mecapy_backend.store.blobs.blob_types import RowLock, is_digest, parse_upload_key
+from mecapy_backend.store.blobs.blob_types import BlobStore, RowLock, is_digest, parse_upload_key
 from mecapy_backend.store.database import all_rows, changed, column, scalar, transaction
 from mecapy_backend.store.tables import blobs, reservations, tasks
 

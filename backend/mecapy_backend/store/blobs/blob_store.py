@@ -9,97 +9,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from mecapy_backend.shared.settings import Settings
-from mecapy_backend.store.blobs.blob_types import (
-    MultipartUpload,
-    RowLock,
-    SharedFolders,
-    StoredBlob,
-)
+from mecapy_backend.store.blobs.blob_types import BlobStore
 from mecapy_backend.store.blobs.file_store import FileStore
 from mecapy_jupyter.shared.errors import ConfigError
-
-
-class BlobStore(Protocol):
-    """What gateway and worker need from a store. A missing blob raises FileNotFoundError."""
-
-    direct_uploads: bool
-    """Clients upload without the gateway, so a blob may be stored that the table does not have yet.
-    """
-
-    async def has(self, owner: str, digest: str) -> bool: ...
-    async def size(self, owner: str, digest: str) -> int | None: ...
-    async def write(
-        self, owner: str, digest: str, chunks: AsyncIterator[bytes], row_lock: RowLock = ...
-    ) -> int:
-        """Store a stream; its size. WrongDigest, or whatever the stream raises, leaves nothing
-        behind.
-        """
-        ...
-
-    def read(self, owner: str, digest: str) -> AsyncIterator[bytes]: ...
-    async def open(self, owner: str, digest: str) -> int:
-        """A read-only file descriptor on the bytes; the caller closes it."""
-        ...
-
-    async def adopt(self, owner: str, path: Path, row_lock: RowLock = ...) -> tuple[str, int]:
-        """Takes over a finished file; returns (digest, size). Its writer must be dead, because it
-        could change the file afterwards.
-        """
-        ...
-
-    async def delete(self, owner: str, digest: str) -> None: ...
-    async def tidy(self, older_s: float) -> None:
-        """Removes what broken uploads older than this have left."""
-        ...
-
-    async def listed(self, limit: int) -> list[StoredBlob]:
-        """The next `limit` blobs of the store, in endless rounds."""
-        ...
-
-    async def upload_url(self, owner: str, digest: str, size: int) -> str | None:
-        """A presigned URL to PUT the bytes to; None: through the gateway."""
-        ...
-
-    async def begin_parts(self, owner: str, digest: str, size: int) -> MultipartUpload | None:
-        """The same for a large blob in parts, several at a time; None: not here."""
-        ...
-
-    async def part_urls(
-        self, owner: str, digest: str, size: int, upload: str, first: int
-    ) -> MultipartUpload | None:
-        """Fresh URLs for an upload that outlives its URLs: for its parts from `first` on, counted
-        from 0.
-        """
-        ...
-
-    async def end_parts(self, owner: str, digest: str, upload: str, etags: list[str]) -> bool:
-        """All parts are there: `etags` are the store's answers to them, in order. False: no such
-        upload, or these are not its parts.
-        """
-        ...
-
-    async def abort_parts(self, owner: str, digest: str, upload: str) -> None:
-        """Forget the upload and its parts."""
-        ...
-
-    async def download_url(self, owner: str, digest: str) -> str | None: ...
-    async def place(self, owner: str) -> SharedFolders | None:
-        """The folder for clients on this machine's disk; None: this store has none."""
-        ...
-
-    async def take(
-        self, owner: str, name: str, max_bytes: int, row_lock: RowLock = ...
-    ) -> tuple[str, int]:
-        """Take over a file that a client left in `place`: (digest, size). FileNotFoundError, or
-        TooLong and nothing is kept.
-        """
-        ...
 
 
 def configured(settings: Settings) -> BlobStore:

@@ -1,5 +1,5 @@
-"""What every object store has in common: the errors, shapes and names of blobs. Knows no store, no
-task and no table.
+"""What every object store has in common: what it is asked, and the errors, shapes and
+names of blobs. Knows no one store, no task and no table.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 CHUNK_BYTES = 1 << 20
 _NAME = re.compile(r"[0-9a-f]{32}")
@@ -82,6 +83,91 @@ async def no_lock(digest: str, size: int) -> AsyncGenerator[None]:
     yield
 
 
+class BlobStore(Protocol):
+    """What gateway and worker need from a store. A missing blob raises FileNotFoundError.
+
+    Uploads in parts, URLs and a folder for clients are what only some stores have: here they are
+    answered as by a store without them.
+    """
+
+    direct_uploads: bool
+    """Clients upload without the gateway, so a blob may be stored that the table does not have yet.
+    """
+
+    async def has(self, owner: str, digest: str) -> bool:
+        return await self.size(owner, digest) is not None
+
+    async def size(self, owner: str, digest: str) -> int | None: ...
+    async def write(
+        self, owner: str, digest: str, chunks: AsyncIterator[bytes], row_lock: RowLock = no_lock
+    ) -> int:
+        """Store a stream; its size. WrongDigest, or whatever the stream raises, leaves nothing
+        behind.
+        """
+        ...
+
+    def read(self, owner: str, digest: str) -> AsyncIterator[bytes]: ...
+    async def open(self, owner: str, digest: str) -> int:
+        """A read-only file descriptor on the bytes; the caller closes it."""
+        ...
+
+    async def adopt(self, owner: str, path: Path, row_lock: RowLock = no_lock) -> tuple[str, int]:
+        """Takes over a finished file; returns (digest, size). Its writer must be dead, because it
+        could change the file afterwards.
+        """
+        ...
+
+    async def delete(self, owner: str, digest: str) -> None: ...
+    async def tidy(self, older_s: float) -> None:
+        """Removes what broken uploads older than this have left."""
+        ...
+
+    async def listed(self, limit: int) -> list[StoredBlob]:
+        """The next `limit` blobs of the store, in endless rounds."""
+        ...
+
+    async def upload_url(self, owner: str, digest: str, size: int) -> str | None:
+        """A presigned URL to PUT the bytes to; None: through the gateway."""
+        return None
+
+    async def begin_parts(self, owner: str, digest: str, size: int) -> MultipartUpload | None:
+        """The same for a large blob in parts, several at a time; None: not here."""
+        return None
+
+    async def part_urls(
+        self, owner: str, digest: str, size: int, upload: str, first: int
+    ) -> MultipartUpload | None:
+        """Fresh URLs for an upload that outlives its URLs: for its parts from `first` on, counted
+        from 0.
+        """
+        return None
+
+    async def end_parts(self, owner: str, digest: str, upload: str, etags: list[str]) -> bool:
+        """All parts are there: `etags` are the store's answers to them, in order. False: no such
+        upload, or these are not its parts.
+        """
+        return False
+
+    async def abort_parts(self, owner: str, digest: str, upload: str) -> None:
+        """Forget the upload and its parts."""
+        return None
+
+    async def download_url(self, owner: str, digest: str) -> str | None:
+        return None
+
+    async def place(self, owner: str) -> SharedFolders | None:
+        """The folder for clients on this machine's disk; None: this store has none."""
+        return None
+
+    async def take(
+        self, owner: str, name: str, max_bytes: int, row_lock: RowLock = no_lock
+    ) -> tuple[str, int]:
+        """Take over a file that a client left in `place`: (digest, size). FileNotFoundError, or
+        TooLong and nothing is kept.
+        """
+        raise FileNotFoundError(name)
+
+
 def blob_key(owner: str, digest: str) -> str:
     """The place of a blob below the root of any store. Raises BadName for a malformed owner or
     digest.
@@ -128,16 +214,3 @@ def checked_file_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise BadName("a file's name is 32 hexadecimal digits, in lower case")
     return name
-
-
-async def join_chunks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same bytes in pieces that are large enough for a thread."""
-    gathered, size = list[bytes](), 0
-    async for chunk in chunks:
-        gathered.append(chunk)
-        size += len(chunk)
-        if size >= CHUNK_BYTES:
-            yield b"".join(gathered)
-            gathered, size = [], 0
-    if gathered:
-        yield b"".join(gathered)

@@ -22,25 +22,24 @@ from pathlib import Path
 
 from mecapy_backend.store.blobs.blob_types import (
     CHUNK_BYTES,
-    MultipartUpload,
+    BlobStore,
     RowLock,
     SharedFolders,
     StoredBlob,
     blob_key,
     checked_file_name,
-    join_chunks,
     no_lock,
     parse_blob_key,
 )
 from mecapy_backend.store.blobs.disk_sync import to_disk
 from mecapy_backend.store.blobs.listing import ListingRounds
-from mecapy_backend.store.blobs.partial_file import PartialFile, examine, rename
+from mecapy_backend.store.blobs.partial_file import PartialFile, examine, received, rename
 from mecapy_jupyter.shared.processes import boot_id
 
 _WRITTEN_OUT_S = 600.0  # far more than the kernel takes to write a file out
 
 
-class FileStore:
+class FileStore(BlobStore):
     """A directory on a local disk, shared by all components of one machine."""
 
     direct_uploads = False
@@ -74,9 +73,6 @@ class FileStore:
     def path(self, owner: str, digest: str) -> Path:
         return self.root / blob_key(owner, digest)
 
-    async def has(self, owner: str, digest: str) -> bool:
-        return await self.size(owner, digest) is not None
-
     async def size(self, owner: str, digest: str) -> int | None:
         try:
             return (await asyncio.to_thread(self.path(owner, digest).stat)).st_size
@@ -87,16 +83,10 @@ class FileStore:
         self, owner: str, digest: str, chunks: AsyncIterator[bytes], row_lock: RowLock = no_lock
     ) -> int:
         target = self.path(owner, digest)
-        partial = await asyncio.to_thread(PartialFile, self.root)
-        try:
-            async for block in join_chunks(chunks):
-                await asyncio.to_thread(partial.write, block)
-            size = await asyncio.to_thread(partial.check, digest)
+        async with received(self.root, digest, chunks) as (path, size):
             async with row_lock(digest, size):
-                await asyncio.to_thread(rename, partial.path, target)
+                await asyncio.to_thread(rename, path, target)
             return size
-        finally:
-            await asyncio.to_thread(partial.discard)
 
     async def read(self, owner: str, digest: str) -> AsyncIterator[bytes]:
         fd = await self.open(owner, digest)
@@ -213,26 +203,6 @@ class FileStore:
                 with suppress(FileNotFoundError):  # deleted meanwhile
                     status = path.stat()
                     yield StoredBlob(*named, status.st_size, status.st_mtime)
-
-    async def upload_url(self, owner: str, digest: str, size: int) -> str | None:
-        return None
-
-    async def begin_parts(self, owner: str, digest: str, size: int) -> MultipartUpload | None:
-        return None
-
-    async def part_urls(
-        self, owner: str, digest: str, size: int, upload: str, first: int
-    ) -> MultipartUpload | None:
-        return None
-
-    async def end_parts(self, owner: str, digest: str, upload: str, etags: list[str]) -> bool:
-        return False
-
-    async def abort_parts(self, owner: str, digest: str, upload: str) -> None:
-        return None
-
-    async def download_url(self, owner: str, digest: str) -> str | None:
-        return None
 
 
 def _whole(path: Path) -> bool:

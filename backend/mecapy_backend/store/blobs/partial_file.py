@@ -4,16 +4,18 @@ under the digest it has.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import stat
 import tempfile
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from blake3 import blake3
 
-from mecapy_backend.store.blobs.blob_types import NotAFile, TooLong, WrongDigest
+from mecapy_backend.store.blobs.blob_types import CHUNK_BYTES, NotAFile, TooLong, WrongDigest
 from mecapy_backend.store.blobs.disk_sync import to_disk
 
 
@@ -26,12 +28,9 @@ class PartialFile:
         folder = root / ".partial"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd, name = tempfile.mkstemp(dir=folder)
-        self.path, self._file, self._hash, self._size = (
-            Path(name),
-            os.fdopen(fd, "wb", buffering=0),
-            blake3(),
-            0,
-        )
+        self.path = Path(name)
+        self._file = os.fdopen(fd, "wb", buffering=0)
+        self._hash, self._size = blake3(), 0
 
     def write(self, block: bytes) -> None:
         self._hash.update(block)
@@ -62,6 +61,35 @@ class PartialFile:
         """Close; remove what was not kept."""
         self._file.close()
         self.path.unlink(missing_ok=True)
+
+
+@asynccontextmanager
+async def received(
+    root: Path, digest: str, chunks: AsyncIterator[bytes]
+) -> AsyncGenerator[tuple[Path, int]]:
+    """The stream as a checked file, and its size. The file is removed at the end, unless it was
+    renamed.
+    """
+    partial = await asyncio.to_thread(PartialFile, root)
+    try:
+        async for block in _join_chunks(chunks):
+            await asyncio.to_thread(partial.write, block)
+        yield partial.path, await asyncio.to_thread(partial.check, digest)
+    finally:
+        await asyncio.to_thread(partial.discard)
+
+
+async def _join_chunks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in pieces that are large enough for a thread."""
+    gathered, size = list[bytes](), 0
+    async for chunk in chunks:
+        gathered.append(chunk)
+        size += len(chunk)
+        if size >= CHUNK_BYTES:
+            yield b"".join(gathered)
+            gathered, size = [], 0
+    if gathered:
+        yield b"".join(gathered)
 
 
 def rename(path: Path, target: Path) -> None:

@@ -20,26 +20,25 @@ from weakref import WeakValueDictionary
 
 from mecapy_backend.store.blobs.blob_types import (
     CHUNK_BYTES,
+    BlobStore,
     MultipartUpload,
     RowLock,
-    SharedFolders,
     StoredBlob,
     blob_key,
-    join_chunks,
     no_lock,
     parse_blob_key,
 )
 from mecapy_backend.store.blobs.bucket import CONNECTIONS, PRESIGNED_S, Bucket
 from mecapy_backend.store.blobs.file_store import FileStore
 from mecapy_backend.store.blobs.listing import ListingRounds
-from mecapy_backend.store.blobs.partial_file import PartialFile, examine
+from mecapy_backend.store.blobs.partial_file import PartialFile, examine, received
 from mecapy_jupyter.shared.own_folder import own_folder
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-class S3Store:
+class S3Store(BlobStore):
     """`<prefix>/<owner>/<ab>/<digest>` in one bucket. Several processes may share the cache
     directory.
     """
@@ -67,9 +66,6 @@ class S3Store:
             self._threads, partial(call, *arguments, **named)
         )
 
-    async def has(self, owner: str, digest: str) -> bool:
-        return await self.size(owner, digest) is not None
-
     async def size(self, owner: str, digest: str) -> int | None:
         return await self._ask(self._bucket.size, blob_key(owner, digest))
 
@@ -77,15 +73,9 @@ class S3Store:
         self, owner: str, digest: str, chunks: AsyncIterator[bytes], row_lock: RowLock = no_lock
     ) -> int:
         key = blob_key(owner, digest)
-        partial = await asyncio.to_thread(PartialFile, self.cache.root)
-        try:
-            async for block in join_chunks(chunks):
-                await asyncio.to_thread(partial.write, block)
-            size = await asyncio.to_thread(partial.check, digest)
-            await self._upload(partial.path, key, row_lock(digest, size), size)
+        async with received(self.cache.root, digest, chunks) as (path, size):
+            await self._upload(path, key, row_lock(digest, size), size)
             return size
-        finally:
-            await asyncio.to_thread(partial.discard)
 
     async def _upload(
         self, path: Path, key: str, locked: AbstractAsyncContextManager[None], size: int
@@ -118,9 +108,8 @@ class S3Store:
             except FileNotFoundError:
                 fd = await self._ask(self._download, key, self.cache.path(owner, digest))
                 await asyncio.to_thread(self._trim)
-        with suppress(
-            FileNotFoundError
-        ):  # used now: the last to be dropped; unless another process has just dropped it
+        # Used now: the last to be dropped, unless another process has just dropped it.
+        with suppress(FileNotFoundError):
             await asyncio.to_thread(os.utime, self.cache.path(owner, digest))
         return fd
 
@@ -212,11 +201,3 @@ class S3Store:
 
     async def abort_parts(self, owner: str, digest: str, upload: str) -> None:
         await self._ask(self._bucket.abort_parts, blob_key(owner, digest), upload)
-
-    async def place(self, owner: str) -> SharedFolders | None:
-        return None
-
-    async def take(
-        self, owner: str, name: str, max_bytes: int, row_lock: RowLock = no_lock
-    ) -> tuple[str, int]:
-        raise FileNotFoundError(name)

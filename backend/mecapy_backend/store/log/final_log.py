@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.store import json_text
-from mecapy_backend.store.blobs.blob_store import BlobStore
+from mecapy_backend.store.blobs.blob_types import BlobStore
 from mecapy_backend.store.log import events
 from mecapy_backend.store.log.events import EncodedEvent
 from mecapy_backend.store.tasks import lookup

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.queue.queue import Queue
 from mecapy_backend.store.blobs import blob_rows
-from mecapy_backend.store.blobs.blob_store import BlobStore
+from mecapy_backend.store.blobs.blob_types import BlobStore
 from mecapy_backend.store.database import changed, column
 from mecapy_backend.store.log import events
 from mecapy_backend.store.people.users import DELETED, DELETING, is_user
