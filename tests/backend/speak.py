@@ -95,6 +95,4 @@ class Worker:
     ) -> None:
         assert await tasks.finish(self.db, task_id, 1, outcome, log, cache_key=cache_key)
         if tell:
-            await events.append(
-                self.redis, task_id, [(outcome.state, outcome.as_json())], last=True
-            )
+            await events.append_end(self.redis, task_id, outcome)

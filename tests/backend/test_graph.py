@@ -105,10 +105,10 @@ async def test_cancelled_alone_or_with_all_below(db: Any) -> None:
     await graph.settle(db, [one])
     assert await states(db, child) == ["failed"]
     assert (await error(db, child)).message.startswith(f"the task 'one' ({one[:8]}), whose")
-    stopped = await graph.cancel_below(db, "ann", two)
+    stopped = await tasks.cancel_below(db, "ann", two)
     assert {task.id for task in stopped} == {below, last}
     assert await states(db, two, below, last) == ["queued", "cancelled", "cancelled"]
-    assert await graph.cancel_below(db, "bob", two) == []
+    assert await tasks.cancel_below(db, "bob", two) == []
 
 
 async def test_only_tasks_of_the_same_owner(db: Any) -> None:

@@ -32,7 +32,7 @@ from hypothesis.stateful import (
 )
 
 from mecapy_backend.store import database, tables, tasks
-from mecapy_backend.store.tasks import graph, submission
+from mecapy_backend.store.tasks import cancelling, graph, submission
 from mecapy_jupyter import wire
 
 EXAMPLES = int(os.environ.get("MECAPY_EXAMPLES", "25"))
@@ -212,8 +212,8 @@ class Store(RuleBasedStateMachine):
 
     @rule(task_id=submitted, owner=st.sampled_from(OWNERS))
     def cancel_below(self, task_id: str, owner: str) -> None:
-        stopped = self.do(graph.cancel_below(self.db, owner, task_id))
-        expected = set[graph.Stopped]()
+        stopped = self.do(tasks.cancel_below(self.db, owner, task_id))
+        expected = set[cancelling.Stopped]()
         for id in self.model.below(task_id):
             row = self.model.rows[id]
             if row.owner != owner or row.state in wire.FINAL:
@@ -221,7 +221,7 @@ class Store(RuleBasedStateMachine):
             row.cancel_requested = True
             if row.waits:
                 row.end(wire.Outcome(wire.CANCELLED))
-            expected.add(graph.Stopped(id, row.state, row.awaited))  # pyright: ignore[reportArgumentType]
+            expected.add(cancelling.Stopped(id, row.state, row.awaited))  # pyright: ignore[reportArgumentType]
         assert set(stopped) == expected
 
     @rule(task_id=submitted, owner=st.sampled_from(OWNERS))

@@ -237,7 +237,10 @@ def test_a_lock_that_stays(stack: Stack, gate: Gate) -> None:
     task = stack.submit(held(gate, 1), 1)
     victim = stack.until_running(task)
     stack.sql(
-        "SELECT pg_advisory_lock($1), pg_advisory_lock($2), pg_advisory_lock($3)", *reconciler.LOCKS
+        "SELECT pg_advisory_lock($1), pg_advisory_lock($2), pg_advisory_lock($3)",
+        reconciler.QUEUE_LOCK,
+        reconciler.SWEEP_LOCK,
+        reconciler.CAPS_LOCK,
     )
     try:
         victim.kill()

@@ -16,6 +16,7 @@ from prometheus_client import (
 from mecapy_backend.shared import telemetry
 from mecapy_backend.shared.health import HealthReport
 from mecapy_backend.shared.health_gauges import set_health_gauges
+from mecapy_jupyter import wire
 from mecapy_worker.pool.pool import Pool
 
 WORKER = CollectorRegistry()
@@ -41,6 +42,15 @@ ended = _counter(
 # `increase` misses the first event of a series that begins with it.
 for _ended in (("completed", ""), *(("failed", kind) for kind in _OURS)):
     ended.labels(*_ended)
+
+
+def count_end(outcome: wire.Outcome) -> str:
+    """The kind of its error, or ""."""
+    kind = outcome.error.kind if outcome.error else ""
+    ended.labels(outcome.state, kind).inc()
+    return kind
+
+
 given_back = _counter(
     "given_back_total", "Attempts that went back into the queue: retries, and a worker that stops"
 )

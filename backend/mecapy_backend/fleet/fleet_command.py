@@ -31,6 +31,7 @@ from mecapy_jupyter.shared.units import duration
 
 log = structlog.get_logger()
 _STOP_S, _LOOK_S = 300.0, 0.5
+_LOCK_IDLE_S = 600
 _PLAIN = (
     "MECAPY_SANDBOX", "MECAPY_PRELOAD", "MECAPY_EGRESS", "MECAPY_CACHE_BYTES", "MECAPY_KEEP_S",
     "MECAPY_LOG_FORMAT", "MECAPY_LEASE_S", "MECAPY_HEARTBEAT_S", "MECAPY_GRACE_S",
@@ -187,8 +188,8 @@ async def _until_changed(
 async def look(db: AsyncEngine, scaler: Scaler) -> int | None:
     """One round, if no other scaler is in one. None: it was not, or PostgreSQL is away."""
     try:
-        async with machines.chosen(db) as chosen:
-            return await scaler.look() if chosen else None
+        async with database.try_lock(db, machines.SCALER_LOCK, _LOCK_IDLE_S) as locked:
+            return await scaler.look() if locked else None
     except (DBAPIError, OSError) as problem:
         log.warning("waiting", what="database", error=database.cause(problem) or repr(problem))
         return None

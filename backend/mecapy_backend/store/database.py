@@ -218,3 +218,14 @@ async def changed(db: AsyncEngine, statement: sa.Executable, values: _Values = N
 def transaction(db: AsyncEngine) -> AbstractAsyncContextManager[AsyncConnection]:
     """Of several statements."""
     return db.execution_options(isolation_level="READ COMMITTED").begin()
+
+
+@asynccontextmanager
+async def try_lock(db: AsyncEngine, lock: int, idle_s: int) -> AsyncGenerator[bool]:
+    """Whether this process has the lock now. A transaction holds it, and PostgreSQL ends that when
+    it has been idle for `idle_s`, so a stopped or disconnected process cannot hold it forever.
+    """
+    limit = sa.func.set_config("idle_in_transaction_session_timeout", f"{idle_s}s", True)
+    async with transaction(db) as connection:
+        asked = sa.select(sa.func.pg_try_advisory_xact_lock(lock), limit)
+        yield bool((await connection.execute(asked)).one()[0])

@@ -5,8 +5,7 @@ fleet.
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncGenerator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,14 +13,14 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from mecapy_backend.store.database import all_rows, changed, first, transaction
+from mecapy_backend.store.database import all_rows, changed, first
 from mecapy_backend.store.tables import fleet, machines, tasks
 from mecapy_jupyter import wire
 from mecapy_jupyter.wire import MachineState
 
 _m, _t, _f = machines.c, tasks.c, fleet.c
 _now = sa.func.now()
-LOCK = 0x6D656361_666C7430
+SCALER_LOCK = 0x6D656361_666C7430
 NEVER_STARTED = "never started"
 
 
@@ -51,17 +50,6 @@ class FleetRow:
     stack: str
     stopped: bool
     swept: bool
-
-
-@asynccontextmanager
-async def chosen(db: AsyncEngine, idle_s: int = 600) -> AsyncGenerator[bool]:
-    """Whether this scaler is the one that acts now. A transaction holds the lock; PostgreSQL ends
-    it after `idle_s` without a statement.
-    """
-    limit = sa.func.set_config("idle_in_transaction_session_timeout", f"{idle_s}s", True)
-    async with transaction(db) as connection:
-        asked = sa.select(sa.func.pg_try_advisory_xact_lock(LOCK), limit)
-        yield bool((await connection.execute(asked)).one()[0])
 
 
 async def of_stack(db: AsyncEngine) -> FleetRow:

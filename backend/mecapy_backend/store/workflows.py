@@ -13,8 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.store.database import all_rows, changed, column, first, transaction
 from mecapy_backend.store.tables import task_inputs, tasks, workflows
-from mecapy_backend.store.tasks import graph, tally
-from mecapy_backend.store.tasks.graph import Stopped
+from mecapy_backend.store.tasks import cancelling, graph, tally
 from mecapy_backend.store.tasks.lookup import QueuedTask
 from mecapy_jupyter import wire
 from mecapy_jupyter.wire import WorkflowStatus, WorkflowTask
@@ -49,11 +48,9 @@ async def get(db: AsyncEngine, owner: str, workflow_id: str) -> WorkflowStatus |
     return WorkflowStatus(workflow_id, head.name, head.created_at, counts, found)
 
 
-async def cancel(db: AsyncEngine, owner: str, workflow_id: str) -> list[Stopped]:
-    """All its tasks that have not ended; see `tasks.cancel`."""
-    return [
-        Stopped(*row) for row in await all_rows(db, _CANCEL, {"workflow": workflow_id, "by": owner})
-    ]
+async def cancel(db: AsyncEngine, owner: str, workflow_id: str) -> list[cancelling.Stopped]:
+    """All its tasks that have not ended."""
+    return await cancelling.stop(db, owner, _t.workflow == workflow_id)
 
 
 async def failed(db: AsyncEngine, owner: str, workflow_id: str) -> list[str]:
@@ -115,11 +112,6 @@ _TASKS = sa.text(
               ARRAY(SELECT parent FROM task_inputs WHERE child = tasks.id) AS parents
        FROM tasks WHERE workflow = :workflow AND owner = :by ORDER BY created_at, id"""
 ).bindparams(_uuid)
-_CANCEL = sa.text(
-    f"""UPDATE tasks SET {graph.STOP}
-        WHERE workflow = :workflow AND owner = :by AND state IN ('blocked', 'queued', 'running')
-        RETURNING id::text, state, awaited"""
-).bindparams(_uuid, graph.cancelled_outcome)
 _RETRY = sa.text(
     f"""UPDATE tasks SET
           state = CASE WHEN {graph.WAITS} THEN 'blocked' ELSE 'queued' END,

@@ -38,7 +38,7 @@ async def refused(work: Context, started: tasks.StartedAttempt) -> None:
     task_id = started.task_id
     log.info(wire.CANCELLED, task=task_id, why="its owner is disabled")
     with contextlib.suppress(RedisError):  # the row says it, too
-        await _final_event(work, task_id, wire.Outcome(wire.CANCELLED))
+        await events.append_end(work.queue, task_id, wire.Outcome(wire.CANCELLED))
     if started.awaited:
         await settle(work, task_id)
 
@@ -148,21 +148,16 @@ async def _publish(
     writer: EventWriter | None,
 ) -> None:
     task_id, attempt = started.task_id, started.attempt
-    kind = outcome.error.kind if outcome.error else ""
-    metrics.ended.labels(outcome.state, kind).inc()
+    kind = metrics.count_end(outcome)
     log.info(outcome.state, task=task_id, attempt=attempt, seconds=outcome.seconds, kind=kind)
     try:
         async with asyncio.timeout(ANSWER_S):
             if writer:
                 await writer.end(outcome.state, outcome.as_json())
             else:
-                await _final_event(work, task_id, outcome)
+                await events.append_end(work.queue, task_id, outcome)
     except Exception as error:  # readers also look at the row
         log.warning("events dropped", task=task_id, attempt=attempt, error=repr(error))
-
-
-async def _final_event(work: Context, task_id: str, outcome: wire.Outcome) -> None:
-    await events.append(work.queue, task_id, [(outcome.state, outcome.as_json())], last=True)
 
 
 async def _log_of(

@@ -53,9 +53,8 @@ async def renew(ctx: Context, info: JsonObject) -> None:
             log.warning("lease not renewed", error=repr(error)) if is_transient(
                 error
             ) else log.exception("lease not renewed")
-            await asyncio.sleep(
-                min(_AGAIN_S, ctx.settings.heartbeat_s)
-            )  # sooner, because the lease runs out and a new worker is not known yet
+            # Sooner, because the lease runs out and a new worker is not known yet.
+            await asyncio.sleep(min(_AGAIN_S, ctx.settings.heartbeat_s))
             continue
         await asyncio.sleep(ctx.settings.heartbeat_s)
 
@@ -111,17 +110,16 @@ async def _settle(
     }
     for task_id, attempt in unknown & strangers:
         log.warning("given back", task=task_id, attempt=attempt, why="its start was never answered")
-        if (
-            await tasks.requeue(ctx.db, task_id, attempt) == wire.RUNNING
-        ):  # else the reconciler enqueues it
+        # Else the reconciler enqueues it.
+        if await tasks.requeue(ctx.db, task_id, attempt) == wire.RUNNING:
             await _end(ctx, task_id, attempt, tasks.once_outcome())
     return unknown
 
 
 async def _end(ctx: Context, task_id: str, attempt: int, outcome: wire.Outcome) -> None:
     if await tasks.finish(ctx.db, task_id, attempt, outcome):
-        metrics.ended.labels(outcome.state, outcome.error.kind if outcome.error else "").inc()
-        await events.append(ctx.queue, task_id, [(outcome.state, outcome.as_json())], last=True)
+        metrics.count_end(outcome)
+        await events.append_end(ctx.queue, task_id, outcome)
 
 
 async def listen(ctx: Context) -> None:

@@ -6,13 +6,13 @@ worker runs it (`main`); `store.tasks` decides.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import sqlalchemy as sa
 from redis.exceptions import RedisError
 
 from mecapy_backend.store import tasks
+from mecapy_backend.store.database import try_lock
 from mecapy_backend.store.log import events
 from mecapy_backend.store.people import shares
 from mecapy_backend.store.tasks import graph, settling
@@ -26,11 +26,8 @@ from mecapy_worker.upkeep import sweeper
 
 LOOK_S, SURE_AFTER_S, QUEUE_EVERY, SWEEP_EVERY, BATCH = 1.0, 0.25, 5, 60, 1000
 SAID = 100  # of thousands of lost tasks, only this many are logged
-LOCKS = _QUEUE_LOCK, _SWEEP_LOCK, _CAPS_LOCK = (
-    0x6D656361,
-    0x6D656362,
-    0x6D656363,
-)  # "meca" and the next two
+# "meca" and the next two.
+QUEUE_LOCK, SWEEP_LOCK, CAPS_LOCK = 0x6D656361, 0x6D656362, 0x6D656363
 _QUEUE_IDLE_S, _SWEEP_IDLE_S = 10, 600
 
 
@@ -39,11 +36,11 @@ async def reconcile(ctx: Context) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(_every(ctx, 1, take_back))
         group.create_task(
-            _every(ctx, QUEUE_EVERY, _alone(_QUEUE_LOCK, _QUEUE_IDLE_S, enqueue_missing))
+            _every(ctx, QUEUE_EVERY, _alone(QUEUE_LOCK, _QUEUE_IDLE_S, enqueue_missing))
         )
-        group.create_task(_every(ctx, 1, _alone(_CAPS_LOCK, _QUEUE_IDLE_S, tend)))
+        group.create_task(_every(ctx, 1, _alone(CAPS_LOCK, _QUEUE_IDLE_S, tend)))
         group.create_task(
-            _every(ctx, SWEEP_EVERY, _alone(_SWEEP_LOCK, _SWEEP_IDLE_S, sweeper.sweep))
+            _every(ctx, SWEEP_EVERY, _alone(SWEEP_LOCK, _SWEEP_IDLE_S, sweeper.sweep))
         )
 
 
@@ -52,9 +49,8 @@ async def _every(ctx: Context, looks: int, step: Callable[[Context], Awaitable[N
     live.
     """
     away, me = False, asyncio.current_task()
-    while (
-        me and not me.cancelling()
-    ):  # asked as well: a driver may swallow a cancel, or turn it into an error of its own
+    # Asked as well, because a driver may swallow a cancel, or turn it into an error of its own.
+    while me and not me.cancelling():
         try:
             if away:
                 await _answers(ctx)
@@ -63,9 +59,10 @@ async def _every(ctx: Context, looks: int, step: Callable[[Context], Awaitable[N
             await step(ctx)
         except Exception as error:
             away = away or not isinstance(error, RedisError)
-            log.warning("not reconciled", error=repr(error)) if is_transient(
-                error
-            ) else log.exception("not reconciled")
+            if is_transient(error):
+                log.warning("not reconciled", error=repr(error))
+            else:
+                log.exception("not reconciled")
         await asyncio.sleep(LOOK_S if away else looks * LOOK_S)
 
 
@@ -77,28 +74,14 @@ async def _answers(ctx: Context) -> None:
 def _alone(
     lock: int, idle_s: int, step: Callable[[Context], Awaitable[None]]
 ) -> Callable[[Context], Awaitable[None]]:
-    """One worker at a time, which spares the others the work. A transaction holds the lock, and
-    PostgreSQL ends it when it has been idle for `idle_s`, so a stopped or disconnected worker
-    cannot hold it forever.
-    """
+    """One worker at a time, which spares the others the work."""
 
     async def run(ctx: Context) -> None:
-        async with _chosen(ctx, lock, idle_s) as chosen:
-            if chosen:
+        async with try_lock(ctx.db, lock, idle_s) as locked:
+            if locked:
                 await step(ctx)
 
     return run
-
-
-@asynccontextmanager
-async def _chosen(ctx: Context, lock: int, idle_s: int) -> AsyncGenerator[bool]:
-    limit = sa.func.set_config("idle_in_transaction_session_timeout", f"{idle_s}s", True)
-    async with ctx.db.execution_options(isolation_level="READ COMMITTED").begin() as transaction:
-        yield bool(
-            (
-                await transaction.execute(sa.select(sa.func.pg_try_advisory_xact_lock(lock), limit))
-            ).one()[0]
-        )
 
 
 async def take_back(ctx: Context) -> None:
@@ -118,9 +101,9 @@ async def take_back(ctx: Context) -> None:
 
 async def _end(ctx: Context, ended: Sequence[tuple[str, int]], outcome: wire.Outcome) -> None:
     for task_id, attempt in ended:
-        metrics.ended.labels(outcome.state, outcome.error.kind if outcome.error else "").inc()
+        metrics.count_end(outcome)
         log.warning(outcome.state, task=task_id, attempt=attempt, kind="worker_lost")
-        await events.append(ctx.queue, task_id, [(outcome.state, outcome.as_json())], last=True)
+        await events.append_end(ctx.queue, task_id, outcome)
 
 
 async def enqueue_missing(ctx: Context) -> None:
@@ -154,11 +137,8 @@ async def _settle_missed(ctx: Context) -> None:
 
 async def put_back(ctx: Context, waiting: Sequence[tasks.QueuedTask]) -> None:
     """Into the queue, at the places they had, with their owners' shares."""
-    found = (
-        await shares.shares_of(ctx.db, sorted({task.owner for task in waiting}), ctx.settings)
-        if waiting
-        else {}
-    )
+    owners = sorted({task.owner for task in waiting})
+    found = await shares.shares_of(ctx.db, owners, ctx.settings)
     await settling.put_back(ctx.queue, waiting, found)
 
 
@@ -178,7 +158,7 @@ async def tend(ctx: Context) -> None:
     ctx.surplus.clear()
     ctx.surplus.update(gone)
     owners = {head.owner for head in await tasks.queue_heads(ctx.db, 1)} | runs.keys()
-    found = await shares.shares_of(ctx.db, sorted(owners), ctx.settings) if owners else {}
+    found = await shares.shares_of(ctx.db, sorted(owners), ctx.settings)
     await ctx.queue.update_shares(found)
     for owner, ids in runs.items():
         if missing := [task_id for task_id in ids if task_id not in held]:

@@ -23,7 +23,7 @@ from mecapy_backend.api.task_view import attempts_of, iso, status_of
 from mecapy_backend.store import tasks
 from mecapy_backend.store.blobs import blob_rows
 from mecapy_backend.store.log import events
-from mecapy_backend.store.tasks import graph, settling
+from mecapy_backend.store.tasks import settling
 from mecapy_backend.store.tasks.user_tasks import end_waiting, tell_stopped
 from mecapy_jupyter import wire
 
@@ -131,7 +131,7 @@ async def cancel(
     is.
     """
     if descendants:
-        below = await graph.cancel_below(services.db, owner, task.id)
+        below = await tasks.cancel_below(services.db, owner, task.id)
         await or_none(tell_stopped(services.queue, below))
     answer = await tasks.cancel(services.db, owner, task.id)
     if answer is None:

@@ -82,9 +82,8 @@ class ReadSize:
     def adapt(self, read: list[EncodedEvent]) -> None:
         if read:
             mean_bytes = 1 + sum(len(event.text) for event in read) // len(read)
-            self.count = max(
-                1, min(2 * self.count, _MOST, READ_BYTES // mean_bytes)
-            )  # small ones say little of the next
+            # Small ones say little of the next.
+            self.count = max(1, min(2 * self.count, _MOST, READ_BYTES // mean_bytes))
 
 
 async def append(
@@ -111,6 +110,11 @@ async def append(
         pipe.expire(key, ENDED_TTL_S if last else LIVE_TTL_S)
         *entries, _ = await pipe.execute()
     return [entry.decode() for entry in entries]
+
+
+async def append_end(redis: Redis, task_id: str, outcome: wire.Outcome) -> None:
+    """The last event of a task."""
+    await append(redis, task_id, [(outcome.state, outcome.as_json())], last=True)
 
 
 async def read(

@@ -78,10 +78,10 @@ async def quota_status(
 
 async def shares_of(db: AsyncEngine, owners: Sequence[str], settings: Settings) -> dict[str, Share]:
     """The shares of many owners."""
-    return {
-        row.owner: _share(row, settings)
-        for row in await all_rows(db, _SHARES, {"owners": list(owners)})
-    }
+    if not owners:
+        return {}
+    rows = await all_rows(db, _SHARES, {"owners": list(owners)})
+    return {row.owner: _share(row, settings) for row in rows}
 
 
 async def running_capped(db: AsyncEngine, settings: Settings) -> dict[str, list[str]]:

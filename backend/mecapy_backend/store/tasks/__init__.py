@@ -1,5 +1,6 @@
 """The state machine of tasks in PostgreSQL. Callers say `tasks.submit`, `tasks.start` …"""
 
+from mecapy_backend.store.tasks.cancelling import Cancellation, cancel, cancel_below
 from mecapy_backend.store.tasks.extension import Extended, extend
 from mecapy_backend.store.tasks.graph import (
     Needed,
@@ -44,10 +45,8 @@ from mecapy_backend.store.tasks.submission import (
     submit,
 )
 from mecapy_backend.store.tasks.transitions import (
-    Cancellation,
     Finished,
     StartedAttempt,
-    cancel,
     finish,
     forget,
     start,
@@ -75,6 +74,7 @@ __all__ = [
     "TaskRow",
     "TooManyQueued",
     "cancel",
+    "cancel_below",
     "due_again",
     "extend",
     "finish",

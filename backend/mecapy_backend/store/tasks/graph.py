@@ -119,9 +119,9 @@ async def settle(db: AsyncEngine, ended: Collection[str], *, completed: bool = F
     return settled
 
 
-async def unsettled(db: AsyncEngine, limit: int = _MANY) -> list[str]:
+async def unsettled(db: AsyncEngine) -> list[str]:
     """Final tasks whose end was not settled, because the process that ended them died."""
-    return await column(db, _UNSETTLED, {"limit": limit})
+    return await column(db, _UNSETTLED)
 
 
 async def release_orphans(db: AsyncEngine) -> None:
@@ -175,22 +175,6 @@ def _because_of(parent: Row) -> wire.Outcome:
     return wire.Outcome(wire.FAILED, error=info)
 
 
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """`state`: `cancelled`, or `running` while its worker stops it."""
-
-    id: str
-    state: State
-    awaited: bool
-
-
-async def cancel_below(db: AsyncEngine, owner: str, task_id: str) -> list[Stopped]:
-    """Everything that depends on a task is cancelled: see `tasks.cancel`."""
-    return [
-        Stopped(*row) for row in await all_rows(db, _CANCEL_BELOW, {"parent": task_id, "by": owner})
-    ]
-
-
 _ids = sa.bindparam("parents", type_=ARRAY(sa.Uuid(as_uuid=False)))
 _FINAL_BADLY = "('failed', 'cancelled')"
 _ENDED_BADLY = (
@@ -201,13 +185,12 @@ _ENDED_BADLY = (
     .bindparams(_ids)
     .columns(sa.column("id"), _t.name, _t.state, sa.column("error", _t.outcome.type))
 )
-_BELOW = """WITH RECURSIVE below AS (
+_FAIL = sa.text(
+    """WITH RECURSIVE below AS (
          SELECT child FROM task_inputs WHERE parent = :parent
          UNION
          SELECT edge.child FROM task_inputs AS edge JOIN below ON edge.parent = below.child
-       )"""
-_FAIL = sa.text(
-    f"""{_BELOW}
+       )
        UPDATE tasks SET state = 'failed', outcome = :new_outcome, completed_at = now()
        WHERE id IN (SELECT child FROM below) AND state = 'blocked'
        RETURNING id::text"""
@@ -215,20 +198,6 @@ _FAIL = sa.text(
     sa.bindparam("parent", type_=sa.Uuid(as_uuid=False)),
     sa.bindparam("new_outcome", type_=_t.outcome.type),
 )
-STOP = """cancel_requested = true,
-         state = CASE WHEN state = 'running' THEN state ELSE 'cancelled' END,
-         completed_at = CASE WHEN state = 'running' THEN NULL ELSE now() END,
-         outcome = CASE WHEN state = 'running' THEN outcome ELSE :cancelled END"""
-cancelled_outcome = sa.bindparam(
-    "cancelled", wire.Outcome(wire.CANCELLED).as_json(), type_=_t.outcome.type
-)
-_CANCEL_BELOW = sa.text(
-    f"""{_BELOW}
-       UPDATE tasks SET {STOP}
-       WHERE id IN (SELECT child FROM below) AND owner = :by
-         AND state IN ('blocked', 'queued', 'running')
-       RETURNING id::text, state, awaited"""
-).bindparams(sa.bindparam("parent", type_=sa.Uuid(as_uuid=False)), cancelled_outcome)
 WAITS = """EXISTS (
          SELECT FROM task_inputs AS edge JOIN tasks AS parent ON parent.id = edge.parent
          WHERE edge.child = tasks.id AND parent.state <> 'completed')"""
@@ -251,5 +220,5 @@ _UNSETTLED = sa.text(
         WHERE tasks.state = 'blocked'
           AND (ended.state IN {_FINAL_BADLY}
                OR (ended.state = 'completed' AND NOT {WAITS}))
-        LIMIT :limit"""
-).bindparams(sa.bindparam("limit", type_=sa.Integer))
+        LIMIT {_MANY}"""
+)

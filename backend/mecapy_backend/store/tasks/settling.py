@@ -29,8 +29,7 @@ async def settle(
         async with asyncio.timeout(_REDIS_WITHIN_S):
             await put_back(queue, sorted(settled.released, key=line), {})
             for task_id, outcome in settled.failed:
-                data = outcome.as_json()
-                await events.append(queue, task_id, [(outcome.state, data)], last=True)
+                await events.append_end(queue, task_id, outcome)
     except (RedisError, OSError):  # the rows say it
         pass
     return settled

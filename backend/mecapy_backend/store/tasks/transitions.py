@@ -5,7 +5,8 @@ back is an answer.
        ▴──── requeue / expired ───┘
     queued, blocked ──cancel──▸ cancelled ◂── start, where the owner is disabled
 
-Its first step is in `submission`, reading in `lookup`, what waits for others in `graph`.
+Its first step is in `submission`, `cancel` in `cancelling`, reading in `lookup`, what waits for
+others in `graph`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ from mecapy_jupyter.wire import JsonObject
 
 _t = tasks.c
 _now = sa.func.now()
-WAITING = (wire.QUEUED, wire.BLOCKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +46,6 @@ class StartedAttempt:
     why_there: str = ""  # why its class of machines is not the pool
     checkpoint: str = ""  # a blob: what an earlier attempt kept
     extra_s: float = 0.0  # that it may run longer than it was submitted with
-
-
-@dataclass(frozen=True, slots=True)
-class Cancellation:
-    state: (
-        str  # now: `cancelled` at once for a queued task, `running` while its worker is being told
-    )
-    ended: bool  # this call ended it
-    awaited: bool = False  # others may be blocked by it: `graph.settle`
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,27 +115,6 @@ async def finish(
         values |= {"new_digests": digests, "named": sorted(set(digests))}
     row = await first(db, _FINISH[bool(digests)], values)
     return None if row is None else Finished(row.awaited)
-
-
-async def cancel(db: AsyncEngine, owner: str, task_id: str) -> Cancellation | None:
-    """queued or blocked → cancelled at once; a running task is marked and its worker ends it. None:
-    no such task. Final tasks stay as they are.
-    """
-    waits = _t.state.in_(WAITING)
-    outcome = sa.literal(wire.Outcome(wire.CANCELLED).as_json(), _t.outcome.type)
-    change = sa.update(tasks).where(
-        _t.id == task_id, _t.owner == owner, _t.state.in_([*WAITING, wire.RUNNING])
-    )
-    change = change.values(
-        cancel_requested=True,
-        state=sa.case((waits, wire.CANCELLED), else_=_t.state),
-        completed_at=sa.case((waits, _now), else_=None),
-        outcome=sa.case((waits, outcome), else_=_t.outcome),
-    )
-    if row := await first(db, change.returning(_t.state, _t.awaited)):
-        return Cancellation(row.state, row.state == wire.CANCELLED, row.awaited)
-    row = await first(db, sa.select(_t.state).where(_t.id == task_id, _t.owner == owner))
-    return Cancellation(row.state, False) if row else None
 
 
 def _reasons(earlier: Sequence[JsonObject]) -> tuple[str, ...]:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 import sqlalchemy as sa
 from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.queue.queue import Queue
-from mecapy_backend.store.database import all_rows, changed, column
+from mecapy_backend.store.database import changed, column
 from mecapy_backend.store.log import events
 from mecapy_backend.store.tables import tasks
-from mecapy_backend.store.tasks import graph
-from mecapy_backend.store.tasks.transitions import WAITING
+from mecapy_backend.store.tasks import cancelling
 from mecapy_jupyter import wire
 
 _t = tasks.c
@@ -30,33 +30,16 @@ _REDIS_WITHIN_S = 1.0
 async def stop(
     db: AsyncEngine, queue: Queue, owner: str, only: sa.ColumnElement[bool] | None = None
 ) -> None:
-    """Waiting tasks are cancelled at once, running ones marked and their workers told, if Redis
-    answers; if not, they hear it with their next lease. See `tasks.cancel`.
+    """Cancels them; workers of running ones are told, if Redis answers; if not, they hear it with
+    their next lease.
     """
-    waits = _t.state.in_(WAITING)
-    cancelled = sa.literal(wire.Outcome(wire.CANCELLED).as_json(), _t.outcome.type)
-    change = sa.update(tasks).where(_t.owner == owner, _t.state.in_([*WAITING, wire.RUNNING]))
-    change = change.values(
-        cancel_requested=True,
-        state=sa.case((waits, wire.CANCELLED), else_=_t.state),
-        completed_at=sa.case((waits, sa.func.now()), else_=None),
-        outcome=sa.case((waits, cancelled), else_=None),
-    )
-    if only is not None:
-        change = change.where(only)
-    rows = await all_rows(db, change.returning(_t.id, _t.state))
-    for row in rows:
-        try:
+    for task in await cancelling.stop(db, owner, sa.true() if only is None else only):
+        with suppress(RedisError, OSError):
             async with asyncio.timeout(_REDIS_WITHIN_S):
-                if row.state == wire.RUNNING:
-                    await queue.announce_cancel(row.id)
-                else:
-                    await end_waiting(queue, row.id)
-        except (RedisError, OSError):
-            continue
+                await tell_stopped(queue, [task])
 
 
-async def tell_stopped(queue: Queue, stopped: Sequence[graph.Stopped]) -> None:
+async def tell_stopped(queue: Queue, stopped: Sequence[cancelling.Stopped]) -> None:
     """Workers are asked to stop what runs; whoever follows the others hears their end."""
     for task in stopped:
         if task.state == wire.RUNNING:
@@ -68,8 +51,7 @@ async def tell_stopped(queue: Queue, stopped: Sequence[graph.Stopped]) -> None:
 async def end_waiting(queue: Queue, task_id: str) -> None:
     """Tell whoever follows a task that it was cancelled while it waited."""
     await queue.withdraw(task_id)
-    outcome = wire.Outcome(wire.CANCELLED)
-    await events.append(queue, task_id, [(outcome.state, outcome.as_json())], last=True)
+    await events.append_end(queue, task_id, wire.Outcome(wire.CANCELLED))
 
 
 async def not_emptied(db: AsyncEngine, owner: str) -> list[str]:
@@ -80,7 +62,7 @@ async def not_emptied(db: AsyncEngine, owner: str) -> list[str]:
 
 async def empty(db: AsyncEngine, owner: str, task_ids: Sequence[str]) -> None:
     """What still runs is cancelled: its worker finds that it lost it, and keeps nothing."""
-    alive = _t.state.in_([*WAITING, wire.RUNNING])
+    alive = _t.state.in_([*wire.WAITING, wire.RUNNING])
     change = sa.update(tasks).where(_t.owner == owner, _t.id.in_(task_ids))
     change = change.values(
         name="",
