@@ -81,10 +81,8 @@ def ask(issuer: LoginIssuer, scope: str) -> Code:
     answer = _answer(
         _sent("POST", issuer.device_url, client_id=issuer.client_id, scope=scope), issuer.url
     )
-    where, link = (
-        str(answer["verification_uri"]),
-        str(answer.get("verification_uri_complete") or ""),
-    )
+    where = str(answer["verification_uri"])
+    link = str(answer.get("verification_uri_complete") or "")
     for address in filter(None, (where, link)):
         if urlsplit(address).scheme not in ("http", "https"):
             raise errors.Refused(

@@ -98,11 +98,9 @@ class Login:
                     self._url, LoginIssuer(**entry["issuer"]), tokens
                 )
                 _write(stored)
-        self._access, self._expires_at, self._lifetime_s = (
-            entry["access"],
-            entry["expires_at"],
-            entry["lifetime_s"],
-        )
+        self._access = entry["access"]
+        self._expires_at = entry["expires_at"]
+        self._lifetime_s = entry["lifetime_s"]
 
 
 def keep(url: str, issuer: LoginIssuer, tokens: LoginTokens) -> None:

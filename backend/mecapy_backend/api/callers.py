@@ -144,9 +144,8 @@ class Callers:
 
     async def _by_api_token(self, digest: bytes) -> _CachedCaller:
         found = await api_tokens.find(self._db, digest)
-        if found is None or (
-            found.user.id == LOCAL and not self._tokens
-        ):  # its user's rights ended with MECAPY_TOKEN
+        # The rights of LOCAL end with MECAPY_TOKEN.
+        if found is None or (found.user.id == LOCAL and not self._tokens):
             raise unauthorized(
                 "this API token is unknown, expired or revoked: make another (`mecapy token "
                 "create`), or log in"

@@ -66,13 +66,11 @@ class Problem(Exception):
         **more: object,
     ) -> None:
         super().__init__(detail)
-        self.status, self.name, self.detail, self.headers, self.more = (
-            status,
-            name,
-            detail,
-            headers or {},
-            more,
-        )
+        self.status = status
+        self.name = name
+        self.detail = detail
+        self.headers = headers or {}
+        self.more = more
 
     def response(self) -> Response:
         metrics.problems.labels(self.name).inc()

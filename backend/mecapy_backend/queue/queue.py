@@ -118,10 +118,8 @@ class Queue(ArqRedis):
         """Put many tasks of an owner in line (task id → score); those in the queue stay where they
         are.
         """
-        share_text, flat = (
-            share.text(owner) if share else "",
-            [part for task_id, at in entries.items() for part in (task_id, repr(at))],
-        )
+        share_text = share.text(owner) if share else ""
+        flat = [part for task_id, at in entries.items() for part in (task_id, repr(at))]
         lane = keys.lane(python, short=short, machine_class=machine_class)
         for start in range(0, len(flat), 2 * _MANY):
             batch = flat[start : start + 2 * _MANY]

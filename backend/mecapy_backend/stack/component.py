@@ -64,10 +64,8 @@ class Component:
         """Returns when it answers. Raises `StackError` with the end of its log if it does not, or
         stops at every start.
         """
-        answers, given_up = (
-            asyncio.create_task(self._answers.wait()),
-            asyncio.create_task(self._given_up.wait()),
-        )
+        answers = asyncio.create_task(self._answers.wait())
+        given_up = asyncio.create_task(self._given_up.wait())
         try:
             await asyncio.wait(
                 {answers, given_up}, timeout=within_s, return_when=asyncio.FIRST_COMPLETED

@@ -33,9 +33,8 @@ def main() -> None:
     if options.user:
         _become(libc, options.user, options.group)
     if options.parent and sys.platform == "linux":
-        libc.prctl(
-            _PR_SET_PDEATHSIG, options.signal, 0, 0, 0
-        )  # after the change of user, which would clear it
+        # After the change of user, which would clear it.
+        libc.prctl(_PR_SET_PDEATHSIG, options.signal, 0, 0, 0)
         if os.getppid() != options.parent:  # it died before we could ask to be told
             sys.exit(1)
     argv = options.argv[1:] if options.argv[:1] == ["--"] else options.argv
@@ -45,9 +44,8 @@ def main() -> None:
 def _become(libc: ctypes.CDLL, user: int, group: int) -> None:
     if sys.platform == "linux":
         libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
-    with contextlib.suppress(
-        PermissionError
-    ):  # a user namespace may forbid it; then there are none to drop
+    # A user namespace may forbid it; then there are none to drop.
+    with contextlib.suppress(PermissionError):
         os.setgroups([])
     os.setgid(group)
     os.setuid(user)

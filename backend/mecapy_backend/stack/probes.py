@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 _ANSWER_S = 2.0
-_DIRECT = urllib.request.build_opener(
-    urllib.request.ProxyHandler({})
-)  # whatever proxy is set is not for our own loopback
+# Whatever proxy is set is not for our own loopback.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _LOGIN = b"user\0postgres\0database\0postgres\0\0"
 # PostgreSQL's StartupMessage. One that serves asks for a password; one that is recovering, or full,
 # answers with an error.

@@ -34,9 +34,8 @@ organisations = sa.Table(
 users = sa.Table(
     "users",
     metadata,
-    sa.Column(
-        "id", sa.Text, primary_key=True
-    ),  # what `owner` is elsewhere; fit for a folder's name
+    # What `owner` is elsewhere; fit for a folder's name.
+    sa.Column("id", sa.Text, primary_key=True),
     sa.Column("issuer", sa.Text, nullable=False),
     sa.Column("subject", sa.Text, nullable=False),
     sa.Column("name", sa.Text, nullable=False, server_default=""),
@@ -63,9 +62,8 @@ api_tokens = sa.Table(
     sa.Column("id", sa.Uuid(as_uuid=False), primary_key=True),
     sa.Column("owner", sa.Text, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
     sa.Column("name", sa.Text, nullable=False),
-    sa.Column(
-        "digest", sa.LargeBinary, nullable=False, unique=True
-    ),  # the token itself is shown once and never stored
+    # The token itself is shown once and never stored.
+    sa.Column("digest", sa.LargeBinary, nullable=False, unique=True),
     sa.Column("scopes", ARRAY(sa.Text), nullable=False, server_default="{}"),
     _time("created_at", required=True),
     _time("expires_at"),

@@ -47,9 +47,8 @@ tasks = sa.Table(
     sa.Column("priority", sa.SmallInteger, nullable=False),
     sa.Column("attempt", sa.Integer, nullable=False, server_default="0"),
     sa.Column("losses", sa.Integer, nullable=False, server_default="0"),
-    sa.Column(
-        "earlier", JSONB, nullable=False, server_default="[]"
-    ),  # the attempts before this one, see `tasks.ended`
+    # The attempts before this one, see `tasks.ended`.
+    sa.Column("earlier", JSONB, nullable=False, server_default="[]"),
     sa.Column("worker", sa.Text),
     _time("lease_until"),
     sa.Column("cancel_requested", sa.Boolean, nullable=False, server_default=sa.false()),
@@ -59,27 +58,23 @@ tasks = sa.Table(
     sa.Column("idempotency_key", sa.Text),
     sa.Column("request_digest", sa.LargeBinary, nullable=False),
     sa.Column("request", JSON(none_as_null=True), nullable=False),
-    sa.Column(
-        "digests", ARRAY(sa.Text), nullable=False, server_default="{}"
-    ),  # every blob this task names
+    # Every blob this task names.
+    sa.Column("digests", ARRAY(sa.Text), nullable=False, server_default="{}"),
     sa.Column("outcome", JSON(none_as_null=True)),
     sa.Column("log", JSON(none_as_null=True)),
     sa.Column("log_blob", sa.Text, nullable=False, server_default=""),
-    sa.Column(
-        "short", sa.Boolean, nullable=False, server_default=sa.false()
-    ),  # waits in the short lane
+    # Waits in the short lane.
+    sa.Column("short", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("python", sa.Text, nullable=False, server_default=""),  # "3.12"; "": any will do
     sa.Column("cpu_s", sa.Float, nullable=False, server_default="0"),  # of its last attempt
-    sa.Column(
-        "went_out", sa.Boolean, nullable=False, server_default=sa.false()
-    ),  # has used the network
+    # Has used the network.
+    sa.Column("went_out", sa.Boolean, nullable=False, server_default=sa.false()),
     _time("not_before"),  # of a retry that waits; else NULL
     sa.Column("machine_class", sa.Text, nullable=False, server_default=wire.POOL),
     sa.Column("why_there", sa.Text, nullable=False, server_default=""),
     sa.Column("extra_s", sa.Float, nullable=False, server_default="0"),  # beyond its timeout
-    sa.Column(
-        "shared", sa.Boolean, nullable=False, server_default=sa.false()
-    ),  # its owner's organisation may look at it
+    # Its owner's organisation may look at it.
+    sa.Column("shared", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("notify", ARRAY(sa.Text), nullable=False, server_default="{}"),  # left to be told
     _time("notify_at"),  # of its end, when it is tried next; NULL: nobody is
     sa.Column("code_key", sa.LargeBinary),  # tasks with the same have the same history
@@ -87,16 +82,14 @@ tasks = sa.Table(
     sa.Column("peak_bytes", sa.BigInteger),  # memory of its last attempt; NULL: not known
     sa.Column("input_bytes", sa.BigInteger),  # NULL: not known
     sa.Column("checkpoint", sa.Text),  # the blob that its next attempt gets
-    sa.Column(
-        "awaited", sa.Boolean, nullable=False, server_default=sa.false()
-    ),  # others are, or were, blocked by it
+    # Others are, or were, blocked by it.
+    sa.Column("awaited", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column(
         "workflow", sa.Uuid(as_uuid=False), sa.ForeignKey("workflows.id", ondelete="SET NULL")
     ),
     sa.Column("cache_key", sa.Text),  # of the cache of results; tasks with the same run once
-    sa.Column(
-        "is_cached", sa.Boolean, nullable=False, server_default=sa.false()
-    ),  # its result is given again under that key
+    # Its result is given again under that key.
+    sa.Column("is_cached", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.UniqueConstraint("owner", "idempotency_key"),
 )
 sa.Index(
@@ -229,9 +222,8 @@ blobs = sa.Table(
     sa.Column("digest", sa.Text, primary_key=True),
     sa.Column("size", sa.BigInteger),
     _time("created_at", required=True),
-    _time(
-        "used_at", required=True
-    ),  # moved by whoever names the blob: a delete that raced it spares the blob
+    # Moved by whoever names the blob: a delete that raced it spares the blob.
+    _time("used_at", required=True),
 )
 
 reservations = sa.Table(  # room for blobs on their way, beside what is stored
@@ -250,9 +242,8 @@ workers = sa.Table(
     sa.Column("info", JSON(none_as_null=True), nullable=False),
     _time("started_at", required=True),
     _time("seen_at", required=True),
-    sa.Column(
-        "packages", JSON(none_as_null=True)
-    ),  # apart from `info`, which every heartbeat writes
+    # Apart from `info`, which every heartbeat writes.
+    sa.Column("packages", JSON(none_as_null=True)),
     sa.Column("draining", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 

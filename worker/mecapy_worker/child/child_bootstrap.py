@@ -123,9 +123,8 @@ def _close_other_files(last: int) -> None:
     try:
         libc.close_range(last + 1)
     except OSError:  # before Linux 5.9
-        for fd in [
-            int(entry.name) for entry in Path("/dev/fd").iterdir()
-        ]:  # os.closerange would try a million
+        # os.closerange would try a million.
+        for fd in [int(entry.name) for entry in Path("/dev/fd").iterdir()]:
             if fd > last:
                 with contextlib.suppress(OSError):
                     os.close(fd)

@@ -18,9 +18,10 @@ def write(outbox: str, buffers: Sequence[memoryview]) -> list[str]:
     places = [(known_blobs.address_of(buffer), buffer.nbytes) for buffer in buffers]
     for number, buffer in enumerate(buffers):
         address, size_bytes = places[number]
+        # What overlaps a later one is needed for that, too.
         if address is None or any(
             _overlap(places[number], later) for later in places[number + 1 :]
-        ):  # needed later
+        ):
             buffer_file.write(f"{outbox}/{number}", buffer)
         else:
             buffer_file.write(f"{outbox}/{number}", buffer, _gives_back(address, size_bytes))

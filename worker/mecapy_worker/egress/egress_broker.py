@@ -25,11 +25,8 @@ from mecapy_worker.pool.pool import ChildHandle
 from mecapy_worker.shared.channel import ready
 from mecapy_worker.shared.egress_messages import EgressAnswer, EgressQuestion
 
-_AT_ONCE, _PACE_S, _BURST_S = (
-    16,
-    0.005,
-    0.5,
-)  # questions of one task: at the same time; seconds between two, after a burst of a hundred
+# Questions of one task: at the same time; seconds between two, after a burst of a hundred.
+_AT_ONCE, _PACE_S, _BURST_S = 16, 0.005, 0.5
 _ASKED_BYTES = 4096
 _NOT_UNDERSTOOD = EgressAnswer(
     refusal="network", errno=errno.EINVAL, text="the worker did not understand the question"

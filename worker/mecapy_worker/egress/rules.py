@@ -20,9 +20,8 @@ from mecapy_backend.store.database import driver_url
 Address = IPv4Address | IPv6Address
 
 _LABEL = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
-_NAME = re.compile(
-    rf"({_LABEL}\.)*(?!([0-9]+|0x[0-9a-f]*)$){_LABEL}"
-)  # an address in an obsolete notation
+# Not an address in an obsolete notation.
+_NAME = re.compile(rf"({_LABEL}\.)*(?!([0-9]+|0x[0-9a-f]*)$){_LABEL}")
 _SHOWN = 10
 _METADATA = {
     # beside the link-local ones: Alibaba, Oracle, Azure; AWS, Google and Scaleway over IPv6

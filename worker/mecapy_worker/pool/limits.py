@@ -27,9 +27,8 @@ class LimitEnforcer:
         self._busy = asyncio.Event()
         self._meter = UsageMeter()
         self._measuring: asyncio.Task[None] | None = None
-        self._threads = ThreadPoolExecutor(
-            2, "watch"
-        )  # one counts, one measures; nothing else may keep them waiting
+        # One counts, one measures; nothing else may keep them waiting.
+        self._threads = ThreadPoolExecutor(2, "watch")
 
     def add(self, child: ChildHandle) -> None:
         self.active.add(child)

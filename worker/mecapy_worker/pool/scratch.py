@@ -108,10 +108,8 @@ def remove(root: Path) -> None:
         shutil.rmtree(root)
     except FileNotFoundError:
         return
-    except (
-        OSError,
-        RecursionError,
-    ):  # unreadable folders, or deeper than the longest path: the tools handle both
+    # Unreadable folders, or deeper than the longest path: the tools handle both.
+    except (OSError, RecursionError):
         for command in (["chmod", "-R", "u+rwX", "--", str(root)], ["rm", "-rf", "--", str(root)]):
             # their environment is visible in /proc, and ours has secrets
             bare = {"PATH": os.defpath}

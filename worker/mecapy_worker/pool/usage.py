@@ -70,9 +70,8 @@ class UsageMeter:
         for pid in present - self._groups.keys():
             with contextlib.suppress(OSError):
                 self._groups[pid] = os.getpgid(pid)
-        self._groups |= {
-            pid: pid for pid in present.intersection(children)
-        }  # perhaps seen before it had its own group
+        # Perhaps seen before it had its own group.
+        self._groups |= {pid: pid for pid in present.intersection(children)}
         members: dict[int, list[int]] = {group: [] for group in children}
         for pid, group in self._groups.items():
             if group in members:

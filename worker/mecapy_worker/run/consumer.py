@@ -60,9 +60,8 @@ class Consumer(Worker):
             handle_signals=handle_signals,
             ctx={"context": context},
         )
-        self.sem = asyncio.BoundedSemaphore(
-            self.max_jobs
-        )  # arq's own has one slot more, for the job that it inspects
+        # arq's own has one slot more, for the job that it inspects.
+        self.sem = asyncio.BoundedSemaphore(self.max_jobs)
 
     async def main(self) -> None:
         """Wait for a free slot, then in the queue, then start. Returns when stopped, after every
@@ -124,9 +123,8 @@ class Consumer(Worker):
         self.job_counter += 1
         task = self.tasks[taken.task_id] = group.create_task(self.run_job(taken.task_id, taken))
         self._running[task] = taken.task_id
-        task.add_done_callback(
-            lambda task: self._running.pop(task, None)
-        )  # one that is cancelled before it starts never gets there
+        # One that is cancelled before it starts never gets there.
+        task.add_done_callback(lambda task: self._running.pop(task, None))
         if slots is self.sem:
             task.add_done_callback(lambda _: self._release_sem_dec_counter_on_complete())
         else:

@@ -18,21 +18,18 @@ from mecapy_worker.shared import libc
 _CREATE, _ADD_RULE, _RESTRICT = 444, 445, 446  # the same on every architecture
 _GET_VERSION, _PATH_BENEATH, _NET_PORT, _TCP_CONNECT = 1, 1, 2, 2
 
-EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, REFER, TRUNCATE, IOCTL_DEV = (
-    1,
-    1 << 1,
-    1 << 2,
-    1 << 3,
-    1 << 13,
-    1 << 14,
-    1 << 15,
-)
+EXECUTE = 1
+WRITE_FILE = 1 << 1
+READ_FILE = 1 << 2
+READ_DIR = 1 << 3
+REFER = 1 << 13
+TRUNCATE = 1 << 14
+IOCTL_DEV = 1 << 15
 _ALL_BY_VERSION = ((1, (1 << 13) - 1), (2, REFER), (3, TRUNCATE), (5, IOCTL_DEV))
 _ON_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
 READ = EXECUTE | READ_FILE | READ_DIR
-WRITE = (
-    (1 << 16) - 1 - IOCTL_DEV - (1 << 6) - (1 << 11)
-)  # all but devices: no device node is made, no ioctl on one
+# All but devices: no device node is made, no ioctl on one.
+WRITE = (1 << 16) - 1 - IOCTL_DEV - (1 << 6) - (1 << 11)
 DEVICE = READ_FILE | WRITE_FILE | READ_DIR | IOCTL_DEV
 NO_LISTING = WRITE & ~(READ_DIR | EXECUTE)  # names must be known: for a place children share
 

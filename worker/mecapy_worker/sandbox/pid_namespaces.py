@@ -138,9 +138,8 @@ def tried(step: Callable[[], int | None]) -> int:
 
 def _try_all() -> int:
     _gain_privilege()
-    os.close(
-        os.open(os.__file__, os.O_RDONLY)
-    )  # a right to read everything, which may have led us to our libraries, ends there
+    # A right to read everything, which may have led us to our libraries, ends there.
+    os.close(os.open(os.__file__, os.O_RDONLY))
     init = _new_init(os.pidfd_open(os.getpid()))
     libc.setns(init, libc.CLONE_NEWPID)  # by a pidfd: since Linux 5.8
     return tried(mount_proc)
@@ -152,9 +151,8 @@ def _bear_inits(sock: socket.socket) -> NoReturn:
     """
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(
-            signal.SIGCHLD, signal.SIG_IGN
-        )  # the kernel reaps inits, and their orphans, which this process inherits
+        # The kernel reaps inits, and their orphans, which this process inherits.
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         sock = socket.socket(fileno=os.dup2(sock.detach(), 0))
         libc.close_range(1)
         helper_pidfd = os.pidfd_open(os.getpid())

@@ -25,13 +25,12 @@ _LOAD, _JUMP_EQUAL, _JUMP_GREATER, _JUMP_SET, _AND, _RETURN = 0x20, 0x15, 0x25, 
 _NR, _ARCH = 0, 4
 _NEW_NAMESPACES = 0x7E020080  # every CLONE_NEW* flag
 _X32_BIT = 0x40000000
-_SOL_SOCKET, _SO_SNDBUF, _SO_LINGER, _TCP_ULP, _MSG_FASTOPEN = (
-    1,
-    7,
-    13,
-    31,
-    0x20000000,
-)  # Linux's, wherever this is imported
+# Linux's, wherever this is imported.
+_SOL_SOCKET = 1
+_SO_SNDBUF = 7
+_SO_LINGER = 13
+_TCP_ULP = 31
+_MSG_FASTOPEN = 0x20000000
 _SHARED_ANONYMOUS = 0x21  # of mmap's flags
 # without it older kernels slow all code down against speculation that a process of one task need
 # not fear
@@ -141,11 +140,8 @@ def _connections() -> dict[tuple[int, int], list[Instruction]]:
     )
     options = _only(1, _SOL_SOCKET, socket.IPPROTO_TCP)
     options += _not_with(_SOL_SOCKET, _SO_LINGER) + _not_with(socket.IPPROTO_TCP, _TCP_ULP)
-    sends = {
-        (44, 206): 3,
-        (46, 211): 2,
-        (307, 269): 3,
-    }  # sendto, sendmsg, sendmmsg: where their flags stand
+    # Where the flags of sendto, sendmsg and sendmmsg stand.
+    sends = {(44, 206): 3, (46, 211): 2, (307, 269): 3}
     return {SOCKET: tcp, SET_OPTION: options} | {
         call: _without(flags, _MSG_FASTOPEN) for call, flags in sends.items()
     }

@@ -83,9 +83,8 @@ def line_of(outbox: Path, code: str, cell: Cell | None) -> int | None:
     """The last known line of the task's cell, as the user counts it; None if unknown."""
     cell = cell or Cell()
     filename, above, magics = cell.filename, int(bool(cell.header)), _magics(code)
-    name = (
-        re.escape(filename.encode("ascii", "backslashreplace")) if filename else _UNNAMED
-    )  # as faulthandler writes it
+    # As faulthandler writes it.
+    name = re.escape(filename.encode("ascii", "backslashreplace")) if filename else _UNNAMED
     part = _PARTS if filename and magics else b"(?!)"
     step, text = rb'%b "(?:(%b)|%b)", line (\d{1,9}) ', _said(outbox)
     found = re.search(step % (b"File", part, name), text) or re.search(
@@ -98,9 +97,8 @@ def line_of(outbox: Path, code: str, cell: Cell | None) -> int | None:
 
 
 def _said(outbox: Path) -> bytes:
-    with contextlib.suppress(
-        OSError
-    ):  # the path may be anything: a folder, or a pipe without a writer
+    # The path may be anything: a folder, or a pipe without a writer.
+    with contextlib.suppress(OSError):
         fd = os.open(outbox / NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             return os.read(fd, _MOST_BYTES)

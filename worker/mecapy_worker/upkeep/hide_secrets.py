@@ -18,9 +18,8 @@ def hide() -> None:
     """From now on /proc shows nothing of our environment, and our memory and descriptors only to
     root. `os.environ` stays as it is.
     """
-    with contextlib.suppress(
-        OSError, ValueError, IndexError
-    ):  # not Linux, or a /proc that does not say where it lies
+    # Not Linux, or a /proc that does not say where it lies.
+    with contextlib.suppress(OSError, ValueError, IndexError):
         _wipe_environment()
     with contextlib.suppress(OSError):
         libc.prctl(libc.PR_SET_DUMPABLE, 0)

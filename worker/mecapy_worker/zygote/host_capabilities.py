@@ -63,10 +63,8 @@ def readable_paths(extra: Iterable[Path] = ()) -> tuple[Path, ...]:
             *filter(None, sys.path),
         )
     ]
-    for name in (
-        "mecapy_jupyter",
-        "mecapy_worker",
-    ):  # an editable install lies outside of every prefix
+    # An editable install lies outside of every prefix.
+    for name in ("mecapy_jupyter", "mecapy_worker"):
         spec = find_spec(name)
         paths += [Path(place) for place in (spec and spec.submodule_search_locations) or ()]
     return tuple(

@@ -31,10 +31,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
-        self._most, self.limit_concurrency = (
-            self.limit_concurrency,
-            None,
-        )  # uvicorn's own answer does not say what to do
+        # uvicorn's own answer does not say what to do.
+        self._most, self.limit_concurrency = self.limit_concurrency, None
         self._in_head, self._in_body, self._head_bytes, self._surplus = True, False, 0, False
         self._head_ends: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
@@ -69,9 +67,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_within(HEAD_S)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if (
-            self._in_head
-        ):  # otherwise it follows a body; nobody reads those, and they would accumulate
+        # Otherwise it follows a body; nobody reads those, and they would accumulate.
+        if self._in_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -85,9 +82,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        if (
-            self._in_body
-        ):  # it was answered before it arrived completely: wait for the rest, but not forever
+        # It was answered before it arrived completely: wait for the rest, but not forever.
+        if self._in_body:
             self._head_within(HEAD_S)
         super().on_response_complete()
 

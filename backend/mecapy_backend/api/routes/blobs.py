@@ -70,9 +70,10 @@ async def missing(request: Request, services: WithServices, owner: Owner) -> Res
         if digest in stored:
             continue
         url = await services.blobs.upload_url(owner, digest, size)
+        # True: it was uploaded past us, to a presigned URL.
         if url and await blob_rows.confirm_upload(
             services.db, services.blobs, owner, digest, size, reserving(services, owner)
-        ):  # uploaded past us, to a presigned URL
+        ):
             continue
         answer.append({"digest": digest, "url": url or f"/blobs/{digest}"})
     return json({"missing": answer})

@@ -208,9 +208,8 @@ async def _within_time(
     finally:
         admitted.cancel()
     if not done:
-        admitted.add_done_callback(
-            lambda late: late.cancelled() or late.exception()
-        )  # nobody waits for it
+        # Nobody waits for it.
+        admitted.add_done_callback(lambda late: late.cancelled() or late.exception())
         if database.all_in_use(services.db):
             raise no_connection_free()
         raise unavailable("the database")

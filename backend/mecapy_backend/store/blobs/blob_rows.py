@@ -60,15 +60,13 @@ async def confirm_upload(
     """Whether a client has put a whole blob into the store without the gateway; it then counts as
     stored. `within`: `reservations.reserving`, where there may be no room for it.
     """
-    if (
-        await store.size(owner, digest) != size
-    ):  # before any lock: a slow store must not hold a connection to PostgreSQL
+    # Before any lock: a slow store must not hold a connection to PostgreSQL.
+    if await store.size(owner, digest) != size:
         return False
     with suppress(FileNotFoundError):
         async with (within or row_lock(db, owner))(digest, size), asyncio.timeout(_LOOK_S):
-            if (
-                await store.size(owner, digest) != size
-            ):  # again, behind the lock: a delete has ended, or has not begun
+            # Again, behind the lock: a delete has ended, or has not begun.
+            if await store.size(owner, digest) != size:
                 raise FileNotFoundError(digest)
         return True
     return False

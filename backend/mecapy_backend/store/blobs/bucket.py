@@ -33,11 +33,9 @@ class Bucket:
 
     def __init__(self, name: str, prefix: str, endpoint_url: str, region: str = "") -> None:
         self._region = region or _region(endpoint_url)
-        self._name, self._prefix, self._endpoint_url = (
-            name,
-            f"{prefix}/" if prefix else "",
-            endpoint_url,
-        )
+        self._name = name
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._endpoint_url = endpoint_url
         self._made = cast(Any, None)
         self._making = threading.Lock()
 
@@ -58,9 +56,8 @@ class Bucket:
                     max_pool_connections=CONNECTIONS,
                     **options,
                 )
-                session: Any = (
-                    boto3.Session()
-                )  # of our own: boto3's keeps the first credentials that this process had
+                # Of our own: boto3's keeps the first credentials that this process had.
+                session: Any = boto3.Session()
                 self._made = session.client(
                     "s3",
                     endpoint_url=self._endpoint_url or None,

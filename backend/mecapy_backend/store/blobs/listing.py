@@ -15,11 +15,9 @@ class ListingRounds:
     """Threads may call it together; each blob goes to one of them."""
 
     def __init__(self, everything: Callable[[], Iterator[StoredBlob]]) -> None:
-        self._everything, self._walk, self._lock = (
-            everything,
-            iter(list[StoredBlob]()),
-            threading.Lock(),
-        )
+        self._everything = everything
+        self._walk = iter(list[StoredBlob]())
+        self._lock = threading.Lock()
 
     def next(self, limit: int) -> list[StoredBlob]:
         """The next ones; starts again after the last. Blocks."""

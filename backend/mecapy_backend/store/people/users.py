@@ -216,10 +216,8 @@ async def list_organisations(db: AsyncEngine, organisation: str | None) -> list[
         _u.organisation, all_ever.c.state
     )
     if organisation is not None:
-        query, states = (
-            query.where(_o.id == organisation),
-            states.where(_u.organisation == organisation),
-        )
+        query = query.where(_o.id == organisation)
+        states = states.where(_u.organisation == organisation)
     rows, counted = await all_rows(db, query), await all_rows(db, states)
     had: dict[str, dict[str, int]] = {}
     for name, state, count in counted:

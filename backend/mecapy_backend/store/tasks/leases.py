@@ -45,12 +45,10 @@ class Expired:
     requeued: list[QueuedTask]
     lost: list[tuple[str, int]]  # (task id, attempt): failed with `worker_lost`, too often
     once: list[tuple[str, int]]  # likewise, the first time: it had used the network
-    cancelled: list[
-        tuple[str, int]
-    ]  # (task id, attempt): its worker vanished while it was to be cancelled
-    awaited: list[str] = field(
-        default_factory=list[str]
-    )  # of those that ended, the ones that others may be blocked by
+    # (task id, attempt): its worker vanished while it was to be cancelled.
+    cancelled: list[tuple[str, int]]
+    # Of those that ended, the ones that others may be blocked by.
+    awaited: list[str] = field(default_factory=list[str])
 
 
 async def renew(db: AsyncEngine, worker_id: str, lease_s: float) -> list[Lease]:

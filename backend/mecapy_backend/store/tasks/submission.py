@@ -159,10 +159,8 @@ async def _insert_in_graph(
     max_queued: int | None,
 ) -> Submitted:
     """In a transaction, in which no parent can end unnoticed."""
-    owner, needed = (
-        str(row["owner"]),
-        {wire.Need.parse(need).task_id for need in request.needs.values()},
-    )
+    owner = str(row["owner"])
+    needed = {wire.Need.parse(need).task_id for need in request.needs.values()}
 
     async def ask(statement: sa.Executable, values: Mapping[str, object]) -> Row | None:
         return (await connection.execute(statement, values)).first()

@@ -22,9 +22,8 @@ _COLUMNS = [
 
 def _submit_statement(*, with_blobs: bool, counted: bool) -> sa.Executable:
     def given(name: str) -> sa.BindParameter[object]:
-        return sa.bindparam(
-            f"new_{name}", type_=_t[name].type
-        )  # a bare column's name would also become a SET of the update below
+        # A bare column's name would also become a SET of the update below.
+        return sa.bindparam(f"new_{name}", type_=_t[name].type)
 
     waiting = [
         sa.select(sa.func.count()).select_from(

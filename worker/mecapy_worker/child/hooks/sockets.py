@@ -155,9 +155,8 @@ def _take_the_place_of(self: socket.socket, fd: int) -> None:
             if value != new.getsockopt(level, option):
                 new.setsockopt(level, option, value)
         os.dup2(fd, self.fileno(), inheritable=self.get_inheritable())
-    self.settimeout(
-        self.gettimeout()
-    )  # blocking mode belongs to the connection and not to the number
+    # Blocking mode belongs to the connection and not to the number.
+    self.settimeout(self.gettimeout())
 
 
 def _asked(question: EgressQuestion, until: float | None = None) -> tuple[EgressAnswer, list[int]]:

@@ -92,11 +92,9 @@ def _tell(bar: Any) -> None:
     done, total, rate = about["n"], about["total"], about["rate"]
     scaled: Callable[[float], str] = bar.format_sizeof if about["unit_scale"] else "{:,.6g}".format
     shown.description = (about["prefix"] or "").rstrip(": ")
-    shown.done, shown.total, shown.note = (
-        done,
-        total or None,
-        about["postfix"] or "",
-    )
+    shown.done = done
+    shown.total = total or None
+    shown.note = about["postfix"] or ""
     unit = "" if about["unit"] == "it" else about["unit"].strip()
     shown.count = (f"{scaled(done)}/{scaled(total)}" if total else scaled(done)) + (
         f" {unit}" if unit else ""

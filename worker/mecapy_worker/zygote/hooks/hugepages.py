@@ -20,14 +20,12 @@ from mecapy_worker.shared import libc
 
 _LARGE_BYTES = 2 << 20
 _BLOCK_BYTES = 512  # the largest that Python cuts from memory of its own
-_PIECE_BYTES = (
-    900 << 10
-)  # less than it takes at a time (1 MB), so that one block of each piece keeps it
+# Less than it takes at a time (1 MB), so that one block of each piece keeps it.
+_PIECE_BYTES = 900 << 10
 _READ_AND_EXECUTE = 1 | 4
 _POOL_BYTES, _POOL_HEADER_BYTES = 16 << 10, 48
-_MOST_BYTES = (
-    2 << 20
-)  # of holes of one size; a Python that was told to allocate otherwise has none to find
+# Of holes of one size; a Python that was told to allocate otherwise has none to find.
+_MOST_BYTES = 2 << 20
 _HOLE_BYTES = 32 << 10  # larger ones are few
 # MADV_COLLAPSE, whatever the setting for transparent huge pages is; later growth stays in small
 # pages
@@ -39,9 +37,8 @@ def reserve(size_bytes: int) -> list[bytes]:
     the rest stays while the returned object lives.
     """
     filler = bytes(_BLOCK_BYTES - sys.getsizeof(b""))
-    blocks = [filler] * (
-        size_bytes // _BLOCK_BYTES
-    )  # a list that grew would take its own memory in between
+    # A list that grew would take its own memory in between.
+    blocks = [filler] * (size_bytes // _BLOCK_BYTES)
     for number in range(len(blocks)):
         blocks[number] = bytes(len(filler))
     return blocks[:: _PIECE_BYTES // _BLOCK_BYTES]
@@ -66,9 +63,8 @@ def fill() -> None:
         before = 0
         for _ in range(_MOST_BYTES // size):
             at = take(size)
-            if (
-                at == before + size and at % _POOL_BYTES == _POOL_HEADER_BYTES + size
-            ):  # the second block of a pool that was empty
+            # The second block of a pool that was empty.
+            if at == before + size and at % _POOL_BYTES == _POOL_HEADER_BYTES + size:
                 break
             before = at
     libc.fill_heap(24, _HOLE_BYTES)
