@@ -10,8 +10,7 @@ from mecapy_jupyter.client import admin_api, config, gateway_api
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.commands import task_lines
 from mecapy_jupyter.shared.units import clean, local_time
-from mecapy_jupyter.wire import TaskPage, WorkerInfo
-from mecapy_jupyter.wire.json_fields import as_object
+from mecapy_jupyter.wire import WorkerInfo
 
 _MOST = 500  # tasks, of which each line shows one or all of a map
 
@@ -27,12 +26,11 @@ def tasks(options: argparse.Namespace) -> None:
         answer = _gateway().get("/tasks", limit=options.limit, state=options.state)
         print(json.dumps(answer, indent=1))
         return
-    answer = _gateway().get("/tasks", limit=_MOST, state=options.state)
-    page = TaskPage.from_json(as_object(answer))
-    for line in islice(task_lines.together(page.tasks), options.limit):
+    found = gateway_api.tasks(_gateway(), _MOST, options.state)
+    for line in islice(task_lines.together(found), options.limit):
         newest, name = line[0], clean(task_lines.name_of(line), 60)
         print(f"{newest.task_id}  {newest.status:<9}  {local_time(newest.created_at)}  {name}")
-    if not page.tasks:
+    if not found:
         print("no tasks yet")
 
 
@@ -68,16 +66,6 @@ def _described(worker: WorkerInfo) -> str:
     state = "serves"
     if worker.draining:
         state = "drained, can be stopped" if worker.drained else "drains"
-    return "  ".join(
-        filter(
-            None,
-            (
-                clean(worker.id, 60),
-                f"{running} of {worker.slots} slots",
-                f"Python {worker.python}",
-                worker.version,
-                state,
-                wrong,
-            ),
-        )
-    )
+    slots, python = f"{running} of {worker.slots} slots", f"Python {worker.python}"
+    parts = (clean(worker.id, 60), slots, python, worker.version, state, wrong)
+    return "  ".join(filter(None, parts))

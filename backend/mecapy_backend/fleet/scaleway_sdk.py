@@ -57,7 +57,6 @@ __all__ = [
 ANSWER_S = 30.0
 Found = TypeVar("Found")
 _NAMES = ("SCW_ACCESS_KEY", "SCW_SECRET_KEY", "SCW_DEFAULT_PROJECT_ID")
-_FINAL = ("denied_authentication", "permissions_denied", "expired_resource")
 
 
 class ScalewayRefused(ProviderRefused):

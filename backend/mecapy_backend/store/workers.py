@@ -101,14 +101,12 @@ async def pythons(db: AsyncEngine, within_s: float = 60.0) -> list[str]:
     return sorted({one.python for one in await list_live(db, within_s)} - {""})
 
 
-async def common_packages(
-    db: AsyncEngine, python: str = "", within_s: float = WORKER_LIVES_S
-) -> dict[str, Distribution]:
+async def common_packages(db: AsyncEngine, python: str = "") -> dict[str, Distribution]:
     """Of the workers that live, have recorded theirs, and run `python` ("": whichever): what all of
     them have, by module.
     """
     query = sa.select(*_ROW, _w.packages).where(
-        _w.seen_at > _now - timedelta(seconds=within_s), _w.packages.is_not(None)
+        _w.seen_at > _now - timedelta(seconds=WORKER_LIVES_S), _w.packages.is_not(None)
     )
     rows = await all_rows(db, query)
     packages: list[dict[str, list[str]]] = [
@@ -128,6 +126,6 @@ async def remove(db: AsyncEngine, worker_id: str) -> None:
     await changed(db, sa.delete(workers).where(_w.id == worker_id))
 
 
-async def delete_vanished(db: AsyncEngine, days: int = 1) -> None:
-    """Delete workers that have not reported for long."""
-    await changed(db, sa.delete(workers).where(_w.seen_at < _now - timedelta(days=days)))
+async def delete_vanished(db: AsyncEngine) -> None:
+    """Delete workers that have not reported for a day."""
+    await changed(db, sa.delete(workers).where(_w.seen_at < _now - timedelta(days=1)))

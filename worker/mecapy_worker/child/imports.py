@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from mecapy_jupyter.travel.environment import process_state
+from mecapy_jupyter.travel.environment import process_state, user_modules
 
 MOST = 300
 _WORTH = 50  # fewer take no time that one would notice
@@ -26,6 +26,12 @@ def ahead(names: Sequence[str]) -> None:
     for name in names:
         with contextlib.suppress(Exception, SystemExit):
             importlib.import_module(name)
+
+
+def is_users(module_name: str) -> bool:
+    """Whether it is the notebook, or a module of the user's."""
+    module = sys.modules.get(module_name)
+    return module_name == "__main__" or (module is not None and user_modules.is_own(module))
 
 
 def enter(environment: str, names: Sequence[str]) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -15,8 +14,8 @@ from typing import Any, cast
 
 from mecapy_jupyter.travel.changes.changes import Changes
 from mecapy_jupyter.travel.changes.watch import Watch
-from mecapy_jupyter.travel.environment import user_modules
 from mecapy_jupyter.travel.pickling import payload
+from mecapy_worker.child.imports import is_users
 
 HIDDEN = re.compile(r"_+(\d*|i+\d*|oh|dh|ih)|In|Out|get_ipython|__.*__")
 """Names of the shell, not the user's."""
@@ -176,13 +175,10 @@ def _name_of(changed: object, namespace: dict[str, Any]) -> str:
     names = [
         name for name, value in namespace.items() if value is changed and not HIDDEN.fullmatch(name)
     ]
-    return names[0] if names else f"a {type(changed).__name__}" if _is_own(type(changed)) else ""
-
-
-def _is_own(cls: type) -> bool:
-    """Whether a class is the notebook's or one of the user's modules'."""
-    module = sys.modules.get(str(cls.__module__))
-    return cls.__module__ == "__main__" or (module is not None and user_modules.is_own(module))
+    if names:
+        return names[0]
+    cls = type(changed)
+    return f"a {cls.__name__}" if is_users(str(cls.__module__)) else ""
 
 
 def _lighten(error: BaseException, sent: _SentInputs) -> None:

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 from mecapy_jupyter.shared.units import listed
-from mecapy_jupyter.travel.environment import user_modules
+from mecapy_worker.child.imports import is_users
 
 _were: set[int] = set()
 
@@ -60,7 +60,7 @@ def _works(thread: threading.Thread, frame: FrameType | None) -> bool:
     target: Any = getattr(thread, "_target", None)  # kept while it runs
     is_pooled = getattr(target, "__module__", "") == "concurrent.futures.thread"
     frames = list(_up(frame))
-    if any(_is_own(each) for each in frames):
+    if any(is_users(str(each.f_globals.get("__name__", ""))) for each in frames):
         return True
     return not thread.daemon and not (is_pooled and frames[0].f_code.co_name == "_worker")
 
@@ -69,9 +69,3 @@ def _up(frame: FrameType | None) -> Iterator[FrameType]:
     while frame is not None:
         yield frame
         frame = frame.f_back
-
-
-def _is_own(frame: FrameType) -> bool:
-    name = str(frame.f_globals.get("__name__", ""))
-    module = sys.modules.get(name)
-    return name == "__main__" or (module is not None and user_modules.is_own(module))

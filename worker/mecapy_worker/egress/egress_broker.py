@@ -22,7 +22,7 @@ from mecapy_backend.store import tasks
 from mecapy_worker.egress.connections import EgressRefused, TaskConnections
 from mecapy_worker.egress.rules import Egress
 from mecapy_worker.pool.pool import ChildHandle
-from mecapy_worker.shared.channel import ready
+from mecapy_worker.shared.channel import descriptors, ready
 from mecapy_worker.shared.egress_messages import EgressAnswer, EgressQuestion
 
 # Questions of one task: at the same time; seconds between two, after a burst of a hundred.
@@ -125,12 +125,8 @@ class EgressBroker:
 
 def _reply(ancillary: Sequence[tuple[int, int, bytes]]) -> socket.socket | None:
     """The descriptor that came along, if an answer can be sent to it."""
-    fds = array.array("i")
-    for level, kind, content in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
     reply = None
-    for fd in fds:
+    for fd in descriptors(ancillary):
         try:
             sock = socket.socket(fileno=fd)
         except OSError:  # no socket

@@ -32,6 +32,15 @@ def _send_start(sock: socket.socket, data: memoryview, fds: Sequence[int]) -> in
     return sent
 
 
+def descriptors(ancillary: Sequence[tuple[int, int, bytes]]) -> list[int]:
+    """Those that came with a message."""
+    fds = array.array("i")
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+    return list(fds)
+
+
 class Channel:
     """The blocking end. Threads may send at the same time; a fork of the owner may not, because it
     would mix its frames with the owner's.
@@ -77,11 +86,7 @@ class Channel:
             data, ancillary, _flags, _address = self.sock.recvmsg(_CHUNK_BYTES, space, _CLOEXEC)
         except ConnectionResetError:
             return False
-        fds = array.array("i")
-        for level, kind, content in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
-        self._decoder.feed(data, list(fds))
+        self._decoder.feed(data, descriptors(ancillary))
         return bool(data)
 
 

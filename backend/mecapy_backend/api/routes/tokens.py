@@ -17,6 +17,7 @@ from mecapy_backend.api.problems import Problem, no_such_user
 from mecapy_backend.api.schemas.common import UserId
 from mecapy_backend.api.schemas.people import ApiTokenView, NewTokenBody, NewTokenView
 from mecapy_backend.api.services import Services, WithServices
+from mecapy_backend.api.task_view import iso
 from mecapy_backend.store.people import api_tokens, users
 from mecapy_jupyter.wire import JsonObject
 
@@ -134,11 +135,7 @@ def _view(token: api_tokens.ApiToken) -> JsonObject:
         "id": token.id,
         "name": token.name,
         "scopes": [*token.scopes],
-        "created_at": _iso(token.created_at),
-        "expires_at": _iso(token.expires_at),
-        "used_at": _iso(token.used_at),
+        "created_at": iso(token.created_at),
+        "expires_at": iso(token.expires_at),
+        "used_at": iso(token.used_at),
     }
-
-
-def _iso(at: datetime | None) -> str | None:
-    return at.astimezone(UTC).isoformat() if at else None

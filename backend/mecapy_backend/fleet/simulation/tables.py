@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from mecapy_backend.fleet.classes import MachineClass
-from mecapy_backend.fleet.policy import POLICY, Policy
+from mecapy_backend.fleet.policy import POLICY
 from mecapy_backend.fleet.simulation.loads import DAY_S, PATTERNS, Load, Pattern, RunTimes
 from mecapy_backend.fleet.simulation.simulate import SimulationResult, simulate
 
@@ -60,13 +60,12 @@ def loads_table(
     service: RunTimes,
     volumes: Sequence[int] = VOLUMES,
     patterns: Sequence[Pattern] = PATTERNS,
-    policy: Policy = POLICY,
 ) -> Iterator[SimulatedRow]:
     for tasks_a_day in volumes:
         enough = machines_for(machines, tasks_a_day, service)
         for pattern in patterns:
             load = Load(tasks_a_day, pattern, span_s(tasks_a_day), service)
-            found = simulate(load, enough, policy)
+            found = simulate(load, enough, POLICY)
             yield SimulatedRow(tasks_a_day, pattern, load.span_s, enough.max, found)
 
 

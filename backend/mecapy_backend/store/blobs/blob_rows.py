@@ -20,7 +20,7 @@ from mecapy_backend.store.tables import blobs, reservations, tasks
 
 _b = blobs.c
 _clock = sa.func.clock_timestamp()
-_LISTED = 1000
+_LISTED, _BATCH = 1000, 500
 _LOOK_S = 2.0  # behind a lock
 # a file on its way into the store that nobody has written to for so long belongs to nobody
 _UNFINISHED_S = 3600.0
@@ -98,16 +98,14 @@ async def delete_unreferenced(
     return [digest for _, digest in await _delete_unnamed(db, store, unreferenced, len(digests))]
 
 
-async def delete_all_unreferenced(
-    db: AsyncEngine, store: BlobStore, owner: str, limit: int = 500
-) -> None:
+async def delete_all_unreferenced(db: AsyncEngine, store: BlobStore, owner: str) -> None:
     """Deletes in the same way all that an owner has."""
-    while await _delete_unnamed(db, store, _b.owner == owner, limit):
+    while await _delete_unnamed(db, store, _b.owner == owner, _BATCH):
         pass
 
 
 async def sweep(
-    db: AsyncEngine, store: BlobStore, grace_s: float, limit: int = 500
+    db: AsyncEngine, store: BlobStore, grace_s: float, limit: int = _BATCH
 ) -> list[tuple[str, str]]:
     """Deletes blobs that no task names and nobody used for `grace_s`. Returns their (owner,
     digest). Several processes may run it at once.

@@ -15,13 +15,11 @@ _t = tasks.c
 _RAN_S = sa.extract("epoch", _t.completed_at - _t.started_at)
 
 
-async def run_times_s(db: AsyncEngine, most: int = 100_000) -> list[float]:
+async def run_times_s(db: AsyncEngine) -> list[float]:
     """Seconds that the last completed tasks of all owners ran."""
     query = sa.select(_RAN_S).where(_t.state == wire.COMPLETED, _t.started_at.is_not(None))
-    return [
-        max(0.0, float(seconds))
-        for (seconds,) in await all_rows(db, query.order_by(_t.completed_at.desc()).limit(most))
-    ]
+    rows = await all_rows(db, query.order_by(_t.completed_at.desc()).limit(100_000))
+    return [max(0.0, float(seconds)) for (seconds,) in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +31,10 @@ class PastRun:
     input_bytes: int | None = None
 
 
-async def of_code(db: AsyncEngine, owner: str, code_key: bytes, most: int = 20) -> list[PastRun]:
+async def of_code(db: AsyncEngine, owner: str, code_key: bytes) -> list[PastRun]:
     """Its last completed runs, the latest first."""
-    values = {"owner": owner, "code_key": code_key, "most": most}
-    return [
-        PastRun(max(0.0, float(row[0])), row[1], row[2])
-        for row in await all_rows(db, _OF_CODE, values)
-    ]
+    rows = await all_rows(db, _OF_CODE, {"owner": owner, "code_key": code_key})
+    return [PastRun(max(0.0, float(row[0])), row[1], row[2]) for row in rows]
 
 
 _OF_CODE = sa.text(
@@ -47,5 +42,5 @@ _OF_CODE = sa.text(
        FROM tasks
        WHERE owner = :owner AND code_key = :code_key AND completed_at IS NOT NULL
          AND state = 'completed' AND started_at IS NOT NULL
-       ORDER BY completed_at DESC LIMIT :most"""
+       ORDER BY completed_at DESC LIMIT 20"""
 )

@@ -25,6 +25,7 @@ LEFT: Final = "worker_left"
 """
 LOST: Final = "worker_lost"
 _SAID_CHARS = 300
+_BATCH = 500  # rows a statement
 # The outside effects of such a task must not happen twice, unless its owner allowed it.
 _once = sa.and_(_t.went_out, sa.func.coalesce(_t.request["retries"].as_integer(), 0) == 0)
 # A lost `start` or lease renewal after a crash of PostgreSQL is made good by the fence, so neither
@@ -128,11 +129,11 @@ async def requeue(
     return row.state if row else ""
 
 
-async def reclaim_expired(db: AsyncEngine, max_losses: int = 3, limit: int = 500) -> Expired:
+async def reclaim_expired(db: AsyncEngine, max_losses: int = 3) -> Expired:
     """Take back tasks of vanished workers: queued again, failed (after `max_losses`, or if it must
     not run twice), or cancelled if that was requested.
     """
-    rows = await all_rows(db, _reclaim_statement(max_losses, limit))
+    rows = await all_rows(db, _reclaim_statement(max_losses))
     return Expired(
         [QueuedTask(*row[:-4]) for row in rows if row.state == wire.QUEUED],
         [(row.id, row.attempt) for row in rows if row.state == wire.FAILED and not row.once],
@@ -142,11 +143,11 @@ async def reclaim_expired(db: AsyncEngine, max_losses: int = 3, limit: int = 500
     )
 
 
-def _reclaim_statement(max_losses: int, limit: int) -> sa.Executable:
+def _reclaim_statement(max_losses: int) -> sa.Executable:
     over = (
         sa.select(_t.id)
         .where(_t.state == wire.RUNNING, _t.lease_until < _now)
-        .limit(limit)
+        .limit(_BATCH)
         .with_for_update(skip_locked=True)
     )
     lost = _t.losses + 1 >= max_losses

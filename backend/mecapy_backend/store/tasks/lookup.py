@@ -209,13 +209,13 @@ _HEADS = sa.text(
 )
 
 
-async def running_for_s(db: AsyncEngine, limit: int = 1000) -> list[tuple[str, float]]:
+async def running_for_s(db: AsyncEngine) -> list[tuple[str, float]]:
     """Of the running tasks of all owners: the worker, and for how many seconds it has run."""
     elapsed = sa.extract("epoch", sa.func.clock_timestamp() - _t.started_at)
     query = sa.select(_t.worker, elapsed).where(
         _t.state == wire.RUNNING, _t.started_at.is_not(None)
     )
-    rows = await all_rows(db, query.limit(limit))
+    rows = await all_rows(db, query.limit(1000))
     return [(worker, max(float(seconds), 0.0)) for worker, seconds in rows]
 
 

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import cast
 
 import sqlalchemy as sa
@@ -120,11 +121,7 @@ async def _committed(
     db: AsyncEngine, row: dict[str, object], request: TaskRequest, max_queued: int | None
 ) -> Submitted:
     if not (request.needs or request.workflow):
-
-        async def ask(statement: sa.Executable, values: Mapping[str, object]) -> Row | None:
-            return await first(db, statement, values)
-
-        return await _insert(ask, row, max_queued)
+        return await _insert(partial(first, db), row, max_queued)
     async with transaction(db) as connection:
         return await _insert_in_graph(connection, row, request, max_queued)
 
