@@ -186,6 +186,23 @@ def redis_url(valkey: Any) -> str:
 
 
 @pytest.fixture
+def s3_settings(s3_url: str, database_url: str, redis_url: str, tmp_path: Path) -> Any:
+    """A gateway's, whose blobs lie in a prefix of this test's own."""
+    from pydantic import SecretStr
+
+    from mecapy_backend.shared.settings import Settings
+
+    return Settings(
+        database_url=database_url,
+        redis_url=redis_url,
+        blob_url=f"s3://blobs/{tmp_path.name}",
+        s3_endpoint_url=s3_url,
+        cache_dir=str(tmp_path / "cache"),
+        token=SecretStr(TOKEN),
+    )
+
+
+@pytest.fixture
 async def db(database_url: str) -> AsyncIterator[Any]:
     """An open engine on the test's database."""
     from mecapy_backend.store import database

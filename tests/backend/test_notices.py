@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from email import message_from_bytes
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from mecapy_backend.store.tasks import notices
 from mecapy_jupyter import wire
 
 from ..conftest import served
+from ..http_server import QuietHandler
 
 OWNER = "ann"
 DONE = wire.Outcome(wire.COMPLETED, result="secret result", seconds=65.0)
@@ -50,7 +51,7 @@ class Hook(ThreadingHTTPServer):
         self.at = f"127.0.0.1:{self.server_port}"
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     server: Hook
 
     def do_POST(self) -> None:
@@ -63,8 +64,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Location", "http://169.254.169.254/")
         self.end_headers()
         self.server.came.set()
-
-    def log_message(self, *_: object) -> None: ...
 
 
 @pytest.fixture

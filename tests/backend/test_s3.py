@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 import pytest
 from blake3 import blake3
-from pydantic import SecretStr
 
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store.blobs import blob_rows
@@ -20,7 +19,7 @@ from mecapy_backend.store.blobs.blob_store import open_store
 from mecapy_backend.store.blobs.blob_types import BlobStore, WrongDigest
 
 from .. import weed
-from ..conftest import TOKEN, served
+from ..conftest import served
 from .speak import client
 
 DATA = os.urandom(2_500_000)
@@ -83,17 +82,11 @@ async def test_open_checks_the_bytes(store: BlobStore) -> None:
         await store.open("ann", DIGEST)
 
 
-def test_gateway_with_presigned_urls(
-    s3_url: str, database_url: str, redis_url: str, tmp_path: Path
-) -> None:
+def test_gateway_with_presigned_urls(s3_settings: Settings, s3_url: str) -> None:
     """A client uploads to a presigned URL without a token, submits, and downloads by a redirect."""
-    settings: Any = Settings(
-        database_url=database_url, redis_url=redis_url, blob_url=f"s3://blobs/{tmp_path.name}",
-        s3_endpoint_url=s3_url, cache_dir=str(tmp_path / "cache"), token=SecretStr(TOKEN),
-    )  # fmt: skip
     need = {"digests": [{"digest": DIGEST, "size": len(DATA)}]}
     body = {"code": "1", "payload": {"buffers": [DIGEST]}}
-    with served(settings) as gateway, client(gateway, follow_redirects=True) as http:
+    with served(s3_settings) as gateway, client(gateway, follow_redirects=True) as http:
         [told] = http.post("/blobs/missing", json=need).json()["missing"]
         assert http.post("/tasks", json=body).status_code == 409
         assert (

@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ pytest.importorskip(
     "mecapy_backend.api.app", reason="needs the server parts (pip install 'mecapy-jupyter[local]')"
 )
 
-from pydantic import SecretStr
 
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store.blobs import blob_rows, bucket, s3_store
@@ -28,29 +26,23 @@ from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.travel.pickling import known_blobs
 
-from ..conftest import TOKEN, served
+from ..conftest import served
 
 LARGE, SMALL = 40_000_003, 300_000
 
 
 @pytest.fixture
-def settings(s3_url: str, database_url: str, redis_url: str, tmp_path: Path) -> Any:
-    return Settings(  # pyright: ignore[reportCallIssue]
-        database_url=database_url, redis_url=redis_url, blob_url=f"s3://blobs/{tmp_path.name}",
-        s3_endpoint_url=s3_url, cache_dir=str(tmp_path / "cache"), token=SecretStr(TOKEN),
-    )  # fmt: skip
-
-
-@pytest.fixture
-def store(settings: Any) -> Any:
+def store(s3_settings: Settings) -> Any:
     return open_store(
-        settings.blob_url, endpoint_url=settings.s3_endpoint_url, cache_dir=settings.cache_dir
+        s3_settings.blob_url,
+        endpoint_url=s3_settings.s3_endpoint_url,
+        cache_dir=s3_settings.cache_dir,
     )
 
 
 @pytest.fixture
-def http(settings: Any) -> Iterator[Gateway]:
-    with served(settings) as running:
+def http(s3_settings: Settings) -> Iterator[Gateway]:
+    with served(s3_settings) as running:
         yield Gateway(running.url, running.token)
 
 

@@ -18,6 +18,7 @@ import pytest
 from mecapy_jupyter import wire
 
 from ..gate import Gate
+from ..http_server import QuietHandler
 from .stack import Stack, Task
 
 FETCH = "import urllib.request\nurllib.request.urlopen({!r}, timeout=60).read()\n"
@@ -38,15 +39,12 @@ class Counted(http.server.ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}/"
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     def do_GET(self) -> None:
         assert isinstance(self.server, Counted)
         self.server.count += 1
         self.send_response(204)
         self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,8 @@ import yaml
 
 from mecapy_backend.fleet.cloud_config import METADATA
 
+from ..http_server import QuietHandler
+
 KEYS = {
     "SCW_ACCESS_KEY": "SCWXXXXXXXXXXXXXXXXX",
     "SCW_SECRET_KEY": "11111111-1111-1111-1111-111111111111",
@@ -357,7 +359,7 @@ _ROUTES: list[tuple[str, Callable[..., tuple[int, Any]]]] = [
 
 
 def _handler(fake: FakeScaleway) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             status, found = fake.answer(self.command, self.path, body)
@@ -372,8 +374,5 @@ def _handler(fake: FakeScaleway) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(text)
 
         do_GET = do_POST = do_PATCH = do_DELETE = _answer
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Nothing: `asked` has it."""
 
     return Handler

@@ -7,11 +7,12 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from ..http_server import QuietHandler, listening
 
 MIB = 1 << 20
 
@@ -44,7 +45,7 @@ class Received:
 def receiving() -> Generator[Received]:
     received = Received()
 
-    class Receiver(BaseHTTPRequestHandler):
+    class Receiver(QuietHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers.get("Content-Encoding") == "gzip":
@@ -66,17 +67,9 @@ def receiving() -> Generator[Received]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, *_: object) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
-        received.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield received
-        finally:
-            server.shutdown()
-            thread.join()
+    with listening(Receiver) as address:
+        received.url = f"http://{address}"
+        yield received
 
 
 @dataclass
@@ -95,7 +88,7 @@ def hostile(how: str) -> Generator[Hostile]:
     """
     collector, over = Hostile(), threading.Event()
 
-    class Receiver(BaseHTTPRequestHandler):
+    class Receiver(QuietHandler):
         def do_POST(self) -> None:
             collector.asked.add(self.path)
             self.rfile.read(int(self.headers["Content-Length"]))
@@ -112,18 +105,12 @@ def hostile(how: str) -> Generator[Hostile]:
                     self.wfile.write(bytes(MIB))
                     collector.answered_bytes += MIB
 
-        def log_message(self, *_: object) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
-        collector.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with listening(Receiver) as address:
+        collector.url = f"http://{address}"
         try:
             yield collector
         finally:
             over.set()
-            server.shutdown()
-            thread.join()
 
 
 def _service(one: Any) -> str:

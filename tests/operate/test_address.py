@@ -6,11 +6,12 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from ..http_server import QuietHandler
 from ..ports import free_port
 from ..security.outside import certified
 from ..stack.running import until
@@ -20,14 +21,12 @@ from .watch import watching
 NAME = "localhost"
 
 
-class Proxy(BaseHTTPRequestHandler):
+class Proxy(QuietHandler):
     """Stands in for the one that has the public address."""
 
     def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
-
-    def log_message(self, *_: object) -> None: ...
 
 
 @contextmanager

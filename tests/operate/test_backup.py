@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 import pytest
 from blake3 import blake3
-from pydantic import SecretStr
 
 from mecapy_backend.shared.settings import Settings
 from mecapy_jupyter import wire
@@ -30,15 +29,8 @@ def name_of(data: bytes) -> str:
 
 
 @pytest.fixture
-def settings(database_url: str, redis_url: str, s3_url: str, tmp_path: Path) -> Settings:
-    return Settings(
-        database_url=database_url,
-        redis_url=redis_url,
-        blob_url=f"s3://blobs/{tmp_path.name}",
-        s3_endpoint_url=s3_url,
-        cache_dir=str(tmp_path / "cache"),
-        token=SecretStr(TOKEN),
-    )
+def settings(s3_settings: Settings) -> Settings:
+    return s3_settings
 
 
 @pytest.fixture

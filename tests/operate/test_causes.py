@@ -6,10 +6,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from mecapy_worker.pool import machine_memory
 
 from .. import weed
 from ..conftest import TOKEN, served
+from ..http_server import QuietHandler, listening
 from ..ports import free_port
 from ..stack.running import environment, until
 from ..stack.test_doctor import Doctor, said_by_environment
@@ -139,7 +138,7 @@ def s3_that_says(code: str, status: int) -> Iterator[str]:
     that is not there and takes any region.
     """
 
-    class Refusing(BaseHTTPRequestHandler):
+    class Refusing(QuietHandler):
         def do_PUT(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             body = f"<Error><Code>{code}</Code></Error>".encode()
@@ -151,16 +150,8 @@ def s3_that_says(code: str, status: int) -> Iterator[str]:
 
         do_GET = do_HEAD = do_POST = do_DELETE = do_PUT
 
-        def log_message(self, *_: object) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with listening(Refusing) as address:
+        yield f"http://{address}"
 
 
 @pytest.mark.parametrize(

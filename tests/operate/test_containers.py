@@ -77,15 +77,8 @@ def test_the_gateways_is_without_a_notebook(gateway_image: Image) -> None:
 
 
 @pytest.fixture
-def settings(database_url: str, redis_url: str, s3_url: str, tmp_path: Path) -> Settings:
-    return Settings(
-        database_url=database_url,
-        redis_url=redis_url,
-        blob_url=f"s3://blobs/{tmp_path.name}",
-        s3_endpoint_url=s3_url,
-        cache_dir=str(tmp_path / "cache"),
-        token=SecretStr(TOKEN),
-    )
+def settings(s3_settings: Settings) -> Settings:
+    return s3_settings.model_copy(update={"token": SecretStr(TOKEN)})
 
 
 @pytest.fixture

@@ -6,11 +6,9 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ import httpx
 import yaml
 
 from ..house.tracked import ROOT
+from ..http_server import QuietHandler, listening
 from ..ports import free_port
 from ..stack.running import until
 from .conftest import program, running
@@ -69,7 +68,7 @@ def watching(
 
 @contextmanager
 def _receiver(watch: Watch) -> Generator[str]:
-    class Receiver(BaseHTTPRequestHandler):
+    class Receiver(QuietHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             for alert in body["alerts"]:
@@ -78,16 +77,8 @@ def _receiver(watch: Watch) -> Generator[str]:
             self.send_response(200)
             self.end_headers()
 
-        def log_message(self, *_: object) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with listening(Receiver) as address:
+        yield address
 
 
 def _alertmanager(folder: Path, receiver: str, opened: ExitStack) -> str:

@@ -13,7 +13,7 @@ import secrets
 import threading
 import time
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qsl
@@ -22,6 +22,8 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+
+from ..http_server import QuietHandler
 
 AUDIENCE, CLIENT, USER_CODE = "mecapy", "mecapy-cli", "WDJB-MJHT"
 _ready_made: dict[str, Any] = {}
@@ -146,7 +148,7 @@ class Provider:
         self.devices = Devices(self)
         provider = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def do_GET(self) -> None:
                 provider.asked.append(self.path)
                 found = {
@@ -169,9 +171,6 @@ class Provider:
                 self.send_header("Content-Type", "application/json")
                 self.end_headers()
                 self.wfile.write(json.dumps({} if provider.away else body).encode())
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(

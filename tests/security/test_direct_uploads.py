@@ -8,7 +8,6 @@ import gzip
 import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,7 +15,6 @@ import httpx
 import pytest
 import sqlalchemy as sa
 from blake3 import blake3
-from pydantic import SecretStr
 
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store.blobs import blob_rows, bucket, reservations
@@ -34,16 +32,8 @@ QUOTA = 20 << 20
 
 
 @pytest.fixture
-def tight(s3_url: str, database_url: str, redis_url: str, tmp_path: Path) -> Settings:
-    return Settings(  # pyright: ignore[reportCallIssue]
-        database_url=database_url,
-        redis_url=redis_url,
-        blob_url=f"s3://blobs/{tmp_path.name}",
-        s3_endpoint_url=s3_url,
-        cache_dir=str(tmp_path / "cache"),
-        token=SecretStr(TOKEN),
-        quota_bytes=QUOTA,
-    )
+def tight(s3_settings: Settings) -> Settings:
+    return s3_settings.model_copy(update={"quota_bytes": QUOTA})
 
 
 @pytest.fixture
