@@ -16,7 +16,7 @@ from mecapy_backend.store.database import try_lock
 from mecapy_backend.store.log import events
 from mecapy_backend.store.people import shares
 from mecapy_backend.store.tasks import graph, settling
-from mecapy_backend.store.tasks.settling import line
+from mecapy_backend.store.tasks.settling import owner_and_lane
 from mecapy_jupyter import wire
 from mecapy_worker import metrics
 from mecapy_worker.context import Context
@@ -91,7 +91,7 @@ async def take_back(ctx: Context) -> None:
     metrics.recovered.labels("ended").inc(len(found.lost) + len(found.once) + len(found.cancelled))
     for task in found.requeued:
         log.warning("taken back", task=task.id, why="its worker's lease ran out")
-    await put_back(ctx, sorted(found.requeued, key=line))
+    await put_back(ctx, sorted(found.requeued, key=owner_and_lane))
     if found.awaited:
         await settling.settle(ctx.db, ctx.queue, found.awaited)
     await _end(ctx, found.lost, tasks.lost_outcome(ctx.settings.max_losses))

@@ -188,7 +188,7 @@ async def _start(
     services: Services, made: new_workflow.MadeWorkflow, share: settling.Share
 ) -> None:
     """Redis makes them start at once; the reconciler does so a little later."""
-    queued = sorted(made.queued, key=settling.line)
+    queued = sorted(made.queued, key=settling.owner_and_lane)
     shares = {task.owner: share for task in queued}
     await or_none(settling.put_back(services.queue, queued, shares))
     if made.ended:

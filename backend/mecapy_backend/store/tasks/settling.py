@@ -27,7 +27,7 @@ async def settle(
     settled = await graph.settle(db, ended, completed=completed)
     try:
         async with asyncio.timeout(_REDIS_WITHIN_S):
-            await put_back(queue, sorted(settled.released, key=line), {})
+            await put_back(queue, sorted(settled.released, key=owner_and_lane), {})
             for task_id, outcome in settled.failed:
                 await events.append_end(queue, task_id, outcome)
     except (RedisError, OSError):  # the rows say it
@@ -36,10 +36,10 @@ async def settle(
 
 
 async def put_back(queue: Queue, waiting: Sequence[QueuedTask], found: Mapping[str, Share]) -> None:
-    """Into the queue, at the places they had; `waiting` is sorted by `line`. `found`: the share of
-    an owner, where it is not the last one given.
+    """Into the queue, at the places they had; `waiting` is sorted by `owner_and_lane`. `found`: the
+    share of an owner, where it is not the last one given.
     """
-    for (owner, short, python, machine_class), tasks in groupby(waiting, key=line):
+    for (owner, short, python, machine_class), tasks in groupby(waiting, key=owner_and_lane):
         entries = {task.id: score(task.priority, task.created_at.timestamp()) for task in tasks}
         await queue.put_back(
             owner,
@@ -51,5 +51,5 @@ async def put_back(queue: Queue, waiting: Sequence[QueuedTask], found: Mapping[s
         )
 
 
-def line(task: QueuedTask) -> tuple[str, bool, str, str]:
+def owner_and_lane(task: QueuedTask) -> tuple[str, bool, str, str]:
     return task.owner, task.short, task.python, task.machine_class

@@ -85,7 +85,7 @@ class Submitted:
 
 
 NO_PLACE = TaskPlace()
-_Ask = Callable[[sa.Executable, Mapping[str, object]], Awaitable["Row | None"]]
+_Execute = Callable[[sa.Executable, Mapping[str, object]], Awaitable["Row | None"]]
 
 
 _AT_ONCE = datetime.fromtimestamp(0, UTC)  # due once it has ended
@@ -159,12 +159,12 @@ async def _insert_in_graph(
     owner = str(row["owner"])
     needed = {wire.Need.parse(need).task_id for need in request.needs.values()}
 
-    async def ask(statement: sa.Executable, values: Mapping[str, object]) -> Row | None:
+    async def execute(statement: sa.Executable, values: Mapping[str, object]) -> Row | None:
         return (await connection.execute(statement, values)).first()
 
     parents = await graph.lock(connection, owner, needed)
     if missing := needed - parents.keys():
-        if known := await _known(ask, row):
+        if known := await _known(execute, row):
             return known
         raise NoSuchParents(missing)
     row |= {"python": graph.common_python(request.python, parents.values())}
@@ -173,7 +173,7 @@ async def _insert_in_graph(
         row |= {"workflow": request.workflow}
     if any(parent.state != wire.COMPLETED for parent in parents.values()):
         row |= {"state": wire.BLOCKED}
-    submitted = await _insert(ask, row, max_queued)
+    submitted = await _insert(execute, row, max_queued)
     if submitted.created and parents:
         await graph.add_edges(connection, submitted.task_id, parents)
     ended = [id for id, parent in parents.items() if parent.state in graph.ENDED_BADLY]
@@ -191,27 +191,29 @@ async def check_workflow(connection: AsyncConnection, owner: str, workflow_id: s
         raise NoSuchWorkflow
 
 
-async def _insert(ask: _Ask, row: Mapping[str, object], max_queued: int | None) -> Submitted:
+async def _insert(
+    execute: _Execute, row: Mapping[str, object], max_queued: int | None
+) -> Submitted:
     digests, values = row["digests"], {f"new_{name}": value for name, value in row.items()}
     if max_queued is not None:
         values["max_queued"] = max_queued
     for _ in range(3):
-        if await ask(submission_sql.SUBMIT[bool(digests), max_queued is not None], values):
+        if await execute(submission_sql.SUBMIT[bool(digests), max_queued is not None], values):
             state = cast("State", row["state"])
             return Submitted(str(row["id"]), True, state, python=str(row["python"]))
-        if known := await _known(ask, row, max_queued):
+        if known := await _known(execute, row, max_queued):
             return known
         # else: what stood in the way has gone meanwhile
     raise TooManyQueued(max_queued or 0)
 
 
 async def _known(
-    ask: _Ask, row: Mapping[str, object], max_queued: int | None = None
+    execute: _Execute, row: Mapping[str, object], max_queued: int | None = None
 ) -> Submitted | None:
     """The task that the same request made before. Raises what keeps a row from being added."""
     digests = cast("list[str]", row["digests"])
     names = ("owner", "digests", "idempotency_key")
-    found = await ask(submission_sql.WHY_NOT, {name: row[name] for name in names})
+    found = await execute(submission_sql.WHY_NOT, {name: row[name] for name in names})
     assert found is not None  # it always has one row
     if found.id:
         if found.request_digest != row["request_digest"]:
@@ -221,7 +223,7 @@ async def _known(
         return Submitted(found.id, False, found.state, place=placed, python=python)
     if row["cache_key"] is not None:
         keys = {name: row[name] for name in ("owner", "cache_key")}
-        if same := await ask(submission_sql.SAME_RUNS, keys):
+        if same := await execute(submission_sql.SAME_RUNS, keys):
             return Submitted(same.id, False, same.state, same_runs=True)
     if max_queued is not None and found.queued >= max_queued:
         raise TooManyQueued(max_queued)
