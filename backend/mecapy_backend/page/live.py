@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import lru_cache
 
 from starlette.responses import Response
 
@@ -90,10 +91,20 @@ async def _of_task(
         after = found[-1].id if found else after
         changed = look.now is not None and look.now.mark != mark
         mark = look.now.mark if look.now else mark
-        news = output_news([event for event in found if is_new(event)])
-        if len(found) == MOST_EVENTS:
-            news["redraw"] = True
-        yield _message(changed, {task_id: found}, news)
+        yield _of_one(task_id, changed, tuple(found), tuple(filter(is_new, found)))
+
+
+@lru_cache(maxsize=32)  # several pages may show one task
+def _of_one(
+    task_id: str,
+    changed: bool,
+    found: tuple[EncodedEvent, ...],
+    unseen: tuple[EncodedEvent, ...],
+) -> EncodedEvent | None:
+    news = output_news(unseen)
+    if len(found) == MOST_EVENTS:
+        news["redraw"] = True
+    return _message(changed, {task_id: found}, news)
 
 
 def _message(

@@ -114,8 +114,9 @@ async def last_said(services: Services, task_ids: list[str]) -> list[Running]:
 
 def running_of(latest: Sequence[events.EncodedEvent]) -> Running:
     """From the last events, the newest first."""
-    bodies = [event.decoded().body for event in latest if event.type in (wire.PROGRESS, wire.USAGE)]
+    bodies = (event.decoded().body for event in latest if event.type == wire.PROGRESS)
     progress = next((body for body in bodies if isinstance(body, wire.ProgressEvent)), None)
+    bodies = (event.decoded().body for event in latest if event.type == wire.USAGE)
     usage = next((body for body in bodies if isinstance(body, wire.UsageEvent)), None)
     fraction = progress.fraction if progress else None
     return Running(
