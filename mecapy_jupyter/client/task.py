@@ -18,7 +18,7 @@ from mecapy_jupyter.client.deferred_interrupt import DeferredInterrupt
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.results import bind
 from mecapy_jupyter.shared import errors
-from mecapy_jupyter.travel.environment import module_importer
+from mecapy_jupyter.travel.environment import module_changes
 from mecapy_jupyter.travel.files.bring_home import SentFolder, bring_home, follow
 from mecapy_jupyter.travel.files.collect import Collected
 from mecapy_jupyter.travel.pickling import awaited, payload
@@ -59,7 +59,7 @@ class Task(concurrent.futures.Future[Any]):
         self.packed = packed  # its inputs as they were sent
         self.parents: Sequence[concurrent.futures.Future[Any]] = ()  # until it has ended
         self._gateway, self._namespace = gateway, namespace
-        self._give_states = module_importer.reopened({})
+        self._give_states = module_changes.reopened({})
 
     def __repr__(self) -> str:
         return f"<Task {self.name or self.id[:8]} {'done' if self.done() else 'submitted'}>"
@@ -225,7 +225,7 @@ class Task(concurrent.futures.Future[Any]):
             opened = payload.unpack(stream, buffers, dict(self._namespace), on_prelude=first.append)
             self.packed = payload.Packed(b"", tuple(buffers), opened.memo, prelude=first[0])
             self.inputs = opened.variables
-            self._give_states = module_importer.reopened(opened.states)
+            self._give_states = module_changes.reopened(opened.states)
 
     def settle(self, outcome: wire.Outcome) -> None:
         """End the future with the outcome."""

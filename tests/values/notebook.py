@@ -58,6 +58,7 @@ class Notebook:
             "pd": pd,
         }
         self.back_bytes = 0
+        self.left: dict[str, str] = {}
 
     def local(self, code: str) -> None:
         exec(compile(textwrap.dedent(code), "<notebook>", "exec", dont_inherit=True), self.ns)
@@ -79,4 +80,5 @@ class Notebook:
         by_digest = {str(i): bytearray(b) for i, b in enumerate(buffers)}
         outcome = wire.Outcome("completed", payload=wire.Payload(stream, "", tuple(by_digest)))
         home = bind.open_outcome(outcome, by_digest.__getitem__, self.ns, packed.memo)
+        self.left = dict(home.left)
         return bind.into(self.ns, home)

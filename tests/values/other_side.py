@@ -35,8 +35,8 @@ def carried(code: str, stream: bytes, buffers: list[bytearray]) -> tuple[bytes, 
     home = {
         "bound": bound,
         "deleted": [k for k in before if k not in main.__dict__],
-        "left": {},
         "ambient": {"own modules": module_importer.changed()},
+        "left": module_importer.served.left,
         "files": {},
         "changed": watch.changed(),
     }

@@ -308,3 +308,48 @@ def test_contexts_of_pint(
     assert (time.magnitude, str(time.units)) == (2, "second") and time._REGISTRY is u
     assert u._contexts["sp"] is notebook.ns["sp"] and u._contexts["dp"] is notebook.ns["dp"]
     assert (6 * u.kg).to("s", "dp").magnitude == 2 and not u._active_ctx.contexts
+
+
+def test_a_module_that_the_cell_imports_first(
+    notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its state is here as after an import here, whoever imports it."""
+    (tmp_path / "uses_later.py").write_text(
+        "def add(x):\n    import late_of_mine as late\n    late.REG[len(late.REG)] = x\n"
+        "    late.store.last = x\n    return late.store\n"
+    )
+    (tmp_path / "late_of_mine.py").write_text(
+        "class Store: last = None\nstore, REG = Store(), {}\ntwo = [store]\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    notebook.local("import uses_later as uses")
+    notebook.remote("x = [1]; s = uses.add(x)", "uses")
+    x, s = notebook.ns["x"], notebook.ns["s"]
+    late = sys.modules["late_of_mine"]
+    assert late.REG[0] is x is s.last and late.store is late.two[0] is s
+
+
+def test_what_a_cell_puts_into_a_module_and_does_not_travel(
+    notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is named with its module, and what is beside it comes home."""
+    (tmp_path / "takes_all.py").write_text("numbers, n = None, 0\nkept = (i for i in (1, 2))\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    notebook.local("import takes_all")
+    notebook.remote("takes_all.numbers = (i for i in (1, 2)); takes_all.n = 1", "takes_all")
+    module = notebook.ns["takes_all"]
+    assert (module.numbers, module.n) == (None, 1)
+    assert list(notebook.left) == ["takes_all.numbers"]
+    assert "cannot be pickled" in notebook.left["takes_all.numbers"]
+
+
+def test_a_large_module_that_the_cell_imports_first(
+    notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Changes in what is too large to compare are not looked for, and that is said."""
+    (tmp_path / "large_of_mine.py").write_text("T = bytearray(65 << 20)\nsmall = [1]\n")
+    (tmp_path / "uses_large.py").write_text("def go():\n    import large_of_mine\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    notebook.local("import uses_large")
+    notebook.remote("uses_large.go()", "uses_large")
+    assert list(notebook.left) == ["large_of_mine.T"]

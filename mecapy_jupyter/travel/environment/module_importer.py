@@ -15,7 +15,7 @@ import linecache
 import pickle
 import sys
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, cast
@@ -26,6 +26,8 @@ from mecapy_jupyter.travel.hooks import import_frames
 
 Moved = tuple[dict[str, Any], list[str]]
 """Path → value, and the paths that are gone."""
+_SEEN_BYTES = 64 << 20
+"""In a larger pickle no change is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,12 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
         self.lost: Mapping[str, str] = {}
         self.begun: States = {}
         """The state of each module before the cell."""
+        self.first: dict[str, dict[str, bytes | None]] = {}
+        """As above, digests, of modules that the kernel has not imported: it all may go home."""
+        self.whole: set[str] = set()
+        """Those of them whose state goes home."""
+        self.left: dict[str, str] = {}
+        """What the cell may have changed and does not go home, with the reason."""
         self.folder = ""
         """The folder where the cell starts; empty: the current one."""
         self._importing = 0
@@ -131,17 +139,21 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
                 self._begin(module)
 
     def _begin(self, module: types.ModuleType) -> None:
-        if (why := self.lost.get(module.__name__)) is not None:
-            raise ImportError(f"the state of your module {module.__name__} cannot be opened: {why}")
-        held = (self.states or {}).pop(module.__name__, {})
+        name = module.__name__
+        if (why := self.lost.get(name)) is not None:
+            raise ImportError(f"the state of your module {name} cannot be opened: {why}")
+        sent = self.states or {}
+        first, held = name not in sent and name not in self.begun, sent.pop(name, {})
         here = {
             path: value
             for path, value in held.items()
             if not self._is_this_place(module, path, value)
         }
         module_state.restore(module, here)
-        if held or module.__name__ not in self.begun:  # not one that is reloaded
-            self.begun[module.__name__] = _state(module)
+        if held or name not in self.begun:  # not one that is reloaded
+            self.begun[name] = _state(module)
+        if first:
+            self.first[name] = _digests(self.begun[name])
 
     def _is_this_place(self, module: types.ModuleType, path: str, value: object) -> bool:
         """Whether it is a path that the module makes from its own (`Path(__file__).parent`): here
@@ -160,13 +172,30 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
         """What is another object now, and what is gone. What changed in place travels as the inputs
         do.
         """
-        before, now = self.begun[module.__name__], _state(module)
-        moved = {
+        name, now = module.__name__, _state(module)
+        before, first = self.begun[name], self.first.get(name, {})
+        if name in self.first and _digests(now) != first:
+            self.whole.add(name)
+        new = {
             path: value
             for path, value in now.items()
             if path not in before or not module_state.same(before[path], value)
         }
+        moved = now if name in self.whole else new
         moved = {path: value for path, value in moved.items() if state_pickler.dumps(value)}
+        self.left |= {
+            f"{name}.{path}": f"{type(value).__name__}: it cannot be pickled, so the module here "
+            "keeps what it had; let the module hold numbers, arrays or text"
+            for path, value in new.items()
+            if path not in moved
+        }
+        if name not in self.whole:
+            self.left |= {
+                f"{name}.{path}": "it is too large to see whether the cell, which imported its "
+                f"module first, changed it; import {name} in a cell before"
+                for path, seen in first.items()
+                if seen == state_pickler.TOO_LARGE
+            }
         gone = [path for path in before.keys() - now if not module_state.has(module, path)]
         return (moved, gone) if moved or gone else None
 
@@ -181,6 +210,10 @@ def _state(module: types.ModuleType) -> dict[str, Any]:
     return module_state.of(module, is_served)
 
 
+def _digests(state: Mapping[str, Any]) -> dict[str, bytes | None]:
+    return {path: state_pickler.digest(value, _SEEN_BYTES) for path, value in state.items()}
+
+
 def is_served(module: types.ModuleType) -> bool:
     return getattr(module, "__loader__", None) is served
 
@@ -193,7 +226,7 @@ def namespaces() -> list[dict[str, Any]]:
 
 def is_new(name: str, attribute: str, value: object) -> bool:
     """Whether the cell put it in the place of another object of the module."""
-    return served.begun.get(name, {}).get(attribute, value) is not value
+    return name in served.whole or served.begun.get(name, {}).get(attribute, value) is not value
 
 
 def changed() -> dict[str, Moved] | None:
@@ -204,30 +237,6 @@ def changed() -> dict[str, Moved] | None:
         if (module := sys.modules.get(name)) is not None and (new := served.moved(module))
     }
     return found or None
-
-
-def apply(changes: Mapping[str, Moved]) -> None:
-    """In the kernel: apply a cell's changes to the modules of the same names."""
-    for name, (moved, gone) in changes.items():
-        if (module := sys.modules.get(name)) is not None:
-            module_state.restore(module, moved)
-            module_state.delete(module, gone)
-
-
-def reopened(states: States) -> Callable[[], None]:
-    """In a kernel that opened the inputs again: the result gives to the modules here what the task
-    has changed in these objects meanwhile.
-    """
-    before = {name: module_state.pickled(held) for name, held in states.items()}
-
-    def give() -> None:
-        for name, held in states.items():
-            if (module := sys.modules.get(name)) is not None:
-                now = module_state.pickled(held)
-                changed = {p: value for p, value in held.items() if before[name].get(p) != now[p]}
-                module_state.restore(module, changed)
-
-    return give
 
 
 def install(

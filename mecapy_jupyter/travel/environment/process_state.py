@@ -26,6 +26,7 @@ from mecapy_jupyter.travel.environment import (
     library_state,
     logging_records,
     logging_state,
+    module_changes,
     module_importer,
     patches,
     python_settings,
@@ -265,6 +266,6 @@ KINDS: dict[str, StateKind] = {
         "locale", clock_state.locales, clock_state.set_locales, clock_state.FRESH_LOCALES
     ),
     "builtins": StateKind("builtins", builtins_state.get, builtins_state.put),
-    "own modules": StateKind("sys", module_importer.changed, module_importer.apply),
+    "own modules": StateKind("sys", module_importer.changed, module_changes.apply),
 }
 """What travels. Listed in docs/cells.md."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import io
 import sys
 import types
@@ -60,6 +61,36 @@ class StatePickler(cloudpickle.Pickler):
         if func.__module__ in self._made:
             reduced[2][1]["__globals__"] = {}  # the whole module travels
         return reduced
+
+
+class _Digest(io.BytesIO):
+    """Takes so many bytes, and keeps their hash."""
+
+    def __init__(self, most_bytes: int) -> None:
+        super().__init__()
+        self.left_bytes = most_bytes
+        self.hash = hashlib.blake2b(digest_size=16)
+
+    def write(self, data: Any) -> int:
+        size = memoryview(data).nbytes
+        self.left_bytes -= size
+        if self.left_bytes < 0:
+            raise OverflowError("the pickle is too large")
+        self.hash.update(data)
+        return size
+
+
+TOO_LARGE = b""
+
+
+def digest(value: object, most_bytes: int) -> bytes | None:
+    """Of its pickle; None for what cannot be pickled, `TOO_LARGE` for what has more bytes."""
+    file = _Digest(most_bytes)
+    try:
+        StatePickler(file, ()).dump(value)
+    except Exception:
+        return TOO_LARGE if file.left_bytes < 0 else None
+    return file.hash.digest()
 
 
 def dumps(value: object, made: Iterable[str] = (), files: set[str] | None = None) -> bytes | None:

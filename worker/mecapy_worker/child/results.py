@@ -14,7 +14,7 @@ from typing import Any
 from mecapy_jupyter.shared.errors import MecapyError
 from mecapy_jupyter.shared.units import listed
 from mecapy_jupyter.travel.changes.watch import Watch
-from mecapy_jupyter.travel.environment import open_figures, process_state
+from mecapy_jupyter.travel.environment import module_importer, open_figures, process_state
 from mecapy_jupyter.travel.environment.open_figures import OpenFigures
 from mecapy_jupyter.travel.files import collect as files
 from mecapy_jupyter.travel.files import placeholders
@@ -137,6 +137,7 @@ def collect(shell: TaskShell, task: TaskMessage, watch: Watch) -> Ended:
     home["folder"], small = files.collect(_started_in[0], _found[0], task.keep, _found_index[0])
     # A function call has no next cell: nobody would take the state.
     home["ambient"] = process_state.changed(_ambient, process_state.current()) if task.cell else {}
+    home["left"] |= module_importer.served.left
     figures = open_figures.current() if task.cell and patterns is None else None
     if figures is not None and (figures.numbered or _figures):
         home["figures"] = figures
