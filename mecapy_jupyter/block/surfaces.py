@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 _EMPTY = {"text/html": "", "text/plain": "", "application/vnd.mecapy.place+json": "empty"}
 BLOCK_MIME = "application/vnd.mecapy.block+json"
 """For our part of the page, which keeps the line alive when a reload has taken the widget away."""
-WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 
 
 class Surface(Protocol):
@@ -134,7 +133,7 @@ class Notebook:
     def _show(self, state: BlockState, now_s: float) -> None:
         data: dict[str, Any] = {"text/html": html(state, now_s), "text/plain": line(state, now_s)}
         if self.widget is not None:
-            data[WIDGET_MIME] = {
+            data[wire.WIDGET_VIEW] = {
                 "version_major": 2,
                 "version_minor": 0,
                 "model_id": self.widget.model_id,

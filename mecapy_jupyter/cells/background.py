@@ -18,9 +18,8 @@ from mecapy_jupyter.cells import cell, history, replay, resubmit_check
 from mecapy_jupyter.cells.ipython_types import Shell
 from mecapy_jupyter.cells.prepared import Prepared
 from mecapy_jupyter.client.client import Client
-from mecapy_jupyter.client.task import Task
+from mecapy_jupyter.client.task import Task, unread
 from mecapy_jupyter.results import bind
-from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.units import listed
 from mecapy_jupyter.travel.changes.watch import Watch
 from mecapy_jupyter.travel.environment import open_figures, process_state
@@ -108,12 +107,7 @@ class _Carry:
                 home = bind.with_inputs(home, self.task.inputs, shell.user_ns)
                 bound, waiting = self._bind(shell, home)
             except Exception as error:  # after any error: nobody may wait forever
-                expected = isinstance(error, errors.MecapyError)
-                self.task.set_exception(
-                    error
-                    if expected
-                    else errors.CannotReceive(f"the task's end could not be read: {error!r}")
-                )
+                self.task.set_exception(unread(error))
                 raise
             try:
                 self.block.finish(outcome, bind.came_back(shell.user_ns, home, bound))

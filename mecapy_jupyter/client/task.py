@@ -28,6 +28,13 @@ _STOPPED_S = 5.0  # how long `cancel` waits for the end
 _PATIENCE_S = 120.0  # how long a broken event stream is resumed before giving up
 
 
+def unread(error: Exception) -> errors.MecapyError:
+    """What those who wait for a task are told of an error while its end was read."""
+    if isinstance(error, errors.MecapyError):
+        return error
+    return errors.CannotReceive(f"the task's end could not be read: {error!r}")
+
+
 class Task(concurrent.futures.Future[Any]):
     """A submitted task, a Future (and awaitable): `result()` is the last expression's value, or
     raises the cell's own exception. `vars`: the variables that came back. `events`: a queue for one
@@ -162,13 +169,8 @@ class Task(concurrent.futures.Future[Any]):
             if self.outcome is not None:
                 on_final(self.outcome)
         except Exception as error:  # after any error: nobody may wait forever
-            expected = isinstance(error, errors.MecapyError)
-            trouble = (
-                error
-                if expected
-                else errors.CannotReceive(f"the task's end could not be read: {error!r}")
-            )
-            trouble.__cause__ = None if expected else error
+            trouble = unread(error)
+            trouble.__cause__ = None if trouble is error else error
             self.events.put(trouble)
             if on_final == self.settle:
                 self.set_exception(trouble)

@@ -81,9 +81,6 @@ class Display:
         else:
             self._handle.update(table)
 
-    def tick(self) -> None:
-        self._block.tick()
-
     def end(self, state: wire.State, progress: Progress, error: str = "") -> None:
         seconds = time.monotonic() - self._began_s
         if self._handle is not None:  # the whole table follows

@@ -128,7 +128,6 @@ from mecapy_jupyter.wire.workers import (
     WorkerInfo,
 )
 from mecapy_jupyter.wire.workflows import (
-    WorkflowList,
     WorkflowState,
     WorkflowStatus,
     WorkflowTask,

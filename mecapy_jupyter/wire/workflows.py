@@ -47,10 +47,3 @@ class WorkflowStatus(Shape):
     def progress(self) -> float:
         """The completed part of its tasks, from 0 to 1."""
         return self.counts.get(COMPLETED, 0) / (sum(self.counts.values()) or 1)
-
-
-@dataclass(frozen=True, slots=True)
-class WorkflowList(Shape):
-    """The answer of `GET /workflows`, the newest first."""
-
-    workflows: tuple[WorkflowStatus, ...] = ()

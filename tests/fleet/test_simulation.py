@@ -10,12 +10,13 @@ import pytest
 
 from mecapy_backend.fleet.classes import MachineClass
 from mecapy_backend.fleet.policy import POLICY
-from mecapy_backend.fleet.simulation import erlang
 from mecapy_backend.fleet.simulation.fair_order import FairOrder
 from mecapy_backend.fleet.simulation.loads import DAY_S, PATTERNS, Load, Pattern, RunTimes
 from mecapy_backend.fleet.simulation.simulate import simulate
 from mecapy_backend.queue import keys
 from mecapy_backend.queue.queue import PoppedTask, Queue, score
+
+from . import erlang
 
 SMALL = MachineClass("pool", slots=2, price=0.02, provider="local", min=1, max=20, billing="hour")
 

@@ -14,7 +14,7 @@ from mecapy_jupyter import wire
 from mecapy_jupyter.block import control_channel
 from mecapy_jupyter.block.line import line
 from mecapy_jupyter.block.live import LiveBlock
-from mecapy_jupyter.block.surfaces import BLOCK_MIME, WIDGET_MIME, BarAlone, Notebook, Terminal
+from mecapy_jupyter.block.surfaces import BLOCK_MIME, BarAlone, Notebook, Terminal
 
 from .surface import DONE, Clock, Published, event
 
@@ -79,7 +79,7 @@ def test_a_late_block_becomes_static_in_its_place() -> None:
     widget = notebook.widget
     assert widget is not None and widget.comm is not None
     [(first, updates, shown_id)] = published
-    assert not updates and set(first) == {WIDGET_MIME, BLOCK_MIME, "text/html", "text/plain"}
+    assert not updates and set(first) == {wire.WIDGET_VIEW, BLOCK_MIME, "text/html", "text/plain"}
     assert first["text/plain"] == "▶ running on w2 · 0:02"
     clock.now_s += 1
     block.finish(DONE, ["T (12 MB)"])
@@ -152,7 +152,7 @@ def test_a_cleared_block_comes_back(wait: bool) -> None:
     clock.now_s += 0.2
     block.tick()
     (first, _, _), *place, (second, updates, _) = published
-    assert second[WIDGET_MIME] == first[WIDGET_MIME]
+    assert second[wire.WIDGET_VIEW] == first[wire.WIDGET_VIEW]
     assert [(data["text/html"], update) for data, update, _ in place] == [("", False)] * wait
     assert updates == wait
     block.finish(DONE, [])

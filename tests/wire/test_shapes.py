@@ -71,12 +71,8 @@ SHAPES = [
     wire.StoreFolders("/in", "/blobs"),
     wire.TakenBlobs((wire.BlobSize("d" * 64, 5),)),
     wire.PartUrls("u", 8, ("https://a", "https://b"), 60.0),
-    wire.WorkflowList(
-        (
-            wire.WorkflowStatus(
-                "w", "n", AT, {"failed": 2}, (wire.WorkflowTask("t", "n", "failed", ("p",)),)
-            ),
-        )
+    wire.WorkflowStatus(
+        "w", "n", AT, {"failed": 2}, (wire.WorkflowTask("t", "n", "failed", ("p",)),)
     ),
     wire.Readiness("ok", {"redis": "away"}, {"redis": "start it"}, "1.2", AT),
 ]

@@ -50,9 +50,10 @@ async def renew(ctx: Context, info: JsonObject) -> None:
             await tell_usage(ctx)
             metrics.renewed.set_to_current_time()
         except Exception as error:
-            log.warning("lease not renewed", error=repr(error)) if is_transient(
-                error
-            ) else log.exception("lease not renewed")
+            if is_transient(error):
+                log.warning("lease not renewed", error=repr(error))
+            else:
+                log.exception("lease not renewed")
             # Sooner, because the lease runs out and a new worker is not known yet.
             await asyncio.sleep(min(_AGAIN_S, ctx.settings.heartbeat_s))
             continue
