@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import replace
+from functools import partial
 
 from redis.exceptions import RedisError
 
@@ -78,23 +79,10 @@ async def record(
     entries, log_blob, whole = await _log_of(work, started, writer) if writer else ([], "", False)
     cache_key = _cache_key(started, outcome) if whole else None
     cpu_s, peak_bytes = (writer.cpu_s, writer.peak_bytes) if writer else (0.0, 0)
+    kept = entries, log_blob, cpu_s, peak_bytes, cache_key
+    finish = partial(tasks.finish, work.db, task_id, attempt, outcome, *kept)
     try:
-        won = await retry_transient(
-            "finish",
-            lambda: tasks.finish(
-                work.db,
-                task_id,
-                attempt,
-                outcome,
-                entries,
-                log_blob,
-                cpu_s,
-                peak_bytes,
-                cache_key,
-            ),
-            task=task_id,
-            attempt=attempt,
-        )
+        won = await retry_transient("finish", finish, task=task_id, attempt=attempt)
     except Exception as error:  # the row refuses it, however often it is tried
         log.exception("not recorded", task=task_id, attempt=attempt)
         if writer is None:
@@ -167,16 +155,12 @@ async def _log_of(
     all.
     """
     entries, spool = writer.kept()
+    if not spool:
+        return entries, "", True
+    owner = started.owner
     try:
-        return (
-            (
-                [],
-                (await work.blobs.adopt(started.owner, spool, recorded(work, started.owner)))[0],
-                True,
-            )
-            if spool
-            else (entries, "", True)
-        )
+        digest, _ = await work.blobs.adopt(owner, spool, recorded(work, owner))
+        return [], digest, True
     except Exception as error:  # the outcome matters more than its log
         log.warning("log cut", task=started.task_id, error=repr(error))
         return entries, "", False
