@@ -141,11 +141,9 @@ def _quoted(value: object, *, field: bool = False) -> str:
 
 def _visible(text: str) -> str:
     """Control characters are escaped, because a terminal obeys them."""
-    return (
-        text
-        if text.isprintable()
-        else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-    )
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class _Forward(logging.Handler):

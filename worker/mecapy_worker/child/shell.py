@@ -56,11 +56,9 @@ class TaskCompiler(CachingCompiler):
         return None if script else super().format_code_name(name)
 
     def get_code_name(self, raw_code: str, transformed_code: str, number: int) -> str:
-        return (
-            self.filename
-            if self.filename and raw_code == self.source
-            else super().get_code_name(raw_code, transformed_code, number)
-        )
+        if self.filename and raw_code == self.source:
+            return self.filename
+        return super().get_code_name(raw_code, transformed_code, number)
 
     def is_cell(self, name: str) -> bool:
         """Whether a file's name is this cell's, or that of a part that a magic ran."""
@@ -239,8 +237,6 @@ def _no_input(prompt: object = "", /, *_: object, **__: object) -> str:
 
 def _above(trace: TracebackType) -> TracebackType | None:
     """A traceback without its last step, which is ours."""
-    return (
-        TracebackType(_above(trace.tb_next), trace.tb_frame, trace.tb_lasti, trace.tb_lineno)
-        if trace.tb_next is not None
-        else None
-    )
+    if trace.tb_next is None:
+        return None
+    return TracebackType(_above(trace.tb_next), trace.tb_frame, trace.tb_lasti, trace.tb_lineno)

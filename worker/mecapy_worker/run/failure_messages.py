@@ -39,11 +39,9 @@ def no_parent(task_id: str) -> wire.ErrorInfo:
 
 def at(error: wire.ErrorInfo, line: int | None) -> wire.ErrorInfo:
     """The same, with the cell's line."""
-    return (
-        replace(error, line=line, message=f"{error.message} It was at line {line}.")
-        if line
-        else error
-    )
+    if not line:
+        return error
+    return replace(error, line=line, message=f"{error.message} It was at line {line}.")
 
 
 def limit(kind: str, used: int, settings: Settings) -> wire.ErrorInfo:

@@ -116,11 +116,9 @@ def _refusal() -> str:
     if not libc.LINUX:
         return "only Linux has PID namespaces"
     code = tried(_try_all)
-    return (
-        f"no PID namespace with a /proc of its own can be made here: {os.strerror(code)}"
-        if code
-        else ""
-    )
+    if not code:
+        return ""
+    return f"no PID namespace with a /proc of its own can be made here: {os.strerror(code)}"
 
 
 def tried(step: Callable[[], int | None]) -> int:

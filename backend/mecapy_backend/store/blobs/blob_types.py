@@ -198,13 +198,8 @@ def parse_blob_key(below: str) -> tuple[str, str] | None:
     """Owner and digest of what `blob_key` made; None for any other name."""
     owner, _, rest = below.partition("/")
     digest = rest[3:]
-    return (
-        (owner, digest)
-        if _OWNER.fullmatch(owner)
-        and _DIGEST.fullmatch(digest)
-        and rest == f"{digest[:2]}/{digest}"
-        else None
-    )
+    well_formed = _OWNER.fullmatch(owner) and _DIGEST.fullmatch(digest)
+    return (owner, digest) if well_formed and rest == f"{digest[:2]}/{digest}" else None
 
 
 def checked_file_name(name: str) -> str:
