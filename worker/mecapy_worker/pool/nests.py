@@ -63,9 +63,6 @@ class Nests:
             self._learning.add(owner)
             self.spawn(self._begin(owner, known | names))
 
-    def is_learning(self, owner: str) -> bool:
-        return owner in self._learning
-
     async def run(self) -> None:
         """End what is not used, forever."""
         while True:

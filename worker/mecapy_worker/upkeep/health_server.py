@@ -56,13 +56,8 @@ async def answer(question: bytes, context: Context, health: Health) -> Answer:
         return 405, "text/plain", b"only GET\n"
     match rest.partition(b" ")[0].partition(b"?")[0]:
         case b"/metrics":
-            return (
-                200,
-                CONTENT_TYPE,
-                metrics.exposition(
-                    context.pool, context.settings.worker_slots, await health.report()
-                ),
-            )
+            found, slots = await health.report(), context.settings.worker_slots
+            return 200, CONTENT_TYPE, metrics.exposition(context.pool, slots, found)
         case b"/livez" | b"/healthz":  # what a new process would cure
             well = children(context.pool)
             body = {
@@ -73,11 +68,8 @@ async def answer(question: bytes, context: Context, health: Health) -> Answer:
             return 200 if well.ok else 503, _JSON, json.dumps(body).encode()
         case b"/readyz":
             found = await health.report()
-            return (
-                200 if found.ready else 503,
-                _JSON,
-                json.dumps(found.as_json() | {"worker": context.worker_id}).encode(),
-            )
+            answer = found.as_json() | {"worker": context.worker_id}
+            return 200 if found.ready else 503, _JSON, json.dumps(answer).encode()
         case _:
             return 404, "text/plain", b"/metrics, /livez or /readyz\n"
 

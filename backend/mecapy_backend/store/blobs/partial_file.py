@@ -121,11 +121,8 @@ def examine(
             with suppress(PermissionError):
                 os.fchown(fd, os.geteuid(), os.getegid())
                 status = os.fstat(fd)
-        digest = blake3(max_threads=blake3.AUTO).update_mmap(f"/dev/fd/{fd}")
-        return (
-            digest.hexdigest(),
-            status.st_size,
-            status.st_nlink == 1 and status.st_uid == os.geteuid(),
-        )
+        digest = blake3(max_threads=blake3.AUTO).update_mmap(f"/dev/fd/{fd}").hexdigest()
+        ours = status.st_nlink == 1 and status.st_uid == os.geteuid()
+        return digest, status.st_size, ours
     finally:
         os.close(fd)
