@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-MOST = 32  # even
+MOST = 32  # an even number, because pairs become one
 _BARS = "▁▂▃▄▅▆▇█"
 
 

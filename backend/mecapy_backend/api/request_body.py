@@ -20,7 +20,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 _SLOW_S, _SLOWEST = 30.0, 1000
 _ADVICE = "put large values into blobs (POST /blobs/missing) and send their digests"
-_HELD = 32  # times `max_body_bytes`
+_HELD = 32  # bodies of the largest size: so many bytes may be held at once
 
 
 class BodyReader:

@@ -20,7 +20,7 @@ from pathlib import Path
 from mecapy_worker.pool.scratch import remove
 
 _MOST_KEPT, _IDLE_S, _LOOK_S = 8, 600.0, 15.0
-_MOST_FILES, _MOST_BYTES = 2_000, 64_000_000  # of one
+_MOST_FILES, _MOST_BYTES = 2_000, 64_000_000  # in one folder
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,8 +32,8 @@ _SO_LINGER = 13
 _TCP_ULP = 31
 _MSG_FASTOPEN = 0x20000000
 _SHARED_ANONYMOUS = 0x21  # of mmap's flags
-# without it older kernels slow all code down against speculation that a process of one task need
-# not fear
+# SECCOMP_FILTER_FLAG_SPEC_ALLOW: without it older kernels slow all code down, against speculation
+# that a process of one task need not fear.
 _SPEC_ALLOW = 4
 
 Instruction = tuple[int, int, int, int]
