@@ -1,16 +1,47 @@
-"""Copies the content of an array after a cell into the original in the notebook."""
+"""Gives an array in the notebook the content that it has after a cell."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+import warnings
+from typing import Any, cast
 
 from mecapy_jupyter.travel.pickling import known_blobs
 
 _PIECE_BYTES = 4 << 20
 
 
-def copy_into(original: Any, content: Any) -> None:
+def set_content(original: Any, content: Any, writeable: bool) -> bool:
+    """In place: the memory, and how the array reads it. False: it cannot be changed so."""
+    if original.nbytes != content.nbytes or not _made_writeable(original):
+        return False
+    try:
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # NumPy 2.5
+            for name in ("dtype", "shape"):
+                if getattr(original, name) != getattr(content, name):
+                    _numpys(name).__set__(original, getattr(content, name))
+    except (AttributeError, TypeError, ValueError):  # a view that would need a copy
+        return False
+    _copy_into(original, content)
+    original.flags.writeable = writeable
+    return True
+
+
+def _made_writeable(array: Any) -> bool:
+    """Also where it is read-only: pandas hands out such views, which show what the table gets."""
+    try:
+        array.flags.writeable = True
+    except ValueError:  # the memory belongs to somebody who does not allow it
+        return False
+    return True
+
+
+def _numpys(name: str) -> Any:
+    """numpy's own property, because a subclass may override it."""
+    return cast("dict[str, Any]", vars(sys.modules["numpy"].ndarray))[name]
+
+
+def _copy_into(original: Any, content: Any) -> None:
     """Both arrays have one dtype and shape.
 
     A large content is the map of a blob. It is copied in pieces, and each piece may leave memory

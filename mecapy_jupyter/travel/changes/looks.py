@@ -189,6 +189,7 @@ _PARTS: dict[str, Callable[[Any], Iterable[Any]]] = {
     "array": lambda obj: (tokens.of_array(obj),),
     "row": lambda obj: (tokens.of_array(array_views.of_row(obj)),),
     "factory": lambda obj: (_DEFAULT_FACTORY.__get__(obj),),
+    "names": lambda dtype: dtype.names or (),
     "cell": _of_cell,
     "registry": abstract_classes.registered,
 }

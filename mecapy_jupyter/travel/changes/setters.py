@@ -10,8 +10,6 @@ import array
 import copy
 import decimal
 import itertools
-import sys
-import warnings
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
@@ -137,19 +135,8 @@ def _set_cell(original: Any, parts: list[Any]) -> None:
 
 
 def _set_array(original: Any, parts: list[Any]) -> bool:
-    numpys: Any = sys.modules["numpy"].ndarray
-    content = parts[0]
-    same = (original.dtype, original.size) == (content.dtype, content.size)
-    if not same or not original.flags.writeable:
-        return False
-    if original.shape != content.shape:
-        try:
-            with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # NumPy 2.5
-                numpys.shape.__set__(original, content.shape)
-        except AttributeError:  # a view that would need a copy
-            return False
-    array_copy.copy_into(original, content)
-    return True
+    content, writeable = parts
+    return array_copy.set_content(original, content, writeable)
 
 
 def _set_row(original: Any, parts: list[Any]) -> None:
@@ -170,6 +157,10 @@ def _set_attributes(original: Any, parts: list[Any]) -> None:
             object.__getattribute__(original, "__dict__")[name] = value
         else:
             object.__getattribute__(original, "__dict__").pop(name, None)
+
+
+def _set_names(original: Any, parts: list[Any]) -> None:
+    original.names = tuple(parts)
 
 
 def _set_function(original: Any, parts: list[Any]) -> None:
@@ -275,6 +266,7 @@ _SETTERS: dict[str, Callable[[Any, list[Any]], bool | None]] = {
     "factory": _set_factory,
     "cell": _set_cell,
     "array": _set_array,
+    "names": _set_names,
     "row": _set_row,
     "attributes": _set_attributes,
     "function": _set_function,

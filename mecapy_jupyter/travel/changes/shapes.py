@@ -78,6 +78,8 @@ def _by_value(obj: Any) -> bool:
 def _of_type(cls: Any) -> Facets:
     if cls is types.CellType:
         return ("cell",)
+    if _is_record_dtype(cls):
+        return ("names",)
     if is_fixed(cls):
         return ()
     if not is_plain(cls):
@@ -103,6 +105,12 @@ def is_fixed(cls: Any) -> bool:
     if str(cls.__module__).startswith("numba.") and "__call__" in dir(cls):
         return True  # a compiled function grows with each type of argument: a cache and not state
     return issubclass(cls, _FIXED) and cls.__module__ != "__main__"
+
+
+def _is_record_dtype(cls: Any) -> bool:
+    """The names of fields are the one thing about a dtype that can change."""
+    numpy: Any = sys.modules.get("numpy")
+    return numpy is not None and cls is type(numpy.dtype(numpy.void))
 
 
 def is_array(cls: Any) -> bool:

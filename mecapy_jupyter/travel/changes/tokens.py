@@ -151,7 +151,8 @@ def of_array(array: Any) -> Any:
         array = numpy.ndarray.view(array, numpy.ndarray)
     if array.dtype.hasobject:
         return Made((str(array.shape), *array.ravel(order="K")))
-    header = f"{array.shape}{array.strides}{array.dtype.str}".encode()
+    dtype = array.dtype.str if array.dtype.names is None else repr(array.dtype)
+    header = f"{array.shape}{array.strides}{dtype}{array.flags.writeable}".encode()
     try:
         raw = memoryview(array.reshape(-1, order="A").view("u1"))
     except (TypeError, ValueError):  # a dtype that does not show its bytes

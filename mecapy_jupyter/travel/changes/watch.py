@@ -9,19 +9,18 @@ from __future__ import annotations
 import itertools
 import operator
 import types
-from array import array
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, cast
 
-from mecapy_jupyter.travel.changes import looks, shapes, tokens
+from mecapy_jupyter.travel.changes import groups, looks, shapes, tokens
 from mecapy_jupyter.travel.changes.changes import Changes
+from mecapy_jupyter.travel.changes.groups import Group
 from mecapy_jupyter.travel.changes.looks import Look
 from mecapy_jupyter.travel.environment import module_importer
 from mecapy_jupyter.travel.garbage import uncollected
 from mecapy_jupyter.travel.hooks import references
-from mecapy_jupyter.travel.pickling import by_name_reducers, constants
+from mecapy_jupyter.travel.pickling import constants
 
 _COLUMNS = {"attributes": "attributes", "slots": "attributes", "dict": "entries"}
 """Content that is held by name, and the kind of its changes."""
@@ -30,17 +29,6 @@ _MOST_COLUMNS = 64
 
 _Found = dict[tuple[Any, ...], Changes]
 """By kind and column."""
-
-
-@dataclass(slots=True)
-class _Group:
-    """Objects of one type that are looked at in one way."""
-
-    facet: str
-    cls: type[Any]
-    numbers: array[int] = field(default_factory=lambda: array("q"))
-    objects: list[Any] = field(default_factory=list[Any])
-    before: Look = field(default_factory=Look)
 
 
 class Watch:
@@ -56,11 +44,8 @@ class Watch:
         spaces = {id(namespace), *map(id, module_importer.namespaces())}
         self._held = [(n, obj) for n, obj in references.held(memo) if id(obj) not in spaces]
         self._numbered = frozenset(id(obj) for _, obj in self._held)
-        groups = _groups(self._held)
-        self._hidden = _hidden(groups, self._numbered, {id(value) for value in variables})
-        self._groups = list(_without(groups, self._hidden))
-        for group in self._groups:
-            group.before = looks.look(group.facet, group.cls, group.objects, self._numbered)
+        tops = {id(value) for value in variables}
+        self._groups, self._hidden = groups.watched(self._held, self._numbered, tops)
 
     @classmethod
     def of_call(cls, memo: Mapping[int, object]) -> Watch:
@@ -99,55 +84,13 @@ class Watch:
         return list(found.values())
 
 
-def _groups(held: Iterable[tuple[int, object]]) -> list[_Group]:
-    """All objects that may change, by type and facet."""
-    by_type: defaultdict[type[Any], list[tuple[int, object]]] = defaultdict(list)
-    for pair in held:
-        by_type[type(pair[1])].append(pair)
-    found: list[_Group] = []
-    for cls, pairs in by_type.items():
-        if cls is types.FunctionType or issubclass(cls, type):
-            pairs = [pair for pair in pairs if shapes.facets(pair[1])]
-        if cls.__module__ in by_name_reducers.GENERATORS:  # their state travels by itself
-            pairs = [pair for pair in pairs if not by_name_reducers.is_of_process(pair[1])]
-        for facet in shapes.facets(pairs[0][1]) if pairs else ():
-            numbers = array("q", [number for number, _ in pairs])
-            found.append(_Group(facet, cls, numbers, [obj for _, obj in pairs]))
-    return found
-
-
 def _is_one(obj: object) -> bool:
     if type(obj) is types.FunctionType:
         return not obj.__closure__
     return issubclass(type(obj), type) or type(obj) is object
 
 
-def _hidden(groups: Iterable[_Group], numbered: Collection[int], tops: set[int]) -> set[int]:
-    """The memory of tables: it changes with them and not by itself."""
-    return {
-        id(part)
-        for group in groups
-        if group.facet == "reduced" and tokens.is_table(group.cls) and not tokens.belongs(group.cls)
-        for obj in group.objects
-        for part in looks.inside(obj, numbered)
-    } - tops
-
-
-def _without(groups: Iterable[_Group], hidden: set[int]) -> Iterator[_Group]:
-    for group in groups:
-        if not hidden or not tokens.belongs(group.cls):
-            yield group
-            continue
-        visible = _Group(group.facet, group.cls)
-        for number, obj in zip(group.numbers, group.objects, strict=True):
-            if id(obj) not in hidden:
-                visible.numbers.append(number)
-                visible.objects.append(obj)
-        if visible.objects:
-            yield visible
-
-
-def _note(found: _Found, group: _Group, now: Look, numbered: Collection[int]) -> None:
+def _note(found: _Found, group: Group, now: Look, numbered: Collection[int]) -> None:
     """The new content of each changed object of the group."""
     before = group.before
     same_shape = before.ends == now.ends and all(map(operator.is_, before.names, now.names))
@@ -185,7 +128,7 @@ def _owners(look: Look) -> list[int]:
 
 
 def _note_columns(
-    found: _Found, kind: str, group: _Group, now: Look, differing: list[int], owners: list[int]
+    found: _Found, kind: str, group: Group, now: Look, differing: list[int], owners: list[int]
 ) -> bool:
     """Changes name by name, if a few names cover all objects. False if not."""
     by_name: defaultdict[Any, list[int]] = defaultdict(list)
@@ -203,7 +146,7 @@ def _note_columns(
 
 
 def _content(
-    group: _Group, position: int, now: Look, numbered: Collection[int]
+    group: Group, position: int, now: Look, numbered: Collection[int]
 ) -> tuple[str, Sequence[Any]] | None:
     """How one object changed, and its parts."""
     obj, before = group.objects[position], group.before
@@ -219,7 +162,8 @@ def _content(
         kind = _COLUMNS.get(group.facet, group.facet)
         return kind, [*differs, *differs.values()]
     if group.facet == "array":
-        return "array", [obj.copy() if obj.dtype.hasobject else obj.view()]
+        content = obj.copy() if obj.dtype.hasobject else obj.view()
+        return "array", [content, obj.flags.writeable]
     if group.facet == "row":
         return "row", [obj.copy()]
     return group.facet, [obj[:]] if group.facet == "buffer" else now.parts[are]

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import mmap
+import pickle
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
@@ -19,7 +20,7 @@ def roots(arrays: Iterable[Any]) -> dict[int, Any]:
     found: dict[int, Any] = {}
     for array in arrays:
         if is_array(array) and array.flags.c_contiguous:
-            owner = id(_owner(array))
+            owner = id(memory_owner(array))
             if owner not in found or array.nbytes > found[owner].nbytes:
                 found[owner] = array
     return found
@@ -32,10 +33,10 @@ def shared(arrays: Iterable[Any], is_pickled: Callable[[object], bool]) -> dict[
     """
     by_owner: dict[int, list[Any]] = {}
     for array in arrays:
-        by_owner.setdefault(id(_owner(array)), []).append(array)
+        by_owner.setdefault(id(memory_owner(array)), []).append(array)
     found: dict[int, Any] = {}
     for owner, group in by_owner.items():
-        buffer = _buffer_of(_owner(group[0]))
+        buffer = _buffer_of(memory_owner(group[0]))
         if buffer is not None and is_pickled(buffer):
             found[owner] = buffer
         elif len(group) > 1 and _overlap(group):
@@ -100,7 +101,7 @@ def reduced(obj: Any, of: Mapping[int, Any]) -> Any:
     plain = type(obj) is numpy.ndarray
     if not (plain or array_subclasses.is_of_bytes(obj)) or not obj.nbytes:
         return None
-    owner: Any = _owner(obj)
+    owner: Any = memory_owner(obj)
     root = of.get(id(owner))
     if root is None and repeats(obj) and type(owner) is numpy.ndarray:
         root = owner if owner.flags.c_contiguous else None
@@ -145,9 +146,31 @@ def view(
         made = made if cls is None else made.view(cls)
     else:
         raw = root.reshape(-1).view(numpy.uint8) if is_array else root
+        if is_array and writeable and not raw.flags.writeable:  # the root is a read-only view
+            raw.flags.writeable = True
         made = numpy.ndarray.__new__(cls or numpy.ndarray, shape, dtype, raw, offset, strides)
     if not writeable:
         made.flags.writeable = False
+    return made
+
+
+def read_only(array: Any) -> Any:
+    """How to pickle an array that forbids writing, in memory that does not: the cell may allow it
+    again, and others may write to the memory. None for any other array.
+    """
+    numpy: Any = sys.modules["numpy"]
+    if array.flags.writeable or type(array) is not numpy.ndarray or array.dtype.hasobject:
+        return None
+    order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
+    whole = numpy.ascontiguousarray(array.T if order == "F" else array).reshape(-1).view("u1")
+    interface = {**whole.__array_interface__, "data": (_address(whole), False)}
+    raw = pickle.PickleBuffer(numpy.asarray(_Memory(interface, whole)))
+    return _read_only, (raw, array.dtype, array.shape, order)
+
+
+def _read_only(raw: Any, dtype: Any, shape: tuple[int, ...], order: str) -> Any:
+    made = sys.modules["numpy"].ndarray(shape, dtype, raw, order=order)
+    made.flags.writeable = False
     return made
 
 
@@ -192,7 +215,7 @@ def repeats(array: Any) -> bool:
     return any(not step and length > 1 for step, length in steps)
 
 
-def _owner(array: Any) -> Any:
+def memory_owner(array: Any) -> Any:
     numpy: Any = sys.modules["numpy"]
     while (below := array.base) is not None:
         # left by as_strided and sliding_window_view, or of an element

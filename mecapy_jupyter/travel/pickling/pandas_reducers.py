@@ -6,6 +6,7 @@ series or index on the same memory. Part of `pickler`; never imports pandas itse
 from __future__ import annotations
 
 import sys
+import weakref
 from typing import Any, cast
 
 
@@ -20,6 +21,38 @@ def _internals() -> tuple[Any, Any, Any]:
     internals: Any = sys.modules["pandas._libs.internals"]
     managers: Any = sys.modules["pandas.core.internals.managers"]
     return internals.Block, internals.BlockValuesRefs, managers.SingleBlockManager
+
+
+def is_record(obj: object) -> bool:
+    """Whether it is the record of who shares a piece of memory."""
+    return takes_apart(type(obj)) and isinstance(obj, _internals()[1])
+
+
+def with_others(record: Any) -> Any:
+    """How to pickle such a record with those who stay here, so that what is written there is copied
+    first if one of them shares it.
+    """
+    alive = sum(reference() is not None for reference in record.referenced_blocks)
+    return _record, (type(record), alive)
+
+
+def _record(kind: Any, count: int) -> Any:
+    record = kind()
+    record.referenced_blocks = [weakref.ref(_StaysBehind)] * count
+    return record
+
+
+class _StaysBehind:
+    """Stands for somebody who shares the memory and does not travel."""
+
+
+def _arrived(record: Any) -> Any:
+    """The record, in which the next to be added stands for itself."""
+    for at, reference in enumerate(record.referenced_blocks):
+        if reference() is _StaysBehind:
+            del record.referenced_blocks[at]
+            break
+    return record
 
 
 def reduced(obj: Any) -> Any:
@@ -44,10 +77,10 @@ def _set_manager(manager: Any, state: tuple[Any, Any]) -> None:
 
 
 def _set_block(block: Any, state: tuple[Any]) -> None:
-    block.refs = state[0]
+    block.refs = _arrived(state[0])
     block.refs.add_reference(block)
 
 
 def _set_index(index: Any, state: tuple[Any]) -> None:
-    index._references = state[0]
+    index._references = _arrived(state[0])
     index._references.add_index_reference(index)

@@ -13,7 +13,7 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -32,9 +32,11 @@ from mecapy_jupyter.travel.pickling import (
     class_reducers,
     constants,
     hinted_names,
+    pandas_reducers,
     reducers,
     type_hints,
 )
+from mecapy_jupyter.travel.pickling.seen_modules import SeenModules
 from mecapy_jupyter.travel.pickling.singletons import Singletons
 
 BUFFER_BYTES = 64 * 1024
@@ -101,6 +103,18 @@ def _namespace_of(module: str) -> dict[str, Any]:
     return vars(importlib.import_module(module))
 
 
+def _keeper(buffers: list[memoryview]) -> Callable[[pickle.PickleBuffer], bool]:
+    def keep(buffer: pickle.PickleBuffer) -> bool:
+        """True keeps a buffer inside the stream."""
+        raw = buffer.raw()
+        if raw.nbytes < (BUFFER_BYTES if len(buffers) < _MANY_BUFFERS else _LARGE_BYTES):
+            return True
+        buffers.append(raw)
+        return False
+
+    return keep
+
+
 class Pickler(cloudpickle.Pickler):
     """Pickles functions of `namespace` so that they use the other side's namespace.
 
@@ -118,13 +132,15 @@ class Pickler(cloudpickle.Pickler):
     ) -> None:
         self.buffers: list[memoryview] = []
         self.dispatch_table = dict(self.dispatch_table)  # a ChainMap is slow for each object
-        super().__init__(file, protocol=5, buffer_callback=self._keep_buffer)
+        # What it holds must not refer to it: a cycle would keep what it pickled until the garbage
+        # collector comes, and pandas would see memory as shared.
+        super().__init__(file, protocol=5, buffer_callback=_keeper(self.buffers))
         self.globals_ref[id(namespace)] = _Namespace()
         self._namespace = namespace
         self._with_globals = with_globals
-        self._on_own = on_own
+        self._seen_modules = SeenModules(on_own)
+        self._is_own = self._seen_modules.is_own
         self._singletons = Singletons(self._is_own, sets=with_globals)
-        self._seen_modules: dict[str, bool] = {}
         self._ordinary = set[type[Any]]()
         self._copied: list[Any] = []
         self._namespaces: list[dict[str, Any]] = []
@@ -132,14 +148,6 @@ class Pickler(cloudpickle.Pickler):
         """The files of the functions that it pickled."""
         self.hints = set[str]()
         """The string annotations in what it pickled."""
-
-    def _keep_buffer(self, buffer: pickle.PickleBuffer) -> bool:
-        """True keeps a buffer inside the stream."""
-        raw = buffer.raw()
-        if raw.nbytes < (BUFFER_BYTES if len(self.buffers) < _MANY_BUFFERS else _LARGE_BYTES):
-            return True
-        self.buffers.append(raw)
-        return False
 
     def reducer_override(self, obj: Any) -> Any:
         if originals.replaced and (of_module := originals.reduced(obj)) is not None:
@@ -172,6 +180,8 @@ class Pickler(cloudpickle.Pickler):
             return view
         elif array_views.is_row(obj):
             return operator.getitem, (array_views.of_row(obj), ())
+        elif self._with_globals and pandas_reducers.is_record(obj):
+            return pandas_reducers.with_others(obj)
         elif (reduced := type_hints.reduced(obj) or reducers.reduced(obj)) is not None:
             if reduced[0] is by_name_reducers.attribute:  # with its settings if they are plain
                 return self._singletons.reduced(obj) or reduced
@@ -188,7 +198,7 @@ class Pickler(cloudpickle.Pickler):
         view = array_views.reduced(array, self._roots)
         if view is None:
             self._copied.append(array)
-        return view
+        return view or array_views.read_only(array)
 
     def keep(self, shared: Shared, whole: Iterable[object] = ()) -> None:
         """Write what is on the memory or in the namespace of one of these as such and not as a
@@ -260,27 +270,7 @@ class Pickler(cloudpickle.Pickler):
     @property
     def modules(self) -> frozenset[str]:
         """The other modules that it met."""
-        return frozenset(name for name, own in self._seen_modules.items() if name and not own)
-
-    def _is_own(self, module: str) -> bool:
-        """Whether `module` is the user's own; reported to `on_own` the first time."""
-        if module not in self._seen_modules:
-            loaded = sys.modules.get(module) or _loaded_late(module)
-            own = module != "__main__" and loaded is not None and user_modules.is_own(loaded)
-            self._seen_modules[module] = own
-            if own:
-                self._on_own(module)
-        return self._seen_modules[module]
-
-
-def _loaded_late(module: str) -> types.ModuleType | None:
-    """A module whose name is only an attribute of a loaded package so far (`numpy.rec`, of
-    `np.recarray`). Without this, its contents would be copied like the notebook's.
-    """
-    if module.partition(".")[0] in sys.modules and "." in module:
-        with suppress(Exception):  # no such module, or one whose import fails
-            return importlib.import_module(module)
-    return None
+        return self._seen_modules.others()
 
 
 class ResultPickler(Pickler):
