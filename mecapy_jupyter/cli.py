@@ -53,7 +53,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def _carried_out(argv: list[str] | None) -> int:
     words, arguments = task_arguments.split_script(sys.argv[1:] if argv is None else argv)
-    options = _parser().parse_args(words)
+    parser = _parser()
+    options, unknown = parser.parse_known_args(words)
+    if unknown:
+        follow = "; the script's own follow after --" if words[0] == "run" else ""
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{follow}")
     options.arguments = arguments
     try:
         return options.run(options) or 0

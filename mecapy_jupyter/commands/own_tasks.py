@@ -78,7 +78,7 @@ def get(options: argparse.Namespace) -> None:
     for path in files:
         print(f"{path} is in {Path.cwd()}")
     if not values and not files:
-        print("the task brought back no variables", file=sys.stderr)
+        print("the task brought back no variables; a file comes by its name", file=sys.stderr)
 
 
 def _as_text(value: object) -> dict[str, str]:

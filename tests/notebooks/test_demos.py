@@ -70,6 +70,8 @@ def test_is_saved_as_its_readers_see_it(path: Path) -> None:
     assert "assert " in cells[-1].source and printed(cells[-1])
     assert not any(output.output_type == "error" for cell in cells for output in cell.outputs)
     assert path.stat().st_size < 2_500_000
+    # in a window of 1000 px nothing scrolls sideways
+    assert max(len(line) for cell in cells for line in cell.source.splitlines()) <= 100
 
 
 @pytest.mark.parametrize(

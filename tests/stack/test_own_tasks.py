@@ -58,6 +58,7 @@ def test_from_a_terminal(stack: Stack, tmp_path: Path) -> None:
     assert mecapy("run", "bad.py", "--", "a", "--b", code=1) == "['bad.py', 'a', '--b']\n"
     assert "ZeroDivisionError: division by zero" in mecapy.err
     assert f"{tmp_path.resolve()}/bad.py:3" in mecapy.err
+    assert mecapy("run", "bad.py", "a", code=2) == "" and "follow after --" in mecapy.err
     failed = json.loads(mecapy("attach", "--json", code=1))
     assert failed["status"] == "failed" and failed["name"] == "bad.py"
     assert "cannot be read" in (mecapy("run", "nowhere.py", code=1), mecapy.err)[1]
