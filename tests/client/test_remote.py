@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from typing import Any
 
@@ -15,15 +14,9 @@ from mecapy_jupyter.shared import errors
 
 
 @pytest.fixture(autouse=True)
-def the_stack(running_stack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def the_stack(running_stack: Any, alone: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MECAPY_URL", running_stack.url)
     monkeypatch.setenv("MECAPY_TOKEN", running_stack.token)
-
-
-@pytest.fixture
-def client(running_stack: Any) -> Iterator[Client]:
-    with Client(running_stack.url, running_stack.token) as opened:
-        yield opened
 
 
 FACTOR = 3

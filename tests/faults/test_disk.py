@@ -146,6 +146,7 @@ def test_disk_of_a_worker_full(stack: Stack, small_disk: Path) -> None:
     stack.end(full)
 
 
+@pytest.mark.long
 def test_task_fills_the_disk(stack: Stack, small_disk: Path) -> None:
     """A task that fills its worker's disk fails with the system's own error; the worker clears up
     after it and serves on.

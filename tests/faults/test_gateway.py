@@ -29,6 +29,7 @@ def test_gateway_killed_before_commit(stack: Stack) -> None:
     assert rows_of(stack, key) == [task.id] and stack.final(task)["attempt"] == 1
 
 
+@pytest.mark.long
 def test_gateway_killed_between_commit_and_enqueue(stack: Stack) -> None:
     """kill -9 when the row is committed and Redis has not heard of it: the reconciler enqueues it,
     though nobody asks again.

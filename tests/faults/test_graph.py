@@ -79,6 +79,7 @@ def test_random_graphs_with_kills(stack: Stack) -> None:
     each()
 
 
+@pytest.mark.long
 def test_a_graph_goes_on_when_its_worker_dies(stack: Stack, gate: Gate) -> None:
     """kill -9 of the worker of a parent: the parent runs again elsewhere, then its child does."""
     parent = stack.submit(held(gate, 20), 20)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import psutil
+import pytest
 
 from ..gate import Gate
 from .stack import Stack, gone, listed
@@ -26,6 +27,7 @@ def shared() -> set[str]:
     return {path.name for path in Path("/dev/shm").glob("left-*")}
 
 
+@pytest.mark.long
 def test_nothing_is_left(stack: Stack, gate: Gate) -> None:
     """Tasks that make files, shared memory and open files; a third of them killed with their child,
     some with their worker. Then no file, no segment, no process and no descriptor is more than

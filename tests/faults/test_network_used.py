@@ -142,6 +142,7 @@ def test_a_worker_that_leaves(stack: Stack, server: Counted) -> None:
     assert server.count == 1
 
 
+@pytest.mark.long
 def test_a_zygote_that_dies(stack: Stack, server: Counted) -> None:
     """The child's own process dies with the zygote: likewise, with the log of what it had said."""
     task = stack.submit(FETCH.format(server.url) + THEN, state="failed")

@@ -37,6 +37,7 @@ def once(stack: Stack, *tasks: Task) -> None:
     assert {stack.final(task)["attempt"] for task in tasks} == {1}
 
 
+@pytest.mark.long
 def test_redis_flushed(stack: Stack, gate: Gate) -> None:
     """FLUSHALL with 60 tasks queued and 4 running: all end, none was started twice."""
     busy, waiting = running(stack, gate), many(stack, 60)

@@ -10,9 +10,9 @@ import pytest
 
 from .compare import compare, table
 
-CORE = ("objects_and_flow", "plots_and_tables")
+CORE = "plots_and_tables"
 NOTEBOOKS = [
-    pytest.param(path, id=path.stem, marks=() if path.stem in CORE else pytest.mark.long)
+    pytest.param(path, id=path.stem, marks=() if path.stem == CORE else pytest.mark.long)
     for path in sorted(Path(__file__).parent.glob("*.ipynb"))
 ]
 

@@ -25,6 +25,17 @@ from .ground import NOBODY, Ground, ground  # noqa: E402
 from .provider import Provider  # noqa: E402
 from .visitor import Visitor  # noqa: E402
 
+FOR_ROOT = ("test_memory.py", "test_bombs.py", "test_hosts.py")
+"""A worker of root has more to lose. That one of nobody is as confined, `test_attacks`,
+`test_strict` and `test_bypass` show.
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.name in FOR_ROOT and "[unprivileged" in item.name:
+            item.add_marker(pytest.mark.long)
+
 
 @pytest.fixture(scope="session")
 def grounds(postgres: Any, valkey: Any) -> Iterator[Callable[[int], Ground]]:

@@ -63,6 +63,7 @@ def test_long_log(stack: Stack, tmp_path: Path) -> None:
         assert task.logs() == WHOLE
 
 
+@pytest.mark.long
 def test_odd_output(stack: Stack) -> None:
     """No newline, bytes that are no UTF-8, escapes, a bar drawn 2,000 times: the log is what was
     written, undecodable bytes replaced.

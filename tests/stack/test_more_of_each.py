@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import pytest
+
 from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.shared.errors import MecapyError
@@ -34,6 +36,7 @@ def started(log: Path, *words: str, **settings: str) -> Iterator[None]:
             assert process.wait(120) in (0, -signal.SIGTERM), log.read_text()
 
 
+@pytest.mark.long
 def test_second_gateway_and_second_worker(stack: Stack, tmp_path: Path) -> None:
     """Settings and a start command are all they need: two tasks at once run on two workers, and
     each gateway follows the task that was submitted to the other, from its first line.

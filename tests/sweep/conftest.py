@@ -11,6 +11,6 @@ from mecapy_jupyter import Client
 
 
 @pytest.fixture
-def client(running_stack: Any) -> Iterator[Client]:
+def client(running_stack: Any, alone: None) -> Iterator[Client]:
     with Client(running_stack.url, running_stack.token) as opened:
         yield opened
