@@ -65,7 +65,7 @@ def _carried_out(argv: list[str] | None) -> int:
         return _failed(_MAGIC.sub("`mecapy ", str(problem)))
     except EOFError:
         return _failed(
-            "it cannot ask its question, because the standard input is closed: run it in a terminal"
+            "the command has a question, and its standard input is closed: run it in a terminal"
         )
     except KeyboardInterrupt:
         return 130

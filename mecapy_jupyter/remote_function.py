@@ -88,7 +88,7 @@ def plain(fn: Callable[..., Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
     if isinstance(fn, RemoteFunction):
         return fn.unwrapped()
     if not callable(fn):
-        raise TypeError(f"this takes a function first, not {fn!r}")
+        raise TypeError(f"the first argument must be a function, not {fn!r}")
     return fn, {}
 
 
@@ -113,5 +113,5 @@ def remote(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     if fn is None:
         return functools.partial(_with_options, options)
     if not callable(fn):
-        raise TypeError(f"@remote stands before a function, not before {fn!r}")
+        raise TypeError(f"@remote decorates a function, not {fn!r}")
     return RemoteFunction(fn, {})

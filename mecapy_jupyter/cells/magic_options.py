@@ -207,7 +207,7 @@ def add_running(add: AddOption) -> None:
         type=_paths,
         default=(),
         metavar="mail,https://…",
-        help="tell of its end: by mail, the operator's `webhook`, or one of your own",
+        help="report its end: `mail`, the operator's `webhook`, or a URL of yours",
     )
 
 

@@ -200,7 +200,7 @@ class ShownWidgets:
             for why, times in self._refused.items()
         ]
         if self._page is not None and self._page.lost:
-            lines.append(f"what the page said to a widget did not arrive: {self._page.lost}")
+            lines.append(f"a message of the page did not reach its widget: {self._page.lost}")
         moved = [model for model in self._models.values() if not model._model_name.endswith(_STILL)]
         if not self._viewed or not moved:
             return lines

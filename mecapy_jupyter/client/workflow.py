@@ -100,5 +100,5 @@ def workflow(name: str = "", *, id: str = "", client: Client | None = None) -> W
     if id:
         return Workflow(client, gateway_api.workflow(client.gateway, id))
     if not name:
-        raise TypeError("workflow() needs a name, or the id of one that there is")
+        raise TypeError("workflow() needs a name, or the id of an existing workflow")
     return Workflow(client, gateway_api.make_workflow(client.gateway, name))

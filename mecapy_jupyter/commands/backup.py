@@ -9,8 +9,8 @@ from mecapy_jupyter.commands.arguments import AddCommand, server_part
 from mecapy_jupyter.shared import errors
 
 _WHAT = (
-    "What is meant: the embedded stack in --data; or, where MECAPY_DATABASE_URL is set, the "
-    "services that the gateway's settings name."
+    "Without MECAPY_DATABASE_URL: of the embedded stack in --data. With it and the gateway's other "
+    "settings: of the services that they name."
 )
 
 

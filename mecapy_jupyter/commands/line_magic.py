@@ -41,11 +41,11 @@ HELP = """%mecapy                      who am I, where, queue, workers, my last 
 %mecapy config key=value     change the configuration file
 %mecapy on [options] | off   send every cell to a worker, until off; \
 the options are those of %%mecapy
-%mecapy setup [clear [n]]    the setup cells, which run first in every task; remove them, or one
+%mecapy setup [clear [n]]    show the setup cells, which run first in every task; or remove them
 %mecapy packages [meshio,…]  packages that every task of this notebook adds; `none`: no more
 %mecapy machines             classes of machines: their sizes, what is free, what it costs
 %mecapy cache [clear [id]]   results that `--cache` keeps; use none of them again, or not this one
-%mecapy doctor               check the way from here to a worker"""
+%mecapy doctor               check the configuration, the gateway and the workers"""
 
 
 def answer(session: Session, words: Sequence[str]) -> None:

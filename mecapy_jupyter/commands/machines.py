@@ -27,5 +27,5 @@ def _class(one: ClassInfo) -> str:
     words += [f"{one.queued} waiting"] if one.queued else []
     words += [f"€{one.price:g}/h"] if one.price else []
     words += [f"on demand, up in ~{duration(one.boot_s)}"] if one.on_demand else []
-    words += [f"not to be had: {clean(one.refused)}"] if one.refused else []
+    words += [f"not available: {clean(one.refused)}"] if one.refused else []
     return f"{clean(one.name, 32):<10} {' · '.join(words)}"

@@ -204,8 +204,8 @@ class SubmittingTools:
         if euros > self._ceiling.euros:
             gateway_api.cancel(self._gateway, task_id)
             raise errors.Refused(
-                f"with this task, all of this server could cost €{euros:.2f}, and it may spend "
-                f"€{self._ceiling.euros:.2f} (--max-cost): it is cancelled. Give a shorter "
+                f"with this task, the tasks of this server could cost €{euros:.2f}, more than "
+                f"--max-cost (€{self._ceiling.euros:.2f}), so it was cancelled. Give a shorter "
                 f"timeout_s than {units.duration(self._timeouts[task_id])}, or a cheaper machine"
             )
 

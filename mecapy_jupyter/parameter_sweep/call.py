@@ -57,7 +57,7 @@ def sweep(
         between bounds: `sweep(beam, design=qmc.Sobol(2, seed=1), samples=64, L=(0.5, 1.5), …)`.
     """
     if on_error not in ("record", "raise"):
-        raise ValueError(f"on_error={on_error!r}: it is 'record' or 'raise'")
+        raise ValueError(f"on_error={on_error!r} must be 'record' or 'raise'")
     called, options = plain(fn)
     client = client or client_of(config.resolve())
     client.accepts()

@@ -95,7 +95,7 @@ def _check(fn: Callable[..., Any], names: tuple[str, ...], seed: int | None) -> 
     except TypeError as wrong:
         advice = ": give seed=" if takes and seed is None else ""
         name = getattr(fn, "__name__", repr(fn))
-        raise TypeError(f"{name}{signature} cannot be swept so: {wrong}{advice}") from None
+        raise TypeError(f"a sweep cannot call {name}{signature}: {wrong}{advice}") from None
     return takes and seed is not None
 
 

@@ -96,7 +96,7 @@ def test_options_stand_in_the_task(client: Client) -> None:
     for wrong in ({"timeout": "soon"}, {"timeout": 0}, {"priority": 10}, {"retries": -1}):
         with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
             process.options(**wrong)
-    with pytest.raises(TypeError, match="stands before a function"):
+    with pytest.raises(TypeError, match="decorates a function"):
         remote(3)  # type: ignore[call-overload]
 
 

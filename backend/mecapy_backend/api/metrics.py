@@ -61,9 +61,7 @@ lane_age_s = _gauge("mecapy_lane_oldest_seconds", "Age of the oldest of those", 
 running = _gauge("mecapy_tasks_running", "Running tasks")
 overdue = _gauge("mecapy_leases_overdue", "Running tasks whose lease has expired, not yet requeued")
 workers = _gauge("mecapy_workers", "Workers seen in the last 10 s")
-workers_lost = _gauge(
-    "mecapy_workers_lost", "Workers that ended without a goodbye within the last hour"
-)
+workers_lost = _gauge("mecapy_workers_lost", "Workers that vanished within the last hour")
 slots = _gauge("mecapy_worker_slots_all", "Slots of those workers")
 up = _gauge("mecapy_part_up", "1 or 0 for each part of /readyz", "part")
 clock_s = _gauge(

@@ -195,5 +195,7 @@ def _run(wanted: WantedGateway, *words: str, token: str = "") -> None:
 def _good(words: Sequence[str], code: int, said: str = "") -> str:
     if code:
         more = f": {said.strip()[:500]}" if said else ""
-        raise ConfigError(f"`{shlex.join(words[:3])}` ends with {code}{more}; run it again after")
+        raise ConfigError(
+            f"`{shlex.join(words[:3])}` failed ({code}){more}; correct that and repeat"
+        )
     return ""

@@ -54,7 +54,7 @@ def deploy(wanted: WantedImages, *, dry_run: bool) -> int:
     for command in commands(wanted, engine()):
         print(f"$ {shlex.join(command)}", flush=True)
         if not dry_run and (code := subprocess.run(command, check=False).returncode):
-            print(f"{command[0]} ends with {code}; what it says stands above")
+            print(f"{command[0]} failed with exit status {code}; its output is above")
             return 1
     built = ", ".join(tags(wanted, python)[0] for python in wanted.pythons)
     print("nothing was built (--dry-run)" if dry_run else f"built {built}")

@@ -181,7 +181,7 @@ async def _until_changed(
         except ConfigError as wrong:
             if str(wrong) != said:
                 said = str(wrong)
-                log.warning("the old file of classes holds", error=said)
+                log.warning("the classes stay as they were; the changed file is wrong", error=said)
     return file
 
 

@@ -110,7 +110,7 @@ def asked(where: str, call: Callable[[], Found]) -> Found:
         why = f"Scaleway, {where}: no answer in {ANSWER_S:.0f} s or no connection ({kind})"
         raise ScalewayRefused(why, away=True, unsure=True) from None
     except ValueError as problem:
-        raise ScalewayRefused(f"Scaleway, {where}: an answer that is none: {problem}") from None
+        raise ScalewayRefused(f"Scaleway, {where}: the answer cannot be read: {problem}") from None
 
 
 def _refusal(where: str, response: requests.Response) -> ScalewayRefused:
@@ -134,9 +134,11 @@ def _refusal(where: str, response: requests.Response) -> ScalewayRefused:
     if status == 404:
         return ScalewayRefused(f"Scaleway, {where}: {said}", gone=True)
     if status == 429:
-        return ScalewayRefused(f"Scaleway, {where}: asked too often (429), later again", away=True)
+        return ScalewayRefused(
+            f"Scaleway, {where}: too many requests (429); the fleet asks again later", away=True
+        )
     if status >= 500:
-        why = f"Scaleway, {where}: does not work now ({status} {said})"
+        why = f"Scaleway, {where}: is unavailable ({status} {said})"
         return ScalewayRefused(why, away=True, unsure=True)
     return ScalewayRefused(f"Scaleway, {where}: {said or kind} ({status})")
 

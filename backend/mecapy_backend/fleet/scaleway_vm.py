@@ -71,7 +71,9 @@ class ScalewayVmProvider:
                         self._away_s[zone] = time.monotonic()
                     if refused.final or refused.unsure:
                         raise  # the next round finds by its tag what may be there
-        raise ProviderRefused("; ".join(refusals) or "its zones did not work lately; later again")
+        raise ProviderRefused(
+            "; ".join(refusals) or "its zones failed recently; the fleet asks again later"
+        )
 
     def stop(self, handle: str, tag: Tag) -> None:
         """The server, then its volumes, which survive it, and addresses."""

@@ -122,7 +122,7 @@ def _asked(words: Sequence[str]) -> str:
             f"there is no `{words[0]}` here: run `mecapy fleet` on a login node of the cluster"
         ) from None
     except subprocess.TimeoutExpired:
-        raise ProviderRefused(f"`{words[0]}` gives no answer in {_ANSWER_S:.0f} s") from None
+        raise ProviderRefused(f"`{words[0]}` does not answer within {_ANSWER_S:.0f} s") from None
     if ran.returncode:
         said = " ".join(ran.stderr.split()) or f"exit code {ran.returncode}"
         raise ProviderRefused(f"{words[0]}: {said[:300]}")

@@ -142,11 +142,13 @@ def check_origin(request: Request) -> None:
     weaker = (origin.scheme, request.url.scheme) == ("http", "https")
     same = origin.netloc and origin.netloc == request.headers.get("host") and not weaker
     if not same or request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
-        raise Problem(403, "forged", "this came from another page: open MecaPy's own and try again")
+        raise Problem(
+            403, "forged", "another site sent this form: open MecaPy's page and try again"
+        )
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    advice = "forms of the page are short"
+    advice = "write less into the form"
     raw = b"".join([chunk async for chunk in bounded(request, _FORM_BYTES, advice)])
     try:
         fields = parse_qsl(raw.decode(errors="replace"), keep_blank_values=True, max_num_fields=100)

@@ -51,7 +51,7 @@ class Component:
         self._given_up = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
         self._program: Program | None = None
-        self._ends = 0
+        self._ends, self._why = 0, ""
 
     @property
     def healthy(self) -> bool:
@@ -75,7 +75,7 @@ class Component:
             given_up.cancel()
         if not self._answers.is_set():
             what = (
-                "ends at every start"
+                f"ends at every start ({self._why})"
                 if self._given_up.is_set()
                 else f"does not answer within {within_s:.0f} s"
             )
@@ -95,6 +95,7 @@ class Component:
                 how = await self._once()
             except (OSError, StackError, subprocess.SubprocessError) as broken:
                 how = str(broken)
+            self._why = how
             self._forget()
             if self._stopping.is_set():
                 return

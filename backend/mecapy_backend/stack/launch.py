@@ -17,6 +17,7 @@ import signal
 import sys
 
 _PR_SET_PDEATHSIG, _PR_SET_KEEPCAPS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 1, 8, 47, 2
+_PR_SET_SECUREBITS, _NO_SETUID_FIXUP = 28, 1 << 2
 _CAP_DAC_READ_SEARCH = 2
 _CAPABILITY_VERSION_3 = 0x20080522
 
@@ -44,6 +45,8 @@ def main() -> None:
 def _become(libc: ctypes.CDLL, user: int, group: int) -> None:
     if sys.platform == "linux":
         libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
+        # Else access(2), by which initdb looks for postgres, ignores the capability that is kept.
+        libc.prctl(_PR_SET_SECUREBITS, _NO_SETUID_FIXUP, 0, 0, 0)
     # A user namespace may forbid it; then there are none to drop.
     with contextlib.suppress(PermissionError):
         os.setgroups([])

@@ -31,7 +31,9 @@ async def comms(services: WithServices, _: Owner, task: Mine, request: Request) 
     """
     wanted = await _bodies.read(request, CommsBody)
     if task.state != wire.RUNNING or task.worker is None or task.cancel_requested:
-        raise Problem(409, "not-running", f"the task is {task.state}: no cell hears its widgets")
+        raise Problem(
+            409, "not-running", f"the task is {task.state}, so its widgets cannot be moved"
+        )
     messages = [each.model_dump() for each in wanted.messages]
     sent = services.queue.send_comms(task.worker, task.id, messages)
     if not await or_none(sent):
