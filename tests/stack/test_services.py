@@ -67,6 +67,7 @@ def test_long_and_odd_paths(tmp_path: Path) -> None:
     assert not beside.exists()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for whom PostgreSQL is another user")
 def test_programs_that_only_root_can_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """PostgreSQL of an environment below a folder that only root may enter starts, too."""
